@@ -1,0 +1,38 @@
+# make demo    train a quantum policy with MAML, evaluate it, draw its adaptation curve
+# make test    everything that must hold before a change goes in
+# make check   the same without the tests: lint, format, types
+# make clean   remove .venv and caches; runs/ stays
+
+PYTHON ?= python3.11
+# Where torch comes from; empty means pip's own settings. Its CPU build, 200 MB instead of several GB on Linux:
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+STAMP := .venv/.installed
+
+.PHONY: demo test check clean
+.DELETE_ON_ERROR:
+
+demo: $(STAMP)
+	$(BIN)/python run.py train --env navigation --out runs/demo --overwrite
+
+test: check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# torch first and alone: whatever else needs it then finds it there, and cannot pull in another build.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install -c constraints.txt torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(PIP) install -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,22 @@
+"""Meta-learners, one file per algorithm, and what one does with them: train, load, evaluate, plot.
+
+Importing this package is cheap: torch is imported with the first name that needs it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agents._api import evaluate, load, plot, train
+
+__all__ = ["evaluate", "load", "plot", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("agents._api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

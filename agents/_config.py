@@ -1,0 +1,213 @@
+"""Everything that defines a run, as one value that can be saved and rerun."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from agents._files import from_json as read_json
+from agents._values import check_finite, from_plain, to_plain
+from qrl import plugins
+from qrl.errors import UsageError, suggest
+
+DEFAULT_NAMES = {"env": "navigation", "agent": "maml", "model": "reuploading"}
+
+_KINDS: dict[str, plugins.Kind] = {"env": "envs", "agent": "agents", "model": "models"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Everything that defines a run. Equal specs, on the same machine with the same threads, give equal runs.
+
+    Raises:
+        UsageError: a count is not positive, the seed is negative, a number is not finite, or the device is unknown.
+    """
+
+    env: str = DEFAULT_NAMES["env"]
+    """The tasks: a name that `run.py list` shows, a file, or module:attribute."""
+
+    env_config: Any = None
+    """The environment's own options, an instance of its Config."""
+
+    agent: str = DEFAULT_NAMES["agent"]
+    """The meta-learner, named likewise."""
+
+    agent_config: Any = None
+    """The agent's own options, an instance of its Config."""
+
+    model: str = DEFAULT_NAMES["model"]
+    """The policy network, named likewise."""
+
+    model_config: Any = None
+    """The model's own options, an instance of its Config."""
+
+    policy: Any = None
+    """The policy head's options, a PolicyConfig."""
+
+    seed: int = 0
+    """Seed of everything drawn in training. Test tasks do not depend on it."""
+
+    iterations: int = 150
+    """Length of training [meta-iterations]."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where tensors live."""
+
+    threads: int = 0
+    """CPU threads torch uses [threads]; 0 leaves it to torch."""
+
+    checkpoint_every: int = 10
+    """Checkpoint interval [meta-iterations]."""
+
+    eval_tasks: int = 100
+    """Evaluation at the end of training: test tasks [tasks]."""
+
+    eval_steps: int = 3
+    """Evaluation at the end of training: adaptation [gradient steps]."""
+
+    eval_episodes: int = 40
+    """Evaluation at the end of training: episodes per task and gradient step [episodes]."""
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "checkpoint_every", "eval_tasks", "eval_steps", "eval_episodes"):
+            check_count(name.replace("_", "-"), getattr(self, name))
+        check_count("seed", self.seed, least=0)
+        if self.seed >= 2**63:  # What every generator takes.
+            raise UsageError(f"seed must be less than 2**63, is {self.seed}")
+        check_count("threads", self.threads, least=0)
+        if self.device not in ("cpu", "cuda"):
+            raise UsageError(f"unknown device {self.device!r}{suggest(self.device, ('cpu', 'cuda'))}")
+        check_finite(self, "")
+
+    @classmethod
+    def default(cls, env: str = "", agent: str = "", model: str = "", **fields: Any) -> "Spec":
+        """The spec of three plug-ins with their own defaults, which may depend on the environment.
+
+        Args:
+            env: a plug-in's name; by default `DEFAULT_NAMES`.
+            agent: likewise.
+            model: likewise.
+            fields: values of other fields.
+
+        Raises:
+            UsageError: a name or a value cannot be used.
+        """
+        names = {
+            "env": env or DEFAULT_NAMES["env"],
+            "agent": agent or DEFAULT_NAMES["agent"],
+            "model": model or DEFAULT_NAMES["model"],
+        }
+        _check_keys(fields)
+        configs: dict[str, Any] = {
+            f"{role}_config": default_config(load_plugin(role, name), names["env"]) for role, name in names.items()
+        }
+        configs["policy"] = policy_config()()
+        return cls(**{**names, **configs, **fields})
+
+    def to_json(self) -> dict[str, Any]:
+        """This spec as a JSON object; `from_json` gives it back."""
+        plain: dict[str, Any] = to_plain(self)
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "configuration") -> "Spec":
+        """The spec of a JSON object. What is not given keeps its default.
+
+        Args:
+            data: what JSON gave.
+            where: how messages call it, such as the name of the file.
+
+        Raises:
+            UsageError: an unknown key (a near match is suggested), a value of the wrong type, not finite or out of
+                range, or a plug-in that is unknown or not installed.
+        """
+        if not isinstance(data, Mapping):
+            raise UsageError(f"{where}: expected a JSON object")
+        _check_keys(data, where)
+        given = dict(data)
+        names = {role: given.get(role, name) for role, name in DEFAULT_NAMES.items()}
+        for role, name in names.items():
+            if not isinstance(name, str):
+                raise UsageError(f"{where}.{role}: expected a name, found {name!r}")
+        for role, name in names.items():
+            plugin = load_plugin(role, name)
+            key = f"{role}_config"
+            if given.get(key) is None:
+                given[key] = default_config(plugin, names["env"])
+            else:
+                given[key] = from_plain(plugin.Config, given[key], f"{where}.{key}")
+        policy = policy_config()
+        given["policy"] = (
+            policy() if given.get("policy") is None else from_plain(policy, given["policy"], f"{where}.policy")
+        )
+        return from_plain(cls, given, where)
+
+
+def read_spec(path: Path) -> dict[str, Any]:
+    """The JSON object of a spec, from a run folder, its `config.json`, or a file with a bare spec. Checks no values.
+
+    Raises:
+        UsageError: the file cannot be read, or holds neither.
+    """
+    file = path / "config.json" if path.is_dir() else path
+    data = read_json(file)
+    spec = data.get("spec", data) if isinstance(data, dict) else data
+    if not isinstance(spec, dict):
+        raise UsageError(f"{file}: no configuration of a run: expected a JSON object")
+    _check_keys(spec, str(file))
+    return spec
+
+
+def load_plugin(role: str, name: str) -> plugins.Plugin:
+    """The plug-in that plays the role "env", "agent" or "model".
+
+    Raises:
+        UsageError: see `qrl.plugins.load`.
+    """
+    return plugins.load(_KINDS[role], name)
+
+
+def default_config(plugin: plugins.Plugin, env_name: str) -> Any:
+    """A plug-in's default Config: `defaults(env_name)` where it offers that, else `Config()`.
+
+    Raises:
+        UsageError: its Config has fields without defaults.
+    """
+    if hasattr(plugin, "defaults"):
+        return plugin.defaults(env_name)
+    required = [
+        field.name
+        for field in dataclasses.fields(plugin.Config)
+        if field.init and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    if required:
+        name = getattr(plugin, "__name__", repr(plugin))
+        raise UsageError(f"{name}: every field of Config needs a default; {required[0]} has none")
+    return plugin.Config()
+
+
+def policy_config() -> type[Any]:
+    """The dataclass of the policy head's options. Imported here because it brings torch."""
+    from qrl.policy import PolicyConfig
+
+    return PolicyConfig
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Check a whole number given by the user.
+
+    Raises:
+        UsageError: it is not a whole number, or less than `least`.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageError(f"{name} must be a whole number, is {value!r}")
+    if value < least:
+        raise UsageError(f"{name} must be at least {least}, is {value}")
+
+
+def _check_keys(data: Mapping[str, Any], where: str = "configuration") -> None:
+    known = [field.name for field in dataclasses.fields(Spec)]
+    for key in data:
+        if key not in known:
+            raise UsageError(f"{where}: unknown option {key!r}{suggest(str(key), known)}")

@@ -1,0 +1,95 @@
+"""How training is going: a bar on a terminal, one plain line per iteration anywhere else."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """What is needed of the place to write to."""
+
+    def write(self, text: str, /) -> object:
+        """Write `text`."""
+
+    def flush(self) -> object:
+        """Have it appear."""
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        ...
+
+
+class Progress:
+    """Shows the rows of `metrics.jsonl` as they come.
+
+    Args:
+        total: iterations of the whole run.
+        start: iterations that were completed before, when a run is resumed.
+        stream: where to write. Terminals get a bar with the time left, anything else a line per iteration.
+    """
+
+    def __init__(self, total: int, start: int = 0, stream: Stream | None = None) -> None:
+        self.total = total
+        self._stream: Stream = sys.stderr if stream is None else stream
+        self._last: Mapping[str, Any] | None = None
+        self._bar: Any = None
+        if self._stream.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, initial=start, unit="it", file=self._stream, dynamic_ncols=True)
+
+    def update(self, row: Mapping[str, Any]) -> None:
+        """Show one iteration.
+
+        Args:
+            row: "iteration" (completed ones), "env_steps" and "seconds" (both totals since the run began) and
+                "return_by_step" (mean return after 0, 1, … inner steps).
+        """
+        returns = row["return_by_step"]
+        before, after = f"{returns[0]:.2f}", f"{returns[-1]:.2f}"
+        rate = f"{self._steps_per_second(row):,.0f} steps/s"
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"return {before} → {after}, {rate}", refresh=False)
+            self._bar.update(row["iteration"] - self._bar.n)
+        else:
+            self._line(
+                f"iteration {row['iteration']}/{self.total}  return {before} -> {after}  "
+                f"{row['env_steps']:,} env steps  {rate}  {self._time_left(row)} left"
+            )
+        self._last = row
+
+    def note(self, text: str) -> None:
+        """Show a line of text, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.write(text, file=self._stream)
+        else:
+            self._line(text)
+
+    def close(self) -> None:
+        """End the bar's line. May be called more than once."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _line(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    def _since_last(self, row: Mapping[str, Any], key: str) -> float:
+        return float(row[key]) - (float(self._last[key]) if self._last is not None else 0.0)
+
+    def _steps_per_second(self, row: Mapping[str, Any]) -> float:
+        # For the first row seen, that of a resumed run included, this is the mean since the run began.
+        seconds = self._since_last(row, "seconds")
+        return self._since_last(row, "env_steps") / seconds if seconds > 0 else 0.0
+
+    def _time_left(self, row: Mapping[str, Any]) -> str:
+        seconds = float(row["seconds"]) / max(row["iteration"], 1) * max(self.total - row["iteration"], 0)
+        minutes, seconds = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours:d}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"

@@ -1,0 +1,75 @@
+"""Returns and baselines, pure functions of rewards with axes time, task, env.
+
+The objective is the return of the episode as the environment family defines it, H steps at most. A truncation at H ends
+that return, so nothing is bootstrapped there; baselines know the time step.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+_RIDGE = 1e-5
+
+
+def returns_to_go(reward: Float[Tensor, "time task env"], discount: float = 1.0) -> Float[Tensor, "time task env"]:
+    """G_t = sum over u >= t of discount^(u-t) r_u; rewards of padding are 0."""
+    if discount == 1.0:
+        return reward.flip(0).cumsum(0).flip(0)
+    following = torch.zeros_like(reward[0])
+    returns = torch.empty_like(reward)
+    for t in range(len(reward) - 1, -1, -1):
+        following = reward[t] + discount * following
+        returns[t] = following
+    return returns
+
+
+def leave_one_out(returns: Float[Tensor, "time task env"]) -> Float[Tensor, "time task env"]:
+    """b_t of an episode = mean return-to-go at t of the task's other episodes, 0 for those that have ended.
+
+    Independent of the episode's own actions, hence unbiased to any order (Kool et al. 2019). Zero with one episode.
+    """
+    n_envs = returns.shape[2]
+    if n_envs == 1:
+        return torch.zeros_like(returns)
+    return (returns.sum(2, keepdim=True) - returns) / (n_envs - 1)
+
+
+def linear_baseline(
+    returns: Float[Tensor, "time task env"],
+    observation: Float[Tensor, "time task env obs"],
+    valid: Bool[Tensor, "time task env"],
+) -> Float[Tensor, "time task env"]:
+    """V(s, t) linear in (s, s^2, t, t^2, t^3, 1), the features of Duan et al. 2016 (Benchmarking deep RL), a task each.
+
+    Cross-fitted: the fit for even episodes uses odd ones and vice versa, so that an episode's baseline does not depend
+    on its own actions and, unlike the usual fit on the same data, adds no bias. Needs two episodes; zero with one.
+    """
+    n_time, _, n_envs = returns.shape
+    if n_envs == 1:
+        return torch.zeros_like(returns)
+    time = torch.arange(n_time, dtype=returns.dtype, device=returns.device) / 100
+    powers = torch.stack([time, time**2, time**3, torch.ones_like(time)], dim=-1)[:, None, None]
+    squashed = observation.clamp(-10, 10)
+    features = torch.cat([squashed, squashed**2, powers.expand(*returns.shape, 4)], dim=-1)
+    even = (torch.arange(n_envs, device=returns.device) % 2 == 0).expand_as(returns)
+    baseline = torch.zeros_like(returns)
+    for half in (even, ~even):
+        weight = (valid & ~half).to(returns.dtype).permute(1, 0, 2).flatten(1)
+        x = features.permute(1, 0, 2, 3).flatten(1, 2).double()
+        y = returns.permute(1, 0, 2).flatten(1).double()
+        weighted = (x * weight.double().unsqueeze(-1)).mT
+        ridge = _RIDGE * torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+        solution = torch.linalg.solve(weighted @ x + ridge, weighted @ y.unsqueeze(-1))
+        fitted = (features.double() @ solution[None]).squeeze(-1).to(returns.dtype)
+        baseline = torch.where(half, fitted, baseline)
+    return baseline * valid
+
+
+def standardise(
+    advantage: Float[Tensor, "time task env"], valid: Bool[Tensor, "time task env"], *, per_task: bool
+) -> Float[Tensor, "time task env"]:
+    """Advantages divided by their standard deviation (around 0) over valid steps, of each task or of all."""
+    axes = (0, 2) if per_task else (0, 1, 2)
+    count = valid.sum(axes, keepdim=True).clamp_min(1)
+    deviation = ((advantage * valid).square().sum(axes, keepdim=True) / count).sqrt()
+    return torch.where(valid, advantage / deviation.clamp_min(1e-8), 0.0)

@@ -1,0 +1,58 @@
+"""Uniformly random actions: the floor that every curve is read against. It never learns."""
+
+from dataclasses import dataclass
+
+import gymnasium
+import torch
+from torch import Tensor
+
+from agents._rollout import Rollout
+from agents._setting import Setting
+from qrl.errors import UsageError
+from qrl.spaces import action_units
+
+
+@dataclass(frozen=True)
+class Config:
+    """No options."""
+
+
+class Random:
+    """An adapter without state."""
+
+    def __init__(self, action_space: gymnasium.Space) -> None:
+        if isinstance(action_space, gymnasium.spaces.Box) and not action_space.is_bounded():
+            raise UsageError(f"agent random: uniform actions need a bounded action space, not {action_space}")
+        self.action_space = action_space
+
+    def begin(self, n_tasks: int, n_envs: int) -> None:
+        """Nothing to know."""
+
+    def act(self, state: None, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
+        """One action, uniform over the action space."""
+        shape, space = observation.shape[:2], self.action_space
+        if isinstance(space, gymnasium.spaces.Discrete):
+            actions = torch.randint(int(space.n), shape, generator=generator, device=observation.device)
+            return actions + int(space.start), None
+        units = action_units(space, observation.device)
+        uniform = torch.rand(*shape, *space.shape, generator=generator, device=observation.device)
+        return units["low"] + (units["high"] - units["low"]) * uniform, None
+
+    def to_environment(self, action: Tensor) -> Tensor:
+        """As they are."""
+        return action
+
+    def adapt(self, state: None, rollout: Rollout) -> None:
+        """Nothing is learned."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Nothing to save."""
+        return {}
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Nothing to load."""
+
+
+def build(config: Config, setting: Setting) -> Random:
+    """The agent for an action space; the model is not used."""
+    return Random(setting.action_space)

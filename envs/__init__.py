@@ -1,0 +1,97 @@
+"""Task distributions: families of environments that differ in a few numbers, batched in torch.
+
+One file per family; the file's name is the family's name (`envs/navigation.py` is `--env navigation`).
+
+    >>> import numpy as np
+    >>> import envs
+    >>> distribution = envs.make("navigation", horizon=50)
+    >>> tasks = distribution.sample(20, "train", np.random.default_rng(0))
+    >>> env = distribution.vectorise(n_tasks=20, envs_per_task=10)
+    >>> observation, info = env.reset(seed=0, options={"tasks": tasks})
+    >>> observation.shape
+    torch.Size([200, 2])
+    >>> one = distribution.make({"goal_x": 0.2})  # a gymnasium.Env on one task
+
+Importing this package imports neither torch nor gymnasium; that happens with the first use of one of its names.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from envs._distribution import (
+        Choice,
+        LogUniform,
+        Range,
+        SignedUniform,
+        Split,
+        TaskDistribution,
+        Tasks,
+        Uniform,
+        datasheet,
+    )
+    from envs._vector import SingleEnv, TorchVectorEnv
+
+__all__ = [
+    "Choice",
+    "LogUniform",
+    "Range",
+    "SignedUniform",
+    "SingleEnv",
+    "Split",
+    "TaskDistribution",
+    "Tasks",
+    "TorchVectorEnv",
+    "Uniform",
+    "datasheet",
+    "make",
+    "register",
+]
+
+_IN_VECTOR = ("SingleEnv", "TorchVectorEnv")
+
+
+def make(name: str, **config: Any) -> "TaskDistribution":
+    """The task distribution of a family.
+
+    Args:
+        name: a family of this folder, a registered name, a path to a .py file, `module:name`, or an entry point.
+        config: options of the family, the fields of its `Config`.
+
+    Raises:
+        UsageError: an unknown family or option (a near match is suggested), or a value out of range.
+    """
+    from dataclasses import fields
+
+    from qrl.errors import UsageError, suggest
+    from qrl.plugins import load
+
+    plugin = load("envs", name)
+    options = [field.name for field in fields(plugin.Config)]
+    for option in config:
+        if option not in options:
+            raise UsageError(f"env {name!r} has no option {option!r}{suggest(option, options)}")
+    distribution: TaskDistribution = plugin.build(plugin.Config(**config))
+    return distribution
+
+
+def register(name: str, plugin: Any) -> None:
+    """Make `plugin`, a module or object with `Config` and `build`, known as `name` in this process.
+
+    Raises:
+        UsageError: it lacks one of them, or the name is taken.
+    """
+    from qrl import plugins
+
+    plugins.register("envs", name, plugin)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module("envs._vector" if name in _IN_VECTOR else "envs._distribution"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

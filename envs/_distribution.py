@@ -1,0 +1,243 @@
+"""A task distribution: what varies from task to task, how tasks are drawn, and the dynamics they share.
+
+A family of environments subclasses `TaskDistribution` and writes three pure functions over a batch of lanes,
+`initial_state`, `observe` and `transition`; drawing tasks, vector environments and the scalar Gymnasium environment
+follow. Lanes are independent copies of the environment; every quantity has a leading `lane` axis.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
+
+from envs._ranges import Choice, LogUniform, Range, SignedUniform, Uniform, finite_number
+from envs._tasks import Tasks
+from qrl.errors import UsageError, suggest
+
+if TYPE_CHECKING:
+    import envs._vector
+
+__all__ = [
+    "OOD_SEED",
+    "TEST_SEED",
+    "Choice",
+    "LogUniform",
+    "Range",
+    "SignedUniform",
+    "Split",
+    "TaskDistribution",
+    "Tasks",
+    "Uniform",
+    "check_count",
+    "datasheet",
+]
+
+Split = Literal["train", "test", "ood"]
+
+# Seeds of the held-out tasks. They belong to the benchmark, not to a run: whatever its seed, every run is evaluated on
+# the same tasks. The numbers are such that nobody picks them as a training seed.
+TEST_SEED = 0x7E57_0000_5EED
+OOD_SEED = 0x0D15_0000_5EED
+
+
+def check_count(value: object, what: str) -> int:
+    """`value` if it is an integer of 1 or more, else a UsageError that names `what`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise UsageError(f"{what} must be an integer of at least 1, not {value!r}")
+    return int(value)
+
+
+class TaskDistribution(ABC):
+    """A family of environments that differ in a few numbers.
+
+    Args:
+        name: the family's name, as on the command line.
+        horizon: longest episode [steps]; an episode that reaches it is truncated.
+        observation_space: of one environment.
+        action_space: of one environment; Box or Discrete.
+        observation_scale: typical magnitude of each observation, [obs]; policies divide by it.
+        parameters: name of each task parameter to its range in the train and test splits.
+        nominal: the reference task, a value for every parameter.
+        ood: ranges that replace those of `parameters` in the ood split; empty if the family has no such split.
+        positive: parameters without meaning at or below zero (masses, lengths); such tasks are refused.
+
+    Raises:
+        UsageError: the arguments contradict each other.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        horizon: int,
+        observation_space: gym.spaces.Box,
+        action_space: gym.spaces.Box | gym.spaces.Discrete,
+        observation_scale: Sequence[float],
+        parameters: Mapping[str, Range],
+        nominal: Mapping[str, float],
+        ood: Mapping[str, Range] | None = None,
+        positive: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.horizon = check_count(horizon, f"{name}: horizon [steps]")
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.observation_scale: Float[Tensor, " obs"] = torch.tensor(observation_scale)
+        self.parameters = dict(parameters)
+        self.nominal = {key: finite_number(value, f"{name}: nominal {key}") for key, value in nominal.items()}
+        self.ood = dict(ood or {})
+        self.positive = tuple(positive)
+        self._check_definition()
+
+    def _check_definition(self) -> None:
+        if self.observation_space.shape != tuple(self.observation_scale.shape):
+            raise UsageError(
+                f"{self.name}: observation_scale has shape {tuple(self.observation_scale.shape)}, "
+                f"observations {self.observation_space.shape}"
+            )
+        if not bool((torch.isfinite(self.observation_scale) & (self.observation_scale > 0)).all()):
+            raise UsageError(f"{self.name}: observation_scale must be positive, not {self.observation_scale.tolist()}")
+        if set(self.nominal) != set(self.parameters):
+            raise UsageError(
+                f"{self.name}: nominal has values for {sorted(self.nominal)}, "
+                f"the parameters are {sorted(self.parameters)}"
+            )
+        for name in (*self.ood, *self.positive):
+            if name not in self.parameters:
+                raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(name, list(self.parameters))}")
+        for name in self.parameters:
+            if hasattr(Tasks, name):  # tasks.<name> would be the method
+                raise UsageError(f"{self.name}: a task parameter cannot be called {name!r}, as Tasks.{name} exists")
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    def sample(self, n: int, split: Split | str = "train", rng: np.random.Generator | None = None) -> Tasks:
+        """Draw `n` tasks.
+
+        Test and ood tasks come from fixed seeds of their own: `rng` plays no part in them, and the first 50 of 100
+        are the same as 50.
+
+        Args:
+            n: number of tasks, at least 1.
+            split: `train` and `test` draw from `parameters`; `ood` from the same with the overrides of `ood`.
+            rng: source of the train tasks; required there.
+
+        Raises:
+            UsageError: an unknown split, ood in a family without one, train without `rng`, or n < 1.
+        """
+        n = check_count(n, f"{self.name}: number of tasks")
+        if split not in get_args(Split):
+            raise UsageError(f"{self.name}: no split {split!r}{suggest(str(split), get_args(Split))}")
+        if split == "ood" and not self.ood:
+            raise UsageError(f"{self.name}: this family has no ood split; use 'train' or 'test'")
+        if split == "train":
+            if rng is None:
+                raise UsageError(f"{self.name}: sampling train tasks needs rng, a numpy.random.Generator")
+        else:
+            rng = np.random.default_rng(TEST_SEED if split == "test" else OOD_SEED)
+        ranges = self.parameters | (self.ood if split == "ood" else {})
+        uniforms = rng.random((n, len(ranges)))  # a row per task: fewer tasks are a prefix of more
+        columns = zip(ranges.items(), uniforms.T, strict=True)
+        return Tasks({name: torch.from_numpy(range_.ppf(column)) for (name, range_), column in columns})
+
+    def nominal_tasks(self, n: int) -> Tasks:
+        """The nominal task, `n` times."""
+        return Tasks.from_rows([self.nominal] * check_count(n, f"{self.name}: number of tasks"))
+
+    def task(self, values: Mapping[str, Any]) -> Tasks:
+        """One task (Tasks of length 1) from some of its parameters; the others are nominal.
+
+        Raises:
+            UsageError: an unknown parameter or a value that is not a finite number.
+        """
+        for name in values:
+            if name not in self.parameters:
+                raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(str(name), list(self.parameters))}")
+        tasks = Tasks.from_rows([self.nominal | dict(values)])
+        self.check_tasks(tasks, 1)
+        return tasks
+
+    def check_tasks(self, tasks: object, n_tasks: int) -> None:
+        """Raise UsageError unless `tasks` are `n_tasks` tasks of this family."""
+        if not isinstance(tasks, Tasks):
+            raise UsageError(f"{self.name}: expected envs.Tasks, not {type(tasks).__name__}")
+        if len(tasks) != n_tasks:
+            raise UsageError(f"{self.name}: expected {n_tasks} tasks, not {len(tasks)}")
+        if set(tasks.names) != set(self.parameters):
+            raise UsageError(
+                f"{self.name}: expected tasks with parameters {sorted(self.parameters)}, not {sorted(tasks.names)}"
+            )
+        for name, column in tasks.values.items():
+            bad = ~torch.isfinite(column)
+            if name in self.positive:
+                bad |= column <= 0
+            if bool(bad.any()):
+                i = int(bad.nonzero()[0])
+                wanted = "positive and finite" if name in self.positive else "finite"
+                raise UsageError(f"{self.name}: task {i}: {name} must be {wanted}, not {float(column[i]):g}")
+
+    # -- environments --------------------------------------------------------------------------------------------------
+
+    def vectorise(
+        self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu"
+    ) -> "envs._vector.TorchVectorEnv":
+        """A vector environment of n_tasks · envs_per_task lanes, stepped together in torch."""
+        from envs._vector import TorchVectorEnv
+
+        return TorchVectorEnv(self, n_tasks, envs_per_task, device)
+
+    def make(self, task: Mapping[str, Any] | Tasks | None = None) -> "envs._vector.SingleEnv":
+        """A `gymnasium.Env` (NumPy in and out) on one task; parameters that are not given are nominal.
+
+        Raises:
+            UsageError: an unknown parameter, a value that is not a finite number, or Tasks of more than one task.
+        """
+        from envs._vector import SingleEnv
+
+        return SingleEnv(self, task)
+
+    # -- dynamics: pure functions, batched over lanes, on the device of their arguments --------------------------------
+
+    @abstractmethod
+    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
+        """Draw the state at the start of an episode of every lane.
+
+        Args:
+            tasks: one row per lane.
+            generator: the source of randomness, on the device of `tasks`.
+        """
+
+    @abstractmethod
+    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float[Tensor, "lane obs"]:
+        """What the agent sees of `state`."""
+
+    @abstractmethod
+    def transition(
+        self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
+    ) -> tuple[Float64[Tensor, "lane state"], Float[Tensor, " lane"], Bool[Tensor, " lane"]]:
+        """One step of every lane.
+
+        Anything that follows from the task (a total mass) is computed here, so that no parameter can be without effect.
+
+        Args:
+            state: [lane, state].
+            action: [lane, act] float64 for a Box action space, [lane] int64 for a Discrete one.
+            tasks: one row per lane.
+
+        Returns:
+            the next state, the reward, and whether the episode ended there (the time limit is not for here).
+        """
+
+
+def datasheet(distribution: TaskDistribution) -> str:
+    """The task parameters as a Markdown table: nominal value, range in train and test, range in ood."""
+    lines = ["| Parameter | Nominal | Train, test | OOD |", "|---|---|---|---|"]
+    for name, range_ in distribution.parameters.items():
+        ood = distribution.ood.get(name, range_).describe() if distribution.ood else "no ood split"
+        lines.append(f"| {name} | {distribution.nominal[name]:g} | {range_.describe()} | {ood} |")
+    return "\n".join(lines)

@@ -1,0 +1,116 @@
+"""Cart-pole near a hidden position: balance the pole and find where on the track to stand.
+
+## Description
+
+The physics are those of `CartPole-v1` and known; what differs from task to task is the position the cart should be
+near, which the observation does not show. One policy cannot do well at all of them: the reward of the first episodes
+has to tell where to go, so the task is not solvable without adapting. (The cart-pole of unknown force is: a policy
+periodic in the state balances it whatever the sign, a known result of sliding-mode control.)
+
+## Action space
+
+`Discrete(2)`: 0 pushes the cart to the left with 10 N, 1 to the right.
+
+## Observation space
+
+| Num | Observation           | Min    | Max   | Unit  |
+|-----|-----------------------|--------|-------|-------|
+| 0   | Cart position         | -4.8   | 4.8   | m     |
+| 1   | Cart velocity         | -50    | 50    | m/s   |
+| 2   | Pole angle            | -0.838 | 0.838 | rad   |
+| 3   | Pole angular velocity | -50    | 50    | rad/s |
+
+## Task parameters
+
+| Parameter | Nominal | Train, test   | OOD            | Unit | Meaning                      |
+|-----------|---------|---------------|----------------|------|------------------------------|
+| target    | 0       | U[-1.2, 1.2]  | ±U[1.2, 1.8]   | m    | position x* to balance near  |
+
+## Rewards
+
+max(0, 1 - |x - x*| / 1.5 m) for every step, with x after the step, the step that ends the episode included. An episode
+of 200 steps is worth at most 200.
+
+## Starting state
+
+Every entry uniform in [-0.05, 0.05).
+
+## Episode end
+
+1. Termination: the cart is more than 2.4 m from the middle.
+2. Termination: the pole leans more than 12°.
+3. Truncation: the horizon, 200 steps by default.
+
+## Source
+
+Dynamics: Gymnasium's cartpole.py after Barto, Sutton, Anderson 1983. The hidden target is this library's own.
+"""
+
+from dataclasses import dataclass
+
+import gymnasium as gym
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from envs import _cart_and_pole as physics
+from envs._distribution import SignedUniform, TaskDistribution, Tasks, Uniform, check_count
+
+REWARD_RADIUS = 1.5
+"""Distance from the target at which the reward falls to 0 [m]."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the cart-pole near a hidden position."""
+
+    horizon: int = 200
+    """Longest episode [steps]. Default from CartPole-v0."""
+
+    def __post_init__(self) -> None:
+        check_count(self.horizon, "cartpole_target: horizon [steps]")
+
+
+def build(config: Config) -> TaskDistribution:
+    """The task distribution of `config`."""
+    return CartPoleTarget(config)
+
+
+class CartPoleTarget(TaskDistribution):
+    """The cart-pole near a hidden position; the datasheet is at the top of the file."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            name="cartpole_target",
+            horizon=config.horizon,
+            observation_space=physics.observation_space(),
+            action_space=gym.spaces.Discrete(2),
+            observation_scale=physics.OBSERVATION_SCALE,
+            parameters={"target": Uniform(-1.2, 1.2)},
+            ood={"target": SignedUniform(1.2, 1.8)},
+            nominal={"target": 0.0},
+        )
+
+    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
+        """Upright near the middle."""
+        return physics.start(len(tasks), generator)
+
+    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
+        """The whole state, but not the target."""
+        return state
+
+    def transition(
+        self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
+    ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
+        """One Euler step with the nominal physics, paid by the distance from the target."""
+        nominal = physics.NOMINAL
+        state = physics.advance(
+            state,
+            nominal["force"] * (2.0 * action - 1.0).to(torch.float64),
+            gravity=nominal["gravity"],
+            length=nominal["length"],
+            masscart=nominal["masscart"],
+            masspole=nominal["masspole"],
+        )
+        distance = (state[:, 0] - tasks.target).abs()
+        return state, (1.0 - distance / REWARD_RADIUS).clamp(min=0.0), physics.fallen(state)

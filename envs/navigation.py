@@ -1,0 +1,118 @@
+"""2D navigation: move a point to a hidden goal in the plane (Finn et al. 2017).
+
+## Description
+
+A point starts at the origin and is rewarded for being near a goal that it cannot see. The observation says nothing of
+the goal, so the first episodes in a new task have to find it: the task is not solvable without adapting.
+
+## Action space
+
+`Box(-0.1, 0.1, (2,), float32)`: the velocity along x and y [m per step]. Larger actions are clipped.
+
+## Observation space
+
+| Num | Observation | Min        | Max        | Unit |
+|-----|-------------|------------|------------|------|
+| 0   | Position x  | -0.1 · H   | 0.1 · H    | m    |
+| 1   | Position y  | -0.1 · H   | 0.1 · H    | m    |
+
+H is the horizon; the bounds are the farthest the point can get.
+
+## Task parameters
+
+| Parameter | Nominal | Train, test   | OOD              | Unit |
+|-----------|---------|---------------|------------------|------|
+| goal_x    | 0.3     | U[-0.5, 0.5]  | ±U[0.5, 0.8]     | m    |
+| goal_y    | 0.4     | U[-0.5, 0.5]  | ±U[0.5, 0.8]     | m    |
+
+OOD goals lie outside the training square.
+
+## Rewards
+
+Minus the Euclidean distance to the goal [m], after the move.
+
+## Starting state
+
+The origin.
+
+## Episode end
+
+1. Termination (unless `early_termination` is off): both axes are less than 0.01 m from the goal.
+2. Truncation: H steps, 100 by default.
+
+## Source
+
+C. Finn, P. Abbeel, S. Levine, "Model-agnostic meta-learning for fast adaptation of deep networks", ICML 2017, section
+5.3, and its code, https://github.com/cbfinn/maml_rl (point_env_randgoal.py).
+"""
+
+from dataclasses import dataclass
+
+import gymnasium as gym
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from envs._distribution import SignedUniform, TaskDistribution, Tasks, Uniform, check_count
+
+MAX_SPEED = 0.1
+"""Largest move along each axis [m per step]."""
+
+GOAL_TOLERANCE = 0.01
+"""The goal is reached when both axes are nearer than this [m]."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of 2D navigation."""
+
+    horizon: int = 100
+    """Longest episode [steps]. Default from Finn et al. 2017."""
+
+    early_termination: bool = True
+    """End the episode when both axes are within 0.01 m of the goal, as Finn et al. 2017 do."""
+
+    def __post_init__(self) -> None:
+        check_count(self.horizon, "navigation: horizon [steps]")
+
+
+def build(config: Config) -> TaskDistribution:
+    """The task distribution of `config`."""
+    return Navigation(config)
+
+
+class Navigation(TaskDistribution):
+    """A point in the plane and a hidden goal; the datasheet is at the top of the file. State: position x, y [m]."""
+
+    def __init__(self, config: Config) -> None:
+        reach = MAX_SPEED * config.horizon
+        super().__init__(
+            name="navigation",
+            horizon=config.horizon,
+            observation_space=gym.spaces.Box(-reach, reach, (2,)),
+            action_space=gym.spaces.Box(-MAX_SPEED, MAX_SPEED, (2,)),
+            observation_scale=[0.5, 0.5],
+            parameters={"goal_x": Uniform(-0.5, 0.5), "goal_y": Uniform(-0.5, 0.5)},
+            ood={"goal_x": SignedUniform(0.5, 0.8), "goal_y": SignedUniform(0.5, 0.8)},
+            nominal={"goal_x": 0.3, "goal_y": 0.4},
+        )
+        self.early_termination = config.early_termination
+
+    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
+        """At the origin."""
+        return torch.zeros(len(tasks), 2, dtype=torch.float64, device=generator.device)
+
+    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
+        """The position, but not the goal."""
+        return state
+
+    def transition(
+        self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
+    ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
+        """Move, then be paid for the distance that is left."""
+        # Clipped here in float64: the float32 bound of the action space is slightly above 0.1.
+        state = state + action.clamp(-MAX_SPEED, MAX_SPEED)
+        offset = state - torch.stack([tasks.goal_x, tasks.goal_y], dim=-1)
+        reward = -torch.linalg.vector_norm(offset, dim=-1)
+        arrived = (offset.abs() < GOAL_TOLERANCE).all(dim=-1)
+        return state, reward, arrived if self.early_termination else torch.zeros_like(arrived)

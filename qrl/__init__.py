@@ -1,0 +1,36 @@
+"""Quantum policies in torch: circuits as values, a fused simulator, layers and policies.
+
+Importing this package is cheap: torch is imported with the first name that needs it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qrl.circuit import Circuit, Gate, Input, Observable, Weight
+    from qrl.errors import UsageError
+    from qrl.layer import QuantumLayer
+    from qrl.policy import Policy
+
+__all__ = ["Circuit", "Gate", "Input", "Observable", "Policy", "QuantumLayer", "UsageError", "Weight"]
+
+_HOME = {
+    "Circuit": "qrl.circuit",
+    "Gate": "qrl.circuit",
+    "Input": "qrl.circuit",
+    "Observable": "qrl.circuit",
+    "Policy": "qrl.policy",
+    "QuantumLayer": "qrl.layer",
+    "UsageError": "qrl.errors",
+    "Weight": "qrl.circuit",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

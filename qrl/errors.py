@@ -1,0 +1,34 @@
+"""Errors meant for the person at the keyboard: one line each, no traceback on the command line."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(ValueError):
+    """Input that cannot be used: the message is one line saying what, where, and what would be accepted.
+
+    The command line prints it and exits with code 2, having written nothing.
+    """
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on (a non-finite reward, loss or gradient): the message is one line.
+
+    The command line prints it and exits with code 1; the last good checkpoint is kept.
+    """
+
+
+def suggest(name: str, choices: Iterable[str]) -> str:
+    """The tail of a message about a mistyped `name`: a near match if there is one, then all choices.
+
+    >>> suggest("navigaton", ["cartpole", "navigation"])
+    "; did you mean 'navigation'? (choices: cartpole, navigation)"
+    """
+    names = sorted(set(choices))
+    if not names:
+        return "; there is nothing to choose from"
+    lowered = {choice.lower(): choice for choice in names}
+    near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    near = near or [choice for choice in lowered if name and choice.startswith(name.lower())]
+    listed = f"choices: {', '.join(names)}"
+    return f"; did you mean {lowered[near[0]]!r}? ({listed})" if near else f"; {listed}"

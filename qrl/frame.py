@@ -1,0 +1,36 @@
+"""The one frame of every model: f(x) = W phi(x) + b, a linear read-out over features phi.
+
+phi is what a model file provides: expectation values of a circuit, hidden units, or sinusoids. Everything around it is
+the same for all, so that a control differs from a quantum policy in phi alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What surrounds the features in a policy, and hence what a parameter budget has to pay for besides them."""
+
+    n_inputs: int
+    """Width of the observation."""
+    n_outputs: int
+    """Outputs of the read-out: action dimensions or discrete actions."""
+    n_head: int = 0
+    """Further parameters of the head (log standard deviations, inverse temperature)."""
+
+    def n_parameters(self, n_features: int) -> int:
+        """Parameters of read-out and head over this many features."""
+        return (n_features + 1) * self.n_outputs + self.n_head
+
+    def fit(self, budget: int, n_features_and_own: Callable[[int], tuple[int, int]], largest: int = 4096) -> int:
+        """The size s >= 1 whose whole policy comes closest to `budget` parameters; the smaller one of a tie.
+
+        `n_features_and_own(s)` gives the features and the model's own parameters at size s, both growing with s.
+        """
+
+        def total(size: int) -> int:
+            n_features, own = n_features_and_own(size)
+            return own + self.n_parameters(n_features)
+
+        return min(range(1, largest + 1), key=lambda size: (abs(total(size) - budget), size))

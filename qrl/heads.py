@@ -1,0 +1,115 @@
+"""Policy heads: from the read-out's outputs to a distribution over actions.
+
+A distribution is a dict of tensors (a pytree, so that it passes through `vmap`); the functions that use it belong to the
+head. Noise is passed in: under `vmap` no random number is drawn.
+"""
+
+import math
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Distribution = dict[str, Tensor]
+
+
+class Categorical(nn.Module):
+    """Softmax of beta * outputs over discrete actions, with a trainable inverse temperature beta > 0.
+
+    With observables as features this is the softmax-VQC of Jerbi et al. 2021: beta * sum_i w_ai <O_i>.
+    """
+
+    name: ClassVar[str] = "categorical"
+
+    def __init__(self, n_actions: int) -> None:
+        super().__init__()
+        self.n_outputs = self.n_noise = n_actions
+        self.log_inverse_temperature = nn.Parameter(torch.zeros(()))
+
+    def distribution(self, bound: dict[str, Tensor], outputs: Float[Tensor, "batch act"]) -> Distribution:
+        """Log-probabilities [batch, act] from outputs and the head's parameters."""
+        return {"log_probs": (bound["log_inverse_temperature"].exp() * outputs).log_softmax(-1)}
+
+    @staticmethod
+    def noise(uniform: Tensor) -> Tensor:
+        """Standard Gumbel noise from uniform numbers in [0, 1)."""
+        tiny = torch.finfo(uniform.dtype).tiny
+        return -(-uniform.clamp_min(tiny).log()).clamp_min(tiny).log()
+
+    @staticmethod
+    def sample(distribution: Distribution, noise: Tensor) -> Tensor:
+        """One action index, by the Gumbel-max trick; noise [..., act]."""
+        return (distribution["log_probs"] + noise).argmax(-1)
+
+    @staticmethod
+    def mode(distribution: Distribution) -> Tensor:
+        """The most probable action."""
+        return distribution["log_probs"].argmax(-1)
+
+    @staticmethod
+    def log_prob(distribution: Distribution, action: Tensor) -> Tensor:
+        """Log-probability of the actions (indices [...])."""
+        return distribution["log_probs"].gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+    @staticmethod
+    def entropy(distribution: Distribution) -> Tensor:
+        """Entropy [nat]."""
+        return -(distribution["log_probs"].exp() * distribution["log_probs"]).sum(-1)
+
+    @staticmethod
+    def kl(old: Distribution, new: Distribution) -> Tensor:
+        """KL(old || new) [nat]."""
+        return (old["log_probs"].exp() * (old["log_probs"] - new["log_probs"])).sum(-1)
+
+
+class Gaussian(nn.Module):
+    """Normal distribution with the outputs as mean and a learned log standard deviation, independent of the state.
+
+    Actions are in units of half the action range around its centre, so that 1 is the bound in every environment;
+    `Policy.to_environment` converts. The log-probability is summed, never averaged, over action dimensions.
+    """
+
+    name: ClassVar[str] = "gaussian"
+
+    def __init__(self, n_dimensions: int, initial_log_std: float) -> None:
+        super().__init__()
+        self.n_outputs = self.n_noise = n_dimensions
+        self.log_std = nn.Parameter(torch.full((n_dimensions,), initial_log_std))
+
+    def distribution(self, bound: dict[str, Tensor], outputs: Float[Tensor, "batch act"]) -> Distribution:
+        """Mean [batch, act] and log standard deviation [batch, act]."""
+        return {"mean": outputs, "log_std": bound["log_std"].expand_as(outputs)}
+
+    @staticmethod
+    def noise(uniform: Tensor) -> Tensor:
+        """Standard normal noise from uniform numbers in [0, 1), by the inverse distribution function."""
+        return torch.special.ndtri(uniform.clamp(torch.finfo(uniform.dtype).eps / 4, 1 - torch.finfo(uniform.dtype).eps))
+
+    @staticmethod
+    def sample(distribution: Distribution, noise: Tensor) -> Tensor:
+        """One action; noise [..., act]."""
+        return distribution["mean"] + distribution["log_std"].exp() * noise
+
+    @staticmethod
+    def mode(distribution: Distribution) -> Tensor:
+        """The mean."""
+        return distribution["mean"]
+
+    @staticmethod
+    def log_prob(distribution: Distribution, action: Tensor) -> Tensor:
+        """Log-density of the actions [..., act], summed over `act`."""
+        z = (action - distribution["mean"]) * (-distribution["log_std"]).exp()
+        return (-0.5 * z.square() - distribution["log_std"] - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    @staticmethod
+    def entropy(distribution: Distribution) -> Tensor:
+        """Differential entropy [nat]."""
+        return (distribution["log_std"] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+
+    @staticmethod
+    def kl(old: Distribution, new: Distribution) -> Tensor:
+        """KL(old || new) [nat]."""
+        precision = (-2 * new["log_std"]).exp()
+        moved = (2 * old["log_std"]).exp() + (old["mean"] - new["mean"]).square()
+        return (new["log_std"] - old["log_std"] + 0.5 * precision * moved - 0.5).sum(-1)

@@ -1,0 +1,118 @@
+"""QuantumLayer: a circuit as an `nn.Module`, inputs to expectation values."""
+
+import math
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from qrl.circuit import Circuit
+from qrl.errors import UsageError, suggest
+from qrl.plugins import load
+from qrl.statevector import Bound, compile_circuit
+
+Encoding = Literal["cycle", "projection"]
+Initialisation = Literal["uniform", "small-angle"]
+
+
+class QuantumLayer(nn.Module):
+    """[batch, n_inputs] -> [batch, n_observables], the expectation values of a variational quantum circuit.
+
+    `model` is a `Circuit` or the name of a quantum model (`reuploading`, ...), whose options (`observables`, ...) may
+    follow by keyword. Inputs wider than the wires: with `encoding="cycle"` the circuit's feature k enters wherever the
+    model puts it, layer after layer, until all are used; with `encoding="projection"` a trainable matrix without bias
+    first maps the inputs to one feature a wire.
+
+    Parameters: `weights` [n_weights] in rad; `scales` [n_scales] in rad per unit of input, initially `initial_scale`;
+    `projection`, if asked for. `initialisation` of the weights: "uniform" U[0, pi) (Jerbi et al. 2021, Parametrized
+    quantum policies for reinforcement learning); "small-angle" N(0, 1/(4 S (D + 2))) with S the largest number of wires
+    in an observable and D the number of moments (Zhang et al. 2022, Escaping from the barren plateau via Gaussian
+    initializations).
+
+    Raises UsageError for an unknown model or option, for more inputs than the circuit can take in, and for more wires
+    than this machine has memory for.
+    """
+
+    def __init__(
+        self,
+        model: str | Circuit,
+        n_wires: int | None = None,
+        n_layers: int | None = None,
+        *,
+        n_inputs: int | None = None,
+        encoding: Encoding = "cycle",
+        initialisation: Initialisation = "uniform",
+        initial_scale: float = 1.0,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        if encoding not in ("cycle", "projection"):
+            raise UsageError(f"layer: unknown encoding {encoding!r}{suggest(encoding, ('cycle', 'projection'))}")
+        if isinstance(model, str):
+            module = load("models", model)
+            if not hasattr(module, "circuit"):
+                raise UsageError(f"layer: {model!r} is a classical model; it has no circuit")
+            sizes = {"n_wires": n_wires, "n_layers": n_layers}
+            config = module.Config(**{k: v for k, v in sizes.items() if v is not None}, **options)
+            n_inputs = config.n_wires if n_inputs is None else n_inputs
+            model = module.circuit(config, config.n_wires if encoding == "projection" else n_inputs)
+        elif n_layers is not None or n_wires not in (None, model.n_wires) or options:
+            raise UsageError("layer: n_wires, n_layers and model options belong to a model's name, not to a Circuit")
+        assert isinstance(model, Circuit)
+        self.circuit = model
+        self.n_inputs = model.n_inputs if n_inputs is None else n_inputs
+        if encoding == "cycle" and self.n_inputs != model.n_inputs:
+            raise UsageError(
+                f"layer: the circuit takes {model.n_inputs} inputs, not {self.n_inputs}; encoding='projection' maps any number"
+            )
+        self.program = compile_circuit(model)
+        self.weights = nn.Parameter(_initial_weights(model, initialisation, generator))
+        self.scales = nn.Parameter(torch.full((model.n_scales,), float(initial_scale)))
+        self.projection: nn.Linear | None = None
+        if encoding == "projection":
+            self.projection = nn.Linear(self.n_inputs, model.n_inputs, bias=False)
+            bound = 1 / math.sqrt(self.n_inputs)
+            nn.init.uniform_(self.projection.weight, -bound, bound, generator=generator)
+
+    @property
+    def n_features(self) -> int:
+        return self.circuit.n_observables
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """The learning-rate group of each parameter."""
+        return {"weights": "angles", "scales": "scales", "projection.weight": "scales"}
+
+    def bind(self) -> Bound:
+        """What depends on the parameters alone; see `qrl.statevector.Program.bind`."""
+        bound = self.program.bind(self.weights, self.scales)
+        return bound if self.projection is None else bound | {"projection": self.projection.weight}
+
+    def run(self, bound: Bound, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
+        """Expectation values with bound parameters."""
+        return self.program.run(bound, inputs @ bound["projection"].mT if "projection" in bound else inputs)
+
+    def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
+        return self.run(self.bind(), inputs)
+
+    def to_pennylane(self, device: Any = "default.qubit", diff_method: str = "backprop") -> nn.Module:
+        """A module that computes the same on a PennyLane device and shares this layer's parameters."""
+        from qrl.bridge import PennyLaneLayer  # PennyLane takes over a second to import
+
+        return PennyLaneLayer(self, device, diff_method)
+
+    def extra_repr(self) -> str:
+        specs = self.circuit.specs()
+        return ", ".join(f"{key}={specs[key]}" for key in ("n_wires", "n_inputs", "n_weights", "n_scales", "n_observables"))
+
+
+def _initial_weights(circuit: Circuit, initialisation: str, generator: torch.Generator | None) -> Tensor:
+    if initialisation == "uniform":
+        return math.pi * torch.rand(circuit.n_weights, generator=generator)
+    if initialisation == "small-angle":
+        support = max((len(word.factors) for o in circuit.observables for word in o.words), default=1)
+        deviation = 1 / math.sqrt(4 * max(support, 1) * (len(circuit.moments) + 2))
+        return deviation * torch.randn(circuit.n_weights, generator=generator)
+    raise UsageError(f"layer: unknown initialisation {initialisation!r}{suggest(initialisation, ('uniform', 'small-angle'))}")

@@ -1,0 +1,100 @@
+"""What the quantum model files share: observables, entanglers, the re-uploading circuit and its options."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Generator
+
+from qrl.circuit import Circuit, Gate, Input, Observable, Transform, Weight
+from qrl.errors import UsageError
+from qrl.frame import Frame
+from qrl.layer import Encoding, Initialisation, QuantumLayer
+
+Observables = Literal["local", "global", "both"]
+
+
+@dataclass(frozen=True)
+class QuantumConfig:
+    """Options of a layered quantum model."""
+
+    n_wires: int = 4
+    """Number of wires (qubits)."""
+    n_layers: int = 3
+    """Number of encoding layers; a variational layer stands before, between and after them."""
+    observables: Observables = "local"
+    """local: Z on each wire. global: Z on all wires at once, which Meyer et al. 2023 find far better on CartPole. both."""
+    encoding: Encoding = "cycle"
+    """Inputs wider than the wires: cycle them over the layers, or project them onto the wires by a trainable matrix."""
+    transform: Transform = "identity"
+    """Function g in the encoding angle g(scale * input); tanh and arctan bound the angle (Skolik et al. 2022)."""
+    initialisation: Initialisation = "uniform"
+    """Initial angles: uniform U[0, pi) (Jerbi et al. 2021) or small-angle Gaussian (Zhang et al. 2022)."""
+    initial_scale: float = 1.0
+    """Initial input scales [rad per unit of normalised input] (Jerbi et al. 2021)."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_wires", "n_layers"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"model: {name} must be at least 1, not {getattr(self, name)}")
+        if not abs(self.initial_scale) < float("inf"):
+            raise UsageError(f"model: initial_scale must be a finite number, not {self.initial_scale}")
+
+
+def z_observables(n_wires: int, kind: Observables) -> tuple[Observable, ...]:
+    """Local (one Z a wire), global (their product) or both."""
+    local = tuple(Observable.of(f"Z{wire}") for wire in range(n_wires))
+    product = (Observable.of(" ".join(f"Z{wire}" for wire in range(n_wires))),)
+    return {"local": local, "global": product, "both": local + product}[kind]
+
+
+def ring(n_wires: int) -> list[tuple[int, int]]:
+    """Neighbouring pairs in a circle; two wires have one pair, not two that would cancel."""
+    return [(wire, (wire + 1) % n_wires) for wire in range(n_wires if n_wires > 2 else n_wires - 1)]
+
+
+def reuploading_circuit(config: QuantumConfig, n_inputs: int, *, entangled: bool) -> Circuit:
+    """Layers of RZ RY (weights), a ring of CZ, then RY RZ of one scaled input a wire; a last RZ RY.
+
+    Encoding gate k of all wires and layers takes input k modulo `n_inputs`. The first RZ is left out, as it only adds a
+    phase to |0>, and so is a last ring, as CZ commutes with Z: no parameter is inert.
+    """
+    n_wires = config.n_wires
+    if n_inputs > n_wires * config.n_layers:
+        raise UsageError(
+            f"model: {n_inputs} inputs do not fit into {config.n_layers} layers of {n_wires} wires; "
+            "use more layers or wires, or encoding=projection"
+        )
+    gates: list[Gate] = []
+    n_weights = n_scales = 0
+    for layer in range(config.n_layers + 1):
+        for name in ("RZ", "RY") if layer else ("RY",):
+            for wire in range(n_wires):
+                gates.append(Gate(name, (wire,), Weight(n_weights)))
+                n_weights += 1
+        if layer == config.n_layers:
+            break
+        if entangled:
+            gates += [Gate("CZ", pair) for pair in ring(n_wires)]
+        for name in ("RY", "RZ"):
+            for wire in range(n_wires):
+                feature = (layer * n_wires + wire) % n_inputs
+                gates.append(Gate(name, (wire,), Input(feature, n_scales, config.transform)))
+                n_scales += 1
+    return Circuit(n_wires, tuple(gates), z_observables(n_wires, config.observables))
+
+
+def quantum_layer(circuit: Circuit, config: QuantumConfig, frame: Frame, generator: Generator) -> QuantumLayer:
+    """The layer of a model's circuit inside a policy."""
+    return QuantumLayer(
+        circuit,
+        n_inputs=frame.n_inputs,
+        encoding=config.encoding,
+        initialisation=config.initialisation,
+        initial_scale=config.initial_scale,
+        generator=generator,
+    )
+
+
+def circuit_inputs(config: QuantumConfig, frame: Frame) -> int:
+    """Features that reach the circuit: the observation's, or one a wire after a projection."""
+    return config.n_wires if config.encoding == "projection" else frame.n_inputs

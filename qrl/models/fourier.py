@@ -1,0 +1,57 @@
+"""Trainable Fourier features, the classical twin of a re-uploading circuit; their number follows a parameter budget.
+
+A re-uploading circuit is a Fourier series whose frequencies are sums of its trainable input scales (Schuld, Sweke and
+Meyer 2021). This model has the frequencies and phases themselves as parameters: phi_i(x) = cos(omega_i . x + b_i), as in
+the random features of Rahimi and Recht 2007, but trained.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from qrl.errors import UsageError
+from qrl.frame import Frame
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the features."""
+
+    budget: int = 100
+    """Parameters of the whole policy to come closest to, if `n_features` is 0."""
+    n_features: int = 0
+    """Number of sinusoids; 0: as many as the budget allows."""
+    bandwidth: float = 1.0
+    """Standard deviation of the initial frequencies [rad per unit of normalised input]."""
+
+    def __post_init__(self) -> None:
+        if self.budget < 1 or self.n_features < 0:
+            raise UsageError(f"model fourier: budget must be at least 1 and n_features at least 0, not {self}")
+        if not 0 < self.bandwidth < math.inf:
+            raise UsageError(f"model fourier: bandwidth must be positive and finite, not {self.bandwidth}")
+
+
+class FourierFeatures(nn.Module):
+    """[batch, n_inputs] -> [batch, n_features], each in [-1, 1]."""
+
+    groups = {"frequencies": "scales", "phases": "angles"}
+
+    def __init__(self, n_inputs: int, n_features: int, bandwidth: float, generator: Generator) -> None:
+        super().__init__()
+        self.n_features = n_features
+        self.frequencies = nn.Parameter(bandwidth * torch.randn(n_features, n_inputs, generator=generator))
+        self.phases = nn.Parameter(2 * math.pi * torch.rand(n_features, generator=generator))
+
+    def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch feature"]:
+        return torch.cos(inputs @ self.frequencies.mT + self.phases)
+
+
+def build(config: Config, frame: Frame, generator: Generator) -> FourierFeatures:
+    """The features: sinusoids of the inputs."""
+    n_features = config.n_features or frame.fit(
+        config.budget, lambda n: (n, n * (frame.n_inputs + 1)), largest=1 + config.budget
+    )
+    return FourierFeatures(frame.n_inputs, n_features, config.bandwidth, generator)

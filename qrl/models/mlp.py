@@ -1,0 +1,57 @@
+"""Multi-layer perceptron, the classical control; its width follows a parameter budget."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from qrl.errors import UsageError
+from qrl.frame import Frame
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the network."""
+
+    budget: int = 100
+    """Parameters of the whole policy to come closest to, with `depth` hidden layers of equal width."""
+    depth: int = 2
+    """Hidden layers, if `hidden` is empty."""
+    hidden: tuple[int, ...] = ()
+    """Widths of the hidden layers; overrides `budget` (100 100 is the network of Finn et al. 2017)."""
+
+    def __post_init__(self) -> None:
+        if self.budget < 1 or self.depth < 1 or any(width < 1 for width in self.hidden):
+            raise UsageError(f"model mlp: budget, depth and widths must be at least 1, not {self}")
+
+
+class Perceptron(nn.Module):
+    """[batch, n_inputs] -> [batch, last width], tanh units; Glorot-uniform weights, zero biases as in Finn et al."""
+
+    def __init__(self, widths: tuple[int, ...], generator: Generator) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        for layer in self.layers:
+            nn.init.xavier_uniform_(layer.weight, generator=generator)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.n_features = widths[-1]
+
+    def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch feature"]:
+        for layer in self.layers:
+            inputs = torch.tanh(layer(inputs))
+        return inputs
+
+
+def build(config: Config, frame: Frame, generator: Generator) -> Perceptron:
+    """The features: the last hidden layer."""
+    hidden = config.hidden
+    if not hidden:
+
+        def size(width: int) -> tuple[int, int]:
+            own = (frame.n_inputs + 1) * width + (config.depth - 1) * (width + 1) * width
+            return width, own
+
+        hidden = (frame.fit(config.budget, size, largest=2 + math.isqrt(config.budget) + config.budget),) * config.depth
+    return Perceptron((frame.n_inputs, *hidden), generator)

@@ -1,0 +1,29 @@
+"""Data re-uploading circuit: trainable rotations and input scales, a ring of CZ.
+
+After Perez-Salinas et al. 2020 (Data re-uploading for a universal quantum classifier); with trainable input scales it is
+a Fourier series with trainable frequencies (Schuld, Sweke and Meyer 2021; Jerbi et al. 2021).
+"""
+
+from dataclasses import dataclass
+
+from torch import Generator
+
+from qrl.circuit import Circuit
+from qrl.frame import Frame
+from qrl.layer import QuantumLayer
+from qrl.models._ansatz import QuantumConfig, circuit_inputs, quantum_layer, reuploading_circuit
+
+
+@dataclass(frozen=True)
+class Config(QuantumConfig):
+    """Options of the circuit."""
+
+
+def circuit(config: Config, n_inputs: int) -> Circuit:
+    """The circuit for this many inputs."""
+    return reuploading_circuit(config, n_inputs, entangled=True)
+
+
+def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
+    """The features: one expectation value an observable."""
+    return quantum_layer(circuit(config, circuit_inputs(config, frame)), config, frame, generator)

@@ -1,0 +1,29 @@
+"""The re-uploading circuit without entanglers: the control for entanglement.
+
+Bowles et al. 2024 (Better than classical?) find that removing entanglement often changes nothing; this is how to check.
+With local observables each feature is a function of one wire alone.
+"""
+
+from dataclasses import dataclass
+
+from torch import Generator
+
+from qrl.circuit import Circuit
+from qrl.frame import Frame
+from qrl.layer import QuantumLayer
+from qrl.models._ansatz import QuantumConfig, circuit_inputs, quantum_layer, reuploading_circuit
+
+
+@dataclass(frozen=True)
+class Config(QuantumConfig):
+    """Options of the circuit."""
+
+
+def circuit(config: Config, n_inputs: int) -> Circuit:
+    """The circuit for this many inputs."""
+    return reuploading_circuit(config, n_inputs, entangled=False)
+
+
+def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
+    """The features: one expectation value an observable."""
+    return quantum_layer(circuit(config, circuit_inputs(config, frame)), config, frame, generator)

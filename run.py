@@ -1,0 +1,440 @@
+"""Train, evaluate and resume from the command line; see `python run.py --help`.
+
+This file composes: it reads the names of the three plug-ins, imports those alone, and hands their options to tyro.
+Until then neither torch nor any plug-in is imported.
+"""
+
+import contextlib
+import ctypes
+import dataclasses
+import difflib
+import errno
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from agents._config import DEFAULT_NAMES, Spec, check_count, read_spec
+from qrl import plugins
+from qrl.errors import TrainingError, UsageError, suggest
+
+T = TypeVar("T")
+
+COMMANDS = {
+    "train": "train an agent, then evaluate it (the default command)",
+    "evaluate": "evaluate a trained run on tasks of a split",
+    "resume": "continue a run from its last checkpoint",
+    "list": "list environments, agents and models",
+}
+
+_KINDS: dict[str, plugins.Kind] = {"env": "envs", "agent": "agents", "model": "models"}
+_CONFIGS = {"env_config": "env", "agent_config": "agent", "model_config": "model", "policy": "policy"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 training failed, 2 unusable input, 128 + signal interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except UsageError as error:
+        return _complain(error, 2)
+    except TrainingError as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader, such as `head`, has left. Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return _complain(f"{error.filename or 'writing'}: {error.strerror}", 2)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if arguments[0].startswith("-"):
+        command, rest = "train", arguments
+    else:
+        command, *rest = arguments
+    if command not in COMMANDS:
+        raise UsageError(f"unknown command {command!r}{suggest(command, COMMANDS)}")
+    try:
+        return {"train": _train, "evaluate": _evaluate, "resume": _resume, "list": _list}[command](rest)
+    except _Help:
+        return 0
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"run.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+# --- train ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Spec):
+    """What `run.py train` takes beside the spec of the run."""
+
+    out: Path | None = None
+    """Run folder to make; by default runs/<env>-<agent>-<model>-seed<seed>."""
+
+    overwrite: bool = False
+    """Replace the run that is in that folder."""
+
+    config: Path | None = None
+    """Start from a saved configuration: a run folder, its config.json, or a JSON file of a spec. Further options
+    override it."""
+
+
+def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions]:
+    """The spec of a run and the options beside it, from the command line.
+
+    Raises:
+        UsageError: an argument cannot be used.
+    """
+    import tyro
+
+    spec = _starting_spec(arguments)
+    overrides = [
+        (
+            field,
+            Annotated[type(getattr(spec, field)), tyro.conf.arg(name=name, help=_about(name, spec))],
+            dataclasses.field(),
+        )
+        for field, name in _CONFIGS.items()
+    ]
+    flag = ("overwrite", tyro.conf.FlagCreatePairsOff[bool], dataclasses.field(default=False))
+    options_type = dataclasses.make_dataclass(
+        "Options", [*overrides, flag], bases=(TrainOptions,), frozen=True, kw_only=True
+    )
+    values = {field.name: getattr(spec, field.name) for field in dataclasses.fields(Spec)}
+    options: TrainOptions = _parse(
+        "train",
+        options_type,
+        arguments,
+        default=options_type(**values),
+        description=f"Train {spec.agent} with the model {spec.model} on {spec.env}. "
+        "Options with a dot belong to the chosen plug-ins: name others with --env, --agent, --model to see theirs.",
+    )
+    names = {role: plugins.canonical(kind, getattr(options, role)) for role, kind in _KINDS.items()}
+    chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(Spec)}
+    return Spec(**{**chosen, **names}), options
+
+
+def _about(name: str, spec: Spec) -> str:
+    """The heading of a group of options in the help."""
+    if name not in _KINDS:
+        return "How the model's outputs become a distribution over actions."
+    chosen = getattr(spec, name)
+    doc = (plugins.load(_KINDS[name], chosen).__doc__ or "").strip().partition("\n")[0]
+    return f"Options of {chosen}. {doc}".strip()
+
+
+def _starting_spec(arguments: Sequence[str]) -> Spec:
+    """The spec before options are applied: from --config where given, the plug-ins from --env, --agent, --model."""
+    file = _value_of("--config", arguments)
+    saved: dict[str, Any] = {} if file is None else read_spec(Path(file))
+    for role in _KINDS:
+        name = _value_of(f"--{role}", arguments)
+        if name is not None and name != saved.get(role, DEFAULT_NAMES[role]):
+            # Options saved for one plug-in mean nothing to another.
+            saved = {key: value for key, value in saved.items() if key != f"{role}_config"} | {role: name}
+    return Spec.from_json(saved, where=str(file or "configuration"))
+
+
+def _value_of(option: str, arguments: Sequence[str]) -> str | None:
+    """The value of an option that must be known before the parser can be made; the last one counts."""
+    found = None
+    for index, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name != option:
+            continue
+        found = value if equals else next(iter(arguments[index + 1 :]), "")
+        if not found or found.startswith("--"):
+            raise UsageError(f"{option} needs a value")
+    return found
+
+
+def default_out(spec: Spec) -> Path:
+    """Where a run goes unless told: runs/<env>-<agent>-<model>-seed<seed>."""
+    names = [plugins.short_name(name) for name in (spec.env, spec.agent, spec.model)]
+    return Path("runs", f"{'-'.join(names)}-seed{spec.seed}")
+
+
+def _train(arguments: list[str]) -> int:
+    _keep_freed_memory()
+    spec, options = parse_train(arguments)
+    out = options.out or default_out(spec)
+    from agents._run import check_target
+
+    check_target(out, overwrite=options.overwrite)
+    from agents._api import run_training
+
+    command = ["run.py", "train", *arguments]
+    return run_training(spec, out, overwrite=options.overwrite, command=command)
+
+
+# --- evaluate, resume, list -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What `run.py evaluate` takes."""
+
+    run: Path
+    """Run folder."""
+
+    tasks: int = 100
+    """Tasks to evaluate on [tasks]."""
+
+    steps: int | None = None
+    """Adaptation [gradient steps]; by default what the run was configured with."""
+
+    episodes: int | None = None
+    """Episodes per task and gradient step [episodes]; by default what the run was configured with."""
+
+    split: Literal["train", "test", "ood"] = "test"
+    """Where tasks come from: as in training, held out, or out of distribution."""
+
+    seed: int = 0
+    """Seed of the evaluation's episodes."""
+
+    out: Path | None = None
+    """File to write, instead of evaluation.json in the run folder."""
+
+    def __post_init__(self) -> None:
+        check_count("--tasks", self.tasks)
+        if self.steps is not None:
+            check_count("--steps", self.steps)
+        if self.episodes is not None:
+            check_count("--episodes", self.episodes)
+        check_count("--seed", self.seed, least=0)
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """What `run.py resume` takes."""
+
+    run: Path
+    """Run folder."""
+
+    iterations: int | None = None
+    """New length of the whole training [meta-iterations]; by default what the run was configured with."""
+
+    def __post_init__(self) -> None:
+        if self.iterations is not None:
+            check_count("--iterations", self.iterations)
+
+
+def _evaluate(arguments: list[str]) -> int:
+    options = _parse(
+        "evaluate", EvaluateOptions, arguments, description="Evaluate a trained run: return after 0, 1, … steps."
+    )
+    _require_run_folder(options.run)
+    _keep_freed_memory()
+    from agents._api import run_evaluation
+
+    return run_evaluation(
+        options.run,
+        tasks=options.tasks,
+        steps=options.steps,
+        episodes=options.episodes,
+        split=options.split,
+        seed=options.seed,
+        out=options.out,
+    )
+
+
+def _resume(arguments: list[str]) -> int:
+    options = _parse("resume", ResumeOptions, arguments, description="Continue a run from its last checkpoint.")
+    _require_run_folder(options.run)
+    _keep_freed_memory()
+    from agents._api import run_resume
+
+    return run_resume(options.run, iterations=options.iterations)
+
+
+def _require_run_folder(path: Path) -> None:
+    """Complain about a wrong folder at once, not after the seconds that importing torch takes."""
+    from agents._run import RunFolder
+
+    RunFolder.open(path)
+
+
+def _list(arguments: list[str]) -> int:
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(f"usage: run.py list\n\n{COMMANDS['list']}")
+        return 0
+    if arguments:
+        raise UsageError(f"list takes no arguments, found {arguments[0]!r}")
+    print(_catalogue())
+    return 0
+
+
+# --- parsing ----------------------------------------------------------------------------------------------------------
+
+
+class _Help(Exception):
+    """Help was asked for and has been printed."""
+
+
+def _parse(command: str, cls: type[T], arguments: Sequence[str], **keywords: Any) -> T:
+    """`tyro.cli`, with errors as one line.
+
+    Raises:
+        UsageError: an argument cannot be used; a near match is suggested for a mistyped option.
+        _Help: help was asked for and printed.
+    """
+    import tyro
+
+    complaint = io.StringIO()
+    markers = (tyro.conf.PositionalRequiredArgs,)
+    try:
+        with contextlib.redirect_stderr(complaint):
+            options, unknown = tyro.cli(
+                cls,
+                prog=f"run.py {command}",
+                args=list(arguments),
+                return_unknown_args=True,
+                config=markers,
+                **keywords,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise _Help from None
+        raise UsageError(_condensed(complaint.getvalue())) from None
+    if unknown:
+        known = sorted(_option_names(keywords.get("default", options)))
+        raise UsageError(_unknown_option(command, unknown[0], known))
+    return options
+
+
+def _condensed(box: str) -> str:
+    """The message in a box that tyro drew: what stands between the first two lines, the box's upper edge included."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    parts: list[list[str]] = [[]]
+    for line in plain.splitlines():
+        text = line.strip("│ \t")
+        # Boxes are drawn with hyphens where the terminal does not speak UTF-8.
+        if re.fullmatch(r"[╭╰].*|[─-]{3,}", text):
+            parts.append([])
+        elif text:
+            parts[-1].append(text)
+    message = " ".join(next((part for part in parts[1:] if part), [plain]))
+    for pattern, replacement in _PLAINER:
+        message = re.sub(pattern, replacement, message)
+    return message
+
+
+_QUOTED = re.compile(r"'([^']*)'")
+
+_PLAINER: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"^Error parsing ", ""),
+    (r"^\w+Options: |^Options: ", ""),
+    (r"^(env|agent|model)[-_]config\b", r"--\1"),
+    (r"^policy\b", "--policy"),
+    (r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not a whole number"),
+    (r"could not convert string to float: (.*)", r"\1 is not a number"),
+    (r"no type matching (\S+) could be instantiated from \['(.*?)'\]\..*", r"'\2' does not fit \1"),
+    (r"Missing value for argument '(\S+)'\. Expected 1 values\.", r"\1 needs a value"),
+    (r"Missing value for argument '(\S+)'\. Expected (\d+) values\.", r"\1 needs \2 values"),
+    (r"Missing from run\.py (\w+): .*", r"\1 needs a run folder: usage is run.py \1 RUN"),
+    (
+        r"invalid choice '(.*?)' for argument '(\S+)'\. Expected one of \((.*?),?\)\.",
+        lambda match: f"{match[2]}: {match[1]!r} cannot be chosen{suggest(match[1], _QUOTED.findall(match[3]))}",
+    ),
+)
+"""Tyro's messages and how they are put here; one that is not listed is shown as it is."""
+
+
+def _option_names(options: Any, prefix: str = "--") -> Iterator[str]:
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        name = _CONFIGS.get(field.name, field.name) if prefix == "--" else field.name
+        name = name.replace("_", "-")
+        if dataclasses.is_dataclass(value):
+            yield from _option_names(value, f"{prefix}{name}.")
+            continue
+        yield f"{prefix}{name}"
+        if value is True:
+            yield f"{prefix}no-{name}"
+
+
+def _unknown_option(command: str, argument: str, known: Sequence[str]) -> str:
+    if not argument.startswith("-"):
+        return f"unexpected argument {argument!r}; `run.py {command} --help` shows what is accepted"
+    name = argument.partition("=")[0].replace("_", "-")
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"`run.py {command} --help` lists all"
+    return f"unknown option {argument.partition('=')[0]}; {hint}"
+
+
+# --- help -------------------------------------------------------------------------------------------------------------
+
+
+def _help() -> str:
+    commands = "\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items())
+    return f"""\
+usage: run.py [train] [--env NAME] [--agent NAME] [--model NAME] [--seed N] [--iterations N] [--out RUN] ...
+       run.py evaluate RUN [--tasks N] [--steps K] [--episodes E] [--split train|test|ood]
+       run.py resume RUN [--iterations N]
+       run.py list
+
+Quantum policies that learn to adapt.
+
+commands
+{commands}
+
+{_catalogue()}
+
+`run.py COMMAND --help` lists the options of a command; `run.py train --env NAME --agent NAME --model NAME --help`
+those of the chosen environment, agent and model too."""
+
+
+def _catalogue() -> str:
+    titles = {"env": "environments", "agent": "agents", "model": "models"}
+    blocks = []
+    for role, title in titles.items():
+        lines = [f"{title} (--{role})"]
+        for summary in plugins.available(_KINDS[role]).values():
+            state = f"  [unreadable: {summary.broken}]" if summary.broken else ""
+            state = f"  [needs: {summary.remedy}]" if summary.missing else state
+            lines.append(f"  {summary.name:20} {summary.doc}{state}".rstrip())
+        blocks.append("\n".join(lines if len(lines) > 1 else [*lines, "  (none)"]))
+    return "\n\n".join(blocks)
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep freed memory instead of returning it at once.
+
+    Each iteration allocates and frees the same large tensors; handed back every time, they cost a page fault per 4 KiB
+    when next touched, which makes the simulator 1.3 to 4 times slower. Set here and not on import, because it concerns
+    the whole process.
+    """
+    try:
+        if not os.confstr("CS_GNU_LIBC_VERSION"):
+            return
+        mallopt = ctypes.CDLL(None).mallopt
+    except (ValueError, OSError, AttributeError):
+        return
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h.
+    mallopt(trim_threshold, 1 << 30)
+    # Older versions refuse more than 32 MiB.
+    if not mallopt(mmap_threshold, 1 << 30):
+        mallopt(mmap_threshold, 32 << 20)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
