@@ -101,9 +101,9 @@ def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions]:
     Raises:
         UsageError: an argument cannot be used.
     """
+    spec = _starting_spec(arguments)  # First: a wrong name is told before anything heavy is imported.
     import tyro
 
-    spec = _starting_spec(arguments)
     overrides = [
         (
             field,

@@ -11,16 +11,24 @@ def magic_box(x: Tensor) -> Tensor:
 
 
 def dice(
-    log_prob: Float[Tensor, "time env"], advantage: Float[Tensor, "time env"], valid: Bool[Tensor, "time env"]
+    log_prob: Float[Tensor, "time env"],
+    advantage: Float[Tensor, "time env"],
+    valid: Bool[Tensor, "time env"],
+    memory: float = 1.0,
 ) -> Float[Tensor, " env"]:
-    """Sum over t of [box(l_1 + .. + l_t) - box(l_1 + .. + l_{t-1})] A_t for each episode: 0 in value.
+    """Sum over t of [box(m_t) - box(m_t - l_t)] A_t for each episode, m_t = memory * m_t-1 + l_t: 0 in value.
 
-    Loaded DiCE (Farquhar et al. 2019, eq. 9, lambda = 1). Its first derivative is the policy gradient sum_t grad l_t A_t;
-    its second derivative is an unbiased estimate of the Hessian of the expected return, for any baseline in A that does
-    not depend on the episode's own actions.
+    Loaded DiCE (Farquhar et al. 2019, Loaded DiCE: trading off bias and variance in any-order score function estimators,
+    where `memory` is called lambda). Its first derivative is the policy gradient sum_t grad l_t A_t. Its second, with
+    `memory` 1, is an unbiased estimate of the Hessian of the expected return, for any baseline in A that does not depend
+    on the episode's own actions; the products of scores at distant steps, whose variance grows with the episode, fade
+    with a smaller one. With 0 it is the low-variance curvature estimator of Rothfuss et al. 2019 (ProMP).
     """
     log_prob = torch.where(valid, log_prob, 0.0)
-    up_to = log_prob.cumsum(0)
+    steps = torch.arange(len(log_prob), device=log_prob.device)
+    lag = steps[:, None] - steps
+    weights = torch.where(lag >= 0, memory ** lag.clamp_min(0).to(log_prob.dtype), 0.0)
+    up_to = weights @ log_prob
     return ((magic_box(up_to) - magic_box(up_to - log_prob)) * advantage).sum(0)
 
 

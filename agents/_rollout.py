@@ -1,7 +1,7 @@
 """Rollouts: episodes of many tasks side by side, as tensors with axes time, task, env."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import torch
@@ -40,6 +40,7 @@ class Rollout:
         return Rollout(**{f.name: getattr(self, f.name)[:, tasks] for f in fields(self)})
 
 
+@runtime_checkable
 class Adapter(Protocol):
     """All that collecting and evaluating need of an agent. A state is a value: passed in, returned, never kept."""
 
@@ -91,7 +92,7 @@ def collect(
 
 @torch.no_grad()
 def collect_episodes(
-    env: gymnasium.Env, adapter: Adapter, state: Any, generator: torch.Generator, *, n_episodes: int, seed: int
+    env: gymnasium.Env, adapter: Adapter, state: Any, generator: torch.Generator, *, n_episodes: int, seed: int | None
 ) -> tuple[Rollout, Any]:
     """`n_episodes` episodes of one ordinary Gymnasium environment, one after the other, as a rollout of one task."""
     episodes: list[list[tuple[Tensor, ...]]] = []

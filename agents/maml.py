@@ -44,6 +44,8 @@ class Config:
     """Gradient steps of adaptation that are trained through."""
     estimator: Literal["dice", "first-order"] = "dice"
     """Inner estimator: dice (second order) or first-order."""
+    dice_memory: float = 0.9
+    """How far back dice relates actions, lambda of Loaded DiCE: 1 is unbiased, 0 the curvature of ProMP (LVC)."""
     inner_step_size: float = 0.1
     """Initial inner step size."""
     learn_step_sizes: bool = True
@@ -68,13 +70,13 @@ class Config:
     """Adam learning rate of circuit angles, hidden weights and phases (Jerbi et al. 2021)."""
     lr_scales: float = 0.05
     """Adam learning rate of input scales, projections and frequencies."""
-    lr_heads: float = 0.05
+    lr_heads: float = 0.02
     """Adam learning rate of read-out and head."""
     lr_step_sizes: float = 0.01
     """Adam learning rate of the inner step sizes."""
     max_grad_norm: float = 0.5
     """Meta-gradients are scaled down to this norm [0 = never]."""
-    memory_budget: float = 1.0
+    memory_budget: float = 2.0
     """Memory for the second-order graph [GiB]; the meta-gradient is accumulated over chunks of tasks that fit."""
     chunk_tasks: int = 0
     """Tasks per chunk [0 = from memory_budget]; does not change the result beyond rounding."""
@@ -89,6 +91,8 @@ class Config:
         for name in ("inner_step_size", "clip", "memory_budget", "later_step_factor"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise UsageError(f"agent maml: {name} must be finite and positive, not {getattr(self, name)}")
+        if not 0 <= self.dice_memory <= 1:
+            raise UsageError(f"agent maml: dice_memory must be in [0, 1], not {self.dice_memory}")
         if not 0 < self.discount <= 1:
             raise UsageError(f"agent maml: discount must be in (0, 1], not {self.discount}")
         if self.episodes < 2 and self.baseline != "none":
@@ -169,7 +173,7 @@ class MAML:
     def _inner_step(self, params: Params, meta: Params, data: Data, factor: float = 1.0) -> Params:
         """theta + alpha * grad J(theta) on one task's data; differentiable unless first-order."""
         second_order = self.config.estimator == "dice"
-        surrogate = dice if second_order else policy_gradient
+        surrogate = partial(dice, memory=self.config.dice_memory) if second_order else policy_gradient
 
         def objective(values: Params) -> Tensor:
             log_prob, _ = self._log_prob(values, data)

@@ -20,6 +20,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -275,7 +276,7 @@ def _reason(error: Exception) -> str:
         return error.strerror
     if isinstance(error, SyntaxError):
         return f"{error.msg} (line {error.lineno})" if error.lineno else str(error.msg)
-    text = " ".join(str(error).split())
+    text = textwrap.shorten(str(error), 200, placeholder=" …")
     return text if isinstance(error, ImportError) else f"{type(error).__name__}: {text}"
 
 

@@ -48,9 +48,18 @@ def test_a_signal_is_noted_and_the_old_handler_comes_back(number, code):
 
 def test_handlers_come_back_after_an_error():
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(ZeroDivisionError), Interrupts():
-        assert signal.getsignal(signal.SIGINT) is not before
-        _ = 1 / 0
+    inside = None
+
+    def work():
+        nonlocal inside
+        with Interrupts():
+            inside = signal.getsignal(signal.SIGINT)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+    assert inside is not None
+    assert inside is not before
     assert signal.getsignal(signal.SIGINT) is before
 
 

@@ -1,0 +1,262 @@
+"""What one does with agents, from Python and from the command line: train, resume, load, adapt, evaluate, plot."""
+
+import contextlib
+import datetime
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+from agents._config import Spec
+from agents._evaluate import Curve, adaptation_curve, paired_gain
+from agents._files import to_json, write_whole
+from agents._plot import draw
+from agents._progress import Progress
+from agents._rollout import Adapter, collect_episodes
+from agents._run import RunFolder
+from agents._setting import build, torch_generator
+from agents._train import Training, train as train_loop
+from qrl.errors import UsageError
+
+VERSIONS = ("torch", "numpy", "gymnasium", "pennylane")
+
+
+class Run:
+    """A trained agent and its run folder: what `train` and `load` return."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.spec = Spec.from_json(folder.config["spec"], where=str(folder.path / "config.json"))
+        self.distribution, self.agent = build(self.spec)
+        self.problems: tuple[str, ...] = ()
+        if learns(self.agent):
+            checkpoint = folder.load()
+            training = Training(self.spec, self.distribution, self.agent)
+            training.load(checkpoint)
+            self.problems = checkpoint.problems
+
+    def adapt(
+        self, env: gymnasium.Env | None = None, *, episodes: int = 20, steps: int = 1, seed: int = 0
+    ) -> "AdaptedPolicy":
+        """Adapt to one environment of your own in `steps` updates of `episodes` episodes each.
+
+        `env` is any `gymnasium.Env` with the observation and action space that the run was trained on; without one, the
+        nominal task. Raises UsageError if the spaces do not fit or a count is below 1.
+        """
+        if episodes < 2 or steps < 0:
+            raise UsageError(f"adapt: episodes must be at least 2 and steps at least 0, not {episodes} and {steps}")
+        env = self.distribution.make() if env is None else env
+        self._check_spaces(env)
+        generator = torch_generator(np.random.SeedSequence(seed), self.spec.device)
+        state = self.agent.begin(1, episodes)
+        for step in range(steps):
+            rollout, state = collect_episodes(
+                env, self.agent, state, generator, n_episodes=episodes, seed=seed if step == 0 else None
+            )
+            state = self.agent.adapt(state, rollout)
+        return AdaptedPolicy(self.agent, state, generator)
+
+    def evaluate(
+        self, *, tasks: int = 100, steps: int = 3, episodes: int = 40, split: str = "test", seed: int = 0
+    ) -> Curve:
+        """The adaptation curve on tasks of a split; see `agents._evaluate.adaptation_curve`."""
+        return adaptation_curve(
+            self.agent,
+            self.distribution,
+            names=(self.spec.env, self.spec.agent, self.spec.model),
+            n_tasks=tasks,
+            steps=steps,
+            episodes=episodes,
+            split=split,
+            seed=seed,
+            device=self.spec.device,
+        )
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """One row per meta-iteration."""
+        return self.folder.metrics()
+
+    def _check_spaces(self, env: gymnasium.Env) -> None:
+        for kind in ("observation_space", "action_space"):
+            own, given = getattr(self.distribution, kind), getattr(env, kind)
+            same = own.n == given.n if isinstance(own, gymnasium.spaces.Discrete) and isinstance(given, type(own)) else (
+                isinstance(given, type(own)) and own.shape == given.shape
+            )
+            if not same:
+                raise UsageError(f"adapt: the run was trained with {kind} {own}, the environment has {given}")
+
+
+class AdaptedPolicy:
+    """A policy after adaptation: `act(observation)` gives an action for the environment."""
+
+    def __init__(self, agent: Adapter, state: Any, generator: torch.Generator) -> None:
+        self._agent, self._state, self._generator = agent, state, generator
+
+    @torch.no_grad()
+    def act(self, observation: Any) -> Any:
+        """An action drawn from the policy, as the environment's `step` takes it."""
+        seen = torch.as_tensor(np.asarray(observation), dtype=torch.float32, device=self._generator.device)
+        action, self._state = self._agent.act(self._state, seen[None, None], self._generator)
+        numbers = self._agent.to_environment(action)[0, 0].cpu().numpy()
+        return numbers if numbers.ndim else numbers.item()
+
+
+def learns(agent: Any) -> bool:
+    """Whether the agent has an outer step to train; references such as `random` have none."""
+    return hasattr(agent, "update")
+
+
+def train(
+    out: Path | str, *, overwrite: bool = False, progress: bool = True, **options: Any
+) -> Run:
+    """Train, evaluate and leave a run folder at `out`, as `run.py train` does.
+
+    `options` are those of a `Spec`: `env`, `agent` and `model` by name, `iterations`, `seed`, ..., and the plug-ins'
+    own as `env_config`, `agent_config`, `model_config` (their `Config`) and `policy`. Raises UsageError for what cannot
+    be used, KeyboardInterrupt after a signal, when all is saved.
+    """
+    spec = Spec.default(**options)
+    code = run_training(spec, Path(out), overwrite=overwrite, command=[], quiet=not progress)
+    if code:
+        raise KeyboardInterrupt
+    return load(out)
+
+
+def load(path: Path | str) -> Run:
+    """A run from its folder. Raises UsageError if it is none or has no checkpoint that can be used."""
+    return Run(RunFolder.open(Path(path)))
+
+
+def evaluate(run: Run | Path | str, **options: Any) -> Curve:
+    """`Run.evaluate` of a run or its folder."""
+    return (run if isinstance(run, Run) else load(run)).evaluate(**options)
+
+
+def plot(curves: Curve | Sequence[Curve], path: Path | str) -> None:
+    """Draw adaptation curves into one PNG file, whole or not at all."""
+    write_whole(Path(path), draw([curves] if isinstance(curves, Curve) else list(curves)))
+
+
+# --- the command line's three commands; each returns an exit code --------------------------------------------------------
+
+
+def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[str], quiet: bool = False) -> int:
+    """Make the run folder, train, evaluate. Nothing is written before everything that can be checked has been."""
+    distribution, agent = build(spec)
+    training = Training(spec, distribution, agent) if learns(agent) else None
+    folder = RunFolder.create(out, {"spec": spec.to_json(), **provenance(command)}, overwrite=overwrite)
+    with folder.lock():
+        return _finish(folder, training, quiet)
+
+
+def run_resume(path: Path, iterations: int | None = None) -> int:
+    """Continue a run from its last checkpoint, to the end or to a new number of iterations."""
+    folder = RunFolder.open(path)
+    with folder.lock():
+        spec = Spec.from_json(folder.config["spec"], where=str(path / "config.json"))
+        distribution, agent = build(spec)
+        if not learns(agent):
+            raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
+        checkpoint = folder.load()
+        if iterations is not None:
+            if iterations < checkpoint.iteration:
+                raise UsageError(f"{path}: --iterations {iterations} is less than the {checkpoint.iteration} done")
+            config = folder.config | {"spec": folder.config["spec"] | {"iterations": iterations}}
+            folder.update_config(config)
+            spec = Spec.from_json(config["spec"])
+        training = Training(spec, distribution, agent)
+        training.load(checkpoint)
+        for problem in checkpoint.problems:
+            print(f"warning: {problem}; going on from iteration {checkpoint.iteration}", file=sys.stderr)
+        folder.trim_metrics(checkpoint.iteration)
+        return _finish(folder, training, quiet=False)
+
+
+def run_evaluation(
+    path: Path,
+    tasks: int = 100,
+    steps: int | None = None,
+    episodes: int | None = None,
+    split: str = "test",
+    seed: int = 0,
+    out: Path | None = None,
+) -> int:
+    """Evaluate a run and write evaluation.json and adaptation.png, or the JSON to `out` and the picture beside it."""
+    run = load(path)
+    for problem in run.problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    curve = run.evaluate(
+        tasks=tasks,
+        steps=run.spec.eval_steps if steps is None else steps,
+        episodes=run.spec.eval_episodes if episodes is None else episodes,
+        split=split,
+        seed=seed,
+    )
+    stem = run.folder.path / ("evaluation" if split == "test" else f"evaluation-{split}") if out is None else out.with_suffix("")
+    picture = run.folder.path / ("adaptation.png" if split == "test" else f"adaptation-{split}.png")
+    _report(curve, run.metrics(), stem.with_suffix(".json"), picture if out is None else out.with_suffix(".png"))
+    return 0
+
+
+def _finish(folder: RunFolder, training: Training | None, quiet: bool) -> int:
+    """Train what is left, then evaluate on test tasks."""
+    if training is not None:
+        with Progress(training.spec.iterations, training.iteration) as progress:
+            code = train_loop(training, folder, progress)
+        if code:
+            return code
+    run = Run(folder)
+    spec = run.spec
+    curve = run.evaluate(tasks=spec.eval_tasks, steps=spec.eval_steps, episodes=spec.eval_episodes)
+    _report(curve, run.metrics(), folder.path / "evaluation.json", folder.path / "adaptation.png", quiet=quiet)
+    return 0
+
+
+def _report(curve: Curve, metrics: Sequence[Mapping[str, Any]], table: Path, picture: Path, *, quiet: bool = False) -> None:
+    write_whole(table, (to_json(curve.to_json(), indent=2) + "\n").encode())
+    write_whole(picture, draw([curve], metrics))
+    if quiet:
+        return
+    print(f"{curve.env}, {curve.agent}, {curve.model}: {curve.n_tasks} {curve.split} tasks")
+    print(curve.table())
+    for x in sorted({1, curve.x[-1]}):
+        gain, low, high = paired_gain(curve, x)
+        print(f"gain from 0 to {x}: {gain:+.2f}, 95 % interval [{low:+.2f}, {high:+.2f}]")
+    print(f"wrote {table} and {picture}")
+
+
+def provenance(command: Sequence[str]) -> dict[str, Any]:
+    """Where a result comes from: versions, commit, command line, date."""
+    versions = {"python": platform.python_version()}
+    for name in ("qrl-meta", *VERSIONS):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "command": list(command),
+        "commit": _commit(),
+        "versions": versions,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with `+changes` if files differ from it; None outside a checkout."""
+    here = Path(__file__).resolve().parent.parent
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None

@@ -1,0 +1,224 @@
+"""The pieces that the fused executor is made of, each on one device in one precision.
+
+States are real tensors [batch, 2 * state], real and imaginary parts side by side: a unitary is then a real matrix
+product, whose gradient needs no complex conjugates to be copied, and probabilities are squares.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qrl._lowering import Factor, Phase
+from qrl.circuit import Circuit, Input
+
+Turn = tuple[Tensor, Tensor, Tensor]
+"""What `PhaseProduct` takes beside the state: rows, matrix and phase."""
+
+
+def as_complex(state: Tensor) -> Tensor:
+    """[..., 2 * n] parts side by side as [..., n] complex numbers, without a copy if contiguous."""
+    return torch.view_as_complex(state.contiguous().unflatten(-1, (-1, 2)))
+
+
+def as_parts(state: Tensor) -> Tensor:
+    """The inverse of `as_complex`."""
+    return torch.view_as_real(state).flatten(-2)
+
+
+def real_matrix(unitary: Tensor) -> Tensor:
+    """W [..., 2n, 2n] with as_parts(psi) @ W = as_parts(U psi) for row vectors; its first row is U's first column."""
+    transposed = unitary.mT
+    rows = torch.stack([torch.view_as_real(transposed), torch.view_as_real(1j * transposed)], dim=-3)
+    return rows.flatten(-4, -3).flatten(-2)
+
+
+class UnitaryStack:
+    """All weight-dependent unitaries of one size: for each a chain of factors, multiplied as a tree.
+
+    One tensor holds them all, so that the number of torch calls does not grow with the number of layers.
+    """
+
+    def __init__(
+        self, chains: list[list[Factor]], dim: int, *, as_real: bool, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        length = 1 << (max(map(len, chains)) - 1).bit_length()  # a power of two, for the tree
+        padding = Factor(np.eye(dim))
+        flat = [factor for chain in chains for factor in [*chain, *[padding] * (length - len(chain))]]
+        zero = np.zeros((dim, dim))
+        parts = np.stack(
+            [[zero if m is None else m for m in (f.constant, f.cosine, f.sine)] for f in flat], dtype=np.complex128
+        )
+        # [factor, 3, dim*dim*2]: a matrix as real numbers, so that the sum over the three is a real matrix product.
+        real = parts.view(np.float64).reshape(len(flat), 3, -1)
+        self.parts = torch.as_tensor(real, dtype=dtype, device=device)
+        self.weight = torch.as_tensor([f.weight for f in flat], device=device)
+        self.shape = (len(chains), length, dim, dim, 2)
+        self.as_real = as_real
+
+    def multiply(self, weights: Tensor) -> Tensor:
+        """The product of each chain, later factors on the left: [unitary, dim, dim], or its `real_matrix`."""
+        half = 0.5 * weights[self.weight]
+        mixture = torch.stack([torch.ones_like(half), half.cos(), half.sin()], dim=-1).unsqueeze(-2)
+        factors = torch.view_as_complex((mixture @ self.parts).reshape(self.shape))
+        while factors.shape[1] > 1:
+            factors = factors[:, 1::2] @ factors[:, 0::2]
+        return real_matrix(factors[:, 0]) if self.as_real else factors[:, 0]
+
+
+class PhaseMatrix:
+    """All phase levels with inputs: angle = f @ M, rows f = (inputs, bounded angles, 1), M [level, column, state]."""
+
+    def __init__(self, phases: list[Phase], circuit: Circuit, dtype: torch.dtype, device: torch.device) -> None:
+        inputs = [(level, angle, row) for level, phase in enumerate(phases) for angle, row in phase.inputs]
+        bounded = [angle for _, angle, _ in inputs if angle.transform != "identity"]
+        one = circuit.n_scales + circuit.n_weights  # the last entry of the coefficients (scales, weights, 1)
+        constant_column = circuit.n_inputs + len(bounded)
+        terms: list[tuple[int, int, int, np.ndarray]] = []  # (level, column of f, coefficient, diagonal)
+        bounded_column = circuit.n_inputs
+        for level, angle, row in inputs:
+            if angle.transform == "identity":
+                terms.append((level, angle.feature, one if angle.scale is None else angle.scale, row))
+            else:
+                terms.append((level, bounded_column, one, row))
+                bounded_column += 1
+        for level, phase in enumerate(phases):
+            terms += [(level, constant_column, circuit.n_scales + index, row) for index, row in phase.weights]
+            if phase.constant.any():
+                terms.append((level, constant_column, one, phase.constant))
+        n_columns = constant_column + 1
+        place = np.zeros((len(phases) * n_columns, len(terms)))
+        for term, (level, column, _, _) in enumerate(terms):
+            place[level * n_columns + column, term] = 1
+        self.shape = (len(phases), n_columns, -1)
+        self.place = torch.as_tensor(place, dtype=dtype, device=device)
+        self.coefficient = torch.as_tensor([coefficient for _, _, coefficient, _ in terms], device=device)
+        self.rows = torch.as_tensor(np.stack([row for *_, row in terms]), dtype=dtype, device=device)
+        self.bounded = BoundedAngles(bounded, one, device) if bounded else None
+        self.n_inputs = circuit.n_inputs
+        # sin(a) = cos(a - pi/2): with this in the column of ones, one cosine gives both parts of exp(i a) in place.
+        quarter = torch.zeros(n_columns, 1, 2, dtype=dtype, device=device)
+        quarter[-1, 0, 1] = -math.pi / 2
+        self.quarter = quarter
+
+    def bind(self, weights: Tensor, scales: Tensor) -> dict[str, Tensor]:
+        """`phase`, the matrix M, and `bounded`, the scales of bounded angles if there are any."""
+        coefficients = torch.cat([scales, weights, weights.new_ones(1)])
+        terms = coefficients[self.coefficient].unsqueeze(-1) * self.rows
+        bound = {"phase": (self.place @ terms).reshape(self.shape)}
+        if self.bounded is not None:
+            bound["bounded"] = coefficients[self.bounded.scale]
+        return bound
+
+    def turns(self, bound: dict[str, Tensor], inputs: Tensor) -> list[Turn]:
+        """Rows, matrix and phase of each level, the phases of all levels at once."""
+        columns = [inputs[:, : self.n_inputs]]
+        if self.bounded is not None:
+            columns.append(self.bounded.angles(bound["bounded"] * inputs[:, self.bounded.feature]))
+        rows = torch.cat([*columns, inputs.new_ones(len(inputs), 1)], dim=-1)
+        matrices = bound["phase"].unbind()
+        shifted = (bound["phase"].detach().unsqueeze(-1) + self.quarter).flatten(-2)
+        phases = as_complex((rows.detach() @ shifted).cos()).unbind()
+        return [(rows, matrix, phase) for matrix, phase in zip(matrices, phases, strict=True)]
+
+
+class BoundedAngles:
+    """Inputs that pass through tanh or arctan."""
+
+    def __init__(self, angles: list[Input], one: int, device: torch.device) -> None:
+        self.feature = torch.as_tensor([a.feature for a in angles], device=device)
+        self.scale = torch.as_tensor([one if a.scale is None else a.scale for a in angles], device=device)
+        self.is_tanh = torch.as_tensor([a.transform == "tanh" for a in angles], device=device)
+
+    def angles(self, scaled: Tensor) -> Tensor:
+        """[batch, angle]"""
+        return torch.where(self.is_tanh, scaled.tanh(), scaled.atan())
+
+
+class FixedPhase:
+    """A phase level without inputs: one diagonal for all samples."""
+
+    def __init__(self, phase: Phase, dtype: torch.dtype, device: torch.device) -> None:
+        self.index = torch.as_tensor([index for index, _ in phase.weights], dtype=torch.long, device=device)
+        rows = np.stack([row for _, row in phase.weights]) if phase.weights else np.zeros((0, len(phase.constant)))
+        self.rows = torch.as_tensor(rows, dtype=dtype, device=device)
+        self.constant = torch.as_tensor(phase.constant, dtype=dtype, device=device)
+        signs = np.exp(1j * phase.constant)
+        self.signs: Tensor | None = None
+        if not phase.weights and np.allclose(signs.imag, 0, atol=1e-12):
+            self.signs = torch.as_tensor(np.repeat(signs.real.round(), 2), dtype=dtype, device=device)
+
+    def diagonal(self, weights: Tensor) -> Tensor:
+        """[state] complex, or [2 * state] of +1 and -1 where that is all it is, as for a ring of CZ."""
+        if self.signs is not None:
+            return self.signs
+        angle = self.constant + weights[self.index] @ self.rows
+        return torch.complex(angle.cos(), angle.sin())
+
+
+def multiply_diagonal(state: Tensor, diagonal: Tensor) -> Tensor:
+    """The state times what `FixedPhase.diagonal` gave."""
+    return as_parts(as_complex(state) * diagonal) if diagonal.is_complex() else state * diagonal
+
+
+def multiply_phase(state: Tensor, turn: Turn) -> Tensor:
+    """The state [2 * state] or [batch, 2 * state] times a level's phases: [batch, 2 * state]."""
+    phase = turn[2]
+    if not torch.is_grad_enabled():
+        return as_parts(as_complex(state) * phase)
+    return PhaseProduct.apply(state.expand(*phase.shape[:-1], state.shape[-1]), *turn)
+
+
+class PhaseProduct(torch.autograd.Function):
+    """state * exp(i rows @ matrix), with phase = exp(i rows @ matrix) given, as it is known for all levels at once.
+
+    Written out because the general rules for complex, cos and sin pass over the states several times more. With `out`
+    the product and g its gradient, the state's is g * conj(phase), this function again, and the angle's is
+    Im(g * conj(out)), whose product with `rows` is taken as a real matrix product over both parts. All of it is
+    differentiable in turn. Every tensor may have leading axes, such as `task` under `vmap`.
+    """
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *arguments: Tensor) -> tuple[Tensor, int]:
+        leading = (
+            x.expand(info.batch_size, *x.shape) if axis is None else x.movedim(axis, 0)
+            for x, axis in zip(arguments, in_dims, strict=True)
+        )
+        return PhaseProduct.apply(*leading), 0
+
+    @staticmethod
+    def forward(state: Tensor, rows: Tensor, matrix: Tensor, phase: Tensor) -> Tensor:
+        return as_parts(as_complex(state) * phase)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        _, rows, matrix, phase = inputs
+        ctx.save_for_backward(rows, matrix, phase, output)
+        ctx.save_for_forward(rows, matrix, phase, output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        rows, matrix, phase, output = ctx.saved_tensors
+        of_state = of_rows = of_matrix = None
+        if ctx.needs_input_grad[0]:
+            of_state = PhaseProduct.apply(gradient, rows, -matrix, phase.conj())
+        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+            turned = as_parts((as_complex(gradient) * as_complex(output).conj()).resolve_conj())
+            if ctx.needs_input_grad[2]:
+                of_matrix = (rows.mT @ turned).unflatten(-1, (-1, 2))[..., 1]
+            if ctx.needs_input_grad[1]:
+                of_rows = turned.unflatten(-1, (-1, 2))[..., 1] @ matrix.mT
+        return of_state, of_rows, of_matrix, None
+
+    @staticmethod
+    def jvp(ctx: Any, state: Tensor | None, rows: Tensor | None, matrix: Tensor | None, _: Tensor | None) -> Tensor:
+        own_rows, own_matrix, phase, output = ctx.saved_tensors
+        turned = 1j * as_complex(output)
+        tangent = torch.zeros_like(turned) if state is None else as_complex(state) * phase
+        if rows is not None:
+            tangent = tangent + (rows @ own_matrix) * turned
+        if matrix is not None:
+            tangent = tangent + (own_rows @ matrix) * turned
+        return as_parts(tangent)

@@ -1,0 +1,107 @@
+"""Every model file of the folder: what a policy needs of it."""
+
+import dataclasses
+
+import gymnasium
+import pytest
+import torch
+from torch.func import functional_call, grad, vmap
+
+from qrl.plugins import available, load
+from qrl.policy import PolicyConfig, bind, make_policy
+
+MODELS = [name for name, summary in available("models").items() if not summary.missing]
+BOX = gymnasium.spaces.Box(-1.0, 1.0, (3,))
+ACTIONS = {
+    "categorical": gymnasium.spaces.Discrete(2),
+    "gaussian": gymnasium.spaces.Box(-0.5, 0.5, (2,)),
+}
+
+
+def policy_of(model: str, head: str = "gaussian", seed: int = 0):
+    config = load("models", model).Config()
+    generator = torch.Generator().manual_seed(seed)
+    return make_policy(model, config, BOX, ACTIONS[head], generator=generator).double()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_is_a_function_of_seed(model):
+    first, second, other = policy_of(model), policy_of(model), policy_of(model, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_parameter_matters(model):
+    """Of an untrained policy no parameter is inert: each changes some output at some observation."""
+    policy = policy_of(model)
+    observations = torch.randn(20, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    distribution = policy(observations)
+    outputs = torch.cat([distribution["mean"].flatten(), distribution["log_std"][0]])
+    probe = torch.randn(len(outputs), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    gradients = torch.autograd.grad(outputs @ probe, list(policy.parameters()))
+    for (name, _), gradient in zip(policy.named_parameters(), gradients, strict=True):
+        assert (gradient.abs() > 1e-9).all(), name
+
+
+@pytest.mark.parametrize("head", ACTIONS)
+@pytest.mark.parametrize("model", MODELS)
+def test_bound_form_vmap_and_functional_call_agree(model, head):
+    policy = policy_of(model, head)
+    generator = torch.Generator().manual_seed(5)
+    params = {n: p.detach() + 0.1 * torch.randn(4, *p.shape, generator=generator, dtype=p.dtype) for n, p in policy.named_parameters()}
+    observations = torch.randn(4, 6, 3, generator=generator, dtype=torch.float64)
+    bound = vmap(lambda p: bind(policy, p))(params)
+    mapped = vmap(policy.distribution)(bound, observations)
+    for task in range(4):
+        own = {name: value[task] for name, value in params.items()}
+        looped = functional_call(policy, own, (observations[task],))
+        for key, value in looped.items():
+            torch.testing.assert_close(mapped[key][task], value)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_second_derivatives_through_vmap_equal_finite_differences(model):
+    policy = policy_of(model, "categorical")
+    observations = torch.randn(6, 3, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    params = {name: p.detach() for name, p in policy.named_parameters()}
+
+    def loss(p):
+        return (functional_call(policy, p, (observations,))["log_probs"][:, 0] * torch.arange(6)).sum()
+
+    generator = torch.Generator().manual_seed(7)
+    direction = {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in params.items()}
+
+    def slope(p):
+        return sum((g * direction[n]).sum() for n, g in grad(loss)(p).items())
+
+    # vmap over one task, so that the path is the one that MAML takes.
+    product = vmap(grad(slope))({n: p[None] for n, p in params.items()})
+    step = 1e-5
+    for name in params:
+        ahead, behind = ({n: p + sign * step * direction[n] for n, p in params.items()} for sign in (1, -1))
+        numeric = (grad(loss)(ahead)[name] - grad(loss)(behind)[name]) / (2 * step)
+        torch.testing.assert_close(product[name][0], numeric, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("model", [m for m in MODELS if hasattr(load("models", m).Config(), "budget")])
+@pytest.mark.parametrize("budget", [60, 100, 1000])
+def test_classical_models_match_a_budget(model, budget):
+    config = dataclasses.replace(load("models", model).Config(), budget=budget)
+    policy = make_policy(model, config, BOX, ACTIONS["gaussian"])
+    assert abs(policy.n_parameters - budget) <= max(4, 0.05 * budget)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_parameter_groups_are_known(model):
+    assert set(policy_of(model).groups.values()) <= {"angles", "scales", "heads"}
+
+
+def test_unentangled_differs_from_reuploading_in_entanglers_alone():
+    circuits = {m: load("models", m).circuit(load("models", m).Config(), 3) for m in ("reuploading", "unentangled")}
+    without = tuple(gate for gate in circuits["reuploading"].gates if gate.name != "CZ")
+    assert circuits["unentangled"].gates == without and len(without) < len(circuits["reuploading"].gates)
+
+
+def test_gaussian_defaults_are_documented_options():
+    assert PolicyConfig().head == "auto"
