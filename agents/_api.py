@@ -22,7 +22,8 @@ from agents._progress import Progress
 from agents._rollout import Adapter, collect_episodes
 from agents._run import RunFolder
 from agents._setting import build, torch_generator
-from agents._train import Training, train as train_loop
+from agents._train import Training
+from agents._train import train as train_loop
 from qrl.errors import UsageError
 
 VERSIONS = ("torch", "numpy", "gymnasium", "pennylane")
@@ -86,8 +87,10 @@ class Run:
     def _check_spaces(self, env: gymnasium.Env) -> None:
         for kind in ("observation_space", "action_space"):
             own, given = getattr(self.distribution, kind), getattr(env, kind)
-            same = own.n == given.n if isinstance(own, gymnasium.spaces.Discrete) and isinstance(given, type(own)) else (
-                isinstance(given, type(own)) and own.shape == given.shape
+            same = (
+                own.n == given.n
+                if isinstance(own, gymnasium.spaces.Discrete) and isinstance(given, type(own))
+                else (isinstance(given, type(own)) and own.shape == given.shape)
             )
             if not same:
                 raise UsageError(f"adapt: the run was trained with {kind} {own}, the environment has {given}")
@@ -113,9 +116,7 @@ def learns(agent: Any) -> bool:
     return hasattr(agent, "update")
 
 
-def train(
-    out: Path | str, *, overwrite: bool = False, progress: bool = True, **options: Any
-) -> Run:
+def train(out: Path | str, *, overwrite: bool = False, progress: bool = True, **options: Any) -> Run:
     """Train, evaluate and leave a run folder at `out`, as `run.py train` does.
 
     `options` are those of a `Spec`: `env`, `agent` and `model` by name, `iterations`, `seed`, ..., and the plug-ins'
@@ -144,7 +145,7 @@ def plot(curves: Curve | Sequence[Curve], path: Path | str) -> None:
     write_whole(Path(path), draw([curves] if isinstance(curves, Curve) else list(curves)))
 
 
-# --- the command line's three commands; each returns an exit code --------------------------------------------------------
+# --- the command line's three commands; each returns an exit code ---------------------------------------------------
 
 
 def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[str], quiet: bool = False) -> int:
@@ -199,7 +200,11 @@ def run_evaluation(
         split=split,
         seed=seed,
     )
-    stem = run.folder.path / ("evaluation" if split == "test" else f"evaluation-{split}") if out is None else out.with_suffix("")
+    stem = (
+        run.folder.path / ("evaluation" if split == "test" else f"evaluation-{split}")
+        if out is None
+        else out.with_suffix("")
+    )
     picture = run.folder.path / ("adaptation.png" if split == "test" else f"adaptation-{split}.png")
     _report(curve, run.metrics(), stem.with_suffix(".json"), picture if out is None else out.with_suffix(".png"))
     return 0
@@ -219,7 +224,9 @@ def _finish(folder: RunFolder, training: Training | None, quiet: bool) -> int:
     return 0
 
 
-def _report(curve: Curve, metrics: Sequence[Mapping[str, Any]], table: Path, picture: Path, *, quiet: bool = False) -> None:
+def _report(
+    curve: Curve, metrics: Sequence[Mapping[str, Any]], table: Path, picture: Path, *, quiet: bool = False
+) -> None:
     write_whole(table, (to_json(curve.to_json(), indent=2) + "\n").encode())
     write_whole(picture, draw([curve], metrics))
     if quiet:

@@ -56,8 +56,11 @@ class Curve:
 
     def table(self) -> str:
         """The curve as text."""
-        header = f"{self.axis.replace('_', ' '):>14} {'episodes':>9} {'mean':>9} {'95 % interval':>20} {'IQM':>9} {'worst 10 %':>11}"
-        rows = zip(self.x, self.episodes, self.mean, self.ci_low, self.ci_high, self.iqm, self.worst_decile, strict=True)
+        names = (self.axis.replace("_", " "), "episodes", "mean", "95 % interval", "IQM", "worst 10 %")
+        header = " ".join(name.rjust(width) for name, width in zip(names, (14, 9, 9, 20, 9, 11), strict=True))
+        rows = zip(
+            self.x, self.episodes, self.mean, self.ci_low, self.ci_high, self.iqm, self.worst_decile, strict=True
+        )
         lines = [
             f"{x:>14} {episodes:>9} {mean:>9.2f} {f'[{low:.2f}, {high:.2f}]':>20} {iqm:>9.2f} {worst:>11.2f}"
             for x, episodes, mean, low, high, iqm, worst in rows

@@ -47,7 +47,9 @@ class Adapter(Protocol):
     def begin(self, n_tasks: int, n_envs: int) -> Any:
         """The state before anything was seen of the tasks."""
 
-    def act(self, state: Any, observation: Float[Tensor, "task env obs"], generator: torch.Generator) -> tuple[Tensor, Any]:
+    def act(
+        self, state: Any, observation: Float[Tensor, "task env obs"], generator: torch.Generator
+    ) -> tuple[Tensor, Any]:
         """Actions [task, env, ...] in the adapter's units, and the next state."""
 
     def to_environment(self, action: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ from qrl.policy import Policy, make_policy
 class Setting:
     """Handed to an agent's `build(config, setting)`."""
 
-    observation_space: gymnasium.Space
-    action_space: gymnasium.Space
+    observation_space: gymnasium.Space[Any]
+    action_space: gymnasium.Space[Any]
     horizon: int
     """Longest episode [steps]."""
     device: torch.device

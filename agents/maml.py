@@ -3,12 +3,12 @@
 Finn et al. 2017 (Model-agnostic meta-learning), with per-parameter learned step sizes (Li et al. 2017, Meta-SGD) and a
 PPO-clip outer step (Schulman et al. 2017) in whose epochs the inner updates are recomputed:
 
-    theta_j+1 = theta_j + alpha * grad J_j(theta_j)         J_j: the inner estimator on the j-th rollout, sum over t, mean
-                                                            over episodes, divided by the horizon
+    theta_j+1 = theta_j + alpha * grad J_j(theta_j)     J_j: the inner estimator on the j-th rollout, sum over t, mean
+                                                        over episodes, divided by the horizon
     maximise over (theta, alpha) the mean over tasks of PPO-clip on the rollout of theta_k(theta, alpha)
 
-The gradient goes through the inner updates (second order) with the estimator `dice`: it is an unbiased estimate of
-sum over D of P(D) (I + alpha H(D))^T grad V(theta + alpha g(D)), i.e. the score of sampling D is left out, as in the paper.
+The gradient goes through the inner updates (second order) with the estimator `dice`: it is an unbiased estimate of the
+sum over D of P(D) (I + alpha H(D))^T grad V(theta + alpha g(D)); the score of sampling D is left out, as in the paper.
 `first-order` takes d theta_k / d theta = I. In later epochs the pre-adaptation data is treated as if sampled from the
 current theta; the clip keeps that difference small.
 """
@@ -62,8 +62,10 @@ class Config:
     """Outer PPO epochs per meta-iteration."""
     clip: float = 0.2
     """PPO clip range (Schulman et al. 2017)."""
-    target_kl: float = 0.03
-    """Stop the epochs of a meta-iteration once KL(old || new) of the adapted policies exceeds this [nat] [0 = never]."""
+    target_kl: float = 0.01
+    """KL(old || new) of the adapted policies per meta-iteration [nat]: the learning rates are divided by 1.5 after one
+    of more than twice this, whose further epochs are left out, and raised again after one of less than half
+    (adaptive penalty of Schulman et al. 2017, applied to the rate) [0 = constant rates]."""
     entropy_bonus: float = 0.0
     """Weight of the adapted policy's entropy [per nat]."""
     lr_angles: float = 0.01
@@ -85,7 +87,16 @@ class Config:
         for name in ("meta_batch", "episodes", "inner_steps", "epochs"):
             if getattr(self, name) < 1:
                 raise UsageError(f"agent maml: {name} must be at least 1, not {getattr(self, name)}")
-        for name in ("lr_angles", "lr_scales", "lr_heads", "lr_step_sizes", "max_grad_norm", "chunk_tasks", "target_kl", "entropy_bonus"):
+        for name in (
+            "lr_angles",
+            "lr_scales",
+            "lr_heads",
+            "lr_step_sizes",
+            "max_grad_norm",
+            "chunk_tasks",
+            "target_kl",
+            "entropy_bonus",
+        ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UsageError(f"agent maml: {name} must be finite and not negative, not {getattr(self, name)}")
         for name in ("inner_step_size", "clip", "memory_budget", "later_step_factor"):
@@ -129,6 +140,7 @@ class MAML:
         self.optimiser = torch.optim.Adam(
             [{"params": [value], "lr": self._rates[name]} for name, value in self.params.items()]
         )
+        self._caution = torch.ones(())
         self._chunk = config.chunk_tasks
 
     def _learning_rates(self) -> dict[str, float]:
@@ -148,7 +160,11 @@ class MAML:
         distribution = vmap(self.policy.distribution)(state.bound, observation)
         head = self.policy.head
         uniform = torch.rand(
-            *observation.shape[:2], head.n_noise, generator=generator, device=observation.device, dtype=observation.dtype
+            *observation.shape[:2],
+            head.n_noise,
+            generator=generator,
+            device=observation.device,
+            dtype=observation.dtype,
         )
         return head.sample(distribution, head.noise(uniform)), state
 
@@ -182,7 +198,10 @@ class MAML:
         gradient = grad(objective)(params)
         if not second_order:
             gradient = {name: g.detach() for name, g in gradient.items()}
-        return {n: p + factor * meta.get(STEP_PREFIX + n, self.config.inner_step_size) * gradient[n] for n, p in params.items()}
+        return {
+            n: p + factor * meta.get(STEP_PREFIX + n, self.config.inner_step_size) * gradient[n]
+            for n, p in params.items()
+        }
 
     def _log_prob(self, params: Params, data: Data) -> tuple[Tensor, dict[str, Tensor]]:
         """log pi [time, env] of one task's actions, and the distributions [time * env, ...]."""
@@ -229,12 +248,12 @@ class MAML:
         inner = [self.data(rollout, standardised=self.config.standardise_inner) for rollout in rollouts[:-1]]
         outer = self._outer_data(rollouts[-1], states[-1])
         for group, rate in zip(self.optimiser.param_groups, self._rates.values(), strict=True):
-            group["lr"] = rate * remaining
+            group["lr"] = rate * remaining * float(self._caution)
         metrics: dict[str, float] = {}
         for epoch in range(self.config.epochs):
             gradients, new = self.meta_gradient(inner, outer)
             metrics = metrics | new
-            if epoch and 0 < self.config.target_kl < metrics["kl"]:
+            if epoch and 0 < 2 * self.config.target_kl < metrics["kl"]:
                 break
             for value, gradient in zip(self.params.values(), gradients, strict=True):
                 value.grad = -gradient
@@ -243,14 +262,25 @@ class MAML:
             if not all(map(_finite, metrics.values())):
                 raise TrainingError(f"the meta-gradient or loss is not finite in epoch {epoch}: {metrics}")
             self.optimiser.step()
+        self._heed(metrics["kl"])
         for rollout in rollouts:
             self.policy.update_normalisation(rollout.observation[rollout.valid])
         return metrics
 
+    def _heed(self, kl: float) -> None:
+        """Lower the learning rates after too large a change of the policies; raise them again after a small one."""
+        target = self.config.target_kl
+        if target and kl > 2 * target:
+            self._caution /= 1.5
+        elif kl < target / 2:
+            self._caution = (self._caution * 1.5).clamp_max(1.0)
+
     @torch.no_grad()
     def _outer_data(self, rollout: Rollout, state: FastWeights) -> Data:
         data = self.data(rollout, standardised=False)
-        data["advantage"] = standardise(data["advantage"].transpose(0, 1), rollout.valid, per_task=False).transpose(0, 1)
+        data["advantage"] = standardise(data["advantage"].transpose(0, 1), rollout.valid, per_task=False).transpose(
+            0, 1
+        )
         log_prob, distribution = vmap(self._log_prob)(state.params, data)
         return data | {"old_log_prob": log_prob} | {f"old.{name}": value for name, value in distribution.items()}
 
@@ -300,6 +330,7 @@ class MAML:
     def state_dict(self) -> dict[str, Tensor]:
         """All tensors that training goes on from: parameters, the optimiser's moments, the policy's buffers."""
         tensors = {f"params/{name}": value.detach() for name, value in self.params.items()}
+        tensors["caution"] = self._caution
         tensors |= {f"buffers/{name}": value for name, value in _buffers(self.policy).items()}
         for name, value in self.params.items():
             for key, moment in self.optimiser.state.get(value, {}).items():
@@ -308,12 +339,14 @@ class MAML:
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
         """Restore what `state_dict` gave. Raises UsageError if the tensors are of another model."""
-        expected = {f"params/{name}": value for name, value in self.params.items()}
+        expected = {f"params/{name}": value for name, value in self.params.items()} | {"caution": self._caution}
         expected |= {f"buffers/{name}": value for name, value in _buffers(self.policy).items()}
         for name, value in expected.items():
             if name not in tensors or tensors[name].shape != value.shape:
                 found = tuple(tensors[name].shape) if name in tensors else "nothing"
-                raise UsageError(f"the checkpoint is of another model: {name} should be {tuple(value.shape)}, is {found}")
+                raise UsageError(
+                    f"the checkpoint is of another model: {name} should be {tuple(value.shape)}, is {found}"
+                )
         with torch.no_grad():
             for name, value in expected.items():
                 value.copy_(tensors[name])

@@ -1,6 +1,7 @@
 """Uniformly random actions: the floor that every curve is read against. It never learns."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium
 import torch
@@ -20,7 +21,7 @@ class Config:
 class Random:
     """An adapter without state."""
 
-    def __init__(self, action_space: gymnasium.Space) -> None:
+    def __init__(self, action_space: gymnasium.Space[Any]) -> None:
         if isinstance(action_space, gymnasium.spaces.Box) and not action_space.is_bounded():
             raise UsageError(f"agent random: uniform actions need a bounded action space, not {action_space}")
         self.action_space = action_space
@@ -30,12 +31,12 @@ class Random:
 
     def act(self, state: None, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
         """One action, uniform over the action space."""
-        shape, space = observation.shape[:2], self.action_space
+        shape, space = tuple(observation.shape[:2]), self.action_space
         if isinstance(space, gymnasium.spaces.Discrete):
             actions = torch.randint(int(space.n), shape, generator=generator, device=observation.device)
             return actions + int(space.start), None
         units = action_units(space, observation.device)
-        uniform = torch.rand(*shape, *space.shape, generator=generator, device=observation.device)
+        uniform = torch.rand(shape + units["low"].shape, generator=generator, device=observation.device)
         return units["low"] + (units["high"] - units["low"]) * uniform, None
 
     def to_environment(self, action: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ on all wires is one phase, however its gates were listed. Everything here is Num
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -40,6 +41,11 @@ class Factor:
     cosine: Array | None = None
     sine: Array | None = None
     weight: int = 0
+
+    @classmethod
+    def of(cls, matrices: Iterable[Array], weight: int) -> "Factor":
+        """From the constant matrix, or all three."""
+        return cls(*matrices, weight=weight)  # type: ignore[misc]
 
 
 @dataclass
@@ -102,7 +108,7 @@ class Lowering:
     def _local(self, wires: tuple[int, ...], *matrices: Array, weight: int = 0) -> None:
         level, block = self._level(wires, Local), self._block_of[wires[0]]
         assert isinstance(level, Local)
-        level.blocks[block].append(Factor(*(_embed(m, wires, self.blocks[block]) for m in matrices), weight=weight))
+        level.blocks[block].append(Factor.of((_embed(m, wires, self.blocks[block]) for m in matrices), weight))
 
     def _phase(self, wires: tuple[int, ...]) -> Phase:
         level = self._level(wires, Phase)
@@ -156,12 +162,12 @@ class Lowering:
         groups: list[tuple[dict[int, str], Array]] = []
         for column, observable in enumerate(circuit.observables):
             for word in observable.words:
-                for basis, values in groups:
-                    if all(basis.get(wire, pauli) == pauli for wire, pauli in word.factors):
-                        break
-                else:
-                    basis, values = {}, np.zeros((self.dim, circuit.n_observables))
-                    groups.append((basis, values))
+                fitting = (g for g in groups if all(g[0].get(wire, pauli) == pauli for wire, pauli in word.factors))
+                group = next(fitting, None)
+                if group is None:
+                    group = ({}, np.zeros((self.dim, circuit.n_observables)))
+                    groups.append(group)
+                basis, values = group
                 basis.update(word.factors)
                 values[:, column] += word.coefficient * np.prod(self._z[[wire for wire, _ in word.factors]], axis=0)
         return [
@@ -179,14 +185,14 @@ def absorb_constants(chain: list[Factor], dim: int) -> list[Factor]:
             pending = factor.constant @ pending
         else:
             parts = (m @ pending for m in (factor.constant, factor.cosine, factor.sine))
-            merged.append(Factor(*parts, weight=factor.weight))
+            merged.append(Factor.of(parts, factor.weight))
             pending = np.eye(dim)
     if not merged:
         return [Factor(pending)]
     last = merged[-1]
     assert last.cosine is not None and last.sine is not None
     parts = (pending @ m for m in (last.constant, last.cosine, last.sine))
-    return [*merged[:-1], Factor(*parts, weight=last.weight)]
+    return [*merged[:-1], Factor.of(parts, last.weight)]
 
 
 def _rotation(name: str) -> tuple[Array, Array, Array]:

@@ -110,7 +110,9 @@ class Gate:
                 raise UsageError(f"circuit: {self.name}: the constant angle {self.angle} is not finite")
 
     def __str__(self) -> str:
-        angle = "" if self.angle is None else f"({self.angle:.3g})" if isinstance(self.angle, float) else f"({self.angle})"
+        angle = (
+            "" if self.angle is None else f"({self.angle:.3g})" if isinstance(self.angle, float) else f"({self.angle})"
+        )
         return f"{self.name}{angle}"
 
 
@@ -185,7 +187,8 @@ class Circuit:
             for word in observable.words:
                 if not all(wire in wires for wire, _ in word.factors):
                     raise UsageError(
-                        f"circuit: observable {observable} is on a missing wire; there are wires 0 to {self.n_wires - 1}"
+                        f"circuit: observable {observable} is on a missing wire; "
+                        f"there are wires 0 to {self.n_wires - 1}"
                     )
 
     @cached_property
@@ -258,7 +261,9 @@ def _cells(gates: list[Gate], n_wires: int) -> list[str]:
             first, target = gate.wires
             symmetric = gate.name == "CZ"
             cells[first] = "*" if symmetric or gate.name.startswith("C") else str(gate)
-            cells[target] = "*" if symmetric else str(gate).removeprefix("C") if gate.name.startswith("C") else str(gate)
+            cells[target] = (
+                "*" if symmetric else str(gate).removeprefix("C") if gate.name.startswith("C") else str(gate)
+            )
             if gate.name == "CNOT":
                 cells[target] = "X"
         else:

@@ -1,7 +1,7 @@
 """Policy heads: from the read-out's outputs to a distribution over actions.
 
-A distribution is a dict of tensors (a pytree, so that it passes through `vmap`); the functions that use it belong to the
-head. Noise is passed in: under `vmap` no random number is drawn.
+A distribution is a dict of tensors (a pytree, so that it passes through `vmap`); the functions that use it belong to
+the head. Noise is passed in: under `vmap` no random number is drawn.
 """
 
 import math
@@ -84,7 +84,9 @@ class Gaussian(nn.Module):
     @staticmethod
     def noise(uniform: Tensor) -> Tensor:
         """Standard normal noise from uniform numbers in [0, 1), by the inverse distribution function."""
-        return torch.special.ndtri(uniform.clamp(torch.finfo(uniform.dtype).eps / 4, 1 - torch.finfo(uniform.dtype).eps))
+        return torch.special.ndtri(
+            uniform.clamp(torch.finfo(uniform.dtype).eps / 4, 1 - torch.finfo(uniform.dtype).eps)
+        )
 
     @staticmethod
     def sample(distribution: Distribution, noise: Tensor) -> Tensor:

@@ -65,7 +65,8 @@ class QuantumLayer(nn.Module):
         self.n_inputs = model.n_inputs if n_inputs is None else n_inputs
         if encoding == "cycle" and self.n_inputs != model.n_inputs:
             raise UsageError(
-                f"layer: the circuit takes {model.n_inputs} inputs, not {self.n_inputs}; encoding='projection' maps any number"
+                f"layer: the circuit takes {model.n_inputs} inputs, not {self.n_inputs}; "
+                "encoding='projection' maps any number"
             )
         self.program = compile_circuit(model)
         self.weights = nn.Parameter(_initial_weights(model, initialisation, generator))
@@ -105,7 +106,9 @@ class QuantumLayer(nn.Module):
 
     def extra_repr(self) -> str:
         specs = self.circuit.specs()
-        return ", ".join(f"{key}={specs[key]}" for key in ("n_wires", "n_inputs", "n_weights", "n_scales", "n_observables"))
+        return ", ".join(
+            f"{key}={specs[key]}" for key in ("n_wires", "n_inputs", "n_weights", "n_scales", "n_observables")
+        )
 
 
 def _initial_weights(circuit: Circuit, initialisation: str, generator: torch.Generator | None) -> Tensor:
@@ -115,4 +118,6 @@ def _initial_weights(circuit: Circuit, initialisation: str, generator: torch.Gen
         support = max((len(word.factors) for o in circuit.observables for word in o.words), default=1)
         deviation = 1 / math.sqrt(4 * max(support, 1) * (len(circuit.moments) + 2))
         return deviation * torch.randn(circuit.n_weights, generator=generator)
-    raise UsageError(f"layer: unknown initialisation {initialisation!r}{suggest(initialisation, ('uniform', 'small-angle'))}")
+    raise UsageError(
+        f"layer: unknown initialisation {initialisation!r}{suggest(initialisation, ('uniform', 'small-angle'))}"
+    )

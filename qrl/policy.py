@@ -2,8 +2,8 @@
 
     normalise -> features phi (a model file) -> linear read-out -> head
 
-A policy is an ordinary `nn.Module` for one task. Its parameters as values, `dict(policy.named_parameters())`, go through
-`bind(policy, params)`, which computes all that depends on no observation, and `policy.distribution(bound, obs)`.
+A policy is an ordinary `nn.Module` for one task. Its parameters as values, `dict(policy.named_parameters())`, go
+through `bind(policy, params)`, which computes all that depends on no observation, and `policy.distribution(bound, obs)`.
 """
 
 import math
@@ -67,7 +67,7 @@ class Policy(nn.Module):
         self,
         features: nn.Module,
         head: Categorical | Gaussian,
-        action_space: gymnasium.Space,
+        action_space: gymnasium.Space[Any],
         observation_scale: Float[Tensor, " obs"],
         config: PolicyConfig,
         generator: torch.Generator,
@@ -165,11 +165,11 @@ def bind(policy: Policy, params: Params) -> Bound:
 def make_policy(
     model: str,
     model_config: Any,
-    observation_space: gymnasium.Space,
-    action_space: gymnasium.Space,
+    observation_space: gymnasium.Space[Any],
+    action_space: gymnasium.Space[Any],
     *,
     observation_scale: Float[Tensor, " obs"] | None = None,
-    config: PolicyConfig = PolicyConfig(),  # noqa: B008 (frozen)
+    config: PolicyConfig = PolicyConfig(),
     generator: torch.Generator | None = None,
 ) -> Policy:
     """A policy for these spaces with the features of a model file (a name, see `qrl.plugins`).
@@ -188,15 +188,16 @@ def make_policy(
     return Policy(features, head, action_space, scale, config, generator)
 
 
-def _head(action_space: gymnasium.Space, config: PolicyConfig) -> Categorical | Gaussian:
-    discrete = isinstance(action_space, gymnasium.spaces.Discrete)
-    if not discrete and not (isinstance(action_space, gymnasium.spaces.Box) and len(action_space.shape) == 1):
-        raise UsageError(f"policy: actions must be Discrete or a vector (a Box of one axis), not {action_space}")
-    fitting = "categorical" if discrete else "gaussian"
-    if config.head not in ("auto", fitting):
-        raise UsageError(f"policy: a {config.head} head does not fit the action space {action_space}; use {fitting}")
-    if discrete:
+def _head(action_space: gymnasium.Space[Any], config: PolicyConfig) -> Categorical | Gaussian:
+    head: Categorical | Gaussian
+    if isinstance(action_space, gymnasium.spaces.Discrete):
         if action_space.start != 0:
             raise UsageError(f"policy: discrete actions must start at 0, not as in {action_space}")
-        return Categorical(int(action_space.n))
-    return Gaussian(action_space.shape[0], config.initial_log_std)
+        head = Categorical(int(action_space.n))
+    elif isinstance(action_space, gymnasium.spaces.Box) and len(action_space.shape) == 1:
+        head = Gaussian(action_space.shape[0], config.initial_log_std)
+    else:
+        raise UsageError(f"policy: actions must be Discrete or a vector (a Box of one axis), not {action_space}")
+    if config.head not in ("auto", head.name):
+        raise UsageError(f"policy: a {config.head} head does not fit the action space {action_space}; use {head.name}")
+    return head

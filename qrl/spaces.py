@@ -1,12 +1,14 @@
 """Gymnasium spaces as tensors."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import torch
 from torch import Tensor
 
 
-def action_units(space: gymnasium.Space, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+def action_units(space: gymnasium.Space[Any], device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """`low`, `high`, `centre` and `half` width of a Box [act]; an unbounded dimension is centred at 0 with unit 1.
 
     Other spaces have no units: an empty dict.

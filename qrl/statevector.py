@@ -104,7 +104,7 @@ class _Executor:
         self.fixed = {f"fixed{index}": FixedPhase(phase, dtype, device) for index, phase in enumerate(fixed)}
         self.measurements = [self._measurement(m) for m in lowering.measurements]
 
-    # --- constants -----------------------------------------------------------------------------------------------------
+    # --- constants ---------------------------------------------------------------------------------------------------
 
     def _unitaries(self, level: Local, chains: dict[str, list[list[Factor]]]) -> "Unitaries":
         """Each block's unitary: a constant, or its place in the stack of its kind and size; identities are left out."""
@@ -138,7 +138,7 @@ class _Executor:
     def _is_last(self, block: int) -> bool:
         return block == len(self.block_dims) - 1
 
-    # --- a call ----------------------------------------------------------------------------------------------------------
+    # --- a call ------------------------------------------------------------------------------------------------------
 
     def bind(self, weights: Tensor, scales: Tensor) -> Bound:
         bound = {name: stack.multiply(weights) for name, stack in self.stacks.items()}

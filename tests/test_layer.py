@@ -56,7 +56,7 @@ def test_cycled_inputs_all_matter():
 
 def test_initialisations():
     uniform = QuantumLayer("reuploading", 4, 50, generator=generator()).weights
-    assert 0 <= uniform.min() and uniform.max() < math.pi and abs(uniform.mean().item() - math.pi / 2) < 0.2
+    assert uniform.min() >= 0 and uniform.max() < math.pi and abs(uniform.mean().item() - math.pi / 2) < 0.2
     small = QuantumLayer("reuploading", 4, 50, initialisation="small-angle", generator=generator())
     expected = 1 / math.sqrt(4 * 1 * (len(small.circuit.moments) + 2))
     assert abs(small.weights.std().item() / expected - 1) < 0.15

@@ -49,7 +49,10 @@ def test_every_parameter_matters(model):
 def test_bound_form_vmap_and_functional_call_agree(model, head):
     policy = policy_of(model, head)
     generator = torch.Generator().manual_seed(5)
-    params = {n: p.detach() + 0.1 * torch.randn(4, *p.shape, generator=generator, dtype=p.dtype) for n, p in policy.named_parameters()}
+    params = {
+        n: p.detach() + 0.1 * torch.randn(4, *p.shape, generator=generator, dtype=p.dtype)
+        for n, p in policy.named_parameters()
+    }
     observations = torch.randn(4, 6, 3, generator=generator, dtype=torch.float64)
     bound = vmap(lambda p: bind(policy, p))(params)
     mapped = vmap(policy.distribution)(bound, observations)

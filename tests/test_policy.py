@@ -57,7 +57,10 @@ def test_samples_follow_the_distribution(kind):
         assert abs(share - 0.8) < 5 * (0.16 / n) ** 0.5
     else:
         head = Gaussian(2, 0.0)
-        distribution = {"mean": torch.tensor([1.0, -2.0]).expand(n, 2), "log_std": torch.tensor([0.5, 0.0]).expand(n, 2)}
+        distribution = {
+            "mean": torch.tensor([1.0, -2.0]).expand(n, 2),
+            "log_std": torch.tensor([0.5, 0.0]).expand(n, 2),
+        }
         action = head.sample(distribution, head.noise(uniform))
         torch.testing.assert_close(action.mean(0), torch.tensor([1.0, -2.0]), atol=5 * 1.65 / n**0.5, rtol=0)
         torch.testing.assert_close(action.std(0), torch.tensor([1.6487, 1.0]), atol=0.03, rtol=0)

@@ -68,7 +68,9 @@ def layered() -> Circuit:
 def test_derivatives_equal_finite_differences():
     program = compile_circuit(layered())
     generator = torch.Generator().manual_seed(0)
-    x, w, s = (torch.randn(*shape, generator=generator, dtype=DOUBLE).requires_grad_() for shape in ((2, 2), (6,), (3,)))
+    x, w, s = (
+        torch.randn(*shape, generator=generator, dtype=DOUBLE).requires_grad_() for shape in ((2, 2), (6,), (3,))
+    )
 
     def function(x, w, s):
         return program.run(program.bind(w, s), x)
@@ -121,7 +123,7 @@ def test_a_circuit_without_inputs_fills_the_batch():
 
 
 def test_too_many_wires_are_refused():
-    with pytest.raises(UsageError, match="60 wires need about .* GiB .* enough for [0-9]+ wires"):
+    with pytest.raises(UsageError, match=r"60 wires need about .* GiB .* enough for [0-9]+ wires"):
         compile_circuit(Circuit(60, (Gate("H", (0,)),), (Observable.of("Z0"),)))
 
 

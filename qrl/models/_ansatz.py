@@ -22,7 +22,7 @@ class QuantumConfig:
     n_layers: int = 3
     """Number of encoding layers; a variational layer stands before, between and after them."""
     observables: Observables = "local"
-    """local: Z on each wire. global: Z on all wires at once, which Meyer et al. 2023 find far better on CartPole. both."""
+    """local: Z on each wire. global: Z on all wires at once (far better on CartPole in Meyer et al. 2023). both."""
     encoding: Encoding = "cycle"
     """Inputs wider than the wires: cycle them over the layers, or project them onto the wires by a trainable matrix."""
     transform: Transform = "identity"

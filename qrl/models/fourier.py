@@ -1,12 +1,13 @@
 """Trainable Fourier features, the classical twin of a re-uploading circuit; their number follows a parameter budget.
 
 A re-uploading circuit is a Fourier series whose frequencies are sums of its trainable input scales (Schuld, Sweke and
-Meyer 2021). This model has the frequencies and phases themselves as parameters: phi_i(x) = cos(omega_i . x + b_i), as in
-the random features of Rahimi and Recht 2007, but trained.
+Meyer 2021). This model has the frequencies and phases themselves as parameters: phi_i(x) = cos(omega_i . x + b_i), as
+in the random features of Rahimi and Recht 2007, but trained.
 """
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -37,7 +38,7 @@ class Config:
 class FourierFeatures(nn.Module):
     """[batch, n_inputs] -> [batch, n_features], each in [-1, 1]."""
 
-    groups = {"frequencies": "scales", "phases": "angles"}
+    groups: ClassVar[dict[str, str]] = {"frequencies": "scales", "phases": "angles"}
 
     def __init__(self, n_inputs: int, n_features: int, bandwidth: float, generator: Generator) -> None:
         super().__init__()

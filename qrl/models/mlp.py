@@ -1,5 +1,6 @@
 """Multi-layer perceptron, the classical control; its width follows a parameter budget."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Perceptron(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], generator: Generator) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         for layer in self.layers:
             nn.init.xavier_uniform_(layer.weight, generator=generator)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

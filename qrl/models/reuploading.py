@@ -1,7 +1,7 @@
 """Data re-uploading circuit: trainable rotations and input scales, a ring of CZ.
 
-After Perez-Salinas et al. 2020 (Data re-uploading for a universal quantum classifier); with trainable input scales it is
-a Fourier series with trainable frequencies (Schuld, Sweke and Meyer 2021; Jerbi et al. 2021).
+After Perez-Salinas et al. 2020 (Data re-uploading for a universal quantum classifier); with trainable input scales it
+is a Fourier series with trainable frequencies (Schuld, Sweke and Meyer 2021; Jerbi et al. 2021).
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,101 @@
+"""The fused executor computes what PennyLane's `default.qubit` computes: value, gradient, Hessian-vector product.
+
+    python -m benchmarks.exactness [--quick]      results/exactness.json
+
+Every quantum model file at several sizes and 200 random circuits over the whole gate set, in complex128; besides,
+`QuantumLayer.to_pennylane()`, with shared parameters, for value and gradient. The largest difference should be at most
+1e-10.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import torch
+import tyro
+
+from benchmarks._common import set_up, table, write_result
+from qrl.layer import QuantumLayer
+from qrl.plugins import available, load
+from tests.circuits import random_circuit
+from tests.exactness import largest_differences
+
+TARGET = 1e-10
+INPUTS = 3
+
+
+def main(quick: bool = False) -> None:
+    """Compare with PennyLane.
+
+    Args:
+        quick: few circuits; the result goes to results/runs.
+    """
+    set_up(threads=1)
+    rows = [*models((2, 4) if quick else (2, 4, 6, 8)), *random_circuits(20 if quick else 200), *layers()]
+    worst = max(row[key] for row in rows for key in ("value", "gradient", "hessian-vector") if row[key] is not None)
+    print(table([summary(rows, kind) for kind in dict.fromkeys(row["kind"] for row in rows)]))
+    print(f"worst difference {worst:.2e}, target {TARGET:.0e}: {'pass' if worst <= TARGET else 'FAIL'}")
+    write_result("exactness", {"worst": worst, "target": TARGET, "pass": worst <= TARGET, "rows": rows}, quick=quick)
+
+
+def models(wires: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+    """Every quantum model file, at every size, with every kind of observables and encoding transform that it has."""
+    for name in quantum_models():
+        config = load("models", name).Config
+        known = {field.name for field in dataclasses.fields(config)}
+        choices = {"observables": ("local", "global", "both"), "transform": ("identity", "tanh", "arctan")}
+        choices = {key: values for key, values in choices.items() if key in known}
+        for n_wires in wires:
+            for values in product(*choices.values()):
+                options = dict(zip(choices, values, strict=True))
+                circuit = load("models", name).circuit(config(n_wires=n_wires, n_layers=2, **options), INPUTS)
+                label = ", ".join([f"{n_wires} wires", *options.values()])
+                yield differences(f"model {name}", label, largest_differences(circuit))
+
+
+def random_circuits(count: int) -> Iterator[dict[str, Any]]:
+    """Random circuits over the whole gate set."""
+    for seed in range(count):
+        yield differences("random circuits", f"seed {seed}", largest_differences(random_circuit(seed), seed=seed))
+
+
+def layers() -> Iterator[dict[str, Any]]:
+    """Layers and their PennyLane twins."""
+    inputs = torch.randn(5, 2 * INPUTS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for name, n_wires, encoding in product(quantum_models(), (3, 4), ("cycle", "projection")):
+        generator = torch.Generator().manual_seed(n_wires)
+        layer = QuantumLayer(name, n_wires, 2, n_inputs=2 * INPUTS, encoding=encoding, generator=generator).double()
+        parameters = list(layer.parameters())
+        values = [layer(inputs), layer.to_pennylane()(inputs)]
+        gradients = [torch.autograd.grad(value.square().sum(), parameters) for value in values]
+        gradient = max(float((a - b).abs().max()) for a, b in zip(*gradients, strict=True))
+        value = float((values[0] - values[1]).abs().max())
+        yield differences("to_pennylane", f"{name}, {n_wires} wires, {encoding}", (value, gradient, None))
+
+
+def quantum_models() -> list[str]:
+    """The model files that have a circuit."""
+    return [name for name, found in available("models").items() if not found.missing and has_circuit(name)]
+
+
+def has_circuit(name: str) -> bool:
+    """Whether a model file is quantum."""
+    return hasattr(load("models", name), "circuit")
+
+
+def differences(kind: str, what: str, largest: tuple[float, float, float | None]) -> dict[str, Any]:
+    """A row of the result."""
+    return {"kind": kind, "what": what, **dict(zip(("value", "gradient", "hessian-vector"), largest, strict=True))}
+
+
+def summary(rows: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """The largest differences of one kind."""
+    own = [row for row in rows if row["kind"] == kind]
+    keys = ("value", "gradient", "hessian-vector")
+    worst = {key: max((row[key] for row in own if row[key] is not None), default=None) for key in keys}
+    return {"kind": kind, "circuits": len(own), **worst}
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,112 @@
+"""Memory stays within bounds: peak resident set size of a meta-iteration, each in a process of its own.
+
+    python -m benchmarks.memory [--quick]      results/memory.json
+
+The default runs (one meta-iteration and the evaluation that ends training) should stay below 3 GiB, and 8 wires x 5
+layers with 20 tasks x 20 episodes x 200 steps, second order, below 8 GiB. Episodes that end early would flatter the
+numbers, so every rollout is stretched to full length before the update; the memory budget is the default one.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import torch
+import tyro
+
+from agents._evaluate import adaptation_curve
+from agents._rollout import Rollout
+from agents._setting import build
+from agents._train import Training, adaptation
+from benchmarks._common import default_spec, set_up, table, write_result
+from qrl.models.reuploading import Config as CircuitConfig
+
+CASES = {"navigation": 3.0, "cartpole_target": 3.0, "cartpole_target, 8 wires x 5 layers": 8.0}
+"""Case: the most it should need [GiB]."""
+
+
+def main(quick: bool = False, case: str = "") -> None:
+    """Measure peak memory.
+
+    Args:
+        quick: a small meta-batch; the result goes to results/runs.
+        case: measure this case in this very process and print it as JSON (what the processes of their own run).
+    """
+    if case:
+        print(json.dumps(measure(case, quick)))
+        return
+    rows = [in_own_process(name, quick) for name in CASES]
+    print(table(rows))
+    write_result("memory", rows, quick=quick)
+
+
+def in_own_process(case: str, quick: bool) -> dict[str, Any]:
+    """`measure` in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.memory", "--case", case, *(["--quick"] if quick else [])]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def measure(case: str, quick: bool) -> dict[str, Any]:
+    """One meta-iteration, and for a default run its evaluation."""
+    env, _, wide = case.partition(", ")
+    spec = default_spec(env, **({"model_config": CircuitConfig(n_wires=8, n_layers=5)} if wide else {}))
+    if quick:
+        spec = replace(spec, agent_config=replace(spec.agent_config, meta_batch=2))
+    set_up(threads=1)
+    training = Training(spec, *build(spec))
+    imported = peak()
+    training.step()
+    ordinary = peak()
+    agent, distribution = training.agent, training.distribution
+    tasks = distribution.sample(agent.n_tasks, "train", training.rngs["tasks"])
+    rollouts, states = adaptation(
+        training.env, agent, tasks, agent.n_rollouts, training.rngs["environment"], training.generator
+    )
+    agent.update([stretched(rollout, distribution.horizon) for rollout in rollouts], states, 1.0)
+    full = peak()
+    if not wide:
+        options = {"n_tasks": spec.eval_tasks, "steps": spec.eval_steps, "episodes": spec.eval_episodes}
+        adaptation_curve(agent, distribution, **options)
+    return {
+        "case": case,
+        "tasks x episodes x steps": f"{agent.n_tasks} x {agent.n_envs} x {distribution.horizon}",
+        "parameters": agent.policy.n_parameters,
+        "imported [GiB]": imported,
+        "first iteration [GiB]": ordinary,
+        "full-length iteration [GiB]": full,
+        "and evaluation [GiB]": None if wide else peak(),
+        "target [GiB]": CASES[case],
+        "pass": peak() <= CASES[case],
+    }
+
+
+def stretched(rollout: Rollout, horizon: int) -> Rollout:
+    """A rollout whose episodes all take `horizon` steps, by repeating its steps in turn."""
+    length = len(rollout.valid)
+    again = torch.arange(horizon) % length
+    everywhere = torch.ones(horizon, *rollout.valid.shape[1:], dtype=torch.bool)
+    return replace(
+        rollout,
+        observation=rollout.observation[again],
+        action=rollout.action[again],
+        reward=rollout.reward[again],
+        valid=everywhere,
+        terminated=torch.zeros_like(everywhere),
+        truncated=everywhere & (torch.arange(horizon) == horizon - 1)[:, None, None],
+    )
+
+
+def peak() -> float:
+    """Largest resident set size of this process so far [GiB]. Linux counts in KiB, macOS in bytes.
+
+    A child starts from its parent's size; the parent here has imported the same libraries and no more.
+    """
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

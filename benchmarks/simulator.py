@@ -1,0 +1,184 @@
+"""The fused executor is many times faster than PennyLane's `default.qubit` with backprop and broadcasting.
+
+    python -m benchmarks.simulator [--quick]            against PennyLane, results/simulator.json
+    python -m benchmarks.simulator --blocks [--quick]   sizes of fused blocks, results/simulator-blocks.json
+
+One process, one thread, medians over calls that take turns. Both run the very same circuit with the same parameters
+(`QuantumLayer` and its `.to_pennylane()`): layers of RZ RY (weights), a ring of CZ, RY RZ of one scaled input a wire, a
+last variational layer, Z on every wire; four inputs. Derivatives are those of weights and scales.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+import tyro
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+
+from benchmarks._common import medians, set_up, table, write_result
+from qrl import _lowering
+from qrl.layer import QuantumLayer
+from qrl.statevector import compile_circuit
+
+LAYERS, INPUTS, STEP_SIZE = 5, 4, 0.1
+BLOCK_SIZES = {5: (2, 3, 4, 5), 6: (2, 3, 4, 5, 6), 8: (2, 3, 4, 5, 6, 8), 10: (2, 3, 4, 5, 6)}
+"""Wires: choices of `MAX_BLOCK_WIRES`."""
+
+Params = dict[str, Tensor]
+Forward = Callable[[Params, Tensor], Tensor]
+
+
+def main(quick: bool = False, blocks: bool = False) -> None:
+    """Time the fused executor.
+
+    Args:
+        quick: few repeats; the result goes to results/runs.
+        blocks: compare sizes of fused blocks instead of comparing with PennyLane.
+    """
+    set_up(threads=1)
+    rows = list(block_sizes(2 if quick else 10) if blocks else against_pennylane(quick))
+    print(table(rows))
+    write_result("simulator-blocks" if blocks else "simulator", rows, quick=quick)
+
+
+# --- against PennyLane ------------------------------------------------------------------------------------------------
+
+
+def against_pennylane(quick: bool) -> Iterator[dict[str, Any]]:
+    """One row a measurement."""
+    few, many = (2, 3) if quick else (9, 25)
+    for batch, target in ((1, 15), (32, 15), (1000, 12)):
+        functions = {name: forward_backward(f, batch) for name, f in pair(4).items()}
+        yield compared(f"forward+backward, 4 wires, batch {batch}", medians(functions, many), target)
+    yield compared("rollout step, 4 wires, batch 400", medians(rollout_step(400), many), 30)
+    yield compared("second-order meta-gradient, 4 wires, 20 tasks x 500", medians(meta_gradients(20, 500), few), 6)
+    for n_wires, target in ((8, 7), (10, 10)):
+        functions = {name: forward_backward(f, 1000) for name, f in pair(n_wires).items()}
+        yield compared(f"forward+backward, {n_wires} wires, batch 1000", medians(functions, few), target)
+
+
+def compared(what: str, seconds: dict[str, float], target: float) -> dict[str, Any]:
+    """Ours, the fastest of the others, their ratio, and whether it is as large as it should be."""
+    theirs, name = min((value, name) for name, value in seconds.items() if name != "ours")
+    others = ", ".join(f"{name} {1e3 * value:.0f}" for name, value in seconds.items() if name != "ours")
+    return {
+        "what": what,
+        "ours [ms]": 1e3 * seconds["ours"],
+        "fastest other [ms]": 1e3 * theirs,
+        "ratio": theirs / seconds["ours"],
+        "target": target,
+        "pass": theirs / seconds["ours"] >= target,
+        "others [ms]": others,
+    }
+
+
+def pair(n_wires: int) -> dict[str, torch.nn.Module]:
+    """Our layer and PennyLane's, with the same parameters."""
+    ours = layer(n_wires)
+    return {"ours": ours, "PennyLane": ours.to_pennylane()}
+
+
+def layer(n_wires: int) -> QuantumLayer:
+    """The circuit of the comparison, float32."""
+    return QuantumLayer("reuploading", n_wires, LAYERS, n_inputs=INPUTS, generator=torch.Generator().manual_seed(0))
+
+
+def forward_backward(module: torch.nn.Module, batch: int) -> Callable[[], object]:
+    """Value and gradient of a loss of all outputs."""
+    inputs, parameters = torch.randn(batch, INPUTS, generator=torch.Generator().manual_seed(1)), [*module.parameters()]
+    return lambda: torch.autograd.grad(module(inputs).square().mean(), parameters)
+
+
+def rollout_step(batch: int) -> dict[str, Callable[[], object]]:
+    """One step of many environments with constant parameters: ours is bound once, as in a rollout."""
+    modules, inputs = pair(4), torch.randn(batch, INPUTS, generator=torch.Generator().manual_seed(1))
+    ours = modules["ours"]
+    with torch.no_grad():
+        bound = ours.bind()
+    return {
+        "ours": torch.no_grad()(lambda: ours.run(bound, inputs)),
+        "PennyLane": torch.no_grad()(lambda: modules["PennyLane"](inputs)),
+    }
+
+
+def meta_gradients(n_tasks: int, n_samples: int) -> dict[str, Callable[[], object]]:
+    """Gradient of the loss after one gradient step a task, mean over tasks; in each task its own weights."""
+    modules = pair(4)
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(n_tasks, n_samples, INPUTS, generator=generator)
+    targets = torch.rand(n_tasks, n_samples, 4, generator=generator)
+    params = dict(modules["ours"].named_parameters())
+
+    def ours(values: Params, x: Tensor) -> Tensor:
+        return functional_call(modules["ours"], values, (x,))
+
+    def theirs(values: Params, x: Tensor) -> Tensor:
+        # As PennyLaneLayer.forward, with the parameters passed in. A QNode gives float64.
+        return torch.stack(modules["PennyLane"].qnode(x, values["weights"], values["scales"]), dim=-1).to(x.dtype)
+
+    def mapped(forward: Forward) -> object:
+        losses = vmap(partial(adapted_loss, forward), in_dims=(None, 0, 0))(params, inputs, targets)
+        return torch.autograd.grad(losses.mean(), list(params.values()))
+
+    def looped(forward: Forward) -> object:
+        total = [torch.zeros_like(value) for value in params.values()]
+        for x, y in zip(inputs, targets, strict=True):
+            loss = adapted_loss(forward, params, x, y) / n_tasks
+            total = [t + g for t, g in zip(total, torch.autograd.grad(loss, list(params.values())), strict=True)]
+        return total
+
+    return {
+        "ours": partial(mapped, ours),
+        "PennyLane vmap": partial(mapped, theirs),
+        "PennyLane loop": partial(looped, theirs),
+    }
+
+
+def adapted_loss(forward: Forward, params: Params, inputs: Tensor, targets: Tensor) -> Tensor:
+    """One task's loss after one gradient step on it."""
+
+    def loss(values: Params) -> Tensor:
+        return (forward(values, inputs) - targets).square().mean()
+
+    gradient = grad(loss)(params)
+    return loss({name: value - STEP_SIZE * gradient[name] for name, value in params.items()})
+
+
+# --- blocks -----------------------------------------------------------------------------------------------------------
+
+
+def block_sizes(rounds: int) -> Iterator[dict[str, Any]]:
+    """One row a number of wires and a largest block."""
+    original = _lowering.MAX_BLOCK_WIRES
+    for n_wires, choices in BLOCK_SIZES.items():
+        layers = {}
+        for choice in choices:
+            _lowering.MAX_BLOCK_WIRES = choice
+            compile_circuit.cache_clear()
+            layers[choice] = layer(n_wires)
+        _lowering.MAX_BLOCK_WIRES = original
+        compile_circuit.cache_clear()
+        columns = {
+            f"forward+backward {batch} [ms]": medians(
+                {str(choice): forward_backward(module, batch) for choice, module in layers.items()}, rounds
+            )
+            for batch in (32, 1000)
+        }
+        columns["forward 400 [ms]"] = medians(
+            {str(c): torch.no_grad()(forward(m, 400)) for c, m in layers.items()}, rounds
+        )
+        for choice in choices:
+            timings = {name: 1e3 * values[str(choice)] for name, values in columns.items()}
+            yield {"wires": n_wires, "largest block": choice, "default": choice == original, **timings}
+
+
+def forward(module: torch.nn.Module, batch: int) -> Callable[[], object]:
+    """Values alone."""
+    inputs = torch.randn(batch, INPUTS, generator=torch.Generator().manual_seed(1))
+    return lambda: module(inputs)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

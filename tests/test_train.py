@@ -1,0 +1,302 @@
+"""Training: what it collects, that it is reproducible, resumable to the bit, and independent of chunks."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+from agents import maml
+from agents._api import load, run_resume, run_training
+from agents._config import Spec, load_plugin
+from agents._rollout import collect, collect_episodes
+from agents._setting import build
+from agents._train import Training, adaptation
+from qrl.errors import TrainingError, UsageError
+
+SMALL = maml.Config(meta_batch=3, episodes=4, epochs=2, inner_steps=2)
+
+
+def spec(**fields) -> Spec:
+    defaults = {"agent_config": SMALL, "iterations": 4, "checkpoint_every": 2, "threads": 1}
+    env = fields.get("env", "navigation")
+    defaults["env_config"] = dataclasses.replace(load_plugin("env", env).Config(), horizon=15)
+    return Spec.default(**{**defaults, "eval_tasks": 3, "eval_steps": 1, "eval_episodes": 2, **fields})
+
+
+def training(**fields) -> Training:
+    return Training(spec(**fields), *build(spec(**fields)))
+
+
+def rollouts(run: Training):
+    tasks = run.distribution.sample(run.agent.n_tasks, "train", np.random.default_rng(0))
+    return adaptation(run.env, run.agent, tasks, run.agent.n_rollouts, np.random.default_rng(1), run.generator)
+
+
+@pytest.mark.parametrize("env", ["navigation", "cartpole_target"])
+def test_rollouts_are_whole_episodes(env):
+    (first, *_), _ = rollouts(training(env=env))
+    length = first.valid.sum(0)
+    steps = torch.arange(len(first.valid))[:, None, None]
+    assert torch.equal(first.valid, steps < length)  # no gaps
+    ends = first.terminated | first.truncated
+    assert torch.equal(ends.sum(0), torch.ones_like(length)) and torch.equal(ends.int().argmax(0), length - 1)
+    assert (first.reward[~first.valid] == 0).all()
+    torch.testing.assert_close(first.returns, (first.reward * first.valid).sum(0))
+    assert first.n_steps == int(length.sum())
+
+
+def test_the_last_transition_is_there():
+    """Reward and end flag of an episode's last step belong to the row of the action that caused them."""
+    run = training(env="navigation")
+    tasks = run.distribution.sample(3, "train", np.random.default_rng(0))
+
+    class ToGoal:
+        def act(self, state, observation, generator):
+            goal = torch.stack([tasks.goal_x, tasks.goal_y], -1).float()[:, None]
+            return goal - observation, state
+
+        def to_environment(self, action):
+            return action
+
+        def begin(self, n_tasks, n_envs):
+            return None
+
+        def adapt(self, state, rollout):
+            return None
+
+    rollout, _ = collect(run.env, ToGoal(), None, run.generator, seed=0, n_tasks=3, options={"tasks": tasks})
+    moves = torch.ceil(torch.stack([tasks.goal_x, tasks.goal_y]).abs().amax(0) / 0.1 - 1e-9)
+    assert torch.equal(rollout.valid.sum(0)[:, 0], moves.long())
+    last = rollout.valid.sum(0)[:, 0] - 1
+    assert rollout.terminated[last, torch.arange(3), 0].all()
+    assert rollout.reward[last, torch.arange(3), 0].abs().max() < 1e-6
+
+
+def test_states_of_tasks_do_not_mix():
+    """Adapting three tasks at once gives each what it would get alone."""
+    run = training(env="navigation")
+    data, states = rollouts(run)
+    for task in range(3):
+        part = slice(task, task + 1)
+        alone = run.agent.adapt(run.agent.begin(1, 4), data[0].task_slice(part))
+        for name, value in states[1].params.items():
+            torch.testing.assert_close(value[part], alone.params[name])
+
+
+def test_meta_gradient_does_not_depend_on_the_chunk():
+    run = training(env="navigation")
+    data, states = rollouts(run)
+    agent = run.agent
+    inner = [agent.data(rollout, standardised=True) for rollout in data[:-1]]
+    outer = agent._outer_data(data[-1], states[-1])
+    results = []
+    for chunk in (1, 2, 3):
+        agent._chunk = chunk
+        results.append(agent.meta_gradient(inner, outer))
+    for gradients, metrics in results[1:]:
+        for mine, reference in zip(gradients, results[0][0], strict=True):
+            torch.testing.assert_close(mine, reference, atol=1e-6, rtol=1e-4)
+        assert metrics == pytest.approx(results[0][1], abs=1e-5)
+
+
+def test_first_epoch_gradient_equals_finite_differences_of_the_outer_objective():
+    """Through two inner updates and learned step sizes; with `dice_memory` 0 the surrogate is an ordinary function.
+
+    The inner gradient at fixed data is g(theta) = sum_t w_t grad l_t with w_t = exp(l_t - stop(l_t)) A_t, so the
+    derivative of g that MAML takes is that of importance-weighted data: checked against exactly that, by hand.
+    """
+    run = training(env="cartpole", agent_config=dataclasses.replace(SMALL, inner_steps=1, dice_memory=0.0, clip=100.0))
+    agent = run.agent
+    agent.policy.double()
+    agent.params = {name: value.detach().double().requires_grad_() for name, value in agent.params.items()}
+    rng = torch.Generator().manual_seed(0)
+    shape = (3, 5, 4)
+
+    def data() -> dict[str, torch.Tensor]:
+        return {
+            "observation": torch.randn(*shape, 4, generator=rng, dtype=torch.float64),
+            "action": torch.randint(2, shape, generator=rng),
+            "valid": torch.ones(shape, dtype=torch.bool),
+            "advantage": torch.randn(shape, generator=rng, dtype=torch.float64),
+        }
+
+    inner, outer = data(), data()
+    names = list(agent.policy.groups)
+    theta = {name: agent.params[name].detach() for name in names}
+
+    def log_prob(params, batch, task):
+        one = {key: value[task] for key, value in batch.items()}
+        return agent._log_prob(params, one)[0]
+
+    def updated(params, steps, task):
+        """The update with data importance-weighted from the fixed `theta` to `params`."""
+        leaves = {n: p.clone().requires_grad_() for n, p in params.items()}
+        weight = (log_prob(params, inner, task) - log_prob(theta, inner, task)).exp().detach()
+        score = (weight * inner["advantage"][task] * log_prob(leaves, inner, task)).sum(0).mean() / agent.horizon
+        gradient = torch.autograd.grad(score, list(leaves.values()))
+        return {n: params[n] + steps[n] * g for n, g in zip(names, gradient, strict=True)}
+
+    with torch.no_grad():
+        old = [log_prob(theta, outer, task) for task in range(3)]
+    outer |= {"old_log_prob": torch.stack(old), "old.log_probs": torch.zeros(3, 20, 2, dtype=torch.float64)}
+
+    def objective(params, steps):
+        total = 0.0
+        for task in range(3):
+            ratio = (log_prob(updated(params, steps, task), outer, task) - old[task]).exp()
+            total += float((ratio * outer["advantage"][task]).sum()) / outer["valid"].sum().item()
+        return total
+
+    gradients, _ = agent.meta_gradient([inner], outer)
+    found = dict(zip(agent.params, gradients, strict=True))
+    steps = {name: agent.params[maml.STEP_PREFIX + name].detach() for name in names}
+    directions = {name: torch.randn(p.shape, generator=rng, dtype=torch.float64) for name, p in theta.items()}
+    h = 1e-5
+    for prefix, move in (("", 0), (maml.STEP_PREFIX, 1)):
+        points = []
+        for sign in (1, -1):
+            moved = [dict(theta), dict(steps)]
+            moved[move] = {n: v + sign * h * directions[n] for n, v in moved[move].items()}
+            points.append(objective(*moved))
+        numeric = (points[0] - points[1]) / (2 * h)
+        analytic = sum(float((found[prefix + n] * d).sum()) for n, d in directions.items())
+        assert analytic == pytest.approx(numeric, rel=1e-5, abs=1e-9)
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        assert run_training(spec(), tmp_path / name, overwrite=False, command=[], quiet=True) == 0
+    a, b = (tmp_path / name / "checkpoint/00000004/state.safetensors" for name in ("a", "b"))
+    assert a.read_bytes() == b.read_bytes()
+    assert (tmp_path / "a/evaluation.json").read_bytes() == (tmp_path / "b/evaluation.json").read_bytes()
+    other = training(seed=1).agent.params["features.weights"]
+    assert not torch.equal(other, training(seed=0).agent.params["features.weights"])
+
+
+@pytest.mark.parametrize("policy", ["scale", "running"])
+def test_resuming_gives_the_bits_of_the_uninterrupted_run(tmp_path, policy, monkeypatch):
+    from qrl.policy import PolicyConfig
+
+    fields = {"policy": PolicyConfig(normalisation=policy), "env": "cartpole"}
+    run_training(spec(**fields), tmp_path / "whole", overwrite=False, command=[], quiet=True)
+
+    class Killed(BaseException):
+        pass
+
+    steps = 0
+    original = Training.step
+
+    def step(self):
+        nonlocal steps
+        steps += 1
+        if steps == 4:
+            raise Killed  # after iteration 3 was logged, with the last checkpoint at 2
+        return original(self)
+
+    monkeypatch.setattr(Training, "step", step)
+    with pytest.raises(Killed):
+        run_training(spec(**fields), tmp_path / "killed", overwrite=False, command=[], quiet=True)
+    monkeypatch.undo()
+    assert run_resume(tmp_path / "killed") == 0
+    for name in ("checkpoint/00000004/state.safetensors", "evaluation.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+    rows = [
+        [{key: value for key, value in row.items() if key != "seconds"} for row in load(tmp_path / name).metrics()]
+        for name in ("whole", "killed")
+    ]
+    assert rows[0] == rows[1] and [row["iteration"] for row in rows[0]] == [1, 2, 3, 4]
+
+
+def test_a_reward_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+    original = Training.step
+
+    def step(self):
+        if self.iteration == 3:
+            monkeypatch.setattr(type(self.distribution), "transition", broken)
+        return original(self)
+
+    transition = envs.make("navigation").transition.__func__
+
+    def broken(self, state, action, tasks):
+        state, reward, terminated = transition(self, state, action, tasks)
+        return state, torch.full_like(reward, torch.nan), terminated
+
+    monkeypatch.setattr(Training, "step", step)
+    with pytest.raises(TrainingError, match="non-finite reward at step 0 of task 0"):
+        run_training(spec(), tmp_path / "run", overwrite=False, command=[], quiet=True)
+    assert load(tmp_path / "run").folder.load().iteration == 2
+
+
+def test_a_gradient_that_is_not_finite_changes_no_parameter():
+    run = training()
+    data, states = rollouts(run)
+    agent = run.agent
+    before = {name: value.detach().clone() for name, value in agent.params.items()}
+    data[-1] = dataclasses.replace(data[-1], reward=data[-1].reward * torch.nan)
+    with pytest.raises(TrainingError, match="not finite"):
+        agent.update(data, states, 1.0)
+    assert all(torch.equal(before[name], value) for name, value in agent.params.items())
+
+
+def test_annealing_does_not_compound():
+    run = training()
+    data, states = rollouts(run)
+    for remaining in (1.0, 0.5, 0.5):
+        run.agent.update(data, states, remaining)
+        rates = {group["lr"] for group in run.agent.optimiser.param_groups}
+        assert rates == {remaining * rate for rate in (0.01, 0.05, 0.02)}
+
+
+def test_learning_rate_groups_reach_the_optimiser():
+    config = dataclasses.replace(SMALL, lr_angles=1.0, lr_scales=2.0, lr_heads=3.0, lr_step_sizes=4.0)
+    agent = training(agent_config=config).agent
+    rates = dict(zip(agent.params, (group["lr"] for group in agent.optimiser.param_groups), strict=True))
+    assert rates["features.weights"] == 1 and rates["features.scales"] == 2
+    assert rates["readout.weight"] == rates["readout.bias"] == rates["head.log_std"] == 3
+    assert rates["step_size.features.weights"] == 4
+
+
+def test_updates_beyond_those_trained_through_are_scaled():
+    run = training(agent_config=dataclasses.replace(SMALL, inner_steps=1))
+    agent = run.agent
+    data, _ = rollouts(run)
+    start = agent.begin(3, 4)
+    first = agent.adapt(start, data[0])
+    late = agent.adapt(dataclasses.replace(start, n_updates=1), data[0])
+    for name in start.params:
+        moved, moved_late = (state.params[name] - start.params[name] for state in (first, late))
+        torch.testing.assert_close(moved_late, 0.5 * moved, atol=1e-6, rtol=1e-3)
+
+
+def test_one_gymnasium_environment_gives_the_rollout_of_a_vector_environment():
+    run = training(env="cartpole")
+    rollout, _ = collect_episodes(
+        run.distribution.make(), run.agent, run.agent.begin(1, 3), run.generator, n_episodes=3, seed=0
+    )
+    assert rollout.observation.shape[1:] == (1, 3, 4) and rollout.valid.dtype == torch.bool
+    length = rollout.valid.sum(0)
+    torch.testing.assert_close(rollout.returns, length.float())  # reward 1 a step
+    adapted = run.agent.adapt(run.agent.begin(1, 3), rollout)
+    assert adapted.n_updates == 1
+
+
+def test_first_order_estimator_leaves_out_the_second_order_terms():
+    results = {}
+    for estimator in ("dice", "first-order"):
+        run = training(agent_config=dataclasses.replace(SMALL, inner_steps=1, estimator=estimator))
+        data, states = rollouts(run)
+        inner = [run.agent.data(data[0], standardised=True)]
+        results[estimator] = run.agent.meta_gradient(inner, run.agent._outer_data(data[-1], states[-1]))[0]
+        names = list(run.agent.params)
+    for name, a, b in zip(names, results["dice"], results["first-order"], strict=True):
+        # Step sizes enter outside the inner gradient: theirs agree. The initial weights' do not.
+        assert torch.allclose(a, b, atol=1e-6) == name.startswith(maml.STEP_PREFIX), name
+
+
+def test_devices_that_are_not_there_are_refused():
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(UsageError, match="no CUDA device"):
+        training(device="cuda")
