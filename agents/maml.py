@@ -52,8 +52,8 @@ class Config:
     """Learn a step size for each parameter (Meta-SGD); else all stay at inner_step_size."""
     later_step_factor: float = 0.5
     """Factor on the step sizes in updates beyond those trained through (halved after the first in Finn et al.)."""
-    baseline: Literal["leave-one-out", "linear", "none"] = "linear"
-    """Baseline of the advantages; all three are unbiased (linear is cross-fitted)."""
+    baseline: Literal["leave-one-out", "linear", "none"] = "leave-one-out"
+    """Baseline of the advantages. All three are unbiased (linear, of Duan et al. 2016, is cross-fitted)."""
     discount: float = 0.99
     """Discount factor of the returns (Finn et al.); evaluation reports undiscounted returns."""
     standardise_inner: bool = True
@@ -230,7 +230,7 @@ class MAML:
         returns = returns_to_go(rollout.reward, self.config.discount)
         match self.config.baseline:
             case "leave-one-out":
-                returns = returns - leave_one_out(returns)
+                returns = returns - leave_one_out(returns, rollout.valid)
             case "linear":
                 returns = returns - linear_baseline(returns, rollout.observation, rollout.valid)
         advantage = torch.where(rollout.valid, returns, 0.0)

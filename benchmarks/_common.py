@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved timing, provenance, result files, tables, and the parameter-matched controls."""
+"""What the benchmarks share: interleaved timing, provenance, result files, tables, parameter-matched controls."""
 
 import dataclasses
 import os

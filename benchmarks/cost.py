@@ -2,9 +2,9 @@
 
     python -m benchmarks.cost [--quick] [--threads N]      results/cost.json
 
-Seconds per meta-iteration (rollouts, inner steps, three second-order PPO epochs) of MAML with its defaults, against MLP
-100 x 100 (the network of Finn et al. 2017; the ratio should be at most 1.5) and against an MLP and Fourier features with
-as many parameters as the circuit. The policies take turns, an iteration each.
+Seconds per meta-iteration (rollouts, inner steps, all second-order PPO epochs) of MAML with its defaults, against MLP
+100 x 100 (the network of Finn et al. 2017; the ratio should be at most 1.5) and against an MLP and Fourier features
+with as many parameters as the circuit. The policies take turns, an iteration each.
 """
 
 import statistics

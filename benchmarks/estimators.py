@@ -24,7 +24,8 @@ from tests import bandit as exact
 
 TARGET = 1e-6
 PULLS = (1, 2, 5)
-STEP_SIZE = 0.5
+STEP_SIZE = 1.0
+"""Large, so that the objectives differ visibly: rewards are in [0, 1]."""
 
 
 def main(quick: bool = False) -> None:
@@ -76,21 +77,26 @@ def agreement(name: str, policy: Policy, sizes: list[tuple[int, int]]) -> Iterat
 
 def bias(name: str, policy: Policy, pulls: tuple[int, ...]) -> Iterator[dict[str, Any]]:
     """Expected meta-gradient against the gradients of the two objectives: |difference| / |gradient|."""
-    for n, estimator, baseline in product(pulls, ("dice", "first-order"), ("none", "leave-one-out")):
+    for n, baseline in product(pulls, ("none", "leave-one-out")):
         if n == 1 and baseline == "leave-one-out":
             continue
         bandit = exact.Bandit(n)
-        maml = exact.learner(policy, bandit, estimator=estimator, baseline=baseline, inner_step_size=STEP_SIZE)
-        theta = exact.parameters(maml)
-        estimate = exact.library_meta_gradient(maml, bandit)
-        yield {
-            "policy": name,
-            "N": n,
-            "estimator": estimator,
-            "baseline": baseline,
-            "expected-update": relative(estimate, exact.expected_update_gradient(maml, bandit, theta)),
-            "sampled-update": relative(estimate, exact.sampled_update_gradient(maml, bandit, theta)),
-        }
+        options = {"baseline": baseline, "inner_step_size": STEP_SIZE}
+        learners = {e: exact.learner(policy, bandit, estimator=e, **options) for e in ("dice", "first-order")}
+        plain = learners["dice"]
+        theta = exact.parameters(plain)
+        expected = exact.expected_update_gradient(plain, bandit, theta)
+        sampled = exact.sampled_update_gradient(plain, bandit, theta)
+        for estimator, maml in learners.items():
+            estimate = exact.library_meta_gradient(maml, bandit)
+            yield {
+                "policy": name,
+                "N": n,
+                "baseline": baseline,
+                "estimator": estimator,
+                "expected-update": relative(estimate, expected),
+                "sampled-update": relative(estimate, sampled),
+            }
 
 
 def relative(estimate: Tensor, truth: Tensor) -> float:

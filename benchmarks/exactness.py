@@ -70,7 +70,7 @@ def layers() -> Iterator[dict[str, Any]]:
         values = [layer(inputs), layer.to_pennylane()(inputs)]
         gradients = [torch.autograd.grad(value.square().sum(), parameters) for value in values]
         gradient = max(float((a - b).abs().max()) for a, b in zip(*gradients, strict=True))
-        value = float((values[0] - values[1]).abs().max())
+        value = float((values[0] - values[1]).detach().abs().max())
         yield differences("to_pennylane", f"{name}, {n_wires} wires, {encoding}", (value, gradient, None))
 
 

@@ -4,7 +4,7 @@
 
 The default runs (one meta-iteration and the evaluation that ends training) should stay below 3 GiB, and 8 wires x 5
 layers with 20 tasks x 20 episodes x 200 steps, second order, below 8 GiB. Episodes that end early would flatter the
-numbers, so every rollout is stretched to full length before the update; the memory budget is the default one.
+numbers, so every rollout is stretched to full length before it is learned from; the memory budget is the default one.
 """
 
 import json
@@ -70,7 +70,7 @@ def measure(case: str, quick: bool) -> dict[str, Any]:
     full = peak()
     if not wide:
         options = {"n_tasks": spec.eval_tasks, "steps": spec.eval_steps, "episodes": spec.eval_episodes}
-        adaptation_curve(agent, distribution, **options)
+        adaptation_curve(Patient(agent, distribution.horizon), distribution, **options)
     return {
         "case": case,
         "tasks x episodes x steps": f"{agent.n_tasks} x {agent.n_envs} x {distribution.horizon}",
@@ -98,6 +98,17 @@ def stretched(rollout: Rollout, horizon: int) -> Rollout:
         terminated=torch.zeros_like(everywhere),
         truncated=everywhere & (torch.arange(horizon) == horizon - 1)[:, None, None],
     )
+
+
+class Patient:
+    """The agent in evaluation, as if every episode had been of full length."""
+
+    def __init__(self, agent: Any, horizon: int) -> None:
+        self.begin, self.act, self.to_environment = agent.begin, agent.act, agent.to_environment
+        self.agent, self.horizon = agent, horizon
+
+    def adapt(self, state: Any, rollout: Rollout) -> Any:
+        return self.agent.adapt(state, stretched(rollout, self.horizon))
 
 
 def peak() -> float:

@@ -203,7 +203,10 @@ class PhaseProduct(torch.autograd.Function):
         rows, matrix, phase, output = ctx.saved_tensors
         of_state = of_rows = of_matrix = None
         if ctx.needs_input_grad[0]:
-            of_state = PhaseProduct.apply(gradient, rows, -matrix, phase.conj())
+            if torch.is_grad_enabled():  # the gradient will itself be differentiated
+                of_state = PhaseProduct.apply(gradient, rows, -matrix, phase.conj())
+            else:
+                of_state = as_parts(as_complex(gradient) * phase.conj())
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
             turned = as_parts((as_complex(gradient) * as_complex(output).conj()).resolve_conj())
             if ctx.needs_input_grad[2]:

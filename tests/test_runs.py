@@ -1,0 +1,157 @@
+"""Whole runs from the command line, in processes of their own: signals, kill, resume, evaluate, wrong input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = (
+    "--threads 1 --env.horizon 10 --agent.meta-batch 3 --agent.episodes 4 --agent.epochs 1 --checkpoint-every 2 "
+    "--eval-tasks 3 --eval-steps 1 --eval-episodes 2"
+).split()
+
+
+def run(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "run.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, **options)
+
+
+def start(out: Path, iterations: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "run.py", *SMALL, "--iterations", str(iterations), "--out", str(out)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_rows(process: subprocess.Popen[str], out: Path, rows: int) -> None:
+    """Until the run has logged so many iterations; the deadline only ends a test that would hang."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        with_rows = (out / "metrics.jsonl").exists() and (out / "metrics.jsonl").read_text().count("\n") >= rows
+        if with_rows:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {rows} iterations: {process.communicate()}")
+
+
+def test_train_evaluate_rerun(tmp_path):
+    out = tmp_path / "run"
+    done = run("train", *SMALL, "--iterations", 3, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "3 test tasks" in done.stdout and "iteration 3/3" in done.stderr
+    assert sorted(p.name for p in (out / "checkpoint").iterdir()) == ["00000002", "00000003"]
+    assert {p.name for p in out.iterdir() if p.name[0] != "."} == {
+        "config.json", "metrics.jsonl", "checkpoint", "evaluation.json", "adaptation.png",
+    }  # fmt: skip
+    config = json.loads((out / "config.json").read_text())
+    assert config["spec"]["agent_config"]["meta_batch"] == 3 and config["command"][:2] == ["run.py", "train"]
+    assert {"python", "torch", "pennylane"} <= config["versions"].keys()
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    expected = {"iteration", "env_steps", "seconds", "return_by_step", "loss", "kl", "entropy", "grad_norm"}
+    assert all(expected <= row.keys() and len(row["return_by_step"]) == 2 for row in rows)
+    curve = json.loads((out / "evaluation.json").read_text())
+    assert curve["x"] == [0, 1] and curve["episodes"] == [0, 2] and curve["split"] == "test"
+    assert (curve["env"], curve["agent"], curve["model"]) == ("navigation", "maml", "reuploading")
+    assert len(curve["per_task"]) == curve["n_tasks"] == 3
+
+    again = run("--config", out, "--out", tmp_path / "again")
+    assert again.returncode == 0, again.stderr
+    for name in ("evaluation.json", "checkpoint/00000003/state.safetensors"):
+        assert (out / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+    ood = run("evaluate", out, "--tasks", 4, "--steps", 2, "--episodes", 3, "--split", "ood")
+    assert ood.returncode == 0, ood.stderr
+    assert json.loads((out / "evaluation-ood.json").read_text())["x"] == [0, 1, 2]
+    assert (out / "evaluation.json").read_text() == (tmp_path / "again/evaluation.json").read_text()
+
+    longer = run("resume", out, "--iterations", 4)
+    assert longer.returncode == 0, longer.stderr
+    assert (out / "checkpoint/00000004").is_dir()
+    spare = tmp_path / "spare"
+    refused = run("train", *SMALL, "--iterations", 3, "--out", out)
+    assert refused.returncode == 2 and "--overwrite" in refused.stderr and not spare.exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_finish_the_iteration_and_save(tmp_path, number, code):
+    process = start(tmp_path / "run", 1_000_000)
+    wait_for_rows(process, tmp_path / "run", 3)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code and "run.py resume" in errors and "Traceback" not in errors
+    rows = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    newest = max(int(p.name) for p in (tmp_path / "run/checkpoint").iterdir())
+    assert json.loads(rows[-1])["iteration"] == newest == len(rows)
+
+
+def test_killed_and_resumed_is_the_uninterrupted_run(tmp_path):
+    whole = run(*SMALL, "--iterations", 60, "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    process = start(tmp_path / "killed", 60)
+    wait_for_rows(process, tmp_path / "killed", 5)
+    process.kill()
+    process.communicate()
+    done = len((tmp_path / "killed/metrics.jsonl").read_text().splitlines())
+    assert done < 60
+    resumed = run("resume", tmp_path / "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    for name in ("evaluation.json", "checkpoint/00000060/state.safetensors"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--env", "navigaton"], "did you mean 'navigation'"),
+        (["--model", "reuplaoding"], "did you mean 'reuploading'"),
+        (["--agent", "mamel"], "did you mean 'maml'"),
+        (["--agent.inner-stpes", "2"], "--agent.inner-steps"),
+        (["--agent.meta-batch", "0"], "meta_batch must be at least 1"),
+        (["--agent.inner-step-size", "nan"], "finite"),
+        (["--iterations", "-3"], "iterations must be at least 1"),
+        (["--iterations", "three"], "iterations"),
+        (["--policy.head", "categorical"], "use gaussian"),
+        (["--model.n-wires", "50"], "this machine has"),
+        (["--device", "cuda"], "no CUDA device"),
+        (["--eval-tasks", "1"], "at least 2 tasks"),
+        (["--seed", "-1"], "seed must be at least 0"),
+    ],
+)
+def test_wrong_input_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, message):
+    done = run(*SMALL[:2], *arguments, "--out", tmp_path / "run")
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1 and not done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_random_agent_needs_no_training(tmp_path):
+    done = run(
+        "--agent", "random", "--env", "cartpole_target", "--eval-tasks", 5, "--eval-episodes", 3, "--out", tmp_path / "r"
+    )
+    assert done.returncode == 0, done.stderr
+    evaluated = run("evaluate", tmp_path / "r", "--tasks", 4, "--steps", 1, "--episodes", 2)
+    assert evaluated.returncode == 0, evaluated.stderr
+    resumed = run("resume", tmp_path / "r")
+    assert resumed.returncode == 2 and "does not train" in resumed.stderr
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path):
+    """Through a limit on the size of files, which needs no privileges: the picture is cut off, nothing half is left."""
+    script = "ulimit -f 4; trap '' XFSZ; exec " + " ".join(
+        [sys.executable, "run.py", *SMALL, "--iterations", "1", "--out", str(tmp_path / "run")]
+    )
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr and "File too large" in done.stderr.splitlines()[-1]
+    assert not any(p.suffix == ".tmp" for p in (tmp_path / "run").rglob("*"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    done = run(*SMALL, "--out", tmp_path / "run")
+    assert done.returncode == 2 and "ermission denied" in done.stderr
