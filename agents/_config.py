@@ -48,7 +48,7 @@ class Spec:
     seed: int = 0
     """Seed of everything drawn in training. Test tasks do not depend on it."""
 
-    iterations: int = 150
+    iterations: int = 60
     """Length of training [meta-iterations]."""
 
     device: Literal["cpu", "cuda"] = "cpu"
@@ -70,8 +70,9 @@ class Spec:
     """Evaluation at the end of training: episodes per task and gradient step [episodes]."""
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "checkpoint_every", "eval_tasks", "eval_steps", "eval_episodes"):
+        for name in ("iterations", "checkpoint_every", "eval_steps", "eval_episodes"):
             check_count(name.replace("_", "-"), getattr(self, name))
+        check_count("eval-tasks", self.eval_tasks, least=2)  # an interval over tasks needs two
         check_count("seed", self.seed, least=0)
         if self.seed >= 2**63:  # What every generator takes.
             raise UsageError(f"seed must be less than 2**63, is {self.seed}")

@@ -18,11 +18,11 @@ def dice(
 ) -> Float[Tensor, " env"]:
     """Sum over t of [box(m_t) - box(m_t - l_t)] A_t for each episode, m_t = memory * m_t-1 + l_t: 0 in value.
 
-    Loaded DiCE (Farquhar et al. 2019, "Trading off bias and variance in any-order score function estimators", where
-    `memory` is called lambda). Its first derivative is the policy gradient sum_t grad l_t A_t. Its second, with `memory`
-    1, is an unbiased estimate of the Hessian of the expected return, for any baseline in A that does not depend on the
-    episode's own actions; with a smaller one the products of scores at distant steps, whose variance grows with the
-    episode, fade. With 0 it is the low-variance curvature estimator of Rothfuss et al. 2019 (ProMP).
+    Loaded DiCE (Farquhar et al. 2019, Trading off bias and variance in any-order score function estimators; there
+    `memory` is called lambda). Its first derivative is the policy gradient sum_t grad l_t A_t. Its second, with
+    `memory` 1, is an unbiased estimate of the Hessian of the expected return, for any baseline in A that does not depend
+    on the episode's own actions; with a smaller one the products of scores at distant steps, whose variance grows with
+    the episode, fade. With 0 it is the low-variance curvature estimator of Rothfuss et al. 2019 (ProMP).
     """
     log_prob = torch.where(valid, log_prob, 0.0)
     steps = torch.arange(len(log_prob), device=log_prob.device)

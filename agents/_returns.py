@@ -23,16 +23,15 @@ def returns_to_go(reward: Float[Tensor, "time task env"], discount: float = 1.0)
     return returns
 
 
-def leave_one_out(
-    returns: Float[Tensor, "time task env"], valid: Bool[Tensor, "time task env"]
-) -> Float[Tensor, "time task env"]:
-    """b_t of an episode = mean return-to-go at t of the task's other episodes that last until t; 0 if there is none.
+def leave_one_out(returns: Float[Tensor, "time task env"]) -> Float[Tensor, "time task env"]:
+    """b_t of an episode = mean return-to-go at t of the task's other episodes, 0 for those that have ended.
 
-    Independent of the episode's own actions, hence unbiased to any order (Kool et al. 2019).
+    Independent of the episode's own actions, hence unbiased to any order (Kool et al. 2019). Zero with one episode.
     """
-    others = valid.sum(2, keepdim=True) - valid.to(returns.dtype)
-    total = (returns * valid).sum(2, keepdim=True) - returns * valid
-    return torch.where(valid, total / others.clamp_min(1), 0.0)
+    n_envs = returns.shape[2]
+    if n_envs == 1:
+        return torch.zeros_like(returns)
+    return (returns.sum(2, keepdim=True) - returns) / (n_envs - 1)
 
 
 def linear_baseline(

@@ -177,8 +177,19 @@ class MAML:
         factor = 1.0 if state.n_updates < self.config.inner_steps else self.config.later_step_factor
         data = self.data(rollout, standardised=self.config.standardise_inner)
         meta = {name: value.detach() for name, value in self.params.items()}
-        params = vmap(partial(self._inner_step, factor=factor), in_dims=(0, None, 0))(state.params, meta, data)
-        return self._fast_weights(params, state.n_updates + 1)
+        step = vmap(partial(self._inner_step, factor=factor), in_dims=(0, None, 0))
+        chunk = self._chunk or self._fitting_chunk(data["observation"], 2 * data["valid"][0].numel())
+        parts = [
+            step(
+                {n: v[i : i + chunk] for n, v in state.params.items()},
+                meta,
+                {n: v[i : i + chunk] for n, v in data.items()},
+            )
+            for i in range(0, len(data["valid"]), chunk)
+        ]
+        return self._fast_weights(
+            {n: torch.cat([part[n] for part in parts]) for n in state.params}, state.n_updates + 1
+        )
 
     def _fast_weights(self, params: Params, n_updates: int) -> FastWeights:
         with torch.no_grad():
@@ -230,7 +241,7 @@ class MAML:
         returns = returns_to_go(rollout.reward, self.config.discount)
         match self.config.baseline:
             case "leave-one-out":
-                returns = returns - leave_one_out(returns, rollout.valid)
+                returns = returns - leave_one_out(returns)
             case "linear":
                 returns = returns - linear_baseline(returns, rollout.observation, rollout.valid)
         advantage = torch.where(rollout.valid, returns, 0.0)
@@ -288,7 +299,9 @@ class MAML:
         """Gradient of the outer objective for every entry of `params`, and metrics; summed over chunks of tasks."""
         n_tasks = len(outer["valid"])
         n_valid = outer["valid"].sum()
-        chunk = self._chunk or self._fitting_chunk(inner, outer)
+        # The graph of an inner update holds the forward pass, its backward pass and their second-order products.
+        passes = 5 * sum(data["valid"][0].numel() for data in inner) + outer["valid"][0].numel()
+        chunk = self._chunk or self._fitting_chunk(outer["observation"], passes)
         objective: Callable[..., Any] = vmap(self._task_objective, in_dims=(None, 0, 0))
         total: list[Tensor] = [torch.zeros_like(value) for value in self.params.values()]
         sums = torch.zeros(3, device=n_valid.device)
@@ -304,13 +317,13 @@ class MAML:
             sums += torch.stack([clipped, kl, entropy]).detach()
         return total, dict(zip(("loss", "kl", "entropy"), sums.tolist(), strict=True))
 
-    def _fitting_chunk(self, inner: list[Data], outer: Data) -> int:
-        """Tasks whose graph fits into the memory budget, from what the policy saves for one sample's gradient.
+    def _fitting_chunk(self, observation: Tensor, passes: int) -> int:
+        """Tasks whose graph fits into the memory budget, if a task's holds the forward pass of `passes` samples.
 
-        The graph of an inner update holds the forward pass, its backward pass and their second-order products: about
-        five forward passes. The choice depends on shapes alone, so that it is the same when a run is resumed.
+        Measured by what the policy saves for the gradient of some samples. The choice depends on shapes alone, so that
+        it is the same when a run is resumed.
         """
-        sample = outer["observation"][0].flatten(0, 1)[:64]
+        sample = observation[0].flatten(0, 1)[:512]
         saved: dict[int, int] = {}
 
         def count(tensor: Tensor) -> Tensor:
@@ -318,12 +331,10 @@ class MAML:
             return tensor
 
         params = {name: self.params[name] for name in self.policy.groups}
-        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             self.policy.distribution(bind(self.policy, params), sample)
-        per_sample = sum(saved.values()) / len(sample)
-        samples = 5 * sum(d["valid"][0].numel() for d in inner) + outer["valid"][0].numel()
-        fitting = int(self.config.memory_budget * 2**30 / (per_sample * samples))
-        return max(1, min(fitting, len(outer["valid"])))
+        fitting = int(self.config.memory_budget * 2**30 / (sum(saved.values()) / len(sample) * passes))
+        return max(1, min(fitting, len(observation)))
 
     # --- persistence -------------------------------------------------------------------------------------------------
 

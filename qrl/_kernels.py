@@ -5,6 +5,7 @@ product, whose gradient needs no complex conjugates to be copied, and probabilit
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,18 @@ from torch import Tensor
 from qrl._lowering import Factor, Phase
 from qrl.circuit import Circuit, Input
 
-Turn = tuple[Tensor, Tensor, Tensor]
-"""What `PhaseProduct` takes beside the state: rows, matrix and phase."""
+SMALL = 2**13
+"""Up to so many numbers in a state batch the overhead of a call outweighs its arithmetic, and autograd's own rules are
+faster than `PhaseProduct` (benchmarks/simulator.py)."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A phase level for one batch: phase = exp(i rows @ matrix), differentiable by itself if rows are None."""
+
+    phase: Tensor
+    rows: Tensor | None = None
+    matrix: Tensor | None = None
 
 
 def as_complex(state: Tensor) -> Tensor:
@@ -118,10 +129,11 @@ class PhaseMatrix:
         if self.bounded is not None:
             columns.append(self.bounded.angles(bound["bounded"] * inputs[:, self.bounded.feature]))
         rows = torch.cat([*columns, inputs.new_ones(len(inputs), 1)], dim=-1)
-        matrices = bound["phase"].unbind()
-        shifted = (bound["phase"].detach().unsqueeze(-1) + self.quarter).flatten(-2)
-        phases = as_complex((rows.detach() @ shifted).cos()).unbind()
-        return [(rows, matrix, phase) for matrix, phase in zip(matrices, phases, strict=True)]
+        shifted = (bound["phase"].unsqueeze(-1) + self.quarter).flatten(-2)
+        if len(rows) * shifted.shape[-1] <= SMALL or not torch.is_grad_enabled():
+            return [Turn(phase) for phase in as_complex((rows @ shifted).cos()).unbind()]
+        phases = as_complex((rows.detach() @ shifted.detach()).cos()).unbind()
+        return [Turn(p, rows, matrix) for p, matrix in zip(phases, bound["phase"].unbind(), strict=True)]
 
 
 class BoundedAngles:
@@ -165,10 +177,10 @@ def multiply_diagonal(state: Tensor, diagonal: Tensor) -> Tensor:
 
 def multiply_phase(state: Tensor, turn: Turn) -> Tensor:
     """The state [2 * state] or [batch, 2 * state] times a level's phases: [batch, 2 * state]."""
-    phase = turn[2]
-    if not torch.is_grad_enabled():
+    phase = turn.phase
+    if turn.rows is None:
         return as_parts(as_complex(state) * phase)
-    return PhaseProduct.apply(state.expand(*phase.shape[:-1], state.shape[-1]), *turn)
+    return PhaseProduct.apply(state.expand(*phase.shape[:-1], state.shape[-1]), turn.rows, turn.matrix, phase)
 
 
 class PhaseProduct(torch.autograd.Function):

@@ -45,7 +45,8 @@ class Factor:
     @classmethod
     def of(cls, matrices: Iterable[Array], weight: int) -> "Factor":
         """From the constant matrix, or all three."""
-        return cls(*matrices, weight=weight)  # type: ignore[misc]
+        constant, *rest = matrices
+        return cls(constant, *rest, weight=weight)  # type: ignore[misc, arg-type]
 
 
 @dataclass

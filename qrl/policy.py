@@ -3,7 +3,7 @@
     normalise -> features phi (a model file) -> linear read-out -> head
 
 A policy is an ordinary `nn.Module` for one task. Its parameters as values, `dict(policy.named_parameters())`, go
-through `bind(policy, params)`, which computes all that depends on no observation, and `policy.distribution(bound, obs)`.
+through `bind(policy, params)`, which computes all that depends on no observation, then `policy.distribution`.
 """
 
 import math

@@ -17,7 +17,15 @@ SMALL = maml.Config(meta_batch=3, episodes=4, epochs=1)
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "cartpole"
     return agents.train(
-        out, env="cartpole", agent_config=SMALL, iterations=2, threads=1, eval_tasks=3, eval_steps=1, eval_episodes=2, progress=False
+        out,
+        env="cartpole",
+        agent_config=SMALL,
+        iterations=2,
+        threads=1,
+        eval_tasks=3,
+        eval_steps=1,
+        eval_episodes=2,
+        progress=False,
     )
 
 
@@ -26,9 +34,10 @@ def test_a_loaded_run_has_the_trained_parameters(run):
     for name, value in run.agent.params.items():
         assert torch.equal(value, loaded.agent.params[name])
     assert [row["iteration"] for row in loaded.metrics()] == [1, 2]
-    assert loaded.evaluate(tasks=3, steps=1, episodes=2).per_task == agents.evaluate(
-        run.folder.path, tasks=3, steps=1, episodes=2
-    ).per_task
+    assert (
+        loaded.evaluate(tasks=3, steps=1, episodes=2).per_task
+        == agents.evaluate(run.folder.path, tasks=3, steps=1, episodes=2).per_task
+    )
 
 
 def test_adapts_to_any_gymnasium_environment_and_acts(run):
@@ -44,8 +53,16 @@ def test_adapts_to_any_gymnasium_environment_and_acts(run):
 
 def test_continuous_actions_come_as_the_space_has_them(tmp_path):
     own = agents.train(
-        tmp_path / "nav", env="navigation", env_config=envs.navigation.Config(horizon=5), agent_config=SMALL,
-        iterations=1, threads=1, eval_tasks=2, eval_steps=1, eval_episodes=2, progress=False,
+        tmp_path / "nav",
+        env="navigation",
+        env_config=envs.navigation.Config(horizon=5),
+        agent_config=SMALL,
+        iterations=1,
+        threads=1,
+        eval_tasks=2,
+        eval_steps=1,
+        eval_episodes=2,
+        progress=False,
     )
     env = own.distribution.make({"goal_x": 0.2})
     policy = own.adapt(env, episodes=2)
@@ -55,7 +72,7 @@ def test_continuous_actions_come_as_the_space_has_them(tmp_path):
 
 
 def test_other_spaces_are_refused(run):
-    with pytest.raises(UsageError, match="trained with observation_space .* the environment has"):
+    with pytest.raises(UsageError, match=r"trained with observation_space .* the environment has"):
         run.adapt(gymnasium.make("Acrobot-v1"))
     with pytest.raises(UsageError, match="episodes must be at least 2"):
         run.adapt(gymnasium.make("CartPole-v1"), episodes=1)
@@ -95,8 +112,16 @@ def build(config, frame, generator):
 '''
     )
     own = agents.train(
-        tmp_path / "run", env="cartpole", model=str(file), agent_config=SMALL, iterations=1, threads=1,
-        eval_tasks=2, eval_steps=1, eval_episodes=2, progress=False,
+        tmp_path / "run",
+        env="cartpole",
+        model=str(file),
+        agent_config=SMALL,
+        iterations=1,
+        threads=1,
+        eval_tasks=2,
+        eval_steps=1,
+        eval_episodes=2,
+        progress=False,
     )
     assert own.agent.params["features.scale"].shape == (4,)
     assert agents.load(tmp_path / "run").agent.params["readout.weight"].shape == (2, 16)

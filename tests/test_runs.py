@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = (
-    "--threads 1 --env.horizon 10 --agent.meta-batch 3 --agent.episodes 4 --agent.epochs 1 --checkpoint-every 2 "
-    "--eval-tasks 3 --eval-steps 1 --eval-episodes 2"
-).split()
+SMALL = [
+    *("--threads", "1", "--env.horizon", "10", "--agent.meta-batch", "3", "--agent.episodes", "4"),
+    *("--agent.epochs", "1", "--checkpoint-every", "2"),
+    *("--eval-tasks", "3", "--eval-steps", "1", "--eval-episodes", "2"),
+]
 
 
 def run(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
@@ -117,7 +118,7 @@ def test_killed_and_resumed_is_the_uninterrupted_run(tmp_path):
         (["--policy.head", "categorical"], "use gaussian"),
         (["--model.n-wires", "50"], "this machine has"),
         (["--device", "cuda"], "no CUDA device"),
-        (["--eval-tasks", "1"], "at least 2 tasks"),
+        (["--eval-tasks", "1"], "eval-tasks must be at least 2"),
         (["--seed", "-1"], "seed must be at least 0"),
     ],
 )
@@ -130,7 +131,16 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, me
 
 def test_the_random_agent_needs_no_training(tmp_path):
     done = run(
-        "--agent", "random", "--env", "cartpole_target", "--eval-tasks", 5, "--eval-episodes", 3, "--out", tmp_path / "r"
+        "--agent",
+        "random",
+        "--env",
+        "cartpole_target",
+        "--eval-tasks",
+        5,
+        "--eval-episodes",
+        3,
+        "--out",
+        tmp_path / "r",
     )
     assert done.returncode == 0, done.stderr
     evaluated = run("evaluate", tmp_path / "r", "--tasks", 4, "--steps", 1, "--episodes", 2)
