@@ -20,9 +20,9 @@ def dice(
 
     Loaded DiCE (Farquhar et al. 2019, Trading off bias and variance in any-order score function estimators; there
     `memory` is called lambda). Its first derivative is the policy gradient sum_t grad l_t A_t. Its second, with
-    `memory` 1, is an unbiased estimate of the Hessian of the expected return, for any baseline in A that does not depend
-    on the episode's own actions; with a smaller one the products of scores at distant steps, whose variance grows with
-    the episode, fade. With 0 it is the low-variance curvature estimator of Rothfuss et al. 2019 (ProMP).
+    `memory` 1, is an unbiased estimate of the Hessian of the expected return, for any baseline in A that does not
+    depend on the episode's own actions. With a smaller one the products of scores at distant steps, whose variance
+    grows with the episode, fade; with 0 it is the low-variance curvature estimator of Rothfuss et al. 2019 (ProMP).
     """
     log_prob = torch.where(valid, log_prob, 0.0)
     steps = torch.arange(len(log_prob), device=log_prob.device)

@@ -8,7 +8,9 @@ PPO-clip outer step (Schulman et al. 2017) in whose epochs the inner updates are
     maximise over (theta, alpha) the mean over tasks of PPO-clip on the rollout of theta_k(theta, alpha)
 
 The gradient goes through the inner updates (second order) with the estimator `dice`: it is an unbiased estimate of the
-sum over D of P(D) (I + alpha H(D))^T grad V(theta + alpha g(D)); the score of sampling D is left out, as in the paper.
+sum over D of P(D) (I + alpha H(D))^T grad V(theta + alpha g(D)), with E[H] the Hessian of V at `dice_memory` 1; the
+default 0.9 trades some bias of H for variance. The score of sampling D is left out, as in the paper: see
+docs/estimators.md.
 `first-order` takes d theta_k / d theta = I. In later epochs the pre-adaptation data is treated as if sampled from the
 current theta; the clip keeps that difference small.
 """

@@ -41,8 +41,8 @@ Split = Literal["train", "test", "ood"]
 
 # Seeds of the held-out tasks. They belong to the benchmark, not to a run: whatever its seed, every run is evaluated on
 # the same tasks. The numbers are such that nobody picks them as a training seed.
-TEST_SEED = 0x7E57_0000_5EED
-OOD_SEED = 0x0D15_0000_5EED
+TEST_SEED = 0x7E57_2026_5EED
+OOD_SEED = 0x0D15_2026_5EED
 
 
 def check_count(value: object, what: str) -> int:
