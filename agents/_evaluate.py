@@ -15,7 +15,7 @@ from qrl.errors import UsageError
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-MAX_LANES = 4_000
+MAX_LANES = 2_000
 """Environments stepped together; more tasks are evaluated in turn, so that memory does not grow with their number."""
 
 
