@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import importlib.metadata
+import io
 import platform
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from agents._evaluate import Curve, adaptation_curve, paired_gain
 from agents._files import to_json, write_whole
 from agents._plot import draw
 from agents._progress import Progress
-from agents._rollout import Adapter, collect_episodes
+from agents._rollout import Adapter, collect_episodes, single_action
 from agents._run import RunFolder
 from agents._setting import build, torch_generator
 from agents._train import Training
@@ -107,8 +108,7 @@ class AdaptedPolicy:
         """An action drawn from the policy, as the environment's `step` takes it."""
         seen = torch.as_tensor(np.asarray(observation), dtype=torch.float32, device=self._generator.device)
         action, self._state = self._agent.act(self._state, seen[None, None], self._generator)
-        numbers = self._agent.to_environment(action)[0, 0].cpu().numpy()
-        return numbers if numbers.ndim else numbers.item()
+        return single_action(self._agent, action)
 
 
 def learns(agent: Any) -> bool:
@@ -213,7 +213,8 @@ def run_evaluation(
 def _finish(folder: RunFolder, training: Training | None, quiet: bool) -> int:
     """Train what is left, then evaluate on test tasks."""
     if training is not None:
-        with Progress(training.spec.iterations, training.iteration) as progress:
+        stream = io.StringIO() if quiet else None
+        with Progress(training.spec.iterations, training.iteration, stream) as progress:
             code = train_loop(training, folder, progress)
         if code:
             return code

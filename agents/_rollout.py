@@ -103,11 +103,11 @@ def collect_episodes(
         rows: list[tuple[Tensor, ...]] = []
         over = False
         while not over:
-            seen = torch.as_tensor(observation, dtype=torch.float32)
+            seen = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
             action, state = adapter.act(state, seen[None, None], generator)
-            observation, reward, terminated, truncated, _ = env.step(adapter.to_environment(action)[0, 0].numpy())
-            flags = (torch.tensor(flag) for flag in (True, bool(terminated), bool(truncated)))
-            rows.append((seen, action[0, 0], torch.tensor(float(reward)), *flags))
+            observation, reward, terminated, truncated, _ = env.step(single_action(adapter, action))
+            scalars = (float(reward), True, bool(terminated), bool(truncated))
+            rows.append((seen, action[0, 0], *(torch.tensor(x, device=generator.device) for x in scalars)))
             over = terminated or truncated
         episodes.append(rows)
     length = max(map(len, episodes))
@@ -119,6 +119,12 @@ def collect_episodes(
     rollout = Rollout(*columns)
     _check_finite(rollout)
     return rollout, state
+
+
+def single_action(adapter: Adapter, action: Tensor) -> Any:
+    """The only action of [1, 1, ...] as one Gymnasium environment takes it: an array, or an int if discrete."""
+    numbers = adapter.to_environment(action)[0, 0].cpu().numpy()
+    return numbers if numbers.ndim else numbers.item()
 
 
 def _check_finite(rollout: Rollout) -> None:

@@ -15,6 +15,7 @@ docs/estimators.md.
 current theta; the clip keeps that difference small.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -67,7 +68,8 @@ class Config:
     target_kl: float = 0.01
     """KL(old || new) of the adapted policies per meta-iteration [nat]: the learning rates are divided by 1.5 after one
     of more than twice this, whose further epochs are left out, and raised again after one of less than half
-    (adaptive penalty of Schulman et al. 2017, applied to the rate) [0 = constant rates]."""
+    (the adaptive penalty of Schulman et al. 2017, applied to the rate). Measured before the last epoch's step, so it
+    needs two epochs [0 = constant rates]."""
     entropy_bonus: float = 0.0
     """Weight of the adapted policy's entropy [per nat]."""
     lr_angles: float = 0.01
@@ -86,30 +88,25 @@ class Config:
     """Tasks per chunk [0 = from memory_budget]; does not change the result beyond rounding."""
 
     def __post_init__(self) -> None:
-        for name in ("meta_batch", "episodes", "inner_steps", "epochs"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"agent maml: {name} must be at least 1, not {getattr(self, name)}")
-        for name in (
-            "lr_angles",
-            "lr_scales",
-            "lr_heads",
-            "lr_step_sizes",
-            "max_grad_norm",
-            "chunk_tasks",
-            "target_kl",
-            "entropy_bonus",
-        ):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise UsageError(f"agent maml: {name} must be finite and not negative, not {getattr(self, name)}")
-        for name in ("inner_step_size", "clip", "memory_budget", "later_step_factor"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UsageError(f"agent maml: {name} must be finite and positive, not {getattr(self, name)}")
+        counts = ("meta_batch", "episodes", "inner_steps", "epochs")
+        positive = ("inner_step_size", "clip", "memory_budget", "later_step_factor")
+        rates = ("lr_angles", "lr_scales", "lr_heads", "lr_step_sizes")
+        _require(self, counts, lambda value: value >= 1, "at least 1")
+        _require(self, positive, lambda value: 0 < value < math.inf, "finite and positive")
+        not_negative = (*rates, "max_grad_norm", "chunk_tasks", "target_kl", "entropy_bonus")
+        _require(self, not_negative, lambda value: 0 <= value < math.inf, "finite and not negative")
         if not 0 <= self.dice_memory <= 1:
             raise UsageError(f"agent maml: dice_memory must be in [0, 1], not {self.dice_memory}")
         if not 0 < self.discount <= 1:
             raise UsageError(f"agent maml: discount must be in (0, 1], not {self.discount}")
         if self.episodes < 2 and self.baseline != "none":
             raise UsageError(f"agent maml: baseline {self.baseline} needs at least 2 episodes")
+
+
+def _require(config: Config, names: tuple[str, ...], holds: Callable[[float], bool], wanted: str) -> None:
+    for name in names:
+        if not holds(getattr(config, name)):
+            raise UsageError(f"agent maml: {name} must be {wanted}, not {getattr(config, name)}")
 
 
 @dataclass(frozen=True)
@@ -182,16 +179,11 @@ class MAML:
         step = vmap(partial(self._inner_step, factor=factor), in_dims=(0, None, 0))
         chunk = self._chunk or self._fitting_chunk(data["observation"], 2 * data["valid"][0].numel())
         parts = [
-            step(
-                {n: v[i : i + chunk] for n, v in state.params.items()},
-                meta,
-                {n: v[i : i + chunk] for n, v in data.items()},
-            )
-            for i in range(0, len(data["valid"]), chunk)
+            step(_some(state.params, slice(first, first + chunk)), meta, _some(data, slice(first, first + chunk)))
+            for first in range(0, len(data["valid"]), chunk)
         ]
-        return self._fast_weights(
-            {n: torch.cat([part[n] for part in parts]) for n in state.params}, state.n_updates + 1
-        )
+        params = {name: torch.cat([part[name] for part in parts]) for name in state.params}
+        return self._fast_weights(params, state.n_updates + 1)
 
     def _fast_weights(self, params: Params, n_updates: int) -> FastWeights:
         with torch.no_grad():
@@ -272,7 +264,7 @@ class MAML:
                 value.grad = -gradient
             norm = torch.nn.utils.clip_grad_norm_(self.params.values(), self.config.max_grad_norm or float("inf"))
             metrics["grad_norm"] = float(norm)
-            if not all(map(_finite, metrics.values())):
+            if not all(map(math.isfinite, metrics.values())):
                 raise TrainingError(f"the meta-gradient or loss is not finite in epoch {epoch}: {metrics}")
             self.optimiser.step()
         self._heed(metrics["kl"])
@@ -309,9 +301,7 @@ class MAML:
         sums = torch.zeros(3, device=n_valid.device)
         for first in range(0, n_tasks, chunk):
             part = slice(first, first + chunk)
-            results = objective(
-                self.params, [{n: v[part] for n, v in d.items()} for d in inner], {n: v[part] for n, v in outer.items()}
-            )
+            results = objective(self.params, [_some(data, part) for data in inner], _some(outer, part))
             clipped, kl, entropy = (result.sum() / n_valid for result in results)
             loss = clipped + self.config.entropy_bonus * entropy
             gradients = torch.autograd.grad(loss, list(self.params.values()), allow_unused=True)
@@ -366,17 +356,17 @@ class MAML:
         for name, value in self.params.items():
             prefix = f"adam/{name}/"
             moments = {key.removeprefix(prefix): t.clone() for key, t in tensors.items() if key.startswith(prefix)}
-            if moments:
-                self.optimiser.state[value] = moments
+            if moments:  # Adam keeps its step count on the CPU
+                self.optimiser.state[value] = {k: t if k == "step" else t.to(value.device) for k, t in moments.items()}
+
+
+def _some(tensors: dict[str, Tensor], tasks: slice) -> dict[str, Tensor]:
+    return {name: value[tasks] for name, value in tensors.items()}
 
 
 def _buffers(policy: Policy) -> dict[str, Tensor]:
     persistent = policy.state_dict().keys()
     return {name: value for name, value in policy.named_buffers() if name in persistent}
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0.0
 
 
 def build(config: Config, setting: Setting) -> MAML:
