@@ -1,4 +1,4 @@
-"""Exact, batched and fused simulation of a `Circuit` in plain torch operations: the default executor.
+"""Exact, batched and fused simulation of a `Circuit` in torch: the default executor.
 
 The circuit arrives as alternating local unitaries and phases (`qrl._lowering`). What depends on no sample is computed
 once a call by `Program.bind`: each local level is one small unitary a block (all levels at once, as a tree of batched
@@ -6,7 +6,8 @@ matrix products), and each phase level with inputs is a matrix M with phase = ex
 angles, 1). `Program.run` then takes one matrix product a block and one multiplication a phase for the whole batch.
 During a rollout the parameters are constant, so they are bound once.
 
-Only differentiable torch operations are used: autograd of any order, `torch.func` transforms and CUDA follow.
+Only differentiable torch operations are used, and one autograd rule written out with them in `qrl._kernels`: autograd of
+any order, `torch.func` transforms and CUDA follow.
 """
 
 import functools
@@ -37,6 +38,8 @@ from qrl.errors import UsageError
 
 Bound = dict[str, Tensor]
 """What `Program.bind` returns: a flat dict (a pytree for `vmap`) of fused unitaries and phase matrices."""
+
+_COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 
 @functools.lru_cache(maxsize=256)
@@ -76,7 +79,9 @@ class _Executor:
 
     def __init__(self, circuit: Circuit, lowering: Lowering, dtype: torch.dtype, device: torch.device) -> None:
         self.dtype, self.device = dtype, device
-        self.complex = torch.complex64 if dtype == torch.float32 else torch.complex128
+        if dtype not in _COMPLEX:
+            raise UsageError(f"circuit: runs in torch.float32 or torch.float64, not {dtype}")
+        self.complex = _COMPLEX[dtype]
         self.first: Unitaries = {}
         self.block_dims = [2 ** len(wires) for wires in lowering.blocks]
         self.steps: list[Step] = []

@@ -8,7 +8,8 @@ import torch
 from torch.func import functional_call, grad, vmap
 
 from qrl.plugins import available, load
-from qrl.policy import PolicyConfig, bind, make_policy
+from qrl.policy import bind, make_policy
+from tests.exactness import largest_differences
 
 MODELS = [name for name, summary in available("models").items() if not summary.missing]
 BOX = gymnasium.spaces.Box(-1.0, 1.0, (3,))
@@ -106,5 +107,12 @@ def test_unentangled_differs_from_reuploading_in_entanglers_alone():
     assert circuits["unentangled"].gates == without and len(without) < len(circuits["reuploading"].gates)
 
 
-def test_gaussian_defaults_are_documented_options():
-    assert PolicyConfig().head == "auto"
+@pytest.mark.parametrize("observables", ["local", "global", "both"])
+@pytest.mark.parametrize("model", [m for m in MODELS if hasattr(load("models", m), "circuit")])
+def test_quantum_models_equal_pennylane(model, observables):
+    plugin = load("models", model)
+    for n_wires, transform in ((2, "identity"), (4, "tanh"), (6, "arctan")):
+        config = dataclasses.replace(
+            plugin.Config(), n_wires=n_wires, n_layers=2, observables=observables, transform=transform
+        )
+        assert max(largest_differences(plugin.circuit(config, 3), batch=2)) < 1e-10

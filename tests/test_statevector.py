@@ -15,6 +15,12 @@ from tests.exactness import largest_differences
 DOUBLE = torch.float64
 
 
+@pytest.fixture(autouse=True, params=["own rule", "autograd"])
+def phase_rule(request, monkeypatch):
+    """Batches above and below a size take two paths; every test here takes both."""
+    monkeypatch.setattr("qrl._kernels.SMALL", 0 if request.param == "own rule" else 2**30)
+
+
 def expectation(circuit: Circuit, weights=(), scales=(), inputs=((0.0,),)):
     program = compile_circuit(circuit)
     tensors = [torch.tensor(list(v), dtype=DOUBLE) for v in (weights, scales, inputs)]
@@ -120,6 +126,12 @@ def test_constants_made_under_inference_mode_can_be_trained_through():
 def test_a_circuit_without_inputs_fills_the_batch():
     circuit = Circuit(1, (Gate("X", (0,)),), (Observable.of("Z0"),))
     assert expectation(circuit, inputs=[[0.0], [1.0]]).tolist() == [[-1.0], [-1.0]]
+
+
+def test_other_precisions_are_refused():
+    program = compile_circuit(layered())
+    with pytest.raises(UsageError, match=r"float32 or torch\.float64, not torch\.float16"):
+        program.bind(torch.zeros(6, dtype=torch.float16), torch.ones(3, dtype=torch.float16))
 
 
 def test_too_many_wires_are_refused():
