@@ -6,8 +6,8 @@ matrix products), and each phase level with inputs is a matrix M with phase = ex
 angles, 1). `Program.run` then takes one matrix product a block and one multiplication a phase for the whole batch.
 During a rollout the parameters are constant, so they are bound once.
 
-Only differentiable torch operations are used, and one autograd rule written out with them in `qrl._kernels`: autograd of
-any order, `torch.func` transforms and CUDA follow.
+Only differentiable torch operations are used, and one autograd rule written out with them in `qrl._kernels`: autograd
+of any order, `torch.func` transforms and CUDA follow.
 """
 
 import functools
