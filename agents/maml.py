@@ -177,7 +177,7 @@ class MAML:
         data = self.data(rollout, standardised=self.config.standardise_inner)
         meta = {name: value.detach() for name, value in self.params.items()}
         step = vmap(partial(self._inner_step, factor=factor), in_dims=(0, None, 0))
-        chunk = self._chunk or self._fitting_chunk(data["observation"], 2 * data["valid"][0].numel())
+        chunk = self._chunk or self._fitting_chunk(data["observation"], 5 * data["valid"][0].numel())
         parts = [
             step(_some(state.params, slice(first, first + chunk)), meta, _some(data, slice(first, first + chunk)))
             for first in range(0, len(data["valid"]), chunk)
