@@ -3,6 +3,7 @@
 # make check   the same without the tests: lint, format, types
 # make clean   remove .venv and caches; runs/ stays
 
+# Any Python from 3.11 on: make demo PYTHON=python3.12
 PYTHON ?= python3.11
 # Where torch comes from; empty means pip's own settings. Its CPU build, 200 MB instead of several GB on Linux:
 #   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu

@@ -13,12 +13,13 @@ import io
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from agents._config import DEFAULT_NAMES, Spec, check_count, read_spec
+from agents._config import DEFAULT_NAMES, Spec, check_count, check_seed, read_spec
 from qrl import plugins
 from qrl.errors import TrainingError, UsageError, suggest
 
@@ -45,15 +46,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         return _complain(error, 1)
     except KeyboardInterrupt:
+        print("run.py: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader, such as `head`, has left. Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+        of_the_system = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+        if error.filename is None and not of_the_system:
             raise
-        return _complain(f"{error.filename or 'writing'}: {error.strerror}", 2)
+        return _complain(f"{error.filename or 'writing'}: {error.strerror or error}", 2)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
+            raise
+        return _complain(_out_of_memory(error), 2)
+    except ModuleNotFoundError as error:
+        remedy = plugins.own_remedy(error)
+        if not remedy:
+            raise
+        return _complain(f"{error}{remedy}", 2)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -70,6 +82,16 @@ def _dispatch(arguments: list[str]) -> int:
         return {"train": _train, "evaluate": _evaluate, "resume": _resume, "list": _list}[command](rest)
     except _Help:
         return 0
+
+
+_NO_MEMORY = re.compile("can't allocate memory|out of memory|bad_alloc|[Ss]torage size calculation overflowed")
+"""How torch says it, as a RuntimeError."""
+
+
+def _out_of_memory(error: Exception) -> str:
+    reason = re.sub(r"^\[.*?\] .*?\. (?=DefaultCPUAllocator)", "", " ".join(str(error).split()))
+    detail = f": {textwrap.shorten(reason, 160, placeholder=' …')}" if reason else ""
+    return f"not enough memory{detail}; use fewer tasks, episodes or wires"
 
 
 def _complain(error: object, code: int) -> int:
@@ -101,6 +123,7 @@ def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions]:
     Raises:
         UsageError: an argument cannot be used.
     """
+    _value_of("--out", arguments)
     spec = _starting_spec(arguments)  # First: a wrong name is told before anything heavy is imported.
     import tyro
 
@@ -209,15 +232,15 @@ class EvaluateOptions:
     """Seed of the evaluation's episodes."""
 
     out: Path | None = None
-    """File to write, instead of evaluation.json in the run folder."""
+    """New JSON file to write, instead of evaluation.json in the run folder; the picture is put beside it."""
 
     def __post_init__(self) -> None:
-        check_count("--tasks", self.tasks)
+        check_count("--tasks", self.tasks, least=2)
         if self.steps is not None:
             check_count("--steps", self.steps)
         if self.episodes is not None:
             check_count("--episodes", self.episodes)
-        check_count("--seed", self.seed, least=0)
+        check_seed("--seed", self.seed)
 
 
 @dataclass(frozen=True)
@@ -236,6 +259,7 @@ class ResumeOptions:
 
 
 def _evaluate(arguments: list[str]) -> int:
+    _value_of("--out", arguments)
     options = _parse(
         "evaluate", EvaluateOptions, arguments, description="Evaluate a trained run: return after 0, 1, … steps."
     )
@@ -373,7 +397,7 @@ def _unknown_option(command: str, argument: str, known: Sequence[str]) -> str:
     if not argument.startswith("-"):
         return f"unexpected argument {argument!r}; `run.py {command} --help` shows what is accepted"
     name = argument.partition("=")[0].replace("_", "-")
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, [each for each in known if "." in each or "." not in name], n=1)
     hint = f"did you mean {near[0]}?" if near else f"`run.py {command} --help` lists all"
     return f"unknown option {argument.partition('=')[0]}; {hint}"
 

@@ -5,9 +5,10 @@ import datetime
 import importlib.metadata
 import io
 import platform
+import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import gymnasium
 import numpy as np
 import torch
 
-from agents._config import Spec
+from agents._config import Spec, check_count, check_seed
 from agents._evaluate import Curve, adaptation_curve, paired_gain
-from agents._files import to_json, write_whole
+from agents._files import check_new_file, to_json, write_whole
+from agents._interrupt import Interrupted, stopping_at_once
 from agents._plot import draw
 from agents._progress import Progress
 from agents._rollout import Adapter, collect_episodes, single_action
@@ -26,6 +28,7 @@ from agents._setting import build, torch_generator
 from agents._train import Training
 from agents._train import train as train_loop
 from qrl.errors import UsageError
+from qrl.plugins import short_name
 
 VERSIONS = ("torch", "numpy", "gymnasium", "pennylane")
 
@@ -54,13 +57,20 @@ class Run:
         """
         if episodes < 2 or steps < 0:
             raise UsageError(f"adapt: episodes must be at least 2 and steps at least 0, not {episodes} and {steps}")
+        check_seed("seed", seed)
         env = self.distribution.make() if env is None else env
         self._check_spaces(env)
         generator = torch_generator(np.random.SeedSequence(seed), self.spec.device)
         state = self.agent.begin(1, episodes)
         for step in range(steps):
             rollout, state = collect_episodes(
-                env, self.agent, state, generator, n_episodes=episodes, seed=seed if step == 0 else None
+                env,
+                self.agent,
+                state,
+                generator,
+                n_episodes=episodes,
+                max_steps=self.distribution.horizon,
+                seed=seed if step == 0 else None,
             )
             state = self.agent.adapt(state, rollout)
         return AdaptedPolicy(self.agent, state, generator)
@@ -69,10 +79,14 @@ class Run:
         self, *, tasks: int = 100, steps: int = 3, episodes: int = 40, split: str = "test", seed: int = 0
     ) -> Curve:
         """The adaptation curve on tasks of a split; see `agents._evaluate.adaptation_curve`."""
+        check_count("tasks", tasks, least=2)
+        check_count("steps", steps)
+        check_count("episodes", episodes)
+        check_seed("seed", seed)
         return adaptation_curve(
             self.agent,
             self.distribution,
-            names=(self.spec.env, self.spec.agent, self.spec.model),
+            names=(short_name(self.spec.env), short_name(self.spec.agent), short_name(self.spec.model)),
             n_tasks=tasks,
             steps=steps,
             episodes=episodes,
@@ -85,14 +99,14 @@ class Run:
         """One row per meta-iteration."""
         return self.folder.metrics()
 
-    def _check_spaces(self, env: gymnasium.Env) -> None:
+    def _check_spaces(self, env: Any) -> None:
+        if not isinstance(env, gymnasium.Env):
+            raise UsageError(f"adapt: a gymnasium.Env is needed, such as gymnasium.make(...) gives, not {env!r}")
         for kind in ("observation_space", "action_space"):
             own, given = getattr(self.distribution, kind), getattr(env, kind)
-            same = (
-                own.n == given.n
-                if isinstance(own, gymnasium.spaces.Discrete) and isinstance(given, type(own))
-                else (isinstance(given, type(own)) and own.shape == given.shape)
-            )
+            same = isinstance(given, type(own)) and own.shape == given.shape
+            if same and isinstance(own, gymnasium.spaces.Discrete):
+                same = (own.n, own.start) == (given.n, given.start)
             if not same:
                 raise UsageError(f"adapt: the run was trained with {kind} {own}, the environment has {given}")
 
@@ -141,8 +155,11 @@ def evaluate(run: Run | Path | str, **options: Any) -> Curve:
 
 
 def plot(curves: Curve | Sequence[Curve], path: Path | str) -> None:
-    """Draw adaptation curves into one PNG file, whole or not at all."""
-    write_whole(Path(path), draw([curves] if isinstance(curves, Curve) else list(curves)))
+    """Draw adaptation curves into one PNG file, whole or not at all. Raises UsageError if there is none."""
+    chosen = [curves] if isinstance(curves, Curve) else list(curves)
+    if not chosen:
+        raise UsageError("plot: there is no curve to draw")
+    write_whole(Path(path), draw(chosen))
 
 
 # --- the command line's three commands; each returns an exit code ---------------------------------------------------
@@ -150,6 +167,7 @@ def plot(curves: Curve | Sequence[Curve], path: Path | str) -> None:
 
 def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[str], quiet: bool = False) -> int:
     """Make the run folder, train, evaluate. Nothing is written before everything that can be checked has been."""
+    spec = Spec.from_json(spec.to_json())  # As it will be read back: options of a wrong type are found now.
     distribution, agent = build(spec)
     training = Training(spec, distribution, agent) if learns(agent) else None
     folder = RunFolder.create(out, {"spec": spec.to_json(), **provenance(command)}, overwrite=overwrite)
@@ -165,18 +183,23 @@ def run_resume(path: Path, iterations: int | None = None) -> int:
         distribution, agent = build(spec)
         if not learns(agent):
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
-        checkpoint = folder.load()
+        checkpoint = folder.load() if folder.checkpoints() else None
+        done = 0 if checkpoint is None else checkpoint.iteration
         if iterations is not None:
-            if iterations < checkpoint.iteration:
-                raise UsageError(f"{path}: --iterations {iterations} is less than the {checkpoint.iteration} done")
+            if iterations < done:
+                raise UsageError(f"{path}: --iterations {iterations} is less than the {done} done")
             config = folder.config | {"spec": folder.config["spec"] | {"iterations": iterations}}
             folder.update_config(config)
             spec = Spec.from_json(config["spec"])
         training = Training(spec, distribution, agent)
-        training.load(checkpoint)
-        for problem in checkpoint.problems:
-            print(f"warning: {problem}; going on from iteration {checkpoint.iteration}", file=sys.stderr)
-        folder.trim_metrics(checkpoint.iteration)
+        if checkpoint is None:
+            print(f"note: {path} ended before its first checkpoint; starting from iteration 0", file=sys.stderr)
+        else:
+            training.load(checkpoint)
+            for problem in checkpoint.problems:
+                _warn(f"{problem}; going on from iteration {done}")
+        for problem in folder.trim_metrics(done):
+            _warn(f"{problem}, dropped")
         return _finish(folder, training, quiet=False)
 
 
@@ -190,24 +213,29 @@ def run_evaluation(
     out: Path | None = None,
 ) -> int:
     """Evaluate a run and write evaluation.json and adaptation.png, or the JSON to `out` and the picture beside it."""
-    run = load(path)
-    for problem in run.problems:
-        print(f"warning: {problem}", file=sys.stderr)
-    curve = run.evaluate(
-        tasks=tasks,
-        steps=run.spec.eval_steps if steps is None else steps,
-        episodes=run.spec.eval_episodes if episodes is None else episodes,
-        split=split,
-        seed=seed,
-    )
-    stem = (
-        run.folder.path / ("evaluation" if split == "test" else f"evaluation-{split}")
-        if out is None
-        else out.with_suffix("")
-    )
-    picture = run.folder.path / ("adaptation.png" if split == "test" else f"adaptation-{split}.png")
-    _report(curve, run.metrics(), stem.with_suffix(".json"), picture if out is None else out.with_suffix(".png"))
-    return 0
+    suffix = "" if split == "test" else f"-{split}"
+    table, picture = path / f"evaluation{suffix}.json", path / f"adaptation{suffix}.png"
+    if out is not None:
+        if out.suffix != ".json":
+            raise UsageError(f"{out}: the name of the --out file must end in .json")
+        table, picture = out, out.with_suffix(".png")
+        check_new_file(table)
+        check_new_file(picture)
+
+    def work() -> None:
+        run = load(path)
+        for problem in run.problems:
+            _warn(problem)
+        curve = run.evaluate(
+            tasks=tasks,
+            steps=run.spec.eval_steps if steps is None else steps,
+            episodes=run.spec.eval_episodes if episodes is None else episodes,
+            split=split,
+            seed=seed,
+        )
+        _report(curve, _training_rows(run), table, picture)
+
+    return _evaluating(path, work)
 
 
 def _finish(folder: RunFolder, training: Training | None, quiet: bool) -> int:
@@ -218,11 +246,41 @@ def _finish(folder: RunFolder, training: Training | None, quiet: bool) -> int:
             code = train_loop(training, folder, progress)
         if code:
             return code
-    run = Run(folder)
-    spec = run.spec
-    curve = run.evaluate(tasks=spec.eval_tasks, steps=spec.eval_steps, episodes=spec.eval_episodes)
-    _report(curve, run.metrics(), folder.path / "evaluation.json", folder.path / "adaptation.png", quiet=quiet)
+
+    def work() -> None:
+        run = Run(folder)
+        spec = run.spec
+        curve = run.evaluate(tasks=spec.eval_tasks, steps=spec.eval_steps, episodes=spec.eval_episodes)
+        table, picture = folder.path / "evaluation.json", folder.path / "adaptation.png"
+        _report(curve, _training_rows(run), table, picture, quiet=quiet)
+
+    return _evaluating(folder.path, work)
+
+
+def _evaluating(path: Path, work: Callable[[], None]) -> int:
+    """Do the work of an evaluation, which a signal ends at once; the exit code."""
+    try:
+        with stopping_at_once():
+            work()
+    except Interrupted as stop:
+        command = f"run.py evaluate {shlex.quote(str(path))}"
+        print(f"evaluation interrupted; training is saved: {command}", file=sys.stderr)
+        return stop.exit_code
     return 0
+
+
+def _training_rows(run: Run) -> list[dict[str, Any]]:
+    """The rows for the picture: none, with a warning, if they are damaged."""
+    try:
+        rows = run.metrics()
+    except UsageError as error:
+        _warn(f"{error}; the picture is drawn without the course of training")
+        return []
+    return [row for row in rows if "return_by_step" in row]
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def _report(

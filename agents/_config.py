@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agents._files import from_json as read_json
+from agents._files import unusable
 from agents._values import check_finite, from_plain, to_plain
 from qrl import plugins
 from qrl.errors import UsageError, suggest
@@ -73,9 +74,7 @@ class Spec:
         for name in ("iterations", "checkpoint_every", "eval_steps", "eval_episodes"):
             check_count(name.replace("_", "-"), getattr(self, name))
         check_count("eval-tasks", self.eval_tasks, least=2)  # an interval over tasks needs two
-        check_count("seed", self.seed, least=0)
-        if self.seed >= 2**63:  # What every generator takes.
-            raise UsageError(f"seed must be less than 2**63, is {self.seed}")
+        check_seed("seed", self.seed)
         check_count("threads", self.threads, least=0)
         if self.device not in ("cpu", "cuda"):
             raise UsageError(f"unknown device {self.device!r}{suggest(self.device, ('cpu', 'cuda'))}")
@@ -151,7 +150,10 @@ def read_spec(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: the file cannot be read, or holds neither.
     """
-    file = path / "config.json" if path.is_dir() else path
+    try:
+        file = path / "config.json" if path.is_dir() else path
+    except OSError as error:
+        raise unusable(path, error) from error
     data = read_json(file)
     spec = data.get("spec", data) if isinstance(data, dict) else data
     if not isinstance(spec, dict):
@@ -205,6 +207,17 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
         raise UsageError(f"{name} must be a whole number, is {value!r}")
     if value < least:
         raise UsageError(f"{name} must be at least {least}, is {value}")
+
+
+def check_seed(name: str, value: Any) -> None:
+    """Check a seed given by the user.
+
+    Raises:
+        UsageError: it is not a whole number in [0, 2**63), which every generator takes.
+    """
+    check_count(name, value, least=0)
+    if value >= 2**63:
+        raise UsageError(f"{name} must be less than 2**63, is {value}")
 
 
 def _check_keys(data: Mapping[str, Any], where: str = "configuration") -> None:

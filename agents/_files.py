@@ -5,6 +5,7 @@ import json
 import math
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,19 +17,43 @@ from qrl.errors import TrainingError, UsageError
 def write_whole(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a reader, also after a crash or a power cut, sees the old file or the new one.
 
+    A symbolic link stays one: what it leads to is written.
+
     Raises:
-        UsageError: the file cannot be written (disk full, no permission, no such folder); what was there stays.
+        UsageError: the file cannot be written (disk full, no permission, no such folder), or what is there is no
+            regular file; what was there stays.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(target.stat().st_mode):
+                raise UsageError(f"{path} exists and is not a regular file")
         write_synced(temporary, data)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+        os.replace(temporary, target)
+        sync_folder(target.parent)
     except OSError as error:
         raise unusable(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def check_new_file(path: Path) -> None:
+    """Check that a file named by the user can be made, without touching anything.
+
+    Raises:
+        UsageError: it exists, or its folder does not.
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise UsageError(f"{path}: there is no folder {path.parent}") from None
+        return
+    except OSError as error:
+        raise unusable(path, error) from error
+    raise UsageError(f"{path} exists: give another --out")
 
 
 def write_synced(path: Path, data: bytes) -> None:

@@ -1,6 +1,6 @@
 """Rollouts: episodes of many tasks side by side, as tensors with axes time, task, env."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
@@ -34,10 +34,6 @@ class Rollout:
     def n_steps(self) -> int:
         """Environment steps taken, padding not counted."""
         return int(self.valid.sum())
-
-    def task_slice(self, tasks: slice) -> "Rollout":
-        """The same rollout for some of the tasks."""
-        return Rollout(**{f.name: getattr(self, f.name)[:, tasks] for f in fields(self)})
 
 
 @runtime_checkable
@@ -82,6 +78,8 @@ def collect(
     while not bool(over.all()):
         seen = observation.unflatten(0, shape)
         action, state = adapter.act(state, seen, generator)
+        if not bool(action.isfinite().all()):
+            raise TrainingError(f"the policy's actions are not finite at step {len(rows)}: its outputs diverged")
         observation, reward, terminated, truncated, _ = env.step(adapter.to_environment(action).flatten(0, 1))
         alive = ~over
         step = (reward * alive, alive, terminated & alive, truncated & alive)
@@ -94,9 +92,19 @@ def collect(
 
 @torch.no_grad()
 def collect_episodes(
-    env: gymnasium.Env, adapter: Adapter, state: Any, generator: torch.Generator, *, n_episodes: int, seed: int | None
+    env: gymnasium.Env,
+    adapter: Adapter,
+    state: Any,
+    generator: torch.Generator,
+    *,
+    n_episodes: int,
+    max_steps: int,
+    seed: int | None,
 ) -> tuple[Rollout, Any]:
-    """`n_episodes` episodes of one ordinary Gymnasium environment, one after the other, as a rollout of one task."""
+    """`n_episodes` episodes of one ordinary Gymnasium environment, one after the other, as a rollout of one task.
+
+    An episode that reaches `max_steps` is truncated, as it was in training, also if the environment has no time limit.
+    """
     episodes: list[list[tuple[Tensor, ...]]] = []
     for episode in range(n_episodes):
         observation, _ = env.reset(seed=seed if episode == 0 else None)
@@ -106,6 +114,7 @@ def collect_episodes(
             seen = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
             action, state = adapter.act(state, seen[None, None], generator)
             observation, reward, terminated, truncated, _ = env.step(single_action(adapter, action))
+            truncated = truncated or len(rows) + 1 == max_steps
             scalars = (float(reward), True, bool(terminated), bool(truncated))
             rows.append((seen, action[0, 0], *(torch.tensor(x, device=generator.device) for x in scalars)))
             over = terminated or truncated

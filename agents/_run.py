@@ -62,7 +62,9 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
             something that is not part of a run.
     """
     try:
-        if not os.path.lexists(path):
+        try:
+            path.lstat()
+        except FileNotFoundError:
             return
         if not path.is_dir():
             raise UsageError(f"{path} exists and is not a folder: give another --out")
@@ -195,35 +197,48 @@ class RunFolder:
         Raises:
             UsageError: another line is damaged; the message gives its number.
         """
+        rows, problems = self._rows()
+        if problems:
+            raise UsageError(problems[0])
+        return rows
+
+    def _rows(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """The undamaged rows, and a line about each that is not."""
         path = self.path / "metrics.jsonl"
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            return []
+            return [], []
         except OSError as error:
             raise unusable(path, error) from error
-        rows = []
+        rows: list[dict[str, Any]] = []
+        problems: list[str] = []
         for number, line in enumerate(data.split(b"\n")[:-1], start=1):
             try:
                 row = parse_json(line)
-            except (ValueError, RecursionError) as error:
-                raise UsageError(f"{path}: line {number} is damaged") from error
-            if not isinstance(row, dict) or not isinstance(row.get("iteration"), int):
-                raise UsageError(f"{path}: line {number} is not a row of metrics: it has no iteration")
-            rows.append(row)
-        return rows
+            except (ValueError, RecursionError):
+                problems.append(f"{path}: line {number} is damaged")
+                continue
+            if isinstance(row, dict) and isinstance(row.get("iteration"), int):
+                rows.append(row)
+            else:
+                problems.append(f"{path}: line {number} is not a row of metrics: it has no iteration")
+        return rows, problems
 
-    def trim_metrics(self, iteration: int) -> None:
-        """Drop the rows after `iteration`, and a torn last line: what resuming from that checkpoint does first.
+    def trim_metrics(self, iteration: int) -> list[str]:
+        """Drop the rows after `iteration` and damaged ones, as resuming from that checkpoint does first.
+
+        Returns: a line about each damaged row.
 
         Raises:
-            UsageError: a line is damaged, or the system refuses to write; the file is left as it was.
+            UsageError: the system refuses to write; the file is left as it was.
         """
-        rows = [row for row in self.metrics() if row["iteration"] <= iteration]
-        text = "".join(to_json(row) + "\n" for row in rows).encode()
+        rows, problems = self._rows()
+        text = "".join(to_json(row) + "\n" for row in rows if row["iteration"] <= iteration).encode()
         path = self.path / "metrics.jsonl"
         if path.exists() and path.read_bytes() != text:
             write_whole(path, text)
+        return problems
 
     # --- checkpoints --------------------------------------------------------------------------------------------------
 
@@ -259,7 +274,7 @@ class RunFolder:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         # Those after this one are of a future that was given up: damaged, so that training went on from before them.
-        earlier = [each for each in self._checkpoints() if each < iteration]
+        earlier = [each for each in self.checkpoints() if each < iteration]
         self._drop_checkpoints(keep={iteration, *earlier[-(KEPT - 1) :]})
 
     def load(self) -> Checkpoint:
@@ -269,7 +284,7 @@ class RunFolder:
             UsageError: there is none.
         """
         problems: list[str] = []
-        for iteration in reversed(self._checkpoints()):
+        for iteration in reversed(self.checkpoints()):
             try:
                 tensors, meta = self._load(iteration)
             except UsageError as error:
@@ -278,7 +293,9 @@ class RunFolder:
             return Checkpoint(iteration, tensors, meta, tuple(problems))
         if problems:
             raise UsageError(f"{self.path}: no checkpoint can be used: {'; '.join(problems)}")
-        raise UsageError(f"{self.path}: there is no checkpoint: the run ended before its first one")
+        raise UsageError(
+            f"{self.path}: there is no checkpoint: the run ended before its first one; run.py resume starts it over"
+        )
 
     def _load(self, iteration: int) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
         import safetensors.torch
@@ -357,7 +374,8 @@ class RunFolder:
             finally:
                 os.close(descriptor)
 
-    def _checkpoints(self) -> list[int]:
+    def checkpoints(self) -> list[int]:
+        """Iterations of the checkpoints there are, damaged or not."""
         folder = self.path / "checkpoint"
         try:
             return sorted(int(entry.name) for entry in folder.iterdir() if re.fullmatch(r"\d{8,}", entry.name))

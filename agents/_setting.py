@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from agents._config import Spec, load_plugin
-from qrl.errors import UsageError
+from envs import TaskDistribution
+from qrl.errors import UsageError, describe
 from qrl.policy import Policy, make_policy
 
 
@@ -47,7 +48,7 @@ def build(spec: Spec) -> tuple[Any, Any]:
     if spec.threads:
         torch.set_num_threads(spec.threads)
     device = torch.device(spec.device)
-    distribution = load_plugin("env", spec.env).build(spec.env_config)
+    distribution = _distribution(spec)
 
     def policy() -> Policy:
         return make_policy(
@@ -61,4 +62,47 @@ def build(spec: Spec) -> tuple[Any, Any]:
         ).to(device)
 
     setting = Setting(distribution.observation_space, distribution.action_space, distribution.horizon, device, policy)
-    return distribution, load_plugin("agent", spec.agent).build(spec.agent_config, setting)
+    return distribution, _agent(spec, setting)
+
+
+LEARNER = ("update", "n_tasks", "n_envs", "n_rollouts", "state_dict", "load_state_dict")
+"""What an agent with an outer step has besides an adapter's methods."""
+
+
+def _distribution(spec: Spec) -> TaskDistribution:
+    """Built, and tried out for one step, so that a misfit shows before anything is done."""
+    try:
+        distribution = load_plugin("env", spec.env).build(spec.env_config)
+        if not isinstance(distribution, TaskDistribution):
+            raise UsageError(f"build returned {type(distribution).__name__}, not an envs.TaskDistribution")
+        env = distribution.vectorise(1, 2)
+        observation, _ = env.reset(seed=0)
+        env.action_space.seed(0)
+        results = env.step(torch.as_tensor(env.action_space.sample()))
+    except UsageError as error:
+        raise UsageError(f"env {spec.env!r}: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # an environment may be anybody's code; what it raises is a defect of its file
+        raise UsageError(f"env {spec.env!r}: {describe(error)}") from error
+    expected = {"observation": (2, *(distribution.observation_space.shape or ())), "reward": (2,), "terminated": (2,)}
+    found = dict(zip(expected, (observation, *results[1:3]), strict=True))
+    for name, shape in expected.items():
+        if tuple(found[name].shape) != shape:
+            raise UsageError(f"env {spec.env!r}: {name} of 2 lanes has shape {tuple(found[name].shape)}, not {shape}")
+    return distribution
+
+
+def _agent(spec: Spec, setting: Setting) -> Any:
+    """Built, with all that training or evaluation will ask for."""
+    try:
+        agent = load_plugin("agent", spec.agent).build(spec.agent_config, setting)
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:  # an agent may be anybody's code; what it raises is a defect of its file
+        raise UsageError(f"agent {spec.agent!r}: {describe(error)}") from error
+    wanted = ("begin", "act", "to_environment", "adapt", *(LEARNER if hasattr(agent, "update") else ()))
+    missing = [name for name in wanted if not hasattr(agent, name)]
+    if missing:
+        raise UsageError(f"agent {spec.agent!r}: {type(agent).__name__} has no {', '.join(missing)}")
+    return agent

@@ -29,6 +29,7 @@ from agents._losses import dice, policy_gradient, ppo_clip
 from agents._returns import leave_one_out, linear_baseline, returns_to_go, standardise
 from agents._rollout import Rollout
 from agents._setting import Setting
+from qrl._memory import physical_memory
 from qrl.errors import TrainingError, UsageError
 from qrl.policy import Bound, Params, Policy, bind
 
@@ -40,48 +41,51 @@ class Config:
     """Options of MAML."""
 
     meta_batch: int = 20
-    """Tasks per meta-iteration (20 to 40 in Finn et al.)."""
+    """Tasks per meta-iteration [tasks] (20 to 40 in Finn et al. 2017)."""
     episodes: int = 20
-    """Episodes per task and rollout (Finn et al.)."""
+    """Episodes per task and rollout [episodes] (Finn et al. 2017)."""
     inner_steps: int = 1
-    """Gradient steps of adaptation that are trained through."""
+    """Adaptation that is trained through [gradient steps] (1 in Finn et al. 2017)."""
     estimator: Literal["dice", "first-order"] = "dice"
-    """Inner estimator: dice (second order) or first-order."""
+    """Inner estimator: dice (second order; Foerster et al. 2018) or first-order (Finn et al. 2017)."""
     dice_memory: float = 0.9
-    """How far back dice relates actions, lambda of Loaded DiCE: 1 is unbiased, 0 the curvature of ProMP (LVC)."""
+    """How far back dice relates actions [0 to 1], lambda of Loaded DiCE (Farquhar et al. 2019): 1 is unbiased, 0 the
+    curvature of ProMP (Rothfuss et al. 2019)."""
     inner_step_size: float = 0.1
-    """Initial inner step size."""
+    """Initial inner step size [per unit of the gradient of the mean standardised advantage] (Finn et al. 2017: 0.1)."""
     learn_step_sizes: bool = True
-    """Learn a step size for each parameter (Meta-SGD); else all stay at inner_step_size."""
+    """Learn a step size for each parameter (Meta-SGD, Li et al. 2017); else all stay at inner_step_size."""
     later_step_factor: float = 0.5
-    """Factor on the step sizes in updates beyond those trained through (halved after the first in Finn et al.)."""
+    """Factor on the step sizes in updates beyond those trained through (Finn et al. 2017 halve after the first)."""
     baseline: Literal["leave-one-out", "linear", "none"] = "leave-one-out"
-    """Baseline of the advantages. All three are unbiased (linear, of Duan et al. 2016, is cross-fitted)."""
+    """Baseline of the advantages. None biases the policy gradient (Kool et al. 2019; linear: Duan et al. 2016, but
+    cross-fitted)."""
     discount: float = 0.99
-    """Discount factor of the returns (Finn et al.); evaluation reports undiscounted returns."""
+    """Discount factor of the returns [per step] (Finn et al. 2017); evaluation reports undiscounted returns."""
     standardise_inner: bool = True
-    """Divide inner advantages by each task's standard deviation; makes step sizes independent of the reward's scale."""
+    """Divide inner advantages by each task's standard deviation: step sizes do not depend on the reward's scale, at the
+    price of a factor that depends on the data (Finn et al. 2017)."""
     epochs: int = 3
-    """Outer PPO epochs per meta-iteration."""
+    """Outer PPO steps on the same data [steps per meta-iteration] (ours; Schulman et al. 2017 take 3 to 15)."""
     clip: float = 0.2
-    """PPO clip range (Schulman et al. 2017)."""
+    """PPO clip range of the probability ratio (Schulman et al. 2017)."""
     target_kl: float = 0.01
     """KL(old || new) of the adapted policies per meta-iteration [nat]: the learning rates are divided by 1.5 after one
     of more than twice this, whose further epochs are left out, and raised again after one of less than half
     (the adaptive penalty of Schulman et al. 2017, applied to the rate). Measured before the last epoch's step, so it
     needs two epochs [0 = constant rates]."""
     entropy_bonus: float = 0.0
-    """Weight of the adapted policy's entropy [per nat]."""
+    """Weight of the adapted policy's entropy [per nat] (ours: none)."""
     lr_angles: float = 0.01
-    """Adam learning rate of circuit angles, hidden weights and phases (Jerbi et al. 2021)."""
+    """Adam learning rate of circuit angles, hidden weights and phases [rad per step] (Jerbi et al. 2021)."""
     lr_scales: float = 0.05
-    """Adam learning rate of input scales, projections and frequencies."""
+    """Adam learning rate of input scales, projections and frequencies [per step] (ours; Jerbi et al. 2021: 0.1)."""
     lr_heads: float = 0.02
-    """Adam learning rate of read-out and head."""
+    """Adam learning rate of read-out and head [per step] (ours; Jerbi et al. 2021: 0.1)."""
     lr_step_sizes: float = 0.01
-    """Adam learning rate of the inner step sizes."""
+    """Adam learning rate of the inner step sizes [per step] (ours)."""
     max_grad_norm: float = 0.5
-    """Meta-gradients are scaled down to this norm [0 = never]."""
+    """Meta-gradients are scaled down to this norm [0 = never] (ours)."""
     memory_budget: float = 2.0
     """Memory for the second-order graph [GiB]; the meta-gradient is accumulated over chunks of tasks that fit."""
     chunk_tasks: int = 0
@@ -141,6 +145,7 @@ class MAML:
         )
         self._caution = torch.ones(())
         self._chunk = config.chunk_tasks
+        self._check_memory()
 
     def _learning_rates(self) -> dict[str, float]:
         groups = self.policy.groups
@@ -248,7 +253,8 @@ class MAML:
         """The outer step on the rollouts after 0..k inner updates; `states[j]` made `rollouts[j]`.
 
         `remaining` in (0, 1] multiplies the learning rates (linear annealing is the caller's 1 - iteration/iterations).
-        Raises TrainingError for a non-finite loss or gradient, before the parameters change.
+        Metrics are of the last epoch: `loss` (to be minimised), `kl` and `entropy` [nat], `grad_norm` before clipping.
+        Raises TrainingError for a non-finite loss or gradient, before it changes a parameter.
         """
         inner = [self.data(rollout, standardised=self.config.standardise_inner) for rollout in rollouts[:-1]]
         outer = self._outer_data(rollouts[-1], states[-1])
@@ -303,10 +309,10 @@ class MAML:
             part = slice(first, first + chunk)
             results = objective(self.params, [_some(data, part) for data in inner], _some(outer, part))
             clipped, kl, entropy = (result.sum() / n_valid for result in results)
-            loss = clipped + self.config.entropy_bonus * entropy
-            gradients = torch.autograd.grad(loss, list(self.params.values()), allow_unused=True)
+            value = clipped + self.config.entropy_bonus * entropy
+            gradients = torch.autograd.grad(value, list(self.params.values()), allow_unused=True)
             total = [t if g is None else t + g for t, g in zip(total, gradients, strict=True)]
-            sums += torch.stack([clipped, kl, entropy]).detach()
+            sums += torch.stack([-value, kl, entropy]).detach()
         return total, dict(zip(("loss", "kl", "entropy"), sums.tolist(), strict=True))
 
     def _fitting_chunk(self, observation: Tensor, passes: int) -> int:
@@ -316,6 +322,11 @@ class MAML:
         it is the same when a run is resumed.
         """
         sample = observation[0].flatten(0, 1)[:512]
+        fitting = int(self.config.memory_budget * 2**30 / (self._saved_bytes(sample) / len(sample) * passes))
+        return max(1, min(fitting, len(observation)))
+
+    def _saved_bytes(self, observation: Tensor) -> int:
+        """What autograd keeps for the gradient of these observations' distributions [bytes]."""
         saved: dict[int, int] = {}
 
         def count(tensor: Tensor) -> Tensor:
@@ -324,9 +335,19 @@ class MAML:
 
         params = {name: self.params[name] for name in self.policy.groups}
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-            self.policy.distribution(bind(self.policy, params), sample)
-        fitting = int(self.config.memory_budget * 2**30 / (sum(saved.values()) / len(sample) * passes))
-        return max(1, min(fitting, len(observation)))
+            self.policy.distribution(bind(self.policy, params), observation)
+        return sum(saved.values())
+
+    def _check_memory(self) -> None:
+        """Raises UsageError if the meta-gradient of a single task cannot fit, whatever the chunk."""
+        some = torch.zeros(4, len(self.policy.scale), device=self.policy.scale.device)
+        per_sample = (self._saved_bytes(some) - self._saved_bytes(some[:2])) / 2
+        needed = per_sample * self.config.episodes * self.horizon * (5 * self.config.inner_steps + 1)
+        if needed > physical_memory():
+            raise UsageError(
+                f"agent maml: the meta-gradient of one task needs about {needed / 2**30:.3g} GiB, this machine has "
+                f"{physical_memory() / 2**30:.3g}; use fewer wires, layers, episodes or steps"
+            )
 
     # --- persistence -------------------------------------------------------------------------------------------------
 

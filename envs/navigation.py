@@ -70,7 +70,7 @@ class Config:
     """Longest episode [steps]. Default from Finn et al. 2017."""
 
     early_termination: bool = True
-    """End the episode when both axes are within 0.01 m of the goal, as Finn et al. 2017 do."""
+    """End the episode when both axes are within 0.01 [m] of the goal, as Finn et al. 2017 do."""
 
     def __post_init__(self) -> None:
         check_count(self.horizon, "navigation: horizon [steps]")

@@ -1,7 +1,9 @@
 """Errors meant for the person at the keyboard: one line each, no traceback on the command line."""
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UsageError(ValueError):
@@ -32,3 +34,18 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     near = near or [choice for choice in lowered if name and choice.startswith(name.lower())]
     listed = f"choices: {', '.join(names)}"
     return f"; did you mean {lowered[near[0]]!r}? ({listed})" if near else f"; {listed}"
+
+
+def describe(error: Exception) -> str:
+    """One line about an exception of somebody else's code: its kind, its first line, and where it was raised.
+
+    >>> try:
+    ...     {}["missing"]
+    ... except KeyError as error:
+    ...     describe(error)[:19]
+    "KeyError: 'missing'"
+    """
+    frame = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" ({Path(frame[0].filename).name}, line {frame[0].lineno})" if frame else ""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}{where}"

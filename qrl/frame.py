@@ -4,8 +4,12 @@ phi is what a model file provides: expectation values of a circuit, hidden units
 the same for all, so that a control differs from a quantum policy in phi alone.
 """
 
+import bisect
 from collections.abc import Callable
 from dataclasses import dataclass
+
+LARGEST_BUDGET = 10**7
+"""Parameters beyond which a budget is a slip of the hand: every task has its own copy of them."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Frame:
         """Parameters of read-out and head over this many features."""
         return (n_features + 1) * self.n_outputs + self.n_head
 
-    def fit(self, budget: int, n_features_and_own: Callable[[int], tuple[int, int]], largest: int = 4096) -> int:
+    def fit(self, budget: int, n_features_and_own: Callable[[int], tuple[int, int]]) -> int:
         """The size s >= 1 whose whole policy comes closest to `budget` parameters; the smaller one of a tie.
 
         `n_features_and_own(s)` gives the features and the model's own parameters at size s, both growing with s.
@@ -33,4 +37,5 @@ class Frame:
             n_features, own = n_features_and_own(size)
             return own + self.n_parameters(n_features)
 
-        return min(range(1, largest + 1), key=lambda size: (abs(total(size) - budget), size))
+        reaching = bisect.bisect_left(range(1, budget + 2), budget, key=total) + 1
+        return min({max(1, reaching - 1), reaching}, key=lambda size: (abs(total(size) - budget), size))

@@ -43,11 +43,6 @@ class Categorical(nn.Module):
         return (distribution["log_probs"] + noise).argmax(-1)
 
     @staticmethod
-    def mode(distribution: Distribution) -> Tensor:
-        """The most probable action."""
-        return distribution["log_probs"].argmax(-1)
-
-    @staticmethod
     def log_prob(distribution: Distribution, action: Tensor) -> Tensor:
         """Log-probability of the actions (indices [...])."""
         return distribution["log_probs"].gather(-1, action.unsqueeze(-1)).squeeze(-1)
@@ -92,11 +87,6 @@ class Gaussian(nn.Module):
     def sample(distribution: Distribution, noise: Tensor) -> Tensor:
         """One action; noise [..., act]."""
         return distribution["mean"] + distribution["log_std"].exp() * noise
-
-    @staticmethod
-    def mode(distribution: Distribution) -> Tensor:
-        """The mean."""
-        return distribution["mean"]
 
     @staticmethod
     def log_prob(distribution: Distribution, action: Tensor) -> Tensor:

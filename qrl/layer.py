@@ -1,5 +1,6 @@
 """QuantumLayer: a circuit as an `nn.Module`, inputs to expectation values."""
 
+import dataclasses
 import math
 from typing import Any, Literal
 
@@ -55,12 +56,19 @@ class QuantumLayer(nn.Module):
             if not hasattr(module, "circuit"):
                 raise UsageError(f"layer: {model!r} is a classical model; it has no circuit")
             sizes = {"n_wires": n_wires, "n_layers": n_layers}
+            known = [field.name for field in dataclasses.fields(module.Config)]
+            for name in options:
+                if name not in known:
+                    raise UsageError(f"layer: no option {name!r} of model {model!r}{suggest(name, known)}")
             config = module.Config(**{k: v for k, v in sizes.items() if v is not None}, **options)
             n_inputs = config.n_wires if n_inputs is None else n_inputs
             model = module.circuit(config, config.n_wires if encoding == "projection" else n_inputs)
         elif n_layers is not None or n_wires not in (None, model.n_wires) or options:
             raise UsageError("layer: n_wires, n_layers and model options belong to a model's name, not to a Circuit")
-        assert isinstance(model, Circuit)
+        if not isinstance(model, Circuit):
+            raise UsageError(f"layer: expected the name of a model or a Circuit, not {model!r}")
+        if not math.isfinite(initial_scale):
+            raise UsageError(f"layer: initial_scale must be finite, not {initial_scale}")
         self.circuit = model
         self.n_inputs = model.n_inputs if n_inputs is None else n_inputs
         if encoding == "cycle" and self.n_inputs != model.n_inputs:
@@ -84,7 +92,8 @@ class QuantumLayer(nn.Module):
     @property
     def groups(self) -> dict[str, str]:
         """The learning-rate group of each parameter."""
-        return {"weights": "angles", "scales": "scales", "projection.weight": "scales"}
+        projection = {} if self.projection is None else {"projection.weight": "scales"}
+        return {"weights": "angles", "scales": "scales"} | projection
 
     def bind(self) -> Bound:
         """What depends on the parameters alone; see `qrl.statevector.Program.bind`."""
@@ -92,7 +101,9 @@ class QuantumLayer(nn.Module):
         return bound if self.projection is None else bound | {"projection": self.projection.weight}
 
     def run(self, bound: Bound, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
-        """Expectation values with bound parameters."""
+        """Expectation values with bound parameters. Raises UsageError for inputs of another width."""
+        if inputs.shape[-1] != self.n_inputs:
+            raise UsageError(f"layer: takes {self.n_inputs} inputs, found {inputs.shape[-1]}")
         return self.program.run(bound, inputs @ bound["projection"].mT if "projection" in bound else inputs)
 
     def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:

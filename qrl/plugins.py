@@ -31,6 +31,11 @@ from qrl.errors import UsageError, suggest
 
 DISTRIBUTION = "qrl-meta"
 
+_NEEDED = frozenset(
+    {"torch", "numpy", "gymnasium", "pennylane", "tyro", "safetensors", "jaxtyping", "scipy", "matplotlib", "tqdm"}
+)
+"""Import names of what this distribution always needs."""
+
 Kind = Literal["envs", "models", "agents"]
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -139,7 +144,7 @@ def canonical(kind: Kind, name: str) -> str:
     """`name` as it should be saved: a path made absolute, so that it means the same from another folder."""
     _check_kind(kind)
     if name.endswith(".py") and name not in available(kind):
-        return str(Path(name).expanduser().absolute())
+        return str(_expanded(Path(name)))
     return name
 
 
@@ -149,6 +154,13 @@ def short_name(name: str) -> str:
         return Path(name).stem
     module, _, attribute = name.partition(":")
     return "-".join(part for part in (module.rpartition(".")[2], attribute.replace(".", "-")) if part)
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:  # `~nobody`
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _check_kind(kind: str) -> None:
@@ -170,25 +182,34 @@ def _first_line(doc: str | None) -> str:
 
 
 def _describe_file(path: Path) -> Summary:
+    doc = ""
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
-    except (OSError, SyntaxError, ValueError) as error:
-        return Summary(path.stem, "", broken=_reason(error))
-    constants = dict(_literal_constants(tree))
-    requires = constants.get("REQUIRES", ())
-    names = (requires,) if isinstance(requires, str) else tuple(map(str, requires))
-    # Only the top-level package is looked for: finding a submodule would import its parent.
-    missing = tuple(name for name in names if importlib.util.find_spec(name.partition(".")[0]) is None)
-    return Summary(path.stem, _first_line(ast.get_docstring(tree)), missing, str(constants.get("EXTRA", "")))
+        doc = _first_line(ast.get_docstring(tree))
+        constants = dict(_literal_constants(tree))
+        requires = constants.get("REQUIRES", ())
+        names = (requires,) if isinstance(requires, str) else tuple(map(str, requires))
+        # Only the top-level package is looked for: finding a submodule would import its parent.
+        missing = tuple(name for name in names if importlib.util.find_spec(name.partition(".")[0]) is None)
+    except Exception as error:  # One bad file, whatever is wrong with it, must not hide the others.
+        return Summary(path.stem, doc, broken=_reason(error))
+    return Summary(path.stem, doc, missing, str(constants.get("EXTRA", "")))
 
 
 def _literal_constants(tree: ast.Module) -> Iterator[tuple[str, Any]]:
     for statement in tree.body:
         match statement:
             case ast.Assign(targets=[ast.Name(id=("REQUIRES" | "EXTRA") as name)], value=value):
-                yield name, ast.literal_eval(value)
+                yield name, _literal(name, value)
             case ast.AnnAssign(target=ast.Name(id=("REQUIRES" | "EXTRA") as name), value=ast.expr() as value):
-                yield name, ast.literal_eval(value)
+                yield name, _literal(name, value)
+
+
+def _literal(name: str, value: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except ValueError as error:
+        raise UsageError(f"{name} is not a literal (line {value.lineno})") from error
 
 
 def _describe_entry_point(entry: importlib.metadata.EntryPoint) -> Summary:
@@ -211,7 +232,7 @@ def _load_from_folder(kind: Kind, name: str) -> ModuleType:
 
 
 def _load_from_path(kind: Kind, path: Path) -> ModuleType:
-    path = path.expanduser().absolute()
+    path = _expanded(path)
     try:
         source = path.read_bytes()
     except OSError as error:
@@ -268,7 +289,14 @@ def _importing(kind: Kind, name: str, action: Callable[[], Any]) -> Any:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"{_SINGULAR[kind]} {name!r} cannot be imported: {_reason(error)}") from error
+        remedy = own_remedy(error)
+        raise UsageError(f"{_SINGULAR[kind]} {name!r} cannot be imported: {_reason(error)}{remedy}") from error
+
+
+def own_remedy(error: Exception) -> str:
+    """The tail of a message about a failed import: what to do if it is of a package this one always needs."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    return f"; use .venv/bin/python, or install {DISTRIBUTION}: pip install -e {_ROOT}" if name in _NEEDED else ""
 
 
 def _reason(error: Exception) -> str:
@@ -277,7 +305,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, SyntaxError):
         return f"{error.msg} (line {error.lineno})" if error.lineno else str(error.msg)
     text = textwrap.shorten(str(error), 200, placeholder=" …")
-    return text if isinstance(error, ImportError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, ImportError | UsageError) else f"{type(error).__name__}: {text}"
 
 
 def _checked(kind: Kind, name: str, plugin: Any) -> Plugin:

@@ -8,15 +8,16 @@ through `bind(policy, params)`, which computes all that depends on no observatio
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import gymnasium
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 
-from qrl.errors import UsageError
+from qrl.errors import UsageError, describe
 from qrl.frame import Frame
 from qrl.heads import Categorical, Distribution, Gaussian
 from qrl.plugins import load
@@ -31,13 +32,13 @@ class PolicyConfig:
     """Options of everything around the features."""
 
     head: Literal["auto", "categorical", "gaussian"] = "auto"
-    """Distribution over actions; auto: categorical for a discrete action space, Gaussian for a continuous one."""
+    """Distribution over actions; auto (ours): categorical for discrete action spaces, Gaussian for continuous ones."""
     normalisation: Literal["scale", "running", "none"] = "scale"
-    """Inputs: divided by the environment's typical magnitudes, standardised by running statistics, or as they are."""
+    """Inputs: divided by the environment's typical magnitudes (ours), standardised by running statistics, or as is."""
     initial_log_std: float = 0.0
-    """Initial log standard deviation of a Gaussian head [log of half the action range]."""
+    """Initial log standard deviation of a Gaussian head [log of half the action range]; 0: Finn et al. 2017."""
     readout_gain: float = 1.0
-    """Initial read-out weights are uniform in +- gain / sqrt(number of features)."""
+    """Initial read-out weights are uniform in +- gain / sqrt(number of features) [dimensionless]; ours."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.initial_log_std):
@@ -74,6 +75,8 @@ class Policy(nn.Module):
     ) -> None:
         super().__init__()
         self.features, self.head, self.normalisation = features, head, config.normalisation
+        if not isinstance(features, nn.Module) or not isinstance(getattr(features, "n_features", None), int):
+            raise UsageError(f"model: expected an nn.Module with an int n_features, not {type(features).__name__}")
         n_features = int(features.n_features)  # type: ignore[arg-type]
         self.readout = nn.Linear(n_features, head.n_outputs)
         bound = config.readout_gain / math.sqrt(n_features)
@@ -112,7 +115,9 @@ class Policy(nn.Module):
         return outer | {f"features.{name}": tensor for name, tensor in features.items()}
 
     def distribution(self, bound: Bound, observations: Float[Tensor, "batch obs"]) -> Distribution:
-        """Distribution over actions with bound parameters."""
+        """Distribution over actions with bound parameters. Raises UsageError for observations of another width."""
+        if observations.shape[-1] != len(self.scale):
+            raise UsageError(f"policy: observations have {observations.shape[-1]} entries, expected {len(self.scale)}")
         inputs = (observations - self.shift) / self.scale
         own = {name.removeprefix("features."): t for name, t in bound.items() if name.startswith("features.")}
         if hasattr(self.features, "bind"):
@@ -183,9 +188,28 @@ def make_policy(
     head = _head(action_space, config)
     n_inputs = observation_space.shape[0]
     n_head = sum(parameter.numel() for parameter in head.parameters())
-    features = load("models", model).build(model_config, Frame(n_inputs, head.n_outputs, n_head), generator)
     scale = torch.ones(n_inputs) if observation_scale is None else observation_scale
-    return Policy(features, head, action_space, scale, config, generator)
+    try:
+        features = load("models", model).build(model_config, Frame(n_inputs, head.n_outputs, n_head), generator)
+        policy = Policy(features, head, action_space, scale, config, generator)
+        _try_out(policy)
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:  # a model may be anybody's code; what it raises is a defect of its file
+        raise UsageError(f"model {model!r}: {describe(error)}") from error
+    return policy
+
+
+def _try_out(policy: Policy) -> None:
+    """Use a policy as training will, on two observations of one task, so that a misfit shows at once."""
+    observations = torch.zeros(2, len(policy.scale))
+    features = policy.features((observations - policy.shift) / policy.scale)
+    expected = (2, policy.readout.in_features)
+    if not isinstance(features, Tensor) or tuple(features.shape) != expected:
+        found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise UsageError(f"model: features of 2 observations should have shape {expected}, found {found}")
+    params = {name: p.detach()[None] for name, p in policy.named_parameters()}
+    vmap(policy.distribution)(vmap(partial(bind, policy))(params), observations[None])
 
 
 def _head(action_space: gymnasium.Space[Any], config: PolicyConfig) -> Categorical | Gaussian:

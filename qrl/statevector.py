@@ -12,7 +12,6 @@ of any order, `torch.func` transforms and CUDA follow.
 
 import functools
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,6 +32,7 @@ from qrl._kernels import (
     real_matrix,
 )
 from qrl._lowering import Factor, Local, Lowering, Measurement, Phase, absorb_constants
+from qrl._memory import physical_memory
 from qrl.circuit import Circuit
 from qrl.errors import UsageError
 
@@ -71,6 +71,8 @@ class Program:
 
     def run(self, bound: Bound, inputs: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch observable"]:
         """Expectation values [batch, observable] for inputs [batch, feature], with bound parameters."""
+        if inputs.shape[-1] < self.circuit.n_inputs:
+            raise UsageError(f"circuit: takes {self.circuit.n_inputs} inputs, found {inputs.shape[-1]}")
         return self._on(inputs.dtype, inputs.device).run(bound, inputs)
 
 
@@ -217,14 +219,11 @@ Step = Callable[[_Call, Tensor], Tensor]
 
 def _check_memory(circuit: Circuit) -> None:
     """Refuse what cannot work: the states of one sample, kept for its gradient, must fit into this machine's memory."""
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    states = 4 * (2 + len(circuit.moments))
-    needed = states * 8 * 2.0**circuit.n_wires
-    if needed > available:
-        fits = circuit.n_wires
-        while states * 8 * 2.0**fits > available:
-            fits -= 1
+    available = physical_memory()
+    bytes_a_state = 4 * (2 + len(circuit.moments)) * 8
+    fits = max(0, int(math.log2(available / bytes_a_state)))
+    if circuit.n_wires > fits:
         raise UsageError(
-            f"circuit: {circuit.n_wires} wires need about {needed / 2**30:.3g} GiB for the gradient of one sample; "
-            f"this machine has {available / 2**30:.3g} GiB, enough for {fits} wires"
+            f"circuit: {circuit.n_wires} wires are more than this machine has memory for: "
+            f"its {available / 2**30:.3g} GiB are enough for the gradient of one sample with {fits} wires"
         )

@@ -1,5 +1,10 @@
 """The library from Python: train, load, adapt to one's own environment, act, evaluate, plot."""
 
+import dataclasses
+import json
+import os
+import signal
+
 import gymnasium
 import numpy as np
 import pytest
@@ -8,7 +13,10 @@ import torch
 import agents
 import envs
 from agents import maml
+from agents._api import run_evaluation, run_resume
+from agents._train import Training
 from qrl.errors import UsageError
+from qrl.models import mlp
 
 SMALL = maml.Config(meta_batch=3, episodes=4, epochs=1)
 
@@ -78,11 +86,107 @@ def test_other_spaces_are_refused(run):
         run.adapt(gymnasium.make("CartPole-v1"), episodes=1)
 
 
+def test_what_is_no_environment_and_other_actions_are_refused(run):
+    with pytest.raises(UsageError, match=r"a gymnasium\.Env is needed, .* not 'CartPole-v1'"):
+        run._check_spaces("CartPole-v1")
+    env = gymnasium.make("CartPole-v1")
+    env.action_space = gymnasium.spaces.Discrete(2, start=1)
+    with pytest.raises(UsageError, match=r"trained with action_space Discrete\(2\), the environment has"):
+        run.adapt(env)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tasks": 1}, "tasks must be at least 2, is 1"),
+        ({"steps": 0}, "steps must be at least 1, is 0"),
+        ({"seed": -1}, "seed must be at least 0, is -1"),
+        ({"seed": 2**63}, f"seed must be less than 2**63, is {2**63}"),
+    ],
+)
+def test_evaluations_that_cannot_be(run, options, message):
+    with pytest.raises(UsageError) as caught:
+        run.evaluate(**options)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"estimator": "dicee"}, "estimator: expected one of 'dice', "),
+        (mlp.Config(), "agent_config: unknown option "),
+        ({"meta_bach": 3}, "did you mean 'meta_batch'"),
+        (3, "agent_config: expected an object of options"),
+    ],
+)
+def test_options_of_a_wrong_type_are_refused_before_training(tmp_path, config, message):
+    with pytest.raises(UsageError, match=message):
+        agents.train(tmp_path / "run", env="cartpole", agent_config=config)
+    assert list(tmp_path.iterdir()) == []
+
+
+TINY = {"env": "cartpole", "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
+
+
+def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_the_start(tmp_path, monkeypatch, capsys):
+    options = {**TINY, "agent_config": dataclasses.asdict(SMALL), "iterations": 3}
+    whole = agents.train(tmp_path / "whole", **options)
+
+    class Killed(BaseException):
+        pass
+
+    original = Training.step
+
+    def step(self):
+        if self.iteration == 2:
+            raise Killed
+        return original(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "step", step)
+        with pytest.raises(Killed):
+            agents.train(tmp_path / "killed", **options)
+    assert not (tmp_path / "killed/checkpoint").exists()
+    assert run_resume(tmp_path / "killed") == 0
+    assert "starting from iteration 0" in capsys.readouterr().err
+    for name in ("checkpoint/00000003/state.safetensors", "evaluation.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+    resumed = agents.load(tmp_path / "killed").metrics()
+    assert [row["iteration"] for row in resumed] == [1, 2, 3]
+    assert [row["loss"] for row in resumed] == [row["loss"] for row in whole.metrics()]
+
+
+def test_damaged_metrics_cost_a_panel_and_a_row_and_no_more(tmp_path, capsys):
+    agents.train(tmp_path / "run", **TINY, agent_config=SMALL, iterations=2)
+    path = tmp_path / "run/metrics.jsonl"
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first[:9] + b"\n" + second)
+    assert run_evaluation(tmp_path / "run", tasks=2) == 0
+    assert "line 1 is damaged; the picture is drawn without the course of training" in capsys.readouterr().err
+    assert run_resume(tmp_path / "run", iterations=3) == 0
+    assert "line 1 is damaged, dropped" in capsys.readouterr().err
+    assert [row["iteration"] for row in agents.load(tmp_path / "run").metrics()] == [2, 3]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_an_evaluation_at_once(run, monkeypatch, capsys, number, code):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # inherited as ignored under nohup
+    monkeypatch.setattr("agents._api.adaptation_curve", lambda *_, **__: os.kill(os.getpid(), number))
+    try:
+        assert run_evaluation(run.folder.path) == code
+    finally:
+        signal.signal(signal.SIGINT, before)
+    path = run.folder.path
+    assert capsys.readouterr().err == f"evaluation interrupted; training is saved: run.py evaluate {path}\n"
+
+
 def test_plot_writes_a_picture_whole(run, tmp_path):
     agents.plot(run.evaluate(tasks=3, steps=1, episodes=2), tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UsageError, match="missing"):
         agents.plot(run.evaluate(tasks=3, steps=1, episodes=2), tmp_path / "missing" / "curve.png")
+    with pytest.raises(UsageError, match="no curve"):
+        agents.plot([], tmp_path / "none.png")
 
 
 def test_a_model_of_ones_own_from_a_file(tmp_path):
@@ -125,3 +229,4 @@ def build(config, frame, generator):
     )
     assert own.agent.params["features.scale"].shape == (4,)
     assert agents.load(tmp_path / "run").agent.params["readout.weight"].shape == (2, 16)
+    assert json.loads((tmp_path / "run/evaluation.json").read_text())["model"] == "quadratic"

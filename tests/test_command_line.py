@@ -196,6 +196,12 @@ def test_help_of_a_command_shows_the_options_of_the_chosen_plug_ins(calls, capsy
         (["--iterations", "-3"], "iterations must be at least 1, is -3"),
         (["--seed", "-1"], "seed must be at least 0, is -1"),
         (["--eval-steps", "0"], "eval-steps must be at least 1, is 0"),
+        (["--out", ""], "--out needs a value"),
+        (["--out", "x" * 300], f"{'x' * 300}: File name too long"),
+        (["--config", "x" * 300], f"{'x' * 300}: File name too long"),
+        (["--env", "x" * 300 + ".py"], "env file {cwd}/" + "x" * 300 + ".py: File name too long"),
+        (["--agent.foo", "3"], "unknown option --agent.foo; "),
+        (["--agent.itrations", "3"], "unknown option --agent.itrations; did you mean --agent."),
         (["--config", "nowhere.json"], "nowhere.json: No such file or directory"),
         (["--config", "net.py"], "net.py: not JSON or cut short: "),
         (["--config", "."], "config.json: No such file or directory"),
@@ -267,8 +273,11 @@ def test_evaluate_and_resume_pass_their_options_on(calls):
         (["evaluate", "."], ". is not a run folder: it has no config.json"),
         (["evaluate", "net.py"], "net.py is not a folder: a run folder is expected"),
         (["evaluate", "one", "--steps", "0"], "--steps must be at least 1, is 0"),
-        (["evaluate", "one", "--tasks", "0"], "--tasks must be at least 1, is 0"),
-        (["evaluate", "one", "--tasks", "-4"], "--tasks must be at least 1, is -4"),
+        (["evaluate", "one", "--tasks", "1"], "--tasks must be at least 2, is 1"),
+        (["evaluate", "one", "--tasks", "-4"], "--tasks must be at least 2, is -4"),
+        (["evaluate", "one", "--seed", str(2**63)], f"--seed must be less than 2**63, is {2**63}"),
+        (["evaluate", "one", "--out", ""], "--out needs a value"),
+        (["evaluate", "x" * 300], f"{'x' * 300}: File name too long"),
         (["evaluate", "one", "--episodes", "0"], "--episodes must be at least 1, is 0"),
         (["evaluate", "one", "--seed", "-1"], "--seed must be at least 0, is -1"),
         (["evaluate", "one", "--taks", "4"], "unknown option --taks; did you mean --tasks?"),
@@ -325,6 +334,22 @@ def test_a_plug_in_without_its_extra_is_listed_as_such(capsys, monkeypatch):
         (TrainingError("iteration 3: the loss is nan"), 1, "iteration 3: the loss is nan"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/some/file"), 2, "/some/file: No space left on device"),
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES)), 2, "writing: Permission denied"),
+        (OSError(errno.ELOOP, os.strerror(errno.ELOOP), "link"), 2, f"link: {os.strerror(errno.ELOOP)}"),
+        (MemoryError(), 2, "not enough memory; use fewer tasks, episodes or wires"),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: "
+                "you tried to allocate 9 bytes. Error code 12 (Cannot allocate memory)"
+            ),
+            2,
+            "not enough memory: DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes. "
+            "Error code 12 (Cannot allocate memory); use fewer tasks, episodes or wires",
+        ),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            2,
+            f"No module named 'torch'; use .venv/bin/python, or install qrl-meta: pip install -e {ROOT}",
+        ),
     ],
 )
 def test_errors_of_a_running_command(calls, capsys, monkeypatch, error, code, message):

@@ -178,7 +178,7 @@ def test_defaults_may_depend_on_the_environment(toys):
         ({"iterations": -5}, "iterations must be at least 1, is -5"),
         ({"iterations": 1.5}, "configuration.iterations: expected a whole number, found 1.5"),
         ({"checkpoint_every": 0}, "checkpoint-every must be at least 1, is 0"),
-        ({"eval_tasks": 0}, "eval-tasks must be at least 1, is 0"),
+        ({"eval_tasks": 0}, "eval-tasks must be at least 2, is 0"),
         ({"eval_steps": 0}, "eval-steps must be at least 1, is 0"),
         ({"eval_episodes": -1}, "eval-episodes must be at least 1, is -1"),
         ({"threads": -1}, "threads must be at least 0, is -1"),

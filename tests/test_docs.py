@@ -1,6 +1,8 @@
 """The examples in README and CONTRIBUTING are run, as a reader would run them."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,26 +45,55 @@ def test_readme_example_of_a_circuit(capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "True"
 
 
-@pytest.mark.parametrize(("option", "title"), [("--env", "unknown drift"), ("--model", "pairs of inputs")])
-def test_contributing_examples_are_one_file_each(tmp_path, option, title):
-    (example,) = (block for block in blocks("CONTRIBUTING.md") if block.startswith('"""') and title in block[:80])
-    file = tmp_path / "mine.py"
-    file.write_text(example)
-    arguments = ["--iterations", "1", "--threads", "1", "--agent.meta-batch", "2", "--agent.episodes", "3"]
-    arguments += ["--env.horizon", "5", "--eval-tasks", "2", "--eval-episodes", "2", "--out", str(tmp_path / "run")]
+FILES = {
+    "envs/drift.py": "class Drift",
+    "qrl/models/quadratic.py": "class Quadratic",
+    "agents/sticky.py": "class Sticky",
+}
+
+
+def example_of(file: str) -> str:
+    (example,) = (block for block in blocks("CONTRIBUTING.md") if FILES[file] in block)
+    return example
+
+
+@pytest.mark.parametrize(("option", "file"), list(zip(("--env", "--model", "--agent"), FILES, strict=True)))
+def test_contributing_examples_are_one_file_each(tmp_path, option, file):
+    mine = tmp_path / "mine.py"
+    mine.write_text(example_of(file))
+    arguments = ["--iterations", "1", "--threads", "1", "--env.horizon", "5"]
+    arguments += ["--eval-tasks", "2", "--eval-episodes", "2", "--out", str(tmp_path / "run")]
+    if option != "--agent":
+        arguments += ["--agent.meta-batch", "2", "--agent.episodes", "3"]
     done = subprocess.run(
-        [sys.executable, "run.py", option, str(file), *arguments],
+        [sys.executable, "run.py", option, str(mine), *arguments],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run/evaluation.json").exists()
 
 
-def test_names_in_the_readme_exist():
-    """Every plug-in is in the README's tables."""
-    from qrl.plugins import available
-
-    text = (ROOT / "README.md").read_text()
-    for kind in ("envs", "models"):
-        for name in available(kind):
-            assert f"`{name}`" in text, name
+def test_contributing_examples_saved_in_the_folders_pass_every_check(tmp_path):
+    """In a copy of the checkout: what CONTRIBUTING promises of a new file, with nothing else edited."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for folder in ("qrl", "envs", "agents", "tests"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    if (ROOT / ".mypy_cache").exists():  # a copy saves mypy half a minute
+        shutil.copytree(ROOT / ".mypy_cache", tmp_path / ".mypy_cache")
+    for file in FILES:
+        (tmp_path / file).write_text(example_of(file))
+    conformance = [f"tests/test_{kind}_conformance.py" for kind in ("envs", "models", "agents")]
+    for command in (
+        ["ruff", "check", "--no-cache", *FILES],
+        ["ruff", "format", "--no-cache", "--check", *FILES],
+        ["mypy", *FILES],
+        ["pytest", "-v", "-p", "no:cacheprovider", *conformance, "-k", "drift or quadratic or sticky"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    for kind, name in zip(("envs", "models", "agents"), ("drift", "quadratic", "sticky"), strict=True):
+        assert re.search(rf"test_{kind}_conformance\.py::\S+\[.*{name}.*\] PASSED", done.stdout), f"{name} was not met"

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 _FILES = sorted(path.stem for path in Path(envs.__file__).parent.glob("*.py") if not path.stem.startswith("_"))
 FAMILIES = [name for name in _FILES if available("envs")[name].usable]
+DATASHEET = "envs/{}.py: its docstring is the datasheet, see 'An environment from scratch' in CONTRIBUTING.md: it {}"
 
 
 @pytest.fixture(params=FAMILIES)
@@ -54,19 +55,25 @@ def train_tasks(family: TaskDistribution, n: int, seed: int = 0) -> Tasks:
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 
+def test_every_file_can_be_read() -> None:
+    broken = {name: summary.broken for name, summary in available("envs").items() if summary.broken}
+    assert not broken, f"files in envs/ that cannot be read: {broken}"
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_docstring_is_a_datasheet_that_agrees_with_the_code(name: str) -> None:
     module, family = load("envs", name), envs.make(name)
-    doc = inspect.getdoc(module) or ""
-    assert doc.splitlines()[0].endswith(".") and doc.splitlines()[1] == "", "a one-line summary first"
-    assert "## Source" in doc
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in doc.splitlines() if line.startswith("|")]
+    lines = [*(inspect.getdoc(module) or "").splitlines(), "", ""]
+    assert lines[0].endswith(".") and lines[1] == "", DATASHEET.format(name, "starts with a one-line summary")
+    assert "## Source" in lines, DATASHEET.format(name, "has a heading '## Source'")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     table = {row[0]: row for row in cells}
     for parameter, range_ in family.parameters.items():
-        row = table[parameter]
-        assert row[1:3] == [f"{family.nominal[parameter]:g}", range_.describe()]
+        wanted = [parameter, f"{family.nominal[parameter]:g}", range_.describe()]
         if family.ood:
-            assert row[3] == (family.ood[parameter].describe() if parameter in family.ood else "as in train")
+            wanted.append(family.ood[parameter].describe() if parameter in family.ood else "as in train")
+        row = table.get(parameter, [])[: len(wanted)]
+        assert row == wanted, DATASHEET.format(name, f"has a table with a row | {' | '.join(wanted)} | …")
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -76,8 +83,10 @@ def test_every_option_is_documented(name: str) -> None:
     assert ast.get_docstring(config)
     for i, statement in enumerate(config.body):
         if isinstance(statement, ast.AnnAssign):
-            following = config.body[i + 1]
-            assert isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant), ast.unparse(statement)
+            following = config.body[i + 1] if i + 1 < len(config.body) else None
+            assert isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant), (
+                f"envs/{name}.py: Config field without a docstring: {ast.unparse(statement)}"
+            )
             assert isinstance(following.value.value, str)
     module.Config()  # every option has a default
     assert any(field.name == "horizon" for field in dataclasses.fields(module.Config))

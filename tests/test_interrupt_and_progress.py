@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from agents._interrupt import Interrupts
+from agents._interrupt import Interrupted, Interrupts, stopping_at_once
 from agents._progress import Progress
 
 
@@ -46,8 +46,15 @@ def test_a_signal_is_noted_and_the_old_handler_comes_back(number, code):
         signal.signal(number, before)
 
 
-def test_handlers_come_back_after_an_error():
-    before = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def default():
+    """Python's own SIGINT handler: under nohup, or in the background of make, the tests inherit an ignored signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_handlers_come_back_after_an_error(default):
     inside = None
 
     def work():
@@ -59,8 +66,28 @@ def test_handlers_come_back_after_an_error():
     with pytest.raises(ZeroDivisionError):
         work()
     assert inside is not None
-    assert inside is not before
-    assert signal.getsignal(signal.SIGINT) is before
+    assert inside is not default
+    assert signal.getsignal(signal.SIGINT) is default
+
+
+def test_the_first_signal_is_acknowledged_and_a_second_ctrl_c_stops_now(default, capfd):
+    with Interrupts() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop
+        expected = "finishing this iteration, then saving; press Ctrl-C again to stop now"
+        assert capfd.readouterr().err.strip() == expected
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is default
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopping_at_once(default, number, code):
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted) as caught, stopping_at_once():
+        os.kill(os.getpid(), number)
+    assert caught.value.exit_code == code
+    assert signal.getsignal(number) is before
 
 
 def test_an_ignored_signal_stays_ignored():

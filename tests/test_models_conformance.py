@@ -11,7 +11,7 @@ from qrl.plugins import available, load
 from qrl.policy import bind, make_policy
 from tests.exactness import largest_differences
 
-MODELS = [name for name, summary in available("models").items() if not summary.missing]
+MODELS = [name for name, summary in available("models").items() if summary.usable]
 BOX = gymnasium.spaces.Box(-1.0, 1.0, (3,))
 ACTIONS = {
     "categorical": gymnasium.spaces.Discrete(2),
@@ -23,6 +23,11 @@ def policy_of(model: str, head: str = "gaussian", seed: int = 0):
     config = load("models", model).Config()
     generator = torch.Generator().manual_seed(seed)
     return make_policy(model, config, BOX, ACTIONS[head], generator=generator).double()
+
+
+def test_every_file_can_be_read():
+    broken = {name: summary.broken for name, summary in available("models").items() if summary.broken}
+    assert not broken, f"files in qrl/models/ that cannot be read: {broken}"
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -98,7 +103,11 @@ def test_classical_models_match_a_budget(model, budget):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_parameter_groups_are_known(model):
-    assert set(policy_of(model).groups.values()) <= {"angles", "scales", "heads"}
+    """A misspelled name in `groups` would silently leave its parameter in the default group."""
+    policy = policy_of(model)
+    assert set(policy.groups.values()) <= {"angles", "scales", "heads"}
+    own = getattr(policy.features, "groups", {})
+    assert own.keys() <= dict(policy.features.named_parameters()).keys()
 
 
 def test_unentangled_differs_from_reuploading_in_entanglers_alone():

@@ -81,6 +81,31 @@ def test_listing_reads_the_files_and_imports_none(folder):
     assert not [name for name in sys.modules if name.startswith("shelf")]
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ('REQUIRES = tuple("ab")', "REQUIRES is not a literal (line 2)"),
+        ("REQUIRES = 3", "TypeError: 'int' object is not iterable"),
+        ('REQUIRES = ""', "ValueError: "),
+        ("x = (", "'(' was never closed (line 2)"),
+        ("\0", "source code string cannot contain null bytes"),
+        ("x = " + "(" * 5000, "too many nested parentheses"),
+    ],
+)
+def test_one_bad_file_is_listed_as_broken_beside_the_others(folder, source, reason):
+    (folder / "bad.py").write_text(f'"""Bad."""\n{source}\n')
+    found = plugins.available("agents")
+    assert reason in found["bad"].broken and not found["bad"].usable
+    assert found["good"].usable
+
+
+def test_a_missing_dependency_of_the_library_itself_names_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    (tmp_path / "mine.py").write_text("import gymnasium")
+    with pytest.raises(UsageError, match=r"gymnasium.*; use \.venv/bin/python, or install qrl-meta: pip install -e "):
+        plugins.load("envs", str(tmp_path / "mine.py"))
+
+
 def test_a_folder_name_is_imported_and_builds(folder):
     plugin = plugins.load("agents", "good")
     assert plugin.build(plugin.Config(size=5)) == ("built", 5)

@@ -30,7 +30,6 @@ def test_categorical_equals_torch():
         head.kl(mine, other),
         torch.distributions.kl_divergence(reference, torch.distributions.Categorical(logits=logits.flip(1))),
     )
-    assert head.mode(mine).tolist() == [2, 2]
 
 
 def test_gaussian_equals_torch():

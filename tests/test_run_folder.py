@@ -282,15 +282,16 @@ def test_trimming_keeps_every_digit(run):
 
 
 @pytest.mark.parametrize("line", [b"{", b"[1]", b"{}", b'{"iteration": "1"}', b'{"iteration": 2, "x": NaN}', b"\xff"])
-def test_a_damaged_line_in_the_middle_is_named_and_nothing_dropped(run, line):
+def test_a_damaged_line_in_the_middle_is_named_and_dropped_on_resuming(run, line):
     path = run.path / "metrics.jsonl"
     path.write_bytes(b'{"iteration": 1}\n' + line + b'\n{"iteration": 3}\n')
-    before = path.read_bytes()
     with pytest.raises(UsageError, match="line 2 is"):
         run.metrics()
-    with pytest.raises(UsageError, match="line 2 is"):
-        run.trim_metrics(1)
-    assert path.read_bytes() == before
+    (problem,) = run.trim_metrics(3)
+    assert "line 2 is" in problem
+    assert run.metrics() == [{"iteration": 1}, {"iteration": 3}]
+    assert run.trim_metrics(1) == []
+    assert path.read_bytes() == b'{"iteration": 1}\n'
 
 
 @pytest.mark.parametrize("after", [0, 1, 9])
@@ -484,6 +485,23 @@ def test_a_write_in_pieces_is_completed(tmp_path, monkeypatch):
     monkeypatch.setattr(_files.os, "write", lambda descriptor, data: write(descriptor, bytes(data[:3])))
     _files.write_whole(tmp_path / "file", b"0123456789")
     assert (tmp_path / "file").read_bytes() == b"0123456789"
+
+
+def test_a_link_is_written_through_and_only_regular_files_are_replaced(tmp_path):
+    (tmp_path / "far").mkdir()
+    for name in ("old", "new"):
+        (tmp_path / name).symlink_to(tmp_path / "far" / name)
+    (tmp_path / "far" / "old").write_bytes(b"old")
+    for name in ("old", "new"):
+        _files.write_whole(tmp_path / name, b"data")
+        assert (tmp_path / name).is_symlink() and (tmp_path / "far" / name).read_bytes() == b"data"
+    assert names(tmp_path / "far") == ["new", "old"]
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name, message in (("far", "not a regular"), ("pipe", "not a regular"), ("loop", "symbolic links")):
+        with pytest.raises(UsageError, match=message):
+            _files.write_whole(tmp_path / name, b"data")
+    assert names(tmp_path) == ["far", "loop", "new", "old", "pipe"]
 
 
 def test_files_obey_the_umask(tmp_path):

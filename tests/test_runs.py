@@ -25,7 +25,14 @@ def run(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
 
 def start(out: Path, iterations: int) -> subprocess.Popen[str]:
     command = [sys.executable, "run.py", *SMALL, "--iterations", str(iterations), "--out", str(out)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    )
+
+
+def heed_ctrl_c() -> None:
+    """Under nohup, or in the background of make, a child would inherit SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_rows(process: subprocess.Popen[str], out: Path, rows: int) -> None:
@@ -64,6 +71,22 @@ def test_train_evaluate_rerun(tmp_path):
     for name in ("evaluation.json", "checkpoint/00000003/state.safetensors"):
         assert (out / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
+    own = ["evaluate", out, "--tasks", 2, "--steps", 1, "--episodes", 2, "--out"]
+    assert run(*own, tmp_path / "mine.of.today.json").returncode == 0
+    assert {p.name for p in tmp_path.glob("mine*")} == {"mine.of.today.json", "mine.of.today.png"}
+    (out / "folder.json").mkdir()
+    for file, message in (
+        (tmp_path / "mine.of.today.json", "exists: give another --out"),
+        (out / "folder.json", "exists: give another --out"),
+        (tmp_path / "mine.txt", "must end in .json"),
+        (tmp_path / "no/mine.json", "there is no folder"),
+        (tmp_path / ("x" * 300 + ".json"), "File name too long"),
+        ("", "--out needs a value"),
+    ):
+        refused = run(*own, file)
+        assert refused.returncode == 2 and message in refused.stderr and refused.stderr.count("\n") == 1
+    (out / "folder.json").rmdir()
+
     ood = run("evaluate", out, "--tasks", 4, "--steps", 2, "--episodes", 3, "--split", "ood")
     assert ood.returncode == 0, ood.stderr
     assert json.loads((out / "evaluation-ood.json").read_text())["x"] == [0, 1, 2]
@@ -84,6 +107,7 @@ def test_signals_finish_the_iteration_and_save(tmp_path, number, code):
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code and "run.py resume" in errors and "Traceback" not in errors
+    assert "finishing this iteration, then saving; press Ctrl-C" in errors
     rows = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     newest = max(int(p.name) for p in (tmp_path / "run/checkpoint").iterdir())
     assert json.loads(rows[-1])["iteration"] == newest == len(rows)

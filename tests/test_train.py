@@ -10,7 +10,7 @@ import envs
 from agents import maml
 from agents._api import load, run_resume, run_training
 from agents._config import Spec, load_plugin
-from agents._rollout import collect, collect_episodes
+from agents._rollout import Rollout, collect, collect_episodes
 from agents._setting import build
 from agents._train import Training, adaptation
 from qrl.errors import TrainingError, UsageError
@@ -80,7 +80,8 @@ def test_states_of_tasks_do_not_mix():
     data, states = rollouts(run)
     for task in range(3):
         part = slice(task, task + 1)
-        alone = run.agent.adapt(run.agent.begin(1, 4), data[0].task_slice(part))
+        own = Rollout(**{f.name: getattr(data[0], f.name)[:, part] for f in dataclasses.fields(Rollout)})
+        alone = run.agent.adapt(run.agent.begin(1, 4), own)
         for name, value in states[1].params.items():
             torch.testing.assert_close(value[part], alone.params[name])
 
@@ -273,7 +274,7 @@ def test_updates_beyond_those_trained_through_are_scaled():
 def test_one_gymnasium_environment_gives_the_rollout_of_a_vector_environment():
     run = training(env="cartpole")
     rollout, _ = collect_episodes(
-        run.distribution.make(), run.agent, run.agent.begin(1, 3), run.generator, n_episodes=3, seed=0
+        run.distribution.make(), run.agent, run.agent.begin(1, 3), run.generator, n_episodes=3, max_steps=15, seed=0
     )
     assert rollout.observation.shape[1:] == (1, 3, 4) and rollout.valid.dtype == torch.bool
     length = rollout.valid.sum(0)

@@ -1,12 +1,12 @@
 """What the quantum model files share: observables, entanglers, the re-uploading circuit and its options."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Generator
 
 from qrl.circuit import Circuit, Gate, Input, Observable, Transform, Weight
-from qrl.errors import UsageError
+from qrl.errors import UsageError, suggest
 from qrl.frame import Frame
 from qrl.layer import Encoding, Initialisation, QuantumLayer
 
@@ -18,24 +18,29 @@ class QuantumConfig:
     """Options of a layered quantum model."""
 
     n_wires: int = 4
-    """Number of wires (qubits)."""
+    """Number of wires [qubits]; ours."""
     n_layers: int = 3
-    """Number of encoding layers; a variational layer stands before, between and after them."""
+    """Encoding layers [layers], a variational one before, between and after (Perez-Salinas et al. 2020); 3: ours."""
     observables: Observables = "local"
-    """local: Z on each wire. global: Z on all wires at once (far better on CartPole in Meyer et al. 2023). both."""
+    """local: Z on each wire (default: ours). global: Z on all wires at once (Meyer et al. 2023). both."""
     encoding: Encoding = "cycle"
-    """Inputs wider than the wires: cycle them over the layers, or project them onto the wires by a trainable matrix."""
+    """Inputs wider than the wires: cycle them over the layers, or project them by a trainable matrix; default: ours."""
     transform: Transform = "identity"
-    """Function g in the encoding angle g(scale * input); tanh and arctan bound the angle (Skolik et al. 2022)."""
+    """g in the encoding angle g(scale * input) [rad]; tanh and arctan bound it (Skolik et al. 2022); identity: ours."""
     initialisation: Initialisation = "uniform"
-    """Initial angles: uniform U[0, pi) (Jerbi et al. 2021) or small-angle Gaussian (Zhang et al. 2022)."""
+    """Initial angles [rad]: uniform U[0, pi) (Jerbi et al. 2021) or small-angle Gaussian (Zhang et al. 2022)."""
     initial_scale: float = 1.0
     """Initial input scales [rad per unit of normalised input] (Jerbi et al. 2021)."""
 
     def __post_init__(self) -> None:
         for name in ("n_wires", "n_layers"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"model: {name} must be at least 1, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise UsageError(f"model: {name} must be a whole number of at least 1, not {value!r}")
+        if self.observables not in get_args(Observables):
+            raise UsageError(
+                f"model: unknown observables {self.observables!r}{suggest(self.observables, get_args(Observables))}"
+            )
         if not abs(self.initial_scale) < float("inf"):
             raise UsageError(f"model: initial_scale must be a finite number, not {self.initial_scale}")
 
@@ -59,6 +64,8 @@ def reuploading_circuit(config: QuantumConfig, n_inputs: int, *, entangled: bool
     phase to |0>, and so is a last ring, as CZ commutes with Z: no parameter is inert.
     """
     n_wires = config.n_wires
+    if n_inputs < 1:
+        raise UsageError(f"model: n_inputs must be at least 1, not {n_inputs}")
     if n_inputs > n_wires * config.n_layers:
         raise UsageError(
             f"model: {n_inputs} inputs do not fit into {config.n_layers} layers of {n_wires} wires; "

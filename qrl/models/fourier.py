@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from qrl.errors import UsageError
-from qrl.frame import Frame
+from qrl.frame import LARGEST_BUDGET, Frame
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,15 @@ class Config:
     """Options of the features."""
 
     budget: int = 100
-    """Parameters of the whole policy to come closest to, if `n_features` is 0."""
+    """Size of the whole policy to come closest to, if `n_features` is 0 [parameters]; ours."""
     n_features: int = 0
-    """Number of sinusoids; 0: as many as the budget allows."""
+    """Number of sinusoids [features]; 0: as many as come closest to the budget; ours."""
     bandwidth: float = 1.0
-    """Standard deviation of the initial frequencies [rad per unit of normalised input]."""
+    """Standard deviation of the initial frequencies [rad per unit of normalised input]; 1: ours."""
 
     def __post_init__(self) -> None:
+        if max(self.budget, self.n_features) > LARGEST_BUDGET:
+            raise UsageError(f"model fourier: budget and n_features may be at most {LARGEST_BUDGET}, not as in {self}")
         if self.budget < 1 or self.n_features < 0:
             raise UsageError(f"model fourier: budget must be at least 1 and n_features at least 0, not {self}")
         if not 0 < self.bandwidth < math.inf:
@@ -52,7 +54,5 @@ class FourierFeatures(nn.Module):
 
 def build(config: Config, frame: Frame, generator: Generator) -> FourierFeatures:
     """The features: sinusoids of the inputs."""
-    n_features = config.n_features or frame.fit(
-        config.budget, lambda n: (n, n * (frame.n_inputs + 1)), largest=1 + config.budget
-    )
+    n_features = config.n_features or frame.fit(config.budget, lambda n: (n, n * (frame.n_inputs + 1)))
     return FourierFeatures(frame.n_inputs, n_features, config.bandwidth, generator)

@@ -1,7 +1,6 @@
 """Multi-layer perceptron, the classical control; its width follows a parameter budget."""
 
 import itertools
-import math
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from qrl.errors import UsageError
-from qrl.frame import Frame
+from qrl.frame import LARGEST_BUDGET, Frame
 
 
 @dataclass(frozen=True)
@@ -17,13 +16,15 @@ class Config:
     """Options of the network."""
 
     budget: int = 100
-    """Parameters of the whole policy to come closest to, with `depth` hidden layers of equal width."""
+    """Size of the whole policy to come closest to with `depth` hidden layers of equal width [parameters]; ours."""
     depth: int = 2
-    """Hidden layers, if `hidden` is empty."""
+    """Hidden layers, if `hidden` is empty [layers]; as many as in Finn et al. 2017."""
     hidden: tuple[int, ...] = ()
-    """Widths of the hidden layers; overrides `budget` (100 100 is the network of Finn et al. 2017)."""
+    """Widths of the hidden layers [units]; overrides `budget` (100 100 is the network of Finn et al. 2017)."""
 
     def __post_init__(self) -> None:
+        if self.budget > LARGEST_BUDGET or any(width > LARGEST_BUDGET for width in self.hidden):
+            raise UsageError(f"model mlp: budget and widths may be at most {LARGEST_BUDGET}, not as in {self}")
         if self.budget < 1 or self.depth < 1 or any(width < 1 for width in self.hidden):
             raise UsageError(f"model mlp: budget, depth and widths must be at least 1, not {self}")
 
@@ -54,5 +55,5 @@ def build(config: Config, frame: Frame, generator: Generator) -> Perceptron:
             own = (frame.n_inputs + 1) * width + (config.depth - 1) * (width + 1) * width
             return width, own
 
-        hidden = (frame.fit(config.budget, size, largest=2 + math.isqrt(config.budget) + config.budget),) * config.depth
+        hidden = (frame.fit(config.budget, size),) * config.depth
     return Perceptron((frame.n_inputs, *hidden), generator)
