@@ -145,7 +145,6 @@ class MAML:
         )
         self._caution = torch.ones(())
         self._chunk = config.chunk_tasks
-        self._check_memory()
 
     def _learning_rates(self) -> dict[str, float]:
         groups = self.policy.groups
@@ -338,7 +337,7 @@ class MAML:
             self.policy.distribution(bind(self.policy, params), observation)
         return sum(saved.values())
 
-    def _check_memory(self) -> None:
+    def check_memory(self) -> None:
         """Raises UsageError if the meta-gradient of a single task cannot fit, whatever the chunk."""
         some = torch.zeros(4, len(self.policy.scale), device=self.policy.scale.device)
         per_sample = (self._saved_bytes(some) - self._saved_bytes(some[:2])) / 2
@@ -392,4 +391,6 @@ def _buffers(policy: Policy) -> dict[str, Tensor]:
 
 def build(config: Config, setting: Setting) -> MAML:
     """The learner of the run's policy."""
-    return MAML(config, setting.make_policy(), setting.horizon)
+    learner = MAML(config, setting.make_policy(), setting.horizon)
+    learner.check_memory()
+    return learner
