@@ -288,7 +288,7 @@ def _importing(kind: Kind, name: str, action: Callable[[], Any]) -> Any:
         return action()
     except UsageError:
         raise
-    except Exception as error:
+    except Exception as error:  # A plug-in may be anybody's code; what it raises is a defect of its file.
         remedy = own_remedy(error)
         raise UsageError(f"{_SINGULAR[kind]} {name!r} cannot be imported: {_reason(error)}{remedy}") from error
 

@@ -19,6 +19,7 @@ from qrl.errors import UsageError
 from qrl.models import mlp
 
 SMALL = maml.Config(meta_batch=3, episodes=4, epochs=1)
+QUICK = {"agent_config": SMALL, "threads": 1, "eval_steps": 1, "eval_episodes": 2, "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +28,7 @@ def run(tmp_path_factory):
     return agents.train(
         out,
         env="cartpole",
-        agent_config=SMALL,
-        iterations=2,
-        threads=1,
-        eval_tasks=3,
-        eval_steps=1,
-        eval_episodes=2,
-        progress=False,
+        **QUICK | {"iterations": 2, "eval_tasks": 3},
     )
 
 
@@ -64,13 +59,7 @@ def test_continuous_actions_come_as_the_space_has_them(tmp_path):
         tmp_path / "nav",
         env="navigation",
         env_config=envs.navigation.Config(horizon=5),
-        agent_config=SMALL,
-        iterations=1,
-        threads=1,
-        eval_tasks=2,
-        eval_steps=1,
-        eval_episodes=2,
-        progress=False,
+        **QUICK | {"iterations": 1, "eval_tasks": 2},
     )
     env = own.distribution.make({"goal_x": 0.2})
     policy = own.adapt(env, episodes=2)
@@ -219,13 +208,7 @@ def build(config, frame, generator):
         tmp_path / "run",
         env="cartpole",
         model=str(file),
-        agent_config=SMALL,
-        iterations=1,
-        threads=1,
-        eval_tasks=2,
-        eval_steps=1,
-        eval_episodes=2,
-        progress=False,
+        **QUICK | {"iterations": 1, "eval_tasks": 2},
     )
     assert own.agent.params["features.scale"].shape == (4,)
     assert agents.load(tmp_path / "run").agent.params["readout.weight"].shape == (2, 16)
