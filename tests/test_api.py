@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import agents
-import envs
 from agents import maml
 from agents._api import run_evaluation, run_resume
 from agents._train import Training
+from envs import navigation
 from qrl.errors import UsageError
 from qrl.models import mlp
 
@@ -58,7 +58,7 @@ def test_continuous_actions_come_as_the_space_has_them(tmp_path):
     own = agents.train(
         tmp_path / "nav",
         env="navigation",
-        env_config=envs.navigation.Config(horizon=5),
+        env_config=navigation.Config(horizon=5),
         **QUICK | {"iterations": 1, "eval_tasks": 2},
     )
     env = own.distribution.make({"goal_x": 0.2})
