@@ -32,10 +32,25 @@ def dice(
     return ((magic_box(up_to) - magic_box(up_to - log_prob)) * advantage).sum(0)
 
 
+def lvc(
+    log_prob: Float[Tensor, "time env"], advantage: Float[Tensor, "time env"], valid: Bool[Tensor, "time env"]
+) -> Float[Tensor, " env"]:
+    """Sum over t of box(l_t) A_t for each episode: the low-variance curvature of Rothfuss et al. 2019 (ProMP).
+
+    Its second derivative is sum_t A_t (hess l_t + grad l_t grad l_t'): the Hessian of the expected return without the
+    products of scores at different steps. It equals `dice` with `memory` 0 up to a constant.
+    """
+    return (magic_box(torch.where(valid, log_prob, 0.0)) * advantage).sum(0)
+
+
 def policy_gradient(
     log_prob: Float[Tensor, "time env"], advantage: Float[Tensor, "time env"], valid: Bool[Tensor, "time env"]
 ) -> Float[Tensor, " env"]:
-    """Sum over t of l_t A_t for each episode (Williams 1992). First derivatives only: its second is not the Hessian."""
+    """Sum over t of l_t A_t for each episode (Williams 1992).
+
+    Its second derivative, sum_t A_t hess l_t, is that of the gradient estimate at fixed data, not the Hessian of the
+    expected return.
+    """
     return (torch.where(valid, log_prob, 0.0) * advantage).sum(0)
 
 

@@ -65,11 +65,31 @@ def linear_baseline(
     return baseline * valid
 
 
+def score_advantages(before: Float[Tensor, "task env"], after: Float[Tensor, "task env"]) -> Float[Tensor, "task env"]:
+    """How much better a task's return after an update is than expected, for each episode that the update was made from.
+
+    Mean return after, minus a baseline that does not depend on the episode's own actions: the mean return `before` of
+    the task's other episodes plus the mean gain of the other tasks. Hence the product with the score of the episode's
+    actions keeps its expectation (Al-Shedivat et al. 2018; Stadie et al. 2018, E-MAML); the baseline is ours.
+    """
+    reached = after.mean(1, keepdim=True)
+    gain = reached - before.mean(1, keepdim=True)
+    n_tasks = len(gain)
+    others = (gain.sum() - gain) / (n_tasks - 1) if n_tasks > 1 else torch.zeros_like(gain)
+    return reached - leave_one_out(before[None])[0] - others
+
+
 def standardise(
     advantage: Float[Tensor, "time task env"], valid: Bool[Tensor, "time task env"], *, per_task: bool
 ) -> Float[Tensor, "time task env"]:
     """Advantages divided by their standard deviation (around 0) over valid steps, of each task or of all."""
+    return torch.where(valid, advantage / deviation(advantage, valid, per_task=per_task), 0.0)
+
+
+def deviation(
+    advantage: Float[Tensor, "time task env"], valid: Bool[Tensor, "time task env"], *, per_task: bool
+) -> Float[Tensor, "1 task_or_1 1"]:
+    """Standard deviation of advantages around 0 over valid steps, of each task or of all; at least 1e-8."""
     axes = (0, 2) if per_task else (0, 1, 2)
     count = valid.sum(axes, keepdim=True).clamp_min(1)
-    deviation = ((advantage * valid).square().sum(axes, keepdim=True) / count).sqrt()
-    return torch.where(valid, advantage / deviation.clamp_min(1e-8), 0.0)
+    return ((advantage * valid).square().sum(axes, keepdim=True) / count).sqrt().clamp_min(1e-8)

@@ -39,6 +39,9 @@ _OWN = re.compile(
 )
 """Names a run folder may hold: with anything else in it, a folder is never replaced."""
 
+_UNBORN = re.compile(r"\.lock|\.config\.json\.\w+\.tmp")
+"""What a start leaves that ended, by a kill or a full disk, before there was a config.json: nothing of worth."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -71,7 +74,7 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
         names = [entry.name for entry in path.iterdir()]
     except OSError as error:
         raise unusable(path, error) from error
-    if not names:
+    if all(_UNBORN.fullmatch(name) for name in names):
         return
     if not overwrite:
         raise UsageError(f"{path} exists and is not empty: give another --out, or --overwrite to replace that run")
@@ -111,8 +114,10 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unusable(path, error) from error
-        with run.lock(), run._set_aside():
-            write_whole(path / "config.json", text.encode())
+        with run.lock():
+            check_target(path, overwrite=overwrite)  # Again: another process may have made a run here meanwhile.
+            with run._set_aside():
+                write_whole(path / "config.json", text.encode())
         return run
 
     @classmethod
@@ -284,13 +289,18 @@ class RunFolder:
             UsageError: there is none.
         """
         problems: list[str] = []
-        for iteration in reversed(self.checkpoints()):
-            try:
-                tensors, meta = self._load(iteration)
-            except UsageError as error:
-                problems.append(str(error))
-                continue
-            return Checkpoint(iteration, tensors, meta, tuple(problems))
+        before, found = None, self.checkpoints()
+        # Again if they have changed: a process that trains beside this one drops what was listed before it is read.
+        while found != before:
+            problems = []
+            for iteration in reversed(found):
+                try:
+                    tensors, meta = self._load(iteration)
+                except UsageError as error:
+                    problems.append(str(error))
+                    continue
+                return Checkpoint(iteration, tensors, meta, tuple(problems))
+            before, found = found, self.checkpoints()
         if problems:
             raise UsageError(f"{self.path}: no checkpoint can be used: {'; '.join(problems)}")
         raise UsageError(

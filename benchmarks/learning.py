@@ -27,8 +27,8 @@ from agents._api import load, run_resume, run_training
 from agents._config import Spec
 from agents._evaluate import Curve, paired_gain
 from agents._files import from_json
+from agents._inner import STEP_PREFIX
 from agents._run import RunFolder
-from agents.maml import STEP_PREFIX
 from benchmarks._common import RUNS, default_spec, set_up, table, write_result
 from qrl.errors import UsageError
 

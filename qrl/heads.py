@@ -57,6 +57,11 @@ class Categorical(nn.Module):
         """KL(old || new) [nat]."""
         return (old["log_probs"].exp() * (old["log_probs"] - new["log_probs"])).sum(-1)
 
+    @staticmethod
+    def fisher(distribution: Distribution, tangent: Distribution) -> Distribution:
+        """The Fisher information times a tangent, E[(d log pi)^2] as a quadratic form: p_a on the diagonal."""
+        return {"log_probs": distribution["log_probs"].exp() * tangent["log_probs"]}
+
 
 class Gaussian(nn.Module):
     """Normal distribution with the outputs as mean and a learned log standard deviation, independent of the state.
@@ -105,3 +110,9 @@ class Gaussian(nn.Module):
         precision = (-2 * new["log_std"]).exp()
         moved = (2 * old["log_std"]).exp() + (old["mean"] - new["mean"]).square()
         return (new["log_std"] - old["log_std"] + 0.5 * precision * moved - 0.5).sum(-1)
+
+    @staticmethod
+    def fisher(distribution: Distribution, tangent: Distribution) -> Distribution:
+        """The Fisher information times a tangent: 1 / variance for the mean, 2 for the log standard deviation."""
+        precision = (-2 * distribution["log_std"]).exp()
+        return {"mean": precision * tangent["mean"], "log_std": 2 * tangent["log_std"]}

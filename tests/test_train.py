@@ -10,6 +10,7 @@ import envs
 from agents import maml
 from agents._api import load, run_resume, run_training
 from agents._config import Spec, load_plugin
+from agents._inner import STEP_PREFIX
 from agents._rollout import Rollout, collect, collect_episodes
 from agents._setting import build
 from agents._train import Training, adaptation
@@ -91,7 +92,7 @@ def test_meta_gradient_does_not_depend_on_the_chunk():
     data, states = rollouts(run)
     agent = run.agent
     inner = [agent.data(rollout, standardised=True) for rollout in data[:-1]]
-    outer = agent._outer_data(data[-1], states[-1])
+    outer = agent.sampled(data[-1], states[-1])
     results = []
     for chunk in (1, 2, 3):
         agent._chunk = chunk
@@ -152,10 +153,10 @@ def test_first_epoch_gradient_equals_finite_differences_of_the_outer_objective()
 
     gradients, _ = agent.meta_gradient([inner], outer)
     found = dict(zip(agent.params, gradients, strict=True))
-    steps = {name: agent.params[maml.STEP_PREFIX + name].detach() for name in names}
+    steps = {name: agent.params[STEP_PREFIX + name].detach() for name in names}
     directions = {name: torch.randn(p.shape, generator=rng, dtype=torch.float64) for name, p in theta.items()}
     h = 1e-5
-    for prefix, move in (("", 0), (maml.STEP_PREFIX, 1)):
+    for prefix, move in (("", 0), (STEP_PREFIX, 1)):
         points = []
         for sign in (1, -1):
             moved = [dict(theta), dict(steps)]
@@ -246,14 +247,14 @@ def test_annealing_does_not_compound():
     data, states = rollouts(run)
     for remaining in (1.0, 0.5, 0.5):
         run.agent.update(data, states, remaining)
-        rates = {group["lr"] for group in run.agent.optimiser.param_groups}
+        rates = {group["lr"] for group in run.agent.outer.optimiser.param_groups}
         assert rates == {remaining * rate for rate in (0.01, 0.05, 0.02)}
 
 
 def test_learning_rate_groups_reach_the_optimiser():
     config = dataclasses.replace(SMALL, lr_angles=1.0, lr_scales=2.0, lr_heads=3.0, lr_step_sizes=4.0)
     agent = training(agent_config=config).agent
-    rates = dict(zip(agent.params, (group["lr"] for group in agent.optimiser.param_groups), strict=True))
+    rates = dict(zip(agent.params, (group["lr"] for group in agent.outer.optimiser.param_groups), strict=True))
     assert rates["features.weights"] == 1 and rates["features.scales"] == 2
     assert rates["readout.weight"] == rates["readout.bias"] == rates["head.log_std"] == 3
     assert rates["step_size.features.weights"] == 4
@@ -289,11 +290,11 @@ def test_first_order_estimator_leaves_out_the_second_order_terms():
         run = training(agent_config=dataclasses.replace(SMALL, inner_steps=1, estimator=estimator))
         data, states = rollouts(run)
         inner = [run.agent.data(data[0], standardised=True)]
-        results[estimator] = run.agent.meta_gradient(inner, run.agent._outer_data(data[-1], states[-1]))[0]
+        results[estimator] = run.agent.meta_gradient(inner, run.agent.sampled(data[-1], states[-1]))[0]
         names = list(run.agent.params)
     for name, a, b in zip(names, results["dice"], results["first-order"], strict=True):
         # Step sizes enter outside the inner gradient: theirs agree. The initial weights' do not.
-        assert torch.allclose(a, b, atol=1e-6) == name.startswith(maml.STEP_PREFIX), name
+        assert torch.allclose(a, b, atol=1e-6) == name.startswith(STEP_PREFIX), name
 
 
 def test_devices_that_are_not_there_are_refused():

@@ -1,0 +1,177 @@
+"""The outer step: what meta-learners share in moving their parameters.
+
+PPO-clip epochs with Adam (Schulman et al. 2017), a learning rate for each kind of parameter, and rates that follow the
+KL divergence.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from agents._inner import STEP_PREFIX, Data, GradientAdapter, InnerConfig, some
+from qrl.errors import TrainingError, UsageError
+from qrl.policy import Params
+
+Gradient = Callable[[], tuple[list[Tensor], dict[str, float]]]
+"""() -> the gradient of an objective for every parameter, and metrics, `kl` among them."""
+
+
+@dataclass(frozen=True)
+class OuterConfig(InnerConfig):
+    """Options of the inner update and of an outer step by PPO."""
+
+    meta_batch: int = 20
+    """Tasks per meta-iteration [tasks] (20 to 40 in Finn et al. 2017)."""
+    learn_step_sizes: bool = True
+    """Learn a step size for each parameter (Meta-SGD, Li et al. 2017); else all stay at inner_step_size."""
+    epochs: int = 3
+    """Outer PPO steps on the same data [steps per meta-iteration] (ours; Schulman et al. 2017 take 3 to 15)."""
+    clip: float = 0.2
+    """PPO clip range of the probability ratio (Schulman et al. 2017)."""
+    target_kl: float = 0.01
+    """KL(old || new) of the policies per meta-iteration [nat]: the learning rates are divided by 1.5 after one
+    of more than twice this, whose further epochs are left out, and raised again after one of less than half
+    (the adaptive penalty of Schulman et al. 2017, applied to the rate). Measured before the last epoch's step, so it
+    needs two epochs [0 = constant rates]."""
+    entropy_bonus: float = 0.0
+    """Weight of the policies' entropy [per nat] (ours: none)."""
+    lr_angles: float = 0.01
+    """Adam learning rate of circuit angles, hidden weights and phases [rad per step] (Jerbi et al. 2021)."""
+    lr_scales: float = 0.05
+    """Adam learning rate of input scales, projections and frequencies [per step] (ours; Jerbi et al. 2021: 0.1)."""
+    lr_heads: float = 0.02
+    """Adam learning rate of read-out and head [per step] (ours; Jerbi et al. 2021: 0.1)."""
+    lr_step_sizes: float = 0.01
+    """Adam learning rate of the inner step sizes [per step] (ours)."""
+    max_grad_norm: float = 0.5
+    """Meta-gradients are scaled down to this norm [0 = never] (ours)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(("meta_batch", "epochs"), lambda value: value >= 1, "at least 1")
+        self.require(("clip",), lambda value: 0 < value < math.inf, "finite and positive")
+        rates = ("lr_angles", "lr_scales", "lr_heads", "lr_step_sizes")
+        not_negative = (*rates, "max_grad_norm", "target_kl", "entropy_bonus")
+        self.require(not_negative, lambda value: 0 <= value < math.inf, "finite and not negative")
+
+
+def with_step_sizes(params: Params, size: float) -> Params:
+    """The parameters, and a step size of its own for each number of each."""
+    return params | {STEP_PREFIX + name: torch.full_like(value, size) for name, value in params.items()}
+
+
+def accumulate(
+    objective: Callable[[Params, list[Data]], dict[str, Tensor]],
+    params: Params,
+    rollouts: list[Data],
+    chunks: Iterable[slice],
+    scale: Tensor,
+) -> tuple[list[Tensor], dict[str, float]]:
+    """Gradient of the sum over tasks of `scale` times entry `objective`, and metrics: `loss` and the other entries.
+
+    `objective(params, rollouts of one task)` gives sums. Only the graph of one chunk of tasks is held at a time.
+    """
+    mapped = vmap(objective, in_dims=(None, 0))
+    total = [torch.zeros_like(value) for value in params.values()]
+    sums: dict[str, Tensor] = {}
+    for part in chunks:
+        results = mapped(params, [some(data, part) for data in rollouts])
+        reduced = {name: scale * value.sum() for name, value in results.items()}
+        gradients = torch.autograd.grad(reduced["objective"], list(params.values()), allow_unused=True)
+        total = [t if g is None else t + g for t, g in zip(total, gradients, strict=True)]
+        sums = {name: sums.get(name, 0.0) + value.detach() for name, value in reduced.items()}
+    metrics = {name: float(value) for name, value in sums.items()}
+    return total, {"loss": -metrics.pop("objective"), **metrics}
+
+
+class Outer:
+    """The parameters' optimiser: Adam by groups, with learning rates that follow the KL divergence.
+
+    Owns `params` from then on: they are its leaves and are moved in place. `buffers` are saved with them.
+    """
+
+    def __init__(self, config: OuterConfig, agent: GradientAdapter) -> None:
+        self.config, self.params, self.buffers = config, agent.params, agent.buffers()
+        for value in self.params.values():
+            value.requires_grad_()
+        kinds = {"angles": config.lr_angles, "scales": config.lr_scales, "heads": config.lr_heads}
+        groups = agent.policy.groups
+        self._rates = [config.lr_step_sizes if n.startswith(STEP_PREFIX) else kinds[groups[n]] for n in self.params]
+        self.optimiser = torch.optim.Adam(
+            [{"params": [value], "lr": rate} for value, rate in zip(self.params.values(), self._rates, strict=True)]
+        )
+        self._caution = torch.ones(())
+
+    def climb(self, gradient: Gradient, remaining: float) -> dict[str, float]:
+        """Epochs of steps up the gradient, which is taken anew in each; the last one's metrics, with `grad_norm`.
+
+        `remaining` in (0, 1] multiplies the learning rates. Raises TrainingError for a non-finite metric or gradient,
+        before it changes a parameter.
+        """
+        config = self.config
+        for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
+            group["lr"] = rate * remaining * float(self._caution)
+        metrics: dict[str, float] = {}
+        for epoch in range(config.epochs):
+            gradients, new = gradient()
+            metrics = metrics | new
+            if epoch and 0 < 2 * config.target_kl < metrics["kl"]:
+                break
+            for value, each in zip(self.params.values(), gradients, strict=True):
+                value.grad = -each
+            norm = torch.nn.utils.clip_grad_norm_(self.params.values(), config.max_grad_norm or float("inf"))
+            metrics["grad_norm"] = float(norm)
+            check_finite(metrics)
+            self.optimiser.step()
+        self._heed(metrics["kl"])
+        return metrics
+
+    def _heed(self, kl: float) -> None:
+        """Lower the learning rates after too large a change of the policies; raise them again after a small one."""
+        target = self.config.target_kl
+        if target and kl > 2 * target:
+            self._caution /= 1.5
+        elif kl < target / 2:
+            self._caution = (self._caution * 1.5).clamp_max(1.0)
+
+    def _own(self) -> dict[str, Tensor]:
+        own = {f"params/{name}": value for name, value in self.params.items()}
+        return own | {"caution": self._caution} | self.buffers
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All tensors that training goes on from: parameters, the optimiser's moments, the policy's buffers."""
+        tensors = {name: value.detach() for name, value in self._own().items()}
+        for name, value in self.params.items():
+            for key, moment in self.optimiser.state.get(value, {}).items():
+                tensors[f"adam/{name}/{key}"] = moment
+        return tensors
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `state_dict` gave. Raises UsageError if the tensors are of another model."""
+        restore(self._own(), tensors)
+        for name, value in self.params.items():
+            prefix = f"adam/{name}/"
+            moments = {key.removeprefix(prefix): t.clone() for key, t in tensors.items() if key.startswith(prefix)}
+            if moments:  # Adam keeps its step count on the CPU
+                self.optimiser.state[value] = {k: t if k == "step" else t.to(value.device) for k, t in moments.items()}
+
+
+def check_finite(metrics: Mapping[str, float]) -> None:
+    """Raises TrainingError for numbers that are not finite."""
+    if not all(map(math.isfinite, metrics.values())):
+        raise TrainingError(f"the meta-gradient or loss is not finite: {dict(metrics)}")
+
+
+@torch.no_grad()
+def restore(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Copy saved tensors into an agent's own. Raises UsageError, and changes nothing, if they are of another model."""
+    for name, value in own.items():
+        if name not in tensors or tensors[name].shape != value.shape:
+            found = tuple(tensors[name].shape) if name in tensors else "nothing"
+            raise UsageError(f"the checkpoint is of another model: {name} should be {tuple(value.shape)}, is {found}")
+    for name, value in own.items():
+        value.copy_(tensors[name])

@@ -1,0 +1,58 @@
+"""Trust-region steps, on flat vectors (Schulman et al. 2015, Trust Region Policy Optimization)."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Product = Callable[[Tensor], Tensor]
+"""v -> F v for a symmetric, positive semidefinite F."""
+
+
+def conjugate_gradient(
+    product: Product, target: Float[Tensor, " n"], iterations: int, tolerance: float = 1e-10
+) -> Float[Tensor, " n"]:
+    """x with F x = target, approximately: `iterations` of Hestenes and Stiefel 1952, from x = 0.
+
+    Ends earlier where |F x - target|^2 falls below `tolerance` times |target|^2, and where F shows no curvature along
+    the next direction, which rounding can bring about.
+    """
+    x, residual = torch.zeros_like(target), target.clone()
+    direction, squared = residual, residual @ residual
+    enough = tolerance * squared
+    for _ in range(iterations):
+        if squared <= enough:
+            break
+        mapped = product(direction)
+        curvature = direction @ mapped
+        if curvature <= 0:
+            break
+        length = squared / curvature
+        x, residual = x + length * direction, residual - length * mapped
+        squared, before = residual @ residual, squared
+        direction = residual + squared / before * direction
+    return x
+
+
+def natural_step(
+    product: Product, gradient: Float[Tensor, " n"], max_kl: float, iterations: int
+) -> Float[Tensor, " n"]:
+    """The step along F^-1 gradient at which the quadratic model of the KL divergence, s' F s / 2, is `max_kl` [nat].
+
+    Zero where the gradient is.
+    """
+    direction = conjugate_gradient(product, gradient, iterations)
+    curvature = direction @ product(direction)
+    if curvature <= 0:
+        return torch.zeros_like(gradient)
+    return (2 * max_kl / curvature).sqrt() * direction
+
+
+def backtrack(acceptable: Callable[[float], bool], shrink: float, tries: int) -> float:
+    """The first of 1, shrink, shrink^2, ... that is acceptable; 0 if none of so many `tries` is."""
+    for trial in range(tries):
+        fraction = shrink**trial
+        if acceptable(fraction):
+            return fraction
+    return 0.0

@@ -1,0 +1,30 @@
+"""No meta-training: policy-gradient steps from random initial weights, the control for any training at all.
+
+The initial weights are those with which a learner of the same seed starts. The step size is an option, not learned.
+"""
+
+from dataclasses import dataclass
+
+from agents._inner import GradientAdapter, InnerConfig
+from agents._setting import Setting
+
+
+@dataclass(frozen=True)
+class Config(InnerConfig):
+    """Options of the policy-gradient steps."""
+
+
+class Scratch(GradientAdapter):
+    """An adapter without an outer step."""
+
+    def state_dict(self) -> dict[str, object]:
+        """Nothing to save: the weights follow from the seed."""
+        return {}
+
+    def load_state_dict(self, tensors: dict[str, object]) -> None:
+        """Nothing to load."""
+
+
+def build(config: Config, setting: Setting) -> Scratch:
+    """The adapter of the run's policy as it is initialised."""
+    return Scratch(config, setting.make_policy(), setting.horizon)
