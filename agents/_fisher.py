@@ -12,14 +12,14 @@ needs one derivative more. (Gauss-Newton: Schraudolph 2002; in TRPO: Schulman et
 from collections.abc import Callable
 from functools import partial
 
-from torch import Tensor
+import torch
 from torch.func import jvp, vjp, vmap
 
 from agents._inner import STEP_PREFIX, Data, GradientAdapter
 from qrl.policy import Params
 
 
-def linearise(agent: GradientAdapter, rollouts: list[Data], weight: Tensor) -> Callable[[Params], Params]:
+def linearise(agent: GradientAdapter, rollouts: list[Data], weight: float) -> Callable[[Params], Params]:
     """v -> J' F J v for meta-parameters, the sum over tasks and valid steps times `weight`.
 
     `rollouts` hold the inner data and then that of the adapted policies. The graphs of the inner gradients are kept for
@@ -38,7 +38,7 @@ def linearise(agent: GradientAdapter, rollouts: list[Data], weight: Tensor) -> C
 
     distributions = partial(_of_each, vmap(partial(_distribution, agent)), outer)
     distribution, pull, *_ = vjp(distributions, params)
-    weights = weight * outer["valid"].flatten(1).unsqueeze(-1)
+    valid = outer["valid"].flatten(1).unsqueeze(-1)
 
     def product(vector: Params) -> Params:
         moved = {name: vector[name].expand_as(value) for name, value in params.items()}
@@ -48,7 +48,7 @@ def linearise(agent: GradientAdapter, rollouts: list[Data], weight: Tensor) -> C
             moved = {name: v + sizes[name] * bent[name] + learned[name] for name, v in moved.items()}
         _, tangent, *_ = jvp(distributions, (params,), (moved,))
         metric = agent.policy.head.fisher(distribution, tangent)
-        (back,) = pull({name: weights * value for name, value in metric.items()})
+        (back,) = pull({name: weight * torch.where(valid, value, 0.0) for name, value in metric.items()})
         result = {name: value.new_zeros(value.shape) for name, value in meta.items()}
         for gradient, hessian in reversed(steps):
             for name in back:

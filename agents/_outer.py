@@ -69,7 +69,7 @@ def accumulate(
     params: Params,
     rollouts: list[Data],
     chunks: Iterable[slice],
-    scale: Tensor,
+    scale: float,
 ) -> tuple[list[Tensor], dict[str, float]]:
     """Gradient of the sum over tasks of `scale` times entry `objective`, and metrics: `loss` and the other entries.
 

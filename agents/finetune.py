@@ -52,7 +52,7 @@ class Finetune(GradientAdapter):
 
     def _gradient(self, data: list[Data]) -> tuple[list[Tensor], dict[str, float]]:
         chunks = self._chunks(data[0]["observation"], len(data) * data[0]["valid"][0].numel())
-        return accumulate(self._task_objective, self.params, data, chunks, 1 / data[0]["valid"].sum())
+        return accumulate(self._task_objective, self.params, data, chunks, 1 / int(data[0]["valid"].sum()))
 
     def _task_objective(self, meta: Params, data: list[Data]) -> dict[str, Tensor]:
         """PPO-clip before and after adapting, KL(old || new) and entropy before; sums over valid steps, one task."""

@@ -38,12 +38,12 @@ class Config(OuterConfig):
     inner_steps: int = 1
     """Adaptation that is trained through [gradient steps] (1 in Finn et al. 2017)."""
     estimator: Literal["dice", "lvc", "emaml", "first-order"] = "dice"
-    """How the meta-gradient sees an inner update from data D, estimate g(D) of grad V (docs/estimators.md):
+    """How the meta-gradient sees an inner update from data D, estimate g(D) of grad V (docs/estimators.md).
     dice: I + alpha H(D), E[H] the Hessian of V (Foerster et al. 2018; see dice_memory); aims at
     V(theta + alpha grad V), with a bias that fades as D grows. lvc: dice without products of scores at different steps
-    (Rothfuss et al. 2019, ProMP): less variance, some bias in tasks with states. emaml: the derivative of g at fixed D, and the score of
-    drawing D (Stadie et al. 2018): the unbiased gradient of E_D[V(theta + alpha g(D))], what deployment does, with the
-    largest variance. first-order: I (Finn et al. 2017): biased at first order in alpha, the cheapest."""
+    (Rothfuss et al. 2019, ProMP): less variance, some bias in tasks with states. emaml: the derivative of g at fixed D
+    and the score of drawing D (Stadie et al. 2018): unbiased for E_D[V(theta + alpha g(D))], which is what deployment
+    does, with the largest variance. first-order: I (Finn et al. 2017): biased at first order in alpha, the cheapest."""
     dice_memory: float = 0.9
     """How far back dice relates actions [0 to 1], lambda of Loaded DiCE (Farquhar et al. 2019): 1 is unbiased, 0 is
     lvc. Other estimators do not use it."""
@@ -159,7 +159,7 @@ class MAML(GradientAdapter):
     def meta_gradient(self, inner: list[Data], outer: Data) -> tuple[list[Tensor], dict[str, float]]:
         """Gradient of the outer objective for every entry of `params`, and metrics."""
         rollouts = [*inner, outer]
-        scale = 1 / outer["valid"].sum()
+        scale = 1 / int(outer["valid"].sum())
         return accumulate(self._task_objective, self.params, rollouts, self._meta_chunks(rollouts), scale)
 
     def _meta_chunks(self, rollouts: list[Data]) -> list[slice]:
@@ -205,7 +205,7 @@ class MAML(GradientAdapter):
     def fisher_product(self, inner: list[Data], outer: Data) -> Product:
         """v -> (J' F J + damping) v on flat parameters; see `agents._fisher`."""
         rollouts = [*inner, outer]
-        weight = 1 / outer["valid"].sum()
+        weight = 1 / int(outer["valid"].sum())
         chunks = self._meta_chunks(rollouts)
 
         def linearised(part: slice) -> Callable[[Params], Params]:
