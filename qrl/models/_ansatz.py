@@ -1,5 +1,7 @@
 """What the quantum model files share: observables, entanglers, the re-uploading circuit and its options."""
 
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -57,11 +59,18 @@ def ring(n_wires: int) -> list[tuple[int, int]]:
     return [(wire, (wire + 1) % n_wires) for wire in range(n_wires if n_wires > 2 else n_wires - 1)]
 
 
-def reuploading_circuit(config: QuantumConfig, n_inputs: int, *, entangled: bool) -> Circuit:
-    """Layers of RZ RY (weights), a ring of CZ, then RY RZ of one scaled input a wire; a last RZ RY.
+def layered_circuit(
+    config: QuantumConfig,
+    n_inputs: int,
+    *,
+    rotations: tuple[str, ...],
+    entanglers: Callable[[int], Iterable[Gate]],
+) -> Circuit:
+    """Layers of `rotations` (weights), `entanglers(layer)`, then RY RZ of one scaled input a wire; last `rotations`.
 
-    Encoding gate k of all wires and layers takes input k modulo `n_inputs`. The first RZ is left out, as it only adds a
-    phase to |0>, and so is a last ring, as CZ commutes with Z: no parameter is inert.
+    Encoding gate k of all wires and layers takes input k modulo `n_inputs`. RZs that would begin the circuit are left
+    out, as they only add a phase to |0>, and so are RZs and entanglers that would end it: RZ and CZ commute with Z, and
+    CNOTs would take some wires out of a product of Zs. So no parameter is inert.
     """
     n_wires = config.n_wires
     if n_inputs < 1:
@@ -71,23 +80,36 @@ def reuploading_circuit(config: QuantumConfig, n_inputs: int, *, entangled: bool
             f"model: {n_inputs} inputs do not fit into {config.n_layers} layers of {n_wires} wires; "
             "use more layers or wires, or encoding=projection"
         )
+    first = tuple(itertools.dropwhile(_is_rz, rotations))
+    last = tuple(itertools.dropwhile(_is_rz, rotations[::-1]))[::-1]
     gates: list[Gate] = []
     n_weights = n_scales = 0
     for layer in range(config.n_layers + 1):
-        for name in ("RZ", "RY") if layer else ("RY",):
+        for name in first if layer == 0 else last if layer == config.n_layers else rotations:
             for wire in range(n_wires):
                 gates.append(Gate(name, (wire,), Weight(n_weights)))
                 n_weights += 1
         if layer == config.n_layers:
             break
-        if entangled:
-            gates += [Gate("CZ", pair) for pair in ring(n_wires)]
+        gates += entanglers(layer)
         for name in ("RY", "RZ"):
             for wire in range(n_wires):
                 feature = (layer * n_wires + wire) % n_inputs
                 gates.append(Gate(name, (wire,), Input(feature, n_scales, config.transform)))
                 n_scales += 1
     return Circuit(n_wires, tuple(gates), z_observables(n_wires, config.observables))
+
+
+def _is_rz(name: str) -> bool:
+    return name == "RZ"
+
+
+def reuploading_circuit(config: QuantumConfig, n_inputs: int, *, entangled: bool) -> Circuit:
+    """`layered_circuit` with RZ RY and a ring of CZ, or without entanglers."""
+    pairs = ring(config.n_wires) if entangled else []
+    return layered_circuit(
+        config, n_inputs, rotations=("RZ", "RY"), entanglers=lambda layer: [Gate("CZ", pair) for pair in pairs]
+    )
 
 
 def quantum_layer(circuit: Circuit, config: QuantumConfig, frame: Frame, generator: Generator) -> QuantumLayer:

@@ -1,0 +1,151 @@
+"""Pendulum with unknown physics and a hidden angle: swing it there with little torque and hold it.
+
+## Description
+
+Gymnasium's `Pendulum-v1`, whose mass, length and gravity change from task to task, and with them the angle at which it
+should be held, which the observation does not show. One policy cannot do well at all of the targets: the reward of the
+first episodes has to tell where to go. At the nominal task it is `Pendulum-v1` (a test compares them).
+
+## Action space
+
+`Box(-2, 2, (1,), float32)`: the torque at the pivot [N m], positive in the direction of growing angles. Larger actions
+are clipped.
+
+## Observation space
+
+| Num | Observation      | Min | Max | Unit  |
+|-----|------------------|-----|-----|-------|
+| 0   | cos θ            | -1  | 1   |       |
+| 1   | sin θ            | -1  | 1   |       |
+| 2   | Angular velocity | -8  | 8   | rad/s |
+
+θ is the angle from upright. The observation is the whole state, but for the number of turns.
+
+## Task parameters
+
+| Parameter | Nominal | Train, test  | OOD           | Unit | Meaning                            |
+|-----------|---------|--------------|---------------|------|------------------------------------|
+| mass      | 1       | U[0.5, 1]    | U[1, 1.4]     | kg   | m, of the rod                      |
+| length    | 1       | U[0.7, 1]    | U[1, 1.3]     | m    | l, of the rod                      |
+| gravity   | 10      | logU[1, 10]  | U[0.3, 1]     | m/s² | g                                  |
+| target    | 0       | U[-1, 1]     | ±U[1, 1.5]    | rad  | θ*, where to hold; 0 is upright    |
+
+Holding the rod at rest at θ* takes the torque -(m g l / 2) sin θ*, and 2 N m is all there is: m g l |sin θ*| <= 4 N m
+is needed. That holds for 97 % of the train and test tasks and for all of the OOD ones (m g l <= 1.82 N m there). The
+nominal physics, m g l = 10 N m, is the heaviest of the train range, and can be held within 0.41 rad of upright or of
+hanging. Where m g l > 4 N m, in one task of five, the rod cannot simply be lifted and has to be swung up.
+
+## Rewards
+
+-((θ - θ*)² + 0.1 θ'² + 0.001 u²) for every step, with the angles and u, the clipped torque, before the step; the
+difference of the angles is taken in [-π, π). Between -16.27 and 0.
+
+## Starting state
+
+θ uniform in [-π, π), θ' uniform in [-1, 1) rad/s.
+
+## Episode end
+
+Truncation: the horizon, 200 steps (10 s) by default. There is no termination.
+
+## Source
+
+Dynamics and the reward at θ* = 0: Gymnasium's pendulum.py. The hidden target is this library's own.
+"""
+
+import math
+from dataclasses import dataclass
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from envs._distribution import LogUniform, SignedUniform, TaskDistribution, Tasks, Uniform, check_count
+
+MAX_TORQUE = 2.0
+"""Largest torque either way [N m]."""
+
+MAX_SPEED = 8.0
+"""Angular velocities are clipped to this [rad/s]."""
+
+TIME_STEP = 0.05
+"""Time between two actions [s]."""
+
+START_SPEED = 1.0
+"""An episode starts with an angular velocity within plus or minus this [rad/s]."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the pendulum with unknown physics and a hidden angle."""
+
+    horizon: int = 200
+    """Longest episode [steps]. Default from Pendulum-v1."""
+
+    def __post_init__(self) -> None:
+        check_count(self.horizon, "pendulum: horizon [steps]")
+
+
+def build(config: Config) -> TaskDistribution:
+    """The task distribution of `config`."""
+    return Pendulum(config)
+
+
+def normalise(angle: Float64[Tensor, " lane"]) -> Float64[Tensor, " lane"]:
+    """The same angle in [-π, π)."""
+    return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
+
+
+class Pendulum(TaskDistribution):
+    """The pendulum; the datasheet is at the top of the file. State: θ [rad], of any number of turns, and θ' [rad/s]."""
+
+    def __init__(self, config: Config) -> None:
+        high = np.array([1.0, 1.0, MAX_SPEED], dtype=np.float32)
+        super().__init__(
+            name="pendulum",
+            horizon=config.horizon,
+            observation_space=gym.spaces.Box(-high, high),
+            action_space=gym.spaces.Box(-MAX_TORQUE, MAX_TORQUE, (1,)),
+            observation_scale=[1.0, 1.0, 4.0],
+            parameters={
+                "mass": Uniform(0.5, 1.0),
+                "length": Uniform(0.7, 1.0),
+                "gravity": LogUniform(1.0, 10.0),
+                "target": Uniform(-1.0, 1.0),
+            },
+            ood={
+                "mass": Uniform(1.0, 1.4),
+                "length": Uniform(1.0, 1.3),
+                "gravity": Uniform(0.3, 1.0),
+                "target": SignedUniform(1.0, 1.5),
+            },
+            nominal={"mass": 1.0, "length": 1.0, "gravity": 10.0, "target": 0.0},
+            positive=("mass", "length"),
+        )
+
+    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
+        """At any angle, turning slowly."""
+        uniform = torch.rand(len(tasks), 2, dtype=torch.float64, device=generator.device, generator=generator)
+        bound = torch.tensor([math.pi, START_SPEED], dtype=torch.float64, device=generator.device)
+        return bound * (2.0 * uniform - 1.0)
+
+    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
+        """The whole state, but not the target."""
+        theta, theta_dot = state.unbind(-1)
+        return torch.stack([theta.cos(), theta.sin(), theta_dot], dim=-1)
+
+    def transition(
+        self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
+    ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
+        """Be paid for the state as it is, then one semi-implicit Euler step of a rod, moment of inertia m l² / 3."""
+        theta, theta_dot = state.unbind(-1)
+        torque = action[:, 0].clamp(-MAX_TORQUE, MAX_TORQUE)
+        reward = -(normalise(theta - tasks.target).square() + 0.1 * theta_dot.square() + 0.001 * torque.square())
+        # In Gymnasium's order of evaluation, so that states agree to rounding.
+        fall = 3.0 * tasks.gravity / (2.0 * tasks.length) * theta.sin()
+        theta_acc = fall + 3.0 / (tasks.mass * tasks.length.square()) * torque
+        theta_dot = (theta_dot + theta_acc * TIME_STEP).clamp(-MAX_SPEED, MAX_SPEED)
+        theta = theta + theta_dot * TIME_STEP
+        return torch.stack([theta, theta_dot], dim=-1), reward, torch.zeros_like(reward, dtype=torch.bool)

@@ -1,0 +1,43 @@
+"""Data re-uploading circuit with strongly entangling layers: general rotations, CNOTs of growing range.
+
+The variational layers are those of Schuld, Bocharov, Svore and Wiebe 2020 (Circuit-centric quantum classifiers, Phys.
+Rev. A 101, 032308) as PennyLane's `StronglyEntanglingLayers` has them; the inputs enter between them as in
+`reuploading`. Weights: n_wires (3 n_layers + 1); input scales: 2 n_wires n_layers.
+"""
+
+from dataclasses import dataclass
+
+from torch import Generator
+
+from qrl.circuit import Circuit, Gate
+from qrl.frame import Frame
+from qrl.layer import QuantumLayer
+from qrl.models._ansatz import QuantumConfig, circuit_inputs, layered_circuit, quantum_layer
+
+
+@dataclass(frozen=True)
+class Config(QuantumConfig):
+    """Options of the circuit."""
+
+
+def cnots(n_wires: int, layer: int) -> list[Gate]:
+    """A CNOT from each wire to the one `layer mod (n_wires - 1) + 1` further on, in a circle; none on a single wire.
+
+    Two wires have both CNOTs, which do not commute and so do not cancel.
+    """
+    if n_wires == 1:
+        return []
+    reach = layer % (n_wires - 1) + 1
+    return [Gate("CNOT", (wire, (wire + reach) % n_wires)) for wire in range(n_wires)]
+
+
+def circuit(config: Config, n_inputs: int) -> Circuit:
+    """The circuit for this many inputs; Rot(phi, theta, omega) is RZ(phi), then RY(theta), then RZ(omega)."""
+    return layered_circuit(
+        config, n_inputs, rotations=("RZ", "RY", "RZ"), entanglers=lambda layer: cnots(config.n_wires, layer)
+    )
+
+
+def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
+    """The features: one expectation value an observable."""
+    return quantum_layer(circuit(config, circuit_inputs(config, frame)), config, frame, generator)
