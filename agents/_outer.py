@@ -33,10 +33,10 @@ class OuterConfig(InnerConfig):
     clip: float = 0.2
     """PPO clip range of the probability ratio (Schulman et al. 2017)."""
     target_kl: float = 0.01
-    """KL(old || new) of the policies per meta-iteration [nat]: the learning rates are divided by 1.5 after one
-    of more than twice this, whose further epochs are left out, and raised again after one of less than half
-    (the adaptive penalty of Schulman et al. 2017, applied to the rate). Measured before the last epoch's step, so it
-    needs two epochs [0 = constant rates]."""
+    """KL(old || new) of the policies per meta-iteration [nat] that the learning rates follow: they are divided by 1.5
+    after one of more than twice this, whose further epochs are left out, and multiplied by 1.5, up to ten times lr_*,
+    after one of less than half (the adaptive penalty of Schulman et al. 2017, applied to the rate). Measured before the
+    last epoch's step, so it needs two epochs [0 = constant rates]."""
     entropy_bonus: float = 0.0
     """Weight of the policies' entropy [per nat] (ours: none)."""
     lr_angles: float = 0.01
@@ -88,6 +88,10 @@ def accumulate(
     return total, {"loss": -metrics.pop("objective"), **metrics}
 
 
+LARGEST_RATE = 10.0
+"""Most that the learning rates are raised above those of the options [ratio]."""
+
+
 class Outer:
     """The parameters' optimiser: Adam by groups, with learning rates that follow the KL divergence.
 
@@ -131,12 +135,12 @@ class Outer:
         return metrics
 
     def _heed(self, kl: float) -> None:
-        """Lower the learning rates after too large a change of the policies; raise them again after a small one."""
+        """Lower the learning rates after too large a change of the policies; raise them after a small one."""
         target = self.config.target_kl
         if target and kl > 2 * target:
             self._caution /= 1.5
-        elif kl < target / 2:
-            self._caution = (self._caution * 1.5).clamp_max(1.0)
+        elif kl < target / 2:  # never so with a target of 0
+            self._caution = (self._caution * 1.5).clamp_max(LARGEST_RATE)
 
     def _own(self) -> dict[str, Tensor]:
         own = {f"params/{name}": value for name, value in self.params.items()}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.func import grad, hessian
 
-from agents._losses import dice, policy_gradient, ppo_clip
+from agents._losses import dice, lvc, policy_gradient, ppo_clip
 
 # Two states, two actions, two steps, start in state 0.
 REWARD = torch.tensor([[1.0, -0.5], [0.3, 2.0]], dtype=torch.float64)
@@ -52,7 +52,7 @@ def expected(derivative, surrogate, baseline=0.0):
 
 
 @pytest.mark.parametrize("baseline", [0.0, 1.3])
-@pytest.mark.parametrize("surrogate", [dice, policy_gradient])
+@pytest.mark.parametrize("surrogate", [dice, lvc, policy_gradient])
 def test_first_derivative_is_the_policy_gradient(surrogate, baseline):
     torch.testing.assert_close(expected(grad, surrogate, baseline), grad(value)(THETA))
 
@@ -68,7 +68,7 @@ def test_the_plain_policy_gradient_has_another_second_derivative():
 
 
 def test_without_memory_only_products_of_distant_steps_are_lost():
-    def curvature(log_prob, advantage, valid):
+    def without_memory(log_prob, advantage, valid):
         return dice(log_prob, advantage, valid, 0.0)
 
     # The formula of ProMP: sum over t of A_t (hess l_t + grad l_t grad l_t^T).
@@ -82,14 +82,15 @@ def test_without_memory_only_products_of_distant_steps_are_lost():
             score = grad(l)(THETA)
             weight = probability(THETA, actions, state, move) * advantage
             total += weight * (hessian(l)(THETA) + torch.outer(score, score))
-    torch.testing.assert_close(expected(hessian, curvature), total)
+    for curvature in (without_memory, lvc):
+        torch.testing.assert_close(expected(hessian, curvature), total)
 
 
 def test_padding_has_no_part():
     log_prob = torch.tensor([[-1.0], [-0.5]], requires_grad=True)
     valid = torch.tensor([[True], [False]])
     advantage = torch.tensor([[2.0], [0.0]])
-    for surrogate in (dice, policy_gradient):
+    for surrogate in (dice, lvc, policy_gradient):
         (gradient,) = torch.autograd.grad(surrogate(log_prob, advantage, valid).sum(), log_prob)
         assert gradient.flatten().tolist() == [2.0, 0.0]
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from agents._returns import leave_one_out, linear_baseline, returns_to_go, standardise
+from agents._returns import leave_one_out, linear_baseline, returns_to_go, score_advantages, standardise
 
 
 def axes(values):
@@ -55,3 +55,22 @@ def test_standardised_advantages_have_unit_mean_square_over_valid_steps():
         squares = [scaled[:, i][valid[:, i]] for i in range(3)] if per_task else [scaled[valid]]
         for values in squares:
             torch.testing.assert_close(values.square().mean(), torch.tensor(1.0))
+
+
+def test_score_advantages_by_hand():
+    before = torch.tensor([[1.0, 3.0], [0.0, 4.0]])
+    after = torch.tensor([[5.0, 7.0], [2.0, 4.0]])
+    # Means after: 6, 3. Leave-one-out before: (3, 1), (4, 0). Gains of the other task: 3 - 2 = 1, 6 - 2 = 4.
+    expected = torch.tensor([[6.0 - 3 - 1, 6 - 1 - 1], [3.0 - 4 - 4, 3 - 0 - 4]])
+    torch.testing.assert_close(score_advantages(before, after), expected)
+
+
+def test_a_score_advantage_does_not_depend_on_the_own_episode_but_through_what_it_led_to():
+    generator = torch.Generator().manual_seed(0)
+    before, after = (torch.randn(3, 4, generator=generator) for _ in range(2))
+    changed = before.clone()
+    changed[1, 2] += 10.0
+    difference = score_advantages(changed, after) - score_advantages(before, after)
+    assert difference[1, 2].abs() < 1e-6 and (difference[1, [0, 1, 3]] < -3).all()
+    alone = score_advantages(before[:1, :1], after[:1, :1])
+    torch.testing.assert_close(alone, after[:1, :1])  # one task of one episode has no baseline

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import envs
-from agents import maml
+from agents import finetune, maml, reptile
 from agents._api import load, run_resume, run_training
 from agents._config import Spec, load_plugin
 from agents._inner import STEP_PREFIX
@@ -243,7 +243,7 @@ def test_a_gradient_that_is_not_finite_changes_no_parameter():
 
 
 def test_annealing_does_not_compound():
-    run = training()
+    run = training(agent_config=dataclasses.replace(SMALL, target_kl=0.0))
     data, states = rollouts(run)
     for remaining in (1.0, 0.5, 0.5):
         run.agent.update(data, states, remaining)
@@ -295,6 +295,88 @@ def test_first_order_estimator_leaves_out_the_second_order_terms():
     for name, a, b in zip(names, results["dice"], results["first-order"], strict=True):
         # Step sizes enter outside the inner gradient: theirs agree. The initial weights' do not.
         assert torch.allclose(a, b, atol=1e-6) == name.startswith(STEP_PREFIX), name
+
+
+def test_the_score_of_emaml_has_the_units_of_the_outer_objective():
+    """There, an update's gradient is worth n_envs / deviation times its value per episode, over the valid steps."""
+    run = training(env="cartpole_target", agent_config=dataclasses.replace(SMALL, estimator="emaml", discount=1.0))
+    data, states = rollouts(run)
+    inner, outer = run.agent.meta_data(data, states)
+    plain = run.agent.data(data[-1], standardised=False)["advantage"]
+    deviation = plain[outer["valid"]].square().mean().sqrt()
+    torch.testing.assert_close(outer["advantage"], plain / deviation)
+    for step in range(2):
+        before, after = data[step].returns, data[-1].returns.mean(1, keepdim=True)
+        gain = after - before.mean(1, keepdim=True)
+        value = after - (before.sum(1, keepdim=True) - before) / 3 - (gain.sum() - gain) / 2
+        expected = 4 * value / deviation
+        torch.testing.assert_close(inner[step]["score"][:, 0], expected, rtol=1e-4, atol=1e-4)
+        assert torch.equal(inner[step]["score"], inner[step]["score"][:, :1].expand_as(inner[step]["valid"]))
+        assert inner[step]["old_log_prob"].shape == inner[step]["valid"].shape
+
+
+@pytest.mark.parametrize("estimator", ["dice", "lvc", "emaml", "first-order"])
+@pytest.mark.parametrize("outer", ["ppo", "trpo"])
+def test_every_estimator_trains_with_every_outer_step(estimator, outer):
+    run = training(agent_config=dataclasses.replace(SMALL, estimator=estimator, outer=outer, inner_steps=1))
+    before = {name: value.detach().clone() for name, value in run.agent.params.items()}
+    row = run.step()
+    assert all(np.isfinite(value).all() for value in row.values())
+    assert any(not torch.equal(before[name], value) for name, value in run.agent.params.items())
+
+
+def test_learning_rates_follow_the_kl_divergence():
+    run = training(agent_config=dataclasses.replace(SMALL, target_kl=0.01))
+    outer = run.agent.outer
+    for kl, factor in ((0.001, 1.5), (0.01, 1.5), (0.03, 1.0), (0.03, 1 / 1.5)):
+        outer._heed(kl)
+        assert float(outer._caution) == pytest.approx(factor)
+    for _ in range(20):
+        outer._heed(0.0)
+    assert float(outer._caution) == 10.0
+    data, states = rollouts(run)
+    run.agent.update(data, states, 0.5)
+    assert {group["lr"] for group in outer.optimiser.param_groups} == {5 * rate for rate in (0.01, 0.05, 0.02)}
+
+
+def test_finetune_trains_weights_before_and_step_sizes_after_the_update():
+    """The weights' gradient is that of the policy before adapting; the step sizes' that of MAML, first order."""
+    run = training(agent="finetune", agent_config=finetune.Config(meta_batch=3, episodes=4))
+    data, states = rollouts(run)
+    agent = run.agent
+    inner = agent.data(data[0], standardised=True)
+    rows = [agent.sampled(rollout, state) for rollout, state in zip(data, states, strict=True)]
+    found = dict(zip(agent.params, agent._gradient([*rows, inner])[0], strict=True))
+    names = list(agent.policy.groups)
+
+    meta = {name: value.detach().clone().requires_grad_() for name, value in agent.params.items()}
+    total = 0.0
+    for task in range(3):
+        before, after, fixed = ({key: value[task] for key, value in each.items()} for each in (*rows, inner))
+        log_prob, _ = agent._log_prob({name: meta[name] for name in names}, before)
+        total = total + (log_prob * before["advantage"]).sum()
+        held = {name: meta[name].detach() for name in names}
+        log_prob, _ = agent._log_prob(agent._inner_step(held, meta, fixed), after)
+        total = total + (log_prob * after["advantage"]).sum()
+    (total / rows[0]["valid"].sum()).backward()
+    for name, value in meta.items():
+        torch.testing.assert_close(found[name], value.grad, atol=1e-5, rtol=1e-3)
+
+
+def test_reptile_moves_to_the_mean_of_the_adapted_weights():
+    config = reptile.Config(meta_batch=3, episodes=4, inner_steps=2, outer_step_size=0.5)
+    run = training(agent="reptile", agent_config=config)
+    data, states = rollouts(run)
+    agent = run.agent
+    assert len(data) == 2
+    start = {name: value.clone() for name, value in agent.params.items()}
+    adapted = agent.adapt(states[1], data[1]).params
+    metrics = agent.update(data, states, 0.5)
+    moved = {name: 0.25 * (adapted[name].mean(0) - start[name]) for name in start}
+    for name, value in agent.params.items():
+        torch.testing.assert_close(value, start[name] + moved[name])
+    distance = sum(float(move.square().sum()) for move in moved.values()) ** 0.5
+    assert metrics == {"distance": pytest.approx(distance)} and distance > 0
 
 
 def test_devices_that_are_not_there_are_refused():
