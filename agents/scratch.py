@@ -13,6 +13,9 @@ from agents._setting import Setting
 class Config(InnerConfig):
     """Options of the policy-gradient steps."""
 
+    later_step_factor: float = 1.0
+    """Factor on the step sizes in updates after the first (ours: none, since there is no optimum to be near to)."""
+
 
 class Scratch(GradientAdapter):
     """An adapter without an outer step."""
