@@ -102,7 +102,8 @@ class GradientAdapter:
 
     def begin(self, n_tasks: int, n_envs: int) -> FastWeights:
         """The initial weights, for every task."""
-        params = {n: self.params[n].detach().expand(n_tasks, *self.params[n].shape) for n in self.policy.groups}
+        # Clones: a state is a value, and an outer step moves the parameters in place.
+        params = {n: self.params[n].detach().clone().expand(n_tasks, *self.params[n].shape) for n in self.policy.groups}
         return self._fast_weights(params, 0)
 
     def act(self, state: FastWeights, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, FastWeights]:

@@ -13,11 +13,15 @@ from torch import Tensor
 from torch.func import vmap
 
 from agents._inner import STEP_PREFIX, Data, GradientAdapter, InnerConfig, some
+from agents._trust_region import backtrack
 from qrl.errors import TrainingError, UsageError
 from qrl.policy import Params
 
 Gradient = Callable[[], tuple[list[Tensor], dict[str, float]]]
 """() -> the gradient of an objective for every parameter, and metrics, `kl` among them."""
+
+Measure = Callable[[], dict[str, float]]
+"""() -> the same metrics, without the gradient."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,10 @@ class OuterConfig(InnerConfig):
     clip: float = 0.2
     """PPO clip range of the probability ratio (Schulman et al. 2017)."""
     target_kl: float = 0.01
-    """KL(old || new) of the policies per meta-iteration [nat] that the learning rates follow: they are divided by 1.5
-    after one of more than twice this, whose further epochs are left out, and multiplied by 1.5, up to ten times lr_*,
-    after one of less than half (the adaptive penalty of Schulman et al. 2017, applied to the rate). Measured before the
-    last epoch's step, so it needs two epochs [0 = constant rates]."""
+    """KL(old || new) of the policies per meta-iteration [nat] that the learning rates follow: they are multiplied by
+    1.5, up to three times lr_*, after one of less than half of this, and divided by 1.5 after one of more than twice
+    this (the adaptive penalty of Schulman et al. 2017, applied to the rate), of which only so much is gone as stays
+    within twice [0 = constant rates, no limit]."""
     entropy_bonus: float = 0.0
     """Weight of the policies' entropy [per nat] (ours: none)."""
     lr_angles: float = 0.01
@@ -64,6 +68,22 @@ def with_step_sizes(params: Params, size: float) -> Params:
     return params | {STEP_PREFIX + name: torch.full_like(value, size) for name, value in params.items()}
 
 
+@torch.no_grad()
+def measure(
+    objective: Callable[[Params, list[Data]], dict[str, Tensor]],
+    params: Params,
+    rollouts: list[Data],
+    chunks: Iterable[slice],
+    scale: float,
+) -> dict[str, float]:
+    """The metrics of `accumulate`, without the gradient."""
+    sums: dict[str, float] = {}
+    for part in chunks:
+        results = vmap(objective, in_dims=(None, 0))(params, [some(data, part) for data in rollouts])
+        sums = {name: sums.get(name, 0.0) + scale * float(value.sum()) for name, value in results.items()}
+    return {"loss": -sums.pop("objective"), **sums}
+
+
 def accumulate(
     objective: Callable[[Params, list[Data]], dict[str, Tensor]],
     params: Params,
@@ -88,7 +108,7 @@ def accumulate(
     return total, {"loss": -metrics.pop("objective"), **metrics}
 
 
-LARGEST_RATE = 10.0
+LARGEST_RATE = 3.0
 """Most that the learning rates are raised above those of the options [ratio]."""
 
 
@@ -110,15 +130,17 @@ class Outer:
         )
         self._caution = torch.ones(())
 
-    def climb(self, gradient: Gradient, remaining: float) -> dict[str, float]:
-        """Epochs of steps up the gradient, which is taken anew in each; the last one's metrics, with `grad_norm`.
+    def climb(self, gradient: Gradient, measure: Measure, remaining: float) -> dict[str, float]:
+        """Epochs of steps up the gradient, which is taken anew in each; `loss` and `entropy` of the last, `grad_norm`.
 
-        `remaining` in (0, 1] multiplies the learning rates. Raises TrainingError for a non-finite metric or gradient,
-        before it changes a parameter.
+        If that changed the policies by more than twice `target_kl`, only part of the way is gone, the largest of 1/2,
+        1/4, ... that does not. Metric `kl` is before that. `remaining` in (0, 1] multiplies the learning rates. Raises
+        TrainingError for a non-finite metric or gradient, before it changes a parameter.
         """
         config = self.config
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * remaining * float(self._caution)
+        start = [value.detach().clone() for value in self.params.values()]
         metrics: dict[str, float] = {}
         for epoch in range(config.epochs):
             gradients, new = gradient()
@@ -131,13 +153,30 @@ class Outer:
             metrics["grad_norm"] = float(norm)
             check_finite(metrics)
             self.optimiser.step()
+        metrics["kl"] = measure()["kl"]
         self._heed(metrics["kl"])
+        if config.target_kl and not metrics["kl"] <= 2 * config.target_kl:
+            self._go_back(start, measure)
         return metrics
+
+    @torch.no_grad()
+    def _go_back(self, start: list[Tensor], measure: Measure) -> None:
+        """Towards where the parameters were, until the KL divergence is at most twice the target."""
+        values = list(self.params.values())
+        steps = [value - old for value, old in zip(values, start, strict=True)]
+
+        def acceptable(fraction: float) -> bool:
+            for value, old, step in zip(values, start, steps, strict=True):
+                value.copy_(old + fraction * step)
+            return measure()["kl"] <= 2 * self.config.target_kl
+
+        if not backtrack(acceptable, 0.5, tries=10):
+            acceptable(0.0)
 
     def _heed(self, kl: float) -> None:
         """Lower the learning rates after too large a change of the policies; raise them after a small one."""
         target = self.config.target_kl
-        if target and kl > 2 * target:
+        if target and not kl <= 2 * target:
             self._caution /= 1.5
         elif kl < target / 2:  # never so with a target of 0
             self._caution = (self._caution * 1.5).clamp_max(LARGEST_RATE)

@@ -8,6 +8,7 @@ environment steps of an iteration, and step sizes alpha for each parameter, lear
     maximise over alpha the mean over tasks of V(theta + alpha * grad J(theta)), theta held
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from agents._inner import Data, FastWeights, GradientAdapter
 from agents._losses import ppo_clip
-from agents._outer import Outer, OuterConfig, accumulate, with_step_sizes
+from agents._outer import Outer, OuterConfig, accumulate, measure, with_step_sizes
 from agents._rollout import Rollout
 from agents._setting import Setting
 from qrl.policy import Params, Policy
@@ -45,14 +46,22 @@ class Finetune(GradientAdapter):
         """The outer step; metrics as in `agents.maml`, of the policies before adapting. Raises as there."""
         data = [self.sampled(rollout, state) for rollout, state in zip(rollouts, states, strict=True)]
         inner = self.data(rollouts[0], standardised=self.config.standardise_inner)
-        metrics = self.outer.climb(partial(self._gradient, [*data, inner]), remaining)
+        gradient, kl = partial(self._gradient, [*data, inner]), partial(self._measured, [*data, inner])
+        metrics = self.outer.climb(gradient, kl, remaining)
         for rollout in rollouts:
             self.policy.update_normalisation(rollout.observation[rollout.valid])
         return metrics
 
     def _gradient(self, data: list[Data]) -> tuple[list[Tensor], dict[str, float]]:
-        chunks = self._chunks(data[0]["observation"], len(data) * data[0]["valid"][0].numel())
-        return accumulate(self._task_objective, self.params, data, chunks, 1 / int(data[0]["valid"].sum()))
+        return accumulate(self._task_objective, self.params, data, *self._parts(data))
+
+    def _measured(self, data: list[Data]) -> dict[str, float]:
+        return measure(self._task_objective, self.params, data, *self._parts(data))
+
+    def _parts(self, data: list[Data]) -> tuple[Iterator[slice], float]:
+        """Chunks of tasks, and what makes means of sums."""
+        valid = data[0]["valid"]
+        return self._chunks(data[0]["observation"], len(data) * valid[0].numel()), 1 / int(valid.sum())
 
     def _task_objective(self, meta: Params, data: list[Data]) -> dict[str, Tensor]:
         """PPO-clip before and after adapting, KL(old || new) and entropy before; sums over valid steps, one task."""

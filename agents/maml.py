@@ -23,7 +23,7 @@ from torch.func import vmap
 from agents._fisher import linearise
 from agents._inner import Data, FastWeights, GradientAdapter, Surrogate, some
 from agents._losses import dice, lvc, policy_gradient, ppo_clip
-from agents._outer import Outer, OuterConfig, accumulate, check_finite, with_step_sizes
+from agents._outer import Outer, OuterConfig, accumulate, check_finite, measure, with_step_sizes
 from agents._returns import deviation, returns_to_go, score_advantages
 from agents._rollout import Rollout
 from agents._setting import Setting
@@ -92,14 +92,15 @@ class MAML(GradientAdapter):
 
         `remaining` in (0, 1] multiplies the learning rates (linear annealing is the caller's 1 - iteration/iterations).
         Metrics: `loss` (to be minimised), `kl` and `entropy` [nat], `grad_norm`; with ppo of the last epoch, before its
-        step; with trpo after the step, which was `step_fraction` of the whole one. Raises TrainingError for a
-        non-finite loss or gradient, before it changes a parameter.
+        step, but for `kl`; with trpo after the step, which was `step_fraction` of the whole one. Raises TrainingError
+        for a non-finite loss or gradient, before it changes a parameter.
         """
         inner, outer = self.meta_data(rollouts, states)
         if self.config.outer == "trpo":
             metrics = self._trust_region_step(inner, outer)
         else:
-            metrics = self.outer.climb(partial(self.meta_gradient, inner, outer), remaining)
+            gradient, kl = partial(self.meta_gradient, inner, outer), partial(self._measured, inner, outer)
+            metrics = self.outer.climb(gradient, kl, remaining)
         for rollout in rollouts:
             self.policy.update_normalisation(rollout.observation[rollout.valid])
         return metrics
@@ -162,6 +163,12 @@ class MAML(GradientAdapter):
         scale = 1 / int(outer["valid"].sum())
         return accumulate(self._task_objective, self.params, rollouts, self._meta_chunks(rollouts), scale)
 
+    def _measured(self, inner: list[Data], outer: Data, params: Params | None = None) -> dict[str, float]:
+        """The metrics, at these or other parameters."""
+        rollouts = [*inner, outer]
+        scale = 1 / int(outer["valid"].sum())
+        return measure(self._task_objective, params or self.params, rollouts, self._meta_chunks(rollouts), scale)
+
     def _meta_chunks(self, rollouts: list[Data]) -> list[slice]:
         # The graph of an inner update holds the forward pass, its backward pass and their second-order products.
         *inner, outer = (data["valid"][0].numel() for data in rollouts)
@@ -180,7 +187,7 @@ class MAML(GradientAdapter):
 
         def acceptable(fraction: float) -> bool:
             nonlocal after
-            after = self._evaluated(start + fraction * step, [*inner, outer])
+            after = self._measured(inner, outer, self._parts(start + fraction * step))
             return after["kl"] <= config.max_kl and after["loss"] < before["loss"]
 
         fraction = backtrack(acceptable, SHRINK, config.backtracks)
@@ -190,17 +197,6 @@ class MAML(GradientAdapter):
             for value, new in zip(self.params.values(), self._parts(start + fraction * step).values(), strict=True):
                 value.copy_(new)
         return metrics
-
-    @torch.no_grad()
-    def _evaluated(self, point: Tensor, rollouts: list[Data]) -> dict[str, float]:
-        """Loss and KL at other parameters."""
-        params = self._parts(point)
-        sums = {"objective": 0.0, "kl": 0.0, "entropy": 0.0}
-        for part in self._meta_chunks(rollouts):
-            results = vmap(self._task_objective, in_dims=(None, 0))(params, [some(data, part) for data in rollouts])
-            sums = {name: value + float(results[name].sum()) for name, value in sums.items()}
-        means = {name: value / int(rollouts[-1]["valid"].sum()) for name, value in sums.items()}
-        return {"loss": -means.pop("objective"), **means}
 
     def fisher_product(self, inner: list[Data], outer: Data) -> Product:
         """v -> (J' F J + damping) v on flat parameters; see `agents._fisher`."""

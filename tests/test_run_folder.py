@@ -70,6 +70,37 @@ def test_an_empty_folder_is_used_as_it_is(tmp_path):
     assert tmp_path.stat().st_ino == inode
 
 
+def test_what_a_start_left_that_ended_before_its_configuration_is_no_obstacle(tmp_path, monkeypatch):
+    one = tmp_path / "one"
+    with monkeypatch.context() as patch:
+        full_disk(patch, after=10)
+        with pytest.raises(UsageError, match="No space left on device"):
+            RunFolder.create(one, CONFIG)
+    assert names(one) == [".lock"]
+    (one / ".config.json.0a1b2c3d.tmp").write_bytes(b'{"sp')  # a kill leaves this too
+    RunFolder.create(one, CONFIG)
+    assert names(one) == [".lock", "config.json"]
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / ".precious.tmp").touch()
+    with pytest.raises(UsageError, match="not empty"):
+        RunFolder.create(tmp_path / "two", CONFIG)
+
+
+def test_of_two_starts_in_one_folder_one_gets_it(tmp_path, monkeypatch):
+    """The other one makes its run between this one's look and its lock."""
+    lock = RunFolder.lock
+
+    def late(self):
+        monkeypatch.setattr(RunFolder, "lock", lock)
+        RunFolder.create(tmp_path / "one", {"spec": {"seed": 7}})
+        return lock(self)
+
+    monkeypatch.setattr(RunFolder, "lock", late)
+    with pytest.raises(UsageError, match="exists and is not empty"):
+        RunFolder.create(tmp_path / "one", CONFIG)
+    assert RunFolder.open(tmp_path / "one").config["spec"] == {"seed": 7}
+
+
 def test_an_existing_run_is_refused_and_untouched(run):
     run.log({"iteration": 1})
     before = contents(run.path)
@@ -410,6 +441,22 @@ def test_no_checkpoint_that_can_be_used(run):
     (run.path / "checkpoint" / "00000003" / "state.json").write_text("[]")
     with pytest.raises(UsageError, match=r"no checkpoint can be used: .*state\.json: not the state of a checkpoint"):
         run.load()
+
+
+def test_loading_beside_a_process_that_trains(run, monkeypatch):
+    run.save(1, tensors(1), {})
+    run.save(2, tensors(2), {})
+    load = RunFolder._load
+
+    def late(self, iteration):
+        monkeypatch.setattr(RunFolder, "_load", load)
+        run.save(3, tensors(3), {})
+        run.save(4, tensors(4), {})
+        return load(self, iteration)
+
+    monkeypatch.setattr(RunFolder, "_load", late)
+    loaded = RunFolder.open(run.path).load()
+    assert (loaded.iteration, loaded.problems) == (4, ())
 
 
 def test_training_on_from_before_a_damaged_checkpoint_drops_it(run):

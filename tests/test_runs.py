@@ -1,4 +1,4 @@
-"""Whole runs from the command line, in processes of their own: signals, kill, resume, evaluate, wrong input."""
+"""Whole runs from the command line, in processes of their own: signals, resume, evaluate, wrong input."""
 
 import json
 import os
@@ -111,21 +111,6 @@ def test_signals_finish_the_iteration_and_save(tmp_path, number, code):
     rows = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     newest = max(int(p.name) for p in (tmp_path / "run/checkpoint").iterdir())
     assert json.loads(rows[-1])["iteration"] == newest == len(rows)
-
-
-def test_killed_and_resumed_is_the_uninterrupted_run(tmp_path):
-    whole = run(*SMALL, "--iterations", 60, "--out", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-    process = start(tmp_path / "killed", 60)
-    wait_for_rows(process, tmp_path / "killed", 5)
-    process.kill()
-    process.communicate()
-    done = len((tmp_path / "killed/metrics.jsonl").read_text().splitlines())
-    assert done < 60
-    resumed = run("resume", tmp_path / "killed")
-    assert resumed.returncode == 0, resumed.stderr
-    for name in ("evaluation.json", "checkpoint/00000060/state.safetensors"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
 
 
 @pytest.mark.parametrize(

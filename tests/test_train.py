@@ -333,10 +333,32 @@ def test_learning_rates_follow_the_kl_divergence():
         assert float(outer._caution) == pytest.approx(factor)
     for _ in range(20):
         outer._heed(0.0)
-    assert float(outer._caution) == 10.0
+    assert float(outer._caution) == 3.0
     data, states = rollouts(run)
     run.agent.update(data, states, 0.5)
-    assert {group["lr"] for group in outer.optimiser.param_groups} == {5 * rate for rate in (0.01, 0.05, 0.02)}
+    assert {group["lr"] for group in outer.optimiser.param_groups} == {1.5 * rate for rate in (0.01, 0.05, 0.02)}
+
+
+@pytest.mark.parametrize("agent", ["maml", "finetune"])
+def test_too_large_a_change_is_gone_only_in_part(agent):
+    config = load_plugin("agent", agent).Config(meta_batch=3, episodes=4, lr_heads=1.0, lr_angles=1.0)
+    free, bound = (
+        training(agent=agent, agent_config=dataclasses.replace(config, target_kl=target)) for target in (0.0, 0.01)
+    )
+    start = {name: value.detach().clone() for name, value in bound.agent.params.items()}
+    kl = []
+    for run in (free, bound):
+        data, states = rollouts(run)
+        assert run.agent.update(data, states, 1.0)["kl"] > 0.02
+        rows = run.agent.meta_data(data, states) if agent == "maml" else finetune_data(run.agent, data, states)
+        kl.append(run.agent._measured(*rows)["kl"])
+    assert kl[0] > 0.02 >= kl[1] > 0
+    assert any(not torch.equal(start[name], value) for name, value in bound.agent.params.items())
+
+
+def finetune_data(agent, data, states):
+    rows = [agent.sampled(rollout, state) for rollout, state in zip(data, states, strict=True)]
+    return ([*rows, agent.data(data[0], standardised=True)],)
 
 
 def test_finetune_trains_weights_before_and_step_sizes_after_the_update():
@@ -344,8 +366,7 @@ def test_finetune_trains_weights_before_and_step_sizes_after_the_update():
     run = training(agent="finetune", agent_config=finetune.Config(meta_batch=3, episodes=4))
     data, states = rollouts(run)
     agent = run.agent
-    inner = agent.data(data[0], standardised=True)
-    rows = [agent.sampled(rollout, state) for rollout, state in zip(data, states, strict=True)]
+    ((*rows, inner),) = finetune_data(agent, data, states)
     found = dict(zip(agent.params, agent._gradient([*rows, inner])[0], strict=True))
     names = list(agent.policy.groups)
 
