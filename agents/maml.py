@@ -40,10 +40,11 @@ class Config(OuterConfig):
     estimator: Literal["dice", "lvc", "emaml", "first-order"] = "dice"
     """How the meta-gradient sees an inner update from data D, estimate g(D) of grad V (docs/estimators.md).
     dice: I + alpha H(D), E[H] the Hessian of V (Foerster et al. 2018; see dice_memory); aims at
-    V(theta + alpha grad V), with a bias that fades as D grows. lvc: dice without products of scores at different steps
-    (Rothfuss et al. 2019, ProMP): less variance, some bias in tasks with states. emaml: the derivative of g at fixed D
-    and the score of drawing D (Stadie et al. 2018): unbiased for E_D[V(theta + alpha g(D))], which is what deployment
-    does, with the largest variance. first-order: I (Finn et al. 2017): biased at first order in alpha, the cheapest."""
+    V(theta + alpha grad V), with a bias that fades as D grows, but for what standardise_inner adds. lvc: dice without
+    products of scores at different steps (Rothfuss et al. 2019, ProMP): less variance, some bias in tasks with states.
+    emaml: the derivative of g at fixed D and the score of drawing D (Stadie et al. 2018): unbiased for
+    E_D[V(theta + alpha g(D))], which is what deployment does, with the largest variance. first-order: I (Finn et al.
+    2017): biased at first order in alpha, the cheapest."""
     dice_memory: float = 0.9
     """How far back dice relates actions [0 to 1], lambda of Loaded DiCE (Farquhar et al. 2019): 1 is unbiased, 0 is
     lvc. Other estimators do not use it."""

@@ -1,7 +1,8 @@
 """Quantum policies and every control through the same code: who adapts, how well, at what price.
 
-    python -m benchmarks.controls --jobs 2                       everything: five seeds, three families of tasks
-    python -m benchmarks.controls --envs navigation --seeds 0    a part; --quick for a look
+    python -m benchmarks.controls --jobs 2                       everything: three families of tasks, as many seeds as
+                                                                 SEEDS has
+    python -m benchmarks.controls --envs navigation --seeds 1    a part; --quick for a look
 
 Every run is an ordinary one (results/runs/ENV-CONTROL-SEED, what `run.py train` leaves) in a process of its own with
 one thread; started again, finished runs are taken as they are and others resumed. results/controls.json holds each
@@ -40,7 +41,8 @@ from agents._setting import build
 from benchmarks._common import RUNS, default_spec, set_up, table, write_result
 from qrl.errors import UsageError
 
-ENVS = ("navigation", "cartpole_target", "cartpole")
+SEEDS = {"navigation": 5, "cartpole_target": 5, "cartpole": 3}
+"""Seeds 0, 1, ... of each family of tasks."""
 REFERENCE = "maml reuploading"
 STEP_SIZES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """What `scratch` chooses from, by the return after three updates in train tasks."""
@@ -98,9 +100,9 @@ class Job:
 
 
 def main(
-    envs: tuple[str, ...] = ENVS,
+    envs: tuple[str, ...] = tuple(SEEDS),
     controls: tuple[str, ...] = tuple(CONTROLS),
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
+    seeds: int = max(SEEDS.values()),
     jobs: int = 1,
     overwrite: bool = False,
     quick: bool = False,
@@ -110,14 +112,15 @@ def main(
     Args:
         envs: families of tasks.
         controls: which of them, by name; the reference is always among them.
-        seeds: the seeds.
+        seeds: at most so many seeds of each.
         jobs: runs side by side [processes].
         overwrite: train again what is there already.
         quick: two iterations each, evaluated on four tasks; the result goes to results/runs.
     """
-    unknown = [name for name in controls if name not in CONTROLS]
-    if unknown:
-        sys.exit(f"benchmarks.controls: there is no control {unknown[0]!r}; there are {', '.join(CONTROLS)}")
+    for kind, names, known in (("control", controls, CONTROLS), ("family", envs, SEEDS)):
+        for name in names:
+            if name not in known:
+                sys.exit(f"benchmarks.controls: there is no {kind} {name!r}; there are {', '.join(known)}")
     set_up(threads=1)
     RUNS.mkdir(parents=True, exist_ok=True)
     chosen = [name for name in CONTROLS if name in {*controls, REFERENCE}]
@@ -141,10 +144,11 @@ def main(
 
 
 def planned(
-    envs: tuple[str, ...], controls: list[str], seeds: tuple[int, ...], sizes: dict[str, float], quick: bool
+    envs: tuple[str, ...], controls: list[str], seeds: int, sizes: dict[str, float], quick: bool
 ) -> Iterator[Job]:
     """All runs; a seed of everything before the next, so that a part of them is a comparison already."""
-    for env, seed, name in itertools.product(envs, seeds, controls):
+    every = ((env, seed, name) for env in envs for seed in range(min(seeds, SEEDS[env])) for name in controls)
+    for env, seed, name in every:
         spec = CONTROLS[name].spec(env, seed, sizes.get(f"{env} {name}"), quick)
         folder = f"{'quick-' if quick else ''}{env}-{name.replace(' ', '-')}-{seed}"
         yield Job(env, name, seed, spec, RUNS / folder)
