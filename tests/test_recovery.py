@@ -1,0 +1,81 @@
+"""A sample of `benchmarks.recovery`: kills, stops before system calls, damaged files, a second process."""
+
+import os
+import shutil
+
+import pytest
+import torch
+
+from benchmarks import recovery
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return recovery.uninterrupted(tmp_path_factory.mktemp("whole") / "run", iterations=15)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return recovery.small_runs(tmp_path_factory.mktemp("small"))
+
+
+def test_killed_twice_and_resumed_is_the_uninterrupted_run(whole, tmp_path):
+    run = tmp_path / "run"
+    for checkpoint in ("00000003", "00000009"):  # resuming goes by way of the second
+        command = recovery.going_on(run, whole.iterations)
+        assert recovery.kill(command, after=0.02, since=run / "checkpoint" / checkpoint)
+        assert recovery.stage(run, whole).startswith("training") and recovery.newest(run) >= int(checkpoint)
+    assert recovery.going_on(run, whole.iterations)[0] == "resume"
+    ended = recovery.finish(recovery.start("resume", run))
+    assert recovery.failures(ended, run, whole) == []
+
+
+def test_a_second_process_is_refused_and_the_first_unharmed(whole, tmp_path):
+    trial = recovery.second_process(whole, tmp_path, names=["resume"])
+    assert not trial["failed"], trial
+
+
+def test_a_stop_before_any_system_call_loses_nothing(small, tmp_path):
+    trials = list(recovery.stopped(small[0], tmp_path))
+    assert {trial["struck"][0] for trial in trials} == recovery.OPERATIONS.keys() and len(trials) > 80
+    assert [trial for trial in trials if trial["failed"]] == []
+
+
+def test_damaged_files_are_recognised_and_named(small, tmp_path):
+    trials = recovery.mutated(*small, tmp_path, count=60, seed=0)
+    assert {trial["struck"][0] for trial in trials} == recovery.MUTATIONS.keys()
+    assert [trial for trial in trials if trial["verdict"] != "recognised"] == []
+
+
+def test_what_is_compared_is_told_apart(whole, tmp_path):
+    """The comparison sees one changed byte of each file, and does not see the time that training took."""
+    ended = recovery.Ended(0, "")
+    for name, change in {
+        "checkpoint/00000015/state.safetensors": (b"\0", b"\1"),
+        "checkpoint/00000015/state.json": (b'"env_steps": ', b'"env_steps": 1'),
+        "metrics.jsonl": (b'"loss": ', b'"loss": 1'),
+        "evaluation.json": (b'"mean"', b'"Mean"'),
+        "adaptation.png": (b"IDAT", b"IDAX"),
+    }.items():
+        copy = tmp_path / "copy"
+        shutil.copytree(whole.path, copy)
+        data = (copy / name).read_bytes()
+        assert change[0] in data
+        (copy / name).write_bytes(data.replace(*change, 1))
+        assert len(recovery.failures(ended, copy, whole)) == 1
+    shutil.copytree(whole.path, copy)
+    rows = (copy / "metrics.jsonl").read_bytes()
+    (copy / "metrics.jsonl").write_bytes(rows.replace(b'"seconds": ', b'"seconds": 1'))
+    assert recovery.failures(ended, copy, whole) == []
+
+
+def test_a_stop_leaves_what_a_kill_would(tmp_path):
+    with recovery.stopping(1) as calls:
+        descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+        for _ in range(2):  # nothing happens after it
+            with pytest.raises(recovery.Stop):
+                os.write(descriptor, b"0123456789")
+    os.close(descriptor)
+    assert (tmp_path / "file").read_bytes() == b"01234" and calls == ["open", "write", "write"]
+    assert recovery.equal({"a": torch.ones(2)}, {"a": torch.ones(2)})
+    assert not recovery.equal({"a": torch.ones(2)}, {"a": torch.zeros(2)})
