@@ -40,8 +40,8 @@ class InnerConfig:
     """Episodes per task and rollout [episodes] (Finn et al. 2017)."""
     inner_step_size: float = 0.1
     """Initial inner step size [per unit of the gradient of the mean standardised advantage] (Finn et al. 2017: 0.1)."""
-    later_step_factor: float = 0.5
-    """Factor on the step sizes in updates beyond those trained through (Finn et al. 2017 halve after the first)."""
+    later_step_factor: float = 0.3
+    """Factor on the step sizes in updates beyond those trained through (ours; Finn et al. 2017: 0.5)."""
     baseline: Literal["leave-one-out", "linear", "none"] = "leave-one-out"
     """Baseline of the advantages. None biases the policy gradient (Kool et al. 2019; linear: Duan et al. 2016, but
     cross-fitted)."""

@@ -112,6 +112,15 @@ LARGEST_RATE = 3.0
 """Most that the learning rates are raised above those of the options [ratio]."""
 
 
+KL_TARGETS = {"navigation": 0.02}
+"""Defaults of `target_kl` that differ from the general one [nat], chosen on train tasks; ours."""
+
+
+def default_target_kl(env_name: str) -> float:
+    """The default of `target_kl` for an environment [nat]."""
+    return KL_TARGETS.get(env_name, OuterConfig.target_kl)
+
+
 class Outer:
     """The parameters' optimiser: Adam by groups, with learning rates that follow the KL divergence.
 

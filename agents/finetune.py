@@ -17,7 +17,7 @@ from torch import Tensor
 
 from agents._inner import Data, FastWeights, GradientAdapter
 from agents._losses import ppo_clip
-from agents._outer import Outer, OuterConfig, accumulate, measure, with_step_sizes
+from agents._outer import Outer, OuterConfig, accumulate, default_target_kl, measure, with_step_sizes
 from agents._rollout import Rollout
 from agents._setting import Setting
 from qrl.policy import Params, Policy
@@ -81,6 +81,11 @@ class Finetune(GradientAdapter):
         log_prob, distribution = self._log_prob(params, data)
         clipped = ppo_clip(log_prob, data["old_log_prob"], data["advantage"], data["valid"], self.config.clip)
         return clipped.sum(), distribution
+
+
+def defaults(env_name: str) -> Config:
+    """The options for an environment."""
+    return Config(target_kl=default_target_kl(env_name))
 
 
 def build(config: Config, setting: Setting) -> Finetune:

@@ -23,7 +23,7 @@ from torch.func import vmap
 from agents._fisher import linearise
 from agents._inner import Data, FastWeights, GradientAdapter, Surrogate, some
 from agents._losses import dice, lvc, policy_gradient, ppo_clip
-from agents._outer import Outer, OuterConfig, accumulate, check_finite, measure, with_step_sizes
+from agents._outer import Outer, OuterConfig, accumulate, check_finite, default_target_kl, measure, with_step_sizes
 from agents._returns import deviation, returns_to_go, score_advantages
 from agents._rollout import Rollout
 from agents._setting import Setting
@@ -229,6 +229,11 @@ class MAML(GradientAdapter):
 def flat(values: Iterable[Tensor]) -> Tensor:
     """Tensors as one vector."""
     return torch.cat([value.flatten() for value in values])
+
+
+def defaults(env_name: str) -> Config:
+    """The options for an environment."""
+    return Config(target_kl=default_target_kl(env_name))
 
 
 def build(config: Config, setting: Setting) -> MAML:
