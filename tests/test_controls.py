@@ -1,0 +1,51 @@
+"""The statistics of the comparison with controls, by hand."""
+
+import pytest
+
+from benchmarks import controls
+
+
+def rows(*means):
+    return [{"evaluation": {"x": [0, 1], "mean": [0.0, mean]}} for mean in means]
+
+
+def test_t_intervals_are_students():
+    # Mean 2, standard deviation 1, three numbers: t(0.975, 2) = 4.302653 times 1 / sqrt(3).
+    found = controls.t_interval([1.0, 2.0, 3.0])
+    assert found["mean"] == 2 and found["high"] - 2 == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
+    assert found["low"] == pytest.approx(2 - 4.302653 / 3**0.5, rel=1e-6)
+    assert controls.t_interval([5.0]) == {"mean": 5.0, "low": None, "high": None}
+
+
+def test_differences_are_taken_seed_by_seed():
+    """Seeds differ by much, the controls by 1 in every seed: the paired interval is narrow."""
+    found = controls.differences(rows(11.0, 21.0, 31.0), rows(10.0, 20.0, 30.0))[1]
+    assert found == {"mean": 1.0, "low": 1.0, "high": 1.0}
+
+
+def test_the_target_is_for_quantum_policies_of_at_most_100_parameters():
+    def row(value, size):
+        return {"seeds": [{"n_policy_parameters": size}], "over_seeds": [{"mean": value}] * 4}
+
+    found = controls.targets(
+        "navigation",
+        {
+            "maml reuploading": row(-12.0, 64),
+            "maml unentangled": row(-11.0, 64),
+            "maml strongly_entangling": row(-5.0, 101),
+            "maml mlp": row(-4.0, 59),
+        },
+    )
+    assert found["after 1"] == {"least": -11.7, "best": "maml unentangled", "mean": -11.0, "pass": True}
+    assert found["after 3"]["pass"] is False
+
+
+def test_controls_differ_from_the_reference_in_what_their_name_says():
+    reference = controls.CONTROLS[controls.REFERENCE].spec("navigation", 0, None, quick=False)
+    for name, control in controls.CONTROLS.items():
+        spec = control.spec("navigation", 0, None, quick=False)
+        assert name.startswith(spec.agent) and (spec.model in name or spec.agent == "random")
+        assert (spec.seed, spec.iterations, spec.env_config) == (0, reference.iterations, reference.env_config)
+        for option, value in vars(reference.agent_config).items():
+            if spec.agent in ("maml", "finetune") and hasattr(spec.agent_config, option):
+                assert getattr(spec.agent_config, option) == value, (name, option)
