@@ -4,9 +4,10 @@
     J = dD/dtheta_k U_k ... U_1     D: the distributions of the policy theta_k after its inner updates
     U_j v = v_theta + alpha * H_j v_theta + g_j * v_alpha     the j-th inner update's derivative; H_j symmetric
 
-with F the Fisher information of the distributions themselves, in closed form (`fisher` of a head). Nothing beyond the
-Hessians H_j of the inner surrogates is differentiated; the Hessian of the KL divergence itself, as it is usually taken,
-needs one derivative more. (Gauss-Newton: Schraudolph 2002; in TRPO: Schulman et al. 2015, appendix C.)
+with F the Fisher information of the distributions themselves, in closed form (`fisher` of a head); `first-order` leaves
+H_j out here as it does in the gradient. Nothing beyond the Hessians H_j of the inner surrogates is differentiated; the
+Hessian of the KL divergence itself, as it is usually taken, needs one derivative more. (Gauss-Newton: Schraudolph 2002;
+in TRPO: Schulman et al. 2015, appendix C.)
 """
 
 from collections.abc import Callable

@@ -28,9 +28,6 @@ STEP_PREFIX = "step_size."
 Data = dict[str, Tensor]
 """One rollout as the losses need it: observation, action, valid, advantage, each [task, time, env, ...]."""
 
-Surrogate = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(log_prob, advantage, valid), each [time, env] -> [env], to be maximised; see `agents._losses`."""
-
 
 @dataclass(frozen=True)
 class InnerConfig:
@@ -92,7 +89,6 @@ class GradientAdapter:
     them; the others take `config.inner_step_size`. The first `n_trained` updates take whole steps.
     """
 
-    surrogate: Surrogate = staticmethod(policy_gradient)
     n_trained = 1
 
     def __init__(self, config: InnerConfig, policy: Policy, horizon: int) -> None:
@@ -177,9 +173,13 @@ class GradientAdapter:
 
         def objective(values: Params) -> Tensor:
             log_prob, _ = self._log_prob(values, data)
-            return self.surrogate(log_prob, data["advantage"], data["valid"]).mean() / self.horizon
+            return self._surrogate(log_prob, data).mean() / self.horizon
 
         return self._through(grad(objective)(params))
+
+    def _surrogate(self, log_prob: Tensor, data: Data) -> Tensor:
+        """What the inner update climbs, for each episode; see `agents._losses`."""
+        return policy_gradient(log_prob, data["advantage"], data["valid"])
 
     def _through(self, gradient: Params) -> Params:
         """The inner gradient as a meta-gradient sees it; here a constant."""

@@ -5,9 +5,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def magic_box(x: Tensor) -> Tensor:
-    """exp(x - stop_gradient(x)): 1 in value, the gradient of x, and so on to any order (Foerster et al. 2018, DiCE)."""
-    return (x - x.detach()).exp()
+def magic_box(x: Tensor, old: Tensor | None = None) -> Tensor:
+    """exp(x - old), old by default the value of x: then 1, with the gradient of x, and so on to any order (DiCE).
+
+    Foerster et al. 2018. With `old` the log-probability of what was sampled, it is the importance weight.
+    """
+    return (x - (x.detach() if old is None else old)).exp()
 
 
 def dice(
@@ -15,6 +18,7 @@ def dice(
     advantage: Float[Tensor, "time env"],
     valid: Bool[Tensor, "time env"],
     memory: float = 1.0,
+    old_log_prob: Float[Tensor, "time env"] | None = None,
 ) -> Float[Tensor, " env"]:
     """Sum over t of [box(m_t) - box(m_t - l_t)] A_t for each episode, m_t = memory * m_t-1 + l_t: 0 in value.
 
@@ -23,24 +27,34 @@ def dice(
     `memory` 1, is an unbiased estimate of the Hessian of the expected return, for any baseline in A that does not
     depend on the episode's own actions. With a smaller one the products of scores at distant steps, whose variance
     grows with the episode, fade; with 0 it is the low-variance curvature estimator of Rothfuss et al. 2019 (ProMP).
+
+    With `old_log_prob`, of the policy that sampled, the boxes are importance weights: the same at that policy, with the
+    same derivatives, and elsewhere a function whose derivatives these are.
     """
     log_prob = torch.where(valid, log_prob, 0.0)
+    old = log_prob.detach() if old_log_prob is None else torch.where(valid, old_log_prob, 0.0)
     steps = torch.arange(len(log_prob), device=log_prob.device)
     lag = steps[:, None] - steps
     weights = torch.where(lag >= 0, memory ** lag.clamp_min(0).to(log_prob.dtype), 0.0)
-    up_to = weights @ log_prob
-    return ((magic_box(up_to) - magic_box(up_to - log_prob)) * advantage).sum(0)
+    up_to, old_up_to = weights @ log_prob, weights @ old
+    boxes = magic_box(up_to, old_up_to) - magic_box(up_to - log_prob, old_up_to - old)
+    return (boxes * advantage).sum(0)
 
 
 def lvc(
-    log_prob: Float[Tensor, "time env"], advantage: Float[Tensor, "time env"], valid: Bool[Tensor, "time env"]
+    log_prob: Float[Tensor, "time env"],
+    advantage: Float[Tensor, "time env"],
+    valid: Bool[Tensor, "time env"],
+    old_log_prob: Float[Tensor, "time env"] | None = None,
 ) -> Float[Tensor, " env"]:
     """Sum over t of box(l_t) A_t for each episode: the low-variance curvature of Rothfuss et al. 2019 (ProMP).
 
     Its second derivative is sum_t A_t (hess l_t + grad l_t grad l_t'): the Hessian of the expected return without the
-    products of scores at different steps. It equals `dice` with `memory` 0 up to a constant.
+    products of scores at different steps. It equals `dice` with `memory` 0 up to a constant; `old_log_prob` as there.
     """
-    return (magic_box(torch.where(valid, log_prob, 0.0)) * advantage).sum(0)
+    log_prob = torch.where(valid, log_prob, 0.0)
+    old = None if old_log_prob is None else torch.where(valid, old_log_prob, 0.0)
+    return (magic_box(log_prob, old) * advantage).sum(0)
 
 
 def policy_gradient(

@@ -13,9 +13,13 @@ from torch import Tensor
 from torch.func import vmap
 
 from agents._inner import STEP_PREFIX, Data, GradientAdapter, InnerConfig, some
+from agents._losses import ppo_clip
 from agents._trust_region import backtrack
 from qrl.errors import TrainingError, UsageError
 from qrl.policy import Params
+
+Sums = dict[str, Tensor]
+"""Of one task over its valid steps: `objective`, which is climbed, and what else is worth knowing."""
 
 Gradient = Callable[[], tuple[list[Tensor], dict[str, float]]]
 """() -> the gradient of an objective for every parameter, and metrics, `kl` among them."""
@@ -36,9 +40,9 @@ class OuterConfig(InnerConfig):
     """Outer PPO steps on the same data [steps per meta-iteration] (ours; Schulman et al. 2017 take 3 to 15)."""
     clip: float = 0.2
     """PPO clip range of the probability ratio (Schulman et al. 2017)."""
-    target_kl: float = 0.01
+    target_kl: float = 0.02
     """KL(old || new) of the policies per meta-iteration [nat] that the learning rates follow: they are multiplied by
-    1.5, up to three times lr_*, after one of less than half of this, and divided by 1.5 after one of more than twice
+    1.5, up to ten times lr_*, after one of less than half of this, and divided by 1.5 after one of more than twice
     this (the adaptive penalty of Schulman et al. 2017, applied to the rate), of which only so much is gone as stays
     within twice [0 = constant rates, no limit]."""
     entropy_bonus: float = 0.0
@@ -68,9 +72,24 @@ def with_step_sizes(params: Params, size: float) -> Params:
     return params | {STEP_PREFIX + name: torch.full_like(value, size) for name, value in params.items()}
 
 
+def clipped_sums(agent: GradientAdapter, config: OuterConfig, params: Params, data: Data, clip: float) -> Sums:
+    """PPO-clip objective with entropy bonus, KL(old || new) and entropy of one task's policy on `sampled` data.
+
+    Sums over valid steps; `clip` may be infinite.
+    """
+    head = agent.policy.head
+    log_prob, distribution = agent._log_prob(params, data)
+    objective = ppo_clip(log_prob, data["old_log_prob"], data["advantage"], data["valid"], clip).sum()
+    old = {name.removeprefix("old."): value for name, value in data.items() if name.startswith("old.")}
+    valid = data["valid"].flatten()
+    kl = torch.where(valid, head.kl(old, distribution), 0.0).sum()
+    entropy = torch.where(valid, head.entropy(distribution), 0.0).sum()
+    return {"objective": objective + config.entropy_bonus * entropy, "kl": kl, "entropy": entropy}
+
+
 @torch.no_grad()
 def measure(
-    objective: Callable[[Params, list[Data]], dict[str, Tensor]],
+    objective: Callable[[Params, list[Data]], Sums],
     params: Params,
     rollouts: list[Data],
     chunks: Iterable[slice],
@@ -85,7 +104,7 @@ def measure(
 
 
 def accumulate(
-    objective: Callable[[Params, list[Data]], dict[str, Tensor]],
+    objective: Callable[[Params, list[Data]], Sums],
     params: Params,
     rollouts: list[Data],
     chunks: Iterable[slice],
@@ -108,17 +127,8 @@ def accumulate(
     return total, {"loss": -metrics.pop("objective"), **metrics}
 
 
-LARGEST_RATE = 3.0
+LARGEST_RATE = 10.0
 """Most that the learning rates are raised above those of the options [ratio]."""
-
-
-KL_TARGETS = {"navigation": 0.02}
-"""Defaults of `target_kl` that differ from the general one [nat], chosen on train tasks; ours."""
-
-
-def default_target_kl(env_name: str) -> float:
-    """The default of `target_kl` for an environment [nat]."""
-    return KL_TARGETS.get(env_name, OuterConfig.target_kl)
 
 
 class Outer:

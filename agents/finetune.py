@@ -12,12 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from agents._inner import Data, FastWeights, GradientAdapter
-from agents._losses import ppo_clip
-from agents._outer import Outer, OuterConfig, accumulate, default_target_kl, measure, with_step_sizes
+from agents._outer import Outer, OuterConfig, Sums, accumulate, clipped_sums, measure, with_step_sizes
 from agents._rollout import Rollout
 from agents._setting import Setting
 from qrl.policy import Params, Policy
@@ -63,29 +61,16 @@ class Finetune(GradientAdapter):
         valid = data[0]["valid"]
         return self._chunks(data[0]["observation"], len(data) * valid[0].numel()), 1 / int(valid.sum())
 
-    def _task_objective(self, meta: Params, data: list[Data]) -> dict[str, Tensor]:
-        """PPO-clip before and after adapting, KL(old || new) and entropy before; sums over valid steps, one task."""
+    def _task_objective(self, meta: Params, data: list[Data]) -> Sums:
+        """Objective before and after adapting, KL(old || new) and entropy before; sums over valid steps, one task."""
         *rollouts, inner = data
         theta = {name: meta[name] for name in self.policy.groups}
-        held = {name: value.detach() for name, value in theta.items()}
-        objective, distribution = self._clipped(theta, rollouts[0])
+        sums = clipped_sums(self, self.config, theta, rollouts[0], self.config.clip)
         if len(rollouts) == 2:
-            objective = objective + self._clipped(self._inner_step(held, meta, inner), rollouts[1])[0]
-        old = {name.removeprefix("old."): x for name, x in rollouts[0].items() if name.startswith("old.")}
-        valid = rollouts[0]["valid"].flatten()
-        kl = torch.where(valid, self.policy.head.kl(old, distribution), 0.0).sum()
-        entropy = torch.where(valid, self.policy.head.entropy(distribution), 0.0).sum()
-        return {"objective": objective + self.config.entropy_bonus * entropy, "kl": kl, "entropy": entropy}
-
-    def _clipped(self, params: Params, data: Data) -> tuple[Tensor, dict[str, Tensor]]:
-        log_prob, distribution = self._log_prob(params, data)
-        clipped = ppo_clip(log_prob, data["old_log_prob"], data["advantage"], data["valid"], self.config.clip)
-        return clipped.sum(), distribution
-
-
-def defaults(env_name: str) -> Config:
-    """The options for an environment."""
-    return Config(target_kl=default_target_kl(env_name))
+            adapted = self._inner_step({name: value.detach() for name, value in theta.items()}, meta, inner)
+            after = clipped_sums(self, self.config, adapted, rollouts[1], self.config.clip)
+            sums["objective"] = sums["objective"] + after["objective"]
+        return sums
 
 
 def build(config: Config, setting: Setting) -> Finetune:

@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.func import vmap
 
 from agents._fisher import linearise
-from agents._inner import Data, FastWeights, GradientAdapter, Surrogate, some
-from agents._losses import dice, lvc, policy_gradient, ppo_clip
-from agents._outer import Outer, OuterConfig, accumulate, check_finite, default_target_kl, measure, with_step_sizes
+from agents._inner import Data, FastWeights, GradientAdapter, some
+from agents._losses import dice, lvc, ppo_clip
+from agents._outer import Outer, OuterConfig, Sums, accumulate, check_finite, clipped_sums, measure, with_step_sizes
 from agents._returns import deviation, returns_to_go, score_advantages
 from agents._rollout import Rollout
 from agents._setting import Setting
@@ -84,8 +84,6 @@ class MAML(GradientAdapter):
         self.n_trained = config.inner_steps
         self.n_rollouts = config.inner_steps + 1
         self.n_tasks, self.n_envs = config.meta_batch, config.episodes
-        surrogates: dict[str, Surrogate] = {"dice": partial(dice, memory=config.dice_memory), "lvc": lvc}
-        self.surrogate = surrogates.get(config.estimator, policy_gradient)
         self.state_dict, self.load_state_dict = self.outer.state_dict, self.outer.load_state_dict
 
     def update(self, rollouts: list[Rollout], states: list[FastWeights], remaining: float) -> dict[str, float]:
@@ -110,10 +108,10 @@ class MAML(GradientAdapter):
         """What the outer step needs of the rollouts: inner data, and that of the adapted policies."""
         inner = [self.data(rollout, standardised=self.config.standardise_inner) for rollout in rollouts[:-1]]
         outer = self.sampled(rollouts[-1], states[-1])
-        if self.config.estimator == "emaml":
-            for data, rollout, state in zip(inner, rollouts, states, strict=False):
-                with torch.no_grad():
-                    data["old_log_prob"], _ = vmap(self._log_prob)(state.params, data)
+        for data, rollout, state in zip(inner, rollouts, states, strict=False):
+            with torch.no_grad():
+                data["old_log_prob"], _ = vmap(self._log_prob)(state.params, data)
+            if self.config.estimator == "emaml":
                 data["score"] = self._score(rollout, rollouts[-1])
         return inner, outer
 
@@ -125,9 +123,22 @@ class MAML(GradientAdapter):
         first = [returns_to_go(rollout.reward, self.config.discount)[0] for rollout in (before, after)]
         advantage = self.data(after, standardised=False)["advantage"].transpose(0, 1)
         unit = deviation(advantage, after.valid, per_task=False).flatten() / after.valid.shape[2]
-        return (score_advantages(*first) / unit)[:, None].expand(-1, len(before.valid), -1)
+        score = (score_advantages(*first) / unit)[:, None]
+        return torch.where(before.valid.transpose(0, 1), score, 0.0)
 
     # --- one task ----------------------------------------------------------------------------------------------------
+
+    def _surrogate(self, log_prob: Tensor, data: Data) -> Tensor:
+        # Where the inner update is taken again at other parameters, old_log_prob makes it one that is importance-
+        # weighted, so that its values and its derivatives belong together. For emaml the data are fixed.
+        arguments = log_prob, data["advantage"], data["valid"]
+        match self.config.estimator:
+            case "dice":
+                return dice(*arguments, self.config.dice_memory, data.get("old_log_prob"))
+            case "lvc":
+                return lvc(*arguments, data.get("old_log_prob"))
+            case _:
+                return super()._surrogate(log_prob, data)
 
     def _through(self, gradient: Params) -> Params:
         return super()._through(gradient) if self.config.estimator == "first-order" else gradient
@@ -139,22 +150,18 @@ class MAML(GradientAdapter):
             path.append(self._inner_step(path[-1], meta, data))
         return path
 
-    def _task_objective(self, meta: Params, rollouts: list[Data]) -> dict[str, Tensor]:
+    def _task_objective(self, meta: Params, rollouts: list[Data]) -> Sums:
         """Objective, KL(old || new) and entropy of one task after its inner updates; sums over valid steps."""
         *inner, outer = rollouts
         clip = math.inf if self.config.outer == "trpo" else self.config.clip
         *sampling, adapted = self._adapted(meta, inner)
-        log_prob, distribution = self._log_prob(adapted, outer)
-        objective = ppo_clip(log_prob, outer["old_log_prob"], outer["advantage"], outer["valid"], clip).sum()
+        sums = clipped_sums(self, self.config, adapted, outer, clip)
         if self.config.estimator == "emaml":
             for params, data in zip(sampling, inner, strict=True):
                 log_prob, _ = self._log_prob(params, data)
-                objective += ppo_clip(log_prob, data["old_log_prob"], data["score"], data["valid"], clip).sum()
-        old = {name.removeprefix("old."): value for name, value in outer.items() if name.startswith("old.")}
-        valid = outer["valid"].flatten()
-        kl = torch.where(valid, self.policy.head.kl(old, distribution), 0.0).sum()
-        entropy = torch.where(valid, self.policy.head.entropy(distribution), 0.0).sum()
-        return {"objective": objective + self.config.entropy_bonus * entropy, "kl": kl, "entropy": entropy}
+                score = ppo_clip(log_prob, data["old_log_prob"], data["score"], data["valid"], clip).sum()
+                sums["objective"] = sums["objective"] + score
+        return sums
 
     # --- all tasks ---------------------------------------------------------------------------------------------------
 
@@ -229,11 +236,6 @@ class MAML(GradientAdapter):
 def flat(values: Iterable[Tensor]) -> Tensor:
     """Tensors as one vector."""
     return torch.cat([value.flatten() for value in values])
-
-
-def defaults(env_name: str) -> Config:
-    """The options for an environment."""
-    return Config(target_kl=default_target_kl(env_name))
 
 
 def build(config: Config, setting: Setting) -> MAML:

@@ -79,4 +79,6 @@ class Reptile(GradientAdapter):
 
 def build(config: Config, setting: Setting) -> Reptile:
     """The learner of the run's policy."""
-    return Reptile(config, setting.make_policy(), setting.horizon)
+    learner = Reptile(config, setting.make_policy(), setting.horizon)
+    learner.check_memory(2)
+    return learner

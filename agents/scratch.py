@@ -30,4 +30,6 @@ class Scratch(GradientAdapter):
 
 def build(config: Config, setting: Setting) -> Scratch:
     """The adapter of the run's policy as it is initialised."""
-    return Scratch(config, setting.make_policy(), setting.horizon)
+    adapter = Scratch(config, setting.make_policy(), setting.horizon)
+    adapter.check_memory(2)
+    return adapter

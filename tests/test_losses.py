@@ -100,3 +100,18 @@ def test_ppo_clip_by_hand():
     advantage = torch.tensor([[1.0, 1.0, -1.0, -1.0, 2.0]])
     result = ppo_clip(ratio.log(), torch.zeros(1, 5), advantage, torch.ones(1, 5, dtype=torch.bool), clip=0.2)
     torch.testing.assert_close(result, torch.tensor([1.2, 0.5, -1.5, -0.8, 2.2]))
+
+
+@pytest.mark.parametrize("surrogate", [dice, lvc])
+def test_importance_weights_are_those_of_the_policy_that_sampled(surrogate):
+    """With old_log_prob, the gradient at other parameters is that of reweighted data: here of the whole past."""
+    log_prob = torch.tensor([[-1.0], [-0.5]], requires_grad=True)
+    old = torch.tensor([[-1.2], [-0.1]])
+    advantage = torch.tensor([[2.0], [3.0]])
+    (gradient,) = torch.autograd.grad(surrogate(log_prob, advantage, VALID, old_log_prob=old).sum(), log_prob)
+    first, second = (log_prob - old).exp().detach().flatten().tolist()
+    if surrogate is lvc:
+        expected = [2 * first, 3 * second]
+    else:  # d/dl_0 of (w_0 - 1) A_0 + (w_0 w_1 - w_0) A_1
+        expected = [2 * first + 3 * (first * second - first), 3 * first * second]
+    assert gradient.flatten().tolist() == pytest.approx(expected)

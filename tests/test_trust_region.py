@@ -77,19 +77,25 @@ def test_fisher_of_a_head_is_the_hessian_of_its_kl(head):
     torch.testing.assert_close(found, expected)
 
 
-def problem(env: str, model: str, estimator: str, inner_steps: int):
-    config = dataclasses.replace(
-        SMALL, outer="trpo", estimator=estimator, inner_steps=inner_steps, cg_damping=0.0, inner_step_size=0.5
-    )
+def problem(env: str, model: str, estimator: str, inner_steps: int, **options):
+    options |= {"outer": "trpo", "estimator": estimator, "inner_steps": inner_steps, "cg_damping": 0.0}
+    config = dataclasses.replace(SMALL, inner_step_size=0.5, **options)
     run = training(env=env, model=model, model_config=MODELS[model], agent_config=config)
     agent = run.agent
     data, states = rollouts(run)
     inner, outer = agent.meta_data(data, states)
     agent.policy.double()
     agent.params = {name: value.detach().double().requires_grad_() for name, value in agent.params.items()}
-    inner, outer = ([{n: x.double() if x.is_floating_point() else x for n, x in d.items()} for d in ds]
-                    for ds in (inner, [outer]))  # fmt: skip
-    return agent, inner, outer[0]
+    *inner, outer = (
+        {name: x.double() if x.is_floating_point() else x for name, x in each.items()} for each in (*inner, outer)
+    )
+    # The policies that sampled, at this precision, as rounding would else be divided by the square of small steps.
+    path = vmap(agent._adapted, in_dims=(None, 0))(agent.params, inner)
+    for params, each in zip(path, (*inner, outer), strict=True):
+        log_prob, distribution = vmap(agent._log_prob)({n: p.detach() for n, p in params.items()}, each)
+        each["old_log_prob"] = log_prob
+        each.update({f"old.{name}": value for name, value in distribution.items()})
+    return agent, inner, outer
 
 
 @pytest.mark.parametrize("env", ["navigation", "cartpole"])
@@ -116,6 +122,24 @@ def test_fisher_products_are_those_of_the_hessian_of_the_kl_divergence(env, mode
     found = torch.stack([product(row) for row in torch.eye(len(point), dtype=torch.float64)])
     assert dense.abs().max() > 1e-3
     torch.testing.assert_close(found, dense, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("memory", [0.9, 1.0])
+@pytest.mark.parametrize("estimator", ["dice", "lvc", "emaml"])
+def test_gradient_and_curvature_are_those_of_what_is_measured(estimator, memory):
+    """By differences of `_measured`, in which the inner updates are taken again: no derivative is shared with it."""
+    agent, inner, outer = problem("cartpole", "mlp", estimator, 2, dice_memory=memory)
+    point = maml.flat(agent.params.values()).detach()
+    gradient = maml.flat(agent.meta_gradient(inner, outer)[0])
+    product = agent.fisher_product(inner, outer)
+    generator = torch.Generator().manual_seed(0)
+    for part in agent._parts(torch.arange(len(point), dtype=torch.float64)).values():
+        direction = torch.zeros_like(point)  # of one parameter at a time: weights of every kind, and step sizes
+        direction[part.flatten().long()] = torch.randn(part.numel(), generator=generator, dtype=torch.float64)
+        above, below = (agent._measured(inner, outer, agent._parts(point + h * direction)) for h in (1e-4, -1e-4))
+        assert float(gradient @ direction) == pytest.approx((below["loss"] - above["loss"]) / 2e-4, rel=1e-4, abs=1e-7)
+        curvature = (above["kl"] + below["kl"]) / 1e-8
+        assert float(direction @ product(direction)) == pytest.approx(curvature, rel=1e-3, abs=1e-6)
 
 
 def test_fisher_products_do_not_depend_on_the_chunk():
