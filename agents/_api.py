@@ -8,6 +8,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -145,8 +146,14 @@ def train(out: Path | str, *, overwrite: bool = False, progress: bool = True, **
 
 
 def load(path: Path | str) -> Run:
-    """A run from its folder. Raises UsageError if it is none or has no checkpoint that can be used."""
-    return Run(RunFolder.open(Path(path)))
+    """A run from its folder; warns if its newest checkpoint is damaged and an older one is taken.
+
+    Raises UsageError if it is none or has no checkpoint that can be used.
+    """
+    run = Run(RunFolder.open(Path(path)))
+    for problem in run.problems:
+        warnings.warn(f"{problem}; an older checkpoint is used", stacklevel=2)
+    return run
 
 
 def evaluate(run: Run | Path | str, **options: Any) -> Curve:
@@ -223,7 +230,7 @@ def run_evaluation(
         check_new_file(picture)
 
     def work() -> None:
-        run = load(path)
+        run = Run(RunFolder.open(path))
         for problem in run.problems:
             _warn(problem)
         curve = run.evaluate(

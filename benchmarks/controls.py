@@ -10,9 +10,10 @@ seed's adaptation curve on 100 test tasks, the same ones for all, with 40 episod
 t-intervals; and differences from the re-uploading circuit with the same seed on the same tasks. docs/controls.png is
 drawn from it.
 
-All learners have the defaults. Those were chosen on train tasks of navigation with the re-uploading circuit; what a
-network's size and kind change most, the size of an outer step, follows the KL divergence for each by itself
-(`target_kl`). `scratch` has nothing learned: its step size is the best of STEP_SIZES on train tasks.
+Every control is tuned alike before: from a seed of its own, on train tasks, the best of six configurations by the mean
+return after one to three updates. For a learner these are two sizes of an outer step (`target_kl`, which the learning
+rates follow) by three of a later update; for `scratch`, which learns nothing, six step sizes. All else is the defaults;
+those were found on train tasks of navigation and cartpole_target with the re-uploading circuit.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ import itertools
 import multiprocessing
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
 
-from agents._api import Run, load, run_resume, run_training
+from agents._api import Run, load, run_evaluation, run_resume, run_training
 from agents._config import Spec, load_plugin
 from agents._evaluate import Curve, adaptation_curve, paired_gain
 from agents._files import from_json
@@ -39,17 +40,25 @@ from agents._inner import STEP_PREFIX
 from agents._run import RunFolder
 from agents._setting import build
 from benchmarks._common import RUNS, default_spec, set_up, table, write_result
-from qrl.errors import UsageError
+from qrl.errors import TrainingError, UsageError
 
 SEEDS = {"navigation": 5, "cartpole_target": 5, "cartpole": 3}
 """Seeds 0, 1, ... of each family of tasks."""
 REFERENCE = "maml reuploading"
+OUTER_STEPS = (0.01, 0.03)
+"""What `target_kl` is chosen from [nat]."""
+LATER_STEPS = (0.5, 0.3, 0.15)
+"""What `later_step_factor` is chosen from."""
 STEP_SIZES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-"""What `scratch` chooses from, by the return after three updates in train tasks."""
+"""What `inner_step_size` of `scratch` is chosen from."""
 TUNING_SEED = 1000
+TUNING_TASKS = 40
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "controls.png"
 TARGETS = {"navigation": {1: -11.7, 3: -6.0}, "cartpole_target": {}, "cartpole": {}}
 """Least mean return after x updates of the best quantum policy of at most 100 parameters."""
+
+Options = dict[str, float]
+"""Of an agent, by name."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +70,11 @@ class Control:
     options: dict[str, Any] = field(default_factory=dict)
     quantum: bool = False
 
-    def spec(self, env: str, seed: int, step_size: float | None, quick: bool) -> Spec:
+    def spec(self, env: str, seed: int, tuned: Options, quick: bool) -> Spec:
         """The run's configuration; a classical model without options is matched in parameters."""
         options = {"model_config": load_plugin("model", self.model).Config(**self.options)} if self.options else {}
         spec = default_spec(env, self.model, agent=self.agent, seed=seed, **options)
-        changes: dict[str, Any] = {} if step_size is None else {"inner_step_size": step_size}
+        changes: dict[str, Any] = dict(tuned)
         if quick:
             spec = replace(spec, iterations=2, eval_tasks=4, eval_episodes=4)
             known = {"meta_batch": 2, "episodes": 4}
@@ -81,11 +90,20 @@ CONTROLS = {
     "maml mlp": Control("maml", "mlp"),
     "maml mlp 100x100": Control("maml", "mlp", {"hidden": (100, 100)}),
     "finetune reuploading": Control("finetune", quantum=True),
+    "finetune fourier": Control("finetune", "fourier"),
     "finetune mlp": Control("finetune", "mlp"),
     "scratch reuploading": Control("scratch", quantum=True),
     "scratch mlp": Control("scratch", "mlp"),
     "random": Control("random"),
 }
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What was tried for a control in a family of tasks, each with its `score`, and the best."""
+
+    best: Options
+    tried: list[Options]
 
 
 @dataclass(frozen=True)
@@ -107,7 +125,7 @@ def main(
     overwrite: bool = False,
     quick: bool = False,
 ) -> None:
-    """Train, evaluate and report every control from every seed.
+    """Tune, train, evaluate and report every control from every seed.
 
     Args:
         envs: families of tasks.
@@ -115,95 +133,124 @@ def main(
         seeds: at most so many seeds of each.
         jobs: runs side by side [processes].
         overwrite: train again what is there already.
-        quick: two iterations each, evaluated on four tasks; the result goes to results/runs.
+        quick: two iterations each, evaluated on four tasks.
+
+    The result of a part of the whole, and that of a quick look, goes to results/runs.
     """
     for kind, names, known in (("control", controls, CONTROLS), ("family", envs, SEEDS)):
         for name in names:
             if name not in known:
                 sys.exit(f"benchmarks.controls: there is no {kind} {name!r}; there are {', '.join(known)}")
+    if seeds < 1 or jobs < 1 or not envs:
+        sys.exit("benchmarks.controls: seeds, jobs and families must be at least 1")
     set_up(threads=1)
     RUNS.mkdir(parents=True, exist_ok=True)
+    families = [env for env in SEEDS if env in envs]
     chosen = [name for name in CONTROLS if name in {*controls, REFERENCE}]
+    cases = list(itertools.product(families, chosen))
     # Each run has a fresh process, as it would have by itself.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         try:
-            sizes = step_sizes(pool, envs, chosen, quick)
-            every = list(planned(envs, chosen, seeds, sizes, quick))
+            tuned = dict(zip(cases, pool.map(tune, cases, itertools.repeat(quick)), strict=True))
+            every = list(planned(families, chosen, seeds, tuned, quick))
             for _ in pool.map(train, every, itertools.repeat(overwrite)):
                 pass
-        except UsageError as error:
+        except (UsageError, TrainingError, RunFailed) as error:
             sys.exit(f"benchmarks.controls: {error}")
-    results = {env: summary([job for job in every if job.env == env], sizes) for env in envs}
+    results = {env: summary([job for job in every if job.env == env], tuned) for env in families}
     for env, result in results.items():
         print(f"\n{env}")
         print(table([shown(name, row) for name, row in result["controls"].items()]))
         for key, value in result["targets"].items():
             print(f"{key}: {value}")
-    write_result("controls", results, quick=quick)
-    draw(results, RUNS / "quick-controls.png" if quick else PICTURE)
+    part = quick or (families, chosen, seeds) != (list(SEEDS), list(CONTROLS), max(SEEDS.values()))
+    write_result("controls", results, quick=part)
+    draw(results, RUNS / "controls.png" if part else PICTURE)
+
+
+class RunFailed(Exception):
+    """A run that did not end well."""
 
 
 def planned(
-    envs: tuple[str, ...], controls: list[str], seeds: int, sizes: dict[str, float], quick: bool
+    envs: list[str], controls: list[str], seeds: int, tuned: dict[tuple[str, str], Tuned], quick: bool
 ) -> Iterator[Job]:
     """All runs; a seed of everything before the next, so that a part of them is a comparison already."""
     every = ((env, seed, name) for env in envs for seed in range(min(seeds, SEEDS[env])) for name in controls)
     for env, seed, name in every:
-        spec = CONTROLS[name].spec(env, seed, sizes.get(f"{env} {name}"), quick)
-        folder = f"{'quick-' if quick else ''}{env}-{name.replace(' ', '-')}-{seed}"
-        yield Job(env, name, seed, spec, RUNS / folder)
+        spec = CONTROLS[name].spec(env, seed, tuned[env, name].best, quick)
+        yield Job(env, name, seed, spec, folder(env, name, str(seed), quick))
 
 
-def step_sizes(pool: Executor, envs: tuple[str, ...], controls: list[str], quick: bool) -> dict[str, float]:
-    """The step size of each control without learning, for each family."""
-    cases = [(env, name) for env in envs for name in controls if CONTROLS[name].agent == "scratch"]
-    found = pool.map(best_step_size, cases, itertools.repeat(quick))
-    return {f"{env} {name}": size for (env, name), size in zip(cases, found, strict=True)}
+def folder(env: str, control: str, seed: str, quick: bool) -> Path:
+    """Where a run is."""
+    return RUNS / f"{'quick-' if quick else ''}{env}-{control.replace(' ', '-')}-{seed}"
 
 
-def best_step_size(case: tuple[str, str], quick: bool) -> float:
-    """That with the best mean return after three updates in 40 train tasks, over two initialisations."""
+def tune(case: tuple[str, str], quick: bool) -> Tuned:
+    """The best of six configurations on train tasks, by the mean return after one to three updates."""
     set_up(threads=1)
     env, name = case
+    control = CONTROLS[name]
+    if control.agent == "random":
+        return Tuned({}, [])
+    tried: list[dict[str, float]] = []
+    if control.agent == "scratch":
+        for size in STEP_SIZES:
+            options = {"inner_step_size": size}
+            tried.append(options | {"score": score(*build(control.spec(env, TUNING_SEED, options, quick)), quick)})
+    else:
+        for target in OUTER_STEPS:
+            # Two tasks, as an evaluation there must be: nothing is chosen by test tasks.
+            spec = replace(control.spec(env, TUNING_SEED, {"target_kl": target}, quick), eval_tasks=2)
+            job = Job(env, name, TUNING_SEED, spec, folder(env, name, f"tuning-{target}", quick))
+            train(job, overwrite=False)
+            run = load(job.folder)
+            for factor in LATER_STEPS:
+                run.agent.config = replace(run.agent.config, later_step_factor=factor)
+                options = {"target_kl": target, "later_step_factor": factor}
+                tried.append(options | {"score": score(run.distribution, run.agent, quick)})
+    best = max(tried, key=lambda each: each["score"])
+    return Tuned({key: value for key, value in best.items() if key != "score"}, tried)
 
-    def reached(size: float) -> float:
-        curves = []
-        for seed in (TUNING_SEED, TUNING_SEED + 1):
-            distribution, agent = build(CONTROLS[name].spec(env, seed, size, quick))
-            tasks = 4 if quick else 40
-            curves.append(adaptation_curve(agent, distribution, n_tasks=tasks, split="train", seed=TUNING_SEED))
-        return float(np.mean([curve.mean[-1] for curve in curves]))
 
-    return max(STEP_SIZES, key=reached)
+def score(distribution: Any, agent: Any, quick: bool) -> float:
+    """Mean return after one to three updates in train tasks."""
+    tasks = 4 if quick else TUNING_TASKS
+    curve = adaptation_curve(agent, distribution, n_tasks=tasks, split="train", seed=TUNING_SEED)
+    return float(np.mean(curve.mean[1:]))
 
 
 def train(job: Job, overwrite: bool) -> None:
     """One run, or what is left of it. Its progress is in the file beside its folder."""
     set_up(threads=1)
-    folder, log = job.folder, job.folder.with_name(job.folder.name + ".log")
+    log = job.folder.with_name(job.folder.name + ".log")
+    started = (job.folder / "config.json").exists()
+    learns = CONTROLS[job.control].agent not in ("random", "scratch")
     with log.open("a") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-        if overwrite or not folder.exists():
-            code = run_training(job.spec, folder, overwrite=overwrite, command=["benchmarks.controls"])
-        elif Spec.from_json(RunFolder.open(folder).config["spec"]) != job.spec:
-            raise UsageError(f"{folder} is a run with other options; --overwrite trains it again")
-        elif (folder / "evaluation.json").exists():
+        if overwrite or not started:
+            code = run_training(job.spec, job.folder, overwrite=overwrite, command=["benchmarks.controls"])
+        elif Spec.from_json(RunFolder.open(job.folder).config["spec"]) != job.spec:
+            raise UsageError(f"{job.folder} is a run with other options; --overwrite trains it again")
+        elif (job.folder / "evaluation.json").exists():
             return
         else:
-            code = run_resume(folder)
+            code = run_resume(job.folder) if learns else run_evaluation(job.folder)
     if code:
-        raise RuntimeError(f"the run {folder} ended with code {code}; see {log}")
+        raise RunFailed(f"the run {job.folder} ended with code {code}; see {log}")
 
 
 # --- the result ------------------------------------------------------------------------------------------------------
 
 
-def summary(jobs: list[Job], sizes: dict[str, float]) -> dict[str, Any]:
+def summary(jobs: list[Job], tuned: dict[tuple[str, str], Tuned]) -> dict[str, Any]:
     """Every control of one family: its seeds, and over seeds."""
     rows = {name: [report(job) for job in jobs if job.control == name] for name in {job.control: 0 for job in jobs}}
     env = jobs[0].env
     controls = {
         name: {
-            "step_size": sizes.get(f"{env} {name}"),
+            "tuned": tuned[env, name].best,
+            "tried": tuned[env, name].tried,
             "seeds": seeds,
             "over_seeds": over_seeds(seeds),
             "worst_decile": over_seeds(seeds, "worst_decile"),
@@ -258,9 +305,9 @@ def differences(rows: list[dict[str, Any]], reference: list[dict[str, Any]]) -> 
 
 
 def t_interval(numbers: list[float]) -> dict[str, Any]:
-    """Mean and 95 % interval of Student's t; none from a single number."""
+    """Mean and 95 % interval of Student's t; none from a single number, or from one and the same (random actions)."""
     mean = float(np.mean(numbers))
-    if len(numbers) < 2:
+    if len(set(numbers)) < 2:
         return {"mean": mean, "low": None, "high": None}
     half = float(stats.sem(numbers) * stats.t.ppf(0.975, len(numbers) - 1))
     return {"mean": mean, "low": mean - half, "high": mean + half}
