@@ -109,8 +109,9 @@ class MAML(GradientAdapter):
         inner = [self.data(rollout, standardised=self.config.standardise_inner) for rollout in rollouts[:-1]]
         outer = self.sampled(rollouts[-1], states[-1])
         for data, rollout, state in zip(inner, rollouts, states, strict=False):
-            with torch.no_grad():
-                data["old_log_prob"], _ = vmap(self._log_prob)(state.params, data)
+            if self.config.outer == "trpo" or self.config.estimator == "emaml":
+                with torch.no_grad():
+                    data["old_log_prob"], _ = vmap(self._log_prob)(state.params, data)
             if self.config.estimator == "emaml":
                 data["score"] = self._score(rollout, rollouts[-1])
         return inner, outer
@@ -129,8 +130,9 @@ class MAML(GradientAdapter):
     # --- one task ----------------------------------------------------------------------------------------------------
 
     def _surrogate(self, log_prob: Tensor, data: Data) -> Tensor:
-        # Where the inner update is taken again at other parameters, old_log_prob makes it one that is importance-
-        # weighted, so that its values and its derivatives belong together. For emaml the data are fixed.
+        # With old_log_prob (trpo) an update that is taken again at other parameters is importance-weighted, so that what
+        # the line search measures is what was differentiated. Without it (ppo) every epoch takes the data as drawn from
+        # its own parameters: biased by what the clip allows, with much less variance. For emaml the data are fixed.
         arguments = log_prob, data["advantage"], data["valid"]
         match self.config.estimator:
             case "dice":

@@ -267,3 +267,11 @@ def test_variance_over_inner_data_by_hand():
             total += pi[arm] * chance * slope_of_value.square().sum()
             mean = mean + pi[arm] * chance * slope_of_value
     assert variances(maml, world, parameters(maml))[0] == pytest.approx(float(total - mean.square().sum()), abs=1e-12)
+
+
+def test_with_a_discount_the_inner_gradient_is_that_of_no_return():
+    """As everywhere: gamma^t is left out. What docs/estimators.md says of its size."""
+    maml, world, theta = case("two states", "logits", discount=0.9)
+    found, _ = library_update(maml, world, theta)
+    plain = slope(value(maml.policy, world), theta[None])[0].detach()
+    assert 0.005 < (found - plain).norm() / plain.norm() < 0.05
