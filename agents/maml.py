@@ -130,9 +130,9 @@ class MAML(GradientAdapter):
     # --- one task ----------------------------------------------------------------------------------------------------
 
     def _surrogate(self, log_prob: Tensor, data: Data) -> Tensor:
-        # With old_log_prob (trpo) an update that is taken again at other parameters is importance-weighted, so that what
-        # the line search measures is what was differentiated. Without it (ppo) every epoch takes the data as drawn from
-        # its own parameters: biased by what the clip allows, with much less variance. For emaml the data are fixed.
+        # With old_log_prob (trpo) an update that is taken again at other parameters is importance-weighted, so that the
+        # line search measures what was differentiated. Without it (ppo) every epoch takes the data as drawn from its
+        # own parameters: biased by what the clip allows, with much less variance. For emaml the data are fixed.
         arguments = log_prob, data["advantage"], data["valid"]
         match self.config.estimator:
             case "dice":
