@@ -265,14 +265,14 @@ def report(job: Job) -> dict[str, Any]:
     """What one seed gave."""
     run = load(job.folder)
     curve = Curve(**from_json(job.folder / "evaluation.json"))
-    rows = run.metrics()
-    last = rows[-1] if rows else {"seconds": 0.0, "env_steps": 0}
+    # References that do not train have no checkpoint.
+    trained = run.folder.load().meta if run.folder.checkpoints() else {"seconds": 0.0, "env_steps": 0}
     gains = {f"0 to {x}": dict(zip(("mean", "ci_low", "ci_high"), paired_gain(curve, x), strict=True)) for x in (1, 3)}
     return {
         "seed": job.seed,
         **sizes_of(run),
-        "training_seconds": last["seconds"],
-        "env_steps": last["env_steps"],
+        "training_seconds": trained["seconds"],
+        "env_steps": trained["env_steps"],
         "evaluation": {key: value for key, value in curve.to_json().items() if key != "per_task"},
         "gains": gains,
         "spec": run.spec.to_json(),
@@ -368,7 +368,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
             for y, row in enumerate(result["controls"].values()):
                 mean, worst = row["over_seeds"][x], row["worst_decile"][x]["mean"]
                 error = 0.0 if mean["low"] is None else mean["high"] - mean["mean"]
-                label = f"mean after {x} updates" if y == 0 else None
+                label = f"mean after {x} update{'' if x == 1 else 's'}" if y == 0 else None
                 axes.errorbar(mean["mean"], y, xerr=error, fmt="o", color=colour, markersize=5, capsize=3, label=label)
                 axes.plot(worst, y, "|", color=colour, markersize=9)
         for y, row in enumerate(result["controls"].values()):

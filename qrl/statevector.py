@@ -13,6 +13,7 @@ of any order, `torch.func` transforms and CUDA follow.
 import functools
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,9 +59,10 @@ class Program:
         self._on = functools.cache(self._build)
 
     def _build(self, dtype: torch.dtype, device: torch.device) -> "_Executor":
-        # Cached constants may later be saved for backward, which inference tensors refuse.
-        with torch.inference_mode(False):
-            return _Executor(self.circuit, self._lowering, dtype, device)
+        # In a thread of its own, where none of the caller's modes holds: a constant made inside torch.func's transforms
+        # is a wrapper of theirs, dead when they end, and one from inference mode cannot be saved for backward.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(_Executor, self.circuit, self._lowering, dtype, device).result()
 
     def bind(self, weights: Float[Tensor, " weight"], scales: Float[Tensor, " scale"]) -> Bound:
         """Fused unitaries and phase matrices: everything that depends on no sample.

@@ -59,7 +59,7 @@ def test_train_evaluate_rerun(tmp_path):
     assert config["spec"]["agent_config"]["meta_batch"] == 3 and config["command"][:2] == ["run.py", "train"]
     assert {"python", "torch", "pennylane"} <= config["versions"].keys()
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    expected = {"iteration", "env_steps", "seconds", "return_by_step", "loss", "kl", "entropy", "grad_norm"}
+    expected = {"iteration", "env_steps", "return_by_step", "loss", "kl", "entropy", "grad_norm"}
     assert all(expected <= row.keys() and len(row["return_by_step"]) == 2 for row in rows)
     curve = json.loads((out / "evaluation.json").read_text())
     assert curve["x"] == [0, 1] and curve["episodes"] == [0, 2] and curve["split"] == "test"

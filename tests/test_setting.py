@@ -81,6 +81,6 @@ def test_misfits_are_found_before_anything_is_written(tmp_path, monkeypatch, kin
 def test_more_wires_than_a_meta_gradient_has_memory_for(tmp_path):
     from qrl.models.reuploading import Config
 
-    with pytest.raises(UsageError, match=r"meta-gradient of one task needs about .* GiB"):
+    with pytest.raises(UsageError, match=r"gradient of one task needs about .* GiB"):
         run_training(Spec.default(model_config=Config(n_wires=16)), tmp_path / "run", overwrite=False, command=[])
     assert not (tmp_path / "run").exists()

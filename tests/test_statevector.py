@@ -8,7 +8,7 @@ from torch.func import grad, hessian, jvp, vmap
 
 from qrl.circuit import Circuit, Gate, Input, Observable, Weight
 from qrl.errors import UsageError
-from qrl.statevector import compile_circuit
+from qrl.statevector import Program, compile_circuit
 from tests.circuits import random_circuit
 from tests.exactness import largest_differences
 
@@ -146,3 +146,30 @@ def test_cuda_equals_cpu():
     w, s, x = torch.linspace(-1, 1, 6), torch.ones(3), torch.linspace(-1, 1, 8).reshape(4, 2)
     on_gpu = program.run(program.bind(w.cuda(), s.cuda()), x.cuda())
     torch.testing.assert_close(on_gpu.cpu(), program.run(program.bind(w, s), x), atol=1e-5, rtol=0)
+
+
+def test_a_circuit_first_used_inside_transforms_serves_outside_them():
+    """Its constants are kept; made inside a transform they would be tensors of a level that is gone."""
+    gates = (
+        Gate("RY", (0,), Weight(0)),
+        Gate("RZ", (0,), Input(0, 0)),
+        Gate("CZ", (0, 1)),
+        Gate("RX", (1,), Weight(1)),
+    )
+    circuit = Circuit(2, (*gates, Gate("RY", (0,), Weight(1))), (Observable.of("Z0 Z1"),))
+    weights, scales = torch.tensor([0.3, 1.1], dtype=DOUBLE), torch.tensor([0.7], dtype=DOUBLE)
+    inputs = torch.linspace(-1, 1, 4, dtype=DOUBLE)[:, None]
+    program = Program(circuit)
+
+    def total(x):
+        return program.run(program.bind(x, scales), inputs).sum()
+
+    def curvature(x):
+        return grad(lambda y: grad(total)(y).square().sum())(x)
+
+    nested = vmap(curvature)(weights[None])[0]
+    fresh = Program(circuit)
+    plain = fresh.run(fresh.bind(weights, scales), inputs).sum()
+    torch.testing.assert_close(total(weights), plain)
+    torch.testing.assert_close(vmap(grad(total))(weights[None])[0], grad(total)(weights))
+    torch.testing.assert_close(curvature(weights), nested)
