@@ -158,6 +158,11 @@ class GradientAdapter:
             log_prob, distribution = vmap(self._log_prob)(state.params, data)
         return data | {"old_log_prob": log_prob} | {f"old.{name}": value for name, value in distribution.items()}
 
+    def normalise(self, rollouts: list[Rollout]) -> None:
+        """Take what was seen into the policy's normalisation of observations."""
+        for rollout in rollouts:
+            self.policy.update_normalisation(rollout.observation[rollout.valid])
+
     # --- one task ----------------------------------------------------------------------------------------------------
 
     def _inner_step(self, params: Params, meta: Params, data: Data, factor: float = 1.0) -> Params:

@@ -5,18 +5,21 @@ KL divergence.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
-from agents._inner import STEP_PREFIX, Data, GradientAdapter, InnerConfig, some
+from agents._inner import STEP_PREFIX, Data, FastWeights, GradientAdapter, InnerConfig, some
 from agents._losses import ppo_clip
+from agents._rollout import Rollout
 from agents._trust_region import backtrack
 from qrl.errors import TrainingError, UsageError
-from qrl.policy import Params
+from qrl.policy import Params, Policy
 
 Sums = dict[str, Tensor]
 """Of one task over its valid steps: `objective`, which is climbed, and what else is worth knowing."""
@@ -65,66 +68,6 @@ class OuterConfig(InnerConfig):
         rates = ("lr_angles", "lr_scales", "lr_heads", "lr_step_sizes")
         not_negative = (*rates, "max_grad_norm", "target_kl", "entropy_bonus")
         self.require(not_negative, lambda value: 0 <= value < math.inf, "finite and not negative")
-
-
-def with_step_sizes(params: Params, size: float) -> Params:
-    """The parameters, and a step size of its own for each number of each."""
-    return params | {STEP_PREFIX + name: torch.full_like(value, size) for name, value in params.items()}
-
-
-def clipped_sums(agent: GradientAdapter, config: OuterConfig, params: Params, data: Data, clip: float) -> Sums:
-    """PPO-clip objective with entropy bonus, KL(old || new) and entropy of one task's policy on `sampled` data.
-
-    Sums over valid steps; `clip` may be infinite.
-    """
-    head = agent.policy.head
-    log_prob, distribution = agent._log_prob(params, data)
-    objective = ppo_clip(log_prob, data["old_log_prob"], data["advantage"], data["valid"], clip).sum()
-    old = {name.removeprefix("old."): value for name, value in data.items() if name.startswith("old.")}
-    valid = data["valid"].flatten()
-    kl = torch.where(valid, head.kl(old, distribution), 0.0).sum()
-    entropy = torch.where(valid, head.entropy(distribution), 0.0).sum()
-    return {"objective": objective + config.entropy_bonus * entropy, "kl": kl, "entropy": entropy}
-
-
-@torch.no_grad()
-def measure(
-    objective: Callable[[Params, list[Data]], Sums],
-    params: Params,
-    rollouts: list[Data],
-    chunks: Iterable[slice],
-    scale: float,
-) -> dict[str, float]:
-    """The metrics of `accumulate`, without the gradient."""
-    sums: dict[str, float] = {}
-    for part in chunks:
-        results = vmap(objective, in_dims=(None, 0))(params, [some(data, part) for data in rollouts])
-        sums = {name: sums.get(name, 0.0) + scale * float(value.sum()) for name, value in results.items()}
-    return {"loss": -sums.pop("objective"), **sums}
-
-
-def accumulate(
-    objective: Callable[[Params, list[Data]], Sums],
-    params: Params,
-    rollouts: list[Data],
-    chunks: Iterable[slice],
-    scale: float,
-) -> tuple[list[Tensor], dict[str, float]]:
-    """Gradient of the sum over tasks of `scale` times entry `objective`, and metrics: `loss` and the other entries.
-
-    `objective(params, rollouts of one task)` gives sums. Only the graph of one chunk of tasks is held at a time.
-    """
-    mapped = vmap(objective, in_dims=(None, 0))
-    total = [torch.zeros_like(value) for value in params.values()]
-    sums: dict[str, Tensor] = {}
-    for part in chunks:
-        results = mapped(params, [some(data, part) for data in rollouts])
-        reduced = {name: scale * value.sum() for name, value in results.items()}
-        gradients = torch.autograd.grad(reduced["objective"], list(params.values()), allow_unused=True)
-        total = [t if g is None else t + g for t, g in zip(total, gradients, strict=True)]
-        sums = {name: sums.get(name, 0.0) + value.detach() for name, value in reduced.items()}
-    metrics = {name: float(value) for name, value in sums.items()}
-    return total, {"loss": -metrics.pop("objective"), **metrics}
 
 
 LARGEST_RATE = 10.0
@@ -220,6 +163,101 @@ class Outer:
             moments = {key.removeprefix(prefix): t.clone() for key, t in tensors.items() if key.startswith(prefix)}
             if moments:  # Adam keeps its step count on the CPU
                 self.optimiser.state[value] = {k: t if k == "step" else t.to(value.device) for k, t in moments.items()}
+
+
+class OuterLearner(GradientAdapter, ABC):
+    """A gradient adapter whose initial weights and step sizes are trained by an outer step. To be extended.
+
+    An outer step sees its rollouts as a list of data, of all tasks or of one: those of inner updates, then, last, those
+    over whose valid steps the objective is a mean.
+    """
+
+    config: OuterConfig
+    graph_passes = 1
+    """What the graph holds of a step of an inner update [forward passes of the policy]."""
+
+    def __init__(self, config: OuterConfig, policy: Policy, horizon: int, n_rollouts: int) -> None:
+        super().__init__(config, policy, horizon)
+        if config.learn_step_sizes:
+            size = config.inner_step_size
+            self.params |= {STEP_PREFIX + name: torch.full_like(value, size) for name, value in self.params.items()}
+        self.outer = Outer(config, self)
+        self.n_rollouts, self.n_tasks, self.n_envs = n_rollouts, config.meta_batch, config.episodes
+        self.state_dict, self.load_state_dict = self.outer.state_dict, self.outer.load_state_dict
+
+    @abstractmethod
+    def meta_data(self, rollouts: list[Rollout], states: list[FastWeights]) -> list[Data]:
+        """What the outer step needs of the rollouts; `states[j]` made `rollouts[j]`."""
+
+    @abstractmethod
+    def _task_objective(self, meta: Params, data: list[Data]) -> Sums:
+        """Objective, KL(old || new) and entropy of one task, sums over valid steps."""
+
+    def clipped_sums(self, params: Params, data: Data, clip: float) -> Sums:
+        """PPO-clip objective with entropy bonus, KL(old || new) and entropy of one task's policy on `sampled` data.
+
+        Sums over valid steps; `clip` may be infinite.
+        """
+        head = self.policy.head
+        log_prob, distribution = self._log_prob(params, data)
+        objective = ppo_clip(log_prob, data["old_log_prob"], data["advantage"], data["valid"], clip).sum()
+        old = {name.removeprefix("old."): value for name, value in data.items() if name.startswith("old.")}
+        valid = data["valid"].flatten()
+        kl = torch.where(valid, head.kl(old, distribution), 0.0).sum()
+        entropy = torch.where(valid, head.entropy(distribution), 0.0).sum()
+        return {"objective": objective + self.config.entropy_bonus * entropy, "kl": kl, "entropy": entropy}
+
+    def update(self, rollouts: list[Rollout], states: list[FastWeights], remaining: float) -> dict[str, float]:
+        """The outer step on the rollouts after 0, 1, ... inner updates; `states[j]` made `rollouts[j]`.
+
+        `remaining` in (0, 1] multiplies the learning rates (linear annealing is the caller's 1 - iteration/iterations).
+        Metrics are those of `outer_step`. Raises TrainingError for a non-finite loss or gradient, before it changes a
+        parameter.
+        """
+        metrics = self.outer_step(self.meta_data(rollouts, states), remaining)
+        self.normalise(rollouts)
+        return metrics
+
+    def outer_step(self, data: list[Data], remaining: float) -> dict[str, float]:
+        """Metrics: `loss` (to be minimised) and `entropy` of the last epoch, before its step, and those of `climb`."""
+        return self.outer.climb(partial(self.meta_gradient, data), partial(self.measured, data), remaining)
+
+    def meta_gradient(self, data: list[Data]) -> tuple[list[Tensor], dict[str, float]]:
+        """Gradient of the objective for every entry of `params`, and metrics: `loss` and the other sums' means.
+
+        Only the graph of one chunk of tasks is held at a time.
+        """
+        mapped, scale = vmap(self._task_objective, in_dims=(None, 0)), mean_scale(data)
+        total = [torch.zeros_like(value) for value in self.params.values()]
+        sums: dict[str, Tensor] = {}
+        for part in self.meta_chunks(data):
+            results = mapped(self.params, [some(rows, part) for rows in data])
+            reduced = {name: scale * value.sum() for name, value in results.items()}
+            gradients = torch.autograd.grad(reduced["objective"], list(self.params.values()), allow_unused=True)
+            total = [t if g is None else t + g for t, g in zip(total, gradients, strict=True)]
+            sums = {name: sums.get(name, 0.0) + value.detach() for name, value in reduced.items()}
+        metrics = {name: float(value) for name, value in sums.items()}
+        return total, {"loss": -metrics.pop("objective"), **metrics}
+
+    @torch.no_grad()
+    def measured(self, data: list[Data], params: Params | None = None) -> dict[str, float]:
+        """The metrics of `meta_gradient`, at these or other parameters."""
+        mapped, scale = vmap(self._task_objective, in_dims=(None, 0)), mean_scale(data)
+        sums: dict[str, float] = {}
+        for part in self.meta_chunks(data):
+            results = mapped(params or self.params, [some(rows, part) for rows in data])
+            sums = {name: sums.get(name, 0.0) + scale * float(value.sum()) for name, value in results.items()}
+        return {"loss": -sums.pop("objective"), **sums}
+
+    def meta_chunks(self, data: list[Data]) -> Iterator[slice]:
+        """Slices of tasks whose graph fits into the memory budget."""
+        *inner, outer = (rows["valid"][0].numel() for rows in data)
+        return self._chunks(data[-1]["observation"], self.graph_passes * sum(inner) + outer)
+
+
+def mean_scale(data: list[Data]) -> float:
+    """What makes the mean over valid steps of their sum."""
+    return 1 / int(data[-1]["valid"].sum())
 
 
 def check_finite(metrics: Mapping[str, float]) -> None:

@@ -13,7 +13,6 @@ has what each estimates and with which bias, enumerated exactly.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
@@ -21,9 +20,9 @@ from torch import Tensor
 from torch.func import vmap
 
 from agents._fisher import linearise
-from agents._inner import Data, FastWeights, GradientAdapter, some
+from agents._inner import Data, FastWeights, some
 from agents._losses import dice, lvc, ppo_clip
-from agents._outer import Outer, OuterConfig, Sums, accumulate, check_finite, clipped_sums, measure, with_step_sizes
+from agents._outer import OuterConfig, OuterLearner, Sums, check_finite, mean_scale
 from agents._returns import deviation, returns_to_go, score_advantages
 from agents._rollout import Rollout
 from agents._setting import Setting
@@ -69,43 +68,26 @@ class Config(OuterConfig):
 
 
 SHRINK = 0.8
+"""What a trust region's step is multiplied by until it will do (Finn et al. 2017)."""
 
 
-class MAML(GradientAdapter):
+class MAML(OuterLearner):
     """The learner; also an adapter."""
 
     config: Config
+    # The graph of an inner update holds the forward pass, its backward pass and their second-order products.
+    graph_passes = 5
 
     def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
-        super().__init__(config, policy, horizon)
-        if config.learn_step_sizes:
-            self.params = with_step_sizes(self.params, config.inner_step_size)
-        self.outer = Outer(config, self)
+        super().__init__(config, policy, horizon, n_rollouts=config.inner_steps + 1)
         self.n_trained = config.inner_steps
-        self.n_rollouts = config.inner_steps + 1
-        self.n_tasks, self.n_envs = config.meta_batch, config.episodes
-        self.state_dict, self.load_state_dict = self.outer.state_dict, self.outer.load_state_dict
 
-    def update(self, rollouts: list[Rollout], states: list[FastWeights], remaining: float) -> dict[str, float]:
-        """The outer step on the rollouts after 0..k inner updates; `states[j]` made `rollouts[j]`.
+    def outer_step(self, data: list[Data], remaining: float) -> dict[str, float]:
+        """Metrics as of `OuterLearner`; with trpo after the step, which was `step_fraction` of the whole one."""
+        return self._trust_region_step(data) if self.config.outer == "trpo" else super().outer_step(data, remaining)
 
-        `remaining` in (0, 1] multiplies the learning rates (linear annealing is the caller's 1 - iteration/iterations).
-        Metrics: `loss` (to be minimised), `kl` and `entropy` [nat], `grad_norm`; with ppo of the last epoch, before its
-        step, but for `kl`; with trpo after the step, which was `step_fraction` of the whole one. Raises TrainingError
-        for a non-finite loss or gradient, before it changes a parameter.
-        """
-        inner, outer = self.meta_data(rollouts, states)
-        if self.config.outer == "trpo":
-            metrics = self._trust_region_step(inner, outer)
-        else:
-            gradient, kl = partial(self.meta_gradient, inner, outer), partial(self._measured, inner, outer)
-            metrics = self.outer.climb(gradient, kl, remaining)
-        for rollout in rollouts:
-            self.policy.update_normalisation(rollout.observation[rollout.valid])
-        return metrics
-
-    def meta_data(self, rollouts: list[Rollout], states: list[FastWeights]) -> tuple[list[Data], Data]:
-        """What the outer step needs of the rollouts: inner data, and that of the adapted policies."""
+    def meta_data(self, rollouts: list[Rollout], states: list[FastWeights]) -> list[Data]:
+        """Inner data, and that of the adapted policies; `states[j]` made `rollouts[j]`."""
         inner = [self.data(rollout, standardised=self.config.standardise_inner) for rollout in rollouts[:-1]]
         outer = self.sampled(rollouts[-1], states[-1])
         for data, rollout, state in zip(inner, rollouts, states, strict=False):
@@ -114,7 +96,7 @@ class MAML(GradientAdapter):
                     data["old_log_prob"], _ = vmap(self._log_prob)(state.params, data)
             if self.config.estimator == "emaml":
                 data["score"] = self._score(rollout, rollouts[-1])
-        return inner, outer
+        return [*inner, outer]
 
     def _score(self, before: Rollout, after: Rollout) -> Tensor:
         """Advantages of having drawn the inner data [task, time, env], in the units of the outer objective's sums.
@@ -152,52 +134,35 @@ class MAML(GradientAdapter):
             path.append(self._inner_step(path[-1], meta, data))
         return path
 
-    def _task_objective(self, meta: Params, rollouts: list[Data]) -> Sums:
-        """Objective, KL(old || new) and entropy of one task after its inner updates; sums over valid steps."""
-        *inner, outer = rollouts
+    def _task_objective(self, meta: Params, data: list[Data]) -> Sums:
+        """After the task's inner updates."""
+        *inner, outer = data
         clip = math.inf if self.config.outer == "trpo" else self.config.clip
         *sampling, adapted = self._adapted(meta, inner)
-        sums = clipped_sums(self, self.config, adapted, outer, clip)
+        sums = self.clipped_sums(adapted, outer, clip)
         if self.config.estimator == "emaml":
-            for params, data in zip(sampling, inner, strict=True):
-                log_prob, _ = self._log_prob(params, data)
-                score = ppo_clip(log_prob, data["old_log_prob"], data["score"], data["valid"], clip).sum()
+            for params, rows in zip(sampling, inner, strict=True):
+                log_prob, _ = self._log_prob(params, rows)
+                score = ppo_clip(log_prob, rows["old_log_prob"], rows["score"], rows["valid"], clip).sum()
                 sums["objective"] = sums["objective"] + score
         return sums
 
     # --- all tasks ---------------------------------------------------------------------------------------------------
 
-    def meta_gradient(self, inner: list[Data], outer: Data) -> tuple[list[Tensor], dict[str, float]]:
-        """Gradient of the outer objective for every entry of `params`, and metrics."""
-        rollouts = [*inner, outer]
-        scale = 1 / int(outer["valid"].sum())
-        return accumulate(self._task_objective, self.params, rollouts, self._meta_chunks(rollouts), scale)
-
-    def _measured(self, inner: list[Data], outer: Data, params: Params | None = None) -> dict[str, float]:
-        """The metrics, at these or other parameters."""
-        rollouts = [*inner, outer]
-        scale = 1 / int(outer["valid"].sum())
-        return measure(self._task_objective, params or self.params, rollouts, self._meta_chunks(rollouts), scale)
-
-    def _meta_chunks(self, rollouts: list[Data]) -> list[slice]:
-        # The graph of an inner update holds the forward pass, its backward pass and their second-order products.
-        *inner, outer = (data["valid"][0].numel() for data in rollouts)
-        return list(self._chunks(rollouts[-1]["observation"], 5 * sum(inner) + outer))
-
-    def _trust_region_step(self, inner: list[Data], outer: Data) -> dict[str, float]:
+    def _trust_region_step(self, data: list[Data]) -> dict[str, float]:
         """Schulman et al. 2015: along the natural gradient to KL `max_kl`, then back until the objective improves."""
         config = self.config
-        gradients, before = self.meta_gradient(inner, outer)
+        gradients, before = self.meta_gradient(data)
         gradient = flat(gradients)
         before["grad_norm"] = float(gradient.norm())
         check_finite(before)
         start = flat(list(self.params.values())).detach()
-        step = natural_step(self.fisher_product(inner, outer), gradient, config.max_kl, config.cg_iterations)
+        step = natural_step(self.fisher_product(data), gradient, config.max_kl, config.cg_iterations)
         after = before
 
         def acceptable(fraction: float) -> bool:
             nonlocal after
-            after = self._measured(inner, outer, self._parts(start + fraction * step))
+            after = self.measured(data, self._parts(start + fraction * step))
             return after["kl"] <= config.max_kl and after["loss"] < before["loss"]
 
         fraction = backtrack(acceptable, SHRINK, config.backtracks)
@@ -208,14 +173,12 @@ class MAML(GradientAdapter):
                 value.copy_(new)
         return metrics
 
-    def fisher_product(self, inner: list[Data], outer: Data) -> Product:
+    def fisher_product(self, data: list[Data]) -> Product:
         """v -> (J' F J + damping) v on flat parameters; see `agents._fisher`."""
-        rollouts = [*inner, outer]
-        weight = 1 / int(outer["valid"].sum())
-        chunks = self._meta_chunks(rollouts)
+        chunks = list(self.meta_chunks(data))
 
         def linearised(part: slice) -> Callable[[Params], Params]:
-            return linearise(self, [some(data, part) for data in rollouts], weight)
+            return linearise(self, [some(rows, part) for rows in data], mean_scale(data))
 
         # Kept from product to product where all tasks fit into memory at once, else made anew.
         kept = linearised(chunks[0]) if len(chunks) == 1 else None
@@ -243,5 +206,5 @@ def flat(values: Iterable[Tensor]) -> Tensor:
 def build(config: Config, setting: Setting) -> MAML:
     """The learner of the run's policy."""
     learner = MAML(config, setting.make_policy(), setting.horizon)
-    learner.check_memory(5 * config.inner_steps + 1)
+    learner.check_memory(MAML.graph_passes * config.inner_steps + 1)
     return learner

@@ -61,8 +61,7 @@ class Reptile(GradientAdapter):
         check_finite(metrics)
         for name, move in moves.items():
             self.params[name] += move
-        for rollout in rollouts:
-            self.policy.update_normalisation(rollout.observation[rollout.valid])
+        self.normalise(rollouts)
         return metrics
 
     def _own(self) -> dict[str, Tensor]:

@@ -531,7 +531,7 @@ def library_meta_gradient(
     if maml.config.estimator == "emaml":
         for each, score in zip(inner, score_advantages(maml, problem, drawn, baseline), strict=True):
             each["score"] = n_valid * (weight[:, None] * score)[:, None].expand_as(each["valid"])
-    gradients, _ = maml.meta_gradient(inner, outer)
+    gradients, _ = maml.meta_gradient([*inner, outer])
     return flat(dict(zip(maml.params, gradients, strict=True)))
 
 
@@ -568,7 +568,7 @@ def library_training_gradient(maml: MAML, problem: Problem) -> Tensor:
         columns[1].append(outer | {"advantage": weight * outer["advantage"]})
     first, last = ({name: torch.cat([data[name] for data in column]) for name in column[0]} for column in columns)
     first["score"], last["advantage"] = (last["valid"].sum() * x for x in (first["score"], last["advantage"]))
-    gradients, _ = maml.meta_gradient([first], last)
+    gradients, _ = maml.meta_gradient([first, last])
     return flat(dict(zip(maml.params, gradients, strict=True)))
 
 
@@ -578,7 +578,7 @@ def _two_tasks(
     """Inner and outer data of the first of two tasks with these data sets, and what the library divided them by."""
     rollouts = [problem.rollout(problem.members[list(tasks)]) for tasks in (before, after)]
     start = maml.begin(2, problem.episodes)
-    (inner,), outer = maml.meta_data(rollouts, [start, maml.adapt(start, rollouts[0])])
+    inner, outer = maml.meta_data(rollouts, [start, maml.adapt(start, rollouts[0])])
     plain = maml.data(rollouts[1], standardised=False)["advantage"]
     unit = (plain.square().sum() / outer["valid"].sum()).sqrt().clamp_min(1e-8)
     return {name: x[:1] for name, x in inner.items()}, {name: x[:1] for name, x in outer.items()}, unit

@@ -91,12 +91,11 @@ def test_meta_gradient_does_not_depend_on_the_chunk():
     run = training(env="navigation")
     data, states = rollouts(run)
     agent = run.agent
-    inner = [agent.data(rollout, standardised=True) for rollout in data[:-1]]
-    outer = agent.sampled(data[-1], states[-1])
+    rows = agent.meta_data(data, states)
     results = []
     for chunk in (1, 2, 3):
         agent._chunk = chunk
-        results.append(agent.meta_gradient(inner, outer))
+        results.append(agent.meta_gradient(rows))
     for gradients, metrics in results[1:]:
         for mine, reference in zip(gradients, results[0][0], strict=True):
             torch.testing.assert_close(mine, reference, atol=1e-6, rtol=1e-4)
@@ -220,8 +219,7 @@ def test_first_order_estimator_leaves_out_the_second_order_terms():
     for estimator in ("dice", "first-order"):
         run = training(agent_config=dataclasses.replace(SMALL, inner_steps=1, estimator=estimator))
         data, states = rollouts(run)
-        inner = [run.agent.data(data[0], standardised=True)]
-        results[estimator] = run.agent.meta_gradient(inner, run.agent.sampled(data[-1], states[-1]))[0]
+        results[estimator] = run.agent.meta_gradient(run.agent.meta_data(data, states))[0]
         names = list(run.agent.params)
     for name, a, b in zip(names, results["dice"], results["first-order"], strict=True):
         # Step sizes enter outside the inner gradient: theirs agree. The initial weights' do not.
@@ -232,7 +230,7 @@ def test_the_score_of_emaml_has_the_units_of_the_outer_objective():
     """There, an update's gradient is worth n_envs / deviation times its value per episode, over the valid steps."""
     run = training(env="cartpole_target", agent_config=dataclasses.replace(SMALL, estimator="emaml", discount=1.0))
     data, states = rollouts(run)
-    inner, outer = run.agent.meta_data(data, states)
+    *inner, outer = run.agent.meta_data(data, states)
     plain = run.agent.data(data[-1], standardised=False)["advantage"]
     deviation = plain[outer["valid"]].square().mean().sqrt()
     torch.testing.assert_close(outer["advantage"], plain / deviation)
@@ -280,15 +278,9 @@ def test_too_large_a_change_is_gone_only_in_part(agent):
     for run in (free, bound):
         data, states = rollouts(run)
         assert run.agent.update(data, states, 1.0)["kl"] > 0.02
-        rows = run.agent.meta_data(data, states) if agent == "maml" else finetune_data(run.agent, data, states)
-        kl.append(run.agent._measured(*rows)["kl"])
+        kl.append(run.agent.measured(run.agent.meta_data(data, states))["kl"])
     assert kl[0] > 0.02 >= kl[1] > 0
     assert any(not torch.equal(start[name], value) for name, value in bound.agent.params.items())
-
-
-def finetune_data(agent, data, states):
-    rows = [agent.sampled(rollout, state) for rollout, state in zip(data, states, strict=True)]
-    return ([*rows, agent.data(data[0], standardised=True)],)
 
 
 def test_finetune_trains_weights_before_and_step_sizes_after_the_update():
@@ -296,8 +288,10 @@ def test_finetune_trains_weights_before_and_step_sizes_after_the_update():
     run = training(agent="finetune", agent_config=finetune.Config(meta_batch=3, episodes=4))
     data, states = rollouts(run)
     agent = run.agent
-    ((*rows, inner),) = finetune_data(agent, data, states)
-    found = dict(zip(agent.params, agent._gradient([*rows, inner])[0], strict=True))
+    inner = agent.data(data[0], standardised=True)
+    rows = [agent.sampled(rollout, state) for rollout, state in zip(data, states, strict=True)]
+    gradients, _ = agent.meta_gradient(agent.meta_data(data, states))
+    found = dict(zip(agent.params, gradients, strict=True))
     names = list(agent.policy.groups)
 
     meta = {name: value.detach().clone().requires_grad_() for name, value in agent.params.items()}

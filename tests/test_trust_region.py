@@ -83,19 +83,17 @@ def problem(env: str, model: str, estimator: str, inner_steps: int, **options):
     run = training(env=env, model=model, model_config=MODELS[model], agent_config=config)
     agent = run.agent
     data, states = rollouts(run)
-    inner, outer = agent.meta_data(data, states)
+    columns = agent.meta_data(data, states)
     agent.policy.double()
     agent.params = {name: value.detach().double().requires_grad_() for name, value in agent.params.items()}
-    *inner, outer = (
-        {name: x.double() if x.is_floating_point() else x for name, x in each.items()} for each in (*inner, outer)
-    )
+    columns = [{name: x.double() if x.is_floating_point() else x for name, x in each.items()} for each in columns]
     # The policies that sampled, at this precision, as rounding would else be divided by the square of small steps.
-    path = vmap(agent._adapted, in_dims=(None, 0))(agent.params, inner)
-    for params, each in zip(path, (*inner, outer), strict=True):
+    path = vmap(agent._adapted, in_dims=(None, 0))(agent.params, columns[:-1])
+    for params, each in zip(path, columns, strict=True):
         log_prob, distribution = vmap(agent._log_prob)({n: p.detach() for n, p in params.items()}, each)
         each["old_log_prob"] = log_prob
         each.update({f"old.{name}": value for name, value in distribution.items()})
-    return agent, inner, outer
+    return agent, columns
 
 
 @pytest.mark.parametrize("env", ["navigation", "cartpole"])
@@ -104,21 +102,21 @@ def problem(env: str, model: str, estimator: str, inner_steps: int, **options):
     [("mlp", "dice", 2), ("mlp", "emaml", 1), ("mlp", "first-order", 1), ("reuploading", "dice", 1)],
 )
 def test_fisher_products_are_those_of_the_hessian_of_the_kl_divergence(env, model, estimator, inner_steps):
-    agent, inner, outer = problem(env, model, estimator, inner_steps)
+    agent, data = problem(env, model, estimator, inner_steps)
     point = maml.flat(agent.params.values()).detach()
 
     def adapted(theta, data):
         return agent._log_prob(agent._adapted(agent._parts(theta), data[:-1])[-1], data[-1])[1]
 
     distributions = vmap(adapted, in_dims=(None, 0))
-    old = {name: value.detach() for name, value in distributions(point, [*inner, outer]).items()}
+    old = {name: value.detach() for name, value in distributions(point, data).items()}
 
     def kl(theta):
-        each = agent.policy.head.kl(old, distributions(theta, [*inner, outer]))
-        return torch.where(outer["valid"].flatten(1), each, 0.0).sum() / outer["valid"].sum()
+        each = agent.policy.head.kl(old, distributions(theta, data))
+        return torch.where(data[-1]["valid"].flatten(1), each, 0.0).sum() / data[-1]["valid"].sum()
 
     dense = hessian(kl, point)
-    product = agent.fisher_product(inner, outer)
+    product = agent.fisher_product(data)
     found = torch.stack([product(row) for row in torch.eye(len(point), dtype=torch.float64)])
     assert dense.abs().max() > 1e-3
     torch.testing.assert_close(found, dense, rtol=1e-8, atol=1e-10)
@@ -127,37 +125,37 @@ def test_fisher_products_are_those_of_the_hessian_of_the_kl_divergence(env, mode
 @pytest.mark.parametrize("memory", [0.9, 1.0])
 @pytest.mark.parametrize("estimator", ["dice", "lvc", "emaml"])
 def test_gradient_and_curvature_are_those_of_what_is_measured(estimator, memory):
-    """By differences of `_measured`, in which the inner updates are taken again: no derivative is shared with it."""
-    agent, inner, outer = problem("cartpole", "mlp", estimator, 2, dice_memory=memory)
+    """By differences of `measured`, in which the inner updates are taken again: no derivative is shared with it."""
+    agent, data = problem("cartpole", "mlp", estimator, 2, dice_memory=memory)
     point = maml.flat(agent.params.values()).detach()
-    gradient = maml.flat(agent.meta_gradient(inner, outer)[0])
-    product = agent.fisher_product(inner, outer)
+    gradient = maml.flat(agent.meta_gradient(data)[0])
+    product = agent.fisher_product(data)
     generator = torch.Generator().manual_seed(0)
     for part in agent._parts(torch.arange(len(point), dtype=torch.float64)).values():
         direction = torch.zeros_like(point)  # of one parameter at a time: weights of every kind, and step sizes
         direction[part.flatten().long()] = torch.randn(part.numel(), generator=generator, dtype=torch.float64)
-        above, below = (agent._measured(inner, outer, agent._parts(point + h * direction)) for h in (1e-4, -1e-4))
+        above, below = (agent.measured(data, agent._parts(point + h * direction)) for h in (1e-4, -1e-4))
         assert float(gradient @ direction) == pytest.approx((below["loss"] - above["loss"]) / 2e-4, rel=1e-4, abs=1e-7)
         curvature = (above["kl"] + below["kl"]) / 1e-8
         assert float(direction @ product(direction)) == pytest.approx(curvature, rel=1e-3, abs=1e-6)
 
 
 def test_fisher_products_do_not_depend_on_the_chunk():
-    agent, inner, outer = problem("cartpole", "mlp", "dice", 1)
+    agent, data = problem("cartpole", "mlp", "dice", 1)
     vector = torch.linspace(-1, 1, len(maml.flat(agent.params.values())), dtype=torch.float64)
     results = []
     for chunk in (1, 2, 3):
         agent._chunk = chunk
-        results.append(agent.fisher_product(inner, outer)(vector))
+        results.append(agent.fisher_product(data)(vector))
     torch.testing.assert_close(results[0], results[1])
     torch.testing.assert_close(results[0], results[2])
 
 
 def test_a_step_improves_the_objective_within_the_trust_region():
-    agent, inner, outer = problem("navigation", "mlp", "dice", 1)
-    before = agent._measured(inner, outer)
-    metrics = agent._trust_region_step(inner, outer)
-    now = agent._measured(inner, outer)
+    agent, data = problem("navigation", "mlp", "dice", 1)
+    before = agent.measured(data)
+    metrics = agent._trust_region_step(data)
+    now = agent.measured(data)
     assert before["kl"] == pytest.approx(0, abs=1e-12)
     assert now["loss"] < before["loss"] and 0 < now["kl"] <= agent.config.max_kl
     assert metrics["step_fraction"] > 0 and now == pytest.approx({k: metrics[k] for k in now})
@@ -165,9 +163,9 @@ def test_a_step_improves_the_objective_within_the_trust_region():
 
 
 def test_where_no_step_improves_nothing_moves(monkeypatch):
-    agent, inner, outer = problem("navigation", "mlp", "dice", 1)
+    agent, data = problem("navigation", "mlp", "dice", 1)
     start = maml.flat(agent.params.values()).detach().clone()
-    monkeypatch.setattr(agent, "_measured", lambda inner, outer, params: {"loss": 1e9, "kl": 0.0, "entropy": 0.0})
-    metrics = agent._trust_region_step(inner, outer)
+    monkeypatch.setattr(agent, "measured", lambda data, params: {"loss": 1e9, "kl": 0.0, "entropy": 0.0})
+    metrics = agent._trust_region_step(data)
     assert metrics["step_fraction"] == 0
     assert torch.equal(maml.flat(agent.params.values()), start)
