@@ -6,50 +6,50 @@ import shutil
 import pytest
 import torch
 
-from benchmarks import recovery
+from benchmarks._recovery import calls, damage, outside, runs
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return recovery.uninterrupted(tmp_path_factory.mktemp("whole") / "run", iterations=15)
+    return runs.uninterrupted(tmp_path_factory.mktemp("whole") / "run", iterations=15)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    return recovery.small_runs(tmp_path_factory.mktemp("small"))
+    return runs.small_runs(tmp_path_factory.mktemp("small"))
 
 
 def test_killed_twice_and_resumed_is_the_uninterrupted_run(whole, tmp_path):
     run = tmp_path / "run"
     for checkpoint in ("00000003", "00000009"):  # resuming goes by way of the second
-        command = recovery.going_on(run, whole.iterations)
-        assert recovery.kill(command, after=0.02, since=run / "checkpoint" / checkpoint)
-        assert recovery.stage(run, whole).startswith("training") and recovery.newest(run) >= int(checkpoint)
-    assert recovery.going_on(run, whole.iterations)[0] == "resume"
-    ended = recovery.finish(recovery.start("resume", run))
-    assert recovery.failures(ended, run, whole) == []
+        command = runs.going_on(run, whole.iterations)
+        assert outside.kill(command, after=0.02, since=run / "checkpoint" / checkpoint)
+        assert outside.stage(run, whole).startswith("training") and runs.newest(run) >= int(checkpoint)
+    assert runs.going_on(run, whole.iterations)[0] == "resume"
+    ended = runs.finish(runs.start("resume", run))
+    assert runs.failures(ended, run, whole) == []
 
 
 def test_a_second_process_is_refused_and_the_first_unharmed(whole, tmp_path):
-    trial = recovery.second_process(whole, tmp_path, names=["resume"])
+    trial = outside.second_process(whole, tmp_path, names=["resume"])
     assert not trial["failed"], trial
 
 
 def test_a_stop_before_any_system_call_loses_nothing(small, tmp_path):
-    trials = list(recovery.stopped(small[0], tmp_path))
-    assert {trial["struck"][0] for trial in trials} == recovery.OPERATIONS.keys() and len(trials) > 80
+    trials = list(calls.stopped(small[0], tmp_path))
+    assert {trial["struck"][0] for trial in trials} == calls.OPERATIONS.keys() and len(trials) > 80
     assert [trial for trial in trials if trial["failed"]] == []
 
 
 def test_damaged_files_are_recognised_and_named(small, tmp_path):
-    trials = recovery.mutated(*small, tmp_path, count=60, seed=0)
-    assert {trial["struck"][0] for trial in trials} == recovery.MUTATIONS.keys()
+    trials = damage.mutated(*small, tmp_path, count=60, seed=0)
+    assert {trial["struck"][0] for trial in trials} == damage.MUTATIONS.keys()
     assert [trial for trial in trials if trial["verdict"] != "recognised"] == []
 
 
 def test_what_is_compared_is_told_apart(whole, tmp_path):
     """The comparison sees one changed byte of each file, and does not see the time that training took."""
-    ended = recovery.Ended(0, "")
+    ended = runs.Ended(0, "")
     for name, change in {
         "checkpoint/00000015/state.safetensors": (b"\0", b"\1"),
         "checkpoint/00000015/state.json": (b'"env_steps": ', b'"env_steps": 1'),
@@ -62,20 +62,20 @@ def test_what_is_compared_is_told_apart(whole, tmp_path):
         data = (copy / name).read_bytes()
         assert change[0] in data
         (copy / name).write_bytes(data.replace(*change, 1))
-        assert len(recovery.failures(ended, copy, whole)) == 1
+        assert len(runs.failures(ended, copy, whole)) == 1
     shutil.copytree(whole.path, copy)
     state = copy / "checkpoint/00000015/state.json"
     state.write_bytes(state.read_bytes().replace(b'"seconds": ', b'"seconds": 1'))
-    assert recovery.failures(ended, copy, whole) == []
+    assert runs.failures(ended, copy, whole) == []
 
 
 def test_a_stop_leaves_what_a_kill_would(tmp_path):
-    with recovery.stopping(1) as calls:
+    with calls.stopping(1) as made:
         descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
         for _ in range(2):  # nothing happens after it
-            with pytest.raises(recovery.Stop):
+            with pytest.raises(calls.Stop):
                 os.write(descriptor, b"0123456789")
     os.close(descriptor)
-    assert (tmp_path / "file").read_bytes() == b"01234" and calls == ["open", "write", "write"]
-    assert recovery.equal({"a": torch.ones(2)}, {"a": torch.ones(2)})
-    assert not recovery.equal({"a": torch.ones(2)}, {"a": torch.zeros(2)})
+    assert (tmp_path / "file").read_bytes() == b"01234" and made == ["open", "write", "write"]
+    assert runs.equal({"a": torch.ones(2)}, {"a": torch.ones(2)})
+    assert not runs.equal({"a": torch.ones(2)}, {"a": torch.zeros(2)})
