@@ -6,6 +6,7 @@
 What differs between agents is where theta and alpha come from, and how a meta-gradient goes through this step.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,6 +72,12 @@ class InnerConfig:
         for name in names:
             if not holds(getattr(self, name)):
                 raise UsageError(f"agent {self.agent}: {name} must be {wanted}, not {getattr(self, name)}")
+
+    def refuse(self, names: tuple[str, ...], where: str) -> None:
+        """Raise UsageError for the first of these options that is not at its default, as it has no effect `where`."""
+        for field in dataclasses.fields(self):
+            if field.name in names and getattr(self, field.name) != field.default:
+                raise UsageError(f"agent {self.agent}: {field.name} has no effect with {where}")
 
 
 @dataclass(frozen=True)

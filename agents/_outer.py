@@ -68,6 +68,8 @@ class OuterConfig(InnerConfig):
         rates = ("lr_angles", "lr_scales", "lr_heads", "lr_step_sizes")
         not_negative = (*rates, "max_grad_norm", "target_kl", "entropy_bonus")
         self.require(not_negative, lambda value: 0 <= value < math.inf, "finite and not negative")
+        if not self.learn_step_sizes:
+            self.refuse(("lr_step_sizes",), "learn_step_sizes false")
 
 
 LARGEST_RATE = 10.0

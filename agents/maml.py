@@ -29,6 +29,10 @@ from agents._setting import Setting
 from agents._trust_region import Product, backtrack, natural_step
 from qrl.policy import Params, Policy
 
+PPO = ("epochs", "clip", "target_kl", "lr_angles", "lr_scales", "lr_heads", "lr_step_sizes", "max_grad_norm")
+TRPO = ("max_kl", "cg_iterations", "cg_damping", "backtracks")
+"""Options that only this outer step has."""
+
 
 @dataclass(frozen=True)
 class Config(OuterConfig):
@@ -49,7 +53,7 @@ class Config(OuterConfig):
     lvc. Other estimators do not use it."""
     outer: Literal["ppo", "trpo"] = "ppo"
     """Outer step: epochs of PPO-clip with Adam, or a natural-gradient step within max_kl and a line search (Schulman et
-    al. 2015, used by Finn et al. 2017), which needs none of epochs, clip, target_kl, max_grad_norm and lr_*."""
+    al. 2015, used by Finn et al. 2017), which has none of epochs, clip, target_kl, max_grad_norm and lr_*."""
     max_kl: float = 0.01
     """trpo: KL(old || new) of the adapted policies per meta-iteration, at most [nat] (Finn et al. 2017)."""
     cg_iterations: int = 10
@@ -65,6 +69,9 @@ class Config(OuterConfig):
         self.require(("max_kl",), lambda value: 0 < value < math.inf, "finite and positive")
         self.require(("cg_damping",), lambda value: 0 <= value < math.inf, "finite and not negative")
         self.require(("dice_memory",), lambda value: 0 <= value <= 1, "in [0, 1]")
+        self.refuse(PPO if self.outer == "trpo" else TRPO, f"outer {self.outer}")
+        if self.estimator != "dice":
+            self.refuse(("dice_memory",), f"estimator {self.estimator}")
 
 
 SHRINK = 0.8

@@ -32,7 +32,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
 
-from agents._api import Run, load, run_evaluation, run_resume, run_training
+from agents._api import Run, learns, load, run_evaluation, run_resume, run_training
 from agents._config import Spec, load_plugin
 from agents._evaluate import Curve, adaptation_curve, paired_gain
 from agents._files import from_json
@@ -226,7 +226,6 @@ def train(job: Job, overwrite: bool) -> None:
     set_up(threads=1)
     log = job.folder.with_name(job.folder.name + ".log")
     started = (job.folder / "config.json").exists()
-    learns = CONTROLS[job.control].agent not in ("random", "scratch")
     with log.open("a") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         if overwrite or not started:
             code = run_training(job.spec, job.folder, overwrite=overwrite, command=["benchmarks.controls"])
@@ -235,7 +234,7 @@ def train(job: Job, overwrite: bool) -> None:
         elif (job.folder / "evaluation.json").exists():
             return
         else:
-            code = run_resume(job.folder) if learns else run_evaluation(job.folder)
+            code = run_resume(job.folder) if learns(build(job.spec)[1]) else run_evaluation(job.folder)
     if code:
         raise RunFailed(f"the run {job.folder} ended with code {code}; see {log}")
 

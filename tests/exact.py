@@ -196,9 +196,10 @@ def learner(policy: Policy, problem: Problem, **options: Any) -> MAML:
         "learn_step_sizes": False,
         "baseline": "none",
         "discount": 1.0,
-        "dice_memory": 1.0,
         "standardise_inner": False,
     }
+    if options.get("estimator", "dice") == "dice":
+        plain["dice_memory"] = 1.0
     return MAML(Config(**(plain | options)), policy, problem.horizon)
 
 
@@ -267,7 +268,7 @@ def advantages(maml: MAML, problem: Problem) -> Tensor:
             others = ~torch.eye(problem.episodes, dtype=torch.bool)
             returns = returns - torch.stack([returns[:, row].mean(1) for row in others], dim=1)
         case "linear":
-            raise NotImplementedError
+            raise ValueError("a baseline that is fitted to the data is not enumerated")
     valid = valid[problem.members]
     result = torch.where(valid, returns, 0.0)
     if maml.config.standardise_inner:

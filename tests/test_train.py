@@ -246,7 +246,7 @@ def test_the_score_of_emaml_has_the_units_of_the_outer_objective():
 @pytest.mark.parametrize("estimator", ["dice", "lvc", "emaml", "first-order"])
 @pytest.mark.parametrize("outer", ["ppo", "trpo"])
 def test_every_estimator_trains_with_every_outer_step(estimator, outer):
-    run = training(agent_config=dataclasses.replace(SMALL, estimator=estimator, outer=outer, inner_steps=1))
+    run = training(agent_config=maml.Config(meta_batch=3, episodes=4, estimator=estimator, outer=outer))
     before = {name: value.detach().clone() for name, value in run.agent.params.items()}
     row = run.step()
     assert all(np.isfinite(value).all() for value in row.values())
