@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from envs._distribution import (
         Choice,
+        Dirichlet,
         LogUniform,
+        Normal,
         Range,
         SignedUniform,
         Split,
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Choice",
+    "Dirichlet",
     "LogUniform",
+    "Normal",
     "Range",
     "SignedUniform",
     "SingleEnv",

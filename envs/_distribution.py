@@ -5,6 +5,7 @@ A family of environments subclasses `TaskDistribution` and writes three pure fun
 follow. Lanes are independent copies of the environment; every quantity has a leading `lane` axis.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -15,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from envs._ranges import Choice, LogUniform, Range, SignedUniform, Uniform, finite_number
+from envs._ranges import Choice, Dirichlet, LogUniform, Normal, Range, SignedUniform, Uniform, finite_array
 from envs._tasks import Tasks
 from qrl.errors import UsageError, suggest
 
@@ -26,7 +27,9 @@ __all__ = [
     "OOD_SEED",
     "TEST_SEED",
     "Choice",
+    "Dirichlet",
     "LogUniform",
+    "Normal",
     "Range",
     "SignedUniform",
     "Split",
@@ -62,7 +65,7 @@ class TaskDistribution(ABC):
         action_space: of one environment; Box or Discrete.
         observation_scale: typical magnitude of each observation, [obs]; policies divide by it.
         parameters: name of each task parameter to its range in the train and test splits.
-        nominal: the reference task, a value for every parameter.
+        nominal: the reference task, a value for every parameter; a number stands for a whole array.
         ood: ranges that replace those of `parameters` in the ood split; empty if the family has no such split.
         positive: parameters without meaning at or below zero (masses, lengths); such tasks are refused.
 
@@ -79,7 +82,7 @@ class TaskDistribution(ABC):
         action_space: gym.spaces.Box | gym.spaces.Discrete,
         observation_scale: Sequence[float],
         parameters: Mapping[str, Range],
-        nominal: Mapping[str, float],
+        nominal: Mapping[str, Any],
         ood: Mapping[str, Range] | None = None,
         positive: Sequence[str] = (),
     ) -> None:
@@ -89,10 +92,18 @@ class TaskDistribution(ABC):
         self.action_space = action_space
         self.observation_scale: Float[Tensor, " obs"] = torch.tensor(observation_scale)
         self.parameters = dict(parameters)
-        self.nominal = {key: finite_number(value, f"{name}: nominal {key}") for key, value in nominal.items()}
         self.ood = dict(ood or {})
         self.positive = tuple(positive)
+        self.nominal = dict(nominal)
         self._check_definition()
+        self.nominal = self._values(nominal, f"{name}: nominal ")
+
+    def _values(self, values: Mapping[str, Any], what: str) -> dict[str, Any]:
+        """Numbers and nested lists of numbers, each parameter in its shape."""
+        return {
+            key: finite_array(value, f"{what}{key}", self.parameters[key].shape).tolist()
+            for key, value in values.items()
+        }
 
     def _check_definition(self) -> None:
         if self.observation_space.shape != tuple(self.observation_scale.shape):
@@ -110,6 +121,9 @@ class TaskDistribution(ABC):
         for name in (*self.ood, *self.positive):
             if name not in self.parameters:
                 raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(name, list(self.parameters))}")
+        for name, range_ in self.ood.items():
+            if range_.shape != self.parameters[name].shape:
+                raise UsageError(f"{self.name}: {name} has shape {self.parameters[name].shape}, in ood {range_.shape}")
         for name in self.parameters:
             if hasattr(Tasks, name):  # tasks.<name> would be the method
                 raise UsageError(f"{self.name}: a task parameter cannot be called {name!r}, as Tasks.{name} exists")
@@ -141,9 +155,10 @@ class TaskDistribution(ABC):
         else:
             rng = np.random.default_rng(TEST_SEED if split == "test" else OOD_SEED)
         ranges = self.parameters | (self.ood if split == "ood" else {})
-        uniforms = rng.random((n, len(ranges)))  # a row per task: fewer tasks are a prefix of more
-        columns = zip(ranges.items(), uniforms.T, strict=True)
-        return Tasks({name: torch.from_numpy(range_.ppf(column)) for (name, range_), column in columns})
+        sizes = [math.prod(range_.shape) for range_ in ranges.values()]
+        uniforms = rng.random((n, sum(sizes)))  # a row per task: fewer tasks are a prefix of more
+        columns = zip(ranges.items(), np.split(uniforms, np.cumsum(sizes)[:-1], axis=1), strict=True)
+        return Tasks({name: torch.from_numpy(r.ppf(column.reshape(n, *r.shape))) for (name, r), column in columns})
 
     def nominal_tasks(self, n: int) -> Tasks:
         """The nominal task, `n` times."""
@@ -158,7 +173,7 @@ class TaskDistribution(ABC):
         for name in values:
             if name not in self.parameters:
                 raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(str(name), list(self.parameters))}")
-        tasks = Tasks.from_rows([self.nominal | dict(values)])
+        tasks = Tasks.from_rows([self.nominal | self._values(values, "task 0: ")])
         self.check_tasks(tasks, 1)
         return tasks
 
@@ -173,13 +188,18 @@ class TaskDistribution(ABC):
                 f"{self.name}: expected tasks with parameters {sorted(self.parameters)}, not {sorted(tasks.names)}"
             )
         for name, column in tasks.values.items():
+            shape = self.parameters[name].shape
+            if column.shape[1:] != shape:
+                raise UsageError(
+                    f"{self.name}: {name} of a task must have shape {shape}, not {tuple(column.shape[1:])}"
+                )
             bad = ~torch.isfinite(column)
             if name in self.positive:
                 bad |= column <= 0
             if bool(bad.any()):
-                i = int(bad.nonzero()[0])
+                place = tuple(bad.nonzero()[0].tolist())
                 wanted = "positive and finite" if name in self.positive else "finite"
-                raise UsageError(f"{self.name}: task {i}: {name} must be {wanted}, not {float(column[i]):g}")
+                raise UsageError(f"{self.name}: task {place[0]}: {name} must be {wanted}, not {float(column[place]):g}")
 
     # -- environments --------------------------------------------------------------------------------------------------
 
@@ -239,5 +259,11 @@ def datasheet(distribution: TaskDistribution) -> str:
     lines = ["| Parameter | Nominal | Train, test | OOD |", "|---|---|---|---|"]
     for name, range_ in distribution.parameters.items():
         ood = distribution.ood.get(name, range_).describe() if distribution.ood else "no ood split"
-        lines.append(f"| {name} | {distribution.nominal[name]:g} | {range_.describe()} | {ood} |")
+        lines.append(f"| {name} | {shown(distribution.nominal[name])} | {range_.describe()} | {ood} |")
     return "\n".join(lines)
+
+
+def shown(value: Any) -> str:
+    """A parameter's value in a datasheet: one number, if all of an array are the same."""
+    numbers = sorted(set(np.ravel(value).tolist()))
+    return f"{numbers[0]:g}" if len(numbers) == 1 else "an array"

@@ -1,16 +1,18 @@
 """Ranges: the distribution of one task parameter, written as an inverse cumulative distribution function.
 
-A task is a row of independent uniforms in [0, 1), one per parameter, and a range maps its column of them to values. So
-what a seed stands for does not depend on the kinds of ranges, and a range that is changed moves no other parameter.
+A task is a row of independent uniforms in [0, 1), one per number, and a range maps its own of them to values. So what
+a seed stands for does not depend on the kinds of ranges, and a range that is changed moves no other parameter. A
+parameter is a number, or an array of them if its range has a `shape`.
 A new kind of range is one frozen dataclass with `ppf`, `contains` and `describe`.
 """
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from qrl.errors import UsageError
@@ -27,20 +29,48 @@ def finite_number(value: Any, what: str) -> float:
     return number
 
 
+def finite_array(value: Any, what: str, shape: tuple[int, ...] = ()) -> NDArray[np.float64]:
+    """`value` as an array [*shape]; a number stands for all of them. Raises UsageError that names `what`."""
+    if not shape:
+        return np.asarray(finite_number(value, what))
+    try:
+        array = np.broadcast_to(np.asarray(value, dtype=np.float64), shape)
+    except (TypeError, ValueError):
+        raise UsageError(f"{what} must be numbers of shape {shape}, not {value!r}") from None
+    if not np.isfinite(array).all():
+        raise UsageError(f"{what} must be finite, not {value!r}")
+    return array
+
+
+@dataclass(frozen=True)
 class Range(ABC):
-    """The distribution of one task parameter."""
+    """The distribution of one task parameter, of an array of this shape; () is a number.
+
+    Raises:
+        UsageError: a size below 1.
+    """
+
+    shape: tuple[int, ...] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        if any(size < 1 for size in self.shape):
+            raise UsageError(f"{type(self).__name__}: sizes must be at least 1, not shape={self.shape}")
 
     @abstractmethod
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Inverse cumulative distribution function: probabilities `u` in [0, 1) to values, element by element."""
+        """Inverse cumulative distribution function: independent uniforms [..., *shape] in [0, 1) to values."""
 
     @abstractmethod
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which `values` lie in the support (its boundary included)."""
+        """Which `values` lie in the support (its boundary included), element by element."""
+
+    def describe(self) -> str:
+        """The range in the notation of the datasheets, such as `U[5, 15]` or `10 × 5 × N(1, 1)`."""
+        return " × ".join([*map(str, self.shape), self._describe_one()])
 
     @abstractmethod
-    def describe(self) -> str:
-        """The range in the notation of the datasheets, such as `U[5, 15]`."""
+    def _describe_one(self) -> str:
+        """The same without the shape."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +81,7 @@ class _Interval(Range):
     high: float | int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for end in ("low", "high"):
             object.__setattr__(self, end, finite_number(getattr(self, end), f"{type(self).__name__}: {end}"))
         if not self.low < self.high:
@@ -67,7 +98,7 @@ class Uniform(_Interval):
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.low + (self.high - self.low) * u
 
-    def describe(self) -> str:
+    def _describe_one(self) -> str:
         return f"U[{self.low:g}, {self.high:g}]"
 
 
@@ -84,7 +115,7 @@ class LogUniform(_Interval):
         values = self.low * (self.high / self.low) ** u
         return np.minimum(values, self.high)  # the last bit may fall outside the support
 
-    def describe(self) -> str:
+    def _describe_one(self) -> str:
         return f"logU[{self.low:g}, {self.high:g}]"
 
 
@@ -104,7 +135,7 @@ class SignedUniform(_Interval):
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         return super().contains(np.abs(values))
 
-    def describe(self) -> str:
+    def _describe_one(self) -> str:
         return f"±U[{self.low:g}, {self.high:g}]"
 
 
@@ -115,6 +146,7 @@ class Choice(Range):
     values: tuple[float | int, ...]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         values = tuple(finite_number(value, "Choice: a value") for value in self.values)
         if not values or len(set(values)) != len(values):
             raise UsageError(f"Choice: needs one or more distinct values, not {self.values!r}")
@@ -129,5 +161,55 @@ class Choice(Range):
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.isin(values, self.values)
 
-    def describe(self) -> str:
+    def _describe_one(self) -> str:
         return "{" + ", ".join(f"{value:g}" for value in self.values) + "}"
+
+
+@dataclass(frozen=True)
+class Normal(Range):
+    """Normal with this mean and standard deviation (0 < std)."""
+
+    mean: float | int
+    std: float | int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, finite_number(getattr(self, name), f"Normal: {name}"))
+        if self.std <= 0:
+            raise UsageError(f"Normal: std must be above 0, not {self.std}")
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        # 0 is a uniform that may be drawn, and has no finite quantile.
+        standard = torch.special.ndtri(torch.from_numpy(np.maximum(u, np.finfo(np.float64).tiny)))
+        values: NDArray[np.float64] = self.mean + self.std * standard.numpy()
+        return values
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.isfinite(values)
+
+    def _describe_one(self) -> str:
+        return f"N({self.mean:g}, {self.std:g})"
+
+
+@dataclass(frozen=True)
+class Dirichlet(Range):
+    """Probabilities along the last axis of `shape`, uniform over all there are: Dirichlet(1, ..., 1)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.shape:
+            raise UsageError("Dirichlet: needs a shape, as one number alone is no distribution")
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        # Exponential variables over their sum. All zero, they would have no direction.
+        exponential = np.maximum(-np.log1p(-u), np.finfo(np.float64).tiny)
+        values: NDArray[np.float64] = exponential / exponential.sum(-1, keepdims=True)
+        return values
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        whole = np.isclose(values.sum(-1, keepdims=True), 1.0)
+        return np.asarray((values >= 0) & (values <= 1) & whole)
+
+    def _describe_one(self) -> str:
+        return "Dirichlet(1)"

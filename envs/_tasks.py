@@ -6,22 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from envs._ranges import finite_number
+from envs._ranges import finite_array
 from qrl.errors import UsageError, suggest
 
 
 @dataclass(frozen=True, eq=False)
 class Tasks:
-    """A batch of tasks: each parameter a float64 tensor with a leading `task` axis.
+    """A batch of tasks: each parameter a float64 tensor with a leading `task` axis, an array of numbers or just one.
 
     `tasks["gravity"]` and `tasks.gravity` are the same tensor; `tasks[3]`, `tasks[2:5]` and `tasks[mask]` are Tasks.
     Within the dynamics the same structure holds one row per lane (see `repeat_interleave`).
 
     Args:
-        values: parameter name to tensor [task], float64, all of one length and on one device; at least one parameter.
+        values: parameter name to tensor [task, ...], float64, all of one length and on one device; at least one.
 
     Raises:
         UsageError: a tensor of another dtype, shape or length, or no parameter at all.
@@ -34,9 +35,9 @@ class Tasks:
             raise UsageError("Tasks: needs at least one parameter")
         lengths = set()
         for name, column in self.values.items():
-            if column.dtype != torch.float64 or column.ndim != 1:
+            if column.dtype != torch.float64 or column.ndim < 1:
                 raise UsageError(
-                    f"Tasks: {name!r} must be float64 of shape [task], "
+                    f"Tasks: {name!r} must be float64 of shape [task, ...], "
                     f"not {column.dtype} of shape {tuple(column.shape)}"
                 )
             lengths.add(len(column))
@@ -76,24 +77,23 @@ class Tasks:
 
     def repeat_interleave(self, repeats: int) -> "Tasks":
         """Every task `repeats` times in a row: one row per lane, lane = task · repeats + env."""
-        return Tasks({name: column.repeat_interleave(repeats) for name, column in self.values.items()})
+        return Tasks({name: column.repeat_interleave(repeats, dim=0) for name, column in self.values.items()})
 
-    def rows(self) -> list[dict[str, float]]:
-        """One plain dictionary per task."""
+    def rows(self) -> list[dict[str, Any]]:
+        """One plain dictionary per task: numbers, and nested lists of numbers."""
         columns = [column.tolist() for column in self.values.values()]
         return [dict(zip(self.values, row, strict=True)) for row in zip(*columns, strict=True)]
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> "Tasks":
-        """The inverse of `rows`. Raises UsageError on no rows, differing names or numbers that are not finite."""
+        """The inverse of `rows`. Raises UsageError on no rows, differing names or shapes, or numbers not finite."""
         if not rows:
             raise UsageError("Tasks.from_rows: needs at least one row")
         names = list(rows[0])
         for i, row in enumerate(rows):
             if set(row) != set(names):
                 raise UsageError(f"Tasks.from_rows: row {i} has parameters {sorted(row)}, row 0 has {sorted(names)}")
-        table = {n: [finite_number(row[n], f"task {i}: {n}") for i, row in enumerate(rows)] for n in names}
-        return cls({name: torch.tensor(column, dtype=torch.float64) for name, column in table.items()})
+        return cls({name: _column([row[name] for row in rows], name) for name in names})
 
     def to_json(self) -> str:
         """The tasks as JSON text; the numbers come back exactly."""
@@ -113,6 +113,16 @@ class Tasks:
     def key(self, index: int) -> str:
         """SHA-256 (hex) of one task's values: equal for equal tasks, whatever the order of the parameters."""
         # + 0.0 turns -0.0, which is the same task, into 0.0.
-        row = {name: value + 0.0 for name, value in self[index].rows()[0].items()}
+        row = {name: (column[0] + 0.0).tolist() for name, column in self[index].values.items()}
         canonical = json.dumps(row, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _column(values: Sequence[Any], name: str) -> Tensor:
+    """One parameter of all tasks, of the first one's shape."""
+    try:
+        shape = np.shape(values[0])
+    except ValueError:
+        raise UsageError(f"task 0: {name} must be an array of numbers, not {values[0]!r}") from None
+    arrays = [finite_array(value, f"task {i}: {name}", shape) for i, value in enumerate(values)]
+    return torch.from_numpy(np.stack(arrays))

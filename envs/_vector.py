@@ -249,7 +249,7 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
         self.spec = EnvSpec(id=distribution.name, entry_point=cast(Any, distribution.make), kwargs={"task": row})
 
     @property
-    def task(self) -> dict[str, float]:
+    def task(self) -> dict[str, Any]:
         """The parameters of the current task."""
         return (self._next_tasks or self.vector.tasks).rows()[0]
 

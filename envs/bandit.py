@@ -1,0 +1,106 @@
+"""Bernoulli bandit: which of a few arms pays most often, found out by pulling them.
+
+## Description
+
+Every arm pays 1 with a probability of its own, which nobody is told, else 0. An episode is a single pull and shows
+nothing; all there is to learn is in the rewards of the episodes before. An agent that adapts in its memory plays some
+ten or a hundred episodes of a task and has to weigh finding out against cashing in, the trade-off for which the optimum
+can be computed.
+
+## Action space
+
+`Discrete(5)`: the arm to pull; `arms` of them.
+
+## Observation space
+
+| Num | Observation | Min | Max | Unit |
+|-----|-------------|-----|-----|------|
+| 0   | always 0    | 0   | 1   | -    |
+
+## Task parameters
+
+| Parameter | Nominal | Train, test | OOD          | Unit | Meaning                           |
+|-----------|---------|-------------|--------------|------|-----------------------------------|
+| p         | 0.5     | 5 × U[0, 1] | no ood split | -    | probability that the arm pays     |
+
+## Rewards
+
+1 with the probability of the arm that was pulled, else 0.
+
+## Starting state
+
+The numbers that decide whether a pull pays: a pull of an arm with probability p pays if its number is below p. They are
+drawn beforehand, so that with equal seeds the same pulls are lucky.
+
+## Episode end
+
+Truncation: the horizon, 1 pull by default.
+
+## Source
+
+Duan et al. 2016 (RL²), section 3.1.
+"""
+
+from dataclasses import dataclass
+
+import gymnasium as gym
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from envs._distribution import TaskDistribution, Tasks, Uniform, check_count
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the bandit."""
+
+    arms: int = 5
+    """Arms [arms]. Default from Duan et al. 2016, who also have 10 and 50."""
+    horizon: int = 1
+    """Pulls in an episode [steps]. Default from Duan et al. 2016."""
+
+    def __post_init__(self) -> None:
+        check_count(self.arms, "bandit: arms")
+        check_count(self.horizon, "bandit: horizon [steps]")
+
+
+def build(config: Config) -> TaskDistribution:
+    """The task distribution of `config`."""
+    return Bandit(config)
+
+
+class Bandit(TaskDistribution):
+    """The bandit; the datasheet is at the top of the file. State: pulls so far, then a number in [0, 1) for each."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            name="bandit",
+            horizon=config.horizon,
+            observation_space=gym.spaces.Box(0.0, 1.0, (1,)),
+            action_space=gym.spaces.Discrete(config.arms),
+            observation_scale=[1.0],
+            parameters={"p": Uniform(0, 1, shape=(config.arms,))},
+            nominal={"p": 0.5},
+        )
+
+    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
+        """No pulls, and the luck of those to come."""
+        shape = (len(tasks), self.horizon)
+        luck = torch.rand(shape, dtype=torch.float64, generator=generator, device=generator.device)
+        return torch.cat([torch.zeros_like(luck[:, :1]), luck], dim=1)
+
+    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
+        """Nothing."""
+        return torch.zeros_like(state[:, :1])
+
+    def transition(
+        self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
+    ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
+        """One pull."""
+        lanes = torch.arange(len(state), device=state.device)
+        # A finished lane is stepped, too, though not heeded: it would be a pull too many.
+        pull = state[:, 0].long().clamp_max(self.horizon - 1)
+        reward = (state[lanes, 1 + pull] < tasks.p[lanes, action]).to(torch.float64)
+        state = torch.cat([state[:, :1] + 1, state[:, 1:]], dim=1)
+        return state, reward, torch.zeros(len(state), dtype=torch.bool, device=state.device)

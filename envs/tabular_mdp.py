@@ -1,0 +1,120 @@
+"""Tabular MDP: ten states and five actions, with rewards and transitions drawn at random.
+
+## Description
+
+Everything about the process is unknown: where an action leads, and what it pays. Episodes are short and start in the
+same state, so that what one episode finds out the next one can use. An agent that adapts in its memory plays ten to a
+hundred of them.
+
+## Action space
+
+`Discrete(5)`; `actions` of them.
+
+## Observation space
+
+| Num | Observation            | Min | Max | Unit |
+|-----|------------------------|-----|-----|------|
+| s   | 1 in state s, else 0   | 0   | 1   | -    |
+
+There are 10 of them, `states`.
+
+## Task parameters
+
+| Parameter   | Nominal | Train, test                | OOD          | Unit | Meaning                                   |
+|-------------|---------|----------------------------|--------------|------|-------------------------------------------|
+| mean_reward | 1       | 10 × 5 × N(1, 1)           | no ood split | -    | of each action in each state              |
+| transition  | 0.1     | 10 × 5 × 10 × Dirichlet(1) | no ood split | -    | probability of each state after an action |
+
+## Rewards
+
+The mean reward of the action in the state, plus noise N(0, 1).
+
+## Starting state
+
+State 0. The numbers that decide on transitions and noise are drawn beforehand, one of each for every step.
+
+## Episode end
+
+Truncation: the horizon, 10 steps by default.
+
+## Source
+
+Duan et al. 2016 (RL²), section 3.2, after Osband et al. 2013.
+"""
+
+from dataclasses import dataclass
+
+import gymnasium as gym
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from envs._distribution import Dirichlet, Normal, TaskDistribution, Tasks, check_count
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the tabular MDP."""
+
+    states: int = 10
+    """States [states]. Default from Duan et al. 2016."""
+    actions: int = 5
+    """Actions [actions]. Default from Duan et al. 2016."""
+    horizon: int = 10
+    """Length of an episode [steps]. Default from Duan et al. 2016."""
+
+    def __post_init__(self) -> None:
+        check_count(self.states, "tabular_mdp: states")
+        check_count(self.actions, "tabular_mdp: actions")
+        check_count(self.horizon, "tabular_mdp: horizon [steps]")
+
+
+def build(config: Config) -> TaskDistribution:
+    """The task distribution of `config`."""
+    return TabularMDP(config)
+
+
+class TabularMDP(TaskDistribution):
+    """The tabular MDP; the datasheet is at the top of the file.
+
+    State: the state's number, steps so far, then for each step of the episode a number in [0, 1) that decides on the
+    transition, then for each one the noise of the reward.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.n_states = config.states
+        shape = (config.states, config.actions)
+        super().__init__(
+            name="tabular_mdp",
+            horizon=config.horizon,
+            observation_space=gym.spaces.Box(0.0, 1.0, (config.states,)),
+            action_space=gym.spaces.Discrete(config.actions),
+            observation_scale=[1.0] * config.states,
+            parameters={"mean_reward": Normal(1, 1, shape=shape), "transition": Dirichlet(shape=(*shape, shape[0]))},
+            nominal={"mean_reward": 1.0, "transition": 1 / config.states},
+        )
+
+    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
+        """State 0, and the chance of the steps to come."""
+        shape, device = (len(tasks), self.horizon), generator.device
+        moves = torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
+        noise = torch.randn(shape, dtype=torch.float64, generator=generator, device=device)
+        return torch.cat([torch.zeros_like(moves[:, :1]).expand(-1, 2), moves, noise], dim=1)
+
+    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
+        """The state's number as a one-hot vector."""
+        return one_hot(state[:, 0].long(), self.n_states).to(torch.float64)
+
+    def transition(
+        self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
+    ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
+        """One step: the next state is the first one at which the summed probabilities pass the step's number."""
+        lanes, now = torch.arange(len(state), device=state.device), state[:, 0].long()
+        # A finished lane is stepped, too, though not heeded: it would be a step too many.
+        step = state[:, 1].long().clamp_max(self.horizon - 1)
+        reward = tasks.mean_reward[lanes, now, action] + state[lanes, 2 + self.horizon + step]
+        passed = tasks.transition[lanes, now, action].cumsum(-1) <= state[lanes, 2 + step].unsqueeze(-1)
+        after = passed.sum(-1).clamp_max(self.n_states - 1)  # rounding may leave the sum below the number
+        state = torch.cat([after.to(state.dtype)[:, None], state[:, 1:2] + 1, state[:, 2:]], dim=1)
+        return state, reward, torch.zeros(len(state), dtype=torch.bool, device=state.device)
