@@ -11,8 +11,8 @@ t-intervals; and differences from the re-uploading circuit with the same seed on
 drawn from it.
 
 Every control is tuned alike before: from a seed of its own, on train tasks, the best of six configurations by the mean
-return after one to three updates. For a learner these are two sizes of an outer step (`target_kl`, which the learning
-rates follow) by three of a later update; for `scratch`, which learns nothing, six step sizes. All else is the defaults;
+return after one to three updates. For a learner these are two step sizes that it starts to learn from by three factors of
+a later update; for `scratch`, which learns nothing, six step sizes. All else is the defaults;
 those were found on train tasks of navigation and cartpole_target with the re-uploading circuit.
 """
 
@@ -45,12 +45,12 @@ from qrl.errors import TrainingError, UsageError
 SEEDS = {"navigation": 5, "cartpole_target": 5, "cartpole": 3}
 """Seeds 0, 1, ... of each family of tasks."""
 REFERENCE = "maml reuploading"
-OUTER_STEPS = (0.01, 0.03)
-"""What `target_kl` is chosen from [nat]."""
+FIRST_STEPS = (0.1, 0.3)
+"""What `inner_step_size`, from which step sizes are learned, is chosen from (Finn et al. 2017: 0.1)."""
 LATER_STEPS = (0.5, 0.3, 0.15)
 """What `later_step_factor` is chosen from."""
-STEP_SIZES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-"""What `inner_step_size` of `scratch` is chosen from."""
+ONLY_STEPS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""What `inner_step_size` of `scratch`, which learns none, is chosen from."""
 TUNING_SEED = 1000
 TUNING_TASKS = 40
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "controls.png"
@@ -196,19 +196,19 @@ def tune(case: tuple[str, str], quick: bool) -> Tuned:
         return Tuned({}, [])
     tried: list[dict[str, float]] = []
     if control.agent == "scratch":
-        for size in STEP_SIZES:
+        for size in ONLY_STEPS:
             options = {"inner_step_size": size}
             tried.append(options | {"score": score(*build(control.spec(env, TUNING_SEED, options, quick)), quick)})
     else:
-        for target in OUTER_STEPS:
+        for size in FIRST_STEPS:
             # Two tasks, as an evaluation there must be: nothing is chosen by test tasks.
-            spec = replace(control.spec(env, TUNING_SEED, {"target_kl": target}, quick), eval_tasks=2)
-            job = Job(env, name, TUNING_SEED, spec, folder(env, name, f"tuning-{target}", quick))
+            spec = replace(control.spec(env, TUNING_SEED, {"inner_step_size": size}, quick), eval_tasks=2)
+            job = Job(env, name, TUNING_SEED, spec, folder(env, name, f"tuning-{size}", quick))
             train(job, overwrite=False)
             run = load(job.folder)
             for factor in LATER_STEPS:
                 run.agent.config = replace(run.agent.config, later_step_factor=factor)
-                options = {"target_kl": target, "later_step_factor": factor}
+                options = {"inner_step_size": size, "later_step_factor": factor}
                 tried.append(options | {"score": score(run.distribution, run.agent, quick)})
     best = max(tried, key=lambda each: each["score"])
     return Tuned({key: value for key, value in best.items() if key != "score"}, tried)
