@@ -11,9 +11,9 @@ t-intervals; and differences from the re-uploading circuit with the same seed on
 drawn from it.
 
 Every control is tuned alike before: from a seed of its own, on train tasks, the best of six configurations by the mean
-return after one to three updates. For a learner these are two step sizes that it starts to learn from by three factors of
-a later update; for `scratch`, which learns nothing, six step sizes. All else is the defaults;
-those were found on train tasks of navigation and cartpole_target with the re-uploading circuit.
+return after one to three updates. For a learner these are two step sizes from which it starts to learn them by three
+factors of a later update; for `scratch`, which learns nothing, six step sizes. All else is the defaults; those were
+found on train tasks of navigation and cartpole_target with the re-uploading circuit.
 """
 
 import contextlib
@@ -147,17 +147,20 @@ def main(
     RUNS.mkdir(parents=True, exist_ok=True)
     families = [env for env in SEEDS if env in envs]
     chosen = [name for name in CONTROLS if name in {*controls, REFERENCE}]
-    cases = list(itertools.product(families, chosen))
+    results = {}
     # Each run has a fresh process, as it would have by itself.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
-        try:
-            tuned = dict(zip(cases, pool.map(tune, cases, itertools.repeat(quick)), strict=True))
-            every = list(planned(families, chosen, seeds, tuned, quick))
-            for _ in pool.map(train, every, itertools.repeat(overwrite)):
-                pass
-        except (UsageError, TrainingError, RunFailed) as error:
-            sys.exit(f"benchmarks.controls: {error}")
-    results = {env: summary([job for job in every if job.env == env], tuned) for env in families}
+        for env in families:
+            try:
+                tuned = dict(
+                    zip(chosen, pool.map(tune, itertools.repeat(env), chosen, itertools.repeat(quick)), strict=True)
+                )
+                every = list(planned(env, chosen, seeds, tuned, quick))
+                for _ in pool.map(train, every, itertools.repeat(overwrite)):
+                    pass
+            except (UsageError, TrainingError, RunFailed) as error:
+                sys.exit(f"benchmarks.controls: {error}")
+            results[env] = summary(every, tuned)
     for env, result in results.items():
         print(f"\n{env}")
         print(table([shown(name, row) for name, row in result["controls"].items()]))
@@ -172,13 +175,10 @@ class RunFailed(Exception):
     """A run that did not end well."""
 
 
-def planned(
-    envs: list[str], controls: list[str], seeds: int, tuned: dict[tuple[str, str], Tuned], quick: bool
-) -> Iterator[Job]:
-    """All runs; a seed of everything before the next, so that a part of them is a comparison already."""
-    every = ((env, seed, name) for env in envs for seed in range(min(seeds, SEEDS[env])) for name in controls)
-    for env, seed, name in every:
-        spec = CONTROLS[name].spec(env, seed, tuned[env, name].best, quick)
+def planned(env: str, controls: list[str], seeds: int, tuned: dict[str, Tuned], quick: bool) -> Iterator[Job]:
+    """All runs of a family; a seed of everything before the next, so that a part of them is a comparison already."""
+    for seed, name in itertools.product(range(min(seeds, SEEDS[env])), controls):
+        spec = CONTROLS[name].spec(env, seed, tuned[name].best, quick)
         yield Job(env, name, seed, spec, folder(env, name, str(seed), quick))
 
 
@@ -187,10 +187,9 @@ def folder(env: str, control: str, seed: str, quick: bool) -> Path:
     return RUNS / f"{'quick-' if quick else ''}{env}-{control.replace(' ', '-')}-{seed}"
 
 
-def tune(case: tuple[str, str], quick: bool) -> Tuned:
+def tune(env: str, name: str, quick: bool) -> Tuned:
     """The best of six configurations on train tasks, by the mean return after one to three updates."""
     set_up(threads=1)
-    env, name = case
     control = CONTROLS[name]
     if control.agent == "random":
         return Tuned({}, [])
@@ -242,14 +241,14 @@ def train(job: Job, overwrite: bool) -> None:
 # --- the result ------------------------------------------------------------------------------------------------------
 
 
-def summary(jobs: list[Job], tuned: dict[tuple[str, str], Tuned]) -> dict[str, Any]:
+def summary(jobs: list[Job], tuned: dict[str, Tuned]) -> dict[str, Any]:
     """Every control of one family: its seeds, and over seeds."""
     rows = {name: [report(job) for job in jobs if job.control == name] for name in {job.control: 0 for job in jobs}}
     env = jobs[0].env
     controls = {
         name: {
-            "tuned": tuned[env, name].best,
-            "tried": tuned[env, name].tried,
+            "tuned": tuned[name].best,
+            "tried": tuned[name].tried,
             "seeds": seeds,
             "over_seeds": over_seeds(seeds),
             "worst_decile": over_seeds(seeds, "worst_decile"),
