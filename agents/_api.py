@@ -18,12 +18,13 @@ import numpy as np
 import torch
 
 from agents._config import Spec, check_count, check_seed
-from agents._evaluate import Curve, adaptation_curve, paired_gain
+from agents._evaluate import Curve, adaptation_curve, beside, paired_gain
 from agents._files import check_new_file, to_json, write_whole
 from agents._interrupt import Interrupted, stopping_at_once
 from agents._plot import draw
 from agents._progress import Progress
-from agents._rollout import Adapter, collect_episodes, single_action
+from agents._references import references
+from agents._rollout import Adapter, MemoryAdapter, collect_episodes, single_action
 from agents._run import RunFolder
 from agents._setting import build, torch_generator
 from agents._train import Training
@@ -79,22 +80,32 @@ class Run:
     def evaluate(
         self, *, tasks: int = 100, steps: int = 3, episodes: int = 40, split: str = "test", seed: int = 0
     ) -> Curve:
-        """The adaptation curve on tasks of a split; see `agents._evaluate.adaptation_curve`."""
+        """The adaptation curve on tasks of a split, beside those of references; see `agents._evaluate`."""
         check_count("tasks", tasks, least=2)
         check_count("steps", steps)
         check_count("episodes", episodes)
         check_seed("seed", seed)
-        return adaptation_curve(
-            self.agent,
-            self.distribution,
-            names=(short_name(self.spec.env), short_name(self.spec.agent), short_name(self.spec.model)),
-            n_tasks=tasks,
-            steps=steps,
-            episodes=episodes,
-            split=split,
-            seed=seed,
-            device=self.spec.device,
-        )
+        env, own = short_name(self.spec.env), short_name(self.spec.agent)
+        model = short_name(self.spec.model) if hasattr(self.agent, "policy") else ""
+
+        def curve(agent: Any, name: str, model: str) -> Curve:
+            return adaptation_curve(
+                agent,
+                self.distribution,
+                names=(env, name, model),
+                n_tasks=tasks,
+                steps=steps,
+                episodes=episodes,
+                split=split,
+                seed=seed,
+                device=self.spec.device,
+            )
+
+        mine = curve(self.agent, own, model)
+        if not isinstance(self.agent, MemoryAdapter):
+            return mine
+        others = references(self.distribution, self.agent.trial_episodes, self.spec.device)
+        return beside(mine, [curve(agent, name, "") for name, agent in others.items() if name != own])
 
     def metrics(self) -> list[dict[str, Any]]:
         """One row per meta-iteration."""
@@ -297,11 +308,16 @@ def _report(
     write_whole(picture, draw([curve], metrics))
     if quiet:
         return
-    print(f"{curve.env}, {curve.agent}, {curve.model}: {curve.n_tasks} {curve.split} tasks")
+    print(f"{curve.env}, {curve.label}: {curve.n_tasks} {curve.split} tasks")
     print(curve.table())
-    for x in sorted({1, curve.x[-1]}):
+    for x in sorted({curve.x[1], curve.x[-1]} if len(curve.x) > 1 else ()):
         gain, low, high = paired_gain(curve, x)
-        print(f"gain from 0 to {x}: {gain:+.2f}, 95 % interval [{low:+.2f}, {high:+.2f}]")
+        print(f"gain from {curve.x[0]} to {x}: {gain:+.2f}, 95 % interval [{low:+.2f}, {high:+.2f}]")
+    if curve.axis == "episodes":
+        print(f"return of a trial: {sum(curve.mean):.3f}")
+    for name, (fraction, low, high) in curve.fractions.items():
+        theirs = sum(curve.references[name])
+        print(f"of {name}'s {theirs:.3f}: {fraction:.2%}, 95 % interval [{low:.2%}, {high:.2%}]")
     print(f"wrote {table} and {picture}")
 
 

@@ -1,31 +1,36 @@
-"""The adaptation curve: return on held-out tasks against the number of updates, with its uncertainty."""
+"""The adaptation curve: return on held-out tasks against the number of updates or episodes, with its uncertainty."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import stats
+from torch import Tensor
 
-from agents._rollout import Adapter
+from agents._rollout import Adapter, MemoryAdapter, Rollout
 from agents._setting import torch_generator
 from agents._train import adaptation
 from qrl.errors import UsageError
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
+LARGEST_BATCH = 20_000_000
+"""Numbers that are resampled at a time."""
 MAX_LANES = 2_000
 """Environments stepped together; more tasks are evaluated in turn, so that memory does not grow with their number."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What evaluation.json holds.
+    """What evaluation.json holds. `model` is empty for an agent without a network.
 
-    Over tasks, at each x: `mean`; `ci_low` and `ci_high`, the 95 % percentile bootstrap interval of that mean; `iqm`,
+    `x` counts updates, of an agent that learns in its memory the episodes of a trial, from 1. Over tasks, at each x:
+    `mean`; `ci_low` and `ci_high`, the 95 % percentile bootstrap interval of that mean; `iqm`,
     the interquartile mean; `worst_decile`, the mean of the worst tenth. `episodes` and `env_steps` are spent per task
-    on adapting up to x. `per_task` is [task][x], each the mean return over episodes.
+    on adapting up to x. `per_task` is [task][x], each the mean return over episodes, or trials. `references` are the
+    means of other agents on the same tasks, `fractions` this one's share of their return: mean and 95 % interval.
     """
 
     env: str
@@ -44,6 +49,8 @@ class Curve:
     iqm: list[float]
     worst_decile: list[float]
     per_task: list[list[float]]
+    references: dict[str, list[float]] = field(default_factory=dict)
+    fractions: dict[str, list[float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The content of evaluation.json."""
@@ -52,17 +59,17 @@ class Curve:
     @property
     def label(self) -> str:
         """A name for legends."""
-        return self.agent if self.agent == "random" else f"{self.agent}, {self.model}"
+        return f"{self.agent}, {self.model}" if self.model else self.agent
 
     def table(self) -> str:
         """The curve as text."""
-        names = (self.axis.replace("_", " "), "episodes", "mean", "95 % interval", "IQM", "worst 10 %")
-        header = " ".join(name.rjust(width) for name, width in zip(names, (14, 9, 9, 20, 9, 11), strict=True))
+        names = (self.axis.replace("_", " "), "episodes before", "mean", "95 % interval", "IQM", "worst 10 %")
+        header = " ".join(name.rjust(width) for name, width in zip(names, (14, 15, 9, 20, 9, 11), strict=True))
         rows = zip(
             self.x, self.episodes, self.mean, self.ci_low, self.ci_high, self.iqm, self.worst_decile, strict=True
         )
         lines = [
-            f"{x:>14} {episodes:>9} {mean:>9.2f} {f'[{low:.2f}, {high:.2f}]':>20} {iqm:>9.2f} {worst:>11.2f}"
+            f"{x:>14} {episodes:>15} {mean:>9.2f} {f'[{low:.2f}, {high:.2f}]':>20} {iqm:>9.2f} {worst:>11.2f}"
             for x, episodes, mean, low, high, iqm, worst in rows
         ]
         return "\n".join([header, *lines])
@@ -82,6 +89,8 @@ def adaptation_curve(
 ) -> Curve:
     """Return of `adapter` after 0 to `steps` updates from `episodes` episodes each, on `n_tasks` tasks of a split.
 
+    Of an agent that learns in its memory: return of each episode of a trial, a mean over `episodes` trials of a task.
+
     Every task starts from the adapter's initial state. Test and ood tasks do not depend on `seed`, which only seeds
     the episodes; train tasks are new draws. `names` are those of env, agent and model. Raises UsageError for fewer than
     two tasks, from which there is no interval, and for a split that the family does not have.
@@ -94,24 +103,27 @@ def adaptation_curve(
     tasks = distribution.sample(n_tasks, split, np.random.default_rng(streams[0]))
     rng, generator = np.random.default_rng(streams[1]), torch_generator(streams[2], device)
     together = max(1, MAX_LANES // episodes)
+    trial = adapter.trial_episodes if isinstance(adapter, MemoryAdapter) else None
     returns: list[np.ndarray] = []
-    taken = np.zeros(steps + 1)
+    taken = np.zeros(trial or steps + 1)
     for first in range(0, n_tasks, together):
         part = tasks[first : first + together]
         env = distribution.vectorise(len(part), episodes, device)
-        rollouts, _ = adaptation(env, adapter, part, steps + 1, rng, generator)
-        returns.append(torch.stack([r.returns.mean(-1) for r in rollouts], dim=-1).double().cpu().numpy())
-        taken += [rollout.n_steps for rollout in rollouts]
+        rollouts, _ = adaptation(env, adapter, part, 1 if trial else steps + 1, rng, generator)
+        by_x, lengths = _by_x(rollouts, trial)
+        returns.append(by_x.mean(-1).mT.double().cpu().numpy())
+        taken += lengths.double().sum((1, 2)).cpu().numpy() / (episodes if trial else 1)
     per_task = np.concatenate(returns)
     low, high = bootstrap_interval(per_task)
+    x = range(1, trial + 1) if trial else range(steps + 1)
     return Curve(
         *names,
         split=split,
         n_tasks=n_tasks,
         seed=seed,
-        axis="gradient_steps",
-        x=list(range(steps + 1)),
-        episodes=[episodes * x for x in range(steps + 1)],
+        axis="episodes" if trial else "gradient_steps",
+        x=list(x),
+        episodes=[index if trial else episodes * index for index in range(len(x))],
         env_steps=[0.0, *(np.cumsum(taken)[:-1] / n_tasks).tolist()],
         mean=per_task.mean(0).tolist(),
         ci_low=low,
@@ -122,19 +134,57 @@ def adaptation_curve(
     )
 
 
+def _by_x(rollouts: list[Rollout], trial: int | None) -> tuple[Tensor, Tensor]:
+    """Returns and numbers of steps [x, task, env]."""
+    if trial:
+        return rollouts[0].returns_by_episode(trial), rollouts[0].n_steps_by_episode(trial)
+    return torch.stack([r.returns for r in rollouts]), torch.stack([r.valid.sum(0) for r in rollouts])
+
+
+def beside(curve: Curve, references: Sequence[Curve]) -> Curve:
+    """The curve with those of other agents on the same tasks, by their names, and its share of their return.
+
+    The share is that of the sums over x, with a 95 % percentile bootstrap interval over tasks, which are the same ones.
+    """
+    mine, fractions = np.asarray(curve.per_task).sum(1), {}
+    for reference in references:
+        theirs = np.asarray(reference.per_task).sum(1)
+        low, high = _bootstrap((mine, theirs), lambda a, b, axis: a.mean(axis) / b.mean(axis))
+        fractions[reference.agent] = [float(mine.mean() / theirs.mean()), float(low), float(high)]
+    return replace(curve, references={each.agent: each.mean for each in references}, fractions=fractions)
+
+
 def bootstrap_interval(per_task: np.ndarray | Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
     """Ends of the 95 % percentile bootstrap interval of the mean over tasks; values are [task, x]."""
-    values = np.asarray(per_task)
-    result = stats.bootstrap(
-        (values,), np.mean, n_resamples=RESAMPLES, confidence_level=CONFIDENCE, method="percentile", rng=0
-    )
-    interval = result.confidence_interval
-    return np.atleast_1d(interval.low).tolist(), np.atleast_1d(interval.high).tolist()
+    low, high = _bootstrap((np.asarray(per_task),), np.mean)
+    return np.atleast_1d(low).tolist(), np.atleast_1d(high).tolist()
+
+
+def _bootstrap(samples: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> tuple[Any, Any]:
+    """Ends of the 95 % percentile bootstrap interval of a statistic of samples whose first axis is the task.
+
+    RESAMPLES of up to 2000 tasks, and fewer of more, down to a tenth: their ends then vary by a hundredth of the
+    interval, and it is small.
+    """
+    n_tasks = len(samples[0])
+    resamples = max(RESAMPLES // 10, min(RESAMPLES, 2000 * RESAMPLES // n_tasks))
+    interval = stats.bootstrap(
+        samples,
+        statistic,
+        paired=len(samples) > 1,
+        vectorized=True,
+        n_resamples=resamples,
+        batch=max(1, LARGEST_BATCH // samples[0].size),
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=0,
+    ).confidence_interval
+    return interval.low, interval.high
 
 
 def paired_gain(curve: Curve, x: int) -> tuple[float, float, float]:
-    """Mean gain from 0 to x updates over the same tasks, with its 95 % bootstrap interval."""
-    values = np.asarray(curve.per_task)
-    gain = values[:, [x]] - values[:, [0]]
+    """Mean gain from the first x to this one over the same tasks, with its 95 % bootstrap interval."""
+    values, index = np.asarray(curve.per_task), curve.x.index(x)
+    gain = values[:, [index]] - values[:, [0]]
     low, high = bootstrap_interval(gain)
     return float(gain.mean()), low[0], high[0]

@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from agents._evaluate import Curve
 
@@ -29,10 +30,16 @@ def _draw_curves(axes: Any, curves: Sequence[Curve]) -> None:
         axes.plot(curve.x, curve.mean, "o-", color=colour, label=curve.label)
         axes.fill_between(curve.x, curve.ci_low, curve.ci_high, color=colour, alpha=0.25, linewidth=0)
         axes.plot(curve.x, curve.worst_decile, ":", color=colour)
+    styles = zip(curves[0].references.items(), ("--", "-.", (0, (1, 1))), strict=False)
+    for (name, values), style in styles:
+        axes.plot(curves[0].x, values, color="black", linestyle=style, linewidth=1, label=name)
     axes.plot([], [], ":", color="grey", label="worst tenth of tasks")
     first = curves[0]
-    axes.set_xticks(first.x)
-    axes.set_xlabel(f"{first.axis.replace('_', ' ')} of {first.episodes[1]} episodes")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if first.axis == "episodes":
+        axes.set_xlabel("episode of a trial")
+    else:
+        axes.set_xlabel(f"gradient steps of {first.episodes[1]} episodes")
     axes.set_ylabel("return")
     axes.set_title(f"{first.env}: {first.n_tasks} {first.split} tasks, mean and 95 % interval", fontsize="medium")
     axes.legend(frameon=False, fontsize="small")

@@ -1,11 +1,11 @@
 """Rollouts: episodes of many tasks side by side, as tensors with axes time, task, env."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from qrl.errors import TrainingError
@@ -13,9 +13,10 @@ from qrl.errors import TrainingError
 
 @dataclass(frozen=True)
 class Rollout:
-    """One episode of each lane; rows after its end are padding, `valid` False, reward 0.
+    """One episode of each lane, or a trial of several; rows after its end are padding, `valid` False, reward 0.
 
     `action` is in the adapter's own units. `terminated` and `truncated` mark an episode's last step and stay apart.
+    `episode` numbers a lane's episodes from 0; the next one begins in the row after the last step of the one before.
     """
 
     observation: Float[Tensor, "time task env obs"]
@@ -24,11 +25,24 @@ class Rollout:
     valid: Bool[Tensor, "time task env"]
     terminated: Bool[Tensor, "time task env"]
     truncated: Bool[Tensor, "time task env"]
+    episode: Int[Tensor, "time task env"]
 
     @property
     def returns(self) -> Float[Tensor, "task env"]:
-        """Undiscounted return of each episode."""
+        """Undiscounted return of each lane: of its episode, or the sum over its trial."""
         return self.reward.sum(0)
+
+    def returns_by_episode(self, n_episodes: int) -> Float[Tensor, "episode task env"]:
+        """Undiscounted return of each of the episodes of a trial."""
+        return self._by_episode(self.reward, n_episodes)
+
+    def n_steps_by_episode(self, n_episodes: int) -> Float[Tensor, "episode task env"]:
+        """Environment steps taken in each of the episodes of a trial."""
+        return self._by_episode(self.valid.to(self.reward.dtype), n_episodes)
+
+    def _by_episode(self, values: Tensor, n_episodes: int) -> Tensor:
+        zeros = values.new_zeros(n_episodes, *values.shape[1:])
+        return zeros.scatter_add(0, self.episode, values)
 
     @property
     def n_steps(self) -> int:
@@ -55,6 +69,28 @@ class Adapter(Protocol):
         """The state after learning from a rollout of the same tasks."""
 
 
+@runtime_checkable
+class MemoryAdapter(Adapter, Protocol):
+    """An adapter that learns while it acts, in a state that lasts over the episodes of a trial."""
+
+    trial_episodes: int
+    """Episodes of a trial."""
+
+    def receive(
+        self,
+        state: Any,
+        action: Tensor,
+        reward: Float[Tensor, "task env"],
+        ended: Bool[Tensor, "task env"],
+        observation: Float[Tensor, "task env obs"],
+    ) -> Any:
+        """The state after what came of the action, the observation included.
+
+        `ended`: that was the last step of an episode, and what `act` sees next is the first observation of another one.
+        Also called after the last step of a trial; rows of padding have a reward of 0.
+        """
+
+
 @torch.no_grad()
 def collect(
     env: gymnasium.vector.VectorEnv,
@@ -64,27 +100,35 @@ def collect(
     *,
     seed: int,
     n_tasks: int,
+    n_episodes: int = 1,
     options: dict[str, Any] | None = None,
 ) -> tuple[Rollout, Any]:
-    """One episode in every lane of a vector environment (lane = task * envs per task + env), and the next state.
+    """A trial of `n_episodes` in every lane of a vector environment (lane = task * envs per task + env), and the state.
 
-    `seed` seeds the environment, `options` goes to its reset. Raises TrainingError for a non-finite reward or
-    observation, naming the step and the task.
+    A lane goes on to its next episode by itself and is done when its last one is. `seed` seeds the environment,
+    `options` goes to its reset. Raises TrainingError for a non-finite reward or observation, naming the step and the
+    task.
     """
     observation, _ = env.reset(seed=seed, options=options)
     shape = (n_tasks, env.num_envs // n_tasks)
-    over = torch.zeros(env.num_envs, dtype=torch.bool, device=observation.device)
+    episode = torch.zeros(env.num_envs, dtype=torch.int64, device=observation.device)
     rows: list[tuple[Tensor, ...]] = []
-    while not bool(over.all()):
+    while bool((alive := episode < n_episodes).any()):
         seen = observation.unflatten(0, shape)
         action, state = adapter.act(state, seen, generator)
         if not bool(action.isfinite().all()):
             raise TrainingError(f"the policy's actions are not finite at step {len(rows)}: its outputs diverged")
         observation, reward, terminated, truncated, _ = env.step(adapter.to_environment(action).flatten(0, 1))
-        alive = ~over
-        step = (reward * alive, alive, terminated & alive, truncated & alive)
+        step = (reward * alive, alive, terminated & alive, truncated & alive, episode.clamp_max(n_episodes - 1))
         rows.append((seen, action, *(x.unflatten(0, shape) for x in step)))
-        over = over | terminated | truncated
+        ended = (terminated | truncated) & alive
+        if isinstance(adapter, MemoryAdapter):
+            outcome = (reward * alive, ended, observation)
+            state = adapter.receive(state, action, *(x.unflatten(0, shape) for x in outcome))
+        episode = episode + ended
+        again = ended & (episode < n_episodes)
+        if n_episodes > 1 and bool(again.any()):
+            observation, _ = env.reset(options={"reset_mask": again})
     rollout = Rollout(*(torch.stack(column) for column in zip(*rows, strict=True)))
     _check_finite(rollout)
     return rollout, state
@@ -101,7 +145,7 @@ def collect_episodes(
     max_steps: int,
     seed: int | None,
 ) -> tuple[Rollout, Any]:
-    """`n_episodes` episodes of one ordinary Gymnasium environment, one after the other, as a rollout of one task.
+    """`n_episodes` episodes of one ordinary Gymnasium environment, one after the other, as lanes of one task.
 
     An episode that reaches `max_steps` is truncated, as it was in training, also if the environment has no time limit.
     """
@@ -115,13 +159,17 @@ def collect_episodes(
             action, state = adapter.act(state, seen[None, None], generator)
             observation, reward, terminated, truncated, _ = env.step(single_action(adapter, action))
             truncated = truncated or len(rows) + 1 == max_steps
-            scalars = (float(reward), True, bool(terminated), bool(truncated))
-            rows.append((seen, action[0, 0], *(torch.tensor(x, device=generator.device) for x in scalars)))
             over = terminated or truncated
+            scalars = (float(reward), True, bool(terminated), bool(truncated), 0)
+            rows.append((seen, action[0, 0], *(torch.tensor(x, device=generator.device) for x in scalars)))
+            if isinstance(adapter, MemoryAdapter):
+                earned, ended = (torch.tensor([[x]], device=generator.device) for x in (float(reward), over))
+                after = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
+                state = adapter.receive(state, action, earned, ended, after[None, None])
         episodes.append(rows)
     length = max(map(len, episodes))
     columns = []
-    for column in range(6):
+    for column in range(len(fields(Rollout))):
         stacked = [torch.stack([row[column] for row in rows]) for rows in episodes]
         padded = [torch.cat([x, x.new_zeros(length - len(x), *x.shape[1:])]) for x in stacked]
         columns.append(torch.stack(padded, dim=1).unsqueeze(1))

@@ -18,13 +18,26 @@ from qrl.policy import Policy, make_policy
 class Setting:
     """Handed to an agent's `build(config, setting)`."""
 
-    observation_space: gymnasium.Space[Any]
-    action_space: gymnasium.Space[Any]
-    horizon: int
-    """Longest episode [steps]."""
+    distribution: TaskDistribution
+    """The family of tasks; only references that know the rules of one look into it."""
     device: torch.device
     make_policy: Callable[[], Policy]
     """Builds the run's policy network, on the device. An agent without one does not call it."""
+
+    @property
+    def observation_space(self) -> gymnasium.Space[Any]:
+        """Of one environment."""
+        return self.distribution.observation_space
+
+    @property
+    def action_space(self) -> gymnasium.Space[Any]:
+        """Of one environment."""
+        return self.distribution.action_space
+
+    @property
+    def horizon(self) -> int:
+        """Longest episode [steps]."""
+        return self.distribution.horizon
 
 
 def seed_sequences(seed: int) -> dict[str, np.random.SeedSequence]:
@@ -61,8 +74,7 @@ def build(spec: Spec) -> tuple[Any, Any]:
             generator=torch_generator(seed_sequences(spec.seed)["parameters"]),
         ).to(device)
 
-    setting = Setting(distribution.observation_space, distribution.action_space, distribution.horizon, device, policy)
-    return distribution, _agent(spec, setting)
+    return distribution, _agent(spec, Setting(distribution, device, policy))
 
 
 LEARNER = ("update", "n_tasks", "n_envs", "n_rollouts", "state_dict", "load_state_dict")

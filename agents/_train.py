@@ -10,7 +10,7 @@ import torch
 from agents._config import Spec
 from agents._interrupt import Interrupts
 from agents._progress import Progress
-from agents._rollout import Rollout, collect
+from agents._rollout import MemoryAdapter, Rollout, collect
 from agents._run import Checkpoint, RunFolder
 from agents._setting import seed_sequences, torch_generator
 
@@ -18,14 +18,27 @@ from agents._setting import seed_sequences, torch_generator
 def adaptation(
     env: Any, agent: Any, tasks: Any, n_rollouts: int, rng: np.random.Generator, generator: torch.Generator
 ) -> tuple[list[Rollout], list[Any]]:
-    """Rollouts after 0, 1, ... updates in the same tasks, and the states that made them."""
+    """Rollouts after 0, 1, ... updates in the same tasks, and the states that made them.
+
+    For an agent that learns in its memory a rollout is a trial of all its episodes.
+    """
+    n_episodes = agent.trial_episodes if isinstance(agent, MemoryAdapter) else 1
     state = agent.begin(len(tasks), env.num_envs // len(tasks))
     rollouts: list[Rollout] = []
     states = []
     for index in range(n_rollouts):
         states.append(state)
         seed = int(rng.integers(2**63))
-        rollout, state = collect(env, agent, state, generator, seed=seed, n_tasks=len(tasks), options={"tasks": tasks})
+        rollout, state = collect(
+            env,
+            agent,
+            state,
+            generator,
+            seed=seed,
+            n_tasks=len(tasks),
+            n_episodes=n_episodes,
+            options={"tasks": tasks},
+        )
         rollouts.append(rollout)
         if index < n_rollouts - 1:
             state = agent.adapt(state, rollout)

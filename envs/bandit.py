@@ -74,6 +74,7 @@ class Bandit(TaskDistribution):
     """The bandit; the datasheet is at the top of the file. State: pulls so far, then a number in [0, 1) for each."""
 
     def __init__(self, config: Config) -> None:
+        self.n_arms = config.arms
         super().__init__(
             name="bandit",
             horizon=config.horizon,

@@ -121,7 +121,8 @@ class Problem:
         following = torch.cat([valid[1:], torch.zeros_like(valid[:1])])
         last = torch.arange(self.horizon)[:, None, None] == self.horizon - 1
         terminated, truncated = valid & ~following & ~last, valid & last
-        return Rollout(OBSERVATION[states][..., None], actions, rewards, valid, terminated, truncated)
+        episode = torch.zeros_like(valid, dtype=torch.int64)
+        return Rollout(OBSERVATION[states][..., None], actions, rewards, valid, terminated, truncated, episode)
 
 
 def bandit(episodes: int = 2, pulls: int = 1, means: tuple[float, float] = (0.8, 0.3), **options: Any) -> Problem:

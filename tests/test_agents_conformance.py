@@ -19,11 +19,20 @@ from qrl.plugins import available
 AGENTS = [name for name, summary in available("agents").items() if summary.usable]
 ENVS = ["navigation", "cartpole_target"]
 N_TASKS, N_ENVS = 2, 3
+
+
+def families(agent: str) -> list[str]:
+    """What an agent can play: its file's FAMILIES, or any."""
+    return list(getattr(load_plugin("agent", agent), "FAMILIES", ENVS))
+
+
+CASES = [(agent, env) for agent in AGENTS for env in families(agent)]
 LEARNER = ("n_tasks", "n_envs", "n_rollouts", "update", "state_dict", "load_state_dict")
 
 
 def small_spec(agent: str, env: str) -> Spec:
-    env_config = dataclasses.replace(load_plugin("env", env).Config(), horizon=8)
+    env_config = load_plugin("env", env).Config()
+    env_config = dataclasses.replace(env_config, horizon=min(8, env_config.horizon))
     spec = Spec.default(agent=agent, env=env, env_config=env_config, threads=1, iterations=3)
     # Smaller where the agent has these options; whatever others it has keep their defaults.
     sizes = {"meta_batch": 2, "episodes": 3}
@@ -55,8 +64,8 @@ def equal(one: list[Any], other: list[Any]) -> bool:
     return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
 
 
-def learner(agent: str, env: str = "navigation") -> tuple[Training, Any]:
-    spec = small_spec(agent, env)
+def learner(agent: str, env: str = "") -> tuple[Training, Any]:
+    spec = small_spec(agent, env or families(agent)[0])
     distribution, built = build(spec)
     if not hasattr(built, "update"):
         pytest.skip(f"{agent} only acts")
@@ -68,8 +77,7 @@ def test_every_file_can_be_read():
     assert not broken, f"files in agents/ that cannot be read: {broken}"
 
 
-@pytest.mark.parametrize("env", ENVS)
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize(("agent", "env"), CASES)
 def test_is_an_adapter_whose_actions_fit_the_environment(agent, env):
     distribution, adapter = build(small_spec(agent, env))
     assert isinstance(adapter, Adapter), "begin, act, to_environment, adapt: see agents/_rollout.py"
@@ -83,8 +91,7 @@ def test_is_an_adapter_whose_actions_fit_the_environment(agent, env):
         assert space.contains(lane.detach().numpy().astype(space.dtype))
 
 
-@pytest.mark.parametrize("env", ENVS)
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize(("agent", "env"), CASES)
 def test_actions_follow_the_generator(agent, env):
     """And nothing else: the global generators play no part, and the same state acts the same again."""
     distribution, adapter = build(small_spec(agent, env))
@@ -102,8 +109,7 @@ def test_actions_follow_the_generator(agent, env):
     assert first.action.shape != different.action.shape or not torch.equal(first.action, different.action)
 
 
-@pytest.mark.parametrize("env", ENVS)
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize(("agent", "env"), CASES)
 def test_states_are_values(agent, env):
     """Acting and adapting leave the state that was given as it was; adapting twice gives the same."""
     distribution, adapter = build(small_spec(agent, env))
@@ -121,15 +127,14 @@ def test_states_are_values(agent, env):
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_learners_are_whole(agent):
-    built = build(small_spec(agent, "navigation"))[1]
+    built = build(small_spec(agent, families(agent)[0]))[1]
     if hasattr(built, "update"):
         missing = [name for name in LEARNER if not hasattr(built, name)]
         assert not missing, f"an agent with `update` is a learner, which also has {missing}"
         assert built.n_tasks >= 1 and built.n_envs >= 1 and built.n_rollouts >= 1
 
 
-@pytest.mark.parametrize("env", ENVS)
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize(("agent", "env"), CASES)
 def test_a_training_step_learns_and_reports_finite_metrics(agent, env):
     training, built = learner(agent, env)
     before = {name: tensor.detach().clone() for name, tensor in built.state_dict().items()}

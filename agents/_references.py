@@ -1,0 +1,34 @@
+"""Whom an agent that learns in its memory is read against: the optimum where it can be computed, and a classic."""
+
+from typing import Any
+
+import torch
+
+from agents import _bernoulli
+from agents._config import load_plugin
+from agents._setting import Setting
+from envs import TaskDistribution
+from envs.bandit import Bandit
+from qrl.policy import Policy
+
+
+def references(distribution: TaskDistribution, n_episodes: int, device: str = "cpu") -> dict[str, Any]:
+    """Agents by their names, for trials of this length; none for a family without any."""
+    setting = Setting(distribution, torch.device(device), _no_policy)
+    built = {}
+    for name in _names(distribution, n_episodes):
+        plugin = load_plugin("agent", name)
+        built[name] = plugin.build(plugin.Config(episodes=n_episodes), setting)
+    return built
+
+
+def _names(distribution: TaskDistribution, n_episodes: int) -> tuple[str, ...]:
+    if isinstance(distribution, Bandit):
+        n_pulls = n_episodes * distribution.horizon
+        solved = _bernoulli.n_beliefs(distribution.n_arms, n_pulls) <= _bernoulli.LARGEST
+        return ("bayes" if solved else "gittins", "thompson")
+    return ()
+
+
+def _no_policy() -> Policy:
+    raise NotImplementedError("a reference has no policy network")

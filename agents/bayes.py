@@ -1,0 +1,53 @@
+"""The Bayes-optimal player of the Bernoulli bandit: the most that can be had on average without knowing the arms.
+
+By dynamic programming over posteriors under a uniform prior, which is what the tasks are drawn from (see
+`agents._bernoulli`); where there are too many of them, use `gittins`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents._bandit import Counts, Player, TrialConfig
+from agents._bernoulli import LARGEST, n_beliefs, optimum, rank
+from agents._setting import Setting
+from qrl.errors import UsageError
+
+FAMILIES = ("bandit",)
+
+
+@dataclass(frozen=True)
+class Config(TrialConfig):
+    """Options of optimal play."""
+
+
+class Bayes(Player):
+    """The player."""
+
+    def __init__(self, config: TrialConfig, setting: Setting) -> None:
+        super().__init__(config, setting)
+        k, n = self.n_arms, self.n_pulls
+        if (number := n_beliefs(k, n)) > LARGEST:
+            raise UsageError(
+                f"agent bayes: {k} arms and {n} pulls have {number:.1e} posteriors, more than the {LARGEST:.0e} that "
+                "are solved; use agent gittins"
+            )
+        self.optimum = optimum(k, n)
+
+    def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
+        """1 for an optimal arm, 0 for the others."""
+        flat = counts.flatten(0, 1).flatten(1).long().cpu().numpy()
+        worth = np.zeros((len(flat), self.n_arms))
+        pulls = flat.sum(1)
+        for t in set(pulls.tolist()):
+            if t < self.n_pulls:  # later there is nothing to choose
+                lanes = pulls == t
+                worth[lanes] = self.optimum.best[t][rank(flat[lanes])]
+        return torch.from_numpy(worth).to(counts).unflatten(0, counts.shape[:2])
+
+
+def build(config: Config, setting: Setting) -> Bayes:
+    """The player."""
+    return Bayes(config, setting)

@@ -1,0 +1,40 @@
+"""Play of the Bernoulli bandit by finite-horizon Gittins indices: near the optimum, for any number of arms and pulls.
+
+Gittins 1979; for a finite number of pulls Niño-Mora 2011 (Computing a classic index for finite-horizon bandits). See
+`agents._bernoulli`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agents._bandit import Counts, Player, TrialConfig
+from agents._bernoulli import indices
+from agents._setting import Setting
+
+FAMILIES = ("bandit",)
+
+
+@dataclass(frozen=True)
+class Config(TrialConfig):
+    """Options of play by indices."""
+
+
+class Gittins(Player):
+    """The player."""
+
+    def __init__(self, config: TrialConfig, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.indices = torch.from_numpy(indices(self.n_pulls)).to(self.device)
+
+    def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
+        """Each arm's index for the pulls that are left."""
+        whole = counts.long()
+        left = (self.n_pulls - whole.sum((-1, -2))).clamp_min(0)
+        return self.indices[left[..., None], whole[..., 0], whole[..., 1]]
+
+
+def build(config: Config, setting: Setting) -> Gittins:
+    """The player."""
+    return Gittins(config, setting)
