@@ -1,7 +1,6 @@
 """What players of the Bernoulli bandit share: they count, and choose an arm by the counts."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,23 +8,11 @@ from torch import Tensor
 
 from agents._rollout import Rollout
 from agents._setting import Setting
-from envs._distribution import check_count
+from agents._trial import TrialConfig, known_family
 from envs.bandit import Bandit
-from qrl.errors import UsageError
 
 Counts = Float[Tensor, "task env arm outcome"]
 """Of each arm, how often it paid (outcome 0) and how often it did not (1)."""
-
-
-@dataclass(frozen=True)
-class TrialConfig:
-    """Options of an agent that learns within a trial."""
-
-    episodes: int = 10
-    """Episodes of a trial [episodes]; Duan et al. 2016 have 10, 100 and 500."""
-
-    def __post_init__(self) -> None:
-        check_count(self.episodes, "episodes of a trial")
 
 
 class Player(ABC):
@@ -35,11 +22,8 @@ class Player(ABC):
     """
 
     def __init__(self, config: TrialConfig, setting: Setting) -> None:
-        name = type(self).__module__.rpartition(".")[2]
-        if not isinstance(setting.distribution, Bandit):
-            raise UsageError(f"agent {name}: plays the bandit only, not {setting.distribution.name!r}")
-        self.config, self.device = config, setting.device
-        self.n_arms = setting.distribution.n_arms
+        family = known_family(type(self).__module__.rpartition(".")[2], setting, Bandit)
+        self.config, self.device, self.n_arms = config, setting.device, family.n_arms
         self.trial_episodes = config.episodes
         self.n_pulls = config.episodes * setting.horizon
         """Of a trial."""

@@ -9,6 +9,7 @@ from agents._config import load_plugin
 from agents._setting import Setting
 from envs import TaskDistribution
 from envs.bandit import Bandit
+from envs.tabular_mdp import TabularMDP
 from qrl.policy import Policy
 
 
@@ -27,6 +28,8 @@ def _names(distribution: TaskDistribution, n_episodes: int) -> tuple[str, ...]:
         n_pulls = n_episodes * distribution.horizon
         solved = _bernoulli.n_beliefs(distribution.n_arms, n_pulls) <= _bernoulli.LARGEST
         return ("bayes" if solved else "gittins", "thompson")
+    if isinstance(distribution, TabularMDP):
+        return ("oracle", "psrl")
     return ()
 
 

@@ -91,6 +91,14 @@ class MemoryAdapter(Adapter, Protocol):
         """
 
 
+@runtime_checkable
+class Privileged(Protocol):
+    """An adapter that is shown the tasks: a reference for what is to be had, not an agent."""
+
+    def know(self, state: Any, tasks: Any) -> Any:
+        """The state of one who knows the tasks, `envs.Tasks` [task]."""
+
+
 @torch.no_grad()
 def collect(
     env: gymnasium.vector.VectorEnv,

@@ -10,7 +10,7 @@ import torch
 from agents._config import Spec
 from agents._interrupt import Interrupts
 from agents._progress import Progress
-from agents._rollout import MemoryAdapter, Rollout, collect
+from agents._rollout import MemoryAdapter, Privileged, Rollout, collect
 from agents._run import Checkpoint, RunFolder
 from agents._setting import seed_sequences, torch_generator
 
@@ -24,6 +24,8 @@ def adaptation(
     """
     n_episodes = agent.trial_episodes if isinstance(agent, MemoryAdapter) else 1
     state = agent.begin(len(tasks), env.num_envs // len(tasks))
+    if isinstance(agent, Privileged):
+        state = agent.know(state, tasks)
     rollouts: list[Rollout] = []
     states = []
     for index in range(n_rollouts):

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents._bandit import Counts, Player, TrialConfig
+from agents._bandit import Counts, Player
 from agents._bernoulli import LARGEST, n_beliefs, optimum, rank
 from agents._setting import Setting
+from agents._trial import TrialConfig
 from qrl.errors import UsageError
 
 FAMILIES = ("bandit",)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents._bandit import Counts, Player, TrialConfig
+from agents._bandit import Counts, Player
 from agents._bernoulli import indices
 from agents._setting import Setting
+from agents._trial import TrialConfig
 
 FAMILIES = ("bandit",)
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents._bandit import Counts, Player, TrialConfig, posterior_mean
+from agents._bandit import Counts, Player, posterior_mean
 from agents._setting import Setting
+from agents._trial import TrialConfig
 
 FAMILIES = ("bandit",)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents._bandit import Counts, Player, TrialConfig
+from agents._bandit import Counts, Player
 from agents._setting import Setting
+from agents._trial import TrialConfig
 
 FAMILIES = ("bandit",)
 

@@ -83,7 +83,7 @@ class TabularMDP(TaskDistribution):
     """
 
     def __init__(self, config: Config) -> None:
-        self.n_states = config.states
+        self.n_states, self.n_actions = config.states, config.actions
         shape = (config.states, config.actions)
         super().__init__(
             name="tabular_mdp",

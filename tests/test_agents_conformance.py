@@ -11,7 +11,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from agents._config import Spec, load_plugin
-from agents._rollout import Adapter, collect
+from agents._rollout import Adapter, Privileged, collect
 from agents._setting import build
 from agents._train import Training
 from qrl.plugins import available
@@ -105,6 +105,8 @@ def test_actions_follow_the_generator(agent, env):
     other = build(small_spec(agent, env))[1]
     rebuilt, _ = rollout_of(distribution, other, other.begin(N_TASKS, N_ENVS))
     assert torch.equal(first.action, rebuilt.action), "two agents of the same spec act alike"
+    if isinstance(adapter, Privileged):
+        return  # which may know what is best
     different, _ = rollout_of(distribution, adapter, state, seed=5)
     assert first.action.shape != different.action.shape or not torch.equal(first.action, different.action)
 

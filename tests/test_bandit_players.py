@@ -128,7 +128,7 @@ def test_equal_arms_are_all_pulled():
 
 
 def test_an_agent_of_the_bandit_plays_nothing_else():
-    with pytest.raises(UsageError, match="agent thompson: plays the bandit only, not 'navigation'"):
+    with pytest.raises(UsageError, match="agent thompson: plays bandit only, not 'navigation'"):
         build(Spec.default(env="navigation", agent="thompson"))
     with pytest.raises(UsageError, match=r"5 arms and 100 pulls have 4.3e\+13 posteriors.*use agent gittins"):
         player("bayes", 100)
