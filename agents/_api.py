@@ -24,7 +24,7 @@ from agents._interrupt import Interrupted, stopping_at_once
 from agents._plot import draw
 from agents._progress import Progress
 from agents._references import references
-from agents._rollout import Adapter, MemoryAdapter, collect_episodes, single_action
+from agents._rollout import Adapter, MemoryAdapter, Privileged, collect_episodes, single_action
 from agents._run import RunFolder
 from agents._setting import build, torch_generator
 from agents._train import Training
@@ -55,15 +55,18 @@ class Run:
         """Adapt to one environment of your own in `steps` updates of `episodes` episodes each.
 
         `env` is any `gymnasium.Env` with the observation and action space that the run was trained on; without one, the
-        nominal task. Raises UsageError if the spaces do not fit or a count is below 1.
+        nominal task. An agent that learns in its memory plays all these episodes as one trial. Raises UsageError if the
+        spaces do not fit, a count is below 1, or the agent has to be told the task.
         """
+        if isinstance(self.agent, Privileged):
+            raise UsageError(f"adapt: agent {self.spec.agent} is told the task and does not adapt")
         if episodes < 2 or steps < 0:
             raise UsageError(f"adapt: episodes must be at least 2 and steps at least 0, not {episodes} and {steps}")
         check_seed("seed", seed)
         env = self.distribution.make() if env is None else env
         self._check_spaces(env)
         generator = torch_generator(np.random.SeedSequence(seed), self.spec.device)
-        state = self.agent.begin(1, episodes)
+        state = self.agent.begin(1, 1)
         for step in range(steps):
             rollout, state = collect_episodes(
                 env,
@@ -78,9 +81,15 @@ class Run:
         return AdaptedPolicy(self.agent, state, generator)
 
     def evaluate(
-        self, *, tasks: int = 100, steps: int = 3, episodes: int = 40, split: str = "test", seed: int = 0
+        self, *, tasks: int = 100, steps: int | None = None, episodes: int = 40, split: str = "test", seed: int = 0
     ) -> Curve:
-        """The adaptation curve on tasks of a split, beside those of references; see `agents._evaluate`."""
+        """The adaptation curve on tasks of a split, beside those of references; see `agents._evaluate`.
+
+        `steps`: by default what the run was configured with. Raises UsageError for what cannot be used.
+        """
+        if steps is not None and isinstance(self.agent, MemoryAdapter):
+            raise UsageError(f"evaluate: agent {self.spec.agent} learns in its memory and takes no gradient steps")
+        steps = self.spec.eval_steps if steps is None else steps
         check_count("tasks", tasks, least=2)
         check_count("steps", steps)
         check_count("episodes", episodes)
@@ -133,8 +142,17 @@ class AdaptedPolicy:
     def act(self, observation: Any) -> Any:
         """An action drawn from the policy, as the environment's `step` takes it."""
         seen = torch.as_tensor(np.asarray(observation), dtype=torch.float32, device=self._generator.device)
-        action, self._state = self._agent.act(self._state, seen[None, None], self._generator)
-        return single_action(self._agent, action)
+        self._action, self._state = self._agent.act(self._state, seen[None, None], self._generator)
+        return single_action(self._agent, self._action)
+
+    @torch.no_grad()
+    def receive(self, observation: Any, reward: float, ended: bool) -> None:
+        """What the environment's `step` gave for the last action, from which an agent with a memory learns on."""
+        if isinstance(self._agent, MemoryAdapter):
+            device = self._generator.device
+            earned, over = (torch.tensor([[x]], device=device) for x in (float(reward), bool(ended)))
+            seen = torch.as_tensor(np.asarray(observation), dtype=torch.float32, device=device)
+            self._state = self._agent.receive(self._state, self._action, earned, over, seen[None, None])
 
 
 def learns(agent: Any) -> bool:
@@ -246,7 +264,7 @@ def run_evaluation(
             _warn(problem)
         curve = run.evaluate(
             tasks=tasks,
-            steps=run.spec.eval_steps if steps is None else steps,
+            steps=steps,
             episodes=run.spec.eval_episodes if episodes is None else episodes,
             split=split,
             seed=seed,
@@ -268,7 +286,7 @@ def _finish(folder: RunFolder, training: Training | None, quiet: bool) -> int:
     def work() -> None:
         run = Run(folder)
         spec = run.spec
-        curve = run.evaluate(tasks=spec.eval_tasks, steps=spec.eval_steps, episodes=spec.eval_episodes)
+        curve = run.evaluate(tasks=spec.eval_tasks, episodes=spec.eval_episodes)
         table, picture = folder.path / "evaluation.json", folder.path / "adaptation.png"
         _report(curve, _training_rows(run), table, picture, quiet=quiet)
 

@@ -121,6 +121,7 @@ def collect(
     shape = (n_tasks, env.num_envs // n_tasks)
     episode = torch.zeros(env.num_envs, dtype=torch.int64, device=observation.device)
     rows: list[tuple[Tensor, ...]] = []
+    memory = adapter if isinstance(adapter, MemoryAdapter) else None  # asked once: it looks up every attribute
     while bool((alive := episode < n_episodes).any()):
         seen = observation.unflatten(0, shape)
         action, state = adapter.act(state, seen, generator)
@@ -130,9 +131,9 @@ def collect(
         step = (reward * alive, alive, terminated & alive, truncated & alive, episode.clamp_max(n_episodes - 1))
         rows.append((seen, action, *(x.unflatten(0, shape) for x in step)))
         ended = (terminated | truncated) & alive
-        if isinstance(adapter, MemoryAdapter):
+        if memory is not None:
             outcome = (reward * alive, ended, observation)
-            state = adapter.receive(state, action, *(x.unflatten(0, shape) for x in outcome))
+            state = memory.receive(state, action, *(x.unflatten(0, shape) for x in outcome))
         episode = episode + ended
         again = ended & (episode < n_episodes)
         if n_episodes > 1 and bool(again.any()):
@@ -158,6 +159,7 @@ def collect_episodes(
     An episode that reaches `max_steps` is truncated, as it was in training, also if the environment has no time limit.
     """
     episodes: list[list[tuple[Tensor, ...]]] = []
+    memory = adapter if isinstance(adapter, MemoryAdapter) else None
     for episode in range(n_episodes):
         observation, _ = env.reset(seed=seed if episode == 0 else None)
         rows: list[tuple[Tensor, ...]] = []
@@ -170,10 +172,10 @@ def collect_episodes(
             over = terminated or truncated
             scalars = (float(reward), True, bool(terminated), bool(truncated), 0)
             rows.append((seen, action[0, 0], *(torch.tensor(x, device=generator.device) for x in scalars)))
-            if isinstance(adapter, MemoryAdapter):
+            if memory is not None:
                 earned, ended = (torch.tensor([[x]], device=generator.device) for x in (float(reward), over))
                 after = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
-                state = adapter.receive(state, action, earned, ended, after[None, None])
+                state = memory.receive(state, action, earned, ended, after[None, None])
         episodes.append(rows)
     length = max(map(len, episodes))
     columns = []

@@ -1,5 +1,6 @@
 """Trials: several episodes of a lane without a gap, what an agent that learns in its memory is told, and its curve."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,12 +8,13 @@ import pytest
 import torch
 
 import envs
-from agents import _evaluate, greedy
+from agents import _evaluate, greedy, oracle
 from agents._api import load, run_training
 from agents._config import Spec
 from agents._evaluate import adaptation_curve, beside
 from agents._references import references
 from agents._rollout import MemoryAdapter, collect, collect_episodes
+from qrl.errors import UsageError
 from tests.test_envs import Counter
 
 N = 3
@@ -146,3 +148,47 @@ def test_a_run_of_a_player_leaves_its_curve_beside_the_optimum(tmp_path, capsys)
     assert evaluation["axis"] == "episodes" and evaluation["x"] == [1, 2, 3] and evaluation["model"] == ""
     assert evaluation["references"].keys() == {"bayes", "thompson"} == evaluation["fractions"].keys()
     assert load(tmp_path / "run").evaluate(tasks=20, episodes=2).to_json() == evaluation
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    return {name: train_player(tmp_path_factory.mktemp(name) / "run", name) for name in ("greedy", "oracle")}
+
+
+def train_player(path, name):
+    config = {"greedy": greedy, "oracle": oracle}[name].Config(episodes=1)
+    spec = Spec.default(env="bandit", agent=name, agent_config=config, eval_tasks=2, eval_episodes=1, threads=1)
+    assert run_training(spec, path, overwrite=False, command=[], quiet=True) == 0
+    return load(path)
+
+
+def test_a_player_adapts_to_an_environment_and_goes_on_learning(played):
+    """The only arm that pays is found, and given up when it no longer does."""
+    env = envs.make("bandit").make({"p": [0, 0, 0, 1, 0]})
+    policy = played["greedy"].adapt(env, episodes=20)
+    observation, _ = env.reset()
+    assert policy.act(observation) == 3
+    later = []
+    for _ in range(60):
+        policy.receive(observation, 0.0, ended=True)
+        later.append(policy.act(observation))
+    assert later[:5] == [3] * 5 and set(later) == {0, 1, 2, 3, 4}
+
+
+def test_what_makes_no_sense_for_a_memory_is_refused(played):
+    with pytest.raises(UsageError, match="agent greedy learns in its memory and takes no gradient steps"):
+        played["greedy"].evaluate(steps=2)
+    with pytest.raises(UsageError, match="agent oracle is told the task"):
+        played["oracle"].adapt()
+
+
+def test_there_is_no_share_of_nothing(played):
+    """Two tasks, one pull each: the reference's return may be zero, and is in some resample of the tasks."""
+    curve = played["greedy"].evaluate(tasks=2, episodes=1)
+    others = (
+        dataclasses.replace(curve, agent="other", per_task=[[0.0], [0.0]]),
+        dataclasses.replace(curve, agent="half", per_task=[[1.0], [0.0]]),
+    )
+    compared = beside(curve, others)
+    assert compared.references.keys() == {"other", "half"} and compared.fractions == {}
+    json.dumps(compared.to_json(), allow_nan=False)
