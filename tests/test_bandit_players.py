@@ -109,6 +109,16 @@ def test_indices_worked_out_by_hand():
     assert table[3, 0, 0] > table[2, 0, 0]
 
 
+def test_indices_are_those_for_the_pulls_that_are_left():
+    """Of three pulls two are left after one that failed: 5/9 for arms never pulled, below it for the other."""
+    _, agent = player("gittins", 3, arms=3)
+    counts = agent.begin(1, 1)
+    counts[0, 0, 0, 1] = 1
+    worth = agent.worth(counts, torch.Generator())[0, 0]
+    np.testing.assert_allclose(worth[1:], 5 / 9, atol=1e-4)
+    assert worth[0] == indices(3)[2, 0, 1] < 1 / 2
+
+
 def test_what_is_received_is_counted():
     _, agent = player("greedy", 2, arms=3)
     counts = agent.begin(1, 2)

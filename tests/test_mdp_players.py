@@ -13,6 +13,7 @@ from agents._evaluate import adaptation_curve
 from agents._mdp import best_actions
 from agents._references import references
 from agents._setting import build
+from envs import Tasks
 from envs.tabular_mdp import Config as MDPConfig
 from qrl.errors import UsageError
 
@@ -24,12 +25,13 @@ def agent_of(module, name, env="tabular_mdp", **options):
 
 
 def test_backward_induction_finds_the_best_of_all_policies():
-    """Two states, two actions, three steps: 64 policies that know the time, for two processes at once."""
+    """Two states, two actions, three steps: 64 policies that know the time, for eight processes at once."""
     rng = np.random.default_rng(0)
-    reward = torch.from_numpy(rng.normal(size=(2, 2, 2)))
-    transition = torch.from_numpy(rng.dirichlet([1, 1], size=(2, 2, 2)))
+    reward = torch.from_numpy(rng.normal(size=(8, 2, 2)))
+    transition = torch.from_numpy(rng.dirichlet([1, 1], size=(8, 2, 2)))
     actions, value = best_actions(reward, transition, 3)
-    for process in range(2):
+    assert (actions[:, 0] != actions[:, 2]).any(), "what is best depends on the time"
+    for process in range(8):
         values = {}
         for flat in itertools.product(range(2), repeat=6):
             policy, v = torch.tensor(flat).reshape(3, 2), torch.zeros(2, dtype=torch.float64)
@@ -52,6 +54,21 @@ def test_the_optimum_of_known_tasks_is_the_published_one():
     expected = best_actions(tasks.mean_reward, tasks.transition, 10)[1][:, 0].numpy()
     error = (values.mean(1) - expected).std() / 1000**0.5
     assert (values.mean(1) - expected).mean() == pytest.approx(0, abs=4 * error)
+
+
+def test_who_knows_the_task_acts_as_the_time_demands():
+    """Action 1 pays 1 less now, and leads where all is worth 3: best in the first step, never in the last."""
+    agent = agent_of(oracle, "oracle", states=2, actions=2, horizon=2)
+    reward = torch.tensor([[[1.0, 0.0], [3.0, 3.0]]], dtype=torch.float64)
+    transition = torch.eye(2, dtype=torch.float64)[None, None].expand(1, 2, 2, 2)
+    state = agent.know(agent.begin(1, 1), Tasks({"mean_reward": reward, "transition": transition}))
+    start, nothing = torch.tensor([[[1.0, 0.0]]]), torch.zeros(1, 1)
+    taken = []
+    for step in range(4):  # two episodes; the state shown is always the first one
+        action, state = agent.act(state, start, torch.Generator())
+        taken.append(int(action))
+        state = agent.receive(state, action, nothing, torch.full((1, 1), step % 2 == 1), start)
+    assert taken == [1, 0, 1, 0]
 
 
 def test_the_best_arm_is_pulled_by_who_knows_it():
