@@ -192,7 +192,7 @@ def default_config(plugin: plugins.Plugin, env_name: str) -> Any:
 
 def policy_config() -> type[Any]:
     """The dataclass of the policy head's options. Imported here because it brings torch."""
-    from qrl.policy import PolicyConfig
+    from qrl.actor import PolicyConfig
 
     return PolicyConfig
 

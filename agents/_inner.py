@@ -22,7 +22,8 @@ from agents._returns import leave_one_out, linear_baseline, returns_to_go, stand
 from agents._rollout import Rollout
 from qrl._memory import physical_memory
 from qrl.errors import UsageError
-from qrl.policy import Bound, Params, Policy, bind
+from qrl.features import Bound
+from qrl.policy import Params, Policy, bind
 
 STEP_PREFIX = "step_size."
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from qrl.actor import PolicyConfig
 from qrl.errors import UsageError
 from qrl.heads import Categorical, Gaussian
 from qrl.models.mlp import Config as MlpConfig
-from qrl.policy import PolicyConfig, make_policy
+from qrl.policy import make_policy
 
 OBSERVATIONS = gymnasium.spaces.Box(-1.0, 1.0, (2,))
 

@@ -113,7 +113,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
 
 @pytest.mark.parametrize("policy", ["scale", "running"])
 def test_resuming_gives_the_bits_of_the_uninterrupted_run(tmp_path, policy, monkeypatch):
-    from qrl.policy import PolicyConfig
+    from qrl.actor import PolicyConfig
 
     fields = {"policy": PolicyConfig(normalisation=policy), "env": "cartpole"}
     run_training(spec(**fields), tmp_path / "whole", overwrite=False, command=[], quiet=True)
