@@ -6,9 +6,8 @@
 What differs between agents is where theta and alpha come from, and how a meta-gradient goes through this step.
 """
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from agents._losses import policy_gradient
+from agents._options import Options
 from agents._returns import leave_one_out, linear_baseline, returns_to_go, standardise
 from agents._rollout import Rollout
 from qrl._memory import physical_memory
@@ -32,7 +32,7 @@ Data = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class InnerConfig:
+class InnerConfig(Options):
     """Options of the inner update; agents extend them."""
 
     episodes: int = 20
@@ -55,6 +55,7 @@ class InnerConfig:
     """Tasks per chunk [0 = from memory_budget]; does not change the result beyond rounding."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.require(("episodes",), lambda value: value >= 1, "at least 1")
         positive = ("inner_step_size", "memory_budget", "later_step_factor")
         self.require(positive, lambda value: 0 < value < math.inf, "finite and positive")
@@ -62,23 +63,6 @@ class InnerConfig:
         self.require(("discount",), lambda value: 0 < value <= 1, "in (0, 1]")
         if self.episodes < 2 and self.baseline != "none":
             raise UsageError(f"agent {self.agent}: baseline {self.baseline} needs at least 2 episodes")
-
-    @property
-    def agent(self) -> str:
-        """The agent's name, that of its file."""
-        return type(self).__module__.rpartition(".")[2]
-
-    def require(self, names: tuple[str, ...], holds: Callable[[float], bool], wanted: str) -> None:
-        """Raise UsageError for the first of these options that does not hold."""
-        for name in names:
-            if not holds(getattr(self, name)):
-                raise UsageError(f"agent {self.agent}: {name} must be {wanted}, not {getattr(self, name)}")
-
-    def refuse(self, names: tuple[str, ...], where: str) -> None:
-        """Raise UsageError for the first of these options that is not at its default, as it has no effect `where`."""
-        for field in dataclasses.fields(self):
-            if field.name in names and getattr(self, field.name) != field.default:
-                raise UsageError(f"agent {self.agent}: {field.name} has no effect with {where}")
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,16 @@ from torch.func import vmap
 from agents._fisher import linearise
 from agents._inner import Data, FastWeights, some
 from agents._losses import dice, lvc, ppo_clip
-from agents._outer import OuterConfig, OuterLearner, Sums, check_finite, mean_scale
+from agents._outer import OuterConfig, OuterLearner, Sums, mean_scale
+from agents._ppo import check_finite
 from agents._returns import deviation, returns_to_go, score_advantages
 from agents._rollout import Rollout
 from agents._setting import Setting
 from agents._trust_region import Product, backtrack, natural_step
 from qrl.policy import Params, Policy
 
-PPO = ("epochs", "clip", "target_kl", "lr_angles", "lr_scales", "lr_heads", "lr_step_sizes", "max_grad_norm")
-TRPO = ("max_kl", "cg_iterations", "cg_damping", "backtracks")
+PPO_OPTIONS = ("epochs", "clip", "target_kl", "lr_angles", "lr_scales", "lr_heads", "lr_step_sizes", "max_grad_norm")
+TRPO_OPTIONS = ("max_kl", "cg_iterations", "cg_damping", "backtracks")
 """Options that only this outer step has."""
 
 
@@ -69,7 +70,7 @@ class Config(OuterConfig):
         self.require(("max_kl",), lambda value: 0 < value < math.inf, "finite and positive")
         self.require(("cg_damping",), lambda value: 0 <= value < math.inf, "finite and not negative")
         self.require(("dice_memory",), lambda value: 0 <= value <= 1, "in [0, 1]")
-        self.refuse(PPO if self.outer == "trpo" else TRPO, f"outer {self.outer}")
+        self.refuse(PPO_OPTIONS if self.outer == "trpo" else TRPO_OPTIONS, f"outer {self.outer}")
         if self.estimator != "dice":
             self.refuse(("dice_memory",), f"estimator {self.estimator}")
 

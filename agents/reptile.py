@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from agents._inner import FastWeights, GradientAdapter, InnerConfig
-from agents._outer import check_finite, restore
+from agents._ppo import check_finite, restore
 from agents._rollout import Rollout
 from agents._setting import Setting
 from qrl.policy import Policy

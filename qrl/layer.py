@@ -77,7 +77,7 @@ class QuantumLayer(nn.Module):
                 "encoding='projection' maps any number"
             )
         self.program = compile_circuit(model)
-        self.weights = nn.Parameter(_initial_weights(model, initialisation, generator))
+        self.weights = nn.Parameter(initial_weights(model, initialisation, generator))
         self.scales = nn.Parameter(torch.full((model.n_scales,), float(initial_scale)))
         self.projection: nn.Linear | None = None
         if encoding == "projection":
@@ -122,7 +122,8 @@ class QuantumLayer(nn.Module):
         )
 
 
-def _initial_weights(circuit: Circuit, initialisation: str, generator: torch.Generator | None) -> Tensor:
+def initial_weights(circuit: Circuit, initialisation: str, generator: torch.Generator | None) -> Tensor:
+    """Angles to begin with [weight]; see `QuantumLayer`."""
     if initialisation == "uniform":
         return math.pi * torch.rand(circuit.n_weights, generator=generator)
     if initialisation == "small-angle":

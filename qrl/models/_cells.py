@@ -1,0 +1,144 @@
+"""What the recurrent models share: sizes by a budget, and affine maps whose middle is a quantum circuit."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+from torch.func import vmap
+
+from qrl.circuit import Circuit
+from qrl.errors import UsageError
+from qrl.features import Bound, part
+from qrl.frame import LARGEST_BUDGET, Frame
+from qrl.layer import Encoding, initial_weights
+from qrl.models._ansatz import QuantumConfig, reuploading_circuit
+from qrl.statevector import compile_circuit
+
+
+@dataclass(frozen=True)
+class CellConfig:
+    """Options of a classical recurrent network."""
+
+    budget: int = 1000
+    """Size of the whole network, read-out included, to come closest to, if `n_hidden` is 0 [parameters]; ours."""
+    n_hidden: int = 0
+    """Width of the memory [units]; 0: as wide as comes closest to the budget; ours."""
+
+    def __post_init__(self) -> None:
+        if max(self.budget, self.n_hidden) > LARGEST_BUDGET or self.budget < 1 or self.n_hidden < 0:
+            limits = f"budget must be in 1 to {LARGEST_BUDGET}, n_hidden in 0 to {LARGEST_BUDGET}"
+            raise UsageError(f"model: {limits}, not as in {self}")
+
+    def width(self, frame: Frame, own: Callable[[int], int]) -> int:
+        """The width of the memory; `own(width)` gives the cell's own parameters."""
+        return self.n_hidden or frame.fit(self.budget, lambda width: (width, own(width)))
+
+
+@dataclass(frozen=True)
+class QuantumCellConfig(QuantumConfig):
+    """Options of a recurrent network whose gates are circuits."""
+
+    n_layers: int = 1
+    """Encoding layers of each circuit [layers], a variational one before, between and after; ours."""
+    n_hidden: int = 16
+    """Width of the memory [units]; ours."""
+    encoding: Encoding = "projection"
+    """How inputs and memory enter the circuits: a trainable matrix maps them to one feature a wire."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.encoding != "projection":
+            raise UsageError("model: inputs and memory enter the circuits of a cell by a projection; no other encoding")
+        if not 1 <= self.n_hidden <= LARGEST_BUDGET:
+            raise UsageError(f"model: n_hidden must be in 1 to {LARGEST_BUDGET}, not {self.n_hidden}")
+
+
+class Affine(nn.Module):
+    """`n_maps` affine maps of inputs and memory side by side, as one matrix product of each.
+
+    Weights of the inputs Glorot-uniform, of the memory orthogonal, as is usual in recurrent networks; biases 0.
+    """
+
+    def __init__(self, n_maps: int, n_inputs: int, n_hidden: int, generator: Generator) -> None:
+        super().__init__()
+        self.inputs = nn.Parameter(torch.empty(n_maps * n_hidden, n_inputs))
+        self.memory = nn.Parameter(torch.empty(n_maps * n_hidden, n_hidden))
+        self.bias = nn.Parameter(torch.zeros(n_maps * n_hidden))
+        for weight, init in ((self.inputs, nn.init.xavier_uniform_), (self.memory, nn.init.orthogonal_)):
+            for each in weight.detach().chunk(n_maps):
+                init(each, generator=generator)
+        self.n_maps = n_maps
+
+    @staticmethod
+    def size(n_maps: int, n_inputs: int, n_hidden: int) -> int:
+        """Parameters."""
+        return n_maps * n_hidden * (n_inputs + n_hidden + 1)
+
+
+class QuantumMaps(nn.Module):
+    """`n_maps` maps [batch, n_inputs] -> [n_maps, batch, n_outputs], each affine with a circuit in its middle.
+
+        a projection to one feature a wire -> the circuit's expectation values -> a linear map with bias
+
+    Every map has weights of its own. All circuits run side by side, in one batched call. After Chen, Yoo and Fang 2022
+    (Quantum long short-term memory), where the circuits stand alone and the memory is as wide as their wires: with a
+    linear map on both sides its width is free, and gates can open and close though expectation values lie in [-1, 1].
+    """
+
+    def __init__(
+        self, config: "QuantumCellConfig", n_maps: int, n_inputs: int, n_outputs: int, generator: Generator
+    ) -> None:
+        super().__init__()
+        self.circuit = circuit = cell_circuit(config)
+        self.program, self.n_maps = compile_circuit(circuit), n_maps
+        n_wires, n_values = circuit.n_inputs, circuit.n_observables
+        self.projection = nn.Parameter(_uniform((n_maps * n_wires, n_inputs), n_inputs, generator))
+        weights = [initial_weights(circuit, config.initialisation, generator) for _ in range(n_maps)]
+        self.weights = nn.Parameter(torch.stack(weights))
+        self.scales = nn.Parameter(torch.full((n_maps, circuit.n_scales), config.initial_scale))
+        self.expansion = nn.Parameter(_uniform((n_maps, n_values, n_outputs), n_values, generator))
+        self.bias = nn.Parameter(torch.zeros(n_maps, 1, n_outputs))
+
+    def bind(self) -> Bound:
+        """What depends on the parameters alone."""
+        circuits = {f"circuit.{n}": t for n, t in vmap(self.program.bind)(self.weights, self.scales).items()}
+        return circuits | {"projection": self.projection, "expansion": self.expansion, "bias": self.bias}
+
+    def run(self, bound: Bound, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
+        """The maps' outputs with bound parameters."""
+        features = (inputs @ bound["projection"].mT).unflatten(-1, (self.n_maps, -1)).transpose(0, 1)
+        return vmap(self.program.run)(part(bound, "circuit."), features) @ bound["expansion"] + bound["bias"]
+
+    def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
+        return self.run(self.bind(), inputs)
+
+
+QUANTUM_GROUPS = {
+    "projection": "scales",
+    "weights": "angles",
+    "scales": "scales",
+    "expansion": "heads",
+    "bias": "heads",
+}
+"""Learning-rate groups of `QuantumMaps`."""
+
+
+def cell_circuit(config: QuantumCellConfig) -> Circuit:
+    """The re-uploading circuit of a cell, one input feature a wire."""
+    return reuploading_circuit(config, config.n_wires, entangled=True)
+
+
+def lstm_update(gates: Sequence[Tensor], cell: Tensor) -> tuple[Tensor, Tensor]:
+    """The hidden state and the new memory (h, c) of an LSTM from its gates before their squashing: i, f, g, o."""
+    entering, forgetting, candidate, output = gates
+    cell = torch.sigmoid(forgetting) * cell + torch.sigmoid(entering) * torch.tanh(candidate)
+    hidden = torch.sigmoid(output) * torch.tanh(cell)
+    return hidden, torch.cat([hidden, cell], dim=-1)
+
+
+def _uniform(shape: tuple[int, ...], n_inputs: int, generator: Generator) -> Tensor:
+    """Uniform in +- 1 / sqrt(n_inputs)."""
+    return (2 * torch.rand(shape, generator=generator) - 1) / math.sqrt(n_inputs)

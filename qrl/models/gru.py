@@ -1,0 +1,45 @@
+"""Gated recurrent unit (GRU), the classical control of `qgru`; its width follows a parameter budget.
+
+Cho et al. 2014 in the form of torch's `GRUCell`, the reset gate after the memory's matrix product:
+
+    z, r = sigma(W x + U h + b)     n = tanh(W_n x + r * (U_n h) + b_n)     h' = z * h + (1 - z) * n
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from qrl.frame import Frame
+from qrl.models._cells import Affine, CellConfig
+
+
+@dataclass(frozen=True)
+class Config(CellConfig):
+    """Options of the network."""
+
+
+class GRU(nn.Module):
+    """(inputs [batch, n_inputs], memory [batch, n_hidden]) -> (the new memory, as features and as memory)."""
+
+    def __init__(self, n_inputs: int, n_hidden: int, generator: Generator) -> None:
+        super().__init__()
+        self.n_features = self.n_memory = n_hidden
+        self.gates = Affine(3, n_inputs, n_hidden, generator)
+
+    def forward(
+        self, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
+    ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch hidden"]]:
+        seen, kept = inputs @ self.gates.inputs.mT + self.gates.bias, memory @ self.gates.memory.mT
+        width = 2 * self.n_memory
+        update, reset = torch.sigmoid(seen[..., :width] + kept[..., :width]).chunk(2, -1)
+        candidate = torch.tanh(seen[..., width:] + reset * kept[..., width:])
+        after = candidate + update * (memory - candidate)
+        return after, after
+
+
+def build(config: Config, frame: Frame, generator: Generator) -> GRU:
+    """The features: the memory."""
+    width = config.width(frame, lambda width: Affine.size(3, frame.n_inputs, width))
+    return GRU(frame.n_inputs, width, generator)

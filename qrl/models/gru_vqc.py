@@ -1,0 +1,66 @@
+"""Hybrid: a classical GRU remembers, and a variational circuit over its memory decides.
+
+The features are a re-uploading circuit's expectation values; the memory enters by a projection to one feature a wire.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from qrl.features import Bound, part
+from qrl.frame import Frame
+from qrl.layer import QuantumLayer
+from qrl.models._cells import QuantumCellConfig, cell_circuit
+from qrl.models.gru import GRU
+
+
+@dataclass(frozen=True)
+class Config(QuantumCellConfig):
+    """Options of the GRU and the circuit."""
+
+    n_layers: int = 3
+    """Encoding layers of the circuit [layers], a variational one before, between and after; ours."""
+
+
+class GRUWithCircuit(nn.Module):
+    """(inputs [batch, n_inputs], memory [batch, n_hidden]) -> (expectation values, the new memory)."""
+
+    def __init__(self, config: Config, n_inputs: int, generator: Generator) -> None:
+        super().__init__()
+        self.memory = GRU(n_inputs, config.n_hidden, generator)
+        self.circuit = QuantumLayer(
+            cell_circuit(config),
+            n_inputs=config.n_hidden,
+            encoding=config.encoding,
+            initialisation=config.initialisation,
+            initial_scale=config.initial_scale,
+            generator=generator,
+        )
+        self.n_features, self.n_memory = self.circuit.n_features, config.n_hidden
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """The learning-rate group of each parameter."""
+        return {f"circuit.{name}": group for name, group in self.circuit.groups.items()}
+
+    def bind(self) -> Bound:
+        """What depends on the parameters alone."""
+        circuit = {f"circuit.{name}": tensor for name, tensor in self.circuit.bind().items()}
+        return circuit | {f"memory.{name}": tensor for name, tensor in self.memory.named_parameters()}
+
+    def run(
+        self, bound: Bound, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
+    ) -> tuple[Float[Tensor, "batch feature"], Float[Tensor, "batch hidden"]]:
+        """One step with bound parameters."""
+        after, _ = torch.func.functional_call(self.memory, part(bound, "memory."), (inputs, memory))
+        return self.circuit.run(part(bound, "circuit."), after), after
+
+    def forward(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        return self.run(self.bind(), inputs, memory)
+
+
+def build(config: Config, frame: Frame, generator: Generator) -> GRUWithCircuit:
+    """The features: one expectation value an observable."""
+    return GRUWithCircuit(config, frame.n_inputs, generator)

@@ -1,0 +1,45 @@
+"""Long short-term memory (LSTM), the classical control of `qlstm`; its width follows a parameter budget.
+
+Hochreiter and Schmidhuber 1997 with forget gates (Gers et al. 2000), as torch's `LSTMCell`; the bias of the forget gate
+begins at 1 (Jozefowicz et al. 2015):
+
+    i, f, o = sigma(W x + U h + b)     g = tanh(W_g x + U_g h + b_g)     c' = f * c + i * g     h' = o * tanh(c')
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from qrl.frame import Frame
+from qrl.models._cells import Affine, CellConfig, lstm_update
+
+
+@dataclass(frozen=True)
+class Config(CellConfig):
+    """Options of the network."""
+
+
+class LSTM(nn.Module):
+    """(inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, the new memory)."""
+
+    def __init__(self, n_inputs: int, n_hidden: int, generator: Generator) -> None:
+        super().__init__()
+        self.n_features, self.n_memory = n_hidden, 2 * n_hidden
+        self.gates = Affine(4, n_inputs, n_hidden, generator)
+        with torch.no_grad():
+            self.gates.bias[n_hidden : 2 * n_hidden] = 1
+
+    def forward(
+        self, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
+    ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch memory"]]:
+        hidden, cell = memory.chunk(2, -1)
+        gates = inputs @ self.gates.inputs.mT + hidden @ self.gates.memory.mT + self.gates.bias
+        return lstm_update(gates.chunk(4, -1), cell)
+
+
+def build(config: Config, frame: Frame, generator: Generator) -> LSTM:
+    """The features: the hidden state h."""
+    width = config.width(frame, lambda width: Affine.size(4, frame.n_inputs, width))
+    return LSTM(frame.n_inputs, width, generator)

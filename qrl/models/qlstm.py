@@ -1,0 +1,57 @@
+"""Quantum long short-term memory: an LSTM each of whose affine maps is a variational circuit between two linear maps.
+
+Chen, Yoo and Fang 2022 (Quantum long short-term memory), with v = (inputs, h) and circuits C
+(`qrl.models._cells.QuantumMaps`, whose docstring says what differs):
+
+    i, f, o = sigma(C_i(v)), sigma(C_f(v)), sigma(C_o(v))   g = tanh(C_g(v))   c' = f * c + i * g   h' = o * tanh(c')
+
+The paper's two further circuits, after o * tanh(c'), are left out: a linear read-out takes their place in every model.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from qrl.features import Bound
+from qrl.frame import Frame
+from qrl.models._cells import QUANTUM_GROUPS, QuantumCellConfig, QuantumMaps, lstm_update
+
+
+@dataclass(frozen=True)
+class Config(QuantumCellConfig):
+    """Options of the cell."""
+
+
+class QLSTM(nn.Module):
+    """(inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, the new memory)."""
+
+    groups: ClassVar[dict[str, str]] = {f"gates.{name}": group for name, group in QUANTUM_GROUPS.items()}
+
+    def __init__(self, config: Config, n_inputs: int, generator: Generator) -> None:
+        super().__init__()
+        self.n_features, self.n_memory = config.n_hidden, 2 * config.n_hidden
+        self.gates = QuantumMaps(config, 4, n_inputs + config.n_hidden, config.n_hidden, generator)
+        with torch.no_grad():
+            self.gates.bias[1] = 1  # of the forget gate, as in `lstm`
+
+    def bind(self) -> Bound:
+        """What depends on the parameters alone."""
+        return self.gates.bind()
+
+    def run(
+        self, bound: Bound, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
+    ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch memory"]]:
+        """One step with bound parameters."""
+        hidden, cell = memory.chunk(2, -1)
+        return lstm_update(self.gates.run(bound, torch.cat([inputs, hidden], dim=-1)).unbind(), cell)
+
+    def forward(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        return self.run(self.bind(), inputs, memory)
+
+
+def build(config: Config, frame: Frame, generator: Generator) -> QLSTM:
+    """The features: the hidden state h."""
+    return QLSTM(config, frame.n_inputs, generator)
