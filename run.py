@@ -168,9 +168,11 @@ def _starting_spec(arguments: Sequence[str]) -> Spec:
     saved: dict[str, Any] = {} if file is None else read_spec(Path(file))
     for role in _KINDS:
         name = _value_of(f"--{role}", arguments)
-        if name is not None and name != saved.get(role, DEFAULT_NAMES[role]):
+        if name is not None:
             # Options saved for one plug-in mean nothing to another.
-            saved = {key: value for key, value in saved.items() if key != f"{role}_config"} | {role: name}
+            other = name != saved.get(role, DEFAULT_NAMES[role])
+            saved = {key: value for key, value in saved.items() if not (other and key == f"{role}_config")}
+            saved[role] = name
     return Spec.from_json(saved, where=str(file or "configuration"))
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from agents._files import check_new_file, to_json, write_whole
 from agents._interrupt import Interrupted, stopping_at_once
 from agents._plot import draw
 from agents._progress import Progress
-from agents._references import references
+from agents._references import beside_which
 from agents._rollout import Adapter, MemoryAdapter, Privileged, collect_episodes, single_action
 from agents._run import RunFolder
 from agents._setting import build, torch_generator
@@ -43,11 +44,13 @@ class Run:
         self.spec = Spec.from_json(folder.config["spec"], where=str(folder.path / "config.json"))
         self.distribution, self.agent = build(self.spec)
         self.problems: tuple[str, ...] = ()
+        self.iteration = 0
+        """Meta-iterations that the agent has been trained for."""
         if learns(self.agent):
             checkpoint = folder.load()
             training = Training(self.spec, self.distribution, self.agent)
             training.load(checkpoint)
-            self.problems = checkpoint.problems
+            self.problems, self.iteration = checkpoint.problems, checkpoint.iteration
 
     def adapt(
         self, env: gymnasium.Env | None = None, *, episodes: int = 20, steps: int = 1, seed: int = 0
@@ -110,10 +113,10 @@ class Run:
                 device=self.spec.device,
             )
 
-        mine = curve(self.agent, own, model)
+        mine = replace(curve(self.agent, own, model), iteration=self.iteration)
         if not isinstance(self.agent, MemoryAdapter):
             return mine
-        others = references(self.distribution, self.agent.trial_episodes, self.spec.device)
+        others = beside_which(self.agent, self.distribution, self.spec.device)
         return beside(mine, [curve(agent, name, "") for name, agent in others.items() if name != own])
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -262,6 +265,8 @@ def run_evaluation(
         run = Run(RunFolder.open(path))
         for problem in run.problems:
             _warn(problem)
+        if learns(run.agent) and run.iteration < run.spec.iterations:
+            _warn(f"{path}: trained for {run.iteration} of {run.spec.iterations} iterations so far")
         curve = run.evaluate(
             tasks=tasks,
             steps=steps,

@@ -93,11 +93,8 @@ class Spec:
         Raises:
             UsageError: a name or a value cannot be used.
         """
-        names = {
-            "env": env or DEFAULT_NAMES["env"],
-            "agent": agent or DEFAULT_NAMES["agent"],
-            "model": model or DEFAULT_NAMES["model"],
-        }
+        given = {role: name for role, name in (("env", env), ("agent", agent), ("model", model)) if name}
+        names = plugin_names(given)
         _check_keys(fields)
         configs: dict[str, Any] = {
             f"{role}_config": default_config(load_plugin(role, name), names["env"]) for role, name in names.items()
@@ -126,10 +123,10 @@ class Spec:
             raise UsageError(f"{where}: expected a JSON object")
         _check_keys(data, where)
         given = dict(data)
-        names = {role: given.get(role, name) for role, name in DEFAULT_NAMES.items()}
-        for role, name in names.items():
-            if not isinstance(name, str):
-                raise UsageError(f"{where}.{role}: expected a name, found {name!r}")
+        for role in DEFAULT_NAMES:
+            if not isinstance(given.get(role, ""), str):
+                raise UsageError(f"{where}.{role}: expected a name, found {given[role]!r}")
+        given |= (names := plugin_names(given))
         for role, name in names.items():
             plugin = load_plugin(role, name)
             key = f"{role}_config"
@@ -169,6 +166,18 @@ def load_plugin(role: str, name: str) -> plugins.Plugin:
         UsageError: see `qrl.plugins.load`.
     """
     return plugins.load(_KINDS[role], name)
+
+
+def plugin_names(given: Mapping[str, Any]) -> dict[str, str]:
+    """The names of env, agent and model: those that are given, else the defaults; an agent may have a MODEL of its own.
+
+    Raises:
+        UsageError: the agent cannot be loaded.
+    """
+    names = DEFAULT_NAMES | {role: given[role] for role in DEFAULT_NAMES if role in given}
+    if "model" not in given:
+        names["model"] = getattr(load_plugin("agent", names["agent"]), "MODEL", names["model"])
+    return names
 
 
 def default_config(plugin: plugins.Plugin, env_name: str) -> Any:

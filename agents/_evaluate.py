@@ -30,7 +30,8 @@ class Curve:
     `x` counts updates, of an agent that learns in its memory the episodes of a trial, from 1. Over tasks, at each x:
     `mean`; `ci_low` and `ci_high`, the 95 % percentile bootstrap interval of that mean; `iqm`,
     the interquartile mean; `worst_decile`, the mean of the worst tenth. `episodes` and `env_steps` are spent per task
-    on adapting up to x. `per_task` is [task][x], each the mean return over episodes, or trials. `references` are the
+    on adapting up to x. `per_task` is [task][x], each the mean return over episodes, or trials. `iteration`: how many
+    the agent has been trained for. `references` are the
     means of other agents on the same tasks, `fractions` this one's share of their return: mean and 95 % interval.
     """
 
@@ -50,6 +51,7 @@ class Curve:
     iqm: list[float]
     worst_decile: list[float]
     per_task: list[list[float]]
+    iteration: int = 0
     references: dict[str, list[float]] = field(default_factory=dict)
     fractions: dict[str, list[float]] = field(default_factory=dict)
 

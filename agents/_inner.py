@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from agents._losses import policy_gradient
+from agents._memory import check_fits, saved_bytes
 from agents._options import Options
 from agents._returns import leave_one_out, linear_baseline, returns_to_go, standardise
 from agents._rollout import Rollout
-from qrl._memory import physical_memory
 from qrl.errors import UsageError
 from qrl.features import Bound
 from qrl.policy import Params, Policy, bind
@@ -206,27 +206,15 @@ class GradientAdapter:
 
     def _saved_bytes(self, observation: Tensor) -> int:
         """What autograd keeps for the gradient of these observations' distributions [bytes]."""
-        saved: dict[int, int] = {}
-
-        def count(tensor: Tensor) -> Tensor:
-            saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
         params = {name: self.params[name].detach().requires_grad_() for name in self.policy.groups}
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-            self.policy.distribution(bind(self.policy, params), observation)
-        return sum(saved.values())
+        return saved_bytes(lambda: self.policy.distribution(bind(self.policy, params), observation))
 
     def check_memory(self, passes: int) -> None:
         """Raises UsageError if a graph of `passes` whole rollouts of a single task cannot fit, whatever the chunk."""
         some = torch.zeros(4, len(self.policy.scale), device=self.policy.scale.device)
         per_sample = (self._saved_bytes(some) - self._saved_bytes(some[:2])) / 2
         needed = per_sample * self.config.episodes * self.horizon * passes
-        if needed > physical_memory():
-            raise UsageError(
-                f"agent {self.config.agent}: the gradient of one task needs about {needed / 2**30:.3g} GiB, "
-                f"this machine has {physical_memory() / 2**30:.3g}; use fewer wires, layers, episodes or steps"
-            )
+        check_fits(self.config.agent, "one task", needed)
 
     def buffers(self) -> dict[str, Tensor]:
         """The policy's own state that is not trained (normalisation), by name."""

@@ -87,8 +87,8 @@ class OuterLearner(GradientAdapter, ABC):
         """The outer step on the rollouts after 0, 1, ... inner updates; `states[j]` made `rollouts[j]`.
 
         `remaining` in (0, 1] multiplies the learning rates (linear annealing is the caller's 1 - iteration/iterations).
-        Metrics are those of `outer_step`. Raises TrainingError for a non-finite loss or gradient, before it changes a
-        parameter.
+        Metrics are those of `outer_step`. Raises TrainingError for a non-finite loss or gradient, before a parameter
+        takes it up.
         """
         metrics = self.outer_step(self.meta_data(rollouts, states), remaining)
         self.normalise(rollouts)

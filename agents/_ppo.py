@@ -83,7 +83,7 @@ class PPO:
 
         If that changed the policies by more than twice `target_kl`, only part of the way is gone, the largest of 1/2,
         1/4, ... that does not. Metric `kl` is before that. `remaining` in (0, 1] multiplies the learning rates. Raises
-        TrainingError for a non-finite metric or gradient, before it changes a parameter.
+        TrainingError for a non-finite metric or gradient, before a parameter takes it up.
         """
         config = self.config
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):

@@ -6,16 +6,22 @@ import torch
 
 from agents import _bernoulli
 from agents._config import load_plugin
+from agents._forgetful import Forgetful
 from agents._setting import Setting
 from envs import TaskDistribution
 from envs.bandit import Bandit
 from envs.tabular_mdp import TabularMDP
-from qrl.policy import Policy
+
+
+def beside_which(agent: Any, distribution: TaskDistribution, device: str = "cpu") -> dict[str, Any]:
+    """By name, what an agent that learns in its memory is read against: references, and itself without that memory."""
+    control = {"forgetful": Forgetful(agent)} if hasattr(agent, "forget") else {}
+    return references(distribution, agent.trial_episodes, device) | control
 
 
 def references(distribution: TaskDistribution, n_episodes: int, device: str = "cpu") -> dict[str, Any]:
     """Agents by their names, for trials of this length; none for a family without any."""
-    setting = Setting(distribution, torch.device(device), _no_policy)
+    setting = Setting(distribution, torch.device(device), _no_policy, _no_policy)
     built = {}
     for name in _names(distribution, n_episodes):
         plugin = load_plugin("agent", name)
@@ -33,5 +39,5 @@ def _names(distribution: TaskDistribution, n_episodes: int) -> tuple[str, ...]:
     return ()
 
 
-def _no_policy() -> Policy:
+def _no_policy(*_: bool) -> Any:
     raise NotImplementedError("a reference has no policy network")

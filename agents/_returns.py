@@ -1,7 +1,7 @@
 """Returns and baselines, pure functions of rewards with axes time, task, env.
 
-The objective is the return of the episode as the environment family defines it, H steps at most. A truncation at H ends
-that return, so nothing is bootstrapped there; baselines know the time step.
+The objective is the return of the episode, or of the trial, as the environment family defines it, H steps an episode at
+most. A truncation at H ends that return, so nothing is bootstrapped there; baselines know the time step.
 """
 
 import torch
@@ -21,6 +21,29 @@ def returns_to_go(reward: Float[Tensor, "time task env"], discount: float = 1.0)
         following = reward[t] + discount * following
         returns[t] = following
     return returns
+
+
+def generalised_advantages(
+    reward: Float[Tensor, "time trial"],
+    value: Float[Tensor, "time trial"],
+    valid: Bool[Tensor, "time trial"],
+    discount: float,
+    decay: float,
+) -> Float[Tensor, "time trial"]:
+    """A_t = sum_k (discount * decay)^k delta_t+k, delta_t = r_t + discount * V_t+1 - V_t (Schulman et al. 2016, GAE).
+
+    Of trials (Duan et al. 2016): an episode's end is none of the trial's, V_t+1 is then that of the next episode's
+    first observation. After a trial's last step V is 0. 0 where not valid.
+    """
+    advantage = torch.zeros_like(reward)
+    following = torch.zeros_like(reward[0])
+    next_value = torch.zeros_like(reward[0])
+    for t in range(len(reward) - 1, -1, -1):
+        delta = reward[t] + discount * next_value - value[t]
+        following = torch.where(valid[t], delta + discount * decay * following, 0.0)
+        next_value = torch.where(valid[t], value[t], 0.0)
+        advantage[t] = following
+    return advantage
 
 
 def leave_one_out(returns: Float[Tensor, "time task env"]) -> Float[Tensor, "time task env"]:

@@ -12,6 +12,7 @@ from agents._config import Spec, load_plugin
 from envs import TaskDistribution
 from qrl.errors import UsageError, describe
 from qrl.policy import Policy, make_policy
+from qrl.recurrent import RecurrentPolicy, make_recurrent_policy
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Setting:
     device: torch.device
     make_policy: Callable[[], Policy]
     """Builds the run's policy network, on the device. An agent without one does not call it."""
+    make_recurrent_policy: Callable[[bool], RecurrentPolicy]
+    """The same with a memory, which actor and critic share or not."""
 
     @property
     def observation_space(self) -> gymnasium.Space[Any]:
@@ -63,18 +66,24 @@ def build(spec: Spec) -> tuple[Any, Any]:
     device = torch.device(spec.device)
     distribution = _distribution(spec)
 
-    def policy() -> Policy:
-        return make_policy(
-            spec.model,
-            spec.model_config,
-            distribution.observation_space,
-            distribution.action_space,
-            observation_scale=distribution.observation_scale,
-            config=spec.policy,
-            generator=torch_generator(seed_sequences(spec.seed)["parameters"]),
-        ).to(device)
+    spaces = (distribution.observation_space, distribution.action_space)
 
-    return distribution, _agent(spec, Setting(distribution, device, policy))
+    def options() -> dict[str, Any]:
+        generator = torch_generator(seed_sequences(spec.seed)["parameters"])
+        return {
+            "observation_scale": distribution.observation_scale,
+            "config": spec.policy,
+            "generator": generator,
+        }
+
+    def policy() -> Policy:
+        return make_policy(spec.model, spec.model_config, *spaces, **options()).to(device)
+
+    def recurrent(shared: bool) -> RecurrentPolicy:
+        made = make_recurrent_policy(spec.model, spec.model_config, *spaces, shared=shared, **options())
+        return made.to(device)
+
+    return distribution, _agent(spec, Setting(distribution, device, policy, recurrent))
 
 
 LEARNER = ("update", "n_tasks", "n_envs", "n_rollouts", "state_dict", "load_state_dict")

@@ -6,6 +6,9 @@ environment steps of an iteration, and step sizes alpha for each parameter, lear
 
     maximise over theta the mean over tasks of V(theta)
     maximise over alpha the mean over tasks of V(theta + alpha * grad J(theta)), theta held
+
+No parameter is in both gradients. Each is a sum over its steps, divided by the number of those before adapting: where
+episodes differ in length, a positive factor on that of alpha, to which Adam is indifferent.
 """
 
 from dataclasses import dataclass

@@ -43,15 +43,16 @@ class Config(OuterConfig):
     """Adaptation that is trained through [gradient steps] (1 in Finn et al. 2017)."""
     estimator: Literal["dice", "lvc", "emaml", "first-order"] = "dice"
     """How the meta-gradient sees an inner update from data D, estimate g(D) of grad V (docs/estimators.md).
-    dice: I + alpha H(D), E[H] the Hessian of V (Foerster et al. 2018; see dice_memory); aims at
-    V(theta + alpha grad V), with a bias that fades as D grows, but for what standardise_inner adds. lvc: dice without
+    dice: I + alpha H(D), H an estimate of the Hessian of V (Foerster et al. 2018), here by Loaded DiCE: unbiased with
+    dice_memory 1; aims at V(theta + alpha grad V), from which it differs by a bias that fades as D grows, and by what
+    standardise_inner and a smaller dice_memory add. lvc: dice without
     products of scores at different steps (Rothfuss et al. 2019, ProMP): less variance, some bias in tasks with states.
     emaml: the derivative of g at fixed D and the score of drawing D (Stadie et al. 2018): unbiased for
     E_D[V(theta + alpha g(D))], which is what deployment does, with the largest variance. first-order: I (Finn et al.
     2017): biased at first order in alpha, the cheapest."""
     dice_memory: float = 0.9
-    """How far back dice relates actions [0 to 1], lambda of Loaded DiCE (Farquhar et al. 2019): 1 is unbiased, 0 is
-    lvc. Other estimators do not use it."""
+    """How far back dice relates actions [0 to 1], lambda of Loaded DiCE (Farquhar et al. 2019): with 1 its Hessian is
+    unbiased, 0 is lvc, between them lies less variance for some bias. Other estimators do not use it."""
     outer: Literal["ppo", "trpo"] = "ppo"
     """Outer step: epochs of PPO-clip with Adam, or a natural-gradient step within max_kl and a line search (Schulman et
     al. 2015, used by Finn et al. 2017), which has none of epochs, clip, target_kl, max_grad_norm and lr_*."""

@@ -230,12 +230,23 @@ def train(job: Job, overwrite: bool) -> None:
             code = run_training(job.spec, job.folder, overwrite=overwrite, command=["benchmarks.controls"])
         elif Spec.from_json(RunFolder.open(job.folder).config["spec"]) != job.spec:
             raise UsageError(f"{job.folder} is a run with other options; --overwrite trains it again")
-        elif (job.folder / "evaluation.json").exists():
+        elif finished(job):
             return
         else:
             code = run_resume(job.folder) if learns(build(job.spec)[1]) else run_evaluation(job.folder)
     if code:
         raise RunFailed(f"the run {job.folder} ended with code {code}; see {log}")
+
+
+def finished(job: Job) -> bool:
+    """Whether the run is trained to its end and its evaluation is the one that was asked for."""
+    table, spec = job.folder / "evaluation.json", job.spec
+    if not table.exists():
+        return False
+    trained = RunFolder.open(job.folder).checkpoints()[-1:] == [spec.iterations] or not learns(build(spec)[1])
+    curve = Curve(**from_json(table))
+    asked = (spec.eval_tasks, "test", 0, spec.eval_steps, spec.eval_episodes)
+    return trained and (curve.n_tasks, curve.split, curve.seed, curve.x[-1], curve.episodes[1]) == asked
 
 
 # --- the result ------------------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ class TaskDistribution(ABC):
         observation_space: of one environment.
         action_space: of one environment; Box or Discrete.
         observation_scale: typical magnitude of each observation, [obs]; policies divide by it.
+        reward_scale: typical magnitude of a reward; agents that take rewards as inputs, or predict them, divide by it.
         parameters: name of each task parameter to its range in the train and test splits.
         nominal: the reference task, a value for every parameter; a number stands for a whole array.
         ood: ranges that replace those of `parameters` in the ood split; empty if the family has no such split.
@@ -85,12 +86,14 @@ class TaskDistribution(ABC):
         nominal: Mapping[str, Any],
         ood: Mapping[str, Range] | None = None,
         positive: Sequence[str] = (),
+        reward_scale: float = 1.0,
     ) -> None:
         self.name = name
         self.horizon = check_count(horizon, f"{name}: horizon [steps]")
         self.observation_space = observation_space
         self.action_space = action_space
         self.observation_scale: Float[Tensor, " obs"] = torch.tensor(observation_scale)
+        self.reward_scale = float(reward_scale)
         self.parameters = dict(parameters)
         self.ood = dict(ood or {})
         self.positive = tuple(positive)
@@ -113,6 +116,8 @@ class TaskDistribution(ABC):
             )
         if not bool((torch.isfinite(self.observation_scale) & (self.observation_scale > 0)).all()):
             raise UsageError(f"{self.name}: observation_scale must be positive, not {self.observation_scale.tolist()}")
+        if not 0 < self.reward_scale < math.inf:
+            raise UsageError(f"{self.name}: reward_scale must be positive and finite, not {self.reward_scale}")
         if set(self.nominal) != set(self.parameters):
             raise UsageError(
                 f"{self.name}: nominal has values for {sorted(self.nominal)}, "

@@ -92,6 +92,7 @@ class Navigation(TaskDistribution):
             observation_space=gym.spaces.Box(-reach, reach, (2,)),
             action_space=gym.spaces.Box(-MAX_SPEED, MAX_SPEED, (2,)),
             observation_scale=[0.5, 0.5],
+            reward_scale=0.5,
             parameters={"goal_x": Uniform(-0.5, 0.5), "goal_y": Uniform(-0.5, 0.5)},
             ood={"goal_x": SignedUniform(0.5, 0.8), "goal_y": SignedUniform(0.5, 0.8)},
             nominal={"goal_x": 0.3, "goal_y": 0.4},

@@ -109,6 +109,7 @@ class Pendulum(TaskDistribution):
             observation_space=gym.spaces.Box(-high, high),
             action_space=gym.spaces.Box(-MAX_TORQUE, MAX_TORQUE, (1,)),
             observation_scale=[1.0, 1.0, 4.0],
+            reward_scale=8.0,
             parameters={
                 "mass": Uniform(0.5, 1.0),
                 "length": Uniform(0.7, 1.0),

@@ -27,8 +27,8 @@ class Categorical(nn.Module):
         self.n_outputs = self.n_noise = n_actions
         self.log_inverse_temperature = nn.Parameter(torch.zeros(()))
 
-    def distribution(self, bound: dict[str, Tensor], outputs: Float[Tensor, "batch act"]) -> Distribution:
-        """Log-probabilities [batch, act] from outputs and the head's parameters."""
+    def distribution(self, bound: dict[str, Tensor], outputs: Float[Tensor, "*batch act"]) -> Distribution:
+        """Log-probabilities [..., act] from outputs and the head's parameters."""
         return {"log_probs": (bound["log_inverse_temperature"].exp() * outputs).log_softmax(-1)}
 
     @staticmethod
@@ -77,8 +77,8 @@ class Gaussian(nn.Module):
         self.n_outputs = self.n_noise = n_dimensions
         self.log_std = nn.Parameter(torch.full((n_dimensions,), initial_log_std))
 
-    def distribution(self, bound: dict[str, Tensor], outputs: Float[Tensor, "batch act"]) -> Distribution:
-        """Mean [batch, act] and log standard deviation [batch, act]."""
+    def distribution(self, bound: dict[str, Tensor], outputs: Float[Tensor, "*batch act"]) -> Distribution:
+        """Mean [..., act] and log standard deviation [..., act]."""
         return {"mean": outputs, "log_std": bound["log_std"].expand_as(outputs)}
 
     @staticmethod

@@ -100,7 +100,7 @@ class RecurrentPolicy(Actor):
     # --- inputs ------------------------------------------------------------------------------------------------------
 
     def told(
-        self, action: Shaped[Tensor, "*lanes"], reward: Float[Tensor, "*lanes"], ended: Bool[Tensor, "*lanes"]
+        self, action: Shaped[Tensor, "..."], reward: Float[Tensor, "*lanes"], ended: Bool[Tensor, "*lanes"]
     ) -> Float[Tensor, "*lanes told"]:
         """What came of the last action as inputs: the action (one-hot, or as it is), the reward, 1 at an episode's end.
 

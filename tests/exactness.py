@@ -1,11 +1,14 @@
 """The fused executor beside PennyLane's `default.qubit`: value, gradient and Hessian-vector product."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from qrl.bridge import to_qnode
 from qrl.circuit import Circuit
 from qrl.statevector import compile_circuit
+
+Array = np.ndarray
 
 
 def largest_differences(circuit: Circuit, batch: int = 3, seed: int = 0) -> tuple[float, float, float]:
@@ -41,6 +44,12 @@ def largest_differences(circuit: Circuit, batch: int = 3, seed: int = 0) -> tupl
         results.append((value.flatten(), _flat(gradient), _flat(product)))
     value, gradient, product = (float((a - b).detach().abs().max()) for a, b in zip(*results, strict=True))
     return value, gradient, product
+
+
+def expectation_values(circuit: Circuit, inputs: Array, weights: Array, scales: Array) -> Array:
+    """Those of one sample [observable], on PennyLane."""
+    values = to_qnode(circuit)(*(torch.as_tensor(x) for x in (inputs, weights, scales)))
+    return np.array([float(value) for value in values])
 
 
 def _grad(value: Tensor, leaves: list[Tensor]) -> list[Tensor]:

@@ -35,7 +35,7 @@ def small_spec(agent: str, env: str) -> Spec:
     env_config = dataclasses.replace(env_config, horizon=min(8, env_config.horizon))
     spec = Spec.default(agent=agent, env=env, env_config=env_config, threads=1, iterations=3)
     # Smaller where the agent has these options; whatever others it has keep their defaults.
-    sizes = {"meta_batch": 2, "episodes": 3}
+    sizes = {"meta_batch": 2, "episodes": 3, "minibatches": 1}
     known = {field.name for field in dataclasses.fields(spec.agent_config)}
     config = dataclasses.replace(spec.agent_config, **{k: v for k, v in sizes.items() if k in known})
     return dataclasses.replace(spec, agent_config=config)

@@ -1,7 +1,11 @@
 """The statistics of the comparison with controls, by hand."""
 
+import dataclasses
+import shutil
+
 import pytest
 
+from agents._api import run_evaluation
 from benchmarks import controls
 
 
@@ -50,3 +54,22 @@ def test_controls_differ_from_the_reference_in_what_their_name_says():
         for option, value in vars(reference.agent_config).items():
             if spec.agent in ("maml", "finetune") and hasattr(spec.agent_config, option):
                 assert getattr(spec.agent_config, option) == value, (name, option)
+
+
+def test_only_a_run_trained_and_evaluated_to_its_end_counts_as_finished(tmp_path):
+    spec = controls.CONTROLS["maml mlp"].spec("navigation", 0, {}, quick=True)
+    spec = dataclasses.replace(spec, iterations=3, checkpoint_every=1, eval_episodes=2)
+    job = controls.Job("navigation", "maml mlp", 0, spec, tmp_path / "run")
+    controls.train(job, overwrite=False)
+    assert controls.finished(job)
+    whole = (job.folder / "evaluation.json").read_bytes()
+
+    run_evaluation(job.folder, tasks=2)
+    assert not controls.finished(job), "an evaluation on other tasks is in its place"
+    controls.train(job, overwrite=False)
+    assert controls.finished(job) and (job.folder / "evaluation.json").read_bytes() == whole
+
+    shutil.rmtree(job.folder / "checkpoint" / "00000003")
+    assert not controls.finished(job), "its last iteration is missing"
+    controls.train(job, overwrite=False)
+    assert controls.finished(job) and (job.folder / "evaluation.json").read_bytes() == whole

@@ -1,4 +1,4 @@
-"""Every model file of the folder: what a policy needs of it."""
+"""Every model file without a memory: what a policy needs of it. Those with one: tests/test_recurrent_models.py."""
 
 import dataclasses
 
@@ -10,8 +10,8 @@ from torch.func import functional_call, grad, vmap
 from qrl.plugins import available, load
 from qrl.policy import bind, make_policy
 from tests.exactness import largest_differences
+from tests.models import MEMORYLESS as MODELS
 
-MODELS = [name for name, summary in available("models").items() if summary.usable]
 BOX = gymnasium.spaces.Box(-1.0, 1.0, (3,))
 ACTIONS = {
     "categorical": gymnasium.spaces.Discrete(2),
