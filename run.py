@@ -29,6 +29,7 @@ COMMANDS = {
     "train": "train an agent, then evaluate it (the default command)",
     "evaluate": "evaluate a trained run on tasks of a split",
     "resume": "continue a run from its last checkpoint",
+    "plot": "draw the adaptation curves of several runs into one picture",
     "list": "list environments, agents and models",
 }
 
@@ -79,7 +80,7 @@ def _dispatch(arguments: list[str]) -> int:
     if command not in COMMANDS:
         raise UsageError(f"unknown command {command!r}{suggest(command, COMMANDS)}")
     try:
-        return {"train": _train, "evaluate": _evaluate, "resume": _resume, "list": _list}[command](rest)
+        return {"train": _train, "evaluate": _evaluate, "resume": _resume, "plot": _plot, "list": _list}[command](rest)
     except _Help:
         return 0
 
@@ -289,6 +290,35 @@ def _resume(arguments: list[str]) -> int:
     return run_resume(options.run, iterations=options.iterations)
 
 
+@dataclass(frozen=True)
+class PlotOptions:
+    """What `run.py plot` takes."""
+
+    runs: tuple[Path, ...]
+    """Run folders that have been evaluated."""
+
+    out: Path = Path("adaptation.png")
+    """New PNG file to write."""
+
+    against: Literal["x", "episodes", "env-steps"] = "episodes"
+    """What the curves are drawn against: episodes or environment steps spent in a task before, which all agents have in
+    common, or their own x, gradient steps or episodes."""
+
+    split: Literal["train", "test", "ood"] = "test"
+    """Of which tasks."""
+
+
+def _plot(arguments: list[str]) -> int:
+    _value_of("--out", arguments)
+    description = "Draw the adaptation curves of several runs of one environment into one picture."
+    options = _parse("plot", PlotOptions, arguments, description=description)
+    for path in options.runs:
+        _require_run_folder(path)
+    from agents._api import run_plot
+
+    return run_plot(options.runs, options.out, options.against.replace("-", "_"), options.split)
+
+
 def _require_run_folder(path: Path) -> None:
     """Complain about a wrong folder at once, not after the seconds that importing torch takes."""
     from agents._run import RunFolder
@@ -413,6 +443,7 @@ def _help() -> str:
 usage: run.py [train] [--env NAME] [--agent NAME] [--model NAME] [--seed N] [--iterations N] [--out RUN] ...
        run.py evaluate RUN [--tasks N] [--steps K] [--episodes E] [--split train|test|ood]
        run.py resume RUN [--iterations N]
+       run.py plot RUN ... [--out FILE] [--against episodes|env-steps|x]
        run.py list
 
 Quantum policies that learn to adapt.

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import gymnasium
 import numpy as np
@@ -20,9 +20,9 @@ import torch
 
 from agents._config import Spec, check_count, check_seed
 from agents._evaluate import Curve, adaptation_curve, beside, paired_gain
-from agents._files import check_new_file, to_json, write_whole
+from agents._files import check_new_file, from_json, to_json, write_whole
 from agents._interrupt import Interrupted, stopping_at_once
-from agents._plot import draw
+from agents._plot import Against, draw
 from agents._progress import Progress
 from agents._references import beside_which
 from agents._rollout import Adapter, MemoryAdapter, Privileged, collect_episodes, single_action
@@ -30,7 +30,7 @@ from agents._run import RunFolder
 from agents._setting import build, torch_generator
 from agents._train import Training
 from agents._train import train as train_loop
-from qrl.errors import UsageError
+from qrl.errors import UsageError, suggest
 from qrl.plugins import short_name
 
 VERSIONS = ("torch", "numpy", "gymnasium", "pennylane")
@@ -193,15 +193,21 @@ def evaluate(run: Run | Path | str, **options: Any) -> Curve:
     return (run if isinstance(run, Run) else load(run)).evaluate(**options)
 
 
-def plot(curves: Curve | Sequence[Curve], path: Path | str) -> None:
-    """Draw adaptation curves into one PNG file, whole or not at all. Raises UsageError if there is none."""
+def plot(curves: Curve | Sequence[Curve], path: Path | str, *, against: str = "x") -> None:
+    """Draw adaptation curves into one PNG file, whole or not at all.
+
+    `against`: their own x, or what was spent in a task before, "episodes" or "env_steps", which agents that adapt by
+    gradients and by memory have in common. Raises UsageError if there is no curve, or they do not go together.
+    """
     chosen = [curves] if isinstance(curves, Curve) else list(curves)
     if not chosen:
         raise UsageError("plot: there is no curve to draw")
-    write_whole(Path(path), draw(chosen))
+    if against not in get_args(Against):
+        raise UsageError(f"plot: curves cannot be drawn against {against!r}{suggest(against, get_args(Against))}")
+    write_whole(Path(path), draw(chosen, against=cast(Against, against)))
 
 
-# --- the command line's three commands; each returns an exit code ---------------------------------------------------
+# --- the command line's commands; each returns an exit code ---------------------------------------------------
 
 
 def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[str], quiet: bool = False) -> int:
@@ -252,8 +258,8 @@ def run_evaluation(
     out: Path | None = None,
 ) -> int:
     """Evaluate a run and write evaluation.json and adaptation.png, or the JSON to `out` and the picture beside it."""
-    suffix = "" if split == "test" else f"-{split}"
-    table, picture = path / f"evaluation{suffix}.json", path / f"adaptation{suffix}.png"
+    table = path / _table_name(split)
+    picture = table.with_name(table.stem.replace("evaluation", "adaptation") + ".png")
     if out is not None:
         if out.suffix != ".json":
             raise UsageError(f"{out}: the name of the --out file must end in .json")
@@ -277,6 +283,29 @@ def run_evaluation(
         _report(curve, _training_rows(run), table, picture)
 
     return _evaluating(path, work)
+
+
+def run_plot(paths: Sequence[Path], out: Path, against: str, split: str = "test") -> int:
+    """Draw the evaluations of some runs into one picture."""
+    if out.suffix != ".png":
+        raise UsageError(f"{out}: the name of the --out file must end in .png")
+    check_new_file(out)
+    curves = []
+    for path in paths:
+        table = RunFolder.open(path).path / _table_name(split)
+        if not table.exists():
+            raise UsageError(f"{path} has no {table.name}: run.py evaluate {shlex.quote(str(path))} --split {split}")
+        try:
+            curves.append(Curve(**from_json(table)))
+        except TypeError as error:
+            raise UsageError(f"{table}: not the evaluation of a run") from error
+    plot(curves, out, against=against)
+    print(f"wrote {out}")
+    return 0
+
+
+def _table_name(split: str) -> str:
+    return "evaluation.json" if split == "test" else f"evaluation-{split}.json"
 
 
 def _finish(folder: RunFolder, training: Training | None, quiet: bool) -> int:

@@ -2,41 +2,63 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from agents._evaluate import Curve
+from qrl.errors import UsageError
+
+Against = Literal["x", "episodes", "env_steps"]
+"""What curves are drawn against: their own x, or the episodes or environment steps spent before."""
 
 
-def draw(curves: Sequence[Curve], metrics: Sequence[Mapping[str, Any]] = ()) -> bytes:
-    """PNG bytes: return against updates for each curve; beside it, return against iteration if `metrics` are given."""
+def draw(curves: Sequence[Curve], metrics: Sequence[Mapping[str, Any]] = (), against: Against = "x") -> bytes:
+    """PNG bytes: return for each curve; beside it, return against iteration if `metrics` are given.
+
+    Raises UsageError for curves that have no place in one picture: of different tasks, or different x.
+    """
+    first = curves[0]
+    for curve in curves:
+        if (curve.env, curve.split) != (first.env, first.split):
+            ours, theirs = (f"{each.env}, {each.split}" for each in (first, curve))
+            raise UsageError(f"plot: curves of different tasks do not belong in one picture: {ours}; {theirs}")
+        if against == "x" and curve.axis != first.axis:
+            raise UsageError("plot: one curve is over gradient steps, another over episodes: draw both against one")
     figure = Figure(figsize=(10 if metrics else 5.5, 4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2 if metrics else 1, squeeze=False)[0]
-    _draw_curves(panels[0], curves)
+    _draw_curves(panels[0], curves, against)
     if metrics:
-        _draw_training(panels[1], metrics)
+        _draw_training(panels[1], metrics, of_trials=first.axis == "episodes")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _draw_curves(axes: Any, curves: Sequence[Curve]) -> None:
+def _draw_curves(axes: Any, curves: Sequence[Curve], against: Against) -> None:
     for index, curve in enumerate(curves):
-        colour = f"C{index}"
-        axes.plot(curve.x, curve.mean, "o-", color=colour, label=curve.label)
-        axes.fill_between(curve.x, curve.ci_low, curve.ci_high, color=colour, alpha=0.25, linewidth=0)
-        axes.plot(curve.x, curve.worst_decile, ":", color=colour)
-    styles = zip(curves[0].references.items(), ("--", "-.", (0, (1, 1))), strict=False)
-    for (name, values), style in styles:
-        axes.plot(curves[0].x, values, color="black", linestyle=style, linewidth=1, label=name)
+        colour, where = f"C{index}", getattr(curve, against)
+        axes.plot(where, curve.mean, "o-", color=colour, label=curve.label)
+        axes.fill_between(where, curve.ci_low, curve.ci_high, color=colour, alpha=0.25, linewidth=0)
+        axes.plot(where, curve.worst_decile, ":", color=colour)
+    drawn: set[str] = set()
+    for curve in curves:
+        styles = zip(curve.references.items(), ("--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1))), strict=False)
+        for (name, values), style in styles:
+            if name not in drawn:
+                axes.plot(getattr(curve, against), values, color="black", linestyle=style, linewidth=1, label=name)
+        drawn |= set(curve.references)
     axes.plot([], [], ":", color="grey", label="worst tenth of tasks")
     first = curves[0]
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if first.axis == "episodes":
+    if against != "x":
+        axes.set_xlabel(
+            "episodes in the task before" if against == "episodes" else "environment steps in the task before"
+        )
+    elif first.axis == "episodes":
         axes.set_xlabel("episode of a trial")
     else:
         axes.set_xlabel(f"gradient steps of {first.episodes[1]} episodes")
@@ -46,10 +68,11 @@ def _draw_curves(axes: Any, curves: Sequence[Curve]) -> None:
     axes.grid(alpha=0.3)
 
 
-def _draw_training(axes: Any, metrics: Sequence[Mapping[str, Any]]) -> None:
+def _draw_training(axes: Any, metrics: Sequence[Mapping[str, Any]], of_trials: bool) -> None:
     iterations = [row["iteration"] for row in metrics]
     for step in range(len(metrics[0]["return_by_step"])):
-        label = "before adapting" if step == 0 else f"after {step} update{'s' if step > 1 else ''}"
+        first = "of a trial" if of_trials else "before adapting"
+        label = first if step == 0 else f"after {step} update{'s' if step > 1 else ''}"
         axes.plot(iterations, [row["return_by_step"][step] for row in metrics], label=label, linewidth=1)
     axes.set_xlabel("meta-iteration")
     axes.set_ylabel("return on training tasks")

@@ -44,17 +44,17 @@ class Progress:
 
         Args:
             row: "iteration" (completed ones), "env_steps" and "seconds" (both totals since the run began) and
-                "return_by_step" (mean return after 0, 1, … inner steps).
+                "return_by_step" (mean return after 0, 1, … inner steps, or of a trial).
         """
         returns = row["return_by_step"]
-        before, after = f"{returns[0]:.2f}", f"{returns[-1]:.2f}"
+        ends = [f"{value:.2f}" for value in (returns if len(returns) < 2 else (returns[0], returns[-1]))]
         rate = f"{self._steps_per_second(row):,.0f} steps/s"
         if self._bar is not None:
-            self._bar.set_postfix_str(f"return {before} → {after}, {rate}", refresh=False)
+            self._bar.set_postfix_str(f"return {' → '.join(ends)}, {rate}", refresh=False)
             self._bar.update(row["iteration"] - self._bar.n)
         else:
             self._line(
-                f"iteration {row['iteration']}/{self.total}  return {before} -> {after}  "
+                f"iteration {row['iteration']}/{self.total}  return {' -> '.join(ends)}  "
                 f"{row['env_steps']:,} env steps  {rate}  {self._time_left(row)} left"
             )
         self._last = row

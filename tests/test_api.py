@@ -3,16 +3,21 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 
 import agents
 from agents import maml
-from agents._api import run_evaluation, run_resume
+from agents._api import run_evaluation, run_plot, run_resume
+from agents._evaluate import Curve
+from agents._plot import draw
+from agents._run import RunFolder
 from agents._train import Training
 from envs import navigation
 from qrl.errors import UsageError
@@ -176,6 +181,72 @@ def test_plot_writes_a_picture_whole(run, tmp_path):
         agents.plot(run.evaluate(tasks=3, steps=1, episodes=2), tmp_path / "missing" / "curve.png")
     with pytest.raises(UsageError, match="no curve"):
         agents.plot([], tmp_path / "none.png")
+
+
+def curve_of(agent, axis, **changes):
+    values = {"mean": [1.0, 2.0], "ci_low": [0.5, 1.5], "ci_high": [1.5, 2.5], "iqm": [1.0, 2.0]}
+    spent = {"x": [0, 1], "episodes": [0, 5], "env_steps": [0.0, 50.0]}
+    about = {"env": "cartpole", "agent": agent, "model": "", "split": "test", "n_tasks": 2, "seed": 0, "axis": axis}
+    more = {"worst_decile": [0.0, 1.0], "per_task": [[1.0, 2.0]] * 2}
+    return Curve(**about | spent | values | more | changes)
+
+
+def test_gradients_and_memories_go_into_one_picture_against_what_both_spend(tmp_path):
+    curves = [curve_of("maml", "gradient_steps"), curve_of("rl2", "episodes", references={"forgetful": [1.0, 1.0]})]
+    for against in ("episodes", "env_steps"):
+        agents.plot(curves, tmp_path / f"{against}.png", against=against)
+        assert (tmp_path / f"{against}.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match="one curve is over gradient steps, another over episodes"):
+        agents.plot(curves, tmp_path / "none.png")
+    with pytest.raises(UsageError, match=r"different tasks.*cartpole, test; navigation, test"):
+        agents.plot([curves[0], curve_of("maml", "gradient_steps", env="navigation")], tmp_path / "none.png")
+    with pytest.raises(UsageError, match=r"cannot be drawn against 'env-steps'.*did you mean 'env_steps'"):
+        agents.plot(curves, tmp_path / "none.png", against="env-steps")
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_curves_are_where_the_environment_steps_are(monkeypatch):
+    """What is handed to matplotlib: x by `against`, a reference once though two curves have it."""
+    drawn = []
+    original = Axes.plot
+    monkeypatch.setattr(Axes, "plot", lambda self, *a, **k: drawn.append((*a[:2], k)) or original(self, *a, **k))
+    both = [curve_of(name, "episodes", references={"oracle": [3.0, 3.0]}) for name in ("rl2", "psrl")]
+    draw(both, against="env_steps")
+    named = [(list(x), list(y), k["label"]) for x, y, k in drawn if "label" in k and len(x)]
+    assert named == [
+        ([0.0, 50.0], [1.0, 2.0], "rl2"),
+        ([0.0, 50.0], [1.0, 2.0], "psrl"),
+        ([0.0, 50.0], [3.0, 3.0], "oracle"),
+    ]
+
+
+def test_runs_are_drawn_from_their_evaluations(run, tmp_path, capsys):
+    out = tmp_path / "both.png"
+    assert run_plot([run.folder.path, run.folder.path], out, "episodes") == 0 and out.exists()
+    assert capsys.readouterr().out == f"wrote {out}\n"
+    with pytest.raises(UsageError, match="exists"):
+        run_plot([run.folder.path], out, "episodes")
+    with pytest.raises(UsageError, match=r"has no evaluation-ood.json: run.py evaluate .* --split ood"):
+        run_plot([run.folder.path], tmp_path / "ood.png", "episodes", "ood")
+    with pytest.raises(UsageError, match=r"must end in .png"):
+        run_plot([run.folder.path], tmp_path / "ood.txt", "episodes")
+
+
+def test_an_evaluation_says_how_far_training_has_come(run, tmp_path, capsys):
+    """A run whose last checkpoint is gone, or that has not come to its end, is not taken for a finished one."""
+    assert run.evaluate(tasks=2, steps=1, episodes=2).iteration == 2
+    copy = tmp_path / "copy"
+    shutil.copytree(run.folder.path, copy)
+    (copy / "checkpoint" / "00000002").rename(copy / "checkpoint" / "00000001")
+    with pytest.raises(UsageError, match="belongs to iteration 2"):
+        agents.load(copy)
+    extended = tmp_path / "extended"
+    shutil.copytree(run.folder.path, extended)
+    folder = RunFolder.open(extended)
+    folder.update_config(folder.config | {"spec": folder.config["spec"] | {"iterations": 5}})
+    assert run_evaluation(extended, tasks=2, steps=1, episodes=2) == 0
+    assert f"warning: {extended}: trained for 2 of 5 iterations so far\n" in capsys.readouterr().err
+    assert json.loads((extended / "evaluation.json").read_text())["iteration"] == 2
 
 
 def test_a_model_of_ones_own_from_a_file(tmp_path):
