@@ -58,6 +58,11 @@ class Config(PPOConfig):
     """Steps that a gradient goes back through at most, from the beginning of such a stretch [steps; 0 = the trial]."""
     memory_budget: float = 2.0
     """Memory for the graph of a gradient [GiB]; it is accumulated over chunks of trials that fit."""
+    lr_scales: float = 0.01
+    """Adam learning rate of input scales and projections [per step]; with maml's 0.05 the gradient through a quantum
+    cell's trial explodes (ours)."""
+    lr_heads: float = 0.01
+    """Adam learning rate of read-out, head and the linear maps after circuits [per step] (ours)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

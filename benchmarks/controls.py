@@ -16,7 +16,6 @@ factors of a later update; for `scratch`, which learns nothing, six step sizes. 
 found on train tasks of navigation and cartpole_target with the re-uploading circuit.
 """
 
-import contextlib
 import itertools
 import multiprocessing
 import sys
@@ -30,21 +29,22 @@ import numpy as np
 import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy import stats
 
-from agents._api import Run, learns, load, run_evaluation, run_resume, run_training
+from agents._api import Run, load
 from agents._config import Spec, load_plugin
 from agents._evaluate import Curve, adaptation_curve, paired_gain
 from agents._files import from_json
 from agents._inner import STEP_PREFIX
-from agents._run import RunFolder
 from agents._setting import build
 from benchmarks._common import RUNS, default_spec, set_up, table, write_result
+from benchmarks._runs import Job, RunFailed, train
+from benchmarks._statistics import interval, median_of, t_interval
 from qrl.errors import TrainingError, UsageError
 
 SEEDS = {"navigation": 5, "cartpole_target": 5, "cartpole": 3}
 """Seeds 0, 1, ... of each family of tasks."""
 REFERENCE = "maml reuploading"
+MADE_BY = "benchmarks.controls"
 FIRST_STEPS = (0.1, 0.3)
 """What `inner_step_size`, from which step sizes are learned, is chosen from (Finn et al. 2017: 0.1)."""
 LATER_STEPS = (0.5, 0.3, 0.15)
@@ -106,17 +106,6 @@ class Tuned:
     tried: list[Options]
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run."""
-
-    env: str
-    control: str
-    seed: int
-    spec: Spec
-    folder: Path
-
-
 def main(
     envs: tuple[str, ...] = tuple(SEEDS),
     controls: tuple[str, ...] = tuple(CONTROLS),
@@ -171,15 +160,11 @@ def main(
     draw(results, RUNS / "controls.png" if part else PICTURE)
 
 
-class RunFailed(Exception):
-    """A run that did not end well."""
-
-
 def planned(env: str, controls: list[str], seeds: int, tuned: dict[str, Tuned], quick: bool) -> Iterator[Job]:
     """All runs of a family; a seed of everything before the next, so that a part of them is a comparison already."""
     for seed, name in itertools.product(range(min(seeds, SEEDS[env])), controls):
         spec = CONTROLS[name].spec(env, seed, tuned[name].best, quick)
-        yield Job(env, name, seed, spec, folder(env, name, str(seed), quick))
+        yield Job(env, name, seed, spec, folder(env, name, str(seed), quick), MADE_BY)
 
 
 def folder(env: str, control: str, seed: str, quick: bool) -> Path:
@@ -202,7 +187,7 @@ def tune(env: str, name: str, quick: bool) -> Tuned:
         for size in FIRST_STEPS:
             # Two tasks, as an evaluation there must be: nothing is chosen by test tasks.
             spec = replace(control.spec(env, TUNING_SEED, {"inner_step_size": size}, quick), eval_tasks=2)
-            job = Job(env, name, TUNING_SEED, spec, folder(env, name, f"tuning-{size}", quick))
+            job = Job(env, name, TUNING_SEED, spec, folder(env, name, f"tuning-{size}", quick), MADE_BY)
             train(job, overwrite=False)
             run = load(job.folder)
             for factor in LATER_STEPS:
@@ -218,35 +203,6 @@ def score(distribution: Any, agent: Any, quick: bool) -> float:
     tasks = 4 if quick else TUNING_TASKS
     curve = adaptation_curve(agent, distribution, n_tasks=tasks, split="train", seed=TUNING_SEED)
     return float(np.mean(curve.mean[1:]))
-
-
-def train(job: Job, overwrite: bool) -> None:
-    """One run, or what is left of it. Its progress is in the file beside its folder."""
-    set_up(threads=1)
-    log = job.folder.with_name(job.folder.name + ".log")
-    started = (job.folder / "config.json").exists()
-    with log.open("a") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-        if overwrite or not started:
-            code = run_training(job.spec, job.folder, overwrite=overwrite, command=["benchmarks.controls"])
-        elif Spec.from_json(RunFolder.open(job.folder).config["spec"]) != job.spec:
-            raise UsageError(f"{job.folder} is a run with other options; --overwrite trains it again")
-        elif finished(job):
-            return
-        else:
-            code = run_resume(job.folder) if learns(build(job.spec)[1]) else run_evaluation(job.folder)
-    if code:
-        raise RunFailed(f"the run {job.folder} ended with code {code}; see {log}")
-
-
-def finished(job: Job) -> bool:
-    """Whether the run is trained to its end and its evaluation is the one that was asked for."""
-    table, spec = job.folder / "evaluation.json", job.spec
-    if not table.exists():
-        return False
-    trained = RunFolder.open(job.folder).checkpoints()[-1:] == [spec.iterations] or not learns(build(spec)[1])
-    curve = Curve(**from_json(table))
-    asked = (spec.eval_tasks, "test", 0, spec.eval_steps, spec.eval_episodes)
-    return trained and (curve.n_tasks, curve.split, curve.seed, curve.x[-1], curve.episodes[1]) == asked
 
 
 # --- the result ------------------------------------------------------------------------------------------------------
@@ -313,15 +269,6 @@ def differences(rows: list[dict[str, Any]], reference: list[dict[str, Any]]) -> 
     return [t_interval([a["evaluation"]["mean"][i] - b["evaluation"]["mean"][i] for a, b in pairs]) for i in steps]
 
 
-def t_interval(numbers: list[float]) -> dict[str, Any]:
-    """Mean and 95 % interval of Student's t; none from a single number, or from one and the same (random actions)."""
-    mean = float(np.mean(numbers))
-    if len(set(numbers)) < 2:
-        return {"mean": mean, "low": None, "high": None}
-    half = float(stats.sem(numbers) * stats.t.ppf(0.975, len(numbers) - 1))
-    return {"mean": mean, "low": mean - half, "high": mean + half}
-
-
 def targets(env: str, controls: dict[str, Any]) -> dict[str, Any]:
     """For each target, the best quantum policy of at most 100 parameters."""
     small = {
@@ -352,18 +299,6 @@ def shown(name: str, row: dict[str, Any]) -> dict[str, Any]:
         **worst,
         "minus reference after 3": interval(row["minus_reference"][3]),
     }
-
-
-def median_of(seeds: list[dict[str, Any]], key: str) -> float:
-    """Median over seeds."""
-    return float(np.median([seed[key] for seed in seeds]))
-
-
-def interval(value: dict[str, Any]) -> str:
-    """A mean and the half width of its interval."""
-    return (
-        f"{value['mean']:.1f}" if value["low"] is None else f"{value['mean']:.1f} ± {value['high'] - value['mean']:.1f}"
-    )
 
 
 def draw(results: dict[str, Any], path: Path) -> None:

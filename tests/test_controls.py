@@ -7,6 +7,8 @@ import pytest
 
 from agents._api import run_evaluation
 from benchmarks import controls
+from benchmarks._runs import Job, finished, train
+from benchmarks._statistics import t_interval
 
 
 def rows(*means):
@@ -15,11 +17,11 @@ def rows(*means):
 
 def test_t_intervals_are_students():
     # Mean 2, standard deviation 1, three numbers: t(0.975, 2) = 4.302653 times 1 / sqrt(3).
-    found = controls.t_interval([1.0, 2.0, 3.0])
+    found = t_interval([1.0, 2.0, 3.0])
     assert found["mean"] == 2 and found["high"] - 2 == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
     assert found["low"] == pytest.approx(2 - 4.302653 / 3**0.5, rel=1e-6)
-    assert controls.t_interval([5.0, 5.0])["low"] is None  # the same episodes, not two seeds
-    assert controls.t_interval([5.0]) == {"mean": 5.0, "low": None, "high": None}
+    assert t_interval([5.0, 5.0])["low"] is None  # the same episodes, not two seeds
+    assert t_interval([5.0]) == {"mean": 5.0, "low": None, "high": None}
 
 
 def test_differences_are_taken_seed_by_seed():
@@ -59,17 +61,17 @@ def test_controls_differ_from_the_reference_in_what_their_name_says():
 def test_only_a_run_trained_and_evaluated_to_its_end_counts_as_finished(tmp_path):
     spec = controls.CONTROLS["maml mlp"].spec("navigation", 0, {}, quick=True)
     spec = dataclasses.replace(spec, iterations=3, checkpoint_every=1, eval_episodes=2)
-    job = controls.Job("navigation", "maml mlp", 0, spec, tmp_path / "run")
-    controls.train(job, overwrite=False)
-    assert controls.finished(job)
+    job = Job("navigation", "maml mlp", 0, spec, tmp_path / "run", "tests")
+    train(job, overwrite=False)
+    assert finished(job)
     whole = (job.folder / "evaluation.json").read_bytes()
 
     run_evaluation(job.folder, tasks=2)
-    assert not controls.finished(job), "an evaluation on other tasks is in its place"
-    controls.train(job, overwrite=False)
-    assert controls.finished(job) and (job.folder / "evaluation.json").read_bytes() == whole
+    assert not finished(job), "an evaluation on other tasks is in its place"
+    train(job, overwrite=False)
+    assert finished(job) and (job.folder / "evaluation.json").read_bytes() == whole
 
     shutil.rmtree(job.folder / "checkpoint" / "00000003")
-    assert not controls.finished(job), "its last iteration is missing"
-    controls.train(job, overwrite=False)
-    assert controls.finished(job) and (job.folder / "evaluation.json").read_bytes() == whole
+    assert not finished(job), "its last iteration is missing"
+    train(job, overwrite=False)
+    assert finished(job) and (job.folder / "evaluation.json").read_bytes() == whole

@@ -1,0 +1,63 @@
+"""Training runs that benchmarks are made of: gone on with where they stopped, taken as they are when done."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents._api import learns, run_evaluation, run_resume, run_training
+from agents._config import Spec
+from agents._evaluate import Curve
+from agents._files import from_json
+from agents._run import RunFolder
+from agents._setting import build
+from benchmarks._common import set_up
+from qrl.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run."""
+
+    env: str
+    control: str
+    seed: int
+    spec: Spec
+    folder: Path
+    made_by: str
+    """The benchmark's module."""
+
+
+class RunFailed(Exception):
+    """A run that did not end well."""
+
+
+def train(job: Job, overwrite: bool) -> None:
+    """One run, or what is left of it. Its progress is in the file beside its folder."""
+    set_up(threads=1)
+    log = job.folder.with_name(job.folder.name + ".log")
+    started = (job.folder / "config.json").exists()
+    with log.open("a") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        if overwrite or not started:
+            code = run_training(job.spec, job.folder, overwrite=overwrite, command=[job.made_by])
+        elif Spec.from_json(RunFolder.open(job.folder).config["spec"]) != job.spec:
+            raise UsageError(f"{job.folder} is a run with other options; --overwrite trains it again")
+        elif finished(job):
+            return
+        else:
+            code = run_resume(job.folder) if learns(build(job.spec)[1]) else run_evaluation(job.folder)
+    if code:
+        raise RunFailed(f"the run {job.folder} ended with code {code}; see {log}")
+
+
+def finished(job: Job) -> bool:
+    """Whether the run is trained to its end and its evaluation is the one that was asked for."""
+    table, spec = job.folder / "evaluation.json", job.spec
+    if not table.exists():
+        return False
+    trained = RunFolder.open(job.folder).checkpoints()[-1:] == [spec.iterations] or not learns(build(spec)[1])
+    curve = Curve(**from_json(table))
+    last = (spec.eval_steps, spec.eval_episodes)
+    if curve.axis == "episodes":
+        last = (spec.agent_config.episodes, 1)
+    found = (curve.n_tasks, curve.split, curve.seed, curve.x[-1], curve.episodes[1])
+    return trained and found == (spec.eval_tasks, "test", 0, *last)

@@ -1,0 +1,26 @@
+"""Intervals over seeds."""
+
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+
+def t_interval(numbers: list[float]) -> dict[str, Any]:
+    """Mean and 95 % interval of Student's t; none from a single number, or from one and the same (random actions)."""
+    mean = float(np.mean(numbers))
+    if len(set(numbers)) < 2:
+        return {"mean": mean, "low": None, "high": None}
+    half = float(stats.sem(numbers) * stats.t.ppf(0.975, len(numbers) - 1))
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def interval(value: dict[str, Any], digits: int = 1) -> str:
+    """A mean and the half width of its interval."""
+    mean = f"{value['mean']:.{digits}f}"
+    return mean if value["low"] is None else f"{mean} ± {value['high'] - value['mean']:.{digits}f}"
+
+
+def median_of(rows: list[dict[str, Any]], key: str) -> float:
+    """Median over seeds."""
+    return float(np.median([row[key] for row in rows]))

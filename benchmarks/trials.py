@@ -1,0 +1,262 @@
+"""RL^2 with quantum recurrent cells and their classical controls, against exact optima.
+
+    python -m benchmarks.trials --jobs 2                    every case, model and seed
+    python -m benchmarks.trials --cases bandit-10           a part; --quick for a look
+
+Every run is an ordinary one (results/runs/trials-CASE-MODEL-SEED, what `run.py train --agent rl2` leaves) in a process
+of its own with one thread; started again, finished runs are taken as they are and others resumed. results/trials.json
+holds each seed's return against the episode on test tasks, the same ones for all, beside references and beside the same
+agent with its memory cleared after every episode; docs/trials.png is drawn from it. All options but those in CASES are
+defaults: classical models have more parameters than the quantum ones. What was tried to find the defaults, on train
+tasks from seed 1000, is in docs/benchmarks.md.
+"""
+
+import itertools
+import multiprocessing
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from agents._api import load
+from agents._config import Spec
+from agents._evaluate import Curve
+from agents._files import from_json
+from benchmarks._common import RUNS, set_up, table, write_result
+from benchmarks._runs import Job, RunFailed, train
+from benchmarks._statistics import interval, median_of, t_interval
+from qrl.errors import TrainingError, UsageError
+
+SEEDS = 3
+MADE_BY = "benchmarks.trials"
+PICTURE = Path(__file__).resolve().parent.parent / "docs" / "trials.png"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family of tasks, trials of some length, and how long each model is trained for."""
+
+    env: str
+    episodes: int
+    iterations: dict[str, int]
+    """By model [meta-iterations]."""
+    eval_tasks: int = 100
+    eval_episodes: int = 40
+    least: dict[str, float] = field(default_factory=dict)
+    """Return of a trial to reach, by model."""
+    rises: bool = False
+    """Whether the return has to rise from the first episode to the last, and not without the memory."""
+
+    def spec(self, model: str, seed: int, quick: bool) -> Spec:
+        """The run's configuration."""
+        spec = Spec.default(env=self.env, agent="rl2", model=model, seed=seed, threads=1)
+        agent = replace(spec.agent_config, episodes=self.episodes)
+        spec = replace(spec, agent_config=agent, iterations=self.iterations[model])
+        spec = replace(spec, eval_tasks=self.eval_tasks, eval_episodes=self.eval_episodes)
+        if quick:
+            agent = replace(agent, meta_batch=8)
+            spec = replace(spec, agent_config=agent, iterations=2, eval_tasks=4, eval_episodes=2)
+        return spec
+
+
+OPTIMUM = 6.660
+"""Bayes-optimal return of ten pulls of five arms."""
+
+CASES = {
+    "bandit-10": Case(
+        "bandit",
+        10,
+        {"qgru": 300, "gru": 400, "qlstm": 300, "lstm": 400, "gru_vqc": 300},
+        eval_tasks=20_000,
+        eval_episodes=1,
+        least={"qgru": 0.98 * OPTIMUM, "gru": 6.61},
+    ),
+    "navigation": Case("navigation", 3, {"qgru": 100, "gru": 100}, rises=True),
+    "cartpole_target": Case("cartpole_target", 3, {"qgru": 100, "gru": 100}, rises=True),
+    "pendulum": Case("pendulum", 3, {"qgru": 100, "gru": 100}),
+    "bandit-100": Case(
+        "bandit", 100, {"qgru": 300, "gru": 400}, eval_tasks=20_000, eval_episodes=1, least={"qgru": 74.8}
+    ),
+    "tabular_mdp": Case(
+        "tabular_mdp", 10, {"qgru": 300, "gru": 400}, eval_tasks=5_000, eval_episodes=1, least={"qgru": 138.1}
+    ),
+}
+
+
+def main(
+    cases: tuple[str, ...] = tuple(CASES),
+    models: tuple[str, ...] = (),
+    seeds: int = SEEDS,
+    jobs: int = 1,
+    overwrite: bool = False,
+    quick: bool = False,
+) -> None:
+    """Train, evaluate and report.
+
+    Args:
+        cases: which.
+        models: which of a case's models; all unless given.
+        seeds: at most so many seeds of each.
+        jobs: runs side by side [processes].
+        overwrite: train again what is there already.
+        quick: two iterations each, evaluated on four tasks.
+
+    The result of a part of the whole, and that of a quick look, goes to results/runs.
+    """
+    for name in cases:
+        if name not in CASES:
+            sys.exit(f"benchmarks.trials: there is no case {name!r}; there are {', '.join(CASES)}")
+    if seeds < 1 or jobs < 1 or not cases:
+        sys.exit("benchmarks.trials: cases, seeds and jobs must be at least 1")
+    set_up(threads=1)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    results = {}
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        for name in cases:
+            planned = list(runs_of(name, models, seeds, quick))
+            try:
+                for _ in pool.map(train, planned, itertools.repeat(overwrite)):
+                    pass
+            except (UsageError, TrainingError, RunFailed) as error:
+                sys.exit(f"benchmarks.trials: {error}")
+            results[name] = summary(name, planned)
+            print(f"\n{name}\n" + table([shown(model, row) for model, row in results[name]["models"].items()]))
+            for key, value in results[name]["targets"].items():
+                print(f"{key}: {value}")
+    part = quick or bool(models) or (list(cases), seeds) != (list(CASES), SEEDS)
+    write_result("trials", results, quick=part)
+    draw(results, RUNS / "trials.png" if part else PICTURE)
+
+
+def runs_of(case: str, models: tuple[str, ...], seeds: int, quick: bool) -> Iterator[Job]:
+    """All runs of a case; a seed of every model before the next."""
+    for seed, model in itertools.product(range(seeds), CASES[case].iterations):
+        if not models or model in models:
+            folder = RUNS / f"{'quick-' if quick else ''}trials-{case}-{model}-{seed}"
+            spec = CASES[case].spec(model, seed, quick)
+            yield Job(case, model, seed, spec, folder, MADE_BY)
+
+
+# --- the result ------------------------------------------------------------------------------------------------------
+
+
+def summary(case: str, jobs: list[Job]) -> dict[str, Any]:
+    """Every model of one case: its seeds, and over seeds."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for job in jobs:
+        rows.setdefault(job.control, []).append(report(job))
+    models = {
+        model: {
+            "seeds": seeds,
+            "trial": t_interval([seed["trial"] for seed in seeds]),
+            "by_episode": [t_interval(list(values)) for values in zip(*(seed["mean"] for seed in seeds), strict=True)],
+            "gain": t_interval([seed["gain"] for seed in seeds]),
+            "forgetful_gain": t_interval([seed["forgetful_gain"] for seed in seeds]),
+            "fractions": {
+                name: t_interval([seed["fractions"][name][0] for seed in seeds]) for name in seeds[0]["fractions"]
+            },
+        }
+        for model, seeds in rows.items()
+    }
+    return {"models": models, "targets": targets(CASES[case], models)}
+
+
+def report(job: Job) -> dict[str, Any]:
+    """What one seed gave."""
+    run = load(job.folder)
+    curve = Curve(**from_json(job.folder / "evaluation.json"))
+    trained, forgetful = run.folder.load().meta, curve.references["forgetful"]
+    return {
+        "seed": job.seed,
+        "n_parameters": run.agent.policy.n_parameters,
+        "n_acting_parameters": sum(p.numel() for n, p in run.agent.params.items() if not n.startswith("critic.")),
+        "training_seconds": trained["seconds"],
+        "env_steps": trained["env_steps"],
+        "trial": float(sum(curve.mean)),
+        "gain": curve.mean[-1] - curve.mean[0],
+        "forgetful_gain": forgetful[-1] - forgetful[0],
+        **{key: value for key, value in curve.to_json().items() if key != "per_task"},
+        "spec": run.spec.to_json(),
+        "versions": run.folder.config["versions"],
+        "commit": run.folder.config["commit"],
+        "started": run.folder.config["started"],
+    }
+
+
+def targets(case: Case, models: dict[str, Any]) -> dict[str, Any]:
+    """What was to be reached, and whether it was."""
+    result: dict[str, Any] = {}
+    for model, least in case.least.items():
+        if model in models:
+            mean = models[model]["trial"]["mean"]
+            result[f"{model}: return of a trial"] = {"least": least, "mean": mean, "pass": mean >= least}
+    if case.rises:
+        for model, row in models.items():
+            gain, control = row["gain"], row["forgetful_gain"]
+            known = gain["low"] is not None and control["low"] is not None
+            passed = known and gain["low"] > 0 and control["low"] <= 0 <= control["high"]
+            result[f"{model}: rises by its memory"] = {"gain": gain, "without memory": control, "pass": passed}
+    return result
+
+
+def shown(model: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A model as a line of the table."""
+    seeds = row["seeds"]
+    return {
+        "model": model,
+        "acting parameters": seeds[0]["n_acting_parameters"],
+        "all": seeds[0]["n_parameters"],
+        "seconds": median_of(seeds, "training_seconds"),
+        "env steps": int(median_of(seeds, "env_steps")),
+        "return of a trial": interval(row["trial"], 3),
+        "gain over episodes": interval(row["gain"], 3),
+        "without memory": interval(row["forgetful_gain"], 3),
+        **{f"% of {name}": interval(scaled(value), 2) for name, value in row["fractions"].items()},
+    }
+
+
+def scaled(value: dict[str, Any]) -> dict[str, Any]:
+    """As per cent."""
+    return {key: None if number is None else 100 * number for key, number in value.items()}
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """One panel a case: return against the episode, mean over seeds with t-intervals, beside references."""
+    columns = min(3, len(results))
+    n_rows = -(-len(results) // columns)
+    figure = Figure(figsize=(4.2 * columns, 3.2 * n_rows), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(n_rows, columns, squeeze=False).flatten()
+    for axes in panels[len(results) :]:
+        axes.set_visible(False)
+    for axes, (case, result) in zip(panels, results.items(), strict=False):
+        for index, (model, row) in enumerate(result["models"].items()):
+            first = row["seeds"][0]
+            low, mean, high = (
+                [each["mean"] if each[key] is None else each[key] for each in row["by_episode"]]
+                for key in ("low", "mean", "high")
+            )
+            axes.plot(first["x"], mean, color=f"C{index}", label=model, marker="o" if len(mean) <= 10 else None)
+            axes.fill_between(first["x"], low, high, color=f"C{index}", alpha=0.25, linewidth=0)
+        every = [seed for row in result["models"].values() for seed in row["seeds"]]
+        for style, name in zip(("-", "--", ":"), every[0]["references"], strict=False):
+            values = np.mean([seed["references"][name] for seed in every], axis=0)
+            axes.plot(every[0]["x"], values, color="black", linestyle=style, linewidth=1, label=name)
+        axes.set_title(case, fontsize="medium")
+        axes.set_xlabel("episode of a trial")
+        axes.set_ylabel("return")
+        axes.legend(fontsize=7, frameon=False)
+        axes.grid(alpha=0.3)
+    figure.savefig(path, metadata={"Software": None})
+    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
