@@ -3,8 +3,9 @@
     python -m benchmarks.memory [--quick]      results/memory.json
 
 The default runs (one meta-iteration and the evaluation that ends training) should stay below 3 GiB, and 8 wires x 5
-layers with 20 tasks x 20 episodes x 200 steps, second order, below 8 GiB. Episodes that end early would flatter the
-numbers, so every rollout is stretched to full length before it is learned from; the memory budget is the default one.
+layers with 20 tasks x 20 episodes x 200 steps, second order, below 8 GiB; RL^2 with its default model, 1000 trials of
+1000 steps below 6 GiB. Episodes that end early would flatter the numbers, so every rollout of MAML is stretched to full
+length before it is learned from; the memory budget is the default one.
 """
 
 import json
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 import tyro
 
+from agents._config import Spec
 from agents._evaluate import adaptation_curve
 from agents._rollout import Rollout
 from agents._setting import build
@@ -24,7 +26,8 @@ from agents._train import Training, adaptation
 from benchmarks._common import default_spec, set_up, table, write_result
 from qrl.models.reuploading import Config as CircuitConfig
 
-CASES = {"navigation": 3.0, "cartpole_target": 3.0, "cartpole_target, 8 wires x 5 layers": 8.0}
+TRIALS = "tabular_mdp, rl2, trials of 1000 steps"
+CASES = {"navigation": 3.0, "cartpole_target": 3.0, "cartpole_target, 8 wires x 5 layers": 8.0, TRIALS: 6.0}
 """Case: the most it should need [GiB]."""
 
 
@@ -52,6 +55,8 @@ def in_own_process(case: str, quick: bool) -> dict[str, Any]:
 
 def measure(case: str, quick: bool) -> dict[str, Any]:
     """One meta-iteration, and for a default run its evaluation."""
+    if case == TRIALS:
+        return measure_trials(quick)
     env, _, wide = case.partition(", ")
     spec = default_spec(env, **({"model_config": CircuitConfig(n_wires=8, n_layers=5)} if wide else {}))
     if quick:
@@ -81,6 +86,29 @@ def measure(case: str, quick: bool) -> dict[str, Any]:
         "and evaluation [GiB]": None if wide else peak(),
         "target [GiB]": CASES[case],
         "pass": peak() <= CASES[case],
+    }
+
+
+def measure_trials(quick: bool) -> dict[str, Any]:
+    """One meta-iteration of RL^2 with its default model, a hundred episodes a trial, none of which ends early."""
+    spec = Spec.default(env="tabular_mdp", agent="rl2", threads=1)
+    sizes = {"episodes": 10, "meta_batch": 4} if quick else {"episodes": 100}
+    spec = replace(spec, agent_config=replace(spec.agent_config, **sizes))
+    set_up(threads=1)
+    training = Training(spec, *build(spec))
+    imported = peak()
+    training.step()
+    agent, horizon = training.agent, training.distribution.horizon
+    return {
+        "case": TRIALS,
+        "tasks x episodes x steps": f"{agent.n_tasks} x {agent.trial_episodes} x {horizon}",
+        "parameters": agent.policy.n_parameters,
+        "imported [GiB]": imported,
+        "first iteration [GiB]": None,
+        "full-length iteration [GiB]": peak(),
+        "and evaluation [GiB]": None,
+        "target [GiB]": CASES[TRIALS],
+        "pass": peak() <= CASES[TRIALS],
     }
 
 

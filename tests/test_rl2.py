@@ -233,6 +233,34 @@ def test_the_gradient_enumerated_over_all_trials_is_that_of_the_expected_return(
     assert metrics["kl"] == pytest.approx(0, abs=1e-12) and metrics["clipped"] == 0
 
 
+def test_the_objective_is_surrogate_bonus_and_squared_error():
+    """All sums computed again from logits and values, at other parameters than those that played."""
+    training = learner("cartpole_target", short("cartpole_target"), entropy_bonus=0.3, value_weight=0.7, clip=0.1)
+    agent = training.agent
+    data, _ = agent.trial_data(played(training))
+    generator = torch.Generator().manual_seed(2)
+    moved = {n: p.detach() + 0.05 * torch.randn(p.shape, generator=generator) for n, p in agent.params.items()}
+    found = agent.sums(moved, data)
+    distribution, value = agent._outputs(moved, data)
+    new = torch.distributions.Categorical(logits=distribution["log_probs"])
+    old = torch.distributions.Categorical(logits=data["old.log_probs"])
+    valid = data["valid"]
+    ratio = (new.log_prob(data["action"]) - data["old_log_prob"]).exp()
+    unclipped, clipped = ratio * data["advantage"], ratio.clamp(0.9, 1.1) * data["advantage"]
+    expected = {
+        "value_loss": (value - data["target"])[valid].square().sum(),
+        "entropy": new.entropy()[valid].sum(),
+        "kl": torch.distributions.kl_divergence(old, new)[valid].sum(),
+        "clipped": ((ratio > 1.1) | (ratio < 0.9))[valid].sum(),
+    }
+    surrogate = torch.minimum(unclipped, clipped)[valid].sum()
+    expected["objective"] = surrogate + 0.3 * expected["entropy"] - 0.7 * expected["value_loss"]
+    assert 0 < expected["clipped"] < valid.sum()
+    assert found.keys() == expected.keys()
+    for name, number in expected.items():
+        torch.testing.assert_close(found[name], number, atol=1e-4, rtol=1e-4)
+
+
 def test_no_gradient_goes_from_one_trial_to_another():
     agent = learner(model="qgru").agent
     inputs = torch.randn(5, 4, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
