@@ -1,9 +1,10 @@
 """The inner update: one policy-gradient step a task, and the adapter that is made of it.
 
-    theta_j+1 = theta_j + alpha * grad J_j(theta_j)     J_j: a surrogate on the j-th rollout, sum over t, mean over
-                                                        episodes, divided by the horizon
+    theta_j+1 = theta_j + alpha * grad J_j(theta_j)   J_j: a surrogate on the task's j-th rollout, a mean over its steps
 
-What differs between agents is where theta and alpha come from, and how a meta-gradient goes through this step.
+A mean over the steps there are, as in Finn et al. 2017, not over the horizon: where episodes end early because the
+policy is bad, it has to change as fast as elsewhere. What differs between agents is where theta and alpha come from,
+and how a meta-gradient goes through this step.
 """
 
 import math
@@ -170,7 +171,7 @@ class GradientAdapter:
 
         def objective(values: Params) -> Tensor:
             log_prob, _ = self._log_prob(values, data)
-            return self._surrogate(log_prob, data).mean() / self.horizon
+            return self._surrogate(log_prob, data).sum() / data["valid"].sum()
 
         return self._through(grad(objective)(params))
 

@@ -4,7 +4,7 @@ A data set D is `episodes` episodes. All data sets, or all sequences of them for
 the task axis of a rollout, so that one call of the library gives its answer for every one. The exact answers come from
 pi alone, with its derivatives by `torch.autograd.functional`.
 
-Values are per step, the expected return divided by the horizon, as in `agents.maml`, whose surrogate is so divided.
+Values are per step, the expected return divided by the horizon. The inner surrogate is a mean over the steps there are.
 theta is the policy's parameters as one vector; meta is theta, followed by the step sizes where those are learned.
 """
 
@@ -308,7 +308,8 @@ class Sequences:
 def sequences(maml: MAML, problem: Problem, meta: Tensor, *, derivatives: bool = True) -> Sequences:
     """All inner updates from theta. Without `derivatives`, differentiable, and `jacobian` and `scores` are empty.
 
-    With l_t = log pi(a_t), step t of an episode adds A_t grad l_t to the gradient g, and A_t B_t to its derivative C:
+    With l_t = log pi(a_t), step t of an episode adds A_t grad l_t to the gradient g, and A_t B_t to its derivative C,
+    both divided by the number of steps in the data set:
 
     - dice: B_t = hess l_t + (grad m_t)(grad m_t)' - (grad m_t-)(grad m_t-)', m_t = m_t- + l_t, m_t+1- = memory * m_t
     - lvc: B_t = hess l_t + (grad l_t)(grad l_t)'
@@ -322,7 +323,8 @@ def sequences(maml: MAML, problem: Problem, meta: Tensor, *, derivatives: bool =
     step = rate if len(rate) else torch.full_like(theta, maml.config.inner_step_size)
     n_data = len(problem.members)
     member = (problem.members[..., None] == torch.arange(len(problem.chance))).to(theta.dtype)
-    total = torch.einsum("dem,det->dmt", member, advantages(maml, problem)) / (problem.episodes * problem.horizon)
+    n_steps = problem.steps[3].sum(1)[problem.members].sum(1)
+    total = torch.einsum("dem,det->dmt", member, advantages(maml, problem)) / n_steps[:, None, None]
     order, function = problem.orders.log(), log_pi(maml.policy, problem)
     now = Sequences(
         data=torch.zeros(1, 0, dtype=torch.long),
@@ -494,15 +496,20 @@ def central_difference(function: Function, at: Tensor, width: float = 1e-3) -> T
 
 
 def library_update(maml: MAML, problem: Problem, theta: Tensor) -> tuple[Tensor, Tensor]:
-    """The inner update averaged over P(D): its gradient estimate [parameter] and Hessian [parameter, parameter]."""
+    """The inner update averaged over P(D): its gradient estimate [parameter] and Hessian [parameter, parameter].
+
+    The library divides by the number of steps in D, where the value is divided by the horizon; its answer for each D is
+    multiplied by the quotient, so that its expectation is known also where episodes end early.
+    """
     step = maml.config.inner_step_size
     data = maml.data(problem.rollout(problem.members), standardised=maml.config.standardise_inner)
     log_prob = steps_of(problem, log_pi(maml.policy, problem)(theta[None]))[0].sum(-1) + problem.chance.log()
     probability = (log_prob[problem.members].sum(-1).exp() * problem.orders).detach()
+    weight = probability * data["valid"].sum((1, 2)) / (problem.episodes * problem.horizon)
 
     def moved(x: Tensor) -> Tensor:
         updated = vmap(lambda d: flat(maml._inner_step(unflat(maml.policy, x), {}, d)))(data)
-        return (probability @ updated - x) / step
+        return weight @ (updated - x) / step
 
     return moved(theta).detach(), jacobian(moved, theta)
 
