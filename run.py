@@ -307,6 +307,10 @@ class PlotOptions:
     split: Literal["train", "test", "ood"] = "test"
     """Of which tasks."""
 
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise UsageError("plot needs run folders: usage is run.py plot RUN ...")
+
 
 def _plot(arguments: list[str]) -> int:
     _value_of("--out", arguments)

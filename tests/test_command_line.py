@@ -285,7 +285,10 @@ def test_evaluate_and_resume_pass_their_options_on(calls):
         (["evaluate", "one", "--split", "tset"], "--split: 'tset' cannot be chosen; did you mean 'test'? (choices: "),
         (["resume", "one", "--iterations", "0"], "--iterations must be at least 1, is 0"),
         (["list", "envs"], "list takes no arguments, found 'envs'"),
-        (["trian"], "unknown command 'trian'; did you mean 'train'? (choices: evaluate, list, resume, train)"),
+        (["plot"], "plot needs run folders: usage is run.py plot RUN ..."),
+        (["plot", "one", "nowhere"], "nowhere: there is no such run folder"),
+        (["plot", "one", "--against", "step"], "--against: 'step' cannot be chosen; did you mean 'env-steps'?"),
+        (["trian"], "unknown command 'trian'; did you mean 'train'? (choices: evaluate, list, plot, resume, train)"),
     ],
 )
 def test_other_commands_that_cannot_be(calls, capsys, arguments, message):
@@ -294,7 +297,7 @@ def test_other_commands_that_cannot_be(calls, capsys, arguments, message):
     assert calls == []
 
 
-@pytest.mark.parametrize("command", ["evaluate", "resume", "list"])
+@pytest.mark.parametrize("command", ["evaluate", "resume", "plot", "list"])
 def test_help_of_the_other_commands(calls, capsys, command):
     assert run.main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"usage: run.py {command}")
