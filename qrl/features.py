@@ -9,6 +9,8 @@ parameters alone, and `groups`, the learning-rate groups of their parameters ("a
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -54,10 +56,13 @@ def bind_network(features: nn.Module, readout: nn.Linear) -> Bound:
     return outer | {f"{FEATURES}{name}": tensor for name, tensor in own.items()}
 
 
-def run_features(features: nn.Module, bound: Bound, *inputs: Tensor) -> Any:
-    """The features of inputs, or of inputs and memory, with bound parameters."""
+def bound_features(features: nn.Module, bound: Bound) -> Callable[..., Any]:
+    """A function of inputs, or of inputs and memory, with bound parameters: to be called at every step."""
     own = part(bound, FEATURES)
-    return features.run(own, *inputs) if hasattr(features, "bind") else functional_call(features, own, inputs)  # type: ignore[operator]
+    if hasattr(features, "bind"):
+        run: Callable[..., Any] = features.run  # type: ignore[assignment]
+        return partial(run, own)
+    return lambda *inputs: functional_call(features, own, inputs)
 
 
 def read_out(bound: Bound, features: Tensor) -> Tensor:

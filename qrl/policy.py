@@ -17,7 +17,7 @@ from torch.func import functional_call, vmap
 
 from qrl.actor import Actor, PolicyConfig, make_head, n_observations
 from qrl.errors import UsageError, describe
-from qrl.features import Bound, bind_network, build_features, groups_of, make_readout, part, read_out, run_features
+from qrl.features import Bound, bind_network, bound_features, build_features, groups_of, make_readout, part, read_out
 from qrl.frame import Frame
 from qrl.heads import Categorical, Distribution, Gaussian
 
@@ -53,7 +53,7 @@ class Policy(Actor):
 
     def distribution(self, bound: Bound, observations: Float[Tensor, "batch obs"]) -> Distribution:
         """Distribution over actions with bound parameters. Raises UsageError for observations of another width."""
-        features = run_features(self.features, bound, self.normalised(observations))
+        features = bound_features(self.features, bound)(self.normalised(observations))
         return self.head.distribution(part(bound, "head."), read_out(bound, features))
 
     def forward(self, observations: Float[Tensor, "batch obs"]) -> Distribution:

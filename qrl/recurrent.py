@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from qrl.actor import Actor, PolicyConfig, make_head, n_observations
 from qrl.errors import UsageError, describe
-from qrl.features import Bound, bind_network, build_features, groups_of, make_readout, part, read_out, run_features
+from qrl.features import Bound, bind_network, bound_features, build_features, groups_of, make_readout, part, read_out
 from qrl.frame import Frame
 from qrl.heads import Categorical, Distribution, Gaussian
 
@@ -44,7 +44,7 @@ class Network(nn.Module):
         self, bound: Bound, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
     ) -> tuple[Float[Tensor, "batch output"], Float[Tensor, "batch memory"]]:
         """Outputs, and the memory after."""
-        features, memory = run_features(self.features, bound, inputs, memory)
+        features, memory = bound_features(self.features, bound)(inputs, memory)
         return read_out(bound, features), memory
 
     def unroll(
@@ -55,11 +55,12 @@ class Network(nn.Module):
         With `truncation` no gradient goes from one stretch of so many steps to those before; 0: through the whole.
         """
         memory = inputs.new_zeros(inputs.shape[1], self.n_memory)
+        step = bound_features(self.features, bound)
         rows = []
         for t, row in enumerate(inputs):
             if truncation and t % truncation == 0:
                 memory = memory.detach()
-            features, memory = run_features(self.features, bound, row, memory)
+            features, memory = step(row, memory)
             rows.append(features)
         return read_out(bound, torch.stack(rows))
 
