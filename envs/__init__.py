@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Uniform,
         datasheet,
     )
+    from envs._torch_tasks import TorchTasks
     from envs._vector import SingleEnv, TorchVectorEnv
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Split",
     "TaskDistribution",
     "Tasks",
+    "TorchTasks",
     "TorchVectorEnv",
     "Uniform",
     "datasheet",
@@ -51,7 +53,8 @@ __all__ = [
     "register",
 ]
 
-_IN_VECTOR = ("SingleEnv", "TorchVectorEnv")
+_ELSEWHERE = {"SingleEnv": "_vector", "TorchTasks": "_torch_tasks", "TorchVectorEnv": "_vector"}
+"""Modules of the names that are not in `_distribution`."""
 
 
 def make(name: str, **config: Any) -> "TaskDistribution":
@@ -94,7 +97,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module("envs._vector" if name in _IN_VECTOR else "envs._distribution"), name)
+    return getattr(import_module(f"envs.{_ELSEWHERE.get(name, '_distribution')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,27 +1,23 @@
-"""A task distribution: what varies from task to task, how tasks are drawn, and the dynamics they share.
+"""A task distribution: what varies from task to task, how tasks are drawn, and how environments are made of them.
 
-A family of environments subclasses `TaskDistribution` and writes three pure functions over a batch of lanes,
-`initial_state`, `observe` and `transition`; drawing tasks, vector environments and the scalar Gymnasium environment
-follow. Lanes are independent copies of the environment; every quantity has a leading `lane` axis.
+Two kinds of families build on it: `envs.TorchTasks`, whose dynamics are written here in torch, and
+`envs.GymnasiumTasks`, which wraps environments of Gymnasium or of anybody else.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import gymnasium as gym
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from envs._ranges import Choice, Dirichlet, LogUniform, Normal, Range, SignedUniform, Uniform, finite_array
 from envs._tasks import Tasks
 from qrl.errors import UsageError, suggest
-
-if TYPE_CHECKING:
-    import envs._vector
 
 __all__ = [
     "OOD_SEED",
@@ -208,54 +204,22 @@ class TaskDistribution(ABC):
 
     # -- environments --------------------------------------------------------------------------------------------------
 
-    def vectorise(
-        self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu"
-    ) -> "envs._vector.TorchVectorEnv":
-        """A vector environment of n_tasks · envs_per_task lanes, stepped together in torch."""
-        from envs._vector import TorchVectorEnv
+    @abstractmethod
+    def vectorise(self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu") -> Any:
+        """A `gymnasium.vector.VectorEnv` of n_tasks · envs_per_task lanes that speaks tensors on `device`.
 
-        return TorchVectorEnv(self, n_tasks, envs_per_task, device)
+        Lane `task · envs_per_task + env` is environment `env` of task `task`. Its `reset` takes the options `tasks` and
+        `reset_mask`, there is no autoreset, and a finished lane holds still; see `envs.TorchVectorEnv`.
+        """
 
-    def make(self, task: Mapping[str, Any] | Tasks | None = None) -> "envs._vector.SingleEnv":
-        """A `gymnasium.Env` (NumPy in and out) on one task; parameters that are not given are nominal.
+    @abstractmethod
+    def make(self, task: Mapping[str, Any] | Tasks | None = None) -> gym.Env[Any, Any]:
+        """A `gymnasium.Env` on one task; parameters that are not given are nominal.
+
+        Its `reset` takes the option `task`.
 
         Raises:
             UsageError: an unknown parameter, a value that is not a finite number, or Tasks of more than one task.
-        """
-        from envs._vector import SingleEnv
-
-        return SingleEnv(self, task)
-
-    # -- dynamics: pure functions, batched over lanes, on the device of their arguments --------------------------------
-
-    @abstractmethod
-    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """Draw the state at the start of an episode of every lane.
-
-        Args:
-            tasks: one row per lane.
-            generator: the source of randomness, on the device of `tasks`.
-        """
-
-    @abstractmethod
-    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float[Tensor, "lane obs"]:
-        """What the agent sees of `state`."""
-
-    @abstractmethod
-    def transition(
-        self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
-    ) -> tuple[Float64[Tensor, "lane state"], Float[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """One step of every lane.
-
-        Anything that follows from the task (a total mass) is computed here, so that no parameter can be without effect.
-
-        Args:
-            state: [lane, state].
-            action: [lane, act] float64 for a Box action space, [lane] int64 for a Discrete one.
-            tasks: one row per lane.
-
-        Returns:
-            the next state, the reward, and whether the episode ended there (the time limit is not for here).
         """
 
 

@@ -12,10 +12,14 @@ from gymnasium.vector.utils import batch_space
 from jaxtyping import Bool, Float32, Float64
 from torch import Tensor
 
-from envs._distribution import TaskDistribution, Tasks, check_count
+from envs._distribution import check_count
+from envs._tasks import Tasks
+from envs._torch_tasks import TorchTasks
 from qrl.errors import UsageError, suggest
 
 ObsBatch = Float32[Tensor, "lane obs"]
+RENDER_FPS = 30
+"""Pictures of an episode in a second of an animation."""
 StepResult = tuple[ObsBatch, Float32[Tensor, " lane"], Bool[Tensor, " lane"], Bool[Tensor, " lane"], dict[str, Any]]
 
 
@@ -64,7 +68,7 @@ class TorchVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor]):
     """
 
     def __init__(
-        self, distribution: TaskDistribution, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu"
+        self, distribution: TorchTasks, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu"
     ) -> None:
         self.metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}
         self.distribution = distribution
@@ -87,7 +91,7 @@ class TorchVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor]):
             self._action_limits = (-float(np.finfo(np.float64).max), float(np.finfo(np.float64).max))
         self._action_shape = (self.num_envs, *(distribution.action_space.shape or ()))
 
-        self._set_tasks(distribution.nominal_tasks(self.n_tasks))
+        self.set_tasks(distribution.nominal_tasks(self.n_tasks))
         self._state: Float64[Tensor, "lane state"] | None = None
         self._elapsed = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self._terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
@@ -128,21 +132,40 @@ class TorchVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor]):
         if options.get("tasks") is not None:
             if mask is not None:
                 raise UsageError("reset: tasks cannot change with reset_mask, as other lanes are in mid-episode")
-            self._set_tasks(options["tasks"])
+            self.set_tasks(options["tasks"])
         super().reset(seed=seed)
         if seed is not None:
             self.generator.manual_seed(int(seed))
 
         fresh = self.distribution.initial_state(self._lane_tasks, self.generator)
         if mask is None:
-            self._state = fresh
-            self._elapsed = torch.zeros_like(self._elapsed)
-            self._terminated = torch.zeros_like(self._terminated)
-        else:  # where rather than indexing: no wait for the device
-            self._state = torch.where(mask[:, None], fresh, self._require_state())
-            self._elapsed = torch.where(mask, 0, self._elapsed)
-            self._terminated = self._terminated & ~mask
+            return self.start_from(fresh), {}
+        # where rather than indexing: no wait for the device
+        self._state = torch.where(mask[:, None], fresh, self._require_state())
+        self._elapsed = torch.where(mask, 0, self._elapsed)
+        self._terminated = self._terminated & ~mask
         return self._observe(self._state), {}
+
+    def start_from(self, state: Float64[Tensor, "lane state"]) -> ObsBatch:
+        """Start new episodes in all lanes from these states; the observations."""
+        self._state = state
+        self._elapsed = torch.zeros_like(self._elapsed)
+        self._terminated = torch.zeros_like(self._terminated)
+        return self._observe(state)
+
+    def set_state(self, state: Float64[Tensor, "lane state"]) -> None:
+        """Go on from these states instead, in mid-episode."""
+        self._state = state
+
+    def set_tasks(self, tasks: Any) -> None:
+        """Change the tasks of all lanes, n_tasks `Tasks`; they hold from the next reset of all.
+
+        Raises:
+            UsageError: tasks of another family or number.
+        """
+        self.distribution.check_tasks(tasks, self.n_tasks)
+        self._tasks: Tasks = tasks.to(self.device)
+        self._lane_tasks = self._tasks.repeat_interleave(self.envs_per_task)
 
     def step(self, action: Tensor | np.ndarray) -> StepResult:
         """One step of every lane that is not finished.
@@ -179,11 +202,6 @@ class TorchVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor]):
         if self._state is None:
             raise gym.error.ResetNeeded(f"{self.distribution.name}: call reset() for all lanes first")
         return self._state
-
-    def _set_tasks(self, tasks: Any) -> None:
-        self.distribution.check_tasks(tasks, self.n_tasks)
-        self._tasks: Tasks = tasks.to(self.device)
-        self._lane_tasks = self._tasks.repeat_interleave(self.envs_per_task)
 
     def _as_mask(self, values: Any) -> Bool[Tensor, " lane"]:
         mask = _as_tensor(values, self.device, "reset: reset_mask")
@@ -226,27 +244,38 @@ class TorchVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor]):
 class SingleEnv(gym.Env[np.ndarray, Any]):
     """One environment of a family on one task: NumPy observations, Python numbers, made for other libraries.
 
-    It is one lane of `TorchVectorEnv`, so the dynamics are the same code. For the first reset with a seed s the
-    initial state is that of a vector environment of one lane reset with s.
+    It is one lane of `TorchVectorEnv`, so the dynamics are the same code; what is drawn comes from `np_random`, as
+    Gymnasium wants it.
 
     Args:
         distribution: the family.
         task: a mapping of some parameters (the others are nominal), Tasks of length 1, or None for the nominal task.
+        render_mode: "rgb_array" where the family has pictures, or None.
 
     Raises:
-        UsageError: an unknown parameter, a value that is not a finite number, or more than one task.
+        UsageError: an unknown parameter, a value that is not a finite number, more than one task, or a render mode
+            that the family does not have.
     """
 
-    def __init__(self, distribution: TaskDistribution, task: Mapping[str, Any] | Tasks | None = None) -> None:
-        self.metadata = {"render_modes": []}
+    def __init__(
+        self,
+        distribution: TorchTasks,
+        task: Mapping[str, Any] | Tasks | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self.metadata = {"render_modes": list(distribution.render_modes), "render_fps": RENDER_FPS}
+        if render_mode is not None and render_mode not in distribution.render_modes:
+            known = ", ".join(distribution.render_modes) or "none"
+            raise UsageError(f"{distribution.name}: no render_mode {render_mode!r}; there is {known}")
+        self.render_mode = render_mode
         self.distribution = distribution
         self.observation_space = distribution.observation_space
         self.action_space = distribution.action_space
         self.vector = TorchVectorEnv(distribution, 1, 1)
         self._next_tasks: Tasks | None = self._as_tasks({} if task is None else task)
         # A spec lets wrappers and checkers build the environment again; no time limit in it, as horizon is our own.
-        row = self._next_tasks.rows()[0]
-        self.spec = EnvSpec(id=distribution.name, entry_point=cast(Any, distribution.make), kwargs={"task": row})
+        kwargs = {"task": self._next_tasks.rows()[0], "render_mode": render_mode}
+        self.spec = EnvSpec(id=distribution.name, entry_point=cast(Any, distribution.make), kwargs=kwargs)
 
     @property
     def task(self) -> dict[str, Any]:
@@ -259,7 +288,7 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
         """Start an episode.
 
         Args:
-            seed: reseeds the environment; None goes on with its random numbers.
+            seed: reseeds `np_random`; None goes on with it.
             options: `{"task": {...}}` changes the task from here on; parameters left out are nominal.
 
         Raises:
@@ -270,8 +299,10 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
         if options.get("task") is not None:
             self._next_tasks = self._as_tasks(options["task"])
         super().reset(seed=seed)
-        observation, _ = self.vector.reset(seed=seed, options={"tasks": self._next_tasks})
-        self._next_tasks = None
+        if self._next_tasks is not None:
+            self.vector.set_tasks(self._next_tasks)
+            self._next_tasks = None
+        observation = self.vector.start_from(self.distribution.start_alone(self.vector.tasks, self.np_random))
         return observation[0].numpy(), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -281,8 +312,17 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
             UsageError: an action that does not fit the action space in shape or kind, or is not finite.
         """
         batch = np.array(action)[None]  # a copy, as torch warns of read-only arrays
+        self.vector.set_state(self.distribution.chance_alone(self.vector.state, self.np_random))
         observation, reward, terminated, truncated, info = self.vector.step(batch)
         return observation[0].numpy(), reward.item(), bool(terminated), bool(truncated), info
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """A picture [height, width, 3] of uint8; None without a render mode.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first `reset`.
+        """
+        return None if self.render_mode is None else self.distribution.render(self.vector.state, self.vector.tasks)
 
     def _as_tasks(self, task: Any) -> Tasks:
         if isinstance(task, Tasks):

@@ -48,7 +48,8 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs._distribution import TaskDistribution, Tasks, Uniform, check_count
+from envs._distribution import Tasks, Uniform, check_count
+from envs._torch_tasks import TorchTasks
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,12 @@ class Config:
         check_count(self.horizon, "bandit: horizon [steps]")
 
 
-def build(config: Config) -> TaskDistribution:
+def build(config: Config) -> TorchTasks:
     """The task distribution of `config`."""
     return Bandit(config)
 
 
-class Bandit(TaskDistribution):
+class Bandit(TorchTasks):
     """The bandit; the datasheet is at the top of the file. State: pulls so far, then a number in [0, 1) for each."""
 
     def __init__(self, config: Config) -> None:

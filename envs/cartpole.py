@@ -60,7 +60,8 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs import _cart_and_pole as physics
-from envs._distribution import SignedUniform, TaskDistribution, Tasks, Uniform, check_count
+from envs._distribution import SignedUniform, Tasks, Uniform, check_count
+from envs._torch_tasks import TorchTasks
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,12 @@ class Config:
         check_count(self.horizon, "cartpole: horizon [steps]")
 
 
-def build(config: Config) -> TaskDistribution:
+def build(config: Config) -> TorchTasks:
     """The task distribution of `config`."""
     return CartPole(config)
 
 
-class CartPole(TaskDistribution):
+class CartPole(TorchTasks):
     """The cart-pole with unknown physics; the datasheet is at the top of the file."""
 
     def __init__(self, config: Config) -> None:

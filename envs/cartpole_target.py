@@ -54,7 +54,8 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs import _cart_and_pole as physics
-from envs._distribution import SignedUniform, TaskDistribution, Tasks, Uniform, check_count
+from envs._distribution import SignedUniform, Tasks, Uniform, check_count
+from envs._torch_tasks import TorchTasks
 
 REWARD_RADIUS = 1.5
 """Distance from the target at which the reward falls to 0 [m]."""
@@ -71,12 +72,12 @@ class Config:
         check_count(self.horizon, "cartpole_target: horizon [steps]")
 
 
-def build(config: Config) -> TaskDistribution:
+def build(config: Config) -> TorchTasks:
     """The task distribution of `config`."""
     return CartPoleTarget(config)
 
 
-class CartPoleTarget(TaskDistribution):
+class CartPoleTarget(TorchTasks):
     """The cart-pole near a hidden position; the datasheet is at the top of the file."""
 
     def __init__(self, config: Config) -> None:

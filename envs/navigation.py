@@ -53,7 +53,8 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs._distribution import SignedUniform, TaskDistribution, Tasks, Uniform, check_count
+from envs._distribution import SignedUniform, Tasks, Uniform, check_count
+from envs._torch_tasks import TorchTasks
 
 MAX_SPEED = 0.1
 """Largest move along each axis [m per step]."""
@@ -76,12 +77,12 @@ class Config:
         check_count(self.horizon, "navigation: horizon [steps]")
 
 
-def build(config: Config) -> TaskDistribution:
+def build(config: Config) -> TorchTasks:
     """The task distribution of `config`."""
     return Navigation(config)
 
 
-class Navigation(TaskDistribution):
+class Navigation(TorchTasks):
     """A point in the plane and a hidden goal; the datasheet is at the top of the file. State: position x, y [m]."""
 
     def __init__(self, config: Config) -> None:

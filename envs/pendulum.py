@@ -62,7 +62,8 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs._distribution import LogUniform, SignedUniform, TaskDistribution, Tasks, Uniform, check_count
+from envs._distribution import LogUniform, SignedUniform, Tasks, Uniform, check_count
+from envs._torch_tasks import TorchTasks
 
 MAX_TORQUE = 2.0
 """Largest torque either way [N m]."""
@@ -88,7 +89,7 @@ class Config:
         check_count(self.horizon, "pendulum: horizon [steps]")
 
 
-def build(config: Config) -> TaskDistribution:
+def build(config: Config) -> TorchTasks:
     """The task distribution of `config`."""
     return Pendulum(config)
 
@@ -98,7 +99,7 @@ def normalise(angle: Float64[Tensor, " lane"]) -> Float64[Tensor, " lane"]:
     return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
 
 
-class Pendulum(TaskDistribution):
+class Pendulum(TorchTasks):
     """The pendulum; the datasheet is at the top of the file. State: θ [rad], of any number of turns, and θ' [rad/s]."""
 
     def __init__(self, config: Config) -> None:

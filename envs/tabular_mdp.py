@@ -50,7 +50,8 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from envs._distribution import Dirichlet, Normal, TaskDistribution, Tasks, check_count
+from envs._distribution import Dirichlet, Normal, Tasks, check_count
+from envs._torch_tasks import TorchTasks
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,12 @@ class Config:
         check_count(self.horizon, "tabular_mdp: horizon [steps]")
 
 
-def build(config: Config) -> TaskDistribution:
+def build(config: Config) -> TorchTasks:
     """The task distribution of `config`."""
     return TabularMDP(config)
 
 
-class TabularMDP(TaskDistribution):
+class TabularMDP(TorchTasks):
     """The tabular MDP; the datasheet is at the top of the file.
 
     State: the state's number, steps so far, then for each step of the episode a number in [0, 1) that decides on the

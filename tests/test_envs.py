@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import envs
-from envs import Choice, LogUniform, SignedUniform, TaskDistribution, Tasks, Uniform, navigation
+from envs import Choice, LogUniform, SignedUniform, Tasks, TorchTasks, Uniform, navigation
 from envs import _cart_and_pole as physics
 from qrl.errors import UsageError
 from qrl.plugins import unregister
@@ -168,7 +168,7 @@ def test_datasheet_lists_the_ranges() -> None:
 # -- distributions -----------------------------------------------------------------------------------------------------
 
 
-class Counter(TaskDistribution):
+class Counter(TorchTasks):
     """The smallest family: the state counts up by the task's `rate`, the reward is the state; no ood split."""
 
     def __init__(self, **changes) -> None:
