@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from agents._config import DEFAULT_NAMES, Spec, check_count, check_seed, read_spec
+from agents._config import DEFAULT_NAMES, KINDS, Spec, check_count, check_seed, read_spec
 from qrl import plugins
 from qrl.errors import TrainingError, UsageError, suggest
 
@@ -33,7 +33,7 @@ COMMANDS = {
     "list": "list environments, agents and models",
 }
 
-_KINDS: dict[str, plugins.Kind] = {"env": "envs", "agent": "agents", "model": "models"}
+
 _CONFIGS = {"env_config": "env", "agent_config": "agent", "model_config": "model", "policy": "policy"}
 
 
@@ -125,7 +125,9 @@ def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions]:
         UsageError: an argument cannot be used.
     """
     _value_of("--out", arguments)
+    arguments = _written_out(arguments)
     spec = _starting_spec(arguments)  # First: a wrong name is told before anything heavy is imported.
+    _check_shorthands(spec, arguments)
     import tyro
 
     overrides = [
@@ -149,17 +151,50 @@ def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions]:
         description=f"Train {spec.agent} with the model {spec.model} on {spec.env}. "
         "Options with a dot belong to the chosen plug-ins: name others with --env, --agent, --model to see theirs.",
     )
-    names = {role: plugins.canonical(kind, getattr(options, role)) for role, kind in _KINDS.items()}
+    names = {role: plugins.canonical(kind, getattr(options, role)) for role, kind in KINDS.items()}
     chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(Spec)}
     return Spec(**{**chosen, **names}), options
 
 
+_SHORTHANDS = {"--vary": "--env.vary", "--ood": "--env.ood", "--workers": "--env.workers"}
+"""Options of environments that Gymnasium knows, which may be given without the prefix, once or more."""
+
+
+def _written_out(arguments: Sequence[str]) -> list[str]:
+    """The arguments with each shorthand in its long form, once, with the values of all its places."""
+    rest: list[str] = []
+    found: dict[str, list[str]] = {}
+    words = rest
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name in _SHORTHANDS:
+            words = found.setdefault(name, [])
+            words += [value] if equals else []
+        else:
+            words = rest if argument.startswith("--") else words
+            words.append(argument)
+    for name, values in found.items():
+        if not values:
+            raise UsageError(f"{name} needs a value")
+        rest += [_SHORTHANDS[name], *values]
+    return rest
+
+
+def _check_shorthands(spec: Spec, arguments: Sequence[str]) -> None:
+    for short, long in _SHORTHANDS.items():
+        if long in arguments and not hasattr(spec.env_config, long.rpartition(".")[2]):
+            raise UsageError(
+                f"{short}: env {spec.env!r} has no such option; it is for the environments of Gymnasium, such as "
+                "--env CartPole-v1 --vary gravity=5:15"
+            )
+
+
 def _about(name: str, spec: Spec) -> str:
     """The heading of a group of options in the help."""
-    if name not in _KINDS:
+    if name not in KINDS:
         return "How the model's outputs become a distribution over actions."
     chosen = getattr(spec, name)
-    doc = (plugins.load(_KINDS[name], chosen).__doc__ or "").strip().partition("\n")[0]
+    doc = (plugins.load(KINDS[name], chosen).__doc__ or "").strip().partition("\n")[0]
     return f"Options of {chosen}. {doc}".strip()
 
 
@@ -167,7 +202,7 @@ def _starting_spec(arguments: Sequence[str]) -> Spec:
     """The spec before options are applied: from --config where given, the plug-ins from --env, --agent, --model."""
     file = _value_of("--config", arguments)
     saved: dict[str, Any] = {} if file is None else read_spec(Path(file))
-    for role in _KINDS:
+    for role in KINDS:
         name = _value_of(f"--{role}", arguments)
         if name is not None:
             # Options saved for one plug-in mean nothing to another.
@@ -445,6 +480,7 @@ def _help() -> str:
     commands = "\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items())
     return f"""\
 usage: run.py [train] [--env NAME] [--agent NAME] [--model NAME] [--seed N] [--iterations N] [--out RUN] ...
+       run.py [train] --env CartPole-v1 --vary gravity=5:15 [--vary NAME=RANGE] [--ood NAME=RANGE] ...
        run.py evaluate RUN [--tasks N] [--steps K] [--episodes E] [--split train|test|ood]
        run.py resume RUN [--iterations N]
        run.py plot RUN ... [--out FILE] [--against episodes|env-steps|x]
@@ -466,7 +502,7 @@ def _catalogue() -> str:
     blocks = []
     for role, title in titles.items():
         lines = [f"{title} (--{role})"]
-        for summary in plugins.available(_KINDS[role]).values():
+        for summary in plugins.available(KINDS[role]).values():
             state = f"  [unreadable: {summary.broken}]" if summary.broken else ""
             state = f"  [needs: {summary.remedy}]" if summary.missing else state
             lines.append(f"  {summary.name:20} {summary.doc}{state}".rstrip())

@@ -18,6 +18,7 @@ import gymnasium
 import numpy as np
 import torch
 
+from agents import _origins as origins
 from agents._config import Spec, check_count, check_seed
 from agents._evaluate import Curve, adaptation_curve, beside, paired_gain
 from agents._files import check_new_file, from_json, to_json, write_whole
@@ -30,6 +31,7 @@ from agents._run import RunFolder
 from agents._setting import build, torch_generator
 from agents._train import Training
 from agents._train import train as train_loop
+from envs._check import check_before_training
 from qrl.errors import UsageError, suggest
 from qrl.plugins import short_name
 
@@ -41,6 +43,8 @@ class Run:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
+        self.changes = origins.changes(folder)
+        """What is not as it was when the run was trained, as sentences."""
         self.spec = Spec.from_json(folder.config["spec"], where=str(folder.path / "config.json"))
         self.distribution, self.agent = build(self.spec)
         self.problems: tuple[str, ...] = ()
@@ -183,8 +187,8 @@ def load(path: Path | str) -> Run:
     Raises UsageError if it is none or has no checkpoint that can be used.
     """
     run = Run(RunFolder.open(Path(path)))
-    for problem in run.problems:
-        warnings.warn(f"{problem}; an older checkpoint is used", stacklevel=2)
+    for text in (*(f"{problem}; an older checkpoint is used" for problem in run.problems), *run.changes):
+        warnings.warn(text, stacklevel=2)
     return run
 
 
@@ -215,7 +219,10 @@ def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[st
     spec = Spec.from_json(spec.to_json())  # As it will be read back: options of a wrong type are found now.
     distribution, agent = build(spec)
     training = Training(spec, distribution, agent) if learns(agent) else None
-    folder = RunFolder.create(out, {"spec": spec.to_json(), **provenance(command)}, overwrite=overwrite)
+    if training is not None and origins.of(spec)["env"]["from"] != "this library":  # those are checked by the tests
+        check_before_training(distribution)
+    config = {"spec": spec.to_json(), "origins": origins.of(spec), **provenance(command)}
+    folder = RunFolder.create(out, config, overwrite=overwrite)
     with folder.lock():
         return _finish(folder, training, quiet)
 
@@ -224,6 +231,8 @@ def run_resume(path: Path, iterations: int | None = None) -> int:
     """Continue a run from its last checkpoint, to the end or to a new number of iterations."""
     folder = RunFolder.open(path)
     with folder.lock():
+        for change in origins.changes(folder):
+            _warn(change)
         spec = Spec.from_json(folder.config["spec"], where=str(path / "config.json"))
         distribution, agent = build(spec)
         if not learns(agent):
@@ -269,7 +278,7 @@ def run_evaluation(
 
     def work() -> None:
         run = Run(RunFolder.open(path))
-        for problem in run.problems:
+        for problem in (*run.problems, *run.changes):
             _warn(problem)
         if learns(run.agent) and run.iteration < run.spec.iterations:
             _warn(f"{path}: trained for {run.iteration} of {run.spec.iterations} iterations so far")

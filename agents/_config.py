@@ -14,7 +14,7 @@ from qrl.errors import UsageError, suggest
 
 DEFAULT_NAMES = {"env": "navigation", "agent": "maml", "model": "reuploading"}
 
-_KINDS: dict[str, plugins.Kind] = {"env": "envs", "agent": "agents", "model": "models"}
+KINDS: dict[str, plugins.Kind] = {"env": "envs", "agent": "agents", "model": "models"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ def load_plugin(role: str, name: str) -> plugins.Plugin:
     Raises:
         UsageError: see `qrl.plugins.load`.
     """
-    return plugins.load(_KINDS[role], name)
+    return plugins.load(KINDS[role], name)
 
 
 def plugin_names(given: Mapping[str, Any]) -> dict[str, str]:

@@ -101,7 +101,8 @@ def _distribution(spec: Spec) -> TaskDistribution:
         env.action_space.seed(0)
         results = env.step(torch.as_tensor(env.action_space.sample()))
     except UsageError as error:
-        raise UsageError(f"env {spec.env!r}: {error}") from error
+        named = str(error).startswith(f"{spec.env}:")
+        raise UsageError(str(error) if named else f"env {spec.env!r}: {error}") from error
     except MemoryError:
         raise
     except Exception as error:  # an environment may be anybody's code; what it raises is a defect of its file

@@ -18,12 +18,16 @@ Importing this package imports neither torch nor gymnasium; that happens with th
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from envs._check import check
     from envs._distribution import (
         Choice,
         Dirichlet,
+        Drawn,
+        Integer,
         LogUniform,
         Normal,
         Range,
+        Sign,
         SignedUniform,
         Split,
         TaskDistribution,
@@ -31,15 +35,20 @@ if TYPE_CHECKING:
         Uniform,
         datasheet,
     )
+    from envs._gymnasium import GymnasiumTasks
     from envs._torch_tasks import TorchTasks
     from envs._vector import SingleEnv, TorchVectorEnv
 
 __all__ = [
     "Choice",
     "Dirichlet",
+    "Drawn",
+    "GymnasiumTasks",
+    "Integer",
     "LogUniform",
     "Normal",
     "Range",
+    "Sign",
     "SignedUniform",
     "SingleEnv",
     "Split",
@@ -48,12 +57,21 @@ __all__ = [
     "TorchTasks",
     "TorchVectorEnv",
     "Uniform",
+    "check",
     "datasheet",
     "make",
+    "plugin_of_name",
+    "plugin_of_object",
     "register",
 ]
 
-_ELSEWHERE = {"SingleEnv": "_vector", "TorchTasks": "_torch_tasks", "TorchVectorEnv": "_vector"}
+_ELSEWHERE = {
+    "GymnasiumTasks": "_gymnasium",
+    "check": "_check",
+    "SingleEnv": "_vector",
+    "TorchTasks": "_torch_tasks",
+    "TorchVectorEnv": "_vector",
+}
 """Modules of the names that are not in `_distribution`."""
 
 
@@ -82,14 +100,34 @@ def make(name: str, **config: Any) -> "TaskDistribution":
 
 
 def register(name: str, plugin: Any) -> None:
-    """Make `plugin`, a module or object with `Config` and `build`, known as `name` in this process.
+    """Make `plugin` known as `name` in this process: a `TaskDistribution`, or what has `Config` and `build`.
+
+        >>> envs.register("tilted", envs.GymnasiumTasks(make, {"tilt": envs.Uniform(-1, 1)}))
 
     Raises:
-        UsageError: it lacks one of them, or the name is taken.
+        UsageError: it is neither, or the name is taken.
     """
     from qrl import plugins
 
     plugins.register("envs", name, plugin)
+
+
+def plugin_of_name(name: str) -> Any:
+    """The plug-in that a name stands for which no file and no package has: an id of Gymnasium; None if it is none.
+
+    Raises:
+        UsageError: it looks like an id, and Gymnasium does not know it.
+    """
+    from envs._by_id import plugin_of_id
+
+    return plugin_of_id(name)
+
+
+def plugin_of_object(thing: Any) -> Any:
+    """The plug-in that an object stands for which is none itself: a `TaskDistribution`, or a module with one."""
+    from envs import _by_id
+
+    return _by_id.plugin_of_object(thing)
 
 
 def __getattr__(name: str) -> Any:

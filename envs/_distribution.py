@@ -15,7 +15,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from envs._ranges import Choice, Dirichlet, LogUniform, Normal, Range, SignedUniform, Uniform, finite_array
+from envs._ranges import (
+    Choice,
+    Dirichlet,
+    Drawn,
+    Integer,
+    LogUniform,
+    Normal,
+    Range,
+    Sign,
+    SignedUniform,
+    Uniform,
+    finite_array,
+)
 from envs._tasks import Tasks
 from qrl.errors import UsageError, suggest
 
@@ -24,9 +36,12 @@ __all__ = [
     "TEST_SEED",
     "Choice",
     "Dirichlet",
+    "Drawn",
+    "Integer",
     "LogUniform",
     "Normal",
     "Range",
+    "Sign",
     "SignedUniform",
     "Split",
     "TaskDistribution",
@@ -65,6 +80,7 @@ class TaskDistribution(ABC):
         nominal: the reference task, a value for every parameter; a number stands for a whole array.
         ood: ranges that replace those of `parameters` in the ood split; empty if the family has no such split.
         positive: parameters without meaning at or below zero (masses, lengths); such tasks are refused.
+        unproved: parameters that need not be seen to matter under random actions, such as a goal that they never reach.
 
     Raises:
         UsageError: the arguments contradict each other.
@@ -82,6 +98,7 @@ class TaskDistribution(ABC):
         nominal: Mapping[str, Any],
         ood: Mapping[str, Range] | None = None,
         positive: Sequence[str] = (),
+        unproved: Sequence[str] = (),
         reward_scale: float = 1.0,
     ) -> None:
         self.name = name
@@ -93,6 +110,7 @@ class TaskDistribution(ABC):
         self.parameters = dict(parameters)
         self.ood = dict(ood or {})
         self.positive = tuple(positive)
+        self.unproved = tuple(unproved)
         self.nominal = dict(nominal)
         self._check_definition()
         self.nominal = self._values(nominal, f"{name}: nominal ")
@@ -119,12 +137,17 @@ class TaskDistribution(ABC):
                 f"{self.name}: nominal has values for {sorted(self.nominal)}, "
                 f"the parameters are {sorted(self.parameters)}"
             )
-        for name in (*self.ood, *self.positive):
+        for name in (*self.ood, *self.positive, *self.unproved):
             if name not in self.parameters:
                 raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(name, list(self.parameters))}")
         for name, range_ in self.ood.items():
             if range_.shape != self.parameters[name].shape:
                 raise UsageError(f"{self.name}: {name} has shape {self.parameters[name].shape}, in ood {range_.shape}")
+            if range_.overlaps(self.parameters[name]):
+                train = self.parameters[name].describe()
+                raise UsageError(
+                    f"{self.name}: the ood range of {name}, {range_.describe()}, overlaps train's, {train}"
+                )
         for name in self.parameters:
             if hasattr(Tasks, name):  # tasks.<name> would be the method
                 raise UsageError(f"{self.name}: a task parameter cannot be called {name!r}, as Tasks.{name} exists")

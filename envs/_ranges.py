@@ -8,8 +8,9 @@ A new kind of range is one frozen dataclass with `ppf`, `contains` and `describe
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -51,6 +52,7 @@ class Range(ABC):
     """
 
     shape: tuple[int, ...] = field(default=(), kw_only=True)
+    _bounded: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if any(size < 1 for size in self.shape):
@@ -63,6 +65,13 @@ class Range(ABC):
     @abstractmethod
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which `values` lie in the support (its boundary included), element by element."""
+
+    def overlaps(self, other: "Range") -> bool:
+        """Whether values of one lie in the other, touching ends aside; False where either has no bounds."""
+        if not (self._bounded and other._bounded):
+            return False
+        inside = np.linspace(0.001, 0.999, 1000)  # without 0.5, where the two signs meet
+        return bool(other.contains(self.ppf(inside)).any() or self.contains(other.ppf(inside)).any())
 
     def describe(self) -> str:
         """The range in the notation of the datasheets, such as `U[5, 15]` or `10 × 5 × N(1, 1)`."""
@@ -165,10 +174,67 @@ class Choice(Range):
         return "{" + ", ".join(f"{value:g}" for value in self.values) + "}"
 
 
+def Sign() -> Choice:  # it stands where the classes do
+    """-1 or 1, equally likely."""
+    return Choice((-1, 1))
+
+
+@dataclass(frozen=True)
+class Integer(Range):
+    """A whole number from low to high, both included, all equally likely."""
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for end in ("low", "high"):
+            number = finite_number(getattr(self, end), f"Integer: {end}")
+            if not number.is_integer():
+                raise UsageError(f"Integer: {end} must be a whole number, not {number:g}")
+            object.__setattr__(self, end, int(number))
+        if not self.low < self.high:
+            raise UsageError(f"Integer: low must be below high, not low={self.low}, high={self.high}")
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        # The product may round up for the largest u below 1.
+        return np.minimum(self.low + np.floor((self.high - self.low + 1) * u), self.high)
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.asarray((values >= self.low) & (values <= self.high) & (values == np.floor(values)))
+
+    def _describe_one(self) -> str:
+        return f"{{{self.low}, ..., {self.high}}}"
+
+
+@dataclass(frozen=True)
+class Drawn(Range):
+    """What a function of a `numpy.random.Generator` returns: a number, or an array of `shape`.
+
+    The generator is seeded from the uniform numbers of the task, so a task stays what it is.
+    """
+
+    _bounded = False
+    draw: Callable[[np.random.Generator], Any]
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows = (u * 2.0**53).astype(np.uint64).reshape(-1, max(1, math.prod(self.shape)))
+        what = f"Drawn: what {getattr(self.draw, '__name__', 'the function')} returned"
+        drawn = [finite_array(self.draw(np.random.default_rng(row)), what, self.shape) for row in rows]
+        return np.asarray(drawn, dtype=np.float64).reshape(u.shape)
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.isfinite(values)  # that is all that is known
+
+    def _describe_one(self) -> str:
+        return f"{getattr(self.draw, '__name__', 'drawn')}(rng)"
+
+
 @dataclass(frozen=True)
 class Normal(Range):
     """Normal with this mean and standard deviation (0 < std)."""
 
+    _bounded = False
     mean: float | int
     std: float | int
 
@@ -196,6 +262,8 @@ class Normal(Range):
 class Dirichlet(Range):
     """Probabilities along the last axis of `shape`, uniform over all there are: Dirichlet(1, ..., 1)."""
 
+    _bounded = False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.shape:
@@ -213,3 +281,35 @@ class Dirichlet(Range):
 
     def _describe_one(self) -> str:
         return "Dirichlet(1)"
+
+
+_NOTATION = "LOW:HIGH, log:LOW:HIGH, ±LOW:HIGH, int:LOW:HIGH, A,B,... or sign"
+
+
+def parse_range(text: str, what: str) -> Range:
+    """The range that a text such as `5:15` stands for.
+
+    Args:
+        text: LOW:HIGH is uniform, log:LOW:HIGH log-uniform, ±LOW:HIGH (or +-LOW:HIGH) of either sign, int:LOW:HIGH a
+            whole number, A,B,... one of these, sign -1 or 1.
+        what: how messages call it.
+
+    Raises:
+        UsageError: it stands for none, or for an empty one.
+    """
+    kinds: dict[str, Callable[..., Range]] = {"log": LogUniform, "int": Integer, "±": SignedUniform}
+    words = text.replace("+-", "±").strip()
+    try:
+        if words == "sign":
+            return Sign()
+        if "," in words:
+            return Choice(tuple(map(float, words.split(","))))
+        kind, rest = ("±", words[1:]) if words.startswith("±") else ("", words)
+        *head, low, high = rest.split(":")
+        kind = kind or "".join(head)
+        made: Range = kinds[kind](float(low), float(high)) if kind else Uniform(float(low), float(high))
+        return made
+    except UsageError as error:
+        raise UsageError(f"{what}: {error}") from None
+    except (ValueError, KeyError):
+        raise UsageError(f"{what}: {text!r} is no range; write {_NOTATION}") from None

@@ -1,4 +1,4 @@
-"""The environments proper: many lanes at once in torch, and one lane as an ordinary Gymnasium environment."""
+"""Families with dynamics in torch as environments: many lanes at once, and one lane as an ordinary Gymnasium one."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -7,101 +7,35 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AutoresetMode
-from gymnasium.vector.utils import batch_space
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
-from envs._distribution import check_count
+from envs._task_vector import ObsBatch, StepResult, TaskVectorEnv, check_env_seed, check_options
 from envs._tasks import Tasks
 from envs._torch_tasks import TorchTasks
-from qrl.errors import UsageError, suggest
+from qrl.errors import UsageError
 
-ObsBatch = Float32[Tensor, "lane obs"]
 RENDER_FPS = 30
 """Pictures of an episode in a second of an animation."""
-StepResult = tuple[ObsBatch, Float32[Tensor, " lane"], Bool[Tensor, " lane"], Bool[Tensor, " lane"], dict[str, Any]]
 
 
-def _check_seed(seed: object) -> None:
-    # NumPy takes no negative seeds and torch none of more than 64 bits.
-    if seed is not None and (not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63):
-        raise UsageError(f"reset: seed must be a non-negative integer below 2**63, not {seed!r}")
+class TorchVectorEnv(TaskVectorEnv):
+    """The lanes of a `TorchTasks` family, stepped in one batch of torch operations; see `TaskVectorEnv`.
 
-
-def _check_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
-    for name in options or {}:
-        if name not in known:
-            raise UsageError(f"reset: no option {name!r}{suggest(str(name), known)}")
-    return dict(options or {})
-
-
-def _as_tensor(values: Any, device: torch.device, what: str) -> Tensor:
-    try:
-        return torch.as_tensor(values, device=device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{what} cannot be read as numbers: {error}") from None
-
-
-class TorchVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor]):
-    """`n_tasks` tasks times `envs_per_task` independent environments, all stepped in one batch of torch operations.
-
-    Lane `task · envs_per_task + env` is environment `env` of task `task`. Everything returned is a tensor on `device`:
-    observations and rewards float32, flags bool. States are float64.
-
-    - **Tasks** are given to `reset(options={"tasks": tasks})` and stay until the next such reset; before the first one
-      every lane has the nominal task.
-    - **There is no autoreset.** A finished lane holds still: the same observation, reward 0, and the flags of its last
-      step, until it is reset. Rollouts mask such rows.
-    - **Termination and truncation stay apart.** A lane is truncated at step `horizon`; if it terminates in that very
-      step, both flags are set, as by Gymnasium's `TimeLimit`.
-    - **Randomness** comes from `generator` only, which is public so that its state can be saved and restored.
-
-    Args:
-        distribution: the family.
-        n_tasks: number of tasks, at least 1.
-        envs_per_task: number of environments of each task, at least 1.
-        device: where the tensors live.
-
-    Raises:
-        UsageError: a count below 1.
+    States are float64. Randomness comes from `generator` only, which is public so that its state can be saved and
+    restored. On an accelerator a bad action is told by the next `reset`, so that no step waits for the device.
     """
 
     def __init__(
         self, distribution: TorchTasks, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu"
     ) -> None:
-        self.metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}
+        super().__init__(distribution, n_tasks, envs_per_task, device)
         self.distribution = distribution
-        self.n_tasks = check_count(n_tasks, f"{distribution.name}: n_tasks")
-        self.envs_per_task = check_count(envs_per_task, f"{distribution.name}: envs_per_task")
-        self.num_envs = self.n_tasks * self.envs_per_task
-        self.device = torch.device(device)
-        self.single_observation_space = distribution.observation_space
-        self.single_action_space = distribution.action_space
-        self.observation_space = batch_space(distribution.observation_space, self.num_envs)
-        self.action_space = batch_space(distribution.action_space, self.num_envs)
         self.generator = torch.Generator(self.device)
         self.generator.seed()  # as in Gymnasium, an environment that was never seeded is unpredictable
-
-        self._discrete = isinstance(distribution.action_space, gym.spaces.Discrete)
-        if isinstance(distribution.action_space, gym.spaces.Discrete):
-            start = int(distribution.action_space.start)
-            self._action_limits: tuple[float, float] = (start, start + int(distribution.action_space.n) - 1)
-        else:  # only NaN and infinity are errors here: the dynamics clip
-            self._action_limits = (-float(np.finfo(np.float64).max), float(np.finfo(np.float64).max))
-        self._action_shape = (self.num_envs, *(distribution.action_space.shape or ()))
-
-        self.set_tasks(distribution.nominal_tasks(self.n_tasks))
         self._state: Float64[Tensor, "lane state"] | None = None
         self._elapsed = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self._terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-        self._defer_checks = self.device.type != "cpu"
-        self._actions_valid = torch.ones((), dtype=torch.bool, device=self.device)
-
-    @property
-    def tasks(self) -> Tasks:
-        """The current tasks, one row per task."""
-        return self._tasks
 
     @property
     def state(self) -> Float64[Tensor, "lane state"]:
@@ -125,15 +59,7 @@ class TorchVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor]):
             UsageError: an unknown option, tasks of another family or number, new tasks in the middle of episodes, or a
                 bad mask. On an accelerator also a bad action since the last reset (see `step`).
         """
-        _check_seed(seed)
-        options = _check_options(options, ("tasks", "reset_mask"))
-        self._raise_if_actions_were_bad()
-        mask = self._as_mask(options["reset_mask"]) if options.get("reset_mask") is not None else None
-        if options.get("tasks") is not None:
-            if mask is not None:
-                raise UsageError("reset: tasks cannot change with reset_mask, as other lanes are in mid-episode")
-            self.set_tasks(options["tasks"])
-        super().reset(seed=seed)
+        mask = self._begin_reset(seed, options)
         if seed is not None:
             self.generator.manual_seed(int(seed))
 
@@ -153,19 +79,16 @@ class TorchVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor]):
         self._terminated = torch.zeros_like(self._terminated)
         return self._observe(state)
 
+    def alone(self, lane: int) -> "TorchVectorEnv":
+        """See `TaskVectorEnv.alone`."""
+        one = TorchVectorEnv(self.distribution, 1, 1, self.device)
+        one.set_tasks(self.tasks[lane // self.envs_per_task])
+        one.start_from(self.state[lane : lane + 1])
+        return one
+
     def set_state(self, state: Float64[Tensor, "lane state"]) -> None:
         """Go on from these states instead, in mid-episode."""
         self._state = state
-
-    def set_tasks(self, tasks: Any) -> None:
-        """Change the tasks of all lanes, n_tasks `Tasks`; they hold from the next reset of all.
-
-        Raises:
-            UsageError: tasks of another family or number.
-        """
-        self.distribution.check_tasks(tasks, self.n_tasks)
-        self._tasks: Tasks = tasks.to(self.device)
-        self._lane_tasks = self._tasks.repeat_interleave(self.envs_per_task)
 
     def step(self, action: Tensor | np.ndarray) -> StepResult:
         """One step of every lane that is not finished.
@@ -202,43 +125,6 @@ class TorchVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor]):
         if self._state is None:
             raise gym.error.ResetNeeded(f"{self.distribution.name}: call reset() for all lanes first")
         return self._state
-
-    def _as_mask(self, values: Any) -> Bool[Tensor, " lane"]:
-        mask = _as_tensor(values, self.device, "reset: reset_mask")
-        if mask.dtype != torch.bool or mask.shape != (self.num_envs,):
-            shape = tuple(mask.shape)
-            raise UsageError(f"reset: reset_mask must be bool of shape ({self.num_envs},), not {mask.dtype} {shape}")
-        return mask
-
-    def _as_action(self, action: Tensor | np.ndarray) -> Tensor:
-        """The action on our device, as int64 or float64, checked."""
-        action = _as_tensor(action, self.device, f"{self.distribution.name}: action").detach()
-        numeric = action.dtype not in (torch.bool, torch.complex64, torch.complex128)
-        if action.shape != self._action_shape or not numeric or action.is_floating_point() == self._discrete:
-            kind = "integers" if self._discrete else "floats"
-            raise UsageError(
-                f"{self.distribution.name}: action must be {kind} of shape {self._action_shape}, "
-                f"not {action.dtype} of shape {tuple(action.shape)}"
-            )
-        smallest, largest = torch.aminmax(action)
-        if not self._defer_checks:
-            # Written so that NaN, which aminmax passes on, fails.
-            if not (smallest.item() >= self._action_limits[0] and largest.item() <= self._action_limits[1]):
-                self._refuse_actions()
-        else:
-            valid = (smallest >= self._action_limits[0]) & (largest <= self._action_limits[1])
-            self._actions_valid = self._actions_valid & valid
-        return action.to(torch.int64 if self._discrete else torch.float64)
-
-    def _raise_if_actions_were_bad(self) -> None:
-        if self._defer_checks and not bool(self._actions_valid):
-            self._actions_valid = torch.ones_like(self._actions_valid)
-            self._refuse_actions()
-
-    def _refuse_actions(self) -> None:
-        low, high = self._action_limits
-        wanted = f"integers from {low:g} to {high:g}" if self._discrete else "finite"
-        raise UsageError(f"{self.distribution.name}: actions must be {wanted}")
 
 
 class SingleEnv(gym.Env[np.ndarray, Any]):
@@ -294,8 +180,8 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
         Raises:
             UsageError: an unknown option or a bad task.
         """
-        _check_seed(seed)
-        options = _check_options(options, ("task",))
+        check_env_seed(seed)
+        options = check_options(options, ("task",))
         if options.get("task") is not None:
             self._next_tasks = self._as_tasks(options["task"])
         super().reset(seed=seed)

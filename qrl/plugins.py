@@ -6,11 +6,13 @@ A plug-in is anything with `Config` (a frozen dataclass) and `build(config, ...)
 - a file of the folder (files that start with `_` are machinery),
 - a path to a `.py` file,
 - `module:attribute` or a dotted module,
-- an entry point in the group `qrl.envs`, `qrl.models` or `qrl.agents`.
+- an entry point in the group `qrl.envs`, `qrl.models` or `qrl.agents`,
+- whatever else the package of that kind can make a plug-in of, by a function `plugin_of_name`: an id of Gymnasium.
 
-`load` is the one function that resolves them, in that order. Listing reads the files without importing them, so it
-works where an optional dependency is missing. Such a file declares, as literals, `REQUIRES = ("mujoco",)` (import
-names) and `EXTRA = "mujoco"` (the extra of this distribution that installs them).
+`load` is the one function that resolves them. An object that is no plug-in may stand for one, if the package of that
+kind has a function `plugin_of_object` which says so: a task distribution does. Listing reads the files without
+importing them, so it works where an optional dependency is missing. Such a file declares, as literals,
+`REQUIRES = ("mujoco",)` (import names) and `EXTRA = "mujoco"` (the extra of this distribution that installs them).
 """
 
 import ast
@@ -133,6 +135,8 @@ def load(kind: Kind, name: str) -> Plugin:
         plugin = _load_from_path(kind, Path(name))
     elif (entry := next((entry for entry in _entry_points(kind) if entry.name == name), None)) is not None:
         plugin = _importing(kind, name, entry.load)
+    elif (found := _ask_package(kind, "plugin_of_name", name)) is not None:
+        plugin = found
     elif ":" in name or "." in name:
         plugin = _load_from_module(kind, name)
     else:
@@ -146,6 +150,36 @@ def canonical(kind: Kind, name: str) -> str:
     if name.endswith(".py") and name not in available(kind):
         return str(_expanded(Path(name)))
     return name
+
+
+def origin(kind: Kind, name: str) -> dict[str, str]:
+    """Where the plug-in of a name comes from, as it should be saved beside a result.
+
+    `from` is "this library", "registered in Python", "file", "package", "module", or "name" for what the package of
+    that kind makes of names. A file has its `path` and `sha256`, a module those of its file.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    _check_kind(kind)
+    if name in _registered[kind]:
+        return {"from": "registered in Python"}
+    if name in {path.stem for path in _files(kind)}:
+        return {"from": "this library"}
+    if name.endswith(".py"):
+        return {"from": "file", **_content(kind, _expanded(Path(name)))}
+    entry = next((entry for entry in _entry_points(kind) if entry.name == name), None)
+    if entry is not None:
+        owner = {} if entry.dist is None else {"package": entry.dist.name, "version": entry.dist.version}
+        return {"from": "package", "entry": entry.value, **owner}
+    module = sys.modules.get(name.partition(":")[0])
+    if module is None or module.__file__ is None or _ask_package(kind, "plugin_of_name", name) is not None:
+        return {"from": "name"}
+    return {"from": "module", **_content(kind, Path(module.__file__))}
+
+
+def _content(kind: Kind, path: Path) -> dict[str, str]:
+    return {"path": str(path), "sha256": hashlib.sha256(_source(kind, path)).hexdigest()}
 
 
 def short_name(name: str) -> str:
@@ -231,12 +265,16 @@ def _load_from_folder(kind: Kind, name: str) -> ModuleType:
     return module
 
 
-def _load_from_path(kind: Kind, path: Path) -> ModuleType:
-    path = _expanded(path)
+def _source(kind: Kind, path: Path) -> bytes:
     try:
-        source = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UsageError(f"{_SINGULAR[kind]} file {path}: {_reason(error)}") from error
+
+
+def _load_from_path(kind: Kind, path: Path) -> ModuleType:
+    path = _expanded(path)
+    source = _source(kind, path)
     # The content is part of the name: the same file is imported once, an edited one anew.
     digest = hashlib.sha256(str(path).encode() + b"\0" + source).hexdigest()[:16]
     module_name = f"_qrl_{kind}_{path.stem}_{digest}"
@@ -308,8 +346,16 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, ImportError | UsageError) else f"{type(error).__name__}: {text}"
 
 
+def _ask_package(kind: Kind, function: str, argument: Any) -> Any:
+    """What the package of a kind makes of a name or an object, None if nothing."""
+    package = importlib.import_module(_PACKAGES[kind])
+    return getattr(package, function)(argument) if hasattr(package, function) else None
+
+
 def _checked(kind: Kind, name: str, plugin: Any) -> Plugin:
     where = f"{_SINGULAR[kind]} {name!r}"
+    if not isinstance(plugin, Plugin):
+        plugin = _ask_package(kind, "plugin_of_object", plugin) or plugin
     config = getattr(plugin, "Config", None)
     if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
         raise UsageError(f"{where} has no dataclass called Config: a plug-in offers Config and build(config, ...)")

@@ -1,0 +1,33 @@
+"""Where the plug-ins of a run came from, and whether they still are what they were."""
+
+from typing import Any
+
+from agents._config import KINDS, Spec
+from agents._run import RunFolder
+from qrl import plugins
+from qrl.errors import UsageError
+
+
+def of(spec: Spec) -> dict[str, dict[str, str]]:
+    """The origin of each plug-in by its role; see `qrl.plugins.origin`."""
+    return {role: plugins.origin(kind, getattr(spec, role)) for role, kind in KINDS.items()}
+
+
+def changes(folder: RunFolder) -> tuple[str, ...]:
+    """A sentence for each file of a plug-in that is not what it was when the run was begun.
+
+    Raises:
+        UsageError: a plug-in was registered in Python and is not now, or its file is gone.
+    """
+    saved: dict[str, Any] = folder.config.get("origins", {})
+    found = []
+    for role, then in saved.items():
+        kind, name = KINDS[role], folder.config["spec"][role]
+        if then["from"] == "registered in Python" and name not in plugins.available(kind):
+            raise UsageError(
+                f"{folder.path}: {role} {name!r} was registered in Python: register it again, in Python, and then use "
+                f"agents.load({str(folder.path)!r})"
+            )
+        if "path" in then and then["sha256"] != plugins.origin(kind, name).get("sha256"):
+            found.append(f"{folder.path}: the file of {role} {name!r}, {then['path']}, has changed since training")
+    return tuple(found)
