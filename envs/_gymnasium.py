@@ -10,7 +10,7 @@ import torch
 from envs._distribution import TaskDistribution
 from envs._environments import FromFunction, FromId, Maker, Task, as_environment_takes, told
 from envs._pool import OneTask, PoolVectorEnv, flattened
-from envs._ranges import Drawn, Integer, Range
+from envs._ranges import Drawn, Integer, Range, finite_array
 from envs._tasks import Tasks
 from qrl.errors import UsageError
 
@@ -82,7 +82,8 @@ class GymnasiumTasks(TaskDistribution):
         self.workers = workers
         self._types = {key: 0 if isinstance(r, Integer) else self.maker.defaults.get(key) for key, r in ranges.items()}
         reference = {key: _median(r) for key, r in ranges.items()} | self.maker.defaults | dict(nominal or {})
-        raw = self.maker.make({key: as_environment_takes(reference[key], self._types[key]) for key in ranges})
+        values = {key: finite_array(reference[key], f"{name}: nominal {key}", r.shape) for key, r in ranges.items()}
+        raw = self.maker.make({key: as_environment_takes(v.tolist(), self._types[key]) for key, v in values.items()})
         _check_spaces(name, raw)
         n_observations = gym.spaces.flatdim(raw.observation_space)
         super().__init__(
@@ -100,7 +101,9 @@ class GymnasiumTasks(TaskDistribution):
         told(name, lambda: _check_obeys(name, raw, self.horizon))
         raw.close()
         typical, reward = told(name, self._typical)
-        self.observation_scale = torch.tensor(typical if observation_scale is None else list(observation_scale))
+        self.observation_scale = torch.tensor(
+            typical if observation_scale is None else [float(x) for x in observation_scale]
+        )
         self.reward_scale = reward if reward_scale is None else float(reward_scale)
         self._check_definition()
 
@@ -144,7 +147,7 @@ def _ranges(given: Mapping[str, Any]) -> dict[str, Range]:
 
 
 def _median(range_: Range) -> Any:
-    return range_.ppf(np.full(range_.shape, 0.5)).tolist()
+    return range_.ppf(np.full((1, *range_.shape), 0.5))[0].tolist()
 
 
 def _no_limit(name: str) -> int:
@@ -173,7 +176,9 @@ def _check_obeys(name: str, env: gym.Env[Any, Any], horizon: int) -> None:
         if not space.contains(observation):
             kind = f"{observation.dtype}, {observation.shape}" if isinstance(observation, np.ndarray) else ""
             text = f"{' '.join(str(observation).split())} ({kind or type(observation).__name__})"
-            raise UsageError(f"{name}: the environment violates its own observation_space {space}: observation {step} is {text}")
+            raise UsageError(
+                f"{name}: the environment violates its own observation_space {space}: observation {step} is {text}"
+            )
 
 
 def random_steps(

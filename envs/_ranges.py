@@ -183,8 +183,8 @@ def Sign() -> Choice:  # it stands where the classes do
 class Integer(Range):
     """A whole number from low to high, both included, all equally likely."""
 
-    low: int
-    high: int
+    low: float | int
+    high: float | int
 
     def __post_init__(self) -> None:
         super().__post_init__()
