@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
-from gymnasium.vector.utils import batch_space, is_space_dtype_shape_equiv
+from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from envs._environments import Maker, Task
@@ -69,7 +69,7 @@ class OneTask(gym.Wrapper[np.ndarray, Any, Any, Any]):
         seen, acted = self.env.observation_space, self.env.action_space
         self.env, self.task = self._maker.retask(self.env, task), dict(task)
         # Bounds of observations may depend on the task.
-        if not is_space_dtype_shape_equiv(seen, self.env.observation_space) or acted != self.env.action_space:
+        if flattened(seen).shape != flattened(self.env.observation_space).shape or acted != self.env.action_space:
             raise UsageError("its spaces change with the task: all tasks of a family have the same ones")
 
     def reset(
