@@ -12,10 +12,13 @@ One file per family; the file's name is the family's name (`envs/navigation.py` 
     torch.Size([200, 2])
     >>> one = distribution.make({"goal_x": 0.2})  # a gymnasium.Env on one task
 
-Importing this package imports neither torch nor gymnasium; that happens with the first use of one of its names.
+Importing this package makes the families known to Gymnasium: `gymnasium.make("qrl/CartPole-v0", task={"gravity": 12})`
+and `gymnasium.make_vec`. It does not import torch; that happens with the first use of one of its names.
 """
 
 from typing import TYPE_CHECKING, Any
+
+from envs._registration import register_all
 
 if TYPE_CHECKING:
     from envs._check import check
@@ -73,6 +76,9 @@ _ELSEWHERE = {
     "TorchVectorEnv": "_vector",
 }
 """Modules of the names that are not in `_distribution`."""
+
+
+register_all()
 
 
 def make(name: str, **config: Any) -> "TaskDistribution":

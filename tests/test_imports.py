@@ -73,7 +73,7 @@ HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "
 @pytest.mark.parametrize(
     "program",
     [
-        "import qrl, envs, agents",
+        "import qrl, agents",
         "import run",
         "import run; assert run.main(['--help']) == 0",
         "import run; assert run.main([]) == 0",
@@ -91,6 +91,11 @@ def test_what_answers_at_once_imports_nothing_heavy_and_no_plug_in(program):
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in plugin_files}
     assert names
     assert not modules & names
+
+
+def test_envs_brings_gymnasium_and_its_numpy_and_no_more():
+    modules = loaded_after("import envs")
+    assert modules & HEAVY == {"gymnasium", "numpy"}
 
 
 def test_every_exported_name_exists():
