@@ -272,6 +272,9 @@ class EvaluateOptions:
     out: Path | None = None
     """New JSON file to write, instead of evaluation.json in the run folder; the picture is put beside it."""
 
+    video: bool = False
+    """Write an animation, too: the first task of the split before and after adaptation."""
+
     def __post_init__(self) -> None:
         check_count("--tasks", self.tasks, least=2)
         if self.steps is not None:
@@ -303,6 +306,8 @@ def _evaluate(arguments: list[str]) -> int:
     )
     _require_run_folder(options.run)
     _keep_freed_memory()
+    if options.video:  # nothing is to be shown: pygame, which draws some of the pictures, needs no screen
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     from agents._api import run_evaluation
 
     return run_evaluation(
@@ -313,6 +318,7 @@ def _evaluate(arguments: list[str]) -> int:
         split=options.split,
         seed=options.seed,
         out=options.out,
+        video=options.video,
     )
 
 
@@ -481,7 +487,7 @@ def _help() -> str:
     return f"""\
 usage: run.py [train] [--env NAME] [--agent NAME] [--model NAME] [--seed N] [--iterations N] [--out RUN] ...
        run.py [train] --env CartPole-v1 --vary gravity=5:15 [--vary NAME=RANGE] [--ood NAME=RANGE] ...
-       run.py evaluate RUN [--tasks N] [--steps K] [--episodes E] [--split train|test|ood]
+       run.py evaluate RUN [--tasks N] [--steps K] [--episodes E] [--split train|test|ood] [--video]
        run.py resume RUN [--iterations N]
        run.py plot RUN ... [--out FILE] [--against episodes|env-steps|x]
        run.py list

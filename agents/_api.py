@@ -31,6 +31,7 @@ from agents._run import RunFolder
 from agents._setting import build, torch_generator
 from agents._train import Training
 from agents._train import train as train_loop
+from agents._video import animation, check_pictures
 from envs._check import check_before_training
 from qrl.errors import UsageError, suggest
 from qrl.plugins import short_name
@@ -265,8 +266,12 @@ def run_evaluation(
     split: str = "test",
     seed: int = 0,
     out: Path | None = None,
+    video: bool = False,
 ) -> int:
-    """Evaluate a run and write evaluation.json and adaptation.png, or the JSON to `out` and the picture beside it."""
+    """Evaluate a run and write evaluation.json and adaptation.png, or the JSON to `out` and the picture beside it.
+
+    `video`: an animation of the first task of the split, too, with the picture's name and `.gif`.
+    """
     table = path / _table_name(split)
     picture = table.with_name(table.stem.replace("evaluation", "adaptation") + ".png")
     if out is not None:
@@ -275,6 +280,8 @@ def run_evaluation(
         table, picture = out, out.with_suffix(".png")
         check_new_file(table)
         check_new_file(picture)
+        if video:
+            check_new_file(picture.with_suffix(".gif"))
 
     def work() -> None:
         run = Run(RunFolder.open(path))
@@ -282,6 +289,8 @@ def run_evaluation(
             _warn(problem)
         if learns(run.agent) and run.iteration < run.spec.iterations:
             _warn(f"{path}: trained for {run.iteration} of {run.spec.iterations} iterations so far")
+        if video:
+            check_pictures(run.distribution, run.agent)
         curve = run.evaluate(
             tasks=tasks,
             steps=steps,
@@ -290,6 +299,21 @@ def run_evaluation(
             seed=seed,
         )
         _report(curve, _training_rows(run), table, picture)
+        if video:
+            moving = picture.with_suffix(".gif")
+            write_whole(
+                moving,
+                animation(
+                    run.agent,
+                    run.distribution,
+                    split=split,
+                    steps=run.spec.eval_steps if steps is None else steps,
+                    episodes=run.spec.eval_episodes if episodes is None else episodes,
+                    seed=seed,
+                    device=run.spec.device,
+                ),
+            )
+            print(f"wrote {moving}")
 
     return _evaluating(path, work)
 

@@ -86,6 +86,9 @@ class TaskDistribution(ABC):
         UsageError: the arguments contradict each other.
     """
 
+    render_modes: tuple[str, ...] = ()
+    """What `make` takes as its `render_mode`."""
+
     def __init__(
         self,
         *,
@@ -236,13 +239,14 @@ class TaskDistribution(ABC):
         """
 
     @abstractmethod
-    def make(self, task: Mapping[str, Any] | Tasks | None = None) -> gym.Env[Any, Any]:
-        """A `gymnasium.Env` on one task; parameters that are not given are nominal.
+    def make(self, task: Mapping[str, Any] | Tasks | None = None, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        """A `gymnasium.Env` on one task (NumPy in and out); parameters that are not given are nominal.
 
         Its `reset` takes the option `task`.
 
         Raises:
-            UsageError: an unknown parameter, a value that is not a finite number, or Tasks of more than one task.
+            UsageError: an unknown parameter, a value that is not a finite number, Tasks of more than one task, or a
+                render mode that the family does not have.
         """
 
 

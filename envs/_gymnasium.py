@@ -98,6 +98,7 @@ class GymnasiumTasks(TaskDistribution):
             positive=positive,
             unproved=unproved,
         )
+        self.render_modes = tuple(raw.metadata.get("render_modes", ()))
         told(name, lambda: _check_obeys(name, raw, self.horizon))
         raw.close()
         typical, reward = told(name, self._typical)
@@ -129,6 +130,9 @@ class GymnasiumTasks(TaskDistribution):
 
     def make(self, task: Mapping[str, Any] | Tasks | None = None, render_mode: str | None = None) -> OneTask:
         """See `TaskDistribution.make`; the environment has the spaces of the family and its horizon."""
+        if render_mode is not None and render_mode not in self.render_modes:
+            known = ", ".join(self.render_modes) or "none"
+            raise UsageError(f"{self.name}: no render_mode {render_mode!r}; there is {known}")
         return OneTask(self.maker, self._completed(task or {}), self.horizon, render_mode, self._completed)
 
     def _completed(self, task: Any) -> Task:

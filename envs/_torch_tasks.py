@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class TorchTasks(TaskDistribution):
-    """A family with dynamics in torch; the arguments are those of `TaskDistribution`."""
+    """A family with dynamics in torch; the arguments are those of `TaskDistribution`.
 
-    render_modes: tuple[str, ...] = ()
-    """("rgb_array",) if the family has `render`."""
+    One that has `render` says so: `render_modes = ("rgb_array",)`.
+    """
 
     def vectorise(
         self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu"
@@ -38,12 +38,7 @@ class TorchTasks(TaskDistribution):
     def make(
         self, task: Mapping[str, Any] | Tasks | None = None, render_mode: str | None = None
     ) -> "envs._vector.SingleEnv":
-        """A `gymnasium.Env` (NumPy in and out) on one task; parameters that are not given are nominal.
-
-        Raises:
-            UsageError: an unknown parameter, a value that is not a finite number, Tasks of more than one task, or a
-                render mode that the family does not have.
-        """
+        """See `TaskDistribution.make`."""
         from envs._vector import SingleEnv
 
         return SingleEnv(self, task, render_mode)

@@ -34,7 +34,19 @@ from qrl.errors import UsageError, suggest
 DISTRIBUTION = "qrl-meta"
 
 _NEEDED = frozenset(
-    {"torch", "numpy", "gymnasium", "pennylane", "tyro", "safetensors", "jaxtyping", "scipy", "matplotlib", "tqdm"}
+    {
+        "torch",
+        "numpy",
+        "gymnasium",
+        "pennylane",
+        "tyro",
+        "safetensors",
+        "jaxtyping",
+        "scipy",
+        "matplotlib",
+        "tqdm",
+        "PIL",
+    }
 )
 """Import names of what this distribution always needs."""
 

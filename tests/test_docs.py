@@ -1,5 +1,6 @@
-"""The examples in README and CONTRIBUTING are run, as a reader would run them."""
+"""The examples in README, CONTRIBUTING and docs/ are run, as a reader would run them."""
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import pytest
 
 import agents
 from agents import maml
+from qrl import plugins
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
@@ -43,6 +45,64 @@ def test_readme_example_of_a_circuit(capsys):
     (example,) = (block for block in blocks("README.md") if "Circuit(" in block)
     exec(example, {})
     assert capsys.readouterr().out.splitlines()[-1] == "True"
+
+
+OWN = "docs/custom-environments.md"
+QUICK = ["--iterations", "1", "--threads", "1", "--eval-tasks", "2", "--eval-episodes", "2", "--agent.meta-batch", "2",
+         "--agent.episodes", "3"]  # fmt: skip
+
+
+def test_example_of_an_environment_in_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train, evaluate = agents.train, agents._api.Run.evaluate
+    config = maml.Config(meta_batch=2, episodes=3, epochs=1)
+    monkeypatch.setattr(
+        agents, "train", lambda out, **o: train(out, **{**o, **SMALL, "agent_config": config}), raising=False
+    )
+    monkeypatch.setattr(
+        agents._api.Run, "evaluate", lambda self, **o: evaluate(self, **{**o, "tasks": 3, "episodes": 2})
+    )
+    (example,) = (block for block in blocks(OWN) if "agents.train" in block)
+    try:
+        exec(example, names := {})
+    finally:
+        plugins.unregister("envs", "tilted")
+    assert names["run"].spec.env == "tilted" and (tmp_path / "runs/tilted/evaluation.json").exists()
+
+
+def test_example_of_an_environment_in_a_file(tmp_path):
+    """The same class in a file, named by its path and as a module."""
+    (whole,) = (block for block in blocks(OWN) if "agents.train" in block)
+    (line,) = (block for block in blocks(OWN) if block.startswith("distribution ="))
+    (tmp_path / "my_env.py").write_text(whole[: whole.index("tilted = ")] + line)
+    for index, name in enumerate((str(tmp_path / "my_env.py"), "my_env:distribution")):
+        done = subprocess.run(
+            [sys.executable, "run.py", "--env", name, *QUICK, "--out", str(tmp_path / f"run{index}")],
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    origins = [json.loads((tmp_path / f"run{i}/config.json").read_text())["origins"]["env"] for i in range(2)]
+    assert [each["from"] for each in origins] == ["file", "module"] and origins[0]["sha256"] == origins[1]["sha256"]
+
+
+def test_examples_of_gymnasium_ids(tmp_path):
+    text = (ROOT / OWN).read_text()
+    lines = re.findall(r"^python run.py (--env (?:CartPole|LunarLander).*?)(?:  +#.*)?$", text, flags=re.MULTILINE)
+    assert len(lines) == 2
+    for index, line in enumerate(lines):
+        small = [*QUICK, "--agent.meta-batch", "8", "--env.horizon", "9", "--out", str(tmp_path / str(index))]
+        done = subprocess.run(
+            [sys.executable, "run.py", *line.split(), *small],
+            cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+def test_example_of_gymnasium_make():
+    (example,) = (block for block in blocks(OWN) if "make_vec" in block)
+    exec(example, names := {})
+    assert names["observations"].shape == (64, 4)
 
 
 FILES = {

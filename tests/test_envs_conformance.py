@@ -131,12 +131,12 @@ def test_the_scalar_environment_equals_a_vector_of_one_lane(native: TorchTasks) 
 # -- as others see it --------------------------------------------------------------------------------------------------
 
 
-def test_gymnasium_env_checker(family: TaskDistribution) -> None:
+def test_gymnasium_env_checker(native: TorchTasks) -> None:
     with warnings.catch_warnings():
         # As below; Gymnasium gives this advice for its own Pendulum-v1 too.
         warnings.filterwarnings("ignore", ".*we recommend using a symmetric and normalized space")
         # Its checker thinks an episode of one step is a mistake.
-        check_env(envs.make(family.name, horizon=max(2, family.horizon)).make())
+        check_env(envs.make(native.name, horizon=max(2, native.horizon)).make())
 
 
 def test_stable_baselines3_env_checker(family: TaskDistribution) -> None:

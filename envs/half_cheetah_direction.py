@@ -1,0 +1,115 @@
+"""Run forwards or backwards: MuJoCo's half cheetah, which is not told which of the two is paid.
+
+## Description
+
+Gymnasium's `HalfCheetah-v5`, whose reward counts the speed in an unknown direction. The first episodes have to tell
+which. There are two tasks, so test tasks are train tasks; the family shows whether an agent adapts, not whether it
+generalises. Needs MuJoCo: `pip install 'qrl-meta[mujoco]'`.
+
+## Action space
+
+`Box(-1, 1, (6,), float32)`: torques at the six joints, times the gears of the model. Larger actions are clipped.
+
+## Observation space
+
+`Box(-inf, inf, (17,))`, as of `HalfCheetah-v5`: eight positions (all but that along the track) and nine velocities.
+
+## Task parameters
+
+| Parameter | Nominal | Train, test | Meaning                                    |
+|-----------|---------|-------------|--------------------------------------------|
+| direction | 1       | {-1, 1}     | 1 pays for running forwards, -1 backwards  |
+
+## Rewards
+
+direction · velocity along the track [m/s] - 0.1 |action|², of `HalfCheetah-v5` at direction 1.
+
+## Starting state
+
+As of `HalfCheetah-v5`: noise of 0.1 around rest.
+
+## Episode end
+
+Truncation: the horizon, 100 steps (5 s) by default. There is no termination.
+
+## Source
+
+Finn, Abbeel, Levine 2017, "Model-agnostic meta-learning for fast adaptation of deep networks", section 5.3, whose
+episodes have 200 steps; the simulator is Gymnasium's half_cheetah_v5.py on MuJoCo (Todorov, Erez, Tassa 2012).
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+
+from envs._distribution import Sign, check_count
+from envs._gymnasium import GymnasiumTasks
+
+REQUIRES = ("mujoco",)
+EXTRA = "mujoco"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the half cheetah that runs in an unknown direction."""
+
+    horizon: int = 100
+    """Longest episode [steps]; 200 in Finn et al. 2017, 1000 in HalfCheetah-v5."""
+
+    workers: int = 0
+    """Processes that step the environments [processes]; 0 steps them in this one. Results do not depend on it."""
+
+    def __post_init__(self) -> None:
+        check_count(self.horizon, "half_cheetah_direction: horizon [steps]")
+
+
+def build(config: Config) -> GymnasiumTasks:
+    """The task distribution of `config`."""
+    return GymnasiumTasks(
+        make,
+        {"direction": Sign()},
+        name="half_cheetah_direction",
+        nominal={"direction": 1},
+        horizon=config.horizon,
+        workers=config.workers,
+    )
+
+
+def make(direction: float = 1.0, render_mode: str | None = None) -> "PaidDirection":
+    """The half cheetah, paid for running in `direction`."""
+    with _model_is_not_told_off():
+        env = gym.make("HalfCheetah-v5", render_mode=render_mode, max_episode_steps=-1, disable_env_checker=True)
+    return PaidDirection(env, direction)
+
+
+class PaidDirection(gym.Wrapper[Any, Any, Any, Any]):
+    """`HalfCheetah-v5` with the speed in one direction in its reward."""
+
+    def __init__(self, env: gym.Env[Any, Any], direction: float) -> None:
+        super().__init__(env)
+        self.direction = direction
+
+    def set_task(self, task: Mapping[str, float]) -> None:
+        """Take another direction."""
+        self.direction = task["direction"]
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """A step of the simulator."""
+        observation, _, terminated, truncated, info = self.env.step(action)
+        reward = self.direction * info["x_velocity"] + info["reward_ctrl"]
+        return observation, float(reward), terminated, truncated, info
+
+
+@contextmanager
+def _model_is_not_told_off() -> Iterator[None]:
+    """Keep MuJoCo from writing a warning about the model that ships with Gymnasium, and a log file beside it."""
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda text: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
