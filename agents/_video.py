@@ -73,7 +73,7 @@ def animation(
         collect_episodes(env, agent, state, generator, n_episodes=1, **limits)
         last = list(env.render())  # type: ignore[arg-type]
         captions = ["before adaptation", f"after {steps} update{'s' if steps > 1 else ''}"]
-    fps = env.metadata.get("render_fps") or DEFAULT_FPS
+    fps = float(env.metadata.get("render_fps") or DEFAULT_FPS)
     env.close()
     return _gif([first, last], captions, fps)
 
