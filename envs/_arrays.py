@@ -102,7 +102,6 @@ class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             for lane in ended.nonzero()[:, 0].tolist():
                 info = self._add_info(info, {"final_obs": last[lane], "final_info": {}}, lane)
             observation, _ = self._lanes.reset(options={"reset_mask": ended})
-            self._finished = torch.zeros_like(ended)
         return observation.numpy(), reward.double().numpy(), terminated.numpy(), truncated.numpy(), info
 
     def _as_tasks(self, task: Mapping[str, Any]) -> Tasks:

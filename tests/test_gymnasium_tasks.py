@@ -106,6 +106,14 @@ def test_an_environment_put_on_a_task_is_one_made_on_it() -> None:
     np.testing.assert_array_equal(env.step(1)[0], fresh.step(1)[0])
 
 
+def test_a_change_of_task_does_not_disturb_the_generator() -> None:
+    env, plain = cartpole().make(), gym.make("CartPole-v1")
+    env.reset(seed=4)
+    plain.reset(seed=4)
+    np.testing.assert_array_equal(env.reset(options={"task": {"length": 0.7}})[0], plain.reset()[0])
+    assert env.unwrapped.spec is not None and env.unwrapped.spec.id == "CartPole-v1"
+
+
 def test_arguments_of_the_constructor_and_integers() -> None:
     pendulum = GymnasiumTasks("Pendulum-v1", {"g": Uniform(1, 9), "max_speed": Integer(4, 7)})
     assert pendulum.nominal == {"g": 10.0, "max_speed": 8.0} and pendulum.horizon == 200
