@@ -157,6 +157,16 @@ class TaskDistribution(ABC):
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
+    @property
+    def n_distinct(self) -> int | None:
+        """Number of distinct tasks of the train and test splits; None if there are infinitely many or nobody counted.
+
+        Where it is a number, test tasks are drawn from the same few tasks as train tasks.
+        """
+        counts = [range_.n_values for range_ in self.parameters.values()]
+        known = [count for count in counts if count is not None]
+        return math.prod(known) if len(known) == len(counts) else None
+
     def sample(self, n: int, split: Split | str = "train", rng: np.random.Generator | None = None) -> Tasks:
         """Draw `n` tasks.
 

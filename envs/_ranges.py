@@ -3,7 +3,7 @@
 A task is a row of independent uniforms in [0, 1), one per number, and a range maps its own of them to values. So what
 a seed stands for does not depend on the kinds of ranges, and a range that is changed moves no other parameter. A
 parameter is a number, or an array of them if its range has a `shape`.
-A new kind of range is one frozen dataclass with `ppf`, `contains` and `describe`.
+A new kind of range is one frozen dataclass with `ppf`, `contains` and `_describe_one`, and `n_values` if it is finite.
 """
 
 import math
@@ -57,6 +57,11 @@ class Range(ABC):
     def __post_init__(self) -> None:
         if any(size < 1 for size in self.shape):
             raise UsageError(f"{type(self).__name__}: sizes must be at least 1, not shape={self.shape}")
+
+    @property
+    def n_values(self) -> int | None:
+        """Number of distinct values, or arrays of this shape; None if there are infinitely many or nobody counted."""
+        return None
 
     @abstractmethod
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -160,6 +165,10 @@ class Choice(Range):
         if not values or len(set(values)) != len(values):
             raise UsageError(f"Choice: needs one or more distinct values, not {self.values!r}")
         object.__setattr__(self, "values", tuple(sorted(values)))  # sorted: an inverse CDF does not decrease
+
+    @property
+    def n_values(self) -> int:
+        return len(self.values) ** math.prod(self.shape)
 
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         # u·k may round up to k for the largest u below 1.

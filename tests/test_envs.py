@@ -197,6 +197,23 @@ class Counter(TorchTasks):
 
 
 @pytest.mark.parametrize(
+    ("parameters", "n_distinct"),
+    [
+        ({"rate": Choice((1, 2, 3))}, 3),
+        ({"rate": Choice((1, 2, 3)), "table": Choice((0, 1), shape=(2, 2))}, 48),
+        ({"rate": Uniform(1, 2)}, None),
+        ({"rate": Choice((1, 2, 3)), "table": Uniform(0, 1, shape=(2, 2))}, None),
+    ],
+)
+def test_finite_families_know_how_many_tasks_they_have(parameters, n_distinct) -> None:
+    family = Counter(parameters=parameters, nominal=dict.fromkeys(parameters, 1))
+    assert family.n_distinct == n_distinct
+    if n_distinct is not None:
+        tasks = family.sample(40 * n_distinct, "test")
+        assert len({tasks.key(i) for i in range(len(tasks))}) == n_distinct
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"horizon": 0}, "horizon"),
