@@ -1,0 +1,171 @@
+"""Grid world with an unknown goal: search an open grid for the cell that pays (Zintgraf et al. 2020).
+
+## Description
+
+The agent starts in a corner and is paid for being in one cell, the goal, which it cannot see. The observation says
+nothing of the goal, so the cells have to be searched, and in later episodes the goal found once can be gone to straight
+away. Nothing is random but the goal. The family is finite: with the defaults there are 17 tasks, which train and test
+tasks are both drawn from, so test asks for adapting to a known set of tasks, and only OOD for adapting to new ones.
+
+## Action space
+
+`Discrete(5)`: 0 stay, 1 up, 2 right, 3 down, 4 left.
+
+## Observation space
+
+| Num | Observation | Min | Max | Unit  |
+|-----|-------------|-----|-----|-------|
+| 0   | Column x    | 0   | 4   | cells |
+| 1   | Row y       | 0   | 4   | cells |
+
+x grows to the right and y upwards; the largest is `size` - 1.
+
+## Task parameters
+
+| Parameter | Nominal | Train, test                                                    | OOD              | Unit |
+|-----------|---------|----------------------------------------------------------------|------------------|------|
+| goal      | 2       | {2, 3, 4, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22} | {18, 19, 23, 24} | -    |
+
+The goal is the number of a cell, size · y + x.
+The start and the three cells around it are never goals. OOD goals are those of the far corner, a square of 2 × 2 cells,
+`held_out`, into which train goals never lead. With `held_out` 0 the 21 goals are those of Zintgraf et al. 2020, and
+there is no OOD split.
+
+## Rewards
+
+1 for a step that ends in the goal, staying there included, else -0.1.
+
+## Starting state
+
+The lower left cell, (0, 0).
+
+## Episode end
+
+Truncation: the horizon, 15 steps by default. There is no termination: staying in the goal pays to the end. The goal d
+moves away, who knows it earns 16 - d - 0.1 (d - 1) with the default horizon.
+
+## Source
+
+L. Zintgraf, K. Shiarlis, M. Igl, S. Schulze, Y. Gal, K. Hofmann, S. Whiteson, "VariBAD: a very good method for
+Bayes-adaptive deep RL via meta-learning", ICLR 2020, section 5.1, and its code, https://github.com/lmzintgraf/varibad
+(gridworld.py), where 4 episodes make a trial. The held-out corner is this library's own.
+"""
+
+from dataclasses import dataclass
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, UInt8
+from torch import Tensor
+
+from envs._distribution import Choice, Tasks, check_count
+from envs._torch_tasks import TorchTasks
+from qrl.errors import UsageError
+
+STAY, UP, RIGHT, DOWN, LEFT = range(5)
+
+GOAL_REWARD = 1.0
+"""For a step that ends in the goal."""
+
+STEP_REWARD = -0.1
+"""For any other step."""
+
+CELL_PIXELS = 32
+WHITE, GREY, GREEN, BLUE = (255, 255, 255), (200, 200, 200), (80, 180, 80), (50, 90, 200)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the grid world with an unknown goal."""
+
+    size: int = 5
+    """Columns, and rows, of the grid [cells]. Default from Zintgraf et al. 2020."""
+    held_out: int = 2
+    """Side of the far corner whose goals make the OOD split [cells]; ours. 0 for the goals of Zintgraf et al. 2020."""
+    horizon: int = 15
+    """Length of an episode [steps]. Default from Zintgraf et al. 2020."""
+
+    def __post_init__(self) -> None:
+        check_count(self.horizon, "gridworld: horizon [steps]")
+        if check_count(self.size, "gridworld: size [cells]") < 3:
+            raise UsageError(
+                f"gridworld: size [cells] must be at least 3, not {self.size}: no goals are around the start"
+            )
+        if isinstance(self.held_out, bool) or not isinstance(self.held_out, int) or not 0 <= self.held_out < self.size:
+            raise UsageError(
+                f"gridworld: held_out [cells] must be an integer from 0 to size - 1 = {self.size - 1}, "
+                f"not {self.held_out!r}"
+            )
+
+
+def build(config: Config) -> TorchTasks:
+    """The task distribution of `config`."""
+    return GridWorld(config)
+
+
+class GridWorld(TorchTasks):
+    """The grid world; the datasheet is at the top of the file. State: column x and row y [cells]."""
+
+    render_modes = ("rgb_array",)
+
+    def __init__(self, config: Config) -> None:
+        self.size = config.size
+        cells = [(x, y) for y in range(self.size) for x in range(self.size) if max(x, y) > 1]
+        corner = self.size - config.held_out
+        train = tuple(self.size * y + x for x, y in cells if min(x, y) < corner)
+        ood = tuple(self.size * y + x for x, y in cells if min(x, y) >= corner)
+        super().__init__(
+            name="gridworld",
+            horizon=config.horizon,
+            observation_space=gym.spaces.Box(0.0, self.size - 1.0, (2,)),
+            action_space=gym.spaces.Discrete(5),
+            observation_scale=[(self.size - 1) / 2] * 2,
+            parameters={"goal": Choice(train)},
+            ood={"goal": Choice(ood)} if ood else {},
+            nominal={"goal": 2.0},
+        )
+
+    def check_tasks(self, tasks: object, n_tasks: int) -> None:
+        """Also refuses goals that are no cell; those around the start, which are not drawn, are allowed."""
+        super().check_tasks(tasks, n_tasks)
+        assert isinstance(tasks, Tasks)
+        cells = torch.arange(self.size**2, dtype=torch.float64, device=tasks.goal.device)
+        if not bool(torch.isin(tasks.goal, cells).all()):
+            raise UsageError(f"gridworld: goal must be a cell, an integer from 0 to {self.size**2 - 1}")
+
+    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
+        """In the lower left cell."""
+        return torch.zeros(len(tasks), 2, dtype=torch.float64, device=generator.device)
+
+    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
+        """The cell, but not the goal."""
+        return state
+
+    def transition(
+        self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
+    ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
+        """Move, unless off the grid, then be paid for the cell that is reached."""
+        right = (action == RIGHT).to(state.dtype) - (action == LEFT).to(state.dtype)
+        up = (action == UP).to(state.dtype) - (action == DOWN).to(state.dtype)
+        state = (state + torch.stack([right, up], dim=-1)).clamp(0, self.size - 1)
+        arrived = self.size * state[:, 1] + state[:, 0] == tasks.goal
+        reward = torch.full_like(state[:, 0], STEP_REWARD).masked_fill(arrived, GOAL_REWARD)
+        return state, reward, torch.zeros_like(arrived)
+
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> UInt8[np.ndarray, "height width 3"]:
+        """The grid from above, the goal green, the agent a smaller blue square."""
+        picture = np.full((self.size * CELL_PIXELS, self.size * CELL_PIXELS, 3), WHITE, dtype=np.uint8)
+        goal = int(tasks.goal[0])
+        self._paint(picture, goal % self.size, goal // self.size, GREEN, margin=0)
+        self._paint(picture, int(state[0, 0]), int(state[0, 1]), BLUE, margin=CELL_PIXELS // 4)
+        picture[::CELL_PIXELS] = picture[:, ::CELL_PIXELS] = GREY
+        return picture
+
+    def _paint(
+        self, picture: UInt8[np.ndarray, "height width 3"], x: int, y: int, colour: tuple[int, ...], margin: int
+    ) -> None:
+        """Fill a cell but for a margin; the first row of pixels is the top."""
+        left, top = x * CELL_PIXELS, (self.size - 1 - y) * CELL_PIXELS
+        inside = slice(margin, CELL_PIXELS - margin)
+        picture[top : top + CELL_PIXELS, left : left + CELL_PIXELS][inside, inside] = colour
