@@ -127,6 +127,8 @@ class SolvableMap(Range):
         UsageError: a shape that is not a map's, or a probability that is not in (0, 1].
     """
 
+    _bounded = False  # every solvable map may be drawn, whatever the probability of holes
+
     frozen: float | int
 
     def __post_init__(self) -> None:

@@ -3,8 +3,6 @@
 import copy
 import math
 import pickle
-import subprocess
-import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -128,12 +126,6 @@ def test_bad_tasks_are_refused(build, message: str) -> None:
 
 
 # -- the package -------------------------------------------------------------------------------------------------------
-
-
-def test_importing_envs_imports_nothing_heavy() -> None:
-    code = "import sys, envs; print([m for m in ('torch', 'gymnasium', 'numpy') if m in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
 
 
 def test_every_public_name_exists() -> None:
