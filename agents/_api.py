@@ -298,7 +298,7 @@ def run_evaluation(
             split=split,
             seed=seed,
         )
-        _report(curve, _training_rows(run), table, picture)
+        _report(curve, _training_rows(run), table, picture, note=_how_many(run, curve))
         if video:
             moving = picture.with_suffix(".gif")
             write_whole(
@@ -355,7 +355,7 @@ def _finish(folder: RunFolder, training: Training | None, quiet: bool) -> int:
         spec = run.spec
         curve = run.evaluate(tasks=spec.eval_tasks, episodes=spec.eval_episodes)
         table, picture = folder.path / "evaluation.json", folder.path / "adaptation.png"
-        _report(curve, _training_rows(run), table, picture, quiet=quiet)
+        _report(curve, _training_rows(run), table, picture, quiet=quiet, note=_how_many(run, curve))
 
     return _evaluating(folder.path, work)
 
@@ -386,14 +386,31 @@ def _warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr)
 
 
+def _how_many(run: Run, curve: Curve) -> str:
+    """What has to be said of a family with few tasks; else nothing."""
+    count = run.distribution.n_distinct(curve.split)
+    if count is None:
+        return ""
+    same = "test tasks are train tasks" if curve.split == "test" else f"in the {curve.split} split"
+    return f"note: {curve.env} has {count} different tasks in all: {same}"
+
+
 def _report(
-    curve: Curve, metrics: Sequence[Mapping[str, Any]], table: Path, picture: Path, *, quiet: bool = False
+    curve: Curve,
+    metrics: Sequence[Mapping[str, Any]],
+    table: Path,
+    picture: Path,
+    *,
+    quiet: bool = False,
+    note: str = "",
 ) -> None:
     write_whole(table, (to_json(curve.to_json(), indent=2) + "\n").encode())
     write_whole(picture, draw([curve], metrics))
     if quiet:
         return
     print(f"{curve.env}, {curve.label}: {curve.n_tasks} {curve.split} tasks")
+    if note:
+        print(note)
     print(curve.table())
     for x in sorted({curve.x[1], curve.x[-1]} if len(curve.x) > 1 else ()):
         gain, low, high = paired_gain(curve, x)

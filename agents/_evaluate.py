@@ -95,9 +95,11 @@ def adaptation_curve(
     Of an agent that learns in its memory: return of each episode of a trial, a mean over `episodes` trials of a task.
 
     Every task starts from the adapter's initial state. Test and ood tasks do not depend on `seed`, which only seeds
-    the episodes; train tasks are new draws. `names` are those of env, agent and model. Raises UsageError for fewer than
-    two tasks, from which there is no interval, and for a split that the family does not have.
+    the episodes; train tasks are new draws. Of a family with fewer tasks each is taken once, so that the interval
+    counts none twice. `names` are those of env, agent and model. Raises UsageError for fewer than two tasks, from which
+    there is no interval, and for a split that the family does not have.
     """
+    n_tasks = min(n_tasks, distribution.n_distinct(split) or n_tasks) if split != "train" else n_tasks
     if n_tasks < 2:
         raise UsageError(f"evaluate: an interval over tasks needs at least 2 tasks, not {n_tasks}")
     if steps < 1 or episodes < 1:

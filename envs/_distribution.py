@@ -157,21 +157,23 @@ class TaskDistribution(ABC):
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
-    @property
-    def n_distinct(self) -> int | None:
-        """Number of distinct tasks of the train and test splits; None if there are infinitely many or nobody counted.
+    def n_distinct(self, split: Split | str = "train") -> int | None:
+        """Number of distinct tasks of a split; None if there are infinitely many or nobody counted.
 
         Where it is a number, test tasks are drawn from the same few tasks as train tasks.
         """
-        counts = [range_.n_values for range_ in self.parameters.values()]
+        counts = [range_.n_values for range_ in self._ranges(split).values()]
         known = [count for count in counts if count is not None]
         return math.prod(known) if len(known) == len(counts) else None
+
+    def _ranges(self, split: Split | str) -> dict[str, Range]:
+        return self.parameters | (self.ood if split == "ood" else {})
 
     def sample(self, n: int, split: Split | str = "train", rng: np.random.Generator | None = None) -> Tasks:
         """Draw `n` tasks.
 
         Test and ood tasks come from fixed seeds of their own: `rng` plays no part in them, and the first 50 of 100
-        are the same as 50.
+        are the same as 50. If there are finitely many, each of them comes before one comes again.
 
         Args:
             n: number of tasks, at least 1.
@@ -189,9 +191,26 @@ class TaskDistribution(ABC):
         if split == "train":
             if rng is None:
                 raise UsageError(f"{self.name}: sampling train tasks needs rng, a numpy.random.Generator")
-        else:
-            rng = np.random.default_rng(TEST_SEED if split == "test" else OOD_SEED)
-        ranges = self.parameters | (self.ood if split == "ood" else {})
+            return self._draw(n, split, rng)
+        seed = TEST_SEED if split == "test" else OOD_SEED
+        count = self.n_distinct(split)
+        drawn = self._draw(n, split, np.random.default_rng(seed))
+        return drawn if count is None else self._each_once(drawn, split, seed, count)
+
+    def _each_once(self, tasks: Tasks, split: Split | str, seed: int, count: int) -> Tasks:
+        """As many tasks as there are in `tasks`, in the order of their first draws, over and over if need be."""
+        n = drawn = len(tasks)
+        while True:
+            first = {tasks.key(i): i for i in reversed(range(drawn))}
+            if len(first) >= min(n, count) or drawn > 1000 * count:  # some values may be rare
+                break
+            drawn *= 2
+            tasks = self._draw(drawn, split, np.random.default_rng(seed))
+        order = sorted(first.values())
+        return tasks[torch.tensor([order[i % min(len(order), count)] for i in range(n)])]
+
+    def _draw(self, n: int, split: Split | str, rng: np.random.Generator) -> Tasks:
+        ranges = self._ranges(split)
         sizes = [math.prod(range_.shape) for range_ in ranges.values()]
         uniforms = rng.random((n, sum(sizes)))  # a row per task: fewer tasks are a prefix of more
         columns = zip(ranges.items(), np.split(uniforms, np.cumsum(sizes)[:-1], axis=1), strict=True)

@@ -209,6 +209,10 @@ class Integer(Range):
         if not self.low < self.high:
             raise UsageError(f"Integer: low must be below high, not low={self.low}, high={self.high}")
 
+    @property
+    def n_values(self) -> int:
+        return int(self.high - self.low + 1) ** math.prod(self.shape)
+
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         # The product may round up for the largest u below 1.
         return np.minimum(self.low + np.floor((self.high - self.low + 1) * u), self.high)

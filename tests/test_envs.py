@@ -199,10 +199,13 @@ class Counter(TorchTasks):
 )
 def test_finite_families_know_how_many_tasks_they_have(parameters, n_distinct) -> None:
     family = Counter(parameters=parameters, nominal=dict.fromkeys(parameters, 1))
-    assert family.n_distinct == n_distinct
+    assert family.n_distinct() == n_distinct
     if n_distinct is not None:
-        tasks = family.sample(40 * n_distinct, "test")
-        assert len({tasks.key(i) for i in range(len(tasks))}) == n_distinct
+        tasks = family.sample(2 * n_distinct + 1, "test")
+        keys = [tasks.key(i) for i in range(len(tasks))]
+        assert len(set(keys[:n_distinct])) == n_distinct, "each before one comes again"
+        assert keys[n_distinct : 2 * n_distinct] == keys[:n_distinct] and keys[-1] == keys[0]
+        assert [family.sample(3, "test").key(i) for i in range(3)] == keys[:3]
 
 
 @pytest.mark.parametrize(

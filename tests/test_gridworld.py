@@ -47,10 +47,10 @@ def test_goals_of_the_splits() -> None:
     family = envs.make("gridworld")
     assert goals(family, "train", 500) == goals(family, "test", 500) == everywhere - corner
     assert goals(family, "ood", 200) == corner
-    assert family.n_distinct == 17
+    assert family.n_distinct() == 17
     whole = envs.make("gridworld", held_out=0)
     assert goals(whole, "train", 500) == goals(whole, "test", 500) == everywhere
-    assert whole.n_distinct == 21 and not whole.ood
+    assert whole.n_distinct() == 21 and not whole.ood
     # The largest corner there is leaves the edges that meet in the start; what is around the start stays left out.
     edges = envs.make("gridworld", held_out=4)
     assert goals(edges, "train", 200) == {(x, y) for x, y in everywhere if x == 0 or y == 0}
