@@ -51,6 +51,11 @@ def start(n_lanes: int, generator: torch.Generator) -> Float64[Tensor, "lane sta
     return START_BOUND * (2.0 * uniform - 1.0)
 
 
+def start_alone(rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+    """The same, drawn as Gymnasium draws it."""
+    return torch.from_numpy(rng.uniform(-START_BOUND, START_BOUND, size=(1, 4)))
+
+
 def advance(
     state: Float64[Tensor, "lane state"],
     push: Float64[Tensor, " lane"],

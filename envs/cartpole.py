@@ -46,6 +46,10 @@ Every entry uniform in [-0.05, 0.05).
 2. Termination: the pole leans more than 12°.
 3. Truncation: the horizon, 200 steps by default (500 in `CartPole-v1`).
 
+## Pictures
+
+Gymnasium's.
+
 ## Source
 
 A. Barto, R. Sutton, C. Anderson, "Neuronlike adaptive elements that can solve difficult learning control problems",
@@ -55,12 +59,14 @@ IEEE SMC 13, 1983; dynamics as in Gymnasium's cartpole.py.
 from dataclasses import dataclass
 
 import gymnasium as gym
+import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs import _cart_and_pole as physics
 from envs._distribution import SignedUniform, Tasks, Uniform, check_count
+from envs._gymnasium_pictures import Picture, picture
 from envs._torch_tasks import TorchTasks
 
 
@@ -82,6 +88,8 @@ def build(config: Config) -> TorchTasks:
 
 class CartPole(TorchTasks):
     """The cart-pole with unknown physics; the datasheet is at the top of the file."""
+
+    render_modes = ("rgb_array",)
 
     def __init__(self, config: Config) -> None:
         super().__init__(
@@ -110,6 +118,10 @@ class CartPole(TorchTasks):
         """Upright near the middle."""
         return physics.start(len(tasks), generator)
 
+    def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+        """The same, drawn as Gymnasium draws it."""
+        return physics.start_alone(rng)
+
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """The whole state."""
         return state
@@ -127,3 +139,7 @@ class CartPole(TorchTasks):
             masspole=tasks.masspole,
         )
         return state, torch.ones_like(tasks.force), physics.fallen(state)
+
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
+        """Gymnasium's picture."""
+        return picture("CartPole-v1", state, length=tasks.length.item())

@@ -41,6 +41,10 @@ Every entry uniform in [-0.05, 0.05).
 2. Termination: the pole leans more than 12°.
 3. Truncation: the horizon, 200 steps by default.
 
+## Pictures
+
+Gymnasium's, with a red disc on the track at the target.
+
 ## Source
 
 Dynamics: Gymnasium's cartpole.py after Barto, Sutton, Anderson 1983. The hidden target is this library's own.
@@ -49,12 +53,14 @@ Dynamics: Gymnasium's cartpole.py after Barto, Sutton, Anderson 1983. The hidden
 from dataclasses import dataclass
 
 import gymnasium as gym
+import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs import _cart_and_pole as physics
 from envs._distribution import SignedUniform, Tasks, Uniform, check_count
+from envs._gymnasium_pictures import Picture, mark, picture
 from envs._torch_tasks import TorchTasks
 
 REWARD_RADIUS = 1.5
@@ -80,6 +86,8 @@ def build(config: Config) -> TorchTasks:
 class CartPoleTarget(TorchTasks):
     """The cart-pole near a hidden position; the datasheet is at the top of the file."""
 
+    render_modes = ("rgb_array",)
+
     def __init__(self, config: Config) -> None:
         super().__init__(
             name="cartpole_target",
@@ -95,6 +103,10 @@ class CartPoleTarget(TorchTasks):
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
         """Upright near the middle."""
         return physics.start(len(tasks), generator)
+
+    def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+        """The same, drawn as Gymnasium draws it."""
+        return physics.start_alone(rng)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """The whole state, but not the target."""
@@ -115,3 +127,8 @@ class CartPoleTarget(TorchTasks):
         )
         distance = (state[:, 0] - tasks.target).abs()
         return state, (1.0 - distance / REWARD_RADIUS).clamp(min=0.0), physics.fallen(state)
+
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
+        """Gymnasium's picture of 600 by 400 pixels, 4.8 m wide, with a disc on the track, which is in row 299."""
+        drawn = picture("CartPole-v1", state, length=physics.NOMINAL["length"])
+        return mark(drawn, column=300 + 600 / 4.8 * tasks.target.item(), row=299)

@@ -48,6 +48,11 @@ difference of the angles is taken in [-π, π). Between -16.27 and 0.
 
 Truncation: the horizon, 200 steps (10 s) by default. There is no termination.
 
+## Pictures
+
+Gymnasium's, without the arrow for the last torque and with a red disc where the end of the rod should be; none where
+that is upright, as in `Pendulum-v1`. The rod is drawn 1 m long, whatever its length.
+
 ## Source
 
 Dynamics and the reward at θ* = 0: Gymnasium's pendulum.py. The hidden target is this library's own.
@@ -63,6 +68,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs._distribution import LogUniform, SignedUniform, Tasks, Uniform, check_count
+from envs._gymnasium_pictures import Picture, mark, picture
 from envs._torch_tasks import TorchTasks
 
 MAX_TORQUE = 2.0
@@ -102,6 +108,8 @@ def normalise(angle: Float64[Tensor, " lane"]) -> Float64[Tensor, " lane"]:
 class Pendulum(TorchTasks):
     """The pendulum; the datasheet is at the top of the file. State: θ [rad], of any number of turns, and θ' [rad/s]."""
 
+    render_modes = ("rgb_array",)
+
     def __init__(self, config: Config) -> None:
         high = np.array([1.0, 1.0, MAX_SPEED], dtype=np.float32)
         super().__init__(
@@ -133,6 +141,11 @@ class Pendulum(TorchTasks):
         bound = torch.tensor([math.pi, START_SPEED], dtype=torch.float64, device=generator.device)
         return bound * (2.0 * uniform - 1.0)
 
+    def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+        """The same, drawn as Gymnasium draws it."""
+        bound = np.array([math.pi, START_SPEED])
+        return torch.from_numpy(rng.uniform(-bound, bound))[None]
+
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """The whole state, but not the target."""
         theta, theta_dot = state.unbind(-1)
@@ -151,3 +164,10 @@ class Pendulum(TorchTasks):
         theta_dot = (theta_dot + theta_acc * TIME_STEP).clamp(-MAX_SPEED, MAX_SPEED)
         theta = theta + theta_dot * TIME_STEP
         return torch.stack([theta, theta_dot], dim=-1), reward, torch.zeros_like(reward, dtype=torch.bool)
+
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
+        """Gymnasium's picture of 500 by 500 pixels, 4.4 m wide, the pivot in the middle, with a disc 1 m from it."""
+        drawn, target, metre = picture("Pendulum-v1", state, last_u=None), tasks.target.item(), 500 / 4.4
+        if target == 0:
+            return drawn
+        return mark(drawn, column=250 - metre * math.sin(target), row=250 - metre * math.cos(target))

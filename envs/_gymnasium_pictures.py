@@ -1,0 +1,58 @@
+"""Pictures of families that have an original in Gymnasium, drawn by the original's own renderer.
+
+The original is made once in a process, put into the state to be drawn, and asked for its picture. It needs pygame, the
+extra `render`.
+"""
+
+from functools import cache
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from jaxtyping import Float64, UInt8
+from torch import Tensor
+
+from qrl.errors import UsageError
+
+Picture = UInt8[np.ndarray, "height width 3"]
+
+MARKER_RADIUS = 7
+"""Half the width of a marker [pixels]."""
+
+MARKER_COLOUR = (214, 39, 40)
+"""Red, green and blue of a marker."""
+
+
+@cache
+def _original(name: str) -> Any:
+    """Gymnasium's environment `name`, without its wrappers: it is only drawn, never stepped."""
+    return gym.make(name, render_mode="rgb_array", disable_env_checker=True).unwrapped
+
+
+def picture(name: str, state: Float64[Tensor, "1 state"], **attributes: Any) -> Picture:
+    """The picture that Gymnasium's environment `name` draws of `state`.
+
+    Args:
+        name: its id, such as "CartPole-v1".
+        state: one lane, in the order of the original's `state`.
+        attributes: what else its picture depends on, such as a length, under the original's names.
+
+    Raises:
+        UsageError: pygame is not installed.
+    """
+    original = _original(name)
+    for attribute, value in {**attributes, "state": state[0].numpy()}.items():
+        setattr(original, attribute, value)
+    try:
+        drawn: Picture = original.render()
+    except gym.error.DependencyNotInstalled:
+        raise UsageError(f"pictures of {name} need pygame: pip install 'qrl-meta[render]'") from None
+    return drawn
+
+
+def mark(drawn: Picture, column: float, row: float | int) -> Picture:
+    """`drawn` with a disc in place of what is there, around this column from the left and row from the top [pixels]."""
+    height, width, _ = drawn.shape
+    rows, columns = np.ogrid[:height, :width]
+    disc = (columns - column) ** 2 + (rows - row) ** 2 <= MARKER_RADIUS**2
+    return np.where(disc[..., None], np.array(MARKER_COLOUR, dtype=np.uint8), drawn)

@@ -1,0 +1,79 @@
+"""The car in the valley: dynamics and limits shared by the mountain car families.
+
+The equations, their order of evaluation and the constants are those of Gymnasium's `MountainCar-v0` and
+`MountainCarContinuous-v0`. State: position x [m], velocity [m/step]. The height of the valley is sin(3 x) / 3 [m],
+and a gravity of g [m/step²] pulls down its slope.
+"""
+
+import math
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+MIN_POSITION, MAX_POSITION = -1.2, 0.6
+"""The ends of the track [m]; at the left one is a wall."""
+
+MAX_SPEED = 0.07
+"""Velocities are clipped to this either way [m/step]."""
+
+START = (-0.6, -0.4)
+"""An episode starts at rest, at a position uniform between these [m]."""
+
+OBSERVATION_SCALE = (0.6, 0.035)
+"""Typical magnitudes, about those of a car that swings through the valley [m, m/step]."""
+
+
+def observation_space() -> gym.spaces.Box:
+    """The whole track at any velocity."""
+    low = np.array([MIN_POSITION, -MAX_SPEED], dtype=np.float32)
+    return gym.spaces.Box(low, np.array([MAX_POSITION, MAX_SPEED], dtype=np.float32))
+
+
+def start(n_lanes: int, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
+    """The state at the start of an episode: at rest near the bottom."""
+    uniform = torch.rand(n_lanes, dtype=torch.float64, device=generator.device, generator=generator)
+    position = START[0] + (START[1] - START[0]) * uniform
+    return torch.stack([position, torch.zeros_like(position)], dim=-1)
+
+
+def start_alone(rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+    """The same, drawn as Gymnasium draws it."""
+    return torch.tensor([[rng.uniform(*START), 0.0]], dtype=torch.float64)
+
+
+def advance(
+    state: Float64[Tensor, "lane state"], push: Float64[Tensor, " lane"], gravity: Float64[Tensor, " lane"]
+) -> Float64[Tensor, "lane state"]:
+    """One step under the engine's acceleration `push` [m/step²], positive to the right; the wall stops the car."""
+    position, velocity = state.unbind(-1)
+    velocity = (velocity + (push - gravity * (3.0 * position).cos())).clamp(-MAX_SPEED, MAX_SPEED)
+    position = (position + velocity).clamp(MIN_POSITION, MAX_POSITION)
+    velocity = torch.where((position == MIN_POSITION) & (velocity < 0), 0.0, velocity)
+    return torch.stack([position, velocity], dim=-1)
+
+
+def arrived(state: Float64[Tensor, "lane state"], goal: float) -> Bool[Tensor, " lane"]:
+    """Whether the car is at the goal [m] or beyond, and not on its way back."""
+    return (state[:, 0] >= goal) & (state[:, 1] >= 0)
+
+
+def progress(
+    state: Float64[Tensor, "lane state"],
+    after: Float64[Tensor, "lane state"],
+    gravity: Float64[Tensor, " lane"],
+    goal: float,
+) -> Float64[Tensor, " lane"]:
+    """How much `climbed` has grown in a step."""
+    return climbed(after, gravity, goal) - climbed(state, gravity, goal)
+
+
+def climbed(
+    state: Float64[Tensor, "lane state"], gravity: Float64[Tensor, " lane"], goal: float
+) -> Float64[Tensor, " lane"]:
+    """The energy above that of rest at the bottom, as a share of what reaching the goal takes; at most 1."""
+    position, velocity = state.unbind(-1)
+    energy = velocity.square() / 2.0 + gravity * ((3.0 * position).sin() + 1.0) / 3.0
+    return (energy / (gravity * (math.sin(3.0 * goal) + 1.0) / 3.0)).clamp(max=1.0)

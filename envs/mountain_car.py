@@ -1,0 +1,142 @@
+"""Mountain car with an unknown engine: force of unknown sign and size, in a valley of unknown gravity.
+
+## Description
+
+Gymnasium's `MountainCar-v0`, whose engine and gravity change from task to task. The engine is too weak to drive up
+the hill: the car has to be rocked out of the valley by pushing along with its motion. The sign of the force is
+unknown, so action 2 may push to the left, and then the same actions brake. To first order in the force, the energy
+that a fixed rule from observation to action gains over a swing with one sign it loses with the other, so which action
+pushes where has to be found out. At the nominal task it is `MountainCar-v0` (a test compares them).
+
+## Action space
+
+`Discrete(3)`: 0 pushes with -force, 1 not at all, 2 with +force.
+
+## Observation space
+
+| Num | Observation | Min   | Max  | Unit   |
+|-----|-------------|-------|------|--------|
+| 0   | Position    | -1.2  | 0.6  | m      |
+| 1   | Velocity    | -0.07 | 0.07 | m/step |
+
+The observation is the whole state.
+
+## Task parameters
+
+| Parameter | Nominal | Train, test       | OOD               | Unit    | Meaning                                    |
+|-----------|---------|-------------------|-------------------|---------|--------------------------------------------|
+| force     | 0.001   | ±U[0.001, 0.0015] | ±U[0.0015, 0.002] | m/step² | of action 2; action 0 pushes the other way |
+| gravity   | 0.0025  | U[0.002, 0.0028]  | U[0.0028, 0.004]  | m/step² | pull of the hill where it is steepest      |
+
+Who knows the sign and pushes along with the motion, to the better side at first, reaches the goal within 130 steps in
+every task of all splits.
+
+## Rewards
+
+-1 for every step, the one that reaches the goal included. Random actions do not reach it, and where no episode does,
+all policies are paid the same. The option `shaping` adds a reward for the growth of the car's energy, as a share of
+what reaching the goal takes (at most 1). Over an episode that makes `shaping` times the share at its end, less that
+at its start.
+
+## Starting state
+
+Position uniform in [-0.6, -0.4) m, at rest.
+
+## Episode end
+
+1. Termination: the position is 0.5 m or more.
+2. Truncation: the horizon, 200 steps by default.
+
+## Pictures
+
+Gymnasium's.
+
+## Source
+
+A. Moore, "Efficient Memory-based Learning for Robot Control", PhD thesis, University of Cambridge, 1990; dynamics as
+in Gymnasium's mountain_car.py. The shaping is by a potential (Ng, Harada, Russell, ICML 1999), with discount 1.
+"""
+
+from dataclasses import dataclass
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from envs import _mountain as physics
+from envs._distribution import SignedUniform, Tasks, Uniform, check_count
+from envs._gymnasium_pictures import Picture, picture
+from envs._ranges import finite_number
+from envs._torch_tasks import TorchTasks
+
+GOAL = 0.5
+"""The episode ends at this position [m]."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the mountain car with an unknown engine."""
+
+    horizon: int = 200
+    """Longest episode [steps]. Default from MountainCar-v0."""
+
+    shaping: float = 0.0
+    """Reward for the energy that reaching the goal takes [reward]; 100 is about what a good episode costs in steps.
+    Default from MountainCar-v0, which has none: without it, policy gradients find nothing to go by."""
+
+    def __post_init__(self) -> None:
+        check_count(self.horizon, "mountain_car: horizon [steps]")
+        finite_number(self.shaping, "mountain_car: shaping [reward]")
+
+
+def build(config: Config) -> TorchTasks:
+    """The task distribution of `config`."""
+    return MountainCar(config)
+
+
+class MountainCar(TorchTasks):
+    """The mountain car with an unknown engine; the datasheet is at the top of the file."""
+
+    render_modes = ("rgb_array",)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            name="mountain_car",
+            horizon=config.horizon,
+            observation_space=physics.observation_space(),
+            action_space=gym.spaces.Discrete(3),
+            observation_scale=physics.OBSERVATION_SCALE,
+            parameters={"force": SignedUniform(0.001, 0.0015), "gravity": Uniform(0.002, 0.0028)},
+            ood={"force": SignedUniform(0.0015, 0.002), "gravity": Uniform(0.0028, 0.004)},
+            nominal={"force": 0.001, "gravity": 0.0025},
+            positive=("gravity",),
+        )
+        self.shaping = config.shaping
+
+    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
+        """At rest near the bottom."""
+        return physics.start(len(tasks), generator)
+
+    def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+        """The same, drawn as Gymnasium draws it."""
+        return physics.start_alone(rng)
+
+    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
+        """The whole state."""
+        return state
+
+    def transition(
+        self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
+    ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
+        """One step, with this task's engine in this task's valley."""
+        after = physics.advance(state, (action - 1) * tasks.force, tasks.gravity)
+        reward = torch.full_like(tasks.force, -1.0)
+        if self.shaping != 0:
+            reward = reward + self.shaping * physics.progress(state, after, tasks.gravity, GOAL)
+        return after, reward, physics.arrived(after, GOAL)
+
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
+        """Gymnasium's picture."""
+        return picture("MountainCar-v0", state)
