@@ -58,8 +58,6 @@ class OneTask(gym.Wrapper[np.ndarray, Any, Any, Any]):
         self._space = self.env.observation_space
         self._flat = isinstance(self._space, gym.spaces.Box) and len(self._space.shape) == 1
         self.observation_space = flattened(self._space)
-        action_space = self.env.action_space
-        self._limits = (action_space.low, action_space.high) if isinstance(action_space, gym.spaces.Box) else None
         self._elapsed = 0
 
     def set_task(self, task: Task) -> None:
@@ -85,8 +83,10 @@ class OneTask(gym.Wrapper[np.ndarray, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step."""
-        if self._limits is not None:
-            action = np.clip(action, *self._limits, dtype=self._limits[0].dtype)
+        return self.advance(clipped(action, self.env.action_space))
+
+    def advance(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One step, with an action within its bounds."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         self._elapsed += 1
         limit = self._elapsed >= self._horizon
@@ -95,6 +95,11 @@ class OneTask(gym.Wrapper[np.ndarray, Any, Any, Any]):
     def _vector(self, observation: Any) -> np.ndarray:
         flat = observation if self._flat else gym.spaces.flatten(self._space, observation)
         return np.asarray(flat, dtype=np.float32)
+
+
+def clipped(action: Any, space: gym.Space[Any]) -> Any:
+    """Actions within the bounds and in the dtype of a Box; one, or a row of them."""
+    return np.clip(action, space.low, space.high, dtype=space.dtype) if isinstance(space, gym.spaces.Box) else action
 
 
 def flattened(space: gym.Space[Any]) -> gym.spaces.Box:
@@ -168,11 +173,12 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
         """Step the lanes that are not finished."""
         rows, width = self._rows, self._width
         rows[:, width] = 0
-        actions = action.tolist() if action.ndim == 1 else action
+        space = self._envs[0].action_space
+        actions = action.tolist() if action.ndim == 1 else clipped(action, space)  # all at once: a tenth of the time
         for lane in self._active.nonzero()[0].tolist():
             env = self._envs[lane]
             try:
-                observation, reward, terminated, truncated, _ = env.step(actions[lane])
+                observation, reward, terminated, truncated, _ = env.advance(actions[lane])
             except Exception as error:  # an environment may be anybody's code
                 return rows, 0.0, False, False, {"raised": str(_Raised(env, "step", error))}
             row = rows[lane]

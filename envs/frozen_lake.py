@@ -62,12 +62,13 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.envs.toy_text.frozen_lake import DOWN, LEFT, MAPS, RIGHT, UP, FrozenLakeEnv
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float64, Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from envs._distribution import Range, Tasks, Uniform, check_count
+from envs._luck import seeds, uniform
 from envs._torch_tasks import TorchTasks
 from qrl.errors import UsageError
 from qrl.plugins import DISTRIBUTION
@@ -164,7 +165,8 @@ class SolvableMap(Range):
 class FrozenLake(TorchTasks):
     """The frozen lake; the datasheet is at the top of the file.
 
-    State: the cell's number, steps so far, then for each step of the episode a number in [0, 1) that decides on slips.
+    State: the cell's number, steps so far, a number in [0, 1) that decides on a slip in the step that comes, the seed
+    of such numbers.
     """
 
     render_modes = ("rgb_array",)
@@ -183,6 +185,14 @@ class FrozenLake(TorchTasks):
             ood={"holes": SolvableMap(FROZEN_OOD, shape=shape), "success": Uniform(0.1, 0.3)},
             nominal={"holes": [[letter == "H" for letter in row] for row in lake], "success": 1 / 3},
         )
+        self._after = torch.stack([self._neighbour(direction) for direction in range(4)], dim=1)  # [cell, direction]
+
+    def _neighbour(self, direction: int) -> Int[Tensor, " cell"]:
+        """The cell in a direction from each, itself at the edge."""
+        cell = torch.arange(self.size**2)
+        row = cell // self.size + int(direction == DOWN) - int(direction == UP)
+        column = cell % self.size + int(direction == RIGHT) - int(direction == LEFT)
+        return self.size * row.clamp(0, self.size - 1) + column.clamp(0, self.size - 1)
 
     def check_tasks(self, tasks: object, n_tasks: int) -> None:
         """Also refuses what is not a map, and what is not a probability; a map without a way is allowed."""
@@ -197,25 +207,21 @@ class FrozenLake(TorchTasks):
             raise UsageError("frozen_lake: success must be in [0, 1]")
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """In the upper left cell, with the luck of the steps to come."""
-        shape = (len(tasks), self.horizon)
-        luck = torch.rand(shape, dtype=torch.float64, generator=generator, device=generator.device)
-        return torch.cat([torch.zeros_like(luck[:, :1]).expand(-1, 2), luck], dim=1)
+        """In the upper left cell."""
+        seed = seeds(len(tasks), generator)
+        nothing = torch.zeros_like(seed)
+        return torch.stack([nothing, nothing, uniform(seed, nothing), seed], dim=1)
 
     def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
         """In the upper left cell; the original draws where it starts, though there is one start only."""
         rng.random()
-        return torch.zeros(1, 2 + self.horizon, dtype=torch.float64)
+        return torch.zeros(1, 4, dtype=torch.float64)
 
     def chance_alone(self, state: Float64[Tensor, "1 state"], rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
         """With a new number for the step that comes."""
         state = state.clone()
-        state[0, self._place_of_luck(state)] = rng.random()
+        state[0, 2] = rng.random()
         return state
-
-    def _place_of_luck(self, state: Float64[Tensor, "lane state"]) -> Tensor:
-        # A finished lane is stepped, too, though not heeded: it would be a step too many.
-        return 2 + state[:, 1].long().clamp_max(self.horizon - 1)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """The cell's number as a one-hot vector."""
@@ -226,16 +232,15 @@ class FrozenLake(TorchTasks):
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
         """One move, a quarter turn off the intended direction if the ice is slippery."""
         lanes, cell = torch.arange(len(state), device=state.device), state[:, 0].long()
-        luck = state[lanes, self._place_of_luck(state)]
+        luck, seed = state[:, 2], state[:, 3]
         # In Gymnasium's order: a turn one way, none, the other way.
         slip = (1.0 - tasks.success) / 2.0
         direction = (action - 1 + (luck >= slip).long() + (luck >= slip + tasks.success).long()) % 4
-        row = (cell // self.size + (direction == DOWN).long() - (direction == UP).long()).clamp(0, self.size - 1)
-        column = (cell % self.size + (direction == RIGHT).long() - (direction == LEFT).long()).clamp(0, self.size - 1)
-        cell = self.size * row + column
+        cell = self._after.to(cell.device)[cell, direction]
         arrived = cell == self.size**2 - 1
-        state = torch.cat([cell.to(state.dtype)[:, None], state[:, 1:2] + 1, state[:, 2:]], dim=1)
-        return state, arrived.to(state.dtype), arrived | (tasks.holes[lanes, row, column] == 1)
+        step = state[:, 1] + 1
+        state = torch.stack([cell.to(state.dtype), step, uniform(seed, step), seed], dim=1)
+        return state, arrived.to(state.dtype), arrived | (tasks.holes.flatten(1)[lanes, cell] == 1)
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> UInt8[np.ndarray, "height width 3"]:
         """Gymnasium's picture.

@@ -69,10 +69,10 @@ def test_transitions_are_those_of_gymnasiums_table(size: int, success: float | N
     over = np.array(task["holes"]).ravel() != 0
     over[-1] = True
     cases = list(itertools.product(np.flatnonzero(~over), range(4), (np.arange(24) + 0.5) / 24))
-    state = torch.tensor([(cell, 0, luck) for cell, _, luck in cases], dtype=torch.float64)
+    state = torch.tensor([(cell, 0, luck, 7) for cell, _, luck in cases], dtype=torch.float64)
     tasks = family.task(task).repeat_interleave(len(cases))
     after, reward, ended = family.transition(state, torch.tensor([action for _, action, _ in cases]), tasks)
-    assert (after[:, 1] == 1).all() and torch.equal(after[:, 2], state[:, 2])
+    assert (after[:, 1] == 1).all() and torch.equal(after[:, 3], state[:, 3])
 
     found: dict[Any, float] = defaultdict(float)
     for case, *outcome in zip(cases, after[:, 0].tolist(), reward.tolist(), ended.tolist(), strict=True):
