@@ -3,11 +3,13 @@
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from agents._api import learns, run_evaluation, run_resume, run_training
+from agents._api import Run, learns, load, run_evaluation, run_resume, run_training
 from agents._config import Spec
 from agents._evaluate import Curve
 from agents._files import from_json
+from agents._inner import STEP_PREFIX
 from agents._run import RunFolder
 from agents._setting import build
 from benchmarks._common import set_up
@@ -61,3 +63,26 @@ def finished(job: Job) -> bool:
         last = (spec.agent_config.episodes, 1)
     found = (curve.n_tasks, curve.split, curve.seed, curve.x[-1], curve.episodes[1])
     return trained and found == (spec.eval_tasks, "test", 0, *last)
+
+
+def outcome(job: Job) -> tuple[Run, Curve, dict[str, Any]]:
+    """A finished run, its curve on test tasks, and what every result says of it."""
+    run = load(job.folder)
+    curve = Curve(**from_json(job.folder / "evaluation.json"))
+    # References that do not train have no checkpoint.
+    trained = run.folder.load().meta if run.folder.checkpoints() else {"seconds": 0.0, "env_steps": 0}
+    params, policy = getattr(run.agent, "params", {}), getattr(run.agent, "policy", None)
+    return (
+        run,
+        curve,
+        {
+            "seed": job.seed,
+            "n_policy_parameters": 0 if policy is None else policy.n_parameters,
+            "n_step_sizes": sum(value.numel() for name, value in params.items() if name.startswith(STEP_PREFIX)),
+            "training_seconds": trained["seconds"],
+            "env_steps": trained["env_steps"],
+            "evaluation": {key: value for key, value in curve.to_json().items() if key != "per_task"},
+            "spec": run.spec.to_json(),
+            **{key: run.folder.config[key] for key in ("versions", "commit", "started")},
+        },
+    )

@@ -24,3 +24,15 @@ def interval(value: dict[str, Any], digits: int = 1) -> str:
 def median_of(rows: list[dict[str, Any]], key: str) -> float:
     """Median over seeds."""
     return float(np.median([row[key] for row in rows]))
+
+
+def over_seeds(rows: list[dict[str, Any]], key: str = "mean") -> list[dict[str, Any]]:
+    """Mean over seeds after each number of updates, with its 95 % t-interval."""
+    return [t_interval([row["evaluation"][key][i] for row in rows]) for i in range(len(rows[0]["evaluation"]["x"]))]
+
+
+def differences(rows: list[dict[str, Any]], reference: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean over seeds of the difference from the reference with the same seed, on the same tasks."""
+    pairs = list(zip(rows, reference, strict=True))
+    steps = range(len(rows[0]["evaluation"]["x"]))
+    return [t_interval([a["evaluation"]["mean"][i] - b["evaluation"]["mean"][i] for a, b in pairs]) for i in steps]

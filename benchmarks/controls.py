@@ -31,15 +31,13 @@ import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from agents._api import Run, load
+from agents._api import load
 from agents._config import Spec, load_plugin
-from agents._evaluate import Curve, adaptation_curve, paired_gain
-from agents._files import from_json
-from agents._inner import STEP_PREFIX
+from agents._evaluate import adaptation_curve, paired_gain
 from agents._setting import build
 from benchmarks._common import RUNS, default_spec, set_up, table, write_result
-from benchmarks._runs import Job, RunFailed, train
-from benchmarks._statistics import interval, median_of, t_interval
+from benchmarks._runs import Job, RunFailed, outcome, train
+from benchmarks._statistics import differences, interval, median_of, over_seeds
 from qrl.errors import TrainingError, UsageError
 
 SEEDS = {"navigation": 5, "cartpole_target": 5, "cartpole": 3}
@@ -242,45 +240,9 @@ def summary(jobs: list[Job], tuned: dict[str, Tuned]) -> dict[str, Any]:
 
 def report(job: Job) -> dict[str, Any]:
     """What one seed gave."""
-    run = load(job.folder)
-    curve = Curve(**from_json(job.folder / "evaluation.json"))
-    # References that do not train have no checkpoint.
-    trained = run.folder.load().meta if run.folder.checkpoints() else {"seconds": 0.0, "env_steps": 0}
+    _, curve, row = outcome(job)
     gains = {f"0 to {x}": dict(zip(("mean", "ci_low", "ci_high"), paired_gain(curve, x), strict=True)) for x in (1, 3)}
-    return {
-        "seed": job.seed,
-        **sizes_of(run),
-        "training_seconds": trained["seconds"],
-        "env_steps": trained["env_steps"],
-        "evaluation": {key: value for key, value in curve.to_json().items() if key != "per_task"},
-        "gains": gains,
-        "spec": run.spec.to_json(),
-        "versions": run.folder.config["versions"],
-        "commit": run.folder.config["commit"],
-        "started": run.folder.config["started"],
-    }
-
-
-def sizes_of(run: Run) -> dict[str, int]:
-    """Parameters of the policy, and learned step sizes."""
-    params = getattr(run.agent, "params", {})
-    policy = getattr(run.agent, "policy", None)
-    return {
-        "n_policy_parameters": 0 if policy is None else policy.n_parameters,
-        "n_step_sizes": sum(value.numel() for name, value in params.items() if name.startswith(STEP_PREFIX)),
-    }
-
-
-def over_seeds(rows: list[dict[str, Any]], key: str = "mean") -> list[dict[str, Any]]:
-    """Mean over seeds after each number of updates, with its 95 % t-interval."""
-    return [t_interval([row["evaluation"][key][i] for row in rows]) for i in range(len(rows[0]["evaluation"]["x"]))]
-
-
-def differences(rows: list[dict[str, Any]], reference: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean over seeds of the difference from the reference with the same seed, on the same tasks."""
-    pairs = list(zip(rows, reference, strict=True))
-    steps = range(len(rows[0]["evaluation"]["x"]))
-    return [t_interval([a["evaluation"]["mean"][i] - b["evaluation"]["mean"][i] for a, b in pairs]) for i in steps]
+    return row | {"gains": gains}
 
 
 def targets(env: str, controls: dict[str, Any]) -> dict[str, Any]:

@@ -25,13 +25,10 @@ import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from agents._api import load
 from agents._config import Spec
-from agents._evaluate import Curve
-from agents._files import from_json
 from benchmarks._common import RUNS, set_up, table, write_result
-from benchmarks._runs import Job, RunFailed, train
-from benchmarks._statistics import interval, median_of, t_interval
+from benchmarks._runs import Job, RunFailed, outcome, train
+from benchmarks._statistics import interval, median_of, over_seeds, t_interval
 from qrl.errors import TrainingError, UsageError
 
 SEEDS = 3
@@ -156,11 +153,12 @@ def summary(case: str, jobs: list[Job]) -> dict[str, Any]:
         model: {
             "seeds": seeds,
             "trial": t_interval([seed["trial"] for seed in seeds]),
-            "by_episode": [t_interval(list(values)) for values in zip(*(seed["mean"] for seed in seeds), strict=True)],
+            "by_episode": over_seeds(seeds),
             "gain": t_interval([seed["gain"] for seed in seeds]),
             "forgetful_gain": t_interval([seed["forgetful_gain"] for seed in seeds]),
             "fractions": {
-                name: t_interval([seed["fractions"][name][0] for seed in seeds]) for name in seeds[0]["fractions"]
+                name: t_interval([seed["evaluation"]["fractions"][name][0] for seed in seeds])
+                for name in seeds[0]["evaluation"]["fractions"]
             },
         }
         for model, seeds in rows.items()
@@ -170,23 +168,13 @@ def summary(case: str, jobs: list[Job]) -> dict[str, Any]:
 
 def report(job: Job) -> dict[str, Any]:
     """What one seed gave."""
-    run = load(job.folder)
-    curve = Curve(**from_json(job.folder / "evaluation.json"))
-    trained, forgetful = run.folder.load().meta, curve.references["forgetful"]
-    return {
-        "seed": job.seed,
-        "n_parameters": run.agent.policy.n_parameters,
+    run, curve, row = outcome(job)
+    forgetful = curve.references["forgetful"]
+    return row | {
         "n_acting_parameters": sum(p.numel() for n, p in run.agent.params.items() if not n.startswith("critic.")),
-        "training_seconds": trained["seconds"],
-        "env_steps": trained["env_steps"],
         "trial": float(sum(curve.mean)),
         "gain": curve.mean[-1] - curve.mean[0],
         "forgetful_gain": forgetful[-1] - forgetful[0],
-        **{key: value for key, value in curve.to_json().items() if key != "per_task"},
-        "spec": run.spec.to_json(),
-        "versions": run.folder.config["versions"],
-        "commit": run.folder.config["commit"],
-        "started": run.folder.config["started"],
     }
 
 
@@ -212,7 +200,7 @@ def shown(model: str, row: dict[str, Any]) -> dict[str, Any]:
     return {
         "model": model,
         "acting parameters": seeds[0]["n_acting_parameters"],
-        "all": seeds[0]["n_parameters"],
+        "all": seeds[0]["n_policy_parameters"],
         "seconds": median_of(seeds, "training_seconds"),
         "env steps": int(median_of(seeds, "env_steps")),
         "return of a trial": interval(row["trial"], 3),
@@ -238,14 +226,14 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axes.set_visible(False)
     for axes, (case, result) in zip(panels, results.items(), strict=False):
         for index, (model, row) in enumerate(result["models"].items()):
-            first = row["seeds"][0]
+            x = row["seeds"][0]["evaluation"]["x"]
             low, mean, high = (
                 [each["mean"] if each[key] is None else each[key] for each in row["by_episode"]]
                 for key in ("low", "mean", "high")
             )
-            axes.plot(first["x"], mean, color=f"C{index}", label=model, marker="o" if len(mean) <= 10 else None)
-            axes.fill_between(first["x"], low, high, color=f"C{index}", alpha=0.25, linewidth=0)
-        every = [seed for row in result["models"].values() for seed in row["seeds"]]
+            axes.plot(x, mean, color=f"C{index}", label=model, marker="o" if len(mean) <= 10 else None)
+            axes.fill_between(x, low, high, color=f"C{index}", alpha=0.25, linewidth=0)
+        every = [seed["evaluation"] for row in result["models"].values() for seed in row["seeds"]]
         for style, name in zip(("-", "--", ":"), every[0]["references"], strict=False):
             values = np.mean([seed["references"][name] for seed in every], axis=0)
             axes.plot(every[0]["x"], values, color="black", linestyle=style, linewidth=1, label=name)

@@ -8,7 +8,7 @@ import pytest
 from agents._api import run_evaluation
 from benchmarks import controls
 from benchmarks._runs import Job, finished, train
-from benchmarks._statistics import t_interval
+from benchmarks._statistics import differences, t_interval
 
 
 def rows(*means):
@@ -26,7 +26,7 @@ def test_t_intervals_are_students():
 
 def test_differences_are_taken_seed_by_seed():
     """Seeds differ by much, the controls by 1 in every seed: the paired interval is narrow."""
-    found = controls.differences(rows(11.0, 21.0, 31.01), rows(10.0, 20.0, 30.0))[1]
+    found = differences(rows(11.0, 21.0, 31.01), rows(10.0, 20.0, 30.0))[1]
     assert found["mean"] == pytest.approx(1.0, abs=0.01) and found["high"] - found["low"] < 0.1
 
 
