@@ -33,10 +33,10 @@ every task of all splits.
 
 ## Rewards
 
--1 for every step, the one that reaches the goal included. Random actions do not reach it, and where no episode does,
-all policies are paid the same. The option `shaping` adds a reward for the growth of the car's energy, as a share of
-what reaching the goal takes (at most 1). Over an episode that makes `shaping` times the share at its end, less that
-at its start.
+-1 for every step, the one that reaches the goal included. Random actions hardly ever reach it, and where no episode
+does, all policies are paid the same. The option `shaping` adds a reward for the growth of the car's energy, as a
+share of what reaching the goal takes (at most 1). Over an episode that makes `shaping` times the share at its end,
+less that at its start.
 
 ## Starting state
 

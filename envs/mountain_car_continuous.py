@@ -34,10 +34,10 @@ Who knows the sign and pushes along with the motion at full throttle, to the bet
 
 ## Rewards
 
--0.1 u² for every step, with the action u, and 100 for the step that reaches the goal. Random actions do not reach it,
-and then the best is to do nothing. The option `shaping` adds a reward for the growth of the car's energy, as a share
-of what reaching the goal takes (at most 1). Over an episode that makes `shaping` times the share at its end, less
-that at its start.
+-0.1 u² for every step, with the action u, and 100 for the step that reaches the goal. Random actions reach it in four
+of a thousand episodes, and for who does not reach it the best is to do nothing. The option `shaping` adds a reward
+for the growth of the car's energy, as a share of what reaching the goal takes (at most 1). Over an episode that makes
+`shaping` times the share at its end, less that at its start.
 
 ## Starting state
 

@@ -161,12 +161,15 @@ def test_episodes_are_those_of_the_original(family: str, game: Game, seed: int) 
 @pytest.mark.parametrize("family", ORIGINALS)
 def test_resets_without_a_seed_go_on_drawing_as_the_original_does(family: str) -> None:
     ours, theirs = ORIGINALS[family].pair(family)
+    has_state = hasattr(theirs.unwrapped, "state")
     starts = []
     for seed in (3, None, None, None):
         seen, _ = ours.reset(seed=seed)
         expected, _ = theirs.reset(seed=seed)
-        # The same draws to the bit; sine and cosine are not.
+        # The same draws to the bit; sines and cosines of them are not.
         np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-7)
+        if has_state:
+            np.testing.assert_array_equal(ours.unwrapped.vector.state[0].numpy(), theirs.unwrapped.state)
         action = ours.action_space.sample()
         ours.step(action)
         theirs.step(action)
