@@ -132,6 +132,7 @@ class FromFunction(Maker):
         extra = {"render_mode": render_mode} if "render_mode" in _keywords(self._make) else {}
         made = told(self.name, lambda: self._make(**task, **extra))
         if isinstance(made, str):
+            self.horizon = self.horizon or _registered(made).horizon
             return _registered(made).make({}, render_mode)
         if not isinstance(made, gym.Env):
             raise UsageError(f"{self.name}: returned {type(made).__name__}, not a gymnasium.Env or the id of one")

@@ -155,6 +155,14 @@ def test_a_function_is_asked_for_each_task_and_set_task_spares_that() -> None:
         ]
 
 
+def test_a_function_may_return_an_id() -> None:
+    lakes = {4: "FrozenLake-v1", 5: "CliffWalking-v1"}
+    family = GymnasiumTasks(lambda size: lakes[4], {"size": Integer(4, 5)})
+    assert family.horizon == 100 and family.observation_space.shape == (16,)
+    with pytest.raises(UsageError, match="spaces change with the task"):
+        GymnasiumTasks(lambda size: lakes[size], {"size": Integer(4, 5)}, horizon=9)
+
+
 # -- lanes -------------------------------------------------------------------------------------------------------------
 
 
