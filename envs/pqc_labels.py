@@ -37,8 +37,8 @@ the points that are shown.
 
 Tasks are not selected for balance. Of 10,000, with 4 layers and a margin of 0.15, the better one of the two actions is
 right at 58 % of the points: always taking it earns 3.0 of 20 on average over tasks, and with `cliff` 0.4. It is right
-at more than 70 % in 3.4 % of the tasks, at more than 80 % in 0.1 %. Always taking the same action in all tasks earns
-0, as a turn of the last RY by π swaps the labels.
+at more than 70 % in 3.4 % of the tasks, at more than 80 % in 0.1 %. The same action in all tasks earns 0 (with `cliff`
+0.1), as a turn of a last RY by π swaps the labels.
 
 ## Rewards
 
