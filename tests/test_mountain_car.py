@@ -11,6 +11,7 @@ from torch import Tensor
 
 import envs
 from envs import TaskDistribution, Tasks
+from qrl.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -118,6 +119,12 @@ def test_shaping_pays_for_energy(family: TaskDistribution) -> None:
     assert ended.tolist() == [False, False, True] and shares[0][1] == pytest.approx(0.0002 / needed)
     assert shares[1][2] == 1 and shares[0][0] > shares[1][0] - 1e-4
     torch.testing.assert_close(shaped_reward - reward, 50 * (f64(*shares[1]) - f64(*shares[0])), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [*ENGINE, "acrobot"])
+def test_shaping_that_is_no_finite_number_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name}: shaping .* must be finite"):
+        envs.make(name, shaping=math.nan)
 
 
 def test_episodes_start_at_rest_near_the_bottom(family: TaskDistribution) -> None:
