@@ -253,7 +253,7 @@ def test_evaluate_and_resume_pass_their_options_on(calls):
     assert run.main(["evaluate", "--tasks", "7", "one", *options]) == 0
     assert run.main(["resume", "one"]) == 0
     assert run.main(["resume", "one", "--iterations", "300"]) == 0
-    defaults = {"tasks": 100, "steps": None, "episodes": None, "split": "test", "seed": 0, "out": None}
+    defaults = {"tasks": 100, "steps": None, "episodes": None, "split": "test", "seed": 0, "out": None, "video": False}
     given = {"tasks": 7, "steps": 2, "episodes": 5, "split": "ood", "seed": 1, "out": Path("e.json")}
     assert calls == [
         ("run_evaluation", (folder,), defaults),
