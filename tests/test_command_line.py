@@ -249,12 +249,12 @@ def test_a_run_folder_that_exists_is_refused_before_any_work(calls, capsys):
 def test_evaluate_and_resume_pass_their_options_on(calls):
     folder = RunFolder.create(Path("one"), {"spec": {}}).path
     assert run.main(["evaluate", "one"]) == 0
-    options = ["--steps=2", "--episodes", "5", "--split", "ood", "--seed", "1", "--out", "e.json"]
+    options = ["--steps=2", "--episodes", "5", "--split", "ood", "--seed", "1", "--out", "e.json", "--video"]
     assert run.main(["evaluate", "--tasks", "7", "one", *options]) == 0
     assert run.main(["resume", "one"]) == 0
     assert run.main(["resume", "one", "--iterations", "300"]) == 0
     defaults = {"tasks": 100, "steps": None, "episodes": None, "split": "test", "seed": 0, "out": None, "video": False}
-    given = {"tasks": 7, "steps": 2, "episodes": 5, "split": "ood", "seed": 1, "out": Path("e.json")}
+    given = {"tasks": 7, "steps": 2, "episodes": 5, "split": "ood", "seed": 1, "out": Path("e.json"), "video": True}
     assert calls == [
         ("run_evaluation", (folder,), defaults),
         ("run_evaluation", (folder,), given),
