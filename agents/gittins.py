@@ -30,10 +30,11 @@ class Gittins(Player):
         self.indices = torch.from_numpy(indices(self.n_pulls)).to(self.device)
 
     def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
-        """Each arm's index for the pulls that are left."""
-        whole = counts.long()
-        left = (self.n_pulls - whole.sum((-1, -2))).clamp_min(0)
-        return self.indices[left[..., None], whole[..., 0], whole[..., 1]]
+        """Each arm's index for the pulls that are left; beyond the trial, its mean."""
+        left = (self.n_pulls - counts.long().sum((-1, -2))).clamp_min(0)[..., None]
+        whole = counts.long().clamp_max(self.n_pulls)
+        mean = (counts[..., 0] + 1) / (counts.sum(-1) + 2)
+        return torch.where(left > 0, self.indices[left, whole[..., 0], whole[..., 1]], mean.to(self.indices.dtype))
 
 
 def build(config: Config, setting: Setting) -> Gittins:

@@ -144,3 +144,10 @@ def test_an_agent_of_the_bandit_plays_nothing_else():
         player("bayes", 100)
     with pytest.raises(UsageError, match="episodes of a trial must be an integer of at least 1, not 0"):
         player("greedy", 0)
+
+
+def test_beyond_a_trial_indices_are_means():
+    """As when a trained agent goes on in an environment of one's own."""
+    _, agent = player("gittins", 3, arms=2)
+    counts = torch.tensor([[[[4.0, 1.0], [0.0, 2.0]]]])
+    np.testing.assert_allclose(agent.worth(counts, torch.Generator()), [[[5 / 7, 1 / 4]]])
