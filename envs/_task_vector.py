@@ -85,6 +85,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor], ABC):
         else:  # only NaN and infinity are errors here: what is too large is clipped
             self._action_limits = (-float(np.finfo(np.float64).max), float(np.finfo(np.float64).max))
         self._action_shape = (self.num_envs, *(distribution.action_space.shape or ()))
+        self._own_luck = False
         self._defer_checks = self.device.type != "cpu"
         self._actions_valid = torch.ones((), dtype=torch.bool, device=self.device)
         self.set_tasks(distribution.nominal_tasks(self.n_tasks))
@@ -111,13 +112,17 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor], ABC):
     def _begin_reset(self, seed: int | None, options: dict[str, Any] | None) -> Bool[Tensor, " lane"] | None:
         """Check what was given to `reset` and take the tasks; the lanes to reset, None for all."""
         check_env_seed(seed)
-        options = check_options(options, ("tasks", "reset_mask"))
+        options = check_options(options, ("tasks", "reset_mask", "own_luck"))
         self._raise_if_actions_were_bad()
         mask = self._as_mask(options["reset_mask"]) if options.get("reset_mask") is not None else None
         if options.get("tasks") is not None:
             if mask is not None:
                 raise UsageError("reset: tasks cannot change with reset_mask, as other lanes are in mid-episode")
             self.set_tasks(options["tasks"])
+        if mask is None:
+            self._own_luck = bool(options.get("own_luck"))
+        elif "own_luck" in options:
+            raise UsageError("reset: own_luck is for a reset of all lanes")
         super().reset(seed=seed)
         return mask
 

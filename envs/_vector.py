@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs._task_vector import ObsBatch, StepResult, TaskVectorEnv, check_env_seed, check_options
@@ -34,6 +34,8 @@ class TorchVectorEnv(TaskVectorEnv):
         self.generator = torch.Generator(self.device)
         self.generator.seed()  # as in Gymnasium, an environment that was never seeded is unpredictable
         self._state: Float64[Tensor, "lane state"] | None = None
+        self._episode = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
+        self._starts: dict[int, Float64[Tensor, "lane state"]] = {}
         self._elapsed = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self._terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
 
@@ -50,7 +52,8 @@ class TorchVectorEnv(TaskVectorEnv):
         Args:
             seed: reseeds `generator`; None goes on with it.
             options: `{"tasks": Tasks}`, n_tasks of them, changes the tasks of all lanes. `{"reset_mask": mask}`, a
-                bool tensor or array [lane], starts new episodes in those lanes only.
+                bool tensor or array [lane], starts new episodes in those lanes only. `{"own_luck": True}`, in a reset
+                of all lanes: how a lane's later episodes begin will not depend on when those of other lanes end.
 
         Returns:
             the observations of all lanes, and an empty info.
@@ -63,14 +66,31 @@ class TorchVectorEnv(TaskVectorEnv):
         if seed is not None:
             self.generator.manual_seed(int(seed))
 
-        fresh = self.distribution.initial_state(self._lane_tasks, self.generator)
         if mask is None:
-            return self.start_from(fresh), {}
+            self._episode, self._starts = torch.zeros_like(self._episode), {0: self._drawn()}
+            return self.start_from(self._starts[0]), {}
+        fresh = self._next_starts(mask) if self._own_luck else self._drawn()
         # where rather than indexing: no wait for the device
         self._state = torch.where(mask[:, None], fresh, self._require_state())
         self._elapsed = torch.where(mask, 0, self._elapsed)
         self._terminated = self._terminated & ~mask
         return self._observe(self._state), {}
+
+    def _drawn(self) -> Float64[Tensor, "lane state"]:
+        return self.distribution.initial_state(self._lane_tasks, self.generator)
+
+    def _next_starts(self, mask: Bool[Tensor, " lane"]) -> Float64[Tensor, "lane state"]:
+        """How the next episodes of these lanes begin.
+
+        The k-th ones of all lanes are drawn together when the first lane comes to it, in order of k.
+        """
+        self._episode = self._episode + mask
+        first, last = (int(x) for x in torch.aminmax(self._episode))
+        self._starts = {k: self._starts[k] if k in self._starts else self._drawn() for k in range(first, last + 1)}
+        fresh = self._starts[first]
+        for k in range(first + 1, last + 1):
+            fresh = torch.where((self._episode == k)[:, None], self._starts[k], fresh)
+        return fresh
 
     def start_from(self, state: Float64[Tensor, "lane state"]) -> ObsBatch:
         """Start new episodes in all lanes from these states; the observations."""

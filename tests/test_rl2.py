@@ -11,12 +11,12 @@ from agents import rl2
 from agents._config import Spec, default_config
 from agents._evaluate import adaptation_curve
 from agents._forgetful import Forgetful
+from agents._memory import saved_bytes
 from agents._returns import generalised_advantages, returns_to_go
-from agents._rollout import MemoryAdapter, Rollout, collect
+from agents._rollout import MemoryAdapter, Rollout
 from agents._setting import build
 from agents._train import Training, adaptation
 from envs import bandit, cartpole_target, navigation, pendulum
-from envs._tasks import Tasks
 from qrl.errors import UsageError
 from qrl.models import gru, mlp, qgru
 
@@ -310,31 +310,166 @@ def test_padding_counts_for_nothing():
     assert all(torch.equal(a, b) for a, b in zip(one[0], other[0], strict=True))
 
 
+def test_an_update_equals_one_written_out_trial_by_trial():
+    """The whole of it, from what was played to where the parameters go and what is reported, without any padding."""
+    env_config = dataclasses.replace(cartpole_target.Config(), horizon=11)
+    config = {"minibatches": 2, "epochs": 2, "entropy_bonus": 0.02, "discount": 0.97, "gae_lambda": 0.9}
+    config |= {"lr_angles": 0.003, "lr_scales": 0.001, "lr_heads": 0.01}
+    training = learner("cartpole_target", env_config, "qgru", qgru.Config(n_wires=2, n_hidden=4), **config)
+    agent = training.agent
+    rollout = played(training)
+    lengths = rollout.valid.sum(0).flatten().tolist()
+    assert len(set(lengths)) > 1
+    params = {name: value.detach().clone().requires_grad_() for name, value in agent.params.items()}
+    scale = training.distribution.reward_scale * sum(0.97**t for t in range(33))
+
+    def network(name, inputs):
+        """Outputs at each step of one trial, of the features and the read-out as modules."""
+        own = {key.removeprefix(f"{name}."): value for key, value in params.items() if key.startswith(f"{name}.")}
+        features = {k.removeprefix("features."): value for k, value in own.items() if k.startswith("features.")}
+        module = getattr(agent.policy, name).features
+        memory, rows = torch.zeros(1, module.n_memory), []
+        for each in inputs:
+            seen, memory = torch.func.functional_call(module, features, (each[None], memory))
+            rows.append(seen[0] @ own["readout.weight"].T + own["readout.bias"])
+        return torch.stack(rows)
+
+    def trial(lane):
+        """Log-probabilities of all actions, and values."""
+        inputs, told = [], torch.tensor([0.0, 0.0, 0.0, 1.0])
+        for t in range(lengths[lane]):
+            inputs.append(torch.cat([rollout.observation[t, lane, 0] / training.distribution.observation_scale, told]))
+            push = int(rollout.action[t, lane, 0])
+            ended = float(rollout.terminated[t, lane, 0] | rollout.truncated[t, lane, 0])
+            reward = float(rollout.reward[t, lane, 0]) / training.distribution.reward_scale
+            told = torch.tensor([float(push == 0), float(push == 1), reward, ended])
+        logits = network("actor", inputs) * params["head.log_inverse_temperature"].exp()
+        return logits.log_softmax(-1), network("critic", inputs)[:, 0]
+
+    lanes = range(6)
+    with torch.no_grad():
+        old, values = zip(*map(trial, lanes), strict=True)
+    advantages, targets = [], []
+    for lane in lanes:
+        value = np.append(scale * values[lane].numpy(), 0.0)
+        reward = rollout.reward[: lengths[lane], lane, 0].numpy()
+        delta = reward + 0.97 * value[1:] - value[:-1]
+        advantage = [sum((0.97 * 0.9) ** k * d for k, d in enumerate(delta[t:])) for t in range(len(delta))]
+        advantages.append(np.array(advantage))
+        targets.append(torch.as_tensor((advantages[-1] + value[:-1]) / scale, dtype=torch.float32))
+    pooled = np.concatenate(advantages)
+    explained = 1 - pooled.var() / (scale * torch.cat(targets).numpy()).var()
+
+    def objective(lanes):
+        """Means over the steps of these trials."""
+        sums = dict.fromkeys(("surrogate", "entropy", "value_loss", "kl", "clipped"), 0.0)
+        for lane in lanes:
+            log_probs, value = trial(lane)
+            taken = rollout.action[: lengths[lane], lane, 0].long()[:, None]
+            ratio = (log_probs - old[lane]).gather(1, taken)[:, 0].exp()
+            advantage = torch.as_tensor((advantages[lane] - pooled.mean()) / pooled.std(), dtype=torch.float32)
+            sums["surrogate"] += torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).sum()
+            sums["entropy"] -= (log_probs.exp() * log_probs).sum()
+            sums["value_loss"] += (value - targets[lane]).square().sum()
+            sums["kl"] += (old[lane].exp() * (old[lane] - log_probs)).sum()
+            sums["clipped"] += float(((ratio > 1.2) | (ratio < 0.8)).sum())
+        mean = {name: value / sum(lengths[lane] for lane in lanes) for name, value in sums.items()}
+        mean["loss"] = -mean.pop("surrogate") - 0.02 * mean["entropy"] + 0.5 * mean["value_loss"]
+        return mean
+
+    options = agent.config
+    rates = {"angles": options.lr_angles, "scales": options.lr_scales, "heads": options.lr_heads}
+    adam = torch.optim.Adam([{"params": [value], "lr": 0.7 * rates[group_of(name)]} for name, value in params.items()])
+    for half in (0, 1, 0, 1):
+        adam.zero_grad()
+        expected = objective(lanes[half::2])
+        expected["loss"].backward()
+        norm = torch.nn.utils.clip_grad_norm_(params.values(), options.max_grad_norm)
+        adam.step()
+    expected |= {"kl": objective(lanes)["kl"], "grad_norm": norm, "explained_variance": explained}
+
+    found = agent.update([rollout], [agent.begin(6, 1)], 0.7)
+    assert 0 < found["kl"] < options.target_kl  # nothing was taken back
+    assert found == pytest.approx(
+        {name: float(torch.as_tensor(value).detach()) for name, value in expected.items()}, abs=1e-5, rel=1e-4
+    )
+    for name, value in params.items():
+        torch.testing.assert_close(agent.params[name], value, atol=1e-5, rtol=0, msg=name)
+
+
+def group_of(name):
+    """Learning-rate group by what a parameter is called: circuits' angles, what scales their inputs, and the rest."""
+    if name.endswith((".projection", ".scales")):
+        return "scales"
+    return "angles" if name.endswith(".weights") else "heads"
+
+
+def test_running_normalisation_is_of_what_was_seen_and_is_saved():
+    spec = Spec.default(env="pendulum", agent="rl2", model="gru", threads=1, env_config=pendulum.Config(horizon=4))
+    policy = dataclasses.replace(spec.policy, normalisation="running")
+    config = dataclasses.replace(spec.agent_config, meta_batch=6, minibatches=1)
+    training = Training(spec := dataclasses.replace(spec, policy=policy, agent_config=config), *build(spec))
+    rollout = played(training)
+    rollout = dataclasses.replace(rollout, valid=rollout.valid & (torch.arange(12) < 7)[:, None, None])
+    training.agent.update([rollout], [training.agent.begin(6, 1)], 1.0)
+    seen = rollout.observation[:7].flatten(0, 2)
+    saved = training.agent.state_dict()
+    torch.testing.assert_close(saved["buffers/shift"], seen.mean(0))
+    torch.testing.assert_close(saved["buffers/scale"], seen.std(0, correction=0))
+    inputs = training.agent.inputs(rollout)[:7, :, : seen.shape[1]].flatten(0, 1)
+    torch.testing.assert_close(inputs, (seen - seen.mean(0)) / seen.std(0, correction=0))
+
+
+def test_truncation_reaches_the_gradient():
+    training = learner(truncation=1)
+    agent = training.agent
+    data, _ = agent.trial_data(played(training))
+    cut, _ = agent.gradient(data)
+    agent.config = dataclasses.replace(agent.config, truncation=0)
+    whole, _ = agent.gradient(data)
+    names = [name for name, a, b in zip(agent.params, cut, whole, strict=True) if not torch.allclose(a, b)]
+    assert "actor.features.gates.memory" in names
+
+
+def test_actions_are_drawn_and_not_the_likeliest_ones():
+    training = learner(meta_batch=300)
+    state = training.agent.begin(300, 1)
+    action, _ = training.agent.act(state, torch.zeros(300, 1, 1), torch.Generator().manual_seed(0))
+    counts = torch.bincount(action.flatten(), minlength=5)
+    assert counts.min() > 30 and counts.max() < 90  # 60 each, as all arms are alike before anything is learned
+
+
+def test_the_memory_that_a_gradient_takes_is_known_before():
+    agent = learner(model="qgru").agent
+    few, more = (
+        saved_bytes(lambda n=n: agent.policy.unroll(agent.policy.bind(), torch.zeros(12, n, 8))) for n in (20, 70)
+    )
+    assert agent._bytes * 12 * 50 == pytest.approx(more - few, rel=0.1)
+    with pytest.raises(UsageError, match=r"the gradient of one trial needs about .* GiB, this machine has"):
+        learner(episodes=10**8)
+
+
 # --- trials -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_lane_whose_trial_ends_leaves_the_others_to_the_last_bit():
-    """The same trials beside a lane of a task that ends sooner."""
+class FirstLaneFalls(rl2.RL2):
+    """Pushes one way in the first lane, so that its episodes end soon."""
+
+    def act(self, state, observation, generator):
+        action, state = super().act(state, observation, generator)
+        action[0] = 0
+        return action, state
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_lane_whose_trial_ends_leaves_the_others_to_the_last_bit(seed):
+    """The same trials beside a lane whose episodes end at other times."""
     training = learner("cartpole_target", dataclasses.replace(cartpole_target.Config(), horizon=40), meta_batch=4)
-    tasks = training.distribution.sample(4, "train", np.random.default_rng(0))
-    heavy = training.distribution.sample(4, "train", np.random.default_rng(5))
-    rollouts = []
-    for first in (tasks, heavy):
-        mixed = Tasks.from_rows([first.rows()[0], *tasks.rows()[1:]])
-        generator = torch.Generator().manual_seed(0)
-        rollout, _ = collect(
-            training.env,
-            training.agent,
-            training.agent.begin(4, 1),
-            generator,
-            seed=3,
-            n_tasks=4,
-            n_episodes=3,
-            options={"tasks": mixed},
-        )
-        rollouts.append(rollout)
-    one, other = rollouts
-    assert not torch.equal(one.valid[: len(other.valid), 0], other.valid[: len(one.valid), 0])
+    agent = training.agent
+    falls = FirstLaneFalls(agent.config, agent.policy, 40, 1.0)
+    one, other = (played(training, seed, adapter) for adapter in (agent, falls))
+    ends = [(rollout.terminated | rollout.truncated)[:, 0].flatten().nonzero().tolist() for rollout in (one, other)]
+    assert all(later[0] > sooner[0] for later, sooner in zip(*ends, strict=True))
     length = int(one.valid[:, 1:].sum(0).max())
     for name in ("observation", "action", "reward", "valid", "episode"):
         a, b = (getattr(each, name)[:length, 1:] for each in (one, other))
