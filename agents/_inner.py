@@ -215,7 +215,7 @@ class GradientAdapter:
         some = torch.zeros(4, len(self.policy.scale), device=self.policy.scale.device)
         per_sample = (self._saved_bytes(some) - self._saved_bytes(some[:2])) / 2
         needed = per_sample * self.config.episodes * self.horizon * passes
-        check_fits(self.config.agent, "one task", needed)
+        check_fits(self.config.agent, "the gradient of one task", needed)
 
     def buffers(self) -> dict[str, Tensor]:
         """The policy's own state that is not trained (normalisation), by name."""

@@ -24,9 +24,9 @@ def saved_bytes(compute: Callable[[], object]) -> int:
 
 
 def check_fits(agent: str, what: str, needed: float) -> None:
-    """Raises UsageError if a graph of `needed` bytes, the gradient of `what`, cannot fit into this machine's memory."""
+    """Raises UsageError if `what`, which takes `needed` bytes, cannot fit into this machine's memory."""
     if needed > physical_memory():
         raise UsageError(
-            f"agent {agent}: the gradient of {what} needs about {needed / 2**30:.3g} GiB, "
-            f"this machine has {physical_memory() / 2**30:.3g}; use fewer wires, layers, episodes or steps"
+            f"agent {agent}: {what} needs about {needed / 2**30:.3g} GiB, "
+            f"this machine has {physical_memory() / 2**30:.3g}; use fewer wires, layers, tasks, episodes or steps"
         )

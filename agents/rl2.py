@@ -102,12 +102,14 @@ class RL2:
     n_rollouts = n_envs = 1
 
     def __init__(self, config: Config, policy: RecurrentPolicy, horizon: int, reward_scale: float) -> None:
-        """Raises UsageError if the graph of a single trial cannot fit into memory."""
+        """Raises UsageError if the steps of all trials, or the graph of a single one, cannot fit into memory."""
         self.config, self.policy, self.reward_scale = config, policy, reward_scale
         self.params: Params = {name: p.detach().clone() for name, p in policy.named_parameters()}
         self.trial_episodes, self.n_tasks = config.episodes, config.meta_batch
         self.longest = config.episodes * horizon
         """A trial at most [steps]."""
+        played = f"playing {config.meta_batch} trials of {self.longest:,} steps"
+        check_fits(config.agent, played, config.meta_batch * self.longest * self._bytes_played)
         steps = torch.tensor(config.discount).pow(torch.arange(self.longest)).sum()
         self.value_scale = reward_scale * float(steps)
         """What a critic's output of 1 stands for: the discounted return of typical rewards throughout."""
@@ -117,7 +119,7 @@ class RL2:
         self.optimiser = PPO(config, self.params, rates, buffers)
         self.state_dict, self.load_state_dict = self.optimiser.state_dict, self.optimiser.load_state_dict
         self._bytes = self._bytes_a_step()
-        check_fits(config.agent, "one trial", self._bytes * self.longest)
+        check_fits(config.agent, "the gradient of one trial", self._bytes * self.longest)
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
@@ -265,6 +267,12 @@ class RL2:
         n_steps, n_trials = data["valid"].shape
         fitting = max(1, int(self.config.memory_budget * 2**30 / (self._bytes * n_steps)))
         yield from (slice(first, first + fitting) for first in range(0, n_trials, fitting))
+
+    @property
+    def _bytes_played(self) -> float:
+        """What a rollout and the objective keep of a step at least [bytes]: what was seen, inputs, and ten numbers."""
+        n_observed = len(self.policy.scale)
+        return 4.0 * (2 * n_observed + self.policy.head.n_outputs + 12)
 
     def _bytes_a_step(self) -> float:
         """What autograd keeps for the gradient of one step of one trial [bytes], without what trials share."""
