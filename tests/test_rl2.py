@@ -235,9 +235,11 @@ def test_the_gradient_enumerated_over_all_trials_is_that_of_the_expected_return(
 
 def test_the_objective_is_surrogate_bonus_and_squared_error():
     """All sums computed again from logits and values, at other parameters than those that played."""
-    training = learner("cartpole_target", short("cartpole_target"), entropy_bonus=0.3, value_weight=0.7, clip=0.1)
+    env_config = dataclasses.replace(cartpole_target.Config(), horizon=11)
+    training = learner("cartpole_target", env_config, entropy_bonus=0.3, value_weight=0.7, clip=0.1)
     agent = training.agent
     data, _ = agent.trial_data(played(training))
+    assert not data["valid"].all()
     generator = torch.Generator().manual_seed(2)
     moved = {n: p.detach() + 0.05 * torch.randn(p.shape, generator=generator) for n, p in agent.params.items()}
     found = agent.sums(moved, data)
