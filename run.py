@@ -508,10 +508,12 @@ def _catalogue() -> str:
     blocks = []
     for role, title in titles.items():
         lines = [f"{title} (--{role})"]
-        for summary in plugins.available(KINDS[role]).values():
+        summaries = plugins.available(KINDS[role]).values()
+        width = max((len(summary.name) for summary in summaries), default=0)
+        for summary in summaries:
             state = f"  [unreadable: {summary.broken}]" if summary.broken else ""
             state = f"  [needs: {summary.remedy}]" if summary.missing else state
-            lines.append(f"  {summary.name:20} {summary.doc}{state}".rstrip())
+            lines.append(f"  {summary.name:{width}} {summary.doc}{state}".rstrip())
         blocks.append("\n".join(lines if len(lines) > 1 else [*lines, "  (none)"]))
     return "\n\n".join(blocks)
 

@@ -13,6 +13,7 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from qrl.errors import UsageError
+from qrl.plugins import DISTRIBUTION
 
 Picture = UInt8[np.ndarray, "height width 3"]
 
@@ -43,11 +44,16 @@ def picture(name: str, state: Float64[Tensor, "1 state"], **attributes: Any) -> 
     original = _original(name)
     for attribute, value in {**attributes, "state": state[0].numpy()}.items():
         setattr(original, attribute, value)
+    return drawn_by(original, name)
+
+
+def drawn_by(original: gym.Env[Any, Any], name: str) -> Picture:
+    """The picture that Gymnasium's environment `original` draws of itself. Raises UsageError without pygame."""
     try:
-        drawn: Picture = original.render()
+        drawn: Any = original.render()
     except gym.error.DependencyNotInstalled:
-        raise UsageError(f"pictures of {name} need pygame: pip install 'qrl-meta[render]'") from None
-    return drawn
+        raise UsageError(f"pictures of {name} need pygame: pip install '{DISTRIBUTION}[render]'") from None
+    return np.asarray(drawn)
 
 
 def mark(drawn: Picture, column: float, row: float | int) -> Picture:

@@ -68,10 +68,10 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from envs._distribution import Range, Tasks, Uniform, check_count
+from envs._gymnasium_pictures import drawn_by
 from envs._luck import seeds, uniform
 from envs._torch_tasks import TorchTasks
 from qrl.errors import UsageError
-from qrl.plugins import DISTRIBUTION
 
 FROZEN = 0.8
 """Probability that a cell of a random map is ice; Gymnasium's default."""
@@ -252,11 +252,7 @@ class FrozenLake(TorchTasks):
         letters[0, 0], letters[-1, -1] = "S", "G"
         painter = _painter(tuple("".join(row) for row in letters))
         painter.s = int(state[0, 0])
-        try:
-            picture = painter.render()
-        except gym.error.DependencyNotInstalled:
-            raise UsageError(f"frozen_lake: pictures need pygame: pip install '{DISTRIBUTION}[render]'") from None
-        return np.asarray(picture)
+        return drawn_by(painter, "frozen_lake")
 
 
 @lru_cache(maxsize=1)
