@@ -1,6 +1,11 @@
 """Training runs that benchmarks are made of: gone on with where they stopped, taken as they are when done."""
 
 import contextlib
+import itertools
+import multiprocessing
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +17,8 @@ from agents._files import from_json
 from agents._inner import STEP_PREFIX
 from agents._run import RunFolder
 from agents._setting import build
-from benchmarks._common import set_up
-from qrl.errors import UsageError
+from benchmarks._common import RUNS, set_up
+from qrl.errors import TrainingError, UsageError
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,31 @@ class Job:
 
 class RunFailed(Exception):
     """A run that did not end well."""
+
+
+def check_part(benchmark: str, kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """End the benchmark unless there is something of every name."""
+    for name in names:
+        if name not in known:
+            sys.exit(f"{benchmark}: there is no {kind} {name!r}; there are {', '.join(known)}")
+
+
+@contextlib.contextmanager
+def side_by_side(benchmark: str, jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """`jobs` processes; each run has a fresh one, as it would have by itself. What fails there ends the benchmark."""
+    set_up(threads=1)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        try:
+            yield pool
+        except (UsageError, TrainingError, RunFailed) as error:
+            sys.exit(f"{benchmark}: {error}")
+
+
+def train_all(pool: ProcessPoolExecutor, jobs: list[Job], overwrite: bool) -> None:
+    """All of these runs, as far as they are not done already."""
+    for _ in pool.map(train, jobs, itertools.repeat(overwrite)):
+        pass
 
 
 def train(job: Job, overwrite: bool) -> None:

@@ -18,10 +18,8 @@ trained for 150 iterations in place of 60.
 """
 
 import itertools
-import multiprocessing
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,9 +34,8 @@ from agents._config import Spec, load_plugin
 from agents._evaluate import adaptation_curve, paired_gain
 from agents._setting import build
 from benchmarks._common import RUNS, default_spec, set_up, table, write_result
-from benchmarks._runs import Job, RunFailed, outcome, train
+from benchmarks._runs import Job, check_part, outcome, side_by_side, train, train_all
 from benchmarks._statistics import differences, interval, median_of, over_seeds
-from qrl.errors import TrainingError, UsageError
 
 SEEDS = {"navigation": 5, "cartpole_target": 5, "cartpole": 3}
 """Seeds 0, 1, ... of each family of tasks."""
@@ -136,31 +133,22 @@ def main(
 
     The result of a part of the whole, and that of a quick look, goes to results/runs.
     """
-    for kind, names, known in (("control", controls, CONTROLS), ("family", envs, SEEDS)):
-        for name in names:
-            if name not in known:
-                sys.exit(f"benchmarks.controls: there is no {kind} {name!r}; there are {', '.join(known)}")
+    check_part(MADE_BY, "control", controls, CONTROLS)
+    check_part(MADE_BY, "family", envs, SEEDS)
     if seeds < 1 or jobs < 1 or not envs:
         sys.exit("benchmarks.controls: seeds, jobs and families must be at least 1")
-    set_up(threads=1)
-    RUNS.mkdir(parents=True, exist_ok=True)
     families = [env for env in SEEDS if env in envs]
     chosen = [name for name in CONTROLS if name in {*controls, REFERENCE}]
     results = {}
-    # Each run has a fresh process, as it would have by itself.
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+    with side_by_side(MADE_BY, jobs) as pool:
         for env in families:
             there = [name for name in chosen if env in CONTROLS[name].families]
-            try:
-                tunable = list(dict.fromkeys(CONTROLS[name].like or name for name in there))
-                best = pool.map(tune, itertools.repeat(env), tunable, itertools.repeat(quick))
-                found = dict(zip(tunable, best, strict=True))
-                tuned = {name: found[CONTROLS[name].like or name] for name in there}
-                every = list(planned(env, there, seeds, tuned, quick))
-                for _ in pool.map(train, every, itertools.repeat(overwrite)):
-                    pass
-            except (UsageError, TrainingError, RunFailed) as error:
-                sys.exit(f"benchmarks.controls: {error}")
+            tunable = list(dict.fromkeys(CONTROLS[name].like or name for name in there))
+            best = pool.map(tune, itertools.repeat(env), tunable, itertools.repeat(quick))
+            found = dict(zip(tunable, best, strict=True))
+            tuned = {name: found[CONTROLS[name].like or name] for name in there}
+            every = list(planned(env, there, seeds, tuned, quick))
+            train_all(pool, every, overwrite)
             results[env] = summary(every, tuned)
     for env, result in results.items():
         print(f"\n{env}")

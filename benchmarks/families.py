@@ -12,10 +12,8 @@ options but those in FAMILIES are defaults; nothing was tuned on test tasks.
 """
 
 import itertools
-import multiprocessing
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +23,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from agents._config import Spec, load_plugin
-from benchmarks._common import RUNS, default_spec, set_up, table, write_result
-from benchmarks._runs import Job, RunFailed, outcome, train
+from benchmarks._common import RUNS, default_spec, table, write_result
+from benchmarks._runs import Job, check_part, outcome, side_by_side, train_all
 from benchmarks._statistics import differences, interval, median_of, over_seeds, t_interval
-from qrl.errors import TrainingError, UsageError
 
 MADE_BY = "benchmarks.families"
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "families.png"
@@ -116,22 +113,14 @@ def main(
 
     The result of a part of the whole, and that of a quick look, goes to results/runs.
     """
-    for env in envs:
-        if env not in FAMILIES:
-            sys.exit(f"benchmarks.families: there is no family {env!r}; there are {', '.join(FAMILIES)}")
+    check_part(MADE_BY, "family", envs, FAMILIES)
     if seeds < 1 or jobs < 1 or not envs:
         sys.exit("benchmarks.families: families, seeds and jobs must be at least 1")
-    set_up(threads=1)
-    RUNS.mkdir(parents=True, exist_ok=True)
     results = {}
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+    with side_by_side(MADE_BY, jobs) as pool:
         for env in envs:
             planned = list(runs_of(env, seeds, quick))
-            try:
-                for _ in pool.map(train, planned, itertools.repeat(overwrite)):
-                    pass
-            except (UsageError, TrainingError, RunFailed) as error:
-                sys.exit(f"benchmarks.families: {error}")
+            train_all(pool, planned, overwrite)
             results[env] = summary(planned)
             print(f"\n{env}\n" + table([shown(name, row) for name, row in results[env]["learners"].items()]))
             print(f"learned by at least one: {results[env]['learned']}")

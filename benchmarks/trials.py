@@ -12,10 +12,8 @@ tasks from seed 1000, is in docs/benchmarks.md.
 """
 
 import itertools
-import multiprocessing
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +24,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from agents._config import Spec
-from benchmarks._common import RUNS, set_up, table, write_result
-from benchmarks._runs import Job, RunFailed, outcome, train
+from benchmarks._common import RUNS, table, write_result
+from benchmarks._runs import Job, check_part, outcome, side_by_side, train_all
 from benchmarks._statistics import interval, median_of, over_seeds, t_interval
-from qrl.errors import TrainingError, UsageError
 
 SEEDS = 3
 MADE_BY = "benchmarks.trials"
@@ -107,22 +104,14 @@ def main(
 
     The result of a part of the whole, and that of a quick look, goes to results/runs.
     """
-    for name in cases:
-        if name not in CASES:
-            sys.exit(f"benchmarks.trials: there is no case {name!r}; there are {', '.join(CASES)}")
+    check_part(MADE_BY, "case", cases, CASES)
     if seeds < 1 or jobs < 1 or not cases:
         sys.exit("benchmarks.trials: cases, seeds and jobs must be at least 1")
-    set_up(threads=1)
-    RUNS.mkdir(parents=True, exist_ok=True)
     results = {}
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+    with side_by_side(MADE_BY, jobs) as pool:
         for name in cases:
             planned = list(runs_of(name, models, seeds, quick))
-            try:
-                for _ in pool.map(train, planned, itertools.repeat(overwrite)):
-                    pass
-            except (UsageError, TrainingError, RunFailed) as error:
-                sys.exit(f"benchmarks.trials: {error}")
+            train_all(pool, planned, overwrite)
             results[name] = summary(name, planned)
             print(f"\n{name}\n" + table([shown(model, row) for model, row in results[name]["models"].items()]))
             for key, value in results[name]["targets"].items():
