@@ -1,5 +1,6 @@
 """Where the plug-ins of a run came from, and whether they still are what they were."""
 
+from pathlib import Path
 from typing import Any
 
 from agents._config import KINDS, Spec
@@ -27,6 +28,11 @@ def changes(folder: RunFolder) -> tuple[str, ...]:
             raise UsageError(
                 f"{folder.path}: {role} {name!r} was registered in Python: register it again, in Python, and then use "
                 f"agents.load({str(folder.path)!r})"
+            )
+        if then["from"] == "file" and not Path(then["path"]).exists():
+            raise UsageError(
+                f"{folder.path}: the file of {role}, {then['path']}, with which the run was trained, is not there; put "
+                f"it back to that place"
             )
         if "path" in then and then["sha256"] != plugins.origin(kind, name).get("sha256"):
             found.append(f"{folder.path}: the file of {role} {name!r}, {then['path']}, has changed since training")

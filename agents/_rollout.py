@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from envs._task_vector import TaskVectorEnv
 from qrl.errors import TrainingError
 
 
@@ -139,7 +140,7 @@ def collect(
         if n_episodes > 1 and bool(again.any()):
             observation, _ = env.reset(options={"reset_mask": again})
     rollout = Rollout(*(torch.stack(column) for column in zip(*rows, strict=True)))
-    _check_finite(rollout)
+    _check_finite(rollout, env)
     return rollout, state
 
 
@@ -184,7 +185,7 @@ def collect_episodes(
         padded = [torch.cat([x, x.new_zeros(length - len(x), *x.shape[1:])]) for x in stacked]
         columns.append(torch.stack(padded, dim=1).unsqueeze(1))
     rollout = Rollout(*columns)
-    _check_finite(rollout)
+    _check_finite(rollout, env)
     return rollout, state
 
 
@@ -194,8 +195,10 @@ def single_action(adapter: Adapter, action: Tensor) -> Any:
     return numbers if numbers.ndim else numbers.item()
 
 
-def _check_finite(rollout: Rollout) -> None:
+def _check_finite(rollout: Rollout, env: Any) -> None:
     for name, values in (("reward", rollout.reward), ("observation", rollout.observation)):
         if not bool(values.isfinite().all()):
             step, task, *_ = (~values.isfinite()).nonzero()[0].tolist()
-            raise TrainingError(f"the environment gave a non-finite {name} at step {step} of task {task}")
+            row = env.tasks.rows()[task] if isinstance(env, TaskVectorEnv) else {}
+            which = f", {', '.join(f'{key}={value}' for key, value in row.items())}" if row else ""
+            raise TrainingError(f"the environment gave a non-finite {name} at step {step} of task {task}{which}")

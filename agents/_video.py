@@ -31,6 +31,7 @@ def check_pictures(distribution: TaskDistribution, agent: Any) -> None:
         raise UsageError(f"--video: env {distribution.name!r} has no pictures (no render mode rgb_array)")
     if isinstance(agent, Privileged):
         raise UsageError("--video: the agent is told the task and does not adapt")
+    distribution.make(render_mode="rgb_array").close()  # raises UsageError where the modes are not what is stated
 
 
 def animation(

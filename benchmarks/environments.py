@@ -10,6 +10,7 @@ both without the time limit being reached. All of a row take turns in one proces
 Also the conformance suite, `envs.check`, over every family: seconds of each, which should be below 60 in all.
 """
 
+import importlib.util
 import time
 from collections.abc import Callable
 from typing import Any
@@ -56,6 +57,7 @@ def main(quick: bool = False, threads: int = 1) -> None:
         threads: torch threads [threads].
     """
     set_up(threads)
+    hush_mujoco()
     rounds, steps = (2, 5) if quick else (11, STEPS)
     native = [compare(name, native_stepper(name, steps), id, steps, rounds) for name, id in ORIGINALS.items()]
     wrapped = [compare(f"wrapped {id}", pool_stepper(id, steps), id, steps, rounds) for id in WRAPPED]
@@ -67,6 +69,14 @@ def main(quick: bool = False, threads: int = 1) -> None:
     seconds = sum(row["seconds"] for row in checks)
     print(f"conformance suite over every family: {seconds:.1f} s")
     write_result("environments", {"steps": [*native, *wrapped], "checks": checks, "seconds": seconds}, quick=quick)
+
+
+def hush_mujoco() -> None:
+    """Keep MuJoCo, if it is there, from a warning about Gymnasium's model for each environment, and from a log file."""
+    if importlib.util.find_spec("mujoco"):
+        import mujoco
+
+        mujoco.set_mju_user_warning(lambda text: None)
 
 
 def compare(name: str, ours: Callable[[], int], id: str, steps: int, rounds: int) -> dict[str, Any]:

@@ -108,10 +108,12 @@ def make(name: str, **config: Any) -> "TaskDistribution":
 def register(name: str, plugin: Any) -> None:
     """Make `plugin` known as `name` in this process: a `TaskDistribution`, or what has `Config` and `build`.
 
+    In place of what was registered under that name before, if anything.
+
         >>> envs.register("tilted", envs.GymnasiumTasks(make, {"tilt": envs.Uniform(-1, 1)}))
 
     Raises:
-        UsageError: it is neither, or the name is taken.
+        UsageError: it is neither, or the name is that of a family of this folder, of a package or of Gymnasium.
     """
     from qrl import plugins
 

@@ -1,5 +1,6 @@
 """A Gymnasium id as a plug-in, `--env CartPole-v1 --vary gravity=5:15`; and a task distribution as one."""
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from envs._distribution import TaskDistribution
 from envs._environments import find_spec
 from envs._gymnasium import GymnasiumTasks
 from envs._ranges import Range, parse_range
+from envs._registration import ids
 from qrl.errors import UsageError
 
 
@@ -53,14 +55,24 @@ class ById:
 
     def build(self, config: IdOptions) -> GymnasiumTasks:
         """The family that the options describe. Raises UsageError for options that describe none."""
+        vary, ood = _parse("--vary", config.vary), _parse("--ood", config.ood)
+        alone = [name for name in ood if name not in vary]
+        if alone:
+            raise UsageError(f"--ood {alone[0]}: give its range in training too, --vary {alone[0]}=RANGE")
         return GymnasiumTasks(
             self.id,
-            _parse("--vary", config.vary),
-            ood=_parse("--ood", config.ood),
-            horizon=config.horizon or None,
+            vary,
+            ood=ood,
+            horizon=_horizon(config.horizon),
             unproved=config.unproved,
             workers=config.workers,
         )
+
+
+def _horizon(steps: int) -> int | None:
+    if steps < 0:
+        raise UsageError(f"horizon [steps] must be at least 1, or 0 for the environment's own, not {steps}")
+    return steps or None
 
 
 def _parse(option: str, assignments: Sequence[str]) -> dict[str, Range]:
@@ -82,6 +94,9 @@ def plugin_of_id(name: str) -> ById | None:
         UsageError: it looks like an id, or names a module first, and Gymnasium does not know it.
     """
     if name.rpartition(":")[2] in gym.registry or re.search(r"-v\d+$", name):
+        family = next((family for family, id in ids().items() if id == name), None)
+        if family is not None:
+            raise UsageError(f"{name} is a family of tasks itself: --env {family}")
         find_spec(name)
         return ById(name)
     return None
@@ -109,7 +124,17 @@ class OfDistribution:
 
 
 def plugin_of_object(thing: Any) -> OfDistribution | None:
-    """The plug-in of a task distribution, or of a module that has one called `distribution`; else None."""
-    if isinstance(thing, ModuleType):
-        thing = getattr(thing, "distribution", None)
+    """The plug-in of a task distribution, or of a module that has one called `distribution`; else None.
+
+    Raises:
+        UsageError: a module that has neither that nor a `Config`.
+    """
+    if isinstance(thing, ModuleType) and not hasattr(thing, "Config"):
+        if not hasattr(thing, "distribution"):
+            near = difflib.get_close_matches("distribution", vars(thing), n=1)
+            hint = f"; {near[0]!r} is something else" if near else ""
+            raise UsageError(f"has no task distribution called 'distribution', and no Config and build{hint}")
+        thing = thing.distribution
+        if not isinstance(thing, TaskDistribution):
+            raise UsageError(f"'distribution' must be a task distribution, not {thing!r}")
     return OfDistribution(thing) if isinstance(thing, TaskDistribution) else None

@@ -28,6 +28,9 @@ def check(distribution: TaskDistribution) -> list[str]:
     Raises:
         UsageError: what failed, and how; all of it in one line.
     """
+    if not isinstance(distribution, TaskDistribution):
+        wanted = "a task distribution, such as envs.make('cartpole')"
+        raise UsageError(f"check: needs {wanted}, not {distribution!r}")
     failed = []
     for name, one in CHECKS.items():
         try:
@@ -48,7 +51,11 @@ def check_before_training(distribution: TaskDistribution) -> None:
         UsageError: they do not hold.
     """
     for name in ("reproducible", "parameters matter"):
-        CHECKS[name](distribution)
+        try:
+            CHECKS[name](distribution)
+        except UsageError as error:
+            prefix = f"{distribution.name}: "
+            raise UsageError(prefix + str(error).removeprefix(prefix)) from None
 
 
 # -- tasks -------------------------------------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ class Maker(ABC):
     """The values that parameters have unless told, as far as they have any."""
     horizon: int | None
     """Longest episode as registered [steps]."""
+    renders: bool
+    """Whether the environments can be told to make pictures."""
 
     @abstractmethod
     def make(self, task: Task, render_mode: str | None = None) -> gym.Env[Any, Any]:
@@ -58,6 +60,7 @@ class FromId(Maker):
     def __init__(self, id: str, names: Sequence[str]) -> None:
         self.name = id
         self._spec = find_spec(id)
+        self.renders = True
         self.horizon = self._spec.max_episode_steps
         self._class = told(id, lambda: _creator(self._spec))
         accepted = _keywords(self._class)
@@ -121,6 +124,7 @@ class FromFunction(Maker):
         self.name = getattr(make, "__name__", type(make).__name__)
         self.horizon = None
         accepted = _keywords(make)
+        self.renders = "render_mode" in accepted
         if not any(each.kind is each.VAR_KEYWORD for each in inspect.signature(make).parameters.values()):
             for name in names:
                 if name not in accepted:
@@ -132,7 +136,7 @@ class FromFunction(Maker):
         extra = {"render_mode": render_mode} if "render_mode" in _keywords(self._make) else {}
         made = told(self.name, lambda: self._make(**task, **extra))
         if isinstance(made, str):
-            self.horizon = self.horizon or _registered(made).horizon
+            self.horizon, self.renders = self.horizon or _registered(made).horizon, True
             return _registered(made).make({}, render_mode)
         if not isinstance(made, gym.Env):
             raise UsageError(f"{self.name}: returned {type(made).__name__}, not a gymnasium.Env or the id of one")
@@ -231,7 +235,7 @@ def told(name: str, action: Callable[[], Any]) -> Any:
         raise
     except (gym.error.Error, ImportError) as error:
         raise UsageError(f"{name}: {' '.join(str(error).split())}") from error
-    except Exception as error:  # an environment may be anybody's code; what it raises is a defect of its file
+    except (Exception, SystemExit) as error:  # an environment may be anybody's code; what it raises is its defect
         raise UsageError(f"{name}: {describe(error)}") from error
 
 

@@ -1,6 +1,7 @@
 """Any Gymnasium environment as a family of tasks: an id, or a function that makes environments of a task."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -9,7 +10,7 @@ import torch
 
 from envs._distribution import TaskDistribution
 from envs._environments import FromFunction, FromId, Maker, Task, as_environment_takes, told
-from envs._pool import OneTask, PoolVectorEnv, flattened
+from envs._pool import OneTask, PoolVectorEnv, flattened, shown_task
 from envs._ranges import Drawn, Integer, Range, finite_array
 from envs._tasks import Tasks
 from qrl.errors import UsageError
@@ -72,7 +73,9 @@ class GymnasiumTasks(TaskDistribution):
         unproved: Sequence[str] = (),
         workers: int = 0,
     ) -> None:
-        ranges, shifted = _ranges(parameters), _ranges(ood or {})
+        ranges, shifted = _ranges("parameters", parameters), _ranges("ood", ood or {})
+        if not isinstance(make, str) and not callable(make):
+            raise UsageError(f"GymnasiumTasks: make must be an id of Gymnasium or a function, not {make!r}")
         self.maker: Maker = FromId(make, list(ranges)) if isinstance(make, str) else FromFunction(make, list(ranges))
         name = name or self.maker.name
         if not ranges:
@@ -98,10 +101,10 @@ class GymnasiumTasks(TaskDistribution):
             positive=positive,
             unproved=unproved,
         )
-        self.render_modes = tuple(raw.metadata.get("render_modes", ()))
-        told(name, lambda: _check_obeys(name, raw, self.horizon))
+        self.render_modes = tuple(raw.metadata.get("render_modes", ())) if self.maker.renders else ()
+        told(f"{name} on the nominal task", lambda: _check_obeys(name, raw, self.horizon))
         raw.close()
-        typical, reward = told(name, self._typical)
+        typical, reward = self._typical()
         self.observation_scale = torch.tensor(
             typical if observation_scale is None else [float(x) for x in observation_scale]
         )
@@ -112,10 +115,18 @@ class GymnasiumTasks(TaskDistribution):
         """Typical magnitudes of observations and of the reward, as random actions in a few train tasks show them."""
         env, bounds = self.make(), np.maximum(np.abs(self.observation_space.low), np.abs(self.observation_space.high))
         seen, rewards = np.zeros(bounds.shape), [0.0]
-        for index, task in enumerate(self.sample(PROBE_TASKS, "train", np.random.default_rng(PROBE_SEED)).rows()):
+
+        def probe(index: int, task: dict[str, Any]) -> None:
+            nonlocal seen
             for observation, reward in random_steps(env, index, min(self.horizon, PROBE_STEPS), {"task": task}):
-                seen = np.maximum(seen, np.abs(np.nan_to_num(observation)))
+                for what, value in (("an observation", observation), ("a reward", reward)):
+                    if not np.isfinite(value).all():
+                        raise UsageError(f"{self.name} on the task {shown_task(task)}: {what} is not finite: {value}")
+                seen = np.maximum(seen, np.abs(observation))
                 rewards.append(abs(reward))
+
+        for index, task in enumerate(self.sample(PROBE_TASKS, "train", np.random.default_rng(PROBE_SEED)).rows()):
+            told(f"{self.name} on the task {shown_task(task)}", partial(probe, index, task))
         env.close()
         typical = np.where(bounds < UNBOUNDED, bounds, seen)
         return [float(f"{value:.1e}") or 1.0 for value in typical.tolist()], float(f"{max(rewards):.0e}") or 1.0
@@ -133,7 +144,10 @@ class GymnasiumTasks(TaskDistribution):
         if render_mode is not None and render_mode not in self.render_modes:
             known = ", ".join(self.render_modes) or "none"
             raise UsageError(f"{self.name}: no render_mode {render_mode!r}; there is {known}")
-        return OneTask(self.maker, self._completed(task or {}), self.horizon, render_mode, self._completed)
+        made = OneTask(self.maker, self._completed(task or {}), self.horizon, render_mode, self._completed)
+        if made.render_mode != render_mode:
+            raise UsageError(f"{self.name}: an environment that should have render_mode {render_mode!r} has it not")
+        return made
 
     def _completed(self, task: Any) -> Task:
         """A whole task from Tasks of length 1, or from a mapping of some parameters."""
@@ -146,7 +160,13 @@ class GymnasiumTasks(TaskDistribution):
         return self.as_environments_take(task.rows()[0])
 
 
-def _ranges(given: Mapping[str, Any]) -> dict[str, Range]:
+def _ranges(argument: str, given: Any) -> dict[str, Range]:
+    if not isinstance(given, Mapping):
+        raise UsageError(f"GymnasiumTasks: {argument} must be a mapping of names to ranges, not {given!r}")
+    for name, range_ in given.items():
+        if not isinstance(range_, Range) and not callable(range_):
+            wanted = "a range, such as envs.Uniform(5, 15), or a function of a numpy.random.Generator"
+            raise UsageError(f"GymnasiumTasks: {argument}: {name} must be {wanted}, not {range_!r}")
     return {name: range_ if isinstance(range_, Range) else Drawn(range_) for name, range_ in given.items()}
 
 

@@ -9,19 +9,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64
 from torch import Tensor
 
+from envs._pictures import Picture
 from qrl.errors import UsageError
 from qrl.plugins import DISTRIBUTION
-
-Picture = UInt8[np.ndarray, "height width 3"]
-
-MARKER_RADIUS = 7
-"""Half the width of a marker [pixels]."""
-
-MARKER_COLOUR = (214, 39, 40)
-"""Red, green and blue of a marker."""
 
 
 @cache
@@ -54,11 +47,3 @@ def drawn_by(original: gym.Env[Any, Any], name: str) -> Picture:
     except gym.error.DependencyNotInstalled:
         raise UsageError(f"pictures of {name} need pygame: pip install '{DISTRIBUTION}[render]'") from None
     return np.asarray(drawn)
-
-
-def mark(drawn: Picture, column: float, row: float | int) -> Picture:
-    """`drawn` with a disc in place of what is there, around this column from the left and row from the top [pixels]."""
-    height, width, _ = drawn.shape
-    rows, columns = np.ogrid[:height, :width]
-    disc = (columns - column) ** 2 + (rows - row) ** 2 <= MARKER_RADIUS**2
-    return np.where(disc[..., None], np.array(MARKER_COLOUR, dtype=np.uint8), drawn)

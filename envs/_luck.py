@@ -12,9 +12,8 @@ from torch import Tensor
 _STEP, _FIRST, _SECOND = (value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
-def seeds(n_lanes: int, generator: torch.Generator) -> Float64[Tensor, " lane"]:
-    """A seed for each lane: a whole number below 2^53, which a float64 holds exactly."""
-    uniform = torch.rand(n_lanes, dtype=torch.float64, device=generator.device, generator=generator)
+def seeds(uniform: Float64[Tensor, " lane"]) -> Float64[Tensor, " lane"]:
+    """A seed of each lane from a number in [0, 1): a whole number below 2^53, which a float64 holds exactly."""
     return (uniform * 2.0**53).floor()
 
 

@@ -51,7 +51,7 @@ def advance(
     position, velocity = state.unbind(-1)
     velocity = (velocity + (push - gravity * (3.0 * position).cos())).clamp(-MAX_SPEED, MAX_SPEED)
     position = (position + velocity).clamp(MIN_POSITION, MAX_POSITION)
-    velocity = torch.where((position == MIN_POSITION) & (velocity < 0), 0.0, velocity)
+    velocity = velocity.masked_fill((position == MIN_POSITION) & (velocity < 0), 0.0)
     return torch.stack([position, velocity], dim=-1)
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -68,7 +69,10 @@ class OneTask(gym.Wrapper[np.ndarray, Any, Any, Any]):
         self.env, self.task = self._maker.retask(self.env, task), dict(task)
         # Bounds of observations may depend on the task.
         if flattened(seen).shape != flattened(self.env.observation_space).shape or acted != self.env.action_space:
-            raise UsageError("its spaces change with the task: all tasks of a family have the same ones")
+            raise UsageError(
+                f"the spaces of the environment are others on the task {shown_task(task)}: all tasks of a family have "
+                f"the same ones"
+            )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -163,7 +167,7 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
             if tasks is not None:
                 env.set_task(tasks[index])
             observation, _ = env.reset(seed=None if seeds is None else seeds[index])
-        except Exception as error:  # an environment may be anybody's code
+        except (Exception, SystemExit) as error:  # an environment may be anybody's code
             raise _Raised(env, "reset", error) from error
         self._rows[lane, : self._width] = observation
         self._rows[lane, self._width :] = 0
@@ -179,7 +183,7 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
             env = self._envs[lane]
             try:
                 observation, reward, terminated, truncated, _ = env.advance(actions[lane])
-            except Exception as error:  # an environment may be anybody's code
+            except (Exception, SystemExit) as error:  # an environment may be anybody's code
                 return rows, 0.0, False, False, {"raised": str(_Raised(env, "step", error))}
             row = rows[lane]
             row[:width] = observation
@@ -205,7 +209,7 @@ def _in_worker(parent: int, lanes: Callable[..., Lanes], **options: int) -> Lane
 class _Raised(Exception):
     """What an environment raised, in one line."""
 
-    def __init__(self, env: OneTask, where: str, error: Exception) -> None:
+    def __init__(self, env: OneTask, where: str, error: BaseException) -> None:
         when = f"step {env._elapsed + 1} of an episode" if where == "step" else where
         super().__init__(f"the environment raised at {when} on the task {shown_task(env.task)}: {describe(error)}")
 
@@ -301,13 +305,31 @@ class PoolVectorEnv(TaskVectorEnv):
     def _ask(self, action: Any) -> Any:
         try:
             results = action()
-        except (EOFError, ConnectionError, BrokenPipeError) as error:
-            raise TrainingError(f"{self._family.name}: a process of environments has ended") from error
+        except (EOFError, ConnectionError) as error:
+            raise TrainingError(f"{self._family.name}: {self._obituary()}") from error
         raised = results[-1].get("raised")
         if raised is not None:
             text = raised if isinstance(raised, str) else next(each for each in raised if each)
             raise TrainingError(f"{self._family.name}: {text}")
         return results
+
+    def _obituary(self) -> str:
+        """Which process has ended, and what it had; the others are ended too."""
+        assert isinstance(self._shares, AsyncVectorEnv)
+        processes, n = self._shares.processes, self._action_rows[-1]
+        gone = connection.wait([each.sentinel for each in processes], timeout=5)
+        index = next((i for i, each in enumerate(processes) if each.sentinel in gone), 0)
+        processes[index].join(timeout=5)
+        code = processes[index].exitcode
+        first, last = (lane // self.envs_per_task for lane in (index * n, min((index + 1) * n, self.num_envs) - 1))
+        for each in processes:
+            each.terminate()
+        self._shares.closed = True  # or it would speak to them once more when it is collected
+        tasks = self._tasks.rows()
+        return (
+            f"a process of environments has ended with code {code}; it had tasks {first} to {last} of the batch, from "
+            f"{shown_task(tasks[first])} to {shown_task(tasks[last])}"
+        )
 
     def _tensors(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         table = torch.from_numpy(rows.reshape(-1, rows.shape[-1])[: self.num_envs]).to(self.device)

@@ -8,7 +8,7 @@ A new kind of range is one frozen dataclass with `ppf`, `contains` and `_describ
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qrl.errors import UsageError
+from qrl.errors import UsageError, describe
 
 
 def finite_number(value: Any, what: str) -> float:
@@ -56,8 +56,10 @@ class Range(ABC):
     # Whether there are values that it never takes, so that another range can be said not to overlap it.
 
     def __post_init__(self) -> None:
-        if any(size < 1 for size in self.shape):
-            raise UsageError(f"{type(self).__name__}: sizes must be at least 1, not shape={self.shape}")
+        whole = isinstance(self.shape, tuple) and all(isinstance(size, int) for size in self.shape)
+        if not whole or any(size < 1 for size in self.shape):
+            what = "a tuple of whole numbers of at least 1"
+            raise UsageError(f"{type(self).__name__}: shape must be {what}, not {self.shape!r}")
 
     @property
     def n_values(self) -> int | None:
@@ -165,6 +167,8 @@ class Choice(Range):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.values, Iterable):
+            raise UsageError(f"Choice: needs one or more distinct values, not {self.values!r}")
         values = tuple(finite_number(value, "Choice: a value") for value in self.values)
         if not values or len(set(values)) != len(values):
             raise UsageError(f"Choice: needs one or more distinct values, not {self.values!r}")
@@ -236,8 +240,12 @@ class Drawn(Range):
 
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         rows = (u * 2.0**53).astype(np.uint64).reshape(-1, max(1, math.prod(self.shape)))
-        what = f"Drawn: what {getattr(self.draw, '__name__', 'the function')} returned"
-        drawn = [finite_array(self.draw(np.random.default_rng(row)), what, self.shape) for row in rows]
+        name = getattr(self.draw, "__name__", "the function")
+        try:
+            drawn = [self.draw(np.random.default_rng(row)) for row in rows]
+        except Exception as error:  # the function is anybody's
+            raise UsageError(f"Drawn: {name}(generator): {describe(error)}") from error
+        drawn = [finite_array(value, f"Drawn: what {name} returned", self.shape) for value in drawn]
         return np.asarray(drawn, dtype=np.float64).reshape(u.shape)
 
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -300,6 +308,7 @@ class Dirichlet(Range):
         return "Dirichlet(1)"
 
 
+_WORDS = {"True": 1, "False": 0}
 _NOTATION = "LOW:HIGH, log:LOW:HIGH, ±LOW:HIGH, int:LOW:HIGH, A,B,... or sign"
 
 
@@ -320,7 +329,7 @@ def parse_range(text: str, what: str) -> Range:
         if words == "sign":
             return Sign()
         if "," in words:
-            return Choice(tuple(map(float, words.split(","))))
+            return Choice(tuple(float(_WORDS.get(each.strip(), each)) for each in words.split(",")))
         kind, rest = ("±", words[1:]) if words.startswith("±") else ("", words)
         *head, low, high = rest.split(":")
         kind = kind or "".join(head)

@@ -57,12 +57,20 @@ def make_vec(
     num_envs: int = 1,
     task: Mapping[str, Any] | None = None,
     autoreset_mode: gym.vector.AutoresetMode | str = gym.vector.AutoresetMode.NEXT_STEP,
+    render_mode: str | None = None,
     **options: Any,
 ) -> "ArrayVectorEnv":
-    """What `gymnasium.make_vec` calls; `autoreset_mode` is one of Gymnasium's, the other arguments as in `make`."""
+    """What `gymnasium.make_vec` calls; `autoreset_mode` is one of Gymnasium's, the other arguments as in `make`.
+
+    Raises:
+        UsageError: as in `make`; any render mode.
+    """
     from envs import make as make_family
     from envs._arrays import ArrayVectorEnv
+    from qrl.errors import UsageError
 
+    if render_mode is not None:
+        raise UsageError(f"{family}: many environments at once have no pictures; gymnasium.make has, of one")
     return ArrayVectorEnv(_native(make_family(family, **options)), num_envs, task, autoreset_mode)
 
 

@@ -72,7 +72,7 @@ class TorchVectorEnv(TaskVectorEnv):
         fresh = self._next_starts(mask) if self._own_luck else self._drawn()
         # where rather than indexing: no wait for the device
         self._state = torch.where(mask[:, None], fresh, self._require_state())
-        self._elapsed = torch.where(mask, 0, self._elapsed)
+        self._elapsed = self._elapsed.masked_fill(mask, 0)
         self._terminated = self._terminated & ~mask
         return self._observe(self._state), {}
 
@@ -126,17 +126,36 @@ class TorchVectorEnv(TaskVectorEnv):
         """
         state = self._require_state()
         action = self._as_action(action)
-        active = ~(self._terminated | (self._elapsed >= self.distribution.horizon))
+        finished = self._terminated | (self._elapsed >= self.distribution.horizon)
 
         next_state, reward, ended = self.distribution.transition(state, action, self._lane_tasks)
+        self._check_transition(next_state, reward, ended)
 
         # New tensors throughout: those returned earlier are the caller's to keep.
-        self._state = torch.where(active[:, None], next_state, state)
-        self._elapsed = self._elapsed + active
-        self._terminated = self._terminated | (ended & active)
+        if self.device.type == "cpu" and not bool(finished.any()):  # an accelerator would have to be waited for
+            self._state, self._terminated = next_state, ended
+            self._elapsed = self._elapsed + 1
+        else:
+            self._state = torch.where(finished[:, None], state, next_state)
+            self._terminated = self._terminated | (ended & ~finished)
+            self._elapsed = self._elapsed + ~finished
+            reward = reward.masked_fill(finished, 0.0)
         truncated = self._elapsed >= self.distribution.horizon
-        reward = torch.where(active, reward, 0.0).to(torch.float32)
-        return self._observe(self._state), reward, self._terminated.clone(), truncated, {}
+        return self._observe(self._state), reward.to(torch.float32), self._terminated.clone(), truncated, {}
+
+    def _check_transition(self, state: Tensor, reward: Tensor, ended: Tensor) -> None:
+        """Raise UsageError for what would be broadcast over lanes, and so be wrong without a word."""
+        lanes = (self.num_envs,)
+        name = self.distribution.name
+        for what, given, shape in (("state", state, self._require_state().shape), ("reward", reward, lanes)):
+            if given.shape != shape:
+                found = tuple(given.shape)
+                raise UsageError(f"{name}: transition gave a {what} of shape {found}, not {tuple(shape)}")
+        if ended.shape != lanes or ended.dtype != torch.bool:
+            raise UsageError(
+                f"{name}: transition must say where episodes ended by bools of shape {lanes}, not {ended.dtype} of "
+                f"shape {tuple(ended.shape)}"
+            )
 
     def _observe(self, state: Float64[Tensor, "lane state"]) -> ObsBatch:
         return self.distribution.observe(state, self._lane_tasks).to(torch.float32)

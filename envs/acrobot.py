@@ -79,7 +79,8 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs._distribution import SignedUniform, Tasks, Uniform, check_count
-from envs._gymnasium_pictures import Picture, picture
+from envs._gymnasium_pictures import picture
+from envs._pictures import Picture
 from envs._ranges import finite_number
 from envs._torch_tasks import TorchTasks
 

@@ -49,7 +49,11 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs._distribution import Tasks, Uniform, check_count
+from envs._pictures import GREEN, Picture, blank
 from envs._torch_tasks import TorchTasks
+
+BAR_WIDTH, BAR_HEIGHT = 30, 120
+"""Of an arm in a picture [pixels]."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ def build(config: Config) -> TorchTasks:
 
 class Bandit(TorchTasks):
     """The bandit; the datasheet is at the top of the file. State: pulls so far, then a number in [0, 1) for each."""
+
+    render_modes = ("rgb_array",)
 
     def __init__(self, config: Config) -> None:
         self.n_arms = config.arms
@@ -106,3 +112,11 @@ class Bandit(TorchTasks):
         reward = (state[lanes, 1 + pull] < tasks.p[lanes, action]).to(torch.float64)
         state = torch.cat([state[:, :1] + 1, state[:, 1:]], dim=1)
         return state, reward, torch.zeros(len(state), dtype=torch.bool, device=state.device)
+
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
+        """How often each arm pays, as bars; full height is always."""
+        drawn = blank(BAR_HEIGHT, BAR_WIDTH * self.n_arms)
+        for arm, p in enumerate(tasks.p[0].tolist()):
+            left = BAR_WIDTH * arm
+            drawn[BAR_HEIGHT - round(BAR_HEIGHT * p) :, left + 2 : left + BAR_WIDTH - 2] = GREEN
+        return drawn

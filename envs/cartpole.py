@@ -66,7 +66,8 @@ from torch import Tensor
 
 from envs import _cart_and_pole as physics
 from envs._distribution import SignedUniform, Tasks, Uniform, check_count
-from envs._gymnasium_pictures import Picture, picture
+from envs._gymnasium_pictures import picture
+from envs._pictures import Picture
 from envs._torch_tasks import TorchTasks
 
 

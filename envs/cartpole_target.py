@@ -60,7 +60,8 @@ from torch import Tensor
 
 from envs import _cart_and_pole as physics
 from envs._distribution import SignedUniform, Tasks, Uniform, check_count
-from envs._gymnasium_pictures import Picture, mark, picture
+from envs._gymnasium_pictures import picture
+from envs._pictures import Picture, mark
 from envs._torch_tasks import TorchTasks
 
 REWARD_RADIUS = 1.5
@@ -131,4 +132,4 @@ class CartPoleTarget(TorchTasks):
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
         """Gymnasium's picture of 600 by 400 pixels, 4.8 m wide, with a disc on the track, which is in row 299."""
         drawn = picture("CartPole-v1", state, length=physics.NOMINAL["length"])
-        return mark(drawn, column=300 + 600 / 4.8 * tasks.target.item(), row=299)
+        return mark(drawn, column=300 + 600 / 4.8 * tasks.target.item(), row=299.0)

@@ -62,14 +62,14 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.envs.toy_text.frozen_lake import DOWN, LEFT, MAPS, RIGHT, UP, FrozenLakeEnv
-from jaxtyping import Bool, Float64, Int, UInt8
+from jaxtyping import Bool, Float64, Int
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from envs._distribution import Range, Tasks, Uniform, check_count
 from envs._gymnasium_pictures import drawn_by
 from envs._luck import seeds, uniform
+from envs._pictures import Picture
 from envs._torch_tasks import TorchTasks
 from qrl.errors import UsageError
 
@@ -185,6 +185,7 @@ class FrozenLake(TorchTasks):
             ood={"holes": SolvableMap(FROZEN_OOD, shape=shape), "success": Uniform(0.1, 0.3)},
             nominal={"holes": [[letter == "H" for letter in row] for row in lake], "success": 1 / 3},
         )
+        self._one_hot = torch.eye(self.size**2, dtype=torch.float64)
         self._after = torch.stack([self._neighbour(direction) for direction in range(4)], dim=1)  # [cell, direction]
 
     def _neighbour(self, direction: int) -> Int[Tensor, " cell"]:
@@ -208,9 +209,9 @@ class FrozenLake(TorchTasks):
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
         """In the upper left cell."""
-        seed = seeds(len(tasks), generator)
-        nothing = torch.zeros_like(seed)
-        return torch.stack([nothing, nothing, uniform(seed, nothing), seed], dim=1)
+        drawn = torch.rand((2, len(tasks)), dtype=torch.float64, generator=generator, device=generator.device)
+        nothing = torch.zeros_like(drawn[0])
+        return torch.stack([nothing, nothing, drawn[0], seeds(drawn[1])], dim=1)
 
     def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
         """In the upper left cell; the original draws where it starts, though there is one start only."""
@@ -225,7 +226,7 @@ class FrozenLake(TorchTasks):
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """The cell's number as a one-hot vector."""
-        return one_hot(state[:, 0].long(), self.size**2).to(torch.float64)
+        return self._one_hot.to(state.device)[state[:, 0].long()]
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
@@ -242,7 +243,7 @@ class FrozenLake(TorchTasks):
         state = torch.stack([cell.to(state.dtype), step, uniform(seed, step), seed], dim=1)
         return state, arrived.to(state.dtype), arrived | (tasks.holes.flatten(1)[lanes, cell] == 1)
 
-    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> UInt8[np.ndarray, "height width 3"]:
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
         """Gymnasium's picture.
 
         Raises:

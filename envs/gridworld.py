@@ -54,12 +54,12 @@ Bayes-adaptive deep RL via meta-learning", ICLR 2020, section 5.1, and its code,
 from dataclasses import dataclass
 
 import gymnasium as gym
-import numpy as np
 import torch
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs._distribution import Choice, Tasks, check_count
+from envs._pictures import BLUE, GREEN, GREY, Picture, blank
 from envs._torch_tasks import TorchTasks
 from qrl.errors import UsageError
 
@@ -72,7 +72,6 @@ STEP_REWARD = -0.1
 """For any other step."""
 
 CELL_PIXELS = 32
-WHITE, GREY, GREEN, BLUE = (255, 255, 255), (200, 200, 200), (80, 180, 80), (50, 90, 200)
 
 
 @dataclass(frozen=True)
@@ -153,18 +152,16 @@ class GridWorld(TorchTasks):
         reward = torch.full_like(state[:, 0], STEP_REWARD).masked_fill(arrived, GOAL_REWARD)
         return state, reward, torch.zeros_like(arrived)
 
-    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> UInt8[np.ndarray, "height width 3"]:
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
         """The grid from above, the goal green, the agent a smaller blue square."""
-        picture = np.full((self.size * CELL_PIXELS, self.size * CELL_PIXELS, 3), WHITE, dtype=np.uint8)
+        picture = blank(self.size * CELL_PIXELS, self.size * CELL_PIXELS)
         goal = int(tasks.goal[0])
         self._paint(picture, goal % self.size, goal // self.size, GREEN, margin=0)
         self._paint(picture, int(state[0, 0]), int(state[0, 1]), BLUE, margin=CELL_PIXELS // 4)
         picture[::CELL_PIXELS] = picture[:, ::CELL_PIXELS] = GREY
         return picture
 
-    def _paint(
-        self, picture: UInt8[np.ndarray, "height width 3"], x: int, y: int, colour: tuple[int, ...], margin: int
-    ) -> None:
+    def _paint(self, picture: Picture, x: int, y: int, colour: tuple[int, ...], margin: int) -> None:
         """Fill a cell but for a margin; the first row of pixels is the top."""
         left, top = x * CELL_PIXELS, (self.size - 1 - y) * CELL_PIXELS
         inside = slice(margin, CELL_PIXELS - margin)

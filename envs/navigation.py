@@ -54,10 +54,14 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs._distribution import SignedUniform, Tasks, Uniform, check_count
+from envs._pictures import GREEN, RED, Picture, blank, mark
 from envs._torch_tasks import TorchTasks
 
 MAX_SPEED = 0.1
 """Largest move along each axis [m per step]."""
+
+METRE = 120
+"""Length of a metre in a picture [pixels]."""
 
 GOAL_TOLERANCE = 0.01
 """The goal is reached when both axes are nearer than this [m]."""
@@ -84,6 +88,8 @@ def build(config: Config) -> TorchTasks:
 
 class Navigation(TorchTasks):
     """A point in the plane and a hidden goal; the datasheet is at the top of the file. State: position x, y [m]."""
+
+    render_modes = ("rgb_array",)
 
     def __init__(self, config: Config) -> None:
         reach = MAX_SPEED * config.horizon
@@ -118,3 +124,11 @@ class Navigation(TorchTasks):
         reward = -torch.linalg.vector_norm(offset, dim=-1)
         arrived = (offset.abs() < GOAL_TOLERANCE).all(dim=-1)
         return state, reward, arrived if self.early_termination else torch.zeros_like(arrived)
+
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
+        """The plane, x to the right and y up, 1 m each way from the origin: the point red, the goal green."""
+        drawn = blank(2 * METRE, 2 * METRE)
+        goal = (tasks.goal_x.item(), tasks.goal_y.item())
+        for (x, y), colour in ((goal, GREEN), (state[0].tolist(), RED)):
+            drawn = mark(drawn, METRE * (1 + x), METRE * (1 - y), colour)
+        return drawn

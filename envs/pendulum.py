@@ -68,7 +68,8 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs._distribution import LogUniform, SignedUniform, Tasks, Uniform, check_count
-from envs._gymnasium_pictures import Picture, mark, picture
+from envs._gymnasium_pictures import picture
+from envs._pictures import Picture, mark
 from envs._torch_tasks import TorchTasks
 
 MAX_TORQUE = 2.0

@@ -74,10 +74,11 @@ from functools import partial
 import gymnasium as gym
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from envs._distribution import Tasks, Uniform, check_count
+from envs._pictures import Picture, mark
 from envs._torch_tasks import TorchTasks
 from qrl.circuit import Circuit, Gate, Input, Observable, Weight
 from qrl.errors import UsageError
@@ -89,7 +90,7 @@ SIDE = 2 * math.pi
 MAX_DRAWS = 7
 """How often points are drawn until enough are outside the margin, twice as many each time: at last 128 for each."""
 
-GRID, CELL, DOT = 100, 4, 8
+GRID, CELL, DOT = 100, 4, 8.0
 """A picture: cells a side, pixels a side of a cell, radius of the dot at the present point [pixels]."""
 
 ZERO_COLOUR, ONE_COLOUR, MARGIN_COLOUR, DOT_COLOUR = (76, 114, 176), (221, 132, 82), (225, 225, 225), (0, 0, 0)
@@ -228,7 +229,7 @@ class PQCLabels(TorchTasks):
     # -- a picture -----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> UInt8[np.ndarray, "height width 3"]:
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
         """The square, x0 to the right and x1 up: where which action is right, the margin, and the present point."""
         middle = SIDE * (torch.arange(GRID, dtype=torch.float64, device=state.device) + 0.5) / GRID
         grid = torch.stack(torch.meshgrid(middle, middle.flip(0), indexing="xy"), dim=-1)
@@ -238,6 +239,4 @@ class PQCLabels(TorchTasks):
         picture = cells.astype(np.uint8).repeat(CELL, axis=0).repeat(CELL, axis=1)
         size = GRID * CELL
         x0, x1 = (size / SIDE * self.present(state)[0][0]).tolist()
-        row, column = np.ogrid[0.5:size, 0.5:size]
-        picture[(column - x0) ** 2 + (size - row - x1) ** 2 <= DOT**2] = DOT_COLOUR
-        return picture
+        return mark(picture, x0 - 0.5, size - x1 - 0.5, DOT_COLOUR, DOT)

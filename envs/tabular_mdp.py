@@ -45,13 +45,18 @@ Duan et al. 2016 (RL²), section 3.2, after Osband et al. 2013.
 from dataclasses import dataclass
 
 import gymnasium as gym
+import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from envs._distribution import Dirichlet, Normal, Tasks, check_count
+from envs._pictures import Picture, mark
 from envs._torch_tasks import TorchTasks
+
+CELL = 20
+"""Side of a cell in a picture [pixels]."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,8 @@ class TabularMDP(TorchTasks):
     State: the state's number, steps so far, then for each step of the episode a number in [0, 1) that decides on the
     transition, then for each one the noise of the reward.
     """
+
+    render_modes = ("rgb_array",)
 
     def __init__(self, config: Config) -> None:
         self.n_states, self.n_actions = config.states, config.actions
@@ -119,3 +126,10 @@ class TabularMDP(TorchTasks):
         after = passed.sum(-1).clamp_max(self.n_states - 1)  # rounding may leave the sum below the number
         state = torch.cat([after.to(state.dtype)[:, None], state[:, 1:2] + 1, state[:, 2:]], dim=1)
         return state, reward, torch.zeros(len(state), dtype=torch.bool, device=state.device)
+
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
+        """A row of cells for each state, one for each action, darker for a larger mean reward; the state has a dot."""
+        shade = 255 * (3 - tasks.mean_reward[0].cpu().numpy().clip(-1, 3)) / 4
+        shade = shade.repeat(CELL, axis=0).repeat(CELL, axis=1)
+        drawn = np.pad(shade.astype(np.uint8), ((0, 0), (CELL, 0)), constant_values=255)[..., None].repeat(3, -1)
+        return mark(drawn, CELL / 2, CELL * (int(state[0, 0]) + 0.5))

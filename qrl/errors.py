@@ -36,7 +36,7 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     return f"; did you mean {lowered[near[0]]!r}? ({listed})" if near else f"; {listed}"
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """One line about an exception of somebody else's code: its kind, its first line, and where it was raised.
 
     >>> try:

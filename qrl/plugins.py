@@ -21,6 +21,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -109,12 +110,17 @@ def available(kind: Kind) -> dict[str, Summary]:
 def register(kind: Kind, name: str, plugin: Any) -> None:
     """Make `plugin` (a module or any object with `Config` and `build`) known under `name` in this process.
 
+    In place of what was registered under that name before, if anything.
+
     Raises:
-        UsageError: it lacks `Config` or `build`, or the name is already taken by another plug-in.
+        UsageError: it lacks `Config` or `build`, or the name is none or stands for something else.
     """
     _check_kind(kind)
-    if name in available(kind) and _registered[kind].get(name) is not plugin:
-        raise UsageError(f"{_SINGULAR[kind]} {name!r} cannot be registered: the name is taken")
+    where = f"{_SINGULAR[kind]} {name!r} cannot be registered"
+    if not re.fullmatch(r"[\w-]+", name):
+        raise UsageError(f"{where}: a name is letters, digits, _ and -")
+    if name not in _registered[kind] and (name in available(kind) or _means_something(kind, name)):
+        raise UsageError(f"{where}: the name is taken")
     _registered[kind][name] = _checked(kind, name, plugin)
 
 
@@ -364,10 +370,21 @@ def _ask_package(kind: Kind, function: str, argument: Any) -> Any:
     return getattr(package, function)(argument) if hasattr(package, function) else None
 
 
+def _means_something(kind: Kind, name: str) -> bool:
+    """Whether the package of a kind makes something of a name, or takes it for a mistyped one of its own."""
+    try:
+        return _ask_package(kind, "plugin_of_name", name) is not None
+    except UsageError:
+        return True
+
+
 def _checked(kind: Kind, name: str, plugin: Any) -> Plugin:
     where = f"{_SINGULAR[kind]} {name!r}"
     if not isinstance(plugin, Plugin):
-        plugin = _ask_package(kind, "plugin_of_object", plugin) or plugin
+        try:
+            plugin = _ask_package(kind, "plugin_of_object", plugin) or plugin
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
     config = getattr(plugin, "Config", None)
     if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
         raise UsageError(f"{where} has no dataclass called Config: a plug-in offers Config and build(config, ...)")

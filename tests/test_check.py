@@ -77,6 +77,18 @@ class NoNumber(Sound):
         return state, torch.where(ended, torch.nan, reward), ended
 
 
+class Broadcast(Sound):
+    def transition(self, state: Tensor, action: Tensor, tasks: Tasks) -> tuple[Tensor, Tensor, Tensor]:
+        state, reward, ended = super().transition(state, action, tasks)
+        return state, reward[:, None], ended
+
+
+class Numbers(Sound):
+    def transition(self, state: Tensor, action: Tensor, tasks: Tasks) -> tuple[Tensor, Tensor, Tensor]:
+        state, reward, ended = super().transition(state, action, tasks)
+        return state, reward, ended.double()
+
+
 class Mixing(Sound):
     def transition(self, state: Tensor, action: Tensor, tasks: Tasks) -> tuple[Tensor, Tensor, Tensor]:
         return super().transition(state + 0.01 * state.mean(), action, tasks)
@@ -107,6 +119,8 @@ FAULTS: dict[Callable[[], Sound], str] = {
     Outside: "observations and rewards are sound: observation 0 in a train task lies outside",
     NoNumber: "observations and rewards are sound: a reward in a train task is not finite",
     PaysTheFinished: "episodes end: a finished lane goes on",
+    Broadcast: "transition gave a reward of shape (8, 1), not (8,)",
+    Numbers: "transition must say where episodes ended by bools of shape (8,), not torch.float64",
     Mixing: "a lane is what it is alone: lane 0 of six does not do",
     OtherSpaces: "single environments fit: the environments of make have other spaces",
 }
@@ -124,7 +138,7 @@ def test_a_fault_is_found(faulty: Callable[[], Sound]) -> None:
 
 
 def test_every_check_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {message.partition(":")[0] for message in FAULTS.values()}
+    found = {message.partition(":")[0] for message in FAULTS.values() if ":" in message}
     assert set(CHECKS) - found == {"tasks survive json"}
     monkeypatch.setattr(Tasks, "to_json", lambda self: "[]")
     with pytest.raises(UsageError, match="tasks survive json: Tasks"):
@@ -136,3 +150,8 @@ def test_what_training_asks_for(faulty: Callable[[], Sound]) -> None:
     check_before_training(Sound())
     with pytest.raises(UsageError):
         check_before_training(faulty())
+
+
+def test_a_name_is_no_distribution(unchecked: None) -> None:
+    with pytest.raises(UsageError, match=r"needs a task distribution, such as .*, not 'cartpole'"):
+        envs.check("cartpole")  # type: ignore[arg-type]

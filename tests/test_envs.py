@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -16,16 +15,11 @@ from torch import Tensor
 import envs
 from envs import Choice, LogUniform, SignedUniform, Tasks, TorchTasks, Uniform, navigation
 from envs import _cart_and_pole as physics
+from envs._pictures import GREEN, RED, WHITE
 from qrl.errors import UsageError
 from qrl.plugins import unregister
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-@pytest.fixture
-def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the type checks of the tests, so that wrong types meet our own messages, as they do for a user."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def f64(*values: float) -> Tensor:
@@ -73,6 +67,8 @@ def test_signed_uniform_leaves_out_the_middle() -> None:
         (lambda: Choice(()), "one or more"),
         (lambda: Choice((1, 1)), "distinct"),
         (lambda: Choice((1, math.nan)), "finite"),
+        (lambda: Uniform(0, 1, shape=2.5), "shape must be a tuple of whole numbers of at least 1, not 2.5"),
+        (lambda: Choice(3), "Choice: needs one or more distinct values, not 3"),
     ],
 )
 def test_bad_ranges_are_refused(build, message: str, unchecked: None) -> None:
@@ -535,3 +531,14 @@ def test_cartpole_starts_near_the_middle() -> None:
     state, _ = env.reset(seed=0)
     assert state.abs().max() <= 0.05 and state.abs().max() > 0.0499
     assert state.mean(0).abs().max() < 4 * 0.05 / math.sqrt(3 * 2000)
+
+
+def test_the_picture_shows_point_and_goal() -> None:
+    env = envs.make("navigation").make({"goal_x": 0.5, "goal_y": 0.25}, render_mode="rgb_array")
+    env.reset(seed=0)
+    for _ in range(3):
+        env.step(np.array([-0.1, 0.1], dtype=np.float32))
+    drawn = env.render()
+    assert drawn is not None
+    assert drawn[120 - 30, 120 + 60].tolist() == list(GREEN) and drawn[120 - 36, 120 - 36].tolist() == list(RED)
+    assert (drawn == WHITE).all(-1).mean() > 0.99

@@ -47,6 +47,16 @@ def train_tasks(family: TaskDistribution, n: int, seed: int = 0) -> Tasks:
     return family.sample(n, "train", np.random.default_rng(seed))
 
 
+def test_native_families_have_pictures(native: TorchTasks) -> None:
+    pytest.importorskip("pygame")
+    env = native.make(native.sample(1, "test"), render_mode="rgb_array")
+    env.reset(seed=0)
+    drawn = env.render()
+    assert drawn is not None and drawn.dtype == np.uint8 and drawn.ndim == 3 and drawn.shape[2] == 3
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 1, "the picture shows nothing"
+    assert np.array_equal(env.render(), drawn), "looking changes the picture"
+
+
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,11 @@
 """Gymnasium environments as families of tasks: values reach the environment, lanes are what they are alone."""
 
+import gc
+import math
+import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +163,7 @@ def test_a_function_may_return_an_id() -> None:
     lakes = {4: "FrozenLake-v1", 5: "CliffWalking-v1"}
     family = GymnasiumTasks(lambda size: lakes[4], {"size": Integer(4, 5)})
     assert family.horizon == 100 and family.observation_space.shape == (16,)
-    with pytest.raises(UsageError, match="spaces change with the task"):
+    with pytest.raises(UsageError, match="the spaces of the environment are others on the task size=4"):
         GymnasiumTasks(lambda size: lakes[size], {"size": Integer(4, 5)}, horizon=9)
 
 
@@ -256,6 +260,50 @@ def test_an_environment_that_raises_is_told_with_its_task(workers: int, capfd: p
     assert capfd.readouterr() == ("", "")
 
 
+class Leaving(Line):
+    """Ends the process that steps it, or asks for that, where the slope is steep."""
+
+    politely = False
+
+    def step(self, action: Any) -> Any:
+        if self.slope > 0.25:
+            sys.exit(7) if self.politely else os._exit(9)
+        return super().step(action)
+
+
+class LeavingPolitely(Leaving):
+    politely = True
+
+
+@pytest.mark.parametrize(
+    ("cls", "workers", "message"),
+    [
+        (Leaving, 2, "ended with code 9; it had tasks 1 to 2 of the batch, from slope=0.0 to slope=0.26"),
+        (LeavingPolitely, 0, r"on the task slope=0\.26: SystemExit: 7"),
+        (LeavingPolitely, 2, r"on the task slope=0\.26: SystemExit: 7"),
+    ],
+)
+def test_an_environment_that_ends_its_process_is_told(
+    cls: type[Line], workers: int, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    family = GymnasiumTasks(cls, {"slope": Uniform(-0.2, 0.2)}, horizon=9, workers=workers)
+    env = family.vectorise(3, 2)
+    try:
+        rows = [{"slope": slope} for slope in (0.1, 0.0, 0.26)]
+        env.reset(seed=0, options={"tasks": envs.Tasks.from_rows(rows)})
+        with pytest.raises(TrainingError, match=message):
+            env.step(torch.ones(6, dtype=torch.int64))
+    finally:
+        env.close()
+    del env
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+
+
+def rewarding(reward: float, slope: float = 0.0) -> gym.Env[Any, Any]:
+    return gym.wrappers.TransformReward(Line(slope=slope), lambda _: reward if slope > 0.1 else 0.0)
+
+
 def pixels() -> gym.Env[Any, Any]:
     env = Line()
     env.observation_space = gym.spaces.Box(0, 255, (4, 4, 3), np.uint8)
@@ -298,9 +346,28 @@ def torn(stride: float = 0.5) -> gym.Env[Any, Any]:
         (lambda slope: liar(), {"slope": Uniform(0, 1)}, {"horizon": 3}, "violates its own observation_space"),
         (torn, {"stride": Uniform(0, 1)}, {"horizon": 3}, "actions are MultiDiscrete"),
         (lambda slope: 1 / 0, {"slope": Uniform(0, 1)}, {"horizon": 3}, "ZeroDivisionError: division by zero"),
+        (
+            partial(rewarding, math.nan),
+            {"slope": Uniform(0, 1)},
+            {"horizon": 3},
+            r"task slope=0\.\d+: a reward is not fin",
+        ),
+        (
+            partial(rewarding, math.inf),
+            {"slope": Uniform(0, 1)},
+            {"horizon": 3},
+            r"task slope=0\.\d+: a reward is not fin",
+        ),
+        (Failing, {"slope": Uniform(0.2, 0.3)}, {"horizon": 9}, r"on the (task slope=0|nominal task).*too steep"),
+        (None, PHYSICS, {}, "make must be an id of Gymnasium or a function, not None"),
+        ("CartPole-v1", None, {}, "parameters must be a mapping of names to ranges, not None"),
+        ("CartPole-v1", {"gravity": (5, 15)}, {}, r"gravity must be a range, such as .*, not \(5, 15\)"),
+        ("CartPole-v1", {"gravity": lambda: 3}, {}, r"Drawn: <lambda>\(generator\): TypeError"),
     ],
 )
-def test_what_cannot_be_used_is_told_in_one_line(make: Any, ranges: Any, options: Any, message: str) -> None:
+def test_what_cannot_be_used_is_told_in_one_line(
+    make: Any, ranges: Any, options: Any, message: str, unchecked: None
+) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         GymnasiumTasks(make, ranges, **options)
     assert "\n" not in str(caught.value)
@@ -312,7 +379,7 @@ def test_a_space_that_changes_with_the_task_is_refused() -> None:
             super().__init__(slope=slope)
             self.action_space = gym.spaces.Discrete(2 + int(2 * slope))
 
-    with pytest.raises(UsageError, match="spaces change with the task"):
+    with pytest.raises(UsageError, match="the spaces of the environment are others on the task slope="):
         GymnasiumTasks(Wide, {"slope": Uniform(0, 1)}, horizon=3)
 
 

@@ -109,7 +109,7 @@ def test_a_run_remembers_its_environment(tmp_path: Path, capsys: pytest.CaptureF
     with pytest.warns(UserWarning, match="has changed since training"):
         agents.load(out)
     (tmp_path / "mine.py").unlink()
-    assert run.main(evaluate) == 2 and f"env file {mine}: No such file" in capsys.readouterr().err
+    assert run.main(evaluate) == 2 and f"{out}: the file of env, {mine}, with" in capsys.readouterr().err
 
 
 def test_a_registered_environment_has_to_be_registered_again(
@@ -150,6 +150,12 @@ def test_origins_of_the_librarys_own_and_of_gymnasiums(tmp_path: Path) -> None:
         (["--env", "CartPole-v1", "--vary", "gravity=15:5"], "--vary gravity: Uniform: low must be below high"),
         (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--ood", "gravity=4:6"], "gravity, .*, overlaps|overlap"),
         (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--workers", "-2"], "workers must be a whole number"),
+        (
+            ["--env", "CartPole-v1", "--vary", "gravity=1:5", "--ood", "length=1:2"],
+            "--ood length: give its range",
+        ),
+        (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--env.horizon", "-3"], "at least 1, or 0 for the environ"),
+        (["--env", "qrl/CartPole-v0", "--vary", "gravity=1:5"], "is a family of tasks itself: --env cartpole"),
         (["--env", "CartPole-v9", "--vary", "gravity=1:5"], "did you mean 'CartPole-v1'"),
         (["--env", "ALE/Pong-v5", "--vary", "gravity=1:5"], "Gymnasium has no environment of that id"),
     ],
@@ -161,6 +167,28 @@ def test_bad_input_is_one_line(
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and re.search(message, error), error
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("distributon = 3", "no task distribution called 'distribution', and no Config and build; 'distributon' is"),
+        ("", "no task distribution called 'distribution', and no Config and build$"),
+        ("distribution = None", "'distribution' must be a task distribution, not None"),
+        ("distribution = 3", "'distribution' must be a task distribution, not 3"),
+    ],
+)
+def test_a_file_without_a_distribution_is_told(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        envs.make(str(tmp_path / "mine.py"))
+
+
+def test_names_that_cannot_be_registered() -> None:
+    distribution = envs.make("navigation")
+    for name in ("CartPole-v1", "CartPole-v77", "navigation"):
+        with pytest.raises(UsageError, match=f"env '{name}' cannot be registered: the name is taken"):
+            envs.register(name, distribution)
 
 
 def test_several_places_of_a_shorthand_are_one_option() -> None:

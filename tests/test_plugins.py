@@ -214,8 +214,12 @@ def test_registering(folder):
         assert plugins.load("agents", "thing") is Thing
         assert plugins.available("agents")["thing"].doc == "A registered thing."
         plugins.register("agents", "thing", Thing)  # Running a notebook's cell twice is no error.
-        with pytest.raises(UsageError, match="the name is taken"):
-            plugins.register("agents", "thing", types.SimpleNamespace(Config=Config, build=print))
+        other = types.SimpleNamespace(Config=Config, build=print)  # ... nor is one that makes a new object.
+        plugins.register("agents", "thing", other)
+        assert plugins.load("agents", "thing") is other
+        for name in ("", "my agent", "a/b"):
+            with pytest.raises(UsageError, match="a name is letters, digits, _ and -"):
+                plugins.register("agents", name, Thing)
         with pytest.raises(UsageError, match="the name is taken"):
             plugins.register("agents", "good", Thing)
     finally:

@@ -21,6 +21,7 @@ from qrl.errors import UsageError
         ("int:1:6", Integer(1, 6)),
         ("1,2.5,-3", Choice((-3, 1, 2.5))),
         ("sign", Choice((-1, 1))),
+        ("True, False", Choice((0, 1))),
     ],
 )
 def test_a_text_stands_for_a_range(text: str, range_: envs.Range) -> None:

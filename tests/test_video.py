@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-import envs
 from agents._video import CAPTION_HEIGHT, LONGEST, animation, check_pictures
 from envs import GymnasiumTasks, Uniform
 from qrl.errors import UsageError
@@ -107,8 +106,16 @@ def test_long_episodes_are_thinned() -> None:
 
 
 def test_without_pictures_or_without_adaptation_there_is_none() -> None:
-    with pytest.raises(UsageError, match="env 'bandit' has no pictures"):
-        check_pictures(envs.make("bandit"), Counting())
+    blind = GymnasiumTasks(
+        lambda offset: Shade(offset, LENGTH), {"offset": Uniform(-1, 1)}, horizon=LENGTH, name="blind"
+    )
+    with pytest.raises(UsageError, match="env 'blind' has no pictures"):
+        check_pictures(blind, Counting())
+    deaf = GymnasiumTasks(
+        lambda offset, render_mode=None: Shade(offset, LENGTH), {"offset": Uniform(-1, 1)}, horizon=LENGTH, name="deaf"
+    )
+    with pytest.raises(UsageError, match="deaf: an environment that should have render_mode 'rgb_array' has it not"):
+        check_pictures(deaf, Counting())
 
     class Told(Counting):
         def know(self, state: int, tasks: Any) -> int:

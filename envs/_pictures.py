@@ -1,0 +1,21 @@
+"""Pictures: arrays of red, green and blue, and what several families draw into them."""
+
+import numpy as np
+from jaxtyping import UInt8
+
+Picture = UInt8[np.ndarray, "height width 3"]
+
+RED, GREEN, BLUE, GREY, WHITE = (214, 39, 40), (80, 180, 80), (50, 90, 200), (200, 200, 200), (255, 255, 255)
+
+
+def blank(height: int, width: int) -> Picture:
+    """A white picture [pixels]."""
+    return np.full((height, width, 3), WHITE, dtype=np.uint8)
+
+
+def mark(drawn: Picture, column: float, row: float, colour: tuple[int, int, int] = RED, radius: float = 7.0) -> Picture:
+    """`drawn` with a disc in place of what is there, around this column from the left and row from the top [pixels]."""
+    height, width, _ = drawn.shape
+    rows, columns = np.ogrid[:height, :width]
+    disc = (columns - column) ** 2 + (rows - row) ** 2 <= radius**2
+    return np.where(disc[..., None], np.array(colour, dtype=np.uint8), drawn)
