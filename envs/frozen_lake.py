@@ -68,7 +68,7 @@ from torch import Tensor
 
 from envs._distribution import Range, Tasks, Uniform, check_count
 from envs._gymnasium_pictures import drawn_by
-from envs._luck import seeds, uniform
+from envs._luck import advance, seeds
 from envs._pictures import Picture
 from envs._torch_tasks import TorchTasks
 from qrl.errors import UsageError
@@ -165,8 +165,8 @@ class SolvableMap(Range):
 class FrozenLake(TorchTasks):
     """The frozen lake; the datasheet is at the top of the file.
 
-    State: the cell's number, steps so far, a number in [0, 1) that decides on a slip in the step that comes, the seed
-    of such numbers.
+    State: the cell's number, a number in [0, 1) that decides on a slip in the step that comes, and the two seeds of
+    those after it.
     """
 
     render_modes = ("rgb_array",)
@@ -186,7 +186,8 @@ class FrozenLake(TorchTasks):
             nominal={"holes": [[letter == "H" for letter in row] for row in lake], "success": 1 / 3},
         )
         self._one_hot = torch.eye(self.size**2, dtype=torch.float64)
-        self._after = torch.stack([self._neighbour(direction) for direction in range(4)], dim=1)  # [cell, direction]
+        # [cell, action + turns]: no turn is one way, one is none, two are the other way.
+        self._after = torch.stack([self._neighbour((way - 1) % 4) for way in range(6)], dim=1)
 
     def _neighbour(self, direction: int) -> Int[Tensor, " cell"]:
         """The cell in a direction from each, itself at the edge."""
@@ -209,9 +210,8 @@ class FrozenLake(TorchTasks):
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
         """In the upper left cell."""
-        drawn = torch.rand((2, len(tasks)), dtype=torch.float64, generator=generator, device=generator.device)
-        nothing = torch.zeros_like(drawn[0])
-        return torch.stack([nothing, nothing, drawn[0], seeds(drawn[1])], dim=1)
+        drawn = torch.rand((len(tasks), 3), dtype=torch.float64, generator=generator, device=generator.device)
+        return torch.cat([torch.zeros_like(drawn[:, :1]), drawn[:, :1], seeds(drawn[:, 1:])], dim=1)
 
     def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
         """In the upper left cell; the original draws where it starts, though there is one start only."""
@@ -221,27 +221,27 @@ class FrozenLake(TorchTasks):
     def chance_alone(self, state: Float64[Tensor, "1 state"], rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
         """With a new number for the step that comes."""
         state = state.clone()
-        state[0, 2] = rng.random()
+        state[0, 1] = rng.random()
         return state
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """The cell's number as a one-hot vector."""
-        return self._one_hot.to(state.device)[state[:, 0].long()]
+        return self._one_hot.to(state.device).index_select(0, state[:, 0].long())
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
         """One move, a quarter turn off the intended direction if the ice is slippery."""
-        lanes, cell = torch.arange(len(state), device=state.device), state[:, 0].long()
-        luck, seed = state[:, 2], state[:, 3]
+        luck = state[:, 1]
         # In Gymnasium's order: a turn one way, none, the other way.
         slip = (1.0 - tasks.success) / 2.0
-        direction = (action - 1 + (luck >= slip).long() + (luck >= slip + tasks.success).long()) % 4
-        cell = self._after.to(cell.device)[cell, direction]
+        turned = action + (luck >= slip) + (luck >= slip + tasks.success)
+        cell = self._after.to(state.device)[state[:, 0].long(), turned]
+        seed, luck = advance(state[:, 2:])
+        after = torch.cat([torch.stack([cell.to(state.dtype), luck], dim=1), seed], dim=1)
         arrived = cell == self.size**2 - 1
-        step = state[:, 1] + 1
-        state = torch.stack([cell.to(state.dtype), step, uniform(seed, step), seed], dim=1)
-        return state, arrived.to(state.dtype), arrived | (tasks.holes.flatten(1)[lanes, cell] == 1)
+        fallen = tasks.holes.flatten(1).gather(1, cell[:, None])[:, 0] == 1
+        return after, arrived.to(state.dtype), arrived | fallen
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
         """Gymnasium's picture.
