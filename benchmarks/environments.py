@@ -3,9 +3,9 @@
     python -m benchmarks.environments [--quick] [--threads N]      results/environments.json
 
 Environment steps a second of 256 environments under random actions that are drawn beforehand, finished ones reset
-before the next step; the ratio is the median over rounds. Native: a family in torch over Gymnasium's `SyncVectorEnv` of the environment that it equals at
-the nominal task (at least 10). Wrapped: a pool of `GymnasiumTasks` over the same `SyncVectorEnv` (at least 1 / 1.15),
-both without the time limit being reached. All of a row take turns in one process.
+before the next step; all of a row take turns in one process, and a ratio is the median over rounds. Native: a family in
+torch over Gymnasium's `SyncVectorEnv` of the environment that it equals at the nominal task (at least 10). Wrapped: a
+pool of `GymnasiumTasks` over the same `SyncVectorEnv` (at least 1 / 1.15), both without the time limit being reached.
 
 Also the conformance suite, `envs.check`, over every family: seconds of each, which should be below 60 in all.
 """
