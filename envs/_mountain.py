@@ -48,10 +48,10 @@ def advance(
     state: Float64[Tensor, "lane state"], push: Float64[Tensor, " lane"], gravity: Float64[Tensor, " lane"]
 ) -> Float64[Tensor, "lane state"]:
     """One step under the engine's acceleration `push` [m/step²], positive to the right; the wall stops the car."""
-    position, velocity = state.unbind(-1)
+    position, velocity = state[:, 0], state[:, 1]
     velocity = (velocity + (push - gravity * (3.0 * position).cos())).clamp(-MAX_SPEED, MAX_SPEED)
     position = (position + velocity).clamp(MIN_POSITION, MAX_POSITION)
-    velocity = velocity.masked_fill((position == MIN_POSITION) & (velocity < 0), 0.0)
+    velocity = torch.where(position == MIN_POSITION, velocity.clamp_min(0.0), velocity)
     return torch.stack([position, velocity], dim=-1)
 
 
