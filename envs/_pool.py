@@ -323,7 +323,8 @@ class PoolVectorEnv(TaskVectorEnv):
         code = processes[index].exitcode
         first, last = (lane // self.envs_per_task for lane in (index * n, min((index + 1) * n, self.num_envs) - 1))
         for each in processes:
-            each.terminate()
+            each.kill()
+            each.join()
         self._shares.closed = True  # or it would speak to them once more when it is collected
         tasks = self._tasks.rows()
         return (

@@ -56,7 +56,7 @@ def test_a_parameter_may_be_an_array() -> None:
         Tasks.from_rows([{"table": [[1], [2, 3]]}])
     with pytest.raises(UsageError, match="task 1: table must be numbers of shape"):
         Tasks.from_rows([{"table": [1, 2]}, {"table": [1, 2, 3]}])
-    with pytest.raises(UsageError, match="sizes must be at least 1"):
+    with pytest.raises(UsageError, match="shape must be a tuple of whole numbers of at least 1"):
         Uniform(0, 1, shape=(2, 0))
     with pytest.raises(UsageError, match="Dirichlet: needs a shape"):
         Dirichlet()

@@ -57,7 +57,7 @@ FINE = {"init": "self.n_features = 2", "condition": "True"}
     ("kind", "text", "message"),
     [
         ("env", ENV.format(**GOOD | {"step": 'raise RuntimeError("boom")'}), r"RuntimeError: boom \(mine.py, line 7\)"),
-        ("env", ENV.format(**GOOD | {"step": "return state, reward[:, None], terminated"}), "reward of 2 lanes"),
+        ("env", ENV.format(**GOOD | {"step": "return state, reward[:, None], terminated"}), r"reward of shape \(2"),
         ("env", ENV.format(**GOOD | {"build": "return None"}), "build returned NoneType"),
         (
             "model",
