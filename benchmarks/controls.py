@@ -14,7 +14,7 @@ Every control is tuned alike before: from a seed of its own, on train tasks, the
 return after one to three updates. For a learner these are two step sizes from which it starts to learn them by three
 factors of a later update; for `scratch`, which learns nothing, six step sizes. All else is the defaults; those were
 found on train tasks of navigation and cartpole_target with the re-uploading circuit. Two controls on navigation are
-trained for 150 iterations in place of 60.
+trained for 150 iterations in place of 60, and one circuit there has an entropy bonus.
 """
 
 import itertools
@@ -67,6 +67,8 @@ class Control:
     quantum: bool = False
     iterations: int | None = None
     """Length of training, if not the default [meta-iterations]."""
+    learning: Options = field(default_factory=dict)
+    """Of the agent."""
     like: str = ""
     """The control that this one is trained for longer; it is not tuned anew."""
     families: tuple[str, ...] = tuple(SEEDS)
@@ -76,7 +78,7 @@ class Control:
         options = {"model_config": load_plugin("model", self.model).Config(**self.options)} if self.options else {}
         spec = default_spec(env, self.model, agent=self.agent, seed=seed, **options)
         spec = spec if self.iterations is None else replace(spec, iterations=self.iterations)
-        changes: dict[str, Any] = dict(tuned)
+        changes: dict[str, Any] = {**self.learning, **tuned}
         if quick:
             spec = replace(spec, iterations=2, eval_tasks=4, eval_episodes=4)
             known = {"meta_batch": 2, "episodes": 4}
@@ -97,12 +99,16 @@ CONTROLS = {
     "scratch reuploading": Control("scratch", quantum=True),
     "scratch mlp": Control("scratch", "mlp"),
     "random": Control("random"),
+    "maml unentangled explores": Control(
+        "maml", "unentangled", learning={"entropy_bonus": 0.01}, quantum=True, families=("navigation",)
+    ),
     "maml unentangled 150": Control(
         "maml", "unentangled", quantum=True, iterations=150, like="maml unentangled", families=("navigation",)
     ),
     "maml mlp 150": Control("maml", "mlp", iterations=150, like="maml mlp", families=("navigation",)),
 }
-"""Those whose name ends in a number are trained for so many iterations, as the prototypes and the literature are."""
+"""Those whose name ends in a number are trained for so many iterations, as the prototypes and the literature are; the one
+that explores has an entropy bonus."""
 
 
 @dataclass(frozen=True)
