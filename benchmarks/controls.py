@@ -107,7 +107,7 @@ CONTROLS = {
     ),
     "maml mlp 150": Control("maml", "mlp", iterations=150, like="maml mlp", families=("navigation",)),
 }
-"""Those whose name ends in a number are trained for so many iterations, as the prototypes and the literature are; the one
+"""Those whose name ends in a number are trained for so many iterations, as the prototypes and the literature are; one
 that explores has an entropy bonus."""
 
 

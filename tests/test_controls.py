@@ -54,7 +54,8 @@ def test_controls_differ_from_the_reference_in_what_their_name_says():
         assert name.startswith(spec.agent) and (spec.model in name or spec.agent == "random")
         iterations = int(name.rpartition(" ")[2]) if name[-1].isdigit() and control.like else reference.iterations
         assert (spec.seed, spec.iterations, spec.env_config) == (0, iterations, reference.env_config)
-        for option, value in vars(reference.agent_config).items():
+        assert set(control.learning) == ({"entropy_bonus"} if "explores" in name else set())
+        for option, value in {**vars(reference.agent_config), **control.learning}.items():
             if spec.agent in ("maml", "finetune") and hasattr(spec.agent_config, option):
                 assert getattr(spec.agent_config, option) == value, (name, option)
 
