@@ -81,7 +81,14 @@ MEMORY = (Learner("rl2", "qgru", 60), Learner("rl2", "gru", 60))
 CHEETAH = {"meta_batch": 20, "episodes": 10}
 FAMILIES = {
     "gridworld": Family((MAML[0], MAML[1], *MEMORY)),
-    "frozen_lake": Family((MAML[0], MAML[1], *MEMORY)),
+    # Sixteen cells, one-hot, are as many inputs as four layers of four wires have room for.
+    "frozen_lake": Family(
+        (
+            Learner("maml", "reuploading", model_options={"n_layers": 4}),
+            Learner("maml", "mlp", model_options={"budget": 89}),
+            *MEMORY,
+        )
+    ),
     "acrobot": Family(MAML[:2]),
     # Random actions never reach the goal: without a reward for energy all policies earn the same.
     "mountain_car": Family(MAML[:2], options={"shaping": 100.0}),
