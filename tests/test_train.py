@@ -253,20 +253,6 @@ def test_every_estimator_trains_with_every_outer_step(estimator, outer):
     assert any(not torch.equal(before[name], value) for name, value in run.agent.params.items())
 
 
-def test_learning_rates_follow_the_kl_divergence():
-    run = training(agent_config=dataclasses.replace(SMALL, target_kl=0.01))
-    outer = run.agent.outer
-    for kl, factor in ((0.001, 1.5), (0.01, 1.5), (0.03, 1.0), (0.03, 1 / 1.5)):
-        outer._heed(kl)
-        assert float(outer._caution) == pytest.approx(factor)
-    for _ in range(20):
-        outer._heed(0.0)
-    assert float(outer._caution) == 10.0
-    data, states = rollouts(run)
-    run.agent.update(data, states, 0.5)
-    assert {group["lr"] for group in outer.optimiser.param_groups} == {5 * rate for rate in (0.01, 0.05, 0.02)}
-
-
 @pytest.mark.parametrize("agent", ["maml", "finetune"])
 def test_too_large_a_change_is_gone_only_in_part(agent):
     config = load_plugin("agent", agent).Config(meta_batch=3, episodes=4, lr_heads=1.0, lr_angles=1.0)
