@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch.func import functional_call, grad, vmap
 
+from qrl.errors import UsageError
+from qrl.frame import Frame
 from qrl.plugins import available, load
 from qrl.policy import bind, make_policy
 from tests.exactness import largest_differences
@@ -35,6 +37,27 @@ def test_is_a_function_of_seed(model):
     first, second, other = policy_of(model), policy_of(model), policy_of(model, seed=1)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_takes_any_number_of_inputs(model):
+    """Also more than the default circuit has room for: each of them changes the features."""
+    plugin, frame = load("models", model), Frame(40, 2)
+    features = plugin.build(plugin.Config(), frame, torch.Generator().manual_seed(0)).double()
+    inputs = torch.randn(3, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64).requires_grad_()
+    probe = torch.randn(3, features.n_features, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    (gradient,) = torch.autograd.grad((features(inputs) * probe).sum(), inputs)
+    assert (gradient.abs() > 1e-12).all()
+
+
+def test_inputs_are_projected_only_where_a_circuit_has_no_room():
+    plugin = load("models", "reuploading")
+    for encoding, n_inputs, projected in (("auto", 12, False), ("auto", 13, True), ("projection", 2, True)):
+        config = plugin.Config(encoding=encoding)
+        layer = plugin.build(config, Frame(n_inputs, 2), torch.Generator().manual_seed(0))
+        assert (layer.projection is not None) == projected
+    with pytest.raises(UsageError, match="13 inputs do not fit"):
+        plugin.build(plugin.Config(encoding="cycle"), Frame(13, 2), torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("model", MODELS)

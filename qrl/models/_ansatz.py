@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from torch import Generator
 
@@ -25,8 +25,9 @@ class QuantumConfig:
     """Encoding layers [layers], a variational one before, between and after (Perez-Salinas et al. 2020); 3: ours."""
     observables: Observables = "local"
     """local: Z on each wire (default: ours). global: Z on all wires at once (Meyer et al. 2023). both."""
-    encoding: Encoding = "cycle"
-    """Inputs wider than the wires: cycle them over the layers, or project them by a trainable matrix; default: ours."""
+    encoding: Literal["auto", Encoding] = "auto"
+    """Inputs wider than the wires: cycle them over the layers, or project them by a trainable matrix to one feature a
+    wire; auto: cycle, and project where there are more than layers and wires have room for (ours)."""
     transform: Transform = "identity"
     """g in the encoding angle g(scale * input) [rad]; tanh and arctan bound it (Skolik et al. 2022); identity: ours."""
     initialisation: Initialisation = "uniform"
@@ -112,18 +113,18 @@ def reuploading_circuit(config: QuantumConfig, n_inputs: int, *, entangled: bool
     )
 
 
-def quantum_layer(circuit: Circuit, config: QuantumConfig, frame: Frame, generator: Generator) -> QuantumLayer:
-    """The layer of a model's circuit inside a policy."""
+def quantum_layer(
+    circuit: Callable[[Any, int], Circuit], config: QuantumConfig, frame: Frame, generator: Generator
+) -> QuantumLayer:
+    """The layer of a model inside a policy; `circuit(config, n_inputs)` is the model's circuit."""
+    encoding: Encoding = config.encoding if config.encoding != "auto" else "cycle"
+    if config.encoding == "auto" and frame.n_inputs > config.n_wires * config.n_layers:
+        encoding = "projection"
     return QuantumLayer(
-        circuit,
+        circuit(config, config.n_wires if encoding == "projection" else frame.n_inputs),
         n_inputs=frame.n_inputs,
-        encoding=config.encoding,
+        encoding=encoding,
         initialisation=config.initialisation,
         initial_scale=config.initial_scale,
         generator=generator,
     )
-
-
-def circuit_inputs(config: QuantumConfig, frame: Frame) -> int:
-    """Features that reach the circuit: the observation's, or one a wire after a projection."""
-    return config.n_wires if config.encoding == "projection" else frame.n_inputs

@@ -11,7 +11,7 @@ from torch import Generator
 from qrl.circuit import Circuit
 from qrl.frame import Frame
 from qrl.layer import QuantumLayer
-from qrl.models._ansatz import QuantumConfig, circuit_inputs, quantum_layer, reuploading_circuit
+from qrl.models._ansatz import QuantumConfig, quantum_layer, reuploading_circuit
 
 
 @dataclass(frozen=True)
@@ -26,4 +26,4 @@ def circuit(config: Config, n_inputs: int) -> Circuit:
 
 def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
     """The features: one expectation value an observable."""
-    return quantum_layer(circuit(config, circuit_inputs(config, frame)), config, frame, generator)
+    return quantum_layer(circuit, config, frame, generator)

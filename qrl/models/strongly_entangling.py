@@ -12,7 +12,7 @@ from torch import Generator
 from qrl.circuit import Circuit, Gate
 from qrl.frame import Frame
 from qrl.layer import QuantumLayer
-from qrl.models._ansatz import QuantumConfig, circuit_inputs, layered_circuit, quantum_layer
+from qrl.models._ansatz import QuantumConfig, layered_circuit, quantum_layer
 
 
 @dataclass(frozen=True)
@@ -40,4 +40,4 @@ def circuit(config: Config, n_inputs: int) -> Circuit:
 
 def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
     """The features: one expectation value an observable."""
-    return quantum_layer(circuit(config, circuit_inputs(config, frame)), config, frame, generator)
+    return quantum_layer(circuit, config, frame, generator)
