@@ -76,10 +76,10 @@ CASES = {
     "cartpole_target": Case("cartpole_target", 3, {"qgru": 100, "gru": 100}, rises=True),
     "pendulum": Case("pendulum", 3, {"qgru": 100, "gru": 100}),
     "bandit-100": Case(
-        "bandit", 100, {"qgru": 300, "gru": 400}, eval_tasks=20_000, eval_episodes=1, least={"qgru": 74.8}
+        "bandit", 100, {"qgru": 200, "gru": 200}, eval_tasks=20_000, eval_episodes=1, least={"qgru": 74.8}
     ),
     "tabular_mdp": Case(
-        "tabular_mdp", 10, {"qgru": 300, "gru": 400}, eval_tasks=5_000, eval_episodes=1, least={"qgru": 138.1}
+        "tabular_mdp", 10, {"qgru": 200, "gru": 200}, eval_tasks=5_000, eval_episodes=1, least={"qgru": 138.1}
     ),
 }
 
