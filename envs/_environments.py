@@ -170,6 +170,11 @@ def find_spec(id: str) -> EnvSpec:
     if name not in gym.registry:
         near = suggest(name, list(gym.registry)).partition(" (choices")[0]  # there are dozens
         near = near if near.startswith("; did") else "; gymnasium.pprint_registry() shows all"
+        namespace = name.rpartition("/")[0]
+        if namespace and not any(known.startswith(f"{namespace}/") for known in gym.registry):
+            near = (
+                f"; the package that registers {namespace}/ goes before a colon, once it is installed: PACKAGE:{name}"
+            )
         raise UsageError(f"{id}: Gymnasium has no environment of that id{near}")
     return gym.spec(name)
 
