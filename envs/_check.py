@@ -248,7 +248,7 @@ def single_environments_fit(family: TaskDistribution) -> None:
     fit = env.observation_space == family.observation_space and env.action_space == family.action_space
     _require(fit, "the environments of make have other spaces than the family")
     observation, _ = env.reset(seed=0)
-    _require(family.observation_space.contains(observation), "make: the first observation lies outside its space")
+    _require(bool(family.observation_space.contains(observation)), "make: the first observation lies outside its space")
     env.close()
 
 

@@ -259,4 +259,6 @@ class FrozenLake(TorchTasks):
 @lru_cache(maxsize=1)
 def _painter(lake: tuple[str, ...]) -> FrozenLakeEnv:
     """Gymnasium's environment of this map, which loads its images once."""
-    return FrozenLakeEnv(render_mode="rgb_array", desc=list(lake))
+    painter = FrozenLakeEnv(render_mode="rgb_array", desc=list(lake))
+    painter.lastaction = None  # as a reset leaves it; Gymnasium 1.3 does not draw without
+    return painter
