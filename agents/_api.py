@@ -17,10 +17,11 @@ from typing import Any, cast, get_args
 import gymnasium
 import numpy as np
 import torch
+from torch import Tensor
 
 from agents import _origins as origins
 from agents._config import Spec, check_count, check_seed
-from agents._evaluate import Curve, adaptation_curve, beside, paired_gain
+from agents._evaluate import Curve, adaptation_curve, beside, paired_gain, play
 from agents._files import check_new_file, from_json, to_json, write_whole
 from agents._interrupt import Interrupted, stopping_at_once
 from agents._plot import Against, draw
@@ -31,6 +32,7 @@ from agents._run import RunFolder
 from agents._setting import build, torch_generator
 from agents._train import Training
 from agents._train import train as train_loop
+from agents._values import to_plain
 from agents._video import animation, check_pictures
 from envs._check import check_before_training
 from qrl.errors import UsageError, suggest
@@ -102,27 +104,21 @@ class Run:
         check_count("steps", steps)
         check_count("episodes", episodes)
         check_seed("seed", seed)
-        env, own = short_name(self.spec.env), short_name(self.spec.agent)
+        names = (short_name(self.spec.env), short_name(self.spec.agent))
         model = short_name(self.spec.model) if hasattr(self.agent, "policy") else ""
-
-        def curve(agent: Any, name: str, model: str) -> Curve:
-            return adaptation_curve(
-                agent,
-                self.distribution,
-                names=(env, name, model),
-                n_tasks=tasks,
-                steps=steps,
-                episodes=episodes,
-                split=split,
-                seed=seed,
-                device=self.spec.device,
-            )
-
-        mine = replace(curve(self.agent, own, model), iteration=self.iteration)
+        how: dict[str, Any] = {"n_tasks": tasks, "steps": steps, "episodes": episodes, "split": split, "seed": seed}
+        how["device"] = self.spec.device
+        curve = adaptation_curve(self.agent, self.distribution, names=(*names, model), **how)
+        curve = replace(curve, iteration=self.iteration, env_options=to_plain(self.spec.env_config))
         if not isinstance(self.agent, MemoryAdapter):
-            return mine
+            return curve
         others = beside_which(self.agent, self.distribution, self.spec.device)
-        return beside(mine, [curve(agent, name, "") for name, agent in others.items() if name != own])
+        returns = {
+            name: play(agent, self.distribution, **how).per_task
+            for name, agent in others.items()
+            if name != short_name(self.spec.agent)
+        }
+        return beside(curve, returns)
 
     def metrics(self) -> list[dict[str, Any]]:
         """One row per meta-iteration."""
@@ -141,26 +137,48 @@ class Run:
 
 
 class AdaptedPolicy:
-    """A policy after adaptation: `act(observation)` gives an action for the environment."""
+    """A policy after adaptation: `act(observation)` gives an action for the environment.
+
+    One that learns in its memory goes on learning: after each step it has to `receive` what came of it. For others that
+    does nothing.
+    """
 
     def __init__(self, agent: Adapter, state: Any, generator: torch.Generator) -> None:
         self._agent, self._state, self._generator = agent, state, generator
+        self._action: Tensor | None = None
 
     @torch.no_grad()
     def act(self, observation: Any) -> Any:
-        """An action drawn from the policy, as the environment's `step` takes it."""
-        seen = torch.as_tensor(np.asarray(observation), dtype=torch.float32, device=self._generator.device)
-        self._action, self._state = self._agent.act(self._state, seen[None, None], self._generator)
-        return single_action(self._agent, self._action)
+        """An action drawn from the policy, as the environment's `step` takes it.
+
+        Raises UsageError if an agent that learns in its memory was not told what came of the last one.
+        """
+        if self._action is not None:
+            raise UsageError(
+                "act: this agent learns in its memory: tell it what came of the last action by "
+                "receive(observation, reward, terminated or truncated)"
+            )
+        action, self._state = self._agent.act(self._state, self._seen(observation), self._generator)
+        if isinstance(self._agent, MemoryAdapter):
+            self._action = action
+        return single_action(self._agent, action)
 
     @torch.no_grad()
     def receive(self, observation: Any, reward: float, ended: bool) -> None:
-        """What the environment's `step` gave for the last action, from which an agent with a memory learns on."""
+        """What the environment's `step` gave for the last action, from which an agent with a memory learns on.
+
+        Raises UsageError if there was no action before.
+        """
         if isinstance(self._agent, MemoryAdapter):
-            device = self._generator.device
-            earned, over = (torch.tensor([[x]], device=device) for x in (float(reward), bool(ended)))
-            seen = torch.as_tensor(np.asarray(observation), dtype=torch.float32, device=device)
-            self._state = self._agent.receive(self._state, self._action, earned, over, seen[None, None])
+            if self._action is None:
+                raise UsageError("receive: there was no action that anything could have come of: first act")
+            earned, over = (torch.tensor([[x]], device=self._generator.device) for x in (float(reward), bool(ended)))
+            self._state = self._agent.receive(self._state, self._action, earned, over, self._seen(observation))
+            self._action = None
+
+    def _seen(self, observation: Any) -> Tensor:
+        array = np.asarray(observation)
+        return torch.as_tensor(array, dtype=torch.float32, device=self._generator.device)[None, None]
 
 
 def learns(agent: Any) -> bool:

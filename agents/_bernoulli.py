@@ -13,6 +13,7 @@ discounted game (Gittins 1979), and for a finite one close to it (Niño-Mora 201
 
 import functools
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 LARGEST = 5_000_000
 """Beliefs that are enumerated, at most, for whole trials."""
+MOST_PULLS = 200
+"""Of a trial whose indices are computed: the table takes half a minute, and memory grows with the cube."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,16 @@ class Optimum:
 
 def n_beliefs(k: int, n: int) -> int:
     """Beliefs before pulls 0..n-1."""
-    return int(_binomials(n + 2 * k)[n - 1 + 2 * k, 2 * k])
+    return math.comb(n - 1 + 2 * k, 2 * k)
 
 
 @functools.cache
-def _binomials(largest: int) -> NDArray[np.int64]:
-    """Pascal's triangle; entries beyond 2**62 stay there."""
-    table = np.zeros((largest + 1, largest + 1), dtype=np.int64)
+def _binomials(rows: int, columns: int) -> NDArray[np.int64]:
+    """Pascal's triangle up to these; for beliefs that are enumerated all entries are far from overflow."""
+    table = np.zeros((rows + 1, columns + 1), dtype=np.int64)
     table[:, 0] = 1
-    for row in range(1, largest + 1):
-        table[row, 1:] = np.minimum(table[row - 1, :-1] + table[row - 1, 1:], 2**62)
+    for row in range(1, rows + 1):
+        table[row, 1:] = table[row - 1, :-1] + table[row - 1, 1:]
     return table
 
 
@@ -63,7 +66,7 @@ def rank(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Place of counts [..., 2 * k] among all with the same sum, in lexicographic order."""
     parts = counts.shape[-1]
     total = int(counts.sum(-1).max(initial=0))
-    choose = _binomials(total + parts)
+    choose = _binomials(total + parts, parts)
     # Those before: an equal head, then a smaller entry c at place j; the rest of the sum goes to the places behind.
     left = np.flip(np.flip(counts, -1).cumsum(-1), -1)
     behind = np.arange(parts - 1, 0, -1)
@@ -90,7 +93,7 @@ def optimum(k: int, n: int) -> Optimum:
         p = _mean(counts, arm)
         by_pull.append(float(chance @ p))
         if t < n - 1:
-            following = np.zeros(int(_binomials(n + 2 * k)[t + 2 * k, 2 * k - 1]))
+            following = np.zeros(math.comb(t + 2 * k, 2 * k - 1))
             for offset, weight in ((0, p), (1, 1 - p)):
                 np.add.at(following, rank(_after(counts, 2 * arm + offset)), chance * weight)
             chance = following
@@ -125,8 +128,10 @@ def indices(n: int) -> NDArray[np.float64]:
     """Finite-horizon Gittins index of an arm [pulls left, paid, failed], 0 where paid + failed + left exceed n.
 
     For each of a grid of sure pays, whether it is better to pull on, by dynamic programming over the arm alone; between
-    the grid's pays linear.
+    the grid's pays linear. Raises ValueError for more than MOST_PULLS.
     """
+    if n > MOST_PULLS:
+        raise ValueError(f"indices are computed for up to {MOST_PULLS} pulls, not {n}")
     grid = np.linspace(0, 1, 401)
     paid, failed = np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij")
     p = ((1 + paid) / (2 + paid + failed))[..., None]

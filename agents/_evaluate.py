@@ -1,7 +1,7 @@
 """The adaptation curve: return on held-out tasks against the number of updates or episodes, with its uncertainty."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -33,6 +33,7 @@ class Curve:
     on adapting up to x. `per_task` is [task][x], each the mean return over episodes, or trials. `iteration`: how many
     the agent has been trained for. `references` are the
     means of other agents on the same tasks, `fractions` this one's share of their return: mean and 95 % interval.
+    `env_options` are those of the family.
     """
 
     env: str
@@ -54,6 +55,7 @@ class Curve:
     iteration: int = 0
     references: dict[str, list[float]] = field(default_factory=dict)
     fractions: dict[str, list[float]] = field(default_factory=dict)
+    env_options: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The content of evaluation.json."""
@@ -99,6 +101,55 @@ def adaptation_curve(
     counts none twice. `names` are those of env, agent and model. Raises UsageError for fewer than two tasks, from which
     there is no interval, and for a split that the family does not have.
     """
+    played = play(
+        adapter, distribution, n_tasks=n_tasks, steps=steps, episodes=episodes, split=split, seed=seed, device=device
+    )
+    per_task, trial = played.per_task, played.trial
+    n_tasks = len(per_task)
+    low, high = bootstrap_interval(per_task)
+    x = range(1, trial + 1) if trial else range(steps + 1)
+    return Curve(
+        *names,
+        split=split,
+        n_tasks=n_tasks,
+        seed=seed,
+        axis="episodes" if trial else "gradient_steps",
+        x=list(x),
+        episodes=[index if trial else episodes * index for index in range(len(x))],
+        env_steps=[0.0, *np.cumsum(played.steps)[:-1].tolist()],
+        mean=per_task.mean(0).tolist(),
+        ci_low=low,
+        ci_high=high,
+        iqm=stats.trim_mean(per_task, 0.25).tolist(),
+        worst_decile=np.sort(per_task, axis=0)[: max(1, n_tasks // 10)].mean(0).tolist(),
+        per_task=per_task.tolist(),
+    )
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a curve is made of."""
+
+    per_task: np.ndarray
+    """Mean return over episodes, or trials, [task, x]."""
+    steps: np.ndarray
+    """Environment steps taken in a task at each x, a mean over tasks [steps]; of a trial, those of one lane."""
+    trial: int | None
+    """Episodes of a trial, of an agent that learns in its memory."""
+
+
+def play(
+    adapter: Adapter,
+    distribution: Any,
+    *,
+    n_tasks: int,
+    steps: int = 3,
+    episodes: int,
+    split: str,
+    seed: int,
+    device: str = "cpu",
+) -> Played:
+    """The returns of `adaptation_curve`, which has the arguments' meaning, without intervals."""
     n_tasks = min(n_tasks, distribution.n_distinct(split) or n_tasks) if split != "train" else n_tasks
     if n_tasks < 2:
         raise UsageError(f"evaluate: an interval over tasks needs at least 2 tasks, not {n_tasks}")
@@ -118,25 +169,7 @@ def adaptation_curve(
         by_x, lengths = _by_x(rollouts, trial)
         returns.append(by_x.mean(-1).mT.double().cpu().numpy())
         taken += lengths.double().sum((1, 2)).cpu().numpy() / (episodes if trial else 1)
-    per_task = np.concatenate(returns)
-    low, high = bootstrap_interval(per_task)
-    x = range(1, trial + 1) if trial else range(steps + 1)
-    return Curve(
-        *names,
-        split=split,
-        n_tasks=n_tasks,
-        seed=seed,
-        axis="episodes" if trial else "gradient_steps",
-        x=list(x),
-        episodes=[index if trial else episodes * index for index in range(len(x))],
-        env_steps=[0.0, *(np.cumsum(taken)[:-1] / n_tasks).tolist()],
-        mean=per_task.mean(0).tolist(),
-        ci_low=low,
-        ci_high=high,
-        iqm=stats.trim_mean(per_task, 0.25).tolist(),
-        worst_decile=np.sort(per_task, axis=0)[: max(1, n_tasks // 10)].mean(0).tolist(),
-        per_task=per_task.tolist(),
-    )
+    return Played(np.concatenate(returns), taken / n_tasks, trial)
 
 
 def _by_x(rollouts: list[Rollout], trial: int | None) -> tuple[Tensor, Tensor]:
@@ -146,22 +179,23 @@ def _by_x(rollouts: list[Rollout], trial: int | None) -> tuple[Tensor, Tensor]:
     return torch.stack([r.returns for r in rollouts]), torch.stack([r.valid.sum(0) for r in rollouts])
 
 
-def beside(curve: Curve, references: Sequence[Curve]) -> Curve:
-    """The curve with those of other agents on the same tasks, by their names, and its share of their return.
+def beside(curve: Curve, references: Mapping[str, np.ndarray]) -> Curve:
+    """The curve with other agents' returns [task, x] on the same tasks, by their names, and its share of them.
 
     The share is that of the sums over x, with a 95 % percentile bootstrap interval over tasks, which are the same ones;
     there is none of a return that is not positive, or is zero in a resample of the tasks.
     """
     mine, fractions = np.asarray(curve.per_task).sum(1), {}
-    for reference in references:
-        theirs = np.asarray(reference.per_task).sum(1)
+    for name, per_task in references.items():
+        theirs = per_task.sum(1)
         if theirs.mean() > 0:
             with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore", stats.DegenerateDataWarning)
                 low, high = _bootstrap((mine, theirs), lambda a, b, axis: a.mean(axis) / b.mean(axis))
             if np.isfinite([low, high]).all():
-                fractions[reference.agent] = [float(mine.mean() / theirs.mean()), float(low), float(high)]
-    return replace(curve, references={each.agent: each.mean for each in references}, fractions=fractions)
+                fractions[name] = [float(mine.mean() / theirs.mean()), float(low), float(high)]
+    means = {name: per_task.mean(0).tolist() for name, per_task in references.items()}
+    return replace(curve, references=means, fractions=fractions)
 
 
 def bootstrap_interval(per_task: np.ndarray | Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:

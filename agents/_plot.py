@@ -14,6 +14,15 @@ from qrl.errors import UsageError
 Against = Literal["x", "episodes", "env_steps"]
 """What curves are drawn against: their own x, or the episodes or environment steps spent before."""
 
+REFERENCE_STYLES: dict[str, Any] = {
+    "bayes": "--",
+    "gittins": "--",
+    "oracle": "--",
+    "forgetful": (0, (1, 1)),
+    "thompson": "-.",
+    "psrl": "-.",
+}
+
 
 def draw(curves: Sequence[Curve], metrics: Sequence[Mapping[str, Any]] = (), against: Against = "x") -> bytes:
     """PNG bytes: return for each curve; beside it, return against iteration if `metrics` are given.
@@ -22,8 +31,13 @@ def draw(curves: Sequence[Curve], metrics: Sequence[Mapping[str, Any]] = (), aga
     """
     first = curves[0]
     for curve in curves:
-        if (curve.env, curve.split) != (first.env, first.split):
-            ours, theirs = (f"{each.env}, {each.split}" for each in (first, curve))
+        if (curve.env, curve.env_options, curve.split) != (first.env, first.env_options, first.split):
+            differing = first.env_options.items() ^ curve.env_options.items() if curve.env == first.env else ()
+            names = {name for name, _ in differing}
+            ours, theirs = (
+                ", ".join([each.env, each.split, *(f"{n}={v}" for n, v in each.env_options.items() if n in names)])
+                for each in (first, curve)
+            )
             raise UsageError(f"plot: curves of different tasks do not belong in one picture: {ours}; {theirs}")
         if against == "x" and curve.axis != first.axis:
             raise UsageError("plot: one curve is over gradient steps, another over episodes: draw both against one")
@@ -44,13 +58,8 @@ def _draw_curves(axes: Any, curves: Sequence[Curve], against: Against) -> None:
         axes.plot(where, curve.mean, "o-", color=colour, label=curve.label)
         axes.fill_between(where, curve.ci_low, curve.ci_high, color=colour, alpha=0.25, linewidth=0)
         axes.plot(where, curve.worst_decile, ":", color=colour)
-    drawn: set[str] = set()
-    for curve in curves:
-        styles = zip(curve.references.items(), ("--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1))), strict=False)
-        for (name, values), style in styles:
-            if name not in drawn:
-                axes.plot(getattr(curve, against), values, color="black", linestyle=style, linewidth=1, label=name)
-        drawn |= set(curve.references)
+    for name in dict.fromkeys(name for curve in curves for name in curve.references):
+        _draw_reference(axes, name, [curve for curve in curves if name in curve.references], against)
     axes.plot([], [], ":", color="grey", label="worst tenth of tasks")
     first = curves[0]
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -66,6 +75,16 @@ def _draw_curves(axes: Any, curves: Sequence[Curve], against: Against) -> None:
     axes.set_title(f"{first.env}: {first.n_tasks} {first.split} tasks, mean and 95 % interval", fontsize="medium")
     axes.legend(frameon=False, fontsize="small")
     axes.grid(alpha=0.3)
+
+
+def _draw_reference(axes: Any, name: str, curves: Sequence[Curve], against: Against) -> None:
+    """Once, if it is the same beside all of these curves; else that of each, and whose it is."""
+    lines = [(getattr(curve, against), curve.references[name]) for curve in curves]
+    same = all(line == lines[0] for line in lines)
+    style = REFERENCE_STYLES.get(name, "-.")
+    for curve, line in list(zip(curves, lines, strict=True))[: 1 if same else None]:
+        label = name if same else f"{name}: {curve.label}"
+        axes.plot(*line, color="black", linestyle=style, linewidth=1, label=label)
 
 
 def _draw_training(axes: Any, metrics: Sequence[Mapping[str, Any]], of_trials: bool) -> None:

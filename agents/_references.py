@@ -32,8 +32,9 @@ def references(distribution: TaskDistribution, n_episodes: int, device: str = "c
 def _names(distribution: TaskDistribution, n_episodes: int) -> tuple[str, ...]:
     if isinstance(distribution, Bandit):
         n_pulls = n_episodes * distribution.horizon
-        solved = _bernoulli.n_beliefs(distribution.n_arms, n_pulls) <= _bernoulli.LARGEST
-        return ("bayes" if solved else "gittins", "thompson")
+        if _bernoulli.n_beliefs(distribution.n_arms, n_pulls) <= _bernoulli.LARGEST:
+            return ("bayes", "thompson")
+        return ("gittins", "thompson") if n_pulls <= _bernoulli.MOST_PULLS else ("thompson",)
     if isinstance(distribution, TabularMDP):
         return ("oracle", "psrl")
     return ()

@@ -6,11 +6,10 @@ By dynamic programming over posteriors under a uniform prior, which is what the 
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from agents._bandit import Counts, Player
+from agents._bandit import Counts, Player, posterior_mean
 from agents._bernoulli import LARGEST, n_beliefs, optimum, rank
 from agents._setting import Setting
 from agents._trial import TrialConfig
@@ -38,12 +37,12 @@ class Bayes(Player):
         self.optimum = optimum(k, n)
 
     def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
-        """1 for an optimal arm, 0 for the others."""
+        """1 for an optimal arm, 0 for the others; beyond the trial, an arm's posterior mean."""
         flat = counts.flatten(0, 1).flatten(1).long().cpu().numpy()
-        worth = np.zeros((len(flat), self.n_arms))
+        worth = posterior_mean(counts).flatten(0, 1).cpu().numpy().copy()
         pulls = flat.sum(1)
         for t in set(pulls.tolist()):
-            if t < self.n_pulls:  # later there is nothing to choose
+            if t < self.n_pulls:
                 lanes = pulls == t
                 worth[lanes] = self.optimum.best[t][rank(flat[lanes])]
         return torch.from_numpy(worth).to(counts).unflatten(0, counts.shape[:2])

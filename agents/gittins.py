@@ -1,4 +1,4 @@
-"""Play of the Bernoulli bandit by finite-horizon Gittins indices: near the optimum, for any number of arms and pulls.
+"""Play of the Bernoulli bandit by finite-horizon Gittins indices: near the optimum, for any number of arms.
 
 Gittins 1979; for a finite number of pulls Niño-Mora 2011 (Computing a classic index for finite-horizon bandits). See
 `agents._bernoulli`.
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents._bandit import Counts, Player
-from agents._bernoulli import indices
+from agents._bandit import Counts, Player, posterior_mean
+from agents._bernoulli import MOST_PULLS, indices
 from agents._setting import Setting
 from agents._trial import TrialConfig
+from qrl.errors import UsageError
 
 FAMILIES = ("bandit",)
 
@@ -27,14 +28,19 @@ class Gittins(Player):
 
     def __init__(self, config: TrialConfig, setting: Setting) -> None:
         super().__init__(config, setting)
+        if self.n_pulls > MOST_PULLS:
+            raise UsageError(
+                f"agent gittins: indices are computed for trials of up to {MOST_PULLS} pulls, not {self.n_pulls}; "
+                "use agent thompson, ucb1 or greedy"
+            )
         self.indices = torch.from_numpy(indices(self.n_pulls)).to(self.device)
 
     def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
         """Each arm's index for the pulls that are left; beyond the trial, its mean."""
         left = (self.n_pulls - counts.long().sum((-1, -2))).clamp_min(0)[..., None]
         whole = counts.long().clamp_max(self.n_pulls)
-        mean = (counts[..., 0] + 1) / (counts.sum(-1) + 2)
-        return torch.where(left > 0, self.indices[left, whole[..., 0], whole[..., 1]], mean.to(self.indices.dtype))
+        index = self.indices[left, whole[..., 0], whole[..., 1]]
+        return torch.where(left > 0, index, posterior_mean(counts).to(index.dtype))
 
 
 def build(config: Config, setting: Setting) -> Gittins:

@@ -200,13 +200,16 @@ def test_gradients_and_memories_go_into_one_picture_against_what_both_spend(tmp_
         agents.plot(curves, tmp_path / "none.png")
     with pytest.raises(UsageError, match=r"different tasks.*cartpole, test; navigation, test"):
         agents.plot([curves[0], curve_of("maml", "gradient_steps", env="navigation")], tmp_path / "none.png")
+    arms = [curve_of("rl2", "episodes", env="bandit", env_options={"arms": k, "horizon": 1}) for k in (5, 2)]
+    with pytest.raises(UsageError, match=r"different tasks.*: bandit, test, arms=5; bandit, test, arms=2$"):
+        agents.plot(arms, tmp_path / "none.png")
     with pytest.raises(UsageError, match=r"cannot be drawn against 'env-steps'.*did you mean 'env_steps'"):
         agents.plot(curves, tmp_path / "none.png", against="env-steps")
     assert not (tmp_path / "none.png").exists()
 
 
 def test_curves_are_where_the_environment_steps_are(monkeypatch):
-    """What is handed to matplotlib: x by `against`, a reference once though two curves have it."""
+    """What is handed to matplotlib: x by `against`, a reference once though two curves have it, unless it differs."""
     drawn = []
     original = Axes.plot
     monkeypatch.setattr(Axes, "plot", lambda self, *a, **k: drawn.append((*a[:2], k)) or original(self, *a, **k))
@@ -218,6 +221,10 @@ def test_curves_are_where_the_environment_steps_are(monkeypatch):
         ([0.0, 50.0], [1.0, 2.0], "psrl"),
         ([0.0, 50.0], [3.0, 3.0], "oracle"),
     ]
+    drawn.clear()
+    draw([both[0], curve_of("psrl", "episodes", references={"oracle": [3.0, 3.5]})], against="env_steps")
+    named = [(list(y), k["label"]) for x, y, k in drawn if k.get("label", "").startswith("oracle")]
+    assert named == [([3.0, 3.0], "oracle: rl2"), ([3.0, 3.5], "oracle: psrl")]
 
 
 def test_runs_are_drawn_from_their_evaluations(run, tmp_path, capsys):

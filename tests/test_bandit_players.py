@@ -1,6 +1,7 @@
 """The Bernoulli bandit's optimum against brute force, and its players against published and exact means."""
 
 import functools
+import math
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import torch
 from agents import bayes, gittins, greedy, thompson, ucb1
 from agents._bernoulli import beliefs, indices, n_beliefs, optimum, rank
 from agents._config import Spec
+from agents._references import references
 from agents._rollout import collect
 from agents._setting import build
+from envs.bandit import Bandit
 from envs.bandit import Config as BanditConfig
 from qrl.errors import UsageError
 
@@ -146,8 +149,23 @@ def test_an_agent_of_the_bandit_plays_nothing_else():
         player("greedy", 0)
 
 
-def test_beyond_a_trial_indices_are_means():
+@pytest.mark.parametrize("name", ["bayes", "gittins"])
+def test_beyond_a_trial_arms_are_worth_their_means(name):
     """As when a trained agent goes on in an environment of one's own."""
-    _, agent = player("gittins", 3, arms=2)
+    _, agent = player(name, 3, arms=2)
     counts = torch.tensor([[[[4.0, 1.0], [0.0, 2.0]]]])
     np.testing.assert_allclose(agent.worth(counts, torch.Generator()), [[[5 / 7, 1 / 4]]])
+
+
+@pytest.mark.parametrize(("arms", "pulls"), [(5, 500), (10, 100), (50, 500), (20, 30)])
+def test_what_is_too_large_to_solve_is_refused_and_not_a_reference(arms, pulls):
+    assert n_beliefs(arms, pulls) == math.comb(pulls - 1 + 2 * arms, 2 * arms)
+    with pytest.raises(UsageError, match="use agent gittins"):
+        player("bayes", pulls, arms=arms)
+    names = references(Bandit(BanditConfig(arms=arms)), pulls)
+    assert list(names) == (["gittins", "thompson"] if pulls <= 100 else ["thompson"])
+
+
+def test_indices_of_long_trials_are_refused():
+    with pytest.raises(UsageError, match="up to 200 pulls, not 201"):
+        player("gittins", 201)

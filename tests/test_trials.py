@@ -1,6 +1,5 @@
 """Trials: several episodes of a lane without a gap, what an agent that learns in its memory is told, and its curve."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -123,7 +122,7 @@ def test_a_share_of_the_optimum_is_that_of_sums_over_the_same_tasks():
         name: adaptation_curve(agent, distribution, names=("bandit", name, ""), n_tasks=400, episodes=10)
         for name, agent in built.items()
     }
-    compared = beside(curves["thompson"], [curves["bayes"]])
+    compared = beside(curves["thompson"], {"bayes": np.asarray(curves["bayes"].per_task)})
     mine, best = (np.asarray(curves[name].per_task).sum(1) for name in ("thompson", "bayes"))
     share, low, high = compared.fractions["bayes"]
     assert share == pytest.approx(mine.mean() / best.mean()) and compared.references == {"bayes": curves["bayes"].mean}
@@ -175,6 +174,16 @@ def test_a_player_adapts_to_an_environment_and_goes_on_learning(played):
     assert later[:5] == [3] * 5 and set(later) == {0, 1, 2, 3, 4}
 
 
+def test_a_memory_has_to_be_told_what_came_of_an_action(played):
+    env = envs.make("bandit").make({"p": [0, 0, 0, 1, 0]})
+    policy = played["greedy"].adapt(env, episodes=20)
+    with pytest.raises(UsageError, match="first act"):
+        policy.receive(np.zeros(1), 1.0, True)
+    policy.act(np.zeros(1))
+    with pytest.raises(UsageError, match=r"tell it what came of the last action by receive\("):
+        policy.act(np.zeros(1))
+
+
 def test_what_makes_no_sense_for_a_memory_is_refused(played):
     with pytest.raises(UsageError, match="agent greedy learns in its memory and takes no gradient steps"):
         played["greedy"].evaluate(steps=2)
@@ -185,10 +194,6 @@ def test_what_makes_no_sense_for_a_memory_is_refused(played):
 def test_there_is_no_share_of_nothing(played):
     """Two tasks, one pull each: the reference's return may be zero, and is in some resample of the tasks."""
     curve = played["greedy"].evaluate(tasks=2, episodes=1)
-    others = (
-        dataclasses.replace(curve, agent="other", per_task=[[0.0], [0.0]]),
-        dataclasses.replace(curve, agent="half", per_task=[[1.0], [0.0]]),
-    )
-    compared = beside(curve, others)
+    compared = beside(curve, {"other": np.zeros((2, 1)), "half": np.array([[1.0], [0.0]])})
     assert compared.references.keys() == {"other", "half"} and compared.fractions == {}
     json.dumps(compared.to_json(), allow_nan=False)
