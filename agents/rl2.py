@@ -51,17 +51,22 @@ class Config(PPOConfig):
     discount: float = 0.99
     """Discount factor, over the whole trial [per step] (Duan et al. 2016)."""
     gae_lambda: float = 0.95
-    """Decay of the advantage estimates, lambda [per step] (Schulman et al. 2016; 0.3 in Duan et al. 2016)."""
+    """Decay of the advantage estimates, lambda [per step] (Schulman et al. 2016); 0.3 for tabular_mdp (Duan et al.
+    2016)."""
     value_weight: float = 0.5
     """Weight of the values' squared error, relative to the largest discounted return (Schulman et al. 2017: 0.5)."""
     truncation: int = 0
-    """Steps that a gradient goes back through at most, from the beginning of such a stretch [steps; 0 = the trial]."""
+    """Steps that a gradient goes back through at most, from the beginning of such a stretch [steps; 0 = the trial]. It
+    bounds how far, not the memory that it takes."""
     memory_budget: float = 2.0
     """Memory for the graph of a gradient [GiB]; it is accumulated over chunks of trials that fit."""
-    lr_scales: float = 0.01
-    """Adam learning rate of input scales and projections [per step]; with maml's 0.05 the gradient through a quantum
-    cell's trial explodes (ours)."""
-    lr_heads: float = 0.01
+    lr_angles: float = 0.003
+    """Adam learning rate of circuit angles and hidden weights [rad per step] (ours)."""
+    lr_scales: float = 0.001
+    """Adam learning rate of input scales and projections [per step]. While a policy does not yet use its memory the KL
+    divergence is small and rates rise; with ten times this a quantum cell's weights drift then until the gradient
+    through a trial of 100 steps explodes (ours)."""
+    lr_heads: float = 0.003
     """Adam learning rate of read-out, head and the linear maps after circuits [per step] (ours)."""
 
     def __post_init__(self) -> None:
@@ -78,7 +83,8 @@ class Config(PPOConfig):
 
 def defaults(env_name: str) -> Config:
     """Longer trials, and more of them, where an episode is short."""
-    return Config(episodes=10, meta_batch=1000) if env_name in ("bandit", "tabular_mdp") else Config()
+    config = Config(episodes=10, meta_batch=1000) if env_name in ("bandit", "tabular_mdp") else Config()
+    return replace(config, gae_lambda=0.3) if env_name == "tabular_mdp" else config
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ class Frame:
     """What surrounds the features in a policy, and hence what a parameter budget has to pay for besides them."""
 
     n_inputs: int
-    """Width of the observation."""
+    """Width of the observation; with a memory, of observation, last action, last reward and end of an episode."""
     n_outputs: int
     """Outputs of the read-out: action dimensions or discrete actions."""
     n_head: int = 0

@@ -163,10 +163,14 @@ def load(kind: Kind, name: str) -> Plugin:
 
 
 def canonical(kind: Kind, name: str) -> str:
-    """`name` as it should be saved: a path made absolute, so that it means the same from another folder."""
+    """`name` as it should be saved: a path made absolute, so that it means the same from another folder.
+
+    The path of a file of this library becomes its name: under another one it would be another plug-in.
+    """
     _check_kind(kind)
     if name.endswith(".py") and name not in available(kind):
-        return str(_expanded(Path(name)))
+        path = _expanded(Path(name))
+        return path.stem if path.resolve() in {own.resolve() for own in _files(kind)} else str(path)
     return name
 
 

@@ -1,4 +1,4 @@
-"""The Bernoulli bandit's optimum against brute force, and its players against published and exact means."""
+"""The Bernoulli bandit: its optimum against brute force, players against exact means and those of other programs."""
 
 import functools
 import math

@@ -109,6 +109,7 @@ FILES = {
     "envs/drift.py": "class Drift",
     "qrl/models/quadratic.py": "class Quadratic",
     "agents/sticky.py": "class Sticky",
+    "qrl/models/elman.py": "class Elman",
 }
 
 
@@ -117,7 +118,7 @@ def example_of(file: str) -> str:
     return example
 
 
-@pytest.mark.parametrize(("option", "file"), list(zip(("--env", "--model", "--agent"), FILES, strict=True)))
+@pytest.mark.parametrize(("option", "file"), list(zip(("--env", "--model", "--agent", "--model"), FILES, strict=True)))
 def test_contributing_examples_are_one_file_each(tmp_path, option, file):
     mine = tmp_path / "mine.py"
     mine.write_text(example_of(file))
@@ -125,6 +126,8 @@ def test_contributing_examples_are_one_file_each(tmp_path, option, file):
     arguments += ["--eval-tasks", "2", "--eval-episodes", "2", "--out", str(tmp_path / "run")]
     if option != "--agent":
         arguments += ["--agent.meta-batch", "2", "--agent.episodes", "3"]
+    if "elman" in file:
+        arguments += ["--agent", "rl2", "--agent.minibatches", "1"]
     done = subprocess.run(
         [sys.executable, "run.py", option, str(mine), *arguments],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
@@ -144,16 +147,17 @@ def test_contributing_examples_saved_in_the_folders_pass_every_check(tmp_path):
     for file in FILES:
         (tmp_path / file).write_text(example_of(file))
     conformance = [f"tests/test_{kind}_conformance.py" for kind in ("envs", "models", "agents")]
+    conformance.append("tests/test_recurrent_models.py")
     for command in (
         ["ruff", "check", "--no-cache", *FILES],
         ["ruff", "format", "--no-cache", "--check", *FILES],
         ["mypy", *FILES],
-        ["pytest", "-v", "-p", "no:cacheprovider", *conformance, "-k", "drift or quadratic or sticky"],
+        ["pytest", "-v", "-p", "no:cacheprovider", *conformance, "-k", "drift or quadratic or sticky or elman"],
     ):
         done = subprocess.run(
             [sys.executable, "-m", *command], cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
             capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-    for kind, name in zip(("envs", "models", "agents"), ("drift", "quadratic", "sticky"), strict=True):
-        assert re.search(rf"test_{kind}_conformance\.py::\S+\[.*{name}.*\] PASSED", done.stdout), f"{name} was not met"
+    for path, name in zip(conformance, ("drift", "quadratic", "sticky", "elman"), strict=True):
+        assert re.search(rf"{re.escape(path)}::\S+\[.*{name}.*\] PASSED", done.stdout), f"{name} was not met"

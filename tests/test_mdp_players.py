@@ -1,4 +1,4 @@
-"""Optimal play of known tasks by enumeration, posterior sampling by its counts, both against published means."""
+"""Optimal play of known tasks by enumeration, posterior sampling by its counts; means against other programs."""
 
 import itertools
 
@@ -44,7 +44,7 @@ def test_backward_induction_finds_the_best_of_all_policies():
         torch.testing.assert_close(values[tuple(actions[process].flatten().tolist())], best)
 
 
-def test_the_optimum_of_known_tasks_is_the_published_one():
+def test_the_optimum_of_known_tasks_is_that_of_another_program():
     """21.84 per episode, over tasks; here on other tasks, within four standard errors."""
     family = envs.make("tabular_mdp")
     curve = adaptation_curve(agent_of(oracle, "oracle"), family, n_tasks=1000, episodes=1)

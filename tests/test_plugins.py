@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from envs import bandit
 from qrl import plugins
 from qrl.errors import UsageError, suggest
 
@@ -250,6 +251,7 @@ def test_names_for_files_and_for_saving(tmp_path, monkeypatch):
     assert plugins.short_name("package.mine:Box.Inner") == "mine-Box-Inner"
     assert plugins.canonical("envs", "dir/mine.py") == str(tmp_path / "dir" / "mine.py")
     assert plugins.canonical("envs", "navigation") == "navigation"
+    assert plugins.canonical("envs", bandit.__file__) == "bandit"
     assert plugins.canonical("envs", "package.mine") == "package.mine"
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from qrl.circuit import Circuit
 from qrl.errors import UsageError
 from qrl.features import Bound, part
 from qrl.frame import LARGEST_BUDGET, Frame
-from qrl.layer import Encoding, initial_weights
+from qrl.layer import initial_weights
 from qrl.models._ansatz import QuantumConfig, reuploading_circuit
 from qrl.statevector import compile_circuit
 
@@ -23,7 +24,8 @@ class CellConfig:
     """Options of a classical recurrent network."""
 
     budget: int = 1000
-    """Size of the whole network, read-out included, to come closest to, if `n_hidden` is 0 [parameters]; ours."""
+    """Size of the network, read-out included, to come closest to, if `n_hidden` is 0 [parameters]; ours. Actor and
+    critic have one each unless `memories` are shared."""
     n_hidden: int = 0
     """Width of the memory [units]; 0: as wide as comes closest to the budget; ours."""
 
@@ -39,19 +41,19 @@ class CellConfig:
 
 @dataclass(frozen=True)
 class QuantumCellConfig(QuantumConfig):
-    """Options of a recurrent network whose gates are circuits."""
+    """Options of a recurrent network with circuits in it: as its gates, or after its memory."""
 
     n_layers: int = 1
     """Encoding layers of each circuit [layers], a variational one before, between and after; ours."""
     n_hidden: int = 16
     """Width of the memory [units]; ours."""
-    encoding: Encoding = "projection"
-    """How inputs and memory enter the circuits: a trainable matrix maps them to one feature a wire."""
+    encoding: Literal["projection"] = "projection"
+    """How numbers enter the circuits: a trainable matrix maps them to one feature a wire."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.encoding != "projection":
-            raise UsageError("model: inputs and memory enter the circuits of a cell by a projection; no other encoding")
+            raise UsageError("model: numbers enter the circuits of a cell by a projection; no other encoding")
         if not 1 <= self.n_hidden <= LARGEST_BUDGET:
             raise UsageError(f"model: n_hidden must be in 1 to {LARGEST_BUDGET}, not {self.n_hidden}")
 
