@@ -506,7 +506,8 @@ def test_memory_lasts_over_episodes_and_not_over_trials():
 def test_learns_to_find_the_paying_arm_and_forgets_it_with_its_memory(model, config, iterations):
     """Two arms, ten pulls: a player without a memory earns 0.5 a pull, this one comes to 0.6."""
     two = bandit.Config(arms=2)
-    training = learner(env_config=two, model=model, model_config=config, episodes=10, meta_batch=256)
+    rates = {"lr_angles": 0.01, "lr_scales": 0.01, "lr_heads": 0.01}  # fast: the trials are short
+    training = learner(env_config=two, model=model, model_config=config, episodes=10, meta_batch=256, **rates)
     for _ in range(iterations):
         training.step()
     curves = [
