@@ -12,7 +12,7 @@ import gymnasium
 import pytest
 
 import agents
-from agents import maml
+from agents import maml, rl2
 from qrl import plugins
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,11 +34,22 @@ def test_readme_example_of_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(
         agents._api.Run, "evaluate", lambda self, **o: evaluate(self, **{**o, "tasks": 3, "episodes": 2})
     )
-    (example,) = (block for block in blocks("README.md") if "agents.train" in block)
+    (example,) = (block for block in blocks("README.md") if "run.evaluate" in block)
     names: dict = {}
     exec(example, names)
     assert names["env"].action_space.contains(names["action"]) and (tmp_path / "curve.png").exists()
     assert isinstance(names["env"], gymnasium.Env) and names["curve"].x == [0, 1, 2, 3]
+
+
+def test_readme_example_of_a_memory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train, config = agents.train, rl2.Config(meta_batch=4, minibatches=1, episodes=10)
+    monkeypatch.setattr(
+        agents, "train", lambda out, **o: train(out, **{**o, **SMALL, "agent_config": config}), raising=False
+    )
+    (example,) = (block for block in blocks("README.md") if "policy.receive(" in block)
+    exec("import agents\n" + example, names := {})
+    assert names["terminated"] or names["truncated"]
 
 
 def test_readme_example_of_a_circuit(capsys):
