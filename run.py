@@ -205,6 +205,7 @@ def _starting_spec(arguments: Sequence[str]) -> Spec:
     for role in KINDS:
         name = _value_of(f"--{role}", arguments)
         if name is not None:
+            name = plugins.canonical(KINDS[role], name)
             # Options saved for one plug-in mean nothing to another.
             other = name != saved.get(role, DEFAULT_NAMES[role])
             saved = {key: value for key, value in saved.items() if not (other and key == f"{role}_config")}

@@ -240,10 +240,20 @@ def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[st
     training = Training(spec, distribution, agent) if learns(agent) else None
     if training is not None and origins.of(spec)["env"]["from"] != "this library":  # those are checked by the tests
         check_before_training(distribution)
+    if idle := _without_effect(agent, command):
+        _warn(f"without effect: {', '.join(idle)}: agent {spec.agent} does not train, or has no network")
     config = {"spec": spec.to_json(), "origins": origins.of(spec), **provenance(command)}
     folder = RunFolder.create(out, config, overwrite=overwrite)
     with folder.lock():
         return _finish(folder, training, quiet)
+
+
+def _without_effect(agent: Any, command: Sequence[str]) -> list[str]:
+    """Options of the command line that this agent makes no use of."""
+    given = [word.partition("=")[0] for word in command if word.startswith("--")]
+    unused = {"--iterations"} if not learns(agent) else set()
+    roles = () if hasattr(agent, "policy") else ("--model", "--policy")
+    return [name for name in given if name in unused or name.partition(".")[0] in roles]
 
 
 def run_resume(path: Path, iterations: int | None = None) -> int:

@@ -15,6 +15,7 @@ import pytest
 import run
 from agents._config import Spec
 from agents._run import RunFolder
+from envs import bandit
 from qrl.errors import TrainingError, UsageError
 
 ROOT = Path(run.__file__).parent
@@ -405,3 +406,19 @@ print(kept())
         pytest.skip("this C library cannot tell")
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "False True\n", done.stderr
+
+
+def test_the_path_of_the_librarys_own_file_is_its_name():
+    spec, _ = run.parse_train(["--env", bandit.__file__, "--agent", "thompson"])
+    assert spec.env == "bandit" and spec.env_config == bandit.Config()
+
+
+def test_options_without_effect_are_told(tmp_path, capsys):
+    """Thompson sampling has no network and does not train; a policy from scratch has one."""
+    common = ["--threads", "1", "--eval-tasks", "2", "--eval-episodes", "1"]
+    player = ["--env", "bandit", "--agent", "thompson", "--model=gru", "--iterations", "5"]
+    assert run.main([*player, *common, "--out", str(tmp_path / "a")]) == 0
+    assert "warning: without effect: --model, --iterations: agent thompson" in capsys.readouterr().err
+    scratch = ["--env", "navigation", "--env.horizon", "3", "--agent", "scratch", "--model", "mlp"]
+    assert run.main([*scratch, *common, "--out", str(tmp_path / "b")]) == 0
+    assert "without effect" not in capsys.readouterr().err
