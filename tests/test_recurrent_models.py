@@ -222,7 +222,7 @@ def test_a_forget_gate_begins_open():
 
 
 @pytest.mark.parametrize(("options", "message"), [({"encoding": "cycle"}, "projection"), ({"n_hidden": 0}, "n_hidden")])
-def test_options_of_quantum_cells_that_cannot_be_used(options, message):
+def test_options_of_quantum_cells_that_cannot_be_used(options, message, unchecked: None):
     with pytest.raises(UsageError, match=message):
         load("models", "qgru").Config(**options)
 
