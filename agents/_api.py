@@ -106,17 +106,21 @@ class Run:
         check_seed("seed", seed)
         names = (short_name(self.spec.env), short_name(self.spec.agent))
         model = short_name(self.spec.model) if hasattr(self.agent, "policy") else ""
-        how: dict[str, Any] = {"n_tasks": tasks, "steps": steps, "episodes": episodes, "split": split, "seed": seed}
-        how["device"] = self.spec.device
+        how: dict[str, Any] = {
+            "n_tasks": tasks,
+            "steps": steps,
+            "episodes": episodes,
+            "split": split,
+            "seed": seed,
+            "device": self.spec.device,
+        }
         curve = adaptation_curve(self.agent, self.distribution, names=(*names, model), **how)
         curve = replace(curve, iteration=self.iteration, env_options=to_plain(self.spec.env_config))
         if not isinstance(self.agent, MemoryAdapter):
             return curve
         others = beside_which(self.agent, self.distribution, self.spec.device)
         returns = {
-            name: play(agent, self.distribution, **how).per_task
-            for name, agent in others.items()
-            if name != short_name(self.spec.agent)
+            name: play(agent, self.distribution, **how).per_task for name, agent in others.items() if name != names[1]
         }
         return beside(curve, returns)
 

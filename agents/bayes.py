@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from agents._bandit import Counts, Player, posterior_mean
-from agents._bernoulli import LARGEST, n_beliefs, optimum, rank
+from agents._bernoulli import LARGEST, MOST_PULLS, n_beliefs, optimum, rank
 from agents._setting import Setting
 from agents._trial import TrialConfig
 from qrl.errors import UsageError
@@ -30,9 +30,10 @@ class Bayes(Player):
         super().__init__(config, setting)
         k, n = self.n_arms, self.n_pulls
         if (number := n_beliefs(k, n)) > LARGEST:
+            other = "gittins" if n <= MOST_PULLS else "thompson, ucb1 or greedy"
             raise UsageError(
                 f"agent bayes: {k} arms and {n} pulls have {number:.1e} posteriors, more than the {LARGEST:.0e} that "
-                "are solved; use agent gittins"
+                f"are solved; use agent {other}"
             )
         self.optimum = optimum(k, n)
 

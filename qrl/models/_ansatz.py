@@ -47,6 +47,11 @@ class QuantumConfig:
         if not abs(self.initial_scale) < float("inf"):
             raise UsageError(f"model: initial_scale must be a finite number, not {self.initial_scale}")
 
+    @property
+    def room(self) -> int:
+        """Inputs that can be cycled over the layers, one a wire."""
+        return self.n_wires * self.n_layers
+
 
 def z_observables(n_wires: int, kind: Observables) -> tuple[Observable, ...]:
     """Local (one Z a wire), global (their product) or both."""
@@ -76,7 +81,7 @@ def layered_circuit(
     n_wires = config.n_wires
     if n_inputs < 1:
         raise UsageError(f"model: n_inputs must be at least 1, not {n_inputs}")
-    if n_inputs > n_wires * config.n_layers:
+    if n_inputs > config.room:
         raise UsageError(
             f"model: {n_inputs} inputs do not fit into {config.n_layers} layers of {n_wires} wires; "
             "use more layers or wires, or encoding=projection"
@@ -117,9 +122,9 @@ def quantum_layer(
     circuit: Callable[[Any, int], Circuit], config: QuantumConfig, frame: Frame, generator: Generator
 ) -> QuantumLayer:
     """The layer of a model inside a policy; `circuit(config, n_inputs)` is the model's circuit."""
-    encoding: Encoding = config.encoding if config.encoding != "auto" else "cycle"
-    if config.encoding == "auto" and frame.n_inputs > config.n_wires * config.n_layers:
-        encoding = "projection"
+    encoding = config.encoding
+    if encoding == "auto":
+        encoding = "cycle" if frame.n_inputs <= config.room else "projection"
     return QuantumLayer(
         circuit(config, config.n_wires if encoding == "projection" else frame.n_inputs),
         n_inputs=frame.n_inputs,
