@@ -93,7 +93,7 @@ def test_gymnasium_makes_every_native_family(name: str) -> None:
     many.close()
 
 
-def test_options_reach_the_family() -> None:
+def test_options_reach_the_family(unchecked: None) -> None:
     assert gym.make("qrl/CartPole-v0", horizon=7).unwrapped.distribution.horizon == 7  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="no option 'horizn'; did you mean 'horizon'"):
         gym.make("qrl/CartPole-v0", horizn=7)
@@ -101,6 +101,10 @@ def test_options_reach_the_family() -> None:
         gym.make("qrl/CartPole-v0", task={"gravty": 7})
     with pytest.raises(UsageError, match="no autoreset_mode 'Next'"):
         gym.make_vec("qrl/CartPole-v0", num_envs=2, autoreset_mode="Next")
+    with pytest.raises(UsageError, match="cartpole: many environments at once have no pictures; gymnasium.make has"):
+        gym.make_vec("qrl/CartPole-v0", num_envs=2, render_mode="rgb_array")
+    with pytest.raises(UsageError, match=r"reset: seed must be a non-negative integer below 2\*\*63, not \[1, 2\]"):
+        gym.make_vec("qrl/CartPole-v0", num_envs=2).reset(seed=[1, 2])
 
 
 def test_tasks_by_reset() -> None:

@@ -156,7 +156,7 @@ def test_a_reward_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_
         return state, torch.full_like(reward, torch.nan), terminated
 
     monkeypatch.setattr(Training, "step", step)
-    with pytest.raises(TrainingError, match="non-finite reward at step 0 of task 0"):
+    with pytest.raises(TrainingError, match=r"non-finite reward at step 0 of task 0, goal_x="):
         run_training(spec(), tmp_path / "run", overwrite=False, command=[], quiet=True)
     assert load(tmp_path / "run").folder.load().iteration == 2
 
