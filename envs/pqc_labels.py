@@ -69,7 +69,6 @@ at the first mistake. Ours are
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -164,12 +163,12 @@ class PQCLabels(TorchTasks):
     def bind(self, tasks: Tasks) -> Bound:
         """What depends on the weights alone, a row per lane, computed once for lanes in a row that share a task."""
         weights, lane = torch.unique_consecutive(tasks.weights, dim=0, return_inverse=True)
-        bind = partial(compile_circuit(self.circuit).bind, scales=weights.new_zeros(0))
-        return {name: tensor[lane] for name, tensor in torch.func.vmap(bind)(weights).items()}
+        bound = compile_circuit(self.circuit).bind(weights, weights.new_zeros(len(weights), 0))
+        return {name: tensor[lane] for name, tensor in bound.items()}
 
     def expectation(self, bound: Bound, points: Float64[Tensor, "lane point 2"]) -> Float64[Tensor, "lane point"]:
         """<ZZ> at each point, by each lane's own circuit."""
-        return torch.func.vmap(compile_circuit(self.circuit).run)(bound, points).squeeze(-1)
+        return compile_circuit(self.circuit).run(bound, points).squeeze(-1)
 
     # -- dynamics ------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """The pieces that the fused executor is made of, each on one device in one precision.
 
-States are real tensors [batch, 2 * state], real and imaginary parts side by side: a unitary is then a real matrix
-product, whose gradient needs no complex conjugates to be copied, and probabilities are squares.
+States are real tensors [..., batch, 2 * state], real and imaginary parts side by side: a unitary is then a real matrix
+product, whose gradient needs no complex conjugates to be copied, and probabilities are squares. The leading axes are
+those of the parameters: of each such row of weights and scales there is a circuit of its own.
 """
 
 import math
@@ -16,8 +17,8 @@ from qrl._lowering import Factor, Phase
 from qrl.circuit import Circuit, Input
 
 SMALL = 2**13
-"""Up to so many numbers in a state batch the overhead of a call outweighs its arithmetic, and autograd's own rules are
-faster than `PhaseProduct` (benchmarks/simulator.py)."""
+"""Up to so many numbers in a circuit's state batch the overhead of a call outweighs its arithmetic, and autograd's own
+rules are faster than `PhaseProduct` (benchmarks/simulator.py)."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,14 @@ class UnitaryStack:
         self.as_real = as_real
 
     def multiply(self, weights: Tensor) -> Tensor:
-        """The product of each chain, later factors on the left: [unitary, dim, dim], or its `real_matrix`."""
-        half = 0.5 * weights[self.weight]
+        """The product of each chain, later factors on the left: [..., unitary, dim, dim], or its `real_matrix`."""
+        half = 0.5 * weights[..., self.weight]
         mixture = torch.stack([torch.ones_like(half), half.cos(), half.sin()], dim=-1).unsqueeze(-2)
-        factors = torch.view_as_complex((mixture @ self.parts).reshape(self.shape))
-        while factors.shape[1] > 1:
-            factors = factors[:, 1::2] @ factors[:, 0::2]
-        return real_matrix(factors[:, 0]) if self.as_real else factors[:, 0]
+        factors = torch.view_as_complex((mixture @ self.parts).reshape(*weights.shape[:-1], *self.shape))
+        while factors.shape[-3] > 1:
+            factors = factors[..., 1::2, :, :] @ factors[..., 0::2, :, :]
+        product = factors.squeeze(-3)
+        return real_matrix(product) if self.as_real else product
 
 
 class PhaseMatrix:
@@ -115,25 +117,27 @@ class PhaseMatrix:
         self.quarter = quarter
 
     def bind(self, weights: Tensor, scales: Tensor) -> dict[str, Tensor]:
-        """`phase`, the matrix M, and `bounded`, the scales of bounded angles if there are any."""
-        coefficients = torch.cat([scales, weights, weights.new_ones(1)])
-        terms = coefficients[self.coefficient].unsqueeze(-1) * self.rows
-        bound = {"phase": (self.place @ terms).reshape(self.shape)}
+        """`phase`, the matrix M; the same for both parts, `parts`; and `bounded`, the scales of bounded angles."""
+        lead = weights.shape[:-1]
+        coefficients = torch.cat([scales, weights, weights.new_ones(*lead, 1)], dim=-1)
+        terms = coefficients[..., self.coefficient].unsqueeze(-1) * self.rows
+        phase = (self.place @ terms).reshape(*lead, *self.shape)
+        bound = {"phase": phase, "parts": (phase.unsqueeze(-1) + self.quarter).flatten(-2)}
         if self.bounded is not None:
-            bound["bounded"] = coefficients[self.bounded.scale]
+            bound["bounded"] = coefficients[..., self.bounded.scale].unsqueeze(-2)
         return bound
 
     def turns(self, bound: dict[str, Tensor], inputs: Tensor) -> list[Turn]:
         """Rows, matrix and phase of each level, the phases of all levels at once."""
-        columns = [inputs[:, : self.n_inputs]]
+        columns = [inputs[..., : self.n_inputs]]
         if self.bounded is not None:
-            columns.append(self.bounded.angles(bound["bounded"] * inputs[:, self.bounded.feature]))
-        rows = torch.cat([*columns, inputs.new_ones(len(inputs), 1)], dim=-1)
-        shifted = (bound["phase"].unsqueeze(-1) + self.quarter).flatten(-2)
-        if len(rows) * shifted.shape[-1] <= SMALL or not torch.is_grad_enabled():
-            return [Turn(phase) for phase in as_complex((rows @ shifted).cos()).unbind()]
-        phases = as_complex((rows.detach() @ shifted.detach()).cos()).unbind()
-        return [Turn(p, rows, matrix) for p, matrix in zip(phases, bound["phase"].unbind(), strict=True)]
+            columns.append(self.bounded.angles(bound["bounded"] * inputs[..., self.bounded.feature]))
+        rows = torch.cat([*columns, inputs.new_ones(*inputs.shape[:-1], 1)], dim=-1)
+        levels, parts = rows.unsqueeze(-3), bound["parts"]
+        if rows.shape[-2] * parts.shape[-1] <= SMALL or not torch.is_grad_enabled():
+            return [Turn(phase) for phase in as_complex((levels @ parts).cos()).unbind(-3)]
+        phases = as_complex((levels.detach() @ parts.detach()).cos()).unbind(-3)
+        return [Turn(p, rows, matrix) for p, matrix in zip(phases, bound["phase"].unbind(-3), strict=True)]
 
 
 class BoundedAngles:
@@ -145,7 +149,7 @@ class BoundedAngles:
         self.is_tanh = torch.as_tensor([a.transform == "tanh" for a in angles], device=device)
 
     def angles(self, scaled: Tensor) -> Tensor:
-        """[batch, angle]"""
+        """[..., batch, angle]"""
         return torch.where(self.is_tanh, scaled.tanh(), scaled.atan())
 
 
@@ -163,10 +167,10 @@ class FixedPhase:
             self.signs = torch.as_tensor(np.repeat(signs.real.round(), 2), dtype=dtype, device=device)
 
     def diagonal(self, weights: Tensor) -> Tensor:
-        """[state] complex, or [2 * state] of +1 and -1 where that is all it is, as for a ring of CZ."""
+        """[..., 1, state] complex, or [..., 1, 2 * state] of +1 and -1 where that is all it is, as for a ring of CZ."""
         if self.signs is not None:
-            return self.signs
-        angle = self.constant + weights[self.index] @ self.rows
+            return self.signs.expand(*weights.shape[:-1], 1, -1)
+        angle = self.constant + weights[..., None, self.index] @ self.rows
         return torch.complex(angle.cos(), angle.sin())
 
 
@@ -176,7 +180,7 @@ def multiply_diagonal(state: Tensor, diagonal: Tensor) -> Tensor:
 
 
 def multiply_phase(state: Tensor, turn: Turn) -> Tensor:
-    """The state [2 * state] or [batch, 2 * state] times a level's phases: [batch, 2 * state]."""
+    """The state [..., 1 or batch, 2 * state] times a level's phases: [..., batch, 2 * state]."""
     phase = turn.phase
     if turn.rows is None:
         return as_parts(as_complex(state) * phase)

@@ -38,7 +38,9 @@ from qrl.circuit import Circuit
 from qrl.errors import UsageError
 
 Bound = dict[str, Tensor]
-"""What `Program.bind` returns: a flat dict (a pytree for `vmap`) of fused unitaries and phase matrices."""
+"""What `Program.bind` returns: a flat dict (a pytree for `vmap`) of fused unitaries and phase matrices.
+
+Every tensor has the parameters' leading axes."""
 
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
@@ -64,15 +66,21 @@ class Program:
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(_Executor, self.circuit, self._lowering, dtype, device).result()
 
-    def bind(self, weights: Float[Tensor, " weight"], scales: Float[Tensor, " scale"]) -> Bound:
+    def bind(self, weights: Float[Tensor, "*circuits weight"], scales: Float[Tensor, "*circuits scale"]) -> Bound:
         """Fused unitaries and phase matrices: everything that depends on no sample.
 
-        weights [weight] in rad; scales [scale] in rad per unit of input. Map over tasks with `torch.func.vmap`.
+        weights [..., weight] in rad; scales [..., scale] in rad per unit of input. Each row has a circuit of its own;
+        they run side by side. `torch.func.vmap` does the same, with more overhead a call.
         """
         return self._on(weights.dtype, weights.device).bind(weights, scales)
 
-    def run(self, bound: Bound, inputs: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch observable"]:
-        """Expectation values [batch, observable] for inputs [batch, feature], with bound parameters."""
+    def run(
+        self, bound: Bound, inputs: Float[Tensor, "*circuits batch feature"]
+    ) -> Float[Tensor, "*circuits batch observable"]:
+        """Expectation values [..., batch, observable] for inputs [..., batch, feature], with bound parameters.
+
+        The leading axes are those of the parameters.
+        """
         if inputs.shape[-1] < self.circuit.n_inputs:
             raise UsageError(f"circuit: takes {self.circuit.n_inputs} inputs, found {inputs.shape[-1]}")
         return self._on(inputs.dtype, inputs.device).run(bound, inputs)
@@ -151,20 +159,20 @@ class _Executor:
 
     def bind(self, weights: Tensor, scales: Tensor) -> Bound:
         bound = {name: stack.multiply(weights) for name, stack in self.stacks.items()}
-        bound["initial"] = self._prepare(bound)
+        bound["initial"] = self._prepare(bound).expand(*weights.shape[:-1], 1, -1)
         bound |= {name: phase.diagonal(weights) for name, phase in self.fixed.items()}
         return bound if self.phases is None else bound | self.phases.bind(weights, scales)
 
     def run(self, bound: Bound, inputs: Tensor) -> Tensor:
-        stacks = {name: bound[name].unbind() for name in self.stacks}
+        stacks = {name: bound[name].unbind(-3) for name in self.stacks}
         call = _Call(bound, stacks, self.phases.turns(bound, inputs) if self.phases is not None else [])
         state = bound["initial"]
         for step in self.steps:
             state = step(call, state)
-        return self._measure(call, state).expand(len(inputs), -1)
+        return self._measure(call, state).expand(*inputs.shape[:-1], -1)
 
     def _prepare(self, bound: Bound) -> Tensor:
-        """The product state [2 * state] after the first local level, which depends on no input."""
+        """The product state [..., 1, 2 * state] after the first local level, which depends on no input."""
         state = torch.ones(1, dtype=self.complex, device=self.device)
         for block, dim in enumerate(self.block_dims):
             unitary = self.first.get(block)
@@ -172,20 +180,22 @@ class _Executor:
                 column = torch.zeros(dim, dtype=self.complex, device=self.device)
                 column[0] = 1
             else:
-                matrix = unitary if isinstance(unitary, Tensor) else bound[unitary[0]][unitary[1]]
-                column = as_complex(matrix[0]) if self._is_last(block) else matrix[:, 0]
-            state = (state.unsqueeze(-1) * column).flatten(-2)
-        return as_parts(state)
+                matrix = unitary if isinstance(unitary, Tensor) else bound[unitary[0]][..., unitary[1], :, :]
+                column = as_complex(matrix[..., 0, :]) if self._is_last(block) else matrix[..., 0]
+            state = (state.unsqueeze(-1) * column.unsqueeze(-2)).flatten(-2)
+        return as_parts(state).unsqueeze(-2)
 
     def _apply(self, call: "_Call", state: Tensor, unitaries: "Unitaries") -> Tensor:
         for block, unitary in unitaries.items():
-            matrix = call.unitary(unitary)
+            matrix, dim, (*lead, batch, _) = call.unitary(unitary), self.block_dims[block], state.shape
             if self._is_last(block):
-                state = (state.reshape(-1, len(matrix)) @ matrix).reshape(state.shape)
+                product = state.reshape(*lead, -1, matrix.shape[-1]) @ matrix
+                state = product.reshape(*product.shape[:-2], batch, -1)
             else:
                 right = math.prod(self.block_dims[block + 1 :])
-                product = matrix @ as_complex(state).reshape(-1, len(matrix), right)
-                state = as_parts(product.reshape(*state.shape[:-1], -1))
+                matrix = matrix.unsqueeze(-3) if matrix.ndim > 2 else matrix  # the same for all samples
+                product = matrix @ as_complex(state).reshape(*lead, -1, dim, right)
+                state = as_parts(product.reshape(*product.shape[:-3], batch, -1))
         return state
 
     @staticmethod

@@ -104,6 +104,32 @@ def test_torch_func_transforms_agree_with_each_other():
     torch.testing.assert_close(forward, (grad(loss)(w[0], s[0], x[0]) * tangent).sum())
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_circuits_side_by_side_do_what_each_does_alone(seed):
+    program = compile_circuit(random_circuit(seed))
+    circuit = program.circuit
+    generator = torch.Generator().manual_seed(seed)
+    shapes = (2, 3, circuit.n_weights), (2, 3, circuit.n_scales), (2, 3, 5, circuit.n_inputs)
+    w, s, x = (torch.randn(*shape, generator=generator, dtype=DOUBLE).requires_grad_() for shape in shapes)
+
+    def derivatives(values):
+        if not values.requires_grad:  # a circuit of constants
+            return [values]
+        first = torch.autograd.grad(values.square().sum(), (w, s, x), create_graph=True, materialize_grads=True)
+        total = sum(each.square().sum() for each in first)
+        second = torch.autograd.grad(total, (w, s, x), materialize_grads=True) if total.requires_grad else ()
+        return [values, *first, *second]
+
+    bound = program.bind(w, s)
+    assert all(tensor.shape[:2] == (2, 3) for tensor in bound.values())
+    ours = derivatives(program.run(bound, x))
+    alone = [[program.run(program.bind(w[i, j], s[i, j]), x[i, j]) for j in range(3)] for i in range(2)]
+    theirs = derivatives(torch.stack([torch.stack(row) for row in alone]))
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
+
+
 def test_single_precision_is_close_and_stays_single():
     program = compile_circuit(layered())
     w, s, x = torch.linspace(-1, 1, 6), torch.ones(3), torch.linspace(-1, 1, 8).reshape(4, 2)

@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
-from torch.func import vmap
 
 from qrl.circuit import Circuit
 from qrl.errors import UsageError
@@ -106,13 +105,13 @@ class QuantumMaps(nn.Module):
 
     def bind(self) -> Bound:
         """What depends on the parameters alone."""
-        circuits = {f"circuit.{n}": t for n, t in vmap(self.program.bind)(self.weights, self.scales).items()}
+        circuits = {f"circuit.{n}": t for n, t in self.program.bind(self.weights, self.scales).items()}
         return circuits | {"projection": self.projection, "expansion": self.expansion, "bias": self.bias}
 
     def run(self, bound: Bound, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
         """The maps' outputs with bound parameters."""
         features = (inputs @ bound["projection"].mT).unflatten(-1, (self.n_maps, -1)).transpose(0, 1)
-        return vmap(self.program.run)(part(bound, "circuit."), features) @ bound["expansion"] + bound["bias"]
+        return self.program.run(part(bound, "circuit."), features) @ bound["expansion"] + bound["bias"]
 
     def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
         return self.run(self.bind(), inputs)
