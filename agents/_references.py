@@ -40,5 +40,5 @@ def _names(distribution: TaskDistribution, n_episodes: int) -> tuple[str, ...]:
     return ()
 
 
-def _no_policy(*_: bool) -> Any:
+def _no_policy(*_: int) -> Any:
     raise NotImplementedError("a reference has no policy network")

@@ -300,5 +300,5 @@ def trials(data: Data, part: slice) -> Data:
 
 def build(config: Config, setting: Setting) -> RL2:
     """The learner of the run's recurrent policy."""
-    policy = setting.make_recurrent_policy(config.memories == "shared")
+    policy = setting.make_recurrent_policy(config.episodes * setting.horizon, config.memories == "shared")
     return RL2(config, policy, setting.horizon, setting.distribution.reward_scale)

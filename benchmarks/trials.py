@@ -74,7 +74,7 @@ CASES = {
     "bandit-10": Case(
         "bandit",
         10,
-        {"qgru": 300, "gru": 400, "qlstm": 300, "lstm": 400, "gru_vqc": 300},
+        {"qgru": 200, "gru": 200, "qlstm": 200, "lstm": 200, "gru_vqc": 200},
         eval_tasks=20_000,
         eval_episodes=1,
         least={"qgru": 0.98 * OPTIMUM, "gru": 6.61},

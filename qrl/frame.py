@@ -22,6 +22,8 @@ class Frame:
     """Outputs of the read-out: action dimensions or discrete actions."""
     n_head: int = 0
     """Further parameters of the head (log standard deviations, inverse temperature)."""
+    trial_steps: int = 1
+    """How long a memory may have to last [steps]: the longest trial."""
 
     def n_parameters(self, n_features: int) -> int:
         """Parameters of read-out and head over this many features."""

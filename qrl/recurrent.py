@@ -155,6 +155,7 @@ def make_recurrent_policy(
     observation_space: gymnasium.Space[Any],
     action_space: gymnasium.Space[Any],
     *,
+    trial_steps: int,
     shared: bool = False,
     observation_scale: Float[Tensor, " obs"] | None = None,
     config: PolicyConfig | None = None,
@@ -162,8 +163,9 @@ def make_recurrent_policy(
 ) -> RecurrentPolicy:
     """A recurrent policy for these spaces with the features of a model file that has a memory (see `qrl.plugins`).
 
-    `shared`: actor and critic have one memory. `observation_scale`: typical magnitudes [obs], 1 if not given. Raises
-    UsageError for spaces that no head or model here can serve, and for a model without a memory.
+    `trial_steps`: the longest trial. `shared`: actor and critic have one memory. `observation_scale`: typical
+    magnitudes [obs], 1 if not given. Raises UsageError for spaces that no head or model here can serve, and for a model
+    without a memory.
     """
     generator = generator or torch.Generator().manual_seed(0)
     config = config or PolicyConfig()
@@ -174,7 +176,7 @@ def make_recurrent_policy(
     scale = torch.ones(n_observed) if observation_scale is None else observation_scale
 
     def network(n_outputs: int, n_head: int) -> Network:
-        frame = Frame(n_inputs, n_outputs, n_head)
+        frame = Frame(n_inputs, n_outputs, n_head, trial_steps)
         features = build_features(model, model_config, frame, generator, memory=True)
         return Network(features, n_outputs, config.readout_gain, generator)
 

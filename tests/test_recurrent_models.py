@@ -24,10 +24,12 @@ N_INPUTS = 6
 """Two observations, two action dimensions, reward and end."""
 
 
-def policy_of(model, head="gaussian", seed=0, shared=False, **options):
+def policy_of(model, head="gaussian", seed=0, shared=False, trial_steps=2, **options):
     config = dataclasses.replace(load("models", model).Config(), **options)
     generator = torch.Generator().manual_seed(seed)
-    return make_recurrent_policy(model, config, BOX, ACTIONS[head], shared=shared, generator=generator).double()
+    return make_recurrent_policy(
+        model, config, BOX, ACTIONS[head], trial_steps=trial_steps, shared=shared, generator=generator
+    ).double()
 
 
 def draws(*shape, seed=3):
@@ -215,10 +217,23 @@ def test_models_with_and_without_a_memory_are_not_mistaken_for_each_other():
         policy_of("mlp")
 
 
-def test_a_forget_gate_begins_open():
-    for cell in (policy_of("lstm", n_hidden=4).actor.features, policy_of("qlstm", n_hidden=4).actor.features):
-        bias = cell.gates.bias.detach().reshape(4, 4)
-        assert bias.sum(1).tolist() == [0.0, 4.0, 0.0, 0.0]
+@pytest.mark.parametrize("model", RECURRENT)
+@pytest.mark.parametrize(("options", "span"), [({"span": 2}, 2), ({"span": 50}, 50), ({}, 30)])
+def test_units_of_a_new_memory_forget_over_times_up_to_the_span(model, options, span):
+    """Without any influence of inputs a step keeps 1 - 1 / time of what a unit holds."""
+    features = policy_of(model, trial_steps=30, n_hidden=400, **options).actor.features
+    with torch.no_grad():
+        for name, parameter in features.named_parameters():
+            if not name.endswith("bias"):
+                parameter.zero_()
+        before = torch.full((1, features.n_memory), 0.125, dtype=torch.float64)
+        _, after = features(torch.zeros(1, N_INPUTS, dtype=torch.float64), before)
+    time = 1 / (1 - (after / before)[0, -400:])  # of an LSTM the cell, not what it shows
+    assert 1.99 < time.min() < 2.1 and span - 2 < time.max() < span + 0.01
+    assert (time - 1).log().mean() == pytest.approx(np.log(span - 1) / 2, rel=0.1)  # log-uniform
+    if model in ("lstm", "qlstm"):  # what enters is as much less as more is kept
+        entering, forgetting, *_ = features.gates.bias.detach().flatten().chunk(4)
+        assert torch.equal(entering, -forgetting)
 
 
 @pytest.mark.parametrize(("options", "message"), [({"encoding": "cycle"}, "projection"), ({"n_hidden": 0}, "n_hidden")])
@@ -231,3 +246,10 @@ def test_options_of_quantum_cells_that_cannot_be_used(options, message, unchecke
 def test_options_of_classical_cells_that_cannot_be_used(options):
     with pytest.raises(UsageError, match="budget must be in 1 to"):
         load("models", "gru").Config(**options)
+
+
+@pytest.mark.parametrize("model", RECURRENT)
+@pytest.mark.parametrize("span", [1, -3, 10**12])
+def test_spans_that_no_memory_can_have(model, span):
+    with pytest.raises(UsageError, match="span must be 0 or in 2 to 1000000000 steps"):
+        load("models", model).Config(span=span)

@@ -243,7 +243,7 @@ def test_the_objective_is_surrogate_bonus_and_squared_error():
     # Padded steps lie beyond the clip range, so that counting them is seen.
     data["old_log_prob"] = torch.where(data["valid"], data["old_log_prob"], data["old_log_prob"] - 1)
     generator = torch.Generator().manual_seed(2)
-    moved = {n: p.detach() + 0.05 * torch.randn(p.shape, generator=generator) for n, p in agent.params.items()}
+    moved = {n: p.detach() + 0.2 * torch.randn(p.shape, generator=generator) for n, p in agent.params.items()}
     found = agent.sums(moved, data)
     distribution, value = agent._outputs(moved, data)
     new = torch.distributions.Categorical(logits=distribution["log_probs"])
@@ -501,7 +501,7 @@ def test_memory_lasts_over_episodes_and_not_over_trials():
 
 @pytest.mark.parametrize(
     ("model", "config", "iterations"),
-    [("gru", gru.Config(n_hidden=8), 25), ("qgru", qgru.Config(n_hidden=6, n_wires=2), 15)],
+    [("gru", gru.Config(n_hidden=8), 25), ("qgru", qgru.Config(n_hidden=16, n_wires=2), 20)],
 )
 def test_learns_to_find_the_paying_arm_and_forgets_it_with_its_memory(model, config, iterations):
     """Two arms, ten pulls: a player without a memory earns 0.5 a pull, this one comes to 0.6."""

@@ -17,9 +17,32 @@ from qrl.layer import initial_weights
 from qrl.models._ansatz import QuantumConfig, reuploading_circuit
 from qrl.statevector import compile_circuit
 
+LONGEST_SPAN = 10**9
+"""Steps beyond which a span is a slip of the hand."""
+
 
 @dataclass(frozen=True)
-class CellConfig:
+class MemoryConfig:
+    """Options of every recurrent network."""
+
+    span: int = 0
+    """Longest time for which a unit of the memory keeps what it has, before training [steps; 0 = the longest trial].
+    Units have times from 2 to this, by the biases of their gates (chrono initialisation, Tallec and Ollivier 2018;
+    theirs are uniform, ours log-uniform, so that there are quick ones in a long trial, too). 2: no bias."""
+
+    def check_span(self) -> None:
+        """Raise UsageError for a span that no memory can have."""
+        if not (self.span == 0 or 2 <= self.span <= LONGEST_SPAN):
+            raise UsageError(f"model: span must be 0 or in 2 to {LONGEST_SPAN} steps, not {self.span}")
+
+    def keeping(self, n_hidden: int, frame: Frame, generator: Generator) -> Float[Tensor, " hidden"]:
+        """Biases of the gate that keeps: with one of b it keeps 1 - 1 / time a step, time = 1 + exp(b)."""
+        span = max(2, self.span or frame.trial_steps)
+        return math.log(span - 1) * torch.rand(n_hidden, generator=generator)
+
+
+@dataclass(frozen=True)
+class CellConfig(MemoryConfig):
     """Options of a classical recurrent network."""
 
     budget: int = 1000
@@ -29,6 +52,7 @@ class CellConfig:
     """Width of the memory [units]; 0: as wide as comes closest to the budget; ours."""
 
     def __post_init__(self) -> None:
+        self.check_span()
         if max(self.budget, self.n_hidden) > LARGEST_BUDGET or self.budget < 1 or self.n_hidden < 0:
             limits = f"budget must be in 1 to {LARGEST_BUDGET}, n_hidden in 0 to {LARGEST_BUDGET}"
             raise UsageError(f"model: {limits}, not as in {self}")
@@ -39,7 +63,7 @@ class CellConfig:
 
 
 @dataclass(frozen=True)
-class QuantumCellConfig(QuantumConfig):
+class QuantumCellConfig(QuantumConfig, MemoryConfig):
     """Options of a recurrent network with circuits in it: as its gates, or after its memory."""
 
     n_layers: int = 1
@@ -51,6 +75,7 @@ class QuantumCellConfig(QuantumConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_span()
         if self.encoding != "projection":
             raise UsageError("model: numbers enter the circuits of a cell by a projection; no other encoding")
         if not 1 <= self.n_hidden <= LARGEST_BUDGET:

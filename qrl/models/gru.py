@@ -21,12 +21,17 @@ class Config(CellConfig):
 
 
 class GRU(nn.Module):
-    """(inputs [batch, n_inputs], memory [batch, n_hidden]) -> (the new memory, as features and as memory)."""
+    """(inputs [batch, n_inputs], memory [batch, n_hidden]) -> (the new memory, as features and as memory).
 
-    def __init__(self, n_inputs: int, n_hidden: int, generator: Generator) -> None:
+    `keeping` are the biases of the gate that keeps [n_hidden] (`MemoryConfig`).
+    """
+
+    def __init__(self, n_inputs: int, keeping: Float[Tensor, " hidden"], generator: Generator) -> None:
         super().__init__()
-        self.n_features = self.n_memory = n_hidden
+        self.n_features = self.n_memory = n_hidden = len(keeping)
         self.gates = Affine(3, n_inputs, n_hidden, generator)
+        with torch.no_grad():
+            self.gates.bias[:n_hidden] = keeping
 
     def forward(
         self, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
@@ -42,4 +47,4 @@ class GRU(nn.Module):
 def build(config: Config, frame: Frame, generator: Generator) -> GRU:
     """The features: the memory."""
     width = config.width(frame, lambda width: Affine.size(3, frame.n_inputs, width))
-    return GRU(frame.n_inputs, width, generator)
+    return GRU(frame.n_inputs, config.keeping(width, frame, generator), generator)

@@ -27,9 +27,9 @@ class Config(QuantumCellConfig):
 class GRUWithCircuit(nn.Module):
     """(inputs [batch, n_inputs], memory [batch, n_hidden]) -> (expectation values, the new memory)."""
 
-    def __init__(self, config: Config, n_inputs: int, generator: Generator) -> None:
+    def __init__(self, config: Config, frame: Frame, generator: Generator) -> None:
         super().__init__()
-        self.memory = GRU(n_inputs, config.n_hidden, generator)
+        self.memory = GRU(frame.n_inputs, config.keeping(config.n_hidden, frame, generator), generator)
         self.circuit = QuantumLayer(
             cell_circuit(config),
             n_inputs=config.n_hidden,
@@ -63,4 +63,4 @@ class GRUWithCircuit(nn.Module):
 
 def build(config: Config, frame: Frame, generator: Generator) -> GRUWithCircuit:
     """The features: one expectation value an observable."""
-    return GRUWithCircuit(config, frame.n_inputs, generator)
+    return GRUWithCircuit(config, frame, generator)

@@ -1,7 +1,6 @@
 """Long short-term memory (LSTM), the classical control of `qlstm`; its width follows a parameter budget.
 
-Hochreiter and Schmidhuber 1997 with forget gates (Gers et al. 2000), as torch's `LSTMCell`; the bias of the forget gate
-begins at 1 (Jozefowicz et al. 2015):
+Hochreiter and Schmidhuber 1997 with forget gates (Gers et al. 2000), as torch's `LSTMCell`:
 
     i, f, o = sigma(W x + U h + b)     g = tanh(W_g x + U_g h + b_g)     c' = f * c + i * g     h' = o * tanh(c')
 """
@@ -22,14 +21,20 @@ class Config(CellConfig):
 
 
 class LSTM(nn.Module):
-    """(inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, the new memory)."""
+    """(inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, the new memory).
 
-    def __init__(self, n_inputs: int, n_hidden: int, generator: Generator) -> None:
+    `keeping` are the biases of the forget gate [n_hidden]; those of the input gate are the opposite (`MemoryConfig`).
+    """
+
+    def __init__(self, n_inputs: int, keeping: Float[Tensor, " hidden"], generator: Generator) -> None:
         super().__init__()
+        n_hidden = len(keeping)
         self.n_features, self.n_memory = n_hidden, 2 * n_hidden
         self.gates = Affine(4, n_inputs, n_hidden, generator)
         with torch.no_grad():
-            self.gates.bias[n_hidden : 2 * n_hidden] = 1
+            entering, forgetting, *_ = self.gates.bias.chunk(4)
+            forgetting.copy_(keeping)
+            entering.copy_(-forgetting)
 
     def forward(
         self, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
@@ -42,4 +47,4 @@ class LSTM(nn.Module):
 def build(config: Config, frame: Frame, generator: Generator) -> LSTM:
     """The features: the hidden state h."""
     width = config.width(frame, lambda width: Affine.size(4, frame.n_inputs, width))
-    return LSTM(frame.n_inputs, width, generator)
+    return LSTM(frame.n_inputs, config.keeping(width, frame, generator), generator)

@@ -30,10 +30,12 @@ class QGRU(nn.Module):
 
     groups: ClassVar[dict[str, str]] = {f"gates.{name}": group for name, group in QUANTUM_GROUPS.items()}
 
-    def __init__(self, config: Config, n_inputs: int, generator: Generator) -> None:
+    def __init__(self, config: Config, frame: Frame, generator: Generator) -> None:
         super().__init__()
         self.n_features = self.n_memory = n_hidden = config.n_hidden
-        self.gates = QuantumMaps(config, 4, n_inputs + n_hidden, n_hidden, generator)
+        self.gates = QuantumMaps(config, 4, frame.n_inputs + n_hidden, n_hidden, generator)
+        with torch.no_grad():
+            self.gates.bias[0] = config.keeping(n_hidden, frame, generator)
 
     def bind(self) -> Bound:
         """What depends on the parameters alone."""
@@ -54,4 +56,4 @@ class QGRU(nn.Module):
 
 def build(config: Config, frame: Frame, generator: Generator) -> QGRU:
     """The features: the memory."""
-    return QGRU(config, frame.n_inputs, generator)
+    return QGRU(config, frame, generator)

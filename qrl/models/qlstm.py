@@ -30,12 +30,13 @@ class QLSTM(nn.Module):
 
     groups: ClassVar[dict[str, str]] = {f"gates.{name}": group for name, group in QUANTUM_GROUPS.items()}
 
-    def __init__(self, config: Config, n_inputs: int, generator: Generator) -> None:
+    def __init__(self, config: Config, frame: Frame, generator: Generator) -> None:
         super().__init__()
         self.n_features, self.n_memory = config.n_hidden, 2 * config.n_hidden
-        self.gates = QuantumMaps(config, 4, n_inputs + config.n_hidden, config.n_hidden, generator)
+        self.gates = QuantumMaps(config, 4, frame.n_inputs + config.n_hidden, config.n_hidden, generator)
         with torch.no_grad():
-            self.gates.bias[1] = 1  # of the forget gate, as in `lstm`
+            self.gates.bias[1] = config.keeping(config.n_hidden, frame, generator)  # of the forget gate
+            self.gates.bias[0] = -self.gates.bias[1]  # of the input gate
 
     def bind(self) -> Bound:
         """What depends on the parameters alone."""
@@ -54,4 +55,4 @@ class QLSTM(nn.Module):
 
 def build(config: Config, frame: Frame, generator: Generator) -> QLSTM:
     """The features: the hidden state h."""
-    return QLSTM(config, frame.n_inputs, generator)
+    return QLSTM(config, frame, generator)
