@@ -9,6 +9,7 @@ import torch
 from torch.func import grad, vmap
 
 from qrl.errors import UsageError
+from qrl.models._cells import MemoryConfig
 from qrl.plugins import load
 from qrl.policy import bind, make_policy
 from qrl.recurrent import make_recurrent_policy
@@ -20,6 +21,9 @@ ACTIONS = {
     "categorical": gymnasium.spaces.Discrete(3),
     "gaussian": gymnasium.spaces.Box(-0.5, 0.5, (2,)),
 }
+GATED = [model for model in RECURRENT if issubclass(load("models", model).Config, MemoryConfig)]
+"""Those whose memory has gates."""
+
 N_INPUTS = 6
 """Two observations, two action dimensions, reward and end."""
 
@@ -217,7 +221,7 @@ def test_models_with_and_without_a_memory_are_not_mistaken_for_each_other():
         policy_of("mlp")
 
 
-@pytest.mark.parametrize("model", RECURRENT)
+@pytest.mark.parametrize("model", GATED)
 @pytest.mark.parametrize(("options", "span"), [({"span": 2}, 2), ({"span": 50}, 50), ({}, 30)])
 def test_units_of_a_new_memory_forget_over_times_up_to_the_span(model, options, span):
     """Without any influence of inputs a step keeps 1 - 1 / time of what a unit holds."""
@@ -248,7 +252,7 @@ def test_options_of_classical_cells_that_cannot_be_used(options):
         load("models", "gru").Config(**options)
 
 
-@pytest.mark.parametrize("model", RECURRENT)
+@pytest.mark.parametrize("model", GATED)
 @pytest.mark.parametrize("span", [1, -3, 10**12])
 def test_spans_that_no_memory_can_have(model, span):
     with pytest.raises(UsageError, match="span must be 0 or in 2 to 1000000000 steps"):
