@@ -86,13 +86,15 @@ def finished(job: Job) -> bool:
     table, spec = job.folder / "evaluation.json", job.spec
     if not table.exists():
         return False
-    trained = RunFolder.open(job.folder).checkpoints()[-1:] == [spec.iterations] or not learns(build(spec)[1])
+    distribution, agent = build(spec)
+    trained = RunFolder.open(job.folder).checkpoints()[-1:] == [spec.iterations] or not learns(agent)
+    n_tasks = min(spec.eval_tasks, distribution.n_distinct("test") or spec.eval_tasks)
     curve = Curve(**from_json(table))
     last = (spec.eval_steps, spec.eval_episodes)
     if curve.axis == "episodes":
         last = (spec.agent_config.episodes, 1)
     found = (curve.n_tasks, curve.split, curve.seed, curve.x[-1], curve.episodes[1])
-    return trained and found == (spec.eval_tasks, "test", 0, *last)
+    return trained and found == (n_tasks, "test", 0, *last)
 
 
 def outcome(job: Job) -> tuple[Run, Curve, dict[str, Any]]:
