@@ -11,16 +11,18 @@ from qrl.errors import UsageError
 
 def saved_bytes(compute: Callable[[], object]) -> int:
     """What autograd keeps of a computation for its gradient [bytes]."""
-    saved: dict[int, int] = {}
+    held: list[Tensor] = []
 
-    def count(tensor: Tensor) -> Tensor:
-        saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
+    def hold(tensor: Tensor) -> int:
+        held.append(tensor)
+        return len(held) - 1
 
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        kept = compute()
-    del kept  # until now: storages that are freed in between may have the same address
-    return sum(saved.values())
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(hold, held.__getitem__):
+        compute()
+    # Of storages that are all alive: one that was freed in between might share its address with another.
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in held}
+    held.clear()  # the graph refers to it, and what is in it to the graph: no collector would see that circle
+    return sum(storages.values())
 
 
 def check_fits(agent: str, what: str, needed: float) -> None:

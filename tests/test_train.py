@@ -1,6 +1,7 @@
 """Training: what it collects, that it is reproducible, resumable to the bit, and independent of chunks."""
 
 import dataclasses
+import gc
 
 import numpy as np
 import pytest
@@ -170,6 +171,24 @@ def test_a_gradient_that_is_not_finite_changes_no_parameter():
     with pytest.raises(TrainingError, match="not finite"):
         agent.update(data, states, 1.0)
     assert all(torch.equal(before[name], value) for name, value in agent.params.items())
+
+
+@pytest.mark.parametrize(("agent", "model"), [("maml", "reuploading"), ("reptile", "reuploading"), ("rl2", "qgru")])
+def test_an_iteration_leaves_no_tensors_behind(agent, model, monkeypatch):
+    """Nor a gradient rule written out in Python, which can hold on to its own graph."""
+    monkeypatch.setattr("qrl._kernels.SMALL", 0)
+    config = dataclasses.replace(load_plugin("agent", agent).Config(), meta_batch=4, episodes=3)
+    run = training(agent=agent, model=model, agent_config=config)
+
+    def alive() -> int:
+        gc.collect()
+        return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+    run.step()
+    before = alive()
+    for _ in range(3):
+        run.step()
+    assert alive() <= before
 
 
 def test_annealing_does_not_compound():
