@@ -221,6 +221,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
             axes.plot(curve["x"], mean, color=f"C{index}", marker="o", markersize=3, label=name.split()[1])
             axes.fill_between(curve["x"], low, high, color=f"C{index}", alpha=0.25, linewidth=0)
             axes.set_xlabel(curve["axis"].replace("_", " "), fontsize=8)
+            axes.set_xticks(curve["x"])
         axes.axhline(results[env]["random"]["over_seeds"][0]["mean"], color="0.5", linestyle=":", label="random")
         axes.set_title(f"{env}, {agent}", fontsize="medium")
         axes.legend(fontsize=7, frameon=False)
