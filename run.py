@@ -185,7 +185,7 @@ def _check_shorthands(spec: Spec, arguments: Sequence[str]) -> None:
         if long in arguments and not hasattr(spec.env_config, long.rpartition(".")[2]):
             raise UsageError(
                 f"{short}: env {spec.env!r} has no such option; it is for the environments of Gymnasium, such as "
-                "--env CartPole-v1 --vary gravity=5:15"
+                "--env CartPole-v1 --vary gravity=5:15; a file says it itself, in envs.GymnasiumTasks"
             )
 
 

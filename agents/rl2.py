@@ -78,7 +78,9 @@ class Config(PPOConfig):
         self.require(("truncation",), lambda value: value >= 0, "not negative")
         self.require(("memory_budget",), lambda value: 0 < value < math.inf, "finite and positive")
         if self.minibatches > self.meta_batch:
-            raise UsageError(f"agent {self.agent}: {self.meta_batch} trials cannot be {self.minibatches} minibatches")
+            raise UsageError(
+                f"agent {self.agent}: {self.meta_batch} trials (meta_batch) cannot be {self.minibatches} minibatches"
+            )
 
 
 def defaults(env_name: str) -> Config:

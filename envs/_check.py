@@ -134,11 +134,14 @@ def same(one: Trajectory, other: Trajectory) -> bool:
 
 
 def reproducible(family: TaskDistribution) -> None:
-    """The same seed, tasks and actions give the same episodes, in the same environments and in new ones."""
+    """The same seed, tasks and actions give the same episodes, all finite, in the same environments and in new ones."""
     tasks = _sample(family, 2)
     one, other = family.vectorise(2, 4), family.vectorise(2, 4)
     acts = actions(one, family.horizon, HOLDS)
     first = trajectory(one, acts, tasks=tasks, seed=1)
+    for observation, *others in first:
+        _require(bool(observation.isfinite().all()), "an observation is not finite")
+        _require(not others or bool(others[0].isfinite().all()), "a reward is not finite")
     trajectory(one, acts[:3], tasks=_sample(family, 2, seed=1), seed=2)
     advice = "an environment draws from its self.np_random, and reset(seed) forgets what was before"
     for env, which in ((one, "the same"), (other, "new")):

@@ -180,8 +180,8 @@ def find_spec(id: str) -> EnvSpec:
 
 
 def numbers_of(env: Any, accepted: Mapping[str, Any]) -> list[str]:
-    """Names of what may vary: numbers among the constructor's arguments and the public attributes."""
-    names = [name for name, value in accepted.items() if _is_number(value)]
+    """Names of what may vary: numbers and switches among the constructor's arguments, numbers among the attributes."""
+    names = [name for name, value in accepted.items() if isinstance(value, Real)]
     attributes = {**{n: v for cls in type(env).__mro__ for n, v in vars(cls).items()}, **vars(env)}
     return sorted({*names, *(n for n, value in attributes.items() if not n.startswith("_") and _is_number(value))})
 

@@ -1,6 +1,7 @@
 """Any Gymnasium environment as a family of tasks: an id, or a function that makes environments of a task."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from envs._distribution import TaskDistribution
 from envs._environments import FromFunction, FromId, Maker, Task, as_environment_takes, told
 from envs._pool import OneTask, PoolVectorEnv, flattened, shown_task
-from envs._ranges import Drawn, Integer, Range, finite_array
+from envs._ranges import Drawn, Integer, Range, finite_array, finite_number
 from envs._tasks import Tasks
 from qrl.errors import UsageError
 
@@ -105,10 +106,11 @@ class GymnasiumTasks(TaskDistribution):
         told(f"{name} on the nominal task", lambda: _check_obeys(name, raw, self.horizon))
         raw.close()
         typical, reward = self._typical()
-        self.observation_scale = torch.tensor(
-            typical if observation_scale is None else [float(x) for x in observation_scale]
-        )
-        self.reward_scale = reward if reward_scale is None else float(reward_scale)
+        scale = typical if observation_scale is None else observation_scale
+        if not isinstance(scale, Sequence | np.ndarray):
+            raise UsageError(f"{name}: observation_scale must be {n_observations} numbers, not {scale!r}")
+        self.observation_scale = torch.tensor([finite_number(x, f"{name}: observation_scale") for x in scale])
+        self.reward_scale = reward if reward_scale is None else finite_number(reward_scale, f"{name}: reward_scale")
         self._check_definition()
 
     def _typical(self) -> tuple[list[float], float]:
@@ -122,6 +124,12 @@ class GymnasiumTasks(TaskDistribution):
                 for what, value in (("an observation", observation), ("a reward", reward)):
                     if not np.isfinite(value).all():
                         raise UsageError(f"{self.name} on the task {shown_task(task)}: {what} is not finite: {value}")
+                space = flattened(env.env.observation_space)
+                if not space.contains(observation):
+                    raise UsageError(
+                        f"{self.name} on the task {shown_task(task)}: the environment violates its own "
+                        f"observation_space {space}: an observation is {observation}"
+                    )
                 seen = np.maximum(seen, np.abs(observation))
                 rewards.append(abs(reward))
 
@@ -164,6 +172,8 @@ def _ranges(argument: str, given: Any) -> dict[str, Range]:
     if not isinstance(given, Mapping):
         raise UsageError(f"GymnasiumTasks: {argument} must be a mapping of names to ranges, not {given!r}")
     for name, range_ in given.items():
+        if not isinstance(name, str):
+            raise UsageError(f"GymnasiumTasks: {argument} must have names as keys, not {name!r}")
         if not isinstance(range_, Range) and not callable(range_):
             wanted = "a range, such as envs.Uniform(5, 15), or a function of a numpy.random.Generator"
             raise UsageError(f"GymnasiumTasks: {argument}: {name} must be {wanted}, not {range_!r}")
@@ -209,10 +219,15 @@ def random_steps(
     env: gym.Env[Any, Any], seed: int, steps: int, options: dict[str, Any] | None = None
 ) -> Iterator[tuple[Any, float]]:
     """Observations and rewards of so many random actions, episode after episode, the first observations included."""
-    env.action_space.seed(seed)
+    actions = deepcopy(env.action_space)  # not the environment's own: another task may make that anew, unseeded
+    actions.seed(seed)
     yield env.reset(seed=seed, options=options)[0], 0.0
     for _ in range(steps):
-        observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        results = env.step(actions.sample())
+        if len(results) != 5:
+            wanted = "(observation, reward, terminated, truncated, info)"
+            raise UsageError(f"step must return {wanted}, not {len(results)} values")
+        observation, reward, terminated, truncated, _ = results
         yield observation, float(reward)
         if terminated or truncated:
             yield env.reset()[0], 0.0

@@ -202,6 +202,7 @@ def _in_worker(parent: int, lanes: Callable[..., Lanes], **options: int) -> Lane
     """A share, in a process of its own unless AsyncVectorEnv, in the parent, asks for its spaces."""
     if os.getpid() != parent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent finishes its iteration first
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # with which the parent ends it
         torch.set_num_threads(1)  # torch's own threads do not survive a fork
     return lanes(**options)
 

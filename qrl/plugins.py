@@ -330,7 +330,8 @@ def _load_from_module(kind: Kind, name: str) -> Any:
         cause = error.__cause__
         if isinstance(cause, ModuleNotFoundError) and cause.name and f"{module_name}.".startswith(f"{cause.name}."):
             raise UsageError(
-                f"unknown {_SINGULAR[kind]} {name!r}: there is no module {cause.name!r}{suggest(name, available(kind))}"
+                f"unknown {_SINGULAR[kind]} {name!r}: there is no module {cause.name!r}, installed or on PYTHONPATH"
+                f"{suggest(name, available(kind))}"
             ) from cause
         raise
     for part in filter(None, attribute.split(".")):
@@ -348,18 +349,18 @@ def _importing(kind: Kind, name: str, action: Callable[[], Any]) -> Any:
         return action()
     except UsageError:
         raise
-    except Exception as error:  # A plug-in may be anybody's code; what it raises is a defect of its file.
+    except (Exception, SystemExit) as error:  # A plug-in may be anybody's code; what it raises is a defect of its file.
         remedy = own_remedy(error)
         raise UsageError(f"{_SINGULAR[kind]} {name!r} cannot be imported: {_reason(error)}{remedy}") from error
 
 
-def own_remedy(error: Exception) -> str:
+def own_remedy(error: BaseException) -> str:
     """The tail of a message about a failed import: what to do if it is of a package this one always needs."""
     name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     return f"; use .venv/bin/python, or install {DISTRIBUTION}: pip install -e {_ROOT}" if name in _NEEDED else ""
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, SyntaxError):
@@ -400,4 +401,5 @@ def _checked(kind: Kind, name: str, plugin: Any) -> Plugin:
 
 
 def _unknown(kind: Kind, name: str) -> UsageError:
-    return UsageError(f"unknown {_SINGULAR[kind]} {name!r}{suggest(name, available(kind))}")
+    path = ", a path to no .py file" if _expanded(Path(name)).exists() else ""
+    return UsageError(f"unknown {_SINGULAR[kind]} {name!r}{path}{suggest(name, available(kind))}")

@@ -3,6 +3,7 @@
 import gc
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -221,11 +222,21 @@ def test_observations_become_vectors() -> None:
     assert observation.shape == (2, 16) and observation[0].tolist() == [1.0] + [0.0] * 15
 
 
+def test_workers_end_without_a_word(tmp_path: Path) -> None:
+    """Their process has a handler of signals by then, which they do not want."""
+    arguments = ["--env", "CartPole-v1", "--vary", "gravity=5:15", "--env.horizon", "5", "--workers", "2", "--agent",
+                 "rl2", "--model", "gru", "--agent.meta-batch", "4", "--agent.episodes", "1", "--iterations", "1",
+                 "--eval-tasks", "2", "--eval-episodes", "1", "--out", str(tmp_path / "run")]  # fmt: skip
+    done = subprocess.run([sys.executable, "run.py", *arguments], capture_output=True, text=True, check=True)
+    assert "Traceback" not in done.stderr and "Process" not in done.stderr, done.stderr
+
+
 def test_scales_are_bounds_or_what_random_actions_show() -> None:
     family = cartpole()
     scale = family.observation_scale.tolist()
     assert scale[0] == pytest.approx(4.8) and scale[2] == pytest.approx(0.42)
     assert 0.5 < scale[1] < 5 and 0.5 < scale[3] < 5, "the bounds of the velocities are infinite"
+    assert cartpole().observation_scale.tolist() == scale, "what is shown does not depend on the process"
     assert family.reward_scale == 1.0 and GymnasiumTasks("Pendulum-v1", {"g": Uniform(1, 9)}).reward_scale > 5
     assert cartpole(observation_scale=[1.0, 2.0, 3.0, 4.0]).observation_scale.tolist() == [1, 2, 3, 4]
 
@@ -316,6 +327,20 @@ def liar() -> gym.Env[Any, Any]:
     return env
 
 
+def liar_on_tasks(slope: float = 0.0) -> gym.Env[Any, Any]:
+    """Beyond its space except on the nominal task."""
+    env = Line(slope=slope)
+    env.observation_space = gym.spaces.Box(-100, 100 if slope == 0 else -99, (1,))
+    return env
+
+
+def four_values() -> gym.Env[Any, Any]:
+    env: Any = Line()
+    step = env.step
+    env.step = lambda action: step(action)[:4]
+    return env
+
+
 def torn(stride: float = 0.5) -> gym.Env[Any, Any]:
     env = Line(stride)
     env.action_space = gym.spaces.MultiDiscrete([2, 2])
@@ -337,13 +362,30 @@ def torn(stride: float = 0.5) -> gym.Env[Any, Any]:
         ("CartPole-v1", PHYSICS, {"workers": -1}, "workers must be a whole number"),
         ("CartPole-v1", PHYSICS, {"nominal": {"gravity": "x"}}, "gravity must be a number"),
         ("CartPole-v1", PHYSICS, {"observation_scale": [1.0]}, "observation_scale has shape"),
+        ("CartPole-v1", PHYSICS, {"observation_scale": 3.0}, "observation_scale must be 4 numbers, not 3.0"),
+        ("CartPole-v1", PHYSICS, {"observation_scale": ["a"] * 4}, "observation_scale must be a number, not 'a'"),
         ("CartPole-v1", PHYSICS, {"reward_scale": -1.0}, "reward_scale must be positive"),
+        ("CartPole-v1", PHYSICS, {"reward_scale": "a"}, "reward_scale must be a number, not 'a'"),
+        ("CartPole-v1", {1: Uniform(1, 2)}, {}, "parameters must have names as keys, not 1"),
+        ("Taxi-v4", {"is_rany": Uniform(0, 1)}, {}, "no parameter 'is_rany'; did you mean 'is_rainy'"),
         ("Blackjack-v1", {"natural": Uniform(0, 1)}, {}, "observations are Tuple; .*FlattenObservation"),
         (Line, {"slop": Uniform(0, 1)}, {"horizon": 3}, "takes no parameter 'slop'; did you mean 'slope'"),
         (Line, {"slope": Uniform(0, 1)}, {}, "no time limit of its own; give horizon"),
         (lambda slope: 3, {"slope": Uniform(0, 1)}, {"horizon": 3}, "returned int, not a gymnasium.Env"),
         (lambda slope: pixels(), {"slope": Uniform(0, 1)}, {"horizon": 3}, "observations are pixels"),
         (lambda slope: liar(), {"slope": Uniform(0, 1)}, {"horizon": 3}, "violates its own observation_space"),
+        (
+            liar_on_tasks,
+            {"slope": Uniform(0, 1)},
+            {"horizon": 3},
+            r"on the task slope=0\.\d+: the environment violates",
+        ),
+        (
+            lambda slope: four_values(),
+            {"slope": Uniform(0, 1)},
+            {"horizon": 3},
+            "terminated, truncated, info.*not 4 val",
+        ),
         (torn, {"stride": Uniform(0, 1)}, {"horizon": 3}, "actions are MultiDiscrete"),
         (lambda slope: 1 / 0, {"slope": Uniform(0, 1)}, {"horizon": 3}, "ZeroDivisionError: division by zero"),
         (

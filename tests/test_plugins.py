@@ -145,8 +145,20 @@ def test_what_cannot_be_loaded_is_said_in_one_line(folder, name, message):
     assert str(caught.value) == message
 
 
+def test_a_file_that_ends_the_process_when_it_is_imported(tmp_path):
+    (tmp_path / "leaving.py").write_text("raise SystemExit(3)")
+    with pytest.raises(UsageError, match=r"leaving\.py' cannot be imported: SystemExit: 3$"):
+        plugins.load("agents", str(tmp_path / "leaving.py"))
+
+
+def test_a_folder_is_no_plugin(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(UsageError, match=r"^unknown agent 'shelf', a path to no \.py file; "):
+        plugins.load("agents", "shelf")
+
+
 def test_a_missing_module_is_told_from_one_missing_inside_it(folder):
-    with pytest.raises(UsageError, match=r"^unknown agent 'shelf.nope': there is no module 'shelf.nope'; "):
+    with pytest.raises(UsageError, match=r"^unknown agent 'shelf.nope': there is no module 'shelf.nope', installed or"):
         plugins.load("agents", "shelf.nope")
     (folder / "_inner.py").write_text("import no_such_package")
     with pytest.raises(
