@@ -526,7 +526,7 @@ def test_learns_to_find_the_paying_arm_and_forgets_it_with_its_memory(model, con
     ("options", "message"),
     [
         ({"episodes": 0}, "episodes must be at least 1"),
-        ({"minibatches": 300}, "200 trials cannot be 300 minibatches"),
+        ({"minibatches": 300}, r"200 trials \(meta_batch\) cannot be 300 minibatches"),
         ({"discount": 1.5}, r"discount must be in \(0, 1\]"),
         ({"gae_lambda": -0.1}, r"gae_lambda must be in \[0, 1\]"),
         ({"value_weight": float("inf")}, "value_weight must be finite and not negative"),
