@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import multiprocessing
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from agents._files import from_json
 from agents._inner import STEP_PREFIX
 from agents._run import RunFolder
 from agents._setting import build
-from benchmarks._common import RUNS, set_up
+from benchmarks._common import RESULTS, RUNS, set_up, write_result
 from qrl.errors import TrainingError, UsageError
 
 
@@ -118,3 +118,33 @@ def outcome(job: Job) -> tuple[Run, Curve, dict[str, Any]]:
             **{key: run.folder.config[key] for key in ("versions", "commit", "started")},
         },
     )
+
+
+def publish(
+    name: str,
+    measured: dict[str, Any],
+    known: Iterable[str],
+    draw: Callable[[dict[str, Any], Path], None],
+    *,
+    draft: bool,
+) -> None:
+    """Write results/NAME.json and draw docs/NAME.png anew, with what was measured in place of what was there of it.
+
+    Long benchmarks are made in parts: those not measured now stay as they are, and each seed's row says which commit
+    made it. A draft, which has not all of a part, goes to results/runs by itself.
+
+    Args:
+        name: of the benchmark.
+        measured: results by part.
+        known: every part there can be, in the order of the file.
+        draw: the picture of all results, to a path.
+        draft: whether parts are incomplete.
+    """
+    path = RESULTS / f"{name}.json"
+    earlier = from_json(path)["results"] if path.exists() and not draft else {}
+    everything = earlier | measured
+    results = {part: everything[part] for part in known if part in everything}
+    write_result(name, results, quick=draft)
+    picture = (RUNS if draft else RESULTS.parent.parent / "docs") / f"{name}.png"
+    draw(results, picture)
+    print(f"wrote {picture}")

@@ -33,8 +33,8 @@ from agents._api import load
 from agents._config import Spec, load_plugin
 from agents._evaluate import adaptation_curve, paired_gain
 from agents._setting import build
-from benchmarks._common import RUNS, default_spec, set_up, table, write_result
-from benchmarks._runs import Job, check_part, outcome, side_by_side, train, train_all
+from benchmarks._common import RUNS, default_spec, set_up, table
+from benchmarks._runs import Job, check_part, outcome, publish, side_by_side, train, train_all
 from benchmarks._statistics import differences, interval, median_of, over_seeds
 
 SEEDS = {"navigation": 5, "cartpole_target": 5, "cartpole": 3}
@@ -49,7 +49,6 @@ ONLY_STEPS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """What `inner_step_size` of `scratch`, which learns none, is chosen from."""
 TUNING_SEED = 1000
 TUNING_TASKS = 40
-PICTURE = Path(__file__).resolve().parent.parent / "docs" / "controls.png"
 TARGETS = {"navigation": {1: -11.7, 3: -6.0}, "cartpole_target": {}, "cartpole": {}}
 """Least mean return after x updates of the best quantum policy of at most 100 parameters."""
 
@@ -137,7 +136,8 @@ def main(
         overwrite: train again what is there already.
         quick: two iterations each, evaluated on four tasks.
 
-    The result of a part of the whole, and that of a quick look, goes to results/runs.
+    A family measured whole takes its place in the result, beside what is there of others; what is not, goes to
+    results/runs.
     """
     check_part(MADE_BY, "control", controls, CONTROLS)
     check_part(MADE_BY, "family", envs, SEEDS)
@@ -161,9 +161,8 @@ def main(
         print(table([shown(name, row) for name, row in result["controls"].items()]))
         for key, value in result["targets"].items():
             print(f"{key}: {value}")
-    part = quick or (families, chosen, seeds) != (list(SEEDS), list(CONTROLS), max(SEEDS.values()))
-    write_result("controls", results, quick=part)
-    draw(results, RUNS / "controls.png" if part else PICTURE)
+    draft = quick or len(chosen) < len(CONTROLS) or seeds < max(SEEDS[env] for env in families)
+    publish("controls", results, SEEDS, draw, draft=draft)
 
 
 def planned(env: str, controls: list[str], seeds: int, tuned: dict[str, Tuned], quick: bool) -> Iterator[Job]:
@@ -300,7 +299,6 @@ def draw(results: dict[str, Any], path: Path) -> None:
         )
     figure.axes[0].legend(fontsize=8, loc="best", frameon=False)
     figure.savefig(path, metadata={"Software": None})
-    print(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -23,12 +23,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from agents._config import Spec, load_plugin
-from benchmarks._common import RUNS, default_spec, table, write_result
-from benchmarks._runs import Job, check_part, outcome, side_by_side, train_all
+from benchmarks._common import RUNS, default_spec, table
+from benchmarks._runs import Job, check_part, outcome, publish, side_by_side, train_all
 from benchmarks._statistics import differences, interval, median_of, over_seeds, t_interval
 
 MADE_BY = "benchmarks.families"
-PICTURE = Path(__file__).resolve().parent.parent / "docs" / "families.png"
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,8 @@ def main(
         overwrite: train again what is there already.
         quick: two iterations each, evaluated on four tasks.
 
-    The result of a part of the whole, and that of a quick look, goes to results/runs.
+    A family measured whole takes its place in the result, beside what is there of others; what is not, goes to
+    results/runs.
     """
     check_part(MADE_BY, "family", envs, FAMILIES)
     if seeds < 1 or jobs < 1 or not envs:
@@ -131,9 +131,8 @@ def main(
             results[env] = summary(planned)
             print(f"\n{env}\n" + table([shown(name, row) for name, row in results[env]["learners"].items()]))
             print(f"learned by at least one: {results[env]['learned']}")
-    part = quick or (list(envs), seeds) != (list(FAMILIES), max(each.seeds for each in FAMILIES.values()))
-    write_result("families", results, quick=part)
-    draw(results, RUNS / "families.png" if part else PICTURE)
+    draft = quick or seeds < max(FAMILIES[env].seeds for env in envs)
+    publish("families", results, FAMILIES, draw, draft=draft)
 
 
 def runs_of(env: str, seeds: int, quick: bool) -> Iterator[Job]:
@@ -227,7 +226,6 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axes.legend(fontsize=7, frameon=False)
         axes.grid(alpha=0.3)
     figure.savefig(path, metadata={"Software": None})
-    print(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -24,13 +24,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from agents._config import Spec
-from benchmarks._common import RUNS, table, write_result
-from benchmarks._runs import Job, check_part, outcome, side_by_side, train_all
+from benchmarks._common import RUNS, table
+from benchmarks._runs import Job, check_part, outcome, publish, side_by_side, train_all
 from benchmarks._statistics import interval, median_of, over_seeds, t_interval
 
 SEEDS = 3
 MADE_BY = "benchmarks.trials"
-PICTURE = Path(__file__).resolve().parent.parent / "docs" / "trials.png"
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,8 @@ def main(
         overwrite: train again what is there already.
         quick: two iterations each, evaluated on four tasks.
 
-    The result of a part of the whole, and that of a quick look, goes to results/runs.
+    A case measured whole takes its place in the result, beside what is there of others; what is not, goes to
+    results/runs.
     """
     check_part(MADE_BY, "case", cases, CASES)
     check_part(MADE_BY, "model", models, {model: None for case in CASES.values() for model in case.iterations})
@@ -133,9 +133,7 @@ def main(
             print(f"\n{name}\n" + table([shown(model, row) for model, row in results[name]["models"].items()]))
             for key, value in results[name]["targets"].items():
                 print(f"{key}: {value}")
-    part = quick or bool(models) or (list(cases), seeds) != (list(CASES), SEEDS)
-    write_result("trials", results, quick=part)
-    draw(results, RUNS / "trials.png" if part else PICTURE)
+    publish("trials", results, CASES, draw, draft=quick or bool(models) or seeds < SEEDS)
 
 
 def runs_of(case: str, models: tuple[str, ...], seeds: int, quick: bool) -> Iterator[Job]:
@@ -250,7 +248,6 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axes.legend(fontsize=7, frameon=False)
         axes.grid(alpha=0.3)
     figure.savefig(path, metadata={"Software": None})
-    print(f"wrote {path}")
 
 
 if __name__ == "__main__":

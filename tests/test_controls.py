@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from agents._api import run_evaluation
-from benchmarks import controls
-from benchmarks._runs import Job, finished, train
+from agents._files import from_json
+from benchmarks import _common, _runs, controls
+from benchmarks._runs import Job, finished, publish, train
 from benchmarks._statistics import differences, t_interval
 
 
@@ -77,3 +78,23 @@ def test_only_a_run_trained_and_evaluated_to_its_end_counts_as_finished(tmp_path
     assert not finished(job), "its last iteration is missing"
     train(job, overwrite=False)
     assert finished(job) and (job.folder / "evaluation.json").read_bytes() == whole
+
+
+def test_a_part_measured_anew_leaves_the_others_as_they_are(tmp_path, monkeypatch):
+    results, runs = tmp_path / "benchmarks" / "results", tmp_path / "runs"
+    for module in (_common, _runs):
+        monkeypatch.setattr(module, "RESULTS", results)
+        monkeypatch.setattr(module, "RUNS", runs)
+    drawn = []
+
+    def measured(draft=False, **parts):
+        publish("some", parts, ("a", "b", "c"), lambda every, path: drawn.append((list(every), path)), draft=draft)
+
+    measured(c=3, b=2)
+    measured(a=1, b=20)
+    assert from_json(results / "some.json")["results"] == {"a": 1, "b": 20, "c": 3}
+    assert drawn == [(["b", "c"], tmp_path / "docs" / "some.png"), (["a", "b", "c"], tmp_path / "docs" / "some.png")]
+    measured(a=100, draft=True)
+    assert from_json(results / "some.json")["results"]["a"] == 1
+    assert from_json(runs / "some.json")["results"] == {"a": 100}
+    assert drawn[-1] == (["a"], runs / "some.png")
