@@ -24,8 +24,8 @@ class Setting:
     device: torch.device
     make_policy: Callable[[], Policy]
     """Builds the run's policy network, on the device. An agent without one does not call it."""
-    make_recurrent_policy: Callable[[int, bool], RecurrentPolicy]
-    """The same with a memory, for trials of at most so many steps; actor and critic share it or not."""
+    make_recurrent_policy: Callable[..., RecurrentPolicy]
+    """The same with a memory; `trial_steps`, `shared`, `recalls` and `predicts` as in `qrl.recurrent`."""
 
     @property
     def observation_space(self) -> gymnasium.Space[Any]:
@@ -79,9 +79,8 @@ def build(spec: Spec) -> tuple[Any, Any]:
     def policy() -> Policy:
         return make_policy(spec.model, spec.model_config, *spaces, **options()).to(device)
 
-    def recurrent(trial_steps: int, shared: bool) -> RecurrentPolicy:
-        sizes = options() | {"trial_steps": trial_steps, "shared": shared}
-        return make_recurrent_policy(spec.model, spec.model_config, *spaces, **sizes).to(device)
+    def recurrent(**wiring: Any) -> RecurrentPolicy:
+        return make_recurrent_policy(spec.model, spec.model_config, *spaces, **(options() | wiring)).to(device)
 
     return distribution, _agent(spec, Setting(distribution, device, policy, recurrent))
 

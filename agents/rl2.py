@@ -30,7 +30,7 @@ from agents._setting import Setting
 from qrl.errors import UsageError
 from qrl.features import Bound
 from qrl.policy import Params, bind
-from qrl.recurrent import RecurrentPolicy
+from qrl.recurrent import Outputs, RecurrentPolicy
 
 MODEL = "qgru"
 """The model unless another is named."""
@@ -55,6 +55,13 @@ class Config(PPOConfig):
     2016)."""
     value_weight: float = 0.5
     """Weight of the values' squared error, relative to the largest discounted return (Schulman et al. 2017: 0.5)."""
+    previous_observation: bool = False
+    """Whether the network sees the last observation, too, so that an action and its reward can be tied to the state
+    that they were of in one step; Duan et al. 2016: not. On for tabular_mdp (ours)."""
+    reward_prediction: float = 0.0
+    """Weight of the squared error, in the family's unit, of rewards that the actor's network predicts before they come
+    [0 = it predicts none]: what a reward depends on is then remembered before it is made use of (an auxiliary loss as
+    in Jaderberg et al. 2017; Zintgraf et al. 2020 decode rewards from a memory). 0.5 for tabular_mdp (ours)."""
     truncation: int = 0
     """Steps that a gradient goes back through at most, from the beginning of such a stretch [steps; 0 = the trial]. It
     bounds how far, not the memory that it takes."""
@@ -74,7 +81,8 @@ class Config(PPOConfig):
         self.require(("episodes", "meta_batch", "minibatches"), lambda value: value >= 1, "at least 1")
         self.require(("discount",), lambda value: 0 < value <= 1, "in (0, 1]")
         self.require(("gae_lambda",), lambda value: 0 <= value <= 1, "in [0, 1]")
-        self.require(("value_weight",), lambda value: 0 <= value < math.inf, "finite and not negative")
+        weights = ("value_weight", "reward_prediction")
+        self.require(weights, lambda value: 0 <= value < math.inf, "finite and not negative")
         self.require(("truncation",), lambda value: value >= 0, "not negative")
         self.require(("memory_budget",), lambda value: 0 < value < math.inf, "finite and positive")
         if self.minibatches > self.meta_batch:
@@ -86,7 +94,9 @@ class Config(PPOConfig):
 def defaults(env_name: str) -> Config:
     """Longer trials, and more of them, where an episode is short."""
     config = Config(episodes=10, meta_batch=1000) if env_name in ("bandit", "tabular_mdp") else Config()
-    return replace(config, gae_lambda=0.3) if env_name == "tabular_mdp" else config
+    if env_name == "tabular_mdp":
+        return replace(config, gae_lambda=0.3, previous_observation=True, reward_prediction=0.5)
+    return config
 
 
 @dataclass(frozen=True)
@@ -95,8 +105,10 @@ class Memory:
 
     hidden: Tensor
     """[task, env, memory]"""
+    seen: Tensor
+    """The observation that was acted on, [task, env, obs]."""
     told: Tensor
-    """What came of the last action, [task, env, told]; see `RecurrentPolicy.told`."""
+    """The last step, [task, env, told]; see `RecurrentPolicy.told`."""
     bound: Bound
 
 
@@ -137,7 +149,8 @@ class RL2:
         with torch.no_grad():
             # Clones: a state is a value, and an update moves the parameters in place.
             bound = bind(self.policy, {name: value.detach().clone() for name, value in self.params.items()})
-        return Memory(told.new_zeros(n_tasks, n_envs, self.policy.actor.n_memory), told, bound)
+        hidden = told.new_zeros(n_tasks, n_envs, self.policy.actor.n_memory)
+        return Memory(hidden, told.new_zeros(n_tasks, n_envs, len(self.policy.scale)), told, bound)
 
     def act(self, state: Memory, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Memory]:
         """One action a lane, drawn from the policy."""
@@ -148,7 +161,7 @@ class RL2:
             (*lanes, head.n_noise), generator=generator, device=observation.device, dtype=observation.dtype
         )
         action = head.sample(distribution, head.noise(uniform).flatten(0, 1))
-        return action.unflatten(0, lanes), replace(state, hidden=hidden.unflatten(0, lanes))
+        return action.unflatten(0, lanes), replace(state, hidden=hidden.unflatten(0, lanes), seen=observation)
 
     def to_environment(self, action: Tensor) -> Tensor:
         """The policy's actions in the environment's units."""
@@ -156,7 +169,7 @@ class RL2:
 
     def receive(self, state: Memory, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> Memory:
         """What came of the action, to be seen at the next step. The observation comes with that step."""
-        return replace(state, told=self.policy.told(action, reward / self.reward_scale, ended))
+        return replace(state, told=self.policy.told(state.seen, action, reward / self.reward_scale, ended))
 
     def forget(self, state: Memory, lanes: Bool[Tensor, "task env"]) -> Memory:
         """The state with these lanes as at the beginning of a trial."""
@@ -173,8 +186,9 @@ class RL2:
     def update(self, rollouts: list[Rollout], states: list[Memory], remaining: float) -> dict[str, float]:
         """Epochs of PPO over minibatches of whole trials; `remaining` in (0, 1] multiplies the learning rates.
 
-        Metrics: `loss`, `value_loss`, `entropy` and `clipped`, the fraction of steps beyond the clip range, of the last
-        minibatch; `grad_norm`; `kl` over all trials, after the update; `explained_variance` of the values before it.
+        Metrics: `loss`, `value_loss`, `reward_loss` if rewards are predicted, `entropy` and `clipped`, the fraction of
+        steps beyond the clip range, of the last minibatch; `grad_norm`; `kl` over all trials, after the update;
+        `explained_variance` of the values before it.
         Raises TrainingError for a non-finite loss or gradient, before a parameter takes it up.
         """
         (rollout,) = rollouts
@@ -194,7 +208,7 @@ class RL2:
     def inputs(self, rollout: Rollout) -> Tensor:
         """The network's inputs at every step of the trials [time, trial, input], as `act` had them."""
         ended = rollout.terminated | rollout.truncated
-        told = self.policy.told(rollout.action, rollout.reward / self.reward_scale, ended)
+        told = self.policy.told(rollout.observation, rollout.action, rollout.reward / self.reward_scale, ended)
         first = self.policy.told_nothing(*told.shape[1:3])
         told = torch.cat([first[None], told[:-1]])
         return self.policy.inputs(rollout.observation, told).flatten(1, 2)
@@ -205,8 +219,8 @@ class RL2:
         valid = rollout.valid.flatten(1, 2)
         data: Data = {"inputs": self.inputs(rollout), "action": rollout.action.flatten(1, 2), "valid": valid}
         parts = [self._outputs(self.params, trials(data, part)) for part in self._chunks(data)]
-        old = {name: torch.cat([part[0][name] for part in parts], dim=1) for name in parts[0][0]}
-        value = self.value_scale * torch.cat([value for _, value in parts], dim=1)
+        old = {name: torch.cat([part.distribution[name] for part in parts], 1) for name in parts[0].distribution}
+        value = self.value_scale * torch.cat([part.value for part in parts], dim=1)
         reward = rollout.reward.flatten(1, 2)
         advantage = generalised_advantages(reward, value, valid, self.config.discount, self.config.gae_lambda)
         target = advantage + value
@@ -216,20 +230,28 @@ class RL2:
         data["old_log_prob"] = self.policy.head.log_prob(old, data["action"])
         data["advantage"] = torch.where(valid, (advantage - mean) / deviation.clamp_min(1e-8), 0.0)
         data["target"] = torch.where(valid, target / self.value_scale, 0.0)
+        data["reward"] = reward / self.reward_scale
         return data, explained
 
     def sums(self, params: Params, data: Data) -> dict[str, Tensor]:
         """Sums over the trials' valid steps: `objective`, which is climbed, and what else is worth knowing."""
         config, head, valid = self.config, self.policy.head, data["valid"]
-        distribution, value = self._outputs(params, data)
+        distribution, value, payoffs = self._outputs(params, data)
         log_prob = head.log_prob(distribution, data["action"])
         old = {name.removeprefix("old."): value for name, value in data.items() if name.startswith("old.")}
         surrogate = ppo_clip(log_prob, data["old_log_prob"], data["advantage"], valid, config.clip).sum()
         value_loss = torch.where(valid, (value - data["target"]).square(), 0.0).sum()
         entropy = torch.where(valid, head.entropy(distribution), 0.0).sum()
+        objective = surrogate + config.entropy_bonus * entropy - config.value_weight * value_loss
+        predicted = {}
+        if config.reward_prediction:
+            surprise = self.policy.expected_reward(payoffs, data["action"]) - data["reward"]
+            predicted["reward_loss"] = torch.where(valid, surprise.square(), 0.0).sum()
+            objective = objective - config.reward_prediction * predicted["reward_loss"]
         beyond = (log_prob.detach() - data["old_log_prob"]).exp().sub(1).abs() > config.clip
         return {
-            "objective": surrogate + config.entropy_bonus * entropy - config.value_weight * value_loss,
+            "objective": objective,
+            **predicted,
             "value_loss": value_loss,
             "entropy": entropy,
             "kl": torch.where(valid, head.kl(old, distribution), 0.0).sum(),
@@ -261,8 +283,8 @@ class RL2:
             sums = {name: sums.get(name, 0.0) + scale * float(value) for name, value in reduced.items()}
         return {"loss": -sums.pop("objective"), **sums}
 
-    def _outputs(self, params: Params, data: Data) -> tuple[dict[str, Tensor], Tensor]:
-        """Distributions [time, trial, ...] and values, in units of `value_scale`, of whole trials."""
+    def _outputs(self, params: Params, data: Data) -> Outputs:
+        """What the network says in whole trials; values in units of `value_scale`, payoffs in the family's."""
         return self.policy.unroll(bind(self.policy, params), data["inputs"], self.config.truncation)
 
     # --- memory ------------------------------------------------------------------------------------------------------
@@ -302,5 +324,10 @@ def trials(data: Data, part: slice) -> Data:
 
 def build(config: Config, setting: Setting) -> RL2:
     """The learner of the run's recurrent policy."""
-    policy = setting.make_recurrent_policy(config.episodes * setting.horizon, config.memories == "shared")
+    policy = setting.make_recurrent_policy(
+        trial_steps=config.episodes * setting.horizon,
+        shared=config.memories == "shared",
+        recalls=config.previous_observation,
+        predicts=config.reward_prediction > 0,
+    )
     return RL2(config, policy, setting.horizon, setting.distribution.reward_scale)

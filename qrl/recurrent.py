@@ -2,12 +2,13 @@
 
     (normalised observation, last action, last reward, ended) -> features with a memory -> linear read-out -> head
 
-as in RL^2 (Duan et al. 2016). The memory is a value: passed in, returned, never kept on a module. Actor and critic have
-memories of their own, which is what works better (Ni, Eysenbach and Salakhutdinov 2022, Recurrent model-free RL can be
-a strong baseline for many POMDPs), or share one.
+as in RL^2 (Duan et al. 2016); as options, the last observation is an input, too, and the read-out also predicts what
+each action will pay, for a loss beside that of reinforcement learning. The memory is a value: passed in, returned,
+never kept on a module. Actor and critic have memories of their own, which is what works better (Ni, Eysenbach and
+Salakhutdinov 2022, Recurrent model-free RL can be a strong baseline for many POMDPs), or share one.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import torch
@@ -65,6 +66,16 @@ class Network(nn.Module):
         return read_out(bound, torch.stack(rows))
 
 
+class Outputs(NamedTuple):
+    """What a recurrent policy says at every step of whole trials."""
+
+    distribution: Distribution
+    """Over actions, [time, batch, ...]."""
+    value: Float[Tensor, "time batch"]
+    payoffs: Float[Tensor, "time batch pay"]
+    """What `expected_reward` goes by; of width 0 for a policy that does not predict rewards."""
+
+
 class RecurrentPolicy(Actor):
     """Use `make_recurrent_policy`, which builds the features too; see `qrl.features` for what those are."""
 
@@ -79,11 +90,14 @@ class RecurrentPolicy(Actor):
         action_space: gymnasium.Space[Any],
         observation_scale: Float[Tensor, " obs"],
         config: PolicyConfig,
+        recalls: bool,
+        predicts: bool,
     ) -> None:
         networks: dict[str, nn.Module] = {"actor": actor} if critic is None else {"actor": actor, "critic": critic}
         super().__init__(networks, head, action_space, observation_scale, config)
         if critic is None:
             self.critic = None
+        self.recalls, self.n_payoffs = recalls, n_payoffs(head) if predicts else 0
 
     @property
     def groups(self) -> dict[str, str]:
@@ -101,18 +115,24 @@ class RecurrentPolicy(Actor):
     # --- inputs ------------------------------------------------------------------------------------------------------
 
     def told(
-        self, action: Shaped[Tensor, "..."], reward: Float[Tensor, "*lanes"], ended: Bool[Tensor, "*lanes"]
+        self,
+        observation: Float[Tensor, "*lanes obs"],
+        action: Shaped[Tensor, "..."],
+        reward: Float[Tensor, "*lanes"],
+        ended: Bool[Tensor, "*lanes"],
     ) -> Float[Tensor, "*lanes told"]:
-        """What came of the last action as inputs: the action (one-hot, or as it is), the reward, 1 at an episode's end.
+        """The last step as inputs: the observation, of a policy that `recalls`, the action (one-hot, or as it is), the
+        reward, 1 at an episode's end.
 
         `action` has one more axis if it is continuous.
         """
+        seen = [self.normalised(observation)] if self.recalls else []
         taken = F.one_hot(action, self.head.n_outputs).to(reward.dtype) if self._discrete else action
-        return torch.cat([taken, reward.unsqueeze(-1), ended.to(reward.dtype).unsqueeze(-1)], dim=-1)
+        return torch.cat([*seen, taken, reward.unsqueeze(-1), ended.to(reward.dtype).unsqueeze(-1)], dim=-1)
 
     def told_nothing(self, *shape: int) -> Float[Tensor, "*lanes told"]:
         """The same at the first step of a trial: no action, no reward, as if an episode had ended."""
-        told = self.scale.new_zeros(*shape, self.head.n_outputs + 2)
+        told = self.scale.new_zeros(*shape, self.recalls * len(self.scale) + self.head.n_outputs + 2)
         told[..., -1] = 1
         return told
 
@@ -135,18 +155,28 @@ class RecurrentPolicy(Actor):
         outputs, memory = self.actor.step(part(bound, "actor."), inputs, memory)
         return self._distribution(bound, outputs), memory
 
-    def unroll(
-        self, bound: Bound, inputs: Float[Tensor, "time batch input"], truncation: int = 0
-    ) -> tuple[Distribution, Float[Tensor, "time batch"]]:
-        """Distributions [time, batch, ...] and values of whole trials; see `Network.unroll`."""
+    def unroll(self, bound: Bound, inputs: Float[Tensor, "time batch input"], truncation: int = 0) -> Outputs:
+        """What is said in whole trials; see `Network.unroll`."""
         outputs = self.actor.unroll(part(bound, "actor."), inputs, truncation)
-        distribution = self._distribution(bound, outputs)
+        distribution, n_head = self._distribution(bound, outputs), self.head.n_outputs
+        payoffs = outputs[..., n_head : n_head + self.n_payoffs]
         if self.critic is not None:
             outputs = self.critic.unroll(part(bound, "critic."), inputs, truncation)
-        return distribution, outputs[..., -1]
+        return Outputs(distribution, outputs[..., -1], payoffs)
+
+    def expected_reward(self, payoffs: Float[Tensor, "*lanes pay"], action: Tensor) -> Float[Tensor, "*lanes"]:
+        """Predicted rewards of these actions: one payoff for each discrete action, or linear in a continuous one."""
+        if self._discrete:
+            return payoffs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        return payoffs[..., 0] + (payoffs[..., 1:] * action).sum(-1)
 
     def _distribution(self, bound: Bound, outputs: Tensor) -> Distribution:
         return self.head.distribution(part(bound, "head."), outputs[..., : self.head.n_outputs])
+
+
+def n_payoffs(head: Categorical | Gaussian) -> int:
+    """Outputs that rewards are predicted by: see `RecurrentPolicy.expected_reward`."""
+    return head.n_outputs + isinstance(head, Gaussian)
 
 
 def make_recurrent_policy(
@@ -157,14 +187,17 @@ def make_recurrent_policy(
     *,
     trial_steps: int,
     shared: bool = False,
+    recalls: bool = False,
+    predicts: bool = False,
     observation_scale: Float[Tensor, " obs"] | None = None,
     config: PolicyConfig | None = None,
     generator: torch.Generator | None = None,
 ) -> RecurrentPolicy:
     """A recurrent policy for these spaces with the features of a model file that has a memory (see `qrl.plugins`).
 
-    `trial_steps`: the longest trial. `shared`: actor and critic have one memory. `observation_scale`: typical
-    magnitudes [obs], 1 if not given. Raises UsageError for spaces that no head or model here can serve, and for a model
+    `trial_steps`: the longest trial. `shared`: actor and critic have one memory. `recalls`: the last
+    observation is an input, too. `predicts`: the actor predicts rewards. `observation_scale`: typical magnitudes [obs],
+    1 if not given. Raises UsageError for spaces that no head or model here can serve, and for a model
     without a memory.
     """
     generator = generator or torch.Generator().manual_seed(0)
@@ -172,7 +205,7 @@ def make_recurrent_policy(
     n_observed = n_observations(observation_space)
     head = make_head(action_space, config)
     n_head = sum(parameter.numel() for parameter in head.parameters())
-    n_inputs = n_observed + head.n_outputs + 2
+    n_inputs = (1 + recalls) * n_observed + head.n_outputs + 2
     scale = torch.ones(n_observed) if observation_scale is None else observation_scale
 
     def network(n_outputs: int, n_head: int) -> Network:
@@ -181,8 +214,9 @@ def make_recurrent_policy(
         return Network(features, n_outputs, config.readout_gain, generator)
 
     try:
-        actor = network(head.n_outputs + shared, n_head)
-        policy = RecurrentPolicy(actor, None if shared else network(1, 0), head, action_space, scale, config)
+        actor = network(head.n_outputs + predicts * n_payoffs(head) + shared, n_head)
+        critic = None if shared else network(1, 0)
+        policy = RecurrentPolicy(actor, critic, head, action_space, scale, config, recalls, predicts)
         _try_out(policy, n_inputs)
     except (UsageError, MemoryError):
         raise

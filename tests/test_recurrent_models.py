@@ -41,7 +41,7 @@ def draws(*shape, seed=3):
 
 
 def outputs(policy, bound, inputs, truncation=0):
-    distribution, value = policy.unroll(bound, inputs, truncation)
+    distribution, value, _ = policy.unroll(bound, inputs, truncation)
     return torch.cat([distribution["mean"], distribution["log_std"], value.unsqueeze(-1)], dim=-1)
 
 

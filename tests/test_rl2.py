@@ -64,9 +64,10 @@ class Recording:
 # --- what the network is told -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("recalls", [False, True])
 @pytest.mark.parametrize("env", ["bandit", "cartpole_target", "navigation"])
-def test_inputs_and_log_probabilities_of_the_update_are_those_of_the_rollout(env):
-    training = learner(env, env_config=None if env == "bandit" else short(env))
+def test_inputs_and_log_probabilities_of_the_update_are_those_of_the_rollout(env, recalls):
+    training = learner(env, env_config=None if env == "bandit" else short(env), previous_observation=recalls)
     recording = Recording(training.agent)
     rollout = played(training, adapter=recording)
     data, _ = training.agent.trial_data(rollout)
@@ -92,6 +93,17 @@ def test_the_next_input_holds_action_reward_and_end_also_over_the_end_of_an_epis
         action = [float(rollout.action[t - 1, lane, 0] == arm) for arm in range(3)]
         expected = [0.0, *action, float(rollout.reward[t - 1, lane, 0]), float(t % 2 == 0)]
         assert inputs[t, lane].tolist() == expected
+
+
+def test_the_previous_observation_is_that_of_the_step_before_also_over_the_end_of_an_episode():
+    training = learner("cartpole_target", short("cartpole_target"), previous_observation=True)
+    policy = training.agent.policy
+    rollout = played(training)
+    inputs = training.agent.inputs(rollout)
+    assert inputs.shape[-1] == 4 + 4 + 2 + 2
+    assert (inputs[0, :, 4:8] == 0).all()
+    torch.testing.assert_close(inputs[1:, :, 4:8], inputs[:-1, :, :4], atol=0, rtol=0)
+    torch.testing.assert_close(inputs[..., :4], policy.normalised(rollout.observation).flatten(1, 2))
 
 
 def test_rewards_are_told_and_values_predicted_in_units_of_the_familys_own():
@@ -215,7 +227,7 @@ def test_the_gradient_enumerated_over_all_trials_is_that_of_the_expected_return(
     found, metrics = agent.gradient(data)
 
     def expected_return(params):
-        distribution, _ = agent._outputs(params, data)
+        distribution = agent._outputs(params, data).distribution
         log_prob = agent.policy.head.log_prob(distribution, data["action"])
         return float((of_rewards * log_prob.sum(0).exp() * reward.sum(0)[:, 0]).sum())
 
@@ -245,7 +257,7 @@ def test_the_objective_is_surrogate_bonus_and_squared_error():
     generator = torch.Generator().manual_seed(2)
     moved = {n: p.detach() + 0.2 * torch.randn(p.shape, generator=generator) for n, p in agent.params.items()}
     found = agent.sums(moved, data)
-    distribution, value = agent._outputs(moved, data)
+    distribution, value, _ = agent._outputs(moved, data)
     new = torch.distributions.Categorical(logits=distribution["log_probs"])
     old = torch.distributions.Categorical(logits=data["old.log_probs"])
     valid = data["valid"]
@@ -265,10 +277,57 @@ def test_the_objective_is_surrogate_bonus_and_squared_error():
         torch.testing.assert_close(found[name], number, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("memories", ["separate", "shared"])
+@pytest.mark.parametrize("env", ["cartpole_target", "navigation"])
+def test_the_error_of_predicted_rewards_is_taken_off_the_objective(env, memories):
+    """Of the action that was taken: an output of its own if discrete, else linear in it."""
+    training = learner(env, short(env), reward_prediction=0.3, memories=memories, entropy_bonus=0.1)
+    agent, policy = training.agent, training.agent.policy
+    rollout = played(training)
+    data, _ = agent.trial_data(rollout)
+    found = agent.sums(agent.params, data)
+    n_head = 2
+    assert len(agent.params["actor.readout.weight"]) == n_head + {"cartpole_target": 2, "navigation": 3}[env] + (
+        memories == "shared"
+    )
+    policy.load_state_dict(agent.params, strict=False)
+    outputs = policy.actor.unroll(policy.actor.bind(), data["inputs"]).detach()
+    loss = 0.0
+    for t, lane in data["valid"].nonzero().tolist():
+        said, action = outputs[t, lane], data["action"][t, lane]
+        guess = (
+            said[n_head + action] if env == "cartpole_target" else said[2] + said[3] * action[0] + said[4] * action[1]
+        )
+        reward = rollout.reward[t, lane, 0] / training.distribution.reward_scale
+        loss += float(guess - reward) ** 2
+    assert float(found["reward_loss"].detach()) == pytest.approx(loss, rel=1e-4)
+    agent.config = dataclasses.replace(agent.config, reward_prediction=0.0)
+    without = agent.sums(agent.params, data)
+    assert float((without["objective"] - found["objective"]).detach()) == pytest.approx(0.3 * loss, rel=1e-3)
+    assert "reward_loss" not in without
+
+
+def test_predicting_rewards_teaches_the_memory_what_pays():
+    """Random pulls of two arms, with nothing but the prediction to learn from."""
+    training = learner(
+        env_config=bandit.Config(arms=2), reward_prediction=1.0, value_weight=0.0, episodes=8, meta_batch=99
+    )
+    agent = training.agent
+    adam = torch.optim.Adam(agent.params.values(), lr=0.02)
+    for seed in range(60):
+        data, _ = agent.trial_data(played(training, seed))
+        gradient, metrics = agent.gradient(data | {"advantage": torch.zeros_like(data["advantage"])})
+        for p, each in zip(agent.params.values(), gradient, strict=True):
+            p.grad = -each
+        adam.step()
+    # Blind, a pull's reward has a variance of 1/4; known odds leave E[p (1 - p)] = 1/6.
+    assert 1 / 6 < metrics["reward_loss"] < 0.23
+
+
 def test_no_gradient_goes_from_one_trial_to_another():
     agent = learner(model="qgru").agent
     inputs = torch.randn(5, 4, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    distribution, value = agent.policy.unroll(agent.policy.bind(), inputs)
+    distribution, value, _ = agent.policy.unroll(agent.policy.bind(), inputs)
     loss = distribution["log_probs"][:, 1].square().sum() + value[:, 1].sum()
     seen = torch.autograd.grad(loss, inputs)[0].abs().sum((0, 2))
     assert seen[1] > 0 and seen[[0, 2, 3]].tolist() == [0.0, 0.0, 0.0]
@@ -575,7 +634,7 @@ def test_actor_and_critic_share_a_memory_or_do_not():
     assert critic_too and shared.n_parameters < separate.n_parameters
     inputs = torch.randn(3, 2, 8, generator=torch.Generator().manual_seed(0))
     for policy in (separate, shared):
-        _, value = policy.unroll(policy.bind(), inputs)
+        _, value, _ = policy.unroll(policy.bind(), inputs)
         gradients = torch.autograd.grad(value.sum(), list(policy.parameters()), allow_unused=True)
         touched = {
             n for (n, _), g in zip(policy.named_parameters(), gradients, strict=True) if g is not None and g.any()
