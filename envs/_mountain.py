@@ -48,16 +48,19 @@ def advance(
     state: Float64[Tensor, "lane state"], push: Float64[Tensor, " lane"], gravity: Float64[Tensor, " lane"]
 ) -> Float64[Tensor, "lane state"]:
     """One step under the engine's acceleration `push` [m/step²], positive to the right; the wall stops the car."""
-    position, velocity = state[:, 0], state[:, 1]
-    velocity = (velocity + (push - gravity * (3.0 * position).cos())).clamp(-MAX_SPEED, MAX_SPEED)
-    position = (position + velocity).clamp(MIN_POSITION, MAX_POSITION)
-    velocity = torch.where(position == MIN_POSITION, velocity.clamp_min(0.0), velocity)
-    return torch.stack([position, velocity], dim=-1)
+    position, velocity = state.unbind(-1)
+    # In place wherever the tensor is ours: a step of some hundred lanes is as long as its number of allocations.
+    pull = (3.0 * position).cos_().mul_(gravity)
+    velocity = (push - pull).add_(velocity).clamp_(-MAX_SPEED, MAX_SPEED)
+    position = (position + velocity).clamp_(MIN_POSITION, MAX_POSITION)
+    velocity = torch.where(position == MIN_POSITION, velocity.relu(), velocity)
+    return torch.stack((position, velocity), dim=-1)
 
 
 def arrived(state: Float64[Tensor, "lane state"], goal: float) -> Bool[Tensor, " lane"]:
     """Whether the car is at the goal [m] or beyond, and not on its way back."""
-    return (state[:, 0] >= goal) & (state[:, 1] >= 0)
+    position, velocity = state.unbind(-1)
+    return (position >= goal).logical_and_(velocity >= 0)
 
 
 def progress(

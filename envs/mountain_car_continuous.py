@@ -144,7 +144,7 @@ class MountainCarContinuous(TorchTasks):
         throttle = action[:, 0]
         after = physics.advance(state, throttle.clamp(-1.0, 1.0) * tasks.power, tasks.gravity)
         arrived = physics.arrived(after, GOAL)
-        reward = (-THROTTLE_COST * (throttle * throttle)).add(arrived, alpha=ARRIVAL_REWARD)
+        reward = throttle.square().mul_(-THROTTLE_COST).add_(arrived, alpha=ARRIVAL_REWARD)
         if self.shaping != 0:
             reward = reward + self.shaping * physics.progress(state, after, tasks.gravity, GOAL)
         return after, reward, arrived
