@@ -141,7 +141,7 @@ class MountainCarContinuous(TorchTasks):
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
         """One step, with this task's engine in this task's valley."""
-        throttle = action[:, 0]
+        throttle = action.squeeze(1)
         after = physics.advance(state, throttle.clamp(-1.0, 1.0) * tasks.power, tasks.gravity)
         arrived = physics.arrived(after, GOAL)
         reward = throttle.square().mul_(-THROTTLE_COST).add_(arrived, alpha=ARRIVAL_REWARD)
