@@ -25,6 +25,9 @@ START = (-0.6, -0.4)
 OBSERVATION_SCALE = (0.6, 0.035)
 """Typical magnitudes, about those of a car that swings through the valley [m, m/step]."""
 
+# As tensors: to wrap a Python number takes as long as to compute with it for some hundred lanes.
+_SLOPE, _WALL, _REST = (torch.tensor(x, dtype=torch.float64) for x in (3.0, MIN_POSITION, 0.0))
+
 
 def observation_space() -> gym.spaces.Box:
     """The whole track at any velocity."""
@@ -50,17 +53,17 @@ def advance(
     """One step under the engine's acceleration `push` [m/step²], positive to the right; the wall stops the car."""
     position, velocity = state.unbind(-1)
     # In place wherever the tensor is ours: a step of some hundred lanes is as long as its number of allocations.
-    pull = (3.0 * position).cos_().mul_(gravity)
+    pull = (_SLOPE * position).cos_().mul_(gravity)
     velocity = (push - pull).add_(velocity).clamp_(-MAX_SPEED, MAX_SPEED)
     position = (position + velocity).clamp_(MIN_POSITION, MAX_POSITION)
-    velocity = torch.where(position == MIN_POSITION, velocity.relu(), velocity)
+    velocity = torch.where(position == _WALL, velocity.relu(), velocity)
     return torch.stack((position, velocity), dim=-1)
 
 
 def arrived(state: Float64[Tensor, "lane state"], goal: float) -> Bool[Tensor, " lane"]:
     """Whether the car is at the goal [m] or beyond, and not on its way back."""
     position, velocity = state.unbind(-1)
-    return (position >= goal).logical_and_(velocity >= 0)
+    return (position >= goal).logical_and_(velocity >= _REST)
 
 
 def progress(

@@ -151,7 +151,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor], ABC):
         else:
             valid = (smallest >= self._action_limits[0]) & (largest <= self._action_limits[1])
             self._actions_valid = self._actions_valid & valid
-        return action.to(torch.int64 if self._discrete else torch.float64)
+        return action.long() if self._discrete else action.double()
 
     def _raise_if_actions_were_bad(self) -> None:
         if self._defer_checks and not bool(self._actions_valid):

@@ -38,6 +38,10 @@ class TorchVectorEnv(TaskVectorEnv):
         self._starts: dict[int, Float64[Tensor, "lane state"]] = {}
         self._elapsed = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self._terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        self._finished = self._terminated
+        """Those that are terminated or truncated."""
+        # As tensors: to wrap a Python number takes as long as to compare some hundred lanes with it.
+        self._one, self._limit = torch.tensor(1), torch.tensor(distribution.horizon)
 
     @property
     def state(self) -> Float64[Tensor, "lane state"]:
@@ -73,7 +77,8 @@ class TorchVectorEnv(TaskVectorEnv):
         # where rather than indexing: no wait for the device
         self._state = torch.where(mask[:, None], fresh, self._require_state())
         self._elapsed = self._elapsed.masked_fill(mask, 0)
-        self._terminated = self._terminated & ~mask
+        going_on = ~mask
+        self._terminated, self._finished = self._terminated & going_on, self._finished & going_on
         return self._observe(self._state), {}
 
     def _drawn(self) -> Float64[Tensor, "lane state"]:
@@ -96,7 +101,7 @@ class TorchVectorEnv(TaskVectorEnv):
         """Start new episodes in all lanes from these states; the observations."""
         self._state = state
         self._elapsed = torch.zeros_like(self._elapsed)
-        self._terminated = torch.zeros_like(self._terminated)
+        self._terminated = self._finished = torch.zeros_like(self._terminated)
         return self._observe(state)
 
     def alone(self, lane: int) -> "TorchVectorEnv":
@@ -126,7 +131,7 @@ class TorchVectorEnv(TaskVectorEnv):
         """
         state = self._require_state()
         action = self._as_action(action)
-        finished = self._terminated | (self._elapsed >= self.distribution.horizon)
+        finished = self._finished
 
         next_state, reward, ended = self.distribution.transition(state, action, self._lane_tasks)
         self._check_transition(next_state, reward, ended)
@@ -134,14 +139,15 @@ class TorchVectorEnv(TaskVectorEnv):
         # New tensors throughout: those returned earlier are the caller's to keep.
         if self.device.type == "cpu" and not bool(finished.any()):  # an accelerator would have to be waited for
             self._state, self._terminated = next_state, ended
-            self._elapsed = self._elapsed + 1
+            self._elapsed = self._elapsed + self._one
         else:
             self._state = torch.where(finished[:, None], state, next_state)
             self._terminated = self._terminated | (ended & ~finished)
             self._elapsed = self._elapsed + ~finished
             reward = reward.masked_fill(finished, 0.0)
-        truncated = self._elapsed >= self.distribution.horizon
-        return self._observe(self._state), reward.to(torch.float32), self._terminated.clone(), truncated, {}
+        truncated = self._elapsed >= self._limit
+        self._finished = self._terminated | truncated
+        return self._observe(self._state), reward.float(), self._terminated.clone(), truncated, {}
 
     def _check_transition(self, state: Tensor, reward: Tensor, ended: Tensor) -> None:
         """Raise UsageError for what would be broadcast over lanes, and so be wrong without a word."""
@@ -158,7 +164,7 @@ class TorchVectorEnv(TaskVectorEnv):
             )
 
     def _observe(self, state: Float64[Tensor, "lane state"]) -> ObsBatch:
-        return self.distribution.observe(state, self._lane_tasks).to(torch.float32)
+        return self.distribution.observe(state, self._lane_tasks).float()
 
     def _require_state(self) -> Float64[Tensor, "lane state"]:
         if self._state is None:
