@@ -1,6 +1,7 @@
 """Every model file with a memory: what a recurrent policy needs of it, and what its cell computes."""
 
 import dataclasses
+import itertools
 
 import gymnasium
 import numpy as np
@@ -176,16 +177,26 @@ def sigma(x):
 def slow_maps(maps, v):
     """Each map of `QuantumMaps` for one lane, its circuit run by PennyLane."""
     weights = {name: p.detach().numpy() for name, p in maps.named_parameters()}
-    projected = (weights["projection"] @ v).reshape(maps.n_maps, -1)
+    n_circuits = len(weights["weights"])
+    projected = (weights["projection"] @ v).reshape(n_circuits, -1)
     values = [
         expectation_values(maps.circuit, projected[k], weights["weights"][k], weights["scales"][k])
-        for k in range(maps.n_maps)
+        for k in range(n_circuits)
     ]
-    return [values[k] @ weights["expansion"][k] + weights["bias"][k, 0] for k in range(maps.n_maps)]
+    said = np.concatenate(values).reshape(maps.n_maps, -1)
+    return [said[k] @ weights["expansion"][k] + weights["bias"][k, 0] for k in range(maps.n_maps)]
 
 
-@pytest.mark.parametrize("options", [{}, {"n_wires": 3, "n_layers": 2, "observables": "both", "transform": "tanh"}])
-@pytest.mark.parametrize("model", ["qgru", "qlstm", "gru_vqc"])
+SMALL_CIRCUITS = {"n_wires": 3, "n_layers": 2, "observables": "both", "transform": "tanh"}
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        *itertools.product(["qgru", "qlstm", "gru_vqc"], [{}, SMALL_CIRCUITS]),
+        *itertools.product(["qgru", "qlstm"], [{"n_circuits": 3}, SMALL_CIRCUITS | {"n_circuits": 2}]),
+    ],
+)
 def test_quantum_cells_equal_a_slow_version_on_pennylane(model, options):
     """Two steps of one lane, the gates one after the other, in NumPy."""
     cell = policy_of(model, n_hidden=3, **options).actor.features
@@ -240,7 +251,15 @@ def test_units_of_a_new_memory_forget_over_times_up_to_the_span(model, options, 
         assert torch.equal(entering, -forgetting)
 
 
-@pytest.mark.parametrize(("options", "message"), [({"encoding": "cycle"}, "projection"), ({"n_hidden": 0}, "n_hidden")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoding": "cycle"}, "projection"),
+        ({"n_hidden": 0}, "n_hidden"),
+        ({"n_circuits": 0}, "n_circuits must be in 1 to 1000, not 0"),
+        ({"n_circuits": 10**6}, "n_circuits"),
+    ],
+)
 def test_options_of_quantum_cells_that_cannot_be_used(options, message, unchecked: None):
     with pytest.raises(UsageError, match=message):
         load("models", "qgru").Config(**options)

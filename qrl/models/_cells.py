@@ -62,6 +62,10 @@ class CellConfig(MemoryConfig):
         return self.n_hidden or frame.fit(self.budget, lambda width: (width, own(width)))
 
 
+LARGEST_N_CIRCUITS = 1000
+"""Circuits in a map beyond which their number is a slip of the hand."""
+
+
 @dataclass(frozen=True)
 class QuantumCellConfig(QuantumConfig, MemoryConfig):
     """Options of a recurrent network with circuits in it: as its gates, or after its memory."""
@@ -80,6 +84,20 @@ class QuantumCellConfig(QuantumConfig, MemoryConfig):
             raise UsageError("model: numbers enter the circuits of a cell by a projection; no other encoding")
         if not 1 <= self.n_hidden <= LARGEST_BUDGET:
             raise UsageError(f"model: n_hidden must be in 1 to {LARGEST_BUDGET}, not {self.n_hidden}")
+
+
+@dataclass(frozen=True)
+class QuantumGatesConfig(QuantumCellConfig):
+    """Options of a recurrent network whose gates are circuits."""
+
+    n_circuits: int = 1
+    """Circuits side by side in every gate [circuits]. All that a gate hears and says in a step are `n_wires` numbers a
+    circuit: more circuits for a memory that has to tell many things apart (ours)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.n_circuits <= LARGEST_N_CIRCUITS:
+            raise UsageError(f"model: n_circuits must be in 1 to {LARGEST_N_CIRCUITS}, not {self.n_circuits}")
 
 
 class Affine(nn.Module):
@@ -105,26 +123,29 @@ class Affine(nn.Module):
 
 
 class QuantumMaps(nn.Module):
-    """`n_maps` maps [batch, n_inputs] -> [n_maps, batch, n_outputs], each affine with a circuit in its middle.
+    """`n_maps` maps [batch, n_inputs] -> [n_maps, batch, n_outputs], each affine with circuits in its middle.
 
-        a projection to one feature a wire -> the circuit's expectation values -> a linear map with bias
+        a projection to one feature a wire -> the circuits' expectation values -> a linear map with bias
 
-    Every map has weights of its own. All circuits run side by side, in one batched call. After Chen, Yoo and Fang 2022
-    (Quantum long short-term memory), where the circuits stand alone and the memory is as wide as their wires: with a
-    linear map on both sides its width is free, and gates can open and close though expectation values lie in [-1, 1].
+    Every map has weights, and `n_circuits` circuits, of its own. All circuits run side by side, in one batched call.
+    After Chen, Yoo and Fang 2022 (Quantum long short-term memory), where the circuits stand alone and the memory is as
+    wide as their wires: with a linear map on both sides its width is free, and gates can open and close though
+    expectation values lie in [-1, 1].
     """
 
     def __init__(
-        self, config: "QuantumCellConfig", n_maps: int, n_inputs: int, n_outputs: int, generator: Generator
+        self, config: QuantumGatesConfig, n_maps: int, n_inputs: int, n_outputs: int, generator: Generator
     ) -> None:
         super().__init__()
         self.circuit = circuit = cell_circuit(config)
         self.program, self.n_maps = compile_circuit(circuit), n_maps
-        n_wires, n_values = circuit.n_inputs, circuit.n_observables
-        self.projection = nn.Parameter(_uniform((n_maps * n_wires, n_inputs), n_inputs, generator))
-        weights = [initial_weights(circuit, config.initialisation, generator) for _ in range(n_maps)]
+        self.n_circuits = n_circuits = n_maps * config.n_circuits
+        """Of all maps."""
+        n_wires, n_values = circuit.n_inputs, circuit.n_observables * config.n_circuits
+        self.projection = nn.Parameter(_uniform((n_circuits * n_wires, n_inputs), n_inputs, generator))
+        weights = [initial_weights(circuit, config.initialisation, generator) for _ in range(n_circuits)]
         self.weights = nn.Parameter(torch.stack(weights))
-        self.scales = nn.Parameter(torch.full((n_maps, circuit.n_scales), config.initial_scale))
+        self.scales = nn.Parameter(torch.full((n_circuits, circuit.n_scales), config.initial_scale))
         self.expansion = nn.Parameter(_uniform((n_maps, n_values, n_outputs), n_values, generator))
         self.bias = nn.Parameter(torch.zeros(n_maps, 1, n_outputs))
 
@@ -135,8 +156,11 @@ class QuantumMaps(nn.Module):
 
     def run(self, bound: Bound, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
         """The maps' outputs with bound parameters."""
-        features = (inputs @ bound["projection"].mT).unflatten(-1, (self.n_maps, -1)).transpose(0, 1)
-        return self.program.run(part(bound, "circuit."), features) @ bound["expansion"] + bound["bias"]
+        features = (inputs @ bound["projection"].mT).unflatten(-1, (self.n_circuits, -1)).transpose(0, 1)
+        values = self.program.run(part(bound, "circuit."), features)
+        if self.n_circuits > self.n_maps:
+            values = values.unflatten(0, (self.n_maps, -1)).transpose(1, 2).flatten(-2)
+        return values @ bound["expansion"] + bound["bias"]
 
     def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
         return self.run(self.bind(), inputs)
