@@ -25,7 +25,7 @@ class Setting:
     make_policy: Callable[[], Policy]
     """Builds the run's policy network, on the device. An agent without one does not call it."""
     make_recurrent_policy: Callable[..., RecurrentPolicy]
-    """The same with a memory; `trial_steps`, `shared`, `recalls` and `predicts` as in `qrl.recurrent`."""
+    """The same with a memory; `trial_steps`, `shared`, `recalls`, `predicts` and `bilinear` as in `qrl.recurrent`."""
 
     @property
     def observation_space(self) -> gymnasium.Space[Any]:

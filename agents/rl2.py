@@ -58,6 +58,10 @@ class Config(PPOConfig):
     previous_observation: bool = False
     """Whether the network sees the last observation, too, so that an action and its reward can be tied to the state
     that they were of in one step; Duan et al. 2016: not. On for tabular_mdp (ours)."""
+    readout: Literal["linear", "bilinear"] = "linear"
+    """How actions and values follow from the memory. bilinear: by weights that are linear in the observation, so that
+    of what is remembered what is of use here can be looked up in one step; Duan et al. 2016: linear. bilinear for
+    tabular_mdp (ours)."""
     reward_prediction: float = 0.0
     """Weight of the squared error, in the family's unit, of rewards that the actor's network predicts before they come
     [0 = it predicts none]: what a reward depends on is then remembered before it is made use of (an auxiliary loss as
@@ -107,6 +111,7 @@ def defaults(env_name: str) -> Config:
             entropy_bonus=0.05,
             annealed_entropy=True,
             previous_observation=True,
+            readout="bilinear",
             reward_prediction=0.5,
         )
     return Config()
@@ -346,5 +351,6 @@ def build(config: Config, setting: Setting) -> RL2:
         shared=config.memories == "shared",
         recalls=config.previous_observation,
         predicts=config.reward_prediction > 0,
+        bilinear=config.readout == "bilinear",
     )
     return RL2(config, policy, setting.horizon, setting.distribution.reward_scale)

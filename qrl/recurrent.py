@@ -2,10 +2,11 @@
 
     (normalised observation, last action, last reward, ended) -> features with a memory -> linear read-out -> head
 
-as in RL^2 (Duan et al. 2016); as options, the last observation is an input, too, and the read-out also predicts what
-each action will pay, for a loss beside that of reinforcement learning. The memory is a value: passed in, returned,
-never kept on a module. Actor and critic have memories of their own, which is what works better (Ni, Eysenbach and
-Salakhutdinov 2022, Recurrent model-free RL can be a strong baseline for many POMDPs), or share one.
+as in RL^2 (Duan et al. 2016). As options, the last observation is an input, too; the read-out's weights are linear in
+the observation; and it also predicts what each action will pay, for a loss beside that of reinforcement learning. The
+memory is a value: passed in, returned, never kept on a module. Actor and critic have memories of their own, which is
+what works better (Ni, Eysenbach and Salakhutdinov 2022, Recurrent model-free RL can be a strong baseline for many
+POMDPs), or share one.
 """
 
 from typing import Any, NamedTuple
@@ -24,13 +25,16 @@ from qrl.heads import Categorical, Distribution, Gaussian
 
 
 class Network(nn.Module):
-    """Features with a memory, and a linear read-out."""
+    """Features with a memory, and a linear read-out of them, or of them and their products with the first inputs."""
 
-    def __init__(self, features: nn.Module, n_outputs: int, gain: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, features: nn.Module, n_outputs: int, gain: float, generator: torch.Generator, n_bilinear: int = 0
+    ) -> None:
         super().__init__()
-        self.features = features
+        self.features, self.n_bilinear = features, n_bilinear
         self.n_memory = int(features.n_memory)  # type: ignore[arg-type]
-        self.readout = make_readout(int(features.n_features), n_outputs, gain, generator)  # type: ignore[arg-type]
+        n_read = int(features.n_features) * (1 + n_bilinear)  # type: ignore[arg-type]
+        self.readout = make_readout(n_read, n_outputs, gain, generator)
 
     @property
     def groups(self) -> dict[str, str]:
@@ -46,7 +50,7 @@ class Network(nn.Module):
     ) -> tuple[Float[Tensor, "batch output"], Float[Tensor, "batch memory"]]:
         """Outputs, and the memory after."""
         features, memory = bound_features(self.features, bound)(inputs, memory)
-        return read_out(bound, features), memory
+        return self._read(bound, inputs, features), memory
 
     def unroll(
         self, bound: Bound, inputs: Float[Tensor, "time batch input"], truncation: int = 0
@@ -63,7 +67,14 @@ class Network(nn.Module):
                 memory = memory.detach()
             features, memory = step(row, memory)
             rows.append(features)
-        return read_out(bound, torch.stack(rows))
+        return self._read(bound, inputs, torch.stack(rows))
+
+    def _read(self, bound: Bound, inputs: Tensor, features: Tensor) -> Tensor:
+        """The read-out's outputs."""
+        if self.n_bilinear:
+            products = inputs[..., : self.n_bilinear, None] * features.unsqueeze(-2)
+            features = torch.cat([features, products.flatten(-2)], dim=-1)
+        return read_out(bound, features)
 
 
 class Outputs(NamedTuple):
@@ -189,6 +200,7 @@ def make_recurrent_policy(
     shared: bool = False,
     recalls: bool = False,
     predicts: bool = False,
+    bilinear: bool = False,
     observation_scale: Float[Tensor, " obs"] | None = None,
     config: PolicyConfig | None = None,
     generator: torch.Generator | None = None,
@@ -196,9 +208,9 @@ def make_recurrent_policy(
     """A recurrent policy for these spaces with the features of a model file that has a memory (see `qrl.plugins`).
 
     `trial_steps`: the longest trial. `shared`: actor and critic have one memory. `recalls`: the last
-    observation is an input, too. `predicts`: the actor predicts rewards. `observation_scale`: typical magnitudes [obs],
-    1 if not given. Raises UsageError for spaces that no head or model here can serve, and for a model
-    without a memory.
+    observation is an input, too. `predicts`: the actor predicts rewards. `bilinear`: the read-out's weights are linear
+    in the normalised observation. `observation_scale`: typical magnitudes [obs], 1 if not given. Raises UsageError for
+    spaces that no head or model here can serve, and for a model without a memory.
     """
     generator = generator or torch.Generator().manual_seed(0)
     config = config or PolicyConfig()
@@ -209,9 +221,9 @@ def make_recurrent_policy(
     scale = torch.ones(n_observed) if observation_scale is None else observation_scale
 
     def network(n_outputs: int, n_head: int) -> Network:
-        frame = Frame(n_inputs, n_outputs, n_head, trial_steps)
+        frame = Frame(n_inputs, n_outputs, n_head, trial_steps, n_bilinear=bilinear * n_observed)
         features = build_features(model, model_config, frame, generator, memory=True)
-        return Network(features, n_outputs, config.readout_gain, generator)
+        return Network(features, n_outputs, config.readout_gain, generator, frame.n_bilinear)
 
     try:
         actor = network(head.n_outputs + predicts * n_payoffs(head) + shared, n_head)
@@ -229,7 +241,7 @@ def _try_out(policy: RecurrentPolicy, n_inputs: int) -> None:
     """Use a policy as training will, on two lanes, so that a misfit shows at once."""
     features = policy.actor.features
     returned = features(torch.zeros(2, n_inputs), torch.zeros(2, policy.actor.n_memory))
-    expected = [(2, policy.actor.readout.in_features), (2, policy.actor.n_memory)]
+    expected = [(2, policy.actor.features.n_features), (2, policy.actor.n_memory)]
     if not isinstance(returned, tuple) or [tuple(each.shape) for each in returned] != expected:
         shapes = [tuple(each.shape) for each in returned] if isinstance(returned, tuple) else type(returned).__name__
         raise UsageError(f"model: features and memory of 2 lanes should have shapes {expected}, found {shapes}")

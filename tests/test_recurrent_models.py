@@ -29,12 +29,11 @@ N_INPUTS = 6
 """Two observations, two action dimensions, reward and end."""
 
 
-def policy_of(model, head="gaussian", seed=0, shared=False, trial_steps=2, **options):
+def policy_of(model, head="gaussian", seed=0, trial_steps=2, *, shared=False, bilinear=False, **options):
     config = dataclasses.replace(load("models", model).Config(), **options)
     generator = torch.Generator().manual_seed(seed)
-    return make_recurrent_policy(
-        model, config, BOX, ACTIONS[head], trial_steps=trial_steps, shared=shared, generator=generator
-    ).double()
+    wiring = {"trial_steps": trial_steps, "shared": shared, "bilinear": bilinear}
+    return make_recurrent_policy(model, config, BOX, ACTIONS[head], generator=generator, **wiring).double()
 
 
 def draws(*shape, seed=3):
@@ -53,10 +52,10 @@ def test_is_a_function_of_seed(model):
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(("shared", "bilinear"), [(False, False), (True, False), (False, True)])
 @pytest.mark.parametrize("model", RECURRENT)
-def test_every_parameter_matters(model, shared):
-    policy = policy_of(model, shared=shared)
+def test_every_parameter_matters(model, shared, bilinear):
+    policy = policy_of(model, shared=shared, bilinear=bilinear)
     result = outputs(policy, policy.bind(), draws(5, 10, N_INPUTS))
     gradients = torch.autograd.grad((result * draws(*result.shape, seed=4)).sum(), list(policy.parameters()))
     for (name, _), gradient in zip(policy.named_parameters(), gradients, strict=True):
@@ -129,12 +128,31 @@ def test_truncation_cuts_the_gradient_and_nothing_else(model):
     assert (torch.autograd.grad(whole[5].sum(), inputs)[0].abs().sum((1, 2)) > 0).all()
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("model", RECURRENT)
+def test_a_bilinear_read_out_has_weights_that_are_linear_in_the_observation(model, shared):
+    """In trials, and step by step; every state of a one-hot observation has a read-out of its own."""
+    network = policy_of(model, shared=shared, bilinear=True).actor
+    bound, inputs = network.bind(), draws(4, 3, N_INPUTS)
+    weight, bias = network.readout.weight, network.readout.bias
+    constant, *slopes = weight.unflatten(-1, (1 + 2, -1)).unbind(-2)
+    memory = torch.zeros(3, network.n_memory, dtype=torch.float64)
+    for x, whole in zip(inputs, network.unroll(bound, inputs), strict=True):
+        features, _ = network.features(x, memory)
+        said, memory = network.step(bound, x, memory)
+        for lane in range(3):
+            own = constant + x[lane, 0] * slopes[0] + x[lane, 1] * slopes[1]
+            torch.testing.assert_close(said[lane], own @ features[lane] + bias)
+        torch.testing.assert_close(said, whole)
+
+
+@pytest.mark.parametrize("bilinear", [False, True])
 @pytest.mark.parametrize("model", [m for m in RECURRENT if hasattr(load("models", m).Config(), "budget")])
 @pytest.mark.parametrize("budget", [500, 1000, 4000])
-def test_classical_models_match_a_budget(model, budget):
-    policy = policy_of(model, shared=True, budget=budget)
+def test_classical_models_match_a_budget(model, budget, bilinear):
+    policy = policy_of(model, shared=True, budget=budget, bilinear=bilinear)
     assert abs(policy.n_parameters - budget) <= 0.1 * budget
-    separate = policy_of(model, budget=budget)
+    separate = policy_of(model, budget=budget, bilinear=bilinear)
     for network in (separate.actor, separate.critic):
         assert abs(sum(p.numel() for p in network.parameters()) - budget) <= 0.1 * budget
 

@@ -64,10 +64,11 @@ class Recording:
 # --- what the network is told -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("recalls", [False, True])
+@pytest.mark.parametrize("options", [{}, {"previous_observation": True}, {"readout": "bilinear"}])
 @pytest.mark.parametrize("env", ["bandit", "cartpole_target", "navigation"])
-def test_inputs_and_log_probabilities_of_the_update_are_those_of_the_rollout(env, recalls):
-    training = learner(env, env_config=None if env == "bandit" else short(env), previous_observation=recalls)
+def test_inputs_and_log_probabilities_of_the_update_are_those_of_the_rollout(env, options):
+    training = learner(env, env_config=None if env == "bandit" else short(env), **options)
+    assert bool(training.agent.policy.actor.n_bilinear) == ("readout" in options)
     recording = Recording(training.agent)
     rollout = played(training, adapter=recording)
     data, _ = training.agent.trial_data(rollout)
