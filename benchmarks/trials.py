@@ -77,14 +77,14 @@ CASES = {
         least={"qgru": 0.98 * OPTIMUM, "gru": 6.61},
     ),
     "navigation": Case("navigation", 3, {"qgru": 60, "gru": 60}, rises=True),
-    "cartpole_target": Case("cartpole_target", 3, {"qgru": 60, "gru": 60}, rises=True),
+    "cartpole_target": Case("cartpole_target", 3, {"qgru": 40, "gru": 40}, rises=True),
     "bandit-100": Case(
         "bandit", 100, {"qgru": 150, "gru": 150}, eval_tasks=20_000, eval_episodes=1, least={"qgru": GREEDY}
     ),
     "tabular_mdp": Case(
         "tabular_mdp",
         10,
-        {"qgru": 600, "gru": 1000},
+        {"qgru": 300, "gru": 300},
         eval_tasks=5_000,
         eval_episodes=1,
         least={"qgru": 138.1},
