@@ -66,10 +66,6 @@ class Config(PPOConfig):
     """Weight of the squared error, in the family's unit, of rewards that the actor's network predicts before they come
     [0 = it predicts none]: what a reward depends on is then remembered before it is made use of (an auxiliary loss as
     in Jaderberg et al. 2017; Zintgraf et al. 2020 decode rewards from a memory). 0.5 for tabular_mdp (ours)."""
-    entropy_bonus: float = 0.0
-    """Weight of the policies' entropy [per nat]; 0.05 for tabular_mdp, where policies stop trying too soon (ours)."""
-    annealed_entropy: bool = False
-    """Whether that weight falls to 0 over the run, as the learning rates do; for tabular_mdp it does (ours)."""
     truncation: int = 0
     """Steps that a gradient goes back through at most, from the beginning of such a stretch [steps; 0 = the trial]. It
     bounds how far, not the memory that it takes."""
@@ -108,8 +104,6 @@ def defaults(env_name: str) -> Config:
             episodes=10,
             meta_batch=300,
             gae_lambda=0.3,
-            entropy_bonus=0.05,
-            annealed_entropy=True,
             previous_observation=True,
             readout="bilinear",
             reward_prediction=0.5,
@@ -156,7 +150,6 @@ class RL2:
         rates = {name: config.rate(group) for name, group in policy.groups.items()}
         self.optimiser = PPO(config, self.params, rates, buffers)
         self.state_dict, self.load_state_dict = self.optimiser.state_dict, self.optimiser.load_state_dict
-        self._entropy_bonus = config.entropy_bonus
         self._bytes = self._bytes_a_step()
         check_fits(config.agent, "the gradient of one trial", self._bytes * self.longest)
 
@@ -203,16 +196,13 @@ class RL2:
     # --- learning ----------------------------------------------------------------------------------------------------
 
     def update(self, rollouts: list[Rollout], states: list[Memory], remaining: float) -> dict[str, float]:
-        """Epochs of PPO over minibatches of whole trials; `remaining` in (0, 1] multiplies the learning rates, and
-        the entropy's weight if that is annealed.
+        """Epochs of PPO over minibatches of whole trials; `remaining` in (0, 1] multiplies the learning rates.
 
         Metrics: `loss`, `value_loss`, `reward_loss` if rewards are predicted, `entropy` and `clipped`, the fraction of
         steps beyond the clip range, of the last minibatch; `grad_norm`; `kl` over all trials, after the update;
         `explained_variance` of the values before it.
         Raises TrainingError for a non-finite loss or gradient, before a parameter takes it up.
         """
-        if self.config.annealed_entropy:
-            self._entropy_bonus = remaining * self.config.entropy_bonus
         (rollout,) = rollouts
         data, explained = self.trial_data(rollout)
         # Every trial is of a task of its own, drawn independently: any division into minibatches is a random one.
@@ -264,7 +254,7 @@ class RL2:
         surrogate = ppo_clip(log_prob, data["old_log_prob"], data["advantage"], valid, config.clip).sum()
         value_loss = torch.where(valid, (value - data["target"]).square(), 0.0).sum()
         entropy = torch.where(valid, head.entropy(distribution), 0.0).sum()
-        objective = surrogate + self._entropy_bonus * entropy - config.value_weight * value_loss
+        objective = surrogate + config.entropy_bonus * entropy - config.value_weight * value_loss
         predicted = {}
         if config.reward_prediction:
             surprise = self.policy.expected_reward(payoffs, data["action"]) - data["reward"]
