@@ -241,7 +241,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axes.set_title(case, fontsize="medium")
         axes.set_xlabel("episode of a trial")
         axes.set_ylabel("return")
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=7, framealpha=0.7, edgecolor="none")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     figure.savefig(path, metadata={"Software": None})
 
