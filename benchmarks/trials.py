@@ -77,7 +77,7 @@ CASES = {
         least={"qgru": 0.98 * OPTIMUM, "gru": 6.61},
     ),
     "navigation": Case("navigation", 3, {"qgru": 60, "gru": 60}, rises=True),
-    "cartpole_target": Case("cartpole_target", 3, {"qgru": 40, "gru": 40}, rises=True),
+    "cartpole_target": Case("cartpole_target", 3, {"qgru": 100, "gru": 100}, rises=True),
     "bandit-100": Case(
         "bandit", 100, {"qgru": 150, "gru": 150}, eval_tasks=20_000, eval_episodes=1, least={"qgru": GREEDY}
     ),
