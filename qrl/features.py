@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from qrl.errors import UsageError
-from qrl.frame import Frame
+from qrl.frame import Frame, check_size
 from qrl.plugins import load
 
 Bound = dict[str, Tensor]
@@ -42,6 +42,7 @@ def build_features(model: str, config: Any, frame: Frame, generator: torch.Gener
 
 def make_readout(n_features: int, n_outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:
     """A linear read-out, its weights uniform in +- gain / sqrt(n_features), its biases 0."""
+    check_size((n_features + 1) * n_outputs)
     readout = nn.Linear(n_features, n_outputs)
     bound = gain / math.sqrt(n_features)
     nn.init.uniform_(readout.weight, -bound, bound, generator=generator)

@@ -8,8 +8,18 @@ import bisect
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from qrl.errors import UsageError
+
 LARGEST_BUDGET = 10**7
 """Parameters beyond which a budget is a slip of the hand: every task has its own copy of them."""
+
+
+def check_size(n_parameters: int) -> None:
+    """Raise UsageError for more parameters than any budget may be, before they are made."""
+    if n_parameters > LARGEST_BUDGET:
+        raise UsageError(
+            f"model: {n_parameters} parameters in one part of it; at most {LARGEST_BUDGET}: make it narrower"
+        )
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,15 @@ def test_inputs_are_projected_only_where_a_circuit_has_no_room():
         plugin.build(plugin.Config(encoding="cycle"), Frame(13, 2), torch.Generator().manual_seed(0))
 
 
+@pytest.mark.parametrize(
+    ("model", "options"), [("mlp", {"hidden": (10**6, 10**6)}), ("fourier", {"n_features": 10**7})]
+)
+def test_a_network_too_wide_to_be_trained_is_refused_before_it_is_made(model, options):
+    plugin = load("models", model)
+    with pytest.raises(UsageError, match=r"\d+ parameters in one part of it; at most 10000000: make it narrower"):
+        plugin.build(plugin.Config(**options), Frame(3, 2), torch.Generator().manual_seed(0))
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_every_parameter_matters(model):
     """Of an untrained policy no parameter is inert: each changes some output at some observation."""

@@ -290,6 +290,12 @@ def test_options_of_classical_cells_that_cannot_be_used(options):
 
 
 @pytest.mark.parametrize("model", GATED)
+def test_a_memory_too_wide_to_be_trained_is_refused_before_it_is_made(model):
+    with pytest.raises(UsageError, match=r"\d+ parameters in one part of it; at most 10000000: make it narrower"):
+        policy_of(model, n_hidden=10**6)
+
+
+@pytest.mark.parametrize("model", GATED)
 @pytest.mark.parametrize("span", [1, -3, 10**12])
 def test_spans_that_no_memory_can_have(model, span):
     with pytest.raises(UsageError, match="span must be 0 or in 2 to 1000000000 steps"):

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from qrl.circuit import Circuit
 from qrl.errors import UsageError
 from qrl.features import Bound, part
-from qrl.frame import LARGEST_BUDGET, Frame
+from qrl.frame import LARGEST_BUDGET, Frame, check_size
 from qrl.layer import initial_weights
 from qrl.models._ansatz import QuantumConfig, reuploading_circuit
 from qrl.statevector import compile_circuit
@@ -108,6 +108,7 @@ class Affine(nn.Module):
 
     def __init__(self, n_maps: int, n_inputs: int, n_hidden: int, generator: Generator) -> None:
         super().__init__()
+        check_size(self.size(n_maps, n_inputs, n_hidden))
         self.inputs = nn.Parameter(torch.empty(n_maps * n_hidden, n_inputs))
         self.memory = nn.Parameter(torch.empty(n_maps * n_hidden, n_hidden))
         self.bias = nn.Parameter(torch.zeros(n_maps * n_hidden))
@@ -142,6 +143,7 @@ class QuantumMaps(nn.Module):
         self.n_circuits = n_circuits = n_maps * config.n_circuits
         """Of all maps."""
         n_wires, n_values = circuit.n_inputs, circuit.n_observables * config.n_circuits
+        check_size(n_circuits * n_wires * n_inputs + n_maps * n_values * n_outputs)
         self.projection = nn.Parameter(_uniform((n_circuits * n_wires, n_inputs), n_inputs, generator))
         weights = [initial_weights(circuit, config.initialisation, generator) for _ in range(n_circuits)]
         self.weights = nn.Parameter(torch.stack(weights))

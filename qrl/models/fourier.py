@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from qrl.errors import UsageError
-from qrl.frame import LARGEST_BUDGET, Frame
+from qrl.frame import LARGEST_BUDGET, Frame, check_size
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class FourierFeatures(nn.Module):
 
     def __init__(self, n_inputs: int, n_features: int, bandwidth: float, generator: Generator) -> None:
         super().__init__()
+        check_size((n_inputs + 1) * n_features)
         self.n_features = n_features
         self.frequencies = nn.Parameter(bandwidth * torch.randn(n_features, n_inputs, generator=generator))
         self.phases = nn.Parameter(2 * math.pi * torch.rand(n_features, generator=generator))

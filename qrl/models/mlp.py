@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from qrl.errors import UsageError
-from qrl.frame import LARGEST_BUDGET, Frame
+from qrl.frame import LARGEST_BUDGET, Frame, check_size
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Perceptron(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], generator: Generator) -> None:
         super().__init__()
+        check_size(sum((a + 1) * b for a, b in itertools.pairwise(widths)))
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         for layer in self.layers:
             nn.init.xavier_uniform_(layer.weight, generator=generator)  # type: ignore[arg-type]
