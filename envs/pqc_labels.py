@@ -81,7 +81,7 @@ from envs._pictures import Picture, mark
 from envs._torch_tasks import TorchTasks
 from qrl.circuit import Circuit, Gate, Input, Observable, Weight
 from qrl.errors import UsageError
-from qrl.statevector import Bound, compile_circuit
+from qrl.simulator import Bound, compile_circuit
 
 SIDE = 2 * math.pi
 """Side of the square that the points are from [rad]."""

@@ -1,6 +1,6 @@
 """The pieces that the fused executor is made of, each on one device in one precision.
 
-States are real tensors [..., batch, 2 * state], real and imaginary parts side by side: a unitary is then a real matrix
+States are real tensors [..., batch, 2 * state], real and imaginary parts side by side: a map is then a real matrix
 product, whose gradient needs no complex conjugates to be copied, and probabilities are squares. The leading axes are
 those of the parameters: of each such row of weights and scales there is a circuit of its own.
 """
@@ -40,15 +40,15 @@ def as_parts(state: Tensor) -> Tensor:
     return torch.view_as_real(state).flatten(-2)
 
 
-def real_matrix(unitary: Tensor) -> Tensor:
+def real_matrix(matrix: Tensor) -> Tensor:
     """W [..., 2n, 2n] with as_parts(psi) @ W = as_parts(U psi) for row vectors; its first row is U's first column."""
-    transposed = unitary.mT
+    transposed = matrix.mT
     rows = torch.stack([torch.view_as_real(transposed), torch.view_as_real(1j * transposed)], dim=-3)
     return rows.flatten(-4, -3).flatten(-2)
 
 
-class UnitaryStack:
-    """All weight-dependent unitaries of one size: for each a chain of factors, multiplied as a tree.
+class MapStack:
+    """All weight-dependent maps of one size: for each a chain of factors, multiplied as a tree.
 
     One tensor holds them all, so that the number of torch calls does not grow with the number of layers.
     """
@@ -67,13 +67,14 @@ class UnitaryStack:
         real = parts.view(np.float64).reshape(len(flat), 3, -1)
         self.parts = torch.as_tensor(real, dtype=dtype, device=device)
         self.weight = torch.as_tensor([f.weight for f in flat], device=device)
+        self.rate = torch.as_tensor([f.rate for f in flat], dtype=dtype, device=device)
         self.shape = (len(chains), length, dim, dim, 2)
         self.as_real = as_real
 
     def multiply(self, weights: Tensor) -> Tensor:
-        """The product of each chain, later factors on the left: [..., unitary, dim, dim], or its `real_matrix`."""
-        half = 0.5 * weights[..., self.weight]
-        mixture = torch.stack([torch.ones_like(half), half.cos(), half.sin()], dim=-1).unsqueeze(-2)
+        """The product of each chain, later factors on the left: [..., map, dim, dim], or its `real_matrix`."""
+        turn = self.rate * weights[..., self.weight]
+        mixture = torch.stack([torch.ones_like(turn), turn.cos(), turn.sin()], dim=-1).unsqueeze(-2)
         factors = torch.view_as_complex((mixture @ self.parts).reshape(*weights.shape[:-1], *self.shape))
         while factors.shape[-3] > 1:
             factors = factors[..., 1::2, :, :] @ factors[..., 0::2, :, :]

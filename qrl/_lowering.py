@@ -1,52 +1,46 @@
 """Lowering: a `Circuit` rewritten with the two kinds of operation that the fused executor knows.
 
-- A *local* unitary acts on one block of neighbouring wires and depends on weights and constants only. All local gates
-  between two phases are one small matrix a block.
+- A *local* map acts on one block of neighbouring wires and depends on weights and constants only. All local gates, and
+  channels of noise, between two phases are one small matrix a block.
 - A *phase* multiplies by exp(i angle), diagonal in the computational basis. A rotation by an input about X or Y is a
   phase between two constant local basis changes, which vanish into the neighbouring local unitaries. Two-wire gates
   across blocks are phases too: CNOT = H CZ H, CRX = H CRZ H, RXX = HH RZZ HH.
 
 Gates are scheduled as early as possible into alternating local (even) and phase (odd) levels, so that an encoding layer
-on all wires is one phase, however its gates were listed. Everything here is NumPy and happens once a circuit.
+on all wires is one phase, however its gates were listed. The state is one of amplitudes or, with channels, a density
+matrix (`qrl._spaces`). Everything here is NumPy and happens once a circuit.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import reduce
 
 import numpy as np
 
+from qrl._spaces import AMPLITUDES, DENSITIES, Array, I, X, Z, kron, rotation, superoperator
 from qrl.circuit import GATES, Circuit, Gate, Input, Weight
+from qrl.noise import Noise
 
-MAX_BLOCK_WIRES = 5
-"""Largest block fused into one dense unitary (benchmarks/simulator.py --blocks)."""
-
-Array = np.ndarray
-
-_I, _X, _Z = np.eye(2), np.array([[0, 1], [1, 0]]), np.diag([1.0, -1.0])
-_Y = np.array([[0, -1j], [1j, 0]])
-_H = (_X + _Z) / math.sqrt(2)
-_PAULI = {"X": _X, "Y": _Y, "Z": _Z}
-_FIXED = {"H": _H, "X": _X, "CZ": np.diag([1, 1, 1, -1]), "CNOT": np.eye(4)[[0, 1, 3, 2]]}
+_H = (X + Z) / math.sqrt(2)
+_FIXED = {"H": _H, "X": X, "CZ": np.diag([1, 1, 1, -1]), "CNOT": np.eye(4)[[0, 1, 3, 2]]}
 # V with V Z V^-1 = P: the rotation about P is a rotation about Z between V^-1 and V.
-_BASIS = {"X": _H, "Y": np.diag([1, 1j]) @ _H, "Z": _I}
+_BASIS = {"X": _H, "Y": np.diag([1, 1j]) @ _H, "Z": I}
 
 
 @dataclass(frozen=True)
 class Factor:
-    """One gate inside a block: constant + cos(w/2) cosine + sin(w/2) sine with w a weight, or `constant` alone."""
+    """One map inside a block: constant + cos(rate w) cosine + sin(rate w) sine with w a weight, or `constant` alone."""
 
     constant: Array
     cosine: Array | None = None
     sine: Array | None = None
     weight: int = 0
+    rate: float = 0.0
 
-    @classmethod
-    def of(cls, matrices: Iterable[Array], weight: int) -> "Factor":
-        """From the constant matrix, or all three."""
-        constant, *rest = matrices
-        return cls(constant, *rest, weight=weight)  # type: ignore[misc, arg-type]
+    def map(self, function: Callable[[Array], Array]) -> "Factor":
+        """The same with the function applied to each matrix."""
+        cosine, sine = (None if m is None else function(m) for m in (self.cosine, self.sine))
+        return Factor(function(self.constant), cosine, sine, self.weight, self.rate)
 
 
 @dataclass
@@ -67,33 +61,44 @@ class Phase:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Observables that share a basis: a basis change a block, and their eigenvalues [state, observable]."""
+    """Observables that share a basis: a basis change a block, and what they say of each outcome [outcome, observable].
+
+    That is their eigenvalues or, with errors of readout, what these are on average.
+    """
 
     basis: list[Array]
     eigenvalues: Array
 
 
-def block_wires(n_wires: int) -> tuple[tuple[int, ...], ...]:
-    """Neighbouring wires in as few and as even blocks as `MAX_BLOCK_WIRES` allows."""
-    n_blocks = math.ceil(n_wires / MAX_BLOCK_WIRES)
+def block_wires(n_wires: int, largest: int) -> tuple[tuple[int, ...], ...]:
+    """Neighbouring wires in as few and as even blocks as possible."""
+    n_blocks = math.ceil(n_wires / largest)
     return tuple(tuple(map(int, wires)) for wires in np.array_split(np.arange(n_wires), n_blocks))
 
 
 class Lowering:
-    """The levels, blocks and measurements of one circuit."""
+    """The levels, blocks and measurements of one circuit; channels are there if `noise` has any."""
 
-    def __init__(self, circuit: Circuit) -> None:
-        self.dim = 2**circuit.n_wires
-        self.blocks = block_wires(circuit.n_wires)
+    def __init__(self, circuit: Circuit, noise: Noise) -> None:
+        channels = noise.channels()
+        self.space = space = DENSITIES if channels else AMPLITUDES
+        self.dim = space.n_levels**circuit.n_wires
+        self.blocks = block_wires(circuit.n_wires, space.max_block_wires)
         self.levels: list[Local | Phase] = []
         self._block_of = {wire: b for b, wires in enumerate(self.blocks) for wire in wires}
         self._front = [0] * circuit.n_wires
         # The eigenvalue of each wire's Z in each basis state: [wire, state]; wire 0 is the most significant bit.
-        bits = (np.arange(self.dim) >> np.arange(circuit.n_wires)[::-1, None]) & 1
+        bits = (np.arange(2**circuit.n_wires) >> np.arange(circuit.n_wires)[::-1, None]) & 1
         self._z = 1.0 - 2.0 * bits
-        for gate in circuit.gates:
-            self._schedule(gate)
-        self.measurements = self._group(circuit)
+        channel = np.eye(space.n_levels)
+        for kraus in channels.values():
+            channel = superoperator(kraus) @ channel
+        for gates, wires in noise.places(circuit):
+            for gate in gates:
+                self._schedule(gate)
+            for wire in wires if channels else ():
+                self._local((wire,), Factor(channel))
+        self.measurements = self._group(circuit, noise.readout)
 
     def _level(self, wires: tuple[int, ...], kind: type[Local] | type[Phase]) -> Local | Phase:
         """The earliest level of this kind on which the wires are free."""
@@ -106,10 +111,14 @@ class Lowering:
             self._front[wire] = level
         return self.levels[level]
 
-    def _local(self, wires: tuple[int, ...], *matrices: Array, weight: int = 0) -> None:
+    def _local(self, wires: tuple[int, ...], factor: Factor) -> None:
         level, block = self._level(wires, Local), self._block_of[wires[0]]
         assert isinstance(level, Local)
-        level.blocks[block].append(Factor.of((_embed(m, wires, self.blocks[block]) for m in matrices), weight))
+        n_levels = self.space.n_levels
+        level.blocks[block].append(factor.map(lambda m: _embed(m, wires, self.blocks[block], n_levels)))
+
+    def _constant(self, wires: tuple[int, ...], unitary: Array) -> None:
+        self._local(wires, Factor(self.space.operator(unitary)))
 
     def _phase(self, wires: tuple[int, ...]) -> Phase:
         level = self._level(wires, Phase)
@@ -120,33 +129,37 @@ class Lowering:
         kind, wires = GATES[gate.name], gate.wires
         several = len(self.blocks) > 1
         in_block = len({self._block_of[wire] for wire in wires}) == 1
-        if gate.name == "CZ" and several:
-            # A phase even inside a block: a ring of CZs stays one level instead of alternating between two kinds.
-            self._phase(wires).constant += math.pi * np.prod((1 - self._z[list(wires)]) / 2, axis=0)
+        # Without channels in between, two-wire gates are phases even inside a block: a ring of CZs stays one level
+        # instead of alternating between two kinds.
+        as_phase = several and len(wires) == 2 and (not in_block or self.space is AMPLITUDES)
+        if gate.name == "CZ" and as_phase:
+            self._phase(wires).constant += self.space.diagonal(math.pi * np.prod((1 - self._z[[*wires]]) / 2, axis=0))
         elif gate.name == "CNOT" and not in_block:
-            self._local(wires[1:], _H)
+            self._constant(wires[1:], _H)
             self._schedule(Gate("CZ", wires))
-            self._local(wires[1:], _H)
+            self._constant(wires[1:], _H)
         elif not kind.rotation:
-            self._local(wires, _FIXED[gate.name])
-        elif isinstance(gate.angle, Input) or (several and len(wires) == 2):
+            self._constant(wires, _FIXED[gate.name])
+        elif isinstance(gate.angle, Input) or as_phase:
             self._schedule_as_phase(gate)
         elif isinstance(gate.angle, Weight):
-            self._local(wires, *_rotation(gate.name), weight=gate.angle.index)
+            for each in self.space.rotations(gate.name):
+                self._local(wires, Factor(*each.matrices, gate.angle.index, each.rate))
         else:
-            constant, cosine, sine = _rotation(gate.name)
+            constant, cosine, sine = rotation(gate.name)
             half = float(gate.angle or 0.0) / 2
-            self._local(wires, constant + math.cos(half) * cosine + math.sin(half) * sine)
+            self._constant(wires, constant + math.cos(half) * cosine + math.sin(half) * sine)
 
     def _schedule_as_phase(self, gate: Gate) -> None:
         kind = GATES[gate.name]
         targets = gate.wires[1:] if kind.controlled else gate.wires
         rotated = [(wire, _BASIS[p]) for wire, p in zip(targets, kind.rotation, strict=True) if p != "Z"]
         for wire, basis in rotated:
-            self._local((wire,), basis.conj().T)
+            self._constant((wire,), basis.conj().T)
         row = -0.5 * np.prod(self._z[list(targets)], axis=0)
         if kind.controlled:
             row = row * (1 - self._z[gate.wires[0]]) / 2
+        row = self.space.diagonal(row)
         phase = self._phase(gate.wires)
         match gate.angle:
             case Input():
@@ -156,9 +169,9 @@ class Lowering:
             case _:
                 phase.constant += float(gate.angle or 0.0) * row
         for wire, basis in rotated:
-            self._local((wire,), basis)
+            self._constant((wire,), basis)
 
-    def _group(self, circuit: Circuit) -> list[Measurement]:
+    def _group(self, circuit: Circuit, misread: float) -> list[Measurement]:
         """Pauli words that agree wire by wire on the basis to measure in share one measurement."""
         groups: list[tuple[dict[int, str], Array]] = []
         for column, observable in enumerate(circuit.observables):
@@ -166,15 +179,18 @@ class Lowering:
                 fitting = (g for g in groups if all(g[0].get(wire, pauli) == pauli for wire, pauli in word.factors))
                 group = next(fitting, None)
                 if group is None:
-                    group = ({}, np.zeros((self.dim, circuit.n_observables)))
+                    group = ({}, np.zeros((2**circuit.n_wires, circuit.n_observables)))
                     groups.append(group)
                 basis, values = group
                 basis.update(word.factors)
-                values[:, column] += word.coefficient * np.prod(self._z[[wire for wire, _ in word.factors]], axis=0)
-        return [
-            Measurement([_kron([_BASIS[basis.get(w, "Z")].conj().T for w in wires]) for wires in self.blocks], values)
-            for basis, values in groups
-        ]
+                # On average the Z of a wire that is misread with probability p is 1 - 2 p times what it is.
+                signs = (1 - 2 * misread) * self._z[[wire for wire, _ in word.factors]]
+                values[:, column] += word.coefficient * np.prod(signs, axis=0)
+        return [Measurement([self._basis(basis, wires) for wires in self.blocks], values) for basis, values in groups]
+
+    def _basis(self, basis: dict[int, str], wires: tuple[int, ...]) -> Array:
+        """The map that brings the eigenstates of these Pauli operators to the basis states."""
+        return kron([self.space.operator(_BASIS[basis.get(wire, "Z")].conj().T) for wire in wires])
 
 
 def absorb_constants(chain: list[Factor], dim: int) -> list[Factor]:
@@ -185,37 +201,18 @@ def absorb_constants(chain: list[Factor], dim: int) -> list[Factor]:
         if factor.cosine is None or factor.sine is None:
             pending = factor.constant @ pending
         else:
-            parts = (m @ pending for m in (factor.constant, factor.cosine, factor.sine))
-            merged.append(Factor.of(parts, factor.weight))
+            merged.append(factor.map(pending.__rmatmul__))
             pending = np.eye(dim)
     if not merged:
         return [Factor(pending)]
-    last = merged[-1]
-    assert last.cosine is not None and last.sine is not None
-    parts = (pending @ m for m in (last.constant, last.cosine, last.sine))
-    return [*merged[:-1], Factor.of(parts, last.weight)]
+    return [*merged[:-1], merged[-1].map(pending.__matmul__)]
 
 
-def _rotation(name: str) -> tuple[Array, Array, Array]:
-    """(C, A, B) with gate(angle) = C + cos(angle/2) A + sin(angle/2) B."""
-    kind = GATES[name]
-    generator = _kron([_PAULI[p] for p in kind.rotation])
-    cosine, sine = np.eye(len(generator)), -1j * generator
-    if not kind.controlled:
-        return np.zeros_like(cosine), cosine, sine
-    off, on = np.diag([1.0, 0.0]), np.diag([0.0, 1.0])
-    return np.kron(off, _I), np.kron(on, cosine), np.kron(on, sine)
-
-
-def _kron(matrices: list[Array]) -> Array:
-    return reduce(np.kron, matrices, np.eye(1))
-
-
-def _embed(matrix: Array, wires: tuple[int, ...], block: tuple[int, ...]) -> Array:
-    """The matrix of a gate on `wires` as a matrix of the block, identity on the block's other wires."""
+def _embed(matrix: Array, wires: tuple[int, ...], block: tuple[int, ...], n_levels: int) -> Array:
+    """The matrix of a map on `wires` as a matrix of the block, identity on the block's other wires."""
     n, k = len(block), len(wires)
     positions = [block.index(wire) for wire in wires]
     rest = [p for p in range(n) if p not in positions]
-    full = np.kron(matrix, np.eye(2 ** (n - k))).reshape((2,) * (2 * n))
+    full = np.kron(matrix, np.eye(n_levels ** (n - k))).reshape((n_levels,) * (2 * n))
     order = np.argsort([*positions, *rest])
-    return full.transpose([*order, *(n + order)]).reshape(2**n, 2**n)
+    return full.transpose([*order, *(n + order)]).reshape(n_levels**n, n_levels**n)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from qrl.circuit import Circuit, Gate, Input, Observable, PauliWord, Weight
+from qrl.noise import NOISELESS, Noise
 
 _GATES: dict[str, Callable[..., Any]] = {
     "RX": qml.RX,
@@ -25,24 +26,40 @@ _GATES: dict[str, Callable[..., Any]] = {
     "RYY": qml.IsingYY,
     "RZZ": qml.IsingZZ,
 }
+_CHANNELS: dict[str, Callable[..., Any]] = {
+    "depolarizing": qml.DepolarizingChannel,
+    "amplitude_damping": qml.AmplitudeDamping,
+    "phase_damping": qml.PhaseDamping,
+    "bit_flip": qml.BitFlip,
+}
 _PAULI = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
 _TRANSFORM = {"identity": lambda x: x, "tanh": torch.tanh, "arctan": torch.atan}
 
 
-def to_qnode(circuit: Circuit, device: Any = "default.qubit", diff_method: str = "backprop") -> qml.QNode:
-    """The circuit as a QNode `f(inputs, weights, scales)`, tensors as in `qrl.statevector.Program`.
+def to_qnode(
+    circuit: Circuit, device: Any = "default.qubit", diff_method: str = "backprop", noise: Noise = NOISELESS
+) -> qml.QNode:
+    """The circuit as a QNode `f(inputs, weights, scales)`, tensors as in `qrl.simulator.Program`.
 
-    A batch of inputs is broadcast through one execution. The QNode returns a tuple, one entry an observable.
+    A batch of inputs is broadcast through one execution; parameters may have the batch's axis, too. The QNode returns a
+    tuple, one entry an observable. Noise is for a device with density matrices, such as "default.mixed".
     """
     if isinstance(device, str):
         device = qml.device(device, wires=circuit.n_wires)
 
     def function(inputs: Tensor, weights: Tensor, scales: Tensor) -> list[Any]:
-        for gate in circuit.gates:
-            if gate.angle is None:
-                _GATES[gate.name](wires=gate.wires)
-            else:
-                _GATES[gate.name](_angle(gate, inputs, weights, scales), wires=gate.wires)
+        for gates, wires in noise.places(circuit):
+            for gate in gates:
+                angle = () if gate.angle is None else (_angle(gate, inputs, weights, scales),)
+                _GATES[gate.name](*angle, wires=gate.wires)
+            for wire in wires:
+                for name in noise.channels():
+                    _CHANNELS[name](getattr(noise, name), wires=wire)
+        if noise.readout:
+            for wire in range(circuit.n_wires):
+                # Turns the outcome over with this probability in whatever basis a wire is measured; `readout_prob` of
+                # PennyLane's default.mixed fails with expectation values.
+                qml.DepolarizingChannel(1.5 * noise.readout, wires=wire)
         return [qml.expval(_observable(observable, circuit.n_wires)) for observable in circuit.observables]
 
     return qml.QNode(function, device, interface="torch", diff_method=diff_method)
@@ -51,10 +68,10 @@ def to_qnode(circuit: Circuit, device: Any = "default.qubit", diff_method: str =
 def _angle(gate: Gate, inputs: Tensor, weights: Tensor, scales: Tensor) -> Tensor | float:
     match gate.angle:
         case Weight(index):
-            return weights[index]
+            return weights[..., index]
         case Input(feature, scale, transform):
             value = inputs[..., feature]
-            return _TRANSFORM[transform](value if scale is None else scales[scale] * value)
+            return _TRANSFORM[transform](value if scale is None else scales[..., scale] * value)
         case _:
             return float(gate.angle or 0.0)
 
@@ -76,12 +93,14 @@ class PennyLaneLayer(nn.Module):
     parameter-shift at its default `max_diff=1` drop the circuit's second derivatives without an error.
     """
 
-    def __init__(self, layer: Any, device: Any = "default.qubit", diff_method: str = "backprop") -> None:
+    def __init__(
+        self, layer: Any, device: Any = "default.qubit", diff_method: str = "backprop", noise: Noise = NOISELESS
+    ) -> None:
         super().__init__()
         self.weights, self.scales = layer.weights, layer.scales
         self.projection = layer.projection
         self.n_observables = layer.circuit.n_observables
-        self.qnode = to_qnode(layer.circuit, device, diff_method)
+        self.qnode = to_qnode(layer.circuit, device, diff_method, noise)
 
     def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
         """Expectation values [batch, observable], in the parameters' precision."""

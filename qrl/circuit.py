@@ -1,7 +1,7 @@
 """Circuit: the frozen description of a variational quantum circuit (VQC).
 
 A circuit is data: gates in order, each angle a trainable weight, a scaled input or a constant, then observables. It
-computes nothing. `qrl.statevector` runs it in torch, `qrl.bridge` on any PennyLane device; both take this object.
+computes nothing. `qrl.simulator` runs it in torch, `qrl.bridge` on any PennyLane device; both take this object.
 
 Conventions are PennyLane's: wire 0 is the most significant bit, a rotation about a Pauli word P is exp(-i angle P / 2),
 and the register starts in |0...0>.

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from qrl.circuit import Circuit
 from qrl.errors import UsageError, suggest
+from qrl.noise import NOISELESS, Noise
 from qrl.plugins import load
-from qrl.statevector import Bound, compile_circuit
+from qrl.simulator import Bound, compile_circuit
 
 Encoding = Literal["cycle", "projection"]
 Initialisation = Literal["uniform", "small-angle"]
@@ -96,7 +97,7 @@ class QuantumLayer(nn.Module):
         return {"weights": "angles", "scales": "scales"} | projection
 
     def bind(self) -> Bound:
-        """What depends on the parameters alone; see `qrl.statevector.Program.bind`."""
+        """What depends on the parameters alone; see `qrl.simulator.Program.bind`."""
         bound = self.program.bind(self.weights, self.scales)
         return bound if self.projection is None else bound | {"projection": self.projection.weight}
 
@@ -109,11 +110,13 @@ class QuantumLayer(nn.Module):
     def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
         return self.run(self.bind(), inputs)
 
-    def to_pennylane(self, device: Any = "default.qubit", diff_method: str = "backprop") -> nn.Module:
-        """A module that computes the same on a PennyLane device and shares this layer's parameters."""
+    def to_pennylane(
+        self, device: Any = "default.qubit", diff_method: str = "backprop", noise: Noise = NOISELESS
+    ) -> nn.Module:
+        """A module that computes the same on a PennyLane device, under `noise`, and shares this layer's parameters."""
         from qrl.bridge import PennyLaneLayer  # PennyLane takes over a second to import
 
-        return PennyLaneLayer(self, device, diff_method)
+        return PennyLaneLayer(self, device, diff_method, noise)
 
     def extra_repr(self) -> str:
         specs = self.circuit.specs()

@@ -20,7 +20,7 @@ ALLOWED = {
         "qrl.errors",
         "qrl.plugins",
         "qrl.circuit",
-        "qrl.statevector",
+        "qrl.simulator",
     },
     "agents": {"agents", "envs", "qrl"},
 }

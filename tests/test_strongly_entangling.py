@@ -14,7 +14,7 @@ from qrl.errors import UsageError
 from qrl.layer import QuantumLayer
 from qrl.models import strongly_entangling as model
 from qrl.policy import make_policy
-from qrl.statevector import compile_circuit
+from qrl.simulator import compile_circuit
 
 PAULI = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
 

@@ -15,7 +15,7 @@ from qrl.features import Bound, part
 from qrl.frame import LARGEST_BUDGET, Frame, check_size
 from qrl.layer import initial_weights
 from qrl.models._ansatz import QuantumConfig, reuploading_circuit
-from qrl.statevector import compile_circuit
+from qrl.simulator import compile_circuit
 
 LONGEST_SPAN = 10**9
 """Steps beyond which a span is a slip of the hand."""

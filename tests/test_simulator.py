@@ -8,7 +8,7 @@ from torch.func import grad, hessian, jvp, vmap
 
 from qrl.circuit import Circuit, Gate, Input, Observable, Weight
 from qrl.errors import UsageError
-from qrl.statevector import Program, compile_circuit
+from qrl.simulator import Program, compile_circuit
 from tests.circuits import random_circuit
 from tests.exactness import largest_differences
 
