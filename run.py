@@ -159,15 +159,18 @@ def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions]:
 _SHORTHANDS = {"--vary": "--env.vary", "--ood": "--env.ood", "--workers": "--env.workers"}
 """Options of environments that Gymnasium knows, which may be given without the prefix, once or more."""
 
+_REPEATABLE = _SHORTHANDS | {"--noise": "--noise"}
+"""Options that may be given more than once, and what the parser calls them."""
+
 
 def _written_out(arguments: Sequence[str]) -> list[str]:
-    """The arguments with each shorthand in its long form, once, with the values of all its places."""
+    """The arguments with each of these in its long form, once, with the values of all its places."""
     rest: list[str] = []
     found: dict[str, list[str]] = {}
     words = rest
     for argument in arguments:
         name, equals, value = argument.partition("=")
-        if name in _SHORTHANDS:
+        if name in _REPEATABLE:
             words = found.setdefault(name, [])
             words += [value] if equals else []
         else:
@@ -176,7 +179,7 @@ def _written_out(arguments: Sequence[str]) -> list[str]:
     for name, values in found.items():
         if not values:
             raise UsageError(f"{name} needs a value")
-        rest += [_SHORTHANDS[name], *values]
+        rest += [_REPEATABLE[name], *values]
     return rest
 
 
@@ -273,6 +276,16 @@ class EvaluateOptions:
     out: Path | None = None
     """New JSON file to write, instead of evaluation.json in the run folder; the picture is put beside it."""
 
+    backend: str | None = None
+    """Where circuits run; by default where the run was trained."""
+
+    shots: int | None = None
+    """Shots of each circuit in each basis that is measured [shots], 0: exact; by default as in training."""
+
+    noise: tuple[str, ...] | None = None
+    """What happens on the device, such as depolarizing=0.01 readout=0.02; by default as in training. May be given more
+    than once."""
+
     video: bool = False
     """Write an animation, too: the first task of the split before and after adaptation."""
 
@@ -282,6 +295,8 @@ class EvaluateOptions:
             check_count("--steps", self.steps)
         if self.episodes is not None:
             check_count("--episodes", self.episodes)
+        if self.shots is not None:
+            check_count("--shots", self.shots, least=0)
         check_seed("--seed", self.seed)
 
 
@@ -302,6 +317,7 @@ class ResumeOptions:
 
 def _evaluate(arguments: list[str]) -> int:
     _value_of("--out", arguments)
+    arguments = _written_out(arguments)
     options = _parse(
         "evaluate", EvaluateOptions, arguments, description="Evaluate a trained run: return after 0, 1, … steps."
     )
@@ -319,6 +335,9 @@ def _evaluate(arguments: list[str]) -> int:
         split=options.split,
         seed=options.seed,
         out=options.out,
+        backend=options.backend,
+        shots=options.shots,
+        noise=options.noise,
         video=options.video,
     )
 
@@ -489,6 +508,7 @@ def _help() -> str:
 usage: run.py [train] [--env NAME] [--agent NAME] [--model NAME] [--seed N] [--iterations N] [--out RUN] ...
        run.py [train] --env CartPole-v1 --vary gravity=5:15 [--vary NAME=RANGE] [--ood NAME=RANGE] ...
        run.py evaluate RUN [--tasks N] [--steps K] [--episodes E] [--split train|test|ood] [--video]
+       run.py evaluate RUN [--shots N] [--noise depolarizing=0.01] [--noise readout=0.02] ...
        run.py resume RUN [--iterations N]
        run.py plot RUN ... [--out FILE] [--against episodes|env-steps|x]
        run.py list

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -29,13 +29,15 @@ from agents._progress import Progress
 from agents._references import beside_which
 from agents._rollout import Adapter, MemoryAdapter, Privileged, collect_episodes, single_action
 from agents._run import RunFolder
-from agents._setting import build, torch_generator
+from agents._setting import backend_of, build, put_on, seed_shots, torch_generator
 from agents._train import Training
 from agents._train import train as train_loop
 from agents._values import to_plain
 from agents._video import animation, check_pictures
 from envs._check import check_before_training
+from qrl.backend import Backend
 from qrl.errors import UsageError, suggest
+from qrl.noise import Noise
 from qrl.plugins import short_name
 
 VERSIONS = ("torch", "numpy", "gymnasium", "pennylane")
@@ -75,7 +77,9 @@ class Run:
         check_seed("seed", seed)
         env = self.distribution.make() if env is None else env
         self._check_spaces(env)
-        generator = torch_generator(np.random.SeedSequence(seed), self.spec.device)
+        stream = np.random.SeedSequence(seed)
+        generator = torch_generator(stream, self.spec.device)
+        seed_shots(self.agent, *stream.spawn(1))
         state = self.agent.begin(1, 1)
         for step in range(steps):
             rollout, state = collect_episodes(
@@ -91,11 +95,19 @@ class Run:
         return AdaptedPolicy(self.agent, state, generator)
 
     def evaluate(
-        self, *, tasks: int = 100, steps: int | None = None, episodes: int = 40, split: str = "test", seed: int = 0
+        self,
+        *,
+        tasks: int = 100,
+        steps: int | None = None,
+        episodes: int = 40,
+        split: str = "test",
+        seed: int = 0,
+        backend: Backend | None = None,
     ) -> Curve:
         """The adaptation curve on tasks of a split, beside those of references; see `agents._evaluate`.
 
-        `steps`: by default what the run was configured with. Raises UsageError for what cannot be used.
+        `steps`: by default what the run was configured with. `backend`: where circuits run, by default where they did
+        in training. Raises UsageError for what cannot be used.
         """
         if steps is not None and isinstance(self.agent, MemoryAdapter):
             raise UsageError(f"evaluate: agent {self.spec.agent} learns in its memory and takes no gradient steps")
@@ -106,6 +118,7 @@ class Run:
         check_seed("seed", seed)
         names = (short_name(self.spec.env), short_name(self.spec.agent))
         model = short_name(self.spec.model) if hasattr(self.agent, "policy") else ""
+        used = backend_of(self.spec) if backend is None else backend
         how: dict[str, Any] = {
             "n_tasks": tasks,
             "steps": steps,
@@ -114,8 +127,10 @@ class Run:
             "seed": seed,
             "device": self.spec.device,
         }
-        curve = adaptation_curve(self.agent, self.distribution, names=(*names, model), **how)
-        curve = replace(curve, iteration=self.iteration, env_options=to_plain(self.spec.env_config))
+        with self.on(used):
+            curve = adaptation_curve(self.agent, self.distribution, names=(*names, model), **how)
+        notes = {"env_options": to_plain(self.spec.env_config), "backend": to_plain(used)}
+        curve = replace(curve, iteration=self.iteration, **notes)
         if not isinstance(self.agent, MemoryAdapter):
             return curve
         others = beside_which(self.agent, self.distribution, self.spec.device)
@@ -123,6 +138,19 @@ class Run:
             name: play(agent, self.distribution, **how).per_task for name, agent in others.items() if name != names[1]
         }
         return beside(curve, returns)
+
+    @contextlib.contextmanager
+    def on(self, backend: Backend) -> Iterator[None]:
+        """With the policy's circuits on this backend for the while, with shots of its own.
+
+        Raises UsageError if there are none and they would run otherwise than exactly.
+        """
+        own, device = backend_of(self.spec), self.spec.device
+        put_on(self.agent, backend, device)
+        try:
+            yield
+        finally:
+            put_on(self.agent, own, device)
 
     def metrics(self) -> list[dict[str, Any]]:
         """One row per meta-iteration."""
@@ -298,13 +326,23 @@ def run_evaluation(
     split: str = "test",
     seed: int = 0,
     out: Path | None = None,
+    backend: str | None = None,
+    shots: int | None = None,
+    noise: Sequence[str] | None = None,
     video: bool = False,
 ) -> int:
     """Evaluate a run and write evaluation.json and adaptation.png, or the JSON to `out` and the picture beside it.
 
-    `video`: an animation of the first task of the split, too, with the picture's name and `.gif`.
+    `backend`, `shots` and `noise`: where circuits run, by default where they did in training; otherwise, the names of
+    the files say it. `video`: an animation of the first task of the split, too, with the picture's name and `.gif`.
     """
-    table = path / _table_name(split)
+    spec = Spec.from_json(RunFolder.open(path).config["spec"], where=str(path / "config.json"))
+    used = Backend(
+        spec.backend if backend is None else backend,
+        spec.shots if shots is None else shots,
+        Noise.parse(spec.noise if noise is None else noise),
+    )
+    table = path / _table_name(split, "" if used == backend_of(spec) else used.label)
     picture = table.with_name(table.stem.replace("evaluation", "adaptation") + ".png")
     if out is not None:
         if out.suffix != ".json":
@@ -329,13 +367,13 @@ def run_evaluation(
             episodes=run.spec.eval_episodes if episodes is None else episodes,
             split=split,
             seed=seed,
+            backend=used,
         )
         _report(curve, _training_rows(run), table, picture, note=_how_many(run, curve))
         if video:
             moving = picture.with_suffix(".gif")
-            write_whole(
-                moving,
-                animation(
+            with run.on(used):
+                content = animation(
                     run.agent,
                     run.distribution,
                     split=split,
@@ -343,8 +381,8 @@ def run_evaluation(
                     episodes=run.spec.eval_episodes if episodes is None else episodes,
                     seed=seed,
                     device=run.spec.device,
-                ),
-            )
+                )
+            write_whole(moving, content)
             print(f"wrote {moving}")
 
     return _evaluating(path, work)
@@ -369,8 +407,9 @@ def run_plot(paths: Sequence[Path], out: Path, against: str, split: str = "test"
     return 0
 
 
-def _table_name(split: str) -> str:
-    return "evaluation.json" if split == "test" else f"evaluation-{split}.json"
+def _table_name(split: str, label: str = "") -> str:
+    parts = ["evaluation", *([] if split == "test" else [split]), *([label] if label else [])]
+    return "-".join(parts) + ".json"
 
 
 def _finish(folder: RunFolder, training: Training | None, quiet: bool) -> int:

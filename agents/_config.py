@@ -46,6 +46,16 @@ class Spec:
     policy: Any = None
     """The policy head's options, a PolicyConfig."""
 
+    backend: str = "torch"
+    """Where circuits run: torch, the fused simulator."""
+
+    shots: int = 0
+    """Shots of each circuit in each basis that is measured [shots]; 0: exact expectation values."""
+
+    noise: tuple[str, ...] = ()
+    """What happens on the device, such as depolarizing=0.01 readout=0.02: kinds and strengths of `qrl.noise.Noise`,
+    after each gate or, with after=layer, after each layer of gates on all wires. May be given more than once."""
+
     seed: int = 0
     """Seed of everything drawn in training. Test tasks do not depend on it."""
 
@@ -76,6 +86,7 @@ class Spec:
         check_count("eval-tasks", self.eval_tasks, least=2)  # an interval over tasks needs two
         check_seed("seed", self.seed)
         check_count("threads", self.threads, least=0)
+        check_count("shots", self.shots, least=0)
         if self.device not in ("cpu", "cuda"):
             raise UsageError(f"unknown device {self.device!r}{suggest(self.device, ('cpu', 'cuda'))}")
         check_finite(self, "")

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from agents._rollout import Adapter, MemoryAdapter, Rollout
-from agents._setting import torch_generator
+from agents._setting import seed_shots, torch_generator
 from agents._train import adaptation
 from qrl.errors import UsageError
 
@@ -33,7 +33,7 @@ class Curve:
     on adapting up to x. `per_task` is [task][x], each the mean return over episodes, or trials. `iteration`: how many
     the agent has been trained for. `references` are the
     means of other agents on the same tasks, `fractions` this one's share of their return: mean and 95 % interval.
-    `env_options` are those of the family.
+    `env_options` are those of the family, `backend` says where and how circuits ran.
     """
 
     env: str
@@ -56,6 +56,7 @@ class Curve:
     references: dict[str, list[float]] = field(default_factory=dict)
     fractions: dict[str, list[float]] = field(default_factory=dict)
     env_options: dict[str, Any] = field(default_factory=dict)
+    backend: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The content of evaluation.json."""
@@ -155,7 +156,8 @@ def play(
         raise UsageError(f"evaluate: an interval over tasks needs at least 2 tasks, not {n_tasks}")
     if steps < 1 or episodes < 1:
         raise UsageError(f"evaluate: steps and episodes must be at least 1, not {steps} and {episodes}")
-    streams = np.random.SeedSequence(seed).spawn(3)
+    streams = np.random.SeedSequence(seed).spawn(4)
+    seed_shots(adapter, streams[3])
     tasks = distribution.sample(n_tasks, split, np.random.default_rng(streams[0]))
     rng, generator = np.random.default_rng(streams[1]), torch_generator(streams[2], device)
     together = max(1, MAX_LANES // episodes)

@@ -35,7 +35,7 @@ KEPT = 2
 """Checkpoints kept."""
 
 _OWN = re.compile(
-    r"config\.json|metrics\.jsonl|checkpoint|evaluation[\w.-]*\.json|[\w-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
+    r"config\.json|metrics\.jsonl|checkpoint|evaluation[\w.-]*\.json|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
 )
 """Names a run folder may hold: with anything else in it, a folder is never replaced."""
 

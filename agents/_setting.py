@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
@@ -10,9 +10,13 @@ import torch
 
 from agents._config import Spec, load_plugin
 from envs import TaskDistribution
+from qrl.backend import Backend, run_on, shot_generator
 from qrl.errors import UsageError, describe
+from qrl.noise import Noise
 from qrl.policy import Policy, make_policy
 from qrl.recurrent import RecurrentPolicy, make_recurrent_policy
+
+T = TypeVar("T", Policy, RecurrentPolicy)
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,34 @@ class Setting:
 
 def seed_sequences(seed: int) -> dict[str, np.random.SeedSequence]:
     """One independent stream of random numbers a purpose, all from the run's seed."""
-    purposes = ("parameters", "tasks", "environment", "actions")
+    purposes = ("parameters", "tasks", "environment", "actions", "shots")
     return dict(zip(purposes, np.random.SeedSequence(seed).spawn(len(purposes)), strict=True))
 
 
 def torch_generator(sequence: np.random.SeedSequence, device: torch.device | str = "cpu") -> torch.Generator:
     """A torch generator seeded from a stream."""
     return torch.Generator(device).manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+
+
+def backend_of(spec: Spec) -> Backend:
+    """Where a spec has its circuits run. Raises UsageError for what cannot be."""
+    return Backend(spec.backend, spec.shots, Noise.parse(spec.noise))
+
+
+def put_on(agent: Any, backend: Backend, device: str) -> None:
+    """Have an agent's circuits run on a backend. Raises UsageError if it has none and they should not run exactly."""
+    run_on(getattr(agent, "policy", torch.nn.Module()), backend, torch.Generator(device))
+
+
+def shots_of(agent: Any) -> torch.Generator | None:
+    """What the shots of an agent's circuits are drawn from, if these are finite."""
+    return shot_generator(agent.policy) if hasattr(agent, "policy") else None
+
+
+def seed_shots(agent: Any, sequence: np.random.SeedSequence) -> None:
+    """Have them drawn from a stream of their own from now on."""
+    if (generator := shots_of(agent)) is not None:
+        generator.set_state(torch_generator(sequence, generator.device).get_state())
 
 
 def build(spec: Spec) -> tuple[Any, Any]:
@@ -67,6 +92,12 @@ def build(spec: Spec) -> tuple[Any, Any]:
     distribution = _distribution(spec)
 
     spaces = (distribution.observation_space, distribution.action_space)
+    backend = backend_of(spec)
+    shots = torch_generator(seed_sequences(spec.seed)["shots"], device)
+
+    def on_backend(policy: T) -> T:
+        run_on(policy, backend, shots)
+        return policy.to(device)
 
     def options() -> dict[str, Any]:
         generator = torch_generator(seed_sequences(spec.seed)["parameters"])
@@ -77,10 +108,10 @@ def build(spec: Spec) -> tuple[Any, Any]:
         }
 
     def policy() -> Policy:
-        return make_policy(spec.model, spec.model_config, *spaces, **options()).to(device)
+        return on_backend(make_policy(spec.model, spec.model_config, *spaces, **options()))
 
     def recurrent(**wiring: Any) -> RecurrentPolicy:
-        return make_recurrent_policy(spec.model, spec.model_config, *spaces, **(options() | wiring)).to(device)
+        return on_backend(make_recurrent_policy(spec.model, spec.model_config, *spaces, **(options() | wiring)))
 
     return distribution, _agent(spec, Setting(distribution, device, policy, recurrent))
 

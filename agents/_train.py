@@ -12,7 +12,7 @@ from agents._interrupt import Interrupts
 from agents._progress import Progress
 from agents._rollout import MemoryAdapter, Privileged, Rollout, collect
 from agents._run import Checkpoint, RunFolder
-from agents._setting import seed_sequences, torch_generator
+from agents._setting import seed_sequences, shots_of, torch_generator
 
 
 def adaptation(
@@ -84,17 +84,24 @@ class Training:
             "seconds": self.seconds,
             "rngs": {name: rng.bit_generator.state for name, rng in self.rngs.items()},
         }
-        run.save(self.iteration, self.agent.state_dict() | {"generator": self.generator.get_state()}, meta)
+        states = {name: generator.get_state() for name, generator in self._generators().items()}
+        run.save(self.iteration, self.agent.state_dict() | states, meta)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         tensors = dict(checkpoint.tensors)
-        self.generator.set_state(tensors.pop("generator"))
+        for name, generator in self._generators().items():
+            generator.set_state(tensors.pop(name))
         self.agent.load_state_dict(tensors)
         self.iteration = checkpoint.iteration
         self.env_steps, self.seconds = checkpoint.meta["env_steps"], checkpoint.meta["seconds"]
         for name, state in checkpoint.meta["rngs"].items():
             self.rngs[name].bit_generator.state = state
+
+    def _generators(self) -> dict[str, torch.Generator]:
+        """Those of actions and, if circuits have finite shots, of these."""
+        shots = shots_of(self.agent)
+        return {"generator": self.generator} | ({} if shots is None else {"shots": shots})
 
 
 def train(training: Training, run: RunFolder, progress: Progress) -> int:

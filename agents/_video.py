@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from agents._rollout import MemoryAdapter, Privileged, collect_episodes
-from agents._setting import torch_generator
+from agents._setting import seed_shots, torch_generator
 from envs import TaskDistribution
 from qrl.errors import UsageError
 
@@ -48,7 +48,8 @@ def animation(
 
     Of an agent that learns in its memory: the first and the last episode of a trial.
     """
-    streams = np.random.SeedSequence(seed).spawn(2)
+    streams = np.random.SeedSequence(seed).spawn(3)
+    seed_shots(agent, streams[2])
     task = distribution.sample(1, split, np.random.default_rng(streams[0]))
     generator = torch_generator(streams[1], device)
     env = gymnasium.wrappers.RenderCollection(

@@ -63,6 +63,7 @@ class Executor:
         entries = lowering.space.populations(circuit.n_wires)
         # Their real parts: the populations of a density matrix have no others.
         self.populations = None if entries is None else torch.as_tensor(2 * entries, device=device)
+        self.misread = lowering.misread
         self.measurements = [self._measurement(m) for m in lowering.measurements]
 
     # --- constants ---------------------------------------------------------------------------------------------------
@@ -80,15 +81,17 @@ class Executor:
                 maps[block] = self._constant(merged[0].constant, block)
         return maps
 
-    def _measurement(self, measurement: Measurement) -> tuple["Maps", Tensor]:
+    def _measurement(self, measurement: Measurement) -> "_Measured":
         basis: Maps = {
             block: self._constant(matrix, block)
             for block, matrix in enumerate(measurement.basis)
             if not np.allclose(matrix, np.eye(len(matrix)))
         }
+        eigenvalues = torch.as_tensor(measurement.eigenvalues, dtype=self.dtype, device=self.device)
+        expected = misread(eigenvalues.mT, self.misread).mT
         # A probability is the sum of two squares, of both parts: each eigenvalue counts for both.
-        eigenvalues = np.repeat(measurement.eigenvalues, 1 if self.populations is not None else 2, axis=0)
-        return basis, torch.as_tensor(eigenvalues, dtype=self.dtype, device=self.device)
+        expected = expected if self.populations is not None else expected.repeat_interleave(2, dim=0)
+        return _Measured(basis, eigenvalues, expected)
 
     def _constant(self, matrix: np.ndarray, block: int) -> Tensor:
         double = torch.as_tensor(matrix.astype(np.complex128), device=self.device)
@@ -107,13 +110,14 @@ class Executor:
         bound |= {name: phase.diagonal(weights) for name, phase in self.fixed.items()}
         return bound if self.phases is None else bound | self.phases.bind(weights, scales)
 
-    def run(self, bound: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    def run(self, bound: dict[str, Tensor], inputs: Tensor, draw: "Draw | None" = None) -> Tensor:
         stacks = {name: bound[name].unbind(-3) for name in self.stacks}
         call = _Call(bound, stacks, self.phases.turns(bound, inputs) if self.phases is not None else [])
         state = bound["initial"]
         for step in self.steps:
             state = step(call, state)
-        return self._measure(call, state).expand(*inputs.shape[:-1], -1)
+        values = [self._measure(call, state, measured, draw, inputs.shape[:-1]) for measured in self.measurements]
+        return functools.reduce(torch.add, values)
 
     def _prepare(self, bound: dict[str, Tensor]) -> Tensor:
         """The product state [..., 1, 2 * state] after the first local level, which depends on no input."""
@@ -150,13 +154,30 @@ class Executor:
     def _fixed(call: "_Call", state: Tensor, name: str) -> Tensor:
         return multiply_diagonal(state, call.bound[name])
 
-    def _measure(self, call: "_Call", state: Tensor) -> Tensor:
-        values = [self._outcomes(self._apply(call, state, basis)) @ values for basis, values in self.measurements]
-        return functools.reduce(torch.add, values)
+    def _measure(
+        self, call: "_Call", state: Tensor, measured: "_Measured", draw: "Draw | None", shape: torch.Size
+    ) -> Tensor:
+        """Expectation values [*shape, observable] or, from what is drawn of the outcomes, estimates of them."""
+        state = self._apply(call, state, measured.basis)
+        if draw is None:
+            outcomes = state.square() if self.populations is None else state[..., self.populations]
+            return (outcomes @ measured.expected).expand(*shape, -1)
+        if self.populations is None:
+            probabilities = state.square().unflatten(-1, (-1, 2)).sum(-1)
+        else:
+            probabilities = state[..., self.populations]
+        return draw(misread(probabilities, self.misread).expand(*shape, -1)) @ measured.eigenvalues
 
-    def _outcomes(self, state: Tensor) -> Tensor:
-        """Probabilities of the basis states [..., outcome] or, of amplitudes, those of both parts apart."""
-        return state.square() if self.populations is None else state[..., self.populations]
+
+@dataclass(frozen=True)
+class _Measured:
+    """Observables that share a basis."""
+
+    basis: "Maps"
+    eigenvalues: Tensor
+    """[outcome, observable]"""
+    expected: Tensor
+    """What an outcome is read as, on average, of a density matrix; of amplitudes for both parts of each."""
 
 
 @dataclass(frozen=True)
@@ -175,3 +196,15 @@ Maps = dict[int, Tensor | tuple[str, int]]
 """By block: a constant matrix or (stack, position). The last block's are `real_matrix`, the others' complex."""
 
 Step = Callable[[_Call, Tensor], Tensor]
+
+Draw = Callable[[Tensor], Tensor]
+"""From probabilities of outcomes [..., outcome] to how often they were found, as a share."""
+
+
+def misread(values: Tensor, probability: float) -> Tensor:
+    """Of values of outcomes [..., outcome] the mean over what each is read as, if each bit turns with a probability."""
+    n_bits = values.shape[-1].bit_length() - 1
+    for bit in range(n_bits if probability else 0):
+        bits = values.unflatten(-1, (2**bit, 2, -1))
+        values = ((1 - probability) * bits + probability * bits.flip(-2)).flatten(-3)
+    return values

@@ -61,10 +61,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Observables that share a basis: a basis change a block, and what they say of each outcome [outcome, observable].
-
-    That is their eigenvalues or, with errors of readout, what these are on average.
-    """
+    """Observables that share a basis: a basis change a block, and their eigenvalues [outcome, observable]."""
 
     basis: list[Array]
     eigenvalues: Array
@@ -81,6 +78,7 @@ class Lowering:
 
     def __init__(self, circuit: Circuit, noise: Noise) -> None:
         channels = noise.channels()
+        self.misread = noise.readout
         self.space = space = DENSITIES if channels else AMPLITUDES
         self.dim = space.n_levels**circuit.n_wires
         self.blocks = block_wires(circuit.n_wires, space.max_block_wires)
@@ -98,7 +96,7 @@ class Lowering:
                 self._schedule(gate)
             for wire in wires if channels else ():
                 self._local((wire,), Factor(channel))
-        self.measurements = self._group(circuit, noise.readout)
+        self.measurements = self._group(circuit)
 
     def _level(self, wires: tuple[int, ...], kind: type[Local] | type[Phase]) -> Local | Phase:
         """The earliest level of this kind on which the wires are free."""
@@ -171,7 +169,7 @@ class Lowering:
         for wire, basis in rotated:
             self._constant((wire,), basis)
 
-    def _group(self, circuit: Circuit, misread: float) -> list[Measurement]:
+    def _group(self, circuit: Circuit) -> list[Measurement]:
         """Pauli words that agree wire by wire on the basis to measure in share one measurement."""
         groups: list[tuple[dict[int, str], Array]] = []
         for column, observable in enumerate(circuit.observables):
@@ -183,9 +181,7 @@ class Lowering:
                     groups.append(group)
                 basis, values = group
                 basis.update(word.factors)
-                # On average the Z of a wire that is misread with probability p is 1 - 2 p times what it is.
-                signs = (1 - 2 * misread) * self._z[[wire for wire, _ in word.factors]]
-                values[:, column] += word.coefficient * np.prod(signs, axis=0)
+                values[:, column] += word.coefficient * np.prod(self._z[[wire for wire, _ in word.factors]], axis=0)
         return [Measurement([self._basis(basis, wires) for wires in self.blocks], values) for basis, values in groups]
 
     def _basis(self, basis: dict[int, str], wires: tuple[int, ...]) -> Array:

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from qrl._executor import Executor
+from qrl._executor import Draw, Executor
 from qrl._lowering import Lowering
 from qrl._memory import physical_memory
 from qrl.circuit import Circuit
@@ -70,15 +70,16 @@ class Program:
         return self._on(weights.dtype, weights.device).bind(weights, scales)
 
     def run(
-        self, bound: Bound, inputs: Float[Tensor, "*circuits batch feature"]
+        self, bound: Bound, inputs: Float[Tensor, "*circuits batch feature"], draw: Draw | None = None
     ) -> Float[Tensor, "*circuits batch observable"]:
         """Expectation values [..., batch, observable] for inputs [..., batch, feature], with bound parameters.
 
-        The leading axes are those of the parameters.
+        The leading axes are those of the parameters. With `draw`, which turns probabilities of outcomes [..., outcome]
+        into relative frequencies, estimates of expectation values.
         """
         if inputs.shape[-1] < self.circuit.n_inputs:
             raise UsageError(f"circuit: takes {self.circuit.n_inputs} inputs, found {inputs.shape[-1]}")
-        return self._on(inputs.dtype, inputs.device).run(bound, inputs)
+        return self._on(inputs.dtype, inputs.device).run(bound, inputs, draw)
 
 
 def _check_size(circuit: Circuit, noise: Noise) -> None:

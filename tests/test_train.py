@@ -112,11 +112,14 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     assert not torch.equal(other, training(seed=0).agent.params["features.weights"])
 
 
-@pytest.mark.parametrize("policy", ["scale", "running"])
-def test_resuming_gives_the_bits_of_the_uninterrupted_run(tmp_path, policy, monkeypatch):
+@pytest.mark.parametrize(
+    ("policy", "backend"),
+    [("scale", {}), ("running", {}), ("scale", {"shots": 20, "noise": ("depolarizing=0.02", "readout=0.1")})],
+)
+def test_resuming_gives_the_bits_of_the_uninterrupted_run(tmp_path, policy, backend, monkeypatch):
     from qrl.actor import PolicyConfig
 
-    fields = {"policy": PolicyConfig(normalisation=policy), "env": "cartpole"}
+    fields = {"policy": PolicyConfig(normalisation=policy), "env": "cartpole"} | backend
     run_training(spec(**fields), tmp_path / "whole", overwrite=False, command=[], quiet=True)
 
     class Killed(BaseException):

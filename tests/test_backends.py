@@ -1,0 +1,115 @@
+"""Where circuits run, as an option: of training, of evaluation, and what cannot be."""
+
+import json
+
+import pytest
+import torch
+
+import run as command_line
+from agents._api import load, run_evaluation, run_training
+from agents._config import Spec, load_plugin
+from agents._setting import build
+from agents.maml import Config
+from qrl.backend import Backend, Sampled
+from qrl.errors import UsageError
+from qrl.noise import Noise
+
+SMALL = {"iterations": 2, "threads": 1, "eval_tasks": 3, "eval_steps": 1, "eval_episodes": 2}
+
+
+def spec(**fields) -> Spec:
+    env = load_plugin("env", "navigation").Config(horizon=5)
+    config = Config(meta_batch=2, episodes=3, epochs=1)
+    return Spec.default(**{"env_config": env, "agent_config": config, **SMALL, **fields})
+
+
+def trained(folder, **fields):
+    assert run_training(spec(**fields), folder, overwrite=False, command=[], quiet=True) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("runs") / "exact")
+
+
+def evaluation(path):
+    return json.loads(path.read_text())
+
+
+def test_a_policy_is_built_on_its_backend():
+    for model, agent in (("reuploading", "maml"), ("qgru", "rl2")):
+        fields = {"agent_config": None} if agent == "rl2" else {}
+        given = spec(model=model, agent=agent, shots=7, noise=("bit_flip=0.1",), **fields)
+        _, built = build(Spec.from_json(given.to_json()))
+        programs = [m.program for m in built.policy.modules() if hasattr(m, "program")]
+        assert programs and all(isinstance(p, Sampled) and p.shots == 7 for p in programs)
+        assert len({id(p.generator) for p in programs}) == 1
+
+
+def test_evaluation_elsewhere_has_files_and_values_of_its_own(exact):
+    assert run_evaluation(exact, tasks=3) == 0
+    before = evaluation(exact / "evaluation.json")
+    assert run_evaluation(exact, tasks=3, shots=3, noise=["depolarizing=0.2", "readout=0.1"]) == 0
+    noisy = evaluation(exact / "evaluation-shots3-depolarizing0.2-readout0.1.json")
+    assert (exact / "adaptation-shots3-depolarizing0.2-readout0.1.png").exists()
+    assert evaluation(exact / "evaluation.json") == before
+    assert before["backend"] == {
+        "name": "torch",
+        "shots": 0,
+        "noise": {"depolarizing": 0.0, "amplitude_damping": 0.0, "phase_damping": 0.0, "bit_flip": 0.0}
+        | {"readout": 0.0, "after": "gate"},
+    }
+    assert noisy["backend"]["shots"] == 3 and noisy["backend"]["noise"]["readout"] == 0.1
+    assert noisy["mean"] != before["mean"]
+
+
+def test_evaluation_repeats_its_shots_and_leaves_the_run_as_it_was(exact):
+    run = load(exact)
+    how = {"tasks": 3, "episodes": 2, "steps": 1}
+    first, again = (run.evaluate(**how, backend=Backend(shots=5)) for _ in range(2))
+    assert first == again != run.evaluate(**how, backend=Backend(shots=6))
+    assert run.evaluate(**how) == load(exact).evaluate(**how)
+
+
+def test_what_was_trained_with_noise_is_evaluated_with_it(tmp_path):
+    run = load(trained(tmp_path / "noisy", shots=20, noise=("depolarizing=0.05",)))
+    how = {"tasks": 3, "episodes": 2, "steps": 1}
+    used = Backend(shots=20, noise=Noise(depolarizing=0.05))
+    curve = run.evaluate(**how)
+    assert curve.backend["shots"] == 20 and curve == run.evaluate(**how, backend=used)
+    assert run_evaluation(run.folder.path, tasks=3, shots=0, noise=["depolarizing=0"]) == 0
+    assert evaluation(run.folder.path / "evaluation-exact.json")["backend"]["shots"] == 0
+    policy = run.adapt(episodes=2)
+    assert policy.act(torch.zeros(2)).shape == (2,)
+
+
+def test_the_command_line_takes_noise_more_than_once():
+    arguments = ["--noise", "depolarizing=0.01", "--shots=9", "--noise=readout=0.02", "after=layer", "--seed", "4"]
+    parsed, _ = command_line.parse_train(arguments)
+    assert parsed.noise == ("depolarizing=0.01", "readout=0.02", "after=layer")
+    assert (parsed.shots, parsed.seed) == (9, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"noise": ("depolarising=0.1",)}, "did you mean 'depolarizing'"),
+        ({"noise": ("readout=0.7",)}, "readout must be a number in 0 to 0.5, not 0.7"),
+        ({"backend": "torhc"}, "unknown name 'torhc'; did you mean 'torch'"),
+        ({"shots": 10**12}, "shots must be in 0"),
+        ({"model": "mlp", "shots": 10}, "the model has no circuits"),
+    ],
+)
+def test_what_cannot_be_leaves_nothing(fields, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        run_training(spec(**fields), tmp_path / "run", overwrite=False, command=[])
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_that_cannot_be_leaves_nothing(exact):
+    before = sorted(exact.iterdir())
+    for options, message in (({"shots": -1}, "shots"), ({"noise": ["readout"]}, "NAME=STRENGTH")):
+        with pytest.raises(UsageError, match=message):
+            run_evaluation(exact, **options)
+    assert sorted(exact.iterdir()) == before
