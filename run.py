@@ -29,6 +29,7 @@ COMMANDS = {
     "train": "train an agent, then evaluate it (the default command)",
     "evaluate": "evaluate a trained run on tasks of a split",
     "resume": "continue a run from its last checkpoint",
+    "robustness": "evaluate a trained run under noise and from finite shots",
     "plot": "draw the adaptation curves of several runs into one picture",
     "list": "list environments, agents and models",
 }
@@ -80,7 +81,7 @@ def _dispatch(arguments: list[str]) -> int:
     if command not in COMMANDS:
         raise UsageError(f"unknown command {command!r}{suggest(command, COMMANDS)}")
     try:
-        return {"train": _train, "evaluate": _evaluate, "resume": _resume, "plot": _plot, "list": _list}[command](rest)
+        return _COMMANDS[command](rest)
     except _Help:
         return 0
 
@@ -352,6 +353,64 @@ def _resume(arguments: list[str]) -> int:
 
 
 @dataclass(frozen=True)
+class RobustnessOptions:
+    """What `run.py robustness` takes."""
+
+    run: Path
+    """Run folder."""
+
+    noise: tuple[str, ...] = ("depolarizing",)
+    """Kinds of noise, each by itself: depolarizing, amplitude_damping, phase_damping, bit_flip, readout."""
+
+    strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1)
+    """Of each kind; see `qrl.noise.Noise`."""
+
+    shots: tuple[int, ...] = (10, 30, 100, 300, 1000)
+    """Shots of each circuit in each basis that is measured [shots], without noise."""
+
+    tasks: int = 100
+    """Tasks to evaluate on [tasks]."""
+
+    steps: int | None = None
+    """Adaptation [gradient steps]; by default what the run was configured with."""
+
+    episodes: int | None = None
+    """Episodes per task and gradient step [episodes]; by default what the run was configured with."""
+
+    split: Literal["train", "test", "ood"] = "test"
+    """Where tasks come from: as in training, held out, or out of distribution."""
+
+    seed: int = 0
+    """Seed of the evaluation's episodes and shots."""
+
+    out: Path | None = None
+    """New JSON file to write, instead of robustness.json in the run folder; the picture is put beside it."""
+
+
+def _robustness(arguments: list[str]) -> int:
+    _value_of("--out", arguments)
+    description = "Evaluate a trained run exactly, under noise of growing strength and from few to many shots."
+    arguments = _written_out(arguments)
+    options = _parse("robustness", RobustnessOptions, arguments, description=description)
+    _require_run_folder(options.run)
+    _keep_freed_memory()
+    from agents._api import run_robustness
+
+    return run_robustness(
+        options.run,
+        options.noise,
+        options.strengths,
+        options.shots,
+        out=options.out,
+        tasks=options.tasks,
+        steps=options.steps,
+        episodes=options.episodes,
+        split=options.split,
+        seed=options.seed,
+    )
+
+
+@dataclass(frozen=True)
 class PlotOptions:
     """What `run.py plot` takes."""
 
@@ -399,6 +458,16 @@ def _list(arguments: list[str]) -> int:
         raise UsageError(f"list takes no arguments, found {arguments[0]!r}")
     print(_catalogue())
     return 0
+
+
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "resume": _resume,
+    "robustness": _robustness,
+    "plot": _plot,
+    "list": _list,
+}
 
 
 # --- parsing ----------------------------------------------------------------------------------------------------------
@@ -510,6 +579,7 @@ usage: run.py [train] [--env NAME] [--agent NAME] [--model NAME] [--seed N] [--i
        run.py evaluate RUN [--tasks N] [--steps K] [--episodes E] [--split train|test|ood] [--video]
        run.py evaluate RUN [--shots N] [--noise depolarizing=0.01] [--noise readout=0.02] ...
        run.py resume RUN [--iterations N]
+       run.py robustness RUN [--noise KIND ...] [--strengths P ...] [--shots N ...]
        run.py plot RUN ... [--out FILE] [--against episodes|env-steps|x]
        run.py list
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from agents import _origins as origins
+from agents import _robustness as robustness
 from agents._config import Spec, check_count, check_seed
 from agents._evaluate import Curve, adaptation_curve, beside, paired_gain, play
 from agents._files import check_new_file, from_json, to_json, write_whole
@@ -384,6 +385,45 @@ def run_evaluation(
                 )
             write_whole(moving, content)
             print(f"wrote {moving}")
+
+    return _evaluating(path, work)
+
+
+def run_robustness(
+    path: Path,
+    kinds: Sequence[str],
+    strengths: Sequence[float],
+    shots: Sequence[int],
+    out: Path | None = None,
+    **how: Any,
+) -> int:
+    """Evaluate a run exactly, under noise and from shots; write robustness.json and the picture of it, or to `out`.
+
+    `how`: as of `Run.evaluate`; an option that is None is what the run was configured with.
+    """
+    table = path / "robustness.json" if out is None else out
+    if table.suffix != ".json":
+        raise UsageError(f"{table}: the name of the --out file must end in .json")
+    picture = table.with_suffix(".png")
+    if out is not None:
+        check_new_file(table)
+        check_new_file(picture)
+    rows = robustness.backends(kinds, strengths, shots)
+
+    def work() -> None:
+        run = Run(RunFolder.open(path))
+        for problem in (*run.problems, *run.changes):
+            _warn(problem)
+        how["episodes"] = run.spec.eval_episodes if how["episodes"] is None else how["episodes"]
+        points = []
+        for what, value, backend in rows:
+            curve = run.evaluate(backend=backend, **how)
+            points.append(robustness.Point.of(what, value, curve))
+        write_whole(table, (to_json(robustness.to_json(points, curve), indent=2) + "\n").encode())
+        write_whole(picture, robustness.draw(points, curve))
+        print(f"{curve.env}, {curve.label}: {curve.n_tasks} {curve.split} tasks")
+        print(robustness.table(points))
+        print(f"wrote {table} and {picture}")
 
     return _evaluating(path, work)
 

@@ -208,7 +208,7 @@ class GradientAdapter:
     def _saved_bytes(self, observation: Tensor) -> int:
         """What autograd keeps for the gradient of these observations' distributions [bytes]."""
         params = {name: self.params[name].detach().requires_grad_() for name in self.policy.groups}
-        return saved_bytes(lambda: self.policy.distribution(bind(self.policy, params), observation))
+        return saved_bytes(self.policy, lambda: self.policy.distribution(bind(self.policy, params), observation))
 
     def check_memory(self, passes: int) -> None:
         """Raises UsageError if a graph of `passes` whole rollouts of a single task cannot fit, whatever the chunk."""

@@ -3,21 +3,22 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qrl._memory import physical_memory
+from qrl.backend import uncounted
 from qrl.errors import UsageError
 
 
-def saved_bytes(compute: Callable[[], object]) -> int:
-    """What autograd keeps of a computation for its gradient [bytes]."""
+def saved_bytes(policy: nn.Module, compute: Callable[[], object]) -> int:
+    """What autograd keeps of a computation with a policy for its gradient [bytes]; its circuits are not counted."""
     held: list[Tensor] = []
 
     def hold(tensor: Tensor) -> int:
         held.append(tensor)
         return len(held) - 1
 
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(hold, held.__getitem__):
+    with uncounted(policy), torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(hold, held.__getitem__):
         compute()
     # Of storages that are all alive: one that was freed in between might share its address with another.
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in held}

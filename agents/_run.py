@@ -3,7 +3,7 @@
     config.json      what was asked for, resolved; never changed by training
     metrics.jsonl    one JSON object per iteration
     checkpoint/      the last two, each a folder named by iteration: state.safetensors and state.json
-    evaluation*.json, *.png, *.gif, …
+    evaluation*.json, robustness.json, *.png, *.gif, …
 
 Every file is whole or not there. Checkpoints are safetensors and JSON, so nothing is unpickled, and carry digests: a
 flipped byte, a cut file, or a file from another checkpoint or another run is recognised, and the checkpoint before is
@@ -35,7 +35,7 @@ KEPT = 2
 """Checkpoints kept."""
 
 _OWN = re.compile(
-    r"config\.json|metrics\.jsonl|checkpoint|evaluation[\w.-]*\.json|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
+    r"config\.json|metrics\.jsonl|checkpoint|evaluation[\w.-]*\.json|robustness\.json|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
 )
 """Names a run folder may hold: with anything else in it, a folder is never replaced."""
 

@@ -10,7 +10,7 @@ import torch
 
 from agents._config import Spec, load_plugin
 from envs import TaskDistribution
-from qrl.backend import Backend, run_on, shot_generator
+from qrl.backend import Backend, Execution, executions, run_on
 from qrl.errors import UsageError, describe
 from qrl.noise import Noise
 from qrl.policy import Policy, make_policy
@@ -68,14 +68,15 @@ def put_on(agent: Any, backend: Backend, device: str) -> None:
     run_on(getattr(agent, "policy", torch.nn.Module()), backend, torch.Generator(device))
 
 
-def shots_of(agent: Any) -> torch.Generator | None:
-    """What the shots of an agent's circuits are drawn from, if these are finite."""
-    return shot_generator(agent.policy) if hasattr(agent, "policy") else None
+def execution_of(agent: Any) -> Execution | None:
+    """What runs the agent's circuits, if it has any: of several the first, with the generator and counter of all."""
+    return next(iter(executions(agent.policy)), None) if hasattr(agent, "policy") else None
 
 
 def seed_shots(agent: Any, sequence: np.random.SeedSequence) -> None:
-    """Have them drawn from a stream of their own from now on."""
-    if (generator := shots_of(agent)) is not None:
+    """Have the shots of its circuits drawn from a stream of their own from now on."""
+    if (execution := execution_of(agent)) is not None:
+        generator = execution.generator
         generator.set_state(torch_generator(sequence, generator.device).get_state())
 
 

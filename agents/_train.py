@@ -12,7 +12,7 @@ from agents._interrupt import Interrupts
 from agents._progress import Progress
 from agents._rollout import MemoryAdapter, Privileged, Rollout, collect
 from agents._run import Checkpoint, RunFolder
-from agents._setting import seed_sequences, shots_of, torch_generator
+from agents._setting import execution_of, seed_sequences, torch_generator
 
 
 def adaptation(
@@ -60,8 +60,13 @@ class Training:
         self.seconds = 0.0
 
     def step(self) -> dict[str, Any]:
-        """One meta-iteration; its row of metrics, which the clock has no part in."""
+        """One meta-iteration; its row of metrics, which the clock has no part in.
+
+        `circuits` are those of rollouts and gradients that a device would have run, each once or for each shot.
+        """
         start = time.perf_counter()
+        execution = execution_of(self.agent)
+        before = 0 if execution is None else execution.counter.circuits
         tasks = self.distribution.sample(self.agent.n_tasks, "train", self.rngs["tasks"])
         rollouts, states = adaptation(
             self.env, self.agent, tasks, self.agent.n_rollouts, self.rngs["environment"], self.generator
@@ -75,6 +80,7 @@ class Training:
             "env_steps": self.env_steps,
             "return_by_step": [float(rollout.returns.mean()) for rollout in rollouts],
             **metrics,
+            **({} if execution is None else {"circuits": (execution.counter.circuits - before) * execution.repeats}),
         }
 
     def save(self, run: RunFolder) -> None:
@@ -100,8 +106,9 @@ class Training:
 
     def _generators(self) -> dict[str, torch.Generator]:
         """Those of actions and, if circuits have finite shots, of these."""
-        shots = shots_of(self.agent)
-        return {"generator": self.generator} | ({} if shots is None else {"shots": shots})
+        execution = execution_of(self.agent)
+        shots = {"shots": execution.generator} if execution is not None and execution.shots else {}
+        return {"generator": self.generator} | shots
 
 
 def train(training: Training, run: RunFolder, progress: Progress) -> int:

@@ -322,7 +322,7 @@ class RL2:
         def kept(n_trials: int, n_steps: int) -> int:
             told = self.policy.told_nothing(n_steps, n_trials)
             inputs = self.policy.inputs(told.new_zeros(n_steps, n_trials, len(self.policy.scale)), told)
-            return saved_bytes(lambda: self.policy.unroll(bind(self.policy, self.params), inputs))
+            return saved_bytes(self.policy, lambda: self.policy.unroll(bind(self.policy, self.params), inputs))
 
         # Of a second step: the first is special, as the memory is empty.
         few, more = (kept(n_trials, 2) - kept(n_trials, 1) for n_trials in (16, 48))

@@ -1,5 +1,6 @@
 """Where and how a policy's circuits run: exactly, under noise, with finite shots."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -8,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from qrl._count import Counter, counted, shifts
 from qrl._shots import frequencies
 from qrl.circuit import Circuit
 from qrl.errors import UsageError, suggest
@@ -57,35 +59,47 @@ class Backend:
         name = [] if self.name == "torch" else [self.name.replace(":", "-")]
         return "-".join([*name, *([f"shots{self.shots}"] if self.shots else []), *parts]) or "exact"
 
-    def compile(self, circuit: Circuit, generator: torch.Generator) -> Executor:
+    def compile(self, circuit: Circuit, generator: torch.Generator, counter: Counter | None = None) -> Executor:
         """What runs this circuit; shots are drawn from the generator."""
-        program = compile_circuit(circuit, self.noise)
-        return Sampled(program, self.shots, generator) if self.shots else program
+        return Execution(compile_circuit(circuit, self.noise), self.shots, generator, counter or Counter())
 
 
-class Sampled:
-    """A program whose expectation values are estimated from finite shots, drawn anew in every call.
+class Execution:
+    """A program as a device runs it: shots drawn anew in every call, circuits counted.
 
-    The gradient that goes through an estimate is the exact one of its expectation value: what parameter-shift rules
-    would give with unlimited shots.
+    The gradient that goes through an estimate from shots is the exact one of its expectation value: what
+    parameter-shift rules would give with unlimited shots.
     """
 
-    def __init__(self, program: Program, shots: int, generator: torch.Generator) -> None:
-        self.program, self.shots, self.generator = program, shots, generator
+    def __init__(self, program: Program, shots: int, generator: torch.Generator, counter: Counter) -> None:
+        self.program, self.shots, self.generator, self.counter = program, shots, generator, counter
+        self._draw = partial(frequencies, shots=shots, generator=generator) if shots else None
+        self._cost = (program.n_bases, shifts(program.circuit))
+
+    @property
+    def repeats(self) -> int:
+        """How often each circuit is run."""
+        return max(1, self.shots)
 
     def bind(self, weights: Tensor, scales: Tensor) -> Bound:
         """See `qrl.simulator.Program.bind`."""
         return self.program.bind(weights, scales)
 
     def run(self, bound: Bound, inputs: Tensor) -> Tensor:
-        """Estimates of the expectation values."""
-        return self.program.run(bound, inputs, partial(frequencies, shots=self.shots, generator=self.generator))
+        """Expectation values, or estimates of them; see `qrl.simulator.Program.run`."""
+        return counted(self.program.run(bound, inputs, self._draw), self.counter, *self._cost)
 
 
-def shot_generator(module: nn.Module) -> torch.Generator | None:
-    """What a module's shots are drawn from, if it has any."""
+def executions(module: nn.Module) -> list[Execution]:
+    """What runs the circuits of a module that was put on a backend; they share a generator and a counter."""
     programs = (getattr(each, "program", None) for each in module.modules())
-    return next((program.generator for program in programs if isinstance(program, Sampled)), None)
+    return [program for program in programs if isinstance(program, Execution)]
+
+
+def uncounted(module: nn.Module) -> AbstractContextManager[None]:
+    """For the while, the module's circuits do not count: they are run to find something out about memory."""
+    execution = next(iter(executions(module)), None)
+    return nullcontext() if execution is None else execution.counter.paused()
 
 
 def run_on(module: nn.Module, backend: Backend, generator: torch.Generator) -> None:
@@ -98,6 +112,7 @@ def run_on(module: nn.Module, backend: Backend, generator: torch.Generator) -> N
     quantum = [each for each in module.modules() if isinstance(getattr(each, "circuit", None), Circuit)]
     if not quantum and backend != Backend():
         raise UsageError("the model has no circuits: there is nothing for shots or noise to act on")
-    programs = [backend.compile(each.circuit, generator) for each in quantum]  # type: ignore[arg-type]
+    counter = Counter()
+    programs = [backend.compile(each.circuit, generator, counter) for each in quantum]  # type: ignore[arg-type]
     for each, program in zip(quantum, programs, strict=True):
         each.program = program  # type: ignore[assignment]

@@ -53,6 +53,8 @@ class Program:
         _check_size(circuit, noise)
         self.circuit = circuit
         self._lowering = Lowering(circuit, noise)
+        self.n_bases = len(self._lowering.measurements)
+        """Bases in which the observables are measured, by as many runs of the circuit."""
         self._on = functools.cache(self._build)
 
     def _build(self, dtype: torch.dtype, device: torch.device) -> Executor:

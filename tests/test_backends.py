@@ -9,8 +9,9 @@ import run as command_line
 from agents._api import load, run_evaluation, run_training
 from agents._config import Spec, load_plugin
 from agents._setting import build
+from agents._train import Training
 from agents.maml import Config
-from qrl.backend import Backend, Sampled
+from qrl.backend import Backend, Execution
 from qrl.errors import UsageError
 from qrl.noise import Noise
 
@@ -43,7 +44,7 @@ def test_a_policy_is_built_on_its_backend():
         given = spec(model=model, agent=agent, shots=7, noise=("bit_flip=0.1",), **fields)
         _, built = build(Spec.from_json(given.to_json()))
         programs = [m.program for m in built.policy.modules() if hasattr(m, "program")]
-        assert programs and all(isinstance(p, Sampled) and p.shots == 7 for p in programs)
+        assert programs and all(isinstance(p, Execution) and p.shots == 7 for p in programs)
         assert len({id(p.generator) for p in programs}) == 1
 
 
@@ -112,4 +113,59 @@ def test_evaluation_that_cannot_be_leaves_nothing(exact):
     for options, message in (({"shots": -1}, "shots"), ({"noise": ["readout"]}, "NAME=STRENGTH")):
         with pytest.raises(UsageError, match=message):
             run_evaluation(exact, **options)
+    assert sorted(exact.iterdir()) == before
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
+
+
+def test_training_counts_each_circuit_for_each_shot():
+    rows = []
+    for shots in (0, 7):
+        given = spec(shots=shots)
+        rows.append(Training(given, *build(given)).step())
+    n_lanes, horizon, n_rollouts = 2 * 3, 5, 2
+    assert rows[0]["circuits"] > n_lanes * horizon * n_rollouts  # values alone; the rest is gradients
+    assert rows[1]["circuits"] == 7 * rows[0]["circuits"]
+    assert "circuits" not in Training(spec(model="mlp"), *build(spec(model="mlp"))).step()
+
+
+# --- robustness -------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_has_the_values_of_single_evaluations(exact, capsys):
+    arguments = ["robustness", str(exact), "--noise", "depolarizing", "readout", "--strengths", "0.2", "0.05"]
+    assert command_line.main([*arguments, "--shots", "4", "--tasks", "3"]) == 0
+    found = evaluation(exact / "robustness.json")
+    assert (exact / "robustness.png").read_bytes()[:4] == b"\x89PNG"
+    points = {(point["what"], point["value"]): point for point in found["points"]}
+    kinds = [("depolarizing", 0.05), ("depolarizing", 0.2), ("readout", 0.05), ("readout", 0.2)]
+    assert list(points) == [("exact", 0.0), *kinds, ("shots", 4.0)]
+    run, how = load(exact), {"tasks": 3, "episodes": 2}
+    for key, backend in (
+        (("exact", 0.0), Backend()),
+        (("readout", 0.2), Backend(noise=Noise(readout=0.2))),
+        (("shots", 4.0), Backend(shots=4)),
+    ):
+        curve = run.evaluate(backend=backend, **how)
+        assert points[key]["before"] == [curve.mean[0], curve.ci_low[0], curve.ci_high[0]]
+        assert points[key]["after"] == [curve.mean[-1], curve.ci_low[-1], curve.ci_high[-1]]
+    assert "depolarizing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--noise", "depolarising"], "unknown noise 'depolarising'; did you mean 'depolarizing'"),
+        (["--strengths", "0.1", "1.5"], "depolarizing must be a number in 0 to 1, not 1.5"),
+        (["--shots", "0", "10"], "numbers of shots must be at least 1"),
+        (["--shots", "-3"], "shots must be in 0"),
+        (["--tasks", "1"], "tasks must be at least 2, is 1"),
+        (["--out", "here.txt"], "the name of the --out file must end in .json"),
+    ],
+)
+def test_sweeps_that_cannot_be_leave_nothing(exact, options, message, capsys):
+    before = sorted(exact.iterdir())
+    assert command_line.main(["robustness", str(exact), *options]) == 2
+    assert message in capsys.readouterr().err
     assert sorted(exact.iterdir()) == before

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.func import grad, vmap
+from torch.func import grad, jvp, vmap
 
+from qrl._count import Counter
 from qrl._shots import multinomial
 from qrl.backend import Backend, run_on
 from qrl.circuit import Circuit, Gate, Input, Observable, Weight
@@ -135,3 +136,42 @@ def test_what_a_backend_cannot_be():
         run_on(nn.Linear(2, 2), Backend(shots=5), seeded())
     with pytest.raises(UsageError, match="7 wires are too many for noise"):
         run_on(QuantumLayer("reuploading", 7, 1), Backend(noise=Noise(bit_flip=0.1)), seeded())
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
+
+
+def test_circuits_of_values_and_gradients_are_counted():
+    """Two bases; a rotation takes two circuits a derivative, a controlled one four, fixed angles none."""
+    gates = (Gate("RY", (0,), Weight(0)), Gate("CRX", (0, 1), Weight(1)), Gate("RZ", (1,), 0.3), Gate("H", (0,)))
+    circuit = Circuit(2, (*gates, Gate("RX", (1,), Input(0, 0))), (Observable.of("Z0"), Observable.of("X0")))
+    counter = Counter()
+    program = Backend().compile(circuit, seeded(), counter)
+    weights, scales = (p.requires_grad_() for p in parameters(circuit))
+    n_rows, n_bases, n_shifts = 5, 2, 2 + 4 + 2
+
+    def spent(function) -> int:
+        before = counter.circuits
+        function()
+        return counter.circuits - before
+
+    def total(w):
+        return program.run(program.bind(w, scales), torch.ones(n_rows, 1, dtype=DOUBLE)).square().sum()
+
+    value = n_rows * n_bases
+    assert spent(lambda: total(weights)) == value
+    assert spent(lambda: torch.autograd.grad(total(weights), [weights])) == value * (1 + n_shifts)
+    assert spent(lambda: grad(total)(weights)) == value * (1 + n_shifts)
+    tasks = weights.detach().expand(3, -1)
+    assert spent(lambda: vmap(total)(tasks)) == 3 * value
+    assert spent(lambda: vmap(grad(total))(tasks)) == 3 * value * (1 + n_shifts)
+    # Of a Hessian: the gradient's own derivative besides the derivative, in a second pass, of the value it is made of.
+    second = spent(lambda: grad(lambda w: grad(total)(w).sum())(weights))
+    assert second == value * (1 + n_shifts + n_shifts + n_shifts**2)
+
+    def unseen():
+        with counter.paused():
+            total(weights)
+
+    assert spent(unseen) == 0
+    assert spent(lambda: jvp(total, (tasks[0],), (tasks[0],))) == value * (1 + n_shifts)
