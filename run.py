@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from agents._config import DEFAULT_NAMES, KINDS, Spec, check_count, check_seed, read_spec
+from agents._config import DEFAULT_NAMES, KINDS, LARGEST_EPISODES, Spec, check_count, check_seed, read_spec
 from qrl import plugins
 from qrl.errors import TrainingError, UsageError, suggest
 
@@ -266,7 +266,8 @@ class EvaluateOptions:
     """Adaptation [gradient steps]; by default what the run was configured with."""
 
     episodes: int | None = None
-    """Episodes per task and gradient step [episodes]; by default what the run was configured with."""
+    """Episodes per task and gradient step [episodes], of an agent that learns in its memory trials per task [trials];
+    by default what the run was configured with."""
 
     split: Literal["train", "test", "ood"] = "test"
     """Where tasks come from: as in training, held out, or out of distribution."""
@@ -295,7 +296,7 @@ class EvaluateOptions:
         if self.steps is not None:
             check_count("--steps", self.steps)
         if self.episodes is not None:
-            check_count("--episodes", self.episodes)
+            check_count("--episodes", self.episodes, most=LARGEST_EPISODES)
         if self.shots is not None:
             check_count("--shots", self.shots, least=0)
         check_seed("--seed", self.seed)
@@ -375,7 +376,8 @@ class RobustnessOptions:
     """Adaptation [gradient steps]; by default what the run was configured with."""
 
     episodes: int | None = None
-    """Episodes per task and gradient step [episodes]; by default what the run was configured with."""
+    """Episodes per task and gradient step [episodes], of an agent that learns in its memory trials per task [trials];
+    by default what the run was configured with."""
 
     split: Literal["train", "test", "ood"] = "test"
     """Where tasks come from: as in training, held out, or out of distribution."""

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from agents import _origins as origins
 from agents import _robustness as robustness
-from agents._config import Spec, check_count, check_seed
-from agents._evaluate import Curve, adaptation_curve, beside, paired_gain, play
+from agents._config import LARGEST_EPISODES, Spec, check_count, check_seed
+from agents._evaluate import Curve, adaptation_curve, beside, check_evaluation, paired_gain, play
 from agents._files import check_new_file, from_json, to_json, write_whole
 from agents._interrupt import Interrupted, stopping_at_once
 from agents._plot import Against, draw
@@ -68,12 +68,16 @@ class Run:
         """Adapt to one environment of your own in `steps` updates of `episodes` episodes each.
 
         `env` is any `gymnasium.Env` with the observation and action space that the run was trained on; without one, the
-        nominal task. An agent that learns in its memory plays all these episodes as one trial. Raises UsageError if the
-        spaces do not fit, a count is below 1, or the agent has to be told the task.
+        nominal task. An agent that learns in its memory plays all these episodes as one trial, without updates: `steps`
+        is 1. Raises UsageError if the spaces do not fit, a count cannot be, or the agent has to be told the task.
         """
         if isinstance(self.agent, Privileged):
             raise UsageError(f"adapt: agent {self.spec.agent} is told the task and does not adapt")
-        if episodes < 2 or steps < 0:
+        if isinstance(self.agent, MemoryAdapter):
+            if episodes < 1 or steps != 1:
+                what = f"not {episodes} and {steps}"
+                raise UsageError(f"adapt: with a memory, episodes must be at least 1 and steps 1 (one trial), {what}")
+        elif episodes < 2 or steps < 0:
             raise UsageError(f"adapt: episodes must be at least 2 and steps at least 0, not {episodes} and {steps}")
         check_seed("seed", seed)
         env = self.distribution.make() if env is None else env
@@ -93,7 +97,7 @@ class Run:
                 seed=seed if step == 0 else None,
             )
             state = self.agent.adapt(state, rollout)
-        return AdaptedPolicy(self.agent, state, generator)
+        return AdaptedPolicy(self.agent, state, generator, self.distribution.observation_space.shape)
 
     def evaluate(
         self,
@@ -115,7 +119,7 @@ class Run:
         steps = self.spec.eval_steps if steps is None else steps
         check_count("tasks", tasks, least=2)
         check_count("steps", steps)
-        check_count("episodes", episodes)
+        check_count("episodes", episodes, most=LARGEST_EPISODES)
         check_seed("seed", seed)
         names = (short_name(self.spec.env), short_name(self.spec.agent))
         model = short_name(self.spec.model) if hasattr(self.agent, "policy") else ""
@@ -138,7 +142,8 @@ class Run:
         returns = {
             name: play(agent, self.distribution, **how).per_task for name, agent in others.items() if name != names[1]
         }
-        return beside(curve, returns)
+        exact = {name: agent.expected_returns for name, agent in others.items() if hasattr(agent, "expected_returns")}
+        return replace(beside(curve, returns), exact=exact)
 
     @contextlib.contextmanager
     def on(self, backend: Backend) -> Iterator[None]:
@@ -176,8 +181,8 @@ class AdaptedPolicy:
     does nothing.
     """
 
-    def __init__(self, agent: Adapter, state: Any, generator: torch.Generator) -> None:
-        self._agent, self._state, self._generator = agent, state, generator
+    def __init__(self, agent: Adapter, state: Any, generator: torch.Generator, shape: tuple[int, ...] | None) -> None:
+        self._agent, self._state, self._generator, self._shape = agent, state, generator, shape
         self._action: Tensor | None = None
 
     @torch.no_grad()
@@ -200,17 +205,21 @@ class AdaptedPolicy:
     def receive(self, observation: Any, reward: float, ended: bool) -> None:
         """What the environment's `step` gave for the last action, from which an agent with a memory learns on.
 
-        Raises UsageError if there was no action before.
+        Raises UsageError if there was no action before, and for a reward that is not finite.
         """
         if isinstance(self._agent, MemoryAdapter):
             if self._action is None:
                 raise UsageError("receive: there was no action that anything could have come of: first act")
+            if not np.isfinite(reward):
+                raise UsageError(f"receive: the reward must be finite, not {reward}")
             earned, over = (torch.tensor([[x]], device=self._generator.device) for x in (float(reward), bool(ended)))
             self._state = self._agent.receive(self._state, self._action, earned, over, self._seen(observation))
             self._action = None
 
     def _seen(self, observation: Any) -> Tensor:
         array = np.asarray(observation)
+        if array.shape != self._shape or not np.isfinite(array).all():
+            raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {observation!r}")
         return torch.as_tensor(array, dtype=torch.float32, device=self._generator.device)[None, None]
 
 
@@ -258,6 +267,7 @@ def plot(curves: Curve | Sequence[Curve], path: Path | str, *, against: str = "x
     chosen = [curves] if isinstance(curves, Curve) else list(curves)
     if not chosen:
         raise UsageError("plot: there is no curve to draw")
+    against = against.replace("-", "_")
     if against not in get_args(Against):
         raise UsageError(f"plot: curves cannot be drawn against {against!r}{suggest(against, get_args(Against))}")
     write_whole(Path(path), draw(chosen, against=cast(Against, against)))
@@ -270,11 +280,12 @@ def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[st
     """Make the run folder, train, evaluate. Nothing is written before everything that can be checked has been."""
     spec = Spec.from_json(spec.to_json())  # As it will be read back: options of a wrong type are found now.
     distribution, agent = build(spec)
+    check_evaluation(agent, distribution, spec.eval_episodes)
     training = Training(spec, distribution, agent) if learns(agent) else None
     if training is not None and origins.of(spec)["env"]["from"] != "this library":  # those are checked by the tests
         check_before_training(distribution)
     if idle := _without_effect(agent, command):
-        _warn(f"without effect: {', '.join(idle)}: agent {spec.agent} does not train, or has no network")
+        _warn(f"without effect: {', '.join(idle)}: agent {spec.agent} makes no use of it")
     config = {"spec": spec.to_json(), "origins": origins.of(spec), **provenance(command)}
     folder = RunFolder.create(out, config, overwrite=overwrite)
     with folder.lock():
@@ -285,6 +296,7 @@ def _without_effect(agent: Any, command: Sequence[str]) -> list[str]:
     """Options of the command line that this agent makes no use of."""
     given = [word.partition("=")[0] for word in command if word.startswith("--")]
     unused = {"--iterations"} if not learns(agent) else set()
+    unused |= {"--eval-steps"} if isinstance(agent, MemoryAdapter) else set()
     roles = () if hasattr(agent, "policy") else ("--model", "--policy")
     return [name for name in given if name in unused or name.partition(".")[0] in roles]
 
@@ -528,6 +540,8 @@ def _report(
         print(f"gain from {curve.x[0]} to {x}: {gain:+.2f}, 95 % interval [{low:+.2f}, {high:+.2f}]")
     if curve.axis == "episodes":
         print(f"return of a trial: {sum(curve.mean):.3f}")
+    for name, values in curve.exact.items():
+        print(f"{name}, exactly, over all tasks: {sum(values):.3f}")
     for name, (fraction, low, high) in curve.fractions.items():
         theirs = sum(curve.references[name])
         print(f"of {name}'s {theirs:.3f}: {fraction:.2%}, 95 % interval [{low:.2%}, {high:.2%}]")

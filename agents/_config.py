@@ -14,6 +14,9 @@ from qrl.errors import UsageError, suggest
 
 DEFAULT_NAMES = {"env": "navigation", "agent": "maml", "model": "reuploading"}
 
+LARGEST_EPISODES = 100_000
+"""Episodes, or trials, of a task in an evaluation, at most: they are played side by side."""
+
 KINDS: dict[str, plugins.Kind] = {"env": "envs", "agent": "agents", "model": "models"}
 
 
@@ -78,11 +81,13 @@ class Spec:
     """Evaluation at the end of training: adaptation [gradient steps]."""
 
     eval_episodes: int = 40
-    """Evaluation at the end of training: episodes per task and gradient step [episodes]."""
+    """Evaluation at the end of training: episodes per task and gradient step [episodes]; of an agent that learns in its
+    memory, trials per task [trials]."""
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "checkpoint_every", "eval_steps", "eval_episodes"):
+        for name in ("iterations", "checkpoint_every", "eval_steps"):
             check_count(name.replace("_", "-"), getattr(self, name))
+        check_count("eval-episodes", self.eval_episodes, most=LARGEST_EPISODES)
         check_count("eval-tasks", self.eval_tasks, least=2)  # an interval over tasks needs two
         check_seed("seed", self.seed)
         check_count("threads", self.threads, least=0)
@@ -217,16 +222,18 @@ def policy_config() -> type[Any]:
     return PolicyConfig
 
 
-def check_count(name: str, value: Any, least: int = 1) -> None:
+def check_count(name: str, value: Any, least: int = 1, most: int | None = None) -> None:
     """Check a whole number given by the user.
 
     Raises:
-        UsageError: it is not a whole number, or less than `least`.
+        UsageError: it is not a whole number, less than `least`, or more than `most`.
     """
     if not isinstance(value, int) or isinstance(value, bool):
         raise UsageError(f"{name} must be a whole number, is {value!r}")
     if value < least:
         raise UsageError(f"{name} must be at least {least}, is {value}")
+    if most is not None and value > most:
+        raise UsageError(f"{name} must be at most {most}, is {value}")
 
 
 def check_seed(name: str, value: Any) -> None:

@@ -10,6 +10,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from agents._inner import GRADIENT_PASSES, GradientAdapter
+from agents._memory import check_fits
 from agents._rollout import Adapter, MemoryAdapter, Rollout
 from agents._setting import seed_shots, torch_generator
 from agents._train import adaptation
@@ -33,6 +35,7 @@ class Curve:
     on adapting up to x. `per_task` is [task][x], each the mean return over episodes, or trials. `iteration`: how many
     the agent has been trained for. `references` are the
     means of other agents on the same tasks, `fractions` this one's share of their return: mean and 95 % interval.
+    `exact` are returns of references that are known without playing, as the mean over all tasks there are.
     `env_options` are those of the family, `backend` says where and how circuits ran.
     """
 
@@ -55,6 +58,7 @@ class Curve:
     iteration: int = 0
     references: dict[str, list[float]] = field(default_factory=dict)
     fractions: dict[str, list[float]] = field(default_factory=dict)
+    exact: dict[str, list[float]] = field(default_factory=dict)
     env_options: dict[str, Any] = field(default_factory=dict)
     backend: dict[str, Any] = field(default_factory=dict)
 
@@ -127,6 +131,16 @@ def adaptation_curve(
     )
 
 
+def check_evaluation(adapter: Any, distribution: Any, episodes: int) -> None:
+    """Raises UsageError if so many episodes of one task, or trials, cannot be held in memory side by side."""
+    trial = adapter.trial_episodes if isinstance(adapter, MemoryAdapter) else 1
+    # Twice, as a list of steps and as one tensor: what was seen, the action, reward, three marks and the episode.
+    size = 4 * distribution.observation_space.shape[0] + 4 * max(1, *distribution.action_space.shape, 1) + 15
+    check_fits("evaluate", "playing one task", 2.0 * size * episodes * trial * distribution.horizon)
+    if isinstance(adapter, GradientAdapter):
+        adapter.check_memory(GRADIENT_PASSES, episodes)
+
+
 @dataclass(frozen=True)
 class Played:
     """What a curve is made of."""
@@ -156,6 +170,7 @@ def play(
         raise UsageError(f"evaluate: an interval over tasks needs at least 2 tasks, not {n_tasks}")
     if steps < 1 or episodes < 1:
         raise UsageError(f"evaluate: steps and episodes must be at least 1, not {steps} and {episodes}")
+    check_evaluation(adapter, distribution, episodes)
     streams = np.random.SeedSequence(seed).spawn(4)
     seed_shots(adapter, streams[3])
     tasks = distribution.sample(n_tasks, split, np.random.default_rng(streams[0]))

@@ -28,6 +28,9 @@ from qrl.policy import Params, Policy, bind
 
 STEP_PREFIX = "step_size."
 
+GRADIENT_PASSES = 5
+"""What the graph of an inner update holds of a sample at most [forward passes of the policy]."""
+
 Data = dict[str, Tensor]
 """One rollout as the losses need it: observation, action, valid, advantage, each [task, time, env, ...]."""
 
@@ -116,7 +119,7 @@ class GradientAdapter:
         step = vmap(partial(self._inner_step, factor=factor), in_dims=(0, None, 0))
         parts = [
             step(some(state.params, part), meta, some(data, part))
-            for part in self._chunks(data["observation"], 5 * data["valid"][0].numel())
+            for part in self._chunks(data["observation"], GRADIENT_PASSES * data["valid"][0].numel())
         ]
         params = {name: torch.cat([part[name] for part in parts]) for name in state.params}
         return self._fast_weights(params, state.n_updates + 1)
@@ -210,12 +213,15 @@ class GradientAdapter:
         params = {name: self.params[name].detach().requires_grad_() for name in self.policy.groups}
         return saved_bytes(self.policy, lambda: self.policy.distribution(bind(self.policy, params), observation))
 
-    def check_memory(self, passes: int) -> None:
-        """Raises UsageError if a graph of `passes` whole rollouts of a single task cannot fit, whatever the chunk."""
+    def check_memory(self, passes: int, episodes: int | None = None) -> None:
+        """Raises UsageError if a graph of `passes` whole rollouts of a single task cannot fit, whatever the chunk.
+
+        Of so many episodes each; by default as many as in training.
+        """
         some = torch.zeros(4, len(self.policy.scale), device=self.policy.scale.device)
         per_sample = (self._saved_bytes(some) - self._saved_bytes(some[:2])) / 2
-        needed = per_sample * self.config.episodes * self.horizon * passes
-        check_fits(self.config.agent, "the gradient of one task", needed)
+        needed = per_sample * (episodes or self.config.episodes) * self.horizon * passes
+        check_fits(f"agent {self.config.agent}", "the gradient of one task", needed)
 
     def buffers(self) -> dict[str, Tensor]:
         """The policy's own state that is not trained (normalisation), by name."""

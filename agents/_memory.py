@@ -26,10 +26,10 @@ def saved_bytes(policy: nn.Module, compute: Callable[[], object]) -> int:
     return sum(storages.values())
 
 
-def check_fits(agent: str, what: str, needed: float) -> None:
+def check_fits(who: str, what: str, needed: float) -> None:
     """Raises UsageError if `what`, which takes `needed` bytes, cannot fit into this machine's memory."""
     if needed > physical_memory():
         raise UsageError(
-            f"agent {agent}: {what} needs about {needed / 2**30:.3g} GiB, "
+            f"{who}: {what} needs about {needed / 2**30:.3g} GiB, "
             f"this machine has {physical_memory() / 2**30:.3g}; use fewer wires, layers, tasks, episodes or steps"
         )

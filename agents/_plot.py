@@ -39,6 +39,10 @@ def draw(curves: Sequence[Curve], metrics: Sequence[Mapping[str, Any]] = (), aga
                 for each in (first, curve)
             )
             raise UsageError(f"plot: curves of different tasks do not belong in one picture: {ours}; {theirs}")
+        if curve.n_tasks != first.n_tasks:
+            raise UsageError(
+                f"plot: one curve is of {first.n_tasks} tasks, another of {curve.n_tasks}: evaluate them on the same"
+            )
         if against == "x" and curve.axis != first.axis:
             raise UsageError("plot: one curve is over gradient steps, another over episodes: draw both against one")
     figure = Figure(figsize=(10 if metrics else 5.5, 4), dpi=150, layout="constrained")
@@ -60,6 +64,9 @@ def _draw_curves(axes: Any, curves: Sequence[Curve], against: Against) -> None:
         axes.plot(where, curve.worst_decile, ":", color=colour)
     for name in dict.fromkeys(name for curve in curves for name in curve.references):
         _draw_reference(axes, name, [curve for curve in curves if name in curve.references], against)
+    for name in dict.fromkeys(name for curve in curves for name in curve.exact):
+        curve = next(curve for curve in curves if name in curve.exact)
+        axes.plot(getattr(curve, against), curve.exact[name], color="black", linewidth=1, label=f"{name}, exact value")
     axes.plot([], [], ":", color="grey", label="worst tenth of tasks")
     first = curves[0]
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

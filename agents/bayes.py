@@ -37,6 +37,12 @@ class Bayes(Player):
             )
         self.optimum = optimum(k, n)
 
+    @property
+    def expected_returns(self) -> list[float]:
+        """Of each episode, the mean over all tasks."""
+        by_pull, horizon = self.optimum.by_pull, self.n_pulls // self.trial_episodes
+        return [sum(by_pull[first : first + horizon]) for first in range(0, self.n_pulls, horizon)]
+
     def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
         """1 for an optimal arm, 0 for the others; beyond the trial, an arm's posterior mean."""
         flat = counts.flatten(0, 1).flatten(1).long().cpu().numpy()

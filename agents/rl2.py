@@ -141,7 +141,7 @@ class RL2:
         self.longest = config.episodes * horizon
         """A trial at most [steps]."""
         played = f"playing {config.meta_batch} trials of {self.longest:,} steps"
-        check_fits(config.agent, played, config.meta_batch * self.longest * self._bytes_played)
+        check_fits(f"agent {config.agent}", played, config.meta_batch * self.longest * self._bytes_played)
         steps = torch.tensor(config.discount).pow(torch.arange(self.longest)).sum()
         self.value_scale = reward_scale * float(steps)
         """What a critic's output of 1 stands for: the discounted return of typical rewards throughout."""
@@ -151,7 +151,7 @@ class RL2:
         self.optimiser = PPO(config, self.params, rates, buffers)
         self.state_dict, self.load_state_dict = self.optimiser.state_dict, self.optimiser.load_state_dict
         self._bytes = self._bytes_a_step()
-        check_fits(config.agent, "the gradient of one trial", self._bytes * self.longest)
+        check_fits(f"agent {config.agent}", "the gradient of one trial", self._bytes * self.longest)
 
     # --- acting ------------------------------------------------------------------------------------------------------
 

@@ -51,6 +51,10 @@ from torch import Tensor
 from envs._distribution import Tasks, Uniform, check_count
 from envs._pictures import GREEN, Picture, blank
 from envs._torch_tasks import TorchTasks
+from qrl.errors import UsageError
+
+LARGEST_ARMS = 10_000
+"""Beyond that a number of arms is a slip of the hand."""
 
 BAR_WIDTH, BAR_HEIGHT = 30, 120
 """Of an arm in a picture [pixels]."""
@@ -67,6 +71,8 @@ class Config:
 
     def __post_init__(self) -> None:
         check_count(self.arms, "bandit: arms")
+        if self.arms > LARGEST_ARMS:
+            raise UsageError(f"bandit: arms must be at most {LARGEST_ARMS}, not {self.arms}")
         check_count(self.horizon, "bandit: horizon [steps]")
 
 

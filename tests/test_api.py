@@ -94,6 +94,8 @@ def test_what_is_no_environment_and_other_actions_are_refused(run):
     [
         ({"tasks": 1}, "tasks must be at least 2, is 1"),
         ({"steps": 0}, "steps must be at least 1, is 0"),
+        ({"episodes": 0}, "episodes must be at least 1, is 0"),
+        ({"episodes": 10**7}, "episodes must be at most 100000, is 10000000"),
         ({"seed": -1}, "seed must be at least 0, is -1"),
         ({"seed": 2**63}, f"seed must be less than 2**63, is {2**63}"),
     ],
@@ -102,6 +104,16 @@ def test_evaluations_that_cannot_be(run, options, message):
     with pytest.raises(UsageError) as caught:
         run.evaluate(**options)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("free", "what"), [(2e7, "evaluate: playing one task"), (1e9, "agent maml: the gradient of one task")]
+)
+def test_an_evaluation_that_cannot_fit_is_refused_before_training(tmp_path, monkeypatch, free, what):
+    monkeypatch.setattr("agents._memory.physical_memory", lambda: free)
+    with pytest.raises(UsageError, match=f"{what} needs about .* GiB, this machine has"):
+        agents.train(tmp_path / "run", env="navigation", **QUICK | {"eval_episodes": 10_000}, iterations=1)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -193,7 +205,7 @@ def curve_of(agent, axis, **changes):
 
 def test_gradients_and_memories_go_into_one_picture_against_what_both_spend(tmp_path):
     curves = [curve_of("maml", "gradient_steps"), curve_of("rl2", "episodes", references={"forgetful": [1.0, 1.0]})]
-    for against in ("episodes", "env_steps"):
+    for against in ("episodes", "env_steps", "env-steps"):
         agents.plot(curves, tmp_path / f"{against}.png", against=against)
         assert (tmp_path / f"{against}.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UsageError, match="one curve is over gradient steps, another over episodes"):
@@ -203,8 +215,10 @@ def test_gradients_and_memories_go_into_one_picture_against_what_both_spend(tmp_
     arms = [curve_of("rl2", "episodes", env="bandit", env_options={"arms": k, "horizon": 1}) for k in (5, 2)]
     with pytest.raises(UsageError, match=r"different tasks.*: bandit, test, arms=5; bandit, test, arms=2$"):
         agents.plot(arms, tmp_path / "none.png")
-    with pytest.raises(UsageError, match=r"cannot be drawn against 'env-steps'.*did you mean 'env_steps'"):
-        agents.plot(curves, tmp_path / "none.png", against="env-steps")
+    with pytest.raises(UsageError, match=r"cannot be drawn against 'env_step'.*did you mean 'env_steps'"):
+        agents.plot(curves, tmp_path / "none.png", against="env-step")
+    with pytest.raises(UsageError, match="one curve is of 2 tasks, another of 50: evaluate them on the same"):
+        agents.plot([curves[0], curve_of("maml", "gradient_steps", n_tasks=50)], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
 
 

@@ -78,6 +78,13 @@ def test_the_optimum_of_five_arms_and_ten_pulls():
     assert solved.by_pull[0] == pytest.approx(0.5) and solved.by_pull[1] == pytest.approx(0.5 * 2 / 3 + 0.5 * 0.5)
 
 
+@pytest.mark.parametrize(("episodes", "horizon"), [(10, 1), (5, 2), (2, 5), (1, 10)])
+def test_what_optimal_play_earns_an_episode(episodes, horizon):
+    agent = references(Bandit(BanditConfig(horizon=horizon)), episodes)["bayes"]
+    expected = np.reshape(optimum(5, 10).by_pull, (episodes, horizon)).sum(1)
+    np.testing.assert_allclose(agent.expected_returns, expected, atol=1e-12)
+
+
 def test_optimal_play_earns_the_optimum():
     means, solved = returns("bayes").mean(1), optimum(5, 10)
     np.testing.assert_allclose(means, solved.by_pull, atol=0.014)  # 4 standard errors of a pull
@@ -138,6 +145,11 @@ def test_equal_arms_are_all_pulled():
     _, agent = player("greedy", 1, arms=3)
     arms, _ = agent.act(agent.begin(3000, 1), torch.zeros(3000, 1, 1), torch.Generator().manual_seed(0))
     assert torch.bincount(arms.flatten(), minlength=3).min() > 900
+
+
+def test_more_arms_than_anybody_means():
+    with pytest.raises(UsageError, match="bandit: arms must be at most 10000, not 100000000"):
+        BanditConfig(arms=10**8)
 
 
 def test_an_agent_of_the_bandit_plays_nothing_else():

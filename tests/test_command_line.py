@@ -425,3 +425,5 @@ def test_options_without_effect_are_told(tmp_path, capsys):
     scratch = ["--env", "navigation", "--env.horizon", "3", "--agent", "scratch", "--model", "mlp"]
     assert run.main([*scratch, *common, "--out", str(tmp_path / "b")]) == 0
     assert "without effect" not in capsys.readouterr().err
+    assert run.main([*player[:4], "--eval-steps=2", *common, "--out", str(tmp_path / "c")]) == 0
+    assert "warning: without effect: --eval-steps: agent thompson makes no use of it" in capsys.readouterr().err

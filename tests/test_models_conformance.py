@@ -60,6 +60,11 @@ def test_inputs_are_projected_only_where_a_circuit_has_no_room():
         plugin.build(plugin.Config(encoding="cycle"), Frame(13, 2), torch.Generator().manual_seed(0))
 
 
+def test_more_layers_than_anybody_means():
+    with pytest.raises(UsageError, match="n_layers must be at most 1000, not 100000"):
+        load("models", "reuploading").Config(n_layers=100_000)
+
+
 @pytest.mark.parametrize(
     ("model", "options"), [("mlp", {"hidden": (10**6, 10**6)}), ("fourier", {"n_features": 10**7})]
 )

@@ -10,7 +10,7 @@ import torch
 from torch.func import grad, vmap
 
 from qrl.errors import UsageError
-from qrl.models._cells import MemoryConfig
+from qrl.models._cells import SpanConfig
 from qrl.plugins import load
 from qrl.policy import bind, make_policy
 from qrl.recurrent import make_recurrent_policy
@@ -22,7 +22,7 @@ ACTIONS = {
     "categorical": gymnasium.spaces.Discrete(3),
     "gaussian": gymnasium.spaces.Box(-0.5, 0.5, (2,)),
 }
-GATED = [model for model in RECURRENT if issubclass(load("models", model).Config, MemoryConfig)]
+GATED = [model for model in RECURRENT if issubclass(load("models", model).Config, SpanConfig)]
 """Those whose memory has gates."""
 
 N_INPUTS = 6
@@ -274,7 +274,7 @@ def test_units_of_a_new_memory_forget_over_times_up_to_the_span(model, options, 
     [
         ({"encoding": "cycle"}, "projection"),
         ({"n_hidden": 0}, "n_hidden"),
-        ({"n_circuits": 0}, "n_circuits must be in 1 to 1000, not 0"),
+        ({"n_circuits": 0}, "n_circuits must be in 1 to 100, not 0"),
         ({"n_circuits": 10**6}, "n_circuits"),
     ],
 )

@@ -9,6 +9,7 @@ import torch
 import envs
 from agents import _evaluate, greedy, oracle
 from agents._api import load, run_training
+from agents._bernoulli import optimum
 from agents._config import Spec
 from agents._evaluate import adaptation_curve, beside
 from agents._references import references
@@ -143,9 +144,11 @@ def test_a_run_of_a_player_leaves_its_curve_beside_the_optimum(tmp_path, capsys)
     assert run_training(spec, tmp_path / "run", overwrite=False, command=[]) == 0
     shown = capsys.readouterr().out
     assert "bandit, greedy: 20 test tasks" in shown and "of bayes's" in shown and "gain from 1 to 3" in shown
+    assert f"bayes, exactly, over all tasks: {optimum(5, 3).value:.3f}" in shown
     evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert evaluation["axis"] == "episodes" and evaluation["x"] == [1, 2, 3] and evaluation["model"] == ""
     assert evaluation["references"].keys() == {"bayes", "thompson"} == evaluation["fractions"].keys()
+    assert evaluation["exact"] == {"bayes": list(optimum(5, 3).by_pull)}
     assert load(tmp_path / "run").evaluate(tasks=20, episodes=2).to_json() == evaluation
 
 
@@ -182,6 +185,13 @@ def test_a_memory_has_to_be_told_what_came_of_an_action(played):
     policy.act(np.zeros(1))
     with pytest.raises(UsageError, match=r"tell it what came of the last action by receive\("):
         policy.act(np.zeros(1))
+    with pytest.raises(UsageError, match="receive: the reward must be finite, not nan"):
+        policy.receive(np.zeros(1), float("nan"), True)
+    for wrong in (np.zeros(7), np.array([np.nan])):
+        with pytest.raises(UsageError, match=r"an observation is \(1,\) finite numbers, not "):
+            policy.receive(wrong, 1.0, True)
+    policy.receive(np.zeros(1), 1.0, True)
+    policy.act(np.zeros(1))
 
 
 def test_what_makes_no_sense_for_a_memory_is_refused(played):
@@ -189,6 +199,10 @@ def test_what_makes_no_sense_for_a_memory_is_refused(played):
         played["greedy"].evaluate(steps=2)
     with pytest.raises(UsageError, match="agent oracle is told the task"):
         played["oracle"].adapt()
+    for wrong in ({"steps": 2}, {"steps": 0}, {"episodes": 0}):
+        with pytest.raises(UsageError, match=r"with a memory, episodes must be at least 1 and steps 1 \(one trial\)"):
+            played["greedy"].adapt(**{"episodes": 1, **wrong})
+    assert played["greedy"].adapt(episodes=1).act(np.zeros(1)) in range(5)
 
 
 def test_there_is_no_share_of_nothing(played):

@@ -12,6 +12,9 @@ from qrl.errors import UsageError, suggest
 from qrl.frame import Frame
 from qrl.layer import Encoding, Initialisation, QuantumLayer
 
+LARGEST_N_LAYERS = 1000
+"""Beyond that a number of layers is a slip of the hand."""
+
 Observables = Literal["local", "global", "both"]
 
 
@@ -40,6 +43,8 @@ class QuantumConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise UsageError(f"model: {name} must be a whole number of at least 1, not {value!r}")
+        if self.n_layers > LARGEST_N_LAYERS:
+            raise UsageError(f"model: n_layers must be at most {LARGEST_N_LAYERS}, not {self.n_layers}")
         if self.observables not in get_args(Observables):
             raise UsageError(
                 f"model: unknown observables {self.observables!r}{suggest(self.observables, get_args(Observables))}"

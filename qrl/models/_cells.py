@@ -22,18 +22,19 @@ LONGEST_SPAN = 10**9
 
 
 @dataclass(frozen=True)
-class MemoryConfig:
-    """Options of every recurrent network."""
+class SpanConfig:
+    """The option of a memory with gates; to be named before other bases."""
 
     span: int = 0
     """Longest time for which a unit of the memory keeps what it has, before training [steps; 0 = the longest trial].
     Units have times from 2 to this, by the biases of their gates (chrono initialisation, Tallec and Ollivier 2018;
     theirs are uniform, ours log-uniform, so that there are quick ones in a long trial, too). 2: no bias."""
 
-    def check_span(self) -> None:
-        """Raise UsageError for a span that no memory can have."""
+    def __post_init__(self) -> None:
         if not (self.span == 0 or 2 <= self.span <= LONGEST_SPAN):
             raise UsageError(f"model: span must be 0 or in 2 to {LONGEST_SPAN} steps, not {self.span}")
+        if (following := getattr(super(), "__post_init__", None)) is not None:
+            following()
 
     def keeping(self, n_hidden: int, frame: Frame, generator: Generator) -> Float[Tensor, " hidden"]:
         """Biases of the gate that keeps: with one of b it keeps 1 - 1 / time a step, time = 1 + exp(b)."""
@@ -42,7 +43,7 @@ class MemoryConfig:
 
 
 @dataclass(frozen=True)
-class CellConfig(MemoryConfig):
+class CellConfig(SpanConfig):
     """Options of a classical recurrent network."""
 
     budget: int = 1000
@@ -52,7 +53,7 @@ class CellConfig(MemoryConfig):
     """Width of the memory [units]; 0: as wide as comes closest to the budget; ours."""
 
     def __post_init__(self) -> None:
-        self.check_span()
+        super().__post_init__()
         if max(self.budget, self.n_hidden) > LARGEST_BUDGET or self.budget < 1 or self.n_hidden < 0:
             limits = f"budget must be in 1 to {LARGEST_BUDGET}, n_hidden in 0 to {LARGEST_BUDGET}"
             raise UsageError(f"model: {limits}, not as in {self}")
@@ -62,12 +63,12 @@ class CellConfig(MemoryConfig):
         return self.n_hidden or frame.fit(self.budget, lambda width: (width, own(width)))
 
 
-LARGEST_N_CIRCUITS = 1000
+LARGEST_N_CIRCUITS = 100
 """Circuits in a map beyond which their number is a slip of the hand."""
 
 
 @dataclass(frozen=True)
-class QuantumCellConfig(QuantumConfig, MemoryConfig):
+class QuantumCellConfig(QuantumConfig):
     """Options of a recurrent network with circuits in it: as its gates, or after its memory."""
 
     n_layers: int = 1
@@ -79,7 +80,6 @@ class QuantumCellConfig(QuantumConfig, MemoryConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_span()
         if self.encoding != "projection":
             raise UsageError("model: numbers enter the circuits of a cell by a projection; no other encoding")
         if not 1 <= self.n_hidden <= LARGEST_BUDGET:

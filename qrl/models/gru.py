@@ -23,7 +23,7 @@ class Config(CellConfig):
 class GRU(nn.Module):
     """(inputs [batch, n_inputs], memory [batch, n_hidden]) -> (the new memory, as features and as memory).
 
-    `keeping` are the biases of the gate that keeps [n_hidden] (`MemoryConfig`).
+    `keeping` are the biases of the gate that keeps [n_hidden] (`SpanConfig`).
     """
 
     def __init__(self, n_inputs: int, keeping: Float[Tensor, " hidden"], generator: Generator) -> None:

@@ -12,12 +12,12 @@ from torch import Generator, Tensor, nn
 from qrl.features import Bound, part
 from qrl.frame import Frame
 from qrl.layer import QuantumLayer
-from qrl.models._cells import QuantumCellConfig, cell_circuit
+from qrl.models._cells import QuantumCellConfig, SpanConfig, cell_circuit
 from qrl.models.gru import GRU
 
 
 @dataclass(frozen=True)
-class Config(QuantumCellConfig):
+class Config(SpanConfig, QuantumCellConfig):
     """Options of the GRU and the circuit."""
 
     n_layers: int = 3

@@ -23,7 +23,7 @@ class Config(CellConfig):
 class LSTM(nn.Module):
     """(inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, the new memory).
 
-    `keeping` are the biases of the forget gate [n_hidden]; those of the input gate are the opposite (`MemoryConfig`).
+    `keeping` are the biases of the forget gate [n_hidden]; those of the input gate are the opposite (`SpanConfig`).
     """
 
     def __init__(self, n_inputs: int, keeping: Float[Tensor, " hidden"], generator: Generator) -> None:

@@ -17,11 +17,11 @@ from torch import Generator, Tensor, nn
 
 from qrl.features import Bound
 from qrl.frame import Frame
-from qrl.models._cells import QUANTUM_GROUPS, QuantumGatesConfig, QuantumMaps
+from qrl.models._cells import QUANTUM_GROUPS, QuantumGatesConfig, QuantumMaps, SpanConfig
 
 
 @dataclass(frozen=True)
-class Config(QuantumGatesConfig):
+class Config(SpanConfig, QuantumGatesConfig):
     """Options of the cell."""
 
 
