@@ -134,7 +134,7 @@ class Run:
         }
         with self.on(used):
             curve = adaptation_curve(self.agent, self.distribution, names=(*names, model), **how)
-        notes = {"env_options": to_plain(self.spec.env_config), "backend": to_plain(used)}
+        notes = {"env_options": to_plain(self.spec.env_config), "backend": used.to_json()}
         curve = replace(curve, iteration=self.iteration, **notes)
         if not isinstance(self.agent, MemoryAdapter):
             return curve

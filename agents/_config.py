@@ -50,7 +50,8 @@ class Spec:
     """The policy head's options, a PolicyConfig."""
 
     backend: str = "torch"
-    """Where circuits run: torch, the fused simulator."""
+    """Where circuits run: torch, the fused simulator, or pennylane:DEVICE with options after commas, such as
+    pennylane:lightning.qubit or pennylane:default.qubit,gradient=spsa."""
 
     shots: int = 0
     """Shots of each circuit in each basis that is measured [shots]; 0: exact expectation values."""

@@ -28,6 +28,8 @@ from agents._returns import deviation, returns_to_go, score_advantages
 from agents._rollout import Rollout
 from agents._setting import Setting
 from agents._trust_region import Product, backtrack, natural_step
+from qrl.backend import max_order
+from qrl.errors import UsageError
 from qrl.policy import Params, Policy
 
 PPO_OPTIONS = ("epochs", "clip", "target_kl", "lr_angles", "lr_scales", "lr_heads", "lr_step_sizes", "max_grad_norm")
@@ -213,7 +215,13 @@ def flat(values: Iterable[Tensor]) -> Tensor:
 
 
 def build(config: Config, setting: Setting) -> MAML:
-    """The learner of the run's policy."""
+    """The learner of the run's policy. Raises UsageError for circuits of which there are not enough derivatives."""
     learner = MAML(config, setting.make_policy(), setting.horizon)
+    if (config.estimator != "first-order" or config.outer == "trpo") and max_order(learner.policy) < 2:
+        raise UsageError(
+            f"agent maml: estimator {config.estimator} with outer {config.outer} differentiates circuits twice, which "
+            "this backend and gradient cannot: use --agent.estimator first-order with outer ppo, agent rl2, or a "
+            "backend that can (torch; pennylane:default.qubit without shots)"
+        )
     learner.check_memory(MAML.graph_passes * config.inner_steps + 1)
     return learner

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qrl.circuit import GATES, Circuit
+from qrl.circuit import GATES, Circuit, Gate, Input, Weight
 
 
 @dataclass
@@ -30,8 +30,12 @@ class Counter:
 def shifts(circuit: Circuit) -> int:
     """Circuits of one gradient by the parameter-shift rule: two a rotation with an angle to learn or to pass back
     through, four if it is controlled (Schuld et al. 2019; Anselmetti et al. 2021)."""
-    turned = [gate for gate in circuit.gates if gate.angle is not None and not isinstance(gate.angle, float)]
-    return sum(4 if GATES[gate.name].controlled else 2 for gate in turned)
+    return sum(n_terms(gate) for gate in circuit.gates if isinstance(gate.angle, Weight | Input))
+
+
+def n_terms(gate: Gate) -> int:
+    """Values that the parameter-shift rule of a rotation takes."""
+    return 4 if GATES[gate.name].controlled else 2
 
 
 def counted(values: Tensor, counter: Counter, n_bases: int, n_shifts: int) -> Tensor:

@@ -33,7 +33,7 @@ _CHANNELS: dict[str, Callable[..., Any]] = {
     "bit_flip": qml.BitFlip,
 }
 _PAULI = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
-_TRANSFORM = {"identity": lambda x: x, "tanh": torch.tanh, "arctan": torch.atan}
+TRANSFORMS = {"identity": lambda x: x, "tanh": torch.tanh, "arctan": torch.atan}
 
 
 def to_qnode(
@@ -48,21 +48,44 @@ def to_qnode(
         device = qml.device(device, wires=circuit.n_wires)
 
     def function(inputs: Tensor, weights: Tensor, scales: Tensor) -> list[Any]:
-        for gates, wires in noise.places(circuit):
-            for gate in gates:
-                angle = () if gate.angle is None else (_angle(gate, inputs, weights, scales),)
-                _GATES[gate.name](*angle, wires=gate.wires)
-            for wire in wires:
-                for name in noise.channels():
-                    _CHANNELS[name](getattr(noise, name), wires=wire)
-        if noise.readout:
-            for wire in range(circuit.n_wires):
-                # Turns the outcome over with this probability in whatever basis a wire is measured; `readout_prob` of
-                # PennyLane's default.mixed fails with expectation values.
-                qml.DepolarizingChannel(1.5 * noise.readout, wires=wire)
-        return [qml.expval(_observable(observable, circuit.n_wires)) for observable in circuit.observables]
+        return _play(circuit, lambda gate: _angle(gate, inputs, weights, scales), noise)
 
     return qml.QNode(function, device, interface="torch", diff_method=diff_method)
+
+
+def to_angle_qnode(circuit: Circuit, device: Any, diff_method: str | None, noise: Noise = NOISELESS) -> qml.QNode:
+    """The circuit as a QNode of the angles [row, gate] of its `angle_gates`, all rows in one broadcast execution."""
+
+    def function(angles: Tensor) -> list[Any]:
+        columns = iter(angles.unbind(-1))
+        return _play(circuit, lambda gate: next(columns) if _varies(gate) else float(gate.angle or 0.0), noise)  # type: ignore[arg-type]
+
+    return qml.QNode(function, device, interface="torch", diff_method=diff_method)
+
+
+def angle_gates(circuit: Circuit, noise: Noise = NOISELESS) -> list[Gate]:
+    """The gates whose angles are not constant, in the order in which they are run."""
+    return [gate for gates, _ in noise.places(circuit) for gate in gates if _varies(gate)]
+
+
+def _varies(gate: Gate) -> bool:
+    return isinstance(gate.angle, Weight | Input)
+
+
+def _play(circuit: Circuit, angle: Callable[[Gate], Tensor | float], noise: Noise) -> list[Any]:
+    """Queue gates, channels and measurements."""
+    for gates, wires in noise.places(circuit):
+        for gate in gates:
+            _GATES[gate.name](*(() if gate.angle is None else (angle(gate),)), wires=gate.wires)
+        for wire in wires:
+            for name in noise.channels():
+                _CHANNELS[name](getattr(noise, name), wires=wire)
+    if noise.readout:
+        for wire in range(circuit.n_wires):
+            # Turns the outcome over with this probability in whatever basis a wire is measured; `readout_prob` of
+            # PennyLane's default.mixed fails with expectation values.
+            qml.DepolarizingChannel(1.5 * noise.readout, wires=wire)
+    return [qml.expval(_observable(observable, circuit.n_wires)) for observable in circuit.observables]
 
 
 def _angle(gate: Gate, inputs: Tensor, weights: Tensor, scales: Tensor) -> Tensor | float:
@@ -71,7 +94,7 @@ def _angle(gate: Gate, inputs: Tensor, weights: Tensor, scales: Tensor) -> Tenso
             return weights[..., index]
         case Input(feature, scale, transform):
             value = inputs[..., feature]
-            return _TRANSFORM[transform](value if scale is None else scales[..., scale] * value)
+            return TRANSFORMS[transform](value if scale is None else scales[..., scale] * value)
         case _:
             return float(gate.angle or 0.0)
 

@@ -60,6 +60,7 @@ def test_evaluation_elsewhere_has_files_and_values_of_its_own(exact):
         "shots": 0,
         "noise": {"depolarizing": 0.0, "amplitude_damping": 0.0, "phase_damping": 0.0, "bit_flip": 0.0}
         | {"readout": 0.0, "after": "gate"},
+        "options": {},
     }
     assert noisy["backend"]["shots"] == 3 and noisy["backend"]["noise"]["readout"] == 0.1
     assert noisy["mean"] != before["mean"]
@@ -92,9 +93,41 @@ def test_the_command_line_takes_noise_more_than_once():
     assert (parsed.shots, parsed.seed) == (9, 4)
 
 
+DEVICE = "pennylane:lightning.qubit"
+
+
+@pytest.mark.parametrize(
+    ("backend", "agent_config"),
+    [
+        ({"backend": "pennylane:default.qubit"}, {"epochs": 1}),
+        ({"backend": "pennylane:default.qubit"}, {"outer": "trpo"}),
+        ({"backend": DEVICE}, {"estimator": "first-order", "epochs": 1}),
+        ({"backend": DEVICE, "shots": 1000}, {"estimator": "first-order", "epochs": 1}),
+    ],
+)
+def test_training_on_a_device_goes_as_in_torch(backend, agent_config):
+    """One meta-iteration: the same parameters after it.
+
+    Ten iterations of conjugate gradients in single precision leave some of a trust region's step to rounding. From many
+    shots, where Adam's first step goes by the signs of gradients, most go the same way.
+    """
+    after = []
+    for where in ({}, backend):
+        config = Config(meta_batch=2, episodes=3, **agent_config)
+        given = spec(**where, agent_config=config, model_config=load_plugin("model", "reuploading").Config(n_layers=1))
+        training = Training(given, *build(given))
+        row = training.step()
+        assert row["circuits"] > 0
+        after.append(torch.cat([value.flatten() for value in training.agent.params.values()]))
+    same = (after[0] - after[1]).abs() < (0.05 if "outer" in agent_config else 1e-3)
+    assert same.float().mean() > 0.8 if "shots" in backend else same.all()
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"backend": DEVICE}, "estimator dice with outer ppo differentiates circuits twice, which this backend"),
+        ({"backend": "pennylane:lightnin.qubit"}, "did you mean 'lightning.qubit'"),
         ({"noise": ("depolarising=0.1",)}, "did you mean 'depolarizing'"),
         ({"noise": ("readout=0.7",)}, "readout must be a number in 0 to 0.5, not 0.7"),
         ({"backend": "torhc"}, "unknown name 'torhc'; did you mean 'torch'"),

@@ -1,0 +1,227 @@
+"""Circuits on any PennyLane device: simulators, shots, noise models, hardware.
+
+A circuit is run from its angles [row, gate], one row a sample, computed in torch from weights, scales and inputs. All
+rows of a call are one broadcast execution, which PennyLane hands to the device as one job. How derivatives by the
+angles are found depends on the device (`GRADIENTS`); those by weights, scales and inputs follow by torch's autograd.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pennylane as qml
+import torch
+from torch import Tensor
+
+from qrl._count import n_terms
+from qrl._rowwise import Differentiable, RowFunction, Rows
+from qrl.bridge import TRANSFORMS, angle_gates, to_angle_qnode
+from qrl.circuit import Circuit, Input, Weight
+from qrl.errors import UsageError, describe, suggest
+from qrl.noise import NOISELESS, Noise
+from qrl.simulator import Bound
+
+GRADIENTS = ("auto", "backprop", "adjoint", "parameter-shift", "spsa")
+"""How derivatives are found; auto: backprop through PennyLane's own simulators of exact values, of any order; adjoint
+on lightning's, of first order; from shots and on everything else by parameter shifts, of first order. spsa: by
+simultaneous perturbation, two circuits a sample whatever their number of gates (Spall 1992)."""
+
+_BACKPROP = ("default.qubit", "default.mixed", "reference.qubit")
+_SEEDED = ("default.qubit", "default.mixed", "lightning.qubit")
+_SPSA_STEP = 0.2
+"""Perturbation [rad]: with shots, small ones drown in their noise."""
+
+_EXTRAS = {"qiskit": "pip install 'qrl-meta[qiskit]'", "lightning": "pip install pennylane-lightning"}
+
+
+class DeviceProgram:
+    """A circuit on a PennyLane device; what `qrl.simulator.Program` is for the fused executor.
+
+    `name` and `options` are those of `qml.device`; `shots` 0 asks for exact values. The device's own random numbers are
+    seeded from `generator` if it takes a seed. Raises UsageError for a device that is not installed, and for what it
+    cannot do: exact values, shots, noise, gates, the gradient that is asked for.
+    """
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        name: str,
+        options: dict[str, Any],
+        shots: int,
+        noise: Noise,
+        gradient: str,
+        generator: torch.Generator,
+    ) -> None:
+        self.circuit = circuit
+        self.gates = angle_gates(circuit, noise)
+        gradient = _gradient(name, shots, gradient)
+        method = {"backprop": "backprop", "adjoint": "adjoint"}.get(gradient)
+        device = _device(name, options, circuit.n_wires, generator)
+        if noise != NOISELESS and name != "default.mixed":
+            raise UsageError(f"backend: device {name} takes no noise of ours; torch does, and pennylane:default.mixed")
+        self.max_order = math.inf if gradient == "backprop" else 1.0
+        qnode = to_angle_qnode(circuit, device, method, noise)
+        qnode = qml.set_shots(qnode, shots or None)
+
+        def values(angles: Tensor) -> list[Tensor]:
+            rows = [torch.as_tensor(value).expand(len(angles)) for value in qnode(angles)]
+            return [torch.stack(rows, dim=-1).to(angles.dtype)]
+
+        self.function: RowFunction
+        if method is not None:
+            self.function = _FirstOrder(values, gradient) if gradient == "adjoint" else Differentiable(values, 1, 1)
+        elif gradient == "spsa":
+            self.function = _Estimated(values, _Perturbed(values, generator), gradient)
+        else:
+            self.function = _Estimated(values, _Shifted(values, [n_terms(gate) for gate in self.gates]), gradient)
+        self._try_out(name, shots)
+
+    def _try_out(self, name: str, shots: int) -> None:
+        try:
+            self.function(torch.zeros(1, len(self.gates), dtype=torch.float64))
+        except Exception as error:  # whatever a device raises is its way to say that it cannot do this
+            asked = f"{shots} shots" if shots else "exact values"
+            reason = f"device {name} cannot run this circuit with {asked}: {describe(error)}"
+            raise UsageError(f"backend: {reason}") from error
+
+    def bind(self, weights: Tensor, scales: Tensor) -> Bound:
+        """The parameters [..., weight] and [..., scale], as they are."""
+        return {"weights": weights, "scales": scales}
+
+    def run(self, bound: Bound, inputs: Tensor) -> Tensor:
+        """Expectation values [..., batch, observable], or estimates of them, for inputs [..., batch, feature]."""
+        shape = inputs.shape[:-1]
+        columns = [self._angle(gate.angle, bound, inputs).expand(shape) for gate in self.gates]
+        angles = torch.stack(columns, dim=-1) if columns else inputs.new_zeros(*shape, 0)
+        (values,) = Rows.apply(self.function, angles.reshape(-1, len(self.gates)))
+        return values.reshape(*shape, -1)
+
+    @staticmethod
+    def _angle(angle: Any, bound: Bound, inputs: Tensor) -> Tensor:
+        match angle:
+            case Weight(index):
+                return bound["weights"][..., None, index]
+            case Input(feature, None, transform):
+                return TRANSFORMS[transform](inputs[..., feature])
+            case Input(feature, scale, transform):
+                return TRANSFORMS[transform](bound["scales"][..., None, scale] * inputs[..., feature])
+        raise AssertionError(angle)
+
+
+Values = Callable[[Tensor], Sequence[Tensor]]
+"""Angles [row, gate] -> one tensor of expectation values [row, observable]."""
+
+
+class _Estimated(RowFunction):
+    """Values of a device that nothing can see into, and a function that estimates their first derivative."""
+
+    def __init__(self, values: Values, gradient: RowFunction, name: str) -> None:
+        self.values, self.gradient, self.name = values, gradient, name
+
+    def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return tuple(self.values(*rows))
+
+    def derivative(self) -> RowFunction:
+        return self.gradient
+
+
+class _First(RowFunction):
+    """A first derivative that has none of its own."""
+
+    name = ""
+
+    def derivative(self) -> RowFunction:
+        raise UsageError(
+            f"backend: there is no second derivative with {self.name}, which this agent needs: use backend torch or "
+            "pennylane:default.qubit without shots, or an agent of first order (maml with estimator first-order, rl2)"
+        )
+
+
+class _Shifted(_First):
+    """Parameter-shift rules: of a rotation two values, of a controlled one four (Anselmetti et al. 2021)."""
+
+    name = "parameter-shift"
+
+    def __init__(self, values: Values, terms: Sequence[int]) -> None:
+        self.values = values
+        rows: list[tuple[int, float, float]] = []
+        a, b = (math.sqrt(2) + 1) / (4 * math.sqrt(2)), (math.sqrt(2) - 1) / (4 * math.sqrt(2))
+        for gate, count in enumerate(terms):
+            rules = [(0.5, 0.5)] if count == 2 else [(0.5, a), (1.5, -b)]
+            for shift, weight in rules:
+                rows += [(gate, shift * math.pi, weight), (gate, -shift * math.pi, -weight)]
+        self.shift = torch.zeros(len(rows), len(terms), dtype=torch.float64)
+        self.weight = torch.zeros(len(terms), len(rows), dtype=torch.float64)
+        for row, (gate, shift, weight) in enumerate(rows):
+            self.shift[row, gate], self.weight[gate, row] = shift, weight
+
+    def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        angles, by_value = rows
+        shifted = (angles.unsqueeze(1) + self.shift.to(angles)).flatten(0, 1)
+        with torch.no_grad():
+            (values,) = self.values(shifted)
+        values = values.unflatten(0, (len(angles), -1))
+        return (torch.einsum("gs,rso,ro->rg", self.weight.to(values), values, by_value),)
+
+
+class _Perturbed(_First):
+    """Simultaneous perturbation: all angles of a row go up or down together by random signs."""
+
+    name = "spsa"
+
+    def __init__(self, values: Values, generator: torch.Generator) -> None:
+        self.values, self.generator = values, generator
+
+    def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        angles, by_value = rows
+        signs = 2.0 * torch.randint(2, angles.shape, generator=self.generator, device=angles.device) - 1
+        with torch.no_grad():
+            (values,) = self.values(torch.cat([angles + _SPSA_STEP * signs, angles - _SPSA_STEP * signs]))
+        up, down = values.chunk(2)
+        slope = ((up - down) * by_value).sum(-1, keepdim=True) / (2 * _SPSA_STEP)
+        return ((slope * signs).to(angles.dtype),)
+
+
+class _FirstOrder(Differentiable):
+    """Through PennyLane's adjoint method, whose second derivatives would be zero without a word."""
+
+    def __init__(self, values: Values, name: str) -> None:
+        super().__init__(values, 1, 1)
+        self.name = name
+
+    def derivative(self) -> Differentiable:
+        once = super().derivative()
+        once.derivative = _First.derivative.__get__(self)  # type: ignore[method-assign]
+        return once
+
+
+def _gradient(name: str, shots: int, asked: str) -> str:
+    """How derivatives are found; see `GRADIENTS`."""
+    if asked not in GRADIENTS:
+        raise UsageError(f"backend: unknown gradient {asked!r}{suggest(asked, GRADIENTS)}")
+    exact = {"backprop": name in _BACKPROP, "adjoint": name in _BACKPROP or name.startswith("lightning.")}
+    possible = [method for method, can in exact.items() if can and not shots] + ["parameter-shift", "spsa"]
+    if asked == "auto":
+        return possible[0]
+    if asked not in possible:
+        how = "with shots" if shots else "exactly"
+        raise UsageError(f"backend: no gradient {asked} on {name} {how}; there are {', '.join(possible)}")
+    return asked
+
+
+def _device(name: str, options: dict[str, Any], n_wires: int, generator: torch.Generator) -> Any:
+    """The PennyLane device; UsageError if it is not installed or does not take these options."""
+    if name in _SEEDED and "seed" not in options:
+        seed = torch.randint(2**31, (), generator=generator, device=generator.device)
+        options = options | {"seed": int(seed)}
+    try:
+        return qml.device(name, wires=n_wires, **options)
+    except Exception as error:  # of PennyLane's, of the plug-in's, or of Python's, if an option is unknown
+        if re.search(r"does not exist|required plugin|not installed|No module named", str(error)):
+            known = [known for known in qml.plugin_devices if not known.startswith("default.tensor")]
+            remedy = _EXTRAS.get(name.partition(".")[0], "")
+            remedy = f"; {remedy}" if remedy else suggest(name, known)
+            raise UsageError(f"backend: PennyLane has no device {name!r} here{remedy}") from error
+        raise UsageError(f"backend: device {name}: {describe(error)}") from error
