@@ -1,13 +1,13 @@
 """What the quantum model files share: observables, entanglers, the re-uploading circuit and its options."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from torch import Generator
 
-from qrl.circuit import Circuit, Gate, Input, Observable, Transform, Weight
+from qrl.circuit import GATES, Circuit, Gate, Input, Observable, Transform, Weight
 from qrl.errors import UsageError, suggest
 from qrl.frame import Frame
 from qrl.layer import Encoding, Initialisation, QuantumLayer
@@ -15,12 +15,17 @@ from qrl.layer import Encoding, Initialisation, QuantumLayer
 LARGEST_N_LAYERS = 1000
 """Beyond that a number of layers is a slip of the hand."""
 
+Entangler = tuple[str, tuple[int, int]]
+"""A two-wire gate's name and wires; a rotation has a weight of its own."""
+
 Observables = Literal["local", "global", "both"]
 
 
 @dataclass(frozen=True)
 class QuantumConfig:
     """Options of a layered quantum model."""
+
+    OBSERVABLES: ClassVar[tuple[str, ...]] = get_args(Observables)
 
     n_wires: int = 4
     """Number of wires [qubits]; ours."""
@@ -45,10 +50,9 @@ class QuantumConfig:
                 raise UsageError(f"model: {name} must be a whole number of at least 1, not {value!r}")
         if self.n_layers > LARGEST_N_LAYERS:
             raise UsageError(f"model: n_layers must be at most {LARGEST_N_LAYERS}, not {self.n_layers}")
-        if self.observables not in get_args(Observables):
-            raise UsageError(
-                f"model: unknown observables {self.observables!r}{suggest(self.observables, get_args(Observables))}"
-            )
+        if self.observables not in self.OBSERVABLES:
+            known = suggest(self.observables, self.OBSERVABLES)
+            raise UsageError(f"model: unknown observables {self.observables!r}{known}")
         if not abs(self.initial_scale) < float("inf"):
             raise UsageError(f"model: initial_scale must be a finite number, not {self.initial_scale}")
 
@@ -70,12 +74,17 @@ def ring(n_wires: int) -> list[tuple[int, int]]:
     return [(wire, (wire + 1) % n_wires) for wire in range(n_wires if n_wires > 2 else n_wires - 1)]
 
 
+def weights() -> Iterator[Weight]:
+    """Trainable angles, numbered."""
+    return map(Weight, itertools.count())
+
+
 def layered_circuit(
     config: QuantumConfig,
     n_inputs: int,
     *,
     rotations: tuple[str, ...],
-    entanglers: Callable[[int], Iterable[Gate]],
+    entanglers: Callable[[int], Iterable[Entangler]],
 ) -> Circuit:
     """Layers of `rotations` (weights), `entanglers(layer)`, then RY RZ of one scaled input a wire; last `rotations`.
 
@@ -84,31 +93,36 @@ def layered_circuit(
     CNOTs would take some wires out of a product of Zs. So no parameter is inert.
     """
     n_wires = config.n_wires
-    if n_inputs < 1:
-        raise UsageError(f"model: n_inputs must be at least 1, not {n_inputs}")
-    if n_inputs > config.room:
-        raise UsageError(
-            f"model: {n_inputs} inputs do not fit into {config.n_layers} layers of {n_wires} wires; "
-            "use more layers or wires, or encoding=projection"
-        )
+    check_room(config, n_inputs)
+    angle = weights()
     first = tuple(itertools.dropwhile(_is_rz, rotations))
     last = tuple(itertools.dropwhile(_is_rz, rotations[::-1]))[::-1]
     gates: list[Gate] = []
-    n_weights = n_scales = 0
+    n_scales = 0
     for layer in range(config.n_layers + 1):
         for name in first if layer == 0 else last if layer == config.n_layers else rotations:
             for wire in range(n_wires):
-                gates.append(Gate(name, (wire,), Weight(n_weights)))
-                n_weights += 1
+                gates.append(Gate(name, (wire,), next(angle)))
         if layer == config.n_layers:
             break
-        gates += entanglers(layer)
+        gates += (Gate(name, wires, next(angle) if GATES[name].rotation else None) for name, wires in entanglers(layer))
         for name in ("RY", "RZ"):
             for wire in range(n_wires):
                 feature = (layer * n_wires + wire) % n_inputs
                 gates.append(Gate(name, (wire,), Input(feature, n_scales, config.transform)))
                 n_scales += 1
     return Circuit(n_wires, tuple(gates), z_observables(n_wires, config.observables))
+
+
+def check_room(config: QuantumConfig, n_inputs: int) -> None:
+    """Raise UsageError for more inputs than can be cycled over the layers."""
+    if n_inputs < 1:
+        raise UsageError(f"model: n_inputs must be at least 1, not {n_inputs}")
+    if n_inputs > config.room:
+        raise UsageError(
+            f"model: {n_inputs} inputs do not fit into {config.n_layers} layers of {config.n_wires} wires; "
+            "use more layers or wires, or encoding=projection"
+        )
 
 
 def _is_rz(name: str) -> bool:
@@ -119,7 +133,7 @@ def reuploading_circuit(config: QuantumConfig, n_inputs: int, *, entangled: bool
     """`layered_circuit` with RZ RY and a ring of CZ, or without entanglers."""
     pairs = ring(config.n_wires) if entangled else []
     return layered_circuit(
-        config, n_inputs, rotations=("RZ", "RY"), entanglers=lambda layer: [Gate("CZ", pair) for pair in pairs]
+        config, n_inputs, rotations=("RZ", "RY"), entanglers=lambda layer: [("CZ", pair) for pair in pairs]
     )
 
 

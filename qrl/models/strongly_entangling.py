@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from torch import Generator
 
-from qrl.circuit import Circuit, Gate
+from qrl.circuit import Circuit
 from qrl.frame import Frame
 from qrl.layer import QuantumLayer
-from qrl.models._ansatz import QuantumConfig, layered_circuit, quantum_layer
+from qrl.models._ansatz import Entangler, QuantumConfig, layered_circuit, quantum_layer
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Config(QuantumConfig):
     """Options of the circuit."""
 
 
-def cnots(n_wires: int, layer: int) -> list[Gate]:
+def cnots(n_wires: int, layer: int) -> list[Entangler]:
     """A CNOT from each wire to the one `layer mod (n_wires - 1) + 1` further on, in a circle; none on a single wire.
 
     Two wires have both CNOTs, which do not commute and so do not cancel.
@@ -28,7 +28,7 @@ def cnots(n_wires: int, layer: int) -> list[Gate]:
     if n_wires == 1:
         return []
     reach = layer % (n_wires - 1) + 1
-    return [Gate("CNOT", (wire, (wire + reach) % n_wires)) for wire in range(n_wires)]
+    return [("CNOT", (wire, (wire + reach) % n_wires)) for wire in range(n_wires)]
 
 
 def circuit(config: Config, n_inputs: int) -> Circuit:

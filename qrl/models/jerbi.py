@@ -1,0 +1,48 @@
+"""The circuit of Jerbi et al. 2021 (Parametrized quantum policies for reinforcement learning), as it is published.
+
+Layers of RX RY RZ on every wire (weights), a ring of CZ, RX of one scaled input a wire; a last RX RY RZ; measured is Z
+on all wires at once. The last RZs, which commute with that, have no effect; they belong to what was published: with 4
+wires and 5 layers 72 angles and 20 input scales, and with two weights of the observable 94 parameters.
+"""
+
+from dataclasses import dataclass
+
+from torch import Generator
+
+from qrl.circuit import Circuit, Gate, Input
+from qrl.frame import Frame
+from qrl.layer import QuantumLayer
+from qrl.models._ansatz import Observables, QuantumConfig, check_room, quantum_layer, ring, weights, z_observables
+
+
+@dataclass(frozen=True)
+class Config(QuantumConfig):
+    """Options of the circuit."""
+
+    n_layers: int = 5
+    """Encoding layers [layers], a variational one before, between and after (Jerbi et al. 2021)."""
+    observables: Observables = "global"
+    """local: Z on each wire. global: Z on all wires at once (Jerbi et al. 2021). both."""
+
+
+def circuit(config: Config, n_inputs: int) -> Circuit:
+    """The circuit for this many inputs; encoding gate k of all wires and layers takes input k modulo `n_inputs`."""
+    check_room(config, n_inputs)
+    wires, angle, gates = range(config.n_wires), weights(), []
+    for layer in range(config.n_layers + 1):
+        gates += [Gate(name, (wire,), next(angle)) for wire in wires for name in ("RX", "RY", "RZ")]
+        if layer < config.n_layers:
+            gates += [Gate("CZ", pair) for pair in ring(config.n_wires)]
+            places = (layer * config.n_wires + wire for wire in wires)
+            gates += [Gate("RX", (k % config.n_wires,), Input(k % n_inputs, k, config.transform)) for k in places]
+    return Circuit(config.n_wires, tuple(gates), z_observables(config.n_wires, config.observables))
+
+
+def inert(circuit: Circuit) -> int:
+    """Angles without effect: the last RZs."""
+    return circuit.n_wires
+
+
+def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
+    """The features: one expectation value an observable."""
+    return quantum_layer(circuit, config, frame, generator)

@@ -1,0 +1,61 @@
+"""The circuit of Skolik et al. 2022 (Quantum agents in the Gym), for deep Q-learning on CartPole, as it is published.
+
+Layers of RX of one input a wire, bounded by tanh, RY RZ on every wire (weights) and a ring of CZ; measured are products
+of Z on neighbouring pairs of wires. The last RZs, which commute with all that follows, have no effect; they belong to
+what was published: with 4 wires and 5 layers 40 angles and 20 input scales, and with a weight for each of the two
+observables 62 parameters.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Generator
+
+from qrl.circuit import Circuit, Gate, Input, Observable, Transform
+from qrl.errors import UsageError
+from qrl.frame import Frame
+from qrl.layer import QuantumLayer
+from qrl.models._ansatz import QuantumConfig, check_room, quantum_layer, ring, weights, z_observables
+
+
+@dataclass(frozen=True)
+class Config(QuantumConfig):
+    """Options of the circuit."""
+
+    OBSERVABLES = ("pairs", *QuantumConfig.OBSERVABLES)
+
+    n_layers: int = 5
+    """Layers, each with an encoding (Skolik et al. 2022)."""
+    observables: Literal["pairs", "local", "global", "both"] = "pairs"  # type: ignore[assignment]
+    """pairs: Z0 Z1, Z2 Z3, ... (Skolik et al. 2022). local: Z on each wire. global: Z on all wires at once. both: these
+    two."""
+    transform: Transform = "tanh"
+    """g in the encoding angle g(scale * input) [rad] (Skolik et al. 2022)."""
+
+
+def circuit(config: Config, n_inputs: int) -> Circuit:
+    """The circuit for this many inputs; encoding gate k of all wires and layers takes input k modulo `n_inputs`."""
+    check_room(config, n_inputs)
+    n_wires, angle, gates = config.n_wires, weights(), []
+    for layer in range(config.n_layers):
+        places = range(layer * n_wires, (layer + 1) * n_wires)
+        gates += [Gate("RX", (k % n_wires,), Input(k % n_inputs, k, config.transform)) for k in places]
+        gates += [Gate(name, (wire,), next(angle)) for wire in range(n_wires) for name in ("RY", "RZ")]
+        gates += [Gate("CZ", pair) for pair in ring(n_wires)]
+    if config.observables == "pairs":
+        if n_wires % 2:
+            raise UsageError(f"model skolik: observables of pairs need an even number of wires, not {n_wires}")
+        observables = tuple(Observable.of(f"Z{wire} Z{wire + 1}") for wire in range(0, n_wires, 2))
+    else:
+        observables = z_observables(n_wires, config.observables)
+    return Circuit(n_wires, tuple(gates), observables)
+
+
+def inert(circuit: Circuit) -> int:
+    """Angles without effect: the last RZs."""
+    return circuit.n_wires
+
+
+def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
+    """The features: one expectation value an observable."""
+    return quantum_layer(circuit, config, frame, generator)
