@@ -28,7 +28,7 @@ def test_the_circuit_of_jerbi_et_al():
 XYZ = ("RX", "RY", "RZ")
 
 
-def test_the_circuit_of_skolik_et_al():
+def test_the_circuit_of_skolik_et_al(unchecked: None):
     circuit = skolik.circuit(skolik.Config(n_wires=2, n_layers=2), 2)
     layers = [
         [(f"RX(tanh(s{2 * k + wire}*x{wire}))", (wire,)) for wire in (0, 1)]
