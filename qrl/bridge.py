@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from qrl._angles import TRANSFORMS, varies
 from qrl.circuit import Circuit, Gate, Input, Observable, PauliWord, Weight
 from qrl.noise import NOISELESS, Noise
 
@@ -33,7 +34,6 @@ _CHANNELS: dict[str, Callable[..., Any]] = {
     "bit_flip": qml.BitFlip,
 }
 _PAULI = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
-TRANSFORMS = {"identity": lambda x: x, "tanh": torch.tanh, "arctan": torch.atan}
 
 
 def to_qnode(
@@ -58,18 +58,9 @@ def to_angle_qnode(circuit: Circuit, device: Any, diff_method: str | None, noise
 
     def function(angles: Tensor) -> list[Any]:
         columns = iter(angles.unbind(-1))
-        return _play(circuit, lambda gate: next(columns) if _varies(gate) else float(gate.angle or 0.0), noise)  # type: ignore[arg-type]
+        return _play(circuit, lambda gate: next(columns) if varies(gate) else float(gate.angle or 0.0), noise)  # type: ignore[arg-type]
 
     return qml.QNode(function, device, interface="torch", diff_method=diff_method)
-
-
-def angle_gates(circuit: Circuit, noise: Noise = NOISELESS) -> list[Gate]:
-    """The gates whose angles are not constant, in the order in which they are run."""
-    return [gate for gates, _ in noise.places(circuit) for gate in gates if _varies(gate)]
-
-
-def _varies(gate: Gate) -> bool:
-    return isinstance(gate.angle, Weight | Input)
 
 
 def _play(circuit: Circuit, angle: Callable[[Gate], Tensor | float], noise: Noise) -> list[Any]:

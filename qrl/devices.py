@@ -14,13 +14,13 @@ import pennylane as qml
 import torch
 from torch import Tensor
 
+from qrl._angles import AngleProgram, angle_gates
 from qrl._count import n_terms
-from qrl._rowwise import Differentiable, RowFunction, Rows
-from qrl.bridge import TRANSFORMS, angle_gates, to_angle_qnode
-from qrl.circuit import Circuit, Input, Weight
+from qrl._rowwise import Differentiable, RowFunction
+from qrl.bridge import to_angle_qnode
+from qrl.circuit import Circuit
 from qrl.errors import UsageError, describe, suggest
 from qrl.noise import NOISELESS, Noise
-from qrl.simulator import Bound
 
 GRADIENTS = ("auto", "backprop", "adjoint", "parameter-shift", "spsa")
 """How derivatives are found; auto: backprop through PennyLane's own simulators of exact values, of any order; adjoint
@@ -35,7 +35,7 @@ _SPSA_STEP = 0.2
 _EXTRAS = {"qiskit": "pip install 'qrl-meta[qiskit]'", "lightning": "pip install pennylane-lightning"}
 
 
-class DeviceProgram:
+class DeviceProgram(AngleProgram):
     """A circuit on a PennyLane device; what `qrl.simulator.Program` is for the fused executor.
 
     `name` and `options` are those of `qml.device`; `shots` 0 asks for exact values. The device's own random numbers are
@@ -53,8 +53,6 @@ class DeviceProgram:
         gradient: str,
         generator: torch.Generator,
     ) -> None:
-        self.circuit = circuit
-        self.gates = angle_gates(circuit, noise)
         gradient = _gradient(name, shots, gradient)
         method = {"backprop": "backprop", "adjoint": "adjoint"}.get(gradient)
         device = _device(name, options, circuit.n_wires, generator)
@@ -68,13 +66,15 @@ class DeviceProgram:
             rows = [torch.as_tensor(value).expand(len(angles)) for value in qnode(angles)]
             return [torch.stack(rows, dim=-1).to(angles.dtype)]
 
-        self.function: RowFunction
+        function: RowFunction
         if method is not None:
-            self.function = _FirstOrder(values, gradient) if gradient == "adjoint" else Differentiable(values, 1, 1)
+            function = _FirstOrder(values, gradient) if gradient == "adjoint" else Differentiable(values, 1, 1)
         elif gradient == "spsa":
-            self.function = _Estimated(values, _Perturbed(values, generator), gradient)
+            function = _Estimated(values, _Perturbed(values, generator), gradient)
         else:
-            self.function = _Estimated(values, _Shifted(values, [n_terms(gate) for gate in self.gates]), gradient)
+            terms = [n_terms(gate) for gate in angle_gates(circuit, noise)]
+            function = _Estimated(values, _Shifted(values, terms), gradient)
+        super().__init__(circuit, function, noise)
         self._try_out(name, shots)
 
     def _try_out(self, name: str, shots: int) -> None:
@@ -84,29 +84,6 @@ class DeviceProgram:
             asked = f"{shots} shots" if shots else "exact values"
             reason = f"device {name} cannot run this circuit with {asked}: {describe(error)}"
             raise UsageError(f"backend: {reason}") from error
-
-    def bind(self, weights: Tensor, scales: Tensor) -> Bound:
-        """The parameters [..., weight] and [..., scale], as they are."""
-        return {"weights": weights, "scales": scales}
-
-    def run(self, bound: Bound, inputs: Tensor) -> Tensor:
-        """Expectation values [..., batch, observable], or estimates of them, for inputs [..., batch, feature]."""
-        shape = inputs.shape[:-1]
-        columns = [self._angle(gate.angle, bound, inputs).expand(shape) for gate in self.gates]
-        angles = torch.stack(columns, dim=-1) if columns else inputs.new_zeros(*shape, 0)
-        (values,) = Rows.apply(self.function, angles.reshape(-1, len(self.gates)))
-        return values.reshape(*shape, -1)
-
-    @staticmethod
-    def _angle(angle: Any, bound: Bound, inputs: Tensor) -> Tensor:
-        match angle:
-            case Weight(index):
-                return bound["weights"][..., None, index]
-            case Input(feature, None, transform):
-                return TRANSFORMS[transform](inputs[..., feature])
-            case Input(feature, scale, transform):
-                return TRANSFORMS[transform](bound["scales"][..., None, scale] * inputs[..., feature])
-        raise AssertionError(angle)
 
 
 Values = Callable[[Tensor], Sequence[Tensor]]
