@@ -9,7 +9,8 @@ and the register starts in |0...0>.
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -221,6 +222,20 @@ class Circuit:
             for wire in gate.wires:
                 free[wire] = column + 1
         return tuple(tuple(column) for column in columns)
+
+    def at(self, angles: Sequence[float]) -> "Circuit":
+        """The same circuit with numbers [rad] in place of its weights and inputs, gate by gate in their order.
+
+        Raises UsageError for another number of angles than there are.
+        """
+        values, n_free = iter(angles), sum(isinstance(gate.angle, Weight | Input) for gate in self.gates)
+        if len(angles) != n_free:
+            raise UsageError(f"circuit: {n_free} angles are not constant, {len(angles)} numbers were given")
+        gates = (
+            replace(gate, angle=float(next(values))) if isinstance(gate.angle, Weight | Input) else gate
+            for gate in self.gates
+        )
+        return Circuit(self.n_wires, tuple(gates), self.observables)
 
     def specs(self) -> dict[str, int | dict[str, int]]:
         """Counts that describe the circuit's size: wires, trainable numbers, gates by name, two-wire gates, depth."""

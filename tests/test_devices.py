@@ -229,3 +229,42 @@ def test_a_batch_is_one_job(monkeypatch):
 def test_what_a_device_cannot_do(name, shots, options, message):
     with pytest.raises(UsageError, match=f"backend: {message}"):
         program(CIRCUIT, name, shots, **options)
+
+
+# --- Qiskit, where it is installed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", QUANTUM)
+def test_every_model_on_aer_within_four_standard_errors(model):
+    pytest.importorskip("pennylane_qiskit")
+    circuit, shots = load("models", model).circuit(load("models", model).Config(n_wires=2, n_layers=1), 2), 100_000
+    exact, played = compile_circuit(circuit), program(circuit, "qiskit.aer", shots)
+    x, w, s = points(circuit, batch=2)
+    found, expected = (p.run(p.bind(w, s), x) for p in (played, exact))
+    assert ((found - expected).abs() < 4 * ((1 - expected.square()) / shots).sqrt() + 1e-9).all()
+    assert not torch.equal(found, expected)
+
+
+def test_aer_is_not_taken_for_exact():
+    """Of its own accord it takes 1024 shots where none are asked for."""
+    pytest.importorskip("pennylane_qiskit")
+    with pytest.raises(UsageError, match=r"device qiskit\.aer (has no|cannot run this circuit with) exact values"):
+        program(CIRCUIT, "qiskit.aer")
+
+
+def test_a_noise_model_and_a_fake_computer():
+    """The noise of a device turns values towards zero; what stands for a computer is handed to `qiskit.remote`."""
+    aer = pytest.importorskip("qiskit_aer")
+    pytest.importorskip("pennylane_qiskit")
+    runtime = pytest.importorskip("qiskit_ibm_runtime.fake_provider")
+    circuit = Circuit(1, (Gate("RX", (0,), Weight(0)),), (Observable.of("Z0"),))
+    model = aer.noise.NoiseModel()
+    model.add_all_qubit_quantum_error(aer.noise.depolarizing_error(0.2, 1), ["rx", "sx", "rz", "x", "u3"])
+    w, x = torch.zeros(1, dtype=DOUBLE), torch.zeros(1, 1, dtype=DOUBLE)
+    for name, options in (
+        ("qiskit.aer", {"noise_model": model, "optimization_level": 0}),
+        ("qiskit.remote", {"backend": runtime.FakeManilaV2()}),
+    ):
+        played = Backend(f"pennylane:{name}", 10_000, options=options).compile(circuit, seeded())
+        (value,) = played.run(played.bind(w, w[:0]), x)[0]
+        assert 0.5 < value < 0.999, name
