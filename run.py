@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": "evaluate a trained run on tasks of a split",
     "resume": "continue a run from its last checkpoint",
     "robustness": "evaluate a trained run under noise and from finite shots",
+    "export": "write an adapted policy's circuits as OpenQASM or for Qiskit",
     "plot": "draw the adaptation curves of several runs into one picture",
     "list": "list environments, agents and models",
 }
@@ -413,6 +414,63 @@ def _robustness(arguments: list[str]) -> int:
 
 
 @dataclass(frozen=True)
+class ExportOptions:
+    """What `run.py export` takes."""
+
+    run: Path
+    """Run folder."""
+
+    out: Path = Path("circuits")
+    """New folder to make: a file for each circuit, and export.json about them."""
+
+    format: Literal["openqasm2", "openqasm3", "qiskit"] = "openqasm3"
+    """OpenQASM text, or Qiskit's own QPY (extra qiskit)."""
+
+    observations: Path | None = None
+    """A JSON list of observations; by default the first of an episode."""
+
+    steps: int | None = None
+    """Adaptation before [gradient steps]; by default 1."""
+
+    episodes: int | None = None
+    """Episodes per gradient step, or of the trial, before [episodes]; by default what the run was configured with."""
+
+    split: Literal["train", "test", "ood"] = "test"
+    """Where the task comes from that the policy is adapted to."""
+
+    task: int = 0
+    """Which of its tasks, from 0."""
+
+    seed: int = 0
+    """Seed of the episodes."""
+
+    def __post_init__(self) -> None:
+        check_count("--task", self.task, least=0, most=LARGEST_EPISODES)
+        check_seed("--seed", self.seed)
+
+
+def _export(arguments: list[str]) -> int:
+    _value_of("--out", arguments)
+    description = "Adapt a trained policy to a task and write its circuits for given observations."
+    options = _parse("export", ExportOptions, arguments, description=description)
+    _require_run_folder(options.run)
+    _keep_freed_memory()
+    from agents._api import run_export
+
+    return run_export(
+        options.run,
+        options.out,
+        kind=options.format,
+        observations=options.observations,
+        steps=options.steps,
+        episodes=options.episodes,
+        split=options.split,
+        task=options.task,
+        seed=options.seed,
+    )
+
+
+@dataclass(frozen=True)
 class PlotOptions:
     """What `run.py plot` takes."""
 
@@ -467,6 +525,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": _evaluate,
     "resume": _resume,
     "robustness": _robustness,
+    "export": _export,
     "plot": _plot,
     "list": _list,
 }
@@ -582,6 +641,7 @@ usage: run.py [train] [--env NAME] [--agent NAME] [--model NAME] [--seed N] [--i
        run.py evaluate RUN [--shots N] [--noise depolarizing=0.01] [--noise readout=0.02] ...
        run.py resume RUN [--iterations N]
        run.py robustness RUN [--noise KIND ...] [--strengths P ...] [--shots N ...]
+       run.py export RUN [--out FOLDER] [--format openqasm2|openqasm3|qiskit] [--observations FILE.json]
        run.py plot RUN ... [--out FILE] [--against episodes|env-steps|x]
        run.py list
 

@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents import _export as circuits
 from agents import _origins as origins
 from agents import _robustness as robustness
 from agents._config import LARGEST_EPISODES, Spec, check_count, check_seed
 from agents._evaluate import Curve, adaptation_curve, beside, check_evaluation, paired_gain, play
-from agents._files import check_new_file, from_json, to_json, write_whole
+from agents._files import check_new_file, from_json, to_json, write_folder, write_whole
 from agents._interrupt import Interrupted, stopping_at_once
 from agents._plot import Against, draw
 from agents._progress import Progress
@@ -36,6 +37,7 @@ from agents._train import train as train_loop
 from agents._values import to_plain
 from agents._video import animation, check_pictures
 from envs._check import check_before_training
+from qrl import export
 from qrl.backend import Backend
 from qrl.errors import UsageError, suggest
 from qrl.noise import Noise
@@ -200,6 +202,12 @@ class AdaptedPolicy:
         if isinstance(self._agent, MemoryAdapter):
             self._action = action
         return single_action(self._agent, action)
+
+    @torch.no_grad()
+    def peek(self, observation: Any) -> None:
+        """Have the network run on an observation, without acting on it: nothing is remembered."""
+        generator = torch.Generator(self._generator.device)
+        self._agent.act(self._state, self._seen(observation), generator)
 
     @torch.no_grad()
     def receive(self, observation: Any, reward: float, ended: bool) -> None:
@@ -438,6 +446,59 @@ def run_robustness(
         print(f"wrote {table} and {picture}")
 
     return _evaluating(path, work)
+
+
+def run_export(
+    path: Path,
+    out: Path,
+    *,
+    kind: str,
+    observations: Path | None = None,
+    steps: int | None = None,
+    episodes: int | None = None,
+    split: str = "test",
+    task: int = 0,
+    seed: int = 0,
+) -> int:
+    """Write an adapted policy's circuits for some observations into a new folder, and export.json about them.
+
+    It is adapted to one task of a split, as in an evaluation. `observations`: a JSON file, a list of them; by default
+    the first one of an episode.
+    """
+    if kind not in export.FORMATS:
+        raise UsageError(f"export: unknown format {kind!r}{suggest(kind, export.FORMATS)}")
+    check_new_file(out)
+    run = Run(RunFolder.open(path))
+    for problem in (*run.problems, *run.changes):
+        _warn(problem)
+    if not hasattr(run.agent, "policy"):
+        raise UsageError(f"export: agent {run.spec.agent} has no network")
+    tasks = run.distribution.sample(task + 1, split, np.random.default_rng(seed))
+    env = run.distribution.make(tasks[task : task + 1])
+    recorders = circuits.record(run.agent.policy)
+    memory = isinstance(run.agent, MemoryAdapter)
+    how = {
+        "episodes": (run.agent.trial_episodes if memory else run.spec.eval_episodes) if episodes is None else episodes,
+        "steps": 1 if memory or steps is None else steps,
+    }
+    policy = run.adapt(env, seed=seed, **how)
+    seen = [np.asarray(env.reset(seed=seed)[0]).tolist()] if observations is None else from_json(observations)
+    if not (isinstance(seen, list) and seen):
+        raise UsageError(f"{observations}: expected a JSON list of observations")
+    files: dict[str, bytes] = {}
+    rows = []
+    for index, observation in enumerate(seen):
+        policy.peek(observation)
+        played = circuits.played(recorders)
+        names = [f"observation{index}-circuit{i}{export.FORMATS[kind]}" for i in range(len(played))]
+        files |= {name: export.encode(each.circuit, kind) for name, each in zip(names, played, strict=True)}
+        entries = [circuits.described(each, name) for each, name in zip(played, names, strict=True)]
+        rows.append({"observation": observation, "circuits": entries})
+    about = {"run": str(path), "format": kind, "split": split, "task": tasks.rows()[task], **how, "observations": rows}
+    files["export.json"] = (to_json(about, indent=2) + "\n").encode()
+    write_folder(out, files)
+    print(f"wrote {len(files) - 1} circuits and export.json to {out}")
+    return 0
 
 
 def run_plot(paths: Sequence[Path], out: Path, against: str, split: str = "test") -> int:

@@ -223,17 +223,16 @@ class Circuit:
                 free[wire] = column + 1
         return tuple(tuple(column) for column in columns)
 
-    def at(self, angles: Sequence[float]) -> "Circuit":
-        """The same circuit with numbers [rad] in place of its weights and inputs, gate by gate in their order.
+    def at(self, angles: Sequence[Angle]) -> "Circuit":
+        """The same circuit with these angles, such as numbers [rad], in place of its weights and inputs, gate by gate.
 
         Raises UsageError for another number of angles than there are.
         """
         values, n_free = iter(angles), sum(isinstance(gate.angle, Weight | Input) for gate in self.gates)
         if len(angles) != n_free:
-            raise UsageError(f"circuit: {n_free} angles are not constant, {len(angles)} numbers were given")
+            raise UsageError(f"circuit: {n_free} angles are not constant, {len(angles)} were given")
         gates = (
-            replace(gate, angle=float(next(values))) if isinstance(gate.angle, Weight | Input) else gate
-            for gate in self.gates
+            replace(gate, angle=next(values)) if isinstance(gate.angle, Weight | Input) else gate for gate in self.gates
         )
         return Circuit(self.n_wires, tuple(gates), self.observables)
 

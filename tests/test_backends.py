@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from agents.maml import Config
 from qrl.backend import Backend, Execution
 from qrl.errors import UsageError
 from qrl.noise import Noise
+from qrl.policy import bind
 
 SMALL = {"iterations": 2, "threads": 1, "eval_tasks": 3, "eval_steps": 1, "eval_episodes": 2}
 
@@ -202,3 +204,78 @@ def test_sweeps_that_cannot_be_leave_nothing(exact, options, message, capsys):
     assert command_line.main(["robustness", str(exact), *options]) == 2
     assert message in capsys.readouterr().err
     assert sorted(exact.iterdir()) == before
+
+
+# --- export -----------------------------------------------------------------------------------------------------------
+
+
+def run_text(text: str) -> list[str]:
+    """The lines of gates."""
+    return [line for line in text.splitlines() if not line.startswith(("OPENQASM", "include", "qubit"))]
+
+
+def test_an_export_holds_the_circuits_that_the_adapted_policy_runs(exact, tmp_path, capsys):
+    """Their listed values, through the policy's read-out, are its means at these observations."""
+    seen = [[0.1, -0.2], [0.0, 0.3]]
+    (tmp_path / "seen.json").write_text(json.dumps(seen))
+    options = ["--observations", str(tmp_path / "seen.json"), "--episodes", "3", "--task", "1"]
+    assert command_line.main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 0
+    about = evaluation(tmp_path / "out" / "export.json")
+    assert [row["observation"] for row in about["observations"]] == seen and about["steps"] == 1
+    run = load(exact)
+    tasks = run.distribution.sample(2, "test", np.random.default_rng(0))
+    assert about["task"] == tasks.rows()[1]
+    adapted = run.adapt(run.distribution.make(tasks[1:2]), episodes=3)
+    state, policy = adapted._state, run.agent.policy
+    params = {name: value[0] for name, value in state.params.items()}
+    for row in about["observations"]:
+        (circuit,) = row["circuits"]
+        assert circuit["observables"] == ["Z0", "Z1", "Z2", "Z3"] and circuit["module"] == "features"
+        values = torch.tensor(circuit["values"])
+        mean = policy.distribution(bind(policy, params), torch.tensor([row["observation"]]))["mean"][0]
+        expected = params["readout.weight"] @ values + params["readout.bias"]
+        torch.testing.assert_close(mean, expected, atol=1e-4, rtol=0)
+        text = (tmp_path / "out" / circuit["file"]).read_text()
+        assert len(run_text(text)) == len(policy.features.circuit.gates)
+    assert "wrote 2 circuits and export.json" in capsys.readouterr().out
+
+
+def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
+    config = load_plugin("agent", "rl2").Config(episodes=2, meta_batch=4)
+    fields = {
+        "env": "bandit",
+        "env_config": None,
+        "agent": "rl2",
+        "agent_config": config,
+        "model": "qgru",
+        "iterations": 1,
+    }
+    folder = trained(tmp_path / "run", **fields)
+    assert command_line.main(["export", str(folder), "--out", str(tmp_path / "out"), "--format", "openqasm2"]) == 0
+    (row,) = evaluation(tmp_path / "out" / "export.json")["observations"]
+    assert len(row["circuits"]) == 4 and {c["module"] for c in row["circuits"]} == {"actor.features.gates"}
+    assert len(list((tmp_path / "out").iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--observations", "nowhere.json"], "nowhere.json"),
+        (["--observations", "{wrong}"], "an observation is (2,) finite numbers, not [1.0]"),
+        (["--task", "-1"], "--task must be at least 0"),
+        (["--format", "qasm"], "'qasm' cannot be chosen"),
+        (["--episodes", "0"], "episodes must be at least 2"),
+    ],
+)
+def test_exports_that_cannot_be_leave_nothing(exact, tmp_path, options, message, capsys):
+    (tmp_path / "wrong.json").write_text("[[0.0, 0.0], [1.0]]")
+    options = [option.format(wrong=tmp_path / "wrong.json") for option in options]
+    assert command_line.main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_has_no_circuits_is_not_exported(tmp_path, capsys):
+    folder = trained(tmp_path / "run", model="mlp", iterations=1)
+    assert command_line.main(["export", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert "export: the model has no circuits" in capsys.readouterr().err

@@ -109,5 +109,5 @@ def test_what_cannot_be_written():
         to_openqasm(open_angle)
     with pytest.raises(UsageError, match="unknown format 'openqasm'; did you mean 'openqasm"):
         encode(EVERY, "openqasm")
-    with pytest.raises(UsageError, match="1 angles are not constant, 2 numbers were given"):
+    with pytest.raises(UsageError, match="1 angles are not constant, 2 were given"):
         open_angle.at([0.1, 0.2])
