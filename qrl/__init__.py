@@ -10,9 +10,20 @@ if TYPE_CHECKING:
     from qrl.circuit import Circuit, Gate, Input, Observable, Weight
     from qrl.errors import UsageError
     from qrl.layer import QuantumLayer
+    from qrl.models._pennylane import pennylane_model
     from qrl.policy import Policy
 
-__all__ = ["Circuit", "Gate", "Input", "Observable", "Policy", "QuantumLayer", "UsageError", "Weight"]
+__all__ = [
+    "Circuit",
+    "Gate",
+    "Input",
+    "Observable",
+    "Policy",
+    "QuantumLayer",
+    "UsageError",
+    "Weight",
+    "pennylane_model",
+]
 
 _HOME = {
     "Circuit": "qrl.circuit",
@@ -23,6 +34,7 @@ _HOME = {
     "QuantumLayer": "qrl.layer",
     "UsageError": "qrl.errors",
     "Weight": "qrl.circuit",
+    "pennylane_model": "qrl.models._pennylane",
 }
 
 

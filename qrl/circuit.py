@@ -9,10 +9,10 @@ and the register starts in |0...0>.
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from qrl.errors import UsageError, suggest
 
@@ -191,6 +191,22 @@ class Circuit:
                         f"circuit: observable {observable} is on a missing wire; "
                         f"there are wires 0 to {self.n_wires - 1}"
                     )
+
+    @classmethod
+    def from_pennylane(
+        cls, function: Callable[..., Any], *, n_inputs: int, n_weights: int, n_scales: int = 0
+    ) -> "Circuit":
+        """Read a PennyLane circuit: a function of (inputs, weights), or (inputs, weights, scales), for one sample.
+
+        The arguments are vectors [input], [weight] and [scale]; the function applies operations and returns expectation
+        values of Pauli operators, one or several. Angles are weights, inputs, scales times inputs, tanh or arctan of
+        one of these two, or constants. Operations are decomposed into the gates there are, but for global phases.
+
+        Raises UsageError, by name, for what cannot be read.
+        """
+        from qrl._reading import read  # PennyLane takes over a second to import
+
+        return read(function, n_inputs, n_weights, n_scales)
 
     @cached_property
     def n_weights(self) -> int:
