@@ -1,0 +1,181 @@
+"""Quantum policies in Stable-Baselines3: a features extractor, and policies for PPO, A2C and DQN.
+
+    PPO(QuantumActorCriticPolicy, env, policy_kwargs=dict(model="reuploading", n_layers=5))
+    DQN(QuantumQPolicy, env, policy_kwargs=dict(model="reuploading", n_layers=5, lr_heads=0.1))
+
+Actor and critic have a circuit each, and a linear read-out, as everywhere here. Stable-Baselines3 sets every parameter
+group of an optimiser to one learning rate at each update; here each group's rate is that times a factor of its own.
+"""
+
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+import gymnasium
+import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.dqn.policies import DQNPolicy
+from torch import Tensor, nn
+
+from qrl.actor import n_observations
+from qrl.errors import UsageError, suggest
+from qrl.features import build_features
+from qrl.frame import Frame
+from qrl.plugins import load
+
+RATES = ("angles", "scales", "heads")
+"""Learning-rate groups: variational angles and hidden weights, input scales and projections, read-outs and the rest."""
+
+
+class QuantumFeaturesExtractor(BaseFeaturesExtractor):
+    """Features of a model file: [batch, observation] -> [batch, n_features].
+
+    `model` is the name of a model without a memory, or its file; `options` are those of its `Config`. Observations are
+    divided by `observation_scale`, typical magnitudes, 1 if not given. Initial parameters come from torch's own random
+    numbers, which Stable-Baselines3 seeds. Raises UsageError for a space that is no vector, and an unknown option.
+    """
+
+    def __init__(
+        self,
+        observation_space: gymnasium.Space[Any],
+        model: str = "reuploading",
+        observation_scale: Any = None,
+        **options: Any,
+    ) -> None:
+        n_inputs = n_observations(observation_space)
+        known = [field.name for field in dataclasses.fields(load("models", model).Config)]
+        for name in options:
+            if name not in known:
+                raise UsageError(f"sb3: no option {name!r} of model {model!r}{suggest(name, known)}")
+        generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+        config = load("models", model).Config(**options)
+        features = build_features(model, config, Frame(n_inputs, 1), generator, memory=False)
+        super().__init__(observation_space, int(features.n_features))  # type: ignore[arg-type]
+        self.features = features
+        scale = torch.ones(n_inputs) if observation_scale is None else torch.as_tensor(observation_scale).float()
+        self.scale: Tensor
+        self.register_buffer("scale", scale.expand(n_inputs).clone())
+        self._bound: tuple[Any, Any] | None = None
+
+    def forward(self, observations: Tensor) -> Tensor:
+        inputs = observations / self.scale
+        if torch.is_grad_enabled() or not hasattr(self.features, "bind"):
+            features: Tensor = self.features(inputs)
+            return features
+        # While a rollout is collected the parameters stay as they are: what depends on them alone is kept. They are
+        # compared by value, because a target network's are changed behind autograd's back.
+        now = list(self.features.parameters())
+        if self._bound is None or not all(torch.equal(a, b) for a, b in zip(self._bound[0], now, strict=True)):
+            self._bound = [p.detach().clone() for p in now], self.features.bind()  # type: ignore[operator]
+        kept: Tensor = self.features.run(self._bound[1], inputs)  # type: ignore[operator]
+        return kept
+
+
+@functools.cache
+def with_factors(kind: type[Any]) -> type[Any]:
+    """An optimiser with a factor on the learning rate of each parameter group, `factor`, whatever that is set to."""
+
+    class WithFactors(kind):  # type: ignore[misc]
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> Any:
+            rates = [group["lr"] for group in self.param_groups]
+            for group in self.param_groups:
+                group["lr"] = group["lr"] * group.get("factor", 1.0)
+            try:
+                return super().step(closure)
+            finally:
+                for group, rate in zip(self.param_groups, rates, strict=True):
+                    group["lr"] = rate
+
+    return WithFactors
+
+
+class _Quantum:
+    """What the policies share: options of the model, and an optimiser with factors for its parameter groups.
+
+    `model`, `observation_scale` and further `options` are those of `QuantumFeaturesExtractor`; others go to the policy
+    of Stable-Baselines3. `lr_angles`, `lr_scales` and `lr_heads` are learning rates to begin with, by default that of
+    the algorithm; its schedule acts on all of them alike. Raises UsageError for what cannot be used.
+    """
+
+    def __init__(
+        self,
+        observation_space: gymnasium.Space[Any],
+        action_space: gymnasium.Space[Any],
+        lr_schedule: Schedule,
+        model: str = "reuploading",
+        observation_scale: Any = None,
+        lr_angles: float | None = None,
+        lr_scales: float | None = None,
+        lr_heads: float | None = None,
+        **options: Any,
+    ) -> None:
+        given = dict(zip(RATES, (lr_angles, lr_scales, lr_heads), strict=True))
+        for name, rate in given.items():
+            if rate is not None and not 0 <= rate < float("inf"):
+                raise UsageError(f"sb3: lr_{name} must be finite and not negative, not {rate}")
+        names = [field.name for field in dataclasses.fields(load("models", model).Config)]
+        own = {name: options.pop(name) for name in list(options) if name in names}
+        self._asked = {"model": model, "observation_scale": observation_scale, **own}
+        self._asked |= {f"lr_{name}": rate for name, rate in given.items()}
+        self._factors = {name: 1.0 if rate is None else rate / lr_schedule(1) for name, rate in given.items()}
+        extractor = {"model": model, "observation_scale": observation_scale, **own}
+        ours = {"net_arch": [], "features_extractor_class": QuantumFeaturesExtractor}
+        super().__init__(  # type: ignore[call-arg]
+            observation_space,
+            action_space,
+            lr_schedule,
+            **ours | {"features_extractor_kwargs": extractor} | self._defaults | options,
+        )
+
+    _defaults: ClassVar[dict[str, Any]] = {}
+    optimizer_class: type[torch.optim.Optimizer]
+    optimizer_kwargs: dict[str, Any]
+
+    def _trained(self) -> nn.Module:
+        """The module that the optimiser trains."""
+        raise NotImplementedError
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)  # type: ignore[misc]
+        module = self._trained()
+        groups: dict[str, list[nn.Parameter]] = {name: [] for name in RATES}
+        for name, parameter in module.named_parameters():
+            groups[_group_of(module, name)].append(parameter)
+        rows = [{"params": rows, "factor": self._factors[name]} for name, rows in groups.items() if rows]
+        kind = with_factors(self.optimizer_class)  # type: ignore[arg-type]
+        self.optimizer = kind(rows, lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        data = super()._get_constructor_parameters()  # type: ignore[misc]
+        for name in ("features_extractor_class", "features_extractor_kwargs"):
+            data.pop(name, None)
+        return data | self._asked
+
+
+class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
+    """For PPO and A2C: actor and critic with features of their own, each with a linear read-out."""
+
+    _defaults: ClassVar[dict[str, Any]] = {"share_features_extractor": False, "ortho_init": False}
+
+    def _trained(self) -> nn.Module:
+        return self
+
+
+class QuantumQPolicy(_Quantum, DQNPolicy):
+    """For DQN: an action's value is a linear read-out of the features."""
+
+    def _trained(self) -> nn.Module:
+        return self.q_net
+
+
+def _group_of(module: nn.Module, name: str) -> str:
+    """The learning-rate group of a parameter."""
+    before, found, own = name.partition("features_extractor.features.")
+    if not found:
+        return "heads"
+    extractor = module.get_submodule(f"{before}features_extractor")
+    groups: dict[str, str] = getattr(extractor.features, "groups", {})
+    return groups.get(own, "angles")

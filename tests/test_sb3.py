@@ -1,0 +1,121 @@
+"""Quantum policies inside Stable-Baselines3."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.utils import update_learning_rate
+
+from qrl.errors import UsageError
+from qrl.sb3 import QuantumActorCriticPolicy, QuantumFeaturesExtractor, QuantumQPolicy, with_factors
+
+SMALL = {"model": "reuploading", "n_layers": 2, "n_wires": 4}
+
+
+def learner(algorithm, policy, **options):
+    more = {
+        PPO: {"n_steps": 16, "batch_size": 8, "n_epochs": 2},
+        A2C: {"n_steps": 8},
+        DQN: {"learning_starts": 8, "buffer_size": 100, "batch_size": 8, "train_freq": 4, "target_update_interval": 8},
+    }[algorithm]
+    kwargs = {"policy_kwargs": {**SMALL, **options.pop("policy_kwargs", {})}, "device": "cpu", "seed": 0}
+    return algorithm(policy, "CartPole-v1", **more, **kwargs, **options)
+
+
+ALGORITHMS = [(PPO, QuantumActorCriticPolicy), (A2C, QuantumActorCriticPolicy), (DQN, QuantumQPolicy)]
+
+
+def parameters(model) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.policy.named_parameters()}
+
+
+@pytest.mark.parametrize(("algorithm", "policy"), ALGORITHMS)
+def test_learns_with_every_parameter_saves_and_loads(algorithm, policy, tmp_path):
+    model = learner(algorithm, policy)
+    before = parameters(model)
+    model.learn(64)
+    after = parameters(model)
+    assert all(not torch.equal(before[name], after[name]) for name in before)
+    model.save(tmp_path / "model")
+    loaded = algorithm.load(tmp_path / "model", device="cpu")
+    observations = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    assert all(torch.equal(value, parameters(loaded)[name]) for name, value in after.items())
+    np.testing.assert_array_equal(*(m.predict(observations, deterministic=True)[0] for m in (model, loaded)))
+    model.policy.save(tmp_path / "policy")
+    alone = policy.load(tmp_path / "policy", device="cpu")
+    np.testing.assert_array_equal(*(m.predict(observations, deterministic=True)[0] for m in (model.policy, alone)))
+
+
+@pytest.mark.parametrize(("algorithm", "policy"), ALGORITHMS)
+def test_learning_rates_of_groups_survive_the_algorithms_own(algorithm, policy):
+    """At each update the algorithm writes its rate, here falling to half, into all groups alike."""
+    rates = {"lr_angles": 1e-3, "lr_scales": 0.0, "lr_heads": 1e-1}
+    model = learner(algorithm, policy, policy_kwargs=rates, learning_rate=lambda left: 1e-2 * (0.5 + left / 2))
+    before = parameters(model)
+    model.learn(64)
+    after = parameters(model)
+    moved = {name: float((after[name] - before[name]).abs().max()) for name in before if "target" not in name}
+    scales = [value for name, value in moved.items() if name.endswith("scales")]
+    angles = [value for name, value in moved.items() if name.endswith("weights")]
+    heads = [value for name, value in moved.items() if "features_extractor" not in name]
+    assert scales and max(scales) == 0
+    assert angles and heads and min(heads) > 5 * max(angles) > 0
+
+
+def test_adam_with_factors_is_adam_with_those_rates():
+    values = [torch.nn.Parameter(torch.tensor([1.0, -2.0])) for _ in range(4)]
+    groups = [{"params": [values[0]], "factor": 0.5}, {"params": [values[1]], "factor": 3.0}]
+    ours = with_factors(torch.optim.Adam)(groups, lr=0.1)
+    theirs = torch.optim.Adam([{"params": [values[2]], "lr": 0.1}, {"params": [values[3]], "lr": 0.6}], lr=0.2)
+    for rate in (0.2, 0.2):
+        update_learning_rate(ours, rate)
+        for value in values:
+            value.grad = value.detach() ** 2
+        ours.step()
+        theirs.step()
+    assert [group["lr"] for group in ours.param_groups] == [0.2, 0.2]
+    torch.testing.assert_close(values[0], values[2])
+    torch.testing.assert_close(values[1], values[3])
+    assert ours.state_dict()["param_groups"][1]["factor"] == 3.0
+
+
+def test_what_is_kept_during_a_rollout_follows_the_parameters():
+    """Also where these are changed through `data`, as a target network's are."""
+    extractor = QuantumFeaturesExtractor(gymnasium.spaces.Box(-1, 1, (3,)), **SMALL, observation_scale=[1.0, 2.0, 4.0])
+    observations = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        kept = extractor(observations)
+    torch.testing.assert_close(kept, extractor(observations).detach())
+    torch.testing.assert_close(kept, extractor.features(observations / torch.tensor([1.0, 2.0, 4.0])).detach())
+    next(extractor.features.parameters()).data.add_(0.5)
+    with torch.no_grad():
+        changed = extractor(observations)
+    assert not torch.allclose(changed, kept)
+    torch.testing.assert_close(changed, extractor(observations).detach())
+
+
+def test_any_model_without_a_memory_will_do():
+    model = PPO(QuantumActorCriticPolicy, "CartPole-v1", policy_kwargs={"model": "mlp", "budget": 50}, device="cpu")
+    assert model.policy.pi_features_extractor is not model.policy.vf_features_extractor
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_layer": 3}, "unexpected keyword argument 'n_layer'"),
+        ({"model": "reuploding"}, "did you mean 'reuploading'"),
+        ({"lr_angles": -1.0}, "lr_angles must be finite and not negative, not -1.0"),
+        ({"model": "qgru"}, "no option 'n_layers'|has a memory"),
+    ],
+)
+def test_policies_that_cannot_be(options, message):
+    with pytest.raises((UsageError, TypeError), match=message):
+        PPO(QuantumActorCriticPolicy, "CartPole-v1", policy_kwargs={**options}, device="cpu")
+
+
+def test_an_extractor_that_cannot_be():
+    with pytest.raises(UsageError, match="sb3: no option 'n_layer' of model 'reuploading'; did you mean 'n_layers'"):
+        QuantumFeaturesExtractor(gymnasium.spaces.Box(-1, 1, (3,)), n_layer=3)
+    with pytest.raises(UsageError, match="observations must be a vector"):
+        QuantumFeaturesExtractor(gymnasium.spaces.Discrete(3))
