@@ -9,6 +9,7 @@ group of an optimiser to one learning rate at each update; here each group's rat
 
 import dataclasses
 import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import gymnasium
@@ -21,8 +22,9 @@ from torch import Tensor, nn
 
 from qrl.actor import n_observations
 from qrl.errors import UsageError, suggest
-from qrl.features import build_features
+from qrl.features import Bound, build_features
 from qrl.frame import Frame
+from qrl.layer import QuantumLayer
 from qrl.plugins import load
 
 RATES = ("angles", "scales", "heads")
@@ -57,20 +59,71 @@ class QuantumFeaturesExtractor(BaseFeaturesExtractor):
         scale = torch.ones(n_inputs) if observation_scale is None else torch.as_tensor(observation_scale).float()
         self.scale: Tensor
         self.register_buffer("scale", scale.expand(n_inputs).clone())
-        self._bound: tuple[Any, Any] | None = None
+        self._kept = Kept()
 
     def forward(self, observations: Tensor) -> Tensor:
         inputs = observations / self.scale
         if torch.is_grad_enabled() or not hasattr(self.features, "bind"):
             features: Tensor = self.features(inputs)
             return features
-        # While a rollout is collected the parameters stay as they are: what depends on them alone is kept. They are
-        # compared by value, because a target network's are changed behind autograd's back.
-        now = list(self.features.parameters())
-        if self._bound is None or not all(torch.equal(a, b) for a, b in zip(self._bound[0], now, strict=True)):
-            self._bound = [p.detach().clone() for p in now], self.features.bind()  # type: ignore[operator]
-        kept: Tensor = self.features.run(self._bound[1], inputs)  # type: ignore[operator]
+        bound = self._kept(self.features.parameters(), self.features.bind)  # type: ignore[arg-type]
+        kept: Tensor = self.features.run(bound, inputs)  # type: ignore[operator]
         return kept
+
+
+class Kept:
+    """What depends on parameters alone, kept for as long as they stay as they are: while a rollout is collected.
+
+    They are compared by value, because a target network's are changed behind autograd's back.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[Tensor] = []
+        self._bound: Bound = {}
+
+    def __call__(self, parameters: Iterable[Tensor], bind: Callable[[], Bound]) -> Bound:
+        """What `bind()` gives for these parameters."""
+        now = list(parameters)
+        if len(now) != len(self._seen) or not all(map(torch.equal, now, self._seen)):
+            self._seen, self._bound = [p.detach().clone() for p in now], bind()
+        return self._bound
+
+
+class SideBySide:
+    """Layers of the same circuit as one call of its executor: [batch, observation] -> one [batch, feature] a layer."""
+
+    def __init__(self, extractors: Sequence[QuantumFeaturesExtractor]) -> None:
+        self.extractors = extractors
+        self._kept = Kept()
+
+    @staticmethod
+    def possible(extractors: Sequence[nn.Module]) -> bool:
+        """Whether all are layers of one circuit."""
+        layers = [getattr(each, "features", None) for each in extractors]
+        first = layers[0]
+        return isinstance(first, QuantumLayer) and all(
+            isinstance(layer, QuantumLayer) and layer.program is first.program for layer in layers
+        )
+
+    @property
+    def layers(self) -> list[QuantumLayer]:
+        return [each.features for each in self.extractors]  # type: ignore[misc]
+
+    def bind(self) -> Bound:
+        """The layers' parameters and what depends on them, with a leading axis for the layers."""
+        layers = self.layers
+        weights, scales = (torch.stack([getattr(layer, name) for layer in layers]) for name in ("weights", "scales"))
+        bound = layers[0].program.bind(weights, scales)
+        projections = [layer.projection.weight for layer in layers if layer.projection is not None]
+        return bound | ({"projection": torch.stack(projections)} if projections else {})
+
+    def __call__(self, observations: Tensor) -> tuple[Tensor, ...]:
+        layers = self.layers
+        parameters = [parameter for layer in layers for parameter in layer.parameters()]
+        bound = self.bind() if torch.is_grad_enabled() else self._kept(parameters, self.bind)
+        inputs = torch.stack([observations / each.scale for each in self.extractors])
+        inputs = inputs @ bound["projection"].mT if "projection" in bound else inputs
+        return layers[0].program.run(bound, inputs).unbind()
 
 
 @functools.cache
@@ -160,8 +213,19 @@ class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
 
     _defaults: ClassVar[dict[str, Any]] = {"share_features_extractor": False, "ortho_init": False}
 
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)
+        both = (self.pi_features_extractor, self.vf_features_extractor)
+        self._both = SideBySide(both) if both[0] is not both[1] and SideBySide.possible(both) else None  # type: ignore[arg-type]
+
     def _trained(self) -> nn.Module:
         return self
+
+    def extract_features(self, obs: Any, features_extractor: Any = None) -> Any:
+        """Those of actor and critic, in one call where they are of the same circuit."""
+        if self._both is None or features_extractor is not None:
+            return super().extract_features(obs, features_extractor)
+        return super(ActorCriticPolicy, self).extract_features(obs, self._both)  # type: ignore[arg-type]
 
 
 class QuantumQPolicy(_Quantum, DQNPolicy):

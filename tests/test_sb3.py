@@ -95,6 +95,30 @@ def test_what_is_kept_during_a_rollout_follows_the_parameters():
     torch.testing.assert_close(changed, extractor(observations).detach())
 
 
+@pytest.mark.parametrize("n_inputs", [4, 30])
+def test_actor_and_critic_are_run_side_by_side(n_inputs):
+    """What the one call gives is what each extractor gives by itself, gradients too, with and without a projection."""
+    space, actions = gymnasium.spaces.Box(-1, 1, (n_inputs,)), gymnasium.spaces.Discrete(2)
+    policy = QuantumActorCriticPolicy(space, actions, lambda _: 0.01, **SMALL)
+    observations = torch.randn(6, n_inputs, generator=torch.Generator().manual_seed(0))
+    extractors = (policy.pi_features_extractor, policy.vf_features_extractor)
+    assert policy._both is not None
+    both = policy.extract_features(observations)
+    for expected, found in zip((each(observations) for each in extractors), both, strict=True):
+        torch.testing.assert_close(found, expected)
+        parameters = [p for each in extractors for p in each.parameters()]
+        options = {"allow_unused": True, "materialize_grads": True, "retain_graph": True}
+        gradients = (torch.autograd.grad(v.square().sum(), parameters, **options) for v in (found, expected))
+        for one, other in zip(*gradients, strict=True):
+            torch.testing.assert_close(one, other)
+    with torch.no_grad():
+        before = policy.extract_features(observations)
+        next(extractors[1].parameters()).add_(0.3)
+        after = policy.extract_features(observations)
+    torch.testing.assert_close(before[0], after[0])
+    assert not torch.allclose(before[1], after[1])
+
+
 def test_any_model_without_a_memory_will_do():
     model = PPO(QuantumActorCriticPolicy, "CartPole-v1", policy_kwargs={"model": "mlp", "budget": 50}, device="cpu")
     assert model.policy.pi_features_extractor is not model.policy.vf_features_extractor
