@@ -357,22 +357,11 @@ def run_evaluation(
     `backend`, `shots` and `noise`: where circuits run, by default where they did in training; otherwise, the names of
     the files say it. `video`: an animation of the first task of the split, too, with the picture's name and `.gif`.
     """
-    spec = Spec.from_json(RunFolder.open(path).config["spec"], where=str(path / "config.json"))
-    used = Backend(
-        spec.backend if backend is None else backend,
-        spec.shots if shots is None else shots,
-        Noise.parse(spec.noise if noise is None else noise),
-    )
-    table = path / _table_name(split, "" if used == backend_of(spec) else used.label)
-    picture = table.with_name(table.stem.replace("evaluation", "adaptation") + ".png")
     if out is not None:
         if out.suffix != ".json":
             raise UsageError(f"{out}: the name of the --out file must end in .json")
-        table, picture = out, out.with_suffix(".png")
-        check_new_file(table)
-        check_new_file(picture)
-        if video:
-            check_new_file(picture.with_suffix(".gif"))
+        for suffix in (".json", ".png", *([".gif"] if video else [])):
+            check_new_file(out.with_suffix(suffix))
 
     def work() -> None:
         run = Run(RunFolder.open(path))
@@ -382,6 +371,16 @@ def run_evaluation(
             _warn(f"{path}: trained for {run.iteration} of {run.spec.iterations} iterations so far")
         if video:
             check_pictures(run.distribution, run.agent)
+        own = run.spec
+        used = Backend(
+            own.backend if backend is None else backend,
+            own.shots if shots is None else shots,
+            Noise.parse(own.noise if noise is None else noise),
+        )
+        table = path / _table_name(split, "" if used == backend_of(own) else used.label)
+        picture = table.with_name(table.stem.replace("evaluation", "adaptation") + ".png")
+        if out is not None:
+            table, picture = out, out.with_suffix(".png")
         curve = run.evaluate(
             tasks=tasks,
             steps=steps,

@@ -506,7 +506,8 @@ def test_actions_are_drawn_and_not_the_likeliest_ones():
 def test_the_memory_that_a_gradient_takes_is_known_before():
     agent = learner(model="qgru").agent
     few, more = (
-        saved_bytes(lambda n=n: agent.policy.unroll(agent.policy.bind(), torch.zeros(12, n, 8))) for n in (20, 70)
+        saved_bytes(agent.policy, lambda n=n: agent.policy.unroll(agent.policy.bind(), torch.zeros(12, n, 8)))
+        for n in (20, 70)
     )
     assert agent._bytes * 12 * 50 == pytest.approx(more - few, rel=0.1)
     with pytest.raises(UsageError, match=r"the gradient of one trial needs about .* GiB, this machine has"):
