@@ -253,15 +253,12 @@ def _train(arguments: list[str]) -> int:
 # --- evaluate, resume, list -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """What `run.py evaluate` takes."""
+@dataclass(frozen=True, kw_only=True)
+class AdaptOptions:
+    """What commands take that adapt the policy of a run."""
 
     run: Path
     """Run folder."""
-
-    tasks: int = 100
-    """Tasks to evaluate on [tasks]."""
 
     steps: int | None = None
     """Adaptation [gradient steps]; by default what the run was configured with."""
@@ -274,7 +271,41 @@ class EvaluateOptions:
     """Where tasks come from: as in training, held out, or out of distribution."""
 
     seed: int = 0
-    """Seed of the evaluation's episodes."""
+    """Seed of the episodes, and of shots."""
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            check_count("--steps", self.steps)
+        if self.episodes is not None:
+            check_count("--episodes", self.episodes, most=LARGEST_EPISODES)
+        check_seed("--seed", self.seed)
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """All but the folder."""
+        return {"steps": self.steps, "episodes": self.episodes, "split": self.split, "seed": self.seed}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TasksOptions(AdaptOptions):
+    """The same, over many tasks."""
+
+    tasks: int = 100
+    """Tasks to evaluate on [tasks]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("--tasks", self.tasks, least=2)
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """All but the folder."""
+        return {"tasks": self.tasks, **super().how}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(TasksOptions):
+    """What `run.py evaluate` takes."""
 
     out: Path | None = None
     """New JSON file to write, instead of evaluation.json in the run folder; the picture is put beside it."""
@@ -293,14 +324,9 @@ class EvaluateOptions:
     """Write an animation, too: the first task of the split before and after adaptation."""
 
     def __post_init__(self) -> None:
-        check_count("--tasks", self.tasks, least=2)
-        if self.steps is not None:
-            check_count("--steps", self.steps)
-        if self.episodes is not None:
-            check_count("--episodes", self.episodes, most=LARGEST_EPISODES)
+        super().__post_init__()
         if self.shots is not None:
             check_count("--shots", self.shots, least=0)
-        check_seed("--seed", self.seed)
 
 
 @dataclass(frozen=True)
@@ -332,11 +358,7 @@ def _evaluate(arguments: list[str]) -> int:
 
     return run_evaluation(
         options.run,
-        tasks=options.tasks,
-        steps=options.steps,
-        episodes=options.episodes,
-        split=options.split,
-        seed=options.seed,
+        **options.how,
         out=options.out,
         backend=options.backend,
         shots=options.shots,
@@ -354,12 +376,9 @@ def _resume(arguments: list[str]) -> int:
     return run_resume(options.run, iterations=options.iterations)
 
 
-@dataclass(frozen=True)
-class RobustnessOptions:
+@dataclass(frozen=True, kw_only=True)
+class RobustnessOptions(TasksOptions):
     """What `run.py robustness` takes."""
-
-    run: Path
-    """Run folder."""
 
     noise: tuple[str, ...] = ("depolarizing",)
     """Kinds of noise, each by itself: depolarizing, amplitude_damping, phase_damping, bit_flip, readout."""
@@ -369,22 +388,6 @@ class RobustnessOptions:
 
     shots: tuple[int, ...] = (10, 30, 100, 300, 1000)
     """Shots of each circuit in each basis that is measured [shots], without noise."""
-
-    tasks: int = 100
-    """Tasks to evaluate on [tasks]."""
-
-    steps: int | None = None
-    """Adaptation [gradient steps]; by default what the run was configured with."""
-
-    episodes: int | None = None
-    """Episodes per task and gradient step [episodes], of an agent that learns in its memory trials per task [trials];
-    by default what the run was configured with."""
-
-    split: Literal["train", "test", "ood"] = "test"
-    """Where tasks come from: as in training, held out, or out of distribution."""
-
-    seed: int = 0
-    """Seed of the evaluation's episodes and shots."""
 
     out: Path | None = None
     """New JSON file to write, instead of robustness.json in the run folder; the picture is put beside it."""
@@ -399,26 +402,12 @@ def _robustness(arguments: list[str]) -> int:
     _keep_freed_memory()
     from agents._api import run_robustness
 
-    return run_robustness(
-        options.run,
-        options.noise,
-        options.strengths,
-        options.shots,
-        out=options.out,
-        tasks=options.tasks,
-        steps=options.steps,
-        episodes=options.episodes,
-        split=options.split,
-        seed=options.seed,
-    )
+    return run_robustness(options.run, options.noise, options.strengths, options.shots, out=options.out, **options.how)
 
 
-@dataclass(frozen=True)
-class ExportOptions:
-    """What `run.py export` takes."""
-
-    run: Path
-    """Run folder."""
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(AdaptOptions):
+    """What `run.py export` takes: the policy is adapted as in an evaluation, by default in one step."""
 
     out: Path = Path("circuits")
     """New folder to make: a file for each circuit, and export.json about them."""
@@ -429,24 +418,12 @@ class ExportOptions:
     observations: Path | None = None
     """A JSON list of observations; by default the first of an episode."""
 
-    steps: int | None = None
-    """Adaptation before [gradient steps]; by default 1."""
-
-    episodes: int | None = None
-    """Episodes per gradient step, or of the trial, before [episodes]; by default what the run was configured with."""
-
-    split: Literal["train", "test", "ood"] = "test"
-    """Where the task comes from that the policy is adapted to."""
-
     task: int = 0
     """Which of its tasks, from 0."""
 
-    seed: int = 0
-    """Seed of the episodes."""
-
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_count("--task", self.task, least=0, most=LARGEST_EPISODES)
-        check_seed("--seed", self.seed)
 
 
 def _export(arguments: list[str]) -> int:
@@ -462,11 +439,8 @@ def _export(arguments: list[str]) -> int:
         options.out,
         kind=options.format,
         observations=options.observations,
-        steps=options.steps,
-        episodes=options.episodes,
-        split=options.split,
         task=options.task,
-        seed=options.seed,
+        **options.how,
     )
 
 

@@ -264,7 +264,8 @@ def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
         (["--observations", "{wrong}"], "an observation is (2,) finite numbers, not [1.0]"),
         (["--task", "-1"], "--task must be at least 0"),
         (["--format", "qasm"], "'qasm' cannot be chosen"),
-        (["--episodes", "0"], "episodes must be at least 2"),
+        (["--episodes", "0"], "--episodes must be at least 1"),
+        (["--episodes", "1"], "episodes must be at least 2"),
     ],
 )
 def test_exports_that_cannot_be_leave_nothing(exact, tmp_path, options, message, capsys):
