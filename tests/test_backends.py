@@ -116,7 +116,8 @@ def test_training_on_a_device_goes_as_in_torch(backend, agent_config):
     after = []
     for where in ({}, backend):
         config = Config(meta_batch=2, episodes=3, **agent_config)
-        given = spec(**where, agent_config=config, model_config=load_plugin("model", "reuploading").Config(n_layers=1))
+        small = load_plugin("model", "reuploading").Config(n_wires=2, n_layers=1)
+        given = spec(**where, agent_config=config, model_config=small)
         training = Training(given, *build(given))
         row = training.step()
         assert row["circuits"] > 0

@@ -162,7 +162,7 @@ def test_what_pennylane_itself_says_of_second_derivatives(method, found):
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_estimates_from_shots_and_their_shifted_gradients_are_unbiased(name):
-    shots, rows = 200, 400
+    shots, rows = 200, 150
     played, exact = program(CIRCUIT, name, shots), compile_circuit(CIRCUIT)
     w, s, x = normal(2).requires_grad_(), normal(1, seed=2), torch.ones(rows, 1, dtype=DOUBLE)
     values, wanted = (p.run(p.bind(w.expand(rows, -1), s.expand(rows, -1)), x[:, None]) for p in (played, exact))
