@@ -190,7 +190,7 @@ def targets(case: Case, models: dict[str, Any]) -> dict[str, Any]:
         for model, row in models.items():
             gain, control = row["gain"], row["forgetful_gain"]
             known = gain["low"] is not None and control["low"] is not None
-            passed = known and gain["low"] > 0 and control["low"] <= 0
+            passed = known and gain["low"] > 0 and control["low"] <= 0 <= control["high"]
             result[f"{model}: rises by its memory"] = {"gain": gain, "without memory": control, "pass": passed}
     return result
 
