@@ -103,8 +103,9 @@ def adaptation_curve(
 
     Every task starts from the adapter's initial state. Test and ood tasks do not depend on `seed`, which only seeds
     the episodes; train tasks are new draws. Of a family with fewer tasks each is taken once, so that the interval
-    counts none twice. `names` are those of env, agent and model. Raises UsageError for fewer than two tasks, from which
-    there is no interval, and for a split that the family does not have.
+    counts none twice; of one with a single task that is repeated, and the interval is over repetitions. `names` are
+    those of env, agent and model. Raises UsageError for fewer than two tasks, from which there is no interval, and for
+    a split that the family does not have.
     """
     played = play(
         adapter, distribution, n_tasks=n_tasks, steps=steps, episodes=episodes, split=split, seed=seed, device=device
@@ -165,7 +166,8 @@ def play(
     device: str = "cpu",
 ) -> Played:
     """The returns of `adaptation_curve`, which has the arguments' meaning, without intervals."""
-    n_tasks = min(n_tasks, distribution.n_distinct(split) or n_tasks) if split != "train" else n_tasks
+    count = distribution.n_distinct(split) if split != "train" else None
+    n_tasks = min(n_tasks, count) if count and count > 1 else n_tasks
     if n_tasks < 2:
         raise UsageError(f"evaluate: an interval over tasks needs at least 2 tasks, not {n_tasks}")
     if steps < 1 or episodes < 1:

@@ -136,19 +136,27 @@ class PPO:
     def state_dict(self) -> dict[str, Tensor]:
         """All tensors that training goes on from: parameters, the optimiser's moments, the policy's buffers."""
         tensors = {name: value.detach() for name, value in self._own().items()}
-        for name, value in self.params.items():
-            for key, moment in self.optimiser.state.get(value, {}).items():
-                tensors[f"adam/{name}/{key}"] = moment
-        return tensors
+        return tensors | moments(self.optimiser, self.params)
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_dict` gave. Raises UsageError if the tensors are of another model."""
         restore(self._own(), tensors)
-        for name, value in self.params.items():
-            prefix = f"adam/{name}/"
-            moments = {key.removeprefix(prefix): t.clone() for key, t in tensors.items() if key.startswith(prefix)}
-            if moments:  # Adam keeps its step count on the CPU
-                self.optimiser.state[value] = {k: t if k == "step" else t.to(value.device) for k, t in moments.items()}
+        restore_moments(self.optimiser, self.params, tensors)
+
+
+def moments(optimiser: torch.optim.Adam, params: Params) -> dict[str, Tensor]:
+    """All tensors of an optimiser's state, by the names of its parameters."""
+    states = ((name, optimiser.state.get(value, {})) for name, value in params.items())
+    return {f"adam/{name}/{key}": tensor for name, state in states for key, tensor in state.items()}
+
+
+def restore_moments(optimiser: torch.optim.Adam, params: Params, tensors: Mapping[str, Tensor]) -> None:
+    """Restore what `moments` gave."""
+    for name, value in params.items():
+        prefix = f"adam/{name}/"
+        saved = {key.removeprefix(prefix): t.clone() for key, t in tensors.items() if key.startswith(prefix)}
+        if saved:  # Adam keeps its step count on the CPU
+            optimiser.state[value] = {k: t if k == "step" else t.to(value.device) for k, t in saved.items()}
 
 
 def check_finite(metrics: Mapping[str, float]) -> None:

@@ -116,3 +116,13 @@ def deviation(
     axes = (0, 2) if per_task else (0, 1, 2)
     count = valid.sum(axes, keepdim=True).clamp_min(1)
     return ((advantage * valid).square().sum(axes, keepdim=True) / count).sqrt().clamp_min(1e-8)
+
+
+def standard_scores(
+    returns: Float[Tensor, "task env time"], valid: Bool[Tensor, "task env time"], *, per_episode: bool
+) -> Float[Tensor, "task env time"]:
+    """Returns less their mean, over their standard deviation, among the valid steps of an episode or of all."""
+    axes = (2,) if per_episode else (0, 1, 2)
+    count = valid.sum(axes, keepdim=True).clamp_min(1)
+    centred = torch.where(valid, returns - (returns * valid).sum(axes, keepdim=True) / count, 0.0)
+    return centred / ((centred.square().sum(axes, keepdim=True) / count).sqrt() + 1e-8)

@@ -68,6 +68,7 @@ from envs import _cart_and_pole as physics
 from envs._distribution import SignedUniform, Tasks, Uniform, check_count
 from envs._gymnasium_pictures import picture
 from envs._pictures import Picture
+from envs._ranges import Choice, Range
 from envs._torch_tasks import TorchTasks
 
 
@@ -77,6 +78,8 @@ class Config:
 
     horizon: int = 200
     """Longest episode [steps]. Default from CartPole-v0; CartPole-v1 has 500."""
+    varies: bool = True
+    """Whether tasks differ; if not, all are CartPole-v1's."""
 
     def __post_init__(self) -> None:
         check_count(self.horizon, "cartpole: horizon [steps]")
@@ -93,24 +96,28 @@ class CartPole(TorchTasks):
     render_modes = ("rgb_array",)
 
     def __init__(self, config: Config) -> None:
+        parameters: dict[str, Range] = {
+            "force": SignedUniform(5.0, 15.0),
+            "gravity": Uniform(5.0, 15.0),
+            "length": Uniform(0.25, 1.0),
+            "masscart": Uniform(0.5, 1.5),
+            "masspole": Uniform(0.05, 0.2),
+        }
+        ood: dict[str, Range] = {
+            "force": SignedUniform(15.0, 20.0),
+            "gravity": Uniform(15.0, 20.0),
+            "length": Uniform(1.0, 1.5),
+        }
+        if not config.varies:
+            parameters, ood = {name: Choice((value,)) for name, value in physics.NOMINAL.items()}, {}
         super().__init__(
             name="cartpole",
             horizon=config.horizon,
             observation_space=physics.observation_space(),
             action_space=gym.spaces.Discrete(2),
             observation_scale=physics.OBSERVATION_SCALE,
-            parameters={
-                "force": SignedUniform(5.0, 15.0),
-                "gravity": Uniform(5.0, 15.0),
-                "length": Uniform(0.25, 1.0),
-                "masscart": Uniform(0.5, 1.5),
-                "masspole": Uniform(0.05, 0.2),
-            },
-            ood={
-                "force": SignedUniform(15.0, 20.0),
-                "gravity": Uniform(15.0, 20.0),
-                "length": Uniform(1.0, 1.5),
-            },
+            parameters=parameters,
+            ood=ood,
             nominal=physics.NOMINAL,
             positive=("length", "masscart", "masspole"),
         )

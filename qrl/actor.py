@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from qrl.errors import UsageError
+from qrl.errors import UsageError, suggest
 from qrl.heads import Categorical, Gaussian
 from qrl.spaces import action_units
 
@@ -26,12 +26,25 @@ class PolicyConfig:
     """Initial log standard deviation of a Gaussian head [log of half the action range]; 0: Finn et al. 2017."""
     readout_gain: float = 1.0
     """Initial read-out weights are uniform in +- gain / sqrt(number of features) [dimensionless]; ours."""
+    readout_start: Literal["uniform", "alternating"] = "uniform"
+    """Initial read-out weights: uniform, or gain times +1 and -1 in turn, the same for all features of an action (Jerbi
+    et al. 2021)."""
+    readout_bias: bool = True
+    """Whether the read-out has a bias for each output; Jerbi et al. 2021 have none."""
+    inverse_temperature: Literal["trainable", "fixed"] = "trainable"
+    """beta of a categorical head: trainable (ours), or 1, as the read-out's weights can do the same."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.initial_log_std):
             raise UsageError(f"policy: initial_log_std must be finite, not {self.initial_log_std}")
         if not (math.isfinite(self.readout_gain) and self.readout_gain >= 0):
             raise UsageError(f"policy: readout_gain must be finite and not negative, not {self.readout_gain}")
+        for name, known in (
+            ("readout_start", ("uniform", "alternating")),
+            ("inverse_temperature", ("trainable", "fixed")),
+        ):
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(f"policy: unknown {name} {value!r}{suggest(str(value), known)}")
 
 
 class Actor(nn.Module):
@@ -103,8 +116,10 @@ def make_head(action_space: gymnasium.Space[Any], config: PolicyConfig) -> Categ
     if isinstance(action_space, gymnasium.spaces.Discrete):
         if action_space.start != 0:
             raise UsageError(f"policy: discrete actions must start at 0, not as in {action_space}")
-        head = Categorical(int(action_space.n))
+        head = Categorical(int(action_space.n), config.inverse_temperature == "trainable")
     elif isinstance(action_space, gymnasium.spaces.Box) and len(action_space.shape) == 1:
+        if config.inverse_temperature != "trainable":
+            raise UsageError(f"policy: an inverse temperature is of discrete actions, not of {action_space}")
         head = Gaussian(action_space.shape[0], config.initial_log_std)
     else:
         raise UsageError(f"policy: actions must be Discrete or a vector (a Box of one axis), not {action_space}")

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from qrl.actor import PolicyConfig
 from qrl.errors import UsageError
 from qrl.frame import Frame, check_size
 from qrl.plugins import load
@@ -40,20 +41,24 @@ def build_features(model: str, config: Any, frame: Frame, generator: torch.Gener
     return features
 
 
-def make_readout(n_features: int, n_outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:
-    """A linear read-out, its weights uniform in +- gain / sqrt(n_features), its biases 0."""
+def make_readout(n_features: int, n_outputs: int, config: PolicyConfig, generator: torch.Generator) -> nn.Linear:
+    """A linear read-out that begins as the options say; biases, if any, are 0."""
     check_size((n_features + 1) * n_outputs)
-    readout = nn.Linear(n_features, n_outputs)
-    bound = gain / math.sqrt(n_features)
+    readout = nn.Linear(n_features, n_outputs, bias=config.readout_bias)
+    bound = config.readout_gain / math.sqrt(n_features)
     nn.init.uniform_(readout.weight, -bound, bound, generator=generator)
-    nn.init.zeros_(readout.bias)
+    if config.readout_start == "alternating":
+        signs = (-1.0) ** torch.arange(n_outputs)
+        readout.weight.data.copy_(config.readout_gain * signs[:, None].expand_as(readout.weight))
+    if config.readout_bias:
+        nn.init.zeros_(readout.bias)
     return readout
 
 
 def bind_network(features: nn.Module, readout: nn.Linear) -> Bound:
     """Everything of features and read-out that depends on parameters alone."""
     own: Bound = features.bind() if hasattr(features, "bind") else dict(features.named_parameters())  # type: ignore[operator]
-    outer = {f"{READOUT}weight": readout.weight, f"{READOUT}bias": readout.bias}
+    outer = {f"{READOUT}{name}": parameter for name, parameter in readout.named_parameters()}
     return outer | {f"{FEATURES}{name}": tensor for name, tensor in own.items()}
 
 
@@ -68,7 +73,8 @@ def bound_features(features: nn.Module, bound: Bound) -> Callable[..., Any]:
 
 def read_out(bound: Bound, features: Tensor) -> Tensor:
     """The read-out's outputs with bound parameters."""
-    return features @ bound[f"{READOUT}weight"].mT + bound[f"{READOUT}bias"]
+    outputs, bias = features @ bound[f"{READOUT}weight"].mT, bound.get(f"{READOUT}bias")
+    return outputs if bias is None else outputs + bias
 
 
 def groups_of(network: nn.Module, features: nn.Module) -> dict[str, str]:

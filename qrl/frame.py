@@ -36,10 +36,12 @@ class Frame:
     """How long a memory may have to last [steps]: the longest trial."""
     n_bilinear: int = 0
     """First inputs whose products with every feature are read out, too."""
+    bias: bool = True
+    """Whether the read-out has one."""
 
     def n_parameters(self, n_features: int) -> int:
         """Parameters of read-out and head over this many features."""
-        return (n_features * (1 + self.n_bilinear) + 1) * self.n_outputs + self.n_head
+        return (n_features * (1 + self.n_bilinear) + self.bias) * self.n_outputs + self.n_head
 
     def fit(self, budget: int, n_features_and_own: Callable[[int], tuple[int, int]]) -> int:
         """The size s >= 1 whose whole policy comes closest to `budget` parameters; the smaller one of a tie.

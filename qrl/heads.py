@@ -15,21 +15,23 @@ Distribution = dict[str, Tensor]
 
 
 class Categorical(nn.Module):
-    """Softmax of beta * outputs over discrete actions, with a trainable inverse temperature beta > 0.
+    """Softmax of beta * outputs over discrete actions, with an inverse temperature beta > 0, trainable or 1.
 
     With observables as features this is the softmax-VQC of Jerbi et al. 2021: beta * sum_i w_ai <O_i>.
     """
 
     name: ClassVar[str] = "categorical"
 
-    def __init__(self, n_actions: int) -> None:
+    def __init__(self, n_actions: int, trainable: bool = True) -> None:
         super().__init__()
         self.n_outputs = self.n_noise = n_actions
-        self.log_inverse_temperature = nn.Parameter(torch.zeros(()))
+        if trainable:
+            self.log_inverse_temperature = nn.Parameter(torch.zeros(()))
 
     def distribution(self, bound: dict[str, Tensor], outputs: Float[Tensor, "*batch act"]) -> Distribution:
         """Log-probabilities [..., act] from outputs and the head's parameters."""
-        return {"log_probs": (bound["log_inverse_temperature"].exp() * outputs).log_softmax(-1)}
+        scale = bound.get("log_inverse_temperature")
+        return {"log_probs": (outputs if scale is None else scale.exp() * outputs).log_softmax(-1)}
 
     @staticmethod
     def noise(uniform: Tensor) -> Tensor:

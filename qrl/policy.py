@@ -39,7 +39,7 @@ class Policy(Actor):
         generator: torch.Generator,
     ) -> None:
         super().__init__({"features": features}, head, action_space, observation_scale, config)
-        self.readout = make_readout(int(features.n_features), head.n_outputs, config.readout_gain, generator)  # type: ignore[arg-type]
+        self.readout = make_readout(int(features.n_features), head.n_outputs, config, generator)  # type: ignore[arg-type]
 
     @property
     def groups(self) -> dict[str, str]:
@@ -100,7 +100,7 @@ def make_policy(
     n_head = sum(parameter.numel() for parameter in head.parameters())
     scale = torch.ones(n_inputs) if observation_scale is None else observation_scale
     try:
-        frame = Frame(n_inputs, head.n_outputs, n_head)
+        frame = Frame(n_inputs, head.n_outputs, n_head, bias=config.readout_bias)
         features = build_features(model, model_config, frame, generator, memory=False)
         policy = Policy(features, head, action_space, scale, config, generator)
         _try_out(policy)

@@ -28,13 +28,13 @@ class Network(nn.Module):
     """Features with a memory, and a linear read-out of them, or of them and their products with the first inputs."""
 
     def __init__(
-        self, features: nn.Module, n_outputs: int, gain: float, generator: torch.Generator, n_bilinear: int = 0
+        self, features: nn.Module, n_outputs: int, config: PolicyConfig, generator: torch.Generator, n_bilinear: int = 0
     ) -> None:
         super().__init__()
         self.features, self.n_bilinear = features, n_bilinear
         self.n_memory = int(features.n_memory)  # type: ignore[arg-type]
         n_read = int(features.n_features) * (1 + n_bilinear)  # type: ignore[arg-type]
-        self.readout = make_readout(n_read, n_outputs, gain, generator)
+        self.readout = make_readout(n_read, n_outputs, config, generator)
 
     @property
     def groups(self) -> dict[str, str]:
@@ -221,9 +221,9 @@ def make_recurrent_policy(
     scale = torch.ones(n_observed) if observation_scale is None else observation_scale
 
     def network(n_outputs: int, n_head: int) -> Network:
-        frame = Frame(n_inputs, n_outputs, n_head, trial_steps, n_bilinear=bilinear * n_observed)
+        frame = Frame(n_inputs, n_outputs, n_head, trial_steps, bilinear * n_observed, config.readout_bias)
         features = build_features(model, model_config, frame, generator, memory=True)
-        return Network(features, n_outputs, config.readout_gain, generator, frame.n_bilinear)
+        return Network(features, n_outputs, config, generator, frame.n_bilinear)
 
     try:
         actor = network(head.n_outputs + predicts * n_payoffs(head) + shared, n_head)

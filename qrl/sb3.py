@@ -10,14 +10,16 @@ group of an optimiser to one learning rate at each update; here each group's rat
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import gymnasium
 import torch
+from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
-from stable_baselines3.dqn.policies import DQNPolicy
+from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
 from qrl.actor import n_observations
@@ -229,10 +231,64 @@ class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
 
 
 class QuantumQPolicy(_Quantum, DQNPolicy):
-    """For DQN: an action's value is a linear read-out of the features."""
+    """For DQN: an action's value is a read-out of the features.
+
+    `readout`: "linear", of all features; "scaled", a trainable w_a, 1 to begin with, times (feature a + 1) / 2, as in
+    Skolik et al. 2022 (Quantum agents in the Gym), of as many features as actions.
+    """
+
+    def __init__(self, *arguments: Any, readout: Literal["linear", "scaled"] = "linear", **options: Any) -> None:
+        if readout not in (known := ("linear", "scaled")):
+            raise UsageError(f"sb3: unknown readout {readout!r}{suggest(str(readout), known)}")
+        self._readout = readout
+        super().__init__(*arguments, **options)
+        self._asked["readout"] = readout
+
+    def make_q_net(self) -> QNetwork:
+        """One network of the two, with the read-out asked for."""
+        net = super().make_q_net()
+        if self._readout == "scaled":
+            if net.features_dim != net.action_space.n:
+                what = f"{net.features_dim} features are of {net.action_space.n} actions"
+                raise UsageError(f"sb3: the scaled readout takes a feature an action, {what}: use linear")
+            net.q_net = nn.Sequential(ScaledReadout(net.features_dim)).to(self.device)
+        return net
 
     def _trained(self) -> nn.Module:
         return self.q_net
+
+
+class ScaledReadout(nn.Module):
+    """w_a (feature a + 1) / 2: [batch, act] in [-1, 1] -> [batch, act] in [0, w_a]."""
+
+    def __init__(self, n_actions: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_actions))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.weight * (features + 1) / 2
+
+
+class ExplorationByEpisode(BaseCallback):
+    """DQN's rate of random actions falls from episode to episode, by a factor, to a last one (Skolik et al. 2022)."""
+
+    def __init__(self, factor: float = 0.99, last: float = 0.01, first: float = 1.0) -> None:
+        super().__init__()
+        if not (0 < factor <= 1 and 0 <= last <= first <= 1):
+            wanted = "a factor in (0, 1] and rates in [0, 1], the last one not above the first"
+            raise UsageError(f"sb3: exploration takes {wanted}, not {factor}, {last} and {first}")
+        self.factor, self.last, self.rate = factor, last, first
+
+    def _on_training_start(self) -> None:
+        if not isinstance(self.model, DQN):
+            raise UsageError(f"sb3: exploration by episode is for DQN, not {type(self.model).__name__}")
+        # What the algorithm asks at every step, with the share of training that is left.
+        self.model.exploration_schedule = lambda _: self.rate
+        self.model.exploration_rate = self.rate
+
+    def _on_step(self) -> bool:
+        self.rate = max(self.last, self.rate * self.factor ** int(self.locals["dones"].sum()))
+        return True
 
 
 def _group_of(module: nn.Module, name: str) -> str:

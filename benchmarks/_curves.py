@@ -1,0 +1,46 @@
+"""Learning curves of reproductions: when a goal is reached, and a picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+def reached(returns: Sequence[float], goal: float, episodes_a_point: int) -> int | None:
+    """Episodes until a mean return is first at least the goal; None if it never is."""
+    hits = np.flatnonzero(np.asarray(returns) >= goal)
+    return (int(hits[0]) + 1) * episodes_a_point if len(hits) else None
+
+
+def draw(
+    curves: Mapping[str, Sequence[Sequence[float]]],
+    path: Path,
+    *,
+    episodes_a_point: int,
+    goal: float,
+    title: str,
+    published: int | None = None,
+) -> None:
+    """A panel a model: every seed's mean return against episodes, their median, the goal, and what was published."""
+    figure = Figure(figsize=(5 * len(curves), 3.6), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(curves), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, (model, rows) in zip(panels, curves.items(), strict=True):
+        longest = max(map(len, rows))
+        episodes = episodes_a_point * np.arange(1, longest + 1)
+        for row in rows:
+            axes.plot(episodes[: len(row)], row, color="tab:blue", alpha=0.35, linewidth=0.8)
+        # A curve that ends early has reached the goal: it stays where it was.
+        held = np.array([[*row, *[row[-1]] * (longest - len(row))] for row in rows])
+        axes.plot(
+            episodes, np.median(held, axis=0), color="tab:blue", linewidth=2, label=f"median of {len(rows)} seeds"
+        )
+        axes.axhline(goal, color="black", linewidth=0.8, linestyle=":")
+        if published is not None:
+            axes.axvline(published, color="tab:red", linewidth=0.8, linestyle="--", label="published, one run")
+        axes.set(title=f"{title}: {model}", xlabel="episodes")
+        axes.legend(fontsize=8, loc="lower right")
+    panels[0].set_ylabel("return")
+    figure.savefig(path, metadata={"Software": None})

@@ -1,0 +1,133 @@
+"""Jerbi et al. 2021 again: a softmax policy of a quantum circuit learns CartPole-v1 by REINFORCE.
+
+    python -m benchmarks.jerbi --jobs 2          ten seeds of 1000 episodes, about ten minutes; --quick for a look
+
+Published (as in the TensorFlow Quantum tutorial of that paper): the mean return of an update's ten episodes reaches 500
+after 470 episodes, one run. Here: the episodes until then of every seed, and every seed's curve. Circuit, read-out (94
+parameters in all), learning rates and scales of the observations are the published ones; the cart-pole is ours at its
+nominal task, which is CartPole-v1 to 1e-6. The control is a perceptron with as many parameters through the same code.
+
+Every run is an ordinary one (results/runs/jerbi-MODEL-SEED), to be had alone by
+
+    python run.py --env cartpole --env.no-varies --env.horizon 500 --agent reinforce --model jerbi --iterations 100 \\
+        --policy.readout-start alternating --policy.no-readout-bias --policy.inverse-temperature fixed
+
+Results: results/jerbi.json, docs/jerbi.png.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from agents._api import load
+from agents._config import Spec, load_plugin
+from benchmarks._common import RUNS, set_up, table
+from benchmarks._curves import draw, reached
+from benchmarks._runs import Job, check_part, publish, side_by_side, train_all
+from qrl.actor import PolicyConfig
+
+N_SEEDS = 10
+N_EPISODES = 1000
+WITHIN = 1000
+"""Episodes within which a seed is to reach it."""
+AT_LEAST = 8
+GOAL = 500.0
+N_PARAMETERS = 94
+PUBLISHED = 470
+MODELS = ("jerbi", "mlp")
+
+
+def spec(model: str, seed: int, quick: bool) -> Spec:
+    """The run's configuration."""
+    env = load_plugin("env", "cartpole").Config(horizon=500, varies=False)
+    options: dict[str, Any] = {"env_config": env, "iterations": N_EPISODES // 10, "seed": seed, "threads": 1}
+    if model == "jerbi":
+        options["policy"] = PolicyConfig(readout_start="alternating", readout_bias=False, inverse_temperature="fixed")
+    else:
+        options["model_config"] = load_plugin("model", model).Config(budget=N_PARAMETERS)
+    result = Spec.default(env="cartpole", agent="reinforce", model=model, eval_tasks=5, eval_steps=1, **options)
+    return replace(result, iterations=3, eval_tasks=2, eval_episodes=4) if quick else result
+
+
+def main(
+    models: tuple[str, ...] = MODELS,
+    seeds: int = N_SEEDS,
+    jobs: int = 1,
+    overwrite: bool = False,
+    quick: bool = False,
+) -> None:
+    """Train every model from every seed.
+
+    Args:
+        models: the circuit and the control.
+        seeds: 0, 1, ...
+        jobs: runs side by side [processes].
+        overwrite: train again what is there already.
+        quick: three updates each; the result goes to results/runs.
+    """
+    check_part("jerbi", "model", models, MODELS)
+    set_up(threads=1)
+    plan = {
+        model: [
+            Job("cartpole", model, seed, spec(model, seed, quick), RUNS / _name(model, seed, quick), "benchmarks.jerbi")
+            for seed in range(seeds)
+        ]
+        for model in models
+    }
+    with side_by_side("jerbi", jobs) as pool:
+        train_all(pool, [job for part in plan.values() for job in part], overwrite)
+    measured = {model: summary(part) for model, part in plan.items()}
+    print(table([{"model": model, **row["table"]} for model, row in measured.items()]))
+    publish("jerbi", measured, MODELS, _draw, draft=quick or seeds < N_SEEDS)
+
+
+def _name(model: str, seed: int, quick: bool) -> str:
+    return f"jerbi-{model}-{seed}{'-quick' if quick else ''}"
+
+
+def summary(jobs: list[Job]) -> dict[str, Any]:
+    """Every seed's curve, the episodes until the goal, and the median over seeds."""
+    rows = []
+    for job in jobs:
+        run = load(job.folder)
+        returns = [row["return_by_step"][0] for row in run.metrics()]
+        rows.append(
+            {
+                "seed": job.seed,
+                "episodes_to_goal": reached(returns, GOAL, episodes_a_point=10),
+                "returns": returns,
+                "n_parameters": run.agent.policy.n_parameters,
+                "env_steps": run.folder.load().meta["env_steps"],
+                "training_seconds": run.folder.load().meta["seconds"],
+                **{key: run.folder.config[key] for key in ("versions", "commit", "started")},
+            }
+        )
+    return {"table": overview(rows), "seeds": rows, "spec": jobs[0].spec.to_json()}
+
+
+def overview(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the table shows: seeds that do not reach the goal count as later than all others."""
+    found = sorted(row["episodes_to_goal"] or float("inf") for row in rows)
+    within = sum(episodes <= WITHIN for episodes in found)
+    median = (found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2
+    return {
+        "parameters": rows[0]["n_parameters"],
+        "seeds": len(rows),
+        "reached": within,
+        "median episodes": median if median < float("inf") else None,
+        "earliest": found[0] if within else None,
+        "latest": found[-1] if within == len(rows) else None,
+        "published": PUBLISHED,
+        "pass": within >= AT_LEAST,
+    }
+
+
+def _draw(results: dict[str, Any], path: Path) -> None:
+    curves = {model: [row["returns"] for row in part["seeds"]] for model, part in results.items()}
+    draw(curves, path, episodes_a_point=10, goal=GOAL, published=PUBLISHED, title="CartPole-v1, REINFORCE")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
