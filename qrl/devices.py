@@ -6,8 +6,7 @@ angles are found depends on the device (`GRADIENTS`); those by weights, scales a
 """
 
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pennylane as qml
@@ -32,7 +31,10 @@ _SEEDED = ("default.qubit", "default.mixed", "lightning.qubit")
 _SPSA_STEP = 0.2
 """Perturbation [rad]: with shots, small ones drown in their noise."""
 
-_EXTRAS = {"qiskit": "pip install 'qrl-meta[qiskit]'", "lightning": "pip install pennylane-lightning"}
+_PLUGINS = {"qiskit": "'qrl-meta[qiskit]'", "lightning": "pennylane-lightning"} | {
+    f"lightning.{name}": f"pennylane-lightning-{name}" for name in ("gpu", "kokkos", "tensor")
+}
+"""What to install for a device of this name, or whose name begins so."""
 
 
 class DeviceProgram(AngleProgram):
@@ -179,9 +181,15 @@ def _device(name: str, options: dict[str, Any], n_wires: int, generator: torch.G
     try:
         return qml.device(name, wires=n_wires, **options)
     except Exception as error:  # of PennyLane's, of the plug-in's, or of Python's, if an option is unknown
-        if re.search(r"does not exist|required plugin|not installed|No module named", str(error)):
-            known = [known for known in qml.plugin_devices if not known.startswith("default.tensor")]
-            remedy = _EXTRAS.get(name.partition(".")[0], "")
-            remedy = f"; {remedy}" if remedy else suggest(name, known)
-            raise UsageError(f"backend: PennyLane has no device {name!r} here{remedy}") from error
+        if name not in qml.plugin_devices:
+            raise UsageError(unknown_device(name, qml.plugin_devices)) from error
         raise UsageError(f"backend: device {name}: {describe(error)}") from error
+
+
+def unknown_device(name: str, installed: Collection[str]) -> str:
+    """The message about a device that is not installed: what is missing, if that is a plug-in, else names like it."""
+    plugin = name.partition(".")[0]
+    there = any(each.startswith(f"{plugin}.") for each in installed)
+    package = _PLUGINS.get(name) or (None if there else _PLUGINS.get(plugin))
+    remedy = f"; pip install {package}" if package else suggest(name, installed)
+    return f"backend: PennyLane has no device {name!r} here{remedy}"
