@@ -2,14 +2,16 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from agents._evaluate import Curve
-from qrl.errors import UsageError
+from agents._files import write_whole
+from qrl.errors import UsageError, suggest
 
 Against = Literal["x", "episodes", "env_steps"]
 """What curves are drawn against: their own x, or the episodes or environment steps spent before."""
@@ -54,6 +56,21 @@ def draw(curves: Sequence[Curve], metrics: Sequence[Mapping[str, Any]] = (), aga
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def plot(curves: Curve | Sequence[Curve], path: Path | str, *, against: str = "x") -> None:
+    """Draw adaptation curves into one PNG file, whole or not at all.
+
+    `against`: their own x, or what was spent in a task before, "episodes" or "env_steps", which agents that adapt by
+    gradients and by memory have in common. Raises UsageError if there is no curve, or they do not go together.
+    """
+    chosen = [curves] if isinstance(curves, Curve) else list(curves)
+    if not chosen:
+        raise UsageError("plot: there is no curve to draw")
+    against = against.replace("-", "_")
+    if against not in get_args(Against):
+        raise UsageError(f"plot: curves cannot be drawn against {against!r}{suggest(against, get_args(Against))}")
+    write_whole(Path(path), draw(chosen, against=cast(Against, against)))
 
 
 def _draw_curves(axes: Any, curves: Sequence[Curve], against: Against) -> None:

@@ -1,5 +1,6 @@
 """Functions of rows that torch cannot see into, such as a call of a device, with the derivatives that they know of."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,33 +8,58 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qrl.errors import UsageError
+
 
 class RowFunction(ABC):
-    """Rows to rows: row i of each output [row, ...] depends on row i of the inputs [row, ...] alone."""
+    """Rows to rows: row i of each output [row, ...] depends on row i of the inputs [row, ...] alone.
+
+    `order`: how many times it can be differentiated. `method`: how, for what is said to who asks for more.
+    """
+
+    def __init__(self, order: float, method: str) -> None:
+        self.order, self.method = order, method
 
     @abstractmethod
     def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
         """The outputs, detached."""
 
-    @abstractmethod
     def derivative(self) -> "RowFunction":
-        """(inputs..., gradients of a number by the outputs...) -> gradients by the inputs.
+        """(inputs..., gradients of a number by the outputs...) -> gradients by the inputs, one order less.
 
-        Raises UsageError if that is not known.
+        To be extended where the order is not 0. Raises UsageError if it is.
         """
+        raise UsageError(
+            f"backend: there is no second derivative with {self.method}, which this agent needs: use backend torch or "
+            "pennylane:default.qubit without shots, or an agent of first order (maml with estimator first-order, rl2)"
+        )
 
 
 class Differentiable(RowFunction):
-    """A function that torch can see into if it is called with ordinary tensors: with derivatives of every order."""
+    """A function that torch can see into if it is called with ordinary tensors.
 
-    def __init__(self, function: Callable[..., Sequence[Tensor]], n_inputs: int, n_outputs: int) -> None:
+    Its derivatives are torch's: of every order, unless those beyond one would be wrong.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Sequence[Tensor]],
+        n_inputs: int,
+        n_outputs: int,
+        order: float = math.inf,
+        method: str = "autograd",
+    ) -> None:
+        super().__init__(order, method)
         self.function, self.n_inputs, self.n_outputs = function, n_inputs, n_outputs
 
     def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
             return tuple(self.function(*rows))
 
-    def derivative(self) -> "Differentiable":
+    def derivative(self) -> RowFunction:
+        if self.order < 1:
+            return super().derivative()
+
         def gradients(*arguments: Tensor) -> Sequence[Tensor]:
             with torch.enable_grad():
                 inputs, by_output = arguments[: self.n_inputs], arguments[self.n_inputs :]
@@ -43,7 +69,7 @@ class Differentiable(RowFunction):
                 options = {"create_graph": again, "allow_unused": True, "materialize_grads": True}
                 return torch.autograd.grad(outputs, inputs, by_output, **options)  # type: ignore[arg-type]
 
-        return Differentiable(gradients, self.n_inputs + self.n_outputs, self.n_inputs)
+        return Differentiable(gradients, self.n_inputs + self.n_outputs, self.n_inputs, self.order - 1, self.method)
 
 
 class Rows(torch.autograd.Function):

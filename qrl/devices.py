@@ -6,8 +6,7 @@ angles are found depends on the device (`GRADIENTS`); those by weights, scales a
 """
 
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pennylane as qml
@@ -32,7 +31,10 @@ _SEEDED = ("default.qubit", "default.mixed", "lightning.qubit")
 _SPSA_STEP = 0.2
 """Perturbation [rad]: with shots, small ones drown in their noise."""
 
-_EXTRAS = {"qiskit": "pip install 'qrl-meta[qiskit]'", "lightning": "pip install pennylane-lightning"}
+_PLUGINS = {"qiskit": "'qrl-meta[qiskit]'", "lightning": "pennylane-lightning"} | {
+    f"lightning.{name}": f"pennylane-lightning-{name}" for name in ("gpu", "kokkos", "tensor")
+}
+"""What to install for a device of this name, or whose name begins so."""
 
 
 class DeviceProgram(AngleProgram):
@@ -58,7 +60,6 @@ class DeviceProgram(AngleProgram):
         device = _device(name, options, circuit.n_wires, generator)
         if noise != NOISELESS and name != "default.mixed":
             raise UsageError(f"backend: device {name} takes no noise of ours; torch does, and pennylane:default.mixed")
-        self.max_order = math.inf if gradient == "backprop" else 1.0
         qnode = to_angle_qnode(circuit, device, method, noise)
         qnode = qml.set_shots(qnode, shots or None)
 
@@ -68,14 +69,20 @@ class DeviceProgram(AngleProgram):
 
         function: RowFunction
         if method is not None:
-            function = _FirstOrder(values, gradient) if gradient == "adjoint" else Differentiable(values, 1, 1)
+            # PennyLane's adjoint method gives zeros for second derivatives, without a word.
+            function = Differentiable(values, 1, 1, order=1.0 if gradient == "adjoint" else math.inf, method=gradient)
         elif gradient == "spsa":
-            function = _Estimated(values, _Perturbed(values, generator), gradient)
+            function = _Estimated(values, _Perturbed(values, generator))
         else:
             terms = [n_terms(gate) for gate in angle_gates(circuit, noise)]
-            function = _Estimated(values, _Shifted(values, terms), gradient)
+            function = _Estimated(values, _Shifted(values, terms))
         super().__init__(circuit, function, noise)
         self._try_out(name, shots)
+
+    @property
+    def max_order(self) -> float:
+        """Of the derivatives that there are."""
+        return self.function.order
 
     def _try_out(self, name: str, shots: int) -> None:
         """Raises UsageError if the device fails, or samples where exact values are asked for, as some do silently."""
@@ -97,8 +104,9 @@ Values = Callable[[Tensor], Sequence[Tensor]]
 class _Estimated(RowFunction):
     """Values of a device that nothing can see into, and a function that estimates their first derivative."""
 
-    def __init__(self, values: Values, gradient: RowFunction, name: str) -> None:
-        self.values, self.gradient, self.name = values, gradient, name
+    def __init__(self, values: Values, gradient: RowFunction) -> None:
+        super().__init__(gradient.order + 1, gradient.method)
+        self.values, self.gradient = values, gradient
 
     def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
@@ -108,24 +116,11 @@ class _Estimated(RowFunction):
         return self.gradient
 
 
-class _First(RowFunction):
-    """A first derivative that has none of its own."""
-
-    name = ""
-
-    def derivative(self) -> RowFunction:
-        raise UsageError(
-            f"backend: there is no second derivative with {self.name}, which this agent needs: use backend torch or "
-            "pennylane:default.qubit without shots, or an agent of first order (maml with estimator first-order, rl2)"
-        )
-
-
-class _Shifted(_First):
-    """Parameter-shift rules: of a rotation two values, of a controlled one four (Anselmetti et al. 2021)."""
-
-    name = "parameter-shift"
+class _Shifted(RowFunction):
+    """A first derivative by shifts: of a rotation two values, of a controlled one four (Anselmetti et al. 2021)."""
 
     def __init__(self, values: Values, terms: Sequence[int]) -> None:
+        super().__init__(order=0.0, method="parameter-shift")
         self.values = values
         rows: list[tuple[int, float, float]] = []
         a, b = (math.sqrt(2) + 1) / (4 * math.sqrt(2)), (math.sqrt(2) - 1) / (4 * math.sqrt(2))
@@ -147,12 +142,11 @@ class _Shifted(_First):
         return (torch.einsum("gs,rso,ro->rg", self.weight.to(values), values, by_value),)
 
 
-class _Perturbed(_First):
-    """Simultaneous perturbation: all angles of a row go up or down together by random signs."""
-
-    name = "spsa"
+class _Perturbed(RowFunction):
+    """A first derivative by simultaneous perturbation: all angles of a row go up or down together by random signs."""
 
     def __init__(self, values: Values, generator: torch.Generator) -> None:
+        super().__init__(order=0.0, method="spsa")
         self.values, self.generator = values, generator
 
     def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
@@ -163,19 +157,6 @@ class _Perturbed(_First):
         up, down = values.chunk(2)
         slope = ((up - down) * by_value).sum(-1, keepdim=True) / (2 * _SPSA_STEP)
         return ((slope * signs).to(angles.dtype),)
-
-
-class _FirstOrder(Differentiable):
-    """Through PennyLane's adjoint method, whose second derivatives would be zero without a word."""
-
-    def __init__(self, values: Values, name: str) -> None:
-        super().__init__(values, 1, 1)
-        self.name = name
-
-    def derivative(self) -> Differentiable:
-        once = super().derivative()
-        once.derivative = _First.derivative.__get__(self)  # type: ignore[method-assign]
-        return once
 
 
 def _gradient(name: str, shots: int, asked: str) -> str:
@@ -200,9 +181,15 @@ def _device(name: str, options: dict[str, Any], n_wires: int, generator: torch.G
     try:
         return qml.device(name, wires=n_wires, **options)
     except Exception as error:  # of PennyLane's, of the plug-in's, or of Python's, if an option is unknown
-        if re.search(r"does not exist|required plugin|not installed|No module named", str(error)):
-            known = [known for known in qml.plugin_devices if not known.startswith("default.tensor")]
-            remedy = _EXTRAS.get(name.partition(".")[0], "")
-            remedy = f"; {remedy}" if remedy else suggest(name, known)
-            raise UsageError(f"backend: PennyLane has no device {name!r} here{remedy}") from error
+        if name not in qml.plugin_devices:
+            raise UsageError(unknown_device(name, qml.plugin_devices)) from error
         raise UsageError(f"backend: device {name}: {describe(error)}") from error
+
+
+def unknown_device(name: str, installed: Collection[str]) -> str:
+    """The message about a device that is not installed: what is missing, if that is a plug-in, else names like it."""
+    plugin = name.partition(".")[0]
+    there = any(each.startswith(f"{plugin}.") for each in installed)
+    package = _PLUGINS.get(name) or (None if there else _PLUGINS.get(plugin))
+    remedy = f"; pip install {package}" if package else suggest(name, installed)
+    return f"backend: PennyLane has no device {name!r} here{remedy}"

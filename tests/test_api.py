@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 
 import agents
 from agents import maml
-from agents._api import run_evaluation, run_plot, run_resume
+from agents._commands import run_evaluation, run_plot, run_resume
 from agents._evaluate import Curve
 from agents._plot import draw
 from agents._run import RunFolder
@@ -177,7 +177,7 @@ def test_damaged_metrics_cost_a_panel_and_a_row_and_no_more(tmp_path, capsys):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_an_evaluation_at_once(run, monkeypatch, capsys, number, code):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # inherited as ignored under nohup
-    monkeypatch.setattr("agents._api.adaptation_curve", lambda *_, **__: os.kill(os.getpid(), number))
+    monkeypatch.setattr("agents._trained.adaptation_curve", lambda *_, **__: os.kill(os.getpid(), number))
     try:
         assert run_evaluation(run.folder.path) == code
     finally:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import run as command_line
-from agents._api import load, run_evaluation, run_training
+from agents._api import load
+from agents._commands import run_evaluation, run_training
 from agents._config import Spec, load_plugin
 from agents._setting import build
 from agents._train import Training

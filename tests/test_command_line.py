@@ -71,10 +71,10 @@ def calls(tmp_path, monkeypatch):
 
         return call
 
-    api = types.ModuleType("agents._api")
+    commands = types.ModuleType("agents._commands")
     for name in ("run_training", "run_resume", "run_evaluation"):
-        setattr(api, name, record(name))
-    monkeypatch.setitem(sys.modules, "agents._api", api)
+        setattr(commands, name, record(name))
+    monkeypatch.setitem(sys.modules, "agents._commands", commands)
     monkeypatch.setattr(run, "_keep_freed_memory", lambda: None)
     monkeypatch.chdir(tmp_path)
     for name in ("place.py", "learner.py", "net.py"):
@@ -366,7 +366,7 @@ def test_errors_of_a_running_command(calls, capsys, monkeypatch, error, code, me
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(sys.modules["agents._api"], "run_training", fail)
+    monkeypatch.setattr(sys.modules["agents._commands"], "run_training", fail)
     assert refused(capsys, OURS, code) == message
 
 
@@ -377,9 +377,9 @@ def test_an_interrupt_and_a_bug(calls, monkeypatch):
     def bug(*_, **__):
         raise OSError(errno.EIO, "broken disk")
 
-    monkeypatch.setattr(sys.modules["agents._api"], "run_training", interrupt)
+    monkeypatch.setattr(sys.modules["agents._commands"], "run_training", interrupt)
     assert run.main(OURS) == 130
-    monkeypatch.setattr(sys.modules["agents._api"], "run_training", bug)
+    monkeypatch.setattr(sys.modules["agents._commands"], "run_training", bug)
     with pytest.raises(OSError, match="broken disk"):
         run.main(OURS)
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from agents._api import run_evaluation
+from agents._commands import run_evaluation
 from agents._files import from_json
 from benchmarks import _common, _runs, controls
 from benchmarks._runs import Job, finished, publish, train

@@ -11,6 +11,7 @@ from torch.func import grad, jvp, vmap
 from qrl.backend import Backend
 from qrl.bridge import to_qnode
 from qrl.circuit import Circuit, Gate, Input, Observable, Weight
+from qrl.devices import unknown_device
 from qrl.errors import UsageError
 from qrl.noise import Noise
 from qrl.plugins import available, load
@@ -212,7 +213,8 @@ def test_a_batch_is_one_job(monkeypatch):
     ("name", "shots", "options", "message"),
     [
         ("lightnin.qubit", 0, {}, "PennyLane has no device 'lightnin.qubit' here; did you mean 'lightning.qubit'"),
-        ("qiskit.nothing", 0, {}, r"PennyLane has no device 'qiskit.nothing' here; pip install 'qrl-meta\[qiskit\]'"),
+        ("default.qubits", 0, {}, "PennyLane has no device 'default.qubits' here; did you mean 'default.qubit'"),
+        ("lightning.qubits", 0, {}, "PennyLane has no device 'lightning.qubits' here; did you mean 'lightning.qubit'"),
         ("default.qubit,wings=3", 0, {}, "device default.qubit: TypeError: .*wings"),
         ("default.qubit,wings", 0, {}, "expected OPTION=VALUE after a comma, not 'wings'"),
         ("default.qubit,gradient=adjiont", 0, {}, "unknown gradient 'adjiont'; did you mean 'adjoint'"),
@@ -229,6 +231,21 @@ def test_a_batch_is_one_job(monkeypatch):
 def test_what_a_device_cannot_do(name, shots, options, message):
     with pytest.raises(UsageError, match=f"backend: {message}"):
         program(CIRCUIT, name, shots, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "installed", "remedy"),
+    [
+        ("qiskit.aerr", ["null.qubit", "qiskit.aer"], "did you mean 'qiskit.aer'? (choices: null.qubit, qiskit.aer)"),
+        ("qiskit.nonesuch", ["qiskit.aer"], "did you mean 'qiskit.aer'? (choices: qiskit.aer)"),
+        ("qiskit.aer", ["default.qubit"], "pip install 'qrl-meta[qiskit]'"),
+        ("lightning.qubit", ["default.qubit"], "pip install pennylane-lightning"),
+        ("lightning.gpu", ["default.qubit", "lightning.qubit"], "pip install pennylane-lightning-gpu"),
+        ("nonesuch", ["default.qubit"], "choices: default.qubit"),
+    ],
+)
+def test_what_to_install_is_said_of_plug_ins_that_are_missing_alone(name, installed, remedy):
+    assert unknown_device(name, installed) == f"backend: PennyLane has no device {name!r} here; {remedy}"
 
 
 # --- Qiskit, where it is installed ------------------------------------------------------------------------------------

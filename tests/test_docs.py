@@ -25,14 +25,14 @@ def blocks(name: str) -> list[str]:
 
 def test_readme_example_of_a_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train, evaluate = agents.train, agents._api.Run.evaluate
+    train, evaluate = agents.train, agents._trained.Run.evaluate
     config = maml.Config(meta_batch=2, episodes=3, epochs=1)
     # The same calls with less work.
     monkeypatch.setattr(
         agents, "train", lambda out, **o: train(out, **{**o, **SMALL, "agent_config": config}), raising=False
     )
     monkeypatch.setattr(
-        agents._api.Run, "evaluate", lambda self, **o: evaluate(self, **{**o, "tasks": 3, "episodes": 2})
+        agents._trained.Run, "evaluate", lambda self, **o: evaluate(self, **{**o, "tasks": 3, "episodes": 2})
     )
     (example,) = (block for block in blocks("README.md") if "run.evaluate" in block)
     names: dict = {}
@@ -65,13 +65,13 @@ QUICK = ["--iterations", "1", "--threads", "1", "--eval-tasks", "2", "--eval-epi
 
 def test_example_of_an_environment_in_python(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train, evaluate = agents.train, agents._api.Run.evaluate
+    train, evaluate = agents.train, agents._trained.Run.evaluate
     config = maml.Config(meta_batch=2, episodes=3, epochs=1)
     monkeypatch.setattr(
         agents, "train", lambda out, **o: train(out, **{**o, **SMALL, "agent_config": config}), raising=False
     )
     monkeypatch.setattr(
-        agents._api.Run, "evaluate", lambda self, **o: evaluate(self, **{**o, "tasks": 3, "episodes": 2})
+        agents._trained.Run, "evaluate", lambda self, **o: evaluate(self, **{**o, "tasks": 3, "episodes": 2})
     )
     (example,) = (block for block in blocks(OWN) if "agents.train" in block)
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agents._api import run_evaluation
+from agents._commands import run_evaluation
 from qrl.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent

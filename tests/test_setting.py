@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents._api import run_training
+from agents._commands import run_training
 from agents._config import Spec
 from qrl.errors import UsageError
 

@@ -9,7 +9,8 @@ import torch
 
 import envs
 from agents import finetune, maml, reptile
-from agents._api import load, run_resume, run_training
+from agents._api import load
+from agents._commands import run_resume, run_training
 from agents._config import Spec, load_plugin
 from agents._inner import STEP_PREFIX
 from agents._rollout import Rollout, collect, collect_episodes

@@ -8,8 +8,9 @@ import torch
 
 import envs
 from agents import _evaluate, greedy, oracle
-from agents._api import load, run_training
+from agents._api import load
 from agents._bernoulli import optimum
+from agents._commands import run_training
 from agents._config import Spec
 from agents._evaluate import adaptation_curve, beside
 from agents._references import references

@@ -1,0 +1,65 @@
+"""A policy after adaptation."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents._rollout import Adapter, MemoryAdapter, single_action
+from qrl.errors import UsageError
+
+
+class AdaptedPolicy:
+    """A policy after adaptation: `act(observation)` gives an action for the environment.
+
+    One that learns in its memory goes on learning: after each step it has to `receive` what came of it. For others that
+    does nothing.
+    """
+
+    def __init__(self, agent: Adapter, state: Any, generator: torch.Generator, shape: tuple[int, ...] | None) -> None:
+        self._agent, self._state, self._generator, self._shape = agent, state, generator, shape
+        self._action: Tensor | None = None
+
+    @torch.no_grad()
+    def act(self, observation: Any) -> Any:
+        """An action drawn from the policy, as the environment's `step` takes it.
+
+        Raises UsageError if an agent that learns in its memory was not told what came of the last one.
+        """
+        if self._action is not None:
+            raise UsageError(
+                "act: this agent learns in its memory: tell it what came of the last action by "
+                "receive(observation, reward, terminated or truncated)"
+            )
+        action, self._state = self._agent.act(self._state, self._seen(observation), self._generator)
+        if isinstance(self._agent, MemoryAdapter):
+            self._action = action
+        return single_action(self._agent, action)
+
+    @torch.no_grad()
+    def peek(self, observation: Any) -> None:
+        """Have the network run on an observation, without acting on it: nothing is remembered."""
+        generator = torch.Generator(self._generator.device)
+        self._agent.act(self._state, self._seen(observation), generator)
+
+    @torch.no_grad()
+    def receive(self, observation: Any, reward: float, ended: bool) -> None:
+        """What the environment's `step` gave for the last action, from which an agent with a memory learns on.
+
+        Raises UsageError if there was no action before, and for a reward that is not finite.
+        """
+        if isinstance(self._agent, MemoryAdapter):
+            if self._action is None:
+                raise UsageError("receive: there was no action that anything could have come of: first act")
+            if not np.isfinite(reward):
+                raise UsageError(f"receive: the reward must be finite, not {reward}")
+            earned, over = (torch.tensor([[x]], device=self._generator.device) for x in (float(reward), bool(ended)))
+            self._state = self._agent.receive(self._state, self._action, earned, over, self._seen(observation))
+            self._action = None
+
+    def _seen(self, observation: Any) -> Tensor:
+        array = np.asarray(observation)
+        if array.shape != self._shape or not np.isfinite(array).all():
+            raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {observation!r}")
+        return torch.as_tensor(array, dtype=torch.float32, device=self._generator.device)[None, None]
