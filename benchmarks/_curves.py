@@ -1,7 +1,8 @@
-"""Learning curves of reproductions: when a goal is reached, and a picture."""
+"""Learning curves of reproductions: when a goal is reached, what that is over seeds, and a picture."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,6 +13,26 @@ def reached(returns: Sequence[float], goal: float, episodes_a_point: int) -> int
     """Episodes until a mean return is first at least the goal; None if it never is."""
     hits = np.flatnonzero(np.asarray(returns) >= goal)
     return (int(hits[0]) + 1) * episodes_a_point if len(hits) else None
+
+
+def overview(rows: Sequence[Mapping[str, Any]], *, at_least: int, within: float = float("inf")) -> dict[str, Any]:
+    """What a table shows of seeds, each with its `episodes` until the goal: None, never, is later than all others.
+
+    They pass if `at_least` so many reach it `within` so many episodes.
+    """
+    never = float("inf")
+    found = sorted(row["episodes"] or never for row in rows)
+    n_reached = sum(episodes <= within and episodes < never for episodes in found)
+    median = (found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2
+    return {
+        "parameters": rows[0]["n_parameters"],
+        "seeds": len(rows),
+        "reached": n_reached,
+        "median episodes": median if median < never else None,
+        "earliest": found[0] if found[0] < never else None,
+        "latest": found[-1] if found[-1] < never else None,
+        "pass": n_reached >= at_least,
+    }
 
 
 def draw(

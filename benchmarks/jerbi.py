@@ -24,7 +24,7 @@ import tyro
 from agents._api import load
 from agents._config import Spec, load_plugin
 from benchmarks._common import RUNS, set_up, table
-from benchmarks._curves import draw, reached
+from benchmarks._curves import draw, overview, reached
 from benchmarks._runs import Job, check_part, publish, side_by_side, train_all
 from qrl.actor import PolicyConfig
 
@@ -96,7 +96,7 @@ def summary(jobs: list[Job]) -> dict[str, Any]:
         rows.append(
             {
                 "seed": job.seed,
-                "episodes_to_goal": reached(returns, GOAL, episodes_a_point=10),
+                "episodes": reached(returns, GOAL, episodes_a_point=10),
                 "returns": returns,
                 "n_parameters": run.agent.policy.n_parameters,
                 "env_steps": run.folder.load().meta["env_steps"],
@@ -104,24 +104,7 @@ def summary(jobs: list[Job]) -> dict[str, Any]:
                 **{key: run.folder.config[key] for key in ("versions", "commit", "started")},
             }
         )
-    return {"table": overview(rows), "seeds": rows, "spec": jobs[0].spec.to_json()}
-
-
-def overview(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the table shows: seeds that do not reach the goal count as later than all others."""
-    found = sorted(row["episodes_to_goal"] or float("inf") for row in rows)
-    within = sum(episodes <= WITHIN for episodes in found)
-    median = (found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2
-    return {
-        "parameters": rows[0]["n_parameters"],
-        "seeds": len(rows),
-        "reached": within,
-        "median episodes": median if median < float("inf") else None,
-        "earliest": found[0] if within else None,
-        "latest": found[-1] if within == len(rows) else None,
-        "published": PUBLISHED,
-        "pass": within >= AT_LEAST,
-    }
+    return {"table": overview(rows, at_least=AT_LEAST, within=WITHIN), "seeds": rows, "spec": jobs[0].spec.to_json()}
 
 
 def _draw(results: dict[str, Any], path: Path) -> None:

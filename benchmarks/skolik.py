@@ -1,0 +1,149 @@
+"""Skolik et al. 2022 again: deep Q-learning with a quantum circuit on CartPole-v0's task, by Stable-Baselines3's DQN.
+
+    python -m benchmarks.skolik --jobs 2         ten seeds, until solved or 5000 episodes, an hour; --quick for a look
+
+Solved is a mean return of at least 195 over 100 episodes, exploration included; an episode has at most 200 steps. Franz
+et al. 2022 solve it in 29 of 30 runs. The circuit, its read-out (62 parameters in all), learning rates, batch, replay
+and exploration, which falls by a factor at each episode, are the published ones; an update every 10 steps and a new
+target every 30 are those of the TensorFlow Quantum tutorial of the paper, and so is Adam with amsgrad. Observations are
+as they are. The control is a perceptron with about as many parameters in the same place, with the learning rate of the
+angles for its hidden weights.
+
+Started again, finished seeds (results/runs/skolik-MODEL-SEED.json) are taken as they are. Results: results/skolik.json,
+docs/skolik.png.
+"""
+
+import itertools
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import tyro
+
+from agents._files import from_json, to_json, write_whole
+from agents._provenance import provenance
+from benchmarks._common import RUNS, set_up, table
+from benchmarks._curves import draw, overview
+from benchmarks._runs import check_part, publish, side_by_side
+
+N_SEEDS = 10
+N_EPISODES = 5000
+WINDOW = 100
+GOAL = 195.0
+HORIZON = 200
+AT_LEAST = 8
+POLICIES: dict[str, dict[str, Any]] = {
+    "skolik": {"model": "skolik", "readout": "scaled"},
+    "mlp": {"model": "mlp", "hidden": (5, 5)},
+}
+LEARNING: dict[str, Any] = {
+    "learning_rate": 0.001,
+    "batch_size": 16,
+    "gamma": 0.99,
+    "buffer_size": 10_000,
+    "learning_starts": 16,
+    "train_freq": 10,
+    "target_update_interval": 30,
+}
+HEADS = 0.1
+"""Learning rate of the read-out."""
+
+
+def main(
+    models: tuple[str, ...] = tuple(POLICIES),
+    seeds: int = N_SEEDS,
+    first_seed: int = 0,
+    jobs: int = 1,
+    overwrite: bool = False,
+    quick: bool = False,
+) -> None:
+    """Train every model from every seed.
+
+    Args:
+        models: the circuit and the control.
+        seeds: how many.
+        first_seed: 0, or another to try something out; the result then goes to results/runs.
+        jobs: runs side by side [processes].
+        overwrite: train again what is there already.
+        quick: 20 episodes each; the result goes to results/runs.
+    """
+    check_part("skolik", "model", models, POLICIES)
+    set_up(threads=1)
+    measured = {}
+    with side_by_side("skolik", jobs) as pool:
+        for model in models:
+            chosen = range(first_seed, first_seed + seeds)
+            given = (itertools.repeat(each) for each in (model, overwrite, quick))
+            rows = list(pool.map(run, chosen, *given))
+            measured[model] = {
+                "table": overview(rows, at_least=AT_LEAST),
+                "seeds": rows,
+                "options": LEARNING | {"lr_heads": HEADS},
+            }
+    print(table([{"model": model, **row["table"]} for model, row in measured.items()]))
+    publish("skolik", measured, POLICIES, _draw, draft=quick or first_seed != 0 or seeds < N_SEEDS)
+
+
+def run(seed: int, model: str, overwrite: bool, quick: bool) -> dict[str, Any]:
+    """One seed, trained until solved, or what there is of it."""
+    set_up(threads=1)
+    path = RUNS / f"skolik-{model}-{seed}{'-quick' if quick else ''}.json"
+    if path.exists() and not overwrite:
+        row: dict[str, Any] = from_json(path)
+        return row
+    row = train(seed, model, 20 if quick else N_EPISODES)
+    write_whole(path, (to_json(row) + "\n").encode())
+    return row
+
+
+def train(seed: int, model: str, n_episodes: int) -> dict[str, Any]:
+    """Returns of all episodes until the task is solved."""
+    from stable_baselines3 import DQN
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.monitor import Monitor
+
+    from qrl.sb3 import ExplorationByEpisode, QuantumQPolicy
+
+    env = Monitor(gymnasium.make("CartPole-v1", max_episode_steps=HORIZON))
+    options = {**POLICIES[model], "lr_heads": HEADS, "optimizer_kwargs": {"amsgrad": True}}
+    learner = DQN(QuantumQPolicy, env, policy_kwargs=options, seed=seed, device="cpu", **LEARNING)
+
+    class UntilSolved(BaseCallback):
+        def _on_step(self) -> bool:
+            return not solved(env.get_episode_rewards()) and len(env.get_episode_rewards()) < n_episodes
+
+    begun = time.perf_counter()
+    learner.learn(n_episodes * HORIZON, callback=[ExplorationByEpisode(), UntilSolved()])
+    returns = env.get_episode_rewards()
+    return {
+        "seed": seed,
+        "episodes": len(returns) if solved(returns) else None,
+        "returns": returns,
+        "n_parameters": sum(parameter.numel() for parameter in learner.q_net.parameters()),
+        "env_steps": learner.num_timesteps,
+        "training_seconds": time.perf_counter() - begun,
+        **{key: value for key, value in provenance([]).items() if key in ("versions", "commit", "started")},
+    }
+
+
+def solved(returns: list[float]) -> bool:
+    """Whether the last 100 episodes have the mean return of the goal."""
+    return len(returns) >= WINDOW and float(np.mean(returns[-WINDOW:])) >= GOAL
+
+
+def _draw(results: dict[str, Any], path: Path) -> None:
+    """Means over 100 episodes, at every tenth episode."""
+    curves = {model: [_means(row["returns"]) for row in part["seeds"]] for model, part in results.items()}
+    draw(curves, path, episodes_a_point=10, goal=GOAL, title="CartPole-v0's task, DQN")
+
+
+def _means(returns: list[float]) -> list[float]:
+    """Mean of the last 100 episodes, of those there are, after 10, 20, ..., and at the end."""
+    ends = [*range(10, len(returns), 10), len(returns)]
+    return [float(np.mean(returns[max(0, end - WINDOW) : end])) for end in ends]
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
