@@ -5,10 +5,17 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import update_learning_rate
 
 from qrl.errors import UsageError
-from qrl.sb3 import QuantumActorCriticPolicy, QuantumFeaturesExtractor, QuantumQPolicy, with_factors
+from qrl.sb3 import (
+    ExplorationByEpisode,
+    QuantumActorCriticPolicy,
+    QuantumFeaturesExtractor,
+    QuantumQPolicy,
+    with_factors,
+)
 
 SMALL = {"model": "reuploading", "n_layers": 2, "n_wires": 4}
 
@@ -143,3 +150,54 @@ def test_an_extractor_that_cannot_be():
         QuantumFeaturesExtractor(gymnasium.spaces.Box(-1, 1, (3,)), n_layer=3)
     with pytest.raises(UsageError, match="observations must be a vector"):
         QuantumFeaturesExtractor(gymnasium.spaces.Discrete(3))
+
+
+SKOLIK = {"model": "skolik", "readout": "scaled", "n_wires": 4, "n_layers": 5}
+
+
+def test_values_are_scaled_expectation_values_as_published(tmp_path):
+    """Q_a = w_a (<O_a> + 1) / 2 with w = 1 to begin with; 40 angles, 20 scales and 2 weights, in both networks."""
+    model = learner(DQN, QuantumQPolicy, policy_kwargs=SKOLIK)
+    net, observations = model.q_net, torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    assert sum(parameter.numel() for parameter in net.parameters()) == 62
+    features = net.features_extractor(observations)
+    torch.testing.assert_close(net(observations), (features + 1) / 2)
+    with torch.no_grad():
+        net.q_net[0].weight.copy_(torch.tensor([2.0, -3.0]))
+    torch.testing.assert_close(net(observations), torch.tensor([1.0, -1.5]) * (features + 1))
+    assert model.q_net_target.q_net[0].weight.tolist() == [1.0, 1.0]
+    model.learn(32)
+    model.policy.save(tmp_path / "policy")
+    alone = QuantumQPolicy.load(tmp_path / "policy", device="cpu")
+    torch.testing.assert_close(alone.q_net(observations), model.q_net(observations))
+
+
+def test_scaled_values_need_a_feature_an_action(unchecked):
+    with pytest.raises(UsageError, match="4 features are of 2 actions: use linear"):
+        learner(DQN, QuantumQPolicy, policy_kwargs={"readout": "scaled"})
+    with pytest.raises(UsageError, match="unknown readout 'scale'; did you mean 'scaled'"):
+        learner(DQN, QuantumQPolicy, policy_kwargs={"readout": "scale"})
+
+
+def test_exploration_falls_from_episode_to_episode():
+    """0.9 to the power of the episodes that have ended, and never below the last rate."""
+    model = learner(DQN, QuantumQPolicy)
+    seen = []
+
+    class Watch(BaseCallback):
+        ended = 0
+
+        def _on_step(self):
+            # The rate with which this step's action was drawn: that of the episodes before it.
+            seen.append((self.model.exploration_rate, max(0.2, 0.9**self.ended)))
+            Watch.ended += int(self.locals["dones"].sum())
+            return True
+
+    model.learn(400, callback=[Watch(), ExplorationByEpisode(0.9, last=0.2)])
+    assert Watch.ended > 15 and model.exploration_rate == 0.2
+    rates, expected = zip(*seen, strict=True)
+    assert rates == pytest.approx(expected)
+    with pytest.raises(UsageError, match="exploration takes a factor"):
+        ExplorationByEpisode(0.0)
+    with pytest.raises(UsageError, match="is for DQN, not PPO"):
+        learner(PPO, QuantumActorCriticPolicy).learn(16, callback=ExplorationByEpisode())

@@ -1,0 +1,101 @@
+"""Meta-training under noise against exact meta-training, both evaluated under that noise.
+
+    python -m benchmarks.noise_aware --jobs 2    five seeds of each, about half an hour; --quick for a look
+
+MAML on navigation with a re-uploading circuit of two wires, all else by default. Noise: depolarizing=0.05 after every
+gate and readout=0.02. Every run is an ordinary one (results/runs/noise_aware-TRAINING-SEED); both are evaluated on the
+same 100 test tasks, adaptation included, under the noise, and the exact one exactly, too. Differences are paired by
+seed.
+
+Results: results/noise_aware.json, docs/noise_aware.png.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from agents._api import load
+from agents._config import Spec, load_plugin
+from benchmarks._common import RUNS, set_up, table
+from benchmarks._runs import Job, outcome, publish, side_by_side, train_all
+from benchmarks._statistics import differences, interval, over_seeds
+from qrl.backend import Backend
+from qrl.noise import Noise
+
+N_SEEDS = 5
+NOISE = ("depolarizing=0.05", "readout=0.02")
+TRAINING = {"exact": (), "noisy": NOISE}
+PARTS = ("trained exactly, under noise", "trained under noise, under noise", "trained exactly, exactly")
+
+
+def main(seeds: int = N_SEEDS, jobs: int = 1, overwrite: bool = False, quick: bool = False) -> None:
+    """Train both ways from every seed and evaluate under noise.
+
+    Args:
+        seeds: 0, 1, ...
+        jobs: runs side by side [processes].
+        overwrite: train again what is there already.
+        quick: two iterations each; the result goes to results/runs.
+    """
+    set_up(threads=1)
+    plan = {training: [job(training, seed, quick) for seed in range(seeds)] for training in TRAINING}
+    with side_by_side("noise_aware", jobs) as pool:
+        train_all(pool, [each for part in plan.values() for each in part], overwrite)
+        under_noise = list(pool.map(noisy_evaluation, plan["exact"]))
+    exact, noisy = ([outcome(each)[2] for each in plan[training]] for training in ("exact", "noisy"))
+    blind = [row | {"evaluation": found} for row, found in zip(exact, under_noise, strict=True)]
+    measured = {
+        name: {"returns": over_seeds(rows), "seeds": rows}
+        for name, rows in zip(PARTS, (blind, noisy, exact), strict=True)
+    }
+    measured["difference"] = {"returns": differences(noisy, blind), "noise": NOISE}
+    shown = [{"": name, **_columns(part["returns"])} for name, part in measured.items()]
+    print(table(shown))
+    publish("noise_aware", measured, (*PARTS, "difference"), _draw, draft=quick or seeds < N_SEEDS)
+
+
+def job(training: str, seed: int, quick: bool) -> Job:
+    """One run."""
+    model = load_plugin("model", "reuploading").Config(n_wires=2)
+    spec = Spec.default(env="navigation", model_config=model, noise=TRAINING[training], seed=seed, threads=1)
+    if quick:
+        spec = replace(spec, iterations=2, eval_tasks=4, eval_episodes=4)
+    name = f"noise_aware-{training}-{seed}{'-quick' if quick else ''}"
+    return Job("navigation", training, seed, spec, RUNS / name, "benchmarks.noise_aware")
+
+
+def noisy_evaluation(job: Job) -> dict[str, Any]:
+    """The curve of a run under the noise, on the tasks of its own evaluation."""
+    set_up(threads=1)
+    spec = job.spec
+    backend = Backend(noise=Noise.parse(NOISE))
+    curve = load(job.folder).evaluate(tasks=spec.eval_tasks, episodes=spec.eval_episodes, backend=backend)
+    return {key: value for key, value in curve.to_json().items() if key != "per_task"}
+
+
+def _columns(returns: list[dict[str, Any]]) -> dict[str, str]:
+    return {f"after {x} updates": interval(value, 2) for x, value in enumerate(returns)}
+
+
+def _draw(results: dict[str, Any], path: Path) -> None:
+    figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for name in PARTS:
+        returns = results[name]["returns"]
+        x, mean = range(len(returns)), [value["mean"] for value in returns]
+        (line,) = axes.plot(x, mean, marker="o", label=name)
+        if returns[0]["low"] is not None:
+            ends = ([value[end] for value in returns] for end in ("low", "high"))
+            axes.fill_between(x, *ends, color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.set(xlabel="updates", ylabel="return", xticks=list(x), title="navigation, means and 95 % intervals over seeds")
+    axes.legend(fontsize=8)
+    figure.savefig(path, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
