@@ -1,4 +1,4 @@
-"""Learning curves of reproductions: when a goal is reached, what that is over seeds, and a picture."""
+"""Learning curves: when a goal is reached, what that is over seeds, and pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,3 +65,11 @@ def draw(
         axes.legend(fontsize=8, loc="lower right")
     panels[0].set_ylabel("return")
     figure.savefig(path, metadata={"Software": None})
+
+
+def draw_band(axes: Any, x: Sequence[float], values: Sequence[Mapping[str, Any]], label: str, **style: Any) -> None:
+    """Means over seeds against x with their intervals, as `benchmarks._statistics` gives them."""
+    (line,) = axes.plot(x, [value["mean"] for value in values], label=label, **{"marker": "o"} | style)
+    if all(value["low"] is not None for value in values):
+        ends = ([value[end] for value in values] for end in ("low", "high"))
+        axes.fill_between(x, *ends, color=line.get_color(), alpha=0.2, linewidth=0)

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from agents._api import load
 from agents._config import Spec, load_plugin
 from benchmarks._common import RUNS, set_up, table
+from benchmarks._curves import draw_band
 from benchmarks._runs import Job, outcome, publish, side_by_side, train_all
 from benchmarks._statistics import differences, interval, over_seeds
 from qrl.backend import Backend
@@ -87,12 +88,13 @@ def _draw(results: dict[str, Any], path: Path) -> None:
     axes = figure.subplots()
     for name in PARTS:
         returns = results[name]["returns"]
-        x, mean = range(len(returns)), [value["mean"] for value in returns]
-        (line,) = axes.plot(x, mean, marker="o", label=name)
-        if returns[0]["low"] is not None:
-            ends = ([value[end] for value in returns] for end in ("low", "high"))
-            axes.fill_between(x, *ends, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.set(xlabel="updates", ylabel="return", xticks=list(x), title="navigation, means and 95 % intervals over seeds")
+        draw_band(axes, list(range(len(returns))), returns, name)
+    axes.set(
+        xlabel="updates",
+        ylabel="return",
+        xticks=range(len(returns)),
+        title="navigation, means and 95 % intervals over seeds",
+    )
     axes.legend(fontsize=8)
     figure.savefig(path, metadata={"Software": None})
 

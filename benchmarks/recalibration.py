@@ -1,0 +1,114 @@
+"""A drifted qubit is calibrated again in a few tries: adapted policies, unadapted ones, and starting from nothing.
+
+    python -m benchmarks.recalibration --jobs 2      five seeds of each, about an hour; --quick for a look
+
+`qubit_control` by default: one qubit whose detuning, drive and decay are unknown is to be brought to |+>, and the
+return is the fidelity. Every run is an ordinary one (results/runs/recalibration-AGENT-MODEL-SEED), all options
+defaults; every agent has the same 100 test tasks and the same number of tries, 40 pulses an update. `cross_entropy` and
+`scratch` start from nothing in each task, by search for a pulse and by policy gradient; `grape` is told the task, and
+bounds what there is to be had. Gains are over the unadapted policy, and over those with as many tries, paired by seed.
+
+Results: results/recalibration.json, docs/recalibration.png.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from agents._config import Spec
+from benchmarks._common import RUNS, default_spec, set_up, table
+from benchmarks._curves import draw_band
+from benchmarks._runs import Job, check_part, outcome, publish, side_by_side, train_all
+from benchmarks._statistics import differences, interval, over_seeds, t_interval
+
+N_SEEDS = 5
+REFERENCE = "maml reuploading"
+LEARNERS = (REFERENCE, "maml mlp", "finetune reuploading", "scratch reuploading", "cross_entropy", "grape")
+AGAINST = ("scratch reuploading", "cross_entropy")
+"""Those who start from nothing."""
+
+
+def main(
+    learners: tuple[str, ...] = LEARNERS,
+    seeds: int = N_SEEDS,
+    jobs: int = 1,
+    overwrite: bool = False,
+    quick: bool = False,
+) -> None:
+    """Train, evaluate and compare.
+
+    Args:
+        learners: which of them; the reference is always among them.
+        seeds: 0, 1, ...
+        jobs: runs side by side [processes].
+        overwrite: train again what is there already.
+        quick: two iterations each; the result goes to results/runs.
+    """
+    check_part("recalibration", "learner", learners, LEARNERS)
+    set_up(threads=1)
+    plan = {
+        name: [job(name, seed, quick) for seed in range(seeds)] for name in LEARNERS if name in (REFERENCE, *learners)
+    }
+    with side_by_side("recalibration", jobs) as pool:
+        train_all(pool, [each for part in plan.values() for each in part], overwrite)
+    rows = {name: [outcome(each)[2] for each in part] for name, part in plan.items()}
+    measured: dict[str, Any] = {name: {"returns": over_seeds(part), "seeds": part} for name, part in rows.items()}
+    measured[REFERENCE]["gain"] = gains(rows[REFERENCE])
+    for name in AGAINST:
+        if name in rows:
+            measured[name]["reference_minus_this"] = differences(rows[REFERENCE], rows[name])
+    print(table([{"": name, **_columns(part["returns"])} for name, part in measured.items()]))
+    print(table([{"gain of the reference over": name, **_columns(each)} for name, each in compared(measured).items()]))
+    draft = quick or seeds < N_SEEDS
+    publish("recalibration", measured, LEARNERS, _draw, draft=draft)
+
+
+def job(name: str, seed: int, quick: bool) -> Job:
+    """One run; a classical model is matched in parameters."""
+    agent, _, model = name.partition(" ")
+    if model:
+        spec: Spec = default_spec("qubit_control", model, agent=agent, seed=seed)
+    else:
+        spec = Spec.default(env="qubit_control", agent=agent, seed=seed, threads=1)
+    if quick:
+        spec = replace(spec, iterations=2, eval_tasks=4, eval_episodes=4)
+    folder = RUNS / f"recalibration-{name.replace(' ', '-')}-{seed}{'-quick' if quick else ''}"
+    return Job("qubit_control", name, seed, spec, folder, "benchmarks.recalibration")
+
+
+def gains(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean return after each number of updates above the one before any, over seeds."""
+    means = [row["evaluation"]["mean"] for row in rows]
+    return [t_interval([mean[x] - mean[0] for mean in means]) for x in range(len(means[0]))]
+
+
+def compared(measured: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The reference's gains over itself unadapted and over others with as many tries."""
+    others = {name: part["reference_minus_this"] for name, part in measured.items() if "reference_minus_this" in part}
+    return {"itself, unadapted": measured[REFERENCE]["gain"]} | others
+
+
+def _columns(returns: list[dict[str, Any]]) -> dict[str, str]:
+    return {f"after {x} updates": interval(value, 3) for x, value in enumerate(returns)}
+
+
+def _draw(results: dict[str, Any], path: Path) -> None:
+    figure = Figure(figsize=(6, 3.8), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for name, part in results.items():
+        tries = part["seeds"][0]["evaluation"]["episodes"]
+        told = name == "grape"
+        style = {"linestyle": "--", "marker": ""} if told else {}
+        draw_band(axes, tries, part["returns"], f"{name} (told the task)" if told else name, **style)
+    axes.set(xlabel="tries in a task [pulses]", ylabel="fidelity", title="qubit_control, test tasks: means over seeds")
+    axes.legend(fontsize=8)
+    figure.savefig(path, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
