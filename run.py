@@ -317,8 +317,8 @@ class EvaluateOptions(TasksOptions):
     """Shots of each circuit in each basis that is measured [shots], 0: exact; by default as in training."""
 
     noise: tuple[str, ...] | None = None
-    """What happens on the device, such as depolarizing=0.01 readout=0.02; by default as in training. May be given more
-    than once."""
+    """What happens on the device, such as depolarizing=0.01 readout=0.02 or calibration=FILE.json; by default as in
+    training. May be given more than once."""
 
     video: bool = False
     """Write an animation, too: the first task of the split before and after adaptation."""
@@ -612,7 +612,7 @@ def _help() -> str:
 usage: run.py [train] [--env NAME] [--agent NAME] [--model NAME] [--seed N] [--iterations N] [--out RUN] ...
        run.py [train] --env CartPole-v1 --vary gravity=5:15 [--vary NAME=RANGE] [--ood NAME=RANGE] ...
        run.py evaluate RUN [--tasks N] [--steps K] [--episodes E] [--split train|test|ood] [--video]
-       run.py evaluate RUN [--shots N] [--noise depolarizing=0.01] [--noise readout=0.02] ...
+       run.py evaluate RUN [--shots N] [--noise depolarizing=0.01] [--noise calibration=FILE.json] ...
        run.py resume RUN [--iterations N]
        run.py robustness RUN [--noise KIND ...] [--strengths P ...] [--shots N ...]
        run.py export RUN [--out FOLDER] [--format openqasm2|openqasm3|qiskit] [--observations FILE.json]

@@ -52,9 +52,9 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "RZZ": (_CNOT, Part("RZ", (1,), 1.0), _CNOT),
     "RXX": (*_BOTH_H, Part("RZZ", (0, 1), 1.0), *_BOTH_H),
     "RYY": (
-        *(Part("RX", (wire,), constant=math.pi / 2) for wire in (0, 1)),
-        Part("RZZ", (0, 1), 1.0),
         *(Part("RX", (wire,), constant=-math.pi / 2) for wire in (0, 1)),
+        Part("RZZ", (0, 1), 1.0),
+        *(Part("RX", (wire,), constant=math.pi / 2) for wire in (0, 1)),
     ),
     "CRX": (Part("H", (1,)), Part("CRZ", (0, 1), 1.0), Part("H", (1,))),
     "CRY": _HALVES["RY"],
