@@ -168,8 +168,8 @@ class EvaluateOptions(TasksOptions):
     """Shots of each circuit in each basis that is measured [shots], 0: exact; by default as in training."""
 
     noise: tuple[str, ...] | None = None
-    """What happens on the device, such as depolarizing=0.01 readout=0.02; by default as in training. May be given more
-    than once."""
+    """What happens on the device, such as depolarizing=0.01 readout=0.02 or calibration=FILE.json; by default as in
+    training. May be given more than once."""
 
     video: bool = False
     """Write an animation, too: the first task of the split before and after adaptation."""

@@ -4,6 +4,7 @@ import io
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,13 @@ from envs._check import check_before_training
 from qrl import export
 from qrl.backend import Backend
 from qrl.errors import UsageError, suggest
-from qrl.noise import Noise
+from qrl.noise import Noise, embedded
 
 
 def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[str], quiet: bool = False) -> int:
     """Make the run folder, train, evaluate. Nothing is written before everything that can be checked has been."""
     spec = Spec.from_json(spec.to_json())  # As it will be read back: options of a wrong type are found now.
+    spec = replace(spec, noise=embedded(spec.noise))  # A run can do without the file of its calibration.
     distribution, agent = build(spec)
     check_evaluation(agent, distribution, spec.eval_episodes)
     training = Training(spec, distribution, agent) if learns(agent) else None

@@ -58,7 +58,8 @@ class Spec:
 
     noise: tuple[str, ...] = ()
     """What happens on the device, such as depolarizing=0.01 readout=0.02: kinds and strengths of `qrl.noise.Noise`,
-    after each gate or, with after=layer, after each layer of gates on all wires. May be given more than once."""
+    after each gate or, with after=layer, after each layer of gates on all wires; and calibration=FILE.json, a device's
+    (docs/backends.md), which is kept with the run. May be given more than once."""
 
     seed: int = 0
     """Seed of everything drawn in training. Test tasks do not depend on it."""

@@ -20,7 +20,7 @@ from qrl._kernels import (
     multiply_phase,
     real_matrix,
 )
-from qrl._lowering import Factor, Local, Lowering, Measurement, Phase, absorb_constants
+from qrl._lowering import Factor, Local, Lowering, Measurement, Pairs, Phase, absorb_constants
 from qrl.circuit import Circuit
 from qrl.errors import UsageError
 
@@ -36,7 +36,8 @@ class Executor:
             raise UsageError(f"circuit: runs in torch.float32 or torch.float64, not {dtype}")
         self.complex = _COMPLEX[dtype]
         self.first: Maps = {}
-        self.block_dims = [lowering.space.n_levels ** len(wires) for wires in lowering.blocks]
+        levels = lowering.space.n_levels
+        self.block_dims = [levels ** len(wires) for wires in lowering.blocks]
         self.steps: list[Step] = []
         chains: dict[str, list[list[Factor]]] = {}
         phases: list[Phase] = []
@@ -48,6 +49,11 @@ class Executor:
                     self.steps.append(functools.partial(self._apply, maps=maps))
                 else:
                     self.first = maps
+            elif isinstance(level, Pairs):
+                for (low, high), matrix in level.channels:
+                    between = [levels**n for n in (low, high - low - 1, circuit.n_wires - high - 1)]
+                    shape = (between[0], levels, between[1], levels, between[2], 2)
+                    self.steps.append(functools.partial(self._mix, shape=shape, matrix=self._real(matrix)))
             elif level.inputs:
                 self.steps.append(functools.partial(self._turn, index=len(phases)))
                 phases.append(level)
@@ -63,7 +69,8 @@ class Executor:
         entries = lowering.space.populations(circuit.n_wires)
         # Their real parts: the populations of a density matrix have no others.
         self.populations = None if entries is None else torch.as_tensor(2 * entries, device=device)
-        self.misread = lowering.misread
+        confusion = torch.as_tensor(lowering.confusion, dtype=dtype, device=device)
+        self.values_read, self.readings = _mixtures(confusion), _mixtures(confusion.mT)
         self.measurements = [self._measurement(m) for m in lowering.measurements]
 
     # --- constants ---------------------------------------------------------------------------------------------------
@@ -88,16 +95,18 @@ class Executor:
             if not np.allclose(matrix, np.eye(len(matrix)))
         }
         eigenvalues = torch.as_tensor(measurement.eigenvalues, dtype=self.dtype, device=self.device)
-        expected = misread(eigenvalues.mT, self.misread).mT
+        expected = misread(eigenvalues.mT, self.values_read).mT
         # A probability is the sum of two squares, of both parts: each eigenvalue counts for both.
         expected = expected if self.populations is not None else expected.repeat_interleave(2, dim=0)
         return _Measured(basis, eigenvalues, expected)
 
     def _constant(self, matrix: np.ndarray, block: int) -> Tensor:
-        double = torch.as_tensor(matrix.astype(np.complex128), device=self.device)
         if self._is_last(block):
-            return real_matrix(double).to(self.dtype)
-        return double.to(self.complex)
+            return self._real(matrix)
+        return torch.as_tensor(matrix.astype(np.complex128), device=self.device).to(self.complex)
+
+    def _real(self, matrix: np.ndarray) -> Tensor:
+        return real_matrix(torch.as_tensor(matrix.astype(np.complex128), device=self.device)).to(self.dtype)
 
     def _is_last(self, block: int) -> bool:
         return block == len(self.block_dims) - 1
@@ -147,6 +156,12 @@ class Executor:
         return state
 
     @staticmethod
+    def _mix(call: "_Call", state: Tensor, shape: tuple[int, ...], matrix: Tensor) -> Tensor:
+        """A channel on two wires: the state as wires before, first, between, second, behind, and parts."""
+        pair = state.unflatten(-1, shape).movedim((-5, -3), (-3, -2)).flatten(-3)
+        return (pair @ matrix).unflatten(-1, (shape[1], shape[3], 2)).movedim((-3, -2), (-5, -3)).flatten(-6)
+
+    @staticmethod
     def _turn(call: "_Call", state: Tensor, index: int) -> Tensor:
         return multiply_phase(state, call.turns[index])
 
@@ -166,7 +181,7 @@ class Executor:
             probabilities = state.square().unflatten(-1, (-1, 2)).sum(-1)
         else:
             probabilities = state[..., self.populations]
-        return draw(misread(probabilities, self.misread).expand(*shape, -1)) @ measured.eigenvalues
+        return draw(misread(probabilities, self.readings).expand(*shape, -1)) @ measured.eigenvalues
 
 
 @dataclass(frozen=True)
@@ -201,10 +216,18 @@ Draw = Callable[[Tensor], Tensor]
 """From probabilities of outcomes [..., outcome] to how often they were found, as a share."""
 
 
-def misread(values: Tensor, probability: float) -> Tensor:
-    """Of values of outcomes [..., outcome] the mean over what each is read as, if each bit turns with a probability."""
-    n_bits = values.shape[-1].bit_length() - 1
-    for bit in range(n_bits if probability else 0):
-        bits = values.unflatten(-1, (2**bit, 2, -1))
-        values = ((1 - probability) * bits + probability * bits.flip(-2)).flatten(-3)
+Mixtures = list[tuple[Tensor, Tensor]]
+"""Of each wire, how much of a bit's number is its own and how much is that of the other bit, [2, 1] each."""
+
+
+def _mixtures(confusion: Tensor) -> Mixtures:
+    """Of matrices [wire, 2, 2]: those of P(reading | what there is) are for values, transposed for probabilities."""
+    return [(m.diagonal().unsqueeze(-1), m.flip(-1).diagonal().unsqueeze(-1)) for m in confusion]
+
+
+def misread(values: Tensor, mixtures: Mixtures) -> Tensor:
+    """Of numbers of outcomes [..., outcome] what they are with errors of readout, wire by wire."""
+    for wire, (stays, turns) in enumerate(mixtures):
+        bits = values.unflatten(-1, (2**wire, 2, -1))
+        values = (stays * bits + turns * bits.flip(-2)).flatten(-3)
     return values

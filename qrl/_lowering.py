@@ -1,14 +1,15 @@
-"""Lowering: a `Circuit` rewritten with the two kinds of operation that the fused executor knows.
+"""Lowering: a `Circuit` rewritten with the three kinds of operation that the fused executor knows.
 
 - A *local* map acts on one block of neighbouring wires and depends on weights and constants only. All local gates, and
   channels of noise, between two phases are one small matrix a block.
 - A *phase* multiplies by exp(i angle), diagonal in the computational basis. A rotation by an input about X or Y is a
   phase between two constant local basis changes, which vanish into the neighbouring local unitaries. Two-wire gates
   across blocks are phases too: CNOT = H CZ H, CRX = H CRZ H, RXX = HH RZZ HH.
+- A *pair* map acts on two wires of different blocks: a channel of noise, which is neither of the above.
 
-Gates are scheduled as early as possible into alternating local (even) and phase (odd) levels, so that an encoding layer
-on all wires is one phase, however its gates were listed. The state is one of amplitudes or, with channels, a density
-matrix (`qrl._spaces`). Everything here is NumPy and happens once a circuit.
+Gates are scheduled as early as possible into levels of these kinds by turns, so that an encoding layer on all wires is
+one phase, however its gates were listed. A level may be empty. The state is one of amplitudes or, with channels, a
+density matrix (`qrl._spaces`). Everything here is NumPy and happens once a circuit.
 """
 
 import math
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qrl._spaces import AMPLITUDES, DENSITIES, Array, I, X, Z, kron, rotation, superoperator
+from qrl._spaces import AMPLITUDES, DENSITIES, Array, I, X, Z, embed, from_transfer, kron, rotation, superoperator
 from qrl.circuit import GATES, Circuit, Gate, Input, Weight
 from qrl.noise import Noise
 
@@ -59,6 +60,17 @@ class Phase:
     inputs: list[tuple[Input, Array]] = field(default_factory=list)
 
 
+@dataclass
+class Pairs:
+    """A level of channels across blocks, in order: the two wires, the first one smaller, and a matrix on these."""
+
+    channels: list[tuple[tuple[int, int], Array]] = field(default_factory=list)
+
+
+_KINDS = (Local, Phase, Pairs)
+Level = Local | Phase | Pairs
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Observables that share a basis: a basis change a block, and their eigenvalues [outcome, observable]."""
@@ -77,12 +89,14 @@ class Lowering:
     """The levels, blocks and measurements of one circuit; channels are there if `noise` has any."""
 
     def __init__(self, circuit: Circuit, noise: Noise) -> None:
+        noise.check(circuit)
         channels = noise.channels()
-        self.misread = noise.readout
-        self.space = space = DENSITIES if channels else AMPLITUDES
+        self.confusion = noise.confusion(circuit.n_wires)
+        """P(reading | what there is) [wire, what there is, reading], of no wires if all is read as it is."""
+        self.space = space = DENSITIES if noise.mixes else AMPLITUDES
         self.dim = space.n_levels**circuit.n_wires
         self.blocks = block_wires(circuit.n_wires, space.max_block_wires)
-        self.levels: list[Local | Phase] = []
+        self.levels: list[Level] = []
         self._block_of = {wire: b for b, wires in enumerate(self.blocks) for wire in wires}
         self._front = [0] * circuit.n_wires
         # The eigenvalue of each wire's Z in each basis state: [wire, state]; wire 0 is the most significant bit.
@@ -92,19 +106,21 @@ class Lowering:
         for kraus in channels.values():
             channel = superoperator(kraus) @ channel
         for gates, wires in noise.places(circuit):
-            for gate in gates:
-                self._schedule(gate)
+            for step in (step for gate in gates for step in noise.steps(gate)):
+                self._schedule(step.gate, step.share)
+                if step.error is not None:
+                    self._channel(step.gate.wires, from_transfer(step.error.matrix))
             for wire in wires if channels else ():
                 self._local((wire,), Factor(channel))
         self.measurements = self._group(circuit)
 
-    def _level(self, wires: tuple[int, ...], kind: type[Local] | type[Phase]) -> Local | Phase:
+    def _level(self, wires: tuple[int, ...], kind: type[Level]) -> Level:
         """The earliest level of this kind on which the wires are free."""
         level = max(self._front[wire] for wire in wires)
-        level += (level % 2 == 0) == (kind is Phase)
+        level += (_KINDS.index(kind) - level) % len(_KINDS)
         while len(self.levels) <= level:
-            is_phase = len(self.levels) % 2
-            self.levels.append(Phase(np.zeros(self.dim)) if is_phase else Local([[] for _ in self.blocks]))
+            empty = (Local([[] for _ in self.blocks]), Phase(np.zeros(self.dim)), Pairs())
+            self.levels.append(empty[len(self.levels) % len(_KINDS)])
         for wire in wires:
             self._front[wire] = level
         return self.levels[level]
@@ -113,17 +129,28 @@ class Lowering:
         level, block = self._level(wires, Local), self._block_of[wires[0]]
         assert isinstance(level, Local)
         n_levels = self.space.n_levels
-        level.blocks[block].append(factor.map(lambda m: _embed(m, wires, self.blocks[block], n_levels)))
+        level.blocks[block].append(factor.map(lambda m: embed(m, wires, self.blocks[block], n_levels)))
 
     def _constant(self, wires: tuple[int, ...], unitary: Array) -> None:
         self._local(wires, Factor(self.space.operator(unitary)))
+
+    def _channel(self, wires: tuple[int, ...], matrix: Array) -> None:
+        """A channel of noise on one or two wires."""
+        if len({self._block_of[wire] for wire in wires}) == 1:
+            self._local(wires, Factor(matrix))
+            return
+        level = self._level(wires, Pairs)
+        assert isinstance(level, Pairs)
+        low, high = sorted(wires)
+        level.channels.append(((low, high), embed(matrix, wires, (low, high), self.space.n_levels)))
 
     def _phase(self, wires: tuple[int, ...]) -> Phase:
         level = self._level(wires, Phase)
         assert isinstance(level, Phase)
         return level
 
-    def _schedule(self, gate: Gate) -> None:
+    def _schedule(self, gate: Gate, share: float = 1.0) -> None:
+        """A gate whose angle is `share` times what it says."""
         kind, wires = GATES[gate.name], gate.wires
         several = len(self.blocks) > 1
         in_block = len({self._block_of[wire] for wire in wires}) == 1
@@ -139,16 +166,16 @@ class Lowering:
         elif not kind.rotation:
             self._constant(wires, _FIXED[gate.name])
         elif isinstance(gate.angle, Input) or as_phase:
-            self._schedule_as_phase(gate)
+            self._schedule_as_phase(gate, share)
         elif isinstance(gate.angle, Weight):
             for each in self.space.rotations(gate.name):
-                self._local(wires, Factor(*each.matrices, gate.angle.index, each.rate))
+                self._local(wires, Factor(*each.matrices, gate.angle.index, share * each.rate))
         else:
             constant, cosine, sine = rotation(gate.name)
-            half = float(gate.angle or 0.0) / 2
+            half = share * float(gate.angle or 0.0) / 2
             self._constant(wires, constant + math.cos(half) * cosine + math.sin(half) * sine)
 
-    def _schedule_as_phase(self, gate: Gate) -> None:
+    def _schedule_as_phase(self, gate: Gate, share: float) -> None:
         kind = GATES[gate.name]
         targets = gate.wires[1:] if kind.controlled else gate.wires
         rotated = [(wire, _BASIS[p]) for wire, p in zip(targets, kind.rotation, strict=True) if p != "Z"]
@@ -157,7 +184,7 @@ class Lowering:
         row = -0.5 * np.prod(self._z[list(targets)], axis=0)
         if kind.controlled:
             row = row * (1 - self._z[gate.wires[0]]) / 2
-        row = self.space.diagonal(row)
+        row = self.space.diagonal(share * row)
         phase = self._phase(gate.wires)
         match gate.angle:
             case Input():
@@ -202,13 +229,3 @@ def absorb_constants(chain: list[Factor], dim: int) -> list[Factor]:
     if not merged:
         return [Factor(pending)]
     return [*merged[:-1], merged[-1].map(pending.__matmul__)]
-
-
-def _embed(matrix: Array, wires: tuple[int, ...], block: tuple[int, ...], n_levels: int) -> Array:
-    """The matrix of a map on `wires` as a matrix of the block, identity on the block's other wires."""
-    n, k = len(block), len(wires)
-    positions = [block.index(wire) for wire in wires]
-    rest = [p for p in range(n) if p not in positions]
-    full = np.kron(matrix, np.eye(n_levels ** (n - k))).reshape((n_levels,) * (2 * n))
-    order = np.argsort([*positions, *rest])
-    return full.transpose([*order, *(n + order)]).reshape(n_levels**n, n_levels**n)

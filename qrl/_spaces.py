@@ -5,6 +5,7 @@ A wire of a density matrix is one site of four levels, its row and its column in
 exp(i a) the diagonal exp(i (a[row] - a[column])): local maps and phases, as those of amplitudes.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -105,6 +106,18 @@ def superoperator(kraus: Iterable[Array]) -> Array:
     return sum((_both(k, k) for k in kraus), start=np.zeros(()))
 
 
+def from_transfer(matrix: Array) -> Array:
+    """The map of density matrices whose Pauli transfer matrix this is, sites in the order of the words' letters."""
+    words = _words(matrix)
+    return words @ matrix @ words.conj().T
+
+
+def to_transfer(matrix: Array) -> Array:
+    """The inverse of `from_transfer`: tr(P_i E(P_j)) / 2^n of Pauli words P, in the order II, IX, IY, IZ, XI, …"""
+    words = _words(matrix)
+    return (words.conj().T @ matrix @ words).real
+
+
 def rotation(name: str) -> tuple[Array, Array, Array]:
     """(C, A, B) with the unitary of gate(angle) = C + cos(angle/2) A + sin(angle/2) B."""
     kind = GATES[name]
@@ -119,6 +132,22 @@ def rotation(name: str) -> tuple[Array, Array, Array]:
 def kron(matrices: Sequence[Array]) -> Array:
     """The product of matrices on neighbouring wires."""
     return reduce(np.kron, matrices, np.eye(1))
+
+
+def _words(matrix: Array) -> Array:
+    """Pauli words as columns, for a matrix on as many sites, of length 1."""
+    n_wires = (len(matrix).bit_length() - 1) // 2
+    return kron([np.stack([p.ravel() for p in (I, X, Y, Z)], axis=1) / math.sqrt(2)] * n_wires)
+
+
+def embed(matrix: Array, wires: tuple[int, ...], block: tuple[int, ...], n_levels: int) -> Array:
+    """The matrix of a map on `wires` as a matrix of the block, identity on the block's other wires."""
+    n, k = len(block), len(wires)
+    positions = [block.index(wire) for wire in wires]
+    rest = [p for p in range(n) if p not in positions]
+    full = np.kron(matrix, np.eye(n_levels ** (n - k))).reshape((n_levels,) * (2 * n))
+    order = np.argsort([*positions, *rest])
+    return full.transpose([*order, *(n + order)]).reshape(n_levels**n, n_levels**n)
 
 
 def _turn(generator: Array) -> tuple[Array, Array, Array]:

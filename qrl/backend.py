@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -66,13 +66,15 @@ class Backend:
         strengths = {name: getattr(self.noise, name) for name in STRENGTHS}
         parts = [f"{name}{value:g}" for name, value in strengths.items() if value]
         parts += ["after-layer"] if self.noise.channels() and self.noise.after == "layer" else []
+        calibration = self.noise.calibration
+        parts += [] if calibration is None else [f"calibration{calibration.digest[:8]}"]
         name = [] if self.name == "torch" else [re.sub(r"[^\w.]+", "-", self.name)]
         return "-".join([*name, *([f"shots{self.shots}"] if self.shots else []), *parts]) or "exact"
 
     def to_json(self) -> dict[str, Any]:
         """For records: what it was, not enough to make it again if it has options that JSON cannot hold."""
         options = {name: repr(value) for name, value in self.options.items()}
-        return {"name": self.name, "shots": self.shots, "noise": asdict(self.noise), "options": options}
+        return {"name": self.name, "shots": self.shots, "noise": self.noise.to_json(), "options": options}
 
     def compile(self, circuit: Circuit, generator: torch.Generator, counter: Counter | None = None) -> Executor:
         """What runs this circuit; shots are drawn from the generator."""

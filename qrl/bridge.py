@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from qrl._angles import TRANSFORMS, varies
 from qrl.circuit import Circuit, Gate, Input, Observable, PauliWord, Weight
+from qrl.errors import UsageError
 from qrl.noise import NOISELESS, Noise
 
 _GATES: dict[str, Callable[..., Any]] = {
@@ -43,7 +44,10 @@ def to_qnode(
 
     A batch of inputs is broadcast through one execution; parameters may have the batch's axis, too. The QNode returns a
     tuple, one entry an observable. Noise is for a device with density matrices, such as "default.mixed".
+
+    Raises UsageError for a calibration, which is for the fused executor.
     """
+    _check(noise)
     if isinstance(device, str):
         device = qml.device(device, wires=circuit.n_wires)
 
@@ -54,13 +58,24 @@ def to_qnode(
 
 
 def to_angle_qnode(circuit: Circuit, device: Any, diff_method: str | None, noise: Noise = NOISELESS) -> qml.QNode:
-    """The circuit as a QNode of the angles [row, gate] of its `angle_gates`, all rows in one broadcast execution."""
+    """The circuit as a QNode of the angles [row, gate] of its `angle_gates`, all rows in one broadcast execution.
+
+    Raises UsageError as `to_qnode` does.
+    """
+    _check(noise)
 
     def function(angles: Tensor) -> list[Any]:
         columns = iter(angles.unbind(-1))
         return _play(circuit, lambda gate: next(columns) if varies(gate) else float(gate.angle or 0.0), noise)  # type: ignore[arg-type]
 
     return qml.QNode(function, device, interface="torch", diff_method=diff_method)
+
+
+def _check(noise: Noise) -> None:
+    if noise.calibration is not None:
+        raise UsageError(
+            "backend: a calibration is for backend torch; of PennyLane's devices qiskit.aer takes a noise model itself"
+        )
 
 
 def _play(circuit: Circuit, angle: Callable[[Gate], Tensor | float], noise: Noise) -> list[Any]:

@@ -86,7 +86,7 @@ class Program:
 
 def _check_size(circuit: Circuit, noise: Noise) -> None:
     """Refuse what cannot work: the states of one sample, kept for its gradient, must fit into this machine's memory."""
-    if noise.channels() and circuit.n_wires > MAX_NOISY_WIRES:
+    if noise.mixes and circuit.n_wires > MAX_NOISY_WIRES:
         raise UsageError(
             f"circuit: {circuit.n_wires} wires are too many for noise, which takes density matrices, as large as "
             f"states of twice the wires: at most {MAX_NOISY_WIRES}; errors of readout alone have no limit"
