@@ -12,7 +12,8 @@ import torch
 from torch.func import grad, vmap
 
 import run as command_line
-from agents._api import load, run_evaluation, run_resume, run_training
+from agents._api import load
+from agents._commands import run_evaluation, run_resume, run_training
 from agents._config import Spec, load_plugin
 from agents.maml import Config
 from qrl._native import USED, GateError, pauli_words
