@@ -29,7 +29,7 @@ from agents._interrupt import Interrupted, stopping_at_once
 from agents._plot import Against, draw
 from agents._progress import Progress
 from agents._references import beside_which
-from agents._rollout import Adapter, MemoryAdapter, Privileged, collect_episodes, single_action
+from agents._rollout import Adapter, MemoryAdapter, OpenLoop, Privileged, collect_episodes, single_action
 from agents._run import RunFolder
 from agents._setting import backend_of, build, put_on, seed_shots, torch_generator
 from agents._train import Training
@@ -179,8 +179,8 @@ class Run:
 class AdaptedPolicy:
     """A policy after adaptation: `act(observation)` gives an action for the environment.
 
-    One that learns in its memory goes on learning: after each step it has to `receive` what came of it. For others that
-    does nothing.
+    One that learns in its memory goes on learning: after each step it has to `receive` what came of it. One that acts
+    by the step of the episode has to `receive` the end of one. For others that does nothing.
     """
 
     def __init__(self, agent: Adapter, state: Any, generator: torch.Generator, shape: tuple[int, ...] | None) -> None:
@@ -223,6 +223,8 @@ class AdaptedPolicy:
             earned, over = (torch.tensor([[x]], device=self._generator.device) for x in (float(reward), bool(ended)))
             self._state = self._agent.receive(self._state, self._action, earned, over, self._seen(observation))
             self._action = None
+        elif isinstance(self._agent, OpenLoop) and ended:
+            self._state = self._agent.restart(self._state)
 
     def _seen(self, observation: Any) -> Tensor:
         array = np.asarray(observation)
