@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents._rollout import Adapter, MemoryAdapter, single_action
+from agents._rollout import Adapter, MemoryAdapter, OpenLoop, single_action
 from qrl.errors import UsageError
 
 
 class AdaptedPolicy:
     """A policy after adaptation: `act(observation)` gives an action for the environment.
 
-    One that learns in its memory goes on learning: after each step it has to `receive` what came of it. For others that
-    does nothing.
+    One that learns in its memory goes on learning: after each step it has to `receive` what came of it. One that acts
+    by the step of the episode has to `receive` the end of one. For others that does nothing.
     """
 
     def __init__(self, agent: Adapter, state: Any, generator: torch.Generator, shape: tuple[int, ...] | None) -> None:
@@ -57,6 +57,8 @@ class AdaptedPolicy:
             earned, over = (torch.tensor([[x]], device=self._generator.device) for x in (float(reward), bool(ended)))
             self._state = self._agent.receive(self._state, self._action, earned, over, self._seen(observation))
             self._action = None
+        elif isinstance(self._agent, OpenLoop) and ended:
+            self._state = self._agent.restart(self._state)
 
     def _seen(self, observation: Any) -> Tensor:
         array = np.asarray(observation)

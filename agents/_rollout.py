@@ -100,6 +100,14 @@ class Privileged(Protocol):
         """The state of one who knows the tasks, `envs.Tasks` [task]."""
 
 
+@runtime_checkable
+class OpenLoop(Protocol):
+    """An adapter that acts by the step of the episode, so that it has to be told where one begins."""
+
+    def restart(self, state: Any) -> Any:
+        """The state at the start of an episode of every lane."""
+
+
 @torch.no_grad()
 def collect(
     env: gymnasium.vector.VectorEnv,
@@ -123,6 +131,7 @@ def collect(
     episode = torch.zeros(env.num_envs, dtype=torch.int64, device=observation.device)
     rows: list[tuple[Tensor, ...]] = []
     memory = adapter if isinstance(adapter, MemoryAdapter) else None  # asked once: it looks up every attribute
+    state = adapter.restart(state) if isinstance(adapter, OpenLoop) else state
     while bool((alive := episode < n_episodes).any()):
         seen = observation.unflatten(0, shape)
         action, state = adapter.act(state, seen, generator)
@@ -165,6 +174,7 @@ def collect_episodes(
         observation, _ = env.reset(seed=seed if episode == 0 else None)
         rows: list[tuple[Tensor, ...]] = []
         over = False
+        state = adapter.restart(state) if isinstance(adapter, OpenLoop) else state
         while not over:
             seen = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
             action, state = adapter.act(state, seen[None, None], generator)

@@ -1,0 +1,136 @@
+"""A few open qubits: the density matrix as a real vector, and the Lindblad equation on it.
+
+The vector of a density matrix ρ of n qubits has the 4^n numbers Tr(P ρ), one for each Pauli word P, the letters in the
+order I, X, Y, Z and that of the first qubit counting most. The equation is then r' = G r with a real matrix G, which is
+linear in all rates. Qubits are in a row, each coupled to the next.
+"""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from jaxtyping import Complex128, Float64
+from torch import Tensor
+
+N_RATES = 5
+"""Rates of a qubit by itself: turns about x, y and z [rad/us], 1 / T1 and 1 / T_phi [1/us]."""
+
+MOST_QUBITS = 3
+"""Qubits, at most."""
+
+_PAULI = torch.tensor([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]]).to(torch.complex128)
+
+
+@lru_cache
+def pauli_words(n_qubits: int) -> Complex128[Tensor, "word row column"]:
+    """All Pauli words as matrices, in the order of the vector."""
+    words = torch.ones(1, 1, 1, dtype=torch.complex128)
+    for _ in range(n_qubits):
+        words = torch.stack([torch.kron(word, letter) for word in words for letter in _PAULI])
+    return words
+
+
+def vector_of(state: Complex128[Tensor, " amplitude"]) -> Float64[Tensor, " word"]:
+    """Tr(P |ψ><ψ|) of a pure state, of all words P."""
+    words = pauli_words(int(math.log2(len(state))))
+    return torch.einsum("i,wij,j->w", state.conj(), words, state).real
+
+
+# -- the generator -----------------------------------------------------------------------------------------------------
+
+
+def _on_words(n_qubits: int, change: Callable[[Tensor], Tensor]) -> Float64[Tensor, "word word"]:
+    """The matrix, on vectors, of a linear map of density matrices."""
+    words = pauli_words(n_qubits)
+    return torch.einsum("vij,wji->vw", words, change(words)).real / 2**n_qubits
+
+
+def _turn(hamiltonian: Tensor) -> Callable[[Tensor], Tensor]:
+    """ρ' = -i [H, ρ]."""
+    return lambda rho: -1j * (hamiltonian @ rho - rho @ hamiltonian)
+
+
+def _decay(jump: Tensor) -> Callable[[Tensor], Tensor]:
+    """ρ' = L ρ L† - (L†L ρ + ρ L†L) / 2."""
+    rate = jump.mH @ jump
+    return lambda rho: jump @ rho @ jump.mH - (rate @ rho + rho @ rate) / 2
+
+
+@lru_cache
+def _terms(n_qubits: int) -> Float64[Tensor, "term entry"]:
+    """What each rate of one qubit, or of a pair, is multiplied by in the generator, whose entries are in a row.
+
+    The rates of the first qubit, those of the second, and the coupling of the two. Of rate 1 are: H = X/2, Y/2, Z/2;
+    the decay from 1 to 0; the one of the coherence alone; H = ZZ/4.
+    """
+    one, x, y, z = _PAULI
+    lower = (x + 1j * y) / 2
+    singles = [(_turn, x / 2), (_turn, y / 2), (_turn, z / 2), (_decay, lower), (_decay, z / math.sqrt(2))]
+    if n_qubits == 1:
+        kinds = singles
+    else:
+        kinds = [(kind, torch.kron(matrix, one)) for kind, matrix in singles]
+        kinds += [(kind, torch.kron(one, matrix)) for kind, matrix in singles]
+        kinds.append((_turn, torch.kron(z, z) / 4))
+    return torch.stack([_on_words(n_qubits, kind(matrix)).flatten() for kind, matrix in kinds])
+
+
+def generators(
+    local: Float64[Tensor, "lane qubit rate"], coupling: Float64[Tensor, "lane pair"]
+) -> list[Float64[Tensor, "lane row column"]]:
+    """The generator [1/us] as a sum of one on the first two qubits and, of three, one on the last two.
+
+    Args:
+        local: N_RATES of each qubit.
+        coupling: of each qubit to the next [rad/us], H = ZZ/4 times it.
+    """
+    n_qubits = local.shape[1]
+    size = min(n_qubits, 2)
+    rates = [torch.cat([local[:, :2].flatten(1), coupling[:, :1]], dim=1)]
+    if n_qubits == MOST_QUBITS:  # the middle qubit's own rates are in the first
+        rates.append(torch.cat([torch.zeros_like(local[:, 1]), local[:, 2], coupling[:, 1:]], dim=1))
+    terms = _terms(size).to(local.device)
+    return [(rate @ terms).unflatten(1, (4**size, 4**size)) for rate in rates]
+
+
+def speed(
+    local: Float64[Tensor, "lane qubit rate"], coupling: Float64[Tensor, "lane pair"]
+) -> Float64[Tensor, " lane"]:
+    """A bound on the generator's spectral norm [1/us].
+
+    Of H that is the difference of its extreme eigenvalues; the decay to 0 alone has √2 / T1.
+    """
+    turns = local[..., :3].norm(dim=-1) + math.sqrt(2) * local[..., 3] + local[..., 4]
+    return turns.sum(1) + coupling.abs().sum(1) / 2
+
+
+# -- the evolution -----------------------------------------------------------------------------------------------------
+
+
+def order_for(bound: float, error: float = 1e-14) -> int:
+    """Terms of exp's series, after the first, that leave out less than `error` for matrices of a norm up to `bound`."""
+    order, left_out = 0, bound * math.exp(bound)  # Lagrange's bound of the remainder
+    while left_out > error:
+        order += 1
+        left_out *= bound / (order + 1)
+    return order
+
+
+def evolve(
+    vector: Float64[Tensor, "lane word"],
+    generator: list[Float64[Tensor, "lane row column"]],
+    time: float,
+    order: int,
+) -> Float64[Tensor, "lane word"]:
+    """exp(G time) r, by so many terms of the series; G as of `generators`."""
+    head, *tail = [time * part for part in generator]
+    shape = (len(vector), head.shape[-1], -1)
+    start = after = vector.reshape(shape)
+    for k in range(order, 0, -1):  # 1 + G (1 + G/2 (1 + G/3 (...)))
+        total = torch.baddbmm(start, head, after, alpha=1 / k)
+        for part in tail:
+            pair = (len(vector), 4, 16)
+            total = torch.baddbmm(total.view(pair), after.view(pair), part.mT, alpha=1 / k).view_as(start)
+        after = total
+    return after.reshape(vector.shape)
