@@ -3,8 +3,10 @@
 import jaxtyping
 import pytest
 
+from tests import typechecks
+
 # Before anything of ours is imported: the hook works on modules as they are imported.
-jaxtyping.install_import_hook(["qrl", "envs", "agents"], "beartype.beartype")
+typechecks.install()
 
 import torch  # noqa: E402
 

@@ -6,12 +6,16 @@ import shutil
 import pytest
 import torch
 
+import run as command_line
 from benchmarks._recovery import calls, damage, outside, runs
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return runs.uninterrupted(tmp_path_factory.mktemp("whole") / "run", iterations=15)
+    """In this process; those that are killed have one of their own."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert command_line.main(runs.training(run, 12)) == 0
+    return runs.Whole(run, 12, seconds=0.0, start_up=0.0, bytes=runs.outcome(run))
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +25,12 @@ def small(tmp_path_factory):
 
 def test_killed_twice_and_resumed_is_the_uninterrupted_run(whole, tmp_path):
     run = tmp_path / "run"
-    for checkpoint in ("00000003", "00000009"):  # resuming goes by way of the second
+    for checkpoint in ("00000003", "00000006"):  # resuming goes by way of the second
         command = runs.going_on(run, whole.iterations)
         assert outside.kill(command, after=0.02, since=run / "checkpoint" / checkpoint)
         assert outside.stage(run, whole).startswith("training") and runs.newest(run) >= int(checkpoint)
-    assert runs.going_on(run, whole.iterations)[0] == "resume"
-    ended = runs.finish(runs.start("resume", run))
+    assert runs.going_on(run, whole.iterations) == ["resume", str(run)]
+    ended = runs.Ended(command_line.main(["resume", str(run)]), "")
     assert runs.failures(ended, run, whole) == []
 
 
@@ -51,8 +55,8 @@ def test_what_is_compared_is_told_apart(whole, tmp_path):
     """The comparison sees one changed byte of each file, and does not see the time that training took."""
     ended = runs.Ended(0, "")
     for name, change in {
-        "checkpoint/00000015/state.safetensors": (b"\0", b"\1"),
-        "checkpoint/00000015/state.json": (b'"env_steps": ', b'"env_steps": 1'),
+        "checkpoint/00000012/state.safetensors": (b"\0", b"\1"),
+        "checkpoint/00000012/state.json": (b'"env_steps": ', b'"env_steps": 1'),
         "metrics.jsonl": (b'"loss": ', b'"loss": 1'),
         "evaluation.json": (b'"mean"', b'"Mean"'),
         "adaptation.png": (b"IDAT", b"IDAX"),
@@ -64,7 +68,7 @@ def test_what_is_compared_is_told_apart(whole, tmp_path):
         (copy / name).write_bytes(data.replace(*change, 1))
         assert len(runs.failures(ended, copy, whole)) == 1
     shutil.copytree(whole.path, copy)
-    state = copy / "checkpoint/00000015/state.json"
+    state = copy / "checkpoint/00000012/state.json"
     state.write_bytes(state.read_bytes().replace(b'"seconds": ', b'"seconds": 1'))
     assert runs.failures(ended, copy, whole) == []
 

@@ -1,8 +1,10 @@
-"""Whole runs from the command line, in processes of their own: signals, resume, evaluate, wrong input."""
+"""Whole runs from the command line: signals, resume, evaluate, wrong input; in processes of their own where it matters.
+
+Others call what `run.py` calls, `run.main`: a process takes seconds to import torch.
+"""
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agents._commands import run_evaluation
-from qrl.errors import UsageError
+import run
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = [
@@ -22,9 +23,13 @@ SMALL = [
 ]
 
 
-def run(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+def in_a_process(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "run.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, **options)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+
+
+def here(*arguments: object) -> int:
+    return run.main([*map(str, arguments)])
 
 
 def start(out: Path, iterations: int) -> subprocess.Popen[str]:
@@ -50,9 +55,9 @@ def wait_for_rows(process: subprocess.Popen[str], out: Path, rows: int) -> None:
     raise AssertionError(f"no {rows} iterations: {process.communicate()}")
 
 
-def test_train_evaluate_rerun(tmp_path):
+def test_train_evaluate_rerun(tmp_path, capsys):
     out = tmp_path / "run"
-    done = run("train", *SMALL, "--iterations", 3, "--out", out)
+    done = in_a_process("train", *SMALL, "--iterations", 3, "--out", out)
     assert done.returncode == 0, done.stderr
     assert "3 test tasks" in done.stdout and "iteration 3/3" in done.stderr
     assert sorted(p.name for p in (out / "checkpoint").iterdir()) == ["00000002", "00000003"]
@@ -70,13 +75,13 @@ def test_train_evaluate_rerun(tmp_path):
     assert (curve["env"], curve["agent"], curve["model"]) == ("navigation", "maml", "reuploading")
     assert len(curve["per_task"]) == curve["n_tasks"] == 3
 
-    again = run("--config", out, "--out", tmp_path / "again")
-    assert again.returncode == 0, again.stderr
+    assert here("--config", out, "--out", tmp_path / "again") == 0
     for name in ("evaluation.json", "checkpoint/00000003/state.safetensors"):
         assert (out / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
     own = ["evaluate", out, "--tasks", 2, "--steps", 1, "--episodes", 2, "--out"]
-    assert run(*own, tmp_path / "mine.of.today.json").returncode == 0
+    assert here(*own, tmp_path / "mine.of.today.json") == 0
+    capsys.readouterr()
     assert {p.name for p in tmp_path.glob("mine*")} == {"mine.of.today.json", "mine.of.today.png"}
     (out / "folder.json").mkdir()
     for file, message in (
@@ -86,21 +91,19 @@ def test_train_evaluate_rerun(tmp_path):
         (tmp_path / "no/mine.json", "there is no folder"),
         (tmp_path / ("x" * 300 + ".json"), "File name too long"),
     ):
-        with pytest.raises(UsageError, match=re.escape(message)):
-            run_evaluation(out, tasks=2, steps=1, episodes=2, out=file)
+        assert here(*own, file) == 2 and message in capsys.readouterr().err
     (out / "folder.json").rmdir()
 
-    ood = run("evaluate", out, "--tasks", 4, "--steps", 2, "--episodes", 3, "--split", "ood")
-    assert ood.returncode == 0, ood.stderr
+    assert here("evaluate", out, "--tasks", 4, "--steps", 2, "--episodes", 3, "--split", "ood") == 0
     assert json.loads((out / "evaluation-ood.json").read_text())["x"] == [0, 1, 2]
     assert (out / "evaluation.json").read_text() == (tmp_path / "again/evaluation.json").read_text()
 
-    longer = run("resume", out, "--iterations", 4)
-    assert longer.returncode == 0, longer.stderr
+    assert here("resume", out, "--iterations", 4) == 0
     assert (out / "checkpoint/00000004").is_dir()
-    spare = tmp_path / "spare"
-    refused = run("train", *SMALL, "--iterations", 3, "--out", out)
-    assert refused.returncode == 2 and "--overwrite" in refused.stderr and not spare.exists()
+    capsys.readouterr()
+    before = (out / "config.json").read_bytes()
+    assert here("train", *SMALL, "--iterations", 3, "--out", out) == 2 and "--overwrite" in capsys.readouterr().err
+    assert (out / "config.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -134,31 +137,24 @@ def test_signals_finish_the_iteration_and_save(tmp_path, number, code):
         (["--seed", "-1"], "seed must be at least 0"),
     ],
 )
-def test_wrong_input_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, message):
-    done = run(*SMALL[:2], *arguments, "--out", tmp_path / "run")
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1 and not done.stdout
+def test_wrong_input_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, message, capsys, unchecked):
+    assert here(*SMALL[:2], *arguments, "--out", tmp_path / "run") == 2
+    said = capsys.readouterr()
+    assert message in said.err and len(said.err.strip().splitlines()) == 1 and not said.out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_random_agent_needs_no_training(tmp_path):
-    done = run(
-        "--agent",
-        "random",
-        "--env",
-        "cartpole_target",
-        "--eval-tasks",
-        5,
-        "--eval-episodes",
-        3,
-        "--out",
-        tmp_path / "r",
-    )
-    assert done.returncode == 0, done.stderr
-    evaluated = run("evaluate", tmp_path / "r", "--tasks", 4, "--steps", 1, "--episodes", 2)
-    assert evaluated.returncode == 0, evaluated.stderr
-    resumed = run("resume", tmp_path / "r")
-    assert resumed.returncode == 2 and "does not train" in resumed.stderr
+def test_wrong_input_ends_a_process_in_the_same_line(tmp_path):
+    done = in_a_process("--agent.meta-batch", "0", "--out", tmp_path / "run")
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr == "run.py: error: --agent: agent maml: meta_batch must be at least 1, not 0\n"
+
+
+def test_the_random_agent_needs_no_training(tmp_path, capsys):
+    few = ["--eval-tasks", 5, "--eval-episodes", 3]
+    assert here("--agent", "random", "--env", "cartpole_target", *few, "--out", tmp_path / "r") == 0
+    assert here("evaluate", tmp_path / "r", "--tasks", 4, "--steps", 1, "--episodes", 2) == 0
+    assert here("resume", tmp_path / "r") == 2 and "does not train" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_said_in_one_line(tmp_path):
@@ -173,7 +169,6 @@ def test_a_full_disk_is_said_in_one_line(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission(tmp_path):
+def test_a_folder_without_permission(tmp_path, capsys):
     tmp_path.chmod(0o500)
-    done = run(*SMALL, "--out", tmp_path / "run")
-    assert done.returncode == 2 and "ermission denied" in done.stderr
+    assert here(*SMALL, "--out", tmp_path / "run") == 2 and "ermission denied" in capsys.readouterr().err

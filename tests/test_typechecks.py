@@ -1,0 +1,66 @@
+"""That the tests check shapes and types at run time."""
+
+import dataclasses
+import importlib.util
+
+import pennylane
+import pytest
+import torch
+from beartype.roar import BeartypeCallHintViolation
+from jaxtyping import Float, TypeCheckError
+from torch import Tensor
+
+from agents import _returns
+from agents._rollout import Rollout
+from qrl import errors
+from tests import typechecks
+
+THREE, FOUR = torch.zeros(3), torch.zeros(4)
+
+
+@typechecks.checked
+def summed(x: Float[Tensor, " row"], y: Float[Tensor, " row"], name: str = "") -> Float[Tensor, " row"]:
+    return torch.cat([x, y]) if name == "joined" else x + y
+
+
+@typechecks.checked
+def plain(x: int) -> str:
+    return "three" if x == 3 else x
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: summed(THREE, FOUR[:1]),
+        lambda: summed(THREE, THREE.long()),
+        lambda: summed(THREE, THREE, 4),
+        lambda: summed(THREE, THREE, "joined"),
+        lambda: plain("three"),
+        lambda: plain(4),
+    ],
+)
+def test_what_does_not_fit_is_refused_unless_told_otherwise(call, monkeypatch):
+    assert torch.equal(summed(THREE, THREE), THREE) and torch.equal(summed(FOUR, FOUR), FOUR) and plain(3) == "three"
+    with pytest.raises(BeartypeCallHintViolation):
+        call()
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
+    call()
+
+
+def test_functions_and_dataclasses_of_ours_are_checked():
+    rows = torch.zeros(5, 2)
+    with pytest.raises(BeartypeCallHintViolation):
+        errors.suggest(3, [])
+    with pytest.raises(BeartypeCallHintViolation):
+        _returns.generalised_advantages(rows, rows[:4], rows > 0, 0.9, 0.9)
+    whole = {field.name: torch.zeros(5, 3, 2) for field in dataclasses.fields(Rollout)}
+    whole |= {name: whole[name].bool() for name in ("valid", "terminated", "truncated")}
+    whole |= {"observation": torch.zeros(5, 3, 2, 4), "episode": whole["episode"].long()}
+    assert Rollout(**whole).n_steps == 0
+    with pytest.raises(TypeCheckError):
+        Rollout(**whole | {"reward": torch.zeros(5, 3, 1)})
+
+
+def test_byte_code_of_others_is_where_it_always_is():
+    assert typechecks.cache("tag", pennylane.__file__) == importlib.util.cache_from_source(pennylane.__file__)
+    assert typechecks.cache("tag", errors.__file__) != importlib.util.cache_from_source(errors.__file__)
