@@ -1,8 +1,9 @@
 """The pieces that the fused executor is made of, each on one device in one precision.
 
 States are real tensors [..., batch, 2 * state], real and imaginary parts side by side: a map is then a real matrix
-product, whose gradient needs no complex conjugates to be copied, and probabilities are squares. The leading axes are
-those of the parameters: of each such row of weights and scales there is a circuit of its own.
+product, whose gradient needs no complex conjugates to be copied, and probabilities are squares. Those of a small batch
+are complex, [..., batch, state]. The leading axes are those of the parameters: of each such row of weights and scales
+there is a circuit of its own.
 """
 
 import math
@@ -17,8 +18,9 @@ from qrl._lowering import Factor, Phase
 from qrl.circuit import Circuit, Input
 
 SMALL = 2**13
-"""Up to so many numbers in a circuit's state batch the overhead of a call outweighs its arithmetic, and autograd's own
-rules are faster than `PhaseProduct` (benchmarks/simulator.py)."""
+"""Up to so many numbers in a circuit's state batch the overhead of a call outweighs its arithmetic: states are then
+complex, which takes the fewest calls, and autograd's own rules are faster than `PhaseProduct`
+(benchmarks/simulator.py)."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class Turn:
     phase: Tensor
     rows: Tensor | None = None
     matrix: Tensor | None = None
+
+
+def is_small(batch: int, n_parts: int) -> bool:
+    """Whether so many states of so many numbers are few."""
+    return batch * n_parts <= SMALL
 
 
 def as_complex(state: Tensor) -> Tensor:
@@ -50,36 +57,40 @@ def real_matrix(matrix: Tensor) -> Tensor:
 class MapStack:
     """All weight-dependent maps of one size: for each a chain of factors, multiplied as a tree.
 
-    One tensor holds them all, so that the number of torch calls does not grow with the number of layers.
+    One tensor holds them all, so that the number of torch calls does not grow with the number of layers. The products
+    of two neighbours, the leaves of the tree, are sums over products of their cosines and sines.
     """
 
-    def __init__(
-        self, chains: list[list[Factor]], dim: int, *, as_real: bool, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        length = 1 << (max(map(len, chains)) - 1).bit_length()  # a power of two, for the tree
+    def __init__(self, chains: list[list[Factor]], dim: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.n_levels = max(1, (max(map(len, chains)) - 1).bit_length())
         padding = Factor(np.eye(dim))
-        flat = [factor for chain in chains for factor in [*chain, *[padding] * (length - len(chain))]]
+        flat = [factor for chain in chains for factor in [*chain, *[padding] * (2**self.n_levels - len(chain))]]
         zero = np.zeros((dim, dim))
         parts = np.stack(
             [[zero if m is None else m for m in (f.constant, f.cosine, f.sine)] for f in flat], dtype=np.complex128
         )
-        # [factor, 3, dim*dim*2]: a matrix as real numbers, so that the sum over the three is a real matrix product.
-        real = parts.view(np.float64).reshape(len(flat), 3, -1)
-        self.parts = torch.as_tensor(real, dtype=dtype, device=device)
+        # [pair, 9, dim*dim*2]: a matrix as real numbers, so that the sum over the nine is a real matrix product.
+        pairs = np.ascontiguousarray(parts[1::2, :, None] @ parts[0::2, None])
+        self.parts = torch.as_tensor(pairs.view(np.float64).reshape(len(flat) // 2, 9, -1), dtype=dtype, device=device)
         self.weight = torch.as_tensor([f.weight for f in flat], device=device)
-        self.rate = torch.as_tensor([f.rate for f in flat], dtype=dtype, device=device)
-        self.shape = (len(chains), length, dim, dim, 2)
-        self.as_real = as_real
+        # (1, cos, sin) of an angle a are the cosines of 0, a and a - pi/2.
+        rate = torch.as_tensor([f.rate for f in flat], dtype=dtype, device=device)
+        self.rate = rate[:, None] * torch.tensor([0.0, 1.0, 1.0], dtype=dtype, device=device)
+        self.quarter = torch.tensor([0.0, 0.0, -math.pi / 2], dtype=dtype, device=device)
+        self.shape = (len(chains), dim, dim)
 
     def multiply(self, weights: Tensor) -> Tensor:
-        """The product of each chain, later factors on the left: [..., map, dim, dim], or its `real_matrix`."""
-        turn = self.rate * weights[..., self.weight]
-        mixture = torch.stack([torch.ones_like(turn), turn.cos(), turn.sin()], dim=-1).unsqueeze(-2)
-        factors = torch.view_as_complex((mixture @ self.parts).reshape(*weights.shape[:-1], *self.shape))
-        while factors.shape[-3] > 1:
-            factors = factors[..., 1::2, :, :] @ factors[..., 0::2, :, :]
-        product = factors.squeeze(-3)
-        return real_matrix(product) if self.as_real else product
+        """The product of each chain, later factors on the left: [..., map, dim, dim]."""
+        turn = weights.index_select(-1, self.weight).unsqueeze(-1) * self.rate
+        earlier, later = (turn + self.quarter).cos().unflatten(-2, (-1, 2)).unbind(-2)
+        mixture = (later.unsqueeze(-1) * earlier.unsqueeze(-2)).reshape(-1, *self.parts.shape[:2])
+        mixed = torch.bmm(mixture.transpose(0, 1), self.parts).transpose(0, 1)
+        # All factors of all chains in one axis, so that `bmm` takes them as they are.
+        factors = torch.view_as_complex(mixed.reshape(-1, *self.shape[1:], 2))
+        for _ in range(self.n_levels - 1):
+            earlier, later = factors.unflatten(0, (-1, 2)).unbind(1)
+            factors = torch.bmm(later, earlier)
+        return factors.reshape(*weights.shape[:-1], *self.shape)
 
 
 class PhaseMatrix:
@@ -121,7 +132,7 @@ class PhaseMatrix:
         """`phase`, the matrix M; the same for both parts, `parts`; and `bounded`, the scales of bounded angles."""
         lead = weights.shape[:-1]
         coefficients = torch.cat([scales, weights, weights.new_ones(*lead, 1)], dim=-1)
-        terms = coefficients[..., self.coefficient].unsqueeze(-1) * self.rows
+        terms = coefficients.index_select(-1, self.coefficient).unsqueeze(-1) * self.rows
         phase = (self.place @ terms).reshape(*lead, *self.shape)
         bound = {"phase": phase, "parts": (phase.unsqueeze(-1) + self.quarter).flatten(-2)}
         if self.bounded is not None:
@@ -135,7 +146,7 @@ class PhaseMatrix:
             columns.append(self.bounded.angles(bound["bounded"] * inputs[..., self.bounded.feature]))
         rows = torch.cat([*columns, inputs.new_ones(*inputs.shape[:-1], 1)], dim=-1)
         levels, parts = rows.unsqueeze(-3), bound["parts"]
-        if rows.shape[-2] * parts.shape[-1] <= SMALL or not torch.is_grad_enabled():
+        if is_small(rows.shape[-2], parts.shape[-1]) or not torch.is_grad_enabled():
             return [Turn(phase) for phase in as_complex((levels @ parts).cos()).unbind(-3)]
         phases = as_complex((levels.detach() @ parts.detach()).cos()).unbind(-3)
         return [Turn(p, rows, matrix) for p, matrix in zip(phases, bound["phase"].unbind(-3), strict=True)]
@@ -175,14 +186,25 @@ class FixedPhase:
         return torch.complex(angle.cos(), angle.sin())
 
 
+def times(state: Tensor, matrix: Tensor) -> Tensor:
+    """state @ matrix, in fewer calls where each of some circuits has a matrix of its own."""
+    if state.ndim == matrix.ndim == 3 and state.shape[0] == matrix.shape[0]:
+        return torch.bmm(state, matrix)
+    return state @ matrix
+
+
 def multiply_diagonal(state: Tensor, diagonal: Tensor) -> Tensor:
     """The state times what `FixedPhase.diagonal` gave."""
+    if state.is_complex():
+        return state * (diagonal if diagonal.is_complex() else diagonal[..., ::2])
     return as_parts(as_complex(state) * diagonal) if diagonal.is_complex() else state * diagonal
 
 
 def multiply_phase(state: Tensor, turn: Turn) -> Tensor:
-    """The state [..., 1 or batch, 2 * state] times a level's phases: [..., batch, 2 * state]."""
+    """The state, of 1 or batch rows, times a level's phases: of batch rows."""
     phase = turn.phase
+    if state.is_complex():
+        return state * phase
     if turn.rows is None:
         return as_parts(as_complex(state) * phase)
     return PhaseProduct.apply(state.expand(*phase.shape[:-1], state.shape[-1]), turn.rows, turn.matrix, phase)

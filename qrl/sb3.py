@@ -9,7 +9,7 @@ group of an optimiser to one learning rate at each update; here each group's rat
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import gymnasium
@@ -22,6 +22,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
+from qrl._few import Few
 from qrl.actor import n_observations
 from qrl.errors import UsageError, suggest
 from qrl.features import Bound, build_features
@@ -61,42 +62,28 @@ class QuantumFeaturesExtractor(BaseFeaturesExtractor):
         scale = torch.ones(n_inputs) if observation_scale is None else torch.as_tensor(observation_scale).float()
         self.scale: Tensor
         self.register_buffer("scale", scale.expand(n_inputs).clone())
-        self._kept = Kept()
+        self._alone = SideBySide([self]) if SideBySide.possible([self]) else None
 
     def forward(self, observations: Tensor) -> Tensor:
-        inputs = observations / self.scale
-        if torch.is_grad_enabled() or not hasattr(self.features, "bind"):
-            features: Tensor = self.features(inputs)
-            return features
-        bound = self._kept(self.features.parameters(), self.features.bind)  # type: ignore[arg-type]
-        kept: Tensor = self.features.run(bound, inputs)  # type: ignore[operator]
-        return kept
-
-
-class Kept:
-    """What depends on parameters alone, kept for as long as they stay as they are: while a rollout is collected.
-
-    They are compared by value, because a target network's are changed behind autograd's back.
-    """
-
-    def __init__(self) -> None:
-        self._seen: list[Tensor] = []
-        self._bound: Bound = {}
-
-    def __call__(self, parameters: Iterable[Tensor], bind: Callable[[], Bound]) -> Bound:
-        """What `bind()` gives for these parameters."""
-        now = list(parameters)
-        if len(now) != len(self._seen) or not all(map(torch.equal, now, self._seen)):
-            self._seen, self._bound = [p.detach().clone() for p in now], bind()
-        return self._bound
+        if self._alone is not None and not torch.is_grad_enabled():
+            (kept,) = self._alone(observations)
+            return kept
+        features: Tensor = self.features(observations / self.scale)
+        return features
 
 
 class SideBySide:
-    """Layers of the same circuit as one call of its executor: [batch, observation] -> one [batch, feature] a layer."""
+    """Layers of the same circuit as one call of its executor: [batch, observation] -> one [batch, feature] a layer.
+
+    Without gradients, what depends on parameters alone is kept for as long as they stay as they are: while a rollout is
+    collected. They are compared by value, because a target network's are changed behind autograd's back.
+    """
 
     def __init__(self, extractors: Sequence[QuantumFeaturesExtractor]) -> None:
         self.extractors = extractors
-        self._kept = Kept()
+        self._seen: list[Tensor] = []
+        self._bound: Bound = {}
+        self._few: Few | None = None
 
     @staticmethod
     def possible(extractors: Sequence[nn.Module]) -> bool:
@@ -116,16 +103,33 @@ class SideBySide:
         layers = self.layers
         weights, scales = (torch.stack([getattr(layer, name) for layer in layers]) for name in ("weights", "scales"))
         bound = layers[0].program.bind(weights, scales)
+        bound["scale"] = torch.stack([each.scale for each in self.extractors]).unsqueeze(1)
         projections = [layer.projection.weight for layer in layers if layer.projection is not None]
         return bound | ({"projection": torch.stack(projections)} if projections else {})
 
+    def _tensors(self) -> Iterator[Tensor]:
+        """What `bind` takes, one by one: `parameters()` is slow, and this is asked for at every step of a rollout."""
+        for each, layer in zip(self.extractors, self.layers, strict=True):
+            yield from (each.scale, layer.weights, layer.scales)
+            if layer.projection is not None:
+                yield layer.projection.weight
+
+    def _keep(self) -> Bound:
+        """What `bind` gives, from before if nothing has changed."""
+        now = list(self._tensors())
+        if len(now) != len(self._seen) or not all(map(torch.equal, now, self._seen)):
+            self._seen, self._bound = [tensor.detach().clone() for tensor in now], self.bind()
+            self._few = self.layers[0].program.few(self._bound)
+        return self._bound
+
     def __call__(self, observations: Tensor) -> tuple[Tensor, ...]:
-        layers = self.layers
-        parameters = [parameter for layer in layers for parameter in layer.parameters()]
-        bound = self.bind() if torch.is_grad_enabled() else self._kept(parameters, self.bind)
-        inputs = torch.stack([observations / each.scale for each in self.extractors])
+        kept = not torch.is_grad_enabled()
+        bound = self._keep() if kept else self.bind()
+        inputs = observations / bound["scale"]
         inputs = inputs @ bound["projection"].mT if "projection" in bound else inputs
-        return layers[0].program.run(bound, inputs).unbind()
+        if kept and self._few is not None and self._few.fits(inputs):
+            return self._few(inputs).unbind()
+        return self.layers[0].program.run(bound, inputs).unbind()
 
 
 @functools.cache

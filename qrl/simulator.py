@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from qrl._executor import Draw, Executor
+from qrl._few import Few
 from qrl._lowering import Lowering
 from qrl._memory import physical_memory
 from qrl.circuit import Circuit
@@ -82,6 +83,14 @@ class Program:
         if inputs.shape[-1] < self.circuit.n_inputs:
             raise UsageError(f"circuit: takes {self.circuit.n_inputs} inputs, found {inputs.shape[-1]}")
         return self._on(inputs.dtype, inputs.device).run(bound, inputs, draw)
+
+    def few(self, bound: Bound) -> Few | None:
+        """`run` with these bound parameters for small batches in NumPy, several times as fast; None if that cannot be.
+
+        They must stay as they are, and be without gradients.
+        """
+        executor = self._on(bound["initial"].dtype, bound["initial"].device)
+        return Few(executor, bound) if Few.possible(executor) else None
 
 
 def _check_size(circuit: Circuit, noise: Noise) -> None:
