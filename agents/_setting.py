@@ -16,7 +16,19 @@ from qrl.noise import Noise
 from qrl.policy import Policy, make_policy
 from qrl.recurrent import RecurrentPolicy, make_recurrent_policy
 
-T = TypeVar("T", Policy, RecurrentPolicy)
+M = TypeVar("M", bound=torch.nn.Module)
+
+
+@dataclass(frozen=True)
+class OwnNetwork:
+    """What it takes to make one."""
+
+    model: str
+    model_config: Any
+    seed: int
+    """Its first weights are drawn from this."""
+    on_backend: Callable[[torch.nn.Module], torch.nn.Module]
+    """Puts it on the run's device, and its circuits on the run's backend."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,8 @@ class Setting:
     """Builds the run's policy network, on the device. An agent without one does not call it."""
     make_recurrent_policy: Callable[..., RecurrentPolicy]
     """The same with a memory; `trial_steps`, `shared`, `recalls`, `predicts` and `bilinear` as in `qrl.recurrent`."""
+    network: OwnNetwork | None = None
+    """For an agent that makes a network of its own around the features of the run's model."""
 
     @property
     def observation_space(self) -> gymnasium.Space[Any]:
@@ -96,7 +110,7 @@ def build(spec: Spec) -> tuple[Any, Any]:
     backend = backend_of(spec)
     shots = torch_generator(seed_sequences(spec.seed)["shots"], device)
 
-    def on_backend(policy: T) -> T:
+    def on_backend(policy: M) -> M:
         run_on(policy, backend, shots)
         return policy.to(device)
 
@@ -114,7 +128,9 @@ def build(spec: Spec) -> tuple[Any, Any]:
     def recurrent(**wiring: Any) -> RecurrentPolicy:
         return on_backend(make_recurrent_policy(spec.model, spec.model_config, *spaces, **(options() | wiring)))
 
-    return distribution, _agent(spec, Setting(distribution, device, policy, recurrent))
+    seed = int(seed_sequences(spec.seed)["parameters"].generate_state(1)[0])
+    network = OwnNetwork(spec.model, spec.model_config, seed, on_backend)
+    return distribution, _agent(spec, Setting(distribution, device, policy, recurrent, network))
 
 
 LEARNER = ("update", "n_tasks", "n_envs", "n_rollouts", "state_dict", "load_state_dict")

@@ -29,6 +29,7 @@ from qrl.features import Bound, build_features
 from qrl.frame import Frame
 from qrl.layer import QuantumLayer
 from qrl.plugins import load
+from qrl.simulator import Program
 
 RATES = ("angles", "scales", "heads")
 """Learning-rate groups: variational angles and hidden weights, input scales and projections, read-outs and the rest."""
@@ -119,7 +120,8 @@ class SideBySide:
         now = list(self._tensors())
         if len(now) != len(self._seen) or not all(map(torch.equal, now, self._seen)):
             self._seen, self._bound = [tensor.detach().clone() for tensor in now], self.bind()
-            self._few = self.layers[0].program.few(self._bound)
+            program = self.layers[0].program
+            self._few = program.few(self._bound) if isinstance(program, Program) else None
         return self._bound
 
     def __call__(self, observations: Tensor) -> tuple[Tensor, ...]:
@@ -196,6 +198,11 @@ class _Quantum:
     def _trained(self) -> nn.Module:
         """The module that the optimiser trains."""
         raise NotImplementedError
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable numbers, of actor and critic or of the one network that is trained."""
+        return sum(parameter.numel() for parameter in self._trained().parameters())
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)  # type: ignore[misc]
