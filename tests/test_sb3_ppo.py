@@ -38,7 +38,8 @@ def rollout_of(training: Training) -> Rollout:
 @pytest.mark.parametrize("env", ["cartpole", "navigation"])
 def test_update_is_that_of_stable_baselines3(env):
     """The same steps, added one by one to a buffer of an ordinary PPO with equal weights."""
-    training = small(env)
+    options = {"learning_rate": 1e-3, "clip_range": 0.05, "ent_coef": 0.1, "vf_coef": 0.3, "max_grad_norm": 0.4}
+    training = small(env, gamma=0.9, gae_lambda=0.7, **options)
     agent, rollout = training.agent, rollout_of(training)
     space = training.distribution
     other = PPO(
@@ -54,11 +55,12 @@ def test_update_is_that_of_stable_baselines3(env):
         batch_size=16,
         n_steps=16,
         device="cpu",
+        **options,
     )
     other.policy.load_state_dict(agent.policy.state_dict())
     lanes = [(task, lane) for task in range(2) for lane in range(3)]
     length = int(rollout.valid.sum())
-    buffer = RolloutBuffer(length, space.observation_space, space.action_space, gae_lambda=0.95, gamma=0.99)
+    buffer = RolloutBuffer(length, space.observation_space, space.action_space, gae_lambda=0.7, gamma=0.9)
     for task, lane in lanes:
         for t in range(int(rollout.valid[:, task, lane].sum())):
             observation, action = rollout.observation[t, task, lane][None], rollout.action[t, task, lane][None]
