@@ -24,7 +24,6 @@ from agents import _origins as origins
 from agents import _robustness as robustness
 from agents._config import LARGEST_EPISODES, Spec, check_count, check_seed
 from agents._evaluate import Curve, adaptation_curve, beside, check_evaluation, paired_gain, play
-from agents._files import check_new_file, from_json, to_json, write_folder, write_whole
 from agents._interrupt import Interrupted, stopping_at_once
 from agents._plot import Against, draw
 from agents._progress import Progress
@@ -38,6 +37,7 @@ from agents._values import to_plain
 from agents._video import animation, check_pictures
 from envs._check import check_before_training
 from qrl import export
+from qrl._files import check_new_file, from_json, to_json, write_folder, write_whole
 from qrl.backend import Backend
 from qrl.errors import UsageError, suggest
 from qrl.noise import Noise

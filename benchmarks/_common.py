@@ -14,8 +14,8 @@ import torch
 
 from agents._api import provenance
 from agents._config import Spec, load_plugin
-from agents._files import to_json, write_whole
 from agents._setting import build
+from qrl._files import to_json, write_whole
 from run import _keep_freed_memory
 
 RESULTS = Path(__file__).resolve().parent / "results"

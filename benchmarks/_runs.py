@@ -13,11 +13,11 @@ from typing import Any
 from agents._api import Run, learns, load, run_evaluation, run_resume, run_training
 from agents._config import Spec
 from agents._evaluate import Curve
-from agents._files import from_json
 from agents._inner import STEP_PREFIX
 from agents._run import RunFolder
 from agents._setting import build
 from benchmarks._common import RESULTS, RUNS, set_up, write_result
+from qrl._files import from_json
 from qrl.errors import TrainingError, UsageError
 
 
