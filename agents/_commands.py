@@ -15,7 +15,6 @@ from agents import _origins as origins
 from agents import _robustness as robustness
 from agents._config import Spec
 from agents._evaluate import Curve, check_evaluation
-from agents._files import check_new_file, from_json, to_json, write_folder, write_whole
 from agents._interrupt import Interrupted, stopping_at_once
 from agents._plot import plot
 from agents._progress import Progress
@@ -30,6 +29,7 @@ from agents._trained import Run, learns
 from agents._video import animation, check_pictures
 from envs._check import check_before_training
 from qrl import export
+from qrl._files import check_new_file, from_json, to_json, write_folder, write_whole
 from qrl.backend import Backend
 from qrl.errors import UsageError, suggest
 from qrl.noise import Noise, embedded

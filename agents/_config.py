@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agents._files import from_json as read_json
-from agents._files import unusable
 from agents._values import check_finite, from_plain, to_plain
 from qrl import plugins
+from qrl._files import from_json as read_json
+from qrl._files import unusable
 from qrl.errors import UsageError, suggest
 
 DEFAULT_NAMES = {"env": "navigation", "agent": "maml", "model": "reuploading"}

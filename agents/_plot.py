@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from agents._evaluate import Curve
-from agents._files import write_whole
+from qrl._files import write_whole
 from qrl.errors import UsageError, suggest
 
 Against = Literal["x", "episodes", "env_steps"]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from agents._evaluate import Curve, paired_gain
-from agents._files import to_json, write_whole
 from agents._plot import draw
 from agents._trained import Run
+from qrl._files import to_json, write_whole
 from qrl.errors import UsageError
 
 

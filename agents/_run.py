@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents._files import from_json, parse_json, sync_folder, to_json, unusable, write_all, write_synced, write_whole
+from qrl._files import from_json, parse_json, sync_folder, to_json, unusable, write_all, write_synced, write_whole
 from qrl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -329,7 +329,10 @@ class RunFolder:
         data = _read(folder / "state.safetensors")
         if hashlib.sha256(data).hexdigest() != document["tensors"]:
             raise UsageError(f"{folder / 'state.safetensors'}: damaged: its digest does not fit its content")
-        return safetensors.torch.load(data), document["meta"]
+        try:
+            return safetensors.torch.load(data), document["meta"]
+        except safetensors.SafetensorError as error:
+            raise UsageError(f"{folder / 'state.safetensors'}: not a file of safetensors: {error}") from error
 
     # --- other files --------------------------------------------------------------------------------------------------
 

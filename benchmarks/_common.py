@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from agents._config import Spec, load_plugin
-from agents._files import to_json, write_whole
 from agents._provenance import provenance
 from agents._setting import build
+from qrl._files import to_json, write_whole
 from run import _keep_freed_memory
 
 RESULTS = Path(__file__).resolve().parent / "results"

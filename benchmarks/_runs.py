@@ -14,12 +14,12 @@ from agents._api import load
 from agents._commands import run_evaluation, run_resume, run_training
 from agents._config import Spec
 from agents._evaluate import Curve
-from agents._files import from_json
 from agents._inner import STEP_PREFIX
 from agents._run import RunFolder
 from agents._setting import build
 from agents._trained import Run, learns
 from benchmarks._common import RESULTS, RUNS, set_up, write_result
+from qrl._files import from_json
 from qrl.errors import TrainingError, UsageError
 
 

@@ -10,25 +10,28 @@ group of an optimiser to one learning rate at each update; here each group's rat
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import gymnasium
 import torch
 from stable_baselines3 import DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
+from qrl import _sb3_files
 from qrl._few import Few
 from qrl.actor import n_observations
 from qrl.errors import UsageError, suggest
 from qrl.features import Bound, build_features
 from qrl.frame import Frame
 from qrl.layer import QuantumLayer
-from qrl.plugins import load
+from qrl.plugins import load as load_plugin
 from qrl.simulator import Program
 
 RATES = ("angles", "scales", "heads")
@@ -51,12 +54,12 @@ class QuantumFeaturesExtractor(BaseFeaturesExtractor):
         **options: Any,
     ) -> None:
         n_inputs = n_observations(observation_space)
-        known = [field.name for field in dataclasses.fields(load("models", model).Config)]
+        known = [field.name for field in dataclasses.fields(load_plugin("models", model).Config)]
         for name in options:
             if name not in known:
                 raise UsageError(f"sb3: no option {name!r} of model {model!r}{suggest(name, known)}")
         generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-        config = load("models", model).Config(**options)
+        config = load_plugin("models", model).Config(**options)
         features = build_features(model, config, Frame(n_inputs, 1), generator, memory=False)
         super().__init__(observation_space, int(features.n_features))  # type: ignore[arg-type]
         self.features = features
@@ -177,7 +180,7 @@ class _Quantum:
         for name, rate in given.items():
             if rate is not None and not 0 <= rate < float("inf"):
                 raise UsageError(f"sb3: lr_{name} must be finite and not negative, not {rate}")
-        names = [field.name for field in dataclasses.fields(load("models", model).Config)]
+        names = [field.name for field in dataclasses.fields(load_plugin("models", model).Config)]
         own = {name: options.pop(name) for name in list(options) if name in names}
         self._asked = {"model": model, "observation_scale": observation_scale, **own}
         self._asked |= {f"lr_{name}": rate for name, rate in given.items()}
@@ -300,6 +303,31 @@ class ExplorationByEpisode(BaseCallback):
     def _on_step(self) -> bool:
         self.rate = max(self.last, self.rate * self.factor ** int(self.locals["dones"].sum()))
         return True
+
+
+POLICIES: dict[str, type[BasePolicy]] = {
+    kind.__name__: kind for kind in (QuantumActorCriticPolicy, QuantumQPolicy, ActorCriticPolicy, DQNPolicy)
+}
+"""Those whose models can be saved; the last two are Stable-Baselines3's MlpPolicy."""
+
+
+def save(model: BaseAlgorithm, path: Path | str) -> None:
+    """Write a PPO, A2C or DQN model to one file, whole or not at all, that is safe to `load`: safetensors and JSON.
+
+    It holds what Stable-Baselines3's own `save` does, but for a function in place of a number (a schedule of the
+    learning rate), which `load` has to be given again. Raises UsageError for what such a file cannot hold.
+    """
+    _sb3_files.write(model, Path(path), POLICIES)
+
+
+def load(path: Path | str, env: Any = None, *, device: str = "auto", **changes: Any) -> BaseAlgorithm:
+    """The model of a file that `save` wrote, to predict with and, given an `env`, to go on training.
+
+    Nothing that is in the file is executed, and nothing imported because of it. `changes` are options of the algorithm
+    that are to be others than they were. Raises UsageError for any other file, one of Stable-Baselines3's own included,
+    a damaged one, and an `env` with other spaces.
+    """
+    return _sb3_files.read(Path(path), POLICIES, env, device, changes)
 
 
 def _group_of(module: nn.Module, name: str) -> str:

@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from agents._commands import run_evaluation
-from agents._files import from_json
 from benchmarks import _common, _runs, controls
 from benchmarks._runs import Job, finished, publish, train
 from benchmarks._statistics import differences, t_interval
+from qrl._files import from_json
 
 
 def rows(*means):

@@ -1,8 +1,10 @@
 """What a run leaves behind survives flipped bits, cut files, full disks, kills and careless commands."""
 
 import errno
+import hashlib
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -12,8 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from agents import _files
+from agents import _run
 from agents._run import RunFolder, check_target
+from qrl import _files
 from qrl.errors import TrainingError, UsageError
 
 CONFIG = {"spec": {"env": "navigation", "seed": 0, "iterations": 150, "sizes": (1, 2)}, "versions": {"torch": "2"}}
@@ -432,6 +435,42 @@ def test_swapped_and_foreign_files_are_recognised(run, tmp_path):
     (two / "state.json").write_text(json.dumps(newer))
     assert problem().endswith("written by a newer version (format 2, this reads 1)")
     assert run.load().iteration == 2
+
+
+class Payload:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("write", [pickle.dump, torch.save])
+def test_a_malicious_file_is_refused_and_nothing_executed(run, tmp_path, write):
+    """Also with the digest that fits it."""
+    run.save(1, tensors(1.0), {})
+    with (tmp_path / "evil").open("wb") as file:
+        write(Payload(tmp_path / "executed"), file)
+    evil = (tmp_path / "evil").read_bytes()
+    folder = run.path / "checkpoint" / "00000001"
+    (folder / "state.safetensors").write_bytes(evil)
+    (folder / "state.json").write_bytes(
+        _run._state(1, hashlib.sha256(evil).hexdigest(), _run._identity(run.config), {})
+    )
+    with pytest.raises(UsageError, match="not a file of safetensors"):
+        run.load()
+    (folder / "state.json").write_bytes(evil)
+    with pytest.raises(UsageError, match="not JSON"):
+        run.load()
+    (run.path / "metrics.jsonl").write_bytes(evil + b"\n")
+    with pytest.raises(UsageError, match="line 1 is damaged"):
+        run.metrics()
+    (run.path / "config.json").write_bytes(evil)
+    with pytest.raises(UsageError, match="not JSON"):
+        RunFolder.open(run.path)
+    assert not (tmp_path / "executed").exists()
 
 
 def test_no_checkpoint_that_can_be_used(run):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from agents._files import to_json
 from agents._run import VERSION, RunFolder, _digest
 from benchmarks._recovery.runs import Row, Whole, contents, equal, failures, finish, start
+from qrl._files import to_json
 from qrl.errors import UsageError
 
 Mutate = Callable[[np.random.Generator, Path, Sequence[RunFolder]], str]

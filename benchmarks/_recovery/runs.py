@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 from agents._config import Spec, load_plugin
-from agents._files import to_json
 from agents._run import RunFolder
 from agents._setting import build
 from agents._train import Training
+from qrl._files import to_json
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = (
