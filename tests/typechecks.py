@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ForwardRef, Literal, get_args, get_origin
+from typing import Any, ForwardRef, get_args
 
 import jaxtyping
 from beartype import beartype
@@ -53,9 +53,8 @@ def checked(fn: Any = None, **how: Any) -> Any:
 def parts(annotation: Any) -> Iterator[Any]:
     """A type and the types in it."""
     yield annotation
-    if get_origin(annotation) is not Literal:  # whose strings are no types
-        for part in get_args(annotation):
-            yield from parts(part)
+    for part in get_args(annotation):
+        yield from parts(part)
 
 
 def cache(typechecker: str, /, path: str, debug_override: bool | None = None) -> str:
