@@ -105,8 +105,9 @@ def test_meta_gradient_does_not_depend_on_the_chunk():
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    small = load_plugin("model", "reuploading").Config(n_wires=2, n_layers=2)
     for name in ("a", "b"):
-        assert run_training(spec(), tmp_path / name, overwrite=False, command=[], quiet=True) == 0
+        assert run_training(spec(model_config=small), tmp_path / name, overwrite=False, command=[], quiet=True) == 0
     for name in ("checkpoint/00000004/state.safetensors", "metrics.jsonl", "evaluation.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
     other = training(seed=1).agent.params["features.weights"]
@@ -183,7 +184,8 @@ def test_an_iteration_leaves_no_tensors_behind(agent, model, monkeypatch):
     """Nor a gradient rule written out in Python, which can hold on to its own graph."""
     monkeypatch.setattr("qrl._kernels.SMALL", 0)
     config = dataclasses.replace(load_plugin("agent", agent).Config(), meta_batch=4, episodes=3)
-    run = training(agent=agent, model=model, agent_config=config)
+    env, small = load_plugin("env", "navigation").Config(horizon=5), load_plugin("model", model).Config(n_wires=2)
+    run = training(agent=agent, model=model, agent_config=config, env_config=env, model_config=small)
 
     def alive() -> int:
         gc.collect()

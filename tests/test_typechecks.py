@@ -2,10 +2,12 @@
 
 import dataclasses
 import importlib.util
+from typing import Literal
 
 import pennylane
 import pytest
 import torch
+from beartype import beartype
 from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import Float, TypeCheckError
 from torch import Tensor
@@ -28,6 +30,11 @@ def plain(x: int) -> str:
     return "three" if x == 3 else x
 
 
+@typechecks.checked(typechecker=beartype)
+def named(x: "str", y: "Nowhere", z: list["Nowhere"]) -> Literal["three"]:
+    return x
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -45,6 +52,13 @@ def test_what_does_not_fit_is_refused_unless_told_otherwise(call, monkeypatch):
         call()
     monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
     call()
+
+
+def test_types_given_as_strings_are_checked_where_they_are_there():
+    assert named("three", 1, 2) == "three"
+    for wrong in (3, "four"):
+        with pytest.raises(TypeCheckError):
+            named(wrong, 1, 2)
 
 
 def test_functions_and_dataclasses_of_ours_are_checked():

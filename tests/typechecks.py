@@ -6,9 +6,9 @@ The hook compiles every module of ours anew, with `jaxtyping.jaxtyped` around ea
 import functools
 import importlib.util
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ForwardRef, get_args
 
 import jaxtyping
 from beartype import beartype
@@ -31,14 +31,16 @@ def install() -> None:
 def checked(fn: Any = None, **how: Any) -> Any:
     """In place of `jaxtyping.jaxtyped`: the same checks, once a call, and axes only where some are named.
 
-    That itself checks arguments twice and binds them by their names, for messages that say more.
+    That itself checks arguments twice and binds them by their names, for messages that say more. It is left to do so
+    for classes, whose fields it checks if they are dataclasses, and for types given as strings, which may not be there.
     """
     if fn is None:
         return functools.partial(checked, **how)
-    if not inspect.isfunction(fn):  # a class: of dataclasses it checks the fields
+    types = [part for annotation in getattr(fn, "__annotations__", {}).values() for part in parts(annotation)]
+    if not inspect.isfunction(fn) or any(isinstance(each, str | ForwardRef) for each in types):
         return with_axes(fn, **how)
     strict: Callable[..., Any] = beartype(fn)
-    if any(map(names_axes, fn.__annotations__.values())):
+    if any(inspect.isclass(each) and issubclass(each, jaxtyping.AbstractArray) for each in types):
         strict = with_axes(strict, typechecker=None)
 
     @functools.wraps(fn)
@@ -48,11 +50,11 @@ def checked(fn: Any = None, **how: Any) -> Any:
     return call
 
 
-def names_axes(annotation: Any) -> bool:
-    """Whether there is an array with named axes in it, or may be: a string is not looked into."""
-    if isinstance(annotation, str) or (inspect.isclass(annotation) and issubclass(annotation, jaxtyping.AbstractArray)):
-        return True
-    return any(names_axes(part) for part in get_args(annotation))
+def parts(annotation: Any) -> Iterator[Any]:
+    """A type and the types in it."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from parts(part)
 
 
 def cache(typechecker: str, /, path: str, debug_override: bool | None = None) -> str:
