@@ -38,6 +38,37 @@ class AdaptedPolicy:
         return single_action(self._agent, action)
 
     @torch.no_grad()
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Actions as a model of Stable-Baselines3 predicts them, of one observation or of one for each environment.
+
+        So it can be given to that library's `evaluate_policy`. `state` is handed back as it is, `episode_start` plays
+        no part: between updates these policies depend on the observation alone. Others raise UsageError: one that
+        learns in its memory needs rewards, one that acts by the step of the episode has to be told where it ends.
+        """
+        if isinstance(self._agent, MemoryAdapter | OpenLoop):
+            why = "learns in its memory, from rewards" if isinstance(self._agent, MemoryAdapter) else "counts the steps"
+            raise UsageError(f"predict: this agent {why}, of which predict is not told: use act and receive")
+        single = np.asarray(observation).shape == self._shape
+        rows = np.asarray(observation)[None] if single else np.asarray(observation)
+        if rows.shape[1:] != self._shape or not np.isfinite(rows).all():
+            raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {observation!r}")
+        seen = torch.as_tensor(rows, dtype=torch.float32, device=self._generator.device)[None]
+        if not deterministic:
+            action, _ = self._agent.act(self._state, seen, self._generator)
+        elif hasattr(self._agent, "mode"):
+            action = self._agent.mode(self._state, seen)
+        else:
+            raise UsageError(f"predict: a {type(self._agent).__name__} has no likeliest action: deterministic=False")
+        numbers = self._agent.to_environment(action)[0].cpu().numpy()
+        return (numbers.squeeze(0) if single else numbers), state
+
+    @torch.no_grad()
     def peek(self, observation: Any) -> None:
         """Have the network run on an observation, without acting on it: nothing is remembered."""
         generator = torch.Generator(self._generator.device)

@@ -100,11 +100,19 @@ class GradientAdapter:
 
     def act(self, state: FastWeights, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, FastWeights]:
         """One action a lane, drawn from its task's policy."""
-        distribution = vmap(self.policy.distribution)(state.bound, observation)
         head = self.policy.head
         shape = (*observation.shape[:2], head.n_noise)
         uniform = torch.rand(shape, generator=generator, device=observation.device, dtype=observation.dtype)
-        return head.sample(distribution, head.noise(uniform)), state
+        return self._sample(state, observation, head.noise(uniform)), state
+
+    def mode(self, state: FastWeights, observation: Tensor) -> Tensor:
+        """The likeliest action of its task's policy, of each lane."""
+        return self._sample(state, observation, observation.new_zeros(*observation.shape[:2], self.policy.head.n_noise))
+
+    def _sample(self, state: FastWeights, observation: Tensor, noise: Tensor) -> Tensor:
+        distribution = vmap(self.policy.distribution)(state.bound, observation)
+        action: Tensor = self.policy.head.sample(distribution, noise)
+        return action
 
     def to_environment(self, action: Tensor) -> Tensor:
         """The policy's actions in the environment's units."""

@@ -111,19 +111,29 @@ class SB3PPO:
     @torch.no_grad()
     def act(self, state: Tuned, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Tuned]:
         """One action a lane, drawn from its task's policy."""
+        return self._actions(state, observation, generator), state
+
+    @torch.no_grad()
+    def mode(self, state: Tuned, observation: Tensor) -> Tensor:
+        """The likeliest action of its task's policy, of each lane."""
+        return self._actions(state, observation, None)
+
+    def _actions(self, state: Tuned, observation: Tensor, generator: torch.Generator | None) -> Tensor:
         if not state.policies:
-            return self._draw(observation.flatten(0, 1), generator).unflatten(0, observation.shape[:2]), state
+            return self._draw(observation.flatten(0, 1), generator).unflatten(0, observation.shape[:2])
         actions = []
         for (weights, _), seen in zip(state.policies, observation, strict=True):
             with self._with(weights):
                 actions.append(self._draw(seen, generator))
-        return torch.stack(actions), state
+        return torch.stack(actions)
 
-    def _draw(self, observation: Tensor, generator: torch.Generator) -> Tensor:
-        """Actions of the policy's present weights [lane, ...], by numbers of this generator."""
+    def _draw(self, observation: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Actions of the policy's present weights [lane, ...], by numbers of this generator; None: the likeliest."""
         distribution: Any = self.policy.get_distribution(observation).distribution
         discrete = isinstance(self.space, gymnasium.spaces.Discrete)
-        parameters = distribution.logits if discrete else distribution.loc
+        parameters: Tensor = distribution.logits if discrete else distribution.loc
+        if generator is None:
+            return parameters.argmax(-1) if discrete else parameters
         uniform = torch.rand(parameters.shape, generator=generator, device=parameters.device)
         if discrete:
             return Categorical.sample({"log_probs": parameters}, Categorical.noise(uniform))
