@@ -1,0 +1,101 @@
+"""PPO of Stable-Baselines3 with a quantum policy, against the same with PennyLane's TorchLayer and against MlpPolicy.
+
+    python -m benchmarks.sb3 [--quick]      results/sb3.json
+
+Environment steps a second of `PPO.learn` on CartPole-v1 with its defaults, rollouts and updates together: 10 epochs of
+minibatches of 64, here of rollouts of 256 steps, so that turns are short (updates a step are those of the default). A
+circuit of 4 wires x 5 layers (`reuploading`) for the actor and one for the critic, each with a linear read-out; the
+TorchLayers, on `default.qubit` with backprop, have the very same circuit. One process, one thread; the policies take
+turns, a rollout and its update each; medians.
+"""
+
+from functools import partial
+from typing import Any
+
+import gymnasium
+import pennylane as qml
+import torch
+import tyro
+from stable_baselines3 import PPO
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor
+
+from benchmarks._common import medians, set_up, table, write_result
+from qrl.bridge import to_qnode
+from qrl.layer import QuantumLayer
+from qrl.sb3 import QuantumActorCriticPolicy
+
+N_STEPS = 256
+SIZE: dict[str, Any] = {"model": "reuploading", "n_wires": 4, "n_layers": 5}
+OURS, TORCH_LAYER, MLP = "ours", "PennyLane TorchLayer", "MlpPolicy"
+TARGETS = {TORCH_LAYER: 5.0, MLP: 0.5}
+"""The least that our steps a second should be over those of this policy [ratio]."""
+
+
+def main(quick: bool = False) -> None:
+    """Time PPO.
+
+    Args:
+        quick: two turns each; the result goes to results/runs.
+    """
+    set_up(threads=1)
+    own = {"features_extractor_class": TorchLayerExtractor, "share_features_extractor": False}
+    models = {
+        OURS: learner(QuantumActorCriticPolicy, SIZE),
+        TORCH_LAYER: learner("MlpPolicy", {**own, "net_arch": [], "ortho_init": False}),
+        MLP: learner("MlpPolicy", {}),
+    }
+    check_equal(models[OURS], models[TORCH_LAYER])
+    turns = {name: partial(model.learn, N_STEPS, reset_num_timesteps=False) for name, model in models.items()}
+    seconds = medians(turns, 2 if quick else 9)
+    rows = [row(name, model, seconds) for name, model in models.items()]
+    print(table(rows))
+    write_result("sb3", rows, quick=quick)
+
+
+class TorchLayerExtractor(BaseFeaturesExtractor):
+    """The same circuit as users of PennyLane put one into Stable-Baselines3."""
+
+    def __init__(self, observation_space: gymnasium.Space[Any]) -> None:
+        n_inputs = observation_space.shape[0]  # type: ignore[index]
+        own = QuantumLayer(**SIZE, n_inputs=n_inputs)
+        super().__init__(observation_space, own.n_features)
+        shapes = {name: tuple(getattr(own, name).shape) for name in ("weights", "scales")}
+        initial = {name: getattr(own, name).detach() for name in shapes}
+        self.layer = qml.qnn.TorchLayer(to_qnode(own.circuit), shapes, init_method=initial)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return self.layer(observations).to(observations.dtype)  # a QNode gives float64
+
+
+def learner(policy: Any, policy_kwargs: dict[str, Any]) -> PPO:
+    """PPO with its defaults but for the rollouts' length."""
+    return PPO(policy, "CartPole-v1", n_steps=N_STEPS, policy_kwargs=policy_kwargs, device="cpu", seed=0)
+
+
+@torch.no_grad()
+def check_equal(ours: PPO, theirs: PPO) -> None:
+    """Raises AssertionError unless both have the same circuits: with the same parameters they give the same."""
+    observations = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
+    for role in ("pi", "vf"):
+        one, other = (getattr(each.policy, f"{role}_features_extractor") for each in (ours, theirs))
+        for name in ("weights", "scales"):
+            getattr(other.layer, name).copy_(getattr(one.features, name))
+        torch.testing.assert_close(one(observations), other(observations), atol=1e-5, rtol=0)
+
+
+def row(name: str, model: PPO, seconds: dict[str, float]) -> dict[str, Any]:
+    """A row of the result."""
+    ratio, target = seconds[name] / seconds[OURS], TARGETS.get(name)
+    return {
+        "policy": name,
+        "parameters": sum(parameter.numel() for parameter in model.policy.parameters()),
+        "env steps per second": N_STEPS / seconds[name],
+        "ours / this": ratio,
+        "target": target,
+        "pass": None if target is None else ratio >= target,
+    }
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
