@@ -18,9 +18,8 @@ def binomial(
     reach = math.ceil(5 * math.sqrt(trials))
     first = ((trials * probability).floor() - reach).clamp_min(0)
     count = first[:, None] + torch.arange(2 * reach + 2, dtype=torch.float64, device=uniform.device)
-    others = trials - count
+    others = (trials - count).clamp_min(0)  # counts beyond all trials come last, where all probability is spent
     logs = torch.xlogy(count, probability[:, None]) + torch.special.xlog1py(others, -probability[:, None])
-    ways = math.lgamma(trials + 1) - torch.lgamma(count + 1) - torch.lgamma(others.clamp_min(0) + 1)
-    mass = torch.where(others >= 0, (ways + logs).exp(), 0.0)
-    passed = mass.cumsum(1) <= uniform[:, None]
+    ways = math.lgamma(trials + 1) - torch.lgamma(count + 1) - torch.lgamma(others + 1)
+    passed = (ways + logs).exp().cumsum(1) <= uniform[:, None]
     return (first + passed.sum(1)).clamp_max(trials)

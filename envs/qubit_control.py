@@ -31,10 +31,10 @@ by gradient ascent through the dynamics (agent `grape`); the pulse that is best 
 
 ## Observation space
 
-| Num  | Observation                                              | Min | Max | Unit |
-|------|----------------------------------------------------------|-----|-----|------|
-| 0    | <Z>, the expectation value after the slots so far        | -1  | 1   |      |
-| 1    | Time left, as a fraction of the episode                  | 0   | 1   |      |
+| Num | Observation                                       | Min | Max | Unit |
+|-----|---------------------------------------------------|-----|-----|------|
+| 0   | <Z>, the expectation value after the slots so far | -1  | 1   |      |
+| 1   | Time left, as a fraction of the episode           | 0   | 1   |      |
 
 Of several qubits first <Z> of each, then <ZZ> of each pair, then the time. That is what reading a device out gives;
 for the phase of a superposition it takes another pulse, of the very drive that is to be calibrated. With `observe`
@@ -45,23 +45,24 @@ qubit, and has less to adapt. With `time` it is the time alone, and a policy is 
 With `shots` each number is an estimate from so many shots of its own, and so is the fidelity that is paid (binomial; a
 count of outcomes). On a device a measurement ends the experiment: what is seen after slot k takes `shots` runs of the
 first k slots, for each number that cannot be read out together with others. An episode with `z` is thus one of
-20 · `shots` runs (all Z are read out together), with `pauli` of 20 · 3^`n_qubits` · `shots` runs, one for each basis,
-with `time` of none; to which the fidelity adds `shots` runs, if it is measured by turning the target back to |0...0>.
+20 · `shots` runs (all Z are read out together, which correlates their errors: left out here), with `pauli` of 20 ·
+3^`n_qubits` · `shots`, one set for each basis, with `time` of none; to which the fidelity adds `shots` runs, if it is
+measured by turning the target back to |0...0>.
 
 ## Task parameters
 
-| Parameter | Nominal | Train, test                | OOD            | Unit | Meaning                              |
-|-----------|---------|----------------------------|----------------|------|--------------------------------------|
-| detuning  | 0       | 1 × U[-1, 1]               | 1 × ±U[1, 1.5] | MHz  | of a qubit from its drive            |
-| amplitude | 0       | 1 × U[-0.2, 0.2]           | 1 × ±U[0.2, 0.3] |    | relative error of the drive          |
-| phase     | 0       | 1 × U[-3.14159, 3.14159]   | as in train    | rad  | by which the drive's axis is turned  |
-| t1        | 30      | 1 × logU[10, 50]           | 1 × logU[5, 10] | us  | of the decay from 1 to 0             |
-| t_phi     | 30      | 1 × logU[10, 50]           | 1 × logU[5, 10] | us  | of the decay of the coherence alone  |
-| coupling  | 2       | U[1.5, 2.5]                | U[2.5, 3]      | MHz  | of each qubit to the next, if any    |
+| Parameter | Nominal | Train, test              | OOD              | Unit | Meaning                             |
+|-----------|---------|--------------------------|------------------|------|-------------------------------------|
+| detuning  | 0       | 1 × U[-1, 1]             | 1 × ±U[1, 1.5]   | MHz  | of a qubit from its drive           |
+| amplitude | 0       | 1 × U[-0.2, 0.2]         | 1 × ±U[0.2, 0.3] |      | relative error of the drive         |
+| phase     | 0       | 1 × U[-3.14159, 3.14159] | as in train      | rad  | by which the drive's axis is turned |
+| t1        | 30      | 1 × logU[10, 50]         | 1 × logU[5, 10]  | us   | of the decay from 1 to 0            |
+| t_phi     | 30      | 1 × logU[10, 50]         | 1 × logU[5, 10]  | us   | of the decay of the coherence alone |
+| coupling  | 2       | U[1.5, 2.5]              | U[2.5, 3]        | MHz  | of each qubit to the next, if any   |
 
-Each qubit has its own, and each neighbour but the last a coupling. Frequencies are in turns: 1 MHz is 2π rad/us. The
-phase is that of the drive against the frame in which the target is stated, such as another line's; it turns nothing
-else, and is of no consequence to the target `flip`.
+Each qubit has its own, and each pair of neighbours a coupling, if there are any. Frequencies are in turns: 1 MHz is 2π
+rad/us. The phase is that of the drive against the frame in which the target is stated, such as another line's; it turns
+nothing else, and is of no consequence to the target `flip`.
 
 ## Rewards
 

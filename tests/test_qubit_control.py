@@ -187,6 +187,7 @@ def test_the_series_leaves_out_less_than_it_says() -> None:
         order = order_for(bound, error)
         terms = [bound**k / math.factorial(k) for k in range(60)]
         assert sum(terms[order + 1 :]) < error < sum(terms[order - 2 :])
+    assert [order_for(1.0, error) for error in (7e-6, 8e-6)] == [9, 8]  # e / 9! = 7.49e-6
 
 
 # -- closed forms ------------------------------------------------------------------------------------------------------
