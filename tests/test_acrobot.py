@@ -12,6 +12,7 @@ from torch.func import grad, jacrev, vmap
 
 import envs
 from envs import TaskDistribution, Tasks, acrobot
+from tests.numbers import f64
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -22,10 +23,6 @@ LIMITS = np.pi * np.array([1, 1, 4, 9])
 @pytest.fixture
 def family() -> TaskDistribution:
     return envs.make("acrobot")
-
-
-def f64(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def some_states(n: int, rng: np.random.Generator) -> np.ndarray:

@@ -18,10 +18,10 @@ from agents._commands import run_evaluation, run_plot, run_resume
 from agents._evaluate import Curve
 from agents._plot import draw
 from agents._run import RunFolder
-from agents._train import Training
 from envs import navigation
 from qrl.errors import UsageError
 from qrl.models import mlp
+from tests.kills import killed
 
 SMALL = maml.Config(meta_batch=3, episodes=4, epochs=1)
 QUICK = {"agent_config": SMALL, "threads": 1, "eval_steps": 1, "eval_episodes": 2, "progress": False}
@@ -134,24 +134,12 @@ def test_options_of_a_wrong_type_are_refused_before_training(tmp_path, config, m
 TINY = {"env": "cartpole", "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
 
 
-def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_the_start(tmp_path, monkeypatch, capsys):
+def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_the_start(tmp_path, capsys):
     options = {**TINY, "agent_config": dataclasses.asdict(SMALL), "iterations": 3}
     whole = agents.train(tmp_path / "whole", **options)
 
-    class Killed(BaseException):
-        pass
-
-    original = Training.step
-
-    def step(self):
-        if self.iteration == 2:
-            raise Killed
-        return original(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "step", step)
-        with pytest.raises(Killed):
-            agents.train(tmp_path / "killed", **options)
+    with killed(after=2):
+        agents.train(tmp_path / "killed", **options)
     assert not (tmp_path / "killed/checkpoint").exists()
     assert run_resume(tmp_path / "killed") == 0
     assert "starting from iteration 0" in capsys.readouterr().err

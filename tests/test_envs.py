@@ -18,12 +18,9 @@ from envs import _cart_and_pole as physics
 from envs._pictures import GREEN, RED, WHITE
 from qrl.errors import UsageError
 from qrl.plugins import unregister
+from tests.numbers import f64
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-def f64(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 # -- ranges ------------------------------------------------------------------------------------------------------------

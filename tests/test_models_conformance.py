@@ -5,7 +5,7 @@ import dataclasses
 import gymnasium
 import pytest
 import torch
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, vmap
 
 from qrl.errors import UsageError
 from qrl.frame import Frame
@@ -13,6 +13,7 @@ from qrl.plugins import available, load
 from qrl.policy import bind, make_policy
 from tests.exactness import largest_differences
 from tests.models import MEMORYLESS as MODELS
+from tests.numbers import hessian_products, normal
 
 BOX = gymnasium.spaces.Box(-1.0, 1.0, (3,))
 ACTIONS = {
@@ -44,8 +45,8 @@ def test_takes_any_number_of_inputs(model):
     """Also more than the default circuit has room for: each of them changes the features."""
     plugin, frame = load("models", model), Frame(40, 2)
     features = plugin.build(plugin.Config(), frame, torch.Generator().manual_seed(0)).double()
-    inputs = torch.randn(3, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64).requires_grad_()
-    probe = torch.randn(3, features.n_features, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    inputs = normal(3, 40, seed=1).requires_grad_()
+    probe = normal(3, features.n_features, seed=2)
     (gradient,) = torch.autograd.grad((features(inputs) * probe).sum(), inputs)
     assert (gradient.abs() > 1e-12).all()
 
@@ -79,10 +80,10 @@ def test_every_parameter_matters(model):
     """Of an untrained policy no parameter is inert, each changes some output at some observation, but those that a
     published circuit has and its file counts (`inert`)."""
     policy = policy_of(model)
-    observations = torch.randn(20, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    observations = normal(20, 3, seed=3)
     distribution = policy(observations)
     outputs = torch.cat([distribution["mean"].flatten(), distribution["log_std"][0]])
-    probe = torch.randn(len(outputs), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    probe = normal(len(outputs), seed=4)
     gradients = torch.autograd.grad(outputs @ probe, list(policy.parameters()))
     found = {name: g.abs() <= 1e-9 for (name, _), g in zip(policy.named_parameters(), gradients, strict=True)}
     inert = getattr(load("models", model), "inert", None)
@@ -112,25 +113,14 @@ def test_bound_form_vmap_and_functional_call_agree(model, head):
 @pytest.mark.parametrize("model", MODELS)
 def test_second_derivatives_through_vmap_equal_finite_differences(model):
     policy = policy_of(model, "categorical")
-    observations = torch.randn(6, 3, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    observations = normal(6, 3, seed=6)
     params = {name: p.detach() for name, p in policy.named_parameters()}
 
     def loss(p):
         return (functional_call(policy, p, (observations,))["log_probs"][:, 0] * torch.arange(6)).sum()
 
-    generator = torch.Generator().manual_seed(7)
-    direction = {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in params.items()}
-
-    def slope(p):
-        return sum((g * direction[n]).sum() for n, g in grad(loss)(p).items())
-
-    # vmap over one task, so that the path is the one that MAML takes.
-    product = vmap(grad(slope))({n: p[None] for n, p in params.items()})
-    step = 1e-5
-    for name in params:
-        ahead, behind = ({n: p + sign * step * direction[n] for n, p in params.items()} for sign in (1, -1))
-        numeric = (grad(loss)(ahead)[name] - grad(loss)(behind)[name]) / (2 * step)
-        torch.testing.assert_close(product[name][0], numeric, atol=1e-6, rtol=1e-5)
+    for product, numeric in hessian_products(loss, params):
+        torch.testing.assert_close(product, numeric, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("model", [m for m in MODELS if hasattr(load("models", m).Config(), "budget")])

@@ -12,6 +12,7 @@ from torch import Tensor
 import envs
 from envs import TaskDistribution, Tasks
 from qrl.errors import UsageError
+from tests.numbers import f64
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -22,10 +23,6 @@ GOAL = {"mountain_car": 0.5, "mountain_car_continuous": 0.45}
 @pytest.fixture(params=ENGINE)
 def family(request: pytest.FixtureRequest) -> TaskDistribution:
     return envs.make(request.param)
-
-
-def f64(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 # -- against Gymnasium -------------------------------------------------------------------------------------------------

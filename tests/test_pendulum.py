@@ -11,6 +11,7 @@ from torch import Tensor
 
 import envs
 from envs import TaskDistribution, Tasks
+from tests.numbers import f64
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -20,10 +21,6 @@ MAX_TORQUE = 2.0
 @pytest.fixture
 def family() -> TaskDistribution:
     return envs.make("pendulum")
-
-
-def f64(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def theirs() -> tuple[gym.Env, Any]:

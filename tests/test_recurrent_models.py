@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from torch.func import grad, vmap
+from torch.func import vmap
 
 from qrl.errors import UsageError
 from qrl.models._cells import SpanConfig
@@ -16,6 +16,7 @@ from qrl.policy import bind, make_policy
 from qrl.recurrent import make_recurrent_policy
 from tests.exactness import expectation_values
 from tests.models import RECURRENT
+from tests.numbers import hessian_products, normal
 
 BOX = gymnasium.spaces.Box(-1.0, 1.0, (2,))
 ACTIONS = {
@@ -36,10 +37,6 @@ def policy_of(model, head="gaussian", seed=0, trial_steps=2, *, shared=False, bi
     return make_recurrent_policy(model, config, BOX, ACTIONS[head], generator=generator, **wiring).double()
 
 
-def draws(*shape, seed=3):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def outputs(policy, bound, inputs, truncation=0):
     distribution, value, _ = policy.unroll(bound, inputs, truncation)
     return torch.cat([distribution["mean"], distribution["log_std"], value.unsqueeze(-1)], dim=-1)
@@ -56,8 +53,8 @@ def test_is_a_function_of_seed(model):
 @pytest.mark.parametrize("model", RECURRENT)
 def test_every_parameter_matters(model, shared, bilinear):
     policy = policy_of(model, shared=shared, bilinear=bilinear)
-    result = outputs(policy, policy.bind(), draws(5, 10, N_INPUTS))
-    gradients = torch.autograd.grad((result * draws(*result.shape, seed=4)).sum(), list(policy.parameters()))
+    result = outputs(policy, policy.bind(), normal(5, 10, N_INPUTS, seed=3))
+    gradients = torch.autograd.grad((result * normal(*result.shape, seed=4)).sum(), list(policy.parameters()))
     for (name, _), gradient in zip(policy.named_parameters(), gradients, strict=True):
         assert (gradient.abs() > 1e-9).all(), name
 
@@ -66,8 +63,8 @@ def test_every_parameter_matters(model, shared, bilinear):
 def test_bound_form_and_vmap_agree(model):
     policy = policy_of(model)
     own = {name: p.detach() for name, p in policy.named_parameters()}
-    params = {name: p + 0.1 * draws(3, *p.shape, seed=i) for i, (name, p) in enumerate(own.items())}
-    inputs = draws(3, 4, 5, N_INPUTS)
+    params = {name: p + 0.1 * normal(3, *p.shape, seed=i) for i, (name, p) in enumerate(own.items())}
+    inputs = normal(3, 4, 5, N_INPUTS, seed=3)
     mapped = vmap(lambda p, x: outputs(policy, bind(policy, p), x))(params, inputs)
     for task in range(3):
         with torch.no_grad():
@@ -83,28 +80,20 @@ def test_bound_form_and_vmap_agree(model):
 def test_second_derivatives_through_vmap_equal_finite_differences(model):
     policy = policy_of(model)
     params = {name: p.detach() for name, p in policy.named_parameters()}
-    inputs = draws(3, 4, N_INPUTS)
-    direction = {name: draws(*p.shape, seed=i) for i, (name, p) in enumerate(params.items())}
+    inputs = normal(3, 4, N_INPUTS, seed=3)
 
     def loss(p):
         return outputs(policy, bind(policy, p), inputs).square().sum()
 
-    def slope(p):
-        return sum((g * direction[n]).sum() for n, g in grad(loss)(p).items())
-
-    product = vmap(grad(slope))({n: p[None] for n, p in params.items()})
-    step = 1e-5
-    ahead, behind = (grad(loss)({n: p + sign * step * direction[n] for n, p in params.items()}) for sign in (1, -1))
-    for name in params:
-        numeric = (ahead[name] - behind[name]) / (2 * step)
-        torch.testing.assert_close(product[name][0], numeric, atol=1e-5 * float(numeric.abs().max() + 1), rtol=1e-4)
+    for product, numeric in hessian_products(loss, params):
+        torch.testing.assert_close(product, numeric, atol=1e-5 * float(numeric.abs().max() + 1), rtol=1e-4)
 
 
 @pytest.mark.parametrize("model", RECURRENT)
 def test_lanes_and_calls_do_not_touch_each_other(model):
     """The memory is a value: what was given is left alone, and a lane's outputs depend on its own inputs alone."""
     network = policy_of(model).actor
-    bound, inputs, memory = network.bind(), draws(4, N_INPUTS), draws(4, network.n_memory, seed=5)
+    bound, inputs, memory = network.bind(), normal(4, N_INPUTS, seed=3), normal(4, network.n_memory, seed=5)
     before = memory.clone()
     first = network.step(bound, inputs, memory)
     assert torch.equal(memory, before)
@@ -119,7 +108,7 @@ def test_lanes_and_calls_do_not_touch_each_other(model):
 @pytest.mark.parametrize("model", RECURRENT)
 def test_truncation_cuts_the_gradient_and_nothing_else(model):
     policy = policy_of(model)
-    inputs = draws(6, 2, N_INPUTS).requires_grad_()
+    inputs = normal(6, 2, N_INPUTS, seed=3).requires_grad_()
     whole = outputs(policy, policy.bind(), inputs)
     cut = outputs(policy, policy.bind(), inputs, truncation=2)
     assert torch.equal(whole, cut)
@@ -133,7 +122,7 @@ def test_truncation_cuts_the_gradient_and_nothing_else(model):
 def test_a_bilinear_read_out_has_weights_that_are_linear_in_the_observation(model, shared):
     """In trials, and step by step; every state of a one-hot observation has a read-out of its own."""
     network = policy_of(model, shared=shared, bilinear=True).actor
-    bound, inputs = network.bind(), draws(4, 3, N_INPUTS)
+    bound, inputs = network.bind(), normal(4, 3, N_INPUTS, seed=3)
     weight, bias = network.readout.weight, network.readout.bias
     constant, *slopes = weight.unflatten(-1, (1 + 2, -1)).unbind(-2)
     memory = torch.zeros(3, network.n_memory, dtype=torch.float64)
@@ -179,7 +168,7 @@ def test_classical_cells_equal_those_of_torch(model, theirs):
         other.weight_hh.copy_(cell.gates.memory[rows])
         other.bias_ih.copy_(cell.gates.bias[rows])
         other.bias_hh.zero_()
-    inputs, memory = draws(5, N_INPUTS), draws(5, cell.n_memory, seed=7)
+    inputs, memory = normal(5, N_INPUTS, seed=3), normal(5, cell.n_memory, seed=7)
     features, after = cell(inputs, memory)
     if model == "gru":
         torch.testing.assert_close(after, other(inputs, memory))
@@ -219,7 +208,7 @@ def test_quantum_cells_equal_a_slow_version_on_pennylane(model, options):
     """Two steps of one lane, the gates one after the other, in NumPy."""
     cell = policy_of(model, n_hidden=3, **options).actor.features
     memory, slow = torch.zeros(1, cell.n_memory, dtype=torch.float64), np.zeros(cell.n_memory)
-    for x in draws(2, N_INPUTS):
+    for x in normal(2, N_INPUTS, seed=3):
         features, memory = cell(x[None], memory)
         h = slow[:3]
         if model == "qgru":

@@ -16,13 +16,10 @@ from qrl.layer import QuantumLayer
 from qrl.noise import Noise
 from qrl.simulator import compile_circuit
 from tests.circuits import random_circuit
+from tests.numbers import seeded
 
 DOUBLE = torch.float64
 SHOTS = 50
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def parameters(circuit: Circuit, seed=1):

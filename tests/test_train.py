@@ -17,6 +17,7 @@ from agents._rollout import Rollout, collect, collect_episodes
 from agents._setting import build
 from agents._train import Training, adaptation
 from qrl.errors import TrainingError, UsageError
+from tests.kills import killed
 
 SMALL = maml.Config(meta_batch=3, episodes=4, epochs=2, inner_steps=2)
 
@@ -118,30 +119,15 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     ("policy", "backend"),
     [("scale", {}), ("running", {}), ("scale", {"shots": 20, "noise": ("depolarizing=0.02", "readout=0.1")})],
 )
-def test_resuming_gives_the_bits_of_the_uninterrupted_run(tmp_path, policy, backend, monkeypatch):
+def test_resuming_gives_the_bits_of_the_uninterrupted_run(tmp_path, policy, backend):
     from qrl.actor import PolicyConfig
 
     small = load_plugin("model", "reuploading").Config(n_wires=2, n_layers=2)
     fields = {"policy": PolicyConfig(normalisation=policy), "env": "cartpole", "model_config": small} | backend
     run_training(spec(**fields), tmp_path / "whole", overwrite=False, command=[], quiet=True)
 
-    class Killed(BaseException):
-        pass
-
-    steps = 0
-    original = Training.step
-
-    def step(self):
-        nonlocal steps
-        steps += 1
-        if steps == 4:
-            raise Killed  # after iteration 3 was logged, with the last checkpoint at 2
-        return original(self)
-
-    monkeypatch.setattr(Training, "step", step)
-    with pytest.raises(Killed):
+    with killed(after=3):  # the last checkpoint is at 2
         run_training(spec(**fields), tmp_path / "killed", overwrite=False, command=[], quiet=True)
-    monkeypatch.undo()
     assert run_resume(tmp_path / "killed") == 0
     for name in ("checkpoint/00000004/state.safetensors", "metrics.jsonl", "evaluation.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
