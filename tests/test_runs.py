@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import run
+from agents._train import Training
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = [
@@ -106,17 +108,35 @@ def test_train_evaluate_rerun(tmp_path, capsys):
     assert (out / "config.json").read_bytes() == before
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_finish_the_iteration_and_save(tmp_path, number, code):
+def finished_its_iteration_and_saved(out: Path, errors: str) -> int:
+    """Checks that; how many iterations there were."""
+    assert "run.py resume" in errors and "Traceback" not in errors
+    assert "finishing this iteration, then saving; press Ctrl-C" in errors
+    rows = (out / "metrics.jsonl").read_text().splitlines()
+    newest = max(int(p.name) for p in (out / "checkpoint").iterdir())
+    assert json.loads(rows[-1])["iteration"] == newest == len(rows)
+    return newest
+
+
+def test_ctrl_c_finishes_the_iteration_and_saves(tmp_path):
     process = start(tmp_path / "run", 1_000_000)
     wait_for_rows(process, tmp_path / "run", 3)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == code and "run.py resume" in errors and "Traceback" not in errors
-    assert "finishing this iteration, then saving; press Ctrl-C" in errors
-    rows = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
-    newest = max(int(p.name) for p in (tmp_path / "run/checkpoint").iterdir())
-    assert json.loads(rows[-1])["iteration"] == newest == len(rows)
+    assert process.returncode == 130 and finished_its_iteration_and_saved(tmp_path / "run", errors) >= 3
+
+
+def test_sigterm_finishes_the_iteration_and_saves(tmp_path, monkeypatch, capfd):
+    original = Training.step
+
+    def step(self: Training) -> dict[str, Any]:
+        if self.iteration == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self)
+
+    monkeypatch.setattr(Training, "step", step)
+    assert here(*SMALL, "--iterations", 5, "--out", tmp_path / "run") == 143
+    assert finished_its_iteration_and_saved(tmp_path / "run", capfd.readouterr().err) == 3
 
 
 @pytest.mark.parametrize(
