@@ -1,6 +1,6 @@
 """Rollouts: episodes of many tasks side by side, as tensors with axes time, task, env."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
@@ -18,6 +18,7 @@ class Rollout:
 
     `action` is in the adapter's own units. `terminated` and `truncated` mark an episode's last step and stay apart.
     `episode` numbers a lane's episodes from 0; the next one begins in the row after the last step of the one before.
+    `final` is what was observed after the last step of a lane; collecting always gives it.
     """
 
     observation: Float[Tensor, "time task env obs"]
@@ -27,6 +28,7 @@ class Rollout:
     terminated: Bool[Tensor, "time task env"]
     truncated: Bool[Tensor, "time task env"]
     episode: Int[Tensor, "time task env"]
+    final: Float[Tensor, "task env obs"] | None = None
 
     @property
     def returns(self) -> Float[Tensor, "task env"]:
@@ -148,7 +150,10 @@ def collect(
         again = ended & (episode < n_episodes)
         if n_episodes > 1 and bool(again.any()):
             observation, _ = env.reset(options={"reset_mask": again})
-    rollout = Rollout(*(torch.stack(column) for column in zip(*rows, strict=True)))
+    columns = [torch.stack(column) for column in zip(*rows, strict=True)]
+    # A lane that is done holds still: what it shows now is what followed its last step.
+    columns.append(observation.unflatten(0, shape))
+    rollout = Rollout(*columns)
     _check_finite(rollout, env)
     return rollout, state
 
@@ -169,6 +174,7 @@ def collect_episodes(
     An episode that reaches `max_steps` is truncated, as it was in training, also if the environment has no time limit.
     """
     episodes: list[list[tuple[Tensor, ...]]] = []
+    final: list[Tensor] = []
     memory = adapter if isinstance(adapter, MemoryAdapter) else None
     for episode in range(n_episodes):
         observation, _ = env.reset(seed=seed if episode == 0 else None)
@@ -183,17 +189,19 @@ def collect_episodes(
             over = terminated or truncated
             scalars = (float(reward), True, bool(terminated), bool(truncated), 0)
             rows.append((seen, action[0, 0], *(torch.tensor(x, device=generator.device) for x in scalars)))
+            after = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
             if memory is not None:
                 earned, ended = (torch.tensor([[x]], device=generator.device) for x in (float(reward), over))
-                after = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
                 state = memory.receive(state, action, earned, ended, after[None, None])
         episodes.append(rows)
+        final.append(after)
     length = max(map(len, episodes))
     columns = []
-    for column in range(len(fields(Rollout))):
+    for column in range(len(episodes[0][0])):
         stacked = [torch.stack([row[column] for row in rows]) for rows in episodes]
         padded = [torch.cat([x, x.new_zeros(length - len(x), *x.shape[1:])]) for x in stacked]
         columns.append(torch.stack(padded, dim=1).unsqueeze(1))
+    columns.append(torch.stack(final).unsqueeze(0))
     rollout = Rollout(*columns)
     _check_finite(rollout, env)
     return rollout, state

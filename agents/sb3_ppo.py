@@ -5,8 +5,8 @@ features of the run's model (`qrl.sb3.QuantumActorCriticPolicy`; actor and criti
 are collected as for all agents here, on newly drawn tasks in every iteration. In an evaluation each task has a copy of
 the trained policy, with a fresh optimiser, that goes on learning by the same update from the episodes of its own task.
 
-As for all agents here, an episode ends at the horizon: no value is bootstrapped there, unlike in the library's own
-loop. Minibatches are shuffled by a seed that is the number of the update.
+As in the library's own loop, an episode that the horizon cuts off has the value of what was observed last added to its
+last reward. Minibatches are shuffled by a seed that is the number of the update.
 """
 
 import contextlib
@@ -189,6 +189,7 @@ class SB3PPO:
         columns = (rollout.observation, rollout.action, rollout.reward)
         seen, action, reward = (x[:, tasks].flatten(1, 2).transpose(0, 1)[valid] for x in columns)
         values, log_prob, _ = self.policy.evaluate_actions(seen, action)
+        reward = reward + self.config.gamma * self._cut_off(rollout, tasks)[valid]
         first = torch.zeros_like(valid)
         first[:, 0] = True
         space = self.policy.observation_space
@@ -206,6 +207,13 @@ class SB3PPO:
         buffer.pos, buffer.full = len(seen), True
         buffer.compute_returns_and_advantage(torch.zeros(1), np.ones(1))
         return buffer
+
+    def _cut_off(self, rollout: Rollout, tasks: slice) -> Tensor:
+        """At the last steps of episodes that the horizon cuts off the value of what followed, else 0 [lane, time]."""
+        assert rollout.final is not None
+        following = self.policy.predict_values(rollout.final[tasks].flatten(0, 1))
+        cut = (rollout.truncated & ~rollout.terminated)[:, tasks].flatten(1).T
+        return following * cut
 
     @contextlib.contextmanager
     def _with(self, weights: dict[str, Tensor], optimiser: dict[str, Any] | None = None) -> Iterator[None]:

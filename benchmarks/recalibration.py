@@ -4,9 +4,10 @@
 
 `qubit_control` by default: one qubit whose detuning, drive and decay are unknown is to be brought to |+>, and the
 return is the fidelity. Every run is an ordinary one (results/runs/recalibration-AGENT-MODEL-SEED), all options
-defaults; every agent has the same 100 test tasks and the same number of tries, 40 pulses an update. `cross_entropy` and
-`scratch` start from nothing in each task, by search for a pulse and by policy gradient; `grape` is told the task, and
-bounds what there is to be had. Gains are over the unadapted policy, and over those with as many tries, paired by seed.
+defaults; every agent has the same 100 test tasks and the same number of tries, 40 pulses an update, and again the same
+policies with 10. `cross_entropy` and `scratch` start from nothing in each task, by search for a pulse and by policy
+gradient; `grape` is told the task, and bounds what there is to be had. Gains are over the unadapted policy, and over
+those with as many tries, paired by seed.
 
 Results: results/recalibration.json, docs/recalibration.png.
 """
@@ -19,6 +20,7 @@ import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from agents._api import load
 from agents._config import Spec
 from benchmarks._common import RUNS, default_spec, set_up, table
 from benchmarks._curves import draw_band
@@ -30,6 +32,10 @@ REFERENCE = "maml reuploading"
 LEARNERS = (REFERENCE, "maml mlp", "finetune reuploading", "scratch reuploading", "cross_entropy", "grape")
 AGAINST = ("scratch reuploading", "cross_entropy")
 """Those who start from nothing."""
+FEW = 10
+"""Pulses an update in a second evaluation; the first has the runs' own [episodes]."""
+SUFFIXES = ("", f", {FEW} pulses an update")
+"""Of the names of the parts of the two evaluations."""
 
 
 def main(
@@ -55,16 +61,16 @@ def main(
     }
     with side_by_side("recalibration", jobs) as pool:
         train_all(pool, [each for part in plan.values() for each in part], overwrite)
+        few = {name: list(pool.map(few_tries, part)) for name, part in plan.items()}
     rows = {name: [outcome(each)[2] for each in part] for name, part in plan.items()}
-    measured: dict[str, Any] = {name: {"returns": over_seeds(part), "seeds": part} for name, part in rows.items()}
-    measured[REFERENCE]["gain"] = gains(rows[REFERENCE])
-    for name in AGAINST:
-        if name in rows:
-            measured[name]["reference_minus_this"] = differences(rows[REFERENCE], rows[name])
-    print(table([{"": name, **_columns(part["returns"])} for name, part in measured.items()]))
-    print(table([{"gain of the reference over": name, **_columns(each)} for name, each in compared(measured).items()]))
-    draft = quick or seeds < N_SEEDS
-    publish("recalibration", measured, LEARNERS, _draw, draft=draft)
+    again = {
+        name: [row | {"evaluation": found} for row, found in zip(part, few[name], strict=True)]
+        for name, part in rows.items()
+    }
+    both = zip(SUFFIXES, (rows, again), strict=True)
+    measured = {name + suffix: each for suffix, part in both for name, each in compared(part).items()}
+    known = [name + suffix for suffix in SUFFIXES for name in LEARNERS]
+    publish("recalibration", measured, known, _draw, draft=quick or seeds < N_SEEDS)
 
 
 def job(name: str, seed: int, quick: bool) -> Job:
@@ -80,16 +86,33 @@ def job(name: str, seed: int, quick: bool) -> Job:
     return Job("qubit_control", name, seed, spec, folder, "benchmarks.recalibration")
 
 
-def gains(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def few_tries(job: Job) -> dict[str, Any]:
+    """The curve of a run with fewer pulses an update, on the tasks of its own evaluation."""
+    set_up(threads=1)
+    curve = load(job.folder).evaluate(tasks=job.spec.eval_tasks, episodes=FEW)
+    return {key: value for key, value in curve.to_json().items() if key != "per_task"}
+
+
+def compared(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """What there is to say of learners with as many tries each: returns over seeds, and the reference's gains."""
+    measured: dict[str, Any] = {name: {"returns": over_seeds(part), "seeds": part} for name, part in rows.items()}
+    gains = {"itself, unadapted": gained(rows[REFERENCE])}
+    measured[REFERENCE]["gain"] = gains["itself, unadapted"]
+    for name in AGAINST:
+        if name in rows:
+            measured[name]["reference_minus_this"] = gains[name] = differences(rows[REFERENCE], rows[name])
+    tries = rows[REFERENCE][0]["evaluation"]["episodes"]
+    print(
+        table([{f"{tries[1]} pulses an update": name, **_columns(part["returns"])} for name, part in measured.items()])
+    )
+    print(table([{"gain of the reference over": name, **_columns(each)} for name, each in gains.items()]))
+    return measured
+
+
+def gained(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean return after each number of updates above the one before any, over seeds."""
     means = [row["evaluation"]["mean"] for row in rows]
     return [t_interval([mean[x] - mean[0] for mean in means]) for x in range(len(means[0]))]
-
-
-def compared(measured: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The reference's gains over itself unadapted and over others with as many tries."""
-    others = {name: part["reference_minus_this"] for name, part in measured.items() if "reference_minus_this" in part}
-    return {"itself, unadapted": measured[REFERENCE]["gain"]} | others
 
 
 def _columns(returns: list[dict[str, Any]]) -> dict[str, str]:
@@ -97,16 +120,19 @@ def _columns(returns: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _draw(results: dict[str, Any], path: Path) -> None:
-    figure = Figure(figsize=(6, 3.8), dpi=150, layout="constrained")
+    figure = Figure(figsize=(10, 3.8), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for name, part in results.items():
-        tries = part["seeds"][0]["evaluation"]["episodes"]
-        told = name == "grape"
-        style = {"linestyle": "--", "marker": ""} if told else {}
-        draw_band(axes, tries, part["returns"], f"{name} (told the task)" if told else name, **style)
-    axes.set(xlabel="tries in a task [pulses]", ylabel="fidelity", title="qubit_control, test tasks: means over seeds")
-    axes.legend(fontsize=8)
+    for axes, suffix in zip(figure.subplots(1, 2, sharey=True), SUFFIXES, strict=True):
+        for name in LEARNERS:
+            if (part := results.get(f"{name}{suffix}")) is None:
+                continue
+            tries = part["seeds"][0]["evaluation"]["episodes"]
+            told = name == "grape"
+            style = {"linestyle": "--", "marker": ""} if told else {}
+            draw_band(axes, tries, part["returns"], f"{name} (told the task)" if told else name, **style)
+        axes.set(xlabel="tries in a task [pulses]", xticks=tries, title=f"{tries[1]} pulses an update")
+    figure.axes[0].set(ylabel="fidelity on test tasks, means over seeds")
+    figure.axes[0].legend(fontsize=8)
     figure.savefig(path, metadata={"Software": None})
 
 

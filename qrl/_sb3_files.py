@@ -46,7 +46,7 @@ POLICY_OPTIONS = (
     *CLASSES,
     *("model", "observation_scale", "lr_angles", "lr_scales", "lr_heads", "net_arch", "ortho_init", "optimizer_kwargs"),
     *("use_sde", "log_std_init", "full_std", "use_expln", "squash_output", "share_features_extractor"),
-    "normalize_images",
+    *("normalize_images", "readout"),
 )
 """Options of a policy that a file may have, besides those of its model."""
 

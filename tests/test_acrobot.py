@@ -12,7 +12,7 @@ from torch.func import grad, jacrev, vmap
 
 import envs
 from envs import TaskDistribution, Tasks, acrobot
-from tests.numbers import f64
+from tests.doubles import f64
 
 pytestmark = pytest.mark.filterwarnings("error")
 

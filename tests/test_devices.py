@@ -17,7 +17,7 @@ from qrl.noise import Noise
 from qrl.plugins import available, load
 from qrl.simulator import compile_circuit
 from tests.circuits import random_circuit
-from tests.numbers import normal, seeded
+from tests.doubles import normal, seeded
 
 DOUBLE = torch.float64
 DEVICES = ("default.qubit", "lightning.qubit", "default.mixed")

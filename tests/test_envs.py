@@ -18,7 +18,7 @@ from envs import _cart_and_pole as physics
 from envs._pictures import GREEN, RED, WHITE
 from qrl.errors import UsageError
 from qrl.plugins import unregister
-from tests.numbers import f64
+from tests.doubles import f64
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -11,9 +11,9 @@ from qrl.errors import UsageError
 from qrl.frame import Frame
 from qrl.plugins import available, load
 from qrl.policy import bind, make_policy
+from tests.doubles import hessian_products, normal
 from tests.exactness import largest_differences
 from tests.models import MEMORYLESS as MODELS
-from tests.numbers import hessian_products, normal
 
 BOX = gymnasium.spaces.Box(-1.0, 1.0, (3,))
 ACTIONS = {

@@ -12,7 +12,7 @@ from torch import Tensor
 import envs
 from envs import TaskDistribution, Tasks
 from qrl.errors import UsageError
-from tests.numbers import f64
+from tests.doubles import f64
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -14,9 +14,9 @@ from qrl.models._cells import SpanConfig
 from qrl.plugins import load
 from qrl.policy import bind, make_policy
 from qrl.recurrent import make_recurrent_policy
+from tests.doubles import hessian_products, normal
 from tests.exactness import expectation_values
 from tests.models import RECURRENT
-from tests.numbers import hessian_products, normal
 
 BOX = gymnasium.spaces.Box(-1.0, 1.0, (2,))
 ACTIONS = {

@@ -39,18 +39,19 @@ def parameters(model):
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "policy"),
+    ("algorithm", "policy", "options"),
     [
-        (PPO, QuantumActorCriticPolicy),
-        (A2C, QuantumActorCriticPolicy),
-        (DQN, QuantumQPolicy),
-        (PPO, "MlpPolicy"),
-        (DQN, "MlpPolicy"),
+        (PPO, QuantumActorCriticPolicy, {}),
+        (A2C, QuantumActorCriticPolicy, {}),
+        (DQN, QuantumQPolicy, {}),
+        (DQN, QuantumQPolicy, {"model": "skolik", "n_wires": 4, "readout": "scaled", "lr_heads": 0.1}),
+        (PPO, "MlpPolicy", {}),
+        (DQN, "MlpPolicy", {}),
     ],
 )
-def test_a_loaded_model_is_the_one_that_stable_baselines_loads(algorithm, policy, tmp_path):
+def test_a_loaded_model_is_the_one_that_stable_baselines_loads(algorithm, policy, options, tmp_path):
     """Its weights, and after learning on, which takes the optimiser's moments, the counters and the options."""
-    model = learner(algorithm, policy)
+    model = learner(algorithm, policy, policy_kwargs=options)
     model.learn(48)
     save(model, tmp_path / "ours")
     model.save(tmp_path / "theirs")

@@ -10,14 +10,14 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 
 from agents._config import Spec, load_plugin
-from agents._rollout import Rollout
+from agents._rollout import Rollout, collect, collect_episodes
 from agents._setting import build
 from agents._train import Training
 from qrl.sb3 import QuantumActorCriticPolicy
 
 
-def small(env: str = "cartpole", **changes) -> Training:
-    env_config = dataclasses.replace(load_plugin("env", env).Config(), horizon=12)
+def small(env: str = "cartpole", of_env: dict | None = None, **changes) -> Training:
+    env_config = load_plugin("env", env).Config(**{"horizon": 12} | (of_env or {}))
     options = {"meta_batch": 2, "episodes": 3, "n_epochs": 2, "batch_size": 16, "fine_batch_size": 8}
     agent = load_plugin("agent", "sb3_ppo").Config(**options | changes)
     model = load_plugin("model", "reuploading").Config(n_wires=3, n_layers=2)
@@ -39,8 +39,9 @@ def rollout_of(training: Training) -> Rollout:
 def test_update_is_that_of_stable_baselines3(env):
     """The same steps, added one by one to a buffer of an ordinary PPO with equal weights."""
     options = {"learning_rate": 1e-3, "clip_range": 0.05, "ent_coef": 0.1, "vf_coef": 0.3, "max_grad_norm": 0.4}
-    training = small(env, gamma=0.9, gae_lambda=0.7, **options)
+    training = small(env, {"horizon": 20}, gamma=0.9, gae_lambda=0.7, **options)
     agent, rollout = training.agent, rollout_of(training)
+    assert rollout.truncated.any() and (env == "navigation" or rollout.terminated.any()), "episodes end either way"
     space = training.distribution
     other = PPO(
         QuantumActorCriticPolicy,
@@ -67,6 +68,9 @@ def test_update_is_that_of_stable_baselines3(env):
             with torch.no_grad():
                 value, log_prob, _ = other.policy.evaluate_actions(observation, action)
             reward = rollout.reward[t, task, lane][None]
+            if rollout.truncated[t, task, lane] and not rollout.terminated[t, task, lane]:
+                with torch.no_grad():
+                    reward = reward + 0.9 * other.policy.predict_values(rollout.final[task, lane][None])[0]
             buffer.add(observation.numpy(), action.numpy(), reward.numpy(), np.array([t == 0]), value, log_prob)
     buffer.compute_returns_and_advantage(torch.zeros(1), np.array([True]))
     other.rollout_buffer = buffer
@@ -84,6 +88,43 @@ def test_update_is_that_of_stable_baselines3(env):
     assert metrics["loss"] == pytest.approx(other.logger.name_to_value["train/loss"], rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.parametrize(("env", "options"), [("cartpole", {}), ("CartPole-v1", {"vary": ("gravity=5:15",)})])
+def test_rollouts_end_with_what_followed_their_last_step(env, options, monkeypatch):
+    """Native lanes, and those of Gymnasium, which are put to work again by a reset alone."""
+    training = small(env, {"horizon": 25} | options)
+    seen: list[list[torch.Tensor]] = [[] for _ in range(6)]
+    lanes = training.distribution.vectorise(2, 3)
+    step = lanes.step
+
+    def watched(actions):
+        result = step(actions)
+        for lane, row in enumerate(result[0]):
+            seen[lane].append(row.clone())
+        return result
+
+    monkeypatch.setattr(lanes, "step", watched)
+    agent = training.agent
+    rollout, _ = collect(lanes, agent, agent.begin(2, 3), torch.Generator().manual_seed(3), seed=0, n_tasks=2)
+    lengths = rollout.valid.sum(0).flatten().tolist()
+    assert min(lengths) < max(lengths) == 25, "episodes of different lengths"
+    expected = torch.stack([seen[lane][length - 1] for lane, length in enumerate(lengths)])
+    assert torch.equal(rollout.final, expected.unflatten(0, (2, 3)))
+
+    env = training.distribution.make()
+    alone, last = [], env.step
+
+    def watched_alone(action):
+        result = last(action)
+        alone.append(result)
+        return result
+
+    monkeypatch.setattr(env, "step", watched_alone)
+    limits = {"n_episodes": 3, "max_steps": 25, "seed": 0}
+    rollout, _ = collect_episodes(env, agent, agent.begin(1, 1), torch.Generator().manual_seed(3), **limits)
+    ends = rollout.valid.sum(0).flatten().cumsum(0).tolist()
+    assert np.array_equal(rollout.final[0].numpy(), [alone[end - 1][0] for end in ends])
+
+
 def test_tasks_are_tuned_apart_and_the_trained_policy_stays():
     training = small()
     agent, rollout = training.agent, rollout_of(training)
@@ -91,7 +132,8 @@ def test_tasks_are_tuned_apart_and_the_trained_policy_stays():
     both = agent.adapt(agent.adapt(agent.begin(2, 3), rollout), rollout)
     assert all(torch.equal(value, trained[name]) for name, value in agent.state_dict().items())
     for task in range(2):
-        own = Rollout(*(column[:, task : task + 1] for column in dataclasses.astuple(rollout)))
+        columns = {name: column[:, task : task + 1] for name, column in vars(rollout).items() if name != "final"}
+        own = Rollout(**columns, final=rollout.final[task : task + 1])
         alone = agent.adapt(agent.adapt(agent.begin(1, 3), own), own)
         for name, value in alone.policies[0][0].items():
             assert torch.equal(value, both.policies[task][0][name]), name

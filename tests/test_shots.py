@@ -16,7 +16,7 @@ from qrl.layer import QuantumLayer
 from qrl.noise import Noise
 from qrl.simulator import compile_circuit
 from tests.circuits import random_circuit
-from tests.numbers import seeded
+from tests.doubles import seeded
 
 DOUBLE = torch.float64
 SHOTS = 50
