@@ -29,9 +29,17 @@ from benchmarks._statistics import differences, interval, over_seeds, t_interval
 
 N_SEEDS = 5
 REFERENCE = "maml reuploading"
-LEARNERS = (REFERENCE, "maml mlp", "finetune reuploading", "scratch reuploading", "cross_entropy", "grape")
-AGAINST = ("scratch reuploading", "cross_entropy")
-"""Those who start from nothing."""
+LEARNERS = (
+    REFERENCE,
+    "maml mlp",
+    "finetune reuploading",
+    "sb3_ppo reuploading",
+    "scratch reuploading",
+    "cross_entropy",
+    "grape",
+)
+AGAINST = ("maml mlp", "scratch reuploading", "cross_entropy")
+"""The classical control, and those who start from nothing."""
 FEW = 10
 """Pulses an update in a second evaluation; the first has the runs' own [episodes]."""
 SUFFIXES = ("", f", {FEW} pulses an update")

@@ -17,10 +17,7 @@ It is read from Qiskit (`Calibration.from_qiskit`) or from a file of ours, a JSO
 
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from qrl._files import parse_json, unusable, write_whole
 from qrl._native import GateError, Native, Step, pauli_words
 from qrl._spaces import Array
 from qrl.circuit import Circuit, Gate
@@ -141,13 +139,13 @@ class Calibration:
         try:
             return cls.parse(Path(path).read_bytes(), str(path))
         except OSError as error:
-            raise UsageError(f"{path}: {error.strerror or error}") from error
+            raise unusable(Path(path), error) from error
 
     @classmethod
     def parse(cls, text: str | bytes, where: str = "calibration") -> "Calibration":
         """From what is in such a file. Raises UsageError, after `where`, for anything else."""
         try:
-            data = json.loads(text)
+            data = parse_json(text.encode() if isinstance(text, str) else text)
         except (ValueError, RecursionError) as error:
             raise UsageError(f"{where}: not JSON: {error}") from error
         return cls.from_json(data, where)
@@ -195,16 +193,7 @@ class Calibration:
             rows = [f"    {json.dumps(row)}" for row in value] if key in ("errors", "readout") else []
             text = "[\n" + ",\n".join(rows) + "\n  ]" if rows else json.dumps(value)
             lines.append(f"  {json.dumps(key)}: {text}")
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-            os.replace(temporary, path)
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror or error}") from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
+        write_whole(Path(path), ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------

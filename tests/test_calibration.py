@@ -464,7 +464,7 @@ def error(gate="x", wires=(0,), transfer=None) -> str:
         (error(transfer={"I": {"I": 0.9}}), r"errors\[0\].transfer.I: expected one of the words X, Y, Z"),
         (error(transfer={"X": {"XX": 0.9}}), r"transfer.X.XX: expected one of the words I, X, Y, Z"),
         (error(transfer={"X": {"X": "1"}}), "transfer.X.X: expected a finite number, found '1'"),
-        (error(transfer={"X": {"X": float("nan")}}), "transfer.X.X: expected a finite number, found nan"),
+        (error(transfer={"X": {"X": float("nan")}}), "not JSON: NaN is not a finite number"),
         (error(transfer={"X": {"X": 10**400}}), "transfer.X.X: expected a finite number, found 1000"),
         (error(transfer={"Z": {"I": 0.5, "Z": 0.8}}), "no channel: it gives a negative probability, -0.075"),
         (changed(readout=[{"wires": [0], "read": [[1, 0]]}]), r"readout\[0\].read: expected two rows of two"),

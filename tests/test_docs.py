@@ -47,6 +47,15 @@ def test_readme_example_of_a_run(tmp_path):
     assert isinstance(names["env"], gymnasium.Env) and names["curve"].x == [0, 1, 2, 3]
 
 
+@pytest.mark.usefixtures("less_work")
+def test_examples_of_stable_baselines3(tmp_path):
+    agents.train(tmp_path / "runs" / "cartpole", env="cartpole")
+    names: dict = {}
+    for example in blocks("docs/sb3.md"):
+        exec(example.replace("10_000", "64").replace("seed=0)", "seed=0, n_steps=64)"), names)
+    assert names["ppo"].num_timesteps == 64 and names["mean"] > 0
+
+
 def test_readme_example_of_a_memory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train, config = agents.train, rl2.Config(meta_batch=4, minibatches=1, episodes=10)
