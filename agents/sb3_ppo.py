@@ -222,7 +222,7 @@ class SB3PPO:
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[OfTask]:
-        """For the while other weights, and another state of the optimiser, may be loaded: the trained ones come back."""
+        """For the while other weights and another state of the optimiser may be loaded: the trained ones come back."""
         trained = self._copied()
         try:
             yield trained
