@@ -64,7 +64,10 @@ class QuantumFeaturesExtractor(BaseFeaturesExtractor):
         features = build_features(model, config, Frame(n_inputs, 1), generator, memory=False)
         super().__init__(observation_space, int(features.n_features))  # type: ignore[arg-type]
         self.features = features
-        scale = torch.ones(n_inputs) if observation_scale is None else torch.as_tensor(observation_scale).float()
+        scale = torch.as_tensor(1.0 if observation_scale is None else observation_scale).float()
+        if scale.shape not in ((), (1,), (n_inputs,)) or not bool((scale.isfinite() & (scale > 0)).all()):
+            wanted = f"one positive number, or {n_inputs}, one for each observation"
+            raise UsageError(f"sb3: observation_scale must be {wanted}, not {observation_scale}")
         self.scale: Tensor
         self.register_buffer("scale", scale.expand(n_inputs).clone())
         self._alone = SideBySide([self]) if SideBySide.possible([self]) else None

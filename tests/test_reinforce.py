@@ -133,3 +133,13 @@ def test_a_temperature_is_of_discrete_actions():
     spec = dataclasses.replace(Spec.default(env="navigation"), policy=PUBLISHED)
     with pytest.raises(UsageError, match="an inverse temperature is of discrete actions"):
         build(spec)
+
+
+@pytest.mark.parametrize("value", [0.441213, 0.97, 1e-6, 500.0])
+@pytest.mark.parametrize("per_episode", [True, False])
+def test_equal_returns_have_no_scores(value, per_episode):
+    """As where a reward comes at the end alone: the mean of equal numbers differs from them by rounding."""
+    returns, valid = torch.full((2, 3, 20), value), torch.ones(2, 3, 20, dtype=torch.bool)
+    assert not standard_scores(returns, valid, per_episode=per_episode).any()
+    returns[..., 0] *= 1.01
+    assert standard_scores(returns, valid, per_episode=per_episode).any()
