@@ -101,6 +101,9 @@ class Sampled:
                 f"backend: device {self.name} needs a computer of Qiskit's (BackendV2), which only Python can give: "
                 'Backend("pennylane:qiskit.remote", shots=1000, options={"backend": computer})'
             )
+        given = [key for key in ("session", "options") if key in self.options]
+        if given and not _is_ibms(backend):
+            raise UsageError(f"backend: {given[0]!r} is for computers of IBM's, {backend.name} is none")
         if n_wires > (backend.num_qubits or n_wires):
             raise UsageError(
                 f"backend: {backend.name} has {backend.num_qubits} qubits, the circuit has {n_wires} wires"
@@ -113,14 +116,19 @@ class Sampled:
             from qiskit_aer.primitives import SamplerV2
 
             return SamplerV2.from_backend(self.backend, seed=seed)
-        from qiskit_ibm_runtime import IBMBackend
-        from qiskit_ibm_runtime import SamplerV2 as RuntimeSampler
+        if _is_ibms(self.backend):
+            from qiskit_ibm_runtime import SamplerV2 as RuntimeSampler
 
-        if isinstance(self.backend, IBMBackend):
             return RuntimeSampler(mode=self.options.get("session") or self.backend, options=self.options.get("options"))
         from qiskit.primitives import BackendSamplerV2
 
         return BackendSamplerV2(backend=self.backend, options={"seed_simulator": seed})
+
+
+def _is_ibms(backend: Any) -> bool:
+    from qiskit_ibm_runtime import IBMBackend
+
+    return isinstance(backend, IBMBackend)
 
 
 def _circuit(circuit: Circuit, setting: Setting) -> Any:

@@ -354,6 +354,11 @@ def test_a_circuit_of_more_wires_than_a_computer_has_qubits(computer):
         remote(circuit, computer)
 
 
+def test_what_only_computers_of_ibm_take(computer):
+    with pytest.raises(UsageError, match="'session' is for computers of IBM's, fake_manila is none"):
+        remote(CIRCUIT, computer, session=object())
+
+
 def test_a_noise_model_and_a_fake_computer(computer):
     """The noise of a device turns values towards zero; what stands for a computer is handed to `qiskit.remote`."""
     aer = pytest.importorskip("qiskit_aer")
