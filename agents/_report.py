@@ -36,7 +36,8 @@ def how_many(run: Run, curve: Curve) -> str:
     count = run.distribution.n_distinct(curve.split)
     if count is None:
         return ""
-    same = "test tasks are train tasks" if curve.split == "test" else f"in the {curve.split} split"
+    shared = curve.split == "test" and not run.distribution.test
+    same = "test tasks are train tasks" if shared else f"in the {curve.split} split"
     return f"note: {curve.env} has {count} different tasks in all: {same}"
 
 

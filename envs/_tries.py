@@ -1,0 +1,124 @@
+"""Families of tasks in which every step is a try: of one of some candidates, whose score on the task is in a table.
+
+A task is a row of the table, such as a dataset; which rows are held out is part of the table. An episode is a few tries,
+and what it earns is the best of them:
+
+    r_t = max(b_t, g_a) - b_t        b_t+1 = max(b_t, g_a)        b_0 = 0
+
+g_a is what candidate a scores above doing nothing (for a classifier: above naming the most frequent class), so that the
+return is what the best try has gained. A candidate that is tried again gains nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from envs._distribution import Choice, Tasks
+from envs._torch_tasks import TorchTasks
+from qrl.errors import UsageError
+
+LARGEST_FEATURE = 3.0
+"""Standardised meta-features are cut off here: held-out tasks may be unlike all others."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is known of the tasks of a family."""
+
+    names: tuple[str, ...]
+    """Of each task."""
+    candidates: tuple[str, ...]
+    """What may be tried."""
+    gains: NDArray[np.float64]
+    """[task, candidate]"""
+    features: NDArray[np.float64]
+    """[task, feature], known of a task before anything is tried; in whatever units."""
+    train: NDArray[np.int64]
+    """Rows of training."""
+    test: NDArray[np.int64]
+    """Rows held out."""
+
+
+class Tries(TorchTasks):
+    """A family of tries.
+
+    State: what the best try so far has gained, tries so far, then for each candidate 1 if it was tried. Observation: the
+    task's features, standardised by those of training; for each candidate whether it was tried, and its gain if so; the
+    best gain; the share of tries that are left.
+    """
+
+    tries = True
+
+    def __init__(self, name: str, parameter: str, horizon: int, scores: Scores) -> None:
+        n_candidates = len(scores.candidates)
+        if horizon > n_candidates:
+            raise UsageError(
+                f"{name}: horizon [tries] must be at most {n_candidates}, all there is to try, not {horizon}"
+            )
+        self.scores, self.parameter = scores, parameter
+        known = scores.features[scores.train]
+        self._centre, self._spread = known.mean(0), np.maximum(known.std(0), 1e-9)
+        self._gains = torch.from_numpy(scores.gains)
+        self._features = torch.from_numpy(self.standardised(scores.features))
+        sizes = {"features": scores.features.shape[1], "tried": n_candidates, "gains": n_candidates, "rest": 2}
+        low = [-LARGEST_FEATURE] * sizes["features"] + [0.0] * n_candidates + [-1.0] * n_candidates + [0.0] * 2
+        high = [LARGEST_FEATURE] * sizes["features"] + [1.0] * (2 * n_candidates + 2)
+        super().__init__(
+            name=name,
+            horizon=horizon,
+            observation_space=gym.spaces.Box(np.float32(low), np.float32(high)),
+            action_space=gym.spaces.Discrete(n_candidates),
+            observation_scale=[1.0] * sum(sizes.values()),
+            parameters={parameter: Choice(tuple(scores.train.tolist()))},
+            test={parameter: Choice(tuple(scores.test.tolist()))},
+            nominal={parameter: float(scores.train[0])},
+        )
+
+    def standardised(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Features [..., feature] as the agent sees them."""
+        return np.clip((features - self._centre) / self._spread, -LARGEST_FEATURE, LARGEST_FEATURE)
+
+    def check_tasks(self, tasks: object, n_tasks: int) -> None:
+        """Also refuses numbers that are no row of the table."""
+        super().check_tasks(tasks, n_tasks)
+        assert isinstance(tasks, Tasks)
+        rows = torch.arange(len(self.scores.names), dtype=torch.float64, device=tasks[self.parameter].device)
+        if not bool(torch.isin(tasks[self.parameter], rows).all()):
+            raise UsageError(f"{self.name}: {self.parameter} must be an integer from 0 to {len(rows) - 1}")
+
+    def gains_of(self, tasks: Tasks) -> Float64[Tensor, "lane act"]:
+        """What there is to be gained in each task."""
+        rows = tasks[self.parameter].long()
+        return self._gains.to(rows.device)[rows]
+
+    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
+        """Nothing tried, nothing gained."""
+        n_candidates = len(self.scores.candidates)
+        return torch.zeros(len(tasks), 2 + n_candidates, dtype=torch.float64, device=generator.device)
+
+    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
+        """What is known of the task, and of the tries so far."""
+        best, step, tried = state[:, :1], state[:, 1:2], state[:, 2:]
+        features = self._features.to(state.device)[tasks[self.parameter].long()]
+        return torch.cat([features, tried, tried * self.gains_of(tasks), best, 1 - step / self.horizon], dim=1)
+
+    def transition(
+        self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
+    ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
+        """One try."""
+        best, step, tried = state[:, 0], state[:, 1], state[:, 2:].clone()
+        found = torch.maximum(best, self.gains_of(tasks).gather(1, action[:, None])[:, 0])
+        tried.scatter_(1, action[:, None], 1.0)
+        state = torch.cat([found[:, None], step[:, None] + 1, tried], dim=1)
+        return state, found - best, torch.zeros(len(state), dtype=torch.bool, device=state.device)
+
+
+def rows_of(groups: Sequence[str], among: Sequence[str]) -> NDArray[np.int64]:
+    """Numbers of the rows whose group is one of these."""
+    return np.flatnonzero([group in among for group in groups])
