@@ -9,8 +9,8 @@ from agents._config import load_plugin
 from agents._forgetful import Forgetful
 from agents._setting import Setting
 from envs import TaskDistribution
-from envs.bandit import Bandit
 from envs._tries import Tries
+from envs.bandit import Bandit
 from envs.tabular_mdp import TabularMDP
 
 

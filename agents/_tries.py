@@ -66,6 +66,7 @@ class Player(ABC):
 
     def begin(self, n_tasks: int, n_envs: int) -> None:
         """There is no state."""
+        return
 
     def act(
         self, state: None, observation: Float[Tensor, "task env obs"], generator: torch.Generator
@@ -82,6 +83,8 @@ class Player(ABC):
 
     def receive(self, state: None, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> None:
         """Nothing beyond what is observed."""
+        return state
 
     def adapt(self, state: None, rollout: Rollout) -> None:
         """Nothing is learned."""
+        return state
