@@ -153,9 +153,8 @@ class TaskDistribution(ABC):
             if range_.shape != ours.shape:
                 raise UsageError(f"{self.name}: {name} has shape {ours.shape}, in {split} {range_.shape}")
             if range_.overlaps(ours):
-                raise UsageError(
-                    f"{self.name}: the {split} range of {name}, {range_.describe()}, overlaps train's, {ours.describe()}"
-                )
+                both = f"{range_.describe()}, overlaps train's, {ours.describe()}"
+                raise UsageError(f"{self.name}: the {split} range of {name}, {both}")
         for name in self.parameters:
             if hasattr(Tasks, name):  # tasks.<name> would be the method
                 raise UsageError(f"{self.name}: a task parameter cannot be called {name!r}, as Tasks.{name} exists")

@@ -1,7 +1,7 @@
 """Families of tasks in which every step is a try: of one of some candidates, whose score on the task is in a table.
 
-A task is a row of the table, such as a dataset; which rows are held out is part of the table. An episode is a few tries,
-and what it earns is the best of them:
+A task is a row of the table, such as a dataset; which rows are held out is part of the table. An episode is a few
+tries, and what it earns is the best of them:
 
     r_t = max(b_t, g_a) - b_t        b_t+1 = max(b_t, g_a)        b_0 = 0
 
@@ -48,9 +48,9 @@ class Scores:
 class Tries(TorchTasks):
     """A family of tries.
 
-    State: what the best try so far has gained, tries so far, then for each candidate 1 if it was tried. Observation: the
-    task's features, standardised by those of training; for each candidate whether it was tried, and its gain if so; the
-    best gain; the share of tries that are left.
+    State: what the best try so far has gained, tries so far, then for each candidate 1 if it was tried. Observation:
+    the task's features, standardised by those of training; for each candidate whether it was tried, and its gain if so;
+    the best gain; the share of tries that are left.
     """
 
     tries = True
@@ -72,7 +72,7 @@ class Tries(TorchTasks):
         super().__init__(
             name=name,
             horizon=horizon,
-            observation_space=gym.spaces.Box(np.float32(low), np.float32(high)),
+            observation_space=gym.spaces.Box(np.array(low, np.float32), np.array(high, np.float32)),
             action_space=gym.spaces.Discrete(n_candidates),
             observation_scale=[1.0] * sum(sizes.values()),
             parameters={parameter: Choice(tuple(scores.train.tolist()))},
