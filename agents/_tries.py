@@ -52,13 +52,13 @@ class Player(ABC):
         name = type(self).__module__.rpartition(".")[2]
         self.family: Tries = known_family(name, setting, Tries)
         self.config, self.device, self.trial_episodes = config, setting.device, config.episodes
-        self.n_actions, self.n_features = len(self.family.scores.candidates), self.family.scores.features.shape[1]
+        self.n_actions, self.n_features = len(self.family.known.candidates), self.family.known.features.shape[1]
 
     @property
     def train_gains(self) -> NDArray[np.float64]:
         """What there was to gain in the tasks of training [task, candidate]."""
-        scores = self.family.scores
-        return scores.gains[scores.train]
+        known = self.family.known
+        return known.gains[known.train]
 
     @abstractmethod
     def worth(self, seen: Seen, generator: torch.Generator) -> Float[Tensor, "*lanes act"]:

@@ -28,7 +28,7 @@ LARGEST_FEATURE = 3.0
 
 
 @dataclass(frozen=True)
-class Scores:
+class Known:
     """What is known of the tasks of a family."""
 
     names: tuple[str, ...]
@@ -55,18 +55,18 @@ class Tries(TorchTasks):
 
     tries = True
 
-    def __init__(self, name: str, parameter: str, horizon: int, scores: Scores) -> None:
-        n_candidates = len(scores.candidates)
+    def __init__(self, name: str, parameter: str, horizon: int, known: Known) -> None:
+        n_candidates = len(known.candidates)
         if horizon > n_candidates:
             raise UsageError(
                 f"{name}: horizon [tries] must be at most {n_candidates}, all there is to try, not {horizon}"
             )
-        self.scores, self.parameter = scores, parameter
-        known = scores.features[scores.train]
-        self._centre, self._spread = known.mean(0), np.maximum(known.std(0), 1e-9)
-        self._gains = torch.from_numpy(scores.gains)
-        self._features = torch.from_numpy(self.standardised(scores.features))
-        sizes = {"features": scores.features.shape[1], "tried": n_candidates, "gains": n_candidates, "rest": 2}
+        self.known, self.parameter = known, parameter
+        ours = known.features[known.train]
+        self._centre, self._spread = ours.mean(0), np.maximum(ours.std(0), 1e-9)
+        self._gains = torch.from_numpy(known.gains)
+        self._features = torch.from_numpy(self.standardised(known.features))
+        sizes = {"features": known.features.shape[1], "tried": n_candidates, "gains": n_candidates, "rest": 2}
         low = [-LARGEST_FEATURE] * sizes["features"] + [0.0] * n_candidates + [-1.0] * n_candidates + [0.0] * 2
         high = [LARGEST_FEATURE] * sizes["features"] + [1.0] * (2 * n_candidates + 2)
         super().__init__(
@@ -75,9 +75,9 @@ class Tries(TorchTasks):
             observation_space=gym.spaces.Box(np.array(low, np.float32), np.array(high, np.float32)),
             action_space=gym.spaces.Discrete(n_candidates),
             observation_scale=[1.0] * sum(sizes.values()),
-            parameters={parameter: Choice(tuple(scores.train.tolist()))},
-            test={parameter: Choice(tuple(scores.test.tolist()))},
-            nominal={parameter: float(scores.train[0])},
+            parameters={parameter: Choice(tuple(known.train.tolist()))},
+            test={parameter: Choice(tuple(known.test.tolist()))},
+            nominal={parameter: float(known.train[0])},
         )
 
     def standardised(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,7 +88,7 @@ class Tries(TorchTasks):
         """Also refuses numbers that are no row of the table."""
         super().check_tasks(tasks, n_tasks)
         assert isinstance(tasks, Tasks)
-        rows = torch.arange(len(self.scores.names), dtype=torch.float64, device=tasks[self.parameter].device)
+        rows = torch.arange(len(self.known.names), dtype=torch.float64, device=tasks[self.parameter].device)
         if not bool(torch.isin(tasks[self.parameter], rows).all()):
             raise UsageError(f"{self.name}: {self.parameter} must be an integer from 0 to {len(rows) - 1}")
 
@@ -99,7 +99,7 @@ class Tries(TorchTasks):
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
         """Nothing tried, nothing gained."""
-        n_candidates = len(self.scores.candidates)
+        n_candidates = len(self.known.candidates)
         return torch.zeros(len(tasks), 2 + n_candidates, dtype=torch.float64, device=generator.device)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:

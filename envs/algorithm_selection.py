@@ -53,11 +53,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from envs._distribution import check_count
-from envs._selection.table import Table
+from envs._selection.family import HELD_OUT, family
 from envs._tries import Tries
 from qrl.errors import UsageError, suggest
-
-HELD_OUT = ("test", "validation")
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ class Config:
     horizon: int = 5
     """Tries in a dataset [tries]; ours."""
     held_out: Literal["test", "validation"] = "test"
-    """Groups of datasets that the test split has: those for reports, or those to choose options by, which are then no
-    part of training."""
+    """Datasets that the test split has: those for reports, or those to choose options by, which are else a part of
+    training."""
 
     def __post_init__(self) -> None:
         check_count(self.horizon, "algorithm_selection: horizon [tries]")
@@ -80,5 +78,4 @@ class Config:
 
 def build(config: Config) -> Tries:
     """The task distribution of `config`."""
-    scores = Table.load().algorithms(config.held_out)
-    return Tries("algorithm_selection", "dataset", config.horizon, scores)
+    return family("algorithm_selection", config.horizon, config.held_out)

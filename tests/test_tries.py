@@ -10,7 +10,7 @@ from agents import best_single, gaussian_ucb, nearest_tasks, oracle, portfolio, 
 from agents._evaluate import adaptation_curve
 from agents._setting import Setting
 from envs._distribution import Tasks
-from envs._tries import Scores, Tries
+from envs._tries import Known, Tries
 from qrl.errors import UsageError
 
 GAINS = np.array([
@@ -23,7 +23,7 @@ GAINS = np.array([
     [-0.2, -0.1, 0.7, 0.1],  # held out
 ])  # fmt: skip
 FEATURES = np.array([[0.0, 1.0], [0.2, 1.0], [2.0, 1.0], [4.0, 1.0], [3.9, 1.0], [90.0, 1.0]])
-SCORES = Scores(
+KNOWN = Known(
     names=("p", "q", "r", "s", "t", "u"),
     candidates=("a", "b", "c", "d"),
     gains=GAINS,
@@ -34,7 +34,7 @@ SCORES = Scores(
 
 
 def family(horizon: int = 3, **changes) -> Tries:
-    return Tries("made_up", "row", horizon, dataclasses.replace(SCORES, **changes))
+    return Tries("made_up", "row", horizon, dataclasses.replace(KNOWN, **changes))
 
 
 def player(module, horizon: int = 3, **options):

@@ -1,0 +1,43 @@
+"""The table as a family of tries."""
+
+from functools import cache
+from typing import Literal, get_args
+
+import numpy as np
+
+from envs._selection.table import Split, Table, read_table
+from envs._tries import Known, Tries
+
+HeldOut = Literal["test", "validation"]
+HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
+"""What may be held out: datasets for reports, or those that options are chosen by."""
+
+
+def family(name: str, horizon: int, held_out: HeldOut, portfolio: str | None = None) -> Tries:
+    """Datasets as tasks; the algorithms, or the configurations of a portfolio, as candidates.
+
+    With `validation` held out, training has neither those datasets nor the ones of the test split.
+    """
+    table = _table()
+    scores = table.algorithms if portfolio is None else table.portfolios[portfolio]
+    splits: tuple[Split, ...] = ("train", "validation") if held_out == "test" else ("train",)
+
+    def rows(*names: Split) -> np.ndarray:
+        wanted = np.concatenate([table.split(each) for each in names])
+        return np.flatnonzero(np.isin(scores.rows, wanted))
+
+    known = Known(
+        names=tuple(table.datasets[row] for row in scores.rows),
+        candidates=scores.choices,
+        gains=table.gains(portfolio),
+        features=table.meta[scores.rows],
+        train=rows(*splits),
+        test=rows(held_out),
+    )
+    return Tries(name, "dataset", horizon, known)
+
+
+@cache
+def _table() -> Table:
+    """Read once."""
+    return read_table()
