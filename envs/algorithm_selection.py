@@ -50,10 +50,9 @@ J. R. Rice, "The algorithm selection problem", 1976; as meta-learning over datas
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from envs._distribution import check_count
-from envs._selection.family import HELD_OUT, family
+from envs._selection.family import HELD_OUT, HeldOut, family
 from envs._tries import Tries
 from qrl.errors import UsageError, suggest
 
@@ -64,7 +63,7 @@ class Config:
 
     horizon: int = 5
     """Tries in a dataset [tries]; ours."""
-    held_out: Literal["test", "validation"] = "test"
+    held_out: HeldOut = "test"
     """Datasets that the test split has: those for reports, or those to choose options by, which are else a part of
     training."""
 
