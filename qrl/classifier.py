@@ -5,11 +5,11 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -21,11 +21,14 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from qrl.actor import PolicyConfig
-from qrl.errors import TrainingError, UsageError, suggest
+from qrl.errors import TrainingError, UsageError, describe, suggest
 from qrl.features import RATES, build_features, groups_of, make_readout
 from qrl.frame import Frame
 from qrl.layer import QuantumLayer
 from qrl.plugins import load
+
+OWN = {"n_wires": "n_qubits", "n_layers": "n_layers", "initial_scale": "initial_scale"}
+"""Options of models that are parameters of the classifier."""
 
 
 class Network(nn.Module):
@@ -58,6 +61,8 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         n_layers: encoding layers [layers]; None: as many as the ansatz has by itself.
         ansatz: the name of a quantum model of `qrl/models`, or a file with one.
         ansatz_options: further options of its `Config`, such as `{"observables": "both"}`.
+        initial_scale: initial input scales [rad per unit of input]: the frequencies it begins with; None: the ansatz's
+            own, which for agents is 1.
         lr_angles: Adam's learning rate of angles [rad per step].
         lr_scales: that of input scales and of the matrix before the circuit [per step].
         lr_heads: that of W and b [per step].
@@ -81,7 +86,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     single class; TrainingError if the loss is not finite. It warns (ConvergenceWarning) if `max_iter` ended it.
     """
 
-    classes_: np.ndarray[Any, Any]
+    classes_: Shaped[np.ndarray, " class"]
     n_features_in_: int
     n_iter_: int
     loss_curve_: list[float]
@@ -90,21 +95,22 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        n_qubits: int | None = 4,
+        n_qubits: int | None = 6,
         n_layers: int | None = 3,
         *,
         ansatz: str = "reuploading",
         ansatz_options: Mapping[str, Any] | None = None,
-        lr_angles: float = 0.03,
-        lr_scales: float = 0.03,
-        lr_heads: float = 0.03,
+        initial_scale: float | None = 0.25,
+        lr_angles: float = 0.1,
+        lr_scales: float = 0.003,
+        lr_heads: float = 0.1,
         batch_size: int = 32,
         max_iter: int = 200,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 20,
         tol: float = 1e-4,
-        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        class_weight: Mapping[Any, float | int] | Literal["balanced"] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ) -> None:
@@ -112,6 +118,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_layers = n_layers
         self.ansatz = ansatz
         self.ansatz_options = ansatz_options
+        self.initial_scale = initial_scale
         self.lr_angles = lr_angles
         self.lr_scales = lr_scales
         self.lr_heads = lr_heads
@@ -125,14 +132,16 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any) -> "QuantumClassifier":
         """Learn from samples X [sample, input] of classes y [sample]; what was learned before is forgotten."""
         self._check_parameters()
         X, y = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(y)
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise UsageError(f"classifier: at least two classes are needed, found one class, {self.classes_[0]!r}")
+            raise UsageError(
+                f"classifier: at least two classes are needed, found one class, {self.classes_.tolist()[0]!r}"
+            )
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=3)
         initial, order = (torch.Generator().manual_seed(int(seed)) for seed in seeds[:2])
         apart = np.zeros(len(y), dtype=bool)
@@ -151,16 +160,17 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.network_ = network.double()
         return self
 
-    def predict_proba(self, X: Any) -> np.ndarray[Any, Any]:
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "sample class"]:
         """Probabilities [sample, class], classes in the order of `classes_`."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         with torch.no_grad():
             return self.network_(torch.tensor(X)).softmax(-1).numpy()
 
-    def predict(self, X: Any) -> np.ndarray[Any, Any]:
+    def predict(self, X: Any) -> Shaped[np.ndarray, " sample"]:
         """The most probable class of each sample [sample]."""
-        return self.classes_[self.predict_proba(X).argmax(-1)]
+        probabilities = self.predict_proba(X)  # says so if it is not fitted
+        return self.classes_[probabilities.argmax(-1)]
 
     def _check_parameters(self) -> None:
         """Raise UsageError for parameters out of range."""
@@ -177,6 +187,8 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 check(name, Integral, lambda value: value >= 1, "None or a whole number of at least 1")
         for name in (*(f"lr_{group}" for group in RATES), "tol"):
             check(name, Real, lambda value: 0 <= value < math.inf, "finite and not negative")
+        if self.initial_scale is not None:
+            check("initial_scale", Real, math.isfinite, "None or a finite number")
         check("validation_fraction", Real, lambda value: 0 < value < 1, "between 0 and 1")
         check("ansatz", str, bool, "the name of a quantum model or a file with one")
         if not isinstance(self.ansatz_options, Mapping | None):
@@ -184,20 +196,32 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _features(self, frame: Frame, generator: torch.Generator) -> QuantumLayer:
         """The circuit, as a policy has it. Raises UsageError for a model that is none, and for its options."""
+        options = dict(self.ansatz_options or {})
+        for option, name in OWN.items():
+            if option in options:
+                raise UsageError(f"classifier: {name} is a parameter of its own, {option!r} no ansatz option")
+            if (value := getattr(self, name)) is not None:
+                options[option] = (
+                    int(value) if isinstance(value, Integral) else float(value)
+                )  # NumPy's numbers are none
         config = load("models", self.ansatz).Config
         known = [field.name for field in dataclasses.fields(config)]
-        sizes = {"n_wires": self.n_qubits, "n_layers": self.n_layers}
-        options = {name: int(size) for name, size in sizes.items() if size is not None}
-        options |= self.ansatz_options or {}
-        for name in options:
-            if name not in known:
-                raise UsageError(f"classifier: no option {name!r} of model {self.ansatz!r}{suggest(name, known)}")
-        features = build_features(self.ansatz, config(**options), frame, generator, memory=False)
+        for option in options:
+            if option not in known:
+                raise UsageError(f"classifier: no option {option!r} of model {self.ansatz!r}{suggest(option, known)}")
+        try:
+            features = build_features(self.ansatz, config(**options), frame, generator, memory=False)
+        except (UsageError, MemoryError):
+            raise
+        except Exception as error:  # a model may be anybody's code; what it raises is a defect of its file
+            raise UsageError(f"model {self.ansatz!r}: {describe(error)}") from error
         if not isinstance(features, QuantumLayer):
             raise UsageError(f"classifier: {self.ansatz!r} is a classical model; it has no circuit")
         return features
 
-    def _class_weights(self, y: np.ndarray[Any, Any], numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def _class_weights(
+        self, y: Shaped[np.ndarray, " sample"], numbers: Int[np.ndarray, " sample"]
+    ) -> Float[np.ndarray, " class"]:
         """Weight of each class in the loss [class], 1 in the mean over samples. Raises UsageError for bad ones."""
         try:
             weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
@@ -213,7 +237,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         network: Network,
         loss: Callable[[Tensor], Tensor],
         training: Int[Tensor, " sample"],
-        held_out: Int[Tensor, " sample"],
+        held_out: Int[Tensor, " held_out"],
         generator: torch.Generator,
     ) -> None:
         """Adam on the loss of these rows until what is watched no longer falls; curves and `n_iter_` are set."""

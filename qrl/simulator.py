@@ -38,9 +38,13 @@ MAX_NOISY_WIRES = 6
 """Wires of the largest density matrix."""
 
 
-@functools.lru_cache(maxsize=256)
 def compile_circuit(circuit: Circuit, noise: Noise = NOISELESS) -> "Program":
     """The program of a circuit; equal circuits under equal noise share one. Raises UsageError as `Program` does."""
+    return _compiled(circuit, noise)  # a cache tells a default from the same value given
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(circuit: Circuit, noise: Noise) -> "Program":
     return Program(circuit, noise)
 
 
