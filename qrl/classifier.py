@@ -256,7 +256,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     self.validation_curve_.append(value)
                     if value < lowest:
                         lowest, best = value, {name: each.clone() for name, each in network.state_dict().items()}
-                waited = waited + 1 if value > reference - self.tol else 0
+                waited = 0 if value < reference - self.tol else waited + 1
                 reference = reference if waited else value
                 bar.set_postfix(loss=f"{value:.4f}", refresh=False)
                 bar.update()

@@ -144,6 +144,14 @@ def test_early_stopping_keeps_the_parameters_that_were_best_on_the_samples_held_
     assert (cut.predict_proba(X) == classifier.predict_proba(X)).all()
 
 
+def test_nothing_is_learned_from_the_samples_held_out():
+    """Other inputs there change what is watched, and nothing of what is learned."""
+    seed = np.random.RandomState(0).randint(2**31 - 1, size=3)[2]
+    held_out = stratified_part(Y, 0.1, np.random.default_rng(seed))
+    one, other = fitted(small()), fitted(small(), np.where(held_out[:, None], X + 1, X))
+    assert one.loss_curve_ == other.loss_curve_ and one.validation_curve_ != other.validation_curve_
+
+
 def test_it_stops_after_so_many_epochs_without_improvement():
     """Without a step the loss stays: the first epoch is an improvement, the next three are not."""
     still = {**STILL, "n_iter_no_change": 3}
@@ -180,7 +188,7 @@ def test_classes_may_be_strings():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_in_a_pipeline_and_a_grid_search_over_processes():
+def test_in_a_pipeline_and_a_grid_search():
     pipeline = make_pipeline(StandardScaler(), small(n_qubits=1))
     grid = {"quantumclassifier__lr_heads": [0.0, 0.1], "quantumclassifier__n_qubits": [np.int64(2)]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(X * 7 + 3, Y)
