@@ -67,7 +67,7 @@ def loaded_after(program: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "scipy", "tyro", "numpy"}
+HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "scipy", "sklearn", "tyro", "numpy"}
 
 
 @pytest.mark.parametrize(
