@@ -18,6 +18,7 @@ ALLOWED = {
     "envs": {
         "envs",
         "qrl.errors",
+        "qrl._files",
         "qrl.plugins",
         "qrl.circuit",
         "qrl.simulator",

