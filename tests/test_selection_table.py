@@ -114,7 +114,7 @@ def test_every_dataset_says_where_it_is_from(shipped):
 
 @pytest.mark.parametrize("load", [load_iris, load_wine])
 def test_scores_can_be_measured_again(shipped, load):
-    # Rows are few, so a version of a package that decides one of them otherwise moves a fold by 1/30; of two such at most.
+    # Rows are few: a version of a package that decides one of them otherwise moves a fold of 30 rows by 1/30.
     data = load(as_frame=True)
     frame, (classes, _) = frames.plain(data.data), frames.encode(data.target)
     row = shipped.datasets.index(load.__name__.removeprefix("load_"))
@@ -218,7 +218,8 @@ def test_a_frame_becomes_numbers_and_text():
     assert frames.numeric(plain) == [name for name in plain.columns if name != "word"]
     nan = math.nan
     expected = [[1, 2, 3], [7, 8, 9], [1, 0, 1], [1, nan, 2.5], [3, 1, nan], [86400, nan, 0], [nan] * 3, [nan, 0, nan]]
-    assert plain[frames.numeric(plain)].to_numpy().T == pytest.approx(np.array(expected), nan_ok=True)
+    numbers = plain[frames.numeric(plain)].to_numpy().T
+    assert numbers == pytest.approx(np.array(expected), nan_ok=True)
     assert plain["word"].tolist() == ["a", None, "c"]
 
 
@@ -330,7 +331,7 @@ def named(frame, classes):
 
 
 def test_meta_features_by_hand():
-    # Columns u = (1, 1, -1, -1) and v = (1, -1, 1, -1), ten times over: uncorrelated, both already standard; u is the class.
+    # Columns u = (1, 1, -1, -1) and v = (1, -1, 1, -1), ten times over: uncorrelated, already standard; u is the class.
     u, v = np.tile([1.0, 1.0, -1.0, -1.0], 10), np.tile([1.0, -1.0, 1.0, -1.0], 10)
     found = named(pd.DataFrame({"u": u, "v": v, "w": ["a", "b"] * 20, "z": [np.nan, 1.0] * 20}), u > 0)
     assert found["log_rows"] == pytest.approx(math.log10(40))
@@ -342,8 +343,8 @@ def test_meta_features_by_hand():
     assert found["missing_share"] == pytest.approx(20 / 160)
     assert (found["log_classes"], found["majority_share"], found["minority_share"]) == (1, 0.5, 0.5)
     assert found["class_entropy"] == pytest.approx(1)
-    # Five columns, z is filled with its median and does not vary. Of the 6 pairs of the others, v with either column of w
-    # and these with each other are correlated ±1: v = 2 [w is a] − 1.
+    # Five columns, z is filled with its median and does not vary. Of the 6 pairs of the others, v with either column
+    # of w and these with each other are correlated ±1: v = 2 [w is a] − 1.
     assert found["mean_correlation"] == pytest.approx(3 / 6)
     # Moments of ±1: third 0, fourth 1; z has none.
     assert found["log_skewness"] == pytest.approx(0)
@@ -355,11 +356,11 @@ def test_meta_features_by_hand():
     assert found["mean_column"] == pytest.approx(1 / 5)
     # One split on u is all it takes.
     gains = {name: value for name, value in found.items() if name.startswith("gain_")}
-    assert gains == pytest.approx({name: 0.5 for name in gains})
+    assert gains == pytest.approx(dict.fromkeys(gains, 0.5))
 
 
 def test_entropy_and_correlation_ratio_by_hand():
-    # Classes 2:1:1 have 1.5 bits of at most log2 3. x is 0, 0, 3, 3 by class: mean 1.5, means 0, 3, 3, all variance between.
+    # Classes 2:1:1 have 1.5 bits of at most log2 3. x is 0, 0, 3, 3 by class: all its variance is between their means.
     classes = np.tile([0, 0, 1, 2], 10)
     x = np.tile([0.0, 0.0, 3.0, 3.0], 10)
     found = named(pd.DataFrame({"x": x, "noise": np.tile([1.0, -1.0, 0.0, 0.0], 10), "c": 4.0}), classes)

@@ -3,8 +3,8 @@
 Every pipeline begins with the same preprocessing of `frames.plain` tables: numbers have missing values replaced by the
 median (a column of nothing by 0) and are scaled to mean 0 and standard deviation 1 where the algorithm depends on it;
 text is one-hot encoded with at most `MAX_CATEGORIES` columns each, where missing is a category and what occurs fewer
-than `MIN_FREQUENCY` times, or never in training, shares one column. Gradient boosting is told besides where numbers were
-missing. (It could read them as they are, but fails on a column of nothing, as a fold may have one.)
+than `MIN_FREQUENCY` times, or never in training, shares one column. Gradient boosting is told besides where numbers
+were missing. (It could read them as they are, but fails on a column of nothing, as a fold may have one.)
 """
 
 import itertools
