@@ -3,7 +3,8 @@
 Every pipeline begins with the same preprocessing of `frames.plain` tables: numbers have missing values replaced by the
 median (a column of nothing by 0) and are scaled to mean 0 and standard deviation 1 where the algorithm depends on it;
 text is one-hot encoded with at most `MAX_CATEGORIES` columns each, where missing is a category and what occurs fewer
-than `MIN_FREQUENCY` times, or never in training, shares one column. Gradient boosting reads missing numbers itself.
+than `MIN_FREQUENCY` times, or never in training, shares one column. Gradient boosting is told besides where numbers
+were missing. (It could read them as they are, but fails on a column of nothing, as a fold may have one.)
 """
 
 import itertools
@@ -40,10 +41,10 @@ ALGORITHMS = (
 
 MAX_CATEGORIES = 20
 MIN_FREQUENCY = 5
+NB_SMOOTHING = 0.01
+"""Of the largest variance, added to all in naive Bayes."""
 
-_UNSCALED = frozenset(
-    {"gaussian_nb", "decision_tree", "random_forest", "extra_trees", "gradient_boosting", "ada_boost"}
-)
+_UNSCALED = frozenset({"decision_tree", "random_forest", "extra_trees", "gradient_boosting", "ada_boost"})
 """Of what does not change by scaling one column."""
 
 
@@ -101,8 +102,8 @@ def pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
     """
     if name not in ALGORITHMS:
         raise UsageError(f"no algorithm {name!r}{suggest(name, ALGORITHMS)}")
-    fill = name != "gradient_boosting"
-    return _assembled(preprocessing(frame, fill=fill, scale=name not in _UNSCALED), _estimator(name, seed))
+    before = preprocessing(frame, tell=name == "gradient_boosting", scale=name not in _UNSCALED)
+    return _assembled(before, _estimator(name, seed))
 
 
 def configured(portfolio: str, index: int, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
@@ -121,21 +122,19 @@ def configured(portfolio: str, index: int, frame: "pd.DataFrame", seed: int = 0)
         raise UsageError(f"portfolio {portfolio} has configurations 0 to {len(options) - 1}, not {index}")
     if portfolio == "svm":
         classifier = SVC(max_iter=_SMO_STEPS, random_state=seed, **options[index])
-        return _assembled(preprocessing(frame, fill=True, scale=True), classifier)
+        return _assembled(preprocessing(frame, scale=True), classifier)
     boosting = HistGradientBoostingClassifier(early_stopping=False, random_state=seed, **options[index])
-    return _assembled(preprocessing(frame, fill=False, scale=False), boosting)
+    return _assembled(preprocessing(frame, tell=True, scale=False), boosting)
 
 
-def preprocessing(frame: "pd.DataFrame", *, fill: bool, scale: bool) -> "ColumnTransformer":
-    """From the columns of a `plain` frame to numbers; missing numbers stay unless `fill`."""
+def preprocessing(frame: "pd.DataFrame", *, scale: bool, tell: bool = False) -> "ColumnTransformer":
+    """From the columns of a `plain` frame to numbers; with `tell`, columns say where numbers were missing."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    steps: list[Any] = []
-    if fill:
-        steps.append(SimpleImputer(strategy="median", keep_empty_features=True))
+    steps: list[Any] = [SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=tell)]
     if scale:
         steps.append(StandardScaler())
     numbers = numeric(frame)
@@ -148,7 +147,7 @@ def preprocessing(frame: "pd.DataFrame", *, fill: bool, scale: bool) -> "ColumnT
     )
     return ColumnTransformer(
         [
-            ("numbers", make_pipeline(*steps) if steps else FunctionTransformer(), numbers),
+            ("numbers", make_pipeline(*steps), numbers),
             ("text", one_hot, text),
         ]
     )
@@ -177,8 +176,8 @@ def _estimator(name: str, seed: int) -> Any:
         case "qda":
             return discriminant_analysis.QuadraticDiscriminantAnalysis(reg_param=0.1)
         case "gaussian_nb":
-            # One-hot columns that do not vary within a class would have certain predictions at the default of 1e-9.
-            return naive_bayes.GaussianNB(var_smoothing=1e-6)
+            # At the default of 1e-9 a word that a class never had in training rules the class out.
+            return naive_bayes.GaussianNB(var_smoothing=NB_SMOOTHING)
         case "nearest_centroid":
             return neighbors.NearestCentroid()
         case "knn":

@@ -71,8 +71,8 @@ def _build(cache: Path, parts: Sequence[str], only: Sequence[str] | None, out: P
     collected = collect(cache / "wheels", only)
     # In an order of no meaning, so that what an interrupted build has done is a fair sample.
     order = sorted(collected.datasets, key=_rank)
-    for part in parts:
-        for name in tqdm(order, desc=part):
+    for name in tqdm(order, desc="measuring"):
+        for part in parts:
             measured(collected.datasets[name], part, cache / "results")
     if only is None:
         write_table(collected, cache / "results", out)
@@ -131,26 +131,17 @@ def hopeless(features: NDArray[np.float64], n_rows: int) -> str:
 
 def measured(dataset: "Dataset", part: str, results: Path) -> list[Scored]:
     """What each choice of a part scores on a dataset: from the cache, or measured and put there."""
-    file = results / part / f"{dataset.entry.name}.json"
-    key = _key(dataset, part)
-    if file.exists() and (kept := from_json(file))["key"] == key:
-        return [
-            Scored(np.array(each["accuracy"]), np.array(each["balanced"]), each["seconds"], each["failure"])
-            for each in kept["scores"]
-        ]
-    scored = score_all(_makers(dataset, part), dataset.frame, dataset.classes)
-    rows = [
-        {
-            "accuracy": each.accuracy.tolist(),
-            "balanced": each.balanced.tolist(),
-            "seconds": each.seconds,
-            "failure": each.failure,
-        }
-        for each in scored
-    ]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, to_json({"key": key, "scores": rows}).encode())
-    return scored
+    makers = _makers(dataset, part)
+    keys, kept = _keys(dataset, makers), _kept(dataset, part, results)
+    missing = [index for index, key in enumerate(keys) if key not in kept]
+    if missing:
+        scored = score_all([makers[index] for index in missing], dataset.frame, dataset.classes)
+        kept |= {keys[index]: each for index, each in zip(missing, scored, strict=True)}
+        file = _file(dataset, part, results)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        rows = {key: _as_list(kept[key]) for key in keys}
+        write_whole(file, to_json(rows).encode())
+    return [kept[key] for key in keys]
 
 
 def unlearnable(scored: Sequence[Scored], classes: NDArray[np.int64]) -> str:
@@ -285,20 +276,34 @@ def _choices(part: str) -> tuple[str, ...]:
     return tuple(", ".join(f"{key}={value}" for key, value in options.items()) for options in PORTFOLIOS[part])
 
 
-def _key(dataset: "Dataset", part: str) -> str:
-    """Digest of all that a result depends on, but for the versions of packages."""
+def _keys(dataset: "Dataset", makers: Sequence[Callable[[], Any]]) -> list[str]:
+    """Digests of all that the results depend on, but for the versions of packages: data and settings."""
     import pandas as pd
 
     text = dataset.frame.select_dtypes(object)
     rows = pd.util.hash_pandas_object(dataset.frame.fillna(dict.fromkeys(text, "")))
     data = rows.to_numpy().tobytes() + dataset.classes.tobytes()
-    settings = [repr(make()) for make in _makers(dataset, part)]
-    return hashlib.sha256(data + "|".join([*dataset.frame.columns, *settings]).encode()).hexdigest()
+    return [hashlib.sha256(data + f"{make()!r}{make()[-1].get_params()}".encode()).hexdigest() for make in makers]
+
+
+def _file(dataset: "Dataset", part: str, results: Path) -> Path:
+    return results / part / f"{dataset.entry.name}.json"
+
+
+def _kept(dataset: "Dataset", part: str, results: Path) -> dict[str, Scored]:
+    """What the cache has, by key."""
+    file = _file(dataset, part, results)
+    rows = from_json(file) if file.exists() else {}
+    return {key: Scored(np.array(a), np.array(b), seconds, failure) for key, (a, b, seconds, failure) in rows.items()}
+
+
+def _as_list(scored: Scored) -> list[Any]:
+    return [scored.accuracy.tolist(), scored.balanced.tolist(), scored.seconds, scored.failure]
 
 
 def _has(dataset: "Dataset", part: str, results: Path) -> bool:
-    file = results / part / f"{dataset.entry.name}.json"
-    return file.exists() and bool(from_json(file)["key"] == _key(dataset, part))
+    kept = _kept(dataset, part, results)
+    return bool(kept) and all(key in kept for key in _keys(dataset, _makers(dataset, part)))
 
 
 def _rank(name: str) -> str:

@@ -45,13 +45,13 @@ def encode(target: Any) -> tuple[NDArray[np.int64], list[str]]:
         raise UsageError(f"the target is missing in row {int(values.isna().to_numpy().argmax())} (counted from 0)")
     names, classes = np.unique(values.astype(str).to_numpy(dtype=object).astype(str), return_inverse=True)
     if len(names) < 2:
-        raise UsageError(f"the target has one class only, {names[0]!r}" if len(names) else "the target is empty")
+        raise UsageError(f"the target has one class only, {str(names[0])!r}" if len(names) else "the target is empty")
     return classes.astype(np.int64), names.tolist()
 
 
 def _column(column: "pd.Series[Any]") -> "NDArray[Any] | pd.Series[Any]":
     if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
+        column = column.astype(object)
     kind = column.dtype.kind
     if kind in "mM":
         stamps = column.to_numpy(dtype=f"{kind}8[ns]")

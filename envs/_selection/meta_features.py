@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs._selection.algorithms import preprocessing
+from envs._selection.algorithms import NB_SMOOTHING, preprocessing
 from envs._selection.frames import numeric
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def meta_features(frame: "pd.DataFrame", classes: NDArray[np.int64]) -> NDArray[
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Columns without values, or that do not vary, are dealt with below.
-        encoded = np.asarray(preprocessing(frame, fill=True, scale=True).fit_transform(frame), dtype=np.float64)
+        encoded = np.asarray(preprocessing(frame, scale=True).fit_transform(frame), dtype=np.float64)
         values = {**_sizes(frame, encoded), **_classes(classes), **_moments(frame)}
         values |= {**_geometry(encoded), **_columns(encoded, classes), **_landmarks(encoded, classes)}
     return np.array([values[name] for name in META_FEATURES])
@@ -181,7 +181,7 @@ def _landmarks(encoded: NDArray[np.float64], classes: NDArray[np.int64]) -> dict
         "gain_stump": DecisionTreeClassifier(max_depth=1, random_state=0),
         "gain_tree": DecisionTreeClassifier(max_depth=4, random_state=0),
         "gain_1nn": KNeighborsClassifier(n_neighbors=1),
-        "gain_naive_bayes": GaussianNB(var_smoothing=1e-6),
+        "gain_naive_bayes": GaussianNB(var_smoothing=NB_SMOOTHING),
         "gain_linear": LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
     }
     folds = StratifiedKFold(LANDMARK_FOLDS, shuffle=True, random_state=0)
