@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PARTS = ("algorithms", *PORTFOLIOS)
 MAX_PER_GROUP = 3
+PORTFOLIO_ROWS = 1000
+"""At most so many rows of a dataset for the portfolios, drawn as those of `datasets.MAX_ROWS` are."""
 TRIVIAL = 0.999
 """Mean accuracy of the best algorithm from which on a dataset has nothing to choose."""
 SCREEN = 2.0
@@ -131,6 +133,7 @@ def hopeless(features: NDArray[np.float64], n_rows: int) -> str:
 
 def measured(dataset: "Dataset", part: str, results: Path) -> list[Scored]:
     """What each choice of a part scores on a dataset: from the cache, or measured and put there."""
+    dataset = _part_of(dataset, part)
     makers = _makers(dataset, part)
     keys, kept = _keys(dataset, makers), _kept(dataset, part, results)
     missing = [index for index, key in enumerate(keys) if key not in kept]
@@ -210,7 +213,6 @@ def write_table(collected: Collected, results: Path, out: Path) -> None:
     titles = _titles(results.parent / "wheels")
     arrays: dict[str, NDArray[Any]] = {
         "meta": np.array([collected.meta[name] for name in names]),
-        "majority": np.array([majority(each.classes) for each in datasets.values()], dtype=np.float32),
     }
     failures: dict[str, dict[str, str]] = {}
     for part in PARTS:
@@ -219,6 +221,8 @@ def write_table(collected: Collected, results: Path, out: Path) -> None:
             continue
         table = [measured(datasets[names[row]], part, results) for row in rows]
         arrays[f"{part}.rows"] = np.array(rows)
+        base = [majority(_part_of(datasets[names[row]], part).classes) for row in rows]
+        arrays[f"{part}.majority"] = np.array(base, dtype=np.float32)
         for what in ("accuracy", "balanced", "seconds"):
             values = [[getattr(each, what) for each in line] for line in table]
             arrays[f"{part}.{what}"] = np.array(values, dtype=np.float32)
@@ -264,6 +268,12 @@ def write_table(collected: Collected, results: Path, out: Path) -> None:
     print(f"{len(names)} datasets in {len(set(groups.values()))} groups, {len(dropped)} left out: {out}")
 
 
+def _part_of(dataset: "Dataset", part: str) -> "Dataset":
+    from envs._selection.datasets import capped
+
+    return dataset if part == "algorithms" else capped(dataset, PORTFOLIO_ROWS)
+
+
 def _makers(dataset: "Dataset", part: str) -> list[Callable[[], Any]]:
     if part == "algorithms":
         return [partial(pipeline, name, dataset.frame) for name in ALGORITHMS]
@@ -302,7 +312,7 @@ def _as_list(scored: Scored) -> list[Any]:
 
 
 def _has(dataset: "Dataset", part: str, results: Path) -> bool:
-    kept = _kept(dataset, part, results)
+    dataset, kept = _part_of(dataset, part), _kept(dataset, part, results)
     return bool(kept) and all(key in kept for key in _keys(dataset, _makers(dataset, part)))
 
 

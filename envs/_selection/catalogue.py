@@ -201,7 +201,7 @@ respiratory_outcome   R         geepack/respiratory     outcome      -          
 diamonds_cut          R         ggplot2/diamonds        cut          diamonds
 diamonds_clarity      R         ggplot2/diamonds        clarity      diamonds
 midwest_metro         R         ggplot2/midwest         inmetro      -            PID,county
-mpg_drive             R         ggplot2/mpg             drv          -            model
+mpg_drive             R         ggplot2/mpg             drv          epa          model
 movies_drama          R         ggplot2movies/movies    Drama        -            title
 ontario_towns         R         gt/towny                csd_type     -            name,website,status
 reaven_diabetes       R         heplots/Diabetes        group        -
@@ -253,7 +253,7 @@ acs_employment        R         openintro/acs12         employment   -
 body_sex              R         openintro/bdims         sex          -
 cpu_company           R         openintro/cpu           company      -            name,codename
 email_spam            R         openintro/email         spam         -
-epa_drive             R         openintro/epa2021       drive_sys    - drive_desc,@model,@mfr,@division,@carline
+epa_drive             R         openintro/epa2021       drive_sys    epa drive_desc,@model,@mfr,@division,@carline
 fastfood              R         openintro/fastfood      restaurant   -            item
 high_school_program   R         openintro/hsb2          prog         -            id
 loan_home             R         openintro/loans_full_schema homeownership lending_club

@@ -282,9 +282,11 @@ def same_origin(one: Fingerprint, other: Fingerprint) -> bool:
     """
     if one.n_rows > other.n_rows:
         one, other = other, one
-    matched = {}
+    matched: dict[str, str] = {}
     for mine in one.values:
-        inside = [name for name in other.values if _inside(one, mine, other, name)]
+        # Each column once, or a column and its copy would be found together in any column that has their values.
+        free = [name for name in other.values if name not in matched.values()]
+        inside = [name for name in free if _inside(one, mine, other, name)]
         if inside:
             # The same name, else the column that has the fewest values besides.
             matched[mine] = mine if mine in inside else min(inside, key=lambda name: len(other.values[name]))

@@ -15,7 +15,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from qrl._files import from_json
+from qrl._files import from_json, to_json
 from qrl.errors import UsageError, suggest
 
 FILE = Path(__file__).with_name("table.json")
@@ -32,6 +32,8 @@ class Scores:
     """Names [choice]; of a configuration, its options."""
     rows: NDArray[np.int64]
     """[dataset] which datasets of the table these are."""
+    majority: NDArray[np.float32]
+    """[dataset, fold] accuracy of always naming the most frequent class of the rows learned from."""
     accuracy: NDArray[np.float32]
     """[dataset, choice, fold] share of held-out rows classified rightly."""
     balanced: NDArray[np.float32]
@@ -58,8 +60,6 @@ class Table:
     """Names of the meta-features [feature]."""
     meta: NDArray[np.float64]
     """[dataset, feature]."""
-    majority: NDArray[np.float32]
-    """[dataset, fold] accuracy of always naming the most frequent class of the rows learned from."""
     algorithms: Scores
     portfolios: Mapping[str, Scores]
     """By name: `svm` and `gradient_boosting`."""
@@ -89,7 +89,7 @@ class Table:
             raise UsageError(f"no portfolio {portfolio!r}{suggest(portfolio, self.portfolios)}")
         scores = self.algorithms if portfolio is None else self.portfolios[portfolio]
         mean = scores.accuracy.mean(-1, dtype=np.float64)
-        return mean - self.majority[scores.rows].mean(-1, dtype=np.float64)[:, None]
+        return mean - scores.majority.mean(-1, dtype=np.float64)[:, None]
 
 
 def read_table(path: Path = FILE) -> Table:
@@ -119,15 +119,13 @@ def read_table(path: Path = FILE) -> Table:
 
 def digest(numbers: bytes, text: Mapping[str, Any]) -> str:
     """SHA-256 of the numbers and of everything else in the text, in the order of its keys."""
-    from qrl._files import to_json
-
     rest = {key: text[key] for key in sorted(text) if key != "digest"}
     return hashlib.sha256(numbers + to_json(rest).encode()).hexdigest()
 
 
 def _assembled(text: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Table:
     def scores(name: str) -> Scores:
-        parts = {part: arrays[f"{name}.{part}"] for part in ("rows", "accuracy", "balanced", "seconds")}
+        parts = {part: arrays[f"{name}.{part}"] for part in ("rows", "majority", "accuracy", "balanced", "seconds")}
         return Scores(choices=tuple(text["choices"][name]), failures=text["failures"][name], **parts)
 
     about = tuple(text["datasets"].values())
@@ -138,7 +136,6 @@ def _assembled(text: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Table:
         about=about,
         features=tuple(text["features"]),
         meta=arrays["meta"],
-        majority=arrays["majority"],
         algorithms=scores("algorithms"),
         portfolios={name: scores(name) for name in text["choices"] if name != "algorithms"},
         dropped=text["dropped"],
@@ -150,17 +147,21 @@ def _check(table: Table, path: Path) -> None:
     n = len(table.datasets)
     shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
         "meta": (table.meta.shape, (n, len(table.features))),
-        "majority": (table.majority.shape[:1], (n,)),
     }
-    n_folds = table.majority.shape[-1]
+    n_folds = table.algorithms.majority.shape[-1]
     for name, scores in {"algorithms": table.algorithms, **table.portfolios}.items():
         expected = (len(scores.rows), len(scores.choices))
+        shapes[f"{name}.majority"] = scores.majority.shape, (len(scores.rows), n_folds)
         shapes[f"{name}.accuracy"] = scores.accuracy.shape, (*expected, n_folds)
         shapes[f"{name}.balanced"] = scores.balanced.shape, (*expected, n_folds)
         shapes[f"{name}.seconds"] = scores.seconds.shape, expected
         if len(set(scores.rows.tolist())) < len(scores.rows) or not np.isin(scores.rows, np.arange(n)).all():
             raise UsageError(f"{path}: {name}.rows are no datasets")
-        for what, values in (("accuracy", scores.accuracy), ("balanced", scores.balanced)):
+        for what, values in (
+            ("majority", scores.majority),
+            ("accuracy", scores.accuracy),
+            ("balanced", scores.balanced),
+        ):
             if not ((values >= 0) & (values <= 1)).all():
                 raise UsageError(f"{path}: {name}.{what} has numbers outside [0, 1]")
         if not (np.isfinite(scores.seconds) & (scores.seconds >= 0)).all():
@@ -168,8 +169,8 @@ def _check(table: Table, path: Path) -> None:
     for name, (found, wanted) in shapes.items():
         if found != wanted:
             raise UsageError(f"{path}: {name} has shape {found}, not {wanted}")
-    if not np.isfinite(table.meta).all() or not ((table.majority >= 0) & (table.majority <= 1)).all():
-        raise UsageError(f"{path}: meta-features or majority shares that are no such numbers")
+    if not np.isfinite(table.meta).all():
+        raise UsageError(f"{path}: meta-features that are no numbers")
     split_of: dict[str, Split] = {}
     for group, split in zip(table.groups, table.splits, strict=True):
         if split not in SPLITS or split_of.setdefault(group, split) != split:
