@@ -248,7 +248,7 @@ def run_export(
     about = {"run": str(path), "format": kind, "split": split, "task": tasks.rows()[task], **how, "observations": rows}
     files["export.json"] = (to_json(about, indent=2) + "\n").encode()
     write_folder(out, files)
-    print(f"wrote {len(files) - 1} circuits and export.json to {out}")
+    print(f"wrote {len(files) - 1} circuit{'' if len(files) == 2 else 's'} and export.json to {out}")
     return 0
 
 

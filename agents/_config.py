@@ -17,6 +17,9 @@ DEFAULT_NAMES = {"env": "navigation", "agent": "maml", "model": "reuploading"}
 LARGEST_EPISODES = 100_000
 """Episodes, or trials, of a task in an evaluation, at most: they are played side by side."""
 
+LARGEST_ITERATIONS = 10_000_000
+"""Beyond that a number of iterations is a slip of the hand."""
+
 KINDS: dict[str, plugins.Kind] = {"env": "envs", "agent": "agents", "model": "models"}
 
 
@@ -87,8 +90,9 @@ class Spec:
     memory, trials per task [trials]."""
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "checkpoint_every", "eval_steps"):
-            check_count(name.replace("_", "-"), getattr(self, name))
+        check_count("iterations", self.iterations, most=LARGEST_ITERATIONS)
+        check_count("checkpoint-every", self.checkpoint_every)
+        check_count("eval-steps", self.eval_steps)
         check_count("eval-episodes", self.eval_episodes, most=LARGEST_EPISODES)
         check_count("eval-tasks", self.eval_tasks, least=2)  # an interval over tasks needs two
         check_seed("seed", self.seed)

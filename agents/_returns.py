@@ -121,8 +121,13 @@ def deviation(
 def standard_scores(
     returns: Float[Tensor, "task env time"], valid: Bool[Tensor, "task env time"], *, per_episode: bool
 ) -> Float[Tensor, "task env time"]:
-    """Returns less their mean, over their standard deviation, among the valid steps of an episode or of all."""
+    """Returns less their mean, over their standard deviation, among the valid steps of an episode or of all.
+
+    Zero where they are all the same: what rounding leaves of their differences is no standard deviation.
+    """
     axes = (2,) if per_episode else (0, 1, 2)
     count = valid.sum(axes, keepdim=True).clamp_min(1)
     centred = torch.where(valid, returns - (returns * valid).sum(axes, keepdim=True) / count, 0.0)
-    return centred / ((centred.square().sum(axes, keepdim=True) / count).sqrt() + 1e-8)
+    spread = (centred.square().sum(axes, keepdim=True) / count).sqrt()
+    largest = torch.where(valid, returns, 0.0).abs().amax(axes, keepdim=True)
+    return torch.where(spread > 16 * torch.finfo(returns.dtype).eps * largest, centred / (spread + 1e-8), 0.0)

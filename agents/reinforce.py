@@ -23,6 +23,7 @@ from agents._ppo import check_finite, moments, restore, restore_moments
 from agents._returns import standard_scores
 from agents._rollout import Rollout
 from agents._setting import Setting
+from qrl.errors import TrainingError
 from qrl.policy import Params, Policy
 
 
@@ -93,7 +94,13 @@ class Reinforce(GradientAdapter):
         data = self.data(rollout, standardised=False)
         if self.config.scores != "none":
             by_episode = self.config.scores == "episode"
-            scores = standard_scores(data["advantage"].mT, data["valid"].mT, per_episode=by_episode)
+            returns = data["advantage"].mT
+            scores = standard_scores(returns, data["valid"].mT, per_episode=by_episode)
+            if by_episode and not scores.any() and returns[..., 0].unique().numel() > 1:
+                raise TrainingError(
+                    "the return is the same from each step of an episode on, as where its end alone is rewarded: "
+                    "scores within an episode leave nothing to learn from; use --agent.scores batch"
+                )
             data["advantage"] = scores.mT
         total = {name: torch.zeros_like(value) for name, value in self.params.items()}
         n_episodes, n_steps = rollout.valid[0].numel(), int(rollout.valid.sum())

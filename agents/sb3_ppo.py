@@ -74,11 +74,15 @@ class Config(Options):
         self.require(("gamma", "gae_lambda"), lambda value: 0 < value <= 1, "in (0, 1]")
 
 
+OfTask = tuple[dict[str, Tensor], dict[str, Any]]
+"""The weights and the optimiser's state of a policy."""
+
+
 @dataclass(frozen=True)
 class Tuned:
-    """For each task the weights and the optimiser's state of its policy; none before the first update."""
+    """The policy of each task; none before the first update."""
 
-    policies: tuple[tuple[dict[str, Tensor], dict[str, Any]], ...]
+    policies: tuple[OfTask, ...]
     n_updates: int
 
 
@@ -122,8 +126,9 @@ class SB3PPO:
         if not state.policies:
             return self._draw(observation.flatten(0, 1), generator).unflatten(0, observation.shape[:2])
         actions = []
-        for (weights, _), seen in zip(state.policies, observation, strict=True):
-            with self._with(weights):
+        with self._kept():
+            for (weights, _), seen in zip(state.policies, observation, strict=True):
+                self.policy.load_state_dict(weights)
                 actions.append(self._draw(seen, generator))
         return torch.stack(actions)
 
@@ -149,13 +154,13 @@ class SB3PPO:
     def adapt(self, state: Tuned, rollout: Rollout) -> Tuned:
         """One update of every task's own policy, by its own episodes."""
         n_tasks = rollout.valid.shape[1]
-        fresh = (self.policy.state_dict(), _fresh(self.policy.optimizer, self.config.fine_learning_rate))
         tuned = []
-        for task in range(n_tasks):
-            weights, optimiser = state.policies[task] if state.policies else fresh
-            with self._with(weights, optimiser):
+        with self._kept() as trained:
+            fresh = (trained[0], _fresh(self.policy.optimizer, self.config.fine_learning_rate))
+            for task in range(n_tasks):
+                self._load(*(state.policies[task] if state.policies else fresh))
                 self._train(rollout, slice(task, task + 1), state.n_updates, fine=True)
-                tuned.append(copy.deepcopy((self.policy.state_dict(), self.policy.optimizer.state_dict())))
+                tuned.append(self._copied())
         return Tuned(tuple(tuned), state.n_updates + 1)
 
     def update(self, rollouts: list[Rollout], states: list[Tuned], remaining: float) -> dict[str, float]:
@@ -216,18 +221,20 @@ class SB3PPO:
         return following * cut
 
     @contextlib.contextmanager
-    def _with(self, weights: dict[str, Tensor], optimiser: dict[str, Any] | None = None) -> Iterator[None]:
-        """With other weights, and another state of the optimiser, for the while: the trained ones are kept."""
-        own = copy.deepcopy((self.policy.state_dict(), self.policy.optimizer.state_dict() if optimiser else None))
-        self.policy.load_state_dict(weights)
-        if optimiser is not None:
-            self.policy.optimizer.load_state_dict(optimiser)
+    def _kept(self) -> Iterator[OfTask]:
+        """For the while other weights and another state of the optimiser may be loaded: the trained ones come back."""
+        trained = self._copied()
         try:
-            yield
+            yield trained
         finally:
-            self.policy.load_state_dict(own[0])
-            if own[1] is not None:
-                self.policy.optimizer.load_state_dict(own[1])
+            self._load(*trained)
+
+    def _copied(self) -> OfTask:
+        return copy.deepcopy((self.policy.state_dict(), self.policy.optimizer.state_dict()))
+
+    def _load(self, weights: dict[str, Tensor], optimiser: dict[str, Any]) -> None:
+        self.policy.load_state_dict(weights)
+        self.policy.optimizer.load_state_dict(copy.deepcopy(optimiser))  # which keeps what it is given
 
     def _own(self) -> dict[str, Tensor]:
         return {f"params/{name}": value for name, value in self.params.items()} | {"n_updates": self._n_updates}

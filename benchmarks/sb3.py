@@ -2,11 +2,12 @@
 
     python -m benchmarks.sb3 [--quick]      results/sb3.json
 
-Environment steps a second of `PPO.learn` on CartPole-v1 with its defaults, rollouts and updates together: 10 epochs of
-minibatches of 64, here of rollouts of 256 steps, so that turns are short (updates a step are those of the default). A
-circuit of 4 wires x 5 layers (`reuploading`) for the actor and one for the critic, each with a linear read-out; the
-TorchLayers, on `default.qubit` with backprop, have the very same circuit. One process, one thread; the policies take
-turns, a rollout and its update each; medians.
+Environment steps a second of `PPO.learn` on CartPole-v1, rollouts and updates together, in two settings: the defaults,
+one environment and 10 epochs of minibatches of 64, here of rollouts of 256 steps, so that turns are short (updates a
+step are those of the default); and eight environments side by side with minibatches of 256, where what a call costs is
+shared by more samples. A circuit of 4 wires x 5 layers (`reuploading`) for the actor and one for the critic, each with
+a linear read-out; the TorchLayers, on `default.qubit` with backprop, have the very same circuit. One process, one
+thread; the policies take turns, a rollout and its update each; medians.
 """
 
 from functools import partial
@@ -17,6 +18,7 @@ import pennylane as qml
 import torch
 import tyro
 from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
 
@@ -26,6 +28,8 @@ from qrl.layer import QuantumLayer
 from qrl.sb3 import QuantumActorCriticPolicy
 
 N_STEPS = 256
+"""Of a rollout and its update, over all environments [steps]."""
+SETTINGS = {"1 environment, minibatches of 64": (1, 64), "8 environments, minibatches of 256": (8, 256)}
 SIZE: dict[str, Any] = {"model": "reuploading", "n_wires": 4, "n_layers": 5}
 OURS, TORCH_LAYER, MLP = "ours", "PennyLane TorchLayer", "MlpPolicy"
 TARGETS = {TORCH_LAYER: 5.0, MLP: 0.5}
@@ -39,18 +43,23 @@ def main(quick: bool = False) -> None:
         quick: two turns each; the result goes to results/runs.
     """
     set_up(threads=1)
+    rows = [each for setting in SETTINGS for each in measured(setting, 2 if quick else 9)]
+    print(table(rows))
+    write_result("sb3", rows, quick=quick)
+
+
+def measured(setting: str, n_turns: int) -> list[dict[str, Any]]:
+    """A row for each policy."""
     own = {"features_extractor_class": TorchLayerExtractor, "share_features_extractor": False}
     models = {
-        OURS: learner(QuantumActorCriticPolicy, SIZE),
-        TORCH_LAYER: learner("MlpPolicy", {**own, "net_arch": [], "ortho_init": False}),
-        MLP: learner("MlpPolicy", {}),
+        OURS: learner(setting, QuantumActorCriticPolicy, SIZE),
+        TORCH_LAYER: learner(setting, "MlpPolicy", {**own, "net_arch": [], "ortho_init": False}),
+        MLP: learner(setting, "MlpPolicy", {}),
     }
     check_equal(models[OURS], models[TORCH_LAYER])
     turns = {name: partial(model.learn, N_STEPS, reset_num_timesteps=False) for name, model in models.items()}
-    seconds = medians(turns, 2 if quick else 9)
-    rows = [row(name, model, seconds) for name, model in models.items()]
-    print(table(rows))
-    write_result("sb3", rows, quick=quick)
+    seconds = medians(turns, n_turns)
+    return [row(setting, name, model, seconds) for name, model in models.items()]
 
 
 class TorchLayerExtractor(BaseFeaturesExtractor):
@@ -68,9 +77,12 @@ class TorchLayerExtractor(BaseFeaturesExtractor):
         return self.layer(observations).to(observations.dtype)  # a QNode gives float64
 
 
-def learner(policy: Any, policy_kwargs: dict[str, Any]) -> PPO:
-    """PPO with its defaults but for the rollouts' length."""
-    return PPO(policy, "CartPole-v1", n_steps=N_STEPS, policy_kwargs=policy_kwargs, device="cpu", seed=0)
+def learner(setting: str, policy: Any, policy_kwargs: dict[str, Any]) -> PPO:
+    """PPO with its defaults but for the setting and the rollouts' length."""
+    n_envs, batch_size = SETTINGS[setting]
+    env = make_vec_env("CartPole-v1", n_envs)
+    sizes = {"n_steps": N_STEPS // n_envs, "batch_size": batch_size}
+    return PPO(policy, env, **sizes, policy_kwargs=policy_kwargs, device="cpu", seed=0)
 
 
 @torch.no_grad()
@@ -84,10 +96,11 @@ def check_equal(ours: PPO, theirs: PPO) -> None:
         torch.testing.assert_close(one(observations), other(observations), atol=1e-5, rtol=0)
 
 
-def row(name: str, model: PPO, seconds: dict[str, float]) -> dict[str, Any]:
+def row(setting: str, name: str, model: PPO, seconds: dict[str, float]) -> dict[str, Any]:
     """A row of the result."""
     ratio, target = seconds[name] / seconds[OURS], TARGETS.get(name)
     return {
+        "setting": setting,
         "policy": name,
         "parameters": sum(parameter.numel() for parameter in model.policy.parameters()),
         "env steps per second": N_STEPS / seconds[name],

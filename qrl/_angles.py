@@ -40,7 +40,7 @@ class AngleProgram:
         shape = inputs.shape[:-1]
         columns = [_angle(gate.angle, bound, inputs).expand(shape) for gate in self.gates]
         angles = torch.stack(columns, dim=-1) if columns else inputs.new_zeros(*shape, 0)
-        (values,) = Rows.apply(self.function, angles.reshape(-1, len(self.gates)))
+        (values,) = Rows.apply(self.function, angles.flatten(0, -2))
         return values.reshape(*shape, -1)
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from qrl._measuring import Setting, settings
 from qrl._spaces import AMPLITUDES, DENSITIES, Array, I, X, Z, embed, from_transfer, kron, rotation, superoperator
 from qrl.circuit import GATES, Circuit, Gate, Input, Weight
 from qrl.noise import Noise
@@ -112,7 +113,7 @@ class Lowering:
                     self._channel(step.gate.wires, from_transfer(step.error.matrix))
             for wire in wires if channels else ():
                 self._local((wire,), Factor(channel))
-        self.measurements = self._group(circuit)
+        self.measurements = [self._measured(each, circuit.n_observables) for each in settings(circuit)]
 
     def _level(self, wires: tuple[int, ...], kind: type[Level]) -> Level:
         """The earliest level of this kind on which the wires are free."""
@@ -196,20 +197,11 @@ class Lowering:
         for wire, basis in rotated:
             self._constant((wire,), basis)
 
-    def _group(self, circuit: Circuit) -> list[Measurement]:
-        """Pauli words that agree wire by wire on the basis to measure in share one measurement."""
-        groups: list[tuple[dict[int, str], Array]] = []
-        for column, observable in enumerate(circuit.observables):
-            for word in observable.words:
-                fitting = (g for g in groups if all(g[0].get(wire, pauli) == pauli for wire, pauli in word.factors))
-                group = next(fitting, None)
-                if group is None:
-                    group = ({}, np.zeros((2**circuit.n_wires, circuit.n_observables)))
-                    groups.append(group)
-                basis, values = group
-                basis.update(word.factors)
-                values[:, column] += word.coefficient * np.prod(self._z[[wire for wire, _ in word.factors]], axis=0)
-        return [Measurement([self._basis(basis, wires) for wires in self.blocks], values) for basis, values in groups]
+    def _measured(self, setting: Setting, n_observables: int) -> Measurement:
+        values = np.zeros((2 ** self._z.shape[0], n_observables))
+        for column, word in setting.words:
+            values[:, column] += word.coefficient * np.prod(self._z[[wire for wire, _ in word.factors]], axis=0)
+        return Measurement([self._basis(setting.basis, wires) for wires in self.blocks], values)
 
     def _basis(self, basis: dict[int, str], wires: tuple[int, ...]) -> Array:
         """The map that brings the eigenstates of these Pauli operators to the basis states."""

@@ -1,7 +1,7 @@
 """Gates in terms of others: what a gate is made of where there are only simpler ones."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from qrl.circuit import GATES, Gate, Input, Weight
@@ -42,6 +42,14 @@ class Played:
                 yield Played(Gate(part.name, wires, angle), self.share * part.share), part
             else:
                 yield Played(Gate(part.name, wires, self.share * part.share * float(angle or 0.0))), part
+
+    def apart(self, names: Collection[str]) -> Iterator["Played"]:
+        """What it is made of once all gates of these names are taken apart (`PARTS`), in order; or it alone."""
+        if self.gate.name in names:
+            for each, _ in self.parts(PARTS[self.gate.name]):
+                yield from each.apart(names)
+        else:
+            yield self
 
 
 _CNOT = Part("CNOT", (0, 1))

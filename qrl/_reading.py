@@ -40,13 +40,28 @@ def read(function: Callable[..., Any], n_inputs: int, n_weights: int, n_scales: 
     scripts = [_play(function, numbers if n_scales else numbers[:2]) for numbers in draws]
     wires = {label: index for index, label in enumerate(_sorted(scripts[0].wires.labels))}
     played = [[gate for operation in script.operations for gate in _gates(operation)] for script in scripts]
-    if any([gate[:2] for gate in other] != [gate[:2] for gate in played[0]] for other in played):
+    if any([gate[:3] for gate in other] != [gate[:3] for gate in played[0]] for other in played):
         raise UsageError("from_pennylane: the circuit's gates depend on the numbers that it is given; they may not")
     gates = []
-    for (name, places, first), *others in zip(*played, strict=True):
-        angle = None if first is None else _angle(name, [first, *(value for *_, value in others)], draws)
+    for (name, places, of, first), *others in zip(*played, strict=True):
+        angle = None if first is None else _angle(of, [first, *(value for *_, value in others)], draws)
         gates.append(Gate(name, tuple(wires[place] for place in places), angle))
-    return Circuit(len(wires), tuple(gates), tuple(_observable(m, wires) for m in scripts[0].measurements))
+    if not scripts[0].measurements:
+        raise UsageError("from_pennylane: the function returns no expectation value, such as qml.expval(qml.PauliZ(0))")
+    circuit = Circuit(len(wires), tuple(gates), tuple(_observable(m, wires) for m in scripts[0].measurements))
+    _check_used(circuit, n_inputs, n_weights, n_scales)
+    return circuit
+
+
+def _check_used(circuit: Circuit, n_inputs: int, n_weights: int, n_scales: int) -> None:
+    """Raises UsageError if the last of the numbers that are asked for turn no gate: a circuit counts up to the last
+    that does."""
+    counts = {"input": (n_inputs, circuit.n_inputs), "weight": (n_weights, circuit.n_weights)}
+    for kind, (asked, used) in (counts | {"scale": (n_scales, circuit.n_scales)}).items():
+        if used < asked:
+            raise UsageError(
+                f"from_pennylane: {kind} {used} of 0 to {asked - 1} turns no gate: use it, or say n_{kind}s={used}"
+            )
 
 
 def _play(function: Callable[..., Any], numbers: Numbers) -> Any:
@@ -61,12 +76,12 @@ def _sorted(labels: Any) -> list[Any]:
     return sorted(labels) if all(isinstance(label, int) for label in labels) else list(labels)
 
 
-def _gates(operation: Any) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
-    """Name, wires and angle of each of our gates that an operation is made of."""
+def _gates(operation: Any, whole: str = "") -> Iterator[tuple[str, tuple[Any, ...], str, Any]]:
+    """Name, wires and angle of each of our gates that an operation is made of; before the angle, how to call it."""
     name = _NAMES.get(operation.name, operation.name)
     if name in GATES:
         (angle,) = operation.parameters or [None]
-        yield name, tuple(operation.wires.labels), angle
+        yield name, tuple(operation.wires.labels), f"{whole} (its {name})" if whole else name, angle
     elif operation.name not in _WITHOUT_EFFECT:
         if not operation.has_decomposition:
             known = ", ".join(GATES)
@@ -74,13 +89,13 @@ def _gates(operation: Any) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
                 f"from_pennylane: gate {operation.name} cannot be made of those that there are here ({known})"
             )
         for part in operation.decomposition():
-            yield from _gates(part)
+            yield from _gates(part, whole or operation.name)
 
 
-def _angle(name: str, values: list[Any], draws: list[Numbers]) -> Angle:
+def _angle(of: str, values: list[Any], draws: list[Numbers]) -> Angle:
     """What the values are, from what they may be made of."""
     if any(np.ndim(value) for value in values):
-        raise UsageError(f"from_pennylane: an angle of {name} has an axis; write the circuit for a single sample")
+        raise UsageError(f"from_pennylane: an angle of {of} has an axis; write the circuit for a single sample")
     found = [float(value) for value in values]
     for angle, candidates in _candidates(draws):
         if all(abs(value - candidate) < _CLOSE for value, candidate in zip(found, candidates, strict=True)):
@@ -88,7 +103,7 @@ def _angle(name: str, values: list[Any], draws: list[Numbers]) -> Angle:
     if max(found) - min(found) < _CLOSE:
         return found[0]
     raise UsageError(
-        f"from_pennylane: an angle of {name} is not a weight, an input, a scale times an input, tanh or arctan of one "
+        f"from_pennylane: an angle of {of} is not a weight, an input, a scale times an input, tanh or arctan of one "
         "of these two, or a constant"
     )
 

@@ -206,6 +206,8 @@ def _parts(path: Path) -> tuple[dict[str, Tensor], str]:
             f"{path}: a zip, as Stable-Baselines3's own save writes it: reading that runs whatever code is in it, so "
             "it is not read; if you made it yourself, load it with Stable-Baselines3 and qrl.sb3.save the model"
         )
+    if start[:1] == b"\x80":
+        raise UsageError(f"{path}: a pickle: reading that runs whatever code is in it, so it is not read")
     try:
         with safetensors.safe_open(path, "pt") as file:
             header = file.metadata() or {}
@@ -237,7 +239,10 @@ def _rebuilt(
         model.observation_space, model.action_space = spaces["observation"], spaces["action"]
         model.n_envs = _of(content, "n_envs", int)
     else:
-        check_for_correct_spaces(model.env, spaces["observation"], spaces["action"])
+        try:
+            check_for_correct_spaces(model.env, spaces["observation"], spaces["action"])
+        except ValueError as error:
+            raise UsageError(f"the env given has other spaces than this model: {error}") from error
     for name, value in _of(content, "counters", dict).items():
         if name not in COUNTERS or not _fits(value, COUNTERS[name]):
             raise UsageError(f"counters: {name} cannot be {value!r}")

@@ -1,8 +1,9 @@
 """Circuits on any PennyLane device: simulators, shots, noise models, hardware.
 
 A circuit is run from its angles [row, gate], one row a sample, computed in torch from weights, scales and inputs. All
-rows of a call are one broadcast execution, which PennyLane hands to the device as one job. How derivatives by the
-angles are found depends on the device (`GRADIENTS`); those by weights, scales and inputs follow by torch's autograd.
+rows of a call are one job: a broadcast execution of PennyLane's, or parameter sets of Qiskit's (`qrl._sampled`).
+How derivatives by the angles are found depends on the device (`GRADIENTS`); those by weights, scales and inputs follow
+by torch's autograd.
 """
 
 import math
@@ -16,6 +17,8 @@ from torch import Tensor
 from qrl._angles import AngleProgram, angle_gates
 from qrl._count import n_terms
 from qrl._rowwise import Differentiable, RowFunction
+from qrl._sampled import DEVICES as SAMPLED
+from qrl._sampled import Sampled
 from qrl.bridge import to_angle_qnode
 from qrl.circuit import Circuit
 from qrl.errors import UsageError, describe, suggest
@@ -31,9 +34,11 @@ _SEEDED = ("default.qubit", "default.mixed", "lightning.qubit")
 _SPSA_STEP = 0.2
 """Perturbation [rad]: with shots, small ones drown in their noise."""
 
-_PLUGINS = {"qiskit": "'qrl-meta[qiskit]'", "lightning": "pennylane-lightning"} | {
-    f"lightning.{name}": f"pennylane-lightning-{name}" for name in ("gpu", "kokkos", "tensor")
-}
+_PLUGINS = (
+    {"qiskit": "'qrl-meta[qiskit]'", "lightning": "pennylane-lightning", "braket": "amazon-braket-pennylane-plugin"}
+    | {name: f"pennylane-{name}" for name in ("aqt", "cirq", "ionq", "qulacs", "rigetti")}
+    | {f"lightning.{name}": f"pennylane-lightning-{name}" for name in ("gpu", "kokkos", "tensor")}
+)
 """What to install for a device of this name, or whose name begins so."""
 
 
@@ -55,17 +60,22 @@ class DeviceProgram(AngleProgram):
         gradient: str,
         generator: torch.Generator,
     ) -> None:
+        if name not in qml.plugin_devices:
+            raise UsageError(unknown_device(name, qml.plugin_devices))
         gradient = _gradient(name, shots, gradient)
-        method = {"backprop": "backprop", "adjoint": "adjoint"}.get(gradient)
-        device = _device(name, options, circuit.n_wires, generator)
         if noise != NOISELESS and name != "default.mixed":
             raise UsageError(f"backend: device {name} takes no noise of ours; torch does, and pennylane:default.mixed")
-        qnode = to_angle_qnode(circuit, device, method, noise)
-        qnode = qml.set_shots(qnode, shots or None)
+        method = {"backprop": "backprop", "adjoint": "adjoint"}.get(gradient)
+        values: Values
+        if name in SAMPLED:
+            values = Sampled(circuit, name, options, shots, generator)
+        else:
+            device = _device(name, options, circuit.n_wires, generator)
+            qnode = qml.set_shots(to_angle_qnode(circuit, device, method, noise), shots or None)
 
-        def values(angles: Tensor) -> list[Tensor]:
-            rows = [torch.as_tensor(value).expand(len(angles)) for value in qnode(angles)]
-            return [torch.stack(rows, dim=-1).to(angles.dtype)]
+            def values(angles: Tensor) -> list[Tensor]:
+                rows = [torch.as_tensor(value).expand(len(angles)) for value in qnode(angles)]
+                return [torch.stack(rows, dim=-1).to(angles.dtype)]
 
         function: RowFunction
         if method is not None:
@@ -77,7 +87,8 @@ class DeviceProgram(AngleProgram):
             terms = [n_terms(gate) for gate in angle_gates(circuit, noise)]
             function = _Estimated(values, _Shifted(values, terms))
         super().__init__(circuit, function, noise)
-        self._try_out(name, shots)
+        if name not in SAMPLED:  # what cannot be run was found in compiling, and a job may wait in a queue, and cost
+            self._try_out(name, shots)
 
     @property
     def max_order(self) -> float:
@@ -174,15 +185,13 @@ def _gradient(name: str, shots: int, asked: str) -> str:
 
 
 def _device(name: str, options: dict[str, Any], n_wires: int, generator: torch.Generator) -> Any:
-    """The PennyLane device; UsageError if it is not installed or does not take these options."""
+    """The PennyLane device; UsageError if it does not take these options."""
     if name in _SEEDED and "seed" not in options:
         seed = torch.randint(2**31, (), generator=generator, device=generator.device)
         options = options | {"seed": int(seed)}
     try:
         return qml.device(name, wires=n_wires, **options)
     except Exception as error:  # of PennyLane's, of the plug-in's, or of Python's, if an option is unknown
-        if name not in qml.plugin_devices:
-            raise UsageError(unknown_device(name, qml.plugin_devices)) from error
         raise UsageError(f"backend: device {name}: {describe(error)}") from error
 
 

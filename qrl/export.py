@@ -1,11 +1,10 @@
 """Circuits out: OpenQASM 2 and 3 text of a circuit whose angles are numbers, and Qiskit's own format."""
 
 import io
-from collections.abc import Iterator
 
 from qrl._angles import varies
 from qrl._parts import NAMES, PARTS, Played
-from qrl.circuit import Circuit
+from qrl.circuit import Circuit, Gate
 from qrl.errors import UsageError, suggest
 
 FORMATS = {"openqasm2": ".qasm", "openqasm3": ".qasm", "qiskit": ".qpy"}
@@ -28,20 +27,15 @@ def to_openqasm(circuit: Circuit, version: int = 3) -> str:
     for gate in circuit.gates:
         if varies(gate):
             raise UsageError(f"export: the angle of {gate} is no number; give weights, scales and inputs (Circuit.at)")
-        lines.append(" ".join(_statements(Played(gate))))
+        # Two-wire rotations, which not every reader knows, in gates that each does.
+        lines.append(" ".join(_statement(each.gate) for each in Played(gate).apart(PARTS)))
     register = f"qubit[{circuit.n_wires}] q;" if version == 3 else f"qreg q[{circuit.n_wires}];"
     return _HEADERS[version] + "\n".join([register, *lines]) + "\n"
 
 
-def _statements(played: Played) -> Iterator[str]:
-    """A gate; a two-wire rotation, which not every reader knows, in gates that each does."""
-    gate = played.gate
-    if gate.name in PARTS:
-        for each, _ in played.parts(PARTS[gate.name]):
-            yield from _statements(each)
-    else:
-        number = "" if gate.angle is None else f"({gate.angle:.17g})"
-        yield f"{NAMES[gate.name]}{number} {', '.join(f'q[{wire}]' for wire in gate.wires)};"
+def _statement(gate: Gate) -> str:
+    number = "" if gate.angle is None else f"({gate.angle:.17g})"
+    return f"{NAMES[gate.name]}{number} {', '.join(f'q[{wire}]' for wire in gate.wires)};"
 
 
 def encode(circuit: Circuit, kind: str) -> bytes:

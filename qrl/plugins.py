@@ -347,8 +347,8 @@ def _importing(kind: Kind, name: str, action: Callable[[], Any]) -> Any:
     """Run an import; whatever a plug-in's code raises becomes one line that names it, the cause attached."""
     try:
         return action()
-    except UsageError:
-        raise
+    except UsageError as error:
+        raise UsageError(f"{_SINGULAR[kind]} {name!r}: {error}") from error
     except (Exception, SystemExit) as error:  # A plug-in may be anybody's code; what it raises is a defect of its file.
         remedy = own_remedy(error)
         raise UsageError(f"{_SINGULAR[kind]} {name!r} cannot be imported: {_reason(error)}{remedy}") from error

@@ -9,6 +9,7 @@ group of an optimiser to one learning rate at each update; here each group's rat
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -60,7 +61,10 @@ class QuantumFeaturesExtractor(BaseFeaturesExtractor):
         features = build_features(model, config, Frame(n_inputs, 1), generator, memory=False)
         super().__init__(observation_space, int(features.n_features))  # type: ignore[arg-type]
         self.features = features
-        scale = torch.ones(n_inputs) if observation_scale is None else torch.as_tensor(observation_scale).float()
+        scale = torch.as_tensor(1.0 if observation_scale is None else observation_scale).float()
+        if scale.shape not in ((), (1,), (n_inputs,)) or not bool((scale.isfinite() & (scale > 0)).all()):
+            wanted = f"one positive number, or {n_inputs}, one for each observation"
+            raise UsageError(f"sb3: observation_scale must be {wanted}, not {observation_scale}")
         self.scale: Tensor
         self.register_buffer("scale", scale.expand(n_inputs).clone())
         self._alone = SideBySide([self]) if SideBySide.possible([self]) else None
@@ -179,6 +183,11 @@ class _Quantum:
                 raise UsageError(f"sb3: lr_{name} must be finite and not negative, not {rate}")
         names = [field.name for field in dataclasses.fields(load_plugin("models", model).Config)]
         own = {name: options.pop(name) for name in list(options) if name in names}
+        theirs = inspect.signature(super().__init__).parameters  # type: ignore[misc]
+        for name in options:
+            if name not in theirs:
+                known = (*names, *theirs, *(f"lr_{group}" for group in RATES))
+                raise UsageError(f"sb3: no option {name!r} of model {model!r} or the policy{suggest(name, known)}")
         self._asked = {"model": model, "observation_scale": observation_scale, **own}
         self._asked |= {f"lr_{name}": rate for name, rate in given.items()}
         self._factors = {name: 1.0 if rate is None else rate / lr_schedule(1) for name, rate in given.items()}

@@ -233,6 +233,7 @@ def test_what_a_device_cannot_do(name, shots, options, message):
         ("qiskit.nonesuch", ["qiskit.aer"], "did you mean 'qiskit.aer'? (choices: qiskit.aer)"),
         ("qiskit.aer", ["default.qubit"], "pip install 'qrl-meta[qiskit]'"),
         ("lightning.qubit", ["default.qubit"], "pip install pennylane-lightning"),
+        ("cirq.simulator", ["default.qubit"], "pip install pennylane-cirq"),
         ("lightning.gpu", ["default.qubit", "lightning.qubit"], "pip install pennylane-lightning-gpu"),
         ("nonesuch", ["default.qubit"], "choices: default.qubit"),
     ],
@@ -244,36 +245,126 @@ def test_what_to_install_is_said_of_plug_ins_that_are_missing_alone(name, instal
 # --- Qiskit, where it is installed ------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def computer():
+    """What stands for IBM's, of five qubits; it is simulated, with its noise."""
+    return pytest.importorskip("qiskit_ibm_runtime.fake_provider").FakeManilaV2()
+
+
+def remote(circuit: Circuit, computer, shots=100, **options):
+    options |= {"backend": computer}
+    return Backend("pennylane:qiskit.remote", shots, options=options).compile(circuit, seeded())
+
+
+def close_to_exact(played, circuit: Circuit, shots: int):
+    """Within four standard errors of each Pauli word's estimate; a word's variance is at most one."""
+    exact = compile_circuit(circuit)
+    x, w, s = points(circuit, batch=2)
+    found, expected = (p.run(p.bind(w, s), x) for p in (played, exact))
+    largest = torch.tensor([sum(abs(word.coefficient) for word in each.words) for each in circuit.observables])
+    assert ((found - expected).abs() < 4 * largest / math.sqrt(shots) + 1e-9).all()
+    assert not torch.equal(found, expected)
+
+
 def test_a_model_on_aer_within_four_standard_errors():
     pytest.importorskip("pennylane_qiskit")
     plugin, shots = load("models", "reuploading"), 100_000
     circuit = plugin.circuit(plugin.Config(n_wires=2, n_layers=1), 2)
-    exact, played = compile_circuit(circuit), program(circuit, "qiskit.aer", shots)
-    x, w, s = points(circuit, batch=2)
-    found, expected = (p.run(p.bind(w, s), x) for p in (played, exact))
-    assert ((found - expected).abs() < 4 * ((1 - expected.square()) / shots).sqrt() + 1e-9).all()
-    assert not torch.equal(found, expected)
+    close_to_exact(program(circuit, "qiskit.aer", shots), circuit, shots)
 
 
-def test_aer_is_not_taken_for_exact():
-    """Of its own accord it takes 1024 shots where none are asked for."""
+@pytest.mark.parametrize("seed", range(6))
+def test_every_gate_and_every_basis_on_aer(seed):
+    """Circuits whose words take several bases, with parameters that no measurement sees and the transpiler drops."""
     pytest.importorskip("pennylane_qiskit")
-    with pytest.raises(UsageError, match=r"device qiskit\.aer (has no|cannot run this circuit with) exact values"):
-        program(CIRCUIT, "qiskit.aer")
+    circuit = random_circuit(seed, max_wires=4, max_gates=12)
+    close_to_exact(program(circuit, "qiskit.aer", 50_000), circuit, 50_000)
 
 
-def test_a_noise_model_and_a_fake_computer():
+def test_more_than_eight_wires_on_aer():
+    pytest.importorskip("pennylane_qiskit")
+    gates = tuple(Gate("RY", (wire,), Weight(wire)) for wire in range(10))
+    circuit = Circuit(
+        10, gates, (Observable.of("Z0"), Observable.of("Z7 Z8"), Observable.of("X9"), Observable.of("Y2"))
+    )
+    close_to_exact(program(circuit, "qiskit.aer", 50_000), circuit, 50_000)
+
+
+def test_aer_draws_anew_in_every_call_and_from_the_generator():
+    pytest.importorskip("pennylane_qiskit")
+    x, w, s = points(CIRCUIT)
+    first, again = (program(CIRCUIT, "qiskit.aer", 50, seed=3) for _ in range(2))
+    one, other, same = (p.run(p.bind(w, s), x) for p in (first, first, again))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_a_gradient_from_aers_shots():
+    pytest.importorskip("pennylane_qiskit")
+    shots = 20_000
+    (_, *found), (_, *expected) = (
+        value_and_gradient(p, CIRCUIT) for p in (program(CIRCUIT, "qiskit.aer", shots), compile_circuit(CIRCUIT))
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=0.15, rtol=0)
+
+
+def test_a_batch_is_one_job_of_a_computer_and_compiled_once(computer, monkeypatch):
+    transpiler, primitives = pytest.importorskip("qiskit.transpiler"), pytest.importorskip("qiskit.primitives")
+    compiled, jobs = [], []
+    run, submit = transpiler.PassManager.run, primitives.BackendSamplerV2.run
+    monkeypatch.setattr(
+        transpiler.PassManager, "run", lambda self, c, *a, **k: (c and compiled.append(c)) or run(self, c, *a, **k)
+    )
+    monkeypatch.setattr(
+        primitives.BackendSamplerV2,
+        "run",
+        lambda self, pubs, **k: jobs.append([p[1].size for p in pubs]) or submit(self, pubs, **k),
+    )
+    played = remote(CIRCUIT, computer)
+    assert len(compiled) == 2  # Z0 and Y1 are measured together, X0 Z1 is not
+    w = normal(2, seed=1).requires_grad_()
+    values = played.run(played.bind(w, torch.ones(1, dtype=DOUBLE)), torch.ones(7, 1, dtype=DOUBLE))
+    assert jobs == [[7, 7]]
+    torch.autograd.grad(values.sum(), [w])
+    assert jobs[1:] == [[7 * (2 + 4 + 2)] * 2] and len(compiled) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "shots", "message"),
+    [
+        ("qiskit.aer", 0, "device qiskit.aer has no exact values: give --shots"),
+        ("qiskit.remote", 0, "device qiskit.remote has no exact values: give --shots"),
+        ("qiskit.remote", 10, "device qiskit.remote needs a computer of Qiskit's .*, which only Python can give: "),
+        ("qiskit.remote,bakcend=x", 10, "device qiskit.remote has no option 'bakcend'; did you mean 'backend'"),
+        ("qiskit.remote,backend=ibm_x", 10, "device qiskit.remote needs a computer of Qiskit's"),
+        ("qiskit.aer,wings=3", 10, "device qiskit.aer cannot run this circuit: AerError: .*wings"),
+        ("qiskit.aer,method=statevectr", 10, "device qiskit.aer cannot run this circuit: .*statevectr"),
+        ("qiskit.aer,optimization_level=9", 10, "device qiskit.aer cannot run this circuit: .*9"),
+    ],
+)
+def test_what_qiskit_cannot_do(name, shots, message):
+    pytest.importorskip("pennylane_qiskit")
+    with pytest.raises(UsageError, match=f"backend: {message}"):
+        program(CIRCUIT, name, shots)
+
+
+def test_a_circuit_of_more_wires_than_a_computer_has_qubits(computer):
+    circuit = Circuit(6, (Gate("RX", (5,), Weight(0)),), (Observable.of("Z5"),))
+    with pytest.raises(UsageError, match="fake_manila has 5 qubits, the circuit has 6 wires"):
+        remote(circuit, computer)
+
+
+def test_a_noise_model_and_a_fake_computer(computer):
     """The noise of a device turns values towards zero; what stands for a computer is handed to `qiskit.remote`."""
     aer = pytest.importorskip("qiskit_aer")
     pytest.importorskip("pennylane_qiskit")
-    runtime = pytest.importorskip("qiskit_ibm_runtime.fake_provider")
     circuit = Circuit(1, (Gate("RX", (0,), Weight(0)),), (Observable.of("Z0"),))
     model = aer.noise.NoiseModel()
     model.add_all_qubit_quantum_error(aer.noise.depolarizing_error(0.2, 1), ["rx", "sx", "rz", "x", "u3"])
     w, x = torch.zeros(1, dtype=DOUBLE), torch.zeros(1, 1, dtype=DOUBLE)
     for name, options in (
         ("qiskit.aer", {"noise_model": model, "optimization_level": 0}),
-        ("qiskit.remote", {"backend": runtime.FakeManilaV2()}),
+        ("qiskit.remote", {"backend": computer}),
     ):
         played = Backend(f"pennylane:{name}", 10_000, options=options).compile(circuit, seeded())
         (value,) = played.run(played.bind(w, w[:0]), x)[0]

@@ -121,12 +121,41 @@ def changing(inputs, weights, scales):
         (with_gate(lambda: qml.QubitChannel([np.eye(2)], wires=0)), "gate QubitChannel cannot be made of those"),
         (with_gate(lambda: qml.RX(0.1, wires=0), lambda: qml.probs(wires=0)), "only expectation values of Pauli oper"),
         (with_gate(lambda: qml.RX(0.1, wires=0), lambda: qml.expval(qml.Projector([0], wires=0))), "only expectation"),
+        (with_gate(lambda: qml.RX(0.1, wires=0), lambda: None), "the function returns no expectation value"),
         (changing, "gates depend on the numbers"),
     ],
 )
 def test_what_cannot_be_read(function, message):
     with pytest.raises(UsageError, match=f"from_pennylane: .*{message}"):
         Circuit.from_pennylane(function, n_inputs=2, n_weights=2, n_scales=2)
+
+
+def test_a_gate_that_is_made_of_others_is_called_as_the_user_calls_it():
+    def function(inputs, weights):
+        qml.ControlledPhaseShift(weights[0], wires=(0, 1))
+        return z()
+
+    with pytest.raises(UsageError, match=r"an angle of ControlledPhaseShift \(its R.\) is not"):
+        Circuit.from_pennylane(function, n_inputs=0, n_weights=1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((2, 1, 1), "input 1 of 0 to 1 turns no gate: use it, or say n_inputs=1"),
+        ((1, 3, 1), "weight 1 of 0 to 2 turns no gate: use it, or say n_weights=1"),
+        ((1, 1, 2), "scale 1 of 0 to 1 turns no gate: use it, or say n_scales=1"),
+    ],
+)
+def test_numbers_that_turn_no_gate(sizes, message):
+    def function(inputs, weights, scales):
+        qml.RX(weights[0], wires=0)
+        qml.RY(scales[0] * inputs[0], wires=0)
+        return z()
+
+    Circuit.from_pennylane(function, n_inputs=1, n_weights=1, n_scales=1)
+    with pytest.raises(UsageError, match=f"from_pennylane: {message}"):
+        Circuit.from_pennylane(function, n_inputs=sizes[0], n_weights=sizes[1], n_scales=sizes[2])
 
 
 def test_a_file_with_a_pennylane_circuit_is_a_model(tmp_path):

@@ -11,7 +11,7 @@ from agents._returns import standard_scores
 from agents._setting import build
 from agents._train import Training
 from qrl.actor import PolicyConfig
-from qrl.errors import UsageError
+from qrl.errors import TrainingError, UsageError
 
 PUBLISHED = PolicyConfig(readout_start="alternating", readout_bias=False, inverse_temperature="fixed")
 
@@ -133,3 +133,20 @@ def test_a_temperature_is_of_discrete_actions():
     spec = dataclasses.replace(Spec.default(env="navigation"), policy=PUBLISHED)
     with pytest.raises(UsageError, match="an inverse temperature is of discrete actions"):
         build(spec)
+
+
+@pytest.mark.parametrize("value", [0.441213, 0.97, 1e-6, 500.0])
+@pytest.mark.parametrize("per_episode", [True, False])
+def test_equal_returns_have_no_scores(value, per_episode):
+    """As where a reward comes at the end alone: the mean of equal numbers differs from them by rounding."""
+    returns, valid = torch.full((2, 3, 20), value), torch.ones(2, 3, 20, dtype=torch.bool)
+    assert not standard_scores(returns, valid, per_episode=per_episode).any()
+    returns[..., 0] *= 1.01
+    assert standard_scores(returns, valid, per_episode=per_episode).any()
+
+
+def test_scores_that_leave_nothing_of_a_reward_at_the_end_alone_are_refused():
+    agent = load_plugin("agent", "reinforce").Config(scores="episode", episodes=3)
+    spec = Spec.default(env="qubit_control", agent="reinforce", model="jerbi", agent_config=agent)
+    with pytest.raises(TrainingError, match="scores within an episode leave nothing to learn from"):
+        Training(spec, *build(spec)).step()

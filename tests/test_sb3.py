@@ -134,14 +134,20 @@ def test_any_model_without_a_memory_will_do():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_layer": 3}, "unexpected keyword argument 'n_layer'"),
+        ({"n_layer": 3}, "sb3: no option 'n_layer' of model 'reuploading' or the policy; did you mean 'n_layers'"),
         ({"model": "reuploding"}, "did you mean 'reuploading'"),
+        (
+            {"observation_scale": [1, 2]},
+            "observation_scale must be one positive number, or 4, one for each observation",
+        ),
+        ({"observation_scale": [1, 0, 1, 1]}, "observation_scale must be one positive number"),
+        ({"observation_scale": float("nan")}, "observation_scale must be one positive number"),
         ({"lr_angles": -1.0}, "lr_angles must be finite and not negative, not -1.0"),
         ({"model": "qgru"}, "no option 'n_layers'|has a memory"),
     ],
 )
 def test_policies_that_cannot_be(options, message):
-    with pytest.raises((UsageError, TypeError), match=message):
+    with pytest.raises(UsageError, match=message):
         PPO(QuantumActorCriticPolicy, "CartPole-v1", policy_kwargs={**options}, device="cpu")
 
 

@@ -140,11 +140,21 @@ def test_tasks_are_tuned_apart_and_the_trained_policy_stays():
         weights = alone.policies[0][0]
         assert not torch.equal(weights["action_net.weight"], trained["params/action_net.weight"])
     observation = torch.zeros(2, 3, 4)
-    with agent._with(both.policies[1][0]):
+    with agent._kept():
+        agent._load(*both.policies[1])
         expected = agent._draw(observation[1], torch.Generator().manual_seed(1))
     generator = torch.Generator().manual_seed(1)
     first, _ = agent.act(dataclasses.replace(both, policies=both.policies[1:]), observation[1:], generator)
     assert torch.equal(first[0], expected)
+
+
+def test_a_state_is_a_value():
+    """Moments of the optimiser included: going on from it twice gives the same."""
+    training = small()
+    agent, rollout = training.agent, rollout_of(training)
+    once = agent.adapt(agent.begin(2, 3), rollout)
+    first, second = (agent.adapt(once, rollout).policies[1][0] for _ in range(2))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 def test_actions_follow_the_policys_distribution():

@@ -45,7 +45,9 @@ def test_distances_by_hand():
     space = tpe.Space(PORTFOLIOS["svm"])
     linear, other = {"kernel": "linear", "C": 0.01}, {"kernel": "linear", "C": 1000.0}
     rbf = {"kernel": "rbf", "C": 0.01, "gamma": 0.001}
-    assert space.distance(linear, other) == pytest.approx(1) and space.distance(linear, rbf) == pytest.approx(2)  # a word, and a number that only one has
+    assert space.distance(linear, other) == pytest.approx(1) and space.distance(linear, rbf) == pytest.approx(
+        2
+    )  # a word, and a number that only one has
     assert space.distance(rbf, {**rbf, "gamma": 0.01}) == pytest.approx(1 / 3)
 
 

@@ -69,7 +69,7 @@ def test_functions_and_dataclasses_of_ours_are_checked():
         _returns.generalised_advantages(rows, rows[:4], rows > 0, 0.9, 0.9)
     whole = {field.name: torch.zeros(5, 3, 2) for field in dataclasses.fields(Rollout)}
     whole |= {name: whole[name].bool() for name in ("valid", "terminated", "truncated")}
-    whole |= {"observation": torch.zeros(5, 3, 2, 4), "episode": whole["episode"].long()}
+    whole |= {"observation": torch.zeros(5, 3, 2, 4), "episode": whole["episode"].long(), "final": torch.zeros(3, 2, 4)}
     assert Rollout(**whole).n_steps == 0
     with pytest.raises(TypeCheckError):
         Rollout(**whole | {"reward": torch.zeros(5, 3, 1)})

