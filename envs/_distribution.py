@@ -92,6 +92,8 @@ class TaskDistribution(ABC):
     """What `make` takes as its `render_mode`."""
     tries = False
     """Whether each step is a try: then a curve over an episode says what it has earned after each of them."""
+    unavailable: slice | None = None
+    """Where an observation has a 1 for each discrete action that makes no sense any more: policies do not take it."""
 
     def __init__(
         self,

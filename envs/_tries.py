@@ -6,7 +6,7 @@ tries, and what it earns is the best of them:
     r_t = max(b_t, g_a) - b_t        b_t+1 = max(b_t, g_a)        b_0 = 0
 
 g_a is what candidate a scores above doing nothing (for a classifier: above naming the most frequent class), so that the
-return is what the best try has gained. A candidate that is tried again gains nothing.
+return is what the best try has gained. A candidate that is tried again gains nothing; policies are told not to.
 """
 
 from collections.abc import Sequence
@@ -67,6 +67,7 @@ class Tries(TorchTasks):
         self._gains = torch.from_numpy(known.gains)
         self._features = torch.from_numpy(self.standardised(known.features))
         sizes = {"features": known.features.shape[1], "tried": n_candidates, "gains": n_candidates, "rest": 2}
+        self.unavailable = slice(sizes["features"], sizes["features"] + n_candidates)
         low = [-LARGEST_FEATURE] * sizes["features"] + [0.0] * n_candidates + [-1.0] * n_candidates + [0.0] * 2
         high = [LARGEST_FEATURE] * sizes["features"] + [1.0] * (2 * n_candidates + 2)
         super().__init__(
