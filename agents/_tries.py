@@ -58,7 +58,7 @@ class Player(ABC):
     def train_gains(self) -> NDArray[np.float64]:
         """What there was to gain in the tasks of training [task, candidate]."""
         known = self.family.known
-        return known.gains[known.train]
+        return known.gains[: known.n_train]
 
     @abstractmethod
     def worth(self, seen: Seen, generator: torch.Generator) -> Float[Tensor, "*lanes act"]:

@@ -36,7 +36,7 @@ class NearestTasks(Player):
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__(config, setting)
         known = self.family.known
-        features = self.family.standardised(known.features[known.train])
+        features = self.family.standardised(known.features[: known.n_train])
         self._features = torch.from_numpy(features).to(self.device)
         best = np.maximum(self.train_gains.max(1, keepdims=True), 1e-9)
         self._worth = torch.from_numpy(self.train_gains / best).to(self.device)

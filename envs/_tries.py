@@ -9,7 +9,6 @@ g_a is what candidate a scores above doing nothing (for a classifier: above nami
 return is what the best try has gained. A candidate that is tried again gains nothing; policies are told not to.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -19,7 +18,7 @@ from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from envs._distribution import Choice, Tasks
+from envs._distribution import Integer, Tasks
 from envs._torch_tasks import TorchTasks
 from qrl.errors import UsageError
 
@@ -32,17 +31,15 @@ class Known:
     """What is known of the tasks of a family."""
 
     names: tuple[str, ...]
-    """Of each task."""
+    """Of each task, those of training first."""
     candidates: tuple[str, ...]
     """What may be tried."""
     gains: NDArray[np.float64]
     """[task, candidate]"""
     features: NDArray[np.float64]
     """[task, feature], known of a task before anything is tried; in whatever units."""
-    train: NDArray[np.int64]
-    """Rows of training."""
-    test: NDArray[np.int64]
-    """Rows held out."""
+    n_train: int
+    """Tasks of training [tasks]; the others are held out."""
 
 
 class Tries(TorchTasks):
@@ -62,7 +59,7 @@ class Tries(TorchTasks):
                 f"{name}: horizon [tries] must be at most {n_candidates}, all there is to try, not {horizon}"
             )
         self.known, self.parameter = known, parameter
-        ours = known.features[known.train]
+        ours = known.features[: known.n_train]
         self._centre, self._spread = ours.mean(0), np.maximum(ours.std(0), 1e-9)
         self._gains = torch.from_numpy(known.gains)
         self._features = torch.from_numpy(self.standardised(known.features))
@@ -76,9 +73,9 @@ class Tries(TorchTasks):
             observation_space=gym.spaces.Box(np.array(low, np.float32), np.array(high, np.float32)),
             action_space=gym.spaces.Discrete(n_candidates),
             observation_scale=[1.0] * sum(sizes.values()),
-            parameters={parameter: Choice(tuple(known.train.tolist()))},
-            test={parameter: Choice(tuple(known.test.tolist()))},
-            nominal={parameter: float(known.train[0])},
+            parameters={parameter: Integer(0, known.n_train - 1)},
+            test={parameter: Integer(known.n_train, len(known.names) - 1)},
+            nominal={parameter: 0},
         )
 
     def standardised(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -118,8 +115,3 @@ class Tries(TorchTasks):
         tried.scatter_(1, action[:, None], 1.0)
         state = torch.cat([found[:, None], step[:, None] + 1, tried], dim=1)
         return state, found - best, torch.zeros(len(state), dtype=torch.bool, device=state.device)
-
-
-def rows_of(groups: Sequence[str], among: Sequence[str]) -> NDArray[np.int64]:
-    """Numbers of the rows whose group is one of these."""
-    return np.flatnonzero([group in among for group in groups])

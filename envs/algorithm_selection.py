@@ -27,9 +27,9 @@ A gain is accuracy above that of naming the most frequent class.
 
 ## Task parameters
 
-| Parameter | Nominal | Train, test | OOD          | Unit | Meaning                   |
-|-----------|---------|-------------|--------------|------|---------------------------|
-@@ROW@@
+| Parameter | Nominal | Train         | Test             | Unit | Meaning                                   |
+|-----------|---------|---------------|------------------|------|-------------------------------------------|
+| dataset   | 0       | {0, ..., 125} | {126, ..., 178}  | -    | number of a dataset, those of training first |
 
 ## Rewards
 

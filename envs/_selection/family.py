@@ -18,26 +18,30 @@ def family(name: str, horizon: int, held_out: HeldOut, portfolio: str | None = N
 
     With `validation` held out, training has neither those datasets nor the ones of the test split.
     """
-    table = _table()
+    table = shipped_table()
     scores = table.algorithms if portfolio is None else table.portfolios[portfolio]
-    splits: tuple[Split, ...] = ("train", "validation") if held_out == "test" else ("train",)
-
-    def rows(*names: Split) -> np.ndarray:
-        wanted = np.concatenate([table.split(each) for each in names])
-        return np.flatnonzero(np.isin(scores.rows, wanted))
-
+    train, test = (
+        np.flatnonzero(np.isin(scores.rows, np.concatenate([table.split(each) for each in splits])))
+        for splits in (trained_on(held_out), (held_out,))
+    )
+    order = np.concatenate([train, test])
+    rows = scores.rows[order]
     known = Known(
-        names=tuple(table.datasets[row] for row in scores.rows),
+        names=tuple(table.datasets[row] for row in rows),
         candidates=scores.choices,
-        gains=table.gains(portfolio),
-        features=table.meta[scores.rows],
-        train=rows(*splits),
-        test=rows(held_out),
+        gains=table.gains(portfolio)[order],
+        features=table.meta[rows],
+        n_train=len(train),
     )
     return Tries(name, "dataset", horizon, known)
 
 
+def trained_on(held_out: HeldOut) -> tuple[Split, ...]:
+    """Splits of the datasets of training."""
+    return ("train", "validation") if held_out == "test" else ("train",)
+
+
 @cache
-def _table() -> Table:
+def shipped_table() -> Table:
     """Read once."""
     return read_table()
