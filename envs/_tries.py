@@ -45,25 +45,29 @@ class Known:
 class Tries(TorchTasks):
     """A family of tries.
 
-    State: what the best try so far has gained, tries so far, then for each candidate 1 if it was tried. Observation:
-    the task's features, standardised by those of training; for each candidate whether it was tried, and its gain if so;
-    the best gain; the share of tries that are left.
+    State: what the best try so far has gained, tries so far, for each candidate 1 if it was tried, the noise on the
+    features. Observation: the task's features, standardised by those of training, with normal noise of deviation
+    `jitter`, drawn for each episode, in tasks of training alone; for each candidate whether it was tried, and its gain
+    if so; the best gain; the share of tries that are left.
     """
 
     tries = True
 
-    def __init__(self, name: str, parameter: str, horizon: int, known: Known) -> None:
+    def __init__(self, name: str, parameter: str, horizon: int, known: Known, jitter: float = 0.0) -> None:
         n_candidates = len(known.candidates)
         if horizon > n_candidates:
             raise UsageError(
                 f"{name}: horizon [tries] must be at most {n_candidates}, all there is to try, not {horizon}"
             )
-        self.known, self.parameter = known, parameter
+        if not 0 <= jitter < np.inf:
+            raise UsageError(f"{name}: jitter must be finite and not negative, not {jitter}")
+        self.known, self.parameter, self.jitter = known, parameter, jitter
         ours = known.features[: known.n_train]
         self._centre, self._spread = ours.mean(0), np.maximum(ours.std(0), 1e-9)
         self._gains = torch.from_numpy(known.gains)
         self._features = torch.from_numpy(self.standardised(known.features))
         sizes = {"features": known.features.shape[1], "tried": n_candidates, "gains": n_candidates, "rest": 2}
+        self._parts = (1, 1, n_candidates, sizes["features"])
         self.unavailable = slice(sizes["features"], sizes["features"] + n_candidates)
         low = [-LARGEST_FEATURE] * sizes["features"] + [0.0] * n_candidates + [-1.0] * n_candidates + [0.0] * 2
         high = [LARGEST_FEATURE] * sizes["features"] + [1.0] * (2 * n_candidates + 2)
@@ -97,21 +101,24 @@ class Tries(TorchTasks):
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
         """Nothing tried, nothing gained."""
-        n_candidates = len(self.known.candidates)
-        return torch.zeros(len(tasks), 2 + n_candidates, dtype=torch.float64, device=generator.device)
+        zeros = torch.zeros(len(tasks), 2 + len(self.known.candidates), dtype=torch.float64, device=generator.device)
+        shape = (len(tasks), self._features.shape[1])
+        noise = torch.randn(shape, dtype=torch.float64, device=generator.device, generator=generator)
+        trained_on = (tasks[self.parameter] < self.known.n_train).to(noise)
+        return torch.cat([zeros, self.jitter * trained_on[:, None] * noise], dim=1)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """What is known of the task, and of the tries so far."""
-        best, step, tried = state[:, :1], state[:, 1:2], state[:, 2:]
-        features = self._features.to(state.device)[tasks[self.parameter].long()]
+        best, step, tried, noise = state.split(self._parts, dim=1)
+        features = self._features.to(state.device)[tasks[self.parameter].long()] + noise
+        features = features.clamp(-LARGEST_FEATURE, LARGEST_FEATURE)
         return torch.cat([features, tried, tried * self.gains_of(tasks), best, 1 - step / self.horizon], dim=1)
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
         """One try."""
-        best, step, tried = state[:, 0], state[:, 1], state[:, 2:].clone()
-        found = torch.maximum(best, self.gains_of(tasks).gather(1, action[:, None])[:, 0])
-        tried.scatter_(1, action[:, None], 1.0)
-        state = torch.cat([found[:, None], step[:, None] + 1, tried], dim=1)
-        return state, found - best, torch.zeros(len(state), dtype=torch.bool, device=state.device)
+        best, step, tried, noise = state.split(self._parts, dim=1)
+        found = torch.maximum(best, self.gains_of(tasks).gather(1, action[:, None]))
+        state = torch.cat([found, step + 1, tried.scatter(1, action[:, None], 1.0), noise], dim=1)
+        return state, (found - best)[:, 0], torch.zeros(len(state), dtype=torch.bool, device=state.device)

@@ -34,7 +34,7 @@ What a try adds to the gain of the best one before it, or to 0: the return is th
 
 ## Starting state
 
-Nothing tried. There is no chance in it.
+Nothing tried. In training, features have noise (`jitter`); else there is no chance in it.
 
 ## Episode end
 
@@ -68,6 +68,9 @@ class Config:
     held_out: HeldOut = "test"
     """Datasets that the test split has: those for reports, or those to choose options by, which are else a part of
     training."""
+    jitter: float = 0.5
+    """Normal noise on the features of training datasets, drawn in each episode [standard deviations]; ours: so few
+    datasets are else learned by heart."""
 
     def __post_init__(self) -> None:
         check_count(self.horizon, "hyperparameter_tuning: horizon [tries]")
@@ -78,4 +81,4 @@ class Config:
 
 def build(config: Config) -> Tries:
     """The task distribution of `config`."""
-    return family("hyperparameter_tuning", config.horizon, config.held_out, config.portfolio)
+    return family("hyperparameter_tuning", config.horizon, config.held_out, config.jitter, config.portfolio)

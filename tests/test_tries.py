@@ -32,8 +32,8 @@ KNOWN = Known(
 )
 
 
-def family(horizon: int = 3, **changes) -> Tries:
-    return Tries("made_up", "row", horizon, dataclasses.replace(KNOWN, **changes))
+def family(horizon: int = 3, jitter: float = 0.0, **changes) -> Tries:
+    return Tries("made_up", "row", horizon, dataclasses.replace(KNOWN, **changes), jitter)
 
 
 def player(module, horizon: int = 3, **options):
@@ -89,6 +89,25 @@ def test_test_tasks_are_the_rows_held_out() -> None:
     assert made.n_distinct("test") == 2 and made.n_distinct("train") == 4
     with pytest.raises(UsageError, match="low must be below high"):
         family(n_train=1)
+
+
+def test_features_have_noise_in_training_alone_drawn_for_an_episode() -> None:
+    clear, noisy = family(), family(jitter=0.1)
+    seen = {}
+    for name, made in (("clear", clear), ("noisy", noisy)):
+        lanes = made.vectorise(2, 2000)
+        tasks = Tasks.from_rows([{"row": 2.0}, {"row": 4.0}])
+        first, _ = lanes.reset(seed=0, options={"tasks": tasks})
+        then, *_ = lanes.step(torch.zeros(4000, dtype=torch.int64))
+        assert torch.equal(first[..., :2], then[..., :2]), "the same throughout an episode"
+        seen[name] = first.unflatten(0, (2, 2000))
+    assert torch.equal(seen["clear"][1], seen["noisy"][1]), "row 4 is held out"
+    noise = (seen["noisy"] - seen["clear"])[0]
+    assert noise[:, 2:].abs().max() == 0
+    np.testing.assert_allclose(noise[:, :2].mean(0), 0, atol=4 * 0.1 / 2000**0.5)
+    np.testing.assert_allclose(noise[:, :2].std(0), 0.1, rtol=0.08)
+    with pytest.raises(UsageError, match="jitter must be finite and not negative, not -1"):
+        family(jitter=-1.0)
 
 
 def test_what_cannot_be() -> None:

@@ -13,7 +13,7 @@ HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
 """What may be held out: datasets for reports, or those that options are chosen by."""
 
 
-def family(name: str, horizon: int, held_out: HeldOut, portfolio: str | None = None) -> Tries:
+def family(name: str, horizon: int, held_out: HeldOut, jitter: float, portfolio: str | None = None) -> Tries:
     """Datasets as tasks; the algorithms, or the configurations of a portfolio, as candidates.
 
     With `validation` held out, training has neither those datasets nor the ones of the test split.
@@ -33,7 +33,7 @@ def family(name: str, horizon: int, held_out: HeldOut, portfolio: str | None = N
         features=table.meta[rows],
         n_train=len(train),
     )
-    return Tries(name, "dataset", horizon, known)
+    return Tries(name, "dataset", horizon, known, jitter)
 
 
 def trained_on(held_out: HeldOut) -> tuple[Split, ...]:
