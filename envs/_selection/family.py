@@ -18,9 +18,8 @@ def family(name: str, horizon: int, held_out: HeldOut, portfolio: str | None = N
 
     With `validation` held out, training has neither those datasets nor the ones of the test split.
     """
-    table = _table()
+    table = shipped_table()
     scores = table.algorithms if portfolio is None else table.portfolios[portfolio]
-    splits: tuple[Split, ...] = ("train", "validation") if held_out == "test" else ("train",)
 
     def rows(*names: Split) -> np.ndarray:
         wanted = np.concatenate([table.split(each) for each in names])
@@ -31,13 +30,18 @@ def family(name: str, horizon: int, held_out: HeldOut, portfolio: str | None = N
         candidates=scores.choices,
         gains=table.gains(portfolio),
         features=table.meta[scores.rows],
-        train=rows(*splits),
+        train=rows(*trained_on(held_out)),
         test=rows(held_out),
     )
     return Tries(name, "dataset", horizon, known)
 
 
+def trained_on(held_out: HeldOut) -> tuple[Split, ...]:
+    """Splits of the datasets of training."""
+    return ("train", "validation") if held_out == "test" else ("train",)
+
+
 @cache
-def _table() -> Table:
+def shipped_table() -> Table:
     """Read once."""
     return read_table()
