@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _build(wheels: Path, out: Path) -> None:
-    features, classes, numbers, text, dropped = [], [], [], [], []
+    features, numbers, text, dropped = [], [], [], []
+    classes: list[tuple[int, int]] = []
     n_rows = 0
     for name, components, labels in _datasets(wheels):
         pairs = learnable(components, labels)
