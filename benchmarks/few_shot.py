@@ -3,9 +3,9 @@
     python -m benchmarks.few_shot --jobs 2      five seeds of each, about two hours; --quick for a look
 
 `few_shot_classification` by default: which of two classes of a real dataset an example is of; an update has 10 examples
-and the reward of each. Every run is an ordinary one (results/runs/few_shot-AGENT-MODEL-SEED), all options the defaults
-there. All are evaluated on all tasks of the test split, datasets of other groups than those of training, and the return
-of an episode of one example is accuracy: 0.5 before the first update.
+and the reward of each. Every run is an ordinary one (results/runs/few_shot-AGENT-MODEL-SEED) of 100 iterations, all
+other options the defaults there. All are evaluated on all tasks of the test split, datasets of other groups than those
+of training, and the return of an episode of one example is accuracy: 0.5 before the first update.
 
 Accuracy is averaged over seeds and over the tasks of a group of datasets; means and 95 % bootstrap intervals are over
 groups, which are what is independent. Differences are paired by group; over seeds they are in the result, too.
@@ -38,6 +38,8 @@ N_SEEDS = 5
 REFERENCE = "maml reuploading"
 LEARNERS = (REFERENCE, "maml mlp", "finetune reuploading", "finetune mlp", "scratch reuploading", "scratch mlp")
 """An MLP has as many parameters as the circuit's policy, or as near as it comes."""
+ITERATIONS = 100
+"""Of training [meta-iterations]."""
 EXAMPLES, UPDATES = 10, 5
 """Of an update [episodes], and how many of them."""
 SHOWN = (0, 1, 3, 5)
@@ -74,7 +76,7 @@ def main(
 def job(name: str, seed: int, quick: bool) -> Job:
     """One run, evaluated on all tasks held out."""
     agent, _, model = name.partition(" ")
-    spec: Spec = default_spec(ENV, model, agent=agent, seed=seed)
+    spec: Spec = default_spec(ENV, model, agent=agent, seed=seed, iterations=ITERATIONS)
     spec = replace(spec, eval_tasks=envs.make(ENV).n_distinct("test"), eval_episodes=EXAMPLES, eval_steps=UPDATES)
     if quick:
         spec = replace(spec, iterations=2, eval_tasks=10)
