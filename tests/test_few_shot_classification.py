@@ -176,8 +176,8 @@ def test_files_that_are_damaged_or_of_another_build(tmp_path, shipped: rows.Rows
     [
         ("features", lambda x: x * 100, "components that are no numbers, or beyond 4"),
         ("features", lambda x: x[:-1], "classes that are no rows"),
-        ("classes", lambda x: x + [[1, 0]], "classes that are no rows"),
-        ("classes", lambda x: x * [[1, 0]], "classes that are no rows"),
+        ("classes", lambda x: np.add(x, [[1, 0]]), "classes that are no rows"),
+        ("classes", lambda x: np.multiply(x, [[1, 0]]), "classes that are no rows"),
         ("pairs", lambda x: x + 10_000, "pairs that are no classes"),
         ("pairs", lambda x: x[:-1], r"pairs has shape \(\d+, 2\), not"),
         ("accuracy", None, "incomplete: 'accuracy'"),
