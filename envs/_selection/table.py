@@ -98,9 +98,29 @@ def read_table(path: Path = FILE) -> Table:
     Raises:
         UsageError: a file is missing or damaged, they are of different builds, or a number makes no sense.
     """
+    text, arrays = read_files(path, FORMAT, "selection table")
+    try:
+        table = _assembled(text, arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: incomplete: {error}") from error
+    _check(table, path)
+    return table
+
+
+def read_files(path: Path, form: str, what: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The text and the numbers of two files that `digest` holds together.
+
+    Args:
+        path: the JSON file; the numbers are beside it.
+        form: its `format`.
+        what: is in it, for messages.
+
+    Raises:
+        UsageError: a file is missing or damaged, or they are of different builds.
+    """
     text = from_json(path)
-    if not isinstance(text, dict) or text.get("format") != FORMAT:
-        raise UsageError(f"{path}: not a selection table ({FORMAT})")
+    if not isinstance(text, dict) or text.get("format") != form:
+        raise UsageError(f"{path}: not a {what} ({form})")
     numbers = path.with_suffix(".safetensors")
     try:
         raw = numbers.read_bytes()
@@ -109,12 +129,7 @@ def read_table(path: Path = FILE) -> Table:
         raise UsageError(f"{numbers}: {error}") from error
     if digest(raw, text) != text.get("digest"):
         raise UsageError(f"{path}: damaged, or {numbers.name} is of another build")
-    try:
-        table = _assembled(text, arrays)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{path}: incomplete: {error}") from error
-    _check(table, path)
-    return table
+    return text, arrays
 
 
 def digest(numbers: bytes, text: Mapping[str, Any]) -> str:
