@@ -10,7 +10,7 @@ return is what the best try has gained. A candidate that is tried again gains no
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gymnasium as gym
 import numpy as np
@@ -79,6 +79,29 @@ class Tries(TorchTasks):
             test={parameter: Choice(tuple(known.test.tolist()))},
             nominal={parameter: float(known.train[0])},
         )
+
+    def with_another(self, name: str, features: NDArray[np.float64], horizon: int) -> "Tries":
+        """The family with one more task, of which nothing was measured: the only one held out. See `measured`.
+
+        Args:
+            name: of the task.
+            features: [feature], in the units of `Known.features`.
+            horizon: of the new family [tries].
+        """
+        known = self.known
+        nothing = np.zeros((1, len(known.candidates)))
+        more = replace(
+            known,
+            names=(*known.names, name),
+            gains=np.concatenate([known.gains, nothing]),
+            features=np.concatenate([known.features, features[None]]),
+            test=np.array([len(known.names)]),
+        )
+        return Tries(self.name, self.parameter, horizon, more)
+
+    def measured(self, row: int, candidate: int, gain: float) -> None:
+        """Enter what a candidate gains in a task `with_another`; it is to be known before the candidate is tried."""
+        self._gains[row, candidate] = gain
 
     def standardised(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Features [..., feature] as the agent sees them."""
