@@ -29,6 +29,8 @@ from qrl._files import check_new_file, to_json, write_folder
 from qrl.errors import UsageError
 
 FORMAT = "qrl-select-1"
+LARGE = 300_000_000
+"""Of a file, from which on reading takes so long that it has to be said [bytes]."""
 PACKAGES = ("scikit-learn", "pandas", "numpy", "scipy")
 
 
@@ -95,6 +97,8 @@ def run_select(
     """
     out = Path(f"select-{path.stem}") if out is None else out
     check_new_file(out)
+    if path.is_file() and (size := path.stat().st_size) > LARGE:
+        print(f"reading {path}, {size / 1e9:.1f} GB, in pieces: a minute or more", file=sys.stderr, flush=True)
     own = read(path, target, rows=rows, bins=bins, ignore=ignore)
     run = selector_of(selector)
     if tries > (most := len(run.distribution.known.candidates)):

@@ -14,8 +14,8 @@ _TEMPLATE = '''\
 
     python best.py [FILE.csv]
 
-Fits it on all rows that have a target and prints its accuracy in {n_folds}-fold cross-validation{sampled}.
-Needs scikit-learn and pandas. From Python: `from best import fit`, `model = fit("FILE.csv")`, then
+Prints its accuracy in {n_folds}-fold cross-validation{sampled}, and fits it on all rows that have a target.
+Needs scikit-learn and pandas. From Python: `from best import columns, fit`, then `model = fit("FILE.csv")` and
 `model.predict(columns("NEW.csv"))`.
 """
 
@@ -35,7 +35,8 @@ ROWS = {rows!r}
 
 def read(path):
     return pd.read_csv(
-        path, {options}
+        path,
+        {options},
     )
 
 
@@ -52,7 +53,7 @@ def inputs(table):
     return pd.concat([table[NUMBERS].apply(number), text.where(text.notna(), None)], axis=1)
 
 
-def dataset(path):
+def dataset(path=FILE):
     """Inputs and classes, of the rows that have a class with two rows or more."""
     table = read(path)
     classes = {classes}
@@ -71,8 +72,8 @@ def fit(path=FILE):
     return pipeline().fit(*dataset(path))
 
 
-def accuracy(path=FILE):
-    rows, classes = dataset(path)
+def accuracy(rows, classes):
+    """Mean over folds{sampled}."""
     if len(classes) > ROWS:
         drawn, _ = train_test_split(np.arange(len(classes)), train_size=ROWS, stratify=classes, random_state=0)
         drawn = np.sort(drawn)
@@ -83,10 +84,10 @@ def accuracy(path=FILE):
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # that steps did not suffice to converge is part of the algorithm as it is set up
-    path = sys.argv[1] if len(sys.argv) > 1 else FILE
-    print(f"accuracy in {n_folds}-fold cross-validation: {{accuracy(path):.6f}}")
-    model = fit(path)
-    print(f"fitted on {{len(dataset(path)[1])}} rows: {{type(model[-1]).__name__}}")
+    rows, classes = dataset(sys.argv[1] if len(sys.argv) > 1 else FILE)
+    print(f"accuracy in {n_folds}-fold cross-validation: {{accuracy(rows, classes):.6f}}")
+    model = pipeline().fit(rows, classes)
+    print(f"fitted on {{len(rows)}} rows: {{type(model[-1]).__name__}}")
 '''
 
 _CUT = """pd.Series(np.nan, table.index, dtype=object)
@@ -123,14 +124,14 @@ def script(own: Own, name: str, chosen: Any) -> str:
         title=f"What `run.py select` chose for {own.layout.path.name}: {name}".replace("\\", "").replace('"', ""),
         n_folds=N_FOLDS,
         seed=FOLD_SEED,
-        sampled=f",\nthat on {n_rows} rows drawn by class" if n_rows < own.n_usable else "",
+        sampled=f" on {n_rows} rows drawn by class" if n_rows < own.n_usable else "",
         imports="\n".join(lines),
         file=str(Path(own.layout.path).resolve()),
         target=own.target,
         numbers=pformat(numbers, width=110, compact=True),
         text=pformat(text, width=110, compact=True),
         rows=n_rows,
-        options=", ".join(f"{key}={value!r}" for key, value in own.layout.options.items()),
+        options=",\n        ".join(f"{key}={value!r}" for key, value in own.layout.options.items()),
         decimal="" if own.layout.separator == "," else '.str.replace(",", ".")',
         classes=_CUT.format(labels=list(own.labels), edges=list(own.edges)) if own.edges else "table[TARGET]",
         **sources,

@@ -1,5 +1,6 @@
 """`run.py select`: a CSV file in, a ranking, best.json and a script that does it again."""
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -237,11 +238,33 @@ def test_no_selector(others, name, message, capsys):
     assert message in capsys.readouterr().err and not Path("select-data").exists()
 
 
+@pytest.mark.usefixtures("file")
+def test_what_fails_comes_last(scores, monkeypatch, capsys):
+    known, asked = scores
+    score, failing = scoring.score, {"mlp"}
+
+    def fails(make, frame, classes):
+        scored = score(make, frame, classes)
+        return dataclasses.replace(scored, failure="ValueError: no" * (make() in failing))
+
+    monkeypatch.setattr(scoring, "score", fails)
+    assert here("data.csv", "--target", "y", "--tries", "14") == 0
+    about = json.loads(Path("select-data/best.json").read_text())
+    assert known["mlp"] == max(known.values()) and about["best"]["algorithm"] == "ada_boost"
+    assert about["ranking"][-1]["failure"] == "ValueError: no" and "failed: ValueError: no" in capsys.readouterr().out
+    failing |= set(known)
+    assert here("data.csv", "--target", "y", "--tries", "2", "--out", "none") == 2
+    assert "every algorithm failed" in capsys.readouterr().err and not Path("none").exists()
+
+
 # The selector that ships.
 
 
 def test_shipping(tmp_path):
+    for number in ("00000000", "99999999"):  # what shipped before
+        (tmp_path / "copy" / "checkpoint" / number).mkdir(parents=True)
     _selector.ship(_selector.FOLDER, tmp_path / "copy")
+    assert len(list((tmp_path / "copy" / "checkpoint").iterdir())) == 1
     mine, ours = agents.load(tmp_path / "copy"), agents.load(_selector.FOLDER)
     assert mine.iteration == ours.iteration == ours.spec.iterations and mine.spec == ours.spec
     torch.testing.assert_close(mine.agent.params, ours.agent.params)
@@ -298,10 +321,22 @@ def test_the_script_reads_what_was_read(tmp_path, monkeypatch, options, change):
     best = json.loads(Path("o/best.json").read_text())["best"]
     names: dict = {"__name__": "best"}
     exec(compile(Path("o/best.py").read_text(), "best.py", "exec"), names)
-    assert names["accuracy"]() == pytest.approx(best["accuracy"], abs=1e-9)
+    assert names["accuracy"](*names["dataset"]()) == pytest.approx(best["accuracy"], abs=1e-9)
     model = names["fit"]()
     assert model.predict(names["columns"]("a b.csv")).shape == (151,)
-    assert len(names["dataset"]("a b.csv")[1]) == 150 + (options == ("--bins", "3"))
+    assert len(names["dataset"]()[1]) == 150 + (options == ("--bins", "3"))
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("columns", [["size", "noise", "y"], ["colour", "y"]])
+def test_the_script_of_one_kind_of_columns(tmp_path, monkeypatch, columns):
+    monkeypatch.chdir(tmp_path)
+    rows()[columns].to_csv("x.csv", index=False)
+    assert here("x.csv", "--target", "y", "--tries", "1", "--no-compare", "--out", "o") == 0
+    names: dict = {"__name__": "best"}
+    exec(compile(Path("o/best.py").read_text(), "best.py", "exec"), names)
+    best = json.loads(Path("o/best.json").read_text())["best"]
+    assert names["accuracy"](*names["dataset"]()) == pytest.approx(best["accuracy"], abs=1e-9)
 
 
 # Reading.
@@ -372,8 +407,8 @@ def test_rows_and_classes_that_are_too_few():
     own = read(write("y,u,v\n" + "".join(f"{each},{i % 7},{i % 4}\n" for i, each in enumerate(labels))), "y", rows=100)
     assert own.n_rows == 46 and own.n_usable == 43 and own.names == ("a", "b", "c")
     assert own.notes == (
-        "2 rows without a target are left out",
-        "1 rows are left out that are the only one of their class",
+        "rows without a target, left out: 2",
+        "rows that are the only one of their class, left out: 1",
         "class 'c' has 3 rows, fewer than the 5 folds: its accuracy is chance",
     )
 

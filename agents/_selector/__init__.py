@@ -6,6 +6,7 @@ Another is put here by
     python -m agents._selector RUN
 """
 
+import shutil
 from pathlib import Path
 
 from agents._run import RunFolder
@@ -31,6 +32,7 @@ def ship(source: Path, target: Path = FOLDER) -> None:
         raise UsageError(f"{source}: trained for {checkpoint.iteration} of {spec['iterations']} iterations so far")
     weights = {name: tensor for name, tensor in checkpoint.tensors.items() if not name.startswith("adam/")}
     target.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target / "checkpoint", ignore_errors=True)
     write_whole(target / "config.json", (source / "config.json").read_bytes())
     write_whole(target / "table.json", (to_json({"digest": table_digest()}) + "\n").encode())
     RunFolder.open(target).save(checkpoint.iteration, weights, checkpoint.meta)

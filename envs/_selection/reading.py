@@ -349,9 +349,9 @@ def _is_number(text: str) -> bool:
 
 def _about_rows(text: "pd.Series[Any]", usable: NDArray[np.int64], drawn: NDArray[np.int64]) -> Iterator[str]:
     if missing := int(text.isna().sum()):
-        yield f"{missing} rows without a target are left out"
+        yield f"rows without a target, left out: {missing}"
     if alone := int(text.notna().sum()) - len(usable):
-        yield f"{alone} rows are left out that are the only one of their class"
+        yield f"rows that are the only one of their class, left out: {alone}"
     if len(drawn) < len(usable):
         yield f"algorithms are compared on {len(drawn)} of {len(usable)} rows, drawn by class (--rows)"
 
