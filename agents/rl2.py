@@ -18,7 +18,7 @@ from itertools import count
 from typing import Literal
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from agents._losses import ppo_clip
@@ -167,12 +167,22 @@ class RL2:
     def act(self, state: Memory, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Memory]:
         """One action a lane, drawn from the policy."""
         lanes, head = observation.shape[:2], self.policy.head
-        inputs = self.policy.inputs(observation, state.told)
-        distribution, hidden = self.policy.act(state.bound, inputs.flatten(0, 1), state.hidden.flatten(0, 1))
         uniform = torch.rand(
             (*lanes, head.n_noise), generator=generator, device=observation.device, dtype=observation.dtype
         )
-        action = head.sample(distribution, head.noise(uniform).flatten(0, 1))
+        return self._act(state, observation, head.noise(uniform))
+
+    def likeliest(
+        self, state: Memory, observation: Tensor, allowed: Bool[Tensor, "task env act"]
+    ) -> tuple[Int[Tensor, "task env"], Memory]:
+        """Of discrete actions the most probable of those allowed, one a lane."""
+        return self._act(state, observation, torch.where(allowed, 0.0, -torch.inf))
+
+    def _act(self, state: Memory, observation: Tensor, noise: Tensor) -> tuple[Tensor, Memory]:
+        lanes = observation.shape[:2]
+        inputs = self.policy.inputs(observation, state.told)
+        distribution, hidden = self.policy.act(state.bound, inputs.flatten(0, 1), state.hidden.flatten(0, 1))
+        action = self.policy.head.sample(distribution, noise.flatten(0, 1))
         return action.unflatten(0, lanes), replace(state, hidden=hidden.unflatten(0, lanes), seen=observation)
 
     def to_environment(self, action: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ g_a is what candidate a scores above doing nothing (for a classifier: above nami
 return is what the best try has gained. A candidate that is tried again gains nothing; policies are told not to.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gymnasium as gym
 import numpy as np
@@ -81,6 +81,28 @@ class Tries(TorchTasks):
             test={parameter: Integer(known.n_train, len(known.names) - 1)},
             nominal={parameter: 0},
         )
+
+    def with_another(self, name: str, features: NDArray[np.float64], horizon: int) -> "Tries":
+        """The family with one more task, of which nothing was measured: the last of those held out. See `measured`.
+
+        Args:
+            name: of the task.
+            features: [feature], in the units of `Known.features`.
+            horizon: of the new family [tries].
+        """
+        known = self.known
+        nothing = np.zeros((1, len(known.candidates)))
+        more = replace(
+            known,
+            names=(*known.names, name),
+            gains=np.concatenate([known.gains, nothing]),
+            features=np.concatenate([known.features, features[None]]),
+        )
+        return Tries(self.name, self.parameter, horizon, more, self.jitter)
+
+    def measured(self, row: int, candidate: int, gain: float) -> None:
+        """Enter what a candidate gains in a task `with_another`; it is to be known before the candidate is tried."""
+        self._gains[row, candidate] = gain
 
     def standardised(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Features [..., feature] as the agent sees them."""

@@ -23,15 +23,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from envs._selection.catalogue import Entry
-from envs._selection.frames import encode, numeric, plain
+from envs._selection.cleaning import MAX_CLASSES, MAX_ROWS, MIN_ROWS, sample, useful
+from envs._selection.frames import encode, plain
 from qrl.errors import UsageError
 
-MAX_ROWS = 2000
-MIN_ROWS = 80
 MIN_PER_CLASS = 10
-MAX_CLASSES = 20
-LEAK = 0.97
-"""A column that by itself makes this share of the majority class's errors right says the target in other words."""
 
 
 @dataclass(frozen=True)
@@ -170,55 +166,6 @@ def clean(entry: Entry, frame: pd.DataFrame) -> Dataset:
     return Dataset(entry, table, classes, dropped)
 
 
-def useful(frame: pd.DataFrame, classes: NDArray[np.int64]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The columns that may be learned from, and those that may not with the reason.
-
-    Left out: constants, text that hardly ever repeats, numbers that count the rows in some order, and leaks (`LEAK`).
-
-    Args:
-        frame: `plain` [row, column].
-        classes: [row].
-    """
-    dropped = {}
-    for name in frame.columns:
-        column = frame[name]
-        distinct = column.nunique()
-        if distinct < 2 and not (distinct and column.isna().any()):
-            dropped[name] = "constant"
-        elif name not in numeric(frame) and distinct > max(MAX_CLASSES, 0.5 * column.notna().sum()):
-            dropped[name] = "text that hardly ever repeats"
-        elif name in numeric(frame) and _counts_rows(column.to_numpy()):
-            dropped[name] = "counts the rows"
-        elif leaks(column, classes):
-            dropped[name] = "says the target"
-    return frame.drop(columns=list(dropped)), dropped
-
-
-def leaks(column: "pd.Series[Any]", classes: NDArray[np.int64]) -> bool:
-    """Whether one column is enough to know the class, by a small tree on it in cross-validation."""
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
-    from sklearn.tree import DecisionTreeClassifier
-
-    kept = _sample(classes, MAX_ROWS)
-    column, classes = column.iloc[kept], classes[kept]
-    if column.dtype.kind == "f":
-        values = np.nan_to_num(column.to_numpy(), nan=-1e30)[:, None]
-    else:
-        codes, names = pd.factorize(column.fillna(""))
-        if len(names) > MAX_ROWS // 20:
-            return False
-        values = np.eye(len(names))[codes]
-    n_classes = int(classes.max()) + 1
-    tree = DecisionTreeClassifier(max_leaf_nodes=2 * n_classes + values.shape[1], random_state=0)
-    majority = np.bincount(classes).max() / len(classes)
-    enough = majority + LEAK * (1 - majority)
-    # What does not even fit the rows it has seen is spared the cross-validation: most columns.
-    if tree.fit(values, classes).score(values, classes) < enough:
-        return False
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    return bool(cross_val_score(tree, values, classes, cv=folds).mean() >= enough)
-
-
 def capped(dataset: Dataset, n_rows: int = MAX_ROWS) -> Dataset:
     """At most `n_rows` rows, drawn so that classes keep their shares; the draw depends on nothing but their classes.
 
@@ -227,7 +174,7 @@ def capped(dataset: Dataset, n_rows: int = MAX_ROWS) -> Dataset:
     Raises:
         Unsuitable: fewer than two classes are left.
     """
-    kept = _sample(dataset.classes, n_rows)
+    kept = sample(dataset.classes, n_rows)
     frame, classes = dataset.frame.iloc[kept], dataset.classes[kept]
     frequent = _frequent(pd.Series(classes), MIN_PER_CLASS).to_numpy()
     if len(np.unique(classes[frequent])) < 2:
@@ -331,22 +278,6 @@ def _listed(name: str, patterns: Sequence[str]) -> bool:
 
 def _frequent(target: "pd.Series[Any]", least: int) -> "pd.Series[bool]":
     return target.map(target.value_counts()) >= least
-
-
-def _counts_rows(values: NDArray[np.float64]) -> bool:
-    """Whether these are consecutive whole numbers, each of them once, in any order."""
-    if len(values) < MIN_ROWS or np.isnan(values).any():
-        return False
-    return bool((np.diff(np.sort(values)) == 1).all())
-
-
-def _sample(classes: NDArray[np.int64], n_rows: int) -> NDArray[np.int64]:
-    from sklearn.model_selection import train_test_split
-
-    if len(classes) <= n_rows:
-        return np.arange(len(classes))
-    kept, _ = train_test_split(np.arange(len(classes)), train_size=n_rows, stratify=classes, random_state=0)
-    return np.sort(kept)
 
 
 def _inside(one: Fingerprint, mine: str, other: Fingerprint, name: str) -> bool:
