@@ -17,7 +17,6 @@ from torch import Tensor
 
 from agents._setting import Setting
 from agents._tries import Player, Seen, TriesConfig
-from envs._selection.algorithms import PORTFOLIOS, names
 
 REQUIRES = ("optuna",)
 EXTRA = "tuning"
@@ -97,8 +96,7 @@ class TPE(Player):
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__(config, setting)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        (portfolio,) = (each for each in PORTFOLIOS if names(each) == self.family.known.candidates)
-        self._space, self._startup = Space(PORTFOLIOS[portfolio]), config.startup
+        self._space, self._startup = Space(self.family.known.configurations), config.startup
 
     def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
         """The nearer to what the sampler asks for, the more."""

@@ -9,7 +9,9 @@ g_a is what candidate a scores above doing nothing (for a classifier: above nami
 return is what the best try has gained. A candidate that is tried again gains nothing; policies are told not to.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -40,6 +42,8 @@ class Known:
     """[task, feature], known of a task before anything is tried; in whatever units."""
     n_train: int
     """Tasks of training [tasks]; the others are held out."""
+    configurations: tuple[Mapping[str, Any], ...] = ()
+    """Options of each candidate, where candidates are configurations of one algorithm."""
 
 
 class Tries(TorchTasks):

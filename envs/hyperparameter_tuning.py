@@ -3,8 +3,9 @@
 ## Description
 
 As `algorithm_selection`, but the candidates are 32 configurations of one algorithm of scikit-learn, a support vector
-machine or gradient boosting (`envs._selection.algorithms.PORTFOLIOS`), each measured on real datasets. What counts is
-the best configuration among the tries.
+machine or gradient boosting (`envs._selection.algorithms.PORTFOLIOS`), each measured on real datasets; or, from the
+tables of HPOBench, 32 of a perceptron on eight datasets (`envs._selection.hpobench`). What counts is the best
+configuration among the tries.
 
 ## Action space
 
@@ -54,7 +55,7 @@ from envs._selection.family import HELD_OUT, HeldOut, family
 from envs._tries import Tries
 from qrl.errors import UsageError, suggest
 
-Portfolio = Literal["svm", "gradient_boosting"]
+Portfolio = Literal["svm", "gradient_boosting", "hpobench"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Config:
     """Options of hyperparameter tuning."""
 
     portfolio: Portfolio = "svm"
-    """Whose configurations are tried."""
+    """Whose configurations are tried; hpobench: of a perceptron, on eight datasets of which nothing is known before
+    the first try (extra `hpobench`)."""
     horizon: int = 20
     """Tries in a dataset [tries]; ours."""
     held_out: HeldOut = "test"
@@ -81,4 +83,8 @@ class Config:
 
 def build(config: Config) -> Tries:
     """The task distribution of `config`."""
+    if config.portfolio == "hpobench":
+        from envs._selection import hpobench
+
+        return Tries("hyperparameter_tuning", "dataset", config.horizon, hpobench.known(config.held_out))
     return family("hyperparameter_tuning", config.horizon, config.held_out, config.jitter, config.portfolio)

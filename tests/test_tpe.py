@@ -13,7 +13,7 @@ from envs._tries import Known, Tries
 def family(gains: np.ndarray, portfolio: str = "svm", horizon: int = 20) -> Tries:
     features = np.arange(2.0 * len(gains)).reshape(-1, 2)
     rows = np.arange(len(gains))
-    known = Known(tuple(map(str, rows)), names(portfolio), gains, features, n_train=2)
+    known = Known(tuple(map(str, rows)), names(portfolio), gains, features, 2, PORTFOLIOS[portfolio])
     return Tries("hyperparameter_tuning", "dataset", horizon, known)
 
 

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from envs._selection.algorithms import PORTFOLIOS
 from envs._selection.table import Split, Table, read_table
 from envs._tries import Known, Tries
 
@@ -32,6 +33,7 @@ def family(name: str, horizon: int, held_out: HeldOut, jitter: float, portfolio:
         gains=table.gains(portfolio)[order],
         features=table.meta[rows],
         n_train=len(train),
+        configurations=() if portfolio is None else PORTFOLIOS[portfolio],
     )
     return Tries(name, "dataset", horizon, known, jitter)
 
