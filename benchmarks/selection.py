@@ -131,7 +131,8 @@ def matched(spec: Spec) -> Any:
         env=spec.env, agent="rl2", model=REFERENCE.partition(" ")[2], env_config=spec.env_config
     )
     _, quantum = build(quantum_spec)
-    return replace(spec.model_config, budget=quantum.policy.n_parameters)
+    # The budget is of the actor; the critic has another of as many.
+    return replace(spec.model_config, budget=quantum.policy.n_parameters // 2)
 
 
 def regrets(rows: list[Curve], best: NDArray[np.float64]) -> NDArray[np.float64]:
