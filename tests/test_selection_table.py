@@ -157,7 +157,7 @@ def edited(change):
 
 
 def in_two_splits(text):
-    names = [name for name, each in text["datasets"].items() if each["group"] == "titanic"]
+    names = [name for name, each in text["datasets"].items() if each["group"] == "penguins"]
     for name, split in zip(names, ("train", "test"), strict=True):
         text["datasets"][name]["split"] = split
 
@@ -174,7 +174,7 @@ def in_two_splits(text):
         (edited(lambda text: text["features"].pop()), r"meta has shape \(\d+, 22\), not \(\d+, 21\)"),
         (edited(lambda text: text["choices"]["algorithms"].pop()), "algorithms.accuracy has shape"),
         (edited(lambda text: text.pop("dropped")), "incomplete: 'dropped'"),
-        (edited(in_two_splits), "group 'titanic' is in more than one split"),
+        (edited(in_two_splits), "group 'penguins' is in more than one split"),
     ],
 )
 def test_a_damaged_table_is_refused(copy, damage, message):
