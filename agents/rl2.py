@@ -41,15 +41,18 @@ class Config(PPOConfig):
     """Options of RL^2."""
 
     episodes: int = 3
-    """Episodes of a trial [episodes]; 10 for bandit and tabular_mdp (the shortest trials of Duan et al. 2016)."""
+    """Episodes of a trial [episodes]; 10 for bandit and tabular_mdp (the shortest trials of Duan et al. 2016), 1 where
+    every step is a try (algorithm_selection, hyperparameter_tuning)."""
     meta_batch: int = 200
-    """Trials per meta-iteration, each of a task of its own [trials]; 1000 for bandit, 300 for tabular_mdp (ours)."""
+    """Trials per meta-iteration, each of a task of its own [trials]; 1000 for bandit, 400 for algorithm_selection, 300
+    for tabular_mdp (ours)."""
     minibatches: int = 4
     """Parts that the trials of a meta-iteration are divided into, for one PPO step each [minibatches] (ours)."""
     memories: Literal["separate", "shared"] = "separate"
     """Whether actor and critic have memories, and networks, of their own (Ni et al. 2022) or one for both."""
     discount: float = 0.99
-    """Discount factor, over the whole trial [per step] (Duan et al. 2016)."""
+    """Discount factor, over the whole trial [per step] (Duan et al. 2016); 0.9 where every step is a try, so that early
+    tries count for more (ours)."""
     gae_lambda: float = 0.95
     """Decay of the advantage estimates, lambda [per step] (Schulman et al. 2016); 0.3 for tabular_mdp (Duan et al.
     2016)."""
@@ -96,7 +99,11 @@ class Config(PPOConfig):
 
 
 def defaults(env_name: str) -> Config:
-    """Longer trials, and more of them, where an episode is short."""
+    """Longer trials, and more of them, where an episode is short; one episode where nothing is left to be found out."""
+    if env_name == "algorithm_selection":
+        return Config(episodes=1, meta_batch=400, discount=0.9)
+    if env_name == "hyperparameter_tuning":
+        return Config(episodes=1, discount=0.9)
     if env_name == "bandit":
         return Config(episodes=10, meta_batch=1000)
     if env_name == "tabular_mdp":
