@@ -98,7 +98,7 @@ class Config(PPOConfig):
         self.require(("memory_budget",), lambda value: 0 < value < math.inf, "finite and positive")
         if self.meta_batch % self.trials:
             raise UsageError(
-                f"agent {self.agent}: {self.meta_batch} trials (meta_batch) cannot be {self.trials} of each task (trials)"
+                f"agent {self.agent}: {self.meta_batch} trials (meta_batch) are not {self.trials} (trials) of each task"
             )
         if self.minibatches > self.meta_batch:
             raise UsageError(
