@@ -37,8 +37,8 @@ from envs._tries import Tries
 N_SEEDS = 5
 REFERENCE = "rl2 qgru"
 CONTROL = "rl2 gru"
-TRIALS = 40
-"""Of each dataset: of players that draw."""
+TRIALS = 10
+"""Of each dataset and seed, of players whose tries are of chance."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Part:
     options: dict[str, Any]
     shown: tuple[int, ...]
     """Tries after which the regret is in the table."""
+    iterations: int
+    """Of training the learners [meta-iterations]."""
     players: tuple[str, ...]
     """Beside the two learners."""
 
@@ -58,18 +60,21 @@ PARTS = {
         "algorithm_selection",
         {},
         (1, 3, 5),
+        300,
         ("random_search", "best_single", "portfolio", "gaussian_ucb", "nearest_tasks", "oracle"),
     ),
     "svm": Part(
         "hyperparameter_tuning",
         {"portfolio": "svm"},
         (1, 5, 10, 20),
+        200,
         ("random_search", "tpe", "portfolio", "gaussian_ucb", "nearest_tasks", "oracle"),
     ),
     "gradient_boosting": Part(
         "hyperparameter_tuning",
         {"portfolio": "gradient_boosting"},
         (1, 5, 10, 20),
+        200,
         ("random_search", "tpe", "portfolio", "gaussian_ucb", "nearest_tasks", "oracle"),
     ),
 }
@@ -117,7 +122,8 @@ def jobs_of(part: str, player: str, seeds: int, quick: bool) -> list[Job]:
         spec = Spec.default(env=env, agent=agent, model=model, env_config=config, seed=seed, threads=1)
         if player == CONTROL:
             spec = replace(spec, model_config=matched(spec))
-        spec = replace(spec, eval_tasks=1000, eval_episodes=TRIALS)
+        spec = replace(spec, agent_config=replace(spec.agent_config, episodes=1))  # the oracle's are more by default
+        spec = replace(spec, iterations=PARTS[part].iterations, eval_tasks=1000, eval_episodes=TRIALS)
         if quick:
             spec = replace(spec, iterations=2, eval_episodes=2)
         folder = RUNS / f"selection-{part}-{player.replace(' ', '-')}-{seed}{'-quick' if quick else ''}"
