@@ -70,7 +70,7 @@ class Config:
     held_out: HeldOut = "test"
     """Datasets that the test split has: those for reports, or those to choose options by, which are else a part of
     training."""
-    jitter: float = 0.5
+    jitter: float = 1.0
     """Normal noise on the features of training datasets, drawn in each episode [standard deviations]; ours: so few
     datasets are else learned by heart."""
 
