@@ -71,6 +71,11 @@ class Curve:
         """A name for legends."""
         return f"{self.agent}, {self.model}" if self.model else self.agent
 
+    @property
+    def digits(self) -> int:
+        """Decimals that its numbers are printed with: accuracies and fidelities differ in the third."""
+        return 2 if max(map(abs, self.mean)) >= 2 else 4
+
     def table(self) -> str:
         """The curve as text."""
         names = (self.axis.replace("_", " "), "episodes before", "mean", "95 % interval", "IQM", "worst 10 %")
@@ -78,8 +83,9 @@ class Curve:
         rows = zip(
             self.x, self.episodes, self.mean, self.ci_low, self.ci_high, self.iqm, self.worst_decile, strict=True
         )
+        n = f".{self.digits}f"
         lines = [
-            f"{x:>14} {episodes:>15} {mean:>9.2f} {f'[{low:.2f}, {high:.2f}]':>20} {iqm:>9.2f} {worst:>11.2f}"
+            f"{x:>14} {episodes:>15} {mean:>9{n}} {f'[{low:{n}}, {high:{n}}]':>20} {iqm:>9{n}} {worst:>11{n}}"
             for x, episodes, mean, low, high, iqm, worst in rows
         ]
         return "\n".join([header, *lines])
