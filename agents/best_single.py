@@ -1,4 +1,4 @@
-"""No search: the candidate that gained most on average in the tasks of training, again and again or with those after it.
+"""No search: the candidate that gained most on average in training, alone or followed by the next best.
 
 What somebody does who has one favourite; its first try is the best single algorithm.
 """
