@@ -48,6 +48,9 @@ class Player(ABC):
     Raises UsageError for another family.
     """
 
+    without_chance = True
+    """Whether it always does the same in the same task."""
+
     def __init__(self, config: TriesConfig, setting: Setting) -> None:
         name = type(self).__module__.rpartition(".")[2]
         self.family: Tries = known_family(name, setting, Tries)

@@ -20,6 +20,8 @@ class Config(TriesConfig):
 class RandomSearch(Player):
     """The player."""
 
+    without_chance = False
+
     def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
         """As chance will have it."""
         return torch.rand(seen.tried.shape, generator=generator, device=seen.tried.device, dtype=seen.tried.dtype)

@@ -93,6 +93,8 @@ class Space:
 class TPE(Player):
     """The player. A lane's study is made anew of what it has tried: there is nothing more to it."""
 
+    without_chance = False
+
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__(config, setting)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
