@@ -128,7 +128,7 @@ def test_a_ranking_of_what_was_tried(scores, capsys):
 def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypatch):
     known, asked = scores
     family = _select.selector_of(None).distribution.known
-    single = family.candidates[int(np.argmax([family.gains[family.train][:, a].mean() for a in range(14)]))]
+    single = family.candidates[int(np.argmax([family.gains[: family.n_train][:, a].mean() for a in range(14)]))]
     monkeypatch.setattr(rl2.RL2, "likeliest", only(*set(family.candidates) - {single}))
     assert here("data.csv", "--target", "y", "--tries", "1", "--out", "a") == 0
     first = asked[0]
