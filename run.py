@@ -20,6 +20,7 @@ from agents._command_options import (
     PlotOptions,
     ResumeOptions,
     RobustnessOptions,
+    SelectOptions,
     default_out,
     parse_train,
 )
@@ -34,6 +35,7 @@ COMMANDS = {
     "robustness": "evaluate a trained run under noise and from finite shots",
     "export": "write an adapted policy's circuits as OpenQASM or for Qiskit",
     "plot": "draw the adaptation curves of several runs into one picture",
+    "select": "choose a learning algorithm for a CSV file of one's own, in a few tries",
     "list": "list environments, agents and models",
 }
 
@@ -190,6 +192,18 @@ def _plot(arguments: list[str]) -> int:
     return run_plot(options.runs, options.out, options.against.replace("-", "_"), options.split)
 
 
+def _select(arguments: list[str]) -> int:
+    value_of("--out", arguments)
+    description = "Choose a learning algorithm for a CSV file: a trained selector proposes, each is cross-validated."
+    options = parse("select", SelectOptions, arguments, description=description)
+    if options.selector is not None:
+        _require_run_folder(options.selector)
+    from agents._select import run_select
+
+    how = {each: getattr(options, each) for each in ("tries", "rows", "bins", "ignore", "selector", "compare", "out")}
+    return run_select(options.file, options.target, **how, command=["run.py", "select", *arguments])
+
+
 def _require_run_folder(path: Path) -> None:
     """Complain about a wrong folder at once, not after the seconds that importing torch takes."""
     from agents._run import RunFolder
@@ -214,6 +228,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "robustness": _robustness,
     "export": _export,
     "plot": _plot,
+    "select": _select,
     "list": _list,
 }
 
@@ -232,6 +247,7 @@ usage: run.py [train] [--env NAME] [--agent NAME] [--model NAME] [--seed N] [--i
        run.py robustness RUN [--noise KIND ...] [--strengths P ...] [--shots N ...]
        run.py export RUN [--out FOLDER] [--format openqasm2|openqasm3|qiskit] [--observations FILE.json]
        run.py plot RUN ... [--out FILE] [--against episodes|env-steps|x]
+       run.py select FILE.csv --target COLUMN [--tries N] [--bins N] [--ignore COLUMN ...] [--out FOLDER]
        run.py list
 
 Quantum policies that learn to adapt.

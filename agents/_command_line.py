@@ -122,6 +122,7 @@ _PLAINER: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"no type matching (\S+) could be instantiated from \['(.*?)'\]\..*", r"'\2' does not fit \1"),
     (r"Missing value for argument '(\S+)'\. Expected 1 values\.", r"\1 needs a value"),
     (r"Missing value for argument '(\S+)'\. Expected (\d+) values\.", r"\1 needs \2 values"),
+    (r"Missing from run\.py select: .*", "select needs a file: usage is run.py select FILE.csv --target COLUMN"),
     (r"Missing from run\.py (\w+): .*", r"\1 needs a run folder: usage is run.py \1 RUN"),
     (
         r"invalid choice '(.*?)' for argument '(\S+)'\. Expected one of \((.*?),?\)\.",

@@ -253,3 +253,43 @@ class PlotOptions:
     def __post_init__(self) -> None:
         if not self.runs:
             raise UsageError("plot needs run folders: usage is run.py plot RUN ...")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectOptions:
+    """What `run.py select` takes."""
+
+    file: Path
+    """CSV file with a header."""
+
+    target: str = ""
+    """Column to be predicted; it has to be given."""
+
+    tries: int = 5
+    """Algorithms to try [tries]."""
+
+    rows: int = 5000
+    """Compare them on so many rows at most, drawn by class [rows]; best.py fits on all."""
+
+    bins: int = 0
+    """Cut a target of numbers at its quantiles into so many classes [classes]; 0: it has classes."""
+
+    ignore: tuple[str, ...] = ()
+    """Columns not to learn from."""
+
+    selector: Path | None = None
+    """Run folder of algorithm_selection that proposes in place of the selector that is part of this library."""
+
+    compare: bool = True
+    """Fit the best single algorithm too, if it is not proposed."""
+
+    out: Path | None = None
+    """New folder to make, with best.json and best.py; by default select-<name of the file>."""
+
+    def __post_init__(self) -> None:
+        if not self.target:
+            raise UsageError("select needs a column to predict: usage is run.py select FILE.csv --target COLUMN")
+        check_count("--tries", self.tries)
+        check_count("--rows", self.rows, least=100)
+        if self.bins:
+            check_count("--bins", self.bins, least=2, most=20)

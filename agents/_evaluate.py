@@ -71,6 +71,11 @@ class Curve:
         """A name for legends."""
         return f"{self.agent}, {self.model}" if self.model else self.agent
 
+    @property
+    def digits(self) -> int:
+        """Decimals that its numbers are printed with: accuracies and fidelities differ in the third."""
+        return 2 if max(map(abs, self.mean)) >= 2 else 4
+
     def table(self) -> str:
         """The curve as text."""
         names = (self.axis.replace("_", " "), "episodes before", "mean", "95 % interval", "IQM", "worst 10 %")
@@ -78,8 +83,9 @@ class Curve:
         rows = zip(
             self.x, self.episodes, self.mean, self.ci_low, self.ci_high, self.iqm, self.worst_decile, strict=True
         )
+        n = f".{self.digits}f"
         lines = [
-            f"{x:>14} {episodes:>15} {mean:>9.2f} {f'[{low:.2f}, {high:.2f}]':>20} {iqm:>9.2f} {worst:>11.2f}"
+            f"{x:>14} {episodes:>15} {mean:>9{n}} {f'[{low:{n}}, {high:{n}}]':>20} {iqm:>9{n}} {worst:>11{n}}"
             for x, episodes, mean, low, high, iqm, worst in rows
         ]
         return "\n".join([header, *lines])
@@ -99,7 +105,8 @@ def adaptation_curve(
 ) -> Curve:
     """Return of `adapter` after 0 to `steps` updates from `episodes` episodes each, on `n_tasks` tasks of a split.
 
-    Of an agent that learns in its memory: return of each episode of a trial, a mean over `episodes` trials of a task.
+    Of an agent that learns in its memory: return of each episode of a trial, a mean over `episodes` trials of a task;
+    or, where a trial is one episode and each of its steps a try (`TaskDistribution.tries`), what it has earned so far.
 
     Every task starts from the adapter's initial state. Test and ood tasks do not depend on `seed`, which only seeds
     the episodes; train tasks are new draws. Of a family with fewer tasks each is taken once, so that the interval
@@ -110,18 +117,18 @@ def adaptation_curve(
     played = play(
         adapter, distribution, n_tasks=n_tasks, steps=steps, episodes=episodes, split=split, seed=seed, device=device
     )
-    per_task, trial = played.per_task, played.trial
-    n_tasks = len(per_task)
+    per_task, axis = played.per_task, played.axis
+    n_tasks, n_x = per_task.shape
     low, high = bootstrap_interval(per_task)
-    x = range(1, trial + 1) if trial else range(steps + 1)
+    first, each = {"gradient_steps": (0, episodes), "episodes": (1, 1), "tries": (1, 0)}[axis]
     return Curve(
         *names,
         split=split,
         n_tasks=n_tasks,
         seed=seed,
-        axis="episodes" if trial else "gradient_steps",
-        x=list(x),
-        episodes=[index if trial else episodes * index for index in range(len(x))],
+        axis=axis,
+        x=list(range(first, first + n_x)),
+        episodes=[each * index for index in range(n_x)],
         env_steps=[0.0, *np.cumsum(played.steps)[:-1].tolist()],
         mean=per_task.mean(0).tolist(),
         ci_low=low,
@@ -150,8 +157,8 @@ class Played:
     """Mean return over episodes, or trials, [task, x]."""
     steps: np.ndarray
     """Environment steps taken in a task at each x, a mean over tasks [steps]; of a trial, those of one lane."""
-    trial: int | None
-    """Episodes of a trial, of an agent that learns in its memory."""
+    axis: str
+    """What x is: gradient_steps; of an agent that learns in its memory the episodes of a trial, or its tries."""
 
 
 def play(
@@ -179,16 +186,23 @@ def play(
     rng, generator = np.random.default_rng(streams[1]), torch_generator(streams[2], device)
     together = max(1, MAX_LANES // episodes)
     trial = adapter.trial_episodes if isinstance(adapter, MemoryAdapter) else None
+    by_try = trial == 1 and distribution.tries
     returns: list[np.ndarray] = []
-    taken = np.zeros(trial or steps + 1)
+    taken = np.zeros(distribution.horizon if by_try else trial or steps + 1)
     for first in range(0, n_tasks, together):
         part = tasks[first : first + together]
         env = distribution.vectorise(len(part), episodes, device)
         rollouts, _ = adaptation(env, adapter, part, 1 if trial else steps + 1, rng, generator)
-        by_x, lengths = _by_x(rollouts, trial)
+        by_x, lengths = _by_try(rollouts[0]) if by_try else _by_x(rollouts, trial)
         returns.append(by_x.mean(-1).mT.double().cpu().numpy())
         taken += lengths.double().sum((1, 2)).cpu().numpy() / (episodes if trial else 1)
-    return Played(np.concatenate(returns), taken / n_tasks, trial)
+    axis = "tries" if by_try else "episodes" if trial else "gradient_steps"
+    return Played(np.concatenate(returns), taken / n_tasks, axis)
+
+
+def _by_try(rollout: Rollout) -> tuple[Tensor, Tensor]:
+    """What an episode has earned after each step, and that this is one step [x, task, env]."""
+    return rollout.reward.cumsum(0), rollout.valid
 
 
 def _by_x(rollouts: list[Rollout], trial: int | None) -> tuple[Tensor, Tensor]:

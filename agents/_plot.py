@@ -46,13 +46,16 @@ def draw(curves: Sequence[Curve], metrics: Sequence[Mapping[str, Any]] = (), aga
                 f"plot: one curve is of {first.n_tasks} tasks, another of {curve.n_tasks}: evaluate them on the same"
             )
         if against == "x" and curve.axis != first.axis:
-            raise UsageError("plot: one curve is over gradient steps, another over episodes: draw both against one")
+            raise UsageError(
+                f"plot: one curve is over {first.axis.replace('_', ' ')}, another over "
+                f"{curve.axis.replace('_', ' ')}: draw both against episodes"
+            )
     figure = Figure(figsize=(10 if metrics else 5.5, 4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2 if metrics else 1, squeeze=False)[0]
     _draw_curves(panels[0], curves, against)
     if metrics:
-        _draw_training(panels[1], metrics, of_trials=first.axis == "episodes")
+        _draw_training(panels[1], metrics, of_trials=first.axis != "gradient_steps")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
@@ -91,8 +94,8 @@ def _draw_curves(axes: Any, curves: Sequence[Curve], against: Against) -> None:
         axes.set_xlabel(
             "episodes in the task before" if against == "episodes" else "environment steps in the task before"
         )
-    elif first.axis == "episodes":
-        axes.set_xlabel("episode of a trial")
+    elif first.axis != "gradient_steps":
+        axes.set_xlabel({"episodes": "episode of a trial", "tries": "tries"}[first.axis])
     else:
         axes.set_xlabel(f"gradient steps of {first.episodes[1]} episodes")
     axes.set_ylabel("return")

@@ -9,6 +9,7 @@ from agents._config import load_plugin
 from agents._forgetful import Forgetful
 from agents._setting import Setting
 from envs import TaskDistribution
+from envs._tries import Tries
 from envs.bandit import Bandit
 from envs.tabular_mdp import TabularMDP
 
@@ -37,6 +38,8 @@ def _names(distribution: TaskDistribution, n_episodes: int) -> tuple[str, ...]:
         return ("gittins", "thompson") if n_pulls <= _bernoulli.MOST_PULLS else ("thompson",)
     if isinstance(distribution, TabularMDP):
         return ("oracle", "psrl")
+    if isinstance(distribution, Tries):
+        return ("oracle", "portfolio", "nearest_tasks", "random_search")
     return ()
 
 

@@ -36,7 +36,8 @@ def how_many(run: Run, curve: Curve) -> str:
     count = run.distribution.n_distinct(curve.split)
     if count is None:
         return ""
-    same = "test tasks are train tasks" if curve.split == "test" else f"in the {curve.split} split"
+    shared = curve.split == "test" and not run.distribution.test
+    same = "test tasks are train tasks" if shared else f"in the {curve.split} split"
     return f"note: {curve.env} has {count} different tasks in all: {same}"
 
 
@@ -59,7 +60,8 @@ def report(
     print(curve.table())
     for x in sorted({curve.x[1], curve.x[-1]} if len(curve.x) > 1 else ()):
         gain, low, high = paired_gain(curve, x)
-        print(f"gain from {curve.x[0]} to {x}: {gain:+.2f}, 95 % interval [{low:+.2f}, {high:+.2f}]")
+        n = f"+.{curve.digits}f"
+        print(f"gain from {curve.x[0]} to {x}: {gain:{n}}, 95 % interval [{low:{n}}, {high:{n}}]")
     if curve.axis == "episodes":
         print(f"return of a trial: {sum(curve.mean):.3f}")
     for name, values in curve.exact.items():

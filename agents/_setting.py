@@ -118,6 +118,7 @@ def build(spec: Spec) -> tuple[Any, Any]:
         generator = torch_generator(seed_sequences(spec.seed)["parameters"])
         return {
             "observation_scale": distribution.observation_scale,
+            "unavailable": distribution.unavailable,
             "config": spec.policy,
             "generator": generator,
         }

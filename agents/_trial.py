@@ -5,6 +5,7 @@ from typing import Any
 
 from agents._setting import Setting
 from envs._distribution import TaskDistribution, check_count
+from envs._tries import Tries
 from qrl.errors import UsageError
 
 
@@ -22,6 +23,11 @@ class TrialConfig:
 def known_family(agent: str, setting: Setting, *families: type[TaskDistribution]) -> Any:
     """The run's family, if it is one of these; else raises UsageError."""
     if not isinstance(setting.distribution, families):
-        known = " and ".join(family.__module__.rpartition(".")[2] for family in families)
+        known = " and ".join(_called(family) for family in families)
         raise UsageError(f"agent {agent}: plays {known} only, not {setting.distribution.name!r}")
     return setting.distribution
+
+
+def _called(family: type[TaskDistribution]) -> str:
+    """Its file's name, or what a kind of families is called."""
+    return "families of tries" if issubclass(family, Tries) else family.__module__.rpartition(".")[2]

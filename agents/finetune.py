@@ -25,6 +25,11 @@ class Config(OuterConfig):
     """Options of multi-task training; without `learn_step_sizes` there are no rollouts after an update."""
 
 
+def defaults(env_name: str) -> Config:
+    """The data of `maml`."""
+    return Config(episodes=10, meta_batch=100) if env_name == "few_shot_classification" else Config()
+
+
 class Finetune(OuterLearner):
     """The learner; also an adapter."""
 

@@ -78,6 +78,16 @@ class Config(OuterConfig):
             self.refuse(("dice_memory",), f"estimator {self.estimator}")
 
 
+def defaults(env_name: str) -> Config:
+    """Ten examples an update in few-shot classification, and more tasks, since an episode is one step.
+
+    There, on validation datasets, updates do better that are not divided by the deviation of ten rewards.
+    """
+    if env_name == "few_shot_classification":
+        return Config(episodes=10, meta_batch=100, standardise_inner=False)
+    return Config()
+
+
 SHRINK = 0.8
 """What a trust region's step is multiplied by until it will do (Finn et al. 2017)."""
 

@@ -1,6 +1,7 @@
 """The optimum of those who are told the task: what no agent can reach that has to find it out.
 
-In the bandit the arm that pays most often; in the tabular MDP backward induction over its own rewards and transitions.
+In the bandit the arm that pays most often; in families of tries the candidate that gains most; in the tabular MDP
+backward induction over its own rewards and transitions.
 """
 
 from collections.abc import Callable
@@ -14,10 +15,11 @@ from agents._rollout import Rollout
 from agents._setting import Setting
 from agents._trial import TrialConfig, known_family
 from envs import Tasks
+from envs._tries import Tries
 from envs.bandit import Bandit
 from envs.tabular_mdp import TabularMDP
 
-FAMILIES = ("bandit", "tabular_mdp")
+FAMILIES = ("bandit", "tabular_mdp", "algorithm_selection", "hyperparameter_tuning")
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,9 @@ class Oracle:
     """
 
     def __init__(self, config: Config, setting: Setting) -> None:
-        family = known_family("oracle", setting, Bandit, TabularMDP)
-        self._plan: Callable[[Tasks], Tensor] = self._arms if isinstance(family, Bandit) else self._actions
+        family = known_family("oracle", setting, Bandit, TabularMDP, Tries)
+        self._plan: Callable[[Tasks], Tensor] = self._actions if isinstance(family, TabularMDP) else self._best
+        self._worth: Callable[[Tasks], Tensor] = family.gains_of if isinstance(family, Tries) else lambda tasks: tasks.p
         self.n_states = family.n_states if isinstance(family, TabularMDP) else 1
         self.horizon, self.trial_episodes, self.device = family.horizon, config.episodes, setting.device
 
@@ -54,16 +57,17 @@ class Oracle:
         """The plan for these tasks."""
         return Plan(self._plan(tasks.to(self.device)), state.step)
 
-    def _arms(self, tasks: Tasks) -> Tensor:
-        return tasks.p.argmax(-1)[:, None, None].expand(-1, self.horizon, 1)
+    def _best(self, tasks: Tasks) -> Tensor:
+        return self._worth(tasks).argmax(-1)[:, None, None].expand(-1, self.horizon, 1)
 
     def _actions(self, tasks: Tasks) -> Tensor:
         return best_actions(tasks.mean_reward, tasks.transition, self.horizon)[0]
 
     def act(self, state: Plan, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Plan]:
-        """As planned. The bandit's only observation is its only state."""
+        """As planned. But for the tabular MDP's there is only one state."""
         task = torch.arange(len(state.actions), device=self.device)[:, None]
-        return state.actions[task, state.step.clamp_max(self.horizon - 1), observation.argmax(-1)], state
+        where = observation[..., : self.n_states].argmax(-1)
+        return state.actions[task, state.step.clamp_max(self.horizon - 1), where], state
 
     def to_environment(self, action: Tensor) -> Tensor:
         """As they are."""

@@ -18,13 +18,13 @@ from itertools import count
 from typing import Literal
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from agents._losses import ppo_clip
 from agents._memory import check_fits, saved_bytes
 from agents._ppo import PPO, PPOConfig
-from agents._returns import generalised_advantages
+from agents._returns import generalised_advantages, leave_one_out
 from agents._rollout import Rollout
 from agents._setting import Setting
 from qrl.errors import UsageError
@@ -41,15 +41,22 @@ class Config(PPOConfig):
     """Options of RL^2."""
 
     episodes: int = 3
-    """Episodes of a trial [episodes]; 10 for bandit and tabular_mdp (the shortest trials of Duan et al. 2016)."""
+    """Episodes of a trial [episodes]; 10 for bandit and tabular_mdp (the shortest trials of Duan et al. 2016), 1 where
+    every step is a try (algorithm_selection, hyperparameter_tuning)."""
     meta_batch: int = 200
-    """Trials per meta-iteration, each of a task of its own [trials]; 1000 for bandit, 300 for tabular_mdp (ours)."""
+    """Trials per meta-iteration, of all its tasks together [trials]; 1000 for bandit, 400 for algorithm_selection, 300
+    for tabular_mdp (ours)."""
+    trials: int = 1
+    """Trials of each task of a meta-iteration [trials]; with several, what a trial's steps are worth is read against
+    the others' mean (leave-one-out; Kool et al. 2019), as no critic knows what a task has to give. 1: Duan et al. 2016;
+    8 where every step is a try (ours)."""
     minibatches: int = 4
     """Parts that the trials of a meta-iteration are divided into, for one PPO step each [minibatches] (ours)."""
     memories: Literal["separate", "shared"] = "separate"
     """Whether actor and critic have memories, and networks, of their own (Ni et al. 2022) or one for both."""
     discount: float = 0.99
-    """Discount factor, over the whole trial [per step] (Duan et al. 2016)."""
+    """Discount factor, over the whole trial [per step] (Duan et al. 2016); 0.9 where every step is a try, so that early
+    tries count for more (ours)."""
     gae_lambda: float = 0.95
     """Decay of the advantage estimates, lambda [per step] (Schulman et al. 2016); 0.3 for tabular_mdp (Duan et al.
     2016)."""
@@ -82,13 +89,17 @@ class Config(PPOConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(("episodes", "meta_batch", "minibatches"), lambda value: value >= 1, "at least 1")
+        self.require(("episodes", "meta_batch", "trials", "minibatches"), lambda value: value >= 1, "at least 1")
         self.require(("discount",), lambda value: 0 < value <= 1, "in (0, 1]")
         self.require(("gae_lambda",), lambda value: 0 <= value <= 1, "in [0, 1]")
         weights = ("value_weight", "reward_prediction")
         self.require(weights, lambda value: 0 <= value < math.inf, "finite and not negative")
         self.require(("truncation",), lambda value: value >= 0, "not negative")
         self.require(("memory_budget",), lambda value: 0 < value < math.inf, "finite and positive")
+        if self.meta_batch % self.trials:
+            raise UsageError(
+                f"agent {self.agent}: {self.meta_batch} trials (meta_batch) are not {self.trials} (trials) of each task"
+            )
         if self.minibatches > self.meta_batch:
             raise UsageError(
                 f"agent {self.agent}: {self.meta_batch} trials (meta_batch) cannot be {self.minibatches} minibatches"
@@ -96,7 +107,11 @@ class Config(PPOConfig):
 
 
 def defaults(env_name: str) -> Config:
-    """Longer trials, and more of them, where an episode is short."""
+    """Longer trials, and more of them, where an episode is short; one episode where nothing is left to be found out."""
+    if env_name == "algorithm_selection":
+        return Config(episodes=1, meta_batch=400, trials=8, discount=0.9)
+    if env_name == "hyperparameter_tuning":
+        return Config(episodes=1, trials=8, discount=0.9)
     if env_name == "bandit":
         return Config(episodes=10, meta_batch=1000)
     if env_name == "tabular_mdp":
@@ -131,13 +146,14 @@ Data = dict[str, Tensor]
 class RL2:
     """The learner; also an adapter with a memory, see `agents._rollout.MemoryAdapter`."""
 
-    n_rollouts = n_envs = 1
+    n_rollouts = 1
 
     def __init__(self, config: Config, policy: RecurrentPolicy, horizon: int, reward_scale: float) -> None:
         """Raises UsageError if the steps of all trials, or the graph of a single one, cannot fit into memory."""
         self.config, self.policy, self.reward_scale = config, policy, reward_scale
         self.params: Params = {name: p.detach().clone() for name, p in policy.named_parameters()}
-        self.trial_episodes, self.n_tasks = config.episodes, config.meta_batch
+        self.trial_episodes = config.episodes
+        self.n_tasks, self.n_envs = config.meta_batch // config.trials, config.trials
         self.longest = config.episodes * horizon
         """A trial at most [steps]."""
         played = f"playing {config.meta_batch} trials of {self.longest:,} steps"
@@ -167,12 +183,22 @@ class RL2:
     def act(self, state: Memory, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Memory]:
         """One action a lane, drawn from the policy."""
         lanes, head = observation.shape[:2], self.policy.head
-        inputs = self.policy.inputs(observation, state.told)
-        distribution, hidden = self.policy.act(state.bound, inputs.flatten(0, 1), state.hidden.flatten(0, 1))
         uniform = torch.rand(
             (*lanes, head.n_noise), generator=generator, device=observation.device, dtype=observation.dtype
         )
-        action = head.sample(distribution, head.noise(uniform).flatten(0, 1))
+        return self._act(state, observation, head.noise(uniform))
+
+    def likeliest(
+        self, state: Memory, observation: Tensor, allowed: Bool[Tensor, "task env act"]
+    ) -> tuple[Int[Tensor, "task env"], Memory]:
+        """Of discrete actions the most probable of those allowed, one a lane."""
+        return self._act(state, observation, torch.where(allowed, 0.0, -torch.inf))
+
+    def _act(self, state: Memory, observation: Tensor, noise: Tensor) -> tuple[Tensor, Memory]:
+        lanes = observation.shape[:2]
+        inputs = self.policy.inputs(observation, state.told)
+        distribution, hidden = self.policy.act(state.bound, inputs.flatten(0, 1), state.hidden.flatten(0, 1))
+        action = self.policy.head.sample(distribution, noise.flatten(0, 1))
         return action.unflatten(0, lanes), replace(state, hidden=hidden.unflatten(0, lanes), seen=observation)
 
     def to_environment(self, action: Tensor) -> Tensor:
@@ -205,7 +231,7 @@ class RL2:
         """
         (rollout,) = rollouts
         data, explained = self.trial_data(rollout)
-        # Every trial is of a task of its own, drawn independently: any division into minibatches is a random one.
+        # Tasks are drawn independently: any division into minibatches is a random one.
         minibatches = [trials(data, slice(j, None, self.config.minibatches)) for j in range(self.config.minibatches)]
         turn = count()
 
@@ -236,8 +262,9 @@ class RL2:
         reward = rollout.reward.flatten(1, 2)
         advantage = generalised_advantages(reward, value, valid, self.config.discount, self.config.gae_lambda)
         target = advantage + value
-        mean, deviation = advantage[valid].mean(), advantage[valid].std(correction=0)
         explained = 1 - float(advantage[valid].var(correction=0) / target[valid].var(correction=0).clamp_min(1e-12))
+        advantage = advantage - leave_one_out(advantage.unflatten(1, (-1, self.n_envs))).flatten(1, 2)
+        mean, deviation = advantage[valid].mean(), advantage[valid].std(correction=0)
         data |= {f"old.{name}": value for name, value in old.items()}
         data["old_log_prob"] = self.policy.head.log_prob(old, data["action"])
         data["advantage"] = torch.where(valid, (advantage - mean) / deviation.clamp_min(1e-8), 0.0)

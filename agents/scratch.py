@@ -17,6 +17,11 @@ class Config(InnerConfig):
     """Factor on the step sizes in updates after the first (ours: none, since there is no optimum to be near to)."""
 
 
+def defaults(env_name: str) -> Config:
+    """In few-shot classification the data of `maml`, and the best step size on validation datasets of 0.1, 1 and 3."""
+    return Config(episodes=10, inner_step_size=3.0) if env_name == "few_shot_classification" else Config()
+
+
 class Scratch(GradientAdapter):
     """An adapter without an outer step."""
 

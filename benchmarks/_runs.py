@@ -95,6 +95,8 @@ def finished(job: Job) -> bool:
     last = (spec.eval_steps, spec.eval_episodes)
     if curve.axis == "episodes":
         last = (spec.agent_config.episodes, 1)
+    if curve.axis == "tries":
+        last = (distribution.horizon, 0)
     found = (curve.n_tasks, curve.split, curve.seed, curve.x[-1], curve.episodes[1])
     return trained and found == (n_tasks, "test", 0, *last)
 

@@ -77,6 +77,8 @@ class TaskDistribution(ABC):
         observation_scale: typical magnitude of each observation, [obs]; policies divide by it.
         reward_scale: typical magnitude of a reward; agents that take rewards as inputs, or predict them, divide by it.
         parameters: name of each task parameter to its range in the train and test splits.
+        test: ranges that replace those of `parameters` in the test split, of tasks that are kept out of training; empty
+            if test tasks are drawn as train tasks are.
         nominal: the reference task, a value for every parameter; a number stands for a whole array.
         ood: ranges that replace those of `parameters` in the ood split; empty if the family has no such split.
         positive: parameters without meaning at or below zero (masses, lengths); such tasks are refused.
@@ -88,6 +90,10 @@ class TaskDistribution(ABC):
 
     render_modes: tuple[str, ...] = ()
     """What `make` takes as its `render_mode`."""
+    tries = False
+    """Whether each step is a try: then a curve over an episode says what it has earned after each of them."""
+    unavailable: slice | None = None
+    """Where an observation has a 1 for each discrete action that makes no sense any more: policies do not take it."""
 
     def __init__(
         self,
@@ -99,6 +105,7 @@ class TaskDistribution(ABC):
         observation_scale: Sequence[float],
         parameters: Mapping[str, Range],
         nominal: Mapping[str, Any],
+        test: Mapping[str, Range] | None = None,
         ood: Mapping[str, Range] | None = None,
         positive: Sequence[str] = (),
         unproved: Sequence[str] = (),
@@ -111,7 +118,7 @@ class TaskDistribution(ABC):
         self.observation_scale: Float[Tensor, " obs"] = torch.tensor(observation_scale)
         self.reward_scale = float(reward_scale)
         self.parameters = dict(parameters)
-        self.ood = dict(ood or {})
+        self.test, self.ood = dict(test or {}), dict(ood or {})
         self.positive = tuple(positive)
         self.unproved = tuple(unproved)
         self.nominal = dict(nominal)
@@ -140,17 +147,16 @@ class TaskDistribution(ABC):
                 f"{self.name}: nominal has values for {sorted(self.nominal)}, "
                 f"the parameters are {sorted(self.parameters)}"
             )
-        for name in (*self.ood, *self.positive, *self.unproved):
+        for name in (*self.test, *self.ood, *self.positive, *self.unproved):
             if name not in self.parameters:
                 raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(name, list(self.parameters))}")
-        for name, range_ in self.ood.items():
-            if range_.shape != self.parameters[name].shape:
-                raise UsageError(f"{self.name}: {name} has shape {self.parameters[name].shape}, in ood {range_.shape}")
-            if range_.overlaps(self.parameters[name]):
-                train = self.parameters[name].describe()
-                raise UsageError(
-                    f"{self.name}: the ood range of {name}, {range_.describe()}, overlaps train's, {train}"
-                )
+        for split, name, range_ in ((s, *item) for s in ("test", "ood") for item in getattr(self, s).items()):
+            ours = self.parameters[name]
+            if range_.shape != ours.shape:
+                raise UsageError(f"{self.name}: {name} has shape {ours.shape}, in {split} {range_.shape}")
+            if range_.overlaps(ours):
+                both = f"{range_.describe()}, overlaps train's, {ours.describe()}"
+                raise UsageError(f"{self.name}: the {split} range of {name}, {both}")
         for name in self.parameters:
             if hasattr(Tasks, name):  # tasks.<name> would be the method
                 raise UsageError(f"{self.name}: a task parameter cannot be called {name!r}, as Tasks.{name} exists")
@@ -160,14 +166,14 @@ class TaskDistribution(ABC):
     def n_distinct(self, split: Split | str = "train") -> int | None:
         """Number of distinct tasks of a split; None if there are infinitely many or nobody counted.
 
-        Where it is a number, test tasks are drawn from the same few tasks as train tasks.
+        Where it is a number, and `test` is empty, test tasks are drawn from the same few tasks as train tasks.
         """
         counts = [range_.n_values for range_ in self._ranges(split).values()]
         known = [count for count in counts if count is not None]
         return math.prod(known) if len(known) == len(counts) else None
 
     def _ranges(self, split: Split | str) -> dict[str, Range]:
-        return self.parameters | (self.ood if split == "ood" else {})
+        return self.parameters | {"test": self.test, "ood": self.ood}.get(split, {})
 
     def sample(self, n: int, split: Split | str = "train", rng: np.random.Generator | None = None) -> Tasks:
         """Draw `n` tasks.
@@ -177,7 +183,7 @@ class TaskDistribution(ABC):
 
         Args:
             n: number of tasks, at least 1.
-            split: `train` and `test` draw from `parameters`; `ood` from the same with the overrides of `ood`.
+            split: `train` draws from `parameters`; `test` and `ood` from the same with their own overrides.
             rng: source of the train tasks; required there.
 
         Raises:

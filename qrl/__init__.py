@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qrl.circuit import Circuit, Gate, Input, Observable, Weight
+    from qrl.classifier import QuantumClassifier
     from qrl.errors import UsageError
     from qrl.layer import QuantumLayer
     from qrl.models._pennylane import pennylane_model
@@ -19,6 +20,7 @@ __all__ = [
     "Input",
     "Observable",
     "Policy",
+    "QuantumClassifier",
     "QuantumLayer",
     "UsageError",
     "Weight",
@@ -31,6 +33,7 @@ _HOME = {
     "Input": "qrl.circuit",
     "Observable": "qrl.circuit",
     "Policy": "qrl.policy",
+    "QuantumClassifier": "qrl.classifier",
     "QuantumLayer": "qrl.layer",
     "UsageError": "qrl.errors",
     "Weight": "qrl.circuit",

@@ -47,8 +47,18 @@ class PolicyConfig:
                 raise UsageError(f"policy: unknown {name} {value!r}{suggest(str(value), known)}")
 
 
+IMPOSSIBLE = -1e6
+"""Output of an action that cannot be taken: its probability is zero, its logarithm still a number."""
+
+
 class Actor(nn.Module):
-    """Holds the head and `networks`, by their names. To be extended."""
+    """Holds the head and `networks`, by their names. To be extended.
+
+    `unavailable`: where an observation has a 1 for each discrete action that cannot be taken, and a 0 for the others
+    (invalid action masking, Huang and Ontañón 2022); None if all can be taken always.
+    """
+
+    unavailable: slice | None = None
 
     shift: Tensor
     scale: Tensor
@@ -89,6 +99,17 @@ class Actor(nn.Module):
         if observations.shape[-1] != len(self.scale):
             raise UsageError(f"policy: observations have {observations.shape[-1]} entries, expected {len(self.scale)}")
         return (observations - self.shift) / self.scale
+
+    def available(
+        self, outputs: Float[Tensor, "*batch act"], normalised: Float[Tensor, "*batch input"]
+    ) -> Float[Tensor, "*batch act"]:
+        """Outputs of the read-out, but `IMPOSSIBLE` for actions that cannot be taken.
+
+        `normalised` are inputs that begin with the normalised observation.
+        """
+        if (where := self.unavailable) is None:
+            return outputs
+        return outputs.masked_fill(normalised[..., where] * self.scale[where] + self.shift[where] > 0.5, IMPOSSIBLE)
 
     def to_environment(self, action: Tensor) -> Tensor:
         """The head's action as the environment's: rescaled and clipped to the bounds if continuous."""

@@ -28,6 +28,9 @@ Bound = dict[str, Tensor]
 FEATURES, READOUT = "features.", "readout."
 """Prefixes of what belongs to the features and to the read-out, among parameters and in `Bound`."""
 
+RATES = ("angles", "scales", "heads")
+"""Learning-rate groups: variational angles and hidden weights, input scales and projections, read-outs and the rest."""
+
 
 def build_features(model: str, config: Any, frame: Frame, generator: torch.Generator, *, memory: bool) -> nn.Module:
     """The features of a model file. Raises UsageError for others than wanted: with a memory, or without one."""

@@ -53,8 +53,9 @@ class Policy(Actor):
 
     def distribution(self, bound: Bound, observations: Float[Tensor, "batch obs"]) -> Distribution:
         """Distribution over actions with bound parameters. Raises UsageError for observations of another width."""
-        features = bound_features(self.features, bound)(self.normalised(observations))
-        return self.head.distribution(part(bound, "head."), read_out(bound, features))
+        inputs = self.normalised(observations)
+        outputs = read_out(bound, bound_features(self.features, bound)(inputs))
+        return self.head.distribution(part(bound, "head."), self.available(outputs, inputs))
 
     def forward(self, observations: Float[Tensor, "batch obs"]) -> Distribution:
         return self.distribution(self.bind(), observations)
@@ -85,13 +86,14 @@ def make_policy(
     action_space: gymnasium.Space[Any],
     *,
     observation_scale: Float[Tensor, " obs"] | None = None,
+    unavailable: slice | None = None,
     config: PolicyConfig | None = None,
     generator: torch.Generator | None = None,
 ) -> Policy:
     """A policy for these spaces with the features of a model file (a name, see `qrl.plugins`).
 
-    `observation_scale`: typical magnitudes [obs], 1 if not given. Raises UsageError for spaces that no head or model
-    here can serve.
+    `observation_scale`: typical magnitudes [obs], 1 if not given. `unavailable`: see `qrl.actor.Actor`. Raises
+    UsageError for spaces that no head or model here can serve.
     """
     generator = generator or torch.Generator().manual_seed(0)
     config = config or PolicyConfig()
@@ -103,6 +105,7 @@ def make_policy(
         frame = Frame(n_inputs, head.n_outputs, n_head, bias=config.readout_bias)
         features = build_features(model, model_config, frame, generator, memory=False)
         policy = Policy(features, head, action_space, scale, config, generator)
+        policy.unavailable = unavailable
         _try_out(policy)
     except (UsageError, MemoryError):
         raise

@@ -164,12 +164,12 @@ class RecurrentPolicy(Actor):
     ) -> tuple[Distribution, Float[Tensor, "batch memory"]]:
         """Distribution over actions, and the actor's memory after; the critic is not asked."""
         outputs, memory = self.actor.step(part(bound, "actor."), inputs, memory)
-        return self._distribution(bound, outputs), memory
+        return self._distribution(bound, outputs, inputs), memory
 
     def unroll(self, bound: Bound, inputs: Float[Tensor, "time batch input"], truncation: int = 0) -> Outputs:
         """What is said in whole trials; see `Network.unroll`."""
         outputs = self.actor.unroll(part(bound, "actor."), inputs, truncation)
-        distribution, n_head = self._distribution(bound, outputs), self.head.n_outputs
+        distribution, n_head = self._distribution(bound, outputs, inputs), self.head.n_outputs
         payoffs = outputs[..., n_head : n_head + self.n_payoffs]
         if self.critic is not None:
             outputs = self.critic.unroll(part(bound, "critic."), inputs, truncation)
@@ -181,8 +181,8 @@ class RecurrentPolicy(Actor):
             return payoffs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
         return payoffs[..., 0] + (payoffs[..., 1:] * action).sum(-1)
 
-    def _distribution(self, bound: Bound, outputs: Tensor) -> Distribution:
-        return self.head.distribution(part(bound, "head."), outputs[..., : self.head.n_outputs])
+    def _distribution(self, bound: Bound, outputs: Tensor, inputs: Tensor) -> Distribution:
+        return self.head.distribution(part(bound, "head."), self.available(outputs[..., : self.head.n_outputs], inputs))
 
 
 def n_payoffs(head: Categorical | Gaussian) -> int:
@@ -202,6 +202,7 @@ def make_recurrent_policy(
     predicts: bool = False,
     bilinear: bool = False,
     observation_scale: Float[Tensor, " obs"] | None = None,
+    unavailable: slice | None = None,
     config: PolicyConfig | None = None,
     generator: torch.Generator | None = None,
 ) -> RecurrentPolicy:
@@ -209,8 +210,9 @@ def make_recurrent_policy(
 
     `trial_steps`: the longest trial. `shared`: actor and critic have one memory. `recalls`: the last
     observation is an input, too. `predicts`: the actor predicts rewards. `bilinear`: the read-out's weights are linear
-    in the normalised observation. `observation_scale`: typical magnitudes [obs], 1 if not given. Raises UsageError for
-    spaces that no head or model here can serve, and for a model without a memory.
+    in the normalised observation. `observation_scale`: typical magnitudes [obs], 1 if not given. `unavailable`: see
+    `qrl.actor.Actor`. Raises UsageError for spaces that no head or model here can serve, and for a model without a
+    memory.
     """
     generator = generator or torch.Generator().manual_seed(0)
     config = config or PolicyConfig()
@@ -229,6 +231,7 @@ def make_recurrent_policy(
         actor = network(head.n_outputs + predicts * n_payoffs(head) + shared, n_head)
         critic = None if shared else network(1, 0)
         policy = RecurrentPolicy(actor, critic, head, action_space, scale, config, recalls, predicts)
+        policy.unavailable = unavailable
         _try_out(policy, n_inputs)
     except (UsageError, MemoryError):
         raise

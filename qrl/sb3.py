@@ -29,14 +29,11 @@ from qrl import _sb3_files
 from qrl._few import Few
 from qrl.actor import n_observations
 from qrl.errors import UsageError, suggest
-from qrl.features import Bound, build_features
+from qrl.features import RATES, Bound, build_features
 from qrl.frame import Frame
 from qrl.layer import QuantumLayer
 from qrl.plugins import load as load_plugin
 from qrl.simulator import Program
-
-RATES = ("angles", "scales", "heads")
-"""Learning-rate groups: variational angles and hidden weights, input scales and projections, read-outs and the rest."""
 
 
 class QuantumFeaturesExtractor(BaseFeaturesExtractor):

@@ -15,6 +15,7 @@ of any order, `torch.func` transforms and CUDA follow.
 import functools
 import math
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -37,9 +38,13 @@ MAX_NOISY_WIRES = 6
 """Wires of the largest density matrix."""
 
 
-@functools.lru_cache(maxsize=256)
 def compile_circuit(circuit: Circuit, noise: Noise = NOISELESS) -> "Program":
     """The program of a circuit; equal circuits under equal noise share one. Raises UsageError as `Program` does."""
+    return _compiled(circuit, noise)  # a cache tells a default from the same value given
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(circuit: Circuit, noise: Noise) -> "Program":
     return Program(circuit, noise)
 
 
@@ -52,11 +57,15 @@ class Program:
 
     def __init__(self, circuit: Circuit, noise: Noise = NOISELESS) -> None:
         _check_size(circuit, noise)
-        self.circuit = circuit
+        self.circuit, self.noise = circuit, noise
         self._lowering = Lowering(circuit, noise)
         self.n_bases = len(self._lowering.measurements)
         """Bases in which the observables are measured, by as many runs of the circuit."""
         self._on = functools.cache(self._build)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, here or in another process, is compiled from the circuit."""
+        return compile_circuit, (self.circuit, self.noise)
 
     def _build(self, dtype: torch.dtype, device: torch.device) -> Executor:
         # In a thread of its own, where none of the caller's modes holds: a constant made inside torch.func's transforms

@@ -56,6 +56,14 @@ def test_examples_of_stable_baselines3(tmp_path):
     assert names["ppo"].num_timesteps == 64 and names["mean"] > 0
 
 
+def test_examples_of_the_classifier():
+    names: dict = {}
+    for example in blocks("docs/classifier.md"):
+        exec(example, names)
+    assert names["pipeline"].score(names["X_test"], names["y_test"]) > 0.8
+    assert names["search"].best_score_ > 0.8 and names["in_pennylane"].weights is names["network"].features.weights
+
+
 def test_readme_example_of_a_memory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train, config = agents.train, rl2.Config(meta_batch=4, minibatches=1, episodes=10)

@@ -18,6 +18,7 @@ ALLOWED = {
     "envs": {
         "envs",
         "qrl.errors",
+        "qrl._files",
         "qrl.plugins",
         "qrl.circuit",
         "qrl.simulator",
@@ -67,7 +68,7 @@ def loaded_after(program: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "scipy", "tyro", "numpy"}
+HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "scipy", "sklearn", "tyro", "numpy"}
 
 
 @pytest.mark.parametrize(

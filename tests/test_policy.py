@@ -9,7 +9,10 @@ from qrl.actor import PolicyConfig
 from qrl.errors import UsageError
 from qrl.heads import Categorical, Gaussian
 from qrl.models.mlp import Config as MlpConfig
+from qrl.plugins import load
 from qrl.policy import make_policy
+from qrl.recurrent import make_recurrent_policy
+from tests.doubles import seeded
 
 OBSERVATIONS = gymnasium.spaces.Box(-1.0, 1.0, (2,))
 
@@ -106,3 +109,37 @@ def test_heads_that_do_not_fit_are_refused(space, head, message):
 def test_observations_must_be_vectors():
     with pytest.raises(UsageError, match="observations must be a vector"):
         make_policy("mlp", MlpConfig(), gymnasium.spaces.Discrete(4), gymnasium.spaces.Discrete(2))
+
+
+@pytest.mark.parametrize("normalisation", ["scale", "running"])
+@pytest.mark.parametrize("model", ["mlp", "gru"])
+def test_actions_that_cannot_be_taken_have_no_probability_and_no_say(model, normalisation):
+    """The others share what there is as they would without them; nothing becomes infinite, gradients included."""
+    options = {"config": PolicyConfig(normalisation=normalisation), "unavailable": slice(1, 4)}
+    spaces = (gymnasium.spaces.Box(-1, 1, (5,)), gymnasium.spaces.Discrete(3))
+    config = load("models", model).Config()
+    if model == "gru":
+        policy = make_recurrent_policy(model, config, *spaces, trial_steps=2, **options)
+    else:
+        policy = make_policy(model, config, *spaces, **options)
+    policy.update_normalisation(torch.rand(50, 5, generator=seeded()))
+    seen = torch.tensor([[0.3, 0.0, 1.0, 0.0, 0.2], [0.3, 0.0, 0.0, 0.0, 0.2]])
+
+    def log_probs():
+        if model == "mlp":
+            return policy(seen)["log_probs"]
+        inputs = policy.inputs(seen, policy.told_nothing(2))
+        assert torch.equal(policy.unroll(policy.bind(), inputs[None]).distribution["log_probs"][0], first(inputs))
+        return first(inputs)
+
+    def first(inputs):
+        return policy.act(policy.bind(), inputs, torch.zeros(2, policy.actor.n_memory))[0]["log_probs"]
+
+    found = log_probs()
+    policy.unavailable = None
+    free = log_probs().exp()
+    assert found[0, 1] < -1e5 and torch.allclose(found[1].exp(), free[1])
+    torch.testing.assert_close(found[0, [0, 2]].exp(), free[0, [0, 2]] / free[0, [0, 2]].sum())
+    entropy = policy.head.entropy({"log_probs": found})
+    gradients = torch.autograd.grad(entropy.sum() + found[:, 0].sum(), list(policy.parameters()), allow_unused=True)
+    assert entropy.isfinite().all() and all(g is None or g.isfinite().all() for g in gradients)

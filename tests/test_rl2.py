@@ -1,5 +1,6 @@
 """RL^2: what the network is told, its advantages and gradients, and that trials do not touch each other."""
 
+import copy
 import dataclasses
 import itertools
 
@@ -171,6 +172,24 @@ def test_advantages_equal_the_sum_that_defines_them():
             assert float(found[t, lane]) == pytest.approx(expected, abs=1e-12)
     returns = generalised_advantages(reward, value, valid, 0.8, 1.0) + value
     torch.testing.assert_close(returns[valid], returns_to_go(reward[:, None], 0.8)[:, 0][valid])
+
+
+def test_trials_of_a_task_are_read_against_the_others():
+    """The same rollout with and without: what is taken off is the mean over the other trials of the task."""
+    training = learner(trials=3)
+    agent = training.agent
+    assert (agent.n_tasks, agent.n_envs) == (2, 3)
+    rollout = played(training)
+    found, explained = agent.trial_data(rollout)
+    alone = copy.copy(agent)
+    alone.n_envs = 1
+    plain, same = alone.trial_data(rollout)
+    assert explained == same and torch.equal(found["target"], plain["target"])
+    worth, against = (data["advantage"].unflatten(1, (2, 3)) for data in (plain, found))
+    assert plain["valid"].all()
+    expected = worth - torch.stack([worth[..., [1, 2]], worth[..., [0, 2]], worth[..., [0, 1]]], dim=-2).mean(-1)
+    expected = (expected - expected.mean()) / expected.std(correction=0)
+    torch.testing.assert_close(against, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_the_second_episodes_reward_counts_for_the_first_ones_actions():
@@ -594,6 +613,8 @@ def test_learns_to_find_the_paying_arm_and_forgets_it_with_its_memory(model, con
         ({"value_weight": float("inf")}, "value_weight must be finite and not negative"),
         ({"truncation": -1}, "truncation must be not negative"),
         ({"memory_budget": 0.0}, "memory_budget must be finite and positive"),
+        ({"trials": 0}, "trials must be at least 1"),
+        ({"trials": 3}, r"200 trials \(meta_batch\) are not 3 \(trials\) of each task"),
         ({"clip": 0.0}, "clip must be finite and positive"),
     ],
 )

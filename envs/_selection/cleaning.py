@@ -1,0 +1,93 @@
+"""What of a table can be learned from: columns that say nothing or too much, and a sample of its rows."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+MAX_ROWS = 2000
+MIN_ROWS = 80
+MAX_CLASSES = 20
+LEAK = 0.97
+"""A column that by itself makes this share of the majority class's errors right says the target in other words."""
+
+
+def useful(frame: pd.DataFrame, classes: NDArray[np.int64]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The columns that may be learned from, and those that may not with the reason: `idle` ones, and leaks (`LEAK`).
+
+    Args:
+        frame: `plain` [row, column].
+        classes: [row].
+    """
+    dropped = {}
+    for name in frame.columns:
+        if reason := idle(frame[name]):
+            dropped[name] = reason
+        elif leaks(frame[name], classes):
+            dropped[name] = "says the target"
+    return frame.drop(columns=list(dropped)), dropped
+
+
+def idle(column: "pd.Series[Any]", n_rows: int | None = None) -> str:
+    """Why nothing is to be learned from a column of a `plain` frame, whatever the target; else empty.
+
+    Constants, text that hardly ever repeats, and numbers that count the rows in some order.
+
+    Args:
+        column: [row].
+        n_rows: of the table that these rows are a part of; by default they are all of it.
+    """
+    distinct, numbers = column.nunique(), column.dtype.kind == "f"
+    if distinct < 2 and not (distinct and column.isna().any()):
+        return "constant"
+    if not numbers and distinct > max(MAX_CLASSES, 0.5 * column.notna().sum()):
+        return "text that hardly ever repeats"
+    return "counts the rows" if numbers and _counts_rows(column.to_numpy(), n_rows or len(column)) else ""
+
+
+def leaks(column: "pd.Series[Any]", classes: NDArray[np.int64]) -> bool:
+    """Whether one column is enough to know the class, by a small tree on it in cross-validation."""
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.tree import DecisionTreeClassifier
+
+    kept = sample(classes, MAX_ROWS)
+    column, classes = column.iloc[kept], classes[kept]
+    if column.dtype.kind == "f":
+        values = np.nan_to_num(column.to_numpy(), nan=-1e30)[:, None]
+    else:
+        codes, names = pd.factorize(column.fillna(""))
+        if len(names) > MAX_ROWS // 20:
+            return False
+        values = np.eye(len(names))[codes]
+    n_classes = int(classes.max()) + 1
+    tree = DecisionTreeClassifier(max_leaf_nodes=2 * n_classes + values.shape[1], random_state=0)
+    majority = np.bincount(classes).max() / len(classes)
+    enough = majority + LEAK * (1 - majority)
+    # What does not even fit the rows it has seen is spared the cross-validation: most columns.
+    if tree.fit(values, classes).score(values, classes) < enough:
+        return False
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    return bool(cross_val_score(tree, values, classes, cv=folds).mean() >= enough)
+
+
+def sample(classes: NDArray[Any], n_rows: int) -> NDArray[np.int64]:
+    """At most `n_rows` numbers of rows, in order, drawn so that classes [row] keep their shares, the same every time.
+
+    Each class needs at least 2 rows.
+    """
+    from sklearn.model_selection import train_test_split
+
+    if len(classes) <= n_rows:
+        return np.arange(len(classes))
+    n_rows = min(n_rows, len(classes) - len(np.unique(classes)))  # scikit-learn leaves a row of each class behind
+    kept, _ = train_test_split(np.arange(len(classes)), train_size=n_rows, stratify=classes, random_state=0)
+    return np.sort(kept)
+
+
+def _counts_rows(values: NDArray[np.float64], n_rows: int) -> bool:
+    """Whether these are numbers from a count of `n_rows` rows: each of them once, in any order, whole steps apart."""
+    if len(values) < MIN_ROWS or np.isnan(values).any():
+        return False
+    steps = np.diff(np.sort(values))
+    return bool((steps >= 1).all() and (steps % 1 == 0).all() and steps.sum() < n_rows)

@@ -1,0 +1,179 @@
+"""Families of tries and their players, on a table made up by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from agents import best_single, gaussian_ucb, nearest_tasks, oracle, portfolio, random_search
+from agents._evaluate import adaptation_curve
+from agents._setting import Setting
+from envs._distribution import Tasks
+from envs._tries import Known, Tries
+from qrl.errors import UsageError
+
+GAINS = np.array([
+    # a    b    c    d
+    [0.5, 0.4, 0.0, 0.1],
+    [0.5, 0.4, 0.0, 0.1],
+    [0.0, 0.3, 0.2, 0.6],
+    [0.1, 0.2, 0.4, 0.0],
+    [0.2, 0.3, 0.4, 0.1],  # held out
+    [-0.2, -0.1, 0.7, 0.1],  # held out
+])  # fmt: skip
+FEATURES = np.array([[0.0, 1.0], [0.2, 1.0], [2.0, 1.0], [4.0, 1.0], [3.9, 1.0], [90.0, 1.0]])
+KNOWN = Known(
+    names=("p", "q", "r", "s", "t", "u"),
+    candidates=("a", "b", "c", "d"),
+    gains=GAINS,
+    features=FEATURES,
+    n_train=4,
+)
+
+
+def family(horizon: int = 3, jitter: float = 0.0, **changes) -> Tries:
+    return Tries("made_up", "row", horizon, dataclasses.replace(KNOWN, **changes), jitter)
+
+
+def player(module, horizon: int = 3, **options):
+    unused = lambda *_: None  # noqa: E731
+    setting = Setting(family(horizon), torch.device("cpu"), unused, unused)
+    return module.build(module.Config(**options), setting)
+
+
+def order(module, row: int, **options) -> list[int]:
+    """What a player tries in a row of the table, one after the other."""
+    agent = player(module, 4, **options)
+    lanes = agent.family.vectorise(1, 1)
+    observation, _ = lanes.reset(seed=0, options={"tasks": agent.family.task({"row": row})})
+    generator, chosen = torch.Generator().manual_seed(0), []
+    for _ in range(4):
+        action, _ = agent.act(None, observation[None], generator)
+        chosen.append(int(action))
+        observation, *_ = lanes.step(action[0])
+    return chosen
+
+
+def test_an_episode_earns_what_its_best_try_gains() -> None:
+    made = family()
+    lanes = made.vectorise(2, 1)
+    tasks = Tasks.from_rows([{"row": 4.0}, {"row": 5.0}])
+    seen, _ = lanes.reset(seed=0, options={"tasks": tasks})
+    spread = np.std([0, 0.2, 2, 4])
+    centre = np.mean([0, 0.2, 2, 4])
+    expected = [(3.9 - centre) / spread, 0, *[0] * 8, 0, 1]
+    np.testing.assert_allclose(seen[0].numpy(), expected, rtol=1e-6)
+    assert float(seen[1, 0]) == 3, "cut off: unlike all that is known"
+    rewards, ends = [], []
+    for actions in ([1, 0], [0, 2], [2, 3]):
+        seen, reward, terminated, truncated, _ = lanes.step(torch.tensor(actions))
+        rewards.append(reward.tolist())
+        ends.append((terminated | truncated).tolist())
+    np.testing.assert_allclose(rewards, [[0.3, 0], [0, 0.7], [0.1, 0]], atol=1e-7)
+    np.testing.assert_allclose(seen[0, 2:].numpy(), [1, 1, 1, 0, 0.2, 0.3, 0.4, 0, 0.4, 0], atol=1e-6)
+    np.testing.assert_allclose(seen[1, 2:].numpy(), [1, 0, 1, 1, -0.2, 0, 0.7, 0.1, 0.7, 0], atol=1e-6)
+    assert ends == [[False] * 2, [False] * 2, [True] * 2]
+
+
+def test_a_second_try_of_the_same_gains_nothing() -> None:
+    lanes = family().vectorise(1, 1)
+    lanes.reset(seed=0, options={"tasks": Tasks.from_rows([{"row": 0.0}])})
+    assert [float(lanes.step(torch.tensor([0]))[1]) for _ in range(2)] == [0.5, 0]
+
+
+def test_test_tasks_are_the_rows_held_out() -> None:
+    made = family()
+    assert sorted(row["row"] for row in made.sample(2, "test").rows()) == [4, 5]
+    assert {row["row"] for row in made.sample(200, "train", np.random.default_rng(0)).rows()} == {0, 1, 2, 3}
+    assert made.n_distinct("test") == 2 and made.n_distinct("train") == 4
+    with pytest.raises(UsageError, match="low must be below high"):
+        family(n_train=1)
+
+
+def test_features_have_noise_in_training_alone_drawn_for_an_episode() -> None:
+    clear, noisy = family(), family(jitter=0.1)
+    seen = {}
+    for name, made in (("clear", clear), ("noisy", noisy)):
+        lanes = made.vectorise(2, 2000)
+        tasks = Tasks.from_rows([{"row": 2.0}, {"row": 4.0}])
+        first, _ = lanes.reset(seed=0, options={"tasks": tasks})
+        then, *_ = lanes.step(torch.zeros(4000, dtype=torch.int64))
+        assert torch.equal(first[..., :2], then[..., :2]), "the same throughout an episode"
+        seen[name] = first.unflatten(0, (2, 2000))
+    assert torch.equal(seen["clear"][1], seen["noisy"][1]), "row 4 is held out"
+    noise = (seen["noisy"] - seen["clear"])[0]
+    assert noise[:, 2:].abs().max() == 0
+    np.testing.assert_allclose(noise[:, :2].mean(0), 0, atol=4 * 0.1 / 2000**0.5)
+    np.testing.assert_allclose(noise[:, :2].std(0), 0.1, rtol=0.08)
+    with pytest.raises(UsageError, match="jitter must be finite and not negative, not -1"):
+        family(jitter=-1.0)
+
+
+def test_what_cannot_be() -> None:
+    with pytest.raises(UsageError, match=r"horizon \[tries\] must be at most 4, all there is to try, not 5"):
+        family(5)
+    with pytest.raises(UsageError, match="row must be an integer from 0 to 5"):
+        family().vectorise(1, 1).reset(options={"tasks": Tasks.from_rows([{"row": 7.0}])})
+
+
+def test_best_single_is_that_of_the_training_tasks() -> None:
+    """Means in training: 0.275, 0.325, 0.15, 0.2."""
+    assert order(best_single, 5) == [1, 1, 1, 1]
+    assert order(best_single, 5, alone=False) == [1, 0, 3, 2]
+
+
+def test_portfolio_is_greedy() -> None:
+    """b; then a adds 0.2 of 4, d 0.3, c 0.2; after d a adds 0.2 and c 0.2: a has the larger mean."""
+    assert order(portfolio, 5) == [1, 3, 0, 2]
+    assert portfolio.greedy_order(GAINS[:4]) == [1, 3, 0, 2]
+
+
+def test_nearest_tasks_are_asked() -> None:
+    """Of row 4 the nearest is row 3, then row 2: shares of the best [1/4, 1/2, 1, 0] and [0, 1/2, 1/3, 1]."""
+    assert order(nearest_tasks, 4, neighbours=1) == [2, 1, 0, 3]
+    assert order(nearest_tasks, 4, neighbours=2) == [2, 1, 3, 0]
+    assert order(nearest_tasks, 4, neighbours=100) == order(nearest_tasks, 5, neighbours=4)
+
+
+def test_random_search_repeats_nothing() -> None:
+    agent = player(random_search)
+    lanes = agent.family.vectorise(1, 4000)
+    observation, _ = lanes.reset(seed=0, options={"tasks": agent.family.task({"row": 0})})
+    generator, chosen = torch.Generator().manual_seed(0), []
+    for _ in range(3):
+        action, _ = agent.act(None, observation[None], generator)
+        chosen.append(action[0])
+        observation, *_ = lanes.step(action[0])
+    tries = torch.stack(chosen).mT
+    assert all(len(set(row)) == 3 for row in tries.tolist())
+    counts = torch.stack([(tries == a).float().mean(0) for a in range(4)])
+    assert (counts - 0.25).abs().max() < 0.035
+
+
+def test_gaussian_ucb_is_the_conditional_normal() -> None:
+    """Against the textbook formula for each subset of what was tried."""
+    agent = player(gaussian_ucb, kappa=0.7, shrinkage=0.2, noise=0.05)
+    mean, covariance = GAINS[:4].mean(0), np.cov(GAINS[:4].T)
+    covariance = 0.8 * covariance + 0.2 * np.diag(np.diag(covariance))
+    for subset in ([], [0], [1, 3], [0, 1, 2, 3]):
+        tried = torch.zeros(1, 1, 4, dtype=torch.float64)
+        tried[..., subset] = 1
+        gains = tried * torch.tensor([0.3, -0.1, 0.2, 0.4], dtype=torch.float64)
+        found = agent.worth(gaussian_ucb.Seen(torch.zeros(1, 1, 2), tried, gains), torch.Generator())[0, 0]
+        inverse = np.linalg.inv(covariance[np.ix_(subset, subset)] + 0.05**2 * np.eye(len(subset)))
+        gain = covariance[:, subset] @ inverse
+        expected = mean + gain @ (gains[0, 0, subset].numpy() - mean[subset])
+        variance = np.diag(covariance - gain @ covariance[subset])
+        np.testing.assert_allclose(found.numpy(), expected + 0.7 * np.sqrt(variance), rtol=1e-6, atol=1e-9)
+
+
+def test_curves_are_over_tries() -> None:
+    """Of one who is told the task the best from the first try on; of the portfolio what the best so far gains."""
+    made = family()
+    curve = adaptation_curve(player(portfolio), made, n_tasks=2, episodes=2)
+    assert curve.axis == "tries" and curve.x == [1, 2, 3] and curve.n_tasks == 2
+    np.testing.assert_allclose(curve.mean, [(0.3 + 0) / 2, (0.3 + 0.1) / 2, (0.3 + 0.1) / 2], atol=1e-7)
+    assert curve.env_steps == [0, 1, 2]
+    curve = adaptation_curve(player(oracle, episodes=1), made, n_tasks=2, episodes=2)
+    np.testing.assert_allclose(curve.mean, [0.55] * 3, atol=1e-7)
