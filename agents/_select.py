@@ -260,6 +260,8 @@ def table(fitted: Sequence[Fitted]) -> str:
 def verdict(proposed: Fitted, single: str, compared: Fitted | None) -> Iterator[str]:
     """The best of what was proposed beside the best single algorithm."""
     yield f"best of those proposed: {proposed.name}, accuracy {proposed.accuracy:.4f}"
+    if proposed.gain <= 0:
+        yield "none of those proposed is better than naming the most frequent class"
     called = f"best single algorithm in the datasets trained on: {single}"
     if compared is None:
         yield f"{called}, not fitted"

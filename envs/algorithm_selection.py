@@ -31,6 +31,8 @@ A gain is accuracy above that of naming the most frequent class.
 |-----------|---------|---------------|------------------|------|-------------------------------------------|
 | dataset   | 0       | {0, ..., 125} | {126, ..., 178}  | -    | number of a dataset, those of training first |
 
+The validation split of the table is a part of training unless it is held out (`held_out`).
+
 ## Rewards
 
 What a try adds to the gain of the best one before it, or to 0: the return is the gain of the best try.

@@ -33,7 +33,7 @@ classes; 0 where a dataset has fewer. There are `n_features` of them.
 
 ## Task parameters
 
-| Parameter | Nominal | Train, test   | OOD          | Unit | Meaning                                         |
+| Parameter | Nominal | Train         | OOD          | Unit | Meaning                                         |
 |-----------|---------|---------------|--------------|------|-------------------------------------------------|
 | pair      | 0       | {0, ..., 310} | no ood split | -    | dataset and pair of its classes                 |
 | swapped   | 0       | {0, ..., 1}   | no ood split | -    | 1: the second class of the pair is action 0     |

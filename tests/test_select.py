@@ -145,6 +145,13 @@ def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypa
     assert asked == [first]
 
 
+@pytest.mark.parametrize(("gain", "told"), [(0.01, False), (0.0, True), (-0.2, True)])
+def test_it_is_told_if_nothing_beats_the_most_frequent_class(gain, told):
+    fitted = _select.Fitted("lda", 1, scoring.Scored(np.full(5, 0.5), np.full(5, 0.5), 1.0), gain)
+    said = list(_select.verdict(fitted, "mlp", None))
+    assert ("none of those proposed is better than naming the most frequent class" in said) == told
+
+
 def test_the_most_probable_algorithm_that_was_not_tried(monkeypatch):
     run_ = _select.selector_of(None)
     agent = run_.agent
