@@ -452,6 +452,7 @@ BODY = "".join(f"{i % 2},{i % 7},{i % 3}\n" for i in range(60))
     [
         (f"y,a,b\n{BODY}", ("--target", "Y1"), "no column 'Y1'; did you mean 'y'?"),
         (f"y,a,b\n{BODY}", ("--target", "y", "--ignore", "c"), "no column 'c'"),
+        (f"y,a,b\n{BODY}", ("--target", "y", "--ignore", "y"), "--ignore y: the target"),
         (f"y,a,b\n{BODY}", (), "select needs a column to predict"),
         (f"y,a,b\n{BODY}", ("--target", "y", "--tries", "15"), "--tries must be at most 14"),
         (f"y,a,b\n{BODY}", ("--target", "y", "--tries", "0"), "--tries must be at least 1"),

@@ -101,6 +101,8 @@ def read(path: Path, target: str, *, rows: int, bins: int = 0, ignore: Collectio
     for name in (target, *ignore):
         if name not in layout.columns:
             raise UsageError(f"{path}: no column {name!r}{suggest(name, layout.columns)}")
+    if target in ignore:
+        raise UsageError(f"{path}: --ignore {target}: the target is not learned from anyway; name other columns")
     columns = [name for name in layout.columns if name != target and name not in ignore]
     if len(columns) > MOST_COLUMNS:
         raise UsageError(f"{path}: {len(columns)} columns; at most {MOST_COLUMNS} can be learned from, see --ignore")
