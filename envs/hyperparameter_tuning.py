@@ -29,8 +29,8 @@ A gain is accuracy above that of naming the most frequent class.
 |-----------|---------|---------------|------------------|------|-------------------------------------------|
 | dataset   | 0       | {0, ..., 125} | {126, ..., 178}  | -    | number of a dataset, those of training first |
 
-So for support vector machines; gradient boosting is measured on 108 datasets, HPOBench has eight. The validation split
-of the table is a part of training unless it is held out (`held_out`).
+So for support vector machines and gradient boosting; HPOBench has eight datasets. The validation split of the table is a
+part of training unless it is held out (`held_out`).
 
 ## Rewards
 
