@@ -4,8 +4,8 @@
 
 As `algorithm_selection`, but the candidates are 32 configurations of one algorithm of scikit-learn, a support vector
 machine or gradient boosting (`envs._selection.algorithms.PORTFOLIOS`), each measured on real datasets; or, from the
-tables of HPOBench, 32 of a perceptron on eight datasets (`envs._selection.hpobench`). What counts is the best
-configuration among the tries.
+tables of HPOBench and HPOLib, 32 of a perceptron on eight datasets of classes or four of regression
+(`envs._selection.hpobench`). What counts is the best configuration among the tries.
 
 ## Action space
 
@@ -21,7 +21,8 @@ configuration among the tries.
 | then    | what the best try has gained                                     | 0   | 1   | accuracy            |
 | last    | tries that are left                                              | 0   | 1   | share               |
 
-A gain is accuracy above that of naming the most frequent class.
+A gain is accuracy above that of naming the most frequent class; of HPOBench, balanced accuracy above that of naming one
+class; of HPOLib, the share of the target's variance that is explained.
 
 ## Task parameters
 
@@ -29,7 +30,8 @@ A gain is accuracy above that of naming the most frequent class.
 |-----------|---------|---------------|------------------|------|-------------------------------------------|
 | dataset   | 0       | {0, ..., 125} | {126, ..., 178}  | -    | number of a dataset, those of training first |
 
-So for support vector machines and gradient boosting; HPOBench has eight datasets. The validation split of the table is a
+So for support vector machines and gradient boosting. HPOBench has five datasets of training and three of test, HPOLib
+two and two: enough to play with other people's tables, not to conclude from. The validation split of the table is a
 part of training unless it is held out (`held_out`).
 
 ## Rewards
@@ -58,7 +60,7 @@ from envs._selection.family import HELD_OUT, HeldOut, family
 from envs._tries import Tries
 from qrl.errors import UsageError, suggest
 
-Portfolio = Literal["svm", "gradient_boosting", "hpobench"]
+Portfolio = Literal["svm", "gradient_boosting", "hpobench", "hpolib"]
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class Config:
     """Options of hyperparameter tuning."""
 
     portfolio: Portfolio = "svm"
-    """Whose configurations are tried; hpobench: of a perceptron, on eight datasets of which nothing is known before
-    the first try (extra `hpobench`)."""
+    """Whose configurations are tried; hpobench, hpolib: of perceptrons, on eight and on four datasets of which nothing
+    is known before the first try (extra `hpobench`)."""
     horizon: int = 20
     """Tries in a dataset [tries]; ours."""
     held_out: HeldOut = "test"
@@ -86,8 +88,9 @@ class Config:
 
 def build(config: Config) -> Tries:
     """The task distribution of `config`."""
-    if config.portfolio == "hpobench":
+    if config.portfolio in ("hpobench", "hpolib"):
         from envs._selection import hpobench
 
-        return Tries("hyperparameter_tuning", "dataset", config.horizon, hpobench.known(config.held_out))
+        known = hpobench.known(config.portfolio, config.held_out)
+        return Tries("hyperparameter_tuning", "dataset", config.horizon, known)
     return family("hyperparameter_tuning", config.horizon, config.held_out, config.jitter, config.portfolio)
