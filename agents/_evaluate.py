@@ -78,17 +78,20 @@ class Curve:
 
     def table(self) -> str:
         """The curve as text."""
-        names = (self.axis.replace("_", " "), "episodes before", "mean", "95 % interval", "IQM", "worst 10 %")
-        header = " ".join(name.rjust(width) for name, width in zip(names, (14, 15, 9, 20, 9, 11), strict=True))
-        rows = zip(
-            self.x, self.episodes, self.mean, self.ci_low, self.ci_high, self.iqm, self.worst_decile, strict=True
-        )
         n = f".{self.digits}f"
-        lines = [
-            f"{x:>14} {episodes:>15} {mean:>9{n}} {f'[{low:{n}}, {high:{n}}]':>20} {iqm:>9{n}} {worst:>11{n}}"
-            for x, episodes, mean, low, high, iqm, worst in rows
+        intervals = [f"[{low:{n}}, {high:{n}}]" for low, high in zip(self.ci_low, self.ci_high, strict=True)]
+        columns: list[tuple[str, int, list[str]]] = [
+            (self.axis.replace("_", " "), 14, [str(x) for x in self.x]),
+            ("episodes before", 15, [str(count) for count in self.episodes]),
+            ("mean", 9, [f"{value:{n}}" for value in self.mean]),
+            ("95 % interval", 20, intervals),
+            ("IQM", 9, [f"{value:{n}}" for value in self.iqm]),
+            ("worst 10 %", 11, [f"{value:{n}}" for value in self.worst_decile]),
         ]
-        return "\n".join([header, *lines])
+        if self.axis == "tries":  # all of them within one episode
+            del columns[1]
+        rows = zip(*([text.rjust(width) for text in (name, *cells)] for name, width, cells in columns), strict=True)
+        return "\n".join(map(" ".join, rows))
 
 
 def adaptation_curve(

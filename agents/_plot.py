@@ -23,6 +23,9 @@ REFERENCE_STYLES: dict[str, Any] = {
     "forgetful": (0, (1, 1)),
     "thompson": "-.",
     "psrl": "-.",
+    "portfolio": "-.",
+    "nearest_tasks": (0, (5, 1)),
+    "random_search": (0, (3, 1, 1, 1, 1, 1)),
 }
 
 

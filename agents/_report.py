@@ -36,9 +36,9 @@ def how_many(run: Run, curve: Curve) -> str:
     count = run.distribution.n_distinct(curve.split)
     if count is None:
         return ""
-    shared = curve.split == "test" and not run.distribution.test
-    same = "test tasks are train tasks" if shared else f"in the {curve.split} split"
-    return f"note: {curve.env} has {count} different tasks in all: {same}"
+    if curve.split == "test" and not run.distribution.test:
+        return f"note: {curve.env} has {count} different tasks in all: test tasks are train tasks"
+    return f"note: the {curve.split} split of {curve.env} has {count} different tasks in all"
 
 
 def report(
@@ -66,7 +66,9 @@ def report(
         print(f"return of a trial: {sum(curve.mean):.3f}")
     for name, values in curve.exact.items():
         print(f"{name}, exactly, over all tasks: {sum(values):.3f}")
+    summed = {"tries": " (what the best try has gained, summed over tries)"}.get(curve.axis, "")
     for name, (fraction, low, high) in curve.fractions.items():
         theirs = sum(curve.references[name])
-        print(f"of {name}'s {theirs:.3f}: {fraction:.2%}, 95 % interval [{low:.2%}, {high:.2%}]")
+        told = " without its memory" if name == "forgetful" else ""
+        print(f"of {name}'s{told} {theirs:.3f}{summed}: {fraction:.2%}, 95 % interval [{low:.2%}, {high:.2%}]")
     print(f"wrote {table} and {picture}")

@@ -97,6 +97,7 @@ def run_select(
     """
     out = Path(f"select-{path.stem}") if out is None else out
     check_new_file(out)
+    made_by = provenance(command)
     if path.is_file() and (size := path.stat().st_size) > LARGE:
         print(f"reading {path}, {size / 1e9:.1f} GB, in pieces: a minute or more", file=sys.stderr, flush=True)
     own = read(path, target, rows=rows, bins=bins, ignore=ignore)
@@ -115,14 +116,18 @@ def run_select(
     print("\n".join(verdict(proposed, single, compared)))
     about = {
         "format": FORMAT,
-        **provenance(command),
+        **made_by,
         "packages": {name: _version(name) for name in PACKAGES},
         "selector": selector_json(run, selector),
         "data": data_json(own),
         "folds": {"n": scoring.N_FOLDS, "seed": scoring.FOLD_SEED, "stratified": True},
         "best": best.to_json(),
         "best_proposed": {"algorithm": proposed.name, "accuracy": proposed.accuracy},
-        "best_single": {"algorithm": single, "accuracy": None if compared is None else compared.accuracy},
+        "best_single": {
+            "algorithm": single,
+            "accuracy": None if compared is None else compared.accuracy,
+            "best_proposed_minus_this": None if compared is None else difference(proposed, compared),
+        },
         "ranking": [each.to_json() for each in fitted],
     }
     text = script(own, best.name, pipeline(best.name, own.frame))
@@ -167,7 +172,8 @@ def best_single(family: Tries) -> str:
 def fits(run: Run, own: Own, tries: int, single: str | None) -> Iterator[Fitted | str]:
     """What is tried, one after the other: the name of an algorithm before it is fitted, then what it came to.
 
-    A policy's choice is the most probable algorithm that was not tried. One that is proposed again is not fitted again.
+    A policy's choice is the most probable algorithm; what was tried, its observation rules out. One that is proposed
+    again all the same, by an agent that does not heed that, is not fitted again.
     """
     features = meta_features(own.frame, own.classes)
     known = run.distribution.known
@@ -185,11 +191,7 @@ def fits(run: Run, own: Own, tries: int, single: str | None) -> Iterator[Fitted 
     observation, _ = lanes.reset(seed=0, options={"tasks": family.task({family.parameter: row})})
     for number in range(1, tries + 1):
         seen = observation[None]
-        if hasattr(agent, "likeliest"):
-            untried = torch.tensor([index not in done for index in range(len(known.candidates))])
-            action, state = agent.likeliest(state, seen, untried[None, None])
-        else:
-            action, state = agent.act(state, seen, generator)
+        action, state = agent.mode(state, seen) if hasattr(agent, "mode") else agent.act(state, seen, generator)
         if (index := int(action)) not in done:
             yield known.candidates[index]
             one = fit(index, number)
@@ -211,6 +213,12 @@ def ranked(fitted: Sequence[Fitted]) -> list[Fitted]:
 def standard_error(values: NDArray[np.float64]) -> float:
     """Of a mean over folds."""
     return float(values.std(ddof=1) / len(values) ** 0.5)
+
+
+def difference(one: Fitted, other: Fitted) -> dict[str, float]:
+    """In accuracy, paired by folds."""
+    by_fold = one.scored.accuracy - other.scored.accuracy
+    return {"mean": float(by_fold.mean()), "standard_error": standard_error(by_fold)}
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------
@@ -268,8 +276,8 @@ def verdict(proposed: Fitted, single: str, compared: Fitted | None) -> Iterator[
     elif compared is proposed:
         yield f"{called}, the same"
     else:
-        difference = proposed.scored.accuracy - compared.scored.accuracy
-        beside = f"difference {difference.mean():+.4f} ± {standard_error(difference):.4f}"
+        apart = difference(proposed, compared)
+        beside = f"difference {apart['mean']:+.4f} ± {apart['standard_error']:.4f}"
         yield f"{called}, accuracy {compared.accuracy:.4f}; {beside}"
 
 

@@ -84,7 +84,12 @@ def accuracy(rows, classes):
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # that steps did not suffice to converge is part of the algorithm as it is set up
-    rows, classes = dataset(sys.argv[1] if len(sys.argv) > 1 else FILE)
+    try:
+        rows, classes = dataset(sys.argv[1] if len(sys.argv) > 1 else FILE)
+    except (OSError, ValueError) as error:
+        sys.exit(f"best.py: {{' '.join(str(error).split())}}")
+    except KeyError as error:
+        sys.exit(f"best.py: the file has not the columns that the pipeline was chosen for: {{error}}")
     print(f"accuracy in {n_folds}-fold cross-validation: {{accuracy(rows, classes):.6f}}")
     model = pipeline().fit(rows, classes)
     print(f"fitted on {{len(rows)}} rows: {{type(model[-1]).__name__}}")

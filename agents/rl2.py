@@ -18,7 +18,7 @@ from itertools import count
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from torch import Tensor
 
 from agents._losses import ppo_clip
@@ -188,11 +188,9 @@ class RL2:
         )
         return self._act(state, observation, head.noise(uniform))
 
-    def likeliest(
-        self, state: Memory, observation: Tensor, allowed: Bool[Tensor, "task env act"]
-    ) -> tuple[Int[Tensor, "task env"], Memory]:
-        """Of discrete actions the most probable of those allowed, one a lane."""
-        return self._act(state, observation, torch.where(allowed, 0.0, -torch.inf))
+    def mode(self, state: Memory, observation: Tensor) -> tuple[Tensor, Memory]:
+        """The likeliest action of the policy, one a lane."""
+        return self._act(state, observation, observation.new_zeros(*observation.shape[:2], self.policy.head.n_noise))
 
     def _act(self, state: Memory, observation: Tensor, noise: Tensor) -> tuple[Tensor, Memory]:
         lanes = observation.shape[:2]

@@ -61,16 +61,22 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def check_new_file(path: Path) -> None:
-    """Check that a file named by the user can be made, without touching anything.
+    """Check that a file or folder named by the user can be made, and leave nothing behind.
 
     Raises:
-        UsageError: it exists, or its folder does not.
+        UsageError: it exists, its folder does not, or nothing can be made there.
     """
     try:
         path.lstat()
     except FileNotFoundError:
         if not path.parent.is_dir():
             raise UsageError(f"{path}: there is no folder {path.parent}") from None
+        probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            probe.mkdir()
+            probe.rmdir()
+        except OSError as error:
+            raise unusable(path, error) from error
         return
     except OSError as error:
         raise unusable(path, error) from error

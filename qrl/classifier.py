@@ -197,15 +197,19 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _features(self, frame: Frame, generator: torch.Generator) -> QuantumLayer:
         """The circuit, as a policy has it. Raises UsageError for a model that is none, and for its options."""
         options = dict(self.ansatz_options or {})
+        config = load("models", self.ansatz).Config
+        known = [field.name for field in dataclasses.fields(config)]
         for option, name in OWN.items():
             if option in options:
                 raise UsageError(f"classifier: {name} is a parameter of its own, {option!r} no ansatz option")
             if (value := getattr(self, name)) is not None:
-                options[option] = (
-                    int(value) if isinstance(value, Integral) else float(value)
-                )  # NumPy's numbers are none
-        config = load("models", self.ansatz).Config
-        known = [field.name for field in dataclasses.fields(config)]
+                if option not in known:
+                    raise UsageError(
+                        f"classifier: model {self.ansatz!r} has no {option}: it is classical, or a circuit that "
+                        f"wants {name}=None"
+                    )
+                # Numbers of NumPy are none that a model's options take.
+                options[option] = int(value) if isinstance(value, Integral) else float(value)
         for option in options:
             if option not in known:
                 raise UsageError(f"classifier: no option {option!r} of model {self.ansatz!r}{suggest(option, known)}")

@@ -237,7 +237,7 @@ def test_a_circuit_in_a_file_of_ones_own(tmp_path):
     mine = str(tmp_path / "mine.py")
     classifier = fitted(small(ansatz=mine, n_qubits=None, n_layers=None))
     assert classifier.network_.features.circuit.n_wires == 1
-    with pytest.raises(UsageError, match="no option 'n_wires'"):
+    with pytest.raises(UsageError, match=r"has no n_wires: .* wants n_qubits=None"):
         small(ansatz=mine).fit(X, Y)
 
 
@@ -263,7 +263,7 @@ def test_sizes_left_to_the_ansatz():
         ({"validation_fraction": 1.0}, "validation_fraction must be between 0 and 1, not 1.0"),
         ({"ansatz": "reuplaoding"}, "did you mean 'reuploading'"),
         ({"ansatz": 3}, "ansatz must be the name of a quantum model or a file with one, not 3"),
-        ({"ansatz": "mlp"}, "no option 'n_wires' of model 'mlp'"),
+        ({"ansatz": "mlp"}, "'mlp' has no n_wires: it is classical, or a circuit that wants n_qubits=None"),
         ({"ansatz": "mlp", "n_qubits": None, "n_layers": None, "initial_scale": None}, "'mlp' is a classical model"),
         ({"ansatz": "qgru"}, "'qgru' has a memory"),
         ({"ansatz_options": {"observable": "both"}}, "did you mean 'observables'"),

@@ -67,14 +67,25 @@ def scores(monkeypatch):
 
 def only(*names: str):
     """A policy to which no other algorithms occur."""
-    likeliest, known = rl2.RL2.likeliest, torch.tensor([name in names for name in algorithms.ALGORITHMS])
-    return lambda self, state, observation, allowed: likeliest(self, state, observation, allowed & known)
+    return ruled_out([index for index, name in enumerate(algorithms.ALGORITHMS) if name not in names])
+
+
+def ruled_out(which: list[int]):
+    """A policy that takes these algorithms for tried."""
+    mode, where = rl2.RL2.mode, _select.selector_of(None).distribution.unavailable
+
+    def act(self, state, observation):
+        observation = observation.clone()
+        observation[..., where][..., which] = 1.0
+        return mode(self, state, observation)
+
+    return act
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """The selector proposes algorithms that take no time."""
-    monkeypatch.setattr(rl2.RL2, "likeliest", only("gaussian_nb", "lda"))
+    monkeypatch.setattr(rl2.RL2, "mode", only("gaussian_nb", "lda"))
 
 
 # The whole of it.
@@ -101,6 +112,11 @@ def test_select_and_what_it_leaves_behind(file, capsys):
     assert done.returncode == 0, done.stderr
     assert f"accuracy in 5-fold cross-validation: {best['accuracy']:.6f}" in done.stdout
     assert "fitted on 120 rows" in done.stdout
+    Path("other.csv").write_text("a,b\n1,2\n")
+    bad = {"nowhere.csv": "No such file", "other.csv": "has not the columns", "select-data/best.json": "tokenizing"}
+    for given, message in bad.items():
+        done = subprocess.run([*command, given], capture_output=True, text=True, check=False, cwd=file.parent)
+        assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1
     assert here(file, "--target", "y") == 2
     assert "select-data exists: give another --out" in capsys.readouterr().err
 
@@ -129,7 +145,7 @@ def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypa
     known, asked = scores
     family = _select.selector_of(None).distribution.known
     single = family.candidates[int(np.argmax([family.gains[: family.n_train][:, a].mean() for a in range(14)]))]
-    monkeypatch.setattr(rl2.RL2, "likeliest", only(*set(family.candidates) - {single}))
+    monkeypatch.setattr(rl2.RL2, "mode", only(*set(family.candidates) - {single}))
     assert here("data.csv", "--target", "y", "--tries", "1", "--out", "a") == 0
     first = asked[0]
     assert asked == [first, single] and first != single
@@ -140,6 +156,8 @@ def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypa
     about = json.loads(Path("a/best.json").read_text())
     assert about["best"]["accuracy"] == pytest.approx(max(known[first], known[single]))
     assert about["best_proposed"]["algorithm"] == first and about["best_single"]["algorithm"] == single
+    apart = about["best_single"]["best_proposed_minus_this"]
+    assert apart == {"mean": pytest.approx(difference), "standard_error": pytest.approx(0.0, abs=1e-12)}
     asked.clear()
     assert here("data.csv", "--target", "y", "--tries", "1", "--no-compare", "--out", "b") == 0
     assert asked == [first]
@@ -161,11 +179,11 @@ def test_the_most_probable_algorithm_that_was_not_tried(monkeypatch):
     inputs = agent.policy.inputs(observation, state.told)
     distribution, _ = agent.policy.act(state.bound, inputs.flatten(0, 1), state.hidden.flatten(0, 1))
     order = distribution["log_probs"][0].argsort(descending=True).tolist()
-    for forbidden in range(3):
-        allowed = torch.ones(1, 1, len(order), dtype=torch.bool)
-        allowed[..., order[:forbidden]] = False
-        action, after = agent.likeliest(state, observation, allowed)
-        assert int(action) == order[forbidden]
+    assert int(agent.mode(state, observation)[0]) == order[0]
+    for n_tried in range(3):
+        observation[..., run_.distribution.unavailable][..., order[:n_tried]] = 1.0
+        action, after = agent.mode(state, observation)
+        assert int(action) not in order[:n_tried]
         torch.testing.assert_close(after.hidden, agent.act(state, observation, torch.Generator())[1].hidden)
 
 
@@ -181,14 +199,14 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
     known, asked = scores
     known |= {name: base + float(family.known.gains[row, a]) for a, name in enumerate(family.known.candidates)}
     seen = []
-    likeliest = rl2.RL2.likeliest
+    mode = rl2.RL2.mode
 
-    def watched(self, state, observation, allowed):
-        action, after = likeliest(self, state, observation, allowed)
+    def watched(self, state, observation):
+        action, after = mode(self, state, observation)
         seen.append((observation.clone(), state.told.clone(), int(action)))
         return action, after
 
-    monkeypatch.setattr(rl2.RL2, "likeliest", watched)
+    monkeypatch.setattr(rl2.RL2, "mode", watched)
     own = read(Path("data.csv"), "y", rows=1000)
     fitted = [each for each in _select.fits(run_, own, tries, None) if not isinstance(each, str)]
     assert [each.name for each in fitted] == asked and len(set(asked)) == tries
@@ -526,3 +544,9 @@ def test_large_files_are_never_held(capsys, monkeypatch):
     monkeypatch.setattr(reading, "_pieces", lambda *a: (held.append(len(each)) or each for each in pieces(*a)))
     read(write(f"y,a,b\n{BODY * 200}"), "y", rows=100)
     assert max(held) < 500 and sum(held) == 2 * 12000 + held[0]
+
+
+@pytest.mark.usefixtures("file")
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_read(capsys):
+    assert here("nowhere.csv", "--target", "y", "--out", "/proc/nope") == 2
+    assert capsys.readouterr().err.startswith("run.py: error: /proc/nope: ")

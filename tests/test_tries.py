@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from agents import best_single, gaussian_ucb, nearest_tasks, oracle, portfolio, random_search
+from agents._commands import run_training
+from agents._config import Spec
 from agents._evaluate import adaptation_curve
 from agents._setting import Setting
 from envs._distribution import Tasks
@@ -177,3 +179,13 @@ def test_curves_are_over_tries() -> None:
     assert curve.env_steps == [0, 1, 2]
     curve = adaptation_curve(player(oracle, episodes=1), made, n_tasks=2, episodes=2)
     np.testing.assert_allclose(curve.mean, [0.55] * 3, atol=1e-7)
+
+
+def test_what_an_evaluation_says_of_tries(tmp_path, capsys) -> None:
+    spec = Spec.default(env="algorithm_selection", agent="best_single", eval_tasks=1000, threads=1)
+    assert run_training(spec, tmp_path / "run", overwrite=False, command=[]) == 0
+    shown = capsys.readouterr().out
+    assert "note: the test split of algorithm_selection has 53 different tasks in all" in shown
+    header = next(line for line in shown.splitlines() if "IQM" in line)
+    assert header.split() == ["tries", "mean", "95", "%", "interval", "IQM", "worst", "10", "%"]
+    assert "of oracle's " in shown and " (what the best try has gained, summed over tries): " in shown
