@@ -59,6 +59,12 @@ def side_by_side(benchmark: str, jobs: int) -> Iterator[ProcessPoolExecutor]:
             sys.exit(f"{benchmark}: {error}")
 
 
+def run_all(benchmark: str, runs: Iterable[Job], jobs: int, overwrite: bool) -> None:
+    """All of these runs, as far as they are not done already, `jobs` at a time. What fails ends the benchmark."""
+    with side_by_side(benchmark, jobs) as pool:
+        train_all(pool, list(runs), overwrite)
+
+
 def train_all(pool: ProcessPoolExecutor, jobs: list[Job], overwrite: bool) -> None:
     """All of these runs, as far as they are not done already."""
     for _ in pool.map(train, jobs, itertools.repeat(overwrite)):

@@ -1,9 +1,12 @@
-"""Intervals over seeds."""
+"""Intervals over seeds, and over tasks."""
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
+
+from agents._evaluate import bootstrap_interval
 
 
 def t_interval(numbers: list[float]) -> dict[str, Any]:
@@ -19,6 +22,12 @@ def interval(value: dict[str, Any], digits: int = 1) -> str:
     """A mean and the half width of its interval."""
     mean = f"{value['mean']:.{digits}f}"
     return mean if value["low"] is None else f"{mean} ± {value['high'] - value['mean']:.{digits}f}"
+
+
+def bootstrapped(values: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Mean over the rows of [row, x] at each x, with its 95 % bootstrap interval."""
+    ends = zip(values.mean(0).tolist(), *bootstrap_interval(values), strict=True)
+    return [{"mean": mean, "low": low, "high": high} for mean, low, high in ends]
 
 
 def median_of(rows: list[dict[str, Any]], key: str) -> float:

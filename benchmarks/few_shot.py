@@ -25,11 +25,10 @@ from numpy.typing import NDArray
 
 import envs
 from agents._config import Spec
-from agents._evaluate import bootstrap_interval
-from benchmarks._common import RUNS, default_spec, set_up, table
+from benchmarks._common import RUNS, default_spec, table
 from benchmarks._curves import draw_band
-from benchmarks._runs import Job, check_part, outcome, publish, side_by_side, train_all
-from benchmarks._statistics import differences, interval, over_seeds
+from benchmarks._runs import Job, check_part, outcome, publish, run_all
+from benchmarks._statistics import bootstrapped, differences, interval, over_seeds
 from envs._selection.family import shipped_table
 from envs.few_shot_classification import FewShotClassification
 
@@ -63,12 +62,10 @@ def main(
         quick: two iterations each and ten tasks; the result goes to results/runs.
     """
     check_part("few_shot", "learner", learners, LEARNERS)
-    set_up(threads=1)
     plan = {
         name: [job(name, seed, quick) for seed in range(seeds)] for name in LEARNERS if name in (REFERENCE, *learners)
     }
-    with side_by_side("few_shot", jobs) as pool:
-        train_all(pool, [each for part in plan.values() for each in part], overwrite)
+    run_all("few_shot", [each for part in plan.values() for each in part], jobs, overwrite)
     measured = compared({name: [outcome(each) for each in part] for name, part in plan.items()})
     publish("few_shot", measured, LEARNERS, _draw, draft=quick or seeds < N_SEEDS)
 
@@ -89,12 +86,12 @@ def compared(outcomes: dict[str, list[Any]]) -> dict[str, Any]:
     groups = {name: by_group([curve.per_task for _, curve, _ in part]) for name, part in outcomes.items()}
     rows = {name: [row for *_, row in part] for name, part in outcomes.items()}
     measured: dict[str, Any] = {
-        name: {"accuracy": over_groups(groups[name]), "over_seeds": over_seeds(rows[name]), "seeds": rows[name]}
+        name: {"accuracy": bootstrapped(groups[name]), "over_seeds": over_seeds(rows[name]), "seeds": rows[name]}
         for name in outcomes
     }
     above = {}
     for name in [each for each in outcomes if each != REFERENCE]:
-        above[name] = over_groups(groups[REFERENCE] - groups[name])
+        above[name] = bootstrapped(groups[REFERENCE] - groups[name])
         measured[name]["reference_minus_this"] = above[name]
         measured[name]["reference_minus_this_over_seeds"] = differences(rows[REFERENCE], rows[name])
     print(table([{"accuracy": name, **_columns(part["accuracy"])} for name, part in measured.items()]))
@@ -113,12 +110,6 @@ def by_group(per_task: list[list[list[float]]]) -> NDArray[np.float64]:
     tasks = family.sample(len(mean), "test").pair.long().tolist()
     names = np.array([group_of[family.dataset(pair)] for pair in tasks])
     return np.array([mean[names == name].mean(0) for name in dict.fromkeys(names.tolist())])
-
-
-def over_groups(values: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Mean of [group, update] after each number of updates, with its interval."""
-    ends = zip(values.mean(0).tolist(), *bootstrap_interval(values), strict=True)
-    return [{"mean": mean, "low": low, "high": high} for mean, low, high in ends]
 
 
 def _columns(accuracy: list[dict[str, Any]]) -> dict[str, str]:

@@ -23,9 +23,9 @@ import tyro
 
 from agents._api import load
 from agents._config import Spec, load_plugin
-from benchmarks._common import RUNS, set_up, table
+from benchmarks._common import RUNS, table
 from benchmarks._curves import draw, overview, reached
-from benchmarks._runs import Job, check_part, publish, side_by_side, train_all
+from benchmarks._runs import Job, check_part, publish, run_all
 from qrl.actor import PolicyConfig
 
 N_SEEDS = 10
@@ -68,7 +68,6 @@ def main(
         quick: three updates each; the result goes to results/runs.
     """
     check_part("jerbi", "model", models, MODELS)
-    set_up(threads=1)
     plan = {
         model: [
             Job("cartpole", model, seed, spec(model, seed, quick), RUNS / _name(model, seed, quick), "benchmarks.jerbi")
@@ -76,8 +75,7 @@ def main(
         ]
         for model in models
     }
-    with side_by_side("jerbi", jobs) as pool:
-        train_all(pool, [job for part in plan.values() for job in part], overwrite)
+    run_all("jerbi", [job for part in plan.values() for job in part], jobs, overwrite)
     measured = {model: summary(part) for model, part in plan.items()}
     print(table([{"model": model, **row["table"]} for model, row in measured.items()]))
     publish("jerbi", measured, MODELS, _draw, draft=quick or seeds < N_SEEDS)

