@@ -63,20 +63,16 @@ PARTS = {
         250,
         ("random_search", "best_single", "portfolio", "gaussian_ucb", "nearest_tasks", "oracle"),
     ),
-    "svm": Part(
-        "hyperparameter_tuning",
-        {"portfolio": "svm"},
-        (1, 5, 10, 20),
-        150,
-        ("random_search", "tpe", "portfolio", "gaussian_ucb", "nearest_tasks", "oracle"),
-    ),
-    "gradient_boosting": Part(
-        "hyperparameter_tuning",
-        {"portfolio": "gradient_boosting"},
-        (1, 5, 10, 20),
-        150,
-        ("random_search", "tpe", "portfolio", "gaussian_ucb", "nearest_tasks", "oracle"),
-    ),
+    **{
+        portfolio: Part(
+            "hyperparameter_tuning",
+            {"portfolio": portfolio},
+            (1, 5, 10, 20),
+            150,
+            ("random_search", "tpe", "portfolio", "gaussian_ucb", "nearest_tasks", "oracle"),
+        )
+        for portfolio in ("svm", "gradient_boosting")
+    },
 }
 DRAWS = ("random_search", "tpe")
 """Players whose tries are of chance, so that their seeds differ."""
