@@ -200,8 +200,7 @@ def _select(arguments: list[str]) -> int:
         _require_run_folder(options.selector)
     from agents._select import run_select
 
-    how = {each: getattr(options, each) for each in ("tries", "rows", "bins", "ignore", "selector", "compare", "out")}
-    return run_select(options.file, options.target, **how, command=["run.py", "select", *arguments])
+    return run_select(options, ["run.py", "select", *arguments])
 
 
 def _require_run_folder(path: Path) -> None:
@@ -247,7 +246,7 @@ usage: run.py [train] [--env NAME] [--agent NAME] [--model NAME] [--seed N] [--i
        run.py robustness RUN [--noise KIND ...] [--strengths P ...] [--shots N ...]
        run.py export RUN [--out FOLDER] [--format openqasm2|openqasm3|qiskit] [--observations FILE.json]
        run.py plot RUN ... [--out FILE] [--against episodes|env-steps|x]
-       run.py select FILE.csv --target COLUMN [--tries N] [--bins N] [--ignore COLUMN ...] [--out FOLDER]
+       run.py select FILE.csv --target COLUMN [--tries N] [--bins N] [--ignore COLUMN ...] [--balance]
        run.py list
 
 Quantum policies that learn to adapt.

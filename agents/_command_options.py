@@ -277,6 +277,9 @@ class SelectOptions:
     ignore: tuple[str, ...] = ()
     """Columns not to learn from."""
 
+    balance: bool = False
+    """Every class is worth the same, however rare: balanced accuracy decides, and algorithms that can be are told."""
+
     selector: Path | None = None
     """Run folder of algorithm_selection that proposes in place of the selector that is part of this library."""
 

@@ -4,23 +4,22 @@ import hashlib
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from agents import _selector as shipped
+from agents._command_options import SelectOptions
 from agents._provenance import provenance
 from agents._report import warn
 from agents._rollout import MemoryAdapter, Privileged
 from agents._run import RunFolder
 from agents._select_files import script
+from agents._select_report import Fitted, Measure, described, difference, shown, table, verdict
 from agents._trained import Run, learns
 from envs._selection import scoring
-from envs._selection.algorithms import pipeline
+from envs._selection.algorithms import balance, balances, pipeline
 from envs._selection.frames import numeric
 from envs._selection.meta_features import meta_features
 from envs._selection.reading import Own, read
@@ -34,79 +33,27 @@ LARGE = 300_000_000
 PACKAGES = ("scikit-learn", "pandas", "numpy", "scipy")
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """An algorithm and what it came to."""
-
-    name: str
-    proposed: int
-    """At which try, from 1; 0: fitted for comparison alone."""
-    scored: scoring.Scored
-    gain: float
-    """Mean accuracy above that of the majority class."""
-
-    @property
-    def accuracy(self) -> float:
-        """Mean over folds."""
-        return float(self.scored.accuracy.mean())
-
-    @property
-    def standard_error(self) -> float:
-        """Of that mean, from the folds, as if they were independent."""
-        return standard_error(self.scored.accuracy)
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it."""
-        return {
-            "algorithm": self.name,
-            "try": self.proposed or None,
-            "accuracy": self.accuracy,
-            "standard_error": self.standard_error,
-            "balanced_accuracy": float(self.scored.balanced.mean()),
-            "gain": self.gain,
-            "seconds": self.scored.seconds,
-            "accuracy_by_fold": self.scored.accuracy.tolist(),
-            "failure": self.scored.failure or None,
-        }
-
-
-def run_select(
-    path: Path,
-    target: str,
-    *,
-    tries: int,
-    rows: int,
-    bins: int,
-    ignore: Sequence[str],
-    selector: Path | None,
-    compare: bool,
-    out: Path | None,
-    command: Sequence[str],
-) -> int:
+def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     """Propose, fit and compare; then print the ranking and write a new folder with best.json and best.py.
 
     Args:
-        path: a CSV file.
-        target: column to be predicted.
-        tries: algorithms to propose.
-        rows, bins, ignore: see `reading.read`.
-        selector: run folder of another selector than the one that ships.
-        compare: fit the best single algorithm as well, if it is not proposed.
-        out: the folder; by default select-<name of the file>.
+        options: what is asked for.
         command: how this was called.
     """
-    out = Path(f"select-{path.stem}") if out is None else out
+    path, tries = options.file, options.tries
+    out = Path(f"select-{path.stem}") if options.out is None else options.out
     check_new_file(out)
     made_by = provenance(command)
     if path.is_file() and (size := path.stat().st_size) > LARGE:
         print(f"reading {path}, {size / 1e9:.1f} GB, in pieces: a minute or more", file=sys.stderr, flush=True)
-    own = read(path, target, rows=rows, bins=bins, ignore=ignore)
-    run = selector_of(selector)
+    own = read(path, options.target, rows=options.rows, bins=options.bins, ignore=options.ignore)
+    run = selector_of(options.selector)
     if tries > (most := len(run.distribution.known.candidates)):
         raise UsageError(f"--tries must be at most {most}, all the algorithms there are, not {tries}")
-    print("\n".join(described(own)))
-    single = best_single(run.distribution)
-    fitted = ranked(list(shown(fits(run, own, tries, single if compare else None), tries)))
+    measure: Measure = "balanced_accuracy" if options.balance else "accuracy"
+    print("\n".join(described(own, measure)))
+    single = best_single(run.distribution, measure)
+    fitted = ranked(list(shown(fits(run, own, tries, single if options.compare else None, measure), tries)))
     best = fitted[0]
     if best.scored.failure:
         raise UsageError(f"{path}: every algorithm failed, {best.name} with {best.scored.failure}")
@@ -118,23 +65,30 @@ def run_select(
         "format": FORMAT,
         **made_by,
         "packages": {name: _version(name) for name in PACKAGES},
-        "selector": selector_json(run, selector),
+        "selector": selector_json(run, options.selector),
         "data": data_json(own),
         "folds": {"n": scoring.N_FOLDS, "seed": scoring.FOLD_SEED, "stratified": True},
+        "decides": measure,
         "best": best.to_json(),
-        "best_proposed": {"algorithm": proposed.name, "accuracy": proposed.accuracy},
+        "best_proposed": {"algorithm": proposed.name, measure: proposed.mean},
         "best_single": {
             "algorithm": single,
-            "accuracy": None if compared is None else compared.accuracy,
+            measure: None if compared is None else compared.mean,
             "best_proposed_minus_this": None if compared is None else difference(proposed, compared),
         },
         "ranking": [each.to_json() for each in fitted],
     }
-    text = script(own, best.name, pipeline(best.name, own.frame))
+    text = script(own, best.name, made(best.name, own, measure), measure)
     write_folder(out, {"best.json": (to_json(about, indent=2) + "\n").encode(), "best.py": text.encode()})
     again = f"python {shlex.quote(str(out / 'best.py'))}"
     print(f"wrote best.json and best.py to {out}; to fit {best.name} on all rows: {again}")
     return 0
+
+
+def made(name: str, own: Own, measure: Measure) -> Any:
+    """An unfitted pipeline; where balanced accuracy decides, its classifier is told that classes are worth the same."""
+    chosen = pipeline(name, own.frame)
+    return balance(chosen, len(own.names)) if measure == "balanced_accuracy" else chosen
 
 
 # --- the selector -----------------------------------------------------------------------------------------------------
@@ -162,14 +116,18 @@ def selector_of(path: Path | None) -> Run:
     return run
 
 
-def best_single(family: Tries) -> str:
-    """The algorithm that gained most on average in the datasets of training."""
+def best_single(family: Tries, measure: Measure) -> str:
+    """The algorithm that gained most accuracy on average in the datasets of training.
+
+    Where balanced accuracy decides, of those that can be told that classes are worth the same.
+    """
     known = family.known
-    return known.candidates[int(known.gains[: known.n_train].mean(0).argmax())]
+    gained = dict(zip(known.candidates, known.gains[: known.n_train].mean(0), strict=True))
+    return max((name for name in gained if measure == "accuracy" or balances(name)), key=gained.__getitem__)
 
 
 @torch.no_grad()
-def fits(run: Run, own: Own, tries: int, single: str | None) -> Iterator[Fitted | str]:
+def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -> Iterator[Fitted | str]:
     """What is tried, one after the other: the name of an algorithm before it is fitted, then what it came to.
 
     A policy's choice is the most probable algorithm; what was tried, its observation rules out. One that is proposed
@@ -178,13 +136,15 @@ def fits(run: Run, own: Own, tries: int, single: str | None) -> Iterator[Fitted 
     features = meta_features(own.frame, own.classes)
     known = run.distribution.known
     family = run.distribution.with_another(str(own.layout.path), features, tries)
-    row, base, done = len(known.names), float(scoring.majority(own.classes).mean()), set()
+    row, done = len(known.names), set()
+    one_class = float(scoring.majority(own.classes).mean()) if measure == "accuracy" else 1 / len(own.names)
 
     def fit(index: int, proposed: int) -> Fitted:
         name = known.candidates[index]
-        scored = scoring.score(lambda: pipeline(name, own.frame), own.frame, own.classes)
+        scored = scoring.score(lambda: made(name, own, measure), own.frame, own.classes)
         done.add(index)
-        return Fitted(name, proposed, scored, float(scored.accuracy.mean()) - base)
+        by_fold = scored.accuracy if measure == "accuracy" else scored.balanced
+        return Fitted(name, proposed, scored, measure, float(by_fold.mean()) - one_class)
 
     agent, generator = run.agent, torch.Generator().manual_seed(0)
     lanes, state = family.vectorise(1, 1), agent.begin(1, 1)
@@ -207,78 +167,10 @@ def fits(run: Run, own: Own, tries: int, single: str | None) -> Iterator[Fitted 
 
 def ranked(fitted: Sequence[Fitted]) -> list[Fitted]:
     """Best first; those that failed in a fold last."""
-    return sorted(fitted, key=lambda each: (bool(each.scored.failure), -each.accuracy))
+    return sorted(fitted, key=lambda each: (bool(each.scored.failure), -each.mean))
 
 
-def standard_error(values: NDArray[np.float64]) -> float:
-    """Of a mean over folds."""
-    return float(values.std(ddof=1) / len(values) ** 0.5)
-
-
-def difference(one: Fitted, other: Fitted) -> dict[str, float]:
-    """In accuracy, paired by folds."""
-    by_fold = one.scored.accuracy - other.scored.accuracy
-    return {"mean": float(by_fold.mean()), "standard_error": standard_error(by_fold)}
-
-
-# --- what is said -----------------------------------------------------------------------------------------------------
-
-
-def shown(events: Iterator[Fitted | str], tries: int) -> Iterator[Fitted]:
-    """What was fitted, with a bar on a terminal, and a line for each anywhere else."""
-    from tqdm import tqdm
-
-    terminal = sys.stderr.isatty()
-    with tqdm(total=tries, unit="try", file=sys.stderr, disable=not terminal, dynamic_ncols=True) as bar:
-        for event in events:
-            if isinstance(event, str):
-                bar.set_description(event)
-                continue
-            if event.proposed:
-                bar.update(event.proposed - bar.n)
-            what = f"try {event.proposed}/{tries}" if event.proposed else "to compare"
-            line = f"{what}: {event.name} {event.accuracy:.4f} in {event.scored.seconds:.1f} s"
-            if not terminal:
-                print(line, file=sys.stderr, flush=True)
-            yield event
-
-
-def described(own: Own) -> Iterator[str]:
-    """What was read."""
-    n_numbers, n_columns = len(numeric(own.frame)), own.frame.shape[1]
-    largest = np.bincount(own.classes).max() / len(own.classes)
-    yield (
-        f"{own.layout.path}: {own.n_rows} rows, {n_columns} columns to learn from ({n_numbers} of numbers, "
-        f"{n_columns - n_numbers} of text), {len(own.names)} classes of {own.target!r}, the largest {largest:.1%}"
-    )
-    yield from (f"left out: {name}: {reason}" for name, reason in own.dropped.items())
-    yield from (f"note: {note}" for note in own.notes)
-
-
-def table(fitted: Sequence[Fitted]) -> str:
-    """The ranking."""
-    lines = [f"{'algorithm':20}{'accuracy':>10}{'± s.e.':>8}{'balanced':>10}{'gain':>8}{'seconds':>9}{'try':>6}"]
-    for each in fitted:
-        numbers = f"{each.accuracy:10.4f}{each.standard_error:8.4f}{each.scored.balanced.mean():10.4f}{each.gain:+8.4f}"
-        failed = f"  failed: {each.scored.failure}" if each.scored.failure else ""
-        lines.append(f"{each.name:20}{numbers}{each.scored.seconds:9.1f}{each.proposed or '-':>6}{failed}")
-    return "\n".join(lines)
-
-
-def verdict(proposed: Fitted, single: str, compared: Fitted | None) -> Iterator[str]:
-    """The best of what was proposed beside the best single algorithm."""
-    yield f"best of those proposed: {proposed.name}, accuracy {proposed.accuracy:.4f}"
-    if proposed.gain <= 0:
-        yield "none of those proposed is better than naming the most frequent class"
-    called = f"best single algorithm in the datasets trained on: {single}"
-    if compared is None:
-        yield f"{called}, not fitted"
-    elif compared is proposed:
-        yield f"{called}, the same"
-    else:
-        apart = difference(proposed, compared)
-        beside = f"difference {apart['mean']:+.4f} ± {apart['standard_error']:.4f}"
-        yield f"{called}, accuracy {compared.accuracy:.4f}; {beside}"
+# --- what is written --------------------------------------------------------------------------------------------------
 
 
 def selector_json(run: Run, path: Path | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from pprint import pformat
 from typing import Any
 
+from agents._select_report import Measure
 from envs._selection.frames import numeric
 from envs._selection.reading import Own
 from envs._selection.scoring import FOLD_SEED, N_FOLDS
@@ -14,7 +15,7 @@ _TEMPLATE = '''\
 
     python best.py [FILE.csv]
 
-Prints its accuracy in {n_folds}-fold cross-validation{sampled}, and fits it on all rows that have a target.
+Prints its {measure} in {n_folds}-fold cross-validation{sampled}, and fits it on all rows that have a target.
 Needs scikit-learn and pandas. From Python: `from best import columns, fit`, then `model = fit("FILE.csv")` and
 `model.predict(columns("NEW.csv"))`.
 """
@@ -72,14 +73,14 @@ def fit(path=FILE):
     return pipeline().fit(*dataset(path))
 
 
-def accuracy(rows, classes):
+def score(rows, classes):
     """Mean over folds{sampled}."""
     if len(classes) > ROWS:
         drawn, _ = train_test_split(np.arange(len(classes)), train_size=ROWS, stratify=classes, random_state=0)
         drawn = np.sort(drawn)
         rows, classes = rows.iloc[drawn], classes[drawn]
     folds = StratifiedKFold({n_folds}, shuffle=True, random_state={seed})
-    return cross_val_score(pipeline(), rows, classes, cv=folds).mean()
+    return cross_val_score(pipeline(), rows, classes, cv=folds, scoring={scoring!r}).mean()
 
 
 if __name__ == "__main__":
@@ -90,7 +91,7 @@ if __name__ == "__main__":
         sys.exit(f"best.py: {{' '.join(str(error).split())}}")
     except KeyError as error:
         sys.exit(f"best.py: the file has not the columns that the pipeline was chosen for: {{error}}")
-    print(f"accuracy in {n_folds}-fold cross-validation: {{accuracy(rows, classes):.6f}}")
+    print(f"{measure} in {n_folds}-fold cross-validation: {{score(rows, classes):.6f}}")
     model = pipeline().fit(rows, classes)
     print(f"fitted on {{len(rows)}} rows: {{type(model[-1]).__name__}}")
 '''
@@ -101,13 +102,14 @@ _CUT = """pd.Series(np.nan, table.index, dtype=object)
     classes[there] = np.array({labels!r}, dtype=object)[np.searchsorted({edges!r}, values[there], side="right")]"""
 
 
-def script(own: Own, name: str, chosen: Any) -> str:
+def script(own: Own, name: str, chosen: Any, measure: Measure) -> str:
     """The text of a script that fits a pipeline as it was cross-validated.
 
     Args:
         own: what it was chosen for.
         name: of the algorithm.
         chosen: the unfitted pipeline.
+        measure: what it was chosen by.
     """
     numbers = numeric(own.frame)
     text = [column for column in own.frame.columns if column not in numbers]
@@ -129,6 +131,8 @@ def script(own: Own, name: str, chosen: Any) -> str:
         title=f"What `run.py select` chose for {own.layout.path.name}: {name}".replace("\\", "").replace('"', ""),
         n_folds=N_FOLDS,
         seed=FOLD_SEED,
+        scoring=measure,
+        measure=measure.replace("_", " "),
         sampled=f" on {n_rows} rows drawn by class" if n_rows < own.n_usable else "",
         imports="\n".join(lines),
         file=str(Path(own.layout.path).resolve()),

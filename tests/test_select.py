@@ -18,6 +18,7 @@ from agents import _select, _selector, rl2
 from agents._config import Spec
 from agents._run import RunFolder
 from agents._select_files import source_of
+from agents._select_report import Fitted, verdict
 from envs._selection import algorithms, reading, scoring
 from envs._selection.cleaning import idle, sample
 from envs._selection.reading import read
@@ -121,6 +122,62 @@ def test_select_and_what_it_leaves_behind(file, capsys):
     assert "select-data exists: give another --out" in capsys.readouterr().err
 
 
+def test_classes_that_are_worth_the_same(file, monkeypatch, capsys):
+    """Balanced accuracy decides, is told to the selector, and comes out of the script again."""
+    monkeypatch.setattr(rl2.RL2, "mode", only("logistic_regression", "knn"))
+    rewards, receive = [], rl2.RL2.receive
+    watched = lambda self, state, action, reward, *rest: (  # noqa: E731
+        rewards.append(float(reward)) or receive(self, state, action, reward, *rest)
+    )
+    monkeypatch.setattr(rl2.RL2, "receive", watched)
+    assert here(file, "--target", "y", "--tries", "2", "--balance") == 0
+    told = capsys.readouterr().out
+    about = json.loads(Path("select-data/best.json").read_text())
+    assert about["decides"] == "balanced_accuracy"
+    means = [each["balanced_accuracy"] for each in about["ranking"]]
+    assert means == sorted(means, reverse=True)
+    assert [each["gain"] for each in about["ranking"]] == pytest.approx([mean - 1 / 3 for mean in means])
+    tried = sorted((each for each in about["ranking"] if each["try"]), key=lambda each: each["try"])
+    assert np.cumsum(rewards) == pytest.approx(np.maximum.accumulate([each["gain"] for each in tried]), abs=1e-6)
+    assert (
+        "balanced  ± s.e.  accuracy" in told
+        and "best of those proposed: logistic_regression, balanced accuracy" in told
+    )
+    assert about["best_single"]["algorithm"] == "random_forest", "the best of those that can be told"
+    done = subprocess.run(
+        [sys.executable, "-I", "select-data/best.py"], capture_output=True, text=True, check=False, cwd=file.parent
+    )
+    said = f"balanced accuracy in 5-fold cross-validation: {about['best']['balanced_accuracy']:.6f}"
+    assert said in done.stdout, done.stderr
+
+
+def test_which_algorithms_can_be_told_that_classes_are_worth_the_same():
+    assert [name for name in algorithms.ALGORITHMS if not algorithms.balances(name)] == ["knn", "mlp"]
+    rng = np.random.default_rng(0)
+    classes = (rng.random(400) < 0.1).astype(int)
+    frame = pd.DataFrame(rng.normal(size=(400, 3)) + 0.8 * classes[:, None], columns=list("abc"))
+    for name in algorithms.ALGORITHMS:
+        plain = scoring.score(lambda name=name: algorithms.pipeline(name, frame), frame, classes)
+        told = scoring.score(lambda name=name: algorithms.balance(algorithms.pipeline(name, frame), 2), frame, classes)
+        assert not told.failure
+        if name in ("knn", "mlp", "nearest_centroid"):  # the last one thinks so by itself
+            np.testing.assert_array_equal(told.accuracy, plain.accuracy)
+        elif name in ("logistic_regression", "lda", "qda", "gaussian_nb", "linear_svm", "rbf_svm"):
+            assert told.balanced.mean() > plain.balanced.mean() + 0.1, name
+        else:
+            assert (told.accuracy != plain.accuracy).any(), name
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("share", "told"), [(0.7, False), (0.9, True)])
+def test_classes_of_very_unequal_size_are_told(tmp_path, monkeypatch, capsys, share, told):
+    monkeypatch.chdir(tmp_path)
+    classes = np.arange(100) >= 100 * share
+    pd.DataFrame({"a": np.random.default_rng(0).normal(size=100), "y": classes}).to_csv("x.csv", index=False)
+    assert here("x.csv", "--target", "y", "--tries", "1", "--no-compare") == 0
+    assert ("with --balance every class is worth the same" in capsys.readouterr().out) == told
+
+
 # What is tried.
 
 
@@ -165,8 +222,8 @@ def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypa
 
 @pytest.mark.parametrize(("gain", "told"), [(0.01, False), (0.0, True), (-0.2, True)])
 def test_it_is_told_if_nothing_beats_the_most_frequent_class(gain, told):
-    fitted = _select.Fitted("lda", 1, scoring.Scored(np.full(5, 0.5), np.full(5, 0.5), 1.0), gain)
-    said = list(_select.verdict(fitted, "mlp", None))
+    fitted = Fitted("lda", 1, scoring.Scored(np.full(5, 0.5), np.full(5, 0.5), 1.0), "accuracy", gain)
+    said = list(verdict(fitted, "mlp", None))
     assert ("none of those proposed is better than naming the most frequent class" in said) == told
 
 
@@ -208,7 +265,7 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
 
     monkeypatch.setattr(rl2.RL2, "mode", watched)
     own = read(Path("data.csv"), "y", rows=1000)
-    fitted = [each for each in _select.fits(run_, own, tries, None) if not isinstance(each, str)]
+    fitted = [each for each in _select.fits(run_, own, tries, None, "accuracy") if not isinstance(each, str)]
     assert [each.name for each in fitted] == asked and len(set(asked)) == tries
     lanes, state = family.vectorise(1, 1), run_.agent.begin(1, 1)
     observation, _ = lanes.reset(seed=0, options={"tasks": family.task({family.parameter: row})})
@@ -346,7 +403,7 @@ def test_the_script_reads_what_was_read(tmp_path, monkeypatch, options, change):
     best = json.loads(Path("o/best.json").read_text())["best"]
     names: dict = {"__name__": "best"}
     exec(compile(Path("o/best.py").read_text(), "best.py", "exec"), names)
-    assert names["accuracy"](*names["dataset"]()) == pytest.approx(best["accuracy"], abs=1e-9)
+    assert names["score"](*names["dataset"]()) == pytest.approx(best["accuracy"], abs=1e-9)
     model = names["fit"]()
     assert model.predict(names["columns"]("a b.csv")).shape == (151,)
     assert len(names["dataset"]()[1]) == 150 + (options == ("--bins", "3"))
@@ -361,7 +418,7 @@ def test_the_script_of_one_kind_of_columns(tmp_path, monkeypatch, columns):
     names: dict = {"__name__": "best"}
     exec(compile(Path("o/best.py").read_text(), "best.py", "exec"), names)
     best = json.loads(Path("o/best.json").read_text())["best"]
-    assert names["accuracy"](*names["dataset"]()) == pytest.approx(best["accuracy"], abs=1e-9)
+    assert names["score"](*names["dataset"]()) == pytest.approx(best["accuracy"], abs=1e-9)
 
 
 # Reading.

@@ -109,6 +109,30 @@ def pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
     return _assembled(before, _estimator(name, seed))
 
 
+def balances(name: str) -> bool:
+    """Whether `balance` changes anything of this algorithm: neighbours and perceptrons weigh every row the same."""
+    return any(_says_what_classes_are_worth(option) for option in _estimator(name, 0).get_params())
+
+
+def balance(made: "Pipeline", n_classes: int) -> "Pipeline":
+    """The same pipeline with classes that are worth the same, whatever their sizes, if its classifier can be told.
+
+    By scikit-learn's `class_weight="balanced"`, or by equal `priors`.
+
+    Args:
+        made: unfitted; it is changed.
+        n_classes: how many there are, in every fold.
+    """
+    classifier = made[-1]
+    for option in filter(_says_what_classes_are_worth, classifier.get_params()):
+        classifier.set_params(**{option: [1 / n_classes] * n_classes if option == "priors" else "balanced"})
+    return made
+
+
+def _says_what_classes_are_worth(option: str) -> bool:
+    return option == "priors" or option.rpartition("__")[2] == "class_weight"
+
+
 def configured(portfolio: str, index: int, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
     """The same for configuration `index` of a portfolio.
 
