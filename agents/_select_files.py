@@ -6,7 +6,7 @@ from pprint import pformat
 from typing import Any
 
 from agents._select_report import Measure
-from envs._selection.frames import numeric
+from envs._selection.frames import LARGEST, numeric
 from envs._selection.reading import Own
 from envs._selection.scoring import FOLD_SEED, N_FOLDS
 
@@ -42,7 +42,8 @@ def read(path):
 
 
 def number(column):
-    return pd.to_numeric(column{decimal}, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
+    numbers = pd.to_numeric(column{decimal}, errors="coerce").astype(float)
+    return numbers.where(numbers.abs() <= {largest!r})
 
 
 def columns(path):
@@ -131,6 +132,7 @@ def script(own: Own, name: str, chosen: Any, measure: Measure) -> str:
         title=f"What `run.py select` chose for {own.layout.path.name}: {name}".replace("\\", "").replace('"', ""),
         n_folds=N_FOLDS,
         seed=FOLD_SEED,
+        largest=LARGEST,
         scoring=measure,
         measure=measure.replace("_", " "),
         sampled=f" on {n_rows} rows drawn by class" if n_rows < own.n_usable else "",

@@ -419,6 +419,21 @@ def test_the_script_of_one_kind_of_columns(tmp_path, monkeypatch, columns):
     assert names["score"](*names["dataset"]()) == pytest.approx(best["accuracy"], abs=1e-9)
 
 
+@pytest.mark.usefixtures("quick")
+def test_numbers_too_large_to_reckon_with_are_missing(file, capsys):
+    frame = rows()
+    frame["size"] = frame["size"].astype(object)
+    frame.loc[frame.index[::5], "size"] = "1e308"
+    frame.loc[frame.index[1::10], "size"] = "-inf"
+    frame.to_csv(file, index=False)
+    assert here(file, "--target", "y", "--tries", "1", "--no-compare") == 0
+    assert "note: column 'size': 36 numbers beyond 1e+30 count as missing" in capsys.readouterr().out
+    names: dict = {"__name__": "best"}
+    exec(compile(Path("select-data/best.py").read_text(), "best.py", "exec"), names)
+    best = json.loads(Path("select-data/best.json").read_text())["best"]
+    assert names["score"](*names["dataset"]()) == pytest.approx(best["accuracy"], abs=1e-9)
+
+
 # Reading.
 
 

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from qrl.errors import UsageError
 
+LARGEST = 1e30
+"""Of a number that counts; what is beyond is missing. Squares of larger ones, and trees' single precision, overflow."""
+
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same table with columns of float64 (missing and infinite: NaN) and columns of text (missing: None).
+    """The same table with columns of float64 (missing, infinite, beyond `LARGEST`: NaN) and of text (missing: None).
 
     Booleans are numbers, and so are times and durations, in seconds. Column names become text, `a`, `a.1`, ... where
     they repeat. Rows are numbered from 0.
@@ -60,7 +63,7 @@ def _column(column: "pd.Series[Any]") -> "NDArray[Any] | pd.Series[Any]":
         raise UsageError(f"column {column.name!r} has complex numbers")
     if kind in "biuf" or _all_numbers(column):
         numbers = column.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-        return np.where(np.isfinite(numbers), numbers, np.nan)
+        return np.where(np.abs(numbers) <= LARGEST, numbers, np.nan)
     text = [None if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
     return pd.Series(text, dtype=object)
 

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from envs._selection.cleaning import MAX_CLASSES, idle, leaks, sample
-from envs._selection.frames import encode, plain
+from envs._selection.frames import LARGEST, encode, plain
 from envs._selection.scoring import N_FOLDS
 from qrl._files import unusable
 from qrl.errors import UsageError, suggest
@@ -309,7 +309,7 @@ def as_numbers(column: "pd.Series[Any]", separator: str) -> NDArray[np.float64] 
     numbers = pd.to_numeric(there, errors="coerce").astype(np.float64)
     if numbers.isna().any():
         return None
-    return numbers.replace([np.inf, -np.inf], np.nan).reindex(column.index).to_numpy()
+    return numbers.where(numbers.abs() <= LARGEST).reindex(column.index).to_numpy()
 
 
 def _cleaned(
@@ -330,7 +330,9 @@ def _cleaned(
         reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped.items())
         raise UsageError(f"{layout.path}: no column is left to learn from ({reasons[:300]})")
     frame = frame.drop(columns=list(dropped))
-    notes = [
+    lost = {name: int(frame[name].isna().sum() - text[name].isna().sum()) for name in frame.columns}
+    notes = [f"column {name!r}: {n} numbers beyond {LARGEST:g} count as missing" for name, n in lost.items() if n]
+    notes += [
         f"column {name!r} alone says the class nearly always: is it known before the class is? (--ignore {name})"
         for name in frame.columns
         if leaks(frame[name], classes)
