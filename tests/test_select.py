@@ -449,11 +449,11 @@ def here_only(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("here_only")
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_layouts(separator):
+@pytest.mark.parametrize(("separator", "end"), [(",", "\n"), (";", "\r\n"), ("\t", "\r")])
+def test_layouts(separator, end):
     lines = [f"{i % 3},{i * 0.5},{'ab'[i % 2]}" for i in range(40)]
     text = "\n".join(["y,number,te xt", *lines]).replace(",", separator)
-    own = read(write(text), "y", rows=1000)
+    own = read(write(text.replace("\n", end)), "y", rows=1000)
     assert own.layout.separator == separator and own.layout.encoding == "utf-8-sig"
     assert own.names == ("0", "1", "2") and own.classes.tolist() == [i % 3 for i in range(40)]
     np.testing.assert_array_equal(own.frame["number"], np.arange(40) * 0.5)

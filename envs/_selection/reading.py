@@ -189,7 +189,7 @@ def _encoding(path: Path) -> tuple[str, int]:
 
 def _split(text: str, separator: str) -> list[list[str]]:
     """The header and the line after it."""
-    lines = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    lines = csv.reader(io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True)
     found: list[list[str]] = []
     try:
         for line in lines:
