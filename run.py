@@ -196,6 +196,8 @@ def _select(arguments: list[str]) -> int:
     value_of("--out", arguments)
     description = "Choose a learning algorithm for a CSV file: a trained selector proposes, each is cross-validated."
     options = parse("select", SelectOptions, arguments, description=description)
+    if not options.target:
+        raise UsageError("select needs a column to predict: usage is run.py select FILE.csv --target COLUMN")
     if options.selector is not None:
         _require_run_folder(options.selector)
     from agents._select import run_select

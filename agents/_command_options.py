@@ -290,8 +290,6 @@ class SelectOptions:
     """New folder to make, with best.json and best.py; by default select-<name of the file>."""
 
     def __post_init__(self) -> None:
-        if not self.target:
-            raise UsageError("select needs a column to predict: usage is run.py select FILE.csv --target COLUMN")
         check_count("--tries", self.tries)
         check_count("--rows", self.rows, least=100)
         if self.bins:

@@ -57,10 +57,8 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     best = fitted[0]
     if best.scored.failure:
         raise UsageError(f"{path}: every algorithm failed, {best.name} with {best.scored.failure}")
-    print(table(fitted))
     proposed = next(each for each in fitted if each.proposed)
     compared = next((each for each in fitted if each.name == single), None)
-    print("\n".join(verdict(proposed, single, compared)))
     about = {
         "format": FORMAT,
         **made_by,
@@ -80,6 +78,9 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     }
     text = script(own, best.name, made(best.name, own, measure), measure)
     write_folder(out, {"best.json": (to_json(about, indent=2) + "\n").encode(), "best.py": text.encode()})
+    # What was computed for minutes is there before anything is said that a closed pipe may not take.
+    print(table(fitted))
+    print("\n".join(verdict(proposed, single, compared)))
     again = f"python {shlex.quote(str(out / 'best.py'))}"
     print(f"wrote best.json and best.py to {out}; to fit {best.name} on all rows: {again}")
     return 0

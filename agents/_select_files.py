@@ -35,10 +35,14 @@ ROWS = {rows!r}
 
 
 def read(path):
-    return pd.read_csv(
+    table = pd.read_csv(
         path,
         {options},
     )
+    for name in table.columns.intersection([*TEXT, TARGET]):
+        text = table[name].str.strip()
+        table[name] = text.where(text != "")
+    return table
 
 
 def number(column):

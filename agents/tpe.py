@@ -17,6 +17,7 @@ from torch import Tensor
 
 from agents._setting import Setting
 from agents._tries import Player, Seen, TriesConfig
+from qrl.errors import UsageError
 
 REQUIRES = ("optuna",)
 EXTRA = "tuning"
@@ -97,6 +98,11 @@ class TPE(Player):
 
     def __init__(self, config: Config, setting: Setting) -> None:
         super().__init__(config, setting)
+        if not self.family.known.configurations:
+            raise UsageError(
+                f"agent tpe: the candidates of {self.family.name!r} are no configurations of one algorithm, of which "
+                "it has a model; those of hyperparameter_tuning are"
+            )
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._startup = Space(self.family.known.configurations), config.startup
 

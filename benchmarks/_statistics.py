@@ -19,9 +19,9 @@ def t_interval(numbers: list[float]) -> dict[str, Any]:
 
 
 def interval(value: dict[str, Any], digits: int = 1) -> str:
-    """A mean and the half width of its interval."""
+    """A mean and half the width of its interval."""
     mean = f"{value['mean']:.{digits}f}"
-    return mean if value["low"] is None else f"{mean} ± {value['high'] - value['mean']:.{digits}f}"
+    return mean if value["low"] is None else f"{mean} ± {(value['high'] - value['low']) / 2:.{digits}f}"
 
 
 def bootstrapped(values: NDArray[np.float64]) -> list[dict[str, Any]]:

@@ -86,7 +86,12 @@ def compared(outcomes: dict[str, list[Any]]) -> dict[str, Any]:
     groups = {name: by_group([curve.per_task for _, curve, _ in part]) for name, part in outcomes.items()}
     rows = {name: [row for *_, row in part] for name, part in outcomes.items()}
     measured: dict[str, Any] = {
-        name: {"accuracy": bootstrapped(groups[name]), "over_seeds": over_seeds(rows[name]), "seeds": rows[name]}
+        name: {
+            "accuracy": bootstrapped(groups[name]),
+            "accuracy_by_group": groups[name].round(6).tolist(),
+            "over_seeds": over_seeds(rows[name]),
+            "seeds": rows[name],
+        }
         for name in outcomes
     }
     above = {}

@@ -150,7 +150,11 @@ def compared(name: str, part: dict[str, list[Job]]) -> dict[str, Any]:
         family = found[0][0].distribution
         curves = [curve for _, curve, _ in found]
         values[player] = regrets(curves, best_of(family, len(curves[0].per_task)))
-        measured[player] = {"regret": bootstrapped(values[player]), "seeds": [row for *_, row in found]}
+        measured[player] = {
+            "regret": bootstrapped(values[player]),
+            "regret_by_dataset": dict(zip(names_of(family), values[player].round(6).tolist(), strict=True)),
+            "seeds": [row for *_, row in found],
+        }
     for player in part:
         if player != REFERENCE:
             measured[player]["reference_minus_this"] = bootstrapped(values[REFERENCE] - values[player])
@@ -159,6 +163,12 @@ def compared(name: str, part: dict[str, list[Job]]) -> dict[str, Any]:
     others = {player: each["reference_minus_this"] for player, each in measured.items() if player != REFERENCE}
     print(table([{f"{REFERENCE} less": player, **_columns(each, shown)} for player, each in others.items()]))
     return measured
+
+
+def names_of(family: Tries) -> tuple[str, ...]:
+    """The datasets of the test split, in the order of an evaluation."""
+    tasks = family.sample(family.n_distinct("test"), "test")
+    return tuple(family.known.names[row] for row in tasks[family.parameter].long().tolist())
 
 
 def best_of(family: Tries, n_tasks: int) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """`run.py select`: a CSV file in, a ranking, best.json and a script that does it again."""
 
 import dataclasses
+import gzip
 import json
 import math
 import subprocess
@@ -420,6 +421,34 @@ def test_the_script_of_one_kind_of_columns(tmp_path, monkeypatch, columns):
 
 
 @pytest.mark.usefixtures("quick")
+def test_blanks_around_words_are_none(file, capsys):
+    """As a file without them."""
+    scores = []
+    for before, after in (("", ""), (" ", "  ")):
+        frame = rows()
+        for name in ("colour", "y"):
+            frame.loc[::3, name] = before + frame[name] + after
+        frame.loc[[1, 4], "colour"] = " "
+        frame.to_csv(file, index=False, quoting=2)
+        assert here(file, "--target", "y", "--tries", "1", "--no-compare", "--out", f"out{len(after)}") == 0
+        assert "3 classes of 'y'" in capsys.readouterr().out
+        names: dict = {"__name__": "best"}
+        exec(compile(Path(f"out{len(after)}/best.py").read_text(), "best.py", "exec"), names)
+        best = json.loads(Path(f"out{len(after)}/best.json").read_text())["best"]
+        assert names["score"](*names["dataset"]()) == pytest.approx(best["accuracy"], abs=1e-9)
+        scores.append(best["accuracy"])
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.usefixtures("here_only")
+def test_what_looks_like_numbers_is_told():
+    lines = [f"{'broken' if i == 6 else i * 0.5},{i % 7},{'1.0' if i % 4 == 1 else i % 2}" for i in range(60)]
+    notes = read(write("\n".join(["a,b,y", *lines])), "y", rows=1000).notes
+    assert "column 'a' is text, though 59 of 60 cells are numbers: the others are not, such as 'broken'" in notes
+    assert "classes '1' and '1.0' are the same number, but two classes" in notes
+
+
+@pytest.mark.usefixtures("quick")
 def test_numbers_too_large_to_reckon_with_are_missing(file, capsys):
     frame = rows()
     frame["size"] = frame["size"].astype(object)
@@ -547,7 +576,7 @@ BODY = "".join(f"{i % 2},{i % 7},{i % 3}\n" for i in range(60))
         (f"y,a,b\n{BODY}", ("--target", "y", "--bins", "1"), "--bins must be at least 2"),
         (f"y,a,b\n{BODY}".replace("\n1", "\n0"), ("--target", "y"), "column 'y' has one class only, '0'"),
         (f"y,a,b\n{BODY[:60]}", ("--target", "y"), "10 rows with a target; at least 30 are needed"),
-        ("y,a\n" + ",1\n" * 60, ("--target", "y"), "column 'y' is empty"),
+        ("y,a\n" + ",1\n" * 60, ("--target", "y"), "column 'y' has only missing values"),
         ("y,a,b\n" + "0,,7\n1,,7\n" * 60, ("--target", "y"), "no column is left to learn from (a: empty; b: constant"),
         ("y\n" + "0\n1\n" * 60, ("--target", "y"), "there is no column besides the target"),
         (
@@ -574,7 +603,11 @@ BODY = "".join(f"{i % 2},{i % 7},{i % 3}\n" for i in range(60))
         ("", ("--target", "y"), "is empty"),
         ("y,a,b\n", ("--target", "y"), "0 rows with a target"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\r" + bytes(range(256)), ("--target", "y"), "is not a text file"),
-        (f"y,a\n{BODY}".encode("utf-16"), ("--target", "y"), "is not a text file"),
+        (f"y,a\n{BODY}".encode("utf-16"), ("--target", "y"), "is in UTF-16: save it in UTF-8"),
+        (gzip.compress(f"y,a\n{BODY}".encode()), ("--target", "y"), "is compressed by gzip: unpack it first"),
+        (b"PK\x03\x04" + bytes(range(256)), ("--target", "y"), "is a ZIP archive or a workbook"),
+        (f"y,a\n{BODY}", ("--targt", "y"), "unknown option --targt; did you mean --target?"),
+        (f"y,a\n{BODY}", (), "select needs a column to predict"),
     ],
 )
 def test_input_that_cannot_be_used(content, options, message, capsys):

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+import envs
 from agents import tpe
 from agents._setting import Setting
 from envs._selection.algorithms import PORTFOLIOS, names
 from envs._tries import Known, Tries
+from qrl.errors import UsageError
 
 
 def family(gains: np.ndarray, portfolio: str = "svm", horizon: int = 20) -> Tries:
@@ -59,3 +61,9 @@ def test_the_model_finds_what_random_search_does_not():
     assert all(len(set(lane)) == 12 for lane in tried.mT.tolist()), "nothing twice"
     late = torch.isin(tried[5:], torch.tensor(sorted(best))).float().mean()
     assert late > 2 * len(best) / 32
+
+
+def test_algorithms_are_no_configurations():
+    unused = lambda *_: None  # noqa: E731
+    with pytest.raises(UsageError, match="agent tpe: the candidates of 'algorithm_selection' are no configurations"):
+        tpe.build(tpe.Config(), Setting(envs.make("algorithm_selection"), torch.device("cpu"), unused, unused))

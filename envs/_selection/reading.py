@@ -38,6 +38,13 @@ _DISTINCT = 10_000
 """Different values after which a target is no target."""
 MISSING = ("?",)
 """What stands for a missing value besides what pandas takes for one: nothing, NA, NaN, null, None and the like."""
+_OTHERS = {
+    b"\x1f\x8b": "is compressed by gzip: unpack it first",
+    b"PK\x03\x04": "is a ZIP archive or a workbook: unpack it, or save it as CSV",
+    b"\xff\xfe": "is in UTF-16: save it in UTF-8",
+    b"\xfe\xff": "is in UTF-16: save it in UTF-8",
+}
+"""What files are that begin so."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +180,11 @@ def _encoding(path: Path) -> tuple[str, int]:
     decoder, utf8 = codecs.getincrementaldecoder("utf-8")(), True
     n_lines, since, controls = 0, 0, bytes(set(range(32)) - set(b"\t\n\r\f\x1a"))
     with path.open("rb") as file:
+        start = file.read(4)
+        for beginning, what in _OTHERS.items():
+            if start.startswith(beginning):
+                raise UsageError(f"{path} {what}; a CSV file in UTF-8 or Latin-1 is expected")
+        file.seek(0)
         while piece := file.read(1 << 20):
             if b"\0" in piece or len(piece) - len(piece.translate(None, controls)) > len(piece) // 100:
                 raise UsageError(f"{path} is not a text file: a CSV file in UTF-8 or Latin-1 is expected")
@@ -222,9 +234,15 @@ def _rows(layout: Layout, columns: list[str], wanted: NDArray[np.int64]) -> pd.D
     found, first = [], 0
     for piece in _pieces(layout, columns):
         inside = wanted[(wanted >= first) & (wanted < first + len(piece))]
-        found.append(piece[columns].iloc[inside - first])
+        found.append(piece[columns].iloc[inside - first].apply(_stripped))
         first += len(piece)
     return pd.concat(found, ignore_index=True)
+
+
+def _stripped(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Text without blanks around it; nothing but blanks is missing."""
+    text = column.str.strip()
+    return text.where(text != "")
 
 
 # --- the target -------------------------------------------------------------------------------------------------------
@@ -235,7 +253,7 @@ def _text(layout: Layout, target: str) -> "pd.Series[Any]":
     known: dict[Any, Any] = {}
     pieces: list[Any] = []
     for piece in _pieces(layout, [target]):
-        values = piece[target].astype(object)
+        values = _stripped(piece[target]).astype(object)
         # One object for each class, however many rows it has.
         known |= {value: value for value in values.dropna().unique() if value not in known}
         if len(known) > _DISTINCT:
@@ -259,7 +277,7 @@ def _cut(layout: Layout, target: str, bins: int) -> tuple["pd.Series[Any]", tupl
     """The target as names of classes [row] between quantiles, where these begin, and the names."""
     pieces = []
     for piece in _pieces(layout, [target]):
-        numbers = as_numbers(piece[target].astype(object), layout.separator)
+        numbers = as_numbers(_stripped(piece[target]).astype(object), layout.separator)
         if numbers is None:
             raise UsageError(f"{layout.path}: --bins is for a column of numbers, {target!r} has text")
         pieces.append(numbers)
@@ -287,7 +305,7 @@ def _check_target(layout: Layout, target: str, text: "pd.Series[Any]", usable: N
     """Raises UsageError if there is too little to learn from."""
     where, n_there = f"{layout.path}: column {target!r}", int(text.notna().sum())
     if len(text) and not n_there:
-        raise UsageError(f"{where} is empty: there is nothing to predict")
+        raise UsageError(f"{where} has only missing values, as NA, nan, null and ? are: there is nothing to predict")
     if n_there < LEAST_ROWS:
         raise UsageError(f"{where}: {n_there} rows with a target; at least {LEAST_ROWS} are needed to compare anything")
     if text.nunique() < 2:
@@ -303,13 +321,17 @@ def _check_target(layout: Layout, target: str, text: "pd.Series[Any]", usable: N
 
 def as_numbers(column: "pd.Series[Any]", separator: str) -> NDArray[np.float64] | None:
     """Text as numbers, missing as NaN; None if something there is none. Where no comma separates, it may be decimal."""
-    there = column.dropna().astype(str)
-    if separator != ",":
-        there = there.str.replace(",", ".")
-    numbers = pd.to_numeric(there, errors="coerce").astype(np.float64)
+    numbers = _numbers_among(column.dropna(), separator)
     if numbers.isna().any():
         return None
     return numbers.where(numbers.abs() <= LARGEST).reindex(column.index).to_numpy()
+
+
+def _numbers_among(there: "pd.Series[Any]", separator: str) -> "pd.Series[Any]":
+    text = there.astype(str)
+    if separator != ",":
+        text = text.str.replace(",", ".")
+    return pd.to_numeric(text, errors="coerce").astype(np.float64)
 
 
 def _cleaned(
@@ -318,11 +340,14 @@ def _cleaned(
     """The columns to learn from, those that are left out with the reason, and notes about columns that say much."""
     if not text.shape[1]:
         raise UsageError(f"{layout.path}: there is no column besides the target")
-    columns = {}
+    columns: dict[str, Any] = {}
+    notes: list[str] = []
     for name in text.columns:
         values = text[name].astype(object)
         numbers = as_numbers(values, layout.separator)
         columns[name] = values.where(values.notna(), None) if numbers is None else numbers
+        if numbers is None:
+            notes += _about_text(values.dropna(), layout.separator)
     frame = plain(pd.DataFrame(columns))
     dropped = {name: "empty" if frame[name].isna().all() else idle(frame[name], n_rows) for name in frame.columns}
     dropped = {name: reason for name, reason in dropped.items() if reason}
@@ -331,7 +356,7 @@ def _cleaned(
         raise UsageError(f"{layout.path}: no column is left to learn from ({reasons[:300]})")
     frame = frame.drop(columns=list(dropped))
     lost = {name: int(frame[name].isna().sum() - text[name].isna().sum()) for name in frame.columns}
-    notes = [f"column {name!r}: {n} numbers beyond {LARGEST:g} count as missing" for name, n in lost.items() if n]
+    notes += [f"column {name!r}: {n} numbers beyond {LARGEST:g} count as missing" for name, n in lost.items() if n]
     notes += [
         f"column {name!r} alone says the class nearly always: is it known before the class is? (--ignore {name})"
         for name in frame.columns
@@ -360,7 +385,22 @@ def _about_rows(text: "pd.Series[Any]", usable: NDArray[np.int64], drawn: NDArra
         yield f"algorithms are compared on {len(drawn)} of {len(usable)} rows, drawn by class (--rows)"
 
 
+def _about_text(there: "pd.Series[Any]", separator: str) -> Iterator[str]:
+    """Of a column of text: whether it seems to be one of numbers, but for some cells."""
+    none = _numbers_among(there, separator).isna()
+    if none.mean() < 0.5:
+        n, example = len(there) - int(none.sum()), there[none].iloc[0]
+        yield (
+            f"column {there.name!r} is text, though {n} of {len(there)} cells are numbers: the others are not, "
+            f"such as {example!r}"
+        )
+
+
 def _about_classes(classes: NDArray[np.int64], names: list[str]) -> Iterator[str]:
+    same: dict[float, str] = {}
+    for name in filter(_is_number, names):
+        if (other := same.setdefault(float(name), name)) != name:
+            yield f"classes {other!r} and {name!r} are the same number, but two classes"
     counts = np.bincount(classes, minlength=len(names))
     for name, count in zip(names, counts, strict=True):
         if count < N_FOLDS:
