@@ -15,8 +15,11 @@ from envs.tabular_mdp import TabularMDP
 
 
 def beside_which(agent: Any, distribution: TaskDistribution, device: str = "cpu") -> dict[str, Any]:
-    """By name, what an agent that learns in its memory is read against: references, and itself without that memory."""
-    control = {"forgetful": Forgetful(agent)} if hasattr(agent, "forget") else {}
+    """By name, what an agent that learns in its memory is read against: references, and itself without that memory.
+
+    The latter where a trial has episodes after which there is something to forget.
+    """
+    control = {"forgetful": Forgetful(agent)} if hasattr(agent, "forget") and agent.trial_episodes > 1 else {}
     return references(distribution, agent.trial_episodes, device) | control
 
 

@@ -69,6 +69,6 @@ def report(
     summed = {"tries": " (what the best try has gained, summed over tries)"}.get(curve.axis, "")
     for name, (fraction, low, high) in curve.fractions.items():
         theirs = sum(curve.references[name])
-        told = " without its memory" if name == "forgetful" else ""
-        print(f"of {name}'s{told} {theirs:.3f}{summed}: {fraction:.2%}, 95 % interval [{low:.2%}, {high:.2%}]")
+        told = " (the same agent, its memory cleared after every episode)" if name == "forgetful" else summed
+        print(f"of {name}'s {theirs:.3f}{told}: {fraction:.2%}, 95 % interval [{low:.2%}, {high:.2%}]")
     print(f"wrote {table} and {picture}")

@@ -109,6 +109,17 @@ def test_example_of_an_environment_in_a_file(tmp_path, monkeypatch):
     assert [each["from"] for each in origins] == ["file", "module"] and origins[0]["sha256"] == origins[1]["sha256"]
 
 
+def test_example_of_a_table_in_a_file(tmp_path, capsys):
+    (example,) = (block for block in blocks(OWN) if "distribution = Tries(" in block)
+    (tmp_path / "mytable.py").write_text(example)
+    name = str(tmp_path / "mytable.py")
+    assert run.main(["--env", name, "--agent", "nearest_tasks", "--out", str(tmp_path / "run")]) == 0
+    curve = json.loads((tmp_path / "run/evaluation.json").read_text())
+    assert curve["axis"] == "tries" and curve["n_tasks"] == 20
+    assert run.main(["--env", name, "--agent", "tpe", "--out", str(tmp_path / "none")]) == 2
+    assert not (tmp_path / "none").exists()
+
+
 def test_examples_of_gymnasium_ids(tmp_path):
     text = (ROOT / OWN).read_text()
     lines = re.findall(r"^python run.py (--env (?:CartPole|LunarLander).*?)(?:  +#.*)?$", text, flags=re.MULTILINE)

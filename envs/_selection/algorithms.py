@@ -205,6 +205,7 @@ def _estimator(name: str, seed: int) -> Any:
             # Ledoit and Wolf's shrinkage, so that one-hot columns that add up to 1 do no harm.
             return discriminant_analysis.LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
         case "qda":
+            # A little of the identity in each class's covariance: of few rows it has no inverse.
             return discriminant_analysis.QuadraticDiscriminantAnalysis(reg_param=0.1)
         case "gaussian_nb":
             # At the default of 1e-9 a word that a class never had in training rules the class out.
@@ -212,6 +213,7 @@ def _estimator(name: str, seed: int) -> Any:
         case "nearest_centroid":
             return neighbors.NearestCentroid()
         case "knn":
+            # A few more neighbours than 5: classes are noisy. Odd, so that two classes never tie.
             return neighbors.KNeighborsClassifier(n_neighbors=7)
         case "linear_svm":
             return svm.LinearSVC(random_state=seed)
