@@ -136,7 +136,7 @@ def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -
     """
     features = meta_features(own.frame, own.classes)
     known = run.distribution.known
-    family = run.distribution.with_another(str(own.layout.path), features, tries)
+    family = run.distribution.with_another(f"{own.layout.path}, your own", features, tries)
     row, done = len(known.names), set()
     one_class = float(scoring.majority(own.classes).mean()) if measure == "accuracy" else 1 / len(own.names)
 

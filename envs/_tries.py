@@ -30,7 +30,7 @@ LARGEST_FEATURE = 3.0
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of the tasks of a family."""
+    """What is known of the tasks of a family. Raises UsageError for parts that do not fit together."""
 
     names: tuple[str, ...]
     """Of each task, those of training first."""
@@ -44,6 +44,31 @@ class Known:
     """Tasks of training [tasks]; the others are held out."""
     configurations: tuple[Mapping[str, Any], ...] = ()
     """Options of each candidate, where candidates are configurations of one algorithm."""
+
+    def __post_init__(self) -> None:
+        n_tasks, n_candidates = len(self.names), len(self.candidates)
+        if self.gains.shape != (n_tasks, n_candidates):
+            raise UsageError(
+                f"Known: gains of {n_tasks} names and {n_candidates} candidates must have shape "
+                f"{(n_tasks, n_candidates)}, not {self.gains.shape}"
+            )
+        if self.features.ndim != 2 or len(self.features) != n_tasks:
+            raise UsageError(f"Known: features must be [{n_tasks} tasks, feature], not of shape {self.features.shape}")
+        for name in ("gains", "features"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise UsageError(f"Known: {name} must be finite")
+        if not 2 <= self.n_train <= n_tasks - 2:
+            raise UsageError(
+                f"Known: n_train must be from 2 to {n_tasks - 2}, so that two tasks are held out, not {self.n_train}"
+            )
+        for name in ("names", "candidates"):
+            values = getattr(self, name)
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise UsageError(f"Known: {name} has {twice[0]!r} more than once")
+        if self.configurations and len(self.configurations) != n_candidates:
+            raise UsageError(
+                f"Known: configurations must be as many as candidates, {n_candidates}, not {len(self.configurations)}"
+            )
 
 
 class Tries(TorchTasks):
@@ -90,7 +115,7 @@ class Tries(TorchTasks):
         """The family with one more task, of which nothing was measured: the last of those held out. See `measured`.
 
         Args:
-            name: of the task.
+            name: of the task, another than theirs.
             features: [feature], in the units of `Known.features`.
             horizon: of the new family [tries].
         """

@@ -1,6 +1,7 @@
 """Families of tries and their players, on a table made up by hand."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -89,8 +90,6 @@ def test_test_tasks_are_the_rows_held_out() -> None:
     assert sorted(row["row"] for row in made.sample(2, "test").rows()) == [4, 5]
     assert {row["row"] for row in made.sample(200, "train", np.random.default_rng(0)).rows()} == {0, 1, 2, 3}
     assert made.n_distinct("test") == 2 and made.n_distinct("train") == 4
-    with pytest.raises(UsageError, match="low must be below high"):
-        family(n_train=1)
 
 
 def test_features_have_noise_in_training_alone_drawn_for_an_episode() -> None:
@@ -110,6 +109,24 @@ def test_features_have_noise_in_training_alone_drawn_for_an_episode() -> None:
     np.testing.assert_allclose(noise[:, :2].std(0), 0.1, rtol=0.08)
     with pytest.raises(UsageError, match="jitter must be finite and not negative, not -1"):
         family(jitter=-1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gains": GAINS[:, :3]}, "gains of 6 names and 4 candidates must have shape (6, 4), not (6, 3)"),
+        ({"features": FEATURES[:5]}, "features must be [6 tasks, feature], not of shape (5, 2)"),
+        ({"features": FEATURES[:, 0]}, "features must be [6 tasks, feature], not of shape (6,)"),
+        ({"gains": np.full((6, 4), np.nan)}, "gains must be finite"),
+        ({"n_train": 5}, "n_train must be from 2 to 4"),
+        ({"n_train": 1}, "n_train must be from 2 to 4"),
+        ({"names": tuple("ppqrst")}, "names has 'p' more than once"),
+        ({"configurations": ({"x": 1},)}, "configurations must be as many as candidates, 4, not 1"),
+    ],
+)
+def test_parts_that_do_not_fit(changes, message) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        dataclasses.replace(KNOWN, **changes)
 
 
 def test_what_cannot_be() -> None:
