@@ -143,6 +143,7 @@ def test_classes_that_are_worth_the_same(file, monkeypatch, capsys):
     assert "balanced  ± s.e.  accuracy" in told
     assert "best of those proposed: logistic_regression, balanced accuracy" in told
     assert about["best_single"]["algorithm"] == "random_forest", "the best of those that can be told"
+    assert "class_weight='balanced'" in Path("select-data/best.py").read_text()
     done = subprocess.run(
         [sys.executable, "-I", "select-data/best.py"], capture_output=True, text=True, check=False, cwd=file.parent
     )

@@ -11,7 +11,8 @@ from agents import best_single, gaussian_ucb, nearest_tasks, oracle, portfolio, 
 from agents._commands import run_training
 from agents._config import Spec
 from agents._evaluate import adaptation_curve
-from agents._setting import Setting
+from agents._references import beside_which
+from agents._setting import Setting, build
 from envs._distribution import Tasks
 from envs._tries import Known, Tries
 from qrl.errors import UsageError
@@ -196,6 +197,15 @@ def test_curves_are_over_tries() -> None:
     assert curve.env_steps == [0, 1, 2]
     curve = adaptation_curve(player(oracle, episodes=1), made, n_tasks=2, episodes=2)
     np.testing.assert_allclose(curve.mean, [0.55] * 3, atol=1e-7)
+
+
+def test_there_is_nothing_to_forget_after_the_only_episode(tmp_path) -> None:
+    spec = Spec.default(env="algorithm_selection", agent="rl2", model="gru", threads=1)
+    for episodes, told in ((1, False), (2, True)):
+        made, agent = build(
+            dataclasses.replace(spec, agent_config=dataclasses.replace(spec.agent_config, episodes=episodes))
+        )
+        assert ("forgetful" in beside_which(agent, made)) == told
 
 
 def test_what_an_evaluation_says_of_tries(tmp_path, capsys) -> None:
