@@ -199,7 +199,7 @@ def test_curves_are_over_tries() -> None:
     np.testing.assert_allclose(curve.mean, [0.55] * 3, atol=1e-7)
 
 
-def test_there_is_nothing_to_forget_after_the_only_episode(tmp_path) -> None:
+def test_there_is_nothing_to_forget_after_the_only_episode() -> None:
     spec = Spec.default(env="algorithm_selection", agent="rl2", model="gru", threads=1)
     for episodes, told in ((1, False), (2, True)):
         made, agent = build(
