@@ -138,7 +138,8 @@ def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -
     known = run.distribution.known
     family = run.distribution.with_another(f"{own.layout.path}, your own", features, tries)
     row, done = len(known.names), set()
-    one_class = float(scoring.majority(own.classes).mean()) if measure == "accuracy" else 1 / len(own.names)
+    constant = scoring.majority if measure == "accuracy" else scoring.any_class
+    one_class = float(constant(own.classes).mean())
 
     def fit(index: int, proposed: int) -> Fitted:
         name = known.candidates[index]

@@ -47,6 +47,11 @@ class Known:
 
     def __post_init__(self) -> None:
         n_tasks, n_candidates = len(self.names), len(self.candidates)
+        for name in ("gains", "features"):
+            if not isinstance(value := getattr(self, name), np.ndarray) or value.dtype.kind not in "fiu":
+                raise UsageError(f"Known: {name} must be a NumPy array of numbers, not {type(value).__name__}")
+        if not isinstance(self.n_train, int):
+            raise UsageError(f"Known: n_train must be a whole number, not {self.n_train!r}")
         if self.gains.shape != (n_tasks, n_candidates):
             raise UsageError(
                 f"Known: gains of {n_tasks} names and {n_candidates} candidates must have shape "
@@ -98,8 +103,9 @@ class Tries(TorchTasks):
         sizes = {"features": known.features.shape[1], "tried": n_candidates, "gains": n_candidates, "rest": 2}
         self._parts = (1, 1, n_candidates, sizes["features"])
         self.unavailable = slice(sizes["features"], sizes["features"] + n_candidates)
-        low = [-LARGEST_FEATURE] * sizes["features"] + [0.0] * n_candidates + [-1.0] * n_candidates + [0.0] * 2
-        high = [LARGEST_FEATURE] * sizes["features"] + [1.0] * (2 * n_candidates + 2)
+        most = max(1.0, float(np.abs(known.gains).max()))
+        low = [-LARGEST_FEATURE] * sizes["features"] + [0.0] * n_candidates + [-most] * n_candidates + [0.0] * 2
+        high = [LARGEST_FEATURE] * sizes["features"] + [1.0] * n_candidates + [most] * (n_candidates + 1) + [1.0]
         super().__init__(
             name=name,
             horizon=horizon,

@@ -168,6 +168,24 @@ def test_which_algorithms_can_be_told_that_classes_are_worth_the_same():
             assert (told.accuracy != plain.accuracy).any(), name
 
 
+def test_a_constant_gains_nothing_where_folds_lack_a_class():
+    classes = np.array([1, 1] + 58 * [0])
+    frame = pd.DataFrame({"a": np.zeros(60)})
+    scored = scoring.score(lambda: algorithms.pipeline("decision_tree", frame), frame, classes)
+    assert scored.balanced.mean() == pytest.approx(0.8) == scoring.any_class(classes).mean()
+    np.testing.assert_allclose(scoring.any_class(np.arange(60) % 3), 1 / 3)
+
+
+@pytest.mark.usefixtures("here_only")
+@pytest.mark.parametrize("cell", ["12.345,67", "$1,234.00", "50.1%", "0.5 kg"])
+def test_numbers_written_another_way_are_told(cell):
+    lines = [f'"{cell.replace("5", str(i % 10))}",{i % 7},{i % 2}' for i in range(60)]
+    notes = read(write("\n".join(["a,b,y", *lines])), "y", rows=1000).notes
+    assert any(
+        note.startswith("column 'a' is text, though 60 of 60 cells are numbers or look like them") for note in notes
+    )
+
+
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("share", "told"), [(0.7, False), (0.9, True)])
 def test_classes_of_very_unequal_size_are_told(tmp_path, monkeypatch, capsys, share, told):
@@ -445,7 +463,10 @@ def test_blanks_around_words_are_none(file, capsys):
 def test_what_looks_like_numbers_is_told():
     lines = [f"{'broken' if i == 6 else i * 0.5},{i % 7},{'1.0' if i % 4 == 1 else i % 2}" for i in range(60)]
     notes = read(write("\n".join(["a,b,y", *lines])), "y", rows=1000).notes
-    assert "column 'a' is text, though 59 of 60 cells are numbers: the others are not, such as 'broken'" in notes
+    assert (
+        "column 'a' is text, though 59 of 60 cells are numbers or look like them: 'broken' is none that can be read"
+        in notes
+    )
     assert "classes '1' and '1.0' are the same number, but two classes" in notes
 
 
@@ -532,7 +553,7 @@ def test_rows_and_classes_that_are_too_few():
     own = read(write("y,u,v\n" + "".join(f"{each},{i % 7},{i % 4}\n" for i, each in enumerate(labels))), "y", rows=100)
     assert own.n_rows == 46 and own.n_usable == 43 and own.names == ("a", "b", "c")
     assert own.notes == (
-        "rows without a target, left out: 2",
+        "rows without a target (as NA, None, null and ? are), left out: 2",
         "rows that are the only one of their class, left out: 1",
         "class 'c' has 3 rows, fewer than the 5 folds: its accuracy is chance",
     )

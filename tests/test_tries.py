@@ -119,6 +119,7 @@ def test_features_have_noise_in_training_alone_drawn_for_an_episode() -> None:
         ({"features": FEATURES[:5]}, "features must be [6 tasks, feature], not of shape (5, 2)"),
         ({"features": FEATURES[:, 0]}, "features must be [6 tasks, feature], not of shape (6,)"),
         ({"gains": np.full((6, 4), np.nan)}, "gains must be finite"),
+        ({"features": FEATURES.astype(object)}, "features must be a NumPy array of numbers, not ndarray"),
         ({"n_train": 5}, "n_train must be from 2 to 4"),
         ({"n_train": 1}, "n_train must be from 2 to 4"),
         ({"names": tuple("ppqrst")}, "names has 'p' more than once"),
@@ -128,6 +129,12 @@ def test_features_have_noise_in_training_alone_drawn_for_an_episode() -> None:
 def test_parts_that_do_not_fit(changes, message) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         dataclasses.replace(KNOWN, **changes)
+
+
+def test_gains_of_any_size_are_within_the_space() -> None:
+    made = family(gains=1000 * GAINS)
+    assert made.observation_space.high[-2] == 700 and made.observation_space.low.min() == -700
+    assert family().observation_space.high[-2] == 1
 
 
 def test_what_cannot_be() -> None:

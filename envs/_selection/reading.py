@@ -34,6 +34,8 @@ LONGEST_LINE = 4 << 20
 """[bytes]"""
 _PIECE = 32 << 20
 """Read at a time [bytes]."""
+_NEARLY = r"[-+]?[$€£]?\s?[-+]?\d[\d.,' ]*(\s?[%$€£]|\s[A-Za-z]{1,4})?"
+"""Numbers with separators of thousands, another decimal sign, a currency or a unit."""
 _DISTINCT = 10_000
 """Different values after which a target is no target."""
 MISSING = ("?",)
@@ -308,8 +310,11 @@ def _check_target(layout: Layout, target: str, text: "pd.Series[Any]", usable: N
         raise UsageError(f"{where} has only missing values, as NA, nan, null and ? are: there is nothing to predict")
     if n_there < LEAST_ROWS:
         raise UsageError(f"{where}: {n_there} rows with a target; at least {LEAST_ROWS} are needed to compare anything")
+    aside = f" besides {len(text) - n_there} missing values, as NA, None, null and ? are" if n_there < len(text) else ""
     if text.nunique() < 2:
-        raise UsageError(f"{where} has one class only, {text.dropna().iloc[0]!r}: there is nothing to tell apart")
+        raise UsageError(
+            f"{where} has one class only, {text.dropna().iloc[0]!r}{aside}: there is nothing to tell apart"
+        )
     if text.iloc[usable].nunique() < 2:
         raise UsageError(f"{where}: fewer than two classes have two rows or more")
     if text.value_counts().max() < N_FOLDS:
@@ -378,7 +383,7 @@ def _is_number(text: str) -> bool:
 
 def _about_rows(text: "pd.Series[Any]", usable: NDArray[np.int64], drawn: NDArray[np.int64]) -> Iterator[str]:
     if missing := int(text.isna().sum()):
-        yield f"rows without a target, left out: {missing}"
+        yield f"rows without a target (as NA, None, null and ? are), left out: {missing}"
     if alone := int(text.notna().sum()) - len(usable):
         yield f"rows that are the only one of their class, left out: {alone}"
     if len(drawn) < len(usable):
@@ -388,11 +393,12 @@ def _about_rows(text: "pd.Series[Any]", usable: NDArray[np.int64], drawn: NDArra
 def _about_text(there: "pd.Series[Any]", separator: str) -> Iterator[str]:
     """Of a column of text: whether it seems to be one of numbers, but for some cells."""
     none = _numbers_among(there, separator).isna()
-    if none.mean() < 0.5:
-        n, example = len(there) - int(none.sum()), there[none].iloc[0]
+    nearly = none & there.astype(str).str.fullmatch(_NEARLY).astype(bool)
+    n = len(there) - int((none & ~nearly).sum())
+    if n > 0.5 * len(there):
         yield (
-            f"column {there.name!r} is text, though {n} of {len(there)} cells are numbers: the others are not, "
-            f"such as {example!r}"
+            f"column {there.name!r} is text, though {n} of {len(there)} cells are numbers or look like them: "
+            f"{there[none].iloc[0]!r} is none that can be read"
         )
 
 

@@ -52,6 +52,11 @@ def majority(classes: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.array([np.mean(classes[held] == np.bincount(classes[train]).argmax()) for train, held in folds(classes)])
 
 
+def any_class(classes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[fold] balanced accuracy of always naming a class of the rows held out, on average over these classes."""
+    return np.array([1 / len(np.unique(classes[held])) for _, held in folds(classes)])
+
+
 def score(make: "Callable[[], Pipeline]", frame: "pd.DataFrame", classes: NDArray[np.int64]) -> Scored:
     """Fit a fresh pipeline in every fold and score it on the rows held out; see `score_all`."""
     return score_all([make], frame, classes)[0]
