@@ -112,6 +112,7 @@ def test_features_have_noise_in_training_alone_drawn_for_an_episode() -> None:
         family(jitter=-1.0)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -119,7 +120,8 @@ def test_features_have_noise_in_training_alone_drawn_for_an_episode() -> None:
         ({"features": FEATURES[:5]}, "features must be [6 tasks, feature], not of shape (5, 2)"),
         ({"features": FEATURES[:, 0]}, "features must be [6 tasks, feature], not of shape (6,)"),
         ({"gains": np.full((6, 4), np.nan)}, "gains must be finite"),
-        ({"features": FEATURES.astype(object)}, "features must be a NumPy array of numbers, not ndarray"),
+        ({"features": FEATURES.tolist()}, "features must be a NumPy array of numbers, not list"),
+        ({"n_train": 4.0}, "n_train must be a whole number, not 4.0"),
         ({"n_train": 5}, "n_train must be from 2 to 4"),
         ({"n_train": 1}, "n_train must be from 2 to 4"),
         ({"names": tuple("ppqrst")}, "names has 'p' more than once"),
