@@ -66,7 +66,7 @@ def report(
         print(f"return of a trial: {sum(curve.mean):.3f}")
     for name, values in curve.exact.items():
         print(f"{name}, exactly, over all tasks: {sum(values):.3f}")
-    summed = {"tries": " (what the best try has gained, summed over tries)"}.get(curve.axis, "")
+    summed = " (what the best try has gained, summed over tries)" if curve.axis == "tries" else ""
     for name, (fraction, low, high) in curve.fractions.items():
         theirs = sum(curve.references[name])
         told = " (the same agent, its memory cleared after every episode)" if name == "forgetful" else summed

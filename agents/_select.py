@@ -139,14 +139,13 @@ def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -
     family = run.distribution.with_another(f"{own.layout.path}, your own", features, tries)
     row, done = len(known.names), set()
     constant = scoring.majority if measure == "accuracy" else scoring.any_class
-    one_class = float(constant(own.classes).mean())
+    named = float(constant(own.classes).mean())
 
     def fit(index: int, proposed: int) -> Fitted:
         name = known.candidates[index]
         scored = scoring.score(lambda: made(name, own, measure), own.frame, own.classes)
         done.add(index)
-        by_fold = scored.accuracy if measure == "accuracy" else scored.balanced
-        return Fitted(name, proposed, scored, measure, float(by_fold.mean()) - one_class)
+        return Fitted(name, proposed, scored, measure, named)
 
     agent, generator = run.agent, torch.Generator().manual_seed(0)
     lanes, state = family.vectorise(1, 1), agent.begin(1, 1)

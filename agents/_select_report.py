@@ -16,7 +16,6 @@ Measure = Literal["accuracy", "balanced_accuracy"]
 """What decides which algorithm is best: accuracy, or its mean over classes of whatever size."""
 UNEQUAL = 0.8
 """Share of the largest class from which on one should think about what decides; ours."""
-BALANCE = "with --balance every class is worth the same"
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class Fitted:
     scored: scoring.Scored
     measure: Measure
     """What decides."""
-    gain: float
-    """What decides, above that of naming one class always: the most frequent one, or any."""
+    constant: float
+    """What decides, of always naming one class: the most frequent one, or any."""
 
     @property
     def by_fold(self) -> NDArray[np.float64]:
@@ -41,6 +40,11 @@ class Fitted:
     def mean(self) -> float:
         """What decides, a mean over folds."""
         return float(self.by_fold.mean())
+
+    @property
+    def gain(self) -> float:
+        """Above always naming one class."""
+        return self.mean - self.constant
 
     @property
     def standard_error(self) -> float:
@@ -104,7 +108,7 @@ def described(own: Own, measure: Measure) -> Iterator[str]:
     yield from (f"left out: {name}: {reason}" for name, reason in own.dropped.items())
     yield from (f"note: {note}" for note in own.notes)
     if measure == "accuracy" and largest > UNEQUAL:
-        yield f"note: accuracy says little of classes other than the largest; {BALANCE}"
+        yield "note: accuracy says little of any but the largest class; with --balance every class is worth the same"
 
 
 def table(fitted: Sequence[Fitted]) -> str:

@@ -240,7 +240,7 @@ def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypa
 
 @pytest.mark.parametrize(("gain", "told"), [(0.01, False), (0.0, True), (-0.2, True)])
 def test_it_is_told_if_nothing_beats_the_most_frequent_class(gain, told):
-    fitted = Fitted("lda", 1, scoring.Scored(np.full(5, 0.5), np.full(5, 0.5), 1.0), "accuracy", gain)
+    fitted = Fitted("lda", 1, scoring.Scored(np.full(5, 0.5), np.full(5, 0.5), 1.0), "accuracy", 0.5 - gain)
     said = list(verdict(fitted, "mlp", None))
     assert ("none of those proposed is better than naming the most frequent class" in said) == told
 
