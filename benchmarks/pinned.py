@@ -37,7 +37,8 @@ RUNS: dict[str, str] = {
     "maml-dice": f"{NAVIGATION} --agent.inner-steps 2",
     "maml-lvc": f"--env cartpole --env.horizon 40 {SMALL} --agent.estimator lvc",
     "maml-emaml": f"--env gridworld {SMALL} --agent.estimator emaml --model mlp",
-    "maml-first-order": f"--env pendulum --env.horizon 30 {SMALL} --agent.estimator first-order --agent.baseline linear",
+    "maml-first-order": f"--env pendulum --env.horizon 30 {SMALL} --agent.estimator first-order"
+    " --agent.baseline linear",
     "maml-trpo": f"{NAVIGATION} --agent.outer trpo",
     "maml-trpo-emaml": f"{NAVIGATION} --agent.outer trpo --agent.estimator emaml --agent.inner-steps 2",
     "maml-trpo-chunks": f"{NAVIGATION} --agent.outer trpo --agent.estimator lvc --agent.chunk-tasks 2",
