@@ -13,8 +13,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agents._command_line import HelpShown, parse, value_of, written_out
-from agents._command_options import (
+from agents.cli.options import (
     EvaluateOptions,
     ExportOptions,
     PlotOptions,
@@ -24,9 +23,10 @@ from agents._command_options import (
     default_out,
     parse_train,
 )
-from agents._config import KINDS
-from qrl import plugins
-from qrl.errors import TrainingError, UsageError, suggest
+from agents.cli.parse import HelpShown, parse, value_of, written_out
+from agents.core.spec import KINDS
+from qrl.common import registry
+from qrl.common.errors import TrainingError, UsageError, suggest
 
 COMMANDS = {
     "train": "train an agent, then evaluate it (the default command)",
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _complain(_out_of_memory(error), 2)
     except ModuleNotFoundError as error:
-        remedy = plugins.own_remedy(error)
+        remedy = registry.own_remedy(error)
         if not remedy:
             raise
         return _complain(f"{error}{remedy}", 2)
@@ -110,10 +110,10 @@ def _train(arguments: list[str]) -> int:
     _keep_freed_memory()
     spec, options = parse_train(arguments)
     out = options.out or default_out(spec)
-    from agents._run import check_target
+    from agents.runs.folder import check_target
 
     check_target(out, overwrite=options.overwrite)
-    from agents._commands import run_training
+    from agents.cli.commands import run_training
 
     command = ["run.py", "train", *arguments]
     return run_training(spec, out, overwrite=options.overwrite, command=command)
@@ -129,7 +129,7 @@ def _evaluate(arguments: list[str]) -> int:
     _keep_freed_memory()
     if options.video:  # nothing is to be shown: pygame, which draws some of the pictures, needs no screen
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    from agents._commands import run_evaluation
+    from agents.cli.commands import run_evaluation
 
     return run_evaluation(
         options.run,
@@ -146,7 +146,7 @@ def _resume(arguments: list[str]) -> int:
     options = parse("resume", ResumeOptions, arguments, description="Continue a run from its last checkpoint.")
     _require_run_folder(options.run)
     _keep_freed_memory()
-    from agents._commands import run_resume
+    from agents.cli.commands import run_resume
 
     return run_resume(options.run, iterations=options.iterations)
 
@@ -158,7 +158,7 @@ def _robustness(arguments: list[str]) -> int:
     options = parse("robustness", RobustnessOptions, arguments, description=description)
     _require_run_folder(options.run)
     _keep_freed_memory()
-    from agents._commands import run_robustness
+    from agents.cli.commands import run_robustness
 
     return run_robustness(options.run, options.noise, options.strengths, options.shots, out=options.out, **options.how)
 
@@ -169,7 +169,7 @@ def _export(arguments: list[str]) -> int:
     options = parse("export", ExportOptions, arguments, description=description)
     _require_run_folder(options.run)
     _keep_freed_memory()
-    from agents._commands import run_export
+    from agents.cli.commands import run_export
 
     return run_export(
         options.run,
@@ -187,7 +187,7 @@ def _plot(arguments: list[str]) -> int:
     options = parse("plot", PlotOptions, arguments, description=description)
     for path in options.runs:
         _require_run_folder(path)
-    from agents._commands import run_plot
+    from agents.cli.commands import run_plot
 
     return run_plot(options.runs, options.out, options.against.replace("-", "_"), options.split)
 
@@ -200,14 +200,14 @@ def _select(arguments: list[str]) -> int:
         raise UsageError("select needs a column to predict: usage is run.py select FILE.csv --target COLUMN")
     if options.selector is not None:
         _require_run_folder(options.selector)
-    from agents._select import run_select
+    from agents.select.command import run_select
 
     return run_select(options, ["run.py", "select", *arguments])
 
 
 def _require_run_folder(path: Path) -> None:
     """Complain about a wrong folder at once, not after the seconds that importing torch takes."""
-    from agents._run import RunFolder
+    from agents.runs.folder import RunFolder
 
     RunFolder.open(path)
 
@@ -267,7 +267,7 @@ def _catalogue() -> str:
     blocks = []
     for role, title in titles.items():
         lines = [f"{title} (--{role})"]
-        summaries = plugins.available(KINDS[role]).values()
+        summaries = registry.available(KINDS[role]).values()
         width = max((len(summary.name) for summary in summaries), default=0)
         for summary in summaries:
             state = f"  [unreadable: {summary.broken}]" if summary.broken else ""

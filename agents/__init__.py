@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agents._api import evaluate, load, plot, train
+    from agents.experiment.api import evaluate, load, plot, train
 
 __all__ = ["evaluate", "load", "plot", "train"]
 
@@ -15,7 +15,7 @@ __all__ = ["evaluate", "load", "plot", "train"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module("agents._api"), name)
+    return getattr(importlib.import_module("agents.experiment.api"), name)
 
 
 def __dir__() -> list[str]:

@@ -21,11 +21,11 @@ import gymnasium
 import torch
 from torch import Tensor
 
-from agents._options import Options
-from agents._rollout import Rollout
-from agents._setting import Setting
-from qrl.errors import UsageError
-from qrl.spaces import action_units
+from agents.core.context import Setting
+from agents.core.options import Options
+from agents.core.rollout import Rollout
+from qrl.common.errors import UsageError
+from qrl.policies.spaces import action_units
 
 LEAST_ELITE = 2
 """Episodes of the elite, at least: one alone has no spread, and would end the search."""
@@ -59,7 +59,7 @@ class Search:
 
 
 class CrossEntropy(ABC):
-    """An adapter that acts by the step of the episode (`agents._rollout.OpenLoop`). To be extended."""
+    """An adapter that acts by the step of the episode (`agents.core.rollout.OpenLoop`). To be extended."""
 
     def __init__(self, config: Config, setting: Setting) -> None:
         self.config, self.horizon, self.device = config, setting.horizon, setting.device

@@ -13,11 +13,11 @@ episodes differ in length, a positive factor on that of alpha, to which Adam is 
 
 from dataclasses import dataclass
 
-from agents._inner import Data, FastWeights
-from agents._outer import OuterConfig, OuterLearner, Sums
-from agents._rollout import Rollout
-from agents._setting import Setting
-from qrl.policy import Params, Policy
+from agents.core.context import Setting
+from agents.core.rollout import Rollout
+from agents.rl.inner_update import Data, FastWeights
+from agents.rl.outer import OuterConfig, OuterLearner, Sums
+from qrl.policies.policy import Params, Policy
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Finn et al. 2017 (Model-agnostic meta-learning), with per-parameter learned step sizes (Li et al. 2017, Meta-SGD):
 
-    theta_j+1 = theta_j + alpha * grad J_j(theta_j)     the inner update on the j-th rollout, see agents/_inner.py
-    maximise over (theta, alpha) the mean over tasks of the return of theta_k(theta, alpha)
+    theta_j+1 = theta_j + alpha * grad J_j(theta_j)     the inner update on the j-th rollout, see
+    agents/rl/inner_update.py maximise over (theta, alpha) the mean over tasks of the return of theta_k(theta, alpha)
 
 by PPO-clip, in whose epochs the inner updates are recomputed (Schulman et al. 2017), or by one step in a trust region
 (Schulman et al. 2015). How the gradient goes through the inner updates is the option `estimator`; docs/estimators.md
@@ -19,18 +19,18 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from agents._fisher import linearise
-from agents._inner import Data, FastWeights, some
-from agents._losses import dice, lvc, ppo_clip
-from agents._outer import OuterConfig, OuterLearner, Sums, mean_scale
-from agents._ppo import check_finite
-from agents._returns import deviation, returns_to_go, score_advantages
-from agents._rollout import Rollout
-from agents._setting import Setting
-from agents._trust_region import Product, backtrack, natural_step
-from qrl.backend import max_order
-from qrl.errors import UsageError
-from qrl.policy import Params, Policy
+from agents.core.adaptive_adam import check_finite
+from agents.core.context import Setting
+from agents.core.rollout import Rollout
+from agents.rl.fisher import linearise
+from agents.rl.inner_update import Data, FastWeights, some
+from agents.rl.losses import dice, lvc, ppo_clip
+from agents.rl.outer import OuterConfig, OuterLearner, Sums, mean_scale
+from agents.rl.returns import deviation, returns_to_go, score_advantages
+from agents.rl.trust_region import Product, backtrack, natural_step
+from qrl.backends.backend import max_order
+from qrl.common.errors import UsageError
+from qrl.policies.policy import Params, Policy
 
 PPO_OPTIONS = ("epochs", "clip", "target_kl", "lr_angles", "lr_scales", "lr_heads", "lr_step_sizes", "max_grad_norm")
 TRPO_OPTIONS = ("max_kl", "cg_iterations", "cg_damping", "backtracks")
@@ -195,7 +195,7 @@ class MAML(OuterLearner):
         return metrics
 
     def fisher_product(self, data: list[Data]) -> Product:
-        """v -> (J' F J + damping) v on flat parameters; see `agents._fisher`."""
+        """v -> (J' F J + damping) v on flat parameters; see `agents.rl.fisher`."""
         chunks = list(self.meta_chunks(data))
 
         def linearised(part: slice) -> Callable[[Params], Params]:

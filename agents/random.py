@@ -7,10 +7,10 @@ import gymnasium
 import torch
 from torch import Tensor
 
-from agents._rollout import Rollout
-from agents._setting import Setting
-from qrl.errors import UsageError
-from qrl.spaces import action_units
+from agents.core.context import Setting
+from agents.core.rollout import Rollout
+from qrl.common.errors import UsageError
+from qrl.policies.spaces import action_units
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from agents._inner import Data, FastWeights, GradientAdapter, InnerConfig, some
-from agents._losses import policy_gradient
-from agents._ppo import check_finite, moments, restore, restore_moments
-from agents._returns import standard_scores
-from agents._rollout import Rollout
-from agents._setting import Setting
-from qrl.errors import TrainingError
-from qrl.policy import Params, Policy
+from agents.core.adaptive_adam import check_finite, moments, restore, restore_moments
+from agents.core.context import Setting
+from agents.core.rollout import Rollout
+from agents.rl.inner_update import Data, FastWeights, GradientAdapter, InnerConfig, some
+from agents.rl.losses import policy_gradient
+from agents.rl.returns import standard_scores
+from qrl.common.errors import TrainingError
+from qrl.policies.policy import Params, Policy
 
 
 @dataclass(frozen=True)

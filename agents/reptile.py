@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents._inner import FastWeights, GradientAdapter, InnerConfig
-from agents._ppo import check_finite, restore
-from agents._rollout import Rollout
-from agents._setting import Setting
-from qrl.policy import Policy
+from agents.core.adaptive_adam import check_finite, restore
+from agents.core.context import Setting
+from agents.core.rollout import Rollout
+from agents.rl.inner_update import FastWeights, GradientAdapter, InnerConfig
+from qrl.policies.policy import Policy
 
 
 @dataclass(frozen=True)

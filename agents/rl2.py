@@ -21,16 +21,16 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from agents._losses import ppo_clip
-from agents._memory import check_fits, saved_bytes
-from agents._ppo import PPO, PPOConfig
-from agents._returns import generalised_advantages, leave_one_out
-from agents._rollout import Rollout
-from agents._setting import Setting
-from qrl.errors import UsageError
-from qrl.features import Bound
-from qrl.policy import Params, bind
-from qrl.recurrent import Outputs, RecurrentPolicy
+from agents.core.adaptive_adam import PPO, PPOConfig
+from agents.core.context import Setting
+from agents.core.memory import check_fits, saved_bytes
+from agents.core.rollout import Rollout
+from agents.rl.losses import ppo_clip
+from agents.rl.returns import generalised_advantages, leave_one_out
+from qrl.common.errors import UsageError
+from qrl.policies.features import Bound
+from qrl.policies.policy import Params, bind
+from qrl.policies.recurrent import Outputs, RecurrentPolicy
 
 MODEL = "qgru"
 """The model unless another is named."""
@@ -144,7 +144,7 @@ Data = dict[str, Tensor]
 
 
 class RL2:
-    """The learner; also an adapter with a memory, see `agents._rollout.MemoryAdapter`."""
+    """The learner; also an adapter with a memory, see `agents.core.rollout.MemoryAdapter`."""
 
     n_rollouts = 1
 

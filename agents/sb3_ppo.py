@@ -25,11 +25,11 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 from torch import Tensor
 
-from agents._options import Options
-from agents._ppo import check_finite, moments, restore, restore_moments
-from agents._rollout import Rollout
-from agents._setting import OwnNetwork, Setting
-from qrl.heads import Categorical, Gaussian
+from agents.core.adaptive_adam import check_finite, moments, restore, restore_moments
+from agents.core.context import OwnNetwork, Setting
+from agents.core.options import Options
+from agents.core.rollout import Rollout
+from qrl.policies.heads import Categorical, Gaussian
 from qrl.sb3 import QuantumActorCriticPolicy
 
 

@@ -5,8 +5,8 @@ The initial weights are those with which a learner of the same seed starts. The 
 
 from dataclasses import dataclass
 
-from agents._inner import GradientAdapter, InnerConfig
-from agents._setting import Setting
+from agents.core.context import Setting
+from agents.rl.inner_update import GradientAdapter, InnerConfig
 
 
 @dataclass(frozen=True)

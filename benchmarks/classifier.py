@@ -27,10 +27,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from benchmarks._common import set_up, table, write_result
-from benchmarks._statistics import interval, median_of, t_interval
-from qrl.classifier import QuantumClassifier
-from qrl.frame import Frame
+from benchmarks.shared.common import set_up, table, write_result
+from benchmarks.shared.statistics import interval, median_of, t_interval
+from qrl.policies.frame import Frame
+from qrl.sklearn.classifier import QuantumClassifier
 
 DATASETS = {name: getattr(datasets, f"load_{name}") for name in ("iris", "wine", "breast_cancer", "digits")}
 SEEDS, FOLDS = 5, 5

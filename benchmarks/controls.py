@@ -29,13 +29,13 @@ import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from agents._api import load
-from agents._config import Spec, load_plugin
-from agents._evaluate import adaptation_curve, paired_gain
-from agents._setting import build
-from benchmarks._common import RUNS, default_spec, set_up, table
-from benchmarks._runs import Job, check_part, outcome, publish, side_by_side, train, train_all
-from benchmarks._statistics import differences, interval, median_of, over_seeds
+from agents.core.context import build
+from agents.core.spec import Spec, load_plugin
+from agents.experiment.api import load
+from agents.experiment.evaluation import adaptation_curve, paired_gain
+from benchmarks.shared.common import RUNS, default_spec, set_up, table
+from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train, train_all
+from benchmarks.shared.statistics import differences, interval, median_of, over_seeds
 
 SEEDS = {"navigation": 5, "cartpole_target": 5, "cartpole": 3}
 """Seeds 0, 1, ... of each family of tasks."""

@@ -16,10 +16,10 @@ from typing import Any
 
 import tyro
 
-from agents._config import Spec
-from agents._setting import build
-from agents._train import Training
-from benchmarks._common import default_spec, set_up, table, write_result
+from agents.core.context import build
+from agents.core.spec import Spec
+from agents.experiment.loop import Training
+from benchmarks.shared.common import default_spec, set_up, table, write_result
 from qrl.models.mlp import Config as MlpConfig
 from qrl.models.reuploading import Config as CircuitConfig
 

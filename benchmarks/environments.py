@@ -23,9 +23,9 @@ import tyro
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import envs
-from benchmarks._common import medians, set_up, table, write_result
+from benchmarks.shared.common import medians, set_up, table, write_result
 from envs import GymnasiumTasks, TorchTasks, Uniform
-from qrl.plugins import available
+from qrl.common.registry import available
 
 LANES = 256
 STEPS = 100

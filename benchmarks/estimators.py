@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.autograd.functional import jacobian
 
 from agents.maml import MAML
-from benchmarks._common import set_up, write_result
-from qrl.policy import Policy
-from tests import exact
+from benchmarks.shared.common import set_up, write_result
+from qrl.policies.policy import Policy
+from tests.support import exact
 
 TARGET = 1e-6
 STEP_SIZES = (0.1, 0.3, 1.0)

@@ -16,15 +16,15 @@ from typing import Any
 import torch
 import tyro
 
-from benchmarks._common import set_up, table, write_result
-from qrl.backend import Backend
-from qrl.circuit import Circuit
-from qrl.frame import Frame
+from benchmarks.shared.common import set_up, table, write_result
+from qrl.backends.backend import Backend
+from qrl.circuits.circuit import Circuit
+from qrl.common.registry import available, load
 from qrl.layer import QuantumLayer
-from qrl.plugins import available, load
-from qrl.simulator import compile_circuit
-from tests.circuits import random_circuit
-from tests.exactness import largest_differences
+from qrl.policies.frame import Frame
+from qrl.simulator.program import compile_circuit
+from tests.support.circuits import random_circuit
+from tests.support.exactness import largest_differences
 
 TARGET = 1e-10
 SINGLE = 1e-6

@@ -22,10 +22,10 @@ import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from agents._config import Spec, load_plugin
-from benchmarks._common import RUNS, default_spec, table
-from benchmarks._runs import Job, check_part, outcome, publish, side_by_side, train_all
-from benchmarks._statistics import differences, interval, median_of, over_seeds, t_interval
+from agents.core.spec import Spec, load_plugin
+from benchmarks.shared.common import RUNS, default_spec, table
+from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train_all
+from benchmarks.shared.statistics import differences, interval, median_of, over_seeds, t_interval
 
 MADE_BY = "benchmarks.families"
 

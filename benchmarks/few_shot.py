@@ -24,12 +24,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import envs
-from agents._config import Spec
-from benchmarks._common import RUNS, default_spec, table
-from benchmarks._curves import draw_band
-from benchmarks._runs import Job, check_part, outcome, publish, run_all
-from benchmarks._statistics import bootstrapped, differences, interval, over_seeds
-from envs._selection.family import shipped_table
+from agents.core.spec import Spec
+from benchmarks.shared.common import RUNS, default_spec, table
+from benchmarks.shared.curves import draw_band
+from benchmarks.shared.runs import Job, check_part, outcome, publish, run_all
+from benchmarks.shared.statistics import bootstrapped, differences, interval, over_seeds
+from envs.automl.family import shipped_table
 from envs.few_shot_classification import FewShotClassification
 
 ENV = "few_shot_classification"

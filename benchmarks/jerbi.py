@@ -21,12 +21,12 @@ from typing import Any
 
 import tyro
 
-from agents._api import load
-from agents._config import Spec, load_plugin
-from benchmarks._common import RUNS, table
-from benchmarks._curves import draw, overview, reached
-from benchmarks._runs import Job, check_part, publish, run_all
-from qrl.actor import PolicyConfig
+from agents.core.spec import Spec, load_plugin
+from agents.experiment.api import load
+from benchmarks.shared.common import RUNS, table
+from benchmarks.shared.curves import draw, overview, reached
+from benchmarks.shared.runs import Job, check_part, publish, run_all
+from qrl.policies.actor import PolicyConfig
 
 N_SEEDS = 10
 N_EPISODES = 1000

@@ -18,12 +18,12 @@ from typing import Any
 import torch
 import tyro
 
-from agents._config import Spec
-from agents._evaluate import adaptation_curve
-from agents._rollout import Rollout
-from agents._setting import build
-from agents._train import Training, adaptation
-from benchmarks._common import default_spec, set_up, table, write_result
+from agents.core.context import build
+from agents.core.rollout import Rollout
+from agents.core.spec import Spec
+from agents.experiment.evaluation import adaptation_curve
+from agents.experiment.loop import Training, adaptation
+from benchmarks.shared.common import default_spec, set_up, table, write_result
 from qrl.models.reuploading import Config as CircuitConfig
 
 TRIALS = "tabular_mdp, rl2, trials of 1000 steps"

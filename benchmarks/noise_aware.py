@@ -18,14 +18,14 @@ import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from agents._api import load
-from agents._config import Spec, load_plugin
-from benchmarks._common import RUNS, set_up, table
-from benchmarks._curves import draw_band
-from benchmarks._runs import Job, outcome, publish, side_by_side, train_all
-from benchmarks._statistics import differences, interval, over_seeds
-from qrl.backend import Backend
-from qrl.noise import Noise
+from agents.core.spec import Spec, load_plugin
+from agents.experiment.api import load
+from benchmarks.shared.common import RUNS, set_up, table
+from benchmarks.shared.curves import draw_band
+from benchmarks.shared.runs import Job, outcome, publish, side_by_side, train_all
+from benchmarks.shared.statistics import differences, interval, over_seeds
+from qrl.backends.backend import Backend
+from qrl.noise.model import Noise
 
 N_SEEDS = 5
 NOISE = ("depolarizing=0.05", "readout=0.02")

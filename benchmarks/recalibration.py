@@ -20,12 +20,12 @@ import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from agents._api import load
-from agents._config import Spec
-from benchmarks._common import RUNS, default_spec, set_up, table
-from benchmarks._curves import draw_band
-from benchmarks._runs import Job, check_part, outcome, publish, side_by_side, train_all
-from benchmarks._statistics import differences, interval, over_seeds, t_interval
+from agents.core.spec import Spec
+from agents.experiment.api import load
+from benchmarks.shared.common import RUNS, default_spec, set_up, table
+from benchmarks.shared.curves import draw_band
+from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train_all
+from benchmarks.shared.statistics import differences, interval, over_seeds, t_interval
 
 N_SEEDS = 5
 REFERENCE = "maml reuploading"

@@ -20,12 +20,12 @@ from typing import Any
 
 import tyro
 
-from benchmarks._common import set_up, table, write_result
-from benchmarks._recovery.calls import stopped
-from benchmarks._recovery.damage import MUTATIONS, mutated, resumed_from_mutated
-from benchmarks._recovery.disk import ROOMS, full_disks
-from benchmarks._recovery.outside import again, killed, rivals, second_process, signalled
-from benchmarks._recovery.runs import Row, small_runs, uninterrupted
+from benchmarks.fault_injection.calls import stopped
+from benchmarks.fault_injection.damage import MUTATIONS, mutated, resumed_from_mutated
+from benchmarks.fault_injection.disk import ROOMS, full_disks
+from benchmarks.fault_injection.outside import again, killed, rivals, second_process, signalled
+from benchmarks.fault_injection.runs import Row, small_runs, uninterrupted
+from benchmarks.shared.common import set_up, table, write_result
 
 
 def main(quick: bool = False, seed: int = 0, jobs: int = 2) -> None:

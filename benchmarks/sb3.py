@@ -22,8 +22,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
 
-from benchmarks._common import medians, set_up, table, write_result
-from qrl.bridge import to_qnode
+from benchmarks.shared.common import medians, set_up, table, write_result
+from qrl.backends.pennylane import to_qnode
 from qrl.layer import QuantumLayer
 from qrl.sb3 import QuantumActorCriticPolicy
 

@@ -24,12 +24,12 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from benchmarks._common import RUNS, set_up, table, write_result
-from benchmarks._statistics import interval, t_interval
-from envs._selection.build import rank
-from envs._selection.catalogue import catalogue
-from envs._selection.datasets import listed, read
-from envs._selection.table import read_table
+from benchmarks.automl_table.build import rank
+from benchmarks.automl_table.catalogue import catalogue
+from benchmarks.automl_table.datasets import listed, read
+from benchmarks.shared.common import RUNS, set_up, table, write_result
+from benchmarks.shared.statistics import interval, t_interval
+from envs.automl.table import read_table
 
 ROOT = Path(__file__).resolve().parent.parent
 TRIES, N_DATASETS = 5, 10
@@ -41,7 +41,7 @@ def main(quick: bool = False, wheels: Path = RUNS / "selection" / "wheels") -> N
 
     Args:
         quick: two datasets; the result goes to results/runs.
-        wheels: those that the table was built from (`envs._selection.build`).
+        wheels: those that the table was built from (`benchmarks.automl_table.build`).
     """
     set_up(threads=1)
     with tempfile.TemporaryDirectory() as folder:

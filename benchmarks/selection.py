@@ -25,14 +25,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from agents._config import Spec, load_plugin
-from agents._evaluate import Curve
-from agents._setting import build
-from benchmarks._common import RUNS, table
-from benchmarks._curves import draw_band
-from benchmarks._runs import Job, check_part, outcome, publish, run_all
-from benchmarks._statistics import bootstrapped, interval
-from envs._tries import Tries
+from agents.core.context import build
+from agents.core.spec import Spec, load_plugin
+from agents.experiment.evaluation import Curve
+from benchmarks.shared.common import RUNS, table
+from benchmarks.shared.curves import draw_band
+from benchmarks.shared.runs import Job, check_part, outcome, publish, run_all
+from benchmarks.shared.statistics import bootstrapped, interval
+from envs.automl.lookup_tasks import Tries
 
 N_SEEDS = 5
 REFERENCE = "rl2 qgru"

@@ -18,11 +18,11 @@ import tyro
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from benchmarks._common import medians, set_up, table, write_result
-from qrl._spaces import AMPLITUDES
+from benchmarks.shared.common import medians, set_up, table, write_result
 from qrl.layer import QuantumLayer
-from qrl.noise import After, Noise
-from qrl.simulator import compile_circuit
+from qrl.noise.model import After, Noise
+from qrl.simulator.program import compile_circuit
+from qrl.simulator.representation import AMPLITUDES
 
 LAYERS, INPUTS, STEP_SIZE = 5, 4, 0.1
 BLOCK_SIZES = {5: (2, 3, 4, 5), 6: (2, 3, 4, 5, 6), 8: (2, 3, 4, 5, 6, 8), 10: (2, 3, 4, 5, 6)}

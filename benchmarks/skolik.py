@@ -22,11 +22,11 @@ import gymnasium
 import numpy as np
 import tyro
 
-from agents._provenance import provenance
-from benchmarks._common import RUNS, set_up, table
-from benchmarks._curves import draw, overview
-from benchmarks._runs import check_part, publish, side_by_side
-from qrl._files import from_json, to_json, write_whole
+from agents.runs.provenance import provenance
+from benchmarks.shared.common import RUNS, set_up, table
+from benchmarks.shared.curves import draw, overview
+from benchmarks.shared.runs import check_part, publish, side_by_side
+from qrl.common.files import from_json, to_json, write_whole
 
 N_SEEDS = 10
 N_EPISODES = 5000

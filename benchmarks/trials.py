@@ -23,10 +23,10 @@ import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from agents._config import Spec
-from benchmarks._common import RUNS, table
-from benchmarks._runs import Job, check_part, outcome, publish, side_by_side, train_all
-from benchmarks._statistics import interval, median_of, over_seeds, t_interval
+from agents.core.spec import Spec
+from benchmarks.shared.common import RUNS, table
+from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train_all
+from benchmarks.shared.statistics import interval, median_of, over_seeds, t_interval
 
 SEEDS = 3
 MADE_BY = "benchmarks.trials"

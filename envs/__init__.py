@@ -18,11 +18,11 @@ and `gymnasium.make_vec`. It does not import torch; that happens with the first 
 
 from typing import TYPE_CHECKING, Any
 
-from envs._registration import register_all
+from envs.native.registration import register_all
 
 if TYPE_CHECKING:
-    from envs._check import check
-    from envs._distribution import (
+    from envs.core.check import check
+    from envs.core.distribution import (
         Choice,
         Dirichlet,
         Drawn,
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
         Uniform,
         datasheet,
     )
-    from envs._gymnasium import GymnasiumTasks
-    from envs._torch_tasks import TorchTasks
-    from envs._vector import SingleEnv, TorchVectorEnv
+    from envs.native.torch_tasks import TorchTasks
+    from envs.native.vector import SingleEnv, TorchVectorEnv
+    from envs.wrapped.gymnasium_tasks import GymnasiumTasks
 
 __all__ = [
     "Choice",
@@ -69,13 +69,13 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
-    "GymnasiumTasks": "_gymnasium",
-    "check": "_check",
-    "SingleEnv": "_vector",
-    "TorchTasks": "_torch_tasks",
-    "TorchVectorEnv": "_vector",
+    "GymnasiumTasks": "wrapped.gymnasium_tasks",
+    "check": "core.check",
+    "SingleEnv": "native.vector",
+    "TorchTasks": "native.torch_tasks",
+    "TorchVectorEnv": "native.vector",
 }
-"""Modules of the names that are not in `_distribution`."""
+"""Modules of the names that are not in `envs.core.distribution`."""
 
 
 register_all()
@@ -93,8 +93,8 @@ def make(name: str, **config: Any) -> "TaskDistribution":
     """
     from dataclasses import fields
 
-    from qrl.errors import UsageError, suggest
-    from qrl.plugins import load
+    from qrl.common.errors import UsageError, suggest
+    from qrl.common.registry import load
 
     plugin = load("envs", name)
     options = [field.name for field in fields(plugin.Config)]
@@ -115,9 +115,9 @@ def register(name: str, plugin: Any) -> None:
     Raises:
         UsageError: it is neither, or the name is that of a family of this folder, of a package or of Gymnasium.
     """
-    from qrl import plugins
+    from qrl.common import registry
 
-    plugins.register("envs", name, plugin)
+    registry.register("envs", name, plugin)
 
 
 def plugin_of_name(name: str) -> Any:
@@ -126,16 +126,16 @@ def plugin_of_name(name: str) -> Any:
     Raises:
         UsageError: it looks like an id, and Gymnasium does not know it.
     """
-    from envs._by_id import plugin_of_id
+    from envs.wrapped.ids import plugin_of_id
 
     return plugin_of_id(name)
 
 
 def plugin_of_object(thing: Any) -> Any:
     """The plug-in that an object stands for which is none itself: a `TaskDistribution`, or a module with one."""
-    from envs import _by_id
+    from envs.wrapped import ids
 
-    return _by_id.plugin_of_object(thing)
+    return ids.plugin_of_object(thing)
 
 
 def __getattr__(name: str) -> Any:
@@ -143,7 +143,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"envs.{_ELSEWHERE.get(name, '_distribution')}"), name)
+    return getattr(import_module(f"envs.{_ELSEWHERE.get(name, 'core.distribution')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -78,11 +78,11 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs._distribution import SignedUniform, Tasks, Uniform, check_count
-from envs._gymnasium_pictures import picture
-from envs._pictures import Picture
-from envs._ranges import finite_number
-from envs._torch_tasks import TorchTasks
+from envs.core.distribution import SignedUniform, Tasks, Uniform, check_count
+from envs.core.ranges import finite_number
+from envs.dynamics.drawing import Picture
+from envs.dynamics.gymnasium_renderers import picture
+from envs.native.torch_tasks import TorchTasks
 
 GRAVITY = 9.8
 """[m/s²]"""

@@ -3,7 +3,7 @@
 ## Description
 
 A task is a real classification dataset, a step fits an algorithm of scikit-learn with sensible settings to it: its
-cross-validated accuracy is looked up in a table that was measured once (envs/_selection/ORIGIN.md). The agent sees
+cross-validated accuracy is looked up in a table that was measured once (envs/automl/ORIGIN.md). The agent sees
 features of the dataset that are known before anything is tried, and what it has tried with which score; it sees nothing
 that it would not see of anybody's own CSV file. What counts is the best algorithm among the tries.
 
@@ -11,7 +11,7 @@ Test tasks are datasets of other groups than those of training: data of one orig
 
 ## Action space
 
-`Discrete(a)`, an algorithm; `envs._selection.algorithms.ALGORITHMS` has their names.
+`Discrete(a)`, an algorithm; `envs.automl.algorithms.ALGORITHMS` has their names.
 
 ## Observation space
 
@@ -48,15 +48,15 @@ Truncation: the horizon, 5 tries by default.
 ## Source
 
 J. R. Rice, "The algorithm selection problem", 1976; as meta-learning over datasets P. Brazdil et al., "Metalearning",
-2022. Scores and features are this library's own measurements, envs/_selection/ORIGIN.md.
+2022. Scores and features are this library's own measurements, envs/automl/ORIGIN.md.
 """
 
 from dataclasses import dataclass
 
-from envs._distribution import check_count
-from envs._selection.family import HELD_OUT, HeldOut, family
-from envs._tries import Tries
-from qrl.errors import UsageError, suggest
+from envs.automl.family import HELD_OUT, HeldOut, family
+from envs.automl.lookup_tasks import Tries
+from envs.core.distribution import check_count
+from qrl.common.errors import UsageError, suggest
 
 
 @dataclass(frozen=True)

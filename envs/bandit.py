@@ -48,10 +48,10 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs._distribution import Tasks, Uniform, check_count
-from envs._pictures import GREEN, Picture, blank
-from envs._torch_tasks import TorchTasks
-from qrl.errors import UsageError
+from envs.core.distribution import Tasks, Uniform, check_count
+from envs.dynamics.drawing import GREEN, Picture, blank
+from envs.native.torch_tasks import TorchTasks
+from qrl.common.errors import UsageError
 
 LARGEST_ARMS = 10_000
 """Beyond that a number of arms is a slip of the hand."""

@@ -64,12 +64,12 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs import _cart_and_pole as physics
-from envs._distribution import SignedUniform, Tasks, Uniform, check_count
-from envs._gymnasium_pictures import picture
-from envs._pictures import Picture
-from envs._ranges import Choice, Range
-from envs._torch_tasks import TorchTasks
+from envs.core.distribution import SignedUniform, Tasks, Uniform, check_count
+from envs.core.ranges import Choice, Range
+from envs.dynamics import cart_pole as physics
+from envs.dynamics.drawing import Picture
+from envs.dynamics.gymnasium_renderers import picture
+from envs.native.torch_tasks import TorchTasks
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,11 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs import _cart_and_pole as physics
-from envs._distribution import SignedUniform, Tasks, Uniform, check_count
-from envs._gymnasium_pictures import picture
-from envs._pictures import Picture, mark
-from envs._torch_tasks import TorchTasks
+from envs.core.distribution import SignedUniform, Tasks, Uniform, check_count
+from envs.dynamics import cart_pole as physics
+from envs.dynamics.drawing import Picture, mark
+from envs.dynamics.gymnasium_renderers import picture
+from envs.native.torch_tasks import TorchTasks
 
 REWARD_RADIUS = 1.5
 """Distance from the target at which the reward falls to 0 [m]."""

@@ -7,10 +7,10 @@ one of the two actions is right, and the reward says whether it was taken; a few
 right more often than not. All examples are rows of real datasets; those of test tasks are of other groups than those of
 training: data of one origin, under whatever names, is one group.
 
-Datasets, groups and splits are those of `algorithm_selection` (envs/_selection/ORIGIN.md). A dataset has at most six
+Datasets, groups and splits are those of `algorithm_selection` (envs/automl/ORIGIN.md). A dataset has at most six
 pairs of classes, those with most rows of which logistic regression, by eight components, is right on 60 % of held-out
 rows at least, and at most 100 rows of each class are here: 438 pairs of 170 datasets, in which that classifier is right
-on 79 % at the median (`python -m envs._selection.build_rows` makes them).
+on 79 % at the median (`python -m benchmarks.automl_table.build_rows` makes them).
 
 An example comes of either class with probability 1/2, however many rows a class has: constant and random actions are
 right in half of the examples, and as both orders are tasks, so is any policy before it has seen rewards, on average
@@ -56,7 +56,7 @@ Truncation: the horizon, 1 example by default.
 
 Classification as a contextual bandit: A. Beygelzimer, J. Langford, "The offset tree for learning with partial labels",
 KDD 2009. Tasks that are pairs of classes in an order: O. Vinyals et al., "Matching networks for one shot learning",
-NeurIPS 2016. The datasets are described in envs/_selection/ORIGIN.md.
+NeurIPS 2016. The datasets are described in envs/automl/ORIGIN.md.
 """
 
 from dataclasses import dataclass
@@ -69,11 +69,11 @@ from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from envs._distribution import Integer, Tasks, check_count
-from envs._selection.family import HELD_OUT, HeldOut, shipped_table, trained_on
-from envs._selection.rows import LARGEST_FEATURE, Rows, read_rows
-from envs._torch_tasks import TorchTasks
-from qrl.errors import UsageError, suggest
+from envs.automl.family import HELD_OUT, HeldOut, shipped_table, trained_on
+from envs.automl.rows import LARGEST_FEATURE, Rows, read_rows
+from envs.core.distribution import Integer, Tasks, check_count
+from envs.native.torch_tasks import TorchTasks
+from qrl.common.errors import UsageError, suggest
 
 LARGEST_HORIZON = 100_000
 """All examples of an episode are drawn at its start."""

@@ -66,12 +66,12 @@ from jaxtyping import Bool, Float64, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from envs._distribution import Range, Tasks, Uniform, check_count
-from envs._gymnasium_pictures import drawn_by
-from envs._luck import advance, seeds
-from envs._pictures import Picture
-from envs._torch_tasks import TorchTasks
-from qrl.errors import UsageError
+from envs.core.distribution import Range, Tasks, Uniform, check_count
+from envs.dynamics.drawing import Picture
+from envs.dynamics.gymnasium_renderers import drawn_by
+from envs.dynamics.per_lane_rng import advance, seeds
+from envs.native.torch_tasks import TorchTasks
+from qrl.common.errors import UsageError
 
 FROZEN = 0.8
 """Probability that a cell of a random map is ice; Gymnasium's default."""

@@ -58,10 +58,10 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs._distribution import Choice, Tasks, check_count
-from envs._pictures import BLUE, GREEN, GREY, Picture, blank
-from envs._torch_tasks import TorchTasks
-from qrl.errors import UsageError
+from envs.core.distribution import Choice, Tasks, check_count
+from envs.dynamics.drawing import BLUE, GREEN, GREY, Picture, blank
+from envs.native.torch_tasks import TorchTasks
+from qrl.common.errors import UsageError
 
 STAY, UP, RIGHT, DOWN, LEFT = range(5)
 

@@ -46,8 +46,8 @@ from typing import Any
 import gymnasium as gym
 import mujoco
 
-from envs._distribution import Sign, check_count
-from envs._gymnasium import GymnasiumTasks
+from envs.core.distribution import Sign, check_count
+from envs.wrapped.gymnasium_tasks import GymnasiumTasks
 
 REQUIRES = ("mujoco",)
 EXTRA = "mujoco"

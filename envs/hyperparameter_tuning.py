@@ -3,9 +3,9 @@
 ## Description
 
 As `algorithm_selection`, but the candidates are 32 configurations of one algorithm of scikit-learn, a support vector
-machine or gradient boosting (`envs._selection.algorithms.PORTFOLIOS`), each measured on real datasets; or, from the
+machine or gradient boosting (`envs.automl.algorithms.PORTFOLIOS`), each measured on real datasets; or, from the
 tables of HPOBench and HPOLib, 32 of a perceptron on eight datasets of classes or four of regression
-(`envs._selection.hpobench`). What counts is the best configuration among the tries.
+(`envs.automl.hpobench`). What counts is the best configuration among the tries.
 
 ## Action space
 
@@ -49,16 +49,16 @@ Truncation: the horizon, 20 tries by default.
 ## Source
 
 As a problem over datasets J. Bergstra and Y. Bengio, "Random search for hyper-parameter optimization", JMLR 2012.
-Scores and features are this library's own measurements, envs/_selection/ORIGIN.md.
+Scores and features are this library's own measurements, envs/automl/ORIGIN.md.
 """
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from envs._distribution import check_count
-from envs._selection.family import HELD_OUT, HeldOut, family
-from envs._tries import Tries
-from qrl.errors import UsageError, suggest
+from envs.automl.family import HELD_OUT, HeldOut, family
+from envs.automl.lookup_tasks import Tries
+from envs.core.distribution import check_count
+from qrl.common.errors import UsageError, suggest
 
 Portfolio = Literal["svm", "gradient_boosting", "hpobench", "hpolib"]
 
@@ -89,7 +89,7 @@ class Config:
 def build(config: Config) -> Tries:
     """The task distribution of `config`."""
     if config.portfolio in ("hpobench", "hpolib"):
-        from envs._selection import hpobench
+        from envs.automl import hpobench
 
         known = hpobench.known(config.portfolio, config.held_out)
         return Tries("hyperparameter_tuning", "dataset", config.horizon, known)

@@ -53,9 +53,9 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs._distribution import SignedUniform, Tasks, Uniform, check_count
-from envs._pictures import GREEN, RED, Picture, blank, mark
-from envs._torch_tasks import TorchTasks
+from envs.core.distribution import SignedUniform, Tasks, Uniform, check_count
+from envs.dynamics.drawing import GREEN, RED, Picture, blank, mark
+from envs.native.torch_tasks import TorchTasks
 
 MAX_SPEED = 0.1
 """Largest move along each axis [m per step]."""

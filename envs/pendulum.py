@@ -67,10 +67,10 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs._distribution import LogUniform, SignedUniform, Tasks, Uniform, check_count
-from envs._gymnasium_pictures import picture
-from envs._pictures import Picture, mark
-from envs._torch_tasks import TorchTasks
+from envs.core.distribution import LogUniform, SignedUniform, Tasks, Uniform, check_count
+from envs.dynamics.drawing import Picture, mark
+from envs.dynamics.gymnasium_renderers import picture
+from envs.native.torch_tasks import TorchTasks
 
 MAX_TORQUE = 2.0
 """Largest torque either way [N m]."""

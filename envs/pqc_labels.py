@@ -76,12 +76,12 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from envs._distribution import Tasks, Uniform, check_count
-from envs._pictures import Picture, mark
-from envs._torch_tasks import TorchTasks
-from qrl.circuit import Circuit, Gate, Input, Observable, Weight
-from qrl.errors import UsageError
-from qrl.simulator import Bound, compile_circuit
+from envs.core.distribution import Tasks, Uniform, check_count
+from envs.dynamics.drawing import Picture, mark
+from envs.native.torch_tasks import TorchTasks
+from qrl.circuits.circuit import Circuit, Gate, Input, Observable, Weight
+from qrl.common.errors import UsageError
+from qrl.simulator.program import Bound, compile_circuit
 
 SIDE = 2 * math.pi
 """Side of the square that the points are from [rad]."""

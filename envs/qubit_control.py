@@ -104,13 +104,13 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs._distribution import LogUniform, Range, SignedUniform, Tasks, Uniform, check_count
-from envs._luck import advance, seeds
-from envs._pictures import GREEN, GREY, RED, WHITE, Picture, blank, mark
-from envs._qubits import MOST_QUBITS, evolve, generators, order_for, speed, vector_of
-from envs._shots import binomial
-from envs._torch_tasks import TorchTasks
-from qrl.errors import UsageError, suggest
+from envs.core.distribution import LogUniform, Range, SignedUniform, Tasks, Uniform, check_count
+from envs.dynamics.binomial import binomial
+from envs.dynamics.drawing import GREEN, GREY, RED, WHITE, Picture, blank, mark
+from envs.dynamics.per_lane_rng import advance, seeds
+from envs.dynamics.qubits import MOST_QUBITS, evolve, generators, order_for, speed, vector_of
+from envs.native.torch_tasks import TorchTasks
+from qrl.common.errors import UsageError, suggest
 
 RABI = 1.0
 """Turns that a qubit does in a unit of time under a full drive along one axis [MHz]."""
@@ -194,8 +194,8 @@ def observed_words(observe: Observe, n_qubits: int) -> list[int]:
 class QubitControl(TorchTasks):
     """The control of qubits; the datasheet is at the top of the file.
 
-    State: slots so far, then the vector of the density matrix (see `envs._qubits`). With shots also the estimates that
-    were made of it, that of the fidelity last, and two seeds for each.
+    State: slots so far, then the vector of the density matrix (see `envs.dynamics.qubits`). With shots also the
+    estimates that were made of it, that of the fidelity last, and two seeds for each.
     """
 
     render_modes = ("rgb_array",)
@@ -312,7 +312,7 @@ class QubitControl(TorchTasks):
     def rates(
         self, action: Float64[Tensor, "lane act"], tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane qubit rate"], Float64[Tensor, "lane pair"]]:
-        """Of each qubit and of each coupling, as `envs._qubits.generators` takes them."""
+        """Of each qubit and of each coupling, as `envs.dynamics.qubits.generators` takes them."""
         x, y = action.clamp(-1, 1).unflatten(1, (self.n_qubits, 2)).unbind(-1)
         cos, sin = tasks.phase.cos(), tasks.phase.sin()
         full = 2 * math.pi * RABI * (1 + tasks.amplitude)

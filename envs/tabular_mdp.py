@@ -51,9 +51,9 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from envs._distribution import Dirichlet, Normal, Tasks, check_count
-from envs._pictures import Picture, mark
-from envs._torch_tasks import TorchTasks
+from envs.core.distribution import Dirichlet, Normal, Tasks, check_count
+from envs.dynamics.drawing import Picture, mark
+from envs.native.torch_tasks import TorchTasks
 
 CELL = 20
 """Side of a cell in a picture [pixels]."""

@@ -7,12 +7,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qrl.circuit import Circuit, Gate, Input, Observable, Weight
-    from qrl.classifier import QuantumClassifier
-    from qrl.errors import UsageError
+    from qrl.circuits.circuit import Circuit, Gate, Input, Observable, Weight
+    from qrl.common.errors import UsageError
     from qrl.layer import QuantumLayer
-    from qrl.models._pennylane import pennylane_model
-    from qrl.policy import Policy
+    from qrl.models.shared.pennylane import pennylane_model
+    from qrl.policies.policy import Policy
+    from qrl.sklearn.classifier import QuantumClassifier
 
 __all__ = [
     "Circuit",
@@ -28,16 +28,16 @@ __all__ = [
 ]
 
 _HOME = {
-    "Circuit": "qrl.circuit",
-    "Gate": "qrl.circuit",
-    "Input": "qrl.circuit",
-    "Observable": "qrl.circuit",
-    "Policy": "qrl.policy",
-    "QuantumClassifier": "qrl.classifier",
+    "Circuit": "qrl.circuits.circuit",
+    "Gate": "qrl.circuits.circuit",
+    "Input": "qrl.circuits.circuit",
+    "Observable": "qrl.circuits.circuit",
+    "Policy": "qrl.policies.policy",
+    "QuantumClassifier": "qrl.sklearn.classifier",
     "QuantumLayer": "qrl.layer",
-    "UsageError": "qrl.errors",
-    "Weight": "qrl.circuit",
-    "pennylane_model": "qrl.models._pennylane",
+    "UsageError": "qrl.common.errors",
+    "Weight": "qrl.circuits.circuit",
+    "pennylane_model": "qrl.models.shared.pennylane",
 }
 
 

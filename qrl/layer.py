@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from qrl.circuit import Circuit
-from qrl.errors import UsageError, suggest
-from qrl.noise import NOISELESS, Noise
-from qrl.plugins import load
-from qrl.simulator import Bound, compile_circuit
+from qrl.circuits.circuit import Circuit
+from qrl.common.errors import UsageError, suggest
+from qrl.common.registry import load
+from qrl.noise.model import NOISELESS, Noise
+from qrl.simulator.program import Bound, compile_circuit
 
 Encoding = Literal["cycle", "projection"]
 Initialisation = Literal["uniform", "small-angle"]
@@ -97,7 +97,7 @@ class QuantumLayer(nn.Module):
         return {"weights": "angles", "scales": "scales"} | projection
 
     def bind(self) -> Bound:
-        """What depends on the parameters alone; see `qrl.simulator.Program.bind`."""
+        """What depends on the parameters alone; see `qrl.simulator.program.Program.bind`."""
         bound = self.program.bind(self.weights, self.scales)
         return bound if self.projection is None else bound | {"projection": self.projection.weight}
 
@@ -114,7 +114,7 @@ class QuantumLayer(nn.Module):
         self, device: Any = "default.qubit", diff_method: str = "backprop", noise: Noise = NOISELESS
     ) -> nn.Module:
         """A module that computes the same on a PennyLane device, under `noise`, and shares this layer's parameters."""
-        from qrl.bridge import PennyLaneLayer  # PennyLane takes over a second to import
+        from qrl.backends.pennylane import PennyLaneLayer  # PennyLane takes over a second to import
 
         return PennyLaneLayer(self, device, diff_method, noise)
 

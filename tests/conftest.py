@@ -3,7 +3,7 @@
 import jaxtyping
 import pytest
 
-from tests import typechecks
+from tests.support import typechecks
 
 # Before anything of ours is imported: the hook works on modules as they are imported.
 typechecks.install()

@@ -17,11 +17,11 @@ ALLOWED = {
     "qrl": {"qrl"},
     "envs": {
         "envs",
-        "qrl.errors",
-        "qrl._files",
-        "qrl.plugins",
-        "qrl.circuit",
-        "qrl.simulator",
+        "qrl.common.errors",
+        "qrl.common.files",
+        "qrl.common.registry",
+        "qrl.circuits.circuit",
+        "qrl.simulator.program",
     },
     "agents": {"agents", "envs", "qrl"},
 }
@@ -35,7 +35,7 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide where a name comes from"
-            # `from qrl import plugins` imports a module, `from qrl.plugins import load` a name in one.
+            # `from qrl import plugins` imports a module, `from qrl.common.registry import load` a name in one.
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
                 is_module = ROOT.joinpath(*whole.split(".")).with_suffix(".py").exists()
@@ -81,8 +81,8 @@ HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "
         "import run; assert run.main(['list']) == 0",
         "import run; assert run.main(['trian']) == 2",
         "import run; assert run.main(['train', '--env']) == 2",
-        "from qrl import plugins; [plugins.available(kind) for kind in ('envs', 'models', 'agents')]",
-        "import agents._run, agents._config, agents._progress, agents._interrupt",
+        "from qrl.common import registry; [registry.available(kind) for kind in ('envs', 'models', 'agents')]",
+        "import agents.runs.folder, agents.core.spec, agents.runs.progress, agents.runs.interrupt",
     ],
 )
 def test_what_answers_at_once_imports_nothing_heavy_and_no_plug_in(program):

@@ -12,10 +12,10 @@ from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
-from agents import _returns
-from agents._rollout import Rollout
-from qrl import errors
-from tests import typechecks
+from agents.core.rollout import Rollout
+from agents.rl import returns
+from qrl.common import errors
+from tests.support import typechecks
 
 THREE, FOUR = torch.zeros(3), torch.zeros(4)
 
@@ -66,7 +66,7 @@ def test_functions_and_dataclasses_of_ours_are_checked():
     with pytest.raises(BeartypeCallHintViolation):
         errors.suggest(3, [])
     with pytest.raises(BeartypeCallHintViolation):
-        _returns.generalised_advantages(rows, rows[:4], rows > 0, 0.9, 0.9)
+        returns.generalised_advantages(rows, rows[:4], rows > 0, 0.9, 0.9)
     whole = {field.name: torch.zeros(5, 3, 2) for field in dataclasses.fields(Rollout)}
     whole |= {name: whole[name].bool() for name in ("valid", "terminated", "truncated")}
     whole |= {"observation": torch.zeros(5, 3, 2, 4), "episode": whole["episode"].long(), "final": torch.zeros(3, 2, 4)}

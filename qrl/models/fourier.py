@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from qrl.errors import UsageError
-from qrl.frame import LARGEST_BUDGET, Frame, check_size
+from qrl.common.errors import UsageError
+from qrl.policies.frame import LARGEST_BUDGET, Frame, check_size
 
 
 @dataclass(frozen=True)

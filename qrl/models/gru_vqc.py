@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from qrl.features import Bound, part
-from qrl.frame import Frame
 from qrl.layer import QuantumLayer
-from qrl.models._cells import QuantumCellConfig, SpanConfig, cell_circuit
 from qrl.models.gru import GRU
+from qrl.models.shared.cells import QuantumCellConfig, SpanConfig, cell_circuit
+from qrl.policies.features import Bound, part
+from qrl.policies.frame import Frame
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from torch import Generator
 
-from qrl.circuit import Circuit, Gate, Input
-from qrl.frame import Frame
+from qrl.circuits.circuit import Circuit, Gate, Input
 from qrl.layer import QuantumLayer
-from qrl.models._ansatz import Observables, QuantumConfig, check_room, quantum_layer, ring, weights, z_observables
+from qrl.models.shared.ansatz import Observables, QuantumConfig, check_room, quantum_layer, ring, weights, z_observables
+from qrl.policies.frame import Frame
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from qrl.frame import Frame
-from qrl.models._cells import Affine, CellConfig, lstm_update
+from qrl.models.shared.cells import Affine, CellConfig, lstm_update
+from qrl.policies.frame import Frame
 
 
 @dataclass(frozen=True)

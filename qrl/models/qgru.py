@@ -1,7 +1,7 @@
 """Quantum gated recurrent unit: a GRU each of whose affine maps is a variational circuit between two linear maps.
 
-With v = (inputs, memory) and circuits C (`qrl.models._cells.QuantumMaps`), after Chen, Yoo and Fang 2022, who do it to
-an LSTM:
+With v = (inputs, memory) and circuits C (`qrl.models.shared.cells.QuantumMaps`), after Chen, Yoo and Fang 2022, who do
+it to an LSTM:
 
     z, r = sigma(C_z(v)), sigma(C_r(v))     n = tanh(C_x(v) + r * C_h(v))     h' = z * h + (1 - z) * n
 
@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from qrl.features import Bound
-from qrl.frame import Frame
-from qrl.models._cells import QUANTUM_GROUPS, QuantumGatesConfig, QuantumMaps, SpanConfig
+from qrl.models.shared.cells import QUANTUM_GROUPS, QuantumGatesConfig, QuantumMaps, SpanConfig
+from qrl.policies.features import Bound
+from qrl.policies.frame import Frame
 
 
 @dataclass(frozen=True)

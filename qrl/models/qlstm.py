@@ -1,7 +1,7 @@
 """Quantum long short-term memory: an LSTM each of whose affine maps is a variational circuit between two linear maps.
 
 Chen, Yoo and Fang 2022 (Quantum long short-term memory), with v = (inputs, h) and circuits C
-(`qrl.models._cells.QuantumMaps`, whose docstring says what differs):
+(`qrl.models.shared.cells.QuantumMaps`, whose docstring says what differs):
 
     i, f, o = sigma(C_i(v)), sigma(C_f(v)), sigma(C_o(v))   g = tanh(C_g(v))   c' = f * c + i * g   h' = o * tanh(c')
 
@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from qrl.features import Bound
-from qrl.frame import Frame
-from qrl.models._cells import QUANTUM_GROUPS, QuantumGatesConfig, QuantumMaps, SpanConfig, lstm_update
+from qrl.models.shared.cells import QUANTUM_GROUPS, QuantumGatesConfig, QuantumMaps, SpanConfig, lstm_update
+from qrl.policies.features import Bound
+from qrl.policies.frame import Frame
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from torch import Generator
 
-from qrl.circuit import Circuit
-from qrl.frame import Frame
+from qrl.circuits.circuit import Circuit
 from qrl.layer import QuantumLayer
-from qrl.models._ansatz import QuantumConfig, quantum_layer, reuploading_circuit
+from qrl.models.shared.ansatz import QuantumConfig, quantum_layer, reuploading_circuit
+from qrl.policies.frame import Frame
 
 
 @dataclass(frozen=True)

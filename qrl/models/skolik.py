@@ -11,11 +11,11 @@ from typing import Literal
 
 from torch import Generator
 
-from qrl.circuit import Circuit, Gate, Input, Observable, Transform
-from qrl.errors import UsageError
-from qrl.frame import Frame
+from qrl.circuits.circuit import Circuit, Gate, Input, Observable, Transform
+from qrl.common.errors import UsageError
 from qrl.layer import QuantumLayer
-from qrl.models._ansatz import QuantumConfig, check_room, quantum_layer, ring, weights, z_observables
+from qrl.models.shared.ansatz import QuantumConfig, check_room, quantum_layer, ring, weights, z_observables
+from qrl.policies.frame import Frame
 
 
 @dataclass(frozen=True)

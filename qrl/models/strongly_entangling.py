@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from torch import Generator
 
-from qrl.circuit import Circuit
-from qrl.frame import Frame
+from qrl.circuits.circuit import Circuit
 from qrl.layer import QuantumLayer
-from qrl.models._ansatz import Entangler, QuantumConfig, layered_circuit, quantum_layer
+from qrl.models.shared.ansatz import Entangler, QuantumConfig, layered_circuit, quantum_layer
+from qrl.policies.frame import Frame
 
 
 @dataclass(frozen=True)

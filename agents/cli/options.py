@@ -1,0 +1,296 @@
+"""What each command takes from the command line."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from agents.cli.parse import CONFIGS, SHORTHANDS, parse, value_of, written_out
+from agents.core.spec import DEFAULT_NAMES, KINDS, LARGEST_EPISODES, Spec, check_count, check_seed, read_spec
+from qrl.common import registry
+from qrl.common.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Spec):
+    """What `run.py train` takes beside the spec of the run."""
+
+    out: Path | None = None
+    """Run folder to make; by default runs/<env>-<agent>-<model>-seed<seed>."""
+
+    overwrite: bool = False
+    """Replace the run that is in that folder."""
+
+    config: Path | None = None
+    """Start from a saved configuration: a run folder, its config.json, or a JSON file of a spec. Further options
+    override it."""
+
+
+def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions]:
+    """The spec of a run and the options beside it, from the command line.
+
+    Raises:
+        UsageError: an argument cannot be used.
+    """
+    value_of("--out", arguments)
+    arguments = written_out(arguments)
+    spec = _starting_spec(arguments)  # First: a wrong name is told before anything heavy is imported.
+    _check_shorthands(spec, arguments)
+    import tyro
+
+    overrides = [
+        (
+            field,
+            Annotated[type(getattr(spec, field)), tyro.conf.arg(name=name, help=_about(name, spec))],
+            dataclasses.field(),
+        )
+        for field, name in CONFIGS.items()
+    ]
+    flag = ("overwrite", tyro.conf.FlagCreatePairsOff[bool], dataclasses.field(default=False))
+    options_type = dataclasses.make_dataclass(
+        "Options", [*overrides, flag], bases=(TrainOptions,), frozen=True, kw_only=True
+    )
+    values = {field.name: getattr(spec, field.name) for field in dataclasses.fields(Spec)}
+    options: TrainOptions = parse(
+        "train",
+        options_type,
+        arguments,
+        default=options_type(**values),
+        description=f"Train {spec.agent} with the model {spec.model} on {spec.env}. "
+        "Options with a dot belong to the chosen plug-ins: name others with --env, --agent, --model to see theirs.",
+    )
+    names = {role: registry.canonical(kind, getattr(options, role)) for role, kind in KINDS.items()}
+    chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(Spec)}
+    return Spec(**{**chosen, **names}), options
+
+
+def _check_shorthands(spec: Spec, arguments: Sequence[str]) -> None:
+    for short, long in SHORTHANDS.items():
+        if long in arguments and not hasattr(spec.env_config, long.rpartition(".")[2]):
+            raise UsageError(
+                f"{short}: env {spec.env!r} has no such option; it is for the environments of Gymnasium, such as "
+                "--env CartPole-v1 --vary gravity=5:15; a file says it itself, in envs.GymnasiumTasks"
+            )
+
+
+def _about(name: str, spec: Spec) -> str:
+    """The heading of a group of options in the help."""
+    if name not in KINDS:
+        return "How the model's outputs become a distribution over actions."
+    chosen = getattr(spec, name)
+    doc = (registry.load(KINDS[name], chosen).__doc__ or "").strip().partition("\n")[0]
+    return f"Options of {chosen}. {doc}".strip()
+
+
+def _starting_spec(arguments: Sequence[str]) -> Spec:
+    """The spec before options are applied: from --config where given, the plug-ins from --env, --agent, --model."""
+    file = value_of("--config", arguments)
+    saved: dict[str, Any] = {} if file is None else read_spec(Path(file))
+    for role in KINDS:
+        name = value_of(f"--{role}", arguments)
+        if name is not None:
+            name = registry.canonical(KINDS[role], name)
+            # Options saved for one plug-in mean nothing to another.
+            other = name != saved.get(role, DEFAULT_NAMES[role])
+            saved = {key: value for key, value in saved.items() if not (other and key == f"{role}_config")}
+            saved[role] = name
+    return Spec.from_json(saved, where=str(file or "configuration"))
+
+
+def default_out(spec: Spec) -> Path:
+    """Where a run goes unless told: runs/<env>-<agent>-<model>-seed<seed>."""
+    names = [registry.short_name(name) for name in (spec.env, spec.agent, spec.model)]
+    return Path("runs", f"{'-'.join(names)}-seed{spec.seed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptOptions:
+    """What commands take that adapt the policy of a run."""
+
+    run: Path
+    """Run folder."""
+
+    steps: int | None = None
+    """Adaptation [gradient steps]; by default what the run was configured with."""
+
+    episodes: int | None = None
+    """Episodes per task and gradient step [episodes], of an agent that learns in its memory trials per task [trials];
+    by default what the run was configured with."""
+
+    split: Literal["train", "test", "ood"] = "test"
+    """Where tasks come from: as in training, held out, or out of distribution."""
+
+    seed: int = 0
+    """Seed of the episodes, and of shots."""
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            check_count("--steps", self.steps)
+        if self.episodes is not None:
+            check_count("--episodes", self.episodes, most=LARGEST_EPISODES)
+        check_seed("--seed", self.seed)
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """All but the folder."""
+        return {"steps": self.steps, "episodes": self.episodes, "split": self.split, "seed": self.seed}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TasksOptions(AdaptOptions):
+    """The same, over many tasks."""
+
+    tasks: int = 100
+    """Tasks to evaluate on [tasks]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("--tasks", self.tasks, least=2)
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """All but the folder."""
+        return {"tasks": self.tasks, **super().how}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(TasksOptions):
+    """What `run.py evaluate` takes."""
+
+    out: Path | None = None
+    """New JSON file to write, instead of evaluation.json in the run folder; the picture is put beside it."""
+
+    backend: str | None = None
+    """Where circuits run; by default where the run was trained."""
+
+    shots: int | None = None
+    """Shots of each circuit in each basis that is measured [shots], 0: exact; by default as in training."""
+
+    noise: tuple[str, ...] | None = None
+    """What happens on the device, such as depolarizing=0.01 readout=0.02 or calibration=FILE.json; by default as in
+    training. May be given more than once."""
+
+    video: bool = False
+    """Write an animation, too: the first task of the split before and after adaptation."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shots is not None:
+            check_count("--shots", self.shots, least=0)
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """What `run.py resume` takes."""
+
+    run: Path
+    """Run folder."""
+
+    iterations: int | None = None
+    """New length of the whole training [meta-iterations]; by default what the run was configured with."""
+
+    def __post_init__(self) -> None:
+        if self.iterations is not None:
+            check_count("--iterations", self.iterations)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessOptions(TasksOptions):
+    """What `run.py robustness` takes."""
+
+    noise: tuple[str, ...] = ("depolarizing",)
+    """Kinds of noise, each by itself: depolarizing, amplitude_damping, phase_damping, bit_flip, readout."""
+
+    strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1)
+    """Of each kind; see `qrl.noise.model.Noise`."""
+
+    shots: tuple[int, ...] = (10, 30, 100, 300, 1000)
+    """Shots of each circuit in each basis that is measured [shots], without noise."""
+
+    out: Path | None = None
+    """New JSON file to write, instead of robustness.json in the run folder; the picture is put beside it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(AdaptOptions):
+    """What `run.py export` takes: the policy is adapted as in an evaluation, by default in one step."""
+
+    out: Path = Path("circuits")
+    """New folder to make: a file for each circuit, and export.json about them."""
+
+    format: Literal["openqasm2", "openqasm3", "qiskit"] = "openqasm3"
+    """OpenQASM text, or Qiskit's own QPY (extra qiskit)."""
+
+    observations: Path | None = None
+    """A JSON list of observations; by default the first of an episode."""
+
+    task: int = 0
+    """Which of its tasks, from 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("--task", self.task, least=0, most=LARGEST_EPISODES)
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    """What `run.py plot` takes."""
+
+    runs: tuple[Path, ...]
+    """Run folders that have been evaluated."""
+
+    out: Path = Path("adaptation.png")
+    """New PNG file to write."""
+
+    against: Literal["x", "episodes", "env-steps"] = "episodes"
+    """What the curves are drawn against: episodes or environment steps spent in a task before, which all agents have in
+    common, or their own x, gradient steps or episodes."""
+
+    split: Literal["train", "test", "ood"] = "test"
+    """Of which tasks."""
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise UsageError("plot needs run folders: usage is run.py plot RUN ...")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectOptions:
+    """What `run.py select` takes."""
+
+    file: Path
+    """CSV file with a header."""
+
+    target: str = ""
+    """Column to be predicted; it has to be given."""
+
+    tries: int = 5
+    """Algorithms to try [tries]."""
+
+    rows: int = 5000
+    """Compare them on so many rows at most, drawn by class [rows]; best.py fits on all."""
+
+    bins: int = 0
+    """Cut a target of numbers at its quantiles into so many classes [classes]; 0: it has classes."""
+
+    ignore: tuple[str, ...] = ()
+    """Columns not to learn from."""
+
+    balance: bool = False
+    """Every class is worth the same, however rare: balanced accuracy decides, and algorithms that can be are told."""
+
+    selector: Path | None = None
+    """Run folder of algorithm_selection that proposes in place of the selector that is part of this library."""
+
+    compare: bool = True
+    """Fit the best single algorithm too, if it is not proposed."""
+
+    out: Path | None = None
+    """New folder to make, with best.json and best.py; by default select-<name of the file>."""
+
+    def __post_init__(self) -> None:
+        check_count("--tries", self.tries)
+        check_count("--rows", self.rows, least=100)
+        if self.bins:
+            check_count("--bins", self.bins, least=2, most=20)

@@ -1,0 +1,154 @@
+"""How the command line is read: tyro with errors of one line, and what must be known before it can be asked.
+
+Importing this is cheap; tyro is imported when there is something to parse.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from qrl.common.errors import UsageError, suggest
+
+T = TypeVar("T")
+
+CONFIGS = {"env_config": "env", "agent_config": "agent", "model_config": "model", "policy": "policy"}
+"""The groups of options of a run, and what they are called."""
+
+SHORTHANDS = {"--vary": "--env.vary", "--ood": "--env.ood", "--workers": "--env.workers"}
+"""Options of environments that Gymnasium knows, which may be given without the prefix, once or more."""
+
+_REPEATABLE = SHORTHANDS | {"--noise": "--noise"}
+"""Options that may be given more than once, and what the parser calls them."""
+
+
+def written_out(arguments: Sequence[str]) -> list[str]:
+    """The arguments with each of these in its long form, once, with the values of all its places."""
+    rest: list[str] = []
+    found: dict[str, list[str]] = {}
+    words = rest
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name in _REPEATABLE:
+            words = found.setdefault(name, [])
+            words += [value] if equals else []
+        else:
+            words = rest if argument.startswith("--") else words
+            words.append(argument)
+    for name, values in found.items():
+        if not values:
+            raise UsageError(f"{name} needs a value")
+        rest += [_REPEATABLE[name], *values]
+    return rest
+
+
+def value_of(option: str, arguments: Sequence[str]) -> str | None:
+    """The value of an option that must be known before the parser can be made; the last one counts."""
+    found = None
+    for index, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name != option:
+            continue
+        found = value if equals else next(iter(arguments[index + 1 :]), "")
+        if not found or found.startswith("--"):
+            raise UsageError(f"{option} needs a value")
+    return found
+
+
+class HelpShown(Exception):
+    """Help was asked for and has been printed."""
+
+
+def parse(command: str, cls: type[T], arguments: Sequence[str], **keywords: Any) -> T:
+    """`tyro.cli`, with errors as one line.
+
+    Raises:
+        UsageError: an argument cannot be used; a near match is suggested for a mistyped option.
+        HelpShown: help was asked for and printed.
+    """
+    import tyro
+
+    complaint = io.StringIO()
+    markers = (tyro.conf.PositionalRequiredArgs,)
+    try:
+        with contextlib.redirect_stderr(complaint):
+            options, unknown = tyro.cli(
+                cls,
+                prog=f"run.py {command}",
+                args=list(arguments),
+                return_unknown_args=True,
+                config=markers,
+                **keywords,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise HelpShown from None
+        raise UsageError(_condensed(complaint.getvalue())) from None
+    if unknown:
+        known = sorted(_option_names(keywords.get("default", options)))
+        raise UsageError(_unknown_option(command, unknown[0], known))
+    return options
+
+
+def _condensed(box: str) -> str:
+    """The message in a box that tyro drew: what stands between the first two lines, the box's upper edge included."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    parts: list[list[str]] = [[]]
+    for line in plain.splitlines():
+        text = line.strip("│ \t")
+        # Boxes are drawn with hyphens where the terminal does not speak UTF-8.
+        if re.fullmatch(r"[╭╰].*|[─-]{3,}", text):
+            parts.append([])
+        elif text:
+            parts[-1].append(text)
+    message = " ".join(next((part for part in parts[1:] if part), [plain]))
+    for pattern, replacement in _PLAINER:
+        message = re.sub(pattern, replacement, message)
+    return message
+
+
+_QUOTED = re.compile(r"'([^']*)'")
+
+_PLAINER: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"^Error parsing ", ""),
+    (r"^\w+Options: |^Options: ", ""),
+    (r"^(env|agent|model)[-_]config\b", r"--\1"),
+    (r"^policy\b", "--policy"),
+    (r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not a whole number"),
+    (r"could not convert string to float: (.*)", r"\1 is not a number"),
+    (r"no type matching (\S+) could be instantiated from \['(.*?)'\]\..*", r"'\2' does not fit \1"),
+    (r"Missing value for argument '(\S+)'\. Expected 1 values\.", r"\1 needs a value"),
+    (r"Missing value for argument '(\S+)'\. Expected (\d+) values\.", r"\1 needs \2 values"),
+    (r"Missing from run\.py select: .*", "select needs a file: usage is run.py select FILE.csv --target COLUMN"),
+    (r"Missing from run\.py (\w+): .*", r"\1 needs a run folder: usage is run.py \1 RUN"),
+    (
+        r"invalid choice '(.*?)' for argument '(\S+)'\. Expected one of \((.*?),?\)\.",
+        lambda match: f"{match[2]}: {match[1]!r} cannot be chosen{suggest(match[1], _QUOTED.findall(match[3]))}",
+    ),
+)
+"""Tyro's messages and how they are put here; one that is not listed is shown as it is."""
+
+
+def _option_names(options: Any, prefix: str = "--") -> Iterator[str]:
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        name = CONFIGS.get(field.name, field.name) if prefix == "--" else field.name
+        name = name.replace("_", "-")
+        if dataclasses.is_dataclass(value):
+            yield from _option_names(value, f"{prefix}{name}.")
+            continue
+        yield f"{prefix}{name}"
+        if value is True:
+            yield f"{prefix}no-{name}"
+
+
+def _unknown_option(command: str, argument: str, known: Sequence[str]) -> str:
+    if not argument.startswith("-"):
+        return f"unexpected argument {argument!r}; `run.py {command} --help` shows what is accepted"
+    name = argument.partition("=")[0].replace("_", "-")
+    near = difflib.get_close_matches(name, [each for each in known if "." in each or "." not in name], n=1)
+    hint = f"did you mean {near[0]}?" if near else f"`run.py {command} --help` lists all"
+    return f"unknown option {argument.partition('=')[0]}; {hint}"

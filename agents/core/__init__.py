@@ -1,0 +1,1 @@
+"""The interface an algorithm is written against: rollouts, context, options, optimiser."""

@@ -1,0 +1,177 @@
+"""Frozen dataclasses to plain JSON values and back, with every field checked against its type."""
+
+import dataclasses
+import difflib
+import math
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from qrl.common.errors import UsageError, suggest
+
+T = TypeVar("T")
+
+
+def to_plain(value: Any) -> Any:
+    """`value` as JSON holds it: dataclasses become objects, tuples arrays, paths strings.
+
+    Raises:
+        UsageError: a value has no JSON form.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Path():
+            return str(value)
+        case list() | tuple():
+            return [to_plain(item) for item in value]
+        case Mapping():
+            return {str(key): to_plain(item) for key, item in value.items()}
+    raise UsageError(f"a configuration cannot hold a {type(value).__name__}: use numbers, words, tuples or dataclasses")
+
+
+def from_plain(cls: type[T], data: Any, where: str) -> T:
+    """Build the dataclass `cls` from a JSON object. Fields that are not given keep their defaults.
+
+    Args:
+        cls: a dataclass.
+        data: what JSON gave.
+        where: how messages call `data`, such as "env_config".
+
+    Raises:
+        UsageError: an unknown key (a near match is suggested), a missing one, a value of the wrong type or not finite,
+            or one that `cls` itself refuses.
+    """
+    if not isinstance(data, Mapping):
+        raise UsageError(f"{where}: expected an object of options, found {_shown(data)}")
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+    for key in data:
+        if key not in fields:
+            raise UsageError(f"{where}: unknown option {key!r}{suggest(str(key), fields)}")
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in data:
+            raise UsageError(f"{where}: {name} is missing")
+    hints = get_type_hints(cls)
+    values = {key: _convert(hints[key], item, f"{where}.{key}") for key, item in data.items()}
+    try:
+        return cls(**values)
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def check_finite(value: Any, where: str) -> None:
+    """Walk dataclasses, tuples and mappings.
+
+    Raises:
+        UsageError: a number is NaN or infinite; the message says which.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where} is {value}: a finite number is needed")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            check_finite(getattr(value, field.name), f"{where}.{field.name}" if where else field.name)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            check_finite(item, f"{where}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            check_finite(item, f"{where}[{index}]")
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _convert(arguments[0], value, where)
+    if origin in (Union, types.UnionType):
+        return _convert_union(arguments, value, where)
+    if origin is Literal:
+        return _convert_literal(arguments, value, where)
+    if origin is tuple or hint is tuple:
+        return _convert_tuple(arguments, value, where)
+    if origin is list or hint is list:
+        return list(_convert_tuple((arguments[0] if arguments else Any, ...), value, where))
+    if origin in (dict, Mapping) or hint is dict:
+        if not isinstance(value, Mapping):
+            raise _wrong(where, "an object", value)
+        item_hint = arguments[1] if arguments else Any
+        return {key: _convert(item_hint, item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return value if isinstance(value, hint) else from_plain(hint, value, where)
+    return _convert_scalar(hint, value, where)
+
+
+def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+    # To Python a bool is an int and an int fits where a float does; here only the latter is meant.
+    if hint in (None, types.NoneType):
+        if value is not None:
+            raise _wrong(where, "null", value)
+    elif hint is bool:
+        if not isinstance(value, bool):
+            raise _wrong(where, "true or false", value)
+    elif hint is int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise _wrong(where, "a whole number", value)
+    elif hint is float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise _wrong(where, "a number", value)
+        check_finite(float(value), where)
+        return float(value)
+    elif hint is str:
+        if not isinstance(value, str):
+            raise _wrong(where, "a word", value)
+    elif hint is Path:
+        return Path(_convert_scalar(str, value, where))
+    return value
+
+
+def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    errors = []
+    for option in options:
+        try:
+            return _convert(option, value, where)
+        except UsageError as error:
+            errors.append(error)
+    # Of `float | None`, the message about the float is the helpful one.
+    raise next((e for e, option in zip(errors, options, strict=True) if option is not types.NoneType), errors[0])
+
+
+def _convert_literal(choices: tuple[Any, ...], value: Any, where: str) -> Any:
+    if any(value == choice and type(value) is type(choice) for choice in choices):
+        return value
+    near = difflib.get_close_matches(str(value), map(str, choices), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UsageError(f"{where}: expected one of {', '.join(map(repr, choices))}, found {_shown(value)}{hint}")
+
+
+def _convert_tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    items = _sequence(value, where)
+    if not hints:
+        return tuple(items)
+    if len(hints) == 2 and hints[1] is Ellipsis:
+        hints = (hints[0],) * len(items)
+    if len(hints) != len(items):
+        raise UsageError(f"{where}: expected {len(hints)} values, found {len(items)}")
+    return tuple(
+        _convert(hint, item, f"{where}[{index}]") for index, (hint, item) in enumerate(zip(hints, items, strict=True))
+    )
+
+
+def _sequence(value: Any, where: str) -> list[Any] | tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise _wrong(where, "a list", value)
+    return value
+
+
+def _wrong(where: str, expected: str, value: Any) -> UsageError:
+    return UsageError(f"{where}: expected {expected}, found {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,98 @@
+"""A policy after adaptation."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.core.rollout import Adapter, MemoryAdapter, OpenLoop, single_action
+from qrl.common.errors import UsageError
+
+
+class AdaptedPolicy:
+    """A policy after adaptation: `act(observation)` gives an action for the environment.
+
+    One that learns in its memory goes on learning: after each step it has to `receive` what came of it. One that acts
+    by the step of the episode has to `receive` the end of one. For others that does nothing.
+    """
+
+    def __init__(self, agent: Adapter, state: Any, generator: torch.Generator, shape: tuple[int, ...] | None) -> None:
+        self._agent, self._state, self._generator, self._shape = agent, state, generator, shape
+        self._action: Tensor | None = None
+
+    @torch.no_grad()
+    def act(self, observation: Any) -> Any:
+        """An action drawn from the policy, as the environment's `step` takes it.
+
+        Raises UsageError if an agent that learns in its memory was not told what came of the last one.
+        """
+        if self._action is not None:
+            raise UsageError(
+                "act: this agent learns in its memory: tell it what came of the last action by "
+                "receive(observation, reward, terminated or truncated)"
+            )
+        action, self._state = self._agent.act(self._state, self._seen(observation), self._generator)
+        if isinstance(self._agent, MemoryAdapter):
+            self._action = action
+        return single_action(self._agent, action)
+
+    @torch.no_grad()
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Actions as a model of Stable-Baselines3 predicts them, of one observation or of one for each environment.
+
+        So it can be given to that library's `evaluate_policy`. `state` is handed back as it is, `episode_start` plays
+        no part: between updates these policies depend on the observation alone. Others raise UsageError: one that
+        learns in its memory needs rewards, one that acts by the step of the episode has to be told where it ends.
+        """
+        if isinstance(self._agent, MemoryAdapter | OpenLoop):
+            why = "learns in its memory, from rewards" if isinstance(self._agent, MemoryAdapter) else "counts the steps"
+            raise UsageError(f"predict: this agent {why}, of which predict is not told: use act and receive")
+        single = np.asarray(observation).shape == self._shape
+        rows = np.asarray(observation)[None] if single else np.asarray(observation)
+        if rows.shape[1:] != self._shape or not np.isfinite(rows).all():
+            raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {observation!r}")
+        seen = torch.as_tensor(rows, dtype=torch.float32, device=self._generator.device)[None]
+        if not deterministic:
+            action, _ = self._agent.act(self._state, seen, self._generator)
+        elif hasattr(self._agent, "mode"):
+            action = self._agent.mode(self._state, seen)
+        else:
+            raise UsageError(f"predict: a {type(self._agent).__name__} has no likeliest action: deterministic=False")
+        numbers = self._agent.to_environment(action)[0].cpu().numpy()
+        return (numbers.squeeze(0) if single else numbers), state
+
+    @torch.no_grad()
+    def peek(self, observation: Any) -> None:
+        """Have the network run on an observation, without acting on it: nothing is remembered."""
+        generator = torch.Generator(self._generator.device)
+        self._agent.act(self._state, self._seen(observation), generator)
+
+    @torch.no_grad()
+    def receive(self, observation: Any, reward: float, ended: bool) -> None:
+        """What the environment's `step` gave for the last action, from which an agent with a memory learns on.
+
+        Raises UsageError if there was no action before, and for a reward that is not finite.
+        """
+        if isinstance(self._agent, MemoryAdapter):
+            if self._action is None:
+                raise UsageError("receive: there was no action that anything could have come of: first act")
+            if not np.isfinite(reward):
+                raise UsageError(f"receive: the reward must be finite, not {reward}")
+            earned, over = (torch.tensor([[x]], device=self._generator.device) for x in (float(reward), bool(ended)))
+            self._state = self._agent.receive(self._state, self._action, earned, over, self._seen(observation))
+            self._action = None
+        elif isinstance(self._agent, OpenLoop) and ended:
+            self._state = self._agent.restart(self._state)
+
+    def _seen(self, observation: Any) -> Tensor:
+        array = np.asarray(observation)
+        if array.shape != self._shape or not np.isfinite(array).all():
+            raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {observation!r}")
+        return torch.as_tensor(array, dtype=torch.float32, device=self._generator.device)[None, None]

@@ -1,0 +1,270 @@
+"""The adaptation curve: return on held-out tasks against the number of updates or episodes, with its uncertainty."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor
+
+from agents.core.context import seed_shots, torch_generator
+from agents.core.memory import check_fits
+from agents.core.rollout import Adapter, MemoryAdapter, Rollout
+from agents.experiment.loop import adaptation
+from agents.rl.inner_update import GRADIENT_PASSES, GradientAdapter
+from qrl.common.errors import UsageError
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+LARGEST_BATCH = 20_000_000
+"""Numbers that are resampled at a time."""
+MAX_LANES = 2_000
+"""Environments stepped together; more tasks are evaluated in turn, so that memory does not grow with their number."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What evaluation.json holds. `model` is empty for an agent without a network.
+
+    `x` counts updates, of an agent that learns in its memory the episodes of a trial, from 1. Over tasks, at each x:
+    `mean`; `ci_low` and `ci_high`, the 95 % percentile bootstrap interval of that mean; `iqm`,
+    the interquartile mean; `worst_decile`, the mean of the worst tenth. `episodes` and `env_steps` are spent per task
+    on adapting up to x. `per_task` is [task][x], each the mean return over episodes, or trials. `iteration`: how many
+    the agent has been trained for. `references` are the
+    means of other agents on the same tasks, `fractions` this one's share of their return: mean and 95 % interval.
+    `exact` are returns of references that are known without playing, as the mean over all tasks there are.
+    `env_options` are those of the family, `backend` says where and how circuits ran.
+    """
+
+    env: str
+    agent: str
+    model: str
+    split: str
+    n_tasks: int
+    seed: int
+    axis: str
+    x: list[int]
+    episodes: list[int]
+    env_steps: list[float]
+    mean: list[float]
+    ci_low: list[float]
+    ci_high: list[float]
+    iqm: list[float]
+    worst_decile: list[float]
+    per_task: list[list[float]]
+    iteration: int = 0
+    references: dict[str, list[float]] = field(default_factory=dict)
+    fractions: dict[str, list[float]] = field(default_factory=dict)
+    exact: dict[str, list[float]] = field(default_factory=dict)
+    env_options: dict[str, Any] = field(default_factory=dict)
+    backend: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of evaluation.json."""
+        return asdict(self)
+
+    @property
+    def label(self) -> str:
+        """A name for legends."""
+        return f"{self.agent}, {self.model}" if self.model else self.agent
+
+    @property
+    def digits(self) -> int:
+        """Decimals that its numbers are printed with: accuracies and fidelities differ in the third."""
+        return 2 if max(map(abs, self.mean)) >= 2 else 4
+
+    def table(self) -> str:
+        """The curve as text."""
+        n = f".{self.digits}f"
+        intervals = [f"[{low:{n}}, {high:{n}}]" for low, high in zip(self.ci_low, self.ci_high, strict=True)]
+        columns: list[tuple[str, int, list[str]]] = [
+            (self.axis.replace("_", " "), 14, [str(x) for x in self.x]),
+            ("episodes before", 15, [str(count) for count in self.episodes]),
+            ("mean", 9, [f"{value:{n}}" for value in self.mean]),
+            ("95 % interval", 20, intervals),
+            ("IQM", 9, [f"{value:{n}}" for value in self.iqm]),
+            ("worst 10 %", 11, [f"{value:{n}}" for value in self.worst_decile]),
+        ]
+        if self.axis == "tries":  # all of them within one episode
+            del columns[1]
+        rows = zip(*([text.rjust(width) for text in (name, *cells)] for name, width, cells in columns), strict=True)
+        return "\n".join(map(" ".join, rows))
+
+
+def adaptation_curve(
+    adapter: Adapter,
+    distribution: Any,
+    *,
+    names: tuple[str, str, str] = ("", "", ""),
+    n_tasks: int = 100,
+    steps: int = 3,
+    episodes: int = 40,
+    split: str = "test",
+    seed: int = 0,
+    device: str = "cpu",
+) -> Curve:
+    """Return of `adapter` after 0 to `steps` updates from `episodes` episodes each, on `n_tasks` tasks of a split.
+
+    Of an agent that learns in its memory: return of each episode of a trial, a mean over `episodes` trials of a task;
+    or, where a trial is one episode and each of its steps a try (`TaskDistribution.tries`), what it has earned so far.
+
+    Every task starts from the adapter's initial state. Test and ood tasks do not depend on `seed`, which only seeds
+    the episodes; train tasks are new draws. Of a family with fewer tasks each is taken once, so that the interval
+    counts none twice; of one with a single task that is repeated, and the interval is over repetitions. `names` are
+    those of env, agent and model. Raises UsageError for fewer than two tasks, from which there is no interval, and for
+    a split that the family does not have.
+    """
+    played = play(
+        adapter, distribution, n_tasks=n_tasks, steps=steps, episodes=episodes, split=split, seed=seed, device=device
+    )
+    per_task, axis = played.per_task, played.axis
+    n_tasks, n_x = per_task.shape
+    low, high = bootstrap_interval(per_task)
+    first, each = {"gradient_steps": (0, episodes), "episodes": (1, 1), "tries": (1, 0)}[axis]
+    return Curve(
+        *names,
+        split=split,
+        n_tasks=n_tasks,
+        seed=seed,
+        axis=axis,
+        x=list(range(first, first + n_x)),
+        episodes=[each * index for index in range(n_x)],
+        env_steps=[0.0, *np.cumsum(played.steps)[:-1].tolist()],
+        mean=per_task.mean(0).tolist(),
+        ci_low=low,
+        ci_high=high,
+        iqm=stats.trim_mean(per_task, 0.25).tolist(),
+        worst_decile=np.sort(per_task, axis=0)[: max(1, n_tasks // 10)].mean(0).tolist(),
+        per_task=per_task.tolist(),
+    )
+
+
+def check_evaluation(adapter: Any, distribution: Any, episodes: int) -> None:
+    """Raises UsageError if so many episodes of one task, or trials, cannot be held in memory side by side."""
+    trial = adapter.trial_episodes if isinstance(adapter, MemoryAdapter) else 1
+    # Twice, as a list of steps and as one tensor: what was seen, the action, reward, three marks and the episode.
+    size = 4 * distribution.observation_space.shape[0] + 4 * max(1, *distribution.action_space.shape, 1) + 15
+    check_fits("evaluate", "playing one task", 2.0 * size * episodes * trial * distribution.horizon)
+    if isinstance(adapter, GradientAdapter):
+        adapter.check_memory(GRADIENT_PASSES, episodes)
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a curve is made of."""
+
+    per_task: np.ndarray
+    """Mean return over episodes, or trials, [task, x]."""
+    steps: np.ndarray
+    """Environment steps taken in a task at each x, a mean over tasks [steps]; of a trial, those of one lane."""
+    axis: str
+    """What x is: gradient_steps; of an agent that learns in its memory the episodes of a trial, or its tries."""
+
+
+def play(
+    adapter: Adapter,
+    distribution: Any,
+    *,
+    n_tasks: int,
+    steps: int = 3,
+    episodes: int,
+    split: str,
+    seed: int,
+    device: str = "cpu",
+) -> Played:
+    """The returns of `adaptation_curve`, which has the arguments' meaning, without intervals."""
+    count = distribution.n_distinct(split) if split != "train" else None
+    n_tasks = min(n_tasks, count) if count and count > 1 else n_tasks
+    if n_tasks < 2:
+        raise UsageError(f"evaluate: an interval over tasks needs at least 2 tasks, not {n_tasks}")
+    if steps < 1 or episodes < 1:
+        raise UsageError(f"evaluate: steps and episodes must be at least 1, not {steps} and {episodes}")
+    check_evaluation(adapter, distribution, episodes)
+    streams = np.random.SeedSequence(seed).spawn(4)
+    seed_shots(adapter, streams[3])
+    tasks = distribution.sample(n_tasks, split, np.random.default_rng(streams[0]))
+    rng, generator = np.random.default_rng(streams[1]), torch_generator(streams[2], device)
+    together = max(1, MAX_LANES // episodes)
+    trial = adapter.trial_episodes if isinstance(adapter, MemoryAdapter) else None
+    by_try = trial == 1 and distribution.tries
+    returns: list[np.ndarray] = []
+    taken = np.zeros(distribution.horizon if by_try else trial or steps + 1)
+    for first in range(0, n_tasks, together):
+        part = tasks[first : first + together]
+        env = distribution.vectorise(len(part), episodes, device)
+        rollouts, _ = adaptation(env, adapter, part, 1 if trial else steps + 1, rng, generator)
+        by_x, lengths = _by_try(rollouts[0]) if by_try else _by_x(rollouts, trial)
+        returns.append(by_x.mean(-1).mT.double().cpu().numpy())
+        taken += lengths.double().sum((1, 2)).cpu().numpy() / (episodes if trial else 1)
+    axis = "tries" if by_try else "episodes" if trial else "gradient_steps"
+    return Played(np.concatenate(returns), taken / n_tasks, axis)
+
+
+def _by_try(rollout: Rollout) -> tuple[Tensor, Tensor]:
+    """What an episode has earned after each step, and that this is one step [x, task, env]."""
+    return rollout.reward.cumsum(0), rollout.valid
+
+
+def _by_x(rollouts: list[Rollout], trial: int | None) -> tuple[Tensor, Tensor]:
+    """Returns and numbers of steps [x, task, env]."""
+    if trial:
+        return rollouts[0].returns_by_episode(trial), rollouts[0].n_steps_by_episode(trial)
+    return torch.stack([r.returns for r in rollouts]), torch.stack([r.valid.sum(0) for r in rollouts])
+
+
+def beside(curve: Curve, references: Mapping[str, np.ndarray]) -> Curve:
+    """The curve with other agents' returns [task, x] on the same tasks, by their names, and its share of them.
+
+    The share is that of the sums over x, with a 95 % percentile bootstrap interval over tasks, which are the same ones;
+    there is none of a return that is not positive, or is zero in a resample of the tasks.
+    """
+    mine, fractions = np.asarray(curve.per_task).sum(1), {}
+    for name, per_task in references.items():
+        theirs = per_task.sum(1)
+        if theirs.mean() > 0:
+            with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+                low, high = _bootstrap((mine, theirs), lambda a, b, axis: a.mean(axis) / b.mean(axis))
+            if np.isfinite([low, high]).all():
+                fractions[name] = [float(mine.mean() / theirs.mean()), float(low), float(high)]
+    means = {name: per_task.mean(0).tolist() for name, per_task in references.items()}
+    return replace(curve, references=means, fractions=fractions)
+
+
+def bootstrap_interval(per_task: np.ndarray | Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+    """Ends of the 95 % percentile bootstrap interval of the mean over tasks; values are [task, x]."""
+    low, high = _bootstrap((np.asarray(per_task),), np.mean)
+    return np.atleast_1d(low).tolist(), np.atleast_1d(high).tolist()
+
+
+def _bootstrap(samples: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> tuple[Any, Any]:
+    """Ends of the 95 % percentile bootstrap interval of a statistic of samples whose first axis is the task.
+
+    RESAMPLES of up to 2000 tasks, and fewer of more, down to a tenth: their ends then vary by a fiftieth of the
+    interval, and it is small.
+    """
+    n_tasks = len(samples[0])
+    resamples = max(RESAMPLES // 10, min(RESAMPLES, 2000 * RESAMPLES // n_tasks))
+    interval = stats.bootstrap(
+        samples,
+        statistic,
+        paired=len(samples) > 1,
+        vectorized=True,
+        n_resamples=resamples,
+        batch=max(1, LARGEST_BATCH // samples[0].size),
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=0,
+    ).confidence_interval
+    return interval.low, interval.high
+
+
+def paired_gain(curve: Curve, x: int) -> tuple[float, float, float]:
+    """Mean gain from the first x to this one over the same tasks, with its 95 % bootstrap interval."""
+    values, index = np.asarray(curve.per_task), curve.x.index(x)
+    gain = values[:, [index]] - values[:, [0]]
+    low, high = bootstrap_interval(gain)
+    return float(gain.mean()), low[0], high[0]

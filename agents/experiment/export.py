@@ -1,0 +1,69 @@
+"""The circuits of an adapted policy for given observations, with numbers in place of weights and inputs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qrl.backends.angles import AngleProgram, angle_gates
+from qrl.backends.row_function import Differentiable
+from qrl.circuits.circuit import Circuit, Weight
+from qrl.common.errors import UsageError
+from qrl.simulator.program import compile_circuit
+
+
+@dataclass(frozen=True)
+class Played:
+    """A circuit that a policy ran: of which of its modules, with which numbers, and what came out exactly."""
+
+    module: str
+    circuit: Circuit
+    values: list[float]
+
+
+class Recorder(Differentiable):
+    """Runs a circuit exactly from its angles, and keeps those of the last call."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit, self.angles, self.outputs = circuit, torch.zeros(0), torch.zeros(0)
+        free = circuit.at([Weight(index) for index in range(len(angle_gates(circuit)))])
+        program = compile_circuit(free)
+
+        def values(angles: Tensor) -> list[Tensor]:
+            bound = program.bind(angles, angles[:, :0])
+            return [program.run(bound, angles.new_zeros(len(angles), 1, 0)).squeeze(1)]
+
+        super().__init__(values, 1, 1)
+
+    def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        (self.outputs,) = outputs = super().__call__(*rows)
+        (self.angles,) = rows
+        return outputs
+
+
+def record(policy: nn.Module) -> dict[str, Recorder]:
+    """Have every circuit of a policy recorded, by the name of its module. Raises UsageError if it has none."""
+    found = {}
+    for name, module in policy.named_modules():
+        if isinstance(circuit := getattr(module, "circuit", None), Circuit):
+            found[name] = Recorder(circuit)
+            module.program = AngleProgram(circuit, found[name])  # type: ignore[assignment]
+    if not found:
+        raise UsageError("export: the model has no circuits")
+    return found
+
+
+def played(recorders: dict[str, Recorder]) -> list[Played]:
+    """The circuits of the last call, one for each row of it."""
+    return [
+        Played(name, recorder.circuit.at(angles.tolist()), values.tolist())
+        for name, recorder in recorders.items()
+        for angles, values in zip(recorder.angles, recorder.outputs, strict=True)
+    ]
+
+
+def described(each: Played, file: str) -> dict[str, Any]:
+    """What the list of an export says of a circuit."""
+    observables = [str(observable) for observable in each.circuit.observables]
+    return {"file": file, "module": each.module, "observables": observables, "values": each.values}

@@ -1,0 +1,77 @@
+"""What an evaluation says and writes: a table, its JSON, a picture."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.experiment.evaluation import Curve, paired_gain
+from agents.experiment.plot import draw
+from agents.experiment.run import Run
+from qrl.common.errors import UsageError
+from qrl.common.files import to_json, write_whole
+
+
+def table_name(split: str, label: str = "") -> str:
+    """Return the name of the evaluation file of a split, with a backend's label."""
+    parts = ["evaluation", *([] if split == "test" else [split]), *([label] if label else [])]
+    return "-".join(parts) + ".json"
+
+
+def training_rows(run: Run) -> list[dict[str, Any]]:
+    """The rows for the picture: none, with a warning, if they are damaged."""
+    try:
+        rows = run.metrics()
+    except UsageError as error:
+        warn(f"{error}; the picture is drawn without the course of training")
+        return []
+    return [row for row in rows if "return_by_step" in row]
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def how_many(run: Run, curve: Curve) -> str:
+    """What has to be said of a family with few tasks; else nothing."""
+    count = run.distribution.n_distinct(curve.split)
+    if count is None:
+        return ""
+    if curve.split == "test" and not run.distribution.test:
+        return f"note: {curve.env} has {count} different tasks in all: test tasks are train tasks"
+    return f"note: the {curve.split} split of {curve.env} has {count} different tasks in all"
+
+
+def report(
+    curve: Curve,
+    metrics: Sequence[Mapping[str, Any]],
+    table: Path,
+    picture: Path,
+    *,
+    quiet: bool = False,
+    note: str = "",
+) -> None:
+    """Write an evaluation's JSON and its picture, and print the curve unless `quiet`."""
+    write_whole(table, (to_json(curve.to_json(), indent=2) + "\n").encode())
+    write_whole(picture, draw([curve], metrics))
+    if quiet:
+        return
+    print(f"{curve.env}, {curve.label}: {curve.n_tasks} {curve.split} tasks")
+    if note:
+        print(note)
+    print(curve.table())
+    for x in sorted({curve.x[1], curve.x[-1]} if len(curve.x) > 1 else ()):
+        gain, low, high = paired_gain(curve, x)
+        n = f"+.{curve.digits}f"
+        print(f"gain from {curve.x[0]} to {x}: {gain:{n}}, 95 % interval [{low:{n}}, {high:{n}}]")
+    if curve.axis == "episodes":
+        print(f"return of a trial: {sum(curve.mean):.3f}")
+    for name, values in curve.exact.items():
+        print(f"{name}, exactly, over all tasks: {sum(values):.3f}")
+    summed = " (what the best try has gained, summed over tries)" if curve.axis == "tries" else ""
+    for name, (fraction, low, high) in curve.fractions.items():
+        theirs = sum(curve.references[name])
+        told = " (the same agent, its memory cleared after every episode)" if name == "forgetful" else summed
+        print(f"of {name}'s {theirs:.3f}{told}: {fraction:.2%}, 95 % interval [{low:.2%}, {high:.2%}]")
+    print(f"wrote {table} and {picture}")

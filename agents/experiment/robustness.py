@@ -1,0 +1,97 @@
+"""Robustness: return before and after adaptation against the strength of noise and the number of shots."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from agents.experiment.evaluation import Curve
+from qrl.backends.backend import Backend
+from qrl.common.errors import UsageError, suggest
+from qrl.noise.model import STRENGTHS, Noise
+
+
+@dataclass(frozen=True)
+class Point:
+    """One evaluation of a sweep, on the same tasks as the others: what was changed, and the curve's ends."""
+
+    what: str
+    """A kind of noise, "shots", or "exact"."""
+    value: float
+    """Strength, or number of shots; 0 of "exact"."""
+    before: tuple[float, float, float]
+    """Mean return at the curve's first x, and the ends of its 95 % interval."""
+    after: tuple[float, float, float]
+    """The same at its last x."""
+
+    @classmethod
+    def of(cls, what: str, value: float, curve: Curve) -> "Point":
+        """From an evaluation."""
+        before, after = ((curve.mean[x], curve.ci_low[x], curve.ci_high[x]) for x in (0, -1))
+        return cls(what, value, before, after)
+
+
+def backends(
+    kinds: Sequence[str], strengths: Sequence[float], shots: Sequence[int]
+) -> list[tuple[str, float, Backend]]:
+    """What a sweep evaluates: exactly, each kind of noise at each strength, exact noiseless circuits at each number of
+    shots. Raises UsageError for a kind, a strength or a number that cannot be."""
+    for kind in kinds:
+        if kind not in STRENGTHS:
+            raise UsageError(f"robustness: unknown noise {kind!r}{suggest(kind, STRENGTHS)}")
+    if 0 in shots:
+        raise UsageError("robustness: numbers of shots must be at least 1; exact values are evaluated besides")
+    rows = [("exact", 0.0, Backend())]
+    for kind in dict.fromkeys(kinds):
+        rows += [(kind, float(p), Backend(noise=Noise.parse([f"{kind}={p}"]))) for p in sorted({*strengths})]
+    return rows + [("shots", float(n), Backend(shots=n)) for n in sorted({*shots})]
+
+
+def table(points: Sequence[Point]) -> str:
+    """The points as text."""
+    header = f"{'':>18} {'value':>8} {'before':>9} {'95 % interval':>20} {'adapted':>9} {'95 % interval':>20}"
+    lines = [header]
+    for point in points:
+        ends = [f"{mean:>9.2f} {f'[{low:.2f}, {high:.2f}]':>20}" for mean, low, high in (point.before, point.after)]
+        lines.append(f"{point.what:>18} {point.value:>8g} {' '.join(ends)}")
+    return "\n".join(lines)
+
+
+def to_json(points: Sequence[Point], curve: Curve) -> dict[str, Any]:
+    """The content of robustness.json; `curve` is one of the evaluations."""
+    names = ("env", "env_options", "agent", "model", "split", "n_tasks", "seed", "axis", "iteration")
+    ends = {"x_before": curve.x[0], "x_after": curve.x[-1]}
+    return {name: getattr(curve, name) for name in names} | ends | {"points": [asdict(point) for point in points]}
+
+
+def draw(points: Sequence[Point], curve: Curve) -> bytes:
+    """PNG bytes: a panel for noise and one for shots, both beside what is exact."""
+    exact, *others = points
+    kinds = list(dict.fromkeys(point.what for point in others))
+    panels = [[kind for kind in kinds if kind != "shots"], [kind for kind in kinds if kind == "shots"]]
+    panels = [panel for panel in panels if panel]
+    figure = Figure(figsize=(5.5 * max(1, len(panels)), 4), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, panel in zip(figure.subplots(1, max(1, len(panels)), squeeze=False)[0], panels, strict=True):
+        for index, kind in enumerate(panel):
+            swept, colour = [point for point in others if point.what == kind], f"C{index}"
+            x = [point.value for point in swept]
+            for ends, style, when in (("after", "o-", "adapted"), ("before", "o:", "before")):
+                mean, low, high = zip(*(getattr(point, ends) for point in swept), strict=True)
+                axes.plot(x, mean, style, color=colour, label=f"{kind}, {when}")
+                axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        for ends, style in (("after", "-"), ("before", ":")):
+            axes.axhline(getattr(exact, ends)[0], color="black", linestyle=style, linewidth=1)
+        axes.plot([], [], color="black", linewidth=1, label="exact")
+        axes.set_xscale("log")
+        axes.set_xlabel("shots of each circuit" if panel == ["shots"] else "strength of noise")
+        axes.set_ylabel("return")
+        axes.set_title(f"{curve.env}: {curve.n_tasks} {curve.split} tasks, mean and 95 % interval", fontsize="medium")
+        axes.legend(frameon=False, fontsize="small")
+        axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

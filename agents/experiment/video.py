@@ -1,0 +1,113 @@
+"""An animation of one test task: an episode before adaptation beside one after it."""
+
+import io
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from PIL import Image, ImageDraw
+
+from agents.core.context import seed_shots, torch_generator
+from agents.core.rollout import MemoryAdapter, Privileged, collect_episodes
+from envs import TaskDistribution
+from qrl.common.errors import UsageError
+
+Frames = list[np.ndarray]
+"""Pictures [height, width, 3] of uint8, one for each observation of an episode."""
+MAX_WIDTH = 360
+"""Of one of the two pictures [pixels]; larger ones are shrunk."""
+LONGEST = 400
+"""Pictures of an animation; of longer episodes only each second, third, ... is kept."""
+CAPTION_HEIGHT = 18
+DEFAULT_FPS = 30
+LAST_PICTURE_MS = 1000
+
+
+def check_pictures(distribution: TaskDistribution, agent: Any) -> None:
+    """Raise UsageError unless there can be an animation of the agent in this family."""
+    if "rgb_array" not in distribution.render_modes:
+        raise UsageError(f"--video: env {distribution.name!r} has no pictures (no render mode rgb_array)")
+    if isinstance(agent, Privileged):
+        raise UsageError("--video: the agent is told the task and does not adapt")
+    distribution.make(render_mode="rgb_array").close()  # raises UsageError where the modes are not what is stated
+
+
+def animation(
+    agent: Any,
+    distribution: TaskDistribution,
+    *,
+    split: str = "test",
+    steps: int = 1,
+    episodes: int = 40,
+    seed: int = 0,
+    device: str = "cpu",
+) -> bytes:
+    """A GIF of the first task of a split: an episode, and one after `steps` updates from `episodes` episodes each.
+
+    Of an agent that learns in its memory: the first and the last episode of a trial.
+    """
+    streams = np.random.SeedSequence(seed).spawn(3)
+    seed_shots(agent, streams[2])
+    task = distribution.sample(1, split, np.random.default_rng(streams[0]))
+    generator = torch_generator(streams[1], device)
+    env = gymnasium.wrappers.RenderCollection(
+        distribution.make(task, render_mode="rgb_array"), pop_frames=True, reset_clean=False
+    )
+    limits = {"max_steps": distribution.horizon, "seed": seed}
+    state = agent.begin(1, 1)
+    if isinstance(agent, MemoryAdapter):
+        n_episodes = agent.trial_episodes
+        rollout, _ = collect_episodes(env, agent, state, generator, n_episodes=n_episodes, **limits)
+        lengths = rollout.valid.sum(0).flatten().tolist()
+        shown = _split(env.render(), lengths)  # type: ignore[arg-type]
+        first, last = shown[0], shown[-1]
+        captions = ["episode 1", f"episode {n_episodes}"]
+    else:
+        collect_episodes(env, agent, state, generator, n_episodes=1, **limits)
+        first = list(env.render())  # type: ignore[arg-type]
+        for _ in range(steps):
+            rollout, state = collect_episodes(
+                distribution.make(task), agent, state, generator, n_episodes=episodes, **limits
+            )
+            state = agent.adapt(state, rollout)
+        collect_episodes(env, agent, state, generator, n_episodes=1, **limits)
+        last = list(env.render())  # type: ignore[arg-type]
+        captions = ["before adaptation", f"after {steps} update{'s' if steps > 1 else ''}"]
+    fps = float(env.metadata.get("render_fps") or DEFAULT_FPS)
+    env.close()
+    return _gif([first, last], captions, fps)
+
+
+def _split(frames: Sequence[np.ndarray], lengths: Sequence[int]) -> list[Frames]:
+    """The pictures of each episode; an episode of n steps has n + 1."""
+    ends = np.cumsum([0, *(length + 1 for length in lengths)])
+    return [list(frames[start:end]) for start, end in itertools.pairwise(ends)]
+
+
+def _gif(episodes: Sequence[Frames], captions: Sequence[str], fps: float) -> bytes:
+    """Episodes side by side, each with its caption; a shorter one ends in a still."""
+    length = max(map(len, episodes))
+    stride = -(-length // LONGEST)
+    images = []
+    for index in [*range(0, length - 1, stride), length - 1]:
+        shown = [_small(frames[min(index, len(frames) - 1)]) for frames in episodes]
+        size = (sum(each.width for each in shown), CAPTION_HEIGHT + max(each.height for each in shown))
+        whole, left = Image.new("RGB", size, "white"), 0
+        for image, caption in zip(shown, captions, strict=True):
+            whole.paste(image, (left, CAPTION_HEIGHT))
+            ImageDraw.Draw(whole).text((left + 4, 3), caption, fill="black")
+            left += image.width
+        images.append(whole)
+    file = io.BytesIO()
+    durations = [round(1000 * stride / fps)] * (len(images) - 1) + [LAST_PICTURE_MS]
+    images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
+    return file.getvalue()
+
+
+def _small(frame: np.ndarray) -> Image.Image:
+    image = Image.fromarray(frame)
+    if image.width > MAX_WIDTH:
+        image = image.resize((MAX_WIDTH, round(image.height * MAX_WIDTH / image.width)))
+    return image

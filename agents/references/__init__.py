@@ -1,0 +1,1 @@
+"""Reference policies: optima, classical strategies, searches. Each file is an `--agent`."""

@@ -1,0 +1,60 @@
+"""The Bayes-optimal player of the Bernoulli bandit: the most that can be had on average without knowing the arms.
+
+By dynamic programming over posteriors under a uniform prior, which is what the tasks are drawn from (see
+`agents.references.shared.bernoulli`); where there are too many of them, use `gittins`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agents.core.context import Setting
+from agents.references.shared.bandit import Counts, Player, posterior_mean
+from agents.references.shared.bernoulli import LARGEST, MOST_PULLS, n_beliefs, optimum, rank
+from agents.references.shared.trial import TrialConfig
+from qrl.common.errors import UsageError
+
+FAMILIES = ("bandit",)
+
+
+@dataclass(frozen=True)
+class Config(TrialConfig):
+    """Options of optimal play."""
+
+
+class Bayes(Player):
+    """The player."""
+
+    def __init__(self, config: TrialConfig, setting: Setting) -> None:
+        super().__init__(config, setting)
+        k, n = self.n_arms, self.n_pulls
+        if (number := n_beliefs(k, n)) > LARGEST:
+            other = "gittins" if n <= MOST_PULLS else "thompson, ucb1 or greedy"
+            raise UsageError(
+                f"agent bayes: {k} arms and {n} pulls have {number:.1e} posteriors, more than the {LARGEST:.0e} that "
+                f"are solved; use agent {other}"
+            )
+        self.optimum = optimum(k, n)
+
+    @property
+    def expected_returns(self) -> list[float]:
+        """Of each episode, the mean over all tasks."""
+        by_pull, horizon = self.optimum.by_pull, self.n_pulls // self.trial_episodes
+        return [sum(by_pull[first : first + horizon]) for first in range(0, self.n_pulls, horizon)]
+
+    def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
+        """1 for an optimal arm, 0 for the others; beyond the trial, an arm's posterior mean."""
+        flat = counts.flatten(0, 1).flatten(1).long().cpu().numpy()
+        worth = posterior_mean(counts).flatten(0, 1).cpu().numpy().copy()
+        pulls = flat.sum(1)
+        for t in set(pulls.tolist()):
+            if t < self.n_pulls:
+                lanes = pulls == t
+                worth[lanes] = self.optimum.best[t][rank(flat[lanes])]
+        return torch.from_numpy(worth).to(counts).unflatten(0, counts.shape[:2])
+
+
+def build(config: Config, setting: Setting) -> Bayes:
+    """The player."""
+    return Bayes(config, setting)

@@ -1,0 +1,47 @@
+"""No search: the candidate that gained most on average in training, alone or followed by the next best.
+
+What somebody does who has one favourite; its first try is the best single algorithm.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agents.core.context import Setting
+from agents.references.shared import search
+from agents.references.shared.search import Player, Seen, TriesConfig
+
+FAMILIES = search.FAMILIES
+
+
+@dataclass(frozen=True)
+class Config(TriesConfig):
+    """Options of the best single candidate."""
+
+    alone: bool = True
+    """Whether it is tried again and again in place of the ones after it: more tries are then without use."""
+
+
+class BestSingle(Player):
+    """The player."""
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self._worth = torch.from_numpy(self.train_gains.mean(0)).to(self.device)
+        self._alone = config.alone
+
+    def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
+        """Mean gain in training."""
+        return self._worth.expand(seen.tried.shape)
+
+    def act(self, state: None, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
+        """The best candidate; of those not tried, if it is not to be alone."""
+        if not self._alone:
+            return super().act(state, observation, generator)
+        return self._worth.argmax().expand(observation.shape[:2]), None
+
+
+def build(config: Config, setting: Setting) -> BestSingle:
+    """The player."""
+    return BestSingle(config, setting)

@@ -1,0 +1,66 @@
+"""UCB over candidates that are alike: a Gaussian prior from the tasks of training, conditioned on what was tried.
+
+    g ~ N(m, C)     m and C: mean and covariance of the gains in training
+    a = argmax  E[g_a | tried] + kappa * sd[g_a | tried]
+
+Candidates that gain on the same tasks tell of each other (Srinivas et al. 2010, GP-UCB; in algorithm selection Fusi et
+al. 2018). The covariance is shrunk towards its diagonal, as there are few tasks.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agents.core.context import Setting
+from agents.references.shared import search
+from agents.references.shared.search import Player, Seen, TriesConfig
+
+FAMILIES = search.FAMILIES
+
+
+@dataclass(frozen=True)
+class Config(TriesConfig):
+    """Options of UCB with a Gaussian prior."""
+
+    kappa: float = 1.0
+    """How many standard deviations are hoped for."""
+    shrinkage: float = 0.1
+    """Share of the covariances that is not believed."""
+    noise: float = 0.01
+    """Standard deviation of a score between draws of the folds [gain]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(("kappa", "noise"), lambda value: 0 <= value < math.inf, "finite and not negative")
+        self.require(("shrinkage",), lambda value: 0 <= value <= 1, "in [0, 1]")
+
+
+class GaussianUCB(Player):
+    """The player."""
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        super().__init__(config, setting)
+        gains = torch.from_numpy(self.train_gains).to(self.device)
+        self._mean, covariance = gains.mean(0), gains.mT.cov()
+        diagonal = covariance.diag().diag()
+        self._covariance = covariance + config.shrinkage * (diagonal - covariance)
+        self._kappa, self._noise = config.kappa, max(config.noise, 1e-6)
+
+    def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
+        """An upper bound of the gain."""
+        tried, gains = seen.tried.flatten(0, -2), seen.gains.flatten(0, -2)
+        # What was not tried tells nothing: as a reading with unit noise of a candidate of its own, unrelated to all.
+        both = tried.unsqueeze(-1) * tried.unsqueeze(-2)
+        readings = self._covariance * both + torch.diag_embed(torch.where(tried > 0, self._noise**2, 1.0))
+        known = self._covariance * tried.unsqueeze(-2)
+        weights = torch.linalg.solve(readings, known.mT).mT
+        mean = self._mean + (weights @ (tried * (gains - self._mean)).unsqueeze(-1)).squeeze(-1)
+        variance = self._covariance.diag() - (weights * known).sum(-1)
+        return (mean + self._kappa * variance.clamp_min(0).sqrt()).unflatten(0, seen.tried.shape[:-1])
+
+
+def build(config: Config, setting: Setting) -> GaussianUCB:
+    """The player."""
+    return GaussianUCB(config, setting)

@@ -1,0 +1,48 @@
+"""Play of the Bernoulli bandit by finite-horizon Gittins indices: near the optimum, for any number of arms.
+
+Gittins 1979; for a finite number of pulls Niño-Mora 2011 (Computing a classic index for finite-horizon bandits). See
+`agents.references.shared.bernoulli`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agents.core.context import Setting
+from agents.references.shared.bandit import Counts, Player, posterior_mean
+from agents.references.shared.bernoulli import MOST_PULLS, indices
+from agents.references.shared.trial import TrialConfig
+from qrl.common.errors import UsageError
+
+FAMILIES = ("bandit",)
+
+
+@dataclass(frozen=True)
+class Config(TrialConfig):
+    """Options of play by indices."""
+
+
+class Gittins(Player):
+    """The player."""
+
+    def __init__(self, config: TrialConfig, setting: Setting) -> None:
+        super().__init__(config, setting)
+        if self.n_pulls > MOST_PULLS:
+            raise UsageError(
+                f"agent gittins: indices are computed for trials of up to {MOST_PULLS} pulls, not {self.n_pulls}; "
+                "use agent thompson, ucb1 or greedy"
+            )
+        self.indices = torch.from_numpy(indices(self.n_pulls)).to(self.device)
+
+    def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
+        """Each arm's index for the pulls that are left; beyond the trial, its mean."""
+        left = (self.n_pulls - counts.long().sum((-1, -2))).clamp_min(0)[..., None]
+        whole = counts.long().clamp_max(self.n_pulls)
+        index = self.indices[left, whole[..., 0], whole[..., 1]]
+        return torch.where(left > 0, index, posterior_mean(counts).to(index.dtype))
+
+
+def build(config: Config, setting: Setting) -> Gittins:
+    """The player."""
+    return Gittins(config, setting)

@@ -1,0 +1,54 @@
+"""No search: what was best in the tasks of training that are most alike, by their features.
+
+The warm start of auto-sklearn (Feurer et al. 2015, Efficient and robust automated machine learning): tasks by their
+distance in standardised meta-features, of the nearest ones first. Here candidates are ranked by their mean gain in the
+`neighbours` nearest tasks, relative to the best there, so that one neighbour's best comes first with one neighbour.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.core.context import Setting
+from agents.references.shared import search
+from agents.references.shared.search import Player, Seen, TriesConfig
+
+FAMILIES = search.FAMILIES
+
+
+@dataclass(frozen=True)
+class Config(TriesConfig):
+    """Options of the nearest tasks."""
+
+    neighbours: int = 5
+    """Tasks of training that are asked [tasks]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(("neighbours",), lambda value: value >= 1, "at least 1")
+
+
+class NearestTasks(Player):
+    """The player."""
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        super().__init__(config, setting)
+        known = self.family.known
+        features = self.family.standardised(known.features[: known.n_train])
+        self._features = torch.from_numpy(features).to(self.device)
+        best = np.maximum(self.train_gains.max(1, keepdims=True), 1e-9)
+        self._worth = torch.from_numpy(self.train_gains / best).to(self.device)
+        self._neighbours = min(config.neighbours, len(self._worth))
+
+    def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
+        """Mean share of the best gain in the nearest tasks."""
+        lanes = seen.features.flatten(0, -2)
+        nearest = torch.cdist(lanes, self._features).topk(self._neighbours, largest=False).indices
+        return self._worth[nearest].mean(1).unflatten(0, seen.tried.shape[:-1])
+
+
+def build(config: Config, setting: Setting) -> NearestTasks:
+    """The player."""
+    return NearestTasks(config, setting)

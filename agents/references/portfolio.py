@@ -1,0 +1,61 @@
+"""No features: the greedy portfolio, tries in the order in which together they gained most in the tasks of training.
+
+    a_k = argmax_a  sum over tasks of  max(max_j<k g_a_j, g_a)
+
+The order is fixed beforehand; the greedy choice earns at least 1 - 1/e of what the best set does, as the sum is
+submodular (Streeter and Smith 2009; Feurer et al. 2022, Auto-sklearn 2.0).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.core.context import Setting
+from agents.references.shared import search
+from agents.references.shared.search import Player, Seen, TriesConfig
+
+FAMILIES = search.FAMILIES
+
+
+@dataclass(frozen=True)
+class Config(TriesConfig):
+    """Options of the greedy portfolio."""
+
+
+class Portfolio(Player):
+    """The player."""
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        super().__init__(config, setting)
+        order = greedy_order(self.train_gains)
+        worth = torch.empty(self.n_actions, dtype=torch.float64)
+        worth[order] = torch.arange(self.n_actions, 0, -1, dtype=torch.float64)
+        self._worth = worth.to(self.device)
+
+    def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
+        """More, the earlier it stands in the portfolio."""
+        return self._worth.expand(seen.tried.shape)
+
+
+def greedy_order(gains: NDArray[np.float64]) -> list[int]:
+    """Candidates, each the one that adds most to the best of those before it; by mean gain where none adds anything.
+
+    Args:
+        gains: [task, candidate].
+    """
+    best, order, left = np.zeros(len(gains)), [], list(range(gains.shape[1]))
+    while left:
+        added = np.maximum(gains[:, left], best[:, None]).mean(0)
+        chosen = left[int(np.lexsort((gains[:, left].mean(0), added))[-1])]
+        best = np.maximum(best, gains[:, chosen])
+        order.append(chosen)
+        left.remove(chosen)
+    return order
+
+
+def build(config: Config, setting: Setting) -> Portfolio:
+    """The player."""
+    return Portfolio(config, setting)

@@ -1,0 +1,115 @@
+"""Posterior sampling for the tabular MDP: for every episode draw a world from the posterior, and do what is best in it.
+
+Strens 2000; Osband, Russo and Van Roy 2013 (PSRL). The posterior is exact, as the tasks are drawn from its prior:
+transitions Dirichlet(1 + counts), mean rewards N((1 + sum) / (1 + n), 1 / (1 + n)) after n rewards with noise N(0, 1).
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from agents.core.context import Setting
+from agents.core.rollout import Rollout
+from agents.references.shared.mdp import best_actions
+from agents.references.shared.trial import TrialConfig, known_family
+from envs.tabular_mdp import TabularMDP
+
+FAMILIES = ("tabular_mdp",)
+
+
+@dataclass(frozen=True)
+class Config(TrialConfig):
+    """Options of posterior sampling."""
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What was seen so far, and what this episode's world has for the best."""
+
+    transitions: Float[Tensor, "task env state action state"]
+    rewards: Float[Tensor, "task env state action"]
+    """Sums."""
+    actions: Int[Tensor, "task env time state"]
+    step: Int[Tensor, "task env"]
+    """Of the episode."""
+    now: Int[Tensor, "task env"]
+    """The state in which the last action was taken."""
+
+
+class PSRL:
+    """The agent; see `agents.core.rollout.MemoryAdapter`. Raises UsageError for another family than the tabular MDP."""
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        family = known_family("psrl", setting, TabularMDP)
+        self.n_states, self.n_actions, self.horizon = family.n_states, family.n_actions, family.horizon
+        self.trial_episodes, self.device = config.episodes, setting.device
+
+    def begin(self, n_tasks: int, n_envs: int) -> Belief:
+        """Nothing seen."""
+        lanes, pairs = (n_tasks, n_envs), (self.n_states, self.n_actions)
+
+        def zeros(*shape: int, dtype: torch.dtype) -> Tensor:
+            return torch.zeros(*lanes, *shape, dtype=dtype, device=self.device)
+
+        return Belief(
+            transitions=zeros(*pairs, self.n_states, dtype=torch.float64),
+            rewards=zeros(*pairs, dtype=torch.float64),
+            actions=zeros(self.horizon, self.n_states, dtype=torch.int64),
+            step=zeros(dtype=torch.int64),
+            now=zeros(dtype=torch.int64),
+        )
+
+    def act(self, state: Belief, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Belief]:
+        """The best action in the world that was drawn at the episode's start."""
+        fresh = state.step == 0
+        if bool(fresh.any()):
+            drawn = self._draw(state, generator)
+            state = replace(state, actions=torch.where(fresh[..., None, None], drawn, state.actions))
+        now = observation.argmax(-1)
+        step = state.step.clamp_max(self.horizon - 1)
+        plan = state.actions.gather(2, step[..., None, None].expand(*step.shape, 1, self.n_states)).squeeze(2)
+        return plan.gather(2, now[..., None]).squeeze(2), replace(state, now=now)
+
+    def _draw(self, state: Belief, generator: torch.Generator) -> Tensor:
+        """The best actions in worlds of the posterior."""
+        weights = torch._standard_gamma(1 + state.transitions, generator=generator)
+        noise = torch.randn(
+            state.rewards.shape, generator=generator, dtype=state.rewards.dtype, device=state.rewards.device
+        )
+        n = state.transitions.sum(-1)
+        mean_reward = (1 + state.rewards) / (1 + n) + noise / (1 + n).sqrt()
+        return best_actions(mean_reward, weights / weights.sum(-1, keepdim=True), self.horizon)[0]
+
+    def to_environment(self, action: Tensor) -> Tensor:
+        """As they are."""
+        return action
+
+    def receive(
+        self,
+        state: Belief,
+        action: Tensor,
+        reward: Float[Tensor, "task env"],
+        ended: Bool[Tensor, "task env"],
+        observation: Tensor,
+    ) -> Belief:
+        """One more transition, and what it paid."""
+        lanes = torch.meshgrid(*(torch.arange(n, device=action.device) for n in action.shape), indexing="ij")
+        pair = (*lanes, state.now, action)
+        one = torch.ones_like(reward, dtype=state.rewards.dtype)
+        return replace(
+            state,
+            transitions=state.transitions.index_put((*pair, observation.argmax(-1)), one, accumulate=True),
+            rewards=state.rewards.index_put(pair, reward.to(state.rewards.dtype), accumulate=True),
+            step=torch.where(ended, 0, state.step + 1),
+        )
+
+    def adapt(self, state: Belief, rollout: Rollout) -> Belief:
+        """Nothing beyond what was received."""
+        return state
+
+
+def build(config: Config, setting: Setting) -> PSRL:
+    """The agent."""
+    return PSRL(config, setting)

@@ -1,0 +1,33 @@
+"""What agents share that learn within a trial and know the rules of a family."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from agents.core.context import Setting
+from envs.automl.lookup_tasks import Tries
+from envs.core.distribution import TaskDistribution, check_count
+from qrl.common.errors import UsageError
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """Options of an agent that learns within a trial."""
+
+    episodes: int = 10
+    """Episodes of a trial [episodes]; Duan et al. 2016 have 10 and more."""
+
+    def __post_init__(self) -> None:
+        check_count(self.episodes, "episodes of a trial")
+
+
+def known_family(agent: str, setting: Setting, *families: type[TaskDistribution]) -> Any:
+    """The run's family, if it is one of these; else raises UsageError."""
+    if not isinstance(setting.distribution, families):
+        known = " and ".join(_called(family) for family in families)
+        raise UsageError(f"agent {agent}: plays {known} only, not {setting.distribution.name!r}")
+    return setting.distribution
+
+
+def _called(family: type[TaskDistribution]) -> str:
+    """Its file's name, or what a kind of families is called."""
+    return "families of tries" if issubclass(family, Tries) else family.__module__.rpartition(".")[2]

@@ -1,0 +1,131 @@
+"""No training: Optuna's tree-structured Parzen estimator, restricted to the configurations of a portfolio.
+
+Bergstra et al. 2011 (Algorithms for hyper-parameter optimization), as `optuna.samplers.TPESampler` with its defaults
+but for `startup`. Each lane is a study of its own over the portfolio's hyperparameters; the untried configuration that
+is nearest to what the sampler asks for is tried, and told with its own values: the model is of what was measured.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from torch import Tensor
+
+from agents.core.context import Setting
+from agents.references.shared.search import Player, Seen, TriesConfig
+from qrl.common.errors import UsageError
+
+REQUIRES = ("optuna",)
+EXTRA = "tuning"
+FAMILIES = ("hyperparameter_tuning",)
+
+
+@dataclass(frozen=True)
+class Config(TriesConfig):
+    """Options of TPE."""
+
+    startup: int = 5
+    """Tries at random before the model is asked [tries] (Optuna: 10, which is half of all there are here)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(("startup",), lambda value: value >= 1, "at least 1")
+
+
+LOGARITHMIC = 20
+"""Ratio of the largest value of a hyperparameter to the smallest from which its range is logarithmic."""
+
+
+class Space:
+    """The hyperparameters of a portfolio: which there are, their ranges, and how far two configurations are apart."""
+
+    def __init__(self, configurations: Sequence[Mapping[str, Any]]) -> None:
+        self.configurations = configurations
+        self.distributions: dict[str, Any] = {}
+        for name in dict.fromkeys(name for each in configurations for name in each):
+            values = {each[name] for each in configurations if name in each}
+            numbers = sorted(value for value in values if not isinstance(value, str))
+            if not numbers:
+                self.distributions[name] = CategoricalDistribution(sorted(values))
+            elif len(numbers) > 1:
+                log = numbers[0] > 0 and numbers[-1] / numbers[0] >= LOGARITHMIC
+                self.distributions[name] = FloatDistribution(numbers[0], numbers[-1], log=log)
+
+    def of(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        """The hyperparameters that it has of those that vary; a word in place of a number, such as "scale", is none."""
+        found = {}
+        for name, distribution in self.distributions.items():
+            value = configuration.get(name)
+            if isinstance(distribution, CategoricalDistribution) and value is not None:
+                found[name] = value
+            elif isinstance(value, int | float):
+                found[name] = float(value)
+        return found
+
+    def asked(self, trial: Any) -> dict[str, Any]:
+        """What the sampler suggests: a hyperparameter that only some have is asked for where the words so far agree."""
+        left, asked = [self.of(each) for each in self.configurations], {}
+        for name, distribution in self.distributions.items():
+            if not all(name in each for each in left):
+                continue
+            if isinstance(distribution, CategoricalDistribution):
+                asked[name] = trial.suggest_categorical(name, distribution.choices)
+                left = [each for each in left if each[name] == asked[name]]
+            else:
+                asked[name] = trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+        return asked
+
+    def distance(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+        """Sum over hyperparameters: 1 where a word differs or only one has it, else the share of the range."""
+        return sum(self._apart(name, one.get(name), other.get(name)) for name in one.keys() | other.keys())
+
+    def _apart(self, name: str, one: Any, other: Any) -> float:
+        if isinstance(one, str) or isinstance(other, str) or one is None or other is None:
+            return float(one != other)
+        ends = self.distributions[name]
+        scale = math.log if ends.log else float
+        return abs(scale(one) - scale(other)) / (scale(ends.high) - scale(ends.low))
+
+
+class TPE(Player):
+    """The player. A lane's study is made anew of what it has tried: there is nothing more to it."""
+
+    without_chance = False
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        super().__init__(config, setting)
+        if not self.family.known.configurations:
+            raise UsageError(
+                f"agent tpe: the candidates of {self.family.name!r} are no configurations of one algorithm, of which "
+                "it has a model; those of hyperparameter_tuning are"
+            )
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space, self._startup = Space(self.family.known.configurations), config.startup
+
+    def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
+        """The nearer to what the sampler asks for, the more."""
+        tried, gains = (x.flatten(0, -2).tolist() for x in (seen.tried, seen.gains))
+        seeds = torch.randint(2**31, (len(tried),), generator=generator, device=self.device).tolist()
+        rows = [self._row(*lane) for lane in zip(tried, gains, seeds, strict=True)]
+        return torch.tensor(rows, dtype=torch.float64, device=self.device).unflatten(0, seen.tried.shape[:-1])
+
+    def _row(self, tried: Sequence[float], gains: Sequence[float], seed: int) -> list[float]:
+        space = self._space
+        sampler = optuna.samplers.TPESampler(n_startup_trials=self._startup, seed=seed)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for configuration, done, gain in zip(space.configurations, tried, gains, strict=True):
+            if done:
+                params = space.of(configuration)
+                known = {name: space.distributions[name] for name in params}
+                study.add_trial(optuna.create_trial(params=params, distributions=known, value=gain))
+        asked = space.asked(study.ask())
+        return [-space.distance(asked, space.of(each)) for each in space.configurations]
+
+
+def build(config: Config, setting: Setting) -> TPE:
+    """The player."""
+    return TPE(config, setting)

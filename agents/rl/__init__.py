@@ -1,0 +1,1 @@
+"""The mathematics of policy gradients, as pure functions."""

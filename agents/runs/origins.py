@@ -1,0 +1,39 @@
+"""Where the plug-ins of a run came from, and whether they still are what they were."""
+
+from pathlib import Path
+from typing import Any
+
+from agents.core.spec import KINDS, Spec
+from agents.runs.folder import RunFolder
+from qrl.common import registry
+from qrl.common.errors import UsageError
+
+
+def of(spec: Spec) -> dict[str, dict[str, str]]:
+    """The origin of each plug-in by its role; see `qrl.common.registry.origin`."""
+    return {role: registry.origin(kind, getattr(spec, role)) for role, kind in KINDS.items()}
+
+
+def changes(folder: RunFolder) -> tuple[str, ...]:
+    """A sentence for each file of a plug-in that is not what it was when the run was begun.
+
+    Raises:
+        UsageError: a plug-in was registered in Python and is not now, or its file is gone.
+    """
+    saved: dict[str, Any] = folder.config.get("origins", {})
+    found = []
+    for role, then in saved.items():
+        kind, name = KINDS[role], folder.config["spec"][role]
+        if then["from"] == "registered in Python" and name not in registry.available(kind):
+            raise UsageError(
+                f"{folder.path}: {role} {name!r} was registered in Python: register it again, in Python, and then use "
+                f"agents.load({str(folder.path)!r})"
+            )
+        if then["from"] == "file" and not Path(then["path"]).exists():
+            raise UsageError(
+                f"{folder.path}: the file of {role}, {then['path']}, with which the run was trained, is not there; put "
+                f"it back to that place"
+            )
+        if "path" in then and then["sha256"] != registry.origin(kind, name).get("sha256"):
+            found.append(f"{folder.path}: the file of {role} {name!r}, {then['path']}, has changed since training")
+    return tuple(found)

@@ -1,0 +1,42 @@
+"""Where a result comes from."""
+
+import contextlib
+import datetime
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+VERSIONS = ("torch", "numpy", "gymnasium", "pennylane")
+
+
+def provenance(command: Sequence[str]) -> dict[str, Any]:
+    """Where a result comes from: versions, commit, command line, date."""
+    versions = {"python": platform.python_version()}
+    for name in ("qrl-meta", *VERSIONS):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "command": list(command),
+        "commit": _commit(),
+        "versions": versions,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with `+changes` if files differ from it; None outside a checkout."""
+    here = Path(__file__).resolve().parent.parent.parent
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None

@@ -1,0 +1,1 @@
+"""The command `select`: an algorithm for a user's own table."""

@@ -1,0 +1,211 @@
+"""`run.py select`: a trained selector proposes algorithms for a dataset of one's own, each of them fitted for real."""
+
+import hashlib
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents.cli.options import SelectOptions
+from agents.core.rollout import MemoryAdapter, Privileged
+from agents.experiment.report import warn
+from agents.experiment.run import Run, learns
+from agents.runs.folder import RunFolder
+from agents.runs.provenance import provenance
+from agents.select import selector as shipped
+from agents.select.report import Fitted, Measure, described, difference, shown, table, verdict
+from agents.select.script import script
+from envs.automl import scoring
+from envs.automl.algorithms import balance, balances, pipeline
+from envs.automl.frames import numeric
+from envs.automl.lookup_tasks import Tries
+from envs.automl.meta_features import meta_features
+from envs.automl.reading import Own, read
+from qrl.common.errors import UsageError
+from qrl.common.files import check_new_file, to_json, write_folder
+
+FORMAT = "qrl-select-1"
+LARGE = 300_000_000
+"""Of a file, from which on reading takes so long that it has to be said [bytes]."""
+PACKAGES = ("scikit-learn", "pandas", "numpy", "scipy")
+
+
+def run_select(options: SelectOptions, command: Sequence[str]) -> int:
+    """Propose, fit and compare; then print the ranking and write a new folder with best.json and best.py.
+
+    Args:
+        options: what is asked for.
+        command: how this was called.
+    """
+    path, tries = options.file, options.tries
+    out = Path(f"select-{path.stem}") if options.out is None else options.out
+    check_new_file(out)
+    made_by = provenance(command)
+    if path.is_file() and (size := path.stat().st_size) > LARGE:
+        print(f"reading {path}, {size / 1e9:.1f} GB, in pieces: a minute or more", file=sys.stderr, flush=True)
+    own = read(path, options.target, rows=options.rows, bins=options.bins, ignore=options.ignore)
+    run = selector_of(options.selector)
+    if tries > (most := len(run.distribution.known.candidates)):
+        raise UsageError(f"--tries must be at most {most}, all the algorithms there are, not {tries}")
+    measure: Measure = "balanced_accuracy" if options.balance else "accuracy"
+    print("\n".join(described(own, measure)))
+    single = best_single(run.distribution, measure)
+    fitted = ranked(list(shown(fits(run, own, tries, single if options.compare else None, measure), tries)))
+    best = fitted[0]
+    if best.scored.failure:
+        raise UsageError(f"{path}: every algorithm failed, {best.name} with {best.scored.failure}")
+    proposed = next(each for each in fitted if each.proposed)
+    compared = next((each for each in fitted if each.name == single), None)
+    about = {
+        "format": FORMAT,
+        **made_by,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "selector": selector_json(run, options.selector),
+        "data": data_json(own),
+        "folds": {"n": scoring.N_FOLDS, "seed": scoring.FOLD_SEED, "stratified": True},
+        "decides": measure,
+        "best": best.to_json(),
+        "best_proposed": {"algorithm": proposed.name, measure: proposed.mean},
+        "best_single": {
+            "algorithm": single,
+            measure: None if compared is None else compared.mean,
+            "best_proposed_minus_this": None if compared is None else difference(proposed, compared),
+        },
+        "ranking": [each.to_json() for each in fitted],
+    }
+    text = script(own, best.name, made(best.name, own, measure), measure)
+    write_folder(out, {"best.json": (to_json(about, indent=2) + "\n").encode(), "best.py": text.encode()})
+    # What was computed for minutes is there before anything is said that a closed pipe may not take.
+    print(table(fitted))
+    print("\n".join(verdict(proposed, single, compared)))
+    again = f"python {shlex.quote(str(out / 'best.py'))}"
+    print(f"wrote best.json and best.py to {out}; to fit {best.name} on all rows: {again}")
+    return 0
+
+
+def made(name: str, own: Own, measure: Measure) -> Any:
+    """An unfitted pipeline; where balanced accuracy decides, its classifier is told that classes are worth the same."""
+    chosen = pipeline(name, own.frame)
+    return balance(chosen, len(own.names)) if measure == "balanced_accuracy" else chosen
+
+
+# --- the selector -----------------------------------------------------------------------------------------------------
+
+
+def selector_of(path: Path | None) -> Run:
+    """The selector that ships, or that of a run folder.
+
+    Raises:
+        UsageError: it is no run of `algorithm_selection`, or its agent needs more than one dataset to choose for.
+    """
+    run = Run(RunFolder.open(shipped.FOLDER if path is None else path))
+    for problem in (*run.problems, *run.changes):
+        warn(problem)
+    if path is None and not shipped.trained_on_this_table():
+        warn("the selector was trained on another table of scores than the one that is installed")
+    if run.spec.env != "algorithm_selection":
+        raise UsageError(f"--selector {path}: a run of algorithm_selection is needed, not of {run.spec.env}")
+    if isinstance(run.agent, Privileged):
+        raise UsageError(f"--selector {path}: agent {run.spec.agent} has to be told the scores beforehand")
+    if not isinstance(run.agent, MemoryAdapter):
+        raise UsageError(
+            f"--selector {path}: agent {run.spec.agent} does not learn from try to try; rl2 and players of tries do"
+        )
+    return run
+
+
+def best_single(family: Tries, measure: Measure) -> str:
+    """The algorithm that gained most accuracy on average in the datasets of training.
+
+    Where balanced accuracy decides, of those that can be told that classes are worth the same.
+    """
+    known = family.known
+    gained = dict(zip(known.candidates, known.gains[: known.n_train].mean(0), strict=True))
+    return max((name for name in gained if measure == "accuracy" or balances(name)), key=gained.__getitem__)
+
+
+@torch.no_grad()
+def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -> Iterator[Fitted | str]:
+    """What is tried, one after the other: the name of an algorithm before it is fitted, then what it came to.
+
+    A policy's choice is the most probable algorithm; what was tried, its observation rules out. One that is proposed
+    again all the same, by an agent that does not heed that, is not fitted again.
+    """
+    features = meta_features(own.frame, own.classes)
+    known = run.distribution.known
+    family = run.distribution.with_another(f"{own.layout.path}, your own", features, tries)
+    row, done = len(known.names), set()
+    constant = scoring.majority if measure == "accuracy" else scoring.any_class
+    named = float(constant(own.classes).mean())
+
+    def fit(index: int, proposed: int) -> Fitted:
+        name = known.candidates[index]
+        scored = scoring.score(lambda: made(name, own, measure), own.frame, own.classes)
+        done.add(index)
+        return Fitted(name, proposed, scored, measure, named)
+
+    agent, generator = run.agent, torch.Generator().manual_seed(0)
+    lanes, state = family.vectorise(1, 1), agent.begin(1, 1)
+    observation, _ = lanes.reset(seed=0, options={"tasks": family.task({family.parameter: row})})
+    for number in range(1, tries + 1):
+        seen = observation[None]
+        action, state = agent.mode(state, seen) if hasattr(agent, "mode") else agent.act(state, seen, generator)
+        if (index := int(action)) not in done:
+            yield known.candidates[index]
+            one = fit(index, number)
+            family.measured(row, index, one.gain)
+            yield one
+        observation, reward, terminated, truncated, _ = lanes.step(agent.to_environment(action)[0])
+        ended = (terminated | truncated)[None]
+        state = agent.receive(state, action, reward[None], ended, observation[None])
+    if single is not None and (index := known.candidates.index(single)) not in done:
+        yield single
+        yield fit(index, 0)
+
+
+def ranked(fitted: Sequence[Fitted]) -> list[Fitted]:
+    """Best first; those that failed in a fold last."""
+    return sorted(fitted, key=lambda each: (bool(each.scored.failure), -each.mean))
+
+
+# --- what is written --------------------------------------------------------------------------------------------------
+
+
+def selector_json(run: Run, path: Path | None) -> dict[str, Any]:
+    """Which selector it was."""
+    name = "the one that ships" if path is None else str(path)
+    about = {"run": name, "agent": run.spec.agent, "config": run.folder.config["digest"]}
+    if not learns(run.agent):
+        return about
+    weights = run.folder.path / "checkpoint" / f"{run.iteration:08d}" / "state.safetensors"
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    return {**about, "model": run.spec.model, "iterations": run.iteration, "sha256": digest}
+
+
+def data_json(own: Own) -> dict[str, Any]:
+    """What was read, and how."""
+    numbers = numeric(own.frame)
+    return {
+        "file": str(own.layout.path.resolve()),
+        "encoding": own.layout.encoding,
+        "separator": own.layout.separator,
+        "target": own.target,
+        "classes": list(own.names),
+        "edges": list(own.edges) or None,
+        "rows": own.n_rows,
+        "rows_usable": own.n_usable,
+        "rows_compared_on": len(own.classes),
+        "numbers": numbers,
+        "text": [name for name in own.frame.columns if name not in numbers],
+        "left_out": dict(own.dropped),
+        "notes": list(own.notes),
+    }
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)

@@ -1,0 +1,175 @@
+"""A script of scikit-learn and pandas alone that fits a chosen pipeline again."""
+
+import inspect
+from pathlib import Path
+from pprint import pformat
+from typing import Any
+
+from agents.select.report import Measure
+from envs.automl.frames import LARGEST, numeric
+from envs.automl.reading import Own
+from envs.automl.scoring import FOLD_SEED, N_FOLDS
+
+_TEMPLATE = '''\
+"""{title}; what its score was compared with is in best.json.
+
+    python best.py [FILE.csv]
+
+Prints its {measure} in {n_folds}-fold cross-validation{sampled}, and fits it on all rows that have a target.
+Needs scikit-learn and pandas. From Python: `from best import columns, fit`, then `model = fit("FILE.csv")` and
+`model.predict(columns("NEW.csv"))`.
+"""
+
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+{imports}
+
+FILE = {file!r}
+TARGET = {target!r}
+NUMBERS = {numbers}
+TEXT = {text}
+ROWS = {rows!r}
+
+
+def read(path):
+    table = pd.read_csv(
+        path,
+        {options},
+    )
+    for name in table.columns.intersection([*TEXT, TARGET]):
+        text = table[name].str.strip()
+        table[name] = text.where(text != "")
+    return table
+
+
+def number(column):
+    numbers = pd.to_numeric(column{decimal}, errors="coerce").astype(float)
+    return numbers.where(numbers.abs() <= {largest!r})
+
+
+def columns(path):
+    return inputs(read(path))
+
+
+def inputs(table):
+    text = table[TEXT].astype(object)
+    return pd.concat([table[NUMBERS].apply(number), text.where(text.notna(), None)], axis=1)
+
+
+def dataset(path=FILE):
+    """Inputs and classes, of the rows that have a class with two rows or more."""
+    table = read(path)
+    classes = {classes}
+    kept = classes.map(classes.value_counts()).fillna(0) >= 2
+    return inputs(table[kept]).reset_index(drop=True), classes[kept].astype(str).to_numpy(dtype=object)
+
+
+def pipeline():
+    numbers = {on_numbers}
+    text = {on_text}
+    before = ColumnTransformer([("numbers", numbers, NUMBERS), ("text", text, TEXT)])
+    return Pipeline([("preprocessing", before), ("classifier", {classifier})])
+
+
+def fit(path=FILE):
+    return pipeline().fit(*dataset(path))
+
+
+def score(rows, classes):
+    """Mean over folds{sampled}."""
+    if len(classes) > ROWS:
+        drawn, _ = train_test_split(np.arange(len(classes)), train_size=ROWS, stratify=classes, random_state=0)
+        drawn = np.sort(drawn)
+        rows, classes = rows.iloc[drawn], classes[drawn]
+    folds = StratifiedKFold({n_folds}, shuffle=True, random_state={seed})
+    return cross_val_score(pipeline(), rows, classes, cv=folds, scoring={scoring!r}).mean()
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")  # that steps did not suffice to converge is part of the algorithm as it is set up
+    try:
+        rows, classes = dataset(sys.argv[1] if len(sys.argv) > 1 else FILE)
+    except (OSError, ValueError) as error:
+        sys.exit(f"best.py: {{' '.join(str(error).split())}}")
+    except KeyError as error:
+        sys.exit(f"best.py: the file has not the columns that the pipeline was chosen for: {{error}}")
+    print(f"{measure} in {n_folds}-fold cross-validation: {{score(rows, classes):.6f}}")
+    model = pipeline().fit(rows, classes)
+    print(f"fitted on {{len(rows)}} rows: {{type(model[-1]).__name__}}")
+'''
+
+_CUT = """pd.Series(np.nan, table.index, dtype=object)
+    values = number(table[TARGET])
+    there = values.notna()
+    classes[there] = np.array({labels!r}, dtype=object)[np.searchsorted({edges!r}, values[there], side="right")]"""
+
+
+def script(own: Own, name: str, chosen: Any, measure: Measure) -> str:
+    """The text of a script that fits a pipeline as it was cross-validated.
+
+    Args:
+        own: what it was chosen for.
+        name: of the algorithm.
+        chosen: the unfitted pipeline.
+        measure: what it was chosen by.
+    """
+    numbers = numeric(own.frame)
+    text = [column for column in own.frame.columns if column not in numbers]
+    imports = {
+        "sklearn.compose": {"ColumnTransformer"},
+        "sklearn.model_selection": {"StratifiedKFold", "cross_val_score", "train_test_split"},
+        "sklearn.pipeline": {"Pipeline"},
+    }
+    before, classifier = (step for _, step in chosen.steps)
+    (_, on_numbers, _), (_, on_text, _) = before.transformers
+    sources = {
+        "on_numbers": source_of(on_numbers, imports),
+        "on_text": source_of(on_text, imports),
+        "classifier": source_of(classifier, imports),
+    }
+    lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(imports.items())]
+    n_rows = len(own.classes)
+    return _TEMPLATE.format(
+        title=f"What `run.py select` chose for {own.layout.path.name}: {name}".replace("\\", "").replace('"', ""),
+        n_folds=N_FOLDS,
+        seed=FOLD_SEED,
+        largest=LARGEST,
+        scoring=measure,
+        measure=measure.replace("_", " "),
+        sampled=f" on {n_rows} rows drawn by class" if n_rows < own.n_usable else "",
+        imports="\n".join(lines),
+        file=str(Path(own.layout.path).resolve()),
+        target=own.target,
+        numbers=pformat(numbers, width=110, compact=True),
+        text=pformat(text, width=110, compact=True),
+        rows=n_rows,
+        options=",\n        ".join(f"{key}={value!r}" for key, value in own.layout.options.items()),
+        decimal="" if own.layout.separator == "," else '.str.replace(",", ".")',
+        classes=_CUT.format(labels=list(own.labels), edges=list(own.edges)) if own.edges else "table[TARGET]",
+        **sources,
+    )
+
+
+def source_of(value: Any, imports: dict[str, set[str]]) -> str:
+    """An expression that makes an estimator of scikit-learn, or what its options may be, anew.
+
+    Args:
+        value: an unfitted estimator, or lists and tuples of them, or anything that its `repr` makes anew.
+        imports: names by module; what the expression needs is added.
+    """
+    if isinstance(value, list | tuple):
+        parts = ", ".join(source_of(each, imports) for each in value)
+        single = "," * (isinstance(value, tuple) and len(value) == 1)
+        return f"[{parts}]" if isinstance(value, list) else f"({parts}{single})"
+    if not hasattr(value, "get_params"):
+        return repr(value)
+    kind = type(value)
+    # As it is documented: without the parts that are private.
+    module = kind.__module__.partition("._")[0]
+    imports.setdefault(module, set()).add(kind.__name__)
+    defaults = {name: each.default for name, each in inspect.signature(kind).parameters.items()}
+    options = {name: each for name, each in value.get_params(deep=False).items() if repr(each) != repr(defaults[name])}
+    return f"{kind.__name__}({', '.join(f'{key}={source_of(each, imports)}' for key, each in options.items())})"

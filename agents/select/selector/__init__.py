@@ -1,0 +1,48 @@
+"""The selector that ships: a run of `algorithm_selection`, without what only training needs.
+
+`config.json` has the command that trained it, as that of every run does; `table.json` which table it was trained on.
+Another is put here by
+
+    python -m agents.select.selector RUN
+"""
+
+import shutil
+from pathlib import Path
+
+from agents.runs.folder import RunFolder
+from envs.automl.table import FILE
+from qrl.common.errors import UsageError
+from qrl.common.files import from_json, to_json, write_whole
+
+FOLDER = Path(__file__).parent
+
+
+def ship(source: Path, target: Path = FOLDER) -> None:
+    """Put a run in the place of the one that ships: its configuration, and the newest checkpoint's weights.
+
+    Raises:
+        UsageError: it is no run of `algorithm_selection`, has no weights, or was not trained to its end.
+    """
+    run = RunFolder.open(source)
+    spec = run.config["spec"]
+    if spec["env"] != "algorithm_selection":
+        raise UsageError(f"{source}: a run of algorithm_selection is needed, not of {spec['env']}")
+    checkpoint = run.load()
+    if checkpoint.iteration < spec["iterations"]:
+        raise UsageError(f"{source}: trained for {checkpoint.iteration} of {spec['iterations']} iterations so far")
+    weights = {name: tensor for name, tensor in checkpoint.tensors.items() if not name.startswith("adam/")}
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target / "checkpoint", ignore_errors=True)
+    write_whole(target / "config.json", (source / "config.json").read_bytes())
+    write_whole(target / "table.json", (to_json({"digest": table_digest()}) + "\n").encode())
+    RunFolder.open(target).save(checkpoint.iteration, weights, checkpoint.meta)
+
+
+def table_digest() -> str:
+    """Of the table that ships."""
+    return str(from_json(FILE)["digest"])
+
+
+def trained_on_this_table(folder: Path = FOLDER) -> bool:
+    """Whether the selector that ships was trained on the table that ships."""
+    return bool(from_json(folder / "table.json")["digest"] == table_digest())

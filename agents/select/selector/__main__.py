@@ -1,0 +1,25 @@
+"""`python -m agents.select.selector RUN`: have a run of `algorithm_selection` ship."""
+
+import sys
+from pathlib import Path
+
+from agents.select.selector import FOLDER, ship
+from qrl.common.errors import UsageError
+
+
+def main() -> int:
+    """Returns the exit code."""
+    if len(sys.argv) != 2:
+        print("usage: python -m agents.select.selector RUN", file=sys.stderr)
+        return 2
+    try:
+        ship(Path(sys.argv[1]))
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{sys.argv[1]} ships: {FOLDER}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Builders of the table of scores and of the rows that ship with `envs.automl`."""

@@ -1,0 +1,146 @@
+"""A stop before every single system call that changes files."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from agents.runs.folder import Checkpoint, RunFolder
+from benchmarks.fault_injection.runs import Row, equal
+from qrl.common.errors import UsageError
+
+
+class Stop(BaseException):
+    """The end of a process, as far as its files can tell."""
+
+
+@contextmanager
+def stopping(at: int) -> Iterator[list[str]]:
+    """Let the first `at` calls that change files happen, and half of the next one if it is a write; then none.
+
+    What is in the system's hands survives a killed process, so this leaves what SIGKILL at that instant would leave.
+    Yields the calls so far.
+    """
+    calls: list[str] = []
+
+    def until(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **keywords: Any) -> Any:
+            calls.append(name)
+            if len(calls) <= at:
+                return call(*arguments, **keywords)
+            if name == "write" and len(calls) == at + 1:
+                call(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
+            raise Stop
+
+        return counted
+
+    names = ("open", "write", "fsync", "ftruncate", "mkdir", "rename", "replace", "unlink", "rmdir")
+    patched: dict[str, Any] = {name: until(name, getattr(os, name)) for name in names}
+    with mock.patch.multiple(os, **patched):
+        yield calls
+
+
+def stopped(original: RunFolder, work: Path) -> Iterator[Row]:
+    """Stop every operation on a run folder before each of its system calls; what is left must be usable."""
+    run = work / "stopped"
+    for name, operation in OPERATIONS.items():
+        for at in range(10_000):
+            shutil.rmtree(run, ignore_errors=True)
+            if name != "create":
+                shutil.copytree(original.path, run)
+            wrong: list[str] = []
+            with suppress(Stop), stopping(at) as calls:
+                operation(run, original)
+            try:
+                check_left(name, run, original)
+                operation(run, original)
+                check_done(name, run, original)
+            except (Exception, Stop) as error:  # whatever is wrong with what was left is a finding
+                wrong = [f"{type(error).__name__}: {error}"]
+            if len(calls) <= at:
+                break
+            yield {"call": at, "before": calls[-1], "struck": [name], "failed": wrong}
+
+
+def _overwrite(run: Path, original: RunFolder) -> None:
+    RunFolder.create(run, original.config | {"again": True}, overwrite=True)
+
+
+def _create(run: Path, original: RunFolder) -> None:
+    with suppress(UsageError):  # after a stop too late to matter
+        RunFolder.create(run, original.config)
+
+
+def _save(iteration: int, run: Path, original: RunFolder) -> None:
+    checkpoint = original.load()
+    RunFolder.open(run).save(iteration, checkpoint.tensors, checkpoint.meta | {"saved": "again"})
+
+
+def _extend(run: Path, original: RunFolder) -> None:
+    folder = RunFolder.open(run)
+    folder.update_config(folder.config | {"spec": folder.config["spec"] | {"iterations": 99}})
+
+
+def _log(run: Path, original: RunFolder) -> None:
+    folder = RunFolder.open(run)
+    folder.trim_metrics(2)  # as resuming does: half a row is cut away
+    folder.log(original.metrics()[-1] | {"iteration": 3})
+
+
+OPERATIONS: dict[str, Callable[[Path, RunFolder], Any]] = {
+    "create": _create,
+    "overwrite": _overwrite,
+    "save": partial(_save, 3),
+    "save again": partial(_save, 2),
+    "log": _log,
+    "trim metrics": lambda run, _: RunFolder.open(run).trim_metrics(1),
+    "extend": _extend,
+    "evaluation": lambda run, _: RunFolder.open(run).write_json("evaluation.json", {"mean": [1.5] * 50}),
+}
+
+
+def check_left(name: str, run: Path, original: RunFolder) -> None:
+    """What an operation that was stopped leaves is the old or the new, whole."""
+    if name == "create":
+        return  # It can be made again: `check_done`.
+    folder = RunFolder.open(run)
+    if name == "overwrite":
+        if folder.checkpoints():
+            expect(folder.load().problems == (), "checkpoint")
+        return
+    checkpoint, intact = folder.load(), original.load()
+    expect(checkpoint.problems == (), "checkpoint")
+    if checkpoint.iteration == 1:
+        # The one before, while the one of the same iteration is being replaced.
+        expect(name == "save again", "iteration")
+        intact = Checkpoint(1, *original._load(1))
+    expect(equal(checkpoint.tensors, intact.tensors), "tensors")
+    expect(checkpoint.meta in (intact.meta, intact.meta | {"saved": "again"}), "meta")
+    done = [row["iteration"] for row in folder.metrics()]
+    expect(done == [1, 2] or done == {"trim metrics": [1], "log": [1, 2, 3]}.get(name), f"rows {done}")
+    expect(folder.config["spec"]["iterations"] in {original.config["spec"]["iterations"], 99}, "configuration")
+    if (run / "evaluation.json").exists():
+        json.loads((run / "evaluation.json").read_bytes())
+
+
+def check_done(name: str, run: Path, original: RunFolder) -> None:
+    """What the operation leaves when it is done again."""
+    folder = RunFolder.open(run)
+    left = sorted(entry.name for entry in run.iterdir() if not entry.name.endswith(".tmp"))
+    if name in ("create", "overwrite"):
+        expect(left == [".lock", "config.json"], f"{left}")
+        return
+    kept = [1, 2] if name != "save" else [2, 3]
+    expect(folder.checkpoints() == kept and not folder.load().problems, "checkpoints")
+    expect(not name.startswith("save") or not any(run.glob("checkpoint/.*.tmp")), "remains of a checkpoint")
+
+
+def expect(true: bool, what: str) -> None:
+    """A check that python -O keeps."""
+    if not true:
+        raise AssertionError(what)

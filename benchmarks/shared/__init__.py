@@ -1,0 +1,1 @@
+"""Shared by the benchmarks: timing, result files, runs, statistics."""

@@ -1,0 +1,107 @@
+"""What the benchmarks share: interleaved timing, provenance, result files, tables, parameter-matched controls."""
+
+import dataclasses
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents.core.context import build
+from agents.core.spec import Spec, load_plugin
+from agents.runs.provenance import provenance
+from qrl.common.files import to_json, write_whole
+from run import _keep_freed_memory
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+RUNS = RESULTS / "runs"
+"""Run folders and results of `--quick`; git ignores it."""
+
+
+def set_up(threads: int) -> None:
+    """The process as `run.py` sets it up, with this many torch threads."""
+    _keep_freed_memory()
+    torch.set_num_threads(threads)
+
+
+def medians(functions: Mapping[str, Callable[[], object]], rounds: int, seconds: float = 0.1) -> dict[str, float]:
+    """Median duration of a call of each function [s].
+
+    The functions take turns, so that a change of the machine's load falls on all of them; a turn is as many calls as
+    fit into `seconds`, at least one. One call of each before the first round is not counted.
+    """
+    for function in functions.values():
+        function()
+    durations: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            end = time.perf_counter() + seconds
+            while True:
+                start = time.perf_counter()
+                function()
+                now = time.perf_counter()
+                durations[name].append(now - start)
+                if now >= end:
+                    break
+    return {name: statistics.median(values) for name, values in durations.items()}
+
+
+def write_result(name: str, results: Any, *, quick: bool = False) -> Path:
+    """Write `benchmarks/results/NAME.json` with where it comes from; a quick look goes to the ignored folder."""
+    folder = RUNS if quick else RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    script = Path(sys.argv[0]).stem
+    origin = provenance(["python", "-m", f"benchmarks.{script}", *sys.argv[1:]])
+    machine = {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load_average": [round(x, 2) for x in os.getloadavg()],
+    }
+    path = folder / f"{name}.json"
+    write_whole(path, (to_json({**origin, **machine, "results": results}, indent=2) + "\n").encode())
+    print(f"wrote {path}")
+    return path
+
+
+def cpu_name() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows with equal keys as aligned text; numbers to four digits."""
+    cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "NO"
+        case float():
+            return f"{value:.4g}"
+        case _:
+            return str(value)
+
+
+def default_spec(env: str, model: str = "reuploading", **fields: Any) -> Spec:
+    """The default spec; a classical model gets as many parameters as the default quantum policy of `env` has."""
+    spec = Spec.default(env=env, model=model, threads=1, **fields)
+    if not hasattr(spec.model_config, "budget") or "model_config" in fields:
+        return spec
+    _, quantum = build(Spec.default(env=env, threads=1))
+    config = load_plugin("model", model).Config(budget=quantum.policy.n_parameters)
+    return dataclasses.replace(spec, model_config=config)

@@ -1,0 +1,160 @@
+"""Training runs that benchmarks are made of: gone on with where they stopped, taken as they are when done."""
+
+import contextlib
+import itertools
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.cli.commands import run_evaluation, run_resume, run_training
+from agents.core.context import build
+from agents.core.spec import Spec
+from agents.experiment.api import load
+from agents.experiment.evaluation import Curve
+from agents.experiment.run import Run, learns
+from agents.rl.inner_update import STEP_PREFIX
+from agents.runs.folder import RunFolder
+from benchmarks.shared.common import RESULTS, RUNS, set_up, write_result
+from qrl.common.errors import TrainingError, UsageError
+from qrl.common.files import from_json
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run."""
+
+    env: str
+    control: str
+    seed: int
+    spec: Spec
+    folder: Path
+    made_by: str
+    """The benchmark's module."""
+
+
+class RunFailed(Exception):
+    """A run that did not end well."""
+
+
+def check_part(benchmark: str, kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """End the benchmark unless there is something of every name."""
+    for name in names:
+        if name not in known:
+            sys.exit(f"{benchmark}: there is no {kind} {name!r}; there are {', '.join(known)}")
+
+
+@contextlib.contextmanager
+def side_by_side(benchmark: str, jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """`jobs` processes; each run has a fresh one, as it would have by itself. What fails there ends the benchmark."""
+    set_up(threads=1)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        try:
+            yield pool
+        except (UsageError, TrainingError, RunFailed) as error:
+            sys.exit(f"{benchmark}: {error}")
+
+
+def run_all(benchmark: str, runs: Iterable[Job], jobs: int, overwrite: bool) -> None:
+    """All of these runs, as far as they are not done already, `jobs` at a time. What fails ends the benchmark."""
+    with side_by_side(benchmark, jobs) as pool:
+        train_all(pool, list(runs), overwrite)
+
+
+def train_all(pool: ProcessPoolExecutor, jobs: list[Job], overwrite: bool) -> None:
+    """All of these runs, as far as they are not done already."""
+    for _ in pool.map(train, jobs, itertools.repeat(overwrite)):
+        pass
+
+
+def train(job: Job, overwrite: bool) -> None:
+    """One run, or what is left of it. Its progress is in the file beside its folder."""
+    set_up(threads=1)
+    log = job.folder.with_name(job.folder.name + ".log")
+    started = (job.folder / "config.json").exists()
+    with log.open("a") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        if overwrite or not started:
+            code = run_training(job.spec, job.folder, overwrite=overwrite, command=[job.made_by])
+        elif Spec.from_json(RunFolder.open(job.folder).config["spec"]) != job.spec:
+            raise UsageError(f"{job.folder} is a run with other options; --overwrite trains it again")
+        elif finished(job):
+            return
+        else:
+            code = run_resume(job.folder) if learns(build(job.spec)[1]) else run_evaluation(job.folder)
+    if code:
+        raise RunFailed(f"the run {job.folder} ended with code {code}; see {log}")
+
+
+def finished(job: Job) -> bool:
+    """Whether the run is trained to its end and its evaluation is the one that was asked for."""
+    table, spec = job.folder / "evaluation.json", job.spec
+    if not table.exists():
+        return False
+    distribution, agent = build(spec)
+    trained = RunFolder.open(job.folder).checkpoints()[-1:] == [spec.iterations] or not learns(agent)
+    n_tasks = min(spec.eval_tasks, distribution.n_distinct("test") or spec.eval_tasks)
+    curve = Curve(**from_json(table))
+    last = (spec.eval_steps, spec.eval_episodes)
+    if curve.axis == "episodes":
+        last = (spec.agent_config.episodes, 1)
+    if curve.axis == "tries":
+        last = (distribution.horizon, 0)
+    found = (curve.n_tasks, curve.split, curve.seed, curve.x[-1], curve.episodes[1])
+    return trained and found == (n_tasks, "test", 0, *last)
+
+
+def outcome(job: Job) -> tuple[Run, Curve, dict[str, Any]]:
+    """A finished run, its curve on test tasks, and what every result says of it."""
+    run = load(job.folder)
+    curve = Curve(**from_json(job.folder / "evaluation.json"))
+    # References that do not train have no checkpoint.
+    trained = run.folder.load().meta if run.folder.checkpoints() else {"seconds": 0.0, "env_steps": 0}
+    params, policy = getattr(run.agent, "params", {}), getattr(run.agent, "policy", None)
+    return (
+        run,
+        curve,
+        {
+            "seed": job.seed,
+            "n_policy_parameters": 0 if policy is None else policy.n_parameters,
+            "n_step_sizes": sum(value.numel() for name, value in params.items() if name.startswith(STEP_PREFIX)),
+            "training_seconds": trained["seconds"],
+            "env_steps": trained["env_steps"],
+            "evaluation": {key: value for key, value in curve.to_json().items() if key != "per_task"},
+            "spec": run.spec.to_json(),
+            **{key: run.folder.config[key] for key in ("versions", "commit", "started")},
+        },
+    )
+
+
+def publish(
+    name: str,
+    measured: dict[str, Any],
+    known: Iterable[str],
+    draw: Callable[[dict[str, Any], Path], None],
+    *,
+    draft: bool,
+) -> None:
+    """Write results/NAME.json and draw docs/NAME.png anew, with what was measured in place of what was there of it.
+
+    Long benchmarks are made in parts: those not measured now stay as they are, and each seed's row says which commit
+    made it. A draft, which has not all of a part, goes to results/runs by itself.
+
+    Args:
+        name: of the benchmark.
+        measured: results by part.
+        known: every part there can be, in the order of the file.
+        draw: the picture of all results, to a path.
+        draft: whether parts are incomplete.
+    """
+    path = RESULTS / f"{name}.json"
+    earlier = from_json(path)["results"] if path.exists() and not draft else {}
+    everything = earlier | measured
+    results = {part: everything[part] for part in known if part in everything}
+    write_result(name, results, quick=draft)
+    picture = (RUNS if draft else RESULTS.parent.parent / "docs") / f"{name}.png"
+    draw(results, picture)
+    print(f"wrote {picture}")

@@ -1,0 +1,239 @@
+"""The algorithms to choose from, and portfolios of configurations of two of them, as pipelines of scikit-learn.
+
+Every pipeline begins with the same preprocessing of `frames.plain` tables: numbers have missing values replaced by the
+median (a column of nothing by 0) and are scaled to mean 0 and standard deviation 1 where the algorithm depends on it;
+text is one-hot encoded with at most `MAX_CATEGORIES` columns each, where missing is a category and what occurs fewer
+than `MIN_FREQUENCY` times, or never in training, shares one column. Gradient boosting is told besides where numbers
+were missing. (It could read them as they are, but fails on a column of nothing, as a fold may have one.)
+"""
+
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from envs.automl.frames import numeric
+from qrl.common.errors import UsageError, suggest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+
+ALGORITHMS = (
+    "logistic_regression",
+    "lda",
+    "qda",
+    "gaussian_nb",
+    "nearest_centroid",
+    "knn",
+    "linear_svm",
+    "rbf_svm",
+    "decision_tree",
+    "random_forest",
+    "extra_trees",
+    "gradient_boosting",
+    "ada_boost",
+    "mlp",
+)
+"""In the order of the table's axis; only ever extended at the end."""
+
+MAX_CATEGORIES = 20
+MIN_FREQUENCY = 5
+NB_SMOOTHING = 0.01
+"""Of the largest variance, added to all in naive Bayes."""
+
+_UNSCALED = frozenset({"decision_tree", "random_forest", "extra_trees", "gradient_boosting", "ada_boost"})
+"""Of what does not change by scaling one column."""
+
+
+def _svm_portfolio() -> tuple[dict[str, Any], ...]:
+    linear = [{"kernel": "linear", "C": c} for c in (0.01, 0.1, 1.0, 10.0)]
+    gammas = (0.001, 0.01, 0.1, 1.0)
+    rbf = [{"kernel": "rbf", "C": c, "gamma": g} for c, g in itertools.product((0.1, 1.0, 10.0, 100.0, 1000.0), gammas)]
+    polynomial = [
+        {"kernel": "poly", "degree": degree, "C": c, "gamma": "scale", "coef0": 1.0}
+        for degree, c in itertools.product((2, 3), (0.01, 0.1, 1.0, 10.0))
+    ]
+    return (*linear, *rbf, *polynomial)
+
+
+def _gradient_boosting_portfolio() -> tuple[dict[str, Any], ...]:
+    """The defaults of scikit-learn but for fewer trees and bins, then draws from ranges around them.
+
+    Fewer, because a portfolio is measured 160 times on each dataset.
+    """
+    generator = np.random.default_rng(0)
+    drawn = [
+        {
+            "learning_rate": float(f"{10 ** generator.uniform(-2, -0.3):.2g}"),
+            "max_iter": int(generator.choice([10, 20, 40])),
+            "max_leaf_nodes": int(generator.choice([2, 4, 8, 16, 31])),
+            "min_samples_leaf": int(generator.choice([2, 5, 10, 20, 40])),
+            "l2_regularization": float(generator.choice([0.0, 0.1, 1.0, 10.0])),
+            "max_features": float(generator.choice([0.3, 1.0])),
+        }
+        for _ in range(31)
+    ]
+    default = {"learning_rate": 0.1, "max_iter": 40, "max_leaf_nodes": 31, "min_samples_leaf": 20}
+    return ({**default, "l2_regularization": 0.0, "max_features": 1.0}, *drawn)
+
+
+SVM = _svm_portfolio()
+"""32 support vector machines: 4 linear, a grid of 20 radial, 8 polynomial; scaled columns."""
+GRADIENT_BOOSTING = _gradient_boosting_portfolio()
+"""32 gradient-boosted forests of histogram trees."""
+PORTFOLIOS: Mapping[str, tuple[dict[str, Any], ...]] = {"svm": SVM, "gradient_boosting": GRADIENT_BOOSTING}
+
+
+def names(portfolio: str) -> tuple[str, ...]:
+    """What the table calls the configurations of a portfolio: their options."""
+    return tuple(", ".join(f"{key}={value}" for key, value in options.items()) for options in PORTFOLIOS[portfolio])
+
+
+def pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
+    """An unfitted pipeline for tables with the columns of `frame`, which is `frames.plain`.
+
+    Args:
+        name: one of `ALGORITHMS`.
+        frame: only the kinds of its columns are used.
+        seed: `random_state` of the algorithms that draw.
+
+    Raises:
+        UsageError: no such algorithm.
+    """
+    if name not in ALGORITHMS:
+        raise UsageError(f"no algorithm {name!r}{suggest(name, ALGORITHMS)}")
+    before = preprocessing(frame, tell=name == "gradient_boosting", scale=name not in _UNSCALED)
+    return _assembled(before, _estimator(name, seed))
+
+
+def balances(name: str) -> bool:
+    """Whether `balance` changes anything of this algorithm: neighbours and perceptrons weigh every row the same."""
+    return any(_says_what_classes_are_worth(option) for option in _estimator(name, 0).get_params())
+
+
+def balance(made: "Pipeline", n_classes: int) -> "Pipeline":
+    """The same pipeline with classes that are worth the same, whatever their sizes, if its classifier can be told.
+
+    By scikit-learn's `class_weight="balanced"`, or by equal `priors`.
+
+    Args:
+        made: unfitted; it is changed.
+        n_classes: how many there are, in every fold.
+    """
+    classifier = made[-1]
+    for option in filter(_says_what_classes_are_worth, classifier.get_params()):
+        classifier.set_params(**{option: [1 / n_classes] * n_classes if option == "priors" else "balanced"})
+    return made
+
+
+def _says_what_classes_are_worth(option: str) -> bool:
+    return option == "priors" or option.rpartition("__")[2] == "class_weight"
+
+
+def configured(portfolio: str, index: int, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
+    """The same for configuration `index` of a portfolio.
+
+    Raises:
+        UsageError: no such portfolio or configuration.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.svm import SVC
+
+    if portfolio not in PORTFOLIOS:
+        raise UsageError(f"no portfolio {portfolio!r}{suggest(portfolio, PORTFOLIOS)}")
+    options = PORTFOLIOS[portfolio]
+    if not 0 <= index < len(options):
+        raise UsageError(f"portfolio {portfolio} has configurations 0 to {len(options) - 1}, not {index}")
+    if portfolio == "svm":
+        classifier = SVC(max_iter=_SMO_STEPS, random_state=seed, **options[index])
+        return _assembled(preprocessing(frame, scale=True), classifier)
+    boosting = HistGradientBoostingClassifier(early_stopping=False, max_bins=_BINS, random_state=seed, **options[index])
+    return _assembled(preprocessing(frame, tell=True, scale=False), boosting)
+
+
+def preprocessing(frame: "pd.DataFrame", *, scale: bool, tell: bool = False) -> "ColumnTransformer":
+    """From the columns of a `plain` frame to numbers; with `tell`, columns say where numbers were missing."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    steps: list[Any] = [SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=tell)]
+    if scale:
+        steps.append(StandardScaler())
+    numbers = numeric(frame)
+    text = [name for name in frame.columns if name not in numbers]
+    one_hot = OneHotEncoder(
+        max_categories=MAX_CATEGORIES,
+        min_frequency=MIN_FREQUENCY,
+        handle_unknown="infrequent_if_exist",
+        sparse_output=False,
+    )
+    return ColumnTransformer(
+        [
+            ("numbers", make_pipeline(*steps), numbers),
+            ("text", one_hot, text),
+        ]
+    )
+
+
+_SMO_STEPS = 50_000
+"""Steps after which a support vector machine stops, converged or not: a large C on mixed classes needs millions."""
+
+
+_BINS = 64
+"""Of the values of a column, in the portfolio of gradient boosting."""
+
+
+def _assembled(before: "ColumnTransformer", classifier: Any) -> "Pipeline":
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("preprocessing", before), ("classifier", classifier)])
+
+
+def _estimator(name: str, seed: int) -> Any:
+    """The classifier with settings that are scikit-learn's own, unless a comment says otherwise."""
+    from sklearn import discriminant_analysis, ensemble, linear_model, naive_bayes, neighbors, neural_network, svm, tree
+
+    match name:
+        case "logistic_regression":
+            return linear_model.LogisticRegression(max_iter=1000)
+        case "lda":
+            # Ledoit and Wolf's shrinkage, so that one-hot columns that add up to 1 do no harm.
+            return discriminant_analysis.LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+        case "qda":
+            # A little of the identity in each class's covariance: of few rows it has no inverse.
+            return discriminant_analysis.QuadraticDiscriminantAnalysis(reg_param=0.1)
+        case "gaussian_nb":
+            # At the default of 1e-9 a word that a class never had in training rules the class out.
+            return naive_bayes.GaussianNB(var_smoothing=NB_SMOOTHING)
+        case "nearest_centroid":
+            return neighbors.NearestCentroid()
+        case "knn":
+            # A few more neighbours than 5: classes are noisy. Odd, so that two classes never tie.
+            return neighbors.KNeighborsClassifier(n_neighbors=7)
+        case "linear_svm":
+            return svm.LinearSVC(random_state=seed)
+        case "rbf_svm":
+            return svm.SVC(max_iter=_SMO_STEPS, random_state=seed)
+        case "decision_tree":
+            # Grown to the end, a tree remembers noise: at least 3 rows in a leaf.
+            return tree.DecisionTreeClassifier(min_samples_leaf=3, random_state=seed)
+        case "random_forest":
+            return ensemble.RandomForestClassifier(n_estimators=100, random_state=seed)
+        case "extra_trees":
+            return ensemble.ExtraTreesClassifier(n_estimators=100, random_state=seed)
+        case "gradient_boosting":
+            return ensemble.HistGradientBoostingClassifier(early_stopping=False, random_state=seed)
+        case "ada_boost":
+            # Stumps cannot tell apart more than a few classes.
+            base = tree.DecisionTreeClassifier(max_depth=2, random_state=seed)
+            return ensemble.AdaBoostClassifier(base, n_estimators=50, random_state=seed)
+        case "mlp":
+            # Fewer units and larger steps than scikit-learn's: most of the time of all algorithms would go here.
+            network = neural_network.MLPClassifier
+            return network(hidden_layer_sizes=(32,), learning_rate_init=0.005, max_iter=100, random_state=seed)
+    raise UsageError(f"no algorithm {name!r}{suggest(name, ALGORITHMS)}")

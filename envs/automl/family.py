@@ -1,0 +1,49 @@
+"""The table as a family of tries."""
+
+from functools import cache
+from typing import Literal, get_args
+
+import numpy as np
+
+from envs.automl.algorithms import PORTFOLIOS
+from envs.automl.lookup_tasks import Known, Tries
+from envs.automl.table import Split, Table, read_table
+
+HeldOut = Literal["test", "validation"]
+HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
+"""What may be held out: datasets for reports, or those that options are chosen by."""
+
+
+def family(name: str, horizon: int, held_out: HeldOut, jitter: float, portfolio: str | None = None) -> Tries:
+    """Datasets as tasks; the algorithms, or the configurations of a portfolio, as candidates.
+
+    With `validation` held out, training has neither those datasets nor the ones of the test split.
+    """
+    table = shipped_table()
+    scores = table.algorithms if portfolio is None else table.portfolios[portfolio]
+    train, test = (
+        np.flatnonzero(np.isin(scores.rows, np.concatenate([table.split(each) for each in splits])))
+        for splits in (trained_on(held_out), (held_out,))
+    )
+    order = np.concatenate([train, test])
+    rows = scores.rows[order]
+    known = Known(
+        names=tuple(table.datasets[row] for row in rows),
+        candidates=scores.choices,
+        gains=table.gains(portfolio)[order],
+        features=table.meta[rows],
+        n_train=len(train),
+        configurations=() if portfolio is None else PORTFOLIOS[portfolio],
+    )
+    return Tries(name, "dataset", horizon, known, jitter)
+
+
+def trained_on(held_out: HeldOut) -> tuple[Split, ...]:
+    """Splits of the datasets of training."""
+    return ("train", "validation") if held_out == "test" else ("train",)
+
+
+@cache
+def shipped_table() -> Table:
+    """Read once."""
+    return read_table()

@@ -1,0 +1,81 @@
+"""Any pandas frame to one of two kinds of columns: float64 with NaN, and text with None.
+
+scikit-learn's transformers each have their own idea of what a missing value, a boolean or a category is. Everything
+here is decided column by column from the types, never from the values of one fold, so that a fold cannot differ in kind
+from another.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qrl.common.errors import UsageError
+
+LARGEST = 1e30
+"""Of a number that counts; what is beyond is missing. Squares of larger ones, and trees' single precision, overflow."""
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same table with columns of float64 (missing, infinite, beyond `LARGEST`: NaN) and of text (missing: None).
+
+    Booleans are numbers, and so are times and durations, in seconds. Column names become text, `a`, `a.1`, ... where
+    they repeat. Rows are numbered from 0.
+
+    Raises:
+        UsageError: no rows or no columns.
+    """
+    if not len(frame) or not frame.shape[1]:
+        raise UsageError(f"a table of {len(frame)} rows and {frame.shape[1]} columns has nothing to learn from")
+    columns = [_column(frame.iloc[:, index]) for index in range(frame.shape[1])]
+    return pd.DataFrame(dict(zip(_names(frame), columns, strict=True)), index=pd.RangeIndex(len(frame)))
+
+
+def numeric(frame: pd.DataFrame) -> list[str]:
+    """Names of the columns of numbers of a `plain` frame; the others are text."""
+    return [str(name) for name in frame.columns if frame[name].dtype.kind == "f"]
+
+
+def encode(target: Any) -> tuple[NDArray[np.int64], list[str]]:
+    """Classes [row] numbered from 0 in the order of their names as text, and the names [class].
+
+    Raises:
+        UsageError: a missing target, or only one class.
+    """
+    values = pd.Series(target).reset_index(drop=True)
+    if values.isna().any():
+        raise UsageError(f"the target is missing in row {int(values.isna().to_numpy().argmax())} (counted from 0)")
+    names, classes = np.unique(values.astype(str).to_numpy(dtype=object).astype(str), return_inverse=True)
+    if len(names) < 2:
+        raise UsageError(f"the target has one class only, {str(names[0])!r}" if len(names) else "the target is empty")
+    return classes.astype(np.int64), names.tolist()
+
+
+def _column(column: "pd.Series[Any]") -> "NDArray[Any] | pd.Series[Any]":
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)
+    kind = column.dtype.kind
+    if kind in "mM":
+        stamps = column.to_numpy(dtype=f"{kind}8[ns]")
+        return np.where(np.isnat(stamps), np.nan, stamps.astype(np.int64) / 1e9)
+    if kind == "c":
+        raise UsageError(f"column {column.name!r} has complex numbers")
+    if kind in "biuf" or _all_numbers(column):
+        numbers = column.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.where(np.abs(numbers) <= LARGEST, numbers, np.nan)
+    text = [None if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
+    return pd.Series(text, dtype=object)
+
+
+def _all_numbers(column: "pd.Series[Any]") -> bool:
+    """Whether what is there of a column of objects is numbers and booleans alone; a column of nothing is one too."""
+    return bool(column.dropna().map(lambda value: isinstance(value, (int, float, np.number, np.bool_))).all())
+
+
+def _names(frame: pd.DataFrame) -> list[str]:
+    names: list[str] = []
+    for name in map(str, frame.columns):
+        candidates = (name, *(f"{name}.{number}" for number in range(1, len(frame.columns) + 1)))
+        names.append(next(candidate for candidate in candidates if candidate not in names))
+    return names

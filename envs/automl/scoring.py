@@ -1,0 +1,105 @@
+"""How a pipeline scores on a dataset: stratified 5-fold cross-validation, the same for the table and one's own data."""
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qrl.common.errors import describe
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.pipeline import Pipeline
+
+N_FOLDS = 5
+FOLD_SEED = 0
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of one pipeline on one dataset."""
+
+    accuracy: NDArray[np.float64]
+    """[fold] share of the held-out rows that are classified rightly; that of the majority class where it failed."""
+    balanced: NDArray[np.float64]
+    """[fold] mean over classes of the share of their held-out rows classified rightly; 1 / classes where it failed."""
+    seconds: float
+    """Fitting in all folds, preprocessing included [s]."""
+    failure: str = ""
+    """One line about the first fold that failed; empty if none did."""
+
+
+def folds(classes: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Rows to learn from and rows held out, of each fold; classes keep their shares.
+
+    Raises:
+        ValueError: a class has fewer rows than there are folds in every one of the classes.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    splitter = StratifiedKFold(N_FOLDS, shuffle=True, random_state=FOLD_SEED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # A class with fewer rows than folds is missing in some: still a score.
+        return list(splitter.split(np.zeros((len(classes), 1)), classes))
+
+
+def majority(classes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[fold] accuracy of always naming the most frequent class of the rows to learn from."""
+    return np.array([np.mean(classes[held] == np.bincount(classes[train]).argmax()) for train, held in folds(classes)])
+
+
+def any_class(classes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[fold] balanced accuracy of always naming a class of the rows held out, on average over these classes."""
+    return np.array([1 / len(np.unique(classes[held])) for _, held in folds(classes)])
+
+
+def score(make: "Callable[[], Pipeline]", frame: "pd.DataFrame", classes: NDArray[np.int64]) -> Scored:
+    """Fit a fresh pipeline in every fold and score it on the rows held out; see `score_all`."""
+    return score_all([make], frame, classes)[0]
+
+
+def score_all(
+    makers: "Sequence[Callable[[], Pipeline]]", frame: "pd.DataFrame", classes: NDArray[np.int64]
+) -> list[Scored]:
+    """Score several pipelines; preprocessing that they share is fitted once in a fold and counted in the time of each.
+
+    A fold that raises counts as the majority class would: a user would fall back to it. Warnings (no convergence within
+    the steps allowed, collinear columns) are part of the algorithm as set up.
+
+    Args:
+        makers: return unfitted pipelines of `algorithms`: preprocessing, then a classifier.
+        frame: a `plain` table [row, column].
+        classes: [row], numbered from 0.
+    """
+    accuracy, balanced = np.zeros((2, len(makers), N_FOLDS))
+    seconds, failures = np.zeros(len(makers)), [""] * len(makers)
+    fallback = majority(classes)
+    for fold, (train, held) in enumerate(folds(classes)):
+        truth = classes[held]
+        present = np.unique(truth)
+        prepared: dict[str, tuple[Any, Any, float]] = {}
+        for index, make in enumerate(makers):
+            started = time.perf_counter()
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    before, classifier = (step for _, step in make().steps)
+                    if (key := repr(before)) not in prepared:
+                        known = before.fit_transform(frame.iloc[train])
+                        prepared[key] = known, before.transform(frame.iloc[held]), time.perf_counter() - started
+                    known, unknown, shared = prepared[key]
+                    started = time.perf_counter()
+                    classifier.fit(known, classes[train])
+                    seconds[index] += shared + time.perf_counter() - started
+                    right = np.asarray(classifier.predict(unknown)) == truth
+            except Exception as error:  # any algorithm may fail on any data, each in its own way
+                failures[index] = failures[index] or describe(error)
+                accuracy[index, fold], balanced[index, fold] = fallback[fold], 1 / len(present)
+                continue
+            accuracy[index, fold] = right.mean()
+            balanced[index, fold] = np.mean([right[truth == each].mean() for each in present])
+    return [Scored(*parts) for parts in zip(accuracy, balanced, map(float, seconds), failures, strict=True)]

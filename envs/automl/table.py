@@ -1,0 +1,192 @@
+"""The shipped table: measured scores of algorithms and configurations on real datasets, read and checked.
+
+`table.safetensors` has the numbers, `table.json` the names; both are written by `build`, and the second has the digest
+of both. Nothing in either is executed.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from qrl.common.errors import UsageError, suggest
+from qrl.common.files import from_json, to_json
+
+FILE = Path(__file__).with_name("table.json")
+FORMAT = "qrl-selection-1"
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a set of choices, algorithms or configurations, came to on datasets."""
+
+    choices: tuple[str, ...]
+    """Names [choice]; of a configuration, its options."""
+    rows: NDArray[np.int64]
+    """[dataset] which datasets of the table these are."""
+    majority: NDArray[np.float32]
+    """[dataset, fold] accuracy of always naming the most frequent class of the rows learned from."""
+    accuracy: NDArray[np.float32]
+    """[dataset, choice, fold] share of held-out rows classified rightly."""
+    balanced: NDArray[np.float32]
+    """[dataset, choice, fold] mean over classes of the share of their held-out rows classified rightly."""
+    seconds: NDArray[np.float32]
+    """[dataset, choice] fitting in all folds on the machine of ORIGIN.md, one thread [s]."""
+    failures: Mapping[str, str]
+    """Why a choice failed on a dataset, by `dataset/choice`; it has the score of the majority class there."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Everything that ships."""
+
+    datasets: tuple[str, ...]
+    """Names [dataset]."""
+    groups: tuple[str, ...]
+    """[dataset] datasets of one group have the same origin."""
+    splits: tuple[Split, ...]
+    """[dataset] the same within a group."""
+    about: tuple[Mapping[str, Any], ...]
+    """[dataset] source, item, target, origin, licence, rows, columns, classes and columns dropped."""
+    features: tuple[str, ...]
+    """Names of the meta-features [feature]."""
+    meta: NDArray[np.float64]
+    """[dataset, feature]."""
+    algorithms: Scores
+    portfolios: Mapping[str, Scores]
+    """By name: `svm` and `gradient_boosting`."""
+    dropped: Mapping[str, str]
+    """Datasets of the catalogue that are not in the table, with the reason."""
+
+    def split(self, name: Split) -> NDArray[np.int64]:
+        """Indices of the datasets of one split.
+
+        Raises:
+            UsageError: no such split.
+        """
+        if name not in SPLITS:
+            raise UsageError(f"no split {name!r}{suggest(str(name), SPLITS)}")
+        return np.flatnonzero(np.array(self.splits) == name)
+
+    def gains(self, portfolio: str | None = None) -> NDArray[np.float64]:
+        """Mean accuracy over folds minus that of the majority class, [dataset, choice].
+
+        Args:
+            portfolio: the algorithms, or the configurations of one of `portfolios` (whose `rows` say which datasets).
+
+        Raises:
+            UsageError: no such portfolio.
+        """
+        if portfolio is not None and portfolio not in self.portfolios:
+            raise UsageError(f"no portfolio {portfolio!r}{suggest(portfolio, self.portfolios)}")
+        scores = self.algorithms if portfolio is None else self.portfolios[portfolio]
+        mean = scores.accuracy.mean(-1, dtype=np.float64)
+        return mean - scores.majority.mean(-1, dtype=np.float64)[:, None]
+
+
+def read_table(path: Path = FILE) -> Table:
+    """The table from its JSON file and the safetensors file beside it.
+
+    Raises:
+        UsageError: a file is missing or damaged, they are of different builds, or a number makes no sense.
+    """
+    text, arrays = read_files(path, FORMAT, "selection table")
+    try:
+        table = _assembled(text, arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: incomplete: {error}") from error
+    _check(table, path)
+    return table
+
+
+def read_files(path: Path, form: str, what: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The text and the numbers of two files that `digest` holds together.
+
+    Args:
+        path: the JSON file; the numbers are beside it.
+        form: its `format`.
+        what: is in it, for messages.
+
+    Raises:
+        UsageError: a file is missing or damaged, or they are of different builds.
+    """
+    text = from_json(path)
+    if not isinstance(text, dict) or text.get("format") != form:
+        raise UsageError(f"{path}: not a {what} ({form})")
+    numbers = path.with_suffix(".safetensors")
+    try:
+        raw = numbers.read_bytes()
+        arrays = safetensors.numpy.load(raw)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UsageError(f"{numbers}: {error}") from error
+    if digest(raw, text) != text.get("digest"):
+        raise UsageError(f"{path}: damaged, or {numbers.name} is of another build")
+    return text, arrays
+
+
+def digest(numbers: bytes, text: Mapping[str, Any]) -> str:
+    """SHA-256 of the numbers and of everything else in the text, in the order of its keys."""
+    rest = {key: text[key] for key in sorted(text) if key != "digest"}
+    return hashlib.sha256(numbers + to_json(rest).encode()).hexdigest()
+
+
+def _assembled(text: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Table:
+    def scores(name: str) -> Scores:
+        parts = {part: arrays[f"{name}.{part}"] for part in ("rows", "majority", "accuracy", "balanced", "seconds")}
+        return Scores(choices=tuple(text["choices"][name]), failures=text["failures"][name], **parts)
+
+    about = tuple(text["datasets"].values())
+    return Table(
+        datasets=tuple(text["datasets"]),
+        groups=tuple(each["group"] for each in about),
+        splits=tuple(each["split"] for each in about),
+        about=about,
+        features=tuple(text["features"]),
+        meta=arrays["meta"],
+        algorithms=scores("algorithms"),
+        portfolios={name: scores(name) for name in text["choices"] if name != "algorithms"},
+        dropped=text["dropped"],
+    )
+
+
+def _check(table: Table, path: Path) -> None:
+    """Raises UsageError where shapes, numbers or splits make no sense."""
+    n = len(table.datasets)
+    shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+        "meta": (table.meta.shape, (n, len(table.features))),
+    }
+    n_folds = table.algorithms.majority.shape[-1]
+    for name, scores in {"algorithms": table.algorithms, **table.portfolios}.items():
+        expected = (len(scores.rows), len(scores.choices))
+        shapes[f"{name}.majority"] = scores.majority.shape, (len(scores.rows), n_folds)
+        shapes[f"{name}.accuracy"] = scores.accuracy.shape, (*expected, n_folds)
+        shapes[f"{name}.balanced"] = scores.balanced.shape, (*expected, n_folds)
+        shapes[f"{name}.seconds"] = scores.seconds.shape, expected
+        if len(set(scores.rows.tolist())) < len(scores.rows) or not np.isin(scores.rows, np.arange(n)).all():
+            raise UsageError(f"{path}: {name}.rows are no datasets")
+        for what, values in (
+            ("majority", scores.majority),
+            ("accuracy", scores.accuracy),
+            ("balanced", scores.balanced),
+        ):
+            if not ((values >= 0) & (values <= 1)).all():
+                raise UsageError(f"{path}: {name}.{what} has numbers outside [0, 1]")
+        if not (np.isfinite(scores.seconds) & (scores.seconds >= 0)).all():
+            raise UsageError(f"{path}: {name}.seconds has numbers that are no times")
+    for name, (found, wanted) in shapes.items():
+        if found != wanted:
+            raise UsageError(f"{path}: {name} has shape {found}, not {wanted}")
+    if not np.isfinite(table.meta).all():
+        raise UsageError(f"{path}: meta-features that are no numbers")
+    split_of: dict[str, Split] = {}
+    for group, split in zip(table.groups, table.splits, strict=True):
+        if split not in SPLITS or split_of.setdefault(group, split) != split:
+            raise UsageError(f"{path}: group {group!r} is in more than one split, or in none")

@@ -1,0 +1,1 @@
+"""The contract of task distributions: ranges, tasks, vector environments, checks."""

@@ -1,0 +1,283 @@
+"""Checks that every family of tasks has to pass, from whomever it comes: `envs.check(distribution)`."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from envs.core.distribution import Split, TaskDistribution
+from envs.core.task_vector import TaskVectorEnv
+from envs.core.tasks import Tasks
+from qrl.common.errors import TrainingError, UsageError, describe
+
+Trajectory = list[tuple[Tensor, ...]]
+"""The first observation alone, then observation, reward, terminated and truncated of every step; all [lane, ...]."""
+
+HOLDS = (1, 1, 2, 4, 8, 16, 32, 64)
+"""Steps for which the lanes hold an action: what alternates does not get as far as what lasts."""
+
+ALONE_STEPS = 50
+"""Steps for which lanes are compared with one lane alone: in a chaotic family rounding errors grow with the steps."""
+
+
+def check(distribution: TaskDistribution) -> list[str]:
+    """Run every check on a family; the names of those that passed, which is all of them.
+
+    Raises:
+        UsageError: what failed, and how; all of it in one line.
+    """
+    if not isinstance(distribution, TaskDistribution):
+        wanted = "a task distribution, such as envs.make('cartpole')"
+        raise UsageError(f"check: needs {wanted}, not {distribution!r}")
+    failed = []
+    for name, one in CHECKS.items():
+        try:
+            one(distribution)
+        except (UsageError, TrainingError) as error:
+            failed.append(f"{name}: {error}")
+        except Exception as error:  # an environment may be anybody's code
+            failed.append(f"{name}: {describe(error)}")
+    if failed:
+        raise UsageError(f"{distribution.name} fails {len(failed)} of {len(CHECKS)} checks: " + "; ".join(failed))
+    return list(CHECKS)
+
+
+def check_before_training(distribution: TaskDistribution) -> None:
+    """The checks without which a result would mean nothing: it can be repeated, and its parameters matter.
+
+    Raises:
+        UsageError: they do not hold.
+    """
+    for name in ("reproducible", "parameters matter"):
+        try:
+            CHECKS[name](distribution)
+        except UsageError as error:
+            prefix = f"{distribution.name}: "
+            raise UsageError(prefix + str(error).removeprefix(prefix)) from None
+
+
+# -- tasks -------------------------------------------------------------------------------------------------------------
+
+
+def _splits(family: TaskDistribution) -> list[Split]:
+    return ["train", "test", "ood"] if family.ood else ["train", "test"]
+
+
+def _sample(family: TaskDistribution, n: int, split: Split = "train", seed: int = 0) -> Tasks:
+    return family.sample(n, split, np.random.default_rng(seed))
+
+
+def train_tasks_follow_their_generator(family: TaskDistribution) -> None:
+    """Equal seeds draw equal tasks, all in their ranges; other seeds draw others."""
+    tasks = _sample(family, 200, seed=1)
+    _require(tasks.rows() == _sample(family, 200, seed=1).rows(), "the same generator draws other train tasks")
+    _require(tasks.rows() != _sample(family, 200, seed=2).rows(), "another generator draws the same train tasks")
+    for name, range_ in family.parameters.items():
+        inside = range_.contains(tasks[name].numpy())
+        _require(bool(np.all(inside)), f"{name} of a train task lies outside its range {range_.describe()}")
+
+
+def held_out_tasks_are_fixed(family: TaskDistribution) -> None:
+    """Test and ood tasks do not depend on a seed, and fewer are a prefix of more."""
+    for split in _splits(family)[1:]:
+        rows = family.sample(100, split).rows()
+        _require(rows == _sample(family, 100, split, seed=5).rows(), f"{split} tasks depend on a generator")
+        _require(rows[:50] == family.sample(50, split).rows(), f"50 {split} tasks are not the first of 100")
+
+
+def ood_tasks_lie_outside_train(family: TaskDistribution) -> None:
+    """In at least one parameter no ood task is a train task."""
+    if not family.ood:
+        return
+    tasks = family.sample(200, "ood")
+    apart = [name for name in family.ood if not family.parameters[name].contains(tasks[name].numpy()).any()]
+    _require(bool(apart), "no parameter of the ood tasks is outside its train range throughout")
+
+
+def tasks_survive_json(family: TaskDistribution) -> None:
+    """Tasks written as JSON come back as they were."""
+    tasks = family.sample(20, "test")
+    again = Tasks.from_json(tasks.to_json())
+    _require(again.rows() == tasks.rows() and again.key(7) == tasks.key(7), "tasks change on their way through JSON")
+
+
+# -- environments ------------------------------------------------------------------------------------------------------
+
+
+def actions(env: TaskVectorEnv, steps: int, holds: Sequence[int] = (1,), seed: int = 0) -> list[Tensor]:
+    """Random actions of all lanes; lane i holds one for holds[i mod len(holds)] steps."""
+    env.action_space.seed(seed)
+    drawn = torch.stack([torch.as_tensor(env.action_space.sample()) for _ in range(steps)])
+    lanes = torch.arange(env.num_envs)
+    hold = torch.tensor(holds)[lanes % len(holds)]
+    times = torch.arange(steps)[:, None] // hold * hold
+    return list(drawn[times, lanes])
+
+
+def trajectory(env: TaskVectorEnv, acts: Sequence[Tensor], *, tasks: Tasks, seed: int = 0) -> Trajectory:
+    """What comes of the actions, from a reset with this seed until all lanes are finished."""
+    steps: Trajectory = [(env.reset(seed=seed, options={"tasks": tasks})[0],)]
+    for action in acts:
+        steps.append(env.step(action)[:4])
+        if bool((steps[-1][2] | steps[-1][3]).all()):
+            break
+    return steps
+
+
+def same(one: Trajectory, other: Trajectory) -> bool:
+    """Whether two trajectories are equal to the bit."""
+    if len(one) != len(other):
+        return False
+    return all(torch.equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def reproducible(family: TaskDistribution) -> None:
+    """The same seed, tasks and actions give the same episodes, all finite, in the same environments and in new ones."""
+    tasks = _sample(family, 2)
+    one, other = family.vectorise(2, 4), family.vectorise(2, 4)
+    acts = actions(one, family.horizon, HOLDS)
+    first = trajectory(one, acts, tasks=tasks, seed=1)
+    for observation, *others in first:
+        _require(bool(observation.isfinite().all()), "an observation is not finite")
+        _require(not others or bool(others[0].isfinite().all()), "a reward is not finite")
+    trajectory(one, acts[:3], tasks=_sample(family, 2, seed=1), seed=2)
+    advice = "an environment draws from its self.np_random, and reset(seed) forgets what was before"
+    for env, which in ((one, "the same"), (other, "new")):
+        again = trajectory(env, acts, tasks=tasks, seed=1)
+        _require(same(first, again), f"the same seed, tasks and actions give other episodes in {which} lanes: {advice}")
+    _close(one, other)
+
+
+def parameters_matter(family: TaskDistribution) -> None:
+    """Changing one parameter alone changes what is seen, earned or ended, with the same seed and actions."""
+    pair = [family.vectorise(1, len(HOLDS)) for _ in range(2)]
+    acts = actions(pair[0], family.horizon, HOLDS)
+    rng = np.random.default_rng(0)
+    for name, range_ in family.parameters.items():
+        if name in family.unproved:
+            continue
+        ends = np.linspace(0.02, 0.98, 2 * math.prod(range_.shape))
+        values = range_.ppf((rng.permuted(ends) if range_.shape else ends).reshape(2, *range_.shape))
+        shown = "two arrays" if range_.shape else f"{values[0]:g} and {values[1]:g}"
+        _require(
+            _differ(pair, [family.task({name: value}) for value in values], acts),
+            f"parameter {name!r} changes nothing: observations, rewards and ends are equal at {shown}, from the same "
+            f"seeds and actions",
+        )
+    _close(*pair)
+
+
+def _differ(pair: Sequence[TaskVectorEnv], tasks: Sequence[Tasks], acts: Sequence[Tensor]) -> bool:
+    """Whether episodes on two tasks differ anywhere before all lanes of both are finished."""
+    starts = [env.reset(seed=0, options={"tasks": each})[0] for env, each in zip(pair, tasks, strict=True)]
+    if not torch.equal(*starts):
+        return True
+    for action in acts:
+        one, other = (env.step(action)[:4] for env in pair)
+        if not all(torch.equal(a, b) for a, b in zip(one, other, strict=True)):
+            return True
+        if bool((one[2] | one[3]).all()):
+            break
+    return False
+
+
+def observations_and_rewards_are_sound(family: TaskDistribution) -> None:
+    """In every split: shapes and types as stated, rewards finite, observations finite and in their space."""
+    low, high = family.observation_space.low, family.observation_space.high
+    for split in _splits(family):
+        env = family.vectorise(20, 1)
+        steps = trajectory(env, actions(env, family.horizon, (7,)), tasks=_sample(family, 20, split))
+        for observation, *others in steps:
+            right = observation.shape == (20, *low.shape) and observation.dtype == torch.float32
+            _require(right, f"observations are {observation.dtype}, {tuple(observation.shape)}")
+            seen = observation.numpy()
+            _require(bool(np.isfinite(seen).all()), f"an observation in a {split} task is not finite")
+            outside = (seen < low) | (seen > high)
+            index = int(outside.any(0).argmax())
+            _require(not outside.any(), f"observation {index} in a {split} task lies outside observation_space")
+            if others:
+                _require(bool(torch.isfinite(others[0]).all()), f"a reward in a {split} task is not finite")
+        _close(env)
+
+
+def episodes_end(family: TaskDistribution) -> None:
+    """An episode ends by the horizon, truncated just there; a finished lane holds still until it is reset."""
+    env = family.vectorise(3, 2)
+    env.reset(seed=0, options={"tasks": _sample(family, 3)})
+    done, length = torch.zeros(6, dtype=torch.bool), torch.zeros(6, dtype=torch.int64)
+    held: tuple[Tensor, ...] | None = None
+    for action in actions(env, family.horizon + 2):
+        observation, reward, terminated, truncated, _ = env.step(action)
+        if held is not None:
+            now = (observation, terminated, truncated)
+            still = all(torch.equal(a[done], b[done]) for a, b in zip(held, now, strict=True))
+            _require(still and bool((reward[done] == 0).all()), "a finished lane goes on")
+        length += ~done
+        done, held = terminated | truncated, (observation, terminated, truncated)
+    assert held is not None
+    _require(bool(done.all()), f"an episode lasts longer than the horizon of {family.horizon} steps")
+    late = (length == family.horizon) & ~held[2]
+    _require(not bool(late.any()), "an episode that reaches the horizon is not truncated")
+    mask = torch.arange(6) % 2 == 0
+    observation, _ = env.reset(options={"reset_mask": mask})
+    _require(torch.equal(observation[~mask], held[0][~mask]), "a reset of some lanes changes others")
+    _close(env)
+
+
+def a_lane_is_what_it_is_alone(family: TaskDistribution) -> None:
+    """A lane of many does as one lane alone from the same start (to rounding: torch adds in another order)."""
+    env = family.vectorise(3, 2)
+    observation, _ = env.reset(seed=0, options={"tasks": _sample(family, 3)})
+    alone = [env.alone(lane) for lane in range(6)]
+    running = [True] * 6
+    for action in actions(env, min(family.horizon, ALONE_STEPS)):
+        results = env.step(action)[:4]
+        for lane, single in enumerate(alone):
+            if not running[lane]:
+                continue
+            ours = single.step(action[lane : lane + 1])[:4]
+            for part, theirs in zip(ours, results, strict=True):
+                close = torch.allclose(part[0].double(), theirs[lane].double(), rtol=1e-6, atol=1e-7)
+                _require(close, f"lane {lane} of six does not do as one lane alone")
+            running[lane] = not bool(ours[2] | ours[3])
+    _close(env, *alone)
+
+
+def single_environments_fit(family: TaskDistribution) -> None:
+    """`make` gives a `gymnasium.Env` with the spaces of the family, on the task that it is given."""
+    env = family.make(_sample(family, 1))
+    fit = env.observation_space == family.observation_space and env.action_space == family.action_space
+    _require(fit, "the environments of make have other spaces than the family")
+    observation, _ = env.reset(seed=0)
+    _require(bool(family.observation_space.contains(observation)), "make: the first observation lies outside its space")
+    env.close()
+
+
+CHECKS: dict[str, Callable[[TaskDistribution], None]] = {
+    each.__name__.replace("_", " "): each
+    for each in (
+        train_tasks_follow_their_generator,
+        held_out_tasks_are_fixed,
+        ood_tasks_lie_outside_train,
+        tasks_survive_json,
+        reproducible,
+        parameters_matter,
+        observations_and_rewards_are_sound,
+        episodes_end,
+        a_lane_is_what_it_is_alone,
+        single_environments_fit,
+    )
+}
+"""Every check by its name; the docstring says what it asks."""
+
+
+def _require(holds: bool, complaint: str) -> None:
+    if not holds:
+        raise UsageError(complaint)
+
+
+def _close(*envs: TaskVectorEnv) -> None:
+    for env in envs:
+        env.close()

@@ -1,0 +1,300 @@
+"""A task distribution: what varies from task to task, how tasks are drawn, and how environments are made of them.
+
+Two kinds of families build on it: `envs.TorchTasks`, whose dynamics are written here in torch, and
+`envs.GymnasiumTasks`, which wraps environments of Gymnasium or of anybody else.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from envs.core.ranges import (
+    Choice,
+    Dirichlet,
+    Drawn,
+    Integer,
+    LogUniform,
+    Normal,
+    Range,
+    Sign,
+    SignedUniform,
+    Uniform,
+    finite_array,
+)
+from envs.core.tasks import Tasks
+from qrl.common.errors import UsageError, suggest
+
+__all__ = [
+    "OOD_SEED",
+    "TEST_SEED",
+    "Choice",
+    "Dirichlet",
+    "Drawn",
+    "Integer",
+    "LogUniform",
+    "Normal",
+    "Range",
+    "Sign",
+    "SignedUniform",
+    "Split",
+    "TaskDistribution",
+    "Tasks",
+    "Uniform",
+    "check_count",
+    "datasheet",
+]
+
+Split = Literal["train", "test", "ood"]
+
+# Seeds of the held-out tasks. They belong to the benchmark, not to a run: whatever its seed, every run is evaluated on
+# the same tasks. The numbers are such that nobody picks them as a training seed.
+TEST_SEED = 0x7E57_2026_5EED
+OOD_SEED = 0x0D15_2026_5EED
+
+
+def check_count(value: object, what: str) -> int:
+    """`value` if it is an integer of 1 or more, else a UsageError that names `what`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise UsageError(f"{what} must be an integer of at least 1, not {value!r}")
+    return int(value)
+
+
+class TaskDistribution(ABC):
+    """A family of environments that differ in a few numbers.
+
+    Args:
+        name: the family's name, as on the command line.
+        horizon: longest episode [steps]; an episode that reaches it is truncated.
+        observation_space: of one environment.
+        action_space: of one environment; Box or Discrete.
+        observation_scale: typical magnitude of each observation, [obs]; policies divide by it.
+        reward_scale: typical magnitude of a reward; agents that take rewards as inputs, or predict them, divide by it.
+        parameters: name of each task parameter to its range in the train and test splits.
+        test: ranges that replace those of `parameters` in the test split, of tasks that are kept out of training; empty
+            if test tasks are drawn as train tasks are.
+        nominal: the reference task, a value for every parameter; a number stands for a whole array.
+        ood: ranges that replace those of `parameters` in the ood split; empty if the family has no such split.
+        positive: parameters without meaning at or below zero (masses, lengths); such tasks are refused.
+        unproved: parameters that need not be seen to matter under random actions, such as a goal that they never reach.
+
+    Raises:
+        UsageError: the arguments contradict each other.
+    """
+
+    render_modes: tuple[str, ...] = ()
+    """What `make` takes as its `render_mode`."""
+    tries = False
+    """Whether each step is a try: then a curve over an episode says what it has earned after each of them."""
+    unavailable: slice | None = None
+    """Where an observation has a 1 for each discrete action that makes no sense any more: policies do not take it."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        horizon: int,
+        observation_space: gym.spaces.Box,
+        action_space: gym.spaces.Box | gym.spaces.Discrete,
+        observation_scale: Sequence[float],
+        parameters: Mapping[str, Range],
+        nominal: Mapping[str, Any],
+        test: Mapping[str, Range] | None = None,
+        ood: Mapping[str, Range] | None = None,
+        positive: Sequence[str] = (),
+        unproved: Sequence[str] = (),
+        reward_scale: float = 1.0,
+    ) -> None:
+        self.name = name
+        self.horizon = check_count(horizon, f"{name}: horizon [steps]")
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.observation_scale: Float[Tensor, " obs"] = torch.tensor(observation_scale)
+        self.reward_scale = float(reward_scale)
+        self.parameters = dict(parameters)
+        self.test, self.ood = dict(test or {}), dict(ood or {})
+        self.positive = tuple(positive)
+        self.unproved = tuple(unproved)
+        self.nominal = dict(nominal)
+        self._check_definition()
+        self.nominal = self._values(nominal, f"{name}: nominal ")
+
+    def _values(self, values: Mapping[str, Any], what: str) -> dict[str, Any]:
+        """Numbers and nested lists of numbers, each parameter in its shape."""
+        return {
+            key: finite_array(value, f"{what}{key}", self.parameters[key].shape).tolist()
+            for key, value in values.items()
+        }
+
+    def _check_definition(self) -> None:
+        if self.observation_space.shape != tuple(self.observation_scale.shape):
+            raise UsageError(
+                f"{self.name}: observation_scale has shape {tuple(self.observation_scale.shape)}, "
+                f"observations {self.observation_space.shape}"
+            )
+        if not bool((torch.isfinite(self.observation_scale) & (self.observation_scale > 0)).all()):
+            raise UsageError(f"{self.name}: observation_scale must be positive, not {self.observation_scale.tolist()}")
+        if not 0 < self.reward_scale < math.inf:
+            raise UsageError(f"{self.name}: reward_scale must be positive and finite, not {self.reward_scale}")
+        if set(self.nominal) != set(self.parameters):
+            raise UsageError(
+                f"{self.name}: nominal has values for {sorted(self.nominal)}, "
+                f"the parameters are {sorted(self.parameters)}"
+            )
+        for name in (*self.test, *self.ood, *self.positive, *self.unproved):
+            if name not in self.parameters:
+                raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(name, list(self.parameters))}")
+        for split, name, range_ in ((s, *item) for s in ("test", "ood") for item in getattr(self, s).items()):
+            ours = self.parameters[name]
+            if range_.shape != ours.shape:
+                raise UsageError(f"{self.name}: {name} has shape {ours.shape}, in {split} {range_.shape}")
+            if range_.overlaps(ours):
+                both = f"{range_.describe()}, overlaps train's, {ours.describe()}"
+                raise UsageError(f"{self.name}: the {split} range of {name}, {both}")
+        for name in self.parameters:
+            if hasattr(Tasks, name):  # tasks.<name> would be the method
+                raise UsageError(f"{self.name}: a task parameter cannot be called {name!r}, as Tasks.{name} exists")
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    def n_distinct(self, split: Split | str = "train") -> int | None:
+        """Number of distinct tasks of a split; None if there are infinitely many or nobody counted.
+
+        Where it is a number, and `test` is empty, test tasks are drawn from the same few tasks as train tasks.
+        """
+        counts = [range_.n_values for range_ in self._ranges(split).values()]
+        known = [count for count in counts if count is not None]
+        return math.prod(known) if len(known) == len(counts) else None
+
+    def _ranges(self, split: Split | str) -> dict[str, Range]:
+        return self.parameters | {"test": self.test, "ood": self.ood}.get(split, {})
+
+    def sample(self, n: int, split: Split | str = "train", rng: np.random.Generator | None = None) -> Tasks:
+        """Draw `n` tasks.
+
+        Test and ood tasks come from fixed seeds of their own: `rng` plays no part in them, and the first 50 of 100
+        are the same as 50. If there are finitely many, each of them comes before one comes again.
+
+        Args:
+            n: number of tasks, at least 1.
+            split: `train` draws from `parameters`; `test` and `ood` from the same with their own overrides.
+            rng: source of the train tasks; required there.
+
+        Raises:
+            UsageError: an unknown split, ood in a family without one, train without `rng`, or n < 1.
+        """
+        n = check_count(n, f"{self.name}: number of tasks")
+        if split not in get_args(Split):
+            raise UsageError(f"{self.name}: no split {split!r}{suggest(str(split), get_args(Split))}")
+        if split == "ood" and not self.ood:
+            raise UsageError(f"{self.name}: this family has no ood split; use 'train' or 'test'")
+        if split == "train":
+            if rng is None:
+                raise UsageError(f"{self.name}: sampling train tasks needs rng, a numpy.random.Generator")
+            return self._draw(n, split, rng)
+        seed = TEST_SEED if split == "test" else OOD_SEED
+        count = self.n_distinct(split)
+        drawn = self._draw(n, split, np.random.default_rng(seed))
+        return drawn if count is None else self._each_once(drawn, split, seed, count)
+
+    def _each_once(self, tasks: Tasks, split: Split | str, seed: int, count: int) -> Tasks:
+        """As many tasks as there are in `tasks`, in the order of their first draws, over and over if need be."""
+        n = drawn = len(tasks)
+        while True:
+            first = {tasks.key(i): i for i in reversed(range(drawn))}
+            if len(first) >= min(n, count) or drawn > 1000 * count:  # some values may be rare
+                break
+            drawn *= 2
+            tasks = self._draw(drawn, split, np.random.default_rng(seed))
+        order = sorted(first.values())
+        return tasks[torch.tensor([order[i % min(len(order), count)] for i in range(n)])]
+
+    def _draw(self, n: int, split: Split | str, rng: np.random.Generator) -> Tasks:
+        ranges = self._ranges(split)
+        sizes = [math.prod(range_.shape) for range_ in ranges.values()]
+        uniforms = rng.random((n, sum(sizes)))  # a row per task: fewer tasks are a prefix of more
+        columns = zip(ranges.items(), np.split(uniforms, np.cumsum(sizes)[:-1], axis=1), strict=True)
+        return Tasks({name: torch.from_numpy(r.ppf(column.reshape(n, *r.shape))) for (name, r), column in columns})
+
+    def nominal_tasks(self, n: int) -> Tasks:
+        """The nominal task, `n` times."""
+        return Tasks.from_rows([self.nominal] * check_count(n, f"{self.name}: number of tasks"))
+
+    def task(self, values: Mapping[str, Any]) -> Tasks:
+        """One task (Tasks of length 1) from some of its parameters; the others are nominal.
+
+        Raises:
+            UsageError: an unknown parameter or a value that is not a finite number.
+        """
+        for name in values:
+            if name not in self.parameters:
+                raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(str(name), list(self.parameters))}")
+        tasks = Tasks.from_rows([self.nominal | self._values(values, "task 0: ")])
+        self.check_tasks(tasks, 1)
+        return tasks
+
+    def check_tasks(self, tasks: object, n_tasks: int) -> None:
+        """Raise UsageError unless `tasks` are `n_tasks` tasks of this family."""
+        if not isinstance(tasks, Tasks):
+            raise UsageError(f"{self.name}: expected envs.Tasks, not {type(tasks).__name__}")
+        if len(tasks) != n_tasks:
+            raise UsageError(f"{self.name}: expected {n_tasks} tasks, not {len(tasks)}")
+        if set(tasks.names) != set(self.parameters):
+            raise UsageError(
+                f"{self.name}: expected tasks with parameters {sorted(self.parameters)}, not {sorted(tasks.names)}"
+            )
+        for name, column in tasks.values.items():
+            shape = self.parameters[name].shape
+            if column.shape[1:] != shape:
+                raise UsageError(
+                    f"{self.name}: {name} of a task must have shape {shape}, not {tuple(column.shape[1:])}"
+                )
+            bad = ~torch.isfinite(column)
+            if name in self.positive:
+                bad |= column <= 0
+            if bool(bad.any()):
+                place = tuple(bad.nonzero()[0].tolist())
+                wanted = "positive and finite" if name in self.positive else "finite"
+                raise UsageError(f"{self.name}: task {place[0]}: {name} must be {wanted}, not {float(column[place]):g}")
+
+    # -- environments --------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def vectorise(self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu") -> Any:
+        """A `gymnasium.vector.VectorEnv` of n_tasks · envs_per_task lanes that speaks tensors on `device`.
+
+        Lane `task · envs_per_task + env` is environment `env` of task `task`. Its `reset` takes the options `tasks` and
+        `reset_mask`, there is no autoreset, and a finished lane holds still; see `envs.TorchVectorEnv`.
+        """
+
+    @abstractmethod
+    def make(self, task: Mapping[str, Any] | Tasks | None = None, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        """A `gymnasium.Env` on one task (NumPy in and out); parameters that are not given are nominal.
+
+        Its `reset` takes the option `task`.
+
+        Raises:
+            UsageError: an unknown parameter, a value that is not a finite number, Tasks of more than one task, or a
+                render mode that the family does not have.
+        """
+
+
+def datasheet(distribution: TaskDistribution) -> str:
+    """The task parameters as a Markdown table: nominal value, range in train and test, range in ood."""
+    lines = ["| Parameter | Nominal | Train, test | OOD |", "|---|---|---|---|"]
+    for name, range_ in distribution.parameters.items():
+        ood = distribution.ood.get(name, range_).describe() if distribution.ood else "no ood split"
+        lines.append(f"| {name} | {shown(distribution.nominal[name])} | {range_.describe()} | {ood} |")
+    return "\n".join(lines)
+
+
+def shown(value: Any) -> str:
+    """A parameter's value in a datasheet: one number, if all of an array are the same."""
+    numbers = sorted(set(np.ravel(value).tolist()))
+    return f"{numbers[0]:g}" if len(numbers) == 1 else "an array"

@@ -1,0 +1,341 @@
+"""Ranges: the distribution of one task parameter, written as an inverse cumulative distribution function.
+
+A task is a row of independent uniforms in [0, 1), one per number, and a range maps its own of them to values. So what
+a seed stands for does not depend on the kinds of ranges, and a range that is changed moves no other parameter. A
+parameter is a number, or an array of them if its range has a `shape`.
+A new kind of range is one frozen dataclass with `ppf`, `contains` and `_describe_one`, and `n_values` if it is finite.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qrl.common.errors import UsageError, describe
+
+
+def finite_number(value: Any, what: str) -> float:
+    """`value` as a float, or a UsageError that names `what`."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"{what} must be a number, not {value!r}") from None
+    if not math.isfinite(number):
+        raise UsageError(f"{what} must be finite, not {value!r}")
+    return number
+
+
+def finite_array(value: Any, what: str, shape: tuple[int, ...] = ()) -> NDArray[np.float64]:
+    """`value` as an array [*shape]; a number stands for all of them. Raises UsageError that names `what`."""
+    if not shape:
+        return np.asarray(finite_number(value, what))
+    try:
+        array = np.broadcast_to(np.asarray(value, dtype=np.float64), shape)
+    except (TypeError, ValueError):
+        raise UsageError(f"{what} must be numbers of shape {shape}, not {value!r}") from None
+    if not np.isfinite(array).all():
+        raise UsageError(f"{what} must be finite, not {value!r}")
+    return array
+
+
+@dataclass(frozen=True)
+class Range(ABC):
+    """The distribution of one task parameter, of an array of this shape; () is a number.
+
+    Raises:
+        UsageError: a size below 1.
+    """
+
+    shape: tuple[int, ...] = field(default=(), kw_only=True)
+    _bounded: ClassVar[bool] = True
+    # Whether there are values that it never takes, so that another range can be said not to overlap it.
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.shape, tuple) and all(isinstance(size, int) for size in self.shape)
+        if not whole or any(size < 1 for size in self.shape):
+            what = "a tuple of whole numbers of at least 1"
+            raise UsageError(f"{type(self).__name__}: shape must be {what}, not {self.shape!r}")
+
+    @property
+    def n_values(self) -> int | None:
+        """Number of distinct values, or arrays of this shape; None if there are infinitely many or nobody counted."""
+        return None
+
+    @abstractmethod
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Inverse cumulative distribution function: independent uniforms [..., *shape] in [0, 1) to values."""
+
+    @abstractmethod
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which `values` lie in the support (its boundary included), element by element."""
+
+    def overlaps(self, other: "Range") -> bool:
+        """Whether values of one lie in the other, touching ends aside; False where either has no bounds."""
+        if not (self._bounded and other._bounded):
+            return False
+        # Without 0.5, where the two signs meet.
+        drawn = np.random.default_rng(0).random((200, *self.shape)) if self.shape else np.linspace(0.001, 0.999, 1000)
+        pairs = ((self, other), (other, self))
+        found = [np.atleast_1d(b.contains(a.ppf(drawn))).reshape(len(drawn), -1).all(1) for a, b in pairs]
+        return bool(np.any(found))
+
+    def describe(self) -> str:
+        """The range in the notation of the datasheets, such as `U[5, 15]` or `10 × 5 × N(1, 1)`."""
+        return " × ".join([*map(str, self.shape), self._describe_one()])
+
+    @abstractmethod
+    def _describe_one(self) -> str:
+        """The same without the shape."""
+
+
+@dataclass(frozen=True)
+class _Interval(Range):
+    """What the ranges between two ends share: `low < high`, both finite."""
+
+    low: float | int  # beartype, unlike mypy, does not take an int for a float; a float is what is kept
+    high: float | int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for end in ("low", "high"):
+            object.__setattr__(self, end, finite_number(getattr(self, end), f"{type(self).__name__}: {end}"))
+        if not self.low < self.high:
+            raise UsageError(f"{type(self).__name__}: low must be below high, not low={self.low}, high={self.high}")
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.asarray((values >= self.low) & (values <= self.high))
+
+
+@dataclass(frozen=True)
+class Uniform(_Interval):
+    """Uniform on [low, high)."""
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.low + (self.high - self.low) * u
+
+    def _describe_one(self) -> str:
+        return f"U[{self.low:g}, {self.high:g}]"
+
+
+@dataclass(frozen=True)
+class LogUniform(_Interval):
+    """A value whose logarithm is uniform: low · (high / low)^u, with 0 < low."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low <= 0:
+            raise UsageError(f"LogUniform: low must be above 0, not {self.low}")
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        values = self.low * (self.high / self.low) ** u
+        return np.minimum(values, self.high)  # the last bit may fall outside the support
+
+    def _describe_one(self) -> str:
+        return f"logU[{self.low:g}, {self.high:g}]"
+
+
+@dataclass(frozen=True)
+class SignedUniform(_Interval):
+    """A fair random sign times U[low, high), with 0 <= low: the support is [-high, -low] and [low, high]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low < 0:
+            raise UsageError(f"SignedUniform: low is a magnitude and must not be negative, not {self.low}")
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        width = self.high - self.low
+        return np.where(u < 0.5, -self.high + width * 2.0 * u, self.low + width * (2.0 * u - 1.0))
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return super().contains(np.abs(values))
+
+    def _describe_one(self) -> str:
+        return f"±U[{self.low:g}, {self.high:g}]"
+
+
+@dataclass(frozen=True)
+class Choice(Range):
+    """One of a few distinct numbers, all equally likely."""
+
+    values: tuple[float | int, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.values, Iterable):
+            raise UsageError(f"Choice: needs one or more distinct values, not {self.values!r}")
+        values = tuple(finite_number(value, "Choice: a value") for value in self.values)
+        if not values or len(set(values)) != len(values):
+            raise UsageError(f"Choice: needs one or more distinct values, not {self.values!r}")
+        object.__setattr__(self, "values", tuple(sorted(values)))  # sorted: an inverse CDF does not decrease
+
+    @property
+    def n_values(self) -> int:
+        return len(self.values) ** math.prod(self.shape)
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        # u·k may round up to k for the largest u below 1.
+        index = np.minimum((u * len(self.values)).astype(np.int64), len(self.values) - 1)
+        values: NDArray[np.float64] = np.asarray(self.values, dtype=np.float64)[index]
+        return values
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.isin(values, self.values)
+
+    def _describe_one(self) -> str:
+        return "{" + ", ".join(f"{value:g}" for value in self.values) + "}"
+
+
+def Sign() -> Choice:  # it stands where the classes do
+    """-1 or 1, equally likely."""
+    return Choice((-1, 1))
+
+
+@dataclass(frozen=True)
+class Integer(Range):
+    """A whole number from low to high, both included, all equally likely."""
+
+    low: float | int
+    high: float | int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for end in ("low", "high"):
+            number = finite_number(getattr(self, end), f"Integer: {end}")
+            if not number.is_integer():
+                raise UsageError(f"Integer: {end} must be a whole number, not {number:g}")
+            object.__setattr__(self, end, int(number))
+        if not self.low < self.high:
+            raise UsageError(f"Integer: low must be below high, not low={self.low}, high={self.high}")
+
+    @property
+    def n_values(self) -> int:
+        return int(self.high - self.low + 1) ** math.prod(self.shape)
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        # The product may round up for the largest u below 1.
+        return np.minimum(self.low + np.floor((self.high - self.low + 1) * u), self.high)
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.asarray((values >= self.low) & (values <= self.high) & (values == np.floor(values)))
+
+    def _describe_one(self) -> str:
+        return f"{{{self.low}, ..., {self.high}}}"
+
+
+@dataclass(frozen=True)
+class Drawn(Range):
+    """What a function of a `numpy.random.Generator` returns: a number, or an array of `shape`.
+
+    The generator is seeded from the uniform numbers of the task, so a task stays what it is.
+    """
+
+    _bounded = False
+    draw: Callable[[np.random.Generator], Any]
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows = (u * 2.0**53).astype(np.uint64).reshape(-1, max(1, math.prod(self.shape)))
+        name = getattr(self.draw, "__name__", "the function")
+        try:
+            drawn = [self.draw(np.random.default_rng(row)) for row in rows]
+        except Exception as error:  # the function is anybody's
+            raise UsageError(f"Drawn: {name}(generator): {describe(error)}") from error
+        drawn = [finite_array(value, f"Drawn: what {name} returned", self.shape) for value in drawn]
+        return np.asarray(drawn, dtype=np.float64).reshape(u.shape)
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.isfinite(values)  # that is all that is known
+
+    def _describe_one(self) -> str:
+        return f"{getattr(self.draw, '__name__', 'drawn')}(rng)"
+
+
+@dataclass(frozen=True)
+class Normal(Range):
+    """Normal with this mean and standard deviation (0 < std)."""
+
+    _bounded = False
+    mean: float | int
+    std: float | int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, finite_number(getattr(self, name), f"Normal: {name}"))
+        if self.std <= 0:
+            raise UsageError(f"Normal: std must be above 0, not {self.std}")
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        # 0 is a uniform that may be drawn, and has no finite quantile.
+        standard = torch.special.ndtri(torch.from_numpy(np.maximum(u, np.finfo(np.float64).tiny)))
+        values: NDArray[np.float64] = self.mean + self.std * standard.numpy()
+        return values
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.isfinite(values)
+
+    def _describe_one(self) -> str:
+        return f"N({self.mean:g}, {self.std:g})"
+
+
+@dataclass(frozen=True)
+class Dirichlet(Range):
+    """Probabilities along the last axis of `shape`, uniform over all there are: Dirichlet(1, ..., 1)."""
+
+    _bounded = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.shape:
+            raise UsageError("Dirichlet: needs a shape, as one number alone is no distribution")
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        # Exponential variables over their sum. All zero, they would have no direction.
+        exponential = np.maximum(-np.log1p(-u), np.finfo(np.float64).tiny)
+        values: NDArray[np.float64] = exponential / exponential.sum(-1, keepdims=True)
+        return values
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        whole = np.isclose(values.sum(-1, keepdims=True), 1.0)
+        return np.asarray((values >= 0) & (values <= 1) & whole)
+
+    def _describe_one(self) -> str:
+        return "Dirichlet(1)"
+
+
+_WORDS = {"True": 1, "False": 0}
+_NOTATION = "LOW:HIGH, log:LOW:HIGH, ±LOW:HIGH, int:LOW:HIGH, A,B,... or sign"
+
+
+def parse_range(text: str, what: str) -> Range:
+    """The range that a text such as `5:15` stands for.
+
+    Args:
+        text: LOW:HIGH is uniform, log:LOW:HIGH log-uniform, ±LOW:HIGH (or +-LOW:HIGH) of either sign, int:LOW:HIGH a
+            whole number, A,B,... one of these, sign -1 or 1.
+        what: how messages call it.
+
+    Raises:
+        UsageError: it stands for none, or for an empty one.
+    """
+    kinds: dict[str, Callable[..., Range]] = {"log": LogUniform, "int": Integer, "±": SignedUniform}
+    words = text.replace("+-", "±").strip()
+    try:
+        if words == "sign":
+            return Sign()
+        if "," in words:
+            return Choice(tuple(float(_WORDS.get(each.strip(), each)) for each in words.split(",")))
+        kind, rest = ("±", words[1:]) if words.startswith("±") else ("", words)
+        *head, low, high = rest.split(":")
+        kind = kind or "".join(head)
+        made: Range = kinds[kind](float(low), float(high)) if kind else Uniform(float(low), float(high))
+        return made
+    except UsageError as error:
+        raise UsageError(f"{what}: {error}") from None
+    except (ValueError, KeyError):
+        raise UsageError(f"{what}: {text!r} is no range; write {_NOTATION}") from None

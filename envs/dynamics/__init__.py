@@ -1,0 +1,1 @@
+"""Dynamics, random numbers and drawing that several families share."""

@@ -1,0 +1,1 @@
+"""Families whose dynamics are written in torch."""

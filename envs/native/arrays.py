@@ -1,0 +1,108 @@
+"""Families with dynamics in torch as Gymnasium's vector environments: NumPy in and out, all three autoreset modes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+
+from envs.core.tasks import Tasks
+from envs.native.torch_tasks import TorchTasks
+from envs.native.vector import TorchVectorEnv
+from qrl.common.errors import UsageError, suggest
+
+
+class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """Many environments of a family, as `gymnasium.make_vec` gives them.
+
+    It ends episodes as Gymnasium documents it for `autoreset_mode`. NEXT_STEP: the step after the last one ignores the
+    action, resets, and has a reward of 0. SAME_STEP: the last step returns the next episode's first observation, its
+    own is in the info as `final_obs`. DISABLED: finished lanes have to be reset by `options={"reset_mask": mask}`.
+
+    Args:
+        distribution: the family.
+        num_envs: lanes.
+        task: values of some parameters in every lane, the others are nominal.
+        autoreset_mode: one of Gymnasium's.
+
+    Raises:
+        UsageError: a bad number, task or mode.
+    """
+
+    def __init__(
+        self,
+        distribution: TorchTasks,
+        num_envs: int = 1,
+        task: Mapping[str, Any] | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    ) -> None:
+        known = {mode.value: mode for mode in AutoresetMode}
+        value = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
+        if value not in known:
+            raise UsageError(f"{distribution.name}: no autoreset_mode {value!r}{suggest(str(value), known)}")
+        self._mode = known[value]
+        self.distribution = distribution
+        self._lanes = TorchVectorEnv(distribution, num_envs, 1)
+        if task is not None:
+            self._lanes.set_tasks(self._as_tasks(task))
+        self.num_envs = self._lanes.num_envs
+        self.metadata = {"autoreset_mode": self._mode, "render_modes": []}
+        self.render_mode = None
+        self.single_observation_space = self._lanes.single_observation_space
+        self.single_action_space = self._lanes.single_action_space
+        self.observation_space = self._lanes.observation_space
+        self.action_space = self._lanes.action_space
+        self._finished = torch.zeros(self.num_envs, dtype=torch.bool)
+
+    def reset(  # type: ignore[override]
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start new episodes.
+
+        Args:
+            seed: reseeds the generator that all lanes draw from; None goes on with it.
+            options: `task`, for all lanes, or `tasks`, one for each (`envs.Tasks`, or mappings), hold from here on;
+                `reset_mask` [lane] starts new episodes in those lanes only.
+
+        Raises:
+            UsageError: an unknown option, or a bad one.
+        """
+        options = dict(options or {})
+        if "task" in options:
+            options["tasks"] = self._as_tasks(options.pop("task"))
+        elif options.get("tasks") is not None and not isinstance(options["tasks"], Tasks):
+            rows = [self.distribution.task(row).rows()[0] for row in options["tasks"]]
+            options["tasks"] = Tasks.from_rows(rows)
+        observation, info = self._lanes.reset(seed=seed, options=options)
+        mask = options.get("reset_mask")
+        self._finished &= torch.zeros_like(self._finished) if mask is None else ~torch.as_tensor(mask)
+        return observation.numpy(), info
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One step of every lane.
+
+        Returns:
+            observations [lane, obs], rewards [lane], terminated [lane], truncated [lane], info.
+
+        Raises:
+            UsageError: a bad action; or, without autoreset, a finished lane that was not reset.
+        """
+        before = self._finished
+        if self._mode is AutoresetMode.DISABLED and bool(before.any()):
+            raise UsageError(f"{self.distribution.name}: reset finished lanes first, with options={{'reset_mask': …}}")
+        observation, reward, terminated, truncated, info = self._lanes.step(actions)
+        if self._mode is AutoresetMode.NEXT_STEP and bool(before.any()):
+            observation, _ = self._lanes.reset(options={"reset_mask": before})
+            terminated, truncated = terminated & ~before, truncated & ~before
+        self._finished = ended = terminated | truncated
+        if self._mode is AutoresetMode.SAME_STEP and bool(ended.any()):
+            last = observation.numpy()
+            for lane in ended.nonzero()[:, 0].tolist():
+                info = self._add_info(info, {"final_obs": last[lane], "final_info": {}}, lane)
+            observation, _ = self._lanes.reset(options={"reset_mask": ended})
+        return observation.numpy(), reward.double().numpy(), terminated.numpy(), truncated.numpy(), info
+
+    def _as_tasks(self, task: Mapping[str, Any]) -> Tasks:
+        return self.distribution.task(task).repeat_interleave(self._lanes.num_envs)

@@ -1,0 +1,239 @@
+"""Any Gymnasium environment as a family of tasks: an id, or a function that makes environments of a task."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from envs.core.distribution import TaskDistribution
+from envs.core.ranges import Drawn, Integer, Range, finite_array, finite_number
+from envs.core.tasks import Tasks
+from envs.wrapped.factories import FromFunction, FromId, Maker, Task, as_environment_takes, told
+from envs.wrapped.pool import OneTask, PoolVectorEnv, flattened, shown_task
+from qrl.common.errors import UsageError
+
+PROBE_TASKS = 8
+"""Tasks on which random actions show what is typical of observations and rewards."""
+PROBE_STEPS = 200
+PROBE_SEED = 0x5CA1_2026
+UNBOUNDED = 1e6
+"""A bound of an observation from here on says nothing about its magnitude."""
+
+
+class GymnasiumTasks(TaskDistribution):
+    """A family of ordinary Gymnasium environments that differ in a few numbers.
+
+        >>> import envs
+        >>> envs.GymnasiumTasks("CartPole-v1", {"gravity": envs.Uniform(5, 15), "length": envs.Uniform(0.25, 1)})
+
+    - **An id:** parameters are arguments of the environment's constructor where it takes them, else attributes. An
+      attribute's value is in place while the constructor runs, so what is derived from it there follows.
+    - **A function** `make(**task)` that returns a `gymnasium.Env` or an id. An environment with a method
+      `set_task(task)` is kept when its task changes; others are made anew.
+
+    Observations become float32 vectors: arrays are flattened, Discrete ones one-hot. Actions are clipped to their
+    bounds. Environments draw from their own `np_random`, which is seeded anew at each reset of all lanes.
+
+    Args:
+        make: an id that Gymnasium knows, or the function.
+        parameters: name of each parameter to its range in the train and test splits, or to a function of a
+            `numpy.random.Generator` that draws its value.
+        ood: ranges that replace those of `parameters` in the ood split; they must not overlap them.
+        nominal: values of the reference task; by default those that the environment has unless told, or else the
+            median of the range.
+        horizon: longest episode [steps]; by default the environment's own limit.
+        name: what the family is called.
+        observation_scale: typical magnitudes [obs]; by default the finite bounds of the space, or what random actions
+            in eight train tasks show, to two digits.
+        reward_scale: typical magnitude of a reward; by default what they show, to one digit.
+        positive: parameters without meaning at or below zero.
+        unproved: parameters that need not be seen to matter under random actions.
+        workers: processes that step the environments; 0 steps them in this one. Results do not depend on it.
+
+    Raises:
+        UsageError: there is no such environment or parameter, no time limit, a space that no policy here can serve, an
+            environment whose observations do not fit its space, or contradicting arguments.
+    """
+
+    def __init__(
+        self,
+        make: str | Callable[..., Any],
+        parameters: Mapping[str, Range | Callable[[np.random.Generator], Any]],
+        *,
+        ood: Mapping[str, Range | Callable[[np.random.Generator], Any]] | None = None,
+        nominal: Mapping[str, Any] | None = None,
+        horizon: int | None = None,
+        name: str | None = None,
+        observation_scale: Sequence[float] | None = None,
+        reward_scale: float | None = None,
+        positive: Sequence[str] = (),
+        unproved: Sequence[str] = (),
+        workers: int = 0,
+    ) -> None:
+        ranges, shifted = _ranges("parameters", parameters), _ranges("ood", ood or {})
+        if not isinstance(make, str) and not callable(make):
+            raise UsageError(f"GymnasiumTasks: make must be an id of Gymnasium or a function, not {make!r}")
+        self.maker: Maker = FromId(make, list(ranges)) if isinstance(make, str) else FromFunction(make, list(ranges))
+        name = name or self.maker.name
+        if not ranges:
+            raise UsageError(f"{name}: nothing varies from task to task{_what_could(self.maker)}")
+        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+            raise UsageError(f"{name}: workers must be a whole number of at least 0, not {workers!r}")
+        self.workers = workers
+        self._types = {key: 0 if isinstance(r, Integer) else self.maker.defaults.get(key) for key, r in ranges.items()}
+        reference = {key: _median(r) for key, r in ranges.items()} | self.maker.defaults | dict(nominal or {})
+        values = {key: finite_array(reference[key], f"{name}: nominal {key}", r.shape) for key, r in ranges.items()}
+        raw = self.maker.make({key: as_environment_takes(v.tolist(), self._types[key]) for key, v in values.items()})
+        _check_spaces(name, raw)
+        n_observations = gym.spaces.flatdim(raw.observation_space)
+        super().__init__(
+            name=name,
+            horizon=horizon or self.maker.horizon or _no_limit(name),
+            observation_space=flattened(raw.observation_space),
+            action_space=raw.action_space,  # type: ignore[arg-type]
+            observation_scale=[1.0] * n_observations,
+            parameters=ranges,
+            ood=shifted,
+            nominal=reference,
+            positive=positive,
+            unproved=unproved,
+        )
+        self.render_modes = tuple(raw.metadata.get("render_modes", ())) if self.maker.renders else ()
+        told(f"{name} on the nominal task", lambda: _check_obeys(name, raw, self.horizon))
+        raw.close()
+        typical, reward = self._typical()
+        scale = typical if observation_scale is None else observation_scale
+        if not isinstance(scale, Sequence | np.ndarray):
+            raise UsageError(f"{name}: observation_scale must be {n_observations} numbers, not {scale!r}")
+        self.observation_scale = torch.tensor([finite_number(x, f"{name}: observation_scale") for x in scale])
+        self.reward_scale = reward if reward_scale is None else finite_number(reward_scale, f"{name}: reward_scale")
+        self._check_definition()
+
+    def _typical(self) -> tuple[list[float], float]:
+        """Typical magnitudes of observations and of the reward, as random actions in a few train tasks show them."""
+        env, bounds = self.make(), np.maximum(np.abs(self.observation_space.low), np.abs(self.observation_space.high))
+        seen, rewards = np.zeros(bounds.shape), [0.0]
+
+        def probe(index: int, task: dict[str, Any]) -> None:
+            nonlocal seen
+            for observation, reward in random_steps(env, index, min(self.horizon, PROBE_STEPS), {"task": task}):
+                for what, value in (("an observation", observation), ("a reward", reward)):
+                    if not np.isfinite(value).all():
+                        raise UsageError(f"{self.name} on the task {shown_task(task)}: {what} is not finite: {value}")
+                space = flattened(env.env.observation_space)
+                if not space.contains(observation):
+                    raise UsageError(
+                        f"{self.name} on the task {shown_task(task)}: the environment violates its own "
+                        f"observation_space {space}: an observation is {observation}"
+                    )
+                seen = np.maximum(seen, np.abs(observation))
+                rewards.append(abs(reward))
+
+        for index, task in enumerate(self.sample(PROBE_TASKS, "train", np.random.default_rng(PROBE_SEED)).rows()):
+            told(f"{self.name} on the task {shown_task(task)}", partial(probe, index, task))
+        env.close()
+        typical = np.where(bounds < UNBOUNDED, bounds, seen)
+        return [float(f"{value:.1e}") or 1.0 for value in typical.tolist()], float(f"{max(rewards):.0e}") or 1.0
+
+    def as_environments_take(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A task as its environments take it: integers and arrays where they want them."""
+        return {name: as_environment_takes(value, self._types[name]) for name, value in row.items()}
+
+    def vectorise(self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu") -> PoolVectorEnv:
+        """A pool of n_tasks · envs_per_task environments."""
+        return PoolVectorEnv(self, n_tasks, envs_per_task, device)
+
+    def make(self, task: Mapping[str, Any] | Tasks | None = None, render_mode: str | None = None) -> OneTask:
+        """See `TaskDistribution.make`; the environment has the spaces of the family and its horizon."""
+        if render_mode is not None and render_mode not in self.render_modes:
+            known = ", ".join(self.render_modes) or "none"
+            raise UsageError(f"{self.name}: no render_mode {render_mode!r}; there is {known}")
+        made = OneTask(self.maker, self._completed(task or {}), self.horizon, render_mode, self._completed)
+        if made.render_mode != render_mode:
+            raise UsageError(f"{self.name}: an environment that should have render_mode {render_mode!r} has it not")
+        return made
+
+    def _completed(self, task: Any) -> Task:
+        """A whole task from Tasks of length 1, or from a mapping of some parameters."""
+        if isinstance(task, Tasks):
+            self.check_tasks(task, 1)
+        elif isinstance(task, Mapping):
+            task = self.task(task)
+        else:
+            raise UsageError(f"{self.name}: a task is a mapping of parameters, not {type(task).__name__}")
+        return self.as_environments_take(task.rows()[0])
+
+
+def _ranges(argument: str, given: Any) -> dict[str, Range]:
+    if not isinstance(given, Mapping):
+        raise UsageError(f"GymnasiumTasks: {argument} must be a mapping of names to ranges, not {given!r}")
+    for name, range_ in given.items():
+        if not isinstance(name, str):
+            raise UsageError(f"GymnasiumTasks: {argument} must have names as keys, not {name!r}")
+        if not isinstance(range_, Range) and not callable(range_):
+            wanted = "a range, such as envs.Uniform(5, 15), or a function of a numpy.random.Generator"
+            raise UsageError(f"GymnasiumTasks: {argument}: {name} must be {wanted}, not {range_!r}")
+    return {name: range_ if isinstance(range_, Range) else Drawn(range_) for name, range_ in given.items()}
+
+
+def _median(range_: Range) -> Any:
+    return range_.ppf(np.full((1, *range_.shape), 0.5))[0].tolist()
+
+
+def _no_limit(name: str) -> int:
+    raise UsageError(f"{name}: the environment has no time limit of its own; give horizon, the longest episode [steps]")
+
+
+def _check_spaces(name: str, env: gym.Env[Any, Any]) -> None:
+    """Raise UsageError for spaces that no policy here can serve."""
+    seen, acted = env.observation_space, env.action_space
+    advice = "wrap the environment in a function of your own, see docs/custom-environments.md"
+    if isinstance(seen, gym.spaces.Box) and seen.dtype == np.uint8 and len(seen.shape) > 1:
+        raise UsageError(f"{name}: observations are pixels, {seen.shape}; {advice}, and give features of them")
+    vectors = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
+    if not isinstance(seen, vectors):
+        kind = type(seen).__name__
+        raise UsageError(f"{name}: observations are {kind}; {advice}, such as gymnasium.wrappers.FlattenObservation")
+    whole = isinstance(acted, gym.spaces.Box) and len(acted.shape) == 1 and np.issubdtype(acted.dtype, np.floating)
+    if not isinstance(acted, gym.spaces.Discrete) and not whole:
+        raise UsageError(f"{name}: actions are {acted}; Discrete or a vector Box of floats is needed: {advice}")
+
+
+def _check_obeys(name: str, env: gym.Env[Any, Any], horizon: int) -> None:
+    """Raise UsageError unless the observations of the nominal task lie in the space that the environment states."""
+    space = env.observation_space
+    for step, (observation, _) in enumerate(random_steps(env, 0, min(horizon, PROBE_STEPS))):
+        if not space.contains(observation):
+            kind = f"{observation.dtype}, {observation.shape}" if isinstance(observation, np.ndarray) else ""
+            text = f"{' '.join(str(observation).split())} ({kind or type(observation).__name__})"
+            raise UsageError(
+                f"{name}: the environment violates its own observation_space {space}: observation {step} is {text}"
+            )
+
+
+def random_steps(
+    env: gym.Env[Any, Any], seed: int, steps: int, options: dict[str, Any] | None = None
+) -> Iterator[tuple[Any, float]]:
+    """Observations and rewards of so many random actions, episode after episode, the first observations included."""
+    actions = deepcopy(env.action_space)  # not the environment's own: another task may make that anew, unseeded
+    actions.seed(seed)
+    yield env.reset(seed=seed, options=options)[0], 0.0
+    for _ in range(steps):
+        results = env.step(actions.sample())
+        if len(results) != 5:
+            wanted = "(observation, reward, terminated, truncated, info)"
+            raise UsageError(f"step must return {wanted}, not {len(results)} values")
+        observation, reward, terminated, truncated, _ = results
+        yield observation, float(reward)
+        if terminated or truncated:
+            yield env.reset()[0], 0.0
+
+
+def _what_could(maker: Maker) -> str:
+    if not isinstance(maker, FromId):
+        return ""
+    return f"; {maker.name} has {', '.join(maker.numbers)}: --vary NAME=LOW:HIGH"

@@ -1,0 +1,1 @@
+"""Circuits on other engines: PennyLane devices, Qiskit, OpenQASM; shots and cost accounting."""

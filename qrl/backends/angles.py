@@ -1,0 +1,55 @@
+"""Circuits run from the angles of their gates, one row a sample, by something that knows only numbers."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qrl.backends.row_function import RowFunction, Rows
+from qrl.circuits.circuit import Circuit, Gate, Input, Weight
+from qrl.noise.model import NOISELESS, Noise
+
+TRANSFORMS = {"identity": lambda x: x, "tanh": torch.tanh, "arctan": torch.atan}
+
+
+def angle_gates(circuit: Circuit, noise: Noise = NOISELESS) -> list[Gate]:
+    """The gates whose angles are not constant, in the order in which they are run."""
+    return [gate for gates, _ in noise.places(circuit) for gate in gates if varies(gate)]
+
+
+def varies(gate: Gate) -> bool:
+    """Whether a gate has an angle that is not constant."""
+    return isinstance(gate.angle, Weight | Input)
+
+
+class AngleProgram:
+    """What `qrl.simulator.program.Program` is for the fused executor, around a function of angles [row, gate].
+
+    That gives expectation values [row, observable]; weights, scales and inputs are turned into angles in torch.
+    """
+
+    def __init__(self, circuit: Circuit, function: RowFunction, noise: Noise = NOISELESS) -> None:
+        self.circuit, self.function, self.gates = circuit, function, angle_gates(circuit, noise)
+
+    def bind(self, weights: Tensor, scales: Tensor) -> dict[str, Tensor]:
+        """The parameters [..., weight] and [..., scale], as they are."""
+        return {"weights": weights, "scales": scales}
+
+    def run(self, bound: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        """Expectation values [..., batch, observable], or estimates of them, for inputs [..., batch, feature]."""
+        shape = inputs.shape[:-1]
+        columns = [_angle(gate.angle, bound, inputs).expand(shape) for gate in self.gates]
+        angles = torch.stack(columns, dim=-1) if columns else inputs.new_zeros(*shape, 0)
+        (values,) = Rows.apply(self.function, angles.flatten(0, -2))
+        return values.reshape(*shape, -1)
+
+
+def _angle(angle: Any, bound: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    match angle:
+        case Weight(index):
+            return bound["weights"][..., None, index]
+        case Input(feature, None, transform):
+            return TRANSFORMS[transform](inputs[..., feature])
+        case Input(feature, scale, transform):
+            return TRANSFORMS[transform](bound["scales"][..., None, scale] * inputs[..., feature])
+    raise AssertionError(angle)

@@ -1,0 +1,176 @@
+"""Where and how a policy's circuits run: exactly, under noise, with finite shots."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from qrl.backends.cost import Counter, counted, shifts
+from qrl.backends.shots import frequencies
+from qrl.circuits.circuit import Circuit
+from qrl.common.errors import UsageError, suggest
+from qrl.noise.model import NOISELESS, STRENGTHS, Noise
+from qrl.simulator.program import Bound, compile_circuit
+
+PENNYLANE = "pennylane:"
+
+LARGEST_SHOTS = 10**9
+"""Beyond that a number of shots is a slip of the hand."""
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """What runs one circuit; `qrl.simulator.program.Program` is the exact one, whose methods say more."""
+
+    def bind(self, weights: Float[Tensor, "*circuits weight"], scales: Float[Tensor, "*circuits scale"]) -> Bound:
+        """Everything that depends on no sample."""
+
+    def run(
+        self, bound: Bound, inputs: Float[Tensor, "*circuits batch feature"]
+    ) -> Float[Tensor, "*circuits batch observable"]:
+        """Expectation values, or estimates of them."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where circuits run. Raises UsageError for a name that is unknown and a number of shots that cannot be."""
+
+    name: str = "torch"
+    """torch, the fused simulator, or pennylane:DEVICE with options of the device after commas, such as
+    pennylane:lightning.qubit or pennylane:qiskit.aer,method=statevector; gradient=spsa is one of ours
+    (`qrl.backends.devices.GRADIENTS`)."""
+    shots: int = 0
+    """Of each circuit in each basis that its observables are measured in [shots]; 0: exact expectation values."""
+    noise: Noise = NOISELESS
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of a PennyLane device, of any type, such as a noise model or what stands for a computer."""
+
+    def __post_init__(self) -> None:
+        if self.name != "torch" and not self.name.startswith(PENNYLANE):
+            known = suggest(self.name, ("torch", f"{PENNYLANE}DEVICE"))
+            raise UsageError(f"backend: unknown name {self.name!r}{known}")
+        if not 0 <= self.shots <= LARGEST_SHOTS:
+            raise UsageError(f"backend: shots must be in 0 (exact) to {LARGEST_SHOTS}, not {self.shots}")
+
+    @property
+    def label(self) -> str:
+        """What is not exact about it, such as shots1000-depolarizing0.01; for names of files."""
+        strengths = {name: getattr(self.noise, name) for name in STRENGTHS}
+        parts = [f"{name}{value:g}" for name, value in strengths.items() if value]
+        parts += ["after-layer"] if self.noise.channels() and self.noise.after == "layer" else []
+        calibration = self.noise.calibration
+        parts += [] if calibration is None else [f"calibration{calibration.digest[:8]}"]
+        name = [] if self.name == "torch" else [re.sub(r"[^\w.]+", "-", self.name)]
+        return "-".join([*name, *([f"shots{self.shots}"] if self.shots else []), *parts]) or "exact"
+
+    def to_json(self) -> dict[str, Any]:
+        """For records: what it was, not enough to make it again if it has options that JSON cannot hold."""
+        options = {name: repr(value) for name, value in self.options.items()}
+        return {"name": self.name, "shots": self.shots, "noise": self.noise.to_json(), "options": options}
+
+    def compile(self, circuit: Circuit, generator: torch.Generator, counter: Counter | None = None) -> Executor:
+        """What runs this circuit; shots are drawn from the generator."""
+        cost = (compile_circuit(circuit).n_bases, shifts(circuit))
+        counter = counter or Counter()
+        if self.name == "torch":
+            program = compile_circuit(circuit, self.noise)
+            draw = partial(frequencies, shots=self.shots, generator=generator) if self.shots else None
+            return Execution(program, partial(program.run, draw=draw), self.shots, generator, counter, cost)
+        from qrl.backends.devices import DeviceProgram  # PennyLane takes over a second to import
+
+        device, options = self._device()
+        gradient = str(options.pop("gradient", "auto"))
+        played = DeviceProgram(circuit, device, options, self.shots, self.noise, gradient, generator)
+        return Execution(played, played.run, self.shots, generator, counter, cost, played.max_order)
+
+    def _device(self) -> tuple[str, dict[str, Any]]:
+        """The device's name and its options."""
+        device, *words = self.name.removeprefix(PENNYLANE).split(",")
+        options: dict[str, Any] = {}
+        for word in words:
+            name, separator, text = word.partition("=")
+            if not (separator and name.isidentifier()):
+                raise UsageError(f"backend: expected OPTION=VALUE after a comma, not {word!r} in {self.name!r}")
+            try:
+                options[name] = json.loads(text)
+            except ValueError:
+                options[name] = text
+        return device, options | dict(self.options)
+
+
+class Execution:
+    """A program as a device runs it: shots drawn anew in every call, circuits counted.
+
+    The gradient that goes through an estimate from shots is the exact one of its expectation value: what
+    parameter-shift rules would give with unlimited shots.
+    """
+
+    def __init__(
+        self,
+        program: Any,
+        run: Callable[[Bound, Tensor], Tensor],
+        shots: int,
+        generator: torch.Generator,
+        counter: Counter,
+        cost: tuple[int, int],
+        max_order: float = math.inf,
+    ) -> None:
+        self.program, self.shots, self.generator, self.counter = program, shots, generator, counter
+        self.max_order = max_order
+        """Of the derivatives that there are."""
+        self._run, self._cost = run, cost
+
+    @property
+    def repeats(self) -> int:
+        """How often each circuit is run."""
+        return max(1, self.shots)
+
+    def bind(self, weights: Tensor, scales: Tensor) -> Bound:
+        """See `qrl.simulator.program.Program.bind`."""
+        bound: Bound = self.program.bind(weights, scales)
+        return bound
+
+    def run(self, bound: Bound, inputs: Tensor) -> Tensor:
+        """Expectation values, or estimates of them; see `qrl.simulator.program.Program.run`."""
+        return counted(self._run(bound, inputs), self.counter, *self._cost)
+
+
+def executions(module: nn.Module) -> list[Execution]:
+    """What runs the circuits of a module that was put on a backend; they share a generator and a counter."""
+    programs = (getattr(each, "program", None) for each in module.modules())
+    return [program for program in programs if isinstance(program, Execution)]
+
+
+def max_order(module: nn.Module) -> float:
+    """Of the derivatives that there are of a module's circuits."""
+    return min((execution.max_order for execution in executions(module)), default=math.inf)
+
+
+def uncounted(module: nn.Module) -> AbstractContextManager[None]:
+    """For the while, the module's circuits do not count: they are run to find something out about memory."""
+    execution = next(iter(executions(module)), None)
+    return nullcontext() if execution is None else execution.counter.paused()
+
+
+def run_on(module: nn.Module, backend: Backend, generator: torch.Generator) -> None:
+    """Have every circuit in a module run on a backend from now on.
+
+    Those are the submodules that keep a `Circuit` as `circuit` and what runs it as `program`, such as a `QuantumLayer`.
+    Raises UsageError for what the backend cannot run, and for a module without a circuit if it is to be run otherwise
+    than exactly.
+    """
+    quantum = [each for each in module.modules() if isinstance(getattr(each, "circuit", None), Circuit)]
+    if not quantum and backend != Backend():
+        raise UsageError("the model has no circuits: there is nothing for shots or noise to act on")
+    counter = Counter()
+    programs = [backend.compile(each.circuit, generator, counter) for each in quantum]  # type: ignore[arg-type]
+    for each, program in zip(quantum, programs, strict=True):
+        each.program = program  # type: ignore[assignment]

@@ -1,0 +1,204 @@
+"""Circuits on any PennyLane device: simulators, shots, noise models, hardware.
+
+A circuit is run from its angles [row, gate], one row a sample, computed in torch from weights, scales and inputs. All
+rows of a call are one job: a broadcast execution of PennyLane's, or parameter sets of Qiskit's (`qrl.backends.qiskit`).
+How derivatives by the angles are found depends on the device (`GRADIENTS`); those by weights, scales and inputs follow
+by torch's autograd.
+"""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import pennylane as qml
+import torch
+from torch import Tensor
+
+from qrl.backends.angles import AngleProgram, angle_gates
+from qrl.backends.cost import n_terms
+from qrl.backends.pennylane import to_angle_qnode
+from qrl.backends.qiskit import DEVICES as SAMPLED
+from qrl.backends.qiskit import Sampled
+from qrl.backends.row_function import Differentiable, RowFunction
+from qrl.circuits.circuit import Circuit
+from qrl.common.errors import UsageError, describe, suggest
+from qrl.noise.model import NOISELESS, Noise
+
+GRADIENTS = ("auto", "backprop", "adjoint", "parameter-shift", "spsa")
+"""How derivatives are found; auto: backprop through PennyLane's own simulators of exact values, of any order; adjoint
+on lightning's, of first order; from shots and on everything else by parameter shifts, of first order. spsa: by
+simultaneous perturbation, two circuits a sample whatever their number of gates (Spall 1992)."""
+
+_BACKPROP = ("default.qubit", "default.mixed", "reference.qubit")
+_SEEDED = ("default.qubit", "default.mixed", "lightning.qubit")
+_SPSA_STEP = 0.2
+"""Perturbation [rad]: with shots, small ones drown in their noise."""
+
+_PLUGINS = (
+    {"qiskit": "'qrl-meta[qiskit]'", "lightning": "pennylane-lightning", "braket": "amazon-braket-pennylane-plugin"}
+    | {name: f"pennylane-{name}" for name in ("aqt", "cirq", "ionq", "qulacs", "rigetti")}
+    | {f"lightning.{name}": f"pennylane-lightning-{name}" for name in ("gpu", "kokkos", "tensor")}
+)
+"""What to install for a device of this name, or whose name begins so."""
+
+
+class DeviceProgram(AngleProgram):
+    """A circuit on a PennyLane device; what `qrl.simulator.program.Program` is for the fused executor.
+
+    `name` and `options` are those of `qml.device`; `shots` 0 asks for exact values. The device's own random numbers are
+    seeded from `generator` if it takes a seed. Raises UsageError for a device that is not installed, and for what it
+    cannot do: exact values, shots, noise, gates, the gradient that is asked for.
+    """
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        name: str,
+        options: dict[str, Any],
+        shots: int,
+        noise: Noise,
+        gradient: str,
+        generator: torch.Generator,
+    ) -> None:
+        if name not in qml.plugin_devices:
+            raise UsageError(unknown_device(name, qml.plugin_devices))
+        gradient = _gradient(name, shots, gradient)
+        if noise != NOISELESS and name != "default.mixed":
+            raise UsageError(f"backend: device {name} takes no noise of ours; torch does, and pennylane:default.mixed")
+        method = {"backprop": "backprop", "adjoint": "adjoint"}.get(gradient)
+        values: Values
+        if name in SAMPLED:
+            values = Sampled(circuit, name, options, shots, generator)
+        else:
+            device = _device(name, options, circuit.n_wires, generator)
+            qnode = qml.set_shots(to_angle_qnode(circuit, device, method, noise), shots or None)
+
+            def values(angles: Tensor) -> list[Tensor]:
+                rows = [torch.as_tensor(value).expand(len(angles)) for value in qnode(angles)]
+                return [torch.stack(rows, dim=-1).to(angles.dtype)]
+
+        function: RowFunction
+        if method is not None:
+            # PennyLane's adjoint method gives zeros for second derivatives, without a word.
+            function = Differentiable(values, 1, 1, order=1.0 if gradient == "adjoint" else math.inf, method=gradient)
+        elif gradient == "spsa":
+            function = _Estimated(values, _Perturbed(values, generator))
+        else:
+            terms = [n_terms(gate) for gate in angle_gates(circuit, noise)]
+            function = _Estimated(values, _Shifted(values, terms))
+        super().__init__(circuit, function, noise)
+        if name not in SAMPLED:  # what cannot be run was found in compiling, and a job may wait in a queue, and cost
+            self._try_out(name, shots)
+
+    @property
+    def max_order(self) -> float:
+        """Of the derivatives that there are."""
+        return self.function.order
+
+    def _try_out(self, name: str, shots: int) -> None:
+        """Raises UsageError if the device fails, or samples where exact values are asked for, as some do silently."""
+        angles = torch.linspace(-1, 2, 3 * len(self.gates), dtype=torch.float64).reshape(3, -1)
+        try:
+            first, again = (self.function(angles)[0] for _ in range(2))
+        except Exception as error:  # whatever a device raises is its way to say that it cannot do this
+            asked = f"{shots} shots" if shots else "exact values"
+            reason = f"device {name} cannot run this circuit with {asked}: {describe(error)}"
+            raise UsageError(f"backend: {reason}") from error
+        if not shots and not torch.equal(first, again):
+            raise UsageError(f"backend: device {name} has no exact values, two runs differ: give --shots")
+
+
+Values = Callable[[Tensor], Sequence[Tensor]]
+"""Angles [row, gate] -> one tensor of expectation values [row, observable]."""
+
+
+class _Estimated(RowFunction):
+    """Values of a device that nothing can see into, and a function that estimates their first derivative."""
+
+    def __init__(self, values: Values, gradient: RowFunction) -> None:
+        super().__init__(gradient.order + 1, gradient.method)
+        self.values, self.gradient = values, gradient
+
+    def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return tuple(self.values(*rows))
+
+    def derivative(self) -> RowFunction:
+        return self.gradient
+
+
+class _Shifted(RowFunction):
+    """A first derivative by shifts: of a rotation two values, of a controlled one four (Anselmetti et al. 2021)."""
+
+    def __init__(self, values: Values, terms: Sequence[int]) -> None:
+        super().__init__(order=0.0, method="parameter-shift")
+        self.values = values
+        rows: list[tuple[int, float, float]] = []
+        a, b = (math.sqrt(2) + 1) / (4 * math.sqrt(2)), (math.sqrt(2) - 1) / (4 * math.sqrt(2))
+        for gate, count in enumerate(terms):
+            rules = [(0.5, 0.5)] if count == 2 else [(0.5, a), (1.5, -b)]
+            for shift, weight in rules:
+                rows += [(gate, shift * math.pi, weight), (gate, -shift * math.pi, -weight)]
+        self.shift = torch.zeros(len(rows), len(terms), dtype=torch.float64)
+        self.weight = torch.zeros(len(terms), len(rows), dtype=torch.float64)
+        for row, (gate, shift, weight) in enumerate(rows):
+            self.shift[row, gate], self.weight[gate, row] = shift, weight
+
+    def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        angles, by_value = rows
+        shifted = (angles.unsqueeze(1) + self.shift.to(angles)).flatten(0, 1)
+        with torch.no_grad():
+            (values,) = self.values(shifted)
+        values = values.unflatten(0, (len(angles), -1))
+        return (torch.einsum("gs,rso,ro->rg", self.weight.to(values), values, by_value),)
+
+
+class _Perturbed(RowFunction):
+    """A first derivative by simultaneous perturbation: all angles of a row go up or down together by random signs."""
+
+    def __init__(self, values: Values, generator: torch.Generator) -> None:
+        super().__init__(order=0.0, method="spsa")
+        self.values, self.generator = values, generator
+
+    def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        angles, by_value = rows
+        signs = 2.0 * torch.randint(2, angles.shape, generator=self.generator, device=angles.device) - 1
+        with torch.no_grad():
+            (values,) = self.values(torch.cat([angles + _SPSA_STEP * signs, angles - _SPSA_STEP * signs]))
+        up, down = values.chunk(2)
+        slope = ((up - down) * by_value).sum(-1, keepdim=True) / (2 * _SPSA_STEP)
+        return ((slope * signs).to(angles.dtype),)
+
+
+def _gradient(name: str, shots: int, asked: str) -> str:
+    """How derivatives are found; see `GRADIENTS`."""
+    if asked not in GRADIENTS:
+        raise UsageError(f"backend: unknown gradient {asked!r}{suggest(asked, GRADIENTS)}")
+    exact = {"backprop": name in _BACKPROP, "adjoint": name in _BACKPROP or name.startswith("lightning.")}
+    possible = [method for method, can in exact.items() if can and not shots] + ["parameter-shift", "spsa"]
+    if asked == "auto":
+        return possible[0]
+    if asked not in possible:
+        how = "with shots" if shots else "exactly"
+        raise UsageError(f"backend: no gradient {asked} on {name} {how}; there are {', '.join(possible)}")
+    return asked
+
+
+def _device(name: str, options: dict[str, Any], n_wires: int, generator: torch.Generator) -> Any:
+    """The PennyLane device; UsageError if it does not take these options."""
+    if name in _SEEDED and "seed" not in options:
+        seed = torch.randint(2**31, (), generator=generator, device=generator.device)
+        options = options | {"seed": int(seed)}
+    try:
+        return qml.device(name, wires=n_wires, **options)
+    except Exception as error:  # of PennyLane's, of the plug-in's, or of Python's, if an option is unknown
+        raise UsageError(f"backend: device {name}: {describe(error)}") from error
+
+
+def unknown_device(name: str, installed: Collection[str]) -> str:
+    """The message about a device that is not installed: what is missing, if that is a plug-in, else names like it."""
+    plugin = name.partition(".")[0]
+    there = any(each.startswith(f"{plugin}.") for each in installed)
+    package = _PLUGINS.get(name) or (None if there else _PLUGINS.get(plugin))
+    remedy = f"; pip install {package}" if package else suggest(name, installed)
+    return f"backend: PennyLane has no device {name!r} here{remedy}"

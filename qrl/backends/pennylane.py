@@ -1,0 +1,138 @@
+"""A `Circuit` on any PennyLane device: the reference for the fused executor, and the way to shots and hardware."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pennylane as qml
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from qrl.backends.angles import TRANSFORMS, varies
+from qrl.circuits.circuit import Circuit, Gate, Input, Observable, PauliWord, Weight
+from qrl.common.errors import UsageError
+from qrl.noise.model import NOISELESS, Noise
+
+_GATES: dict[str, Callable[..., Any]] = {
+    "RX": qml.RX,
+    "RY": qml.RY,
+    "RZ": qml.RZ,
+    "H": qml.Hadamard,
+    "X": qml.PauliX,
+    "CZ": qml.CZ,
+    "CNOT": qml.CNOT,
+    "CRX": qml.CRX,
+    "CRY": qml.CRY,
+    "CRZ": qml.CRZ,
+    "RXX": qml.IsingXX,
+    "RYY": qml.IsingYY,
+    "RZZ": qml.IsingZZ,
+}
+_CHANNELS: dict[str, Callable[..., Any]] = {
+    "depolarizing": qml.DepolarizingChannel,
+    "amplitude_damping": qml.AmplitudeDamping,
+    "phase_damping": qml.PhaseDamping,
+    "bit_flip": qml.BitFlip,
+}
+_PAULI = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
+
+
+def to_qnode(
+    circuit: Circuit, device: Any = "default.qubit", diff_method: str = "backprop", noise: Noise = NOISELESS
+) -> qml.QNode:
+    """The circuit as a QNode `f(inputs, weights, scales)`, tensors as in `qrl.simulator.program.Program`.
+
+    A batch of inputs is broadcast through one execution; parameters may have the batch's axis, too. The QNode returns a
+    tuple, one entry an observable. Noise is for a device with density matrices, such as "default.mixed".
+
+    Raises UsageError for a calibration, which is for the fused executor.
+    """
+    _check(noise)
+    if isinstance(device, str):
+        device = qml.device(device, wires=circuit.n_wires)
+
+    def function(inputs: Tensor, weights: Tensor, scales: Tensor) -> list[Any]:
+        return _play(circuit, lambda gate: _angle(gate, inputs, weights, scales), noise)
+
+    return qml.QNode(function, device, interface="torch", diff_method=diff_method)
+
+
+def to_angle_qnode(circuit: Circuit, device: Any, diff_method: str | None, noise: Noise = NOISELESS) -> qml.QNode:
+    """The circuit as a QNode of the angles [row, gate] of its `angle_gates`, all rows in one broadcast execution.
+
+    Raises UsageError as `to_qnode` does.
+    """
+    _check(noise)
+
+    def function(angles: Tensor) -> list[Any]:
+        columns = iter(angles.unbind(-1))
+        return _play(circuit, lambda gate: next(columns) if varies(gate) else float(gate.angle or 0.0), noise)  # type: ignore[arg-type]
+
+    return qml.QNode(function, device, interface="torch", diff_method=diff_method)
+
+
+def _check(noise: Noise) -> None:
+    if noise.calibration is not None:
+        raise UsageError(
+            "backend: a calibration is for backend torch; of PennyLane's devices qiskit.aer takes a noise model itself"
+        )
+
+
+def _play(circuit: Circuit, angle: Callable[[Gate], Tensor | float], noise: Noise) -> list[Any]:
+    """Queue gates, channels and measurements."""
+    for gates, wires in noise.places(circuit):
+        for gate in gates:
+            _GATES[gate.name](*(() if gate.angle is None else (angle(gate),)), wires=gate.wires)
+        for wire in wires:
+            for name in noise.channels():
+                _CHANNELS[name](getattr(noise, name), wires=wire)
+    if noise.readout:
+        for wire in range(circuit.n_wires):
+            # Turns the outcome over with this probability in whatever basis a wire is measured; `readout_prob` of
+            # PennyLane's default.mixed fails with expectation values.
+            qml.DepolarizingChannel(1.5 * noise.readout, wires=wire)
+    return [qml.expval(_observable(observable, circuit.n_wires)) for observable in circuit.observables]
+
+
+def _angle(gate: Gate, inputs: Tensor, weights: Tensor, scales: Tensor) -> Tensor | float:
+    match gate.angle:
+        case Weight(index):
+            return weights[..., index]
+        case Input(feature, scale, transform):
+            value = inputs[..., feature]
+            return TRANSFORMS[transform](value if scale is None else scales[..., scale] * value)
+        case _:
+            return float(gate.angle or 0.0)
+
+
+def _observable(observable: Observable, n_wires: int) -> Any:
+    words = [word.coefficient * _word(word, n_wires) for word in observable.words]
+    return words[0] if len(words) == 1 else qml.sum(*words) if words else 0.0 * qml.Identity(0)
+
+
+def _word(word: PauliWord, n_wires: int) -> Any:
+    factors = [_PAULI[pauli](wire) for wire, pauli in word.factors]
+    return qml.prod(*factors) if len(factors) > 1 else factors[0] if factors else qml.Identity(0)
+
+
+class PennyLaneLayer(nn.Module):
+    """What `QuantumLayer` computes, on a PennyLane device, with the very same parameters (shared, not copied).
+
+    Second-order gradients need `diff_method="backprop"` on a simulator that allows it: PennyLane's adjoint and
+    parameter-shift at its default `max_diff=1` drop the circuit's second derivatives without an error.
+    """
+
+    def __init__(
+        self, layer: Any, device: Any = "default.qubit", diff_method: str = "backprop", noise: Noise = NOISELESS
+    ) -> None:
+        super().__init__()
+        self.weights, self.scales = layer.weights, layer.scales
+        self.projection = layer.projection
+        self.n_observables = layer.circuit.n_observables
+        self.qnode = to_qnode(layer.circuit, device, diff_method, noise)
+
+    def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
+        """Expectation values [batch, observable], in the parameters' precision."""
+        features = inputs if self.projection is None else self.projection(inputs)
+        values = self.qnode(features, self.weights, self.scales)
+        return torch.stack([v.expand(len(inputs)) for v in values], dim=-1).to(inputs.dtype)

@@ -1,0 +1,162 @@
+"""Circuits on Qiskit: on Aer, and on computers, for which a call's rows are one job.
+
+PennyLane's plug-in turns each row into a circuit of its own, transpiles it and submits it as a job of its own. Here a
+circuit's angles stay parameters: it is transpiled once for each basis that is measured in, and a call is one job of as
+many pubs, each with all rows' angles.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qrl.backends.angles import varies
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.decompositions import NAMES, Played
+from qrl.circuits.measurement import Setting, settings
+from qrl.common.errors import UsageError, describe, suggest
+
+DEVICES = ("qiskit.aer", "qiskit.remote")
+"""What runs here rather than through PennyLane's plug-in, under the plug-in's names."""
+
+_TRANSPILER = ("optimization_level", "seed_transpiler", "initial_layout", "layout_method", "routing_method")
+_WRONG = ("CRX", "CRY", "CRZ")
+"""Of these Aer 0.17 forgets the parameters, silently: they are made of others."""
+
+_REMOTE = ("backend", "session", "options")
+
+
+class Sampled:
+    """Estimates [row, observable] from counts, for angles [row, gate].
+
+    Options of both devices are those of Qiskit's `generate_preset_pass_manager` in `_TRANSPILER`. The others of
+    qiskit.aer are those of an `AerSimulator`; of qiskit.remote `backend`, a BackendV2, and, for one of IBM's, `session`
+    and the `options` of a sampler.
+
+    Raises UsageError for options that are unknown or missing, too many wires, and whatever Qiskit says of the rest.
+    """
+
+    def __init__(
+        self, circuit: Circuit, name: str, options: Mapping[str, Any], shots: int, generator: torch.Generator
+    ) -> None:
+        if not shots:
+            raise UsageError(f"backend: device {name} has no exact values: give --shots")
+        self.name, self.shots, self.generator, self.n_observables = name, shots, generator, circuit.n_observables
+        transpiler = {key: value for key, value in options.items() if key in _TRANSPILER}
+        self.options = {key: value for key, value in options.items() if key not in _TRANSPILER}
+        try:
+            from qiskit.transpiler import generate_preset_pass_manager
+
+            self.backend = self._backend(circuit.n_wires)
+            compiler = generate_preset_pass_manager(backend=self.backend, **transpiler)
+            self.settings = [(each, compiler.run(_circuit(circuit, each))) for each in settings(circuit)]
+        except UsageError:
+            raise
+        except Exception as error:  # whatever Qiskit raises is its way to say that it cannot do this
+            raise UsageError(f"backend: device {name} cannot run this circuit: {describe(error)}") from error
+
+    def __call__(self, angles: Tensor) -> list[Tensor]:
+        """One job."""
+        from qiskit.primitives.containers.bindings_array import BindingsArray
+
+        rows = angles.detach().cpu().double().numpy()
+        pubs = []
+        for _, compiled in self.settings:
+            # Those that a measurement never sees are gone.
+            there = sorted(compiled.parameters, key=lambda p: p.index)
+            bound = {tuple(there): rows[:, [p.index for p in there]]} if there else {}
+            pubs.append((compiled, BindingsArray(bound, shape=(len(rows),))))
+        estimates = np.zeros((len(rows), self.n_observables))
+        if pubs and len(rows):
+            for (setting, _), result in zip(self.settings, self._run(pubs), strict=True):
+                (bits,) = result.data.values()
+                for column, word in setting.words:
+                    estimates[:, column] += word.coefficient * _means(bits.array, [wire for wire, _ in word.factors])
+        return [torch.as_tensor(estimates).to(angles)]
+
+    def _run(self, pubs: list[Any]) -> Any:
+        seed = int(torch.randint(2**31, (), generator=self.generator, device=self.generator.device))
+        try:
+            return self._sampler(seed).run(pubs, shots=self.shots).result()
+        except Exception as error:  # of Qiskit's, of a provider's, of the network's
+            raise UsageError(f"backend: device {self.name} failed: {describe(error)}") from error
+
+    def _backend(self, n_wires: int) -> Any:
+        if self.name == "qiskit.aer":
+            from qiskit_aer import AerSimulator
+
+            return AerSimulator(**self.options)
+        from qiskit.providers import BackendV2
+
+        for key in self.options:
+            if key not in _REMOTE:
+                raise UsageError(
+                    f"backend: device {self.name} has no option {key!r}{suggest(key, (*_REMOTE, *_TRANSPILER))}"
+                )
+        backend = self.options.get("backend")
+        if not isinstance(backend, BackendV2):
+            raise UsageError(
+                f"backend: device {self.name} needs a computer of Qiskit's (BackendV2), which only Python can give: "
+                'Backend("pennylane:qiskit.remote", shots=1000, options={"backend": computer})'
+            )
+        given = [key for key in ("session", "options") if key in self.options]
+        if given and not _is_ibms(backend):
+            raise UsageError(f"backend: {given[0]!r} is for computers of IBM's, {backend.name} is none")
+        if n_wires > (backend.num_qubits or n_wires):
+            raise UsageError(
+                f"backend: {backend.name} has {backend.num_qubits} qubits, the circuit has {n_wires} wires"
+            )
+        return backend
+
+    def _sampler(self, seed: int) -> Any:
+        """The one that is made for the backend; the seed is for those that simulate."""
+        if self.name == "qiskit.aer":
+            from qiskit_aer.primitives import SamplerV2
+
+            return SamplerV2.from_backend(self.backend, seed=seed)
+        if _is_ibms(self.backend):
+            from qiskit_ibm_runtime import SamplerV2 as RuntimeSampler
+
+            return RuntimeSampler(mode=self.options.get("session") or self.backend, options=self.options.get("options"))
+        from qiskit.primitives import BackendSamplerV2
+
+        return BackendSamplerV2(backend=self.backend, options={"seed_simulator": seed})
+
+
+def _is_ibms(backend: Any) -> bool:
+    from qiskit_ibm_runtime import IBMBackend
+
+    return isinstance(backend, IBMBackend)
+
+
+def _circuit(circuit: Circuit, setting: Setting) -> Any:
+    """Qiskit's circuit, its angles that are not constant the parameters of one vector, measured in a basis."""
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import ParameterVector
+
+    angles = iter(ParameterVector("angle", sum(varies(gate) for gate in circuit.gates)))
+    played = QuantumCircuit(circuit.n_wires)
+    for gate in circuit.gates:
+        parameter = next(angles) if varies(gate) else None
+        for each in Played(gate).apart(_WRONG):
+            angle = each.gate.angle if parameter is None or not varies(each.gate) else each.share * parameter
+            getattr(played, NAMES[each.gate.name])(*(() if angle is None else (angle,)), *each.gate.wires)
+    for wire, pauli in setting.basis.items():
+        if pauli == "Y":
+            played.sdg(wire)
+        if pauli != "Z":
+            played.h(wire)
+    played.measure_all()
+    return played
+
+
+def _means(bits: Any, wires: list[int]) -> Any:
+    """The mean [row] over shots of the product of some wires' +1 and -1, from bits [row, shot, byte] as Qiskit packs
+    them: wire 0 is the last byte's least significant bit."""
+    mask = np.zeros(bits.shape[-1], dtype=np.uint8)
+    for wire in wires:
+        mask[-1 - wire // 8] |= 1 << (wire % 8)
+    odd = np.bitwise_count(bits & mask).sum(-1) % 2
+    return 1 - 2 * odd.mean(-1)

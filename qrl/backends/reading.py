@@ -1,0 +1,133 @@
+"""A PennyLane circuit, an ordinary function, read into a `Circuit`.
+
+The function is played several times, with random numbers for inputs, weights and scales. A gate's angle is known by its
+values: it is a weight, an input, a scale times an input, tanh or arctan of one of the latter, or a constant. What is
+none of these is refused by name; so no circuit is taken for another one.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+
+from qrl.circuits.circuit import GATES, TRANSFORMS, Angle, Circuit, Gate, Input, Observable, PauliWord, Weight
+from qrl.common.errors import UsageError, describe
+
+_NAMES = {"Hadamard": "H", "PauliX": "X", "IsingXX": "RXX", "IsingYY": "RYY", "IsingZZ": "RZZ"}
+_WITHOUT_EFFECT = ("GlobalPhase", "Identity", "Barrier", "Snapshot")
+_FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "identity": lambda x: x,
+    "tanh": np.tanh,
+    "arctan": np.arctan,
+}
+DRAWS = 8
+_CLOSE = 1e-9
+"""Random numbers are further apart than this, and the same ones are never so far."""
+
+Numbers = tuple[np.ndarray, ...]
+"""Inputs, weights and, if there are any, scales."""
+
+
+def read(function: Callable[..., Any], n_inputs: int, n_weights: int, n_scales: int) -> Circuit:
+    """See `Circuit.from_pennylane`."""
+    if min(n_inputs, n_weights, n_scales) < 0:
+        raise UsageError("from_pennylane: numbers of inputs, weights and scales must not be negative")
+    draws = []
+    for seed in range(DRAWS):
+        rng = np.random.default_rng(seed)
+        draws.append(tuple(rng.uniform(0.1, 1.2, size) for size in (n_inputs, n_weights, n_scales)))
+    scripts = [_play(function, numbers if n_scales else numbers[:2]) for numbers in draws]
+    wires = {label: index for index, label in enumerate(_sorted(scripts[0].wires.labels))}
+    played = [[gate for operation in script.operations for gate in _gates(operation)] for script in scripts]
+    if any([gate[:3] for gate in other] != [gate[:3] for gate in played[0]] for other in played):
+        raise UsageError("from_pennylane: the circuit's gates depend on the numbers that it is given; they may not")
+    gates = []
+    for (name, places, of, first), *others in zip(*played, strict=True):
+        angle = None if first is None else _angle(of, [first, *(value for *_, value in others)], draws)
+        gates.append(Gate(name, tuple(wires[place] for place in places), angle))
+    if not scripts[0].measurements:
+        raise UsageError("from_pennylane: the function returns no expectation value, such as qml.expval(qml.PauliZ(0))")
+    circuit = Circuit(len(wires), tuple(gates), tuple(_observable(m, wires) for m in scripts[0].measurements))
+    _check_used(circuit, n_inputs, n_weights, n_scales)
+    return circuit
+
+
+def _check_used(circuit: Circuit, n_inputs: int, n_weights: int, n_scales: int) -> None:
+    """Raises UsageError if the last of the numbers that are asked for turn no gate: a circuit counts up to the last
+    that does."""
+    counts = {"input": (n_inputs, circuit.n_inputs), "weight": (n_weights, circuit.n_weights)}
+    for kind, (asked, used) in (counts | {"scale": (n_scales, circuit.n_scales)}).items():
+        if used < asked:
+            raise UsageError(
+                f"from_pennylane: {kind} {used} of 0 to {asked - 1} turns no gate: use it, or say n_{kind}s={used}"
+            )
+
+
+def _play(function: Callable[..., Any], numbers: Numbers) -> Any:
+    try:
+        return qml.tape.make_qscript(function)(*numbers)
+    except Exception as error:  # the function is somebody else's
+        raise UsageError(f"from_pennylane: the function fails: {describe(error)}") from error
+
+
+def _sorted(labels: Any) -> list[Any]:
+    """In the order of their numbers or, if some have names, as they come."""
+    return sorted(labels) if all(isinstance(label, int) for label in labels) else list(labels)
+
+
+def _gates(operation: Any, whole: str = "") -> Iterator[tuple[str, tuple[Any, ...], str, Any]]:
+    """Name, wires and angle of each of our gates that an operation is made of; before the angle, how to call it."""
+    name = _NAMES.get(operation.name, operation.name)
+    if name in GATES:
+        (angle,) = operation.parameters or [None]
+        yield name, tuple(operation.wires.labels), f"{whole} (its {name})" if whole else name, angle
+    elif operation.name not in _WITHOUT_EFFECT:
+        if not operation.has_decomposition:
+            known = ", ".join(GATES)
+            raise UsageError(
+                f"from_pennylane: gate {operation.name} cannot be made of those that there are here ({known})"
+            )
+        for part in operation.decomposition():
+            yield from _gates(part, whole or operation.name)
+
+
+def _angle(of: str, values: list[Any], draws: list[Numbers]) -> Angle:
+    """What the values are, from what they may be made of."""
+    if any(np.ndim(value) for value in values):
+        raise UsageError(f"from_pennylane: an angle of {of} has an axis; write the circuit for a single sample")
+    found = [float(value) for value in values]
+    for angle, candidates in _candidates(draws):
+        if all(abs(value - candidate) < _CLOSE for value, candidate in zip(found, candidates, strict=True)):
+            return angle
+    if max(found) - min(found) < _CLOSE:
+        return found[0]
+    raise UsageError(
+        f"from_pennylane: an angle of {of} is not a weight, an input, a scale times an input, tanh or arctan of one "
+        "of these two, or a constant"
+    )
+
+
+def _candidates(draws: list[Numbers]) -> Iterator[tuple[Angle, list[float]]]:
+    """All that an angle may be, and its value in each draw."""
+    inputs, weights, scales = (np.stack(kind) for kind in zip(*draws, strict=True))
+    yield from ((Weight(index), column.tolist()) for index, column in enumerate(weights.T))
+    for transform in TRANSFORMS:
+        apply = _FUNCTIONS[transform]
+        for feature, column in enumerate(inputs.T):
+            yield Input(feature, None, transform), apply(column).tolist()
+            for scale, factor in enumerate(scales.T):
+                yield Input(feature, scale, transform), apply(factor * column).tolist()
+
+
+def _observable(measurement: Any, wires: dict[Any, int]) -> Observable:
+    sentence = None
+    if isinstance(measurement, qml.measurements.ExpectationMP):
+        sentence = measurement.obs.pauli_rep
+    if sentence is None:
+        raise UsageError(f"from_pennylane: only expectation values of Pauli operators can be read, not {measurement}")
+    words = []
+    for word, coefficient in sentence.items():
+        factors = tuple(sorted((wires[wire], pauli) for wire, pauli in word.items()))
+        words.append(PauliWord(factors, float(np.real(coefficient))))
+    return Observable(tuple(words))

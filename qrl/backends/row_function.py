@@ -1,0 +1,110 @@
+"""Functions of rows that torch cannot see into, such as a call of a device, with the derivatives that they know of."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qrl.common.errors import UsageError
+
+
+class RowFunction(ABC):
+    """Rows to rows: row i of each output [row, ...] depends on row i of the inputs [row, ...] alone.
+
+    `order`: how many times it can be differentiated. `method`: how, for what is said to who asks for more.
+    """
+
+    def __init__(self, order: float, method: str) -> None:
+        self.order, self.method = order, method
+
+    @abstractmethod
+    def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        """The outputs, detached."""
+
+    def derivative(self) -> "RowFunction":
+        """(inputs..., gradients of a number by the outputs...) -> gradients by the inputs, one order less.
+
+        To be extended where the order is not 0. Raises UsageError if it is.
+        """
+        raise UsageError(
+            f"backend: there is no second derivative with {self.method}, which this agent needs: use backend torch or "
+            "pennylane:default.qubit without shots, or an agent of first order (maml with estimator first-order, rl2)"
+        )
+
+
+class Differentiable(RowFunction):
+    """A function that torch can see into if it is called with ordinary tensors.
+
+    Its derivatives are torch's: of every order, unless those beyond one would be wrong.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Sequence[Tensor]],
+        n_inputs: int,
+        n_outputs: int,
+        order: float = math.inf,
+        method: str = "autograd",
+    ) -> None:
+        super().__init__(order, method)
+        self.function, self.n_inputs, self.n_outputs = function, n_inputs, n_outputs
+
+    def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return tuple(self.function(*rows))
+
+    def derivative(self) -> RowFunction:
+        if self.order < 1:
+            return super().derivative()
+
+        def gradients(*arguments: Tensor) -> Sequence[Tensor]:
+            with torch.enable_grad():
+                inputs, by_output = arguments[: self.n_inputs], arguments[self.n_inputs :]
+                inputs = tuple(x if x.requires_grad else x.detach().requires_grad_() for x in inputs)
+                outputs = self.function(*inputs)
+                again = any(x.requires_grad for x in arguments)  # this gradient will itself be differentiated
+                options = {"create_graph": again, "allow_unused": True, "materialize_grads": True}
+                return torch.autograd.grad(outputs, inputs, by_output, **options)  # type: ignore[arg-type]
+
+        return Differentiable(gradients, self.n_inputs + self.n_outputs, self.n_inputs, self.order - 1, self.method)
+
+
+class Rows(torch.autograd.Function):
+    """`Rows.apply(function, *rows)`: a `RowFunction` for autograd, `torch.func.grad` and `vmap`."""
+
+    @staticmethod
+    def forward(function: RowFunction, *rows: Tensor) -> tuple[Tensor, ...]:
+        return function(*(row.detach() for row in rows))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.function, *rows = inputs
+        ctx.save_for_backward(*rows)
+        ctx.save_for_forward(*rows, *output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        return None, *Rows.apply(ctx.function.derivative(), *ctx.saved_tensors, *gradients)
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> tuple[Tensor, ...]:
+        """The derivative's derivative by the weights of the outputs, of which it is a linear function."""
+        n = len(tangents)
+        rows, outputs = ctx.saved_tensors[:n], ctx.saved_tensors[n:]
+        moved = [torch.zeros_like(row) if t is None else t for row, t in zip(rows, tangents, strict=True)]
+        twice = ctx.function.derivative().derivative()
+        return tuple(Rows.apply(twice, *rows, *(torch.zeros_like(o) for o in outputs), *moved)[n:])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], function: RowFunction, *rows: Tensor) -> tuple[Any, int]:
+        """Mapped rows are just more rows."""
+        size = info.batch_size
+        leading = [
+            row.expand(size, *row.shape) if axis is None else row.movedim(axis, 0)
+            for row, axis in zip(rows, in_dims[1:], strict=True)
+        ]
+        outputs = Rows.apply(function, *(row.flatten(0, 1) for row in leading))
+        return tuple(output.unflatten(0, (size, -1)) for output in outputs), 0

@@ -1,0 +1,1 @@
+"""Circuits as values: gates, angles, observables, decompositions, measurement settings."""

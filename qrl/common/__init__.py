@@ -1,0 +1,1 @@
+"""Shared by every package: errors, the registry of plug-ins, files, memory."""

@@ -1,0 +1,192 @@
+"""Files that are whole or not there at all, and JSON that every parser reads."""
+
+import errno
+import json
+import math
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from qrl.common.errors import TrainingError, UsageError
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader, also after a crash or a power cut, sees the old file or the new one.
+
+    A symbolic link stays one: what it leads to is written.
+
+    Raises:
+        UsageError: the file cannot be written (disk full, no permission, no such folder), or what is there is no
+            regular file; what was there stays.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(target.stat().st_mode):
+                raise UsageError(f"{path} exists and is not a regular file")
+        write_synced(temporary, data)
+        os.replace(temporary, target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise unusable(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make the folder `path`, which must not exist, with these files in it: all of it or nothing.
+
+    Raises:
+        UsageError: it cannot be written, or is there already.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.mkdir()
+        for name, data in files.items():
+            write_synced(temporary / name, data)
+        sync_folder(temporary)
+        os.rename(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise unusable(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_new_file(path: Path) -> None:
+    """Check that a file or folder named by the user can be made, and leave nothing behind.
+
+    Raises:
+        UsageError: it exists, its folder does not, or nothing can be made there.
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise UsageError(f"{path}: there is no folder {path.parent}") from None
+        probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            probe.mkdir()
+            probe.rmdir()
+        except OSError as error:
+            raise unusable(path, error) from error
+        return
+    except OSError as error:
+        raise unusable(path, error) from error
+    raise UsageError(f"{path} exists: give another --out")
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Create `path`, which must not exist, and have its content on the disk before returning.
+
+    Raises:
+        OSError: it cannot be written; part of it may exist.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """`os.write` until nothing is left.
+
+    Raises:
+        OSError: a write failed; part of the data may have been written.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the folder's entries on the disk: a rename lasts only once its folder is synced.
+
+    Raises:
+        OSError: the folder cannot be opened or synced.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # Some network file systems have no such operation for folders.
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def unusable(path: Path, error: OSError) -> UsageError:
+    """The one-line error for a path that the system refused."""
+    return UsageError(f"{path}: {error.strerror or error}")
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Strict JSON: NaN and infinities, which JSON does not have, are refused.
+
+    Raises:
+        TrainingError: a number is not finite; the message says where it stands.
+        TypeError: a value has no JSON form.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, indent=indent)
+    except ValueError:
+        places = [f"{place or 'value'} is {number}" for place, number in _non_finite(value)]
+        if not places:
+            raise
+        raise TrainingError(f"non-finite number: {', '.join(places[:3])}") from None
+
+
+def from_json(path: Path) -> Any:
+    """Read a strict JSON file.
+
+    Raises:
+        UsageError: the file is missing, unreadable, or not JSON (NaN and infinities included).
+    """
+    try:
+        return parse_json(path.read_bytes())
+    except OSError as error:
+        raise unusable(path, error) from error
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}: not JSON or cut short: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not JSON: it is not UTF-8 text") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse strict JSON: NaN, infinities, and numbers too large to be finite are refused.
+
+    Raises:
+        ValueError: it is not that.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(data, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number
+
+
+def _non_finite(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    match value:
+        case float() if not math.isfinite(value):
+            yield place, value
+        case Mapping():
+            for key, item in value.items():
+                yield from _non_finite(item, f"{place}.{key}" if place else str(key))
+        case list() | tuple():
+            for index, item in enumerate(value):
+                yield from _non_finite(item, f"{place}[{index}]")

@@ -1,0 +1,1 @@
+"""Shared by several models: ansätze and recurrent cells."""

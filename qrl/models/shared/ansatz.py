@@ -1,0 +1,154 @@
+"""What the quantum model files share: observables, entanglers, the re-uploading circuit and its options."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+from torch import Generator
+
+from qrl.circuits.circuit import GATES, Circuit, Gate, Input, Observable, Transform, Weight
+from qrl.common.errors import UsageError, suggest
+from qrl.layer import Encoding, Initialisation, QuantumLayer
+from qrl.policies.frame import Frame
+
+LARGEST_N_LAYERS = 1000
+"""Beyond that a number of layers is a slip of the hand."""
+
+Entangler = tuple[str, tuple[int, int]]
+"""A two-wire gate's name and wires; a rotation has a weight of its own."""
+
+Observables = Literal["local", "global", "both"]
+
+
+@dataclass(frozen=True)
+class QuantumConfig:
+    """Options of a layered quantum model."""
+
+    OBSERVABLES: ClassVar[tuple[str, ...]] = get_args(Observables)
+
+    n_wires: int = 4
+    """Number of wires [qubits]; ours."""
+    n_layers: int = 3
+    """Encoding layers [layers], a variational one before, between and after (Perez-Salinas et al. 2020); 3: ours."""
+    observables: Observables = "local"
+    """local: Z on each wire (default: ours). global: Z on all wires at once (Meyer et al. 2023). both."""
+    encoding: Literal["auto", Encoding] = "auto"
+    """Inputs wider than the wires: cycle them over the layers, or project them by a trainable matrix to one feature a
+    wire; auto: cycle, and project where there are more than layers and wires have room for (ours)."""
+    transform: Transform = "identity"
+    """g in the encoding angle g(scale * input) [rad]; tanh and arctan bound it (Skolik et al. 2022); identity: ours."""
+    initialisation: Initialisation = "uniform"
+    """Initial angles [rad]: uniform U[0, pi) (Jerbi et al. 2021) or small-angle Gaussian (Zhang et al. 2022)."""
+    initial_scale: float = 1.0
+    """Initial input scales [rad per unit of normalised input] (Jerbi et al. 2021)."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_wires", "n_layers"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise UsageError(f"model: {name} must be a whole number of at least 1, not {value!r}")
+        if self.n_layers > LARGEST_N_LAYERS:
+            raise UsageError(f"model: n_layers must be at most {LARGEST_N_LAYERS}, not {self.n_layers}")
+        if self.observables not in self.OBSERVABLES:
+            known = suggest(self.observables, self.OBSERVABLES)
+            raise UsageError(f"model: unknown observables {self.observables!r}{known}")
+        if not abs(self.initial_scale) < float("inf"):
+            raise UsageError(f"model: initial_scale must be a finite number, not {self.initial_scale}")
+
+    @property
+    def room(self) -> int:
+        """Inputs that can be cycled over the layers, one a wire."""
+        return self.n_wires * self.n_layers
+
+
+def z_observables(n_wires: int, kind: Observables) -> tuple[Observable, ...]:
+    """Local (one Z a wire), global (their product) or both."""
+    local = tuple(Observable.of(f"Z{wire}") for wire in range(n_wires))
+    product = (Observable.of(" ".join(f"Z{wire}" for wire in range(n_wires))),)
+    return {"local": local, "global": product, "both": local + product}[kind]
+
+
+def ring(n_wires: int) -> list[tuple[int, int]]:
+    """Neighbouring pairs in a circle; two wires have one pair, not two that would cancel."""
+    return [(wire, (wire + 1) % n_wires) for wire in range(n_wires if n_wires > 2 else n_wires - 1)]
+
+
+def weights() -> Iterator[Weight]:
+    """Trainable angles, numbered."""
+    return map(Weight, itertools.count())
+
+
+def layered_circuit(
+    config: QuantumConfig,
+    n_inputs: int,
+    *,
+    rotations: tuple[str, ...],
+    entanglers: Callable[[int], Iterable[Entangler]],
+) -> Circuit:
+    """Layers of `rotations` (weights), `entanglers(layer)`, then RY RZ of one scaled input a wire; last `rotations`.
+
+    Encoding gate k of all wires and layers takes input k modulo `n_inputs`. RZs that would begin the circuit are left
+    out, as they only add a phase to |0>, and so are RZs and entanglers that would end it: RZ and CZ commute with Z, and
+    CNOTs would take some wires out of a product of Zs. So no parameter is inert.
+    """
+    n_wires = config.n_wires
+    check_room(config, n_inputs)
+    angle = weights()
+    first = tuple(itertools.dropwhile(_is_rz, rotations))
+    last = tuple(itertools.dropwhile(_is_rz, rotations[::-1]))[::-1]
+    gates: list[Gate] = []
+    n_scales = 0
+    for layer in range(config.n_layers + 1):
+        for name in first if layer == 0 else last if layer == config.n_layers else rotations:
+            for wire in range(n_wires):
+                gates.append(Gate(name, (wire,), next(angle)))
+        if layer == config.n_layers:
+            break
+        gates += (Gate(name, wires, next(angle) if GATES[name].rotation else None) for name, wires in entanglers(layer))
+        for name in ("RY", "RZ"):
+            for wire in range(n_wires):
+                feature = (layer * n_wires + wire) % n_inputs
+                gates.append(Gate(name, (wire,), Input(feature, n_scales, config.transform)))
+                n_scales += 1
+    return Circuit(n_wires, tuple(gates), z_observables(n_wires, config.observables))
+
+
+def check_room(config: QuantumConfig, n_inputs: int) -> None:
+    """Raise UsageError for more inputs than can be cycled over the layers."""
+    if n_inputs < 1:
+        raise UsageError(f"model: n_inputs must be at least 1, not {n_inputs}")
+    if n_inputs > config.room:
+        raise UsageError(
+            f"model: {n_inputs} inputs do not fit into {config.n_layers} layers of {config.n_wires} wires; "
+            "use more layers or wires, or encoding=projection"
+        )
+
+
+def _is_rz(name: str) -> bool:
+    return name == "RZ"
+
+
+def reuploading_circuit(config: QuantumConfig, n_inputs: int, *, entangled: bool) -> Circuit:
+    """`layered_circuit` with RZ RY and a ring of CZ, or without entanglers."""
+    pairs = ring(config.n_wires) if entangled else []
+    return layered_circuit(
+        config, n_inputs, rotations=("RZ", "RY"), entanglers=lambda layer: [("CZ", pair) for pair in pairs]
+    )
+
+
+def quantum_layer(
+    circuit: Callable[[Any, int], Circuit], config: QuantumConfig, frame: Frame, generator: Generator
+) -> QuantumLayer:
+    """The layer of a model inside a policy; `circuit(config, n_inputs)` is the model's circuit."""
+    encoding = config.encoding
+    if encoding == "auto":
+        encoding = "cycle" if frame.n_inputs <= config.room else "projection"
+    return QuantumLayer(
+        circuit(config, config.n_wires if encoding == "projection" else frame.n_inputs),
+        n_inputs=frame.n_inputs,
+        encoding=encoding,
+        initialisation=config.initialisation,
+        initial_scale=config.initial_scale,
+        generator=generator,
+    )

@@ -1,0 +1,196 @@
+"""What the recurrent models share: sizes by a budget, and affine maps whose middle is a quantum circuit."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from qrl.circuits.circuit import Circuit
+from qrl.common.errors import UsageError
+from qrl.layer import initial_weights
+from qrl.models.shared.ansatz import QuantumConfig, reuploading_circuit
+from qrl.policies.features import Bound, part
+from qrl.policies.frame import LARGEST_BUDGET, Frame, check_size
+from qrl.simulator.program import compile_circuit
+
+LONGEST_SPAN = 10**9
+"""Steps beyond which a span is a slip of the hand."""
+
+
+@dataclass(frozen=True)
+class SpanConfig:
+    """The option of a memory with gates; to be named before other bases."""
+
+    span: int = 0
+    """Longest time for which a unit of the memory keeps what it has, before training [steps; 0 = the longest trial].
+    Units have times from 2 to this, by the biases of their gates (chrono initialisation, Tallec and Ollivier 2018;
+    theirs are uniform, ours log-uniform, so that there are quick ones in a long trial, too). 2: no bias."""
+
+    def __post_init__(self) -> None:
+        if not (self.span == 0 or 2 <= self.span <= LONGEST_SPAN):
+            raise UsageError(f"model: span must be 0 or in 2 to {LONGEST_SPAN} steps, not {self.span}")
+        if (following := getattr(super(), "__post_init__", None)) is not None:
+            following()
+
+    def keeping(self, n_hidden: int, frame: Frame, generator: Generator) -> Float[Tensor, " hidden"]:
+        """Biases of the gate that keeps: with one of b it keeps 1 - 1 / time a step, time = 1 + exp(b)."""
+        span = max(2, self.span or frame.trial_steps)
+        return math.log(span - 1) * torch.rand(n_hidden, generator=generator)
+
+
+@dataclass(frozen=True)
+class CellConfig(SpanConfig):
+    """Options of a classical recurrent network."""
+
+    budget: int = 1000
+    """Size of the network, read-out included, to come closest to, if `n_hidden` is 0 [parameters]; ours. Actor and
+    critic have one each unless `memories` are shared."""
+    n_hidden: int = 0
+    """Width of the memory [units]; 0: as wide as comes closest to the budget; ours."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if max(self.budget, self.n_hidden) > LARGEST_BUDGET or self.budget < 1 or self.n_hidden < 0:
+            limits = f"budget must be in 1 to {LARGEST_BUDGET}, n_hidden in 0 to {LARGEST_BUDGET}"
+            raise UsageError(f"model: {limits}, not as in {self}")
+
+    def width(self, frame: Frame, own: Callable[[int], int]) -> int:
+        """The width of the memory; `own(width)` gives the cell's own parameters."""
+        return self.n_hidden or frame.fit(self.budget, lambda width: (width, own(width)))
+
+
+LARGEST_N_CIRCUITS = 100
+"""Circuits in a map beyond which their number is a slip of the hand."""
+
+
+@dataclass(frozen=True)
+class QuantumCellConfig(QuantumConfig):
+    """Options of a recurrent network with circuits in it: as its gates, or after its memory."""
+
+    n_layers: int = 1
+    """Encoding layers of each circuit [layers], a variational one before, between and after; ours."""
+    n_hidden: int = 16
+    """Width of the memory [units]; ours."""
+    encoding: Literal["projection"] = "projection"
+    """How numbers enter the circuits: a trainable matrix maps them to one feature a wire."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.encoding != "projection":
+            raise UsageError("model: numbers enter the circuits of a cell by a projection; no other encoding")
+        if not 1 <= self.n_hidden <= LARGEST_BUDGET:
+            raise UsageError(f"model: n_hidden must be in 1 to {LARGEST_BUDGET}, not {self.n_hidden}")
+
+
+@dataclass(frozen=True)
+class QuantumGatesConfig(QuantumCellConfig):
+    """Options of a recurrent network whose gates are circuits."""
+
+    n_circuits: int = 1
+    """Circuits side by side in every gate [circuits]. All that a gate hears and says in a step are `n_wires` numbers a
+    circuit: more circuits for a memory that has to tell many things apart (ours)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.n_circuits <= LARGEST_N_CIRCUITS:
+            raise UsageError(f"model: n_circuits must be in 1 to {LARGEST_N_CIRCUITS}, not {self.n_circuits}")
+
+
+class Affine(nn.Module):
+    """`n_maps` affine maps of inputs and memory side by side, as one matrix product of each.
+
+    Weights of the inputs Glorot-uniform, of the memory orthogonal, as is usual in recurrent networks; biases 0.
+    """
+
+    def __init__(self, n_maps: int, n_inputs: int, n_hidden: int, generator: Generator) -> None:
+        super().__init__()
+        check_size(self.size(n_maps, n_inputs, n_hidden))
+        self.inputs = nn.Parameter(torch.empty(n_maps * n_hidden, n_inputs))
+        self.memory = nn.Parameter(torch.empty(n_maps * n_hidden, n_hidden))
+        self.bias = nn.Parameter(torch.zeros(n_maps * n_hidden))
+        for weight, init in ((self.inputs, nn.init.xavier_uniform_), (self.memory, nn.init.orthogonal_)):
+            for each in weight.detach().chunk(n_maps):
+                init(each, generator=generator)
+        self.n_maps = n_maps
+
+    @staticmethod
+    def size(n_maps: int, n_inputs: int, n_hidden: int) -> int:
+        """Parameters."""
+        return n_maps * n_hidden * (n_inputs + n_hidden + 1)
+
+
+class QuantumMaps(nn.Module):
+    """`n_maps` maps [batch, n_inputs] -> [n_maps, batch, n_outputs], each affine with circuits in its middle.
+
+        a projection to one feature a wire -> the circuits' expectation values -> a linear map with bias
+
+    Every map has weights, and `n_circuits` circuits, of its own. All circuits run side by side, in one batched call.
+    After Chen, Yoo and Fang 2022 (Quantum long short-term memory), where the circuits stand alone and the memory is as
+    wide as their wires: with a linear map on both sides its width is free, and gates can open and close though
+    expectation values lie in [-1, 1].
+    """
+
+    def __init__(
+        self, config: QuantumGatesConfig, n_maps: int, n_inputs: int, n_outputs: int, generator: Generator
+    ) -> None:
+        super().__init__()
+        self.circuit = circuit = cell_circuit(config)
+        self.program, self.n_maps = compile_circuit(circuit), n_maps
+        self.n_circuits = n_circuits = n_maps * config.n_circuits
+        """Of all maps."""
+        n_wires, n_values = circuit.n_inputs, circuit.n_observables * config.n_circuits
+        check_size(n_circuits * n_wires * n_inputs + n_maps * n_values * n_outputs)
+        self.projection = nn.Parameter(_uniform((n_circuits * n_wires, n_inputs), n_inputs, generator))
+        weights = [initial_weights(circuit, config.initialisation, generator) for _ in range(n_circuits)]
+        self.weights = nn.Parameter(torch.stack(weights))
+        self.scales = nn.Parameter(torch.full((n_circuits, circuit.n_scales), config.initial_scale))
+        self.expansion = nn.Parameter(_uniform((n_maps, n_values, n_outputs), n_values, generator))
+        self.bias = nn.Parameter(torch.zeros(n_maps, 1, n_outputs))
+
+    def bind(self) -> Bound:
+        """What depends on the parameters alone."""
+        circuits = {f"circuit.{n}": t for n, t in self.program.bind(self.weights, self.scales).items()}
+        return circuits | {"projection": self.projection, "expansion": self.expansion, "bias": self.bias}
+
+    def run(self, bound: Bound, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
+        """The maps' outputs with bound parameters."""
+        features = (inputs @ bound["projection"].mT).unflatten(-1, (self.n_circuits, -1)).transpose(0, 1)
+        values = self.program.run(part(bound, "circuit."), features)
+        if self.n_circuits > self.n_maps:
+            values = values.unflatten(0, (self.n_maps, -1)).transpose(1, 2).flatten(-2)
+        return values @ bound["expansion"] + bound["bias"]
+
+    def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
+        return self.run(self.bind(), inputs)
+
+
+QUANTUM_GROUPS = {
+    "projection": "scales",
+    "weights": "angles",
+    "scales": "scales",
+    "expansion": "heads",
+    "bias": "heads",
+}
+"""Learning-rate groups of `QuantumMaps`."""
+
+
+def cell_circuit(config: QuantumCellConfig) -> Circuit:
+    """The re-uploading circuit of a cell, one input feature a wire."""
+    return reuploading_circuit(config, config.n_wires, entangled=True)
+
+
+def lstm_update(gates: Sequence[Tensor], cell: Tensor) -> tuple[Tensor, Tensor]:
+    """The hidden state and the new memory (h, c) of an LSTM from its gates before their squashing: i, f, g, o."""
+    entering, forgetting, candidate, output = gates
+    cell = torch.sigmoid(forgetting) * cell + torch.sigmoid(entering) * torch.tanh(candidate)
+    hidden = torch.sigmoid(output) * torch.tanh(cell)
+    return hidden, torch.cat([hidden, cell], dim=-1)
+
+
+def _uniform(shape: tuple[int, ...], n_inputs: int, generator: Generator) -> Tensor:
+    """Uniform in +- 1 / sqrt(n_inputs)."""
+    return (2 * torch.rand(shape, generator=generator) - 1) / math.sqrt(n_inputs)

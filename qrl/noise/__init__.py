@@ -1,0 +1,1 @@
+"""Noise models, calibrations of devices and their native gates."""

@@ -1,0 +1,177 @@
+"""Noise: what happens to a circuit on a device that is not perfect, as quantum channels.
+
+A `Noise` is a device's calibration (`qrl.noise.calibration`), or a few numbers, or both, the former first.
+
+Conventions are PennyLane's (`qml.DepolarizingChannel`, `qml.AmplitudeDamping`, `qml.PhaseDamping`, `qml.BitFlip`);
+Kraus operators K_k take a density matrix rho to the sum of K_k rho K_k^+.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from qrl.circuits.circuit import Circuit, Gate
+from qrl.common.errors import UsageError, suggest
+from qrl.noise.calibration import Calibration
+from qrl.noise.native_gates import Step
+
+After = Literal["gate", "layer"]
+
+Kraus = list[np.ndarray]
+"""Operators of a channel on one wire, each [2, 2]."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Strengths of the channels that act on each wire of a gate after it, in this order, and of errors of readout.
+
+    `after="layer"`: they act on every wire, also on those that wait, after each layer of gates that act at once
+    (`Circuit.moments`). Raises UsageError for a strength out of its range (`STRENGTHS`) and another `after`.
+    """
+
+    depolarizing: float = 0.0
+    """Probability of an X, a Y or a Z, each as likely; 3/4 leaves nothing of the state."""
+    amplitude_damping: float = 0.0
+    """Probability that |1> decays to |0>."""
+    phase_damping: float = 0.0
+    """Probability that the phase between |0> and |1> is lost."""
+    bit_flip: float = 0.0
+    """Probability of an X."""
+    readout: float = 0.0
+    """Probability that a wire's outcome is read as the other one; at most 1/2."""
+    after: After = "gate"
+    calibration: Calibration | None = None
+    """What a device does to each gate and readout, before all of the above; in words calibration=FILE."""
+
+    def __post_init__(self) -> None:
+        for name, largest in STRENGTHS.items():
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 <= value <= largest):
+                raise UsageError(f"noise: {name} must be a number in 0 to {largest}, not {value!r}")
+        if self.after not in get_args(After):
+            raise UsageError(f"noise: after must be gate or layer, not {self.after!r}")
+
+    @classmethod
+    def parse(cls, items: Iterable[str]) -> "Noise":
+        """From words like "depolarizing=0.01" and "after=layer". Raises UsageError for anything else."""
+        found: dict[str, float | str | Calibration] = {}
+        known = [*STRENGTHS, "after", "calibration"]
+        for item in items:
+            name, separator, value = item.partition("=")
+            if not separator:
+                raise UsageError(f"noise: expected NAME=STRENGTH, such as depolarizing=0.01, not {item[:60]!r}")
+            if name not in known:
+                raise UsageError(f"noise: unknown name {name!r}{suggest(name, known)}")
+            if name in found:
+                raise UsageError(f"noise: {name} is given twice")
+            try:
+                found[name] = _READ.get(name, float)(value)
+            except UsageError:
+                raise
+            except ValueError:
+                raise UsageError(f"noise: {name} must be a number in 0 to {STRENGTHS[name]}, not {value!r}") from None
+        return cls(**found)  # type: ignore[arg-type]
+
+    def channels(self) -> dict[str, Kraus]:
+        """Those of positive strength, by name, in order."""
+        return {name: kraus(getattr(self, name)) for name, kraus in _CHANNELS.items() if getattr(self, name)}
+
+    @property
+    def mixes(self) -> bool:
+        """Whether a state under it is a density matrix."""
+        return bool(self.channels()) or (self.calibration is not None and bool(self.calibration.errors))
+
+    def check(self, circuit: Circuit) -> None:
+        """Raises UsageError for a circuit of more wires than the calibration is of."""
+        if self.calibration is not None:
+            self.calibration.check(circuit)
+
+    def steps(self, gate: Gate) -> Iterable[Step]:
+        """What is played for a gate, with the errors of the calibration. Raises UsageError as that does."""
+        return (Step(gate),) if self.calibration is None else self.calibration.steps(gate)
+
+    def confusion(self, n_wires: int) -> np.ndarray:
+        """P(reading | what there is) [wire, what there is, reading], of no wires if all is read as it is."""
+        device = self.calibration.readout if self.calibration else ()
+        if not (device or self.readout):
+            return np.zeros((0, 2, 2))
+        turned = np.array([[1 - self.readout, self.readout], [self.readout, 1 - self.readout]])
+        read = [np.eye(2) if self.calibration is None else self.calibration.confusion(w) for w in range(n_wires)]
+        return np.stack(read) @ turned
+
+    def to_json(self) -> dict[str, Any]:
+        """For records; a calibration by whose it is and its digest."""
+        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "calibration"}
+        if self.calibration is not None:
+            given["calibration"] = {"source": self.calibration.source, "digest": self.calibration.digest}
+        return given
+
+    def places(self, circuit: Circuit) -> Iterator[tuple[Sequence[Gate], Sequence[int]]]:
+        """The circuit's gates in turn, and the wires on which the channels act after these."""
+        if self.after == "layer":
+            yield from ((moment, range(circuit.n_wires)) for moment in circuit.moments)
+        else:
+            yield from (((gate,), gate.wires) for gate in circuit.gates)
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, name) for name in STRENGTHS) or bool(self.calibration)
+
+
+STRENGTHS = {"depolarizing": 1, "amplitude_damping": 1, "phase_damping": 1, "bit_flip": 1, "readout": 0.5}
+"""The largest of each kind of noise. Of misreading: more would be another name for the outcome."""
+
+
+NOISELESS = Noise()
+
+
+def embedded(items: Iterable[str]) -> tuple[str, ...]:
+    """The same words with what is in a calibration's file in place of its name, so that they can do without the file.
+
+    Raises UsageError for a file that cannot be read, or is something else.
+    """
+    return tuple(
+        f"calibration={_calibration(value).to_text()}" if name == "calibration" else item
+        for item in items
+        for name, _, value in [item.partition("=")]
+    )
+
+
+def _calibration(text: str) -> Calibration:
+    """From the name of a file, or from what is in it."""
+    if not text:
+        raise UsageError("noise: calibration needs the name of a file")
+    return Calibration.parse(text, "noise: calibration") if text.startswith("{") else Calibration.load(text)
+
+
+_READ: dict[str, Callable[[str], Any]] = {"after": str, "calibration": _calibration}
+"""How words are read that are no numbers."""
+
+_I, _X, _Z = np.eye(2), np.array([[0.0, 1.0], [1.0, 0.0]]), np.diag([1.0, -1.0])
+_Y = 1j * _X @ _Z
+
+
+def _depolarizing(p: float) -> Kraus:
+    return [math.sqrt(1 - p) * _I, *(math.sqrt(p / 3) * pauli for pauli in (_X, _Y, _Z))]
+
+
+def _amplitude_damping(p: float) -> Kraus:
+    return [np.diag([1, math.sqrt(1 - p)]), np.array([[0, math.sqrt(p)], [0, 0]])]
+
+
+def _phase_damping(p: float) -> Kraus:
+    return [np.diag([1, math.sqrt(1 - p)]), np.diag([0, math.sqrt(p)])]
+
+
+def _bit_flip(p: float) -> Kraus:
+    return [math.sqrt(1 - p) * _I, math.sqrt(p) * _X]
+
+
+_CHANNELS = {
+    "depolarizing": _depolarizing,
+    "amplitude_damping": _amplitude_damping,
+    "phase_damping": _phase_damping,
+    "bit_flip": _bit_flip,
+}

@@ -1,0 +1,240 @@
+"""A calibration read from Qiskit Aer's noise models, and from what Aer makes of a backend."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
+
+import numpy as np
+
+from qrl.common.errors import UsageError, describe, suggest
+from qrl.noise.calibration import Calibration, Readout, Uncoupled
+from qrl.noise.native_gates import ENTANGLERS, USED, GateError
+from qrl.simulator.program import MAX_NOISY_WIRES
+from qrl.simulator.representation import PAULI, Array, I, embed, kron, superoperator, to_transfer
+
+Wires = tuple[int, ...] | None
+Channels = dict[tuple[str, Wires], Any]
+"""By gate and qubits, None for all: what Aer says of the error; None of a gate without one."""
+
+_PER_SWAP = 3
+"""Entangling gates in a swap."""
+
+_ROUNDED = 1e-13
+"""Numbers below this are what is left of zeros."""
+
+
+def read(source: Any, layout: Wires, uncoupled: Uncoupled) -> Calibration:
+    """See `Calibration.from_qiskit`."""
+    try:
+        from qiskit.providers import BackendV2
+        from qiskit_aer.noise import NoiseModel
+    except ModuleNotFoundError:
+        raise UsageError("calibration: Qiskit Aer reads noise models: pip install 'qrl-meta[qiskit]'") from None
+    if uncoupled not in get_args(Uncoupled):
+        raise UsageError(f"calibration: unknown uncoupled {uncoupled!r}{suggest(uncoupled, get_args(Uncoupled))}")
+    if isinstance(source, NoiseModel):
+        return _read(source, "a NoiseModel", None, (), layout, uncoupled)
+    if not isinstance(source, BackendV2):
+        raise UsageError(
+            "calibration: expected a qiskit_aer.noise.NoiseModel or a backend of Qiskit (BackendV2), not a "
+            f"{type(source).__name__}"
+        )
+    name = source.name or type(source).__name__
+    try:
+        model = NoiseModel.from_backend(source)
+    except Exception as error:  # whatever Aer raises is its way to say that it cannot read this backend
+        raise UsageError(f"calibration: Aer makes no noise model of {name}: {describe(error)}") from error
+    native = [gate for gate in ENTANGLERS if gate in source.operation_names]
+    coupled = [(gate, pair) for gate in native for pair in source.target.qargs_for_operation_name(gate) or ()]
+    return _read(model, name, source.num_qubits, coupled, layout, uncoupled)
+
+
+def _read(
+    model: Any,
+    name: str,
+    n_qubits: int | None,
+    coupled: Iterable[tuple[str, tuple[int, ...]]],
+    layout: Wires,
+    uncoupled: Uncoupled,
+) -> Calibration:
+    channels, readings = _collected(model.to_dict())
+    # What is coupled and has no error is perfect, which is not the same as not coupled.
+    channels = dict.fromkeys(coupled) | channels
+    somewhere = [qubits for _, qubits in channels] + [*readings]
+    if n_qubits is None and somewhere and None not in somewhere and uncoupled != "ideal":
+        # Where every error is of certain qubits, it is a device of these.
+        n_qubits = 1 + max(qubit for qubits in somewhere for qubit in qubits or ())
+    if layout is None and n_qubits is not None:
+        layout = tuple(range(min(n_qubits, MAX_NOISY_WIRES) if channels else n_qubits))
+    _check_layout(layout, n_qubits, name)
+    pairs = [gate for gate, qubits in channels if qubits is not None and len(qubits) == 2]
+    limited = tuple(dict.fromkeys(gate for gate in pairs if (gate, None) not in channels))
+    errors = [
+        GateError(gate, _wires(qubits, layout), _transfer(gate, qubits, error))
+        for (gate, qubits), error in channels.items()
+        if _is_on(qubits, layout)
+    ]
+    if uncoupled == "swaps" and layout is not None:
+        errors += _swapped(channels, layout, {(error.gate, error.wires) for error in errors}, name)
+    readout = [
+        Readout(_wires(qubits, layout), ((float(a), float(b)), (float(c), float(d))))
+        for qubits, ((a, b), (c, d)) in readings.items()
+        if _is_on(qubits, layout)
+    ]
+    return Calibration(
+        source=name if layout is None else f"{name} on qubits {' '.join(map(str, layout))}",
+        basis=tuple(gate for gate in model.basis_gates if gate in USED),
+        errors=tuple(errors),
+        readout=tuple(readout),
+        n_wires=None if layout is None else len(layout),
+        limited=() if uncoupled == "ideal" else limited,
+    )
+
+
+def _collected(noise: Mapping[str, Any]) -> tuple[Channels, dict[Wires, Any]]:
+    """Errors of gates that matter, and of readout, by gate and qubits. Raises UsageError for what has no place here."""
+    channels: Channels = {}
+    readings: dict[Wires, Any] = {}
+    ignored = []
+    for error in noise["errors"]:
+        (gate,) = error["operations"]
+        for qubits in error.get("gate_qubits", [None]):
+            if error["type"] == "roerror":
+                if len(error["probabilities"]) != 2:
+                    raise UsageError("calibration: errors of readout of several qubits together are not supported")
+                readings[qubits] = error["probabilities"]
+            elif gate == "measure":
+                raise UsageError("calibration: a channel before a measurement is not supported; an error of readout is")
+            elif (n := _n_qubits(error)) > 2:
+                raise UsageError(f"calibration: the error of {gate} acts on {n} qubits: at most two are supported")
+            elif gate in USED:
+                channels[gate, qubits] = error
+            else:
+                ignored.append(gate)
+    if ignored and not channels:
+        raise UsageError(
+            f"calibration: no circuit here is made of the gates that have errors, {', '.join(dict.fromkeys(ignored))}; "
+            f"it can be made of {', '.join(sorted(USED))}"
+        )
+    return channels, readings
+
+
+def _check_layout(layout: Wires, n_qubits: int | None, name: str) -> None:
+    if layout is None:
+        return
+    if not layout or len(set(layout)) < len(layout) or not all(isinstance(q, int) and q >= 0 for q in layout):
+        raise UsageError(f"calibration: layout must be distinct qubits, one for each wire, not {layout}")
+    if n_qubits is not None and max(layout) >= n_qubits:
+        raise UsageError(f"calibration: layout: {name} has qubits 0 to {n_qubits - 1}, not {max(layout)}")
+
+
+def _is_on(qubits: Wires, layout: Wires) -> bool:
+    """Whether there are wires on all of these qubits."""
+    return qubits is None or layout is None or {*qubits} <= {*layout}
+
+
+def _wires(qubits: Wires, layout: Wires) -> Wires:
+    """The wires on these qubits; None: on all."""
+    return qubits if qubits is None or layout is None else tuple(layout.index(qubit) for qubit in qubits)
+
+
+# --- channels ---------------------------------------------------------------------------------------------------------
+
+
+def _n_qubits(error: Mapping[str, Any]) -> int:
+    return 1 + max(qubit for steps in error["instructions"] for step in steps for qubit in step["qubits"])
+
+
+def _transfer(gate: str, qubits: Wires, error: Mapping[str, Any] | None) -> tuple[tuple[float, ...], ...]:
+    """The Pauli transfer matrix of what Aer does after a gate, the gate's first qubit first."""
+    if error is None:
+        return _rows(np.eye(16))
+    n = _n_qubits(error)
+    total = np.zeros((4**n, 4**n))
+    for steps, probability in zip(error["instructions"], error["probabilities"], strict=True):
+        matrix = np.eye(4**n)
+        for step in steps:
+            # Qiskit's matrices have their first qubit last.
+            matrix = embed(superoperator(_kraus(step)), tuple(step["qubits"][::-1]), tuple(range(n)), 4) @ matrix
+        total = total + probability * matrix
+    matrix = to_transfer(total)
+    matrix[abs(matrix) < _ROUNDED] = 0
+    first = np.eye(len(matrix))[0]
+    if abs(matrix[0] - first).max() > 1e-8:
+        on = "" if qubits is None else f" on {qubits}"
+        raise UsageError(f"calibration: the error of {gate}{on} is no channel: it does not preserve the trace")
+    matrix[0] = first
+    return _rows(matrix)
+
+
+def _exchanged(matrix: Array) -> Array:
+    """A transfer matrix of two qubits with these in the other order."""
+    return matrix.reshape(4, 4, 4, 4).transpose(1, 0, 3, 2).reshape(16, 16)
+
+
+def _rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in matrix.tolist())
+
+
+def _kraus(step: Mapping[str, Any]) -> list[Array]:
+    """The operators of one step of an error."""
+    from qiskit.circuit.library import get_standard_gate_name_mapping
+
+    name, values = step["name"], step.get("params", ())
+    match name:
+        case "kraus" | "unitary":
+            return [np.asarray(value) for value in values]
+        case "pauli":
+            return [kron([PAULI.get(letter, I) for letter in values[0]])]
+        case "reset":
+            return [np.array([[1, 0], [0, 0]]), np.array([[0, 1], [0, 0]])]
+    gate = get_standard_gate_name_mapping().get(name)
+    if gate is None or not hasattr(gate, "to_matrix"):
+        raise UsageError(f"calibration: an error contains {name!r}, which is no channel that is known here")
+    return [type(gate)(*values).to_matrix()]
+
+
+# --- qubits that are not coupled --------------------------------------------------------------------------------------
+
+
+def _swapped(
+    channels: Channels, layout: tuple[int, ...], listed: set[tuple[str, Wires]], name: str
+) -> Iterator[GateError]:
+    """Errors of the native gate on pairs of wires that are not coupled: of those on the way, three for each swap."""
+    gate = next((each for each in ENTANGLERS if any(each == other and qubits for other, qubits in channels)), None)
+    if gate is None or (gate, None) in channels:
+        return
+    pairs = [qubits for other, qubits in channels if other == gate and qubits is not None]
+    edges = {(a, b): (a, b) for a, b in pairs}
+    edges = {(b, a): (a, b) for a, b in pairs} | edges
+    for j in range(len(layout)):
+        for i in range(j):
+            if not {(gate, (i, j)), (gate, (j, i))} & listed:
+                way = _shortest(layout[i], layout[j], edges)
+                if not way:
+                    raise UsageError(f"calibration: {name} has no way from qubit {layout[i]} to qubit {layout[j]}")
+                total = np.eye(16)
+                for place, edge in enumerate(way):
+                    qubits = edges[edge]
+                    matrix = np.array(_transfer(gate, qubits, channels[gate, qubits]))
+                    if qubits != edge:
+                        matrix = _exchanged(matrix)
+                    total = np.linalg.matrix_power(matrix, _PER_SWAP if place < len(way) - 1 else 1) @ total
+                yield GateError(gate, (i, j), _rows(total))
+
+
+def _shortest(start: int, end: int, edges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The edges of a shortest way; none if there is no way."""
+    before: dict[int, int] = {}
+    waiting = deque([start])
+    while waiting and end not in before:
+        here = waiting.popleft()
+        for a, b in edges:
+            if a == here and b != start and b not in before:
+                before[b] = here
+                waiting.append(b)
+    way, here = [], end
+    while here in before:
+        way.append((before[here], here))
+        here = before[here]
+    return way[::-1]

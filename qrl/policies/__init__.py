@@ -1,0 +1,1 @@
+"""Policies: features of observations, read-outs, heads."""

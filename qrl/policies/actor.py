@@ -1,0 +1,156 @@
+"""What policies with and without a memory share: normalised observations, a head, actions in their units."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gymnasium
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from qrl.common.errors import UsageError, suggest
+from qrl.policies.heads import Categorical, Gaussian
+from qrl.policies.spaces import action_units
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Options of everything around the features."""
+
+    head: Literal["auto", "categorical", "gaussian"] = "auto"
+    """Distribution over actions; auto (ours): categorical for discrete action spaces, Gaussian for continuous ones."""
+    normalisation: Literal["scale", "running", "none"] = "scale"
+    """Inputs: divided by the environment's typical magnitudes (ours), standardised by running statistics, or as is."""
+    initial_log_std: float = 0.0
+    """Initial log standard deviation of a Gaussian head [log of half the action range]; 0: Finn et al. 2017."""
+    readout_gain: float = 1.0
+    """Initial read-out weights are uniform in +- gain / sqrt(number of features) [dimensionless]; ours."""
+    readout_start: Literal["uniform", "alternating"] = "uniform"
+    """Initial read-out weights: uniform, or gain times +1 and -1 in turn, the same for all features of an action (Jerbi
+    et al. 2021)."""
+    readout_bias: bool = True
+    """Whether the read-out has a bias for each output; Jerbi et al. 2021 have none."""
+    inverse_temperature: Literal["trainable", "fixed"] = "trainable"
+    """beta of a categorical head: trainable (ours), or 1, as the read-out's weights can do the same."""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.initial_log_std):
+            raise UsageError(f"policy: initial_log_std must be finite, not {self.initial_log_std}")
+        if not (math.isfinite(self.readout_gain) and self.readout_gain >= 0):
+            raise UsageError(f"policy: readout_gain must be finite and not negative, not {self.readout_gain}")
+        for name, known in (
+            ("readout_start", ("uniform", "alternating")),
+            ("inverse_temperature", ("trainable", "fixed")),
+        ):
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(f"policy: unknown {name} {value!r}{suggest(str(value), known)}")
+
+
+IMPOSSIBLE = -1e6
+"""Output of an action that cannot be taken: its probability is zero, its logarithm still a number."""
+
+
+class Actor(nn.Module):
+    """Holds the head and `networks`, by their names. To be extended.
+
+    `unavailable`: where an observation has a 1 for each discrete action that cannot be taken, and a 0 for the others
+    (invalid action masking, Huang and Ontañón 2022); None if all can be taken always.
+    """
+
+    unavailable: slice | None = None
+
+    shift: Tensor
+    scale: Tensor
+    count: Tensor
+    squares: Tensor
+    action_low: Tensor
+    action_high: Tensor
+    action_centre: Tensor
+    action_half: Tensor
+
+    def __init__(
+        self,
+        networks: dict[str, nn.Module],
+        head: Categorical | Gaussian,
+        action_space: gymnasium.Space[Any],
+        observation_scale: Float[Tensor, " obs"],
+        config: PolicyConfig,
+    ) -> None:
+        super().__init__()
+        for name, network in networks.items():
+            self.add_module(name, network)
+        self.head, self.normalisation = head, config.normalisation
+        scale = observation_scale.float()
+        self.register_buffer("shift", torch.zeros_like(scale))
+        self.register_buffer("scale", scale.clone() if config.normalisation == "scale" else torch.ones_like(scale))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("squares", torch.zeros(len(scale), dtype=torch.float64))
+        for name, value in action_units(action_space).items():
+            self.register_buffer(f"action_{name}", value, persistent=False)
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable numbers."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def normalised(self, observations: Float[Tensor, "*batch obs"]) -> Float[Tensor, "*batch obs"]:
+        """Observations as the network takes them. Raises UsageError for observations of another width."""
+        if observations.shape[-1] != len(self.scale):
+            raise UsageError(f"policy: observations have {observations.shape[-1]} entries, expected {len(self.scale)}")
+        return (observations - self.shift) / self.scale
+
+    def available(
+        self, outputs: Float[Tensor, "*batch act"], normalised: Float[Tensor, "*batch input"]
+    ) -> Float[Tensor, "*batch act"]:
+        """Outputs of the read-out, but `IMPOSSIBLE` for actions that cannot be taken.
+
+        `normalised` are inputs that begin with the normalised observation.
+        """
+        if (where := self.unavailable) is None:
+            return outputs
+        return outputs.masked_fill(normalised[..., where] * self.scale[where] + self.shift[where] > 0.5, IMPOSSIBLE)
+
+    def to_environment(self, action: Tensor) -> Tensor:
+        """The head's action as the environment's: rescaled and clipped to the bounds if continuous."""
+        if isinstance(self.head, Categorical):
+            return action
+        return torch.clamp(self.action_centre + self.action_half * action, self.action_low, self.action_high)
+
+    @torch.no_grad()
+    def update_normalisation(self, observations: Float[Tensor, "sample obs"]) -> None:
+        """Take observations into the running statistics (Chan et al. 1979), if the policy keeps any."""
+        if self.normalisation != "running" or not len(observations):
+            return
+        new = observations.double()
+        n, mean = float(len(new)), new.mean(0)
+        total, delta = self.count + n, mean - self.shift.double()
+        self.squares += (new - mean).square().sum(0) + delta.square() * self.count * n / total
+        self.shift += (delta * n / total).to(self.shift.dtype)
+        self.count.copy_(total)
+        self.scale.copy_((self.squares / total).sqrt().clamp_min(1e-6))
+
+
+def make_head(action_space: gymnasium.Space[Any], config: PolicyConfig) -> Categorical | Gaussian:
+    """The head for an action space. Raises UsageError if there is none."""
+    head: Categorical | Gaussian
+    if isinstance(action_space, gymnasium.spaces.Discrete):
+        if action_space.start != 0:
+            raise UsageError(f"policy: discrete actions must start at 0, not as in {action_space}")
+        head = Categorical(int(action_space.n), config.inverse_temperature == "trainable")
+    elif isinstance(action_space, gymnasium.spaces.Box) and len(action_space.shape) == 1:
+        if config.inverse_temperature != "trainable":
+            raise UsageError(f"policy: an inverse temperature is of discrete actions, not of {action_space}")
+        head = Gaussian(action_space.shape[0], config.initial_log_std)
+    else:
+        raise UsageError(f"policy: actions must be Discrete or a vector (a Box of one axis), not {action_space}")
+    if config.head not in ("auto", head.name):
+        raise UsageError(f"policy: a {config.head} head does not fit the action space {action_space}; use {head.name}")
+    return head
+
+
+def n_observations(space: gymnasium.Space[Any]) -> int:
+    """Entries of an observation. Raises UsageError for a space that is no vector."""
+    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+        raise UsageError(f"policy: observations must be a vector (a Box of one axis), not {space}")
+    return space.shape[0]

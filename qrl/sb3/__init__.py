@@ -1,0 +1,23 @@
+"""Quantum policies in Stable-Baselines3: a features extractor, policies for PPO, A2C and DQN, and safe files.
+
+PPO(QuantumActorCriticPolicy, env, policy_kwargs=dict(model="reuploading", n_layers=5))
+DQN(QuantumQPolicy, env, policy_kwargs=dict(model="reuploading", n_layers=5, lr_heads=0.1))
+"""
+
+from qrl.sb3.policies import (
+    ExplorationByEpisode,
+    QuantumActorCriticPolicy,
+    QuantumFeaturesExtractor,
+    QuantumQPolicy,
+    load,
+    save,
+)
+
+__all__ = [
+    "ExplorationByEpisode",
+    "QuantumActorCriticPolicy",
+    "QuantumFeaturesExtractor",
+    "QuantumQPolicy",
+    "load",
+    "save",
+]

@@ -1,0 +1,1 @@
+"""The fused simulator: circuits lowered to batched tensor operations."""

@@ -1,0 +1,280 @@
+"""The fused executor's arithmetic: a lowered circuit on one device in one precision."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qrl.circuits.circuit import Circuit
+from qrl.common.errors import UsageError
+from qrl.simulator.kernels import (
+    FixedPhase,
+    MapStack,
+    PhaseMatrix,
+    Turn,
+    as_complex,
+    as_parts,
+    is_small,
+    multiply_diagonal,
+    multiply_phase,
+    real_matrix,
+    times,
+)
+from qrl.simulator.lowering import Factor, Local, Lowering, Measurement, Pairs, Phase, absorb_constants
+
+CONSTANT, LAST, PARTS = "constant", "last", ".parts"
+"""Names: of maps without weights, of stacks for the last block, and what is added for those that act on parts."""
+
+_COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+
+
+class Executor:
+    """The program's constants on one device in one precision, and the steps that use them."""
+
+    def __init__(self, circuit: Circuit, lowering: Lowering, dtype: torch.dtype, device: torch.device) -> None:
+        self.dtype, self.device = dtype, device
+        if dtype not in _COMPLEX:
+            raise UsageError(f"circuit: runs in torch.float32 or torch.float64, not {dtype}")
+        self.complex = _COMPLEX[dtype]
+        self.first: Maps = {}
+        self.constants: tuple[list[Tensor], list[Tensor]] = ([], [])  # for states in parts, for complex ones
+        levels = lowering.space.n_levels
+        self.block_dims = [levels ** len(wires) for wires in lowering.blocks]
+        self.steps: list[Step] = []
+        chains: dict[str, list[list[Factor]]] = {}
+        phases: list[Phase] = []
+        fixed: list[Phase] = []
+        for index, level in enumerate(lowering.levels):
+            if isinstance(level, Local):
+                maps = self._maps(level, chains)
+                if index:
+                    self.steps.append(maps)
+                else:
+                    self.first = maps
+            elif isinstance(level, Pairs):
+                for (low, high), matrix in level.channels:
+                    sizes = (low, 1, high - low - 1, 1, circuit.n_wires - high - 1)
+                    double = torch.as_tensor(matrix.astype(np.complex128), device=device)
+                    self.steps.append(_Pair(tuple(levels**n for n in sizes), *self._from_the_right(double)))
+            elif level.inputs:
+                self.steps.append(len(phases))
+                phases.append(level)
+            elif level.weights or level.constant.any():
+                self.steps.append(f"fixed{len(fixed)}")
+                fixed.append(level)
+        self.stacks = {name: MapStack(c, len(c[0][0].constant), dtype, device) for name, c in chains.items()}
+        self.phases = PhaseMatrix(phases, circuit, dtype, device) if phases else None
+        self.fixed = {f"fixed{index}": FixedPhase(phase, dtype, device) for index, phase in enumerate(fixed)}
+        entries = lowering.space.populations(circuit.n_wires)
+        # Their real parts: the populations of a density matrix have no others.
+        self.populations = None if entries is None else torch.as_tensor(2 * entries, device=device)
+        confusion = torch.as_tensor(lowering.confusion, dtype=dtype, device=device)
+        self.values_read, self.readings = _mixtures(confusion), _mixtures(confusion.mT)
+        self.measurements = [self._measurement(m) for m in lowering.measurements]
+
+    # --- constants ---------------------------------------------------------------------------------------------------
+
+    def _maps(self, level: Local, chains: dict[str, list[list[Factor]]]) -> "Maps":
+        """Each block's map: a constant, or its place in the stack of its kind and size; identities are left out."""
+        maps: Maps = {}
+        for block, (chain, dim) in enumerate(zip(level.blocks, self.block_dims, strict=True)):
+            merged = absorb_constants(chain, dim)
+            if merged[0].cosine is not None:
+                stack = f"{LAST if self._is_last(block) else 'block'}{dim}"
+                maps[block] = (stack, len(chains.setdefault(stack, [])))
+                chains[stack].append(merged)
+            elif not np.allclose(merged[0].constant, np.eye(dim)):
+                maps[block] = self._constant(merged[0].constant, block)
+        return maps
+
+    def _measurement(self, measurement: Measurement) -> "_Measured":
+        basis: Maps = {
+            block: self._constant(matrix, block)
+            for block, matrix in enumerate(measurement.basis)
+            if not np.allclose(matrix, np.eye(len(matrix)))
+        }
+        eigenvalues = torch.as_tensor(measurement.eigenvalues, dtype=self.dtype, device=self.device)
+        expected = misread(eigenvalues.mT, self.values_read).mT
+        # A probability is the sum of two squares, of both parts: each eigenvalue counts for both.
+        expected = expected if self.populations is not None else expected.repeat_interleave(2, dim=0)
+        return _Measured(basis, eigenvalues, expected)
+
+    def _constant(self, matrix: np.ndarray, block: int) -> tuple[str, int]:
+        double = torch.as_tensor(matrix.astype(np.complex128), device=self.device)
+        forms = self._from_the_right(double) if self._is_last(block) else (double.to(self.complex),) * 2
+        for kept, form in zip(self.constants, forms, strict=True):
+            kept.append(form)
+        return CONSTANT, len(self.constants[0]) - 1
+
+    def _from_the_right(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """A matrix as rows of states are multiplied by it: of those in parts, and of complex ones."""
+        return real_matrix(matrix).to(self.dtype), matrix.mT.contiguous().to(self.complex)
+
+    def _is_last(self, block: int) -> bool:
+        return block == len(self.block_dims) - 1
+
+    # --- a call ------------------------------------------------------------------------------------------------------
+
+    def bind(self, weights: Tensor, scales: Tensor) -> dict[str, Tensor]:
+        bound = {name: stack.multiply(weights) for name, stack in self.stacks.items()}
+        bound["initial"] = self._prepare(bound).expand(*weights.shape[:-1], 1, -1)
+        bound |= {f"{name}{PARTS}": real_matrix(bound[name]) for name in self.stacks if name.startswith(LAST)}
+        bound |= {name: phase.diagonal(weights) for name, phase in self.fixed.items()}
+        return bound if self.phases is None else bound | self.phases.bind(weights, scales)
+
+    def run(self, bound: dict[str, Tensor], inputs: Tensor, draw: "Draw | None" = None) -> Tensor:
+        state = bound["initial"]
+        few = is_small(inputs.shape[-2], state.shape[-1])
+        turns = self.phases.turns(bound, inputs) if self.phases is not None else []
+        call = _Call(bound, self.maps_of(bound, few), turns)
+        state = as_complex(state) if few else state
+        for step in self.steps:
+            state = self._step(call, state, step)
+        values = [self._measure(call, state, measured, draw, inputs.shape[:-1]) for measured in self.measurements]
+        return functools.reduce(torch.add, values)
+
+    def maps_of(self, bound: dict[str, Tensor], few: bool) -> dict[str, Sequence[Tensor]]:
+        """All maps as `_apply` takes them: the last block's from the right, for complex states or for their parts."""
+        given = dict(bound)
+        for name in self.stacks:
+            if name.startswith(LAST):
+                given[name] = bound[name].mT if few else bound[f"{name}{PARTS}"]
+        return {name: given[name].unbind(-3) for name in self.stacks} | {CONSTANT: self.constants[few]}
+
+    def _prepare(self, bound: dict[str, Tensor]) -> Tensor:
+        """The product state [..., 1, 2 * state] after the first local level, which depends on no input."""
+        columns = [self._column(bound, block, dim) for block, dim in enumerate(self.block_dims)]
+        state = functools.reduce(lambda one, next_: (one.unsqueeze(-1) * next_.unsqueeze(-2)).flatten(-2), columns)
+        return as_parts(state).unsqueeze(-2)
+
+    def _column(self, bound: dict[str, Tensor], block: int, dim: int) -> Tensor:
+        """What a block's first map makes of its first basis state."""
+        name, position = self.first.get(block, (CONSTANT, None))
+        if position is None:
+            return torch.eye(dim, dtype=self.complex, device=self.device)[0]
+        if name != CONSTANT:
+            return bound[name][..., position, :, 0]
+        matrix = self.constants[True][position]
+        return matrix[0] if self._is_last(block) else matrix[:, 0]
+
+    def _step(self, call: "_Call", state: Tensor, step: "Step") -> Tensor:
+        match step:
+            case int():
+                return multiply_phase(state, call.turns[step])
+            case str():
+                return multiply_diagonal(state, call.bound[step])
+            case _Pair():
+                return self._mix(state, step)
+            case _:
+                return self._apply(call, state, step)
+
+    def _apply(self, call: "_Call", state: Tensor, maps: "Maps") -> Tensor:
+        for block, one in maps.items():
+            state = self._apply_to_block(state, call.map(one), block)
+        return state
+
+    def _apply_to_block(self, state: Tensor, matrix: Tensor, block: int) -> Tensor:
+        if len(self.block_dims) == 1:
+            return times(state, matrix)
+        *lead, batch, _ = state.shape
+        if self._is_last(block):
+            product = state.reshape(*lead, -1, matrix.shape[-1]) @ matrix
+            return product.reshape(*product.shape[:-2], batch, -1)
+        right = math.prod(self.block_dims[block + 1 :])
+        matrix = matrix.unsqueeze(-3) if matrix.ndim > 2 else matrix  # the same for all samples
+        few = state.is_complex()
+        product = matrix @ (state if few else as_complex(state)).reshape(*lead, -1, self.block_dims[block], right)
+        product = product.reshape(*product.shape[:-3], batch, -1)
+        return product if few else as_parts(product)
+
+    @staticmethod
+    def _mix(state: Tensor, pair: "_Pair") -> Tensor:
+        """A channel on two wires."""
+        few, (_, one, _, other, _) = state.is_complex(), pair.shape
+        if few:
+            joined = state.unflatten(-1, pair.shape).movedim((-4, -2), (-2, -1)).flatten(-2)
+            return (joined @ pair.whole).unflatten(-1, (one, other)).movedim((-2, -1), (-4, -2)).flatten(-5)
+        joined = state.unflatten(-1, (*pair.shape, 2)).movedim((-5, -3), (-3, -2)).flatten(-3)
+        return (joined @ pair.parts).unflatten(-1, (one, other, 2)).movedim((-3, -2), (-5, -3)).flatten(-6)
+
+    def _measure(
+        self, call: "_Call", state: Tensor, measured: "_Measured", draw: "Draw | None", shape: torch.Size
+    ) -> Tensor:
+        """Expectation values [*shape, observable] or, from what is drawn of the outcomes, estimates of them."""
+        state = self._apply(call, state, measured.basis)
+        state = as_parts(state) if state.is_complex() else state
+        if draw is None:
+            outcomes = state.square() if self.populations is None else state[..., self.populations]
+            return (outcomes @ measured.expected).expand(*shape, -1)
+        if self.populations is None:
+            probabilities = state.square().unflatten(-1, (-1, 2)).sum(-1)
+        else:
+            probabilities = state[..., self.populations]
+        return draw(misread(probabilities, self.readings).expand(*shape, -1)) @ measured.eigenvalues
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Observables that share a basis."""
+
+    basis: "Maps"
+    eigenvalues: Tensor
+    """[outcome, observable]"""
+    expected: Tensor
+    """What an outcome is read as, on average, of a density matrix; of amplitudes for both parts of each."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What one call's steps take their maps and phases from."""
+
+    bound: dict[str, Tensor]
+    maps: dict[str, Sequence[Tensor]]
+    turns: list[Turn]
+
+    def map(self, one: tuple[str, int]) -> Tensor:
+        return self.maps[one[0]][one[1]]
+
+
+Maps = dict[int, tuple[str, int]]
+"""By block: the stack of its map, or CONSTANT, and the position there."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A channel on two wires: as a matrix for states in parts and for complex ones.
+
+    `shape`: levels of the wires before, of the first, of those between, of the second, of those behind.
+    """
+
+    shape: tuple[int, ...]
+    parts: Tensor
+    whole: Tensor
+
+
+Step = int | str | _Pair | Maps
+"""A phase level with inputs by its number, one without by its name, a channel on a pair of wires, or a local level."""
+
+Draw = Callable[[Tensor], Tensor]
+"""From probabilities of outcomes [..., outcome] to how often they were found, as a share."""
+
+
+Mixtures = list[tuple[Tensor, Tensor]]
+"""Of each wire, how much of a bit's number is its own and how much is that of the other bit, [2, 1] each."""
+
+
+def _mixtures(confusion: Tensor) -> Mixtures:
+    """Of matrices [wire, 2, 2]: those of P(reading | what there is) are for values, transposed for probabilities."""
+    return [(m.diagonal().unsqueeze(-1), m.flip(-1).diagonal().unsqueeze(-1)) for m in confusion]
+
+
+def misread(values: Tensor, mixtures: Mixtures) -> Tensor:
+    """Of numbers of outcomes [..., outcome] what they are with errors of readout, wire by wire."""
+    for wire, (stays, turns) in enumerate(mixtures):
+        bits = values.unflatten(-1, (2**wire, 2, -1))
+        values = (stays * bits + turns * bits.flip(-2)).flatten(-3)
+    return values

@@ -1,0 +1,235 @@
+"""Lowering: a `Circuit` rewritten with the three kinds of operation that the fused executor knows.
+
+- A *local* map acts on one block of neighbouring wires and depends on weights and constants only. All local gates, and
+  channels of noise, between two phases are one small matrix a block.
+- A *phase* multiplies by exp(i angle), diagonal in the computational basis. A rotation by an input about X or Y is a
+  phase between two constant local basis changes, which vanish into the neighbouring local unitaries. Two-wire gates
+  across blocks are phases too: CNOT = H CZ H, CRX = H CRZ H, RXX = HH RZZ HH.
+- A *pair* map acts on two wires of different blocks: a channel of noise, which is neither of the above.
+
+Gates are scheduled as early as possible into levels of these kinds by turns, so that an encoding layer on all wires is
+one phase, however its gates were listed. A level may be empty. The state is one of amplitudes or, with channels, a
+density matrix (`qrl.simulator.representation`). Everything here is NumPy and happens once a circuit.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from qrl.circuits.circuit import GATES, Circuit, Gate, Input, Weight
+from qrl.circuits.measurement import Setting, settings
+from qrl.noise.model import Noise
+from qrl.simulator.representation import (
+    AMPLITUDES,
+    DENSITIES,
+    Array,
+    I,
+    X,
+    Z,
+    embed,
+    from_transfer,
+    kron,
+    rotation,
+    superoperator,
+)
+
+_H = (X + Z) / math.sqrt(2)
+_FIXED = {"H": _H, "X": X, "CZ": np.diag([1, 1, 1, -1]), "CNOT": np.eye(4)[[0, 1, 3, 2]]}
+# V with V Z V^-1 = P: the rotation about P is a rotation about Z between V^-1 and V.
+_BASIS = {"X": _H, "Y": np.diag([1, 1j]) @ _H, "Z": I}
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One map inside a block: constant + cos(rate w) cosine + sin(rate w) sine with w a weight, or `constant` alone."""
+
+    constant: Array
+    cosine: Array | None = None
+    sine: Array | None = None
+    weight: int = 0
+    rate: float = 0.0
+
+    def map(self, function: Callable[[Array], Array]) -> "Factor":
+        """The same with the function applied to each matrix."""
+        cosine, sine = (None if m is None else function(m) for m in (self.cosine, self.sine))
+        return Factor(function(self.constant), cosine, sine, self.weight, self.rate)
+
+
+@dataclass
+class Local:
+    """A local level: for each block its gates in order, as matrices of the block."""
+
+    blocks: list[list[Factor]]
+
+
+@dataclass
+class Phase:
+    """A phase level: angle = constant + sum of weights * row + sum of input angles * row; each row is [state]."""
+
+    constant: Array
+    weights: list[tuple[int, Array]] = field(default_factory=list)
+    inputs: list[tuple[Input, Array]] = field(default_factory=list)
+
+
+@dataclass
+class Pairs:
+    """A level of channels across blocks, in order: the two wires, the first one smaller, and a matrix on these."""
+
+    channels: list[tuple[tuple[int, int], Array]] = field(default_factory=list)
+
+
+_KINDS = (Local, Phase, Pairs)
+Level = Local | Phase | Pairs
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Observables that share a basis: a basis change a block, and their eigenvalues [outcome, observable]."""
+
+    basis: list[Array]
+    eigenvalues: Array
+
+
+def block_wires(n_wires: int, largest: int) -> tuple[tuple[int, ...], ...]:
+    """Neighbouring wires in as few and as even blocks as possible."""
+    n_blocks = math.ceil(n_wires / largest)
+    return tuple(tuple(map(int, wires)) for wires in np.array_split(np.arange(n_wires), n_blocks))
+
+
+class Lowering:
+    """The levels, blocks and measurements of one circuit; channels are there if `noise` has any."""
+
+    def __init__(self, circuit: Circuit, noise: Noise) -> None:
+        noise.check(circuit)
+        channels = noise.channels()
+        self.confusion = noise.confusion(circuit.n_wires)
+        """P(reading | what there is) [wire, what there is, reading], of no wires if all is read as it is."""
+        self.space = space = DENSITIES if noise.mixes else AMPLITUDES
+        self.dim = space.n_levels**circuit.n_wires
+        self.blocks = block_wires(circuit.n_wires, space.max_block_wires)
+        self.levels: list[Level] = []
+        self._block_of = {wire: b for b, wires in enumerate(self.blocks) for wire in wires}
+        self._front = [0] * circuit.n_wires
+        # The eigenvalue of each wire's Z in each basis state: [wire, state]; wire 0 is the most significant bit.
+        bits = (np.arange(2**circuit.n_wires) >> np.arange(circuit.n_wires)[::-1, None]) & 1
+        self._z = 1.0 - 2.0 * bits
+        channel = np.eye(space.n_levels)
+        for kraus in channels.values():
+            channel = superoperator(kraus) @ channel
+        for gates, wires in noise.places(circuit):
+            for step in (step for gate in gates for step in noise.steps(gate)):
+                self._schedule(step.gate, step.share)
+                if step.error is not None:
+                    self._channel(step.gate.wires, from_transfer(step.error.matrix))
+            for wire in wires if channels else ():
+                self._local((wire,), Factor(channel))
+        self.measurements = [self._measured(each, circuit.n_observables) for each in settings(circuit)]
+
+    def _level(self, wires: tuple[int, ...], kind: type[Level]) -> Level:
+        """The earliest level of this kind on which the wires are free."""
+        level = max(self._front[wire] for wire in wires)
+        level += (_KINDS.index(kind) - level) % len(_KINDS)
+        while len(self.levels) <= level:
+            empty = (Local([[] for _ in self.blocks]), Phase(np.zeros(self.dim)), Pairs())
+            self.levels.append(empty[len(self.levels) % len(_KINDS)])
+        for wire in wires:
+            self._front[wire] = level
+        return self.levels[level]
+
+    def _local(self, wires: tuple[int, ...], factor: Factor) -> None:
+        level, block = self._level(wires, Local), self._block_of[wires[0]]
+        assert isinstance(level, Local)
+        n_levels = self.space.n_levels
+        level.blocks[block].append(factor.map(lambda m: embed(m, wires, self.blocks[block], n_levels)))
+
+    def _constant(self, wires: tuple[int, ...], unitary: Array) -> None:
+        self._local(wires, Factor(self.space.operator(unitary)))
+
+    def _channel(self, wires: tuple[int, ...], matrix: Array) -> None:
+        """A channel of noise on one or two wires."""
+        if len({self._block_of[wire] for wire in wires}) == 1:
+            self._local(wires, Factor(matrix))
+            return
+        level = self._level(wires, Pairs)
+        assert isinstance(level, Pairs)
+        low, high = sorted(wires)
+        level.channels.append(((low, high), embed(matrix, wires, (low, high), self.space.n_levels)))
+
+    def _phase(self, wires: tuple[int, ...]) -> Phase:
+        level = self._level(wires, Phase)
+        assert isinstance(level, Phase)
+        return level
+
+    def _schedule(self, gate: Gate, share: float = 1.0) -> None:
+        """A gate whose angle is `share` times what it says."""
+        kind, wires = GATES[gate.name], gate.wires
+        several = len(self.blocks) > 1
+        in_block = len({self._block_of[wire] for wire in wires}) == 1
+        # Without channels in between, two-wire gates are phases even inside a block: a ring of CZs stays one level
+        # instead of alternating between two kinds.
+        as_phase = several and len(wires) == 2 and (not in_block or self.space is AMPLITUDES)
+        if gate.name == "CZ" and as_phase:
+            self._phase(wires).constant += self.space.diagonal(math.pi * np.prod((1 - self._z[[*wires]]) / 2, axis=0))
+        elif gate.name == "CNOT" and not in_block:
+            self._constant(wires[1:], _H)
+            self._schedule(Gate("CZ", wires))
+            self._constant(wires[1:], _H)
+        elif not kind.rotation:
+            self._constant(wires, _FIXED[gate.name])
+        elif isinstance(gate.angle, Input) or as_phase:
+            self._schedule_as_phase(gate, share)
+        elif isinstance(gate.angle, Weight):
+            for each in self.space.rotations(gate.name):
+                self._local(wires, Factor(*each.matrices, gate.angle.index, share * each.rate))
+        else:
+            constant, cosine, sine = rotation(gate.name)
+            half = share * float(gate.angle or 0.0) / 2
+            self._constant(wires, constant + math.cos(half) * cosine + math.sin(half) * sine)
+
+    def _schedule_as_phase(self, gate: Gate, share: float) -> None:
+        kind = GATES[gate.name]
+        targets = gate.wires[1:] if kind.controlled else gate.wires
+        rotated = [(wire, _BASIS[p]) for wire, p in zip(targets, kind.rotation, strict=True) if p != "Z"]
+        for wire, basis in rotated:
+            self._constant((wire,), basis.conj().T)
+        row = -0.5 * np.prod(self._z[list(targets)], axis=0)
+        if kind.controlled:
+            row = row * (1 - self._z[gate.wires[0]]) / 2
+        row = self.space.diagonal(share * row)
+        phase = self._phase(gate.wires)
+        match gate.angle:
+            case Input():
+                phase.inputs.append((gate.angle, row))
+            case Weight(index):
+                phase.weights.append((index, row))
+            case _:
+                phase.constant += float(gate.angle or 0.0) * row
+        for wire, basis in rotated:
+            self._constant((wire,), basis)
+
+    def _measured(self, setting: Setting, n_observables: int) -> Measurement:
+        values = np.zeros((2 ** self._z.shape[0], n_observables))
+        for column, word in setting.words:
+            values[:, column] += word.coefficient * np.prod(self._z[[wire for wire, _ in word.factors]], axis=0)
+        return Measurement([self._basis(setting.basis, wires) for wires in self.blocks], values)
+
+    def _basis(self, basis: dict[int, str], wires: tuple[int, ...]) -> Array:
+        """The map that brings the eigenstates of these Pauli operators to the basis states."""
+        return kron([self.space.operator(_BASIS[basis.get(wire, "Z")].conj().T) for wire in wires])
+
+
+def absorb_constants(chain: list[Factor], dim: int) -> list[Factor]:
+    """The same product with every constant gate multiplied into a neighbouring factor that has a weight."""
+    merged: list[Factor] = []
+    pending = np.eye(dim)
+    for factor in chain:
+        if factor.cosine is None or factor.sine is None:
+            pending = factor.constant @ pending
+        else:
+            merged.append(factor.map(pending.__rmatmul__))
+            pending = np.eye(dim)
+    if not merged:
+        return [Factor(pending)]
+    return [*merged[:-1], merged[-1].map(pending.__matmul__)]

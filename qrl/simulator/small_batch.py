@@ -1,0 +1,80 @@
+"""A circuit whose parameters stay as they are, for a few samples at a time, in NumPy: a step of a rollout.
+
+So small, the time goes into calls, and NumPy's take a third of torch's. The arithmetic is that of
+`qrl.simulator.executor`.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qrl.simulator.executor import Executor, Maps
+from qrl.simulator.kernels import is_small
+
+
+class Few:
+    """What `Executor.run` gives, with these bound parameters, for few samples. It has no derivatives.
+
+    For circuits of one block on the CPU, see `possible`.
+    """
+
+    def __init__(self, executor: Executor, bound: dict[str, Tensor]) -> None:
+        assert executor.phases is not None
+        self.dtype, self._phases = executor.dtype, executor.phases
+        self._maps = executor.maps_of(bound, few=True)
+        self._initial = _complex(_array(bound["initial"]))
+        steps = [step for step in executor.steps if isinstance(step, int | dict) and step != {}]
+        self._steps = [self._matrix(step) if isinstance(step, dict) else step for step in steps]
+        self._parts = _array(bound["parts"])
+        self._bounded = _array(bound["bounded"]) if "bounded" in bound else None
+        self._measured = [
+            (self._matrix(m.basis) if m.basis else None, _array(m.expected)) for m in executor.measurements
+        ]
+
+    @staticmethod
+    def possible(executor: Executor) -> bool:
+        """Whether there are inputs, one block, hence no phases without inputs, and amplitudes on the CPU."""
+        one_block = len(executor.block_dims) == 1 and executor.populations is None
+        return one_block and executor.phases is not None and executor.device.type == "cpu"
+
+    def fits(self, inputs: Tensor) -> bool:
+        """Whether these are few, and of the parameters' precision."""
+        return inputs.dtype == self.dtype and is_small(inputs.shape[-2], 2 * self._initial.shape[-1])
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Expectation values [..., batch, observable] for inputs [..., batch, feature]."""
+        phases = self._turns(inputs.numpy())
+        state = self._initial
+        for step in self._steps:
+            state = state @ step if isinstance(step, np.ndarray) else state * phases[..., step, :, :]
+        values = (_populations(state if basis is None else state @ basis) @ each for basis, each in self._measured)
+        return torch.from_numpy(sum(values))
+
+    def _turns(self, inputs: np.ndarray) -> np.ndarray:
+        """Phases [..., level, batch, state]; as in `PhaseMatrix.turns`."""
+        columns = inputs[..., : self._phases.n_inputs]
+        if (bounded := self._phases.bounded) is not None:
+            scaled = self._bounded * inputs[..., bounded.feature.numpy()]
+            angles = np.where(bounded.is_tanh.numpy(), np.tanh(scaled), np.arctan(scaled))
+            columns = np.concatenate([columns, angles], axis=-1)
+        angles = columns[..., None, :, :] @ self._parts[..., :-1, :] + self._parts[..., -1:, :]
+        return _complex(np.cos(angles, out=angles))
+
+    def _matrix(self, maps: Maps) -> np.ndarray:
+        """That of the only block, from the right."""
+        name, position = maps[0]
+        return _array(self._maps[name][position])
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.resolve_conj().numpy())
+
+
+def _complex(parts: np.ndarray) -> np.ndarray:
+    return parts.view(np.complex64 if parts.dtype == np.float32 else np.complex128)
+
+
+def _populations(state: np.ndarray) -> np.ndarray:
+    """Squares of both parts of each amplitude."""
+    parts = state.view(state.real.dtype)
+    return parts * parts

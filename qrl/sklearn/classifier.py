@@ -1,0 +1,307 @@
+"""QuantumClassifier: a quantum circuit and a softmax layer as a classifier of scikit-learn."""
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+
+from qrl.common.errors import TrainingError, UsageError, describe, suggest
+from qrl.common.registry import load
+from qrl.layer import QuantumLayer
+from qrl.policies.actor import PolicyConfig
+from qrl.policies.features import RATES, build_features, groups_of, make_readout
+from qrl.policies.frame import Frame
+
+OWN = {"n_wires": "n_qubits", "n_layers": "n_layers", "initial_scale": "initial_scale"}
+"""Options of models that are parameters of the classifier."""
+
+
+class Network(nn.Module):
+    """[sample, input] -> [sample, class], log-probabilities up to a constant: a linear read-out of a circuit."""
+
+    def __init__(self, features: QuantumLayer, n_classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.features = features
+        self.readout = make_readout(features.n_features, n_classes, PolicyConfig(), generator)
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """The learning-rate group of each parameter."""
+        return groups_of(self, self.features)
+
+    def forward(self, inputs: Float[Tensor, "sample input"]) -> Float[Tensor, "sample class"]:
+        return self.readout(self.features(inputs))
+
+
+class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """softmax(W phi(x) + b), where phi(x) are the expectation values of a variational quantum circuit.
+
+    Trained by Adam on the cross-entropy, in minibatches and single precision. It predicts in double precision, so that
+    what it says of a sample does not depend on those beside it. Inputs enter as angles: they want standardising, as
+    for any neural network, `make_pipeline(StandardScaler(), QuantumClassifier())`. Where they are more than layers and
+    wires have room for, a trainable matrix maps them to one feature a wire.
+
+    Args:
+        n_qubits: wires [qubits]; None: as many as the ansatz has by itself.
+        n_layers: encoding layers [layers]; None: as many as the ansatz has by itself.
+        ansatz: the name of a quantum model of `qrl/models`, or a file with one.
+        ansatz_options: further options of its `Config`, such as `{"observables": "both"}`.
+        initial_scale: initial input scales [rad per unit of input]: the frequencies it begins with; None: the ansatz's
+            own, which for agents is 1.
+        lr_angles: Adam's learning rate of angles [rad per step].
+        lr_scales: that of input scales and of the matrix before the circuit [per step].
+        lr_heads: that of W and b [per step].
+        batch_size: samples of a step [samples].
+        max_iter: most passes over the samples [epochs].
+        early_stopping: whether to hold samples out, stop by their cross-entropy and keep the parameters that were best
+            on them; if not, it stops by the cross-entropy of the samples it learns from.
+        validation_fraction: share of each class that is held out, at least one sample of every class that has two.
+        n_iter_no_change: epochs without improvement after which it stops [epochs].
+        tol: what counts as an improvement of the mean cross-entropy [nat].
+        class_weight: weights of classes in the loss, by their labels, 1 if not named; "balanced": inversely
+            proportional to how many samples they have.
+        random_state: an int makes fits repeatable, as everywhere in scikit-learn.
+        verbose: whether to show a progress bar.
+
+    A fitted one has `classes_`, `n_features_in_`, `n_iter_` [epochs], `loss_curve_` (mean cross-entropy of each epoch's
+    minibatches [nat]), `validation_curve_` (that of the samples held out, after each epoch; None without any) and
+    `network_`, a torch module whose `features` are a `qrl.QuantumLayer` and whose `readout` has W and b.
+
+    `fit` raises UsageError, which is a ValueError, for a parameter out of its range, for an unknown ansatz and for a
+    single class; TrainingError if the loss is not finite. It warns (ConvergenceWarning) if `max_iter` ended it.
+    """
+
+    classes_: Shaped[np.ndarray, " class"]
+    n_features_in_: int
+    n_iter_: int
+    loss_curve_: list[float]
+    validation_curve_: list[float] | None
+    network_: Network
+
+    def __init__(
+        self,
+        n_qubits: int | None = 6,
+        n_layers: int | None = 3,
+        *,
+        ansatz: str = "reuploading",
+        ansatz_options: Mapping[str, Any] | None = None,
+        initial_scale: float | None = 0.25,
+        lr_angles: float = 0.1,
+        lr_scales: float = 0.003,
+        lr_heads: float = 0.1,
+        batch_size: int = 64,
+        max_iter: int = 500,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 20,
+        tol: float = 1e-4,
+        class_weight: Mapping[Any, float | int] | Literal["balanced"] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.n_qubits = n_qubits
+        self.n_layers = n_layers
+        self.ansatz = ansatz
+        self.ansatz_options = ansatz_options
+        self.initial_scale = initial_scale
+        self.lr_angles = lr_angles
+        self.lr_scales = lr_scales
+        self.lr_heads = lr_heads
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any) -> "QuantumClassifier":
+        """Learn from samples X [sample, input] of classes y [sample]; what was learned before is forgotten."""
+        self._check_parameters()
+        X, y = validate_data(self, X, y, dtype=np.float32)
+        check_classification_targets(y)
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise UsageError(
+                f"classifier: at least two classes are needed, found one class, {self.classes_.tolist()[0]!r}"
+            )
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=3)
+        initial, order = (torch.Generator().manual_seed(int(seed)) for seed in seeds[:2])
+        apart = np.zeros(len(y), dtype=bool)
+        if self.early_stopping:
+            apart = stratified_part(numbers, self.validation_fraction, np.random.default_rng(seeds[2]))
+        inputs, targets, held_out = torch.tensor(X), torch.tensor(numbers), torch.tensor(apart)
+        features = self._features(Frame(X.shape[1], len(self.classes_)), initial)
+        network = Network(features, len(self.classes_), initial)
+        weights = torch.tensor(self._class_weights(y, numbers), dtype=inputs.dtype)
+
+        def loss(rows: Tensor) -> Tensor:
+            each = cross_entropy(network(inputs[rows]), targets[rows], weight=weights, reduction="none")
+            return each.mean()
+
+        self._train(network, loss, (~held_out).nonzero()[:, 0], held_out.nonzero()[:, 0], order)
+        self.network_ = network.double()
+        return self
+
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "sample class"]:
+        """Probabilities [sample, class], classes in the order of `classes_`."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        with torch.no_grad():
+            return self.network_(torch.tensor(X)).softmax(-1).numpy()
+
+    def predict(self, X: Any) -> Shaped[np.ndarray, " sample"]:
+        """The most probable class of each sample [sample]."""
+        probabilities = self.predict_proba(X)  # says so if it is not fitted
+        return self.classes_[probabilities.argmax(-1)]
+
+    def _check_parameters(self) -> None:
+        """Raise UsageError for parameters out of range."""
+
+        def check(name: str, kind: type, valid: Callable[[Any], bool], wanted: str) -> None:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, kind) or not valid(value):
+                raise UsageError(f"classifier: {name} must be {wanted}, not {value!r}")
+
+        for name in ("batch_size", "max_iter", "n_iter_no_change"):
+            check(name, Integral, lambda value: value >= 1, "a whole number of at least 1")
+        for name in ("n_qubits", "n_layers"):
+            if getattr(self, name) is not None:
+                check(name, Integral, lambda value: value >= 1, "None or a whole number of at least 1")
+        for name in (*(f"lr_{group}" for group in RATES), "tol"):
+            check(name, Real, lambda value: 0 <= value < math.inf, "finite and not negative")
+        if self.initial_scale is not None:
+            check("initial_scale", Real, math.isfinite, "None or a finite number")
+        check("validation_fraction", Real, lambda value: 0 < value < 1, "between 0 and 1")
+        check("ansatz", str, bool, "the name of a quantum model or a file with one")
+        if not isinstance(self.ansatz_options, Mapping | None):
+            raise UsageError(f"classifier: ansatz_options must be a dict or None, not {self.ansatz_options!r}")
+
+    def _features(self, frame: Frame, generator: torch.Generator) -> QuantumLayer:
+        """The circuit, as a policy has it. Raises UsageError for a model that is none, and for its options."""
+        options = dict(self.ansatz_options or {})
+        config = load("models", self.ansatz).Config
+        known = [field.name for field in dataclasses.fields(config)]
+        for option, name in OWN.items():
+            if option in options:
+                raise UsageError(f"classifier: {name} is a parameter of its own, {option!r} no ansatz option")
+            if (value := getattr(self, name)) is not None:
+                if option not in known:
+                    raise UsageError(
+                        f"classifier: model {self.ansatz!r} has no {option}: it is classical, or a circuit that "
+                        f"wants {name}=None"
+                    )
+                # Numbers of NumPy are none that a model's options take.
+                options[option] = int(value) if isinstance(value, Integral) else float(value)
+        for option in options:
+            if option not in known:
+                raise UsageError(f"classifier: no option {option!r} of model {self.ansatz!r}{suggest(option, known)}")
+        try:
+            features = build_features(self.ansatz, config(**options), frame, generator, memory=False)
+        except (UsageError, MemoryError):
+            raise
+        except Exception as error:  # a model may be anybody's code; what it raises is a defect of its file
+            raise UsageError(f"model {self.ansatz!r}: {describe(error)}") from error
+        if not isinstance(features, QuantumLayer):
+            raise UsageError(f"classifier: {self.ansatz!r} is a classical model; it has no circuit")
+        return features
+
+    def _class_weights(
+        self, y: Shaped[np.ndarray, " sample"], numbers: Int[np.ndarray, " sample"]
+    ) -> Float[np.ndarray, " class"]:
+        """Weight of each class in the loss [class], 1 in the mean over samples. Raises UsageError for bad ones."""
+        try:
+            weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"classifier: class_weight: {error}") from error
+        mean = weights[numbers].mean()
+        if not (np.isfinite(weights).all() and weights.min() >= 0 and mean > 0):
+            raise UsageError(f"classifier: class_weight must be finite and not negative, not {self.class_weight!r}")
+        return weights / mean
+
+    def _train(
+        self,
+        network: Network,
+        loss: Callable[[Tensor], Tensor],
+        training: Int[Tensor, " sample"],
+        held_out: Int[Tensor, " held_out"],
+        generator: torch.Generator,
+    ) -> None:
+        """Adam on the loss of these rows until what is watched no longer falls; curves and `n_iter_` are set."""
+        rates = {name: float(getattr(self, f"lr_{group}")) for name, group in network.groups.items()}
+        adam = torch.optim.Adam([{"params": [value], "lr": rates[name]} for name, value in network.named_parameters()])
+        self.loss_curve_, self.validation_curve_ = [], [] if len(held_out) else None
+        lowest, best = math.inf, network.state_dict()
+        reference, waited = math.inf, 0
+        with tqdm(total=self.max_iter, desc="fit", unit="epoch", disable=not self.verbose) as bar:
+            while len(self.loss_curve_) < self.max_iter and waited < self.n_iter_no_change:
+                self.loss_curve_.append(epoch(adam, loss, training, self.batch_size, generator))
+                value = self.loss_curve_[-1]
+                if self.validation_curve_ is not None:
+                    with torch.no_grad():
+                        value = float(loss(held_out))
+                    self.validation_curve_.append(value)
+                    if value < lowest:
+                        lowest, best = value, {name: each.clone() for name, each in network.state_dict().items()}
+                waited = 0 if value < reference - self.tol else waited + 1
+                reference = reference if waited else value
+                bar.set_postfix(loss=f"{value:.4f}", refresh=False)
+                bar.update()
+        self.n_iter_ = len(self.loss_curve_)
+        network.load_state_dict(best)
+        if waited < self.n_iter_no_change:
+            text = f"classifier: {self.max_iter} epochs were over before the loss ceased to fall; raise max_iter"
+            warnings.warn(text, ConvergenceWarning, stacklevel=3)
+
+
+def epoch(
+    optimiser: torch.optim.Optimizer,
+    loss: Callable[[Tensor], Tensor],
+    rows: Int[Tensor, " sample"],
+    batch_size: int,
+    generator: torch.Generator,
+) -> float:
+    """One pass over the rows in random order; the mean loss of its minibatches. Raises TrainingError for a bad one."""
+    total = 0.0
+    for batch in rows[torch.randperm(len(rows), generator=generator)].split(int(batch_size)):
+        value = loss(batch)
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        total += value.item() * len(batch)
+    if not math.isfinite(total):
+        raise TrainingError(f"classifier: the loss is {total}; are the inputs standardised, the learning rates small?")
+    return total / len(rows)
+
+
+def stratified_part(
+    numbers: Int[np.ndarray, " sample"], fraction: float, generator: np.random.Generator
+) -> Bool[np.ndarray, " sample"]:
+    """Which samples to hold out: this share of each class, rounded, at least one of it and at most all but one.
+
+    Raises UsageError if no class has two samples.
+    """
+    part = np.zeros(len(numbers), dtype=bool)
+    for number in np.unique(numbers):
+        own = generator.permutation(np.flatnonzero(numbers == number))
+        part[own[: min(max(1, round(fraction * len(own))), len(own) - 1)]] = True
+    if not part.any():
+        raise UsageError("classifier: no class has two samples, one to hold out; use early_stopping=False")
+    return part

@@ -1,0 +1,295 @@
+"""The library from Python: train, load, adapt to one's own environment, act, evaluate, plot."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+
+import agents
+from agents import maml
+from agents.cli.commands import run_evaluation, run_plot, run_resume
+from agents.experiment.evaluation import Curve
+from agents.experiment.plot import draw
+from agents.runs.folder import RunFolder
+from envs import navigation
+from qrl.common.errors import UsageError
+from qrl.models import mlp
+from tests.support.kills import killed
+
+SMALL = maml.Config(meta_batch=3, episodes=4, epochs=1)
+QUICK = {"agent_config": SMALL, "threads": 1, "eval_steps": 1, "eval_episodes": 2, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "cartpole"
+    return agents.train(
+        out,
+        env="cartpole",
+        **QUICK | {"iterations": 2, "eval_tasks": 3},
+    )
+
+
+def test_a_loaded_run_has_the_trained_parameters(run):
+    loaded = agents.load(run.folder.path)
+    for name, value in run.agent.params.items():
+        assert torch.equal(value, loaded.agent.params[name])
+    assert [row["iteration"] for row in loaded.metrics()] == [1, 2]
+    assert (
+        loaded.evaluate(tasks=3, steps=1, episodes=2).per_task
+        == agents.evaluate(run.folder.path, tasks=3, steps=1, episodes=2).per_task
+    )
+
+
+def test_adapts_to_any_gymnasium_environment_and_acts(run):
+    env = gymnasium.make("CartPole-v1")
+    policy = run.adapt(env, episodes=3, steps=2)
+    observation, _ = env.reset(seed=0)
+    actions = {policy.act(observation) for _ in range(50)}
+    assert actions == {0, 1} and all(type(action) is int for action in actions)
+    before = run.adapt(env, episodes=3, steps=0)
+    changed = [not torch.equal(policy._state.params[n][0], before._state.params[n][0]) for n in before._state.params]
+    assert all(changed)
+
+
+def test_continuous_actions_come_as_the_space_has_them(tmp_path):
+    own = agents.train(
+        tmp_path / "nav",
+        env="navigation",
+        env_config=navigation.Config(horizon=5),
+        **QUICK | {"iterations": 1, "eval_tasks": 2},
+    )
+    env = own.distribution.make({"goal_x": 0.2})
+    policy = own.adapt(env, episodes=2)
+    observation, _ = env.reset(seed=0)
+    action = policy.act(observation)
+    assert isinstance(action, np.ndarray) and env.action_space.contains(action)
+
+
+def test_other_spaces_are_refused(run):
+    with pytest.raises(UsageError, match=r"trained with observation_space .* the environment has"):
+        run.adapt(gymnasium.make("Acrobot-v1"))
+    with pytest.raises(UsageError, match="episodes must be at least 2"):
+        run.adapt(gymnasium.make("CartPole-v1"), episodes=1)
+
+
+def test_what_is_no_environment_and_other_actions_are_refused(run):
+    with pytest.raises(UsageError, match=r"a gymnasium\.Env is needed, .* not 'CartPole-v1'"):
+        run._check_spaces("CartPole-v1")
+    env = gymnasium.make("CartPole-v1")
+    env.action_space = gymnasium.spaces.Discrete(2, start=1)
+    with pytest.raises(UsageError, match=r"trained with action_space Discrete\(2\), the environment has"):
+        run.adapt(env)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tasks": 1}, "tasks must be at least 2, is 1"),
+        ({"steps": 0}, "steps must be at least 1, is 0"),
+        ({"episodes": 0}, "episodes must be at least 1, is 0"),
+        ({"episodes": 10**7}, "episodes must be at most 100000, is 10000000"),
+        ({"seed": -1}, "seed must be at least 0, is -1"),
+        ({"seed": 2**63}, f"seed must be less than 2**63, is {2**63}"),
+    ],
+)
+def test_evaluations_that_cannot_be(run, options, message):
+    with pytest.raises(UsageError) as caught:
+        run.evaluate(**options)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("free", "what"), [(2e7, "evaluate: playing one task"), (1e9, "agent maml: the gradient of one task")]
+)
+def test_an_evaluation_that_cannot_fit_is_refused_before_training(tmp_path, monkeypatch, free, what):
+    monkeypatch.setattr("agents.core.memory.physical_memory", lambda: free)
+    with pytest.raises(UsageError, match=f"{what} needs about .* GiB, this machine has"):
+        agents.train(tmp_path / "run", env="navigation", **QUICK | {"eval_episodes": 10_000}, iterations=1)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"estimator": "dicee"}, "estimator: expected one of 'dice', "),
+        (mlp.Config(), "agent_config: unknown option "),
+        ({"meta_bach": 3}, "did you mean 'meta_batch'"),
+        (3, "agent_config: expected an object of options"),
+    ],
+)
+def test_options_of_a_wrong_type_are_refused_before_training(tmp_path, config, message):
+    with pytest.raises(UsageError, match=message):
+        agents.train(tmp_path / "run", env="cartpole", agent_config=config)
+    assert list(tmp_path.iterdir()) == []
+
+
+TINY = {"env": "cartpole", "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
+
+
+def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_the_start(tmp_path, capsys):
+    options = {**TINY, "agent_config": dataclasses.asdict(SMALL), "iterations": 3}
+    whole = agents.train(tmp_path / "whole", **options)
+
+    with killed(after=2):
+        agents.train(tmp_path / "killed", **options)
+    assert not (tmp_path / "killed/checkpoint").exists()
+    assert run_resume(tmp_path / "killed") == 0
+    assert "starting from iteration 0" in capsys.readouterr().err
+    for name in ("checkpoint/00000003/state.safetensors", "evaluation.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+    resumed = agents.load(tmp_path / "killed").metrics()
+    assert [row["iteration"] for row in resumed] == [1, 2, 3]
+    assert [row["loss"] for row in resumed] == [row["loss"] for row in whole.metrics()]
+
+
+def test_damaged_metrics_cost_a_panel_and_a_row_and_no_more(tmp_path, capsys):
+    agents.train(tmp_path / "run", **TINY, agent_config=SMALL, iterations=2)
+    path = tmp_path / "run/metrics.jsonl"
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first[:9] + b"\n" + second)
+    assert run_evaluation(tmp_path / "run", tasks=2) == 0
+    assert "line 1 is damaged; the picture is drawn without the course of training" in capsys.readouterr().err
+    assert run_resume(tmp_path / "run", iterations=3) == 0
+    assert "line 1 is damaged, dropped" in capsys.readouterr().err
+    assert [row["iteration"] for row in agents.load(tmp_path / "run").metrics()] == [2, 3]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_an_evaluation_at_once(run, monkeypatch, capsys, number, code):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # inherited as ignored under nohup
+    monkeypatch.setattr("agents.experiment.run.adaptation_curve", lambda *_, **__: os.kill(os.getpid(), number))
+    try:
+        assert run_evaluation(run.folder.path) == code
+    finally:
+        signal.signal(signal.SIGINT, before)
+    path = run.folder.path
+    assert capsys.readouterr().err == f"evaluation interrupted; training is saved: run.py evaluate {path}\n"
+
+
+def test_plot_writes_a_picture_whole(run, tmp_path):
+    agents.plot(run.evaluate(tasks=3, steps=1, episodes=2), tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match="missing"):
+        agents.plot(run.evaluate(tasks=3, steps=1, episodes=2), tmp_path / "missing" / "curve.png")
+    with pytest.raises(UsageError, match="no curve"):
+        agents.plot([], tmp_path / "none.png")
+
+
+def curve_of(agent, axis, **changes):
+    values = {"mean": [1.0, 2.0], "ci_low": [0.5, 1.5], "ci_high": [1.5, 2.5], "iqm": [1.0, 2.0]}
+    spent = {"x": [0, 1], "episodes": [0, 5], "env_steps": [0.0, 50.0]}
+    about = {"env": "cartpole", "agent": agent, "model": "", "split": "test", "n_tasks": 2, "seed": 0, "axis": axis}
+    more = {"worst_decile": [0.0, 1.0], "per_task": [[1.0, 2.0]] * 2}
+    return Curve(**about | spent | values | more | changes)
+
+
+def test_gradients_and_memories_go_into_one_picture_against_what_both_spend(tmp_path):
+    curves = [curve_of("maml", "gradient_steps"), curve_of("rl2", "episodes", references={"forgetful": [1.0, 1.0]})]
+    for against in ("episodes", "env_steps", "env-steps"):
+        agents.plot(curves, tmp_path / f"{against}.png", against=against)
+        assert (tmp_path / f"{against}.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match="one curve is over gradient steps, another over episodes"):
+        agents.plot(curves, tmp_path / "none.png")
+    with pytest.raises(UsageError, match=r"different tasks.*cartpole, test; navigation, test"):
+        agents.plot([curves[0], curve_of("maml", "gradient_steps", env="navigation")], tmp_path / "none.png")
+    arms = [curve_of("rl2", "episodes", env="bandit", env_options={"arms": k, "horizon": 1}) for k in (5, 2)]
+    with pytest.raises(UsageError, match=r"different tasks.*: bandit, test, arms=5; bandit, test, arms=2$"):
+        agents.plot(arms, tmp_path / "none.png")
+    with pytest.raises(UsageError, match=r"cannot be drawn against 'env_step'.*did you mean 'env_steps'"):
+        agents.plot(curves, tmp_path / "none.png", against="env-step")
+    with pytest.raises(UsageError, match="one curve is of 2 tasks, another of 50: evaluate them on the same"):
+        agents.plot([curves[0], curve_of("maml", "gradient_steps", n_tasks=50)], tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_curves_are_where_the_environment_steps_are(monkeypatch):
+    """What is handed to matplotlib: x by `against`, a reference once though two curves have it, unless it differs."""
+    drawn = []
+    original = Axes.plot
+    monkeypatch.setattr(Axes, "plot", lambda self, *a, **k: drawn.append((*a[:2], k)) or original(self, *a, **k))
+    both = [curve_of(name, "episodes", references={"oracle": [3.0, 3.0]}) for name in ("rl2", "psrl")]
+    draw(both, against="env_steps")
+    named = [(list(x), list(y), k["label"]) for x, y, k in drawn if "label" in k and len(x)]
+    assert named == [
+        ([0.0, 50.0], [1.0, 2.0], "rl2"),
+        ([0.0, 50.0], [1.0, 2.0], "psrl"),
+        ([0.0, 50.0], [3.0, 3.0], "oracle"),
+    ]
+    drawn.clear()
+    draw([both[0], curve_of("psrl", "episodes", references={"oracle": [3.0, 3.5]})], against="env_steps")
+    named = [(list(y), k["label"]) for x, y, k in drawn if k.get("label", "").startswith("oracle")]
+    assert named == [([3.0, 3.0], "oracle: rl2"), ([3.0, 3.5], "oracle: psrl")]
+
+
+def test_runs_are_drawn_from_their_evaluations(run, tmp_path, capsys):
+    out = tmp_path / "both.png"
+    assert run_plot([run.folder.path, run.folder.path], out, "episodes") == 0 and out.exists()
+    assert capsys.readouterr().out == f"wrote {out}\n"
+    with pytest.raises(UsageError, match="exists"):
+        run_plot([run.folder.path], out, "episodes")
+    with pytest.raises(UsageError, match=r"has no evaluation-ood.json: run.py evaluate .* --split ood"):
+        run_plot([run.folder.path], tmp_path / "ood.png", "episodes", "ood")
+    with pytest.raises(UsageError, match=r"must end in .png"):
+        run_plot([run.folder.path], tmp_path / "ood.txt", "episodes")
+
+
+def test_an_evaluation_says_how_far_training_has_come(run, tmp_path, capsys):
+    """A run whose last checkpoint is gone, or that has not come to its end, is not taken for a finished one."""
+    assert run.evaluate(tasks=2, steps=1, episodes=2).iteration == 2
+    copy = tmp_path / "copy"
+    shutil.copytree(run.folder.path, copy)
+    (copy / "checkpoint" / "00000002").rename(copy / "checkpoint" / "00000001")
+    with pytest.raises(UsageError, match="belongs to iteration 2"):
+        agents.load(copy)
+    extended = tmp_path / "extended"
+    shutil.copytree(run.folder.path, extended)
+    folder = RunFolder.open(extended)
+    folder.update_config(folder.config | {"spec": folder.config["spec"] | {"iterations": 5}})
+    assert run_evaluation(extended, tasks=2, steps=1, episodes=2) == 0
+    assert f"warning: {extended}: trained for 2 of 5 iterations so far\n" in capsys.readouterr().err
+    assert json.loads((extended / "evaluation.json").read_text())["iteration"] == 2
+
+
+def test_a_model_of_ones_own_from_a_file(tmp_path):
+    """One file is enough: `Config`, `build`, an ordinary module."""
+    file = tmp_path / "quadratic.py"
+    file.write_text(
+        '''"""All products of two inputs."""
+from dataclasses import dataclass
+import torch
+
+@dataclass(frozen=True)
+class Config:
+    """No options."""
+
+class Quadratic(torch.nn.Module):
+    def __init__(self, n_inputs):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(n_inputs))
+        self.n_features = n_inputs**2
+
+    def forward(self, x):
+        x = x * self.scale
+        return (x[:, :, None] * x[:, None, :]).flatten(1)
+
+def build(config, frame, generator):
+    return Quadratic(frame.n_inputs)
+'''
+    )
+    own = agents.train(
+        tmp_path / "run",
+        env="cartpole",
+        model=str(file),
+        **QUICK | {"iterations": 1, "eval_tasks": 2},
+    )
+    assert own.agent.params["features.scale"].shape == (4,)
+    assert agents.load(tmp_path / "run").agent.params["readout.weight"].shape == (2, 16)
+    assert json.loads((tmp_path / "run/evaluation.json").read_text())["model"] == "quadratic"

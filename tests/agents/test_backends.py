@@ -1,0 +1,284 @@
+"""Where circuits run, as an option: of training, of evaluation, and what cannot be."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import run as command_line
+from agents.cli.commands import run_evaluation, run_training
+from agents.core.context import build
+from agents.core.spec import Spec, load_plugin
+from agents.experiment.api import load
+from agents.experiment.loop import Training
+from agents.maml import Config
+from qrl.backends.backend import Backend, Execution
+from qrl.common.errors import UsageError
+from qrl.noise.model import Noise
+from qrl.policies.policy import bind
+
+SMALL = {"iterations": 2, "threads": 1, "eval_tasks": 3, "eval_steps": 1, "eval_episodes": 2}
+
+
+def spec(**fields) -> Spec:
+    env = load_plugin("env", "navigation").Config(horizon=5)
+    config = Config(meta_batch=2, episodes=3, epochs=1)
+    return Spec.default(**{"env_config": env, "agent_config": config, **SMALL, **fields})
+
+
+def trained(folder, **fields):
+    assert run_training(spec(**fields), folder, overwrite=False, command=[], quiet=True) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("runs") / "exact")
+
+
+def evaluation(path):
+    return json.loads(path.read_text())
+
+
+def test_a_policy_is_built_on_its_backend():
+    for model, agent in (("reuploading", "maml"), ("qgru", "rl2")):
+        fields = {"agent_config": None} if agent == "rl2" else {}
+        given = spec(model=model, agent=agent, shots=7, noise=("bit_flip=0.1",), **fields)
+        _, built = build(Spec.from_json(given.to_json()))
+        programs = [m.program for m in built.policy.modules() if hasattr(m, "program")]
+        assert programs and all(isinstance(p, Execution) and p.shots == 7 for p in programs)
+        assert len({id(p.generator) for p in programs}) == 1
+
+
+def test_evaluation_elsewhere_has_files_and_values_of_its_own(exact):
+    assert run_evaluation(exact, tasks=3) == 0
+    before = evaluation(exact / "evaluation.json")
+    assert run_evaluation(exact, tasks=3, shots=3, noise=["depolarizing=0.2", "readout=0.1"]) == 0
+    noisy = evaluation(exact / "evaluation-shots3-depolarizing0.2-readout0.1.json")
+    assert (exact / "adaptation-shots3-depolarizing0.2-readout0.1.png").exists()
+    assert evaluation(exact / "evaluation.json") == before
+    assert before["backend"] == {
+        "name": "torch",
+        "shots": 0,
+        "noise": {"depolarizing": 0.0, "amplitude_damping": 0.0, "phase_damping": 0.0, "bit_flip": 0.0}
+        | {"readout": 0.0, "after": "gate"},
+        "options": {},
+    }
+    assert noisy["backend"]["shots"] == 3 and noisy["backend"]["noise"]["readout"] == 0.1
+    assert noisy["mean"] != before["mean"]
+
+
+def test_evaluation_repeats_its_shots_and_leaves_the_run_as_it_was(exact):
+    run = load(exact)
+    how = {"tasks": 3, "episodes": 2, "steps": 1}
+    first, again = (run.evaluate(**how, backend=Backend(shots=5)) for _ in range(2))
+    assert first == again != run.evaluate(**how, backend=Backend(shots=6))
+    assert run.evaluate(**how) == load(exact).evaluate(**how)
+
+
+def test_what_was_trained_with_noise_is_evaluated_with_it(tmp_path):
+    run = load(trained(tmp_path / "noisy", shots=20, noise=("depolarizing=0.05",)))
+    how = {"tasks": 3, "episodes": 2, "steps": 1}
+    used = Backend(shots=20, noise=Noise(depolarizing=0.05))
+    curve = run.evaluate(**how)
+    assert curve.backend["shots"] == 20 and curve == run.evaluate(**how, backend=used)
+    assert run_evaluation(run.folder.path, tasks=3, shots=0, noise=["depolarizing=0"]) == 0
+    assert evaluation(run.folder.path / "evaluation-exact.json")["backend"]["shots"] == 0
+    policy = run.adapt(episodes=2)
+    assert policy.act(torch.zeros(2)).shape == (2,)
+
+
+def test_the_command_line_takes_noise_more_than_once():
+    arguments = ["--noise", "depolarizing=0.01", "--shots=9", "--noise=readout=0.02", "after=layer", "--seed", "4"]
+    parsed, _ = command_line.parse_train(arguments)
+    assert parsed.noise == ("depolarizing=0.01", "readout=0.02", "after=layer")
+    assert (parsed.shots, parsed.seed) == (9, 4)
+
+
+DEVICE = "pennylane:lightning.qubit"
+
+
+@pytest.mark.parametrize(
+    ("backend", "agent_config"),
+    [
+        ({"backend": "pennylane:default.qubit"}, {"epochs": 1}),
+        ({"backend": "pennylane:default.qubit"}, {"outer": "trpo"}),
+        ({"backend": DEVICE}, {"estimator": "first-order", "epochs": 1}),
+        ({"backend": DEVICE, "shots": 1000}, {"estimator": "first-order", "epochs": 1}),
+    ],
+)
+def test_training_on_a_device_goes_as_in_torch(backend, agent_config):
+    """One meta-iteration: the same parameters after it.
+
+    Ten iterations of conjugate gradients in single precision leave some of a trust region's step to rounding. From many
+    shots, where Adam's first step goes by the signs of gradients, most go the same way.
+    """
+    after = []
+    for where in ({}, backend):
+        config = Config(meta_batch=2, episodes=3, **agent_config)
+        small = load_plugin("model", "reuploading").Config(n_wires=2, n_layers=1)
+        given = spec(**where, agent_config=config, model_config=small)
+        training = Training(given, *build(given))
+        row = training.step()
+        assert row["circuits"] > 0
+        after.append(torch.cat([value.flatten() for value in training.agent.params.values()]))
+    same = (after[0] - after[1]).abs() < (0.05 if "outer" in agent_config else 1e-3)
+    assert same.float().mean() > 0.8 if "shots" in backend else same.all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"backend": DEVICE}, "estimator dice with outer ppo differentiates circuits twice, which this backend"),
+        ({"backend": "pennylane:lightnin.qubit"}, "did you mean 'lightning.qubit'"),
+        ({"noise": ("depolarising=0.1",)}, "did you mean 'depolarizing'"),
+        ({"noise": ("readout=0.7",)}, "readout must be a number in 0 to 0.5, not 0.7"),
+        ({"backend": "torhc"}, "unknown name 'torhc'; did you mean 'torch'"),
+        ({"shots": 10**12}, "shots must be in 0"),
+        ({"model": "mlp", "shots": 10}, "the model has no circuits"),
+    ],
+)
+def test_what_cannot_be_leaves_nothing(fields, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        run_training(spec(**fields), tmp_path / "run", overwrite=False, command=[])
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_that_cannot_be_leaves_nothing(exact):
+    before = sorted(exact.iterdir())
+    for options, message in (({"shots": -1}, "shots"), ({"noise": ["readout"]}, "NAME=STRENGTH")):
+        with pytest.raises(UsageError, match=message):
+            run_evaluation(exact, **options)
+    assert sorted(exact.iterdir()) == before
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
+
+
+def test_training_counts_each_circuit_for_each_shot():
+    rows = []
+    for shots in (0, 7):
+        given = spec(shots=shots)
+        rows.append(Training(given, *build(given)).step())
+    n_lanes, horizon, n_rollouts = 2 * 3, 5, 2
+    assert rows[0]["circuits"] > n_lanes * horizon * n_rollouts  # values alone; the rest is gradients
+    assert rows[1]["circuits"] == 7 * rows[0]["circuits"]
+    assert "circuits" not in Training(spec(model="mlp"), *build(spec(model="mlp"))).step()
+
+
+# --- robustness -------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_has_the_values_of_single_evaluations(exact, capsys):
+    arguments = ["robustness", str(exact), "--noise", "depolarizing", "readout", "--strengths", "0.2", "0.05"]
+    assert command_line.main([*arguments, "--shots", "4", "--tasks", "3"]) == 0
+    found = evaluation(exact / "robustness.json")
+    assert (exact / "robustness.png").read_bytes()[:4] == b"\x89PNG"
+    points = {(point["what"], point["value"]): point for point in found["points"]}
+    kinds = [("depolarizing", 0.05), ("depolarizing", 0.2), ("readout", 0.05), ("readout", 0.2)]
+    assert list(points) == [("exact", 0.0), *kinds, ("shots", 4.0)]
+    run, how = load(exact), {"tasks": 3, "episodes": 2}
+    for key, backend in (
+        (("exact", 0.0), Backend()),
+        (("readout", 0.2), Backend(noise=Noise(readout=0.2))),
+        (("shots", 4.0), Backend(shots=4)),
+    ):
+        curve = run.evaluate(backend=backend, **how)
+        assert points[key]["before"] == [curve.mean[0], curve.ci_low[0], curve.ci_high[0]]
+        assert points[key]["after"] == [curve.mean[-1], curve.ci_low[-1], curve.ci_high[-1]]
+    assert "depolarizing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--noise", "depolarising"], "unknown noise 'depolarising'; did you mean 'depolarizing'"),
+        (["--strengths", "0.1", "1.5"], "depolarizing must be a number in 0 to 1, not 1.5"),
+        (["--shots", "0", "10"], "numbers of shots must be at least 1"),
+        (["--shots", "-3"], "shots must be in 0"),
+        (["--tasks", "1"], "tasks must be at least 2, is 1"),
+        (["--out", "here.txt"], "the name of the --out file must end in .json"),
+    ],
+)
+def test_sweeps_that_cannot_be_leave_nothing(exact, options, message, capsys):
+    before = sorted(exact.iterdir())
+    assert command_line.main(["robustness", str(exact), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(exact.iterdir()) == before
+
+
+# --- export -----------------------------------------------------------------------------------------------------------
+
+
+def run_text(text: str) -> list[str]:
+    """The lines of gates."""
+    return [line for line in text.splitlines() if not line.startswith(("OPENQASM", "include", "qubit"))]
+
+
+def test_an_export_holds_the_circuits_that_the_adapted_policy_runs(exact, tmp_path, capsys):
+    """Their listed values, through the policy's read-out, are its means at these observations."""
+    seen = [[0.1, -0.2], [0.0, 0.3]]
+    (tmp_path / "seen.json").write_text(json.dumps(seen))
+    options = ["--observations", str(tmp_path / "seen.json"), "--episodes", "3", "--task", "1"]
+    assert command_line.main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 0
+    about = evaluation(tmp_path / "out" / "export.json")
+    assert [row["observation"] for row in about["observations"]] == seen and about["steps"] == 1
+    run = load(exact)
+    tasks = run.distribution.sample(2, "test", np.random.default_rng(0))
+    assert about["task"] == tasks.rows()[1]
+    adapted = run.adapt(run.distribution.make(tasks[1:2]), episodes=3)
+    state, policy = adapted._state, run.agent.policy
+    params = {name: value[0] for name, value in state.params.items()}
+    for row in about["observations"]:
+        (circuit,) = row["circuits"]
+        assert circuit["observables"] == ["Z0", "Z1", "Z2", "Z3"] and circuit["module"] == "features"
+        values = torch.tensor(circuit["values"])
+        mean = policy.distribution(bind(policy, params), torch.tensor([row["observation"]]))["mean"][0]
+        expected = params["readout.weight"] @ values + params["readout.bias"]
+        torch.testing.assert_close(mean, expected, atol=1e-4, rtol=0)
+        text = (tmp_path / "out" / circuit["file"]).read_text()
+        assert len(run_text(text)) == len(policy.features.circuit.gates)
+    assert "wrote 2 circuits and export.json" in capsys.readouterr().out
+
+
+def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
+    config = load_plugin("agent", "rl2").Config(episodes=2, meta_batch=4)
+    fields = {
+        "env": "bandit",
+        "env_config": None,
+        "agent": "rl2",
+        "agent_config": config,
+        "model": "qgru",
+        "iterations": 1,
+    }
+    folder = trained(tmp_path / "run", **fields)
+    assert command_line.main(["export", str(folder), "--out", str(tmp_path / "out"), "--format", "openqasm2"]) == 0
+    (row,) = evaluation(tmp_path / "out" / "export.json")["observations"]
+    assert len(row["circuits"]) == 4 and {c["module"] for c in row["circuits"]} == {"actor.features.gates"}
+    assert len(list((tmp_path / "out").iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--observations", "nowhere.json"], "nowhere.json"),
+        (["--observations", "{wrong}"], "an observation is (2,) finite numbers, not [1.0]"),
+        (["--task", "-1"], "--task must be at least 0"),
+        (["--format", "qasm"], "'qasm' cannot be chosen"),
+        (["--episodes", "0"], "--episodes must be at least 1"),
+        (["--episodes", "1"], "episodes must be at least 2"),
+    ],
+)
+def test_exports_that_cannot_be_leave_nothing(exact, tmp_path, options, message, capsys):
+    (tmp_path / "wrong.json").write_text("[[0.0, 0.0], [1.0]]")
+    options = [option.format(wrong=tmp_path / "wrong.json") for option in options]
+    assert command_line.main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_has_no_circuits_is_not_exported(tmp_path, capsys):
+    folder = trained(tmp_path / "run", model="mlp", iterations=1)
+    assert command_line.main(["export", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert "export: the model has no circuits" in capsys.readouterr().err

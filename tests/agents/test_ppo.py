@@ -1,0 +1,69 @@
+"""PPO's optimiser: how far it goes up a gradient, and how its rates follow the KL divergence."""
+
+import pytest
+import torch
+
+from agents.core.adaptive_adam import LARGEST_RATE, PPO, PPOConfig
+
+
+class Hill:
+    """An objective of one parameter with gradient 1 everywhere, whose KL divergence is `steepness` x distance gone."""
+
+    def __init__(self, steepness, **options):
+        self.value, self.steepness, self.taken = torch.zeros(1), steepness, 0
+        options = {"target_kl": 0.02, "max_grad_norm": 0.0} | options
+        self.optimiser = PPO(PPOConfig(**options), {"x": self.value}, {"x": 0.01}, {})
+
+    @property
+    def x(self):
+        return self.value.item()
+
+    def measure(self):
+        return {"kl": self.steepness * abs(self.x)}
+
+    def gradient(self):
+        self.taken += 1
+        return [torch.ones(1)], self.measure()
+
+    def climb(self, n_steps):
+        return self.optimiser.climb(self.gradient, self.measure, 1.0, n_steps)
+
+
+@pytest.mark.parametrize(
+    ("steepness", "gradients", "gone"),
+    [
+        (0.1, 6, 0.06),  # never beyond twice the target: every step
+        (1.3, 5, 0.02),  # 0.052 after four steps of 0.01: no fifth, and of these back to a half
+        (30.0, 2, 0.00125),  # one step, then back by halves until 30 x = 0.0375
+    ],
+)
+def test_no_step_beyond_twice_the_target_and_back_by_halves(steepness, gradients, gone):
+    hill = Hill(steepness)
+    metrics = hill.climb(6)
+    assert hill.taken == gradients
+    assert hill.x == pytest.approx(gone, rel=1e-4)
+    assert metrics["kl"] == pytest.approx(steepness * 0.01 * (6 if gradients == 6 else gradients - 1), rel=1e-4)
+
+
+def test_without_a_target_every_step_is_gone_at_constant_rates():
+    hill = Hill(1e6, target_kl=0.0)
+    for _ in range(3):
+        hill.climb(4)
+    assert hill.taken == 12 and hill.x == pytest.approx(0.12, rel=1e-4)
+
+
+def test_rates_rise_after_small_changes_up_to_a_bound_and_fall_after_large_ones():
+    hill = Hill(1e-6)
+    sizes = []
+    for _ in range(8):
+        before = hill.x
+        hill.climb(1)
+        sizes.append(hill.x - before)
+    assert sizes == pytest.approx([0.01 * min(1.5**i, LARGEST_RATE) for i in range(8)], rel=1e-3)
+    hill.steepness = 1e3
+    hill.climb(1)
+    for _ in range(2):
+        before = hill.x
+        hill.steepness = 0.015 / before  # neither small nor large
+        hill.climb(1)
+        assert hill.x - before == pytest.approx(0.01 * LARGEST_RATE / 1.5, rel=1e-3)

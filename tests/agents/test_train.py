@@ -1,0 +1,330 @@
+"""Training: what it collects, that it is reproducible, resumable to the bit, and independent of chunks."""
+
+import dataclasses
+import gc
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+from agents import finetune, maml, reptile
+from agents.cli.commands import run_resume, run_training
+from agents.core.context import build
+from agents.core.rollout import Rollout, collect, collect_episodes
+from agents.core.spec import Spec, load_plugin
+from agents.experiment.api import load
+from agents.experiment.loop import Training, adaptation
+from agents.rl.inner_update import STEP_PREFIX
+from qrl.common.errors import TrainingError, UsageError
+from tests.support.kills import killed
+
+SMALL = maml.Config(meta_batch=3, episodes=4, epochs=2, inner_steps=2)
+
+
+def spec(**fields) -> Spec:
+    defaults = {"agent_config": SMALL, "iterations": 4, "checkpoint_every": 2, "threads": 1}
+    env = fields.get("env", "navigation")
+    defaults["env_config"] = dataclasses.replace(load_plugin("env", env).Config(), horizon=15)
+    return Spec.default(**{**defaults, "eval_tasks": 3, "eval_steps": 1, "eval_episodes": 2, **fields})
+
+
+def training(**fields) -> Training:
+    return Training(spec(**fields), *build(spec(**fields)))
+
+
+def rollouts(run: Training):
+    tasks = run.distribution.sample(run.agent.n_tasks, "train", np.random.default_rng(0))
+    return adaptation(run.env, run.agent, tasks, run.agent.n_rollouts, np.random.default_rng(1), run.generator)
+
+
+@pytest.mark.parametrize("env", ["navigation", "cartpole_target"])
+def test_rollouts_are_whole_episodes(env):
+    (first, *_), _ = rollouts(training(env=env))
+    length = first.valid.sum(0)
+    steps = torch.arange(len(first.valid))[:, None, None]
+    assert torch.equal(first.valid, steps < length)  # no gaps
+    ends = first.terminated | first.truncated
+    assert torch.equal(ends.sum(0), torch.ones_like(length)) and torch.equal(ends.int().argmax(0), length - 1)
+    assert (first.reward[~first.valid] == 0).all()
+    torch.testing.assert_close(first.returns, (first.reward * first.valid).sum(0))
+    assert first.n_steps == int(length.sum())
+
+
+def test_the_last_transition_is_there():
+    """Reward and end flag of an episode's last step belong to the row of the action that caused them."""
+    run = training(env="navigation")
+    tasks = run.distribution.sample(3, "train", np.random.default_rng(0))
+
+    class ToGoal:
+        def act(self, state, observation, generator):
+            goal = torch.stack([tasks.goal_x, tasks.goal_y], -1).float()[:, None]
+            return goal - observation, state
+
+        def to_environment(self, action):
+            return action
+
+        def begin(self, n_tasks, n_envs):
+            return None
+
+        def adapt(self, state, rollout):
+            return None
+
+    rollout, _ = collect(run.env, ToGoal(), None, run.generator, seed=0, n_tasks=3, options={"tasks": tasks})
+    moves = torch.ceil(torch.stack([tasks.goal_x, tasks.goal_y]).abs().amax(0) / 0.1 - 1e-9)
+    assert torch.equal(rollout.valid.sum(0)[:, 0], moves.long())
+    last = rollout.valid.sum(0)[:, 0] - 1
+    assert rollout.terminated[last, torch.arange(3), 0].all()
+    assert rollout.reward[last, torch.arange(3), 0].abs().max() < 1e-6
+
+
+def test_states_of_tasks_do_not_mix():
+    """Adapting three tasks at once gives each what it would get alone."""
+    run = training(env="navigation")
+    data, states = rollouts(run)
+    for task in range(3):
+        part = slice(task, task + 1)
+        columns = {name: column[:, part] for name, column in vars(data[0]).items() if name != "final"}
+        own = Rollout(**columns)
+        alone = run.agent.adapt(run.agent.begin(1, 4), own)
+        for name, value in states[1].params.items():
+            torch.testing.assert_close(value[part], alone.params[name])
+
+
+def test_meta_gradient_does_not_depend_on_the_chunk():
+    run = training(env="navigation")
+    data, states = rollouts(run)
+    agent = run.agent
+    rows = agent.meta_data(data, states)
+    results = []
+    for chunk in (1, 2, 3):
+        agent._chunk = chunk
+        results.append(agent.meta_gradient(rows))
+    for gradients, metrics in results[1:]:
+        for mine, reference in zip(gradients, results[0][0], strict=True):
+            torch.testing.assert_close(mine, reference, atol=1e-6, rtol=1e-4)
+        assert metrics == pytest.approx(results[0][1], abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    small = load_plugin("model", "reuploading").Config(n_wires=2, n_layers=2)
+    for name in ("a", "b"):
+        assert run_training(spec(model_config=small), tmp_path / name, overwrite=False, command=[], quiet=True) == 0
+    for name in ("checkpoint/00000004/state.safetensors", "metrics.jsonl", "evaluation.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    other = training(seed=1).agent.params["features.weights"]
+    assert not torch.equal(other, training(seed=0).agent.params["features.weights"])
+
+
+@pytest.mark.parametrize(
+    ("policy", "backend"),
+    [("scale", {}), ("running", {}), ("scale", {"shots": 20, "noise": ("depolarizing=0.02", "readout=0.1")})],
+)
+def test_resuming_gives_the_bits_of_the_uninterrupted_run(tmp_path, policy, backend):
+    from qrl.policies.actor import PolicyConfig
+
+    small = load_plugin("model", "reuploading").Config(n_wires=2, n_layers=2)
+    fields = {"policy": PolicyConfig(normalisation=policy), "env": "cartpole", "model_config": small} | backend
+    run_training(spec(**fields), tmp_path / "whole", overwrite=False, command=[], quiet=True)
+
+    with killed(after=3):  # the last checkpoint is at 2
+        run_training(spec(**fields), tmp_path / "killed", overwrite=False, command=[], quiet=True)
+    assert run_resume(tmp_path / "killed") == 0
+    for name in ("checkpoint/00000004/state.safetensors", "metrics.jsonl", "evaluation.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+    assert [row["iteration"] for row in load(tmp_path / "whole").metrics()] == [1, 2, 3, 4]
+
+
+def test_a_reward_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+    original = Training.step
+
+    def step(self):
+        if self.iteration == 3:
+            monkeypatch.setattr(type(self.distribution), "transition", broken)
+        return original(self)
+
+    transition = envs.make("navigation").transition.__func__
+
+    def broken(self, state, action, tasks):
+        state, reward, terminated = transition(self, state, action, tasks)
+        return state, torch.full_like(reward, torch.nan), terminated
+
+    monkeypatch.setattr(Training, "step", step)
+    with pytest.raises(TrainingError, match=r"non-finite reward at step 0 of task 0, goal_x="):
+        run_training(spec(), tmp_path / "run", overwrite=False, command=[], quiet=True)
+    assert load(tmp_path / "run").folder.load().iteration == 2
+
+
+def test_a_gradient_that_is_not_finite_changes_no_parameter():
+    run = training()
+    data, states = rollouts(run)
+    agent = run.agent
+    before = {name: value.detach().clone() for name, value in agent.params.items()}
+    data[-1] = dataclasses.replace(data[-1], reward=data[-1].reward * torch.nan)
+    with pytest.raises(TrainingError, match="not finite"):
+        agent.update(data, states, 1.0)
+    assert all(torch.equal(before[name], value) for name, value in agent.params.items())
+
+
+@pytest.mark.parametrize(("agent", "model"), [("maml", "reuploading"), ("reptile", "reuploading"), ("rl2", "qgru")])
+def test_an_iteration_leaves_no_tensors_behind(agent, model, monkeypatch):
+    """Nor a gradient rule written out in Python, which can hold on to its own graph."""
+    monkeypatch.setattr("qrl.simulator.kernels.SMALL", 0)
+    config = dataclasses.replace(load_plugin("agent", agent).Config(), meta_batch=4, episodes=3)
+    env, small = load_plugin("env", "navigation").Config(horizon=5), load_plugin("model", model).Config(n_wires=2)
+    run = training(agent=agent, model=model, agent_config=config, env_config=env, model_config=small)
+
+    def alive() -> int:
+        gc.collect()
+        return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+    run.step()
+    before = alive()
+    for _ in range(2):
+        run.step()
+    assert alive() <= before
+
+
+def test_annealing_does_not_compound():
+    run = training(agent_config=dataclasses.replace(SMALL, target_kl=0.0))
+    data, states = rollouts(run)
+    for remaining in (1.0, 0.5, 0.5):
+        run.agent.update(data, states, remaining)
+        rates = {group["lr"] for group in run.agent.outer.optimiser.param_groups}
+        assert rates == {remaining * rate for rate in (0.01, 0.05, 0.02)}
+
+
+def test_learning_rate_groups_reach_the_optimiser():
+    config = dataclasses.replace(SMALL, lr_angles=1.0, lr_scales=2.0, lr_heads=3.0, lr_step_sizes=4.0)
+    agent = training(agent_config=config).agent
+    rates = dict(zip(agent.params, (group["lr"] for group in agent.outer.optimiser.param_groups), strict=True))
+    assert rates["features.weights"] == 1 and rates["features.scales"] == 2
+    assert rates["readout.weight"] == rates["readout.bias"] == rates["head.log_std"] == 3
+    assert rates["step_size.features.weights"] == 4
+
+
+def test_updates_beyond_those_trained_through_are_scaled():
+    run = training(agent_config=dataclasses.replace(SMALL, inner_steps=1))
+    agent = run.agent
+    data, _ = rollouts(run)
+    start = agent.begin(3, 4)
+    first = agent.adapt(start, data[0])
+    late = agent.adapt(dataclasses.replace(start, n_updates=1), data[0])
+    for name in start.params:
+        moved, moved_late = (state.params[name] - start.params[name] for state in (first, late))
+        torch.testing.assert_close(moved_late, 0.3 * moved, atol=1e-6, rtol=1e-3)
+
+
+def test_one_gymnasium_environment_gives_the_rollout_of_a_vector_environment():
+    run = training(env="cartpole")
+    rollout, _ = collect_episodes(
+        run.distribution.make(), run.agent, run.agent.begin(1, 3), run.generator, n_episodes=3, max_steps=15, seed=0
+    )
+    assert rollout.observation.shape[1:] == (1, 3, 4) and rollout.valid.dtype == torch.bool
+    length = rollout.valid.sum(0)
+    torch.testing.assert_close(rollout.returns, length.float())  # reward 1 a step
+    adapted = run.agent.adapt(run.agent.begin(1, 3), rollout)
+    assert adapted.n_updates == 1
+
+
+def test_first_order_estimator_leaves_out_the_second_order_terms():
+    results = {}
+    for estimator in ("dice", "first-order"):
+        run = training(agent_config=dataclasses.replace(SMALL, inner_steps=1, estimator=estimator))
+        data, states = rollouts(run)
+        results[estimator] = run.agent.meta_gradient(run.agent.meta_data(data, states))[0]
+        names = list(run.agent.params)
+    for name, a, b in zip(names, results["dice"], results["first-order"], strict=True):
+        # Step sizes enter outside the inner gradient: theirs agree. The initial weights' do not.
+        assert torch.allclose(a, b, atol=1e-6) == name.startswith(STEP_PREFIX), name
+
+
+def test_the_score_of_emaml_has_the_units_of_the_outer_objective():
+    """There, an update's gradient is worth n_envs / deviation times its value per episode, over the valid steps."""
+    run = training(env="cartpole_target", agent_config=dataclasses.replace(SMALL, estimator="emaml", discount=1.0))
+    data, states = rollouts(run)
+    *inner, outer = run.agent.meta_data(data, states)
+    plain = run.agent.data(data[-1], standardised=False)["advantage"]
+    deviation = plain[outer["valid"]].square().mean().sqrt()
+    torch.testing.assert_close(outer["advantage"], plain / deviation)
+    for step in range(2):
+        before, after = data[step].returns, data[-1].returns.mean(1, keepdim=True)
+        gain = after - before.mean(1, keepdim=True)
+        value = after - (before.sum(1, keepdim=True) - before) / 3 - (gain.sum() - gain) / 2
+        expected = torch.where(inner[step]["valid"], (4 * value / deviation)[:, None], 0.0)
+        torch.testing.assert_close(inner[step]["score"], expected, rtol=1e-4, atol=1e-4)
+        assert inner[step]["old_log_prob"].shape == inner[step]["valid"].shape
+
+
+@pytest.mark.parametrize("estimator", ["dice", "lvc", "emaml", "first-order"])
+@pytest.mark.parametrize("outer", ["ppo", "trpo"])
+def test_every_estimator_trains_with_every_outer_step(estimator, outer):
+    run = training(agent_config=maml.Config(meta_batch=3, episodes=4, estimator=estimator, outer=outer))
+    before = {name: value.detach().clone() for name, value in run.agent.params.items()}
+    row = run.step()
+    assert all(np.isfinite(value).all() for value in row.values())
+    assert any(not torch.equal(before[name], value) for name, value in run.agent.params.items())
+
+
+@pytest.mark.parametrize("agent", ["maml", "finetune"])
+def test_too_large_a_change_is_gone_only_in_part(agent):
+    config = load_plugin("agent", agent).Config(meta_batch=3, episodes=4, lr_heads=1.0, lr_angles=1.0)
+    free, bound = (
+        training(agent=agent, agent_config=dataclasses.replace(config, target_kl=target)) for target in (0.0, 0.01)
+    )
+    start = {name: value.detach().clone() for name, value in bound.agent.params.items()}
+    kl = []
+    for run in (free, bound):
+        data, states = rollouts(run)
+        assert run.agent.update(data, states, 1.0)["kl"] > 0.02
+        kl.append(run.agent.measured(run.agent.meta_data(data, states))["kl"])
+    assert kl[0] > 0.02 >= kl[1] > 0
+    assert any(not torch.equal(start[name], value) for name, value in bound.agent.params.items())
+
+
+def test_finetune_trains_weights_before_and_step_sizes_after_the_update():
+    """The weights' gradient is that of the policy before adapting; the step sizes' that of MAML, first order."""
+    run = training(agent="finetune", agent_config=finetune.Config(meta_batch=3, episodes=4))
+    data, states = rollouts(run)
+    agent = run.agent
+    inner = agent.data(data[0], standardised=True)
+    rows = [agent.sampled(rollout, state) for rollout, state in zip(data, states, strict=True)]
+    gradients, _ = agent.meta_gradient(agent.meta_data(data, states))
+    found = dict(zip(agent.params, gradients, strict=True))
+    names = list(agent.policy.groups)
+
+    meta = {name: value.detach().clone().requires_grad_() for name, value in agent.params.items()}
+    total = 0.0
+    for task in range(3):
+        before, after, fixed = ({key: value[task] for key, value in each.items()} for each in (*rows, inner))
+        log_prob, _ = agent._log_prob({name: meta[name] for name in names}, before)
+        total = total + (log_prob * before["advantage"]).sum()
+        held = {name: meta[name].detach() for name in names}
+        log_prob, _ = agent._log_prob(agent._inner_step(held, meta, fixed), after)
+        total = total + (log_prob * after["advantage"]).sum()
+    (total / rows[0]["valid"].sum()).backward()
+    for name, value in meta.items():
+        torch.testing.assert_close(found[name], value.grad, atol=1e-5, rtol=1e-3)
+
+
+def test_reptile_moves_to_the_mean_of_the_adapted_weights():
+    config = reptile.Config(meta_batch=3, episodes=4, inner_steps=2, outer_step_size=0.5)
+    run = training(agent="reptile", agent_config=config)
+    data, states = rollouts(run)
+    agent = run.agent
+    assert len(data) == 2
+    start = {name: value.clone() for name, value in agent.params.items()}
+    adapted = agent.adapt(states[1], data[1]).params
+    metrics = agent.update(data, states, 0.5)
+    moved = {name: 0.25 * (adapted[name].mean(0) - start[name]) for name in start}
+    for name, value in agent.params.items():
+        torch.testing.assert_close(value, start[name] + moved[name])
+    distance = sum(float(move.square().sum()) for move in moved.values()) ** 0.5
+    assert metrics == {"distance": pytest.approx(distance)} and distance > 0
+
+
+def test_devices_that_are_not_there_are_refused():
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(UsageError, match="no CUDA device"):
+        training(device="cuda")

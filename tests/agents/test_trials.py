@@ -1,0 +1,215 @@
+"""Trials: several episodes of a lane without a gap, what an agent that learns in its memory is told, and its curve."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+from agents.cli.commands import run_training
+from agents.core.rollout import MemoryAdapter, collect, collect_episodes
+from agents.core.spec import Spec
+from agents.experiment import evaluation as evaluation_module
+from agents.experiment.api import load
+from agents.experiment.evaluation import adaptation_curve, beside
+from agents.experiment.references import references
+from agents.references import greedy, oracle
+from agents.references.shared.bernoulli import optimum
+from qrl.common.errors import UsageError
+from tests.envs.test_envs import Counter
+
+N = 3
+"""Episodes of a trial."""
+
+
+class Scripted:
+    """Ends lane 0's episodes at their first step, lane 1's at their second; the state is all that was received."""
+
+    trial_episodes = N
+
+    def begin(self, n_tasks, n_envs):
+        return ()
+
+    def act(self, state, observation, generator):
+        # Counter ends with action 2. Its lanes take 1 and 2 in turn, lane 0 only 2.
+        last = torch.tensor([len(state) % 2 + 1 if lane else 2 for lane in range(observation.shape[0])])
+        return last[:, None], state
+
+    def to_environment(self, action):
+        return action
+
+    def receive(self, state, action, reward, ended, observation):
+        return (
+            *state,
+            (action[:, 0].tolist(), reward[:, 0].tolist(), ended[:, 0].tolist(), observation[:, 0, 0].tolist()),
+        )
+
+    def adapt(self, state, rollout):
+        return state
+
+
+def trial(n_lanes=2, seed=0):
+    adapter, env = Scripted(), Counter(horizon=5).vectorise(n_lanes, 1)
+    generator = torch.Generator().manual_seed(0)
+    return collect(env, adapter, adapter.begin(n_lanes, 1), generator, seed=seed, n_tasks=n_lanes, n_episodes=N)
+
+
+def test_a_lane_goes_on_by_itself_until_its_last_episode_ends():
+    rollout, _ = trial()
+    assert isinstance(Scripted(), MemoryAdapter)
+    assert rollout.episode[:, :, 0].T.tolist() == [[0, 1, 2, 2, 2, 2], [0, 0, 1, 1, 2, 2]]
+    assert rollout.valid[:, :, 0].T.tolist() == [[True] * 3 + [False] * 3, [True] * 6]
+    assert rollout.terminated[:, :, 0].T.tolist() == [[True] * 3 + [False] * 3, [False, True] * 3]
+    assert not rollout.truncated.any() and rollout.n_steps == 9
+    assert rollout.n_steps_by_episode(N)[:, :, 0].T.tolist() == [[1, 1, 1], [2, 2, 2]]
+
+
+def test_episodes_begin_anew_and_earn_their_own():
+    """The state of Counter is drawn anew, in [0, 1), and counts up by 1 a step; the reward is the state after it."""
+    rollout, _ = trial()
+    start = rollout.observation[:, :, 0, 0]
+    first = torch.tensor([[True, True, True, False, False, False], [True, False] * 3]).T
+    assert ((start >= 0) & (start < 1))[first].all() and len(start[first].unique()) == 6
+    torch.testing.assert_close(rollout.reward[..., 0], torch.where(rollout.valid[..., 0], start + 1, 0.0))
+    by_episode = rollout.returns_by_episode(N)[..., 0]
+    torch.testing.assert_close(by_episode[:, 0], start[:3, 0] + 1)
+    torch.testing.assert_close(by_episode[:, 1], 2 * start[::2, 1] + 3)
+    torch.testing.assert_close(by_episode.sum(0), rollout.returns[:, 0])
+
+
+def test_all_that_came_of_an_action_is_received_at_an_episodes_end_too():
+    rollout, received = trial()
+    assert [row[0] for row in received] == [[2, 1], [2, 2]] * 3
+    ended = [[True, False], [True, True], [True, False], [False, True], [False, False], [False, True]]
+    assert [row[2] for row in received] == ended
+    np.testing.assert_allclose([row[1] for row in received], rollout.reward[..., 0])
+    # What was seen after the step, not the first observation of the episode that follows.
+    start = rollout.observation[:, :, 0, 0]
+    np.testing.assert_allclose([row[3][1] for row in received], start[:, 1] + 1)
+
+
+def test_a_lane_does_not_see_that_another_one_ends():
+    """Lane 1 is what it is beside a lane that is always done sooner, or alone with lanes like itself."""
+    two, three = trial(2)[0], trial(3)[0]
+    assert torch.equal(two.episode[:, 1], three.episode[:, 1]) and torch.equal(three.valid[:, 1], three.valid[:, 2])
+
+
+def test_an_ordinary_environment_is_played_in_the_same_way():
+    adapter = Scripted()
+    env = Counter(horizon=5).make()
+    generator = torch.Generator().manual_seed(0)
+    adapter.act = lambda state, observation, generator: (torch.tensor([[len(state) % 2 + 1]]), state)
+    rollout, received = collect_episodes(env, adapter, (), generator, n_episodes=N, max_steps=5, seed=0)
+    assert rollout.reward.shape == (2, 1, N) and [row[2] for row in received] == [[False], [True]] * N
+    np.testing.assert_allclose(np.ravel([row[1] for row in received]), rollout.reward[:, 0].T.flatten())
+    assert (rollout.episode == 0).all(), "every episode has a lane of its own"
+
+
+def test_the_curve_of_a_memory_is_one_of_episodes(monkeypatch):
+    distribution = envs.make("bandit", horizon=2)
+    agent = references(distribution, 4)["thompson"]
+    curve = adaptation_curve(agent, distribution, n_tasks=30, episodes=5)
+    assert (curve.axis, curve.x, curve.episodes) == ("episodes", [1, 2, 3, 4], [0, 1, 2, 3])
+    assert curve.env_steps == [0, 2, 4, 6] and np.shape(curve.per_task) == (30, 4)
+    assert curve.mean[3] > curve.mean[0]
+    monkeypatch.setattr(evaluation_module, "MAX_LANES", 50)
+    assert adaptation_curve(agent, distribution, n_tasks=30, episodes=5).env_steps == curve.env_steps
+
+
+def test_a_share_of_the_optimum_is_that_of_sums_over_the_same_tasks():
+    distribution = envs.make("bandit")
+    built = references(distribution, 4)
+    assert list(built) == ["bayes", "thompson"]
+    curves = {
+        name: adaptation_curve(agent, distribution, names=("bandit", name, ""), n_tasks=400, episodes=10)
+        for name, agent in built.items()
+    }
+    compared = beside(curves["thompson"], {"bayes": np.asarray(curves["bayes"].per_task)})
+    mine, best = (np.asarray(curves[name].per_task).sum(1) for name in ("thompson", "bayes"))
+    share, low, high = compared.fractions["bayes"]
+    assert share == pytest.approx(mine.mean() / best.mean()) and compared.references == {"bayes": curves["bayes"].mean}
+    # The delta method's standard error of a ratio of means over the same tasks.
+    error = (mine - share * best).std() / best.mean() / 400**0.5
+    assert (high - low) == pytest.approx(2 * 1.96 * error, rel=0.1) and low < share < high
+
+
+def test_long_trials_are_read_against_indices():
+    assert list(references(envs.make("bandit"), 100)) == ["gittins", "thompson"]
+    assert references(envs.make("navigation"), 3) == {}
+
+
+def test_a_run_of_a_player_leaves_its_curve_beside_the_optimum(tmp_path, capsys):
+    spec = Spec.default(
+        env="bandit", agent="greedy", agent_config=greedy.Config(episodes=3), eval_tasks=20, eval_episodes=2, threads=1
+    )
+    assert run_training(spec, tmp_path / "run", overwrite=False, command=[]) == 0
+    shown = capsys.readouterr().out
+    assert "bandit, greedy: 20 test tasks" in shown and "of bayes's" in shown and "gain from 1 to 3" in shown
+    assert f"bayes, exactly, over all tasks: {optimum(5, 3).value:.3f}" in shown
+    evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert evaluation["axis"] == "episodes" and evaluation["x"] == [1, 2, 3] and evaluation["model"] == ""
+    assert evaluation["references"].keys() == {"bayes", "thompson"} == evaluation["fractions"].keys()
+    assert evaluation["exact"] == {"bayes": list(optimum(5, 3).by_pull)}
+    assert load(tmp_path / "run").evaluate(tasks=20, episodes=2).to_json() == evaluation
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    return {name: train_player(tmp_path_factory.mktemp(name) / "run", name) for name in ("greedy", "oracle")}
+
+
+def train_player(path, name):
+    config = {"greedy": greedy, "oracle": oracle}[name].Config(episodes=1)
+    spec = Spec.default(env="bandit", agent=name, agent_config=config, eval_tasks=2, eval_episodes=1, threads=1)
+    assert run_training(spec, path, overwrite=False, command=[], quiet=True) == 0
+    return load(path)
+
+
+def test_a_player_adapts_to_an_environment_and_goes_on_learning(played):
+    """The only arm that pays is found, and given up when it no longer does."""
+    env = envs.make("bandit").make({"p": [0, 0, 0, 1, 0]})
+    policy = played["greedy"].adapt(env, episodes=20)
+    observation, _ = env.reset()
+    assert policy.act(observation) == 3
+    later = []
+    for _ in range(60):
+        policy.receive(observation, 0.0, ended=True)
+        later.append(policy.act(observation))
+    assert later[:5] == [3] * 5 and set(later) == {0, 1, 2, 3, 4}
+
+
+def test_a_memory_has_to_be_told_what_came_of_an_action(played):
+    env = envs.make("bandit").make({"p": [0, 0, 0, 1, 0]})
+    policy = played["greedy"].adapt(env, episodes=20)
+    with pytest.raises(UsageError, match="first act"):
+        policy.receive(np.zeros(1), 1.0, True)
+    policy.act(np.zeros(1))
+    with pytest.raises(UsageError, match=r"tell it what came of the last action by receive\("):
+        policy.act(np.zeros(1))
+    with pytest.raises(UsageError, match="receive: the reward must be finite, not nan"):
+        policy.receive(np.zeros(1), float("nan"), True)
+    for wrong in (np.zeros(7), np.array([np.nan])):
+        with pytest.raises(UsageError, match=r"an observation is \(1,\) finite numbers, not "):
+            policy.receive(wrong, 1.0, True)
+    policy.receive(np.zeros(1), 1.0, True)
+    policy.act(np.zeros(1))
+
+
+def test_what_makes_no_sense_for_a_memory_is_refused(played):
+    with pytest.raises(UsageError, match="agent greedy learns in its memory and takes no gradient steps"):
+        played["greedy"].evaluate(steps=2)
+    with pytest.raises(UsageError, match="agent oracle is told the task"):
+        played["oracle"].adapt()
+    for wrong in ({"steps": 2}, {"steps": 0}, {"episodes": 0}):
+        with pytest.raises(UsageError, match=r"with a memory, episodes must be at least 1 and steps 1 \(one trial\)"):
+            played["greedy"].adapt(**{"episodes": 1, **wrong})
+    assert played["greedy"].adapt(episodes=1).act(np.zeros(1)) in range(5)
+
+
+def test_there_is_no_share_of_nothing(played):
+    """Two tasks, one pull each: the reference's return may be zero, and is in some resample of the tasks."""
+    curve = played["greedy"].evaluate(tasks=2, episodes=1)
+    compared = beside(curve, {"other": np.zeros((2, 1)), "half": np.array([[1.0], [0.0]])})
+    assert compared.references.keys() == {"other", "half"} and compared.fractions == {}
+    json.dumps(compared.to_json(), allow_nan=False)

@@ -1,0 +1,125 @@
+"""The animation shows an episode before adaptation beside one after it."""
+
+import io
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from agents.experiment.video import CAPTION_HEIGHT, LONGEST, animation, check_pictures
+from envs import GymnasiumTasks, Uniform
+from qrl.common.errors import UsageError
+
+LENGTH = 4
+
+
+class Shade(gym.Env[np.ndarray, Any]):
+    """Its picture is as bright as the sum of its actions; an episode has LENGTH steps."""
+
+    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 10}
+    observation_space = gym.spaces.Box(-1, 1, (1,))
+    action_space = gym.spaces.Discrete(200)
+
+    def __init__(self, offset: float = 0.0, length: int = LENGTH, render_mode: str | None = None) -> None:
+        self.offset, self.length, self.render_mode = offset, length, render_mode
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.brightness = self.time = 0
+        return np.zeros(1, dtype=np.float32), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.brightness, self.time = self.brightness + int(action), self.time + 1
+        return np.full(1, self.offset, dtype=np.float32), 0.0, self.time >= self.length, False, {}
+
+    def render(self) -> np.ndarray:  # type: ignore[override]
+        return np.full((30, 120, 3), self.brightness % 256, dtype=np.uint8)
+
+
+class Counting:
+    """Acts by the number of updates that it has had, times ten, plus one."""
+
+    def begin(self, n_tasks: int, n_envs: int) -> int:
+        return 0
+
+    def act(self, state: int, observation: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, int]:
+        return torch.full(observation.shape[:2], 10 * state + 1), state
+
+    def to_environment(self, action: torch.Tensor) -> torch.Tensor:
+        return action
+
+    def adapt(self, state: int, rollout: Any) -> int:
+        assert rollout.reward.shape[2] == 5, "as many episodes as asked for"
+        return state + 1
+
+
+class Remembering(Counting):
+    """Acts by the number of episodes that it has seen, likewise."""
+
+    trial_episodes = 3
+
+    def receive(self, state: int, action: Any, reward: Any, ended: torch.Tensor, observation: Any) -> int:
+        return state + int(ended)
+
+
+def family() -> GymnasiumTasks:
+    return GymnasiumTasks(Shade, {"offset": Uniform(-1, 1)}, horizon=LENGTH)
+
+
+def frames(gif: bytes) -> list[tuple[int, int]]:
+    """Brightness of the left and the right picture of each frame, and checks of their shape."""
+    image = Image.open(io.BytesIO(gif))
+    found = []
+    for index in range(getattr(image, "n_frames", 1)):
+        image.seek(index)
+        array = np.asarray(image.convert("RGB"))
+        assert array.shape == (CAPTION_HEIGHT + 30, 240, 3)
+        left, right = array[CAPTION_HEIGHT:, :120], array[CAPTION_HEIGHT:, 120:]
+        assert np.ptp(left) == np.ptp(right) == 0
+        found.append((int(left[0, 0, 0]), int(right[0, 0, 0])))
+    return found
+
+
+def test_before_and_after_updates() -> None:
+    shown = frames(animation(Counting(), family(), steps=2, episodes=5))
+    assert shown == [(t, 21 * t) for t in range(LENGTH + 1)]
+
+
+def test_first_and_last_episode_of_a_trial() -> None:
+    shown = frames(animation(Remembering(), family(), steps=2, episodes=5))
+    assert shown == [(t, 21 * t) for t in range(LENGTH + 1)]
+
+
+def test_long_episodes_are_thinned() -> None:
+    long = GymnasiumTasks(lambda offset, render_mode=None: Shade(offset, 900, render_mode), {"offset": Uniform(-1, 1)},
+                          horizon=900)  # fmt: skip
+
+    class Once(Counting):
+        def act(self, state: int, observation: Any, generator: Any) -> tuple[torch.Tensor, int]:
+            return torch.ones(1, 1, dtype=torch.int64) * int(np.random.default_rng().integers(1, 3)), state
+
+    shown = Image.open(io.BytesIO(animation(Once(), long, steps=1, episodes=5)))
+    assert LONGEST // 2 < shown.n_frames <= LONGEST  # type: ignore[attr-defined]
+
+
+def test_without_pictures_or_without_adaptation_there_is_none() -> None:
+    blind = GymnasiumTasks(
+        lambda offset: Shade(offset, LENGTH), {"offset": Uniform(-1, 1)}, horizon=LENGTH, name="blind"
+    )
+    with pytest.raises(UsageError, match="env 'blind' has no pictures"):
+        check_pictures(blind, Counting())
+    deaf = GymnasiumTasks(
+        lambda offset, render_mode=None: Shade(offset, LENGTH), {"offset": Uniform(-1, 1)}, horizon=LENGTH, name="deaf"
+    )
+    with pytest.raises(UsageError, match="deaf: an environment that should have render_mode 'rgb_array' has it not"):
+        check_pictures(deaf, Counting())
+
+    class Told(Counting):
+        def know(self, state: int, tasks: Any) -> int:
+            return state
+
+    with pytest.raises(UsageError, match="is told the task"):
+        check_pictures(family(), Told())

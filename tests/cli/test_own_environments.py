@@ -1,0 +1,216 @@
+"""Environments of one's own through the command line: what is checked, what is remembered, and what ends a run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import agents
+import envs
+import run
+from agents.core.context import build
+from agents.experiment.loop import Training
+from agents.runs.folder import RunFolder
+from qrl.common import registry
+from qrl.common.errors import UsageError
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+SMALL = ["--iterations", "3", "--checkpoint-every", "1", "--threads", "1", "--eval-tasks", "2", "--eval-episodes", "2",
+         "--agent.meta-batch", "3", "--agent.episodes", "3", "--agent.epochs", "1"]  # fmt: skip
+
+MINE = """
+import gymnasium
+import numpy as np
+import envs
+
+
+class Slope(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-100, 100, (1,))
+    action_space = gymnasium.spaces.Discrete(2)
+    steps_so_far = 0
+
+    def __init__(self, slope=0.0, inert=0.0):
+        self.slope = slope
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.position = self.np_random.uniform(-1, 1)
+        return np.array([self.position], dtype=np.float32), {}
+
+    def step(self, action):
+        type(self).steps_so_far += 1
+        FAULT
+        self.position += action - 0.5 + self.slope
+        return np.array([self.position], dtype=np.float32), -abs(self.position), False, False, {}
+
+
+distribution = envs.GymnasiumTasks(Slope, {RANGES}, horizon=5)
+"""
+
+
+def write(path: Path, fault: str = "pass", ranges: str = '"slope": envs.Uniform(-1, 1)') -> str:
+    path.write_text(MINE.replace("FAULT", fault).replace("RANGES", ranges))
+    return str(path)
+
+
+def test_an_inert_parameter_stops_the_run_before_it_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = write(tmp_path / "mine.py", ranges='"slope": envs.Uniform(-1, 1), "inert": envs.Uniform(1, 2)')
+    assert run.main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "parameter 'inert' changes nothing" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_random_actions_cannot_show_may_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--env", "MountainCar-v0", "--vary", "goal_position=0.3:0.5", "--env.horizon", "20", *SMALL, "--out"]
+    assert run.main([*arguments, str(tmp_path / "run")]) == 2
+    assert "parameter 'goal_position' changes nothing" in capsys.readouterr().err
+    assert run.main([*arguments, str(tmp_path / "run"), "--env.unproved", "goal_position"]) == 0
+
+
+def test_an_environment_that_cannot_be_repeated_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = write(tmp_path / "mine.py", fault="self.position += np.random.default_rng().normal()")
+    assert run.main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 2
+    assert "give other episodes" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_an_environment_that_raises_ends_the_run_and_keeps_the_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calm = write(tmp_path / "calm.py")
+    assert run.main(["--env", calm, *SMALL, "--out", str(tmp_path / "calm")]) == 0
+    family = envs.make(calm)
+    taken = family.maker._make.steps_so_far  # type: ignore[attr-defined]
+    evaluated = 2 * 2 * 4 * 5
+    # Somewhere in the last iteration: 3 tasks, 3 episodes, 2 rollouts, 5 steps.
+    late = taken - evaluated - 20
+    mine = write(tmp_path / "mine.py", fault=f"assert type(self).steps_so_far != {late}, 'worn out'")
+    capsys.readouterr()
+    assert run.main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "the environment raised at step " in error and "on the task slope=" in error
+    assert "AssertionError: worn out (mine.py, line" in error
+    assert RunFolder.open(tmp_path / "run").load().iteration == 2
+
+
+def test_a_run_remembers_its_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = write(tmp_path / "mine.py")
+    out = tmp_path / "run"
+    assert run.main(["--env", mine, *SMALL, "--out", str(out)]) == 0
+    origin = RunFolder.open(out).config["origins"]["env"]
+    assert origin["from"] == "file" and origin["path"] == mine and len(origin["sha256"]) == 64
+    evaluate = ["evaluate", str(out), "--tasks", "2", "--episodes", "2"]
+    capsys.readouterr()
+    assert run.main(evaluate) == 0 and capsys.readouterr().err == ""
+    write(tmp_path / "mine.py", fault="self.position += 0.1")
+    assert run.main(evaluate) == 0
+    assert f"warning: {out}: the file of env '{mine}', {mine}, has changed since training\n" == capsys.readouterr().err
+    with pytest.warns(UserWarning, match="has changed since training"):
+        agents.load(out)
+    (tmp_path / "mine.py").unlink()
+    assert run.main(evaluate) == 2 and f"{out}: the file of env, {mine}, with" in capsys.readouterr().err
+
+
+def test_a_registered_environment_has_to_be_registered_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, distribution = tmp_path / "run", envs.make(write(tmp_path / "mine.py"))
+    envs.register("sloping", distribution)
+    try:
+        assert run.main(["--env", "sloping", *SMALL, "--out", str(out)]) == 0
+        assert RunFolder.open(out).config["origins"]["env"] == {"from": "registered in Python"}
+    finally:
+        registry.unregister("envs", "sloping")
+    capsys.readouterr()
+    assert run.main(["evaluate", str(out)]) == 2
+    assert "env 'sloping' was registered in Python: register it again" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="registered in Python"):
+        agents.load(out)
+    envs.register("sloping", distribution)
+    try:
+        assert agents.load(out).evaluate(tasks=2, episodes=2).n_tasks == 2
+    finally:
+        registry.unregister("envs", "sloping")
+
+
+def test_origins_of_the_librarys_own_and_of_gymnasiums(tmp_path: Path) -> None:
+    assert registry.origin("envs", "navigation") == {"from": "this library"}
+    assert registry.origin("envs", "CartPole-v1") == {"from": "name"}
+    assert registry.origin("agents", "agents.maml")["path"].endswith("maml.py")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--env", "navigation", "--vary", "goal_x=1:2"], "--vary: env 'navigation' has no such option"),
+        (["--env", "navigation", "--workers", "2"], "--workers: env 'navigation' has no such option"),
+        (["--env", "CartPole-v1", "--vary"], "--vary needs a value"),
+        (["--env", "CartPole-v1"], "nothing varies from task to task; CartPole-v1 has force_mag, gravity"),
+        (["--env", "CartPole-v1", "--vary", "gravity=15:5"], "--vary gravity: Uniform: low must be below high"),
+        (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--ood", "gravity=4:6"], "gravity, .*, overlaps|overlap"),
+        (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--workers", "-2"], "workers must be a whole number"),
+        (
+            ["--env", "CartPole-v1", "--vary", "gravity=1:5", "--ood", "length=1:2"],
+            "--ood length: give its range",
+        ),
+        (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--env.horizon", "-3"], "at least 1, or 0 for the environ"),
+        (["--env", "qrl/CartPole-v0", "--vary", "gravity=1:5"], "is a family of tasks itself: --env cartpole"),
+        (["--env", "CartPole-v9", "--vary", "gravity=1:5"], "did you mean 'CartPole-v1'"),
+        (
+            ["--env", "ALE/Pong-v5", "--vary", "gravity=1:5"],
+            "registers ALE/ goes before a colon, once it is installed: PACKAGE:",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main([*arguments, *SMALL, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and re.search(message, error), error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("distributon = 3", "no task distribution called 'distribution', and no Config and build; 'distributon' is"),
+        ("", "no task distribution called 'distribution', and no Config and build$"),
+        ("distribution = None", "'distribution' must be a task distribution, not None"),
+        ("distribution = 3", "'distribution' must be a task distribution, not 3"),
+    ],
+)
+def test_a_file_without_a_distribution_is_told(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        envs.make(str(tmp_path / "mine.py"))
+
+
+def test_names_that_cannot_be_registered() -> None:
+    distribution = envs.make("navigation")
+    for name in ("CartPole-v1", "CartPole-v77", "navigation"):
+        with pytest.raises(UsageError, match=f"env '{name}' cannot be registered: the name is taken"):
+            envs.register(name, distribution)
+
+
+def test_several_places_of_a_shorthand_are_one_option() -> None:
+    spec, _ = run.parse_train(
+        ["--vary", "gravity=1:5", "--env", "CartPole-v1", "--seed", "3", "--vary=length=1:2", "masspole=1,2", "--ood",
+         "gravity=-11:-6"]
+    )  # fmt: skip
+    assert spec.env_config.vary == ("gravity=1:5", "length=1:2", "masspole=1,2") and spec.seed == 3
+    assert spec.env_config.ood == ("gravity=-11:-6",)
+
+
+def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path: Path) -> None:
+    spec, _ = run.parse_train(["--env", write(tmp_path / "mine.py"), *SMALL])
+    whole = Training(spec, *build(spec))
+    rows = [whole.step() for _ in range(3)]
+    first = Training(spec, *build(spec))
+    assert [first.step() for _ in range(2)] == rows[:2]
+    folder = RunFolder.create(tmp_path / "run", {"spec": spec.to_json()})
+    first.save(folder)
+    second = Training(spec, *build(spec))
+    second.load(folder.load())
+    assert second.step() == rows[2]

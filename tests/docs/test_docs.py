@@ -1,0 +1,195 @@
+"""The examples in README, CONTRIBUTING and docs/ are run, as a reader would run them."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import pytest
+
+import agents
+import run
+from agents import maml, rl2
+from qrl.common import registry
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SMALL = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
+
+
+def blocks(name: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), flags=re.DOTALL)
+
+
+@pytest.fixture
+def less_work(tmp_path, monkeypatch):
+    """In an empty folder, the same calls with less work."""
+    monkeypatch.chdir(tmp_path)
+    train, evaluate = agents.train, agents.experiment.run.Run.evaluate
+    config = maml.Config(meta_batch=2, episodes=3, epochs=1)
+    monkeypatch.setattr(
+        agents, "train", lambda out, **o: train(out, **{**o, **SMALL, "agent_config": config}), raising=False
+    )
+    monkeypatch.setattr(
+        agents.experiment.run.Run, "evaluate", lambda self, **o: evaluate(self, **{**o, "tasks": 3, "episodes": 2})
+    )
+
+
+@pytest.mark.usefixtures("less_work")
+def test_readme_example_of_a_run(tmp_path):
+    (example,) = (block for block in blocks("README.md") if "run.evaluate" in block)
+    names: dict = {}
+    exec(example, names)
+    assert names["env"].action_space.contains(names["action"]) and (tmp_path / "curve.png").exists()
+    assert isinstance(names["env"], gymnasium.Env) and names["curve"].x == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("less_work")
+def test_examples_of_stable_baselines3(tmp_path):
+    agents.train(tmp_path / "runs" / "cartpole", env="cartpole")
+    names: dict = {}
+    for example in blocks("docs/sb3.md"):
+        exec(example.replace("10_000", "64").replace("seed=0)", "seed=0, n_steps=64)"), names)
+    assert names["ppo"].num_timesteps == 64 and names["mean"] > 0
+
+
+def test_examples_of_the_classifier():
+    names: dict = {}
+    for example in blocks("docs/classifier.md"):
+        exec(example, names)
+    assert names["pipeline"].score(names["X_test"], names["y_test"]) > 0.8
+    assert names["search"].best_score_ > 0.8 and names["in_pennylane"].weights is names["network"].features.weights
+
+
+def test_readme_example_of_a_memory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train, config = agents.train, rl2.Config(meta_batch=4, minibatches=1, episodes=10)
+    monkeypatch.setattr(
+        agents, "train", lambda out, **o: train(out, **{**o, **SMALL, "agent_config": config}), raising=False
+    )
+    (example,) = (block for block in blocks("README.md") if "policy.receive(" in block)
+    exec("import agents\n" + example, names := {})
+    assert names["terminated"] or names["truncated"]
+
+
+def test_readme_example_of_a_circuit(capsys):
+    (example,) = (block for block in blocks("README.md") if "Circuit(" in block)
+    exec(example, {})
+    assert capsys.readouterr().out.splitlines()[-1] == "True"
+
+
+OWN = "docs/custom-environments.md"
+QUICK = ["--iterations", "1", "--threads", "1", "--eval-tasks", "2", "--eval-episodes", "2", "--agent.meta-batch", "2",
+         "--agent.episodes", "3"]  # fmt: skip
+
+
+@pytest.mark.usefixtures("less_work")
+def test_example_of_an_environment_in_python(tmp_path):
+    (example,) = (block for block in blocks(OWN) if "agents.train" in block)
+    try:
+        exec(example, names := {})
+    finally:
+        registry.unregister("envs", "tilted")
+    assert names["run"].spec.env == "tilted" and (tmp_path / "runs/tilted/evaluation.json").exists()
+
+
+def test_example_of_an_environment_in_a_file(tmp_path, monkeypatch):
+    """The same class in a file, named by its path and as a module."""
+    (whole,) = (block for block in blocks(OWN) if "agents.train" in block)
+    (line,) = (block for block in blocks(OWN) if block.startswith("distribution ="))
+    (tmp_path / "my_env.py").write_text(whole[: whole.index("tilted = ")] + line)
+    monkeypatch.syspath_prepend(tmp_path)
+    for index, name in enumerate((str(tmp_path / "my_env.py"), "my_env:distribution")):
+        assert run.main(["--env", name, *QUICK, "--out", str(tmp_path / f"run{index}")]) == 0
+    monkeypatch.delitem(sys.modules, "my_env")
+    origins = [json.loads((tmp_path / f"run{i}/config.json").read_text())["origins"]["env"] for i in range(2)]
+    assert [each["from"] for each in origins] == ["file", "module"] and origins[0]["sha256"] == origins[1]["sha256"]
+
+
+def test_example_of_a_table_in_a_file(tmp_path, capsys):
+    (example,) = (block for block in blocks(OWN) if "distribution = Tries(" in block)
+    (tmp_path / "mytable.py").write_text(example)
+    name = str(tmp_path / "mytable.py")
+    assert run.main(["--env", name, "--agent", "nearest_tasks", "--out", str(tmp_path / "run")]) == 0
+    curve = json.loads((tmp_path / "run/evaluation.json").read_text())
+    assert curve["axis"] == "tries" and curve["n_tasks"] == 20
+    assert run.main(["--env", name, "--agent", "tpe", "--out", str(tmp_path / "none")]) == 2
+    assert not (tmp_path / "none").exists()
+
+
+def test_examples_of_gymnasium_ids(tmp_path):
+    text = (ROOT / OWN).read_text()
+    lines = re.findall(r"^python run.py (--env (?:CartPole|LunarLander).*?)(?:  +#.*)?$", text, flags=re.MULTILINE)
+    cartpole, lander = (
+        [*line.split(), *QUICK, "--agent.meta-batch", "8", "--env.horizon", "9", "--out", str(tmp_path / str(index))]
+        for index, line in enumerate(lines)
+    )
+    assert run.main(cartpole) == 0
+    done = subprocess.run(  # Box2D warns as it is imported, which as an error would end this process
+        [sys.executable, "run.py", *lander], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_example_of_gymnasium_make():
+    (example,) = (block for block in blocks(OWN) if "make_vec" in block)
+    exec(example, names := {})
+    assert names["observations"].shape == (64, 4)
+
+
+FILES = {
+    "envs/drift.py": "class Drift",
+    "qrl/models/quadratic.py": "class Quadratic",
+    "agents/sticky.py": "class Sticky",
+    "qrl/models/elman.py": "class Elman",
+}
+
+
+def example_of(file: str) -> str:
+    (example,) = (block for block in blocks("CONTRIBUTING.md") if FILES[file] in block)
+    return example
+
+
+@pytest.mark.parametrize(("option", "file"), list(zip(("--env", "--model", "--agent", "--model"), FILES, strict=True)))
+def test_contributing_examples_are_one_file_each(tmp_path, option, file):
+    mine = tmp_path / "mine.py"
+    mine.write_text(example_of(file))
+    arguments = ["--iterations", "1", "--threads", "1", "--env.horizon", "5"]
+    arguments += ["--eval-tasks", "2", "--eval-episodes", "2", "--out", str(tmp_path / "run")]
+    if option != "--agent":
+        arguments += ["--agent.meta-batch", "2", "--agent.episodes", "3"]
+    if "elman" in file:
+        arguments += ["--agent", "rl2", "--agent.minibatches", "1"]
+    assert run.main([option, str(mine), *arguments]) == 0
+    assert (tmp_path / "run/evaluation.json").exists()
+
+
+def test_contributing_examples_saved_in_the_folders_pass_every_check(tmp_path):
+    """In a copy of the checkout: what CONTRIBUTING promises of a new file, with nothing else edited."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for folder in ("qrl", "envs", "agents", "tests"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    if (ROOT / ".mypy_cache").exists():  # a copy saves mypy half a minute
+        shutil.copytree(ROOT / ".mypy_cache", tmp_path / ".mypy_cache")
+    for file in FILES:
+        (tmp_path / file).write_text(example_of(file))
+    rooms = {"envs": "envs", "models": "qrl", "agents": "agents"}
+    conformance = [f"tests/{room}/test_{kind}_conformance.py" for kind, room in rooms.items()]
+    conformance.append("tests/qrl/test_recurrent_models.py")
+    for command in (
+        ["ruff", "check", "--no-cache", *FILES],
+        ["ruff", "format", "--no-cache", "--check", *FILES],
+        ["mypy", *FILES],
+        ["pytest", "-v", "-p", "no:cacheprovider", *conformance, "-k", "drift or quadratic or sticky or elman"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    for path, name in zip(conformance, ("drift", "quadratic", "sticky", "elman"), strict=True):
+        assert re.search(rf"{re.escape(path)}::\S+\[.*{name}.*\] PASSED", done.stdout), f"{name} was not met"

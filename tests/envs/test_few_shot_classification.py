@@ -1,0 +1,242 @@
+"""Few-shot classification: examples and rewards by hand, what ships, and what made it."""
+
+import dataclasses
+import json
+import shutil
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.numpy
+import torch
+from sklearn.datasets import load_iris
+
+import envs
+from benchmarks.automl_table import build_rows
+from envs import Tasks
+from envs.automl import frames, rows, table
+from envs.few_shot_classification import Config, FewShotClassification
+from qrl.common.errors import UsageError
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+MADE_UP = rows.Rows(
+    features=np.array([[0, 1], [1, 1], [2, 1], [3, 1], [-1, -1], [-2, -2]], dtype=np.float32),
+    classes=np.array([[0, 3], [3, 1], [4, 1], [5, 1]]),  # the first component says the row: 0 1 2 | 3 | -1 | -2
+    pairs=np.array([[0, 1], [2, 3], [3, 2], [1, 0]]),
+    datasets=("a", "b", "c", "d"),
+    accuracy=np.full(4, 0.9, np.float32),
+)
+
+
+def family(**options) -> FewShotClassification:
+    """Pairs b and d are trained on, as pairs 0 and 1 of the family; a and c are held out, its pairs 2 and 3."""
+    return FewShotClassification(Config(**{"n_features": 2, **options}), MADE_UP, np.array([1, 3]), np.array([0, 2]))
+
+
+@pytest.fixture(scope="module")
+def shipped() -> rows.Rows:
+    return rows.read_rows()
+
+
+# -- episodes ----------------------------------------------------------------------------------------------------------
+
+
+def test_examples_and_rewards_by_hand() -> None:
+    """Pair b has a row of each class, -1 and -2, and c the same the other way round; a has 0, 1 and 2 against 3."""
+    made = family(horizon=3)
+    env = made.vectorise(4, 1)
+    values = [(0, 0), (0, 1), (2, 0), (3, 0)]
+    tasks = Tasks.from_rows([{"pair": float(pair), "swapped": float(swapped)} for pair, swapped in values])
+    first_of = [{-1.0}, {-2.0}, {0.0, 1.0, 2.0}, {-2.0}]
+    all_of = [{-1.0, -2.0}, {-1.0, -2.0}, {0.0, 1.0, 2.0, 3.0}, {-1.0, -2.0}]
+    observation, _ = env.reset(seed=3, options={"tasks": tasks})
+    for step in range(3):
+        seen = observation[:, 0].tolist()
+        assert all(value in allowed for value, allowed in zip(seen, all_of, strict=True))
+        observation, reward, terminated, truncated, _ = env.step(torch.zeros(4, dtype=torch.int64))
+        assert reward.tolist() == [float(value in zeros) for value, zeros in zip(seen, first_of, strict=True)]
+        assert not terminated.any() and truncated.tolist() == [step == 2] * 4
+    assert [made.dataset(pair) for pair in range(4)] == ["b", "d", "a", "c"]
+
+
+def test_classes_come_equally_often_and_so_do_rows_of_a_class() -> None:
+    """Rows 0, 1 and 2 of one class with probability 1/6 each, row 3, alone in the other, with 1/2."""
+    env = family().vectorise(1, 6000)
+    observation, _ = env.reset(seed=0, options={"tasks": Tasks.from_rows([{"pair": 2.0, "swapped": 0.0}])})
+    counts = torch.bincount(observation[:, 0].long(), minlength=4) / 6000
+    # Five standard errors of 1/2 are 0.032.
+    torch.testing.assert_close(counts, torch.tensor([1 / 6, 1 / 6, 1 / 6, 1 / 2]), atol=0.032, rtol=0)
+
+
+def test_features_are_the_first_components() -> None:
+    assert family(n_features=1).vectorise(1, 1).reset(seed=0)[0].shape == (1, 1)
+    full, three = (envs.make("few_shot_classification", n_features=n) for n in (8, 3))
+    task = {"pair": 5, "swapped": 1}
+    assert full.make(task).reset(seed=1)[0][:3].tolist() == three.make(task).reset(seed=1)[0].tolist()
+
+
+def test_pairs_held_out_are_the_test_tasks() -> None:
+    made = family()
+    assert {row["pair"] for row in made.sample(50, "train", np.random.default_rng(0)).rows()} == {0, 1}
+    assert sorted((row["pair"], row["swapped"]) for row in made.sample(4, "test").rows()) == [
+        (2, 0), (2, 1), (3, 0), (3, 1)
+    ]  # fmt: skip
+    assert made.n_distinct("train") == 4 and made.n_distinct("test") == 4
+
+
+@pytest.mark.parametrize(("held_out", "trained"), [("test", {"train", "validation"}), ("validation", {"train"})])
+def test_no_group_is_on_both_sides(held_out: str, trained: set[str]) -> None:
+    made = envs.make("few_shot_classification", held_out=held_out)
+    known = table.read_table()
+    about = {name: known.about[row] for row, name in enumerate(known.datasets)}
+    n_train = made.n_distinct("train") // 2
+    assert made.n_distinct("test") == 2 * (len(made.pairs) - n_train)
+    sides = [[about[made.dataset(pair)] for pair in part] for part in (range(n_train), range(n_train, len(made.pairs)))]
+    assert {each["split"] for each in sides[0]} == trained and {each["split"] for each in sides[1]} == {held_out}
+    assert not {each["group"] for each in sides[0]} & {each["group"] for each in sides[1]}
+
+
+def test_what_cannot_be() -> None:
+    with pytest.raises(UsageError, match="n_features must be at most 8, all that are kept, not 9"):
+        envs.make("few_shot_classification", n_features=9)
+    with pytest.raises(UsageError, match=r"horizon .* must be at most 100000, not 100001"):
+        Config(horizon=100_001)
+    made = family()
+    for values, said in (
+        ({"pair": 4}, "pair must be an integer from 0 to 3"),
+        ({"pair": 0.5}, "pair must be an integer from 0 to 3"),
+        ({"pair": -1}, "pair must be an integer from 0 to 3"),
+        ({"swapped": 2}, "swapped must be an integer from 0 to 1"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            made.make(values)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_mistyped_option_is_told_the_name_it_is_near_to() -> None:
+    with pytest.raises(UsageError, match="unknown held_out 'tests'; did you mean 'test'"):
+        Config(held_out="tests")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="n_features must be an integer of at least 1, not 0"):
+        Config(n_features=0)
+
+
+# -- what ships --------------------------------------------------------------------------------------------------------
+
+
+def test_what_ships_is_small_and_as_described(shipped: rows.Rows) -> None:
+    assert rows.FILE.stat().st_size + rows.FILE.with_suffix(".safetensors").stat().st_size < 1_000_000
+    counts = shipped.classes[:, 1]
+    assert counts.min() >= build_rows.MIN_PER_CLASS and counts.max() == build_rows.MAX_PER_CLASS
+    assert max(Counter(shipped.datasets).values()) == build_rows.MAX_PAIRS
+    assert shipped.accuracy.min() >= np.float32(build_rows.LEARNABLE) and shipped.accuracy.max() <= 1
+    assert shipped.features.shape[1] == build_rows.COMPONENTS
+    told = f"{len(shipped.datasets)} pairs of {len(set(shipped.datasets))} datasets, in which"
+    assert told in " ".join(str(envs.few_shot_classification.__doc__).split())
+
+
+def test_rows_of_iris_are_its_principal_components(shipped: rows.Rows) -> None:
+    """Against NumPy's own decomposition; the largest loading of a component is positive."""
+    pair = shipped.datasets.index("iris")
+    columns, classes = load_iris(return_X_y=True)
+    scaled = (columns - columns.mean(0)) / columns.std(0)
+    left, _, loadings = np.linalg.svd(scaled, full_matrices=False)
+    largest = loadings[np.arange(4), np.abs(loadings).argmax(1)]
+    expected = np.sign(largest) * left / left.std(0)
+    for label, place in enumerate(shipped.pairs[pair]):
+        first, count = shipped.classes[place]
+        found = shipped.features[first : first + count]
+        assert count == 50 and (found[:, 4:] == 0).all()
+        np.testing.assert_allclose(found[:, :4], expected[classes == label], atol=0.02)
+
+
+def test_files_that_are_damaged_or_of_another_build(tmp_path, shipped: rows.Rows) -> None:
+    path = tmp_path / "rows.json"
+    numbers = path.with_suffix(".safetensors")
+    shutil.copy(rows.FILE, path)
+    raw = bytearray(rows.FILE.with_suffix(".safetensors").read_bytes())
+    raw[-1] ^= 1
+    numbers.write_bytes(raw)
+    with pytest.raises(UsageError, match=r"damaged, or rows.safetensors is of another build"):
+        rows.read_rows(path)
+    numbers.unlink()
+    with pytest.raises(UsageError, match=r"rows.safetensors: .*No such file"):
+        rows.read_rows(path)
+    path.write_text(json.dumps({"format": "other"}))
+    with pytest.raises(UsageError, match="not a file of rows"):
+        rows.read_rows(path)
+    known = table.read_table()
+    fewer = dataclasses.replace(known, datasets=known.datasets[1:], splits=known.splits[1:])
+    with pytest.raises(UsageError, match="another build than the table, which has no dataset"):
+        shipped.splits(fewer)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "said"),
+    [
+        ("features", lambda x: x * 100, "components that are no numbers, or beyond 4"),
+        ("features", lambda x: x[:-1], "classes that are no rows"),
+        ("classes", lambda x: np.add(x, [[1, 0]]), "classes that are no rows"),
+        ("classes", lambda x: np.multiply(x, [[1, 0]]), "classes that are no rows"),
+        ("pairs", lambda x: x + 10_000, "pairs that are no classes"),
+        ("pairs", lambda x: x[:-1], r"pairs has shape \(\d+, 2\), not"),
+        ("accuracy", None, "incomplete: 'accuracy'"),
+    ],
+)
+def test_numbers_that_make_no_sense(tmp_path, name, changed, said) -> None:
+    path = tmp_path / "rows.json"
+    text = json.loads(rows.FILE.read_text())
+    arrays = safetensors.numpy.load_file(rows.FILE.with_suffix(".safetensors"))
+    if changed is None:
+        del arrays[name]
+    else:
+        arrays[name] = changed(arrays[name])
+    raw = safetensors.numpy.save({key: np.ascontiguousarray(value) for key, value in arrays.items()})
+    path.with_suffix(".safetensors").write_bytes(raw)
+    path.write_text(json.dumps({**text, "digest": table.digest(raw, text)}))
+    with pytest.raises(UsageError, match=said):
+        rows.read_rows(path)
+
+
+# -- what made it ------------------------------------------------------------------------------------------------------
+
+
+def test_components_by_hand() -> None:
+    """Four corners of a square; twice as many columns one way as the other, and a column of text that says the same.
+
+    Standardised, a and a copy of it are one component, b is another; nothing is left for a third.
+    """
+    a, b = np.tile([1.0, 1.0, -1.0, -1.0], 25), np.tile([1.0, -1.0, 1.0, -1.0], 25)
+    frame = frames.plain(pd.DataFrame({"a": a, "copy": 3 - 2 * a, "b": b}))
+    found = build_rows.components(frame)
+    assert found.shape == (100, 8) and (found[:, 2:] == 0).all()
+    # Deviation 1, but for n - 1 in its denominator.
+    unit = np.sqrt(99 / 100)
+    np.testing.assert_allclose(np.abs(found[:, :2]), unit, atol=1e-9)
+    assert abs(np.mean(found[:, 0] * a)) == pytest.approx(unit) and abs(np.mean(found[:, 1] * b)) == pytest.approx(unit)
+
+
+def test_components_are_cut_off() -> None:
+    frame = frames.plain(pd.DataFrame({"a": [100.0, *[0.0] * 99], "b": np.tile([1.0, -1.0], 50)}))
+    assert np.abs(build_rows.components(frame)).max() == rows.LARGEST_FEATURE
+
+
+def test_pairs_are_those_that_can_be_told_apart_and_have_most_rows() -> None:
+    """Classes 0, 1 and 2 are apart by a component, of 3 and of 2 nobody can tell which is which, 4 is too small."""
+    counts = [150, 30, 60, 40, 19]
+    labels = np.repeat(np.arange(5), counts)
+    place = np.array([0.0, 3.0, -3.0, -3.0, 9.0])[labels]
+    features = np.stack([place, np.random.default_rng(0).normal(size=len(labels))], axis=1)
+    pairs = build_rows.learnable(features, labels)
+    assert [(pair.classes, pair.n_rows) for pair in pairs] == [
+        ((0, 2), 60), ((0, 3), 40), ((0, 1), 30), ((1, 2), 30), ((1, 3), 30)
+    ]  # fmt: skip
+    assert all(pair.accuracy == 1 for pair in pairs)
+    assert len(build_rows.learnable(np.eye(5)[np.repeat(np.arange(5), 20)], np.repeat(np.arange(5), 20))) == 6
+
+
+def test_drawn_rows_are_few_and_the_same_again() -> None:
+    found = build_rows.drawn(np.arange(500, 1000))
+    assert len(set(found.tolist())) == 100 and (np.diff(found) > 0).all() and found.min() >= 500
+    assert found.tolist() == build_rows.drawn(np.arange(500, 1000)).tolist() and len(build_rows.drawn(found)) == 100

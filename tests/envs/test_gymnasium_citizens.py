@@ -1,0 +1,128 @@
+"""Under Gymnasium's own names: make, make_vec, and the three ways in which an episode may go over into the next."""
+
+import subprocess
+import sys
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env, data_equivalence
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+from torch import Tensor
+
+import envs
+from envs import Tasks, TorchTasks, Uniform
+from envs.native.arrays import ArrayVectorEnv
+from envs.native.registration import ids
+from qrl.common.errors import UsageError
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+class Climb(TorchTasks):
+    """A height that grows by the action; over at 3 or after five steps. Nothing is drawn."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            name="climb",
+            horizon=5,
+            observation_space=gym.spaces.Box(0.0, 9.0, (1,)),
+            action_space=gym.spaces.Discrete(3),
+            observation_scale=[1.0],
+            parameters={"bonus": Uniform(0, 1)},
+            nominal={"bonus": 0.5},
+        )
+
+    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Tensor:
+        return torch.zeros(len(tasks), 1, dtype=torch.float64)
+
+    def observe(self, state: Tensor, tasks: Tasks) -> Tensor:
+        return state
+
+    def transition(self, state: Tensor, action: Tensor, tasks: Tasks) -> tuple[Tensor, Tensor, Tensor]:
+        state = state + action[:, None]
+        return state, state[:, 0] + tasks.bonus, state[:, 0] >= 3
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_episodes_go_over_as_in_gymnasiums_own_vector_environment(mode: AutoresetMode) -> None:
+    family = Climb()
+    ours = ArrayVectorEnv(family, 6, {"bonus": 0.25}, mode)
+    theirs = SyncVectorEnv([lambda: family.make({"bonus": 0.25})] * 6, autoreset_mode=mode)
+    assert ours.metadata["autoreset_mode"] is mode
+    assert (ours.observation_space, ours.action_space) == (theirs.observation_space, theirs.action_space)
+    pairs: list[Any] = [(ours.reset(seed=0), theirs.reset(seed=0))]
+    rng, ends = np.random.default_rng(0), 0
+    for _ in range(40):
+        action = rng.integers(3, size=6)
+        pairs.append((ours.step(action), theirs.step(action)))
+        ended = pairs[-1][1][2] | pairs[-1][1][3]
+        ends += int(ended.sum())
+        if mode is AutoresetMode.DISABLED and ended.any():
+            pairs.append(tuple(env.reset(options={"reset_mask": ended}) for env in (ours, theirs)))
+    assert ends > 30 and any(pair[1][3].any() for pair in pairs if len(pair[1]) == 5), "both kinds of ends"
+    for one, other in pairs:
+        assert data_equivalence(one, other, exact=True), f"{one} is not {other}"
+
+
+def test_without_autoreset_a_finished_lane_has_to_be_reset() -> None:
+    env = ArrayVectorEnv(Climb(), 2, autoreset_mode="Disabled")
+    env.reset()
+    env.step(np.array([2, 0]))
+    env.step(np.array([2, 0]))
+    with pytest.raises(UsageError, match="reset finished lanes first"):
+        env.step(np.array([0, 0]))
+    env.reset(options={"reset_mask": np.array([True, False])})
+    env.step(np.array([0, 0]))
+
+
+@pytest.mark.parametrize("name", list(ids()))
+def test_gymnasium_makes_every_native_family(name: str) -> None:
+    id, family = ids()[name], envs.make(name)
+    task = family.sample(1, "test").rows()[0]
+    env = gym.make(id, task=task, horizon=max(2, family.horizon))
+    assert env.unwrapped.task == task and env.unwrapped.spec.id == id  # type: ignore[attr-defined,union-attr]
+    many = gym.make_vec(id, num_envs=3, task=task)
+    observation, _ = many.reset(seed=1)
+    assert observation.shape == (3, *(env.observation_space.shape or ())) and observation.dtype == np.float32
+    results = many.step(many.action_space.sample())
+    assert [type(each) for each in results[:4]] == [np.ndarray] * 4
+    many.close()
+
+
+def test_options_reach_the_family(unchecked: None) -> None:
+    assert gym.make("qrl/CartPole-v0", horizon=7).unwrapped.distribution.horizon == 7  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="no option 'horizn'; did you mean 'horizon'"):
+        gym.make("qrl/CartPole-v0", horizn=7)
+    with pytest.raises(UsageError, match="no task parameter 'gravty'; did you mean 'gravity'"):
+        gym.make("qrl/CartPole-v0", task={"gravty": 7})
+    with pytest.raises(UsageError, match="no autoreset_mode 'Next'"):
+        gym.make_vec("qrl/CartPole-v0", num_envs=2, autoreset_mode="Next")
+    with pytest.raises(UsageError, match=r"cartpole: many environments at once have no pictures; gymnasium\.make has"):
+        gym.make_vec("qrl/CartPole-v0", num_envs=2, render_mode="rgb_array")
+    with pytest.raises(UsageError, match=r"reset: seed must be a non-negative integer below 2\*\*63, not \[1, 2\]"):
+        gym.make_vec("qrl/CartPole-v0", num_envs=2).reset(seed=[1, 2])
+
+
+def test_tasks_by_reset() -> None:
+    env = gym.make_vec("qrl/CartPoleTarget-v0", num_envs=2)
+    reward = []
+    for options in ({"task": {"target": 1.0}}, {"tasks": [{"target": 0.0}, {"target": 1.0}]}):
+        env.reset(seed=0, options=options)
+        reward.append(env.step(np.array([0, 0]))[1])
+    assert reward[0][0] < reward[1][0] and reward[0][1] == reward[1][1]
+
+
+def test_they_are_known_after_import_envs() -> None:
+    program = "import gymnasium, envs; print(gymnasium.make('qrl/CartPole-v0', task={'gravity': 12}).unwrapped.task)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=".")
+    assert "'gravity': 12.0" in done.stdout
+
+
+def test_the_checkers_of_others_pass_under_these_names() -> None:
+    env = gym.make("qrl/CartPole-v0")
+    check_env(env.unwrapped)
+    sb3_check_env(env.unwrapped)

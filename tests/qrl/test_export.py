@@ -1,0 +1,113 @@
+"""Circuits as OpenQASM: read by PennyLane's own importer here, by Qiskit and Cirq where these are installed."""
+
+import numpy as np
+import pytest
+import torch
+
+from qrl.backends.openqasm import encode, to_openqasm
+from qrl.circuits.circuit import GATES, Circuit, Gate, Observable, Weight
+from qrl.common.errors import UsageError
+from qrl.simulator.program import compile_circuit
+from tests.support.circuits import random_circuit
+
+
+def numbers(seed: int) -> Circuit:
+    """A random circuit at random angles."""
+    circuit = random_circuit(seed, max_wires=4)
+    n_free = sum(not isinstance(gate.angle, float | None) for gate in circuit.gates)
+    return circuit.at(np.random.default_rng(seed).normal(size=n_free).tolist())
+
+
+EVERY = Circuit(
+    2,
+    (
+        Gate("H", (0,)),
+        Gate("RY", (1,), 0.3),
+        *(Gate(n, (0, 1)[: k.n_wires], 0.7 if k.rotation else None) for n, k in GATES.items()),
+        *(Gate(n, (1, 0), -0.4 if k.rotation else None) for n, k in GATES.items() if k.n_wires == 2),
+    ),
+    (Observable.of("Z0"), Observable.of("X1"), Observable.of((0.5, "Y0 Z1"), (0.2, "X0"))),
+)
+"""Every gate, both ways round."""
+
+CIRCUITS = [EVERY, *(numbers(seed) for seed in range(5))]
+
+
+def expected(circuit: Circuit) -> np.ndarray:
+    program, nothing = compile_circuit(circuit), torch.zeros(0, dtype=torch.float64)
+    return program.run(program.bind(nothing, nothing), torch.zeros(1, 0, dtype=torch.float64))[0].numpy()
+
+
+PAULI = {"X": np.array([[0, 1], [1, 0]]), "Y": np.array([[0, -1j], [1j, 0]]), "Z": np.diag([1, -1])}
+
+
+def of_state(circuit: Circuit, state: np.ndarray) -> np.ndarray:
+    """Expectation values in a state whose first axis is wire 0."""
+    state = np.asarray(state).reshape((2,) * circuit.n_wires)
+    values = []
+    for observable in circuit.observables:
+        total = 0.0
+        for word in observable.words:
+            turned = state
+            for wire, pauli in word.factors:
+                turned = np.moveaxis(np.tensordot(PAULI[pauli], turned, (1, wire)), 0, wire)
+            total += word.coefficient * np.vdot(state, turned).real
+        values.append(total)
+    return np.array(values)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("index", range(len(CIRCUITS)))
+def test_in_qiskit(index, version):
+    pytest.importorskip("qiskit")
+    from qiskit import QuantumCircuit, qasm3, quantum_info
+
+    circuit = CIRCUITS[index]
+    text = to_openqasm(circuit, version)
+    read = QuantumCircuit.from_qasm_str(text) if version == 2 else qasm3.loads(text)
+    state = quantum_info.Statevector(read).reverse_qargs().data  # Qiskit's qubit 0 is the least significant bit
+    np.testing.assert_allclose(of_state(circuit, state), expected(circuit), atol=1e-6)
+
+
+@pytest.mark.parametrize("index", range(len(CIRCUITS)))
+def test_in_qiskits_own_format(index):
+    pytest.importorskip("qiskit")
+    import io
+
+    from qiskit import qpy, quantum_info
+
+    circuit = CIRCUITS[index]
+    (read,) = qpy.load(io.BytesIO(encode(circuit, "qiskit")))
+    state = quantum_info.Statevector(read).reverse_qargs().data
+    np.testing.assert_allclose(of_state(circuit, state), expected(circuit), atol=1e-6)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("index", range(len(CIRCUITS)))
+def test_in_cirq(index, version):
+    cirq = pytest.importorskip("cirq")
+    from cirq.contrib.qasm_import import circuit_from_qasm
+
+    circuit = CIRCUITS[index]
+    read = circuit_from_qasm(to_openqasm(circuit, version))
+    qubits = [cirq.NamedQubit(f"q_{wire}") for wire in range(circuit.n_wires)]
+    state = cirq.final_state_vector(read, qubit_order=qubits, dtype=np.complex128)
+    np.testing.assert_allclose(of_state(circuit, state), expected(circuit), atol=1e-6)
+
+
+def test_text_by_hand():
+    circuit = Circuit(2, (Gate("H", (0,)), Gate("CRY", (1, 0), 0.5), Gate("CNOT", (0, 1))), (Observable.of("Z0"),))
+    controlled = "ry(0.25) q[0]; cx q[1], q[0]; ry(-0.25) q[0]; cx q[1], q[0];"
+    body = f"h q[0];\n{controlled}\ncx q[0], q[1];\n"
+    assert to_openqasm(circuit, 2) == f'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\n{body}'
+    assert to_openqasm(circuit, 3) == f'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit[2] q;\n{body}'
+
+
+def test_what_cannot_be_written():
+    open_angle = Circuit(1, (Gate("RX", (0,), Weight(0)),), (Observable.of("Z0"),))
+    with pytest.raises(UsageError, match=r"the angle of RX\(w0\) is no number"):
+        to_openqasm(open_angle)
+    with pytest.raises(UsageError, match="unknown format 'openqasm'; did you mean 'openqasm"):
+        encode(EVERY, "openqasm")
+    with pytest.raises(UsageError, match="1 angles are not constant, 2 were given"):
+        open_angle.at([0.1, 0.2])

@@ -1,0 +1,297 @@
+"""Names to plug-ins: every way of naming one, every way of getting it wrong."""
+
+import importlib.metadata
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from envs import bandit
+from qrl.common import registry
+from qrl.common.errors import UsageError, suggest
+
+GOOD = '''"""A thing of mine.
+
+More about it.
+"""
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Config:
+    size: int = 3
+
+def build(config):
+    return ("built", config.size)
+'''
+
+
+@dataclass(frozen=True)
+class Config:
+    size: int = 3
+
+
+class Thing:
+    """A registered thing.
+
+    With details.
+    """
+
+    Config = Config
+
+    @staticmethod
+    def build(config):
+        return ("thing", config.size)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A stand-in for the repository with two agents, one unreadable file, machinery, and one missing an extra."""
+    root = tmp_path / "root"
+    package = root / "shelf"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "good.py").write_text(GOOD)
+    (package / "boring.py").write_text(GOOD)
+    (package / "_machinery.py").write_text("raise RuntimeError('machinery is never listed or imported')")
+    (package / "broken.py").write_text('"""Broken."""\ndef (:\n')
+    (package / "extra.py").write_text('"""Wants more."""\nREQUIRES = ("math", "no_such_package.sub")\nEXTRA = "more"\n')
+    (package / "loud.py").write_text('"""Loud."""\nraise RuntimeError("imported,\\n twice")\n')
+    (package / "bare.py").write_text(
+        '"""No build."""\nfrom dataclasses import dataclass\n@dataclass(frozen=True)\nclass Config: ...\n'
+    )
+    (package / "thawed.py").write_text(GOOD.replace("(frozen=True)", ""))
+    monkeypatch.setattr(registry, "_ROOT", root)
+    monkeypatch.setitem(registry._PACKAGES, "agents", ("shelf",))
+    monkeypatch.syspath_prepend(str(root))
+    yield package
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shelf"]:
+        del sys.modules[name]
+
+
+def test_listing_reads_the_files_and_imports_none(folder):
+    found = registry.available("agents")
+    assert list(found) == ["bare", "boring", "broken", "extra", "good", "loud", "thawed"]
+    assert found["good"].doc == "A thing of mine."
+    assert found["good"].usable
+    assert not found["broken"].usable
+    assert found["broken"].broken == "invalid syntax (line 2)"
+    assert found["extra"].missing == ("no_such_package.sub",)
+    assert found["extra"].remedy == "pip install 'qrl-meta[more]'"
+    assert not [name for name in sys.modules if name.startswith("shelf")]
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ('REQUIRES = tuple("ab")', "REQUIRES is not a literal (line 2)"),
+        ("REQUIRES = 3", "TypeError: 'int' object is not iterable"),
+        ('REQUIRES = ""', "ValueError: "),
+        ("x = (", "'(' was never closed (line 2)"),
+        ("\0", "source code string cannot contain null bytes"),
+        ("x = " + "(" * 5000, "too many nested parentheses"),
+    ],
+)
+def test_one_bad_file_is_listed_as_broken_beside_the_others(folder, source, reason):
+    (folder / "bad.py").write_text(f'"""Bad."""\n{source}\n')
+    found = registry.available("agents")
+    assert reason in found["bad"].broken and not found["bad"].usable
+    assert found["good"].usable
+
+
+def test_a_missing_dependency_of_the_library_itself_names_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    (tmp_path / "mine.py").write_text("import gymnasium")
+    with pytest.raises(UsageError, match=r"gymnasium.*; use \.venv/bin/python, or install qrl-meta: pip install -e "):
+        registry.load("envs", str(tmp_path / "mine.py"))
+
+
+def test_a_folder_name_is_imported_and_builds(folder):
+    plugin = registry.load("agents", "good")
+    assert plugin.build(plugin.Config(size=5)) == ("built", 5)
+    assert plugin is sys.modules["shelf.good"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "goood",
+            "unknown agent 'goood'; did you mean 'good'? (choices: bare, boring, broken, extra, good, loud, thawed)",
+        ),
+        ("", "the name of the agent is empty; choices: bare, boring, broken, extra, good, loud, thawed"),
+        ("_machinery", "unknown agent '_machinery'; choices: bare, boring, broken, extra, good, loud, thawed"),
+        ("extra", "agent 'extra' needs no_such_package.sub, not installed: pip install 'qrl-meta[more]'"),
+        ("broken", "agent 'broken' cannot be imported: invalid syntax (line 2)"),
+        ("loud", "agent 'loud' cannot be imported: RuntimeError: imported, twice"),
+        ("bare", "agent 'bare' has no function called build: a plug-in offers Config and build(config, ...)"),
+        ("thawed", "agent 'thawed': Config must be frozen, @dataclass(frozen=True)"),
+        (
+            "shelf.good:buld",
+            "agent 'shelf.good:buld': no 'buld' there; did you mean 'build'? (choices: Config, build, dataclass)",
+        ),
+        ("json", "unknown agent 'json'; choices: bare, boring, broken, extra, good, loud, thawed"),
+        (
+            "json:dumps",
+            "agent 'json:dumps' has no dataclass called Config: a plug-in offers Config and build(config, ...)",
+        ),
+        ("../escape", "unknown agent '../escape'; choices: bare, boring, broken, extra, good, loud, thawed"),
+    ],
+)
+def test_what_cannot_be_loaded_is_said_in_one_line(folder, name, message):
+    with pytest.raises(UsageError) as caught:
+        registry.load("agents", name)
+    assert str(caught.value) == message
+
+
+def test_a_file_that_ends_the_process_when_it_is_imported(tmp_path):
+    (tmp_path / "leaving.py").write_text("raise SystemExit(3)")
+    with pytest.raises(UsageError, match=r"leaving\.py' cannot be imported: SystemExit: 3$"):
+        registry.load("agents", str(tmp_path / "leaving.py"))
+
+
+def test_a_folder_is_no_plugin(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(UsageError, match=r"^unknown agent 'shelf', a path to no \.py file; "):
+        registry.load("agents", "shelf")
+
+
+def test_a_missing_module_is_told_from_one_missing_inside_it(folder):
+    with pytest.raises(UsageError, match=r"^unknown agent 'shelf.nope': there is no module 'shelf.nope', installed or"):
+        registry.load("agents", "shelf.nope")
+    (folder / "_inner.py").write_text("import no_such_package")
+    with pytest.raises(
+        UsageError, match=r"^agent 'shelf._inner' cannot be imported: No module named 'no_such_package'$"
+    ):
+        registry.load("agents", "shelf._inner")
+
+
+def test_a_shadowed_package_is_refused(folder, tmp_path, monkeypatch):
+    other = tmp_path / "other" / "shelf"
+    other.mkdir(parents=True)
+    (other / "__init__.py").touch()
+    (other / "good.py").write_text(GOOD)
+    monkeypatch.syspath_prepend(str(other.parent))
+    with pytest.raises(UsageError, match="is imported in place of"):
+        registry.load("agents", "good")
+
+
+def test_a_module_and_an_attribute(folder):
+    assert registry.load("envs", "shelf.good").Config().size == 3
+    (folder / "_two.py").write_text(
+        GOOD + "\nclass Box:\n    class Inner:\n        pass\nBox.Inner.Config, Box.Inner.build = Config, build\n"
+    )
+    assert registry.load("envs", "shelf._two:Box.Inner").build(Config(4)) == ("built", 4)
+
+
+def test_a_path_is_imported_once_and_anew_when_edited(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(GOOD)
+    first = registry.load("models", "mine.py")
+    assert registry.load("models", str(tmp_path / "mine.py")) is first
+    # The same length within the same second: what a cache keyed by time and size would miss.
+    Path("mine.py").write_text(GOOD.replace("built", "burnt"))
+    assert registry.load("models", "./mine.py").build(first.Config()) == ("burnt", 3)
+    assert not (tmp_path / "__pycache__").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (None, "No such file or directory"),
+        ("def build(:", "invalid syntax (line 1)"),
+        ("x = nothing", "NameError: name 'nothing' is not defined"),
+        ("import no_such_package", "No module named 'no_such_package'"),
+        ("Config = 3\ndef build(config): ...", "has no dataclass called Config"),
+        ("\0", "source code string cannot contain null bytes"),
+    ],
+)
+def test_a_path_that_cannot_be_imported(tmp_path, source, message):
+    path = tmp_path / "mine.py"
+    if source is not None:
+        path.write_text(source)
+    with pytest.raises(UsageError) as caught:
+        registry.load("envs", str(path))
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    left = [module for module in sys.modules.values() if getattr(module, "__file__", None) == str(path)]
+    assert all(hasattr(module, "Config") for module in left)  # what was executed to its end may stay
+
+
+def test_registering(folder):
+    registry.register("agents", "thing", Thing)
+    try:
+        assert registry.load("agents", "thing") is Thing
+        assert registry.available("agents")["thing"].doc == "A registered thing."
+        registry.register("agents", "thing", Thing)  # Running a notebook's cell twice is no error.
+        other = types.SimpleNamespace(Config=Config, build=print)  # ... nor is one that makes a new object.
+        registry.register("agents", "thing", other)
+        assert registry.load("agents", "thing") is other
+        for name in ("", "my agent", "a/b"):
+            with pytest.raises(UsageError, match="a name is letters, digits, _ and -"):
+                registry.register("agents", name, Thing)
+        with pytest.raises(UsageError, match="the name is taken"):
+            registry.register("agents", "good", Thing)
+    finally:
+        registry.unregister("agents", "thing")
+    with pytest.raises(UsageError, match="unknown agent 'thing'"):
+        registry.load("agents", "thing")
+    with pytest.raises(UsageError, match="has no function called build"):
+        registry.register("agents", "half", types.SimpleNamespace(Config=Config))
+
+
+def test_entry_points(folder, monkeypatch):
+    entry = importlib.metadata.EntryPoint("installed", "shelf.good", "qrl.agents")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: (entry,) if group == "qrl.agents" else ())
+    assert registry.available("agents")["installed"].doc == "shelf.good, from an installed package"
+    assert registry.load("agents", "installed").build(Config(2)) == ("built", 2)
+    with pytest.raises(UsageError, match="unknown model 'installed'"):
+        registry.load("models", "installed")
+
+
+def test_an_unknown_kind():
+    with pytest.raises(UsageError, match=r"^unknown kind of plug-in 'env'; did you mean 'envs'\?"):
+        registry._check_kind("env")
+
+
+def test_names_for_files_and_for_saving(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert registry.short_name("navigation") == "navigation"
+    assert registry.short_name("some/dir/mine.py") == "mine"
+    assert registry.short_name("package.mine:Box.Inner") == "mine-Box-Inner"
+    assert registry.canonical("envs", "dir/mine.py") == str(tmp_path / "dir" / "mine.py")
+    assert registry.canonical("envs", "navigation") == "navigation"
+    assert registry.canonical("envs", bandit.__file__) == "bandit"
+    assert registry.canonical("envs", "package.mine") == "package.mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "tail"),
+    [
+        ("navigaton", "; did you mean 'navigation'? (choices: cartpole, navigation)"),
+        ("Navigation", "; did you mean 'navigation'? (choices: cartpole, navigation)"),
+        ("nav", "; did you mean 'navigation'? (choices: cartpole, navigation)"),
+        ("zzz", "; choices: cartpole, navigation"),
+        ("", "; choices: cartpole, navigation"),
+    ],
+)
+def test_suggestions(name, tail):
+    assert suggest(name, ["navigation", "cartpole"]) == tail
+
+
+@pytest.mark.parametrize("kind", ["envs", "models", "agents"])
+def test_everything_in_the_folders_is_listed_and_loads_or_says_what_is_missing(kind):
+    found = registry.available(kind)
+    assert found
+    for name, summary in found.items():
+        assert summary.doc, f"{name} has no docstring"
+        assert not summary.broken
+        if summary.missing:
+            with pytest.raises(UsageError, match="pip install"):
+                registry.load(kind, name)
+        else:
+            plugin = registry.load(kind, name)
+            default = plugin.defaults("navigation") if hasattr(plugin, "defaults") else plugin.Config()
+            assert isinstance(default, plugin.Config)

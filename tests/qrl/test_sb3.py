@@ -1,0 +1,209 @@
+"""Quantum policies inside Stable-Baselines3."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import update_learning_rate
+
+from qrl.common.errors import UsageError
+from qrl.sb3 import (
+    ExplorationByEpisode,
+    QuantumActorCriticPolicy,
+    QuantumFeaturesExtractor,
+    QuantumQPolicy,
+)
+from qrl.sb3.policies import with_factors
+
+SMALL = {"model": "reuploading", "n_layers": 2, "n_wires": 4}
+
+
+def learner(algorithm, policy, **options):
+    more = {
+        PPO: {"n_steps": 16, "batch_size": 8, "n_epochs": 2},
+        A2C: {"n_steps": 8},
+        DQN: {"learning_starts": 8, "buffer_size": 100, "batch_size": 8, "train_freq": 4, "target_update_interval": 8},
+    }[algorithm]
+    kwargs = {"policy_kwargs": {**SMALL, **options.pop("policy_kwargs", {})}, "device": "cpu", "seed": 0}
+    return algorithm(policy, "CartPole-v1", **more, **kwargs, **options)
+
+
+ALGORITHMS = [(PPO, QuantumActorCriticPolicy), (A2C, QuantumActorCriticPolicy), (DQN, QuantumQPolicy)]
+
+
+def parameters(model) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.policy.named_parameters()}
+
+
+@pytest.mark.parametrize(("algorithm", "policy"), ALGORITHMS)
+def test_learns_with_every_parameter_saves_and_loads(algorithm, policy, tmp_path):
+    model = learner(algorithm, policy)
+    before = parameters(model)
+    model.learn(64)
+    after = parameters(model)
+    assert all(not torch.equal(before[name], after[name]) for name in before)
+    model.save(tmp_path / "model")
+    loaded = algorithm.load(tmp_path / "model", device="cpu")
+    observations = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    assert all(torch.equal(value, parameters(loaded)[name]) for name, value in after.items())
+    np.testing.assert_array_equal(*(m.predict(observations, deterministic=True)[0] for m in (model, loaded)))
+    model.policy.save(tmp_path / "policy")
+    alone = policy.load(tmp_path / "policy", device="cpu")
+    np.testing.assert_array_equal(*(m.predict(observations, deterministic=True)[0] for m in (model.policy, alone)))
+
+
+@pytest.mark.parametrize(("algorithm", "policy"), ALGORITHMS)
+def test_learning_rates_of_groups_survive_the_algorithms_own(algorithm, policy):
+    """At each update the algorithm writes its rate, here falling to half, into all groups alike."""
+    rates = {"lr_angles": 1e-3, "lr_scales": 0.0, "lr_heads": 1e-1}
+    model = learner(algorithm, policy, policy_kwargs=rates, learning_rate=lambda left: 1e-2 * (0.5 + left / 2))
+    before = parameters(model)
+    model.learn(64)
+    after = parameters(model)
+    moved = {name: float((after[name] - before[name]).abs().max()) for name in before if "target" not in name}
+    scales = [value for name, value in moved.items() if name.endswith("scales")]
+    angles = [value for name, value in moved.items() if name.endswith("weights")]
+    heads = [value for name, value in moved.items() if "features_extractor" not in name]
+    assert scales and max(scales) == 0
+    assert angles and heads and min(heads) > 5 * max(angles) > 0
+
+
+def test_adam_with_factors_is_adam_with_those_rates():
+    values = [torch.nn.Parameter(torch.tensor([1.0, -2.0])) for _ in range(4)]
+    groups = [{"params": [values[0]], "factor": 0.5}, {"params": [values[1]], "factor": 3.0}]
+    ours = with_factors(torch.optim.Adam)(groups, lr=0.1)
+    theirs = torch.optim.Adam([{"params": [values[2]], "lr": 0.1}, {"params": [values[3]], "lr": 0.6}], lr=0.2)
+    for rate in (0.2, 0.2):
+        update_learning_rate(ours, rate)
+        for value in values:
+            value.grad = value.detach() ** 2
+        ours.step()
+        theirs.step()
+    assert [group["lr"] for group in ours.param_groups] == [0.2, 0.2]
+    torch.testing.assert_close(values[0], values[2])
+    torch.testing.assert_close(values[1], values[3])
+    assert ours.state_dict()["param_groups"][1]["factor"] == 3.0
+
+
+def test_what_is_kept_during_a_rollout_follows_the_parameters():
+    """Also where these are changed through `data`, as a target network's are."""
+    extractor = QuantumFeaturesExtractor(gymnasium.spaces.Box(-1, 1, (3,)), **SMALL, observation_scale=[1.0, 2.0, 4.0])
+    observations = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        kept = extractor(observations)
+    torch.testing.assert_close(kept, extractor(observations).detach())
+    torch.testing.assert_close(kept, extractor.features(observations / torch.tensor([1.0, 2.0, 4.0])).detach())
+    next(extractor.features.parameters()).data.add_(0.5)
+    with torch.no_grad():
+        changed = extractor(observations)
+    assert not torch.allclose(changed, kept)
+    torch.testing.assert_close(changed, extractor(observations).detach())
+
+
+@pytest.mark.parametrize("n_inputs", [4, 30])
+def test_actor_and_critic_are_run_side_by_side(n_inputs):
+    """What the one call gives is what each extractor gives by itself, gradients too, with and without a projection."""
+    space, actions = gymnasium.spaces.Box(-1, 1, (n_inputs,)), gymnasium.spaces.Discrete(2)
+    policy = QuantumActorCriticPolicy(space, actions, lambda _: 0.01, **SMALL)
+    observations = torch.randn(6, n_inputs, generator=torch.Generator().manual_seed(0))
+    extractors = (policy.pi_features_extractor, policy.vf_features_extractor)
+    assert policy._both is not None
+    both = policy.extract_features(observations)
+    for expected, found in zip((each(observations) for each in extractors), both, strict=True):
+        torch.testing.assert_close(found, expected)
+        parameters = [p for each in extractors for p in each.parameters()]
+        options = {"allow_unused": True, "materialize_grads": True, "retain_graph": True}
+        gradients = (torch.autograd.grad(v.square().sum(), parameters, **options) for v in (found, expected))
+        for one, other in zip(*gradients, strict=True):
+            torch.testing.assert_close(one, other)
+    with torch.no_grad():
+        before = policy.extract_features(observations)
+        next(extractors[1].parameters()).add_(0.3)
+        after = policy.extract_features(observations)
+    torch.testing.assert_close(before[0], after[0])
+    assert not torch.allclose(before[1], after[1])
+
+
+def test_any_model_without_a_memory_will_do():
+    model = PPO(QuantumActorCriticPolicy, "CartPole-v1", policy_kwargs={"model": "mlp", "budget": 50}, device="cpu")
+    assert model.policy.pi_features_extractor is not model.policy.vf_features_extractor
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_layer": 3}, "sb3: no option 'n_layer' of model 'reuploading' or the policy; did you mean 'n_layers'"),
+        ({"model": "reuploding"}, "did you mean 'reuploading'"),
+        (
+            {"observation_scale": [1, 2]},
+            "observation_scale must be one positive number, or 4, one for each observation",
+        ),
+        ({"observation_scale": [1, 0, 1, 1]}, "observation_scale must be one positive number"),
+        ({"observation_scale": float("nan")}, "observation_scale must be one positive number"),
+        ({"lr_angles": -1.0}, "lr_angles must be finite and not negative, not -1.0"),
+        ({"model": "qgru"}, "no option 'n_layers'|has a memory"),
+    ],
+)
+def test_policies_that_cannot_be(options, message):
+    with pytest.raises(UsageError, match=message):
+        PPO(QuantumActorCriticPolicy, "CartPole-v1", policy_kwargs={**options}, device="cpu")
+
+
+def test_an_extractor_that_cannot_be():
+    with pytest.raises(UsageError, match="sb3: no option 'n_layer' of model 'reuploading'; did you mean 'n_layers'"):
+        QuantumFeaturesExtractor(gymnasium.spaces.Box(-1, 1, (3,)), n_layer=3)
+    with pytest.raises(UsageError, match="observations must be a vector"):
+        QuantumFeaturesExtractor(gymnasium.spaces.Discrete(3))
+
+
+SKOLIK = {"model": "skolik", "readout": "scaled", "n_wires": 4, "n_layers": 5}
+
+
+def test_values_are_scaled_expectation_values_as_published(tmp_path):
+    """Q_a = w_a (<O_a> + 1) / 2 with w = 1 to begin with; 40 angles, 20 scales and 2 weights, in both networks."""
+    model = learner(DQN, QuantumQPolicy, policy_kwargs=SKOLIK)
+    net, observations = model.q_net, torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    assert sum(parameter.numel() for parameter in net.parameters()) == 62
+    features = net.features_extractor(observations)
+    torch.testing.assert_close(net(observations), (features + 1) / 2)
+    with torch.no_grad():
+        net.q_net[0].weight.copy_(torch.tensor([2.0, -3.0]))
+    torch.testing.assert_close(net(observations), torch.tensor([1.0, -1.5]) * (features + 1))
+    assert model.q_net_target.q_net[0].weight.tolist() == [1.0, 1.0]
+    model.learn(32)
+    model.policy.save(tmp_path / "policy")
+    alone = QuantumQPolicy.load(tmp_path / "policy", device="cpu")
+    torch.testing.assert_close(alone.q_net(observations), model.q_net(observations))
+
+
+def test_scaled_values_need_a_feature_an_action(unchecked):
+    with pytest.raises(UsageError, match="4 features are of 2 actions: use linear"):
+        learner(DQN, QuantumQPolicy, policy_kwargs={"readout": "scaled"})
+    with pytest.raises(UsageError, match="unknown readout 'scale'; did you mean 'scaled'"):
+        learner(DQN, QuantumQPolicy, policy_kwargs={"readout": "scale"})
+
+
+def test_exploration_falls_from_episode_to_episode():
+    """0.9 to the power of the episodes that have ended, and never below the last rate."""
+    model = learner(DQN, QuantumQPolicy)
+    seen = []
+
+    class Watch(BaseCallback):
+        ended = 0
+
+        def _on_step(self):
+            # The rate with which this step's action was drawn: that of the episodes before it.
+            seen.append((self.model.exploration_rate, max(0.2, 0.9**self.ended)))
+            Watch.ended += int(self.locals["dones"].sum())
+            return True
+
+    model.learn(400, callback=[Watch(), ExplorationByEpisode(0.9, last=0.2)])
+    assert Watch.ended > 15 and model.exploration_rate == 0.2
+    rates, expected = zip(*seen, strict=True)
+    assert rates == pytest.approx(expected)
+    with pytest.raises(UsageError, match="exploration takes a factor"):
+        ExplorationByEpisode(0.0)
+    with pytest.raises(UsageError, match="is for DQN, not PPO"):
+        learner(PPO, QuantumActorCriticPolicy).learn(16, callback=ExplorationByEpisode())

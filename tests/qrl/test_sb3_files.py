@@ -1,0 +1,326 @@
+"""Models of Stable-Baselines3 in files: what was saved is there again, and nothing in a file is executed."""
+
+import base64
+import json
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from stable_baselines3 import A2C, DQN, PPO, SAC
+from stable_baselines3.common.torch_layers import FlattenExtractor
+
+from qrl.common.errors import UsageError
+from qrl.sb3 import QuantumActorCriticPolicy, QuantumQPolicy, load, save
+from qrl.sb3.files import _digest
+
+SMALL = {"n_layers": 1, "n_wires": 2, "lr_heads": 0.05, "observation_scale": np.array([2.4, 2.5, 0.21, 2.5])}
+FORMAT = "qrl-sb3"
+
+
+def learner(algorithm, policy="MlpPolicy", **options):
+    more = {
+        PPO: {"n_steps": 16, "batch_size": 8, "n_epochs": 2},
+        A2C: {"n_steps": 8},
+        DQN: {"learning_starts": 8, "buffer_size": 100, "batch_size": 8, "train_freq": (2, "step")},
+    }[algorithm]
+    kwargs = {"net_arch": [8]} if isinstance(policy, str) else SMALL
+    kwargs = {"policy_kwargs": {**kwargs, **options.pop("policy_kwargs", {})}, "device": "cpu", "seed": 0}
+    return algorithm(policy, "CartPole-v1", **more, **kwargs, **options)
+
+
+def parameters(model):
+    return {name: value.clone() for name, value in model.policy.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "policy", "options"),
+    [
+        (PPO, QuantumActorCriticPolicy, {}),
+        (A2C, QuantumActorCriticPolicy, {}),
+        (DQN, QuantumQPolicy, {}),
+        (DQN, QuantumQPolicy, {"model": "skolik", "n_wires": 4, "readout": "scaled", "lr_heads": 0.1}),
+        (PPO, "MlpPolicy", {}),
+        (DQN, "MlpPolicy", {}),
+    ],
+)
+def test_a_loaded_model_is_the_one_that_stable_baselines_loads(algorithm, policy, options, tmp_path):
+    """Its weights, and after learning on, which takes the optimiser's moments, the counters and the options."""
+    model = learner(algorithm, policy, policy_kwargs=options)
+    model.learn(48)
+    save(model, tmp_path / "ours")
+    model.save(tmp_path / "theirs")
+    found = []
+    for name, again in {"ours": load, "theirs": algorithm.load}.items():
+        loaded = again(tmp_path / name, gymnasium.make("CartPole-v1"), device="cpu")
+        assert type(loaded) is algorithm and loaded.policy_class is model.policy_class
+        before = parameters(loaded)
+        assert before.keys() == parameters(model).keys()
+        assert all(torch.equal(value, before[name]) for name, value in parameters(model).items())
+        loaded.learn(32, reset_num_timesteps=False)
+        found.append((loaded.num_timesteps, loaded._n_updates, parameters(loaded)))
+    (*ours, weights), (*theirs, others) = found
+    assert ours == theirs and ours[0] == 80
+    assert all(torch.equal(value, others[name]) for name, value in weights.items())
+    assert any(not torch.equal(value, before[name]) for name, value in weights.items())
+
+
+@pytest.fixture(scope="module")
+def model():
+    trained = learner(PPO, QuantumActorCriticPolicy)
+    trained.learn(16)
+    return trained
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    save(model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_predicts_without_an_environment(model, saved):
+    observations = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    loaded = load(saved)
+    np.testing.assert_array_equal(*(m.predict(observations, deterministic=True)[0] for m in (model, loaded)))
+    assert loaded.observation_space == model.observation_space and loaded.action_space == model.action_space
+    assert loaded.policy._factors == pytest.approx({"angles": 1.0, "scales": 1.0, "heads": 0.05 / 3e-4})
+    assert load(saved, n_epochs=7).n_epochs == 7
+
+
+def forge(path, content=lambda content: None, tensors=lambda tensors: None):
+    """Change what is in a file, with the digest that goes with it."""
+    with safetensors.safe_open(path, "pt") as file:
+        own, inner = {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[FORMAT])  # noqa: SIM118
+    tensors(own)
+    text = json.dumps(content(inner) or inner)
+    path.write_bytes(safetensors.torch.save(own, {FORMAT: text, "digest": _digest(own, text)}))
+
+
+def refused(path, match, **options):
+    with pytest.raises(UsageError, match=match) as caught:
+        load(path, **options)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+# --- what would be executed -------------------------------------------------------------------------------------------
+
+
+class Payload:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.mkdir, (self.path,)
+
+
+def test_a_malicious_file_of_stable_baselines_is_refused_and_nothing_executed(model, tmp_path):
+    model.save(tmp_path / "good.zip")
+    with zipfile.ZipFile(tmp_path / "good.zip") as good, zipfile.ZipFile(tmp_path / "bad.zip", "w") as bad:
+        data = json.loads(good.read("data"))
+        payload = base64.b64encode(pickle.dumps(Payload(tmp_path / "executed"))).decode()
+        data["seed"] = {":type:": "int", ":serialized:": payload}
+        for name in good.namelist():
+            bad.writestr(name, json.dumps(data) if name == "data" else good.read(name))
+    refused(tmp_path / "bad.zip", r"a zip, as Stable-Baselines3's own save writes it: reading that runs whatever code")
+    assert not (tmp_path / "executed").exists()
+    # The premise: their own reader does execute it.
+    PPO.load(tmp_path / "bad.zip", device="cpu")
+    assert (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("write", [pickle.dump, torch.save])
+def test_a_pickle_is_refused_and_nothing_executed(tmp_path, write):
+    with (tmp_path / "bad").open("wb") as file:
+        write(Payload(tmp_path / "executed"), file)
+    refused(tmp_path / "bad", r"a pickle: reading that runs whatever code|a zip")
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"model": "EVIL"}, r"model '.*evil\.py' is none of this library's, and not imported because a file says so"),
+        ({"model": "evil:Config"}, r"model 'evil:Config' is none of this library's"),
+        ({"features_extractor_kwargs": {"model": "EVIL"}}, "option 'features_extractor_kwargs' cannot be in a file"),
+        ({"features_extractor_class": "evil.Thing"}, "option 'features_extractor_class' cannot be in a file"),
+        ({"optimizer_class": "os.system"}, "unknown optimizer_class 'os.system'; choices: Adam, AdamW, RMSprop, SGD"),
+        ({"activation_fn": "evil.Thing"}, "unknown activation_fn 'evil.Thing'"),
+        ({"n_layer": 3}, "option 'n_layer' cannot be in a file; did you mean 'n_layers'"),
+    ],
+)
+def test_no_code_is_imported_because_a_file_names_it(saved, tmp_path, monkeypatch, option, message):
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"from pathlib import Path\nPath({str(tmp_path / 'executed')!r}).mkdir()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    option = json.loads(json.dumps(option).replace("EVIL", str(evil)))
+    forge(saved, lambda content: content["policy_options"].update(option))
+    refused(saved, message)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_model_of_ones_own_is_imported_if_the_caller_names_it(tmp_path):
+    mine = tmp_path / "mine.py"
+    shutil.copy(Path(__file__).parent.parent.parent / "qrl/models/reuploading.py", mine)
+    model = learner(PPO, QuantumActorCriticPolicy, policy_kwargs={"model": str(mine)})
+    save(model, tmp_path / "model")
+    refused(tmp_path / "model", r"mine\.py' is none of this library's, .* load\(\.\.\., policy_kwargs=dict\(model=")
+    loaded = load(tmp_path / "model", policy_kwargs={"model": str(mine)})
+    assert all(torch.equal(value, parameters(loaded)[name]) for name, value in parameters(model).items())
+
+
+# --- what is damaged, or something else -------------------------------------------------------------------------------
+
+
+def test_damaged_files_are_refused(saved):
+    whole = saved.read_bytes()
+    for length in (0, 1, 7, 8, 100, len(whole) // 2, len(whole) - 1):
+        saved.write_bytes(whole[:length])
+        refused(saved, "cut short, or not a file of")
+    for place in np.random.default_rng(0).integers(len(whole), size=60):
+        saved.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        refused(saved, "damaged|cut short|not of qrl.sb3.save")
+    saved.write_bytes(whole)
+    load(saved)
+
+
+def test_other_files_are_refused(tmp_path):
+    refused(tmp_path / "nothing", "No such file")
+    refused(tmp_path, "Is a directory")
+    (tmp_path / "others").write_bytes(safetensors.torch.save({"weights": torch.zeros(2)}))
+    refused(tmp_path / "others", "safetensors, but not of qrl.sb3.save")
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        ((), [1], "expected a JSON object"),
+        (("version",), 2, r"written by a newer version \(format 2, this reads 1\)"),
+        (("version",), "1", "version must be of type int, not '1'"),
+        (("algorithm",), "SAC", "unknown algorithm 'SAC'; .*choices: A2C, DQN, PPO"),
+        (("algorithm",), None, "algorithm must be of type str, not None"),
+        (("policy",), "builtins.eval", "unknown policy 'builtins.eval'"),
+        (("policy",), "DQNPolicy", "no model can be made of it"),
+        (("options", "gamma"), "high", "options: gamma cannot be 'high'"),
+        (("options", "n_steps"), 2.5, "options: n_steps cannot be 2.5"),
+        (("options", "n_epochs"), True, "options: n_epochs cannot be True"),
+        (("options", "gammma"), 0.9, "unknown option 'gammma' of PPO; did you mean 'gamma'"),
+        (("options", "tensorboard_log"), "/tmp", "unknown option 'tensorboard_log' of PPO"),
+        (("options", "batch_size"), -1, "no model can be made of it: AssertionError"),
+        (("policy_options", "n_wires"), "many", "no model can be made of it|n_wires must be"),
+        (("policy_options", "net_arch"), {"pi": "x"}, "no model can be made of it"),
+        (("functions",), ["learning_rate"], r"learning_rate was a function, .* load\(\.\.\., learning_rate=\.\.\.\)"),
+        (("spaces", "action", "n"), 3, r"policy/action_net\.weight should be \(3, 2\) of torch\.float32, is \(2, "),
+        (("spaces", "action", "kind"), "Dict", "unknown kind 'Dict'"),
+        (("spaces", "observation"), {"kind": "Discrete", "n": 2, "start": 0}, "observations must be a vector"),
+        (("n_envs",), 0.5, "n_envs must be of type int, not 0.5"),
+        (("counters", "policy"), 3, "counters: policy cannot be 3"),
+        (("counters", "num_timesteps"), "many", "counters: num_timesteps cannot be 'many'"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_foreign_values_are_refused(saved, where, value, message):
+    def change(content):
+        if not where:
+            return value
+        *outer, last = where
+        for name in outer:
+            content = content[name]
+        content[last] = value
+        return None
+
+    forge(saved, change)
+    refused(saved, message)
+
+
+BIAS, MOMENT = "policy/value_net.bias", "optimizer/value_net.bias/exp_avg"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda t: t.update({BIAS: torch.zeros(2)}),
+            r"bias should be \(1,\) of torch.float32, is \(2,\) of",
+        ),
+        (lambda t: t.update({BIAS: torch.zeros(1).double()}), r"is \(1,\) of torch.float64"),
+        (lambda t: t.pop(BIAS), f"there is no tensor {BIAS}"),
+        (lambda t: t.pop(MOMENT), f"there is no tensor {MOMENT}"),
+        (lambda t: t.update({MOMENT: torch.zeros(3)}), r"exp_avg should be \(1,\)"),
+        (lambda t: t.update({"policy/more": torch.zeros(3)}), "tensor policy/more belongs to nothing"),
+        (lambda t: t.update({"optimizer/value_net.bias/x": torch.zeros(1)}), "value_net.bias/x belongs to nothing"),
+        (lambda t: t.pop("space/observation/low"), "there is no tensor space/observation/low"),
+        (lambda t: t.update({"space/observation/low": torch.zeros(3, 3)}), "no model can be made of it"),
+    ],
+)
+def test_foreign_tensors_are_refused(saved, change, message):
+    forge(saved, tensors=change)
+    refused(saved, message)
+
+
+def test_other_environments_and_options_are_refused(saved):
+    refused(saved, "the env given has other spaces than this model: Observation spaces do not match", env="Acrobot-v1")
+    refused(saved, "unknown option 'n_epoch' of PPO; did you mean 'n_epochs'", n_epoch=3)
+
+
+# --- what cannot be saved ---------------------------------------------------------------------------------------------
+
+
+def test_functions_are_to_be_given_again(tmp_path):
+    model = learner(PPO, learning_rate=lambda left: 0.1 * left, clip_range=lambda left: 0.3)
+    save(model, tmp_path / "model")
+    refused(tmp_path / "model", "learning_rate was a function")
+    loaded = load(tmp_path / "model", learning_rate=lambda left: 0.2 * left, clip_range=0.1)
+    assert loaded.lr_schedule(0.5) == pytest.approx(0.1) and loaded.clip_range(1.0) == pytest.approx(0.1)
+
+
+class Own(PPO):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: SAC("MlpPolicy", "Pendulum-v1", buffer_size=10, device="cpu"),
+            "a SAC cannot be saved; PPO, A2C, DQN can",
+        ),
+        (lambda: Own("MlpPolicy", "CartPole-v1", device="cpu"), "a Own cannot be saved"),
+        (lambda: PPO("MlpPolicy", "FrozenLake-v1", device="cpu"), None),
+        (
+            lambda: learner(PPO, policy_kwargs={"features_extractor_class": FlattenExtractor}),
+            "option 'features_extractor_class' cannot be in a file",
+        ),
+        (
+            lambda: learner(PPO, policy_kwargs={"activation_fn": torch.nn.Hardtanh}),
+            "activation_fn is .*Hardtanh",
+        ),
+    ],
+)
+def test_what_cannot_be_saved_says_so_and_leaves_nothing(make, message, tmp_path):
+    model = make()
+    if message is None:
+        save(model, tmp_path / "model")
+        assert load(tmp_path / "model").observation_space == model.observation_space
+        return
+    with pytest.raises(UsageError, match=message):
+        save(model, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_written_whole_or_not_at_all(model, saved, monkeypatch):
+    before = saved.read_bytes()
+    with pytest.raises(UsageError, match="No such file"):
+        save(model, saved.parent / "missing" / "model")
+    monkeypatch.setattr(
+        "qrl.common.files.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    with pytest.raises(UsageError, match="No space left"):
+        save(model, saved)
+    assert saved.read_bytes() == before and [each.name for each in saved.parent.iterdir()] == ["model"]
