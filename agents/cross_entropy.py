@@ -21,7 +21,7 @@ import gymnasium
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.options import Options
 from agents.core.rollout import Rollout
 from qrl.common.errors import UsageError
@@ -59,17 +59,17 @@ class Search:
 
 
 class CrossEntropy(ABC):
-    """An adapter that acts by the step of the episode (`agents.core.rollout.OpenLoop`). To be extended."""
+    """An adapter that acts by the step of the episode (`agents.core.rollout.OpenLoopAgent`). To be extended."""
 
-    def __init__(self, config: Config, setting: Setting) -> None:
-        self.config, self.horizon, self.device = config, setting.horizon, setting.device
+    def __init__(self, config: Config, context: BuildContext) -> None:
+        self.config, self.horizon, self.device = config, context.horizon, context.device
 
     def begin(self, n_tasks: int, n_envs: int) -> Search:
         """What is tried at first, in every task."""
         values = self._first()
         return Search({name: v.expand(n_tasks, self.horizon, *v.shape).clone() for name, v in values.items()}, 0)
 
-    def restart(self, state: Search) -> Search:
+    def on_episode_start(self, state: Search) -> Search:
         """The same distributions at the first step."""
         return Search(state.values, 0)
 
@@ -78,7 +78,7 @@ class CrossEntropy(ABC):
         if state.step >= self.horizon:
             raise UsageError(
                 f"act: agent {self.config.agent} has actions for the {self.horizon} steps of an episode: tell it where "
-                f"one ends by receive(observation, reward, terminated or truncated)"
+                f"one ends by observe(observation, reward, terminated or truncated)"
             )
         now = {name: value[:, state.step] for name, value in state.values.items()}
         return self._draw(now, tuple(observation.shape[:2]), generator), Search(state.values, state.step + 1)
@@ -119,9 +119,9 @@ class CrossEntropy(ABC):
 class Continuous(CrossEntropy):
     """Independent normal distributions, in units of half the action range around its centre, cut off at its ends."""
 
-    def __init__(self, config: Config, setting: Setting) -> None:
-        super().__init__(config, setting)
-        self.units = action_units(setting.action_space, setting.device)
+    def __init__(self, config: Config, context: BuildContext) -> None:
+        super().__init__(config, context)
+        self.units = action_units(context.action_space, context.device)
         self.low, self.high = ((self.units[end] - self.units["centre"]) / self.units["half"] for end in ("low", "high"))
 
     def to_environment(self, action: Tensor) -> Tensor:
@@ -146,8 +146,8 @@ class Continuous(CrossEntropy):
 class Discrete(CrossEntropy):
     """Probabilities of the actions."""
 
-    def __init__(self, config: Config, setting: Setting, space: gymnasium.spaces.Discrete) -> None:
-        super().__init__(config, setting)
+    def __init__(self, config: Config, context: BuildContext, space: gymnasium.spaces.Discrete) -> None:
+        super().__init__(config, context)
         self.n_actions, self.start = int(space.n), int(space.start)
 
     def to_environment(self, action: Tensor) -> Tensor:
@@ -165,9 +165,9 @@ class Discrete(CrossEntropy):
         return {"probability": (share.unsqueeze(-1) * chosen).sum(2)}
 
 
-def build(config: Config, setting: Setting) -> CrossEntropy:
+def build(config: Config, context: BuildContext) -> CrossEntropy:
     """The adapter for an action space; the model is not used."""
-    space: Any = setting.action_space
+    space: Any = context.action_space
     if isinstance(space, gymnasium.spaces.Discrete):
-        return Discrete(config, setting, space)
-    return Continuous(config, setting)
+        return Discrete(config, context, space)
+    return Continuous(config, context)

@@ -13,7 +13,7 @@ episodes differ in length, a positive factor on that of alpha, to which Adam is 
 
 from dataclasses import dataclass
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.rl.inner_update import Data, FastWeights
 from agents.rl.outer import OuterConfig, OuterLearner, Sums
@@ -57,8 +57,8 @@ class Finetune(OuterLearner):
         return sums
 
 
-def build(config: Config, setting: Setting) -> Finetune:
+def build(config: Config, context: BuildContext) -> Finetune:
     """The learner of the run's policy."""
-    learner = Finetune(config, setting.make_policy(), setting.horizon)
+    learner = Finetune(config, context.make_policy(), context.horizon)
     learner.check_memory(3)
     return learner

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from agents.core.adaptive_adam import check_finite
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.rl.fisher import linearise
 from agents.rl.inner_update import Data, FastWeights, some
@@ -224,9 +224,9 @@ def flat(values: Iterable[Tensor]) -> Tensor:
     return torch.cat([value.flatten() for value in values])
 
 
-def build(config: Config, setting: Setting) -> MAML:
+def build(config: Config, context: BuildContext) -> MAML:
     """The learner of the run's policy. Raises UsageError for circuits of which there are not enough derivatives."""
-    learner = MAML(config, setting.make_policy(), setting.horizon)
+    learner = MAML(config, context.make_policy(), context.horizon)
     if (config.estimator != "first-order" or config.outer == "trpo") and max_order(learner.policy) < 2:
         raise UsageError(
             f"agent maml: estimator {config.estimator} with outer {config.outer} differentiates circuits twice, which "

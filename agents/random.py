@@ -7,7 +7,7 @@ import gymnasium
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from qrl.common.errors import UsageError
 from qrl.policies.spaces import action_units
@@ -54,6 +54,6 @@ class Random:
         """Nothing to load."""
 
 
-def build(config: Config, setting: Setting) -> Random:
+def build(config: Config, context: BuildContext) -> Random:
     """The agent for an action space; the model is not used."""
-    return Random(setting.action_space)
+    return Random(context.action_space)

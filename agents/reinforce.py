@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from agents.core.adaptive_adam import check_finite, moments, restore, restore_moments
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.rl.inner_update import Data, FastWeights, GradientAdapter, InnerConfig, some
 from agents.rl.losses import policy_gradient
@@ -135,8 +135,8 @@ class Reinforce(GradientAdapter):
         restore_moments(self.optimiser, self.params, tensors)
 
 
-def build(config: Config, setting: Setting) -> Reinforce:
+def build(config: Config, context: BuildContext) -> Reinforce:
     """The learner of the run's policy."""
-    learner = Reinforce(config, setting.make_policy(), setting.horizon)
+    learner = Reinforce(config, context.make_policy(), context.horizon)
     learner.check_memory(2)
     return learner

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from agents.core.adaptive_adam import check_finite, restore
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.rl.inner_update import FastWeights, GradientAdapter, InnerConfig
 from qrl.policies.policy import Policy
@@ -76,8 +76,8 @@ class Reptile(GradientAdapter):
         restore(self._own(), tensors)
 
 
-def build(config: Config, setting: Setting) -> Reptile:
+def build(config: Config, context: BuildContext) -> Reptile:
     """The learner of the run's policy."""
-    learner = Reptile(config, setting.make_policy(), setting.horizon)
+    learner = Reptile(config, context.make_policy(), context.horizon)
     learner.check_memory(2)
     return learner

@@ -22,7 +22,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from agents.core.adaptive_adam import PPO, PPOConfig
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.memory import check_fits, saved_bytes
 from agents.core.rollout import Rollout
 from agents.rl.losses import ppo_clip
@@ -144,7 +144,7 @@ Data = dict[str, Tensor]
 
 
 class RL2:
-    """The learner; also an adapter with a memory, see `agents.core.rollout.MemoryAdapter`."""
+    """The learner; also an adapter with a memory, see `agents.core.rollout.InContextAgent`."""
 
     n_rollouts = 1
 
@@ -203,7 +203,7 @@ class RL2:
         """The policy's actions in the environment's units."""
         return self.policy.to_environment(action)
 
-    def receive(self, state: Memory, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> Memory:
+    def observe(self, state: Memory, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> Memory:
         """What came of the action, to be seen at the next step. The observation comes with that step."""
         return replace(state, told=self.policy.told(state.seen, action, reward / self.reward_scale, ended))
 
@@ -359,13 +359,13 @@ def trials(data: Data, part: slice) -> Data:
     return {name: value[:, part] for name, value in data.items()}
 
 
-def build(config: Config, setting: Setting) -> RL2:
+def build(config: Config, context: BuildContext) -> RL2:
     """The learner of the run's recurrent policy."""
-    policy = setting.make_recurrent_policy(
-        trial_steps=config.episodes * setting.horizon,
+    policy = context.make_recurrent_policy(
+        trial_steps=config.episodes * context.horizon,
         shared=config.memories == "shared",
         recalls=config.previous_observation,
         predicts=config.reward_prediction > 0,
         bilinear=config.readout == "bilinear",
     )
-    return RL2(config, policy, setting.horizon, setting.distribution.reward_scale)
+    return RL2(config, policy, context.horizon, context.distribution.reward_scale)

@@ -26,7 +26,7 @@ from stable_baselines3.common.logger import Logger
 from torch import Tensor
 
 from agents.core.adaptive_adam import check_finite, moments, restore, restore_moments
-from agents.core.context import OwnNetwork, Setting
+from agents.core.context import BuildContext, FeatureNetwork
 from agents.core.options import Options
 from agents.core.rollout import Rollout
 from qrl.policies.heads import Categorical, Gaussian
@@ -91,11 +91,11 @@ class SB3PPO:
 
     n_rollouts = 1
 
-    def __init__(self, config: Config, setting: Setting) -> None:
-        self.config, self.device, self.space = config, setting.device, setting.action_space
-        network = setting.network
+    def __init__(self, config: Config, context: BuildContext) -> None:
+        self.config, self.device, self.space = config, context.device, context.action_space
+        network = context.network
         assert network is not None
-        self.ppo = _make(config, setting, network)
+        self.ppo = _make(config, context, network)
         self.policy = self.ppo.policy
         network.on_backend(self.policy)
         assert isinstance(self.policy.optimizer, torch.optim.Adam)
@@ -250,21 +250,21 @@ class SB3PPO:
         restore_moments(self.optimiser, self.params, tensors)
 
 
-def _make(config: Config, setting: Setting, network: OwnNetwork) -> PPO:
+def _make(config: Config, context: BuildContext, network: FeatureNetwork) -> PPO:
     """The algorithm without an environment; its policy begins with the run's seed."""
     options = {f.name: getattr(network.model_config, f.name) for f in dataclasses.fields(network.model_config)}
-    options |= {"model": network.model, "observation_scale": setting.distribution.observation_scale}
+    options |= {"model": network.model, "observation_scale": context.distribution.observation_scale}
     names = ("learning_rate", "n_epochs", "clip_range", "ent_coef", "vf_coef", "max_grad_norm", "batch_size")
     given: dict[str, Any] = {name: getattr(config, name) for name in names}
     ppo = PPO(
         QuantumActorCriticPolicy,
         None,  # type: ignore[arg-type]
         policy_kwargs=options,
-        device=setting.device,
+        device=context.device,
         _init_setup_model=False,
         **given,
     )
-    ppo.observation_space, ppo.action_space = setting.observation_space, setting.action_space
+    ppo.observation_space, ppo.action_space = context.observation_space, context.action_space
     ppo.n_envs = ppo.n_steps = 1  # of a buffer that is never used
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(network.seed)
@@ -290,6 +290,6 @@ def _numpy_seeded(seed: int) -> Iterator[None]:
         np.random.set_state(before)  # noqa: NPY002
 
 
-def build(config: Config, setting: Setting) -> SB3PPO:
+def build(config: Config, context: BuildContext) -> SB3PPO:
     """The learner around the run's model."""
-    return SB3PPO(config, setting)
+    return SB3PPO(config, context)

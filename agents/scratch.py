@@ -5,7 +5,7 @@ The initial weights are those with which a learner of the same seed starts. The 
 
 from dataclasses import dataclass
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.rl.inner_update import GradientAdapter, InnerConfig
 
 
@@ -33,8 +33,8 @@ class Scratch(GradientAdapter):
         """Nothing to load."""
 
 
-def build(config: Config, setting: Setting) -> Scratch:
+def build(config: Config, context: BuildContext) -> Scratch:
     """The adapter of the run's policy as it is initialised."""
-    adapter = Scratch(config, setting.make_policy(), setting.horizon)
+    adapter = Scratch(config, context.make_policy(), context.horizon)
     adapter.check_memory(2)
     return adapter

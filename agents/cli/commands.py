@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from agents.core.context import backend_of, build
-from agents.core.rollout import MemoryAdapter
+from agents.core.rollout import InContextAgent
 from agents.core.spec import Spec
 from agents.experiment import export as circuits
 from agents.experiment import robustness
@@ -56,7 +56,7 @@ def _without_effect(agent: Any, command: Sequence[str]) -> list[str]:
     """Options of the command line that this agent makes no use of."""
     given = [word.partition("=")[0] for word in command if word.startswith("--")]
     unused = {"--iterations"} if not learns(agent) else set()
-    unused |= {"--eval-steps"} if isinstance(agent, MemoryAdapter) else set()
+    unused |= {"--eval-steps"} if isinstance(agent, InContextAgent) else set()
     roles = () if hasattr(agent, "policy") else ("--model", "--policy")
     return [name for name in given if name in unused or name.partition(".")[0] in roles]
 
@@ -227,7 +227,7 @@ def run_export(
     tasks = run.distribution.sample(task + 1, split, np.random.default_rng(seed))
     env = run.distribution.make(tasks[task : task + 1])
     recorders = circuits.record(run.agent.policy)
-    memory = isinstance(run.agent, MemoryAdapter)
+    memory = isinstance(run.agent, InContextAgent)
     how = {
         "episodes": (run.agent.trial_episodes if memory else run.spec.eval_episodes) if episodes is None else episodes,
         "steps": 1 if memory or steps is None else steps,

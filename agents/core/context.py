@@ -20,7 +20,7 @@ M = TypeVar("M", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
-class OwnNetwork:
+class FeatureNetwork:
     """What it takes to make one."""
 
     model: str
@@ -32,8 +32,8 @@ class OwnNetwork:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Handed to an agent's `build(config, setting)`."""
+class BuildContext:
+    """Handed to an agent's `build(config, context)`."""
 
     distribution: TaskDistribution
     """The family of tasks; only references that know the rules of one look into it."""
@@ -43,7 +43,7 @@ class Setting:
     make_recurrent_policy: Callable[..., RecurrentPolicy]
     """The same with a memory; `trial_steps`, `shared`, `recalls`, `predicts` and `bilinear` as in
     `qrl.policies.recurrent`."""
-    network: OwnNetwork | None = None
+    network: FeatureNetwork | None = None
     """For an agent that makes a network of its own around the features of the run's model."""
 
     @property
@@ -78,19 +78,19 @@ def backend_of(spec: Spec) -> Backend:
     return Backend(spec.backend, spec.shots, Noise.parse(spec.noise))
 
 
-def put_on(agent: Any, backend: Backend, device: str) -> None:
+def set_backend(agent: Any, backend: Backend, device: str) -> None:
     """Have an agent's circuits run on a backend. Raises UsageError if it has none and they should not run exactly."""
     run_on(getattr(agent, "policy", torch.nn.Module()), backend, torch.Generator(device))
 
 
-def execution_of(agent: Any) -> Execution | None:
+def find_execution(agent: Any) -> Execution | None:
     """What runs the agent's circuits, if it has any: of several the first, with the generator and counter of all."""
     return next(iter(executions(agent.policy)), None) if hasattr(agent, "policy") else None
 
 
 def seed_shots(agent: Any, sequence: np.random.SeedSequence) -> None:
     """Have the shots of its circuits drawn from a stream of their own from now on."""
-    if (execution := execution_of(agent)) is not None:
+    if (execution := find_execution(agent)) is not None:
         generator = execution.generator
         generator.set_state(torch_generator(sequence, generator.device).get_state())
 
@@ -131,8 +131,8 @@ def build(spec: Spec) -> tuple[Any, Any]:
         return on_backend(make_recurrent_policy(spec.model, spec.model_config, *spaces, **(options() | wiring)))
 
     seed = int(seed_sequences(spec.seed)["parameters"].generate_state(1)[0])
-    network = OwnNetwork(spec.model, spec.model_config, seed, on_backend)
-    return distribution, _agent(spec, Setting(distribution, device, policy, recurrent, network))
+    network = FeatureNetwork(spec.model, spec.model_config, seed, on_backend)
+    return distribution, _agent(spec, BuildContext(distribution, device, policy, recurrent, network))
 
 
 LEARNER = ("update", "n_tasks", "n_envs", "n_rollouts", "state_dict", "load_state_dict")
@@ -164,10 +164,10 @@ def _distribution(spec: Spec) -> TaskDistribution:
     return distribution
 
 
-def _agent(spec: Spec, setting: Setting) -> Any:
+def _agent(spec: Spec, context: BuildContext) -> Any:
     """Built, with all that training or evaluation will ask for."""
     try:
-        agent = load_plugin("agent", spec.agent).build(spec.agent_config, setting)
+        agent = load_plugin("agent", spec.agent).build(spec.agent_config, context)
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # an agent may be anybody's code; what it raises is a defect of its file

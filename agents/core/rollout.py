@@ -54,7 +54,7 @@ class Rollout:
 
 
 @runtime_checkable
-class Adapter(Protocol):
+class Agent(Protocol):
     """All that collecting and evaluating need of an agent. A state is a value: passed in, returned, never kept."""
 
     def begin(self, n_tasks: int, n_envs: int) -> Any:
@@ -73,13 +73,13 @@ class Adapter(Protocol):
 
 
 @runtime_checkable
-class MemoryAdapter(Adapter, Protocol):
+class InContextAgent(Agent, Protocol):
     """An adapter that learns while it acts, in a state that lasts over the episodes of a trial."""
 
     trial_episodes: int
     """Episodes of a trial."""
 
-    def receive(
+    def observe(
         self,
         state: Any,
         action: Tensor,
@@ -95,25 +95,25 @@ class MemoryAdapter(Adapter, Protocol):
 
 
 @runtime_checkable
-class Privileged(Protocol):
+class OracleAgent(Protocol):
     """An adapter that is shown the tasks: a reference for what is to be had, not an agent."""
 
-    def know(self, state: Any, tasks: Any) -> Any:
+    def reveal_tasks(self, state: Any, tasks: Any) -> Any:
         """The state of one who knows the tasks, `envs.Tasks` [task]."""
 
 
 @runtime_checkable
-class OpenLoop(Protocol):
+class OpenLoopAgent(Protocol):
     """An adapter that acts by the step of the episode, so that it has to be told where one begins."""
 
-    def restart(self, state: Any) -> Any:
+    def on_episode_start(self, state: Any) -> Any:
         """The state at the start of an episode of every lane."""
 
 
 @torch.no_grad()
 def collect(
     env: gymnasium.vector.VectorEnv,
-    adapter: Adapter,
+    adapter: Agent,
     state: Any,
     generator: torch.Generator,
     *,
@@ -132,8 +132,8 @@ def collect(
     shape = (n_tasks, env.num_envs // n_tasks)
     episode = torch.zeros(env.num_envs, dtype=torch.int64, device=observation.device)
     rows: list[tuple[Tensor, ...]] = []
-    memory = adapter if isinstance(adapter, MemoryAdapter) else None  # asked once: it looks up every attribute
-    state = adapter.restart(state) if isinstance(adapter, OpenLoop) else state
+    memory = adapter if isinstance(adapter, InContextAgent) else None  # asked once: it looks up every attribute
+    state = adapter.on_episode_start(state) if isinstance(adapter, OpenLoopAgent) else state
     while bool((alive := episode < n_episodes).any()):
         seen = observation.unflatten(0, shape)
         action, state = adapter.act(state, seen, generator)
@@ -145,7 +145,7 @@ def collect(
         ended = (terminated | truncated) & alive
         if memory is not None:
             outcome = (reward * alive, ended, observation)
-            state = memory.receive(state, action, *(x.unflatten(0, shape) for x in outcome))
+            state = memory.observe(state, action, *(x.unflatten(0, shape) for x in outcome))
         episode = episode + ended
         again = ended & (episode < n_episodes)
         if n_episodes > 1 and bool(again.any()):
@@ -161,7 +161,7 @@ def collect(
 @torch.no_grad()
 def collect_episodes(
     env: gymnasium.Env,
-    adapter: Adapter,
+    adapter: Agent,
     state: Any,
     generator: torch.Generator,
     *,
@@ -175,12 +175,12 @@ def collect_episodes(
     """
     episodes: list[list[tuple[Tensor, ...]]] = []
     final: list[Tensor] = []
-    memory = adapter if isinstance(adapter, MemoryAdapter) else None
+    memory = adapter if isinstance(adapter, InContextAgent) else None
     for episode in range(n_episodes):
         observation, _ = env.reset(seed=seed if episode == 0 else None)
         rows: list[tuple[Tensor, ...]] = []
         over = False
-        state = adapter.restart(state) if isinstance(adapter, OpenLoop) else state
+        state = adapter.on_episode_start(state) if isinstance(adapter, OpenLoopAgent) else state
         while not over:
             seen = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
             action, state = adapter.act(state, seen[None, None], generator)
@@ -192,7 +192,7 @@ def collect_episodes(
             after = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
             if memory is not None:
                 earned, ended = (torch.tensor([[x]], device=generator.device) for x in (float(reward), over))
-                state = memory.receive(state, action, earned, ended, after[None, None])
+                state = memory.observe(state, action, earned, ended, after[None, None])
         episodes.append(rows)
         final.append(after)
     length = max(map(len, episodes))
@@ -207,7 +207,7 @@ def collect_episodes(
     return rollout, state
 
 
-def single_action(adapter: Adapter, action: Tensor) -> Any:
+def single_action(adapter: Agent, action: Tensor) -> Any:
     """The only action of [1, 1, ...] as one Gymnasium environment takes it: an array, or an int if discrete."""
     numbers = adapter.to_environment(action)[0, 0].cpu().numpy()
     return numbers if numbers.ndim else numbers.item()

@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.core.rollout import Adapter, MemoryAdapter, OpenLoop, single_action
+from agents.core.rollout import Agent, InContextAgent, OpenLoopAgent, single_action
 from qrl.common.errors import UsageError
 
 
 class AdaptedPolicy:
     """A policy after adaptation: `act(observation)` gives an action for the environment.
 
-    One that learns in its memory goes on learning: after each step it has to `receive` what came of it. One that acts
-    by the step of the episode has to `receive` the end of one. For others that does nothing.
+    One that learns in its memory goes on learning: after each step it has to `observe` what came of it. One that acts
+    by the step of the episode has to `observe` the end of one. For others that does nothing.
     """
 
-    def __init__(self, agent: Adapter, state: Any, generator: torch.Generator, shape: tuple[int, ...] | None) -> None:
+    def __init__(self, agent: Agent, state: Any, generator: torch.Generator, shape: tuple[int, ...] | None) -> None:
         self._agent, self._state, self._generator, self._shape = agent, state, generator, shape
         self._action: Tensor | None = None
 
@@ -30,10 +30,10 @@ class AdaptedPolicy:
         if self._action is not None:
             raise UsageError(
                 "act: this agent learns in its memory: tell it what came of the last action by "
-                "receive(observation, reward, terminated or truncated)"
+                "observe(observation, reward, terminated or truncated)"
             )
         action, self._state = self._agent.act(self._state, self._seen(observation), self._generator)
-        if isinstance(self._agent, MemoryAdapter):
+        if isinstance(self._agent, InContextAgent):
             self._action = action
         return single_action(self._agent, action)
 
@@ -51,9 +51,11 @@ class AdaptedPolicy:
         no part: between updates these policies depend on the observation alone. Others raise UsageError: one that
         learns in its memory needs rewards, one that acts by the step of the episode has to be told where it ends.
         """
-        if isinstance(self._agent, MemoryAdapter | OpenLoop):
-            why = "learns in its memory, from rewards" if isinstance(self._agent, MemoryAdapter) else "counts the steps"
-            raise UsageError(f"predict: this agent {why}, of which predict is not told: use act and receive")
+        if isinstance(self._agent, InContextAgent | OpenLoopAgent):
+            why = (
+                "learns in its memory, from rewards" if isinstance(self._agent, InContextAgent) else "counts the steps"
+            )
+            raise UsageError(f"predict: this agent {why}, of which predict is not told: use act and observe")
         single = np.asarray(observation).shape == self._shape
         rows = np.asarray(observation)[None] if single else np.asarray(observation)
         if rows.shape[1:] != self._shape or not np.isfinite(rows).all():
@@ -75,21 +77,21 @@ class AdaptedPolicy:
         self._agent.act(self._state, self._seen(observation), generator)
 
     @torch.no_grad()
-    def receive(self, observation: Any, reward: float, ended: bool) -> None:
+    def observe(self, observation: Any, reward: float, ended: bool) -> None:
         """What the environment's `step` gave for the last action, from which an agent with a memory learns on.
 
         Raises UsageError if there was no action before, and for a reward that is not finite.
         """
-        if isinstance(self._agent, MemoryAdapter):
+        if isinstance(self._agent, InContextAgent):
             if self._action is None:
-                raise UsageError("receive: there was no action that anything could have come of: first act")
+                raise UsageError("observe: there was no action that anything could have come of: first act")
             if not np.isfinite(reward):
-                raise UsageError(f"receive: the reward must be finite, not {reward}")
+                raise UsageError(f"observe: the reward must be finite, not {reward}")
             earned, over = (torch.tensor([[x]], device=self._generator.device) for x in (float(reward), bool(ended)))
-            self._state = self._agent.receive(self._state, self._action, earned, over, self._seen(observation))
+            self._state = self._agent.observe(self._state, self._action, earned, over, self._seen(observation))
             self._action = None
-        elif isinstance(self._agent, OpenLoop) and ended:
-            self._state = self._agent.restart(self._state)
+        elif isinstance(self._agent, OpenLoopAgent) and ended:
+            self._state = self._agent.on_episode_start(self._state)
 
     def _seen(self, observation: Any) -> Tensor:
         array = np.asarray(observation)

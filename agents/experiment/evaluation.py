@@ -12,7 +12,7 @@ from torch import Tensor
 
 from agents.core.context import seed_shots, torch_generator
 from agents.core.memory import check_fits
-from agents.core.rollout import Adapter, MemoryAdapter, Rollout
+from agents.core.rollout import Agent, InContextAgent, Rollout
 from agents.experiment.loop import adaptation
 from agents.rl.inner_update import GRADIENT_PASSES, GradientAdapter
 from qrl.common.errors import UsageError
@@ -95,7 +95,7 @@ class Curve:
 
 
 def adaptation_curve(
-    adapter: Adapter,
+    adapter: Agent,
     distribution: Any,
     *,
     names: tuple[str, str, str] = ("", "", ""),
@@ -144,7 +144,7 @@ def adaptation_curve(
 
 def check_evaluation(adapter: Any, distribution: Any, episodes: int) -> None:
     """Raises UsageError if so many episodes of one task, or trials, cannot be held in memory side by side."""
-    trial = adapter.trial_episodes if isinstance(adapter, MemoryAdapter) else 1
+    trial = adapter.trial_episodes if isinstance(adapter, InContextAgent) else 1
     # Twice, as a list of steps and as one tensor: what was seen, the action, reward, three marks and the episode.
     size = 4 * distribution.observation_space.shape[0] + 4 * max(1, *distribution.action_space.shape, 1) + 15
     check_fits("evaluate", "playing one task", 2.0 * size * episodes * trial * distribution.horizon)
@@ -165,7 +165,7 @@ class Played:
 
 
 def play(
-    adapter: Adapter,
+    adapter: Agent,
     distribution: Any,
     *,
     n_tasks: int,
@@ -188,7 +188,7 @@ def play(
     tasks = distribution.sample(n_tasks, split, np.random.default_rng(streams[0]))
     rng, generator = np.random.default_rng(streams[1]), torch_generator(streams[2], device)
     together = max(1, MAX_LANES // episodes)
-    trial = adapter.trial_episodes if isinstance(adapter, MemoryAdapter) else None
+    trial = adapter.trial_episodes if isinstance(adapter, InContextAgent) else None
     by_try = trial == 1 and distribution.tries
     returns: list[np.ndarray] = []
     taken = np.zeros(distribution.horizon if by_try else trial or steps + 1)

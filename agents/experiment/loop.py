@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.core.context import execution_of, seed_sequences, torch_generator
-from agents.core.rollout import MemoryAdapter, Privileged, Rollout, collect
+from agents.core.context import find_execution, seed_sequences, torch_generator
+from agents.core.rollout import InContextAgent, OracleAgent, Rollout, collect
 from agents.core.spec import Spec
 from agents.runs.folder import Checkpoint, RunFolder
 from agents.runs.interrupt import Interrupts
@@ -22,10 +22,10 @@ def adaptation(
 
     For an agent that learns in its memory a rollout is a trial of all its episodes.
     """
-    n_episodes = agent.trial_episodes if isinstance(agent, MemoryAdapter) else 1
+    n_episodes = agent.trial_episodes if isinstance(agent, InContextAgent) else 1
     state = agent.begin(len(tasks), env.num_envs // len(tasks))
-    if isinstance(agent, Privileged):
-        state = agent.know(state, tasks)
+    if isinstance(agent, OracleAgent):
+        state = agent.reveal_tasks(state, tasks)
     rollouts: list[Rollout] = []
     states = []
     for index in range(n_rollouts):
@@ -65,7 +65,7 @@ class Training:
         `circuits` are those of rollouts and gradients that a device would have run, each once or for each shot.
         """
         start = time.perf_counter()
-        execution = execution_of(self.agent)
+        execution = find_execution(self.agent)
         before = 0 if execution is None else execution.counter.circuits
         tasks = self.distribution.sample(self.agent.n_tasks, "train", self.rngs["tasks"])
         rollouts, states = adaptation(
@@ -106,7 +106,7 @@ class Training:
 
     def _generators(self) -> dict[str, torch.Generator]:
         """Those of actions and, if circuits have finite shots, of these."""
-        execution = execution_of(self.agent)
+        execution = find_execution(self.agent)
         shots = {"shots": execution.generator} if execution is not None and execution.shots else {}
         return {"generator": self.generator} | shots
 

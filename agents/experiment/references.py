@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.spec import load_plugin
-from agents.experiment.memory_ablation import Forgetful
+from agents.experiment.memory_ablation import MemoryAblation
 from agents.references.shared import bernoulli
 from envs import TaskDistribution
 from envs.automl.lookup_tasks import Tries
@@ -19,17 +19,17 @@ def beside_which(agent: Any, distribution: TaskDistribution, device: str = "cpu"
 
     The latter where a trial has episodes after which there is something to forget.
     """
-    control = {"forgetful": Forgetful(agent)} if hasattr(agent, "forget") and agent.trial_episodes > 1 else {}
+    control = {"forgetful": MemoryAblation(agent)} if hasattr(agent, "forget") and agent.trial_episodes > 1 else {}
     return references(distribution, agent.trial_episodes, device) | control
 
 
 def references(distribution: TaskDistribution, n_episodes: int, device: str = "cpu") -> dict[str, Any]:
     """Agents by their names, for trials of this length; none for a family without any."""
-    setting = Setting(distribution, torch.device(device), _no_policy, _no_policy)
+    context = BuildContext(distribution, torch.device(device), _no_policy, _no_policy)
     built = {}
     for name in _names(distribution, n_episodes):
         plugin = load_plugin("agent", name)
-        built[name] = plugin.build(plugin.Config(episodes=n_episodes), setting)
+        built[name] = plugin.build(plugin.Config(episodes=n_episodes), context)
     return built
 
 

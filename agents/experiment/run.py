@@ -8,8 +8,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from agents.core.context import backend_of, build, put_on, seed_shots, torch_generator
-from agents.core.rollout import MemoryAdapter, Privileged, collect_episodes
+from agents.core.context import backend_of, build, seed_shots, set_backend, torch_generator
+from agents.core.rollout import InContextAgent, OracleAgent, collect_episodes
 from agents.core.spec import LARGEST_EPISODES, Spec, check_count, check_seed
 from agents.core.values import to_plain
 from agents.experiment.adapted_policy import AdaptedPolicy
@@ -50,9 +50,9 @@ class Run:
         nominal task. An agent that learns in its memory plays all these episodes as one trial, without updates: `steps`
         is 1. Raises UsageError if the spaces do not fit, a count cannot be, or the agent has to be told the task.
         """
-        if isinstance(self.agent, Privileged):
+        if isinstance(self.agent, OracleAgent):
             raise UsageError(f"adapt: agent {self.spec.agent} is told the task and does not adapt")
-        if isinstance(self.agent, MemoryAdapter):
+        if isinstance(self.agent, InContextAgent):
             if episodes < 1 or steps != 1:
                 what = f"not {episodes} and {steps}"
                 raise UsageError(f"adapt: with a memory, episodes must be at least 1 and steps 1 (one trial), {what}")
@@ -93,7 +93,7 @@ class Run:
         `steps`: by default what the run was configured with. `backend`: where circuits run, by default where they did
         in training. Raises UsageError for what cannot be used.
         """
-        if steps is not None and isinstance(self.agent, MemoryAdapter):
+        if steps is not None and isinstance(self.agent, InContextAgent):
             raise UsageError(f"evaluate: agent {self.spec.agent} learns in its memory and takes no gradient steps")
         steps = self.spec.eval_steps if steps is None else steps
         check_count("tasks", tasks, least=2)
@@ -115,7 +115,7 @@ class Run:
             curve = adaptation_curve(self.agent, self.distribution, names=(*names, model), **how)
         notes = {"env_options": to_plain(self.spec.env_config), "backend": used.to_json()}
         curve = replace(curve, iteration=self.iteration, **notes)
-        if not isinstance(self.agent, MemoryAdapter):
+        if not isinstance(self.agent, InContextAgent):
             return curve
         others = beside_which(self.agent, self.distribution, self.spec.device)
         returns = {
@@ -131,11 +131,11 @@ class Run:
         Raises UsageError if there are none and they would run otherwise than exactly.
         """
         own, device = backend_of(self.spec), self.spec.device
-        put_on(self.agent, backend, device)
+        set_backend(self.agent, backend, device)
         try:
             yield
         finally:
-            put_on(self.agent, own, device)
+            set_backend(self.agent, own, device)
 
     def metrics(self) -> list[dict[str, Any]]:
         """One row per meta-iteration."""

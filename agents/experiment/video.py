@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from agents.core.context import seed_shots, torch_generator
-from agents.core.rollout import MemoryAdapter, Privileged, collect_episodes
+from agents.core.rollout import InContextAgent, OracleAgent, collect_episodes
 from envs import TaskDistribution
 from qrl.common.errors import UsageError
 
@@ -29,7 +29,7 @@ def check_pictures(distribution: TaskDistribution, agent: Any) -> None:
     """Raise UsageError unless there can be an animation of the agent in this family."""
     if "rgb_array" not in distribution.render_modes:
         raise UsageError(f"--video: env {distribution.name!r} has no pictures (no render mode rgb_array)")
-    if isinstance(agent, Privileged):
+    if isinstance(agent, OracleAgent):
         raise UsageError("--video: the agent is told the task and does not adapt")
     distribution.make(render_mode="rgb_array").close()  # raises UsageError where the modes are not what is stated
 
@@ -57,7 +57,7 @@ def animation(
     )
     limits = {"max_steps": distribution.horizon, "seed": seed}
     state = agent.begin(1, 1)
-    if isinstance(agent, MemoryAdapter):
+    if isinstance(agent, InContextAgent):
         n_episodes = agent.trial_episodes
         rollout, _ = collect_episodes(env, agent, state, generator, n_episodes=n_episodes, **limits)
         lengths = rollout.valid.sum(0).flatten().tolist()

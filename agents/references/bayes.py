@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.references.shared.bandit import Counts, Player, posterior_mean
 from agents.references.shared.bernoulli import LARGEST, MOST_PULLS, n_beliefs, optimum, rank
 from agents.references.shared.trial import TrialConfig
@@ -26,8 +26,8 @@ class Config(TrialConfig):
 class Bayes(Player):
     """The player."""
 
-    def __init__(self, config: TrialConfig, setting: Setting) -> None:
-        super().__init__(config, setting)
+    def __init__(self, config: TrialConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
         k, n = self.n_arms, self.n_pulls
         if (number := n_beliefs(k, n)) > LARGEST:
             other = "gittins" if n <= MOST_PULLS else "thompson, ucb1 or greedy"
@@ -55,6 +55,6 @@ class Bayes(Player):
         return torch.from_numpy(worth).to(counts).unflatten(0, counts.shape[:2])
 
 
-def build(config: Config, setting: Setting) -> Bayes:
+def build(config: Config, context: BuildContext) -> Bayes:
     """The player."""
-    return Bayes(config, setting)
+    return Bayes(config, context)

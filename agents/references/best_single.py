@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.references.shared import search
 from agents.references.shared.search import Player, Seen, TriesConfig
 
@@ -26,8 +26,8 @@ class Config(TriesConfig):
 class BestSingle(Player):
     """The player."""
 
-    def __init__(self, config: Config, setting: Setting) -> None:
-        super().__init__(config, setting)
+    def __init__(self, config: Config, context: BuildContext) -> None:
+        super().__init__(config, context)
         self._worth = torch.from_numpy(self.train_gains.mean(0)).to(self.device)
         self._alone = config.alone
 
@@ -42,6 +42,6 @@ class BestSingle(Player):
         return self._worth.argmax().expand(observation.shape[:2]), None
 
 
-def build(config: Config, setting: Setting) -> BestSingle:
+def build(config: Config, context: BuildContext) -> BestSingle:
     """The player."""
-    return BestSingle(config, setting)
+    return BestSingle(config, context)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.references.shared import search
 from agents.references.shared.search import Player, Seen, TriesConfig
 
@@ -40,8 +40,8 @@ class Config(TriesConfig):
 class GaussianUCB(Player):
     """The player."""
 
-    def __init__(self, config: Config, setting: Setting) -> None:
-        super().__init__(config, setting)
+    def __init__(self, config: Config, context: BuildContext) -> None:
+        super().__init__(config, context)
         gains = torch.from_numpy(self.train_gains).to(self.device)
         self._mean, covariance = gains.mean(0), gains.mT.cov()
         diagonal = covariance.diag().diag()
@@ -61,6 +61,6 @@ class GaussianUCB(Player):
         return (mean + self._kappa * variance.clamp_min(0).sqrt()).unflatten(0, seen.tried.shape[:-1])
 
 
-def build(config: Config, setting: Setting) -> GaussianUCB:
+def build(config: Config, context: BuildContext) -> GaussianUCB:
     """The player."""
-    return GaussianUCB(config, setting)
+    return GaussianUCB(config, context)

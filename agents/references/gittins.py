@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.references.shared.bandit import Counts, Player, posterior_mean
 from agents.references.shared.bernoulli import MOST_PULLS, indices
 from agents.references.shared.trial import TrialConfig
@@ -26,8 +26,8 @@ class Config(TrialConfig):
 class Gittins(Player):
     """The player."""
 
-    def __init__(self, config: TrialConfig, setting: Setting) -> None:
-        super().__init__(config, setting)
+    def __init__(self, config: TrialConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
         if self.n_pulls > MOST_PULLS:
             raise UsageError(
                 f"agent gittins: indices are computed for trials of up to {MOST_PULLS} pulls, not {self.n_pulls}; "
@@ -43,6 +43,6 @@ class Gittins(Player):
         return torch.where(left > 0, index, posterior_mean(counts).to(index.dtype))
 
 
-def build(config: Config, setting: Setting) -> Gittins:
+def build(config: Config, context: BuildContext) -> Gittins:
     """The player."""
-    return Gittins(config, setting)
+    return Gittins(config, context)

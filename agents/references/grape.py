@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.options import Options
 from agents.core.rollout import Rollout
 from agents.references.shared.trial import known_family
@@ -53,11 +53,12 @@ class Pulse:
 
 
 class Grape:
-    """A privileged adapter: `know` shows it the tasks; it acts by the step of the episode (`agents.core.rollout`)."""
+    """A privileged adapter: `reveal_tasks` shows it the tasks; it acts by the step of the episode
+    (`agents.core.rollout`)."""
 
-    def __init__(self, config: Config, setting: Setting) -> None:
-        family = known_family("grape", setting, QubitControl)
-        self.config, self.device, self.horizon = config, setting.device, family.horizon
+    def __init__(self, config: Config, context: BuildContext) -> None:
+        family = known_family("grape", context, QubitControl)
+        self.config, self.device, self.horizon = config, context.device, family.horizon
         self.n_controls = family.action_space.shape[0]
         # Estimates from shots have no gradient; their mean has.
         self.family = QubitControl(replace(family.config, shots=0))
@@ -66,7 +67,7 @@ class Grape:
         """No drive."""
         return Pulse(torch.zeros(n_tasks, self.horizon, self.n_controls, device=self.device), 0)
 
-    def know(self, state: Pulse, tasks: Tasks) -> Pulse:
+    def reveal_tasks(self, state: Pulse, tasks: Tasks) -> Pulse:
         """The pulses for these tasks."""
         if self.config.told:
             drive = self.best_pulses(tasks.to(self.device), shared=False)
@@ -109,7 +110,7 @@ class Grape:
             total = total + reward
         return total
 
-    def restart(self, state: Pulse) -> Pulse:
+    def on_episode_start(self, state: Pulse) -> Pulse:
         """The same pulses from their start."""
         return Pulse(state.drive, 0)
 
@@ -127,6 +128,6 @@ class Grape:
         return state
 
 
-def build(config: Config, setting: Setting) -> Grape:
+def build(config: Config, context: BuildContext) -> Grape:
     """The reference."""
-    return Grape(config, setting)
+    return Grape(config, context)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.references.shared.bandit import Counts, Player, posterior_mean
 from agents.references.shared.trial import TrialConfig
 
@@ -25,6 +25,6 @@ class Greedy(Player):
         return posterior_mean(counts)
 
 
-def build(config: Config, setting: Setting) -> Greedy:
+def build(config: Config, context: BuildContext) -> Greedy:
     """The player."""
-    return Greedy(config, setting)
+    return Greedy(config, context)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.references.shared import search
 from agents.references.shared.search import Player, Seen, TriesConfig
 
@@ -33,8 +33,8 @@ class Config(TriesConfig):
 class NearestTasks(Player):
     """The player."""
 
-    def __init__(self, config: Config, setting: Setting) -> None:
-        super().__init__(config, setting)
+    def __init__(self, config: Config, context: BuildContext) -> None:
+        super().__init__(config, context)
         known = self.family.known
         features = self.family.standardised(known.features[: known.n_train])
         self._features = torch.from_numpy(features).to(self.device)
@@ -49,6 +49,6 @@ class NearestTasks(Player):
         return self._worth[nearest].mean(1).unflatten(0, seen.tried.shape[:-1])
 
 
-def build(config: Config, setting: Setting) -> NearestTasks:
+def build(config: Config, context: BuildContext) -> NearestTasks:
     """The player."""
-    return NearestTasks(config, setting)
+    return NearestTasks(config, context)

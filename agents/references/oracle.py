@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.references.shared.mdp import best_actions
 from agents.references.shared.trial import TrialConfig, known_family
@@ -36,24 +36,24 @@ class Plan:
 
 
 class Oracle:
-    """A privileged adapter: `know` shows it the tasks (`agents.core.rollout.Privileged`).
+    """A privileged adapter: `reveal_tasks` shows it the tasks (`agents.core.rollout.OracleAgent`).
 
     Raises UsageError for a family that it has no optimum of.
     """
 
-    def __init__(self, config: Config, setting: Setting) -> None:
-        family = known_family("oracle", setting, Bandit, TabularMDP, Tries)
+    def __init__(self, config: Config, context: BuildContext) -> None:
+        family = known_family("oracle", context, Bandit, TabularMDP, Tries)
         self._plan: Callable[[Tasks], Tensor] = self._actions if isinstance(family, TabularMDP) else self._best
         self._worth: Callable[[Tasks], Tensor] = family.gains_of if isinstance(family, Tries) else lambda tasks: tasks.p
         self.n_states = family.n_states if isinstance(family, TabularMDP) else 1
-        self.horizon, self.trial_episodes, self.device = family.horizon, config.episodes, setting.device
+        self.horizon, self.trial_episodes, self.device = family.horizon, config.episodes, context.device
 
     def begin(self, n_tasks: int, n_envs: int) -> Plan:
         """Nothing known yet: action 0."""
         actions = torch.zeros(n_tasks, self.horizon, self.n_states, dtype=torch.int64, device=self.device)
         return Plan(actions, torch.zeros(n_tasks, n_envs, dtype=torch.int64, device=self.device))
 
-    def know(self, state: Plan, tasks: Tasks) -> Plan:
+    def reveal_tasks(self, state: Plan, tasks: Tasks) -> Plan:
         """The plan for these tasks."""
         return Plan(self._plan(tasks.to(self.device)), state.step)
 
@@ -73,7 +73,7 @@ class Oracle:
         """As they are."""
         return action
 
-    def receive(self, state: Plan, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> Plan:
+    def observe(self, state: Plan, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> Plan:
         """One step on; there is nothing to learn."""
         return Plan(state.actions, torch.where(ended, 0, state.step + 1))
 
@@ -82,6 +82,6 @@ class Oracle:
         return state
 
 
-def build(config: Config, setting: Setting) -> Oracle:
+def build(config: Config, context: BuildContext) -> Oracle:
     """The reference."""
-    return Oracle(config, setting)
+    return Oracle(config, context)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.references.shared import search
 from agents.references.shared.search import Player, Seen, TriesConfig
 
@@ -28,8 +28,8 @@ class Config(TriesConfig):
 class Portfolio(Player):
     """The player."""
 
-    def __init__(self, config: Config, setting: Setting) -> None:
-        super().__init__(config, setting)
+    def __init__(self, config: Config, context: BuildContext) -> None:
+        super().__init__(config, context)
         order = greedy_order(self.train_gains)
         worth = torch.empty(self.n_actions, dtype=torch.float64)
         worth[order] = torch.arange(self.n_actions, 0, -1, dtype=torch.float64)
@@ -56,6 +56,6 @@ def greedy_order(gains: NDArray[np.float64]) -> list[int]:
     return order
 
 
-def build(config: Config, setting: Setting) -> Portfolio:
+def build(config: Config, context: BuildContext) -> Portfolio:
     """The player."""
-    return Portfolio(config, setting)
+    return Portfolio(config, context)

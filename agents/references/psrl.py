@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.references.shared.mdp import best_actions
 from agents.references.shared.trial import TrialConfig, known_family
@@ -39,12 +39,13 @@ class Belief:
 
 
 class PSRL:
-    """The agent; see `agents.core.rollout.MemoryAdapter`. Raises UsageError for another family than the tabular MDP."""
+    """The agent; see `agents.core.rollout.InContextAgent`. Raises UsageError for another family than the tabular
+    MDP."""
 
-    def __init__(self, config: Config, setting: Setting) -> None:
-        family = known_family("psrl", setting, TabularMDP)
+    def __init__(self, config: Config, context: BuildContext) -> None:
+        family = known_family("psrl", context, TabularMDP)
         self.n_states, self.n_actions, self.horizon = family.n_states, family.n_actions, family.horizon
-        self.trial_episodes, self.device = config.episodes, setting.device
+        self.trial_episodes, self.device = config.episodes, context.device
 
     def begin(self, n_tasks: int, n_envs: int) -> Belief:
         """Nothing seen."""
@@ -86,7 +87,7 @@ class PSRL:
         """As they are."""
         return action
 
-    def receive(
+    def observe(
         self,
         state: Belief,
         action: Tensor,
@@ -110,6 +111,6 @@ class PSRL:
         return state
 
 
-def build(config: Config, setting: Setting) -> PSRL:
+def build(config: Config, context: BuildContext) -> PSRL:
     """The agent."""
-    return PSRL(config, setting)
+    return PSRL(config, context)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.references.shared import search
 from agents.references.shared.search import Player, Seen, TriesConfig
 
@@ -27,6 +27,6 @@ class RandomSearch(Player):
         return torch.rand(seen.tried.shape, generator=generator, device=seen.tried.device, dtype=seen.tried.dtype)
 
 
-def build(config: Config, setting: Setting) -> RandomSearch:
+def build(config: Config, context: BuildContext) -> RandomSearch:
     """The player."""
-    return RandomSearch(config, setting)
+    return RandomSearch(config, context)

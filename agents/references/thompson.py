@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.references.shared.bandit import Counts, Player
 from agents.references.shared.trial import TrialConfig
 
@@ -31,6 +31,6 @@ class Thompson(Player):
         return paid / (paid + failed)
 
 
-def build(config: Config, setting: Setting) -> Thompson:
+def build(config: Config, context: BuildContext) -> Thompson:
     """The player."""
-    return Thompson(config, setting)
+    return Thompson(config, context)

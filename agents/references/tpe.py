@@ -15,7 +15,7 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.references.shared.search import Player, Seen, TriesConfig
 from qrl.common.errors import UsageError
 
@@ -96,8 +96,8 @@ class TPE(Player):
 
     without_chance = False
 
-    def __init__(self, config: Config, setting: Setting) -> None:
-        super().__init__(config, setting)
+    def __init__(self, config: Config, context: BuildContext) -> None:
+        super().__init__(config, context)
         if not self.family.known.configurations:
             raise UsageError(
                 f"agent tpe: the candidates of {self.family.name!r} are no configurations of one algorithm, of which "
@@ -126,6 +126,6 @@ class TPE(Player):
         return [-space.distance(asked, space.of(each)) for each in space.configurations]
 
 
-def build(config: Config, setting: Setting) -> TPE:
+def build(config: Config, context: BuildContext) -> TPE:
     """The player."""
-    return TPE(config, setting)
+    return TPE(config, context)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.references.shared.bandit import Counts, Player, posterior_mean
 from agents.references.shared.trial import TrialConfig
 from qrl.common.errors import UsageError
@@ -44,6 +44,6 @@ class UCB1(Player):
         return posterior_mean(counts) + self.config.width * (2 * log_all / pulls).sqrt()
 
 
-def build(config: Config, setting: Setting) -> UCB1:
+def build(config: Config, context: BuildContext) -> UCB1:
     """The player."""
-    return UCB1(config, setting)
+    return UCB1(config, context)

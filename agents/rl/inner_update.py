@@ -79,7 +79,7 @@ class FastWeights:
 
 
 class GradientAdapter:
-    """Adapts by policy-gradient steps from common initial weights; see `agents.core.rollout.Adapter`. To be extended.
+    """Adapts by policy-gradient steps from common initial weights; see `agents.core.rollout.Agent`. To be extended.
 
     `params` holds the initial weights and, as `step_size.NAME`, step sizes of their own for those parameters that have
     them; the others take `config.inner_step_size`. The first `n_trained` updates take whole steps.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from agents.cli.options import SelectOptions
-from agents.core.rollout import MemoryAdapter, Privileged
+from agents.core.rollout import InContextAgent, OracleAgent
 from agents.experiment.report import warn
 from agents.experiment.run import Run, learns
 from agents.runs.folder import RunFolder
@@ -108,9 +108,9 @@ def selector_of(path: Path | None) -> Run:
         warn("the selector was trained on another table of scores than the one that is installed")
     if run.spec.env != "algorithm_selection":
         raise UsageError(f"--selector {path}: a run of algorithm_selection is needed, not of {run.spec.env}")
-    if isinstance(run.agent, Privileged):
+    if isinstance(run.agent, OracleAgent):
         raise UsageError(f"--selector {path}: agent {run.spec.agent} has to be told the scores beforehand")
-    if not isinstance(run.agent, MemoryAdapter):
+    if not isinstance(run.agent, InContextAgent):
         raise UsageError(
             f"--selector {path}: agent {run.spec.agent} does not learn from try to try; rl2 and players of tries do"
         )
@@ -160,7 +160,7 @@ def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -
             yield one
         observation, reward, terminated, truncated, _ = lanes.step(agent.to_environment(action)[0])
         ended = (terminated | truncated)[None]
-        state = agent.receive(state, action, reward[None], ended, observation[None])
+        state = agent.observe(state, action, reward[None], ended, observation[None])
     if single is not None and (index := known.candidates.index(single)) not in done:
         yield single
         yield fit(index, 0)

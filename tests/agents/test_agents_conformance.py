@@ -11,7 +11,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from agents.core.context import build
-from agents.core.rollout import Adapter, Privileged, collect
+from agents.core.rollout import Agent, OracleAgent, collect
 from agents.core.spec import Spec, load_plugin
 from agents.experiment.loop import Training
 from qrl.common.registry import available
@@ -80,7 +80,7 @@ def test_every_file_can_be_read():
 @pytest.mark.parametrize(("agent", "env"), CASES)
 def test_is_an_adapter_whose_actions_fit_the_environment(agent, env):
     distribution, adapter = build(small_spec(agent, env))
-    assert isinstance(adapter, Adapter), "begin, act, to_environment, adapt: see agents/core/rollout.py"
+    assert isinstance(adapter, Agent), "begin, act, to_environment, adapt: see agents/core/rollout.py"
     state = adapter.begin(N_TASKS, N_ENVS)
     observation = torch.zeros(N_TASKS, N_ENVS, *distribution.observation_space.shape)
     action, _ = adapter.act(state, observation, torch.Generator().manual_seed(0))
@@ -105,7 +105,7 @@ def test_actions_follow_the_generator(agent, env):
     other = build(small_spec(agent, env))[1]
     rebuilt, _ = rollout_of(distribution, other, other.begin(N_TASKS, N_ENVS))
     assert torch.equal(first.action, rebuilt.action), "two agents of the same spec act alike"
-    if isinstance(adapter, Privileged):
+    if isinstance(adapter, OracleAgent):
         return  # which may know what is best
     if getattr(adapter, "without_chance", False):
         return

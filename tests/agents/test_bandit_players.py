@@ -135,7 +135,7 @@ def test_what_is_received_is_counted():
     nothing = torch.zeros(1, 2, 1)
     for action, reward in (([0, 2], [1.0, 0.0]), ([0, 2], [0.0, 0.0])):
         ended = torch.ones(1, 2, dtype=torch.bool)
-        counts = agent.receive(counts, torch.tensor([action]), torch.tensor([reward]), ended, nothing)
+        counts = agent.observe(counts, torch.tensor([action]), torch.tensor([reward]), ended, nothing)
     assert counts.tolist() == [[[[1, 1], [0, 0], [0, 0]], [[0, 0], [0, 0], [0, 2]]]]
     worth = agent.worth(counts, torch.Generator())
     np.testing.assert_allclose(worth, [[[0.5, 0.5, 0.5], [0.5, 0.5, 0.25]]])

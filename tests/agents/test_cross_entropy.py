@@ -13,7 +13,7 @@ import agents
 import envs
 from agents import cross_entropy
 from agents.core.context import build
-from agents.core.rollout import OpenLoop, Rollout, collect, collect_episodes
+from agents.core.rollout import OpenLoopAgent, Rollout, collect, collect_episodes
 from agents.core.spec import Spec
 from agents.cross_entropy import Search
 from agents.experiment.evaluation import play
@@ -119,12 +119,12 @@ def test_discrete_actions_are_drawn_and_counted_from_the_first_of_the_space() ->
 
 
 def _setting(distribution):
-    from agents.core.context import Setting
+    from agents.core.context import BuildContext
 
     def none(*_, **__):
         raise NotImplementedError
 
-    return Setting(distribution, torch.device("cpu"), none, none)
+    return BuildContext(distribution, torch.device("cpu"), none, none)
 
 
 class Countdown(gym.Env):
@@ -156,7 +156,7 @@ def plan(agent) -> Search:
 def test_every_episode_begins_with_the_first_action() -> None:
     _, agent = searcher(env_config=QubitConfig(horizon=5))
     env, generator = Countdown(), torch.Generator()
-    assert isinstance(agent, OpenLoop)
+    assert isinstance(agent, OpenLoopAgent)
     begun = replace(plan(agent), step=3)  # whatever was played before
     collect_episodes(env, agent, begun, generator, n_episodes=3, max_steps=5, seed=0)
     assert env.episodes == [[0.0, 0.1], [0.0, 0.1, 0.2], [0.0, 0.1, 0.2, 0.3]]
@@ -176,9 +176,9 @@ def test_a_policy_that_acts_by_the_step_is_told_where_episodes_end(tmp_path) -> 
     first = [policy.act(seen) for _ in range(3)]
     with pytest.raises(UsageError, match=r"has actions for the 3 steps of an episode: tell it where one ends by rec"):
         policy.act(seen)
-    policy.receive(seen, 0.5, True)
+    policy.observe(seen, 0.5, True)
     again = [policy.act(seen) for _ in range(2)]
-    policy.receive(seen, 0.5, False)
+    policy.observe(seen, 0.5, False)
     again.append(policy.act(seen))
     # From the two of four episodes that were best, twice: the actions of a step are close to each other.
     assert all(run.distribution.action_space.contains(action) for action in first + again)

@@ -61,13 +61,13 @@ def test_who_knows_the_task_acts_as_the_time_demands():
     agent = agent_of(oracle, "oracle", states=2, actions=2, horizon=2)
     reward = torch.tensor([[[1.0, 0.0], [3.0, 3.0]]], dtype=torch.float64)
     transition = torch.eye(2, dtype=torch.float64)[None, None].expand(1, 2, 2, 2)
-    state = agent.know(agent.begin(1, 1), Tasks({"mean_reward": reward, "transition": transition}))
+    state = agent.reveal_tasks(agent.begin(1, 1), Tasks({"mean_reward": reward, "transition": transition}))
     start, nothing = torch.tensor([[[1.0, 0.0]]]), torch.zeros(1, 1)
     taken = []
     for step in range(4):  # two episodes; the state shown is always the first one
         action, state = agent.act(state, start, torch.Generator())
         taken.append(int(action))
-        state = agent.receive(state, action, nothing, torch.full((1, 1), step % 2 == 1), start)
+        state = agent.observe(state, action, nothing, torch.full((1, 1), step % 2 == 1), start)
     assert taken == [1, 0, 1, 0]
 
 
@@ -89,7 +89,7 @@ def test_posterior_sampling_counts_what_it_sees():
         action, belief = agent.act(belief, one_hot[now][None], generator)
         taken.append(action[0].tolist())
         reward, over = torch.tensor([[0.5, -1.0]]), torch.full((1, 2), ended)
-        belief = agent.receive(belief, action, reward, over, one_hot[after][None])
+        belief = agent.observe(belief, action, reward, over, one_hot[after][None])
     expected = torch.zeros(1, 2, 3, 2, 3, dtype=torch.float64)
     sums = torch.zeros(1, 2, 3, 2, dtype=torch.float64)
     for lane, path in enumerate(((0, 2, 1), (0, 0, 0))):

@@ -62,7 +62,7 @@ def test_a_continuous_action_is_the_mean_within_bounds():
 
 def test_what_cannot_predict_says_so():
     observation = np.zeros(2, dtype=np.float32)
-    with pytest.raises(UsageError, match="counts the steps, of which predict is not told: use act and receive"):
+    with pytest.raises(UsageError, match="counts the steps, of which predict is not told: use act and observe"):
         adapted("cross_entropy", "navigation").predict(observation)
     _, agent = build(Spec.default(agent="rl2", env="navigation", model="gru"))
     remembering = AdaptedPolicy(agent, agent.begin(1, 1), torch.Generator(), (2,))

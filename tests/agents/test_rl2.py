@@ -11,11 +11,11 @@ import torch
 from agents import rl2
 from agents.core.context import build
 from agents.core.memory import saved_bytes
-from agents.core.rollout import MemoryAdapter, Rollout
+from agents.core.rollout import InContextAgent, Rollout
 from agents.core.spec import Spec, default_config
 from agents.experiment.evaluation import adaptation_curve
 from agents.experiment.loop import Training, adaptation
-from agents.experiment.memory_ablation import Forgetful
+from agents.experiment.memory_ablation import MemoryAblation
 from agents.rl.returns import generalised_advantages, returns_to_go
 from envs import bandit, cartpole_target, navigation, pendulum
 from qrl.common.errors import UsageError
@@ -45,10 +45,10 @@ class Recording:
 
     def __init__(self, agent):
         self.agent, self.trial_episodes = agent, agent.trial_episodes
-        self.begin, self.to_environment, self.receive, self.adapt = (
+        self.begin, self.to_environment, self.observe, self.adapt = (
             agent.begin,
             agent.to_environment,
-            agent.receive,
+            agent.observe,
             agent.adapt,
         )
         self.inputs, self.log_probs = [], []
@@ -567,12 +567,12 @@ def test_memory_lasts_over_episodes_and_not_over_trials():
     training = learner(episodes=4)
     agent = training.agent
     state = agent.begin(2, 3)
-    assert isinstance(agent, MemoryAdapter) and isinstance(Forgetful(agent), MemoryAdapter)
+    assert isinstance(agent, InContextAgent) and isinstance(MemoryAblation(agent), InContextAgent)
     assert not state.hidden.any() and state.told[..., -1].all() and state.told.sum() == 6
     generator = torch.Generator().manual_seed(0)
     action, acted = agent.act(state, torch.zeros(2, 3, 1), generator)
     ended = torch.tensor([[True, False, True], [False, True, False]])
-    after = agent.receive(acted, action, torch.ones(2, 3), ended, torch.zeros(2, 3, 1))
+    after = agent.observe(acted, action, torch.ones(2, 3), ended, torch.zeros(2, 3, 1))
     assert after.hidden.any(-1).all() and torch.equal(after.told[..., -1], ended.float())
     forgotten = agent.forget(after, ended)
     assert torch.equal(forgotten.hidden.any(-1), ~ended)
@@ -593,7 +593,7 @@ def test_learns_to_find_the_paying_arm_and_forgets_it_with_its_memory(model, con
         training.step()
     curves = [
         adaptation_curve(agent, training.distribution, n_tasks=1000, episodes=1)
-        for agent in (training.agent, Forgetful(training.agent))
+        for agent in (training.agent, MemoryAblation(training.agent))
     ]
     learned, forgetful = (np.array(curve.mean) for curve in curves)
     assert learned[-3:].mean() > learned[0] + 0.06

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import envs
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.references import tpe
 from envs.automl.algorithms import PORTFOLIOS, names
 from envs.automl.lookup_tasks import Known, Tries
@@ -23,7 +23,7 @@ def tries(gains: np.ndarray, n_lanes: int, horizon: int = 20, portfolio: str = "
     """What is tried on the last row [time, lane]."""
     made = family(gains, portfolio, horizon)
     unused = lambda *_: None  # noqa: E731
-    agent = tpe.build(tpe.Config(), Setting(made, torch.device("cpu"), unused, unused))
+    agent = tpe.build(tpe.Config(), BuildContext(made, torch.device("cpu"), unused, unused))
     lanes = made.vectorise(1, n_lanes)
     observation, _ = lanes.reset(seed=0, options={"tasks": made.task({"dataset": len(gains) - 1})})
     generator, chosen = torch.Generator().manual_seed(0), []
@@ -66,4 +66,4 @@ def test_the_model_finds_what_random_search_does_not():
 def test_algorithms_are_no_configurations():
     unused = lambda *_: None  # noqa: E731
     with pytest.raises(UsageError, match="agent tpe: the candidates of 'algorithm_selection' are no configurations"):
-        tpe.build(tpe.Config(), Setting(envs.make("algorithm_selection"), torch.device("cpu"), unused, unused))
+        tpe.build(tpe.Config(), BuildContext(envs.make("algorithm_selection"), torch.device("cpu"), unused, unused))

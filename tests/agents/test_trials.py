@@ -8,7 +8,7 @@ import torch
 
 import envs
 from agents.cli.commands import run_training
-from agents.core.rollout import MemoryAdapter, collect, collect_episodes
+from agents.core.rollout import InContextAgent, collect, collect_episodes
 from agents.core.spec import Spec
 from agents.experiment import evaluation as evaluation_module
 from agents.experiment.api import load
@@ -39,7 +39,7 @@ class Scripted:
     def to_environment(self, action):
         return action
 
-    def receive(self, state, action, reward, ended, observation):
+    def observe(self, state, action, reward, ended, observation):
         return (
             *state,
             (action[:, 0].tolist(), reward[:, 0].tolist(), ended[:, 0].tolist(), observation[:, 0, 0].tolist()),
@@ -57,7 +57,7 @@ def trial(n_lanes=2, seed=0):
 
 def test_a_lane_goes_on_by_itself_until_its_last_episode_ends():
     rollout, _ = trial()
-    assert isinstance(Scripted(), MemoryAdapter)
+    assert isinstance(Scripted(), InContextAgent)
     assert rollout.episode[:, :, 0].T.tolist() == [[0, 1, 2, 2, 2, 2], [0, 0, 1, 1, 2, 2]]
     assert rollout.valid[:, :, 0].T.tolist() == [[True] * 3 + [False] * 3, [True] * 6]
     assert rollout.terminated[:, :, 0].T.tolist() == [[True] * 3 + [False] * 3, [False, True] * 3]
@@ -174,7 +174,7 @@ def test_a_player_adapts_to_an_environment_and_goes_on_learning(played):
     assert policy.act(observation) == 3
     later = []
     for _ in range(60):
-        policy.receive(observation, 0.0, ended=True)
+        policy.observe(observation, 0.0, ended=True)
         later.append(policy.act(observation))
     assert later[:5] == [3] * 5 and set(later) == {0, 1, 2, 3, 4}
 
@@ -183,16 +183,16 @@ def test_a_memory_has_to_be_told_what_came_of_an_action(played):
     env = envs.make("bandit").make({"p": [0, 0, 0, 1, 0]})
     policy = played["greedy"].adapt(env, episodes=20)
     with pytest.raises(UsageError, match="first act"):
-        policy.receive(np.zeros(1), 1.0, True)
+        policy.observe(np.zeros(1), 1.0, True)
     policy.act(np.zeros(1))
-    with pytest.raises(UsageError, match=r"tell it what came of the last action by receive\("):
+    with pytest.raises(UsageError, match=r"tell it what came of the last action by observe\("):
         policy.act(np.zeros(1))
-    with pytest.raises(UsageError, match="receive: the reward must be finite, not nan"):
-        policy.receive(np.zeros(1), float("nan"), True)
+    with pytest.raises(UsageError, match="observe: the reward must be finite, not nan"):
+        policy.observe(np.zeros(1), float("nan"), True)
     for wrong in (np.zeros(7), np.array([np.nan])):
         with pytest.raises(UsageError, match=r"an observation is \(1,\) finite numbers, not "):
-            policy.receive(wrong, 1.0, True)
-    policy.receive(np.zeros(1), 1.0, True)
+            policy.observe(wrong, 1.0, True)
+    policy.observe(np.zeros(1), 1.0, True)
     policy.act(np.zeros(1))
 
 

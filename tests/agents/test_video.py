@@ -61,7 +61,7 @@ class Remembering(Counting):
 
     trial_episodes = 3
 
-    def receive(self, state: int, action: Any, reward: Any, ended: torch.Tensor, observation: Any) -> int:
+    def observe(self, state: int, action: Any, reward: Any, ended: torch.Tensor, observation: Any) -> int:
         return state + int(ended)
 
 
@@ -118,7 +118,7 @@ def test_without_pictures_or_without_adaptation_there_is_none() -> None:
         check_pictures(deaf, Counting())
 
     class Told(Counting):
-        def know(self, state: int, tasks: Any) -> int:
+        def reveal_tasks(self, state: int, tasks: Any) -> int:
             return state
 
     with pytest.raises(UsageError, match="is told the task"):

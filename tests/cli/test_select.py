@@ -128,11 +128,11 @@ def test_select_and_what_it_leaves_behind(file, capsys):
 def test_classes_that_are_worth_the_same(file, monkeypatch, capsys):
     """Balanced accuracy decides, is told to the selector, and comes out of the script again."""
     monkeypatch.setattr(rl2.RL2, "mode", only("logistic_regression", "knn"))
-    rewards, receive = [], rl2.RL2.receive
+    rewards, observe = [], rl2.RL2.observe
     watched = lambda self, state, action, reward, *rest: (  # noqa: E731
-        rewards.append(float(reward)) or receive(self, state, action, reward, *rest)
+        rewards.append(float(reward)) or observe(self, state, action, reward, *rest)
     )
-    monkeypatch.setattr(rl2.RL2, "receive", watched)
+    monkeypatch.setattr(rl2.RL2, "observe", watched)
     assert here(file, "--target", "y", "--tries", "2", "--balance") == 0
     told = capsys.readouterr().out
     about = json.loads(Path("select-data/best.json").read_text())
@@ -295,7 +295,7 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
         chosen = torch.tensor([[action]])
         _, state = run_.agent.act(state, observation[None], torch.Generator())
         observation, reward, terminated, truncated, _ = lanes.step(chosen[0])
-        state = run_.agent.receive(state, chosen, reward[None], (terminated | truncated)[None], observation[None])
+        state = run_.agent.observe(state, chosen, reward[None], (terminated | truncated)[None], observation[None])
     assert bool(truncated), "the trial is as long as in training"
 
 

@@ -70,7 +70,7 @@ def test_readme_example_of_a_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(
         agents, "train", lambda out, **o: train(out, **{**o, **SMALL, "agent_config": config}), raising=False
     )
-    (example,) = (block for block in blocks("README.md") if "policy.receive(" in block)
+    (example,) = (block for block in blocks("README.md") if "policy.observe(" in block)
     exec("import agents\n" + example, names := {})
     assert names["terminated"] or names["truncated"]
 

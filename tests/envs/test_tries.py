@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from agents.cli.commands import run_training
-from agents.core.context import Setting, build
+from agents.core.context import BuildContext, build
 from agents.core.spec import Spec
 from agents.experiment.evaluation import adaptation_curve
 from agents.experiment.references import beside_which
@@ -42,8 +42,8 @@ def family(horizon: int = 3, jitter: float = 0.0, **changes) -> Tries:
 
 def player(module, horizon: int = 3, **options):
     unused = lambda *_: None  # noqa: E731
-    setting = Setting(family(horizon), torch.device("cpu"), unused, unused)
-    return module.build(module.Config(**options), setting)
+    context = BuildContext(family(horizon), torch.device("cpu"), unused, unused)
+    return module.build(module.Config(**options), context)
 
 
 def order(module, row: int, **options) -> list[int]:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.references.shared.trial import TrialConfig, known_family
 from envs.bandit import Bandit
@@ -16,16 +16,16 @@ Counts = Float[Tensor, "task env arm outcome"]
 
 
 class Player(ABC):
-    """Adapts by counting; see `agents.core.rollout.MemoryAdapter`. The state is `Counts`.
+    """Adapts by counting; see `agents.core.rollout.InContextAgent`. The state is `Counts`.
 
     Raises UsageError for another family than the bandit.
     """
 
-    def __init__(self, config: TrialConfig, setting: Setting) -> None:
-        family = known_family(type(self).__module__.rpartition(".")[2], setting, Bandit)
-        self.config, self.device, self.n_arms = config, setting.device, family.n_arms
+    def __init__(self, config: TrialConfig, context: BuildContext) -> None:
+        family = known_family(type(self).__module__.rpartition(".")[2], context, Bandit)
+        self.config, self.device, self.n_arms = config, context.device, family.n_arms
         self.trial_episodes = config.episodes
-        self.n_pulls = config.episodes * setting.horizon
+        self.n_pulls = config.episodes * context.horizon
         """Of a trial."""
 
     def begin(self, n_tasks: int, n_envs: int) -> Counts:
@@ -49,7 +49,7 @@ class Player(ABC):
         """As they are."""
         return action
 
-    def receive(
+    def observe(
         self, state: Counts, action: Tensor, reward: Tensor, ended: Bool[Tensor, "task env"], observation: Tensor
     ) -> Counts:
         """One more of what came out."""

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from agents.core.options import Options
 from agents.core.rollout import Rollout
 from agents.references.shared.trial import known_family
@@ -51,10 +51,10 @@ class Player(ABC):
     without_chance = True
     """Whether it always does the same in the same task."""
 
-    def __init__(self, config: TriesConfig, setting: Setting) -> None:
+    def __init__(self, config: TriesConfig, context: BuildContext) -> None:
         name = type(self).__module__.rpartition(".")[2]
-        self.family: Tries = known_family(name, setting, Tries)
-        self.config, self.device, self.trial_episodes = config, setting.device, config.episodes
+        self.family: Tries = known_family(name, context, Tries)
+        self.config, self.device, self.trial_episodes = config, context.device, config.episodes
         self.n_actions, self.n_features = len(self.family.known.candidates), self.family.known.features.shape[1]
 
     @property
@@ -84,7 +84,7 @@ class Player(ABC):
         """As they are."""
         return action
 
-    def receive(self, state: None, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> None:
+    def observe(self, state: None, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> None:
         """Nothing beyond what is observed."""
         return state
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from agents.core.context import Setting
+from agents.core.context import BuildContext
 from envs.automl.lookup_tasks import Tries
 from envs.core.distribution import TaskDistribution, check_count
 from qrl.common.errors import UsageError
@@ -20,12 +20,12 @@ class TrialConfig:
         check_count(self.episodes, "episodes of a trial")
 
 
-def known_family(agent: str, setting: Setting, *families: type[TaskDistribution]) -> Any:
+def known_family(agent: str, context: BuildContext, *families: type[TaskDistribution]) -> Any:
     """The run's family, if it is one of these; else raises UsageError."""
-    if not isinstance(setting.distribution, families):
+    if not isinstance(context.distribution, families):
         known = " and ".join(_called(family) for family in families)
-        raise UsageError(f"agent {agent}: plays {known} only, not {setting.distribution.name!r}")
-    return setting.distribution
+        raise UsageError(f"agent {agent}: plays {known} only, not {context.distribution.name!r}")
+    return context.distribution
 
 
 def _called(family: type[TaskDistribution]) -> str:
