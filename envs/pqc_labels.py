@@ -79,7 +79,9 @@ from torch import Tensor
 from envs.core.distribution import Tasks, Uniform, check_count
 from envs.dynamics.drawing import Picture, mark
 from envs.native.torch_tasks import TorchTasks
-from qrl.circuits.circuit import Circuit, Gate, Input, Observable, Weight
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.simulator.program import Bound, compile_circuit
 

@@ -1,5 +1,10 @@
 """Quantum policies in torch: circuits as values, a fused simulator, layers and policies.
 
+Sub-packages build on each other in one order: `common` (errors, files, registry), `circuits` (their description, no
+torch), `noise` (no torch either), `simulator` (the fused executor), `backends` (devices and formats), `layer`
+(`QuantumLayer`), `policies`; then `models`, one file a model, which policies know by name only, and the bridges `sb3`
+and `sklearn`.
+
 Importing this package is cheap: torch is imported with the first name that needs it.
 """
 
@@ -7,7 +12,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qrl.circuits.circuit import Circuit, Gate, Input, Observable, Weight
+    from qrl.circuits.circuit import Circuit
+    from qrl.circuits.gates import Gate, Input, Weight
+    from qrl.circuits.observables import Observable
     from qrl.common.errors import UsageError
     from qrl.layer import QuantumLayer
     from qrl.models.shared.pennylane import pennylane_model
@@ -29,14 +36,14 @@ __all__ = [
 
 _HOME = {
     "Circuit": "qrl.circuits.circuit",
-    "Gate": "qrl.circuits.circuit",
-    "Input": "qrl.circuits.circuit",
-    "Observable": "qrl.circuits.circuit",
+    "Gate": "qrl.circuits.gates",
+    "Input": "qrl.circuits.gates",
+    "Observable": "qrl.circuits.observables",
     "Policy": "qrl.policies.policy",
     "QuantumClassifier": "qrl.sklearn.classifier",
     "QuantumLayer": "qrl.layer",
     "UsageError": "qrl.common.errors",
-    "Weight": "qrl.circuits.circuit",
+    "Weight": "qrl.circuits.gates",
     "pennylane_model": "qrl.models.shared.pennylane",
 }
 

@@ -20,8 +20,8 @@ ALLOWED = {
         "qrl.common.errors",
         "qrl.common.files",
         "qrl.common.registry",
-        "qrl.circuits.circuit",
-        "qrl.simulator.program",
+        "qrl.circuits",
+        "qrl.simulator",
     },
     "agents": {"agents", "envs", "qrl"},
 }

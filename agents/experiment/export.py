@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from qrl.backends.angles import AngleProgram, angle_gates
 from qrl.backends.row_function import Differentiable
-from qrl.circuits.circuit import Circuit, Weight
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Weight
 from qrl.common.errors import UsageError
 from qrl.simulator.program import compile_circuit
 

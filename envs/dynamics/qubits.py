@@ -9,9 +9,12 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Complex128, Float64
 from torch import Tensor
+
+from qrl.circuits.matrices import I, X, Y, Z
 
 N_RATES = 5
 """Rates of a qubit by itself: turns about x, y and z [rad/us], 1 / T1 and 1 / T_phi [1/us]."""
@@ -19,7 +22,7 @@ N_RATES = 5
 MOST_QUBITS = 3
 """Qubits, at most."""
 
-_PAULI = torch.tensor([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]]).to(torch.complex128)
+_PAULI = torch.as_tensor(np.stack([I, X, Y, Z]), dtype=torch.complex128)
 
 
 @lru_cache

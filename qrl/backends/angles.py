@@ -6,20 +6,16 @@ import torch
 from torch import Tensor
 
 from qrl.backends.row_function import RowFunction, Rows
-from qrl.circuits.circuit import Circuit, Gate, Input, Weight
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate, Input, Weight
 from qrl.noise.model import NOISELESS, Noise
 
-TRANSFORMS = {"identity": lambda x: x, "tanh": torch.tanh, "arctan": torch.atan}
+TORCH_TRANSFORMS = {"identity": lambda x: x, "tanh": torch.tanh, "arctan": torch.atan}
 
 
 def angle_gates(circuit: Circuit, noise: Noise = NOISELESS) -> list[Gate]:
     """The gates whose angles are not constant, in the order in which they are run."""
-    return [gate for gates, _ in noise.places(circuit) for gate in gates if varies(gate)]
-
-
-def varies(gate: Gate) -> bool:
-    """Whether a gate has an angle that is not constant."""
-    return isinstance(gate.angle, Weight | Input)
+    return [gate for gates, _ in noise.places(circuit) for gate in gates if gate.is_parametric]
 
 
 class AngleProgram:
@@ -49,7 +45,7 @@ def _angle(angle: Any, bound: dict[str, Tensor], inputs: Tensor) -> Tensor:
         case Weight(index):
             return bound["weights"][..., None, index]
         case Input(feature, None, transform):
-            return TRANSFORMS[transform](inputs[..., feature])
+            return TORCH_TRANSFORMS[transform](inputs[..., feature])
         case Input(feature, scale, transform):
-            return TRANSFORMS[transform](bound["scales"][..., None, scale] * inputs[..., feature])
+            return TORCH_TRANSFORMS[transform](bound["scales"][..., None, scale] * inputs[..., feature])
     raise AssertionError(angle)

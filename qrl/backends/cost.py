@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qrl.circuits.circuit import GATES, Circuit, Gate, Input, Weight
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import GATES, Gate
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Counter:
 def shifts(circuit: Circuit) -> int:
     """Circuits of one gradient by the parameter-shift rule: two a rotation with an angle to learn or to pass back
     through, four if it is controlled (Schuld et al. 2019; Anselmetti et al. 2021)."""
-    return sum(n_terms(gate) for gate in circuit.gates if isinstance(gate.angle, Weight | Input))
+    return sum(n_terms(gate) for gate in circuit.gates if gate.is_parametric)
 
 
 def n_terms(gate: Gate) -> int:

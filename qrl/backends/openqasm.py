@@ -2,9 +2,9 @@
 
 import io
 
-from qrl.backends.angles import varies
-from qrl.circuits.circuit import Circuit, Gate
+from qrl.circuits.circuit import Circuit
 from qrl.circuits.decompositions import NAMES, PARTS, Played
+from qrl.circuits.gates import Gate
 from qrl.common.errors import UsageError, suggest
 
 FORMATS = {"openqasm2": ".qasm", "openqasm3": ".qasm", "qiskit": ".qpy"}
@@ -25,7 +25,7 @@ def to_openqasm(circuit: Circuit, version: int = 3) -> str:
         raise UsageError(f"export: OpenQASM 2 or 3, not {version!r}")
     lines = []
     for gate in circuit.gates:
-        if varies(gate):
+        if gate.is_parametric:
             raise UsageError(f"export: the angle of {gate} is no number; give weights, scales and inputs (Circuit.at)")
         # Two-wire rotations, which not every reader knows, in gates that each does.
         lines.append(" ".join(_statement(each.gate) for each in Played(gate).apart(PARTS)))

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from qrl.backends.angles import TRANSFORMS, varies
-from qrl.circuits.circuit import Circuit, Gate, Input, Observable, PauliWord, Weight
+from qrl.backends.angles import TORCH_TRANSFORMS
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.observables import Observable, PauliWord
 from qrl.common.errors import UsageError
 from qrl.noise.model import NOISELESS, Noise
 
@@ -66,7 +68,7 @@ def to_angle_qnode(circuit: Circuit, device: Any, diff_method: str | None, noise
 
     def function(angles: Tensor) -> list[Any]:
         columns = iter(angles.unbind(-1))
-        return _play(circuit, lambda gate: next(columns) if varies(gate) else float(gate.angle or 0.0), noise)  # type: ignore[arg-type]
+        return _play(circuit, lambda gate: next(columns) if gate.is_parametric else float(gate.angle or 0.0), noise)  # type: ignore[arg-type]
 
     return qml.QNode(function, device, interface="torch", diff_method=diff_method)
 
@@ -100,7 +102,7 @@ def _angle(gate: Gate, inputs: Tensor, weights: Tensor, scales: Tensor) -> Tenso
             return weights[..., index]
         case Input(feature, scale, transform):
             value = inputs[..., feature]
-            return TRANSFORMS[transform](value if scale is None else scales[..., scale] * value)
+            return TORCH_TRANSFORMS[transform](value if scale is None else scales[..., scale] * value)
         case _:
             return float(gate.angle or 0.0)
 

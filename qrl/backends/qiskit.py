@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qrl.backends.angles import varies
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.decompositions import NAMES, Played
 from qrl.circuits.measurement import Setting, settings
@@ -136,12 +135,12 @@ def _circuit(circuit: Circuit, setting: Setting) -> Any:
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
 
-    angles = iter(ParameterVector("angle", sum(varies(gate) for gate in circuit.gates)))
+    angles = iter(ParameterVector("angle", sum(gate.is_parametric for gate in circuit.gates)))
     played = QuantumCircuit(circuit.n_wires)
     for gate in circuit.gates:
-        parameter = next(angles) if varies(gate) else None
+        parameter = next(angles) if gate.is_parametric else None
         for each in Played(gate).apart(_WRONG):
-            angle = each.gate.angle if parameter is None or not varies(each.gate) else each.share * parameter
+            angle = each.gate.angle if parameter is None or not each.gate.is_parametric else each.share * parameter
             getattr(played, NAMES[each.gate.name])(*(() if angle is None else (angle,)), *each.gate.wires)
     for wire, pauli in setting.basis.items():
         if pauli == "Y":

@@ -8,159 +8,15 @@ Conventions are PennyLane's: wire 0 is the most significant bit, a rotation abou
 and the register starts in |0...0>.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
 
-from qrl.common.errors import UsageError, suggest
-
-Transform = Literal["identity", "tanh", "arctan"]
-Pauli = Literal["X", "Y", "Z"]
-
-TRANSFORMS: tuple[Transform, ...] = ("identity", "tanh", "arctan")
-
-
-@dataclass(frozen=True)
-class GateKind:
-    """What a gate's name means: its number of wires, and the rotation it makes if it has an angle."""
-
-    n_wires: int
-    rotation: str = ""
-    """Pauli word of the generator; with `controlled`, that of the target wire. Empty: the gate has no angle."""
-    controlled: bool = False
-
-
-GATES: dict[str, GateKind] = {
-    "RX": GateKind(1, "X"),
-    "RY": GateKind(1, "Y"),
-    "RZ": GateKind(1, "Z"),
-    "H": GateKind(1),
-    "X": GateKind(1),
-    "CZ": GateKind(2),
-    "CNOT": GateKind(2),
-    "CRX": GateKind(2, "X", controlled=True),
-    "CRY": GateKind(2, "Y", controlled=True),
-    "CRZ": GateKind(2, "Z", controlled=True),
-    "RXX": GateKind(2, "XX"),
-    "RYY": GateKind(2, "YY"),
-    "RZZ": GateKind(2, "ZZ"),
-}
-
-
-@dataclass(frozen=True)
-class Weight:
-    """Angle = weights[index] [rad]."""
-
-    index: int
-
-    def __str__(self) -> str:
-        return f"w{self.index}"
-
-
-@dataclass(frozen=True)
-class Input:
-    """Angle = g(scales[scale] * inputs[feature]) [rad]; `scale=None` takes the input as it is.
-
-    g is `transform`: identity (the angle is unbounded, the circuit a Fourier series in the input: Schuld, Sweke and
-    Meyer 2021), tanh or arctan (bounded angles: Skolik et al. 2022).
-    """
-
-    feature: int
-    scale: int | None = None
-    transform: Transform = "identity"
-
-    def __str__(self) -> str:
-        text = f"x{self.feature}" if self.scale is None else f"s{self.scale}*x{self.feature}"
-        return text if self.transform == "identity" else f"{self.transform}({text})"
-
-
-Angle = Weight | Input | float
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One gate: a name of `GATES`, the wires it acts on (control first) and, for rotations, its angle.
-
-    Raises UsageError for an unknown name, a wrong number of wires, or an angle that is missing, superfluous or not
-    finite.
-    """
-
-    name: str
-    wires: tuple[int, ...]
-    angle: Angle | None = None
-
-    def __post_init__(self) -> None:
-        if self.name not in GATES:
-            raise UsageError(f"circuit: unknown gate {self.name!r}{suggest(self.name, GATES)}")
-        kind = GATES[self.name]
-        if len(self.wires) != kind.n_wires or len(set(self.wires)) != kind.n_wires:
-            raise UsageError(f"circuit: {self.name} takes {kind.n_wires} distinct wire(s), not {self.wires}")
-        if (self.angle is not None) != bool(kind.rotation):
-            raise UsageError(f"circuit: {self.name} takes {'an angle' if kind.rotation else 'no angle'}")
-        match self.angle:
-            case Weight(index) if index < 0:
-                raise UsageError(f"circuit: {self.name}: weight index {index} is negative")
-            case Input(feature, scale, transform):
-                if feature < 0 or (scale is not None and scale < 0):
-                    raise UsageError(f"circuit: {self.name}: feature {feature} or scale {scale} is negative")
-                if transform not in TRANSFORMS:
-                    raise UsageError(f"circuit: unknown transform {transform!r}{suggest(transform, TRANSFORMS)}")
-            case float() | int() if not math.isfinite(self.angle):
-                raise UsageError(f"circuit: {self.name}: the constant angle {self.angle} is not finite")
-
-    def __str__(self) -> str:
-        angle = (
-            "" if self.angle is None else f"({self.angle:.3g})" if isinstance(self.angle, float) else f"({self.angle})"
-        )
-        return f"{self.name}{angle}"
-
-
-@dataclass(frozen=True)
-class PauliWord:
-    """A coefficient times a product of Pauli operators on distinct wires; no factor at all is the identity."""
-
-    factors: tuple[tuple[int, Pauli], ...]
-    coefficient: float = 1.0
-
-    def __post_init__(self) -> None:
-        wires = [wire for wire, _ in self.factors]
-        if len(set(wires)) != len(wires):
-            raise UsageError(f"circuit: a Pauli word names wire(s) twice: {self}")
-        if not math.isfinite(self.coefficient):
-            raise UsageError(f"circuit: the coefficient {self.coefficient} of a Pauli word is not finite")
-
-    @classmethod
-    def parse(cls, text: str, coefficient: float = 1.0) -> "PauliWord":
-        """Read "Z0 X2" (Z on wire 0 times X on wire 2). Raises UsageError for anything else."""
-        factors: list[tuple[int, Pauli]] = []
-        for token in text.split():
-            letter, wire = token[0], token[1:]
-            if letter not in ("X", "Y", "Z") or not wire.isdecimal():
-                raise UsageError(f"circuit: cannot read {token!r} in the Pauli word {text!r}; write words like 'Z0 X2'")
-            factors.append((int(wire), letter))  # type: ignore[arg-type]
-        return cls(tuple(sorted(factors)), coefficient)
-
-    def __str__(self) -> str:
-        word = " ".join(f"{pauli}{wire}" for wire, pauli in self.factors) or "I"
-        return word if self.coefficient == 1.0 else f"{self.coefficient:g}*{word}"
-
-
-@dataclass(frozen=True)
-class Observable:
-    """A weighted sum of Pauli words, measured as one expectation value in [-sum|c|, sum|c|]."""
-
-    words: tuple[PauliWord, ...]
-
-    @classmethod
-    def of(cls, *words: str | tuple[float, str]) -> "Observable":
-        """`Observable.of("Z0 Z1")` or `Observable.of((0.5, "Z0"), (0.5, "X1"))`."""
-        return cls(tuple(PauliWord.parse(w) if isinstance(w, str) else PauliWord.parse(w[1], w[0]) for w in words))
-
-    def __str__(self) -> str:
-        return " + ".join(str(word) for word in self.words) or "0"
+from qrl.circuits.drawing import draw
+from qrl.circuits.gates import Angle, Gate, Input, Weight
+from qrl.circuits.observables import Observable
+from qrl.common.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -195,7 +51,7 @@ class Circuit:
 
     @classmethod
     def from_pennylane(
-        cls, function: Callable[..., Any], *, n_inputs: int, n_weights: int, n_scales: int = 0
+        cls, function: Callable[..., object], *, n_inputs: int, n_weights: int, n_scales: int = 0
     ) -> "Circuit":
         """Read a PennyLane circuit: a function of (inputs, weights), or (inputs, weights, scales), for one sample.
 
@@ -205,9 +61,17 @@ class Circuit:
 
         Raises UsageError, by name, for what cannot be read.
         """
-        from qrl.backends.reading import read  # PennyLane takes over a second to import
+        from qrl.circuits.pennylane_reader import read_pennylane  # PennyLane takes over a second to import
 
-        return read(function, n_inputs, n_weights, n_scales)
+        circuit = cls(*read_pennylane(function, n_inputs, n_weights, n_scales))
+        # A circuit counts up to the last number that turns a gate.
+        counts = {"input": (n_inputs, circuit.n_inputs), "weight": (n_weights, circuit.n_weights)}
+        for kind, (asked, used) in (counts | {"scale": (n_scales, circuit.n_scales)}).items():
+            if used < asked:
+                raise UsageError(
+                    f"from_pennylane: {kind} {used} of 0 to {asked - 1} turns no gate: use it, or say n_{kind}s={used}"
+                )
+        return circuit
 
     @cached_property
     def n_weights(self) -> int:
@@ -245,12 +109,10 @@ class Circuit:
 
         Raises UsageError for another number of angles than there are.
         """
-        values, n_free = iter(angles), sum(isinstance(gate.angle, Weight | Input) for gate in self.gates)
+        values, n_free = iter(angles), sum(gate.is_parametric for gate in self.gates)
         if len(angles) != n_free:
             raise UsageError(f"circuit: {n_free} angles are not constant, {len(angles)} were given")
-        gates = (
-            replace(gate, angle=next(values)) if isinstance(gate.angle, Weight | Input) else gate for gate in self.gates
-        )
+        gates = (replace(gate, angle=next(values)) if gate.is_parametric else gate for gate in self.gates)
         return Circuit(self.n_wires, tuple(gates), self.observables)
 
     def specs(self) -> dict[str, int | dict[str, int]]:
@@ -269,34 +131,4 @@ class Circuit:
 
     def draw(self) -> str:
         """The circuit as text, one line a wire, one column a moment, the observables below."""
-        lines = [f"{wire}: " for wire in range(self.n_wires)]
-        width = max(map(len, lines))
-        lines = [line.rjust(width) for line in lines]
-        for moment in self.moments:
-            # Two-wire gates of one moment may cross each other's wires: each gets a column of its own.
-            single = [gate for gate in moment if len(gate.wires) == 1]
-            for column in [*([single] if single else []), *([gate] for gate in moment if len(gate.wires) == 2)]:
-                cells = _cells(column, self.n_wires)
-                width = max(map(len, cells))
-                lines = [line + "-" + cell.center(width, "-") + "-" for line, cell in zip(lines, cells, strict=True)]
-        return "\n".join([*lines, *(f"<{observable}>" for observable in self.observables)])
-
-
-def _cells(gates: list[Gate], n_wires: int) -> list[str]:
-    """The text of one column, wire by wire: labels, controls as *, and | on the wires that a gate passes."""
-    cells = ["-"] * n_wires
-    for gate in gates:
-        if len(gate.wires) == 2:
-            low, high = sorted(gate.wires)
-            cells[low + 1 : high] = ["|"] * (high - low - 1)
-            first, target = gate.wires
-            symmetric = gate.name == "CZ"
-            cells[first] = "*" if symmetric or gate.name.startswith("C") else str(gate)
-            cells[target] = (
-                "*" if symmetric else str(gate).removeprefix("C") if gate.name.startswith("C") else str(gate)
-            )
-            if gate.name == "CNOT":
-                cells[target] = "X"
-        else:
-            cells[gate.wires[0]] = str(gate)
-    return cells
+        return draw(self.n_wires, self.moments, self.observables)

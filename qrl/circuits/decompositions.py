@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from qrl.circuits.circuit import GATES, Gate, Input, Weight
+from qrl.circuits.gates import GATES, Gate, Input, Weight
 
 NAMES = {"H": "h", "X": "x", "CZ": "cz", "CNOT": "cx"} | {name: name.lower() for name, k in GATES.items() if k.rotation}
 """What OpenQASM and Qiskit call a gate."""

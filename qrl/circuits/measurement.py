@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from qrl.circuits.circuit import Circuit, PauliWord
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.observables import PauliWord
 
 
 @dataclass

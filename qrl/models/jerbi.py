@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from torch import Generator
 
-from qrl.circuits.circuit import Circuit, Gate, Input
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate, Input
 from qrl.layer import QuantumLayer
 from qrl.models.shared.ansatz import Observables, QuantumConfig, check_room, quantum_layer, ring, weights, z_observables
 from qrl.policies.frame import Frame

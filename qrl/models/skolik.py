@@ -11,7 +11,9 @@ from typing import Literal
 
 from torch import Generator
 
-from qrl.circuits.circuit import Circuit, Gate, Input, Observable, Transform
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate, Input, Transform
+from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.layer import QuantumLayer
 from qrl.models.shared.ansatz import QuantumConfig, check_room, quantum_layer, ring, weights, z_observables

@@ -21,37 +21,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from qrl.circuits.circuit import Circuit, Gate
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate
+from qrl.circuits.matrices import Array
 from qrl.common.errors import UsageError, suggest
 from qrl.common.files import parse_json, unusable, write_whole
 from qrl.noise.native_gates import GateError, Native, Step, pauli_words
-from qrl.simulator.representation import Array
+from qrl.noise.qiskit import Uncoupled, read_device
+from qrl.noise.readout import Readout
 
 FORMAT, VERSION = "qrl-calibration", 1
-
-Uncoupled = Literal["refuse", "swaps", "ideal"]
-
-
-@dataclass(frozen=True)
-class Readout:
-    """How a wire is read. Raises UsageError for what is not two rows of probabilities with sum 1."""
-
-    wires: tuple[int, ...] | None
-    """One wire; None: any that has no readout of its own."""
-    read: tuple[tuple[float, float], tuple[float, float]]
-    """[[P(0|0), P(1|0)], [P(0|1), P(1|1)]]: of each reading, given what there is."""
-
-    def __post_init__(self) -> None:
-        where = f"calibration: readout{'' if self.wires is None else f' of wires {self.wires}'}"
-        if self.wires is not None and (len(self.wires) != 1 or self.wires[0] < 0):
-            raise UsageError(f"{where}: expected that of one wire")
-        for row in self.read:
-            if not (all(0 <= p <= 1 for p in row) and abs(sum(row) - 1) < 1e-6):
-                raise UsageError(f"{where}: expected two rows of two probabilities with sum 1, not {self.read}")
 
 
 @dataclass(frozen=True)
@@ -129,9 +112,7 @@ class Calibration:
         there, and for errors that have no place here: of more than two qubits, of the readout of several qubits
         together, before a measurement.
         """
-        from qrl.noise.qiskit import read  # Qiskit takes over a second to import
-
-        return read(source, None if layout is None else tuple(layout), uncoupled)
+        return cls(*read_device(source, None if layout is None else tuple(layout), uncoupled))
 
     @classmethod
     def load(cls, path: Path | str) -> "Calibration":

@@ -13,7 +13,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from qrl.circuits.circuit import Circuit, Gate
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate
+from qrl.circuits.matrices import PAULI, I, X
 from qrl.common.errors import UsageError, suggest
 from qrl.noise.calibration import Calibration
 from qrl.noise.native_gates import Step
@@ -149,12 +151,9 @@ def _calibration(text: str) -> Calibration:
 _READ: dict[str, Callable[[str], Any]] = {"after": str, "calibration": _calibration}
 """How words are read that are no numbers."""
 
-_I, _X, _Z = np.eye(2), np.array([[0.0, 1.0], [1.0, 0.0]]), np.diag([1.0, -1.0])
-_Y = 1j * _X @ _Z
-
 
 def _depolarizing(p: float) -> Kraus:
-    return [math.sqrt(1 - p) * _I, *(math.sqrt(p / 3) * pauli for pauli in (_X, _Y, _Z))]
+    return [math.sqrt(1 - p) * I, *(math.sqrt(p / 3) * pauli for pauli in PAULI.values())]
 
 
 def _amplitude_damping(p: float) -> Kraus:
@@ -166,7 +165,7 @@ def _phase_damping(p: float) -> Kraus:
 
 
 def _bit_flip(p: float) -> Kraus:
-    return [math.sqrt(1 - p) * _I, math.sqrt(p) * _X]
+    return [math.sqrt(1 - p) * I, math.sqrt(p) * X]
 
 
 _CHANNELS = {

@@ -13,10 +13,10 @@ from itertools import product
 
 import numpy as np
 
-from qrl.circuits.circuit import GATES, Gate
 from qrl.circuits.decompositions import NAMES, PARTS, Part, Played
+from qrl.circuits.gates import GATES, Gate
+from qrl.circuits.matrices import PAULI, Array, I, kron
 from qrl.common.errors import UsageError, suggest
-from qrl.simulator.representation import PAULI, Array, I, kron
 
 _TOLERANCE = 1e-7
 """Of an eigenvalue that must not be negative: channels come from files and from products of many numbers."""

@@ -1,17 +1,17 @@
-"""A calibration read from Qiskit Aer's noise models, and from what Aer makes of a backend."""
+"""Errors of a device, read from Qiskit Aer's noise models and from what Aer makes of a backend."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from qrl.circuits.matrices import MAX_NOISY_WIRES, PAULI, Array, I, embed, kron, superoperator, to_transfer
 from qrl.common.errors import UsageError, describe, suggest
-from qrl.noise.calibration import Calibration, Readout, Uncoupled
 from qrl.noise.native_gates import ENTANGLERS, USED, GateError
-from qrl.simulator.program import MAX_NOISY_WIRES
-from qrl.simulator.representation import PAULI, Array, I, embed, kron, superoperator, to_transfer
+from qrl.noise.readout import Readout
 
+Uncoupled = Literal["refuse", "swaps", "ideal"]
 Wires = tuple[int, ...] | None
 Channels = dict[tuple[str, Wires], Any]
 """By gate and qubits, None for all: what Aer says of the error; None of a gate without one."""
@@ -23,7 +23,18 @@ _ROUNDED = 1e-13
 """Numbers below this are what is left of zeros."""
 
 
-def read(source: Any, layout: Wires, uncoupled: Uncoupled) -> Calibration:
+class DeviceErrors(NamedTuple):
+    """The fields of a `Calibration`, in order."""
+
+    source: str
+    basis: tuple[str, ...]
+    errors: tuple[GateError, ...]
+    readout: tuple[Readout, ...]
+    n_wires: int | None
+    limited: tuple[str, ...]
+
+
+def read_device(source: object, layout: Wires, uncoupled: Uncoupled) -> DeviceErrors:
     """See `Calibration.from_qiskit`."""
     try:
         from qiskit.providers import BackendV2
@@ -56,7 +67,7 @@ def _read(
     coupled: Iterable[tuple[str, tuple[int, ...]]],
     layout: Wires,
     uncoupled: Uncoupled,
-) -> Calibration:
+) -> DeviceErrors:
     channels, readings = _collected(model.to_dict())
     # What is coupled and has no error is perfect, which is not the same as not coupled.
     channels = dict.fromkeys(coupled) | channels
@@ -81,7 +92,7 @@ def _read(
         for qubits, ((a, b), (c, d)) in readings.items()
         if _is_on(qubits, layout)
     ]
-    return Calibration(
+    return DeviceErrors(
         source=name if layout is None else f"{name} on qubits {' '.join(map(str, layout))}",
         basis=tuple(gate for gate in model.basis_gates if gate in USED),
         errors=tuple(errors),

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qrl.circuits.circuit import Circuit, Input
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Input
 from qrl.simulator.lowering import Factor, Phase
 
 SMALL = 2**13

@@ -18,27 +18,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qrl.circuits.circuit import GATES, Circuit, Gate, Input, Weight
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import GATES, Gate, Input, Weight
+from qrl.circuits.matrices import FIXED_GATES, HADAMARD, Array, I, embed, from_transfer, kron, rotation, superoperator
 from qrl.circuits.measurement import Setting, settings
 from qrl.noise.model import Noise
-from qrl.simulator.representation import (
-    AMPLITUDES,
-    DENSITIES,
-    Array,
-    I,
-    X,
-    Z,
-    embed,
-    from_transfer,
-    kron,
-    rotation,
-    superoperator,
-)
+from qrl.simulator.representation import AMPLITUDES, DENSITIES
 
-_H = (X + Z) / math.sqrt(2)
-_FIXED = {"H": _H, "X": X, "CZ": np.diag([1, 1, 1, -1]), "CNOT": np.eye(4)[[0, 1, 3, 2]]}
 # V with V Z V^-1 = P: the rotation about P is a rotation about Z between V^-1 and V.
-_BASIS = {"X": _H, "Y": np.diag([1, 1j]) @ _H, "Z": I}
+_BASIS = {"X": HADAMARD, "Y": np.diag([1, 1j]) @ HADAMARD, "Z": I}
 
 
 @dataclass(frozen=True)
@@ -173,11 +161,11 @@ class Lowering:
         if gate.name == "CZ" and as_phase:
             self._phase(wires).constant += self.space.diagonal(math.pi * np.prod((1 - self._z[[*wires]]) / 2, axis=0))
         elif gate.name == "CNOT" and not in_block:
-            self._constant(wires[1:], _H)
+            self._constant(wires[1:], HADAMARD)
             self._schedule(Gate("CZ", wires))
-            self._constant(wires[1:], _H)
+            self._constant(wires[1:], HADAMARD)
         elif not kind.rotation:
-            self._constant(wires, _FIXED[gate.name])
+            self._constant(wires, FIXED_GATES[gate.name])
         elif isinstance(gate.angle, Input) or as_phase:
             self._schedule_as_phase(gate, share)
         elif isinstance(gate.angle, Weight):

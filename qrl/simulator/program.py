@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from qrl.circuits.circuit import Circuit
+from qrl.circuits.matrices import MAX_NOISY_WIRES
 from qrl.common.errors import UsageError
 from qrl.common.memory import physical_memory
 from qrl.noise.model import NOISELESS, Noise
@@ -33,9 +34,6 @@ Bound = dict[str, Tensor]
 """What `Program.bind` returns: a flat dict (a pytree for `vmap`) of fused maps and phase matrices.
 
 Every tensor has the parameters' leading axes."""
-
-MAX_NOISY_WIRES = 6
-"""Wires of the largest density matrix."""
 
 
 def compile_circuit(circuit: Circuit, noise: Noise = NOISELESS) -> "Program":

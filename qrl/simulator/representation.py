@@ -5,21 +5,13 @@ A wire of a density matrix is one site of four levels, its row and its column in
 exp(i a) the diagonal exp(i (a[row] - a[column])): local maps and phases, as those of amplitudes.
 """
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
-from qrl.circuits.circuit import GATES
-
-Array = np.ndarray
-
-I, X, Z = np.eye(2), np.array([[0, 1], [1, 0]]), np.diag([1.0, -1.0])  # noqa: E741
-Y = np.array([[0, -1j], [1j, 0]])
-PAULI = {"X": X, "Y": Y, "Z": Z}
+from qrl.circuits.gates import GATES
+from qrl.circuits.matrices import PAULI, Array, I, Z, by_site, conjugation, kron, rotation, superoperator
 
 
 @dataclass(frozen=True)
@@ -92,79 +84,18 @@ class Densities(Space):
         return [Rotation(_turn(np.kron(I, generator)), 0.5), Rotation(_turn(np.kron(Z, generator)), -0.5)]
 
     def diagonal(self, angles: Array) -> Array:
-        return _by_site(np.subtract.outer(angles, angles).reshape(-1, 1)).ravel()
+        return by_site(np.subtract.outer(angles, angles).reshape(-1, 1)).ravel()
 
     def populations(self, n_wires: int) -> Array:
-        return np.flatnonzero(_by_site(np.eye(2**n_wires).reshape(-1, 1)))
+        return np.flatnonzero(by_site(np.eye(2**n_wires).reshape(-1, 1)))
 
 
 AMPLITUDES, DENSITIES = Amplitudes(), Densities()
 
 
-def superoperator(kraus: Iterable[Array]) -> Array:
-    """The map of density matrices that a channel is, sites in the order of its wires."""
-    return sum((_both(k, k) for k in kraus), start=np.zeros(()))
-
-
-def from_transfer(matrix: Array) -> Array:
-    """The map of density matrices whose Pauli transfer matrix this is, sites in the order of the words' letters."""
-    words = _words(matrix)
-    return words @ matrix @ words.conj().T
-
-
-def to_transfer(matrix: Array) -> Array:
-    """The inverse of `from_transfer`: tr(P_i E(P_j)) / 2^n of Pauli words P, in the order II, IX, IY, IZ, XI, …"""
-    words = _words(matrix)
-    return (words.conj().T @ matrix @ words).real
-
-
-def rotation(name: str) -> tuple[Array, Array, Array]:
-    """(C, A, B) with the unitary of gate(angle) = C + cos(angle/2) A + sin(angle/2) B."""
-    kind = GATES[name]
-    generator = kron([PAULI[p] for p in kind.rotation])
-    cosine, sine = np.eye(len(generator)), -1j * generator
-    if not kind.controlled:
-        return np.zeros_like(cosine), cosine, sine
-    off, on = np.diag([1.0, 0.0]), np.diag([0.0, 1.0])
-    return np.kron(off, I), np.kron(on, cosine), np.kron(on, sine)
-
-
-def kron(matrices: Sequence[Array]) -> Array:
-    """The product of matrices on neighbouring wires."""
-    return reduce(np.kron, matrices, np.eye(1))
-
-
-def _words(matrix: Array) -> Array:
-    """Pauli words as columns, for a matrix on as many sites, of length 1."""
-    n_wires = (len(matrix).bit_length() - 1) // 2
-    return kron([np.stack([p.ravel() for p in (I, X, Y, Z)], axis=1) / math.sqrt(2)] * n_wires)
-
-
-def embed(matrix: Array, wires: tuple[int, ...], block: tuple[int, ...], n_levels: int) -> Array:
-    """The matrix of a map on `wires` as a matrix of the block, identity on the block's other wires."""
-    n, k = len(block), len(wires)
-    positions = [block.index(wire) for wire in wires]
-    rest = [p for p in range(n) if p not in positions]
-    full = np.kron(matrix, np.eye(n_levels ** (n - k))).reshape((n_levels,) * (2 * n))
-    order = np.argsort([*positions, *rest])
-    return full.transpose([*order, *(n + order)]).reshape(n_levels**n, n_levels**n)
-
-
 def _turn(generator: Array) -> tuple[Array, Array, Array]:
     """The map of exp(-i w P / 2) as constant + cos(w) cosine + sin(w) sine, for P a Pauli word."""
     one = np.eye(len(generator))
-    kept, turned = _both(one, one), _both(generator, generator)
-    sine = _both(-1j * generator, one) + _both(one, -1j * generator)
+    kept, turned = conjugation(one, one), conjugation(generator, generator)
+    sine = conjugation(-1j * generator, one) + conjugation(one, -1j * generator)
     return (kept + turned) / 2, (kept - turned) / 2, sine / 2
-
-
-def _both(left: Array, right: Array) -> Array:
-    """rho -> left rho right^+."""
-    return _by_site(_by_site(np.kron(left, right.conj())).T).T
-
-
-def _by_site(matrix: Array) -> Array:
-    """Rows numbered by all row indices and then all column indices, sorted to both indices of each wire in turn."""
-    n = (len(matrix).bit_length() - 1) // 2
-    order = [axis for wire in range(n) for axis in (wire, n + wire)]
-    return matrix.reshape(*(2,) * (2 * n), -1).transpose(*order, 2 * n).reshape(matrix.shape)

@@ -18,12 +18,15 @@ from agents.experiment.api import load
 from agents.maml import Config
 from qrl.backends.backend import Backend
 from qrl.backends.pennylane import to_qnode
-from qrl.circuits.circuit import GATES, Circuit, Gate, Input, Observable, Weight
+from qrl.circuits.circuit import Circuit
 from qrl.circuits.decompositions import NAMES
+from qrl.circuits.gates import GATES, Gate, Input, Weight
+from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
-from qrl.noise.calibration import Calibration, Readout
+from qrl.noise.calibration import Calibration
 from qrl.noise.model import Noise, embedded
 from qrl.noise.native_gates import USED, GateError, pauli_words
+from qrl.noise.readout import Readout
 from qrl.simulator.program import compile_circuit
 from tests.support.circuits import random_circuit
 

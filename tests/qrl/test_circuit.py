@@ -4,7 +4,9 @@ import math
 
 import pytest
 
-from qrl.circuits.circuit import Circuit, Gate, Input, Observable, PauliWord, Weight
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.observables import Observable, PauliWord
 from qrl.common.errors import UsageError
 
 Z0 = (Observable.of("Z0"),)

@@ -11,7 +11,9 @@ from torch.func import grad, jvp, vmap
 from qrl.backends.backend import Backend
 from qrl.backends.devices import unknown_device
 from qrl.backends.pennylane import to_qnode
-from qrl.circuits.circuit import Circuit, Gate, Input, Observable, Weight
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.common.registry import available, load
 from qrl.noise.model import Noise

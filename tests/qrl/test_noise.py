@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from qrl.circuits.circuit import Circuit, Gate, Observable, Weight
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate, Weight
+from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.noise.model import STRENGTHS, Noise
 from qrl.simulator.program import compile_circuit

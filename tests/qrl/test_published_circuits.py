@@ -2,7 +2,7 @@
 
 import pytest
 
-from qrl.circuits.circuit import Observable
+from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.models import ising, jerbi, skolik
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.func import grad, hessian, jvp, vmap
 
-from qrl.circuits.circuit import Circuit, Gate, Input, Observable, Weight
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.simulator.program import Program, compile_circuit
 from tests.support.circuits import random_circuit

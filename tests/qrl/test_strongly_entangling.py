@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.func import jacfwd
 
 import envs
-from qrl.circuits.circuit import Circuit, Input, Observable
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Input
+from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.layer import QuantumLayer
 from qrl.models import strongly_entangling as model

@@ -2,7 +2,9 @@
 
 import random
 
-from qrl.circuits.circuit import GATES, TRANSFORMS, Circuit, Gate, Input, Observable, PauliWord, Weight
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import GATES, TRANSFORMS, Gate, Input, Weight
+from qrl.circuits.observables import Observable, PauliWord
 
 
 def random_circuit(seed: int, max_wires: int = 7, max_gates: int = 25) -> Circuit:

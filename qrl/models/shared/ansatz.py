@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Literal, get_args
 
 from torch import Generator
 
-from qrl.circuits.circuit import GATES, Circuit, Gate, Input, Observable, Transform, Weight
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import GATES, Gate, Input, Transform, Weight
+from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError, suggest
 from qrl.layer import Encoding, Initialisation, QuantumLayer
 from qrl.policies.frame import Frame

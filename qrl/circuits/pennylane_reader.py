@@ -1,4 +1,4 @@
-"""A PennyLane circuit, an ordinary function, read into a `Circuit`.
+"""Read a PennyLane circuit, an ordinary function, into gates and observables.
 
 The function is played several times, with random numbers for inputs, weights and scales. A gate's angle is known by its
 values: it is a weight, an input, a scale times an input, tanh or arctan of one of the latter, or a constant. What is
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
-from qrl.circuits.circuit import GATES, TRANSFORMS, Angle, Circuit, Gate, Input, Observable, PauliWord, Weight
+from qrl.circuits.gates import GATES, TRANSFORMS, Angle, Gate, Input, Weight
+from qrl.circuits.observables import Observable, PauliWord
 from qrl.common.errors import UsageError, describe
 
 _NAMES = {"Hadamard": "H", "PauliX": "X", "IsingXX": "RXX", "IsingYY": "RYY", "IsingZZ": "RZZ"}
@@ -29,8 +30,10 @@ Numbers = tuple[np.ndarray, ...]
 """Inputs, weights and, if there are any, scales."""
 
 
-def read(function: Callable[..., Any], n_inputs: int, n_weights: int, n_scales: int) -> Circuit:
-    """See `Circuit.from_pennylane`."""
+def read_pennylane(
+    function: Callable[..., object], n_inputs: int, n_weights: int, n_scales: int
+) -> tuple[int, tuple[Gate, ...], tuple[Observable, ...]]:
+    """Return wires, gates and observables; see `Circuit.from_pennylane`."""
     if min(n_inputs, n_weights, n_scales) < 0:
         raise UsageError("from_pennylane: numbers of inputs, weights and scales must not be negative")
     draws = []
@@ -48,23 +51,10 @@ def read(function: Callable[..., Any], n_inputs: int, n_weights: int, n_scales: 
         gates.append(Gate(name, tuple(wires[place] for place in places), angle))
     if not scripts[0].measurements:
         raise UsageError("from_pennylane: the function returns no expectation value, such as qml.expval(qml.PauliZ(0))")
-    circuit = Circuit(len(wires), tuple(gates), tuple(_observable(m, wires) for m in scripts[0].measurements))
-    _check_used(circuit, n_inputs, n_weights, n_scales)
-    return circuit
+    return len(wires), tuple(gates), tuple(_observable(m, wires) for m in scripts[0].measurements)
 
 
-def _check_used(circuit: Circuit, n_inputs: int, n_weights: int, n_scales: int) -> None:
-    """Raises UsageError if the last of the numbers that are asked for turn no gate: a circuit counts up to the last
-    that does."""
-    counts = {"input": (n_inputs, circuit.n_inputs), "weight": (n_weights, circuit.n_weights)}
-    for kind, (asked, used) in (counts | {"scale": (n_scales, circuit.n_scales)}).items():
-        if used < asked:
-            raise UsageError(
-                f"from_pennylane: {kind} {used} of 0 to {asked - 1} turns no gate: use it, or say n_{kind}s={used}"
-            )
-
-
-def _play(function: Callable[..., Any], numbers: Numbers) -> Any:
+def _play(function: Callable[..., object], numbers: Numbers) -> Any:
     try:
         return qml.tape.make_qscript(function)(*numbers)
     except Exception as error:  # the function is somebody else's

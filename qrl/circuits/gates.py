@@ -1,0 +1,114 @@
+"""Gates and their angles.
+
+A rotation about a Pauli word P is exp(-i angle P / 2), as in PennyLane.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from qrl.common.errors import UsageError, suggest
+
+Transform = Literal["identity", "tanh", "arctan"]
+
+TRANSFORMS: tuple[Transform, ...] = ("identity", "tanh", "arctan")
+
+
+@dataclass(frozen=True)
+class GateKind:
+    """What a gate's name means: its number of wires, and the rotation it makes if it has an angle."""
+
+    n_wires: int
+    rotation: str = ""
+    """Pauli word of the generator; with `controlled`, that of the target wire. Empty: the gate has no angle."""
+    controlled: bool = False
+
+
+GATES: dict[str, GateKind] = {
+    "RX": GateKind(1, "X"),
+    "RY": GateKind(1, "Y"),
+    "RZ": GateKind(1, "Z"),
+    "H": GateKind(1),
+    "X": GateKind(1),
+    "CZ": GateKind(2),
+    "CNOT": GateKind(2),
+    "CRX": GateKind(2, "X", controlled=True),
+    "CRY": GateKind(2, "Y", controlled=True),
+    "CRZ": GateKind(2, "Z", controlled=True),
+    "RXX": GateKind(2, "XX"),
+    "RYY": GateKind(2, "YY"),
+    "RZZ": GateKind(2, "ZZ"),
+}
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Angle = weights[index] [rad]."""
+
+    index: int
+
+    def __str__(self) -> str:
+        return f"w{self.index}"
+
+
+@dataclass(frozen=True)
+class Input:
+    """Angle = g(scales[scale] * inputs[feature]) [rad]; `scale=None` takes the input as it is.
+
+    g is `transform`: identity (the angle is unbounded, the circuit a Fourier series in the input: Schuld, Sweke and
+    Meyer 2021), tanh or arctan (bounded angles: Skolik et al. 2022).
+    """
+
+    feature: int
+    scale: int | None = None
+    transform: Transform = "identity"
+
+    def __str__(self) -> str:
+        text = f"x{self.feature}" if self.scale is None else f"s{self.scale}*x{self.feature}"
+        return text if self.transform == "identity" else f"{self.transform}({text})"
+
+
+Angle = Weight | Input | float
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate: a name of `GATES`, the wires it acts on (control first) and, for rotations, its angle.
+
+    Raises UsageError for an unknown name, a wrong number of wires, or an angle that is missing, superfluous or not
+    finite.
+    """
+
+    name: str
+    wires: tuple[int, ...]
+    angle: Angle | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in GATES:
+            raise UsageError(f"circuit: unknown gate {self.name!r}{suggest(self.name, GATES)}")
+        kind = GATES[self.name]
+        if len(self.wires) != kind.n_wires or len(set(self.wires)) != kind.n_wires:
+            raise UsageError(f"circuit: {self.name} takes {kind.n_wires} distinct wire(s), not {self.wires}")
+        if (self.angle is not None) != bool(kind.rotation):
+            raise UsageError(f"circuit: {self.name} takes {'an angle' if kind.rotation else 'no angle'}")
+        match self.angle:
+            case Weight(index) if index < 0:
+                raise UsageError(f"circuit: {self.name}: weight index {index} is negative")
+            case Input(feature, scale, transform):
+                if feature < 0 or (scale is not None and scale < 0):
+                    raise UsageError(f"circuit: {self.name}: feature {feature} or scale {scale} is negative")
+                if transform not in TRANSFORMS:
+                    raise UsageError(f"circuit: unknown transform {transform!r}{suggest(transform, TRANSFORMS)}")
+            case float() | int() if not math.isfinite(self.angle):
+                raise UsageError(f"circuit: {self.name}: the constant angle {self.angle} is not finite")
+
+    @property
+    def is_parametric(self) -> bool:
+        """Whether the gate has an angle that is not constant."""
+        return isinstance(self.angle, Weight | Input)
+
+    def __str__(self) -> str:
+        angle = (
+            "" if self.angle is None else f"({self.angle:.3g})" if isinstance(self.angle, float) else f"({self.angle})"
+        )
+        return f"{self.name}{angle}"

@@ -1,0 +1,23 @@
+"""Readout errors of single wires."""
+
+from dataclasses import dataclass
+
+from qrl.common.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How a wire is read. Raises UsageError for what is not two rows of probabilities with sum 1."""
+
+    wires: tuple[int, ...] | None
+    """One wire; None: any that has no readout of its own."""
+    read: tuple[tuple[float, float], tuple[float, float]]
+    """[[P(0|0), P(1|0)], [P(0|1), P(1|1)]]: of each reading, given what there is."""
+
+    def __post_init__(self) -> None:
+        where = f"calibration: readout{'' if self.wires is None else f' of wires {self.wires}'}"
+        if self.wires is not None and (len(self.wires) != 1 or self.wires[0] < 0):
+            raise UsageError(f"{where}: expected that of one wire")
+        for row in self.read:
+            if not (all(0 <= p <= 1 for p in row) and abs(sum(row) - 1) < 1e-6):
+                raise UsageError(f"{where}: expected two rows of two probabilities with sum 1, not {self.read}")

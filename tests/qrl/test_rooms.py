@@ -1,0 +1,43 @@
+"""The sub-packages of qrl build on each other in one order."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import qrl
+
+ROOT = Path(qrl.__file__).parent
+ORDER = ("common", "circuits", "noise", "simulator", "backends", "layer", "policies", "models", "sb3", "sklearn")
+"""Each may import those before it; sb3 and sklearn do not import each other."""
+
+
+def rooms_imported(path: Path) -> set[str]:
+    """Sub-packages that a file imports, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in found if name.startswith("qrl.")}
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_a_room_imports_only_those_before_it(room):
+    files = [*ROOT.joinpath(room).rglob("*.py"), *ROOT.glob(f"{room}.py")]
+    assert files
+    allowed = {*ORDER[: ORDER.index(room) + 1]} - ({"sb3"} if room == "sklearn" else set())
+    for path in files:
+        assert rooms_imported(path) <= allowed, path
+
+
+def test_every_room_has_its_place():
+    rooms = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.joinpath("__init__.py").exists()}
+    assert rooms == {*ORDER, "__init__"}
+
+
+@pytest.mark.parametrize("room", ["circuits", "noise"])
+def test_descriptions_need_no_torch(room):
+    for path in ROOT.joinpath(room).rglob("*.py"):
+        assert not any(line.split()[1:2] == ["torch"] for line in path.read_text().splitlines()), path
