@@ -195,7 +195,8 @@ class RL2:
     def _act(self, state: Memory, observation: Tensor, noise: Tensor) -> tuple[Tensor, Memory]:
         lanes = observation.shape[:2]
         inputs = self.policy.inputs(observation, state.told)
-        distribution, hidden = self.policy.act(state.bound, inputs.flatten(0, 1), state.hidden.flatten(0, 1))
+        mask = self.policy.action_mask(observation.flatten(0, 1))
+        distribution, hidden = self.policy.act(state.bound, inputs.flatten(0, 1), state.hidden.flatten(0, 1), mask)
         action = self.policy.head.sample(distribution, noise.flatten(0, 1))
         return action.unflatten(0, lanes), replace(state, hidden=hidden.unflatten(0, lanes), seen=observation)
 
@@ -254,6 +255,8 @@ class RL2:
         """What the objective needs of trials that the present parameters made, and the values' explained variance."""
         valid = rollout.valid.flatten(1, 2)
         data: Data = {"inputs": self.inputs(rollout), "action": rollout.action.flatten(1, 2), "valid": valid}
+        if (mask := self.policy.action_mask(rollout.observation)) is not None:
+            data["mask"] = mask.flatten(1, 2)
         parts = [self._outputs(self.params, trials(data, part)) for part in self._chunks(data)]
         old = {name: torch.cat([part.distribution[name] for part in parts], 1) for name in parts[0].distribution}
         value = self.value_scale * torch.cat([part.value for part in parts], dim=1)
@@ -322,7 +325,8 @@ class RL2:
 
     def _outputs(self, params: Params, data: Data) -> Outputs:
         """What the network says in whole trials; values in units of `value_scale`, payoffs in the family's."""
-        return self.policy.unroll(bind(self.policy, params), data["inputs"], self.config.truncation)
+        bound = bind(self.policy, params)
+        return self.policy.unroll(bound, data["inputs"], data.get("mask"), self.config.truncation)
 
     # --- memory ------------------------------------------------------------------------------------------------------
 
@@ -346,8 +350,9 @@ class RL2:
 
         def kept(n_trials: int, n_steps: int) -> int:
             told = self.policy.told_nothing(n_steps, n_trials)
-            inputs = self.policy.inputs(told.new_zeros(n_steps, n_trials, len(self.policy.scale)), told)
-            return saved_bytes(self.policy, lambda: self.policy.unroll(bind(self.policy, self.params), inputs))
+            seen = told.new_zeros(n_steps, n_trials, len(self.policy.scale))
+            inputs, mask = self.policy.inputs(seen, told), self.policy.action_mask(seen)
+            return saved_bytes(self.policy, lambda: self.policy.unroll(bind(self.policy, self.params), inputs, mask))
 
         # Of a second step: the first is special, as the memory is empty.
         few, more = (kept(n_trials, 2) - kept(n_trials, 1) for n_trials in (16, 48))

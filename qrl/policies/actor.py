@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import gymnasium
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from qrl.common.errors import UsageError, suggest
@@ -47,15 +47,23 @@ class PolicyConfig:
                 raise UsageError(f"policy: unknown {name} {value!r}{suggest(str(value), known)}")
 
 
-IMPOSSIBLE = -1e6
+MASKED_LOGIT = -1e6
 """Output of an action that cannot be taken: its probability is zero, its logarithm still a number."""
+
+
+def mask_logits(
+    outputs: Float[Tensor, "*batch act"], mask: Bool[Tensor, "*batch act"] | None
+) -> Float[Tensor, "*batch act"]:
+    """Outputs of the read-out, but `MASKED_LOGIT` where the mask is False (invalid action masking, Huang and Ontañón
+    2022)."""
+    return outputs if mask is None else torch.where(mask, outputs, MASKED_LOGIT)
 
 
 class Actor(nn.Module):
     """Holds the head and `networks`, by their names. To be extended.
 
-    `unavailable`: where an observation has a 1 for each discrete action that cannot be taken, and a 0 for the others
-    (invalid action masking, Huang and Ontañón 2022); None if all can be taken always.
+    `unavailable`: where an observation has a 1 for each discrete action that cannot be taken, and a 0 for the others;
+    None if all can be taken always.
     """
 
     unavailable: slice | None = None
@@ -100,16 +108,9 @@ class Actor(nn.Module):
             raise UsageError(f"policy: observations have {observations.shape[-1]} entries, expected {len(self.scale)}")
         return (observations - self.shift) / self.scale
 
-    def available(
-        self, outputs: Float[Tensor, "*batch act"], normalised: Float[Tensor, "*batch input"]
-    ) -> Float[Tensor, "*batch act"]:
-        """Outputs of the read-out, but `IMPOSSIBLE` for actions that cannot be taken.
-
-        `normalised` are inputs that begin with the normalised observation.
-        """
-        if (where := self.unavailable) is None:
-            return outputs
-        return outputs.masked_fill(normalised[..., where] * self.scale[where] + self.shift[where] > 0.5, IMPOSSIBLE)
+    def action_mask(self, observations: Float[Tensor, "*batch obs"]) -> Bool[Tensor, "*batch act"] | None:
+        """True for each discrete action that can be taken; None if all can be taken always."""
+        return None if self.unavailable is None else observations[..., self.unavailable] <= 0.5
 
     def to_environment(self, action: Tensor) -> Tensor:
         """The head's action as the environment's: rescaled and clipped to the bounds if continuous."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from qrl.common.errors import UsageError, describe
-from qrl.policies.actor import Actor, PolicyConfig, make_head, n_observations
+from qrl.policies.actor import Actor, PolicyConfig, make_head, mask_logits, n_observations
 from qrl.policies.features import (
     Bound,
     bind_network,
@@ -62,9 +62,8 @@ class Policy(Actor):
 
     def distribution(self, bound: Bound, observations: Float[Tensor, "batch obs"]) -> Distribution:
         """Distribution over actions with bound parameters. Raises UsageError for observations of another width."""
-        inputs = self.normalised(observations)
-        outputs = read_out(bound, bound_features(self.features, bound)(inputs))
-        return self.head.distribution(part(bound, "head."), self.available(outputs, inputs))
+        outputs = read_out(bound, bound_features(self.features, bound)(self.normalised(observations)))
+        return self.head.distribution(part(bound, "head."), mask_logits(outputs, self.action_mask(observations)))
 
     def forward(self, observations: Float[Tensor, "batch obs"]) -> Distribution:
         return self.distribution(self.bind(), observations)

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from qrl.common.errors import UsageError, describe
-from qrl.policies.actor import Actor, PolicyConfig, make_head, n_observations
+from qrl.policies.actor import Actor, PolicyConfig, make_head, mask_logits, n_observations
 from qrl.policies.features import (
     Bound,
     bind_network,
@@ -169,16 +169,29 @@ class RecurrentPolicy(Actor):
     # --- outputs -----------------------------------------------------------------------------------------------------
 
     def act(
-        self, bound: Bound, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
+        self,
+        bound: Bound,
+        inputs: Float[Tensor, "batch input"],
+        memory: Float[Tensor, "batch memory"],
+        mask: Bool[Tensor, "batch act"] | None,
     ) -> tuple[Distribution, Float[Tensor, "batch memory"]]:
-        """Distribution over actions, and the actor's memory after; the critic is not asked."""
-        outputs, memory = self.actor.step(part(bound, "actor."), inputs, memory)
-        return self._distribution(bound, outputs, inputs), memory
+        """Distribution over actions, and the actor's memory after; the critic is not asked.
 
-    def unroll(self, bound: Bound, inputs: Float[Tensor, "time batch input"], truncation: int = 0) -> Outputs:
-        """What is said in whole trials; see `Network.unroll`."""
+        `mask` is what `action_mask` gives for the observations in the inputs.
+        """
+        outputs, memory = self.actor.step(part(bound, "actor."), inputs, memory)
+        return self._distribution(bound, outputs, mask), memory
+
+    def unroll(
+        self,
+        bound: Bound,
+        inputs: Float[Tensor, "time batch input"],
+        mask: Bool[Tensor, "time batch act"] | None,
+        truncation: int = 0,
+    ) -> Outputs:
+        """Distributions, values and predicted rewards in whole trials; see `act` and `Network.unroll`."""
         outputs = self.actor.unroll(part(bound, "actor."), inputs, truncation)
-        distribution, n_head = self._distribution(bound, outputs, inputs), self.head.n_outputs
+        distribution, n_head = self._distribution(bound, outputs, mask), self.head.n_outputs
         payoffs = outputs[..., n_head : n_head + self.n_payoffs]
         if self.critic is not None:
             outputs = self.critic.unroll(part(bound, "critic."), inputs, truncation)
@@ -190,8 +203,8 @@ class RecurrentPolicy(Actor):
             return payoffs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
         return payoffs[..., 0] + (payoffs[..., 1:] * action).sum(-1)
 
-    def _distribution(self, bound: Bound, outputs: Tensor, inputs: Tensor) -> Distribution:
-        return self.head.distribution(part(bound, "head."), self.available(outputs[..., : self.head.n_outputs], inputs))
+    def _distribution(self, bound: Bound, outputs: Tensor, mask: Tensor | None) -> Distribution:
+        return self.head.distribution(part(bound, "head."), mask_logits(outputs[..., : self.head.n_outputs], mask))
 
 
 def n_payoffs(head: Categorical | Gaussian) -> int:
@@ -258,4 +271,5 @@ def _try_out(policy: RecurrentPolicy, n_inputs: int) -> None:
     if not isinstance(returned, tuple) or [tuple(each.shape) for each in returned] != expected:
         shapes = [tuple(each.shape) for each in returned] if isinstance(returned, tuple) else type(returned).__name__
         raise UsageError(f"model: features and memory of 2 lanes should have shapes {expected}, found {shapes}")
-    policy.unroll(policy.bind(), torch.zeros(2, 2, n_inputs))
+    mask = policy.action_mask(torch.zeros(2, 2, len(policy.scale)))
+    policy.unroll(policy.bind(), torch.zeros(2, 2, n_inputs), mask)

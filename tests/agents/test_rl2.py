@@ -55,7 +55,7 @@ class Recording:
 
     def act(self, state, observation, generator):
         inputs = self.agent.policy.inputs(observation, state.told).flatten(0, 1)
-        distribution, _ = self.agent.policy.act(state.bound, inputs, state.hidden.flatten(0, 1))
+        distribution, _ = self.agent.policy.act(state.bound, inputs, state.hidden.flatten(0, 1), None)
         action, state = self.agent.act(state, observation, generator)
         self.inputs.append(inputs)
         self.log_probs.append(self.agent.policy.head.log_prob(distribution, action.flatten(0, 1)))
@@ -347,7 +347,7 @@ def test_predicting_rewards_teaches_the_memory_what_pays():
 def test_no_gradient_goes_from_one_trial_to_another():
     agent = learner(model="qgru").agent
     inputs = torch.randn(5, 4, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    distribution, value, _ = agent.policy.unroll(agent.policy.bind(), inputs)
+    distribution, value, _ = agent.policy.unroll(agent.policy.bind(), inputs, None)
     loss = distribution["log_probs"][:, 1].square().sum() + value[:, 1].sum()
     seen = torch.autograd.grad(loss, inputs)[0].abs().sum((0, 2))
     assert seen[1] > 0 and seen[[0, 2, 3]].tolist() == [0.0, 0.0, 0.0]
@@ -526,7 +526,7 @@ def test_actions_are_drawn_and_not_the_likeliest_ones():
 def test_the_memory_that_a_gradient_takes_is_known_before():
     agent = learner(model="qgru").agent
     few, more = (
-        saved_bytes(agent.policy, lambda n=n: agent.policy.unroll(agent.policy.bind(), torch.zeros(12, n, 8)))
+        saved_bytes(agent.policy, lambda n=n: agent.policy.unroll(agent.policy.bind(), torch.zeros(12, n, 8), None))
         for n in (20, 70)
     )
     assert agent._bytes * 12 * 50 == pytest.approx(more - few, rel=0.1)
@@ -658,7 +658,7 @@ def test_actor_and_critic_share_a_memory_or_do_not():
     assert critic_too and shared.n_parameters < separate.n_parameters
     inputs = torch.randn(3, 2, 8, generator=torch.Generator().manual_seed(0))
     for policy in (separate, shared):
-        _, value, _ = policy.unroll(policy.bind(), inputs)
+        _, value, _ = policy.unroll(policy.bind(), inputs, None)
         gradients = torch.autograd.grad(value.sum(), list(policy.parameters()), allow_unused=True)
         touched = {
             n for (n, _), g in zip(policy.named_parameters(), gradients, strict=True) if g is not None and g.any()

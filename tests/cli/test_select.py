@@ -254,7 +254,8 @@ def test_the_most_probable_algorithm_that_was_not_tried(monkeypatch):
     observation = torch.zeros(1, 1, *run_.distribution.observation_space.shape)
     state = agent.begin(1, 1)
     inputs = agent.policy.inputs(observation, state.told)
-    distribution, _ = agent.policy.act(state.bound, inputs.flatten(0, 1), state.hidden.flatten(0, 1))
+    mask = agent.policy.action_mask(observation.flatten(0, 1))
+    distribution, _ = agent.policy.act(state.bound, inputs.flatten(0, 1), state.hidden.flatten(0, 1), mask)
     order = distribution["log_probs"][0].argsort(descending=True).tolist()
     assert int(agent.mode(state, observation)[0]) == order[0]
     for n_tried in range(3):

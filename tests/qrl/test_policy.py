@@ -128,12 +128,11 @@ def test_actions_that_cannot_be_taken_have_no_probability_and_no_say(model, norm
     def log_probs():
         if model == "mlp":
             return policy(seen)["log_probs"]
-        inputs = policy.inputs(seen, policy.told_nothing(2))
-        assert torch.equal(policy.unroll(policy.bind(), inputs[None]).distribution["log_probs"][0], first(inputs))
-        return first(inputs)
-
-    def first(inputs):
-        return policy.act(policy.bind(), inputs, torch.zeros(2, policy.actor.n_memory))[0]["log_probs"]
+        inputs, mask = policy.inputs(seen, policy.told_nothing(2)), policy.action_mask(seen)
+        first = policy.act(policy.bind(), inputs, torch.zeros(2, policy.actor.n_memory), mask)[0]["log_probs"]
+        whole = policy.unroll(policy.bind(), inputs[None], None if mask is None else mask[None]).distribution
+        assert torch.equal(whole["log_probs"][0], first)
+        return first
 
     found = log_probs()
     policy.unavailable = None

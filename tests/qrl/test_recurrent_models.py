@@ -38,7 +38,7 @@ def policy_of(model, head="gaussian", seed=0, trial_steps=2, *, shared=False, bi
 
 
 def outputs(policy, bound, inputs, truncation=0):
-    distribution, value, _ = policy.unroll(bound, inputs, truncation)
+    distribution, value, _ = policy.unroll(bound, inputs, None, truncation)
     return torch.cat([distribution["mean"], distribution["log_std"], value.unsqueeze(-1)], dim=-1)
 
 
