@@ -59,7 +59,7 @@ class Search:
 
 
 class CrossEntropy(ABC):
-    """An adapter that acts by the step of the episode (`agents.core.rollout.OpenLoopAgent`). To be extended."""
+    """An adapter that acts by the step of the episode (`agents.core.agent.OpenLoopAgent`). To be extended."""
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         self.config, self.horizon, self.device = config, context.horizon, context.device

@@ -2,8 +2,8 @@
 
 Finn et al. 2017 (Model-agnostic meta-learning), with per-parameter learned step sizes (Li et al. 2017, Meta-SGD):
 
-    theta_j+1 = theta_j + alpha * grad J_j(theta_j)     the inner update on the j-th rollout, see
-    agents/rl/inner_update.py maximise over (theta, alpha) the mean over tasks of the return of theta_k(theta, alpha)
+    theta_j+1 = theta_j + alpha * grad J_j(theta_j)     the inner update on the j-th rollout (agents/rl/inner_update.py)
+    maximise over (theta, alpha) the mean over tasks of the return of theta_k(theta, alpha)
 
 by PPO-clip, in whose epochs the inner updates are recomputed (Schulman et al. 2017), or by one step in a trust region
 (Schulman et al. 2015). How the gradient goes through the inner updates is the option `estimator`; docs/estimators.md
@@ -11,23 +11,30 @@ has what each estimates and with which bias, enumerated exactly.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
-from agents.core.adaptive_adam import check_finite
 from agents.core.context import BuildContext
+from agents.core.pytree import flatten, leaves, unflatten
 from agents.core.rollout import Rollout
-from agents.rl.fisher import linearise
-from agents.rl.inner_update import Data, FastWeights, some
-from agents.rl.losses import dice, lvc, ppo_clip
-from agents.rl.outer import OuterConfig, OuterLearner, Sums, mean_scale
+from agents.rl import inner_update as inner
+from agents.rl.adaptive_adam import check_finite
+from agents.rl.batch import Batch, inner_batch, n_samples, outer_batch, plain_batch, select_tasks
+from agents.rl.config import MetaConfig
+from agents.rl.fisher import fisher_product
+from agents.rl.gradient import Terms, chunked_gradient, chunked_terms
+from agents.rl.inner_update import FastWeights, inner_gradient, inner_update, log_prob, stop_gradient
+from agents.rl.losses import dice, lvc, policy_gradient, ppo_clip
+from agents.rl.memory import check_gradient_fits, task_chunks
+from agents.rl.meta import Meta, initial_meta, meta_optimiser, ppo_terms, with_old_policy
 from agents.rl.returns import deviation, returns_to_go, score_advantages
-from agents.rl.trust_region import Product, backtrack, natural_step
+from agents.rl.trust_region import Product, line_search, natural_step
 from qrl.backends.backend import max_order
 from qrl.common.errors import UsageError
 from qrl.policies.policy import Params, Policy
@@ -38,7 +45,7 @@ TRPO_OPTIONS = ("max_kl", "cg_iterations", "cg_damping", "backtracks")
 
 
 @dataclass(frozen=True)
-class Config(OuterConfig):
+class Config(MetaConfig):
     """Options of MAML."""
 
     inner_steps: int = 1
@@ -89,149 +96,243 @@ def defaults(env_name: str) -> Config:
 
 
 SHRINK = 0.8
-"""What a trust region's step is multiplied by until it will do (Finn et al. 2017)."""
+"""Backtracking factor of the trust region's line search (Finn et al. 2017)."""
+
+UPDATE_PASSES = 5
+"""What the graph of an inner update holds of a sample [forward passes]: its own, its backward pass and their products
+of second order."""
+
+MetaBatch = tuple[tuple[Batch, ...], Batch]
+"""The batches of the inner updates, and that of the adapted policies."""
 
 
-class MAML(OuterLearner):
-    """The learner; also an adapter."""
-
-    config: Config
-    # The graph of an inner update holds the forward pass, its backward pass and their second-order products.
-    graph_passes = 5
+class MAML:
+    """The learner. Theta are the parameters of its policy, which training moves in place."""
 
     def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
-        super().__init__(config, policy, horizon, n_rollouts=config.inner_steps + 1)
-        self.n_trained = config.inner_steps
+        self.config, self.policy, self.horizon = config, policy, horizon
+        self.n_tasks, self.n_envs, self.n_rollouts = config.meta_batch, config.episodes, config.inner_steps + 1
+        self.meta = initial_meta(policy, config)
+        self.optimiser = meta_optimiser(policy, self.meta, config)
 
-    def outer_step(self, data: list[Data], remaining: float) -> dict[str, float]:
-        """Metrics as of `OuterLearner`; with trpo after the step, which was `step_fraction` of the whole one."""
-        return self._trust_region_step(data) if self.config.outer == "trpo" else super().outer_step(data, remaining)
+    # --- adapting and acting -----------------------------------------------------------------------------------------
 
-    def meta_data(self, rollouts: list[Rollout], states: list[FastWeights]) -> list[Data]:
-        """Inner data, and that of the adapted policies; `states[j]` made `rollouts[j]`."""
-        inner = [self.data(rollout, standardised=self.config.standardise_inner) for rollout in rollouts[:-1]]
-        outer = self.sampled(rollouts[-1], states[-1])
-        for data, rollout, state in zip(inner, rollouts, states, strict=False):
+    def begin(self, n_tasks: int, n_envs: int) -> FastWeights:
+        """Return the initial weights for every task."""
+        return inner.initial_weights(self.policy, self.meta.theta, n_tasks)
+
+    def act(self, state: FastWeights, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, FastWeights]:
+        """Draw an action for each lane from its task's policy."""
+        return inner.draw_actions(self.policy, state, observation, generator), state
+
+    def mode(self, state: FastWeights, observation: Tensor) -> Tensor:
+        """Return the most likely action of each lane."""
+        return inner.likeliest_actions(self.policy, state, observation)
+
+    def to_environment(self, action: Tensor) -> Tensor:
+        """Convert the policy's actions to the environment's units."""
+        return self.policy.to_environment(action)
+
+    def adapt(self, state: FastWeights, rollout: Rollout) -> FastWeights:
+        """Take one inner update in every task."""
+        return inner.adapt(
+            self.policy,
+            state,
+            rollout,
+            self.config,
+            self.meta.step_sizes,
+            gradient=self.inner_gradient,
+            n_trained=self.config.inner_steps,
+        )
+
+    def inner_gradient(self, theta: Params, batch: Batch) -> Params:
+        """Return the gradient of the estimator's surrogate for one task; a constant for `first-order`."""
+        gradient = inner_gradient(self.policy, theta, batch, self.surrogate)
+        return stop_gradient(gradient) if self.config.estimator == "first-order" else gradient
+
+    def surrogate(self, log_pi: Tensor, batch: Batch) -> Tensor:
+        """Return what the inner update maximises, for each episode."""
+        # With old_log_prob (trpo) an update that is taken again at other parameters is importance-weighted, so that the
+        # line search measures what was differentiated. Without it (ppo) every epoch takes the data as drawn from its
+        # own parameters: biased by what the clip allows, with much less variance. For emaml the data are fixed.
+        match self.config.estimator:
+            case "dice":
+                return dice(log_pi, batch.advantage, batch.valid, self.config.dice_memory, batch.old_log_prob)
+            case "lvc":
+                return lvc(log_pi, batch.advantage, batch.valid, batch.old_log_prob)
+            case _:
+                return policy_gradient(log_pi, batch.advantage, batch.valid)
+
+    # --- the outer step ----------------------------------------------------------------------------------------------
+
+    def update(self, rollouts: list[Rollout], states: list[FastWeights], progress_remaining: float) -> dict[str, float]:
+        """Take an outer step on the rollouts after 0, 1, ... inner updates; `states[j]` collected `rollouts[j]`.
+
+        Metrics: `loss` and `entropy` of the last epoch, before its step; `grad_norm`; `kl` of the whole step. With trpo
+        `loss`, `entropy` and `kl` after the step, and `step_fraction`, the part of it that was taken.
+        Raises TrainingError for a loss or gradient that is not finite, before a parameter takes it up.
+        """
+        data = self.batches(rollouts, states)
+        if self.config.outer == "trpo":
+            metrics = self.trust_region_step(data)
+        else:
+            metrics = self.ppo_epochs(data, progress_remaining)
+        inner.update_normalisation(self.policy, rollouts)
+        return metrics
+
+    def batches(self, rollouts: list[Rollout], states: list[FastWeights]) -> MetaBatch:
+        """Return the batches of the inner updates, and that of the adapted policies."""
+        *before, after = rollouts
+        adapted = with_old_policy(self.policy, states[-1].params, outer_batch(after, self.config))
+        batches = []
+        for rollout, state in zip(before, states, strict=False):
+            batch = inner_batch(rollout, self.config)
             if self.config.outer == "trpo" or self.config.estimator == "emaml":
-                with torch.no_grad():
-                    data["old_log_prob"], _ = vmap(self._log_prob)(state.params, data)
+                batch = with_old_policy(self.policy, state.params, batch)
             if self.config.estimator == "emaml":
-                data["score"] = self._score(rollout, rollouts[-1])
-        return [*inner, outer]
+                batch = replace(batch, score=self.score(rollout, after))
+            batches.append(batch)
+        return tuple(batches), adapted
 
-    def _score(self, before: Rollout, after: Rollout) -> Tensor:
-        """Advantages of having drawn the inner data [task, time, env], in the units of the outer objective's sums.
+    def score(self, before: Rollout, after: Rollout) -> Tensor:
+        """Return the advantage of having drawn the inner data [task, time, env], in units of the outer objective's sum.
 
         There, an episode's advantages are divided by one standard deviation and summed over the episodes.
         """
         first = [returns_to_go(rollout.reward, self.config.discount)[0] for rollout in (before, after)]
-        advantage = self.data(after, standardised=False)["advantage"].transpose(0, 1)
+        advantage = plain_batch(after, self.config).advantage.transpose(0, 1)
         unit = deviation(advantage, after.valid, per_task=False).flatten() / after.valid.shape[2]
         score = (score_advantages(*first) / unit)[:, None]
         return torch.where(before.valid.transpose(0, 1), score, 0.0)
 
-    # --- one task ----------------------------------------------------------------------------------------------------
+    def objective(self, meta: Meta, inner_batches: tuple[Batch, ...], outer: Batch) -> Terms:
+        """Return one task's terms after its inner updates, as sums over the valid steps of its outer rollout."""
+        *sampling, adapted = self.path(meta, inner_batches)
+        clip = math.inf if self.config.outer == "trpo" else self.config.clip
+        terms = ppo_terms(self.policy, adapted, outer, clip, self.config.entropy_bonus)
+        if self.config.estimator == "emaml":
+            for theta, batch in zip(sampling, inner_batches, strict=True):
+                log_pi, _ = log_prob(self.policy, theta, batch)
+                assert batch.old_log_prob is not None and batch.score is not None
+                score = ppo_clip(log_pi, batch.old_log_prob, batch.score, batch.valid, clip).sum()
+                terms["objective"] = terms["objective"] + score
+        return terms
 
-    def _surrogate(self, log_prob: Tensor, data: Data) -> Tensor:
-        # With old_log_prob (trpo) an update that is taken again at other parameters is importance-weighted, so that the
-        # line search measures what was differentiated. Without it (ppo) every epoch takes the data as drawn from its
-        # own parameters: biased by what the clip allows, with much less variance. For emaml the data are fixed.
-        arguments = log_prob, data["advantage"], data["valid"]
-        match self.config.estimator:
-            case "dice":
-                return dice(*arguments, self.config.dice_memory, data.get("old_log_prob"))
-            case "lvc":
-                return lvc(*arguments, data.get("old_log_prob"))
-            case _:
-                return super()._surrogate(log_prob, data)
-
-    def _through(self, gradient: Params) -> Params:
-        return super()._through(gradient) if self.config.estimator == "first-order" else gradient
-
-    def _adapted(self, meta: Params, inner: list[Data]) -> list[Params]:
-        """Policies after 0..k inner updates."""
-        path = [{name: meta[name] for name in self.policy.groups}]
-        for data in inner:
-            path.append(self._inner_step(path[-1], meta, data))
+    def path(self, meta: Meta, inner_batches: tuple[Batch, ...]) -> list[Params]:
+        """Return one task's weights after 0, 1, ... inner updates."""
+        path = [meta.theta]
+        for batch in inner_batches:
+            path.append(inner_update(path[-1], self.inner_gradient(path[-1], batch), meta.step_sizes))
         return path
 
-    def _task_objective(self, meta: Params, data: list[Data]) -> Sums:
-        """After the task's inner updates."""
-        *inner, outer = data
-        clip = math.inf if self.config.outer == "trpo" else self.config.clip
-        *sampling, adapted = self._adapted(meta, inner)
-        sums = self.clipped_sums(adapted, outer, clip)
-        if self.config.estimator == "emaml":
-            for params, rows in zip(sampling, inner, strict=True):
-                log_prob, _ = self._log_prob(params, rows)
-                score = ppo_clip(log_prob, rows["old_log_prob"], rows["score"], rows["valid"], clip).sum()
-                sums["objective"] = sums["objective"] + score
-        return sums
+    def ppo_epochs(self, data: MetaBatch, progress_remaining: float) -> dict[str, float]:
+        """Take epochs of PPO-clip with Adam, in each of which the inner updates are made anew."""
+        metrics: dict[str, float] = {}
+        self.optimiser.start(progress_remaining)
+        for epoch in range(self.config.epochs):
+            gradient, terms = self.meta_gradient(data)
+            metrics |= terms
+            if epoch and self.optimiser.went_too_far(terms["kl"]):
+                break
+            metrics["grad_norm"] = self.optimiser.ascend(gradient, metrics)
+        return metrics | {"kl": self.optimiser.finish(lambda: self.evaluate(data)["kl"])}
 
-    # --- all tasks ---------------------------------------------------------------------------------------------------
+    def meta_gradient(self, data: MetaBatch) -> tuple[list[Tensor], dict[str, float]]:
+        """Return the gradient of the mean objective for every tensor of `meta`, and the metrics of `evaluate`."""
+        terms = partial(self._terms, self.meta, data)
+        return chunked_gradient(terms, leaves(self.meta), self.chunks(data), _per_step(data))
 
-    def _trust_region_step(self, data: list[Data]) -> dict[str, float]:
-        """Schulman et al. 2015: along the natural gradient to KL `max_kl`, then back until the objective improves."""
+    def evaluate(self, data: MetaBatch, meta: Meta | None = None) -> dict[str, float]:
+        """Return `loss`, `kl` and `entropy`, means over valid steps, at these or other meta-parameters."""
+        terms = partial(self._terms, self.meta if meta is None else meta, data)
+        return chunked_terms(terms, self.chunks(data), _per_step(data))
+
+    def _terms(self, meta: Meta, data: MetaBatch, tasks: slice) -> Terms:
+        """Return the terms of some tasks together."""
+        each = vmap(self.objective, in_dims=(None, 0, 0))(meta, *select_tasks(data, tasks))
+        return {name: value.sum() for name, value in each.items()}
+
+    def chunks(self, data: MetaBatch) -> list[slice]:
+        """Divide the tasks into chunks whose graphs fit into the memory budget."""
+        inner_batches, outer = data
+        samples = UPDATE_PASSES * sum(map(n_samples, inner_batches)) + n_samples(outer)
+        budget, fixed = self.config.memory_budget, self.config.chunk_tasks
+        return task_chunks(self.policy, self.meta.theta, outer.observation, samples, budget, fixed)
+
+    def trust_region_step(self, data: MetaBatch) -> dict[str, float]:
+        """Step along the natural gradient to KL `max_kl`, then back until the objective improves; else move nothing.
+
+        Schulman et al. 2015.
+        """
         config = self.config
-        gradients, before = self.meta_gradient(data)
-        gradient = flat(gradients)
-        before["grad_norm"] = float(gradient.norm())
-        check_finite(before)
-        start = flat(list(self.params.values())).detach()
+        gradients, metrics = self.meta_gradient(data)
+        gradient, point = torch.cat([each.flatten() for each in gradients]), flatten(self.meta).detach()
+        norm = {"grad_norm": float(gradient.norm())}
+        check_finite(metrics | norm)
         step = natural_step(self.fisher_product(data), gradient, config.max_kl, config.cg_iterations)
-        after = before
-
-        def acceptable(fraction: float) -> bool:
-            nonlocal after
-            after = self.measured(data, self._parts(start + fraction * step))
-            return after["kl"] <= config.max_kl and after["loss"] < before["loss"]
-
-        fraction = backtrack(acceptable, SHRINK, config.backtracks)
-        metrics = (after if fraction else before) | {"grad_norm": before["grad_norm"], "step_fraction": fraction}
+        end, metrics = line_search(
+            point,
+            step,
+            lambda vector: self.evaluate(data, unflatten(vector, self.meta)),
+            metrics,
+            config.max_kl,
+            SHRINK,
+            config.backtracks,
+        )
         check_finite(metrics)
         with torch.no_grad():
-            for value, new in zip(self.params.values(), self._parts(start + fraction * step).values(), strict=True):
+            for value, new in zip(leaves(self.meta), leaves(unflatten(end, self.meta)), strict=True):
                 value.copy_(new)
-        return metrics
+        return metrics | norm
 
-    def fisher_product(self, data: list[Data]) -> Product:
-        """v -> (J' F J + damping) v on flat parameters; see `agents.rl.fisher`."""
-        chunks = list(self.meta_chunks(data))
+    def fisher_product(self, data: MetaBatch) -> Product:
+        """Return v -> (J' F J + damping) v on flat meta-parameters; see `agents.rl.fisher`."""
+        chunks, weight = self.chunks(data), _per_step(data)
 
-        def linearised(part: slice) -> Callable[[Params], Params]:
-            return linearise(self, [some(rows, part) for rows in data], mean_scale(data))
+        def linearised(tasks: slice) -> Callable[[Meta], Meta]:
+            inner_batches, outer = select_tasks(data, tasks)
+            return fisher_product(self.policy, self.meta, inner_batches, outer, self.inner_gradient, weight)
 
         # Kept from product to product where all tasks fit into memory at once, else made anew.
         kept = linearised(chunks[0]) if len(chunks) == 1 else None
 
         def product(vector: Tensor) -> Tensor:
             result = self.config.cg_damping * vector
-            for part in chunks:
-                mapped = (kept or linearised(part))(self._parts(vector))
-                result = result + flat([mapped[name] for name in self.params])
+            for tasks in chunks:
+                result = result + flatten((kept or linearised(tasks))(unflatten(vector, self.meta)))
             return result
 
         return product
 
-    def _parts(self, vector: Tensor) -> Params:
-        """A flat vector as parameters."""
-        parts = vector.split([value.numel() for value in self.params.values()])
-        return {name: x.reshape(p.shape) for (name, p), x in zip(self.params.items(), parts, strict=True)}
+    # --- memory and checkpoints --------------------------------------------------------------------------------------
+
+    def check_memory(self, episodes: int) -> None:
+        """Raise UsageError if adapting to one task from this many episodes cannot fit."""
+        inner.check_adaptation_fits(self.policy, self.config, self.horizon, episodes)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return meta-parameters, the optimiser's state and the policy's buffers."""
+        return self.optimiser.state_dict()
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""
+        self.optimiser.load_state_dict(tensors)
 
 
-def flat(values: Iterable[Tensor]) -> Tensor:
-    """Tensors as one vector."""
-    return torch.cat([value.flatten() for value in values])
+def _per_step(data: MetaBatch) -> float:
+    """Return what makes the mean over the outer rollouts' valid steps of a sum over them."""
+    return 1 / int(data[1].valid.sum())
 
 
 def build(config: Config, context: BuildContext) -> MAML:
-    """The learner of the run's policy. Raises UsageError for circuits of which there are not enough derivatives."""
-    learner = MAML(config, context.make_policy(), context.horizon)
-    if (config.estimator != "first-order" or config.outer == "trpo") and max_order(learner.policy) < 2:
+    """Return the learner of the run's policy. Raises UsageError if the backend cannot provide second derivatives."""
+    policy = context.make_policy()
+    if (config.estimator != "first-order" or config.outer == "trpo") and max_order(policy) < 2:
         raise UsageError(
             f"agent maml: estimator {config.estimator} with outer {config.outer} differentiates circuits twice, which "
             "this backend and gradient cannot: use --agent.estimator first-order with outer ppo, agent rl2, or a "
             "backend that can (torch; pennylane:default.qubit without shots)"
         )
-    learner.check_memory(MAML.graph_passes * config.inner_steps + 1)
-    return learner
+    samples = (UPDATE_PASSES * config.inner_steps + 1) * config.episodes * context.horizon
+    check_gradient_fits("agent maml", policy, dict(policy.named_parameters()), samples)
+    return MAML(config, policy, context.horizon)

@@ -1,7 +1,6 @@
 """Uniformly random actions: the floor that every curve is read against. It never learns."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import gymnasium
 import torch
@@ -19,18 +18,18 @@ class Config:
 
 
 class Random:
-    """An adapter without state."""
+    """An agent without state."""
 
-    def __init__(self, action_space: gymnasium.Space[Any]) -> None:
+    def __init__(self, action_space: gymnasium.Space[object]) -> None:
         if isinstance(action_space, gymnasium.spaces.Box) and not action_space.is_bounded():
             raise UsageError(f"agent random: uniform actions need a bounded action space, not {action_space}")
         self.action_space = action_space
 
     def begin(self, n_tasks: int, n_envs: int) -> None:
-        """Nothing to know."""
+        """Return no state."""
 
     def act(self, state: None, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
-        """One action, uniform over the action space."""
+        """Draw an action uniformly from the action space."""
         shape, space = tuple(observation.shape[:2]), self.action_space
         if isinstance(space, gymnasium.spaces.Discrete):
             actions = torch.randint(int(space.n), shape, generator=generator, device=observation.device)
@@ -40,18 +39,11 @@ class Random:
         return units["low"] + (units["high"] - units["low"]) * uniform, None
 
     def to_environment(self, action: Tensor) -> Tensor:
-        """As they are."""
+        """Return the actions, which are already in the environment's units."""
         return action
 
     def adapt(self, state: None, rollout: Rollout) -> None:
-        """Nothing is learned."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Nothing to save."""
-        return {}
-
-    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """Nothing to load."""
+        """Learn nothing."""
 
 
 def build(config: Config, context: BuildContext) -> Random:

@@ -10,18 +10,25 @@ policy goes on from there by the policy-gradient steps that all agents here adap
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
-from agents.core.adaptive_adam import check_finite, moments, restore, restore_moments
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
-from agents.rl.inner_update import Data, FastWeights, GradientAdapter, InnerConfig, some
+from agents.core.saved_state import moments, named_parameters, policy_buffers, restore, restore_moments
+from agents.rl import inner_update as inner
+from agents.rl.adaptive_adam import check_finite
+from agents.rl.batch import Batch, n_samples, plain_batch, select_tasks
+from agents.rl.config import InnerConfig
+from agents.rl.gradient import Terms, chunked_gradient
+from agents.rl.inner_update import FastWeights, log_prob
 from agents.rl.losses import policy_gradient
+from agents.rl.memory import check_gradient_fits, task_chunks
 from agents.rl.returns import standard_scores
 from qrl.common.errors import TrainingError
 from qrl.policies.policy import Params, Policy
@@ -58,85 +65,121 @@ class Config(InnerConfig):
         self.require(rates, lambda value: 0 <= value < math.inf, "finite and not negative")
 
 
-class Reinforce(GradientAdapter):
-    """The learner; also an adapter."""
+class Reinforce:
+    """The learner. Theta are the parameters of its policy, which training moves in place."""
 
-    config: Config
     n_rollouts = 1
 
     def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
-        super().__init__(config, policy, horizon)
-        for value in self.params.values():
-            value.requires_grad_()
+        self.config, self.policy, self.horizon = config, policy, horizon
+        self.theta: Params = dict(policy.named_parameters())
         rates = {"angles": config.lr_angles, "scales": config.lr_scales, "heads": config.lr_heads}
-        groups = [{"params": [value], "lr": rates[policy.groups[name]]} for name, value in self.params.items()]
+        groups = [{"params": [value], "lr": rates[policy.groups[name]]} for name, value in self.theta.items()]
         self.optimiser = torch.optim.Adam(groups, amsgrad=config.amsgrad)
         self.n_tasks, self.n_envs = config.meta_batch, config.episodes
 
-    def update(self, rollouts: list[Rollout], states: list[FastWeights], remaining: float) -> dict[str, float]:
-        """One step of Adam; its rates are constant, whatever `remaining`.
+    def begin(self, n_tasks: int, n_envs: int) -> FastWeights:
+        """Return the initial weights for every task."""
+        return inner.initial_weights(self.policy, self.theta, n_tasks)
+
+    def act(self, state: FastWeights, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, FastWeights]:
+        """Draw an action for each lane from its task's policy."""
+        return inner.draw_actions(self.policy, state, observation, generator), state
+
+    def mode(self, state: FastWeights, observation: Tensor) -> Tensor:
+        """Return the most likely action of each lane."""
+        return inner.likeliest_actions(self.policy, state, observation)
+
+    def to_environment(self, action: Tensor) -> Tensor:
+        """Convert the policy's actions to the environment's units."""
+        return self.policy.to_environment(action)
+
+    def adapt(self, state: FastWeights, rollout: Rollout) -> FastWeights:
+        """Take one policy-gradient step in every task."""
+        return inner.adapt(self.policy, state, rollout, self.config, self.config.inner_step_size)
+
+    def check_memory(self, episodes: int) -> None:
+        """Raise UsageError if adapting to one task from this many episodes cannot fit."""
+        inner.check_adaptation_fits(self.policy, self.config, self.horizon, episodes)
+
+    def update(self, rollouts: list[Rollout], states: list[FastWeights], progress_remaining: float) -> dict[str, float]:
+        """Take one step of Adam; its rates are constant, whatever `progress_remaining`.
 
         Metrics: `loss`, to be minimised; `entropy` [nat], a mean over steps; `grad_norm`. Raises TrainingError for what
         is not finite, before a parameter takes it up.
         """
         (rollout,) = rollouts
         gradient, metrics = self.gradient(rollout)
-        for name, value in self.params.items():
-            value.grad = -gradient[name]
-        metrics["grad_norm"] = math.sqrt(sum(float(g.square().sum()) for g in gradient.values()))
+        for value, each in zip(self.theta.values(), gradient, strict=True):
+            value.grad = -each
+        metrics["grad_norm"] = math.sqrt(sum(float(each.square().sum()) for each in gradient))
         check_finite(metrics)
         self.optimiser.step()
-        self.normalise(rollouts)
+        inner.update_normalisation(self.policy, rollouts)
         return metrics
 
-    def gradient(self, rollout: Rollout) -> tuple[Params, dict[str, float]]:
-        """The policy gradient at the present parameters, and `loss` and `entropy`."""
-        data = self.data(rollout, standardised=False)
-        if self.config.scores != "none":
-            by_episode = self.config.scores == "episode"
-            returns = data["advantage"].mT
-            scores = standard_scores(returns, data["valid"].mT, per_episode=by_episode)
-            if by_episode and not scores.any() and returns[..., 0].unique().numel() > 1:
-                raise TrainingError(
-                    "the return is the same from each step of an episode on, as where its end alone is rewarded: "
-                    "scores within an episode leave nothing to learn from; use --agent.scores batch"
-                )
-            data["advantage"] = scores.mT
-        total = {name: torch.zeros_like(value) for name, value in self.params.items()}
+    def gradient(self, rollout: Rollout) -> tuple[list[Tensor], dict[str, float]]:
+        """Return the policy gradient at the present parameters, and `loss` and `entropy`."""
+        batch = self.scored(plain_batch(rollout, self.config))
         n_episodes, n_steps = rollout.valid[0].numel(), int(rollout.valid.sum())
-        objective = entropy = 0.0
-        for part in self._chunks(data["observation"], data["valid"][0].numel()):
-            sums = vmap(self._sums, in_dims=(None, 0))(self.params, some(data, part))
-            objective_sum, entropy_sum = (each.sum() for each in sums)
-            gradients = torch.autograd.grad(objective_sum / n_episodes, list(self.params.values()))
-            total = {name: total[name] + g for name, g in zip(total, gradients, strict=True)}
-            objective += float(objective_sum.detach()) / n_episodes
-            entropy += float(entropy_sum.detach()) / n_steps
-        return total, {"loss": -objective, "entropy": entropy}
+        chunks = task_chunks(
+            self.policy,
+            self.theta,
+            batch.observation,
+            n_samples(batch),
+            self.config.memory_budget,
+            self.config.chunk_tasks,
+        )
 
-    def _sums(self, params: Params, data: Data) -> tuple[Tensor, Tensor]:
-        """One task's objective and entropy, sums over its episodes and steps."""
-        log_prob, distribution = self._log_prob(params, data)
-        objective = policy_gradient(log_prob, data["advantage"], data["valid"]).sum()
-        entropy = self.policy.head.entropy(distribution).reshape(log_prob.shape)
-        return objective, torch.where(data["valid"], entropy, 0.0).sum()
+        def terms(tasks: slice) -> Terms:
+            each = vmap(self.objective, in_dims=(None, 0))(self.theta, select_tasks(batch, tasks))
+            return {name: value.sum() for name, value in each.items()}
+
+        gradient, metrics = chunked_gradient(terms, list(self.theta.values()), chunks, 1 / n_episodes)
+        return gradient, metrics | {"entropy": metrics["entropy"] * n_episodes / n_steps}
+
+    def scored(self, batch: Batch) -> Batch:
+        """Return the batch with returns as standard scores, if configured so.
+
+        Raises TrainingError where scores within an episode leave nothing to learn from.
+        """
+        if self.config.scores == "none":
+            return batch
+        by_episode = self.config.scores == "episode"
+        returns = batch.advantage.mT
+        scores = standard_scores(returns, batch.valid.mT, per_episode=by_episode)
+        if by_episode and not scores.any() and returns[..., 0].unique().numel() > 1:
+            raise TrainingError(
+                "the return is the same from each step of an episode on, as where its end alone is rewarded: "
+                "scores within an episode leave nothing to learn from; use --agent.scores batch"
+            )
+        return replace(batch, advantage=scores.mT)
+
+    def objective(self, theta: Params, batch: Batch) -> Terms:
+        """Return one task's objective and entropy, sums over its episodes and steps."""
+        log_pi, distribution = log_prob(self.policy, theta, batch)
+        entropy = self.policy.head.entropy(distribution).reshape(log_pi.shape)
+        return {
+            "objective": policy_gradient(log_pi, batch.advantage, batch.valid).sum(),
+            "entropy": torch.where(batch.valid, entropy, 0.0).sum(),
+        }
 
     def _own(self) -> dict[str, Tensor]:
-        return {f"params/{name}": value for name, value in self.params.items()} | self.buffers()
+        return named_parameters(self.theta) | policy_buffers(self.policy)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The weights, the optimiser's moments and the policy's buffers."""
+        """Return the weights, the optimiser's moments and the policy's buffers."""
         own = {name: value.detach() for name, value in self._own().items()}
-        return own | moments(self.optimiser, self.params)
+        return own | moments(self.optimiser, self.theta)
 
-    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """Restore what `state_dict` gave. Raises UsageError if the tensors are of another model."""
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""
         restore(self._own(), tensors)
-        restore_moments(self.optimiser, self.params, tensors)
+        restore_moments(self.optimiser, self.theta, tensors)
 
 
 def build(config: Config, context: BuildContext) -> Reinforce:
-    """The learner of the run's policy."""
+    """Return the learner of the run's policy."""
     learner = Reinforce(config, context.make_policy(), context.horizon)
-    learner.check_memory(2)
+    check_gradient_fits("agent reinforce", learner.policy, learner.theta, 2 * config.episodes * context.horizon)
     return learner

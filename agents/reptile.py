@@ -9,16 +9,21 @@ last: k rollouts an iteration.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from agents.core.adaptive_adam import check_finite, restore
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
-from agents.rl.inner_update import FastWeights, GradientAdapter, InnerConfig
-from qrl.policies.policy import Policy
+from agents.core.saved_state import named_parameters, policy_buffers, restore
+from agents.rl import inner_update as inner
+from agents.rl.adaptive_adam import check_finite
+from agents.rl.config import InnerConfig
+from agents.rl.inner_update import FastWeights
+from agents.rl.memory import check_gradient_fits
+from qrl.policies.policy import Params, Policy
 
 
 @dataclass(frozen=True)
@@ -38,46 +43,67 @@ class Config(InnerConfig):
         self.require(("outer_step_size",), lambda value: 0 < value < math.inf, "finite and positive")
 
 
-class Reptile(GradientAdapter):
-    """The learner; also an adapter."""
-
-    config: Config
+class Reptile:
+    """The learner. Theta are the parameters of its policy, which training moves in place."""
 
     def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
-        super().__init__(config, policy, horizon)
-        self.n_trained = self.n_rollouts = config.inner_steps
-        self.n_tasks, self.n_envs = config.meta_batch, config.episodes
+        self.config, self.policy, self.horizon = config, policy, horizon
+        self.theta: Params = dict(policy.named_parameters())
+        self.n_tasks, self.n_envs, self.n_rollouts = config.meta_batch, config.episodes, config.inner_steps
+
+    def begin(self, n_tasks: int, n_envs: int) -> FastWeights:
+        """Return the initial weights for every task."""
+        return inner.initial_weights(self.policy, self.theta, n_tasks)
+
+    def act(self, state: FastWeights, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, FastWeights]:
+        """Draw an action for each lane from its task's policy."""
+        return inner.draw_actions(self.policy, state, observation, generator), state
+
+    def mode(self, state: FastWeights, observation: Tensor) -> Tensor:
+        """Return the most likely action of each lane."""
+        return inner.likeliest_actions(self.policy, state, observation)
+
+    def to_environment(self, action: Tensor) -> Tensor:
+        """Convert the policy's actions to the environment's units."""
+        return self.policy.to_environment(action)
+
+    def adapt(self, state: FastWeights, rollout: Rollout) -> FastWeights:
+        """Take one policy-gradient step in every task."""
+        size, n_trained = self.config.inner_step_size, self.config.inner_steps
+        return inner.adapt(self.policy, state, rollout, self.config, size, n_trained=n_trained)
+
+    def check_memory(self, episodes: int) -> None:
+        """Raise UsageError if adapting to one task from this many episodes cannot fit."""
+        inner.check_adaptation_fits(self.policy, self.config, self.horizon, episodes)
 
     @torch.no_grad()
-    def update(self, rollouts: list[Rollout], states: list[FastWeights], remaining: float) -> dict[str, float]:
-        """The outer step; `remaining` in (0, 1] multiplies its size. Metric: `distance` moved [Euclidean norm].
+    def update(self, rollouts: list[Rollout], states: list[FastWeights], progress_remaining: float) -> dict[str, float]:
+        """Move theta towards the mean of the adapted weights; `progress_remaining` multiplies the step.
 
-        Raises TrainingError for weights that are not finite, before it changes a parameter.
+        Metric: `distance` moved [Euclidean norm]. Raises TrainingError for weights that are not finite, before a
+        parameter moves.
         """
         adapted = self.adapt(states[-1], rollouts[-1]).params
-        size = self.config.outer_step_size * remaining
-        moves = {name: size * (adapted[name].mean(0) - value) for name, value in self.params.items()}
+        epsilon = self.config.outer_step_size * progress_remaining
+        moves = {name: epsilon * (adapted[name].mean(0) - value) for name, value in self.theta.items()}
         metrics = {"distance": math.sqrt(sum(float(move.square().sum()) for move in moves.values()))}
         check_finite(metrics)
         for name, move in moves.items():
-            self.params[name] += move
-        self.normalise(rollouts)
+            self.theta[name] += move
+        inner.update_normalisation(self.policy, rollouts)
         return metrics
 
-    def _own(self) -> dict[str, Tensor]:
-        return {f"params/{name}": value for name, value in self.params.items()} | self.buffers()
-
     def state_dict(self) -> dict[str, Tensor]:
-        """The weights and the policy's buffers."""
-        return self._own()
+        """Return the weights and the policy's buffers."""
+        return named_parameters(self.theta) | policy_buffers(self.policy)
 
-    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """Restore what `state_dict` gave. Raises UsageError if the tensors are of another model."""
-        restore(self._own(), tensors)
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""
+        restore(self.state_dict(), tensors)
 
 
 def build(config: Config, context: BuildContext) -> Reptile:
-    """The learner of the run's policy."""
+    """Return the learner of the run's policy."""
     learner = Reptile(config, context.make_policy(), context.horizon)
-    learner.check_memory(2)
+    check_gradient_fits("agent reptile", learner.policy, learner.theta, 2 * config.episodes * context.horizon)
     return learner

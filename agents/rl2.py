@@ -12,23 +12,27 @@ where t goes on over the ends of episodes, and V is 0 at the trial's end alone. 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Literal
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from agents.core.adaptive_adam import PPO, PPOConfig
 from agents.core.context import BuildContext
-from agents.core.memory import check_fits, saved_bytes
+from agents.core.pytree import map_tensors, register_pytree
 from agents.core.rollout import Rollout
+from agents.core.saved_state import policy_buffers
+from agents.rl.adaptive_adam import KLAdaptiveAdam
+from agents.rl.config import PPOConfig
+from agents.rl.gradient import Terms, chunked_gradient, chunked_terms
 from agents.rl.losses import ppo_clip
+from agents.rl.memory import check_fits, saved_bytes
 from agents.rl.returns import generalised_advantages, leave_one_out
 from qrl.common.errors import UsageError
 from qrl.policies.features import Bound
+from qrl.policies.heads import Distribution
 from qrl.policies.policy import Params, bind
 from qrl.policies.recurrent import Outputs, RecurrentPolicy
 
@@ -130,242 +134,265 @@ def defaults(env_name: str) -> Config:
 class Memory:
     """What is remembered of each lane's trial, and what follows from the parameters alone."""
 
-    hidden: Tensor
-    """[task, env, memory]"""
-    seen: Tensor
-    """The observation that was acted on, [task, env, obs]."""
-    told: Tensor
-    """The last step, [task, env, told]; see `RecurrentPolicy.told`."""
+    hidden: Float[Tensor, "task env memory"]
+    last_observation: Float[Tensor, "task env obs"]
+    """The observation that was acted on."""
+    transition: Float[Tensor, "task env transition"]
+    """The last transition as the network's input; see `RecurrentPolicy.told`."""
     bound: Bound
 
 
-Data = dict[str, Tensor]
-"""Trials as the objective needs them: each [time, trial, ...]."""
+@register_pytree
+@dataclass(frozen=True)
+class Trials:
+    """Trials as the objective needs them."""
+
+    inputs: Float[Tensor, "time trial input"]
+    """The network's inputs, as `act` had them."""
+    action: Shaped[Tensor, "time trial *act"]
+    valid: Bool[Tensor, "time trial"]
+    old_distribution: Distribution
+    """Of the policy that acted."""
+    old_log_prob: Float[Tensor, "time trial"]
+    advantage: Float[Tensor, "time trial"]
+    """Standardised over all valid steps."""
+    target: Float[Tensor, "time trial"]
+    """Of the critic, in its own units."""
+    reward: Float[Tensor, "time trial"]
+    """In the family's units."""
+    mask: Bool[Tensor, "time trial act"] | None = None
+    """Actions that can be taken; None if all can."""
 
 
 class RL2:
-    """The learner; also an adapter with a memory, see `agents.core.rollout.InContextAgent`."""
+    """The learner. Theta are the parameters of its policy, which training moves in place."""
 
     n_rollouts = 1
 
     def __init__(self, config: Config, policy: RecurrentPolicy, horizon: int, reward_scale: float) -> None:
         """Raises UsageError if the steps of all trials, or the graph of a single one, cannot fit into memory."""
         self.config, self.policy, self.reward_scale = config, policy, reward_scale
-        self.params: Params = {name: p.detach().clone() for name, p in policy.named_parameters()}
+        self.theta: Params = dict(policy.named_parameters())
         self.trial_episodes = config.episodes
         self.n_tasks, self.n_envs = config.meta_batch // config.trials, config.trials
-        self.longest = config.episodes * horizon
-        """A trial at most [steps]."""
-        played = f"playing {config.meta_batch} trials of {self.longest:,} steps"
-        check_fits(f"agent {config.agent}", played, config.meta_batch * self.longest * self._bytes_played)
-        steps = torch.tensor(config.discount).pow(torch.arange(self.longest)).sum()
-        self.value_scale = reward_scale * float(steps)
+        steps = config.episodes * horizon
+        self.value_scale = reward_scale * float(torch.tensor(config.discount).pow(torch.arange(steps)).sum())
         """What a critic's output of 1 stands for: the discounted return of typical rewards throughout."""
-        persistent = policy.state_dict().keys()
-        buffers = {f"buffers/{name}": value for name, value in policy.named_buffers() if name in persistent}
         rates = {name: config.rate(group) for name, group in policy.groups.items()}
-        self.optimiser = PPO(config, self.params, rates, buffers)
-        self.state_dict, self.load_state_dict = self.optimiser.state_dict, self.optimiser.load_state_dict
-        self._bytes = self._bytes_a_step()
-        check_fits(f"agent {config.agent}", "the gradient of one trial", self._bytes * self.longest)
+        self.optimiser = KLAdaptiveAdam(config, self.theta, rates, policy_buffers(policy))
+        who, played = f"agent {config.agent}", f"playing {config.meta_batch} trials of {steps:,} steps"
+        check_fits(who, played, config.meta_batch * steps * _rollout_bytes(policy))
+        self.step_bytes = graph_bytes(policy)
+        check_fits(who, "the gradient of one trial", self.step_bytes * steps)
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
     def begin(self, n_tasks: int, n_envs: int) -> Memory:
-        """An empty memory."""
-        told = self.policy.told_nothing(n_tasks, n_envs)
+        """Return an empty memory."""
+        transition = self.policy.told_nothing(n_tasks, n_envs)
         with torch.no_grad():
             # Clones: a state is a value, and an update moves the parameters in place.
-            bound = bind(self.policy, {name: value.detach().clone() for name, value in self.params.items()})
-        hidden = told.new_zeros(n_tasks, n_envs, self.policy.actor.n_memory)
-        return Memory(hidden, told.new_zeros(n_tasks, n_envs, len(self.policy.scale)), told, bound)
+            bound = bind(self.policy, {name: value.detach().clone() for name, value in self.theta.items()})
+        hidden = transition.new_zeros(n_tasks, n_envs, self.policy.actor.n_memory)
+        return Memory(hidden, transition.new_zeros(n_tasks, n_envs, len(self.policy.scale)), transition, bound)
 
     def act(self, state: Memory, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Memory]:
-        """One action a lane, drawn from the policy."""
+        """Draw an action for each lane."""
         lanes, head = observation.shape[:2], self.policy.head
         uniform = torch.rand(
             (*lanes, head.n_noise), generator=generator, device=observation.device, dtype=observation.dtype
         )
         return self._act(state, observation, head.noise(uniform))
 
-    def mode(self, state: Memory, observation: Tensor) -> tuple[Tensor, Memory]:
-        """The likeliest action of the policy, one a lane."""
+    def act_deterministically(self, state: Memory, observation: Tensor) -> tuple[Tensor, Memory]:
+        """Take the most likely action of each lane."""
         return self._act(state, observation, observation.new_zeros(*observation.shape[:2], self.policy.head.n_noise))
 
     def _act(self, state: Memory, observation: Tensor, noise: Tensor) -> tuple[Tensor, Memory]:
         lanes = observation.shape[:2]
-        inputs = self.policy.inputs(observation, state.told)
+        inputs = self.policy.inputs(observation, state.transition)
         mask = self.policy.action_mask(observation.flatten(0, 1))
         distribution, hidden = self.policy.act(state.bound, inputs.flatten(0, 1), state.hidden.flatten(0, 1), mask)
         action = self.policy.head.sample(distribution, noise.flatten(0, 1))
-        return action.unflatten(0, lanes), replace(state, hidden=hidden.unflatten(0, lanes), seen=observation)
+        state = replace(state, hidden=hidden.unflatten(0, lanes), last_observation=observation)
+        return action.unflatten(0, lanes), state
 
     def to_environment(self, action: Tensor) -> Tensor:
-        """The policy's actions in the environment's units."""
+        """Convert the policy's actions to the environment's units."""
         return self.policy.to_environment(action)
 
     def observe(self, state: Memory, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> Memory:
-        """What came of the action, to be seen at the next step. The observation comes with that step."""
-        return replace(state, told=self.policy.told(state.seen, action, reward / self.reward_scale, ended))
+        """Store the last transition; it is part of the next step's input, as the observation is."""
+        reward = reward / self.reward_scale
+        return replace(state, transition=self.policy.told(state.last_observation, action, reward, ended))
 
     def forget(self, state: Memory, lanes: Bool[Tensor, "task env"]) -> Memory:
-        """The state with these lanes as at the beginning of a trial."""
+        """Return the state with these lanes as at the beginning of a trial."""
         chosen, empty = lanes.unsqueeze(-1), self.policy.told_nothing(*lanes.shape)
-        hidden, told = torch.where(chosen, 0.0, state.hidden), torch.where(chosen, empty, state.told)
-        return replace(state, hidden=hidden, told=told)
+        hidden, transition = torch.where(chosen, 0.0, state.hidden), torch.where(chosen, empty, state.transition)
+        return replace(state, hidden=hidden, transition=transition)
 
     def adapt(self, state: Memory, rollout: Rollout) -> Memory:
-        """Nothing beyond what was received."""
+        """Return the state as it is: everything was observed."""
         return state
 
     # --- learning ----------------------------------------------------------------------------------------------------
 
-    def update(self, rollouts: list[Rollout], states: list[Memory], remaining: float) -> dict[str, float]:
-        """Epochs of PPO over minibatches of whole trials; `remaining` in (0, 1] multiplies the learning rates.
+    def update(self, rollouts: list[Rollout], states: list[Memory], progress_remaining: float) -> dict[str, float]:
+        """Take epochs of PPO over minibatches of whole trials; `progress_remaining` multiplies the learning rates.
 
         Metrics: `loss`, `value_loss`, `reward_loss` if rewards are predicted, `entropy` and `clipped`, the fraction of
         steps beyond the clip range, of the last minibatch; `grad_norm`; `kl` over all trials, after the update;
         `explained_variance` of the values before it.
-        Raises TrainingError for a non-finite loss or gradient, before a parameter takes it up.
+        Raises TrainingError for a loss or gradient that is not finite, before a parameter takes it up.
         """
         (rollout,) = rollouts
-        data, explained = self.trial_data(rollout)
+        trials, explained = self.trials(rollout)
         # Tasks are drawn independently: any division into minibatches is a random one.
-        minibatches = [trials(data, slice(j, None, self.config.minibatches)) for j in range(self.config.minibatches)]
-        turn = count()
-
-        def gradient() -> tuple[list[Tensor], dict[str, float]]:
-            return self.gradient(minibatches[next(turn) % len(minibatches)])
-
-        n_steps = self.config.epochs * len(minibatches)
-        metrics = self.optimiser.climb(gradient, lambda: self.measured(data), remaining, n_steps)
+        n_minibatches = self.config.minibatches
+        minibatches = [select_trials(trials, slice(j, None, n_minibatches)) for j in range(n_minibatches)]
+        metrics: dict[str, float] = {}
+        self.optimiser.start(progress_remaining)
+        for step, minibatch in enumerate(minibatches * self.config.epochs):
+            gradient, terms = self.gradient(minibatch)
+            metrics |= terms
+            if step and self.optimiser.went_too_far(terms["kl"]):
+                break
+            metrics["grad_norm"] = self.optimiser.ascend(gradient, metrics)
+        metrics["kl"] = self.optimiser.finish(lambda: self.evaluate(trials)["kl"])
         self.policy.update_normalisation(rollout.observation[rollout.valid])
         return metrics | {"explained_variance": explained}
 
     def inputs(self, rollout: Rollout) -> Tensor:
-        """The network's inputs at every step of the trials [time, trial, input], as `act` had them."""
+        """Return the network's inputs at every step of the trials [time, trial, input], as `act` had them."""
         ended = rollout.terminated | rollout.truncated
-        told = self.policy.told(rollout.observation, rollout.action, rollout.reward / self.reward_scale, ended)
-        first = self.policy.told_nothing(*told.shape[1:3])
-        told = torch.cat([first[None], told[:-1]])
-        return self.policy.inputs(rollout.observation, told).flatten(1, 2)
+        reward = rollout.reward / self.reward_scale
+        transition = self.policy.told(rollout.observation, rollout.action, reward, ended)
+        first = self.policy.told_nothing(*transition.shape[1:3])
+        return self.policy.inputs(rollout.observation, torch.cat([first[None], transition[:-1]])).flatten(1, 2)
 
     @torch.no_grad()
-    def trial_data(self, rollout: Rollout) -> tuple[Data, float]:
-        """What the objective needs of trials that the present parameters made, and the values' explained variance."""
-        valid = rollout.valid.flatten(1, 2)
-        data: Data = {"inputs": self.inputs(rollout), "action": rollout.action.flatten(1, 2), "valid": valid}
-        if (mask := self.policy.action_mask(rollout.observation)) is not None:
-            data["mask"] = mask.flatten(1, 2)
-        parts = [self._outputs(self.params, trials(data, part)) for part in self._chunks(data)]
+    def trials(self, rollout: Rollout) -> tuple[Trials, float]:
+        """Return the trials that the present parameters made, and the explained variance of their values."""
+        config, valid, reward = self.config, rollout.valid.flatten(1, 2), rollout.reward.flatten(1, 2)
+        inputs, mask = self.inputs(rollout), self.policy.action_mask(rollout.observation)
+        mask = None if mask is None else mask.flatten(1, 2)
+        bound = bind(self.policy, self.theta)
+        parts = [
+            self.policy.unroll(bound, inputs[:, chunk], None if mask is None else mask[:, chunk], config.truncation)
+            for chunk in self.chunks(*valid.shape)
+        ]
         old = {name: torch.cat([part.distribution[name] for part in parts], 1) for name in parts[0].distribution}
         value = self.value_scale * torch.cat([part.value for part in parts], dim=1)
-        reward = rollout.reward.flatten(1, 2)
-        advantage = generalised_advantages(reward, value, valid, self.config.discount, self.config.gae_lambda)
+        advantage = generalised_advantages(reward, value, valid, config.discount, config.gae_lambda)
         target = advantage + value
         explained = 1 - float(advantage[valid].var(correction=0) / target[valid].var(correction=0).clamp_min(1e-12))
         advantage = advantage - leave_one_out(advantage.unflatten(1, (-1, self.n_envs))).flatten(1, 2)
         mean, deviation = advantage[valid].mean(), advantage[valid].std(correction=0)
-        data |= {f"old.{name}": value for name, value in old.items()}
-        data["old_log_prob"] = self.policy.head.log_prob(old, data["action"])
-        data["advantage"] = torch.where(valid, (advantage - mean) / deviation.clamp_min(1e-8), 0.0)
-        data["target"] = torch.where(valid, target / self.value_scale, 0.0)
-        data["reward"] = reward / self.reward_scale
-        return data, explained
+        action = rollout.action.flatten(1, 2)
+        trials = Trials(
+            inputs=inputs,
+            action=action,
+            valid=valid,
+            old_distribution=old,
+            old_log_prob=self.policy.head.log_prob(old, action),
+            advantage=torch.where(valid, (advantage - mean) / deviation.clamp_min(1e-8), 0.0),
+            target=torch.where(valid, target / self.value_scale, 0.0),
+            reward=reward / self.reward_scale,
+            mask=mask,
+        )
+        return trials, explained
 
-    def sums(self, params: Params, data: Data) -> dict[str, Tensor]:
-        """Sums over the trials' valid steps: `objective`, which is climbed, and what else is worth knowing."""
-        config, head, valid = self.config, self.policy.head, data["valid"]
-        distribution, value, payoffs = self._outputs(params, data)
-        log_prob = head.log_prob(distribution, data["action"])
-        old = {name.removeprefix("old."): value for name, value in data.items() if name.startswith("old.")}
-        surrogate = ppo_clip(log_prob, data["old_log_prob"], data["advantage"], valid, config.clip).sum()
-        value_loss = torch.where(valid, (value - data["target"]).square(), 0.0).sum()
+    def objective(self, theta: Params, trials: Trials) -> Terms:
+        """Return the terms of trials, sums over their valid steps."""
+        config, head, valid = self.config, self.policy.head, trials.valid
+        distribution, value, payoffs = self.outputs(theta, trials)
+        log_pi = head.log_prob(distribution, trials.action)
+        surrogate = ppo_clip(log_pi, trials.old_log_prob, trials.advantage, valid, config.clip).sum()
+        value_loss = torch.where(valid, (value - trials.target).square(), 0.0).sum()
         entropy = torch.where(valid, head.entropy(distribution), 0.0).sum()
         objective = surrogate + config.entropy_bonus * entropy - config.value_weight * value_loss
         predicted = {}
         if config.reward_prediction:
-            surprise = self.policy.expected_reward(payoffs, data["action"]) - data["reward"]
-            predicted["reward_loss"] = torch.where(valid, surprise.square(), 0.0).sum()
+            error = self.policy.expected_reward(payoffs, trials.action) - trials.reward
+            predicted["reward_loss"] = torch.where(valid, error.square(), 0.0).sum()
             objective = objective - config.reward_prediction * predicted["reward_loss"]
-        beyond = (log_prob.detach() - data["old_log_prob"]).exp().sub(1).abs() > config.clip
+        beyond = (log_pi.detach() - trials.old_log_prob).exp().sub(1).abs() > config.clip
         return {
             "objective": objective,
             **predicted,
             "value_loss": value_loss,
             "entropy": entropy,
-            "kl": torch.where(valid, head.kl(old, distribution), 0.0).sum(),
+            "kl": torch.where(valid, head.kl(trials.old_distribution, distribution), 0.0).sum(),
             "clipped": (beyond & valid).sum(),
         }
 
-    def gradient(self, data: Data) -> tuple[list[Tensor], dict[str, float]]:
-        """Gradient of the objective, a mean over valid steps, for every parameter, and metrics.
+    def outputs(self, theta: Params, trials: Trials) -> Outputs:
+        """Return distributions, values in units of `value_scale` and predicted rewards in the family's."""
+        return self.policy.unroll(bind(self.policy, theta), trials.inputs, trials.mask, self.config.truncation)
 
-        Only the graph of one chunk of trials is held at a time.
-        """
-        scale = 1 / int(data["valid"].sum())
-        total = [torch.zeros_like(value) for value in self.params.values()]
-        sums: dict[str, float] = {}
-        for part in self._chunks(data):
-            reduced = {name: scale * value for name, value in self.sums(self.params, trials(data, part)).items()}
-            gradients = torch.autograd.grad(reduced["objective"], list(self.params.values()), allow_unused=True)
-            total = [t if g is None else t + g for t, g in zip(total, gradients, strict=True)]
-            sums = {name: sums.get(name, 0.0) + float(value.detach()) for name, value in reduced.items()}
-        return total, {"loss": -sums.pop("objective"), **sums}
+    def gradient(self, trials: Trials) -> tuple[list[Tensor], dict[str, float]]:
+        """Return the gradient of the mean objective for every parameter, and the metrics of `evaluate`."""
+        theta, chunks = list(self.theta.values()), self.chunks(*trials.valid.shape)
+        return chunked_gradient(lambda chunk: self._terms(trials, chunk), theta, chunks, _per_step(trials))
 
-    @torch.no_grad()
-    def measured(self, data: Data) -> dict[str, float]:
-        """The metrics of `gradient`."""
-        scale = 1 / int(data["valid"].sum())
-        sums: dict[str, float] = {}
-        for part in self._chunks(data):
-            reduced = self.sums(self.params, trials(data, part))
-            sums = {name: sums.get(name, 0.0) + scale * float(value) for name, value in reduced.items()}
-        return {"loss": -sums.pop("objective"), **sums}
+    def evaluate(self, trials: Trials) -> dict[str, float]:
+        """Return the terms' means over valid steps at the present parameters; `loss` is minus the objective's."""
+        chunks = self.chunks(*trials.valid.shape)
+        return chunked_terms(lambda chunk: self._terms(trials, chunk), chunks, _per_step(trials))
 
-    def _outputs(self, params: Params, data: Data) -> Outputs:
-        """What the network says in whole trials; values in units of `value_scale`, payoffs in the family's."""
-        bound = bind(self.policy, params)
-        return self.policy.unroll(bound, data["inputs"], data.get("mask"), self.config.truncation)
+    def _terms(self, trials: Trials, chunk: slice) -> Terms:
+        return self.objective(self.theta, select_trials(trials, chunk))
 
-    # --- memory ------------------------------------------------------------------------------------------------------
-
-    def _chunks(self, data: Data) -> Iterator[slice]:
-        """Slices of trials whose graph fits into the memory budget.
+    def chunks(self, n_steps: int, n_trials: int) -> list[slice]:
+        """Divide trials into chunks whose graphs fit into the memory budget.
 
         The choice depends on shapes alone, so that it is the same when a run is resumed.
         """
-        n_steps, n_trials = data["valid"].shape
-        fitting = max(1, int(self.config.memory_budget * 2**30 / (self._bytes * n_steps)))
-        yield from (slice(first, first + fitting) for first in range(0, n_trials, fitting))
+        size = max(1, int(self.config.memory_budget * 2**30 / (self.step_bytes * n_steps)))
+        return [slice(first, first + size) for first in range(0, n_trials, size)]
 
-    @property
-    def _bytes_played(self) -> float:
-        """What a rollout and the objective keep of a step at least [bytes]: what was seen, inputs, and ten numbers."""
-        n_observed = len(self.policy.scale)
-        return 4.0 * (2 * n_observed + self.policy.head.n_outputs + 12)
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the parameters, the optimiser's state and the policy's buffers."""
+        return self.optimiser.state_dict()
 
-    def _bytes_a_step(self) -> float:
-        """What autograd keeps for the gradient of one step of one trial [bytes], without what trials share."""
-
-        def kept(n_trials: int, n_steps: int) -> int:
-            told = self.policy.told_nothing(n_steps, n_trials)
-            seen = told.new_zeros(n_steps, n_trials, len(self.policy.scale))
-            inputs, mask = self.policy.inputs(seen, told), self.policy.action_mask(seen)
-            return saved_bytes(self.policy, lambda: self.policy.unroll(bind(self.policy, self.params), inputs, mask))
-
-        # Of a second step: the first is special, as the memory is empty.
-        few, more = (kept(n_trials, 2) - kept(n_trials, 1) for n_trials in (16, 48))
-        return max(1.0, (more - few) / 32)
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""
+        self.optimiser.load_state_dict(tensors)
 
 
-def trials(data: Data, part: slice) -> Data:
-    """These trials."""
-    return {name: value[:, part] for name, value in data.items()}
+def select_trials(trials: Trials, chunk: slice) -> Trials:
+    """Index every tensor along its trial axis."""
+    return map_tensors(lambda tensor: tensor[:, chunk], trials)
+
+
+def _per_step(trials: Trials) -> float:
+    """Return what makes the mean over valid steps of a sum over them."""
+    return 1 / int(trials.valid.sum())
+
+
+def _rollout_bytes(policy: RecurrentPolicy) -> float:
+    """Return what a rollout and the objective keep of a step at least [bytes]: observation, inputs, ten numbers."""
+    return 4.0 * (2 * len(policy.scale) + policy.head.n_outputs + 12)
+
+
+def graph_bytes(policy: RecurrentPolicy) -> float:
+    """Return what autograd keeps for the gradient of one step of one trial [bytes], without what trials share."""
+    theta: Params = dict(policy.named_parameters())
+
+    def kept(n_trials: int, n_steps: int) -> int:
+        transition = policy.told_nothing(n_steps, n_trials)
+        seen = transition.new_zeros(n_steps, n_trials, len(policy.scale))
+        inputs, mask = policy.inputs(seen, transition), policy.action_mask(seen)
+        return saved_bytes(policy, lambda: policy.unroll(bind(policy, theta), inputs, mask))
+
+    # Of a second step: the first is special, as the memory is empty.
+    few, more = (kept(n_trials, 2) - kept(n_trials, 1) for n_trials in (16, 48))
+    return max(1.0, (more - few) / 32)
 
 
 def build(config: Config, context: BuildContext) -> RL2:
-    """The learner of the run's recurrent policy."""
+    """Return the learner of the run's recurrent policy."""
     policy = context.make_recurrent_policy(
         trial_steps=config.episodes * context.horizon,
         shared=config.memories == "shared",

@@ -25,10 +25,11 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 from torch import Tensor
 
-from agents.core.adaptive_adam import check_finite, moments, restore, restore_moments
 from agents.core.context import BuildContext, FeatureNetwork
 from agents.core.options import Options
 from agents.core.rollout import Rollout
+from agents.core.saved_state import moments, named_parameters, restore, restore_moments
+from agents.rl.adaptive_adam import check_finite
 from qrl.policies.heads import Categorical, Gaussian
 from qrl.sb3 import QuantumActorCriticPolicy
 
@@ -163,8 +164,8 @@ class SB3PPO:
                 tuned.append(self._copied())
         return Tuned(tuple(tuned), state.n_updates + 1)
 
-    def update(self, rollouts: list[Rollout], states: list[Tuned], remaining: float) -> dict[str, float]:
-        """An update by the episodes of all tasks; its rate is constant, as there, whatever `remaining`.
+    def update(self, rollouts: list[Rollout], states: list[Tuned], progress_remaining: float) -> dict[str, float]:
+        """An update by the episodes of all tasks; its rate is constant, as there, whatever `progress_remaining`.
 
         Metrics are those that Stable-Baselines3 logs, without "train/". Raises TrainingError for what is not finite.
         """
@@ -237,7 +238,7 @@ class SB3PPO:
         self.policy.optimizer.load_state_dict(copy.deepcopy(optimiser))  # which keeps what it is given
 
     def _own(self) -> dict[str, Tensor]:
-        return {f"params/{name}": value for name, value in self.params.items()} | {"n_updates": self._n_updates}
+        return named_parameters(self.params) | {"n_updates": self._n_updates}
 
     def state_dict(self) -> dict[str, Tensor]:
         """The weights, the optimiser's moments and the number of updates."""

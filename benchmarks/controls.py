@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 from agents.core.context import build
 from agents.core.spec import Spec, load_plugin
 from agents.experiment.api import load
-from agents.experiment.evaluation import adaptation_curve, paired_gain
+from agents.experiment.evaluation import EvaluationPlan, adaptation_curve, paired_gain
 from benchmarks.shared.common import RUNS, default_spec, set_up, table
 from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train, train_all
 from benchmarks.shared.statistics import differences, interval, median_of, over_seeds
@@ -206,7 +206,7 @@ def tune(env: str, name: str, quick: bool) -> Tuned:
 def score(distribution: Any, agent: Any, quick: bool) -> float:
     """Mean return after one to three updates in train tasks."""
     tasks = 4 if quick else TUNING_TASKS
-    curve = adaptation_curve(agent, distribution, n_tasks=tasks, split="train", seed=TUNING_SEED)
+    curve = adaptation_curve(agent, distribution, EvaluationPlan(n_tasks=tasks, split="train", seed=TUNING_SEED))
     return float(np.mean(curve.mean[1:]))
 
 

@@ -21,8 +21,8 @@ import tyro
 from agents.core.context import build
 from agents.core.rollout import Rollout
 from agents.core.spec import Spec
-from agents.experiment.evaluation import adaptation_curve
-from agents.experiment.loop import Training, adaptation
+from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
+from agents.experiment.loop import Training, collect_and_adapt
 from benchmarks.shared.common import default_spec, set_up, table, write_result
 from qrl.models.reuploading import Config as CircuitConfig
 
@@ -68,14 +68,14 @@ def measure(case: str, quick: bool) -> dict[str, Any]:
     ordinary = peak()
     agent, distribution = training.agent, training.distribution
     tasks = distribution.sample(agent.n_tasks, "train", training.rngs["tasks"])
-    rollouts, states = adaptation(
+    rollouts, states = collect_and_adapt(
         training.env, agent, tasks, agent.n_rollouts, training.rngs["environment"], training.generator
     )
     agent.update([stretched(rollout, distribution.horizon) for rollout in rollouts], states, 1.0)
     full = peak()
     if not wide:
         options = {"n_tasks": spec.eval_tasks, "steps": spec.eval_steps, "episodes": spec.eval_episodes}
-        adaptation_curve(Patient(agent, distribution.horizon), distribution, **options)
+        adaptation_curve(Patient(agent, distribution.horizon), distribution, EvaluationPlan(**options))
     return {
         "case": case,
         "tasks x episodes x steps": f"{agent.n_tasks} x {agent.n_envs} x {distribution.horizon}",

@@ -172,7 +172,7 @@ def report(job: Job) -> dict[str, Any]:
     run, curve, row = outcome(job)
     forgetful = curve.references["forgetful"]
     return row | {
-        "n_acting_parameters": sum(p.numel() for n, p in run.agent.params.items() if not n.startswith("critic.")),
+        "n_acting_parameters": sum(p.numel() for n, p in run.agent.theta.items() if not n.startswith("critic.")),
         "trial": float(sum(curve.mean)),
         "gain": curve.mean[-1] - curve.mean[0],
         "forgetful_gain": forgetful[-1] - forgetful[0],

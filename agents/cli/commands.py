@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from agents.core.agent import InContextAgent, Learner, NetworkAgent, is_learner
 from agents.core.context import backend_of, build
-from agents.core.rollout import InContextAgent
 from agents.core.spec import Spec
 from agents.experiment import export as circuits
 from agents.experiment import robustness
@@ -20,7 +20,7 @@ from agents.experiment.loop import Training
 from agents.experiment.loop import train as train_loop
 from agents.experiment.plot import plot
 from agents.experiment.report import how_many, report, table_name, training_rows, warn
-from agents.experiment.run import Run, learns
+from agents.experiment.run import Run
 from agents.experiment.video import animation, check_pictures
 from agents.runs import origins
 from agents.runs.folder import RunFolder
@@ -41,7 +41,7 @@ def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[st
     spec = replace(spec, noise=embedded(spec.noise))  # A run can do without the file of its calibration.
     distribution, agent = build(spec)
     check_evaluation(agent, distribution, spec.eval_episodes)
-    training = Training(spec, distribution, agent) if learns(agent) else None
+    training = Training(spec, distribution, agent) if isinstance(agent, Learner) else None
     if training is not None and origins.of(spec)["env"]["from"] != "this library":  # those are checked by the tests
         check_before_training(distribution)
     if idle := _without_effect(agent, command):
@@ -55,9 +55,9 @@ def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[st
 def _without_effect(agent: Any, command: Sequence[str]) -> list[str]:
     """Options of the command line that this agent makes no use of."""
     given = [word.partition("=")[0] for word in command if word.startswith("--")]
-    unused = {"--iterations"} if not learns(agent) else set()
+    unused = {"--iterations"} if not is_learner(agent) else set()
     unused |= {"--eval-steps"} if isinstance(agent, InContextAgent) else set()
-    roles = () if hasattr(agent, "policy") else ("--model", "--policy")
+    roles = () if isinstance(agent, NetworkAgent) else ("--model", "--policy")
     return [name for name in given if name in unused or name.partition(".")[0] in roles]
 
 
@@ -69,7 +69,7 @@ def run_resume(path: Path, iterations: int | None = None) -> int:
             warn(change)
         spec = Spec.from_json(folder.config["spec"], where=str(path / "config.json"))
         distribution, agent = build(spec)
-        if not learns(agent):
+        if not isinstance(agent, Learner):
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
         checkpoint = folder.load() if folder.checkpoints() else None
         done = 0 if checkpoint is None else checkpoint.iteration
@@ -119,7 +119,7 @@ def run_evaluation(
         run = Run(RunFolder.open(path))
         for problem in (*run.problems, *run.changes):
             warn(problem)
-        if learns(run.agent) and run.iteration < run.spec.iterations:
+        if is_learner(run.agent) and run.iteration < run.spec.iterations:
             warn(f"{path}: trained for {run.iteration} of {run.spec.iterations} iterations so far")
         if video:
             check_pictures(run.distribution, run.agent)
@@ -144,16 +144,15 @@ def run_evaluation(
         report(curve, training_rows(run), table, picture, note=how_many(run, curve))
         if video:
             moving = picture.with_suffix(".gif")
-            with run.on(used):
-                content = animation(
-                    run.agent,
-                    run.distribution,
-                    split=split,
-                    steps=run.spec.eval_steps if steps is None else steps,
-                    episodes=run.spec.eval_episodes if episodes is None else episodes,
-                    seed=seed,
-                    device=run.spec.device,
-                )
+            content = animation(
+                run.agent if used == backend_of(own) else run.agent_on(used),
+                run.distribution,
+                split=split,
+                steps=run.spec.eval_steps if steps is None else steps,
+                episodes=run.spec.eval_episodes if episodes is None else episodes,
+                seed=seed,
+                device=run.spec.device,
+            )
             write_whole(moving, content)
             print(f"wrote {moving}")
 
@@ -222,17 +221,18 @@ def run_export(
     run = Run(RunFolder.open(path))
     for problem in (*run.problems, *run.changes):
         warn(problem)
-    if not hasattr(run.agent, "policy"):
+    if not isinstance(run.agent, NetworkAgent):
         raise UsageError(f"export: agent {run.spec.agent} has no network")
     tasks = run.distribution.sample(task + 1, split, np.random.default_rng(seed))
     env = run.distribution.make(tasks[task : task + 1])
-    recorders = circuits.record(run.agent.policy)
-    memory = isinstance(run.agent, InContextAgent)
-    how = {
-        "episodes": (run.agent.trial_episodes if memory else run.spec.eval_episodes) if episodes is None else episodes,
-        "steps": 1 if memory or steps is None else steps,
-    }
-    policy = run.adapt(env, seed=seed, **how)
+    agent = run.agent_on(Backend())
+    assert isinstance(agent, NetworkAgent)
+    recorders = circuits.record(agent.policy)
+    n_episodes = run.spec.eval_episodes if episodes is None else episodes
+    how = {"episodes": n_episodes, "steps": 1 if steps is None else steps}
+    if isinstance(agent, InContextAgent):
+        how = {"episodes": agent.trial_episodes if episodes is None else episodes, "steps": 1}
+    policy = run.adapt(env, episodes=how["episodes"], steps=how["steps"], seed=seed, agent=agent)
     seen = [np.asarray(env.reset(seed=seed)[0]).tolist()] if observations is None else from_json(observations)
     if not (isinstance(seen, list) and seen):
         raise UsageError(f"{observations}: expected a JSON list of observations")

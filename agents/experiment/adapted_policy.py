@@ -1,12 +1,12 @@
 """A policy after adaptation."""
 
-from typing import Any
-
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from agents.core.rollout import Agent, InContextAgent, OpenLoopAgent, single_action
+from agents.core.agent import Agent, DeterministicAgent, InContextAgent, OpenLoopAgent
+from agents.core.collect import single_action
 from qrl.common.errors import UsageError
 
 
@@ -17,12 +17,14 @@ class AdaptedPolicy:
     by the step of the episode has to `observe` the end of one. For others that does nothing.
     """
 
-    def __init__(self, agent: Agent, state: Any, generator: torch.Generator, shape: tuple[int, ...] | None) -> None:
+    def __init__(
+        self, agent: Agent[object], state: object, generator: torch.Generator, shape: tuple[int, ...] | None
+    ) -> None:
         self._agent, self._state, self._generator, self._shape = agent, state, generator, shape
         self._action: Tensor | None = None
 
     @torch.no_grad()
-    def act(self, observation: Any) -> Any:
+    def act(self, observation: ArrayLike) -> NDArray[np.generic] | float:
         """An action drawn from the policy, as the environment's `step` takes it.
 
         Raises UsageError if an agent that learns in its memory was not told what came of the last one.
@@ -63,7 +65,7 @@ class AdaptedPolicy:
         seen = torch.as_tensor(rows, dtype=torch.float32, device=self._generator.device)[None]
         if not deterministic:
             action, _ = self._agent.act(self._state, seen, self._generator)
-        elif hasattr(self._agent, "mode"):
+        elif isinstance(self._agent, DeterministicAgent):
             action = self._agent.mode(self._state, seen)
         else:
             raise UsageError(f"predict: a {type(self._agent).__name__} has no likeliest action: deterministic=False")
@@ -71,13 +73,13 @@ class AdaptedPolicy:
         return (numbers.squeeze(0) if single else numbers), state
 
     @torch.no_grad()
-    def peek(self, observation: Any) -> None:
+    def peek(self, observation: ArrayLike) -> None:
         """Have the network run on an observation, without acting on it: nothing is remembered."""
         generator = torch.Generator(self._generator.device)
         self._agent.act(self._state, self._seen(observation), generator)
 
     @torch.no_grad()
-    def observe(self, observation: Any, reward: float, ended: bool) -> None:
+    def observe(self, observation: ArrayLike, reward: float, ended: bool) -> None:
         """What the environment's `step` gave for the last action, from which an agent with a memory learns on.
 
         Raises UsageError if there was no action before, and for a reward that is not finite.
@@ -93,7 +95,7 @@ class AdaptedPolicy:
         elif isinstance(self._agent, OpenLoopAgent) and ended:
             self._state = self._agent.on_episode_start(self._state)
 
-    def _seen(self, observation: Any) -> Tensor:
+    def _seen(self, observation: ArrayLike) -> Tensor:
         array = np.asarray(observation)
         if array.shape != self._shape or not np.isfinite(array).all():
             raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {observation!r}")

@@ -10,11 +10,12 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from agents.core.agent import Agent, InContextAgent, MemoryBoundAgent, State
 from agents.core.context import seed_shots, torch_generator
-from agents.core.memory import check_fits
-from agents.core.rollout import Agent, InContextAgent, Rollout
-from agents.experiment.loop import adaptation
-from agents.rl.inner_update import GRADIENT_PASSES, GradientAdapter
+from agents.core.rollout import Rollout
+from agents.experiment.loop import collect_and_adapt
+from agents.rl.memory import check_fits
+from envs import TaskDistribution
 from qrl.common.errors import UsageError
 
 CONFIDENCE = 0.95
@@ -94,45 +95,53 @@ class Curve:
         return "\n".join(map(" ".join, rows))
 
 
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """Which tasks an agent is evaluated on, and for how long."""
+
+    n_tasks: int = 100
+    steps: int = 3
+    """Updates [gradient steps]."""
+    episodes: int = 40
+    """Per task and update [episodes]; of an in-context agent, trials per task [trials]."""
+    split: str = "test"
+    seed: int = 0
+    device: str = "cpu"
+
+
 def adaptation_curve(
-    adapter: Agent,
-    distribution: Any,
+    agent: Agent[State],
+    distribution: TaskDistribution,
+    plan: EvaluationPlan | None = None,
     *,
     names: tuple[str, str, str] = ("", "", ""),
-    n_tasks: int = 100,
-    steps: int = 3,
-    episodes: int = 40,
-    split: str = "test",
-    seed: int = 0,
-    device: str = "cpu",
 ) -> Curve:
-    """Return of `adapter` after 0 to `steps` updates from `episodes` episodes each, on `n_tasks` tasks of a split.
+    """Return the curve of `agent` after 0 to `steps` updates of `episodes` episodes each, on tasks of a split.
 
-    Of an agent that learns in its memory: return of each episode of a trial, a mean over `episodes` trials of a task;
+    Of an in-context agent: the return of each episode of a trial, a mean over `episodes` trials of a task;
     or, where a trial is one episode and each of its steps a try (`TaskDistribution.tries`), what it has earned so far.
 
-    Every task starts from the adapter's initial state. Test and ood tasks do not depend on `seed`, which only seeds
+    Every task starts from the agent's initial state. Test and ood tasks do not depend on `seed`, which only seeds
     the episodes; train tasks are new draws. Of a family with fewer tasks each is taken once, so that the interval
     counts none twice; of one with a single task that is repeated, and the interval is over repetitions. `names` are
     those of env, agent and model. Raises UsageError for fewer than two tasks, from which there is no interval, and for
     a split that the family does not have.
     """
-    played = play(
-        adapter, distribution, n_tasks=n_tasks, steps=steps, episodes=episodes, split=split, seed=seed, device=device
-    )
-    per_task, axis = played.per_task, played.axis
+    plan = plan or EvaluationPlan()
+    evaluated = evaluate_returns(agent, distribution, plan)
+    per_task, axis = evaluated.per_task, evaluated.axis
     n_tasks, n_x = per_task.shape
     low, high = bootstrap_interval(per_task)
-    first, each = {"gradient_steps": (0, episodes), "episodes": (1, 1), "tries": (1, 0)}[axis]
+    first, each = {"gradient_steps": (0, plan.episodes), "episodes": (1, 1), "tries": (1, 0)}[axis]
     return Curve(
         *names,
-        split=split,
+        split=plan.split,
         n_tasks=n_tasks,
-        seed=seed,
+        seed=plan.seed,
         axis=axis,
         x=list(range(first, first + n_x)),
         episodes=[each * index for index in range(n_x)],
-        env_steps=[0.0, *np.cumsum(played.steps)[:-1].tolist()],
+        env_steps=[0.0, *np.cumsum(evaluated.steps)[:-1].tolist()],
         mean=per_task.mean(0).tolist(),
         ci_low=low,
         ci_high=high,
@@ -142,18 +151,18 @@ def adaptation_curve(
     )
 
 
-def check_evaluation(adapter: Any, distribution: Any, episodes: int) -> None:
+def check_evaluation(agent: object, distribution: TaskDistribution, episodes: int) -> None:
     """Raises UsageError if so many episodes of one task, or trials, cannot be held in memory side by side."""
-    trial = adapter.trial_episodes if isinstance(adapter, InContextAgent) else 1
+    trial = agent.trial_episodes if isinstance(agent, InContextAgent) else 1
     # Twice, as a list of steps and as one tensor: what was seen, the action, reward, three marks and the episode.
-    size = 4 * distribution.observation_space.shape[0] + 4 * max(1, *distribution.action_space.shape, 1) + 15
+    size = 4 * distribution.observation_space.shape[0] + 4 * max(1, *(distribution.action_space.shape or ()), 1) + 15
     check_fits("evaluate", "playing one task", 2.0 * size * episodes * trial * distribution.horizon)
-    if isinstance(adapter, GradientAdapter):
-        adapter.check_memory(GRADIENT_PASSES, episodes)
+    if isinstance(agent, MemoryBoundAgent):
+        agent.check_memory(episodes)
 
 
 @dataclass(frozen=True)
-class Played:
+class EvaluationReturns:
     """What a curve is made of."""
 
     per_task: np.ndarray
@@ -164,43 +173,34 @@ class Played:
     """What x is: gradient_steps; of an agent that learns in its memory the episodes of a trial, or its tries."""
 
 
-def play(
-    adapter: Agent,
-    distribution: Any,
-    *,
-    n_tasks: int,
-    steps: int = 3,
-    episodes: int,
-    split: str,
-    seed: int,
-    device: str = "cpu",
-) -> Played:
-    """The returns of `adaptation_curve`, which has the arguments' meaning, without intervals."""
+def evaluate_returns(agent: Agent[State], distribution: TaskDistribution, plan: EvaluationPlan) -> EvaluationReturns:
+    """Evaluate the returns of `adaptation_curve`, without intervals."""
+    steps, episodes, split, device = plan.steps, plan.episodes, plan.split, plan.device
     count = distribution.n_distinct(split) if split != "train" else None
-    n_tasks = min(n_tasks, count) if count and count > 1 else n_tasks
+    n_tasks = min(plan.n_tasks, count) if count and count > 1 else plan.n_tasks
     if n_tasks < 2:
         raise UsageError(f"evaluate: an interval over tasks needs at least 2 tasks, not {n_tasks}")
     if steps < 1 or episodes < 1:
         raise UsageError(f"evaluate: steps and episodes must be at least 1, not {steps} and {episodes}")
-    check_evaluation(adapter, distribution, episodes)
-    streams = np.random.SeedSequence(seed).spawn(4)
-    seed_shots(adapter, streams[3])
+    check_evaluation(agent, distribution, episodes)
+    streams = np.random.SeedSequence(plan.seed).spawn(4)
+    seed_shots(agent, streams[3])
     tasks = distribution.sample(n_tasks, split, np.random.default_rng(streams[0]))
     rng, generator = np.random.default_rng(streams[1]), torch_generator(streams[2], device)
     together = max(1, MAX_LANES // episodes)
-    trial = adapter.trial_episodes if isinstance(adapter, InContextAgent) else None
+    trial = agent.trial_episodes if isinstance(agent, InContextAgent) else None
     by_try = trial == 1 and distribution.tries
     returns: list[np.ndarray] = []
     taken = np.zeros(distribution.horizon if by_try else trial or steps + 1)
     for first in range(0, n_tasks, together):
         part = tasks[first : first + together]
         env = distribution.vectorise(len(part), episodes, device)
-        rollouts, _ = adaptation(env, adapter, part, 1 if trial else steps + 1, rng, generator)
+        rollouts, _ = collect_and_adapt(env, agent, part, 1 if trial else steps + 1, rng, generator)
         by_x, lengths = _by_try(rollouts[0]) if by_try else _by_x(rollouts, trial)
         returns.append(by_x.mean(-1).mT.double().cpu().numpy())
         taken += lengths.double().sum((1, 2)).cpu().numpy() / (episodes if trial else 1)
     axis = "tries" if by_try else "episodes" if trial else "gradient_steps"
-    return Played(np.concatenate(returns), taken / n_tasks, axis)
+    return EvaluationReturns(np.concatenate(returns), taken / n_tasks, axis)
 
 
 def _by_try(rollout: Rollout) -> tuple[Tensor, Tensor]:
@@ -215,7 +215,7 @@ def _by_x(rollouts: list[Rollout], trial: int | None) -> tuple[Tensor, Tensor]:
     return torch.stack([r.returns for r in rollouts]), torch.stack([r.valid.sum(0) for r in rollouts])
 
 
-def beside(curve: Curve, references: Mapping[str, np.ndarray]) -> Curve:
+def with_references(curve: Curve, references: Mapping[str, np.ndarray]) -> Curve:
     """The curve with other agents' returns [task, x] on the same tasks, by their names, and its share of them.
 
     The share is that of the sums over x, with a 95 % percentile bootstrap interval over tasks, which are the same ones;

@@ -1,42 +1,54 @@
 """The training loop: the same for every learner, resumable at every checkpoint."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from agents.core.agent import Agent, InContextAgent, Learner, OracleAgent, State
+from agents.core.collect import collect
 from agents.core.context import find_execution, seed_sequences, torch_generator
-from agents.core.rollout import InContextAgent, OracleAgent, Rollout, collect
+from agents.core.rollout import Rollout
 from agents.core.spec import Spec
 from agents.runs.folder import Checkpoint, RunFolder
 from agents.runs.interrupt import Interrupts
 from agents.runs.progress import Progress
+from envs import TaskDistribution, Tasks
+from envs.core.task_vector import TaskVectorEnv
+
+GENERATORS = ("generator", "shots")
+"""Names of a checkpoint's tensors that are states of random generators; the others are the learner's."""
 
 
-def adaptation(
-    env: Any, agent: Any, tasks: Any, n_rollouts: int, rng: np.random.Generator, generator: torch.Generator
-) -> tuple[list[Rollout], list[Any]]:
-    """Rollouts after 0, 1, ... updates in the same tasks, and the states that made them.
+def collect_and_adapt(
+    env: TaskVectorEnv,
+    agent: Agent[State],
+    tasks: Tasks,
+    n_rollouts: int,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> tuple[list[Rollout], list[State]]:
+    """Collect rollouts after 0, 1, ... updates in the same tasks; return them and the states that collected them.
 
-    For an agent that learns in its memory a rollout is a trial of all its episodes.
+    For an in-context agent a rollout is a trial of all its episodes.
     """
     n_episodes = agent.trial_episodes if isinstance(agent, InContextAgent) else 1
     state = agent.begin(len(tasks), env.num_envs // len(tasks))
     if isinstance(agent, OracleAgent):
         state = agent.reveal_tasks(state, tasks)
     rollouts: list[Rollout] = []
-    states = []
+    states: list[State] = []
     for index in range(n_rollouts):
         states.append(state)
-        seed = int(rng.integers(2**63))
         rollout, state = collect(
             env,
             agent,
             state,
             generator,
-            seed=seed,
+            seed=int(rng.integers(2**63)),
             n_tasks=len(tasks),
             n_episodes=n_episodes,
             options={"tasks": tasks},
@@ -50,7 +62,7 @@ def adaptation(
 class Training:
     """A run in progress: the agent, its generators and counters; all of it is in the checkpoint."""
 
-    def __init__(self, spec: Spec, distribution: Any, agent: Any) -> None:
+    def __init__(self, spec: Spec, distribution: TaskDistribution, agent: Learner[object]) -> None:
         self.spec, self.distribution, self.agent = spec, distribution, agent
         streams = seed_sequences(spec.seed)
         self.rngs = {name: np.random.Generator(np.random.PCG64(streams[name])) for name in ("tasks", "environment")}
@@ -59,8 +71,8 @@ class Training:
         self.iteration = self.env_steps = 0
         self.seconds = 0.0
 
-    def step(self) -> dict[str, Any]:
-        """One meta-iteration; its row of metrics, which the clock has no part in.
+    def step(self) -> dict[str, object]:
+        """Take one meta-iteration and return its row of metrics, in which there is no clock.
 
         `circuits` are those of rollouts and gradients that a device would have run, each once or for each shot.
         """
@@ -68,7 +80,7 @@ class Training:
         execution = find_execution(self.agent)
         before = 0 if execution is None else execution.counter.circuits
         tasks = self.distribution.sample(self.agent.n_tasks, "train", self.rngs["tasks"])
-        rollouts, states = adaptation(
+        rollouts, states = collect_and_adapt(
             self.env, self.agent, tasks, self.agent.n_rollouts, self.rngs["environment"], self.generator
         )
         metrics = self.agent.update(rollouts, states, 1 - self.iteration / self.spec.iterations)
@@ -94,11 +106,10 @@ class Training:
         run.save(self.iteration, self.agent.state_dict() | states, meta)
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint."""
-        tensors = dict(checkpoint.tensors)
+        """Continue from a checkpoint."""
         for name, generator in self._generators().items():
-            generator.set_state(tensors.pop(name))
-        self.agent.load_state_dict(tensors)
+            generator.set_state(checkpoint.tensors[name])
+        self.agent.load_state_dict(learner_tensors(checkpoint))
         self.iteration = checkpoint.iteration
         self.env_steps, self.seconds = checkpoint.meta["env_steps"], checkpoint.meta["seconds"]
         for name, state in checkpoint.meta["rngs"].items():
@@ -109,6 +120,11 @@ class Training:
         execution = find_execution(self.agent)
         shots = {"shots": execution.generator} if execution is not None and execution.shots else {}
         return {"generator": self.generator} | shots
+
+
+def learner_tensors(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
+    """Return the tensors of a checkpoint that are the learner's."""
+    return {name: tensor for name, tensor in checkpoint.tensors.items() if name not in GENERATORS}
 
 
 def train(training: Training, run: RunFolder, progress: Progress) -> int:

@@ -1,27 +1,48 @@
-"""An agent whose memory is cleared after every episode: the control for one that learns within a trial."""
+"""The memory ablation of an in-context agent: its memory is cleared after every episode."""
 
-from typing import Any
+from typing import Protocol, runtime_checkable
 
+import torch
+from jaxtyping import Bool
 from torch import Tensor
 
+from agents.core.agent import InContextAgent, State
 from agents.core.rollout import Rollout
 
 
-class MemoryAblation:
-    """Plays as `agent` does, which has `forget(state, lanes)`, in the first episode of every trial.
+@runtime_checkable
+class ForgetfulAgent(InContextAgent[State], Protocol[State]):
+    """An in-context agent whose memory can be cleared lane by lane."""
 
-    A `InContextAgent` itself. If the return of the agent rises over episodes and that of this one does not, the rise is
-    what was remembered.
+    def forget(self, state: State, lanes: Bool[Tensor, "task env"]) -> State:
+        """Return the state with these lanes as at the beginning of a trial."""
+
+
+class MemoryAblation:
+    """Acts in every episode as `agent` does in the first of a trial.
+
+    If the return of the agent rises over episodes and that of its ablation does not, the rise is due to memory.
     """
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, agent: ForgetfulAgent[object]) -> None:
         self.agent, self.trial_episodes = agent, agent.trial_episodes
-        self.begin, self.act, self.to_environment = agent.begin, agent.act, agent.to_environment
 
-    def observe(self, state: Any, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> Any:
-        """As the agent does; where an episode ended, all is forgotten."""
+    def begin(self, n_tasks: int, n_envs: int) -> object:
+        """Return the agent's own initial state."""
+        return self.agent.begin(n_tasks, n_envs)
+
+    def act(self, state: object, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, object]:
+        """Act as the agent does."""
+        return self.agent.act(state, observation, generator)
+
+    def to_environment(self, action: Tensor) -> Tensor:
+        """Convert the agent's actions to the environment's units."""
+        return self.agent.to_environment(action)
+
+    def observe(self, state: object, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> object:
+        """Observe as the agent does; where an episode ended, forget everything."""
         return self.agent.forget(self.agent.observe(state, action, reward, ended, observation), ended)
 
-    def adapt(self, state: Any, rollout: Rollout) -> Any:
-        """As the agent does."""
+    def adapt(self, state: object, rollout: Rollout) -> object:
+        """Adapt as the agent does."""
         return self.agent.adapt(state, rollout)

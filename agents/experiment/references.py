@@ -1,12 +1,13 @@
-"""Whom an agent that learns in its memory is read against: the optimum where it can be computed, and a classic."""
+"""Reference agents for in-context learners: the Bayes optimum where computable, otherwise a classical baseline."""
 
-from typing import Any
+from typing import NoReturn, Protocol, runtime_checkable
 
 import torch
 
+from agents.core.agent import InContextAgent
 from agents.core.context import BuildContext
 from agents.core.spec import load_plugin
-from agents.experiment.memory_ablation import MemoryAblation
+from agents.experiment.memory_ablation import ForgetfulAgent, MemoryAblation
 from agents.references.shared import bernoulli
 from envs import TaskDistribution
 from envs.automl.lookup_tasks import Tries
@@ -14,19 +15,34 @@ from envs.bandit import Bandit
 from envs.tabular_mdp import TabularMDP
 
 
-def beside_which(agent: Any, distribution: TaskDistribution, device: str = "cpu") -> dict[str, Any]:
-    """By name, what an agent that learns in its memory is read against: references, and itself without that memory.
+@runtime_checkable
+class ExactReference(Protocol):
+    """A reference whose return is known without acting."""
 
-    The latter where a trial has episodes after which there is something to forget.
+    @property
+    def expected_returns(self) -> list[float]:
+        """Mean return of each episode of a trial, over all tasks."""
+
+
+def reference_agents(
+    agent: InContextAgent[object], distribution: TaskDistribution, device: str = "cpu"
+) -> dict[str, InContextAgent[object]]:
+    """Return by name the agents that an in-context learner is compared with: references, and its memory ablation.
+
+    The latter where a trial has several episodes, so that there is something to forget.
     """
-    control = {"forgetful": MemoryAblation(agent)} if hasattr(agent, "forget") and agent.trial_episodes > 1 else {}
-    return references(distribution, agent.trial_episodes, device) | control
+    found = references(distribution, agent.trial_episodes, device)
+    if isinstance(agent, ForgetfulAgent) and agent.trial_episodes > 1:
+        found["forgetful"] = MemoryAblation(agent)
+    return found
 
 
-def references(distribution: TaskDistribution, n_episodes: int, device: str = "cpu") -> dict[str, Any]:
-    """Agents by their names, for trials of this length; none for a family without any."""
+def references(
+    distribution: TaskDistribution, n_episodes: int, device: str = "cpu"
+) -> dict[str, InContextAgent[object]]:
+    """Return reference agents by name, for trials of this length; none for a family without any."""
     context = BuildContext(distribution, torch.device(device), _no_policy, _no_policy)
-    built = {}
+    built: dict[str, InContextAgent[object]] = {}
     for name in _names(distribution, n_episodes):
         plugin = load_plugin("agent", name)
         built[name] = plugin.build(plugin.Config(episodes=n_episodes), context)
@@ -46,5 +62,5 @@ def _names(distribution: TaskDistribution, n_episodes: int) -> tuple[str, ...]:
     return ()
 
 
-def _no_policy(*_: int) -> Any:
+def _no_policy(*_: object) -> NoReturn:
     raise NotImplementedError("a reference has no policy network")

@@ -1,21 +1,19 @@
 """A trained agent and its run folder."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import gymnasium
 import numpy as np
 
-from agents.core.context import backend_of, build, seed_shots, set_backend, torch_generator
-from agents.core.rollout import InContextAgent, OracleAgent, collect_episodes
+from agents.core.agent import Agent, InContextAgent, Learner, NetworkAgent, OracleAgent
+from agents.core.collect import collect_episodes
+from agents.core.context import backend_of, build, build_agent, seed_shots, torch_generator
 from agents.core.spec import LARGEST_EPISODES, Spec, check_count, check_seed
 from agents.core.values import to_plain
 from agents.experiment.adapted_policy import AdaptedPolicy
-from agents.experiment.evaluation import Curve, adaptation_curve, beside, play
-from agents.experiment.loop import Training
-from agents.experiment.references import beside_which
+from agents.experiment.evaluation import Curve, EvaluationPlan, adaptation_curve, evaluate_returns, with_references
+from agents.experiment.loop import learner_tensors
+from agents.experiment.references import ExactReference, reference_agents
 from agents.runs import origins
 from agents.runs.folder import RunFolder
 from qrl.backends.backend import Backend
@@ -24,35 +22,60 @@ from qrl.common.registry import short_name
 
 
 class Run:
-    """A trained agent and its run folder: what `train` and `load` return."""
+    """A trained agent and its run folder: what `train` and `load` return.
+
+    The parameters of `agent.policy` are the trained ones.
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.changes = origins.changes(folder)
-        """What is not as it was when the run was trained, as sentences."""
+        """Warnings about plug-in files that changed since training."""
         self.spec = Spec.from_json(folder.config["spec"], where=str(folder.path / "config.json"))
         self.distribution, self.agent = build(self.spec)
         self.problems: tuple[str, ...] = ()
         self.iteration = 0
         """Meta-iterations that the agent has been trained for."""
-        if learns(self.agent):
+        if isinstance(self.agent, Learner):
             checkpoint = folder.load()
-            training = Training(self.spec, self.distribution, self.agent)
-            training.load(checkpoint)
+            self.agent.load_state_dict(learner_tensors(checkpoint))
             self.problems, self.iteration = checkpoint.problems, checkpoint.iteration
 
+    def agent_on(self, backend: Backend) -> Agent[object]:
+        """Build another agent with the trained weights, whose circuits run on a backend.
+
+        Raises UsageError if it has no circuits and they would run otherwise than exactly.
+        """
+        agent = build_agent(self.spec, self.distribution, backend)
+        if isinstance(agent, Learner) and isinstance(self.agent, Learner):
+            agent.load_state_dict(self.agent.state_dict())
+        return agent
+
     def adapt(
-        self, env: gymnasium.Env | None = None, *, episodes: int = 20, steps: int = 1, seed: int = 0
+        self,
+        env: gymnasium.Env[object, object] | None = None,
+        *,
+        episodes: int = 20,
+        steps: int = 1,
+        seed: int = 0,
+        agent: Agent[object] | None = None,
     ) -> AdaptedPolicy:
         """Adapt to one environment of your own in `steps` updates of `episodes` episodes each.
 
-        `env` is any `gymnasium.Env` with the observation and action space that the run was trained on; without one, the
-        nominal task. An agent that learns in its memory plays all these episodes as one trial, without updates: `steps`
-        is 1. Raises UsageError if the spaces do not fit, a count cannot be, or the agent has to be told the task.
+        Args:
+            env: any `gymnasium.Env` with the spaces that the run was trained on; by default the nominal task.
+            episodes: episodes of an update. An in-context agent acts in all of them as one trial, without updates.
+            steps: updates; 1 for an in-context agent.
+            seed: of the environment and the actions.
+            agent: one that `agent_on` returned; by default the run's own.
+
+        Raises:
+            UsageError: the spaces do not fit, a count cannot be, or the agent has to be told the task.
         """
-        if isinstance(self.agent, OracleAgent):
+        agent = self.agent if agent is None else agent
+        if isinstance(agent, OracleAgent):
             raise UsageError(f"adapt: agent {self.spec.agent} is told the task and does not adapt")
-        if isinstance(self.agent, InContextAgent):
+        if isinstance(agent, InContextAgent):
             if episodes < 1 or steps != 1:
                 what = f"not {episodes} and {steps}"
                 raise UsageError(f"adapt: with a memory, episodes must be at least 1 and steps 1 (one trial), {what}")
@@ -63,20 +86,20 @@ class Run:
         self._check_spaces(env)
         stream = np.random.SeedSequence(seed)
         generator = torch_generator(stream, self.spec.device)
-        seed_shots(self.agent, *stream.spawn(1))
-        state = self.agent.begin(1, 1)
+        seed_shots(agent, *stream.spawn(1))
+        state = agent.begin(1, 1)
         for step in range(steps):
             rollout, state = collect_episodes(
                 env,
-                self.agent,
+                agent,
                 state,
                 generator,
                 n_episodes=episodes,
                 max_steps=self.distribution.horizon,
                 seed=seed if step == 0 else None,
             )
-            state = self.agent.adapt(state, rollout)
-        return AdaptedPolicy(self.agent, state, generator, self.distribution.observation_space.shape)
+            state = agent.adapt(state, rollout)
+        return AdaptedPolicy(agent, state, generator, self.distribution.observation_space.shape)
 
     def evaluate(
         self,
@@ -88,10 +111,18 @@ class Run:
         seed: int = 0,
         backend: Backend | None = None,
     ) -> Curve:
-        """The adaptation curve on tasks of a split, beside those of references; see `agents.experiment.evaluation`.
+        """Return the adaptation curve on tasks of a split, beside those of references (`agents.experiment.evaluation`).
 
-        `steps`: by default what the run was configured with. `backend`: where circuits run, by default where they did
-        in training. Raises UsageError for what cannot be used.
+        Args:
+            tasks: how many.
+            steps: updates; by default what the run was configured with.
+            episodes: per task and update; of an in-context agent, trials per task.
+            split: train, test or ood.
+            seed: of the episodes; test and ood tasks do not depend on it.
+            backend: where circuits run; by default where they did in training.
+
+        Raises:
+            UsageError: a value that cannot be used.
         """
         if steps is not None and isinstance(self.agent, InContextAgent):
             raise UsageError(f"evaluate: agent {self.spec.agent} learns in its memory and takes no gradient steps")
@@ -100,48 +131,30 @@ class Run:
         check_count("steps", steps)
         check_count("episodes", episodes, most=LARGEST_EPISODES)
         check_seed("seed", seed)
+        own = backend_of(self.spec)
+        agent = self.agent if backend in (None, own) else self.agent_on(backend or own)
         names = (short_name(self.spec.env), short_name(self.spec.agent))
-        model = short_name(self.spec.model) if hasattr(self.agent, "policy") else ""
-        used = backend_of(self.spec) if backend is None else backend
-        how: dict[str, Any] = {
-            "n_tasks": tasks,
-            "steps": steps,
-            "episodes": episodes,
-            "split": split,
-            "seed": seed,
-            "device": self.spec.device,
-        }
-        with self.on(used):
-            curve = adaptation_curve(self.agent, self.distribution, names=(*names, model), **how)
-        notes = {"env_options": to_plain(self.spec.env_config), "backend": used.to_json()}
+        model = short_name(self.spec.model) if isinstance(agent, NetworkAgent) else ""
+        plan = EvaluationPlan(tasks, steps, episodes, split, seed, self.spec.device)
+        curve = adaptation_curve(agent, self.distribution, plan, names=(*names, model))
+        notes = {"env_options": to_plain(self.spec.env_config), "backend": (backend or own).to_json()}
         curve = replace(curve, iteration=self.iteration, **notes)
-        if not isinstance(self.agent, InContextAgent):
+        if not isinstance(agent, InContextAgent):
             return curve
-        others = beside_which(self.agent, self.distribution, self.spec.device)
+        others = reference_agents(agent, self.distribution, self.spec.device)
         returns = {
-            name: play(agent, self.distribution, **how).per_task for name, agent in others.items() if name != names[1]
+            name: evaluate_returns(other, self.distribution, plan).per_task
+            for name, other in others.items()
+            if name != names[1]
         }
-        exact = {name: agent.expected_returns for name, agent in others.items() if hasattr(agent, "expected_returns")}
-        return replace(beside(curve, returns), exact=exact)
+        exact = {name: other.expected_returns for name, other in others.items() if isinstance(other, ExactReference)}
+        return replace(with_references(curve, returns), exact=exact)
 
-    @contextlib.contextmanager
-    def on(self, backend: Backend) -> Iterator[None]:
-        """With the policy's circuits on this backend for the while, with shots of its own.
-
-        Raises UsageError if there are none and they would run otherwise than exactly.
-        """
-        own, device = backend_of(self.spec), self.spec.device
-        set_backend(self.agent, backend, device)
-        try:
-            yield
-        finally:
-            set_backend(self.agent, own, device)
-
-    def metrics(self) -> list[dict[str, Any]]:
-        """One row per meta-iteration."""
+    def metrics(self) -> list[dict[str, object]]:
+        """Return one row per meta-iteration."""
         return self.folder.metrics()
 
-    def _check_spaces(self, env: Any) -> None:
+    def _check_spaces(self, env: object) -> None:
         if not isinstance(env, gymnasium.Env):
             raise UsageError(f"adapt: a gymnasium.Env is needed, such as gymnasium.make(...) gives, not {env!r}")
         for kind in ("observation_space", "action_space"):
@@ -151,8 +164,3 @@ class Run:
                 same = (own.n, own.start) == (given.n, given.start)
             if not same:
                 raise UsageError(f"adapt: the run was trained with {kind} {own}, the environment has {given}")
-
-
-def learns(agent: Any) -> bool:
-    """Whether the agent has an outer step to train; references such as `random` have none."""
-    return hasattr(agent, "update")

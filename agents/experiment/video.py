@@ -3,14 +3,14 @@
 import io
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import gymnasium
 import numpy as np
 from PIL import Image, ImageDraw
 
+from agents.core.agent import Agent, InContextAgent, OracleAgent, State
+from agents.core.collect import collect_episodes
 from agents.core.context import seed_shots, torch_generator
-from agents.core.rollout import InContextAgent, OracleAgent, collect_episodes
 from envs import TaskDistribution
 from qrl.common.errors import UsageError
 
@@ -25,7 +25,7 @@ DEFAULT_FPS = 30
 LAST_PICTURE_MS = 1000
 
 
-def check_pictures(distribution: TaskDistribution, agent: Any) -> None:
+def check_pictures(distribution: TaskDistribution, agent: object) -> None:
     """Raise UsageError unless there can be an animation of the agent in this family."""
     if "rgb_array" not in distribution.render_modes:
         raise UsageError(f"--video: env {distribution.name!r} has no pictures (no render mode rgb_array)")
@@ -35,7 +35,7 @@ def check_pictures(distribution: TaskDistribution, agent: Any) -> None:
 
 
 def animation(
-    agent: Any,
+    agent: Agent[State],
     distribution: TaskDistribution,
     *,
     split: str = "test",

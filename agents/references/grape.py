@@ -59,7 +59,7 @@ class Grape:
     def __init__(self, config: Config, context: BuildContext) -> None:
         family = known_family("grape", context, QubitControl)
         self.config, self.device, self.horizon = config, context.device, family.horizon
-        self.n_controls = family.action_space.shape[0]
+        (self.n_controls,) = family.action_space.shape or ()
         # Estimates from shots have no gradient; their mean has.
         self.family = QubitControl(replace(family.config, shots=0))
 

@@ -36,7 +36,7 @@ class Plan:
 
 
 class Oracle:
-    """A privileged adapter: `reveal_tasks` shows it the tasks (`agents.core.rollout.OracleAgent`).
+    """A privileged adapter: `reveal_tasks` shows it the tasks (`agents.core.agent.OracleAgent`).
 
     Raises UsageError for a family that it has no optimum of.
     """

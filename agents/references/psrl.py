@@ -39,7 +39,7 @@ class Belief:
 
 
 class PSRL:
-    """The agent; see `agents.core.rollout.InContextAgent`. Raises UsageError for another family than the tabular
+    """The agent; see `agents.core.agent.InContextAgent`. Raises UsageError for another family than the tabular
     MDP."""
 
     def __init__(self, config: Config, context: BuildContext) -> None:

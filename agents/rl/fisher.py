@@ -10,61 +10,68 @@ Hessian of the KL divergence itself, as it is usually taken, needs one derivativ
 in TRPO: Schulman et al. 2015, appendix C.)
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.func import jvp, vjp, vmap
 
-from agents.rl.inner_update import STEP_PREFIX, Data, GradientAdapter
-from qrl.policies.policy import Params
+from agents.rl.batch import Batch
+from agents.rl.inner_update import Gradient, log_prob, step_size
+from agents.rl.meta import Meta
+from qrl.policies.heads import Distribution
+from qrl.policies.policy import Params, Policy
 
 
-def linearise(agent: GradientAdapter, rollouts: list[Data], weight: float) -> Callable[[Params], Params]:
-    """v -> J' F J v for meta-parameters, the sum over tasks and valid steps times `weight`.
+def fisher_product(
+    policy: Policy, meta: Meta, inner: Sequence[Batch], outer: Batch, gradient: Gradient, weight: float
+) -> Callable[[Meta], Meta]:
+    """Return v -> J' F J v for meta-parameters, the sum over tasks and valid steps times `weight`.
 
-    `rollouts` hold the inner data and then that of the adapted policies. The graphs of the inner gradients are kept for
-    as long as the function is.
+    The graphs of the inner gradients are kept for as long as the function is.
+
+    Args:
+        policy: the network.
+        meta: the point at which the information is taken.
+        inner: the batches of the inner updates, [task, ...].
+        outer: the batch of the adapted policies.
+        gradient: of the inner surrogate, for one task.
+        weight: one over the number of valid steps.
     """
-    *inner, outer = rollouts
-    meta = {name: value.detach() for name, value in agent.params.items()}
-    n_tasks = len(outer["valid"])
-    params = {name: meta[name].expand(n_tasks, *meta[name].shape) for name in agent.policy.groups}
-    sizes = {name: agent._step_size(meta, name) for name in params}
-    steps = []
-    for data in inner:
-        gradient, hessian, *_ = vjp(partial(_of_each, vmap(agent._inner_gradient), data), params)
-        steps.append((gradient, hessian))
-        params = {name: p + sizes[name] * gradient[name] for name, p in params.items()}
+    n_tasks = len(outer.valid)
+    theta = {name: value.detach().expand(n_tasks, *value.shape) for name, value in meta.theta.items()}
+    sizes = {name: step_size(meta.step_sizes, name) for name in theta}
+    learned = isinstance(meta.step_sizes, dict)
+    updates = []
+    for batch in inner:
+        direction, hessian, *_ = vjp(_inner_gradients(gradient, batch), theta)
+        updates.append((direction, hessian))
+        theta = {name: value + sizes[name] * direction[name] for name, value in theta.items()}
 
-    distributions = partial(_of_each, vmap(partial(_distribution, agent)), outer)
-    distribution, pull, *_ = vjp(distributions, params)
-    valid = outer["valid"].flatten(1).unsqueeze(-1)
+    def distributions(params: Params) -> Distribution:
+        return vmap(lambda own, batch: log_prob(policy, own, batch)[1])(params, outer)
 
-    def product(vector: Params) -> Params:
-        moved = {name: vector[name].expand_as(value) for name, value in params.items()}
-        for gradient, hessian in steps:
+    distribution, pull_back, *_ = vjp(distributions, theta)
+    valid = outer.valid.flatten(1).unsqueeze(-1)
+
+    def product(vector: Meta) -> Meta:
+        moved = {name: vector.theta[name].expand_as(value) for name, value in theta.items()}
+        for direction, hessian in updates:
             (bent,) = hessian(moved)
-            learned = {name: gradient[name] * vector.get(STEP_PREFIX + name, 0.0) for name in moved}
-            moved = {name: v + sizes[name] * bent[name] + learned[name] for name, v in moved.items()}
-        _, tangent, *_ = jvp(distributions, (params,), (moved,))
-        metric = agent.policy.head.fisher(distribution, tangent)
-        (back,) = pull({name: weight * torch.where(valid, value, 0.0) for name, value in metric.items()})
-        result = {name: value.new_zeros(value.shape) for name, value in meta.items()}
-        for gradient, hessian in reversed(steps):
-            for name in back:
-                if STEP_PREFIX + name in result:
-                    result[STEP_PREFIX + name] += (gradient[name] * back[name]).sum(0)
+            by_size = {n: direction[n] * step_size(vector.step_sizes, n) if learned else 0.0 for n in moved}
+            moved = {name: v + sizes[name] * bent[name] + by_size[name] for name, v in moved.items()}
+        _, tangent, *_ = jvp(distributions, (theta,), (moved,))
+        metric = policy.head.fisher(distribution, tangent)
+        (back,) = pull_back({name: weight * torch.where(valid, value, 0.0) for name, value in metric.items()})
+        by_alpha = {name: torch.zeros_like(value) for name, value in meta.theta.items()}
+        for direction, hessian in reversed(updates):
+            by_alpha = {name: total + (direction[name] * back[name]).sum(0) for name, total in by_alpha.items()}
             (bent,) = hessian({name: sizes[name] * value for name, value in back.items()})
             back = {name: value + bent[name] for name, value in back.items()}
-        return result | {name: value.sum(0) for name, value in back.items()}
+        return Meta({name: value.sum(0) for name, value in back.items()}, by_alpha if learned else meta.step_sizes)
 
     return product
 
 
-def _of_each(function: Callable[[Params, Data], Params], data: Data, params: Params) -> Params:
-    return function(params, data)
-
-
-def _distribution(agent: GradientAdapter, params: Params, data: Data) -> Params:
-    return agent._log_prob(params, data)[1]
+def _inner_gradients(gradient: Gradient, batch: Batch) -> Callable[[Params], Params]:
+    """Return the gradients of every task as a function of their parameters alone."""
+    return lambda theta: vmap(gradient)(theta, batch)

@@ -56,3 +56,28 @@ def backtrack(acceptable: Callable[[float], bool], shrink: float, tries: int) ->
         if acceptable(fraction):
             return fraction
     return 0.0
+
+
+def line_search(
+    point: Float[Tensor, " n"],
+    direction: Float[Tensor, " n"],
+    evaluate: Callable[[Tensor], dict[str, float]],
+    before: dict[str, float],
+    max_kl: float,
+    shrink: float,
+    tries: int,
+) -> tuple[Tensor, dict[str, float]]:
+    """Return the first of the points along `direction` that is acceptable, and the metrics there.
+
+    It is acceptable where `kl` is at most `max_kl` [nat] and `loss` less than `before`, the metrics at the present
+    point. Where none of so many `tries` is, nothing moves. `step_fraction` is the part of the direction that was taken.
+    """
+    after = before
+
+    def acceptable(fraction: float) -> bool:
+        nonlocal after
+        after = evaluate(point + fraction * direction)
+        return after["kl"] <= max_kl and after["loss"] < before["loss"]
+
+    fraction = backtrack(acceptable, shrink, tries)
+    return point + fraction * direction, (after if fraction else before) | {"step_fraction": fraction}

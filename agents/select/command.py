@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from agents.cli.options import SelectOptions
-from agents.core.rollout import InContextAgent, OracleAgent
+from agents.core.agent import DeterministicInContextAgent, InContextAgent, Learner, OracleAgent
 from agents.experiment.report import warn
-from agents.experiment.run import Run, learns
+from agents.experiment.run import Run
 from agents.runs.folder import RunFolder
 from agents.runs.provenance import provenance
 from agents.select import selector as shipped
@@ -48,6 +48,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
         print(f"reading {path}, {size / 1e9:.1f} GB, in pieces: a minute or more", file=sys.stderr, flush=True)
     own = read(path, options.target, rows=options.rows, bins=options.bins, ignore=options.ignore)
     run = selector_of(options.selector)
+    assert isinstance(run.distribution, Tries)  # selector_of refuses other families
     if tries > (most := len(run.distribution.known.candidates)):
         raise UsageError(f"--tries must be at most {most}, all the algorithms there are, not {tries}")
     measure: Measure = "balanced_accuracy" if options.balance else "accuracy"
@@ -135,6 +136,7 @@ def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -
     again all the same, by an agent that does not heed that, is not fitted again.
     """
     features = meta_features(own.frame, own.classes)
+    assert isinstance(run.distribution, Tries) and isinstance(run.agent, InContextAgent)  # selector_of refuses others
     known = run.distribution.known
     family = run.distribution.with_another(f"{own.layout.path}, your own", features, tries)
     row, done = len(known.names), set()
@@ -152,7 +154,10 @@ def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -
     observation, _ = lanes.reset(seed=0, options={"tasks": family.task({family.parameter: row})})
     for number in range(1, tries + 1):
         seen = observation[None]
-        action, state = agent.mode(state, seen) if hasattr(agent, "mode") else agent.act(state, seen, generator)
+        if isinstance(agent, DeterministicInContextAgent):
+            action, state = agent.act_deterministically(state, seen)
+        else:
+            action, state = agent.act(state, seen, generator)
         if (index := int(action)) not in done:
             yield known.candidates[index]
             one = fit(index, number)
@@ -178,7 +183,7 @@ def selector_json(run: Run, path: Path | None) -> dict[str, Any]:
     """Which selector it was."""
     name = "the one that ships" if path is None else str(path)
     about = {"run": name, "agent": run.spec.agent, "config": run.folder.config["digest"]}
-    if not learns(run.agent):
+    if not isinstance(run.agent, Learner):
         return about
     weights = run.folder.path / "checkpoint" / f"{run.iteration:08d}" / "state.safetensors"
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()

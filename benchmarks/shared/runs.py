@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from agents.cli.commands import run_evaluation, run_resume, run_training
+from agents.core.agent import NetworkAgent, is_learner
 from agents.core.context import build
+from agents.core.pytree import leaves
 from agents.core.spec import Spec
 from agents.experiment.api import load
 from agents.experiment.evaluation import Curve
-from agents.experiment.run import Run, learns
-from agents.rl.inner_update import STEP_PREFIX
+from agents.experiment.run import Run
+from agents.finetune import Finetune
+from agents.maml import MAML
 from agents.runs.folder import RunFolder
 from benchmarks.shared.common import RESULTS, RUNS, set_up, write_result
 from qrl.common.errors import TrainingError, UsageError
@@ -84,7 +87,7 @@ def train(job: Job, overwrite: bool) -> None:
         elif finished(job):
             return
         else:
-            code = run_resume(job.folder) if learns(build(job.spec)[1]) else run_evaluation(job.folder)
+            code = run_resume(job.folder) if is_learner(build(job.spec)[1]) else run_evaluation(job.folder)
     if code:
         raise RunFailed(f"the run {job.folder} ended with code {code}; see {log}")
 
@@ -95,7 +98,7 @@ def finished(job: Job) -> bool:
     if not table.exists():
         return False
     distribution, agent = build(spec)
-    trained = RunFolder.open(job.folder).checkpoints()[-1:] == [spec.iterations] or not learns(agent)
+    trained = RunFolder.open(job.folder).checkpoints()[-1:] == [spec.iterations] or not is_learner(agent)
     n_tasks = min(spec.eval_tasks, distribution.n_distinct("test") or spec.eval_tasks)
     curve = Curve(**from_json(table))
     last = (spec.eval_steps, spec.eval_episodes)
@@ -113,14 +116,15 @@ def outcome(job: Job) -> tuple[Run, Curve, dict[str, Any]]:
     curve = Curve(**from_json(job.folder / "evaluation.json"))
     # References that do not train have no checkpoint.
     trained = run.folder.load().meta if run.folder.checkpoints() else {"seconds": 0.0, "env_steps": 0}
-    params, policy = getattr(run.agent, "params", {}), getattr(run.agent, "policy", None)
+    policy = run.agent.policy if isinstance(run.agent, NetworkAgent) else None
+    sizes = leaves(run.agent.meta.step_sizes) if isinstance(run.agent, MAML | Finetune) else []
     return (
         run,
         curve,
         {
             "seed": job.seed,
             "n_policy_parameters": 0 if policy is None else policy.n_parameters,
-            "n_step_sizes": sum(value.numel() for name, value in params.items() if name.startswith(STEP_PREFIX)),
+            "n_step_sizes": sum(size.numel() for size in sizes),
             "training_seconds": trained["seconds"],
             "env_steps": trained["env_steps"],
             "evaluation": {key: value for key, value in curve.to_json().items() if key != "per_task"},

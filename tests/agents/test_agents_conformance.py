@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
+from agents.core.agent import Agent, OracleAgent
+from agents.core.collect import collect
 from agents.core.context import build
-from agents.core.rollout import Agent, OracleAgent, collect
 from agents.core.spec import Spec, load_plugin
 from agents.experiment.loop import Training
 from qrl.common.registry import available

@@ -22,6 +22,7 @@ from envs import navigation
 from qrl.common.errors import UsageError
 from qrl.models import mlp
 from tests.support.kills import killed
+from tests.support.learners import trained
 
 SMALL = maml.Config(meta_batch=3, episodes=4, epochs=1)
 QUICK = {"agent_config": SMALL, "threads": 1, "eval_steps": 1, "eval_episodes": 2, "progress": False}
@@ -39,8 +40,8 @@ def run(tmp_path_factory):
 
 def test_a_loaded_run_has_the_trained_parameters(run):
     loaded = agents.load(run.folder.path)
-    for name, value in run.agent.params.items():
-        assert torch.equal(value, loaded.agent.params[name])
+    for name, value in trained(run.agent).items():
+        assert torch.equal(value, trained(loaded.agent)[name])
     assert [row["iteration"] for row in loaded.metrics()] == [1, 2]
     assert (
         loaded.evaluate(tasks=3, steps=1, episodes=2).per_task
@@ -110,7 +111,7 @@ def test_evaluations_that_cannot_be(run, options, message):
     ("free", "what"), [(2e7, "evaluate: playing one task"), (1e9, "agent maml: the gradient of one task")]
 )
 def test_an_evaluation_that_cannot_fit_is_refused_before_training(tmp_path, monkeypatch, free, what):
-    monkeypatch.setattr("agents.core.memory.physical_memory", lambda: free)
+    monkeypatch.setattr("agents.rl.memory.physical_memory", lambda: free)
     with pytest.raises(UsageError, match=f"{what} needs about .* GiB, this machine has"):
         agents.train(tmp_path / "run", env="navigation", **QUICK | {"eval_episodes": 10_000}, iterations=1)
     assert not (tmp_path / "run").exists()
@@ -290,6 +291,6 @@ def build(config, frame, generator):
         model=str(file),
         **QUICK | {"iterations": 1, "eval_tasks": 2},
     )
-    assert own.agent.params["features.scale"].shape == (4,)
-    assert agents.load(tmp_path / "run").agent.params["readout.weight"].shape == (2, 16)
+    assert trained(own.agent)["features.scale"].shape == (4,)
+    assert agents.load(tmp_path / "run").trained(agent)["readout.weight"].shape == (2, 16)
     assert json.loads((tmp_path / "run/evaluation.json").read_text())["model"] == "quadratic"

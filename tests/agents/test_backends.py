@@ -17,6 +17,7 @@ from qrl.backends.backend import Backend, Execution
 from qrl.common.errors import UsageError
 from qrl.noise.model import Noise
 from qrl.policies.policy import bind
+from tests.support.learners import trained
 
 SMALL = {"iterations": 2, "threads": 1, "eval_tasks": 3, "eval_steps": 1, "eval_episodes": 2}
 
@@ -27,14 +28,14 @@ def spec(**fields) -> Spec:
     return Spec.default(**{"env_config": env, "agent_config": config, **SMALL, **fields})
 
 
-def trained(folder, **fields):
+def train(folder, **fields):
     assert run_training(spec(**fields), folder, overwrite=False, command=[], quiet=True) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("runs") / "exact")
+    return train(tmp_path_factory.mktemp("runs") / "exact")
 
 
 def evaluation(path):
@@ -78,7 +79,7 @@ def test_evaluation_repeats_its_shots_and_leaves_the_run_as_it_was(exact):
 
 
 def test_what_was_trained_with_noise_is_evaluated_with_it(tmp_path):
-    run = load(trained(tmp_path / "noisy", shots=20, noise=("depolarizing=0.05",)))
+    run = load(train(tmp_path / "noisy", shots=20, noise=("depolarizing=0.05",)))
     how = {"tasks": 3, "episodes": 2, "steps": 1}
     used = Backend(shots=20, noise=Noise(depolarizing=0.05))
     curve = run.evaluate(**how)
@@ -122,7 +123,7 @@ def test_training_on_a_device_goes_as_in_torch(backend, agent_config):
         training = Training(given, *build(given))
         row = training.step()
         assert row["circuits"] > 0
-        after.append(torch.cat([value.flatten() for value in training.agent.params.values()]))
+        after.append(torch.cat([value.flatten() for value in trained(training.agent).values()]))
     same = (after[0] - after[1]).abs() < (0.05 if "outer" in agent_config else 1e-3)
     assert same.float().mean() > 0.8 if "shots" in backend else same.all()
 
@@ -252,7 +253,7 @@ def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
         "model": "qgru",
         "iterations": 1,
     }
-    folder = trained(tmp_path / "run", **fields)
+    folder = train(tmp_path / "run", **fields)
     assert command_line.main(["export", str(folder), "--out", str(tmp_path / "out"), "--format", "openqasm2"]) == 0
     (row,) = evaluation(tmp_path / "out" / "export.json")["observations"]
     assert len(row["circuits"]) == 4 and {c["module"] for c in row["circuits"]} == {"actor.features.gates"}
@@ -279,6 +280,6 @@ def test_exports_that_cannot_be_leave_nothing(exact, tmp_path, options, message,
 
 
 def test_what_has_no_circuits_is_not_exported(tmp_path, capsys):
-    folder = trained(tmp_path / "run", model="mlp", iterations=1)
+    folder = train(tmp_path / "run", model="mlp", iterations=1)
     assert command_line.main(["export", str(folder), "--out", str(tmp_path / "out")]) == 2
     assert "export: the model has no circuits" in capsys.readouterr().err

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from agents.core.collect import collect
 from agents.core.context import build
-from agents.core.rollout import collect
 from agents.core.spec import Spec
 from agents.experiment.references import references
 from agents.references import bayes, gittins, greedy, thompson, ucb1

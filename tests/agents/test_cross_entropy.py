@@ -12,11 +12,13 @@ from torch import Tensor
 import agents
 import envs
 from agents import cross_entropy
+from agents.core.agent import OpenLoopAgent
+from agents.core.collect import collect, collect_episodes
 from agents.core.context import build
-from agents.core.rollout import OpenLoopAgent, Rollout, collect, collect_episodes
+from agents.core.rollout import Rollout
 from agents.core.spec import Spec
 from agents.cross_entropy import Search
-from agents.experiment.evaluation import play
+from agents.experiment.evaluation import EvaluationPlan, evaluate_returns
 from agents.references import grape
 from envs.bandit import Config as BanditConfig
 from envs.qubit_control import Config as QubitConfig
@@ -191,14 +193,18 @@ def test_a_policy_that_acts_by_the_step_is_told_where_episodes_end(tmp_path) -> 
 
 def test_it_finds_a_pulse_for_each_device_and_narrows() -> None:
     distribution, agent = searcher()
-    found = play(agent, distribution, n_tasks=20, steps=3, episodes=40, split="test", seed=0).per_task.mean(0)
+    found = evaluate_returns(
+        agent, distribution, EvaluationPlan(n_tasks=20, steps=3, episodes=40, split="test", seed=0)
+    ).per_task.mean(0)
     assert found[0] == pytest.approx(0.5, abs=0.05) and (np.diff(found) > 0).all() and found[3] > 0.95
 
 
 def test_in_a_bandit_it_weighs_arms_by_powers_of_what_they_pay() -> None:
     """All that paid are the elite, so an update multiplies an arm's probability by what it pays: Σ p^(k+1) / Σ p^k."""
     distribution, agent = searcher("bandit", BanditConfig(arms=3))
-    found = play(agent, distribution, n_tasks=20, steps=3, episodes=2000, split="test", seed=0).per_task
+    found = evaluate_returns(
+        agent, distribution, EvaluationPlan(n_tasks=20, steps=3, episodes=2000, split="test", seed=0)
+    ).per_task
     p = distribution.sample(20, "test").p.numpy()
     expected = np.stack([(p ** (k + 1)).sum(1) / (p**k).sum(1) for k in range(4)], axis=1)
     np.testing.assert_allclose(found, expected, atol=0.06)
@@ -244,7 +250,9 @@ def test_who_is_told_reaches_what_one_pulse_for_all_cannot() -> None:
     """Also with a reward from shots, whose mean it climbs. Nothing changes from update to update."""
     short = QubitConfig(horizon=10, shots=1000)
     told, blind = (
-        play(agent, distribution, n_tasks=8, steps=1, episodes=20, split="test", seed=0).per_task
+        evaluate_returns(
+            agent, distribution, EvaluationPlan(n_tasks=8, steps=1, episodes=20, split="test", seed=0)
+        ).per_task
         for distribution, agent in (
             climber(short, iterations=40, starts=1, told=t, train_tasks=30) for t in (True, False)
         )

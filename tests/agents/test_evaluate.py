@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 import envs
-from agents.experiment.evaluation import Curve, adaptation_curve, bootstrap_interval, paired_gain
+from agents.experiment.evaluation import Curve, EvaluationPlan, adaptation_curve, bootstrap_interval, paired_gain
 from agents.experiment.plot import draw
 from qrl.common.errors import UsageError
 
@@ -38,7 +38,7 @@ class Oracle:
 
 def curve(**options) -> Curve:
     defaults = {"n_tasks": 12, "steps": 2, "episodes": 4}
-    return adaptation_curve(Oracle(), envs.make("navigation", horizon=10), **{**defaults, **options})
+    return adaptation_curve(Oracle(), envs.make("navigation", horizon=10), EvaluationPlan(**{**defaults, **options}))
 
 
 def test_the_curve_shows_what_adapting_brings():

@@ -9,7 +9,7 @@ import torch
 import envs
 from agents.core.context import build
 from agents.core.spec import Spec
-from agents.experiment.evaluation import adaptation_curve
+from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
 from agents.experiment.references import references
 from agents.references import oracle, psrl
 from agents.references.shared.mdp import best_actions
@@ -47,7 +47,7 @@ def test_backward_induction_finds_the_best_of_all_policies():
 def test_the_optimum_of_known_tasks_is_that_of_another_program():
     """21.84 per episode, over tasks; here on other tasks, within four standard errors."""
     family = envs.make("tabular_mdp")
-    curve = adaptation_curve(agent_of(oracle, "oracle"), family, n_tasks=1000, episodes=1)
+    curve = adaptation_curve(agent_of(oracle, "oracle"), family, EvaluationPlan(n_tasks=1000, episodes=1))
     values = np.asarray(curve.per_task)
     assert values.mean() == pytest.approx(21.84, abs=4 * values.mean(1).std() / 1000**0.5)
     tasks = family.sample(1000, "test")
@@ -73,7 +73,7 @@ def test_who_knows_the_task_acts_as_the_time_demands():
 
 def test_the_best_arm_is_pulled_by_who_knows_it():
     family = envs.make("bandit")
-    curve = adaptation_curve(agent_of(oracle, "oracle", env="bandit"), family, n_tasks=2000, episodes=1)
+    curve = adaptation_curve(agent_of(oracle, "oracle", env="bandit"), family, EvaluationPlan(n_tasks=2000, episodes=1))
     best = family.sample(2000, "test").p.max(-1).values.mean()
     np.testing.assert_allclose(curve.mean, float(best), atol=4 * 0.4 / 2000**0.5)
 
@@ -124,8 +124,8 @@ def test_posterior_sampling_comes_closer_to_the_optimum_with_every_episode():
     family = envs.make("tabular_mdp")
     built = references(family, 10)
     assert list(built) == ["oracle", "psrl"]
-    curve = adaptation_curve(built["psrl"], family, n_tasks=600, episodes=1)
-    best = adaptation_curve(built["oracle"], family, n_tasks=600, episodes=1)
+    curve = adaptation_curve(built["psrl"], family, EvaluationPlan(n_tasks=600, episodes=1))
+    best = adaptation_curve(built["oracle"], family, EvaluationPlan(n_tasks=600, episodes=1))
     assert 132 < sum(curve.mean) < 140
     assert curve.mean[0] == pytest.approx(10, abs=1) and curve.mean[9] > 15 and (np.diff(curve.mean)[:4] > 0).all()
     assert max(curve.mean) < min(best.mean)

@@ -3,30 +3,34 @@
 import pytest
 import torch
 
-from agents.core.adaptive_adam import LARGEST_RATE, PPO, PPOConfig
+from agents.rl.adaptive_adam import MAX_LR_SCALE, KLAdaptiveAdam
+from agents.rl.config import PPOConfig
 
 
 class Hill:
     """An objective of one parameter with gradient 1 everywhere, whose KL divergence is `steepness` x distance gone."""
 
     def __init__(self, steepness, **options):
-        self.value, self.steepness, self.taken = torch.zeros(1), steepness, 0
+        self.value, self.steepness, self.taken = torch.zeros(1, requires_grad=True), steepness, 0
         options = {"target_kl": 0.02, "max_grad_norm": 0.0} | options
-        self.optimiser = PPO(PPOConfig(**options), {"x": self.value}, {"x": 0.01}, {})
+        self.optimiser = KLAdaptiveAdam(PPOConfig(**options), {"x": self.value}, {"x": 0.01}, {})
 
     @property
     def x(self):
         return self.value.item()
 
-    def measure(self):
-        return {"kl": self.steepness * abs(self.x)}
-
-    def gradient(self):
-        self.taken += 1
-        return [torch.ones(1)], self.measure()
+    def kl(self):
+        return self.steepness * abs(self.x)
 
     def climb(self, n_steps):
-        return self.optimiser.climb(self.gradient, self.measure, 1.0, n_steps)
+        """An update of so many epochs, as every algorithm makes it; its KL divergence."""
+        self.optimiser.start(1.0)
+        for step in range(n_steps):
+            self.taken += 1
+            if step and self.optimiser.went_too_far(self.kl()):
+                break
+            self.optimiser.ascend([torch.ones(1)], {"kl": self.kl()})
+        return self.optimiser.finish(self.kl)
 
 
 @pytest.mark.parametrize(
@@ -39,10 +43,10 @@ class Hill:
 )
 def test_no_step_beyond_twice_the_target_and_back_by_halves(steepness, gradients, gone):
     hill = Hill(steepness)
-    metrics = hill.climb(6)
+    kl = hill.climb(6)
     assert hill.taken == gradients
     assert hill.x == pytest.approx(gone, rel=1e-4)
-    assert metrics["kl"] == pytest.approx(steepness * 0.01 * (6 if gradients == 6 else gradients - 1), rel=1e-4)
+    assert kl == pytest.approx(steepness * 0.01 * (6 if gradients == 6 else gradients - 1), rel=1e-4)
 
 
 def test_without_a_target_every_step_is_gone_at_constant_rates():
@@ -59,11 +63,11 @@ def test_rates_rise_after_small_changes_up_to_a_bound_and_fall_after_large_ones(
         before = hill.x
         hill.climb(1)
         sizes.append(hill.x - before)
-    assert sizes == pytest.approx([0.01 * min(1.5**i, LARGEST_RATE) for i in range(8)], rel=1e-3)
+    assert sizes == pytest.approx([0.01 * min(1.5**i, MAX_LR_SCALE) for i in range(8)], rel=1e-3)
     hill.steepness = 1e3
     hill.climb(1)
     for _ in range(2):
         before = hill.x
         hill.steepness = 0.015 / before  # neither small nor large
         hill.climb(1)
-        assert hill.x - before == pytest.approx(0.01 * LARGEST_RATE / 1.5, rel=1e-3)
+        assert hill.x - before == pytest.approx(0.01 * MAX_LR_SCALE / 1.5, rel=1e-3)

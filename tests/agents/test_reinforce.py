@@ -7,11 +7,12 @@ import torch
 
 from agents.core.context import build
 from agents.core.spec import Spec, load_plugin
-from agents.experiment.evaluation import adaptation_curve
+from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
 from agents.experiment.loop import Training
 from agents.rl.returns import standard_scores
 from qrl.common.errors import TrainingError, UsageError
 from qrl.policies.actor import PolicyConfig
+from tests.support.learners import trained
 
 PUBLISHED = PolicyConfig(readout_start="alternating", readout_bias=False, inverse_temperature="fixed")
 
@@ -60,7 +61,7 @@ def test_gradient_is_that_of_the_equation(scores, discount, meta_batch):
             episodes.append((task, env, torch.tensor(returns)))
     whole = torch.cat([returns for *_, returns in episodes])
     policy = agent.policy
-    policy.load_state_dict({**policy.state_dict(), **{n: p.detach() for n, p in agent.params.items()}})
+    policy.load_state_dict({**policy.state_dict(), **{n: p.detach() for n, p in trained(agent).items()}})
     objective = 0.0
     for task, env, returns in episodes:
         if scores != "none":
@@ -80,12 +81,12 @@ def test_update_is_a_step_of_adam_with_the_rates_of_the_groups():
     """The first step of Adam is its learning rate, whatever the gradient; it does not fall with the run."""
     spec = small()
     agent = Training(spec, *build(spec)).agent
-    before = {name: value.detach().clone() for name, value in agent.params.items()}
+    before = {name: value.detach().clone() for name, value in trained(agent).items()}
     Training(spec, build(spec)[0], agent).step()
     rates = {"features.weights": 0.01, "features.scales": 0.1, "readout.weight": 0.1}
     assert set(before) == set(rates)
     for name, rate in rates.items():
-        moved = (agent.params[name].detach() - before[name]).abs()
+        moved = (trained(agent)[name].detach() - before[name]).abs()
         assert moved.max().item() == pytest.approx(rate, rel=1e-3), name
         assert sum(v.numel() for v in before.values()) == 94
 
@@ -111,7 +112,7 @@ def test_a_budget_counts_what_the_readout_has():
 
 def test_evaluation_repeats_the_only_task():
     distribution, agent = build(small())
-    curve = adaptation_curve(agent, distribution, n_tasks=3, steps=1, episodes=2)
+    curve = adaptation_curve(agent, distribution, EvaluationPlan(n_tasks=3, steps=1, episodes=2))
     assert curve.n_tasks == 3 and len({tuple(row) for row in curve.per_task}) == 3
     tasks = distribution.sample(3, "test")
     assert tasks.rows() == [{"force": 10.0, "gravity": 9.8, "length": 0.5, "masscart": 1.0, "masspole": 0.1}] * 3

@@ -7,13 +7,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from agents.core.memory import saved_bytes
 
 from agents import rl2
+from agents.core.agent import InContextAgent
 from agents.core.context import build
-from agents.core.memory import saved_bytes
-from agents.core.rollout import InContextAgent, Rollout
+from agents.core.rollout import Rollout
 from agents.core.spec import Spec, default_config
-from agents.experiment.evaluation import adaptation_curve
+from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
 from agents.experiment.loop import Training, adaptation
 from agents.experiment.memory_ablation import MemoryAblation
 from agents.rl.returns import generalised_advantages, returns_to_go
@@ -132,7 +133,7 @@ def test_a_scripted_win_stay_player_beats_chance_on_one_step_episodes():
     training = learner(env_config=bandit.Config(arms=2), episodes=20)
     agent = training.agent
     player = WinStay(agent.config, agent.policy, 1, 1.0)
-    curve = adaptation_curve(player, training.distribution, n_tasks=2000, episodes=1)
+    curve = adaptation_curve(player, training.distribution, EvaluationPlan(n_tasks=2000, episodes=1))
     # In the long run p' = E[(p + q - 2 p q) / (2 - p - q)] of p, q ~ U[0, 1], 0.6137 by quadrature.
     assert curve.mean[0] == pytest.approx(0.5, abs=0.03)
     assert np.mean(curve.mean[5:]) == pytest.approx(quadrature(), abs=0.015)
@@ -592,7 +593,7 @@ def test_learns_to_find_the_paying_arm_and_forgets_it_with_its_memory(model, con
     for _ in range(iterations):
         training.step()
     curves = [
-        adaptation_curve(agent, training.distribution, n_tasks=1000, episodes=1)
+        adaptation_curve(agent, training.distribution, EvaluationPlan(n_tasks=1000, episodes=1))
         for agent in (training.agent, MemoryAblation(training.agent))
     ]
     learned, forgetful = (np.array(curve.mean) for curve in curves)

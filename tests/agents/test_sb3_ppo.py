@@ -9,8 +9,9 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 
+from agents.core.collect import collect, collect_episodes
 from agents.core.context import build
-from agents.core.rollout import Rollout, collect, collect_episodes
+from agents.core.rollout import Rollout
 from agents.core.spec import Spec, load_plugin
 from agents.experiment.loop import Training
 from qrl.sb3 import QuantumActorCriticPolicy

@@ -10,14 +10,18 @@ import torch
 import envs
 from agents import finetune, maml, reptile
 from agents.cli.commands import run_resume, run_training
+from agents.core.collect import collect, collect_episodes
 from agents.core.context import build
-from agents.core.rollout import Rollout, collect, collect_episodes
+from agents.core.pytree import map_tensors
+from agents.core.rollout import Rollout
 from agents.core.spec import Spec, load_plugin
 from agents.experiment.api import load
-from agents.experiment.loop import Training, adaptation
-from agents.rl.inner_update import STEP_PREFIX
+from agents.experiment.loop import Training, collect_and_adapt
+from agents.rl.batch import inner_batch, outer_batch, plain_batch
+from agents.rl.inner_update import inner_gradient, inner_update, log_prob
 from qrl.common.errors import TrainingError, UsageError
 from tests.support.kills import killed
+from tests.support.learners import trained
 
 SMALL = maml.Config(meta_batch=3, episodes=4, epochs=2, inner_steps=2)
 
@@ -35,7 +39,7 @@ def training(**fields) -> Training:
 
 def rollouts(run: Training):
     tasks = run.distribution.sample(run.agent.n_tasks, "train", np.random.default_rng(0))
-    return adaptation(run.env, run.agent, tasks, run.agent.n_rollouts, np.random.default_rng(1), run.generator)
+    return collect_and_adapt(run.env, run.agent, tasks, run.agent.n_rollouts, np.random.default_rng(1), run.generator)
 
 
 @pytest.mark.parametrize("env", ["navigation", "cartpole_target"])
@@ -95,10 +99,10 @@ def test_meta_gradient_does_not_depend_on_the_chunk():
     run = training(env="navigation")
     data, states = rollouts(run)
     agent = run.agent
-    rows = agent.meta_data(data, states)
+    rows = agent.batches(data, states)
     results = []
     for chunk in (1, 2, 3):
-        agent._chunk = chunk
+        agent.config = dataclasses.replace(agent.config, chunk_tasks=chunk)
         results.append(agent.meta_gradient(rows))
     for gradients, metrics in results[1:]:
         for mine, reference in zip(gradients, results[0][0], strict=True):
@@ -112,8 +116,8 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
         assert run_training(spec(model_config=small), tmp_path / name, overwrite=False, command=[], quiet=True) == 0
     for name in ("checkpoint/00000004/state.safetensors", "metrics.jsonl", "evaluation.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
-    other = training(seed=1).agent.params["features.weights"]
-    assert not torch.equal(other, training(seed=0).agent.params["features.weights"])
+    other = trained(training(seed=1).agent)["features.weights"]
+    assert not torch.equal(other, trained(training(seed=0).agent)["features.weights"])
 
 
 @pytest.mark.parametrize(
@@ -159,11 +163,11 @@ def test_a_gradient_that_is_not_finite_changes_no_parameter():
     run = training()
     data, states = rollouts(run)
     agent = run.agent
-    before = {name: value.detach().clone() for name, value in agent.params.items()}
+    before = {name: value.detach().clone() for name, value in trained(agent).items()}
     data[-1] = dataclasses.replace(data[-1], reward=data[-1].reward * torch.nan)
     with pytest.raises(TrainingError, match="not finite"):
         agent.update(data, states, 1.0)
-    assert all(torch.equal(before[name], value) for name, value in agent.params.items())
+    assert all(torch.equal(before[name], value) for name, value in trained(agent).items())
 
 
 @pytest.mark.parametrize(("agent", "model"), [("maml", "reuploading"), ("reptile", "reuploading"), ("rl2", "qgru")])
@@ -190,14 +194,14 @@ def test_annealing_does_not_compound():
     data, states = rollouts(run)
     for remaining in (1.0, 0.5, 0.5):
         run.agent.update(data, states, remaining)
-        rates = {group["lr"] for group in run.agent.outer.optimiser.param_groups}
+        rates = {group["lr"] for group in run.agent.optimiser.adam.param_groups}
         assert rates == {remaining * rate for rate in (0.01, 0.05, 0.02)}
 
 
 def test_learning_rate_groups_reach_the_optimiser():
     config = dataclasses.replace(SMALL, lr_angles=1.0, lr_scales=2.0, lr_heads=3.0, lr_step_sizes=4.0)
     agent = training(agent_config=config).agent
-    rates = dict(zip(agent.params, (group["lr"] for group in agent.outer.optimiser.param_groups), strict=True))
+    rates = dict(zip(trained(agent), (group["lr"] for group in agent.optimiser.adam.param_groups), strict=True))
     assert rates["features.weights"] == 1 and rates["features.scales"] == 2
     assert rates["readout.weight"] == rates["readout.bias"] == rates["head.log_std"] == 3
     assert rates["step_size.features.weights"] == 4
@@ -232,38 +236,38 @@ def test_first_order_estimator_leaves_out_the_second_order_terms():
     for estimator in ("dice", "first-order"):
         run = training(agent_config=dataclasses.replace(SMALL, inner_steps=1, estimator=estimator))
         data, states = rollouts(run)
-        results[estimator] = run.agent.meta_gradient(run.agent.meta_data(data, states))[0]
-        names = list(run.agent.params)
+        results[estimator] = run.agent.meta_gradient(run.agent.batches(data, states))[0]
+        names = list(trained(run.agent))
     for name, a, b in zip(names, results["dice"], results["first-order"], strict=True):
         # Step sizes enter outside the inner gradient: theirs agree. The initial weights' do not.
-        assert torch.allclose(a, b, atol=1e-6) == name.startswith(STEP_PREFIX), name
+        assert torch.allclose(a, b, atol=1e-6) == name.startswith("step_size."), name
 
 
 def test_the_score_of_emaml_has_the_units_of_the_outer_objective():
     """There, an update's gradient is worth n_envs / deviation times its value per episode, over the valid steps."""
     run = training(env="cartpole_target", agent_config=dataclasses.replace(SMALL, estimator="emaml", discount=1.0))
     data, states = rollouts(run)
-    *inner, outer = run.agent.meta_data(data, states)
-    plain = run.agent.data(data[-1], standardised=False)["advantage"]
-    deviation = plain[outer["valid"]].square().mean().sqrt()
-    torch.testing.assert_close(outer["advantage"], plain / deviation)
+    inner, outer = run.agent.batches(data, states)
+    plain = plain_batch(data[-1], run.agent.config).advantage
+    deviation = plain[outer.valid].square().mean().sqrt()
+    torch.testing.assert_close(outer.advantage, plain / deviation)
     for step in range(2):
         before, after = data[step].returns, data[-1].returns.mean(1, keepdim=True)
         gain = after - before.mean(1, keepdim=True)
         value = after - (before.sum(1, keepdim=True) - before) / 3 - (gain.sum() - gain) / 2
-        expected = torch.where(inner[step]["valid"], (4 * value / deviation)[:, None], 0.0)
-        torch.testing.assert_close(inner[step]["score"], expected, rtol=1e-4, atol=1e-4)
-        assert inner[step]["old_log_prob"].shape == inner[step]["valid"].shape
+        expected = torch.where(inner[step].valid, (4 * value / deviation)[:, None], 0.0)
+        torch.testing.assert_close(inner[step].score, expected, rtol=1e-4, atol=1e-4)
+        assert inner[step].old_log_prob.shape == inner[step].valid.shape
 
 
 @pytest.mark.parametrize("estimator", ["dice", "lvc", "emaml", "first-order"])
 @pytest.mark.parametrize("outer", ["ppo", "trpo"])
 def test_every_estimator_trains_with_every_outer_step(estimator, outer):
     run = training(agent_config=maml.Config(meta_batch=3, episodes=4, estimator=estimator, outer=outer))
-    before = {name: value.detach().clone() for name, value in run.agent.params.items()}
+    before = {name: value.detach().clone() for name, value in trained(run.agent).items()}
     row = run.step()
     assert all(np.isfinite(value).all() for value in row.values())
-    assert any(not torch.equal(before[name], value) for name, value in run.agent.params.items())
+    assert any(not torch.equal(before[name], value) for name, value in trained(run.agent).items())
 
 
 @pytest.mark.parametrize("agent", ["maml", "finetune"])
@@ -272,14 +276,14 @@ def test_too_large_a_change_is_gone_only_in_part(agent):
     free, bound = (
         training(agent=agent, agent_config=dataclasses.replace(config, target_kl=target)) for target in (0.0, 0.01)
     )
-    start = {name: value.detach().clone() for name, value in bound.agent.params.items()}
+    start = {name: value.detach().clone() for name, value in trained(bound.agent).items()}
     kl = []
     for run in (free, bound):
         data, states = rollouts(run)
         assert run.agent.update(data, states, 1.0)["kl"] > 0.02
-        kl.append(run.agent.measured(run.agent.meta_data(data, states))["kl"])
+        kl.append(run.agent.evaluate(run.agent.batches(data, states))["kl"])
     assert kl[0] > 0.02 >= kl[1] > 0
-    assert any(not torch.equal(start[name], value) for name, value in bound.agent.params.items())
+    assert any(not torch.equal(start[name], value) for name, value in trained(bound.agent).items())
 
 
 def test_finetune_trains_weights_before_and_step_sizes_after_the_update():
@@ -287,22 +291,24 @@ def test_finetune_trains_weights_before_and_step_sizes_after_the_update():
     run = training(agent="finetune", agent_config=finetune.Config(meta_batch=3, episodes=4))
     data, states = rollouts(run)
     agent = run.agent
-    inner = agent.data(data[0], standardised=True)
-    rows = [agent.sampled(rollout, state) for rollout, state in zip(data, states, strict=True)]
-    gradients, _ = agent.meta_gradient(agent.meta_data(data, states))
-    found = dict(zip(agent.params, gradients, strict=True))
-    names = list(agent.policy.groups)
+    inner = inner_batch(data[0], agent.config)
+    rows = [outer_batch(rollout, agent.config) for rollout in data]
+    gradients, _ = agent.meta_gradient(agent.batches(data, states))
+    found = dict(zip(trained(agent), gradients, strict=True))
+    policy, names = agent.policy, list(agent.policy.groups)
 
-    meta = {name: value.detach().clone().requires_grad_() for name, value in agent.params.items()}
+    meta = {name: value.detach().clone().requires_grad_() for name, value in trained(agent).items()}
+    sizes = {name: meta[f"step_size.{name}"] for name in names}
     total = 0.0
     for task in range(3):
-        before, after, fixed = ({key: value[task] for key, value in each.items()} for each in (*rows, inner))
-        log_prob, _ = agent._log_prob({name: meta[name] for name in names}, before)
-        total = total + (log_prob * before["advantage"]).sum()
+        before, after, fixed = (map_tensors(lambda x: x[task], each) for each in (*rows, inner))  # noqa: B023
+        log_pi, _ = log_prob(policy, {name: meta[name] for name in names}, before)
+        total = total + (log_pi * before.advantage).sum()
         held = {name: meta[name].detach() for name in names}
-        log_prob, _ = agent._log_prob(agent._inner_step(held, meta, fixed), after)
-        total = total + (log_prob * after["advantage"]).sum()
-    (total / rows[0]["valid"].sum()).backward()
+        adapted = inner_update(held, inner_gradient(policy, held, fixed), sizes)
+        log_pi, _ = log_prob(policy, adapted, after)
+        total = total + (log_pi * after.advantage).sum()
+    (total / rows[0].valid.sum()).backward()
     for name, value in meta.items():
         torch.testing.assert_close(found[name], value.grad, atol=1e-5, rtol=1e-3)
 
@@ -313,11 +319,11 @@ def test_reptile_moves_to_the_mean_of_the_adapted_weights():
     data, states = rollouts(run)
     agent = run.agent
     assert len(data) == 2
-    start = {name: value.clone() for name, value in agent.params.items()}
+    start = {name: value.clone() for name, value in trained(agent).items()}
     adapted = agent.adapt(states[1], data[1]).params
     metrics = agent.update(data, states, 0.5)
     moved = {name: 0.25 * (adapted[name].mean(0) - start[name]) for name in start}
-    for name, value in agent.params.items():
+    for name, value in trained(agent).items():
         torch.testing.assert_close(value, start[name] + moved[name])
     distance = sum(float(move.square().sum()) for move in moved.values()) ** 0.5
     assert metrics == {"distance": pytest.approx(distance)} and distance > 0

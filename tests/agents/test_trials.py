@@ -8,11 +8,12 @@ import torch
 
 import envs
 from agents.cli.commands import run_training
-from agents.core.rollout import InContextAgent, collect, collect_episodes
+from agents.core.agent import InContextAgent
+from agents.core.collect import collect, collect_episodes
 from agents.core.spec import Spec
 from agents.experiment import evaluation as evaluation_module
 from agents.experiment.api import load
-from agents.experiment.evaluation import adaptation_curve, beside
+from agents.experiment.evaluation import EvaluationPlan, adaptation_curve, with_references
 from agents.experiment.references import references
 from agents.references import greedy, oracle
 from agents.references.shared.bernoulli import optimum
@@ -109,12 +110,12 @@ def test_an_ordinary_environment_is_played_in_the_same_way():
 def test_the_curve_of_a_memory_is_one_of_episodes(monkeypatch):
     distribution = envs.make("bandit", horizon=2)
     agent = references(distribution, 4)["thompson"]
-    curve = adaptation_curve(agent, distribution, n_tasks=30, episodes=5)
+    curve = adaptation_curve(agent, distribution, EvaluationPlan(n_tasks=30, episodes=5))
     assert (curve.axis, curve.x, curve.episodes) == ("episodes", [1, 2, 3, 4], [0, 1, 2, 3])
     assert curve.env_steps == [0, 2, 4, 6] and np.shape(curve.per_task) == (30, 4)
     assert curve.mean[3] > curve.mean[0]
     monkeypatch.setattr(evaluation_module, "MAX_LANES", 50)
-    assert adaptation_curve(agent, distribution, n_tasks=30, episodes=5).env_steps == curve.env_steps
+    assert adaptation_curve(agent, distribution, EvaluationPlan(n_tasks=30, episodes=5)).env_steps == curve.env_steps
 
 
 def test_a_share_of_the_optimum_is_that_of_sums_over_the_same_tasks():
@@ -122,10 +123,12 @@ def test_a_share_of_the_optimum_is_that_of_sums_over_the_same_tasks():
     built = references(distribution, 4)
     assert list(built) == ["bayes", "thompson"]
     curves = {
-        name: adaptation_curve(agent, distribution, names=("bandit", name, ""), n_tasks=400, episodes=10)
+        name: adaptation_curve(
+            agent, distribution, EvaluationPlan(n_tasks=400, episodes=10), names=("bandit", name, "")
+        )
         for name, agent in built.items()
     }
-    compared = beside(curves["thompson"], {"bayes": np.asarray(curves["bayes"].per_task)})
+    compared = with_references(curves["thompson"], {"bayes": np.asarray(curves["bayes"].per_task)})
     mine, best = (np.asarray(curves[name].per_task).sum(1) for name in ("thompson", "bayes"))
     share, low, high = compared.fractions["bayes"]
     assert share == pytest.approx(mine.mean() / best.mean()) and compared.references == {"bayes": curves["bayes"].mean}
@@ -210,6 +213,6 @@ def test_what_makes_no_sense_for_a_memory_is_refused(played):
 def test_there_is_no_share_of_nothing(played):
     """Two tasks, one pull each: the reference's return may be zero, and is in some resample of the tasks."""
     curve = played["greedy"].evaluate(tasks=2, episodes=1)
-    compared = beside(curve, {"other": np.zeros((2, 1)), "half": np.array([[1.0], [0.0]])})
+    compared = with_references(curve, {"other": np.zeros((2, 1)), "half": np.array([[1.0], [0.0]])})
     assert compared.references.keys() == {"other", "half"} and compared.fractions == {}
     json.dumps(compared.to_json(), allow_nan=False)

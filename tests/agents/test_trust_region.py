@@ -1,11 +1,16 @@
 """The trust region: its algebra by dense solutions, its Fisher products by the Hessian of the KL divergence."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch.autograd.functional import hessian
 from torch.func import vmap
 
 from agents import maml
+from agents.core.pytree import flatten, leaves, map_tensors, unflatten
+from agents.rl.inner_update import log_prob
+from agents.rl.meta import with_old_policy
 from agents.rl.trust_region import backtrack, conjugate_gradient, natural_step
 from qrl.models import mlp, reuploading
 from qrl.policies.heads import Categorical, Gaussian
@@ -81,17 +86,17 @@ def problem(env: str, model: str, estimator: str, inner_steps: int, **options):
     run = training(env=env, model=model, model_config=MODELS[model], agent_config=config)
     agent = run.agent
     data, states = rollouts(run)
-    columns = agent.meta_data(data, states)
+    inner, outer = map_tensors(double, agent.batches(data, states))
     agent.policy.double()
-    agent.params = {name: value.detach().double().requires_grad_() for name, value in agent.params.items()}
-    columns = [{name: x.double() if x.is_floating_point() else x for name, x in each.items()} for each in columns]
+    agent.meta = map_tensors(lambda x: x.detach().double().requires_grad_(), agent.meta)
     # The policies that sampled, at this precision, as rounding would else be divided by the square of small steps.
-    path = vmap(agent._adapted, in_dims=(None, 0))(agent.params, columns[:-1])
-    for params, each in zip(path, columns, strict=True):
-        log_prob, distribution = vmap(agent._log_prob)({n: p.detach() for n, p in params.items()}, each)
-        each["old_log_prob"] = log_prob
-        each.update({f"old.{name}": value for name, value in distribution.items()})
-    return agent, columns
+    *sampling, adapted = map_tensors(torch.detach, vmap(agent.path, in_dims=(None, 0))(agent.meta, inner))
+    inner = tuple(with_old_policy(agent.policy, params, each) for params, each in zip(sampling, inner, strict=True))
+    return agent, (inner, with_old_policy(agent.policy, adapted, outer))
+
+
+def double(x):
+    return x.double() if x.is_floating_point() else x
 
 
 @pytest.mark.parametrize("env", ["navigation", "cartpole"])
@@ -101,17 +106,17 @@ def problem(env: str, model: str, estimator: str, inner_steps: int, **options):
 )
 def test_fisher_products_are_those_of_the_hessian_of_the_kl_divergence(env, model, estimator, inner_steps):
     agent, data = problem(env, model, estimator, inner_steps)
-    point = maml.flat(agent.params.values()).detach()
+    point, (inner, outer) = flatten(agent.meta).detach(), data
 
-    def adapted(theta, data):
-        return agent._log_prob(agent._adapted(agent._parts(theta), data[:-1])[-1], data[-1])[1]
+    def adapted(theta, inner, outer):
+        return log_prob(agent.policy, agent.path(unflatten(theta, agent.meta), inner)[-1], outer)[1]
 
-    distributions = vmap(adapted, in_dims=(None, 0))
-    old = {name: value.detach() for name, value in distributions(point, data).items()}
+    distributions = vmap(adapted, in_dims=(None, 0, 0))
+    old = {name: value.detach() for name, value in distributions(point, inner, outer).items()}
 
     def kl(theta):
-        each = agent.policy.head.kl(old, distributions(theta, data))
-        return torch.where(data[-1]["valid"].flatten(1), each, 0.0).sum() / data[-1]["valid"].sum()
+        each = agent.policy.head.kl(old, distributions(theta, inner, outer))
+        return torch.where(outer.valid.flatten(1), each, 0.0).sum() / outer.valid.sum()
 
     dense = hessian(kl, point)
     product = agent.fisher_product(data)
@@ -125,16 +130,16 @@ def test_fisher_products_are_those_of_the_hessian_of_the_kl_divergence(env, mode
     [("dice", {"dice_memory": 0.9}), ("dice", {"dice_memory": 1.0}), ("lvc", {}), ("emaml", {})],
 )
 def test_gradient_and_curvature_are_those_of_what_is_measured(estimator, options):
-    """By differences of `measured`, in which the inner updates are taken again: no derivative is shared with it."""
+    """By differences of `evaluate`, in which the inner updates are taken again: no derivative is shared with it."""
     agent, data = problem("cartpole", "mlp", estimator, 2, **options)
-    point = maml.flat(agent.params.values()).detach()
-    gradient = maml.flat(agent.meta_gradient(data)[0])
+    point = flatten(agent.meta).detach()
+    gradient = flatten(agent.meta_gradient(data)[0])
     product = agent.fisher_product(data)
     generator = torch.Generator().manual_seed(0)
-    for part in agent._parts(torch.arange(len(point), dtype=torch.float64)).values():
+    for part in leaves(unflatten(torch.arange(len(point), dtype=torch.float64), agent.meta)):
         direction = torch.zeros_like(point)  # of one parameter at a time: weights of every kind, and step sizes
         direction[part.flatten().long()] = torch.randn(part.numel(), generator=generator, dtype=torch.float64)
-        above, below = (agent.measured(data, agent._parts(point + h * direction)) for h in (1e-4, -1e-4))
+        above, below = (agent.evaluate(data, unflatten(point + h * direction, agent.meta)) for h in (1e-4, -1e-4))
         assert float(gradient @ direction) == pytest.approx((below["loss"] - above["loss"]) / 2e-4, rel=1e-4, abs=1e-7)
         curvature = (above["kl"] + below["kl"]) / 1e-8
         assert float(direction @ product(direction)) == pytest.approx(curvature, rel=1e-3, abs=1e-6)
@@ -142,10 +147,10 @@ def test_gradient_and_curvature_are_those_of_what_is_measured(estimator, options
 
 def test_fisher_products_do_not_depend_on_the_chunk():
     agent, data = problem("cartpole", "mlp", "dice", 1)
-    vector = torch.linspace(-1, 1, len(maml.flat(agent.params.values())), dtype=torch.float64)
+    vector = torch.linspace(-1, 1, len(flatten(agent.meta)), dtype=torch.float64)
     results = []
     for chunk in (1, 2, 3):
-        agent._chunk = chunk
+        agent.config = dataclasses.replace(agent.config, chunk_tasks=chunk)
         results.append(agent.fisher_product(data)(vector))
     torch.testing.assert_close(results[0], results[1])
     torch.testing.assert_close(results[0], results[2])
@@ -153,9 +158,9 @@ def test_fisher_products_do_not_depend_on_the_chunk():
 
 def test_a_step_improves_the_objective_within_the_trust_region():
     agent, data = problem("navigation", "mlp", "dice", 1)
-    before = agent.measured(data)
-    metrics = agent._trust_region_step(data)
-    now = agent.measured(data)
+    before = agent.evaluate(data)
+    metrics = agent.trust_region_step(data)
+    now = agent.evaluate(data)
     assert before["kl"] == pytest.approx(0, abs=1e-12)
     assert now["loss"] < before["loss"] and 0 < now["kl"] <= agent.config.max_kl
     assert metrics["step_fraction"] > 0 and now == pytest.approx({k: metrics[k] for k in now})
@@ -164,8 +169,8 @@ def test_a_step_improves_the_objective_within_the_trust_region():
 
 def test_where_no_step_improves_nothing_moves(monkeypatch):
     agent, data = problem("navigation", "mlp", "dice", 1)
-    start = maml.flat(agent.params.values()).detach().clone()
-    monkeypatch.setattr(agent, "measured", lambda data, params: {"loss": 1e9, "kl": 0.0, "entropy": 0.0})
-    metrics = agent._trust_region_step(data)
+    start = flatten(agent.meta).detach().clone()
+    monkeypatch.setattr(agent, "evaluate", lambda data, params: {"loss": 1e9, "kl": 0.0, "entropy": 0.0})
+    metrics = agent.trust_region_step(data)
     assert metrics["step_fraction"] == 0
-    assert torch.equal(maml.flat(agent.params.values()), start)
+    assert torch.equal(flatten(agent.meta), start)

@@ -10,7 +10,7 @@ import torch
 from agents.cli.commands import run_training
 from agents.core.context import BuildContext, build
 from agents.core.spec import Spec
-from agents.experiment.evaluation import adaptation_curve
+from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
 from agents.experiment.references import beside_which
 from agents.references import best_single, gaussian_ucb, nearest_tasks, oracle, portfolio, random_search
 from envs.automl.lookup_tasks import Known, Tries
@@ -200,11 +200,11 @@ def test_gaussian_ucb_is_the_conditional_normal() -> None:
 def test_curves_are_over_tries() -> None:
     """Of one who is told the task the best from the first try on; of the portfolio what the best so far gains."""
     made = family()
-    curve = adaptation_curve(player(portfolio), made, n_tasks=2, episodes=2)
+    curve = adaptation_curve(player(portfolio), made, EvaluationPlan(n_tasks=2, episodes=2))
     assert curve.axis == "tries" and curve.x == [1, 2, 3] and curve.n_tasks == 2
     np.testing.assert_allclose(curve.mean, [(0.3 + 0) / 2, (0.3 + 0.1) / 2, (0.3 + 0.1) / 2], atol=1e-7)
     assert curve.env_steps == [0, 1, 2]
-    curve = adaptation_curve(player(oracle, episodes=1), made, n_tasks=2, episodes=2)
+    curve = adaptation_curve(player(oracle, episodes=1), made, EvaluationPlan(n_tasks=2, episodes=2))
     np.testing.assert_allclose(curve.mean, [0.55] * 3, atol=1e-7)
 
 

@@ -21,9 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.functional import hessian, jacobian
 from torch.func import functional_call, vmap
+from torch.utils import _pytree as pytree
 
+from agents.core.pytree import flatten
 from agents.core.rollout import Rollout
 from agents.maml import MAML, Config
+from agents.rl.batch import Batch, inner_batch, plain_batch, select_tasks
+from agents.rl.inner_update import inner_update
+from agents.rl.meta import with_old_policy
 from qrl.models.reuploading import Config as CircuitConfig
 from qrl.policies.heads import Categorical
 from qrl.policies.policy import Policy, make_policy
@@ -218,7 +223,7 @@ def unflat(policy: Policy, theta: Tensor) -> dict[str, Tensor]:
 
 def parameters(maml: MAML) -> Tensor:
     """The learner's theta, and its step sizes if it learns them."""
-    return flat({name: value.detach() for name, value in maml.params.items()})
+    return flatten(maml.meta).detach()
 
 
 # --- exact, from pi alone --------------------------------------------------------------------------------------------
@@ -502,14 +507,17 @@ def library_update(maml: MAML, problem: Problem, theta: Tensor) -> tuple[Tensor,
     multiplied by the quotient, so that its expectation is known also where episodes end early.
     """
     step = maml.config.inner_step_size
-    data = maml.data(problem.rollout(problem.members), standardised=maml.config.standardise_inner)
+    data = inner_batch(problem.rollout(problem.members), maml.config)
     log_prob = steps_of(problem, log_pi(maml.policy, problem)(theta[None]))[0].sum(-1) + problem.chance.log()
     probability = (log_prob[problem.members].sum(-1).exp() * problem.orders).detach()
-    weight = probability * data["valid"].sum((1, 2)) / (problem.episodes * problem.horizon)
+    weight = probability * data.valid.sum((1, 2)) / (problem.episodes * problem.horizon)
+
+    def updated(x: Tensor, batch: Batch) -> Tensor:
+        theta = unflat(maml.policy, x)
+        return flat(inner_update(theta, maml.inner_gradient(theta, batch), step))
 
     def moved(x: Tensor) -> Tensor:
-        updated = vmap(lambda d: flat(maml._inner_step(unflat(maml.policy, x), {}, d)))(data)
-        return weight @ (updated - x) / step
+        return weight @ (vmap(lambda batch: updated(x, batch))(data) - x) / step
 
     return moved(theta).detach(), jacobian(moved, theta)
 
@@ -530,32 +538,30 @@ def library_meta_gradient(
     state, inner = maml.begin(len(drawn.data), problem.episodes), []
     for data in drawn.data.unbind(1):
         rollout = problem.rollout(problem.members[data])
-        inner.append(maml.data(rollout, standardised=maml.config.standardise_inner))
-        with torch.no_grad():
-            inner[-1]["old_log_prob"] = vmap(maml._log_prob)(state.params, inner[-1])[0]
+        inner.append(with_old_policy(maml.policy, state.params, inner_batch(rollout, maml.config)))
         state = maml.adapt(state, rollout)
     outer = _every_episode(maml, problem, state.params)
-    n_valid = outer["valid"].sum()
-    outer["advantage"] = n_valid * weight[:, None, None] * outer["advantage"]
+    n_valid = outer.valid.sum()
+    outer = replace(outer, advantage=n_valid * weight[:, None, None] * outer.advantage)
     if maml.config.estimator == "emaml":
-        for each, score in zip(inner, score_advantages(maml, problem, drawn, baseline), strict=True):
-            each["score"] = n_valid * (weight[:, None] * score)[:, None].expand_as(each["valid"])
-    gradients, _ = maml.meta_gradient([*inner, outer])
-    return flat(dict(zip(maml.params, gradients, strict=True)))
+        inner = [
+            replace(each, score=n_valid * (weight[:, None] * score)[:, None].expand_as(each.valid))
+            for each, score in zip(inner, score_advantages(maml, problem, drawn, baseline), strict=True)
+        ]
+    gradients, _ = maml.meta_gradient((tuple(inner), outer))
+    return torch.cat([each.flatten() for each in gradients])
 
 
 @torch.no_grad()
-def _every_episode(maml: MAML, problem: Problem, params: dict[str, Tensor]) -> dict[str, Tensor]:
+def _every_episode(maml: MAML, problem: Problem, params: dict[str, Tensor]) -> Batch:
     """Outer data of tasks with these parameters: an episode of each kind, its return weighed by its probability."""
     n_tasks = len(next(iter(params.values())))
     rollout = problem.rollout(torch.arange(len(problem.chance)).expand(n_tasks, -1))
-    columns = {"observation": rollout.observation, "action": rollout.action, "valid": rollout.valid}
-    outer = {name: x.transpose(0, 1) for name, x in columns.items()}
-    log_prob, distribution = vmap(maml._log_prob)(params, outer)
-    probability = problem.chance * torch.where(outer["valid"], log_prob, 0.0).sum(1).exp()
+    outer = with_old_policy(maml.policy, params, plain_batch(rollout, maml.config))
+    assert outer.old_log_prob is not None
+    probability = problem.chance * torch.where(outer.valid, outer.old_log_prob, 0.0).sum(1).exp()
     weighed = probability * problem.returns
-    outer["advantage"] = torch.where(outer["valid"], weighed[:, None], 0.0)
-    return outer | {"old_log_prob": log_prob} | {f"old.{name}": x for name, x in distribution.items()}
+    return replace(outer, advantage=torch.where(outer.valid, weighed[:, None], 0.0))
 
 
 def library_training_gradient(maml: MAML, problem: Problem) -> Tensor:
@@ -569,28 +575,30 @@ def library_training_gradient(maml: MAML, problem: Problem) -> Tensor:
     log_prob = steps_of(problem, log_pi(maml.policy, problem)(drawn.theta)).sum(-1) + problem.chance.log()
     probability = drawn.probability[:, None] * (log_prob[:, problem.members].sum(-1).exp() * problem.orders)
     size, n_data = problem.episodes * problem.horizon, len(problem.members)
-    columns: tuple[list[dict[str, Tensor]], ...] = ([], [])
+    columns: tuple[list[Batch], list[Batch]] = ([], [])
     for before, after in itertools.product(range(n_data), repeat=2):
         inner, outer, unit = _two_tasks(maml, problem, (before, n_data // 2), (after, n_data // 3))
+        assert inner.score is not None
         weight = unit * probability[before, after].detach() / size
-        columns[0].append(inner | {"score": weight * inner["score"]})
-        columns[1].append(outer | {"advantage": weight * outer["advantage"]})
-    first, last = ({name: torch.cat([data[name] for data in column]) for name in column[0]} for column in columns)
-    first["score"], last["advantage"] = (last["valid"].sum() * x for x in (first["score"], last["advantage"]))
-    gradients, _ = maml.meta_gradient([first, last])
-    return flat(dict(zip(maml.params, gradients, strict=True)))
+        columns[0].append(replace(inner, score=weight * inner.score))
+        columns[1].append(replace(outer, advantage=weight * outer.advantage))
+    first, last = (pytree.tree_map(lambda *parts: torch.cat(parts), *column) for column in columns)
+    n_valid = last.valid.sum()
+    first, last = replace(first, score=n_valid * first.score), replace(last, advantage=n_valid * last.advantage)
+    gradients, _ = maml.meta_gradient(((first,), last))
+    return torch.cat([each.flatten() for each in gradients])
 
 
 def _two_tasks(
     maml: MAML, problem: Problem, before: tuple[int, int], after: tuple[int, int]
-) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+) -> tuple[Batch, Batch, Tensor]:
     """Inner and outer data of the first of two tasks with these data sets, and what the library divided them by."""
     rollouts = [problem.rollout(problem.members[list(tasks)]) for tasks in (before, after)]
     start = maml.begin(2, problem.episodes)
-    inner, outer = maml.meta_data(rollouts, [start, maml.adapt(start, rollouts[0])])
-    plain = maml.data(rollouts[1], standardised=False)["advantage"]
-    unit = (plain.square().sum() / outer["valid"].sum()).sqrt().clamp_min(1e-8)
-    return {name: x[:1] for name, x in inner.items()}, {name: x[:1] for name, x in outer.items()}, unit
+    (inner,), outer = maml.batches(rollouts, [start, maml.adapt(start, rollouts[0])])
+    plain = plain_batch(rollouts[1], maml.config).advantage
+    unit = (plain.square().sum() / outer.valid.sum()).sqrt().clamp_min(1e-8)
+    return select_tasks(inner, slice(1)), select_tasks(outer, slice(1)), unit
 
 
 def largest(difference: Tensor) -> float:

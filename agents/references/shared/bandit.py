@@ -16,7 +16,7 @@ Counts = Float[Tensor, "task env arm outcome"]
 
 
 class Player(ABC):
-    """Adapts by counting; see `agents.core.rollout.InContextAgent`. The state is `Counts`.
+    """Adapts by counting; see `agents.core.agent.InContextAgent`. The state is `Counts`.
 
     Raises UsageError for another family than the bandit.
     """

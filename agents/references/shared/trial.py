@@ -1,12 +1,14 @@
 """What agents share that learn within a trial and know the rules of a family."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from agents.core.context import BuildContext
 from envs.automl.lookup_tasks import Tries
 from envs.core.distribution import TaskDistribution, check_count
 from qrl.common.errors import UsageError
+
+Family = TypeVar("Family", bound=TaskDistribution)
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class TrialConfig:
         check_count(self.episodes, "episodes of a trial")
 
 
-def known_family(agent: str, context: BuildContext, *families: type[TaskDistribution]) -> Any:
-    """The run's family, if it is one of these; else raises UsageError."""
+def known_family(agent: str, context: BuildContext, *families: type[Family]) -> Family:
+    """Return the run's family if it is one of these. Raises UsageError otherwise."""
     if not isinstance(context.distribution, families):
         known = " and ".join(_called(family) for family in families)
         raise UsageError(f"agent {agent}: plays {known} only, not {context.distribution.name!r}")

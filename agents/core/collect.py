@@ -1,0 +1,127 @@
+"""Collecting rollouts: episodes of many tasks side by side, or of one ordinary environment."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.core.agent import Agent, InContextAgent, OpenLoopAgent, State
+from agents.core.rollout import Rollout
+from envs.core.task_vector import TaskVectorEnv
+from qrl.common.errors import TrainingError
+
+
+@torch.no_grad()
+def collect(
+    env: TaskVectorEnv,
+    agent: Agent[State],
+    state: State,
+    generator: torch.Generator,
+    *,
+    seed: int,
+    n_tasks: int,
+    n_episodes: int = 1,
+    options: dict[str, object] | None = None,
+) -> tuple[Rollout, State]:
+    """Collect a trial of `n_episodes` in every lane of a vector environment (lane = task * envs per task + env).
+
+    Returns the rollout and the state after it. A lane continues with its next episode by itself and is done when its
+    last one is. `seed` seeds the environment,
+    `options` goes to its reset. Raises TrainingError for a non-finite reward or observation, naming the step and the
+    task.
+    """
+    observation, _ = env.reset(seed=seed, options={**(options or {}), "own_luck": True})
+    shape = (n_tasks, env.num_envs // n_tasks)
+    episode = torch.zeros(env.num_envs, dtype=torch.int64, device=observation.device)
+    rows: list[tuple[Tensor, ...]] = []
+    memory = agent if isinstance(agent, InContextAgent) else None  # asked once: it looks up every attribute
+    state = agent.on_episode_start(state) if isinstance(agent, OpenLoopAgent) else state
+    while bool((alive := episode < n_episodes).any()):
+        seen = observation.unflatten(0, shape)
+        action, state = agent.act(state, seen, generator)
+        if not bool(action.isfinite().all()):
+            raise TrainingError(f"the policy's actions are not finite at step {len(rows)}: its outputs diverged")
+        observation, reward, terminated, truncated, _ = env.step(agent.to_environment(action).flatten(0, 1))
+        step = (reward * alive, alive, terminated & alive, truncated & alive, episode.clamp_max(n_episodes - 1))
+        rows.append((seen, action, *(x.unflatten(0, shape) for x in step)))
+        ended = (terminated | truncated) & alive
+        if memory is not None:
+            outcome = (reward * alive, ended, observation)
+            state = memory.observe(state, action, *(x.unflatten(0, shape) for x in outcome))
+        episode = episode + ended
+        again = ended & (episode < n_episodes)
+        if n_episodes > 1 and bool(again.any()):
+            observation, _ = env.reset(options={"reset_mask": again})
+    columns = [torch.stack(column) for column in zip(*rows, strict=True)]
+    # A lane that is done holds still: what it shows now is what followed its last step.
+    columns.append(observation.unflatten(0, shape))
+    rollout = Rollout(*columns)
+    _check_finite(rollout, env)
+    return rollout, state
+
+
+@torch.no_grad()
+def collect_episodes(
+    env: gymnasium.Env[Any, Any],
+    agent: Agent[State],
+    state: State,
+    generator: torch.Generator,
+    *,
+    n_episodes: int,
+    max_steps: int,
+    seed: int | None,
+) -> tuple[Rollout, State]:
+    """Collect `n_episodes` episodes of one ordinary Gymnasium environment, one after the other, as lanes of one task.
+
+    An episode that reaches `max_steps` is truncated, as it was in training, also if the environment has no time limit.
+    """
+    episodes: list[list[tuple[Tensor, ...]]] = []
+    final: list[Tensor] = []
+    memory = agent if isinstance(agent, InContextAgent) else None
+    for episode in range(n_episodes):
+        observation, _ = env.reset(seed=seed if episode == 0 else None)
+        rows: list[tuple[Tensor, ...]] = []
+        over = False
+        state = agent.on_episode_start(state) if isinstance(agent, OpenLoopAgent) else state
+        while not over:
+            seen = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
+            action, state = agent.act(state, seen[None, None], generator)
+            observation, reward, terminated, truncated, _ = env.step(single_action(agent, action))
+            truncated = truncated or len(rows) + 1 == max_steps
+            over = terminated or truncated
+            scalars = (float(reward), True, bool(terminated), bool(truncated), 0)
+            rows.append((seen, action[0, 0], *(torch.tensor(x, device=generator.device) for x in scalars)))
+            after = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
+            if memory is not None:
+                earned, ended = (torch.tensor([[x]], device=generator.device) for x in (float(reward), over))
+                state = memory.observe(state, action, earned, ended, after[None, None])
+        episodes.append(rows)
+        final.append(after)
+    length = max(map(len, episodes))
+    columns = []
+    for column in range(len(episodes[0][0])):
+        stacked = [torch.stack([row[column] for row in rows]) for rows in episodes]
+        padded = [torch.cat([x, x.new_zeros(length - len(x), *x.shape[1:])]) for x in stacked]
+        columns.append(torch.stack(padded, dim=1).unsqueeze(1))
+    columns.append(torch.stack(final).unsqueeze(0))
+    rollout = Rollout(*columns)
+    _check_finite(rollout, env)
+    return rollout, state
+
+
+def single_action(agent: Agent[State], action: Tensor) -> NDArray[np.generic] | float:
+    """Return the only action of [1, 1, ...] as one Gymnasium environment takes it: an array, or an int if discrete."""
+    numbers = agent.to_environment(action)[0, 0].cpu().numpy()
+    return numbers if numbers.ndim else numbers.item()
+
+
+def _check_finite(rollout: Rollout, env: object) -> None:
+    for name, values in (("reward", rollout.reward), ("observation", rollout.observation)):
+        if not bool(values.isfinite().all()):
+            step, task, *_ = (~values.isfinite()).nonzero()[0].tolist()
+            row = env.tasks.rows()[task] if isinstance(env, TaskVectorEnv) else {}
+            which = f", {', '.join(f'{key}={value}' for key, value in row.items())}" if row else ""
+            raise TrainingError(f"the environment gave a non-finite {name} at step {step} of task {task}{which}")

@@ -1,0 +1,116 @@
+"""Adam with a learning rate for each group of parameters, and rates that follow the KL divergence.
+
+An update of PPO (Schulman et al. 2017) with it:
+
+    optimiser.start(progress_remaining)
+    for epoch in range(config.epochs):
+        gradient, metrics = ...                           # of the clipped objective, at the present parameters
+        if epoch and optimiser.went_too_far(metrics["kl"]):
+            break
+        metrics["grad_norm"] = optimiser.ascend(gradient, metrics)
+    metrics["kl"] = optimiser.finish(kl)                  # kl() measures it at the present parameters
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from agents.core.saved_state import moments, named_parameters, restore, restore_moments
+from agents.rl.config import PPOConfig
+from agents.rl.trust_region import backtrack
+from qrl.common.errors import TrainingError
+from qrl.policies.policy import Params
+
+MAX_LR_SCALE = 10.0
+"""Most that the learning rates are raised above those of the options [ratio]."""
+
+
+class KLAdaptiveAdam:
+    """Adam whose learning rates follow the KL divergence of an update.
+
+    Moves `params`, its leaves, in place. `buffers` are saved with them.
+    """
+
+    def __init__(self, config: PPOConfig, params: Params, rates: Mapping[str, float], buffers: Params) -> None:
+        self.config, self.params, self.buffers = config, params, buffers
+        self._rates = [rates[name] for name in params]
+        self.adam = torch.optim.Adam(
+            [{"params": [value], "lr": rate} for value, rate in zip(self.params.values(), self._rates, strict=True)]
+        )
+        self._lr_scale = torch.ones(())
+        self._start: list[Tensor] = []
+
+    def start(self, progress_remaining: float) -> None:
+        """Begin an update from the present parameters; `progress_remaining` in [0, 1] multiplies the rates."""
+        for group, rate in zip(self.adam.param_groups, self._rates, strict=True):
+            group["lr"] = rate * progress_remaining * float(self._lr_scale)
+        self._start = [value.detach().clone() for value in self.params.values()]
+
+    def ascend(self, gradient: Sequence[Tensor], metrics: Mapping[str, float]) -> float:
+        """Take one step up the gradient and return the gradient's norm.
+
+        Raises TrainingError if it or one of the `metrics` is not finite, before a parameter moves.
+        """
+        for value, each in zip(self.params.values(), gradient, strict=True):
+            value.grad = -each
+        norm = float(torch.nn.utils.clip_grad_norm_(self.params.values(), self.config.max_grad_norm or math.inf))
+        check_finite({**metrics, "grad_norm": norm})
+        self.adam.step()
+        return norm
+
+    def went_too_far(self, kl: float) -> bool:
+        """Return whether the policies changed by more than twice the target, if there is one."""
+        return 0 < 2 * self.config.target_kl < kl
+
+    def finish(self, kl: Callable[[], float]) -> float:
+        """End the update, adapt the rates to its KL divergence and return it.
+
+        If that is more than twice the target, only part of the way is kept, the largest of 1/2, 1/4, ... that is not.
+        """
+        whole = kl()
+        self._adapt_learning_rates(whole)
+        if self.config.target_kl and not whole <= 2 * self.config.target_kl:
+            self._backtrack(kl)
+        return whole
+
+    @torch.no_grad()
+    def _backtrack(self, kl: Callable[[], float]) -> None:
+        """Move back towards the update's start until the KL divergence is at most twice the target."""
+        values = list(self.params.values())
+        steps = [value - old for value, old in zip(values, self._start, strict=True)]
+
+        def acceptable(fraction: float) -> bool:
+            for value, old, step in zip(values, self._start, steps, strict=True):
+                value.copy_(old + fraction * step)
+            return kl() <= 2 * self.config.target_kl
+
+        if not backtrack(acceptable, 0.5, tries=10):
+            acceptable(0.0)
+
+    def _adapt_learning_rates(self, kl: float) -> None:
+        """Lower the rates after too large a change of the policies; raise them after a small one."""
+        target = self.config.target_kl
+        if target and not kl <= 2 * target:
+            self._lr_scale /= 1.5
+        elif kl < target / 2:  # never so with a target of 0
+            self._lr_scale = (self._lr_scale * 1.5).clamp_max(MAX_LR_SCALE)
+
+    def _own(self) -> dict[str, Tensor]:
+        return named_parameters(self.params) | {"caution": self._lr_scale} | self.buffers
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the parameters, the factor on the rates, the buffers and Adam's moments."""
+        return {name: value.detach() for name, value in self._own().items()} | moments(self.adam, self.params)
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""
+        restore(self._own(), tensors)
+        restore_moments(self.adam, self.params, tensors)
+
+
+def check_finite(metrics: Mapping[str, float]) -> None:
+    """Raise TrainingError for metrics that are not finite."""
+    if not all(map(math.isfinite, metrics.values())):
+        raise TrainingError(f"the meta-gradient or loss is not finite: {dict(metrics)}")

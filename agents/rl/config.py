@@ -1,0 +1,99 @@
+"""Options that several algorithms share: of the inner update, of PPO, and of a meta-learner with both."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from agents.core.options import Options
+from qrl.common.errors import UsageError
+
+Baseline = Literal["leave-one-out", "linear", "none"]
+
+
+@dataclass(frozen=True)
+class InnerConfig(Options):
+    """Options of the inner update; agents extend them."""
+
+    episodes: int = 20
+    """Episodes per task and rollout [episodes] (Finn et al. 2017)."""
+    inner_step_size: float = 0.1
+    """Initial inner step size [per unit of the gradient of the mean standardised advantage] (Finn et al. 2017: 0.1)."""
+    later_step_factor: float = 0.3
+    """Factor on the step sizes in updates beyond those trained through (ours; Finn et al. 2017: 0.5)."""
+    baseline: Baseline = "leave-one-out"
+    """Baseline of the advantages. None biases the policy gradient (Kool et al. 2019; linear: Duan et al. 2016, but
+    cross-fitted)."""
+    discount: float = 0.99
+    """Discount factor of the returns [per step] (Finn et al. 2017); evaluation reports undiscounted returns."""
+    standardise_inner: bool = True
+    """Divide inner advantages by each task's standard deviation: step sizes do not depend on the reward's scale, at the
+    price of a factor that depends on the data (Finn et al. 2017)."""
+    memory_budget: float = 2.0
+    """Memory for the graph of a meta-gradient [GiB]; it is accumulated over chunks of tasks that fit."""
+    chunk_tasks: int = 0
+    """Tasks per chunk [0 = from memory_budget]; does not change the result beyond rounding."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(("episodes",), lambda value: value >= 1, "at least 1")
+        positive = ("inner_step_size", "memory_budget", "later_step_factor")
+        self.require(positive, lambda value: 0 < value < math.inf, "finite and positive")
+        self.require(("chunk_tasks",), lambda value: value >= 0, "not negative")
+        self.require(("discount",), lambda value: 0 < value <= 1, "in (0, 1]")
+        if self.episodes < 2 and self.baseline != "none":
+            raise UsageError(f"agent {self.agent}: baseline {self.baseline} needs at least 2 episodes")
+
+
+@dataclass(frozen=True)
+class PPOConfig(Options):
+    """Options of epochs of PPO."""
+
+    epochs: int = 3
+    """Outer PPO steps on the same data [steps per meta-iteration] (ours; Schulman et al. 2017 take 3 to 15)."""
+    clip: float = 0.2
+    """PPO clip range of the probability ratio (Schulman et al. 2017)."""
+    target_kl: float = 0.02
+    """KL(old || new) of the policies per meta-iteration [nat] that the learning rates follow: they are multiplied by
+    1.5, up to ten times lr_*, after one of less than half of this, and divided by 1.5 after one of more than twice
+    this (the adaptive penalty of Schulman et al. 2017, applied to the rate), of which only so much is gone as stays
+    within twice [0 = constant rates, no limit]."""
+    entropy_bonus: float = 0.0
+    """Weight of the policies' entropy [per nat] (ours: none)."""
+    lr_angles: float = 0.01
+    """Adam learning rate of circuit angles, hidden weights and phases [rad per step] (Jerbi et al. 2021)."""
+    lr_scales: float = 0.05
+    """Adam learning rate of input scales, projections and frequencies [per step] (ours; Jerbi et al. 2021: 0.1)."""
+    lr_heads: float = 0.02
+    """Adam learning rate of read-out and head [per step] (ours; Jerbi et al. 2021: 0.1)."""
+    max_grad_norm: float = 0.5
+    """Gradients are scaled down to this norm [0 = never] (ours)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(("epochs",), lambda value: value >= 1, "at least 1")
+        self.require(("clip",), lambda value: 0 < value < math.inf, "finite and positive")
+        not_negative = ("lr_angles", "lr_scales", "lr_heads", "max_grad_norm", "target_kl", "entropy_bonus")
+        self.require(not_negative, lambda value: 0 <= value < math.inf, "finite and not negative")
+
+    def rate(self, group: str) -> float:
+        """Learning rate of a group of parameters: "angles", "scales" or "heads"."""
+        return {"angles": self.lr_angles, "scales": self.lr_scales, "heads": self.lr_heads}[group]
+
+
+@dataclass(frozen=True)
+class MetaConfig(InnerConfig, PPOConfig):
+    """Options of the inner update and of an outer step by PPO."""
+
+    meta_batch: int = 20
+    """Tasks per meta-iteration [tasks] (20 to 40 in Finn et al. 2017)."""
+    learn_step_sizes: bool = True
+    """Learn a step size for each parameter (Meta-SGD, Li et al. 2017); else all stay at inner_step_size."""
+    lr_step_sizes: float = 0.01
+    """Adam learning rate of the inner step sizes [per step] (ours)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(("meta_batch",), lambda value: value >= 1, "at least 1")
+        self.require(("lr_step_sizes",), lambda value: 0 <= value < math.inf, "finite and not negative")
+        if not self.learn_step_sizes:
+            self.refuse(("lr_step_sizes",), "learn_step_sizes false")
