@@ -95,7 +95,8 @@ class Reptile:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the weights and the policy's buffers."""
-        return named_parameters(self.theta) | policy_buffers(self.policy)
+        own = named_parameters(self.theta) | policy_buffers(self.policy)
+        return {name: value.detach() for name, value in own.items()}
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""

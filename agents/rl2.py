@@ -361,7 +361,7 @@ class RL2:
         self.optimiser.load_state_dict(tensors)
 
 
-def select_trials(trials: Trials, chunk: slice) -> Trials:
+def select_trials(trials: Trials, chunk: slice | Tensor) -> Trials:
     """Index every tensor along its trial axis."""
     return map_tensors(lambda tensor: tensor[:, chunk], trials)
 

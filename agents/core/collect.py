@@ -112,7 +112,7 @@ def collect_episodes(
     return rollout, state
 
 
-def single_action(agent: Agent[State], action: Tensor) -> NDArray[np.generic] | float:
+def single_action(agent: Agent[State], action: Tensor) -> NDArray[np.generic] | int | float:
     """Return the only action of [1, 1, ...] as one Gymnasium environment takes it: an array, or an int if discrete."""
     numbers = agent.to_environment(action)[0, 0].cpu().numpy()
     return numbers if numbers.ndim else numbers.item()

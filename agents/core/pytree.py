@@ -33,8 +33,8 @@ def register_pytree(cls: type[T]) -> type[T]:
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], tree: T) -> T:
-    """Apply a function to every tensor of a tree."""
-    mapped: T = pytree.tree_map(function, tree)
+    """Apply a function to every tensor of a tree; other leaves, such as a fixed step size, stay."""
+    mapped: T = pytree.tree_map_only(Tensor, function, tree)
     return mapped
 
 

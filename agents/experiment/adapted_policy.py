@@ -24,7 +24,7 @@ class AdaptedPolicy:
         self._action: Tensor | None = None
 
     @torch.no_grad()
-    def act(self, observation: ArrayLike) -> NDArray[np.generic] | float:
+    def act(self, observation: ArrayLike) -> NDArray[np.generic] | int | float:
         """An action drawn from the policy, as the environment's `step` takes it.
 
         Raises UsageError if an agent that learns in its memory was not told what came of the last one.

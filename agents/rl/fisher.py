@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.func import jvp, vjp, vmap
 
+from agents.core.pytree import map_tensors
 from agents.rl.batch import Batch
 from agents.rl.inner_update import Gradient, log_prob, step_size
 from agents.rl.meta import Meta
@@ -37,8 +38,8 @@ def fisher_product(
         gradient: of the inner surrogate, for one task.
         weight: one over the number of valid steps.
     """
-    n_tasks = len(outer.valid)
-    theta = {name: value.detach().expand(n_tasks, *value.shape) for name, value in meta.theta.items()}
+    meta, n_tasks = map_tensors(torch.detach, meta), len(outer.valid)
+    theta = {name: value.expand(n_tasks, *value.shape) for name, value in meta.theta.items()}
     sizes = {name: step_size(meta.step_sizes, name) for name in theta}
     learned = isinstance(meta.step_sizes, dict)
     updates = []

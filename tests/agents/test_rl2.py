@@ -7,16 +7,17 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from agents.core.memory import saved_bytes
 
 from agents import rl2
 from agents.core.agent import InContextAgent
 from agents.core.context import build
+from agents.core.pytree import leaves
 from agents.core.rollout import Rollout
 from agents.core.spec import Spec, default_config
 from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
-from agents.experiment.loop import Training, adaptation
+from agents.experiment.loop import Training, collect_and_adapt
 from agents.experiment.memory_ablation import MemoryAblation
+from agents.rl.memory import saved_bytes
 from agents.rl.returns import generalised_advantages, returns_to_go
 from envs import bandit, cartpole_target, navigation, pendulum
 from qrl.common.errors import UsageError
@@ -37,7 +38,7 @@ def played(training, seed=0, adapter=None):
     rngs = [np.random.default_rng(seed + i) for i in (0, 1)]
     tasks = training.distribution.sample(training.agent.n_tasks, "train", rngs[0])
     generator = torch.Generator().manual_seed(seed)
-    (rollout,), _ = adaptation(training.env, agent, tasks, 1, rngs[1], generator)
+    (rollout,), _ = collect_and_adapt(training.env, agent, tasks, 1, rngs[1], generator)
     return rollout
 
 
@@ -55,7 +56,7 @@ class Recording:
         self.inputs, self.log_probs = [], []
 
     def act(self, state, observation, generator):
-        inputs = self.agent.policy.inputs(observation, state.told).flatten(0, 1)
+        inputs = self.agent.policy.inputs(observation, state.transition).flatten(0, 1)
         distribution, _ = self.agent.policy.act(state.bound, inputs, state.hidden.flatten(0, 1), None)
         action, state = self.agent.act(state, observation, generator)
         self.inputs.append(inputs)
@@ -73,11 +74,11 @@ def test_inputs_and_log_probabilities_of_the_update_are_those_of_the_rollout(env
     assert bool(training.agent.policy.actor.n_bilinear) == ("readout" in options)
     recording = Recording(training.agent)
     rollout = played(training, adapter=recording)
-    data, _ = training.agent.trial_data(rollout)
-    torch.testing.assert_close(data["inputs"], torch.stack(recording.inputs), atol=0, rtol=0)
-    valid = data["valid"]
+    data, _ = training.agent.trials(rollout)
+    torch.testing.assert_close(data.inputs, torch.stack(recording.inputs), atol=0, rtol=0)
+    valid = data.valid
     stored = torch.stack(recording.log_probs)
-    torch.testing.assert_close(data["old_log_prob"][valid], stored[valid], atol=1e-6, rtol=0)
+    torch.testing.assert_close(data.old_log_prob[valid], stored[valid], atol=1e-6, rtol=0)
 
 
 def short(env):
@@ -122,7 +123,7 @@ class WinStay(rl2.RL2):
     """Chooses by what the network is told alone: the arm that just paid again, else the other one."""
 
     def act(self, state, observation, generator):
-        last, reward = state.told[..., :2], state.told[..., 2]
+        last, reward = state.transition[..., :2], state.transition[..., 2]
         first = last.sum(-1) == 0
         other = 1 - last.argmax(-1)
         return torch.where(first, 0, torch.where(reward > 0, last.argmax(-1), other)), state
@@ -181,13 +182,13 @@ def test_trials_of_a_task_are_read_against_the_others():
     agent = training.agent
     assert (agent.n_tasks, agent.n_envs) == (2, 3)
     rollout = played(training)
-    found, explained = agent.trial_data(rollout)
+    found, explained = agent.trials(rollout)
     alone = copy.copy(agent)
     alone.n_envs = 1
-    plain, same = alone.trial_data(rollout)
-    assert explained == same and torch.equal(found["target"], plain["target"])
-    worth, against = (data["advantage"].unflatten(1, (2, 3)) for data in (plain, found))
-    assert plain["valid"].all()
+    plain, same = alone.trials(rollout)
+    assert explained == same and torch.equal(found.target, plain.target)
+    worth, against = (data.advantage.unflatten(1, (2, 3)) for data in (plain, found))
+    assert plain.valid.all()
     expected = worth - torch.stack([worth[..., [1, 2]], worth[..., [0, 2]], worth[..., [0, 1]]], dim=-2).mean(-1)
     expected = (expected - expected.mean()) / expected.std(correction=0)
     torch.testing.assert_close(against, expected, atol=1e-5, rtol=1e-4)
@@ -196,13 +197,13 @@ def test_trials_of_a_task_are_read_against_the_others():
 def test_the_second_episodes_reward_counts_for_the_first_ones_actions():
     training = learner(episodes=2)
     rollout = played(training)
-    before, _ = training.agent.trial_data(rollout)
+    before, _ = training.agent.trials(rollout)
     reward = rollout.reward.clone()
     reward[1, 0] += 1
-    after, _ = training.agent.trial_data(dataclasses.replace(rollout, reward=reward))
+    after, _ = training.agent.trials(dataclasses.replace(rollout, reward=reward))
     # Targets of values are not standardised: gamma times the new reward, and the value of a step told of none of it.
     scale, config = training.agent.value_scale, training.agent.config
-    difference = (after["target"] - before["target"])[0] * scale
+    difference = (after.target - before.target)[0] * scale
     assert float(difference[0]) == pytest.approx(config.discount * config.gae_lambda, abs=1e-5)
     assert difference[1:].abs().max() < 1e-6
 
@@ -212,8 +213,9 @@ def test_how_an_episode_ended_makes_no_difference():
     training = learner("cartpole_target", short("cartpole_target"))
     rollout = played(training)
     swapped = dataclasses.replace(rollout, terminated=rollout.truncated, truncated=rollout.terminated)
-    one, other = (training.agent.trial_data(each)[0] for each in (rollout, swapped))
-    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    one, other = (training.agent.trials(each)[0] for each in (rollout, swapped))
+    for mine, theirs in zip(leaves(one), leaves(other), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 # --- the gradient -----------------------------------------------------------------------------------------------------
@@ -226,7 +228,7 @@ def test_the_gradient_enumerated_over_all_trials_is_that_of_the_expected_return(
     )
     agent = training.agent
     agent.policy.double()
-    agent.params = {name: p.detach().double().requires_grad_() for name, p in agent.policy.named_parameters()}
+    agent.theta = dict(agent.policy.named_parameters())
     pays = torch.tensor([0.3, 0.8], dtype=torch.float64)
     every = torch.tensor(list(itertools.product([0, 1], [0, 1], [0, 1], [0, 1])))
     action, reward = every[:, :2].T.unsqueeze(-1), every[:, 2:].T.double().unsqueeze(-1)
@@ -241,23 +243,23 @@ def test_the_gradient_enumerated_over_all_trials_is_that_of_the_expected_return(
         torch.ones(shape, dtype=torch.bool),
         torch.arange(2)[:, None, None].expand(shape),
     )
-    data, _ = agent.trial_data(rollout)
-    probability = (of_rewards * data["old_log_prob"].sum(0).exp()).detach()
+    data, _ = agent.trials(rollout)
+    probability = (of_rewards * data.old_log_prob.sum(0).exp()).detach()
     assert float(probability.sum()) == pytest.approx(1)
-    data["advantage"] = probability * returns_to_go(reward)[..., 0]
+    data = dataclasses.replace(data, advantage=probability * returns_to_go(reward)[..., 0])
     found, metrics = agent.gradient(data)
 
     def expected_return(params):
-        distribution = agent._outputs(params, data).distribution
-        log_prob = agent.policy.head.log_prob(distribution, data["action"])
+        distribution = agent.outputs(params, data).distribution
+        log_prob = agent.policy.head.log_prob(distribution, data.action)
         return float((of_rewards * log_prob.sum(0).exp() * reward.sum(0)[:, 0]).sum())
 
     step = 1e-6
-    for index, name in enumerate(agent.params):
-        for position in range(min(5, agent.params[name].numel())):
+    for index, name in enumerate(agent.theta):
+        for position in range(min(5, agent.theta[name].numel())):
             values = []
             for sign in (1, -1):
-                params = {key: value.detach().clone() for key, value in agent.params.items()}
+                params = {key: value.detach().clone() for key, value in agent.theta.items()}
                 params[name].view(-1)[position] += sign * step
                 values.append(expected_return(params))
             numeric = (values[0] - values[1]) / (2 * step)
@@ -271,21 +273,22 @@ def test_the_objective_is_surrogate_bonus_and_squared_error():
     env_config = dataclasses.replace(cartpole_target.Config(), horizon=11)
     training = learner("cartpole_target", env_config, entropy_bonus=0.3, value_weight=0.7, clip=0.1)
     agent = training.agent
-    data, _ = agent.trial_data(played(training))
-    assert not data["valid"].all()
+    data, _ = agent.trials(played(training))
+    assert not data.valid.all()
     # Padded steps lie beyond the clip range, so that counting them is seen.
-    data["old_log_prob"] = torch.where(data["valid"], data["old_log_prob"], data["old_log_prob"] - 1)
+    shifted = torch.where(data.valid, data.old_log_prob, data.old_log_prob - 1)
+    data = dataclasses.replace(data, old_log_prob=shifted)
     generator = torch.Generator().manual_seed(2)
-    moved = {n: p.detach() + 0.2 * torch.randn(p.shape, generator=generator) for n, p in agent.params.items()}
-    found = agent.sums(moved, data)
-    distribution, value, _ = agent._outputs(moved, data)
+    moved = {n: p.detach() + 0.2 * torch.randn(p.shape, generator=generator) for n, p in agent.theta.items()}
+    found = agent.objective(moved, data)
+    distribution, value, _ = agent.outputs(moved, data)
     new = torch.distributions.Categorical(logits=distribution["log_probs"])
-    old = torch.distributions.Categorical(logits=data["old.log_probs"])
-    valid = data["valid"]
-    ratio = (new.log_prob(data["action"]) - data["old_log_prob"]).exp()
-    unclipped, clipped = ratio * data["advantage"], ratio.clamp(0.9, 1.1) * data["advantage"]
+    old = torch.distributions.Categorical(logits=data.old_distribution["log_probs"])
+    valid = data.valid
+    ratio = (new.log_prob(data.action) - data.old_log_prob).exp()
+    unclipped, clipped = ratio * data.advantage, ratio.clamp(0.9, 1.1) * data.advantage
     expected = {
-        "value_loss": (value - data["target"])[valid].square().sum(),
+        "value_loss": (value - data.target)[valid].square().sum(),
         "entropy": new.entropy()[valid].sum(),
         "kl": torch.distributions.kl_divergence(old, new)[valid].sum(),
         "clipped": ((ratio > 1.1) | (ratio < 0.9))[valid].sum(),
@@ -305,17 +308,17 @@ def test_the_error_of_predicted_rewards_is_taken_off_the_objective(env, memories
     training = learner(env, short(env), reward_prediction=0.3, memories=memories, entropy_bonus=0.1)
     agent, policy = training.agent, training.agent.policy
     rollout = played(training)
-    data, _ = agent.trial_data(rollout)
-    found = agent.sums(agent.params, data)
+    data, _ = agent.trials(rollout)
+    found = agent.objective(agent.theta, data)
     n_head = 2
-    assert len(agent.params["actor.readout.weight"]) == n_head + {"cartpole_target": 2, "navigation": 3}[env] + (
+    assert len(agent.theta["actor.readout.weight"]) == n_head + {"cartpole_target": 2, "navigation": 3}[env] + (
         memories == "shared"
     )
-    policy.load_state_dict(agent.params, strict=False)
-    outputs = policy.actor.unroll(policy.actor.bind(), data["inputs"]).detach()
+    policy.load_state_dict(agent.theta, strict=False)
+    outputs = policy.actor.unroll(policy.actor.bind(), data.inputs).detach()
     loss = 0.0
-    for t, lane in data["valid"].nonzero().tolist():
-        said, action = outputs[t, lane], data["action"][t, lane]
+    for t, lane in data.valid.nonzero().tolist():
+        said, action = outputs[t, lane], data.action[t, lane]
         guess = (
             said[n_head + action] if env == "cartpole_target" else said[2] + said[3] * action[0] + said[4] * action[1]
         )
@@ -323,7 +326,7 @@ def test_the_error_of_predicted_rewards_is_taken_off_the_objective(env, memories
         loss += float(guess - reward) ** 2
     assert float(found["reward_loss"].detach()) == pytest.approx(loss, rel=1e-4)
     agent.config = dataclasses.replace(agent.config, reward_prediction=0.0)
-    without = agent.sums(agent.params, data)
+    without = agent.objective(agent.theta, data)
     assert float((without["objective"] - found["objective"]).detach()) == pytest.approx(0.3 * loss, rel=1e-3)
     assert "reward_loss" not in without
 
@@ -334,11 +337,11 @@ def test_predicting_rewards_teaches_the_memory_what_pays():
         env_config=bandit.Config(arms=2), reward_prediction=1.0, value_weight=0.0, episodes=8, meta_batch=99
     )
     agent = training.agent
-    adam = torch.optim.Adam(agent.params.values(), lr=0.02)
+    adam = torch.optim.Adam(agent.theta.values(), lr=0.02)
     for seed in range(60):
-        data, _ = agent.trial_data(played(training, seed))
-        gradient, metrics = agent.gradient(data | {"advantage": torch.zeros_like(data["advantage"])})
-        for p, each in zip(agent.params.values(), gradient, strict=True):
+        data, _ = agent.trials(played(training, seed))
+        gradient, metrics = agent.gradient(dataclasses.replace(data, advantage=torch.zeros_like(data.advantage)))
+        for p, each in zip(agent.theta.values(), gradient, strict=True):
             p.grad = -each
         adam.step()
     # Blind, a pull's reward has a variance of 1/4; known odds leave E[p (1 - p)] = 1/6.
@@ -357,12 +360,14 @@ def test_no_gradient_goes_from_one_trial_to_another():
 def test_shuffled_trials_and_smaller_chunks_give_the_same_gradient():
     training = learner("cartpole_target", short("cartpole_target"))
     agent = training.agent
-    data, _ = agent.trial_data(played(training))
+    data, _ = agent.trials(played(training))
     whole, metrics = agent.gradient(data)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
-    shuffled, again = agent.gradient({name: value[:, order] for name, value in data.items()})
-    agent.config = dataclasses.replace(agent.config, memory_budget=2 * agent._bytes * len(data["valid"]) / 2**30 + 1e-9)
-    assert len(list(agent._chunks(data))) == 3
+    shuffled, again = agent.gradient(rl2.select_trials(data, order))
+    agent.config = dataclasses.replace(
+        agent.config, memory_budget=2 * agent.step_bytes * len(data.valid) / 2**30 + 1e-9
+    )
+    assert len(agent.chunks(*data.valid.shape)) == 3
     chunked, parts = agent.gradient(data)
     for one, two, three in zip(whole, shuffled, chunked, strict=True):
         torch.testing.assert_close(two, one, atol=1e-6, rtol=1e-4)
@@ -385,11 +390,11 @@ def test_padding_counts_for_nothing():
             rollout.valid.reshape(rollout.valid.shape + (1,) * (rollout.action.dim() - 3)), rollout.action, 0
         ),
     )
-    data = agent.trial_data(rollout)[0]
-    one, other = agent.gradient(data), agent.gradient(agent.trial_data(other)[0])
+    data = agent.trials(rollout)[0]
+    one, other = agent.gradient(data), agent.gradient(agent.trials(other)[0])
     assert one[1] == other[1]
-    for metrics in (one[1], agent.measured(data)):
-        mean = float(agent.sums(agent.params, data)["entropy"].detach()) / int(data["valid"].sum())
+    for metrics in (one[1], agent.evaluate(data)):
+        mean = float(agent.objective(agent.theta, data)["entropy"].detach()) / int(data.valid.sum())
         assert metrics["entropy"] == pytest.approx(mean, rel=1e-5)
     assert all(torch.equal(a, b) for a, b in zip(one[0], other[0], strict=True))
 
@@ -405,7 +410,7 @@ def test_an_update_equals_one_written_out_trial_by_trial():
     rollout = played(training)
     lengths = rollout.valid.sum(0).flatten().tolist()
     assert len(set(lengths)) > 1
-    params = {name: value.detach().clone().requires_grad_() for name, value in agent.params.items()}
+    params = {name: value.detach().clone().requires_grad_() for name, value in agent.theta.items()}
     scale = training.distribution.reward_scale * sum(0.97**t for t in range(33))
 
     def network(name, inputs):
@@ -479,7 +484,7 @@ def test_an_update_equals_one_written_out_trial_by_trial():
         {name: float(torch.as_tensor(value).detach()) for name, value in expected.items()}, abs=1e-5, rel=1e-4
     )
     for name, value in params.items():
-        torch.testing.assert_close(agent.params[name], value, atol=1e-5, rtol=0, msg=name)
+        torch.testing.assert_close(agent.theta[name], value, atol=1e-5, rtol=0, msg=name)
 
 
 def group_of(name):
@@ -508,11 +513,11 @@ def test_running_normalisation_is_of_what_was_seen_and_is_saved():
 def test_truncation_reaches_the_gradient():
     training = learner(truncation=1)
     agent = training.agent
-    data, _ = agent.trial_data(played(training))
+    data, _ = agent.trials(played(training))
     cut, _ = agent.gradient(data)
     agent.config = dataclasses.replace(agent.config, truncation=0)
     whole, _ = agent.gradient(data)
-    names = [name for name, a, b in zip(agent.params, cut, whole, strict=True) if not torch.allclose(a, b)]
+    names = [name for name, a, b in zip(agent.theta, cut, whole, strict=True) if not torch.allclose(a, b)]
     assert "actor.features.gates.memory" in names
 
 
@@ -530,7 +535,7 @@ def test_the_memory_that_a_gradient_takes_is_known_before():
         saved_bytes(agent.policy, lambda n=n: agent.policy.unroll(agent.policy.bind(), torch.zeros(12, n, 8), None))
         for n in (20, 70)
     )
-    assert agent._bytes * 12 * 50 == pytest.approx(more - few, rel=0.1)
+    assert agent.step_bytes * 12 * 50 == pytest.approx(more - few, rel=0.1)
     with pytest.raises(UsageError, match=r"the gradient of one trial needs about .* GiB, this machine has"):
         learner(episodes=10**8, meta_batch=1)
     with pytest.raises(UsageError, match="playing 1000000 trials of 10,000 steps needs about"):
@@ -569,16 +574,16 @@ def test_memory_lasts_over_episodes_and_not_over_trials():
     agent = training.agent
     state = agent.begin(2, 3)
     assert isinstance(agent, InContextAgent) and isinstance(MemoryAblation(agent), InContextAgent)
-    assert not state.hidden.any() and state.told[..., -1].all() and state.told.sum() == 6
+    assert not state.hidden.any() and state.transition[..., -1].all() and state.transition.sum() == 6
     generator = torch.Generator().manual_seed(0)
     action, acted = agent.act(state, torch.zeros(2, 3, 1), generator)
     ended = torch.tensor([[True, False, True], [False, True, False]])
     after = agent.observe(acted, action, torch.ones(2, 3), ended, torch.zeros(2, 3, 1))
-    assert after.hidden.any(-1).all() and torch.equal(after.told[..., -1], ended.float())
+    assert after.hidden.any(-1).all() and torch.equal(after.transition[..., -1], ended.float())
     forgotten = agent.forget(after, ended)
     assert torch.equal(forgotten.hidden.any(-1), ~ended)
-    assert torch.equal(forgotten.told[ended], state.told[ended])
-    assert torch.equal(forgotten.told[~ended], after.told[~ended])
+    assert torch.equal(forgotten.transition[ended], state.transition[ended])
+    assert torch.equal(forgotten.transition[~ended], after.transition[~ended])
 
 
 @pytest.mark.parametrize(
@@ -646,8 +651,8 @@ def test_minibatches_are_all_trials_in_turn(monkeypatch):
     monkeypatch.setattr(rl2.RL2, "gradient", lambda self, data: seen.append(data) or original(self, data))
     rollout = played(training)
     training.agent.update([rollout], [training.agent.begin(6, 1)], 1.0)
-    assert len(seen) == 6 and all(data["valid"].shape == (3, 2) for data in seen)
-    together = torch.stack([data["action"] for data in seen[:3]], dim=-1).flatten(1)
+    assert len(seen) == 6 and all(data.valid.shape == (3, 2) for data in seen)
+    together = torch.stack([data.action for data in seen[:3]], dim=-1).flatten(1)
     assert torch.equal(together, rollout.action.flatten(1, 2))
 
 

@@ -77,7 +77,7 @@ def only(*names: str):
 
 def ruled_out(which: list[int]):
     """A policy that takes these algorithms for tried."""
-    mode, where = rl2.RL2.mode, select_command.selector_of(None).distribution.unavailable
+    mode, where = rl2.RL2.act_deterministically, select_command.selector_of(None).distribution.unavailable
 
     def act(self, state, observation):
         observation = observation.clone()
@@ -90,7 +90,7 @@ def ruled_out(which: list[int]):
 @pytest.fixture
 def quick(monkeypatch):
     """The selector proposes algorithms that take no time."""
-    monkeypatch.setattr(rl2.RL2, "mode", only("gaussian_nb", "lda"))
+    monkeypatch.setattr(rl2.RL2, "act_deterministically", only("gaussian_nb", "lda"))
 
 
 # The whole of it.
@@ -128,7 +128,7 @@ def test_select_and_what_it_leaves_behind(file, capsys):
 
 def test_classes_that_are_worth_the_same(file, monkeypatch, capsys):
     """Balanced accuracy decides, is told to the selector, and comes out of the script again."""
-    monkeypatch.setattr(rl2.RL2, "mode", only("logistic_regression", "knn"))
+    monkeypatch.setattr(rl2.RL2, "act_deterministically", only("logistic_regression", "knn"))
     rewards, observe = [], rl2.RL2.observe
     watched = lambda self, state, action, reward, *rest: (  # noqa: E731
         rewards.append(float(reward)) or observe(self, state, action, reward, *rest)
@@ -223,7 +223,7 @@ def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypa
     known, asked = scores
     family = select_command.selector_of(None).distribution.known
     single = family.candidates[int(np.argmax([family.gains[: family.n_train][:, a].mean() for a in range(14)]))]
-    monkeypatch.setattr(rl2.RL2, "mode", only(*set(family.candidates) - {single}))
+    monkeypatch.setattr(rl2.RL2, "act_deterministically", only(*set(family.candidates) - {single}))
     assert here("data.csv", "--target", "y", "--tries", "1", "--out", "a") == 0
     first = asked[0]
     assert asked == [first, single] and first != single
@@ -254,14 +254,14 @@ def test_the_most_probable_algorithm_that_was_not_tried(monkeypatch):
     assert isinstance(agent, rl2.RL2)
     observation = torch.zeros(1, 1, *run_.distribution.observation_space.shape)
     state = agent.begin(1, 1)
-    inputs = agent.policy.inputs(observation, state.told)
+    inputs = agent.policy.inputs(observation, state.transition)
     mask = agent.policy.action_mask(observation.flatten(0, 1))
     distribution, _ = agent.policy.act(state.bound, inputs.flatten(0, 1), state.hidden.flatten(0, 1), mask)
     order = distribution["log_probs"][0].argsort(descending=True).tolist()
-    assert int(agent.mode(state, observation)[0]) == order[0]
+    assert int(agent.act_deterministically(state, observation)[0]) == order[0]
     for n_tried in range(3):
         observation[..., run_.distribution.unavailable][..., order[:n_tried]] = 1.0
-        action, after = agent.mode(state, observation)
+        action, after = agent.act_deterministically(state, observation)
         assert int(action) not in order[:n_tried]
         torch.testing.assert_close(after.hidden, agent.act(state, observation, torch.Generator())[1].hidden)
 
@@ -278,14 +278,14 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
     known, asked = scores
     known |= {name: base + float(family.known.gains[row, a]) for a, name in enumerate(family.known.candidates)}
     seen = []
-    mode = rl2.RL2.mode
+    mode = rl2.RL2.act_deterministically
 
     def watched(self, state, observation):
         action, after = mode(self, state, observation)
-        seen.append((observation.clone(), state.told.clone(), int(action)))
+        seen.append((observation.clone(), state.transition.clone(), int(action)))
         return action, after
 
-    monkeypatch.setattr(rl2.RL2, "mode", watched)
+    monkeypatch.setattr(rl2.RL2, "act_deterministically", watched)
     own = read(Path("data.csv"), "y", rows=1000)
     fitted = [each for each in select_command.fits(run_, own, tries, None, "accuracy") if not isinstance(each, str)]
     assert [each.name for each in fitted] == asked and len(set(asked)) == tries
@@ -293,7 +293,7 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
     observation, _ = lanes.reset(seed=0, options={"tasks": family.task({family.parameter: row})})
     for observed, told, action in seen:
         torch.testing.assert_close(observed[0], observation, atol=1e-6, rtol=0)
-        torch.testing.assert_close(told, state.told, atol=1e-6, rtol=0)
+        torch.testing.assert_close(told, state.transition, atol=1e-6, rtol=0)
         chosen = torch.tensor([[action]])
         _, state = run_.agent.act(state, observation[None], torch.Generator())
         observation, reward, terminated, truncated, _ = lanes.step(chosen[0])
