@@ -46,8 +46,9 @@ from typing import Any
 import gymnasium as gym
 import mujoco
 
-from envs.core.distribution import Sign, check_count
+from envs.core.ranges import Sign
 from envs.wrapped.gymnasium_tasks import GymnasiumTasks
+from qrl.common.checks import check_count
 
 REQUIRES = ("mujoco",)
 EXTRA = "mujoco"
@@ -64,7 +65,7 @@ class Config:
     """Processes that step the environments [processes]; 0 steps them in this one. Results do not depend on it."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "half_cheetah_direction: horizon [steps]")
+        check_count("half_cheetah_direction: horizon [steps]", self.horizon)
 
 
 def build(config: Config) -> GymnasiumTasks:

@@ -104,13 +104,15 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.distribution import LogUniform, Range, SignedUniform, Tasks, Uniform, check_count
+from envs.core.ranges import LogUniform, Range, SignedUniform, Uniform
+from envs.core.tasks import Tasks
 from envs.dynamics.binomial import binomial
-from envs.dynamics.drawing import GREEN, GREY, RED, WHITE, Picture, blank, mark
-from envs.dynamics.per_lane_rng import advance, seeds
+from envs.dynamics.drawing import GREEN, GREY, RED, WHITE, Picture, blank_picture, draw_disc
+from envs.dynamics.per_lane_rng import init_rng_state, next_uniform
 from envs.dynamics.qubits import MOST_QUBITS, evolve, generators, order_for, speed, vector_of
 from envs.native.torch_tasks import TorchTasks
-from qrl.common.errors import UsageError, suggest
+from qrl.common.checks import check_choice, check_count
+from qrl.common.errors import UsageError
 
 RABI = 1.0
 """Turns that a qubit does in a unit of time under a full drive along one axis [MHz]."""
@@ -150,18 +152,12 @@ class Config:
     """Length of an episode [slots of 25 ns]; ours."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "qubit_control: horizon [slots]")
-        if check_count(self.n_qubits, "qubit_control: n_qubits") > MOST_QUBITS:
-            raise UsageError(f"qubit_control: n_qubits must be at most {MOST_QUBITS}, not {self.n_qubits}")
-        whole = isinstance(self.shots, int) and not isinstance(self.shots, bool)
-        if not whole or not 0 <= self.shots <= MOST_SHOTS:
-            raise UsageError(
-                f"qubit_control: shots must be an integer from 0, exact values, to {MOST_SHOTS}, not {self.shots!r}"
-            )
-        for name, kind in (("target", Target), ("observe", Observe), ("reward", Reward)):
-            value = getattr(self, name)
-            if value not in get_args(kind):
-                raise UsageError(f"qubit_control: no {name} {value!r}{suggest(str(value), get_args(kind))}")
+        check_count("qubit_control: horizon [slots]", self.horizon)
+        check_count("qubit_control: n_qubits", self.n_qubits, most=MOST_QUBITS)
+        check_count("qubit_control: shots", self.shots, least=0, most=MOST_SHOTS)
+        check_choice("qubit_control", "target", self.target, get_args(Target))
+        check_choice("qubit_control", "observe", self.observe, get_args(Observe))
+        check_choice("qubit_control", "reward", self.reward, get_args(Reward))
 
 
 def build(config: Config) -> TorchTasks:
@@ -244,10 +240,9 @@ class QubitControl(TorchTasks):
         self.target = vector_of(target_amplitudes(config.target, config.n_qubits)) / 2**config.n_qubits
         """Its product with a state's vector is the fidelity [word]."""
 
-    def check_tasks(self, tasks: object, n_tasks: int) -> None:
+    def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
         """Also refuses what changes too much within a slot for it to be solved to full precision."""
-        super().check_tasks(tasks, n_tasks)
-        assert isinstance(tasks, Tasks)
+        tasks = super().check_tasks(tasks, n_tasks)
         full = torch.ones(n_tasks, 2 * self.n_qubits, dtype=torch.float64, device=tasks.phase.device)
         turn = SLOT * speed(*self.rates(full, tasks))
         most = MOST_TURN * self.n_qubits
@@ -257,6 +252,7 @@ class QubitControl(TorchTasks):
                 f"qubit_control: task {i}: detuning, amplitude, coupling, 1/t1 and 1/t_phi change the state by "
                 f"{float(turn[i]):.3g} rad in a slot of {1000 * SLOT:g} ns; at most {most:g} can be solved"
             )
+        return tasks
 
     # -- dynamics ------------------------------------------------------------------------------------------------------
 
@@ -268,7 +264,7 @@ class QubitControl(TorchTasks):
         if self.config.shots:
             shape = (lanes * self.n_measured, 2)
             drawn = torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
-            luck = seeds(drawn).reshape(lanes, -1)
+            luck = init_rng_state(drawn).reshape(lanes, -1)
         return self._measured(torch.zeros_like(vector[:, :1]), vector, luck)
 
     @property
@@ -281,7 +277,7 @@ class QubitControl(TorchTasks):
         if not self.config.shots:
             return torch.cat([slots, vector], dim=1)
         probability = torch.cat([(1 + vector[:, self.words]) / 2, self.fidelity(vector)[:, None]], dim=1).clamp(0, 1)
-        luck, uniform = advance(luck.reshape(-1, 2))
+        luck, uniform = next_uniform(luck.reshape(-1, 2))
         columns = zip(uniform.reshape(probability.shape).unbind(1), probability.unbind(1), strict=True)
         share = torch.stack([binomial(*column, self.config.shots) for column in columns], dim=1) / self.config.shots
         seen = torch.cat([2 * share[:, :-1] - 1, share[:, -1:]], dim=1)
@@ -337,13 +333,13 @@ class QubitControl(TorchTasks):
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
         """Bloch vectors as seen along y and along z."""
-        drawn = blank(2 * PANEL, PANEL * self.n_qubits)
+        drawn = blank_picture(2 * PANEL, PANEL * self.n_qubits)
         vectors = ((GREEN, 2**self.n_qubits * self.target), (RED, self.vector(state)[0]))
         for qubit, row in product(range(self.n_qubits), (0, 1)):
             column, middle = PANEL * (qubit + 0.5), PANEL * (row + 0.5)
-            drawn = mark(mark(drawn, column, middle, GREY, RADIUS), column, middle, WHITE, RADIUS - 2)
+            drawn = draw_disc(draw_disc(drawn, column, middle, GREY, RADIUS), column, middle, WHITE, RADIUS - 2)
             one = 4 ** (self.n_qubits - 1 - qubit)
             for colour, vector in vectors:
                 x, y, z = vector[[one, 2 * one, 3 * one]].tolist()
-                drawn = mark(drawn, column + RADIUS * x, middle - RADIUS * (y if row else z), colour)
+                drawn = draw_disc(drawn, column + RADIUS * x, middle - RADIUS * (y if row else z), colour)
         return drawn

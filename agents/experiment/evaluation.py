@@ -109,7 +109,8 @@ def adaptation_curve(
     """Return of `adapter` after 0 to `steps` updates from `episodes` episodes each, on `n_tasks` tasks of a split.
 
     Of an agent that learns in its memory: return of each episode of a trial, a mean over `episodes` trials of a task;
-    or, where a trial is one episode and each of its steps a try (`TaskDistribution.tries`), what it has earned so far.
+    or, where a trial is one episode and each of its steps evaluates a candidate
+    (`TaskDistribution.steps_are_evaluations`), the return so far.
 
     Every task starts from the adapter's initial state. Test and ood tasks do not depend on `seed`, which only seeds
     the episodes; train tasks are new draws. Of a family with fewer tasks each is taken once, so that the interval
@@ -189,7 +190,7 @@ def play(
     rng, generator = np.random.default_rng(streams[1]), torch_generator(streams[2], device)
     together = max(1, MAX_LANES // episodes)
     trial = adapter.trial_episodes if isinstance(adapter, InContextAgent) else None
-    by_try = trial == 1 and distribution.tries
+    by_try = trial == 1 and distribution.steps_are_evaluations
     returns: list[np.ndarray] = []
     taken = np.zeros(distribution.horizon if by_try else trial or steps + 1)
     for first in range(0, n_tasks, together):

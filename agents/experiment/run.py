@@ -10,7 +10,7 @@ import numpy as np
 
 from agents.core.context import backend_of, build, seed_shots, set_backend, torch_generator
 from agents.core.rollout import InContextAgent, OracleAgent, collect_episodes
-from agents.core.spec import LARGEST_EPISODES, Spec, check_count, check_seed
+from agents.core.spec import LARGEST_EPISODES, Spec, check_seed
 from agents.core.values import to_plain
 from agents.experiment.adapted_policy import AdaptedPolicy
 from agents.experiment.evaluation import Curve, adaptation_curve, beside, play
@@ -19,6 +19,7 @@ from agents.experiment.references import beside_which
 from agents.runs import origins
 from agents.runs.folder import RunFolder
 from qrl.backends.backend import Backend
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.common.registry import short_name
 

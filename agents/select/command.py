@@ -21,7 +21,7 @@ from agents.select.script import script
 from envs.automl import scoring
 from envs.automl.algorithms import balance, balances, pipeline
 from envs.automl.frames import numeric
-from envs.automl.lookup_tasks import Tries
+from envs.automl.lookup_tasks import LookupTasks
 from envs.automl.meta_features import meta_features
 from envs.automl.reading import Own, read
 from qrl.common.errors import UsageError
@@ -48,7 +48,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
         print(f"reading {path}, {size / 1e9:.1f} GB, in pieces: a minute or more", file=sys.stderr, flush=True)
     own = read(path, options.target, rows=options.rows, bins=options.bins, ignore=options.ignore)
     run = selector_of(options.selector)
-    if tries > (most := len(run.distribution.known.candidates)):
+    if tries > (most := len(run.distribution.table.candidates)):
         raise UsageError(f"--tries must be at most {most}, all the algorithms there are, not {tries}")
     measure: Measure = "balanced_accuracy" if options.balance else "accuracy"
     print("\n".join(described(own, measure)))
@@ -117,13 +117,13 @@ def selector_of(path: Path | None) -> Run:
     return run
 
 
-def best_single(family: Tries, measure: Measure) -> str:
+def best_single(family: LookupTasks, measure: Measure) -> str:
     """The algorithm that gained most accuracy on average in the datasets of training.
 
     Where balanced accuracy decides, of those that can be told that classes are worth the same.
     """
-    known = family.known
-    gained = dict(zip(known.candidates, known.gains[: known.n_train].mean(0), strict=True))
+    table = family.table
+    gained = dict(zip(table.candidates, table.improvement[: table.n_train].mean(0), strict=True))
     return max((name for name in gained if measure == "accuracy" or balances(name)), key=gained.__getitem__)
 
 
@@ -135,14 +135,14 @@ def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -
     again all the same, by an agent that does not heed that, is not fitted again.
     """
     features = meta_features(own.frame, own.classes)
-    known = run.distribution.known
-    family = run.distribution.with_another(f"{own.layout.path}, your own", features, tries)
-    row, done = len(known.names), set()
+    table = run.distribution.table
+    family = run.distribution.with_new_task(f"{own.layout.path}, your own", features, tries)
+    row, done = len(table.names), set()
     constant = scoring.majority if measure == "accuracy" else scoring.any_class
     named = float(constant(own.classes).mean())
 
     def fit(index: int, proposed: int) -> Fitted:
-        name = known.candidates[index]
+        name = table.candidates[index]
         scored = scoring.score(lambda: made(name, own, measure), own.frame, own.classes)
         done.add(index)
         return Fitted(name, proposed, scored, measure, named)
@@ -154,14 +154,14 @@ def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -
         seen = observation[None]
         action, state = agent.mode(state, seen) if hasattr(agent, "mode") else agent.act(state, seen, generator)
         if (index := int(action)) not in done:
-            yield known.candidates[index]
+            yield table.candidates[index]
             one = fit(index, number)
-            family.measured(row, index, one.gain)
+            family.record_score(row, index, one.gain)
             yield one
         observation, reward, terminated, truncated, _ = lanes.step(agent.to_environment(action)[0])
         ended = (terminated | truncated)[None]
         state = agent.observe(state, action, reward[None], ended, observation[None])
-    if single is not None and (index := known.candidates.index(single)) not in done:
+    if single is not None and (index := table.candidates.index(single)) not in done:
         yield single
         yield fit(index, 0)
 

@@ -10,8 +10,9 @@ from typing import Any
 import gymnasium as gym
 
 from envs.core.distribution import TaskDistribution
-from envs.core.ranges import Range, parse_range
-from envs.native.registration import ids
+from envs.core.notation import parse_range
+from envs.core.ranges import Range
+from envs.native.ids import ids
 from envs.wrapped.factories import find_spec
 from envs.wrapped.gymnasium_tasks import GymnasiumTasks
 from qrl.common.errors import UsageError

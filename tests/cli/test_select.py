@@ -220,8 +220,8 @@ def test_a_ranking_of_what_was_tried(scores, capsys):
 @pytest.mark.usefixtures("file")
 def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypatch):
     known, asked = scores
-    family = select_command.selector_of(None).distribution.known
-    single = family.candidates[int(np.argmax([family.gains[: family.n_train][:, a].mean() for a in range(14)]))]
+    family = select_command.selector_of(None).distribution.table
+    single = family.candidates[int(np.argmax([family.improvement[: family.n_train][:, a].mean() for a in range(14)]))]
     monkeypatch.setattr(rl2.RL2, "mode", only(*set(family.candidates) - {single}))
     assert here("data.csv", "--target", "y", "--tries", "1", "--out", "a") == 0
     first = asked[0]
@@ -270,12 +270,12 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
     """A dataset of the table as a file's: what is observed is what the family shows of that row."""
     run_ = select_command.selector_of(None)
     family = run_.distribution
-    row, tries = len(family.known.names) - 1, family.horizon
-    monkeypatch.setattr(select_command, "meta_features", lambda frame, classes: family.known.features[row])
+    row, tries = len(family.table.names) - 1, family.horizon
+    monkeypatch.setattr(select_command, "meta_features", lambda frame, classes: family.table.features[row])
     base = 0.25
     monkeypatch.setattr(scoring, "majority", lambda classes: np.full(5, base))
     known, asked = scores
-    known |= {name: base + float(family.known.gains[row, a]) for a, name in enumerate(family.known.candidates)}
+    known |= {name: base + float(family.table.gains[row, a]) for a, name in enumerate(family.table.candidates)}
     seen = []
     mode = rl2.RL2.mode
 
@@ -314,12 +314,12 @@ def others(tmp_path_factory):
 def test_another_selector(scores, others, capsys):
     _, asked = scores
     assert here("data.csv", "--target", "y", "--tries", "3", "--selector", others / "portfolio", "--no-compare") == 0
-    known = select_command.selector_of(None).distribution.known
+    known = select_command.selector_of(None).distribution.table
     best = np.zeros(known.n_train)
     for name in asked:
-        added = np.maximum(known.gains[: known.n_train], best[:, None]).mean(0)
+        added = np.maximum(known.improvement[: known.n_train], best[:, None]).mean(0)
         assert known.candidates[int(added.argmax())] == name
-        best = np.maximum(best, known.gains[: known.n_train][:, known.candidates.index(name)])
+        best = np.maximum(best, known.improvement[: known.n_train][:, known.candidates.index(name)])
     assert len(asked) == 3 and json.loads(Path("select-data/best.json").read_text())["selector"]["agent"] == "portfolio"
     asked.clear()
     assert here("data.csv", "--target", "y", "--tries", "3", "--selector", others / "best_single", "--out", "one") == 0

@@ -15,7 +15,7 @@ from gymnasium.utils.env_match import check_environments_match
 
 import envs
 from envs import Tasks
-from envs.dynamics.per_lane_rng import advance
+from envs.dynamics.per_lane_rng import next_uniform
 from envs.frozen_lake import FrozenLake, SolvableMap, solvable
 from qrl.common.errors import UsageError
 
@@ -73,7 +73,7 @@ def test_transitions_are_those_of_gymnasiums_table(size: int, success: float | N
     state = torch.tensor([(cell, luck, 7, 9) for cell, _, luck in cases], dtype=torch.float64)
     tasks = family.task(task).repeat_interleave(len(cases))
     after, reward, ended = family.transition(state, torch.tensor([action for _, action, _ in cases]), tasks)
-    seed, luck = advance(state[:, 2:])
+    seed, luck = next_uniform(state[:, 2:])
     assert torch.equal(after[:, 1], luck) and torch.equal(after[:, 2:], seed)
 
     found: dict[Any, float] = defaultdict(float)

@@ -453,15 +453,15 @@ def test_a_pulse_for_all_tasks_is_no_better_than_none_and_who_knows_the_phase_ge
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": "flipp"}, "no target 'flipp'; did you mean 'flip'"),
-        ({"observe": "x"}, r"no observe 'x'; choices: pauli, time, z"),
-        ({"reward": "end"}, "no reward 'end'"),
-        ({"n_qubits": 4}, "n_qubits must be at most 3, not 4"),
-        ({"n_qubits": 0}, "n_qubits must be an integer of at least 1, not 0"),
-        ({"shots": -1}, "shots must be an integer from 0, exact values, to 100000, not -1"),
-        ({"shots": 2.5}, "not 2.5"),
-        ({"shots": True}, "not True"),
-        ({"shots": 10**6}, "not 1000000"),
+        ({"target": "flipp"}, "unknown target 'flipp'; did you mean 'flip'"),
+        ({"observe": "x"}, "unknown observe 'x'; choices: pauli, time, z"),
+        ({"reward": "end"}, "unknown reward 'end'"),
+        ({"n_qubits": 4}, "n_qubits must be at most 3, is 4"),
+        ({"n_qubits": 0}, "n_qubits must be at least 1, is 0"),
+        ({"shots": -1}, "shots must be at least 0, is -1"),
+        ({"shots": 2.5}, "shots must be a whole number, is 2.5"),
+        ({"shots": True}, "shots must be a whole number, is True"),
+        ({"shots": 10**6}, "shots must be at most 100000, is 1000000"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

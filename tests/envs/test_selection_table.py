@@ -96,11 +96,11 @@ def test_numbers_are_possible(shipped):
 def test_every_dataset_can_be_learned_and_none_is_trivial(shipped):
     mean = shipped.algorithms.accuracy.mean(-1)
     assert mean.max(1).max() < build.TRIVIAL
-    assert shipped.gains().max(1).min() > 0
+    assert shipped.improvement().max(1).min() > 0
 
 
 def test_one_algorithm_is_not_the_best_everywhere(shipped):
-    best = shipped.gains().argmax(1)
+    best = shipped.improvement().argmax(1)
     assert len(np.unique(best)) >= 8
     assert np.bincount(best).max() < 0.5 * len(best)
 
@@ -194,7 +194,7 @@ def test_unknown_names_are_refused(shipped):
     with pytest.raises(UsageError, match="no portfolio 'svn'; did you mean 'svm'"):
         algorithms.configured("svn", 0, plain)
     with pytest.raises(UsageError, match="no portfolio 'svn'"):
-        shipped.gains("svn")
+        shipped.improvement("svn")
 
 
 # Any frame.
