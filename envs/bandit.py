@@ -30,7 +30,7 @@ can be computed.
 ## Starting state
 
 The numbers that decide whether a pull pays: a pull of an arm with probability p pays if its number is below p. They are
-drawn beforehand, so that with equal seeds the same pulls are lucky.
+drawn beforehand, so that with equal seeds the same pulls pay.
 
 ## Episode end
 
@@ -98,10 +98,10 @@ class Bandit(TorchTasks):
         )
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """No pulls, and the luck of those to come."""
+        """No pulls yet, and the random numbers of all pulls."""
         shape = (len(tasks), self.horizon)
-        luck = torch.rand(shape, dtype=torch.float64, generator=generator, device=generator.device)
-        return torch.cat([torch.zeros_like(luck[:, :1]), luck], dim=1)
+        uniform = torch.rand(shape, dtype=torch.float64, generator=generator, device=generator.device)
+        return torch.cat([torch.zeros_like(uniform[:, :1]), uniform], dim=1)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """Nothing."""

@@ -166,8 +166,8 @@ class SolvableMap(Range):
 class FrozenLake(TorchTasks):
     """The frozen lake; the datasheet is at the top of the file.
 
-    State: the cell's number, a number in [0, 1) that decides on a slip in the step that comes, and the two seeds of
-    those after it.
+    State: the cell's number, a number in [0, 1) that decides on a slip in the next step, and the state of the random
+    number generator of the steps after it.
     """
 
     render_modes = ("rgb_array",)
@@ -215,14 +215,14 @@ class FrozenLake(TorchTasks):
         return torch.cat([torch.zeros_like(drawn[:, :1]), drawn[:, :1], init_rng_state(drawn[:, 1:])], dim=1)
 
     def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-        """In the upper left cell; the original draws where it starts, though there is one start only."""
+        """In the upper left cell. Gymnasium draws where it starts, though there is one start only."""
         rng.random()
         return torch.zeros(1, 4, dtype=torch.float64)
 
     def resample_noise_single(
         self, state: Float64[Tensor, "1 state"], rng: np.random.Generator
     ) -> Float64[Tensor, "1 state"]:
-        """With a new number for the step that comes."""
+        """With a new random number for the next step."""
         state = state.clone()
         state[0, 1] = rng.random()
         return state
@@ -235,13 +235,13 @@ class FrozenLake(TorchTasks):
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
         """One move, a quarter turn off the intended direction if the ice is slippery."""
-        luck = state[:, 1]
+        uniform = state[:, 1]
         # In Gymnasium's order: a turn one way, none, the other way.
         slip = (1.0 - tasks.success) / 2.0
-        turned = action + (luck >= slip) + (luck >= slip + tasks.success)
+        turned = action + (uniform >= slip) + (uniform >= slip + tasks.success)
         cell = self._after.to(state.device)[state[:, 0].long(), turned]
-        seed, luck = next_uniform(state[:, 2:])
-        after = torch.cat([torch.stack([cell.to(state.dtype), luck], dim=1), seed], dim=1)
+        rng_state, uniform = next_uniform(state[:, 2:])
+        after = torch.cat([torch.stack([cell.to(state.dtype), uniform], dim=1), rng_state], dim=1)
         arrived = cell == self.size**2 - 1
         fallen = tasks.holes.flatten(1).gather(1, cell[:, None])[:, 0] == 1
         return after, arrived.to(state.dtype), arrived | fallen

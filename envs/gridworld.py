@@ -60,7 +60,7 @@ from torch import Tensor
 
 from envs.core.ranges import Choice
 from envs.core.tasks import Tasks, check_indices
-from envs.dynamics.drawing import BLUE, GREEN, GREY, Picture, blank_picture
+from envs.dynamics.drawing import BLUE, GREEN, GREY, Colour, Picture, blank_picture
 from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count
 
@@ -153,7 +153,7 @@ class GridWorld(TorchTasks):
         picture[::CELL_PIXELS] = picture[:, ::CELL_PIXELS] = GREY
         return picture
 
-    def _paint(self, picture: Picture, x: int, y: int, colour: tuple[int, ...], margin: int) -> None:
+    def _paint(self, picture: Picture, x: int, y: int, colour: Colour, margin: int) -> None:
         """Fill a cell but for a margin; the first row of pixels is the top."""
         left, top = x * CELL_PIXELS, (self.size - 1 - y) * CELL_PIXELS
         inside = slice(margin, CELL_PIXELS - margin)

@@ -45,6 +45,7 @@ from typing import Any
 
 import gymnasium as gym
 import mujoco
+import numpy as np
 
 from envs.core.ranges import Sign
 from envs.wrapped.gymnasium_tasks import GymnasiumTasks
@@ -87,10 +88,10 @@ def make(direction: float = 1.0, render_mode: str | None = None) -> "PaidDirecti
     return PaidDirection(env, direction)
 
 
-class PaidDirection(gym.Wrapper[Any, Any, Any, Any]):
+class PaidDirection(gym.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray]):
     """`HalfCheetah-v5` with the speed in one direction in its reward."""
 
-    def __init__(self, env: gym.Env[Any, Any], direction: float) -> None:
+    def __init__(self, env: gym.Env[np.ndarray, np.ndarray], direction: float) -> None:
         super().__init__(env)
         self.direction = direction
 
@@ -98,7 +99,7 @@ class PaidDirection(gym.Wrapper[Any, Any, Any, Any]):
         """Take another direction."""
         self.direction = task["direction"]
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """A step of the simulator."""
         observation, _, terminated, truncated, info = self.env.step(action)
         reward = self.direction * info["x_velocity"] + info["reward_ctrl"]

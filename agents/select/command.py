@@ -23,7 +23,7 @@ from envs.automl.algorithms import balance, balances, pipeline
 from envs.automl.frames import numeric
 from envs.automl.lookup_tasks import LookupTasks
 from envs.automl.meta_features import meta_features
-from envs.automl.reading import Own, read
+from envs.automl.reading import UserDataset, read
 from qrl.common.errors import UsageError
 from qrl.common.files import check_new_file, to_json, write_folder
 
@@ -86,7 +86,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     return 0
 
 
-def made(name: str, own: Own, measure: Measure) -> Any:
+def made(name: str, own: UserDataset, measure: Measure) -> Any:
     """An unfitted pipeline; where balanced accuracy decides, its classifier is told that classes are worth the same."""
     chosen = pipeline(name, own.frame)
     return balance(chosen, len(own.names)) if measure == "balanced_accuracy" else chosen
@@ -128,7 +128,7 @@ def best_single(family: LookupTasks, measure: Measure) -> str:
 
 
 @torch.no_grad()
-def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -> Iterator[Fitted | str]:
+def fits(run: Run, own: UserDataset, tries: int, single: str | None, measure: Measure) -> Iterator[Fitted | str]:
     """What is tried, one after the other: the name of an algorithm before it is fitted, then what it came to.
 
     A policy's choice is the most probable algorithm; what was tried, its observation rules out. One that is proposed
@@ -185,7 +185,7 @@ def selector_json(run: Run, path: Path | None) -> dict[str, Any]:
     return {**about, "model": run.spec.model, "iterations": run.iteration, "sha256": digest}
 
 
-def data_json(own: Own) -> dict[str, Any]:
+def data_json(own: UserDataset) -> dict[str, Any]:
     """What was read, and how."""
     numbers = numeric(own.frame)
     return {

@@ -18,6 +18,7 @@ from qrl.common.errors import UsageError, suggest
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sklearn.base import BaseEstimator
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import Pipeline
 
@@ -188,13 +189,13 @@ _BINS = 64
 """Of the values of a column, in the portfolio of gradient boosting."""
 
 
-def _assembled(before: "ColumnTransformer", classifier: Any) -> "Pipeline":
+def _assembled(before: "ColumnTransformer", classifier: "BaseEstimator") -> "Pipeline":
     from sklearn.pipeline import Pipeline
 
     return Pipeline([("preprocessing", before), ("classifier", classifier)])
 
 
-def _estimator(name: str, seed: int) -> Any:
+def _estimator(name: str, seed: int) -> "BaseEstimator":
     """The classifier with settings that are scikit-learn's own, unless a comment says otherwise."""
     from sklearn import discriminant_analysis, ensemble, linear_model, naive_bayes, neighbors, neural_network, svm, tree
 

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from envs.core.ranges import Range, finite_array
+from envs.core.arrays import finite_array
+from envs.core.ranges import Range
 from envs.core.task_vector import TaskVectorEnv
 from envs.core.tasks import Tasks
 from qrl.common.checks import check_count

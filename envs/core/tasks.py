@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.core.ranges import finite_array
+from envs.core.arrays import finite_array
 from qrl.common.errors import UsageError, suggest
 
 

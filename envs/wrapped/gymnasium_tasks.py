@@ -8,8 +8,9 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from envs.core.arrays import finite_array
 from envs.core.distribution import TaskDistribution
-from envs.core.ranges import Drawn, Integer, Range, finite_array
+from envs.core.ranges import Drawn, Integer, Range
 from envs.core.tasks import Tasks
 from envs.wrapped.factories import EnvFactory, Environment, FromFunction, FromId, Task, environment_value, wrap_errors
 from envs.wrapped.pool import PoolVectorEnv

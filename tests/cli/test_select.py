@@ -22,7 +22,7 @@ from agents.select import command as select_command
 from agents.select import selector as shipped
 from agents.select.report import Fitted, verdict
 from agents.select.script import source_of
-from envs.automl import algorithms, reading, scoring
+from envs.automl import algorithms, csv_file, scoring
 from envs.automl.cleaning import idle, sample
 from envs.automl.reading import read
 from qrl.common.errors import UsageError
@@ -275,7 +275,7 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
     base = 0.25
     monkeypatch.setattr(scoring, "majority", lambda classes: np.full(5, base))
     known, asked = scores
-    known |= {name: base + float(family.table.gains[row, a]) for a, name in enumerate(family.table.candidates)}
+    known |= {name: base + float(family.table.improvement[row, a]) for a, name in enumerate(family.table.candidates)}
     seen = []
     mode = rl2.RL2.mode
 
@@ -532,7 +532,7 @@ def test_a_sample_keeps_the_shares_of_classes_whatever_the_pieces(monkeypatch):
     whole = read(path, "y", rows=250)
     assert np.bincount(whole.classes).tolist() == [240, 10] and whole.n_rows == whole.n_usable == 1000
     assert "algorithms are compared on 250 of 1000 rows, drawn by class (--rows)" in whole.notes
-    monkeypatch.setattr(reading, "_PIECE", 100)
+    monkeypatch.setattr(csv_file, "_PIECE", 100)
     pieces = read(path, "y", rows=250)
     assert pieces.layout.chunk < 20
     pd.testing.assert_frame_equal(pieces.frame, whole.frame)
@@ -667,9 +667,9 @@ def test_large_files_are_never_held(capsys, monkeypatch):
     assert "2500 columns; at most 2000 can be learned from" in capsys.readouterr().err
     # Pieces of a target's column are joined; those of the others are dropped as they come.
     held = []
-    pieces = reading._pieces
-    monkeypatch.setattr(reading, "_PIECE", 2000)
-    monkeypatch.setattr(reading, "_pieces", lambda *a: (held.append(len(each)) or each for each in pieces(*a)))
+    pieces = csv_file.Layout.pieces
+    monkeypatch.setattr(csv_file, "_PIECE", 2000)
+    monkeypatch.setattr(csv_file.Layout, "pieces", lambda *a: (held.append(len(each)) or each for each in pieces(*a)))
     read(write(f"y,a,b\n{BODY * 200}"), "y", rows=100)
     assert max(held) < 500 and sum(held) == 2 * 12000 + held[0]
 
