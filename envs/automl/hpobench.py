@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.automl.algorithms import configuration_name
 from envs.automl.lookup_tasks import ScoreTable
 from qrl.common.errors import UsageError
 from qrl.common.files import unusable
@@ -134,7 +135,7 @@ def score_table(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["tes
     ]
     return ScoreTable(
         names=names,
-        candidates=tuple(", ".join(f"{key}={value}" for key, value in each.items()) for each in options),
+        candidates=tuple(map(configuration_name, options)),
         improvement=np.array([improvement(benchmark, name) for name in names]),
         features=np.zeros((len(names), 0)),
         n_train=len(datasets) - end,

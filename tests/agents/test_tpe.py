@@ -7,7 +7,7 @@ import torch
 import envs
 from agents.core.context import BuildContext
 from agents.references import tpe
-from envs.automl.algorithms import PORTFOLIOS, names
+from envs.automl.algorithms import PORTFOLIOS, configuration_name
 from envs.automl.lookup_tasks import LookupTasks, ScoreTable
 from qrl.common.errors import UsageError
 
@@ -15,7 +15,14 @@ from qrl.common.errors import UsageError
 def family(gains: np.ndarray, portfolio: str = "svm", horizon: int = 20) -> LookupTasks:
     features = np.arange(2.0 * len(gains)).reshape(-1, 2)
     rows = np.arange(len(gains))
-    known = ScoreTable(tuple(map(str, rows)), names(portfolio), gains, features, 2, PORTFOLIOS[portfolio])
+    known = ScoreTable(
+        tuple(map(str, rows)),
+        tuple(map(configuration_name, PORTFOLIOS[portfolio])),
+        gains,
+        features,
+        2,
+        PORTFOLIOS[portfolio],
+    )
     return LookupTasks("hyperparameter_tuning", "dataset", horizon, known)
 
 
