@@ -32,7 +32,7 @@ from benchmarks.shared.common import RUNS, table
 from benchmarks.shared.curves import draw_band
 from benchmarks.shared.runs import Job, check_part, outcome, publish, run_all
 from benchmarks.shared.statistics import bootstrapped, interval
-from envs.automl.lookup_tasks import Tries
+from envs.automl.lookup_tasks import LookupTasks
 
 N_SEEDS = 5
 REFERENCE = "rl2 qgru"
@@ -165,15 +165,15 @@ def compared(name: str, part: dict[str, list[Job]]) -> dict[str, Any]:
     return measured
 
 
-def names_of(family: Tries) -> tuple[str, ...]:
+def names_of(family: LookupTasks) -> tuple[str, ...]:
     """The datasets of the test split, in the order of an evaluation."""
     tasks = family.sample(family.n_distinct("test"), "test")
-    return tuple(family.known.names[row] for row in tasks[family.parameter].long().tolist())
+    return tuple(family.table.names[row] for row in tasks[family.parameter].long().tolist())
 
 
-def best_of(family: Tries, n_tasks: int) -> NDArray[np.float64]:
+def best_of(family: LookupTasks, n_tasks: int) -> NDArray[np.float64]:
     """What the best candidate gains on each dataset of the test split, in the order of an evaluation."""
-    best: NDArray[np.float64] = family.gains_of(family.sample(n_tasks, "test")).max(1).values.numpy()
+    best: NDArray[np.float64] = family.improvement_of(family.sample(n_tasks, "test")).max(1).values.numpy()
     return best
 
 

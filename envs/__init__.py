@@ -16,13 +16,17 @@ Importing this package makes the families known to Gymnasium: `gymnasium.make("q
 and `gymnasium.make_vec`. It does not import torch; that happens with the first use of one of its names.
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from envs.native.registration import register_all
 
 if TYPE_CHECKING:
+    from envs.automl.lookup_tasks import LookupTasks, ScoreTable
     from envs.core.check import check
-    from envs.core.distribution import (
+    from envs.core.distribution import Split, TaskDistribution, datasheet
+    from envs.core.make import make
+    from envs.core.ranges import (
         Choice,
         Dirichlet,
         Drawn,
@@ -32,14 +36,15 @@ if TYPE_CHECKING:
         Range,
         Sign,
         SignedUniform,
-        Split,
-        TaskDistribution,
-        Tasks,
         Uniform,
-        datasheet,
     )
+    from envs.core.task_vector import TaskVectorEnv
+    from envs.core.tasks import Tasks
+    from envs.dynamics.drawing import Picture, blank_picture, draw_disc
+    from envs.dynamics.per_lane_rng import init_rng_state, next_uniform
+    from envs.native.single import SingleEnv
     from envs.native.torch_tasks import TorchTasks
-    from envs.native.vector import SingleEnv, TorchVectorEnv
+    from envs.native.vector import TorchVectorEnv
     from envs.wrapped.gymnasium_tasks import GymnasiumTasks
 
 __all__ = [
@@ -49,63 +54,60 @@ __all__ = [
     "GymnasiumTasks",
     "Integer",
     "LogUniform",
+    "LookupTasks",
     "Normal",
+    "Picture",
     "Range",
+    "ScoreTable",
     "Sign",
     "SignedUniform",
     "SingleEnv",
     "Split",
     "TaskDistribution",
+    "TaskVectorEnv",
     "Tasks",
     "TorchTasks",
     "TorchVectorEnv",
     "Uniform",
+    "blank_picture",
     "check",
     "datasheet",
+    "draw_disc",
+    "init_rng_state",
     "make",
+    "next_uniform",
     "plugin_of_name",
     "plugin_of_object",
     "register",
 ]
 
-_ELSEWHERE = {
+_HOMES = {
     "GymnasiumTasks": "wrapped.gymnasium_tasks",
-    "check": "core.check",
-    "SingleEnv": "native.vector",
+    "LookupTasks": "automl.lookup_tasks",
+    "Picture": "dynamics.drawing",
+    "ScoreTable": "automl.lookup_tasks",
+    "SingleEnv": "native.single",
+    "Split": "core.distribution",
+    "TaskDistribution": "core.distribution",
+    "TaskVectorEnv": "core.task_vector",
+    "Tasks": "core.tasks",
     "TorchTasks": "native.torch_tasks",
     "TorchVectorEnv": "native.vector",
+    "blank_picture": "dynamics.drawing",
+    "check": "core.check",
+    "datasheet": "core.distribution",
+    "draw_disc": "dynamics.drawing",
+    "init_rng_state": "dynamics.per_lane_rng",
+    "make": "core.make",
+    "next_uniform": "dynamics.per_lane_rng",
 }
-"""Modules of the names that are not in `envs.core.distribution`."""
+"""Modules of the names that are not ranges of `envs.core.ranges`; they are imported when a name is first used."""
 
 
 register_all()
 
 
-def make(name: str, **config: Any) -> "TaskDistribution":
-    """The task distribution of a family.
-
-    Args:
-        name: a family of this folder, a registered name, a path to a .py file, `module:name`, or an entry point.
-        config: options of the family, the fields of its `Config`.
-
-    Raises:
-        UsageError: an unknown family or option (a near match is suggested), or a value out of range.
-    """
-    from dataclasses import fields
-
-    from qrl.common.errors import UsageError, suggest
-    from qrl.common.registry import load
-
-    plugin = load("envs", name)
-    options = [field.name for field in fields(plugin.Config)]
-    for option in config:
-        if option not in options:
-            raise UsageError(f"env {name!r} has no option {option!r}{suggest(option, options)}")
-    distribution: TaskDistribution = plugin.build(plugin.Config(**config))
-    return distribution
-
-
-def register(name: str, plugin: Any) -> None:
+def register(name: str, plugin: object) -> None:
     """Make `plugin` known as `name` in this process: a `TaskDistribution`, or what has `Config` and `build`.
 
     In place of what was registered under that name before, if anything.
@@ -120,7 +122,7 @@ def register(name: str, plugin: Any) -> None:
     registry.register("envs", name, plugin)
 
 
-def plugin_of_name(name: str) -> Any:
+def plugin_of_name(name: str) -> object:
     """The plug-in that a name stands for which no file and no package has: an id of Gymnasium; None if it is none.
 
     Raises:
@@ -131,19 +133,17 @@ def plugin_of_name(name: str) -> Any:
     return plugin_of_id(name)
 
 
-def plugin_of_object(thing: Any) -> Any:
+def plugin_of_object(thing: object) -> object:
     """The plug-in that an object stands for which is none itself: a `TaskDistribution`, or a module with one."""
     from envs.wrapped import ids
 
     return ids.plugin_of_object(thing)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"envs.{_ELSEWHERE.get(name, 'core.distribution')}"), name)
+    return getattr(import_module(f"envs.{_HOMES.get(name, 'core.ranges')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -78,11 +78,12 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.distribution import SignedUniform, Tasks, Uniform, check_count
-from envs.core.ranges import finite_number
+from envs.core.ranges import SignedUniform, Uniform
+from envs.core.tasks import Tasks
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import picture
 from envs.native.torch_tasks import TorchTasks
+from qrl.common.checks import check_count, finite_number
 
 GRAVITY = 9.8
 """[m/s²]"""
@@ -112,8 +113,8 @@ class Config:
     Default from Acrobot-v1, which has none."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "acrobot: horizon [steps]")
-        finite_number(self.shaping, "acrobot: shaping [reward]")
+        check_count("acrobot: horizon [steps]", self.horizon)
+        finite_number("acrobot: shaping [reward]", self.shaping)
 
 
 def build(config: Config) -> TorchTasks:
@@ -213,7 +214,7 @@ class Acrobot(TorchTasks):
         uniform = torch.rand(len(tasks), 4, dtype=torch.float64, device=generator.device, generator=generator)
         return START_BOUND * (2.0 * uniform - 1.0)
 
-    def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+    def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
         """The same, drawn and rounded as Gymnasium does it."""
         start = rng.uniform(-START_BOUND, START_BOUND, size=(1, 4)).astype(np.float32)
         return torch.from_numpy(start.astype(np.float64))

@@ -54,9 +54,8 @@ J. R. Rice, "The algorithm selection problem", 1976; as meta-learning over datas
 from dataclasses import dataclass
 
 from envs.automl.family import HELD_OUT, HeldOut, family
-from envs.automl.lookup_tasks import Tries
-from envs.core.distribution import check_count
-from qrl.common.errors import UsageError, suggest
+from envs.automl.lookup_tasks import LookupTasks
+from qrl.common.checks import check_choice, check_count
 
 
 @dataclass(frozen=True)
@@ -73,13 +72,10 @@ class Config:
     datasets are else learned by heart."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "algorithm_selection: horizon [tries]")
-        if self.held_out not in HELD_OUT:
-            raise UsageError(
-                f"algorithm_selection: unknown held_out {self.held_out!r}{suggest(str(self.held_out), HELD_OUT)}"
-            )
+        check_count("algorithm_selection: horizon [tries]", self.horizon)
+        check_choice("algorithm_selection", "held_out", self.held_out, HELD_OUT)
 
 
-def build(config: Config) -> Tries:
+def build(config: Config) -> LookupTasks:
     """The task distribution of `config`."""
     return family("algorithm_selection", config.horizon, config.held_out, config.jitter)

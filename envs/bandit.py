@@ -30,7 +30,7 @@ can be computed.
 ## Starting state
 
 The numbers that decide whether a pull pays: a pull of an arm with probability p pays if its number is below p. They are
-drawn beforehand, so that with equal seeds the same pulls are lucky.
+drawn beforehand, so that with equal seeds the same pulls pay.
 
 ## Episode end
 
@@ -48,13 +48,14 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.distribution import Tasks, Uniform, check_count
-from envs.dynamics.drawing import GREEN, Picture, blank
+from envs.core.ranges import Uniform
+from envs.core.tasks import Tasks
+from envs.dynamics.drawing import GREEN, Picture, blank_picture
 from envs.native.torch_tasks import TorchTasks
-from qrl.common.errors import UsageError
+from qrl.common.checks import check_count
 
 LARGEST_ARMS = 10_000
-"""Beyond that a number of arms is a slip of the hand."""
+"""Upper bound; larger numbers of arms are rejected as typos."""
 
 BAR_WIDTH, BAR_HEIGHT = 30, 120
 """Of an arm in a picture [pixels]."""
@@ -70,10 +71,8 @@ class Config:
     """Pulls in an episode [steps]. Default from Duan et al. 2016."""
 
     def __post_init__(self) -> None:
-        check_count(self.arms, "bandit: arms")
-        if self.arms > LARGEST_ARMS:
-            raise UsageError(f"bandit: arms must be at most {LARGEST_ARMS}, not {self.arms}")
-        check_count(self.horizon, "bandit: horizon [steps]")
+        check_count("bandit: arms", self.arms, most=LARGEST_ARMS)
+        check_count("bandit: horizon [steps]", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:
@@ -99,10 +98,10 @@ class Bandit(TorchTasks):
         )
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """No pulls, and the luck of those to come."""
+        """No pulls yet, and the random numbers of all pulls."""
         shape = (len(tasks), self.horizon)
-        luck = torch.rand(shape, dtype=torch.float64, generator=generator, device=generator.device)
-        return torch.cat([torch.zeros_like(luck[:, :1]), luck], dim=1)
+        uniform = torch.rand(shape, dtype=torch.float64, generator=generator, device=generator.device)
+        return torch.cat([torch.zeros_like(uniform[:, :1]), uniform], dim=1)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """Nothing."""
@@ -121,7 +120,7 @@ class Bandit(TorchTasks):
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
         """How often each arm pays, as bars; full height is always."""
-        drawn = blank(BAR_HEIGHT, BAR_WIDTH * self.n_arms)
+        drawn = blank_picture(BAR_HEIGHT, BAR_WIDTH * self.n_arms)
         for arm, p in enumerate(tasks.p[0].tolist()):
             left = BAR_WIDTH * arm
             drawn[BAR_HEIGHT - round(BAR_HEIGHT * p) :, left + 2 : left + BAR_WIDTH - 2] = GREEN

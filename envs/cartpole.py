@@ -64,12 +64,13 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.distribution import SignedUniform, Tasks, Uniform, check_count
-from envs.core.ranges import Choice, Range
+from envs.core.ranges import Choice, Range, SignedUniform, Uniform
+from envs.core.tasks import Tasks
 from envs.dynamics import cart_pole as physics
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import picture
 from envs.native.torch_tasks import TorchTasks
+from qrl.common.checks import check_count
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Config:
     """Whether tasks differ; if not, all are CartPole-v1's."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "cartpole: horizon [steps]")
+        check_count("cartpole: horizon [steps]", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:
@@ -126,9 +127,9 @@ class CartPole(TorchTasks):
         """Upright near the middle."""
         return physics.start(len(tasks), generator)
 
-    def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+    def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
         """The same, drawn as Gymnasium draws it."""
-        return physics.start_alone(rng)
+        return physics.reset_single(rng)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """The whole state."""

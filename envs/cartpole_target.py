@@ -58,11 +58,13 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.distribution import SignedUniform, Tasks, Uniform, check_count
+from envs.core.ranges import SignedUniform, Uniform
+from envs.core.tasks import Tasks
 from envs.dynamics import cart_pole as physics
-from envs.dynamics.drawing import Picture, mark
+from envs.dynamics.drawing import Picture, draw_disc
 from envs.dynamics.gymnasium_renderers import picture
 from envs.native.torch_tasks import TorchTasks
+from qrl.common.checks import check_count
 
 REWARD_RADIUS = 1.5
 """Distance from the target at which the reward falls to 0 [m]."""
@@ -76,7 +78,7 @@ class Config:
     """Longest episode [steps]. Default from CartPole-v0."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "cartpole_target: horizon [steps]")
+        check_count("cartpole_target: horizon [steps]", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:
@@ -105,9 +107,9 @@ class CartPoleTarget(TorchTasks):
         """Upright near the middle."""
         return physics.start(len(tasks), generator)
 
-    def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+    def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
         """The same, drawn as Gymnasium draws it."""
-        return physics.start_alone(rng)
+        return physics.reset_single(rng)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """The whole state, but not the target."""
@@ -132,4 +134,4 @@ class CartPoleTarget(TorchTasks):
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
         """Gymnasium's picture of 600 by 400 pixels, 4.8 m wide, with a disc on the track, which is in row 299."""
         drawn = picture("CartPole-v1", state, length=physics.NOMINAL["length"])
-        return mark(drawn, column=300 + 600 / 4.8 * tasks.target.item(), row=299.0)
+        return draw_disc(drawn, column=300 + 600 / 4.8 * tasks.target.item(), row=299.0)

@@ -71,9 +71,11 @@ from torch import Tensor
 
 from envs.automl.family import HELD_OUT, HeldOut, shipped_table, trained_on
 from envs.automl.rows import LARGEST_FEATURE, Rows, read_rows
-from envs.core.distribution import Integer, Tasks, check_count
+from envs.core.ranges import Integer
+from envs.core.tasks import Tasks, check_indices
 from envs.native.torch_tasks import TorchTasks
-from qrl.common.errors import UsageError, suggest
+from qrl.common.checks import check_choice, check_count
+from qrl.common.errors import UsageError
 
 LARGEST_HORIZON = 100_000
 """All examples of an episode are drawn at its start."""
@@ -92,16 +94,9 @@ class Config:
     training."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "few_shot_classification: horizon [steps]")
-        if self.horizon > LARGEST_HORIZON:
-            raise UsageError(
-                f"few_shot_classification: horizon [steps] must be at most {LARGEST_HORIZON}, not {self.horizon}"
-            )
-        check_count(self.n_features, "few_shot_classification: n_features")
-        if self.held_out not in HELD_OUT:
-            raise UsageError(
-                f"few_shot_classification: unknown held_out {self.held_out!r}{suggest(str(self.held_out), HELD_OUT)}"
-            )
+        check_count("few_shot_classification: horizon [steps]", self.horizon, most=LARGEST_HORIZON)
+        check_count("few_shot_classification: n_features", self.n_features)
+        check_choice("few_shot_classification", "held_out", self.held_out, HELD_OUT)
 
 
 def build(config: Config) -> TorchTasks:
@@ -158,14 +153,12 @@ class FewShotClassification(TorchTasks):
             nominal={"pair": 0.0, "swapped": 0.0},
         )
 
-    def check_tasks(self, tasks: object, n_tasks: int) -> None:
+    def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
         """Also refuses numbers that are no pair, or no order."""
-        super().check_tasks(tasks, n_tasks)
-        assert isinstance(tasks, Tasks)
-        for name, last in (("pair", len(self.pairs) - 1), ("swapped", 1)):
-            values = tasks[name]
-            if not bool(((values >= 0) & (values <= last) & (values == values.floor())).all()):
-                raise UsageError(f"{self.name}: {name} must be an integer from 0 to {last}")
+        tasks = super().check_tasks(tasks, n_tasks)
+        check_indices("few_shot_classification: pair", tasks.pair, len(self.pairs))
+        check_indices("few_shot_classification: swapped", tasks.swapped, 2)
+        return tasks
 
     def dataset(self, pair: int) -> str:
         """Name of the dataset of a task's pair."""

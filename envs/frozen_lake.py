@@ -66,11 +66,13 @@ from jaxtyping import Bool, Float64, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from envs.core.distribution import Range, Tasks, Uniform, check_count
+from envs.core.ranges import Range, Uniform
+from envs.core.tasks import Tasks
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import drawn_by
-from envs.dynamics.per_lane_rng import advance, seeds
+from envs.dynamics.per_lane_rng import init_rng_state, next_uniform
 from envs.native.torch_tasks import TorchTasks
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 
 FROZEN = 0.8
@@ -90,9 +92,8 @@ class Config:
     """Longest episode [steps]. Default from FrozenLake-v1; FrozenLake8x8-v1 has 200."""
 
     def __post_init__(self) -> None:
-        if check_count(self.size, "frozen_lake: size [cells]") < 2:
-            raise UsageError("frozen_lake: size [cells] must be at least 2, as start and goal are apart")
-        check_count(self.horizon, "frozen_lake: horizon [steps]")
+        check_count("frozen_lake: size [cells]", self.size, least=2)  # start and goal are apart
+        check_count("frozen_lake: horizon [steps]", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:
@@ -165,8 +166,8 @@ class SolvableMap(Range):
 class FrozenLake(TorchTasks):
     """The frozen lake; the datasheet is at the top of the file.
 
-    State: the cell's number, a number in [0, 1) that decides on a slip in the step that comes, and the two seeds of
-    those after it.
+    State: the cell's number, a number in [0, 1) that decides on a slip in the next step, and the state of the random
+    number generator of the steps after it.
     """
 
     render_modes = ("rgb_array",)
@@ -196,10 +197,9 @@ class FrozenLake(TorchTasks):
         column = cell % self.size + int(direction == RIGHT) - int(direction == LEFT)
         return self.size * row.clamp(0, self.size - 1) + column.clamp(0, self.size - 1)
 
-    def check_tasks(self, tasks: object, n_tasks: int) -> None:
+    def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
         """Also refuses what is not a map, and what is not a probability; a map without a way is allowed."""
-        super().check_tasks(tasks, n_tasks)
-        assert isinstance(tasks, Tasks)
+        tasks = super().check_tasks(tasks, n_tasks)
         holes = tasks.holes
         if bool(((holes != 0) & (holes != 1)).any()):
             raise UsageError("frozen_lake: holes must be 0 or 1")
@@ -207,19 +207,22 @@ class FrozenLake(TorchTasks):
             raise UsageError("frozen_lake: the first cell, the start, and the last, the goal, cannot be holes")
         if bool(((tasks.success < 0) | (tasks.success > 1)).any()):
             raise UsageError("frozen_lake: success must be in [0, 1]")
+        return tasks
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
         """In the upper left cell."""
         drawn = torch.rand((len(tasks), 3), dtype=torch.float64, generator=generator, device=generator.device)
-        return torch.cat([torch.zeros_like(drawn[:, :1]), drawn[:, :1], seeds(drawn[:, 1:])], dim=1)
+        return torch.cat([torch.zeros_like(drawn[:, :1]), drawn[:, :1], init_rng_state(drawn[:, 1:])], dim=1)
 
-    def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-        """In the upper left cell; the original draws where it starts, though there is one start only."""
+    def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+        """In the upper left cell. Gymnasium draws where it starts, though there is one start only."""
         rng.random()
         return torch.zeros(1, 4, dtype=torch.float64)
 
-    def chance_alone(self, state: Float64[Tensor, "1 state"], rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-        """With a new number for the step that comes."""
+    def resample_noise_single(
+        self, state: Float64[Tensor, "1 state"], rng: np.random.Generator
+    ) -> Float64[Tensor, "1 state"]:
+        """With a new random number for the next step."""
         state = state.clone()
         state[0, 1] = rng.random()
         return state
@@ -232,13 +235,13 @@ class FrozenLake(TorchTasks):
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
         """One move, a quarter turn off the intended direction if the ice is slippery."""
-        luck = state[:, 1]
+        uniform = state[:, 1]
         # In Gymnasium's order: a turn one way, none, the other way.
         slip = (1.0 - tasks.success) / 2.0
-        turned = action + (luck >= slip) + (luck >= slip + tasks.success)
+        turned = action + (uniform >= slip) + (uniform >= slip + tasks.success)
         cell = self._after.to(state.device)[state[:, 0].long(), turned]
-        seed, luck = advance(state[:, 2:])
-        after = torch.cat([torch.stack([cell.to(state.dtype), luck], dim=1), seed], dim=1)
+        rng_state, uniform = next_uniform(state[:, 2:])
+        after = torch.cat([torch.stack([cell.to(state.dtype), uniform], dim=1), rng_state], dim=1)
         arrived = cell == self.size**2 - 1
         fallen = tasks.holes.flatten(1).gather(1, cell[:, None])[:, 0] == 1
         return after, arrived.to(state.dtype), arrived | fallen

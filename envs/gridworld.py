@@ -58,10 +58,11 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.distribution import Choice, Tasks, check_count
-from envs.dynamics.drawing import BLUE, GREEN, GREY, Picture, blank
+from envs.core.ranges import Choice
+from envs.core.tasks import Tasks, check_indices
+from envs.dynamics.drawing import BLUE, GREEN, GREY, Colour, Picture, blank_picture
 from envs.native.torch_tasks import TorchTasks
-from qrl.common.errors import UsageError
+from qrl.common.checks import check_count
 
 STAY, UP, RIGHT, DOWN, LEFT = range(5)
 
@@ -86,16 +87,9 @@ class Config:
     """Length of an episode [steps]. Default from Zintgraf et al. 2020."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "gridworld: horizon [steps]")
-        if check_count(self.size, "gridworld: size [cells]") < 3:
-            raise UsageError(
-                f"gridworld: size [cells] must be at least 3, not {self.size}: no goals are around the start"
-            )
-        if isinstance(self.held_out, bool) or not isinstance(self.held_out, int) or not 0 <= self.held_out < self.size:
-            raise UsageError(
-                f"gridworld: held_out [cells] must be an integer from 0 to size - 1 = {self.size - 1}, "
-                f"not {self.held_out!r}"
-            )
+        check_count("gridworld: horizon [steps]", self.horizon)
+        check_count("gridworld: size [cells]", self.size, least=3)  # no goals are around the start
+        check_count("gridworld: held_out [cells]", self.held_out, least=0, most=self.size - 1)
 
 
 def build(config: Config) -> TorchTasks:
@@ -125,13 +119,11 @@ class GridWorld(TorchTasks):
             nominal={"goal": 2.0},
         )
 
-    def check_tasks(self, tasks: object, n_tasks: int) -> None:
+    def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
         """Also refuses goals that are no cell; those around the start, which are not drawn, are allowed."""
-        super().check_tasks(tasks, n_tasks)
-        assert isinstance(tasks, Tasks)
-        cells = torch.arange(self.size**2, dtype=torch.float64, device=tasks.goal.device)
-        if not bool(torch.isin(tasks.goal, cells).all()):
-            raise UsageError(f"gridworld: goal must be a cell, an integer from 0 to {self.size**2 - 1}")
+        tasks = super().check_tasks(tasks, n_tasks)
+        check_indices("gridworld: goal, the number of a cell,", tasks.goal, self.size**2)
+        return tasks
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
         """In the lower left cell."""
@@ -154,14 +146,14 @@ class GridWorld(TorchTasks):
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
         """The grid from above, the goal green, the agent a smaller blue square."""
-        picture = blank(self.size * CELL_PIXELS, self.size * CELL_PIXELS)
+        picture = blank_picture(self.size * CELL_PIXELS, self.size * CELL_PIXELS)
         goal = int(tasks.goal[0])
         self._paint(picture, goal % self.size, goal // self.size, GREEN, margin=0)
         self._paint(picture, int(state[0, 0]), int(state[0, 1]), BLUE, margin=CELL_PIXELS // 4)
         picture[::CELL_PIXELS] = picture[:, ::CELL_PIXELS] = GREY
         return picture
 
-    def _paint(self, picture: Picture, x: int, y: int, colour: tuple[int, ...], margin: int) -> None:
+    def _paint(self, picture: Picture, x: int, y: int, colour: Colour, margin: int) -> None:
         """Fill a cell but for a margin; the first row of pixels is the top."""
         left, top = x * CELL_PIXELS, (self.size - 1 - y) * CELL_PIXELS
         inside = slice(margin, CELL_PIXELS - margin)

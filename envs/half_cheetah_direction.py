@@ -45,9 +45,11 @@ from typing import Any
 
 import gymnasium as gym
 import mujoco
+import numpy as np
 
-from envs.core.distribution import Sign, check_count
+from envs.core.ranges import Sign
 from envs.wrapped.gymnasium_tasks import GymnasiumTasks
+from qrl.common.checks import check_count
 
 REQUIRES = ("mujoco",)
 EXTRA = "mujoco"
@@ -64,7 +66,7 @@ class Config:
     """Processes that step the environments [processes]; 0 steps them in this one. Results do not depend on it."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "half_cheetah_direction: horizon [steps]")
+        check_count("half_cheetah_direction: horizon [steps]", self.horizon)
 
 
 def build(config: Config) -> GymnasiumTasks:
@@ -86,10 +88,10 @@ def make(direction: float = 1.0, render_mode: str | None = None) -> "PaidDirecti
     return PaidDirection(env, direction)
 
 
-class PaidDirection(gym.Wrapper[Any, Any, Any, Any]):
+class PaidDirection(gym.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray]):
     """`HalfCheetah-v5` with the speed in one direction in its reward."""
 
-    def __init__(self, env: gym.Env[Any, Any], direction: float) -> None:
+    def __init__(self, env: gym.Env[np.ndarray, np.ndarray], direction: float) -> None:
         super().__init__(env)
         self.direction = direction
 
@@ -97,7 +99,7 @@ class PaidDirection(gym.Wrapper[Any, Any, Any, Any]):
         """Take another direction."""
         self.direction = task["direction"]
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """A step of the simulator."""
         observation, _, terminated, truncated, info = self.env.step(action)
         reward = self.direction * info["x_velocity"] + info["reward_ctrl"]

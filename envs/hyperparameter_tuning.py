@@ -56,9 +56,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from envs.automl.family import HELD_OUT, HeldOut, family
-from envs.automl.lookup_tasks import Tries
-from envs.core.distribution import check_count
-from qrl.common.errors import UsageError, suggest
+from envs.automl.lookup_tasks import LookupTasks
+from qrl.common.checks import check_choice, check_count
 
 Portfolio = Literal["svm", "gradient_boosting", "hpobench", "hpolib"]
 
@@ -80,17 +79,16 @@ class Config:
     datasets are else learned by heart."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "hyperparameter_tuning: horizon [tries]")
-        for name, known in (("portfolio", get_args(Portfolio)), ("held_out", HELD_OUT)):
-            if (value := getattr(self, name)) not in known:
-                raise UsageError(f"hyperparameter_tuning: unknown {name} {value!r}{suggest(str(value), known)}")
+        check_count("hyperparameter_tuning: horizon [tries]", self.horizon)
+        check_choice("hyperparameter_tuning", "portfolio", self.portfolio, get_args(Portfolio))
+        check_choice("hyperparameter_tuning", "held_out", self.held_out, HELD_OUT)
 
 
-def build(config: Config) -> Tries:
+def build(config: Config) -> LookupTasks:
     """The task distribution of `config`."""
     if config.portfolio in ("hpobench", "hpolib"):
         from envs.automl import hpobench
 
-        known = hpobench.known(config.portfolio, config.held_out)
-        return Tries("hyperparameter_tuning", "dataset", config.horizon, known)
+        table = hpobench.score_table(config.portfolio, config.held_out)
+        return LookupTasks("hyperparameter_tuning", "dataset", config.horizon, table)
     return family("hyperparameter_tuning", config.horizon, config.held_out, config.jitter, config.portfolio)

@@ -67,12 +67,13 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.distribution import SignedUniform, Tasks, Uniform, check_count
-from envs.core.ranges import finite_number
+from envs.core.ranges import SignedUniform, Uniform
+from envs.core.tasks import Tasks
 from envs.dynamics import mountain_car as physics
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import picture
 from envs.native.torch_tasks import TorchTasks
+from qrl.common.checks import check_count, finite_number
 
 GOAL = 0.45
 """The episode ends at this position [m]."""
@@ -96,8 +97,8 @@ class Config:
     Default from MountainCarContinuous-v0, which has none: without it, policy gradients learn to do nothing."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "mountain_car_continuous: horizon [steps]")
-        finite_number(self.shaping, "mountain_car_continuous: shaping [reward]")
+        check_count("mountain_car_continuous: horizon [steps]", self.horizon)
+        finite_number("mountain_car_continuous: shaping [reward]", self.shaping)
 
 
 def build(config: Config) -> TorchTasks:
@@ -129,9 +130,9 @@ class MountainCarContinuous(TorchTasks):
         """At rest near the bottom."""
         return physics.start(len(tasks), generator)
 
-    def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+    def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
         """The same, drawn as Gymnasium draws it."""
-        return physics.start_alone(rng)
+        return physics.reset_single(rng)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """The whole state."""

@@ -53,9 +53,11 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.distribution import SignedUniform, Tasks, Uniform, check_count
-from envs.dynamics.drawing import GREEN, RED, Picture, blank, mark
+from envs.core.ranges import SignedUniform, Uniform
+from envs.core.tasks import Tasks
+from envs.dynamics.drawing import GREEN, RED, Picture, blank_picture, draw_disc
 from envs.native.torch_tasks import TorchTasks
+from qrl.common.checks import check_count
 
 MAX_SPEED = 0.1
 """Largest move along each axis [m per step]."""
@@ -78,7 +80,7 @@ class Config:
     """End the episode when both axes are within 0.01 [m] of the goal, as Finn et al. 2017 do."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "navigation: horizon [steps]")
+        check_count("navigation: horizon [steps]", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:
@@ -127,8 +129,8 @@ class Navigation(TorchTasks):
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
         """The plane, x to the right and y up, 1 m each way from the origin: the point red, the goal green."""
-        drawn = blank(2 * METRE, 2 * METRE)
+        drawn = blank_picture(2 * METRE, 2 * METRE)
         goal = (tasks.goal_x.item(), tasks.goal_y.item())
         for (x, y), colour in ((goal, GREEN), (state[0].tolist(), RED)):
-            drawn = mark(drawn, METRE * (1 + x), METRE * (1 - y), colour)
+            drawn = draw_disc(drawn, METRE * (1 + x), METRE * (1 - y), colour)
         return drawn

@@ -67,10 +67,12 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.distribution import LogUniform, SignedUniform, Tasks, Uniform, check_count
-from envs.dynamics.drawing import Picture, mark
+from envs.core.ranges import LogUniform, SignedUniform, Uniform
+from envs.core.tasks import Tasks
+from envs.dynamics.drawing import Picture, draw_disc
 from envs.dynamics.gymnasium_renderers import picture
 from envs.native.torch_tasks import TorchTasks
+from qrl.common.checks import check_count
 
 MAX_TORQUE = 2.0
 """Largest torque either way [N m]."""
@@ -93,7 +95,7 @@ class Config:
     """Longest episode [steps]. Default from Pendulum-v1."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "pendulum: horizon [steps]")
+        check_count("pendulum: horizon [steps]", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:
@@ -142,7 +144,7 @@ class Pendulum(TorchTasks):
         bound = torch.tensor([math.pi, START_SPEED], dtype=torch.float64, device=generator.device)
         return bound * (2.0 * uniform - 1.0)
 
-    def start_alone(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+    def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
         """The same, drawn as Gymnasium draws it."""
         bound = np.array([math.pi, START_SPEED])
         return torch.from_numpy(rng.uniform(-bound, bound))[None]
@@ -171,4 +173,4 @@ class Pendulum(TorchTasks):
         drawn, target, metre = picture("Pendulum-v1", state, last_u=None), tasks.target.item(), 500 / 4.4
         if target == 0:
             return drawn
-        return mark(drawn, column=250 - metre * math.sin(target), row=250 - metre * math.cos(target))
+        return draw_disc(drawn, column=250 - metre * math.sin(target), row=250 - metre * math.cos(target))

@@ -76,12 +76,14 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from envs.core.distribution import Tasks, Uniform, check_count
-from envs.dynamics.drawing import Picture, mark
+from envs.core.ranges import Uniform
+from envs.core.tasks import Tasks
+from envs.dynamics.drawing import Picture, draw_disc
 from envs.native.torch_tasks import TorchTasks
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate, Input, Weight
 from qrl.circuits.observables import Observable
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.simulator.program import Bound, compile_circuit
 
@@ -112,8 +114,8 @@ class Config:
     """End the episode at the first mistake, as Cliffwalk-PQC does (Jerbi et al. 2021)."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "pqc_labels: horizon [steps]")
-        check_count(self.layers, "pqc_labels: layers")
+        check_count("pqc_labels: horizon [steps]", self.horizon)
+        check_count("pqc_labels: layers", self.layers)
         if not 0 <= self.margin < 1:
             raise UsageError(f"pqc_labels: margin must be at least 0 and below 1, not {self.margin}")
 
@@ -240,4 +242,4 @@ class PQCLabels(TorchTasks):
         picture = cells.astype(np.uint8).repeat(CELL, axis=0).repeat(CELL, axis=1)
         size = GRID * CELL
         x0, x1 = (size / SIDE * self.present(state)[0][0]).tolist()
-        return mark(picture, x0 - 0.5, size - x1 - 0.5, DOT_COLOUR, DOT)
+        return draw_disc(picture, x0 - 0.5, size - x1 - 0.5, DOT_COLOUR, DOT)

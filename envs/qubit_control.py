@@ -74,7 +74,7 @@ state, of one the same as `plus`.
 
 ## Starting state
 
-|0...0>. With `shots` the luck of the measurements is drawn beforehand, as two seeds for each number.
+|0...0>. With `shots` a random number generator is drawn for each number that is measured.
 
 ## Episode end
 
@@ -95,7 +95,6 @@ characterized systems", Phys. Rev. Lett. 112, 240503 (2014). The family of tasks
 
 import math
 from dataclasses import dataclass
-from itertools import combinations, product
 from typing import Literal, get_args
 
 import gymnasium as gym
@@ -104,13 +103,26 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.distribution import LogUniform, Range, SignedUniform, Tasks, Uniform, check_count
-from envs.dynamics.binomial import binomial
-from envs.dynamics.drawing import GREEN, GREY, RED, WHITE, Picture, blank, mark
-from envs.dynamics.per_lane_rng import advance, seeds
-from envs.dynamics.qubits import MOST_QUBITS, evolve, generators, order_for, speed, vector_of
+from envs.core.ranges import LogUniform, Range, SignedUniform, Uniform
+from envs.core.tasks import Tasks
+from envs.dynamics.bloch import draw_bloch_vectors
+from envs.dynamics.drawing import GREEN, RED, Picture
+from envs.dynamics.measurement import estimates
+from envs.dynamics.per_lane_rng import init_rng_state
+from envs.dynamics.qubits import (
+    MOST_QUBITS,
+    NamedState,
+    evolve,
+    generators,
+    named_state,
+    order_for,
+    places_of_words,
+    speed,
+    vector_of,
+)
 from envs.native.torch_tasks import TorchTasks
-from qrl.common.errors import UsageError, suggest
+from qrl.common.checks import check_choice, check_count
+from qrl.common.errors import UsageError
 
 RABI = 1.0
 """Turns that a qubit does in a unit of time under a full drive along one axis [MHz]."""
@@ -124,12 +136,11 @@ MOST_SHOTS = 100_000
 MOST_TURN = 1.0
 """What a slot may do to the vector of a state [for each qubit], as a bound of the generator's norm times the time."""
 
-PANEL, RADIUS = 120, 50.0
-"""Side of a qubit's view in a picture, and length of a Bloch vector [pixels]."""
-
-Target = Literal["plus", "flip", "ghz"]
 Observe = Literal["z", "pauli", "time"]
 Reward = Literal["final", "every"]
+
+LETTERS: dict[Observe, tuple[int, ...]] = {"z": (3,), "pauli": (1, 2, 3), "time": ()}
+"""Pauli letters of the words whose expectation values are observed."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,7 @@ class Config:
 
     n_qubits: int = 1
     """Qubits, in a row, at most 3 [qubits]; ours."""
-    target: Target = "plus"
+    target: NamedState = "plus"
     """State to reach: plus, (|0> + |1>) / √2 on each; flip, |1...1>; ghz, (|0...0> + |1...1>) / √2; ours."""
     observe: Observe = "z"
     """Expectation values that are seen: z, of Z and ZZ; pauli, of words of one and two letters; time, none; ours."""
@@ -150,18 +161,12 @@ class Config:
     """Length of an episode [slots of 25 ns]; ours."""
 
     def __post_init__(self) -> None:
-        check_count(self.horizon, "qubit_control: horizon [slots]")
-        if check_count(self.n_qubits, "qubit_control: n_qubits") > MOST_QUBITS:
-            raise UsageError(f"qubit_control: n_qubits must be at most {MOST_QUBITS}, not {self.n_qubits}")
-        whole = isinstance(self.shots, int) and not isinstance(self.shots, bool)
-        if not whole or not 0 <= self.shots <= MOST_SHOTS:
-            raise UsageError(
-                f"qubit_control: shots must be an integer from 0, exact values, to {MOST_SHOTS}, not {self.shots!r}"
-            )
-        for name, kind in (("target", Target), ("observe", Observe), ("reward", Reward)):
-            value = getattr(self, name)
-            if value not in get_args(kind):
-                raise UsageError(f"qubit_control: no {name} {value!r}{suggest(str(value), get_args(kind))}")
+        check_count("qubit_control: horizon [slots]", self.horizon)
+        check_count("qubit_control: n_qubits", self.n_qubits, most=MOST_QUBITS)
+        check_count("qubit_control: shots", self.shots, least=0, most=MOST_SHOTS)
+        check_choice("qubit_control", "target", self.target, get_args(NamedState))
+        check_choice("qubit_control", "observe", self.observe, get_args(Observe))
+        check_choice("qubit_control", "reward", self.reward, get_args(Reward))
 
 
 def build(config: Config) -> TorchTasks:
@@ -169,40 +174,19 @@ def build(config: Config) -> TorchTasks:
     return QubitControl(config)
 
 
-def target_amplitudes(target: Target, n_qubits: int) -> Tensor:
-    """The target as a state vector [2^n]."""
-    amplitudes = torch.zeros(2**n_qubits, dtype=torch.complex128)
-    match target:
-        case "plus":
-            amplitudes[:] = 2 ** (-n_qubits / 2)
-        case "flip":
-            amplitudes[-1] = 1.0
-        case "ghz":
-            amplitudes[0] = amplitudes[-1] = math.sqrt(0.5)
-    return amplitudes
-
-
-def observed_words(observe: Observe, n_qubits: int) -> list[int]:
-    """Places in the vector of the words that are seen: of one letter, qubit by qubit, then of two, pair by pair."""
-    letters = {"z": (3,), "pauli": (1, 2, 3), "time": ()}[observe]
-    ones = [4 ** (n_qubits - 1 - qubit) for qubit in range(n_qubits)]
-    singles = [letter * one for one in ones for letter in letters]
-    pairs = [a * one + b * other for one, other in combinations(ones, 2) for a, b in product(letters, repeat=2)]
-    return singles + pairs
-
-
 class QubitControl(TorchTasks):
     """The control of qubits; the datasheet is at the top of the file.
 
     State: slots so far, then the vector of the density matrix (see `envs.dynamics.qubits`). With shots also the
-    estimates that were made of it, that of the fidelity last, and two seeds for each.
+    estimates that were made of it, that of the fidelity last, and for each of them the state of a random number
+    generator, two numbers.
     """
 
     render_modes = ("rgb_array",)
 
     def __init__(self, config: Config) -> None:
         self.config, self.n_qubits = config, config.n_qubits
-        self.words = observed_words(config.observe, config.n_qubits)
+        self.words = places_of_words(LETTERS[config.observe], config.n_qubits)
         self.order = order_for(MOST_TURN * config.n_qubits)
         each, pairs = (config.n_qubits,), (config.n_qubits - 1,)
         parameters: dict[str, Range] = {
@@ -241,13 +225,12 @@ class QubitControl(TorchTasks):
         start = torch.zeros(2**config.n_qubits, dtype=torch.complex128)
         start[0] = 1.0
         self._start = vector_of(start)
-        self.target = vector_of(target_amplitudes(config.target, config.n_qubits)) / 2**config.n_qubits
+        self.target = vector_of(named_state(config.target, config.n_qubits)) / 2**config.n_qubits
         """Its product with a state's vector is the fidelity [word]."""
 
-    def check_tasks(self, tasks: object, n_tasks: int) -> None:
+    def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
         """Also refuses what changes too much within a slot for it to be solved to full precision."""
-        super().check_tasks(tasks, n_tasks)
-        assert isinstance(tasks, Tasks)
+        tasks = super().check_tasks(tasks, n_tasks)
         full = torch.ones(n_tasks, 2 * self.n_qubits, dtype=torch.float64, device=tasks.phase.device)
         turn = SLOT * speed(*self.rates(full, tasks))
         most = MOST_TURN * self.n_qubits
@@ -257,6 +240,7 @@ class QubitControl(TorchTasks):
                 f"qubit_control: task {i}: detuning, amplitude, coupling, 1/t1 and 1/t_phi change the state by "
                 f"{float(turn[i]):.3g} rad in a slot of {1000 * SLOT:g} ns; at most {most:g} can be solved"
             )
+        return tasks
 
     # -- dynamics ------------------------------------------------------------------------------------------------------
 
@@ -264,28 +248,26 @@ class QubitControl(TorchTasks):
         """All qubits in 0."""
         lanes, device = len(tasks), generator.device
         vector = self._start.to(device).expand(lanes, -1)
-        luck = vector[:, :0]
+        rng_state = vector[:, :0]
         if self.config.shots:
             shape = (lanes * self.n_measured, 2)
             drawn = torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
-            luck = seeds(drawn).reshape(lanes, -1)
-        return self._measured(torch.zeros_like(vector[:, :1]), vector, luck)
+            rng_state = init_rng_state(drawn).reshape(lanes, -1)
+        return self._measured(torch.zeros_like(vector[:, :1]), vector, rng_state)
 
     @property
     def n_measured(self) -> int:
         """Numbers that are measured after each slot: those that are seen, and the fidelity."""
         return len(self.words) + 1
 
-    def _measured(self, slots: Tensor, vector: Tensor, luck: Tensor) -> Float64[Tensor, "lane state"]:
+    def _measured(self, slots: Tensor, vector: Tensor, rng_state: Tensor) -> Float64[Tensor, "lane state"]:
         """The state, with estimates of what is measured if there are shots."""
         if not self.config.shots:
             return torch.cat([slots, vector], dim=1)
         probability = torch.cat([(1 + vector[:, self.words]) / 2, self.fidelity(vector)[:, None]], dim=1).clamp(0, 1)
-        luck, uniform = advance(luck.reshape(-1, 2))
-        columns = zip(uniform.reshape(probability.shape).unbind(1), probability.unbind(1), strict=True)
-        share = torch.stack([binomial(*column, self.config.shots) for column in columns], dim=1) / self.config.shots
+        share, rng_state = estimates(probability, self.config.shots, rng_state)
         seen = torch.cat([2 * share[:, :-1] - 1, share[:, -1:]], dim=1)
-        return torch.cat([slots, vector, seen, luck.reshape(len(slots), -1)], dim=1)
+        return torch.cat([slots, vector, seen, rng_state], dim=1)
 
     def vector(self, state: Float64[Tensor, "lane state"]) -> Float64[Tensor, "lane word"]:
         """That of the density matrix."""
@@ -326,8 +308,8 @@ class QubitControl(TorchTasks):
         """A slot, then be paid for the fidelity. Differentiable by the action where it is not estimated from shots."""
         generator = generators(*self.rates(action.to(state.dtype), tasks))
         vector = evolve(self.vector(state), generator, SLOT, self.order)
-        luck = state[:, 1 + vector.shape[1] + self.n_measured :]
-        state = self._measured(state[:, :1] + 1, vector, luck)
+        rng_state = state[:, 1 + vector.shape[1] + self.n_measured :]
+        state = self._measured(state[:, :1] + 1, vector, rng_state)
         reward = self._results(state)[:, -1]
         if self.config.reward == "final":
             reward = torch.where(state[:, 0] == self.horizon, reward, 0.0)
@@ -337,13 +319,5 @@ class QubitControl(TorchTasks):
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
         """Bloch vectors as seen along y and along z."""
-        drawn = blank(2 * PANEL, PANEL * self.n_qubits)
-        vectors = ((GREEN, 2**self.n_qubits * self.target), (RED, self.vector(state)[0]))
-        for qubit, row in product(range(self.n_qubits), (0, 1)):
-            column, middle = PANEL * (qubit + 0.5), PANEL * (row + 0.5)
-            drawn = mark(mark(drawn, column, middle, GREY, RADIUS), column, middle, WHITE, RADIUS - 2)
-            one = 4 ** (self.n_qubits - 1 - qubit)
-            for colour, vector in vectors:
-                x, y, z = vector[[one, 2 * one, 3 * one]].tolist()
-                drawn = mark(drawn, column + RADIUS * x, middle - RADIUS * (y if row else z), colour)
-        return drawn
+        target = 2**self.n_qubits * self.target
+        return draw_bloch_vectors({GREEN: target, RED: self.vector(state)[0]}, self.n_qubits)

@@ -51,9 +51,11 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from envs.core.distribution import Dirichlet, Normal, Tasks, check_count
-from envs.dynamics.drawing import Picture, mark
+from envs.core.ranges import Dirichlet, Normal
+from envs.core.tasks import Tasks
+from envs.dynamics.drawing import Picture, draw_disc
 from envs.native.torch_tasks import TorchTasks
+from qrl.common.checks import check_count
 
 CELL = 20
 """Side of a cell in a picture [pixels]."""
@@ -71,9 +73,9 @@ class Config:
     """Length of an episode [steps]. Default from Duan et al. 2016."""
 
     def __post_init__(self) -> None:
-        check_count(self.states, "tabular_mdp: states")
-        check_count(self.actions, "tabular_mdp: actions")
-        check_count(self.horizon, "tabular_mdp: horizon [steps]")
+        check_count("tabular_mdp: states", self.states)
+        check_count("tabular_mdp: actions", self.actions)
+        check_count("tabular_mdp: horizon [steps]", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:
@@ -132,4 +134,4 @@ class TabularMDP(TorchTasks):
         shade = 255 * (3 - tasks.mean_reward[0].cpu().numpy().clip(-1, 3)) / 4
         shade = shade.repeat(CELL, axis=0).repeat(CELL, axis=1)
         drawn = np.pad(shade.astype(np.uint8), ((0, 0), (CELL, 0)), constant_values=255)[..., None].repeat(3, -1)
-        return mark(drawn, CELL / 2, CELL * (int(state[0, 0]) + 0.5))
+        return draw_disc(drawn, CELL / 2, CELL * (int(state[0, 0]) + 0.5))

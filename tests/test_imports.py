@@ -17,6 +17,7 @@ ALLOWED = {
     "qrl": {"qrl"},
     "envs": {
         "envs",
+        "qrl.common.checks",
         "qrl.common.errors",
         "qrl.common.files",
         "qrl.common.registry",

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from agents.cli.parse import CONFIGS, SHORTHANDS, parse, value_of, written_out
-from agents.core.spec import DEFAULT_NAMES, KINDS, LARGEST_EPISODES, Spec, check_count, check_seed, read_spec
+from agents.core.spec import DEFAULT_NAMES, KINDS, LARGEST_EPISODES, Spec, check_seed, read_spec
 from qrl.common import registry
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 
 

@@ -33,7 +33,7 @@ def collect(
     `options` goes to its reset. Raises TrainingError for a non-finite reward or observation, naming the step and the
     task.
     """
-    observation, _ = env.reset(seed=seed, options={**(options or {}), "own_luck": True})
+    observation, _ = env.reset(seed=seed, options={**(options or {}), "per_lane_rng": True})
     shape = (n_tasks, env.num_envs // n_tasks)
     episode = torch.zeros(env.num_envs, dtype=torch.int64, device=observation.device)
     rows: list[tuple[Tensor, ...]] = []

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from agents.core.values import check_finite, from_plain, to_plain
 from qrl.common import registry
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
 from qrl.common.files import from_json as read_json
 from qrl.common.files import unusable
@@ -226,20 +227,6 @@ def policy_config() -> type[Any]:
     from qrl.policies.actor import PolicyConfig
 
     return PolicyConfig
-
-
-def check_count(name: str, value: Any, least: int = 1, most: int | None = None) -> None:
-    """Check a whole number given by the user.
-
-    Raises:
-        UsageError: it is not a whole number, less than `least`, or more than `most`.
-    """
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise UsageError(f"{name} must be a whole number, is {value!r}")
-    if value < least:
-        raise UsageError(f"{name} must be at least {least}, is {value}")
-    if most is not None and value > most:
-        raise UsageError(f"{name} must be at most {most}, is {value}")
 
 
 def check_seed(name: str, value: Any) -> None:

@@ -118,8 +118,9 @@ def adaptation_curve(
 ) -> Curve:
     """Return the curve of `agent` after 0 to `steps` updates of `episodes` episodes each, on tasks of a split.
 
-    Of an in-context agent: the return of each episode of a trial, a mean over `episodes` trials of a task;
-    or, where a trial is one episode and each of its steps a try (`TaskDistribution.tries`), what it has earned so far.
+    Of an in-context agent: the return of each episode of a trial, a mean over `episodes` trials of a task; or, where a
+    trial is one episode and each of its steps evaluates a candidate (`TaskDistribution.steps_are_evaluations`), the
+    return so far.
 
     Every task starts from the agent's initial state. Test and ood tasks do not depend on `seed`, which only seeds
     the episodes; train tasks are new draws. Of a family with fewer tasks each is taken once, so that the interval
@@ -189,7 +190,7 @@ def evaluate_returns(agent: Agent[State], distribution: TaskDistribution, plan: 
     rng, generator = np.random.default_rng(streams[1]), torch_generator(streams[2], device)
     together = max(1, MAX_LANES // episodes)
     trial = agent.trial_episodes if isinstance(agent, InContextAgent) else None
-    by_try = trial == 1 and distribution.tries
+    by_try = trial == 1 and distribution.steps_are_evaluations
     returns: list[np.ndarray] = []
     taken = np.zeros(distribution.horizon if by_try else trial or steps + 1)
     for first in range(0, n_tasks, together):

@@ -10,7 +10,7 @@ from agents.core.spec import load_plugin
 from agents.experiment.memory_ablation import ForgetfulAgent, MemoryAblation
 from agents.references.shared import bernoulli
 from envs import TaskDistribution
-from envs.automl.lookup_tasks import Tries
+from envs.automl.lookup_tasks import LookupTasks
 from envs.bandit import Bandit
 from envs.tabular_mdp import TabularMDP
 
@@ -57,7 +57,7 @@ def _names(distribution: TaskDistribution, n_episodes: int) -> tuple[str, ...]:
         return ("gittins", "thompson") if n_pulls <= bernoulli.MOST_PULLS else ("thompson",)
     if isinstance(distribution, TabularMDP):
         return ("oracle", "psrl")
-    if isinstance(distribution, Tries):
+    if isinstance(distribution, LookupTasks):
         return ("oracle", "portfolio", "nearest_tasks", "random_search")
     return ()
 

@@ -1,6 +1,7 @@
 """A trained agent and its run folder."""
 
 from dataclasses import replace
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from agents.core.agent import Agent, InContextAgent, Learner, NetworkAgent, OracleAgent
 from agents.core.collect import collect_episodes
 from agents.core.context import backend_of, build, build_agent, seed_shots, torch_generator
-from agents.core.spec import LARGEST_EPISODES, Spec, check_count, check_seed
+from agents.core.spec import LARGEST_EPISODES, Spec, check_seed
 from agents.core.values import to_plain
 from agents.experiment.adapted_policy import AdaptedPolicy
 from agents.experiment.evaluation import Curve, EvaluationPlan, adaptation_curve, evaluate_returns, with_references
@@ -17,6 +18,7 @@ from agents.experiment.references import ExactReference, reference_agents
 from agents.runs import origins
 from agents.runs.folder import RunFolder
 from qrl.backends.backend import Backend
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.common.registry import short_name
 
@@ -53,7 +55,7 @@ class Run:
 
     def adapt(
         self,
-        env: gymnasium.Env[object, object] | None = None,
+        env: gymnasium.Env[Any, Any] | None = None,
         *,
         episodes: int = 20,
         steps: int = 1,

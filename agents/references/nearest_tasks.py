@@ -35,8 +35,8 @@ class NearestTasks(Player):
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
-        known = self.family.known
-        features = self.family.standardised(known.features[: known.n_train])
+        table = self.family.table
+        features = self.family.standardised(table.features[: table.n_train])
         self._features = torch.from_numpy(features).to(self.device)
         best = np.maximum(self.train_gains.max(1, keepdims=True), 1e-9)
         self._worth = torch.from_numpy(self.train_gains / best).to(self.device)

@@ -15,7 +15,7 @@ from agents.core.rollout import Rollout
 from agents.references.shared.mdp import best_actions
 from agents.references.shared.trial import TrialConfig, known_family
 from envs import Tasks
-from envs.automl.lookup_tasks import Tries
+from envs.automl.lookup_tasks import LookupTasks
 from envs.bandit import Bandit
 from envs.tabular_mdp import TabularMDP
 
@@ -42,9 +42,11 @@ class Oracle:
     """
 
     def __init__(self, config: Config, context: BuildContext) -> None:
-        family = known_family("oracle", context, Bandit, TabularMDP, Tries)
+        family = known_family("oracle", context, Bandit, TabularMDP, LookupTasks)
         self._plan: Callable[[Tasks], Tensor] = self._actions if isinstance(family, TabularMDP) else self._best
-        self._worth: Callable[[Tasks], Tensor] = family.gains_of if isinstance(family, Tries) else lambda tasks: tasks.p
+        self._worth: Callable[[Tasks], Tensor] = (
+            family.improvement_of if isinstance(family, LookupTasks) else lambda tasks: tasks.p
+        )
         self.n_states = family.n_states if isinstance(family, TabularMDP) else 1
         self.horizon, self.trial_episodes, self.device = family.horizon, config.episodes, context.device
 

@@ -98,13 +98,13 @@ class TPE(Player):
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
-        if not self.family.known.configurations:
+        if not self.family.table.configurations:
             raise UsageError(
                 f"agent tpe: the candidates of {self.family.name!r} are no configurations of one algorithm, of which "
                 "it has a model; those of hyperparameter_tuning are"
             )
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space, self._startup = Space(self.family.known.configurations), config.startup
+        self._space, self._startup = Space(self.family.table.configurations), config.startup
 
     def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
         """The nearer to what the sampler asks for, the more."""

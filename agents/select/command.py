@@ -21,9 +21,9 @@ from agents.select.script import script
 from envs.automl import scoring
 from envs.automl.algorithms import balance, balances, pipeline
 from envs.automl.frames import numeric
-from envs.automl.lookup_tasks import Tries
+from envs.automl.lookup_tasks import LookupTasks
 from envs.automl.meta_features import meta_features
-from envs.automl.reading import Own, read
+from envs.automl.reading import UserDataset, read
 from qrl.common.errors import UsageError
 from qrl.common.files import check_new_file, to_json, write_folder
 
@@ -48,8 +48,8 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
         print(f"reading {path}, {size / 1e9:.1f} GB, in pieces: a minute or more", file=sys.stderr, flush=True)
     own = read(path, options.target, rows=options.rows, bins=options.bins, ignore=options.ignore)
     run = selector_of(options.selector)
-    assert isinstance(run.distribution, Tries)  # selector_of refuses other families
-    if tries > (most := len(run.distribution.known.candidates)):
+    assert isinstance(run.distribution, LookupTasks)  # selector_of refuses other families
+    if tries > (most := len(run.distribution.table.candidates)):
         raise UsageError(f"--tries must be at most {most}, all the algorithms there are, not {tries}")
     measure: Measure = "balanced_accuracy" if options.balance else "accuracy"
     print("\n".join(described(own, measure)))
@@ -87,7 +87,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     return 0
 
 
-def made(name: str, own: Own, measure: Measure) -> Any:
+def made(name: str, own: UserDataset, measure: Measure) -> Any:
     """An unfitted pipeline; where balanced accuracy decides, its classifier is told that classes are worth the same."""
     chosen = pipeline(name, own.frame)
     return balance(chosen, len(own.names)) if measure == "balanced_accuracy" else chosen
@@ -118,33 +118,33 @@ def selector_of(path: Path | None) -> Run:
     return run
 
 
-def best_single(family: Tries, measure: Measure) -> str:
+def best_single(family: LookupTasks, measure: Measure) -> str:
     """The algorithm that gained most accuracy on average in the datasets of training.
 
     Where balanced accuracy decides, of those that can be told that classes are worth the same.
     """
-    known = family.known
-    gained = dict(zip(known.candidates, known.gains[: known.n_train].mean(0), strict=True))
+    table = family.table
+    gained = dict(zip(table.candidates, table.improvement[: table.n_train].mean(0), strict=True))
     return max((name for name in gained if measure == "accuracy" or balances(name)), key=gained.__getitem__)
 
 
 @torch.no_grad()
-def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -> Iterator[Fitted | str]:
+def fits(run: Run, own: UserDataset, tries: int, single: str | None, measure: Measure) -> Iterator[Fitted | str]:
     """What is tried, one after the other: the name of an algorithm before it is fitted, then what it came to.
 
     A policy's choice is the most probable algorithm; what was tried, its observation rules out. One that is proposed
     again all the same, by an agent that does not heed that, is not fitted again.
     """
     features = meta_features(own.frame, own.classes)
-    assert isinstance(run.distribution, Tries) and isinstance(run.agent, InContextAgent)  # selector_of refuses others
-    known = run.distribution.known
-    family = run.distribution.with_another(f"{own.layout.path}, your own", features, tries)
-    row, done = len(known.names), set()
+    assert isinstance(run.distribution, LookupTasks) and isinstance(run.agent, InContextAgent)  # as selector_of saw to
+    table = run.distribution.table
+    family = run.distribution.with_new_task(f"{own.layout.path}, your own", features, tries)
+    row, done = len(table.names), set()
     constant = scoring.majority if measure == "accuracy" else scoring.any_class
     named = float(constant(own.classes).mean())
 
     def fit(index: int, proposed: int) -> Fitted:
-        name = known.candidates[index]
+        name = table.candidates[index]
         scored = scoring.score(lambda: made(name, own, measure), own.frame, own.classes)
         done.add(index)
         return Fitted(name, proposed, scored, measure, named)
@@ -159,14 +159,14 @@ def fits(run: Run, own: Own, tries: int, single: str | None, measure: Measure) -
         else:
             action, state = agent.act(state, seen, generator)
         if (index := int(action)) not in done:
-            yield known.candidates[index]
+            yield table.candidates[index]
             one = fit(index, number)
-            family.measured(row, index, one.gain)
+            family.record_score(row, index, one.gain)
             yield one
         observation, reward, terminated, truncated, _ = lanes.step(agent.to_environment(action)[0])
         ended = (terminated | truncated)[None]
         state = agent.observe(state, action, reward[None], ended, observation[None])
-    if single is not None and (index := known.candidates.index(single)) not in done:
+    if single is not None and (index := table.candidates.index(single)) not in done:
         yield single
         yield fit(index, 0)
 
@@ -190,7 +190,7 @@ def selector_json(run: Run, path: Path | None) -> dict[str, Any]:
     return {**about, "model": run.spec.model, "iterations": run.iteration, "sha256": digest}
 
 
-def data_json(own: Own) -> dict[str, Any]:
+def data_json(own: UserDataset) -> dict[str, Any]:
     """What was read, and how."""
     numbers = numeric(own.frame)
     return {

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from envs.automl import scoring
 from envs.automl.frames import numeric
-from envs.automl.reading import Own
+from envs.automl.reading import UserDataset
 
 Measure = Literal["accuracy", "balanced_accuracy"]
 """What decides which algorithm is best: accuracy, or its mean over classes of whatever size."""
@@ -97,7 +97,7 @@ def shown(events: Iterator[Fitted | str], tries: int) -> Iterator[Fitted]:
             yield event
 
 
-def described(own: Own, measure: Measure) -> Iterator[str]:
+def described(own: UserDataset, measure: Measure) -> Iterator[str]:
     """What was read, and what one may want to know before it is tried on."""
     n_numbers, n_columns = len(numeric(own.frame)), own.frame.shape[1]
     largest = np.bincount(own.classes).max() / len(own.classes)

@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.select.report import Measure
 from envs.automl.frames import LARGEST, numeric
-from envs.automl.reading import Own
+from envs.automl.reading import UserDataset
 from envs.automl.scoring import FOLD_SEED, N_FOLDS
 
 _TEMPLATE = '''\
@@ -107,7 +107,7 @@ _CUT = """pd.Series(np.nan, table.index, dtype=object)
     classes[there] = np.array({labels!r}, dtype=object)[np.searchsorted({edges!r}, values[there], side="right")]"""
 
 
-def script(own: Own, name: str, chosen: Any, measure: Measure) -> str:
+def script(own: UserDataset, name: str, chosen: Any, measure: Measure) -> str:
     """The text of a script that fits a pipeline as it was cross-validated.
 
     Args:

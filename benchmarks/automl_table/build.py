@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.automl.algorithms import ALGORITHMS, PORTFOLIOS, configured, pipeline
+from benchmarks.automl_table.portfolios import configured
+from envs.automl.algorithms import ALGORITHMS, PORTFOLIOS, configuration_name, pipeline
 from envs.automl.meta_features import LANDMARK_ROWS, META_FEATURES, meta_features
 from envs.automl.scoring import Scored, majority, score_all
 from envs.automl.table import FILE, FORMAT, digest, read_table
@@ -292,7 +293,7 @@ def _makers(dataset: "Dataset", part: str) -> list[Callable[[], Any]]:
 def _choices(part: str) -> tuple[str, ...]:
     if part == "algorithms":
         return ALGORITHMS
-    return tuple(", ".join(f"{key}={value}" for key, value in options.items()) for options in PORTFOLIOS[part])
+    return tuple(map(configuration_name, PORTFOLIOS[part]))
 
 
 def _keys(dataset: "Dataset", makers: Sequence[Callable[[], Any]]) -> list[str]:

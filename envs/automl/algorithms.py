@@ -18,6 +18,7 @@ from qrl.common.errors import UsageError, suggest
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sklearn.base import BaseEstimator
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import Pipeline
 
@@ -41,6 +42,8 @@ ALGORITHMS = (
 
 MAX_CATEGORIES = 20
 MIN_FREQUENCY = 5
+SMO_STEPS = 50_000
+"""Steps after which a support vector machine stops, converged or not: a large C on mixed classes needs millions."""
 NB_SMOOTHING = 0.01
 """Of the largest variance, added to all in naive Bayes."""
 
@@ -87,9 +90,9 @@ GRADIENT_BOOSTING = _gradient_boosting_portfolio()
 PORTFOLIOS: Mapping[str, tuple[dict[str, Any], ...]] = {"svm": SVM, "gradient_boosting": GRADIENT_BOOSTING}
 
 
-def names(portfolio: str) -> tuple[str, ...]:
-    """What the table calls the configurations of a portfolio: their options."""
-    return tuple(", ".join(f"{key}={value}" for key, value in options.items()) for options in PORTFOLIOS[portfolio])
+def configuration_name(options: Mapping[str, object]) -> str:
+    """Return the name of a configuration in the table: its options."""
+    return ", ".join(f"{key}={value}" for key, value in options.items())
 
 
 def pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
@@ -106,7 +109,7 @@ def pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
     if name not in ALGORITHMS:
         raise UsageError(f"no algorithm {name!r}{suggest(name, ALGORITHMS)}")
     before = preprocessing(frame, tell=name == "gradient_boosting", scale=name not in _UNSCALED)
-    return _assembled(before, _estimator(name, seed))
+    return assembled(before, _estimator(name, seed))
 
 
 def balances(name: str) -> bool:
@@ -131,27 +134,6 @@ def balance(made: "Pipeline", n_classes: int) -> "Pipeline":
 
 def _says_what_classes_are_worth(option: str) -> bool:
     return option == "priors" or option.rpartition("__")[2] == "class_weight"
-
-
-def configured(portfolio: str, index: int, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
-    """The same for configuration `index` of a portfolio.
-
-    Raises:
-        UsageError: no such portfolio or configuration.
-    """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.svm import SVC
-
-    if portfolio not in PORTFOLIOS:
-        raise UsageError(f"no portfolio {portfolio!r}{suggest(portfolio, PORTFOLIOS)}")
-    options = PORTFOLIOS[portfolio]
-    if not 0 <= index < len(options):
-        raise UsageError(f"portfolio {portfolio} has configurations 0 to {len(options) - 1}, not {index}")
-    if portfolio == "svm":
-        classifier = SVC(max_iter=_SMO_STEPS, random_state=seed, **options[index])
-        return _assembled(preprocessing(frame, scale=True), classifier)
-    boosting = HistGradientBoostingClassifier(early_stopping=False, max_bins=_BINS, random_state=seed, **options[index])
-    return _assembled(preprocessing(frame, tell=True, scale=False), boosting)
 
 
 def preprocessing(frame: "pd.DataFrame", *, scale: bool, tell: bool = False) -> "ColumnTransformer":
@@ -180,21 +162,14 @@ def preprocessing(frame: "pd.DataFrame", *, scale: bool, tell: bool = False) -> 
     )
 
 
-_SMO_STEPS = 50_000
-"""Steps after which a support vector machine stops, converged or not: a large C on mixed classes needs millions."""
-
-
-_BINS = 64
-"""Of the values of a column, in the portfolio of gradient boosting."""
-
-
-def _assembled(before: "ColumnTransformer", classifier: Any) -> "Pipeline":
+def assembled(before: "ColumnTransformer", classifier: "BaseEstimator") -> "Pipeline":
+    """Return the pipeline of preprocessing and a classifier."""
     from sklearn.pipeline import Pipeline
 
     return Pipeline([("preprocessing", before), ("classifier", classifier)])
 
 
-def _estimator(name: str, seed: int) -> Any:
+def _estimator(name: str, seed: int) -> "BaseEstimator":
     """The classifier with settings that are scikit-learn's own, unless a comment says otherwise."""
     from sklearn import discriminant_analysis, ensemble, linear_model, naive_bayes, neighbors, neural_network, svm, tree
 
@@ -218,7 +193,7 @@ def _estimator(name: str, seed: int) -> Any:
         case "linear_svm":
             return svm.LinearSVC(random_state=seed)
         case "rbf_svm":
-            return svm.SVC(max_iter=_SMO_STEPS, random_state=seed)
+            return svm.SVC(max_iter=SMO_STEPS, random_state=seed)
         case "decision_tree":
             # Grown to the end, a tree remembers noise: at least 3 rows in a leaf.
             return tree.DecisionTreeClassifier(min_samples_leaf=3, random_state=seed)

@@ -1,4 +1,4 @@
-"""What of a table can be learned from: columns that say nothing or too much, and a sample of its rows."""
+"""Columns of a table that are uninformative or give the target away, and samples of its rows."""
 
 import warnings
 from typing import Any
@@ -12,22 +12,6 @@ MIN_ROWS = 80
 MAX_CLASSES = 20
 LEAK = 0.97
 """A column that by itself makes this share of the majority class's errors right says the target in other words."""
-
-
-def useful(frame: pd.DataFrame, classes: NDArray[np.int64]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The columns that may be learned from, and those that may not with the reason: `idle` ones, and leaks (`LEAK`).
-
-    Args:
-        frame: `plain` [row, column].
-        classes: [row].
-    """
-    dropped = {}
-    for name in frame.columns:
-        if reason := idle(frame[name]):
-            dropped[name] = reason
-        elif leaks(frame[name], classes):
-            dropped[name] = "says the target"
-    return frame.drop(columns=list(dropped)), dropped
 
 
 def idle(column: "pd.Series[Any]", n_rows: int | None = None) -> str:

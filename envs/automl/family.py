@@ -1,4 +1,4 @@
-"""The table as a family of tries."""
+"""The shipped table as a family of search tasks."""
 
 from functools import cache
 from typing import Literal, get_args
@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from envs.automl.algorithms import PORTFOLIOS
-from envs.automl.lookup_tasks import Known, Tries
+from envs.automl.lookup_tasks import LookupTasks, ScoreTable
 from envs.automl.table import Split, Table, read_table
 
 HeldOut = Literal["test", "validation"]
@@ -14,7 +14,7 @@ HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
 """What may be held out: datasets for reports, or those that options are chosen by."""
 
 
-def family(name: str, horizon: int, held_out: HeldOut, jitter: float, portfolio: str | None = None) -> Tries:
+def family(name: str, horizon: int, held_out: HeldOut, jitter: float, portfolio: str | None = None) -> LookupTasks:
     """Datasets as tasks; the algorithms, or the configurations of a portfolio, as candidates.
 
     With `validation` held out, training has neither those datasets nor the ones of the test split.
@@ -27,15 +27,15 @@ def family(name: str, horizon: int, held_out: HeldOut, jitter: float, portfolio:
     )
     order = np.concatenate([train, test])
     rows = scores.rows[order]
-    known = Known(
+    known = ScoreTable(
         names=tuple(table.datasets[row] for row in rows),
         candidates=scores.choices,
-        gains=table.gains(portfolio)[order],
+        improvement=table.improvement(portfolio)[order],
         features=table.meta[rows],
         n_train=len(train),
         configurations=() if portfolio is None else PORTFOLIOS[portfolio],
     )
-    return Tries(name, "dataset", horizon, known, jitter)
+    return LookupTasks(name, "dataset", horizon, known, jitter)
 
 
 def trained_on(held_out: HeldOut) -> tuple[Split, ...]:

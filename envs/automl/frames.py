@@ -37,7 +37,7 @@ def numeric(frame: pd.DataFrame) -> list[str]:
     return [str(name) for name in frame.columns if frame[name].dtype.kind == "f"]
 
 
-def encode(target: Any) -> tuple[NDArray[np.int64], list[str]]:
+def encode(target: object) -> tuple[NDArray[np.int64], list[str]]:
     """Classes [row] numbered from 0 in the order of their names as text, and the names [class].
 
     Raises:

@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.automl.lookup_tasks import Known
+from envs.automl.algorithms import configuration_name
+from envs.automl.lookup_tasks import ScoreTable
 from qrl.common.errors import UsageError
 from qrl.common.files import unusable
 
@@ -99,7 +100,7 @@ N_CONFIGURATIONS = 32
 
 
 class _NoClasses(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         raise UsageError(f"a table that asks for {module}.{name} is no table")
 
 
@@ -111,7 +112,7 @@ def configurations(benchmark: str) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(int(column[i]) for column in columns) for i in range(N_CONFIGURATIONS))
 
 
-def known(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["test", "validation"]) -> Known:
+def score_table(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["test", "validation"]) -> ScoreTable:
     """The family's tasks. Nothing is known of one before the first try: there are no features.
 
     Raises:
@@ -132,10 +133,10 @@ def known(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["test", "v
         {name: values[position] for (name, values), position in zip(about.space.items(), chosen, strict=True)}
         for chosen in configurations(benchmark)
     ]
-    return Known(
+    return ScoreTable(
         names=names,
-        candidates=tuple(", ".join(f"{key}={value}" for key, value in each.items()) for each in options),
-        gains=np.array([gains(benchmark, name) for name in names]),
+        candidates=tuple(map(configuration_name, options)),
+        improvement=np.array([improvement(benchmark, name) for name in names]),
         features=np.zeros((len(names), 0)),
         n_train=len(datasets) - end,
         configurations=tuple(options),
@@ -143,7 +144,7 @@ def known(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["test", "v
 
 
 @cache
-def gains(benchmark: str, dataset: str) -> NDArray[np.float64]:
+def improvement(benchmark: str, dataset: str) -> NDArray[np.float64]:
     """How much better each configuration is in validation than always saying the same, a mean over seeds.
 
     HPOBench: balanced accuracy above that of naming one class. HPOLib: the share of variance explained, from -1; what

@@ -76,7 +76,7 @@ class Table:
             raise UsageError(f"no split {name!r}{suggest(str(name), SPLITS)}")
         return np.flatnonzero(np.array(self.splits) == name)
 
-    def gains(self, portfolio: str | None = None) -> NDArray[np.float64]:
+    def improvement(self, portfolio: str | None = None) -> NDArray[np.float64]:
         """Mean accuracy over folds minus that of the majority class, [dataset, choice].
 
         Args:

@@ -18,7 +18,7 @@ Trajectory = list[tuple[Tensor, ...]]
 HOLDS = (1, 1, 2, 4, 8, 16, 32, 64)
 """Steps for which the lanes hold an action: what alternates does not get as far as what lasts."""
 
-ALONE_STEPS = 50
+SINGLE_LANE_STEPS = 50
 """Steps for which lanes are compared with one lane alone: in a chaotic family rounding errors grow with the steps."""
 
 
@@ -37,7 +37,7 @@ def check(distribution: TaskDistribution) -> list[str]:
             one(distribution)
         except (UsageError, TrainingError) as error:
             failed.append(f"{name}: {error}")
-        except Exception as error:  # an environment may be anybody's code
+        except Exception as error:  # third-party code may raise anything
             failed.append(f"{name}: {describe(error)}")
     if failed:
         raise UsageError(f"{distribution.name} fails {len(failed)} of {len(CHECKS)} checks: " + "; ".join(failed))
@@ -230,11 +230,11 @@ def a_lane_is_what_it_is_alone(family: TaskDistribution) -> None:
     """A lane of many does as one lane alone from the same start (to rounding: torch adds in another order)."""
     env = family.vectorise(3, 2)
     observation, _ = env.reset(seed=0, options={"tasks": _sample(family, 3)})
-    alone = [env.alone(lane) for lane in range(6)]
+    singles = [env.single_lane(lane) for lane in range(6)]
     running = [True] * 6
-    for action in actions(env, min(family.horizon, ALONE_STEPS)):
+    for action in actions(env, min(family.horizon, SINGLE_LANE_STEPS)):
         results = env.step(action)[:4]
-        for lane, single in enumerate(alone):
+        for lane, single in enumerate(singles):
             if not running[lane]:
                 continue
             ours = single.step(action[lane : lane + 1])[:4]
@@ -242,7 +242,7 @@ def a_lane_is_what_it_is_alone(family: TaskDistribution) -> None:
                 close = torch.allclose(part[0].double(), theirs[lane].double(), rtol=1e-6, atol=1e-7)
                 _require(close, f"lane {lane} of six does not do as one lane alone")
             running[lane] = not bool(ours[2] | ours[3])
-    _close(env, *alone)
+    _close(env, *singles)
 
 
 def single_environments_fit(family: TaskDistribution) -> None:

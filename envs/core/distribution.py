@@ -15,41 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from envs.core.ranges import (
-    Choice,
-    Dirichlet,
-    Drawn,
-    Integer,
-    LogUniform,
-    Normal,
-    Range,
-    Sign,
-    SignedUniform,
-    Uniform,
-    finite_array,
-)
+from envs.core.arrays import finite_array
+from envs.core.ranges import Range
+from envs.core.task_vector import TaskVectorEnv
 from envs.core.tasks import Tasks
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
-
-__all__ = [
-    "OOD_SEED",
-    "TEST_SEED",
-    "Choice",
-    "Dirichlet",
-    "Drawn",
-    "Integer",
-    "LogUniform",
-    "Normal",
-    "Range",
-    "Sign",
-    "SignedUniform",
-    "Split",
-    "TaskDistribution",
-    "Tasks",
-    "Uniform",
-    "check_count",
-    "datasheet",
-]
 
 Split = Literal["train", "test", "ood"]
 
@@ -57,13 +28,6 @@ Split = Literal["train", "test", "ood"]
 # the same tasks. The numbers are such that nobody picks them as a training seed.
 TEST_SEED = 0x7E57_2026_5EED
 OOD_SEED = 0x0D15_2026_5EED
-
-
-def check_count(value: object, what: str) -> int:
-    """`value` if it is an integer of 1 or more, else a UsageError that names `what`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise UsageError(f"{what} must be an integer of at least 1, not {value!r}")
-    return int(value)
 
 
 class TaskDistribution(ABC):
@@ -90,10 +54,10 @@ class TaskDistribution(ABC):
 
     render_modes: tuple[str, ...] = ()
     """What `make` takes as its `render_mode`."""
-    tries = False
-    """Whether each step is a try: then a curve over an episode says what it has earned after each of them."""
+    steps_are_evaluations = False
+    """Whether each step evaluates a candidate; a curve over an episode then shows the return after each of them."""
     unavailable: slice | None = None
-    """Where an observation has a 1 for each discrete action that makes no sense any more: policies do not take it."""
+    """Entries of an observation that are 1 for discrete actions without any use; policies mask those actions."""
 
     def __init__(
         self,
@@ -104,7 +68,7 @@ class TaskDistribution(ABC):
         action_space: gym.spaces.Box | gym.spaces.Discrete,
         observation_scale: Sequence[float],
         parameters: Mapping[str, Range],
-        nominal: Mapping[str, Any],
+        nominal: Mapping[str, object],
         test: Mapping[str, Range] | None = None,
         ood: Mapping[str, Range] | None = None,
         positive: Sequence[str] = (),
@@ -112,7 +76,7 @@ class TaskDistribution(ABC):
         reward_scale: float = 1.0,
     ) -> None:
         self.name = name
-        self.horizon = check_count(horizon, f"{name}: horizon [steps]")
+        self.horizon = check_count(f"{name}: horizon [steps]", horizon)
         self.observation_space = observation_space
         self.action_space = action_space
         self.observation_scale: Float[Tensor, " obs"] = torch.tensor(observation_scale)
@@ -121,18 +85,18 @@ class TaskDistribution(ABC):
         self.test, self.ood = dict(test or {}), dict(ood or {})
         self.positive = tuple(positive)
         self.unproved = tuple(unproved)
-        self.nominal = dict(nominal)
-        self._check_definition()
+        self._check_scales()
+        self._check_parameters(nominal)
         self.nominal = self._values(nominal, f"{name}: nominal ")
 
-    def _values(self, values: Mapping[str, Any], what: str) -> dict[str, Any]:
-        """Numbers and nested lists of numbers, each parameter in its shape."""
+    def _values(self, values: Mapping[str, object], what: str) -> dict[str, Any]:
+        """Convert to numbers and nested lists of numbers, each parameter in its shape."""
         return {
-            key: finite_array(value, f"{what}{key}", self.parameters[key].shape).tolist()
+            key: finite_array(f"{what}{key}", value, self.parameters[key].shape).tolist()
             for key, value in values.items()
         }
 
-    def _check_definition(self) -> None:
+    def _check_scales(self) -> None:
         if self.observation_space.shape != tuple(self.observation_scale.shape):
             raise UsageError(
                 f"{self.name}: observation_scale has shape {tuple(self.observation_scale.shape)}, "
@@ -142,15 +106,17 @@ class TaskDistribution(ABC):
             raise UsageError(f"{self.name}: observation_scale must be positive, not {self.observation_scale.tolist()}")
         if not 0 < self.reward_scale < math.inf:
             raise UsageError(f"{self.name}: reward_scale must be positive and finite, not {self.reward_scale}")
-        if set(self.nominal) != set(self.parameters):
+
+    def _check_parameters(self, nominal: Mapping[str, object]) -> None:
+        if set(nominal) != set(self.parameters):
             raise UsageError(
-                f"{self.name}: nominal has values for {sorted(self.nominal)}, "
-                f"the parameters are {sorted(self.parameters)}"
+                f"{self.name}: nominal has values for {sorted(nominal)}, the parameters are {sorted(self.parameters)}"
             )
         for name in (*self.test, *self.ood, *self.positive, *self.unproved):
             if name not in self.parameters:
                 raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(name, list(self.parameters))}")
-        for split, name, range_ in ((s, *item) for s in ("test", "ood") for item in getattr(self, s).items()):
+        overrides = (("test", self.test), ("ood", self.ood))
+        for split, name, range_ in ((split, *item) for split, ranges in overrides for item in ranges.items()):
             ours = self.parameters[name]
             if range_.shape != ours.shape:
                 raise UsageError(f"{self.name}: {name} has shape {ours.shape}, in {split} {range_.shape}")
@@ -158,7 +124,7 @@ class TaskDistribution(ABC):
                 both = f"{range_.describe()}, overlaps train's, {ours.describe()}"
                 raise UsageError(f"{self.name}: the {split} range of {name}, {both}")
         for name in self.parameters:
-            if hasattr(Tasks, name):  # tasks.<name> would be the method
+            if name in dir(Tasks):  # tasks.<name> would be the method
                 raise UsageError(f"{self.name}: a task parameter cannot be called {name!r}, as Tasks.{name} exists")
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
@@ -189,7 +155,7 @@ class TaskDistribution(ABC):
         Raises:
             UsageError: an unknown split, ood in a family without one, train without `rng`, or n < 1.
         """
-        n = check_count(n, f"{self.name}: number of tasks")
+        n = check_count(f"{self.name}: number of tasks", n)
         if split not in get_args(Split):
             raise UsageError(f"{self.name}: no split {split!r}{suggest(str(split), get_args(Split))}")
         if split == "ood" and not self.ood:
@@ -224,9 +190,9 @@ class TaskDistribution(ABC):
 
     def nominal_tasks(self, n: int) -> Tasks:
         """The nominal task, `n` times."""
-        return Tasks.from_rows([self.nominal] * check_count(n, f"{self.name}: number of tasks"))
+        return Tasks.from_rows([self.nominal] * check_count(f"{self.name}: number of tasks", n))
 
-    def task(self, values: Mapping[str, Any]) -> Tasks:
+    def task(self, values: Mapping[str, object]) -> Tasks:
         """One task (Tasks of length 1) from some of its parameters; the others are nominal.
 
         Raises:
@@ -235,12 +201,28 @@ class TaskDistribution(ABC):
         for name in values:
             if name not in self.parameters:
                 raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(str(name), list(self.parameters))}")
-        tasks = Tasks.from_rows([self.nominal | self._values(values, "task 0: ")])
-        self.check_tasks(tasks, 1)
-        return tasks
+        return self.check_tasks(Tasks.from_rows([self.nominal | self._values(values, "task 0: ")]), 1)
 
-    def check_tasks(self, tasks: object, n_tasks: int) -> None:
-        """Raise UsageError unless `tasks` are `n_tasks` tasks of this family."""
+    def one_task(self, task: object) -> Tasks:
+        """Return one task from Tasks of length 1, or from a mapping of some parameters.
+
+        Raises:
+            UsageError: it is neither, or not a task of this family.
+        """
+        if isinstance(task, Tasks):
+            return self.check_tasks(task, 1)
+        if not isinstance(task, Mapping):
+            raise UsageError(f"{self.name}: a task is a mapping of parameters, not {type(task).__name__}")
+        return self.task(task)
+
+    def check_render_mode(self, render_mode: str | None) -> None:
+        """Raise UsageError for a render mode that the family does not have."""
+        if render_mode is not None and render_mode not in self.render_modes:
+            known = ", ".join(self.render_modes) or "none"
+            raise UsageError(f"{self.name}: no render_mode {render_mode!r}; there is {known}")
+
+    def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
+        """Return `tasks`, or raise UsageError unless they are `n_tasks` tasks of this family."""
         if not isinstance(tasks, Tasks):
             raise UsageError(f"{self.name}: expected envs.Tasks, not {type(tasks).__name__}")
         if len(tasks) != n_tasks:
@@ -262,19 +244,22 @@ class TaskDistribution(ABC):
                 place = tuple(bad.nonzero()[0].tolist())
                 wanted = "positive and finite" if name in self.positive else "finite"
                 raise UsageError(f"{self.name}: task {place[0]}: {name} must be {wanted}, not {float(column[place]):g}")
+        return tasks
 
     # -- environments --------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def vectorise(self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu") -> Any:
-        """A `gymnasium.vector.VectorEnv` of n_tasks · envs_per_task lanes that speaks tensors on `device`.
+    def vectorise(self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu") -> TaskVectorEnv:
+        """Make a `gymnasium.vector.VectorEnv` of n_tasks · envs_per_task lanes with tensors on `device`.
 
         Lane `task · envs_per_task + env` is environment `env` of task `task`. Its `reset` takes the options `tasks` and
         `reset_mask`, there is no autoreset, and a finished lane holds still; see `envs.TorchVectorEnv`.
         """
 
     @abstractmethod
-    def make(self, task: Mapping[str, Any] | Tasks | None = None, render_mode: str | None = None) -> gym.Env[Any, Any]:
+    def make(
+        self, task: Mapping[str, object] | Tasks | None = None, render_mode: str | None = None
+    ) -> gym.Env[np.ndarray, Any]:
         """A `gymnasium.Env` on one task (NumPy in and out); parameters that are not given are nominal.
 
         Its `reset` takes the option `task`.
@@ -290,11 +275,11 @@ def datasheet(distribution: TaskDistribution) -> str:
     lines = ["| Parameter | Nominal | Train, test | OOD |", "|---|---|---|---|"]
     for name, range_ in distribution.parameters.items():
         ood = distribution.ood.get(name, range_).describe() if distribution.ood else "no ood split"
-        lines.append(f"| {name} | {shown(distribution.nominal[name])} | {range_.describe()} | {ood} |")
+        lines.append(f"| {name} | {format_value(distribution.nominal[name])} | {range_.describe()} | {ood} |")
     return "\n".join(lines)
 
 
-def shown(value: Any) -> str:
-    """A parameter's value in a datasheet: one number, if all of an array are the same."""
-    numbers = sorted(set(np.ravel(value).tolist()))
+def format_value(value: object) -> str:
+    """Format a parameter's value: one number, if all of an array are the same."""
+    numbers = sorted(set(np.ravel(np.asarray(value)).tolist()))
     return f"{numbers[0]:g}" if len(numbers) == 1 else "an array"

@@ -10,37 +10,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from envs.core.arrays import finite_array
+from qrl.common.checks import finite_number
 from qrl.common.errors import UsageError, describe
-
-
-def finite_number(value: Any, what: str) -> float:
-    """`value` as a float, or a UsageError that names `what`."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise UsageError(f"{what} must be a number, not {value!r}") from None
-    if not math.isfinite(number):
-        raise UsageError(f"{what} must be finite, not {value!r}")
-    return number
-
-
-def finite_array(value: Any, what: str, shape: tuple[int, ...] = ()) -> NDArray[np.float64]:
-    """`value` as an array [*shape]; a number stands for all of them. Raises UsageError that names `what`."""
-    if not shape:
-        return np.asarray(finite_number(value, what))
-    try:
-        array = np.broadcast_to(np.asarray(value, dtype=np.float64), shape)
-    except (TypeError, ValueError):
-        raise UsageError(f"{what} must be numbers of shape {shape}, not {value!r}") from None
-    if not np.isfinite(array).all():
-        raise UsageError(f"{what} must be finite, not {value!r}")
-    return array
 
 
 @dataclass(frozen=True)
@@ -103,7 +81,7 @@ class _Interval(Range):
     def __post_init__(self) -> None:
         super().__post_init__()
         for end in ("low", "high"):
-            object.__setattr__(self, end, finite_number(getattr(self, end), f"{type(self).__name__}: {end}"))
+            object.__setattr__(self, end, finite_number(f"{type(self).__name__}: {end}", getattr(self, end)))
         if not self.low < self.high:
             raise UsageError(f"{type(self).__name__}: low must be below high, not low={self.low}, high={self.high}")
 
@@ -169,7 +147,7 @@ class Choice(Range):
         super().__post_init__()
         if not isinstance(self.values, Iterable):
             raise UsageError(f"Choice: needs one or more distinct values, not {self.values!r}")
-        values = tuple(finite_number(value, "Choice: a value") for value in self.values)
+        values = tuple(finite_number("Choice: a value", value) for value in self.values)
         if not values or len(set(values)) != len(values):
             raise UsageError(f"Choice: needs one or more distinct values, not {self.values!r}")
         object.__setattr__(self, "values", tuple(sorted(values)))  # sorted: an inverse CDF does not decrease
@@ -206,7 +184,7 @@ class Integer(Range):
     def __post_init__(self) -> None:
         super().__post_init__()
         for end in ("low", "high"):
-            number = finite_number(getattr(self, end), f"Integer: {end}")
+            number = finite_number(f"Integer: {end}", getattr(self, end))
             if not number.is_integer():
                 raise UsageError(f"Integer: {end} must be a whole number, not {number:g}")
             object.__setattr__(self, end, int(number))
@@ -236,7 +214,7 @@ class Drawn(Range):
     """
 
     _bounded = False
-    draw: Callable[[np.random.Generator], Any]
+    draw: Callable[[np.random.Generator], object]
 
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         rows = (u * 2.0**53).astype(np.uint64).reshape(-1, max(1, math.prod(self.shape)))
@@ -245,7 +223,7 @@ class Drawn(Range):
             drawn = [self.draw(np.random.default_rng(row)) for row in rows]
         except Exception as error:  # the function is anybody's
             raise UsageError(f"Drawn: {name}(generator): {describe(error)}") from error
-        drawn = [finite_array(value, f"Drawn: what {name} returned", self.shape) for value in drawn]
+        drawn = [finite_array(f"Drawn: what {name} returned", value, self.shape) for value in drawn]
         return np.asarray(drawn, dtype=np.float64).reshape(u.shape)
 
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -266,7 +244,7 @@ class Normal(Range):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("mean", "std"):
-            object.__setattr__(self, name, finite_number(getattr(self, name), f"Normal: {name}"))
+            object.__setattr__(self, name, finite_number(f"Normal: {name}", getattr(self, name)))
         if self.std <= 0:
             raise UsageError(f"Normal: std must be above 0, not {self.std}")
 
@@ -306,36 +284,3 @@ class Dirichlet(Range):
 
     def _describe_one(self) -> str:
         return "Dirichlet(1)"
-
-
-_WORDS = {"True": 1, "False": 0}
-_NOTATION = "LOW:HIGH, log:LOW:HIGH, ±LOW:HIGH, int:LOW:HIGH, A,B,... or sign"
-
-
-def parse_range(text: str, what: str) -> Range:
-    """The range that a text such as `5:15` stands for.
-
-    Args:
-        text: LOW:HIGH is uniform, log:LOW:HIGH log-uniform, ±LOW:HIGH (or +-LOW:HIGH) of either sign, int:LOW:HIGH a
-            whole number, A,B,... one of these, sign -1 or 1.
-        what: how messages call it.
-
-    Raises:
-        UsageError: it stands for none, or for an empty one.
-    """
-    kinds: dict[str, Callable[..., Range]] = {"log": LogUniform, "int": Integer, "±": SignedUniform}
-    words = text.replace("+-", "±").strip()
-    try:
-        if words == "sign":
-            return Sign()
-        if "," in words:
-            return Choice(tuple(float(_WORDS.get(each.strip(), each)) for each in words.split(",")))
-        kind, rest = ("±", words[1:]) if words.startswith("±") else ("", words)
-        *head, low, high = rest.split(":")
-        kind = kind or "".join(head)
-        made: Range = kinds[kind](float(low), float(high)) if kind else Uniform(float(low), float(high))
-        return made
-    except UsageError as error:
-        raise UsageError(f"{what}: {error}") from None
-    except (ValueError, KeyError):
-        raise UsageError(f"{what}: {text!r} is no range; write {_NOTATION}") from None

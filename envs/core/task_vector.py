@@ -1,8 +1,8 @@
-"""What both kinds of vector environments share: lanes in order of tasks, tensors, checks of what is given."""
+"""The contract of vector environments over tasks: lanes in order of tasks, tensors, checks of what is given."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -12,12 +12,28 @@ from gymnasium.vector.utils import batch_space
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from envs.core.distribution import TaskDistribution, check_count
 from envs.core.tasks import Tasks
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
 
 ObsBatch = Float32[Tensor, "lane obs"]
 StepResult = tuple[ObsBatch, Float32[Tensor, " lane"], Bool[Tensor, " lane"], Bool[Tensor, " lane"], dict[str, Any]]
+
+
+@runtime_checkable
+class Family(Protocol):
+    """What a vector environment needs of its task distribution."""
+
+    name: str
+    horizon: int
+    observation_space: gym.spaces.Box
+    action_space: gym.spaces.Box | gym.spaces.Discrete
+
+    def nominal_tasks(self, n: int) -> Tasks:
+        """Return the nominal task, `n` times."""
+
+    def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
+        """Return `tasks`, or raise UsageError unless they are `n_tasks` tasks of this family."""
 
 
 def check_env_seed(seed: object) -> None:
@@ -27,7 +43,7 @@ def check_env_seed(seed: object) -> None:
         raise UsageError(f"reset: seed must be a non-negative integer below 2**63, not {seed!r}")
 
 
-def check_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> dict[str, Any]:
+def check_options(options: Mapping[str, object] | None, known: tuple[str, ...]) -> dict[str, Any]:
     """The options of a reset, or UsageError for one that is not `known`."""
     for name in options or {}:
         if name not in known:
@@ -35,14 +51,14 @@ def check_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> 
     return dict(options or {})
 
 
-def _as_tensor(values: Any, device: torch.device, what: str) -> Tensor:
+def _as_tensor(values: object, device: torch.device, what: str) -> Tensor:
     try:
         return torch.as_tensor(values, device=device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"{what} cannot be read as numbers: {error}") from None
 
 
-class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor], ABC):
+class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
     """`n_tasks` tasks times `envs_per_task` independent environments, stepped together.
 
     Lane `task · envs_per_task + env` is environment `env` of task `task`. Everything returned is a tensor on `device`:
@@ -66,12 +82,12 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor], ABC):
     """
 
     def __init__(
-        self, distribution: TaskDistribution, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu"
+        self, distribution: Family, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu"
     ) -> None:
         self.metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}
         self._family = distribution
-        self.n_tasks = check_count(n_tasks, f"{distribution.name}: n_tasks")
-        self.envs_per_task = check_count(envs_per_task, f"{distribution.name}: envs_per_task")
+        self.n_tasks = check_count(f"{distribution.name}: n_tasks", n_tasks)
+        self.envs_per_task = check_count(f"{distribution.name}: envs_per_task", envs_per_task)
         self.num_envs = self.n_tasks * self.envs_per_task
         self.device = torch.device(device)
         self.single_observation_space = distribution.observation_space
@@ -85,7 +101,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor], ABC):
         else:  # only NaN and infinity are errors here: what is too large is clipped
             self._action_limits = (-float(np.finfo(np.float64).max), float(np.finfo(np.float64).max))
         self._action_shape = (self.num_envs, *(distribution.action_space.shape or ()))
-        self._own_luck = False
+        self._per_lane_rng = False
         self._defer_checks = self.device.type != "cpu"
         self._actions_valid = torch.ones((), dtype=torch.bool, device=self.device)
         self.set_tasks(distribution.nominal_tasks(self.n_tasks))
@@ -95,24 +111,26 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor], ABC):
         """The current tasks, one row per task."""
         return self._tasks
 
-    def set_tasks(self, tasks: Any) -> None:
-        """Change the tasks of all lanes, n_tasks `Tasks`; they hold from the next reset of all.
+    def set_tasks(self, tasks: object) -> None:
+        """Change the tasks of all lanes, n_tasks `Tasks`, from the next reset of all lanes on.
 
         Raises:
             UsageError: tasks of another family or number.
         """
-        self._family.check_tasks(tasks, self.n_tasks)
-        self._tasks: Tasks = tasks.to(self.device)
+        self._tasks = self._family.check_tasks(tasks, self.n_tasks).to(self.device)
         self._lane_tasks = self._tasks.repeat_interleave(self.envs_per_task)
 
     @abstractmethod
-    def alone(self, lane: int) -> "TaskVectorEnv":
-        """An environment of one lane where this one's lane was after the last reset of all; call it before a step."""
+    def single_lane(self, lane: int) -> "TaskVectorEnv":
+        """Return an environment of one lane in the state of lane `lane` after the last reset of all lanes.
+
+        Call it before the first step.
+        """
 
     def _begin_reset(self, seed: int | None, options: dict[str, Any] | None) -> Bool[Tensor, " lane"] | None:
         """Check what was given to `reset` and take the tasks; the lanes to reset, None for all."""
         check_env_seed(seed)
-        options = check_options(options, ("tasks", "reset_mask", "own_luck"))
+        options = check_options(options, ("tasks", "reset_mask", "per_lane_rng"))
         self._raise_if_actions_were_bad()
         mask = self._as_mask(options["reset_mask"]) if options.get("reset_mask") is not None else None
         if options.get("tasks") is not None:
@@ -120,13 +138,13 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Any, Tensor], ABC):
                 raise UsageError("reset: tasks cannot change with reset_mask, as other lanes are in mid-episode")
             self.set_tasks(options["tasks"])
         if mask is None:
-            self._own_luck = bool(options.get("own_luck"))
-        elif "own_luck" in options:
-            raise UsageError("reset: own_luck is for a reset of all lanes")
+            self._per_lane_rng = bool(options.get("per_lane_rng"))
+        elif "per_lane_rng" in options:
+            raise UsageError("reset: per_lane_rng is for a reset of all lanes")
         super().reset(seed=seed)
         return mask
 
-    def _as_mask(self, values: Any) -> Bool[Tensor, " lane"]:
+    def _as_mask(self, values: object) -> Bool[Tensor, " lane"]:
         mask = _as_tensor(values, self.device, "reset: reset_mask")
         if mask.dtype != torch.bool or mask.shape != (self.num_envs,):
             shape = tuple(mask.shape)

@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from envs.core.ranges import finite_array
+from envs.core.arrays import finite_array
 from qrl.common.errors import UsageError, suggest
 
 
@@ -47,7 +47,13 @@ class Tasks:
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))
 
-    def __getitem__(self, index: str | int | slice | Tensor) -> Any:
+    @overload
+    def __getitem__(self, index: str) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: int | slice | Tensor) -> "Tasks": ...
+
+    def __getitem__(self, index: str | int | slice | Tensor) -> "Tensor | Tasks":
         """A parameter by its name (a tensor), or some of the tasks (Tasks; an int gives Tasks of length 1)."""
         if isinstance(index, str):
             if index not in self.values:
@@ -85,7 +91,7 @@ class Tasks:
         return [dict(zip(self.values, row, strict=True)) for row in zip(*columns, strict=True)]
 
     @classmethod
-    def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> "Tasks":
+    def from_rows(cls, rows: Sequence[Mapping[str, object]]) -> "Tasks":
         """The inverse of `rows`. Raises UsageError on no rows, differing names or shapes, or numbers not finite."""
         if not rows:
             raise UsageError("Tasks.from_rows: needs at least one row")
@@ -118,11 +124,17 @@ class Tasks:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _column(values: Sequence[Any], name: str) -> Tensor:
+def check_indices(name: str, values: Tensor, n: int) -> None:
+    """Raise UsageError, with `name`, unless all `values` of a task parameter are integers from 0 to n - 1."""
+    if not bool(((values >= 0) & (values < n) & (values == values.floor())).all()):
+        raise UsageError(f"{name} must be an integer from 0 to {n - 1}")
+
+
+def _column(values: Sequence[object], name: str) -> Tensor:
     """One parameter of all tasks, of the first one's shape."""
     try:
-        shape = np.shape(values[0])
+        shape = np.asarray(values[0]).shape
     except ValueError:
         raise UsageError(f"task 0: {name} must be an array of numbers, not {values[0]!r}") from None
-    arrays = [finite_array(value, f"task {i}: {name}", shape) for i, value in enumerate(values)]
+    arrays = [finite_array(f"task {i}: {name}", value, shape) for i, value in enumerate(values)]
     return torch.from_numpy(np.stack(arrays))

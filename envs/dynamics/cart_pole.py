@@ -51,7 +51,7 @@ def start(n_lanes: int, generator: torch.Generator) -> Float64[Tensor, "lane sta
     return START_BOUND * (2.0 * uniform - 1.0)
 
 
-def start_alone(rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+def reset_single(rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
     """The same, drawn as Gymnasium draws it."""
     return torch.from_numpy(rng.uniform(-START_BOUND, START_BOUND, size=(1, 4)))
 

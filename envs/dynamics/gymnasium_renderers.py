@@ -1,7 +1,7 @@
-"""Pictures of families that have an original in Gymnasium, drawn by the original's own renderer.
+"""Pictures of families with a reference implementation in Gymnasium, drawn by its renderer.
 
-The original is made once in a process, put into the state to be drawn, and asked for its picture. It needs pygame, the
-extra `render`.
+Gymnasium's environment is made once in a process, put into the state to be drawn, and asked for its picture. It needs
+pygame, the extra `render`.
 """
 
 from functools import cache
@@ -18,32 +18,32 @@ from qrl.common.registry import DISTRIBUTION
 
 
 @cache
-def _original(name: str) -> Any:
-    """Gymnasium's environment `name`, without its wrappers: it is only drawn, never stepped."""
+def _gymnasium_env(name: str) -> gym.Env[Any, Any]:
+    """Make Gymnasium's environment `name`, without its wrappers; it is drawn and never stepped."""
     return gym.make(name, render_mode="rgb_array", disable_env_checker=True).unwrapped
 
 
-def picture(name: str, state: Float64[Tensor, "1 state"], **attributes: Any) -> Picture:
-    """The picture that Gymnasium's environment `name` draws of `state`.
+def picture(name: str, state: Float64[Tensor, "1 state"], **attributes: object) -> Picture:
+    """Return the picture that Gymnasium's environment `name` draws of `state`.
 
     Args:
         name: its id, such as "CartPole-v1".
-        state: one lane, in the order of the original's `state`.
-        attributes: what else its picture depends on, such as a length, under the original's names.
+        state: one lane, in the order of that environment's `state`.
+        attributes: whatever else the picture depends on, such as a length, under that environment's names.
 
     Raises:
         UsageError: pygame is not installed.
     """
-    original = _original(name)
+    gymnasium_env = _gymnasium_env(name)
     for attribute, value in {**attributes, "state": state[0].numpy()}.items():
-        setattr(original, attribute, value)
-    return drawn_by(original, name)
+        setattr(gymnasium_env, attribute, value)
+    return drawn_by(gymnasium_env, name)
 
 
-def drawn_by(original: gym.Env[Any, Any], name: str) -> Picture:
-    """The picture that Gymnasium's environment `original` draws of itself. Raises UsageError without pygame."""
+def drawn_by(gymnasium_env: gym.Env[Any, Any], name: str) -> Picture:
+    """Return the picture that Gymnasium's environment draws of itself. Raises UsageError without pygame."""
     try:
-        drawn: Any = original.render()
+        drawn = gymnasium_env.render()
     except gym.error.DependencyNotInstalled:
         raise UsageError(f"pictures of {name} need pygame: pip install '{DISTRIBUTION}[render]'") from None
     return np.asarray(drawn)

@@ -42,7 +42,7 @@ def start(n_lanes: int, generator: torch.Generator) -> Float64[Tensor, "lane sta
     return torch.stack([position, torch.zeros_like(position)], dim=-1)
 
 
-def start_alone(rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+def reset_single(rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
     """The same, drawn as Gymnasium draws it."""
     return torch.tensor([[rng.uniform(*START), 0.0]], dtype=torch.float64)
 

@@ -6,8 +6,10 @@ linear in all rates. Qubits are in a row, each coupled to the next.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import combinations, product
+from typing import Literal
 
 import numpy as np
 import torch
@@ -38,6 +40,39 @@ def vector_of(state: Complex128[Tensor, " amplitude"]) -> Float64[Tensor, " word
     """Tr(P |ψ><ψ|) of a pure state, of all words P."""
     words = pauli_words(int(math.log2(len(state))))
     return torch.einsum("i,wij,j->w", state.conj(), words, state).real
+
+
+NamedState = Literal["plus", "flip", "ghz"]
+"""(|0> + |1>) / √2 on each qubit; |1...1>; (|0...0> + |1...1>) / √2."""
+
+
+def named_state(name: NamedState, n_qubits: int) -> Complex128[Tensor, " amplitude"]:
+    """Return a state by its name, as amplitudes [2^n]."""
+    amplitudes = torch.zeros(2**n_qubits, dtype=torch.complex128)
+    match name:
+        case "plus":
+            amplitudes[:] = 2 ** (-n_qubits / 2)
+        case "flip":
+            amplitudes[-1] = 1.0
+        case "ghz":
+            amplitudes[0] = amplitudes[-1] = math.sqrt(0.5)
+    return amplitudes
+
+
+def places_of_qubits(n_qubits: int) -> list[int]:
+    """Return for each qubit the place in the vector of the word with X on that qubit and I on the others."""
+    return [4 ** (n_qubits - 1 - qubit) for qubit in range(n_qubits)]
+
+
+def places_of_words(letters: Sequence[int], n_qubits: int) -> list[int]:
+    """Return the places in the vector of words with one or two of these letters and I elsewhere.
+
+    Words of one letter come first, qubit by qubit, then those of two, pair by pair. X, Y and Z are 1, 2 and 3.
+    """
+    places = places_of_qubits(n_qubits)
+    singles = [letter * place for place in places for letter in letters]
+    pairs = [a * one + b * other for one, other in combinations(places, 2) for a, b in product(letters, repeat=2)]
+    return singles + pairs
 
 
 # -- the generator -----------------------------------------------------------------------------------------------------

@@ -1,22 +1,16 @@
-"""Families with dynamics in torch as environments: many lanes at once, and one lane as an ordinary Gymnasium one."""
+"""Many lanes of a family with dynamics in torch, stepped together."""
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.task_vector import ObsBatch, StepResult, TaskVectorEnv, check_env_seed, check_options
-from envs.core.tasks import Tasks
-from envs.native.torch_tasks import TorchTasks
+from envs.core.task_vector import ObsBatch, StepResult, TaskVectorEnv
+from envs.native.protocol import NativeFamily
 from qrl.common.errors import UsageError
-
-RENDER_FPS = 30
-"""Pictures of an episode in a second of an animation."""
 
 
 class TorchVectorEnv(TaskVectorEnv):
@@ -27,7 +21,7 @@ class TorchVectorEnv(TaskVectorEnv):
     """
 
     def __init__(
-        self, distribution: TorchTasks, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu"
+        self, distribution: NativeFamily, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu"
     ) -> None:
         super().__init__(distribution, n_tasks, envs_per_task, device)
         self.distribution = distribution
@@ -56,8 +50,9 @@ class TorchVectorEnv(TaskVectorEnv):
         Args:
             seed: reseeds `generator`; None goes on with it.
             options: `{"tasks": Tasks}`, n_tasks of them, changes the tasks of all lanes. `{"reset_mask": mask}`, a
-                bool tensor or array [lane], starts new episodes in those lanes only. `{"own_luck": True}`, in a reset
-                of all lanes: how a lane's later episodes begin will not depend on when those of other lanes end.
+                bool tensor or array [lane], starts new episodes in those lanes only. `{"per_lane_rng": True}`, in a
+                reset of all lanes: the random start of a lane's later episodes does not depend on when those of other
+                lanes end.
 
         Returns:
             the observations of all lanes, and an empty info.
@@ -73,7 +68,7 @@ class TorchVectorEnv(TaskVectorEnv):
         if mask is None:
             self._episode, self._starts = torch.zeros_like(self._episode), {0: self._drawn()}
             return self.start_from(self._starts[0]), {}
-        fresh = self._next_starts(mask) if self._own_luck else self._drawn()
+        fresh = self._next_starts(mask) if self._per_lane_rng else self._drawn()
         # where rather than indexing: no wait for the device
         self._state = torch.where(mask[:, None], fresh, self._require_state())
         self._elapsed = self._elapsed.masked_fill(mask, 0)
@@ -104,8 +99,8 @@ class TorchVectorEnv(TaskVectorEnv):
         self._terminated = self._finished = torch.zeros_like(self._terminated)
         return self._observe(state)
 
-    def alone(self, lane: int) -> "TorchVectorEnv":
-        """See `TaskVectorEnv.alone`."""
+    def single_lane(self, lane: int) -> "TorchVectorEnv":
+        """See `TaskVectorEnv.single_lane`."""
         one = TorchVectorEnv(self.distribution, 1, 1, self.device)
         one.set_tasks(self.tasks[lane // self.envs_per_task])
         one.start_from(self.state[lane : lane + 1])
@@ -170,95 +165,3 @@ class TorchVectorEnv(TaskVectorEnv):
         if self._state is None:
             raise gym.error.ResetNeeded(f"{self.distribution.name}: call reset() for all lanes first")
         return self._state
-
-
-class SingleEnv(gym.Env[np.ndarray, Any]):
-    """One environment of a family on one task: NumPy observations, Python numbers, made for other libraries.
-
-    It is one lane of `TorchVectorEnv`, so the dynamics are the same code; what is drawn comes from `np_random`, as
-    Gymnasium wants it.
-
-    Args:
-        distribution: the family.
-        task: a mapping of some parameters (the others are nominal), Tasks of length 1, or None for the nominal task.
-        render_mode: "rgb_array" where the family has pictures, or None.
-
-    Raises:
-        UsageError: an unknown parameter, a value that is not a finite number, more than one task, or a render mode
-            that the family does not have.
-    """
-
-    def __init__(
-        self,
-        distribution: TorchTasks,
-        task: Mapping[str, Any] | Tasks | None = None,
-        render_mode: str | None = None,
-    ) -> None:
-        self.metadata = {"render_modes": list(distribution.render_modes), "render_fps": RENDER_FPS}
-        if render_mode is not None and render_mode not in distribution.render_modes:
-            known = ", ".join(distribution.render_modes) or "none"
-            raise UsageError(f"{distribution.name}: no render_mode {render_mode!r}; there is {known}")
-        self.render_mode = render_mode
-        self.distribution = distribution
-        self.observation_space = distribution.observation_space
-        self.action_space = distribution.action_space
-        self.vector = TorchVectorEnv(distribution, 1, 1)
-        self._next_tasks: Tasks | None = self._as_tasks({} if task is None else task)
-        # A spec lets wrappers and checkers build the environment again; no time limit in it, as horizon is our own.
-        kwargs = {"task": self._next_tasks.rows()[0], "render_mode": render_mode}
-        self.spec = EnvSpec(id=distribution.name, entry_point=cast(Any, distribution.make), kwargs=kwargs)
-
-    @property
-    def task(self) -> dict[str, Any]:
-        """The parameters of the current task."""
-        return (self._next_tasks or self.vector.tasks).rows()[0]
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode.
-
-        Args:
-            seed: reseeds `np_random`; None goes on with it.
-            options: `{"task": {...}}` changes the task from here on; parameters left out are nominal.
-
-        Raises:
-            UsageError: an unknown option or a bad task.
-        """
-        check_env_seed(seed)
-        options = check_options(options, ("task",))
-        if options.get("task") is not None:
-            self._next_tasks = self._as_tasks(options["task"])
-        super().reset(seed=seed)
-        if self._next_tasks is not None:
-            self.vector.set_tasks(self._next_tasks)
-            self._next_tasks = None
-        observation = self.vector.start_from(self.distribution.start_alone(self.vector.tasks, self.np_random))
-        return observation[0].numpy(), {}
-
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step; after the end of an episode the environment holds still until it is reset.
-
-        Raises:
-            UsageError: an action that does not fit the action space in shape or kind, or is not finite.
-        """
-        batch = np.array(action)[None]  # a copy, as torch warns of read-only arrays
-        self.vector.set_state(self.distribution.chance_alone(self.vector.state, self.np_random))
-        observation, reward, terminated, truncated, info = self.vector.step(batch)
-        return observation[0].numpy(), reward.item(), bool(terminated), bool(truncated), info
-
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """A picture [height, width, 3] of uint8; None without a render mode.
-
-        Raises:
-            gymnasium.error.ResetNeeded: before the first `reset`.
-        """
-        return None if self.render_mode is None else self.distribution.render(self.vector.state, self.vector.tasks)
-
-    def _as_tasks(self, task: Any) -> Tasks:
-        if isinstance(task, Tasks):
-            self.distribution.check_tasks(task, 1)
-            return task
-        if not isinstance(task, Mapping):
-            raise UsageError(f"{self.distribution.name}: a task is a mapping of parameters, not {type(task).__name__}")
-        return self.distribution.task(task)

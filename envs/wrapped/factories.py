@@ -8,11 +8,12 @@ instance of its own class again, and runs at its own speed.
 import functools
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from importlib import import_module
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -20,33 +21,36 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from qrl.common.errors import UsageError, describe, suggest
 
+Environment = gym.Env[Any, Any]
+"""A third party's environment, of any observations and actions."""
+
 Task = Mapping[str, Any]
 """Values of the parameters, as the environment takes them."""
 
 
-class Maker(ABC):
-    """Makes environments on a task, and puts one on another task."""
+class EnvFactory(ABC):
+    """Make environments on a task, and change the task of an environment."""
 
     name: str
-    """What messages call it."""
+    """Its name in messages."""
     defaults: dict[str, Any]
-    """The values that parameters have unless told, as far as they have any."""
+    """Default values of the parameters, of those that have any."""
     horizon: int | None
     """Longest episode as registered [steps]."""
     renders: bool
-    """Whether the environments can be told to make pictures."""
+    """Whether the environments take a render mode."""
 
     @abstractmethod
-    def make(self, task: Task, render_mode: str | None = None) -> gym.Env[Any, Any]:
-        """An environment on `task`, without a time limit of Gymnasium's. Raises UsageError if it cannot be made."""
+    def make(self, task: Task, render_mode: str | None = None) -> Environment:
+        """Make an environment on `task`, without a time limit of Gymnasium's. Raises UsageError if that fails."""
 
     @abstractmethod
-    def retask(self, env: gym.Env[Any, Any], task: Task) -> gym.Env[Any, Any]:
-        """`env`, which this one made, on another task; or another one in its place."""
+    def set_task(self, env: Environment, task: Task) -> Environment:
+        """Return `env`, which this factory made, on another task; or another environment in its place."""
 
 
-class FromId(Maker):
-    """Makes environments of a registered id.
+class FromId(EnvFactory):
+    """Make environments of a registered id.
 
     Args:
         id: such as `CartPole-v1`; `module:Id-v0` imports the module, which registers it.
@@ -62,15 +66,17 @@ class FromId(Maker):
         self._spec = find_spec(id)
         self.renders = True
         self.horizon = self._spec.max_episode_steps
-        self._class = told(id, lambda: _creator(self._spec))
-        accepted = _keywords(self._class)
+        with wrap_errors(id):
+            creator = _creator(self._spec)
+        self._class: type[Environment] | None = creator if isinstance(creator, type) else None
+        accepted = _keywords(creator)
         self._by_constructor = [name for name in names if name in accepted]
         self._by_attribute = [name for name in names if name not in accepted]
         plain = self.make({})
         inner = plain.unwrapped
-        known = self.numbers = numbers_of(inner, accepted | self._spec.kwargs)
+        known = self.numbers = _numbers_of(inner, accepted | self._spec.kwargs)
         """Names of what may vary."""
-        held = type(inner) is self._class  # a function's environment has no constructor of which we know
+        held = type(inner) is self._class  # the constructor of a function's environment is unknown
         for name in self._by_attribute:
             if not held or (name not in known and not isinstance(vars(inner).get(name), np.ndarray)):
                 raise UsageError(f"{id}: no parameter {name!r}{suggest(name, known)}")
@@ -78,21 +84,23 @@ class FromId(Maker):
         self.defaults = {name: given[name] for name in names if given.get(name) is not None}
         plain.close()
 
-    def make(self, task: Task, render_mode: str | None = None) -> gym.Env[Any, Any]:
-        """See `Maker`."""
+    def make(self, task: Task, render_mode: str | None = None) -> Environment:
+        """See `EnvFactory`."""
         attributes = {name: task[name] for name in self._by_attribute if name in task}
         arguments = {name: task[name] for name in self._by_constructor if name in task}
         if render_mode is not None:
             arguments["render_mode"] = render_mode
         spec = deepcopy(self._spec)
         if attributes:
+            assert self._class is not None
             spec.entry_point = functools.partial(_create, self._class, attributes)
-        return told(self.name, lambda: gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **arguments))
+        with wrap_errors(self.name):
+            return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **arguments)
 
-    def retask(self, env: gym.Env[Any, Any], task: Task) -> gym.Env[Any, Any]:
-        """See `Maker`: the same object, initialised anew; its generator goes on."""
+    def set_task(self, env: Environment, task: Task) -> Environment:
+        """See `EnvFactory`: the same object, initialised anew; its generator continues."""
         inner = env.unwrapped
-        if not isinstance(self._class, type) or type(inner) is not self._class or inner.spec is None:
+        if type(inner) is not self._class or inner.spec is None:
             env.close()
             return self.make(task, env.render_mode)
         attributes = {name: task[name] for name in self._by_attribute}
@@ -100,7 +108,8 @@ class FromId(Maker):
         kept = {name: inner.__dict__[name] for name in _KEPT if name in inner.__dict__}
         inner.close()
         inner.__dict__.clear()
-        told(self.name, lambda: _initialise(inner, attributes, arguments))
+        with wrap_errors(self.name):
+            _initialise(inner, attributes, arguments)
         inner.__dict__.update(kept)
         return env
 
@@ -109,17 +118,17 @@ _KEPT = ("_np_random", "_np_random_seed", "spec")
 """What an environment keeps over a change of its task."""
 
 
-class FromFunction(Maker):
-    """Makes environments by `make(**task)`, which returns a `gymnasium.Env` or an id.
+class FromFunction(EnvFactory):
+    """Make environments by `make(**task)`, which returns a `gymnasium.Env` or an id.
 
-    An environment that has a method `set_task(task)`, itself or one of its wrappers, is kept when the task changes, and
-    told; others are closed and made anew. `make` is given `render_mode` if it takes one.
+    An environment that has a method `set_task(task)`, itself or one of its wrappers, is kept when the task changes;
+    others are closed and made anew. `make` is given `render_mode` if it takes one.
 
     Raises:
         UsageError: `make` does not take a parameter.
     """
 
-    def __init__(self, make: Callable[..., gym.Env[Any, Any] | str], names: Sequence[str]) -> None:
+    def __init__(self, make: Callable[..., object], names: Sequence[str]) -> None:
         self._make = make
         self.name = getattr(make, "__name__", type(make).__name__)
         self.horizon = None
@@ -131,10 +140,11 @@ class FromFunction(Maker):
                     raise UsageError(f"{self.name}: takes no parameter {name!r}{suggest(name, accepted)}")
         self.defaults = {name: accepted[name] for name in names if accepted.get(name) is not None}
 
-    def make(self, task: Task, render_mode: str | None = None) -> gym.Env[Any, Any]:
-        """See `Maker`."""
+    def make(self, task: Task, render_mode: str | None = None) -> Environment:
+        """See `EnvFactory`."""
         extra = {"render_mode": render_mode} if "render_mode" in _keywords(self._make) else {}
-        made = told(self.name, lambda: self._make(**task, **extra))
+        with wrap_errors(self.name):
+            made = self._make(**task, **extra)
         if isinstance(made, str):
             self.horizon, self.renders = self.horizon or _registered(made).horizon, True
             return _registered(made).make({}, render_mode)
@@ -144,10 +154,11 @@ class FromFunction(Maker):
             self.horizon = made.spec.max_episode_steps
         return made
 
-    def retask(self, env: gym.Env[Any, Any], task: Task) -> gym.Env[Any, Any]:
-        """See `Maker`."""
+    def set_task(self, env: Environment, task: Task) -> Environment:
+        """See `EnvFactory`."""
         if env.has_wrapper_attr("set_task"):
-            told(self.name, lambda: env.get_wrapper_attr("set_task")(dict(task)))
+            with wrap_errors(self.name):
+                env.get_wrapper_attr("set_task")(dict(task))
             return env
         env.close()
         return self.make(task, env.render_mode)
@@ -159,14 +170,15 @@ def _registered(id: str) -> FromId:
 
 
 def find_spec(id: str) -> EnvSpec:
-    """What Gymnasium has registered under an id; `module:Id-v0` imports the module first.
+    """Return Gymnasium's specification of an id; `module:Id-v0` imports the module first.
 
     Raises:
         UsageError: no such id; a near match is suggested.
     """
     module, _, name = id.rpartition(":")
     if module:
-        told(id, lambda: import_module(module))
+        with wrap_errors(id):
+            import_module(module)
     if name not in gym.registry:
         near = suggest(name, list(gym.registry)).partition(" (choices")[0]  # there are dozens
         near = near if near.startswith("; did") else "; gymnasium.pprint_registry() shows all"
@@ -179,75 +191,77 @@ def find_spec(id: str) -> EnvSpec:
     return gym.spec(name)
 
 
-def numbers_of(env: Any, accepted: Mapping[str, Any]) -> list[str]:
-    """Names of what may vary: numbers and switches among the constructor's arguments, numbers among the attributes."""
+def _numbers_of(env: Environment, accepted: Mapping[str, object]) -> list[str]:
+    """Return the names of what may vary: numbers and switches among the arguments, numbers among the attributes."""
     names = [name for name, value in accepted.items() if isinstance(value, Real)]
     attributes = {**{n: v for cls in type(env).__mro__ for n, v in vars(cls).items()}, **vars(env)}
     return sorted({*names, *(n for n, value in attributes.items() if not n.startswith("_") and _is_number(value))})
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
 
 
-def _keywords(function: Callable[..., Any]) -> dict[str, Any]:
-    """Arguments that can be given by name, with their defaults, None without one."""
+def _keywords(function: Callable[..., object]) -> dict[str, Any]:
+    """Return the arguments that can be given by name, with their defaults, None without one."""
     found = inspect.signature(function).parameters.values()
     named = [each for each in found if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     return {each.name: None if each.default is each.empty else each.default for each in named}
 
 
-def _creator(spec: EnvSpec) -> Any:
+def _creator(spec: EnvSpec) -> Callable[..., Any]:
     if isinstance(spec.entry_point, str):
         return load_env_creator(spec.entry_point)
+    assert spec.entry_point is not None
     return spec.entry_point
 
 
-def _create(cls: Any, attributes: Task, **arguments: Any) -> Any:
+def _create(cls: type[Environment], attributes: Task, **arguments: object) -> Environment:
     env = cls.__new__(cls)
     _initialise(env, attributes, arguments)
     return env
 
 
-def _initialise(env: Any, attributes: Task, arguments: Task) -> None:
+def _initialise(env: Environment, attributes: Task, arguments: Task) -> None:
     """Run `__init__` on a bare instance, in which `attributes` have their values already and keep them."""
-    cls: Any = type(env)
+    cls: type = type(env)
     env.__dict__.update(attributes)
-    env.__class__ = _holding(cls, frozenset(attributes))
+    env.__class__ = _with_frozen_attributes(cls, frozenset(attributes))
     try:
-        env.__init__(**arguments)
+        env.__init__(**arguments)  # type: ignore[misc]  # anew, on the same object
     finally:
         env.__class__ = cls
 
 
 @functools.cache
-def _holding(cls: Any, names: frozenset[str]) -> Any:
-    """A subclass on which assignments to `names` have no effect."""
+def _with_frozen_attributes(cls: type, names: frozenset[str]) -> type:
+    """Return a subclass on which assignments to `names` have no effect."""
 
-    def setattr_(self: Any, name: str, value: Any) -> None:
+    def set_unless_frozen(self: Environment, name: str, value: object) -> None:
         if name not in names:
-            super(holding, self).__setattr__(name, value)
+            set_attribute(self, name, value)
 
-    holding: Any = type(cls.__name__, (cls,), {"__setattr__": setattr_, "__module__": cls.__module__})
-    return holding
+    set_attribute = cast(Callable[[Environment, str, object], None], cls.__setattr__)
+    return type(cls.__name__, (cls,), {"__setattr__": set_unless_frozen, "__module__": cls.__module__})
 
 
-def told(name: str, action: Callable[[], Any]) -> Any:
-    """Run somebody else's code; what it raises becomes one line that names the environment."""
+@contextmanager
+def wrap_errors(name: str) -> Iterator[None]:
+    """Turn whatever third-party code raises within into a UsageError of one line that names the environment."""
     try:
-        return action()
+        yield
     except UsageError:
         raise
     except (gym.error.Error, ImportError) as error:
         raise UsageError(f"{name}: {' '.join(str(error).split())}") from error
-    except (Exception, SystemExit) as error:  # an environment may be anybody's code; what it raises is its defect
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
         raise UsageError(f"{name}: {describe(error)}") from error
 
 
-def as_environment_takes(value: Any, default: Any) -> Any:
-    """A parameter's value: an integer where the default is one and nothing is lost, an array as an array."""
+def environment_value(value: float | list[Any], default: object) -> object:
+    """Convert a task parameter: to an integer where the default is one and nothing is lost, to an array from a list."""
     if isinstance(value, list):
         return np.asarray(value, dtype=np.asarray(default).dtype if default is not None else np.float64)
     if isinstance(default, int | np.integer) and float(value).is_integer():
-        return type(default)(value)
+        return type(default)(int(value))
     return float(value)

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
 
+from envs.core.arrays import finite_array
 from envs.core.distribution import TaskDistribution
-from envs.core.ranges import Drawn, Integer, Range, finite_array, finite_number
+from envs.core.ranges import Drawn, Integer, Range
 from envs.core.tasks import Tasks
-from envs.wrapped.factories import FromFunction, FromId, Maker, Task, as_environment_takes, told
-from envs.wrapped.pool import OneTask, PoolVectorEnv, flattened, shown_task
+from envs.wrapped.factories import EnvFactory, Environment, FromFunction, FromId, Task, environment_value, wrap_errors
+from envs.wrapped.pool import PoolVectorEnv
+from envs.wrapped.task_wrapper import TaskWrapper, flattened, shown_task
+from qrl.common.checks import check_count, finite_number
 from qrl.common.errors import UsageError
 
 PROBE_TASKS = 8
@@ -61,11 +63,11 @@ class GymnasiumTasks(TaskDistribution):
 
     def __init__(
         self,
-        make: str | Callable[..., Any],
-        parameters: Mapping[str, Range | Callable[[np.random.Generator], Any]],
+        make: str | Callable[..., object],
+        parameters: Mapping[str, Range | Callable[[np.random.Generator], object]],
         *,
-        ood: Mapping[str, Range | Callable[[np.random.Generator], Any]] | None = None,
-        nominal: Mapping[str, Any] | None = None,
+        ood: Mapping[str, Range | Callable[[np.random.Generator], object]] | None = None,
+        nominal: Mapping[str, object] | None = None,
         horizon: int | None = None,
         name: str | None = None,
         observation_scale: Sequence[float] | None = None,
@@ -75,43 +77,45 @@ class GymnasiumTasks(TaskDistribution):
         workers: int = 0,
     ) -> None:
         ranges, shifted = _ranges("parameters", parameters), _ranges("ood", ood or {})
-        if not isinstance(make, str) and not callable(make):
-            raise UsageError(f"GymnasiumTasks: make must be an id of Gymnasium or a function, not {make!r}")
-        self.maker: Maker = FromId(make, list(ranges)) if isinstance(make, str) else FromFunction(make, list(ranges))
-        name = name or self.maker.name
+        self.factory = _factory(make, list(ranges))
+        name = name or self.factory.name
         if not ranges:
-            raise UsageError(f"{name}: nothing varies from task to task{_what_could(self.maker)}")
-        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
-            raise UsageError(f"{name}: workers must be a whole number of at least 0, not {workers!r}")
-        self.workers = workers
-        self._types = {key: 0 if isinstance(r, Integer) else self.maker.defaults.get(key) for key, r in ranges.items()}
-        reference = {key: _median(r) for key, r in ranges.items()} | self.maker.defaults | dict(nominal or {})
-        values = {key: finite_array(reference[key], f"{name}: nominal {key}", r.shape) for key, r in ranges.items()}
-        raw = self.maker.make({key: as_environment_takes(v.tolist(), self._types[key]) for key, v in values.items()})
+            raise UsageError(f"{name}: nothing varies from task to task{_what_could(self.factory)}")
+        self.workers = check_count(f"{name}: workers", workers, least=0)
+        defaults = self.factory.defaults
+        self._types = {key: 0 if isinstance(r, Integer) else defaults.get(key) for key, r in ranges.items()}
+        reference = {key: _median(r) for key, r in ranges.items()} | defaults | dict(nominal or {})
+        values = {key: finite_array(f"{name}: nominal {key}", reference[key], r.shape) for key, r in ranges.items()}
+        raw = self.factory.make(self.to_environment({key: value.tolist() for key, value in values.items()}))
         _check_spaces(name, raw)
-        n_observations = gym.spaces.flatdim(raw.observation_space)
         super().__init__(
             name=name,
-            horizon=horizon or self.maker.horizon or _no_limit(name),
+            horizon=horizon or self.factory.horizon or _no_limit(name),
             observation_space=flattened(raw.observation_space),
             action_space=raw.action_space,  # type: ignore[arg-type]
-            observation_scale=[1.0] * n_observations,
+            observation_scale=[1.0] * gym.spaces.flatdim(raw.observation_space),
             parameters=ranges,
             ood=shifted,
             nominal=reference,
             positive=positive,
             unproved=unproved,
         )
-        self.render_modes = tuple(raw.metadata.get("render_modes", ())) if self.maker.renders else ()
-        told(f"{name} on the nominal task", lambda: _check_obeys(name, raw, self.horizon))
+        self.render_modes = tuple(raw.metadata.get("render_modes", ())) if self.factory.renders else ()
+        with wrap_errors(f"{name} on the nominal task"):
+            _check_obeys(name, raw, self.horizon)
         raw.close()
+        self._set_scales(observation_scale, reward_scale)
+
+    def _set_scales(self, observation_scale: Sequence[float] | None, reward_scale: float | None) -> None:
+        """Set the typical magnitudes, to those that are given or to those that random actions show."""
         typical, reward = self._typical()
         scale = typical if observation_scale is None else observation_scale
         if not isinstance(scale, Sequence | np.ndarray):
-            raise UsageError(f"{name}: observation_scale must be {n_observations} numbers, not {scale!r}")
-        self.observation_scale = torch.tensor([finite_number(x, f"{name}: observation_scale") for x in scale])
-        self.reward_scale = reward if reward_scale is None else finite_number(reward_scale, f"{name}: reward_scale")
-        self._check_definition()
+            raise UsageError(f"{self.name}: observation_scale must be {len(typical)} numbers, not {scale!r}")
+        self.observation_scale = torch.tensor([finite_number(f"{self.name}: observation_scale", x) for x in scale])
+        given = reward if reward_scale is None else reward_scale
+        self.reward_scale = finite_number(f"{self.name}: reward_scale", given)
+        self._check_scales()
 
     def _typical(self) -> tuple[list[float], float]:
         """Typical magnitudes of observations and of the reward, as random actions in a few train tasks show them."""
@@ -134,41 +138,42 @@ class GymnasiumTasks(TaskDistribution):
                 rewards.append(abs(reward))
 
         for index, task in enumerate(self.sample(PROBE_TASKS, "train", np.random.default_rng(PROBE_SEED)).rows()):
-            told(f"{self.name} on the task {shown_task(task)}", partial(probe, index, task))
+            with wrap_errors(f"{self.name} on the task {shown_task(task)}"):
+                probe(index, task)
         env.close()
         typical = np.where(bounds < UNBOUNDED, bounds, seen)
         return [float(f"{value:.1e}") or 1.0 for value in typical.tolist()], float(f"{max(rewards):.0e}") or 1.0
 
-    def as_environments_take(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A task as its environments take it: integers and arrays where they want them."""
-        return {name: as_environment_takes(value, self._types[name]) for name, value in row.items()}
+    def to_environment(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Convert a task to the types that its environments take: integers and arrays where they want them."""
+        return {name: environment_value(value, self._types[name]) for name, value in row.items()}
 
     def vectorise(self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu") -> PoolVectorEnv:
-        """A pool of n_tasks · envs_per_task environments."""
+        """Make a pool of n_tasks · envs_per_task environments."""
         return PoolVectorEnv(self, n_tasks, envs_per_task, device)
 
-    def make(self, task: Mapping[str, Any] | Tasks | None = None, render_mode: str | None = None) -> OneTask:
+    def make(self, task: Mapping[str, object] | Tasks | None = None, render_mode: str | None = None) -> TaskWrapper:
         """See `TaskDistribution.make`; the environment has the spaces of the family and its horizon."""
-        if render_mode is not None and render_mode not in self.render_modes:
-            known = ", ".join(self.render_modes) or "none"
-            raise UsageError(f"{self.name}: no render_mode {render_mode!r}; there is {known}")
-        made = OneTask(self.maker, self._completed(task or {}), self.horizon, render_mode, self._completed)
+        self.check_render_mode(render_mode)
+        made = TaskWrapper(self.factory, self._complete(task or {}), self.horizon, render_mode, self._complete)
         if made.render_mode != render_mode:
             raise UsageError(f"{self.name}: an environment that should have render_mode {render_mode!r} has it not")
         return made
 
-    def _completed(self, task: Any) -> Task:
-        """A whole task from Tasks of length 1, or from a mapping of some parameters."""
-        if isinstance(task, Tasks):
-            self.check_tasks(task, 1)
-        elif isinstance(task, Mapping):
-            task = self.task(task)
-        else:
-            raise UsageError(f"{self.name}: a task is a mapping of parameters, not {type(task).__name__}")
-        return self.as_environments_take(task.rows()[0])
+    def _complete(self, task: Mapping[str, object] | Tasks) -> Task:
+        """Return a whole task from Tasks of length 1, or from a mapping of some parameters."""
+        return self.to_environment(self.one_task(task).rows()[0])
 
 
-def _ranges(argument: str, given: Any) -> dict[str, Range]:
+def _factory(make: str | Callable[..., object], names: Sequence[str]) -> EnvFactory:
+    if isinstance(make, str):
+        return FromId(make, names)
+    if not callable(make):
+        raise UsageError(f"GymnasiumTasks: make must be an id of Gymnasium or a function, not {make!r}")
+    return FromFunction(make, names)
+
+
+def _ranges(argument: str, given: object) -> dict[str, Range]:
     if not isinstance(given, Mapping):
         raise UsageError(f"GymnasiumTasks: {argument} must be a mapping of names to ranges, not {given!r}")
     for name, range_ in given.items():
@@ -180,7 +185,7 @@ def _ranges(argument: str, given: Any) -> dict[str, Range]:
     return {name: range_ if isinstance(range_, Range) else Drawn(range_) for name, range_ in given.items()}
 
 
-def _median(range_: Range) -> Any:
+def _median(range_: Range) -> object:
     return range_.ppf(np.full((1, *range_.shape), 0.5))[0].tolist()
 
 
@@ -188,7 +193,7 @@ def _no_limit(name: str) -> int:
     raise UsageError(f"{name}: the environment has no time limit of its own; give horizon, the longest episode [steps]")
 
 
-def _check_spaces(name: str, env: gym.Env[Any, Any]) -> None:
+def _check_spaces(name: str, env: Environment) -> None:
     """Raise UsageError for spaces that no policy here can serve."""
     seen, acted = env.observation_space, env.action_space
     advice = "wrap the environment in a function of your own, see docs/custom-environments.md"
@@ -203,7 +208,7 @@ def _check_spaces(name: str, env: gym.Env[Any, Any]) -> None:
         raise UsageError(f"{name}: actions are {acted}; Discrete or a vector Box of floats is needed: {advice}")
 
 
-def _check_obeys(name: str, env: gym.Env[Any, Any], horizon: int) -> None:
+def _check_obeys(name: str, env: Environment, horizon: int) -> None:
     """Raise UsageError unless the observations of the nominal task lie in the space that the environment states."""
     space = env.observation_space
     for step, (observation, _) in enumerate(random_steps(env, 0, min(horizon, PROBE_STEPS))):
@@ -216,7 +221,7 @@ def _check_obeys(name: str, env: gym.Env[Any, Any], horizon: int) -> None:
 
 
 def random_steps(
-    env: gym.Env[Any, Any], seed: int, steps: int, options: dict[str, Any] | None = None
+    env: Environment, seed: int, steps: int, options: dict[str, Any] | None = None
 ) -> Iterator[tuple[Any, float]]:
     """Observations and rewards of so many random actions, episode after episode, the first observations included."""
     actions = deepcopy(env.action_space)  # not the environment's own: another task may make that anew, unseeded
@@ -233,7 +238,7 @@ def random_steps(
             yield env.reset()[0], 0.0
 
 
-def _what_could(maker: Maker) -> str:
-    if not isinstance(maker, FromId):
+def _what_could(factory: EnvFactory) -> str:
+    if not isinstance(factory, FromId):
         return ""
-    return f"; {maker.name} has {', '.join(maker.numbers)}: --vary NAME=LOW:HIGH"
+    return f"; {factory.name} has {', '.join(factory.numbers)}: --vary NAME=LOW:HIGH"

@@ -10,8 +10,9 @@ from typing import Any
 import gymnasium as gym
 
 from envs.core.distribution import TaskDistribution
-from envs.core.ranges import Range, parse_range
-from envs.native.registration import ids
+from envs.core.notation import parse_range
+from envs.core.ranges import Range
+from envs.native.ids import ids
 from envs.wrapped.factories import find_spec
 from envs.wrapped.gymnasium_tasks import GymnasiumTasks
 from qrl.common.errors import UsageError
@@ -123,14 +124,14 @@ class OfDistribution:
         return self.distribution
 
 
-def plugin_of_object(thing: Any) -> OfDistribution | None:
+def plugin_of_object(thing: object) -> OfDistribution | None:
     """The plug-in of a task distribution, or of a module that has one called `distribution`; else None.
 
     Raises:
         UsageError: a module that has neither that nor a `Config`.
     """
-    if isinstance(thing, ModuleType) and not hasattr(thing, "Config"):
-        if not hasattr(thing, "distribution"):
+    if isinstance(thing, ModuleType) and "Config" not in vars(thing):
+        if "distribution" not in vars(thing):
             near = difflib.get_close_matches("distribution", vars(thing), n=1)
             hint = f"; {near[0]!r} is something else" if near else ""
             raise UsageError(f"has no task distribution called 'distribution', and no Config and build{hint}")

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from agents.core.spec import Spec, check_count, default_config, read_spec
+from agents.core.spec import Spec, default_config, read_spec
 from agents.core.values import from_plain, to_plain
 from agents.runs.folder import RunFolder
 from qrl.common import registry
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 
 

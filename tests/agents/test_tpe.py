@@ -7,16 +7,23 @@ import torch
 import envs
 from agents.core.context import BuildContext
 from agents.references import tpe
-from envs.automl.algorithms import PORTFOLIOS, names
-from envs.automl.lookup_tasks import Known, Tries
+from envs.automl.algorithms import PORTFOLIOS, configuration_name
+from envs.automl.lookup_tasks import LookupTasks, ScoreTable
 from qrl.common.errors import UsageError
 
 
-def family(gains: np.ndarray, portfolio: str = "svm", horizon: int = 20) -> Tries:
+def family(gains: np.ndarray, portfolio: str = "svm", horizon: int = 20) -> LookupTasks:
     features = np.arange(2.0 * len(gains)).reshape(-1, 2)
     rows = np.arange(len(gains))
-    known = Known(tuple(map(str, rows)), names(portfolio), gains, features, 2, PORTFOLIOS[portfolio])
-    return Tries("hyperparameter_tuning", "dataset", horizon, known)
+    known = ScoreTable(
+        tuple(map(str, rows)),
+        tuple(map(configuration_name, PORTFOLIOS[portfolio])),
+        gains,
+        features,
+        2,
+        PORTFOLIOS[portfolio],
+    )
+    return LookupTasks("hyperparameter_tuning", "dataset", horizon, known)
 
 
 def tries(gains: np.ndarray, n_lanes: int, horizon: int = 20, portfolio: str = "svm") -> torch.Tensor:

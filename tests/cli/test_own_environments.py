@@ -81,7 +81,7 @@ def test_an_environment_that_raises_ends_the_run_and_keeps_the_checkpoint(
     calm = write(tmp_path / "calm.py")
     assert run.main(["--env", calm, *SMALL, "--out", str(tmp_path / "calm")]) == 0
     family = envs.make(calm)
-    taken = family.maker._make.steps_so_far  # type: ignore[attr-defined]
+    taken = family.factory._make.steps_so_far  # type: ignore[attr-defined]
     evaluated = 2 * 2 * 4 * 5
     # Somewhere in the last iteration: 3 tasks, 3 episodes, 2 rollouts, 5 steps.
     late = taken - evaluated - 20
@@ -149,7 +149,7 @@ def test_origins_of_the_librarys_own_and_of_gymnasiums(tmp_path: Path) -> None:
         (["--env", "CartPole-v1"], "nothing varies from task to task; CartPole-v1 has force_mag, gravity"),
         (["--env", "CartPole-v1", "--vary", "gravity=15:5"], "--vary gravity: Uniform: low must be below high"),
         (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--ood", "gravity=4:6"], "gravity, .*, overlaps|overlap"),
-        (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--workers", "-2"], "workers must be a whole number"),
+        (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--workers", "-2"], "workers must be at least 0, is -2"),
         (
             ["--env", "CartPole-v1", "--vary", "gravity=1:5", "--ood", "length=1:2"],
             "--ood length: give its range",

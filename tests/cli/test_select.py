@@ -22,7 +22,7 @@ from agents.select import command as select_command
 from agents.select import selector as shipped
 from agents.select.report import Fitted, verdict
 from agents.select.script import source_of
-from envs.automl import algorithms, reading, scoring
+from envs.automl import algorithms, csv_file, scoring
 from envs.automl.cleaning import idle, sample
 from envs.automl.reading import read
 from qrl.common.errors import UsageError
@@ -221,8 +221,8 @@ def test_a_ranking_of_what_was_tried(scores, capsys):
 @pytest.mark.usefixtures("file")
 def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypatch):
     known, asked = scores
-    family = select_command.selector_of(None).distribution.known
-    single = family.candidates[int(np.argmax([family.gains[: family.n_train][:, a].mean() for a in range(14)]))]
+    family = select_command.selector_of(None).distribution.table
+    single = family.candidates[int(np.argmax([family.improvement[: family.n_train][:, a].mean() for a in range(14)]))]
     monkeypatch.setattr(rl2.RL2, "act_deterministically", only(*set(family.candidates) - {single}))
     assert here("data.csv", "--target", "y", "--tries", "1", "--out", "a") == 0
     first = asked[0]
@@ -271,12 +271,12 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
     """A dataset of the table as a file's: what is observed is what the family shows of that row."""
     run_ = select_command.selector_of(None)
     family = run_.distribution
-    row, tries = len(family.known.names) - 1, family.horizon
-    monkeypatch.setattr(select_command, "meta_features", lambda frame, classes: family.known.features[row])
+    row, tries = len(family.table.names) - 1, family.horizon
+    monkeypatch.setattr(select_command, "meta_features", lambda frame, classes: family.table.features[row])
     base = 0.25
     monkeypatch.setattr(scoring, "majority", lambda classes: np.full(5, base))
     known, asked = scores
-    known |= {name: base + float(family.known.gains[row, a]) for a, name in enumerate(family.known.candidates)}
+    known |= {name: base + float(family.table.improvement[row, a]) for a, name in enumerate(family.table.candidates)}
     seen = []
     mode = rl2.RL2.act_deterministically
 
@@ -315,12 +315,12 @@ def others(tmp_path_factory):
 def test_another_selector(scores, others, capsys):
     _, asked = scores
     assert here("data.csv", "--target", "y", "--tries", "3", "--selector", others / "portfolio", "--no-compare") == 0
-    known = select_command.selector_of(None).distribution.known
+    known = select_command.selector_of(None).distribution.table
     best = np.zeros(known.n_train)
     for name in asked:
-        added = np.maximum(known.gains[: known.n_train], best[:, None]).mean(0)
+        added = np.maximum(known.improvement[: known.n_train], best[:, None]).mean(0)
         assert known.candidates[int(added.argmax())] == name
-        best = np.maximum(best, known.gains[: known.n_train][:, known.candidates.index(name)])
+        best = np.maximum(best, known.improvement[: known.n_train][:, known.candidates.index(name)])
     assert len(asked) == 3 and json.loads(Path("select-data/best.json").read_text())["selector"]["agent"] == "portfolio"
     asked.clear()
     assert here("data.csv", "--target", "y", "--tries", "3", "--selector", others / "best_single", "--out", "one") == 0
@@ -533,7 +533,7 @@ def test_a_sample_keeps_the_shares_of_classes_whatever_the_pieces(monkeypatch):
     whole = read(path, "y", rows=250)
     assert np.bincount(whole.classes).tolist() == [240, 10] and whole.n_rows == whole.n_usable == 1000
     assert "algorithms are compared on 250 of 1000 rows, drawn by class (--rows)" in whole.notes
-    monkeypatch.setattr(reading, "_PIECE", 100)
+    monkeypatch.setattr(csv_file, "_PIECE", 100)
     pieces = read(path, "y", rows=250)
     assert pieces.layout.chunk < 20
     pd.testing.assert_frame_equal(pieces.frame, whole.frame)
@@ -668,9 +668,9 @@ def test_large_files_are_never_held(capsys, monkeypatch):
     assert "2500 columns; at most 2000 can be learned from" in capsys.readouterr().err
     # Pieces of a target's column are joined; those of the others are dropped as they come.
     held = []
-    pieces = reading._pieces
-    monkeypatch.setattr(reading, "_PIECE", 2000)
-    monkeypatch.setattr(reading, "_pieces", lambda *a: (held.append(len(each)) or each for each in pieces(*a)))
+    pieces = csv_file.Layout.pieces
+    monkeypatch.setattr(csv_file, "_PIECE", 2000)
+    monkeypatch.setattr(csv_file.Layout, "pieces", lambda *a: (held.append(len(each)) or each for each in pieces(*a)))
     read(write(f"y,a,b\n{BODY * 200}"), "y", rows=100)
     assert max(held) < 500 and sum(held) == 2 * 12000 + held[0]
 

@@ -110,7 +110,7 @@ def test_example_of_an_environment_in_a_file(tmp_path, monkeypatch):
 
 
 def test_example_of_a_table_in_a_file(tmp_path, capsys):
-    (example,) = (block for block in blocks(OWN) if "distribution = Tries(" in block)
+    (example,) = (block for block in blocks(OWN) if "distribution = LookupTasks(" in block)
     (tmp_path / "mytable.py").write_text(example)
     name = str(tmp_path / "mytable.py")
     assert run.main(["--env", name, "--agent", "nearest_tasks", "--out", str(tmp_path / "run")]) == 0

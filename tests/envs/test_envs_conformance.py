@@ -18,8 +18,8 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 import envs
 from envs import TaskDistribution, Tasks, TorchTasks
 from envs.core.check import CHECKS, actions
-from envs.core.distribution import shown
-from envs.native.registration import ids
+from envs.core.distribution import format_value
+from envs.native.ids import ids
 from qrl.common.errors import UsageError
 from qrl.common.registry import available, load
 
@@ -76,7 +76,7 @@ def test_docstring_is_a_datasheet_that_agrees_with_the_code(name: str) -> None:
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     table = {row[0]: row for row in cells}
     for parameter, range_ in family.parameters.items():
-        wanted = [parameter, shown(family.nominal[parameter]), range_.describe()]
+        wanted = [parameter, format_value(family.nominal[parameter]), range_.describe()]
         if family.ood:
             wanted.append(family.ood[parameter].describe() if parameter in family.ood else "as in train")
         row = table.get(parameter, [])[: len(wanted)]
@@ -138,9 +138,9 @@ def test_the_scalar_environment_equals_a_vector_of_one_lane(native: TorchTasks) 
     seen, _ = single.reset(seed=4)
     vector.set_tasks(task)
     np.testing.assert_array_equal(seen, vector.start_from(single.vector.state)[0].numpy())
-    luck = copy.deepcopy(single.np_random)
+    rng = copy.deepcopy(single.np_random)
     for action in actions(vector, native.horizon):
-        vector.set_state(native.chance_alone(vector.state, luck))
+        vector.set_state(native.resample_noise_single(vector.state, rng))
         expected = vector.step(action)
         got = single.step(action[0].numpy())
         np.testing.assert_array_equal(got[0], expected[0][0].numpy())

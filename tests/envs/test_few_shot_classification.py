@@ -101,7 +101,7 @@ def test_no_group_is_on_both_sides(held_out: str, trained: set[str]) -> None:
 def test_what_cannot_be() -> None:
     with pytest.raises(UsageError, match="n_features must be at most 8, all that are kept, not 9"):
         envs.make("few_shot_classification", n_features=9)
-    with pytest.raises(UsageError, match=r"horizon .* must be at most 100000, not 100001"):
+    with pytest.raises(UsageError, match=r"horizon .* must be at most 100000, is 100001"):
         Config(horizon=100_001)
     made = family()
     for values, said in (
@@ -118,7 +118,7 @@ def test_what_cannot_be() -> None:
 def test_a_mistyped_option_is_told_the_name_it_is_near_to() -> None:
     with pytest.raises(UsageError, match="unknown held_out 'tests'; did you mean 'test'"):
         Config(held_out="tests")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="n_features must be an integer of at least 1, not 0"):
+    with pytest.raises(UsageError, match="n_features must be at least 1, is 0"):
         Config(n_features=0)
 
 

@@ -15,7 +15,7 @@ from gymnasium.utils.env_match import check_environments_match
 
 import envs
 from envs import Tasks
-from envs.dynamics.per_lane_rng import advance
+from envs.dynamics.per_lane_rng import next_uniform
 from envs.frozen_lake import FrozenLake, SolvableMap, solvable
 from qrl.common.errors import UsageError
 
@@ -59,7 +59,7 @@ def test_the_nominal_task_is_gymnasiums(size: int, name: str, horizon: int) -> N
 @pytest.mark.parametrize("size", [4, 8])
 @pytest.mark.parametrize("success", [None, 0.0, 0.25, 0.5, 1.0])
 def test_transitions_are_those_of_gymnasiums_table(size: int, success: float | None) -> None:
-    """Every cell and action, at 24 numbers of luck spread evenly; thirds and eighths of them are whole.
+    """Every cell and action, at 24 uniform numbers spread evenly; thirds and eighths of them are whole.
 
     Of cells where an episode is over the table says that they are not left, which is for the vector environment to see
     to. None is the nominal task, the others are random maps.
@@ -70,11 +70,11 @@ def test_transitions_are_those_of_gymnasiums_table(size: int, success: float | N
     over = np.array(task["holes"]).ravel() != 0
     over[-1] = True
     cases = list(itertools.product(np.flatnonzero(~over), range(4), (np.arange(24) + 0.5) / 24))
-    state = torch.tensor([(cell, luck, 7, 9) for cell, _, luck in cases], dtype=torch.float64)
+    state = torch.tensor([(cell, uniform, 7, 9) for cell, _, uniform in cases], dtype=torch.float64)
     tasks = family.task(task).repeat_interleave(len(cases))
     after, reward, ended = family.transition(state, torch.tensor([action for _, action, _ in cases]), tasks)
-    seed, luck = advance(state[:, 2:])
-    assert torch.equal(after[:, 1], luck) and torch.equal(after[:, 2:], seed)
+    rng_state, uniform = next_uniform(state[:, 2:])
+    assert torch.equal(after[:, 1], uniform) and torch.equal(after[:, 2:], rng_state)
 
     found: dict[Any, float] = defaultdict(float)
     for case, *outcome in zip(cases, after[:, 0].tolist(), reward.tolist(), ended.tolist(), strict=True):

@@ -16,7 +16,7 @@ from torch import Tensor
 import envs
 from envs import Tasks, TorchTasks, Uniform
 from envs.native.arrays import ArrayVectorEnv
-from envs.native.registration import ids
+from envs.native.ids import ids
 from qrl.common.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings("error")

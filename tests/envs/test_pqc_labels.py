@@ -120,7 +120,7 @@ def test_a_margin_that_leaves_no_points_is_refused() -> None:
     for margin in (-0.1, 1.0, math.nan):
         with pytest.raises(UsageError, match="margin must be at least 0 and below 1"):
             envs.make("pqc_labels", margin=margin)
-    with pytest.raises(UsageError, match="layers must be an integer of at least 1"):
+    with pytest.raises(UsageError, match="layers must be at least 1, is 0"):
         envs.make("pqc_labels", layers=0)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import envs
 from envs import Tasks
-from envs.dynamics.binomial import binomial
+from envs.dynamics.measurement import binomial
 from envs.dynamics.qubits import evolve, generators, order_for, speed
 from envs.qubit_control import MOST_TURN, SLOT, QubitControl
 from qrl.common.errors import UsageError
@@ -364,7 +364,7 @@ def test_counts_are_quantiles_of_the_binomial_distribution(trials: int) -> None:
     assert (stats.binom.cdf(found - 1, trials, p) <= u + 1e-9).all()
 
 
-def test_what_is_certain_needs_no_luck() -> None:
+def test_what_is_certain_is_measured_without_error() -> None:
     u = torch.tensor([0.0, 0.5, 1 - 1e-16, 0.0, 0.5, 1 - 1e-16], dtype=torch.float64)
     p = torch.tensor([0.0] * 3 + [1.0] * 3, dtype=torch.float64)
     assert binomial(u, p, 50).tolist() == [0, 0, 0, 50, 50, 50]
@@ -395,7 +395,7 @@ def test_estimates_from_shots_are_unbiased_with_the_variance_of_so_many_shots() 
     assert np.abs(others).max() < 4.5 / math.sqrt(lanes)
 
 
-def test_luck_follows_the_seed_and_looking_changes_nothing() -> None:
+def test_shot_noise_follows_the_seed_and_looking_changes_nothing() -> None:
     made = family(shots=20)
     tasks, actions = made.sample(50, "test"), pulses(made, 50)
 
@@ -453,15 +453,15 @@ def test_a_pulse_for_all_tasks_is_no_better_than_none_and_who_knows_the_phase_ge
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": "flipp"}, "no target 'flipp'; did you mean 'flip'"),
-        ({"observe": "x"}, r"no observe 'x'; choices: pauli, time, z"),
-        ({"reward": "end"}, "no reward 'end'"),
-        ({"n_qubits": 4}, "n_qubits must be at most 3, not 4"),
-        ({"n_qubits": 0}, "n_qubits must be an integer of at least 1, not 0"),
-        ({"shots": -1}, "shots must be an integer from 0, exact values, to 100000, not -1"),
-        ({"shots": 2.5}, "not 2.5"),
-        ({"shots": True}, "not True"),
-        ({"shots": 10**6}, "not 1000000"),
+        ({"target": "flipp"}, "unknown target 'flipp'; did you mean 'flip'"),
+        ({"observe": "x"}, "unknown observe 'x'; choices: pauli, time, z"),
+        ({"reward": "end"}, "unknown reward 'end'"),
+        ({"n_qubits": 4}, "n_qubits must be at most 3, is 4"),
+        ({"n_qubits": 0}, "n_qubits must be at least 1, is 0"),
+        ({"shots": -1}, "shots must be at least 0, is -1"),
+        ({"shots": 2.5}, "shots must be a whole number, is 2.5"),
+        ({"shots": True}, "shots must be a whole number, is True"),
+        ({"shots": 10**6}, "shots must be at most 100000, is 1000000"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

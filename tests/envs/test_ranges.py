@@ -5,7 +5,7 @@ import pytest
 
 import envs
 from envs import Choice, Drawn, Integer, LogUniform, Sign, SignedUniform, Uniform
-from envs.core.ranges import parse_range
+from envs.core.notation import parse_range
 from qrl.common.errors import UsageError
 
 

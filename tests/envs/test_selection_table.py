@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
-from benchmarks.automl_table import build, datasets
+from benchmarks.automl_table import build, datasets, portfolios
 from benchmarks.automl_table.catalogue import Entry, catalogue
 from envs.automl import algorithms, frames, meta_features, scoring, table
 from qrl.common.errors import UsageError
@@ -96,11 +96,11 @@ def test_numbers_are_possible(shipped):
 def test_every_dataset_can_be_learned_and_none_is_trivial(shipped):
     mean = shipped.algorithms.accuracy.mean(-1)
     assert mean.max(1).max() < build.TRIVIAL
-    assert shipped.gains().max(1).min() > 0
+    assert shipped.improvement().max(1).min() > 0
 
 
 def test_one_algorithm_is_not_the_best_everywhere(shipped):
-    best = shipped.gains().argmax(1)
+    best = shipped.improvement().argmax(1)
     assert len(np.unique(best)) >= 8
     assert np.bincount(best).max() < 0.5 * len(best)
 
@@ -190,11 +190,11 @@ def test_unknown_names_are_refused(shipped):
     with pytest.raises(UsageError, match="no algorithm 'random_forrest'; did you mean 'random_forest'"):
         algorithms.pipeline("random_forrest", plain)
     with pytest.raises(UsageError, match="configurations 0 to 31, not 32"):
-        algorithms.configured("svm", 32, plain)
+        portfolios.configured("svm", 32, plain)
     with pytest.raises(UsageError, match="no portfolio 'svn'; did you mean 'svm'"):
-        algorithms.configured("svn", 0, plain)
+        portfolios.configured("svn", 0, plain)
     with pytest.raises(UsageError, match="no portfolio 'svn'"):
-        shipped.gains("svn")
+        shipped.improvement("svn")
 
 
 # Any frame.
@@ -266,10 +266,10 @@ def test_portfolios_are_what_they_say():
         assert len({repr(options) for options in portfolio}) == 32
     frame, classes = mixed()
     plain = frames.plain(frame)
-    made = algorithms.configured("svm", 31, plain)[-1]
+    made = portfolios.configured("svm", 31, plain)[-1]
     assert (made.kernel, made.degree, made.C, made.coef0) == ("poly", 3, 10.0, 1.0)
-    assert algorithms.configured("gradient_boosting", 0, plain)[-1].learning_rate == 0.1
-    assert algorithms.configured("gradient_boosting", 0, plain).fit(plain, classes).score(plain, classes) > 0.9
+    assert portfolios.configured("gradient_boosting", 0, plain)[-1].learning_rate == 0.1
+    assert portfolios.configured("gradient_boosting", 0, plain).fit(plain, classes).score(plain, classes) > 0.9
 
 
 # Scores.

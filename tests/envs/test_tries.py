@@ -13,8 +13,8 @@ from agents.core.spec import Spec
 from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
 from agents.experiment.references import beside_which
 from agents.references import best_single, gaussian_ucb, nearest_tasks, oracle, portfolio, random_search
-from envs.automl.lookup_tasks import Known, Tries
-from envs.core.distribution import Tasks
+from envs.automl.lookup_tasks import LookupTasks, ScoreTable
+from envs.core.tasks import Tasks
 from qrl.common.errors import UsageError
 
 GAINS = np.array([
@@ -27,17 +27,17 @@ GAINS = np.array([
     [-0.2, -0.1, 0.7, 0.1],  # held out
 ])  # fmt: skip
 FEATURES = np.array([[0.0, 1.0], [0.2, 1.0], [2.0, 1.0], [4.0, 1.0], [3.9, 1.0], [90.0, 1.0]])
-KNOWN = Known(
+TABLE = ScoreTable(
     names=("p", "q", "r", "s", "t", "u"),
     candidates=("a", "b", "c", "d"),
-    gains=GAINS,
+    improvement=GAINS,
     features=FEATURES,
     n_train=4,
 )
 
 
-def family(horizon: int = 3, jitter: float = 0.0, **changes) -> Tries:
-    return Tries("made_up", "row", horizon, dataclasses.replace(KNOWN, **changes), jitter)
+def family(horizon: int = 3, jitter: float = 0.0, **changes) -> LookupTasks:
+    return LookupTasks("made_up", "row", horizon, dataclasses.replace(TABLE, **changes), jitter)
 
 
 def player(module, horizon: int = 3, **options):
@@ -116,25 +116,25 @@ def test_features_have_noise_in_training_alone_drawn_for_an_episode() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"gains": GAINS[:, :3]}, "gains of 6 names and 4 candidates must have shape (6, 4), not (6, 3)"),
+        ({"improvement": GAINS[:, :3]}, "improvement of 6 names and 4 candidates must have shape (6, 4), not (6, 3)"),
         ({"features": FEATURES[:5]}, "features must be [6 tasks, feature], not of shape (5, 2)"),
         ({"features": FEATURES[:, 0]}, "features must be [6 tasks, feature], not of shape (6,)"),
-        ({"gains": np.full((6, 4), np.nan)}, "gains must be finite"),
+        ({"improvement": np.full((6, 4), np.nan)}, "improvement must be finite"),
         ({"features": FEATURES.tolist()}, "features must be a NumPy array of numbers, not list"),
-        ({"n_train": 4.0}, "n_train must be a whole number, not 4.0"),
+        ({"n_train": 4.0}, "n_train must be a whole number, is 4.0"),
         ({"n_train": 5}, "n_train must be from 2 to 4"),
         ({"n_train": 1}, "n_train must be from 2 to 4"),
         ({"names": tuple("ppqrst")}, "names has 'p' more than once"),
-        ({"configurations": ({"x": 1},)}, "configurations must be as many as candidates, 4, not 1"),
+        ({"configurations": ({"x": 1},)}, "4 candidates need as many configurations, not 1"),
     ],
 )
 def test_parts_that_do_not_fit(changes, message) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
-        dataclasses.replace(KNOWN, **changes)
+        dataclasses.replace(TABLE, **changes)
 
 
 def test_gains_of_any_size_are_within_the_space() -> None:
-    made = family(gains=1000 * GAINS)
+    made = family(improvement=1000 * GAINS)
     assert made.observation_space.high[-2] == 700 and made.observation_space.low.min() == -700
     assert family().observation_space.high[-2] == 1
 

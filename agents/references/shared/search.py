@@ -13,7 +13,7 @@ from agents.core.context import BuildContext
 from agents.core.options import Options
 from agents.core.rollout import Rollout
 from agents.references.shared.trial import known_family
-from envs.automl.lookup_tasks import Tries
+from envs.automl.lookup_tasks import LookupTasks
 
 FAMILIES = ("algorithm_selection", "hyperparameter_tuning")
 
@@ -53,15 +53,15 @@ class Player(ABC):
 
     def __init__(self, config: TriesConfig, context: BuildContext) -> None:
         name = type(self).__module__.rpartition(".")[2]
-        self.family: Tries = known_family(name, context, Tries)
+        self.family: LookupTasks = known_family(name, context, LookupTasks)
         self.config, self.device, self.trial_episodes = config, context.device, config.episodes
-        self.n_actions, self.n_features = len(self.family.known.candidates), self.family.known.features.shape[1]
+        self.n_actions, self.n_features = len(self.family.table.candidates), self.family.table.features.shape[1]
 
     @property
     def train_gains(self) -> NDArray[np.float64]:
         """What there was to gain in the tasks of training [task, candidate]."""
-        known = self.family.known
-        return known.gains[: known.n_train]
+        table = self.family.table
+        return table.improvement[: table.n_train]
 
     @abstractmethod
     def worth(self, seen: Seen, generator: torch.Generator) -> Float[Tensor, "*lanes act"]:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from agents.core.context import BuildContext
-from envs.automl.lookup_tasks import Tries
-from envs.core.distribution import TaskDistribution, check_count
+from envs.automl.lookup_tasks import LookupTasks
+from envs.core.distribution import TaskDistribution
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 
 Family = TypeVar("Family", bound=TaskDistribution)
@@ -19,7 +20,7 @@ class TrialConfig:
     """Episodes of a trial [episodes]; Duan et al. 2016 have 10 and more."""
 
     def __post_init__(self) -> None:
-        check_count(self.episodes, "episodes of a trial")
+        check_count("episodes of a trial", self.episodes)
 
 
 def known_family(agent: str, context: BuildContext, *families: type[Family]) -> Family:
@@ -32,4 +33,4 @@ def known_family(agent: str, context: BuildContext, *families: type[Family]) -> 
 
 def _called(family: type[TaskDistribution]) -> str:
     """Its file's name, or what a kind of families is called."""
-    return "families of tries" if issubclass(family, Tries) else family.__module__.rpartition(".")[2]
+    return "families of tries" if issubclass(family, LookupTasks) else family.__module__.rpartition(".")[2]

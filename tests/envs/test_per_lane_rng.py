@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from envs.dynamics.per_lane_rng import MODULI, advance, seeds
+from envs.dynamics.per_lane_rng import MODULI, init_rng_state, next_uniform
 
 
 def reference(first: int, second: int) -> tuple[int, int, int]:
@@ -23,7 +23,7 @@ def test_numbers_are_those_of_the_published_generator() -> None:
     starts = [(1, 1), (12345, 67890), (2147483562, 2147483398), (40014, 2), (2**30, 3)]
     seed = torch.tensor(starts, dtype=torch.float64)
     for _ in range(300):
-        seed, uniform = advance(seed)
+        seed, uniform = next_uniform(seed)
         rows = [reference(*start) for start in starts]
         starts = [row[:2] for row in rows]
         assert seed.tolist() == [list(start) for start in starts]
@@ -33,10 +33,10 @@ def test_numbers_are_those_of_the_published_generator() -> None:
 
 def test_numbers_are_uniform_and_independent() -> None:
     lanes, steps = 2000, 50
-    seed = seeds(torch.rand(lanes, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+    seed = init_rng_state(torch.rand(lanes, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
     columns = []
     for _ in range(steps):
-        seed, uniform = advance(seed)
+        seed, uniform = next_uniform(seed)
         columns.append(uniform)
     table = torch.stack(columns).numpy()
     assert table.min() >= 0 and table.max() < 1
@@ -50,7 +50,7 @@ def test_seeds_are_whole_numbers_within_the_moduli() -> None:
     drawn = torch.rand(1000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     drawn[0], drawn[1] = 0.0, torch.nextafter(torch.ones(()), torch.zeros(())).double()
     drawn[2] = float(np.nextafter(1.0, 0.0))
-    made = seeds(drawn)
+    made = init_rng_state(drawn)
     assert torch.equal(made, made.floor()) and made[2:, 0].unique().numel() == 998
     assert made.min() == 1 and (made < MODULI).all()
     torch.testing.assert_close(made / MODULI, drawn, atol=1e-9, rtol=0)

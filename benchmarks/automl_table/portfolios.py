@@ -1,0 +1,30 @@
+"""Pipelines of the configurations of `algorithms.PORTFOLIOS`, to be measured."""
+
+import pandas as pd
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC
+
+from envs.automl.algorithms import PORTFOLIOS, SMO_STEPS, assembled, preprocessing
+from qrl.common.errors import UsageError, suggest
+
+BINS = 64
+"""Of the values of a column, in the portfolio of gradient boosting."""
+
+
+def configured(portfolio: str, index: int, frame: pd.DataFrame, seed: int = 0) -> Pipeline:
+    """Return an unfitted pipeline of configuration `index` of a portfolio; see `algorithms.pipeline`.
+
+    Raises:
+        UsageError: no such portfolio or configuration.
+    """
+    if portfolio not in PORTFOLIOS:
+        raise UsageError(f"no portfolio {portfolio!r}{suggest(portfolio, PORTFOLIOS)}")
+    options = PORTFOLIOS[portfolio]
+    if not 0 <= index < len(options):
+        raise UsageError(f"portfolio {portfolio} has configurations 0 to {len(options) - 1}, not {index}")
+    if portfolio == "svm":
+        classifier = SVC(max_iter=SMO_STEPS, random_state=seed, **options[index])
+        return assembled(preprocessing(frame, scale=True), classifier)
+    boosting = HistGradientBoostingClassifier(early_stopping=False, max_bins=BINS, random_state=seed, **options[index])
+    return assembled(preprocessing(frame, tell=True, scale=False), boosting)

@@ -1,0 +1,181 @@
+"""CSV files of any size: their layout, and their cells as text, piece by piece."""
+
+import codecs
+import csv
+import io
+import stat
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from envs.automl.frames import LARGEST
+from qrl.common.errors import UsageError
+from qrl.common.files import unusable
+
+LONGEST_LINE = 4 << 20
+"""[bytes]"""
+_PIECE = 32 << 20
+"""Read at a time [bytes]."""
+MISSING = ("?",)
+"""What stands for a missing value besides what pandas takes for one: nothing, NA, NaN, null, None and the like."""
+_OTHERS = {
+    b"\x1f\x8b": "is compressed by gzip: unpack it first",
+    b"PK\x03\x04": "is a ZIP archive or a workbook: unpack it, or save it as CSV",
+    b"\xff\xfe": "is in UTF-16: save it in UTF-8",
+    b"\xfe\xff": "is in UTF-16: save it in UTF-8",
+}
+"""What files are that begin so."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a CSV file is written."""
+
+    path: Path
+    encoding: str
+    separator: str
+    columns: tuple[str, ...]
+    chunk: int
+    """Lines to read at a time [lines]."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `pandas.read_csv` is to be told: every cell as text."""
+        how = {"sep": self.separator, "encoding": self.encoding, "dtype": "str", "index_col": False}
+        return {**how, "na_values": list(MISSING), "skipinitialspace": True, "compression": None}
+
+    def pieces(self, columns: list[str] | None) -> Iterator[pd.DataFrame]:
+        """Read the file piece by piece, all cells as text."""
+        try:
+            with (
+                warnings.catch_warnings(),
+                pd.read_csv(self.path, usecols=columns, chunksize=self.chunk, **self.options) as reader,
+            ):
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                yield from reader
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
+            reason = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())
+            raise UsageError(f"{self.path}: not a table: {reason}") from error
+        except OSError as error:
+            raise unusable(self.path, error) from error
+
+    def rows(self, columns: list[str], wanted: NDArray[np.int64]) -> pd.DataFrame:
+        """Read the rows with these numbers, in ascending order, counted from 0."""
+        found, first = [], 0
+        for piece in self.pieces(columns):
+            inside = wanted[(wanted >= first) & (wanted < first + len(piece))]
+            found.append(piece[columns].iloc[inside - first].apply(stripped))
+            first += len(piece)
+        return pd.concat(found, ignore_index=True)
+
+
+def layout_of(path: Path) -> Layout:
+    """How a file is written, from all of its bytes and its first lines.
+
+    Raises:
+        UsageError: it is no text, has no header, or lines that cannot be of one table.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{path} is not a regular file: a CSV file is expected")
+        encoding, n_lines = _encoding(path)
+        with path.open(encoding=encoding, newline="") as file:
+            beginning = file.read(LONGEST_LINE)
+        n_bytes = path.stat().st_size
+    except OSError as error:
+        raise unusable(path, error) from error
+    if not beginning.strip():
+        raise UsageError(f"{path} is empty: a CSV file with a header is expected")
+    separator = max(",;\t", key=lambda each: len(_split(beginning, each)[0]))
+    header, *first = _split(beginning, separator)
+    if all(not name or is_number(name) for name in header):
+        raise UsageError(f"{path}: the first line has numbers: a header with the columns' names is expected")
+    twice = [name for name in header if name and header.count(name) > 1]
+    if twice:
+        raise UsageError(f"{path}: two columns are called {twice[0]!r}: give them names of their own")
+    if first and len(first[0]) > len(header):
+        raise UsageError(f"{path}: the header names {len(header)} columns, the line after it has {len(first[0])}")
+    chunk = max(1, min(50_000, _PIECE * n_lines // max(1, n_bytes)))
+    layout = Layout(path, encoding, separator, tuple(header), chunk)
+    # As pandas calls them: columns without a name have one there.
+    names = next(layout.pieces(None)).columns
+    return Layout(path, encoding, separator, tuple(map(str, names)), chunk)
+
+
+def _encoding(path: Path) -> tuple[str, int]:
+    """UTF-8 if all of the file is, else Latin-1; and the number of its lines.
+
+    Raises:
+        UsageError: it is not text.
+    """
+    decoder, utf8 = codecs.getincrementaldecoder("utf-8")(), True
+    n_lines, since, controls = 0, 0, bytes(set(range(32)) - set(b"\t\n\r\f\x1a"))
+    with path.open("rb") as file:
+        start = file.read(4)
+        for beginning, what in _OTHERS.items():
+            if start.startswith(beginning):
+                raise UsageError(f"{path} {what}; a CSV file in UTF-8 or Latin-1 is expected")
+        file.seek(0)
+        while piece := file.read(1 << 20):
+            if b"\0" in piece or len(piece) - len(piece.translate(None, controls)) > len(piece) // 100:
+                raise UsageError(f"{path} is not a text file: a CSV file in UTF-8 or Latin-1 is expected")
+            ends = piece.count(b"\n") + (piece.count(b"\r") if b"\n" not in piece else 0)
+            n_lines, since = n_lines + ends, 0 if ends else since + len(piece)
+            if since >= LONGEST_LINE:
+                raise UsageError(f"{path}: a line is longer than {LONGEST_LINE >> 20} MiB: not a CSV file")
+            try:
+                utf8 = utf8 and decoder.decode(piece) is not None
+            except UnicodeDecodeError:
+                utf8 = False
+    return ("utf-8-sig" if utf8 else "latin-1"), n_lines
+
+
+def _split(text: str, separator: str) -> list[list[str]]:
+    """The header and the line after it."""
+    lines = csv.reader(io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True)
+    found: list[list[str]] = []
+    try:
+        for line in lines:
+            found += [line] if any(line) else []
+            if len(found) == 2:
+                break
+    except csv.Error:  # a field longer than csv takes: pandas is to say what is wrong
+        pass
+    return found or [[""]]
+
+
+def stripped(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Text without blanks around it; nothing but blanks is missing."""
+    text = column.str.strip()
+    return text.where(text != "")
+
+
+def as_numbers(column: "pd.Series[Any]", separator: str) -> NDArray[np.float64] | None:
+    """Text as numbers, missing as NaN; None if something there is none. Where no comma separates, it may be decimal."""
+    numbers = numbers_among(column.dropna(), separator)
+    if numbers.isna().any():
+        return None
+    return numbers.where(numbers.abs() <= LARGEST).reindex(column.index).to_numpy()
+
+
+def numbers_among(there: "pd.Series[Any]", separator: str) -> "pd.Series[Any]":
+    """Convert text to numbers, NaN where it is none."""
+    text = there.astype(str)
+    if separator != ",":
+        text = text.str.replace(",", ".")
+    return pd.to_numeric(text, errors="coerce").astype(np.float64)
+
+
+def is_number(text: str) -> bool:
+    """Whether Python reads `text` as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,24 @@
+"""Checks of the numbers and arrays of numbers of task parameters."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qrl.common.checks import finite_number
+from qrl.common.errors import UsageError
+
+
+def finite_array(name: str, value: object, shape: tuple[int, ...] = ()) -> NDArray[np.float64]:
+    """Return `value` as an array [*shape]; a number is repeated over the whole shape.
+
+    Raises:
+        UsageError: it is not of that shape, or not finite; the message calls it `name`.
+    """
+    if not shape:
+        return np.asarray(finite_number(name, value))
+    try:
+        array = np.broadcast_to(np.asarray(value, dtype=np.float64), shape)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name} must be numbers of shape {shape}, not {value!r}") from None
+    if not np.isfinite(array).all():
+        raise UsageError(f"{name} must be finite, not {value!r}")
+    return array

@@ -1,0 +1,26 @@
+"""Task distributions by the name of their family."""
+
+from dataclasses import fields
+
+from envs.core.distribution import TaskDistribution
+from qrl.common.errors import UsageError, suggest
+from qrl.common.registry import load
+
+
+def make(name: str, **config: object) -> TaskDistribution:
+    """Return the task distribution of a family.
+
+    Args:
+        name: a family of this folder, a registered name, a path to a .py file, `module:name`, or an entry point.
+        config: options of the family, the fields of its `Config`.
+
+    Raises:
+        UsageError: an unknown family or option (a near match is suggested), or a value out of range.
+    """
+    plugin = load("envs", name)
+    options = [field.name for field in fields(plugin.Config)]
+    for option in config:
+        if option not in options:
+            raise UsageError(f"env {name!r} has no option {option!r}{suggest(option, options)}")
+    distribution: TaskDistribution = plugin.build(plugin.Config(**config))
+    return distribution

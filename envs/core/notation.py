@@ -1,0 +1,40 @@
+"""Ranges written as text, as `--vary gravity=5:15` does."""
+
+from envs.core.ranges import Choice, Integer, LogUniform, Range, Sign, SignedUniform, Uniform
+from qrl.common.errors import UsageError
+
+_INTERVALS: dict[str, type[Uniform | LogUniform | Integer | SignedUniform]] = {
+    "": Uniform,
+    "log": LogUniform,
+    "int": Integer,
+    "±": SignedUniform,
+}
+_WORDS = {"True": 1, "False": 0}
+_NOTATION = "LOW:HIGH, log:LOW:HIGH, ±LOW:HIGH, int:LOW:HIGH, A,B,... or sign"
+
+
+def parse_range(text: str, what: str) -> Range:
+    """Return the range that a text such as `5:15` stands for.
+
+    Args:
+        text: LOW:HIGH is uniform, log:LOW:HIGH log-uniform, ±LOW:HIGH (or +-LOW:HIGH) of either sign, int:LOW:HIGH a
+            whole number, A,B,... one of these, sign -1 or 1.
+        what: its name in error messages.
+
+    Raises:
+        UsageError: the text is not a range, or the range is empty.
+    """
+    words = text.replace("+-", "±").strip()
+    try:
+        if words == "sign":
+            return Sign()
+        if "," in words:
+            return Choice(tuple(float(_WORDS.get(each.strip(), each)) for each in words.split(",")))
+        kind, rest = ("±", words[1:]) if words.startswith("±") else ("", words)
+        *head, low, high = rest.split(":")
+        kind = kind or "".join(head)
+        return _INTERVALS[kind](float(low), float(high))
+    except UsageError as error:
+        raise UsageError(f"{what}: {error}") from None
+    except (ValueError, KeyError):
+        raise UsageError(f"{what}: {text!r} is no range; write {_NOTATION}") from None

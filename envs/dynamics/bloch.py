@@ -1,0 +1,25 @@
+"""Pictures of the Bloch vectors of a few qubits."""
+
+from collections.abc import Mapping
+from itertools import product
+
+from jaxtyping import Float64
+from torch import Tensor
+
+from envs.dynamics.drawing import GREY, WHITE, Colour, Picture, blank_picture, draw_disc
+from envs.dynamics.qubits import places_of_qubits
+
+PANEL, RADIUS = 120, 50.0
+"""Side of a qubit's view in a picture, and length of a Bloch vector [pixels]."""
+
+
+def draw_bloch_vectors(states: Mapping[Colour, Float64[Tensor, " word"]], n_qubits: int) -> Picture:
+    """Draw the Bloch vectors of each qubit in some states, each in a colour, as seen along y and along z."""
+    drawn = blank_picture(2 * PANEL, PANEL * n_qubits)
+    for (qubit, place), row in product(enumerate(places_of_qubits(n_qubits)), (0, 1)):
+        column, middle = PANEL * (qubit + 0.5), PANEL * (row + 0.5)
+        drawn = draw_disc(draw_disc(drawn, column, middle, GREY, RADIUS), column, middle, WHITE, RADIUS - 2)
+        for colour, vector in states.items():
+            x, y, z = vector[[place, 2 * place, 3 * place]].tolist()
+            drawn = draw_disc(drawn, column + RADIUS * x, middle - RADIUS * (y if row else z), colour)
+    return drawn

@@ -1,0 +1,54 @@
+"""The functions that `gymnasium.make` and `gymnasium.make_vec` call for ids of the native families."""
+
+from collections.abc import Mapping
+
+import gymnasium as gym
+
+from envs.core.make import make as make_family
+from envs.native.arrays import ArrayVectorEnv
+from envs.native.single import SingleEnv
+from envs.native.torch_tasks import TorchTasks
+from qrl.common.errors import UsageError
+
+
+def make(
+    family: str, task: Mapping[str, object] | None = None, render_mode: str | None = None, **options: object
+) -> SingleEnv:
+    """Make one environment, for `gymnasium.make`.
+
+    Args:
+        family: its name.
+        task: values of some parameters; the others are nominal.
+        render_mode: "rgb_array" where the family has pictures, or None.
+        options: the fields of the family's `Config`, such as `horizon`.
+
+    Raises:
+        UsageError: an unknown option, parameter or render mode.
+    """
+    return _native(family, options).make(task, render_mode)
+
+
+def make_vec(
+    family: str,
+    num_envs: int = 1,
+    task: Mapping[str, object] | None = None,
+    autoreset_mode: gym.vector.AutoresetMode | str = gym.vector.AutoresetMode.NEXT_STEP,
+    render_mode: str | None = None,
+    **options: object,
+) -> ArrayVectorEnv:
+    """Make many environments, for `gymnasium.make_vec`.
+
+    `autoreset_mode` is one of Gymnasium's, the other arguments are those of `make`.
+
+    Raises:
+        UsageError: as in `make`; any render mode.
+    """
+    if render_mode is not None:
+        raise UsageError(f"{family}: many environments at once have no pictures; gymnasium.make has, of one")
+    return ArrayVectorEnv(_native(family, options), num_envs, task, autoreset_mode)
+
+
+def _native(family: str, options: Mapping[str, object]) -> TorchTasks:
+    distribution = make_family(family, **options)
+    assert isinstance(distribution, TorchTasks)
+    return distribution

@@ -1,0 +1,98 @@
+"""One lane of a family with dynamics in torch as an ordinary Gymnasium environment."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvCreator, EnvSpec
+
+from envs.core.task_vector import check_env_seed, check_options
+from envs.core.tasks import Tasks
+from envs.native.protocol import NativeFamily
+from envs.native.vector import TorchVectorEnv
+
+RENDER_FPS = 30
+"""Frames per second of an animation of an episode."""
+
+
+class SingleEnv(gym.Env[np.ndarray, object]):
+    """One environment of a family on one task: NumPy observations, Python numbers, made for other libraries.
+
+    It is one lane of `TorchVectorEnv`, so the dynamics are the same code; what is drawn comes from `np_random`, as
+    Gymnasium wants it.
+
+    Args:
+        distribution: the family.
+        task: a mapping of some parameters (the others are nominal), Tasks of length 1, or None for the nominal task.
+        render_mode: "rgb_array" where the family has pictures, or None.
+
+    Raises:
+        UsageError: an unknown parameter, a value that is not a finite number, more than one task, or a render mode
+            that the family does not have.
+    """
+
+    def __init__(
+        self,
+        distribution: NativeFamily,
+        task: Mapping[str, object] | Tasks | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self.metadata = {"render_modes": list(distribution.render_modes), "render_fps": RENDER_FPS}
+        distribution.check_render_mode(render_mode)
+        self.render_mode = render_mode
+        self.distribution = distribution
+        self.observation_space = distribution.observation_space
+        self.action_space = distribution.action_space
+        self.vector = TorchVectorEnv(distribution, 1, 1)
+        self._next_tasks: Tasks | None = distribution.one_task({} if task is None else task)
+        # A spec lets wrappers and checkers build the environment again; no time limit in it, as horizon is our own.
+        kwargs = {"task": self._next_tasks.rows()[0], "render_mode": render_mode}
+        self.spec = EnvSpec(id=distribution.name, entry_point=cast(EnvCreator, distribution.make), kwargs=kwargs)
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """The parameters of the current task."""
+        return (self._next_tasks or self.vector.tasks).rows()[0]
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: reseeds `np_random`; None goes on with it.
+            options: `{"task": {...}}` changes the task from here on; parameters left out are nominal.
+
+        Raises:
+            UsageError: an unknown option or a bad task.
+        """
+        check_env_seed(seed)
+        options = check_options(options, ("task",))
+        if options.get("task") is not None:
+            self._next_tasks = self.distribution.one_task(options["task"])
+        super().reset(seed=seed)
+        if self._next_tasks is not None:
+            self.vector.set_tasks(self._next_tasks)
+            self._next_tasks = None
+        observation = self.vector.start_from(self.distribution.reset_single(self.vector.tasks, self.np_random))
+        return observation[0].numpy(), {}
+
+    def step(self, action: object) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One step; after the end of an episode the environment holds still until it is reset.
+
+        Raises:
+            UsageError: an action that does not fit the action space in shape or kind, or is not finite.
+        """
+        batch = np.array(action)[None]  # a copy, as torch warns of read-only arrays
+        self.vector.set_state(self.distribution.resample_noise_single(self.vector.state, self.np_random))
+        observation, reward, terminated, truncated, info = self.vector.step(batch)
+        return observation[0].numpy(), reward.item(), bool(terminated), bool(truncated), info
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """A picture [height, width, 3] of uint8; None without a render mode.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first `reset`.
+        """
+        return None if self.render_mode is None else self.distribution.render(self.vector.state, self.vector.tasks)

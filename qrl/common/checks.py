@@ -1,0 +1,45 @@
+"""Checks of values that users give."""
+
+import math
+from collections.abc import Iterable
+from numbers import Integral
+
+from qrl.common.errors import UsageError, suggest
+
+
+def check_count(name: str, value: object, least: int = 1, most: int | None = None) -> int:
+    """Return `value` as an int.
+
+    Raises:
+        UsageError: it is not a whole number, less than `least`, or more than `most`; the message calls it `name`.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise UsageError(f"{name} must be a whole number, is {value!r}")
+    count = int(value)
+    if count < least:
+        raise UsageError(f"{name} must be at least {least}, is {count}")
+    if most is not None and count > most:
+        raise UsageError(f"{name} must be at most {most}, is {count}")
+    return count
+
+
+def finite_number(name: str, value: object) -> float:
+    """Return `value` as a float.
+
+    Raises:
+        UsageError: it is not a number, or not finite; the message calls it `name`.
+    """
+    try:
+        number = float(value)  # type: ignore[arg-type]  # whatever float() takes
+    except (TypeError, ValueError):
+        raise UsageError(f"{name} must be a number, not {value!r}") from None
+    if not math.isfinite(number):
+        raise UsageError(f"{name} must be finite, not {value!r}")
+    return number
+
+
+def check_choice(where: str, option: str, value: object, choices: Iterable[str]) -> None:
+    """Raise UsageError, with `where` and a near match, unless the value of an option is one of `choices`."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise UsageError(f"{where}: unknown {option} {value!r}{suggest(str(value), choices)}")
