@@ -24,9 +24,9 @@ from agents.cli.options import (
     parse_train,
 )
 from agents.cli.parse import HelpShown, parse, value_of, written_out
-from agents.core.spec import KINDS
-from qrl.common import registry
+from agents.core.spec import REGISTRIES
 from qrl.common.errors import TrainingError, UsageError, suggest
+from qrl.common.importing import own_remedy
 
 COMMANDS = {
     "train": "train an agent, then evaluate it (the default command)",
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _complain(_out_of_memory(error), 2)
     except ModuleNotFoundError as error:
-        remedy = registry.own_remedy(error)
+        remedy = own_remedy(error)
         if not remedy:
             raise
         return _complain(f"{error}{remedy}", 2)
@@ -267,7 +267,7 @@ def _catalogue() -> str:
     blocks = []
     for role, title in titles.items():
         lines = [f"{title} (--{role})"]
-        summaries = registry.available(KINDS[role]).values()
+        summaries = REGISTRIES[role].available().values()
         width = max((len(summary.name) for summary in summaries), default=0)
         for summary in summaries:
             state = f"  [unreadable: {summary.broken}]" if summary.broken else ""

@@ -18,6 +18,7 @@ and `gymnasium.make_vec`. It does not import torch; that happens with the first 
 
 from typing import TYPE_CHECKING, Any
 
+from envs.core.registry import ENVS
 from envs.native.registration import register_all
 
 if TYPE_CHECKING:
@@ -63,8 +64,6 @@ __all__ = [
     "check",
     "datasheet",
     "make",
-    "plugin_of_name",
-    "plugin_of_object",
     "register",
 ]
 
@@ -94,18 +93,16 @@ def make(name: str, **config: Any) -> "TaskDistribution":
     from dataclasses import fields
 
     from qrl.common.errors import UsageError, suggest
-    from qrl.common.registry import load
 
-    plugin = load("envs", name)
+    plugin = ENVS.load(name)
     options = [field.name for field in fields(plugin.Config)]
     for option in config:
         if option not in options:
             raise UsageError(f"env {name!r} has no option {option!r}{suggest(option, options)}")
-    distribution: TaskDistribution = plugin.build(plugin.Config(**config))
-    return distribution
+    return plugin.build(plugin.Config(**config))
 
 
-def register(name: str, plugin: Any) -> None:
+def register(name: str, plugin: object) -> None:
     """Make `plugin` known as `name` in this process: a `TaskDistribution`, or what has `Config` and `build`.
 
     In place of what was registered under that name before, if anything.
@@ -115,27 +112,7 @@ def register(name: str, plugin: Any) -> None:
     Raises:
         UsageError: it is neither, or the name is that of a family of this folder, of a package or of Gymnasium.
     """
-    from qrl.common import registry
-
-    registry.register("envs", name, plugin)
-
-
-def plugin_of_name(name: str) -> Any:
-    """The plug-in that a name stands for which no file and no package has: an id of Gymnasium; None if it is none.
-
-    Raises:
-        UsageError: it looks like an id, and Gymnasium does not know it.
-    """
-    from envs.wrapped.ids import plugin_of_id
-
-    return plugin_of_id(name)
-
-
-def plugin_of_object(thing: Any) -> Any:
-    """The plug-in that an object stands for which is none itself: a `TaskDistribution`, or a module with one."""
-    from envs.wrapped import ids
-
-    return ids.plugin_of_object(thing)
+    ENVS.register(name, plugin)
 
 
 def __getattr__(name: str) -> Any:

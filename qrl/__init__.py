@@ -32,6 +32,7 @@ __all__ = [
     "UsageError",
     "Weight",
     "pennylane_model",
+    "register_model",
 ]
 
 _HOME = {
@@ -46,6 +47,19 @@ _HOME = {
     "Weight": "qrl.circuits.gates",
     "pennylane_model": "qrl.models.shared.pennylane",
 }
+
+
+def register_model(name: str, plugin: object) -> None:
+    """Make `plugin` (a module or any object with `Config` and `build`) known as a model in this process.
+
+    In place of what was registered under that name before, if anything.
+
+    Raises:
+        UsageError: it lacks `Config` or `build`, or the name is that of another model.
+    """
+    from qrl.models import MODELS
+
+    MODELS.register(name, plugin)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from agents.cli.parse import CONFIGS, SHORTHANDS, parse, value_of, written_out
-from agents.core.spec import DEFAULT_NAMES, KINDS, LARGEST_EPISODES, Spec, check_count, check_seed, read_spec
-from qrl.common import registry
+from agents.core.spec import DEFAULT_NAMES, LARGEST_EPISODES, REGISTRIES, Spec, check_count, check_seed, read_spec
 from qrl.common.errors import UsageError
+from qrl.common.registry import short_name
+from qrl.common.summaries import first_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions]:
         description=f"Train {spec.agent} with the model {spec.model} on {spec.env}. "
         "Options with a dot belong to the chosen plug-ins: name others with --env, --agent, --model to see theirs.",
     )
-    names = {role: registry.canonical(kind, getattr(options, role)) for role, kind in KINDS.items()}
+    names = {role: registry.canonical(getattr(options, role)) for role, registry in REGISTRIES.items()}
     chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(Spec)}
     return Spec(**{**chosen, **names}), options
 
@@ -76,21 +77,20 @@ def _check_shorthands(spec: Spec, arguments: Sequence[str]) -> None:
 
 def _about(name: str, spec: Spec) -> str:
     """The heading of a group of options in the help."""
-    if name not in KINDS:
+    if name not in REGISTRIES:
         return "How the model's outputs become a distribution over actions."
     chosen = getattr(spec, name)
-    doc = (registry.load(KINDS[name], chosen).__doc__ or "").strip().partition("\n")[0]
-    return f"Options of {chosen}. {doc}".strip()
+    return f"Options of {chosen}. {first_line(REGISTRIES[name].load(chosen).__doc__)}".strip()
 
 
 def _starting_spec(arguments: Sequence[str]) -> Spec:
     """The spec before options are applied: from --config where given, the plug-ins from --env, --agent, --model."""
     file = value_of("--config", arguments)
     saved: dict[str, Any] = {} if file is None else read_spec(Path(file))
-    for role in KINDS:
+    for role, registry in REGISTRIES.items():
         name = value_of(f"--{role}", arguments)
         if name is not None:
-            name = registry.canonical(KINDS[role], name)
+            name = registry.canonical(name)
             # Options saved for one plug-in mean nothing to another.
             other = name != saved.get(role, DEFAULT_NAMES[role])
             saved = {key: value for key, value in saved.items() if not (other and key == f"{role}_config")}
@@ -100,7 +100,7 @@ def _starting_spec(arguments: Sequence[str]) -> Spec:
 
 def default_out(spec: Spec) -> Path:
     """Where a run goes unless told: runs/<env>-<agent>-<model>-seed<seed>."""
-    names = [registry.short_name(name) for name in (spec.env, spec.agent, spec.model)]
+    names = [short_name(name) for name in (spec.env, spec.agent, spec.model)]
     return Path("runs", f"{'-'.join(names)}-seed{spec.seed}")
 
 

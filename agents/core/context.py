@@ -8,8 +8,10 @@ import gymnasium
 import numpy as np
 import torch
 
-from agents.core.spec import Spec, load_plugin
+from agents.core.registry import AGENTS
+from agents.core.spec import Spec
 from envs import TaskDistribution
+from envs.core.registry import ENVS
 from qrl.backends.backend import Backend, Execution, executions, run_on
 from qrl.common.errors import UsageError, describe
 from qrl.noise.model import Noise
@@ -142,7 +144,7 @@ LEARNER = ("update", "n_tasks", "n_envs", "n_rollouts", "state_dict", "load_stat
 def _distribution(spec: Spec) -> TaskDistribution:
     """Built, and tried out for one step, so that a misfit shows before anything is done."""
     try:
-        distribution = load_plugin("env", spec.env).build(spec.env_config)
+        distribution = ENVS.load(spec.env).build(spec.env_config)
         if not isinstance(distribution, TaskDistribution):
             raise UsageError(f"build returned {type(distribution).__name__}, not an envs.TaskDistribution")
         env = distribution.vectorise(1, 2)
@@ -167,7 +169,7 @@ def _distribution(spec: Spec) -> TaskDistribution:
 def _agent(spec: Spec, context: BuildContext) -> Any:
     """Built, with all that training or evaluation will ask for."""
     try:
-        agent = load_plugin("agent", spec.agent).build(spec.agent_config, context)
+        agent = AGENTS.load(spec.agent).build(spec.agent_config, context)
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # an agent may be anybody's code; what it raises is a defect of its file

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from agents.core.context import BuildContext
-from agents.core.spec import load_plugin
+from agents.core.registry import AGENTS
 from agents.experiment.memory_ablation import MemoryAblation
 from agents.references.shared import bernoulli
 from envs import TaskDistribution
@@ -28,7 +28,7 @@ def references(distribution: TaskDistribution, n_episodes: int, device: str = "c
     context = BuildContext(distribution, torch.device(device), _no_policy, _no_policy)
     built = {}
     for name in _names(distribution, n_episodes):
-        plugin = load_plugin("agent", name)
+        plugin = AGENTS.load(name)
         built[name] = plugin.build(plugin.Config(episodes=n_episodes), context)
     return built
 

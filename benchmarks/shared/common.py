@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from agents.core.context import build
-from agents.core.spec import Spec, load_plugin
+from agents.core.spec import Spec
 from agents.runs.provenance import provenance
 from qrl.common.files import to_json, write_whole
+from qrl.models import MODELS
 from run import _keep_freed_memory
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -103,5 +104,5 @@ def default_spec(env: str, model: str = "reuploading", **fields: Any) -> Spec:
     if not hasattr(spec.model_config, "budget") or "model_config" in fields:
         return spec
     _, quantum = build(Spec.default(env=env, threads=1))
-    config = load_plugin("model", model).Config(budget=quantum.policy.n_parameters)
+    config = MODELS.load(model).Config(budget=quantum.policy.n_parameters)
     return dataclasses.replace(spec, model_config=config)

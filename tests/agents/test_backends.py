@@ -9,12 +9,15 @@ import torch
 import run as command_line
 from agents.cli.commands import run_evaluation, run_training
 from agents.core.context import build
-from agents.core.spec import Spec, load_plugin
+from agents.core.registry import AGENTS
+from agents.core.spec import Spec
 from agents.experiment.api import load
 from agents.experiment.loop import Training
 from agents.maml import Config
+from envs.core.registry import ENVS
 from qrl.backends.backend import Backend, Execution
 from qrl.common.errors import UsageError
+from qrl.models import MODELS
 from qrl.noise.model import Noise
 from qrl.policies.policy import bind
 
@@ -22,7 +25,7 @@ SMALL = {"iterations": 2, "threads": 1, "eval_tasks": 3, "eval_steps": 1, "eval_
 
 
 def spec(**fields) -> Spec:
-    env = load_plugin("env", "navigation").Config(horizon=5)
+    env = ENVS.load("navigation").Config(horizon=5)
     config = Config(meta_batch=2, episodes=3, epochs=1)
     return Spec.default(**{"env_config": env, "agent_config": config, **SMALL, **fields})
 
@@ -117,7 +120,7 @@ def test_training_on_a_device_goes_as_in_torch(backend, agent_config):
     after = []
     for where in ({}, backend):
         config = Config(meta_batch=2, episodes=3, **agent_config)
-        small = load_plugin("model", "reuploading").Config(n_wires=2, n_layers=1)
+        small = MODELS.load("reuploading").Config(n_wires=2, n_layers=1)
         given = spec(**where, agent_config=config, model_config=small)
         training = Training(given, *build(given))
         row = training.step()
@@ -243,7 +246,7 @@ def test_an_export_holds_the_circuits_that_the_adapted_policy_runs(exact, tmp_pa
 
 
 def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
-    config = load_plugin("agent", "rl2").Config(episodes=2, meta_batch=4)
+    config = AGENTS.load("rl2").Config(episodes=2, meta_batch=4)
     fields = {
         "env": "bandit",
         "env_config": None,

@@ -323,11 +323,12 @@ def test_help_and_list_name_every_plug_in_with_its_first_line(capsys, arguments)
 
 
 def test_a_plug_in_without_its_extra_is_listed_as_such(capsys, monkeypatch):
-    from qrl.common import registry
+    from qrl.common.registry import Registry
+    from qrl.common.summaries import Summary
 
-    summary = registry.Summary("cheetah", "It runs.", missing=("mujoco",), extra="mujoco")
-    broken = registry.Summary("torn", "", broken="invalid syntax (line 1)")
-    monkeypatch.setattr(registry, "available", lambda kind: {"cheetah": summary, "torn": broken})
+    summary = Summary("cheetah", "It runs.", missing=("mujoco",), extra="mujoco")
+    broken = Summary("torn", "", broken="invalid syntax (line 1)")
+    monkeypatch.setattr(Registry, "available", lambda self: {"cheetah": summary, "torn": broken})
     assert run.main(["list"]) == 0
     text = capsys.readouterr().out
     assert re.search(r"^  cheetah +It runs\.  \[needs: pip install 'qrl-meta\[mujoco\]'\]$", text, re.MULTILINE)

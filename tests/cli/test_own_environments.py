@@ -9,9 +9,10 @@ import agents
 import envs
 import run
 from agents.core.context import build
+from agents.core.registry import AGENTS
 from agents.experiment.loop import Training
 from agents.runs.folder import RunFolder
-from qrl.common import registry
+from envs.core.registry import ENVS
 from qrl.common.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -121,7 +122,7 @@ def test_a_registered_environment_has_to_be_registered_again(
         assert run.main(["--env", "sloping", *SMALL, "--out", str(out)]) == 0
         assert RunFolder.open(out).config["origins"]["env"] == {"from": "registered in Python"}
     finally:
-        registry.unregister("envs", "sloping")
+        ENVS.unregister("sloping")
     capsys.readouterr()
     assert run.main(["evaluate", str(out)]) == 2
     assert "env 'sloping' was registered in Python: register it again" in capsys.readouterr().err
@@ -131,13 +132,13 @@ def test_a_registered_environment_has_to_be_registered_again(
     try:
         assert agents.load(out).evaluate(tasks=2, episodes=2).n_tasks == 2
     finally:
-        registry.unregister("envs", "sloping")
+        ENVS.unregister("sloping")
 
 
 def test_origins_of_the_librarys_own_and_of_gymnasiums(tmp_path: Path) -> None:
-    assert registry.origin("envs", "navigation") == {"from": "this library"}
-    assert registry.origin("envs", "CartPole-v1") == {"from": "name"}
-    assert registry.origin("agents", "agents.maml")["path"].endswith("maml.py")
+    assert ENVS.origin("navigation") == {"from": "this library"}
+    assert ENVS.origin("CartPole-v1") == {"from": "name"}
+    assert AGENTS.origin("agents.maml")["path"].endswith("maml.py")
 
 
 @pytest.mark.parametrize(

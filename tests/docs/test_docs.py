@@ -14,7 +14,7 @@ import pytest
 import agents
 import run
 from agents import maml, rl2
-from qrl.common import registry
+from envs.core.registry import ENVS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
@@ -92,7 +92,7 @@ def test_example_of_an_environment_in_python(tmp_path):
     try:
         exec(example, names := {})
     finally:
-        registry.unregister("envs", "tilted")
+        ENVS.unregister("tilted")
     assert names["run"].spec.env == "tilted" and (tmp_path / "runs/tilted/evaluation.json").exists()
 
 

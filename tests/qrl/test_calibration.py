@@ -13,9 +13,10 @@ from torch.func import grad, vmap
 
 import run as command_line
 from agents.cli.commands import run_evaluation, run_resume, run_training
-from agents.core.spec import Spec, load_plugin
+from agents.core.spec import Spec
 from agents.experiment.api import load
 from agents.maml import Config
+from envs.core.registry import ENVS
 from qrl.backends.backend import Backend
 from qrl.backends.pennylane import to_qnode
 from qrl.circuits.circuit import Circuit
@@ -23,6 +24,7 @@ from qrl.circuits.decompositions import NAMES
 from qrl.circuits.gates import GATES, Gate, Input, Weight
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
+from qrl.models import MODELS
 from qrl.noise.calibration import Calibration
 from qrl.noise.model import Noise, embedded
 from qrl.noise.native_gates import USED, GateError, pauli_words
@@ -574,8 +576,8 @@ def test_on_pennylane_it_is_refused():
 
 
 def spec(**fields) -> Spec:
-    env = load_plugin("env", "navigation").Config(horizon=5)
-    model = load_plugin("model", "reuploading").Config(n_wires=3, n_layers=1)
+    env = ENVS.load("navigation").Config(horizon=5)
+    model = MODELS.load("reuploading").Config(n_wires=3, n_layers=1)
     config = Config(meta_batch=2, episodes=3, epochs=1)
     small = {"iterations": 2, "threads": 1, "eval_tasks": 3, "eval_steps": 1, "eval_episodes": 2}
     return Spec.default(env_config=env, agent_config=config, model_config=model, **small, **fields)
