@@ -1,6 +1,8 @@
 """Meta-learners, one file per algorithm, and what one does with them: train, load, evaluate, plot.
 
 Importing this package is cheap: torch is imported with the first name that needs it.
+
+This package is part of qrl-meta.
 """
 
 import importlib

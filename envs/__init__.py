@@ -14,6 +14,8 @@ One file per family; the file's name is the family's name (`envs/navigation.py` 
 
 Importing this package makes the families known to Gymnasium: `gymnasium.make("qrl/CartPole-v0", task={"gravity": 12})`
 and `gymnasium.make_vec`. It does not import torch; that happens with the first use of one of its names.
+
+This package is part of qrl-meta.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -6,6 +6,8 @@ torch), `noise` (no torch either), `simulator` (the fused executor), `backends` 
 and `sklearn`.
 
 Importing this package is cheap: torch is imported with the first name that needs it.
+
+This package is part of qrl-meta.
 """
 
 import importlib

@@ -72,12 +72,11 @@ HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "
 @pytest.mark.parametrize(
     "program",
     [
-        "import qrl, agents",
-        "import run; assert run.main(['--help']) == 0",
-        "import run; assert run.main([]) == 0",
-        "import run; assert run.main(['list']) == 0",
-        "import run; assert run.main(['trian']) == 2",
-        "import run; assert run.main(['train', '--env']) == 2",
+        "import qrl, agents, run, qrl_meta, agents.cli.main",
+        *(
+            f"from agents.cli.main import main; assert main({arguments}) == {code}"
+            for arguments, code in ((["--help"], 0), ([], 0), (["list"], 0), (["trian"], 2), (["train", "--env"], 2))
+        ),
         "from agents.core.spec import REGISTRIES; [registry.available() for registry in REGISTRIES.values()]",
         "import agents.runs.folder, agents.core.spec, agents.runs.progress, agents.runs.interrupt",
     ],
@@ -85,7 +84,9 @@ HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "
 def test_what_answers_at_once_imports_nothing_heavy_and_no_plug_in(program):
     modules = loaded_after(program)
     # A package that answers for environments makes them known to Gymnasium, which brings numpy.
-    assert not modules & (HEAVY if "run" not in program and "spec" not in program else HEAVY - {"gymnasium", "numpy"})
+    assert not modules & (
+        HEAVY if "spec" not in program and "cli.main" not in program else HEAVY - {"gymnasium", "numpy"}
+    )
     plugin_files = [p for folder in ("envs", "agents", "qrl/models") for p in ROOT.joinpath(folder).glob("[!_]*.py")]
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in plugin_files}
     assert names
@@ -112,8 +113,8 @@ def test_every_exported_name_exists():
 
 
 def test_commands_do_not_import_what_they_do_not_use():
-    program = "import run; run.parse_train(['--env', 'navigation', '--agent', 'random', '--model', 'mlp'])"
-    modules = loaded_after(program)
+    names = ["--env", "navigation", "--agent", "random", "--model", "mlp"]
+    modules = loaded_after(f"from agents.cli.options import parse_train; parse_train({names})")
     assert {"torch", "tyro", "envs.navigation"} <= modules
     assert not modules & {
         "pennylane",

@@ -41,8 +41,8 @@ def slowed(call):
     return lambda *a, **k: (time.sleep({PAUSE}), call(*a, **k))[1]
 for name in ("fsync", "rename", "replace"):
     setattr(os, name, slowed(getattr(os, name)))
-import run
-sys.exit(run.main())
+from agents.cli.main import main
+sys.exit(main())
 """
 """run.py on a slow disk: most of the time of a run that saves at every iteration is then spent in writing."""
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
+from agents.cli.malloc import keep_freed_memory
 from agents.core.context import build
 from agents.core.spec import Spec
 from agents.runs.provenance import provenance
 from qrl.common.files import to_json, write_whole
 from qrl.models import MODELS
-from run import _keep_freed_memory
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 RUNS = RESULTS / "runs"
@@ -26,7 +26,7 @@ RUNS = RESULTS / "runs"
 
 def set_up(threads: int) -> None:
     """The process as `run.py` sets it up, with this many torch threads."""
-    _keep_freed_memory()
+    keep_freed_memory()
     torch.set_num_threads(threads)
 
 

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-import run as command_line
-from agents.cli.commands import run_evaluation, run_training
+from agents.cli.evaluate import run_evaluation
+from agents.cli.main import main
+from agents.cli.options import EvaluateOptions, parse_train
 from agents.core.context import build
 from agents.core.registry import AGENTS
 from agents.core.spec import Spec
 from agents.experiment.api import load
 from agents.experiment.loop import Training
+from agents.experiment.start import run_training
 from agents.maml import Config
 from envs.core.registry import ENVS
 from qrl.backends.backend import Backend, Execution
@@ -55,9 +57,9 @@ def test_a_policy_is_built_on_its_backend():
 
 
 def test_evaluation_elsewhere_has_files_and_values_of_its_own(exact):
-    assert run_evaluation(exact, tasks=3) == 0
+    assert run_evaluation(EvaluateOptions(run=exact, tasks=3)) == 0
     before = evaluation(exact / "evaluation.json")
-    assert run_evaluation(exact, tasks=3, shots=3, noise=["depolarizing=0.2", "readout=0.1"]) == 0
+    assert run_evaluation(EvaluateOptions(run=exact, tasks=3, shots=3, noise=("depolarizing=0.2", "readout=0.1"))) == 0
     noisy = evaluation(exact / "evaluation-shots3-depolarizing0.2-readout0.1.json")
     assert (exact / "adaptation-shots3-depolarizing0.2-readout0.1.png").exists()
     assert evaluation(exact / "evaluation.json") == before
@@ -86,7 +88,7 @@ def test_what_was_trained_with_noise_is_evaluated_with_it(tmp_path):
     used = Backend(shots=20, noise=Noise(depolarizing=0.05))
     curve = run.evaluate(**how)
     assert curve.backend["shots"] == 20 and curve == run.evaluate(**how, backend=used)
-    assert run_evaluation(run.folder.path, tasks=3, shots=0, noise=["depolarizing=0"]) == 0
+    assert run_evaluation(EvaluateOptions(run=run.folder.path, tasks=3, shots=0, noise=("depolarizing=0",))) == 0
     assert evaluation(run.folder.path / "evaluation-exact.json")["backend"]["shots"] == 0
     policy = run.adapt(episodes=2)
     assert policy.act(torch.zeros(2)).shape == (2,)
@@ -94,7 +96,7 @@ def test_what_was_trained_with_noise_is_evaluated_with_it(tmp_path):
 
 def test_the_command_line_takes_noise_more_than_once():
     arguments = ["--noise", "depolarizing=0.01", "--shots=9", "--noise=readout=0.02", "after=layer", "--seed", "4"]
-    parsed, _ = command_line.parse_train(arguments)
+    parsed, _ = parse_train(arguments)
     assert parsed.noise == ("depolarizing=0.01", "readout=0.02", "after=layer")
     assert (parsed.shots, parsed.seed) == (9, 4)
 
@@ -150,9 +152,9 @@ def test_what_cannot_be_leaves_nothing(fields, message, tmp_path):
 
 def test_evaluation_that_cannot_be_leaves_nothing(exact):
     before = sorted(exact.iterdir())
-    for options, message in (({"shots": -1}, "shots"), ({"noise": ["readout"]}, "NAME=STRENGTH")):
+    for options, message in (({"shots": -1}, "shots"), ({"noise": ("readout",)}, "NAME=STRENGTH")):
         with pytest.raises(UsageError, match=message):
-            run_evaluation(exact, **options)
+            run_evaluation(EvaluateOptions(run=exact, **options))
     assert sorted(exact.iterdir()) == before
 
 
@@ -175,7 +177,7 @@ def test_training_counts_each_circuit_for_each_shot():
 
 def test_a_sweep_has_the_values_of_single_evaluations(exact, capsys):
     arguments = ["robustness", str(exact), "--noise", "depolarizing", "readout", "--strengths", "0.2", "0.05"]
-    assert command_line.main([*arguments, "--shots", "4", "--tasks", "3"]) == 0
+    assert main([*arguments, "--shots", "4", "--tasks", "3"]) == 0
     found = evaluation(exact / "robustness.json")
     assert (exact / "robustness.png").read_bytes()[:4] == b"\x89PNG"
     points = {(point["what"], point["value"]): point for point in found["points"]}
@@ -206,7 +208,7 @@ def test_a_sweep_has_the_values_of_single_evaluations(exact, capsys):
 )
 def test_sweeps_that_cannot_be_leave_nothing(exact, options, message, capsys):
     before = sorted(exact.iterdir())
-    assert command_line.main(["robustness", str(exact), *options]) == 2
+    assert main(["robustness", str(exact), *options]) == 2
     assert message in capsys.readouterr().err
     assert sorted(exact.iterdir()) == before
 
@@ -224,7 +226,7 @@ def test_an_export_holds_the_circuits_that_the_adapted_policy_runs(exact, tmp_pa
     seen = [[0.1, -0.2], [0.0, 0.3]]
     (tmp_path / "seen.json").write_text(json.dumps(seen))
     options = ["--observations", str(tmp_path / "seen.json"), "--episodes", "3", "--task", "1"]
-    assert command_line.main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 0
+    assert main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 0
     about = evaluation(tmp_path / "out" / "export.json")
     assert [row["observation"] for row in about["observations"]] == seen and about["steps"] == 1
     run = load(exact)
@@ -256,7 +258,7 @@ def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
         "iterations": 1,
     }
     folder = trained(tmp_path / "run", **fields)
-    assert command_line.main(["export", str(folder), "--out", str(tmp_path / "out"), "--format", "openqasm2"]) == 0
+    assert main(["export", str(folder), "--out", str(tmp_path / "out"), "--format", "openqasm2"]) == 0
     (row,) = evaluation(tmp_path / "out" / "export.json")["observations"]
     assert len(row["circuits"]) == 4 and {c["module"] for c in row["circuits"]} == {"actor.features.gates"}
     assert len(list((tmp_path / "out").iterdir())) == 5
@@ -276,12 +278,12 @@ def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
 def test_exports_that_cannot_be_leave_nothing(exact, tmp_path, options, message, capsys):
     (tmp_path / "wrong.json").write_text("[[0.0, 0.0], [1.0]]")
     options = [option.format(wrong=tmp_path / "wrong.json") for option in options]
-    assert command_line.main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 2
+    assert main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_what_has_no_circuits_is_not_exported(tmp_path, capsys):
     folder = trained(tmp_path / "run", model="mlp", iterations=1)
-    assert command_line.main(["export", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert main(["export", str(folder), "--out", str(tmp_path / "out")]) == 2
     assert "export: the model has no circuits" in capsys.readouterr().err

@@ -9,13 +9,13 @@ import torch
 
 import envs
 from agents import finetune, maml, reptile
-from agents.cli.commands import run_resume, run_training
 from agents.core.context import build
 from agents.core.registry import AGENTS
 from agents.core.rollout import Rollout, collect, collect_episodes
 from agents.core.spec import Spec
 from agents.experiment.api import load
 from agents.experiment.loop import Training, adaptation
+from agents.experiment.start import run_resume, run_training
 from agents.rl.inner_update import STEP_PREFIX
 from envs.core.registry import ENVS
 from qrl.common.errors import TrainingError, UsageError

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 import envs
-from agents.cli.commands import run_training
 from agents.core.rollout import InContextAgent, collect, collect_episodes
 from agents.core.spec import Spec
 from agents.experiment import evaluation as evaluation_module
 from agents.experiment.api import load
 from agents.experiment.evaluation import adaptation_curve, beside
 from agents.experiment.references import references
+from agents.experiment.start import run_training
 from agents.references import greedy, oracle
 from agents.references.shared.bernoulli import optimum
 from qrl.common.errors import UsageError
