@@ -1,6 +1,8 @@
 """Meta-learners, one file per algorithm, and what one does with them: train, load, evaluate, plot.
 
 Importing this package is cheap: torch is imported with the first name that needs it.
+
+This package is part of qrl-meta.
 """
 
 import importlib
@@ -9,7 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.experiment.api import evaluate, load, plot, train
 
-__all__ = ["evaluate", "load", "plot", "train"]
+__all__ = ["evaluate", "load", "plot", "register", "train"]
+
+
+def register(name: str, plugin: object) -> None:
+    """Make `plugin` (a module or any object with `Config` and `build`) known as an agent in this process.
+
+    In place of what was registered under that name before, if anything.
+
+    Raises:
+        UsageError: it lacks `Config` or `build`, or the name is that of another agent.
+    """
+    from agents.core.registry import AGENTS
+
+    AGENTS.register(name, plugin)
 
 
 def __getattr__(name: str) -> Any:

@@ -30,12 +30,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from agents.core.context import build
-from agents.core.spec import Spec, load_plugin
+from agents.core.spec import Spec
 from agents.experiment.api import load
 from agents.experiment.evaluation import EvaluationPlan, adaptation_curve, paired_gain
 from benchmarks.shared.common import RUNS, default_spec, set_up, table
 from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train, train_all
 from benchmarks.shared.statistics import differences, interval, median_of, over_seeds
+from qrl.models import MODELS
 
 SEEDS = {"navigation": 5, "cartpole_target": 5, "cartpole": 3}
 """Seeds 0, 1, ... of each family of tasks."""
@@ -74,7 +75,7 @@ class Control:
 
     def spec(self, env: str, seed: int, tuned: Options, quick: bool) -> Spec:
         """The run's configuration; a classical model without options is matched in parameters."""
-        options = {"model_config": load_plugin("model", self.model).Config(**self.options)} if self.options else {}
+        options = {"model_config": MODELS.load(self.model).Config(**self.options)} if self.options else {}
         spec = default_spec(env, self.model, agent=self.agent, seed=seed, **options)
         spec = spec if self.iterations is None else replace(spec, iterations=self.iterations)
         changes: dict[str, Any] = {**self.learning, **tuned}

@@ -25,7 +25,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 import envs
 from benchmarks.shared.common import medians, set_up, table, write_result
 from envs import GymnasiumTasks, TorchTasks, Uniform
-from qrl.common.registry import available
+from envs.core.registry import ENVS
 
 LANES = 256
 STEPS = 100
@@ -64,7 +64,7 @@ def main(quick: bool = False, threads: int = 1) -> None:
     wrapped = [compare(f"wrapped {id}", pool_stepper(id, steps), id, steps, rounds) for id in WRAPPED]
     for row, least in [*((row, NATIVE_TARGET) for row in native), *((row, WRAPPED_TARGET) for row in wrapped)]:
         row |= {"at least": least, "met": row["ratio"] >= least}
-    checks = [checked(name) for name, summary in available("envs").items() if summary.usable]
+    checks = [checked(name) for name, summary in ENVS.available().items() if summary.usable]
     print(table([*native, *wrapped]))
     print(table(checks))
     seconds = sum(row["seconds"] for row in checks)

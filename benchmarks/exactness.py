@@ -19,8 +19,8 @@ import tyro
 from benchmarks.shared.common import set_up, table, write_result
 from qrl.backends.backend import Backend
 from qrl.circuits.circuit import Circuit
-from qrl.common.registry import available, load
 from qrl.layer import QuantumLayer
+from qrl.models import MODELS
 from qrl.policies.frame import Frame
 from qrl.simulator.program import compile_circuit
 from tests.support.circuits import random_circuit
@@ -62,10 +62,10 @@ DEVICES = {"default.qubit": 0, "lightning.qubit": 0, "qiskit.aer": SHOTS}
 
 def every_circuit() -> Iterator[tuple[str, Circuit]]:
     """Those in the features of every model by default, in the cells of those with a memory, too."""
-    for name, found in available("models").items():
+    for name, found in MODELS.available().items():
         if found.usable:
             generator, frame = torch.Generator().manual_seed(0), Frame(n_inputs=4, n_outputs=2)
-            features = load("models", name).build(load("models", name).Config(), frame, generator)
+            features = MODELS.load(name).build(MODELS.load(name).Config(), frame, generator)
             programs = (getattr(module, "program", None) for module in features.modules())
             yield from ((name, circuit) for circuit in dict.fromkeys(p.circuit for p in programs if p is not None))
 
@@ -94,7 +94,7 @@ def backend_row(model: str, circuit: Circuit, device: str) -> dict[str, Any]:
 def models(wires: tuple[int, ...]) -> Iterator[dict[str, Any]]:
     """Every quantum model file, at every size, with every kind of observables and encoding transform that it has."""
     for name in quantum_models():
-        config = load("models", name).Config
+        config = MODELS.load(name).Config
         known = {field.name for field in dataclasses.fields(config)}
         observables = getattr(config, "OBSERVABLES", ())
         choices = {"observables": observables, "transform": ("identity", "tanh", "arctan")}
@@ -102,7 +102,7 @@ def models(wires: tuple[int, ...]) -> Iterator[dict[str, Any]]:
         for n_wires in wires:
             for values in product(*choices.values()):
                 options = dict(zip(choices, values, strict=True))
-                circuit = load("models", name).circuit(config(n_wires=n_wires, n_layers=2, **options), INPUTS)
+                circuit = MODELS.load(name).circuit(config(n_wires=n_wires, n_layers=2, **options), INPUTS)
                 label = ", ".join([f"{n_wires} wires", *options.values()])
                 yield differences(f"model {name}", label, largest_differences(circuit))
 
@@ -129,12 +129,12 @@ def layers() -> Iterator[dict[str, Any]]:
 
 def quantum_models() -> list[str]:
     """The model files that have a circuit."""
-    return [name for name, found in available("models").items() if not found.missing and has_circuit(name)]
+    return [name for name, found in MODELS.available().items() if not found.missing and has_circuit(name)]
 
 
 def has_circuit(name: str) -> bool:
     """Whether a model file is quantum."""
-    return hasattr(load("models", name), "circuit")
+    return hasattr(MODELS.load(name), "circuit")
 
 
 def differences(kind: str, what: str, largest: tuple[float, float, float | None]) -> dict[str, Any]:

@@ -22,10 +22,12 @@ import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from agents.core.spec import Spec, load_plugin
+from agents.core.spec import Spec
 from benchmarks.shared.common import RUNS, default_spec, table
 from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train_all
 from benchmarks.shared.statistics import differences, interval, median_of, over_seeds, t_interval
+from envs.core.registry import ENVS
+from qrl.models import MODELS
 
 MADE_BY = "benchmarks.families"
 
@@ -48,12 +50,12 @@ class Learner:
 
     def spec(self, env: str, seed: int, quick: bool) -> Spec:
         """The run's configuration; a classical model of MAML is matched in parameters."""
-        configs: dict[str, Any] = {"env_config": load_plugin("env", env).Config(**FAMILIES[env].options)}
+        configs: dict[str, Any] = {"env_config": ENVS.load(env).Config(**FAMILIES[env].options)}
         if self.agent == "rl2":
             spec = Spec.default(env=env, agent="rl2", model=self.model, seed=seed, threads=1, **configs)
         else:
             if self.model_options:
-                configs["model_config"] = load_plugin("model", self.model).Config(**self.model_options)
+                configs["model_config"] = MODELS.load(self.model).Config(**self.model_options)
             spec = default_spec(env, self.model, agent=self.agent, seed=seed, **configs)
         spec = replace(spec, iterations=self.iterations, agent_config=replace(spec.agent_config, **self.options))
         if quick:

@@ -21,11 +21,13 @@ from typing import Any
 
 import tyro
 
-from agents.core.spec import Spec, load_plugin
+from agents.core.spec import Spec
 from agents.experiment.api import load
 from benchmarks.shared.common import RUNS, table
 from benchmarks.shared.curves import draw, overview, reached
 from benchmarks.shared.runs import Job, check_part, publish, run_all
+from envs.core.registry import ENVS
+from qrl.models import MODELS
 from qrl.policies.actor import PolicyConfig
 
 N_SEEDS = 10
@@ -36,23 +38,23 @@ AT_LEAST = 8
 GOAL = 500.0
 N_PARAMETERS = 94
 PUBLISHED = 470
-MODELS = ("jerbi", "mlp")
+COMPARED = ("jerbi", "mlp")
 
 
 def spec(model: str, seed: int, quick: bool) -> Spec:
     """The run's configuration."""
-    env = load_plugin("env", "cartpole").Config(horizon=500, varies=False)
+    env = ENVS.load("cartpole").Config(horizon=500, varies=False)
     options: dict[str, Any] = {"env_config": env, "iterations": N_EPISODES // 10, "seed": seed, "threads": 1}
     if model == "jerbi":
         options["policy"] = PolicyConfig(readout_start="alternating", readout_bias=False, inverse_temperature="fixed")
     else:
-        options["model_config"] = load_plugin("model", model).Config(budget=N_PARAMETERS)
+        options["model_config"] = MODELS.load(model).Config(budget=N_PARAMETERS)
     result = Spec.default(env="cartpole", agent="reinforce", model=model, eval_tasks=5, eval_steps=1, **options)
     return replace(result, iterations=3, eval_tasks=2, eval_episodes=4) if quick else result
 
 
 def main(
-    models: tuple[str, ...] = MODELS,
+    models: tuple[str, ...] = COMPARED,
     seeds: int = N_SEEDS,
     jobs: int = 1,
     overwrite: bool = False,
@@ -67,7 +69,7 @@ def main(
         overwrite: train again what is there already.
         quick: three updates each; the result goes to results/runs.
     """
-    check_part("jerbi", "model", models, MODELS)
+    check_part("jerbi", "model", models, COMPARED)
     plan = {
         model: [
             Job("cartpole", model, seed, spec(model, seed, quick), RUNS / _name(model, seed, quick), "benchmarks.jerbi")
@@ -78,7 +80,7 @@ def main(
     run_all("jerbi", [job for part in plan.values() for job in part], jobs, overwrite)
     measured = {model: summary(part) for model, part in plan.items()}
     print(table([{"model": model, **row["table"]} for model, row in measured.items()]))
-    publish("jerbi", measured, MODELS, _draw, draft=quick or seeds < N_SEEDS)
+    publish("jerbi", measured, COMPARED, _draw, draft=quick or seeds < N_SEEDS)
 
 
 def _name(model: str, seed: int, quick: bool) -> str:

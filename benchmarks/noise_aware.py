@@ -18,13 +18,14 @@ import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from agents.core.spec import Spec, load_plugin
+from agents.core.spec import Spec
 from agents.experiment.api import load
 from benchmarks.shared.common import RUNS, set_up, table
 from benchmarks.shared.curves import draw_band
 from benchmarks.shared.runs import Job, outcome, publish, side_by_side, train_all
 from benchmarks.shared.statistics import differences, interval, over_seeds
 from qrl.backends.backend import Backend
+from qrl.models import MODELS
 from qrl.noise.model import Noise
 
 N_SEEDS = 5
@@ -61,7 +62,7 @@ def main(seeds: int = N_SEEDS, jobs: int = 1, overwrite: bool = False, quick: bo
 
 def job(training: str, seed: int, quick: bool) -> Job:
     """One run."""
-    model = load_plugin("model", "reuploading").Config(n_wires=2)
+    model = MODELS.load("reuploading").Config(n_wires=2)
     spec = Spec.default(env="navigation", model_config=model, noise=TRAINING[training], seed=seed, threads=1)
     if quick:
         spec = replace(spec, iterations=2, eval_tasks=4, eval_episodes=4)

@@ -26,13 +26,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from agents.core.context import build
-from agents.core.spec import Spec, load_plugin
+from agents.core.spec import Spec
 from agents.experiment.evaluation import Curve
 from benchmarks.shared.common import RUNS, table
 from benchmarks.shared.curves import draw_band
 from benchmarks.shared.runs import Job, check_part, outcome, publish, run_all
 from benchmarks.shared.statistics import bootstrapped, interval
 from envs.automl.lookup_tasks import LookupTasks
+from envs.core.registry import ENVS
 
 N_SEEDS = 5
 REFERENCE = "rl2 qgru"
@@ -110,7 +111,7 @@ def jobs_of(part: str, player: str, seeds: int, quick: bool) -> list[Job]:
     """The runs of a player, one for each seed if there is chance in it."""
     agent, _, model = player.partition(" ")
     env = PARTS[part].env
-    config = load_plugin("env", env).Config(**PARTS[part].options)
+    config = ENVS.load(env).Config(**PARTS[part].options)
     made = []
     for seed in range(seeds if model or agent in DRAWS else 1):
         spec = Spec.default(env=env, agent=agent, model=model, env_config=config, seed=seed, threads=1)

@@ -14,11 +14,14 @@ One file per family; the file's name is the family's name (`envs/navigation.py` 
 
 Importing this package makes the families known to Gymnasium: `gymnasium.make("qrl/CartPole-v0", task={"gravity": 12})`
 and `gymnasium.make_vec`. It does not import torch; that happens with the first use of one of its names.
+
+This package is part of qrl-meta.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from envs.core.registry import ENVS
 from envs.native.registration import register_all
 
 if TYPE_CHECKING:
@@ -76,8 +79,6 @@ __all__ = [
     "init_rng_state",
     "make",
     "next_uniform",
-    "plugin_of_name",
-    "plugin_of_object",
     "register",
 ]
 
@@ -117,27 +118,7 @@ def register(name: str, plugin: object) -> None:
     Raises:
         UsageError: it is neither, or the name is that of a family of this folder, of a package or of Gymnasium.
     """
-    from qrl.common import registry
-
-    registry.register("envs", name, plugin)
-
-
-def plugin_of_name(name: str) -> object:
-    """The plug-in that a name stands for which no file and no package has: an id of Gymnasium; None if it is none.
-
-    Raises:
-        UsageError: it looks like an id, and Gymnasium does not know it.
-    """
-    from envs.wrapped.ids import plugin_of_id
-
-    return plugin_of_id(name)
-
-
-def plugin_of_object(thing: object) -> object:
-    """The plug-in that an object stands for which is none itself: a `TaskDistribution`, or a module with one."""
-    from envs.wrapped import ids
-
-    return ids.plugin_of_object(thing)
+    ENVS.register(name, plugin)
 
 
 def __getattr__(name: str) -> object:

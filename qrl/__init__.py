@@ -6,6 +6,8 @@ torch), `noise` (no torch either), `simulator` (the fused executor), `backends` 
 and `sklearn`.
 
 Importing this package is cheap: torch is imported with the first name that needs it.
+
+This package is part of qrl-meta.
 """
 
 import importlib
@@ -32,6 +34,7 @@ __all__ = [
     "UsageError",
     "Weight",
     "pennylane_model",
+    "register_model",
 ]
 
 _HOME = {
@@ -46,6 +49,19 @@ _HOME = {
     "Weight": "qrl.circuits.gates",
     "pennylane_model": "qrl.models.shared.pennylane",
 }
+
+
+def register_model(name: str, plugin: object) -> None:
+    """Make `plugin` (a module or any object with `Config` and `build`) known as a model in this process.
+
+    In place of what was registered under that name before, if anything.
+
+    Raises:
+        UsageError: it lacks `Config` or `build`, or the name is that of another model.
+    """
+    from qrl.models import MODELS
+
+    MODELS.register(name, plugin)
 
 
 def __getattr__(name: str) -> Any:

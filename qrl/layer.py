@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from qrl.circuits.circuit import Circuit
 from qrl.common.errors import UsageError, suggest
-from qrl.common.registry import load
+from qrl.models import MODELS
 from qrl.noise.model import NOISELESS, Noise
 from qrl.simulator.program import Bound, compile_circuit
 
@@ -53,7 +53,7 @@ class QuantumLayer(nn.Module):
         if encoding not in ("cycle", "projection"):
             raise UsageError(f"layer: unknown encoding {encoding!r}{suggest(encoding, ('cycle', 'projection'))}")
         if isinstance(model, str):
-            module = load("models", model)
+            module = MODELS.load(model)
             if not hasattr(module, "circuit"):
                 raise UsageError(f"layer: {model!r} is a classical model; it has no circuit")
             sizes = {"n_wires": n_wires, "n_layers": n_layers}

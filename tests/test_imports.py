@@ -1,62 +1,147 @@
-"""Imports flow one way, and what must be cheap to import is."""
+"""The order of the rooms: imports flow one way and in no circle, and what must be cheap to import is."""
 
 import ast
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = {"qrl", "envs", "agents", "run"}
+PACKAGES = ("qrl", "envs", "agents")
+STARTS = ("qrl_meta", "run", "agents.__main__")
+"""What starts the command line."""
+SHELVES = ("envs", "qrl.models", "agents", "agents.references")
+"""Packages whose modules are plug-ins, each an option of the command line."""
 
-# What each package may import of ours; a whole package, or the modules of it that are listed.
+# What each package may import of ours.
 ALLOWED = {
-    "qrl": {"qrl"},
-    "envs": {
-        "envs",
-        "qrl.common.checks",
-        "qrl.common.errors",
-        "qrl.common.files",
-        "qrl.common.registry",
-        "qrl.circuits",
-        "qrl.simulator",
-    },
-    "agents": {"agents", "envs", "qrl"},
+    "qrl": ("qrl",),
+    "envs": ("envs", "qrl.common", "qrl.circuits", "qrl.simulator"),
+    "agents": ("agents", "envs", "qrl"),
 }
 
-
-def imports(path: Path) -> set[str]:
-    """The modules of ours that a file imports, wherever in it the import stands."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide where a name comes from"
-            # `from qrl import plugins` imports a module, `from qrl.common.registry import load` a name in one.
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                is_module = ROOT.joinpath(*whole.split(".")).with_suffix(".py").exists()
-                found.add(whole if is_module else str(node.module))
-    return {name for name in found if name.partition(".")[0] in OURS}
+CYCLES = {
+    "envs",
+    "envs.core.registry",
+    "envs.native.registration",
+    "envs.native.torch_tasks",
+    "envs.native.vector",
+    "envs.wrapped.gymnasium_tasks",
+    "envs.wrapped.ids",
+    "envs.wrapped.pool",
+}
+"""Modules that still import each other in a circle; to be empty."""
 
 
-def files(package: str) -> list[Path]:
-    return sorted(ROOT.joinpath(package).rglob("*.py"))
+def path_of(module: str) -> Path | None:
+    """The file of a module or package of ours."""
+    path = ROOT.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
 
 
-@pytest.mark.parametrize(
-    "path", [p for package in ALLOWED for p in files(package)], ids=lambda p: str(p.relative_to(ROOT))
-)
-def test_imports_flow_one_way(path):
-    allowed = ALLOWED[path.relative_to(ROOT).parts[0]]
+def name_of(path: Path) -> str:
+    """The module of a file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules() -> list[str]:
+    """Every module of ours."""
+    return [name_of(path) for package in PACKAGES for path in sorted(ROOT.joinpath(package).rglob("*.py"))] + [
+        name for name in STARTS if name not in PACKAGES and "." not in name
+    ]
+
+
+def named_in(tree: ast.AST, where: str) -> Iterator[str]:
+    """Every module that a file imports, wherever in it the import stands: in functions and for type checkers too."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(level=level, module=str(module), names=names):
+                assert level == 0, f"{where}: relative imports hide where a name comes from"
+                for alias in names:  # `from qrl.common import files` imports a module, others a name in one
+                    whole = f"{module}.{alias.name}"
+                    yield whole if path_of(whole) else module
+            case ast.Call(
+                func=ast.Attribute(attr="import_module") | ast.Name(id="import_module" | "__import__"),
+                args=[ast.Constant(value=str(module)), *_],
+            ):
+                yield module
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """The modules of ours that one imports."""
+    path = path_of(module)
+    assert path is not None
+    found = named_in(ast.parse(path.read_text(encoding="utf-8")), module)
+    return frozenset(name for name in found if name.partition(".")[0] in (*PACKAGES, *STARTS))
+
+
+def inside(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_flow_one_way(package):
     forbidden = {
-        name for name in imports(path) if not any(name == module or name.startswith(f"{module}.") for module in allowed)
+        (module, name)
+        for module in modules()
+        if inside(module, (package,)) and module not in STARTS
+        for name in imports(module)
+        if not inside(name, ALLOWED[package])
     }
     assert not forbidden
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """The table of names that a package offers is part of a circle only if a module inside imports the package."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        open_ = list(imports(start))
+        while open_:
+            if (module := open_.pop()) not in seen:
+                seen.add(module)
+                open_ += imports(module)
+        return seen
+
+    assert {module for module in modules() if module in reached(module)} == CYCLES
+
+
+@pytest.mark.parametrize("shelf", SHELVES)
+def test_every_module_on_a_shelf_is_a_plug_in(shelf):
+    """What is shared lives in a package, which the registry does not scan."""
+    for path in ROOT.joinpath(*shelf.split(".")).glob("*.py"):
+        if path.name not in ("__init__.py", "__main__.py"):
+            assert not path.name.startswith("_"), path
+            defined = {getattr(node, "name", None) for node in ast.parse(path.read_text(encoding="utf-8")).body}
+            assert {"Config", "build"} <= defined, path
+
+
+def test_nothing_but_what_starts_the_command_line_imports_it():
+    users = {module for module in modules() if any(inside(name, ("agents.cli",)) for name in imports(module))}
+    assert {user for user in users if not inside(user, ("agents.cli",))} == {"qrl_meta"}
+
+
+def test_these_checks_see_every_kind_of_import():
+    source = """
+import qrl.layer
+def later():
+    from qrl.common import files
+    from qrl.common.errors import UsageError
+    importlib.import_module("envs.bandit")
+if TYPE_CHECKING:
+    from agents.maml import MAML
+"""
+    found = set(named_in(ast.parse(source), "a test"))
+    assert found == {"qrl.layer", "qrl.common.files", "qrl.common.errors", "envs.bandit", "agents.maml"}
 
 
 def loaded_after(program: str) -> set[str]:
@@ -69,60 +154,51 @@ def loaded_after(program: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "scipy", "sklearn", "tyro", "numpy"}
+HEAVY = {"torch", "pennylane", "stable_baselines3", "matplotlib", "scipy", "sklearn", "tyro"}
 
 
 @pytest.mark.parametrize(
     "program",
     [
-        "import qrl, agents",
-        "import run",
-        "import run; assert run.main(['--help']) == 0",
-        "import run; assert run.main([]) == 0",
-        "import run; assert run.main(['list']) == 0",
-        "import run; assert run.main(['trian']) == 2",
-        "import run; assert run.main(['train', '--env']) == 2",
-        "from qrl.common import registry; [registry.available(kind) for kind in ('envs', 'models', 'agents')]",
+        "import qrl, envs, agents, run, qrl_meta, agents.cli.main",
+        *(
+            f"from agents.cli.main import main; assert main({arguments}) == {code}"
+            for arguments, code in ((["--help"], 0), ([], 0), (["list"], 0), (["trian"], 2), (["train", "--env"], 2))
+        ),
+        "from agents.core.spec import REGISTRIES; [registry.available() for registry in REGISTRIES.values()]",
         "import agents.runs.folder, agents.core.spec, agents.runs.progress, agents.runs.interrupt",
     ],
 )
 def test_what_answers_at_once_imports_nothing_heavy_and_no_plug_in(program):
-    modules = loaded_after(program)
-    assert not modules & HEAVY
-    plugin_files = [p for folder in ("envs", "agents", "qrl/models") for p in ROOT.joinpath(folder).glob("[!_]*.py")]
-    names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in plugin_files}
-    assert names
-    assert not modules & names
+    loaded = loaded_after(program)
+    assert not loaded & HEAVY
+    plugins = {
+        f"{shelf}.{path.stem}" for shelf in SHELVES for path in ROOT.joinpath(*shelf.split(".")).glob("[!_]*.py")
+    }
+    assert plugins
+    assert not loaded & plugins
 
 
-def test_envs_brings_gymnasium_and_its_numpy_and_no_more():
-    modules = loaded_after("import envs")
-    assert modules & HEAVY == {"gymnasium", "numpy"}
+def test_only_envs_brings_gymnasium_and_numpy():
+    """Importing it makes the families known to Gymnasium."""
+    assert {"gymnasium", "numpy"} <= loaded_after("import envs")
+    assert not {"gymnasium", "numpy"} & loaded_after("import qrl, agents, run, qrl_meta, agents.cli.main")
 
 
-def test_every_exported_name_exists():
-    import agents
-    import envs
-    import qrl
-
-    for package in (qrl, envs, agents):
-        assert package.__all__
-        for name in package.__all__:
-            assert name in dir(package)
-            assert getattr(package, name) is not None
-        with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nonsense'"):
-            _ = package.nonsense
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_exported_name_exists(package):
+    module = __import__(package)
+    assert module.__all__
+    for name in module.__all__:
+        assert name in dir(module)
+        assert getattr(module, name) is not None
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nonsense'"):
+        _ = module.nonsense
 
 
 def test_commands_do_not_import_what_they_do_not_use():
-    program = "import run; run.parse_train(['--env', 'navigation', '--agent', 'random', '--model', 'mlp'])"
-    modules = loaded_after(program)
-    assert {"torch", "tyro", "envs.navigation"} <= modules
-    assert not modules & {
-        "pennylane",
-        "stable_baselines3",
-        "matplotlib",
-        "envs.cartpole",
-        "agents.maml",
-        "qrl.models.fourier",
-    }
+    names = ["--env", "navigation", "--agent", "random", "--model", "mlp"]
+    loaded = loaded_after(f"from agents.cli.options import parse_train; parse_train({names})")
+    assert {"torch", "tyro", "envs.navigation"} <= loaded
+    others = {"envs.cartpole", "agents.maml", "qrl.models.fourier"}
+    assert not loaded & {"pennylane", "stable_baselines3", "matplotlib", *others}

@@ -1,4 +1,4 @@
-"""What each command takes from the command line."""
+"""Options of each command, as the command line gives them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from agents.cli.parse import CONFIGS, SHORTHANDS, parse, value_of, written_out
-from agents.core.spec import DEFAULT_NAMES, KINDS, LARGEST_EPISODES, Spec, check_seed, read_spec
-from qrl.common import registry
+from agents.core.spec import DEFAULT_NAMES, LARGEST_EPISODES, REGISTRIES, Spec, check_seed, read_spec
+from agents.runs.program import program
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
+from qrl.common.registry import short_name
+from qrl.common.summaries import first_line
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(Spec):
-    """What `run.py train` takes beside the spec of the run."""
+    """Options of `train`: the spec of the run, and how it is started."""
 
     out: Path | None = None
     """Run folder to make; by default runs/<env>-<agent>-<model>-seed<seed>."""
@@ -61,7 +63,7 @@ def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions]:
         description=f"Train {spec.agent} with the model {spec.model} on {spec.env}. "
         "Options with a dot belong to the chosen plug-ins: name others with --env, --agent, --model to see theirs.",
     )
-    names = {role: registry.canonical(kind, getattr(options, role)) for role, kind in KINDS.items()}
+    names = {role: registry.canonical(getattr(options, role)) for role, registry in REGISTRIES.items()}
     chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(Spec)}
     return Spec(**{**chosen, **names}), options
 
@@ -77,21 +79,20 @@ def _check_shorthands(spec: Spec, arguments: Sequence[str]) -> None:
 
 def _about(name: str, spec: Spec) -> str:
     """The heading of a group of options in the help."""
-    if name not in KINDS:
+    if name not in REGISTRIES:
         return "How the model's outputs become a distribution over actions."
     chosen = getattr(spec, name)
-    doc = (registry.load(KINDS[name], chosen).__doc__ or "").strip().partition("\n")[0]
-    return f"Options of {chosen}. {doc}".strip()
+    return f"Options of {chosen}. {first_line(REGISTRIES[name].load(chosen).__doc__)}".strip()
 
 
 def _starting_spec(arguments: Sequence[str]) -> Spec:
     """The spec before options are applied: from --config where given, the plug-ins from --env, --agent, --model."""
     file = value_of("--config", arguments)
     saved: dict[str, Any] = {} if file is None else read_spec(Path(file))
-    for role in KINDS:
+    for role, registry in REGISTRIES.items():
         name = value_of(f"--{role}", arguments)
         if name is not None:
-            name = registry.canonical(KINDS[role], name)
+            name = registry.canonical(name)
             # Options saved for one plug-in mean nothing to another.
             other = name != saved.get(role, DEFAULT_NAMES[role])
             saved = {key: value for key, value in saved.items() if not (other and key == f"{role}_config")}
@@ -101,13 +102,13 @@ def _starting_spec(arguments: Sequence[str]) -> Spec:
 
 def default_out(spec: Spec) -> Path:
     """Where a run goes unless told: runs/<env>-<agent>-<model>-seed<seed>."""
-    names = [registry.short_name(name) for name in (spec.env, spec.agent, spec.model)]
+    names = [short_name(name) for name in (spec.env, spec.agent, spec.model)]
     return Path("runs", f"{'-'.join(names)}-seed{spec.seed}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptOptions:
-    """What commands take that adapt the policy of a run."""
+    """Options of commands that adapt the policy of a run."""
 
     run: Path
     """Run folder."""
@@ -132,11 +133,6 @@ class AdaptOptions:
             check_count("--episodes", self.episodes, most=LARGEST_EPISODES)
         check_seed("--seed", self.seed)
 
-    @property
-    def how(self) -> dict[str, Any]:
-        """All but the folder."""
-        return {"steps": self.steps, "episodes": self.episodes, "split": self.split, "seed": self.seed}
-
 
 @dataclass(frozen=True, kw_only=True)
 class TasksOptions(AdaptOptions):
@@ -149,15 +145,10 @@ class TasksOptions(AdaptOptions):
         super().__post_init__()
         check_count("--tasks", self.tasks, least=2)
 
-    @property
-    def how(self) -> dict[str, Any]:
-        """All but the folder."""
-        return {"tasks": self.tasks, **super().how}
-
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(TasksOptions):
-    """What `run.py evaluate` takes."""
+    """Options of `evaluate`."""
 
     out: Path | None = None
     """New JSON file to write, instead of evaluation.json in the run folder; the picture is put beside it."""
@@ -183,7 +174,7 @@ class EvaluateOptions(TasksOptions):
 
 @dataclass(frozen=True)
 class ResumeOptions:
-    """What `run.py resume` takes."""
+    """Options of `resume`."""
 
     run: Path
     """Run folder."""
@@ -198,7 +189,7 @@ class ResumeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RobustnessOptions(TasksOptions):
-    """What `run.py robustness` takes."""
+    """Options of `robustness`."""
 
     noise: tuple[str, ...] = ("depolarizing",)
     """Kinds of noise, each by itself: depolarizing, amplitude_damping, phase_damping, bit_flip, readout."""
@@ -215,7 +206,7 @@ class RobustnessOptions(TasksOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(AdaptOptions):
-    """What `run.py export` takes: the policy is adapted as in an evaluation, by default in one step."""
+    """Options of `export`: the policy is adapted as in an evaluation, by default in one step."""
 
     out: Path = Path("circuits")
     """New folder to make: a file for each circuit, and export.json about them."""
@@ -236,7 +227,7 @@ class ExportOptions(AdaptOptions):
 
 @dataclass(frozen=True)
 class PlotOptions:
-    """What `run.py plot` takes."""
+    """Options of `plot`."""
 
     runs: tuple[Path, ...]
     """Run folders that have been evaluated."""
@@ -253,45 +244,4 @@ class PlotOptions:
 
     def __post_init__(self) -> None:
         if not self.runs:
-            raise UsageError("plot needs run folders: usage is run.py plot RUN ...")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelectOptions:
-    """What `run.py select` takes."""
-
-    file: Path
-    """CSV file with a header."""
-
-    target: str = ""
-    """Column to be predicted; it has to be given."""
-
-    tries: int = 5
-    """Algorithms to try [tries]."""
-
-    rows: int = 5000
-    """Compare them on so many rows at most, drawn by class [rows]; best.py fits on all."""
-
-    bins: int = 0
-    """Cut a target of numbers at its quantiles into so many classes [classes]; 0: it has classes."""
-
-    ignore: tuple[str, ...] = ()
-    """Columns not to learn from."""
-
-    balance: bool = False
-    """Every class is worth the same, however rare: balanced accuracy decides, and algorithms that can be are told."""
-
-    selector: Path | None = None
-    """Run folder of algorithm_selection that proposes in place of the selector that is part of this library."""
-
-    compare: bool = True
-    """Fit the best single algorithm too, if it is not proposed."""
-
-    out: Path | None = None
-    """New folder to make, with best.json and best.py; by default select-<name of the file>."""
-
-    def __post_init__(self) -> None:
-        check_count("--tries", self.tries)
-        check_count("--rows", self.rows, least=100)
-        if self.bins:
-            check_count("--bins", self.bins, least=2, most=20)
+            raise UsageError(f"plot needs run folders: usage is {program()} plot RUN ...")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from agents.runs.program import program
 from qrl.common.errors import UsageError, suggest
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ def parse(command: str, cls: type[T], arguments: Sequence[str], **keywords: Any)
         with contextlib.redirect_stderr(complaint):
             options, unknown = tyro.cli(
                 cls,
-                prog=f"run.py {command}",
+                prog=f"{program()} {command}",
                 args=list(arguments),
                 return_unknown_args=True,
                 config=markers,
@@ -122,8 +123,8 @@ _PLAINER: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"no type matching (\S+) could be instantiated from \['(.*?)'\]\..*", r"'\2' does not fit \1"),
     (r"Missing value for argument '(\S+)'\. Expected 1 values\.", r"\1 needs a value"),
     (r"Missing value for argument '(\S+)'\. Expected (\d+) values\.", r"\1 needs \2 values"),
-    (r"Missing from run\.py select: .*", "select needs a file: usage is run.py select FILE.csv --target COLUMN"),
-    (r"Missing from run\.py (\w+): .*", r"\1 needs a run folder: usage is run.py \1 RUN"),
+    (r"Missing from (.+ select): .*", r"select needs a file: usage is \1 FILE.csv --target COLUMN"),
+    (r"Missing from (.+ (\w+)): .*", r"\2 needs a run folder: usage is \1 RUN"),
     (
         r"invalid choice '(.*?)' for argument '(\S+)'\. Expected one of \((.*?),?\)\.",
         lambda match: f"{match[2]}: {match[1]!r} cannot be chosen{suggest(match[1], _QUOTED.findall(match[3]))}",
@@ -147,8 +148,8 @@ def _option_names(options: Any, prefix: str = "--") -> Iterator[str]:
 
 def _unknown_option(command: str, argument: str, known: Sequence[str]) -> str:
     if not argument.startswith("-"):
-        return f"unexpected argument {argument!r}; `run.py {command} --help` shows what is accepted"
+        return f"unexpected argument {argument!r}; `{program()} {command} --help` shows what is accepted"
     name = argument.partition("=")[0].replace("_", "-")
     near = difflib.get_close_matches(name, [each for each in known if "." in each or "." not in name], n=1)
-    hint = f"did you mean {near[0]}?" if near else f"`run.py {command} --help` lists all"
+    hint = f"did you mean {near[0]}?" if near else f"`{program()} {command} --help` lists all"
     return f"unknown option {argument.partition('=')[0]}; {hint}"

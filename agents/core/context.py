@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from agents.core.agent import Agent, Learner, NetworkAgent, missing_members
-from agents.core.spec import Spec, load_plugin
+from agents.core.registry import AGENTS
+from agents.core.spec import Spec
 from envs import TaskDistribution
+from envs.core.registry import ENVS
 from qrl.backends.backend import Backend, Execution, executions, run_on
 from qrl.common.errors import UsageError, describe
 from qrl.noise.model import Noise
@@ -114,7 +116,7 @@ def build_agent(spec: Spec, distribution: TaskDistribution, backend: Backend) ->
     """
     context = _context(spec, distribution, backend)
     try:
-        agent = load_plugin("agent", spec.agent).build(spec.agent_config, context)
+        agent = AGENTS.load(spec.agent).build(spec.agent_config, context)
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # an agent may be third-party code; what it raises is a defect of its file
@@ -173,7 +175,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
 def _build_distribution(spec: Spec) -> TaskDistribution:
     """Build the task distribution and try it out for one step, so that a misfit shows before anything is done."""
     try:
-        distribution = load_plugin("env", spec.env).build(spec.env_config)
+        distribution = ENVS.load(spec.env).build(spec.env_config)
         if not isinstance(distribution, TaskDistribution):
             raise UsageError(f"build returned {type(distribution).__name__}, not an envs.TaskDistribution")
         env = distribution.vectorise(1, 2)

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from agents.core.registry import AGENTS
 from agents.core.values import check_finite, from_plain, to_plain
-from qrl.common import registry
+from envs.core.registry import ENVS
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
 from qrl.common.files import from_json as read_json
 from qrl.common.files import unusable
+from qrl.common.registry import Plugin, Registry
+from qrl.models import MODELS
 
 DEFAULT_NAMES = {"env": "navigation", "agent": "maml", "model": "reuploading"}
 
@@ -21,7 +24,8 @@ LARGEST_EPISODES = 100_000
 LARGEST_ITERATIONS = 10_000_000
 """Beyond that a number of iterations is a slip of the hand."""
 
-KINDS: dict[str, registry.Kind] = {"env": "envs", "agent": "agents", "model": "models"}
+REGISTRIES: Mapping[str, Registry[object]] = {"env": ENVS, "agent": AGENTS, "model": MODELS}
+"""The registry of each role."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +124,7 @@ class Spec:
         names = plugin_names(given)
         _check_keys(fields)
         configs: dict[str, Any] = {
-            f"{role}_config": default_config(load_plugin(role, name), names["env"]) for role, name in names.items()
+            f"{role}_config": default_config(REGISTRIES[role].load(name), names["env"]) for role, name in names.items()
         }
         configs["policy"] = policy_config()()
         return cls(**{**names, **configs, **fields})
@@ -151,7 +155,7 @@ class Spec:
                 raise UsageError(f"{where}.{role}: expected a name, found {given[role]!r}")
         given |= (names := plugin_names(given))
         for role, name in names.items():
-            plugin = load_plugin(role, name)
+            plugin = REGISTRIES[role].load(name)
             key = f"{role}_config"
             if given.get(key) is None:
                 given[key] = default_config(plugin, names["env"])
@@ -182,15 +186,6 @@ def read_spec(path: Path) -> dict[str, Any]:
     return spec
 
 
-def load_plugin(role: str, name: str) -> registry.Plugin:
-    """The plug-in that plays the role "env", "agent" or "model".
-
-    Raises:
-        UsageError: see `qrl.common.registry.load`.
-    """
-    return registry.load(KINDS[role], name)
-
-
 def plugin_names(given: Mapping[str, Any]) -> dict[str, str]:
     """The names of env, agent and model: those that are given, else the defaults; an agent may have a MODEL of its own.
 
@@ -199,11 +194,11 @@ def plugin_names(given: Mapping[str, Any]) -> dict[str, str]:
     """
     names = DEFAULT_NAMES | {role: given[role] for role in DEFAULT_NAMES if role in given}
     if "model" not in given:
-        names["model"] = getattr(load_plugin("agent", names["agent"]), "MODEL", names["model"])
+        names["model"] = getattr(AGENTS.load(names["agent"]), "MODEL", names["model"])
     return names
 
 
-def default_config(plugin: registry.Plugin, env_name: str) -> Any:
+def default_config(plugin: Plugin[object], env_name: str) -> Any:
     """A plug-in's default Config: `defaults(env_name)` where it offers that, else `Config()`.
 
     Raises:

@@ -73,7 +73,7 @@ class AdaptedPolicy:
         return (numbers.squeeze(0) if single else numbers), state
 
     @torch.no_grad()
-    def peek(self, observation: ArrayLike) -> None:
+    def peek(self, observation: object) -> None:
         """Have the network run on an observation, without acting on it: nothing is remembered."""
         generator = torch.Generator(self._generator.device)
         self._agent.act(self._state, self._seen(observation), generator)
@@ -95,7 +95,7 @@ class AdaptedPolicy:
         elif isinstance(self._agent, OpenLoopAgent) and ended:
             self._state = self._agent.on_episode_start(self._state)
 
-    def _seen(self, observation: ArrayLike) -> Tensor:
+    def _seen(self, observation: object) -> Tensor:
         array = np.asarray(observation)
         if array.shape != self._shape or not np.isfinite(array).all():
             raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {observation!r}")

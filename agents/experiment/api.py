@@ -4,11 +4,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from agents.cli.commands import run_training
 from agents.core.spec import Spec
 from agents.experiment.evaluation import Curve
 from agents.experiment.plot import plot
 from agents.experiment.run import Run
+from agents.experiment.start import run_training
 from agents.runs.folder import RunFolder
 
 __all__ = ["evaluate", "load", "plot", "train"]

@@ -15,6 +15,7 @@ from agents.core.rollout import Rollout
 from agents.core.spec import Spec
 from agents.runs.folder import Checkpoint, RunFolder
 from agents.runs.interrupt import Interrupts
+from agents.runs.program import program
 from agents.runs.progress import Progress
 from envs import TaskDistribution, Tasks
 from envs.core.task_vector import TaskVectorEnv
@@ -142,7 +143,8 @@ def train(training: Training, run: RunFolder, progress: Progress) -> int:
             if stop or training.iteration % spec.checkpoint_every == 0 or training.iteration == spec.iterations:
                 training.save(run)
         if stop:
-            progress.note(f"stopped after iteration {training.iteration}; go on with: run.py resume {_shown(run.path)}")
+            command = f"{program()} resume {_shown(run.path)}"
+            progress.note(f"stopped after iteration {training.iteration}; go on with: {command}")
     return stop.exit_code
 
 

@@ -6,7 +6,7 @@ import torch
 
 from agents.core.agent import InContextAgent
 from agents.core.context import BuildContext
-from agents.core.spec import load_plugin
+from agents.core.registry import AGENTS
 from agents.experiment.memory_ablation import ForgetfulAgent, MemoryAblation
 from agents.references.shared import bernoulli
 from envs import TaskDistribution
@@ -44,8 +44,10 @@ def references(
     context = BuildContext(distribution, torch.device(device), _no_policy, _no_policy)
     built: dict[str, InContextAgent[object]] = {}
     for name in _names(distribution, n_episodes):
-        plugin = load_plugin("agent", name)
-        built[name] = plugin.build(plugin.Config(episodes=n_episodes), context)
+        plugin = AGENTS.load(name)
+        agent = plugin.build(plugin.Config(episodes=n_episodes), context)
+        assert isinstance(agent, InContextAgent)
+        built[name] = agent
     return built
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from agents.experiment.evaluation import Curve, paired_gain
 from agents.experiment.plot import draw
 from agents.experiment.run import Run
+from agents.runs.folder import RunFolder
 from qrl.common.errors import UsageError
 from qrl.common.files import to_json, write_whole
 
@@ -26,6 +27,17 @@ def training_rows(run: Run) -> list[dict[str, Any]]:
         warn(f"{error}; the picture is drawn without the course of training")
         return []
     return [row for row in rows if "return_by_step" in row]
+
+
+def open_run(path: Path) -> Run:
+    """Load a run from its folder; print a warning for each damaged checkpoint and each plug-in that has changed.
+
+    Raises UsageError if it is none or has no checkpoint that can be used.
+    """
+    run = Run(RunFolder.open(path))
+    for problem in (*run.problems, *run.changes):
+        warn(problem)
+    return run
 
 
 def warn(text: str) -> None:

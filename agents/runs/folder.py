@@ -304,7 +304,7 @@ class RunFolder:
         if problems:
             raise UsageError(f"{self.path}: no checkpoint can be used: {'; '.join(problems)}")
         raise UsageError(
-            f"{self.path}: there is no checkpoint: the run ended before its first one; run.py resume starts it over"
+            f"{self.path}: there is no checkpoint: the run ended before its first one; resume starts it over"
         )
 
     def _load(self, iteration: int) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:

@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from agents.core.spec import KINDS, Spec
+from agents.core.spec import REGISTRIES, Spec
 from agents.runs.folder import RunFolder
-from qrl.common import registry
 from qrl.common.errors import UsageError
 
 
 def of(spec: Spec) -> dict[str, dict[str, str]]:
-    """The origin of each plug-in by its role; see `qrl.common.registry.origin`."""
-    return {role: registry.origin(kind, getattr(spec, role)) for role, kind in KINDS.items()}
+    """The origin of each plug-in by its role; see `Registry.origin`."""
+    return {role: registry.origin(getattr(spec, role)) for role, registry in REGISTRIES.items()}
 
 
 def changes(folder: RunFolder) -> tuple[str, ...]:
@@ -23,8 +22,8 @@ def changes(folder: RunFolder) -> tuple[str, ...]:
     saved: dict[str, Any] = folder.config.get("origins", {})
     found = []
     for role, then in saved.items():
-        kind, name = KINDS[role], folder.config["spec"][role]
-        if then["from"] == "registered in Python" and name not in registry.available(kind):
+        registry, name = REGISTRIES[role], folder.config["spec"][role]
+        if then["from"] == "registered in Python" and name not in registry.available():
             raise UsageError(
                 f"{folder.path}: {role} {name!r} was registered in Python: register it again, in Python, and then use "
                 f"agents.load({str(folder.path)!r})"
@@ -34,6 +33,6 @@ def changes(folder: RunFolder) -> tuple[str, ...]:
                 f"{folder.path}: the file of {role}, {then['path']}, with which the run was trained, is not there; put "
                 f"it back to that place"
             )
-        if "path" in then and then["sha256"] != registry.origin(kind, name).get("sha256"):
+        if "path" in then and then["sha256"] != registry.origin(name).get("sha256"):
             found.append(f"{folder.path}: the file of {role} {name!r}, {then['path']}, has changed since training")
     return tuple(found)

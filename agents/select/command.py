@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 
-from agents.cli.options import SelectOptions
 from agents.core.agent import DeterministicInContextAgent, InContextAgent, Learner, OracleAgent
-from agents.experiment.report import warn
+from agents.experiment.report import open_run, warn
 from agents.experiment.run import Run
-from agents.runs.folder import RunFolder
 from agents.runs.provenance import provenance
 from agents.select import selector as shipped
+from agents.select.options import SelectOptions
 from agents.select.report import Fitted, Measure, described, difference, shown, table, verdict
 from agents.select.script import script
 from envs.automl import scoring
@@ -102,9 +101,7 @@ def selector_of(path: Path | None) -> Run:
     Raises:
         UsageError: it is no run of `algorithm_selection`, or its agent needs more than one dataset to choose for.
     """
-    run = Run(RunFolder.open(shipped.FOLDER if path is None else path))
-    for problem in (*run.problems, *run.changes):
-        warn(problem)
+    run = open_run(shipped.FOLDER if path is None else path)
     if path is None and not shipped.trained_on_this_table():
         warn("the selector was trained on another table of scores than the one that is installed")
     if run.spec.env != "algorithm_selection":

@@ -16,9 +16,11 @@ from typing import Any
 import torch
 
 from agents.core.context import build
-from agents.core.spec import Spec, load_plugin
+from agents.core.registry import AGENTS
+from agents.core.spec import Spec
 from agents.experiment.loop import Training
 from agents.runs.folder import RunFolder
+from envs.core.registry import ENVS
 from qrl.common.files import to_json
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -39,8 +41,8 @@ def slowed(call):
     return lambda *a, **k: (time.sleep({PAUSE}), call(*a, **k))[1]
 for name in ("fsync", "rename", "replace"):
     setattr(os, name, slowed(getattr(os, name)))
-import run
-sys.exit(run.main())
+from agents.cli.main import main
+sys.exit(main())
 """
 """run.py on a slow disk: most of the time of a run that saves at every iteration is then spent in writing."""
 
@@ -179,8 +181,8 @@ def small_runs(work: Path) -> tuple[RunFolder, list[RunFolder]]:
 
 def small_run(path: Path, **fields: Any) -> RunFolder:
     """Two iterations in this process, with a checkpoint after each."""
-    env = load_plugin("env", "navigation").Config(horizon=5)
-    agent = load_plugin("agent", "maml").Config(meta_batch=2, episodes=3)
+    env = ENVS.load("navigation").Config(horizon=5)
+    agent = AGENTS.load("maml").Config(meta_batch=2, episodes=3)
     spec = Spec.default(env="navigation", env_config=env, agent_config=agent, iterations=2, threads=1, **fields)
     run = RunFolder.create(path, {"spec": spec.to_json()})
     course = Training(spec, *build(spec))

@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
+from agents.cli.malloc import keep_freed_memory
 from agents.core.context import build
-from agents.core.spec import Spec, load_plugin
+from agents.core.spec import Spec
 from agents.runs.provenance import provenance
 from qrl.common.files import to_json, write_whole
-from run import _keep_freed_memory
+from qrl.models import MODELS
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 RUNS = RESULTS / "runs"
@@ -25,7 +26,7 @@ RUNS = RESULTS / "runs"
 
 def set_up(threads: int) -> None:
     """The process as `run.py` sets it up, with this many torch threads."""
-    _keep_freed_memory()
+    keep_freed_memory()
     torch.set_num_threads(threads)
 
 
@@ -103,5 +104,5 @@ def default_spec(env: str, model: str = "reuploading", **fields: Any) -> Spec:
     if not hasattr(spec.model_config, "budget") or "model_config" in fields:
         return spec
     _, quantum = build(Spec.default(env=env, threads=1))
-    config = load_plugin("model", model).Config(budget=quantum.policy.n_parameters)
+    config = MODELS.load(model).Config(budget=quantum.policy.n_parameters)
     return dataclasses.replace(spec, model_config=config)

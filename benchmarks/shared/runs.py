@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.cli.commands import run_evaluation, run_resume, run_training
+from agents.cli.evaluate import run_evaluation
+from agents.cli.options import EvaluateOptions
 from agents.core.agent import NetworkAgent, is_learner
 from agents.core.context import build
 from agents.core.pytree import leaves
@@ -18,6 +19,7 @@ from agents.core.spec import Spec
 from agents.experiment.api import load
 from agents.experiment.evaluation import Curve
 from agents.experiment.run import Run
+from agents.experiment.start import run_resume, run_training
 from agents.finetune import Finetune
 from agents.maml import MAML
 from agents.runs.folder import RunFolder
@@ -87,7 +89,11 @@ def train(job: Job, overwrite: bool) -> None:
         elif finished(job):
             return
         else:
-            code = run_resume(job.folder) if is_learner(build(job.spec)[1]) else run_evaluation(job.folder)
+            code = (
+                run_resume(job.folder)
+                if is_learner(build(job.spec)[1])
+                else run_evaluation(EvaluateOptions(run=job.folder))
+            )
     if code:
         raise RunFailed(f"the run {job.folder} ended with code {code}; see {log}")
 

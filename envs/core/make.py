@@ -3,8 +3,8 @@
 from dataclasses import fields
 
 from envs.core.distribution import TaskDistribution
+from envs.core.registry import ENVS
 from qrl.common.errors import UsageError, suggest
-from qrl.common.registry import load
 
 
 def make(name: str, **config: object) -> TaskDistribution:
@@ -17,10 +17,9 @@ def make(name: str, **config: object) -> TaskDistribution:
     Raises:
         UsageError: an unknown family or option (a near match is suggested), or a value out of range.
     """
-    plugin = load("envs", name)
+    plugin = ENVS.load(name)
     options = [field.name for field in fields(plugin.Config)]
     for option in config:
         if option not in options:
             raise UsageError(f"env {name!r} has no option {option!r}{suggest(option, options)}")
-    distribution: TaskDistribution = plugin.build(plugin.Config(**config))
-    return distribution
+    return plugin.build(plugin.Config(**config))

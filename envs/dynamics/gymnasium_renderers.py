@@ -14,7 +14,7 @@ from torch import Tensor
 
 from envs.dynamics.drawing import Picture
 from qrl.common.errors import UsageError
-from qrl.common.registry import DISTRIBUTION
+from qrl.common.summaries import DISTRIBUTION
 
 
 @cache

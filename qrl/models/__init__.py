@@ -1,1 +1,12 @@
 """Models: one file each; the file's name is its `--model`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qrl.common.registry import Registry, Shelf
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+MODELS: "Registry[Module]" = Registry("model", "qrl.models", [Shelf("qrl.models", Path(__file__).parent, "models")])
+"""Every model; `MODELS.load(name).build(config, frame, generator)` makes the features of a policy."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from qrl.common.errors import UsageError
-from qrl.common.registry import load
+from qrl.models import MODELS
 from qrl.policies.actor import PolicyConfig
 from qrl.policies.frame import Frame, check_size
 
@@ -34,7 +34,7 @@ RATES = ("angles", "scales", "heads")
 
 def build_features(model: str, config: Any, frame: Frame, generator: torch.Generator, *, memory: bool) -> nn.Module:
     """The features of a model file. Raises UsageError for others than wanted: with a memory, or without one."""
-    features = load("models", model).build(config, frame, generator)
+    features = MODELS.load(model).build(config, frame, generator)
     if not isinstance(features, nn.Module) or not isinstance(getattr(features, "n_features", None), int):
         raise UsageError(f"model: expected an nn.Module with an int n_features, not {type(features).__name__}")
     if memory and not isinstance(getattr(features, "n_memory", None), int):

@@ -26,9 +26,9 @@ from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, check_for_correct_spaces
 from torch import Tensor, nn
 
-from qrl.common import registry
 from qrl.common.errors import UsageError, describe, suggest
 from qrl.common.files import parse_json, to_json, unusable, write_whole
+from qrl.models import MODELS
 
 FORMAT, VERSION = "qrl-sb3", 1
 
@@ -173,7 +173,7 @@ def _plain(name: str, value: Any) -> Any:
 
 def _check_policy_options(given: Mapping[str, Any]) -> None:
     """None but those that are known to be harmless, whatever their value: another might name what to import."""
-    config = registry.load("models", given.get("model", "reuploading")).Config
+    config = MODELS.load(given.get("model", "reuploading")).Config
     known = (*POLICY_OPTIONS, *(field.name for field in dataclasses.fields(config)))
     for name in given:
         if name not in known:
@@ -302,7 +302,7 @@ def _read_policy_options(given: dict[str, Any], changes: dict[str, Any]) -> dict
     """A policy's options. Raises UsageError for a model that would have to be imported from elsewhere."""
     model = given.get("model", "reuploading")
     if "model" not in changes:
-        origin = registry.origin("models", model)["from"] if isinstance(model, str) else "nowhere"
+        origin = MODELS.origin(model)["from"] if isinstance(model, str) else "nowhere"
         if origin not in ("this library", "registered in Python"):
             raise UsageError(
                 f"its model {model!r} is none of this library's, and not imported because a file says so; if you trust "

@@ -26,8 +26,8 @@ from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
 from qrl.common.errors import UsageError, suggest
-from qrl.common.registry import load as load_plugin
 from qrl.layer import QuantumLayer
+from qrl.models import MODELS
 from qrl.policies.actor import n_observations
 from qrl.policies.features import RATES, Bound, build_features
 from qrl.policies.frame import Frame
@@ -52,12 +52,12 @@ class QuantumFeaturesExtractor(BaseFeaturesExtractor):
         **options: Any,
     ) -> None:
         n_inputs = n_observations(observation_space)
-        known = [field.name for field in dataclasses.fields(load_plugin("models", model).Config)]
+        known = [field.name for field in dataclasses.fields(MODELS.load(model).Config)]
         for name in options:
             if name not in known:
                 raise UsageError(f"sb3: no option {name!r} of model {model!r}{suggest(name, known)}")
         generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-        config = load_plugin("models", model).Config(**options)
+        config = MODELS.load(model).Config(**options)
         features = build_features(model, config, Frame(n_inputs, 1), generator, memory=False)
         super().__init__(observation_space, int(features.n_features))  # type: ignore[arg-type]
         self.features = features
@@ -181,7 +181,7 @@ class _Quantum:
         for name, rate in given.items():
             if rate is not None and not 0 <= rate < float("inf"):
                 raise UsageError(f"sb3: lr_{name} must be finite and not negative, not {rate}")
-        names = [field.name for field in dataclasses.fields(load_plugin("models", model).Config)]
+        names = [field.name for field in dataclasses.fields(MODELS.load(model).Config)]
         own = {name: options.pop(name) for name in list(options) if name in names}
         theirs = inspect.signature(super().__init__).parameters  # type: ignore[misc]
         for name in options:

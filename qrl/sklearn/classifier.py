@@ -21,8 +21,8 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from qrl.common.errors import TrainingError, UsageError, describe, suggest
-from qrl.common.registry import load
 from qrl.layer import QuantumLayer
+from qrl.models import MODELS
 from qrl.policies.actor import PolicyConfig
 from qrl.policies.features import RATES, build_features, groups_of, make_readout
 from qrl.policies.frame import Frame
@@ -197,7 +197,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _features(self, frame: Frame, generator: torch.Generator) -> QuantumLayer:
         """The circuit, as a policy has it. Raises UsageError for a model that is none, and for its options."""
         options = dict(self.ansatz_options or {})
-        config = load("models", self.ansatz).Config
+        config = MODELS.load(self.ansatz).Config
         known = [field.name for field in dataclasses.fields(config)]
         for option, name in OWN.items():
             if option in options:

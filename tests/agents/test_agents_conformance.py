@@ -13,26 +13,27 @@ from torch.utils._pytree import tree_leaves
 from agents.core.agent import Agent, OracleAgent
 from agents.core.collect import collect
 from agents.core.context import build
-from agents.core.spec import Spec, load_plugin
+from agents.core.registry import AGENTS
+from agents.core.spec import Spec
 from agents.experiment.loop import Training
-from qrl.common.registry import available
+from envs.core.registry import ENVS
 
-AGENTS = [name for name, summary in available("agents").items() if summary.usable]
-ENVS = ["navigation", "cartpole_target"]
+USABLE = [name for name, summary in AGENTS.available().items() if summary.usable]
+FAMILIES = ["navigation", "cartpole_target"]
 N_TASKS, N_ENVS = 2, 3
 
 
 def families(agent: str) -> list[str]:
     """What an agent can play: its file's FAMILIES, or any."""
-    return list(getattr(load_plugin("agent", agent), "FAMILIES", ENVS))
+    return list(getattr(AGENTS.load(agent), "FAMILIES", FAMILIES))
 
 
-CASES = [(agent, env) for agent in AGENTS for env in families(agent)]
+CASES = [(agent, env) for agent in USABLE for env in families(agent)]
 LEARNER = ("n_tasks", "n_envs", "n_rollouts", "update", "state_dict", "load_state_dict")
 
 
 def small_spec(agent: str, env: str) -> Spec:
-    env_config = load_plugin("env", env).Config()
+    env_config = ENVS.load(env).Config()
     env_config = dataclasses.replace(env_config, horizon=min(8, env_config.horizon))
     spec = Spec.default(agent=agent, env=env, env_config=env_config, threads=1, iterations=3)
     # Smaller where the agent has these options; whatever others it has keep their defaults.
@@ -74,7 +75,7 @@ def learner(agent: str, env: str = "") -> tuple[Training, Any]:
 
 
 def test_every_file_can_be_read():
-    broken = {name: summary.broken for name, summary in available("agents").items() if summary.broken}
+    broken = {name: summary.broken for name, summary in AGENTS.available().items() if summary.broken}
     assert not broken, f"files in agents/ that cannot be read: {broken}"
 
 
@@ -130,7 +131,7 @@ def test_states_are_values(agent, env):
     assert following.action.isfinite().all()
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", USABLE)
 def test_learners_are_whole(agent):
     built = build(small_spec(agent, families(agent)[0]))[1]
     if hasattr(built, "update"):
@@ -151,7 +152,7 @@ def test_a_training_step_learns_and_reports_finite_metrics(agent, env):
     assert any(not torch.equal(after[name], tensor) for name, tensor in before.items()), "nothing was learned"
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", USABLE)
 def test_state_dict_round_trips_and_training_goes_on_alike(agent):
     training, built = learner(agent)
     training.step()

@@ -14,9 +14,12 @@ from matplotlib.axes import Axes
 
 import agents
 from agents import maml
-from agents.cli.commands import run_evaluation, run_plot, run_resume
+from agents.cli.evaluate import run_evaluation
+from agents.cli.options import EvaluateOptions, PlotOptions
+from agents.cli.plot import run_plot
 from agents.experiment.evaluation import Curve
 from agents.experiment.plot import draw
+from agents.experiment.start import run_resume
 from agents.runs.folder import RunFolder
 from envs import navigation
 from qrl.common.errors import UsageError
@@ -156,7 +159,7 @@ def test_damaged_metrics_cost_a_panel_and_a_row_and_no_more(tmp_path, capsys):
     path = tmp_path / "run/metrics.jsonl"
     first, second = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first[:9] + b"\n" + second)
-    assert run_evaluation(tmp_path / "run", tasks=2) == 0
+    assert run_evaluation(EvaluateOptions(run=tmp_path / "run", tasks=2)) == 0
     assert "line 1 is damaged; the picture is drawn without the course of training" in capsys.readouterr().err
     assert run_resume(tmp_path / "run", iterations=3) == 0
     assert "line 1 is damaged, dropped" in capsys.readouterr().err
@@ -168,7 +171,7 @@ def test_a_signal_ends_an_evaluation_at_once(run, monkeypatch, capsys, number, c
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # inherited as ignored under nohup
     monkeypatch.setattr("agents.experiment.run.adaptation_curve", lambda *_, **__: os.kill(os.getpid(), number))
     try:
-        assert run_evaluation(run.folder.path) == code
+        assert run_evaluation(EvaluateOptions(run=run.folder.path)) == code
     finally:
         signal.signal(signal.SIGINT, before)
     path = run.folder.path
@@ -232,14 +235,14 @@ def test_curves_are_where_the_environment_steps_are(monkeypatch):
 
 def test_runs_are_drawn_from_their_evaluations(run, tmp_path, capsys):
     out = tmp_path / "both.png"
-    assert run_plot([run.folder.path, run.folder.path], out, "episodes") == 0 and out.exists()
+    assert run_plot(PlotOptions(runs=(run.folder.path, run.folder.path), out=out)) == 0 and out.exists()
     assert capsys.readouterr().out == f"wrote {out}\n"
     with pytest.raises(UsageError, match="exists"):
-        run_plot([run.folder.path], out, "episodes")
+        run_plot(PlotOptions(runs=(run.folder.path,), out=out))
     with pytest.raises(UsageError, match=r"has no evaluation-ood.json: run.py evaluate .* --split ood"):
-        run_plot([run.folder.path], tmp_path / "ood.png", "episodes", "ood")
+        run_plot(PlotOptions(runs=(run.folder.path,), out=tmp_path / "ood.png", split="ood"))
     with pytest.raises(UsageError, match=r"must end in .png"):
-        run_plot([run.folder.path], tmp_path / "ood.txt", "episodes")
+        run_plot(PlotOptions(runs=(run.folder.path,), out=tmp_path / "ood.txt"))
 
 
 def test_an_evaluation_says_how_far_training_has_come(run, tmp_path, capsys):
@@ -254,7 +257,7 @@ def test_an_evaluation_says_how_far_training_has_come(run, tmp_path, capsys):
     shutil.copytree(run.folder.path, extended)
     folder = RunFolder.open(extended)
     folder.update_config(folder.config | {"spec": folder.config["spec"] | {"iterations": 5}})
-    assert run_evaluation(extended, tasks=2, steps=1, episodes=2) == 0
+    assert run_evaluation(EvaluateOptions(run=extended, tasks=2, steps=1, episodes=2)) == 0
     assert f"warning: {extended}: trained for 2 of 5 iterations so far\n" in capsys.readouterr().err
     assert json.loads((extended / "evaluation.json").read_text())["iteration"] == 2
 

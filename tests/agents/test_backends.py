@@ -6,15 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-import run as command_line
-from agents.cli.commands import run_evaluation, run_training
+from agents.cli.evaluate import run_evaluation
+from agents.cli.main import main
+from agents.cli.options import EvaluateOptions, parse_train
 from agents.core.context import build
-from agents.core.spec import Spec, load_plugin
+from agents.core.registry import AGENTS
+from agents.core.spec import Spec
 from agents.experiment.api import load
 from agents.experiment.loop import Training
+from agents.experiment.start import run_training
 from agents.maml import Config
+from envs.core.registry import ENVS
 from qrl.backends.backend import Backend, Execution
 from qrl.common.errors import UsageError
+from qrl.models import MODELS
 from qrl.noise.model import Noise
 from qrl.policies.policy import bind
 from tests.support.learners import trained
@@ -23,7 +28,7 @@ SMALL = {"iterations": 2, "threads": 1, "eval_tasks": 3, "eval_steps": 1, "eval_
 
 
 def spec(**fields) -> Spec:
-    env = load_plugin("env", "navigation").Config(horizon=5)
+    env = ENVS.load("navigation").Config(horizon=5)
     config = Config(meta_batch=2, episodes=3, epochs=1)
     return Spec.default(**{"env_config": env, "agent_config": config, **SMALL, **fields})
 
@@ -53,9 +58,9 @@ def test_a_policy_is_built_on_its_backend():
 
 
 def test_evaluation_elsewhere_has_files_and_values_of_its_own(exact):
-    assert run_evaluation(exact, tasks=3) == 0
+    assert run_evaluation(EvaluateOptions(run=exact, tasks=3)) == 0
     before = evaluation(exact / "evaluation.json")
-    assert run_evaluation(exact, tasks=3, shots=3, noise=["depolarizing=0.2", "readout=0.1"]) == 0
+    assert run_evaluation(EvaluateOptions(run=exact, tasks=3, shots=3, noise=("depolarizing=0.2", "readout=0.1"))) == 0
     noisy = evaluation(exact / "evaluation-shots3-depolarizing0.2-readout0.1.json")
     assert (exact / "adaptation-shots3-depolarizing0.2-readout0.1.png").exists()
     assert evaluation(exact / "evaluation.json") == before
@@ -84,7 +89,7 @@ def test_what_was_trained_with_noise_is_evaluated_with_it(tmp_path):
     used = Backend(shots=20, noise=Noise(depolarizing=0.05))
     curve = run.evaluate(**how)
     assert curve.backend["shots"] == 20 and curve == run.evaluate(**how, backend=used)
-    assert run_evaluation(run.folder.path, tasks=3, shots=0, noise=["depolarizing=0"]) == 0
+    assert run_evaluation(EvaluateOptions(run=run.folder.path, tasks=3, shots=0, noise=("depolarizing=0",))) == 0
     assert evaluation(run.folder.path / "evaluation-exact.json")["backend"]["shots"] == 0
     policy = run.adapt(episodes=2)
     assert policy.act(torch.zeros(2)).shape == (2,)
@@ -92,7 +97,7 @@ def test_what_was_trained_with_noise_is_evaluated_with_it(tmp_path):
 
 def test_the_command_line_takes_noise_more_than_once():
     arguments = ["--noise", "depolarizing=0.01", "--shots=9", "--noise=readout=0.02", "after=layer", "--seed", "4"]
-    parsed, _ = command_line.parse_train(arguments)
+    parsed, _ = parse_train(arguments)
     assert parsed.noise == ("depolarizing=0.01", "readout=0.02", "after=layer")
     assert (parsed.shots, parsed.seed) == (9, 4)
 
@@ -118,7 +123,7 @@ def test_training_on_a_device_goes_as_in_torch(backend, agent_config):
     after = []
     for where in ({}, backend):
         config = Config(meta_batch=2, episodes=3, **agent_config)
-        small = load_plugin("model", "reuploading").Config(n_wires=2, n_layers=1)
+        small = MODELS.load("reuploading").Config(n_wires=2, n_layers=1)
         given = spec(**where, agent_config=config, model_config=small)
         training = Training(given, *build(given))
         row = training.step()
@@ -148,9 +153,9 @@ def test_what_cannot_be_leaves_nothing(fields, message, tmp_path):
 
 def test_evaluation_that_cannot_be_leaves_nothing(exact):
     before = sorted(exact.iterdir())
-    for options, message in (({"shots": -1}, "shots"), ({"noise": ["readout"]}, "NAME=STRENGTH")):
+    for options, message in (({"shots": -1}, "shots"), ({"noise": ("readout",)}, "NAME=STRENGTH")):
         with pytest.raises(UsageError, match=message):
-            run_evaluation(exact, **options)
+            run_evaluation(EvaluateOptions(run=exact, **options))
     assert sorted(exact.iterdir()) == before
 
 
@@ -173,7 +178,7 @@ def test_training_counts_each_circuit_for_each_shot():
 
 def test_a_sweep_has_the_values_of_single_evaluations(exact, capsys):
     arguments = ["robustness", str(exact), "--noise", "depolarizing", "readout", "--strengths", "0.2", "0.05"]
-    assert command_line.main([*arguments, "--shots", "4", "--tasks", "3"]) == 0
+    assert main([*arguments, "--shots", "4", "--tasks", "3"]) == 0
     found = evaluation(exact / "robustness.json")
     assert (exact / "robustness.png").read_bytes()[:4] == b"\x89PNG"
     points = {(point["what"], point["value"]): point for point in found["points"]}
@@ -204,7 +209,7 @@ def test_a_sweep_has_the_values_of_single_evaluations(exact, capsys):
 )
 def test_sweeps_that_cannot_be_leave_nothing(exact, options, message, capsys):
     before = sorted(exact.iterdir())
-    assert command_line.main(["robustness", str(exact), *options]) == 2
+    assert main(["robustness", str(exact), *options]) == 2
     assert message in capsys.readouterr().err
     assert sorted(exact.iterdir()) == before
 
@@ -222,7 +227,7 @@ def test_an_export_holds_the_circuits_that_the_adapted_policy_runs(exact, tmp_pa
     seen = [[0.1, -0.2], [0.0, 0.3]]
     (tmp_path / "seen.json").write_text(json.dumps(seen))
     options = ["--observations", str(tmp_path / "seen.json"), "--episodes", "3", "--task", "1"]
-    assert command_line.main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 0
+    assert main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 0
     about = evaluation(tmp_path / "out" / "export.json")
     assert [row["observation"] for row in about["observations"]] == seen and about["steps"] == 1
     run = load(exact)
@@ -244,7 +249,7 @@ def test_an_export_holds_the_circuits_that_the_adapted_policy_runs(exact, tmp_pa
 
 
 def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
-    config = load_plugin("agent", "rl2").Config(episodes=2, meta_batch=4)
+    config = AGENTS.load("rl2").Config(episodes=2, meta_batch=4)
     fields = {
         "env": "bandit",
         "env_config": None,
@@ -254,7 +259,7 @@ def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
         "iterations": 1,
     }
     folder = train(tmp_path / "run", **fields)
-    assert command_line.main(["export", str(folder), "--out", str(tmp_path / "out"), "--format", "openqasm2"]) == 0
+    assert main(["export", str(folder), "--out", str(tmp_path / "out"), "--format", "openqasm2"]) == 0
     (row,) = evaluation(tmp_path / "out" / "export.json")["observations"]
     assert len(row["circuits"]) == 4 and {c["module"] for c in row["circuits"]} == {"actor.features.gates"}
     assert len(list((tmp_path / "out").iterdir())) == 5
@@ -274,12 +279,12 @@ def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
 def test_exports_that_cannot_be_leave_nothing(exact, tmp_path, options, message, capsys):
     (tmp_path / "wrong.json").write_text("[[0.0, 0.0], [1.0]]")
     options = [option.format(wrong=tmp_path / "wrong.json") for option in options]
-    assert command_line.main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 2
+    assert main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_what_has_no_circuits_is_not_exported(tmp_path, capsys):
     folder = train(tmp_path / "run", model="mlp", iterations=1)
-    assert command_line.main(["export", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert main(["export", str(folder), "--out", str(tmp_path / "out")]) == 2
     assert "export: the model has no circuits" in capsys.readouterr().err

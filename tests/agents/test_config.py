@@ -8,10 +8,9 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from agents.core.spec import Spec, default_config, read_spec
+from agents.core.spec import REGISTRIES, Spec, default_config, read_spec
 from agents.core.values import from_plain, to_plain
 from agents.runs.folder import RunFolder
-from qrl.common import registry
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 
@@ -61,11 +60,11 @@ class Toy:
 
 @pytest.fixture
 def toys():
-    for kind in ("envs", "models", "agents"):
-        registry.register(kind, "toy", Toy)
+    for registry in REGISTRIES.values():
+        registry.register("toy", Toy)
     yield {"env": "toy", "agent": "toy", "model": "toy"}
-    for kind in ("envs", "models", "agents"):
-        registry.unregister(kind, "toy")
+    for registry in REGISTRIES.values():
+        registry.unregister("toy")
 
 
 def test_values_round_trip_through_json():

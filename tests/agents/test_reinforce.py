@@ -6,11 +6,14 @@ import pytest
 import torch
 
 from agents.core.context import build
-from agents.core.spec import Spec, load_plugin
+from agents.core.registry import AGENTS
+from agents.core.spec import Spec
 from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
 from agents.experiment.loop import Training
 from agents.rl.returns import standard_scores
+from envs.core.registry import ENVS
 from qrl.common.errors import TrainingError, UsageError
+from qrl.models import MODELS
 from qrl.policies.actor import PolicyConfig
 from tests.support.learners import trained
 
@@ -18,8 +21,8 @@ PUBLISHED = PolicyConfig(readout_start="alternating", readout_bias=False, invers
 
 
 def small(scores="episode", discount=1.0, meta_batch=1, **changes) -> Spec:
-    env = load_plugin("env", "cartpole").Config(horizon=30, varies=False)
-    agent = load_plugin("agent", "reinforce").Config(
+    env = ENVS.load("cartpole").Config(horizon=30, varies=False)
+    agent = AGENTS.load("reinforce").Config(
         episodes=4, scores=scores, discount=discount, meta_batch=meta_batch, **changes
     )
     spec = Spec.default(env="cartpole", agent="reinforce", model="jerbi", env_config=env, agent_config=agent)
@@ -103,7 +106,7 @@ def test_published_readout_is_the_softmax_of_signed_weights():
 def test_a_budget_counts_what_the_readout_has():
     """4 inputs, one hidden layer of w: 7 w without biases of the read-out and temperature, 7 w + 3 with them."""
     spec = small()
-    model = load_plugin("model", "mlp").Config(budget=95, depth=1)
+    model = MODELS.load("mlp").Config(budget=95, depth=1)
     for policy, expected in ((PUBLISHED, 98), (PolicyConfig(), 94)):
         _, agent = build(dataclasses.replace(spec, model="mlp", model_config=model, policy=policy))
         assert agent.policy.n_parameters == expected
@@ -146,7 +149,7 @@ def test_equal_returns_have_no_scores(value, per_episode):
 
 
 def test_scores_that_leave_nothing_of_a_reward_at_the_end_alone_are_refused():
-    agent = load_plugin("agent", "reinforce").Config(scores="episode", episodes=3)
+    agent = AGENTS.load("reinforce").Config(scores="episode", episodes=3)
     spec = Spec.default(env="qubit_control", agent="reinforce", model="jerbi", agent_config=agent)
     with pytest.raises(TrainingError, match="scores within an episode leave nothing to learn from"):
         Training(spec, *build(spec)).step()

@@ -11,17 +11,20 @@ from stable_baselines3.common.logger import Logger
 
 from agents.core.collect import collect, collect_episodes
 from agents.core.context import build
+from agents.core.registry import AGENTS
 from agents.core.rollout import Rollout
-from agents.core.spec import Spec, load_plugin
+from agents.core.spec import Spec
 from agents.experiment.loop import Training
+from envs.core.registry import ENVS
+from qrl.models import MODELS
 from qrl.sb3 import QuantumActorCriticPolicy
 
 
 def small(env: str = "cartpole", of_env: dict | None = None, **changes) -> Training:
-    env_config = load_plugin("env", env).Config(**{"horizon": 12} | (of_env or {}))
+    env_config = ENVS.load(env).Config(**{"horizon": 12} | (of_env or {}))
     options = {"meta_batch": 2, "episodes": 3, "n_epochs": 2, "batch_size": 16, "fine_batch_size": 8}
-    agent = load_plugin("agent", "sb3_ppo").Config(**options | changes)
-    model = load_plugin("model", "reuploading").Config(n_wires=3, n_layers=2)
+    agent = AGENTS.load("sb3_ppo").Config(**options | changes)
+    model = MODELS.load("reuploading").Config(n_wires=3, n_layers=2)
     spec = Spec.default(env=env, agent="sb3_ppo", model="reuploading", env_config=env_config, model_config=model)
     spec = dataclasses.replace(spec, agent_config=agent, threads=1, iterations=2)
     return Training(spec, *build(spec))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agents.cli.commands import run_training
 from agents.core.spec import Spec
+from agents.experiment.start import run_training
 from qrl.common.errors import UsageError
 
 ENV = '''"""E."""

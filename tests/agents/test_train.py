@@ -9,17 +9,20 @@ import torch
 
 import envs
 from agents import finetune, maml, reptile
-from agents.cli.commands import run_resume, run_training
 from agents.core.collect import collect, collect_episodes
 from agents.core.context import build
 from agents.core.pytree import map_tensors
+from agents.core.registry import AGENTS
 from agents.core.rollout import Rollout
-from agents.core.spec import Spec, load_plugin
+from agents.core.spec import Spec
 from agents.experiment.api import load
 from agents.experiment.loop import Training, collect_and_adapt
+from agents.experiment.start import run_resume, run_training
 from agents.rl.batch import inner_batch, outer_batch, plain_batch
 from agents.rl.inner_update import inner_gradient, inner_update, log_prob
+from envs.core.registry import ENVS
 from qrl.common.errors import TrainingError, UsageError
+from qrl.models import MODELS
 from tests.support.kills import killed
 from tests.support.learners import trained
 
@@ -29,7 +32,7 @@ SMALL = maml.Config(meta_batch=3, episodes=4, epochs=2, inner_steps=2)
 def spec(**fields) -> Spec:
     defaults = {"agent_config": SMALL, "iterations": 4, "checkpoint_every": 2, "threads": 1}
     env = fields.get("env", "navigation")
-    defaults["env_config"] = dataclasses.replace(load_plugin("env", env).Config(), horizon=15)
+    defaults["env_config"] = dataclasses.replace(ENVS.load(env).Config(), horizon=15)
     return Spec.default(**{**defaults, "eval_tasks": 3, "eval_steps": 1, "eval_episodes": 2, **fields})
 
 
@@ -111,7 +114,7 @@ def test_meta_gradient_does_not_depend_on_the_chunk():
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
-    small = load_plugin("model", "reuploading").Config(n_wires=2, n_layers=2)
+    small = MODELS.load("reuploading").Config(n_wires=2, n_layers=2)
     for name in ("a", "b"):
         assert run_training(spec(model_config=small), tmp_path / name, overwrite=False, command=[], quiet=True) == 0
     for name in ("checkpoint/00000004/state.safetensors", "metrics.jsonl", "evaluation.json"):
@@ -127,7 +130,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
 def test_resuming_gives_the_bits_of_the_uninterrupted_run(tmp_path, policy, backend):
     from qrl.policies.actor import PolicyConfig
 
-    small = load_plugin("model", "reuploading").Config(n_wires=2, n_layers=2)
+    small = MODELS.load("reuploading").Config(n_wires=2, n_layers=2)
     fields = {"policy": PolicyConfig(normalisation=policy), "env": "cartpole", "model_config": small} | backend
     run_training(spec(**fields), tmp_path / "whole", overwrite=False, command=[], quiet=True)
 
@@ -174,8 +177,8 @@ def test_a_gradient_that_is_not_finite_changes_no_parameter():
 def test_an_iteration_leaves_no_tensors_behind(agent, model, monkeypatch):
     """Nor a gradient rule written out in Python, which can hold on to its own graph."""
     monkeypatch.setattr("qrl.simulator.kernels.SMALL", 0)
-    config = dataclasses.replace(load_plugin("agent", agent).Config(), meta_batch=4, episodes=3)
-    env, small = load_plugin("env", "navigation").Config(horizon=5), load_plugin("model", model).Config(n_wires=2)
+    config = dataclasses.replace(AGENTS.load(agent).Config(), meta_batch=4, episodes=3)
+    env, small = ENVS.load("navigation").Config(horizon=5), MODELS.load(model).Config(n_wires=2)
     run = training(agent=agent, model=model, agent_config=config, env_config=env, model_config=small)
 
     def alive() -> int:
@@ -272,7 +275,7 @@ def test_every_estimator_trains_with_every_outer_step(estimator, outer):
 
 @pytest.mark.parametrize("agent", ["maml", "finetune"])
 def test_too_large_a_change_is_gone_only_in_part(agent):
-    config = load_plugin("agent", agent).Config(meta_batch=3, episodes=4, lr_heads=1.0, lr_angles=1.0)
+    config = AGENTS.load(agent).Config(meta_batch=3, episodes=4, lr_heads=1.0, lr_angles=1.0)
     free, bound = (
         training(agent=agent, agent_config=dataclasses.replace(config, target_kl=target)) for target in (0.0, 0.01)
     )

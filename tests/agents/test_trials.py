@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import envs
-from agents.cli.commands import run_training
 from agents.core.agent import InContextAgent
 from agents.core.collect import collect, collect_episodes
 from agents.core.spec import Spec
@@ -15,6 +14,7 @@ from agents.experiment import evaluation as evaluation_module
 from agents.experiment.api import load
 from agents.experiment.evaluation import EvaluationPlan, adaptation_curve, with_references
 from agents.experiment.references import references
+from agents.experiment.start import run_training
 from agents.references import greedy, oracle
 from agents.references.shared.bernoulli import optimum
 from qrl.common.errors import UsageError

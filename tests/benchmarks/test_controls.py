@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from agents.cli.commands import run_evaluation
+from agents.cli.evaluate import run_evaluation
+from agents.cli.options import EvaluateOptions
 from benchmarks import controls
 from benchmarks.shared import runs as benchmark_runs
 from benchmarks.shared.runs import Job, finished, publish, train
@@ -70,7 +71,7 @@ def test_only_a_run_trained_and_evaluated_to_its_end_counts_as_finished(tmp_path
     assert finished(job)
     whole = (job.folder / "evaluation.json").read_bytes()
 
-    run_evaluation(job.folder, tasks=2)
+    run_evaluation(EvaluateOptions(run=job.folder, tasks=2))
     assert not finished(job), "an evaluation on other tasks is in its place"
     train(job, overwrite=False)
     assert finished(job) and (job.folder / "evaluation.json").read_bytes() == whole

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-import run as command_line
+from agents.cli.main import main
 from benchmarks.fault_injection import calls, damage, outside, runs
 
 
@@ -14,7 +14,7 @@ from benchmarks.fault_injection import calls, damage, outside, runs
 def whole(tmp_path_factory):
     """In this process; those that are killed have one of their own."""
     run = tmp_path_factory.mktemp("whole") / "run"
-    assert command_line.main(runs.training(run, 12)) == 0
+    assert main(runs.training(run, 12)) == 0
     return runs.Whole(run, 12, seconds=0.0, start_up=0.0, bytes=runs.outcome(run))
 
 
@@ -30,7 +30,7 @@ def test_killed_twice_and_resumed_is_the_uninterrupted_run(whole, tmp_path):
         assert outside.kill(command, after=0.02, since=run / "checkpoint" / checkpoint)
         assert outside.stage(run, whole).startswith("training") and runs.newest(run) >= int(checkpoint)
     assert runs.going_on(run, whole.iterations) == ["resume", str(run)]
-    ended = runs.Ended(command_line.main(["resume", str(run)]), "")
+    ended = runs.Ended(main(["resume", str(run)]), "")
     assert runs.failures(ended, run, whole) == []
 
 

@@ -5,20 +5,23 @@ import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import pytest
 
-import run
+from agents.cli import commands, evaluate
+from agents.cli.main import main
+from agents.cli.options import EvaluateOptions, default_out, parse_train
 from agents.core.spec import Spec
+from agents.experiment import start
 from agents.runs.folder import RunFolder
 from envs import bandit
 from qrl.common.errors import TrainingError, UsageError
 
-ROOT = Path(run.__file__).parent
+ROOT = Path(__file__).parents[2]
 
 PLUGIN = '''"""A plug-in of mine."""
 from dataclasses import dataclass, field
@@ -71,11 +74,10 @@ def calls(tmp_path, monkeypatch):
 
         return call
 
-    commands = types.ModuleType("agents.cli.commands")
-    for name in ("run_training", "run_resume", "run_evaluation"):
-        setattr(commands, name, record(name))
-    monkeypatch.setitem(sys.modules, "agents.cli.commands", commands)
-    monkeypatch.setattr(run, "_keep_freed_memory", lambda: None)
+    monkeypatch.setattr(start, "run_training", record("run_training"))
+    monkeypatch.setattr(start, "run_resume", record("run_resume"))
+    monkeypatch.setattr(evaluate, "run_evaluation", record("run_evaluation"))
+    monkeypatch.setattr(commands, "keep_freed_memory", lambda: None)
     monkeypatch.chdir(tmp_path)
     for name in ("place.py", "learner.py", "net.py"):
         Path(name).write_text(PLUGIN)
@@ -95,7 +97,7 @@ def trained(recorded) -> tuple[Spec, Path, dict]:
 def refused(capsys, arguments, code=2) -> str:
     """The one line on stderr of a command that fails having printed and written nothing else."""
     before = sorted(Path.cwd().rglob("*"))
-    assert run.main(arguments) == code
+    assert main(arguments) == code
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("run.py: error: ")
@@ -113,7 +115,7 @@ def test_options_reach_the_three_plug_ins_and_the_spec(calls, command):
         *command, *OURS, "--seed", "3", "--iterations=20", "--env.inner-steps", "4", "--agent.steps.rate=0.5",
         "--agent.no-learned", "--agent.goal", "-1", "2", "--model.estimator", "first-order", "--model.limit", "2",
     ]  # fmt: skip
-    assert run.main(arguments) == 0
+    assert main(arguments) == 0
     spec, out, keywords = trained(calls)
     assert type(spec) is Spec
     assert (spec.seed, spec.iterations) == (3, 20)
@@ -129,21 +131,21 @@ def test_options_reach_the_three_plug_ins_and_the_spec(calls, command):
 
 
 def test_defaults_may_depend_on_the_environment(calls):
-    assert run.main([*OURS, "--env", "navigation"]) == 0
+    assert main([*OURS, "--env", "navigation"]) == 0
     spec, out, _ = trained(calls)
     assert spec.agent_config.inner_steps == len("navigation")
     assert out == Path("runs/navigation-learner-net-seed0")
 
 
 def test_a_saved_configuration_is_rerun_and_overridden(calls, tmp_path):
-    run.main([*OURS, "--seed", "5", "--agent.steps.rate", "0.25", "--env.inner-steps", "9"])
+    main([*OURS, "--seed", "5", "--agent.steps.rate", "0.25", "--env.inner-steps", "9"])
     spec, _, _ = trained(calls)
     folder = RunFolder.create(tmp_path / "saved", {"spec": spec.to_json()})
     Path("bare.json").write_text(json.dumps(spec.to_json()))
     for source in (str(folder.path), str(folder.path / "config.json"), "bare.json"):
-        run.main(["--config", source])
+        main(["--config", source])
         assert trained(calls)[0] == spec
-    run.main(["--config", "bare.json", "--agent.goal", "0", "1", "--seed=6", "--env", "navigation"])
+    main(["--config", "bare.json", "--agent.goal", "0", "1", "--seed=6", "--env", "navigation"])
     again, _, _ = trained(calls)
     assert again.agent_config == Spec.from_json({**spec.to_json(), "agent_config": {
         **spec.to_json()["agent_config"], "goal": [0, 1]}}).agent_config  # fmt: skip
@@ -154,7 +156,7 @@ def test_a_saved_configuration_is_rerun_and_overridden(calls, tmp_path):
 
 
 def test_help_of_a_command_shows_the_options_of_the_chosen_plug_ins(calls, capsys):
-    assert run.main([*OURS, "--help"]) == 0
+    assert main([*OURS, "--help"]) == 0
     text = " ".join(re.sub("[│|]", " ", capsys.readouterr().out).split())  # where lines break depends on paths
     for expected in (
         r"--env STR", r"--seed INT", r"--agent\.inner-steps INT", r"--agent\.steps\.rate FLOAT", r"--model\.no-learned",
@@ -232,7 +234,7 @@ def test_a_configuration_file_with_wrong_values(calls, capsys):
 
 
 def test_a_run_folder_that_exists_is_refused_before_any_work(calls, capsys):
-    made = RunFolder.create(run.default_out(Spec.default("place.py", "learner.py", "net.py")), {"spec": {}})
+    made = RunFolder.create(default_out(Spec.default("place.py", "learner.py", "net.py")), {"spec": {}})
     assert made.path == Path("runs/place-learner-net-seed0")
     message = f"{made.path} exists and is not empty: give another --out, or --overwrite to replace that run"
     assert refused(capsys, OURS) == message
@@ -240,7 +242,7 @@ def test_a_run_folder_that_exists_is_refused_before_any_work(calls, capsys):
     assert refused(capsys, [*OURS, "--out", ".", "--overwrite"]) == ". is not a run folder: it has no config.json"
     assert refused(capsys, [*OURS, "--out", "net.py"]) == "net.py exists and is not a folder: give another --out"
     assert calls == []
-    assert run.main([*OURS, "--overwrite"]) == 0
+    assert main([*OURS, "--overwrite"]) == 0
     assert trained(calls)[2]["overwrite"] is True
 
 
@@ -249,19 +251,27 @@ def test_a_run_folder_that_exists_is_refused_before_any_work(calls, capsys):
 
 def test_evaluate_and_resume_pass_their_options_on(calls):
     folder = RunFolder.create(Path("one"), {"spec": {}}).path
-    assert run.main(["evaluate", "one"]) == 0
+    assert main(["evaluate", "one"]) == 0
     options = ["--steps=2", "--episodes", "5", "--split", "ood", "--seed", "1", "--out", "e.json", "--video"]
     options += ["--noise", "readout=0.1", "--shots", "20", "--noise=bit_flip=0.2"]
-    assert run.main(["evaluate", "--tasks", "7", "one", *options]) == 0
-    assert run.main(["resume", "one"]) == 0
-    assert run.main(["resume", "one", "--iterations", "300"]) == 0
-    defaults = {"tasks": 100, "steps": None, "episodes": None, "split": "test", "seed": 0, "out": None, "video": False}
-    defaults |= {"backend": None, "shots": None, "noise": None}
-    given = {"tasks": 7, "steps": 2, "episodes": 5, "split": "ood", "seed": 1, "out": Path("e.json"), "video": True}
-    given |= {"backend": None, "shots": 20, "noise": ("readout=0.1", "bit_flip=0.2")}
+    assert main(["evaluate", "--tasks", "7", "one", *options]) == 0
+    assert main(["resume", "one"]) == 0
+    assert main(["resume", "one", "--iterations", "300"]) == 0
+    given = EvaluateOptions(
+        run=folder,
+        tasks=7,
+        steps=2,
+        episodes=5,
+        split="ood",
+        seed=1,
+        out=Path("e.json"),
+        video=True,
+        shots=20,
+        noise=("readout=0.1", "bit_flip=0.2"),
+    )
     assert calls == [
-        ("run_evaluation", (folder,), defaults),
-        ("run_evaluation", (folder,), given),
+        ("run_evaluation", (EvaluateOptions(run=folder),), {}),
+        ("run_evaluation", (given,), {}),
         ("run_resume", (folder,), {"iterations": None}),
         ("run_resume", (folder,), {"iterations": 300}),
     ]
@@ -306,14 +316,14 @@ def test_other_commands_that_cannot_be(calls, capsys, arguments, message):
 
 @pytest.mark.parametrize("command", ["evaluate", "resume", "plot", "list"])
 def test_help_of_the_other_commands(calls, capsys, command):
-    assert run.main([command, "--help"]) == 0
+    assert main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"usage: run.py {command}")
     assert calls == []
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["list"]])
 def test_help_and_list_name_every_plug_in_with_its_first_line(capsys, arguments):
-    assert run.main(arguments) == 0
+    assert main(arguments) == 0
     text = capsys.readouterr().out
     for folder, kind in (("envs", "env"), ("agents", "agent"), ("qrl/models", "model")):
         assert f"(--{kind})" in text
@@ -323,12 +333,13 @@ def test_help_and_list_name_every_plug_in_with_its_first_line(capsys, arguments)
 
 
 def test_a_plug_in_without_its_extra_is_listed_as_such(capsys, monkeypatch):
-    from qrl.common import registry
+    from qrl.common.registry import Registry
+    from qrl.common.summaries import Summary
 
-    summary = registry.Summary("cheetah", "It runs.", missing=("mujoco",), extra="mujoco")
-    broken = registry.Summary("torn", "", broken="invalid syntax (line 1)")
-    monkeypatch.setattr(registry, "available", lambda kind: {"cheetah": summary, "torn": broken})
-    assert run.main(["list"]) == 0
+    summary = Summary("cheetah", "It runs.", missing=("mujoco",), extra="mujoco")
+    broken = Summary("torn", "", broken="invalid syntax (line 1)")
+    monkeypatch.setattr(Registry, "available", lambda self: {"cheetah": summary, "torn": broken})
+    assert main(["list"]) == 0
     text = capsys.readouterr().out
     assert re.search(r"^  cheetah +It runs\.  \[needs: pip install 'qrl-meta\[mujoco\]'\]$", text, re.MULTILINE)
     assert re.search(r"^  torn +\[unreadable: invalid syntax \(line 1\)\]$", text, re.MULTILINE)
@@ -366,7 +377,7 @@ def test_errors_of_a_running_command(calls, capsys, monkeypatch, error, code, me
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(sys.modules["agents.cli.commands"], "run_training", fail)
+    monkeypatch.setattr(start, "run_training", fail)
     assert refused(capsys, OURS, code) == message
 
 
@@ -377,11 +388,11 @@ def test_an_interrupt_and_a_bug(calls, monkeypatch):
     def bug(*_, **__):
         raise OSError(errno.EIO, "broken disk")
 
-    monkeypatch.setattr(sys.modules["agents.cli.commands"], "run_training", interrupt)
-    assert run.main(OURS) == 130
-    monkeypatch.setattr(sys.modules["agents.cli.commands"], "run_training", bug)
+    monkeypatch.setattr(start, "run_training", interrupt)
+    assert main(OURS) == 130
+    monkeypatch.setattr(start, "run_training", bug)
     with pytest.raises(OSError, match="broken disk"):
-        run.main(OURS)
+        main(OURS)
 
 
 def test_a_reader_that_leaves_early_is_no_error():
@@ -391,9 +402,58 @@ def test_a_reader_that_leaves_early_is_no_error():
     assert done.returncode in (0, 141)
 
 
+STARTS = {
+    "run.py": [str(ROOT / "run.py")],
+    "python -m agents": ["-m", "agents"],
+    "qrl-meta": ["-c", "import sys, qrl_meta; sys.argv[0] = 'qrl-meta'; sys.exit(qrl_meta.main())"],
+}
+
+
+def started(name, arguments, folder, *path):
+    """The command line in a process of its own, started in one of its three ways from another folder."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
+    command = [sys.executable, *STARTS[name], *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_each_way_to_start_it_names_itself(tmp_path, name):
+    done = started(name, ["trian"], tmp_path, ROOT)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{name}: error: unknown command 'trian'; did you mean 'train'?")
+    done = started(name, ["plot", "--help"], tmp_path, ROOT)
+    assert done.returncode == 0 and done.stdout.startswith(f"usage: {name} plot")
+
+
+@pytest.mark.parametrize("package", ["agents", "envs", "qrl"])
+def test_a_package_of_another_project_is_found_at_the_start(tmp_path, package):
+    """As openai-agents is, which installs `agents`."""
+    init = tmp_path / "site" / package / "__init__.py"
+    init.parent.mkdir(parents=True)
+    init.write_text("raise ImportError('never imported')")
+    done = started("qrl-meta", ["list"], tmp_path, init.parents[1], ROOT)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"qrl-meta: error: the package '{package}' found at {init} is another project's")
+    assert done.stderr.count("\n") == 1
+    # Beside its own packages, run.py finds those first.
+    assert started("run.py", ["list"], tmp_path, init.parents[1]).returncode == 0
+
+
+def test_a_package_of_another_project_in_the_place_of_its_own(tmp_path):
+    """Installed into the same folder later, it replaces __init__.py."""
+    shutil.copy(ROOT / "qrl_meta.py", tmp_path)
+    for package in ("qrl", "envs", "agents"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    assert started("qrl-meta", ["list"], tmp_path, tmp_path).returncode == 0
+    (tmp_path / "agents" / "__init__.py").write_text("")
+    done = started("qrl-meta", ["list"], tmp_path, tmp_path)
+    assert done.returncode == 2 and "the package 'agents' found at" in done.stderr
+
+
 def test_freed_memory_is_kept():
     program = """
-import ctypes, run
+import ctypes
+from agents.cli.malloc import keep_freed_memory
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
@@ -405,7 +465,7 @@ def kept():
     libc.free(libc.malloc(64 << 20))
     return libc.mallinfo2().arena - before > 32 << 20
 print(kept(), end=" ")
-run._keep_freed_memory()
+keep_freed_memory()
 print(kept())
 """
     if not hasattr(__import__("ctypes").CDLL(None), "mallinfo2"):
@@ -415,7 +475,7 @@ print(kept())
 
 
 def test_the_path_of_the_librarys_own_file_is_its_name():
-    spec, _ = run.parse_train(["--env", bandit.__file__, "--agent", "thompson"])
+    spec, _ = parse_train(["--env", bandit.__file__, "--agent", "thompson"])
     assert spec.env == "bandit" and spec.env_config == bandit.Config()
 
 
@@ -423,10 +483,10 @@ def test_options_without_effect_are_told(tmp_path, capsys):
     """Thompson sampling has no network and does not train; a policy from scratch has one."""
     common = ["--threads", "1", "--eval-tasks", "2", "--eval-episodes", "1"]
     player = ["--env", "bandit", "--agent", "thompson", "--model=gru", "--iterations", "5"]
-    assert run.main([*player, *common, "--out", str(tmp_path / "a")]) == 0
+    assert main([*player, *common, "--out", str(tmp_path / "a")]) == 0
     assert "warning: without effect: --model, --iterations: agent thompson" in capsys.readouterr().err
     scratch = ["--env", "navigation", "--env.horizon", "3", "--agent", "scratch", "--model", "mlp"]
-    assert run.main([*scratch, *common, "--out", str(tmp_path / "b")]) == 0
+    assert main([*scratch, *common, "--out", str(tmp_path / "b")]) == 0
     assert "without effect" not in capsys.readouterr().err
-    assert run.main([*player[:4], "--eval-steps=2", *common, "--out", str(tmp_path / "c")]) == 0
+    assert main([*player[:4], "--eval-steps=2", *common, "--out", str(tmp_path / "c")]) == 0
     assert "warning: without effect: --eval-steps: agent thompson makes no use of it" in capsys.readouterr().err

@@ -7,11 +7,13 @@ import pytest
 
 import agents
 import envs
-import run
+from agents.cli.main import main
+from agents.cli.options import parse_train
 from agents.core.context import build
+from agents.core.registry import AGENTS
 from agents.experiment.loop import Training
 from agents.runs.folder import RunFolder
-from qrl.common import registry
+from envs.core.registry import ENVS
 from qrl.common.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -56,7 +58,7 @@ def write(path: Path, fault: str = "pass", ranges: str = '"slope": envs.Uniform(
 
 def test_an_inert_parameter_stops_the_run_before_it_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = write(tmp_path / "mine.py", ranges='"slope": envs.Uniform(-1, 1), "inert": envs.Uniform(1, 2)')
-    assert run.main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 2
+    assert main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "parameter 'inert' changes nothing" in error
     assert not (tmp_path / "run").exists()
@@ -64,14 +66,14 @@ def test_an_inert_parameter_stops_the_run_before_it_begins(tmp_path: Path, capsy
 
 def test_what_random_actions_cannot_show_may_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--env", "MountainCar-v0", "--vary", "goal_position=0.3:0.5", "--env.horizon", "20", *SMALL, "--out"]
-    assert run.main([*arguments, str(tmp_path / "run")]) == 2
+    assert main([*arguments, str(tmp_path / "run")]) == 2
     assert "parameter 'goal_position' changes nothing" in capsys.readouterr().err
-    assert run.main([*arguments, str(tmp_path / "run"), "--env.unproved", "goal_position"]) == 0
+    assert main([*arguments, str(tmp_path / "run"), "--env.unproved", "goal_position"]) == 0
 
 
 def test_an_environment_that_cannot_be_repeated_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = write(tmp_path / "mine.py", fault="self.position += np.random.default_rng().normal()")
-    assert run.main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 2
+    assert main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 2
     assert "give other episodes" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
@@ -79,7 +81,7 @@ def test_an_environment_that_raises_ends_the_run_and_keeps_the_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calm = write(tmp_path / "calm.py")
-    assert run.main(["--env", calm, *SMALL, "--out", str(tmp_path / "calm")]) == 0
+    assert main(["--env", calm, *SMALL, "--out", str(tmp_path / "calm")]) == 0
     family = envs.make(calm)
     taken = family.factory._make.steps_so_far  # type: ignore[attr-defined]
     evaluated = 2 * 2 * 4 * 5
@@ -87,7 +89,7 @@ def test_an_environment_that_raises_ends_the_run_and_keeps_the_checkpoint(
     late = taken - evaluated - 20
     mine = write(tmp_path / "mine.py", fault=f"assert type(self).steps_so_far != {late}, 'worn out'")
     capsys.readouterr()
-    assert run.main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 1
+    assert main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert "the environment raised at step " in error and "on the task slope=" in error
     assert "AssertionError: worn out (mine.py, line" in error
@@ -97,19 +99,19 @@ def test_an_environment_that_raises_ends_the_run_and_keeps_the_checkpoint(
 def test_a_run_remembers_its_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = write(tmp_path / "mine.py")
     out = tmp_path / "run"
-    assert run.main(["--env", mine, *SMALL, "--out", str(out)]) == 0
+    assert main(["--env", mine, *SMALL, "--out", str(out)]) == 0
     origin = RunFolder.open(out).config["origins"]["env"]
     assert origin["from"] == "file" and origin["path"] == mine and len(origin["sha256"]) == 64
     evaluate = ["evaluate", str(out), "--tasks", "2", "--episodes", "2"]
     capsys.readouterr()
-    assert run.main(evaluate) == 0 and capsys.readouterr().err == ""
+    assert main(evaluate) == 0 and capsys.readouterr().err == ""
     write(tmp_path / "mine.py", fault="self.position += 0.1")
-    assert run.main(evaluate) == 0
+    assert main(evaluate) == 0
     assert f"warning: {out}: the file of env '{mine}', {mine}, has changed since training\n" == capsys.readouterr().err
     with pytest.warns(UserWarning, match="has changed since training"):
         agents.load(out)
     (tmp_path / "mine.py").unlink()
-    assert run.main(evaluate) == 2 and f"{out}: the file of env, {mine}, with" in capsys.readouterr().err
+    assert main(evaluate) == 2 and f"{out}: the file of env, {mine}, with" in capsys.readouterr().err
 
 
 def test_a_registered_environment_has_to_be_registered_again(
@@ -118,12 +120,12 @@ def test_a_registered_environment_has_to_be_registered_again(
     out, distribution = tmp_path / "run", envs.make(write(tmp_path / "mine.py"))
     envs.register("sloping", distribution)
     try:
-        assert run.main(["--env", "sloping", *SMALL, "--out", str(out)]) == 0
+        assert main(["--env", "sloping", *SMALL, "--out", str(out)]) == 0
         assert RunFolder.open(out).config["origins"]["env"] == {"from": "registered in Python"}
     finally:
-        registry.unregister("envs", "sloping")
+        ENVS.unregister("sloping")
     capsys.readouterr()
-    assert run.main(["evaluate", str(out)]) == 2
+    assert main(["evaluate", str(out)]) == 2
     assert "env 'sloping' was registered in Python: register it again" in capsys.readouterr().err
     with pytest.raises(UsageError, match="registered in Python"):
         agents.load(out)
@@ -131,13 +133,13 @@ def test_a_registered_environment_has_to_be_registered_again(
     try:
         assert agents.load(out).evaluate(tasks=2, episodes=2).n_tasks == 2
     finally:
-        registry.unregister("envs", "sloping")
+        ENVS.unregister("sloping")
 
 
 def test_origins_of_the_librarys_own_and_of_gymnasiums(tmp_path: Path) -> None:
-    assert registry.origin("envs", "navigation") == {"from": "this library"}
-    assert registry.origin("envs", "CartPole-v1") == {"from": "name"}
-    assert registry.origin("agents", "agents.maml")["path"].endswith("maml.py")
+    assert ENVS.origin("navigation") == {"from": "this library"}
+    assert ENVS.origin("CartPole-v1") == {"from": "name"}
+    assert AGENTS.origin("agents.maml")["path"].endswith("maml.py")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_origins_of_the_librarys_own_and_of_gymnasiums(tmp_path: Path) -> None:
 def test_bad_input_is_one_line(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run.main([*arguments, *SMALL, "--out", str(tmp_path / "run")]) == 2
+    assert main([*arguments, *SMALL, "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and re.search(message, error), error
     assert not list(tmp_path.iterdir())
@@ -195,7 +197,7 @@ def test_names_that_cannot_be_registered() -> None:
 
 
 def test_several_places_of_a_shorthand_are_one_option() -> None:
-    spec, _ = run.parse_train(
+    spec, _ = parse_train(
         ["--vary", "gravity=1:5", "--env", "CartPole-v1", "--seed", "3", "--vary=length=1:2", "masspole=1,2", "--ood",
          "gravity=-11:-6"]
     )  # fmt: skip
@@ -204,7 +206,7 @@ def test_several_places_of_a_shorthand_are_one_option() -> None:
 
 
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path: Path) -> None:
-    spec, _ = run.parse_train(["--env", write(tmp_path / "mine.py"), *SMALL])
+    spec, _ = parse_train(["--env", write(tmp_path / "mine.py"), *SMALL])
     whole = Training(spec, *build(spec))
     rows = [whole.step() for _ in range(3)]
     first = Training(spec, *build(spec))

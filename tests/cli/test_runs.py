@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-import run
+from agents.cli.main import main
 from agents.experiment.loop import Training
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -31,7 +31,7 @@ def in_a_process(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def here(*arguments: object) -> int:
-    return run.main([*map(str, arguments)])
+    return main([*map(str, arguments)])
 
 
 def start(out: Path, iterations: int) -> subprocess.Popen[str]:

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import agents
-import run
 from agents import rl2
+from agents.cli.main import main
 from agents.core.spec import Spec
 from agents.runs.folder import RunFolder
 from agents.select import command as select_command
@@ -50,7 +50,7 @@ def file(tmp_path, monkeypatch):
 
 
 def here(*arguments: object) -> int:
-    return run.main(["select", *map(str, arguments)])
+    return main(["select", *map(str, arguments)])
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import gymnasium
 import pytest
 
 import agents
-import run
 from agents import maml, rl2
-from qrl.common import registry
+from agents.cli.main import main
+from envs.core.registry import ENVS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
@@ -92,7 +92,7 @@ def test_example_of_an_environment_in_python(tmp_path):
     try:
         exec(example, names := {})
     finally:
-        registry.unregister("envs", "tilted")
+        ENVS.unregister("tilted")
     assert names["run"].spec.env == "tilted" and (tmp_path / "runs/tilted/evaluation.json").exists()
 
 
@@ -103,7 +103,7 @@ def test_example_of_an_environment_in_a_file(tmp_path, monkeypatch):
     (tmp_path / "my_env.py").write_text(whole[: whole.index("tilted = ")] + line)
     monkeypatch.syspath_prepend(tmp_path)
     for index, name in enumerate((str(tmp_path / "my_env.py"), "my_env:distribution")):
-        assert run.main(["--env", name, *QUICK, "--out", str(tmp_path / f"run{index}")]) == 0
+        assert main(["--env", name, *QUICK, "--out", str(tmp_path / f"run{index}")]) == 0
     monkeypatch.delitem(sys.modules, "my_env")
     origins = [json.loads((tmp_path / f"run{i}/config.json").read_text())["origins"]["env"] for i in range(2)]
     assert [each["from"] for each in origins] == ["file", "module"] and origins[0]["sha256"] == origins[1]["sha256"]
@@ -113,10 +113,10 @@ def test_example_of_a_table_in_a_file(tmp_path, capsys):
     (example,) = (block for block in blocks(OWN) if "distribution = LookupTasks(" in block)
     (tmp_path / "mytable.py").write_text(example)
     name = str(tmp_path / "mytable.py")
-    assert run.main(["--env", name, "--agent", "nearest_tasks", "--out", str(tmp_path / "run")]) == 0
+    assert main(["--env", name, "--agent", "nearest_tasks", "--out", str(tmp_path / "run")]) == 0
     curve = json.loads((tmp_path / "run/evaluation.json").read_text())
     assert curve["axis"] == "tries" and curve["n_tasks"] == 20
-    assert run.main(["--env", name, "--agent", "tpe", "--out", str(tmp_path / "none")]) == 2
+    assert main(["--env", name, "--agent", "tpe", "--out", str(tmp_path / "none")]) == 2
     assert not (tmp_path / "none").exists()
 
 
@@ -127,7 +127,7 @@ def test_examples_of_gymnasium_ids(tmp_path):
         [*line.split(), *QUICK, "--agent.meta-batch", "8", "--env.horizon", "9", "--out", str(tmp_path / str(index))]
         for index, line in enumerate(lines)
     )
-    assert run.main(cartpole) == 0
+    assert main(cartpole) == 0
     done = subprocess.run(  # Box2D warns as it is imported, which as an error would end this process
         [sys.executable, "run.py", *lander], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
@@ -163,7 +163,7 @@ def test_contributing_examples_are_one_file_each(tmp_path, option, file):
         arguments += ["--agent.meta-batch", "2", "--agent.episodes", "3"]
     if "elman" in file:
         arguments += ["--agent", "rl2", "--agent.minibatches", "1"]
-    assert run.main([option, str(mine), *arguments]) == 0
+    assert main([option, str(mine), *arguments]) == 0
     assert (tmp_path / "run/evaluation.json").exists()
 
 

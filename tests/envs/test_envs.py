@@ -14,10 +14,10 @@ from torch import Tensor
 
 import envs
 from envs import Choice, LogUniform, SignedUniform, Tasks, TorchTasks, Uniform, navigation
+from envs.core.registry import ENVS
 from envs.dynamics import cart_pole as physics
 from envs.dynamics.drawing import GREEN, RED, WHITE
 from qrl.common.errors import UsageError
-from qrl.common.registry import unregister
 from tests.support.doubles import f64
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -141,7 +141,7 @@ def test_register_makes_a_family_known_by_name() -> None:
     try:
         assert envs.make("my_navigation", horizon=3).horizon == 3
     finally:
-        unregister("envs", "my_navigation")
+        ENVS.unregister("my_navigation")
 
 
 def test_datasheet_lists_the_ranges() -> None:

@@ -19,14 +19,14 @@ import envs
 from envs import TaskDistribution, Tasks, TorchTasks
 from envs.core.check import CHECKS, actions
 from envs.core.distribution import format_value
+from envs.core.registry import ENVS
 from envs.native.ids import ids
 from qrl.common.errors import UsageError
-from qrl.common.registry import available, load
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 _FILES = sorted(path.stem for path in Path(envs.__file__).parent.glob("*.py") if not path.stem.startswith("_"))
-FAMILIES = [name for name in _FILES if available("envs")[name].usable]
+FAMILIES = [name for name in _FILES if ENVS.available()[name].usable]
 NATIVE = [name for name in FAMILIES if name in ids()]
 DATASHEET = "envs/{}.py: its docstring is the datasheet, see 'An environment from scratch' in CONTRIBUTING.md: it {}"
 
@@ -63,13 +63,13 @@ def test_pictures_of_native_families_show_something(native: TorchTasks) -> None:
 
 
 def test_every_file_can_be_read() -> None:
-    broken = {name: summary.broken for name, summary in available("envs").items() if summary.broken}
+    broken = {name: summary.broken for name, summary in ENVS.available().items() if summary.broken}
     assert not broken, f"files in envs/ that cannot be read: {broken}"
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_docstring_is_a_datasheet_that_agrees_with_the_code(name: str) -> None:
-    module, family = load("envs", name), envs.make(name)
+    module, family = ENVS.load(name), envs.make(name)
     lines = [*(inspect.getdoc(module) or "").splitlines(), "", ""]
     assert lines[0].endswith(".") and lines[1] == "", DATASHEET.format(name, "starts with a one-line summary")
     assert "## Source" in lines, DATASHEET.format(name, "has a heading '## Source'")
@@ -85,7 +85,7 @@ def test_docstring_is_a_datasheet_that_agrees_with_the_code(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_option_is_documented(name: str) -> None:
-    module = load("envs", name)
+    module = ENVS.load(name)
     (config,) = [node for node in ast.parse(inspect.getsource(module.Config)).body if isinstance(node, ast.ClassDef)]
     assert ast.get_docstring(config)
     for i, statement in enumerate(config.body):

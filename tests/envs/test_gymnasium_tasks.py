@@ -18,6 +18,7 @@ from gymnasium.envs.classic_control import CartPoleEnv
 
 import envs
 from envs import GymnasiumTasks, Integer, TaskDistribution, Uniform
+from envs.core.registry import ENVS
 from qrl.common.errors import TrainingError, UsageError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -445,9 +446,7 @@ def test_a_distribution_in_a_file_a_module_or_registered(tmp_path: Path, monkeyp
     try:
         made.append(envs.make("tilted"))
     finally:
-        from qrl.common import registry
-
-        registry.unregister("envs", "tilted")
+        ENVS.unregister("tilted")
     assert all(list(each.parameters) == ["slope"] and each.horizon == 4 for each in made)
     with pytest.raises(UsageError, match="has no dataclass called Config"):
         envs.register("number", 3)

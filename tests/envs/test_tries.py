@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from agents.cli.commands import run_training
 from agents.core.context import BuildContext, build
 from agents.core.spec import Spec
 from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
 from agents.experiment.references import beside_which
+from agents.experiment.start import run_training
 from agents.references import best_single, gaussian_ucb, nearest_tasks, oracle, portfolio, random_search
 from envs.automl.lookup_tasks import LookupTasks, ScoreTable
 from envs.core.tasks import Tasks

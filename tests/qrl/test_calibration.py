@@ -11,11 +11,14 @@ import pytest
 import torch
 from torch.func import grad, vmap
 
-import run as command_line
-from agents.cli.commands import run_evaluation, run_resume, run_training
-from agents.core.spec import Spec, load_plugin
+from agents.cli.evaluate import run_evaluation
+from agents.cli.main import main
+from agents.cli.options import EvaluateOptions, parse_train
+from agents.core.spec import Spec
 from agents.experiment.api import load
+from agents.experiment.start import run_resume, run_training
 from agents.maml import Config
+from envs.core.registry import ENVS
 from qrl.backends.backend import Backend
 from qrl.backends.pennylane import to_qnode
 from qrl.circuits.circuit import Circuit
@@ -23,6 +26,7 @@ from qrl.circuits.decompositions import NAMES
 from qrl.circuits.gates import GATES, Gate, Input, Weight
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
+from qrl.models import MODELS
 from qrl.noise.calibration import Calibration
 from qrl.noise.model import Noise, embedded
 from qrl.noise.native_gates import USED, GateError, pauli_words
@@ -574,8 +578,8 @@ def test_on_pennylane_it_is_refused():
 
 
 def spec(**fields) -> Spec:
-    env = load_plugin("env", "navigation").Config(horizon=5)
-    model = load_plugin("model", "reuploading").Config(n_wires=3, n_layers=1)
+    env = ENVS.load("navigation").Config(horizon=5)
+    model = MODELS.load("reuploading").Config(n_wires=3, n_layers=1)
     config = Config(meta_batch=2, episodes=3, epochs=1)
     small = {"iterations": 2, "threads": 1, "eval_tasks": 3, "eval_steps": 1, "eval_episodes": 2}
     return Spec.default(env_config=env, agent_config=config, model_config=model, **small, **fields)
@@ -595,7 +599,7 @@ def trained(tmp_path_factory):
 def test_a_run_keeps_the_calibration_that_it_was_trained_with(trained, tmp_path):
     run = load(trained)
     assert Noise.parse(run.spec.noise) == Noise(depolarizing=0.01, calibration=trainable()[1])
-    assert run_evaluation(trained, tasks=3) == 0
+    assert run_evaluation(EvaluateOptions(run=trained, tasks=3)) == 0
     assert not list(trained.glob("evaluation-*.json"))  # it is no evaluation elsewhere
     # From the checkpoint in the middle to the same end.
     shutil.copytree(trained, tmp_path / "half")
@@ -603,7 +607,7 @@ def test_a_run_keeps_the_calibration_that_it_was_trained_with(trained, tmp_path)
     assert run_resume(tmp_path / "half") == 0
     for name, tensor in load(tmp_path / "half").agent.params.items():
         assert torch.equal(tensor, run.agent.params[name])
-    again, _ = command_line.parse_train(["--config", str(trained)])
+    again, _ = parse_train(["--config", str(trained)])
     assert again == run.spec
 
 
@@ -611,14 +615,14 @@ def test_a_run_is_evaluated_on_another_device(trained, tmp_path, capsys):
     calibration = Calibration("other", ("rz", "sx", "cz"), (scaled("cz", None, 0.5),))
     calibration.save(tmp_path / "other.json")
     options = ["--noise", f"calibration={tmp_path / 'other.json'}", "--tasks", "3"]
-    assert command_line.main(["evaluate", str(trained), *options]) == 0
+    assert main(["evaluate", str(trained), *options]) == 0
     name = f"evaluation-calibration{calibration.digest[:8]}.json"
     noisy, own = (json.loads((trained / file).read_text()) for file in (name, "evaluation.json"))
     assert noisy["backend"]["noise"]["calibration"] == {"source": "other", "digest": calibration.digest}
     assert noisy["mean"] != own["mean"]
     other = Backend(noise=Noise(calibration=calibration))
     assert load(trained).evaluate(tasks=3, episodes=2, backend=other).mean == noisy["mean"]
-    assert command_line.main(["evaluate", str(trained), "--noise", "calibration=nowhere.json"]) == 2
+    assert main(["evaluate", str(trained), "--noise", "calibration=nowhere.json"]) == 2
     assert "run.py: error: nowhere.json: No such file" in capsys.readouterr().err
 
 

@@ -15,7 +15,7 @@ from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate, Input, Weight
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
-from qrl.common.registry import available, load
+from qrl.models import MODELS
 from qrl.noise.model import Noise
 from qrl.simulator.program import compile_circuit
 from tests.support.circuits import random_circuit
@@ -23,7 +23,7 @@ from tests.support.doubles import normal, seeded
 
 DOUBLE = torch.float64
 DEVICES = ("default.qubit", "lightning.qubit", "default.mixed")
-QUANTUM = [name for name in available("models") if hasattr(load("models", name), "circuit")]
+QUANTUM = [name for name in MODELS.available() if hasattr(MODELS.load(name), "circuit")]
 
 
 def program(circuit: Circuit, name: str, shots: int = 0, seed=0, **options):
@@ -61,8 +61,8 @@ def agree(circuit: Circuit, name: str, atol=1e-6, **options):
 @pytest.mark.parametrize("name", DEVICES)
 @pytest.mark.parametrize("model", QUANTUM)
 def test_every_model_is_the_same_on_every_device(model, name):
-    config = load("models", model).Config(n_wires=3, n_layers=1, observables="both")
-    agree(load("models", model).circuit(config, 2), name)
+    config = MODELS.load(model).Config(n_wires=3, n_layers=1, observables="both")
+    agree(MODELS.load(model).circuit(config, 2), name)
 
 
 @pytest.mark.parametrize("gradient", ["parameter-shift", "adjoint", "backprop"])
@@ -270,7 +270,7 @@ def close_to_exact(played, circuit: Circuit, shots: int):
 
 def test_a_model_on_aer_within_four_standard_errors():
     pytest.importorskip("pennylane_qiskit")
-    plugin, shots = load("models", "reuploading"), 100_000
+    plugin, shots = MODELS.load("reuploading"), 100_000
     circuit = plugin.circuit(plugin.Config(n_wires=2, n_layers=1), 2)
     close_to_exact(program(circuit, "qiskit.aer", shots), circuit, shots)
 

@@ -8,12 +8,12 @@ import torch
 from torch.func import functional_call, vmap
 
 from qrl.common.errors import UsageError
-from qrl.common.registry import available, load
+from qrl.models import MODELS
 from qrl.policies.frame import Frame
 from qrl.policies.policy import bind, make_policy
 from tests.support.doubles import hessian_products, normal
 from tests.support.exactness import largest_differences
-from tests.support.models import MEMORYLESS as MODELS
+from tests.support.models import MEMORYLESS
 
 BOX = gymnasium.spaces.Box(-1.0, 1.0, (3,))
 ACTIONS = {
@@ -23,27 +23,27 @@ ACTIONS = {
 
 
 def policy_of(model: str, head: str = "gaussian", seed: int = 0):
-    config = load("models", model).Config()
+    config = MODELS.load(model).Config()
     generator = torch.Generator().manual_seed(seed)
     return make_policy(model, config, BOX, ACTIONS[head], generator=generator).double()
 
 
 def test_every_file_can_be_read():
-    broken = {name: summary.broken for name, summary in available("models").items() if summary.broken}
+    broken = {name: summary.broken for name, summary in MODELS.available().items() if summary.broken}
     assert not broken, f"files in qrl/models/ that cannot be read: {broken}"
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MEMORYLESS)
 def test_is_a_function_of_seed(model):
     first, second, other = policy_of(model), policy_of(model), policy_of(model, seed=1)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MEMORYLESS)
 def test_takes_any_number_of_inputs(model):
     """Also more than the default circuit has room for: each of them changes the features."""
-    plugin, frame = load("models", model), Frame(40, 2)
+    plugin, frame = MODELS.load(model), Frame(40, 2)
     features = plugin.build(plugin.Config(), frame, torch.Generator().manual_seed(0)).double()
     inputs = normal(3, 40, seed=1).requires_grad_()
     probe = normal(3, features.n_features, seed=2)
@@ -52,7 +52,7 @@ def test_takes_any_number_of_inputs(model):
 
 
 def test_inputs_are_projected_only_where_a_circuit_has_no_room():
-    plugin = load("models", "reuploading")
+    plugin = MODELS.load("reuploading")
     for encoding, n_inputs, projected in (("auto", 12, False), ("auto", 13, True), ("projection", 2, True)):
         config = plugin.Config(encoding=encoding)
         layer = plugin.build(config, Frame(n_inputs, 2), torch.Generator().manual_seed(0))
@@ -63,19 +63,19 @@ def test_inputs_are_projected_only_where_a_circuit_has_no_room():
 
 def test_more_layers_than_anybody_means():
     with pytest.raises(UsageError, match="n_layers must be at most 1000, not 100000"):
-        load("models", "reuploading").Config(n_layers=100_000)
+        MODELS.load("reuploading").Config(n_layers=100_000)
 
 
 @pytest.mark.parametrize(
     ("model", "options"), [("mlp", {"hidden": (10**6, 10**6)}), ("fourier", {"n_features": 10**7})]
 )
 def test_a_network_too_wide_to_be_trained_is_refused_before_it_is_made(model, options):
-    plugin = load("models", model)
+    plugin = MODELS.load(model)
     with pytest.raises(UsageError, match=r"\d+ parameters in one part of it; at most 10000000: make it narrower"):
         plugin.build(plugin.Config(**options), Frame(3, 2), torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MEMORYLESS)
 def test_every_parameter_matters(model):
     """Of an untrained policy no parameter is inert, each changes some output at some observation, but those that a
     published circuit has and its file counts (`inert`)."""
@@ -86,13 +86,13 @@ def test_every_parameter_matters(model):
     probe = normal(len(outputs), seed=4)
     gradients = torch.autograd.grad(outputs @ probe, list(policy.parameters()))
     found = {name: g.abs() <= 1e-9 for (name, _), g in zip(policy.named_parameters(), gradients, strict=True)}
-    inert = getattr(load("models", model), "inert", None)
+    inert = getattr(MODELS.load(model), "inert", None)
     allowed = {"features.weights": inert(policy.features.circuit)} if inert else {}
     assert {name: int(where.sum()) for name, where in found.items() if where.any()} == allowed
 
 
 @pytest.mark.parametrize("head", ACTIONS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MEMORYLESS)
 def test_bound_form_vmap_and_functional_call_agree(model, head):
     policy = policy_of(model, head)
     generator = torch.Generator().manual_seed(5)
@@ -110,7 +110,7 @@ def test_bound_form_vmap_and_functional_call_agree(model, head):
             torch.testing.assert_close(mapped[key][task], value)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MEMORYLESS)
 def test_second_derivatives_through_vmap_equal_finite_differences(model):
     policy = policy_of(model, "categorical")
     observations = normal(6, 3, seed=6)
@@ -123,15 +123,15 @@ def test_second_derivatives_through_vmap_equal_finite_differences(model):
         torch.testing.assert_close(product, numeric, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("model", [m for m in MODELS if hasattr(load("models", m).Config(), "budget")])
+@pytest.mark.parametrize("model", [m for m in MEMORYLESS if hasattr(MODELS.load(m).Config(), "budget")])
 @pytest.mark.parametrize("budget", [60, 100, 1000])
 def test_classical_models_match_a_budget(model, budget):
-    config = dataclasses.replace(load("models", model).Config(), budget=budget)
+    config = dataclasses.replace(MODELS.load(model).Config(), budget=budget)
     policy = make_policy(model, config, BOX, ACTIONS["gaussian"])
     assert abs(policy.n_parameters - budget) <= max(4, 0.05 * budget)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MEMORYLESS)
 def test_parameter_groups_are_known(model):
     """A misspelled name in `groups` would silently leave its parameter in the default group."""
     policy = policy_of(model)
@@ -141,15 +141,15 @@ def test_parameter_groups_are_known(model):
 
 
 def test_unentangled_differs_from_reuploading_in_entanglers_alone():
-    circuits = {m: load("models", m).circuit(load("models", m).Config(), 3) for m in ("reuploading", "unentangled")}
+    circuits = {m: MODELS.load(m).circuit(MODELS.load(m).Config(), 3) for m in ("reuploading", "unentangled")}
     without = tuple(gate for gate in circuits["reuploading"].gates if gate.name != "CZ")
     assert circuits["unentangled"].gates == without and len(without) < len(circuits["reuploading"].gates)
 
 
 @pytest.mark.parametrize("observables", ["local", "global", "both"])
-@pytest.mark.parametrize("model", [m for m in MODELS if hasattr(load("models", m), "circuit")])
+@pytest.mark.parametrize("model", [m for m in MEMORYLESS if hasattr(MODELS.load(m), "circuit")])
 def test_quantum_models_equal_pennylane(model, observables):
-    plugin = load("models", model)
+    plugin = MODELS.load(model)
     for n_wires, transform in ((2, "identity"), (4, "tanh"), (6, "arctan")):
         config = dataclasses.replace(
             plugin.Config(), n_wires=n_wires, n_layers=2, observables=observables, transform=transform

@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
+import agents
+import envs
+import qrl
+from agents.core.registry import AGENTS
 from envs import bandit
-from qrl.common import registry
+from envs.core.registry import ENVS
 from qrl.common.errors import UsageError, suggest
+from qrl.common.registry import Registry, Shelf, short_name
+from qrl.models import MODELS
 
 GOOD = '''"""A thing of mine.
 
@@ -47,7 +53,7 @@ class Thing:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A stand-in for the repository with two agents, one unreadable file, machinery, and one missing an extra."""
+    """A shelf of two agents, one unreadable file, machinery, and one missing an extra."""
     root = tmp_path / "root"
     package = root / "shelf"
     package.mkdir(parents=True)
@@ -62,16 +68,20 @@ def folder(tmp_path, monkeypatch):
         '"""No build."""\nfrom dataclasses import dataclass\n@dataclass(frozen=True)\nclass Config: ...\n'
     )
     (package / "thawed.py").write_text(GOOD.replace("(frozen=True)", ""))
-    monkeypatch.setattr(registry, "_ROOT", root)
-    monkeypatch.setitem(registry._PACKAGES, "agents", ("shelf",))
     monkeypatch.syspath_prepend(str(root))
     yield package
     for name in [name for name in sys.modules if name.partition(".")[0] == "shelf"]:
         del sys.modules[name]
 
 
-def test_listing_reads_the_files_and_imports_none(folder):
-    found = registry.available("agents")
+@pytest.fixture
+def registry(folder):
+    """The registry of that shelf alone."""
+    return Registry("agent", "qrl.agents", [Shelf("shelf", folder, "agents")])
+
+
+def test_listing_reads_the_files_and_imports_none(folder, registry):
+    found = registry.available()
     assert list(found) == ["bare", "boring", "broken", "extra", "good", "loud", "thawed"]
     assert found["good"].doc == "A thing of mine."
     assert found["good"].usable
@@ -93,9 +103,9 @@ def test_listing_reads_the_files_and_imports_none(folder):
         ("x = " + "(" * 5000, "too many nested parentheses"),
     ],
 )
-def test_one_bad_file_is_listed_as_broken_beside_the_others(folder, source, reason):
+def test_one_bad_file_is_listed_as_broken_beside_the_others(folder, registry, source, reason):
     (folder / "bad.py").write_text(f'"""Bad."""\n{source}\n')
-    found = registry.available("agents")
+    found = registry.available()
     assert reason in found["bad"].broken and not found["bad"].usable
     assert found["good"].usable
 
@@ -104,11 +114,11 @@ def test_a_missing_dependency_of_the_library_itself_names_the_remedy(tmp_path, m
     monkeypatch.setitem(sys.modules, "gymnasium", None)
     (tmp_path / "mine.py").write_text("import gymnasium")
     with pytest.raises(UsageError, match=r"gymnasium.*; use \.venv/bin/python, or install qrl-meta: pip install -e "):
-        registry.load("envs", str(tmp_path / "mine.py"))
+        ENVS.load(str(tmp_path / "mine.py"))
 
 
-def test_a_folder_name_is_imported_and_builds(folder):
-    plugin = registry.load("agents", "good")
+def test_a_folder_name_is_imported_and_builds(folder, registry):
+    plugin = registry.load("good")
     assert plugin.build(plugin.Config(size=5)) == ("built", 5)
     assert plugin is sys.modules["shelf.good"]
 
@@ -139,60 +149,60 @@ def test_a_folder_name_is_imported_and_builds(folder):
         ("../escape", "unknown agent '../escape'; choices: bare, boring, broken, extra, good, loud, thawed"),
     ],
 )
-def test_what_cannot_be_loaded_is_said_in_one_line(folder, name, message):
+def test_what_cannot_be_loaded_is_said_in_one_line(folder, registry, name, message):
     with pytest.raises(UsageError) as caught:
-        registry.load("agents", name)
+        registry.load(name)
     assert str(caught.value) == message
 
 
 def test_a_file_that_ends_the_process_when_it_is_imported(tmp_path):
     (tmp_path / "leaving.py").write_text("raise SystemExit(3)")
     with pytest.raises(UsageError, match=r"leaving\.py' cannot be imported: SystemExit: 3$"):
-        registry.load("agents", str(tmp_path / "leaving.py"))
+        AGENTS.load(str(tmp_path / "leaving.py"))
 
 
-def test_a_folder_is_no_plugin(folder, monkeypatch):
+def test_a_folder_is_no_plugin(folder, registry, monkeypatch):
     monkeypatch.chdir(folder.parent)
     with pytest.raises(UsageError, match=r"^unknown agent 'shelf', a path to no \.py file; "):
-        registry.load("agents", "shelf")
+        registry.load("shelf")
 
 
-def test_a_missing_module_is_told_from_one_missing_inside_it(folder):
+def test_a_missing_module_is_told_from_one_missing_inside_it(folder, registry):
     with pytest.raises(UsageError, match=r"^unknown agent 'shelf.nope': there is no module 'shelf.nope', installed or"):
-        registry.load("agents", "shelf.nope")
+        registry.load("shelf.nope")
     (folder / "_inner.py").write_text("import no_such_package")
     with pytest.raises(
         UsageError, match=r"^agent 'shelf._inner' cannot be imported: No module named 'no_such_package'$"
     ):
-        registry.load("agents", "shelf._inner")
+        registry.load("shelf._inner")
 
 
-def test_a_shadowed_package_is_refused(folder, tmp_path, monkeypatch):
+def test_a_shadowed_package_is_refused(folder, registry, tmp_path, monkeypatch):
     other = tmp_path / "other" / "shelf"
     other.mkdir(parents=True)
     (other / "__init__.py").touch()
     (other / "good.py").write_text(GOOD)
     monkeypatch.syspath_prepend(str(other.parent))
     with pytest.raises(UsageError, match="is imported in place of"):
-        registry.load("agents", "good")
+        registry.load("good")
 
 
 def test_a_module_and_an_attribute(folder):
-    assert registry.load("envs", "shelf.good").Config().size == 3
+    assert ENVS.load("shelf.good").Config().size == 3
     (folder / "_two.py").write_text(
         GOOD + "\nclass Box:\n    class Inner:\n        pass\nBox.Inner.Config, Box.Inner.build = Config, build\n"
     )
-    assert registry.load("envs", "shelf._two:Box.Inner").build(Config(4)) == ("built", 4)
+    assert ENVS.load("shelf._two:Box.Inner").build(Config(4)) == ("built", 4)
 
 
 def test_a_path_is_imported_once_and_anew_when_edited(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(GOOD)
-    first = registry.load("models", "mine.py")
-    assert registry.load("models", str(tmp_path / "mine.py")) is first
+    first = MODELS.load("mine.py")
+    assert MODELS.load(str(tmp_path / "mine.py")) is first
     # The same length within the same second: what a cache keyed by time and size would miss.
     Path("mine.py").write_text(GOOD.replace("built", "burnt"))
-    assert registry.load("models", "./mine.py").build(first.Config()) == ("burnt", 3)
+    assert MODELS.load("./mine.py").build(first.Config()) == ("burnt", 3)
     assert not (tmp_path / "__pycache__").exists()
 
 
@@ -212,7 +222,7 @@ def test_a_path_that_cannot_be_imported(tmp_path, source, message):
     if source is not None:
         path.write_text(source)
     with pytest.raises(UsageError) as caught:
-        registry.load("envs", str(path))
+        ENVS.load(str(path))
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -220,51 +230,58 @@ def test_a_path_that_cannot_be_imported(tmp_path, source, message):
     assert all(hasattr(module, "Config") for module in left)  # what was executed to its end may stay
 
 
-def test_registering(folder):
-    registry.register("agents", "thing", Thing)
+def test_registering(folder, registry):
+    registry.register("thing", Thing)
     try:
-        assert registry.load("agents", "thing") is Thing
-        assert registry.available("agents")["thing"].doc == "A registered thing."
-        registry.register("agents", "thing", Thing)  # Running a notebook's cell twice is no error.
+        assert registry.load("thing") is Thing
+        assert registry.available()["thing"].doc == "A registered thing."
+        registry.register("thing", Thing)  # Running a notebook's cell twice is no error.
         other = types.SimpleNamespace(Config=Config, build=print)  # ... nor is one that makes a new object.
-        registry.register("agents", "thing", other)
-        assert registry.load("agents", "thing") is other
+        registry.register("thing", other)
+        assert registry.load("thing") is other
         for name in ("", "my agent", "a/b"):
             with pytest.raises(UsageError, match="a name is letters, digits, _ and -"):
-                registry.register("agents", name, Thing)
+                registry.register(name, Thing)
         with pytest.raises(UsageError, match="the name is taken"):
-            registry.register("agents", "good", Thing)
+            registry.register("good", Thing)
     finally:
-        registry.unregister("agents", "thing")
+        registry.unregister("thing")
     with pytest.raises(UsageError, match="unknown agent 'thing'"):
-        registry.load("agents", "thing")
+        registry.load("thing")
     with pytest.raises(UsageError, match="has no function called build"):
-        registry.register("agents", "half", types.SimpleNamespace(Config=Config))
+        registry.register("half", types.SimpleNamespace(Config=Config))
 
 
-def test_entry_points(folder, monkeypatch):
+@pytest.mark.parametrize(
+    ("register", "own"), [(envs.register, ENVS), (agents.register, AGENTS), (qrl.register_model, MODELS)]
+)
+def test_each_package_registers_its_own_kind(register, own):
+    register("thing", Thing)
+    try:
+        assert [known.role for known in (ENVS, AGENTS, MODELS) if "thing" in known.available()] == [own.role]
+        assert own.load("thing") is Thing
+    finally:
+        own.unregister("thing")
+
+
+def test_entry_points(folder, registry, monkeypatch):
     entry = importlib.metadata.EntryPoint("installed", "shelf.good", "qrl.agents")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: (entry,) if group == "qrl.agents" else ())
-    assert registry.available("agents")["installed"].doc == "shelf.good, from an installed package"
-    assert registry.load("agents", "installed").build(Config(2)) == ("built", 2)
+    assert registry.available()["installed"].doc == "shelf.good, from an installed package"
+    assert registry.load("installed").build(Config(2)) == ("built", 2)
     with pytest.raises(UsageError, match="unknown model 'installed'"):
-        registry.load("models", "installed")
-
-
-def test_an_unknown_kind():
-    with pytest.raises(UsageError, match=r"^unknown kind of plug-in 'env'; did you mean 'envs'\?"):
-        registry._check_kind("env")
+        MODELS.load("installed")
 
 
 def test_names_for_files_and_for_saving(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert registry.short_name("navigation") == "navigation"
-    assert registry.short_name("some/dir/mine.py") == "mine"
-    assert registry.short_name("package.mine:Box.Inner") == "mine-Box-Inner"
-    assert registry.canonical("envs", "dir/mine.py") == str(tmp_path / "dir" / "mine.py")
-    assert registry.canonical("envs", "navigation") == "navigation"
-    assert registry.canonical("envs", bandit.__file__) == "bandit"
-    assert registry.canonical("envs", "package.mine") == "package.mine"
+    assert short_name("navigation") == "navigation"
+    assert short_name("some/dir/mine.py") == "mine"
+    assert short_name("package.mine:Box.Inner") == "mine-Box-Inner"
+    assert ENVS.canonical("dir/mine.py") == str(tmp_path / "dir" / "mine.py")
+    assert ENVS.canonical("navigation") == "navigation"
+    assert ENVS.canonical(bandit.__file__) == "bandit"
+    assert ENVS.canonical("package.mine") == "package.mine"
 
 
 @pytest.mark.parametrize(
@@ -281,17 +298,17 @@ def test_suggestions(name, tail):
     assert suggest(name, ["navigation", "cartpole"]) == tail
 
 
-@pytest.mark.parametrize("kind", ["envs", "models", "agents"])
-def test_everything_in_the_folders_is_listed_and_loads_or_says_what_is_missing(kind):
-    found = registry.available(kind)
+@pytest.mark.parametrize("own", [ENVS, MODELS, AGENTS], ids=lambda own: own.role)
+def test_everything_in_the_folders_is_listed_and_loads_or_says_what_is_missing(own):
+    found = own.available()
     assert found
     for name, summary in found.items():
         assert summary.doc, f"{name} has no docstring"
         assert not summary.broken
         if summary.missing:
             with pytest.raises(UsageError, match="pip install"):
-                registry.load(kind, name)
+                own.load(name)
         else:
-            plugin = registry.load(kind, name)
+            plugin = own.load(name)
             default = plugin.defaults("navigation") if hasattr(plugin, "defaults") else plugin.Config()
             assert isinstance(default, plugin.Config)

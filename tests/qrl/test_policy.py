@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qrl.common.errors import UsageError
-from qrl.common.registry import load
+from qrl.models import MODELS
 from qrl.models.mlp import Config as MlpConfig
 from qrl.policies.actor import PolicyConfig
 from qrl.policies.heads import Categorical, Gaussian
@@ -117,7 +117,7 @@ def test_actions_that_cannot_be_taken_have_no_probability_and_no_say(model, norm
     """The others share what there is as they would without them; nothing becomes infinite, gradients included."""
     options = {"config": PolicyConfig(normalisation=normalisation), "unavailable": slice(1, 4)}
     spaces = (gymnasium.spaces.Box(-1, 1, (5,)), gymnasium.spaces.Discrete(3))
-    config = load("models", model).Config()
+    config = MODELS.load(model).Config()
     if model == "gru":
         policy = make_recurrent_policy(model, config, *spaces, trial_steps=2, **options)
     else:

@@ -10,7 +10,7 @@ import torch
 from torch.func import vmap
 
 from qrl.common.errors import UsageError
-from qrl.common.registry import load
+from qrl.models import MODELS
 from qrl.models.shared.cells import SpanConfig
 from qrl.policies.policy import bind, make_policy
 from qrl.policies.recurrent import make_recurrent_policy
@@ -23,7 +23,7 @@ ACTIONS = {
     "categorical": gymnasium.spaces.Discrete(3),
     "gaussian": gymnasium.spaces.Box(-0.5, 0.5, (2,)),
 }
-GATED = [model for model in RECURRENT if issubclass(load("models", model).Config, SpanConfig)]
+GATED = [model for model in RECURRENT if issubclass(MODELS.load(model).Config, SpanConfig)]
 """Those whose memory has gates."""
 
 N_INPUTS = 6
@@ -31,7 +31,7 @@ N_INPUTS = 6
 
 
 def policy_of(model, head="gaussian", seed=0, trial_steps=2, *, shared=False, bilinear=False, **options):
-    config = dataclasses.replace(load("models", model).Config(), **options)
+    config = dataclasses.replace(MODELS.load(model).Config(), **options)
     generator = torch.Generator().manual_seed(seed)
     wiring = {"trial_steps": trial_steps, "shared": shared, "bilinear": bilinear}
     return make_recurrent_policy(model, config, BOX, ACTIONS[head], generator=generator, **wiring).double()
@@ -136,7 +136,7 @@ def test_a_bilinear_read_out_has_weights_that_are_linear_in_the_observation(mode
 
 
 @pytest.mark.parametrize("bilinear", [False, True])
-@pytest.mark.parametrize("model", [m for m in RECURRENT if hasattr(load("models", m).Config(), "budget")])
+@pytest.mark.parametrize("model", [m for m in RECURRENT if hasattr(MODELS.load(m).Config(), "budget")])
 @pytest.mark.parametrize("budget", [500, 1000, 4000])
 def test_classical_models_match_a_budget(model, budget, bilinear):
     policy = policy_of(model, shared=True, budget=budget, bilinear=bilinear)
@@ -234,7 +234,7 @@ def test_quantum_cells_equal_a_slow_version_on_pennylane(model, options):
 
 def test_models_with_and_without_a_memory_are_not_mistaken_for_each_other():
     with pytest.raises(UsageError, match="model 'gru' has a memory, of which this agent makes no use"):
-        make_policy("gru", load("models", "gru").Config(), BOX, ACTIONS["gaussian"])
+        make_policy("gru", MODELS.load("gru").Config(), BOX, ACTIONS["gaussian"])
     with pytest.raises(UsageError, match="model 'mlp' has no memory, which this agent needs"):
         policy_of("mlp")
 
@@ -269,13 +269,13 @@ def test_units_of_a_new_memory_forget_over_times_up_to_the_span(model, options, 
 )
 def test_options_of_quantum_cells_that_cannot_be_used(options, message, unchecked: None):
     with pytest.raises(UsageError, match=message):
-        load("models", "qgru").Config(**options)
+        MODELS.load("qgru").Config(**options)
 
 
 @pytest.mark.parametrize("options", [{"budget": 0}, {"n_hidden": -1}, {"budget": 10**8}])
 def test_options_of_classical_cells_that_cannot_be_used(options):
     with pytest.raises(UsageError, match="budget must be in 1 to"):
-        load("models", "gru").Config(**options)
+        MODELS.load("gru").Config(**options)
 
 
 @pytest.mark.parametrize("model", GATED)
@@ -288,4 +288,4 @@ def test_a_memory_too_wide_to_be_trained_is_refused_before_it_is_made(model):
 @pytest.mark.parametrize("span", [1, -3, 10**12])
 def test_spans_that_no_memory_can_have(model, span):
     with pytest.raises(UsageError, match="span must be 0 or in 2 to 1000000000 steps"):
-        load("models", model).Config(span=span)
+        MODELS.load(model).Config(span=span)

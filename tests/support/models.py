@@ -2,14 +2,14 @@
 
 import torch
 
-from qrl.common.registry import available, load
+from qrl.models import MODELS
 from qrl.policies.frame import Frame
 
-USABLE = [name for name, summary in available("models").items() if summary.usable]
+USABLE = [name for name, summary in MODELS.available().items() if summary.usable]
 
 
 def _has_memory(model: str) -> bool:
-    plugin = load("models", model)
+    plugin = MODELS.load(model)
     return hasattr(plugin.build(plugin.Config(), Frame(3, 2), torch.Generator().manual_seed(0)), "n_memory")
 
 

@@ -1,0 +1,8 @@
+"""`python -m agents`: the command line."""
+
+import sys
+
+from qrl_meta import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""`evaluate`: the adaptation curve of a trained run, its picture, and an animation."""
+
+from functools import partial
+from pathlib import Path
+
+from agents.cli.options import EvaluateOptions
+from agents.core.agent import is_learner
+from agents.core.context import backend_of
+from agents.core.spec import Spec
+from agents.experiment.report import how_many, open_run, report, table_name, training_rows, warn
+from agents.experiment.run import Run
+from agents.experiment.start import evaluating
+from agents.experiment.video import animation, check_pictures
+from qrl.backends.backend import Backend
+from qrl.common.errors import UsageError
+from qrl.common.files import check_new_file, write_whole
+from qrl.noise.model import Noise
+
+
+def run_evaluation(options: EvaluateOptions) -> int:
+    """Evaluate a run and write evaluation.json and adaptation.png, or the JSON to `out` and the picture beside it.
+
+    Where circuits run otherwise than in training, the names of the files say it. With `video`, an animation of the
+    first task of the split has the picture's name and `.gif`.
+    """
+    if options.out is not None:
+        check_json_name(options.out)
+        for suffix in (".json", ".png", *([".gif"] if options.video else [])):
+            check_new_file(options.out.with_suffix(suffix))
+    return evaluating(options.run, partial(_evaluate, options))
+
+
+def check_json_name(out: Path) -> None:
+    """Raise UsageError for an --out file that is not named as JSON."""
+    if out.suffix != ".json":
+        raise UsageError(f"{out}: the name of the --out file must end in .json")
+
+
+def _evaluate(options: EvaluateOptions) -> None:
+    run = open_run(options.run)
+    spec = run.spec
+    if is_learner(run.agent) and run.iteration < spec.iterations:
+        warn(f"{options.run}: trained for {run.iteration} of {spec.iterations} iterations so far")
+    if options.video:
+        check_pictures(run.distribution, run.agent)
+    backend = _backend(options, spec)
+    table, picture = _outputs(options, "" if backend == backend_of(spec) else backend.label)
+    curve = run.evaluate(
+        tasks=options.tasks,
+        steps=options.steps,
+        episodes=spec.eval_episodes if options.episodes is None else options.episodes,
+        split=options.split,
+        seed=options.seed,
+        backend=backend,
+    )
+    report(curve, training_rows(run), table, picture, note=how_many(run, curve))
+    if options.video:
+        moving = picture.with_suffix(".gif")
+        write_whole(moving, _animation(run, options, backend))
+        print(f"wrote {moving}")
+
+
+def _backend(options: EvaluateOptions, spec: Spec) -> Backend:
+    return Backend(
+        spec.backend if options.backend is None else options.backend,
+        spec.shots if options.shots is None else options.shots,
+        Noise.parse(spec.noise if options.noise is None else options.noise),
+    )
+
+
+def _outputs(options: EvaluateOptions, label: str) -> tuple[Path, Path]:
+    """The files of the curve and of its picture."""
+    if options.out is not None:
+        return options.out, options.out.with_suffix(".png")
+    table = options.run / table_name(options.split, label)
+    return table, table.with_name(table.stem.replace("evaluation", "adaptation") + ".png")
+
+
+def _animation(run: Run, options: EvaluateOptions, backend: Backend) -> bytes:
+    return animation(
+        run.agent_on(backend),
+        run.distribution,
+        split=options.split,
+        steps=run.spec.eval_steps if options.steps is None else options.steps,
+        episodes=run.spec.eval_episodes if options.episodes is None else options.episodes,
+        seed=options.seed,
+        device=run.spec.device,
+    )

@@ -1,0 +1,83 @@
+"""`export`: the circuits of an adapted policy for given observations, as files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+
+from agents.cli.options import ExportOptions
+from agents.core.agent import InContextAgent, NetworkAgent
+from agents.experiment.adapted_policy import AdaptedPolicy
+from agents.experiment.export import Recorder, described, played, record
+from agents.experiment.report import open_run
+from agents.experiment.run import Run
+from qrl.backends.backend import Backend
+from qrl.backends.openqasm import FORMATS, encode
+from qrl.common.errors import UsageError
+from qrl.common.files import check_new_file, from_json, to_json, write_folder
+
+
+def run_export(options: ExportOptions) -> int:
+    """Write an adapted policy's circuits for some observations into a new folder, and export.json about them.
+
+    It is adapted to one task of a split, as in an evaluation.
+    """
+    check_new_file(options.out)
+    run = open_run(options.run)
+    if not isinstance(run.agent, NetworkAgent):
+        raise UsageError(f"export: agent {run.spec.agent} has no network")
+    tasks = run.distribution.sample(options.task + 1, options.split, np.random.default_rng(options.seed))
+    env = run.distribution.make(tasks[options.task : options.task + 1])
+    agent = run.agent_on(Backend())
+    assert isinstance(agent, NetworkAgent)
+    recorders = record(agent.policy)
+    adaptation = _adaptation(run, options)
+    policy = run.adapt(env, seed=options.seed, agent=agent, **adaptation)
+    observations = _observations(options, env)
+    files, rows = _circuits(policy, recorders, observations, options.format)
+    about = {
+        "run": str(options.run),
+        "format": options.format,
+        "split": options.split,
+        "task": tasks.rows()[options.task],
+        **adaptation,
+        "observations": rows,
+    }
+    write_folder(options.out, {**files, "export.json": (to_json(about, indent=2) + "\n").encode()})
+    print(f"wrote {len(files)} circuit{'' if len(files) == 1 else 's'} and export.json to {options.out}")
+    return 0
+
+
+def _adaptation(run: Run, options: ExportOptions) -> dict[str, int]:
+    """From how many episodes the policy adapts, and in how many steps; with a memory, in one trial."""
+    if isinstance(run.agent, InContextAgent):
+        own, steps = run.agent.trial_episodes, 1
+    else:
+        own, steps = run.spec.eval_episodes, 1 if options.steps is None else options.steps
+    return {"episodes": own if options.episodes is None else options.episodes, "steps": steps}
+
+
+def _observations(options: ExportOptions, env: gymnasium.Env[np.ndarray, np.ndarray]) -> list[object]:
+    """Those of the user's file, by default the first one of an episode."""
+    path: Path | None = options.observations
+    observations = [np.asarray(env.reset(seed=options.seed)[0]).tolist()] if path is None else from_json(path)
+    if not (isinstance(observations, list) and observations):
+        raise UsageError(f"{path}: expected a JSON list of observations")
+    return observations
+
+
+def _circuits(
+    policy: AdaptedPolicy, recorders: Mapping[str, Recorder], observations: list[object], kind: str
+) -> tuple[dict[str, bytes], list[dict[str, object]]]:
+    """The file of each circuit by name, and about each observation what export.json says."""
+    files: dict[str, bytes] = {}
+    rows: list[dict[str, object]] = []
+    for index, observation in enumerate(observations):
+        policy.peek(observation)
+        circuits = played(dict(recorders))
+        names = [f"observation{index}-circuit{i}{FORMATS[kind]}" for i in range(len(circuits))]
+        files |= {name: encode(each.circuit, kind) for name, each in zip(names, circuits, strict=True)}
+        entries = [described(each, name) for each, name in zip(circuits, names, strict=True)]
+        rows.append({"observation": observation, "circuits": entries})
+    return files, rows

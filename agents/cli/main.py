@@ -1,0 +1,64 @@
+"""The command line: one command, its exit code, and errors of one line.
+
+Importing this module imports none but the standard library, so that also a missing dependency is one line.
+"""
+
+import errno
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from agents.runs.program import program
+from qrl.common.errors import TrainingError, UsageError
+from qrl.common.importing import own_remedy
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 training failed, 2 unusable input, 128 + signal interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        from agents.cli.commands import run_command
+
+        return run_command(arguments)
+    except UsageError as error:
+        return _complain(error, 2)
+    except TrainingError as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        print(f"{program()}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader, such as `head`, has left. Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        of_the_system = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+        if error.filename is None and not of_the_system:
+            raise
+        return _complain(f"{error.filename or 'writing'}: {error.strerror or error}", 2)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
+            raise
+        return _complain(_out_of_memory(error), 2)
+    except ModuleNotFoundError as error:
+        remedy = own_remedy(error)
+        if not remedy:
+            raise
+        return _complain(f"{error}{remedy}", 2)
+
+
+_NO_MEMORY = re.compile("can't allocate memory|out of memory|bad_alloc|[Ss]torage size calculation overflowed")
+"""How torch says it, as a RuntimeError."""
+
+
+def _out_of_memory(error: Exception) -> str:
+    reason = re.sub(r"^\[.*?\] .*?\. (?=DefaultCPUAllocator)", "", " ".join(str(error).split()))
+    detail = f": {textwrap.shorten(reason, 160, placeholder=' …')}" if reason else ""
+    return f"not enough memory{detail}; use fewer tasks, episodes or wires"
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"{program()}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code

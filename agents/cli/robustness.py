@@ -1,0 +1,45 @@
+"""`robustness`: a trained run evaluated exactly, under noise and from finite shots."""
+
+from functools import partial
+from pathlib import Path
+
+from agents.cli.evaluate import check_json_name
+from agents.cli.options import RobustnessOptions
+from agents.experiment.report import open_run
+from agents.experiment.robustness import Point, backends, draw, table, to_json
+from agents.experiment.start import evaluating
+from qrl.backends.backend import Backend
+from qrl.common import files
+from qrl.common.files import check_new_file, write_whole
+
+
+def run_robustness(options: RobustnessOptions) -> int:
+    """Evaluate a run exactly, under noise and from shots; write robustness.json and the picture of it, or to `out`."""
+    out = options.run / "robustness.json" if options.out is None else options.out
+    if options.out is not None:
+        check_json_name(out)
+        check_new_file(out)
+        check_new_file(out.with_suffix(".png"))
+    rows = backends(options.noise, options.strengths, options.shots)
+    return evaluating(options.run, partial(_sweep, options, rows, out))
+
+
+def _sweep(options: RobustnessOptions, rows: list[tuple[str, float, Backend]], out: Path) -> None:
+    run = open_run(options.run)
+    points = []
+    for what, value, backend in rows:
+        curve = run.evaluate(
+            tasks=options.tasks,
+            steps=options.steps,
+            episodes=run.spec.eval_episodes if options.episodes is None else options.episodes,
+            split=options.split,
+            seed=options.seed,
+            backend=backend,
+        )
+        points.append(Point.of(what, value, curve))
+    picture = out.with_suffix(".png")
+    write_whole(out, (files.to_json(to_json(points, curve), indent=2) + "\n").encode())
+    write_whole(picture, draw(points, curve))
+    print(f"{curve.env}, {curve.label}: {curve.n_tasks} {curve.split} tasks")
+    print(table(points))
+    print(f"wrote {out} and {picture}")

@@ -1,0 +1,99 @@
+"""Summaries of plug-in files: read, never imported, so that listing works where an optional dependency is missing.
+
+A file that needs such a dependency declares, as literals, `REQUIRES = ("mujoco",)` (import names) and
+`EXTRA = "mujoco"` (the extra of this distribution that installs them).
+"""
+
+import ast
+import importlib.metadata
+import importlib.util
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from qrl.common.errors import UsageError
+
+DISTRIBUTION = "qrl-meta"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Facts about a plug-in that are known without importing it."""
+
+    name: str
+    doc: str
+    """First line of its docstring."""
+    missing: tuple[str, ...] = ()
+    """Import names it requires that are not installed."""
+    extra: str = ""
+    """The extra of this distribution that installs them."""
+    broken: str = ""
+    """Why the file cannot be read, if it cannot."""
+    shelf: str = ""
+    """Title of the shelf that holds its file; empty for plug-ins from elsewhere."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether the plug-in can be expected to load."""
+        return not (self.missing or self.broken)
+
+    @property
+    def remedy(self) -> str:
+        """How to install what is missing, as a command; empty if nothing is."""
+        if not self.missing:
+            return ""
+        return f"pip install '{DISTRIBUTION}[{self.extra}]'" if self.extra else f"pip install {' '.join(self.missing)}"
+
+
+def summarise_file(path: Path, shelf: str = "") -> Summary:
+    """Summary of a plug-in's file; one that cannot be read says so in `broken`."""
+    doc = ""
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+        doc = first_line(ast.get_docstring(tree))
+        constants = dict(_literal_constants(tree))
+        requires = constants.get("REQUIRES", ())
+        names = (requires,) if isinstance(requires, str) else tuple(map(str, requires))  # type: ignore[call-overload]
+        # Only the top-level package is looked for: finding a submodule would import its parent.
+        missing = tuple(name for name in names if importlib.util.find_spec(name.partition(".")[0]) is None)
+    except Exception as error:  # One bad file, whatever is wrong with it, must not hide the others.
+        return Summary(path.stem, doc, broken=reason(error), shelf=shelf)
+    return Summary(path.stem, doc, missing, str(constants.get("EXTRA", "")), shelf=shelf)
+
+
+def summarise_entry_point(entry: importlib.metadata.EntryPoint) -> Summary:
+    """Summary of a plug-in that an installed package declares."""
+    owner = entry.dist.name if entry.dist is not None else "an installed package"
+    return Summary(entry.name, f"{entry.value}, from {owner}")
+
+
+def first_line(doc: str | None) -> str:
+    """First line of a docstring, empty if there is none."""
+    return (doc or "").strip().partition("\n")[0].strip()
+
+
+def reason(error: BaseException) -> str:
+    """Why a file cannot be read or imported, in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, SyntaxError):
+        return f"{error.msg} (line {error.lineno})" if error.lineno else str(error.msg)
+    text = textwrap.shorten(str(error), 200, placeholder=" …")
+    return text if isinstance(error, ImportError | UsageError) else f"{type(error).__name__}: {text}"
+
+
+def _literal_constants(tree: ast.Module) -> Iterator[tuple[str, object]]:
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=("REQUIRES" | "EXTRA") as name)], value=value):
+                yield name, _literal(name, value)
+            case ast.AnnAssign(target=ast.Name(id=("REQUIRES" | "EXTRA") as name), value=ast.expr() as value):
+                yield name, _literal(name, value)
+
+
+def _literal(name: str, value: ast.expr) -> object:
+    try:
+        return ast.literal_eval(value)
+    except ValueError as error:
+        raise UsageError(f"{name} is not a literal (line {value.lineno})") from error
