@@ -139,7 +139,7 @@ class Finetune:
         before, adaptation = data
         samples = sum(map(n_samples, (before, *adaptation)))
         budget, fixed = self.config.memory_budget, self.config.chunk_tasks
-        return task_chunks(self.policy, self.meta.theta, before.observation, samples, budget, fixed)
+        return task_chunks(self.policy, before.observation, samples, budget, fixed)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return meta-parameters, the optimiser's state and the policy's buffers."""
@@ -159,5 +159,5 @@ def build(config: Config, context: BuildContext) -> Finetune:
     """Return the learner of the run's policy."""
     policy = context.make_policy()
     samples = 3 * config.episodes * context.horizon
-    check_gradient_fits("agent finetune", policy, dict(policy.named_parameters()), samples)
+    check_gradient_fits("agent finetune", policy, samples)
     return Finetune(config, policy, context.horizon)

@@ -257,7 +257,7 @@ class MAML:
         inner_batches, outer = data
         samples = UPDATE_PASSES * sum(map(n_samples, inner_batches)) + n_samples(outer)
         budget, fixed = self.config.memory_budget, self.config.chunk_tasks
-        return task_chunks(self.policy, self.meta.theta, outer.observation, samples, budget, fixed)
+        return task_chunks(self.policy, outer.observation, samples, budget, fixed)
 
     def trust_region_step(self, data: MetaBatch) -> dict[str, float]:
         """Step along the natural gradient to KL `max_kl`, then back until the objective improves; else move nothing.
@@ -334,5 +334,5 @@ def build(config: Config, context: BuildContext) -> MAML:
             "backend that can (torch; pennylane:default.qubit without shots)"
         )
     samples = (UPDATE_PASSES * config.inner_steps + 1) * config.episodes * context.horizon
-    check_gradient_fits("agent maml", policy, dict(policy.named_parameters()), samples)
+    check_gradient_fits("agent maml", policy, samples)
     return MAML(config, policy, context.horizon)

@@ -124,7 +124,6 @@ class Reinforce:
         n_episodes, n_steps = rollout.valid[0].numel(), int(rollout.valid.sum())
         chunks = task_chunks(
             self.policy,
-            self.theta,
             batch.observation,
             n_samples(batch),
             self.config.memory_budget,
@@ -181,5 +180,5 @@ class Reinforce:
 def build(config: Config, context: BuildContext) -> Reinforce:
     """Return the learner of the run's policy."""
     learner = Reinforce(config, context.make_policy(), context.horizon)
-    check_gradient_fits("agent reinforce", learner.policy, learner.theta, 2 * config.episodes * context.horizon)
+    check_gradient_fits("agent reinforce", learner.policy, 2 * config.episodes * context.horizon)
     return learner

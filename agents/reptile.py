@@ -106,5 +106,5 @@ class Reptile:
 def build(config: Config, context: BuildContext) -> Reptile:
     """Return the learner of the run's policy."""
     learner = Reptile(config, context.make_policy(), context.horizon)
-    check_gradient_fits("agent reptile", learner.policy, learner.theta, 2 * config.episodes * context.horizon)
+    check_gradient_fits("agent reptile", learner.policy, 2 * config.episodes * context.horizon)
     return learner

@@ -66,5 +66,5 @@ class Scratch:
 def build(config: Config, context: BuildContext) -> Scratch:
     """Return the agent of the run's policy as it is initialised."""
     agent = Scratch(config, context.make_policy(), context.horizon)
-    check_gradient_fits("agent scratch", agent.policy, agent.theta, 2 * config.episodes * context.horizon)
+    check_gradient_fits("agent scratch", agent.policy, 2 * config.episodes * context.horizon)
     return agent

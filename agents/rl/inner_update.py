@@ -151,10 +151,8 @@ def adapt(
     def update(theta: Params, own: Batch) -> Params:
         return inner_update(theta, direction(theta, own), step_sizes, factor)
 
-    theta = {name: value[0] for name, value in state.params.items()}
-    chunks = task_chunks(
-        policy, theta, batch.observation, GRADIENT_PASSES * n_samples(batch), config.memory_budget, config.chunk_tasks
-    )
+    samples = GRADIENT_PASSES * n_samples(batch)
+    chunks = task_chunks(policy, batch.observation, samples, config.memory_budget, config.chunk_tasks)
     parts = [vmap(update)(select_tasks(state.params, chunk), select_tasks(batch, chunk)) for chunk in chunks]
     params = {name: torch.cat([part[name] for part in parts]) for name in state.params}
     return fast_weights(policy, params, state.n_updates + 1)
@@ -168,5 +166,4 @@ def update_normalisation(policy: Policy, rollouts: list[Rollout]) -> None:
 
 def check_adaptation_fits(policy: Policy, config: InnerConfig, horizon: int, episodes: int) -> None:
     """Raise UsageError if the graph of one task's update from this many episodes cannot fit into memory."""
-    theta: Params = dict(policy.named_parameters())
-    check_gradient_fits(f"agent {config.agent}", policy, theta, GRADIENT_PASSES * episodes * horizon)
+    check_gradient_fits(f"agent {config.agent}", policy, GRADIENT_PASSES * episodes * horizon)
