@@ -15,18 +15,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from torch import Tensor
 from torch.func import vmap
 
 from agents.core.context import BuildContext
 from agents.core.pytree import leaves
 from agents.core.rollout import Rollout
-from agents.rl import inner_update as inner
+from agents.rl import acting
+from agents.rl.acting import FastWeights
 from agents.rl.batch import Batch, inner_batch, n_samples, outer_batch, select_tasks
 from agents.rl.config import MetaConfig
 from agents.rl.gradient import Terms, chunked_gradient, chunked_terms
-from agents.rl.inner_update import FastWeights, inner_gradient, inner_update, stop_gradient
+from agents.rl.inner_update import adapt, inner_gradient, inner_update, stop_gradient
 from agents.rl.memory import check_gradient_fits, task_chunks
 from agents.rl.meta import Meta, initial_meta, meta_optimiser, ppo_terms, with_old_policy
 from qrl.policies.policy import Policy
@@ -48,36 +48,20 @@ def defaults(env_name: str) -> Config:
 class Finetune:
     """The learner. Theta are the parameters of its policy, which training moves in place."""
 
+    begin, act, mode = acting.begin, acting.act, acting.mode
+    to_environment, check_memory = acting.to_environment, acting.check_memory
+
     def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
         self.config, self.policy, self.horizon = config, policy, horizon
         self.n_tasks, self.n_envs = config.meta_batch, config.episodes
         self.n_rollouts = 2 if config.learn_step_sizes else 1
         self.meta = initial_meta(policy, config)
+        self.theta = self.meta.theta
         self.optimiser = meta_optimiser(policy, self.meta, config)
-
-    def begin(self, n_tasks: int, n_envs: int) -> FastWeights:
-        """Return the initial weights for every task."""
-        return inner.initial_weights(self.policy, self.meta.theta, n_tasks)
-
-    def act(self, state: FastWeights, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, FastWeights]:
-        """Draw an action for each lane from its task's policy."""
-        return inner.draw_actions(self.policy, state, observation, generator), state
-
-    def mode(self, state: FastWeights, observation: Tensor) -> Tensor:
-        """Return the most likely action of each lane."""
-        return inner.likeliest_actions(self.policy, state, observation)
-
-    def to_environment(self, action: Tensor) -> Tensor:
-        """Convert the policy's actions to the environment's units."""
-        return self.policy.to_environment(action)
 
     def adapt(self, state: FastWeights, rollout: Rollout) -> FastWeights:
         """Take one policy-gradient step in every task."""
-        return inner.adapt(self.policy, state, rollout, self.config, self.meta.step_sizes)
-
-    def check_memory(self, episodes: int) -> None:
-        """Raise UsageError if adapting to one task from this many episodes cannot fit."""
-        inner.check_adaptation_fits(self.policy, self.config, self.horizon, episodes)
+        return adapt(self.policy, state, rollout, self.config, self.meta.step_sizes)
 
     def update(self, rollouts: list[Rollout], states: list[FastWeights], progress_remaining: float) -> dict[str, float]:
         """Take epochs of PPO-clip with Adam; `progress_remaining` multiplies the learning rates.
@@ -95,7 +79,7 @@ class Finetune:
                 break
             metrics["grad_norm"] = self.optimiser.ascend(gradient, metrics)
         metrics["kl"] = self.optimiser.finish(lambda: self.evaluate(data)["kl"])
-        inner.update_normalisation(self.policy, rollouts)
+        acting.update_normalisation(self.policy, rollouts)
         return metrics
 
     def batches(self, rollouts: list[Rollout], states: list[FastWeights]) -> MultiTaskBatch:

@@ -21,12 +21,13 @@ from torch.func import vmap
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.core.saved_state import moments, named_parameters, policy_buffers, restore, restore_moments
-from agents.rl import inner_update as inner
+from agents.rl import acting
+from agents.rl.acting import FastWeights
 from agents.rl.adaptive_adam import check_finite
 from agents.rl.batch import Batch, n_samples, plain_batch, select_tasks
 from agents.rl.config import InnerConfig
 from agents.rl.gradient import Terms, chunked_gradient
-from agents.rl.inner_update import FastWeights, log_prob
+from agents.rl.inner_update import adapt, log_prob
 from agents.rl.losses import policy_gradient
 from agents.rl.memory import check_gradient_fits, task_chunks
 from agents.rl.returns import standard_scores
@@ -68,6 +69,8 @@ class Config(InnerConfig):
 class Reinforce:
     """The learner. Theta are the parameters of its policy, which training moves in place."""
 
+    begin, act, mode = acting.begin, acting.act, acting.mode
+    to_environment, check_memory = acting.to_environment, acting.check_memory
     n_rollouts = 1
 
     def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
@@ -78,29 +81,9 @@ class Reinforce:
         self.optimiser = torch.optim.Adam(groups, amsgrad=config.amsgrad)
         self.n_tasks, self.n_envs = config.meta_batch, config.episodes
 
-    def begin(self, n_tasks: int, n_envs: int) -> FastWeights:
-        """Return the initial weights for every task."""
-        return inner.initial_weights(self.policy, self.theta, n_tasks)
-
-    def act(self, state: FastWeights, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, FastWeights]:
-        """Draw an action for each lane from its task's policy."""
-        return inner.draw_actions(self.policy, state, observation, generator), state
-
-    def mode(self, state: FastWeights, observation: Tensor) -> Tensor:
-        """Return the most likely action of each lane."""
-        return inner.likeliest_actions(self.policy, state, observation)
-
-    def to_environment(self, action: Tensor) -> Tensor:
-        """Convert the policy's actions to the environment's units."""
-        return self.policy.to_environment(action)
-
     def adapt(self, state: FastWeights, rollout: Rollout) -> FastWeights:
         """Take one policy-gradient step in every task."""
-        return inner.adapt(self.policy, state, rollout, self.config, self.config.inner_step_size)
-
-    def check_memory(self, episodes: int) -> None:
-        """Raise UsageError if adapting to one task from this many episodes cannot fit."""
-        inner.check_adaptation_fits(self.policy, self.config, self.horizon, episodes)
+        return adapt(self.policy, state, rollout, self.config, self.config.inner_step_size)
 
     def update(self, rollouts: list[Rollout], states: list[FastWeights], progress_remaining: float) -> dict[str, float]:
         """Take one step of Adam; its rates are constant, whatever `progress_remaining`.
@@ -115,7 +98,7 @@ class Reinforce:
         metrics["grad_norm"] = math.sqrt(sum(float(each.square().sum()) for each in gradient))
         check_finite(metrics)
         self.optimiser.step()
-        inner.update_normalisation(self.policy, rollouts)
+        acting.update_normalisation(self.policy, rollouts)
         return metrics
 
     def gradient(self, rollout: Rollout) -> tuple[list[Tensor], dict[str, float]]:

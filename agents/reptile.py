@@ -18,10 +18,11 @@ from torch import Tensor
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.core.saved_state import named_parameters, policy_buffers, restore
-from agents.rl import inner_update as inner
+from agents.rl import acting
+from agents.rl.acting import FastWeights
 from agents.rl.adaptive_adam import check_finite
 from agents.rl.config import InnerConfig
-from agents.rl.inner_update import FastWeights
+from agents.rl.inner_update import adapt
 from agents.rl.memory import check_gradient_fits
 from qrl.policies.policy import Params, Policy
 
@@ -46,35 +47,18 @@ class Config(InnerConfig):
 class Reptile:
     """The learner. Theta are the parameters of its policy, which training moves in place."""
 
+    begin, act, mode = acting.begin, acting.act, acting.mode
+    to_environment, check_memory = acting.to_environment, acting.check_memory
+
     def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
         self.config, self.policy, self.horizon = config, policy, horizon
         self.theta: Params = dict(policy.named_parameters())
         self.n_tasks, self.n_envs, self.n_rollouts = config.meta_batch, config.episodes, config.inner_steps
 
-    def begin(self, n_tasks: int, n_envs: int) -> FastWeights:
-        """Return the initial weights for every task."""
-        return inner.initial_weights(self.policy, self.theta, n_tasks)
-
-    def act(self, state: FastWeights, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, FastWeights]:
-        """Draw an action for each lane from its task's policy."""
-        return inner.draw_actions(self.policy, state, observation, generator), state
-
-    def mode(self, state: FastWeights, observation: Tensor) -> Tensor:
-        """Return the most likely action of each lane."""
-        return inner.likeliest_actions(self.policy, state, observation)
-
-    def to_environment(self, action: Tensor) -> Tensor:
-        """Convert the policy's actions to the environment's units."""
-        return self.policy.to_environment(action)
-
     def adapt(self, state: FastWeights, rollout: Rollout) -> FastWeights:
         """Take one policy-gradient step in every task."""
         size, n_trained = self.config.inner_step_size, self.config.inner_steps
-        return inner.adapt(self.policy, state, rollout, self.config, size, n_trained=n_trained)
-
-    def check_memory(self, episodes: int) -> None:
-        """Raise UsageError if adapting to one task from this many episodes cannot fit."""
-        inner.check_adaptation_fits(self.policy, self.config, self.horizon, episodes)
+        return adapt(self.policy, state, rollout, self.config, size, n_trained=n_trained)
 
     @torch.no_grad()
     def update(self, rollouts: list[Rollout], states: list[FastWeights], progress_remaining: float) -> dict[str, float]:
@@ -90,7 +74,7 @@ class Reptile:
         check_finite(metrics)
         for name, move in moves.items():
             self.theta[name] += move
-        inner.update_normalisation(self.policy, rollouts)
+        acting.update_normalisation(self.policy, rollouts)
         return metrics
 
     def state_dict(self) -> dict[str, Tensor]:

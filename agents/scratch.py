@@ -5,14 +5,12 @@ The initial weights are those with which a learner of the same seed starts. The 
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
-from agents.rl import inner_update as inner
+from agents.rl import acting
+from agents.rl.acting import FastWeights
 from agents.rl.config import InnerConfig
-from agents.rl.inner_update import FastWeights
+from agents.rl.inner_update import adapt
 from agents.rl.memory import check_gradient_fits
 from qrl.policies.policy import Params, Policy
 
@@ -34,33 +32,16 @@ def defaults(env_name: str) -> Config:
 class Scratch:
     """An agent without an outer step: its weights follow from the seed."""
 
+    begin, act, mode = acting.begin, acting.act, acting.mode
+    to_environment, check_memory = acting.to_environment, acting.check_memory
+
     def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
         self.config, self.policy, self.horizon = config, policy, horizon
         self.theta: Params = dict(policy.named_parameters())
 
-    def begin(self, n_tasks: int, n_envs: int) -> FastWeights:
-        """Return the initial weights for every task."""
-        return inner.initial_weights(self.policy, self.theta, n_tasks)
-
-    def act(self, state: FastWeights, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, FastWeights]:
-        """Draw an action for each lane from its task's policy."""
-        return inner.draw_actions(self.policy, state, observation, generator), state
-
-    def mode(self, state: FastWeights, observation: Tensor) -> Tensor:
-        """Return the most likely action of each lane."""
-        return inner.likeliest_actions(self.policy, state, observation)
-
-    def to_environment(self, action: Tensor) -> Tensor:
-        """Convert the policy's actions to the environment's units."""
-        return self.policy.to_environment(action)
-
     def adapt(self, state: FastWeights, rollout: Rollout) -> FastWeights:
         """Take one policy-gradient step in every task."""
-        return inner.adapt(self.policy, state, rollout, self.config, self.config.inner_step_size)
-
-    def check_memory(self, episodes: int) -> None:
-        """Raise UsageError if adapting to one task from this many episodes cannot fit."""
-        inner.check_adaptation_fits(self.policy, self.config, self.horizon, episodes)
+        return adapt(self.policy, state, rollout, self.config, self.config.inner_step_size)
 
 
 def build(config: Config, context: BuildContext) -> Scratch:

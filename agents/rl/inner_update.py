@@ -7,7 +7,6 @@ policy is bad, it has to change as fast as elsewhere.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -16,16 +15,13 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from agents.core.rollout import Rollout
+from agents.rl.acting import GRADIENT_PASSES, FastWeights, fast_weights
 from agents.rl.batch import Batch, inner_batch, n_samples, select_tasks
 from agents.rl.config import InnerConfig
 from agents.rl.losses import policy_gradient
-from agents.rl.memory import check_gradient_fits, task_chunks
-from qrl.policies.features import Bound
+from agents.rl.memory import task_chunks
 from qrl.policies.heads import Distribution
 from qrl.policies.policy import Params, Policy, bind
-
-GRADIENT_PASSES = 5
-"""Most that the graph of an inner update holds of a sample [forward passes of the policy]."""
 
 StepSizes = Params | float
 """A step size for each parameter, or one for all."""
@@ -80,48 +76,6 @@ def stop_gradient(gradient: Params) -> Params:
 # --- every task ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class FastWeights:
-    """An adapted policy for each task: parameters with a leading task axis, and what follows from them alone."""
-
-    params: Params
-    bound: Bound
-    n_updates: int
-
-
-def fast_weights(policy: Policy, params: Params, n_updates: int) -> FastWeights:
-    """Bind the policies of parameters [task, ...]."""
-    with torch.no_grad():
-        return FastWeights(params, vmap(partial(bind, policy))(params), n_updates)
-
-
-def initial_weights(policy: Policy, theta: Params, n_tasks: int) -> FastWeights:
-    """Return the policy of theta for every task."""
-    # Clones: a state is a value, and an outer step moves the parameters in place.
-    params = {n: value.detach().clone().expand(n_tasks, *value.shape) for n, value in theta.items()}
-    return fast_weights(policy, params, 0)
-
-
-def draw_actions(
-    policy: Policy, state: FastWeights, observation: Float[Tensor, "task env obs"], generator: torch.Generator
-) -> Tensor:
-    """Draw an action for each lane from its task's policy."""
-    shape = (*observation.shape[:2], policy.head.n_noise)
-    uniform = torch.rand(shape, generator=generator, device=observation.device, dtype=observation.dtype)
-    return _sample(policy, state, observation, policy.head.noise(uniform))
-
-
-def likeliest_actions(policy: Policy, state: FastWeights, observation: Float[Tensor, "task env obs"]) -> Tensor:
-    """Return the most likely action of each lane's policy."""
-    return _sample(policy, state, observation, observation.new_zeros(*observation.shape[:2], policy.head.n_noise))
-
-
-def _sample(policy: Policy, state: FastWeights, observation: Tensor, noise: Tensor) -> Tensor:
-    distribution = vmap(policy.distribution)(state.bound, observation)
-    action: Tensor = policy.head.sample(distribution, noise)
-    return action
-
-
 @torch.no_grad()
 def adapt(
     policy: Policy,
@@ -156,14 +110,3 @@ def adapt(
     parts = [vmap(update)(select_tasks(state.params, chunk), select_tasks(batch, chunk)) for chunk in chunks]
     params = {name: torch.cat([part[name] for part in parts]) for name in state.params}
     return fast_weights(policy, params, state.n_updates + 1)
-
-
-def update_normalisation(policy: Policy, rollouts: list[Rollout]) -> None:
-    """Take the observations of rollouts into the policy's running statistics."""
-    for rollout in rollouts:
-        policy.update_normalisation(rollout.observation[rollout.valid])
-
-
-def check_adaptation_fits(policy: Policy, config: InnerConfig, horizon: int, episodes: int) -> None:
-    """Raise UsageError if the graph of one task's update from this many episodes cannot fit into memory."""
-    check_gradient_fits(f"agent {config.agent}", policy, GRADIENT_PASSES * episodes * horizon)

@@ -1,0 +1,98 @@
+"""Acting by the weights of each task: what agents do that adapt by gradient steps.
+
+An algorithm takes the functions of an `Adapter` as its own methods:
+
+    begin, act = acting.begin, acting.act
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import vmap
+
+from agents.core.rollout import Rollout
+from agents.rl.config import InnerConfig
+from agents.rl.memory import check_gradient_fits
+from qrl.policies.features import Bound
+from qrl.policies.policy import Params, Policy, bind
+
+GRADIENT_PASSES = 5
+"""Most that the graph of an inner update holds of a sample [forward passes of the policy]."""
+
+
+@dataclass(frozen=True)
+class FastWeights:
+    """An adapted policy for each task: parameters with a leading task axis, and what follows from them alone."""
+
+    params: Params
+    bound: Bound
+    n_updates: int
+
+
+class Adapter(Protocol):
+    """An agent whose policy starts from the same weights theta in every task."""
+
+    policy: Policy
+    theta: Params
+    horizon: int
+    """Longest episode [steps]."""
+
+    @property
+    def config(self) -> InnerConfig:
+        """Options of the inner update."""
+
+
+def fast_weights(policy: Policy, params: Params, n_updates: int) -> FastWeights:
+    """Bind the policies of parameters [task, ...]."""
+    with torch.no_grad():
+        return FastWeights(params, vmap(partial(bind, policy))(params), n_updates)
+
+
+def begin(adapter: Adapter, n_tasks: int, n_envs: int) -> FastWeights:
+    """Return the initial weights for every task."""
+    # Clones: a state is a value, and an outer step moves the parameters in place.
+    params = {n: value.detach().clone().expand(n_tasks, *value.shape) for n, value in adapter.theta.items()}
+    return fast_weights(adapter.policy, params, 0)
+
+
+def act(
+    adapter: Adapter, state: FastWeights, observation: Float[Tensor, "task env obs"], generator: torch.Generator
+) -> tuple[Tensor, FastWeights]:
+    """Draw an action for each lane from its task's policy."""
+    head = adapter.policy.head
+    shape = (*observation.shape[:2], head.n_noise)
+    uniform = torch.rand(shape, generator=generator, device=observation.device, dtype=observation.dtype)
+    return _sample(adapter.policy, state, observation, head.noise(uniform)), state
+
+
+def mode(adapter: Adapter, state: FastWeights, observation: Float[Tensor, "task env obs"]) -> Tensor:
+    """Return the most likely action of each lane."""
+    noise = observation.new_zeros(*observation.shape[:2], adapter.policy.head.n_noise)
+    return _sample(adapter.policy, state, observation, noise)
+
+
+def _sample(policy: Policy, state: FastWeights, observation: Tensor, noise: Tensor) -> Tensor:
+    distribution = vmap(policy.distribution)(state.bound, observation)
+    action: Tensor = policy.head.sample(distribution, noise)
+    return action
+
+
+def to_environment(adapter: Adapter, action: Tensor) -> Tensor:
+    """Convert the policy's actions to the environment's units."""
+    return adapter.policy.to_environment(action)
+
+
+def check_memory(adapter: Adapter, episodes: int) -> None:
+    """Raise UsageError if the graph of one task's update from this many episodes cannot fit into memory."""
+    samples = GRADIENT_PASSES * episodes * adapter.horizon
+    check_gradient_fits(f"agent {adapter.config.agent}", adapter.policy, samples)
+
+
+def update_normalisation(policy: Policy, rollouts: list[Rollout]) -> None:
+    """Take the observations of rollouts into the policy's running statistics."""
+    for rollout in rollouts:
+        policy.update_normalisation(rollout.observation[rollout.valid])
