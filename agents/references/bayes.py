@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from agents.core.context import BuildContext
-from agents.references.shared.bandit import Counts, Player, posterior_mean
+from agents.references.shared.bandit import BanditPolicy, Counts, posterior_mean
 from agents.references.shared.bernoulli import LARGEST, MOST_PULLS, n_beliefs, optimum, rank
 from agents.references.shared.trial import TrialConfig
 from qrl.common.errors import UsageError
@@ -23,8 +23,8 @@ class Config(TrialConfig):
     """Options of optimal play."""
 
 
-class Bayes(Player):
-    """The player."""
+class Bayes(BanditPolicy):
+    """The Bayes-optimal policy."""
 
     def __init__(self, config: TrialConfig, context: BuildContext) -> None:
         super().__init__(config, context)
@@ -43,18 +43,18 @@ class Bayes(Player):
         by_pull, horizon = self.optimum.by_pull, self.n_pulls // self.trial_episodes
         return [sum(by_pull[first : first + horizon]) for first in range(0, self.n_pulls, horizon)]
 
-    def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
+    def index(self, counts: Counts, generator: torch.Generator) -> Tensor:
         """1 for an optimal arm, 0 for the others; beyond the trial, an arm's posterior mean."""
         flat = counts.flatten(0, 1).flatten(1).long().cpu().numpy()
-        worth = posterior_mean(counts).flatten(0, 1).cpu().numpy().copy()
+        index = posterior_mean(counts).flatten(0, 1).cpu().numpy().copy()
         pulls = flat.sum(1)
         for t in set(pulls.tolist()):
             if t < self.n_pulls:
                 lanes = pulls == t
-                worth[lanes] = self.optimum.best[t][rank(flat[lanes])]
-        return torch.from_numpy(worth).to(counts).unflatten(0, counts.shape[:2])
+                index[lanes] = self.optimum.best[t][rank(flat[lanes])]
+        return torch.from_numpy(index).to(counts).unflatten(0, counts.shape[:2])
 
 
 def build(config: Config, context: BuildContext) -> Bayes:
-    """The player."""
+    """Return the policy."""
     return Bayes(config, context)

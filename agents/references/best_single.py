@@ -10,38 +10,38 @@ from torch import Tensor
 
 from agents.core.context import BuildContext
 from agents.references.shared import search
-from agents.references.shared.search import Player, Seen, TriesConfig
+from agents.references.shared.search import Observation, SearchConfig, SearchPolicy
 
 FAMILIES = search.FAMILIES
 
 
 @dataclass(frozen=True)
-class Config(TriesConfig):
+class Config(SearchConfig):
     """Options of the best single candidate."""
 
     alone: bool = True
     """Whether it is tried again and again in place of the ones after it: more tries are then without use."""
 
 
-class BestSingle(Player):
-    """The player."""
+class BestSingle(SearchPolicy):
+    """The candidates by their mean improvement."""
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
-        self._worth = torch.from_numpy(self.train_gains.mean(0)).to(self.device)
+        self._scores = torch.from_numpy(self.train_improvement.mean(0)).to(self.device)
         self._alone = config.alone
 
-    def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
+    def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
         """Mean gain in training."""
-        return self._worth.expand(seen.tried.shape)
+        return self._scores.expand(observed.tried.shape)
 
     def act(self, state: None, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
         """The best candidate; of those not tried, if it is not to be alone."""
         if not self._alone:
             return super().act(state, observation, generator)
-        return self._worth.argmax().expand(observation.shape[:2]), None
+        return self._scores.argmax().expand(observation.shape[:2]), None
 
 
 def build(config: Config, context: BuildContext) -> BestSingle:
-    """The player."""
+    """Return the policy."""
     return BestSingle(config, context)

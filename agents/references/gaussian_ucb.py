@@ -15,13 +15,13 @@ from torch import Tensor
 
 from agents.core.context import BuildContext
 from agents.references.shared import search
-from agents.references.shared.search import Player, Seen, TriesConfig
+from agents.references.shared.search import Observation, SearchConfig, SearchPolicy
 
 FAMILIES = search.FAMILIES
 
 
 @dataclass(frozen=True)
-class Config(TriesConfig):
+class Config(SearchConfig):
     """Options of UCB with a Gaussian prior."""
 
     kappa: float = 1.0
@@ -37,20 +37,20 @@ class Config(TriesConfig):
         self.require(("shrinkage",), lambda value: 0 <= value <= 1, "in [0, 1]")
 
 
-class GaussianUCB(Player):
-    """The player."""
+class GaussianUCB(SearchPolicy):
+    """The upper confidence bound."""
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
-        gains = torch.from_numpy(self.train_gains).to(self.device)
+        gains = torch.from_numpy(self.train_improvement).to(self.device)
         self._mean, covariance = gains.mean(0), gains.mT.cov()
         diagonal = covariance.diag().diag()
         self._covariance = covariance + config.shrinkage * (diagonal - covariance)
         self._kappa, self._noise = config.kappa, max(config.noise, 1e-6)
 
-    def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
+    def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
         """An upper bound of the gain."""
-        tried, gains = seen.tried.flatten(0, -2), seen.gains.flatten(0, -2)
+        tried, gains = observed.tried.flatten(0, -2), observed.gains.flatten(0, -2)
         # What was not tried tells nothing: as a reading with unit noise of a candidate of its own, unrelated to all.
         both = tried.unsqueeze(-1) * tried.unsqueeze(-2)
         readings = self._covariance * both + torch.diag_embed(torch.where(tried > 0, self._noise**2, 1.0))
@@ -58,9 +58,9 @@ class GaussianUCB(Player):
         weights = torch.linalg.solve(readings, known.mT).mT
         mean = self._mean + (weights @ (tried * (gains - self._mean)).unsqueeze(-1)).squeeze(-1)
         variance = self._covariance.diag() - (weights * known).sum(-1)
-        return (mean + self._kappa * variance.clamp_min(0).sqrt()).unflatten(0, seen.tried.shape[:-1])
+        return (mean + self._kappa * variance.clamp_min(0).sqrt()).unflatten(0, observed.tried.shape[:-1])
 
 
 def build(config: Config, context: BuildContext) -> GaussianUCB:
-    """The player."""
+    """Return the policy."""
     return GaussianUCB(config, context)

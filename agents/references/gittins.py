@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from agents.core.context import BuildContext
-from agents.references.shared.bandit import Counts, Player, posterior_mean
+from agents.references.shared.bandit import BanditPolicy, Counts, posterior_mean
 from agents.references.shared.bernoulli import MOST_PULLS, indices
 from agents.references.shared.trial import TrialConfig
 from qrl.common.errors import UsageError
@@ -23,8 +23,8 @@ class Config(TrialConfig):
     """Options of play by indices."""
 
 
-class Gittins(Player):
-    """The player."""
+class Gittins(BanditPolicy):
+    """Gittins indices."""
 
     def __init__(self, config: TrialConfig, context: BuildContext) -> None:
         super().__init__(config, context)
@@ -35,7 +35,7 @@ class Gittins(Player):
             )
         self.indices = torch.from_numpy(indices(self.n_pulls)).to(self.device)
 
-    def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
+    def index(self, counts: Counts, generator: torch.Generator) -> Tensor:
         """Each arm's index for the pulls that are left; beyond the trial, its mean."""
         left = (self.n_pulls - counts.long().sum((-1, -2))).clamp_min(0)[..., None]
         whole = counts.long().clamp_max(self.n_pulls)
@@ -44,5 +44,5 @@ class Gittins(Player):
 
 
 def build(config: Config, context: BuildContext) -> Gittins:
-    """The player."""
+    """Return the policy."""
     return Gittins(config, context)

@@ -120,11 +120,11 @@ class Grape:
         return now.expand(-1, observation.shape[1], -1), Pulse(state.drive, state.step + 1)
 
     def to_environment(self, action: Tensor) -> Tensor:
-        """As they are."""
+        """Return the actions, which are already in the environment's units."""
         return action
 
     def adapt(self, state: Pulse, rollout: Rollout) -> Pulse:
-        """Nothing is learned."""
+        """Return the state unchanged."""
         return state
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from agents.core.context import BuildContext
-from agents.references.shared.bandit import Counts, Player, posterior_mean
+from agents.references.shared.bandit import BanditPolicy, Counts, posterior_mean
 from agents.references.shared.trial import TrialConfig
 
 FAMILIES = ("bandit",)
@@ -17,14 +17,14 @@ class Config(TrialConfig):
     """Options of greedy play."""
 
 
-class Greedy(Player):
-    """The player."""
+class Greedy(BanditPolicy):
+    """Pull the arm of the largest posterior mean."""
 
-    def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
+    def index(self, counts: Counts, generator: torch.Generator) -> Tensor:
         """The posterior mean under a uniform prior."""
         return posterior_mean(counts)
 
 
 def build(config: Config, context: BuildContext) -> Greedy:
-    """The player."""
+    """Return the policy."""
     return Greedy(config, context)

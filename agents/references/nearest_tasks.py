@@ -13,13 +13,13 @@ from torch import Tensor
 
 from agents.core.context import BuildContext
 from agents.references.shared import search
-from agents.references.shared.search import Player, Seen, TriesConfig
+from agents.references.shared.search import Observation, SearchConfig, SearchPolicy
 
 FAMILIES = search.FAMILIES
 
 
 @dataclass(frozen=True)
-class Config(TriesConfig):
+class Config(SearchConfig):
     """Options of the nearest tasks."""
 
     neighbours: int = 5
@@ -30,25 +30,25 @@ class Config(TriesConfig):
         self.require(("neighbours",), lambda value: value >= 1, "at least 1")
 
 
-class NearestTasks(Player):
-    """The player."""
+class NearestTasks(SearchPolicy):
+    """The best of the most similar tasks."""
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
         table = self.family.table
         features = self.family.standardised(table.features[: table.n_train])
         self._features = torch.from_numpy(features).to(self.device)
-        best = np.maximum(self.train_gains.max(1, keepdims=True), 1e-9)
-        self._worth = torch.from_numpy(self.train_gains / best).to(self.device)
-        self._neighbours = min(config.neighbours, len(self._worth))
+        best = np.maximum(self.train_improvement.max(1, keepdims=True), 1e-9)
+        self._scores = torch.from_numpy(self.train_improvement / best).to(self.device)
+        self._neighbours = min(config.neighbours, len(self._scores))
 
-    def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
+    def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
         """Mean share of the best gain in the nearest tasks."""
-        lanes = seen.features.flatten(0, -2)
+        lanes = observed.features.flatten(0, -2)
         nearest = torch.cdist(lanes, self._features).topk(self._neighbours, largest=False).indices
-        return self._worth[nearest].mean(1).unflatten(0, seen.tried.shape[:-1])
+        return self._scores[nearest].mean(1).unflatten(0, observed.tried.shape[:-1])
 
 
 def build(config: Config, context: BuildContext) -> NearestTasks:
-    """The player."""
+    """Return the policy."""
     return NearestTasks(config, context)

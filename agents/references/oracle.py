@@ -44,7 +44,7 @@ class Oracle:
     def __init__(self, config: Config, context: BuildContext) -> None:
         family = known_family("oracle", context, Bandit, TabularMDP, LookupTasks)
         self._plan: Callable[[Tasks], Tensor] = self._actions if isinstance(family, TabularMDP) else self._best
-        self._worth: Callable[[Tasks], Tensor] = (
+        self._value: Callable[[Tasks], Tensor] = (
             family.improvement_of if isinstance(family, LookupTasks) else lambda tasks: tasks.p
         )
         self.n_states = family.n_states if isinstance(family, TabularMDP) else 1
@@ -60,7 +60,7 @@ class Oracle:
         return Plan(self._plan(tasks.to(self.device)), state.step)
 
     def _best(self, tasks: Tasks) -> Tensor:
-        return self._worth(tasks).argmax(-1)[:, None, None].expand(-1, self.horizon, 1)
+        return self._value(tasks).argmax(-1)[:, None, None].expand(-1, self.horizon, 1)
 
     def _actions(self, tasks: Tasks) -> Tensor:
         return best_actions(tasks.mean_reward, tasks.transition, self.horizon)[0]
@@ -72,7 +72,7 @@ class Oracle:
         return state.actions[task, state.step.clamp_max(self.horizon - 1), where], state
 
     def to_environment(self, action: Tensor) -> Tensor:
-        """As they are."""
+        """Return the actions, which are already in the environment's units."""
         return action
 
     def observe(self, state: Plan, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> Plan:
@@ -80,7 +80,7 @@ class Oracle:
         return Plan(state.actions, torch.where(ended, 0, state.step + 1))
 
     def adapt(self, state: Plan, rollout: Rollout) -> Plan:
-        """Nothing is learned."""
+        """Return the state unchanged."""
         return state
 
 

@@ -15,29 +15,29 @@ from torch import Tensor
 
 from agents.core.context import BuildContext
 from agents.references.shared import search
-from agents.references.shared.search import Player, Seen, TriesConfig
+from agents.references.shared.search import Observation, SearchConfig, SearchPolicy
 
 FAMILIES = search.FAMILIES
 
 
 @dataclass(frozen=True)
-class Config(TriesConfig):
+class Config(SearchConfig):
     """Options of the greedy portfolio."""
 
 
-class Portfolio(Player):
-    """The player."""
+class Portfolio(SearchPolicy):
+    """The greedy portfolio."""
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
-        order = greedy_order(self.train_gains)
-        worth = torch.empty(self.n_actions, dtype=torch.float64)
-        worth[order] = torch.arange(self.n_actions, 0, -1, dtype=torch.float64)
-        self._worth = worth.to(self.device)
+        order = greedy_order(self.train_improvement)
+        score = torch.empty(self.n_actions, dtype=torch.float64)
+        score[order] = torch.arange(self.n_actions, 0, -1, dtype=torch.float64)
+        self._scores = score.to(self.device)
 
-    def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
+    def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
         """More, the earlier it stands in the portfolio."""
-        return self._worth.expand(seen.tried.shape)
+        return self._scores.expand(observed.tried.shape)
 
 
 def greedy_order(gains: NDArray[np.float64]) -> list[int]:
@@ -57,5 +57,5 @@ def greedy_order(gains: NDArray[np.float64]) -> list[int]:
 
 
 def build(config: Config, context: BuildContext) -> Portfolio:
-    """The player."""
+    """Return the policy."""
     return Portfolio(config, context)

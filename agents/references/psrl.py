@@ -48,7 +48,7 @@ class PSRL:
         self.trial_episodes, self.device = config.episodes, context.device
 
     def begin(self, n_tasks: int, n_envs: int) -> Belief:
-        """Nothing seen."""
+        """Return the prior: nothing observed."""
         lanes, pairs = (n_tasks, n_envs), (self.n_states, self.n_actions)
 
         def zeros(*shape: int, dtype: torch.dtype) -> Tensor:
@@ -84,7 +84,7 @@ class PSRL:
         return best_actions(mean_reward, weights / weights.sum(-1, keepdim=True), self.horizon)[0]
 
     def to_environment(self, action: Tensor) -> Tensor:
-        """As they are."""
+        """Return the actions, which are already in the environment's units."""
         return action
 
     def observe(
@@ -107,7 +107,7 @@ class PSRL:
         )
 
     def adapt(self, state: Belief, rollout: Rollout) -> Belief:
-        """Nothing beyond what was received."""
+        """Return the state unchanged: everything was observed."""
         return state
 
 

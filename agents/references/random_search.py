@@ -7,26 +7,28 @@ from torch import Tensor
 
 from agents.core.context import BuildContext
 from agents.references.shared import search
-from agents.references.shared.search import Player, Seen, TriesConfig
+from agents.references.shared.search import Observation, SearchConfig, SearchPolicy
 
 FAMILIES = search.FAMILIES
 
 
 @dataclass(frozen=True)
-class Config(TriesConfig):
+class Config(SearchConfig):
     """Options of random search."""
 
 
-class RandomSearch(Player):
-    """The player."""
+class RandomSearch(SearchPolicy):
+    """Uniform random search."""
 
-    without_chance = False
+    deterministic = False
 
-    def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
-        """As chance will have it."""
-        return torch.rand(seen.tried.shape, generator=generator, device=seen.tried.device, dtype=seen.tried.dtype)
+    def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
+        """Return uniform random scores."""
+        return torch.rand(
+            observed.tried.shape, generator=generator, device=observed.tried.device, dtype=observed.tried.dtype
+        )
 
 
 def build(config: Config, context: BuildContext) -> RandomSearch:
-    """The player."""
+    """Return the policy."""
     return RandomSearch(config, context)

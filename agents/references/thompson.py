@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from agents.core.context import BuildContext
-from agents.references.shared.bandit import Counts, Player
+from agents.references.shared.bandit import BanditPolicy, Counts
 from agents.references.shared.trial import TrialConfig
 
 FAMILIES = ("bandit",)
@@ -20,10 +20,10 @@ class Config(TrialConfig):
     """Options of Thompson sampling."""
 
 
-class Thompson(Player):
-    """The player."""
+class Thompson(BanditPolicy):
+    """Thompson sampling."""
 
-    def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
+    def index(self, counts: Counts, generator: torch.Generator) -> Tensor:
         """A draw from each arm's posterior."""
         # Beta(1 + a, 1 + b) with whole a and b is the (1 + a)-th smallest of 1 + a + b uniforms, but as a quotient of
         # Gamma variables it needs no such number of them. Torch draws those from a generator only in this form.
@@ -32,5 +32,5 @@ class Thompson(Player):
 
 
 def build(config: Config, context: BuildContext) -> Thompson:
-    """The player."""
+    """Return the policy."""
     return Thompson(config, context)

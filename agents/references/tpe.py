@@ -16,7 +16,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from torch import Tensor
 
 from agents.core.context import BuildContext
-from agents.references.shared.search import Player, Seen, TriesConfig
+from agents.references.shared.search import Observation, SearchConfig, SearchPolicy
 from qrl.common.errors import UsageError
 
 REQUIRES = ("optuna",)
@@ -25,7 +25,7 @@ FAMILIES = ("hyperparameter_tuning",)
 
 
 @dataclass(frozen=True)
-class Config(TriesConfig):
+class Config(SearchConfig):
     """Options of TPE."""
 
     startup: int = 5
@@ -91,10 +91,10 @@ class Space:
         return abs(scale(one) - scale(other)) / (scale(ends.high) - scale(ends.low))
 
 
-class TPE(Player):
+class TPE(SearchPolicy):
     """The player. A lane's study is made anew of what it has tried: there is nothing more to it."""
 
-    without_chance = False
+    deterministic = False
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
@@ -106,12 +106,12 @@ class TPE(Player):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._startup = Space(self.family.table.configurations), config.startup
 
-    def worth(self, seen: Seen, generator: torch.Generator) -> Tensor:
+    def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
         """The nearer to what the sampler asks for, the more."""
-        tried, gains = (x.flatten(0, -2).tolist() for x in (seen.tried, seen.gains))
+        tried, gains = (x.flatten(0, -2).tolist() for x in (observed.tried, observed.gains))
         seeds = torch.randint(2**31, (len(tried),), generator=generator, device=self.device).tolist()
         rows = [self._row(*lane) for lane in zip(tried, gains, seeds, strict=True)]
-        return torch.tensor(rows, dtype=torch.float64, device=self.device).unflatten(0, seen.tried.shape[:-1])
+        return torch.tensor(rows, dtype=torch.float64, device=self.device).unflatten(0, observed.tried.shape[:-1])
 
     def _row(self, tried: Sequence[float], gains: Sequence[float], seed: int) -> list[float]:
         space = self._space
@@ -127,5 +127,5 @@ class TPE(Player):
 
 
 def build(config: Config, context: BuildContext) -> TPE:
-    """The player."""
+    """Return the policy."""
     return TPE(config, context)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from agents.core.context import BuildContext
-from agents.references.shared.bandit import Counts, Player, posterior_mean
+from agents.references.shared.bandit import BanditPolicy, Counts, posterior_mean
 from agents.references.shared.trial import TrialConfig
 from qrl.common.errors import UsageError
 
@@ -32,12 +32,12 @@ class Config(TrialConfig):
             raise UsageError(f"agent ucb1: width must be finite and not negative, not {self.width}")
 
 
-class UCB1(Player):
-    """The player."""
+class UCB1(BanditPolicy):
+    """Upper confidence bounds of the means."""
 
     config: Config
 
-    def worth(self, counts: Counts, generator: torch.Generator) -> Tensor:
+    def index(self, counts: Counts, generator: torch.Generator) -> Tensor:
         """The bound."""
         pulls = 2 + counts.sum(-1)
         log_all: Tensor = pulls.sum(-1, keepdim=True).log()
@@ -45,5 +45,5 @@ class UCB1(Player):
 
 
 def build(config: Config, context: BuildContext) -> UCB1:
-    """The player."""
+    """Return the policy."""
     return UCB1(config, context)

@@ -109,7 +109,7 @@ def test_actions_follow_the_generator(agent, env):
     assert torch.equal(first.action, rebuilt.action), "two agents of the same spec act alike"
     if isinstance(adapter, OracleAgent):
         return  # which may know what is best
-    if getattr(adapter, "without_chance", False):
+    if getattr(adapter, "deterministic", False):
         return
     different, _ = rollout_of(distribution, adapter, state, seed=5)
     assert first.action.shape != different.action.shape or not torch.equal(first.action, different.action)

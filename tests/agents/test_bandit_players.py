@@ -124,7 +124,7 @@ def test_indices_are_those_for_the_pulls_that_are_left():
     _, agent = player("gittins", 3, arms=3)
     counts = agent.begin(1, 1)
     counts[0, 0, 0, 1] = 1
-    worth = agent.worth(counts, torch.Generator())[0, 0]
+    worth = agent.index(counts, torch.Generator())[0, 0]
     np.testing.assert_allclose(worth[1:], 5 / 9, atol=1e-4)
     assert worth[0] == indices(3)[2, 0, 1] < 1 / 2
 
@@ -137,7 +137,7 @@ def test_what_is_received_is_counted():
         ended = torch.ones(1, 2, dtype=torch.bool)
         counts = agent.observe(counts, torch.tensor([action]), torch.tensor([reward]), ended, nothing)
     assert counts.tolist() == [[[[1, 1], [0, 0], [0, 0]], [[0, 0], [0, 0], [0, 2]]]]
-    worth = agent.worth(counts, torch.Generator())
+    worth = agent.index(counts, torch.Generator())
     np.testing.assert_allclose(worth, [[[0.5, 0.5, 0.5], [0.5, 0.5, 0.25]]])
 
 
@@ -166,7 +166,7 @@ def test_beyond_a_trial_arms_are_worth_their_means(name):
     """As when a trained agent goes on in an environment of one's own."""
     _, agent = player(name, 3, arms=2)
     counts = torch.tensor([[[[4.0, 1.0], [0.0, 2.0]]]])
-    np.testing.assert_allclose(agent.worth(counts, torch.Generator()), [[[5 / 7, 1 / 4]]])
+    np.testing.assert_allclose(agent.index(counts, torch.Generator()), [[[5 / 7, 1 / 4]]])
 
 
 @pytest.mark.parametrize(("arms", "pulls"), [(5, 500), (10, 100), (50, 500), (20, 30)])

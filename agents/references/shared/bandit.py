@@ -1,4 +1,4 @@
-"""What players of the Bernoulli bandit share: they count, and choose an arm by the counts."""
+"""Policies of the Bernoulli bandit that count outcomes and choose an arm by an index of the counts."""
 
 from abc import ABC, abstractmethod
 
@@ -15,7 +15,7 @@ Counts = Float[Tensor, "task env arm outcome"]
 """Of each arm, how often it paid (outcome 0) and how often it did not (1)."""
 
 
-class Player(ABC):
+class BanditPolicy(ABC):
     """Adapts by counting; see `agents.core.agent.InContextAgent`. The state is `Counts`.
 
     Raises UsageError for another family than the bandit.
@@ -29,36 +29,36 @@ class Player(ABC):
         """Of a trial."""
 
     def begin(self, n_tasks: int, n_envs: int) -> Counts:
-        """Nothing counted."""
+        """Return counts of zero."""
         return torch.zeros(n_tasks, n_envs, self.n_arms, 2, dtype=torch.float64, device=self.device)
 
     @abstractmethod
-    def worth(self, counts: Counts, generator: torch.Generator) -> Float[Tensor, "task env arm"]:
-        """What each arm is worth; the one that is worth most is pulled."""
+    def index(self, counts: Counts, generator: torch.Generator) -> Float[Tensor, "task env arm"]:
+        """Return the index of each arm; the arm with the largest is pulled."""
 
     def act(
         self, state: Counts, observation: Tensor, generator: torch.Generator
     ) -> tuple[Int[Tensor, "task env"], Counts]:
-        """The arm that is worth most; one of them at random where several are worth the same."""
-        worth = self.worth(state, generator)
-        chance = torch.rand(worth.shape, generator=generator, device=worth.device, dtype=worth.dtype)
+        """Return the arm with the largest index; ties are broken at random."""
+        index = self.index(state, generator)
+        chance = torch.rand(index.shape, generator=generator, device=index.device, dtype=index.dtype)
         # Worths are equal where counts are: computed alike, to the last bit.
-        return torch.where(worth == worth.amax(-1, keepdim=True), chance, -1.0).argmax(-1), state
+        return torch.where(index == index.amax(-1, keepdim=True), chance, -1.0).argmax(-1), state
 
     def to_environment(self, action: Tensor) -> Tensor:
-        """As they are."""
+        """Return the actions, which are already in the environment's units."""
         return action
 
     def observe(
         self, state: Counts, action: Tensor, reward: Tensor, ended: Bool[Tensor, "task env"], observation: Tensor
     ) -> Counts:
-        """One more of what came out."""
+        """Add the observed outcome to the counts."""
         outcome = torch.stack([reward, 1 - reward], dim=-1).to(state.dtype)
         index = action[..., None, None].expand(*action.shape, 1, 2)
         return state.scatter_add(2, index, outcome[..., None, :])
 
     def adapt(self, state: Counts, rollout: Rollout) -> Counts:
-        """Nothing beyond what was received."""
+        """Return the state unchanged: everything was observed."""
         return state
 
 

@@ -83,7 +83,7 @@ def optimum(k: int, n: int) -> Optimum:
     optimal: list[NDArray[np.bool_]] = []
     for t in reversed(range(n)):
         counts = beliefs(k, t)
-        worth = np.stack([_worth(counts, arm, value) for arm in range(k)], axis=1)
+        worth = np.stack([_value_of(counts, arm, value) for arm in range(k)], axis=1)
         value = worth.max(1)
         optimal.insert(0, worth >= value[:, None] - 1e-12)  # equal arms differ by rounding
     assert value is not None
@@ -114,7 +114,7 @@ def _after(counts: NDArray[np.int64], place: NDArray[np.int64] | int) -> NDArray
     return result
 
 
-def _worth(counts: NDArray[np.int64], arm: int, following: NDArray[np.float64] | None) -> NDArray[np.float64]:
+def _value_of(counts: NDArray[np.int64], arm: int, following: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """Expected sum of rewards from here on if this arm is pulled now and the best one ever after."""
     p = _mean(counts, arm)
     if following is None:

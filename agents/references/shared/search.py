@@ -1,4 +1,4 @@
-"""What players of families of tries share: they rank candidates by what is known, and try the best that is left."""
+"""Search policies of lookup tasks: they rank candidates by an acquisition and evaluate the best that is left."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ FAMILIES = ("algorithm_selection", "hyperparameter_tuning")
 
 
 @dataclass(frozen=True)
-class TriesConfig(Options):
-    """Options of a player."""
+class SearchConfig(Options):
+    """Options of a search policy."""
 
     episodes: int = 1
     """Episodes of a trial [episodes], each with nothing remembered of the one before."""
@@ -31,63 +31,63 @@ class TriesConfig(Options):
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What an observation says."""
+class Observation:
+    """Contents of an observation."""
 
     features: Float[Tensor, "*lanes feature"]
     """Of the task, standardised."""
     tried: Float[Tensor, "*lanes act"]
-    """1 for each candidate that was tried."""
+    """1 for each candidate that was evaluated."""
     gains: Float[Tensor, "*lanes act"]
-    """What it gained; 0 for the others."""
+    """Improvement of those; 0 for the others."""
 
 
-class Player(ABC):
-    """An adapter without a state: all there is to know is in the observation.
+class SearchPolicy(ABC):
+    """A policy without a state: all there is to know is in the observation.
 
     Raises UsageError for another family.
     """
 
-    without_chance = True
-    """Whether it always does the same in the same task."""
+    deterministic = True
+    """Whether it takes the same actions whenever the task is the same."""
 
-    def __init__(self, config: TriesConfig, context: BuildContext) -> None:
+    def __init__(self, config: SearchConfig, context: BuildContext) -> None:
         name = type(self).__module__.rpartition(".")[2]
         self.family: LookupTasks = known_family(name, context, LookupTasks)
         self.config, self.device, self.trial_episodes = config, context.device, config.episodes
         self.n_actions, self.n_features = len(self.family.table.candidates), self.family.table.features.shape[1]
 
     @property
-    def train_gains(self) -> NDArray[np.float64]:
-        """What there was to gain in the tasks of training [task, candidate]."""
+    def train_improvement(self) -> NDArray[np.float64]:
+        """Improvement of every candidate in the tasks of training [task, candidate]."""
         table = self.family.table
         return table.improvement[: table.n_train]
 
     @abstractmethod
-    def worth(self, seen: Seen, generator: torch.Generator) -> Float[Tensor, "*lanes act"]:
-        """What each candidate is worth; the one that is worth most of those left is tried."""
+    def acquisition(self, observed: Observation, generator: torch.Generator) -> Float[Tensor, "*lanes act"]:
+        """Return the acquisition of each candidate; the largest of those left is evaluated next."""
 
     def begin(self, n_tasks: int, n_envs: int) -> None:
-        """There is no state."""
+        """Return no state."""
         return
 
     def act(
         self, state: None, observation: Float[Tensor, "task env obs"], generator: torch.Generator
     ) -> tuple[Int[Tensor, "task env"], None]:
-        """The candidate that is worth most of those not tried."""
+        """Return the candidate of the largest acquisition among those not evaluated."""
         sizes = (self.n_features, self.n_actions, self.n_actions, 2)
         features, tried, gains, _ = observation.double().split(sizes, dim=-1)
-        worth = self.worth(Seen(features, tried, gains), generator)
-        return worth.masked_fill(tried > 0, -torch.inf).argmax(-1), None
+        score = self.acquisition(Observation(features, tried, gains), generator)
+        return score.masked_fill(tried > 0, -torch.inf).argmax(-1), None
 
     def to_environment(self, action: Tensor) -> Tensor:
-        """As they are."""
+        """Return the actions, which are already in the environment's units."""
         return action
 
     def observe(self, state: None, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> None:
-        """Nothing beyond what is observed."""
+        """Return no state: everything is in the observation."""
         return state
 
     def adapt(self, state: None, rollout: Rollout) -> None:
-        """Nothing is learned."""
+        """Return the state unchanged."""
         return state

@@ -1,4 +1,4 @@
-"""What agents share that learn within a trial and know the rules of a family."""
+"""Reference policies that learn within a trial and know the rules of a family."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,7 +14,7 @@ Family = TypeVar("Family", bound=TaskDistribution)
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """Options of an agent that learns within a trial."""
+    """Options of a policy that learns within a trial."""
 
     episodes: int = 10
     """Episodes of a trial [episodes]; Duan et al. 2016 have 10 and more."""
