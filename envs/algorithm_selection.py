@@ -53,8 +53,8 @@ J. R. Rice, "The algorithm selection problem", 1976; as meta-learning over datas
 
 from dataclasses import dataclass
 
+from envs import LookupTasks
 from envs.automl.family import HELD_OUT, HeldOut, family
-from envs.automl.lookup_tasks import LookupTasks
 from qrl.common.checks import check_choice, check_count
 
 

@@ -66,12 +66,10 @@ from jaxtyping import Bool, Float64, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from envs.core.ranges import Range, Uniform
-from envs.core.tasks import Tasks
+from envs import Range, Tasks, TorchTasks, Uniform
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import drawn_by
 from envs.dynamics.per_lane_rng import init_rng_state, next_uniform
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 
