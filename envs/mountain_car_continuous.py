@@ -6,7 +6,7 @@ Gymnasium's `MountainCarContinuous-v0`, whose engine and gravity change from tas
 drive up the hill: the car has to be rocked out of the valley by pushing along with its motion. The sign of the power
 is unknown, so a positive action may push to the left. To first order in the power, the energy that a fixed rule from
 observation to action gains over a swing with one sign it loses with the other, so what pushes where has to be found
-out. At the nominal task it is `MountainCarContinuous-v0`, but for rounding: the original keeps its state in float32
+out. At the nominal task it is `MountainCarContinuous-v0`, but for rounding: Gymnasium keeps its state in float32
 (a test compares them).
 
 ## Action space

@@ -1,7 +1,7 @@
 """A task distribution: what varies from task to task, how tasks are drawn, and how environments are made of them.
 
 Two kinds of families build on it: `envs.TorchTasks`, whose dynamics are written here in torch, and
-`envs.GymnasiumTasks`, which wraps environments of Gymnasium or of anybody else.
+`envs.GymnasiumTasks`, which wraps third-party Gymnasium environments.
 """
 
 import math
@@ -259,7 +259,7 @@ class TaskDistribution(ABC):
     @abstractmethod
     def make(
         self, task: Mapping[str, object] | Tasks | None = None, render_mode: str | None = None
-    ) -> gym.Env[np.ndarray, Any]:
+    ) -> gym.Env[Any, Any]:
         """A `gymnasium.Env` on one task (NumPy in and out); parameters that are not given are nominal.
 
         Its `reset` takes the option `task`.

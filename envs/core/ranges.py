@@ -221,7 +221,7 @@ class Drawn(Range):
         name = getattr(self.draw, "__name__", "the function")
         try:
             drawn = [self.draw(np.random.default_rng(row)) for row in rows]
-        except Exception as error:  # the function is anybody's
+        except Exception as error:  # third-party code may raise anything
             raise UsageError(f"Drawn: {name}(generator): {describe(error)}") from error
         drawn = [finite_array(f"Drawn: what {name} returned", value, self.shape) for value in drawn]
         return np.asarray(drawn, dtype=np.float64).reshape(u.shape)
