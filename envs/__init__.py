@@ -15,6 +15,11 @@ One file per family; the file's name is the family's name (`envs/navigation.py` 
 Importing this package makes the families known to Gymnasium: `gymnasium.make("qrl/CartPole-v0", task={"gravity": 12})`
 and `gymnasium.make_vec`. It does not import torch; that happens with the first use of one of its names.
 
+Sub-packages build on each other in one order: `core` (the contract: tasks, ranges, vector environments), `dynamics`
+(physics, pictures, random numbers), `native` (families in torch), then `wrapped` (third-party environments) and
+`automl` (tables of scores). The families, files directly in this folder, import the public names below and what they
+need of `dynamics`. Only the registry, in `core`, looks further: it resolves ids of Gymnasium by `wrapped`.
+
 This package is part of qrl-meta.
 """
 

@@ -127,7 +127,7 @@ class SolvableMap(Range):
         UsageError: a shape that is not a map's, or a probability that is not in (0, 1].
     """
 
-    _bounded = False  # every solvable map may be drawn, whatever the probability of holes
+    bounded = False  # every solvable map may be drawn, whatever the probability of holes
 
     frozen: float | int
 
@@ -157,7 +157,7 @@ class SolvableMap(Range):
         good = np.isin(maps, (0, 1)).all((1, 2)) & solvable(maps != 0)
         return np.broadcast_to(good[:, None, None], maps.shape).reshape(values.shape)
 
-    def _describe_one(self) -> str:
+    def describe_one(self) -> str:
         return f"solvable({self.frozen:g})"
 
 

@@ -130,7 +130,7 @@ class TaskDistribution(ABC):
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
     def n_distinct(self, split: Split | str = "train") -> int | None:
-        """Number of distinct tasks of a split; None if there are infinitely many or nobody counted.
+        """Number of distinct tasks of a split; None if there are infinitely many, or it is unknown.
 
         Where it is a number, and `test` is empty, test tasks are drawn from the same few tasks as train tasks.
         """
@@ -170,7 +170,7 @@ class TaskDistribution(ABC):
         return drawn if count is None else self._each_once(drawn, split, seed, count)
 
     def _each_once(self, tasks: Tasks, split: Split | str, seed: int, count: int) -> Tasks:
-        """As many tasks as there are in `tasks`, in the order of their first draws, over and over if need be."""
+        """Return as many distinct tasks as possible, in the order of their first draws, repeated as often as needed."""
         n = drawn = len(tasks)
         while True:
             first = {tasks.key(i): i for i in reversed(range(drawn))}
@@ -271,7 +271,7 @@ class TaskDistribution(ABC):
 
 
 def datasheet(distribution: TaskDistribution) -> str:
-    """The task parameters as a Markdown table: nominal value, range in train and test, range in ood."""
+    """Return the task parameters as a Markdown table: nominal value, range in train and test, range in ood."""
     lines = ["| Parameter | Nominal | Train, test | OOD |", "|---|---|---|---|"]
     for name, range_ in distribution.parameters.items():
         ood = distribution.ood.get(name, range_).describe() if distribution.ood else "no ood split"

@@ -80,7 +80,7 @@ def progress(
     gravity: Float64[Tensor, " lane"],
     goal: float,
 ) -> Float64[Tensor, " lane"]:
-    """How much `climbed` has grown in a step."""
+    """Growth of `climbed` in a step."""
     return climbed(after, gravity, goal) - climbed(state, gravity, goal)
 
 
