@@ -15,6 +15,11 @@ One file per family; the file's name is the family's name (`envs/navigation.py` 
 Importing this package makes the families known to Gymnasium: `gymnasium.make("qrl/CartPole-v0", task={"gravity": 12})`
 and `gymnasium.make_vec`. It does not import torch; that happens with the first use of one of its names.
 
+Sub-packages build on each other in one order: `core` (the contract: tasks, ranges, vector environments), `dynamics`
+(physics, pictures, random numbers), `native` (families in torch), then `wrapped` (third-party environments) and
+`automl` (tables of scores). The families, files directly in this folder, import the public names below and what they
+need of `dynamics`. Only the registry, in `core`, looks further: it resolves ids of Gymnasium by `wrapped`.
+
 This package is part of qrl-meta.
 """
 
@@ -25,84 +30,84 @@ from envs.core.registry import ENVS
 from envs.native.registration import register_all
 
 if TYPE_CHECKING:
-    from envs.automl.lookup_tasks import LookupTasks, ScoreTable
-    from envs.core.check import check
-    from envs.core.distribution import Split, TaskDistribution, datasheet
-    from envs.core.make import make
-    from envs.core.ranges import (
-        Choice,
-        Dirichlet,
-        Drawn,
-        Integer,
-        LogUniform,
-        Normal,
-        Range,
-        Sign,
-        SignedUniform,
-        Uniform,
-    )
-    from envs.core.task_vector import TaskVectorEnv
-    from envs.core.tasks import Tasks
-    from envs.dynamics.drawing import Picture, blank_picture, draw_disc
-    from envs.dynamics.per_lane_rng import init_rng_state, next_uniform
-    from envs.native.single import SingleEnv
-    from envs.native.torch_tasks import TorchTasks
-    from envs.native.vector import TorchVectorEnv
-    from envs.wrapped.gymnasium_tasks import GymnasiumTasks
+    from envs.automl.lookup_tasks import LookupTasks as LookupTasks
+    from envs.automl.lookup_tasks import ScoreTable as ScoreTable
+    from envs.core.check import check as check
+    from envs.core.distribution import Split as Split
+    from envs.core.distribution import TaskDistribution as TaskDistribution
+    from envs.core.distribution import datasheet as datasheet
+    from envs.core.make import make as make
+    from envs.core.ranges import Choice as Choice
+    from envs.core.ranges import Dirichlet as Dirichlet
+    from envs.core.ranges import Drawn as Drawn
+    from envs.core.ranges import Integer as Integer
+    from envs.core.ranges import LogUniform as LogUniform
+    from envs.core.ranges import Normal as Normal
+    from envs.core.ranges import Range as Range
+    from envs.core.ranges import Sign as Sign
+    from envs.core.ranges import SignedUniform as SignedUniform
+    from envs.core.ranges import Uniform as Uniform
+    from envs.core.task_vector import TaskVectorEnv as TaskVectorEnv
+    from envs.core.tasks import Tasks as Tasks
+    from envs.core.tasks import check_indices as check_indices
+    from envs.dynamics.drawing import Picture as Picture
+    from envs.dynamics.drawing import blank_picture as blank_picture
+    from envs.dynamics.drawing import draw_disc as draw_disc
+    from envs.dynamics.per_lane_rng import init_rng_state as init_rng_state
+    from envs.dynamics.per_lane_rng import next_uniform as next_uniform
+    from envs.native.single import SingleEnv as SingleEnv
+    from envs.native.torch_tasks import TorchTasks as TorchTasks
+    from envs.native.vector import TorchVectorEnv as TorchVectorEnv
+    from envs.wrapped.gymnasium_tasks import GymnasiumTasks as GymnasiumTasks
 
-__all__ = [
-    "Choice",
-    "Dirichlet",
-    "Drawn",
-    "GymnasiumTasks",
-    "Integer",
-    "LogUniform",
-    "LookupTasks",
-    "Normal",
-    "Picture",
-    "Range",
-    "ScoreTable",
-    "Sign",
-    "SignedUniform",
-    "SingleEnv",
-    "Split",
-    "TaskDistribution",
-    "TaskVectorEnv",
-    "Tasks",
-    "TorchTasks",
-    "TorchVectorEnv",
-    "Uniform",
-    "blank_picture",
-    "check",
-    "datasheet",
-    "draw_disc",
-    "init_rng_state",
-    "make",
-    "next_uniform",
-    "register",
-]
-
-_HOMES = {
-    "GymnasiumTasks": "wrapped.gymnasium_tasks",
-    "LookupTasks": "automl.lookup_tasks",
-    "Picture": "dynamics.drawing",
-    "ScoreTable": "automl.lookup_tasks",
-    "SingleEnv": "native.single",
-    "Split": "core.distribution",
-    "TaskDistribution": "core.distribution",
-    "TaskVectorEnv": "core.task_vector",
-    "Tasks": "core.tasks",
-    "TorchTasks": "native.torch_tasks",
-    "TorchVectorEnv": "native.vector",
-    "blank_picture": "dynamics.drawing",
-    "check": "core.check",
-    "datasheet": "core.distribution",
-    "draw_disc": "dynamics.drawing",
-    "init_rng_state": "dynamics.per_lane_rng",
-    "make": "core.make",
-    "next_uniform": "dynamics.per_lane_rng",
+_EXPORTS = {
+    "automl.lookup_tasks": (
+        "LookupTasks",
+        "ScoreTable",
+    ),
+    "core.check": ("check",),
+    "core.distribution": (
+        "Split",
+        "TaskDistribution",
+        "datasheet",
+    ),
+    "core.make": ("make",),
+    "core.ranges": (
+        "Choice",
+        "Dirichlet",
+        "Drawn",
+        "Integer",
+        "LogUniform",
+        "Normal",
+        "Range",
+        "Sign",
+        "SignedUniform",
+        "Uniform",
+    ),
+    "core.task_vector": ("TaskVectorEnv",),
+    "core.tasks": (
+        "Tasks",
+        "check_indices",
+    ),
+    "dynamics.drawing": (
+        "Picture",
+        "blank_picture",
+        "draw_disc",
+    ),
+    "dynamics.per_lane_rng": (
+        "init_rng_state",
+        "next_uniform",
+    ),
+    "native.single": ("SingleEnv",),
+    "native.torch_tasks": ("TorchTasks",),
+    "native.vector": ("TorchVectorEnv",),
+    "wrapped.gymnasium_tasks": ("GymnasiumTasks",),
 }
-"""Modules of the names that are not ranges of `envs.core.ranges`; they are imported when a name is first used."""
+"""Public names of each module; a module is imported when one of its names is first used."""
+
+_HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
+
+__all__ = [*sorted(_HOMES), "register"]
 
 
 register_all()
@@ -121,10 +126,12 @@ def register(name: str, plugin: object) -> None:
     ENVS.register(name, plugin)
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"envs.{_HOMES.get(name, 'core.ranges')}"), name)
+if not TYPE_CHECKING:  # or type checkers would accept any name
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"envs.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

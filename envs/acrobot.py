@@ -78,11 +78,9 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.ranges import SignedUniform, Uniform
-from envs.core.tasks import Tasks
+from envs import SignedUniform, Tasks, TorchTasks, Uniform
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import picture
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count, finite_number
 
 GRAVITY = 9.8

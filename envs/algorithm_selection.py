@@ -5,7 +5,7 @@
 A task is a real classification dataset, a step fits an algorithm of scikit-learn with sensible settings to it: its
 cross-validated accuracy is looked up in a table that was measured once (envs/automl/ORIGIN.md). The agent sees
 features of the dataset that are known before anything is tried, and what it has tried with which score; it sees nothing
-that it would not see of anybody's own CSV file. What counts is the best algorithm among the tries.
+that it would not see of a user's CSV file. What counts is the best algorithm among the tries.
 
 Test tasks are datasets of other groups than those of training: data of one origin, under whatever names, is one group.
 
@@ -53,8 +53,8 @@ J. R. Rice, "The algorithm selection problem", 1976; as meta-learning over datas
 
 from dataclasses import dataclass
 
+from envs import LookupTasks
 from envs.automl.family import HELD_OUT, HeldOut, family
-from envs.automl.lookup_tasks import LookupTasks
 from qrl.common.checks import check_choice, check_count
 
 

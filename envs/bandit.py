@@ -48,10 +48,8 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.ranges import Uniform
-from envs.core.tasks import Tasks
+from envs import Tasks, TorchTasks, Uniform
 from envs.dynamics.drawing import GREEN, Picture, blank_picture
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count
 
 LARGEST_ARMS = 10_000

@@ -59,17 +59,14 @@ IEEE SMC 13, 1983; dynamics as in Gymnasium's cartpole.py.
 from dataclasses import dataclass
 
 import gymnasium as gym
-import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.ranges import Choice, Range, SignedUniform, Uniform
-from envs.core.tasks import Tasks
+from envs import Choice, Range, SignedUniform, Tasks, TorchTasks, Uniform
 from envs.dynamics import cart_pole as physics
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import picture
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count
 
 
@@ -91,7 +88,7 @@ def build(config: Config) -> TorchTasks:
     return CartPole(config)
 
 
-class CartPole(TorchTasks):
+class CartPole(physics.CartPoleState, TorchTasks):
     """The cart-pole with unknown physics; the datasheet is at the top of the file."""
 
     render_modes = ("rgb_array",)
@@ -122,18 +119,6 @@ class CartPole(TorchTasks):
             nominal=physics.NOMINAL,
             positive=("length", "masscart", "masspole"),
         )
-
-    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """Upright near the middle."""
-        return physics.start(len(tasks), generator)
-
-    def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-        """The same, drawn as Gymnasium draws it."""
-        return physics.reset_single(rng)
-
-    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """The whole state."""
-        return state
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks

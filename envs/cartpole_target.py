@@ -53,17 +53,14 @@ Dynamics: Gymnasium's cartpole.py after Barto, Sutton, Anderson 1983. The hidden
 from dataclasses import dataclass
 
 import gymnasium as gym
-import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.ranges import SignedUniform, Uniform
-from envs.core.tasks import Tasks
+from envs import SignedUniform, Tasks, TorchTasks, Uniform
 from envs.dynamics import cart_pole as physics
 from envs.dynamics.drawing import Picture, draw_disc
 from envs.dynamics.gymnasium_renderers import picture
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count
 
 REWARD_RADIUS = 1.5
@@ -86,7 +83,7 @@ def build(config: Config) -> TorchTasks:
     return CartPoleTarget(config)
 
 
-class CartPoleTarget(TorchTasks):
+class CartPoleTarget(physics.CartPoleState, TorchTasks):
     """The cart-pole near a hidden position; the datasheet is at the top of the file."""
 
     render_modes = ("rgb_array",)
@@ -102,18 +99,6 @@ class CartPoleTarget(TorchTasks):
             ood={"target": SignedUniform(1.2, 1.8)},
             nominal={"target": 0.0},
         )
-
-    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """Upright near the middle."""
-        return physics.start(len(tasks), generator)
-
-    def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-        """The same, drawn as Gymnasium draws it."""
-        return physics.reset_single(rng)
-
-    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """The whole state, but not the target."""
-        return state
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks

@@ -69,11 +69,9 @@ from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from envs import Integer, Tasks, TorchTasks, check_indices
 from envs.automl.family import HELD_OUT, HeldOut, shipped_table, trained_on
 from envs.automl.rows import LARGEST_FEATURE, Rows, read_rows
-from envs.core.ranges import Integer
-from envs.core.tasks import Tasks, check_indices
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
 

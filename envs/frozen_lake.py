@@ -66,12 +66,10 @@ from jaxtyping import Bool, Float64, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from envs.core.ranges import Range, Uniform
-from envs.core.tasks import Tasks
+from envs import Range, Tasks, TorchTasks, Uniform
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import drawn_by
 from envs.dynamics.per_lane_rng import init_rng_state, next_uniform
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 
@@ -129,7 +127,7 @@ class SolvableMap(Range):
         UsageError: a shape that is not a map's, or a probability that is not in (0, 1].
     """
 
-    _bounded = False  # every solvable map may be drawn, whatever the probability of holes
+    bounded = False  # every solvable map may be drawn, whatever the probability of holes
 
     frozen: float | int
 
@@ -159,7 +157,7 @@ class SolvableMap(Range):
         good = np.isin(maps, (0, 1)).all((1, 2)) & solvable(maps != 0)
         return np.broadcast_to(good[:, None, None], maps.shape).reshape(values.shape)
 
-    def _describe_one(self) -> str:
+    def describe_one(self) -> str:
         return f"solvable({self.frozen:g})"
 
 

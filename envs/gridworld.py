@@ -58,10 +58,8 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.ranges import Choice
-from envs.core.tasks import Tasks, check_indices
+from envs import Choice, Tasks, TorchTasks, check_indices
 from envs.dynamics.drawing import BLUE, GREEN, GREY, Colour, Picture, blank_picture
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count
 
 STAY, UP, RIGHT, DOWN, LEFT = range(5)

@@ -47,8 +47,7 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 
-from envs.core.ranges import Sign
-from envs.wrapped.gymnasium_tasks import GymnasiumTasks
+from envs import GymnasiumTasks, Sign
 from qrl.common.checks import check_count
 
 REQUIRES = ("mujoco",)

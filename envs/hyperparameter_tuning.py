@@ -55,8 +55,8 @@ Scores and features are this library's own measurements, envs/automl/ORIGIN.md.
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from envs import LookupTasks
 from envs.automl.family import HELD_OUT, HeldOut, family
-from envs.automl.lookup_tasks import LookupTasks
 from qrl.common.checks import check_choice, check_count
 
 Portfolio = Literal["svm", "gradient_boosting", "hpobench", "hpolib"]

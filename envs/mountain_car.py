@@ -60,17 +60,14 @@ in Gymnasium's mountain_car.py. The shaping is by a potential (Ng, Harada, Russe
 from dataclasses import dataclass
 
 import gymnasium as gym
-import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.ranges import SignedUniform, Uniform
-from envs.core.tasks import Tasks
+from envs import SignedUniform, Tasks, TorchTasks, Uniform
 from envs.dynamics import mountain_car as physics
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import picture
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count, finite_number
 
 GOAL = 0.5
@@ -98,7 +95,7 @@ def build(config: Config) -> TorchTasks:
     return MountainCar(config)
 
 
-class MountainCar(TorchTasks):
+class MountainCar(physics.MountainCarState, TorchTasks):
     """The mountain car with an unknown engine; the datasheet is at the top of the file."""
 
     render_modes = ("rgb_array",)
@@ -116,18 +113,6 @@ class MountainCar(TorchTasks):
             positive=("gravity",),
         )
         self.shaping = config.shaping
-
-    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """At rest near the bottom."""
-        return physics.start(len(tasks), generator)
-
-    def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-        """The same, drawn as Gymnasium draws it."""
-        return physics.reset_single(rng)
-
-    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """The whole state."""
-        return state
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks

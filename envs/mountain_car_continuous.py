@@ -6,7 +6,7 @@ Gymnasium's `MountainCarContinuous-v0`, whose engine and gravity change from tas
 drive up the hill: the car has to be rocked out of the valley by pushing along with its motion. The sign of the power
 is unknown, so a positive action may push to the left. To first order in the power, the energy that a fixed rule from
 observation to action gains over a swing with one sign it loses with the other, so what pushes where has to be found
-out. At the nominal task it is `MountainCarContinuous-v0`, but for rounding: the original keeps its state in float32
+out. At the nominal task it is `MountainCarContinuous-v0`, but for rounding: Gymnasium keeps its state in float32
 (a test compares them).
 
 ## Action space
@@ -62,17 +62,13 @@ discount 1.
 from dataclasses import dataclass
 
 import gymnasium as gym
-import numpy as np
-import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.ranges import SignedUniform, Uniform
-from envs.core.tasks import Tasks
+from envs import SignedUniform, Tasks, TorchTasks, Uniform
 from envs.dynamics import mountain_car as physics
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import picture
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count, finite_number
 
 GOAL = 0.45
@@ -106,7 +102,7 @@ def build(config: Config) -> TorchTasks:
     return MountainCarContinuous(config)
 
 
-class MountainCarContinuous(TorchTasks):
+class MountainCarContinuous(physics.MountainCarState, TorchTasks):
     """The mountain car with a throttle and an unknown engine; the datasheet is at the top of the file."""
 
     render_modes = ("rgb_array",)
@@ -125,18 +121,6 @@ class MountainCarContinuous(TorchTasks):
             positive=("gravity",),
         )
         self.shaping = config.shaping
-
-    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """At rest near the bottom."""
-        return physics.start(len(tasks), generator)
-
-    def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-        """The same, drawn as Gymnasium draws it."""
-        return physics.reset_single(rng)
-
-    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """The whole state."""
-        return state
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks

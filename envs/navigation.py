@@ -53,10 +53,8 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.ranges import SignedUniform, Uniform
-from envs.core.tasks import Tasks
+from envs import SignedUniform, Tasks, TorchTasks, Uniform
 from envs.dynamics.drawing import GREEN, RED, Picture, blank_picture, draw_disc
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count
 
 MAX_SPEED = 0.1

@@ -67,11 +67,9 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.ranges import LogUniform, SignedUniform, Uniform
-from envs.core.tasks import Tasks
+from envs import LogUniform, SignedUniform, Tasks, TorchTasks, Uniform
 from envs.dynamics.drawing import Picture, draw_disc
 from envs.dynamics.gymnasium_renderers import picture
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count
 
 MAX_TORQUE = 2.0

@@ -76,10 +76,8 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from envs.core.ranges import Uniform
-from envs.core.tasks import Tasks
+from envs import Tasks, TorchTasks, Uniform
 from envs.dynamics.drawing import Picture, draw_disc
-from envs.native.torch_tasks import TorchTasks
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate, Input, Weight
 from qrl.circuits.observables import Observable

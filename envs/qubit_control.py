@@ -103,8 +103,7 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from envs.core.ranges import LogUniform, Range, SignedUniform, Uniform
-from envs.core.tasks import Tasks
+from envs import LogUniform, Range, SignedUniform, Tasks, TorchTasks, Uniform
 from envs.dynamics.bloch import draw_bloch_vectors
 from envs.dynamics.drawing import GREEN, RED, Picture
 from envs.dynamics.measurement import estimates
@@ -120,7 +119,6 @@ from envs.dynamics.qubits import (
     speed,
     vector_of,
 )
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
 

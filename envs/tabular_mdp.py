@@ -51,10 +51,8 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from envs.core.ranges import Dirichlet, Normal
-from envs.core.tasks import Tasks
+from envs import Dirichlet, Normal, Tasks, TorchTasks
 from envs.dynamics.drawing import Picture, draw_disc
-from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count
 
 CELL = 20

@@ -96,7 +96,7 @@ def configuration_name(options: Mapping[str, object]) -> str:
 
 
 def pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
-    """An unfitted pipeline for tables with the columns of `frame`, which is `frames.plain`.
+    """Return an unfitted pipeline for tables with the columns of `frame`, which is `frames.plain`.
 
     Args:
         name: one of `ALGORITHMS`.
@@ -118,7 +118,7 @@ def balances(name: str) -> bool:
 
 
 def balance(made: "Pipeline", n_classes: int) -> "Pipeline":
-    """The same pipeline with classes that are worth the same, whatever their sizes, if its classifier can be told.
+    """Weight all classes equally, whatever their sizes, where the classifier supports that.
 
     By scikit-learn's `class_weight="balanced"`, or by equal `priors`.
 
@@ -137,7 +137,7 @@ def _says_what_classes_are_worth(option: str) -> bool:
 
 
 def preprocessing(frame: "pd.DataFrame", *, scale: bool, tell: bool = False) -> "ColumnTransformer":
-    """From the columns of a `plain` frame to numbers; with `tell`, columns say where numbers were missing."""
+    """Return the transformer of a `plain` frame to numbers; with `tell`, further columns mark missing numbers."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -170,7 +170,7 @@ def assembled(before: "ColumnTransformer", classifier: "BaseEstimator") -> "Pipe
 
 
 def _estimator(name: str, seed: int) -> "BaseEstimator":
-    """The classifier with settings that are scikit-learn's own, unless a comment says otherwise."""
+    """Return the classifier with scikit-learn's default settings, unless a comment says otherwise."""
     from sklearn import discriminant_analysis, ensemble, linear_model, naive_bayes, neighbors, neural_network, svm, tree
 
     match name:

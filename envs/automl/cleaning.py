@@ -15,7 +15,7 @@ LEAK = 0.97
 
 
 def idle(column: "pd.Series[Any]", n_rows: int | None = None) -> str:
-    """Why nothing is to be learned from a column of a `plain` frame, whatever the target; else empty.
+    """Return why a column of a `plain` frame is uninformative, whatever the target; else an empty text.
 
     Constants, text that hardly ever repeats, and numbers that count the rows in some order.
 
@@ -32,7 +32,7 @@ def idle(column: "pd.Series[Any]", n_rows: int | None = None) -> str:
 
 
 def leaks(column: "pd.Series[Any]", classes: NDArray[np.int64]) -> bool:
-    """Whether one column is enough to know the class, by a small tree on it in cross-validation."""
+    """Whether one column gives the class away, by a small tree on it in cross-validation."""
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.tree import DecisionTreeClassifier
 

@@ -23,19 +23,19 @@ LONGEST_LINE = 4 << 20
 _PIECE = 32 << 20
 """Read at a time [bytes]."""
 MISSING = ("?",)
-"""What stands for a missing value besides what pandas takes for one: nothing, NA, NaN, null, None and the like."""
+"""Text of missing values, besides those of pandas: nothing, NA, NaN, null, None and the like."""
 _OTHERS = {
     b"\x1f\x8b": "is compressed by gzip: unpack it first",
     b"PK\x03\x04": "is a ZIP archive or a workbook: unpack it, or save it as CSV",
     b"\xff\xfe": "is in UTF-16: save it in UTF-8",
     b"\xfe\xff": "is in UTF-16: save it in UTF-8",
 }
-"""What files are that begin so."""
+"""Kinds of files by their first bytes."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a CSV file is written."""
+    """Layout of a CSV file."""
 
     path: Path
     encoding: str
@@ -46,7 +46,7 @@ class Layout:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What `pandas.read_csv` is to be told: every cell as text."""
+        """Options of `pandas.read_csv`, which reads every cell as text."""
         how = {"sep": self.separator, "encoding": self.encoding, "dtype": "str", "index_col": False}
         return {**how, "na_values": list(MISSING), "skipinitialspace": True, "compression": None}
 
@@ -76,7 +76,7 @@ class Layout:
 
 
 def layout_of(path: Path) -> Layout:
-    """How a file is written, from all of its bytes and its first lines.
+    """Return the layout of a file, from all of its bytes and its first lines.
 
     Raises:
         UsageError: it is no text, has no header, or lines that cannot be of one table.
@@ -109,7 +109,7 @@ def layout_of(path: Path) -> Layout:
 
 
 def _encoding(path: Path) -> tuple[str, int]:
-    """UTF-8 if all of the file is, else Latin-1; and the number of its lines.
+    """Return the encoding, UTF-8 if all of the file is, else Latin-1; and the number of lines.
 
     Raises:
         UsageError: it is not text.

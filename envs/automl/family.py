@@ -11,11 +11,11 @@ from envs.automl.table import Split, Table, read_table
 
 HeldOut = Literal["test", "validation"]
 HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
-"""What may be held out: datasets for reports, or those that options are chosen by."""
+"""Splits that may be held out: datasets for reports, or those that options are chosen by."""
 
 
 def family(name: str, horizon: int, held_out: HeldOut, jitter: float, portfolio: str | None = None) -> LookupTasks:
-    """Datasets as tasks; the algorithms, or the configurations of a portfolio, as candidates.
+    """Return the family with datasets as tasks; the algorithms, or the configurations of a portfolio, as candidates.
 
     With `validation` held out, training has neither those datasets nor the ones of the test split.
     """
@@ -39,11 +39,11 @@ def family(name: str, horizon: int, held_out: HeldOut, jitter: float, portfolio:
 
 
 def trained_on(held_out: HeldOut) -> tuple[Split, ...]:
-    """Splits of the datasets of training."""
+    """Return the splits of the training datasets."""
     return ("train", "validation") if held_out == "test" else ("train",)
 
 
 @cache
 def shipped_table() -> Table:
-    """Read once."""
+    """Read the shipped table, once."""
     return read_table()

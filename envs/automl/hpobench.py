@@ -1,4 +1,4 @@
-"""Tables of HPOBench and HPOLib: what configurations of a perceptron came to on some datasets (extra `hpobench`).
+"""Tables of HPOBench and HPOLib: scores of configurations of a perceptron on some datasets (extra `hpobench`).
 
 HPOBench (Eggensperger et al. 2021, HPOBench: a collection of reproducible multi-fidelity benchmark problems for HPO)
 fitted scikit-learn's perceptron with each of 30,000 configurations to eight datasets of classes, five seeds each. The
@@ -30,7 +30,7 @@ Value = float | int | str
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One of the two."""
+    """One of the two collections of tables."""
 
     title: str
     space: Mapping[str, tuple[Value, ...]]
@@ -105,7 +105,7 @@ class _NoClasses(pickle.Unpickler):
 
 
 def configurations(benchmark: str) -> tuple[tuple[int, ...], ...]:
-    """The portfolio: positions in the grid, drawn once for all without repetition."""
+    """Return the portfolio: positions in the grid, drawn once for all without repetition."""
     lengths = [len(values) for values in BENCHMARKS[benchmark].space.values()]
     drawn = np.random.default_rng(0).choice(int(np.prod(lengths)), N_CONFIGURATIONS, replace=False)
     columns = np.unravel_index(drawn, lengths)
@@ -113,7 +113,7 @@ def configurations(benchmark: str) -> tuple[tuple[int, ...], ...]:
 
 
 def score_table(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["test", "validation"]) -> ScoreTable:
-    """The family's tasks. Nothing is known of one before the first try: there are no features.
+    """Return the scores of all tasks. There are no features: nothing is known of a task before the first evaluation.
 
     Raises:
         UsageError: the package is not installed, a file of it is not what it should be, or no datasets are for
@@ -145,7 +145,7 @@ def score_table(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["tes
 
 @cache
 def improvement(benchmark: str, dataset: str) -> NDArray[np.float64]:
-    """How much better each configuration is in validation than always saying the same, a mean over seeds.
+    """Return how much better each configuration is in validation than a constant prediction, a mean over seeds.
 
     HPOBench: balanced accuracy above that of naming one class. HPOLib: the share of variance explained, from -1; what
     diverged would be far below.

@@ -1,4 +1,4 @@
-"""Numbers that describe a dataset before any algorithm was tried on it; the same for the table and for one's own data.
+"""Numbers that describe a dataset before any algorithm was tried on it; the same for the table and for a user's data.
 
 n rows, d columns of which t are text, k classes with shares p; Z [row, e] is the table after the preprocessing of a
 linear model (`algorithms.preprocessing`: filled, scaled, one-hot), fitted on all rows, which sees no targets.

@@ -52,7 +52,7 @@ class UserDataset:
 
 
 def read(path: Path, target: str, *, rows: int, bins: int = 0, ignore: Collection[str] = ()) -> UserDataset:
-    """A CSV file with a header; comma, semicolon or tab; UTF-8 or Latin-1.
+    """Read a CSV file with a header; comma, semicolon or tab; UTF-8 or Latin-1.
 
     Args:
         path: the file.
@@ -136,7 +136,7 @@ def _about_rows(text: "pd.Series[Any]", usable: NDArray[np.int64], drawn: NDArra
 
 
 def _about_text(there: "pd.Series[Any]", separator: str) -> Iterator[str]:
-    """Of a column of text: whether it seems to be one of numbers, but for some cells."""
+    """Report a column of text that seems to be one of numbers, except for some cells."""
     none = numbers_among(there, separator).isna()
     nearly = none & there.astype(str).str.fullmatch(_NEARLY).astype(bool)
     n = len(there) - int((none & ~nearly).sum())

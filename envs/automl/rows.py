@@ -21,7 +21,7 @@ LARGEST_FEATURE = 4.0
 
 @dataclass(frozen=True)
 class Rows:
-    """Everything that ships."""
+    """All rows, classes and pairs."""
 
     features: NDArray[np.float32]
     """[row, component], in standard deviations of all rows of the dataset; 0 where a dataset has fewer components."""
@@ -47,7 +47,7 @@ class Rows:
 
 
 def read_rows(path: Path = FILE) -> Rows:
-    """The rows from their JSON file and the safetensors file beside it.
+    """Read the rows from their JSON file and the safetensors file beside it.
 
     Raises:
         UsageError: a file is missing or damaged, they are of different builds, or a number makes no sense.
@@ -68,7 +68,7 @@ def read_rows(path: Path = FILE) -> Rows:
 
 
 def _check(rows: Rows, path: Path) -> None:
-    """Raises UsageError where shapes or numbers make no sense."""
+    """Raise UsageError where shapes or numbers make no sense."""
     n_pairs = len(rows.datasets)
     for name, shape in {"classes": (len(rows.classes), 2), "pairs": (n_pairs, 2), "accuracy": (n_pairs,)}.items():
         found = getattr(rows, name).shape

@@ -1,4 +1,4 @@
-"""How a pipeline scores on a dataset: stratified 5-fold cross-validation, the same for the table and one's own data."""
+"""Score of a pipeline on a dataset: stratified 5-fold cross-validation, the same for the table and a user's data."""
 
 import time
 import warnings
@@ -21,7 +21,7 @@ FOLD_SEED = 0
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of one pipeline on one dataset."""
+    """Scores of one pipeline on one dataset."""
 
     accuracy: NDArray[np.float64]
     """[fold] share of the held-out rows that are classified rightly; that of the majority class where it failed."""

@@ -26,7 +26,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 @dataclass(frozen=True)
 class Scores:
-    """What a set of choices, algorithms or configurations, came to on datasets."""
+    """Scores of a set of choices, algorithms or configurations, on datasets."""
 
     choices: tuple[str, ...]
     """Names [choice]; of a configuration, its options."""
@@ -46,7 +46,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Table:
-    """Everything that ships."""
+    """The whole table."""
 
     datasets: tuple[str, ...]
     """Names [dataset]."""
@@ -93,7 +93,7 @@ class Table:
 
 
 def read_table(path: Path = FILE) -> Table:
-    """The table from its JSON file and the safetensors file beside it.
+    """Read the table from its JSON file and the safetensors file beside it.
 
     Raises:
         UsageError: a file is missing or damaged, they are of different builds, or a number makes no sense.
@@ -108,7 +108,7 @@ def read_table(path: Path = FILE) -> Table:
 
 
 def read_files(path: Path, form: str, what: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The text and the numbers of two files that `digest` holds together.
+    """Read the text and the numbers of two files that `digest` holds together.
 
     Args:
         path: the JSON file; the numbers are beside it.
@@ -158,7 +158,7 @@ def _assembled(text: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Table:
 
 
 def _check(table: Table, path: Path) -> None:
-    """Raises UsageError where shapes, numbers or splits make no sense."""
+    """Raise UsageError where shapes, numbers or splits make no sense."""
     n = len(table.datasets)
     shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
         "meta": (table.meta.shape, (n, len(table.features))),

@@ -13,15 +13,15 @@ from envs.automl.scoring import N_FOLDS
 from qrl.common.errors import UsageError
 
 LEAST_ROWS = 30
-"""With a target: of fewer the folds are too small to tell algorithms apart."""
+"""Least rows with a target; with fewer the folds are too small to compare algorithms."""
 MOST_CLASSES = 100
-"""Of a target that is no numbers, or few."""
+"""Most classes of a target."""
 _DISTINCT = 10_000
 """Different values after which a target is no target."""
 
 
 def read_target(layout: Layout, target: str) -> "pd.Series[Any]":
-    """The target as it stands in the file [row], None where it is missing."""
+    """Return the target as it stands in the file [row], None where it is missing."""
     known: dict[Any, Any] = {}
     found: list[Any] = []
     for piece in layout.pieces([target]):
@@ -68,7 +68,7 @@ def read_binned_target(
 
 
 def bin_names(edges: tuple[float, ...]) -> tuple[str, ...]:
-    """What classes between edges are called, numbered so that text is in the order of the numbers."""
+    """Return the names of classes between edges, numbered so that text is in the order of the numbers."""
     ends = [f"{edge!r}" for edge in edges]
     between = [f"from {low} to below {high}" for low, high in itertools.pairwise(ends)]
     parts = [f"below {ends[0]}", *between, f"from {ends[-1]}"] if ends else ["all"]
@@ -76,7 +76,7 @@ def bin_names(edges: tuple[float, ...]) -> tuple[str, ...]:
 
 
 def check_target(layout: Layout, target: str, text: "pd.Series[Any]", usable: NDArray[np.int64]) -> None:
-    """Raises UsageError if there is too little to learn from."""
+    """Raise UsageError if there is too little to learn from."""
     where, n_there = f"{layout.path}: column {target!r}", int(text.notna().sum())
     if len(text) and not n_there:
         raise UsageError(f"{where} has only missing values, as NA, nan, null and ? are: there is nothing to predict")

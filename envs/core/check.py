@@ -1,4 +1,4 @@
-"""Checks that every family of tasks has to pass, from whomever it comes: `envs.check(distribution)`."""
+"""Checks that every family of tasks has to pass, also those of users: `envs.check(distribution)`."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,17 +16,17 @@ Trajectory = list[tuple[Tensor, ...]]
 """The first observation alone, then observation, reward, terminated and truncated of every step; all [lane, ...]."""
 
 HOLDS = (1, 1, 2, 4, 8, 16, 32, 64)
-"""Steps for which the lanes hold an action: what alternates does not get as far as what lasts."""
+"""Steps for which the lanes hold an action: alternating actions do not get as far as lasting ones."""
 
 SINGLE_LANE_STEPS = 50
 """Steps for which lanes are compared with one lane alone: in a chaotic family rounding errors grow with the steps."""
 
 
 def check(distribution: TaskDistribution) -> list[str]:
-    """Run every check on a family; the names of those that passed, which is all of them.
+    """Run every check on a family and return their names.
 
     Raises:
-        UsageError: what failed, and how; all of it in one line.
+        UsageError: some checks fail; the message says which and how, in one line.
     """
     if not isinstance(distribution, TaskDistribution):
         wanted = "a task distribution, such as envs.make('cartpole')"
@@ -45,7 +45,7 @@ def check(distribution: TaskDistribution) -> list[str]:
 
 
 def check_before_training(distribution: TaskDistribution) -> None:
-    """The checks without which a result would mean nothing: it can be repeated, and its parameters matter.
+    """Run the checks without which a result would mean nothing: reproducible, and parameters matter.
 
     Raises:
         UsageError: they do not hold.
@@ -117,7 +117,7 @@ def actions(env: TaskVectorEnv, steps: int, holds: Sequence[int] = (1,), seed: i
 
 
 def trajectory(env: TaskVectorEnv, acts: Sequence[Tensor], *, tasks: Tasks, seed: int = 0) -> Trajectory:
-    """What comes of the actions, from a reset with this seed until all lanes are finished."""
+    """Record the effect of actions, from a reset with this seed until all lanes are finished."""
     steps: Trajectory = [(env.reset(seed=seed, options={"tasks": tasks})[0],)]
     for action in acts:
         steps.append(env.step(action)[:4])

@@ -1,7 +1,7 @@
 """A task distribution: what varies from task to task, how tasks are drawn, and how environments are made of them.
 
 Two kinds of families build on it: `envs.TorchTasks`, whose dynamics are written here in torch, and
-`envs.GymnasiumTasks`, which wraps environments of Gymnasium or of anybody else.
+`envs.GymnasiumTasks`, which wraps third-party Gymnasium environments.
 """
 
 import math
@@ -130,7 +130,7 @@ class TaskDistribution(ABC):
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
     def n_distinct(self, split: Split | str = "train") -> int | None:
-        """Number of distinct tasks of a split; None if there are infinitely many or nobody counted.
+        """Number of distinct tasks of a split; None if there are infinitely many, or it is unknown.
 
         Where it is a number, and `test` is empty, test tasks are drawn from the same few tasks as train tasks.
         """
@@ -170,7 +170,7 @@ class TaskDistribution(ABC):
         return drawn if count is None else self._each_once(drawn, split, seed, count)
 
     def _each_once(self, tasks: Tasks, split: Split | str, seed: int, count: int) -> Tasks:
-        """As many tasks as there are in `tasks`, in the order of their first draws, over and over if need be."""
+        """Return as many distinct tasks as possible, in the order of their first draws, repeated as often as needed."""
         n = drawn = len(tasks)
         while True:
             first = {tasks.key(i): i for i in reversed(range(drawn))}
@@ -259,7 +259,7 @@ class TaskDistribution(ABC):
     @abstractmethod
     def make(
         self, task: Mapping[str, object] | Tasks | None = None, render_mode: str | None = None
-    ) -> gym.Env[np.ndarray, Any]:
+    ) -> gym.Env[Any, Any]:
         """A `gymnasium.Env` on one task (NumPy in and out); parameters that are not given are nominal.
 
         Its `reset` takes the option `task`.
@@ -271,7 +271,7 @@ class TaskDistribution(ABC):
 
 
 def datasheet(distribution: TaskDistribution) -> str:
-    """The task parameters as a Markdown table: nominal value, range in train and test, range in ood."""
+    """Return the task parameters as a Markdown table: nominal value, range in train and test, range in ood."""
     lines = ["| Parameter | Nominal | Train, test | OOD |", "|---|---|---|---|"]
     for name, range_ in distribution.parameters.items():
         ood = distribution.ood.get(name, range_).describe() if distribution.ood else "no ood split"

@@ -3,7 +3,7 @@
 A task is a row of independent uniforms in [0, 1), one per number, and a range maps its own of them to values. So what
 a seed stands for does not depend on the kinds of ranges, and a range that is changed moves no other parameter. A
 parameter is a number, or an array of them if its range has a `shape`.
-A new kind of range is one frozen dataclass with `ppf`, `contains` and `_describe_one`, and `n_values` if it is finite.
+A new kind of range is one frozen dataclass with `ppf`, `contains` and `describe_one`, and `n_values` if it is finite.
 """
 
 import math
@@ -30,8 +30,8 @@ class Range(ABC):
     """
 
     shape: tuple[int, ...] = field(default=(), kw_only=True)
-    _bounded: ClassVar[bool] = True
-    # Whether there are values that it never takes, so that another range can be said not to overlap it.
+    bounded: ClassVar[bool] = True
+    """Whether the range excludes some values, so that another range may not overlap it."""
 
     def __post_init__(self) -> None:
         whole = isinstance(self.shape, tuple) and all(isinstance(size, int) for size in self.shape)
@@ -41,7 +41,7 @@ class Range(ABC):
 
     @property
     def n_values(self) -> int | None:
-        """Number of distinct values, or arrays of this shape; None if there are infinitely many or nobody counted."""
+        """Number of distinct values, or arrays of this shape; None if there are infinitely many, or it is unknown."""
         return None
 
     @abstractmethod
@@ -54,7 +54,7 @@ class Range(ABC):
 
     def overlaps(self, other: "Range") -> bool:
         """Whether values of one lie in the other, touching ends aside; False where either has no bounds."""
-        if not (self._bounded and other._bounded):
+        if not (self.bounded and other.bounded):
             return False
         # Without 0.5, where the two signs meet.
         drawn = np.random.default_rng(0).random((200, *self.shape)) if self.shape else np.linspace(0.001, 0.999, 1000)
@@ -64,16 +64,16 @@ class Range(ABC):
 
     def describe(self) -> str:
         """The range in the notation of the datasheets, such as `U[5, 15]` or `10 × 5 × N(1, 1)`."""
-        return " × ".join([*map(str, self.shape), self._describe_one()])
+        return " × ".join([*map(str, self.shape), self.describe_one()])
 
     @abstractmethod
-    def _describe_one(self) -> str:
-        """The same without the shape."""
+    def describe_one(self) -> str:
+        """The range of one entry in the same notation, without the shape."""
 
 
 @dataclass(frozen=True)
 class _Interval(Range):
-    """What the ranges between two ends share: `low < high`, both finite."""
+    """Base of the ranges between two ends: `low < high`, both finite."""
 
     low: float | int  # beartype, unlike mypy, does not take an int for a float; a float is what is kept
     high: float | int
@@ -96,7 +96,7 @@ class Uniform(_Interval):
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.low + (self.high - self.low) * u
 
-    def _describe_one(self) -> str:
+    def describe_one(self) -> str:
         return f"U[{self.low:g}, {self.high:g}]"
 
 
@@ -113,7 +113,7 @@ class LogUniform(_Interval):
         values = self.low * (self.high / self.low) ** u
         return np.minimum(values, self.high)  # the last bit may fall outside the support
 
-    def _describe_one(self) -> str:
+    def describe_one(self) -> str:
         return f"logU[{self.low:g}, {self.high:g}]"
 
 
@@ -133,7 +133,7 @@ class SignedUniform(_Interval):
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         return super().contains(np.abs(values))
 
-    def _describe_one(self) -> str:
+    def describe_one(self) -> str:
         return f"±U[{self.low:g}, {self.high:g}]"
 
 
@@ -165,11 +165,11 @@ class Choice(Range):
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.isin(values, self.values)
 
-    def _describe_one(self) -> str:
+    def describe_one(self) -> str:
         return "{" + ", ".join(f"{value:g}" for value in self.values) + "}"
 
 
-def Sign() -> Choice:  # it stands where the classes do
+def Sign() -> Choice:  # named like the classes
     """-1 or 1, equally likely."""
     return Choice((-1, 1))
 
@@ -202,18 +202,18 @@ class Integer(Range):
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.asarray((values >= self.low) & (values <= self.high) & (values == np.floor(values)))
 
-    def _describe_one(self) -> str:
+    def describe_one(self) -> str:
         return f"{{{self.low}, ..., {self.high}}}"
 
 
 @dataclass(frozen=True)
 class Drawn(Range):
-    """What a function of a `numpy.random.Generator` returns: a number, or an array of `shape`.
+    """Result of a function of a `numpy.random.Generator`: a number, or an array of `shape`.
 
     The generator is seeded from the uniform numbers of the task, so a task stays what it is.
     """
 
-    _bounded = False
+    bounded = False
     draw: Callable[[np.random.Generator], object]
 
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -221,7 +221,7 @@ class Drawn(Range):
         name = getattr(self.draw, "__name__", "the function")
         try:
             drawn = [self.draw(np.random.default_rng(row)) for row in rows]
-        except Exception as error:  # the function is anybody's
+        except Exception as error:  # third-party code may raise anything
             raise UsageError(f"Drawn: {name}(generator): {describe(error)}") from error
         drawn = [finite_array(f"Drawn: what {name} returned", value, self.shape) for value in drawn]
         return np.asarray(drawn, dtype=np.float64).reshape(u.shape)
@@ -229,7 +229,7 @@ class Drawn(Range):
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.isfinite(values)  # that is all that is known
 
-    def _describe_one(self) -> str:
+    def describe_one(self) -> str:
         return f"{getattr(self.draw, '__name__', 'drawn')}(rng)"
 
 
@@ -237,7 +237,7 @@ class Drawn(Range):
 class Normal(Range):
     """Normal with this mean and standard deviation (0 < std)."""
 
-    _bounded = False
+    bounded = False
     mean: float | int
     std: float | int
 
@@ -257,7 +257,7 @@ class Normal(Range):
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.isfinite(values)
 
-    def _describe_one(self) -> str:
+    def describe_one(self) -> str:
         return f"N({self.mean:g}, {self.std:g})"
 
 
@@ -265,7 +265,7 @@ class Normal(Range):
 class Dirichlet(Range):
     """Probabilities along the last axis of `shape`, uniform over all there are: Dirichlet(1, ..., 1)."""
 
-    _bounded = False
+    bounded = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -282,5 +282,5 @@ class Dirichlet(Range):
         whole = np.isclose(values.sum(-1, keepdims=True), 1.0)
         return np.asarray((values >= 0) & (values <= 1) & whole)
 
-    def _describe_one(self) -> str:
+    def describe_one(self) -> str:
         return "Dirichlet(1)"

@@ -22,7 +22,7 @@ StepResult = tuple[ObsBatch, Float32[Tensor, " lane"], Bool[Tensor, " lane"], Bo
 
 @runtime_checkable
 class Family(Protocol):
-    """What a vector environment needs of its task distribution."""
+    """Task distribution as a vector environment sees it."""
 
     name: str
     horizon: int

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from envs.core.tasks import Tasks
+
 TIME_STEP = 0.02
 """Time between two actions [s]."""
 
@@ -45,15 +47,21 @@ def observation_space() -> gym.spaces.Box:
     return gym.spaces.Box(-high, high)
 
 
-def start(n_lanes: int, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-    """The state at the start of an episode, uniform in [-0.05, 0.05) in every entry."""
-    uniform = torch.rand(n_lanes, 4, dtype=torch.float64, device=generator.device, generator=generator)
-    return START_BOUND * (2.0 * uniform - 1.0)
+class CartPoleState:
+    """Starting states and observations of the cart-pole families."""
 
+    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
+        """Upright near the middle: every entry of the state uniform in [-0.05, 0.05)."""
+        uniform = torch.rand(len(tasks), 4, dtype=torch.float64, device=generator.device, generator=generator)
+        return START_BOUND * (2.0 * uniform - 1.0)
 
-def reset_single(rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-    """The same, drawn as Gymnasium draws it."""
-    return torch.from_numpy(rng.uniform(-START_BOUND, START_BOUND, size=(1, 4)))
+    def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+        """The same, drawn as Gymnasium draws it."""
+        return torch.from_numpy(rng.uniform(-START_BOUND, START_BOUND, size=(1, 4)))
+
+    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
+        """The whole state, and nothing of the task."""
+        return state
 
 
 def advance(

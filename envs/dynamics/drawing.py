@@ -1,4 +1,4 @@
-"""Pictures: arrays of red, green and blue, and what several families draw into them."""
+"""Pictures: arrays of red, green and blue, and the shapes that several families draw."""
 
 import numpy as np
 from jaxtyping import UInt8

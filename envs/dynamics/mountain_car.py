@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from envs.core.tasks import Tasks
+
 MIN_POSITION, MAX_POSITION = -1.2, 0.6
 """The ends of the track [m]; at the left one is a wall."""
 
@@ -35,16 +37,22 @@ def observation_space() -> gym.spaces.Box:
     return gym.spaces.Box(low, np.array([MAX_POSITION, MAX_SPEED], dtype=np.float32))
 
 
-def start(n_lanes: int, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-    """The state at the start of an episode: at rest near the bottom."""
-    uniform = torch.rand(n_lanes, dtype=torch.float64, device=generator.device, generator=generator)
-    position = START[0] + (START[1] - START[0]) * uniform
-    return torch.stack([position, torch.zeros_like(position)], dim=-1)
+class MountainCarState:
+    """Starting states and observations of the mountain car families."""
 
+    def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
+        """At rest near the bottom."""
+        uniform = torch.rand(len(tasks), dtype=torch.float64, device=generator.device, generator=generator)
+        position = START[0] + (START[1] - START[0]) * uniform
+        return torch.stack([position, torch.zeros_like(position)], dim=-1)
 
-def reset_single(rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-    """The same, drawn as Gymnasium draws it."""
-    return torch.tensor([[rng.uniform(*START), 0.0]], dtype=torch.float64)
+    def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
+        """The same, drawn as Gymnasium draws it."""
+        return torch.tensor([[rng.uniform(*START), 0.0]], dtype=torch.float64)
+
+    def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
+        """The whole state, and nothing of the task."""
+        return state
 
 
 def advance(
@@ -72,7 +80,7 @@ def progress(
     gravity: Float64[Tensor, " lane"],
     goal: float,
 ) -> Float64[Tensor, " lane"]:
-    """How much `climbed` has grown in a step."""
+    """Growth of `climbed` in a step."""
     return climbed(after, gravity, goal) - climbed(state, gravity, goal)
 
 

@@ -97,7 +97,7 @@ def _decay(jump: Tensor) -> Callable[[Tensor], Tensor]:
 
 @lru_cache
 def _terms(n_qubits: int) -> Float64[Tensor, "term entry"]:
-    """What each rate of one qubit, or of a pair, is multiplied by in the generator, whose entries are in a row.
+    """Factors of each rate of one qubit, or of a pair, in the generator, whose entries are in a row.
 
     The rates of the first qubit, those of the second, and the coupling of the two. Of rate 1 are: H = X/2, Y/2, Z/2;
     the decay from 1 to 0; the one of the coherence alone; H = ZZ/4.

@@ -6,7 +6,7 @@ A family's id is that of the class in its file: `class CartPole(TorchTasks)` in 
 import re
 from pathlib import Path
 
-_FAMILY = re.compile(r"^class (\w+)\(TorchTasks\):", re.MULTILINE)
+_FAMILY = re.compile(r"^class (\w+)\((?:[\w.]+, )?TorchTasks\):", re.MULTILINE)
 
 
 def ids() -> dict[str, str]:

@@ -17,7 +17,7 @@ class TorchVectorEnv(TaskVectorEnv):
     """The lanes of a `TorchTasks` family, stepped in one batch of torch operations; see `TaskVectorEnv`.
 
     States are float64. Randomness comes from `generator` only, which is public so that its state can be saved and
-    restored. On an accelerator a bad action is told by the next `reset`, so that no step waits for the device.
+    restored. On an accelerator a bad action raises in the next `reset`, so that no step waits for the device.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class TorchVectorEnv(TaskVectorEnv):
         self._elapsed = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self._terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._finished = self._terminated
-        """Those that are terminated or truncated."""
+        """Lanes that are terminated or truncated."""
         # As tensors: to wrap a Python number takes as long as to compare some hundred lanes with it.
         self._one, self._limit = torch.tensor(1), torch.tensor(distribution.horizon)
 
@@ -80,7 +80,7 @@ class TorchVectorEnv(TaskVectorEnv):
         return self.distribution.initial_state(self._lane_tasks, self.generator)
 
     def _next_starts(self, mask: Bool[Tensor, " lane"]) -> Float64[Tensor, "lane state"]:
-        """How the next episodes of these lanes begin.
+        """Return the starting states of the next episodes of these lanes.
 
         The k-th ones of all lanes are drawn together when the first lane comes to it, in order of k.
         """
@@ -107,7 +107,7 @@ class TorchVectorEnv(TaskVectorEnv):
         return one
 
     def set_state(self, state: Float64[Tensor, "lane state"]) -> None:
-        """Go on from these states instead, in mid-episode."""
+        """Continue from these states, in mid-episode."""
         self._state = state
 
     def step(self, action: Tensor | np.ndarray) -> StepResult:
@@ -145,7 +145,7 @@ class TorchVectorEnv(TaskVectorEnv):
         return self._observe(self._state), reward.float(), self._terminated.clone(), truncated, {}
 
     def _check_transition(self, state: Tensor, reward: Tensor, ended: Tensor) -> None:
-        """Raise UsageError for what would be broadcast over lanes, and so be wrong without a word."""
+        """Raise UsageError for shapes that torch would silently broadcast over lanes."""
         lanes = (self.num_envs,)
         name = self.distribution.name
         for what, given, shape in (("state", state, self._require_state().shape), ("reward", reward, lanes)):

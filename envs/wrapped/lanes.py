@@ -93,7 +93,7 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
         for lane in (lanes := self._active.nonzero()[0].tolist()):
             env = self._envs[lane]
             try:
-                observation, reward, terminated, truncated, _ = env.step_unclipped(actions[lane])
+                observation, reward, terminated, truncated, _ = env.step_within_bounds(actions[lane])
             except (Exception, SystemExit) as error:  # third-party code may raise anything
                 return rows, 0.0, False, False, {"raised": str(_EnvironmentError(env, "step", error))}
             observations.append(observation)

@@ -67,10 +67,10 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
 
     def step(self, action: Action) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step."""
-        return self.step_unclipped(clipped(action, self.env.action_space))
+        return self.step_within_bounds(clipped(action, self.env.action_space))
 
-    def step_unclipped(self, action: Action) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step, with an action within its bounds."""
+    def step_within_bounds(self, action: Action) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One step, with an action that is within its bounds already."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         self.elapsed += 1
         limit = self.elapsed >= self._horizon
@@ -82,12 +82,12 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
 
 
 def clipped(action: AnyAction, space: gym.Space[Any]) -> AnyAction:
-    """Actions within the bounds and in the dtype of a Box; one, or a row of them."""
+    """Clip one action, or a row of them, to the bounds of a Box, in its dtype."""
     return np.clip(action, space.low, space.high, dtype=space.dtype) if isinstance(space, gym.spaces.Box) else action
 
 
 def flattened(space: gym.Space[Any]) -> gym.spaces.Box:
-    """The space of the vectors that observations become; one-hot for Discrete ones."""
+    """Return the space of observations flattened to vectors; one-hot for Discrete ones."""
     flat = gym.spaces.flatten_space(space)
     assert isinstance(flat, gym.spaces.Box)
     low, high = (np.asarray(end, dtype=np.float32) for end in (flat.low, flat.high))

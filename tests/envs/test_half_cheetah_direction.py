@@ -19,8 +19,8 @@ def test_rewards_by_direction(
     family = envs.make("half_cheetah_direction")
     forwards, backwards = (family.make({"direction": sign}) for sign in (1, -1))
     assert capfd.readouterr() == ("", "") and not list(tmp_path.iterdir())
-    original = gym.make("HalfCheetah-v5", disable_env_checker=True)
-    each = (forwards, backwards, original)
+    reference = gym.make("HalfCheetah-v5", disable_env_checker=True)
+    each = (forwards, backwards, reference)
     seen = [env.reset(seed=3)[0] for env in each]
     rng, moved = np.random.default_rng(0), 0.0
     for _ in range(100):

@@ -1,6 +1,6 @@
 """Families that vary an environment of Gymnasium are that environment at their nominal task: starts, steps, pictures.
 
-A family that has an original is one entry of `ORIGINALS`.
+A family with a reference implementation is one entry of `REFERENCES`.
 """
 
 import sys
@@ -59,7 +59,7 @@ def in_the_space_of(env: gym.Env, other: gym.Env) -> gym.Env:
 
 
 def with_rewards_in_arrays(env: gym.Env, other: gym.Env) -> gym.Env:
-    """Numbers are compared with ==, arrays to 1e-5. Our rewards are float32, the original's float64."""
+    """Numbers are compared with ==, arrays to 1e-5. Our rewards are float32, the reference's float64."""
     return TransformReward(env, lambda reward: np.array(reward, dtype=np.float32))
 
 
@@ -82,7 +82,7 @@ class Game:
 
 
 @dataclass(frozen=True)
-class Original:
+class Reference:
     """What a family is at its nominal task, and how both are made alike where the comparison is too strict."""
 
     name: str
@@ -91,7 +91,7 @@ class Original:
     theirs: Callable[[gym.Env, gym.Env], gym.Env] = as_it_is
 
     def pair(self, family: str, render_mode: str | None = None) -> tuple[gym.Env, gym.Env]:
-        """The family at its nominal task, with the original's horizon, and the original."""
+        """The family at its nominal task, with the reference's horizon, and the reference."""
         # Its checker looks at every step for mistakes that an environment of Gymnasium does not have.
         theirs = gym.make(self.name, render_mode=render_mode, disable_env_checker=True)
         assert theirs.spec is not None
@@ -99,27 +99,27 @@ class Original:
         return self.ours(ours, theirs), self.theirs(theirs, ours)
 
 
-ORIGINALS = {
-    "cartpole": Original(
+REFERENCES = {
+    "cartpole": Reference(
         "CartPole-v1",
         (Game(random, 60, "terminated", seeds=3), Game(balance, 510, "truncated")),
         ours=in_the_space_of,
     ),
-    "pendulum": Original(
+    "pendulum": Reference(
         "Pendulum-v1",
         (Game(random_in_double, 210, "truncated", seeds=3),),
         ours=with_rewards_in_arrays,
         theirs=lambda env, other: with_rewards_in_arrays(WithoutArrow(env), other),
     ),
-    "acrobot": Original(
+    "acrobot": Reference(
         "Acrobot-v1",
         # A hundred seconds of random torques may multiply a rounding error by 1e15; twenty do not, nor does the rest.
         (Game(random, 100, seeds=2), Game(swing, 170, "terminated"), Game(idle, 510, "truncated")),
     ),
-    "mountain_car": Original(
+    "mountain_car": Reference(
         "MountainCar-v0", (Game(random, 210, "truncated", seeds=2), Game(swing, 140, "terminated", seeds=3))
     ),
-    "mountain_car_continuous": Original(
+    "mountain_car_continuous": Reference(
         "MountainCarContinuous-v0",
         (Game(random, 1010, "truncated"), Game(swing_in_full, 130, "terminated", seeds=3)),
         ours=with_rewards_in_arrays,
@@ -128,8 +128,8 @@ ORIGINALS = {
 }
 GAMES = [
     pytest.param(family, game, seed, id=f"{family}-{game.player.__name__}-{seed}")
-    for family, original in ORIGINALS.items()
-    for game in original.games
+    for family, reference in REFERENCES.items()
+    for game in reference.games
     for seed in range(game.seeds)
 ]
 
@@ -152,15 +152,15 @@ class Played(gym.Wrapper):
 
 
 @pytest.mark.parametrize(("family", "game", "seed"), GAMES)
-def test_episodes_are_those_of_the_original(family: str, game: Game, seed: int) -> None:
-    ours, theirs = (Played(env, game.player) for env in ORIGINALS[family].pair(family))
+def test_episodes_are_those_of_the_reference_implementation(family: str, game: Game, seed: int) -> None:
+    ours, theirs = (Played(env, game.player) for env in REFERENCES[family].pair(family))
     check_environments_match(ours, theirs, num_steps=game.steps, seed=seed)
     assert game.end is None or game.end in ours.ends, "the comparison was to cross the end of an episode"
 
 
-@pytest.mark.parametrize("family", ORIGINALS)
-def test_resets_without_a_seed_go_on_drawing_as_the_original_does(family: str) -> None:
-    ours, theirs = ORIGINALS[family].pair(family)
+@pytest.mark.parametrize("family", REFERENCES)
+def test_resets_without_a_seed_go_on_drawing_as_the_reference_implementation_does(family: str) -> None:
+    ours, theirs = REFERENCES[family].pair(family)
     has_state = hasattr(theirs.unwrapped, "state")
     starts = []
     for seed in (3, None, None, None):
@@ -180,9 +180,9 @@ def test_resets_without_a_seed_go_on_drawing_as_the_original_does(family: str) -
 # -- pictures ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", ORIGINALS)
-def test_pictures_are_those_of_the_original(family: str) -> None:
-    ours, theirs = ORIGINALS[family].pair(family, render_mode="rgb_array")
+@pytest.mark.parametrize("family", REFERENCES)
+def test_pictures_are_those_of_the_reference_implementation(family: str) -> None:
+    ours, theirs = REFERENCES[family].pair(family, render_mode="rgb_array")
     check_environments_match(ours, theirs, num_steps=5)
     last = theirs.render()
     assert isinstance(last, np.ndarray) and len(np.unique(last.reshape(-1, 3), axis=0)) > 2
@@ -199,7 +199,7 @@ def test_pictures_are_those_of_the_original(family: str) -> None:
 )
 def test_pictures_show_the_task(family: str, task: dict[str, float], attributes: dict[str, float]) -> None:
     ours: Any = envs.make(family).make(task, render_mode="rgb_array")
-    theirs: Any = gym.make(ORIGINALS[family].name, render_mode="rgb_array").unwrapped
+    theirs: Any = gym.make(REFERENCES[family].name, render_mode="rgb_array").unwrapped
     for attribute, value in attributes.items():
         setattr(theirs, attribute, value)
     for env in (ours, theirs):
