@@ -14,9 +14,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agents.core.agent import (
+        Agent,
+        DeterministicAgent,
+        InContextAgent,
+        Learner,
+        NetworkAgent,
+        OpenLoopAgent,
+        OracleAgent,
+    )
     from agents.core.context import BuildContext, FeatureNetwork
     from agents.core.options import Options
-    from agents.core.rollout import Agent, InContextAgent, OpenLoopAgent, OracleAgent, Rollout
+    from agents.core.rollout import Rollout
     from agents.experiment.adapted_policy import AdaptedPolicy
     from agents.experiment.api import evaluate, load, plot, train
     from agents.experiment.evaluation import Curve
@@ -32,14 +41,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AdaptedPolicy": "experiment.adapted_policy",
-    "Agent": "core.rollout",
+    "Agent": "core.agent",
     "BuildContext": "core.context",
     "Curve": "experiment.evaluation",
+    "DeterministicAgent": "core.agent",
     "FeatureNetwork": "core.context",
-    "InContextAgent": "core.rollout",
-    "OpenLoopAgent": "core.rollout",
+    "InContextAgent": "core.agent",
+    "Learner": "core.agent",
+    "NetworkAgent": "core.agent",
+    "OpenLoopAgent": "core.agent",
     "Options": "core.options",
-    "OracleAgent": "core.rollout",
+    "OracleAgent": "core.agent",
     "Rollout": "core.rollout",
     "Run": "experiment.run",
     "dice": "rl.losses",
@@ -64,8 +76,11 @@ __all__ = [
     "Agent",
     "BuildContext",
     "Curve",
+    "DeterministicAgent",
     "FeatureNetwork",
     "InContextAgent",
+    "Learner",
+    "NetworkAgent",
     "OpenLoopAgent",
     "Options",
     "OracleAgent",

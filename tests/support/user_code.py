@@ -116,7 +116,7 @@ class Against:
         return returns_to_go(rollout.reward)[0]
 
 
-def build_agent(config: AgainstOptions, context: BuildContext) -> Agent:
+def build_agent(config: AgainstOptions, context: BuildContext) -> Agent[Tensor]:
     """Build the agent."""
     return Against(config, context)
 
