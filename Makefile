@@ -1,6 +1,8 @@
 # make demo    train a quantum policy with MAML, evaluate it, draw its adaptation curve
 # make test    everything that must hold before a change goes in
+# make test-all  the same with the tests that take long
 # make check   the same without the tests: lint, format, types
+# make wheel   a wheel in dist/, which pip installs anywhere
 # make clean   remove .venv and caches; runs/ stays
 
 # Any Python from 3.11 on: make demo PYTHON=python3.12
@@ -13,14 +15,20 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := .venv/.installed
 
-.PHONY: demo test check clean
+.PHONY: demo test test-all check wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
 	$(BIN)/python run.py train --env navigation --out runs/demo --overwrite
 
 test: check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+wheel: $(STAMP)
+	$(PIP) wheel --no-deps --wheel-dir dist .
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from qrl.common.errors import UsageError
     from qrl.layer import QuantumLayer
     from qrl.models.shared.pennylane import pennylane_model
+    from qrl.policies.frame import Frame
     from qrl.policies.policy import Policy
     from qrl.sklearn.classifier import QuantumClassifier
 
 __all__ = [
     "Circuit",
+    "Frame",
     "Gate",
     "Input",
     "Observable",
@@ -39,6 +41,7 @@ __all__ = [
 
 _HOME = {
     "Circuit": "qrl.circuits.circuit",
+    "Frame": "qrl.policies.frame",
     "Gate": "qrl.circuits.gates",
     "Input": "qrl.circuits.gates",
     "Observable": "qrl.circuits.observables",

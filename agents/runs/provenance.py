@@ -6,8 +6,9 @@ import importlib.metadata
 import platform
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+
+from qrl.common.importing import checkout
 
 VERSIONS = ("torch", "numpy", "gymnasium", "pennylane")
 
@@ -28,10 +29,11 @@ def provenance(command: Sequence[str]) -> dict[str, Any]:
 
 def _commit() -> str | None:
     """The checkout's commit, with `+changes` if files differ from it; None outside a checkout."""
-    here = Path(__file__).resolve().parent.parent.parent
+    if (root := checkout()) is None:
+        return None
     try:
         described = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],
+            ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],
             capture_output=True,
             text=True,
             timeout=5,

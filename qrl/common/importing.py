@@ -34,8 +34,6 @@ _NEEDED = frozenset(
 )
 """Import names of what this distribution always needs."""
 
-_ROOT = Path(__file__).resolve().parents[2]
-
 
 def importing(what: str, action: Callable[[], T]) -> T:
     """Run an import; whatever the imported code raises becomes one line that names it, the cause attached.
@@ -116,11 +114,17 @@ def read_source(role: str, path: Path) -> bytes:
         raise UsageError(f"{role} file {path}: {reason(error)}") from error
 
 
+def checkout() -> Path | None:
+    """Return the folder of the checkout that this library runs from; None where it is installed."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").exists() else None
+
+
 def own_remedy(error: BaseException) -> str:
     """The tail of a message about a failed import: what to do if it is of a package this one always needs."""
     name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if name not in _NEEDED:
         return ""
-    if (_ROOT / "pyproject.toml").exists():  # a checkout
-        return f"; use .venv/bin/python, or install {DISTRIBUTION}: pip install -e {_ROOT}"
+    if (root := checkout()) is not None:
+        return f"; use .venv/bin/python, or install {DISTRIBUTION}: pip install -e {root}"
     return f"; install all that {DISTRIBUTION} needs: pip install {DISTRIBUTION}"

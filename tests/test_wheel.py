@@ -1,0 +1,117 @@
+"""The wheel works outside the checkout, in an environment of its own that has what it depends on."""
+
+import os
+import random
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support import user_code
+
+ROOT = Path(__file__).resolve().parent.parent
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Built as `make wheel` builds it."""
+    folder = tmp_path_factory.mktemp("dist")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "-q", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], check=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def environment(wheel, tmp_path_factory):
+    """A fresh environment with the wheel, which sees the packages of this one after its own."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(folder / "bin" / "python")]
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--no-index", str(wheel)], check=True)
+    (own,) = folder.glob("lib/python*/site-packages")
+    (own / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return folder / "bin"
+
+
+@pytest.fixture
+def call(environment, tmp_path):
+    """Run a program of that environment in an empty folder; returns its output."""
+
+    def run(*command):
+        settings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(
+            [environment / command[0], *command[1:]], cwd=tmp_path, env=settings, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_it_holds_the_packages_their_data_and_nothing_else(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.partition("/")[0] for name in names}
+    assert tops == {"qrl", "envs", "agents", "qrl_meta.py", "qrl_meta-0.1.0.dist-info"}
+    data = {
+        "qrl/py.typed",
+        "envs/py.typed",
+        "agents/py.typed",
+        "envs/automl/table.safetensors",
+        "envs/automl/rows.safetensors",
+        "agents/select/selector/config.json",
+    }
+    assert data <= set(names)
+    tracked = subprocess.run(["git", "ls-files", "qrl", "envs", "agents"], cwd=ROOT, capture_output=True, text=True)
+    assert {name for name in names if name.startswith(("qrl/", "envs/", "agents/"))} == set(tracked.stdout.split())
+
+
+def test_the_library_is_imported_from_there_and_trains(call, tmp_path):
+    program = """
+import agents, envs
+from envs import navigation
+run = agents.train(
+    "runs/one", env="navigation", env_config=navigation.Config(horizon=3), iterations=1, eval_tasks=2, eval_episodes=2,
+    progress=False,
+)
+print(agents.__file__)
+print(run.iteration, run.folder.config["commit"])
+"""
+    file, done = call("python", "-c", program).splitlines()[-2:]
+    assert "site-packages" in file and str(ROOT) not in file
+    assert done == "1 None"
+    assert (tmp_path / "runs" / "one" / "evaluation.json").exists()
+
+
+def test_the_command_line_in_both_its_forms(call):
+    listed = call("qrl-meta", "list")
+    assert "environments (--env)" in listed and "  maml " in listed
+    assert call("python", "-m", "agents", "list") == listed
+    assert call("qrl-meta", "--help").startswith("usage: qrl-meta [train]")
+
+
+def test_the_selector_that_ships_chooses(call, tmp_path):
+    draw = random.Random(0)
+    rows = [(draw.gauss(0, 1), draw.gauss(0, 1)) for _ in range(60)]
+    text = "".join(f"{x:.3f},{y:.3f},{'high' if x > y else 'low'}\n" for x, y in rows)
+    (tmp_path / "mine.csv").write_text("x,y,size\n" + text)
+    call("qrl-meta", "select", "mine.csv", "--target", "size", "--tries", "1", "--no-compare")
+    assert "cross-validation: " in call("python", "select-mine/best.py")
+
+
+def test_a_users_types_are_checked_against_it(environment, tmp_path):
+    right, wrong = tmp_path / "right.py", tmp_path / "wrong.py"
+    right.write_text(Path(user_code.__file__).read_text())
+    # A name that was Any to mypy would let this pass.
+    wrong.write_text("import agents\n\nn: str = agents.load('runs/one').evaluate(tasks=2).n_tasks\n")
+    command = [sys.executable, "-m", "mypy", "--strict", f"--python-executable={environment / 'python'}"]
+    settings = {name: value for name, value in os.environ.items() if name != "MYPYPATH"}
+    done = subprocess.run([*command, "."], cwd=tmp_path, env=settings, capture_output=True, text=True)
+    error, summary = done.stdout.splitlines()
+    assert error.startswith('wrong.py:3: error: Incompatible types in assignment (expression has type "int", variable')
+    assert summary == "Found 1 error in 1 file (checked 2 source files)"
