@@ -28,9 +28,8 @@ from agents.core.rollout import Rollout
 from agents.rl.losses import ppo_clip
 from agents.rl.returns import generalised_advantages, leave_one_out
 from qrl.common.errors import UsageError
-from qrl.policies.features import Bound
 from qrl.policies.policy import Params, bind
-from qrl.policies.recurrent import Outputs, RecurrentPolicy
+from qrl.policies.recurrent import BoundRecurrentPolicy, Outputs, RecurrentPolicy
 
 MODEL = "qgru"
 """The model unless another is named."""
@@ -135,8 +134,8 @@ class Memory:
     seen: Tensor
     """The observation that was acted on, [task, env, obs]."""
     told: Tensor
-    """The last step, [task, env, told]; see `RecurrentPolicy.told`."""
-    bound: Bound
+    """The last step, [task, env, told]; see `RecurrentPolicy.transition_input`."""
+    bound: BoundRecurrentPolicy
 
 
 Data = dict[str, Tensor]
@@ -173,7 +172,7 @@ class RL2:
 
     def begin(self, n_tasks: int, n_envs: int) -> Memory:
         """An empty memory."""
-        told = self.policy.told_nothing(n_tasks, n_envs)
+        told = self.policy.initial_transition_input(n_tasks, n_envs)
         with torch.no_grad():
             # Clones: a state is a value, and an update moves the parameters in place.
             bound = bind(self.policy, {name: value.detach().clone() for name, value in self.params.items()})
@@ -206,11 +205,11 @@ class RL2:
 
     def observe(self, state: Memory, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> Memory:
         """What came of the action, to be seen at the next step. The observation comes with that step."""
-        return replace(state, told=self.policy.told(state.seen, action, reward / self.reward_scale, ended))
+        return replace(state, told=self.policy.transition_input(state.seen, action, reward / self.reward_scale, ended))
 
     def forget(self, state: Memory, lanes: Bool[Tensor, "task env"]) -> Memory:
         """The state with these lanes as at the beginning of a trial."""
-        chosen, empty = lanes.unsqueeze(-1), self.policy.told_nothing(*lanes.shape)
+        chosen, empty = lanes.unsqueeze(-1), self.policy.initial_transition_input(*lanes.shape)
         hidden, told = torch.where(chosen, 0.0, state.hidden), torch.where(chosen, empty, state.told)
         return replace(state, hidden=hidden, told=told)
 
@@ -245,8 +244,10 @@ class RL2:
     def inputs(self, rollout: Rollout) -> Tensor:
         """The network's inputs at every step of the trials [time, trial, input], as `act` had them."""
         ended = rollout.terminated | rollout.truncated
-        told = self.policy.told(rollout.observation, rollout.action, rollout.reward / self.reward_scale, ended)
-        first = self.policy.told_nothing(*told.shape[1:3])
+        told = self.policy.transition_input(
+            rollout.observation, rollout.action, rollout.reward / self.reward_scale, ended
+        )
+        first = self.policy.initial_transition_input(*told.shape[1:3])
         told = torch.cat([first[None], told[:-1]])
         return self.policy.inputs(rollout.observation, told).flatten(1, 2)
 
@@ -276,7 +277,7 @@ class RL2:
     def sums(self, params: Params, data: Data) -> dict[str, Tensor]:
         """Sums over the trials' valid steps: `objective`, which is climbed, and what else is worth knowing."""
         config, head, valid = self.config, self.policy.head, data["valid"]
-        distribution, value, payoffs = self._outputs(params, data)
+        distribution, value, reward_outputs = self._outputs(params, data)
         log_prob = head.log_prob(distribution, data["action"])
         old = {name.removeprefix("old."): value for name, value in data.items() if name.startswith("old.")}
         surrogate = ppo_clip(log_prob, data["old_log_prob"], data["advantage"], valid, config.clip).sum()
@@ -285,7 +286,7 @@ class RL2:
         objective = surrogate + config.entropy_bonus * entropy - config.value_weight * value_loss
         predicted = {}
         if config.reward_prediction:
-            surprise = self.policy.expected_reward(payoffs, data["action"]) - data["reward"]
+            surprise = self.policy.expected_reward(reward_outputs, data["action"]) - data["reward"]
             predicted["reward_loss"] = torch.where(valid, surprise.square(), 0.0).sum()
             objective = objective - config.reward_prediction * predicted["reward_loss"]
         beyond = (log_prob.detach() - data["old_log_prob"]).exp().sub(1).abs() > config.clip
@@ -324,7 +325,7 @@ class RL2:
         return {"loss": -sums.pop("objective"), **sums}
 
     def _outputs(self, params: Params, data: Data) -> Outputs:
-        """What the network says in whole trials; values in units of `value_scale`, payoffs in the family's."""
+        """What the network says in whole trials; values in units of `value_scale`, reward_outputs in the family's."""
         bound = bind(self.policy, params)
         return self.policy.unroll(bound, data["inputs"], data.get("mask"), self.config.truncation)
 
@@ -349,7 +350,7 @@ class RL2:
         """What autograd keeps for the gradient of one step of one trial [bytes], without what trials share."""
 
         def kept(n_trials: int, n_steps: int) -> int:
-            told = self.policy.told_nothing(n_steps, n_trials)
+            told = self.policy.initial_transition_input(n_steps, n_trials)
             seen = told.new_zeros(n_steps, n_trials, len(self.policy.scale))
             inputs, mask = self.policy.inputs(seen, told), self.policy.action_mask(seen)
             return saved_bytes(self.policy, lambda: self.policy.unroll(bind(self.policy, self.params), inputs, mask))
@@ -369,8 +370,8 @@ def build(config: Config, context: BuildContext) -> RL2:
     policy = context.make_recurrent_policy(
         trial_steps=config.episodes * context.horizon,
         shared=config.memories == "shared",
-        recalls=config.previous_observation,
-        predicts=config.reward_prediction > 0,
+        use_previous_observation=config.previous_observation,
+        predict_reward=config.reward_prediction > 0,
         bilinear=config.readout == "bilinear",
     )
     return RL2(config, policy, context.horizon, context.distribution.reward_scale)

@@ -41,8 +41,8 @@ class BuildContext:
     make_policy: Callable[[], Policy]
     """Builds the run's policy network, on the device. An agent without one does not call it."""
     make_recurrent_policy: Callable[..., RecurrentPolicy]
-    """The same with a memory; `trial_steps`, `shared`, `recalls`, `predicts` and `bilinear` as in
-    `qrl.policies.recurrent`."""
+    """The same with a memory; `trial_steps`, `shared`, `use_previous_observation`, `predict_reward` and `bilinear` as
+    in `qrl.policies.recurrent`."""
     network: FeatureNetwork | None = None
     """For an agent that makes a network of its own around the features of the run's model."""
 

@@ -23,8 +23,7 @@ from agents.core.rollout import Rollout
 from agents.rl.losses import policy_gradient
 from agents.rl.returns import leave_one_out, linear_baseline, returns_to_go, standardise
 from qrl.common.errors import UsageError
-from qrl.policies.features import Bound
-from qrl.policies.policy import Params, Policy, bind
+from qrl.policies.policy import BoundPolicy, Params, Policy, bind
 
 STEP_PREFIX = "step_size."
 
@@ -74,7 +73,7 @@ class FastWeights:
     """An adapted policy for each task: parameters with a leading task axis, and what follows from them alone."""
 
     params: Params
-    bound: Bound
+    bound: BoundPolicy
     n_updates: int
 
 
