@@ -10,98 +10,86 @@ mathematics that algorithms share. Importing this package is cheap: torch is imp
 This package is part of qrl-meta.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from qrl.common.lazy import lazy_names
+
 if TYPE_CHECKING:
-    from agents.core.agent import (
-        Agent,
-        DeterministicAgent,
-        InContextAgent,
-        Learner,
-        NetworkAgent,
-        OpenLoopAgent,
-        OracleAgent,
-    )
-    from agents.core.context import BuildContext, FeatureNetwork
-    from agents.core.options import Options
-    from agents.core.rollout import Rollout
-    from agents.experiment.adapted_policy import AdaptedPolicy
-    from agents.experiment.api import evaluate, load, plot, train
-    from agents.experiment.evaluation import Curve
-    from agents.experiment.run import Run
-    from agents.rl.losses import dice, lvc, magic_box, policy_gradient, ppo_clip
-    from agents.rl.returns import (
-        generalised_advantages,
-        leave_one_out,
-        linear_baseline,
-        returns_to_go,
-        standardise,
-    )
+    from agents.core.agent import Agent as Agent
+    from agents.core.agent import DeterministicAgent as DeterministicAgent
+    from agents.core.agent import InContextAgent as InContextAgent
+    from agents.core.agent import Learner as Learner
+    from agents.core.agent import NetworkAgent as NetworkAgent
+    from agents.core.agent import OpenLoopAgent as OpenLoopAgent
+    from agents.core.agent import OracleAgent as OracleAgent
+    from agents.core.context import BuildContext as BuildContext
+    from agents.core.context import FeatureNetwork as FeatureNetwork
+    from agents.core.options import Options as Options
+    from agents.core.rollout import Rollout as Rollout
+    from agents.experiment.adapted_policy import AdaptedPolicy as AdaptedPolicy
+    from agents.experiment.api import evaluate as evaluate
+    from agents.experiment.api import load as load
+    from agents.experiment.api import plot as plot
+    from agents.experiment.api import train as train
+    from agents.experiment.evaluation import Curve as Curve
+    from agents.experiment.run import Run as Run
+    from agents.rl.losses import dice as dice
+    from agents.rl.losses import lvc as lvc
+    from agents.rl.losses import magic_box as magic_box
+    from agents.rl.losses import policy_gradient as policy_gradient
+    from agents.rl.losses import ppo_clip as ppo_clip
+    from agents.rl.returns import generalised_advantages as generalised_advantages
+    from agents.rl.returns import leave_one_out as leave_one_out
+    from agents.rl.returns import linear_baseline as linear_baseline
+    from agents.rl.returns import returns_to_go as returns_to_go
+    from agents.rl.returns import standardise as standardise
 
 _HOMES = {
-    "AdaptedPolicy": "experiment.adapted_policy",
-    "Agent": "core.agent",
-    "BuildContext": "core.context",
-    "Curve": "experiment.evaluation",
-    "DeterministicAgent": "core.agent",
-    "FeatureNetwork": "core.context",
-    "InContextAgent": "core.agent",
-    "Learner": "core.agent",
-    "NetworkAgent": "core.agent",
-    "OpenLoopAgent": "core.agent",
-    "Options": "core.options",
-    "OracleAgent": "core.agent",
-    "Rollout": "core.rollout",
-    "Run": "experiment.run",
-    "dice": "rl.losses",
-    "evaluate": "experiment.api",
-    "generalised_advantages": "rl.returns",
-    "leave_one_out": "rl.returns",
-    "linear_baseline": "rl.returns",
-    "load": "experiment.api",
-    "lvc": "rl.losses",
-    "magic_box": "rl.losses",
-    "plot": "experiment.api",
-    "policy_gradient": "rl.losses",
-    "ppo_clip": "rl.losses",
-    "returns_to_go": "rl.returns",
-    "standardise": "rl.returns",
-    "train": "experiment.api",
+    "agents.core.agent": (
+        "Agent",
+        "DeterministicAgent",
+        "InContextAgent",
+        "Learner",
+        "NetworkAgent",
+        "OpenLoopAgent",
+        "OracleAgent",
+    ),
+    "agents.core.context": (
+        "BuildContext",
+        "FeatureNetwork",
+    ),
+    "agents.core.options": ("Options",),
+    "agents.core.rollout": ("Rollout",),
+    "agents.experiment.adapted_policy": ("AdaptedPolicy",),
+    "agents.experiment.api": (
+        "evaluate",
+        "load",
+        "plot",
+        "train",
+    ),
+    "agents.experiment.evaluation": ("Curve",),
+    "agents.experiment.run": ("Run",),
+    "agents.rl.losses": (
+        "dice",
+        "lvc",
+        "magic_box",
+        "policy_gradient",
+        "ppo_clip",
+    ),
+    "agents.rl.returns": (
+        "generalised_advantages",
+        "leave_one_out",
+        "linear_baseline",
+        "returns_to_go",
+        "standardise",
+    ),
 }
-"""Modules of the names that are imported when they are first used."""
 
-__all__ = [
-    "AdaptedPolicy",
-    "Agent",
-    "BuildContext",
-    "Curve",
-    "DeterministicAgent",
-    "FeatureNetwork",
-    "InContextAgent",
-    "Learner",
-    "NetworkAgent",
-    "OpenLoopAgent",
-    "Options",
-    "OracleAgent",
-    "Rollout",
-    "Run",
-    "dice",
-    "evaluate",
-    "generalised_advantages",
-    "leave_one_out",
-    "linear_baseline",
-    "load",
-    "lvc",
-    "magic_box",
-    "plot",
-    "policy_gradient",
-    "ppo_clip",
-    "register",
-    "returns_to_go",
-    "standardise",
-    "train",
-]
+__getattr__, __all__ = lazy_names(__name__, _HOMES, "register")
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def register(name: str, plugin: object) -> None:
@@ -115,13 +103,3 @@ def register(name: str, plugin: object) -> None:
     from agents.core.registry import AGENTS
 
     AGENTS.register(name, plugin)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"agents.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -31,10 +31,9 @@ from agents.rl.losses import ppo_clip
 from agents.rl.memory import check_fits, saved_bytes
 from agents.rl.returns import generalised_advantages, leave_one_out
 from qrl.common.errors import UsageError
-from qrl.policies.features import Bound
 from qrl.policies.heads import Distribution
 from qrl.policies.policy import Params, bind
-from qrl.policies.recurrent import Outputs, RecurrentPolicy
+from qrl.policies.recurrent import BoundRecurrentPolicy, Outputs, RecurrentPolicy
 
 MODEL = "qgru"
 """The model unless another is named."""
@@ -138,8 +137,8 @@ class Memory:
     last_observation: Float[Tensor, "task env obs"]
     """The observation that was acted on."""
     transition: Float[Tensor, "task env transition"]
-    """The last transition as the network's input; see `RecurrentPolicy.told`."""
-    bound: Bound
+    """The last transition as the network's input; see `RecurrentPolicy.transition_input`."""
+    bound: BoundRecurrentPolicy
 
 
 @register_pytree
@@ -189,7 +188,7 @@ class RL2:
 
     def begin(self, n_tasks: int, n_envs: int) -> Memory:
         """Return an empty memory."""
-        transition = self.policy.told_nothing(n_tasks, n_envs)
+        transition = self.policy.initial_transition_input(n_tasks, n_envs)
         with torch.no_grad():
             # Clones: a state is a value, and an update moves the parameters in place.
             bound = bind(self.policy, {name: value.detach().clone() for name, value in self.theta.items()})
@@ -224,11 +223,11 @@ class RL2:
     def observe(self, state: Memory, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> Memory:
         """Store the last transition; it is part of the next step's input, as the observation is."""
         reward = reward / self.reward_scale
-        return replace(state, transition=self.policy.told(state.last_observation, action, reward, ended))
+        return replace(state, transition=self.policy.transition_input(state.last_observation, action, reward, ended))
 
     def forget(self, state: Memory, lanes: Bool[Tensor, "task env"]) -> Memory:
         """Return the state with these lanes as at the beginning of a trial."""
-        chosen, empty = lanes.unsqueeze(-1), self.policy.told_nothing(*lanes.shape)
+        chosen, empty = lanes.unsqueeze(-1), self.policy.initial_transition_input(*lanes.shape)
         hidden, transition = torch.where(chosen, 0.0, state.hidden), torch.where(chosen, empty, state.transition)
         return replace(state, hidden=hidden, transition=transition)
 
@@ -267,8 +266,8 @@ class RL2:
         """Return the network's inputs at every step of the trials [time, trial, input], as `act` had them."""
         ended = rollout.terminated | rollout.truncated
         reward = rollout.reward / self.reward_scale
-        transition = self.policy.told(rollout.observation, rollout.action, reward, ended)
-        first = self.policy.told_nothing(*transition.shape[1:3])
+        transition = self.policy.transition_input(rollout.observation, rollout.action, reward, ended)
+        first = self.policy.initial_transition_input(*transition.shape[1:3])
         return self.policy.inputs(rollout.observation, torch.cat([first[None], transition[:-1]])).flatten(1, 2)
 
     @torch.no_grad()
@@ -306,7 +305,7 @@ class RL2:
     def objective(self, theta: Params, trials: Trials) -> Terms:
         """Return the terms of trials, sums over their valid steps."""
         config, head, valid = self.config, self.policy.head, trials.valid
-        distribution, value, payoffs = self.outputs(theta, trials)
+        distribution, value, reward_outputs = self.outputs(theta, trials)
         log_pi = head.log_prob(distribution, trials.action)
         surrogate = ppo_clip(log_pi, trials.old_log_prob, trials.advantage, valid, config.clip).sum()
         value_loss = torch.where(valid, (value - trials.target).square(), 0.0).sum()
@@ -314,7 +313,7 @@ class RL2:
         objective = surrogate + config.entropy_bonus * entropy - config.value_weight * value_loss
         predicted = {}
         if config.reward_prediction:
-            error = self.policy.expected_reward(payoffs, trials.action) - trials.reward
+            error = self.policy.expected_reward(reward_outputs, trials.action) - trials.reward
             predicted["reward_loss"] = torch.where(valid, error.square(), 0.0).sum()
             objective = objective - config.reward_prediction * predicted["reward_loss"]
         beyond = (log_pi.detach() - trials.old_log_prob).exp().sub(1).abs() > config.clip
@@ -381,7 +380,7 @@ def graph_bytes(policy: RecurrentPolicy) -> float:
     theta: Params = dict(policy.named_parameters())
 
     def kept(n_trials: int, n_steps: int) -> int:
-        transition = policy.told_nothing(n_steps, n_trials)
+        transition = policy.initial_transition_input(n_steps, n_trials)
         seen = transition.new_zeros(n_steps, n_trials, len(policy.scale))
         inputs, mask = policy.inputs(seen, transition), policy.action_mask(seen)
         return saved_bytes(policy, lambda: policy.unroll(bind(policy, theta), inputs, mask))
@@ -396,8 +395,8 @@ def build(config: Config, context: BuildContext) -> RL2:
     policy = context.make_recurrent_policy(
         trial_steps=config.episodes * context.horizon,
         shared=config.memories == "shared",
-        recalls=config.previous_observation,
-        predicts=config.reward_prediction > 0,
+        use_previous_observation=config.previous_observation,
+        predict_reward=config.reward_prediction > 0,
         bilinear=config.readout == "bilinear",
     )
     return RL2(config, policy, context.horizon, context.distribution.reward_scale)

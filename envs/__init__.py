@@ -23,11 +23,11 @@ need of `dynamics`. Only the registry, in `core`, looks further: it resolves ids
 This package is part of qrl-meta.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from envs.core.registry import ENVS
 from envs.native.registration import register_all
+from qrl.common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from envs.automl.lookup_tasks import LookupTasks as LookupTasks
@@ -60,19 +60,12 @@ if TYPE_CHECKING:
     from envs.native.vector import TorchVectorEnv as TorchVectorEnv
     from envs.wrapped.gymnasium_tasks import GymnasiumTasks as GymnasiumTasks
 
-_EXPORTS = {
-    "automl.lookup_tasks": (
-        "LookupTasks",
-        "ScoreTable",
-    ),
-    "core.check": ("check",),
-    "core.distribution": (
-        "Split",
-        "TaskDistribution",
-        "datasheet",
-    ),
-    "core.make": ("make",),
-    "core.ranges": (
+_HOMES = {
+    "envs.automl.lookup_tasks": ("LookupTasks", "ScoreTable"),
+    "envs.core.check": ("check",),
+    "envs.core.distribution": ("Split", "TaskDistribution", "datasheet"),
+    "envs.core.make": ("make",),
+    "envs.core.ranges": (
         "Choice",
         "Dirichlet",
         "Drawn",
@@ -84,33 +77,22 @@ _EXPORTS = {
         "SignedUniform",
         "Uniform",
     ),
-    "core.task_vector": ("TaskVectorEnv",),
-    "core.tasks": (
-        "Tasks",
-        "check_indices",
-    ),
-    "dynamics.drawing": (
-        "Picture",
-        "blank_picture",
-        "draw_disc",
-    ),
-    "dynamics.per_lane_rng": (
-        "init_rng_state",
-        "next_uniform",
-    ),
-    "native.single": ("SingleEnv",),
-    "native.torch_tasks": ("TorchTasks",),
-    "native.vector": ("TorchVectorEnv",),
-    "wrapped.gymnasium_tasks": ("GymnasiumTasks",),
+    "envs.core.task_vector": ("TaskVectorEnv",),
+    "envs.core.tasks": ("Tasks", "check_indices"),
+    "envs.dynamics.drawing": ("Picture", "blank_picture", "draw_disc"),
+    "envs.dynamics.per_lane_rng": ("init_rng_state", "next_uniform"),
+    "envs.native.single": ("SingleEnv",),
+    "envs.native.torch_tasks": ("TorchTasks",),
+    "envs.native.vector": ("TorchVectorEnv",),
+    "envs.wrapped.gymnasium_tasks": ("GymnasiumTasks",),
 }
-"""Public names of each module; a module is imported when one of its names is first used."""
-
-_HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
-
-__all__ = [*sorted(_HOMES), "register"]
-
-
 register_all()
+
+__getattr__, __all__ = lazy_names(__name__, _HOMES, "register")
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def register(name: str, plugin: object) -> None:
@@ -127,12 +109,3 @@ def register(name: str, plugin: object) -> None:
 
 
 if not TYPE_CHECKING:  # or type checkers would accept any name
-
-    def __getattr__(name: str) -> object:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"envs.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -10,48 +10,63 @@ Importing this package is cheap: torch is imported with the first name that need
 This package is part of qrl-meta.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from qrl.common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from qrl.circuits.circuit import Circuit
-    from qrl.circuits.gates import Gate, Input, Weight
-    from qrl.circuits.observables import Observable
-    from qrl.common.errors import UsageError
-    from qrl.layer import QuantumLayer
-    from qrl.models.shared.pennylane import pennylane_model
-    from qrl.policies.frame import Frame
-    from qrl.policies.policy import Policy
-    from qrl.sklearn.classifier import QuantumClassifier
+    from qrl.backends.backend import Backend as Backend
+    from qrl.circuits.circuit import Circuit as Circuit
+    from qrl.circuits.gates import Gate as Gate
+    from qrl.circuits.gates import Input as Input
+    from qrl.circuits.gates import Weight as Weight
+    from qrl.circuits.observables import Observable as Observable
+    from qrl.circuits.observables import PauliWord as PauliWord
+    from qrl.common.errors import TrainingError as TrainingError
+    from qrl.common.errors import UsageError as UsageError
+    from qrl.layer import QuantumLayer as QuantumLayer
+    from qrl.models.shared.pennylane import pennylane_model as pennylane_model
+    from qrl.noise.calibration import Calibration as Calibration
+    from qrl.noise.model import Noise as Noise
+    from qrl.policies.actor import PolicyConfig as PolicyConfig
+    from qrl.policies.features import BindableFeatures as BindableFeatures
+    from qrl.policies.features import Features as Features
+    from qrl.policies.features import GroupedFeatures as GroupedFeatures
+    from qrl.policies.features import RecurrentFeatures as RecurrentFeatures
+    from qrl.policies.frame import Frame as Frame
+    from qrl.policies.policy import Params as Params
+    from qrl.policies.policy import Policy as Policy
+    from qrl.policies.policy import bind as bind
+    from qrl.policies.policy import make_policy as make_policy
+    from qrl.policies.recurrent import RecurrentPolicy as RecurrentPolicy
+    from qrl.policies.recurrent import make_recurrent_policy as make_recurrent_policy
+    from qrl.policies.spaces import action_units as action_units
+    from qrl.sklearn.classifier import QuantumClassifier as QuantumClassifier
 
-__all__ = [
-    "Circuit",
-    "Frame",
-    "Gate",
-    "Input",
-    "Observable",
-    "Policy",
-    "QuantumClassifier",
-    "QuantumLayer",
-    "UsageError",
-    "Weight",
-    "pennylane_model",
-    "register_model",
-]
-
-_HOME = {
-    "Circuit": "qrl.circuits.circuit",
-    "Frame": "qrl.policies.frame",
-    "Gate": "qrl.circuits.gates",
-    "Input": "qrl.circuits.gates",
-    "Observable": "qrl.circuits.observables",
-    "Policy": "qrl.policies.policy",
-    "QuantumClassifier": "qrl.sklearn.classifier",
-    "QuantumLayer": "qrl.layer",
-    "UsageError": "qrl.common.errors",
-    "Weight": "qrl.circuits.gates",
-    "pennylane_model": "qrl.models.shared.pennylane",
+_HOMES = {
+    "qrl.backends.backend": ("Backend",),
+    "qrl.circuits.circuit": ("Circuit",),
+    "qrl.circuits.gates": ("Gate", "Input", "Weight"),
+    "qrl.circuits.observables": ("Observable", "PauliWord"),
+    "qrl.common.errors": ("TrainingError", "UsageError"),
+    "qrl.layer": ("QuantumLayer",),
+    "qrl.models.shared.pennylane": ("pennylane_model",),
+    "qrl.noise.calibration": ("Calibration",),
+    "qrl.noise.model": ("Noise",),
+    "qrl.policies.actor": ("PolicyConfig",),
+    "qrl.policies.features": ("BindableFeatures", "Features", "GroupedFeatures", "RecurrentFeatures"),
+    "qrl.policies.frame": ("Frame",),
+    "qrl.policies.policy": ("Params", "Policy", "bind", "make_policy"),
+    "qrl.policies.recurrent": ("RecurrentPolicy", "make_recurrent_policy"),
+    "qrl.policies.spaces": ("action_units",),
+    "qrl.sklearn.classifier": ("QuantumClassifier",),
 }
+
+__getattr__, __all__ = lazy_names(__name__, _HOMES, "register_model")
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def register_model(name: str, plugin: object) -> None:
@@ -65,13 +80,3 @@ def register_model(name: str, plugin: object) -> None:
     from qrl.models import MODELS
 
     MODELS.register(name, plugin)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -1,21 +1,32 @@
 """QuantumLayer: a circuit as an `nn.Module`, inputs to expectation values."""
 
-import dataclasses
 import math
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from qrl.backends.backend import Executor
 from qrl.circuits.circuit import Circuit
 from qrl.common.errors import UsageError, suggest
+from qrl.common.options import build_config
 from qrl.models import MODELS
 from qrl.noise.model import NOISELESS, Noise
 from qrl.simulator.program import Bound, compile_circuit
 
 Encoding = Literal["cycle", "projection"]
 Initialisation = Literal["uniform", "small-angle"]
+
+
+@runtime_checkable
+class CircuitModel(Protocol):
+    """A model file whose features are those of one circuit."""
+
+    @property
+    def circuit(self) -> Callable[..., Circuit]:
+        """`circuit(config, n_inputs)`: the circuit for this many inputs."""
 
 
 class QuantumLayer(nn.Module):
@@ -47,21 +58,18 @@ class QuantumLayer(nn.Module):
         initialisation: Initialisation = "uniform",
         initial_scale: float = 1.0,
         generator: torch.Generator | None = None,
-        **options: Any,
+        **options: object,
     ) -> None:
         super().__init__()
         if encoding not in ("cycle", "projection"):
             raise UsageError(f"layer: unknown encoding {encoding!r}{suggest(encoding, ('cycle', 'projection'))}")
         if isinstance(model, str):
             module = MODELS.load(model)
-            if not hasattr(module, "circuit"):
+            if not isinstance(module, CircuitModel):
                 raise UsageError(f"layer: {model!r} is a classical model; it has no circuit")
             sizes = {"n_wires": n_wires, "n_layers": n_layers}
-            known = [field.name for field in dataclasses.fields(module.Config)]
-            for name in options:
-                if name not in known:
-                    raise UsageError(f"layer: no option {name!r} of model {model!r}{suggest(name, known)}")
-            config = module.Config(**{k: v for k, v in sizes.items() if v is not None}, **options)
+            given = {name: size for name, size in sizes.items() if size is not None}
+            config = build_config(module.Config, options | given, "layer: no option", f" of model {model!r}")
             n_inputs = config.n_wires if n_inputs is None else n_inputs
             model = module.circuit(config, config.n_wires if encoding == "projection" else n_inputs)
         elif n_layers is not None or n_wires not in (None, model.n_wires) or options:
@@ -77,7 +85,7 @@ class QuantumLayer(nn.Module):
                 f"layer: the circuit takes {model.n_inputs} inputs, not {self.n_inputs}; "
                 "encoding='projection' maps any number"
             )
-        self.program = compile_circuit(model)
+        self.program: Executor = compile_circuit(model)
         self.weights = nn.Parameter(initial_weights(model, initialisation, generator))
         self.scales = nn.Parameter(torch.full((model.n_scales,), float(initial_scale)))
         self.projection: nn.Linear | None = None
@@ -111,12 +119,16 @@ class QuantumLayer(nn.Module):
         return self.run(self.bind(), inputs)
 
     def to_pennylane(
-        self, device: Any = "default.qubit", diff_method: str = "backprop", noise: Noise = NOISELESS
+        self,
+        device: object = "default.qubit",
+        diff_method: str = "backprop",
+        noise: Noise = NOISELESS,
     ) -> nn.Module:
         """A module that computes the same on a PennyLane device, under `noise`, and shares this layer's parameters."""
-        from qrl.backends.pennylane import PennyLaneLayer  # PennyLane takes over a second to import
+        from qrl.backends.pennylane import PennyLaneLayer, to_qnode  # PennyLane takes over a second to import
 
-        return PennyLaneLayer(self, device, diff_method, noise)
+        parameters = (self.weights, self.scales, self.projection)
+        return PennyLaneLayer(*parameters, to_qnode(self.circuit, device, diff_method, noise))
 
     def extra_repr(self) -> str:
         specs = self.circuit.specs()

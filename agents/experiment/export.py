@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from qrl.backends.angles import AngleProgram, angle_gates
+from qrl.backends.backend import circuit_modules
 from qrl.backends.row_function import Differentiable
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Weight
@@ -46,10 +47,9 @@ class Recorder(Differentiable):
 def record(policy: nn.Module) -> dict[str, Recorder]:
     """Have every circuit of a policy recorded, by the name of its module. Raises UsageError if it has none."""
     found = {}
-    for name, module in policy.named_modules():
-        if isinstance(circuit := getattr(module, "circuit", None), Circuit):
-            found[name] = Recorder(circuit)
-            module.program = AngleProgram(circuit, found[name])  # type: ignore[assignment]
+    for name, module in circuit_modules(policy).items():
+        found[name] = Recorder(module.circuit)
+        module.program = AngleProgram(module.circuit, found[name])
     if not found:
         raise UsageError("export: the model has no circuits")
     return found

@@ -17,8 +17,7 @@ from torch.func import vmap
 from agents.core.rollout import Rollout
 from agents.rl.config import InnerConfig
 from agents.rl.memory import check_gradient_fits
-from qrl.policies.features import Bound
-from qrl.policies.policy import Params, Policy, bind
+from qrl.policies.policy import BoundPolicy, Params, Policy, bind
 
 GRADIENT_PASSES = 5
 """Most that the graph of an inner update holds of a sample [forward passes of the policy]."""
@@ -29,7 +28,7 @@ class FastWeights:
     """An adapted policy for each task: parameters with a leading task axis, and what follows from them alone."""
 
     params: Params
-    bound: Bound
+    bound: BoundPolicy
     n_updates: int
 
 

@@ -1,13 +1,11 @@
 """Circuits run from the angles of their gates, one row a sample, by something that knows only numbers."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from qrl.backends.row_function import RowFunction, Rows
+from qrl.backends.row_function import RowFunction, RowFunctionOp
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Angle, Gate, Input, Weight
 from qrl.noise.model import NOISELESS, Noise
 
 TORCH_TRANSFORMS = {"identity": lambda x: x, "tanh": torch.tanh, "arctan": torch.atan}
@@ -15,7 +13,7 @@ TORCH_TRANSFORMS = {"identity": lambda x: x, "tanh": torch.tanh, "arctan": torch
 
 def angle_gates(circuit: Circuit, noise: Noise = NOISELESS) -> list[Gate]:
     """The gates whose angles are not constant, in the order in which they are run."""
-    return [gate for gates, _ in noise.places(circuit) for gate in gates if gate.is_parametric]
+    return [gate for gates, _ in noise.schedule(circuit) for gate in gates if gate.is_parametric]
 
 
 class AngleProgram:
@@ -36,11 +34,11 @@ class AngleProgram:
         shape = inputs.shape[:-1]
         columns = [_angle(gate.angle, bound, inputs).expand(shape) for gate in self.gates]
         angles = torch.stack(columns, dim=-1) if columns else inputs.new_zeros(*shape, 0)
-        (values,) = Rows.apply(self.function, angles.flatten(0, -2))
+        (values,) = RowFunctionOp.apply(self.function, angles.flatten(0, -2))
         return values.reshape(*shape, -1)
 
 
-def _angle(angle: Any, bound: dict[str, Tensor], inputs: Tensor) -> Tensor:
+def _angle(angle: Angle | None, bound: dict[str, Tensor], inputs: Tensor) -> Tensor:
     match angle:
         case Weight(index):
             return bound["weights"][..., None, index]

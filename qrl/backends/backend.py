@@ -39,6 +39,14 @@ class Executor(Protocol):
         """Expectation values, or estimates of them."""
 
 
+@runtime_checkable
+class CircuitModule(Protocol):
+    """A module that keeps one circuit and what runs it, such as a `QuantumLayer`."""
+
+    circuit: Circuit
+    program: Executor
+
+
 @dataclass(frozen=True)
 class Backend:
     """Where circuits run. Raises UsageError for a name that is unknown and a number of shots that cannot be."""
@@ -88,8 +96,8 @@ class Backend:
 
         device, options = self._device()
         gradient = str(options.pop("gradient", "auto"))
-        played = DeviceProgram(circuit, device, options, self.shots, self.noise, gradient, generator)
-        return Execution(played, played.run, self.shots, generator, counter, cost, played.max_order)
+        on_device = DeviceProgram(circuit, device, options, self.shots, self.noise, gradient, generator)
+        return Execution(on_device, on_device.run, self.shots, generator, counter, cost, on_device.max_order)
 
     def _device(self) -> tuple[str, dict[str, Any]]:
         """The device's name and its options."""
@@ -115,7 +123,7 @@ class Execution:
 
     def __init__(
         self,
-        program: Any,
+        program: Executor,
         run: Callable[[Bound, Tensor], Tensor],
         shots: int,
         generator: torch.Generator,
@@ -135,17 +143,25 @@ class Execution:
 
     def bind(self, weights: Tensor, scales: Tensor) -> Bound:
         """See `qrl.simulator.program.Program.bind`."""
-        bound: Bound = self.program.bind(weights, scales)
-        return bound
+        return self.program.bind(weights, scales)
 
     def run(self, bound: Bound, inputs: Tensor) -> Tensor:
         """Expectation values, or estimates of them; see `qrl.simulator.program.Program.run`."""
         return counted(self._run(bound, inputs), self.counter, *self._cost)
 
 
+def circuit_modules(module: nn.Module) -> dict[str, CircuitModule]:
+    """The submodules that keep a circuit, by name."""
+    return {
+        name: each
+        for name, each in module.named_modules()
+        if isinstance(each, CircuitModule) and isinstance(each.circuit, Circuit)
+    }
+
+
 def executions(module: nn.Module) -> list[Execution]:
     """What runs the circuits of a module that was put on a backend; they share a generator and a counter."""
-    programs = (getattr(each, "program", None) for each in module.modules())
+    programs = (each.program for each in circuit_modules(module).values())
     return [program for program in programs if isinstance(program, Execution)]
 
 
@@ -163,14 +179,13 @@ def uncounted(module: nn.Module) -> AbstractContextManager[None]:
 def run_on(module: nn.Module, backend: Backend, generator: torch.Generator) -> None:
     """Have every circuit in a module run on a backend from now on.
 
-    Those are the submodules that keep a `Circuit` as `circuit` and what runs it as `program`, such as a `QuantumLayer`.
     Raises UsageError for what the backend cannot run, and for a module without a circuit if it is to be run otherwise
     than exactly.
     """
-    quantum = [each for each in module.modules() if isinstance(getattr(each, "circuit", None), Circuit)]
+    quantum = circuit_modules(module).values()
     if not quantum and backend != Backend():
         raise UsageError("the model has no circuits: there is nothing for shots or noise to act on")
     counter = Counter()
-    programs = [backend.compile(each.circuit, generator, counter) for each in quantum]  # type: ignore[arg-type]
+    programs = [backend.compile(each.circuit, generator, counter) for each in quantum]
     for each, program in zip(quantum, programs, strict=True):
-        each.program = program  # type: ignore[assignment]
+        each.program = program

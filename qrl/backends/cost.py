@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import GATES, Gate
+from qrl.common.autograd import Context, VmapInfo
 
 
 @dataclass
@@ -54,20 +54,20 @@ class _Counted(torch.autograd.Function):
         return values.view_as(values)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def setup_context(ctx: Context, inputs: tuple[Tensor, Counter, int, int], output: Tensor) -> None:
         _, ctx.counter, ctx.each, ctx.n_shifts = inputs
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Context, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         return _Counted.apply(gradient, ctx.counter, ctx.each * ctx.n_shifts, ctx.n_shifts), None, None, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+    def jvp(ctx: Context, tangent: Tensor, *_: None) -> Tensor:
         return _Counted.apply(tangent, ctx.counter, ctx.each * ctx.n_shifts, ctx.n_shifts)
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[int | None, ...], values: Tensor, counter: Counter, each: int, n_shifts: int
+        info: VmapInfo, in_dims: tuple[int | None, ...], values: Tensor, counter: Counter, each: int, n_shifts: int
     ) -> tuple[Tensor, int | None]:
         axis = in_dims[0]
         rows = values if axis is None else values.movedim(axis, 0)

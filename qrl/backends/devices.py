@@ -21,7 +21,7 @@ from qrl.backends.qiskit import DEVICES as SAMPLED
 from qrl.backends.qiskit import Sampled
 from qrl.backends.row_function import Differentiable, RowFunction
 from qrl.circuits.circuit import Circuit
-from qrl.common.errors import UsageError, describe, suggest
+from qrl.common.errors import UsageError, suggest, wrap_errors
 from qrl.noise.model import NOISELESS, Noise
 
 GRADIENTS = ("auto", "backprop", "adjoint", "parameter-shift", "spsa")
@@ -98,12 +98,9 @@ class DeviceProgram(AngleProgram):
     def _try_out(self, name: str, shots: int) -> None:
         """Raises UsageError if the device fails, or samples where exact values are asked for, as some do silently."""
         angles = torch.linspace(-1, 2, 3 * len(self.gates), dtype=torch.float64).reshape(3, -1)
-        try:
+        asked = f"{shots} shots" if shots else "exact values"
+        with wrap_errors(f"backend: device {name} cannot run this circuit with {asked}"):
             first, again = (self.function(angles)[0] for _ in range(2))
-        except Exception as error:  # whatever a device raises is its way to say that it cannot do this
-            asked = f"{shots} shots" if shots else "exact values"
-            reason = f"device {name} cannot run this circuit with {asked}: {describe(error)}"
-            raise UsageError(f"backend: {reason}") from error
         if not shots and not torch.equal(first, again):
             raise UsageError(f"backend: device {name} has no exact values, two runs differ: give --shots")
 
@@ -184,15 +181,13 @@ def _gradient(name: str, shots: int, asked: str) -> str:
     return asked
 
 
-def _device(name: str, options: dict[str, Any], n_wires: int, generator: torch.Generator) -> Any:
+def _device(name: str, options: dict[str, Any], n_wires: int, generator: torch.Generator) -> qml.devices.Device:
     """The PennyLane device; UsageError if it does not take these options."""
     if name in _SEEDED and "seed" not in options:
         seed = torch.randint(2**31, (), generator=generator, device=generator.device)
         options = options | {"seed": int(seed)}
-    try:
+    with wrap_errors(f"backend: device {name}"):  # of PennyLane, its plug-in, or Python if an option is unknown
         return qml.device(name, wires=n_wires, **options)
-    except Exception as error:  # of PennyLane's, of the plug-in's, or of Python's, if an option is unknown
-        raise UsageError(f"backend: device {name}: {describe(error)}") from error
 
 
 def unknown_device(name: str, installed: Collection[str]) -> str:

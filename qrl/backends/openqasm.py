@@ -3,7 +3,7 @@
 import io
 
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.decompositions import NAMES, PARTS, Played
+from qrl.circuits.decompositions import DECOMPOSITIONS, QASM_NAMES, ScaledGate
 from qrl.circuits.gates import Gate
 from qrl.common.errors import UsageError, suggest
 
@@ -28,14 +28,14 @@ def to_openqasm(circuit: Circuit, version: int = 3) -> str:
         if gate.is_parametric:
             raise UsageError(f"export: the angle of {gate} is no number; give weights, scales and inputs (Circuit.at)")
         # Two-wire rotations, which not every reader knows, in gates that each does.
-        lines.append(" ".join(_statement(each.gate) for each in Played(gate).apart(PARTS)))
+        lines.append(" ".join(_statement(each.gate) for each in ScaledGate(gate).decompose(DECOMPOSITIONS)))
     register = f"qubit[{circuit.n_wires}] q;" if version == 3 else f"qreg q[{circuit.n_wires}];"
     return _HEADERS[version] + "\n".join([register, *lines]) + "\n"
 
 
 def _statement(gate: Gate) -> str:
     number = "" if gate.angle is None else f"({gate.angle:.17g})"
-    return f"{NAMES[gate.name]}{number} {', '.join(f'q[{wire}]' for wire in gate.wires)};"
+    return f"{QASM_NAMES[gate.name]}{number} {', '.join(f'q[{wire}]' for wire in gate.wires)};"
 
 
 def encode(circuit: Circuit, kind: str) -> bytes:

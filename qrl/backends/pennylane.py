@@ -1,11 +1,12 @@
 """A `Circuit` on any PennyLane device: the reference for the fused executor, and the way to shots and hardware."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pennylane as qml
 import torch
 from jaxtyping import Float
+from pennylane.measurements import ExpectationMP
+from pennylane.operation import Operator
 from torch import Tensor, nn
 
 from qrl.backends.angles import TORCH_TRANSFORMS
@@ -15,7 +16,7 @@ from qrl.circuits.observables import Observable, PauliWord
 from qrl.common.errors import UsageError
 from qrl.noise.model import NOISELESS, Noise
 
-_GATES: dict[str, Callable[..., Any]] = {
+_GATES: dict[str, Callable[..., Operator]] = {
     "RX": qml.RX,
     "RY": qml.RY,
     "RZ": qml.RZ,
@@ -30,7 +31,7 @@ _GATES: dict[str, Callable[..., Any]] = {
     "RYY": qml.IsingYY,
     "RZZ": qml.IsingZZ,
 }
-_CHANNELS: dict[str, Callable[..., Any]] = {
+_CHANNELS: dict[str, Callable[..., Operator]] = {
     "depolarizing": qml.DepolarizingChannel,
     "amplitude_damping": qml.AmplitudeDamping,
     "phase_damping": qml.PhaseDamping,
@@ -40,7 +41,7 @@ _PAULI = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
 
 
 def to_qnode(
-    circuit: Circuit, device: Any = "default.qubit", diff_method: str = "backprop", noise: Noise = NOISELESS
+    circuit: Circuit, device: object = "default.qubit", diff_method: str = "backprop", noise: Noise = NOISELESS
 ) -> qml.QNode:
     """The circuit as a QNode `f(inputs, weights, scales)`, tensors as in `qrl.simulator.program.Program`.
 
@@ -53,20 +54,20 @@ def to_qnode(
     if isinstance(device, str):
         device = qml.device(device, wires=circuit.n_wires)
 
-    def function(inputs: Tensor, weights: Tensor, scales: Tensor) -> list[Any]:
+    def function(inputs: Tensor, weights: Tensor, scales: Tensor) -> list[ExpectationMP]:
         return _play(circuit, lambda gate: _angle(gate, inputs, weights, scales), noise)
 
     return qml.QNode(function, device, interface="torch", diff_method=diff_method)
 
 
-def to_angle_qnode(circuit: Circuit, device: Any, diff_method: str | None, noise: Noise = NOISELESS) -> qml.QNode:
+def to_angle_qnode(circuit: Circuit, device: object, diff_method: str | None, noise: Noise = NOISELESS) -> qml.QNode:
     """The circuit as a QNode of the angles [row, gate] of its `angle_gates`, all rows in one broadcast execution.
 
     Raises UsageError as `to_qnode` does.
     """
     _check(noise)
 
-    def function(angles: Tensor) -> list[Any]:
+    def function(angles: Tensor) -> list[ExpectationMP]:
         columns = iter(angles.unbind(-1))
         return _play(circuit, lambda gate: next(columns) if gate.is_parametric else float(gate.angle or 0.0), noise)  # type: ignore[arg-type]
 
@@ -80,9 +81,9 @@ def _check(noise: Noise) -> None:
         )
 
 
-def _play(circuit: Circuit, angle: Callable[[Gate], Tensor | float], noise: Noise) -> list[Any]:
+def _play(circuit: Circuit, angle: Callable[[Gate], Tensor | float], noise: Noise) -> list[ExpectationMP]:
     """Queue gates, channels and measurements."""
-    for gates, wires in noise.places(circuit):
+    for gates, wires in noise.schedule(circuit):
         for gate in gates:
             _GATES[gate.name](*(() if gate.angle is None else (angle(gate),)), wires=gate.wires)
         for wire in wires:
@@ -107,12 +108,12 @@ def _angle(gate: Gate, inputs: Tensor, weights: Tensor, scales: Tensor) -> Tenso
             return float(gate.angle or 0.0)
 
 
-def _observable(observable: Observable, n_wires: int) -> Any:
+def _observable(observable: Observable, n_wires: int) -> Operator:
     words = [word.coefficient * _word(word, n_wires) for word in observable.words]
     return words[0] if len(words) == 1 else qml.sum(*words) if words else 0.0 * qml.Identity(0)
 
 
-def _word(word: PauliWord, n_wires: int) -> Any:
+def _word(word: PauliWord, n_wires: int) -> Operator:
     factors = [_PAULI[pauli](wire) for wire, pauli in word.factors]
     return qml.prod(*factors) if len(factors) > 1 else factors[0] if factors else qml.Identity(0)
 
@@ -125,13 +126,14 @@ class PennyLaneLayer(nn.Module):
     """
 
     def __init__(
-        self, layer: Any, device: Any = "default.qubit", diff_method: str = "backprop", noise: Noise = NOISELESS
+        self,
+        weights: nn.Parameter,
+        scales: nn.Parameter,
+        projection: nn.Linear | None,
+        qnode: qml.QNode,
     ) -> None:
         super().__init__()
-        self.weights, self.scales = layer.weights, layer.scales
-        self.projection = layer.projection
-        self.n_observables = layer.circuit.n_observables
-        self.qnode = to_qnode(layer.circuit, device, diff_method, noise)
+        self.weights, self.scales, self.projection, self.qnode = weights, scales, projection, qnode
 
     def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
         """Expectation values [batch, observable], in the parameters' precision."""

@@ -6,16 +6,21 @@ many pubs, each with all rows' angles.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.decompositions import NAMES, Played
+from qrl.circuits.decompositions import QASM_NAMES, ScaledGate
+from qrl.circuits.matrices import Array
 from qrl.circuits.measurement import Setting, settings
-from qrl.common.errors import UsageError, describe, suggest
+from qrl.common.errors import UsageError, suggest, wrap_errors
+
+if TYPE_CHECKING:
+    import qiskit.primitives
+    import qiskit.providers
 
 DEVICES = ("qiskit.aer", "qiskit.remote")
 """What runs here rather than through PennyLane's plug-in, under the plug-in's names."""
@@ -45,23 +50,19 @@ class Sampled:
         self.name, self.shots, self.generator, self.n_observables = name, shots, generator, circuit.n_observables
         transpiler = {key: value for key, value in options.items() if key in _TRANSPILER}
         self.options = {key: value for key, value in options.items() if key not in _TRANSPILER}
-        try:
+        with wrap_errors(f"backend: device {name} cannot run this circuit"):
             from qiskit.transpiler import generate_preset_pass_manager
 
             self.backend = self._backend(circuit.n_wires)
             compiler = generate_preset_pass_manager(backend=self.backend, **transpiler)
             self.settings = [(each, compiler.run(_circuit(circuit, each))) for each in settings(circuit)]
-        except UsageError:
-            raise
-        except Exception as error:  # whatever Qiskit raises is its way to say that it cannot do this
-            raise UsageError(f"backend: device {name} cannot run this circuit: {describe(error)}") from error
 
     def __call__(self, angles: Tensor) -> list[Tensor]:
         """One job."""
         from qiskit.primitives.containers.bindings_array import BindingsArray
 
         rows = angles.detach().cpu().double().numpy()
-        pubs = []
+        pubs: list[tuple[object, object]] = []
         for _, compiled in self.settings:
             # Those that a measurement never sees are gone.
             there = sorted(compiled.parameters, key=lambda p: p.index)
@@ -75,14 +76,12 @@ class Sampled:
                     estimates[:, column] += word.coefficient * _means(bits.array, [wire for wire, _ in word.factors])
         return [torch.as_tensor(estimates).to(angles)]
 
-    def _run(self, pubs: list[Any]) -> Any:
+    def _run(self, pubs: list[tuple[object, object]]) -> "qiskit.primitives.PrimitiveResult":
         seed = int(torch.randint(2**31, (), generator=self.generator, device=self.generator.device))
-        try:
+        with wrap_errors(f"backend: device {self.name} failed"):  # of Qiskit, of a provider, of the network
             return self._sampler(seed).run(pubs, shots=self.shots).result()
-        except Exception as error:  # of Qiskit's, of a provider's, of the network's
-            raise UsageError(f"backend: device {self.name} failed: {describe(error)}") from error
 
-    def _backend(self, n_wires: int) -> Any:
+    def _backend(self, n_wires: int) -> "qiskit.providers.BackendV2":
         if self.name == "qiskit.aer":
             from qiskit_aer import AerSimulator
 
@@ -109,7 +108,7 @@ class Sampled:
             )
         return backend
 
-    def _sampler(self, seed: int) -> Any:
+    def _sampler(self, seed: int) -> "qiskit.primitives.BaseSamplerV2":
         """The one that is made for the backend; the seed is for those that simulate."""
         if self.name == "qiskit.aer":
             from qiskit_aer.primitives import SamplerV2
@@ -124,34 +123,36 @@ class Sampled:
         return BackendSamplerV2(backend=self.backend, options={"seed_simulator": seed})
 
 
-def _is_ibms(backend: Any) -> bool:
+def _is_ibms(backend: "qiskit.providers.BackendV2") -> bool:
     from qiskit_ibm_runtime import IBMBackend
 
     return isinstance(backend, IBMBackend)
 
 
-def _circuit(circuit: Circuit, setting: Setting) -> Any:
+def _circuit(circuit: Circuit, setting: Setting) -> "qiskit.QuantumCircuit":
     """Qiskit's circuit, its angles that are not constant the parameters of one vector, measured in a basis."""
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
 
     angles = iter(ParameterVector("angle", sum(gate.is_parametric for gate in circuit.gates)))
-    played = QuantumCircuit(circuit.n_wires)
+    built = QuantumCircuit(circuit.n_wires)
     for gate in circuit.gates:
         parameter = next(angles) if gate.is_parametric else None
-        for each in Played(gate).apart(_WRONG):
-            angle = each.gate.angle if parameter is None or not each.gate.is_parametric else each.share * parameter
-            getattr(played, NAMES[each.gate.name])(*(() if angle is None else (angle,)), *each.gate.wires)
+        for each in ScaledGate(gate).decompose(_WRONG):
+            angle = (
+                each.gate.angle if parameter is None or not each.gate.is_parametric else each.angle_scale * parameter
+            )
+            getattr(built, QASM_NAMES[each.gate.name])(*(() if angle is None else (angle,)), *each.gate.wires)
     for wire, pauli in setting.basis.items():
         if pauli == "Y":
-            played.sdg(wire)
+            built.sdg(wire)
         if pauli != "Z":
-            played.h(wire)
-    played.measure_all()
-    return played
+            built.h(wire)
+    built.measure_all()
+    return built
 
 
-def _means(bits: Any, wires: list[int]) -> Any:
+def _means(bits: Array, wires: list[int]) -> Array:
     """The mean [row] over shots of the product of some wires' +1 and -1, from bits [row, shot, byte] as Qiskit packs
     them: wire 0 is the last byte's least significant bit."""
     mask = np.zeros(bits.shape[-1], dtype=np.uint8)

@@ -3,11 +3,11 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from qrl.common.autograd import Context, VmapInfo, mapped_axis_first
 from qrl.common.errors import UsageError
 
 
@@ -72,39 +72,37 @@ class Differentiable(RowFunction):
         return Differentiable(gradients, self.n_inputs + self.n_outputs, self.n_inputs, self.order - 1, self.method)
 
 
-class Rows(torch.autograd.Function):
-    """`Rows.apply(function, *rows)`: a `RowFunction` for autograd, `torch.func.grad` and `vmap`."""
+class RowFunctionOp(torch.autograd.Function):
+    """`RowFunctionOp.apply(function, *rows)`: a `RowFunction` for autograd, `torch.func.grad` and `vmap`."""
 
     @staticmethod
     def forward(function: RowFunction, *rows: Tensor) -> tuple[Tensor, ...]:
         return function(*(row.detach() for row in rows))
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: Context, inputs: tuple[object, ...], output: tuple[Tensor, ...]) -> None:
         ctx.function, *rows = inputs
         ctx.save_for_backward(*rows)
         ctx.save_for_forward(*rows, *output)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        return None, *Rows.apply(ctx.function.derivative(), *ctx.saved_tensors, *gradients)
+    def backward(ctx: Context, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *RowFunctionOp.apply(ctx.function.derivative(), *ctx.saved_tensors, *gradients)
 
     @staticmethod
-    def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> tuple[Tensor, ...]:
+    def jvp(ctx: Context, _: None, *tangents: Tensor | None) -> tuple[Tensor, ...]:
         """The derivative's derivative by the weights of the outputs, of which it is a linear function."""
         n = len(tangents)
         rows, outputs = ctx.saved_tensors[:n], ctx.saved_tensors[n:]
         moved = [torch.zeros_like(row) if t is None else t for row, t in zip(rows, tangents, strict=True)]
         twice = ctx.function.derivative().derivative()
-        return tuple(Rows.apply(twice, *rows, *(torch.zeros_like(o) for o in outputs), *moved)[n:])
+        return tuple(RowFunctionOp.apply(twice, *rows, *(torch.zeros_like(o) for o in outputs), *moved)[n:])
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], function: RowFunction, *rows: Tensor) -> tuple[Any, int]:
+    def vmap(
+        info: VmapInfo, in_dims: tuple[int | None, ...], function: RowFunction, *rows: Tensor
+    ) -> tuple[tuple[Tensor, ...], int]:
         """Mapped rows are just more rows."""
-        size = info.batch_size
-        leading = [
-            row.expand(size, *row.shape) if axis is None else row.movedim(axis, 0)
-            for row, axis in zip(rows, in_dims[1:], strict=True)
-        ]
-        outputs = Rows.apply(function, *(row.flatten(0, 1) for row in leading))
-        return tuple(output.unflatten(0, (size, -1)) for output in outputs), 0
+        leading = mapped_axis_first(info, in_dims[1:], rows)
+        outputs = RowFunctionOp.apply(function, *(row.flatten(0, 1) for row in leading))
+        return tuple(output.unflatten(0, (info.batch_size, -1)) for output in outputs), 0

@@ -1,9 +1,9 @@
 """Finite shots: what a device's counts say of probabilities, and which gradient goes through them."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
+
+from qrl.common.autograd import Context, VmapInfo
 
 
 def frequencies(probabilities: Tensor, shots: int, generator: torch.Generator) -> Tensor:
@@ -23,20 +23,20 @@ class _Frequencies(torch.autograd.Function):
         return (multinomial(probabilities, shots, generator) / shots).to(probabilities.dtype)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def setup_context(ctx: Context, inputs: tuple[object, ...], output: Tensor) -> None:
         pass
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Context, gradient: Tensor) -> tuple[Tensor, None, None]:
         return gradient, None, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+    def jvp(ctx: Context, tangent: Tensor, *_: None) -> Tensor:
         return tangent.clone()
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[int | None, ...], probabilities: Tensor, shots: int, generator: torch.Generator
+        info: VmapInfo, in_dims: tuple[int | None, ...], probabilities: Tensor, shots: int, generator: torch.Generator
     ) -> tuple[Tensor, int]:
         axis = in_dims[0]
         assert axis is not None

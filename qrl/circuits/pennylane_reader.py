@@ -5,15 +5,17 @@ values: it is a weight, an input, a scale times an input, tanh or arctan of one 
 none of these is refused by name; so no circuit is taken for another one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pennylane as qml
+from pennylane.measurements import MeasurementProcess
+from pennylane.operation import Operator
 
 from qrl.circuits.gates import GATES, TRANSFORMS, Angle, Gate, Input, Weight
 from qrl.circuits.observables import Observable, PauliWord
-from qrl.common.errors import UsageError, describe
+from qrl.common.errors import UsageError, wrap_errors
 
 _NAMES = {"Hadamard": "H", "PauliX": "X", "IsingXX": "RXX", "IsingYY": "RYY", "IsingZZ": "RZZ"}
 _WITHOUT_EFFECT = ("GlobalPhase", "Identity", "Barrier", "Snapshot")
@@ -54,19 +56,18 @@ def read_pennylane(
     return len(wires), tuple(gates), tuple(_observable(m, wires) for m in scripts[0].measurements)
 
 
-def _play(function: Callable[..., object], numbers: Numbers) -> Any:
-    try:
+def _play(function: Callable[..., object], numbers: Numbers) -> qml.tape.QuantumScript:
+    with wrap_errors("from_pennylane: the function fails"):
         return qml.tape.make_qscript(function)(*numbers)
-    except Exception as error:  # the function is somebody else's
-        raise UsageError(f"from_pennylane: the function fails: {describe(error)}") from error
 
 
-def _sorted(labels: Any) -> list[Any]:
+def _sorted(labels: Sequence[Hashable]) -> list[Hashable]:
     """In the order of their numbers or, if some have names, as they come."""
-    return sorted(labels) if all(isinstance(label, int) for label in labels) else list(labels)
+    numbers = [label for label in labels if isinstance(label, int)]
+    return [*sorted(numbers)] if len(numbers) == len(labels) else list(labels)
 
 
-def _gates(operation: Any, whole: str = "") -> Iterator[tuple[str, tuple[Any, ...], str, Any]]:
+def _gates(operation: Operator, whole: str = "") -> Iterator[tuple[str, tuple[Hashable, ...], str, Any]]:
     """Name, wires and angle of each of our gates that an operation is made of; before the angle, how to call it."""
     name = _NAMES.get(operation.name, operation.name)
     if name in GATES:
@@ -110,7 +111,7 @@ def _candidates(draws: list[Numbers]) -> Iterator[tuple[Angle, list[float]]]:
                 yield Input(feature, scale, transform), apply(factor * column).tolist()
 
 
-def _observable(measurement: Any, wires: dict[Any, int]) -> Observable:
+def _observable(measurement: MeasurementProcess, wires: dict[Hashable, int]) -> Observable:
     sentence = None
     if isinstance(measurement, qml.measurements.ExpectationMP):
         sentence = measurement.obs.pauli_rep

@@ -2,7 +2,8 @@
 
 import difflib
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -49,3 +50,17 @@ def describe(error: BaseException) -> str:
     where = f" ({Path(frame[0].filename).name}, line {frame[0].lineno})" if frame else ""
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}{where}"
+
+
+@contextmanager
+def wrap_errors(what: str) -> Iterator[None]:
+    """Turn an exception of third-party code into a UsageError of one line, "what: description".
+
+    UsageErrors and MemoryErrors pass as they are.
+    """
+    try:
+        yield
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:  # third-party code may raise anything; what it raises is a defect of that code
+        raise UsageError(f"{what}: {describe(error)}") from error

@@ -14,6 +14,9 @@ from typing import Any
 
 from qrl.common.errors import TrainingError, UsageError
 
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+"""A JSON value."""
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a reader, also after a crash or a power cut, sees the old file or the new one.
@@ -129,7 +132,7 @@ def unusable(path: Path, error: OSError) -> UsageError:
     return UsageError(f"{path}: {error.strerror or error}")
 
 
-def to_json(value: Any, *, indent: int | None = None) -> str:
+def to_json(value: object, *, indent: int | None = None) -> str:
     """Strict JSON: NaN and infinities, which JSON does not have, are refused.
 
     Raises:
@@ -163,7 +166,7 @@ def from_json(path: Path) -> Any:
         raise UsageError(f"{path}: {error}") from error
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes) -> Json:
     """Parse strict JSON: NaN, infinities, and numbers too large to be finite are refused.
 
     Raises:
@@ -180,7 +183,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _non_finite(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
+def _non_finite(value: object, place: str = "") -> Iterator[tuple[str, float]]:
     match value:
         case float() if not math.isfinite(value):
             yield place, value

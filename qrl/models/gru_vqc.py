@@ -4,16 +4,17 @@ The features are a re-uploading circuit's expectation values; the memory enters 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from qrl.layer import QuantumLayer
 from qrl.models.gru import GRU
+from qrl.models.shared.ansatz import quantum_layer
 from qrl.models.shared.cells import QuantumCellConfig, SpanConfig, cell_circuit
-from qrl.policies.features import Bound, part
 from qrl.policies.frame import Frame
+from qrl.simulator.program import Bound
 
 
 @dataclass(frozen=True)
@@ -24,20 +25,20 @@ class Config(SpanConfig, QuantumCellConfig):
     """Encoding layers of the circuit [layers], a variational one before, between and after; ours."""
 
 
+class BoundFeatures(NamedTuple):
+    """Everything of the features that depends on parameters alone; a pytree."""
+
+    memory: dict[str, Tensor]
+    circuit: Bound
+
+
 class GRUWithCircuit(nn.Module):
     """(inputs [batch, n_inputs], memory [batch, n_hidden]) -> (expectation values, the new memory)."""
 
     def __init__(self, config: Config, frame: Frame, generator: Generator) -> None:
         super().__init__()
         self.memory = GRU(frame.n_inputs, config.keeping(config.n_hidden, frame, generator), generator)
-        self.circuit = QuantumLayer(
-            cell_circuit(config),
-            n_inputs=config.n_hidden,
-            encoding=config.encoding,
-            initialisation=config.initialisation,
-            initial_scale=config.initial_scale,
-            generator=generator,
-        )
+        self.circuit = quantum_layer(cell_circuit, config, config.n_hidden, generator)
         self.n_features, self.n_memory = self.circuit.n_features, config.n_hidden
 
     @property
@@ -45,17 +46,16 @@ class GRUWithCircuit(nn.Module):
         """The learning-rate group of each parameter."""
         return {f"circuit.{name}": group for name, group in self.circuit.groups.items()}
 
-    def bind(self) -> Bound:
-        """What depends on the parameters alone."""
-        circuit = {f"circuit.{name}": tensor for name, tensor in self.circuit.bind().items()}
-        return circuit | {f"memory.{name}": tensor for name, tensor in self.memory.named_parameters()}
+    def bind(self) -> BoundFeatures:
+        """Everything that depends on the parameters alone."""
+        return BoundFeatures(dict(self.memory.named_parameters()), self.circuit.bind())
 
     def run(
-        self, bound: Bound, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
+        self, bound: BoundFeatures, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
     ) -> tuple[Float[Tensor, "batch feature"], Float[Tensor, "batch hidden"]]:
         """One step with bound parameters."""
-        after, _ = torch.func.functional_call(self.memory, part(bound, "memory."), (inputs, memory))
-        return self.circuit.run(part(bound, "circuit."), after), after
+        after, _ = torch.func.functional_call(self.memory, bound.memory, (inputs, memory))
+        return self.circuit.run(bound.circuit, after), after
 
     def forward(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         return self.run(self.bind(), inputs, memory)

@@ -15,8 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from qrl.models.shared.cells import QUANTUM_GROUPS, QuantumGatesConfig, QuantumMaps, SpanConfig
-from qrl.policies.features import Bound
+from qrl.models.shared.cells import QUANTUM_GROUPS, BoundMaps, QuantumGatesConfig, QuantumMaps, SpanConfig
 from qrl.policies.frame import Frame
 
 
@@ -37,12 +36,12 @@ class QGRU(nn.Module):
         with torch.no_grad():
             self.gates.bias[0] = config.keeping(n_hidden, frame, generator)
 
-    def bind(self) -> Bound:
-        """What depends on the parameters alone."""
+    def bind(self) -> BoundMaps:
+        """Everything that depends on the parameters alone."""
         return self.gates.bind()
 
     def run(
-        self, bound: Bound, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
+        self, bound: BoundMaps, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
     ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch hidden"]]:
         """One step with bound parameters."""
         update, reset, seen, kept = self.gates.run(bound, torch.cat([inputs, memory], dim=-1)).unbind()

@@ -15,8 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from qrl.models.shared.cells import QUANTUM_GROUPS, QuantumGatesConfig, QuantumMaps, SpanConfig, lstm_update
-from qrl.policies.features import Bound
+from qrl.models.shared.cells import QUANTUM_GROUPS, BoundMaps, QuantumGatesConfig, QuantumMaps, SpanConfig, lstm_update
 from qrl.policies.frame import Frame
 
 
@@ -38,12 +37,12 @@ class QLSTM(nn.Module):
             self.gates.bias[1] = config.keeping(config.n_hidden, frame, generator)  # of the forget gate
             self.gates.bias[0] = -self.gates.bias[1]  # of the input gate
 
-    def bind(self) -> Bound:
-        """What depends on the parameters alone."""
+    def bind(self) -> BoundMaps:
+        """Everything that depends on the parameters alone."""
         return self.gates.bind()
 
     def run(
-        self, bound: Bound, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
+        self, bound: BoundMaps, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
     ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch memory"]]:
         """One step with bound parameters."""
         hidden, cell = memory.chunk(2, -1)

@@ -26,4 +26,4 @@ def circuit(config: Config, n_inputs: int) -> Circuit:
 
 def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
     """The features: one expectation value an observable."""
-    return quantum_layer(circuit, config, frame, generator)
+    return quantum_layer(circuit, config, frame.n_inputs, generator)

@@ -60,4 +60,4 @@ def inert(circuit: Circuit) -> int:
 
 def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
     """The features: one expectation value an observable."""
-    return quantum_layer(circuit, config, frame, generator)
+    return quantum_layer(circuit, config, frame.n_inputs, generator)

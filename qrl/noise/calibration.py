@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,11 +30,14 @@ from qrl.circuits.gates import Gate
 from qrl.circuits.matrices import Array
 from qrl.common.errors import UsageError, suggest
 from qrl.common.files import parse_json, unusable, write_whole
-from qrl.noise.native_gates import GateError, Native, Step, pauli_words
+from qrl.noise.native_gates import GateError, Native, NoisyGate, pauli_words
 from qrl.noise.qiskit import Uncoupled, read_device
 from qrl.noise.readout import Readout
 
 FORMAT, VERSION = "qrl-calibration", 1
+
+_KEYS = {"coupled_only": "limited"}
+"""Keys of files that are not the names of fields."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Calibration:
     readout: tuple[Readout, ...] = ()
     n_wires: int | None = None
     """None: any number."""
-    limited: tuple[str, ...] = ()
+    coupled_only: tuple[str, ...] = ()
     """Gates on two wires that there are only on wires for which `errors` has one, such as cx of qubits that couple."""
 
     def __post_init__(self) -> None:
@@ -71,9 +74,9 @@ class Calibration:
 
     # --- what it does -------------------------------------------------------------------------------------------------
 
-    def steps(self, gate: Gate) -> Iterator[Step]:
+    def noisy_gates(self, gate: Gate) -> Iterator[NoisyGate]:
         """What is played for a gate. Raises UsageError if the device has nothing to make it of, or not on its wires."""
-        yield from self._native.steps(gate) if self.errors or self.limited else (Step(gate),)
+        yield from self._native.noisy_gates(gate) if self.errors or self.coupled_only else (NoisyGate(gate),)
 
     def confusion(self, wire: int) -> Array:
         """P(reading | what there is) [what there is, reading]."""
@@ -87,7 +90,7 @@ class Calibration:
 
     @cached_property
     def _native(self) -> Native:
-        return Native(self.source, self.basis, self.limited, self.errors)
+        return Native(self.source, self.basis, self.coupled_only, self.errors)
 
     def __bool__(self) -> bool:
         return bool(self.errors or self.readout)
@@ -96,7 +99,7 @@ class Calibration:
 
     @classmethod
     def from_qiskit(
-        cls, source: Any, layout: Sequence[int] | None = None, uncoupled: Uncoupled = "refuse"
+        cls, source: object, layout: Sequence[int] | None = None, uncoupled: Uncoupled = "refuse"
     ) -> "Calibration":
         """Read a `qiskit_aer.noise.NoiseModel`, or a backend of Qiskit (BackendV2) as Aer models it.
 
@@ -132,14 +135,14 @@ class Calibration:
         return cls.from_json(data, where)
 
     @classmethod
-    def from_json(cls, data: Any, where: str = "calibration") -> "Calibration":
+    def from_json(cls, data: object, where: str = "calibration") -> "Calibration":
         """From the object that `to_json` gives. Raises UsageError, after `where`, for anything else."""
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
             raise UsageError(f"{where}: not a calibration of ours: expected a JSON object with format {FORMAT!r}")
         if data.get("version") != VERSION:
             raise UsageError(f"{where}: version {data.get('version')!r} of the format, this reads {VERSION}")
         content = {key: value for key, value in data.items() if key not in ("format", "version")}
-        _check_keys(content, [field.name for field in fields(cls)], where)
+        _check_keys(content, [_KEYS.get(field.name, field.name) for field in fields(cls)], where)
         try:
             return cls(
                 source=_checked(content["source"], str, f"{where}: source"),
@@ -147,7 +150,7 @@ class Calibration:
                 errors=tuple(_errors(content["errors"], f"{where}: errors")),
                 readout=tuple(_readouts(content["readout"], f"{where}: readout")),
                 n_wires=None if content["n_wires"] is None else _checked(content["n_wires"], int, f"{where}: n_wires"),
-                limited=tuple(_each(content["limited"], str, f"{where}: limited")),
+                coupled_only=tuple(_each(content["limited"], str, f"{where}: limited")),
             )
         except UsageError as error:
             raise UsageError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
@@ -155,7 +158,8 @@ class Calibration:
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         errors = [asdict(error) | {"transfer": _named(error)} for error in self.errors]
-        return {"format": FORMAT, "version": VERSION} | asdict(self) | {"errors": errors}
+        content = {_KEYS.get(name, name): value for name, value in asdict(self).items()}
+        return {"format": FORMAT, "version": VERSION} | content | {"errors": errors}
 
     def to_text(self) -> str:
         """As JSON in a line."""
@@ -179,14 +183,16 @@ class Calibration:
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
-_KINDS = {
+_KINDS: dict[type, tuple[str, tuple[type, ...]]] = {
     str: ("a word", (str,)),
     int: ("a whole number", (int,)),
     float: ("a finite number", (int, float)),
     list: ("a list", (list, tuple)),
     dict: ("an object", (dict,)),
 }
-"""What each is called, and as what JSON may hold it."""
+"""The name of each kind of value, and the types that JSON may hold it as."""
+
+_Kind = TypeVar("_Kind")
 
 _LARGEST = 1e300
 """A whole number of JSON may be too large for a float."""
@@ -199,7 +205,7 @@ def _named(error: GateError) -> dict[str, dict[str, float]]:
     return {word: {w: x for w, x in zip(words, row, strict=True) if x} for word, row in rows}
 
 
-def _errors(data: Any, where: str) -> Iterator[GateError]:
+def _errors(data: object, where: str) -> Iterator[GateError]:
     for index, item in enumerate(_each(data, dict, where)):
         here = f"{where}[{index}]"
         _check_keys(item, ["gate", "wires", "transfer"], here)
@@ -220,7 +226,7 @@ def _errors(data: Any, where: str) -> Iterator[GateError]:
         yield GateError(_checked(item["gate"], str, f"{here}.gate"), _wires(item["wires"], f"{here}.wires"), transfer)
 
 
-def _readouts(data: Any, where: str) -> Iterator[Readout]:
+def _readouts(data: object, where: str) -> Iterator[Readout]:
     for index, item in enumerate(_each(data, dict, where)):
         here = f"{where}[{index}]"
         _check_keys(item, ["wires", "read"], here)
@@ -230,24 +236,24 @@ def _readouts(data: Any, where: str) -> Iterator[Readout]:
         yield Readout(_wires(item["wires"], f"{here}.wires"), tuple(rows))  # type: ignore[arg-type]
 
 
-def _wires(data: Any, where: str) -> tuple[int, ...] | None:
+def _wires(data: object, where: str) -> tuple[int, ...] | None:
     return None if data is None else tuple(_each(data, int, where))
 
 
-def _each(data: Any, kind: type, where: str) -> list[Any]:
-    items: list[Any] = _checked(data, list, where)
-    return [_checked(item, kind, f"{where}[{index}]") for index, item in enumerate(items)]
+def _each(data: object, kind: type[_Kind], where: str) -> list[_Kind]:
+    return [_checked(item, kind, f"{where}[{index}]") for index, item in enumerate(_checked(data, list, where))]
 
 
-def _checked(value: Any, kind: type, where: str) -> Any:
+def _checked(value: object, kind: type[_Kind], where: str) -> _Kind:
     """The value, a float if a number is expected. Raises UsageError if it is not of this kind."""
     name, types = _KINDS[kind]
-    if type(value) not in types or (kind is float and not abs(value) < _LARGEST):
+    too_large = isinstance(value, int | float) and kind is float and not abs(value) < _LARGEST
+    if type(value) not in types or too_large:
         raise UsageError(f"{where}: expected {name}, found {repr(value)[:60]}")
-    return float(value) if kind is float else value
+    return kind(value)  # type: ignore[call-arg]
 
 
-def _check_keys(data: Mapping[str, Any], known: list[str], where: str) -> None:
+def _check_keys(data: Mapping[str, object], known: list[str], where: str) -> None:
     for key in data:
         if key not in known:
             raise UsageError(f"{where}: unknown key {key!r}{suggest(key, known)}")

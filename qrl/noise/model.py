@@ -18,7 +18,7 @@ from qrl.circuits.gates import Gate
 from qrl.circuits.matrices import PAULI, I, X
 from qrl.common.errors import UsageError, suggest
 from qrl.noise.calibration import Calibration
-from qrl.noise.native_gates import Step
+from qrl.noise.native_gates import NoisyGate
 
 After = Literal["gate", "layer"]
 
@@ -91,9 +91,9 @@ class Noise:
         if self.calibration is not None:
             self.calibration.check(circuit)
 
-    def steps(self, gate: Gate) -> Iterable[Step]:
+    def noisy_gates(self, gate: Gate) -> Iterable[NoisyGate]:
         """What is played for a gate, with the errors of the calibration. Raises UsageError as that does."""
-        return (Step(gate),) if self.calibration is None else self.calibration.steps(gate)
+        return (NoisyGate(gate),) if self.calibration is None else self.calibration.noisy_gates(gate)
 
     def confusion(self, n_wires: int) -> np.ndarray:
         """P(reading | what there is) [wire, what there is, reading], of no wires if all is read as it is."""
@@ -111,7 +111,7 @@ class Noise:
             given["calibration"] = {"source": self.calibration.source, "digest": self.calibration.digest}
         return given
 
-    def places(self, circuit: Circuit) -> Iterator[tuple[Sequence[Gate], Sequence[int]]]:
+    def schedule(self, circuit: Circuit) -> Iterator[tuple[Sequence[Gate], Sequence[int]]]:
         """The circuit's gates in turn, and the wires on which the channels act after these."""
         if self.after == "layer":
             yield from ((moment, range(circuit.n_wires)) for moment in circuit.moments)

@@ -1,7 +1,7 @@
 """A circuit's gates in the gates of a device, each followed by the device's error.
 
 Gate by gate, as a compiler does that looks at no two gates together (Qiskit's optimisation level 0): a gate that the
-device has is played as it is, any other is made of those that it has. RZ, where the device does not say otherwise, is a
+device has is scaled as it is, any other is made of those that it has. RZ, where the device does not say otherwise, is a
 change of frame: it takes no time and has no error.
 """
 
@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from qrl.circuits.decompositions import NAMES, PARTS, Part, Played
+from qrl.circuits.decompositions import DECOMPOSITIONS, QASM_NAMES, DecomposedGate, ScaledGate
 from qrl.circuits.gates import GATES, Gate
 from qrl.circuits.matrices import PAULI, Array, I, kron
 from qrl.common.errors import UsageError, suggest
@@ -71,72 +71,88 @@ class GateError:
 
 
 @dataclass(frozen=True)
-class Step:
-    """A gate as it is played, its angle `share` times what it says, and the error on its wires after it."""
+class NoisyGate:
+    """A gate as it is scaled, its angle `angle_scale` times what it says, and the error on its wires after it."""
 
     gate: Gate
-    share: float = 1.0
+    angle_scale: float = 1.0
     error: GateError | None = None
 
 
-def _own(name: str, native: str) -> tuple[Part, ...]:
+def _own(name: str, native: str) -> tuple[DecomposedGate, ...]:
     """The gate itself, which is a native one or, with "", no physical one at all."""
-    return (Part(name, (0,), 1.0 if GATES[name].rotation else None, native=native),)
+    return (DecomposedGate(name, (0,), 1.0 if GATES[name].rotation else None, native=native),)
 
 
-def _turn(name: str, angle: float, place: int = 0, native: str | None = None) -> Part:
-    return Part(name, (place,), constant=angle, native=native)
+def _constant(name: str, angle: float, place: int = 0, native: str | None = None) -> DecomposedGate:
+    return DecomposedGate(name, (place,), constant=angle, native=native)
 
 
 _QUARTER, _HALF = math.pi / 2, math.pi
-_SX, _RZ = _turn("RX", _QUARTER, native="sx"), Part("RZ", (0,), 1.0)
-_RX = Part("RX", (0,), 1.0, native="rx")
+_SX, _RZ = _constant("RX", _QUARTER, native="sx"), DecomposedGate("RZ", (0,), 1.0)
+_RX = DecomposedGate("RX", (0,), 1.0, native="rx")
 
-_ONE_WIRE: dict[str, dict[str, tuple[Part, ...]]] = {
+_ONE_WIRE: dict[str, dict[str, tuple[DecomposedGate, ...]]] = {
     "RZ": {native: _own("RZ", native) for native in ("rz", "u1", "p")}
     | {native: _own("RZ", "") for native in ("sx", "rx")}
     | {native: _own("RZ", native) for native in ("u", "u3")},
-    "RX": {"rx": (_RX,), "sx": (_turn("RZ", _QUARTER), _SX, _RZ, _turn("RZ", _HALF), _SX, _turn("RZ", _QUARTER))}
+    "RX": {
+        "rx": (_RX,),
+        "sx": (
+            _constant("RZ", _QUARTER),
+            _SX,
+            _RZ,
+            _constant("RZ", _HALF),
+            _SX,
+            _constant("RZ", _QUARTER),
+        ),
+    }
     | {native: _own("RX", native) for native in ("u", "u3")},
     "RY": {
         "ry": _own("RY", "ry"),
-        "sx": (_SX, _RZ, _turn("RZ", _HALF), _SX, _turn("RZ", _HALF)),
-        "rx": (_turn("RZ", -_QUARTER), _RX, _turn("RZ", _QUARTER)),
+        "sx": (_SX, _RZ, _constant("RZ", _HALF), _SX, _constant("RZ", _HALF)),
+        "rx": (_constant("RZ", -_QUARTER), _RX, _constant("RZ", _QUARTER)),
     }
     | {native: _own("RY", native) for native in ("u", "u3")},
-    "H": {"h": _own("H", "h"), "sx": (_turn("RZ", _QUARTER), _SX, _turn("RZ", _QUARTER))}
-    | {"rx": (_turn("RZ", _QUARTER), _turn("RX", _QUARTER, native="rx"), _turn("RZ", _QUARTER))}
+    "H": {"h": _own("H", "h"), "sx": (_constant("RZ", _QUARTER), _SX, _constant("RZ", _QUARTER))}
+    | {
+        "rx": (
+            _constant("RZ", _QUARTER),
+            _constant("RX", _QUARTER, native="rx"),
+            _constant("RZ", _QUARTER),
+        )
+    }
     | {native: _own("H", native) for native in ("u2", "u", "u3")},
     "X": {
         "x": _own("X", "x"),
-        "sx": (_turn("RZ", _HALF), _SX, _SX, _turn("RZ", _HALF)),
-        "rx": (_turn("RX", _HALF, native="rx"),),
+        "sx": (_constant("RZ", _HALF), _SX, _SX, _constant("RZ", _HALF)),
+        "rx": (_constant("RX", _HALF, native="rx"),),
     }
     | {native: _own("X", native) for native in ("u", "u3")},
 }
 """Of each gate on one wire, what it is made of where the device has a gate, the first that it has. Up to a phase."""
 
-_QUARTERS: dict[float, dict[str, tuple[Part, ...]]] = {
+_QUARTERS: dict[float, dict[str, tuple[DecomposedGate, ...]]] = {
     _QUARTER: {"sx": (_SX,)},
-    -_QUARTER: {"sx": (_turn("RZ", _HALF), _SX, _turn("RZ", _HALF))},
+    -_QUARTER: {"sx": (_constant("RZ", _HALF), _SX, _constant("RZ", _HALF))},
 }
 """The same for RX by a constant quarter turn, which takes one sx and not two."""
 
-ENTANGLERS: dict[str, tuple[str, tuple[Part, ...]]] = {
-    "cx": ("CNOT", (Part("CNOT", (0, 1), native="cx"),)),
-    "cz": ("CZ", (Part("CZ", (0, 1), native="cz"),)),
+NATIVE_ENTANGLERS: dict[str, tuple[str, tuple[DecomposedGate, ...]]] = {
+    "cx": ("CNOT", (DecomposedGate("CNOT", (0, 1), native="cx"),)),
+    "cz": ("CZ", (DecomposedGate("CZ", (0, 1), native="cz"),)),
     # CNOT = X ECR RX(-pi/2) RZ(-pi/2), X and RZ on the control; between these, ECR itself, written with a CNOT.
     "ecr": (
         "CNOT",
         (
-            _turn("RZ", -_QUARTER),
-            _turn("RX", -_QUARTER, 1),
-            _turn("RZ", _QUARTER, native=""),
-            _turn("RX", _QUARTER, 1, native=""),
-            Part("X", (0,), native=""),
-            Part("X", (1,), native=""),
-            Part("CNOT", (0, 1), native="ecr"),
-            Part("X", (0,)),
+            _constant("RZ", -_QUARTER),
+            _constant("RX", -_QUARTER, 1),
+            _constant("RZ", _QUARTER, native=""),
+            _constant("RX", _QUARTER, 1, native=""),
+            DecomposedGate("X", (0,), native=""),
+            DecomposedGate("X", (1,), native=""),
+            DecomposedGate("CNOT", (0, 1), native="ecr"),
+            DecomposedGate("X", (0,)),
         ),
     ),
 }
@@ -144,8 +160,8 @@ ENTANGLERS: dict[str, tuple[str, tuple[Part, ...]]] = {
 
 USED = (
     {native: 1 for ways in _ONE_WIRE.values() for native in ways}
-    | {NAMES[name]: kind.n_wires for name, kind in GATES.items()}
-    | dict.fromkeys(ENTANGLERS, 2)
+    | {QASM_NAMES[name]: kind.n_wires for name, kind in GATES.items()}
+    | dict.fromkeys(NATIVE_ENTANGLERS, 2)
 )
 """Gates of devices that circuits can be made of, and their numbers of wires."""
 
@@ -155,26 +171,28 @@ _SYMMETRIC = ("CZ", "RXX", "RYY", "RZZ")
 class Native:
     """What a device can do, and how well; `source` is its name in messages, see `qrl.noise.calibration.Calibration`."""
 
-    def __init__(self, source: str, basis: Sequence[str], limited: Sequence[str], errors: Sequence[GateError]) -> None:
-        self.source, self.basis, self.limited = source, basis, limited
+    def __init__(
+        self, source: str, basis: Sequence[str], coupled_only: Sequence[str], errors: Sequence[GateError]
+    ) -> None:
+        self.source, self.basis, self.coupled_only = source, basis, coupled_only
         self._errors = {(error.gate, error.wires): error for error in errors}
         self._listed = {error.gate: {wires for gate, wires in self._errors if gate == error.gate} for error in errors}
 
-    def steps(self, gate: Gate) -> Iterator[Step]:
-        """What is played for a gate. Raises UsageError if the device has nothing to make it of, or not on its wires."""
-        yield from self._steps(Played(gate))
+    def noisy_gates(self, gate: Gate) -> Iterator[NoisyGate]:
+        """What is scaled for a gate. Raises UsageError if the device has nothing to make it of, or not on its wires."""
+        yield from self._noisy_gates(ScaledGate(gate))
 
-    def _steps(self, played: Played) -> Iterator[Step]:
-        for each, part in played.parts(self._made_of(played.gate)):
+    def _noisy_gates(self, scaled: ScaledGate) -> Iterator[NoisyGate]:
+        for each, part in scaled.parts(self._made_of(scaled.gate)):
             if part.native is None:
-                yield from self._steps(each)
+                yield from self._noisy_gates(each)
             else:
-                yield Step(each.gate, each.share, self._error(part.native, each.gate.wires))
+                yield NoisyGate(each.gate, each.angle_scale, self._error(part.native, each.gate.wires))
 
     def _error(self, native: str, wires: tuple[int, ...]) -> GateError | None:
         return self._errors.get((native, wires), self._errors.get((native, None)))
 
-    def _made_of(self, gate: Gate) -> Sequence[Part]:
+    def _made_of(self, gate: Gate) -> Sequence[DecomposedGate]:
         if len(gate.wires) == 1:
             ways = _ONE_WIRE[gate.name]
             if gate.name == "RX" and isinstance(gate.angle, float):
@@ -183,31 +201,31 @@ class Native:
             if parts is None:
                 raise self._cannot_make(gate, ways)
             return parts
-        for places in ((0, 1), (1, 0))[: 1 + (gate.name in _SYMMETRIC)]:
-            if self._has(NAMES[gate.name], _at(gate, places)):
-                share = 1.0 if GATES[gate.name].rotation else None
-                return (Part(gate.name, places, share, native=NAMES[gate.name]),)
-        if gate.name not in PARTS:
+        for wires in ((0, 1), (1, 0))[: 1 + (gate.name in _SYMMETRIC)]:
+            if self._has(QASM_NAMES[gate.name], _at(gate, wires)):
+                angle_scale = 1.0 if GATES[gate.name].rotation else None
+                return (DecomposedGate(gate.name, wires, angle_scale, native=QASM_NAMES[gate.name]),)
+        if gate.name not in DECOMPOSITIONS:
             return self._entangled(gate)
         # Where CNOTs go one way only, a gate that is the same both ways is made of those.
         turned = gate.name == "RZZ" and any(
             made == "CNOT" and self._has(native, _at(gate, (1, 0))) and not self._has(native, gate.wires)
-            for native, (made, _) in ENTANGLERS.items()
+            for native, (made, _) in NATIVE_ENTANGLERS.items()
         )
-        return [_placed(part, (1, 0)) for part in PARTS[gate.name]] if turned else PARTS[gate.name]
+        return [_on_wires(part, (1, 0)) for part in DECOMPOSITIONS[gate.name]] if turned else DECOMPOSITIONS[gate.name]
 
-    def _entangled(self, gate: Gate) -> Sequence[Part]:
+    def _entangled(self, gate: Gate) -> Sequence[DecomposedGate]:
         """CZ or CNOT: the native gate on these wires, whichever way round, with H where it turns another wire."""
-        for native, places in product(ENTANGLERS, ((0, 1), (1, 0))):
-            if self._has(native, _at(gate, places)):
-                made, parts = ENTANGLERS[native]
+        for native, wires in product(NATIVE_ENTANGLERS, ((0, 1), (1, 0))):
+            if self._has(native, _at(gate, wires)):
+                made, parts = NATIVE_ENTANGLERS[native]
                 turned = {1} if gate.name == "CNOT" else set()
-                turned ^= {places[1]} if made == "CNOT" else set()
-                around = [Part("H", (place,)) for place in sorted(turned)]
-                return [*around, *(_placed(part, places) for part in parts), *around]
-        there = [native for native in ENTANGLERS if native in self.basis]
+                turned ^= {wires[1]} if made == "CNOT" else set()
+                around = [DecomposedGate("H", (place,)) for place in sorted(turned)]
+                return [*around, *(_on_wires(part, wires) for part in parts), *around]
+        there = [native for native in NATIVE_ENTANGLERS if native in self.basis]
         if not there:
-            raise self._cannot_make(gate, ENTANGLERS)
+            raise self._cannot_make(gate, NATIVE_ENTANGLERS)
         pairs = {tuple(sorted(wires)) for native in there for wires in self._listed.get(native, ()) if wires}
         raise UsageError(
             f"calibration: {self.source} does not couple wires {gate.wires[0]} and {gate.wires[1]}, which {gate.name} "
@@ -216,21 +234,21 @@ class Native:
         )
 
     def _has(self, native: str, wires: tuple[int, ...]) -> bool:
-        """Whether it can be played there."""
-        return native in self.basis and (native not in self.limited or wires in self._listed.get(native, ()))
+        """Whether it can be scaled there."""
+        return native in self.basis and (native not in self.coupled_only or wires in self._listed.get(native, ()))
 
     def _cannot_make(self, gate: Gate, ways: Iterable[str]) -> UsageError:
-        needed = dict.fromkeys([NAMES[gate.name], *ways])
+        needed = dict.fromkeys([QASM_NAMES[gate.name], *ways])
         return UsageError(
             f"calibration: {self.source} has nothing to make {gate.name} of: that takes one of {', '.join(needed)}; "
             f"its gates are {', '.join(self.basis)}"
         )
 
 
-def _at(gate: Gate, places: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(gate.wires[place] for place in places)
+def _at(gate: Gate, wires: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(gate.wires[place] for place in wires)
 
 
-def _placed(part: Part, places: tuple[int, ...]) -> Part:
+def _on_wires(part: DecomposedGate, wires: tuple[int, ...]) -> DecomposedGate:
     """The part on other wires of the whole gate."""
-    return replace(part, places=tuple(places[place] for place in part.places))
+    return replace(part, wires=tuple(wires[place] for place in part.wires))

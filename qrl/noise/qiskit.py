@@ -2,13 +2,16 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import qiskit_aer.noise
+
 from qrl.circuits.matrices import MAX_NOISY_WIRES, PAULI, Array, I, embed, kron, superoperator, to_transfer
-from qrl.common.errors import UsageError, describe, suggest
-from qrl.noise.native_gates import ENTANGLERS, USED, GateError
+from qrl.common.errors import UsageError, suggest, wrap_errors
+from qrl.noise.native_gates import NATIVE_ENTANGLERS, USED, GateError
 from qrl.noise.readout import Readout
 
 Uncoupled = Literal["refuse", "swaps", "ideal"]
@@ -31,7 +34,7 @@ class DeviceErrors(NamedTuple):
     errors: tuple[GateError, ...]
     readout: tuple[Readout, ...]
     n_wires: int | None
-    limited: tuple[str, ...]
+    coupled_only: tuple[str, ...]
 
 
 def read_device(source: object, layout: Wires, uncoupled: Uncoupled) -> DeviceErrors:
@@ -51,17 +54,15 @@ def read_device(source: object, layout: Wires, uncoupled: Uncoupled) -> DeviceEr
             f"{type(source).__name__}"
         )
     name = source.name or type(source).__name__
-    try:
+    with wrap_errors(f"calibration: Aer makes no noise model of {name}"):
         model = NoiseModel.from_backend(source)
-    except Exception as error:  # whatever Aer raises is its way to say that it cannot read this backend
-        raise UsageError(f"calibration: Aer makes no noise model of {name}: {describe(error)}") from error
-    native = [gate for gate in ENTANGLERS if gate in source.operation_names]
+    native = [gate for gate in NATIVE_ENTANGLERS if gate in source.operation_names]
     coupled = [(gate, pair) for gate in native for pair in source.target.qargs_for_operation_name(gate) or ()]
     return _read(model, name, source.num_qubits, coupled, layout, uncoupled)
 
 
 def _read(
-    model: Any,
+    model: "qiskit_aer.noise.NoiseModel",
     name: str,
     n_qubits: int | None,
     coupled: Iterable[tuple[str, tuple[int, ...]]],
@@ -79,7 +80,7 @@ def _read(
         layout = tuple(range(min(n_qubits, MAX_NOISY_WIRES) if channels else n_qubits))
     _check_layout(layout, n_qubits, name)
     pairs = [gate for gate, qubits in channels if qubits is not None and len(qubits) == 2]
-    limited = tuple(dict.fromkeys(gate for gate in pairs if (gate, None) not in channels))
+    coupled_only = tuple(dict.fromkeys(gate for gate in pairs if (gate, None) not in channels))
     errors = [
         GateError(gate, _wires(qubits, layout), _transfer(gate, qubits, error))
         for (gate, qubits), error in channels.items()
@@ -98,7 +99,7 @@ def _read(
         errors=tuple(errors),
         readout=tuple(readout),
         n_wires=None if layout is None else len(layout),
-        limited=() if uncoupled == "ideal" else limited,
+        coupled_only=() if uncoupled == "ideal" else coupled_only,
     )
 
 
@@ -187,6 +188,13 @@ def _rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(row) for row in matrix.tolist())
 
 
+@runtime_checkable
+class _Unitary(Protocol):
+    """Gates of Qiskit that have a matrix."""
+
+    def to_matrix(self) -> Array: ...
+
+
 def _kraus(step: Mapping[str, Any]) -> list[Array]:
     """The operators of one step of an error."""
     from qiskit.circuit.library import get_standard_gate_name_mapping
@@ -200,7 +208,7 @@ def _kraus(step: Mapping[str, Any]) -> list[Array]:
         case "reset":
             return [np.array([[1, 0], [0, 0]]), np.array([[0, 1], [0, 0]])]
     gate = get_standard_gate_name_mapping().get(name)
-    if gate is None or not hasattr(gate, "to_matrix"):
+    if not isinstance(gate, _Unitary):
         raise UsageError(f"calibration: an error contains {name!r}, which is no channel that is known here")
     return [type(gate)(*values).to_matrix()]
 
@@ -212,7 +220,9 @@ def _swapped(
     channels: Channels, layout: tuple[int, ...], listed: set[tuple[str, Wires]], name: str
 ) -> Iterator[GateError]:
     """Errors of the native gate on pairs of wires that are not coupled: of those on the way, three for each swap."""
-    gate = next((each for each in ENTANGLERS if any(each == other and qubits for other, qubits in channels)), None)
+    gate = next(
+        (each for each in NATIVE_ENTANGLERS if any(each == other and qubits for other, qubits in channels)), None
+    )
     if gate is None or (gate, None) in channels:
         return
     pairs = [qubits for other, qubits in channels if other == gate and qubits is not None]

@@ -1,8 +1,9 @@
 """What policies with and without a memory share: normalised observations, a head, actions in their units."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import gymnasium
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from qrl.common.errors import UsageError, suggest
 from qrl.policies.heads import Categorical, Gaussian
 from qrl.policies.spaces import action_units
+
+Bound = TypeVar("Bound")
+"""What `bind` of a policy returns: a pytree of tensors."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def mask_logits(
     return outputs if mask is None else torch.where(mask, outputs, MASKED_LOGIT)
 
 
-class Actor(nn.Module):
+class Actor(nn.Module, ABC, Generic[Bound]):
     """Holds the head and `networks`, by their names. To be extended.
 
     `unavailable`: where an observation has a 1 for each discrete action that cannot be taken, and a 0 for the others;
@@ -96,6 +100,15 @@ class Actor(nn.Module):
         self.register_buffer("squares", torch.zeros(len(scale), dtype=torch.float64))
         for name, value in action_units(action_space).items():
             self.register_buffer(f"action_{name}", value, persistent=False)
+
+    @property
+    @abstractmethod
+    def groups(self) -> dict[str, str]:
+        """Learning-rate group of each parameter: "angles" (and hidden weights), "scales" or "heads"."""
+
+    @abstractmethod
+    def bind(self) -> Bound:
+        """Everything that depends on the parameters alone."""
 
     @property
     def n_parameters(self) -> int:

@@ -1,19 +1,15 @@
 """Features: what a model file builds, and how a policy calls it with parameters as values.
 
-Features are any module [batch, n_inputs] -> [batch, n_features] with an attribute `n_features`. Features with a memory
-have an attribute `n_memory` too, the numbers they remember of a lane, and are called with and return it:
-(inputs, memory [batch, n_memory]) -> (features, the memory after). The memory is a value: nothing is kept on a module.
-
-They may offer `bind()` and `run(bound, inputs)`, or `run(bound, inputs, memory)`, to separate what depends on
-parameters alone, and `groups`, the learning-rate groups of their parameters ("angles" unless named).
+The protocols here are what a model may offer. `Features` or, for agents that learn in context, `RecurrentFeatures` is
+required; `BindableFeatures` and `GroupedFeatures` are options. A memory is a value: nothing is kept on a module.
 """
 
 import math
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -22,24 +18,95 @@ from qrl.models import MODELS
 from qrl.policies.actor import PolicyConfig
 from qrl.policies.frame import Frame, check_size
 
-Bound = dict[str, Tensor]
-"""What depends on parameters alone."""
-
-FEATURES, READOUT = "features.", "readout."
-"""Prefixes of what belongs to the features and to the read-out, among parameters and in `Bound`."""
+Output = TypeVar("Output", Tensor, tuple[Tensor, Tensor])
+Output_co = TypeVar("Output_co", covariant=True)
 
 RATES = ("angles", "scales", "heads")
 """Learning-rate groups: variational angles and hidden weights, input scales and projections, read-outs and the rest."""
 
 
-def build_features(model: str, config: Any, frame: Frame, generator: torch.Generator, *, memory: bool) -> nn.Module:
+@runtime_checkable
+class Features(Protocol):
+    """Features phi of inputs, an `nn.Module`."""
+
+    @property
+    def n_features(self) -> int:
+        """Width of the features."""
+
+    def __call__(self, inputs: Float[Tensor, "batch input"], /) -> Float[Tensor, "batch feature"]:
+        """Features of a batch of inputs."""
+
+
+@runtime_checkable
+class RecurrentFeatures(Protocol):
+    """Features with a memory, an `nn.Module`; the memory begins as zeros."""
+
+    @property
+    def n_features(self) -> int:
+        """Width of the features."""
+
+    @property
+    def n_memory(self) -> int:
+        """Width of the memory of a lane."""
+
+    def __call__(
+        self, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"], /
+    ) -> tuple[Float[Tensor, "batch feature"], Float[Tensor, "batch memory"]]:
+        """Features, and the memory after."""
+
+
+@runtime_checkable
+class BindableFeatures(Protocol[Output_co]):
+    """Features that separate what depends on parameters alone, such as a circuit's unitaries, from the rest.
+
+    That is computed once for a rollout, or for the steps of a trial.
+    """
+
+    def bind(self) -> object:
+        """Everything that depends on parameters alone, as a pytree of tensors."""
+
+    @property
+    def run(self) -> Callable[..., Output_co]:
+        """`run(bound, inputs)` or `run(bound, inputs, memory)`: the features with bound parameters."""
+
+
+@runtime_checkable
+class GroupedFeatures(Protocol):
+    """Features whose parameters belong to other learning-rate groups than "angles"."""
+
+    @property
+    def groups(self) -> Mapping[str, str]:
+        """Group (`RATES`) of parameters, by name; those not named are "angles"."""
+
+
+class FunctionalFeatures(Generic[Output]):
+    """A module of features as a function of bound parameters and inputs, or of these and the memory."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._bindable: BindableFeatures[Output] | None = module if isinstance(module, BindableFeatures) else None
+
+    def bind(self) -> object:
+        """Everything that depends on parameters alone: what the features bind or, if they do not, their parameters."""
+        return dict(self._module.named_parameters()) if self._bindable is None else self._bindable.bind()
+
+    def run(self, bound: object, *inputs: Tensor) -> Output:
+        """The features with bound parameters."""
+        if self._bindable is not None:
+            return self._bindable.run(bound, *inputs)
+        return functional_call(self._module, bound, inputs)  # type: ignore[arg-type]
+
+
+def build_features(model: str, config: object, frame: Frame, generator: torch.Generator, *, memory: bool) -> nn.Module:
     """The features of a model file. Raises UsageError for others than wanted: with a memory, or without one."""
     features = MODELS.load(model).build(config, frame, generator)
-    if not isinstance(features, nn.Module) or not isinstance(getattr(features, "n_features", None), int):
+    known = isinstance(features, nn.Module) and isinstance(features, Features)
+    if not (known and isinstance(features.n_features, int)):
         raise UsageError(f"model: expected an nn.Module with an int n_features, not {type(features).__name__}")
-    if memory and not isinstance(getattr(features, "n_memory", None), int):
+    recurrent = isinstance(features, RecurrentFeatures)
+    if memory and not (recurrent and isinstance(features.n_memory, int)):
         raise UsageError(f"model {model!r} has no memory, which this agent needs; one such as qgru or gru has")
-    if not memory and hasattr(features, "n_memory"):
+    if not memory and recurrent:
         raise UsageError(f"model {model!r} has a memory, of which this agent makes no use; it is for one such as rl2")
     return features
 
@@ -58,37 +125,16 @@ def make_readout(n_features: int, n_outputs: int, config: PolicyConfig, generato
     return readout
 
 
-def bind_network(features: nn.Module, readout: nn.Linear) -> Bound:
-    """Everything of features and read-out that depends on parameters alone."""
-    own: Bound = features.bind() if hasattr(features, "bind") else dict(features.named_parameters())  # type: ignore[operator]
-    outer = {f"{READOUT}{name}": parameter for name, parameter in readout.named_parameters()}
-    return outer | {f"{FEATURES}{name}": tensor for name, tensor in own.items()}
-
-
-def bound_features(features: nn.Module, bound: Bound) -> Callable[..., Any]:
-    """A function of inputs, or of inputs and memory, with bound parameters: to be called at every step."""
-    own = part(bound, FEATURES)
-    if hasattr(features, "bind"):
-        run: Callable[..., Any] = features.run  # type: ignore[assignment]
-        return partial(run, own)
-    return lambda *inputs: functional_call(features, own, inputs)
-
-
-def read_out(bound: Bound, features: Tensor) -> Tensor:
-    """The read-out's outputs with bound parameters."""
-    outputs, bias = features @ bound[f"{READOUT}weight"].mT, bound.get(f"{READOUT}bias")
+def read_out(readout: dict[str, Tensor], features: Tensor) -> Tensor:
+    """The read-out's outputs with parameters as values."""
+    outputs, bias = features @ readout["weight"].mT, readout.get("bias")
     return outputs if bias is None else outputs + bias
 
 
-def groups_of(network: nn.Module, features: nn.Module) -> dict[str, str]:
-    """Learning-rate group of each parameter of a module that holds these as `features`: the others are "heads"."""
-    own = getattr(features, "groups", {})
-    return {
-        name: own.get(name.removeprefix(FEATURES), "angles") if name.startswith(FEATURES) else "heads"
-        for name, _ in network.named_parameters()
-    }
-
-
-def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Those whose name begins so, without that."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def learning_rate_groups(module: nn.Module, *features: nn.Module) -> dict[str, str]:
+    """Learning-rate group of each parameter of a module that holds these features: the others are "heads"."""
+    groups: dict[Tensor, str] = {}
+    for each in features:
+        own = each.groups if isinstance(each, GroupedFeatures) else {}
+        groups |= {parameter: own.get(name, "angles") for name, parameter in each.named_parameters()}
+    return {name: groups.get(parameter, "heads") for name, parameter in module.named_parameters()}

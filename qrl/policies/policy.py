@@ -7,7 +7,7 @@ through `bind(policy, params)`, which computes all that depends on no observatio
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Generic, NamedTuple
 
 import gymnasium
 import torch
@@ -15,25 +15,32 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from qrl.common.errors import UsageError, describe
-from qrl.policies.actor import Actor, PolicyConfig, make_head, mask_logits, n_observations
+from qrl.common.errors import UsageError, wrap_errors
+from qrl.policies.actor import Actor, Bound, PolicyConfig, make_head, mask_logits, n_observations
 from qrl.policies.features import (
-    Bound,
-    bind_network,
-    bound_features,
+    Features,
+    FunctionalFeatures,
     build_features,
-    groups_of,
+    learning_rate_groups,
     make_readout,
-    part,
     read_out,
 )
 from qrl.policies.frame import Frame
 from qrl.policies.heads import Categorical, Distribution, Gaussian
 
 Params = dict[str, Tensor]
+"""Parameters as values, by their names in a module."""
 
 
-class Policy(Actor):
+class BoundPolicy(NamedTuple):
+    """Everything of a policy that depends on parameters alone; a pytree, so that it passes through `vmap`."""
+
+    features: object
+    readout: Params
+    head: Params
+
+
+class Policy(Actor[BoundPolicy]):
     """Use `make_policy`, which builds the features too; see `qrl.policies.features` for what those are."""
 
     features: nn.Module
@@ -48,48 +55,49 @@ class Policy(Actor):
         generator: torch.Generator,
     ) -> None:
         super().__init__({"features": features}, head, action_space, observation_scale, config)
-        self.readout = make_readout(int(features.n_features), head.n_outputs, config, generator)  # type: ignore[arg-type]
+        assert isinstance(features, Features)
+        self.readout = make_readout(features.n_features, head.n_outputs, config, generator)
+        self._functional = FunctionalFeatures[Tensor](features)
 
     @property
     def groups(self) -> dict[str, str]:
         """Learning-rate group of each parameter: "angles" (and hidden weights), "scales" or "heads"."""
-        return groups_of(self, self.features)
+        return learning_rate_groups(self, self.features)
 
-    def bind(self) -> Bound:
+    def bind(self) -> BoundPolicy:
         """Everything that depends on the parameters alone."""
-        head = {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
-        return bind_network(self.features, self.readout) | head
+        features = self._functional.bind()
+        return BoundPolicy(features, dict(self.readout.named_parameters()), dict(self.head.named_parameters()))
 
-    def distribution(self, bound: Bound, observations: Float[Tensor, "batch obs"]) -> Distribution:
+    def distribution(self, bound: BoundPolicy, observations: Float[Tensor, "batch obs"]) -> Distribution:
         """Distribution over actions with bound parameters. Raises UsageError for observations of another width."""
-        outputs = read_out(bound, bound_features(self.features, bound)(self.normalised(observations)))
-        return self.head.distribution(part(bound, "head."), mask_logits(outputs, self.action_mask(observations)))
+        features = self._functional.run(bound.features, self.normalised(observations))
+        outputs = mask_logits(read_out(bound.readout, features), self.action_mask(observations))
+        return self.head.distribution(bound.head, outputs)
 
     def forward(self, observations: Float[Tensor, "batch obs"]) -> Distribution:
         return self.distribution(self.bind(), observations)
 
 
-class _Binder(nn.Module):
+class _Binder(nn.Module, Generic[Bound]):
     """Gives `functional_call`, which only calls `forward`, a way to `bind`."""
 
-    def __init__(self, policy: nn.Module) -> None:
+    def __init__(self, policy: Actor[Bound]) -> None:
         super().__init__()
         self.policy = policy
 
     def forward(self) -> Bound:
-        bound: Bound = self.policy.bind()  # type: ignore[operator]
-        return bound
+        return self.policy.bind()
 
 
-def bind(policy: nn.Module, params: Params) -> Bound:
+def bind(policy: Actor[Bound], params: Params) -> Bound:
     """`policy.bind()` with other parameter values; pure, so `vmap` maps it over tasks."""
-    bound: Bound = functional_call(_Binder(policy), {f"policy.{name}": value for name, value in params.items()}, ())
-    return bound
+    return functional_call(_Binder(policy), {f"policy.{name}": value for name, value in params.items()}, ())
 
 
 def make_policy(
     model: str,
-    model_config: Any,
+    model_config: object,
     observation_space: gymnasium.Space[Any],
     action_space: gymnasium.Space[Any],
     *,
@@ -109,16 +117,12 @@ def make_policy(
     head = make_head(action_space, config)
     n_head = sum(parameter.numel() for parameter in head.parameters())
     scale = torch.ones(n_inputs) if observation_scale is None else observation_scale
-    try:
+    with wrap_errors(f"model {model!r}"):
         frame = Frame(n_inputs, head.n_outputs, n_head, bias=config.readout_bias)
         features = build_features(model, model_config, frame, generator, memory=False)
         policy = Policy(features, head, action_space, scale, config, generator)
         policy.unavailable = unavailable
         _try_out(policy)
-    except (UsageError, MemoryError):
-        raise
-    except Exception as error:  # a model may be anybody's code; what it raises is a defect of its file
-        raise UsageError(f"model {model!r}: {describe(error)}") from error
     return policy
 
 

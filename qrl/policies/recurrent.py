@@ -17,73 +17,73 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from qrl.common.errors import UsageError, describe
+from qrl.common.errors import UsageError, wrap_errors
 from qrl.policies.actor import Actor, PolicyConfig, make_head, mask_logits, n_observations
 from qrl.policies.features import (
-    Bound,
-    bind_network,
-    bound_features,
+    FunctionalFeatures,
+    RecurrentFeatures,
     build_features,
-    groups_of,
+    learning_rate_groups,
     make_readout,
-    part,
     read_out,
 )
 from qrl.policies.frame import Frame
 from qrl.policies.heads import Categorical, Distribution, Gaussian
+from qrl.policies.policy import Params
 
 
-class Network(nn.Module):
+class BoundNetwork(NamedTuple):
+    """Everything of a network that depends on parameters alone; a pytree."""
+
+    features: object
+    readout: Params
+
+
+class RecurrentNetwork(nn.Module):
     """Features with a memory, and a linear read-out of them, or of them and their products with the first inputs."""
 
     def __init__(
         self, features: nn.Module, n_outputs: int, config: PolicyConfig, generator: torch.Generator, n_bilinear: int = 0
     ) -> None:
         super().__init__()
-        self.features, self.n_bilinear = features, n_bilinear
-        self.n_memory = int(features.n_memory)  # type: ignore[arg-type]
-        n_read = int(features.n_features) * (1 + n_bilinear)  # type: ignore[arg-type]
-        self.readout = make_readout(n_read, n_outputs, config, generator)
+        assert isinstance(features, RecurrentFeatures)
+        self.features, self.n_bilinear, self.n_memory = features, n_bilinear, features.n_memory
+        self.readout = make_readout(features.n_features * (1 + n_bilinear), n_outputs, config, generator)
+        self._functional = FunctionalFeatures[tuple[Tensor, Tensor]](features)
 
-    @property
-    def groups(self) -> dict[str, str]:
-        """Learning-rate group of each parameter."""
-        return groups_of(self, self.features)
-
-    def bind(self) -> Bound:
+    def bind(self) -> BoundNetwork:
         """Everything that depends on parameters alone."""
-        return bind_network(self.features, self.readout)
+        return BoundNetwork(self._functional.bind(), dict(self.readout.named_parameters()))
 
     def step(
-        self, bound: Bound, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
+        self, bound: BoundNetwork, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
     ) -> tuple[Float[Tensor, "batch output"], Float[Tensor, "batch memory"]]:
         """Outputs, and the memory after."""
-        features, memory = bound_features(self.features, bound)(inputs, memory)
+        features, memory = self._functional.run(bound.features, inputs, memory)
         return self._read(bound, inputs, features), memory
 
     def unroll(
-        self, bound: Bound, inputs: Float[Tensor, "time batch input"], truncation: int = 0
+        self, bound: BoundNetwork, inputs: Float[Tensor, "time batch input"], truncation: int = 0
     ) -> Float[Tensor, "time batch output"]:
         """Outputs of whole trials, from an empty memory on.
 
         With `truncation` no gradient goes from one stretch of so many steps to those before; 0: through the whole.
         """
         memory = inputs.new_zeros(inputs.shape[1], self.n_memory)
-        step = bound_features(self.features, bound)
         rows = []
         for t, row in enumerate(inputs):
             if truncation and t % truncation == 0:
                 memory = memory.detach()
-            features, memory = step(row, memory)
+            features, memory = self._functional.run(bound.features, row, memory)
             rows.append(features)
         return self._read(bound, inputs, torch.stack(rows))
 
-    def _read(self, bound: Bound, inputs: Tensor, features: Tensor) -> Tensor:
+    def _read(self, bound: BoundNetwork, inputs: Tensor, features: Tensor) -> Tensor:
         """The read-out's outputs."""
         if self.n_bilinear:
             products = inputs[..., : self.n_bilinear, None] * features.unsqueeze(-2)
             features = torch.cat([features, products.flatten(-2)], dim=-1)
-        return read_out(bound, features)
+        return read_out(bound.readout, features)
 
 
 class Outputs(NamedTuple):
@@ -92,85 +92,94 @@ class Outputs(NamedTuple):
     distribution: Distribution
     """Over actions, [time, batch, ...]."""
     value: Float[Tensor, "time batch"]
-    payoffs: Float[Tensor, "time batch pay"]
+    reward_outputs: Float[Tensor, "time batch pay"]
     """What `expected_reward` goes by; of width 0 for a policy that does not predict rewards."""
 
 
-class RecurrentPolicy(Actor):
+class BoundRecurrentPolicy(NamedTuple):
+    """Everything of a recurrent policy that depends on parameters alone; a pytree."""
+
+    actor: BoundNetwork
+    critics: tuple[BoundNetwork, ...]
+    """One, or none if actor and critic share a network."""
+    head: Params
+
+
+class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
     """Use `make_recurrent_policy`, which builds the features too; see `qrl.policies.features` for what those are."""
 
-    actor: Network
-    critic: Network | None
+    actor: RecurrentNetwork
+    critic: RecurrentNetwork | None
 
     def __init__(
         self,
-        actor: Network,
-        critic: Network | None,
+        actor: RecurrentNetwork,
+        critic: RecurrentNetwork | None,
         head: Categorical | Gaussian,
         action_space: gymnasium.Space[Any],
         observation_scale: Float[Tensor, " obs"],
         config: PolicyConfig,
-        recalls: bool,
-        predicts: bool,
+        use_previous_observation: bool,
+        predict_reward: bool,
     ) -> None:
         networks: dict[str, nn.Module] = {"actor": actor} if critic is None else {"actor": actor, "critic": critic}
         super().__init__(networks, head, action_space, observation_scale, config)
         if critic is None:
             self.critic = None
-        self.recalls, self.n_payoffs = recalls, n_payoffs(head) if predicts else 0
+        self.use_previous_observation = use_previous_observation
+        self.n_reward_outputs = n_reward_outputs(head) if predict_reward else 0
 
     @property
     def groups(self) -> dict[str, str]:
         """Learning-rate group of each parameter: "angles" (and hidden weights), "scales" or "heads"."""
-        networks = {"actor": self.actor} | ({} if self.critic is None else {"critic": self.critic})
-        own = {f"{name}.{key}": group for name, net in networks.items() for key, group in net.groups.items()}
-        return {name: own.get(name, "heads") for name, _ in self.named_parameters()}
+        networks = [self.actor] if self.critic is None else [self.actor, self.critic]
+        return learning_rate_groups(self, *(network.features for network in networks))
 
-    def bind(self) -> Bound:
+    def bind(self) -> BoundRecurrentPolicy:
         """Everything that depends on the parameters alone."""
-        bound: Bound = {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
-        bound |= {f"actor.{name}": tensor for name, tensor in self.actor.bind().items()}
-        return bound if self.critic is None else bound | {f"critic.{n}": t for n, t in self.critic.bind().items()}
+        critics = () if self.critic is None else (self.critic.bind(),)
+        return BoundRecurrentPolicy(self.actor.bind(), critics, dict(self.head.named_parameters()))
 
     # --- inputs ------------------------------------------------------------------------------------------------------
 
-    def told(
+    def transition_input(
         self,
         observation: Float[Tensor, "*lanes obs"],
         action: Shaped[Tensor, "..."],
         reward: Float[Tensor, "*lanes"],
         ended: Bool[Tensor, "*lanes"],
-    ) -> Float[Tensor, "*lanes told"]:
-        """The last step as inputs: the observation, of a policy that `recalls`, the action (one-hot, or as it is), the
-        reward, 1 at an episode's end.
+    ) -> Float[Tensor, "*lanes transition"]:
+        """The last step as inputs.
 
-        `action` has one more axis if it is continuous.
+        That is the observation, if the policy uses the previous one, the action (one-hot, or as it is), the reward, and
+        1 at an episode's end. `action` has one more axis if it is continuous.
         """
-        seen = [self.normalised(observation)] if self.recalls else []
+        seen = [self.normalised(observation)] if self.use_previous_observation else []
         taken = F.one_hot(action, self.head.n_outputs).to(reward.dtype) if self._discrete else action
         return torch.cat([*seen, taken, reward.unsqueeze(-1), ended.to(reward.dtype).unsqueeze(-1)], dim=-1)
 
-    def told_nothing(self, *shape: int) -> Float[Tensor, "*lanes told"]:
+    def initial_transition_input(self, *shape: int) -> Float[Tensor, "*lanes transition"]:
         """The same at the first step of a trial: no action, no reward, as if an episode had ended."""
-        told = self.scale.new_zeros(*shape, self.recalls * len(self.scale) + self.head.n_outputs + 2)
-        told[..., -1] = 1
-        return told
+        width = self.use_previous_observation * len(self.scale) + self.head.n_outputs + 2
+        nothing = self.scale.new_zeros(*shape, width)
+        nothing[..., -1] = 1
+        return nothing
 
     @property
     def _discrete(self) -> bool:
         return isinstance(self.head, Categorical)
 
     def inputs(
-        self, observation: Float[Tensor, "*lanes obs"], told: Float[Tensor, "*lanes told"]
+        self, observation: Float[Tensor, "*lanes obs"], transition_input: Float[Tensor, "*lanes transition"]
     ) -> Float[Tensor, "*lanes input"]:
         """A step's inputs. Raises UsageError for observations of another width."""
-        return torch.cat([self.normalised(observation), told], dim=-1)
+        return torch.cat([self.normalised(observation), transition_input], dim=-1)
 
     # --- outputs -----------------------------------------------------------------------------------------------------
 
     def act(
         self,
-        bound: Bound,
+        bound: BoundRecurrentPolicy,
         inputs: Float[Tensor, "batch input"],
         memory: Float[Tensor, "batch memory"],
         mask: Bool[Tensor, "batch act"] | None,
@@ -179,49 +188,50 @@ class RecurrentPolicy(Actor):
 
         `mask` is what `action_mask` gives for the observations in the inputs.
         """
-        outputs, memory = self.actor.step(part(bound, "actor."), inputs, memory)
+        outputs, memory = self.actor.step(bound.actor, inputs, memory)
         return self._distribution(bound, outputs, mask), memory
 
     def unroll(
         self,
-        bound: Bound,
+        bound: BoundRecurrentPolicy,
         inputs: Float[Tensor, "time batch input"],
         mask: Bool[Tensor, "time batch act"] | None,
         truncation: int = 0,
     ) -> Outputs:
-        """Distributions, values and predicted rewards in whole trials; see `act` and `Network.unroll`."""
-        outputs = self.actor.unroll(part(bound, "actor."), inputs, truncation)
+        """Distributions, values and predicted rewards in whole trials; see `act` and `RecurrentNetwork.unroll`."""
+        outputs = self.actor.unroll(bound.actor, inputs, truncation)
         distribution, n_head = self._distribution(bound, outputs, mask), self.head.n_outputs
-        payoffs = outputs[..., n_head : n_head + self.n_payoffs]
+        reward_outputs = outputs[..., n_head : n_head + self.n_reward_outputs]
         if self.critic is not None:
-            outputs = self.critic.unroll(part(bound, "critic."), inputs, truncation)
-        return Outputs(distribution, outputs[..., -1], payoffs)
+            (critic,) = bound.critics
+            outputs = self.critic.unroll(critic, inputs, truncation)
+        return Outputs(distribution, outputs[..., -1], reward_outputs)
 
-    def expected_reward(self, payoffs: Float[Tensor, "*lanes pay"], action: Tensor) -> Float[Tensor, "*lanes"]:
+    def expected_reward(self, reward_outputs: Float[Tensor, "*lanes pay"], action: Tensor) -> Float[Tensor, "*lanes"]:
         """Predicted rewards of these actions: one payoff for each discrete action, or linear in a continuous one."""
         if self._discrete:
-            return payoffs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-        return payoffs[..., 0] + (payoffs[..., 1:] * action).sum(-1)
+            return reward_outputs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        return reward_outputs[..., 0] + (reward_outputs[..., 1:] * action).sum(-1)
 
-    def _distribution(self, bound: Bound, outputs: Tensor, mask: Tensor | None) -> Distribution:
-        return self.head.distribution(part(bound, "head."), mask_logits(outputs[..., : self.head.n_outputs], mask))
+    def _distribution(self, bound: BoundRecurrentPolicy, outputs: Tensor, mask: Tensor | None) -> Distribution:
+        return self.head.distribution(bound.head, mask_logits(outputs[..., : self.head.n_outputs], mask))
 
 
-def n_payoffs(head: Categorical | Gaussian) -> int:
+def n_reward_outputs(head: Categorical | Gaussian) -> int:
     """Outputs that rewards are predicted by: see `RecurrentPolicy.expected_reward`."""
     return head.n_outputs + isinstance(head, Gaussian)
 
 
 def make_recurrent_policy(
     model: str,
-    model_config: Any,
+    model_config: object,
     observation_space: gymnasium.Space[Any],
     action_space: gymnasium.Space[Any],
     *,
     trial_steps: int,
     shared: bool = False,
-    recalls: bool = False,
-    predicts: bool = False,
+    use_previous_observation: bool = False,
+    predict_reward: bool = False,
     bilinear: bool = False,
     observation_scale: Float[Tensor, " obs"] | None = None,
     unavailable: slice | None = None,
@@ -231,10 +241,10 @@ def make_recurrent_policy(
     """A recurrent policy for these spaces with the features of a model file that has a memory (see
     `qrl.common.registry`).
 
-    `trial_steps`: the longest trial. `shared`: actor and critic have one memory. `recalls`: the last
-    observation is an input, too. `predicts`: the actor predicts rewards. `bilinear`: the read-out's weights are linear
-    in the normalised observation. `observation_scale`: typical magnitudes [obs], 1 if not given. `unavailable`: see
-    `qrl.policies.actor.Actor`. Raises UsageError for spaces that no head or model here can serve, and for a model
+    `trial_steps`: the longest trial. `shared`: actor and critic have one memory. `use_previous_observation`: the last
+    observation is an input, too. `predict_reward`: the actor predicts rewards. `bilinear`: the read-out's weights are
+    linear in the normalised observation. `observation_scale`: typical magnitudes [obs], 1 if not given. `unavailable`:
+    see `qrl.policies.actor.Actor`. Raises UsageError for spaces that no head or model here can serve, and for a model
     without a memory.
     """
     generator = generator or torch.Generator().manual_seed(0)
@@ -242,24 +252,22 @@ def make_recurrent_policy(
     n_observed = n_observations(observation_space)
     head = make_head(action_space, config)
     n_head = sum(parameter.numel() for parameter in head.parameters())
-    n_inputs = (1 + recalls) * n_observed + head.n_outputs + 2
+    n_inputs = (1 + use_previous_observation) * n_observed + head.n_outputs + 2
     scale = torch.ones(n_observed) if observation_scale is None else observation_scale
 
-    def network(n_outputs: int, n_head: int) -> Network:
+    def network(n_outputs: int, n_head: int) -> RecurrentNetwork:
         frame = Frame(n_inputs, n_outputs, n_head, trial_steps, bilinear * n_observed, config.readout_bias)
         features = build_features(model, model_config, frame, generator, memory=True)
-        return Network(features, n_outputs, config, generator, frame.n_bilinear)
+        return RecurrentNetwork(features, n_outputs, config, generator, frame.n_bilinear)
 
-    try:
-        actor = network(head.n_outputs + predicts * n_payoffs(head) + shared, n_head)
+    with wrap_errors(f"model {model!r}"):
+        actor = network(head.n_outputs + predict_reward * n_reward_outputs(head) + shared, n_head)
         critic = None if shared else network(1, 0)
-        policy = RecurrentPolicy(actor, critic, head, action_space, scale, config, recalls, predicts)
+        policy = RecurrentPolicy(
+            actor, critic, head, action_space, scale, config, use_previous_observation, predict_reward
+        )
         policy.unavailable = unavailable
         _try_out(policy, n_inputs)
-    except (UsageError, MemoryError):
-        raise
-    except Exception as error:  # a model may be anybody's code; what it raises is a defect of its file
-        raise UsageError(f"model {model!r}: {describe(error)}") from error
     return policy
 
 

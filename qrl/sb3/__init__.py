@@ -4,14 +4,11 @@ PPO(QuantumActorCriticPolicy, env, policy_kwargs=dict(model="reuploading", n_lay
 DQN(QuantumQPolicy, env, policy_kwargs=dict(model="reuploading", n_layers=5, lr_heads=0.1))
 """
 
-from qrl.sb3.policies import (
-    ExplorationByEpisode,
-    QuantumActorCriticPolicy,
-    QuantumFeaturesExtractor,
-    QuantumQPolicy,
-    load,
-    save,
-)
+from qrl.sb3.exploration import ExplorationByEpisode
+from qrl.sb3.extractor import QuantumFeaturesExtractor
+from qrl.sb3.loading import load
+from qrl.sb3.policies import QuantumActorCriticPolicy, QuantumQPolicy
+from qrl.sb3.saving import save
 
 __all__ = [
     "ExplorationByEpisode",

@@ -7,135 +7,25 @@ Actor and critic have a circuit each, and a linear read-out, as everywhere here.
 group of an optimiser to one learning rate at each update; here each group's rate is that times a factor of its own.
 """
 
-import dataclasses
 import functools
 import inspect
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import gymnasium
 import torch
-from stable_baselines3 import DQN
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
 from qrl.common.errors import UsageError, suggest
-from qrl.layer import QuantumLayer
+from qrl.common.options import check_known, option_names
 from qrl.models import MODELS
-from qrl.policies.actor import n_observations
-from qrl.policies.features import RATES, Bound, build_features
-from qrl.policies.frame import Frame
-from qrl.sb3 import files
-from qrl.simulator.program import Program
-from qrl.simulator.small_batch import Few
-
-
-class QuantumFeaturesExtractor(BaseFeaturesExtractor):
-    """Features of a model file: [batch, observation] -> [batch, n_features].
-
-    `model` is the name of a model without a memory, or its file; `options` are those of its `Config`. Observations are
-    divided by `observation_scale`, typical magnitudes, 1 if not given. Initial parameters come from torch's own random
-    numbers, which Stable-Baselines3 seeds. Raises UsageError for a space that is no vector, and an unknown option.
-    """
-
-    def __init__(
-        self,
-        observation_space: gymnasium.Space[Any],
-        model: str = "reuploading",
-        observation_scale: Any = None,
-        **options: Any,
-    ) -> None:
-        n_inputs = n_observations(observation_space)
-        known = [field.name for field in dataclasses.fields(MODELS.load(model).Config)]
-        for name in options:
-            if name not in known:
-                raise UsageError(f"sb3: no option {name!r} of model {model!r}{suggest(name, known)}")
-        generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-        config = MODELS.load(model).Config(**options)
-        features = build_features(model, config, Frame(n_inputs, 1), generator, memory=False)
-        super().__init__(observation_space, int(features.n_features))  # type: ignore[arg-type]
-        self.features = features
-        scale = torch.as_tensor(1.0 if observation_scale is None else observation_scale).float()
-        if scale.shape not in ((), (1,), (n_inputs,)) or not bool((scale.isfinite() & (scale > 0)).all()):
-            wanted = f"one positive number, or {n_inputs}, one for each observation"
-            raise UsageError(f"sb3: observation_scale must be {wanted}, not {observation_scale}")
-        self.scale: Tensor
-        self.register_buffer("scale", scale.expand(n_inputs).clone())
-        self._alone = SideBySide([self]) if SideBySide.possible([self]) else None
-
-    def forward(self, observations: Tensor) -> Tensor:
-        if self._alone is not None and not torch.is_grad_enabled():
-            (kept,) = self._alone(observations)
-            return kept
-        features: Tensor = self.features(observations / self.scale)
-        return features
-
-
-class SideBySide:
-    """Layers of the same circuit as one call of its executor: [batch, observation] -> one [batch, feature] a layer.
-
-    Without gradients, what depends on parameters alone is kept for as long as they stay as they are: while a rollout is
-    collected. They are compared by value, because a target network's are changed behind autograd's back.
-    """
-
-    def __init__(self, extractors: Sequence[QuantumFeaturesExtractor]) -> None:
-        self.extractors = extractors
-        self._seen: list[Tensor] = []
-        self._bound: Bound = {}
-        self._few: Few | None = None
-
-    @staticmethod
-    def possible(extractors: Sequence[nn.Module]) -> bool:
-        """Whether all are layers of one circuit."""
-        layers = [getattr(each, "features", None) for each in extractors]
-        first = layers[0]
-        return isinstance(first, QuantumLayer) and all(
-            isinstance(layer, QuantumLayer) and layer.program is first.program for layer in layers
-        )
-
-    @property
-    def layers(self) -> list[QuantumLayer]:
-        return [each.features for each in self.extractors]  # type: ignore[misc]
-
-    def bind(self) -> Bound:
-        """The layers' parameters and what depends on them, with a leading axis for the layers."""
-        layers = self.layers
-        weights, scales = (torch.stack([getattr(layer, name) for layer in layers]) for name in ("weights", "scales"))
-        bound = layers[0].program.bind(weights, scales)
-        bound["scale"] = torch.stack([each.scale for each in self.extractors]).unsqueeze(1)
-        projections = [layer.projection.weight for layer in layers if layer.projection is not None]
-        return bound | ({"projection": torch.stack(projections)} if projections else {})
-
-    def _tensors(self) -> Iterator[Tensor]:
-        """What `bind` takes, one by one: `parameters()` is slow, and this is asked for at every step of a rollout."""
-        for each, layer in zip(self.extractors, self.layers, strict=True):
-            yield from (each.scale, layer.weights, layer.scales)
-            if layer.projection is not None:
-                yield layer.projection.weight
-
-    def _keep(self) -> Bound:
-        """What `bind` gives, from before if nothing has changed."""
-        now = list(self._tensors())
-        if len(now) != len(self._seen) or not all(map(torch.equal, now, self._seen)):
-            self._seen, self._bound = [tensor.detach().clone() for tensor in now], self.bind()
-            program = self.layers[0].program
-            self._few = program.few(self._bound) if isinstance(program, Program) else None
-        return self._bound
-
-    def __call__(self, observations: Tensor) -> tuple[Tensor, ...]:
-        kept = not torch.is_grad_enabled()
-        bound = self._keep() if kept else self.bind()
-        inputs = observations / bound["scale"]
-        inputs = inputs @ bound["projection"].mT if "projection" in bound else inputs
-        if kept and self._few is not None and self._few.fits(inputs):
-            return self._few(inputs).unbind()
-        return self.layers[0].program.run(bound, inputs).unbind()
+from qrl.policies.features import RATES, learning_rate_groups
+from qrl.sb3.extractor import QuantumFeaturesExtractor, Scale
+from qrl.sb3.side_by_side import ScaledFeatures, SideBySide
 
 
 @functools.cache
@@ -144,7 +34,7 @@ def with_factors(kind: type[Any]) -> type[Any]:
 
     class WithFactors(kind):  # type: ignore[misc]
         @torch.no_grad()
-        def step(self, closure: Any = None) -> Any:
+        def step(self, closure: Callable[[], float] | None = None) -> float | None:
             rates = [group["lr"] for group in self.param_groups]
             for group in self.param_groups:
                 group["lr"] = group["lr"] * group.get("factor", 1.0)
@@ -171,23 +61,21 @@ class _Quantum:
         action_space: gymnasium.Space[Any],
         lr_schedule: Schedule,
         model: str = "reuploading",
-        observation_scale: Any = None,
+        observation_scale: Scale | None = None,
         lr_angles: float | None = None,
         lr_scales: float | None = None,
         lr_heads: float | None = None,
-        **options: Any,
+        **options: object,
     ) -> None:
         given = dict(zip(RATES, (lr_angles, lr_scales, lr_heads), strict=True))
         for name, rate in given.items():
             if rate is not None and not 0 <= rate < float("inf"):
                 raise UsageError(f"sb3: lr_{name} must be finite and not negative, not {rate}")
-        names = [field.name for field in dataclasses.fields(MODELS.load(model).Config)]
+        names = option_names(MODELS.load(model).Config)
         own = {name: options.pop(name) for name in list(options) if name in names}
         theirs = inspect.signature(super().__init__).parameters  # type: ignore[misc]
-        for name in options:
-            if name not in theirs:
-                known = (*names, *theirs, *(f"lr_{group}" for group in RATES))
-                raise UsageError(f"sb3: no option {name!r} of model {model!r} or the policy{suggest(name, known)}")
+        known = (*names, *theirs, *(f"lr_{group}" for group in RATES))
+        check_known(options, known, "sb3: no option", f" of model {model!r} or the policy")
         self._asked = {"model": model, "observation_scale": observation_scale, **own}
         self._asked |= {f"lr_{name}": rate for name, rate in given.items()}
         self._factors = {name: 1.0 if rate is None else rate / lr_schedule(1) for name, rate in given.items()}
@@ -217,8 +105,10 @@ class _Quantum:
         super()._build(lr_schedule)  # type: ignore[misc]
         module = self._trained()
         groups: dict[str, list[nn.Parameter]] = {name: [] for name in RATES}
-        for name, parameter in module.named_parameters():
-            groups[_group_of(module, name)].append(parameter)
+        features = [each.features for each in module.modules() if isinstance(each, QuantumFeaturesExtractor)]
+        parameters = dict(module.named_parameters())
+        for name, group in learning_rate_groups(module, *features).items():
+            groups[group].append(parameters[name])
         rows = [{"params": rows, "factor": self._factors[name]} for name, rows in groups.items() if rows]
         kind = with_factors(self.optimizer_class)  # type: ignore[arg-type]
         self.optimizer = kind(rows, lr=lr_schedule(1), **self.optimizer_kwargs)
@@ -237,13 +127,17 @@ class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
-        both = (self.pi_features_extractor, self.vf_features_extractor)
-        self._both = SideBySide(both) if both[0] is not both[1] and SideBySide.possible(both) else None  # type: ignore[arg-type]
+        actor, critic = self.pi_features_extractor, self.vf_features_extractor
+        self._both: SideBySide | None = None
+        if actor is not critic and isinstance(actor, ScaledFeatures) and isinstance(critic, ScaledFeatures):
+            self._both = SideBySide((actor, critic)) if SideBySide.is_possible((actor, critic)) else None
 
     def _trained(self) -> nn.Module:
         return self
 
-    def extract_features(self, obs: Any, features_extractor: Any = None) -> Any:
+    def extract_features(  # type: ignore[override]
+        self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Those of actor and critic, in one call where they are of the same circuit."""
         if self._both is None or features_extractor is not None:
             return super().extract_features(obs, features_extractor)
@@ -289,58 +183,7 @@ class ScaledReadout(nn.Module):
         return self.weight * (features + 1) / 2
 
 
-class ExplorationByEpisode(BaseCallback):
-    """DQN's rate of random actions falls from episode to episode, by a factor, to a last one (Skolik et al. 2022)."""
-
-    def __init__(self, factor: float = 0.99, last: float = 0.01, first: float = 1.0) -> None:
-        super().__init__()
-        if not (0 < factor <= 1 and 0 <= last <= first <= 1):
-            wanted = "a factor in (0, 1] and rates in [0, 1], the last one not above the first"
-            raise UsageError(f"sb3: exploration takes {wanted}, not {factor}, {last} and {first}")
-        self.factor, self.last, self.rate = factor, last, first
-
-    def _on_training_start(self) -> None:
-        if not isinstance(self.model, DQN):
-            raise UsageError(f"sb3: exploration by episode is for DQN, not {type(self.model).__name__}")
-        # What the algorithm asks at every step, with the share of training that is left.
-        self.model.exploration_schedule = lambda _: self.rate
-        self.model.exploration_rate = self.rate
-
-    def _on_step(self) -> bool:
-        self.rate = max(self.last, self.rate * self.factor ** int(self.locals["dones"].sum()))
-        return True
-
-
 POLICIES: dict[str, type[BasePolicy]] = {
     kind.__name__: kind for kind in (QuantumActorCriticPolicy, QuantumQPolicy, ActorCriticPolicy, DQNPolicy)
 }
 """Those whose models can be saved; the last two are Stable-Baselines3's MlpPolicy."""
-
-
-def save(model: BaseAlgorithm, path: Path | str) -> None:
-    """Write a PPO, A2C or DQN model to one file, whole or not at all, that is safe to `load`: safetensors and JSON.
-
-    It holds what Stable-Baselines3's own `save` does, but for a function in place of a number (a schedule of the
-    learning rate), which `load` has to be given again. Raises UsageError for what such a file cannot hold.
-    """
-    files.write(model, Path(path), POLICIES)
-
-
-def load(path: Path | str, env: Any = None, *, device: str = "auto", **changes: Any) -> BaseAlgorithm:
-    """The model of a file that `save` wrote, to predict with and, given an `env`, to go on training.
-
-    Nothing that is in the file is executed, and nothing imported because of it. `changes` are options of the algorithm
-    that are to be others than they were. Raises UsageError for any other file, one of Stable-Baselines3's own included,
-    a damaged one, and an `env` with other spaces.
-    """
-    return files.read(Path(path), POLICIES, env, device, changes)
-
-
-def _group_of(module: nn.Module, name: str) -> str:
-    """The learning-rate group of a parameter."""
-    before, found, own = name.partition("features_extractor.features.")
-    if not found:
-        return "heads"
-    extractor = module.get_submodule(f"{before}features_extractor")
-    groups: dict[str, str] = getattr(extractor.features, "groups", {})
-    return groups.get(own, "angles")

@@ -14,8 +14,8 @@ from qrl.common.errors import UsageError
 from qrl.simulator.kernels import (
     FixedPhase,
     MapStack,
+    PhaseFactors,
     PhaseMatrix,
-    Turn,
     as_complex,
     as_parts,
     is_small,
@@ -24,7 +24,7 @@ from qrl.simulator.kernels import (
     real_matrix,
     times,
 )
-from qrl.simulator.lowering import Factor, Local, Lowering, Measurement, Pairs, Phase, absorb_constants
+from qrl.simulator.lowering import Factor, Local, Lowering, Measurement, Phase, TwoWireChannels, absorb_constants
 
 CONSTANT, LAST, PARTS = "constant", "last", ".parts"
 """Names: of maps without weights, of stacks for the last block, and what is added for those that act on parts."""
@@ -32,7 +32,7 @@ CONSTANT, LAST, PARTS = "constant", "last", ".parts"
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 
-class Executor:
+class FusedExecutor:
     """The program's constants on one device in one precision, and the steps that use them."""
 
     def __init__(self, circuit: Circuit, lowering: Lowering, dtype: torch.dtype, device: torch.device) -> None:
@@ -55,7 +55,7 @@ class Executor:
                     self.steps.append(maps)
                 else:
                     self.first = maps
-            elif isinstance(level, Pairs):
+            elif isinstance(level, TwoWireChannels):
                 for (low, high), matrix in level.channels:
                     sizes = (low, 1, high - low - 1, 1, circuit.n_wires - high - 1)
                     double = torch.as_tensor(matrix.astype(np.complex128), device=device)
@@ -98,7 +98,7 @@ class Executor:
             if not np.allclose(matrix, np.eye(len(matrix)))
         }
         eigenvalues = torch.as_tensor(measurement.eigenvalues, dtype=self.dtype, device=self.device)
-        expected = misread(eigenvalues.mT, self.values_read).mT
+        expected = apply_readout_error(eigenvalues.mT, self.values_read).mT
         # A probability is the sum of two squares, of both parts: each eigenvalue counts for both.
         expected = expected if self.populations is not None else expected.repeat_interleave(2, dim=0)
         return _Measured(basis, eigenvalues, expected)
@@ -128,22 +128,22 @@ class Executor:
 
     def run(self, bound: dict[str, Tensor], inputs: Tensor, draw: "Draw | None" = None) -> Tensor:
         state = bound["initial"]
-        few = is_small(inputs.shape[-2], state.shape[-1])
-        turns = self.phases.turns(bound, inputs) if self.phases is not None else []
-        call = _Call(bound, self.maps_of(bound, few), turns)
-        state = as_complex(state) if few else state
+        small_batch = is_small(inputs.shape[-2], state.shape[-1])
+        phase_factors = self.phases.phase_factors(bound, inputs) if self.phases is not None else []
+        call = _Call(bound, self.maps_of(bound, small_batch), phase_factors)
+        state = as_complex(state) if small_batch else state
         for step in self.steps:
             state = self._step(call, state, step)
         values = [self._measure(call, state, measured, draw, inputs.shape[:-1]) for measured in self.measurements]
         return functools.reduce(torch.add, values)
 
-    def maps_of(self, bound: dict[str, Tensor], few: bool) -> dict[str, Sequence[Tensor]]:
+    def maps_of(self, bound: dict[str, Tensor], small_batch: bool) -> dict[str, Sequence[Tensor]]:
         """All maps as `_apply` takes them: the last block's from the right, for complex states or for their parts."""
         given = dict(bound)
         for name in self.stacks:
             if name.startswith(LAST):
-                given[name] = bound[name].mT if few else bound[f"{name}{PARTS}"]
-        return {name: given[name].unbind(-3) for name in self.stacks} | {CONSTANT: self.constants[few]}
+                given[name] = bound[name].mT if small_batch else bound[f"{name}{PARTS}"]
+        return {name: given[name].unbind(-3) for name in self.stacks} | {CONSTANT: self.constants[small_batch]}
 
     def _prepare(self, bound: dict[str, Tensor]) -> Tensor:
         """The product state [..., 1, 2 * state] after the first local level, which depends on no input."""
@@ -164,7 +164,7 @@ class Executor:
     def _step(self, call: "_Call", state: Tensor, step: "Step") -> Tensor:
         match step:
             case int():
-                return multiply_phase(state, call.turns[step])
+                return multiply_phase(state, call.phase_factors[step])
             case str():
                 return multiply_diagonal(state, call.bound[step])
             case _Pair():
@@ -186,16 +186,18 @@ class Executor:
             return product.reshape(*product.shape[:-2], batch, -1)
         right = math.prod(self.block_dims[block + 1 :])
         matrix = matrix.unsqueeze(-3) if matrix.ndim > 2 else matrix  # the same for all samples
-        few = state.is_complex()
-        product = matrix @ (state if few else as_complex(state)).reshape(*lead, -1, self.block_dims[block], right)
+        is_complex = state.is_complex()
+        product = matrix @ (state if is_complex else as_complex(state)).reshape(
+            *lead, -1, self.block_dims[block], right
+        )
         product = product.reshape(*product.shape[:-3], batch, -1)
-        return product if few else as_parts(product)
+        return product if is_complex else as_parts(product)
 
     @staticmethod
     def _mix(state: Tensor, pair: "_Pair") -> Tensor:
         """A channel on two wires."""
-        few, (_, one, _, other, _) = state.is_complex(), pair.shape
-        if few:
+        is_complex, (_, one, _, other, _) = state.is_complex(), pair.shape
+        if is_complex:
             joined = state.unflatten(-1, pair.shape).movedim((-4, -2), (-2, -1)).flatten(-2)
             return (joined @ pair.whole).unflatten(-1, (one, other)).movedim((-2, -1), (-4, -2)).flatten(-5)
         joined = state.unflatten(-1, (*pair.shape, 2)).movedim((-5, -3), (-3, -2)).flatten(-3)
@@ -214,7 +216,7 @@ class Executor:
             probabilities = state.square().unflatten(-1, (-1, 2)).sum(-1)
         else:
             probabilities = state[..., self.populations]
-        return draw(misread(probabilities, self.readings).expand(*shape, -1)) @ measured.eigenvalues
+        return draw(apply_readout_error(probabilities, self.readings).expand(*shape, -1)) @ measured.eigenvalues
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,7 @@ class _Call:
 
     bound: dict[str, Tensor]
     maps: dict[str, Sequence[Tensor]]
-    turns: list[Turn]
+    phase_factors: list[PhaseFactors]
 
     def map(self, one: tuple[str, int]) -> Tensor:
         return self.maps[one[0]][one[1]]
@@ -272,9 +274,9 @@ def _mixtures(confusion: Tensor) -> Mixtures:
     return [(m.diagonal().unsqueeze(-1), m.flip(-1).diagonal().unsqueeze(-1)) for m in confusion]
 
 
-def misread(values: Tensor, mixtures: Mixtures) -> Tensor:
+def apply_readout_error(values: Tensor, mixtures: Mixtures) -> Tensor:
     """Of numbers of outcomes [..., outcome] what they are with errors of readout, wire by wire."""
-    for wire, (stays, turns) in enumerate(mixtures):
+    for wire, (stays, flips) in enumerate(mixtures):
         bits = values.unflatten(-1, (2**wire, 2, -1))
-        values = (stays * bits + turns * bits.flip(-2)).flatten(-3)
+        values = (stays * bits + flips * bits.flip(-2)).flatten(-3)
     return values

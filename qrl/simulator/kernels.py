@@ -8,7 +8,6 @@ there is a circuit of its own.
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Input
+from qrl.common.autograd import Context, VmapInfo, mapped_axis_first
 from qrl.simulator.lowering import Factor, Phase
 
 SMALL = 2**13
@@ -25,7 +25,7 @@ complex, which takes the fewest calls, and autograd's own rules are faster than 
 
 
 @dataclass(frozen=True)
-class Turn:
+class PhaseFactors:
     """A phase level for one batch: phase = exp(i rows @ matrix), differentiable by itself if rows are None."""
 
     phase: Tensor
@@ -34,7 +34,7 @@ class Turn:
 
 
 def is_small(batch: int, n_parts: int) -> bool:
-    """Whether so many states of so many numbers are few."""
+    """Whether so many states of so many numbers are a small batch."""
     return batch * n_parts <= SMALL
 
 
@@ -140,7 +140,7 @@ class PhaseMatrix:
             bound["bounded"] = coefficients[..., self.bounded.scale].unsqueeze(-2)
         return bound
 
-    def turns(self, bound: dict[str, Tensor], inputs: Tensor) -> list[Turn]:
+    def phase_factors(self, bound: dict[str, Tensor], inputs: Tensor) -> list[PhaseFactors]:
         """Rows, matrix and phase of each level, the phases of all levels at once."""
         columns = [inputs[..., : self.n_inputs]]
         if self.bounded is not None:
@@ -148,9 +148,9 @@ class PhaseMatrix:
         rows = torch.cat([*columns, inputs.new_ones(*inputs.shape[:-1], 1)], dim=-1)
         levels, parts = rows.unsqueeze(-3), bound["parts"]
         if is_small(rows.shape[-2], parts.shape[-1]) or not torch.is_grad_enabled():
-            return [Turn(phase) for phase in as_complex((levels @ parts).cos()).unbind(-3)]
+            return [PhaseFactors(phase) for phase in as_complex((levels @ parts).cos()).unbind(-3)]
         phases = as_complex((levels.detach() @ parts.detach()).cos()).unbind(-3)
-        return [Turn(p, rows, matrix) for p, matrix in zip(phases, bound["phase"].unbind(-3), strict=True)]
+        return [PhaseFactors(p, rows, matrix) for p, matrix in zip(phases, bound["phase"].unbind(-3), strict=True)]
 
 
 class BoundedAngles:
@@ -201,7 +201,7 @@ def multiply_diagonal(state: Tensor, diagonal: Tensor) -> Tensor:
     return as_parts(as_complex(state) * diagonal) if diagonal.is_complex() else state * diagonal
 
 
-def multiply_phase(state: Tensor, turn: Turn) -> Tensor:
+def multiply_phase(state: Tensor, turn: PhaseFactors) -> Tensor:
     """The state, of 1 or batch rows, times a level's phases: of batch rows."""
     phase = turn.phase
     if state.is_complex():
@@ -221,25 +221,21 @@ class PhaseProduct(torch.autograd.Function):
     """
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *arguments: Tensor) -> tuple[Tensor, int]:
-        leading = (
-            x.expand(info.batch_size, *x.shape) if axis is None else x.movedim(axis, 0)
-            for x, axis in zip(arguments, in_dims, strict=True)
-        )
-        return PhaseProduct.apply(*leading), 0
+    def vmap(info: VmapInfo, in_dims: tuple[int | None, ...], *arguments: Tensor) -> tuple[Tensor, int]:
+        return PhaseProduct.apply(*mapped_axis_first(info, in_dims, arguments)), 0
 
     @staticmethod
     def forward(state: Tensor, rows: Tensor, matrix: Tensor, phase: Tensor) -> Tensor:
         return as_parts(as_complex(state) * phase)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def setup_context(ctx: Context, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         _, rows, matrix, phase = inputs
         ctx.save_for_backward(rows, matrix, phase, output)
         ctx.save_for_forward(rows, matrix, phase, output)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, matrix, phase, output = ctx.saved_tensors
         of_state = of_rows = of_matrix = None
         if ctx.needs_input_grad[0]:
@@ -256,7 +252,7 @@ class PhaseProduct(torch.autograd.Function):
         return of_state, of_rows, of_matrix, None
 
     @staticmethod
-    def jvp(ctx: Any, state: Tensor | None, rows: Tensor | None, matrix: Tensor | None, _: Tensor | None) -> Tensor:
+    def jvp(ctx: Context, state: Tensor | None, rows: Tensor | None, matrix: Tensor | None, _: Tensor | None) -> Tensor:
         own_rows, own_matrix, phase, output = ctx.saved_tensors
         turned = 1j * as_complex(output)
         tangent = torch.zeros_like(turned) if state is None else as_complex(state) * phase

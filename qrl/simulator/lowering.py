@@ -62,19 +62,19 @@ class Phase:
 
 
 @dataclass
-class Pairs:
+class TwoWireChannels:
     """A level of channels across blocks, in order: the two wires, the first one smaller, and a matrix on these."""
 
     channels: list[tuple[tuple[int, int], Array]] = field(default_factory=list)
 
 
-_KINDS = (Local, Phase, Pairs)
-Level = Local | Phase | Pairs
+_KINDS = (Local, Phase, TwoWireChannels)
+Level = Local | Phase | TwoWireChannels
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Observables that share a basis: a basis change a block, and their eigenvalues [outcome, observable]."""
+    """Observables that angle_scale a basis: a basis change a block, and their eigenvalues [outcome, observable]."""
 
     basis: list[Array]
     eigenvalues: Array
@@ -106,9 +106,9 @@ class Lowering:
         channel = np.eye(space.n_levels)
         for kraus in channels.values():
             channel = superoperator(kraus) @ channel
-        for gates, wires in noise.places(circuit):
-            for step in (step for gate in gates for step in noise.steps(gate)):
-                self._schedule(step.gate, step.share)
+        for gates, wires in noise.schedule(circuit):
+            for step in (step for gate in gates for step in noise.noisy_gates(gate)):
+                self._schedule(step.gate, step.angle_scale)
                 if step.error is not None:
                     self._channel(step.gate.wires, from_transfer(step.error.matrix))
             for wire in wires if channels else ():
@@ -120,7 +120,7 @@ class Lowering:
         level = max(self._front[wire] for wire in wires)
         level += (_KINDS.index(kind) - level) % len(_KINDS)
         while len(self.levels) <= level:
-            empty = (Local([[] for _ in self.blocks]), Phase(np.zeros(self.dim)), Pairs())
+            empty = (Local([[] for _ in self.blocks]), Phase(np.zeros(self.dim)), TwoWireChannels())
             self.levels.append(empty[len(self.levels) % len(_KINDS)])
         for wire in wires:
             self._front[wire] = level
@@ -140,8 +140,8 @@ class Lowering:
         if len({self._block_of[wire] for wire in wires}) == 1:
             self._local(wires, Factor(matrix))
             return
-        level = self._level(wires, Pairs)
-        assert isinstance(level, Pairs)
+        level = self._level(wires, TwoWireChannels)
+        assert isinstance(level, TwoWireChannels)
         low, high = sorted(wires)
         level.channels.append(((low, high), embed(matrix, wires, (low, high), self.space.n_levels)))
 
@@ -150,8 +150,8 @@ class Lowering:
         assert isinstance(level, Phase)
         return level
 
-    def _schedule(self, gate: Gate, share: float = 1.0) -> None:
-        """A gate whose angle is `share` times what it says."""
+    def _schedule(self, gate: Gate, angle_scale: float = 1.0) -> None:
+        """A gate whose angle is `angle_scale` times what it says."""
         kind, wires = GATES[gate.name], gate.wires
         several = len(self.blocks) > 1
         in_block = len({self._block_of[wire] for wire in wires}) == 1
@@ -167,16 +167,16 @@ class Lowering:
         elif not kind.rotation:
             self._constant(wires, FIXED_GATES[gate.name])
         elif isinstance(gate.angle, Input) or as_phase:
-            self._schedule_as_phase(gate, share)
+            self._schedule_as_phase(gate, angle_scale)
         elif isinstance(gate.angle, Weight):
             for each in self.space.rotations(gate.name):
-                self._local(wires, Factor(*each.matrices, gate.angle.index, share * each.rate))
+                self._local(wires, Factor(*each.matrices, gate.angle.index, angle_scale * each.rate))
         else:
             constant, cosine, sine = rotation(gate.name)
-            half = share * float(gate.angle or 0.0) / 2
+            half = angle_scale * float(gate.angle or 0.0) / 2
             self._constant(wires, constant + math.cos(half) * cosine + math.sin(half) * sine)
 
-    def _schedule_as_phase(self, gate: Gate, share: float) -> None:
+    def _schedule_as_phase(self, gate: Gate, angle_scale: float) -> None:
         kind = GATES[gate.name]
         targets = gate.wires[1:] if kind.controlled else gate.wires
         rotated = [(wire, _BASIS[p]) for wire, p in zip(targets, kind.rotation, strict=True) if p != "Z"]
@@ -185,7 +185,7 @@ class Lowering:
         row = -0.5 * np.prod(self._z[list(targets)], axis=0)
         if kind.controlled:
             row = row * (1 - self._z[gate.wires[0]]) / 2
-        row = self.space.diagonal(share * row)
+        row = self.space.diagonal(angle_scale * row)
         phase = self._phase(gate.wires)
         match gate.angle:
             case Input():

@@ -26,9 +26,9 @@ from qrl.circuits.matrices import MAX_NOISY_WIRES
 from qrl.common.errors import UsageError
 from qrl.common.memory import physical_memory
 from qrl.noise.model import NOISELESS, Noise
-from qrl.simulator.executor import Draw, Executor
+from qrl.simulator.executor import Draw, FusedExecutor
 from qrl.simulator.lowering import Lowering
-from qrl.simulator.small_batch import Few
+from qrl.simulator.small_batch import SmallBatchExecutor
 
 Bound = dict[str, Tensor]
 """What `Program.bind` returns: a flat dict (a pytree for `vmap`) of fused maps and phase matrices.
@@ -65,11 +65,11 @@ class Program:
         """A copy, here or in another process, is compiled from the circuit."""
         return compile_circuit, (self.circuit, self.noise)
 
-    def _build(self, dtype: torch.dtype, device: torch.device) -> Executor:
+    def _build(self, dtype: torch.dtype, device: torch.device) -> FusedExecutor:
         # In a thread of its own, where none of the caller's modes holds: a constant made inside torch.func's transforms
         # is a wrapper of theirs, dead when they end, and one from inference mode cannot be saved for backward.
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(Executor, self.circuit, self._lowering, dtype, device).result()
+            return pool.submit(FusedExecutor, self.circuit, self._lowering, dtype, device).result()
 
     def bind(self, weights: Float[Tensor, "*circuits weight"], scales: Float[Tensor, "*circuits scale"]) -> Bound:
         """Fused maps and phase matrices: everything that depends on no sample.
@@ -91,13 +91,13 @@ class Program:
             raise UsageError(f"circuit: takes {self.circuit.n_inputs} inputs, found {inputs.shape[-1]}")
         return self._on(inputs.dtype, inputs.device).run(bound, inputs, draw)
 
-    def few(self, bound: Bound) -> Few | None:
+    def small_batch(self, bound: Bound) -> SmallBatchExecutor | None:
         """`run` with these bound parameters for small batches in NumPy, several times as fast; None if that cannot be.
 
         They must stay as they are, and be without gradients.
         """
         executor = self._on(bound["initial"].dtype, bound["initial"].device)
-        return Few(executor, bound) if Few.possible(executor) else None
+        return SmallBatchExecutor(executor, bound) if SmallBatchExecutor.is_possible(executor) else None
 
 
 def _check_size(circuit: Circuit, noise: Noise) -> None:

@@ -22,7 +22,7 @@ class Rotation:
     rate: float
 
 
-class Space(ABC):
+class StateRepresentation(ABC):
     """How gates act on a state."""
 
     n_levels: int
@@ -47,7 +47,7 @@ class Space(ABC):
         """Which entries of the state are probabilities; None: the squares of all are."""
 
 
-class Amplitudes(Space):
+class Amplitudes(StateRepresentation):
     """State vectors."""
 
     n_levels = 2
@@ -66,7 +66,7 @@ class Amplitudes(Space):
         return None
 
 
-class Densities(Space):
+class Densities(StateRepresentation):
     """Density matrices."""
 
     n_levels = 4
@@ -79,9 +79,12 @@ class Densities(Space):
         kind = GATES[name]
         generator = kron([PAULI[p] for p in kind.rotation])
         if not kind.controlled:
-            return [Rotation(_turn(generator), 1.0)]
+            return [Rotation(_rotation_map(generator), 1.0)]
         # A rotation by the angle if the control is 1 is one by half of it and one by half of it times the control's Z.
-        return [Rotation(_turn(np.kron(I, generator)), 0.5), Rotation(_turn(np.kron(Z, generator)), -0.5)]
+        return [
+            Rotation(_rotation_map(np.kron(I, generator)), 0.5),
+            Rotation(_rotation_map(np.kron(Z, generator)), -0.5),
+        ]
 
     def diagonal(self, angles: Array) -> Array:
         return by_site(np.subtract.outer(angles, angles).reshape(-1, 1)).ravel()
@@ -93,7 +96,7 @@ class Densities(Space):
 AMPLITUDES, DENSITIES = Amplitudes(), Densities()
 
 
-def _turn(generator: Array) -> tuple[Array, Array, Array]:
+def _rotation_map(generator: Array) -> tuple[Array, Array, Array]:
     """The map of exp(-i w P / 2) as constant + cos(w) cosine + sin(w) sine, for P a Pauli word."""
     one = np.eye(len(generator))
     kept, turned = conjugation(one, one), conjugation(generator, generator)

@@ -8,20 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qrl.simulator.executor import Executor, Maps
+from qrl.simulator.executor import FusedExecutor, Maps
 from qrl.simulator.kernels import is_small
 
 
-class Few:
-    """What `Executor.run` gives, with these bound parameters, for few samples. It has no derivatives.
+class SmallBatchExecutor:
+    """What `FusedExecutor.run` gives, with these bound parameters, for a small batch. It has no derivatives.
 
-    For circuits of one block on the CPU, see `possible`.
+    For circuits of one block on the CPU, see `is_possible`.
     """
 
-    def __init__(self, executor: Executor, bound: dict[str, Tensor]) -> None:
+    def __init__(self, executor: FusedExecutor, bound: dict[str, Tensor]) -> None:
         assert executor.phases is not None
         self.dtype, self._phases = executor.dtype, executor.phases
-        self._maps = executor.maps_of(bound, few=True)
+        self._maps = executor.maps_of(bound, small_batch=True)
         self._initial = _complex(_array(bound["initial"]))
         steps = [step for step in executor.steps if isinstance(step, int | dict) and step != {}]
         self._steps = [self._matrix(step) if isinstance(step, dict) else step for step in steps]
@@ -32,26 +32,26 @@ class Few:
         ]
 
     @staticmethod
-    def possible(executor: Executor) -> bool:
+    def is_possible(executor: FusedExecutor) -> bool:
         """Whether there are inputs, one block, hence no phases without inputs, and amplitudes on the CPU."""
         one_block = len(executor.block_dims) == 1 and executor.populations is None
         return one_block and executor.phases is not None and executor.device.type == "cpu"
 
     def fits(self, inputs: Tensor) -> bool:
-        """Whether these are few, and of the parameters' precision."""
+        """Whether this is a small batch, and of the parameters' precision."""
         return inputs.dtype == self.dtype and is_small(inputs.shape[-2], 2 * self._initial.shape[-1])
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Expectation values [..., batch, observable] for inputs [..., batch, feature]."""
-        phases = self._turns(inputs.numpy())
+        phases = self._phase_factors(inputs.numpy())
         state = self._initial
         for step in self._steps:
             state = state @ step if isinstance(step, np.ndarray) else state * phases[..., step, :, :]
         values = (_populations(state if basis is None else state @ basis) @ each for basis, each in self._measured)
         return torch.from_numpy(sum(values))
 
-    def _turns(self, inputs: np.ndarray) -> np.ndarray:
-        """Phases [..., level, batch, state]; as in `PhaseMatrix.turns`."""
+    def _phase_factors(self, inputs: np.ndarray) -> np.ndarray:
+        """Phases [..., level, batch, state]; as in `PhaseMatrix.phase_factors`."""
         columns = inputs[..., : self._phases.n_inputs]
         if (bounded := self._phases.bounded) is not None:
             scaled = self._bounded * inputs[..., bounded.feature.numpy()]

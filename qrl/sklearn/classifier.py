@@ -1,6 +1,5 @@
 """QuantumClassifier: a quantum circuit and a softmax layer as a classifier of scikit-learn."""
 
-import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -9,43 +8,27 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from qrl.common.errors import TrainingError, UsageError, describe, suggest
+from qrl.common.errors import UsageError, wrap_errors
+from qrl.common.options import check_known, option_names
 from qrl.layer import QuantumLayer
 from qrl.models import MODELS
-from qrl.policies.actor import PolicyConfig
-from qrl.policies.features import RATES, build_features, groups_of, make_readout
+from qrl.policies.features import RATES, build_features
 from qrl.policies.frame import Frame
+from qrl.sklearn.training import ClassifierNetwork, stratified_part, train_epoch
 
 OWN = {"n_wires": "n_qubits", "n_layers": "n_layers", "initial_scale": "initial_scale"}
 """Options of models that are parameters of the classifier."""
-
-
-class Network(nn.Module):
-    """[sample, input] -> [sample, class], log-probabilities up to a constant: a linear read-out of a circuit."""
-
-    def __init__(self, features: QuantumLayer, n_classes: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.features = features
-        self.readout = make_readout(features.n_features, n_classes, PolicyConfig(), generator)
-
-    @property
-    def groups(self) -> dict[str, str]:
-        """The learning-rate group of each parameter."""
-        return groups_of(self, self.features)
-
-    def forward(self, inputs: Float[Tensor, "sample input"]) -> Float[Tensor, "sample class"]:
-        return self.readout(self.features(inputs))
 
 
 class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -91,7 +74,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     n_iter_: int
     loss_curve_: list[float]
     validation_curve_: list[float] | None
-    network_: Network
+    network_: ClassifierNetwork
 
     def __init__(
         self,
@@ -132,25 +115,25 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> "QuantumClassifier":
+    def fit(self, X: object, y: object) -> "QuantumClassifier":
         """Learn from samples X [sample, input] of classes y [sample]; what was learned before is forgotten."""
         self._check_parameters()
-        X, y = validate_data(self, X, y, dtype=np.float32)
-        check_classification_targets(y)
-        self.classes_, numbers = np.unique(y, return_inverse=True)
+        samples, labels = validate_data(self, X, y, dtype=np.float32)
+        check_classification_targets(labels)
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise UsageError(
                 f"classifier: at least two classes are needed, found one class, {self.classes_.tolist()[0]!r}"
             )
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=3)
         initial, order = (torch.Generator().manual_seed(int(seed)) for seed in seeds[:2])
-        apart = np.zeros(len(y), dtype=bool)
+        apart = np.zeros(len(labels), dtype=bool)
         if self.early_stopping:
             apart = stratified_part(numbers, self.validation_fraction, np.random.default_rng(seeds[2]))
-        inputs, targets, held_out = torch.tensor(X), torch.tensor(numbers), torch.tensor(apart)
-        features = self._features(Frame(X.shape[1], len(self.classes_)), initial)
-        network = Network(features, len(self.classes_), initial)
-        weights = torch.tensor(self._class_weights(y, numbers), dtype=inputs.dtype)
+        inputs, targets, held_out = torch.tensor(samples), torch.tensor(numbers), torch.tensor(apart)
+        features = self._features(Frame(samples.shape[1], len(self.classes_)), initial)
+        network = ClassifierNetwork(features, len(self.classes_), initial)
+        weights = torch.tensor(self._class_weights(labels, numbers), dtype=inputs.dtype)
 
         def loss(rows: Tensor) -> Tensor:
             each = cross_entropy(network(inputs[rows]), targets[rows], weight=weights, reduction="none")
@@ -160,14 +143,14 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.network_ = network.double()
         return self
 
-    def predict_proba(self, X: Any) -> Float[np.ndarray, "sample class"]:
+    def predict_proba(self, X: object) -> Float[np.ndarray, "sample class"]:
         """Probabilities [sample, class], classes in the order of `classes_`."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        samples = validate_data(self, X, reset=False, dtype=np.float64)
         with torch.no_grad():
-            return self.network_(torch.tensor(X)).softmax(-1).numpy()
+            return self.network_(torch.tensor(samples)).softmax(-1).numpy()
 
-    def predict(self, X: Any) -> Shaped[np.ndarray, " sample"]:
+    def predict(self, X: object) -> Shaped[np.ndarray, " sample"]:
         """The most probable class of each sample [sample]."""
         probabilities = self.predict_proba(X)  # says so if it is not fitted
         return self.classes_[probabilities.argmax(-1)]
@@ -198,7 +181,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The circuit, as a policy has it. Raises UsageError for a model that is none, and for its options."""
         options = dict(self.ansatz_options or {})
         config = MODELS.load(self.ansatz).Config
-        known = [field.name for field in dataclasses.fields(config)]
+        known = option_names(config)
         for option, name in OWN.items():
             if option in options:
                 raise UsageError(f"classifier: {name} is a parameter of its own, {option!r} no ansatz option")
@@ -210,15 +193,9 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     )
                 # Numbers of NumPy are none that a model's options take.
                 options[option] = int(value) if isinstance(value, Integral) else float(value)
-        for option in options:
-            if option not in known:
-                raise UsageError(f"classifier: no option {option!r} of model {self.ansatz!r}{suggest(option, known)}")
-        try:
+        check_known(options, known, "classifier: no option", f" of model {self.ansatz!r}")
+        with wrap_errors(f"model {self.ansatz!r}"):
             features = build_features(self.ansatz, config(**options), frame, generator, memory=False)
-        except (UsageError, MemoryError):
-            raise
-        except Exception as error:  # a model may be anybody's code; what it raises is a defect of its file
-            raise UsageError(f"model {self.ansatz!r}: {describe(error)}") from error
         if not isinstance(features, QuantumLayer):
             raise UsageError(f"classifier: {self.ansatz!r} is a classical model; it has no circuit")
         return features
@@ -238,7 +215,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _train(
         self,
-        network: Network,
+        network: ClassifierNetwork,
         loss: Callable[[Tensor], Tensor],
         training: Int[Tensor, " sample"],
         held_out: Int[Tensor, " held_out"],
@@ -252,7 +229,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         reference, waited = math.inf, 0
         with tqdm(total=self.max_iter, desc="fit", unit="epoch", disable=not self.verbose) as bar:
             while len(self.loss_curve_) < self.max_iter and waited < self.n_iter_no_change:
-                self.loss_curve_.append(epoch(adam, loss, training, self.batch_size, generator))
+                self.loss_curve_.append(train_epoch(adam, loss, training, self.batch_size, generator))
                 value = self.loss_curve_[-1]
                 if self.validation_curve_ is not None:
                     with torch.no_grad():
@@ -269,39 +246,3 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if waited < self.n_iter_no_change:
             text = f"classifier: {self.max_iter} epochs were over before the loss ceased to fall; raise max_iter"
             warnings.warn(text, ConvergenceWarning, stacklevel=3)
-
-
-def epoch(
-    optimiser: torch.optim.Optimizer,
-    loss: Callable[[Tensor], Tensor],
-    rows: Int[Tensor, " sample"],
-    batch_size: int,
-    generator: torch.Generator,
-) -> float:
-    """One pass over the rows in random order; the mean loss of its minibatches. Raises TrainingError for a bad one."""
-    total = 0.0
-    for batch in rows[torch.randperm(len(rows), generator=generator)].split(int(batch_size)):
-        value = loss(batch)
-        optimiser.zero_grad()
-        value.backward()
-        optimiser.step()
-        total += value.item() * len(batch)
-    if not math.isfinite(total):
-        raise TrainingError(f"classifier: the loss is {total}; are the inputs standardised, the learning rates small?")
-    return total / len(rows)
-
-
-def stratified_part(
-    numbers: Int[np.ndarray, " sample"], fraction: float, generator: np.random.Generator
-) -> Bool[np.ndarray, " sample"]:
-    """Which samples to hold out: this share of each class, rounded, at least one of it and at most all but one.
-
-    Raises UsageError if no class has two samples.
-    """
-    part = np.zeros(len(numbers), dtype=bool)
-    for number in np.unique(numbers):
-        own = generator.permutation(np.flatnonzero(numbers == number))
-        part[own[: min(max(1, round(fraction * len(own))), len(own) - 1)]] = True
-    if not part.any():
-        raise UsageError("classifier: no class has two samples, one to hold out; use early_stopping=False")
-    return part

@@ -22,7 +22,7 @@ from envs.core.registry import ENVS
 from qrl.backends.backend import Backend
 from qrl.backends.pennylane import to_qnode
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.decompositions import NAMES
+from qrl.circuits.decompositions import QASM_NAMES
 from qrl.circuits.gates import GATES, Gate, Input, Weight
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
@@ -76,7 +76,7 @@ def in_qiskit(circuit: Circuit):
 
     written = QuantumCircuit(circuit.n_wires)
     for gate in circuit.gates:
-        getattr(written, NAMES[gate.name])(*(() if gate.angle is None else (gate.angle,)), *gate.wires)
+        getattr(written, QASM_NAMES[gate.name])(*(() if gate.angle is None else (gate.angle,)), *gate.wires)
     return written
 
 
@@ -133,12 +133,12 @@ def test_errors_of_a_circuits_own_gates_are_qiskits(seed):
     """One block of wires and several; on one wire and two; of all qubits, and of certain ones in their place."""
     aer = pytest.importorskip("qiskit_aer")
     circuit = numbers(seed, max_wires=5, max_gates=12)
-    model = aer.noise.NoiseModel(basis_gates=[*NAMES.values()])
+    model = aer.noise.NoiseModel(basis_gates=[*QASM_NAMES.values()])
     found = {}
     for index, (name, kind) in enumerate(GATES.items()):
-        found[NAMES[name], None] = channel(kind.n_wires, index)
-        model.add_all_qubit_quantum_error(found[NAMES[name], None], NAMES[name])
-    for name, wires in dict.fromkeys((NAMES[gate.name], gate.wires) for gate in circuit.gates[::2]):
+        found[QASM_NAMES[name], None] = channel(kind.n_wires, index)
+        model.add_all_qubit_quantum_error(found[QASM_NAMES[name], None], QASM_NAMES[name])
+    for name, wires in dict.fromkeys((QASM_NAMES[gate.name], gate.wires) for gate in circuit.gates[::2]):
         found[name, wires] = channel(len(wires), 100 + len(found))
         model.add_quantum_error(found[name, wires], name, wires)
     confusion = [np.array([[1 - p, p], [2 * p, 1 - 2 * p]]) for p in (0.1, 0.02, 0.2, 0.07, 0.03)]
@@ -258,7 +258,7 @@ def test_strengths_come_on_top():
 def test_a_gate_that_the_device_has_the_other_way_round():
     """CNOT from the reversed one takes four H; CZ two; RZZ is made of the one that there is."""
     errors = (scaled("cx", (1, 0), 0.9), scaled("h", None, 0.8))
-    calibration = Calibration("mine", ("x", "rz", "h", "cx"), errors, limited=("cx",))
+    calibration = Calibration("mine", ("x", "rz", "h", "cx"), errors, coupled_only=("cx",))
     played = {
         gate.name: [step.error.gate for step in calibration.steps(gate) if step.error]
         for gate in (Gate("CNOT", (0, 1)), Gate("CZ", (0, 1)), Gate("RZZ", (0, 1), 0.2))

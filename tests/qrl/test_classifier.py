@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from qrl import QuantumClassifier
 from qrl.common.errors import TrainingError, UsageError
-from qrl.sklearn.classifier import Network, stratified_part
+from qrl.sklearn.training import stratified_part
 
 X, Y = make_blobs(60, 3, centers=3, random_state=0)
 X = StandardScaler().fit_transform(X)
@@ -309,4 +309,4 @@ def test_runs_on_other_backends():
     run_on(classifier.network_, Backend(shots=100_000), torch.Generator().manual_seed(0))
     found = classifier.predict_proba(X)
     assert 0 < abs(found - exact).max() < 0.05
-    assert isinstance(classifier.network_, Network)
+    assert isinstance(classifier.network_, ClassifierNetwork)

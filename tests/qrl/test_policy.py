@@ -128,7 +128,7 @@ def test_actions_that_cannot_be_taken_have_no_probability_and_no_say(model, norm
     def log_probs():
         if model == "mlp":
             return policy(seen)["log_probs"]
-        inputs, mask = policy.inputs(seen, policy.told_nothing(2)), policy.action_mask(seen)
+        inputs, mask = policy.inputs(seen, policy.initial_transition_input(2)), policy.action_mask(seen)
         first = policy.act(policy.bind(), inputs, torch.zeros(2, policy.actor.n_memory), mask)[0]["log_probs"]
         whole = policy.unroll(policy.bind(), inputs[None], None if mask is None else mask[None]).distribution
         assert torch.equal(whole["log_probs"][0], first)

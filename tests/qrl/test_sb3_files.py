@@ -17,7 +17,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 
 from qrl.common.errors import UsageError
 from qrl.sb3 import QuantumActorCriticPolicy, QuantumQPolicy, load, save
-from qrl.sb3.files import _digest
+from qrl.sb3.saving import digest
 
 SMALL = {"n_layers": 1, "n_wires": 2, "lr_heads": 0.05, "observation_scale": np.array([2.4, 2.5, 0.21, 2.5])}
 FORMAT = "qrl-sb3"
@@ -98,7 +98,7 @@ def forge(path, content=lambda content: None, tensors=lambda tensors: None):
         own, inner = {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[FORMAT])  # noqa: SIM118
     tensors(own)
     text = json.dumps(content(inner) or inner)
-    path.write_bytes(safetensors.torch.save(own, {FORMAT: text, "digest": _digest(own, text)}))
+    path.write_bytes(safetensors.torch.save(own, {FORMAT: text, "digest": digest(own, text)}))
 
 
 def refused(path, match, **options):

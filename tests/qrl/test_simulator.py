@@ -212,14 +212,14 @@ def test_few_samples_in_numpy_are_what_torch_gives(seed):
     for dtype, tolerance in ((DOUBLE, 1e-12), (torch.float32, 1e-5)):
         w, s, x = (torch.randn(*shape, generator=generator, dtype=dtype) for shape in shapes)
         bound = program.bind(w, s)
-        few = program.few(bound)
+        small_batch = program.small_batch(bound)
         if not any(isinstance(gate.angle, Input) for gate in circuit.gates):
-            assert few is None
+            assert small_batch is None
             continue
-        assert few is not None and few(x).dtype == dtype
-        torch.testing.assert_close(few(x), program.run(bound, x), atol=tolerance, rtol=0)
+        assert small_batch is not None and small_batch(x).dtype == dtype
+        torch.testing.assert_close(small_batch(x), program.run(bound, x), atol=tolerance, rtol=0)
         alone = program.bind(w[1], s[1])
-        torch.testing.assert_close(program.few(alone)(x[1]), few(x)[1], atol=tolerance, rtol=0)
+        torch.testing.assert_close(program.small_batch(alone)(x[1]), small_batch(x)[1], atol=tolerance, rtol=0)
 
 
 def test_few_samples_are_of_one_block_and_few(monkeypatch):
@@ -227,10 +227,10 @@ def test_few_samples_are_of_one_block_and_few(monkeypatch):
     gates = tuple(Gate("RY", (w,), Input(0)) for w in range(6))
     wide = compile_circuit(Circuit(6, gates, (Observable.of("Z0 Z5"),)))
     nothing = torch.zeros(0)
-    assert wide.few(wide.bind(nothing, nothing)) is None  # two blocks
+    assert wide.small_batch(wide.bind(nothing, nothing)) is None  # two blocks
     narrow = compile_circuit(Circuit(3, gates[:3], (Observable.of("Z0"), Observable.of("X1"))))
-    few = narrow.few(narrow.bind(nothing, nothing))
+    small_batch = narrow.small_batch(narrow.bind(nothing, nothing))
     inputs = torch.tensor([[0.3], [1.0]])
-    torch.testing.assert_close(few(inputs), torch.cat([inputs.cos(), inputs.sin()], dim=1))
-    assert few.fits(torch.zeros(4, 1)) and not few.fits(torch.zeros(5, 1))
-    assert not few.fits(torch.zeros(4, 1, dtype=DOUBLE))
+    torch.testing.assert_close(small_batch(inputs), torch.cat([inputs.cos(), inputs.sin()], dim=1))
+    assert small_batch.fits(torch.zeros(4, 1)) and not small_batch.fits(torch.zeros(5, 1))
+    assert not small_batch.fits(torch.zeros(4, 1, dtype=DOUBLE))

@@ -31,7 +31,7 @@ from agents.rl.inner_update import inner_update
 from agents.rl.meta import with_old_policy
 from qrl.models.reuploading import Config as CircuitConfig
 from qrl.policies.heads import Categorical
-from qrl.policies.policy import Policy, make_policy
+from qrl.policies.policy import BoundPolicy, Policy, make_policy
 
 OBSERVATION = torch.tensor([0.7, -0.4], dtype=torch.float64)
 """What the policy sees in each state; not 0, so that a circuit's input scales matter."""
@@ -171,12 +171,13 @@ class LogitPolicy(Policy):
     def groups(self) -> dict[str, str]:
         return {"logits": "heads"}
 
-    def bind(self) -> dict[str, Tensor]:
-        return {"logits": self.logits}
+    def bind(self) -> BoundPolicy:
+        return BoundPolicy({}, {}, {"logits": self.logits})
 
-    def distribution(self, bound: dict[str, Tensor], observations: Tensor) -> dict[str, Tensor]:
-        state = (observations == OBSERVATION[: len(bound["logits"])]).to(observations.dtype)
-        return {"log_probs": (state @ bound["logits"]).log_softmax(-1)}
+    def distribution(self, bound: BoundPolicy, observations: Tensor) -> dict[str, Tensor]:
+        logits = bound.head["logits"]
+        state = (observations == OBSERVATION[: len(logits)]).to(observations.dtype)
+        return {"log_probs": (state @ logits).log_softmax(-1)}
 
 
 def circuit_policy(n_wires: int = 1, n_layers: int = 1, seed: int = 0) -> Policy:

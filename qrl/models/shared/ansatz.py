@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, TypeVar, get_args
 
 from torch import Generator
 
@@ -12,7 +12,6 @@ from qrl.circuits.gates import GATES, Gate, Input, Transform, Weight
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError, suggest
 from qrl.layer import Encoding, Initialisation, QuantumLayer
-from qrl.policies.frame import Frame
 
 LARGEST_N_LAYERS = 1000
 """Beyond that a number of layers is a slip of the hand."""
@@ -62,6 +61,9 @@ class QuantumConfig:
     def room(self) -> int:
         """Inputs that can be cycled over the layers, one a wire."""
         return self.n_wires * self.n_layers
+
+
+QuantumModelConfig = TypeVar("QuantumModelConfig", bound=QuantumConfig)
 
 
 def z_observables(n_wires: int, kind: Observables) -> tuple[Observable, ...]:
@@ -140,15 +142,18 @@ def reuploading_circuit(config: QuantumConfig, n_inputs: int, *, entangled: bool
 
 
 def quantum_layer(
-    circuit: Callable[[Any, int], Circuit], config: QuantumConfig, frame: Frame, generator: Generator
+    circuit: Callable[[QuantumModelConfig, int], Circuit],
+    config: QuantumModelConfig,
+    n_inputs: int,
+    generator: Generator,
 ) -> QuantumLayer:
-    """The layer of a model inside a policy; `circuit(config, n_inputs)` is the model's circuit."""
+    """The layer of a model; `circuit(config, n_inputs)` is the model's circuit for this many inputs."""
     encoding = config.encoding
     if encoding == "auto":
-        encoding = "cycle" if frame.n_inputs <= config.room else "projection"
+        encoding = "cycle" if n_inputs <= config.room else "projection"
     return QuantumLayer(
-        circuit(config, config.n_wires if encoding == "projection" else frame.n_inputs),
-        n_inputs=frame.n_inputs,
+        circuit(config, config.n_wires if encoding == "projection" else n_inputs),
+        n_inputs=n_inputs,
         encoding=encoding,
         initialisation=config.initialisation,
         initial_scale=config.initial_scale,

@@ -3,19 +3,19 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from qrl.backends.backend import Executor
 from qrl.circuits.circuit import Circuit
 from qrl.common.errors import UsageError
 from qrl.layer import initial_weights
 from qrl.models.shared.ansatz import QuantumConfig, reuploading_circuit
-from qrl.policies.features import Bound, part
 from qrl.policies.frame import LARGEST_BUDGET, Frame, check_size
-from qrl.simulator.program import compile_circuit
+from qrl.simulator.program import Bound, compile_circuit
 
 LONGEST_SPAN = 10**9
 """Steps beyond which a span is a slip of the hand."""
@@ -123,6 +123,15 @@ class Affine(nn.Module):
         return n_maps * n_hidden * (n_inputs + n_hidden + 1)
 
 
+class BoundMaps(NamedTuple):
+    """Everything of `QuantumMaps` that depends on parameters alone; a pytree."""
+
+    circuits: Bound
+    projection: Tensor
+    expansion: Tensor
+    bias: Tensor
+
+
 class QuantumMaps(nn.Module):
     """`n_maps` maps [batch, n_inputs] -> [n_maps, batch, n_outputs], each affine with circuits in its middle.
 
@@ -138,8 +147,9 @@ class QuantumMaps(nn.Module):
         self, config: QuantumGatesConfig, n_maps: int, n_inputs: int, n_outputs: int, generator: Generator
     ) -> None:
         super().__init__()
-        self.circuit = circuit = cell_circuit(config)
-        self.program, self.n_maps = compile_circuit(circuit), n_maps
+        self.circuit = circuit = cell_circuit(config, config.n_wires)
+        self.program: Executor = compile_circuit(circuit)
+        self.n_maps = n_maps
         self.n_circuits = n_circuits = n_maps * config.n_circuits
         """Of all maps."""
         n_wires, n_values = circuit.n_inputs, circuit.n_observables * config.n_circuits
@@ -151,18 +161,18 @@ class QuantumMaps(nn.Module):
         self.expansion = nn.Parameter(_uniform((n_maps, n_values, n_outputs), n_values, generator))
         self.bias = nn.Parameter(torch.zeros(n_maps, 1, n_outputs))
 
-    def bind(self) -> Bound:
-        """What depends on the parameters alone."""
-        circuits = {f"circuit.{n}": t for n, t in self.program.bind(self.weights, self.scales).items()}
-        return circuits | {"projection": self.projection, "expansion": self.expansion, "bias": self.bias}
+    def bind(self) -> BoundMaps:
+        """Everything that depends on the parameters alone."""
+        circuits = self.program.bind(self.weights, self.scales)
+        return BoundMaps(circuits, self.projection, self.expansion, self.bias)
 
-    def run(self, bound: Bound, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
+    def run(self, bound: BoundMaps, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
         """The maps' outputs with bound parameters."""
-        features = (inputs @ bound["projection"].mT).unflatten(-1, (self.n_circuits, -1)).transpose(0, 1)
-        values = self.program.run(part(bound, "circuit."), features)
+        features = (inputs @ bound.projection.mT).unflatten(-1, (self.n_circuits, -1)).transpose(0, 1)
+        values = self.program.run(bound.circuits, features)
         if self.n_circuits > self.n_maps:
             values = values.unflatten(0, (self.n_maps, -1)).transpose(1, 2).flatten(-2)
-        return values @ bound["expansion"] + bound["bias"]
+        return values @ bound.expansion + bound.bias
 
     def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
         return self.run(self.bind(), inputs)
@@ -178,9 +188,9 @@ QUANTUM_GROUPS = {
 """Learning-rate groups of `QuantumMaps`."""
 
 
-def cell_circuit(config: QuantumCellConfig) -> Circuit:
+def cell_circuit(config: QuantumCellConfig, n_inputs: int) -> Circuit:
     """The re-uploading circuit of a cell, one input feature a wire."""
-    return reuploading_circuit(config, config.n_wires, entangled=True)
+    return reuploading_circuit(config, n_inputs, entangled=True)
 
 
 def lstm_update(gates: Sequence[Tensor], cell: Tensor) -> tuple[Tensor, Tensor]:

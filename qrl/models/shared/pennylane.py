@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Generator
 
@@ -31,7 +31,7 @@ class PennyLaneConfig:
 
 
 def pennylane_model(
-    function: Callable[..., Any], *, n_inputs: int, n_weights: int, n_scales: int = 0
+    function: Callable[..., object], *, n_inputs: int, n_weights: int, n_scales: int = 0
 ) -> tuple[type[PennyLaneConfig], Callable[[PennyLaneConfig, Frame, Generator], QuantumLayer]]:
     """`Config` and `build` of a model file whose circuit is a PennyLane function; see `Circuit.from_pennylane`.
 

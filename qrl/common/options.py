@@ -1,0 +1,28 @@
+"""Options given by name."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from qrl.common.errors import UsageError, suggest
+
+Config = TypeVar("Config")
+
+
+def option_names(config: type[object]) -> list[str]:
+    """Names of the fields of a dataclass of options."""
+    return [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
+
+
+def check_known(names: Iterable[str], known: Iterable[str], before: str, after: str = "") -> None:
+    """Raise UsageError for the first name that is not known, with these words before and after it."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{before} {name!r}{after}{suggest(name, known)}")
+
+
+def build_config(config: type[Config], options: Mapping[str, object], before: str, after: str = "") -> Config:
+    """The options as their dataclass. Raises UsageError as `check_known` does."""
+    check_known(options, option_names(config), before, after)
+    return config(**options)

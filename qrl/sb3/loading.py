@@ -1,0 +1,228 @@
+"""Reading models of Stable-Baselines3; see `qrl.sb3.saving`."""
+
+import inspect
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import gymnasium
+import safetensors
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.utils import check_for_correct_spaces
+from torch import Tensor
+
+from qrl.common.errors import UsageError, describe, suggest
+from qrl.common.files import Json, parse_json, unusable
+from qrl.common.options import check_known
+from qrl.models import MODELS
+from qrl.sb3.policies import POLICIES
+from qrl.sb3.saving import (
+    ALGORITHMS,
+    CLASSES,
+    FORMAT,
+    VERSION,
+    arguments,
+    check_policy_options,
+    counter_types,
+    digest,
+)
+
+Kind = TypeVar("Kind")
+
+
+def load(path: Path | str, env: GymEnv | None = None, *, device: str = "auto", **changes: object) -> BaseAlgorithm:
+    """The model of a file that `save` wrote, to predict with and, given an `env`, to go on training.
+
+    Nothing that is in the file is executed, and nothing imported because of it. `changes` are options of the algorithm
+    that are to be others than they were. Raises UsageError for any other file, one of Stable-Baselines3's own included,
+    a damaged one, and an `env` with other spaces.
+    """
+    path = Path(path)
+    tensors, text = _parts(path)
+    try:
+        return _rebuilt(tensors, parse_json(text.encode()), env, device, changes)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    except Exception as error:  # whatever the file made torch or Stable-Baselines3 do
+        raise UsageError(f"{path}: no model can be made of it: {describe(error)}") from error
+
+
+def _parts(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Tensors and JSON of a file that is whole."""
+    try:
+        with path.open("rb") as opened:
+            start = opened.read(4)
+    except OSError as error:
+        raise unusable(path, error) from error
+    if start == b"PK\x03\x04":
+        raise UsageError(
+            f"{path}: a zip, as Stable-Baselines3's own save writes it: reading that runs whatever code is in it, so "
+            "it is not read; if you made it yourself, load it with Stable-Baselines3 and qrl.sb3.save the model"
+        )
+    if start[:1] == b"\x80":
+        raise UsageError(f"{path}: a pickle: reading that runs whatever code is in it, so it is not read")
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # It is no dict.
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UsageError(f"{path}: cut short, or not a file of qrl.sb3.save: {error}") from error
+    if FORMAT not in header:
+        raise UsageError(f"{path}: safetensors, but not of qrl.sb3.save")
+    if header.get("digest") != digest(tensors, header[FORMAT]):
+        raise UsageError(f"{path}: damaged: its digest does not fit its content")
+    return tensors, header[FORMAT]
+
+
+def _rebuilt(
+    tensors: dict[str, Tensor],
+    content: Json,
+    env: GymEnv | None,
+    device: str,
+    changes: dict[str, Any],
+) -> BaseAlgorithm:
+    """The model, made as `BaseAlgorithm.load` makes one."""
+    if not isinstance(content, dict):
+        raise UsageError("expected a JSON object")
+    if _of(content, "version", int) > VERSION:
+        raise UsageError(f"written by a newer version (format {content['version']}, this reads {VERSION})")
+    kind = ALGORITHMS[_one_of(content, "algorithm", ALGORITHMS)]
+    policy = POLICIES[_one_of(content, "policy", POLICIES)]
+    own = _read_policy_options(_of(content, "policy_options", dict), changes.pop("policy_kwargs", {}))
+    options = _read_options(kind, content, changes) | {"policy_kwargs": own, "device": device}
+    model = kind(policy, env, **options, _init_setup_model=False)  # type: ignore[call-arg]
+    spaces = {role: _read_space(role, _of(content, "spaces", dict), tensors) for role in ("observation", "action")}
+    if model.env is None:
+        model.observation_space, model.action_space = spaces["observation"], spaces["action"]
+        model.n_envs = _of(content, "n_envs", int)
+    else:
+        try:
+            check_for_correct_spaces(model.env, spaces["observation"], spaces["action"])
+        except ValueError as error:
+            raise UsageError(f"the env given has other spaces than this model: {error}") from error
+    counters = counter_types(kind)
+    for name, value in _of(content, "counters", dict).items():
+        if name not in counters or not _fits(value, counters[name]):
+            raise UsageError(f"counters: {name} cannot be {value!r}")
+        setattr(model, name, value)
+    model._setup_model()
+    _restore(model.policy, tensors)
+    if model.use_sde and isinstance(model.policy, ActorCriticPolicy):
+        model.policy.reset_noise()
+    return model
+
+
+def _of(content: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
+    """An entry that has to be of this type."""
+    if not _fits(content.get(name), kind):
+        raise UsageError(f"{name} must be of type {kind.__name__}, not {content.get(name)!r}")
+    return content[name]
+
+
+def _one_of(content: Mapping[str, Any], name: str, known: Mapping[str, Any]) -> str:
+    found = _of(content, name, str)
+    if found not in known:
+        raise UsageError(f"unknown {name} {found!r}{suggest(found, known)}")
+    return found
+
+
+def _fits(value: object, annotation: object) -> bool:
+    """Whether a value from JSON may be an argument of this type."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return any(_fits(value, each) for each in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        kinds = get_args(annotation)
+        return isinstance(value, list) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if not isinstance(annotation, type):
+        return False
+    if isinstance(value, bool):
+        return annotation is bool
+    return isinstance(value, int | float if annotation is float else annotation)
+
+
+def _read_options(kind: type[BaseAlgorithm], content: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """An algorithm's options, and in their place the caller's changes."""
+    annotations, options = arguments(kind), _of(content, "options", dict)
+    check_known((*options, *changes), annotations, "unknown option", f" of {kind.__name__}")
+    for name in _of(content, "functions", list):
+        if name not in changes:
+            raise UsageError(f"{name} was a function, which is not in the file: give it again, load(..., {name}=...)")
+    for name, value in options.items():
+        if not _fits(value, annotations[name]):
+            raise UsageError(f"options: {name} cannot be {value!r}")
+    return {name: _tuples(value) for name, value in options.items()} | changes
+
+
+def _read_policy_options(given: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A policy's options. Raises UsageError for a model that would have to be imported from elsewhere."""
+    model = given.get("model", "reuploading")
+    if "model" not in changes:
+        origin = MODELS.origin(model)["from"] if isinstance(model, str) else "nowhere"
+        if origin not in ("this library", "registered in Python"):
+            raise UsageError(
+                f"its model {model!r} is none of this library's, and not imported because a file says so; if you trust "
+                f"it: load(..., policy_kwargs=dict(model={model!r}))"
+            )
+    options = {name: value if name == "net_arch" else _tuples(value) for name, value in given.items()} | changes
+    check_policy_options(options)
+    for name in CLASSES.keys() & given.keys() - changes.keys():
+        options[name] = CLASSES[name][_one_of(given, name, CLASSES[name])]
+    return options
+
+
+def _tuples(value: Json) -> object:
+    """With tuples for lists: options may be such, as those of a model are."""
+    if isinstance(value, dict):
+        return {key: _tuples(each) for key, each in value.items()}
+    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
+
+
+def _read_space(role: str, spaces: Mapping[str, Any], tensors: dict[str, Tensor]) -> gymnasium.Space[Any]:
+    space = _of(spaces, role, dict)
+    if _one_of(space, "kind", {"Box": None, "Discrete": None}) == "Discrete":
+        return gymnasium.spaces.Discrete(_of(space, "n", int), start=_of(space, "start", int))
+    low, high = (_tensor(tensors, f"space/{role}/{bound}").numpy() for bound in ("low", "high"))
+    return gymnasium.spaces.Box(low, high, dtype=low.dtype.type)
+
+
+def _tensor(tensors: Mapping[str, Tensor], name: str, like: Tensor | None = None) -> Tensor:
+    """A tensor of the file, of the shape and the type that it has to have."""
+    if name not in tensors:
+        raise UsageError(f"there is no tensor {name}")
+    found = tensors[name]
+    if like is not None and (found.shape, found.dtype) != (like.shape, like.dtype):
+        wanted, there = (f"{tuple(each.shape)} of {each.dtype}" for each in (like, found))
+        raise UsageError(f"{name} should be {wanted}, is {there}")
+    return found
+
+
+def _restore(policy: BasePolicy, tensors: Mapping[str, Tensor]) -> None:
+    """Weights and the optimiser's moments."""
+    own = policy.state_dict()
+    policy.load_state_dict({name: _tensor(tensors, f"policy/{name}", value) for name, value in own.items()})
+    known = {f"policy/{name}" for name in own}
+    for name, parameter in policy.named_parameters():
+        moments = {f"optimizer/{name}/{key}": like for key, like in _fresh_moments(policy.optimizer, parameter).items()}
+        if moments.keys() & tensors.keys():  # else there was no step yet, or it trains no such parameter
+            found = {each.rpartition("/")[2]: _tensor(tensors, each, like) for each, like in moments.items()}
+            policy.optimizer.state[parameter] = {
+                key: value.clone() if key == "step" else value.to(parameter.device) for key, value in found.items()
+            }
+            known |= moments.keys()
+    for name in sorted(tensors.keys() - known):
+        if not name.startswith("space/"):
+            raise UsageError(f"tensor {name} belongs to nothing")
+
+
+def _fresh_moments(optimiser: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
+    """What the optimiser keeps of such a parameter after a step."""
+    copy = torch.zeros_like(parameter, requires_grad=True)
+    copy.grad = torch.zeros_like(copy)
+    options = inspect.signature(type(optimiser)).parameters.keys() & optimiser.defaults.keys()
+    other = type(optimiser)([copy], **{name: optimiser.param_groups[0][name] for name in options})
+    other.step()
+    return {key: value for key, value in other.state[copy].items() if isinstance(value, Tensor)}

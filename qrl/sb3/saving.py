@@ -1,0 +1,181 @@
+"""Models of Stable-Baselines3 in files out of which nothing is executed.
+
+One safetensors file: the weights, the optimiser's moments and the bounds of spaces as tensors; everything else as
+strict JSON in its header, with a digest of both. Classes are written as names, and read from the lists below alone:
+nothing is imported or called because a file says so.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import safetensors.torch
+import torch
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import TrainFreq
+from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
+from torch import Tensor, nn
+
+from qrl.common.errors import UsageError
+from qrl.common.files import Json, to_json, write_whole
+from qrl.common.options import check_known, option_names
+from qrl.models import MODELS
+from qrl.sb3.policies import POLICIES
+
+FORMAT, VERSION = "qrl-sb3", 1
+
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {kind.__name__: kind for kind in (PPO, A2C, DQN)}
+
+OPTIMISERS: tuple[type[Any], ...] = (torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD)
+ACTIVATIONS: tuple[type[Any], ...] = (nn.Tanh, nn.ReLU, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid)
+CLASSES = {
+    "optimizer_class": {kind.__name__: kind for kind in OPTIMISERS},
+    "activation_fn": {kind.__name__: kind for kind in ACTIVATIONS},
+}
+"""Options of a policy that are classes, and those that they may be."""
+
+POLICY_OPTIONS = (
+    *CLASSES,
+    *("model", "observation_scale", "lr_angles", "lr_scales", "lr_heads", "net_arch", "ortho_init", "optimizer_kwargs"),
+    *("use_sde", "log_std_init", "full_std", "use_expln", "squash_output", "share_features_extractor"),
+    *("normalize_images", "readout"),
+)
+"""Options of a policy that a file may have, besides those of its model."""
+
+BUFFERS = ("rollout_buffer", "replay_buffer")
+NOT_KEPT = (
+    *("self", "policy", "env", "policy_kwargs", "tensorboard_log", "device", "_init_setup_model"),
+    *("use_rms_prop", "rms_prop_eps"),
+    *(f"{name}_{part}" for name in BUFFERS for part in ("class", "kwargs")),
+)
+"""Arguments of an algorithm that are kept otherwise (RMSprop is the policy's), or are the reader's."""
+
+COUNTERS = {
+    "num_timesteps": int,
+    "_total_timesteps": int,
+    "_num_timesteps_at_start": int,
+    "_episode_num": int,
+    "_n_updates": int,
+    "_current_progress_remaining": float,
+}
+"""How far an algorithm has come."""
+
+DQN_COUNTERS = {"_n_calls": int, "exploration_rate": float}
+
+
+def digest(tensors: dict[str, Tensor], text: str) -> str:
+    """The digest of a file's tensors and JSON."""
+    return hashlib.sha256(safetensors.torch.save(tensors) + text.encode()).hexdigest()
+
+
+def arguments(kind: type[BaseAlgorithm]) -> dict[str, Any]:
+    """An algorithm's options and their annotations."""
+    parameters = inspect.signature(kind.__init__).parameters
+    return {name: each.annotation for name, each in parameters.items() if name not in NOT_KEPT}
+
+
+def counter_types(kind: type[BaseAlgorithm]) -> dict[str, type[int] | type[float]]:
+    """Counters of an algorithm and their types."""
+    return COUNTERS | (DQN_COUNTERS if issubclass(kind, DQN) else {})
+
+
+def check_policy_options(given: Mapping[str, Any]) -> None:
+    """None but those that are known to be harmless, whatever their value: another might name what to import."""
+    config = MODELS.load(given.get("model", "reuploading")).Config
+    check_known(given, (*POLICY_OPTIONS, *option_names(config)), "the policy's option", " cannot be in a file")
+
+
+def save(model: BaseAlgorithm, path: Path | str) -> None:
+    """Write a PPO, A2C or DQN model to one file, whole or not at all, that is safe to `load`: safetensors and JSON.
+
+    It holds what Stable-Baselines3's own `save` does, but for a function in place of a number (a schedule of the
+    learning rate), which `load` has to be given again. Raises UsageError for what such a file cannot hold.
+    """
+    if type(model) not in ALGORITHMS.values():
+        raise UsageError(f"sb3: a {type(model).__name__} cannot be saved; {', '.join(ALGORITHMS)} can")
+    if model.policy_class not in POLICIES.values():
+        raise UsageError(
+            f"sb3: a model with a {model.policy_class.__name__} cannot be saved; {', '.join(POLICIES)} can"
+        )
+    tensors = {f"policy/{name}": value for name, value in model.policy.state_dict().items()}
+    tensors |= dict(_moments(model.policy))
+    spaces = {role: _space(role, getattr(model, f"{role}_space"), tensors) for role in ("observation", "action")}
+    options, functions = _options(model)
+    check_policy_options(model.policy_kwargs)
+    content = {
+        "version": VERSION,
+        "algorithm": type(model).__name__,
+        "policy": model.policy_class.__name__,
+        "policy_options": {name: _plain(name, value) for name, value in model.policy_kwargs.items()},
+        "options": options,
+        "functions": functions,
+        "spaces": spaces,
+        "n_envs": model.n_envs,
+        "counters": {name: kind(getattr(model, name)) for name, kind in counter_types(type(model)).items()},
+    }
+    own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    text = to_json(content)
+    write_whole(Path(path), safetensors.torch.save(own, {FORMAT: text, "digest": digest(own, text)}))
+
+
+def _moments(policy: BasePolicy) -> Iterator[tuple[str, Tensor]]:
+    """The optimiser's tensors, by the names of parameters."""
+    for name, parameter in policy.named_parameters():
+        for key, value in policy.optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                yield f"optimizer/{name}/{key}", value
+
+
+def _space(role: str, space: gymnasium.Space[Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
+    match space:
+        case gymnasium.spaces.Box():
+            for bound in ("low", "high"):  # which may be infinite, as no number in JSON
+                tensors[f"space/{role}/{bound}"] = torch.as_tensor(getattr(space, bound))
+            return {"kind": "Box"}
+        case gymnasium.spaces.Discrete():
+            return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+    raise UsageError(f"sb3: a model whose {role}s are a {space} cannot be saved; Box and Discrete can")
+
+
+def _options(model: BaseAlgorithm) -> tuple[dict[str, Any], list[str]]:
+    """Values of options, and the names of those that are functions of the progress."""
+    for name in BUFFERS:
+        own = getattr(model, f"{name}_class", None) or RolloutBuffer
+        if own.__module__ != RolloutBuffer.__module__ or getattr(model, f"{name}_kwargs", None):
+            raise UsageError(f"sb3: a model with a {name} of its own kind cannot be saved")
+    options: dict[str, Any] = {}
+    functions = []
+    own = vars(model)
+    for name in arguments(type(model)):
+        value = own[name if name in own else f"_{name}"]
+        value = value.value_schedule if isinstance(value, FloatSchedule) else value
+        value = value.val if isinstance(value, ConstantSchedule) else value
+        value = (value.frequency, value.unit.value) if isinstance(value, TrainFreq) else value
+        if callable(value):
+            functions.append(name)
+        else:
+            options[name] = _plain(name, value)
+    return options, functions
+
+
+def _plain(name: str, value: object) -> Json:
+    """An option as JSON has it."""
+    if isinstance(value, type) and value in CLASSES.get(name, {}).values():
+        return value.__name__
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Tensor() | np.ndarray() | np.generic():
+            return value.tolist()
+        case list() | tuple():
+            return [_plain("", each) for each in value]
+        case Mapping():
+            return {str(key): _plain("", each) for key, each in value.items()}
+    raise UsageError(f"sb3: a model whose option {name} is {value!r} cannot be saved: JSON has no such thing")

@@ -1,0 +1,86 @@
+"""Circuits of actor and critic in one call."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from qrl.layer import QuantumLayer
+from qrl.simulator.program import Bound, Program
+from qrl.simulator.small_batch import SmallBatchExecutor
+
+
+@runtime_checkable
+class ScaledFeatures(Protocol):
+    """A features extractor: features of observations divided by a scale."""
+
+    @property
+    def features(self) -> nn.Module:
+        """The features of a model file."""
+
+    @property
+    def scale(self) -> Tensor:
+        """Typical magnitudes of observations [obs]."""
+
+
+def _layers(extractors: Sequence[ScaledFeatures]) -> list[QuantumLayer]:
+    return [each.features for each in extractors if isinstance(each.features, QuantumLayer)]
+
+
+class SideBySide:
+    """Layers of the same circuit as one call of its executor: [batch, observation] -> one [batch, feature] a layer.
+
+    Without gradients, what depends on parameters alone is kept for as long as they stay as they are: while a rollout is
+    collected. They are compared by value, because a target network's are changed behind autograd's back.
+    """
+
+    def __init__(self, extractors: Sequence[ScaledFeatures]) -> None:
+        self.extractors = extractors
+        self._seen: list[Tensor] = []
+        self._bound: Bound = {}
+        self._small_batch: SmallBatchExecutor | None = None
+
+    @staticmethod
+    def is_possible(extractors: Sequence[ScaledFeatures]) -> bool:
+        """Whether all are layers of one circuit."""
+        layers = _layers(extractors)
+        return len(layers) == len(extractors) and all(layer.program is layers[0].program for layer in layers)
+
+    @property
+    def layers(self) -> list[QuantumLayer]:
+        return _layers(self.extractors)
+
+    def bind(self) -> Bound:
+        """The layers' parameters and what depends on them, with a leading axis for the layers."""
+        layers = self.layers
+        weights, scales = (torch.stack([getattr(layer, name) for layer in layers]) for name in ("weights", "scales"))
+        bound = layers[0].program.bind(weights, scales)
+        bound["scale"] = torch.stack([each.scale for each in self.extractors]).unsqueeze(1)
+        projections = [layer.projection.weight for layer in layers if layer.projection is not None]
+        return bound | ({"projection": torch.stack(projections)} if projections else {})
+
+    def _tensors(self) -> Iterator[Tensor]:
+        """What `bind` takes, one by one: `parameters()` is slow, and this is asked for at every step of a rollout."""
+        for each, layer in zip(self.extractors, self.layers, strict=True):
+            yield from (each.scale, layer.weights, layer.scales)
+            if layer.projection is not None:
+                yield layer.projection.weight
+
+    def _keep(self) -> Bound:
+        """What `bind` gives, from before if nothing has changed."""
+        now = list(self._tensors())
+        if len(now) != len(self._seen) or not all(map(torch.equal, now, self._seen)):
+            self._seen, self._bound = [tensor.detach().clone() for tensor in now], self.bind()
+            program = self.layers[0].program
+            self._small_batch = program.small_batch(self._bound) if isinstance(program, Program) else None
+        return self._bound
+
+    def __call__(self, observations: Tensor) -> tuple[Tensor, ...]:
+        kept = not torch.is_grad_enabled()
+        bound = self._keep() if kept else self.bind()
+        inputs = observations / bound["scale"]
+        inputs = inputs @ bound["projection"].mT if "projection" in bound else inputs
+        if kept and self._small_batch is not None and self._small_batch.fits(inputs):
+            return self._small_batch(inputs).unbind()
+        return self.layers[0].program.run(bound, inputs).unbind()
