@@ -85,11 +85,8 @@ _HOMES = {
     ),
 }
 
-__getattr__, __all__ = lazy_names(__name__, _HOMES, "register")
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:  # or type checkers would accept any name
+    __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES, "register")
 
 
 def register(name: str, plugin: object) -> None:

@@ -88,11 +88,8 @@ _HOMES = {
 }
 register_all()
 
-__getattr__, __all__ = lazy_names(__name__, _HOMES, "register")
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:  # or type checkers would accept any name
+    __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES, "register")
 
 
 def register(name: str, plugin: object) -> None:
@@ -106,6 +103,3 @@ def register(name: str, plugin: object) -> None:
         UsageError: it is neither, or the name is that of a family of this folder, of a package or of Gymnasium.
     """
     ENVS.register(name, plugin)
-
-
-if not TYPE_CHECKING:  # or type checkers would accept any name

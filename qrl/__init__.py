@@ -62,11 +62,8 @@ _HOMES = {
     "qrl.sklearn.classifier": ("QuantumClassifier",),
 }
 
-__getattr__, __all__ = lazy_names(__name__, _HOMES, "register_model")
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:  # or type checkers would accept any name
+    __getattr__, __dir__, __all__ = lazy_names(__name__, _HOMES, "register_model")
 
 
 def register_model(name: str, plugin: object) -> None:

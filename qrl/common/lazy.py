@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 
 def lazy_names(
     package: str, homes: Mapping[str, Collection[str]], *defined: str
-) -> tuple[Callable[[str], object], list[str]]:
-    """Return `__getattr__` and `__all__` of a package whose public names live in these modules.
+) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
+    """Return `__getattr__`, `__dir__` and `__all__` of a package whose public names live in these modules.
 
     `defined` are the names that the package defines itself.
     """
@@ -18,4 +18,5 @@ def lazy_names(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(home_of[name]), name)
 
-    return get, sorted([*home_of, *defined])
+    public = sorted([*home_of, *defined])
+    return get, lambda: public, public
