@@ -10,7 +10,7 @@ import torch
 from agents.core.context import BuildContext, build
 from agents.core.spec import Spec
 from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
-from agents.experiment.references import beside_which
+from agents.experiment.references import reference_agents
 from agents.experiment.start import run_training
 from agents.references import best_single, gaussian_ucb, nearest_tasks, oracle, portfolio, random_search
 from envs.automl.lookup_tasks import LookupTasks, ScoreTable
@@ -189,7 +189,7 @@ def test_gaussian_ucb_is_the_conditional_normal() -> None:
         tried = torch.zeros(1, 1, 4, dtype=torch.float64)
         tried[..., subset] = 1
         gains = tried * torch.tensor([0.3, -0.1, 0.2, 0.4], dtype=torch.float64)
-        found = agent.worth(gaussian_ucb.Seen(torch.zeros(1, 1, 2), tried, gains), torch.Generator())[0, 0]
+        found = agent.acquisition(gaussian_ucb.Observation(torch.zeros(1, 1, 2), tried, gains), torch.Generator())[0, 0]
         inverse = np.linalg.inv(covariance[np.ix_(subset, subset)] + 0.05**2 * np.eye(len(subset)))
         gain = covariance[:, subset] @ inverse
         expected = mean + gain @ (gains[0, 0, subset].numpy() - mean[subset])
@@ -214,7 +214,7 @@ def test_there_is_nothing_to_forget_after_the_only_episode() -> None:
         made, agent = build(
             dataclasses.replace(spec, agent_config=dataclasses.replace(spec.agent_config, episodes=episodes))
         )
-        assert ("forgetful" in beside_which(agent, made)) == told
+        assert ("forgetful" in reference_agents(agent, made)) == told
 
 
 def test_what_an_evaluation_says_of_tries(tmp_path, capsys) -> None:
