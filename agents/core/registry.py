@@ -19,3 +19,14 @@ AGENTS: "Registry[Agent[object]]" = Registry(
     ],
 )
 """Every agent; `AGENTS.load(name).build(config, context)` makes one."""
+
+
+def register(name: str, plugin: object) -> None:
+    """Make `plugin` (a module or any object with `Config` and `build`) known as an agent in this process.
+
+    In place of what was registered under that name before, if anything.
+
+    Raises:
+        UsageError: it lacks `Config` or `build`, or the name is that of another agent.
+    """
+    AGENTS.register(name, plugin)

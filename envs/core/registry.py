@@ -29,3 +29,16 @@ ENVS: "Registry[TaskDistribution]" = Registry(
     of_object=_plugin_of_object,
 )
 """Every environment; `ENVS.load(name).build(config)` makes a task distribution."""
+
+
+def register(name: str, plugin: object) -> None:
+    """Make `plugin` known as `name` in this process: a `TaskDistribution`, or what has `Config` and `build`.
+
+    In place of what was registered under that name before, if anything.
+
+        >>> envs.register("tilted", envs.GymnasiumTasks(make, {"tilt": envs.Uniform(-1, 1)}))
+
+    Raises:
+        UsageError: it is neither, or the name is that of a family of this folder, of a package or of Gymnasium.
+    """
+    ENVS.register(name, plugin)

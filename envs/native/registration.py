@@ -1,6 +1,6 @@
 """The native families under Gymnasium's own names: `gymnasium.make("qrl/CartPole-v0", task={"gravity": 12})`."""
 
-import gymnasium as gym
+from gymnasium.envs.registration import register, registry
 
 from envs.native.ids import ids
 
@@ -8,6 +8,6 @@ from envs.native.ids import ids
 def register_all() -> None:
     """Make every native family known to `gymnasium.make` and `gymnasium.make_vec`."""
     for name, id in ids().items():
-        if id not in gym.registry:
+        if id not in registry:
             here = "envs.native.entry_points"
-            gym.register(id, f"{here}:make", kwargs={"family": name}, vector_entry_point=f"{here}:make_vec")
+            register(id, f"{here}:make", kwargs={"family": name}, vector_entry_point=f"{here}:make_vec")
