@@ -66,7 +66,7 @@ FINE = {"init": "self.n_features = 2", "condition": "True"}
         ),
         ("model", MODEL.format(**FINE | {"init": "pass"}), "nn.Module with an int n_features"),
         ("model", MODEL.format(**FINE | {"condition": "x.sum() >= 0"}), "data-dependent control flow"),
-        ("agent", AGENT, "Mine has no act, to_environment, adapt, n_tasks"),
+        ("agent", AGENT, "Mine has no act, adapt, load_state_dict, n_envs, n_rollouts"),
     ],
 )
 def test_misfits_are_found_before_anything_is_written(tmp_path, monkeypatch, kind, text, message):
