@@ -17,7 +17,7 @@ from qrl.policies.features import Features, build_features
 from qrl.policies.frame import Frame
 from qrl.sb3.side_by_side import SideBySide
 
-Scale = float | Sequence[float] | np.ndarray | Tensor
+Scale = float | int | Sequence[float | int] | np.ndarray | Tensor
 """Typical magnitudes of observations, one for all or one for each."""
 
 

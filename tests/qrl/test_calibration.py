@@ -175,7 +175,7 @@ def test_other_gates_are_made_as_qiskit_makes_them(entangler):
     np.testing.assert_allclose(values(circuit, Calibration.from_qiskit(model)), expected, atol=1e-12)
     assert abs(values(circuit) - expected).max() > 0.05
     quarters = [Gate("RX", (0,), sign * np.pi / 2) for sign in (1, -1)]
-    steps = [[step for step in Calibration.from_qiskit(model).steps(gate) if step.error] for gate in quarters]
+    steps = [[step for step in Calibration.from_qiskit(model).noisy_gates(gate) if step.error] for gate in quarters]
     assert [len(each) for each in steps] == [1, 1]
 
 
@@ -260,7 +260,7 @@ def test_a_gate_that_the_device_has_the_other_way_round():
     errors = (scaled("cx", (1, 0), 0.9), scaled("h", None, 0.8))
     calibration = Calibration("mine", ("x", "rz", "h", "cx"), errors, coupled_only=("cx",))
     played = {
-        gate.name: [step.error.gate for step in calibration.steps(gate) if step.error]
+        gate.name: [step.error.gate for step in calibration.noisy_gates(gate) if step.error]
         for gate in (Gate("CNOT", (0, 1)), Gate("CZ", (0, 1)), Gate("RZZ", (0, 1), 0.2))
     }
     assert played == {"CNOT": ["h", "h", "cx", "h", "h"], "CZ": ["h", "cx", "h"], "RZZ": ["cx", "cx"]}
@@ -605,8 +605,8 @@ def test_a_run_keeps_the_calibration_that_it_was_trained_with(trained, tmp_path)
     shutil.copytree(trained, tmp_path / "half")
     shutil.rmtree(tmp_path / "half" / "checkpoint" / "00000002")
     assert run_resume(tmp_path / "half") == 0
-    for name, tensor in load(tmp_path / "half").agent.params.items():
-        assert torch.equal(tensor, run.agent.params[name])
+    for name, tensor in load(tmp_path / "half").agent.theta.items():
+        assert torch.equal(tensor, run.agent.theta[name])
     again, _ = parse_train(["--config", str(trained)])
     assert again == run.spec
 

@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from qrl import QuantumClassifier
 from qrl.common.errors import TrainingError, UsageError
-from qrl.sklearn.training import stratified_part
+from qrl.sklearn.training import ClassifierNetwork, stratified_part
 
 X, Y = make_blobs(60, 3, centers=3, random_state=0)
 X = StandardScaler().fit_transform(X)
