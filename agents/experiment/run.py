@@ -33,13 +33,13 @@ class Run:
         self.folder = folder
         self.changes = origins.changes(folder)
         """Warnings about plug-in files that changed since training."""
-        self.spec = Spec.from_json(folder.config["spec"], where=str(folder.path / "config.json"))
+        self.spec = Spec.from_json(folder.spec, where=str(folder.path / "config.json"))
         self.distribution, self.agent = build(self.spec)
         self.problems: tuple[str, ...] = ()
         self.iteration = 0
         """Meta-iterations that the agent has been trained for."""
         if isinstance(self.agent, Learner):
-            checkpoint = folder.load()
+            checkpoint = folder.checkpoints.load()
             self.agent.load_state_dict(learner_tensors(checkpoint))
             self.problems, self.iteration = checkpoint.problems, checkpoint.iteration
 
@@ -154,7 +154,7 @@ class Run:
 
     def metrics(self) -> list[dict[str, object]]:
         """Return one row per meta-iteration."""
-        return self.folder.metrics()
+        return self.folder.metrics.rows()
 
     def _check_spaces(self, env: object) -> None:
         if not isinstance(env, gymnasium.Env):
