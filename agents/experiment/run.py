@@ -139,8 +139,8 @@ class Run:
         model = short_name(self.spec.model) if isinstance(agent, NetworkAgent) else ""
         plan = EvaluationPlan(tasks, steps, episodes, split, seed, self.spec.device)
         curve = adaptation_curve(agent, self.distribution, plan, names=(*names, model))
-        notes = {"env_options": to_plain(self.spec.env_config), "backend": (backend or own).to_json()}
-        curve = replace(curve, iteration=self.iteration, **notes)
+        options, used = to_plain(self.spec.env_config), (backend or own).to_json()
+        curve = replace(curve, iteration=self.iteration, env_options=options, backend=used)
         if not isinstance(agent, InContextAgent):
             return curve
         others = reference_agents(agent, self.distribution, self.spec.device)
