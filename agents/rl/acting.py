@@ -7,7 +7,7 @@ An algorithm takes the functions of an `Adapter` as its own methods:
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -32,6 +32,7 @@ class FastWeights:
     n_updates: int
 
 
+@runtime_checkable
 class Adapter(Protocol):
     """An agent whose policy starts from the same weights theta in every task."""
 
