@@ -99,8 +99,8 @@ def summary(jobs: list[Job]) -> dict[str, Any]:
                 "episodes": reached(returns, GOAL, episodes_a_point=10),
                 "returns": returns,
                 "n_parameters": run.agent.policy.n_parameters,
-                "env_steps": run.folder.load().meta["env_steps"],
-                "training_seconds": run.folder.load().meta["seconds"],
+                "env_steps": run.folder.checkpoints.load().meta["env_steps"],
+                "training_seconds": run.folder.checkpoints.load().meta["seconds"],
                 **{key: run.folder.config[key] for key in ("versions", "commit", "started")},
             }
         )

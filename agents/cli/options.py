@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from agents.cli.parse import CONFIGS, SHORTHANDS, parse, value_of, written_out
 from agents.core.spec import DEFAULT_NAMES, LARGEST_EPISODES, REGISTRIES, Spec, check_seed, read_spec
@@ -69,8 +69,9 @@ def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions]:
 
 
 def _check_shorthands(spec: Spec, arguments: Sequence[str]) -> None:
+    known = {field.name for field in dataclasses.fields(spec.env_config)}
     for short, long in SHORTHANDS.items():
-        if long in arguments and not hasattr(spec.env_config, long.rpartition(".")[2]):
+        if long in arguments and long.rpartition(".")[2] not in known:
             raise UsageError(
                 f"{short}: env {spec.env!r} has no such option; it is for the environments of Gymnasium, such as "
                 "--env CartPole-v1 --vary gravity=5:15; a file says it itself, in envs.GymnasiumTasks"
@@ -88,7 +89,7 @@ def _about(name: str, spec: Spec) -> str:
 def _starting_spec(arguments: Sequence[str]) -> Spec:
     """The spec before options are applied: from --config where given, the plug-ins from --env, --agent, --model."""
     file = value_of("--config", arguments)
-    saved: dict[str, Any] = {} if file is None else read_spec(Path(file))
+    saved: dict[str, object] = {} if file is None else read_spec(Path(file))
     for role, registry in REGISTRIES.items():
         name = value_of(f"--{role}", arguments)
         if name is not None:

@@ -63,8 +63,15 @@ class HelpShown(Exception):
     """Help was asked for and has been printed."""
 
 
-def parse(command: str, cls: type[T], arguments: Sequence[str], **keywords: Any) -> T:
+def parse(command: str, cls: type[T], arguments: Sequence[str], *, description: str, default: T | None = None) -> T:
     """`tyro.cli`, with errors as one line.
+
+    Args:
+        command: name of the command, for messages.
+        cls: dataclass of its options.
+        arguments: those of the command line.
+        description: what its help says first.
+        default: values of options that are not given, in place of those of the fields.
 
     Raises:
         UsageError: an argument cannot be used; a near match is suggested for a mistyped option.
@@ -73,6 +80,7 @@ def parse(command: str, cls: type[T], arguments: Sequence[str], **keywords: Any)
     import tyro
 
     complaint = io.StringIO()
+    given: dict[str, Any] = {} if default is None else {"default": default}
     markers = (tyro.conf.PositionalRequiredArgs,)
     try:
         with contextlib.redirect_stderr(complaint):
@@ -82,14 +90,15 @@ def parse(command: str, cls: type[T], arguments: Sequence[str], **keywords: Any)
                 args=list(arguments),
                 return_unknown_args=True,
                 config=markers,
-                **keywords,
+                description=description,
+                **given,
             )
     except SystemExit as stop:
         if not stop.code:
             raise HelpShown from None
         raise UsageError(_condensed(complaint.getvalue())) from None
     if unknown:
-        known = sorted(_option_names(keywords.get("default", options)))
+        known = sorted(_option_names(options if default is None else default))
         raise UsageError(_unknown_option(command, unknown[0], known))
     return options
 
@@ -133,7 +142,8 @@ _PLAINER: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
 """Tyro's messages and how they are put here; one that is not listed is shown as it is."""
 
 
-def _option_names(options: Any, prefix: str = "--") -> Iterator[str]:
+def _option_names(options: object, prefix: str = "--") -> Iterator[str]:
+    assert dataclasses.is_dataclass(options) and not isinstance(options, type)
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         name = CONFIGS.get(field.name, field.name) if prefix == "--" else field.name

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from agents.core.registry import AGENTS
 from agents.core.values import check_finite, from_plain, to_plain
@@ -16,6 +16,9 @@ from qrl.common.files import unusable
 from qrl.common.registry import Plugin, Registry
 from qrl.models import MODELS
 
+if TYPE_CHECKING:
+    from qrl.policies.actor import PolicyConfig
+
 DEFAULT_NAMES = {"env": "navigation", "agent": "maml", "model": "reuploading"}
 
 LARGEST_EPISODES = 100_000
@@ -26,6 +29,21 @@ LARGEST_ITERATIONS = 10_000_000
 
 REGISTRIES: Mapping[str, Registry[object]] = {"env": ENVS, "agent": AGENTS, "model": MODELS}
 """The registry of each role."""
+
+
+@runtime_checkable
+class TunedPlugin(Protocol):
+    """A plug-in whose default options depend on the environment."""
+
+    def defaults(self, env_name: str) -> object:
+        """Return its default Config for an environment."""
+
+
+@runtime_checkable
+class ModelChooser(Protocol):
+    """An agent's plug-in that names the model it uses unless told otherwise."""
+
+    MODEL: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,19 +141,18 @@ class Spec:
         given = {role: name for role, name in (("env", env), ("agent", agent), ("model", model)) if name}
         names = plugin_names(given)
         _check_keys(fields)
-        configs: dict[str, Any] = {
+        configs: dict[str, object] = {
             f"{role}_config": default_config(REGISTRIES[role].load(name), names["env"]) for role, name in names.items()
         }
         configs["policy"] = policy_config()()
         return cls(**{**names, **configs, **fields})
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """This spec as a JSON object; `from_json` gives it back."""
-        plain: dict[str, Any] = to_plain(self)
-        return plain
+        return to_plain(self)
 
     @classmethod
-    def from_json(cls, data: Any, where: str = "configuration") -> "Spec":
+    def from_json(cls, data: object, where: str = "configuration") -> "Spec":
         """The spec of a JSON object. What is not given keeps its default.
 
         Args:
@@ -168,7 +185,7 @@ class Spec:
         return from_plain(cls, given, where)
 
 
-def read_spec(path: Path) -> dict[str, Any]:
+def read_spec(path: Path) -> dict[str, object]:
     """The JSON object of a spec, from a run folder, its `config.json`, or a file with a bare spec. Checks no values.
 
     Raises:
@@ -186,25 +203,26 @@ def read_spec(path: Path) -> dict[str, Any]:
     return spec
 
 
-def plugin_names(given: Mapping[str, Any]) -> dict[str, str]:
+def plugin_names(given: Mapping[str, object]) -> dict[str, str]:
     """The names of env, agent and model: those that are given, else the defaults; an agent may have a MODEL of its own.
 
     Raises:
         UsageError: the agent cannot be loaded.
     """
-    names = DEFAULT_NAMES | {role: given[role] for role in DEFAULT_NAMES if role in given}
+    names = DEFAULT_NAMES | {role: str(given[role]) for role in DEFAULT_NAMES if role in given}
     if "model" not in given:
-        names["model"] = getattr(AGENTS.load(names["agent"]), "MODEL", names["model"])
+        agent = AGENTS.load(names["agent"])
+        names["model"] = agent.MODEL if isinstance(agent, ModelChooser) else names["model"]
     return names
 
 
-def default_config(plugin: Plugin[object], env_name: str) -> Any:
+def default_config(plugin: Plugin[object], env_name: str) -> object:
     """A plug-in's default Config: `defaults(env_name)` where it offers that, else `Config()`.
 
     Raises:
         UsageError: its Config has fields without defaults.
     """
-    if hasattr(plugin, "defaults"):
+    if isinstance(plugin, TunedPlugin):
         return plugin.defaults(env_name)
     required = [
         field.name
@@ -217,25 +235,25 @@ def default_config(plugin: Plugin[object], env_name: str) -> Any:
     return plugin.Config()
 
 
-def policy_config() -> type[Any]:
+def policy_config() -> "type[PolicyConfig]":
     """The dataclass of the policy head's options. Imported here because it brings torch."""
     from qrl.policies.actor import PolicyConfig
 
     return PolicyConfig
 
 
-def check_seed(name: str, value: Any) -> None:
+def check_seed(name: str, value: object) -> None:
     """Check a seed given by the user.
 
     Raises:
         UsageError: it is not a whole number in [0, 2**63), which every generator takes.
     """
     check_count(name, value, least=0)
-    if value >= 2**63:
+    if isinstance(value, int) and value >= 2**63:
         raise UsageError(f"{name} must be less than 2**63, is {value}")
 
 
-def _check_keys(data: Mapping[str, Any], where: str = "configuration") -> None:
+def _check_keys(data: Mapping[str, object], where: str = "configuration") -> None:
     known = [field.name for field in dataclasses.fields(Spec)]
     for key in data:
         if key not in known:

@@ -6,34 +6,41 @@ import math
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from qrl.common.errors import UsageError, suggest
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
 
-def to_plain(value: Any) -> Any:
-    """`value` as JSON holds it: dataclasses become objects, tuples arrays, paths strings.
+def to_plain(options: "DataclassInstance") -> dict[str, object]:
+    """Return a dataclass as JSON holds it: dataclasses become objects, tuples arrays, paths strings.
 
     Raises:
         UsageError: a value has no JSON form.
     """
+    return {field.name: _plain(getattr(options, field.name)) for field in dataclasses.fields(options) if field.init}
+
+
+def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+        return to_plain(value)
     match value:
         case None | bool() | int() | float() | str():
             return value
         case Path():
             return str(value)
         case list() | tuple():
-            return [to_plain(item) for item in value]
+            return [_plain(item) for item in value]
         case Mapping():
-            return {str(key): to_plain(item) for key, item in value.items()}
+            return {str(key): _plain(item) for key, item in value.items()}
     raise UsageError(f"a configuration cannot hold a {type(value).__name__}: use numbers, words, tuples or dataclasses")
 
 
-def from_plain(cls: type[T], data: Any, where: str) -> T:
+def from_plain(cls: type[T], data: object, where: str) -> T:
     """Build the dataclass `cls` from a JSON object. Fields that are not given keep their defaults.
 
     Args:
@@ -65,7 +72,7 @@ def from_plain(cls: type[T], data: Any, where: str) -> T:
         raise UsageError(f"{where}: {error}") from error
 
 
-def check_finite(value: Any, where: str) -> None:
+def check_finite(value: object, where: str) -> None:
     """Walk dataclasses, tuples and mappings.
 
     Raises:
@@ -84,7 +91,7 @@ def check_finite(value: Any, where: str) -> None:
             check_finite(item, f"{where}[{index}]")
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def _convert(hint: object, value: object, where: str) -> object:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _convert(arguments[0], value, where)
@@ -95,18 +102,18 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple or hint is tuple:
         return _convert_tuple(arguments, value, where)
     if origin is list or hint is list:
-        return list(_convert_tuple((arguments[0] if arguments else Any, ...), value, where))
+        return list(_convert_tuple((arguments[0] if arguments else object, ...), value, where))
     if origin in (dict, Mapping) or hint is dict:
         if not isinstance(value, Mapping):
             raise _wrong(where, "an object", value)
-        item_hint = arguments[1] if arguments else Any
+        item_hint = arguments[1] if arguments else object
         return {key: _convert(item_hint, item, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return value if isinstance(value, hint) else from_plain(hint, value, where)
     return _convert_scalar(hint, value, where)
 
 
-def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+def _convert_scalar(hint: object, value: object, where: str) -> object:
     # To Python a bool is an int and an int fits where a float does; here only the latter is meant.
     if hint in (None, types.NoneType):
         if value is not None:
@@ -122,15 +129,14 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
             raise _wrong(where, "a number", value)
         check_finite(float(value), where)
         return float(value)
-    elif hint is str:
+    elif hint is str or hint is Path:
         if not isinstance(value, str):
             raise _wrong(where, "a word", value)
-    elif hint is Path:
-        return Path(_convert_scalar(str, value, where))
+        return Path(value) if hint is Path else value
     return value
 
 
-def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
+def _convert_union(options: tuple[object, ...], value: object, where: str) -> object:
     errors = []
     for option in options:
         try:
@@ -141,7 +147,7 @@ def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
     raise next((e for e, option in zip(errors, options, strict=True) if option is not types.NoneType), errors[0])
 
 
-def _convert_literal(choices: tuple[Any, ...], value: Any, where: str) -> Any:
+def _convert_literal(choices: tuple[object, ...], value: object, where: str) -> object:
     if any(value == choice and type(value) is type(choice) for choice in choices):
         return value
     near = difflib.get_close_matches(str(value), map(str, choices), n=1)
@@ -149,7 +155,7 @@ def _convert_literal(choices: tuple[Any, ...], value: Any, where: str) -> Any:
     raise UsageError(f"{where}: expected one of {', '.join(map(repr, choices))}, found {_shown(value)}{hint}")
 
 
-def _convert_tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+def _convert_tuple(hints: tuple[object, ...], value: object, where: str) -> tuple[object, ...]:
     items = _sequence(value, where)
     if not hints:
         return tuple(items)
@@ -162,16 +168,16 @@ def _convert_tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any,
     )
 
 
-def _sequence(value: Any, where: str) -> list[Any] | tuple[Any, ...]:
+def _sequence(value: object, where: str) -> list[object] | tuple[object, ...]:
     if not isinstance(value, list | tuple):
         raise _wrong(where, "a list", value)
     return value
 
 
-def _wrong(where: str, expected: str, value: Any) -> UsageError:
+def _wrong(where: str, expected: str, value: object) -> UsageError:
     return UsageError(f"{where}: expected {expected}, found {_shown(value)}")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -13,7 +13,8 @@ from agents.core.collect import collect
 from agents.core.context import find_execution, seed_sequences, torch_generator
 from agents.core.rollout import Rollout
 from agents.core.spec import Spec
-from agents.runs.folder import Checkpoint, RunFolder
+from agents.runs.checkpoints import Checkpoint
+from agents.runs.folder import RunFolder
 from agents.runs.interrupt import Interrupts
 from agents.runs.program import program
 from agents.runs.progress import Progress
@@ -138,7 +139,7 @@ def train(training: Training, run: RunFolder, progress: Progress) -> int:
     with Interrupts() as stop:
         while training.iteration < spec.iterations and not stop:
             row = training.step()
-            run.log(row)
+            run.metrics.append(row)
             progress.update(row | {"seconds": training.seconds})
             if stop or training.iteration % spec.checkpoint_every == 0 or training.iteration == spec.iterations:
                 training.save(run)

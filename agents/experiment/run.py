@@ -33,13 +33,13 @@ class Run:
         self.folder = folder
         self.changes = origins.changes(folder)
         """Warnings about plug-in files that changed since training."""
-        self.spec = Spec.from_json(folder.config["spec"], where=str(folder.path / "config.json"))
+        self.spec = Spec.from_json(folder.spec, where=str(folder.path / "config.json"))
         self.distribution, self.agent = build(self.spec)
         self.problems: tuple[str, ...] = ()
         self.iteration = 0
         """Meta-iterations that the agent has been trained for."""
         if isinstance(self.agent, Learner):
-            checkpoint = folder.load()
+            checkpoint = folder.checkpoints.load()
             self.agent.load_state_dict(learner_tensors(checkpoint))
             self.problems, self.iteration = checkpoint.problems, checkpoint.iteration
 
@@ -139,8 +139,8 @@ class Run:
         model = short_name(self.spec.model) if isinstance(agent, NetworkAgent) else ""
         plan = EvaluationPlan(tasks, steps, episodes, split, seed, self.spec.device)
         curve = adaptation_curve(agent, self.distribution, plan, names=(*names, model))
-        notes = {"env_options": to_plain(self.spec.env_config), "backend": (backend or own).to_json()}
-        curve = replace(curve, iteration=self.iteration, **notes)
+        options, used = to_plain(self.spec.env_config), (backend or own).to_json()
+        curve = replace(curve, iteration=self.iteration, env_options=options, backend=used)
         if not isinstance(agent, InContextAgent):
             return curve
         others = reference_agents(agent, self.distribution, self.spec.device)
@@ -154,7 +154,7 @@ class Run:
 
     def metrics(self) -> list[dict[str, object]]:
         """Return one row per meta-iteration."""
-        return self.folder.metrics()
+        return self.folder.metrics.rows()
 
     def _check_spaces(self, env: object) -> None:
         if not isinstance(env, gymnasium.Env):

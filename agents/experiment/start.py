@@ -58,11 +58,11 @@ def run_resume(path: Path, iterations: int | None = None) -> int:
     with folder.lock():
         for change in origins.changes(folder):
             warn(change)
-        spec = Spec.from_json(folder.config["spec"], where=str(path / "config.json"))
+        spec = Spec.from_json(folder.spec, where=str(path / "config.json"))
         distribution, agent = build(spec)
         if not isinstance(agent, Learner):
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
-        checkpoint = folder.load() if folder.checkpoints() else None
+        checkpoint = folder.checkpoints.load() if folder.checkpoints.iterations() else None
         done = 0 if checkpoint is None else checkpoint.iteration
         if iterations is not None:
             spec = _extend(folder, done, iterations)
@@ -73,7 +73,7 @@ def run_resume(path: Path, iterations: int | None = None) -> int:
             training.load(checkpoint)
             for problem in checkpoint.problems:
                 warn(f"{problem}; going on from iteration {done}")
-        for problem in folder.trim_metrics(done):
+        for problem in folder.metrics.trim(done):
             warn(f"{problem}, dropped")
         return _finish(folder, training, quiet=False)
 
@@ -82,9 +82,8 @@ def _extend(folder: RunFolder, done: int, iterations: int) -> Spec:
     """Change the number of iterations of a run; return its spec after that."""
     if iterations < done:
         raise UsageError(f"{folder.path}: --iterations {iterations} is less than the {done} done")
-    config = folder.config | {"spec": folder.config["spec"] | {"iterations": iterations}}
-    folder.update_config(config)
-    return Spec.from_json(config["spec"])
+    folder.extend(iterations)
+    return Spec.from_json(folder.spec)
 
 
 def _finish(folder: RunFolder, training: Training | None, quiet: bool) -> int:

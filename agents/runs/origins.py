@@ -1,7 +1,8 @@
 """Where the plug-ins of a run came from, and whether they still are what they were."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from agents.core.spec import REGISTRIES, Spec
 from agents.runs.folder import RunFolder
@@ -19,10 +20,10 @@ def changes(folder: RunFolder) -> tuple[str, ...]:
     Raises:
         UsageError: a plug-in was registered in Python and is not now, or its file is gone.
     """
-    saved: dict[str, Any] = folder.config.get("origins", {})
+    saved = cast("Mapping[str, Mapping[str, str]]", folder.config.get("origins", {}))
     found = []
     for role, then in saved.items():
-        registry, name = REGISTRIES[role], folder.config["spec"][role]
+        registry, name = REGISTRIES[role], str(folder.spec[role])
         if then["from"] == "registered in Python" and name not in registry.available():
             raise UsageError(
                 f"{folder.path}: {role} {name!r} was registered in Python: register it again, in Python, and then use "

@@ -2,7 +2,10 @@
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 @runtime_checkable
@@ -33,7 +36,7 @@ class Progress:
         self.total = total
         self._stream: Stream = sys.stderr if stream is None else stream
         self._last: Mapping[str, Any] | None = None
-        self._bar: Any = None
+        self._bar: "tqdm[object] | None" = None
         if self._stream.isatty():
             from tqdm import tqdm
 

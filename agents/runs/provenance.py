@@ -6,14 +6,13 @@ import importlib.metadata
 import platform
 import subprocess
 from collections.abc import Sequence
-from typing import Any
 
 from qrl.common.importing import checkout
 
 VERSIONS = ("torch", "numpy", "gymnasium", "pennylane")
 
 
-def provenance(command: Sequence[str]) -> dict[str, Any]:
+def provenance(command: Sequence[str]) -> dict[str, object]:
     """Where a result comes from: versions, commit, command line, date."""
     versions = {"python": platform.python_version()}
     for name in ("qrl-meta", *VERSIONS):

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -26,6 +26,9 @@ from envs.automl.reading import UserDataset, read
 from qrl.common.errors import UsageError
 from qrl.common.files import check_new_file, to_json, write_folder
 
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
 FORMAT = "qrl-select-1"
 LARGE = 300_000_000
 """Of a file, from which on reading takes so long that it has to be said [bytes]."""
@@ -43,9 +46,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     out = Path(f"select-{path.stem}") if options.out is None else options.out
     check_new_file(out)
     made_by = provenance(command)
-    if path.is_file() and (size := path.stat().st_size) > LARGE:
-        print(f"reading {path}, {size / 1e9:.1f} GB, in pieces: a minute or more", file=sys.stderr, flush=True)
-    own = read(path, options.target, rows=options.rows, bins=options.bins, ignore=options.ignore)
+    own = _read(options)
     run = selector_of(options.selector)
     assert isinstance(run.distribution, LookupTasks)  # selector_of refuses other families
     if tries > (most := len(run.distribution.table.candidates)):
@@ -57,8 +58,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     best = fitted[0]
     if best.scored.failure:
         raise UsageError(f"{path}: every algorithm failed, {best.name} with {best.scored.failure}")
-    proposed = next(each for each in fitted if each.proposed)
-    compared = next((each for each in fitted if each.name == single), None)
+    proposed, compared = _chosen(fitted, single)
     about = {
         "format": FORMAT,
         **made_by,
@@ -66,15 +66,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
         "selector": selector_json(run, options.selector),
         "data": data_json(own),
         "folds": {"n": scoring.N_FOLDS, "seed": scoring.FOLD_SEED, "stratified": True},
-        "decides": measure,
-        "best": best.to_json(),
-        "best_proposed": {"algorithm": proposed.name, measure: proposed.mean},
-        "best_single": {
-            "algorithm": single,
-            measure: None if compared is None else compared.mean,
-            "best_proposed_minus_this": None if compared is None else difference(proposed, compared),
-        },
-        "ranking": [each.to_json() for each in fitted],
+        **ranking_json(fitted, single, measure),
     }
     text = script(own, best.name, made(best.name, own, measure), measure)
     write_folder(out, {"best.json": (to_json(about, indent=2) + "\n").encode(), "best.py": text.encode()})
@@ -86,7 +78,21 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     return 0
 
 
-def made(name: str, own: UserDataset, measure: Measure) -> Any:
+def _read(options: SelectOptions) -> UserDataset:
+    """Read the user's table; say so where that takes long."""
+    path = options.file
+    if path.is_file() and (size := path.stat().st_size) > LARGE:
+        print(f"reading {path}, {size / 1e9:.1f} GB, in pieces: a minute or more", file=sys.stderr, flush=True)
+    return read(path, options.target, rows=options.rows, bins=options.bins, ignore=options.ignore)
+
+
+def _chosen(fitted: Sequence[Fitted], single: str) -> tuple[Fitted, Fitted | None]:
+    """The best of those proposed, and the best single algorithm if it was fitted."""
+    proposed = next(each for each in fitted if each.proposed)
+    return proposed, next((each for each in fitted if each.name == single), None)
+
+
+def made(name: str, own: UserDataset, measure: Measure) -> "Pipeline":
     """An unfitted pipeline; where balanced accuracy decides, its classifier is told that classes are worth the same."""
     chosen = pipeline(name, own.frame)
     return balance(chosen, len(own.names)) if measure == "balanced_accuracy" else chosen
@@ -176,7 +182,23 @@ def ranked(fitted: Sequence[Fitted]) -> list[Fitted]:
 # --- what is written --------------------------------------------------------------------------------------------------
 
 
-def selector_json(run: Run, path: Path | None) -> dict[str, Any]:
+def ranking_json(fitted: Sequence[Fitted], single: str, measure: Measure) -> dict[str, object]:
+    """What came of it: the ranking, and the best of those proposed beside the best single algorithm."""
+    proposed, compared = _chosen(fitted, single)
+    return {
+        "decides": measure,
+        "best": fitted[0].to_json(),
+        "best_proposed": {"algorithm": proposed.name, measure: proposed.mean},
+        "best_single": {
+            "algorithm": single,
+            measure: None if compared is None else compared.mean,
+            "best_proposed_minus_this": None if compared is None else difference(proposed, compared),
+        },
+        "ranking": [each.to_json() for each in fitted],
+    }
+
+
+def selector_json(run: Run, path: Path | None) -> dict[str, object]:
     """Which selector it was."""
     name = "the one that ships" if path is None else str(path)
     about = {"run": name, "agent": run.spec.agent, "config": run.folder.config["digest"]}
@@ -187,7 +209,7 @@ def selector_json(run: Run, path: Path | None) -> dict[str, Any]:
     return {**about, "model": run.spec.model, "iterations": run.iteration, "sha256": digest}
 
 
-def data_json(own: UserDataset) -> dict[str, Any]:
+def data_json(own: UserDataset) -> dict[str, object]:
     """What was read, and how."""
     numbers = numeric(own.frame)
     return {

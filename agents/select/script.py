@@ -3,12 +3,17 @@
 import inspect
 from pathlib import Path
 from pprint import pformat
-from typing import Any
+from typing import TYPE_CHECKING
+
+from sklearn.base import BaseEstimator
 
 from agents.select.report import Measure
 from envs.automl.frames import LARGEST, numeric
 from envs.automl.reading import UserDataset
 from envs.automl.scoring import FOLD_SEED, N_FOLDS
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 _TEMPLATE = '''\
 """{title}; what its score was compared with is in best.json.
@@ -107,7 +112,7 @@ _CUT = """pd.Series(np.nan, table.index, dtype=object)
     classes[there] = np.array({labels!r}, dtype=object)[np.searchsorted({edges!r}, values[there], side="right")]"""
 
 
-def script(own: UserDataset, name: str, chosen: Any, measure: Measure) -> str:
+def script(own: UserDataset, name: str, chosen: "Pipeline", measure: Measure) -> str:
     """The text of a script that fits a pipeline as it was cross-validated.
 
     Args:
@@ -153,7 +158,7 @@ def script(own: UserDataset, name: str, chosen: Any, measure: Measure) -> str:
     )
 
 
-def source_of(value: Any, imports: dict[str, set[str]]) -> str:
+def source_of(value: object, imports: dict[str, set[str]]) -> str:
     """An expression that makes an estimator of scikit-learn, or what its options may be, anew.
 
     Args:
@@ -164,7 +169,7 @@ def source_of(value: Any, imports: dict[str, set[str]]) -> str:
         parts = ", ".join(source_of(each, imports) for each in value)
         single = "," * (isinstance(value, tuple) and len(value) == 1)
         return f"[{parts}]" if isinstance(value, list) else f"({parts}{single})"
-    if not hasattr(value, "get_params"):
+    if not isinstance(value, BaseEstimator):
         return repr(value)
     kind = type(value)
     # As it is documented: without the parts that are private.

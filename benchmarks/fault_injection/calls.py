@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from agents.runs.folder import Checkpoint, RunFolder
+from agents.runs.checkpoints import Checkpoint
+from agents.runs.folder import RunFolder
 from benchmarks.fault_injection.runs import Row, equal
 from qrl.common.errors import UsageError
+from qrl.common.files import to_json, write_whole
 
 
 class Stop(BaseException):
@@ -77,19 +79,19 @@ def _create(run: Path, original: RunFolder) -> None:
 
 
 def _save(iteration: int, run: Path, original: RunFolder) -> None:
-    checkpoint = original.load()
+    checkpoint = original.checkpoints.load()
     RunFolder.open(run).save(iteration, checkpoint.tensors, checkpoint.meta | {"saved": "again"})
 
 
 def _extend(run: Path, original: RunFolder) -> None:
     folder = RunFolder.open(run)
-    folder.update_config(folder.config | {"spec": folder.config["spec"] | {"iterations": 99}})
+    folder.extend(99)
 
 
 def _log(run: Path, original: RunFolder) -> None:
     folder = RunFolder.open(run)
-    folder.trim_metrics(2)  # as resuming does: half a row is cut away
-    folder.log(original.metrics()[-1] | {"iteration": 3})
+    folder.metrics.trim(2)  # as resuming does: half a row is cut away
+    folder.metrics.append(original.metrics.rows()[-1] | {"iteration": 3})
 
 
 OPERATIONS: dict[str, Callable[[Path, RunFolder], Any]] = {
@@ -98,9 +100,9 @@ OPERATIONS: dict[str, Callable[[Path, RunFolder], Any]] = {
     "save": partial(_save, 3),
     "save again": partial(_save, 2),
     "log": _log,
-    "trim metrics": lambda run, _: RunFolder.open(run).trim_metrics(1),
+    "trim metrics": lambda run, _: RunFolder.open(run).metrics.trim(1),
     "extend": _extend,
-    "evaluation": lambda run, _: RunFolder.open(run).write_json("evaluation.json", {"mean": [1.5] * 50}),
+    "evaluation": lambda run, _: write_whole(run / "evaluation.json", to_json({"mean": [1.5] * 50}).encode()),
 }
 
 
@@ -110,18 +112,18 @@ def check_left(name: str, run: Path, original: RunFolder) -> None:
         return  # It can be made again: `check_done`.
     folder = RunFolder.open(run)
     if name == "overwrite":
-        if folder.checkpoints():
-            expect(folder.load().problems == (), "checkpoint")
+        if folder.checkpoints.iterations():
+            expect(folder.checkpoints.load().problems == (), "checkpoint")
         return
-    checkpoint, intact = folder.load(), original.load()
+    checkpoint, intact = folder.checkpoints.load(), original.checkpoints.load()
     expect(checkpoint.problems == (), "checkpoint")
     if checkpoint.iteration == 1:
         # The one before, while the one of the same iteration is being replaced.
         expect(name == "save again", "iteration")
-        intact = Checkpoint(1, *original._load(1))
+        intact = Checkpoint(1, *original.checkpoints._load(1))
     expect(equal(checkpoint.tensors, intact.tensors), "tensors")
     expect(checkpoint.meta in (intact.meta, intact.meta | {"saved": "again"}), "meta")
-    done = [row["iteration"] for row in folder.metrics()]
+    done = [row["iteration"] for row in folder.metrics.rows()]
     expect(done == [1, 2] or done == {"trim metrics": [1], "log": [1, 2, 3]}.get(name), f"rows {done}")
     expect(folder.config["spec"]["iterations"] in {original.config["spec"]["iterations"], 99}, "configuration")
     if (run / "evaluation.json").exists():
@@ -136,7 +138,7 @@ def check_done(name: str, run: Path, original: RunFolder) -> None:
         expect(left == [".lock", "config.json"], f"{left}")
         return
     kept = [1, 2] if name != "save" else [2, 3]
-    expect(folder.checkpoints() == kept and not folder.load().problems, "checkpoints")
+    expect(folder.checkpoints.iterations() == kept and not folder.checkpoints.load().problems, "checkpoints")
     expect(not name.startswith("save") or not any(run.glob("checkpoint/.*.tmp")), "remains of a checkpoint")
 
 

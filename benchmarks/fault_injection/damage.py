@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.runs.folder import VERSION, RunFolder, _digest
+from agents.runs.folder import RunFolder
+from agents.runs.seal import VERSION, digest
 from benchmarks.fault_injection.runs import Row, Whole, contents, equal, failures, finish, start
 from qrl.common.errors import UsageError
 from qrl.common.files import to_json
@@ -17,7 +18,7 @@ Mutate = Callable[[np.random.Generator, Path, Sequence[RunFolder]], str]
 
 
 def _checkpoint(run: Path, back: int = 0) -> Path:
-    return run / "checkpoint" / f"{RunFolder(run, {}).checkpoints()[-1 - back]:08d}"
+    return run / "checkpoint" / f"{RunFolder(run, {}).checkpoints.iterations()[-1 - back]:08d}"
 
 
 def _flip(file: Path, rng: np.random.Generator) -> str:
@@ -107,7 +108,7 @@ def _newer(rng: np.random.Generator, run: Path, strangers: Sequence[RunFolder]) 
     file = _checkpoint(run) / "state.json"
     content = json.loads(file.read_bytes()) | {"version": VERSION + int(rng.integers(1, 1000))}
     del content["digest"]
-    file.write_text(to_json({**content, "digest": _digest(content)}) + "\n")
+    file.write_text(to_json({**content, "digest": digest(content)}) + "\n")
     return f"version {content['version']}"
 
 
@@ -172,14 +173,14 @@ def judge(kind: str, run: Path, original: RunFolder) -> str:
     """Load a damaged run: recognised, or loaded silently, or badly told."""
     both = [str(run / "checkpoint" / f"{iteration:08d}") for iteration in (1, 2)]
     try:
-        checkpoint = RunFolder.open(run).load()
+        checkpoint = RunFolder.open(run).checkpoints.load()
     except UsageError as error:
         expected = [str(run)] if "config.json" in kind else both if kind in NOTHING_LEFT else ["a checkpoint left"]
         told = "\n" not in str(error) and all(name in str(error) for name in expected)
         return "recognised" if told else f"badly told: {error}"
     if checkpoint.iteration != 1 or "config.json" in kind or kind in NOTHING_LEFT:
         return "loaded silently"
-    tensors, meta = original._load(1)
+    tensors, meta = original.checkpoints._load(1)
     if not equal(checkpoint.tensors, tensors) or checkpoint.meta != meta:
         return "the checkpoint before is not what it was"
     named = len(checkpoint.problems) == 1 and both[1] in checkpoint.problems[0]

@@ -72,7 +72,7 @@ def full_disk(whole: Whole, work: Path, mounting: Sequence[str], room: int) -> R
     full, end = (Ended(int((here / f"{n}.code").read_text()), (here / f"{n}.err").read_text()) for n in ("full", "end"))
     wrong = [] if full.refused(os.strerror(errno.ENOSPC)) else [f"{full}{script}"]
     if newest(here / "full"):
-        checkpoint = RunFolder.open(here / "full").load()
+        checkpoint = RunFolder.open(here / "full").checkpoints.load()
         wrong += checkpoint.problems
         if n_rows(here / "full") - checkpoint.iteration > EVERY:
             wrong.append(f"only {checkpoint.iteration} of {n_rows(here / 'full')} iterations are saved")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.runs.folder import Checkpoint, RunFolder
+from agents.runs.checkpoints import Checkpoint
+from agents.runs.folder import RunFolder
 from benchmarks.fault_injection.runs import (
     EVERY,
     PAUSE,
@@ -105,7 +106,7 @@ def signalled(whole: Whole, work: Path, index: int, seed: int, signals: Sequence
         ended = finish(process)
     expected = 128 + signals[0]
     wrong = [] if ended.code == expected and "Traceback" not in ended.errors else [f"{ended}"]
-    checkpoint = RunFolder.open(run).load() if newest(run) else Checkpoint(0, {}, {})
+    checkpoint = RunFolder.open(run).checkpoints.load() if newest(run) else Checkpoint(0, {}, {})
     wrong += checkpoint.problems
     # One signal is obeyed after what is being done has been saved; Ctrl-C again means now.
     if len(signals) == 1 and checkpoint.iteration != n_rows(run):

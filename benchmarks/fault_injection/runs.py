@@ -126,7 +126,7 @@ def wait(process: subprocess.Popen[str], until: Callable[[], bool]) -> None:
 
 def newest(run: Path) -> int:
     """Iteration of the newest checkpoint, damaged or not; 0 without one."""
-    return max(RunFolder(run, {}).checkpoints(), default=0)
+    return max(RunFolder(run, {}).checkpoints.iterations(), default=0)
 
 
 def outcome(run: Path) -> dict[str, bytes]:
@@ -187,6 +187,6 @@ def small_run(path: Path, **fields: Any) -> RunFolder:
     run = RunFolder.create(path, {"spec": spec.to_json()})
     course = Training(spec, *build(spec))
     for _ in range(2):
-        run.log(course.step())
+        run.metrics.append(course.step())
         course.save(run)
     return run

@@ -84,7 +84,7 @@ def train(job: Job, overwrite: bool) -> None:
     with log.open("a") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         if overwrite or not started:
             code = run_training(job.spec, job.folder, overwrite=overwrite, command=[job.made_by])
-        elif Spec.from_json(RunFolder.open(job.folder).config["spec"]) != job.spec:
+        elif Spec.from_json(RunFolder.open(job.folder).spec) != job.spec:
             raise UsageError(f"{job.folder} is a run with other options; --overwrite trains it again")
         elif finished(job):
             return
@@ -121,7 +121,8 @@ def outcome(job: Job) -> tuple[Run, Curve, dict[str, Any]]:
     run = load(job.folder)
     curve = Curve(**from_json(job.folder / "evaluation.json"))
     # References that do not train have no checkpoint.
-    trained = run.folder.load().meta if run.folder.checkpoints() else {"seconds": 0.0, "env_steps": 0}
+    saved = run.folder.checkpoints
+    trained = saved.load().meta if saved.iterations() else {"seconds": 0.0, "env_steps": 0}
     policy = run.agent.policy if isinstance(run.agent, NetworkAgent) else None
     sizes = leaves(run.agent.meta.step_sizes) if isinstance(run.agent, MAML | Finetune) else []
     return (

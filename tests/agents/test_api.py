@@ -256,7 +256,7 @@ def test_an_evaluation_says_how_far_training_has_come(run, tmp_path, capsys):
     extended = tmp_path / "extended"
     shutil.copytree(run.folder.path, extended)
     folder = RunFolder.open(extended)
-    folder.update_config(folder.config | {"spec": folder.config["spec"] | {"iterations": 5}})
+    folder.extend(5)
     assert run_evaluation(EvaluateOptions(run=extended, tasks=2, steps=1, episodes=2)) == 0
     assert f"warning: {extended}: trained for 2 of 5 iterations so far\n" in capsys.readouterr().err
     assert json.loads((extended / "evaluation.json").read_text())["iteration"] == 2

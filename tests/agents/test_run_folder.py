@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from agents.runs import folder as run_folder
+from agents.runs.checkpoints import Checkpoints, encode_state
 from agents.runs.folder import RunFolder, check_target
 from qrl.common import files as file_tools
 from qrl.common.errors import TrainingError, UsageError
+from qrl.common.files import to_json, write_whole
 
 CONFIG = {"spec": {"env": "navigation", "seed": 0, "iterations": 150, "sizes": (1, 2)}, "versions": {"torch": "2"}}
 
@@ -105,7 +106,7 @@ def test_of_two_starts_in_one_folder_one_gets_it(tmp_path, monkeypatch):
 
 
 def test_an_existing_run_is_refused_and_untouched(run):
-    run.log({"iteration": 1})
+    run.metrics.append({"iteration": 1})
     before = contents(run.path)
     with pytest.raises(UsageError, match=r"exists and is not empty: give another --out, or --overwrite"):
         RunFolder.create(run.path, CONFIG)
@@ -113,16 +114,16 @@ def test_an_existing_run_is_refused_and_untouched(run):
 
 
 def test_overwriting_replaces_the_whole_run(run):
-    run.log({"iteration": 1})
+    run.metrics.append({"iteration": 1})
     run.save(1, tensors(1), {})
-    run.write_json("evaluation.json", {})
-    run.write_json("evaluation-ood.json", {})
-    run.write_bytes("adaptation.png", b"")
+    write_whole(run.path / "evaluation.json", to_json({}).encode())
+    write_whole(run.path / "evaluation-ood.json", to_json({}).encode())
+    write_whole(run.path / "adaptation.png", b"")
     new = RunFolder.create(run.path, {"spec": {"seed": 5}}, overwrite=True)
     assert names(run.path) == [".lock", "config.json"]
     assert RunFolder.open(run.path).config == new.config
     assert new.config["spec"] == {"seed": 5}
-    assert new.metrics() == []
+    assert new.metrics.rows() == []
 
 
 def test_only_a_run_folder_is_ever_overwritten(tmp_path, run):
@@ -141,7 +142,7 @@ def test_only_a_run_folder_is_ever_overwritten(tmp_path, run):
 
 
 def test_overwriting_that_fails_loses_nothing(run, monkeypatch):
-    run.log({"iteration": 1})
+    run.metrics.append({"iteration": 1})
     run.save(1, tensors(1), {})
     before = contents(run.path)
     full_disk(monkeypatch, after=10)
@@ -241,12 +242,12 @@ def test_every_change_of_a_value_in_the_configuration_is_noticed(run):
 
 def test_only_the_number_of_iterations_can_be_changed(run):
     run.save(150, tensors(1), {})
-    run.update_config({**run.config, "spec": {**run.config["spec"], "iterations": 300}})
+    run.extend(300)
     again = RunFolder.open(run.path)
     assert again.config["spec"]["iterations"] == 300
-    assert again.load().iteration == 150
-    with pytest.raises(UsageError, match="only the number of iterations"):
-        run.update_config({**run.config, "spec": {**run.config["spec"], "seed": 1}})
+    assert again.checkpoints.load().iteration == 150
+    assert again.config == run.config
+    assert {**again.spec, "iterations": 150} == run.config["spec"] | {"iterations": 150}
 
 
 def test_one_process_at_a_time(run):
@@ -275,44 +276,44 @@ def test_one_process_at_a_time(run):
 def test_metrics_round_trip(run):
     rows = [{"iteration": i, "return_by_step": [-40.4, -11.7 / i], "env_steps": 10**12} for i in (1, 2, 3)]
     for row in rows:
-        run.log(row)
-    assert run.metrics() == rows
+        run.metrics.append(row)
+    assert run.metrics.rows() == rows
     assert len((run.path / "metrics.jsonl").read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_a_number_that_is_not_finite_stops_the_run_and_writes_nothing(run, bad):
-    run.log({"iteration": 1})
+    run.metrics.append({"iteration": 1})
     with pytest.raises(
         TrainingError, match=rf"^non-finite number: return_by_step\[1\] is {bad}, losses.policy is {bad}$"
     ):
-        run.log({"iteration": 2, "return_by_step": [1.0, bad], "losses": {"policy": bad}})
-    assert run.metrics() == [{"iteration": 1}]
+        run.metrics.append({"iteration": 2, "return_by_step": [1.0, bad], "losses": {"policy": bad}})
+    assert run.metrics.rows() == [{"iteration": 1}]
 
 
 def test_a_torn_last_line_is_passed_over_and_cut_away(run):
     for i in (1, 2, 3):
-        run.log({"iteration": i})
+        run.metrics.append({"iteration": i})
     path = run.path / "metrics.jsonl"
     with path.open("ab") as file:
         file.write(b'{"iteration": 4, "ret')
-    assert [row["iteration"] for row in run.metrics()] == [1, 2, 3]
-    run.trim_metrics(2)
+    assert [row["iteration"] for row in run.metrics.rows()] == [1, 2, 3]
+    run.metrics.trim(2)
     assert path.read_bytes() == b'{"iteration": 1}\n{"iteration": 2}\n'
-    run.log({"iteration": 3})
-    assert [row["iteration"] for row in run.metrics()] == [1, 2, 3]
+    run.metrics.append({"iteration": 3})
+    assert [row["iteration"] for row in run.metrics.rows()] == [1, 2, 3]
 
 
 def test_trimming_keeps_every_digit(run):
     rows = [{"iteration": i, "x": 1 / (3 + i), "y": 1e-300 * i} for i in (1, 2)]
     for row in rows:
-        run.log(row)
+        run.metrics.append(row)
     before = (run.path / "metrics.jsonl").read_bytes()
-    run.trim_metrics(5)
+    run.metrics.trim(5)
     assert (run.path / "metrics.jsonl").read_bytes() == before
-    run.trim_metrics(1)
+    run.metrics.trim(1)
     assert before.startswith((run.path / "metrics.jsonl").read_bytes())
-    assert run.metrics() == rows[:1]
+    assert run.metrics.rows() == rows[:1]
 
 
 @pytest.mark.parametrize("line", [b"{", b"[1]", b"{}", b'{"iteration": "1"}', b'{"iteration": 2, "x": NaN}', b"\xff"])
@@ -320,24 +321,24 @@ def test_a_damaged_line_in_the_middle_is_named_and_dropped_on_resuming(run, line
     path = run.path / "metrics.jsonl"
     path.write_bytes(b'{"iteration": 1}\n' + line + b'\n{"iteration": 3}\n')
     with pytest.raises(UsageError, match="line 2 is"):
-        run.metrics()
-    (problem,) = run.trim_metrics(3)
+        run.metrics.rows()
+    (problem,) = run.metrics.trim(3)
     assert "line 2 is" in problem
-    assert run.metrics() == [{"iteration": 1}, {"iteration": 3}]
-    assert run.trim_metrics(1) == []
+    assert run.metrics.rows() == [{"iteration": 1}, {"iteration": 3}]
+    assert run.metrics.trim(1) == []
     assert path.read_bytes() == b'{"iteration": 1}\n'
 
 
 @pytest.mark.parametrize("after", [0, 1, 9])
 def test_a_row_on_a_full_disk_is_not_there_at_all(run, monkeypatch, after):
-    run.log({"iteration": 1})
+    run.metrics.append({"iteration": 1})
     with monkeypatch.context() as patch:
         full_disk(patch, after)
         with pytest.raises(UsageError, match=r"metrics\.jsonl: No space left on device$"):
-            run.log({"iteration": 2})
+            run.metrics.append({"iteration": 2})
     assert (run.path / "metrics.jsonl").read_bytes() == b'{"iteration": 1}\n'
-    run.log({"iteration": 2})
-    assert run.metrics() == [{"iteration": 1}, {"iteration": 2}]
+    run.metrics.append({"iteration": 2})
+    assert run.metrics.rows() == [{"iteration": 1}, {"iteration": 2}]
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
@@ -347,7 +348,7 @@ def test_a_checkpoint_round_trips_bit_by_bit(run):
     meta = {"generators": {"actions": "ab" * 20}, "env_steps": 2**40, "rate": 0.1, "name": "θ"}
     given = tensors(1 / 3) | {"long": torch.randn(500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))}
     run.save(12, given, meta)
-    loaded = RunFolder.open(run.path).load()
+    loaded = RunFolder.open(run.path).checkpoints.load()
     assert loaded.iteration == 12
     assert loaded.meta == meta
     assert loaded.problems == ()
@@ -362,7 +363,7 @@ def test_the_last_two_are_kept(run):
     for iteration in (1, 2, 10, 11):
         run.save(iteration, tensors(iteration), {})
     assert names(run.path / "checkpoint") == ["00000010", "00000011"]
-    assert run.load().tensors["a"][0] == 11
+    assert run.checkpoints.load().tensors["a"][0] == 11
 
 
 def test_saving_the_same_iteration_again_replaces_it(run):
@@ -370,8 +371,8 @@ def test_saving_the_same_iteration_again_replaces_it(run):
     run.save(2, tensors(2), {})
     run.save(2, tensors(3), {"again": True})
     assert names(run.path / "checkpoint") == ["00000001", "00000002"]
-    assert run.load().tensors["a"][0] == 3
-    assert run.load().meta == {"again": True}
+    assert run.checkpoints.load().tensors["a"][0] == 3
+    assert run.checkpoints.load().meta == {"again": True}
 
 
 @pytest.mark.parametrize("file", ["state.json", "state.safetensors"])
@@ -383,11 +384,11 @@ def test_every_flipped_byte_is_recognised_and_the_checkpoint_before_used(run, fi
     for index in range(len(whole)):
         for mask in (0x01, 0x80):
             path.write_bytes(whole[:index] + bytes([whole[index] ^ mask]) + whole[index + 1 :])
-            checkpoint = run.load()
+            checkpoint = run.checkpoints.load()
             assert (checkpoint.iteration, checkpoint.meta, len(checkpoint.problems)) == (1, {"rate": 0.1}, 1)
             assert checkpoint.tensors["a"][0] == 1
     path.write_bytes(whole)
-    assert run.load().iteration == 2
+    assert run.checkpoints.load().iteration == 2
 
 
 @pytest.mark.parametrize("file", ["state.json", "state.safetensors"])
@@ -398,12 +399,12 @@ def test_every_cut_and_a_missing_file_are_recognised(run, file):
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        assert run.load().iteration == 1
+        assert run.checkpoints.load().iteration == 1
     path.write_bytes(whole + b" ")
-    assert run.load().iteration == 1
+    assert run.checkpoints.load().iteration == 1
     path.unlink()
-    assert run.load().iteration == 1
-    assert f"{file}: No such file or directory" in run.load().problems[0]
+    assert run.checkpoints.load().iteration == 1
+    assert f"{file}: No such file or directory" in run.checkpoints.load().problems[0]
 
 
 def test_swapped_and_foreign_files_are_recognised(run, tmp_path):
@@ -415,7 +416,7 @@ def test_swapped_and_foreign_files_are_recognised(run, tmp_path):
     good = contents(two)
 
     def problem() -> str:
-        checkpoint = run.load()
+        checkpoint = run.checkpoints.load()
         assert checkpoint.iteration == 1
         (found,) = checkpoint.problems
         (two / "state.json").write_bytes(good["state.json"])
@@ -434,7 +435,7 @@ def test_swapped_and_foreign_files_are_recognised(run, tmp_path):
     newer = json.loads(good["state.json"]) | {"version": 2}
     (two / "state.json").write_text(json.dumps(newer))
     assert problem().endswith("written by a newer version (format 2, this reads 1)")
-    assert run.load().iteration == 2
+    assert run.checkpoints.load().iteration == 2
 
 
 class Payload:
@@ -456,17 +457,15 @@ def test_a_malicious_file_is_refused_and_nothing_executed(run, tmp_path, write):
     evil = (tmp_path / "evil").read_bytes()
     folder = run.path / "checkpoint" / "00000001"
     (folder / "state.safetensors").write_bytes(evil)
-    (folder / "state.json").write_bytes(
-        run_folder._state(1, hashlib.sha256(evil).hexdigest(), run_folder._identity(run.config), {})
-    )
+    (folder / "state.json").write_bytes(encode_state(1, hashlib.sha256(evil).hexdigest(), run.checkpoints.identity, {}))
     with pytest.raises(UsageError, match="not a file of safetensors"):
-        run.load()
+        run.checkpoints.load()
     (folder / "state.json").write_bytes(evil)
     with pytest.raises(UsageError, match="not JSON"):
-        run.load()
+        run.checkpoints.load()
     (run.path / "metrics.jsonl").write_bytes(evil + b"\n")
     with pytest.raises(UsageError, match="line 1 is damaged"):
-        run.metrics()
+        run.metrics.rows()
     (run.path / "config.json").write_bytes(evil)
     with pytest.raises(UsageError, match="not JSON"):
         RunFolder.open(run.path)
@@ -475,26 +474,26 @@ def test_a_malicious_file_is_refused_and_nothing_executed(run, tmp_path, write):
 
 def test_no_checkpoint_that_can_be_used(run):
     with pytest.raises(UsageError, match=r"there is no checkpoint: the run ended before its first one"):
-        run.load()
+        run.checkpoints.load()
     run.save(3, tensors(1), {})
     (run.path / "checkpoint" / "00000003" / "state.json").write_text("[]")
     with pytest.raises(UsageError, match=r"no checkpoint can be used: .*state\.json: not the state of a checkpoint"):
-        run.load()
+        run.checkpoints.load()
 
 
 def test_loading_beside_a_process_that_trains(run, monkeypatch):
     run.save(1, tensors(1), {})
     run.save(2, tensors(2), {})
-    load = RunFolder._load
+    load = Checkpoints._load
 
     def late(self, iteration):
-        monkeypatch.setattr(RunFolder, "_load", load)
+        monkeypatch.setattr(Checkpoints, "_load", load)
         run.save(3, tensors(3), {})
         run.save(4, tensors(4), {})
         return load(self, iteration)
 
-    monkeypatch.setattr(RunFolder, "_load", late)
-    loaded = RunFolder.open(run.path).load()
+    monkeypatch.setattr(Checkpoints, "_load", late)
+    loaded = RunFolder.open(run.path).checkpoints.load()
     assert (loaded.iteration, loaded.problems) == (4, ())
 
 
@@ -518,7 +517,7 @@ def test_a_full_disk_leaves_the_checkpoints_there_were(run, monkeypatch, after):
     assert contents(run.path) == before
     assert names(run.path / "checkpoint") == ["00000001", "00000002"]
     run.save(3, tensors(3), {})
-    assert run.load().iteration == 3
+    assert run.checkpoints.load().iteration == 3
 
 
 def test_meta_that_is_not_finite_is_refused(run):
@@ -531,7 +530,7 @@ def test_meta_that_is_not_finite_is_refused(run):
 def test_what_a_kill_left_behind_is_cleaned_up(run):
     run.save(1, tensors(1), {})
     (run.path / "checkpoint" / ".00000002.abcd.tmp").mkdir()
-    assert run.load().iteration == 1
+    assert run.checkpoints.load().iteration == 1
     run.save(2, tensors(2), {})
     assert names(run.path / "checkpoint") == ["00000001", "00000002"]
 
@@ -540,19 +539,19 @@ def test_what_a_kill_left_behind_is_cleaned_up(run):
 
 
 def test_files_are_whole_or_not_there(run, monkeypatch):
-    run.write_json("evaluation.json", {"mean": [1.5]})
+    write_whole(run.path / "evaluation.json", to_json({"mean": [1.5]}).encode())
     with monkeypatch.context() as patch:
         full_disk(patch, 5)
         with pytest.raises(UsageError, match=r"evaluation\.json: No space left on device$"):
-            run.write_json("evaluation.json", {"mean": [2.5]})
+            write_whole(run.path / "evaluation.json", to_json({"mean": [2.5]}).encode())
         with pytest.raises(UsageError, match=r"adaptation\.png: No space left on device$"):
-            run.write_bytes("adaptation.png", b"0123456789")
+            write_whole(run.path / "adaptation.png", b"0123456789")
     assert json.loads((run.path / "evaluation.json").read_text()) == {"mean": [1.5]}
     assert names(run.path) == [".lock", "config.json", "evaluation.json"]
     with pytest.raises(TrainingError, match=r"mean\[0\] is inf"):
-        run.write_json("evaluation.json", {"mean": [float("inf")]})
+        write_whole(run.path / "evaluation.json", to_json({"mean": [float("inf")]}).encode())
     with pytest.raises(UsageError, match="No such file or directory"):
-        run.write_bytes("no/such/folder", b"")
+        write_whole(run.path / "no/such/folder", b"")
 
 
 def test_a_real_full_device(tmp_path):

@@ -9,6 +9,7 @@ Another is put here by
 import shutil
 from pathlib import Path
 
+from agents.core.spec import Spec
 from agents.runs.folder import RunFolder
 from envs.automl.table import FILE
 from qrl.common.errors import UsageError
@@ -24,12 +25,12 @@ def ship(source: Path, target: Path = FOLDER) -> None:
         UsageError: it is no run of `algorithm_selection`, has no weights, or was not trained to its end.
     """
     run = RunFolder.open(source)
-    spec = run.config["spec"]
-    if spec["env"] != "algorithm_selection":
-        raise UsageError(f"{source}: a run of algorithm_selection is needed, not of {spec['env']}")
-    checkpoint = run.load()
-    if checkpoint.iteration < spec["iterations"]:
-        raise UsageError(f"{source}: trained for {checkpoint.iteration} of {spec['iterations']} iterations so far")
+    spec = Spec.from_json(run.spec, where=str(source / "config.json"))
+    if spec.env != "algorithm_selection":
+        raise UsageError(f"{source}: a run of algorithm_selection is needed, not of {spec.env}")
+    checkpoint = run.checkpoints.load()
+    if checkpoint.iteration < spec.iterations:
+        raise UsageError(f"{source}: trained for {checkpoint.iteration} of {spec.iterations} iterations so far")
     weights = {name: tensor for name, tensor in checkpoint.tensors.items() if not name.startswith("adam/")}
     target.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target / "checkpoint", ignore_errors=True)
