@@ -193,3 +193,13 @@ def test_contributing_examples_saved_in_the_folders_pass_every_check(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
     for path, name in zip(conformance, ("drift", "quadratic", "sticky", "elman"), strict=True):
         assert re.search(rf"{re.escape(path)}::\S+\[.*{name}.*\] PASSED", done.stdout), f"{name} was not met"
+
+
+@pytest.mark.parametrize(
+    "document",
+    sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")} - {ROOT / "CHANGELOG.md"}),
+    ids=lambda path: path.name,
+)
+def test_documents_show_no_private_name(document):
+    private = re.findall(r"\b(?:qrl|envs|agents)[./](?:\w+[./])*_[a-z]\w*", document.read_text(encoding="utf-8"))
+    assert not private
