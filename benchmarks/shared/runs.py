@@ -104,7 +104,7 @@ def finished(job: Job) -> bool:
     if not table.exists():
         return False
     distribution, agent = build(spec)
-    trained = RunFolder.open(job.folder).checkpoints()[-1:] == [spec.iterations] or not is_learner(agent)
+    trained = RunFolder.open(job.folder).checkpoints.iterations()[-1:] == [spec.iterations] or not is_learner(agent)
     n_tasks = min(spec.eval_tasks, distribution.n_distinct("test") or spec.eval_tasks)
     curve = Curve(**from_json(table))
     last = (spec.eval_steps, spec.eval_episodes)

@@ -159,7 +159,7 @@ def test_a_reward_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_
     monkeypatch.setattr(Training, "step", step)
     with pytest.raises(TrainingError, match=r"non-finite reward at step 0 of task 0, goal_x="):
         run_training(spec(), tmp_path / "run", overwrite=False, command=[], quiet=True)
-    assert load(tmp_path / "run").folder.load().iteration == 2
+    assert load(tmp_path / "run").folder.checkpoints.load().iteration == 2
 
 
 def test_a_gradient_that_is_not_finite_changes_no_parameter():

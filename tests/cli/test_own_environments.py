@@ -93,7 +93,7 @@ def test_an_environment_that_raises_ends_the_run_and_keeps_the_checkpoint(
     error = capsys.readouterr().err.splitlines()[-1]
     assert "the environment raised at step " in error and "on the task slope=" in error
     assert "AssertionError: worn out (mine.py, line" in error
-    assert RunFolder.open(tmp_path / "run").load().iteration == 2
+    assert RunFolder.open(tmp_path / "run").checkpoints.load().iteration == 2
 
 
 def test_a_run_remembers_its_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,5 +214,5 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path: Path) -> No
     folder = RunFolder.create(tmp_path / "run", {"spec": spec.to_json()})
     first.save(folder)
     second = Training(spec, *build(spec))
-    second.load(folder.load())
+    second.load(folder.checkpoints.load())
     assert second.step() == rows[2]
