@@ -8,6 +8,7 @@ import pytest
 from agents.cli.evaluate import run_evaluation
 from agents.cli.options import EvaluateOptions
 from benchmarks import controls
+from benchmarks.shared import common
 from benchmarks.shared import runs as benchmark_runs
 from benchmarks.shared.runs import Job, finished, publish, train
 from benchmarks.shared.statistics import differences, t_interval
