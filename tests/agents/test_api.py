@@ -295,5 +295,5 @@ def build(config, frame, generator):
         **QUICK | {"iterations": 1, "eval_tasks": 2},
     )
     assert trained(own.agent)["features.scale"].shape == (4,)
-    assert agents.load(tmp_path / "run").trained(agent)["readout.weight"].shape == (2, 16)
+    assert trained(agents.load(tmp_path / "run").agent)["readout.weight"].shape == (2, 16)
     assert json.loads((tmp_path / "run/evaluation.json").read_text())["model"] == "quadratic"
