@@ -105,6 +105,7 @@ def test_the_command_line_takes_noise_more_than_once():
 DEVICE = "pennylane:lightning.qubit"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "agent_config"),
     [

@@ -129,6 +129,7 @@ class WinStay(rl2.RL2):
         return torch.where(first, 0, torch.where(reward > 0, last.argmax(-1), other)), state
 
 
+@pytest.mark.slow
 def test_a_scripted_win_stay_player_beats_chance_on_one_step_episodes():
     """With two arms win-stay, lose-shift earns E[(p + q - 2 p q) ...] > 0.5 a pull once it has seen a reward."""
     training = learner(env_config=bandit.Config(arms=2), episodes=20)
@@ -331,6 +332,7 @@ def test_the_error_of_predicted_rewards_is_taken_off_the_objective(env, memories
     assert "reward_loss" not in without
 
 
+@pytest.mark.slow
 def test_predicting_rewards_teaches_the_memory_what_pays():
     """Random pulls of two arms, with nothing but the prediction to learn from."""
     training = learner(
@@ -586,6 +588,7 @@ def test_memory_lasts_over_episodes_and_not_over_trials():
     assert torch.equal(forgotten.transition[~ended], after.transition[~ended])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "config", "iterations"),
     [("gru", gru.Config(n_hidden=8), 25), ("qgru", qgru.Config(n_hidden=16, n_wires=2), 20)],

@@ -64,6 +64,7 @@ def test_controls_differ_from_the_reference_in_what_their_name_says():
                 assert getattr(spec.agent_config, option) == value, (name, option)
 
 
+@pytest.mark.slow
 def test_only_a_run_trained_and_evaluated_to_its_end_counts_as_finished(tmp_path):
     spec = controls.CONTROLS["maml mlp"].spec("navigation", 0, {}, quick=True)
     spec = dataclasses.replace(spec, iterations=3, checkpoint_every=1, eval_episodes=2)

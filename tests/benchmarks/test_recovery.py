@@ -23,6 +23,7 @@ def small(tmp_path_factory):
     return runs.small_runs(tmp_path_factory.mktemp("small"))
 
 
+@pytest.mark.slow
 def test_killed_twice_and_resumed_is_the_uninterrupted_run(whole, tmp_path):
     run = tmp_path / "run"
     for checkpoint in ("00000003", "00000006"):  # resuming goes by way of the second
@@ -34,6 +35,7 @@ def test_killed_twice_and_resumed_is_the_uninterrupted_run(whole, tmp_path):
     assert runs.failures(ended, run, whole) == []
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_the_first_unharmed(whole, tmp_path):
     trial = outside.second_process(whole, tmp_path, names=["resume"])
     assert not trial["failed"], trial

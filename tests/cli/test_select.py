@@ -126,6 +126,7 @@ def test_select_and_what_it_leaves_behind(file, capsys):
     assert "select-data exists: give another --out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_classes_that_are_worth_the_same(file, monkeypatch, capsys):
     """Balanced accuracy decides, is told to the selector, and comes out of the script again."""
     monkeypatch.setattr(rl2.RL2, "act_deterministically", only("logistic_regression", "knn"))
@@ -154,6 +155,7 @@ def test_classes_that_are_worth_the_same(file, monkeypatch, capsys):
     assert said in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_which_algorithms_can_be_told_that_classes_are_worth_the_same():
     assert [name for name in algorithms.ALGORITHMS if not algorithms.balances(name)] == ["knn", "mlp"]
     rng = np.random.default_rng(0)

@@ -47,6 +47,7 @@ def test_readme_example_of_a_run(tmp_path):
     assert isinstance(names["env"], gymnasium.Env) and names["curve"].x == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("less_work")
 def test_examples_of_stable_baselines3(tmp_path):
     agents.train(tmp_path / "runs" / "cartpole", env="cartpole")
@@ -56,6 +57,7 @@ def test_examples_of_stable_baselines3(tmp_path):
     assert names["ppo"].num_timesteps == 64 and names["mean"] > 0
 
 
+@pytest.mark.slow
 def test_examples_of_the_classifier():
     names: dict = {}
     for example in blocks("docs/classifier.md"):
@@ -120,6 +122,7 @@ def test_example_of_a_table_in_a_file(tmp_path, capsys):
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_examples_of_gymnasium_ids(tmp_path):
     text = (ROOT / OWN).read_text()
     lines = re.findall(r"^python run.py (--env (?:CartPole|LunarLander).*?)(?:  +#.*)?$", text, flags=re.MULTILINE)
@@ -167,6 +170,7 @@ def test_contributing_examples_are_one_file_each(tmp_path, option, file):
     assert (tmp_path / "run/evaluation.json").exists()
 
 
+@pytest.mark.slow
 def test_contributing_examples_saved_in_the_folders_pass_every_check(tmp_path):
     """In a copy of the checkout: what CONTRIBUTING promises of a new file, with nothing else edited."""
     ignored = shutil.ignore_patterns("__pycache__")

