@@ -100,7 +100,7 @@ SHRINK = 0.8
 """Backtracking factor of the trust region's line search (Finn et al. 2017)."""
 
 UPDATE_PASSES = 5
-"""What the graph of an inner update holds of a sample [forward passes]: its own, its backward pass and their products
+"""Size of an inner update's graph, per sample [forward passes]: the forward pass, its backward pass and their products
 of second order."""
 
 MetaBatch = tuple[tuple[Batch, ...], Batch]

@@ -6,7 +6,7 @@ defaults of Jerbi et al. 2021 (Parametrized quantum policies for reinforcement l
     maximise the mean over episodes of sum over t of log pi(a_t | s_t) * G_t
 
 with G_t the return from step t on, as a standard score among those of its episode or of the batch. In an evaluation the
-policy goes on from there by the policy-gradient steps that all agents here adapt by, from the same returns.
+policy adapts by the policy-gradient steps of the other agents here, from the same returns.
 """
 
 import math

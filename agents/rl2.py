@@ -7,7 +7,7 @@ more later:
 
     A_t = sum_k (gamma lambda)^k delta_t+k     delta_t = r_t + gamma V_t+1 - V_t
 
-where t goes on over the ends of episodes, and V is 0 at the trial's end alone. PPO-clip with Adam (Schulman et al.
+where t continues over the ends of episodes, and V is 0 at the trial's end alone. PPO-clip with Adam (Schulman et al.
 2017), back-propagation through the trial.
 """
 
@@ -50,9 +50,9 @@ class Config(PPOConfig):
     """Trials per meta-iteration, of all its tasks together [trials]; 1000 for bandit, 400 for algorithm_selection, 300
     for tabular_mdp (ours)."""
     trials: int = 1
-    """Trials of each task of a meta-iteration [trials]; with several, what a trial's steps are worth is read against
-    the others' mean (leave-one-out; Kool et al. 2019), as no critic knows what a task has to give. 1: Duan et al. 2016;
-    8 where every step is a try (ours)."""
+    """Trials of each task of a meta-iteration [trials]. With several, the others' mean is subtracted from a trial's
+    advantages (leave-one-out; Kool et al. 2019), since no critic knows the scale of a task. 1: Duan et al. 2016; 8
+    where every step evaluates a candidate (ours)."""
     minibatches: int = 4
     """Parts that the trials of a meta-iteration are divided into, for one PPO step each [minibatches] (ours)."""
     memories: Literal["separate", "shared"] = "separate"
@@ -131,7 +131,7 @@ def defaults(env_name: str) -> Config:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is remembered of each lane's trial, and what follows from the parameters alone."""
+    """Memory of each lane's trial, and the parameters that are bound for it."""
 
     hidden: Float[Tensor, "task env memory"]
     last_observation: Float[Tensor, "task env obs"]
@@ -151,12 +151,12 @@ class Trials:
     action: Shaped[Tensor, "time trial *act"]
     valid: Bool[Tensor, "time trial"]
     old_distribution: Distribution
-    """Of the policy that acted."""
+    """Distributions of the policy that acted."""
     old_log_prob: Float[Tensor, "time trial"]
     advantage: Float[Tensor, "time trial"]
     """Standardised over all valid steps."""
     target: Float[Tensor, "time trial"]
-    """Of the critic, in its own units."""
+    """Targets of the critic, in its own units."""
     reward: Float[Tensor, "time trial"]
     """In the family's units."""
     mask: Bool[Tensor, "time trial act"] | None = None
@@ -176,7 +176,7 @@ class RL2:
         self.n_tasks, self.n_envs = config.meta_batch // config.trials, config.trials
         steps = config.episodes * horizon
         self.value_scale = reward_scale * float(torch.tensor(config.discount).pow(torch.arange(steps)).sum())
-        """What a critic's output of 1 stands for: the discounted return of typical rewards throughout."""
+        """Return that a critic's output of 1 stands for: that of typical rewards throughout, discounted."""
         rates = {name: config.rate(group) for name, group in policy.groups.items()}
         self.optimiser = KLAdaptiveAdam(config, self.theta, rates, policy_buffers(policy))
         who, played = f"agent {config.agent}", f"playing {config.meta_batch} trials of {steps:,} steps"

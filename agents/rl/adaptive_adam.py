@@ -86,7 +86,7 @@ class KLAdaptiveAdam:
                 value.copy_(old + fraction * step)
             return kl() <= 2 * self.config.target_kl
 
-        if not backtrack(acceptable, 0.5, tries=10):
+        if not backtrack(acceptable, 0.5, steps=10):
             acceptable(0.0)
 
     def _adapt_learning_rates(self, kl: float) -> None:

@@ -53,10 +53,10 @@ class PPOConfig(Options):
     clip: float = 0.2
     """PPO clip range of the probability ratio (Schulman et al. 2017)."""
     target_kl: float = 0.02
-    """KL(old || new) of the policies per meta-iteration [nat] that the learning rates follow: they are multiplied by
-    1.5, up to ten times lr_*, after one of less than half of this, and divided by 1.5 after one of more than twice
-    this (the adaptive penalty of Schulman et al. 2017, applied to the rate), of which only so much is gone as stays
-    within twice [0 = constant rates, no limit]."""
+    """KL(old || new) of the policies per meta-iteration that the learning rates aim at [nat; 0 = constant rates, no
+    limit]. After less than half of it the rates are multiplied by 1.5, up to ten times lr_*; after more than twice
+    they are divided by 1.5, and the step is shortened to stay within twice (the adaptive penalty of Schulman et al.
+    2017, applied to the rate)."""
     entropy_bonus: float = 0.0
     """Weight of the policies' entropy [per nat] (ours: none)."""
     lr_angles: float = 0.01

@@ -49,10 +49,10 @@ def natural_step(
     return (2 * max_kl / curvature).sqrt() * direction
 
 
-def backtrack(acceptable: Callable[[float], bool], shrink: float, tries: int) -> float:
-    """The first of 1, shrink, shrink^2, ... that is acceptable; 0 if none of so many `tries` is."""
-    for trial in range(tries):
-        fraction = shrink**trial
+def backtrack(acceptable: Callable[[float], bool], shrink: float, steps: int) -> float:
+    """Return the first of 1, shrink, shrink^2, ... that is acceptable; 0 if none of so many `steps` is."""
+    for step in range(steps):
+        fraction = shrink**step
         if acceptable(fraction):
             return fraction
     return 0.0
@@ -65,12 +65,13 @@ def line_search(
     before: dict[str, float],
     max_kl: float,
     shrink: float,
-    tries: int,
+    backtracks: int,
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the first of the points along `direction` that is acceptable, and the metrics there.
 
     It is acceptable where `kl` is at most `max_kl` [nat] and `loss` less than `before`, the metrics at the present
-    point. Where none of so many `tries` is, nothing moves. `step_fraction` is the part of the direction that was taken.
+    point. Where none of `backtracks` steps is, nothing moves. `step_fraction` is the part of the direction that was
+    taken.
     """
     after = before
 
@@ -79,5 +80,5 @@ def line_search(
         after = evaluate(point + fraction * direction)
         return after["kl"] <= max_kl and after["loss"] < before["loss"]
 
-    fraction = backtrack(acceptable, shrink, tries)
+    fraction = backtrack(acceptable, shrink, backtracks)
     return point + fraction * direction, (after if fraction else before) | {"step_fraction": fraction}
