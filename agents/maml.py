@@ -174,7 +174,7 @@ class MAML:
         *before, after = rollouts
         adapted = with_old_policy(self.policy, states[-1].params, outer_batch(after, self.config))
         batches = []
-        for rollout, state in zip(before, states, strict=False):
+        for rollout, state in zip(before, states[:-1], strict=True):
             batch = inner_batch(rollout, self.config)
             if self.config.outer == "trpo" or self.config.estimator == "emaml":
                 batch = with_old_policy(self.policy, state.params, batch)

@@ -241,7 +241,7 @@ class RL2:
         """Take epochs of PPO over minibatches of whole trials; `progress_remaining` multiplies the learning rates.
 
         Metrics: `loss`, `value_loss`, `reward_loss` if rewards are predicted, `entropy` and `clipped`, the fraction of
-        steps beyond the clip range, of the last minibatch; `grad_norm`; `kl` over all trials, after the update;
+        steps beyond the clip range, of the last minibatch; `grad_norm`; `kl` over all trials, of the whole step;
         `explained_variance` of the values before it.
         Raises TrainingError for a loss or gradient that is not finite, before a parameter takes it up.
         """

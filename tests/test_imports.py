@@ -190,3 +190,15 @@ def test_commands_do_not_import_what_they_do_not_use():
     assert {"torch", "tyro", "envs.navigation"} <= loaded
     others = {"envs.cartpole", "agents.maml", "qrl.models.fourier"}
     assert not loaded & {"pennylane", "stable_baselines3", "matplotlib", *others}
+
+
+def test_underscored_names_stay_within_their_package():
+    """A leading underscore means private to its own sub-package, and nothing else."""
+    for package in PACKAGES:
+        for path in ROOT.joinpath(package).rglob("*.py"):
+            assert path.stem.startswith("__") or not path.stem.startswith("_"), path
+            room = ".".join(path.relative_to(ROOT).parent.parts)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in PACKAGES:
+                    private = [alias.name for alias in node.names if alias.name.startswith("_")]
+                    assert not private or str(node.module).startswith(f"{room}."), path

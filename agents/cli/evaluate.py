@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from agents.cli.options import EvaluateOptions
-from agents.core.agent import is_learner
+from agents.core.agent import Learner
 from agents.core.context import backend_of
 from agents.core.spec import Spec
 from agents.experiment.report import how_many, open_run, report, table_name, training_rows, warn
@@ -39,7 +39,7 @@ def check_json_name(out: Path) -> None:
 def _evaluate(options: EvaluateOptions) -> None:
     run = open_run(options.run)
     spec = run.spec
-    if is_learner(run.agent) and run.iteration < spec.iterations:
+    if isinstance(run.agent, Learner) and run.iteration < spec.iterations:
         warn(f"{options.run}: trained for {run.iteration} of {spec.iterations} iterations so far")
     if options.video:
         check_pictures(run.distribution, run.agent)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from agents.cli.parse import CONFIGS, SHORTHANDS, parse, value_of, written_out
-from agents.core.spec import DEFAULT_NAMES, LARGEST_EPISODES, REGISTRIES, Spec, check_seed, read_spec
+from agents.core.spec import LARGEST_EPISODES, REGISTRIES, Spec, check_seed, plugin_names, read_spec
 from agents.runs.program import program
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
@@ -90,12 +90,13 @@ def _starting_spec(arguments: Sequence[str]) -> Spec:
     """The spec before options are applied: from --config where given, the plug-ins from --env, --agent, --model."""
     file = value_of("--config", arguments)
     saved: dict[str, object] = {} if file is None else read_spec(Path(file))
+    names = plugin_names(saved)
     for role, registry in REGISTRIES.items():
         name = value_of(f"--{role}", arguments)
         if name is not None:
             name = registry.canonical(name)
             # Options saved for one plug-in mean nothing to another.
-            other = name != saved.get(role, DEFAULT_NAMES[role])
+            other = name != names[role]
             saved = {key: value for key, value in saved.items() if not (other and key == f"{role}_config")}
             saved[role] = name
     return Spec.from_json(saved, where=str(file or "configuration"))

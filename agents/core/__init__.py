@@ -1,1 +1,1 @@
-"""The interface an algorithm is written against: rollouts, context, options, optimiser."""
+"""The interface an algorithm is written against: agents, rollouts, collecting, context, options."""

@@ -1,6 +1,6 @@
 """What an agent is: the protocols that collecting, training and evaluating are written against.
 
-Every method is a pure function of a state that is passed in and returned.
+`begin`, `act`, `adapt` and `observe` are pure functions of a state that is passed in and returned.
 """
 
 from collections.abc import Mapping
@@ -129,11 +129,6 @@ class MemoryBoundAgent(Protocol):
 
     def check_memory(self, episodes: int) -> None:
         """Raise UsageError if adapting to one task from this many episodes cannot fit."""
-
-
-def is_learner(agent: object) -> bool:
-    """Return whether the agent has an outer step to train; references such as `random` have none."""
-    return isinstance(agent, Learner)
 
 
 def missing_members(thing: object, protocol: type) -> list[str]:

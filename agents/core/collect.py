@@ -119,7 +119,9 @@ def single_action(agent: Agent[State], action: Tensor) -> NDArray[np.generic] | 
 
 
 def _check_finite(rollout: Rollout, env: object) -> None:
-    for name, values in (("reward", rollout.reward), ("observation", rollout.observation)):
+    assert rollout.final is not None
+    observations = torch.cat([rollout.observation, rollout.final[None]])
+    for name, values in (("reward", rollout.reward), ("observation", observations)):
         if not bool(values.isfinite().all()):
             step, task, *_ = (~values.isfinite()).nonzero()[0].tolist()
             row = env.tasks.rows()[task] if isinstance(env, TaskVectorEnv) else {}

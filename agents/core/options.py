@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qrl.common.errors import UsageError
+from qrl.common.options import check_literals
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,8 @@ class Options:
     """An agent's options. To be extended."""
 
     def __post_init__(self) -> None:
-        """Nothing to check."""
+        """Raise UsageError for an option whose word is none of those that its type lists."""
+        check_literals(self, f"agent {self.agent}")
 
     @property
     def agent(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor
+from torch.nn.functional import pad
 
 from agents.core.agent import Agent, InContextAgent, MemoryBoundAgent, State
 from agents.core.context import seed_shots, torch_generator
@@ -197,16 +198,17 @@ def evaluate_returns(agent: Agent[State], distribution: TaskDistribution, plan: 
         part = tasks[first : first + together]
         env = distribution.vectorise(len(part), episodes, device)
         rollouts, _ = collect_and_adapt(env, agent, part, 1 if trial else steps + 1, rng, generator)
-        by_x, lengths = _by_try(rollouts[0]) if by_try else _by_x(rollouts, trial)
+        by_x, lengths = _by_try(rollouts[0], distribution.horizon) if by_try else _by_x(rollouts, trial)
         returns.append(by_x.mean(-1).mT.double().cpu().numpy())
         taken += lengths.double().sum((1, 2)).cpu().numpy() / (episodes if trial else 1)
     axis = "tries" if by_try else "episodes" if trial else "gradient_steps"
     return EvaluationReturns(np.concatenate(returns), taken / n_tasks, axis)
 
 
-def _by_try(rollout: Rollout) -> tuple[Tensor, Tensor]:
-    """What an episode has earned after each step, and that this is one step [x, task, env]."""
-    return rollout.reward.cumsum(0), rollout.valid
+def _by_try(rollout: Rollout, horizon: int) -> tuple[Tensor, Tensor]:
+    """Return of an episode up to each step, and whether that step was taken [horizon, task, env]."""
+    after_the_last = (0, 0, 0, 0, 0, horizon - len(rollout.reward))
+    return pad(rollout.reward, after_the_last).cumsum(0), pad(rollout.valid, after_the_last)
 
 
 def _by_x(rollouts: list[Rollout], trial: int | None) -> tuple[Tensor, Tensor]:

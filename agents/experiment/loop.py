@@ -1,8 +1,8 @@
 """The training loop: the same for every learner, resumable at every checkpoint."""
 
+import shlex
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -144,10 +144,6 @@ def train(training: Training, run: RunFolder, progress: Progress) -> int:
             if stop or training.iteration % spec.checkpoint_every == 0 or training.iteration == spec.iterations:
                 training.save(run)
         if stop:
-            command = f"{program()} resume {_shown(run.path)}"
+            command = f"{program()} resume {shlex.quote(str(run.path))}"
             progress.note(f"stopped after iteration {training.iteration}; go on with: {command}")
     return stop.exit_code
-
-
-def _shown(path: Path) -> str:
-    return f"'{path}'" if " " in str(path) else str(path)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from agents.core.agent import InContextAgent, Learner, NetworkAgent, is_learner
+from agents.core.agent import InContextAgent, Learner, NetworkAgent
 from agents.core.context import build
 from agents.core.spec import Spec
 from agents.experiment.evaluation import check_evaluation
@@ -46,7 +46,7 @@ def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[st
 def _without_effect(agent: object, command: Sequence[str]) -> list[str]:
     """Options of the command line that this agent makes no use of."""
     given = [word.partition("=")[0] for word in command if word.startswith("--")]
-    unused = {"--iterations"} if not is_learner(agent) else set()
+    unused = {"--iterations"} if not isinstance(agent, Learner) else set()
     unused |= {"--eval-steps"} if isinstance(agent, InContextAgent) else set()
     roles = () if isinstance(agent, NetworkAgent) else ("--model", "--policy")
     return [name for name in given if name in unused or name.partition(".")[0] in roles]

@@ -1,1 +1,1 @@
-"""The mathematics of policy gradients, as pure functions."""
+"""The mathematics of policy gradients: functions that algorithms share, and the optimiser."""

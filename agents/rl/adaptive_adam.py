@@ -65,9 +65,9 @@ class KLAdaptiveAdam:
         return 0 < 2 * self.config.target_kl < kl
 
     def finish(self, kl: Callable[[], float]) -> float:
-        """End the update, adapt the rates to its KL divergence and return it.
+        """End the update, adapt the rates to the KL divergence of the whole step and return that.
 
-        If that is more than twice the target, only part of the way is kept, the largest of 1/2, 1/4, ... that is not.
+        If it is more than twice the target, only part of the step is kept: the largest of 1/2, 1/4, ... that is not.
         """
         whole = kl()
         self._adapt_learning_rates(whole)
@@ -86,7 +86,7 @@ class KLAdaptiveAdam:
                 value.copy_(old + fraction * step)
             return kl() <= 2 * self.config.target_kl
 
-        if not backtrack(acceptable, 0.5, steps=10):
+        if not backtrack(lambda fraction: acceptable(fraction / 2), 0.5, steps=9):
             acceptable(0.0)
 
     def _adapt_learning_rates(self, kl: float) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from agents.cli.evaluate import run_evaluation
 from agents.cli.options import EvaluateOptions
-from agents.core.agent import NetworkAgent, is_learner
+from agents.core.agent import Learner, NetworkAgent
 from agents.core.context import build
 from agents.core.pytree import leaves
 from agents.core.spec import Spec
@@ -91,7 +91,7 @@ def train(job: Job, overwrite: bool) -> None:
         else:
             code = (
                 run_resume(job.folder)
-                if is_learner(build(job.spec)[1])
+                if isinstance(build(job.spec)[1], Learner)
                 else run_evaluation(EvaluateOptions(run=job.folder))
             )
     if code:
@@ -104,7 +104,8 @@ def finished(job: Job) -> bool:
     if not table.exists():
         return False
     distribution, agent = build(spec)
-    trained = RunFolder.open(job.folder).checkpoints.iterations()[-1:] == [spec.iterations] or not is_learner(agent)
+    iterations = RunFolder.open(job.folder).checkpoints.iterations()
+    trained = iterations[-1:] == [spec.iterations] or not isinstance(agent, Learner)
     n_tasks = min(spec.eval_tasks, distribution.n_distinct("test") or spec.eval_tasks)
     curve = Curve(**from_json(table))
     last = (spec.eval_steps, spec.eval_episodes)

@@ -2,8 +2,9 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from qrl.common.checks import check_choice
 from qrl.common.errors import UsageError, suggest
 
 Config = TypeVar("Config")
@@ -26,3 +27,10 @@ def build_config(config: type[Config], options: Mapping[str, object], before: st
     """The options as their dataclass. Raises UsageError as `check_known` does."""
     check_known(options, option_names(config), before, after)
     return config(**options)
+
+
+def check_literals(options: object, where: str) -> None:
+    """Raise UsageError for the first field of a dataclass of options that is none of the words its type lists."""
+    for name, annotation in get_type_hints(type(options)).items():
+        if get_origin(annotation) is Literal:
+            check_choice(where, name, getattr(options, name), get_args(annotation))

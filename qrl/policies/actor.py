@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from qrl.common.errors import UsageError, suggest
+from qrl.common.errors import UsageError
+from qrl.common.options import check_literals
 from qrl.policies.heads import Categorical, Gaussian
 from qrl.policies.spaces import action_units
 
@@ -43,12 +44,7 @@ class PolicyConfig:
             raise UsageError(f"policy: initial_log_std must be finite, not {self.initial_log_std}")
         if not (math.isfinite(self.readout_gain) and self.readout_gain >= 0):
             raise UsageError(f"policy: readout_gain must be finite and not negative, not {self.readout_gain}")
-        for name, known in (
-            ("readout_start", ("uniform", "alternating")),
-            ("inverse_temperature", ("trainable", "fixed")),
-        ):
-            if (value := getattr(self, name)) not in known:
-                raise UsageError(f"policy: unknown {name} {value!r}{suggest(str(value), known)}")
+        check_literals(self, "policy")
 
 
 MASKED_LOGIT = -1e6

@@ -2,8 +2,9 @@
 
 import pytest
 
-from agents import finetune, maml, reptile, scratch
+from agents import finetune, maml, reptile, rl2, scratch
 from qrl.common.errors import UsageError
+from qrl.policies.actor import PolicyConfig
 
 NAN, INFINITE = float("nan"), float("inf")
 
@@ -44,3 +45,19 @@ def test_options_of_what_is_chosen_are_accepted():
     maml.Config(epochs=5, dice_memory=0.5, lr_step_sizes=0.1)
     maml.Config(outer="trpo", epochs=3)  # spelled out, but the default
     assert maml.Config(episodes=1, baseline="none").episodes == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "option", "near"),
+    [
+        (lambda: maml.Config(estimator="dicee"), "estimator 'dicee'", "dice"),
+        (lambda: maml.Config(outer="npg"), "outer 'npg'", "ppo"),
+        (lambda: maml.Config(baseline="liner"), "baseline 'liner'", "linear"),
+        (lambda: rl2.Config(readout="bilin"), "readout 'bilin'", "bilinear"),
+        (lambda: PolicyConfig(normalisation="runing"), "normalisation 'runing'", "running"),
+        (lambda: PolicyConfig(head="gauss"), "head 'gauss'", "gaussian"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_refused_however_it_is_given(unchecked, config, option, near):
+    with pytest.raises(UsageError, match=f"unknown {option}.*{near}"):
+        config()

@@ -3,12 +3,14 @@
 import copy
 import dataclasses
 import itertools
+import json
 
 import numpy as np
 import pytest
 import torch
 
 from agents import rl2
+from agents.cli.options import parse_train
 from agents.core.agent import InContextAgent
 from agents.core.context import build
 from agents.core.pytree import leaves
@@ -674,3 +676,10 @@ def test_actor_and_critic_share_a_memory_or_do_not():
         }
         actors = {name for name in touched if name.startswith("actor.features")}
         assert bool(actors) == (policy.critic is None)
+
+
+def test_options_saved_for_the_agents_own_model_stay_when_it_is_named(tmp_path):
+    saved = tmp_path / "saved.json"
+    saved.write_text(json.dumps({"agent": "rl2", "model_config": {"n_hidden": 8}}))
+    spec, _ = parse_train(["--config", str(saved), "--model", "qgru"])
+    assert spec.model == "qgru" and spec.model_config.n_hidden == 8

@@ -162,6 +162,20 @@ def test_a_reward_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_
     assert load(tmp_path / "run").folder.checkpoints.load().iteration == 2
 
 
+def test_an_observation_after_the_last_step_has_to_be_finite(monkeypatch):
+    run = training(env="navigation")
+    observe = type(run.distribution).observe
+
+    def broken(self, state, tasks):
+        seen = observe(self, state, tasks)
+        return torch.where(torch.tensor(broken.calls.append(1) or len(broken.calls) > 15), torch.nan, seen)
+
+    broken.calls = []
+    monkeypatch.setattr(type(run.distribution), "observe", broken)
+    with pytest.raises(TrainingError, match="non-finite observation at step 15 of task 0"):
+        rollouts(run)
+
+
 def test_a_gradient_that_is_not_finite_changes_no_parameter():
     run = training()
     data, states = rollouts(run)

@@ -208,6 +208,21 @@ def test_curves_are_over_tries() -> None:
     np.testing.assert_allclose(curve.mean, [0.55] * 3, atol=1e-7)
 
 
+class EndsAtOnce(LookupTasks):
+    """Whose episodes end before the horizon."""
+
+    def transition(self, state, action, tasks):
+        state, reward, _ = super().transition(state, action, tasks)
+        return state, reward, torch.ones(len(state), dtype=torch.bool)
+
+
+def test_a_curve_over_tries_stays_level_after_an_early_end() -> None:
+    made = EndsAtOnce("made_up", "row", 3, TABLE, 0.0)
+    curve = adaptation_curve(player(portfolio), made, EvaluationPlan(n_tasks=2, episodes=2))
+    assert curve.x == [1, 2, 3] and curve.mean[0] == curve.mean[1] == curve.mean[2] == pytest.approx(0.15)
+    assert curve.env_steps == [0, 1, 1]
+
+
 def test_there_is_nothing_to_forget_after_the_only_episode() -> None:
     spec = Spec.default(env="algorithm_selection", agent="rl2", model="gru", threads=1)
     for episodes, told in ((1, False), (2, True)):
