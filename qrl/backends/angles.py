@@ -30,8 +30,7 @@ class AngleProgram:
         return {"weights": weights, "scales": scales}
 
     def run(self, bound: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        """Return expectation values [..., batch, observable], or estimates of them, for inputs [..., batch,
-        feature]."""
+        """Return (estimates of) expectation values [..., batch, observable] for inputs [..., batch, feature]."""
         shape = inputs.shape[:-1]
         columns = [_angle(gate.angle, bound, inputs).expand(shape) for gate in self.gates]
         angles = torch.stack(columns, dim=-1) if columns else inputs.new_zeros(*shape, 0)

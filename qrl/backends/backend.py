@@ -28,8 +28,10 @@ LARGEST_SHOTS = 10**9
 
 @runtime_checkable
 class Executor(Protocol):
-    """Protocol of an executor of one circuit; `qrl.simulator.program.Program` is the exact one and documents the
-    methods."""
+    """Protocol of an executor of one circuit.
+
+    `qrl.simulator.program.Program` is the exact executor and documents the methods.
+    """
 
     def bind(self, weights: Float[Tensor, "*circuits weight"], scales: Float[Tensor, "*circuits scale"]) -> Bound:
         """Compute everything that depends on no sample."""

@@ -125,8 +125,10 @@ class _Estimated(RowFunction):
 
 
 class _Shifted(RowFunction):
-    """First derivative by parameter shifts: two terms per rotation, four per controlled rotation (Anselmetti et al.
-    2021)."""
+    """First derivative by parameter shifts.
+
+    A rotation takes two terms, a controlled rotation four (Anselmetti et al. 2021).
+    """
 
     def __init__(self, values: Values, terms: Sequence[int]) -> None:
         super().__init__(order=0.0, method="parameter-shift")

@@ -40,8 +40,10 @@ def _statement(gate: Gate) -> str:
 
 
 def encode(circuit: Circuit, kind: str) -> bytes:
-    """Encode a circuit as a file. Raises UsageError for an unknown format, and for qiskit's if Qiskit is not
-    installed."""
+    """Encode a circuit as a file.
+
+    Raises UsageError for an unknown format, and for qiskit's if Qiskit is not installed.
+    """
     if kind not in FORMATS:
         raise UsageError(f"export: unknown format {kind!r}{suggest(kind, FORMATS)}")
     if kind != "qiskit":

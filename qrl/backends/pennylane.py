@@ -61,10 +61,9 @@ def to_qnode(
 
 
 def to_angle_qnode(circuit: Circuit, device: object, diff_method: str | None, noise: Noise = NOISELESS) -> qml.QNode:
-    """Return the circuit as a QNode of the angles [row, gate] of its `angle_gates`; all rows run in one broadcast
-    execution.
+    """Return the circuit as a QNode of the angles [row, gate] of its `angle_gates`.
 
-    Raises UsageError as `to_qnode` does.
+    All rows run in one broadcast execution. Raises UsageError as `to_qnode` does.
     """
     _check(noise)
 

@@ -26,10 +26,10 @@ class RowFunction(ABC):
         """Return the outputs, detached."""
 
     def derivative(self) -> "RowFunction":
-        """Return the function (inputs..., gradients of a scalar by the outputs...) -> gradients by the inputs, one
-        order less.
+        """Return the derivative, (inputs..., gradients of a scalar by the outputs...) -> gradients by the inputs.
 
-        Subclasses override this if the order is not 0. Raises UsageError if it is.
+        The derivative has one order less. Subclasses override this method if the order is not 0. Raises UsageError if
+        it is.
         """
         raise UsageError(
             f"backend: there is no second derivative with {self.method}, which this agent needs: use backend torch or "

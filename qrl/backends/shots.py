@@ -7,9 +7,10 @@ from qrl.common.autograd import Context, VmapInfo
 
 
 def frequencies(probabilities: Tensor, shots: int, generator: torch.Generator) -> Tensor:
-    """Draw relative frequencies [..., outcome] of `shots` samples each; there are 2**n outcomes.
+    """Draw relative frequencies [..., outcome] of `shots` samples each, over 2**n outcomes.
 
-    Their gradient is that of the probabilities: the circuit's value is an unbiased estimate, its derivative is exact.
+    The gradient of the frequencies is that of the probabilities: the circuit's value is an unbiased estimate, its
+    derivative is exact.
     """
     return _Frequencies.apply(probabilities, shots, generator)
 

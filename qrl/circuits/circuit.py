@@ -117,8 +117,8 @@ class Circuit:
         return Circuit(self.n_wires, tuple(gates), self.observables)
 
     def specs(self) -> dict[str, int | dict[str, int]]:
-        """Return counts that describe the circuit's size: wires, trainable parameters, gates by name, two-wire gates,
-        depth."""
+        """Return counts of wires, inputs, trainable parameters, observables, gates (by name, two-wire) and moments
+        (depth)."""
         return {
             "n_wires": self.n_wires,
             "n_inputs": self.n_inputs,

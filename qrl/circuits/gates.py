@@ -104,7 +104,7 @@ class Gate:
 
     @property
     def is_parametric(self) -> bool:
-        """Whether the gate has an angle that is not constant."""
+        """True if the gate has an angle that is not constant."""
         return isinstance(self.angle, Weight | Input)
 
     def __str__(self) -> str:

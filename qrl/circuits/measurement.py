@@ -1,4 +1,4 @@
-"""Grouping of Pauli words into measurement settings: words share a setting if they agree qubit-wise on the basis."""
+"""Measurement settings: groups of Pauli words that agree on the basis of every wire they share."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

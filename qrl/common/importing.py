@@ -96,8 +96,10 @@ def import_attribute(what: str, module_name: str, attribute: str) -> object:
 
 
 def missing_module(error: UsageError, module_name: str) -> str:
-    """Return the missing module if `module_name` itself was not found; empty if the missing module is one it
-    imports."""
+    """Return the missing module if `module_name` itself or one of its parents was not found.
+
+    The name is empty if the import failed for another reason, such as a module that `module_name` imports.
+    """
     cause = error.__cause__
     name = cause.name if isinstance(cause, ModuleNotFoundError) else None
     return name if name and f"{module_name}.".startswith(f"{name}.") else ""
@@ -122,8 +124,10 @@ def checkout() -> Path | None:
 
 
 def own_remedy(error: BaseException) -> str:
-    """Return the tail of a message about a failed import: the remedy if a required dependency is missing, else
-    empty."""
+    """Return the tail of a message about a failed import.
+
+    The tail is the remedy if a required dependency is missing, else empty.
+    """
     name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if name not in _NEEDED:
         return ""

@@ -1,4 +1,4 @@
-"""Registry of plug-ins by file name: `envs/navigation.py` *is* `--env navigation`; likewise for models and agents.
+"""Registry of plug-ins by file name: `envs/navigation.py` *is* `--env navigation`, likewise models and agents.
 
 A plug-in is anything with `Config` (a frozen dataclass) and `build(config, ...)`, usually a module. Its name is one of
 

@@ -1,4 +1,4 @@
-"""Summaries of plug-in files, parsed without importing them, so that listing works without optional dependencies.
+"""Summaries of plug-in files, parsed but never imported, so that listing works without optional dependencies.
 
 A file that needs an optional dependency declares, as literals, `REQUIRES = ("mujoco",)` (import names) and `EXTRA =
 "mujoco"` (the extra of this distribution that installs them).
@@ -31,11 +31,11 @@ class Summary:
     broken: str = ""
     """Reason why the file cannot be read; empty if it can."""
     shelf: str = ""
-    """Title of the shelf that holds the file; empty for plug-ins from elsewhere."""
+    """Title of the shelf that holds the file; empty for a plug-in that is on no shelf."""
 
     @property
     def usable(self) -> bool:
-        """Whether the plug-in can be expected to load."""
+        """True if the plug-in can be expected to load."""
         return not (self.missing or self.broken)
 
     @property

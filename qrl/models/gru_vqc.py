@@ -26,15 +26,14 @@ class Config(SpanConfig, QuantumCellConfig):
 
 
 class BoundFeatures(NamedTuple):
-    """Everything of the features that depends only on parameters; a pytree."""
+    """Bound features: everything that depends only on parameters; a pytree."""
 
     memory: dict[str, Tensor]
     circuit: Bound
 
 
 class GRUWithCircuit(nn.Module):
-    """GRU followed by a circuit: (inputs [batch, n_inputs], memory [batch, n_hidden]) -> (expectation values, new
-    memory)."""
+    """GRU and circuit: (inputs [batch, n_inputs], memory [batch, n_hidden]) -> (expectation values, new memory)."""
 
     def __init__(self, config: Config, frame: Frame, generator: Generator) -> None:
         super().__init__()

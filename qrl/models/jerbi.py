@@ -28,8 +28,10 @@ class Config(QuantumConfig):
 
 
 def circuit(config: Config, n_inputs: int) -> Circuit:
-    """Return the circuit for this number of inputs; encoding gate k of all wires and layers takes input k modulo
-    `n_inputs`."""
+    """Return the circuit for this number of inputs.
+
+    Encoding gate k, counted over all wires and layers, takes input k modulo `n_inputs`.
+    """
     check_room(config, n_inputs)
     wires, angle, gates = range(config.n_wires), weights(), []
     for layer in range(config.n_layers + 1):

@@ -25,8 +25,7 @@ class Config(SpanConfig, QuantumGatesConfig):
 
 
 class QGRU(nn.Module):
-    """Quantum GRU cell: (inputs [batch, n_inputs], memory [batch, n_hidden]) -> (new memory as features, new
-    memory)."""
+    """QGRU cell: (inputs [batch, n_inputs], memory [batch, n_hidden]) -> (new memory as features, new memory)."""
 
     groups: ClassVar[dict[str, str]] = {f"gates.{name}": group for name, group in QUANTUM_GROUPS.items()}
 

@@ -25,7 +25,7 @@ class Config(SpanConfig, QuantumGatesConfig):
 
 
 class QLSTM(nn.Module):
-    """Quantum LSTM cell: (inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, new memory)."""
+    """QLSTM cell: (inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, new memory)."""
 
     groups: ClassVar[dict[str, str]] = {f"gates.{name}": group for name, group in QUANTUM_GROUPS.items()}
 

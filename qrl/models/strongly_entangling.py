@@ -21,10 +21,9 @@ class Config(QuantumConfig):
 
 
 def cnots(n_wires: int, layer: int) -> list[Entangler]:
-    """Return CNOTs from each wire to the one `layer mod (n_wires - 1) + 1` further along the ring; none on a single
-    wire.
+    """Return CNOTs from each wire to the one `layer mod (n_wires - 1) + 1` further along the ring.
 
-    Two wires have both CNOTs, which do not commute and therefore do not cancel.
+    A single wire has none. Two wires have both CNOTs, which do not commute and therefore do not cancel.
     """
     if n_wires == 1:
         return []
@@ -33,8 +32,10 @@ def cnots(n_wires: int, layer: int) -> list[Entangler]:
 
 
 def circuit(config: Config, n_inputs: int) -> Circuit:
-    """Return the circuit for this number of inputs; Rot(phi, theta, omega) is RZ(phi), then RY(theta), then
-    RZ(omega)."""
+    """Return the circuit for this number of inputs.
+
+    Rot(phi, theta, omega) is RZ(phi), then RY(theta), then RZ(omega).
+    """
     return layered_circuit(
         config, n_inputs, rotations=("RZ", "RY", "RZ"), entanglers=lambda layer: cnots(config.n_wires, layer)
     )

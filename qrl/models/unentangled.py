@@ -1,7 +1,7 @@
 """Data re-uploading circuit without entanglers: the control for entanglement.
 
 Bowles et al. 2024 (Better than classical?) find that removing entanglement often changes nothing; this model tests
-that. With local observables each feature depends on one wire alone.
+their finding. With local observables each feature depends on one wire alone.
 """
 
 from dataclasses import dataclass

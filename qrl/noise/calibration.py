@@ -138,8 +138,10 @@ class Calibration:
 
     @classmethod
     def from_json(cls, data: object, where: str = "calibration") -> "Calibration":
-        """Build a calibration from an object of `to_json`. Raises UsageError, prefixed by `where`, for anything
-        else."""
+        """Build a calibration from an object of `to_json`.
+
+        Raises UsageError, prefixed by `where`, for anything else.
+        """
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
             raise UsageError(f"{where}: not a calibration of ours: expected a JSON object with format {FORMAT!r}")
         if data.get("version") != VERSION:

@@ -84,7 +84,7 @@ class Noise:
 
     @property
     def mixes(self) -> bool:
-        """Whether states under this noise are density matrices."""
+        """True if states under this noise are density matrices."""
         return bool(self.channels()) or (self.calibration is not None and bool(self.calibration.errors))
 
     def check(self, circuit: Circuit) -> None:
@@ -134,10 +134,9 @@ NOISELESS = Noise()
 
 
 def embedded(items: Iterable[str]) -> tuple[str, ...]:
-    """Return the items with the content of each calibration file in place of its name, so that the file is not needed
-    later.
+    """Return the items with the content of each calibration file in place of its name.
 
-    Raises UsageError for a file that cannot be read, or is not a calibration.
+    The file is then not needed later. Raises UsageError for a file that cannot be read, or is not a calibration.
     """
     return tuple(
         f"calibration={_calibration(value).to_text()}" if name == "calibration" else item

@@ -23,8 +23,10 @@ _TOLERANCE = 1e-7
 
 
 def pauli_words(n_wires: int) -> list[str]:
-    """Return Pauli words in the order of transfer matrices: II, IX, IY, IZ, XI, …; the first letter acts on the first
-    wire."""
+    """Return Pauli words in the order of transfer matrices: II, IX, IY, IZ, XI, …
+
+    The first letter acts on the first wire.
+    """
     return ["".join(letters) for letters in product("IXYZ", repeat=n_wires)]
 
 

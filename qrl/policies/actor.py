@@ -1,4 +1,4 @@
-"""Common base of feed-forward and recurrent policies: normalised observations, a head, actions in environment units."""
+"""Common base of feed-forward and recurrent policies: normalised observations, a head, action units."""
 
 import math
 from abc import ABC, abstractmethod
@@ -35,7 +35,7 @@ class PolicyConfig:
     """Initial read-out weights: uniform, or gain times alternating +1 and -1, equal for all features of an action
     (Jerbi et al. 2021)."""
     readout_bias: bool = True
-    """Whether the read-out has a bias for each output (ours); Jerbi et al. 2021 use none."""
+    """Read-out with a bias for each output (ours); Jerbi et al. 2021 use none."""
     inverse_temperature: Literal["trainable", "fixed"] = "trainable"
     """beta of a categorical head: trainable (ours), or fixed at 1, since the read-out's weights can express the same
     scale."""
@@ -60,8 +60,10 @@ MASKED_LOGIT = -1e6
 def mask_logits(
     outputs: Float[Tensor, "*batch act"], mask: Bool[Tensor, "*batch act"] | None
 ) -> Float[Tensor, "*batch act"]:
-    """Replace read-out outputs by `MASKED_LOGIT` where the mask is False (invalid action masking, Huang and Ontañón
-    2022)."""
+    """Replace outputs by `MASKED_LOGIT` where the mask is False.
+
+    This is invalid action masking (Huang and Ontañón 2022).
+    """
     return outputs if mask is None else torch.where(mask, outputs, MASKED_LOGIT)
 
 
@@ -110,7 +112,7 @@ class Actor(nn.Module, ABC, Generic[Bound]):
 
     @abstractmethod
     def bind(self) -> Bound:
-        """Everything that depends on the parameters alone."""
+        """Compute everything that depends only on the parameters."""
 
     @property
     def n_parameters(self) -> int:

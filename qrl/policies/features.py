@@ -98,8 +98,11 @@ class FunctionalFeatures(Generic[Output]):
 
 
 def build_features(model: str, config: object, frame: Frame, generator: torch.Generator, *, memory: bool) -> nn.Module:
-    """Build the features of a model file. Raises UsageError if they are recurrent but `memory` is False, or vice
-    versa."""
+    """Build the features of a model file.
+
+    Raises UsageError for an object that is not a features module, and if it is recurrent but `memory` is False, or vice
+    versa.
+    """
     features = MODELS.load(model).build(config, frame, generator)
     known = isinstance(features, nn.Module) and isinstance(features, Features)
     if not (known and isinstance(features.n_features, int)):

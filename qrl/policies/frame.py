@@ -39,7 +39,7 @@ class Frame:
     n_bilinear: int = 0
     """Number of leading inputs whose products with every feature also enter the read-out."""
     bias: bool = True
-    """Whether the read-out has a bias."""
+    """True if the read-out has a bias."""
 
     def n_parameters(self, n_features: int) -> int:
         """Return the number of parameters of read-out and head over this many features."""

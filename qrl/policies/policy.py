@@ -34,7 +34,7 @@ Params = dict[str, Tensor]
 
 
 class BoundPolicy(NamedTuple):
-    """Everything of a policy that depends only on the parameters; a pytree, so it passes through `vmap`."""
+    """Bound policy: everything that depends only on the parameters; a pytree, so it passes through `vmap`."""
 
     features: object
     readout: Params
@@ -71,8 +71,10 @@ class Policy(Actor[BoundPolicy]):
         return BoundPolicy(features, dict(self.readout.named_parameters()), dict(self.head.named_parameters()))
 
     def distribution(self, bound: BoundPolicy, observations: Float[Tensor, "batch obs"]) -> Distribution:
-        """Return the distribution over actions for bound parameters. Raises UsageError for observations of the wrong
-        width."""
+        """Return the distribution over actions for bound parameters.
+
+        Raises UsageError for observations of the wrong width.
+        """
         features = self._functional.run(bound.features, self.normalised(observations))
         outputs = mask_logits(read_out(bound.readout, features), self.action_mask(observations))
         return self.head.distribution(bound.head, outputs)

@@ -32,15 +32,17 @@ from qrl.policies.policy import Params
 
 
 class BoundNetwork(NamedTuple):
-    """Everything of a network that depends only on parameters; a pytree."""
+    """Bound network: everything that depends only on the parameters; a pytree."""
 
     features: object
     readout: Params
 
 
 class RecurrentNetwork(nn.Module):
-    """Recurrent features and a linear read-out of the features, or of the features and their products with the first
-    inputs."""
+    """Recurrent features with a linear read-out.
+
+    The read-out takes the features and, for `n_bilinear` > 0, their products with the first inputs.
+    """
 
     def __init__(
         self, features: nn.Module, n_outputs: int, config: PolicyConfig, generator: torch.Generator, n_bilinear: int = 0
@@ -97,7 +99,7 @@ class Outputs(NamedTuple):
 
 
 class BoundRecurrentPolicy(NamedTuple):
-    """Everything of a recurrent policy that depends only on parameters; a pytree."""
+    """Bound recurrent policy: everything that depends only on the parameters; a pytree."""
 
     actor: BoundNetwork
     critics: tuple[BoundNetwork, ...]
@@ -199,8 +201,10 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
         mask: Bool[Tensor, "time batch act"] | None,
         truncation: int = 0,
     ) -> Outputs:
-        """Return distributions, values and predicted rewards for whole trials; see `act` and
-        `RecurrentNetwork.unroll`."""
+        """Return distributions, values and predicted rewards for whole trials.
+
+        See `act` and `RecurrentNetwork.unroll`.
+        """
         outputs = self.actor.unroll(bound.actor, inputs, truncation)
         distribution, n_head = self._distribution(bound, outputs, mask), self.head.n_outputs
         reward_outputs = outputs[..., n_head : n_head + self.n_reward_outputs]

@@ -7,8 +7,10 @@ from qrl.common.errors import UsageError
 
 
 class ExplorationByEpisode(BaseCallback):
-    """Decay DQN's rate of random actions by `factor` after every episode, from `first` to `last` (Skolik et al.
-    2022)."""
+    """Exploration schedule that multiplies DQN's rate of random actions by `factor` after every episode.
+
+    The rate starts at `first` and does not fall below `last` (Skolik et al. 2022).
+    """
 
     def __init__(self, factor: float = 0.99, last: float = 0.01, first: float = 1.0) -> None:
         super().__init__()

@@ -29,11 +29,11 @@ def _layers(extractors: Sequence[ScaledFeatures]) -> list[QuantumLayer]:
 
 
 class SideBySide:
-    """Layers with the same circuit, run as one call of its executor: [batch, observation] -> one [batch, feature] per
-    layer.
+    """Layers with the same circuit, run as one call of its executor.
 
-    Without gradients, bound parameters are cached until a parameter changes, as in a rollout. Parameters are compared
-    by value, because a target network is updated without autograd.
+    Maps [batch, observation] to one [batch, feature] per layer. Without gradients, bound parameters are cached until a
+    parameter changes, as in a rollout. Parameters are compared by value, because a target network is updated without
+    autograd.
     """
 
     def __init__(self, extractors: Sequence[ScaledFeatures]) -> None:

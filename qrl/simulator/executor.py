@@ -80,8 +80,10 @@ class FusedExecutor:
     # --- constants ---------------------------------------------------------------------------------------------------
 
     def _maps(self, level: Local, chains: dict[str, list[list[Factor]]]) -> "Maps":
-        """Return each block's map: a constant, or its position in the stack of its kind and size. Identities are
-        omitted."""
+        """Return each block's map: a constant, or its position in the stack of its kind and size.
+
+        Identities are omitted.
+        """
         maps: Maps = {}
         for block, (chain, dim) in enumerate(zip(level.blocks, self.block_dims, strict=True)):
             merged = absorb_constants(chain, dim)
@@ -140,8 +142,10 @@ class FusedExecutor:
         return functools.reduce(torch.add, values)
 
     def maps_of(self, bound: dict[str, Tensor], small_batch: bool) -> dict[str, Sequence[Tensor]]:
-        """Return all maps as `_apply` expects them: the last block's act from the right, on complex states or on their
-        parts."""
+        """Return all maps as `_apply` expects them.
+
+        The maps of the last block act from the right, on complex states or on interleaved parts.
+        """
         given = dict(bound)
         for name in self.stacks:
             if name.startswith(LAST):

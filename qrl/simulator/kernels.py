@@ -25,8 +25,10 @@ which takes the fewest calls, and autograd's built-in rules are faster than `Pha
 
 @dataclass(frozen=True)
 class PhaseFactors:
-    """Phase level for one batch: phase = exp(i rows @ matrix); autograd differentiates `phase` itself if rows are
-    None."""
+    """Phase level for one batch: phase = exp(i rows @ matrix).
+
+    Autograd differentiates `phase` itself if `rows` are None.
+    """
 
     phase: Tensor
     rows: Tensor | None = None
@@ -181,8 +183,10 @@ class FixedPhase:
             self.signs = torch.as_tensor(np.repeat(signs.real.round(), 2), dtype=dtype, device=device)
 
     def diagonal(self, weights: Tensor) -> Tensor:
-        """Return the diagonal: [..., 1, state] complex, or [..., 1, 2 * state] real if all entries are +1 or -1 (ring
-        of CZ)."""
+        """Return the diagonal [..., 1, state], complex.
+
+        If all entries are +1 or -1, as for a ring of CZ, it is real, [..., 1, 2 * state].
+        """
         if self.signs is not None:
             return self.signs.expand(*weights.shape[:-1], 1, -1)
         angle = self.constant + weights[..., None, self.index] @ self.rows
@@ -214,13 +218,13 @@ def multiply_phase(state: Tensor, turn: PhaseFactors) -> Tensor:
 
 
 class PhaseProduct(torch.autograd.Function):
-    """Product state * exp(i rows @ matrix) as an autograd rule; phase = exp(i rows @ matrix) is given for all levels at
-    once.
+    """Product state * exp(i rows @ matrix) as an autograd rule.
 
-    The general rules for complex, cos and sin pass over the states several times more. With `out` the product and g its
-    gradient, the gradient of the state is g * conj(phase), again this function. The gradient of the angle is Im(g *
-    conj(out)); its product with `rows` is a real matrix product over both parts. The whole rule is itself
-    differentiable. Every tensor may have leading axes, such as `task` under `vmap`.
+    `phase` = exp(i rows @ matrix) is an argument, because it is computed for all levels together. The general rules for
+    complex, cos and sin pass over the states several times more. With `out` the product and g its gradient, the
+    gradient of the state is g * conj(phase), again this function. The gradient of the angle is Im(g * conj(out)); its
+    product with `rows` is a real matrix product over both parts. The whole rule is itself differentiable. Every tensor
+    may have leading axes, such as `task` under `vmap`.
     """
 
     @staticmethod

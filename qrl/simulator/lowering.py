@@ -74,8 +74,10 @@ Level = Local | Phase | TwoWireChannels
 
 @dataclass(frozen=True)
 class Measurement:
-    """Observables measured in the same basis: one basis change per block, and their eigenvalues [outcome,
-    observable]."""
+    """Observables measured in the same basis.
+
+    One basis change per block, and the observables' eigenvalues [outcome, observable].
+    """
 
     basis: list[Array]
     eigenvalues: Array

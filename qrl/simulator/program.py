@@ -93,10 +93,9 @@ class Program:
         return self._on(inputs.dtype, inputs.device).run(bound, inputs, draw)
 
     def small_batch(self, bound: Bound) -> SmallBatchExecutor | None:
-        """Return `run` for these bound parameters and small batches, in NumPy and several times as fast; None if
-        unsupported.
+        """Return `run` for these bound parameters and small batches, in NumPy; None if unsupported.
 
-        The bound parameters must not change, and gradients are not available.
+        It is several times as fast. The bound parameters must not change, and gradients are not available.
         """
         executor = self._on(bound["initial"].dtype, bound["initial"].device)
         return SmallBatchExecutor(executor, bound) if SmallBatchExecutor.is_possible(executor) else None

@@ -16,8 +16,10 @@ from qrl.circuits.matrices import PAULI, Array, I, Z, by_site, conjugation, kron
 
 @dataclass(frozen=True)
 class Rotation:
-    """Rotation: constant + cos(rate w) cosine + sin(rate w) sine, with w the angle [rad]; matrices on the gate's
-    wires."""
+    """Rotation: constant + cos(rate w) cosine + sin(rate w) sine, with w the angle [rad].
+
+    The matrices act on the gate's wires.
+    """
 
     matrices: tuple[Array, Array, Array]
     rate: float

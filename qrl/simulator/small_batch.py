@@ -33,8 +33,10 @@ class SmallBatchExecutor:
 
     @staticmethod
     def is_possible(executor: FusedExecutor) -> bool:
-        """Return whether the circuit has inputs and a single block (so no phases without inputs) of amplitudes on the
-        CPU."""
+        """Return whether the circuit has inputs and one block of amplitudes on the CPU.
+
+        With one block, no phase lacks inputs.
+        """
         one_block = len(executor.block_dims) == 1 and executor.populations is None
         return one_block and executor.phases is not None and executor.device.type == "cpu"
 

@@ -179,8 +179,10 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise UsageError(f"classifier: ansatz_options must be a dict or None, not {self.ansatz_options!r}")
 
     def _features(self, frame: Frame, generator: torch.Generator) -> QuantumLayer:
-        """Build the circuit as in a policy. Raises UsageError for a model without a circuit, and for invalid
-        options."""
+        """Build the circuit as in a policy.
+
+        Raises UsageError for a model without a circuit, and for invalid options.
+        """
         options = dict(self.ansatz_options or {})
         config = MODELS.load(self.ansatz).Config
         known = option_names(config)
@@ -205,8 +207,10 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _class_weights(
         self, y: Shaped[np.ndarray, " sample"], numbers: Int[np.ndarray, " sample"]
     ) -> Float[np.ndarray, " class"]:
-        """Return the weight of each class in the loss [class], with mean 1 over samples. Raises UsageError for bad
-        weights."""
+        """Return the weight of each class in the loss [class], with mean 1 over samples.
+
+        Raises UsageError for invalid weights.
+        """
         try:
             weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
         except (ValueError, TypeError) as error:
@@ -224,8 +228,10 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         held_out: Int[Tensor, " held_out"],
         generator: torch.Generator,
     ) -> None:
-        """Run Adam on the loss of the `training` rows until the monitored loss stops falling; set the curves and
-        `n_iter_`."""
+        """Run Adam on the loss of the `training` rows until the monitored loss stops falling.
+
+        Sets the loss curves and `n_iter_`.
+        """
         rates = {name: float(getattr(self, f"lr_{group}")) for name, group in network.groups.items()}
         adam = torch.optim.Adam([{"params": [value], "lr": rates[name]} for name, value in network.named_parameters()])
         self.loss_curve_, self.validation_curve_ = [], [] if len(held_out) else None

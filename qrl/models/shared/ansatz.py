@@ -75,8 +75,10 @@ def z_observables(n_wires: int, kind: Observables) -> tuple[Observable, ...]:
 
 
 def ring(n_wires: int) -> list[tuple[int, int]]:
-    """Return neighbouring pairs of wires on a ring; two wires form one pair, since a second CZ would cancel the
-    first."""
+    """Return neighbouring pairs of wires on a ring.
+
+    Two wires form one pair, since the second CZ of two would cancel the first.
+    """
     return [(wire, (wire + 1) % n_wires) for wire in range(n_wires if n_wires > 2 else n_wires - 1)]
 
 
@@ -92,12 +94,12 @@ def layered_circuit(
     rotations: tuple[str, ...],
     entanglers: Callable[[int], Iterable[Entangler]],
 ) -> Circuit:
-    """Build layers of `rotations` (weights), `entanglers(layer)`, and RY RZ of one scaled input per wire; last
-    `rotations`.
+    """Build layers of rotations, entanglers and one encoded input per wire, then last rotations.
 
-    Encoding gate k, counted over all wires and layers, takes input k modulo `n_inputs`. RZs that would begin the
-    circuit are omitted, since they only add a phase to |0>. RZs and entanglers that would end the circuit are omitted
-    as well: RZ and CZ commute with Z, and CNOTs would remove some wires from a product of Zs. So no parameter is inert.
+    Each layer has `rotations` (weights), `entanglers(layer)`, and RY RZ of one scaled input per wire. Encoding gate k,
+    counted over all wires and layers, takes input k modulo `n_inputs`. RZs that would begin the circuit are omitted,
+    since they only add a phase to |0>. RZs and entanglers that would end the circuit are omitted as well: RZ and CZ
+    commute with Z, and CNOTs would remove some wires from a product of Zs. So no parameter is inert.
     """
     n_wires = config.n_wires
     check_room(config, n_inputs)

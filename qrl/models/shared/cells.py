@@ -125,7 +125,7 @@ class Affine(nn.Module):
 
 
 class BoundMaps(NamedTuple):
-    """Everything of `QuantumMaps` that depends only on parameters; a pytree."""
+    """Bound `QuantumMaps`: everything that depends only on parameters; a pytree."""
 
     circuits: Bound
     projection: Tensor
@@ -195,8 +195,10 @@ def cell_circuit(config: QuantumCellConfig, n_inputs: int) -> Circuit:
 
 
 def lstm_update(gates: Sequence[Tensor], cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the hidden state and the new memory (h, c) of an LSTM from its gates i, f, g, o before their
-    nonlinearities."""
+    """Return the hidden state and the new memory (h, c) of an LSTM.
+
+    `gates` are the gates i, f, g, o before their nonlinearities.
+    """
     entering, forgetting, candidate, output = gates
     cell = torch.sigmoid(forgetting) * cell + torch.sigmoid(entering) * torch.tanh(candidate)
     hidden = torch.sigmoid(output) * torch.tanh(cell)
