@@ -66,8 +66,8 @@ def import_file(role: str, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
 
     def execute() -> ModuleType:
-        # Dataclasses and tyro look up a class's module, so the module is registered before it runs. It is compiled here
-        # because the loader would leave a __pycache__ next to the user's file.
+        # Dataclasses and tyro look up a class's module, so the module is registered before it runs. The source is
+        # compiled here because the loader would leave a __pycache__ next to the user's file.
         sys.modules[name] = module
         try:
             exec(compile(source, str(path), "exec"), module.__dict__)

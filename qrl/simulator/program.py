@@ -95,7 +95,8 @@ class Program:
     def small_batch(self, bound: Bound) -> SmallBatchExecutor | None:
         """Return `run` for these bound parameters and small batches, in NumPy; None if unsupported.
 
-        It is several times as fast. The bound parameters must not change, and gradients are not available.
+        The NumPy executor is several times as fast. The bound parameters must not change, and gradients are not
+        available.
         """
         executor = self._on(bound["initial"].dtype, bound["initial"].device)
         return SmallBatchExecutor(executor, bound) if SmallBatchExecutor.is_possible(executor) else None

@@ -2,7 +2,7 @@
 
 A wire of a density matrix is one site of four levels, its row index next to its column index: |0><0|, |0><1|, |1><0|,
 |1><1|. A gate U is then the matrix U x U*, a channel the sum of K x K* over its Kraus operators, and a diagonal exp(i
-a) the diagonal exp(i (a[row] - a[column])). They are again local maps and phases, as for amplitudes.
+a) the diagonal exp(i (a[row] - a[column])). These are again local maps and phases, as for amplitudes.
 """
 
 from abc import ABC, abstractmethod
