@@ -117,8 +117,10 @@ class Circuit:
         return Circuit(self.n_wires, tuple(gates), self.observables)
 
     def specs(self) -> dict[str, int | dict[str, int]]:
-        """Return counts of wires, inputs, trainable parameters, observables, gates (by name, two-wire) and moments
-        (depth)."""
+        """Return the circuit's size: counts of wires, inputs, parameters, observables, gates and moments.
+
+        Parameters are weights and scales; gates are counted in total, by name and on two wires; `depth` counts moments.
+        """
         return {
             "n_wires": self.n_wires,
             "n_inputs": self.n_inputs,

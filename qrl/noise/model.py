@@ -47,7 +47,7 @@ class Noise:
     """Probability that a wire's outcome is flipped at readout; at most 1/2."""
     after: After = "gate"
     calibration: Calibration | None = None
-    """Device calibration: gate and readout errors that act before all of the above; written as calibration=FILE."""
+    """Device calibration with gate and readout errors that act before all of the above; written as calibration=FILE."""
 
     def __post_init__(self) -> None:
         for name, largest in STRENGTHS.items():
