@@ -1,7 +1,7 @@
 """Summaries of plug-in files, parsed but never imported, so that listing works without optional dependencies.
 
-A file that needs an optional dependency declares two literals: `REQUIRES = ("mujoco",)`, the import names, and `EXTRA =
-"mujoco"`, the extra of this distribution that installs them.
+A file that needs an optional dependency declares the literal `REQUIRES = ("mujoco",)` (import names) and the literal
+`EXTRA = "mujoco"` (the extra of this distribution that installs them).
 """
 
 import ast
