@@ -1,9 +1,9 @@
-"""Quantum policies in torch: circuits as values, a fused simulator, layers and policies.
+"""Quantum policies in torch: circuits as data, a fused simulator, layers and policies.
 
-Sub-packages build on each other in one order: `common` (errors, files, registry), `circuits` (their description, no
-torch), `noise` (no torch either), `simulator` (the fused executor), `backends` (devices and formats), `layer`
-(`QuantumLayer`), `policies`; then `models`, one file a model, which policies know by name only, and the bridges `sb3`
-and `sklearn`.
+The sub-packages depend on each other in this order: `common` (errors, files, registry), `circuits` (circuit
+descriptions, no torch), `noise` (no torch either), `simulator` (the fused executor), `backends` (devices and formats),
+`layer` (`QuantumLayer`), `policies`; then `models`, one file per model, which policies know only by name, and the
+bridges `sb3` and `sklearn`.
 
 Importing this package is cheap: torch is imported with the first name that needs it.
 

@@ -1,4 +1,4 @@
-"""QuantumLayer: a circuit as an `nn.Module`, inputs to expectation values."""
+"""QuantumLayer: a variational quantum circuit as an `nn.Module`, from inputs to expectation values."""
 
 import math
 from collections.abc import Callable
@@ -22,29 +22,29 @@ Initialisation = Literal["uniform", "small-angle"]
 
 @runtime_checkable
 class CircuitModel(Protocol):
-    """A model file whose features are those of one circuit."""
+    """Protocol for a model file whose features come from one circuit."""
 
     @property
     def circuit(self) -> Callable[..., Circuit]:
-        """`circuit(config, n_inputs)`: the circuit for this many inputs."""
+        """`circuit(config, n_inputs)`: the circuit for this number of inputs."""
 
 
 class QuantumLayer(nn.Module):
-    """[batch, n_inputs] -> [batch, n_observables], the expectation values of a variational quantum circuit.
+    """Variational quantum circuit: [batch, n_inputs] -> [batch, n_observables], its expectation values.
 
-    `model` is a `Circuit` or the name of a quantum model (`reuploading`, ...), whose options (`observables`, ...) may
-    follow by keyword. Inputs wider than the wires: with `encoding="cycle"` the circuit's feature k enters wherever the
-    model puts it, layer after layer, until all are used; with `encoding="projection"` a trainable matrix without bias
-    first maps the inputs to one feature a wire.
+    `model` is a `Circuit` or the name of a quantum model (`reuploading`, ...); the model's options (`observables`, ...)
+    are further keyword arguments. Inputs may be wider than the number of wires. With `encoding="cycle"` the circuit's
+    feature k enters wherever the model puts it, layer after layer, until all features are used. With
+    `encoding="projection"` a trainable matrix without bias first maps the inputs to one feature per wire.
 
     Parameters: `weights` [n_weights] in rad; `scales` [n_scales] in rad per unit of input, initially `initial_scale`;
-    `projection`, if asked for. `initialisation` of the weights: "uniform" U[0, pi) (Jerbi et al. 2021, Parametrized
+    `projection`, if requested. `initialisation` of the weights: "uniform" U[0, pi) (Jerbi et al. 2021, Parametrized
     quantum policies for reinforcement learning); "small-angle" N(0, 1/(4 S (D + 2))) with S the largest number of wires
     in an observable and D the number of moments (Zhang et al. 2022, Escaping from the barren plateau via Gaussian
     initializations).
 
-    Raises UsageError for an unknown model or option, for more inputs than the circuit can take in, and for more wires
-    than this machine has memory for.
+    Raises UsageError for an unknown model or option, for more inputs than the circuit can encode, and for more wires
+    than fit into this machine's memory.
     """
 
     def __init__(
@@ -100,17 +100,17 @@ class QuantumLayer(nn.Module):
 
     @property
     def groups(self) -> dict[str, str]:
-        """The learning-rate group of each parameter."""
+        """Learning-rate group of each parameter."""
         projection = {} if self.projection is None else {"projection.weight": "scales"}
         return {"weights": "angles", "scales": "scales"} | projection
 
     def bind(self) -> Bound:
-        """What depends on the parameters alone; see `qrl.simulator.program.Program.bind`."""
+        """Compute everything that depends only on the parameters; see `qrl.simulator.program.Program.bind`."""
         bound = self.program.bind(self.weights, self.scales)
         return bound if self.projection is None else bound | {"projection": self.projection.weight}
 
     def run(self, bound: Bound, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
-        """Expectation values with bound parameters. Raises UsageError for inputs of another width."""
+        """Return expectation values for bound parameters. Raises UsageError for inputs of the wrong width."""
         if inputs.shape[-1] != self.n_inputs:
             raise UsageError(f"layer: takes {self.n_inputs} inputs, found {inputs.shape[-1]}")
         return self.program.run(bound, inputs @ bound["projection"].mT if "projection" in bound else inputs)
@@ -124,7 +124,7 @@ class QuantumLayer(nn.Module):
         diff_method: str = "backprop",
         noise: Noise = NOISELESS,
     ) -> nn.Module:
-        """A module that computes the same on a PennyLane device, under `noise`, and shares this layer's parameters."""
+        """Return a module that evaluates this layer on a PennyLane device under `noise`; the parameters are shared."""
         from qrl.backends.pennylane import PennyLaneLayer, to_qnode  # PennyLane takes over a second to import
 
         parameters = (self.weights, self.scales, self.projection)
@@ -138,7 +138,7 @@ class QuantumLayer(nn.Module):
 
 
 def initial_weights(circuit: Circuit, initialisation: str, generator: torch.Generator | None) -> Tensor:
-    """Angles to begin with [weight]; see `QuantumLayer`."""
+    """Draw initial angles [weight]; see `QuantumLayer`."""
     if initialisation == "uniform":
         return math.pi * torch.rand(circuit.n_weights, generator=generator)
     if initialisation == "small-angle":

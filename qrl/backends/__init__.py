@@ -1,1 +1,1 @@
-"""Circuits on other engines: PennyLane devices, Qiskit, OpenQASM; shots and cost accounting."""
+"""Backends for circuits: PennyLane devices, Qiskit, OpenQASM; shots and cost accounting."""

@@ -1,4 +1,4 @@
-"""Circuits run from the angles of their gates, one row a sample, by something that knows only numbers."""
+"""Circuits executed from the angles of their gates, one row per sample, on backends that accept only numbers."""
 
 import torch
 from torch import Tensor
@@ -12,25 +12,25 @@ TORCH_TRANSFORMS = {"identity": lambda x: x, "tanh": torch.tanh, "arctan": torch
 
 
 def angle_gates(circuit: Circuit, noise: Noise = NOISELESS) -> list[Gate]:
-    """The gates whose angles are not constant, in the order in which they are run."""
+    """Return the gates whose angles are not constant, in execution order."""
     return [gate for gates, _ in noise.schedule(circuit) for gate in gates if gate.is_parametric]
 
 
 class AngleProgram:
-    """What `qrl.simulator.program.Program` is for the fused executor, around a function of angles [row, gate].
+    """Counterpart of `qrl.simulator.program.Program` around a function of angles [row, gate].
 
-    That gives expectation values [row, observable]; weights, scales and inputs are turned into angles in torch.
+    The function returns expectation values [row, observable]; torch converts weights, scales and inputs into angles.
     """
 
     def __init__(self, circuit: Circuit, function: RowFunction, noise: Noise = NOISELESS) -> None:
         self.circuit, self.function, self.gates = circuit, function, angle_gates(circuit, noise)
 
     def bind(self, weights: Tensor, scales: Tensor) -> dict[str, Tensor]:
-        """The parameters [..., weight] and [..., scale], as they are."""
+        """Return the parameters [..., weight] and [..., scale] unchanged."""
         return {"weights": weights, "scales": scales}
 
     def run(self, bound: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        """Expectation values [..., batch, observable], or estimates of them, for inputs [..., batch, feature]."""
+        """Return (estimates of) expectation values [..., batch, observable] for inputs [..., batch, feature]."""
         shape = inputs.shape[:-1]
         columns = [_angle(gate.angle, bound, inputs).expand(shape) for gate in self.gates]
         angles = torch.stack(columns, dim=-1) if columns else inputs.new_zeros(*shape, 0)

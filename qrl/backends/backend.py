@@ -1,4 +1,4 @@
-"""Where and how a policy's circuits run: exactly, under noise, with finite shots."""
+"""Execution of a policy's circuits: exact, under noise, with finite shots."""
 
 import json
 import math
@@ -23,25 +23,28 @@ from qrl.simulator.program import Bound, compile_circuit
 PENNYLANE = "pennylane:"
 
 LARGEST_SHOTS = 10**9
-"""Beyond that a number of shots is a slip of the hand."""
+"""Largest number of shots; larger values are rejected as typos."""
 
 
 @runtime_checkable
 class Executor(Protocol):
-    """What runs one circuit; `qrl.simulator.program.Program` is the exact one, whose methods say more."""
+    """Protocol of an executor of one circuit.
+
+    `qrl.simulator.program.Program` is the exact executor and documents the methods.
+    """
 
     def bind(self, weights: Float[Tensor, "*circuits weight"], scales: Float[Tensor, "*circuits scale"]) -> Bound:
-        """Everything that depends on no sample."""
+        """Compute everything that depends on no sample."""
 
     def run(
         self, bound: Bound, inputs: Float[Tensor, "*circuits batch feature"]
     ) -> Float[Tensor, "*circuits batch observable"]:
-        """Expectation values, or estimates of them."""
+        """Return expectation values, or estimates of them."""
 
 
 @runtime_checkable
 class CircuitModule(Protocol):
-    """A module that keeps one circuit and what runs it, such as a `QuantumLayer`."""
+    """Module with one circuit and its executor, such as a `QuantumLayer`."""
 
     circuit: Circuit
     program: Executor
@@ -49,17 +52,17 @@ class CircuitModule(Protocol):
 
 @dataclass(frozen=True)
 class Backend:
-    """Where circuits run. Raises UsageError for a name that is unknown and a number of shots that cannot be."""
+    """Backend that runs circuits. Raises UsageError for an unknown name and an invalid number of shots."""
 
     name: str = "torch"
-    """torch, the fused simulator, or pennylane:DEVICE with options of the device after commas, such as
-    pennylane:lightning.qubit or pennylane:qiskit.aer,method=statevector; gradient=spsa is one of ours
+    """torch, the fused simulator, or pennylane:DEVICE with device options after commas, such as
+    pennylane:lightning.qubit or pennylane:qiskit.aer,method=statevector; the option gradient=spsa is ours
     (`qrl.backends.devices.GRADIENTS`)."""
     shots: int = 0
-    """Of each circuit in each basis that its observables are measured in [shots]; 0: exact expectation values."""
+    """Shots per circuit and measurement basis of its observables [shots]; 0: exact expectation values."""
     noise: Noise = NOISELESS
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Further options of a PennyLane device, of any type, such as a noise model or what stands for a computer."""
+    """Further options of a PennyLane device, of any type, such as a noise model or a backend object."""
 
     def __post_init__(self) -> None:
         if self.name != "torch" and not self.name.startswith(PENNYLANE):
@@ -70,7 +73,7 @@ class Backend:
 
     @property
     def label(self) -> str:
-        """What is not exact about it, such as shots1000-depolarizing0.01; for names of files."""
+        """Label of the deviations from exact execution, such as shots1000-depolarizing0.01; for file names."""
         strengths = {name: getattr(self.noise, name) for name in STRENGTHS}
         parts = [f"{name}{value:g}" for name, value in strengths.items() if value]
         parts += ["after-layer"] if self.noise.channels() and self.noise.after == "layer" else []
@@ -80,12 +83,12 @@ class Backend:
         return "-".join([*name, *([f"shots{self.shots}"] if self.shots else []), *parts]) or "exact"
 
     def to_json(self) -> dict[str, Any]:
-        """For records: what it was, not enough to make it again if it has options that JSON cannot hold."""
+        """Return a JSON record; options that JSON cannot hold are stored as text and cannot be restored."""
         options = {name: repr(value) for name, value in self.options.items()}
         return {"name": self.name, "shots": self.shots, "noise": self.noise.to_json(), "options": options}
 
     def compile(self, circuit: Circuit, generator: torch.Generator, counter: Counter | None = None) -> Executor:
-        """What runs this circuit; shots are drawn from the generator."""
+        """Return the executor of this circuit; shots are drawn from `generator`."""
         cost = (compile_circuit(circuit).n_bases, shifts(circuit))
         counter = counter or Counter()
         if self.name == "torch":
@@ -100,7 +103,7 @@ class Backend:
         return Execution(on_device, on_device.run, self.shots, generator, counter, cost, on_device.max_order)
 
     def _device(self) -> tuple[str, dict[str, Any]]:
-        """The device's name and its options."""
+        """Split the name into the device's name and options."""
         device, *words = self.name.removeprefix(PENNYLANE).split(",")
         options: dict[str, Any] = {}
         for word in words:
@@ -115,10 +118,10 @@ class Backend:
 
 
 class Execution:
-    """A program as a device runs it: shots drawn anew in every call, circuits counted.
+    """Program with device-like execution: fresh shots in every call, circuits counted.
 
-    The gradient that goes through an estimate from shots is the exact one of its expectation value: what
-    parameter-shift rules would give with unlimited shots.
+    The gradient through an estimate from shots is the exact gradient of its expectation value, the limit of
+    parameter-shift rules with unlimited shots.
     """
 
     def __init__(
@@ -133,25 +136,25 @@ class Execution:
     ) -> None:
         self.program, self.shots, self.generator, self.counter = program, shots, generator, counter
         self.max_order = max_order
-        """Of the derivatives that there are."""
+        """Highest order of derivatives available."""
         self._run, self._cost = run, cost
 
     @property
     def repeats(self) -> int:
-        """How often each circuit is run."""
+        """Number of executions of each circuit."""
         return max(1, self.shots)
 
     def bind(self, weights: Tensor, scales: Tensor) -> Bound:
-        """See `qrl.simulator.program.Program.bind`."""
+        """Bind parameters; see `qrl.simulator.program.Program.bind`."""
         return self.program.bind(weights, scales)
 
     def run(self, bound: Bound, inputs: Tensor) -> Tensor:
-        """Expectation values, or estimates of them; see `qrl.simulator.program.Program.run`."""
+        """Return expectation values, or estimates of them; see `qrl.simulator.program.Program.run`."""
         return counted(self._run(bound, inputs), self.counter, *self._cost)
 
 
 def circuit_modules(module: nn.Module) -> dict[str, CircuitModule]:
-    """The submodules that keep a circuit, by name."""
+    """Return the submodules with a circuit, by name."""
     return {
         name: each
         for name, each in module.named_modules()
@@ -160,27 +163,27 @@ def circuit_modules(module: nn.Module) -> dict[str, CircuitModule]:
 
 
 def executions(module: nn.Module) -> list[Execution]:
-    """What runs the circuits of a module that was put on a backend; they share a generator and a counter."""
+    """Return the executions of a module after `run_on`; they share a generator and a counter."""
     programs = (each.program for each in circuit_modules(module).values())
     return [program for program in programs if isinstance(program, Execution)]
 
 
 def max_order(module: nn.Module) -> float:
-    """Of the derivatives that there are of a module's circuits."""
+    """Return the highest order of derivatives available for a module's circuits."""
     return min((execution.max_order for execution in executions(module)), default=math.inf)
 
 
 def uncounted(module: nn.Module) -> AbstractContextManager[None]:
-    """For the while, the module's circuits do not count: they are run to find something out about memory."""
+    """Suspend counting for the module's circuits temporarily, while they are run to probe memory."""
     execution = next(iter(executions(module)), None)
     return nullcontext() if execution is None else execution.counter.paused()
 
 
 def run_on(module: nn.Module, backend: Backend, generator: torch.Generator) -> None:
-    """Have every circuit in a module run on a backend from now on.
+    """Run every circuit of a module on a backend from now on.
 
-    Raises UsageError for what the backend cannot run, and for a module without a circuit if it is to be run otherwise
-    than exactly.
+    Raises UsageError for a circuit that the backend cannot run, and for a module without circuits unless the backend is
+    the exact default.
     """
     quantum = circuit_modules(module).values()
     if not quantum and backend != Backend():

@@ -1,4 +1,4 @@
-"""How many circuits a device would run: the same count for every executor, of values and gradients alike."""
+"""Number of circuits a device would run, counted identically for every executor, for values and gradients."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +14,13 @@ from qrl.common.autograd import Context, VmapInfo
 
 @dataclass
 class Counter:
-    """Circuits run so far [circuits]; with finite shots each is run so many times."""
+    """Circuits run so far [circuits]; with finite shots each circuit is run once per shot."""
 
     circuits: int = 0
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What is run meanwhile does not count: it is only to find something out about memory or shapes."""
+        """Suspend counting: the circuits run here only probe memory or shapes."""
         before = self.circuits
         try:
             yield
@@ -29,24 +29,29 @@ class Counter:
 
 
 def shifts(circuit: Circuit) -> int:
-    """Circuits of one gradient by the parameter-shift rule: two a rotation with an angle to learn or to pass back
-    through, four if it is controlled (Schuld et al. 2019; Anselmetti et al. 2021)."""
+    """Return the number of circuits of one gradient by the parameter-shift rule.
+
+    Each rotation whose angle is a weight or an input takes two circuits, a controlled rotation four (Schuld et al.
+    2019; Anselmetti et al. 2021).
+    """
     return sum(n_terms(gate) for gate in circuit.gates if gate.is_parametric)
 
 
 def n_terms(gate: Gate) -> int:
-    """Values that the parameter-shift rule of a rotation takes."""
+    """Return the number of terms in the parameter-shift rule of a rotation."""
     return 4 if GATES[gate.name].controlled else 2
 
 
 def counted(values: Tensor, counter: Counter, n_bases: int, n_shifts: int) -> Tensor:
-    """The values [..., batch, observable], counted: `n_bases` circuits a sample now, and `n_shifts` times as many for
-    each derivative that is taken of them, of any order."""
+    """Return the values [..., batch, observable] and count their circuits.
+
+    The count is `n_bases` circuits per sample now, and `n_shifts` times as many for each derivative of any order.
+    """
     return _Counted.apply(values, counter, n_bases, n_shifts)
 
 
 class _Counted(torch.autograd.Function):
-    """The identity, which counts the rows that pass, forwards and backwards."""
+    """Identity that counts the rows passing forwards and backwards."""
 
     @staticmethod
     def forward(values: Tensor, counter: Counter, each: int, n_shifts: int) -> Tensor:

@@ -1,9 +1,9 @@
 """Circuits on any PennyLane device: simulators, shots, noise models, hardware.
 
-A circuit is run from its angles [row, gate], one row a sample, computed in torch from weights, scales and inputs. All
-rows of a call are one job: a broadcast execution of PennyLane's, or parameter sets of Qiskit's (`qrl.backends.qiskit`).
-How derivatives by the angles are found depends on the device (`GRADIENTS`); those by weights, scales and inputs follow
-by torch's autograd.
+A circuit is run from its angles [row, gate], one row per sample, computed in torch from weights, scales and inputs. All
+rows of a call are one job: a broadcast execution in PennyLane, or parameter sets in Qiskit (`qrl.backends.qiskit`). The
+method for derivatives by the angles depends on the device (`GRADIENTS`); torch's autograd adds those by weights, scales
+and inputs.
 """
 
 import math
@@ -25,29 +25,29 @@ from qrl.common.errors import UsageError, suggest, wrap_errors
 from qrl.noise.model import NOISELESS, Noise
 
 GRADIENTS = ("auto", "backprop", "adjoint", "parameter-shift", "spsa")
-"""How derivatives are found; auto: backprop through PennyLane's own simulators of exact values, of any order; adjoint
-on lightning's, of first order; from shots and on everything else by parameter shifts, of first order. spsa: by
-simultaneous perturbation, two circuits a sample whatever their number of gates (Spall 1992)."""
+"""Differentiation methods. auto: backprop through PennyLane's own exact simulators, of any order; adjoint on
+lightning's, of first order; parameter shifts with shots and on all other devices, of first order. spsa: simultaneous
+perturbation, two circuits per sample for any number of gates (Spall 1992)."""
 
 _BACKPROP = ("default.qubit", "default.mixed", "reference.qubit")
 _SEEDED = ("default.qubit", "default.mixed", "lightning.qubit")
 _SPSA_STEP = 0.2
-"""Perturbation [rad]: with shots, small ones drown in their noise."""
+"""Perturbation [rad]; with shots, smaller perturbations are lost in sampling noise."""
 
 _PLUGINS = (
     {"qiskit": "'qrl-meta[qiskit]'", "lightning": "pennylane-lightning", "braket": "amazon-braket-pennylane-plugin"}
     | {name: f"pennylane-{name}" for name in ("aqt", "cirq", "ionq", "qulacs", "rigetti")}
     | {f"lightning.{name}": f"pennylane-lightning-{name}" for name in ("gpu", "kokkos", "tensor")}
 )
-"""What to install for a device of this name, or whose name begins so."""
+"""Package to install for a device with this name or name prefix."""
 
 
 class DeviceProgram(AngleProgram):
-    """A circuit on a PennyLane device; what `qrl.simulator.program.Program` is for the fused executor.
+    """Circuit on a PennyLane device; the counterpart of `qrl.simulator.program.Program`.
 
-    `name` and `options` are those of `qml.device`; `shots` 0 asks for exact values. The device's own random numbers are
-    seeded from `generator` if it takes a seed. Raises UsageError for a device that is not installed, and for what it
-    cannot do: exact values, shots, noise, gates, the gradient that is asked for.
+    `name` and `options` are those of `qml.device`; `shots` 0 requests exact values. If the device accepts a seed,
+    `generator` seeds the device's own random numbers. Raises UsageError for a device that is not installed, and for
+    unsupported requests: exact values, shots, noise, gates, the gradient method.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class DeviceProgram(AngleProgram):
 
         function: RowFunction
         if method is not None:
-            # PennyLane's adjoint method gives zeros for second derivatives, without a word.
+            # PennyLane's adjoint method silently returns zeros for second derivatives.
             function = Differentiable(values, 1, 1, order=1.0 if gradient == "adjoint" else math.inf, method=gradient)
         elif gradient == "spsa":
             function = _Estimated(values, _Perturbed(values, generator))
@@ -87,16 +87,16 @@ class DeviceProgram(AngleProgram):
             terms = [n_terms(gate) for gate in angle_gates(circuit, noise)]
             function = _Estimated(values, _Shifted(values, terms))
         super().__init__(circuit, function, noise)
-        if name not in SAMPLED:  # what cannot be run was found in compiling, and a job may wait in a queue, and cost
+        if name not in SAMPLED:  # compiling already finds errors, and a job may queue and cost
             self._try_out(name, shots)
 
     @property
     def max_order(self) -> float:
-        """Of the derivatives that there are."""
+        """Highest order of derivatives available."""
         return self.function.order
 
     def _try_out(self, name: str, shots: int) -> None:
-        """Raises UsageError if the device fails, or samples where exact values are asked for, as some do silently."""
+        """Raise UsageError if the device fails, or silently samples although exact values are requested."""
         angles = torch.linspace(-1, 2, 3 * len(self.gates), dtype=torch.float64).reshape(3, -1)
         asked = f"{shots} shots" if shots else "exact values"
         with wrap_errors(f"backend: device {name} cannot run this circuit with {asked}"):
@@ -106,11 +106,11 @@ class DeviceProgram(AngleProgram):
 
 
 Values = Callable[[Tensor], Sequence[Tensor]]
-"""Angles [row, gate] -> one tensor of expectation values [row, observable]."""
+"""Function from angles [row, gate] to one tensor of expectation values [row, observable]."""
 
 
 class _Estimated(RowFunction):
-    """Values of a device that nothing can see into, and a function that estimates their first derivative."""
+    """Opaque values of a device, with a function that estimates their first derivative."""
 
     def __init__(self, values: Values, gradient: RowFunction) -> None:
         super().__init__(gradient.order + 1, gradient.method)
@@ -125,7 +125,10 @@ class _Estimated(RowFunction):
 
 
 class _Shifted(RowFunction):
-    """A first derivative by shifts: of a rotation two values, of a controlled one four (Anselmetti et al. 2021)."""
+    """First derivative by parameter shifts.
+
+    A rotation takes two terms, a controlled rotation four (Anselmetti et al. 2021).
+    """
 
     def __init__(self, values: Values, terms: Sequence[int]) -> None:
         super().__init__(order=0.0, method="parameter-shift")
@@ -151,7 +154,7 @@ class _Shifted(RowFunction):
 
 
 class _Perturbed(RowFunction):
-    """A first derivative by simultaneous perturbation: all angles of a row go up or down together by random signs."""
+    """First derivative by simultaneous perturbation: random signs shift all angles of a row together, up and down."""
 
     def __init__(self, values: Values, generator: torch.Generator) -> None:
         super().__init__(order=0.0, method="spsa")
@@ -168,7 +171,7 @@ class _Perturbed(RowFunction):
 
 
 def _gradient(name: str, shots: int, asked: str) -> str:
-    """How derivatives are found; see `GRADIENTS`."""
+    """Choose the differentiation method; see `GRADIENTS`."""
     if asked not in GRADIENTS:
         raise UsageError(f"backend: unknown gradient {asked!r}{suggest(asked, GRADIENTS)}")
     exact = {"backprop": name in _BACKPROP, "adjoint": name in _BACKPROP or name.startswith("lightning.")}
@@ -182,16 +185,16 @@ def _gradient(name: str, shots: int, asked: str) -> str:
 
 
 def _device(name: str, options: dict[str, Any], n_wires: int, generator: torch.Generator) -> qml.devices.Device:
-    """The PennyLane device; UsageError if it does not take these options."""
+    """Create the PennyLane device. Raises UsageError if it does not accept these options."""
     if name in _SEEDED and "seed" not in options:
         seed = torch.randint(2**31, (), generator=generator, device=generator.device)
         options = options | {"seed": int(seed)}
-    with wrap_errors(f"backend: device {name}"):  # of PennyLane, its plug-in, or Python if an option is unknown
+    with wrap_errors(f"backend: device {name}"):  # errors of PennyLane, its plug-in, or Python for an unknown option
         return qml.device(name, wires=n_wires, **options)
 
 
 def unknown_device(name: str, installed: Collection[str]) -> str:
-    """The message about a device that is not installed: what is missing, if that is a plug-in, else names like it."""
+    """Return the message for a device that is not installed: the package to install if known, else similar names."""
     plugin = name.partition(".")[0]
     there = any(each.startswith(f"{plugin}.") for each in installed)
     package = _PLUGINS.get(name) or (None if there else _PLUGINS.get(plugin))

@@ -1,4 +1,4 @@
-"""Circuits out: OpenQASM 2 and 3 text of a circuit whose angles are numbers, and Qiskit's own format."""
+"""Circuit export: OpenQASM 2 and 3 text of a circuit with numerical angles, and Qiskit's own format."""
 
 import io
 
@@ -8,7 +8,7 @@ from qrl.circuits.gates import Gate
 from qrl.common.errors import UsageError, suggest
 
 FORMATS = {"openqasm2": ".qasm", "openqasm3": ".qasm", "qiskit": ".qpy"}
-"""What circuits can be written as, and the files' suffix."""
+"""Export formats and their file suffixes."""
 
 _HEADERS = {
     2: 'OPENQASM 2.0;\ninclude "qelib1.inc";\n',
@@ -17,9 +17,10 @@ _HEADERS = {
 
 
 def to_openqasm(circuit: Circuit, version: int = 3) -> str:
-    """The circuit as OpenQASM text; wire 0 is q[0]. Measurements are left out: the observables say what to measure.
+    """Return the circuit as OpenQASM text; wire 0 is q[0]. Measurements are omitted; the observables define them.
 
-    Raises UsageError for a circuit with an angle that is no number (`Circuit.at` puts numbers in) and another version.
+    Raises UsageError for a circuit with an angle that is not a number (`Circuit.at` inserts numbers), and for another
+    version.
     """
     if version not in _HEADERS:
         raise UsageError(f"export: OpenQASM 2 or 3, not {version!r}")
@@ -27,7 +28,7 @@ def to_openqasm(circuit: Circuit, version: int = 3) -> str:
     for gate in circuit.gates:
         if gate.is_parametric:
             raise UsageError(f"export: the angle of {gate} is no number; give weights, scales and inputs (Circuit.at)")
-        # Two-wire rotations, which not every reader knows, in gates that each does.
+        # Not every reader supports two-wire rotations, so they are decomposed into universally supported gates.
         lines.append(" ".join(_statement(each.gate) for each in ScaledGate(gate).decompose(DECOMPOSITIONS)))
     register = f"qubit[{circuit.n_wires}] q;" if version == 3 else f"qreg q[{circuit.n_wires}];"
     return _HEADERS[version] + "\n".join([register, *lines]) + "\n"
@@ -39,7 +40,10 @@ def _statement(gate: Gate) -> str:
 
 
 def encode(circuit: Circuit, kind: str) -> bytes:
-    """The file of a circuit. Raises UsageError for an unknown format, and for qiskit's where that is not installed."""
+    """Encode a circuit as a file.
+
+    Raises UsageError for an unknown format, and for qiskit's if Qiskit is not installed.
+    """
     if kind not in FORMATS:
         raise UsageError(f"export: unknown format {kind!r}{suggest(kind, FORMATS)}")
     if kind != "qiskit":

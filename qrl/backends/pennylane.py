@@ -1,4 +1,4 @@
-"""A `Circuit` on any PennyLane device: the reference for the fused executor, and the way to shots and hardware."""
+"""A `Circuit` on any PennyLane device: the reference for the fused executor, and access to shots and hardware."""
 
 from collections.abc import Callable
 
@@ -43,12 +43,12 @@ _PAULI = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
 def to_qnode(
     circuit: Circuit, device: object = "default.qubit", diff_method: str = "backprop", noise: Noise = NOISELESS
 ) -> qml.QNode:
-    """The circuit as a QNode `f(inputs, weights, scales)`, tensors as in `qrl.simulator.program.Program`.
+    """Return the circuit as a QNode `f(inputs, weights, scales)`, tensors as in `qrl.simulator.program.Program`.
 
-    A batch of inputs is broadcast through one execution; parameters may have the batch's axis, too. The QNode returns a
-    tuple, one entry an observable. Noise is for a device with density matrices, such as "default.mixed".
+    A batch of inputs is broadcast through one execution; parameters may have the batch axis, too. The QNode returns a
+    tuple, one entry per observable. Noise requires a device with density matrices, such as "default.mixed".
 
-    Raises UsageError for a calibration, which is for the fused executor.
+    Raises UsageError for a calibration, which only the fused executor supports.
     """
     _check(noise)
     if isinstance(device, str):
@@ -61,9 +61,9 @@ def to_qnode(
 
 
 def to_angle_qnode(circuit: Circuit, device: object, diff_method: str | None, noise: Noise = NOISELESS) -> qml.QNode:
-    """The circuit as a QNode of the angles [row, gate] of its `angle_gates`, all rows in one broadcast execution.
+    """Return the circuit as a QNode of the angles [row, gate] of its `angle_gates`.
 
-    Raises UsageError as `to_qnode` does.
+    All rows run in one broadcast execution. Raises UsageError as `to_qnode` does.
     """
     _check(noise)
 
@@ -91,7 +91,7 @@ def _play(circuit: Circuit, angle: Callable[[Gate], Tensor | float], noise: Nois
                 _CHANNELS[name](getattr(noise, name), wires=wire)
     if noise.readout:
         for wire in range(circuit.n_wires):
-            # Turns the outcome over with this probability in whatever basis a wire is measured; `readout_prob` of
+            # Flips the outcome with this probability in any measurement basis of the wire; `readout_prob` of
             # PennyLane's default.mixed fails with expectation values.
             qml.DepolarizingChannel(1.5 * noise.readout, wires=wire)
     return [qml.expval(_observable(observable, circuit.n_wires)) for observable in circuit.observables]
@@ -119,10 +119,10 @@ def _word(word: PauliWord, n_wires: int) -> Operator:
 
 
 class PennyLaneLayer(nn.Module):
-    """What `QuantumLayer` computes, on a PennyLane device, with the very same parameters (shared, not copied).
+    """`QuantumLayer` on a PennyLane device, with the same parameters (shared, not copied).
 
-    Second-order gradients need `diff_method="backprop"` on a simulator that allows it: PennyLane's adjoint and
-    parameter-shift at its default `max_diff=1` drop the circuit's second derivatives without an error.
+    Second-order gradients need `diff_method="backprop"` on a simulator that supports it: PennyLane's adjoint method,
+    and parameter-shift at its default `max_diff=1`, drop the circuit's second derivatives without an error.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class PennyLaneLayer(nn.Module):
         self.weights, self.scales, self.projection, self.qnode = weights, scales, projection, qnode
 
     def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
-        """Expectation values [batch, observable], in the parameters' precision."""
+        """Return expectation values [batch, observable], in the parameters' precision."""
         features = inputs if self.projection is None else self.projection(inputs)
         values = self.qnode(features, self.weights, self.scales)
         return torch.stack([v.expand(len(inputs)) for v in values], dim=-1).to(inputs.dtype)

@@ -1,8 +1,8 @@
-"""Circuits on Qiskit: on Aer, and on computers, for which a call's rows are one job.
+"""Circuits on Qiskit: on Aer and on quantum computers; all rows of a call are one job.
 
-PennyLane's plug-in turns each row into a circuit of its own, transpiles it and submits it as a job of its own. Here a
-circuit's angles stay parameters: it is transpiled once for each basis that is measured in, and a call is one job of as
-many pubs, each with all rows' angles.
+PennyLane's plug-in turns each row into a separate circuit, transpiles it and submits it as a separate job. Here a
+circuit's angles stay parameters: the circuit is transpiled once for each measurement basis, and a call is one job with
+one pub per basis, each with the angles of all rows.
 """
 
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     import qiskit.providers
 
 DEVICES = ("qiskit.aer", "qiskit.remote")
-"""What runs here rather than through PennyLane's plug-in, under the plug-in's names."""
+"""Devices that run here instead of through PennyLane's plug-in, under the plug-in's names."""
 
 _TRANSPILER = ("optimization_level", "seed_transpiler", "initial_layout", "layout_method", "routing_method")
 _WRONG = ("CRX", "CRY", "CRZ")
-"""Of these Aer 0.17 forgets the parameters, silently: they are made of others."""
+"""Gates whose parameters Aer 0.17 silently drops; they are decomposed into other gates."""
 
 _REMOTE = ("backend", "session", "options")
 
@@ -35,11 +35,11 @@ _REMOTE = ("backend", "session", "options")
 class Sampled:
     """Estimates [row, observable] from counts, for angles [row, gate].
 
-    Options of both devices are those of Qiskit's `generate_preset_pass_manager` in `_TRANSPILER`. The others of
-    qiskit.aer are those of an `AerSimulator`; of qiskit.remote `backend`, a BackendV2, and, for one of IBM's, `session`
-    and the `options` of a sampler.
+    Both devices accept the options of Qiskit's `generate_preset_pass_manager` in `_TRANSPILER`. Further options of
+    qiskit.aer are those of an `AerSimulator`; those of qiskit.remote are `backend`, a BackendV2, and, for IBM backends,
+    `session` and the `options` of a sampler.
 
-    Raises UsageError for options that are unknown or missing, too many wires, and whatever Qiskit says of the rest.
+    Raises UsageError for unknown or missing options, for too many wires, and for any other error that Qiskit reports.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class Sampled:
             self.settings = [(each, compiler.run(_circuit(circuit, each))) for each in settings(circuit)]
 
     def __call__(self, angles: Tensor) -> list[Tensor]:
-        """One job."""
+        """Run all rows as one job."""
         from qiskit.primitives.containers.bindings_array import BindingsArray
 
         rows = angles.detach().cpu().double().numpy()
         pubs: list[tuple[object, object]] = []
         for _, compiled in self.settings:
-            # Those that a measurement never sees are gone.
+            # The transpiler removes parameters that do not affect the measurement.
             there = sorted(compiled.parameters, key=lambda p: p.index)
             bound = {tuple(there): rows[:, [p.index for p in there]]} if there else {}
             pubs.append((compiled, BindingsArray(bound, shape=(len(rows),))))
@@ -78,7 +78,7 @@ class Sampled:
 
     def _run(self, pubs: list[tuple[object, object]]) -> "qiskit.primitives.PrimitiveResult":
         seed = int(torch.randint(2**31, (), generator=self.generator, device=self.generator.device))
-        with wrap_errors(f"backend: device {self.name} failed"):  # of Qiskit, of a provider, of the network
+        with wrap_errors(f"backend: device {self.name} failed"):  # errors of Qiskit, of a provider, of the network
             return self._sampler(seed).run(pubs, shots=self.shots).result()
 
     def _backend(self, n_wires: int) -> "qiskit.providers.BackendV2":
@@ -109,7 +109,7 @@ class Sampled:
         return backend
 
     def _sampler(self, seed: int) -> "qiskit.primitives.BaseSamplerV2":
-        """The one that is made for the backend; the seed is for those that simulate."""
+        """Return the backend's own sampler; the seed is used by simulators."""
         if self.name == "qiskit.aer":
             from qiskit_aer.primitives import SamplerV2
 
@@ -130,7 +130,7 @@ def _is_ibms(backend: "qiskit.providers.BackendV2") -> bool:
 
 
 def _circuit(circuit: Circuit, setting: Setting) -> "qiskit.QuantumCircuit":
-    """Qiskit's circuit, its angles that are not constant the parameters of one vector, measured in a basis."""
+    """Build Qiskit's circuit, measured in a basis; angles that are not constant are parameters of one vector."""
     from qiskit import QuantumCircuit
     from qiskit.circuit import ParameterVector
 
@@ -153,8 +153,10 @@ def _circuit(circuit: Circuit, setting: Setting) -> "qiskit.QuantumCircuit":
 
 
 def _means(bits: Array, wires: list[int]) -> Array:
-    """The mean [row] over shots of the product of some wires' +1 and -1, from bits [row, shot, byte] as Qiskit packs
-    them: wire 0 is the last byte's least significant bit."""
+    """Average [row] over shots the product of some wires' +1 and -1.
+
+    `bits` is [row, shot, byte] in Qiskit's packing: wire 0 is the last byte's least significant bit.
+    """
     mask = np.zeros(bits.shape[-1], dtype=np.uint8)
     for wire in wires:
         mask[-1 - wire // 8] |= 1 << (wire % 8)

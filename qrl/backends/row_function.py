@@ -1,4 +1,4 @@
-"""Functions of rows that torch cannot see into, such as a call of a device, with the derivatives that they know of."""
+"""Row-wise functions that are opaque to torch, such as a device call, with custom derivatives."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,9 +12,10 @@ from qrl.common.errors import UsageError
 
 
 class RowFunction(ABC):
-    """Rows to rows: row i of each output [row, ...] depends on row i of the inputs [row, ...] alone.
+    """Row-wise function: row i of each output [row, ...] depends only on row i of the inputs [row, ...].
 
-    `order`: how many times it can be differentiated. `method`: how, for what is said to who asks for more.
+    `order`: how many times the function can be differentiated. `method`: the differentiation method, for error
+    messages.
     """
 
     def __init__(self, order: float, method: str) -> None:
@@ -22,12 +23,13 @@ class RowFunction(ABC):
 
     @abstractmethod
     def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
-        """The outputs, detached."""
+        """Return the outputs, detached."""
 
     def derivative(self) -> "RowFunction":
-        """(inputs..., gradients of a number by the outputs...) -> gradients by the inputs, one order less.
+        """Return the derivative, (inputs..., gradients of a scalar by the outputs...) -> gradients by the inputs.
 
-        To be extended where the order is not 0. Raises UsageError if it is.
+        The derivative has one order less. Subclasses override this method if the order is not 0. Raises UsageError if
+        it is.
         """
         raise UsageError(
             f"backend: there is no second derivative with {self.method}, which this agent needs: use backend torch or "
@@ -36,9 +38,9 @@ class RowFunction(ABC):
 
 
 class Differentiable(RowFunction):
-    """A function that torch can see into if it is called with ordinary tensors.
+    """Function that torch differentiates when called with ordinary tensors.
 
-    Its derivatives are torch's: of every order, unless those beyond one would be wrong.
+    Its derivatives are torch's: of every order, or of first order only where higher ones would be wrong.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Differentiable(RowFunction):
                 inputs, by_output = arguments[: self.n_inputs], arguments[self.n_inputs :]
                 inputs = tuple(x if x.requires_grad else x.detach().requires_grad_() for x in inputs)
                 outputs = self.function(*inputs)
-                again = any(x.requires_grad for x in arguments)  # this gradient will itself be differentiated
+                again = any(x.requires_grad for x in arguments)  # the gradient itself will be differentiated
                 options = {"create_graph": again, "allow_unused": True, "materialize_grads": True}
                 return torch.autograd.grad(outputs, inputs, by_output, **options)  # type: ignore[arg-type]
 
@@ -91,7 +93,7 @@ class RowFunctionOp(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Context, _: None, *tangents: Tensor | None) -> tuple[Tensor, ...]:
-        """The derivative's derivative by the weights of the outputs, of which it is a linear function."""
+        """Differentiate the derivative by the weights of the outputs, in which it is linear."""
         n = len(tangents)
         rows, outputs = ctx.saved_tensors[:n], ctx.saved_tensors[n:]
         moved = [torch.zeros_like(row) if t is None else t for row, t in zip(rows, tangents, strict=True)]
@@ -102,7 +104,7 @@ class RowFunctionOp(torch.autograd.Function):
     def vmap(
         info: VmapInfo, in_dims: tuple[int | None, ...], function: RowFunction, *rows: Tensor
     ) -> tuple[tuple[Tensor, ...], int]:
-        """Mapped rows are just more rows."""
+        """Treat mapped rows as additional rows."""
         leading = mapped_axis_first(info, in_dims[1:], rows)
         outputs = RowFunctionOp.apply(function, *(row.flatten(0, 1) for row in leading))
         return tuple(output.unflatten(0, (info.batch_size, -1)) for output in outputs), 0

@@ -1,4 +1,4 @@
-"""Finite shots: what a device's counts say of probabilities, and which gradient goes through them."""
+"""Finite shots: sampled relative frequencies, and their gradient."""
 
 import torch
 from torch import Tensor
@@ -7,16 +7,16 @@ from qrl.common.autograd import Context, VmapInfo
 
 
 def frequencies(probabilities: Tensor, shots: int, generator: torch.Generator) -> Tensor:
-    """Relative frequencies [..., outcome] of `shots` draws each; outcomes are 2**n.
+    """Draw relative frequencies [..., outcome] of `shots` samples each, over 2**n outcomes.
 
-    Their gradient is that of the probabilities, as if these had been given: an unbiased estimate of them is used where
-    the circuit's value is needed, and its exact derivative where that is.
+    The gradient of the frequencies is that of the probabilities: the circuit's value is an unbiased estimate, its
+    derivative is exact.
     """
     return _Frequencies.apply(probabilities, shots, generator)
 
 
 class _Frequencies(torch.autograd.Function):
-    """The identity with noise: derivatives of every order are those of the identity."""
+    """Identity with sampling noise: derivatives of every order are those of the identity."""
 
     @staticmethod
     def forward(probabilities: Tensor, shots: int, generator: torch.Generator) -> Tensor:
@@ -44,10 +44,10 @@ class _Frequencies(torch.autograd.Function):
 
 
 def multinomial(probabilities: Tensor, shots: int, generator: torch.Generator) -> Tensor:
-    """Counts [..., outcome], in double precision, of `shots` draws from each row of probabilities.
+    """Draw counts [..., outcome], in double precision, of `shots` samples from each row of probabilities.
 
-    A binomial draw divides the shots between the first and the second half of the outcomes, each half's likewise
-    between its halves, and so on: exact, and one call of torch for all rows a bit of the outcome.
+    A binomial draw divides the shots between the first and the second half of the outcomes, then recursively within
+    each half. The counts are exactly multinomial, with one torch call per bit of the outcome for all rows together.
     """
     p = probabilities.detach().double().clamp_min(0)
     counts = p.new_full((*p.shape[:-1], 1), shots)

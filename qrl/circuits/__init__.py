@@ -1,1 +1,1 @@
-"""Circuits as values: gates, angles, observables, decompositions, measurement settings."""
+"""Circuits as data: gates, angles, observables, decompositions, measurement settings."""

@@ -1,8 +1,8 @@
 """Circuit: the frozen description of a variational quantum circuit (VQC).
 
 A circuit is data: gates in order, each angle a trainable weight, a scaled input or a constant, then observables. It
-computes nothing. `qrl.simulator.program` runs it in torch, `qrl.backends.pennylane` on any PennyLane device; both take
-this object.
+computes nothing. `qrl.simulator.program` runs a circuit in torch, `qrl.backends.pennylane` on any PennyLane device;
+both take this object.
 
 Conventions are PennyLane's: wire 0 is the most significant bit, a rotation about a Pauli word P is exp(-i angle P / 2),
 and the register starts in |0...0>.
@@ -23,9 +23,9 @@ from qrl.common.errors import UsageError
 class Circuit:
     """Gates on `n_wires` wires, then the expectation values of `observables`.
 
-    Weights, scales and input features are numbered from 0; their counts are derived from the largest index used.
+    Weights, scales and input features are numbered from 0; their counts follow from the largest index used.
 
-    Raises UsageError for no wires, no observables, or a gate or an observable on a wire that does not exist.
+    Raises UsageError for zero wires, no observables, or a gate or an observable on a wire that does not exist.
     """
 
     n_wires: int
@@ -57,14 +57,15 @@ class Circuit:
 
         The arguments are vectors [input], [weight] and [scale]; the function applies operations and returns expectation
         values of Pauli operators, one or several. Angles are weights, inputs, scales times inputs, tanh or arctan of
-        one of these two, or constants. Operations are decomposed into the gates there are, but for global phases.
+        one of the last two, or constants. Operations are decomposed into the supported gates; global phases are
+        dropped.
 
-        Raises UsageError, by name, for what cannot be read.
+        Raises UsageError, with the name, for anything that cannot be read.
         """
         from qrl.circuits.pennylane_reader import read_pennylane  # PennyLane takes over a second to import
 
         circuit = cls(*read_pennylane(function, n_inputs, n_weights, n_scales))
-        # A circuit counts up to the last number that turns a gate.
+        # A circuit counts up to the largest index that an angle uses.
         counts = {"input": (n_inputs, circuit.n_inputs), "weight": (n_weights, circuit.n_weights)}
         for kind, (asked, used) in (counts | {"scale": (n_scales, circuit.n_scales)}).items():
             if used < asked:
@@ -92,7 +93,7 @@ class Circuit:
 
     @cached_property
     def moments(self) -> tuple[tuple[Gate, ...], ...]:
-        """Gates grouped into columns that act at once, each gate as early as its wires are free."""
+        """Gates grouped into columns that act simultaneously, each gate as early as its wires are free."""
         free = [0] * self.n_wires
         columns: list[list[Gate]] = []
         for gate in self.gates:
@@ -105,9 +106,9 @@ class Circuit:
         return tuple(tuple(column) for column in columns)
 
     def at(self, angles: Sequence[Angle]) -> "Circuit":
-        """The same circuit with these angles, such as numbers [rad], in place of its weights and inputs, gate by gate.
+        """Return the circuit with these angles, such as numbers [rad], replacing its weights and inputs gate by gate.
 
-        Raises UsageError for another number of angles than there are.
+        Raises UsageError for the wrong number of angles.
         """
         values, n_free = iter(angles), sum(gate.is_parametric for gate in self.gates)
         if len(angles) != n_free:
@@ -116,7 +117,10 @@ class Circuit:
         return Circuit(self.n_wires, tuple(gates), self.observables)
 
     def specs(self) -> dict[str, int | dict[str, int]]:
-        """Counts that describe the circuit's size: wires, trainable numbers, gates by name, two-wire gates, depth."""
+        """Return the circuit's size: counts of wires, inputs, parameters, observables, gates and moments.
+
+        Parameters are weights and scales; gates are counted in total, by name and on two wires; `depth` counts moments.
+        """
         return {
             "n_wires": self.n_wires,
             "n_inputs": self.n_inputs,
@@ -130,5 +134,5 @@ class Circuit:
         }
 
     def draw(self) -> str:
-        """The circuit as text, one line a wire, one column a moment, the observables below."""
+        """Draw the circuit as text: one line per wire, one column per moment, the observables below."""
         return draw(self.n_wires, self.moments, self.observables)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qrl.circuits.gates import GATES, Gate, Input, Weight
 
 QASM_NAMES = {name: "cx" if name == "CNOT" else name.lower() for name in GATES}
-"""Names of gates in OpenQASM and Qiskit."""
+"""Names of the gates in OpenQASM and Qiskit."""
 
 
 @dataclass(frozen=True)
@@ -18,22 +18,22 @@ class DecomposedGate:
     wires: tuple[int, ...]
     """Positions among the wires of the whole gate."""
     angle_scale: float | None = None
-    """Its angle as a multiple of the whole gate's angle."""
+    """The gate's angle as a multiple of the whole gate's angle."""
     constant: float | None = None
-    """Its angle [rad], if that does not depend on the whole gate's."""
+    """The gate's angle [rad], if independent of the whole gate's angle."""
     native: str | None = None
-    """The device's gate whose error follows this gate, "" for none; None: this gate is decomposed further."""
+    """Native gate whose error follows this gate, "" for none; None: this gate is decomposed further."""
 
 
 @dataclass(frozen=True)
 class ScaledGate:
-    """A gate whose angle is multiplied by `angle_scale`."""
+    """Gate with its angle multiplied by `angle_scale`."""
 
     gate: Gate
     angle_scale: float = 1.0
 
     def parts(self, decomposition: Sequence[DecomposedGate]) -> Iterator[tuple["ScaledGate", DecomposedGate]]:
-        """The gates of this decomposition, in order, each beside its entry."""
+        """Yield the gates of this decomposition in order, each with its entry."""
         for part in decomposition:
             wires, angle = tuple(self.gate.wires[wire] for wire in part.wires), self.gate.angle
             if part.angle_scale is None:
@@ -45,7 +45,7 @@ class ScaledGate:
                 yield ScaledGate(Gate(part.name, wires, number)), part
 
     def decompose(self, names: Collection[str]) -> Iterator["ScaledGate"]:
-        """The gates that remain once all gates of these names are decomposed (`DECOMPOSITIONS`), in order."""
+        """Yield, in order, the gates that remain after decomposing all gates of these names (`DECOMPOSITIONS`)."""
         if self.gate.name in names:
             for each, _ in self.parts(DECOMPOSITIONS[self.gate.name]):
                 yield from each.decompose(names)
@@ -69,4 +69,4 @@ DECOMPOSITIONS: dict[str, tuple[DecomposedGate, ...]] = {
     "CRY": _HALVES["RY"],
     "CRZ": _HALVES["RZ"],
 }
-"""Two-wire rotations, in rotations of one wire, H and CNOT."""
+"""Decompositions of two-wire rotations into one-wire rotations, H and CNOT."""

@@ -1,4 +1,4 @@
-"""A circuit as text."""
+"""Text drawing of a circuit."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,12 @@ from qrl.circuits.observables import Observable
 
 
 def draw(n_wires: int, moments: Sequence[Sequence[Gate]], observables: Sequence[Observable]) -> str:
-    """One line a wire, one column a moment, the observables below."""
+    """Draw a circuit: one line per wire, one column per moment, the observables below."""
     lines = [f"{wire}: " for wire in range(n_wires)]
     width = max(map(len, lines))
     lines = [line.rjust(width) for line in lines]
     for moment in moments:
-        # Two-wire gates of one moment may cross each other's wires: each gets a column of its own.
+        # Two-wire gates of one moment may cross each other's wires: each has its own column.
         single = [gate for gate in moment if len(gate.wires) == 1]
         for column in [*([single] if single else []), *([gate] for gate in moment if len(gate.wires) == 2)]:
             cells = _cells(column, n_wires)
@@ -22,7 +22,7 @@ def draw(n_wires: int, moments: Sequence[Sequence[Gate]], observables: Sequence[
 
 
 def _cells(gates: list[Gate], n_wires: int) -> list[str]:
-    """The text of one column, wire by wire: labels, controls as *, and | on the wires that a gate passes."""
+    """Return the text of one column, wire by wire: labels, controls as *, and | on wires that a gate crosses."""
     cells = ["-"] * n_wires
     for gate in gates:
         if len(gate.wires) == 2:

@@ -16,11 +16,11 @@ TRANSFORMS: tuple[Transform, ...] = ("identity", "tanh", "arctan")
 
 @dataclass(frozen=True)
 class GateKind:
-    """What a gate's name means: its number of wires, and the rotation it makes if it has an angle."""
+    """Kind of a gate: its number of wires and, if it has an angle, its rotation."""
 
     n_wires: int
     rotation: str = ""
-    """Pauli word of the generator; with `controlled`, that of the target wire. Empty: the gate has no angle."""
+    """Pauli word of the generator, on the target wire if `controlled`; empty if the gate has no angle."""
     controlled: bool = False
 
 
@@ -53,7 +53,7 @@ class Weight:
 
 @dataclass(frozen=True)
 class Input:
-    """Angle = g(scales[scale] * inputs[feature]) [rad]; `scale=None` takes the input as it is.
+    """Angle = g(scales[scale] * inputs[feature]) [rad]; `scale=None` uses the unscaled input.
 
     g is `transform`: identity (the angle is unbounded, the circuit a Fourier series in the input: Schuld, Sweke and
     Meyer 2021), tanh or arctan (bounded angles: Skolik et al. 2022).
@@ -104,7 +104,7 @@ class Gate:
 
     @property
     def is_parametric(self) -> bool:
-        """Whether the gate has an angle that is not constant."""
+        """True if the gate has an angle that is not constant."""
         return isinstance(self.angle, Weight | Input)
 
     def __str__(self) -> str:

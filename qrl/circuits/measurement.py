@@ -1,4 +1,4 @@
-"""Which Pauli words are measured together: those that agree wire by wire on the basis to measure in."""
+"""Measurement settings: groups of Pauli words that agree on the basis of every wire they share."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,16 +9,16 @@ from qrl.circuits.observables import PauliWord
 
 @dataclass
 class Setting:
-    """A basis to measure in, and what is then known."""
+    """Measurement setting: a basis, and the observables' words measured in it."""
 
     basis: dict[int, str] = field(default_factory=dict)
-    """X, Y or Z of the wires that matter."""
+    """X, Y or Z for each measured wire."""
     words: list[tuple[int, PauliWord]] = field(default_factory=list)
-    """Observable and word."""
+    """Pairs of observable index and word."""
 
 
 def settings(circuit: Circuit) -> list[Setting]:
-    """As few as are found by putting each word into the first setting that it fits."""
+    """Group the words greedily: each word joins the first compatible setting."""
     found: list[Setting] = []
     for column, word in _words(circuit):
         fitting = (s for s in found if all(s.basis.get(wire, pauli) == pauli for wire, pauli in word.factors))

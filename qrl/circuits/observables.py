@@ -11,7 +11,7 @@ Pauli = Literal["X", "Y", "Z"]
 
 @dataclass(frozen=True)
 class PauliWord:
-    """A coefficient times a product of Pauli operators on distinct wires; no factor at all is the identity."""
+    """Coefficient times a product of Pauli operators on distinct wires; without factors it is the identity."""
 
     factors: tuple[tuple[int, Pauli], ...]
     coefficient: float = 1.0
@@ -25,7 +25,7 @@ class PauliWord:
 
     @classmethod
     def parse(cls, text: str, coefficient: float = 1.0) -> "PauliWord":
-        """Read "Z0 X2" (Z on wire 0 times X on wire 2). Raises UsageError for anything else."""
+        """Parse "Z0 X2" (Z on wire 0 times X on wire 2). Raises UsageError for anything else."""
         factors: list[tuple[int, Pauli]] = []
         for token in text.split():
             letter, wire = token[0], token[1:]
@@ -41,13 +41,13 @@ class PauliWord:
 
 @dataclass(frozen=True)
 class Observable:
-    """A weighted sum of Pauli words, measured as one expectation value in [-sum|c|, sum|c|]."""
+    """Weighted sum of Pauli words, measured as one expectation value in [-sum|c|, sum|c|]."""
 
     words: tuple[PauliWord, ...]
 
     @classmethod
     def of(cls, *words: str | tuple[float, str]) -> "Observable":
-        """`Observable.of("Z0 Z1")` or `Observable.of((0.5, "Z0"), (0.5, "X1"))`."""
+        """Build an observable: `Observable.of("Z0 Z1")` or `Observable.of((0.5, "Z0"), (0.5, "X1"))`."""
         return cls(tuple(PauliWord.parse(w) if isinstance(w, str) else PauliWord.parse(w[1], w[0]) for w in words))
 
     def __str__(self) -> str:

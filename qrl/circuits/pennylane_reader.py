@@ -1,8 +1,8 @@
 """Read a PennyLane circuit, an ordinary function, into gates and observables.
 
-The function is played several times, with random numbers for inputs, weights and scales. A gate's angle is known by its
-values: it is a weight, an input, a scale times an input, tanh or arctan of one of the latter, or a constant. What is
-none of these is refused by name; so no circuit is taken for another one.
+The function is executed several times with random inputs, weights and scales. The values of a gate's angle identify it:
+a weight, an input, a scale times an input, tanh or arctan of one of the last two, or a constant. Any other angle is
+refused by name, so no circuit is mistaken for another.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -26,10 +26,10 @@ _FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 DRAWS = 8
 _CLOSE = 1e-9
-"""Random numbers are further apart than this, and the same ones are never so far."""
+"""Tolerance for equal numbers: different random numbers are further apart, equal ones never are."""
 
 Numbers = tuple[np.ndarray, ...]
-"""Inputs, weights and, if there are any, scales."""
+"""Inputs, weights and, if any, scales."""
 
 
 def read_pennylane(
@@ -62,13 +62,13 @@ def _play(function: Callable[..., object], numbers: Numbers) -> qml.tape.Quantum
 
 
 def _sorted(labels: Sequence[Hashable]) -> list[Hashable]:
-    """In the order of their numbers or, if some have names, as they come."""
+    """Sort wire labels by number or, if some are names, keep their order."""
     numbers = [label for label in labels if isinstance(label, int)]
     return [*sorted(numbers)] if len(numbers) == len(labels) else list(labels)
 
 
 def _gates(operation: Operator, whole: str = "") -> Iterator[tuple[str, tuple[Hashable, ...], str, Any]]:
-    """Name, wires and angle of each of our gates that an operation is made of; before the angle, how to call it."""
+    """Yield name, wires, description and angle of each supported gate in the decomposition of an operation."""
     name = _NAMES.get(operation.name, operation.name)
     if name in GATES:
         (angle,) = operation.parameters or [None]
@@ -84,7 +84,7 @@ def _gates(operation: Operator, whole: str = "") -> Iterator[tuple[str, tuple[Ha
 
 
 def _angle(of: str, values: list[Any], draws: list[Numbers]) -> Angle:
-    """What the values are, from what they may be made of."""
+    """Identify an angle by its values in all draws."""
     if any(np.ndim(value) for value in values):
         raise UsageError(f"from_pennylane: an angle of {of} has an axis; write the circuit for a single sample")
     found = [float(value) for value in values]
@@ -100,7 +100,7 @@ def _angle(of: str, values: list[Any], draws: list[Numbers]) -> Angle:
 
 
 def _candidates(draws: list[Numbers]) -> Iterator[tuple[Angle, list[float]]]:
-    """All that an angle may be, and its value in each draw."""
+    """Yield every possible angle with its value in each draw."""
     inputs, weights, scales = (np.stack(kind) for kind in zip(*draws, strict=True))
     yield from ((Weight(index), column.tolist()) for index, column in enumerate(weights.T))
     for transform in TRANSFORMS:

@@ -1,1 +1,1 @@
-"""Shared by every package: errors, the registry of plug-ins, files, memory."""
+"""Shared by all packages: errors, the registry of plug-ins, files, memory."""

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 Context = Any
-"""The context object of a rule, on which a rule keeps what it likes: torch annotates it so."""
+"""Context object of a rule, on which the rule stores anything; torch annotates it as Any."""
 
 
 @runtime_checkable
@@ -17,7 +17,7 @@ class VmapInfo(Protocol):
 
 
 def mapped_axis_first(info: VmapInfo, in_dims: Sequence[int | None], tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors with the mapped axis in front; those without one are expanded."""
+    """Move the mapped axis of each tensor to the front; expand tensors without a mapped axis."""
     return [
         tensor.expand(info.batch_size, *tensor.shape) if axis is None else tensor.movedim(axis, 0)
         for tensor, axis in zip(tensors, in_dims, strict=True)

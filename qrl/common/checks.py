@@ -1,4 +1,4 @@
-"""Checks of values that users give."""
+"""Checks of user-supplied values."""
 
 import math
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ def check_count(name: str, value: object, least: int = 1, most: int | None = Non
     """Return `value` as an int.
 
     Raises:
-        UsageError: it is not a whole number, less than `least`, or more than `most`; the message calls it `name`.
+        UsageError: the value is not an integer, less than `least`, or more than `most`; the message calls it `name`.
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise UsageError(f"{name} must be a whole number, is {value!r}")
@@ -27,7 +27,7 @@ def finite_number(name: str, value: object) -> float:
     """Return `value` as a float.
 
     Raises:
-        UsageError: it is not a number, or not finite; the message calls it `name`.
+        UsageError: the value is not a number, or not finite; the message calls it `name`.
     """
     try:
         number = float(value)  # type: ignore[arg-type]  # whatever float() takes

@@ -1,4 +1,4 @@
-"""Errors meant for the person at the keyboard: one line each, no traceback on the command line."""
+"""Errors for the user: one line each, no traceback on the command line."""
 
 import difflib
 import traceback
@@ -8,21 +8,21 @@ from pathlib import Path
 
 
 class UsageError(ValueError):
-    """Input that cannot be used: the message is one line saying what, where, and what would be accepted.
+    """Invalid input; the message is one line that says what is wrong, where, and what would be accepted.
 
-    The command line prints it and exits with code 2, having written nothing.
+    The command line prints the message and exits with code 2, having written nothing.
     """
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on (a non-finite reward, loss or gradient): the message is one line.
+    """Training cannot continue (a non-finite reward, loss or gradient); the message is one line.
 
-    The command line prints it and exits with code 1; the last good checkpoint is kept.
+    The command line prints the message and exits with code 1; the last good checkpoint is kept.
     """
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:
-    """The tail of a message about a mistyped `name`: a near match if there is one, then all choices.
+    """Return the tail of a message about a mistyped `name`: a near match if there is one, then all choices.
 
     >>> suggest("navigaton", ["cartpole", "navigation"])
     "; did you mean 'navigation'? (choices: cartpole, navigation)"
@@ -38,7 +38,7 @@ def suggest(name: str, choices: Iterable[str]) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """One line about an exception of somebody else's code: its kind, its first line, and where it was raised.
+    """Describe an exception of third-party code in one line: its type, its first line, and where it was raised.
 
     >>> try:
     ...     {}["missing"]
@@ -56,11 +56,11 @@ def describe(error: BaseException) -> str:
 def wrap_errors(what: str) -> Iterator[None]:
     """Turn an exception of third-party code into a UsageError of one line, "what: description".
 
-    UsageErrors and MemoryErrors pass as they are.
+    UsageErrors and MemoryErrors pass unchanged.
     """
     try:
         yield
     except (UsageError, MemoryError):
         raise
-    except Exception as error:  # third-party code may raise anything; what it raises is a defect of that code
+    except Exception as error:  # third-party code may raise anything, and every exception is a defect of that code
         raise UsageError(f"{what}: {describe(error)}") from error

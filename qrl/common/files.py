@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, and JSON that every parser reads."""
+"""Atomic file writes and strict JSON."""
 
 import errno
 import json
@@ -19,13 +19,13 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader, also after a crash or a power cut, sees the old file or the new one.
+    """Write `data` to `path` atomically: a reader, also after a crash or a power cut, sees the old file or the new one.
 
-    A symbolic link stays one: what it leads to is written.
+    A symbolic link is kept; its target is written.
 
     Raises:
-        UsageError: the file cannot be written (disk full, no permission, no such folder), or what is there is no
-            regular file; what was there stays.
+        UsageError: the file cannot be written (disk full, no permission, no such folder), or the path exists and is not
+            a regular file; existing content is kept.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
@@ -44,10 +44,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Make the folder `path`, which must not exist, with these files in it: all of it or nothing.
+    """Create the folder `path`, which must not exist, with these files in it: all of them or nothing.
 
     Raises:
-        UsageError: it cannot be written, or is there already.
+        UsageError: the folder cannot be written, or exists already.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -64,10 +64,10 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def check_new_file(path: Path) -> None:
-    """Check that a file or folder named by the user can be made, and leave nothing behind.
+    """Check that a file or folder named by the user can be created, and leave nothing behind.
 
     Raises:
-        UsageError: it exists, its folder does not, or nothing can be made there.
+        UsageError: the path exists, its folder does not, or nothing can be created there.
     """
     try:
         path.lstat()
@@ -87,10 +87,10 @@ def check_new_file(path: Path) -> None:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Create `path`, which must not exist, and have its content on the disk before returning.
+    """Create `path`, which must not exist, and sync its content to disk before returning.
 
     Raises:
-        OSError: it cannot be written; part of it may exist.
+        OSError: the file cannot be written; part of it may exist.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -101,7 +101,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """`os.write` until nothing is left.
+    """Call `os.write` until all data is written.
 
     Raises:
         OSError: a write failed; part of the data may have been written.
@@ -112,7 +112,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the folder's entries on the disk: a rename lasts only once its folder is synced.
+    """Sync the folder's entries to disk: a rename is durable only once its folder is synced.
 
     Raises:
         OSError: the folder cannot be opened or synced.
@@ -121,22 +121,22 @@ def sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # Some network file systems have no such operation for folders.
+        if error.errno != errno.EINVAL:  # Some network file systems cannot sync folders.
             raise
     finally:
         os.close(descriptor)
 
 
 def unusable(path: Path, error: OSError) -> UsageError:
-    """The one-line error for a path that the system refused."""
+    """Return the one-line error for a path that the system refused."""
     return UsageError(f"{path}: {error.strerror or error}")
 
 
 def to_json(value: object, *, indent: int | None = None) -> str:
-    """Strict JSON: NaN and infinities, which JSON does not have, are refused.
+    """Serialise to strict JSON; NaN and infinities, which JSON lacks, are refused.
 
     Raises:
-        TrainingError: a number is not finite; the message says where it stands.
+        TrainingError: a number is not finite; the message says where it is.
         TypeError: a value has no JSON form.
     """
     try:
@@ -167,11 +167,11 @@ def from_json(path: Path) -> Any:
 
 
 def parse_json(data: bytes) -> Json:
-    """Parse strict JSON: NaN, infinities, and numbers too large to be finite are refused.
+    """Parse strict JSON; NaN, infinities, and numbers too large to be finite are refused.
 
     Raises:
-        ValueError: it is not that.
-        RecursionError: it is nested too deeply.
+        ValueError: the data is not strict JSON.
+        RecursionError: the data is nested too deeply.
     """
     return json.loads(data, parse_constant=_finite, parse_float=_finite)
 

@@ -1,4 +1,4 @@
-"""Importing third-party code by path or by name, with errors of one line.
+"""Import third-party code by path or by name, with one-line errors.
 
 `what` names the plug-in in every message, such as "env 'mine.py'".
 """
@@ -32,11 +32,11 @@ _NEEDED = frozenset(
         "PIL",
     }
 )
-"""Import names of what this distribution always needs."""
+"""Import names of the required dependencies of this distribution."""
 
 
 def importing(what: str, action: Callable[[], T]) -> T:
-    """Run an import; whatever the imported code raises becomes one line that names it, the cause attached.
+    """Run an import; any exception of the imported code becomes a one-line UsageError, with the cause attached.
 
     Raises:
         UsageError: the import failed.
@@ -45,18 +45,18 @@ def importing(what: str, action: Callable[[], T]) -> T:
         return action()
     except UsageError as error:
         raise UsageError(f"{what}: {error}") from error
-    except (Exception, SystemExit) as error:  # Third-party code may raise anything, and even end the process.
+    except (Exception, SystemExit) as error:  # Third-party code may raise anything, and even exit.
         raise UsageError(f"{what} cannot be imported: {reason(error)}{own_remedy(error)}") from error
 
 
 def import_file(role: str, path: Path) -> ModuleType:
-    """The module of a plug-in's file, imported once and anew after an edit.
+    """Import a plug-in's file: once, and again after an edit.
 
     Raises:
         UsageError: the file cannot be read or imported.
     """
     source = read_source(role, path)
-    # The content is part of the name: the same file is imported once, an edited one anew.
+    # The content is part of the name: an unchanged file is imported once, an edited file again.
     digest = hashlib.sha256(str(path).encode() + b"\0" + source).hexdigest()[:16]
     name = f"_qrl_{role}_{path.stem}_{digest}"
     if name in sys.modules:
@@ -66,8 +66,8 @@ def import_file(role: str, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
 
     def execute() -> ModuleType:
-        # Dataclasses and tyro look a class's module up, so it is entered before it runs. It is compiled here rather
-        # than by the loader, which would leave a __pycache__ beside the user's file.
+        # Dataclasses and tyro look up a class's module, so the module is registered before it runs. The source is
+        # compiled here because the loader would leave a __pycache__ next to the user's file.
         sys.modules[name] = module
         try:
             exec(compile(source, str(path), "exec"), module.__dict__)
@@ -80,7 +80,7 @@ def import_file(role: str, path: Path) -> ModuleType:
 
 
 def import_attribute(what: str, module_name: str, attribute: str) -> object:
-    """The attribute of a module, `Outer.inner` that of an attribute; the module itself if it is empty.
+    """Import an attribute of a module, `Outer.inner` for a nested one; the module itself if `attribute` is empty.
 
     Raises:
         UsageError: the module cannot be imported, or has no such attribute.
@@ -96,17 +96,20 @@ def import_attribute(what: str, module_name: str, attribute: str) -> object:
 
 
 def missing_module(error: UsageError, module_name: str) -> str:
-    """The module that was not found, if the import of `module_name` failed for that; empty if it was one inside it."""
+    """Return the missing module if `module_name` itself or one of its parents was not found.
+
+    The name is empty if the import failed for another reason, such as a module that `module_name` imports.
+    """
     cause = error.__cause__
     name = cause.name if isinstance(cause, ModuleNotFoundError) else None
     return name if name and f"{module_name}.".startswith(f"{name}.") else ""
 
 
 def read_source(role: str, path: Path) -> bytes:
-    """The content of a plug-in's file.
+    """Read a plug-in's file.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: the file cannot be read.
     """
     try:
         return path.read_bytes()
@@ -115,13 +118,16 @@ def read_source(role: str, path: Path) -> bytes:
 
 
 def checkout() -> Path | None:
-    """Return the folder of the checkout that this library runs from; None where it is installed."""
+    """Return the folder of the checkout that this library runs from; None if the library is installed."""
     root = Path(__file__).resolve().parents[2]
     return root if (root / "pyproject.toml").exists() else None
 
 
 def own_remedy(error: BaseException) -> str:
-    """The tail of a message about a failed import: what to do if it is of a package this one always needs."""
+    """Return the tail of a message about a failed import.
+
+    The tail is the remedy if a required dependency is missing, else empty.
+    """
     name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if name not in _NEEDED:
         return ""

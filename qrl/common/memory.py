@@ -1,8 +1,8 @@
-"""How much memory there is."""
+"""Memory of this machine."""
 
 import os
 
 
 def physical_memory() -> int:
-    """This machine's memory [bytes]."""
+    """Return this machine's physical memory [bytes]."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

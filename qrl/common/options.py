@@ -1,4 +1,4 @@
-"""Options given by name."""
+"""Options by name."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,12 @@ Config = TypeVar("Config")
 
 
 def option_names(config: type[object]) -> list[str]:
-    """Names of the fields of a dataclass of options."""
+    """Return the names of the fields of a dataclass of options."""
     return [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
 
 
 def check_known(names: Iterable[str], known: Iterable[str], before: str, after: str = "") -> None:
-    """Raise UsageError for the first name that is not known, with these words before and after it."""
+    """Raise UsageError for the first unknown name; `before` and `after` surround the name in the message."""
     known = list(known)
     for name in names:
         if name not in known:
@@ -24,7 +24,7 @@ def check_known(names: Iterable[str], known: Iterable[str], before: str, after: 
 
 
 def build_config(config: type[Config], options: Mapping[str, object], before: str, after: str = "") -> Config:
-    """The options as their dataclass. Raises UsageError as `check_known` does."""
+    """Build the dataclass of these options. Raises UsageError as `check_known` does."""
     check_known(options, option_names(config), before, after)
     return config(**options)
 

@@ -1,13 +1,13 @@
-"""The folder is the registry: `envs/navigation.py` *is* `--env navigation`, and so for models and agents.
+"""Registry of plug-ins by file name: `envs/navigation.py` *is* `--env navigation`, likewise models and agents.
 
 A plug-in is anything with `Config` (a frozen dataclass) and `build(config, ...)`, usually a module. Its name is one of
 
 - a name given to `register`,
-- a file of one of the registry's shelves (files that start with `_` are none),
+- a file of one of the registry's shelves (except files that start with `_`),
 - a path to a `.py` file,
 - `module:attribute` or a dotted module,
 - an entry point of the registry's group, such as `qrl.envs`,
-- whatever else the owner of the registry can make a plug-in of, such as an id of Gymnasium.
+- any other name that the registry's owner can turn into a plug-in, such as a Gymnasium id.
 
 Each package owns the registry of its plug-ins: `qrl.models.MODELS`, `envs.core.registry.ENVS` and
 `agents.core.registry.AGENTS`. This file knows none of them.
@@ -34,43 +34,43 @@ Built_co = TypeVar("Built_co", covariant=True)
 
 @runtime_checkable
 class Plugin(Protocol[Built_co]):
-    """What every plug-in offers: a frozen dataclass of options, and a function that builds from it."""
+    """Protocol of every plug-in: a frozen dataclass of options, and a function that builds from it."""
 
     @property
     def Config(self) -> type[Any]:
-        """The dataclass of its options; only the plug-in knows its fields."""
+        """Dataclass of the plug-in's options; only the plug-in knows its fields."""
 
     @property
     def build(self) -> Callable[..., Built_co]:
-        """Builds from the options, and from what builders of its role are given besides."""
+        """Build from the options and from the further arguments of this role's builders."""
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """A package whose modules are plug-ins, each under the name of its file."""
+    """Package whose modules are plug-ins, each under the name of its file."""
 
     package: str
     folder: Path
     title: str
 
     def files(self) -> dict[str, Path]:
-        """The plug-ins' files by name."""
+        """Return the plug-ins' files by name."""
         return {path.stem: path for path in self.folder.glob("*.py") if not path.name.startswith("_")}
 
 
 class Registry(Generic[Built_co]):
-    """The plug-ins of one role by name.
+    """Plug-ins of one role by name.
 
-    Its only state are the plug-ins that were registered in this process.
+    The registry's only state is the set of plug-ins registered in this process.
 
     Args:
-        role: how messages and the command line call a plug-in, such as "env".
-        group: the entry points that are plug-ins.
+        role: the word for a plug-in in messages and on the command line, such as "env".
+        group: the entry-point group of the plug-ins.
         shelves: the packages that hold plug-ins.
-        of_name: makes a plug-in of a name that is none of the other kinds; None if it cannot. It may raise UsageError
-            for a mistyped name of its own kind.
-        of_object: makes a plug-in of an object that lacks `Config` or `build`; None if it cannot. It may raise
-            UsageError likewise.
+        of_name: turns a name of no other kind into a plug-in; returns None if it cannot. It may raise UsageError for a
+            mistyped name of its own kind.
+        of_object: turns an object that lacks `Config` or `build` into a plug-in; returns None if it cannot. It may
+            raise UsageError likewise.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Registry(Generic[Built_co]):
         self._registered: dict[str, Plugin[Built_co]] = {}
 
     def available(self) -> dict[str, Summary]:
-        """Every plug-in by name, sorted: those of the shelves, registered, and installed. Imports none of them."""
+        """Return all plug-ins by name, sorted: on shelves, registered, and installed. Nothing is imported."""
         found = {entry.name: summarise_entry_point(entry) for entry in self._entry_points()}
         for shelf in self.shelves:
             found |= {name: summarise_file(path, shelf.title) for name, path in shelf.files().items()}
@@ -97,10 +97,10 @@ class Registry(Generic[Built_co]):
     def register(self, name: str, plugin: object) -> None:
         """Make `plugin` (a module or any object with `Config` and `build`) known under `name` in this process.
 
-        In place of what was registered under that name before, if anything.
+        An earlier registration under that name is replaced.
 
         Raises:
-            UsageError: it lacks `Config` or `build`, or the name is none or stands for something else.
+            UsageError: the plug-in lacks `Config` or `build`, or the name is invalid or already taken.
         """
         where = f"{self.role} {name!r} cannot be registered"
         if not re.fullmatch(r"[\w-]+", name):
@@ -110,7 +110,7 @@ class Registry(Generic[Built_co]):
         self._registered[name] = self._checked(name, plugin)
 
     def unregister(self, name: str) -> None:
-        """Forget a registered plug-in.
+        """Remove a registered plug-in.
 
         Raises:
             UsageError: no plug-in is registered under that name.
@@ -119,11 +119,11 @@ class Registry(Generic[Built_co]):
             raise UsageError(f"no {self.role} is registered as {name!r}{suggest(name, self._registered)}")
 
     def load(self, name: str) -> Plugin[Built_co]:
-        """Resolve `name` (see the module's docstring) and import that plug-in alone.
+        """Resolve `name` (see the module's docstring) and import only that plug-in.
 
         Raises:
-            UsageError: the name is unknown (a near match is suggested), the extra it needs is not installed, the file
-                or module cannot be imported, or it lacks `Config` or `build`.
+            UsageError: the name is unknown (the message suggests a near match), the extra it needs is not installed,
+                the file or module cannot be imported, or it lacks `Config` or `build`.
         """
         if not name:
             raise UsageError(f"the name of the {self.role} is empty{suggest(name, self.available())}")
@@ -132,9 +132,10 @@ class Registry(Generic[Built_co]):
         return self._checked(name, self._found(name))
 
     def canonical(self, name: str) -> str:
-        """`name` as it should be saved: a path made absolute, so that it means the same from another folder.
+        """Return `name` in the form to be saved: a path becomes absolute, so that it is valid in any folder.
 
-        The path of a file of this library becomes its name: under another one it would be another plug-in.
+        The path of a file of this library becomes the file's plug-in name: under another name it would be another
+        plug-in.
         """
         if name.endswith(".py") and name not in self.available():
             path = _expanded(Path(name))
@@ -143,10 +144,10 @@ class Registry(Generic[Built_co]):
         return name
 
     def origin(self, name: str) -> dict[str, str]:
-        """Where the plug-in of a name comes from, as it should be saved beside a result.
+        """Return the origin of a plug-in, to be saved with a result.
 
-        `from` is "this library", "registered in Python", "file", "package", "module", or "name" for what the owner of
-        the registry makes of names. A file has its `path` and `sha256`, a module those of its file.
+        `from` is "this library", "registered in Python", "file", "package", "module", or "name" for names that the
+        registry's owner interprets. A file has its `path` and `sha256`; a module has those of its file.
 
         Raises:
             UsageError: the file cannot be read.
@@ -178,7 +179,7 @@ class Registry(Generic[Built_co]):
         return next((entry for entry in self._entry_points() if entry.name == name), None)
 
     def _found(self, name: str) -> object:
-        """What a name that was not registered stands for."""
+        """Resolve a name that is not registered."""
         shelf = next((shelf for shelf in self.shelves if name in shelf.files()), None)
         if shelf is not None:
             return self._from_shelf(shelf, name)
@@ -199,7 +200,7 @@ class Registry(Generic[Built_co]):
         if summary.missing:
             raise UsageError(f"{called} needs {', '.join(summary.missing)}, not installed: {summary.remedy}")
         module = importing(called, lambda: importlib.import_module(f"{shelf.package}.{name}"))
-        # `envs` and `agents` are common words: another package earlier on sys.path must not answer in our place.
+        # `envs` and `agents` are common words: another package earlier on sys.path must not shadow ours.
         if module.__file__ is None or Path(module.__file__).resolve() != path.resolve():
             raise UsageError(f"{called}: {module.__file__} is imported in place of {path}")
         return module
@@ -219,7 +220,7 @@ class Registry(Generic[Built_co]):
             ) from error.__cause__
 
     def _means_something(self, name: str) -> bool:
-        """Whether the owner of the registry makes something of a name, or takes it for a mistyped one of its own."""
+        """Return whether the registry's owner interprets a name, or takes it for a mistyped name of its own kind."""
         try:
             return self._of_name(name) is not None
         except UsageError:
@@ -250,7 +251,7 @@ class Registry(Generic[Built_co]):
 
 
 def short_name(name: str) -> str:
-    """`name` as a word fit for a file name: `dir/mine.py` and `package.mine:Thing` become `mine` and `mine-Thing`."""
+    """Return `name` as a file-name stem: `dir/mine.py` and `package.mine:Thing` become `mine` and `mine-Thing`."""
     if name.endswith(".py"):
         return Path(name).stem
     module, _, attribute = name.partition(":")

@@ -1,6 +1,6 @@
-"""Summaries of plug-in files: read, never imported, so that listing works where an optional dependency is missing.
+"""Summaries of plug-in files, parsed but never imported, so that listing works without optional dependencies.
 
-A file that needs such a dependency declares, as literals, `REQUIRES = ("mujoco",)` (import names) and
+A file that needs an optional dependency declares the literal `REQUIRES = ("mujoco",)` (import names) and the literal
 `EXTRA = "mujoco"` (the extra of this distribution that installs them).
 """
 
@@ -23,31 +23,31 @@ class Summary:
 
     name: str
     doc: str
-    """First line of its docstring."""
+    """First line of the plug-in's docstring."""
     missing: tuple[str, ...] = ()
-    """Import names it requires that are not installed."""
+    """Required import names that are not installed."""
     extra: str = ""
-    """The extra of this distribution that installs them."""
+    """Extra of this distribution that installs the requirements."""
     broken: str = ""
-    """Why the file cannot be read, if it cannot."""
+    """Reason why the file cannot be read; empty if it can."""
     shelf: str = ""
-    """Title of the shelf that holds its file; empty for plug-ins from elsewhere."""
+    """Title of the shelf that holds the file; empty for a plug-in that is on no shelf."""
 
     @property
     def usable(self) -> bool:
-        """Whether the plug-in can be expected to load."""
+        """True if the plug-in can be expected to load."""
         return not (self.missing or self.broken)
 
     @property
     def remedy(self) -> str:
-        """How to install what is missing, as a command; empty if nothing is."""
+        """Command that installs the missing packages; empty if none is missing."""
         if not self.missing:
             return ""
         return f"pip install '{DISTRIBUTION}[{self.extra}]'" if self.extra else f"pip install {' '.join(self.missing)}"
 
 
 def summarise_file(path: Path, shelf: str = "") -> Summary:
-    """Summary of a plug-in's file; one that cannot be read says so in `broken`."""
+    """Summarise a plug-in's file; `broken` says why a file cannot be read."""
     doc = ""
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
@@ -55,26 +55,26 @@ def summarise_file(path: Path, shelf: str = "") -> Summary:
         constants = dict(_literal_constants(tree))
         requires = constants.get("REQUIRES", ())
         names = (requires,) if isinstance(requires, str) else tuple(map(str, requires))  # type: ignore[call-overload]
-        # Only the top-level package is looked for: finding a submodule would import its parent.
+        # Look for the top-level package only: finding a submodule would import its parent.
         missing = tuple(name for name in names if importlib.util.find_spec(name.partition(".")[0]) is None)
-    except Exception as error:  # One bad file, whatever is wrong with it, must not hide the others.
+    except Exception as error:  # One broken file must not hide the others.
         return Summary(path.stem, doc, broken=reason(error), shelf=shelf)
     return Summary(path.stem, doc, missing, str(constants.get("EXTRA", "")), shelf=shelf)
 
 
 def summarise_entry_point(entry: importlib.metadata.EntryPoint) -> Summary:
-    """Summary of a plug-in that an installed package declares."""
+    """Summarise a plug-in that an installed package declares."""
     owner = entry.dist.name if entry.dist is not None else "an installed package"
     return Summary(entry.name, f"{entry.value}, from {owner}")
 
 
 def first_line(doc: str | None) -> str:
-    """First line of a docstring, empty if there is none."""
+    """Return the first line of a docstring; empty if there is none."""
     return (doc or "").strip().partition("\n")[0].strip()
 
 
 def reason(error: BaseException) -> str:
-    """Why a file cannot be read or imported, in one line."""
+    """Return, in one line, why a file cannot be read or imported."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, SyntaxError):

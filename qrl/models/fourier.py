@@ -1,4 +1,4 @@
-"""Trainable Fourier features, the classical twin of a re-uploading circuit; their number follows a parameter budget.
+"""Trainable Fourier features, the classical counterpart of a re-uploading circuit; sized by a parameter budget.
 
 A re-uploading circuit is a Fourier series whose frequencies are sums of its trainable input scales (Schuld, Sweke and
 Meyer 2021). This model has the frequencies and phases themselves as parameters: phi_i(x) = cos(omega_i . x + b_i), as
@@ -22,9 +22,9 @@ class Config:
     """Options of the features."""
 
     budget: int = 100
-    """Size of the whole policy to come closest to, if `n_features` is 0 [parameters]; ours."""
+    """Target size of the whole policy, if `n_features` is 0 [parameters]; ours."""
     n_features: int = 0
-    """Number of sinusoids [features]; 0: as many as come closest to the budget; ours."""
+    """Number of sinusoids [features]; 0: the number closest to the budget; ours."""
     bandwidth: float = 1.0
     """Standard deviation of the initial frequencies [rad per unit of normalised input]; 1: ours."""
 
@@ -38,7 +38,7 @@ class Config:
 
 
 class FourierFeatures(nn.Module):
-    """[batch, n_inputs] -> [batch, n_features], each in [-1, 1]."""
+    """Trainable Fourier features: [batch, n_inputs] -> [batch, n_features], each in [-1, 1]."""
 
     groups: ClassVar[dict[str, str]] = {"frequencies": "scales", "phases": "angles"}
 
@@ -54,6 +54,6 @@ class FourierFeatures(nn.Module):
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> FourierFeatures:
-    """The features: sinusoids of the inputs."""
+    """Build the model; its features are sinusoids of the inputs."""
     n_features = config.n_features or frame.fit(config.budget, lambda n: (n, n * (frame.n_inputs + 1)))
     return FourierFeatures(frame.n_inputs, n_features, config.bandwidth, generator)

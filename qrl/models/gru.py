@@ -1,6 +1,6 @@
 """Gated recurrent unit (GRU), the classical control of `qgru`; its width follows a parameter budget.
 
-Cho et al. 2014 in the form of torch's `GRUCell`, the reset gate after the memory's matrix product:
+Cho et al. 2014 in the form of torch's `GRUCell`, with the reset gate after the memory's matrix product:
 
     z, r = sigma(W x + U h + b)     n = tanh(W_n x + r * (U_n h) + b_n)     h' = z * h + (1 - z) * n
 """
@@ -21,9 +21,9 @@ class Config(CellConfig):
 
 
 class GRU(nn.Module):
-    """(inputs [batch, n_inputs], memory [batch, n_hidden]) -> (the new memory, as features and as memory).
+    """GRU cell: (inputs [batch, n_inputs], memory [batch, n_hidden]) -> (new memory as features, new memory).
 
-    `keeping` are the biases of the gate that keeps [n_hidden] (`SpanConfig`).
+    `keeping` holds the biases of the update gate z [n_hidden] (`SpanConfig`).
     """
 
     def __init__(self, n_inputs: int, keeping: Float[Tensor, " hidden"], generator: Generator) -> None:
@@ -45,6 +45,6 @@ class GRU(nn.Module):
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> GRU:
-    """The features: the memory."""
+    """Build the cell; its features are the memory."""
     width = config.width(frame, lambda width: Affine.size(3, frame.n_inputs, width))
     return GRU(frame.n_inputs, config.keeping(width, frame, generator), generator)

@@ -1,6 +1,6 @@
-"""Hybrid: a classical GRU remembers, and a variational circuit over its memory decides.
+"""Hybrid of a classical GRU as memory and a variational circuit over its memory as decision model.
 
-The features are a re-uploading circuit's expectation values; the memory enters by a projection to one feature a wire.
+The features are a re-uploading circuit's expectation values; a projection maps the memory to one feature per wire.
 """
 
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ class Config(SpanConfig, QuantumCellConfig):
     """Options of the GRU and the circuit."""
 
     n_layers: int = 3
-    """Encoding layers of the circuit [layers], a variational one before, between and after; ours."""
+    """Encoding layers of the circuit [layers], with a variational layer before, between and after; ours."""
 
 
 class BoundFeatures(NamedTuple):
-    """Everything of the features that depends on parameters alone; a pytree."""
+    """Bound features: everything that depends only on parameters; a pytree."""
 
     memory: dict[str, Tensor]
     circuit: Bound
 
 
 class GRUWithCircuit(nn.Module):
-    """(inputs [batch, n_inputs], memory [batch, n_hidden]) -> (expectation values, the new memory)."""
+    """GRU and circuit: (inputs [batch, n_inputs], memory [batch, n_hidden]) -> (expectation values, new memory)."""
 
     def __init__(self, config: Config, frame: Frame, generator: Generator) -> None:
         super().__init__()
@@ -43,17 +43,17 @@ class GRUWithCircuit(nn.Module):
 
     @property
     def groups(self) -> dict[str, str]:
-        """The learning-rate group of each parameter."""
+        """Learning-rate group of each parameter."""
         return {f"circuit.{name}": group for name, group in self.circuit.groups.items()}
 
     def bind(self) -> BoundFeatures:
-        """Everything that depends on the parameters alone."""
+        """Compute everything that depends only on the parameters."""
         return BoundFeatures(dict(self.memory.named_parameters()), self.circuit.bind())
 
     def run(
         self, bound: BoundFeatures, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
     ) -> tuple[Float[Tensor, "batch feature"], Float[Tensor, "batch hidden"]]:
-        """One step with bound parameters."""
+        """Compute one step with bound parameters."""
         after, _ = torch.func.functional_call(self.memory, bound.memory, (inputs, memory))
         return self.circuit.run(bound.circuit, after), after
 
@@ -62,5 +62,5 @@ class GRUWithCircuit(nn.Module):
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> GRUWithCircuit:
-    """The features: one expectation value an observable."""
+    """Build the model; its features are one expectation value per observable."""
     return GRUWithCircuit(config, frame, generator)

@@ -1,7 +1,8 @@
-"""Data re-uploading circuit with Ising couplings: entanglers exp(-i theta ZZ / 2) around a ring, theta trainable.
+"""Data re-uploading circuit with Ising couplings: entanglers exp(-i theta ZZ / 2) on a ring, theta trainable.
 
-Otherwise as `reuploading`. An angle of 0 is no entanglement: how much there is, is learned. Weights: n_wires
-(2 n_layers + 1), and n_wires n_layers couplings (of two wires n_layers); input scales: 2 n_wires n_layers.
+Otherwise the circuit is that of `reuploading`. A coupling angle of 0 means no entanglement, so the amount of
+entanglement is learned. Weights: n_wires (2 n_layers + 1), and n_wires n_layers couplings (n_layers couplings for two
+wires); input scales: 2 n_wires n_layers.
 """
 
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ class Config(QuantumConfig):
 
 
 def circuit(config: Config, n_inputs: int) -> Circuit:
-    """The circuit for this many inputs."""
+    """Return the circuit for this number of inputs."""
     couplings = [("RZZ", pair) for pair in ring(config.n_wires)]
     return layered_circuit(config, n_inputs, rotations=("RZ", "RY"), entanglers=lambda layer: couplings)
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
-    """The features: one expectation value an observable."""
+    """Build the circuit; its features are one expectation value per observable."""
     return quantum_layer(circuit, config, frame.n_inputs, generator)

@@ -1,8 +1,9 @@
-"""The circuit of Jerbi et al. 2021 (Parametrized quantum policies for reinforcement learning), as it is published.
+"""Circuit of Jerbi et al. 2021 (Parametrized quantum policies for reinforcement learning), unmodified.
 
-Layers of RX RY RZ on every wire (weights), a ring of CZ, RX of one scaled input a wire; a last RX RY RZ; measured is Z
-on all wires at once. The last RZs, which commute with that, have no effect; they belong to what was published: with 4
-wires and 5 layers 72 angles and 20 input scales, and with two weights of the observable 94 parameters.
+Layers of RX RY RZ on every wire (weights), a ring of CZ, and RX of one scaled input per wire; a last RX RY RZ; the
+observable is Z on all wires at once. The last RZs commute with this observable and have no effect; they are kept as in
+the paper. With 4 wires and 5 layers the circuit has 72 angles and 20 input scales, and with two weights of the
+observable 94 parameters.
 """
 
 from dataclasses import dataclass
@@ -21,13 +22,16 @@ class Config(QuantumConfig):
     """Options of the circuit."""
 
     n_layers: int = 5
-    """Encoding layers [layers], a variational one before, between and after (Jerbi et al. 2021)."""
+    """Encoding layers [layers], with a variational layer before, between and after (Jerbi et al. 2021)."""
     observables: Observables = "global"
     """local: Z on each wire. global: Z on all wires at once (Jerbi et al. 2021). both."""
 
 
 def circuit(config: Config, n_inputs: int) -> Circuit:
-    """The circuit for this many inputs; encoding gate k of all wires and layers takes input k modulo `n_inputs`."""
+    """Return the circuit for this number of inputs.
+
+    Encoding gate k, counted over all wires and layers, takes input k modulo `n_inputs`.
+    """
     check_room(config, n_inputs)
     wires, angle, gates = range(config.n_wires), weights(), []
     for layer in range(config.n_layers + 1):
@@ -40,10 +44,10 @@ def circuit(config: Config, n_inputs: int) -> Circuit:
 
 
 def inert(circuit: Circuit) -> int:
-    """Angles without effect: the last RZs."""
+    """Return the number of angles without effect, those of the last RZs."""
     return circuit.n_wires
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
-    """The features: one expectation value an observable."""
+    """Build the circuit; its features are one expectation value per observable."""
     return quantum_layer(circuit, config, frame.n_inputs, generator)

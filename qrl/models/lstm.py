@@ -21,9 +21,9 @@ class Config(CellConfig):
 
 
 class LSTM(nn.Module):
-    """(inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, the new memory).
+    """LSTM cell: (inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, new memory).
 
-    `keeping` are the biases of the forget gate [n_hidden]; those of the input gate are the opposite (`SpanConfig`).
+    `keeping` holds the biases of the forget gate [n_hidden]; the input gate has the opposite biases (`SpanConfig`).
     """
 
     def __init__(self, n_inputs: int, keeping: Float[Tensor, " hidden"], generator: Generator) -> None:
@@ -45,6 +45,6 @@ class LSTM(nn.Module):
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> LSTM:
-    """The features: the hidden state h."""
+    """Build the cell; its features are the hidden state h."""
     width = config.width(frame, lambda width: Affine.size(4, frame.n_inputs, width))
     return LSTM(frame.n_inputs, config.keeping(width, frame, generator), generator)

@@ -16,9 +16,9 @@ class Config:
     """Options of the network."""
 
     budget: int = 100
-    """Size of the whole policy to come closest to with `depth` hidden layers of equal width [parameters]; ours."""
+    """Target size of the whole policy with `depth` hidden layers of equal width [parameters]; ours."""
     depth: int = 2
-    """Hidden layers, if `hidden` is empty [layers]; as many as in Finn et al. 2017."""
+    """Hidden layers, if `hidden` is empty [layers]; 2 as in Finn et al. 2017."""
     hidden: tuple[int, ...] = ()
     """Widths of the hidden layers [units]; overrides `budget` (100 100 is the network of Finn et al. 2017)."""
 
@@ -30,7 +30,10 @@ class Config:
 
 
 class Perceptron(nn.Module):
-    """[batch, n_inputs] -> [batch, last width], tanh units; Glorot-uniform weights, zero biases as in Finn et al."""
+    """Perceptron: [batch, n_inputs] -> [batch, last width], tanh units.
+
+    Weights are Glorot-uniform and biases 0, as in Finn et al. 2017.
+    """
 
     def __init__(self, widths: tuple[int, ...], generator: Generator) -> None:
         super().__init__()
@@ -48,7 +51,7 @@ class Perceptron(nn.Module):
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> Perceptron:
-    """The features: the last hidden layer."""
+    """Build the network; its features are the last hidden layer."""
     hidden = config.hidden
     if not hidden:
 

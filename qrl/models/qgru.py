@@ -1,11 +1,11 @@
-"""Quantum gated recurrent unit: a GRU each of whose affine maps is a variational circuit between two linear maps.
+"""Quantum gated recurrent unit: a GRU with a variational circuit between two linear maps as each affine map.
 
-With v = (inputs, memory) and circuits C (`qrl.models.shared.cells.QuantumMaps`), after Chen, Yoo and Fang 2022, who do
-it to an LSTM:
+With v = (inputs, memory) and circuits C (`qrl.models.shared.cells.QuantumMaps`), after Chen, Yoo and Fang 2022, who
+apply the construction to an LSTM:
 
     z, r = sigma(C_z(v)), sigma(C_r(v))     n = tanh(C_x(v) + r * C_h(v))     h' = z * h + (1 - z) * n
 
-the reset gate where torch's `GRUCell` has it, so that all four circuits of a step run side by side.
+The reset gate is placed as in torch's `GRUCell`, so that all four circuits of a step run side by side.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Config(SpanConfig, QuantumGatesConfig):
 
 
 class QGRU(nn.Module):
-    """(inputs [batch, n_inputs], memory [batch, n_hidden]) -> (the new memory, as features and as memory)."""
+    """QGRU cell: (inputs [batch, n_inputs], memory [batch, n_hidden]) -> (new memory as features, new memory)."""
 
     groups: ClassVar[dict[str, str]] = {f"gates.{name}": group for name, group in QUANTUM_GROUPS.items()}
 
@@ -37,13 +37,13 @@ class QGRU(nn.Module):
             self.gates.bias[0] = config.keeping(n_hidden, frame, generator)
 
     def bind(self) -> BoundMaps:
-        """Everything that depends on the parameters alone."""
+        """Compute everything that depends only on the parameters."""
         return self.gates.bind()
 
     def run(
         self, bound: BoundMaps, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
     ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch hidden"]]:
-        """One step with bound parameters."""
+        """Compute one step with bound parameters."""
         update, reset, seen, kept = self.gates.run(bound, torch.cat([inputs, memory], dim=-1)).unbind()
         candidate = torch.tanh(seen + torch.sigmoid(reset) * kept)
         after = candidate + torch.sigmoid(update) * (memory - candidate)
@@ -54,5 +54,5 @@ class QGRU(nn.Module):
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> QGRU:
-    """The features: the memory."""
+    """Build the cell; its features are the memory."""
     return QGRU(config, frame, generator)

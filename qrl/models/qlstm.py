@@ -1,11 +1,11 @@
-"""Quantum long short-term memory: an LSTM each of whose affine maps is a variational circuit between two linear maps.
+"""Quantum long short-term memory: an LSTM with a variational circuit between two linear maps as each affine map.
 
 Chen, Yoo and Fang 2022 (Quantum long short-term memory), with v = (inputs, h) and circuits C
-(`qrl.models.shared.cells.QuantumMaps`, whose docstring says what differs):
+(`qrl.models.shared.cells.QuantumMaps`, whose docstring lists the differences):
 
     i, f, o = sigma(C_i(v)), sigma(C_f(v)), sigma(C_o(v))   g = tanh(C_g(v))   c' = f * c + i * g   h' = o * tanh(c')
 
-The paper's two further circuits, after o * tanh(c'), are left out: a linear read-out takes their place in every model.
+The paper's two further circuits, after o * tanh(c'), are omitted: in every model a linear read-out takes their place.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Config(SpanConfig, QuantumGatesConfig):
 
 
 class QLSTM(nn.Module):
-    """(inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, the new memory)."""
+    """QLSTM cell: (inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, new memory)."""
 
     groups: ClassVar[dict[str, str]] = {f"gates.{name}": group for name, group in QUANTUM_GROUPS.items()}
 
@@ -34,17 +34,17 @@ class QLSTM(nn.Module):
         self.n_features, self.n_memory = config.n_hidden, 2 * config.n_hidden
         self.gates = QuantumMaps(config, 4, frame.n_inputs + config.n_hidden, config.n_hidden, generator)
         with torch.no_grad():
-            self.gates.bias[1] = config.keeping(config.n_hidden, frame, generator)  # of the forget gate
-            self.gates.bias[0] = -self.gates.bias[1]  # of the input gate
+            self.gates.bias[1] = config.keeping(config.n_hidden, frame, generator)  # forget gate
+            self.gates.bias[0] = -self.gates.bias[1]  # input gate
 
     def bind(self) -> BoundMaps:
-        """Everything that depends on the parameters alone."""
+        """Compute everything that depends only on the parameters."""
         return self.gates.bind()
 
     def run(
         self, bound: BoundMaps, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
     ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch memory"]]:
-        """One step with bound parameters."""
+        """Compute one step with bound parameters."""
         hidden, cell = memory.chunk(2, -1)
         return lstm_update(self.gates.run(bound, torch.cat([inputs, hidden], dim=-1)).unbind(), cell)
 
@@ -53,5 +53,5 @@ class QLSTM(nn.Module):
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> QLSTM:
-    """The features: the hidden state h."""
+    """Build the cell; its features are the hidden state h."""
     return QLSTM(config, frame, generator)

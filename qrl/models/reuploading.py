@@ -1,7 +1,7 @@
 """Data re-uploading circuit: trainable rotations and input scales, a ring of CZ.
 
-After Perez-Salinas et al. 2020 (Data re-uploading for a universal quantum classifier); with trainable input scales it
-is a Fourier series with trainable frequencies (Schuld, Sweke and Meyer 2021; Jerbi et al. 2021).
+After Perez-Salinas et al. 2020 (Data re-uploading for a universal quantum classifier). With trainable input scales the
+circuit is a Fourier series with trainable frequencies (Schuld, Sweke and Meyer 2021; Jerbi et al. 2021).
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class Config(QuantumConfig):
 
 
 def circuit(config: Config, n_inputs: int) -> Circuit:
-    """The circuit for this many inputs."""
+    """Return the circuit for this number of inputs."""
     return reuploading_circuit(config, n_inputs, entangled=True)
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
-    """The features: one expectation value an observable."""
+    """Build the circuit; its features are one expectation value per observable."""
     return quantum_layer(circuit, config, frame.n_inputs, generator)

@@ -1,9 +1,9 @@
-"""The circuit of Skolik et al. 2022 (Quantum agents in the Gym), for deep Q-learning on CartPole, as it is published.
+"""Circuit of Skolik et al. 2022 (Quantum agents in the Gym) for deep Q-learning on CartPole, unmodified.
 
-Layers of RX of one input a wire, bounded by tanh, RY RZ on every wire (weights) and a ring of CZ; measured are products
-of Z on neighbouring pairs of wires. The last RZs, which commute with all that follows, have no effect; they belong to
-what was published: with 4 wires and 5 layers 40 angles and 20 input scales, and with a weight for each of the two
-observables 62 parameters.
+Layers of RX of one input per wire, bounded by tanh, RY RZ on every wire (weights) and a ring of CZ; the observables are
+products of Z on neighbouring pairs of wires. The last RZs commute with all later operations and have no effect; they
+are kept as in the paper. With 4 wires and 5 layers the circuit has 40 angles and 20 input scales, and with a weight for
+each of the two observables 62 parameters.
 """
 
 from dataclasses import dataclass
@@ -27,16 +27,19 @@ class Config(QuantumConfig):
     OBSERVABLES = ("pairs", *QuantumConfig.OBSERVABLES)
 
     n_layers: int = 5
-    """Layers, each with an encoding (Skolik et al. 2022)."""
+    """Layers [layers], each with an encoding (Skolik et al. 2022)."""
     observables: Literal["pairs", "local", "global", "both"] = "pairs"  # type: ignore[assignment]
-    """pairs: Z0 Z1, Z2 Z3, ... (Skolik et al. 2022). local: Z on each wire. global: Z on all wires at once. both: these
-    two."""
+    """pairs: Z0 Z1, Z2 Z3, ... (Skolik et al. 2022). local: Z on each wire. global: Z on all wires at once. both: local
+    and global."""
     transform: Transform = "tanh"
     """g in the encoding angle g(scale * input) [rad] (Skolik et al. 2022)."""
 
 
 def circuit(config: Config, n_inputs: int) -> Circuit:
-    """The circuit for this many inputs; encoding gate k of all wires and layers takes input k modulo `n_inputs`."""
+    """Return the circuit for this number of inputs.
+
+    Encoding gate k, counted over all wires and layers, takes input k modulo `n_inputs`.
+    """
     check_room(config, n_inputs)
     n_wires, angle, gates = config.n_wires, weights(), []
     for layer in range(config.n_layers):
@@ -54,10 +57,10 @@ def circuit(config: Config, n_inputs: int) -> Circuit:
 
 
 def inert(circuit: Circuit) -> int:
-    """Angles without effect: the last RZs."""
+    """Return the number of angles without effect, those of the last RZs."""
     return circuit.n_wires
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
-    """The features: one expectation value an observable."""
+    """Build the circuit; its features are one expectation value per observable."""
     return quantum_layer(circuit, config, frame.n_inputs, generator)

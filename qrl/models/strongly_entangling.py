@@ -1,7 +1,7 @@
 """Data re-uploading circuit with strongly entangling layers: general rotations, CNOTs of growing range.
 
 The variational layers are those of Schuld, Bocharov, Svore and Wiebe 2020 (Circuit-centric quantum classifiers, Phys.
-Rev. A 101, 032308) as PennyLane's `StronglyEntanglingLayers` has them; the inputs enter between them as in
+Rev. A 101, 032308) in the form of PennyLane's `StronglyEntanglingLayers`; the inputs enter between them as in
 `reuploading`. Weights: n_wires (3 n_layers + 1); input scales: 2 n_wires n_layers.
 """
 
@@ -21,9 +21,9 @@ class Config(QuantumConfig):
 
 
 def cnots(n_wires: int, layer: int) -> list[Entangler]:
-    """A CNOT from each wire to the one `layer mod (n_wires - 1) + 1` further on, in a circle; none on a single wire.
+    """Return CNOTs from each wire to the one `layer mod (n_wires - 1) + 1` further along the ring.
 
-    Two wires have both CNOTs, which do not commute and so do not cancel.
+    A single wire has none. Two wires have both CNOTs, which do not commute and therefore do not cancel.
     """
     if n_wires == 1:
         return []
@@ -32,12 +32,15 @@ def cnots(n_wires: int, layer: int) -> list[Entangler]:
 
 
 def circuit(config: Config, n_inputs: int) -> Circuit:
-    """The circuit for this many inputs; Rot(phi, theta, omega) is RZ(phi), then RY(theta), then RZ(omega)."""
+    """Return the circuit for this number of inputs.
+
+    Rot(phi, theta, omega) is RZ(phi), then RY(theta), then RZ(omega).
+    """
     return layered_circuit(
         config, n_inputs, rotations=("RZ", "RY", "RZ"), entanglers=lambda layer: cnots(config.n_wires, layer)
     )
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
-    """The features: one expectation value an observable."""
+    """Build the circuit; its features are one expectation value per observable."""
     return quantum_layer(circuit, config, frame.n_inputs, generator)

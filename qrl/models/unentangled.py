@@ -1,7 +1,7 @@
-"""The re-uploading circuit without entanglers: the control for entanglement.
+"""Data re-uploading circuit without entanglers: the control for entanglement.
 
-Bowles et al. 2024 (Better than classical?) find that removing entanglement often changes nothing; this is how to check.
-With local observables each feature is a function of one wire alone.
+Bowles et al. 2024 (Better than classical?) find that removing entanglement often changes nothing; this model tests
+their finding. With local observables each feature depends on one wire alone.
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class Config(QuantumConfig):
 
 
 def circuit(config: Config, n_inputs: int) -> Circuit:
-    """The circuit for this many inputs."""
+    """Return the circuit for this number of inputs."""
     return reuploading_circuit(config, n_inputs, entangled=False)
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> QuantumLayer:
-    """The features: one expectation value an observable."""
+    """Build the circuit; its features are one expectation value per observable."""
     return quantum_layer(circuit, config, frame.n_inputs, generator)

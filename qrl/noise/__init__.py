@@ -1,1 +1,1 @@
-"""Noise models, calibrations of devices and their native gates."""
+"""Noise models, device calibrations and native gates."""

@@ -1,18 +1,18 @@
-"""Calibration: how well a device does each of its gates, and how well it is read.
+"""Calibration: gate and readout errors of a device.
 
-It is read from Qiskit (`Calibration.from_qiskit`) or from a file of ours, a JSON object:
+A calibration is read from Qiskit (`Calibration.from_qiskit`) or from a file in this library's format, a JSON object:
 
     format, version     "qrl-calibration" and 1
-    source              whose calibration it is, in words
-    n_wires             how many wires there are; null: any number
-    basis               the device's gates, as Qiskit calls them
-    limited             those of them that the device has on the wires that errors lists, and on no others
-    errors              a list of objects: gate; wires, in the gate's order, or null for all that are not named; and
-                        transfer, the channel after the gate: {"Z": {"I": 0.1, "Z": 0.9}} says that the Z of a state is
-                        then 0.1 of what its I was and 0.9 of what its Z was (on two wires "IZ", the gate's first wire
-                        first); I stays what it is, and what is not given is 0
-    readout             a list of objects: wires, a list of one, or null; and
-                        read, [[P(0|0), P(1|0)], [P(0|1), P(1|1)]], the probability of each reading given what there is
+    source              name of the calibrated device
+    n_wires             number of wires; null: any number
+    basis               the device's native gates, by Qiskit's names
+    limited             native gates that exist only on the wires listed in errors
+    errors              a list of objects: gate; wires, in the gate's order, or null for all wires not listed; and
+                        transfer, the channel after the gate: {"Z": {"I": 0.1, "Z": 0.9}} maps the expectation value of
+                        Z to 0.1 <I> + 0.9 <Z> (on two wires "IZ", the gate's first wire first); I is preserved, and
+                        missing entries are 0
+    readout             a list of objects: wires, a list of one wire, or null; and
+                        read, [[P(0|0), P(1|0)], [P(0|1), P(1|1)]], the probability of each reading given the outcome
 """
 
 import hashlib
@@ -37,28 +37,28 @@ from qrl.noise.readout import Readout
 FORMAT, VERSION = "qrl-calibration", 1
 
 _KEYS = {"coupled_only": "limited"}
-"""Keys of files that are not the names of fields."""
+"""Keys of files that differ from the names of fields."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a device does beside and instead of a circuit's gates and measurements.
+    """Errors of a device's native gates and of its readout.
 
-    A gate is played in the gates of `basis`, each followed by its error (`qrl.noise.native_gates`); then each wire is
-    read as its readout says. Wires that wait have no errors, nor has what turns X and Y into Z before a measurement.
-    Raises UsageError for errors and readouts that are there twice or on wires that are not.
+    A gate is executed as native gates of `basis`, each followed by its error (`qrl.noise.native_gates`); finally each
+    wire is read with its readout error. Idle wires have no errors, nor do the basis changes from X and Y to Z before a
+    measurement. Raises UsageError for duplicate errors or readouts, and for wires that do not exist.
     """
 
     source: str
-    """Whose it is, for messages and records."""
+    """Name of the device, for messages and records."""
     basis: tuple[str, ...]
-    """The device's gates, as Qiskit calls them."""
+    """Native gates, by Qiskit's names."""
     errors: tuple[GateError, ...] = ()
     readout: tuple[Readout, ...] = ()
     n_wires: int | None = None
-    """None: any number."""
+    """Number of wires; None: any number."""
     coupled_only: tuple[str, ...] = ()
-    """Gates on two wires that there are only on wires for which `errors` has one, such as cx of qubits that couple."""
+    """Two-wire gates that exist only on wires for which `errors` has an entry, such as cx on coupled qubits."""
 
     def __post_init__(self) -> None:
         if self.n_wires is not None and self.n_wires < 1:
@@ -72,19 +72,22 @@ class Calibration:
                 raise UsageError(f"calibration: {what}{on}: there are wires 0 to {self.n_wires - 1}")
             found.add((what, each.wires))
 
-    # --- what it does -------------------------------------------------------------------------------------------------
+    # --- gates and readout --------------------------------------------------------------------------------------------
 
     def noisy_gates(self, gate: Gate) -> Iterator[NoisyGate]:
-        """What is played for a gate. Raises UsageError if the device has nothing to make it of, or not on its wires."""
+        """Yield the native gates that implement a gate.
+
+        Raises UsageError if the device has no gates to implement it, or not on its wires.
+        """
         yield from self._native.noisy_gates(gate) if self.errors or self.coupled_only else (NoisyGate(gate),)
 
     def confusion(self, wire: int) -> Array:
-        """P(reading | what there is) [what there is, reading]."""
+        """Return P(reading | true outcome) [true outcome, reading]."""
         read = {readout.wires: readout.read for readout in self.readout}
         return np.array(read.get((wire,), read.get(None, np.eye(2))))
 
     def check(self, circuit: Circuit) -> None:
-        """Raises UsageError for a circuit of more wires than there are."""
+        """Raise UsageError for a circuit with more wires than the device has."""
         if self.n_wires is not None and circuit.n_wires > self.n_wires:
             raise UsageError(f"calibration: the circuit has {circuit.n_wires} wires, {self.source} has {self.n_wires}")
 
@@ -95,31 +98,30 @@ class Calibration:
     def __bool__(self) -> bool:
         return bool(self.errors or self.readout)
 
-    # --- from elsewhere -----------------------------------------------------------------------------------------------
+    # --- conversion ---------------------------------------------------------------------------------------------------
 
     @classmethod
     def from_qiskit(
         cls, source: object, layout: Sequence[int] | None = None, uncoupled: Uncoupled = "refuse"
     ) -> "Calibration":
-        """Read a `qiskit_aer.noise.NoiseModel`, or a backend of Qiskit (BackendV2) as Aer models it.
+        """Read a `qiskit_aer.noise.NoiseModel`, or a Qiskit backend (BackendV2) as modelled by Aer.
 
         Args:
             source: the noise model or the backend.
-            layout: the qubits that wires 0, 1, … sit on; by default 0, 1, …, of a device with errors of gates as many
-                as a density matrix may have.
-            uncoupled: a gate on two wires whose qubits the device does not couple is refused; or "swaps": it has the
-                errors of the gates on the shortest way between them, three for each swap, all on its own two wires; or
-                "ideal": it has none, as Aer has it for a circuit that was not compiled.
+            layout: the qubits of wires 0, 1, …; by default 0, 1, …, limited to the largest density matrix if the device
+                has gate errors.
+            uncoupled: treatment of two-wire gates on qubits that the device does not couple. "refuse" raises an error;
+                "swaps" applies the errors of the gates on the shortest path between the qubits, three per swap, all to
+                the gate's own two wires; "ideal" applies no error, as Aer does for a circuit that was not compiled.
 
-        Raises UsageError where Qiskit Aer is not installed, for anything else than these, for qubits that are not
-        there, and for errors that have no place here: of more than two qubits, of the readout of several qubits
-        together, before a measurement.
+        Raises UsageError if Qiskit Aer is not installed, for any other source, for qubits that do not exist, and for
+        unsupported errors: on more than two qubits, of joint readout of several qubits, before a measurement.
         """
         return cls(*read_device(source, None if layout is None else tuple(layout), uncoupled))
 
     @classmethod
     def load(cls, path: Path | str) -> "Calibration":
-        """Read a file that `save` wrote. Raises UsageError for one that cannot be read, or is something else."""
+        """Read a file written by `save`. Raises UsageError if the file cannot be read, or is not a calibration."""
         try:
             return cls.parse(Path(path).read_bytes(), str(path))
         except OSError as error:
@@ -127,7 +129,7 @@ class Calibration:
 
     @classmethod
     def parse(cls, text: str | bytes, where: str = "calibration") -> "Calibration":
-        """From what is in such a file. Raises UsageError, after `where`, for anything else."""
+        """Parse the content of a calibration file. Raises UsageError, prefixed by `where`, for anything else."""
         try:
             data = parse_json(text.encode() if isinstance(text, str) else text)
         except (ValueError, RecursionError) as error:
@@ -136,7 +138,10 @@ class Calibration:
 
     @classmethod
     def from_json(cls, data: object, where: str = "calibration") -> "Calibration":
-        """From the object that `to_json` gives. Raises UsageError, after `where`, for anything else."""
+        """Build a calibration from an object of `to_json`.
+
+        Raises UsageError, prefixed by `where`, for anything else.
+        """
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
             raise UsageError(f"{where}: not a calibration of ours: expected a JSON object with format {FORMAT!r}")
         if data.get("version") != VERSION:
@@ -156,23 +161,25 @@ class Calibration:
             raise UsageError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
+        """Return the calibration as a JSON object."""
         errors = [asdict(error) | {"transfer": _named(error)} for error in self.errors]
         content = {_KEYS.get(name, name): value for name, value in asdict(self).items()}
         return {"format": FORMAT, "version": VERSION} | content | {"errors": errors}
 
     def to_text(self) -> str:
-        """As JSON in a line."""
+        """Return the calibration as one line of JSON."""
         return json.dumps(self.to_json(), separators=(",", ":"))
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that tell it from others."""
+        """Hash of the calibration, sixteen hexadecimal digits."""
         return hashlib.sha256(self.to_text().encode()).hexdigest()[:16]
 
     def save(self, path: Path | str) -> None:
-        """Write a file that `load` reads, and `--noise calibration=FILE`: all of it or nothing; one that is there is
-        replaced. Raises UsageError if it cannot be written."""
+        """Write a file for `load` and `--noise calibration=FILE`, atomically; an existing file is replaced.
+
+        Raises UsageError if the file cannot be written.
+        """
         lines = []
         for key, value in self.to_json().items():
             rows = [f"    {json.dumps(row)}" for row in value] if key in ("errors", "readout") else []
@@ -190,16 +197,16 @@ _KINDS: dict[type, tuple[str, tuple[type, ...]]] = {
     list: ("a list", (list, tuple)),
     dict: ("an object", (dict,)),
 }
-"""The name of each kind of value, and the types that JSON may hold it as."""
+"""Name of each kind of value, and the types that represent it in JSON."""
 
 _Kind = TypeVar("_Kind")
 
 _LARGEST = 1e300
-"""A whole number of JSON may be too large for a float."""
+"""Upper bound of numbers: an integer in JSON may be too large for a float."""
 
 
 def _named(error: GateError) -> dict[str, dict[str, float]]:
-    """The rows of a transfer matrix but the first, and of each what is not 0, by their words."""
+    """Return the rows of a transfer matrix except the first, with their nonzero entries, by Pauli word."""
     words = pauli_words(error.n_wires)
     rows = zip(words[1:], error.transfer[1:], strict=True)
     return {word: {w: x for w, x in zip(words, row, strict=True) if x} for word, row in rows}
@@ -245,7 +252,7 @@ def _each(data: object, kind: type[_Kind], where: str) -> list[_Kind]:
 
 
 def _checked(value: object, kind: type[_Kind], where: str) -> _Kind:
-    """The value, a float if a number is expected. Raises UsageError if it is not of this kind."""
+    """Return the value, as a float if a number is expected. Raises UsageError for a value of the wrong kind."""
     name, types = _KINDS[kind]
     too_large = isinstance(value, int | float) and kind is float and not abs(value) < _LARGEST
     if type(value) not in types or too_large:

@@ -1,6 +1,7 @@
-"""Noise: what happens to a circuit on a device that is not perfect, as quantum channels.
+"""Noise models of imperfect devices as quantum channels.
 
-A `Noise` is a device's calibration (`qrl.noise.calibration`), or a few numbers, or both, the former first.
+A `Noise` is a device calibration (`qrl.noise.calibration`), a few channel strengths, or both; the calibration acts
+first.
 
 Conventions are PennyLane's (`qml.DepolarizingChannel`, `qml.AmplitudeDamping`, `qml.PhaseDamping`, `qml.BitFlip`);
 Kraus operators K_k take a density matrix rho to the sum of K_k rho K_k^+.
@@ -23,30 +24,30 @@ from qrl.noise.native_gates import NoisyGate
 After = Literal["gate", "layer"]
 
 Kraus = list[np.ndarray]
-"""Operators of a channel on one wire, each [2, 2]."""
+"""Kraus operators of a channel on one wire, each [2, 2]."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Strengths of the channels that act on each wire of a gate after it, in this order, and of errors of readout.
+    """Strengths of the channels that act on each wire of a gate after the gate, in this order, and of readout errors.
 
-    `after="layer"`: they act on every wire, also on those that wait, after each layer of gates that act at once
-    (`Circuit.moments`). Raises UsageError for a strength out of its range (`STRENGTHS`) and another `after`.
+    With `after="layer"` the channels act on every wire, including idle wires, after each layer of simultaneous gates
+    (`Circuit.moments`). Raises UsageError for a strength out of range (`STRENGTHS`) and for an unknown `after`.
     """
 
     depolarizing: float = 0.0
-    """Probability of an X, a Y or a Z, each as likely; 3/4 leaves nothing of the state."""
+    """Probability of an X, a Y or a Z error, each equally likely; 3/4 destroys the state completely."""
     amplitude_damping: float = 0.0
     """Probability that |1> decays to |0>."""
     phase_damping: float = 0.0
     """Probability that the phase between |0> and |1> is lost."""
     bit_flip: float = 0.0
-    """Probability of an X."""
+    """Probability of an X error."""
     readout: float = 0.0
-    """Probability that a wire's outcome is read as the other one; at most 1/2."""
+    """Probability that a wire's outcome is flipped at readout; at most 1/2."""
     after: After = "gate"
     calibration: Calibration | None = None
-    """What a device does to each gate and readout, before all of the above; in words calibration=FILE."""
+    """Device calibration with gate and readout errors that act before all of the above; written as calibration=FILE."""
 
     def __post_init__(self) -> None:
         for name, largest in STRENGTHS.items():
@@ -58,7 +59,7 @@ class Noise:
 
     @classmethod
     def parse(cls, items: Iterable[str]) -> "Noise":
-        """From words like "depolarizing=0.01" and "after=layer". Raises UsageError for anything else."""
+        """Parse items such as "depolarizing=0.01" and "after=layer". Raises UsageError for anything else."""
         found: dict[str, float | str | Calibration] = {}
         known = [*STRENGTHS, "after", "calibration"]
         for item in items:
@@ -78,25 +79,28 @@ class Noise:
         return cls(**found)  # type: ignore[arg-type]
 
     def channels(self) -> dict[str, Kraus]:
-        """Those of positive strength, by name, in order."""
+        """Return the channels of positive strength, by name, in order."""
         return {name: kraus(getattr(self, name)) for name, kraus in _CHANNELS.items() if getattr(self, name)}
 
     @property
     def mixes(self) -> bool:
-        """Whether a state under it is a density matrix."""
+        """True if states under this noise are density matrices."""
         return bool(self.channels()) or (self.calibration is not None and bool(self.calibration.errors))
 
     def check(self, circuit: Circuit) -> None:
-        """Raises UsageError for a circuit of more wires than the calibration is of."""
+        """Raise UsageError for a circuit with more wires than the calibration covers."""
         if self.calibration is not None:
             self.calibration.check(circuit)
 
     def noisy_gates(self, gate: Gate) -> Iterable[NoisyGate]:
-        """What is played for a gate, with the errors of the calibration. Raises UsageError as that does."""
+        """Return the native gates that implement a gate, with the calibration's errors.
+
+        Raises UsageError as `Calibration.noisy_gates` does.
+        """
         return (NoisyGate(gate),) if self.calibration is None else self.calibration.noisy_gates(gate)
 
     def confusion(self, n_wires: int) -> np.ndarray:
-        """P(reading | what there is) [wire, what there is, reading], of no wires if all is read as it is."""
+        """Return P(reading | true outcome) [wire, true outcome, reading]; no wires if readout is perfect."""
         device = self.calibration.readout if self.calibration else ()
         if not (device or self.readout):
             return np.zeros((0, 2, 2))
@@ -105,14 +109,14 @@ class Noise:
         return np.stack(read) @ turned
 
     def to_json(self) -> dict[str, Any]:
-        """For records; a calibration by whose it is and its digest."""
+        """Return a JSON record; a calibration is recorded by its source and digest."""
         given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "calibration"}
         if self.calibration is not None:
             given["calibration"] = {"source": self.calibration.source, "digest": self.calibration.digest}
         return given
 
     def schedule(self, circuit: Circuit) -> Iterator[tuple[Sequence[Gate], Sequence[int]]]:
-        """The circuit's gates in turn, and the wires on which the channels act after these."""
+        """Yield the circuit's gates in order, each time with the wires on which the channels act afterwards."""
         if self.after == "layer":
             yield from ((moment, range(circuit.n_wires)) for moment in circuit.moments)
         else:
@@ -123,16 +127,16 @@ class Noise:
 
 
 STRENGTHS = {"depolarizing": 1, "amplitude_damping": 1, "phase_damping": 1, "bit_flip": 1, "readout": 0.5}
-"""The largest of each kind of noise. Of misreading: more would be another name for the outcome."""
+"""Largest strength of each kind of noise. A readout error above 1/2 would only relabel the outcomes."""
 
 
 NOISELESS = Noise()
 
 
 def embedded(items: Iterable[str]) -> tuple[str, ...]:
-    """The same words with what is in a calibration's file in place of its name, so that they can do without the file.
+    """Return the items with the content of each calibration file in place of its name.
 
-    Raises UsageError for a file that cannot be read, or is something else.
+    The file is then not needed later. Raises UsageError for a file that cannot be read, or is not a calibration.
     """
     return tuple(
         f"calibration={_calibration(value).to_text()}" if name == "calibration" else item
@@ -142,14 +146,14 @@ def embedded(items: Iterable[str]) -> tuple[str, ...]:
 
 
 def _calibration(text: str) -> Calibration:
-    """From the name of a file, or from what is in it."""
+    """Load a calibration from a file name, or parse the content of such a file."""
     if not text:
         raise UsageError("noise: calibration needs the name of a file")
     return Calibration.parse(text, "noise: calibration") if text.startswith("{") else Calibration.load(text)
 
 
 _READ: dict[str, Callable[[str], Any]] = {"after": str, "calibration": _calibration}
-"""How words are read that are no numbers."""
+"""Parsers of the values that are not numbers."""
 
 
 def _depolarizing(p: float) -> Kraus:

@@ -1,8 +1,8 @@
-"""A circuit's gates in the gates of a device, each followed by the device's error.
+"""Decomposition of a circuit's gates into a device's native gates, each followed by the device's error.
 
-Gate by gate, as a compiler does that looks at no two gates together (Qiskit's optimisation level 0): a gate that the
-device has is scaled as it is, any other is made of those that it has. RZ, where the device does not say otherwise, is a
-change of frame: it takes no time and has no error.
+Gates are decomposed one at a time, as by a compiler that never merges gates (Qiskit's optimisation level 0): a native
+gate is executed unchanged, any other is decomposed into native gates. Unless the device specifies otherwise, RZ is a
+virtual change of frame: it takes no time and has no error.
 """
 
 import math
@@ -19,26 +19,29 @@ from qrl.circuits.matrices import PAULI, Array, I, kron
 from qrl.common.errors import UsageError, suggest
 
 _TOLERANCE = 1e-7
-"""Of an eigenvalue that must not be negative: channels come from files and from products of many numbers."""
+"""Tolerance for negative eigenvalues: channels come from files and from products of many numbers."""
 
 
 def pauli_words(n_wires: int) -> list[str]:
-    """In the order of transfer matrices: II, IX, IY, IZ, XI, …; the first letter is of the first wire."""
+    """Return Pauli words in the order of transfer matrices: II, IX, IY, IZ, XI, …
+
+    The first letter acts on the first wire.
+    """
     return ["".join(letters) for letters in product("IXYZ", repeat=n_wires)]
 
 
 @dataclass(frozen=True)
 class GateError:
-    """What a device does besides a gate, right after it: a channel on the gate's wires.
+    """Error of a device's gate: a channel on the gate's wires, right after the gate.
 
-    Raises UsageError for an unknown gate, for wires that cannot be, and for a matrix that is no channel's: of another
-    size, with a first row other than 1, 0, 0, … (it would not preserve the trace), or not completely positive.
+    Raises UsageError for an unknown gate, for invalid wires, and for a matrix that is not a channel's: of the wrong
+    size, with a first row other than 1, 0, 0, … (not trace-preserving), or not completely positive.
     """
 
     gate: str
-    """As Qiskit calls it, such as sx or cx."""
+    """Qiskit's name of the gate, such as sx or cx."""
     wires: tuple[int, ...] | None
-    """In the order of the gate's, control first; None: any for which there is no error of their own."""
+    """Wires in the gate's order, control first; None: any wires without a specific error."""
     transfer: tuple[tuple[float, ...], ...]
     """Pauli transfer matrix: entry [i, j] is tr(P_i E(P_j)) / 2^n, with the words P of `pauli_words`."""
 
@@ -72,7 +75,7 @@ class GateError:
 
 @dataclass(frozen=True)
 class NoisyGate:
-    """A gate as it is scaled, its angle `angle_scale` times what it says, and the error on its wires after it."""
+    """Gate as executed: its angle is multiplied by `angle_scale`, and `error` acts on its wires afterwards."""
 
     gate: Gate
     angle_scale: float = 1.0
@@ -80,7 +83,7 @@ class NoisyGate:
 
 
 def _own(name: str, native: str) -> tuple[DecomposedGate, ...]:
-    """The gate itself, which is a native one or, with "", no physical one at all."""
+    """Return the trivial decomposition: a native gate or, with native "", a virtual one."""
     return (DecomposedGate(name, (0,), 1.0 if GATES[name].rotation else None, native=native),)
 
 
@@ -130,18 +133,18 @@ _ONE_WIRE: dict[str, dict[str, tuple[DecomposedGate, ...]]] = {
     }
     | {native: _own("X", native) for native in ("u", "u3")},
 }
-"""Of each gate on one wire, what it is made of where the device has a gate, the first that it has. Up to a phase."""
+"""Decompositions of each one-wire gate, by the native gate required; the first available one is used. Up to a phase."""
 
 _QUARTERS: dict[float, dict[str, tuple[DecomposedGate, ...]]] = {
     _QUARTER: {"sx": (_SX,)},
     -_QUARTER: {"sx": (_constant("RZ", _HALF), _SX, _constant("RZ", _HALF))},
 }
-"""The same for RX by a constant quarter turn, which takes one sx and not two."""
+"""Decompositions of RX by a constant quarter turn, which takes one sx instead of two."""
 
 NATIVE_ENTANGLERS: dict[str, tuple[str, tuple[DecomposedGate, ...]]] = {
     "cx": ("CNOT", (DecomposedGate("CNOT", (0, 1), native="cx"),)),
     "cz": ("CZ", (DecomposedGate("CZ", (0, 1), native="cz"),)),
-    # CNOT = X ECR RX(-pi/2) RZ(-pi/2), X and RZ on the control; between these, ECR itself, written with a CNOT.
+    # CNOT = X ECR RX(-pi/2) RZ(-pi/2), X and RZ on the control; ECR itself, in between, is written with a CNOT.
     "ecr": (
         "CNOT",
         (
@@ -156,20 +159,23 @@ NATIVE_ENTANGLERS: dict[str, tuple[str, tuple[DecomposedGate, ...]]] = {
         ),
     ),
 }
-"""Of each native gate that entangles, what can be made of it, and how."""
+"""For each native entangling gate, the gate that it implements and the decomposition of that gate."""
 
 USED = (
     {native: 1 for ways in _ONE_WIRE.values() for native in ways}
     | {QASM_NAMES[name]: kind.n_wires for name, kind in GATES.items()}
     | dict.fromkeys(NATIVE_ENTANGLERS, 2)
 )
-"""Gates of devices that circuits can be made of, and their numbers of wires."""
+"""Native gates that decompositions use, and their numbers of wires."""
 
 _SYMMETRIC = ("CZ", "RXX", "RYY", "RZZ")
 
 
 class Native:
-    """What a device can do, and how well; `source` is its name in messages, see `qrl.noise.calibration.Calibration`."""
+    """Native gates of a device and their errors.
+
+    `source` is the device's name in messages; see `qrl.noise.calibration.Calibration`.
+    """
 
     def __init__(
         self, source: str, basis: Sequence[str], coupled_only: Sequence[str], errors: Sequence[GateError]
@@ -179,7 +185,10 @@ class Native:
         self._listed = {error.gate: {wires for gate, wires in self._errors if gate == error.gate} for error in errors}
 
     def noisy_gates(self, gate: Gate) -> Iterator[NoisyGate]:
-        """What is scaled for a gate. Raises UsageError if the device has nothing to make it of, or not on its wires."""
+        """Yield the native gates that implement a gate.
+
+        Raises UsageError if the device has no gates to implement it, or not on its wires.
+        """
         yield from self._noisy_gates(ScaledGate(gate))
 
     def _noisy_gates(self, scaled: ScaledGate) -> Iterator[NoisyGate]:
@@ -207,7 +216,7 @@ class Native:
                 return (DecomposedGate(gate.name, wires, angle_scale, native=QASM_NAMES[gate.name]),)
         if gate.name not in DECOMPOSITIONS:
             return self._entangled(gate)
-        # Where CNOTs go one way only, a gate that is the same both ways is made of those.
+        # Where CNOT is available in one direction only, a symmetric gate uses that direction.
         turned = gate.name == "RZZ" and any(
             made == "CNOT" and self._has(native, _at(gate, (1, 0))) and not self._has(native, gate.wires)
             for native, (made, _) in NATIVE_ENTANGLERS.items()
@@ -215,7 +224,10 @@ class Native:
         return [_on_wires(part, (1, 0)) for part in DECOMPOSITIONS[gate.name]] if turned else DECOMPOSITIONS[gate.name]
 
     def _entangled(self, gate: Gate) -> Sequence[DecomposedGate]:
-        """CZ or CNOT: the native gate on these wires, whichever way round, with H where it turns another wire."""
+        """Decompose CZ or CNOT into a native entangling gate on these wires, in either direction.
+
+        Pairs of H exchange control and target or convert between CZ and CNOT.
+        """
         for native, wires in product(NATIVE_ENTANGLERS, ((0, 1), (1, 0))):
             if self._has(native, _at(gate, wires)):
                 made, parts = NATIVE_ENTANGLERS[native]
@@ -234,7 +246,7 @@ class Native:
         )
 
     def _has(self, native: str, wires: tuple[int, ...]) -> bool:
-        """Whether it can be scaled there."""
+        """Return whether a native gate is available on these wires."""
         return native in self.basis and (native not in self.coupled_only or wires in self._listed.get(native, ()))
 
     def _cannot_make(self, gate: Gate, ways: Iterable[str]) -> UsageError:
@@ -250,5 +262,5 @@ def _at(gate: Gate, wires: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _on_wires(part: DecomposedGate, wires: tuple[int, ...]) -> DecomposedGate:
-    """The part on other wires of the whole gate."""
+    """Map a part of a decomposition to other wires of the whole gate."""
     return replace(part, wires=tuple(wires[place] for place in part.wires))

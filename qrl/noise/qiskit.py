@@ -1,4 +1,4 @@
-"""Errors of a device, read from Qiskit Aer's noise models and from what Aer makes of a backend."""
+"""Reader of device errors from Qiskit Aer's noise models, and from Aer's models of backends."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,17 +17,17 @@ from qrl.noise.readout import Readout
 Uncoupled = Literal["refuse", "swaps", "ideal"]
 Wires = tuple[int, ...] | None
 Channels = dict[tuple[str, Wires], Any]
-"""By gate and qubits, None for all: what Aer says of the error; None of a gate without one."""
+"""Aer's description of each error by gate and qubits (None: all qubits); None for a gate without an error."""
 
 _PER_SWAP = 3
-"""Entangling gates in a swap."""
+"""Entangling gates per swap."""
 
 _ROUNDED = 1e-13
-"""Numbers below this are what is left of zeros."""
+"""Threshold below which numbers are rounding errors of zero."""
 
 
 class DeviceErrors(NamedTuple):
-    """The fields of a `Calibration`, in order."""
+    """Fields of a `Calibration`, in order."""
 
     source: str
     basis: tuple[str, ...]
@@ -38,7 +38,7 @@ class DeviceErrors(NamedTuple):
 
 
 def read_device(source: object, layout: Wires, uncoupled: Uncoupled) -> DeviceErrors:
-    """See `Calibration.from_qiskit`."""
+    """Read a noise model or a backend; see `Calibration.from_qiskit`."""
     try:
         from qiskit.providers import BackendV2
         from qiskit_aer.noise import NoiseModel
@@ -70,11 +70,11 @@ def _read(
     uncoupled: Uncoupled,
 ) -> DeviceErrors:
     channels, readings = _collected(model.to_dict())
-    # What is coupled and has no error is perfect, which is not the same as not coupled.
+    # A coupled pair without an error is perfect, unlike an uncoupled pair.
     channels = dict.fromkeys(coupled) | channels
     somewhere = [qubits for _, qubits in channels] + [*readings]
     if n_qubits is None and somewhere and None not in somewhere and uncoupled != "ideal":
-        # Where every error is of certain qubits, it is a device of these.
+        # If every error names its qubits, the model describes a device with these qubits.
         n_qubits = 1 + max(qubit for qubits in somewhere for qubit in qubits or ())
     if layout is None and n_qubits is not None:
         layout = tuple(range(min(n_qubits, MAX_NOISY_WIRES) if channels else n_qubits))
@@ -104,7 +104,7 @@ def _read(
 
 
 def _collected(noise: Mapping[str, Any]) -> tuple[Channels, dict[Wires, Any]]:
-    """Errors of gates that matter, and of readout, by gate and qubits. Raises UsageError for what has no place here."""
+    """Return errors of supported gates and of readout, by gate and qubits. Raises UsageError for unsupported errors."""
     channels: Channels = {}
     readings: dict[Wires, Any] = {}
     ignored = []
@@ -141,12 +141,12 @@ def _check_layout(layout: Wires, n_qubits: int | None, name: str) -> None:
 
 
 def _is_on(qubits: Wires, layout: Wires) -> bool:
-    """Whether there are wires on all of these qubits."""
+    """Return whether all of these qubits carry wires."""
     return qubits is None or layout is None or {*qubits} <= {*layout}
 
 
 def _wires(qubits: Wires, layout: Wires) -> Wires:
-    """The wires on these qubits; None: on all."""
+    """Return the wires on these qubits; None: all wires."""
     return qubits if qubits is None or layout is None else tuple(layout.index(qubit) for qubit in qubits)
 
 
@@ -158,7 +158,7 @@ def _n_qubits(error: Mapping[str, Any]) -> int:
 
 
 def _transfer(gate: str, qubits: Wires, error: Mapping[str, Any] | None) -> tuple[tuple[float, ...], ...]:
-    """The Pauli transfer matrix of what Aer does after a gate, the gate's first qubit first."""
+    """Return the Pauli transfer matrix of Aer's error after a gate, the gate's first qubit first."""
     if error is None:
         return _rows(np.eye(16))
     n = _n_qubits(error)
@@ -166,7 +166,7 @@ def _transfer(gate: str, qubits: Wires, error: Mapping[str, Any] | None) -> tupl
     for steps, probability in zip(error["instructions"], error["probabilities"], strict=True):
         matrix = np.eye(4**n)
         for step in steps:
-            # Qiskit's matrices have their first qubit last.
+            # Qiskit's matrices order qubits from last to first.
             matrix = embed(superoperator(_kraus(step)), tuple(step["qubits"][::-1]), tuple(range(n)), 4) @ matrix
         total = total + probability * matrix
     matrix = to_transfer(total)
@@ -180,7 +180,7 @@ def _transfer(gate: str, qubits: Wires, error: Mapping[str, Any] | None) -> tupl
 
 
 def _exchanged(matrix: Array) -> Array:
-    """A transfer matrix of two qubits with these in the other order."""
+    """Return a transfer matrix of two qubits with the qubits exchanged."""
     return matrix.reshape(4, 4, 4, 4).transpose(1, 0, 3, 2).reshape(16, 16)
 
 
@@ -190,13 +190,13 @@ def _rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
 
 @runtime_checkable
 class _Unitary(Protocol):
-    """Gates of Qiskit that have a matrix."""
+    """Qiskit gates with a matrix."""
 
     def to_matrix(self) -> Array: ...
 
 
 def _kraus(step: Mapping[str, Any]) -> list[Array]:
-    """The operators of one step of an error."""
+    """Return the Kraus operators of one step of an error."""
     from qiskit.circuit.library import get_standard_gate_name_mapping
 
     name, values = step["name"], step.get("params", ())
@@ -213,13 +213,13 @@ def _kraus(step: Mapping[str, Any]) -> list[Array]:
     return [type(gate)(*values).to_matrix()]
 
 
-# --- qubits that are not coupled --------------------------------------------------------------------------------------
+# --- uncoupled qubits -------------------------------------------------------------------------------------------------
 
 
 def _swapped(
     channels: Channels, layout: tuple[int, ...], listed: set[tuple[str, Wires]], name: str
 ) -> Iterator[GateError]:
-    """Errors of the native gate on pairs of wires that are not coupled: of those on the way, three for each swap."""
+    """Yield errors of the native gate on uncoupled pairs of wires: the errors along the path, three per swap."""
     gate = next(
         (each for each in NATIVE_ENTANGLERS if any(each == other and qubits for other, qubits in channels)), None
     )
@@ -245,7 +245,7 @@ def _swapped(
 
 
 def _shortest(start: int, end: int, edges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The edges of a shortest way; none if there is no way."""
+    """Return the edges of a shortest path; an empty list if no path exists."""
     before: dict[int, int] = {}
     waiting = deque([start])
     while waiting and end not in before:

@@ -7,12 +7,12 @@ from qrl.common.errors import UsageError
 
 @dataclass(frozen=True)
 class Readout:
-    """How a wire is read. Raises UsageError for what is not two rows of probabilities with sum 1."""
+    """Readout error of a wire. Raises UsageError unless `read` is two rows of probabilities that each sum to 1."""
 
     wires: tuple[int, ...] | None
-    """One wire; None: any that has no readout of its own."""
+    """One wire; None: any wire without a specific readout error."""
     read: tuple[tuple[float, float], tuple[float, float]]
-    """[[P(0|0), P(1|0)], [P(0|1), P(1|1)]]: of each reading, given what there is."""
+    """[[P(0|0), P(1|0)], [P(0|1), P(1|1)]]: probability of each reading, given the true outcome."""
 
     def __post_init__(self) -> None:
         where = f"calibration: readout{'' if self.wires is None else f' of wires {self.wires}'}"

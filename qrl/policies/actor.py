@@ -1,4 +1,4 @@
-"""What policies with and without a memory share: normalised observations, a head, actions in their units."""
+"""Common base of feed-forward and recurrent policies: normalised observations, a head, action units."""
 
 import math
 from abc import ABC, abstractmethod
@@ -16,28 +16,30 @@ from qrl.policies.heads import Categorical, Gaussian
 from qrl.policies.spaces import action_units
 
 Bound = TypeVar("Bound")
-"""What `bind` of a policy returns: a pytree of tensors."""
+"""Type returned by `bind` of a policy: a pytree of tensors."""
 
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """Options of everything around the features."""
+    """Options of the policy around the features."""
 
     head: Literal["auto", "categorical", "gaussian"] = "auto"
     """Distribution over actions; auto (ours): categorical for discrete action spaces, Gaussian for continuous ones."""
     normalisation: Literal["scale", "running", "none"] = "scale"
-    """Inputs: divided by the environment's typical magnitudes (ours), standardised by running statistics, or as is."""
+    """Input normalisation: divide by the environment's typical magnitudes (ours), standardise by running statistics, or
+    none."""
     initial_log_std: float = 0.0
     """Initial log standard deviation of a Gaussian head [log of half the action range]; 0: Finn et al. 2017."""
     readout_gain: float = 1.0
     """Initial read-out weights are uniform in +- gain / sqrt(number of features) [dimensionless]; ours."""
     readout_start: Literal["uniform", "alternating"] = "uniform"
-    """Initial read-out weights: uniform, or gain times +1 and -1 in turn, the same for all features of an action (Jerbi
-    et al. 2021)."""
+    """Initial read-out weights: uniform, or gain times alternating +1 and -1, equal for all features of an action
+    (Jerbi et al. 2021)."""
     readout_bias: bool = True
-    """Whether the read-out has a bias for each output; Jerbi et al. 2021 have none."""
+    """Read-out with a bias for each output (ours); Jerbi et al. 2021 use none."""
     inverse_temperature: Literal["trainable", "fixed"] = "trainable"
-    """beta of a categorical head: trainable (ours), or 1, as the read-out's weights can do the same."""
+    """beta of a categorical head: trainable (ours), or fixed at 1, since the read-out's weights can express the same
+    scale."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.initial_log_std):
@@ -48,22 +50,24 @@ class PolicyConfig:
 
 
 MASKED_LOGIT = -1e6
-"""Output of an action that cannot be taken: its probability is zero, its logarithm still a number."""
+"""Logit of an action that cannot be taken: its probability is zero, its log-probability still finite."""
 
 
 def mask_logits(
     outputs: Float[Tensor, "*batch act"], mask: Bool[Tensor, "*batch act"] | None
 ) -> Float[Tensor, "*batch act"]:
-    """Outputs of the read-out, but `MASKED_LOGIT` where the mask is False (invalid action masking, Huang and Ontañón
-    2022)."""
+    """Replace outputs by `MASKED_LOGIT` where the mask is False.
+
+    This is invalid action masking (Huang and Ontañón 2022).
+    """
     return outputs if mask is None else torch.where(mask, outputs, MASKED_LOGIT)
 
 
 class Actor(nn.Module, ABC, Generic[Bound]):
-    """Holds the head and `networks`, by their names. To be extended.
+    """Abstract base class of policies; holds the head and `networks`, by name.
 
-    `unavailable`: where an observation has a 1 for each discrete action that cannot be taken, and a 0 for the others;
-    None if all can be taken always.
+    `unavailable`: slice of the observation with one entry per discrete action, 1 if the action cannot be taken and 0
+    otherwise; None if every action is always available.
     """
 
     unavailable: slice | None = None
@@ -104,32 +108,32 @@ class Actor(nn.Module, ABC, Generic[Bound]):
 
     @abstractmethod
     def bind(self) -> Bound:
-        """Everything that depends on the parameters alone."""
+        """Compute everything that depends only on the parameters."""
 
     @property
     def n_parameters(self) -> int:
-        """Trainable numbers."""
+        """Number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def normalised(self, observations: Float[Tensor, "*batch obs"]) -> Float[Tensor, "*batch obs"]:
-        """Observations as the network takes them. Raises UsageError for observations of another width."""
+        """Normalise observations for the network. Raises UsageError for observations of the wrong width."""
         if observations.shape[-1] != len(self.scale):
             raise UsageError(f"policy: observations have {observations.shape[-1]} entries, expected {len(self.scale)}")
         return (observations - self.shift) / self.scale
 
     def action_mask(self, observations: Float[Tensor, "*batch obs"]) -> Bool[Tensor, "*batch act"] | None:
-        """True for each discrete action that can be taken; None if all can be taken always."""
+        """Return True for each discrete action that can be taken; None if every action is always available."""
         return None if self.unavailable is None else observations[..., self.unavailable] <= 0.5
 
     def to_environment(self, action: Tensor) -> Tensor:
-        """The head's action as the environment's: rescaled and clipped to the bounds if continuous."""
+        """Convert the head's action to environment units: rescaled and clipped to the bounds if continuous."""
         if isinstance(self.head, Categorical):
             return action
         return torch.clamp(self.action_centre + self.action_half * action, self.action_low, self.action_high)
 
     @torch.no_grad()
     def update_normalisation(self, observations: Float[Tensor, "sample obs"]) -> None:
-        """Take observations into the running statistics (Chan et al. 1979), if the policy keeps any."""
+        """Update the running statistics (Chan et al. 1979) with these observations, if the policy keeps any."""
         if self.normalisation != "running" or not len(observations):
             return
         new = observations.double()
@@ -142,7 +146,7 @@ class Actor(nn.Module, ABC, Generic[Bound]):
 
 
 def make_head(action_space: gymnasium.Space[Any], config: PolicyConfig) -> Categorical | Gaussian:
-    """The head for an action space. Raises UsageError if there is none."""
+    """Build the head for an action space. Raises UsageError if no head supports the space."""
     head: Categorical | Gaussian
     if isinstance(action_space, gymnasium.spaces.Discrete):
         if action_space.start != 0:
@@ -160,7 +164,7 @@ def make_head(action_space: gymnasium.Space[Any], config: PolicyConfig) -> Categ
 
 
 def n_observations(space: gymnasium.Space[Any]) -> int:
-    """Entries of an observation. Raises UsageError for a space that is no vector."""
+    """Return the number of entries of an observation. Raises UsageError for a space that is not a vector."""
     if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
         raise UsageError(f"policy: observations must be a vector (a Box of one axis), not {space}")
     return space.shape[0]

@@ -1,7 +1,7 @@
-"""Features: what a model file builds, and how a policy calls it with parameters as values.
+"""Features: the interface of model files, and functional calls with parameters as values.
 
-The protocols here are what a model may offer. `Features` or, for agents that learn in context, `RecurrentFeatures` is
-required; `BindableFeatures` and `GroupedFeatures` are options. A memory is a value: nothing is kept on a module.
+A model implements the protocols here. `Features` or, for agents that learn in context, `RecurrentFeatures` is required;
+`BindableFeatures` and `GroupedFeatures` are optional. A memory is a value: no module stores it.
 """
 
 import math
@@ -22,24 +22,24 @@ Output = TypeVar("Output", Tensor, tuple[Tensor, Tensor])
 Output_co = TypeVar("Output_co", covariant=True)
 
 RATES = ("angles", "scales", "heads")
-"""Learning-rate groups: variational angles and hidden weights, input scales and projections, read-outs and the rest."""
+"""Learning-rate groups: variational angles and hidden weights; input scales and projections; read-outs and the rest."""
 
 
 @runtime_checkable
 class Features(Protocol):
-    """Features phi of inputs, an `nn.Module`."""
+    """Features phi of the inputs, an `nn.Module`."""
 
     @property
     def n_features(self) -> int:
         """Width of the features."""
 
     def __call__(self, inputs: Float[Tensor, "batch input"], /) -> Float[Tensor, "batch feature"]:
-        """Features of a batch of inputs."""
+        """Return the features of a batch of inputs."""
 
 
 @runtime_checkable
 class RecurrentFeatures(Protocol):
-    """Features with a memory, an `nn.Module`; the memory begins as zeros."""
+    """Recurrent features, an `nn.Module`; the memory starts at zero."""
 
     @property
     def n_features(self) -> int:
@@ -47,58 +47,62 @@ class RecurrentFeatures(Protocol):
 
     @property
     def n_memory(self) -> int:
-        """Width of the memory of a lane."""
+        """Width of the memory per lane."""
 
     def __call__(
         self, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"], /
     ) -> tuple[Float[Tensor, "batch feature"], Float[Tensor, "batch memory"]]:
-        """Features, and the memory after."""
+        """Return the features and the next memory."""
 
 
 @runtime_checkable
 class BindableFeatures(Protocol[Output_co]):
-    """Features that separate what depends on parameters alone, such as a circuit's unitaries, from the rest.
+    """Features that compute everything that depends only on parameters, such as a circuit's unitaries, separately.
 
-    That is computed once for a rollout, or for the steps of a trial.
+    That part is computed once for a rollout, or for the steps of a trial.
     """
 
     def bind(self) -> object:
-        """Everything that depends on parameters alone, as a pytree of tensors."""
+        """Compute everything that depends only on parameters, as a pytree of tensors."""
 
     @property
     def run(self) -> Callable[..., Output_co]:
-        """`run(bound, inputs)` or `run(bound, inputs, memory)`: the features with bound parameters."""
+        """`run(bound, inputs)` or `run(bound, inputs, memory)`: the features for bound parameters."""
 
 
 @runtime_checkable
 class GroupedFeatures(Protocol):
-    """Features whose parameters belong to other learning-rate groups than "angles"."""
+    """Features with parameters in learning-rate groups other than "angles"."""
 
     @property
     def groups(self) -> Mapping[str, str]:
-        """Group (`RATES`) of parameters, by name; those not named are "angles"."""
+        """Group (`RATES`) of each parameter, by name; "angles" for names not listed."""
 
 
 class FunctionalFeatures(Generic[Output]):
-    """A module of features as a function of bound parameters and inputs, or of these and the memory."""
+    """Features module as a function of bound parameters and inputs, and of the memory if recurrent."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._bindable: BindableFeatures[Output] | None = module if isinstance(module, BindableFeatures) else None
 
     def bind(self) -> object:
-        """Everything that depends on parameters alone: what the features bind or, if they do not, their parameters."""
+        """Return the bound parameters of the features or, if the features have no `bind`, their parameters."""
         return dict(self._module.named_parameters()) if self._bindable is None else self._bindable.bind()
 
     def run(self, bound: object, *inputs: Tensor) -> Output:
-        """The features with bound parameters."""
+        """Return the features for bound parameters."""
         if self._bindable is not None:
             return self._bindable.run(bound, *inputs)
         return functional_call(self._module, bound, inputs)  # type: ignore[arg-type]
 
 
 def build_features(model: str, config: object, frame: Frame, generator: torch.Generator, *, memory: bool) -> nn.Module:
-    """The features of a model file. Raises UsageError for others than wanted: with a memory, or without one."""
+    """Build the features of a model file.
+
+    Raises UsageError for an object that is not a features module, and if it is recurrent but `memory` is False, or vice
+    versa.
+    """
     features = MODELS.load(model).build(config, frame, generator)
     known = isinstance(features, nn.Module) and isinstance(features, Features)
     if not (known and isinstance(features.n_features, int)):
@@ -112,7 +116,7 @@ def build_features(model: str, config: object, frame: Frame, generator: torch.Ge
 
 
 def make_readout(n_features: int, n_outputs: int, config: PolicyConfig, generator: torch.Generator) -> nn.Linear:
-    """A linear read-out that begins as the options say; biases, if any, are 0."""
+    """Build a linear read-out, initialised as the options specify; biases, if any, are 0."""
     check_size((n_features + 1) * n_outputs)
     readout = nn.Linear(n_features, n_outputs, bias=config.readout_bias)
     bound = config.readout_gain / math.sqrt(n_features)
@@ -126,13 +130,13 @@ def make_readout(n_features: int, n_outputs: int, config: PolicyConfig, generato
 
 
 def read_out(readout: dict[str, Tensor], features: Tensor) -> Tensor:
-    """The read-out's outputs with parameters as values."""
+    """Return the read-out's outputs for parameters given as values."""
     outputs, bias = features @ readout["weight"].mT, readout.get("bias")
     return outputs if bias is None else outputs + bias
 
 
 def learning_rate_groups(module: nn.Module, *features: nn.Module) -> dict[str, str]:
-    """Learning-rate group of each parameter of a module that holds these features: the others are "heads"."""
+    """Return the learning-rate group of each parameter of a module that holds these features; "heads" for the rest."""
     groups: dict[Tensor, str] = {}
     for each in features:
         own = each.groups if isinstance(each, GroupedFeatures) else {}

@@ -1,7 +1,7 @@
-"""The one frame of every model: f(x) = W phi(x) + b, a linear read-out over features phi.
+"""Frame shared by all models: f(x) = W phi(x) + b, a linear read-out over features phi.
 
-phi is what a model file provides: expectation values of a circuit, hidden units, or sinusoids. Everything around it is
-the same for all, so that a control differs from a quantum policy in phi alone.
+phi is provided by a model file: expectation values of a circuit, hidden units, or sinusoids. Everything around phi is
+identical across models, so a classical control differs from a quantum policy in phi alone.
 """
 
 import bisect
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from qrl.common.errors import UsageError
 
 LARGEST_BUDGET = 10**7
-"""Parameters beyond which a budget is a slip of the hand: every task has its own copy of them."""
+"""Largest budget [parameters]; larger values are rejected as typos, since every task has its own copy of the
+parameters."""
 
 
 def check_size(n_parameters: int) -> None:
-    """Raise UsageError for more parameters than any budget may be, before they are made."""
+    """Raise UsageError for more parameters than the largest budget, before they are allocated."""
     if n_parameters > LARGEST_BUDGET:
         raise UsageError(
             f"model: {n_parameters} parameters in one part of it; at most {LARGEST_BUDGET}: make it narrower"
@@ -24,29 +25,31 @@ def check_size(n_parameters: int) -> None:
 
 @dataclass(frozen=True)
 class Frame:
-    """What surrounds the features in a policy, and hence what a parameter budget has to pay for besides them."""
+    """Surroundings of the features in a policy; their parameters count towards a parameter budget."""
 
     n_inputs: int
-    """Width of the observation; with a memory, of observation, last action, last reward and end of an episode."""
+    """Width of the observation; for recurrent models, of observation, last action, last reward and end-of-episode
+    flag."""
     n_outputs: int
-    """Outputs of the read-out: action dimensions or discrete actions."""
+    """Outputs of the read-out: action dimensions or number of discrete actions."""
     n_head: int = 0
     """Further parameters of the head (log standard deviations, inverse temperature)."""
     trial_steps: int = 1
-    """How long a memory may have to last [steps]: the longest trial."""
+    """Longest trial, the span that a memory has to cover [steps]."""
     n_bilinear: int = 0
-    """First inputs whose products with every feature are read out, too."""
+    """Number of leading inputs whose products with every feature also enter the read-out."""
     bias: bool = True
-    """Whether the read-out has one."""
+    """True if the read-out has a bias."""
 
     def n_parameters(self, n_features: int) -> int:
-        """Parameters of read-out and head over this many features."""
+        """Return the number of parameters of read-out and head over this many features."""
         return (n_features * (1 + self.n_bilinear) + self.bias) * self.n_outputs + self.n_head
 
     def fit(self, budget: int, n_features_and_own: Callable[[int], tuple[int, int]]) -> int:
-        """The size s >= 1 whose whole policy comes closest to `budget` parameters; the smaller one of a tie.
+        """Return the size s >= 1 whose whole policy comes closest to `budget` parameters; the smaller size in a tie.
 
-        `n_features_and_own(s)` gives the features and the model's own parameters at size s, both growing with s.
+        `n_features_and_own(s)` returns the number of features and of the model's own parameters at size s; both grow
+        with s.
         """
 
         def total(size: int) -> int:

@@ -1,7 +1,7 @@
 """Policy heads: from the read-out's outputs to a distribution over actions.
 
-A distribution is a dict of tensors (a pytree, so that it passes through `vmap`); the functions that use it belong to
-the head. Noise is passed in: under `vmap` no random number is drawn.
+A distribution is a dict of tensors (a pytree, so it passes through `vmap`); the functions that use it belong to the
+head. Noise is an argument, because no random number is drawn under `vmap`.
 """
 
 import math
@@ -15,7 +15,7 @@ Distribution = dict[str, Tensor]
 
 
 class Categorical(nn.Module):
-    """Softmax of beta * outputs over discrete actions, with an inverse temperature beta > 0, trainable or 1.
+    """Softmax of beta * outputs over discrete actions, with an inverse temperature beta > 0, trainable or fixed at 1.
 
     With observables as features this is the softmax-VQC of Jerbi et al. 2021: beta * sum_i w_ai <O_i>.
     """
@@ -29,47 +29,47 @@ class Categorical(nn.Module):
             self.log_inverse_temperature = nn.Parameter(torch.zeros(()))
 
     def distribution(self, bound: dict[str, Tensor], outputs: Float[Tensor, "*batch act"]) -> Distribution:
-        """Log-probabilities [..., act] from outputs and the head's parameters."""
+        """Return log-probabilities [..., act] from outputs and the head's parameters."""
         scale = bound.get("log_inverse_temperature")
         return {"log_probs": (outputs if scale is None else scale.exp() * outputs).log_softmax(-1)}
 
     @staticmethod
     def noise(uniform: Tensor) -> Tensor:
-        """Standard Gumbel noise from uniform numbers in [0, 1)."""
+        """Transform uniform numbers in [0, 1) to standard Gumbel noise."""
         tiny = torch.finfo(uniform.dtype).tiny
         return -(-uniform.clamp_min(tiny).log()).clamp_min(tiny).log()
 
     @staticmethod
     def sample(distribution: Distribution, noise: Tensor) -> Tensor:
-        """One action index, by the Gumbel-max trick; noise [..., act]."""
+        """Sample an action index by the Gumbel-max trick; noise [..., act]."""
         return (distribution["log_probs"] + noise).argmax(-1)
 
     @staticmethod
     def log_prob(distribution: Distribution, action: Tensor) -> Tensor:
-        """Log-probability of the actions (indices [...])."""
+        """Return the log-probability of the actions (indices [...])."""
         return distribution["log_probs"].gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
     @staticmethod
     def entropy(distribution: Distribution) -> Tensor:
-        """Entropy [nat]."""
+        """Return the entropy [nat]."""
         return -(distribution["log_probs"].exp() * distribution["log_probs"]).sum(-1)
 
     @staticmethod
     def kl(old: Distribution, new: Distribution) -> Tensor:
-        """KL(old || new) [nat]."""
+        """Return KL(old || new) [nat]."""
         return (old["log_probs"].exp() * (old["log_probs"] - new["log_probs"])).sum(-1)
 
     @staticmethod
     def fisher(distribution: Distribution, tangent: Distribution) -> Distribution:
-        """The Fisher information times a tangent, E[(d log pi)^2] as a quadratic form: p_a on the diagonal."""
+        """Multiply a tangent by the Fisher information, E[(d log pi)^2] as a quadratic form: p_a on the diagonal."""
         return {"log_probs": distribution["log_probs"].exp() * tangent["log_probs"]}
 
 
 class Gaussian(nn.Module):
-    """Normal distribution with the outputs as mean and a learned log standard deviation, independent of the state.
+    """Normal distribution with the outputs as mean and a learned, state-independent log standard deviation.
 
     Actions are in units of half the action range around its centre, so that 1 is the bound in every environment;
-    `Policy.to_environment` converts. The log-probability is summed, never averaged, over action dimensions.
+    `Policy.to_environment` converts them. The log-probability is summed, never averaged, over action dimensions.
     """
 
     name: ClassVar[str] = "gaussian"
@@ -80,41 +80,41 @@ class Gaussian(nn.Module):
         self.log_std = nn.Parameter(torch.full((n_dimensions,), initial_log_std))
 
     def distribution(self, bound: dict[str, Tensor], outputs: Float[Tensor, "*batch act"]) -> Distribution:
-        """Mean [..., act] and log standard deviation [..., act]."""
+        """Return mean [..., act] and log standard deviation [..., act]."""
         return {"mean": outputs, "log_std": bound["log_std"].expand_as(outputs)}
 
     @staticmethod
     def noise(uniform: Tensor) -> Tensor:
-        """Standard normal noise from uniform numbers in [0, 1), by the inverse distribution function."""
+        """Transform uniform numbers in [0, 1) to standard normal noise by the inverse distribution function."""
         return torch.special.ndtri(
             uniform.clamp(torch.finfo(uniform.dtype).eps / 4, 1 - torch.finfo(uniform.dtype).eps)
         )
 
     @staticmethod
     def sample(distribution: Distribution, noise: Tensor) -> Tensor:
-        """One action; noise [..., act]."""
+        """Sample an action; noise [..., act]."""
         return distribution["mean"] + distribution["log_std"].exp() * noise
 
     @staticmethod
     def log_prob(distribution: Distribution, action: Tensor) -> Tensor:
-        """Log-density of the actions [..., act], summed over `act`."""
+        """Return the log-density of the actions [..., act], summed over `act`."""
         z = (action - distribution["mean"]) * (-distribution["log_std"]).exp()
         return (-0.5 * z.square() - distribution["log_std"] - 0.5 * math.log(2 * math.pi)).sum(-1)
 
     @staticmethod
     def entropy(distribution: Distribution) -> Tensor:
-        """Differential entropy [nat]."""
+        """Return the differential entropy [nat]."""
         return (distribution["log_std"] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
     @staticmethod
     def kl(old: Distribution, new: Distribution) -> Tensor:
-        """KL(old || new) [nat]."""
+        """Return KL(old || new) [nat]."""
         precision = (-2 * new["log_std"]).exp()
         moved = (2 * old["log_std"]).exp() + (old["mean"] - new["mean"]).square()
         return (new["log_std"] - old["log_std"] + 0.5 * precision * moved - 0.5).sum(-1)
 
     @staticmethod
     def fisher(distribution: Distribution, tangent: Distribution) -> Distribution:
-        """The Fisher information times a tangent: 1 / variance for the mean, 2 for the log standard deviation."""
+        """Multiply a tangent by the Fisher information: 1 / variance for the mean, 2 for the log standard deviation."""
         precision = (-2 * distribution["log_std"]).exp()
         return {"mean": precision * tangent["mean"], "log_std": 2 * tangent["log_std"]}

@@ -2,8 +2,9 @@
 
     normalise -> features phi (a model file) -> linear read-out -> head
 
-A policy is an ordinary `nn.Module` for one task. Its parameters as values, `dict(policy.named_parameters())`, go
-through `bind(policy, params)`, which computes all that depends on no observation, then `policy.distribution`.
+A policy is an ordinary `nn.Module` for one task. To use its parameters as values, pass
+`dict(policy.named_parameters())` to `bind(policy, params)`, which computes everything that depends on no observation;
+then call `policy.distribution`.
 """
 
 from functools import partial
@@ -29,11 +30,11 @@ from qrl.policies.frame import Frame
 from qrl.policies.heads import Categorical, Distribution, Gaussian
 
 Params = dict[str, Tensor]
-"""Parameters as values, by their names in a module."""
+"""Parameters as values, keyed by their names in a module."""
 
 
 class BoundPolicy(NamedTuple):
-    """Everything of a policy that depends on parameters alone; a pytree, so that it passes through `vmap`."""
+    """Bound policy: everything that depends only on the parameters; a pytree, so it passes through `vmap`."""
 
     features: object
     readout: Params
@@ -41,7 +42,7 @@ class BoundPolicy(NamedTuple):
 
 
 class Policy(Actor[BoundPolicy]):
-    """Use `make_policy`, which builds the features too; see `qrl.policies.features` for what those are."""
+    """Feed-forward policy; `make_policy` also builds its features (`qrl.policies.features`)."""
 
     features: nn.Module
 
@@ -65,12 +66,15 @@ class Policy(Actor[BoundPolicy]):
         return learning_rate_groups(self, self.features)
 
     def bind(self) -> BoundPolicy:
-        """Everything that depends on the parameters alone."""
+        """Compute everything that depends only on the parameters."""
         features = self._functional.bind()
         return BoundPolicy(features, dict(self.readout.named_parameters()), dict(self.head.named_parameters()))
 
     def distribution(self, bound: BoundPolicy, observations: Float[Tensor, "batch obs"]) -> Distribution:
-        """Distribution over actions with bound parameters. Raises UsageError for observations of another width."""
+        """Return the distribution over actions for bound parameters.
+
+        Raises UsageError for observations of the wrong width.
+        """
         features = self._functional.run(bound.features, self.normalised(observations))
         outputs = mask_logits(read_out(bound.readout, features), self.action_mask(observations))
         return self.head.distribution(bound.head, outputs)
@@ -80,7 +84,7 @@ class Policy(Actor[BoundPolicy]):
 
 
 class _Binder(nn.Module, Generic[Bound]):
-    """Gives `functional_call`, which only calls `forward`, a way to `bind`."""
+    """Wrapper that lets `functional_call`, which only calls `forward`, call `bind`."""
 
     def __init__(self, policy: Actor[Bound]) -> None:
         super().__init__()
@@ -91,7 +95,7 @@ class _Binder(nn.Module, Generic[Bound]):
 
 
 def bind(policy: Actor[Bound], params: Params) -> Bound:
-    """`policy.bind()` with other parameter values; pure, so `vmap` maps it over tasks."""
+    """Evaluate `policy.bind()` with other parameter values; pure, so `vmap` maps it over tasks."""
     return functional_call(_Binder(policy), {f"policy.{name}": value for name, value in params.items()}, ())
 
 
@@ -106,10 +110,10 @@ def make_policy(
     config: PolicyConfig | None = None,
     generator: torch.Generator | None = None,
 ) -> Policy:
-    """A policy for these spaces with the features of a model file (a name, see `qrl.common.registry`).
+    """Build a policy for these spaces with the features of a model file (a name, see `qrl.common.registry`).
 
     `observation_scale`: typical magnitudes [obs], 1 if not given. `unavailable`: see `qrl.policies.actor.Actor`. Raises
-    UsageError for spaces that no head or model here can serve.
+    UsageError for spaces that no head or model supports.
     """
     generator = generator or torch.Generator().manual_seed(0)
     config = config or PolicyConfig()
@@ -127,7 +131,7 @@ def make_policy(
 
 
 def _try_out(policy: Policy) -> None:
-    """Use a policy as training will, on two observations of one task, so that a misfit shows at once."""
+    """Run a policy as training does, on two observations of one task, so that mismatches surface immediately."""
     observations = torch.zeros(2, len(policy.scale))
     features = policy.features(policy.normalised(observations))
     expected = (2, policy.readout.in_features)

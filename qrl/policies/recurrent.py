@@ -1,12 +1,11 @@
-"""Recurrent policy: what was seen and what came of it, with a memory -> distribution over actions, value, memory.
+"""Recurrent policy: observation, last transition and memory -> distribution over actions, value, next memory.
 
-    (normalised observation, last action, last reward, ended) -> features with a memory -> linear read-out -> head
+    (normalised observation, last action, last reward, ended) -> recurrent features -> linear read-out -> head
 
-as in RL^2 (Duan et al. 2016). As options, the last observation is an input, too; the read-out's weights are linear in
-the observation; and it also predicts what each action will pay, for a loss beside that of reinforcement learning. The
-memory is a value: passed in, returned, never kept on a module. Actor and critic have memories of their own, which is
-what works better (Ni, Eysenbach and Salakhutdinov 2022, Recurrent model-free RL can be a strong baseline for many
-POMDPs), or share one.
+as in RL^2 (Duan et al. 2016). Three options: the last observation is an additional input; the read-out's weights are
+linear in the observation; and the read-out also predicts the reward of each action, for an auxiliary loss. The memory
+is a value: passed in, returned, never stored on a module. Actor and critic have separate memories, which works better
+(Ni, Eysenbach and Salakhutdinov 2022, Recurrent model-free RL can be a strong baseline for many POMDPs), or share one.
 """
 
 from typing import Any, NamedTuple
@@ -33,14 +32,17 @@ from qrl.policies.policy import Params
 
 
 class BoundNetwork(NamedTuple):
-    """Everything of a network that depends on parameters alone; a pytree."""
+    """Bound network: everything that depends only on the parameters; a pytree."""
 
     features: object
     readout: Params
 
 
 class RecurrentNetwork(nn.Module):
-    """Features with a memory, and a linear read-out of them, or of them and their products with the first inputs."""
+    """Recurrent features with a linear read-out.
+
+    The read-out takes the features and, for `n_bilinear` > 0, their products with the first inputs.
+    """
 
     def __init__(
         self, features: nn.Module, n_outputs: int, config: PolicyConfig, generator: torch.Generator, n_bilinear: int = 0
@@ -52,22 +54,22 @@ class RecurrentNetwork(nn.Module):
         self._functional = FunctionalFeatures[tuple[Tensor, Tensor]](features)
 
     def bind(self) -> BoundNetwork:
-        """Everything that depends on parameters alone."""
+        """Compute everything that depends only on parameters."""
         return BoundNetwork(self._functional.bind(), dict(self.readout.named_parameters()))
 
     def step(
         self, bound: BoundNetwork, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
     ) -> tuple[Float[Tensor, "batch output"], Float[Tensor, "batch memory"]]:
-        """Outputs, and the memory after."""
+        """Return the outputs and the next memory."""
         features, memory = self._functional.run(bound.features, inputs, memory)
         return self._read(bound, inputs, features), memory
 
     def unroll(
         self, bound: BoundNetwork, inputs: Float[Tensor, "time batch input"], truncation: int = 0
     ) -> Float[Tensor, "time batch output"]:
-        """Outputs of whole trials, from an empty memory on.
+        """Return the outputs of whole trials, starting from a zero memory.
 
-        With `truncation` no gradient goes from one stretch of so many steps to those before; 0: through the whole.
+        `truncation`: length of the segments of truncated backpropagation through time [steps]; 0: no truncation.
         """
         memory = inputs.new_zeros(inputs.shape[1], self.n_memory)
         rows = []
@@ -79,7 +81,7 @@ class RecurrentNetwork(nn.Module):
         return self._read(bound, inputs, torch.stack(rows))
 
     def _read(self, bound: BoundNetwork, inputs: Tensor, features: Tensor) -> Tensor:
-        """The read-out's outputs."""
+        """Apply the read-out."""
         if self.n_bilinear:
             products = inputs[..., : self.n_bilinear, None] * features.unsqueeze(-2)
             features = torch.cat([features, products.flatten(-2)], dim=-1)
@@ -87,26 +89,26 @@ class RecurrentNetwork(nn.Module):
 
 
 class Outputs(NamedTuple):
-    """What a recurrent policy says at every step of whole trials."""
+    """Outputs of a recurrent policy at every step of whole trials."""
 
     distribution: Distribution
-    """Over actions, [time, batch, ...]."""
+    """Distribution over actions, [time, batch, ...]."""
     value: Float[Tensor, "time batch"]
     reward_outputs: Float[Tensor, "time batch pay"]
-    """What `expected_reward` goes by; of width 0 for a policy that does not predict rewards."""
+    """Input of `expected_reward`; of width 0 for a policy that does not predict rewards."""
 
 
 class BoundRecurrentPolicy(NamedTuple):
-    """Everything of a recurrent policy that depends on parameters alone; a pytree."""
+    """Bound recurrent policy: everything that depends only on the parameters; a pytree."""
 
     actor: BoundNetwork
     critics: tuple[BoundNetwork, ...]
-    """One, or none if actor and critic share a network."""
+    """One critic; empty if actor and critic share a network."""
     head: Params
 
 
 class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
-    """Use `make_recurrent_policy`, which builds the features too; see `qrl.policies.features` for what those are."""
+    """Recurrent policy; `make_recurrent_policy` also builds its features (`qrl.policies.features`)."""
 
     actor: RecurrentNetwork
     critic: RecurrentNetwork | None
@@ -136,7 +138,7 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
         return learning_rate_groups(self, *(network.features for network in networks))
 
     def bind(self) -> BoundRecurrentPolicy:
-        """Everything that depends on the parameters alone."""
+        """Compute everything that depends only on the parameters."""
         critics = () if self.critic is None else (self.critic.bind(),)
         return BoundRecurrentPolicy(self.actor.bind(), critics, dict(self.head.named_parameters()))
 
@@ -149,17 +151,18 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
         reward: Float[Tensor, "*lanes"],
         ended: Bool[Tensor, "*lanes"],
     ) -> Float[Tensor, "*lanes transition"]:
-        """The last step as inputs.
+        """Encode the last transition as inputs.
 
-        That is the observation, if the policy uses the previous one, the action (one-hot, or as it is), the reward, and
-        1 at an episode's end. `action` has one more axis if it is continuous.
+        The inputs are the previous observation (if `use_previous_observation`), the action (one-hot if discrete,
+        unchanged otherwise), the reward, and 1 at the end of an episode. `action` has one more axis if it is
+        continuous.
         """
         seen = [self.normalised(observation)] if self.use_previous_observation else []
         taken = F.one_hot(action, self.head.n_outputs).to(reward.dtype) if self._discrete else action
         return torch.cat([*seen, taken, reward.unsqueeze(-1), ended.to(reward.dtype).unsqueeze(-1)], dim=-1)
 
     def initial_transition_input(self, *shape: int) -> Float[Tensor, "*lanes transition"]:
-        """The same at the first step of a trial: no action, no reward, as if an episode had ended."""
+        """Encode the first step of a trial: no action, no reward, as if an episode had ended."""
         width = self.use_previous_observation * len(self.scale) + self.head.n_outputs + 2
         nothing = self.scale.new_zeros(*shape, width)
         nothing[..., -1] = 1
@@ -172,7 +175,7 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
     def inputs(
         self, observation: Float[Tensor, "*lanes obs"], transition_input: Float[Tensor, "*lanes transition"]
     ) -> Float[Tensor, "*lanes input"]:
-        """A step's inputs. Raises UsageError for observations of another width."""
+        """Concatenate a step's inputs. Raises UsageError for observations of the wrong width."""
         return torch.cat([self.normalised(observation), transition_input], dim=-1)
 
     # --- outputs -----------------------------------------------------------------------------------------------------
@@ -184,9 +187,9 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
         memory: Float[Tensor, "batch memory"],
         mask: Bool[Tensor, "batch act"] | None,
     ) -> tuple[Distribution, Float[Tensor, "batch memory"]]:
-        """Distribution over actions, and the actor's memory after; the critic is not asked.
+        """Return the distribution over actions and the actor's next memory; the critic is not evaluated.
 
-        `mask` is what `action_mask` gives for the observations in the inputs.
+        `mask` is the result of `action_mask` for the observations in the inputs.
         """
         outputs, memory = self.actor.step(bound.actor, inputs, memory)
         return self._distribution(bound, outputs, mask), memory
@@ -198,7 +201,10 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
         mask: Bool[Tensor, "time batch act"] | None,
         truncation: int = 0,
     ) -> Outputs:
-        """Distributions, values and predicted rewards in whole trials; see `act` and `RecurrentNetwork.unroll`."""
+        """Return distributions, values and predicted rewards for whole trials.
+
+        See `act` and `RecurrentNetwork.unroll`.
+        """
         outputs = self.actor.unroll(bound.actor, inputs, truncation)
         distribution, n_head = self._distribution(bound, outputs, mask), self.head.n_outputs
         reward_outputs = outputs[..., n_head : n_head + self.n_reward_outputs]
@@ -208,7 +214,7 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
         return Outputs(distribution, outputs[..., -1], reward_outputs)
 
     def expected_reward(self, reward_outputs: Float[Tensor, "*lanes pay"], action: Tensor) -> Float[Tensor, "*lanes"]:
-        """Predicted rewards of these actions: one payoff for each discrete action, or linear in a continuous one."""
+        """Predict the rewards of these actions: one output per discrete action, or linear in a continuous action."""
         if self._discrete:
             return reward_outputs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
         return reward_outputs[..., 0] + (reward_outputs[..., 1:] * action).sum(-1)
@@ -218,7 +224,7 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
 
 
 def n_reward_outputs(head: Categorical | Gaussian) -> int:
-    """Outputs that rewards are predicted by: see `RecurrentPolicy.expected_reward`."""
+    """Return the number of outputs that predict rewards; see `RecurrentPolicy.expected_reward`."""
     return head.n_outputs + isinstance(head, Gaussian)
 
 
@@ -238,14 +244,13 @@ def make_recurrent_policy(
     config: PolicyConfig | None = None,
     generator: torch.Generator | None = None,
 ) -> RecurrentPolicy:
-    """A recurrent policy for these spaces with the features of a model file that has a memory (see
-    `qrl.common.registry`).
+    """Build a recurrent policy for these spaces with the features of a recurrent model file (`qrl.common.registry`).
 
-    `trial_steps`: the longest trial. `shared`: actor and critic have one memory. `use_previous_observation`: the last
-    observation is an input, too. `predict_reward`: the actor predicts rewards. `bilinear`: the read-out's weights are
-    linear in the normalised observation. `observation_scale`: typical magnitudes [obs], 1 if not given. `unavailable`:
-    see `qrl.policies.actor.Actor`. Raises UsageError for spaces that no head or model here can serve, and for a model
-    without a memory.
+    `trial_steps`: length of the longest trial. `shared`: actor and critic share one memory. `use_previous_observation`:
+    the last observation is an additional input. `predict_reward`: the actor predicts rewards. `bilinear`: the
+    read-out's weights are linear in the normalised observation. `observation_scale`: typical magnitudes [obs], 1 if not
+    given. `unavailable`: see `qrl.policies.actor.Actor`. Raises UsageError for spaces that no head or model supports,
+    and for a model without a memory.
     """
     generator = generator or torch.Generator().manual_seed(0)
     config = config or PolicyConfig()
@@ -272,7 +277,7 @@ def make_recurrent_policy(
 
 
 def _try_out(policy: RecurrentPolicy, n_inputs: int) -> None:
-    """Use a policy as training will, on two lanes, so that a misfit shows at once."""
+    """Run a policy as training does, on two lanes, so that mismatches surface immediately."""
     features = policy.actor.features
     returned = features(torch.zeros(2, n_inputs), torch.zeros(2, policy.actor.n_memory))
     expected = [(2, policy.actor.features.n_features), (2, policy.actor.n_memory)]

@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 def action_units(space: gymnasium.Space[Any], device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """`low`, `high`, `centre` and `half` width of a Box [act]; an unbounded dimension is centred at 0 with unit 1.
+    """Return `low`, `high`, `centre` and `half` width of a Box [act]; an unbounded dimension has centre 0 and unit 1.
 
-    Other spaces have no units: an empty dict.
+    Other spaces have no units: the dict is empty.
     """
     if not isinstance(space, gymnasium.spaces.Box):
         return {}

@@ -1,4 +1,4 @@
-"""Quantum policies in Stable-Baselines3: a features extractor, policies for PPO, A2C and DQN, and safe files.
+"""Quantum policies in Stable-Baselines3: features extractor, policies for PPO, A2C and DQN, safe model files.
 
 PPO(QuantumActorCriticPolicy, env, policy_kwargs=dict(model="reuploading", n_layers=5))
 DQN(QuantumQPolicy, env, policy_kwargs=dict(model="reuploading", n_layers=5, lr_heads=0.1))

@@ -1,4 +1,4 @@
-"""Exploration of DQN by episode."""
+"""Exploration schedule of DQN by episode."""
 
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
@@ -7,7 +7,10 @@ from qrl.common.errors import UsageError
 
 
 class ExplorationByEpisode(BaseCallback):
-    """DQN's rate of random actions falls from episode to episode, by a factor, to a last one (Skolik et al. 2022)."""
+    """Exploration schedule that multiplies DQN's rate of random actions by `factor` after every episode.
+
+    The rate starts at `first` and does not fall below `last` (Skolik et al. 2022).
+    """
 
     def __init__(self, factor: float = 0.99, last: float = 0.01, first: float = 1.0) -> None:
         super().__init__()
@@ -19,7 +22,7 @@ class ExplorationByEpisode(BaseCallback):
     def _on_training_start(self) -> None:
         if not isinstance(self.model, DQN):
             raise UsageError(f"sb3: exploration by episode is for DQN, not {type(self.model).__name__}")
-        # What the algorithm asks at every step, with the share of training that is left.
+        # The algorithm evaluates this schedule at every step, with the remaining fraction of training.
         self.model.exploration_schedule = lambda _: self.rate
         self.model.exploration_rate = self.rate
 

@@ -1,4 +1,4 @@
-"""Features of a model file as a features extractor of Stable-Baselines3."""
+"""Features of a model file as a Stable-Baselines3 features extractor."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,15 +18,16 @@ from qrl.policies.frame import Frame
 from qrl.sb3.side_by_side import SideBySide
 
 Scale = float | int | Sequence[float | int] | np.ndarray | Tensor
-"""Typical magnitudes of observations, one for all or one for each."""
+"""Typical magnitudes of observations: one for all, or one per entry."""
 
 
 class QuantumFeaturesExtractor(BaseFeaturesExtractor):
     """Features of a model file: [batch, observation] -> [batch, n_features].
 
-    `model` is the name of a model without a memory, or its file; `options` are those of its `Config`. Observations are
-    divided by `observation_scale`, typical magnitudes, 1 if not given. Initial parameters come from torch's own random
-    numbers, which Stable-Baselines3 seeds. Raises UsageError for a space that is no vector, and an unknown option.
+    `model` is the name or file of a feed-forward model; `options` are those of its `Config`. Observations are divided
+    by `observation_scale`, typical magnitudes, 1 if not given. Initial parameters come from torch's global random
+    numbers, which Stable-Baselines3 seeds. Raises UsageError for a space that is not a vector, and for an unknown
+    option.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Reading models of Stable-Baselines3; see `qrl.sb3.saving`."""
+"""Loader of Stable-Baselines3 models; see `qrl.sb3.saving`."""
 
 import inspect
 import types
@@ -35,11 +35,11 @@ Kind = TypeVar("Kind")
 
 
 def load(path: Path | str, env: GymEnv | None = None, *, device: str = "auto", **changes: object) -> BaseAlgorithm:
-    """The model of a file that `save` wrote, to predict with and, given an `env`, to go on training.
+    """Load a model from a file written by `save`, to predict or, with an `env`, to continue training.
 
-    Nothing that is in the file is executed, and nothing imported because of it. `changes` are options of the algorithm
-    that are to be others than they were. Raises UsageError for any other file, one of Stable-Baselines3's own included,
-    a damaged one, and an `env` with other spaces.
+    Nothing in the file is executed, and nothing is imported because of it. `changes` override options of the algorithm.
+    Raises UsageError for any other file, including Stable-Baselines3's own, for a damaged file, and for an `env` with
+    different spaces.
     """
     path = Path(path)
     tensors, text = _parts(path)
@@ -47,12 +47,12 @@ def load(path: Path | str, env: GymEnv | None = None, *, device: str = "auto", *
         return _rebuilt(tensors, parse_json(text.encode()), env, device, changes)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
-    except Exception as error:  # whatever the file made torch or Stable-Baselines3 do
+    except Exception as error:  # any failure of torch or Stable-Baselines3 on this file
         raise UsageError(f"{path}: no model can be made of it: {describe(error)}") from error
 
 
 def _parts(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Tensors and JSON of a file that is whole."""
+    """Read tensors and JSON of a file, and verify its digest."""
     try:
         with path.open("rb") as opened:
             start = opened.read(4)
@@ -85,7 +85,7 @@ def _rebuilt(
     device: str,
     changes: dict[str, Any],
 ) -> BaseAlgorithm:
-    """The model, made as `BaseAlgorithm.load` makes one."""
+    """Build the model as `BaseAlgorithm.load` does."""
     if not isinstance(content, dict):
         raise UsageError("expected a JSON object")
     if _of(content, "version", int) > VERSION:
@@ -117,7 +117,7 @@ def _rebuilt(
 
 
 def _of(content: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
-    """An entry that has to be of this type."""
+    """Return an entry, which must be of this type."""
     if not _fits(content.get(name), kind):
         raise UsageError(f"{name} must be of type {kind.__name__}, not {content.get(name)!r}")
     return content[name]
@@ -131,7 +131,7 @@ def _one_of(content: Mapping[str, Any], name: str, known: Mapping[str, Any]) -> 
 
 
 def _fits(value: object, annotation: object) -> bool:
-    """Whether a value from JSON may be an argument of this type."""
+    """Return whether a value from JSON may be an argument of this type."""
     if get_origin(annotation) in (Union, types.UnionType):
         return any(_fits(value, each) for each in get_args(annotation))
     if get_origin(annotation) is tuple:
@@ -145,7 +145,7 @@ def _fits(value: object, annotation: object) -> bool:
 
 
 def _read_options(kind: type[BaseAlgorithm], content: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """An algorithm's options, and in their place the caller's changes."""
+    """Return an algorithm's options, overridden by the caller's changes."""
     annotations, options = arguments(kind), _of(content, "options", dict)
     check_known((*options, *changes), annotations, "unknown option", f" of {kind.__name__}")
     for name in _of(content, "functions", list):
@@ -158,7 +158,7 @@ def _read_options(kind: type[BaseAlgorithm], content: Mapping[str, Any], changes
 
 
 def _read_policy_options(given: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """A policy's options. Raises UsageError for a model that would have to be imported from elsewhere."""
+    """Return a policy's options. Raises UsageError for a model that would have to be imported from elsewhere."""
     model = given.get("model", "reuploading")
     if "model" not in changes:
         origin = MODELS.origin(model)["from"] if isinstance(model, str) else "nowhere"
@@ -175,7 +175,7 @@ def _read_policy_options(given: dict[str, Any], changes: dict[str, Any]) -> dict
 
 
 def _tuples(value: Json) -> object:
-    """With tuples for lists: options may be such, as those of a model are."""
+    """Replace lists by tuples: options may be tuples, such as those of a model."""
     if isinstance(value, dict):
         return {key: _tuples(each) for key, each in value.items()}
     return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
@@ -190,7 +190,7 @@ def _read_space(role: str, spaces: Mapping[str, Any], tensors: dict[str, Tensor]
 
 
 def _tensor(tensors: Mapping[str, Tensor], name: str, like: Tensor | None = None) -> Tensor:
-    """A tensor of the file, of the shape and the type that it has to have."""
+    """Return a tensor of the file, which must have the expected shape and dtype."""
     if name not in tensors:
         raise UsageError(f"there is no tensor {name}")
     found = tensors[name]
@@ -201,13 +201,13 @@ def _tensor(tensors: Mapping[str, Tensor], name: str, like: Tensor | None = None
 
 
 def _restore(policy: BasePolicy, tensors: Mapping[str, Tensor]) -> None:
-    """Weights and the optimiser's moments."""
+    """Restore the weights and the optimiser's moments."""
     own = policy.state_dict()
     policy.load_state_dict({name: _tensor(tensors, f"policy/{name}", value) for name, value in own.items()})
     known = {f"policy/{name}" for name in own}
     for name, parameter in policy.named_parameters():
         moments = {f"optimizer/{name}/{key}": like for key, like in _fresh_moments(policy.optimizer, parameter).items()}
-        if moments.keys() & tensors.keys():  # else there was no step yet, or it trains no such parameter
+        if moments.keys() & tensors.keys():  # absent before the first step, and for untrained parameters
             found = {each.rpartition("/")[2]: _tensor(tensors, each, like) for each, like in moments.items()}
             policy.optimizer.state[parameter] = {
                 key: value.clone() if key == "step" else value.to(parameter.device) for key, value in found.items()
@@ -219,7 +219,7 @@ def _restore(policy: BasePolicy, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _fresh_moments(optimiser: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
-    """What the optimiser keeps of such a parameter after a step."""
+    """Return the optimiser's state for such a parameter after one step."""
     copy = torch.zeros_like(parameter, requires_grad=True)
     copy.grad = torch.zeros_like(copy)
     options = inspect.signature(type(optimiser)).parameters.keys() & optimiser.defaults.keys()

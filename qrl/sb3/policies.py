@@ -3,8 +3,8 @@
     PPO(QuantumActorCriticPolicy, env, policy_kwargs=dict(model="reuploading", n_layers=5))
     DQN(QuantumQPolicy, env, policy_kwargs=dict(model="reuploading", n_layers=5, lr_heads=0.1))
 
-Actor and critic have a circuit each, and a linear read-out, as everywhere here. Stable-Baselines3 sets every parameter
-group of an optimiser to one learning rate at each update; here each group's rate is that times a factor of its own.
+Actor and critic each have a circuit with a linear read-out. Stable-Baselines3 sets every parameter group of an
+optimiser to one learning rate at each update; here each group multiplies that rate by its own factor.
 """
 
 import functools
@@ -30,7 +30,7 @@ from qrl.sb3.side_by_side import ScaledFeatures, SideBySide
 
 @functools.cache
 def with_factors(kind: type[Any]) -> type[Any]:
-    """An optimiser with a factor on the learning rate of each parameter group, `factor`, whatever that is set to."""
+    """Return an optimiser class that multiplies the learning rate of each parameter group by the group's `factor`."""
 
     class WithFactors(kind):  # type: ignore[misc]
         @torch.no_grad()
@@ -48,11 +48,11 @@ def with_factors(kind: type[Any]) -> type[Any]:
 
 
 class _Quantum:
-    """What the policies share: options of the model, and an optimiser with factors for its parameter groups.
+    """Mixin of the policies: options of the model, and an optimiser with a learning-rate factor per parameter group.
 
-    `model`, `observation_scale` and further `options` are those of `QuantumFeaturesExtractor`; others go to the policy
-    of Stable-Baselines3. `lr_angles`, `lr_scales` and `lr_heads` are learning rates to begin with, by default that of
-    the algorithm; its schedule acts on all of them alike. Raises UsageError for what cannot be used.
+    `model`, `observation_scale` and the model's `options` are those of `QuantumFeaturesExtractor`; other options go to
+    the policy of Stable-Baselines3. `lr_angles`, `lr_scales` and `lr_heads` are initial learning rates, by default the
+    algorithm's; its schedule scales all of them alike. Raises UsageError for invalid options.
     """
 
     def __init__(
@@ -93,12 +93,12 @@ class _Quantum:
     optimizer_kwargs: dict[str, Any]
 
     def _trained(self) -> nn.Module:
-        """The module that the optimiser trains."""
+        """Return the module that the optimiser trains."""
         raise NotImplementedError
 
     @property
     def n_parameters(self) -> int:
-        """Trainable numbers, of actor and critic or of the one network that is trained."""
+        """Number of trainable parameters, of actor and critic or of the trained Q-network."""
         return sum(parameter.numel() for parameter in self._trained().parameters())
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -121,7 +121,7 @@ class _Quantum:
 
 
 class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
-    """For PPO and A2C: actor and critic with features of their own, each with a linear read-out."""
+    """Policy for PPO and A2C: actor and critic have separate features, each with a linear read-out."""
 
     _defaults: ClassVar[dict[str, Any]] = {"share_features_extractor": False, "ortho_init": False}
 
@@ -138,17 +138,17 @@ class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
     def extract_features(  # type: ignore[override]
         self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Those of actor and critic, in one call where they are of the same circuit."""
+        """Return the features of actor and critic, in one call if both have the same circuit."""
         if self._both is None or features_extractor is not None:
             return super().extract_features(obs, features_extractor)
         return super(ActorCriticPolicy, self).extract_features(obs, self._both)  # type: ignore[arg-type]
 
 
 class QuantumQPolicy(_Quantum, DQNPolicy):
-    """For DQN: an action's value is a read-out of the features.
+    """Policy for DQN: action values are a read-out of the features.
 
-    `readout`: "linear", of all features; "scaled", a trainable w_a, 1 to begin with, times (feature a + 1) / 2, as in
-    Skolik et al. 2022 (Quantum agents in the Gym), of as many features as actions.
+    `readout`: "linear", of all features; "scaled", w_a (feature a + 1) / 2 with a trainable w_a, initially 1, and one
+    feature per action, as in Skolik et al. 2022 (Quantum agents in the Gym).
     """
 
     def __init__(self, *arguments: Any, readout: Literal["linear", "scaled"] = "linear", **options: Any) -> None:
@@ -159,7 +159,7 @@ class QuantumQPolicy(_Quantum, DQNPolicy):
         self._asked["readout"] = readout
 
     def make_q_net(self) -> QNetwork:
-        """One network of the two, with the read-out asked for."""
+        """Build one of the two Q-networks, with the requested read-out."""
         net = super().make_q_net()
         if self._readout == "scaled":
             if net.features_dim != net.action_space.n:
@@ -173,7 +173,7 @@ class QuantumQPolicy(_Quantum, DQNPolicy):
 
 
 class ScaledReadout(nn.Module):
-    """w_a (feature a + 1) / 2: [batch, act] in [-1, 1] -> [batch, act] in [0, w_a]."""
+    """Scaled read-out w_a (feature a + 1) / 2: [batch, act] in [-1, 1] -> [batch, act] in [0, w_a]."""
 
     def __init__(self, n_actions: int) -> None:
         super().__init__()
@@ -186,4 +186,4 @@ class ScaledReadout(nn.Module):
 POLICIES: dict[str, type[BasePolicy]] = {
     kind.__name__: kind for kind in (QuantumActorCriticPolicy, QuantumQPolicy, ActorCriticPolicy, DQNPolicy)
 }
-"""Those whose models can be saved; the last two are Stable-Baselines3's MlpPolicy."""
+"""Policies whose models can be saved; the last two are Stable-Baselines3's MlpPolicy."""

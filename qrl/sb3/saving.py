@@ -1,8 +1,8 @@
-"""Models of Stable-Baselines3 in files out of which nothing is executed.
+"""Stable-Baselines3 models in files that execute nothing when loaded.
 
-One safetensors file: the weights, the optimiser's moments and the bounds of spaces as tensors; everything else as
-strict JSON in its header, with a digest of both. Classes are written as names, and read from the lists below alone:
-nothing is imported or called because a file says so.
+A model is one safetensors file: the weights, the optimiser's moments and the bounds of spaces as tensors; everything
+else as strict JSON in the header, with a digest of both. Classes are stored by name and looked up only in the lists
+below: nothing is imported or called because a file says so.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ CLASSES = {
     "optimizer_class": {kind.__name__: kind for kind in OPTIMISERS},
     "activation_fn": {kind.__name__: kind for kind in ACTIVATIONS},
 }
-"""Options of a policy that are classes, and those that they may be."""
+"""Policy options that are classes, and their permitted values."""
 
 POLICY_OPTIONS = (
     *CLASSES,
@@ -47,7 +47,7 @@ POLICY_OPTIONS = (
     *("use_sde", "log_std_init", "full_std", "use_expln", "squash_output", "share_features_extractor"),
     *("normalize_images", "readout"),
 )
-"""Options of a policy that a file may have, besides those of its model."""
+"""Policy options that a file may contain, besides those of the model."""
 
 BUFFERS = ("rollout_buffer", "replay_buffer")
 NOT_KEPT = (
@@ -55,7 +55,7 @@ NOT_KEPT = (
     *("use_rms_prop", "rms_prop_eps"),
     *(f"{name}_{part}" for name in BUFFERS for part in ("class", "kwargs")),
 )
-"""Arguments of an algorithm that are kept otherwise (RMSprop is the policy's), or are the reader's."""
+"""Arguments of an algorithm that are stored elsewhere (RMSprop's belong to the policy) or set when loading."""
 
 COUNTERS = {
     "num_timesteps": int,
@@ -65,38 +65,39 @@ COUNTERS = {
     "_n_updates": int,
     "_current_progress_remaining": float,
 }
-"""How far an algorithm has come."""
+"""Progress counters of an algorithm."""
 
 DQN_COUNTERS = {"_n_calls": int, "exploration_rate": float}
 
 
 def digest(tensors: dict[str, Tensor], text: str) -> str:
-    """The digest of a file's tensors and JSON."""
+    """Return the digest of a file's tensors and JSON."""
     return hashlib.sha256(safetensors.torch.save(tensors) + text.encode()).hexdigest()
 
 
 def arguments(kind: type[BaseAlgorithm]) -> dict[str, Any]:
-    """An algorithm's options and their annotations."""
+    """Return an algorithm's options and their annotations."""
     parameters = inspect.signature(kind.__init__).parameters
     return {name: each.annotation for name, each in parameters.items() if name not in NOT_KEPT}
 
 
 def counter_types(kind: type[BaseAlgorithm]) -> dict[str, type[int] | type[float]]:
-    """Counters of an algorithm and their types."""
+    """Return the counters of an algorithm and their types."""
     return COUNTERS | (DQN_COUNTERS if issubclass(kind, DQN) else {})
 
 
 def check_policy_options(given: Mapping[str, Any]) -> None:
-    """None but those that are known to be harmless, whatever their value: another might name what to import."""
+    """Raise UsageError for a policy option that is not known to be harmless: an unknown one might cause an import."""
     config = MODELS.load(given.get("model", "reuploading")).Config
     check_known(given, (*POLICY_OPTIONS, *option_names(config)), "the policy's option", " cannot be in a file")
 
 
 def save(model: BaseAlgorithm, path: Path | str) -> None:
-    """Write a PPO, A2C or DQN model to one file, whole or not at all, that is safe to `load`: safetensors and JSON.
+    """Write a PPO, A2C or DQN model atomically to one file that is safe to `load`: safetensors and JSON.
 
-    It holds what Stable-Baselines3's own `save` does, but for a function in place of a number (a schedule of the
-    learning rate), which `load` has to be given again. Raises UsageError for what such a file cannot hold.
+    The file holds everything that Stable-Baselines3's own `save` stores, except functions in place of numbers (a
+    learning-rate schedule), which `load` must receive again. Raises UsageError for a model that such a file cannot
+    hold.
     """
     if type(model) not in ALGORITHMS.values():
         raise UsageError(f"sb3: a {type(model).__name__} cannot be saved; {', '.join(ALGORITHMS)} can")
@@ -126,7 +127,7 @@ def save(model: BaseAlgorithm, path: Path | str) -> None:
 
 
 def _moments(policy: BasePolicy) -> Iterator[tuple[str, Tensor]]:
-    """The optimiser's tensors, by the names of parameters."""
+    """Yield the optimiser's tensors, by the names of parameters."""
     for name, parameter in policy.named_parameters():
         for key, value in policy.optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
@@ -136,7 +137,7 @@ def _moments(policy: BasePolicy) -> Iterator[tuple[str, Tensor]]:
 def _space(role: str, space: gymnasium.Space[Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
     match space:
         case gymnasium.spaces.Box():
-            for bound in ("low", "high"):  # which may be infinite, as no number in JSON
+            for bound in ("low", "high"):  # bounds may be infinite, unlike numbers in JSON
                 tensors[f"space/{role}/{bound}"] = torch.as_tensor(getattr(space, bound))
             return {"kind": "Box"}
         case gymnasium.spaces.Discrete():
@@ -145,7 +146,7 @@ def _space(role: str, space: gymnasium.Space[Any], tensors: dict[str, Tensor]) -
 
 
 def _options(model: BaseAlgorithm) -> tuple[dict[str, Any], list[str]]:
-    """Values of options, and the names of those that are functions of the progress."""
+    """Return the values of options, and the names of options that are functions of the training progress."""
     for name in BUFFERS:
         own = getattr(model, f"{name}_class", None) or RolloutBuffer
         if own.__module__ != RolloutBuffer.__module__ or getattr(model, f"{name}_kwargs", None):
@@ -166,7 +167,7 @@ def _options(model: BaseAlgorithm) -> tuple[dict[str, Any], list[str]]:
 
 
 def _plain(name: str, value: object) -> Json:
-    """An option as JSON has it."""
+    """Convert an option to JSON."""
     if isinstance(value, type) and value in CLASSES.get(name, {}).values():
         return value.__name__
     match value:

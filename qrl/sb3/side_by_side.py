@@ -1,4 +1,4 @@
-"""Circuits of actor and critic in one call."""
+"""Evaluation of the actor's and the critic's circuits in one call."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
@@ -13,11 +13,11 @@ from qrl.simulator.small_batch import SmallBatchExecutor
 
 @runtime_checkable
 class ScaledFeatures(Protocol):
-    """A features extractor: features of observations divided by a scale."""
+    """Protocol of a features extractor: features of observations divided by a scale."""
 
     @property
     def features(self) -> nn.Module:
-        """The features of a model file."""
+        """Features of a model file."""
 
     @property
     def scale(self) -> Tensor:
@@ -29,10 +29,11 @@ def _layers(extractors: Sequence[ScaledFeatures]) -> list[QuantumLayer]:
 
 
 class SideBySide:
-    """Layers of the same circuit as one call of its executor: [batch, observation] -> one [batch, feature] a layer.
+    """Layers with the same circuit, run as one call of its executor.
 
-    Without gradients, what depends on parameters alone is kept for as long as they stay as they are: while a rollout is
-    collected. They are compared by value, because a target network's are changed behind autograd's back.
+    Maps [batch, observation] to one [batch, feature] per layer. Without gradients, bound parameters are cached until a
+    parameter changes, as in a rollout. Parameters are compared by value, because a target network is updated without
+    autograd.
     """
 
     def __init__(self, extractors: Sequence[ScaledFeatures]) -> None:
@@ -43,7 +44,7 @@ class SideBySide:
 
     @staticmethod
     def is_possible(extractors: Sequence[ScaledFeatures]) -> bool:
-        """Whether all are layers of one circuit."""
+        """Return whether all extractors are layers with one circuit."""
         layers = _layers(extractors)
         return len(layers) == len(extractors) and all(layer.program is layers[0].program for layer in layers)
 
@@ -52,7 +53,7 @@ class SideBySide:
         return _layers(self.extractors)
 
     def bind(self) -> Bound:
-        """The layers' parameters and what depends on them, with a leading axis for the layers."""
+        """Bind the layers' parameters, with a leading axis for the layers."""
         layers = self.layers
         weights, scales = (torch.stack([getattr(layer, name) for layer in layers]) for name in ("weights", "scales"))
         bound = layers[0].program.bind(weights, scales)
@@ -61,14 +62,14 @@ class SideBySide:
         return bound | ({"projection": torch.stack(projections)} if projections else {})
 
     def _tensors(self) -> Iterator[Tensor]:
-        """What `bind` takes, one by one: `parameters()` is slow, and this is asked for at every step of a rollout."""
+        """Yield the tensors that `bind` uses; `parameters()` is slow, and every step of a rollout needs them."""
         for each, layer in zip(self.extractors, self.layers, strict=True):
             yield from (each.scale, layer.weights, layer.scales)
             if layer.projection is not None:
                 yield layer.projection.weight
 
     def _keep(self) -> Bound:
-        """What `bind` gives, from before if nothing has changed."""
+        """Return the bound parameters, from the cache if no parameter has changed."""
         now = list(self._tensors())
         if len(now) != len(self._seen) or not all(map(torch.equal, now, self._seen)):
             self._seen, self._bound = [tensor.detach().clone() for tensor in now], self.bind()

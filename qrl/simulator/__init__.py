@@ -1,1 +1,1 @@
-"""The fused simulator: circuits lowered to batched tensor operations."""
+"""Fused simulator: circuits lowered to batched tensor operations."""

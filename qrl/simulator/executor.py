@@ -1,4 +1,4 @@
-"""The fused executor's arithmetic: a lowered circuit on one device in one precision."""
+"""Arithmetic of the fused executor: a lowered circuit on one device in one precision."""
 
 import functools
 import math
@@ -27,13 +27,14 @@ from qrl.simulator.kernels import (
 from qrl.simulator.lowering import Factor, Local, Lowering, Measurement, Phase, TwoWireChannels, absorb_constants
 
 CONSTANT, LAST, PARTS = "constant", "last", ".parts"
-"""Names: of maps without weights, of stacks for the last block, and what is added for those that act on parts."""
+"""Names of maps without weights and of stacks for the last block, and the suffix of maps that act on interleaved
+parts."""
 
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 
 class FusedExecutor:
-    """The program's constants on one device in one precision, and the steps that use them."""
+    """Constants of a program on one device in one precision, and the steps that use them."""
 
     def __init__(self, circuit: Circuit, lowering: Lowering, dtype: torch.dtype, device: torch.device) -> None:
         self.dtype, self.device = dtype, device
@@ -41,7 +42,7 @@ class FusedExecutor:
             raise UsageError(f"circuit: runs in torch.float32 or torch.float64, not {dtype}")
         self.complex = _COMPLEX[dtype]
         self.first: Maps = {}
-        self.constants: tuple[list[Tensor], list[Tensor]] = ([], [])  # for states in parts, for complex ones
+        self.constants: tuple[list[Tensor], list[Tensor]] = ([], [])  # for real and complex states
         levels = lowering.space.n_levels
         self.block_dims = [levels ** len(wires) for wires in lowering.blocks]
         self.steps: list[Step] = []
@@ -70,7 +71,7 @@ class FusedExecutor:
         self.phases = PhaseMatrix(phases, circuit, dtype, device) if phases else None
         self.fixed = {f"fixed{index}": FixedPhase(phase, dtype, device) for index, phase in enumerate(fixed)}
         entries = lowering.space.populations(circuit.n_wires)
-        # Their real parts: the populations of a density matrix have no others.
+        # Real parts only: the populations of a density matrix are real.
         self.populations = None if entries is None else torch.as_tensor(2 * entries, device=device)
         confusion = torch.as_tensor(lowering.confusion, dtype=dtype, device=device)
         self.values_read, self.readings = _mixtures(confusion), _mixtures(confusion.mT)
@@ -79,7 +80,10 @@ class FusedExecutor:
     # --- constants ---------------------------------------------------------------------------------------------------
 
     def _maps(self, level: Local, chains: dict[str, list[list[Factor]]]) -> "Maps":
-        """Each block's map: a constant, or its place in the stack of its kind and size; identities are left out."""
+        """Return each block's map: a constant, or its position in the stack of its kind and size.
+
+        Identities are omitted.
+        """
         maps: Maps = {}
         for block, (chain, dim) in enumerate(zip(level.blocks, self.block_dims, strict=True)):
             merged = absorb_constants(chain, dim)
@@ -99,7 +103,7 @@ class FusedExecutor:
         }
         eigenvalues = torch.as_tensor(measurement.eigenvalues, dtype=self.dtype, device=self.device)
         expected = apply_readout_error(eigenvalues.mT, self.values_read).mT
-        # A probability is the sum of two squares, of both parts: each eigenvalue counts for both.
+        # A probability is the sum of the squares of both parts, so each eigenvalue appears twice.
         expected = expected if self.populations is not None else expected.repeat_interleave(2, dim=0)
         return _Measured(basis, eigenvalues, expected)
 
@@ -111,13 +115,13 @@ class FusedExecutor:
         return CONSTANT, len(self.constants[0]) - 1
 
     def _from_the_right(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """A matrix as rows of states are multiplied by it: of those in parts, and of complex ones."""
+        """Return the matrix that multiplies row states from the right: for interleaved parts and for complex states."""
         return real_matrix(matrix).to(self.dtype), matrix.mT.contiguous().to(self.complex)
 
     def _is_last(self, block: int) -> bool:
         return block == len(self.block_dims) - 1
 
-    # --- a call ------------------------------------------------------------------------------------------------------
+    # --- execution ---------------------------------------------------------------------------------------------------
 
     def bind(self, weights: Tensor, scales: Tensor) -> dict[str, Tensor]:
         bound = {name: stack.multiply(weights) for name, stack in self.stacks.items()}
@@ -138,7 +142,10 @@ class FusedExecutor:
         return functools.reduce(torch.add, values)
 
     def maps_of(self, bound: dict[str, Tensor], small_batch: bool) -> dict[str, Sequence[Tensor]]:
-        """All maps as `_apply` takes them: the last block's from the right, for complex states or for their parts."""
+        """Return all maps as `_apply` expects them.
+
+        The maps of the last block act from the right, on complex states or on interleaved parts.
+        """
         given = dict(bound)
         for name in self.stacks:
             if name.startswith(LAST):
@@ -146,13 +153,13 @@ class FusedExecutor:
         return {name: given[name].unbind(-3) for name in self.stacks} | {CONSTANT: self.constants[small_batch]}
 
     def _prepare(self, bound: dict[str, Tensor]) -> Tensor:
-        """The product state [..., 1, 2 * state] after the first local level, which depends on no input."""
+        """Return the product state [..., 1, 2 * state] after the first local level, which depends on no input."""
         columns = [self._column(bound, block, dim) for block, dim in enumerate(self.block_dims)]
         state = functools.reduce(lambda one, next_: (one.unsqueeze(-1) * next_.unsqueeze(-2)).flatten(-2), columns)
         return as_parts(state).unsqueeze(-2)
 
     def _column(self, bound: dict[str, Tensor], block: int, dim: int) -> Tensor:
-        """What a block's first map makes of its first basis state."""
+        """Return the image of a block's first basis state under its first map."""
         name, position = self.first.get(block, (CONSTANT, None))
         if position is None:
             return torch.eye(dim, dtype=self.complex, device=self.device)[0]
@@ -185,7 +192,7 @@ class FusedExecutor:
             product = state.reshape(*lead, -1, matrix.shape[-1]) @ matrix
             return product.reshape(*product.shape[:-2], batch, -1)
         right = math.prod(self.block_dims[block + 1 :])
-        matrix = matrix.unsqueeze(-3) if matrix.ndim > 2 else matrix  # the same for all samples
+        matrix = matrix.unsqueeze(-3) if matrix.ndim > 2 else matrix  # shared by all samples
         is_complex = state.is_complex()
         product = matrix @ (state if is_complex else as_complex(state)).reshape(
             *lead, -1, self.block_dims[block], right
@@ -195,7 +202,7 @@ class FusedExecutor:
 
     @staticmethod
     def _mix(state: Tensor, pair: "_Pair") -> Tensor:
-        """A channel on two wires."""
+        """Apply a channel on two wires."""
         is_complex, (_, one, _, other, _) = state.is_complex(), pair.shape
         if is_complex:
             joined = state.unflatten(-1, pair.shape).movedim((-4, -2), (-2, -1)).flatten(-2)
@@ -206,7 +213,7 @@ class FusedExecutor:
     def _measure(
         self, call: "_Call", state: Tensor, measured: "_Measured", draw: "Draw | None", shape: torch.Size
     ) -> Tensor:
-        """Expectation values [*shape, observable] or, from what is drawn of the outcomes, estimates of them."""
+        """Return expectation values [*shape, observable], or estimates from sampled outcomes if `draw` is given."""
         state = self._apply(call, state, measured.basis)
         state = as_parts(state) if state.is_complex() else state
         if draw is None:
@@ -221,18 +228,18 @@ class FusedExecutor:
 
 @dataclass(frozen=True)
 class _Measured:
-    """Observables that share a basis."""
+    """Observables measured in the same basis."""
 
     basis: "Maps"
     eigenvalues: Tensor
-    """[outcome, observable]"""
+    """Eigenvalues [outcome, observable]."""
     expected: Tensor
-    """What an outcome is read as, on average, of a density matrix; of amplitudes for both parts of each."""
+    """Expected eigenvalue per outcome after readout error; duplicated for real and imaginary parts of amplitudes."""
 
 
 @dataclass(frozen=True)
 class _Call:
-    """What one call's steps take their maps and phases from."""
+    """Maps and phases that the steps of one call use."""
 
     bound: dict[str, Tensor]
     maps: dict[str, Sequence[Tensor]]
@@ -243,14 +250,15 @@ class _Call:
 
 
 Maps = dict[int, tuple[str, int]]
-"""By block: the stack of its map, or CONSTANT, and the position there."""
+"""Map of each block: the name of its stack, or CONSTANT, and the position there."""
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """A channel on two wires: as a matrix for states in parts and for complex ones.
+    """Channel on two wires: its matrix for interleaved real states and for complex states.
 
-    `shape`: levels of the wires before, of the first, of those between, of the second, of those behind.
+    `shape`: levels of the wires before the first wire, of the first wire, of the wires in between, of the second wire,
+    and of the wires after it.
     """
 
     shape: tuple[int, ...]
@@ -259,23 +267,26 @@ class _Pair:
 
 
 Step = int | str | _Pair | Maps
-"""A phase level with inputs by its number, one without by its name, a channel on a pair of wires, or a local level."""
+"""One step: a phase level with inputs (index), one without inputs (name), a channel on two wires, or a local level."""
 
 Draw = Callable[[Tensor], Tensor]
-"""From probabilities of outcomes [..., outcome] to how often they were found, as a share."""
+"""Map from outcome probabilities [..., outcome] to relative frequencies."""
 
 
 Mixtures = list[tuple[Tensor, Tensor]]
-"""Of each wire, how much of a bit's number is its own and how much is that of the other bit, [2, 1] each."""
+"""Readout mixture of each wire: weights of a bit's own value and of the flipped bit's value, [2, 1] each."""
 
 
 def _mixtures(confusion: Tensor) -> Mixtures:
-    """Of matrices [wire, 2, 2]: those of P(reading | what there is) are for values, transposed for probabilities."""
+    """Split confusion matrices [wire, 2, 2] into mixtures.
+
+    Matrices P(reading | true outcome) act on values; their transposes act on probabilities.
+    """
     return [(m.diagonal().unsqueeze(-1), m.flip(-1).diagonal().unsqueeze(-1)) for m in confusion]
 
 
 def apply_readout_error(values: Tensor, mixtures: Mixtures) -> Tensor:
-    """Of numbers of outcomes [..., outcome] what they are with errors of readout, wire by wire."""
+    """Apply readout errors, wire by wire, to values or probabilities [..., outcome]."""
     for wire, (stays, flips) in enumerate(mixtures):
         bits = values.unflatten(-1, (2**wire, 2, -1))
         values = (stays * bits + flips * bits.flip(-2)).flatten(-3)

@@ -1,9 +1,9 @@
-"""The pieces that the fused executor is made of, each on one device in one precision.
+"""Kernels of the fused executor; each lives on one device in one precision.
 
-States are real tensors [..., batch, 2 * state], real and imaginary parts side by side: a map is then a real matrix
-product, whose gradient needs no complex conjugates to be copied, and probabilities are squares. Those of a small batch
-are complex, [..., batch, state]. The leading axes are those of the parameters: of each such row of weights and scales
-there is a circuit of its own.
+States are real tensors [..., batch, 2 * state] that interleave real and imaginary parts. A map is then a real matrix
+product, whose gradient copies no complex conjugates, and probabilities are squares. States of small batches are
+complex, [..., batch, state]. The leading axes are those of the parameters: each such row of weights and scales defines
+its own circuit.
 """
 
 import math
@@ -19,14 +19,16 @@ from qrl.common.autograd import Context, VmapInfo, mapped_axis_first
 from qrl.simulator.lowering import Factor, Phase
 
 SMALL = 2**13
-"""Up to so many numbers in a circuit's state batch the overhead of a call outweighs its arithmetic: states are then
-complex, which takes the fewest calls, and autograd's own rules are faster than `PhaseProduct`
-(benchmarks/simulator.py)."""
+"""Largest state batch [numbers] for which call overhead outweighs arithmetic. States of small batches are complex,
+which takes the fewest calls, and autograd's built-in rules are faster than `PhaseProduct` (benchmarks/simulator.py)."""
 
 
 @dataclass(frozen=True)
 class PhaseFactors:
-    """A phase level for one batch: phase = exp(i rows @ matrix), differentiable by itself if rows are None."""
+    """Phase level for one batch: phase = exp(i rows @ matrix).
+
+    Autograd differentiates `phase` itself if `rows` are None.
+    """
 
     phase: Tensor
     rows: Tensor | None = None
@@ -34,32 +36,32 @@ class PhaseFactors:
 
 
 def is_small(batch: int, n_parts: int) -> bool:
-    """Whether so many states of so many numbers are a small batch."""
+    """Return whether a batch of this many states with this many numbers each counts as small."""
     return batch * n_parts <= SMALL
 
 
 def as_complex(state: Tensor) -> Tensor:
-    """[..., 2 * n] parts side by side as [..., n] complex numbers, without a copy if contiguous."""
+    """View interleaved real and imaginary parts [..., 2 * n] as [..., n] complex numbers; no copy if contiguous."""
     return torch.view_as_complex(state.contiguous().unflatten(-1, (-1, 2)))
 
 
 def as_parts(state: Tensor) -> Tensor:
-    """The inverse of `as_complex`."""
+    """Invert `as_complex`."""
     return torch.view_as_real(state).flatten(-2)
 
 
 def real_matrix(matrix: Tensor) -> Tensor:
-    """W [..., 2n, 2n] with as_parts(psi) @ W = as_parts(U psi) for row vectors; its first row is U's first column."""
+    """Return W [..., 2n, 2n] with as_parts(psi) @ W = as_parts(U psi) for row vectors; row 0 of W is column 0 of U."""
     transposed = matrix.mT
     rows = torch.stack([torch.view_as_real(transposed), torch.view_as_real(1j * transposed)], dim=-3)
     return rows.flatten(-4, -3).flatten(-2)
 
 
 class MapStack:
-    """All weight-dependent maps of one size: for each a chain of factors, multiplied as a tree.
+    """Weight-dependent maps of one size: each is a chain of factors, multiplied as a tree.
 
-    One tensor holds them all, so that the number of torch calls does not grow with the number of layers. The products
-    of two neighbours, the leaves of the tree, are sums over products of their cosines and sines.
+    One tensor holds all chains, so the number of torch calls does not grow with the number of layers. The products of
+    two neighbours, the leaves of the tree, are sums over products of their cosines and sines.
     """
 
     def __init__(self, chains: list[list[Factor]], dim: int, dtype: torch.dtype, device: torch.device) -> None:
@@ -70,7 +72,7 @@ class MapStack:
         parts = np.stack(
             [[zero if m is None else m for m in (f.constant, f.cosine, f.sine)] for f in flat], dtype=np.complex128
         )
-        # [pair, 9, dim*dim*2]: a matrix as real numbers, so that the sum over the nine is a real matrix product.
+        # [pair, 9, dim*dim*2]: matrices as real numbers, so that the sum over the nine terms is a real matrix product.
         pairs = np.ascontiguousarray(parts[1::2, :, None] @ parts[0::2, None])
         self.parts = torch.as_tensor(pairs.view(np.float64).reshape(len(flat) // 2, 9, -1), dtype=dtype, device=device)
         self.weight = torch.as_tensor([f.weight for f in flat], device=device)
@@ -81,12 +83,12 @@ class MapStack:
         self.shape = (len(chains), dim, dim)
 
     def multiply(self, weights: Tensor) -> Tensor:
-        """The product of each chain, later factors on the left: [..., map, dim, dim]."""
+        """Multiply each chain, later factors on the left: [..., map, dim, dim]."""
         turn = weights.index_select(-1, self.weight).unsqueeze(-1) * self.rate
         earlier, later = (turn + self.quarter).cos().unflatten(-2, (-1, 2)).unbind(-2)
         mixture = (later.unsqueeze(-1) * earlier.unsqueeze(-2)).reshape(-1, *self.parts.shape[:2])
         mixed = torch.bmm(mixture.transpose(0, 1), self.parts).transpose(0, 1)
-        # All factors of all chains in one axis, so that `bmm` takes them as they are.
+        # `bmm` takes one batch axis: that of all factors of all chains.
         factors = torch.view_as_complex(mixed.reshape(-1, *self.shape[1:], 2))
         for _ in range(self.n_levels - 1):
             earlier, later = factors.unflatten(0, (-1, 2)).unbind(1)
@@ -95,7 +97,7 @@ class MapStack:
 
 
 class PhaseMatrix:
-    """All phase levels with inputs: angle = f @ M, rows f = (inputs, bounded angles, 1), M [level, column, state]."""
+    """Phase levels with inputs: angle = f @ M, rows f = (inputs, bounded angles, 1), M [level, column, state]."""
 
     def __init__(self, phases: list[Phase], circuit: Circuit, dtype: torch.dtype, device: torch.device) -> None:
         inputs = [(level, angle, row) for level, phase in enumerate(phases) for angle, row in phase.inputs]
@@ -124,13 +126,14 @@ class PhaseMatrix:
         self.rows = torch.as_tensor(np.stack([row for *_, row in terms]), dtype=dtype, device=device)
         self.bounded = BoundedAngles(bounded, one, device) if bounded else None
         self.n_inputs = circuit.n_inputs
-        # sin(a) = cos(a - pi/2): with this in the column of ones, one cosine gives both parts of exp(i a) in place.
+        # sin(a) = cos(a - pi/2): with this shift in the column of ones, one cosine gives both parts of exp(i a) in
+        # place.
         quarter = torch.zeros(n_columns, 1, 2, dtype=dtype, device=device)
         quarter[-1, 0, 1] = -math.pi / 2
         self.quarter = quarter
 
     def bind(self, weights: Tensor, scales: Tensor) -> dict[str, Tensor]:
-        """`phase`, the matrix M; the same for both parts, `parts`; and `bounded`, the scales of bounded angles."""
+        """Compute `phase` (the matrix M), `parts` (M for both parts) and `bounded` (the scales of bounded angles)."""
         lead = weights.shape[:-1]
         coefficients = torch.cat([scales, weights, weights.new_ones(*lead, 1)], dim=-1)
         terms = coefficients.index_select(-1, self.coefficient).unsqueeze(-1) * self.rows
@@ -141,7 +144,7 @@ class PhaseMatrix:
         return bound
 
     def phase_factors(self, bound: dict[str, Tensor], inputs: Tensor) -> list[PhaseFactors]:
-        """Rows, matrix and phase of each level, the phases of all levels at once."""
+        """Return rows, matrix and phase of each level; the phases of all levels are computed together."""
         columns = [inputs[..., : self.n_inputs]]
         if self.bounded is not None:
             columns.append(self.bounded.angles(bound["bounded"] * inputs[..., self.bounded.feature]))
@@ -154,7 +157,7 @@ class PhaseMatrix:
 
 
 class BoundedAngles:
-    """Inputs that pass through tanh or arctan."""
+    """Input angles bounded by tanh or arctan."""
 
     def __init__(self, angles: list[Input], one: int, device: torch.device) -> None:
         self.feature = torch.as_tensor([a.feature for a in angles], device=device)
@@ -162,7 +165,7 @@ class BoundedAngles:
         self.is_tanh = torch.as_tensor([a.transform == "tanh" for a in angles], device=device)
 
     def angles(self, scaled: Tensor) -> Tensor:
-        """[..., batch, angle]"""
+        """Return the bounded angles [..., batch, angle]."""
         return torch.where(self.is_tanh, scaled.tanh(), scaled.atan())
 
 
@@ -180,7 +183,10 @@ class FixedPhase:
             self.signs = torch.as_tensor(np.repeat(signs.real.round(), 2), dtype=dtype, device=device)
 
     def diagonal(self, weights: Tensor) -> Tensor:
-        """[..., 1, state] complex, or [..., 1, 2 * state] of +1 and -1 where that is all it is, as for a ring of CZ."""
+        """Return the diagonal [..., 1, state], complex.
+
+        If all entries are +1 or -1, as for a ring of CZ, it is real, [..., 1, 2 * state].
+        """
         if self.signs is not None:
             return self.signs.expand(*weights.shape[:-1], 1, -1)
         angle = self.constant + weights[..., None, self.index] @ self.rows
@@ -188,21 +194,21 @@ class FixedPhase:
 
 
 def times(state: Tensor, matrix: Tensor) -> Tensor:
-    """state @ matrix, in fewer calls where each of some circuits has a matrix of its own."""
+    """Return state @ matrix, with fewer calls if each circuit has its own matrix."""
     if state.ndim == matrix.ndim == 3 and state.shape[0] == matrix.shape[0]:
         return torch.bmm(state, matrix)
     return state @ matrix
 
 
 def multiply_diagonal(state: Tensor, diagonal: Tensor) -> Tensor:
-    """The state times what `FixedPhase.diagonal` gave."""
+    """Multiply the state by a diagonal from `FixedPhase.diagonal`."""
     if state.is_complex():
         return state * (diagonal if diagonal.is_complex() else diagonal[..., ::2])
     return as_parts(as_complex(state) * diagonal) if diagonal.is_complex() else state * diagonal
 
 
 def multiply_phase(state: Tensor, turn: PhaseFactors) -> Tensor:
-    """The state, of 1 or batch rows, times a level's phases: of batch rows."""
+    """Multiply the state (1 or batch rows) by a level's phases (batch rows)."""
     phase = turn.phase
     if state.is_complex():
         return state * phase
@@ -212,12 +218,13 @@ def multiply_phase(state: Tensor, turn: PhaseFactors) -> Tensor:
 
 
 class PhaseProduct(torch.autograd.Function):
-    """state * exp(i rows @ matrix), with phase = exp(i rows @ matrix) given, as it is known for all levels at once.
+    """Product state * exp(i rows @ matrix) as an autograd rule.
 
-    Written out because the general rules for complex, cos and sin pass over the states several times more. With `out`
-    the product and g its gradient, the state's is g * conj(phase), this function again, and the angle's is
-    Im(g * conj(out)), whose product with `rows` is taken as a real matrix product over both parts. All of it is
-    differentiable in turn. Every tensor may have leading axes, such as `task` under `vmap`.
+    `phase` = exp(i rows @ matrix) is an argument, because it is computed for all levels together. The general rules for
+    complex, cos and sin pass over the states several times more. With `out` the product and g its gradient, the
+    gradient of the state is g * conj(phase), again this function. The gradient of the angle is Im(g * conj(out)); its
+    product with `rows` is a real matrix product over both parts. The whole rule is itself differentiable. Every tensor
+    may have leading axes, such as `task` under `vmap`.
     """
 
     @staticmethod

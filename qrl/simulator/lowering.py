@@ -1,15 +1,15 @@
-"""Lowering: a `Circuit` rewritten with the three kinds of operation that the fused executor knows.
+"""Lowering: rewrite a `Circuit` in the three kinds of operation that the fused executor supports.
 
-- A *local* map acts on one block of neighbouring wires and depends on weights and constants only. All local gates, and
-  channels of noise, between two phases are one small matrix a block.
+- A *local* map acts on one block of neighbouring wires and depends on weights and constants only. All local gates and
+  noise channels between two phases form one small matrix per block.
 - A *phase* multiplies by exp(i angle), diagonal in the computational basis. A rotation by an input about X or Y is a
-  phase between two constant local basis changes, which vanish into the neighbouring local unitaries. Two-wire gates
+  phase between two constant local basis changes, which merge into the neighbouring local unitaries. Two-wire gates
   across blocks are phases too: CNOT = H CZ H, CRX = H CRZ H, RXX = HH RZZ HH.
-- A *pair* map acts on two wires of different blocks: a channel of noise, which is neither of the above.
+- A *pair* map acts on two wires of different blocks: a noise channel, which is neither local nor a phase.
 
-Gates are scheduled as early as possible into levels of these kinds by turns, so that an encoding layer on all wires is
-one phase, however its gates were listed. A level may be empty. The state is one of amplitudes or, with channels, a
-density matrix (`qrl.simulator.representation`). Everything here is NumPy and happens once a circuit.
+Gates are scheduled as early as possible into levels that cycle through these kinds. An encoding layer on all wires is
+therefore one phase, whatever the order of its gates. A level may be empty. The state holds amplitudes or, with
+channels, a density matrix (`qrl.simulator.representation`). Everything here is NumPy and runs once per circuit.
 """
 
 import math
@@ -25,7 +25,7 @@ from qrl.circuits.measurement import Setting, settings
 from qrl.noise.model import Noise
 from qrl.simulator.representation import AMPLITUDES, DENSITIES
 
-# V with V Z V^-1 = P: the rotation about P is a rotation about Z between V^-1 and V.
+# V with V Z V^-1 = P: a rotation about P is a rotation about Z between V^-1 and V.
 _BASIS = {"X": HADAMARD, "Y": np.diag([1, 1j]) @ HADAMARD, "Z": I}
 
 
@@ -40,21 +40,21 @@ class Factor:
     rate: float = 0.0
 
     def map(self, function: Callable[[Array], Array]) -> "Factor":
-        """The same with the function applied to each matrix."""
+        """Return a copy with the function applied to each matrix."""
         cosine, sine = (None if m is None else function(m) for m in (self.cosine, self.sine))
         return Factor(function(self.constant), cosine, sine, self.weight, self.rate)
 
 
 @dataclass
 class Local:
-    """A local level: for each block its gates in order, as matrices of the block."""
+    """Local level: the gates of each block in order, as matrices on the block."""
 
     blocks: list[list[Factor]]
 
 
 @dataclass
 class Phase:
-    """A phase level: angle = constant + sum of weights * row + sum of input angles * row; each row is [state]."""
+    """Phase level: angle = constant + sum of weights * row + sum of input angles * row; each row is [state]."""
 
     constant: Array
     weights: list[tuple[int, Array]] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Phase:
 
 @dataclass
 class TwoWireChannels:
-    """A level of channels across blocks, in order: the two wires, the first one smaller, and a matrix on these."""
+    """Level of channels across blocks, in order: the two wires, the smaller first, and a matrix on them."""
 
     channels: list[tuple[tuple[int, int], Array]] = field(default_factory=list)
 
@@ -74,33 +74,36 @@ Level = Local | Phase | TwoWireChannels
 
 @dataclass(frozen=True)
 class Measurement:
-    """Observables that angle_scale a basis: a basis change a block, and their eigenvalues [outcome, observable]."""
+    """Observables measured in the same basis.
+
+    One basis change per block, and the observables' eigenvalues [outcome, observable].
+    """
 
     basis: list[Array]
     eigenvalues: Array
 
 
 def block_wires(n_wires: int, largest: int) -> tuple[tuple[int, ...], ...]:
-    """Neighbouring wires in as few and as even blocks as possible."""
+    """Split neighbouring wires into as few blocks of as even sizes as possible."""
     n_blocks = math.ceil(n_wires / largest)
     return tuple(tuple(map(int, wires)) for wires in np.array_split(np.arange(n_wires), n_blocks))
 
 
 class Lowering:
-    """The levels, blocks and measurements of one circuit; channels are there if `noise` has any."""
+    """Levels, blocks and measurements of one circuit, including the channels of `noise`."""
 
     def __init__(self, circuit: Circuit, noise: Noise) -> None:
         noise.check(circuit)
         channels = noise.channels()
         self.confusion = noise.confusion(circuit.n_wires)
-        """P(reading | what there is) [wire, what there is, reading], of no wires if all is read as it is."""
+        """P(reading | true outcome) [wire, true outcome, reading]; no wires if readout is perfect."""
         self.space = space = DENSITIES if noise.mixes else AMPLITUDES
         self.dim = space.n_levels**circuit.n_wires
         self.blocks = block_wires(circuit.n_wires, space.max_block_wires)
         self.levels: list[Level] = []
         self._block_of = {wire: b for b, wires in enumerate(self.blocks) for wire in wires}
         self._front = [0] * circuit.n_wires
-        # The eigenvalue of each wire's Z in each basis state: [wire, state]; wire 0 is the most significant bit.
+        # Eigenvalue of each wire's Z in each basis state: [wire, state]; wire 0 is the most significant bit.
         bits = (np.arange(2**circuit.n_wires) >> np.arange(circuit.n_wires)[::-1, None]) & 1
         self._z = 1.0 - 2.0 * bits
         channel = np.eye(space.n_levels)
@@ -116,7 +119,7 @@ class Lowering:
         self.measurements = [self._measured(each, circuit.n_observables) for each in settings(circuit)]
 
     def _level(self, wires: tuple[int, ...], kind: type[Level]) -> Level:
-        """The earliest level of this kind on which the wires are free."""
+        """Return the earliest level of this kind on which the wires are free."""
         level = max(self._front[wire] for wire in wires)
         level += (_KINDS.index(kind) - level) % len(_KINDS)
         while len(self.levels) <= level:
@@ -136,7 +139,7 @@ class Lowering:
         self._local(wires, Factor(self.space.operator(unitary)))
 
     def _channel(self, wires: tuple[int, ...], matrix: Array) -> None:
-        """A channel of noise on one or two wires."""
+        """Schedule a noise channel on one or two wires."""
         if len({self._block_of[wire] for wire in wires}) == 1:
             self._local(wires, Factor(matrix))
             return
@@ -151,7 +154,7 @@ class Lowering:
         return level
 
     def _schedule(self, gate: Gate, angle_scale: float = 1.0) -> None:
-        """A gate whose angle is `angle_scale` times what it says."""
+        """Schedule a gate with its angle multiplied by `angle_scale`."""
         kind, wires = GATES[gate.name], gate.wires
         several = len(self.blocks) > 1
         in_block = len({self._block_of[wire] for wire in wires}) == 1
@@ -204,12 +207,12 @@ class Lowering:
         return Measurement([self._basis(setting.basis, wires) for wires in self.blocks], values)
 
     def _basis(self, basis: dict[int, str], wires: tuple[int, ...]) -> Array:
-        """The map that brings the eigenstates of these Pauli operators to the basis states."""
+        """Return the map from the eigenstates of these Pauli operators to the basis states."""
         return kron([self.space.operator(_BASIS[basis.get(wire, "Z")].conj().T) for wire in wires])
 
 
 def absorb_constants(chain: list[Factor], dim: int) -> list[Factor]:
-    """The same product with every constant gate multiplied into a neighbouring factor that has a weight."""
+    """Multiply every constant gate into a neighbouring factor that has a weight; the product stays the same."""
     merged: list[Factor] = []
     pending = np.eye(dim)
     for factor in chain:

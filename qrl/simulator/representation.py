@@ -1,8 +1,8 @@
-"""What the executor's state is: amplitudes, or a density matrix written as a vector.
+"""State representations of the executor: amplitudes, or a density matrix written as a vector.
 
-A wire of a density matrix is one site of four levels, its row and its column index side by side: |0><0|, |0><1|,
-|1><0|, |1><1|. A gate U is then the matrix U x U*, a channel the sum of K x K* over its Kraus operators, and a diagonal
-exp(i a) the diagonal exp(i (a[row] - a[column])): local maps and phases, as those of amplitudes.
+A wire of a density matrix is one site of four levels, its row index next to its column index: |0><0|, |0><1|, |1><0|,
+|1><1|. A gate U is then the matrix U x U*, a channel the sum of K x K* over its Kraus operators, and a diagonal exp(i
+a) the diagonal exp(i (a[row] - a[column])). These are again local maps and phases, as for amplitudes.
 """
 
 from abc import ABC, abstractmethod
@@ -16,35 +16,38 @@ from qrl.circuits.matrices import PAULI, Array, I, Z, by_site, conjugation, kron
 
 @dataclass(frozen=True)
 class Rotation:
-    """constant + cos(rate w) cosine + sin(rate w) sine, with w the angle [rad]; matrices on the gate's wires."""
+    """Rotation: constant + cos(rate w) cosine + sin(rate w) sine, with w the angle [rad].
+
+    The matrices act on the gate's wires.
+    """
 
     matrices: tuple[Array, Array, Array]
     rate: float
 
 
 class StateRepresentation(ABC):
-    """How gates act on a state."""
+    """Action of gates on a state."""
 
     n_levels: int
-    """Of a wire."""
+    """Levels per wire."""
     max_block_wires: int
     """Largest block fused into one dense matrix (benchmarks/simulator.py --blocks)."""
 
     @abstractmethod
     def operator(self, unitary: Array) -> Array:
-        """The map of a gate, on its wires."""
+        """Return the map of a gate on its wires."""
 
     @abstractmethod
     def rotations(self, name: str) -> list[Rotation]:
-        """The maps, one after the other, that a rotation or controlled rotation is made of, on its wires."""
+        """Return the maps, applied in order, that form a rotation or controlled rotation on its wires."""
 
     @abstractmethod
     def diagonal(self, angles: Array) -> Array:
-        """The angles [rad] of a phase in every entry of the state, from those in every basis state."""
+        """Return the angles [rad] of a phase for every entry of the state, given the angles of the basis states."""
 
     @abstractmethod
     def populations(self, n_wires: int) -> Array | None:
-        """Which entries of the state are probabilities; None: the squares of all are."""
+        """Return the indices of the entries that are probabilities; None: the squares of all entries are."""
 
 
 class Amplitudes(StateRepresentation):
@@ -80,7 +83,7 @@ class Densities(StateRepresentation):
         generator = kron([PAULI[p] for p in kind.rotation])
         if not kind.controlled:
             return [Rotation(_rotation_map(generator), 1.0)]
-        # A rotation by the angle if the control is 1 is one by half of it and one by half of it times the control's Z.
+        # A controlled rotation is a rotation by half the angle and one by half the angle times the control's Z.
         return [
             Rotation(_rotation_map(np.kron(I, generator)), 0.5),
             Rotation(_rotation_map(np.kron(Z, generator)), -0.5),
@@ -97,7 +100,7 @@ AMPLITUDES, DENSITIES = Amplitudes(), Densities()
 
 
 def _rotation_map(generator: Array) -> tuple[Array, Array, Array]:
-    """The map of exp(-i w P / 2) as constant + cos(w) cosine + sin(w) sine, for P a Pauli word."""
+    """Return the map of exp(-i w P / 2) as constant + cos(w) cosine + sin(w) sine, for a Pauli word P."""
     one = np.eye(len(generator))
     kept, turned = conjugation(one, one), conjugation(generator, generator)
     sine = conjugation(-1j * generator, one) + conjugation(one, -1j * generator)

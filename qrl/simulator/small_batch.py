@@ -1,6 +1,6 @@
-"""A circuit whose parameters stay as they are, for a few samples at a time, in NumPy: a step of a rollout.
+"""NumPy executor for a few samples at a time with fixed parameters, as in a rollout step.
 
-So small, the time goes into calls, and NumPy's take a third of torch's. The arithmetic is that of
+At this size call overhead dominates, and NumPy calls take a third of the time of torch calls. The arithmetic is that of
 `qrl.simulator.executor`.
 """
 
@@ -13,9 +13,9 @@ from qrl.simulator.kernels import is_small
 
 
 class SmallBatchExecutor:
-    """What `FusedExecutor.run` gives, with these bound parameters, for a small batch. It has no derivatives.
+    """`FusedExecutor.run` for a small batch and fixed bound parameters; not differentiable.
 
-    For circuits of one block on the CPU, see `is_possible`.
+    Supports circuits of one block on the CPU; see `is_possible`.
     """
 
     def __init__(self, executor: FusedExecutor, bound: dict[str, Tensor]) -> None:
@@ -33,16 +33,19 @@ class SmallBatchExecutor:
 
     @staticmethod
     def is_possible(executor: FusedExecutor) -> bool:
-        """Whether there are inputs, one block, hence no phases without inputs, and amplitudes on the CPU."""
+        """Return whether the circuit has inputs and one block of amplitudes on the CPU.
+
+        With one block, no phase lacks inputs.
+        """
         one_block = len(executor.block_dims) == 1 and executor.populations is None
         return one_block and executor.phases is not None and executor.device.type == "cpu"
 
     def fits(self, inputs: Tensor) -> bool:
-        """Whether this is a small batch, and of the parameters' precision."""
+        """Return whether the inputs form a small batch in the parameters' precision."""
         return inputs.dtype == self.dtype and is_small(inputs.shape[-2], 2 * self._initial.shape[-1])
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Expectation values [..., batch, observable] for inputs [..., batch, feature]."""
+        """Return expectation values [..., batch, observable] for inputs [..., batch, feature]."""
         phases = self._phase_factors(inputs.numpy())
         state = self._initial
         for step in self._steps:
@@ -51,7 +54,7 @@ class SmallBatchExecutor:
         return torch.from_numpy(sum(values))
 
     def _phase_factors(self, inputs: np.ndarray) -> np.ndarray:
-        """Phases [..., level, batch, state]; as in `PhaseMatrix.phase_factors`."""
+        """Return phases [..., level, batch, state], as in `PhaseMatrix.phase_factors`."""
         columns = inputs[..., : self._phases.n_inputs]
         if (bounded := self._phases.bounded) is not None:
             scaled = self._bounded * inputs[..., bounded.feature.numpy()]
@@ -61,7 +64,7 @@ class SmallBatchExecutor:
         return _complex(np.cos(angles, out=angles))
 
     def _matrix(self, maps: Maps) -> np.ndarray:
-        """That of the only block, from the right."""
+        """Return the map of the only block; it acts from the right."""
         name, position = maps[0]
         return _array(self._maps[name][position])
 
@@ -75,6 +78,6 @@ def _complex(parts: np.ndarray) -> np.ndarray:
 
 
 def _populations(state: np.ndarray) -> np.ndarray:
-    """Squares of both parts of each amplitude."""
+    """Return the squares of both parts of each amplitude."""
     parts = state.view(state.real.dtype)
     return parts * parts

@@ -1,4 +1,4 @@
-"""QuantumClassifier: a quantum circuit and a softmax layer as a classifier of scikit-learn."""
+"""QuantumClassifier: a quantum circuit with a softmax layer as a scikit-learn classifier."""
 
 import math
 import warnings
@@ -28,45 +28,46 @@ from qrl.policies.frame import Frame
 from qrl.sklearn.training import ClassifierNetwork, stratified_part, train_epoch
 
 OWN = {"n_wires": "n_qubits", "n_layers": "n_layers", "initial_scale": "initial_scale"}
-"""Options of models that are parameters of the classifier."""
+"""Model options that are parameters of the classifier, by their names there."""
 
 
 class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """softmax(W phi(x) + b), where phi(x) are the expectation values of a variational quantum circuit.
+    """Softmax classifier softmax(W phi(x) + b); phi(x) are the expectation values of a variational quantum circuit.
 
-    Trained by Adam on the cross-entropy, in minibatches and single precision. It predicts in double precision, so that
-    what it says of a sample does not depend on those beside it. Inputs enter as angles: they want standardising, as
-    for any neural network, `make_pipeline(StandardScaler(), QuantumClassifier())`. Where they are more than layers and
-    wires have room for, a trainable matrix maps them to one feature a wire.
+    Training is Adam on the cross-entropy, in minibatches and single precision. Prediction uses double precision, so
+    that the result for a sample does not depend on the other samples of the batch. Inputs enter as angles and should be
+    standardised, as for any neural network: `make_pipeline(StandardScaler(), QuantumClassifier())`. Inputs that exceed
+    the capacity of layers and wires are first mapped by a trainable matrix to one feature per wire.
 
     Args:
-        n_qubits: wires [qubits]; None: as many as the ansatz has by itself.
-        n_layers: encoding layers [layers]; None: as many as the ansatz has by itself.
-        ansatz: the name of a quantum model of `qrl/models`, or a file with one.
-        ansatz_options: further options of its `Config`, such as `{"observables": "both"}`.
-        initial_scale: initial input scales [rad per unit of input]: the frequencies it begins with; None: the ansatz's
-            own, which for agents is 1.
+        n_qubits: wires [qubits]; None: the ansatz's default.
+        n_layers: encoding layers [layers]; None: the ansatz's default.
+        ansatz: the name of a quantum model of `qrl/models`, or of a file with one.
+        ansatz_options: further options of the ansatz's `Config`, such as `{"observables": "both"}`.
+        initial_scale: initial input scales [rad per unit of input], the initial frequencies; None: the ansatz's
+            default, which is 1 for agents.
         lr_angles: Adam's learning rate of angles [rad per step].
-        lr_scales: that of input scales and of the matrix before the circuit [per step].
-        lr_heads: that of W and b [per step].
-        batch_size: samples of a step [samples].
-        max_iter: most passes over the samples [epochs].
-        early_stopping: whether to hold samples out, stop by their cross-entropy and keep the parameters that were best
-            on them; if not, it stops by the cross-entropy of the samples it learns from.
-        validation_fraction: share of each class that is held out, at least one sample of every class that has two.
-        n_iter_no_change: epochs without improvement after which it stops [epochs].
-        tol: what counts as an improvement of the mean cross-entropy [nat].
-        class_weight: weights of classes in the loss, by their labels, 1 if not named; "balanced": inversely
-            proportional to how many samples they have.
-        random_state: an int makes fits repeatable, as everywhere in scikit-learn.
+        lr_scales: Adam's learning rate of input scales and of the matrix before the circuit [per step].
+        lr_heads: Adam's learning rate of W and b [per step].
+        batch_size: minibatch size [samples].
+        max_iter: maximum number of passes over the samples [epochs].
+        early_stopping: whether to hold out samples, stop by their cross-entropy and keep the parameters that were best
+            on them; if False, training stops by the cross-entropy of the training samples.
+        validation_fraction: fraction of each class that is held out, at least one sample of every class that has two.
+        n_iter_no_change: patience, epochs without improvement before training stops [epochs].
+        tol: smallest decrease of the mean cross-entropy that counts as an improvement [nat].
+        class_weight: weights of classes in the loss, by label, 1 if not listed; "balanced": inversely proportional to
+            class frequencies.
+        random_state: an int makes fits reproducible, as everywhere in scikit-learn.
         verbose: whether to show a progress bar.
 
-    A fitted one has `classes_`, `n_features_in_`, `n_iter_` [epochs], `loss_curve_` (mean cross-entropy of each epoch's
-    minibatches [nat]), `validation_curve_` (that of the samples held out, after each epoch; None without any) and
-    `network_`, a torch module whose `features` are a `qrl.QuantumLayer` and whose `readout` has W and b.
+    A fitted classifier has `classes_`, `n_features_in_`, `n_iter_` [epochs], `loss_curve_` (mean cross-entropy of each
+    epoch's minibatches [nat]), `validation_curve_` (cross-entropy of the held-out samples after each epoch [nat]; None
+    without held-out samples) and `network_`, a torch module whose `features` are a `qrl.QuantumLayer` and whose
+    `readout` holds W and b.
 
-    `fit` raises UsageError, which is a ValueError, for a parameter out of its range, for an unknown ansatz and for a
-    single class; TrainingError if the loss is not finite. It warns (ConvergenceWarning) if `max_iter` ended it.
+    `fit` raises UsageError, a ValueError, for a parameter out of range, for an unknown ansatz and for a single class;
+    it raises TrainingError if the loss is not finite. It warns (ConvergenceWarning) if `max_iter` ends the training.
     """
 
     classes_: Shaped[np.ndarray, " class"]
@@ -116,7 +117,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
 
     def fit(self, X: object, y: object) -> "QuantumClassifier":
-        """Learn from samples X [sample, input] of classes y [sample]; what was learned before is forgotten."""
+        """Fit to samples X [sample, input] with classes y [sample]; an earlier fit is discarded."""
         self._check_parameters()
         samples, labels = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(labels)
@@ -144,15 +145,15 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: object) -> Float[np.ndarray, "sample class"]:
-        """Probabilities [sample, class], classes in the order of `classes_`."""
+        """Return probabilities [sample, class], classes in the order of `classes_`."""
         check_is_fitted(self)
         samples = validate_data(self, X, reset=False, dtype=np.float64)
         with torch.no_grad():
             return self.network_(torch.tensor(samples)).softmax(-1).numpy()
 
     def predict(self, X: object) -> Shaped[np.ndarray, " sample"]:
-        """The most probable class of each sample [sample]."""
-        probabilities = self.predict_proba(X)  # says so if it is not fitted
+        """Return the most probable class of each sample [sample]."""
+        probabilities = self.predict_proba(X)  # raises if not fitted
         return self.classes_[probabilities.argmax(-1)]
 
     def _check_parameters(self) -> None:
@@ -178,7 +179,10 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise UsageError(f"classifier: ansatz_options must be a dict or None, not {self.ansatz_options!r}")
 
     def _features(self, frame: Frame, generator: torch.Generator) -> QuantumLayer:
-        """The circuit, as a policy has it. Raises UsageError for a model that is none, and for its options."""
+        """Build the circuit as in a policy.
+
+        Raises UsageError for a model without a circuit, and for invalid options.
+        """
         options = dict(self.ansatz_options or {})
         config = MODELS.load(self.ansatz).Config
         known = option_names(config)
@@ -191,7 +195,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                         f"classifier: model {self.ansatz!r} has no {option}: it is classical, or a circuit that "
                         f"wants {name}=None"
                     )
-                # Numbers of NumPy are none that a model's options take.
+                # Options of a model must be Python numbers, not NumPy's.
                 options[option] = int(value) if isinstance(value, Integral) else float(value)
         check_known(options, known, "classifier: no option", f" of model {self.ansatz!r}")
         with wrap_errors(f"model {self.ansatz!r}"):
@@ -203,7 +207,10 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _class_weights(
         self, y: Shaped[np.ndarray, " sample"], numbers: Int[np.ndarray, " sample"]
     ) -> Float[np.ndarray, " class"]:
-        """Weight of each class in the loss [class], 1 in the mean over samples. Raises UsageError for bad ones."""
+        """Return the weight of each class in the loss [class], with mean 1 over samples.
+
+        Raises UsageError for invalid weights.
+        """
         try:
             weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
         except (ValueError, TypeError) as error:
@@ -221,7 +228,10 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         held_out: Int[Tensor, " held_out"],
         generator: torch.Generator,
     ) -> None:
-        """Adam on the loss of these rows until what is watched no longer falls; curves and `n_iter_` are set."""
+        """Run Adam on the loss of the `training` rows until the monitored loss stops falling.
+
+        Sets the loss curves and `n_iter_`.
+        """
         rates = {name: float(getattr(self, f"lr_{group}")) for name, group in network.groups.items()}
         adam = torch.optim.Adam([{"params": [value], "lr": rates[name]} for name, value in network.named_parameters()])
         self.loss_curve_, self.validation_curve_ = [], [] if len(held_out) else None

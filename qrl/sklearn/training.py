@@ -1,4 +1,4 @@
-"""The network of a classifier, an epoch of its training, and samples held out."""
+"""Network of a classifier, one epoch of training, and held-out samples."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from qrl.policies.features import learning_rate_groups, make_readout
 
 
 class ClassifierNetwork(nn.Module):
-    """[sample, input] -> [sample, class], log-probabilities up to a constant: a linear read-out of a circuit."""
+    """Linear read-out of a circuit: [sample, input] -> [sample, class], log-probabilities up to a constant."""
 
     def __init__(self, features: QuantumLayer, n_classes: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class ClassifierNetwork(nn.Module):
 
     @property
     def groups(self) -> dict[str, str]:
-        """The learning-rate group of each parameter."""
+        """Learning-rate group of each parameter."""
         return learning_rate_groups(self, self.features)
 
     def forward(self, inputs: Float[Tensor, "sample input"]) -> Float[Tensor, "sample class"]:
@@ -38,7 +38,10 @@ def train_epoch(
     batch_size: int,
     generator: torch.Generator,
 ) -> float:
-    """One pass over the rows in random order; the mean loss of its minibatches. Raises TrainingError for a bad one."""
+    """Train for one pass over the rows in random order; return the mean minibatch loss.
+
+    Raises TrainingError if the loss is not finite.
+    """
     total = 0.0
     for batch in rows[torch.randperm(len(rows), generator=generator)].split(int(batch_size)):
         value = loss(batch)
@@ -54,7 +57,7 @@ def train_epoch(
 def stratified_part(
     numbers: Int[np.ndarray, " sample"], fraction: float, generator: np.random.Generator
 ) -> Bool[np.ndarray, " sample"]:
-    """Which samples to hold out: this share of each class, rounded, at least one of it and at most all but one.
+    """Select samples to hold out: this fraction of each class, rounded, at least one sample and at most all but one.
 
     Raises UsageError if no class has two samples.
     """

@@ -1,4 +1,4 @@
-"""What the quantum model files share: observables, entanglers, the re-uploading circuit and its options."""
+"""Common parts of the quantum models: observables, entanglers, the re-uploading circuit and its options."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +14,10 @@ from qrl.common.errors import UsageError, suggest
 from qrl.layer import Encoding, Initialisation, QuantumLayer
 
 LARGEST_N_LAYERS = 1000
-"""Beyond that a number of layers is a slip of the hand."""
+"""Upper bound of `n_layers`; larger values are rejected as typos."""
 
 Entangler = tuple[str, tuple[int, int]]
-"""A two-wire gate's name and wires; a rotation has a weight of its own."""
+"""Name and wires of a two-wire gate; a rotation has its own weight."""
 
 Observables = Literal["local", "global", "both"]
 
@@ -31,12 +31,13 @@ class QuantumConfig:
     n_wires: int = 4
     """Number of wires [qubits]; ours."""
     n_layers: int = 3
-    """Encoding layers [layers], a variational one before, between and after (Perez-Salinas et al. 2020); 3: ours."""
+    """Encoding layers [layers], with a variational layer before, between and after (Perez-Salinas et al. 2020); 3:
+    ours."""
     observables: Observables = "local"
     """local: Z on each wire (default: ours). global: Z on all wires at once (Meyer et al. 2023). both."""
     encoding: Literal["auto", Encoding] = "auto"
-    """Inputs wider than the wires: cycle them over the layers, or project them by a trainable matrix to one feature a
-    wire; auto: cycle, and project where there are more than layers and wires have room for (ours)."""
+    """Encoding of inputs wider than the number of wires: cycle them over the layers, or project them by a trainable
+    matrix to one feature per wire; auto: cycle, or project if there are more inputs than n_wires * n_layers (ours)."""
     transform: Transform = "identity"
     """g in the encoding angle g(scale * input) [rad]; tanh and arctan bound it (Skolik et al. 2022); identity: ours."""
     initialisation: Initialisation = "uniform"
@@ -59,7 +60,7 @@ class QuantumConfig:
 
     @property
     def room(self) -> int:
-        """Inputs that can be cycled over the layers, one a wire."""
+        """Maximum number of inputs that can be cycled over the layers, one per wire."""
         return self.n_wires * self.n_layers
 
 
@@ -67,19 +68,22 @@ QuantumModelConfig = TypeVar("QuantumModelConfig", bound=QuantumConfig)
 
 
 def z_observables(n_wires: int, kind: Observables) -> tuple[Observable, ...]:
-    """Local (one Z a wire), global (their product) or both."""
+    """Return observables: local (one Z per wire), global (their product) or both."""
     local = tuple(Observable.of(f"Z{wire}") for wire in range(n_wires))
     product = (Observable.of(" ".join(f"Z{wire}" for wire in range(n_wires))),)
     return {"local": local, "global": product, "both": local + product}[kind]
 
 
 def ring(n_wires: int) -> list[tuple[int, int]]:
-    """Neighbouring pairs in a circle; two wires have one pair, not two that would cancel."""
+    """Return neighbouring pairs of wires on a ring.
+
+    Two wires form one pair, since the second CZ of two would cancel the first.
+    """
     return [(wire, (wire + 1) % n_wires) for wire in range(n_wires if n_wires > 2 else n_wires - 1)]
 
 
 def weights() -> Iterator[Weight]:
-    """Trainable angles, numbered."""
+    """Yield trainable angles, numbered from 0."""
     return map(Weight, itertools.count())
 
 
@@ -90,11 +94,12 @@ def layered_circuit(
     rotations: tuple[str, ...],
     entanglers: Callable[[int], Iterable[Entangler]],
 ) -> Circuit:
-    """Layers of `rotations` (weights), `entanglers(layer)`, then RY RZ of one scaled input a wire; last `rotations`.
+    """Build layers of rotations, entanglers and one encoded input per wire, then last rotations.
 
-    Encoding gate k of all wires and layers takes input k modulo `n_inputs`. RZs that would begin the circuit are left
-    out, as they only add a phase to |0>, and so are RZs and entanglers that would end it: RZ and CZ commute with Z, and
-    CNOTs would take some wires out of a product of Zs. So no parameter is inert.
+    Each layer has `rotations` (weights), `entanglers(layer)`, and RY RZ of one scaled input per wire. Encoding gate k,
+    counted over all wires and layers, takes input k modulo `n_inputs`. RZs that would begin the circuit are omitted,
+    since they only add a phase to |0>. RZs and entanglers that would end the circuit are omitted as well: RZ and CZ
+    commute with Z, and CNOTs would remove some wires from a product of Zs. So no parameter is inert.
     """
     n_wires = config.n_wires
     check_room(config, n_inputs)
@@ -134,7 +139,7 @@ def _is_rz(name: str) -> bool:
 
 
 def reuploading_circuit(config: QuantumConfig, n_inputs: int, *, entangled: bool) -> Circuit:
-    """`layered_circuit` with RZ RY and a ring of CZ, or without entanglers."""
+    """Build `layered_circuit` with RZ RY and a ring of CZ, or without entanglers."""
     pairs = ring(config.n_wires) if entangled else []
     return layered_circuit(
         config, n_inputs, rotations=("RZ", "RY"), entanglers=lambda layer: [("CZ", pair) for pair in pairs]
@@ -147,7 +152,7 @@ def quantum_layer(
     n_inputs: int,
     generator: Generator,
 ) -> QuantumLayer:
-    """The layer of a model; `circuit(config, n_inputs)` is the model's circuit for this many inputs."""
+    """Build the layer of a model; `circuit(config, n_inputs)` is the model's circuit for this number of inputs."""
     encoding = config.encoding
     if encoding == "auto":
         encoding = "cycle" if n_inputs <= config.room else "projection"

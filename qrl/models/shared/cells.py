@@ -1,4 +1,4 @@
-"""What the recurrent models share: sizes by a budget, and affine maps whose middle is a quantum circuit."""
+"""Common parts of the recurrent models: sizes by a budget, and affine maps with a quantum circuit in the middle."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,17 +18,17 @@ from qrl.policies.frame import LARGEST_BUDGET, Frame, check_size
 from qrl.simulator.program import Bound, compile_circuit
 
 LONGEST_SPAN = 10**9
-"""Steps beyond which a span is a slip of the hand."""
+"""Upper bound of `span` [steps]; larger values are rejected as typos."""
 
 
 @dataclass(frozen=True)
 class SpanConfig:
-    """The option of a memory with gates; to be named before other bases."""
+    """Option of a gated memory; in a class definition it must precede the other bases."""
 
     span: int = 0
-    """Longest time for which a unit of the memory keeps what it has, before training [steps; 0 = the longest trial].
-    Units have times from 2 to this, by the biases of their gates (chrono initialisation, Tallec and Ollivier 2018;
-    theirs are uniform, ours log-uniform, so that there are quick ones in a long trial, too). 2: no bias."""
+    """Longest initial time constant of a memory unit [steps; 0 = the longest trial]. Time constants range from 2 to
+    this value, set by the gates' biases (chrono initialisation, Tallec and Ollivier 2018; theirs are uniform, ours
+    log-uniform, so that long trials have fast units, too). 2: no bias."""
 
     def __post_init__(self) -> None:
         if not (self.span == 0 or 2 <= self.span <= LONGEST_SPAN):
@@ -37,7 +37,7 @@ class SpanConfig:
             following()
 
     def keeping(self, n_hidden: int, frame: Frame, generator: Generator) -> Float[Tensor, " hidden"]:
-        """Biases of the gate that keeps: with one of b it keeps 1 - 1 / time a step, time = 1 + exp(b)."""
+        """Draw biases of the keep gate: with bias b a unit keeps 1 - 1 / time per step, time = 1 + exp(b)."""
         span = max(2, self.span or frame.trial_steps)
         return math.log(span - 1) * torch.rand(n_hidden, generator=generator)
 
@@ -47,10 +47,10 @@ class CellConfig(SpanConfig):
     """Options of a classical recurrent network."""
 
     budget: int = 1000
-    """Size of the network, read-out included, to come closest to, if `n_hidden` is 0 [parameters]; ours. Actor and
-    critic have one each unless `memories` are shared."""
+    """Target size of the network, read-out included, if `n_hidden` is 0 [parameters]; ours. Actor and critic have one
+    network each unless `memories` are shared."""
     n_hidden: int = 0
-    """Width of the memory [units]; 0: as wide as comes closest to the budget; ours."""
+    """Width of the memory [units]; 0: the width closest to the budget; ours."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,24 +59,24 @@ class CellConfig(SpanConfig):
             raise UsageError(f"model: {limits}, not as in {self}")
 
     def width(self, frame: Frame, own: Callable[[int], int]) -> int:
-        """The width of the memory; `own(width)` gives the cell's own parameters."""
+        """Return the width of the memory; `own(width)` is the number of the cell's own parameters."""
         return self.n_hidden or frame.fit(self.budget, lambda width: (width, own(width)))
 
 
 LARGEST_N_CIRCUITS = 100
-"""Circuits in a map beyond which their number is a slip of the hand."""
+"""Upper bound of `n_circuits`; larger values are rejected as typos."""
 
 
 @dataclass(frozen=True)
 class QuantumCellConfig(QuantumConfig):
-    """Options of a recurrent network with circuits in it: as its gates, or after its memory."""
+    """Options of a recurrent network with circuits, as its gates or after its memory."""
 
     n_layers: int = 1
-    """Encoding layers of each circuit [layers], a variational one before, between and after; ours."""
+    """Encoding layers of each circuit [layers], with a variational layer before, between and after; ours."""
     n_hidden: int = 16
     """Width of the memory [units]; ours."""
     encoding: Literal["projection"] = "projection"
-    """How numbers enter the circuits: a trainable matrix maps them to one feature a wire."""
+    """Encoding of the circuits' inputs: a trainable matrix maps them to one feature per wire."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,8 +91,8 @@ class QuantumGatesConfig(QuantumCellConfig):
     """Options of a recurrent network whose gates are circuits."""
 
     n_circuits: int = 1
-    """Circuits side by side in every gate [circuits]. All that a gate hears and says in a step are `n_wires` numbers a
-    circuit: more circuits for a memory that has to tell many things apart (ours)."""
+    """Parallel circuits in every gate [circuits]; ours. Per step, a gate reads and writes only `n_wires` numbers per
+    circuit, so a memory that must distinguish many situations needs more circuits."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,9 +101,10 @@ class QuantumGatesConfig(QuantumCellConfig):
 
 
 class Affine(nn.Module):
-    """`n_maps` affine maps of inputs and memory side by side, as one matrix product of each.
+    """`n_maps` affine maps of inputs and memory side by side, as one matrix product each for inputs and memory.
 
-    Weights of the inputs Glorot-uniform, of the memory orthogonal, as is usual in recurrent networks; biases 0.
+    Weights of the inputs are Glorot-uniform, those of the memory orthogonal, as usual in recurrent networks; biases are
+    0.
     """
 
     def __init__(self, n_maps: int, n_inputs: int, n_hidden: int, generator: Generator) -> None:
@@ -119,12 +120,12 @@ class Affine(nn.Module):
 
     @staticmethod
     def size(n_maps: int, n_inputs: int, n_hidden: int) -> int:
-        """Parameters."""
+        """Return the number of parameters."""
         return n_maps * n_hidden * (n_inputs + n_hidden + 1)
 
 
 class BoundMaps(NamedTuple):
-    """Everything of `QuantumMaps` that depends on parameters alone; a pytree."""
+    """Bound `QuantumMaps`: everything that depends only on parameters; a pytree."""
 
     circuits: Bound
     projection: Tensor
@@ -133,14 +134,14 @@ class BoundMaps(NamedTuple):
 
 
 class QuantumMaps(nn.Module):
-    """`n_maps` maps [batch, n_inputs] -> [n_maps, batch, n_outputs], each affine with circuits in its middle.
+    """`n_maps` maps [batch, n_inputs] -> [n_maps, batch, n_outputs], each affine with circuits in the middle.
 
-        a projection to one feature a wire -> the circuits' expectation values -> a linear map with bias
+        a projection to one feature per wire -> the circuits' expectation values -> a linear map with bias
 
-    Every map has weights, and `n_circuits` circuits, of its own. All circuits run side by side, in one batched call.
-    After Chen, Yoo and Fang 2022 (Quantum long short-term memory), where the circuits stand alone and the memory is as
-    wide as their wires: with a linear map on both sides its width is free, and gates can open and close though
-    expectation values lie in [-1, 1].
+    Every map has its own weights and its own `n_circuits` circuits. All circuits run side by side, in one batched call.
+    The maps follow Chen, Yoo and Fang 2022 (Quantum long short-term memory), where the circuits stand alone and the
+    memory is as wide as their wires. With a linear map on both sides the width of the memory is free, and gates can
+    open and close although expectation values lie in [-1, 1].
     """
 
     def __init__(
@@ -151,7 +152,7 @@ class QuantumMaps(nn.Module):
         self.program: Executor = compile_circuit(circuit)
         self.n_maps = n_maps
         self.n_circuits = n_circuits = n_maps * config.n_circuits
-        """Of all maps."""
+        """Number of circuits of all maps together."""
         n_wires, n_values = circuit.n_inputs, circuit.n_observables * config.n_circuits
         check_size(n_circuits * n_wires * n_inputs + n_maps * n_values * n_outputs)
         self.projection = nn.Parameter(_uniform((n_circuits * n_wires, n_inputs), n_inputs, generator))
@@ -162,12 +163,12 @@ class QuantumMaps(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_maps, 1, n_outputs))
 
     def bind(self) -> BoundMaps:
-        """Everything that depends on the parameters alone."""
+        """Compute everything that depends only on the parameters."""
         circuits = self.program.bind(self.weights, self.scales)
         return BoundMaps(circuits, self.projection, self.expansion, self.bias)
 
     def run(self, bound: BoundMaps, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
-        """The maps' outputs with bound parameters."""
+        """Return the maps' outputs for bound parameters."""
         features = (inputs @ bound.projection.mT).unflatten(-1, (self.n_circuits, -1)).transpose(0, 1)
         values = self.program.run(bound.circuits, features)
         if self.n_circuits > self.n_maps:
@@ -185,16 +186,19 @@ QUANTUM_GROUPS = {
     "expansion": "heads",
     "bias": "heads",
 }
-"""Learning-rate groups of `QuantumMaps`."""
+"""Learning-rate groups of the parameters of `QuantumMaps`."""
 
 
 def cell_circuit(config: QuantumCellConfig, n_inputs: int) -> Circuit:
-    """The re-uploading circuit of a cell, one input feature a wire."""
+    """Build the re-uploading circuit of a cell, one input feature per wire."""
     return reuploading_circuit(config, n_inputs, entangled=True)
 
 
 def lstm_update(gates: Sequence[Tensor], cell: Tensor) -> tuple[Tensor, Tensor]:
-    """The hidden state and the new memory (h, c) of an LSTM from its gates before their squashing: i, f, g, o."""
+    """Return the hidden state and the new memory (h, c) of an LSTM.
+
+    `gates` are the gates i, f, g, o before their nonlinearities.
+    """
     entering, forgetting, candidate, output = gates
     cell = torch.sigmoid(forgetting) * cell + torch.sigmoid(entering) * torch.tanh(candidate)
     hidden = torch.sigmoid(output) * torch.tanh(cell)
@@ -202,5 +206,5 @@ def lstm_update(gates: Sequence[Tensor], cell: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _uniform(shape: tuple[int, ...], n_inputs: int, generator: Generator) -> Tensor:
-    """Uniform in +- 1 / sqrt(n_inputs)."""
+    """Draw uniform numbers in +- 1 / sqrt(n_inputs)."""
     return (2 * torch.rand(shape, generator=generator) - 1) / math.sqrt(n_inputs)

@@ -1,4 +1,4 @@
-"""A PennyLane circuit as a model: what a file with one needs to be a plug-in."""
+"""PennyLane circuits as models: `Config` and `build` of a plug-in file."""
 
 import math
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from qrl.policies.frame import Frame
 
 @dataclass(frozen=True)
 class PennyLaneConfig:
-    """Options of a circuit that was read from a PennyLane function."""
+    """Options of a circuit read from a PennyLane function."""
 
     encoding: Literal["auto", "direct", "projection"] = "auto"
-    """How inputs enter: as they are, if the circuit has as many, or by a trainable matrix; auto: by one where it has
-    not."""
+    """Encoding of the inputs: direct, if the circuit has as many inputs, or by a trainable projection; auto: direct
+    where possible, else by projection."""
     initialisation: Initialisation = "uniform"
     """Initial angles [rad]: uniform U[0, pi) (Jerbi et al. 2021) or small-angle Gaussian (Zhang et al. 2022)."""
     initial_scale: float = 1.0
@@ -33,9 +33,9 @@ class PennyLaneConfig:
 def pennylane_model(
     function: Callable[..., object], *, n_inputs: int, n_weights: int, n_scales: int = 0
 ) -> tuple[type[PennyLaneConfig], Callable[[PennyLaneConfig, Frame, Generator], QuantumLayer]]:
-    """`Config` and `build` of a model file whose circuit is a PennyLane function; see `Circuit.from_pennylane`.
+    """Return `Config` and `build` of a model file whose circuit is a PennyLane function; see `Circuit.from_pennylane`.
 
-    Raises UsageError for what cannot be read.
+    Raises UsageError for a function that cannot be read.
     """
     circuit = Circuit.from_pennylane(function, n_inputs=n_inputs, n_weights=n_weights, n_scales=n_scales)
 
