@@ -12,13 +12,13 @@ One file per family; the file's name is the family's name (`envs/navigation.py` 
     torch.Size([200, 2])
     >>> one = distribution.make({"goal_x": 0.2})  # a gymnasium.Env on one task
 
-The families are known to Gymnasium: `gymnasium.make("qrl/CartPole-v0", task={"gravity": 12})` and
-`gymnasium.make_vec`. Importing this package is cheap: torch is imported with the first name that needs it.
+The families are registered with Gymnasium: `gymnasium.make("qrl/CartPole-v0", task={"gravity": 12})` and
+`gymnasium.make_vec`. Importing this package is cheap: torch is imported with the first name that needs torch.
 
-Sub-packages build on each other in one order: `core` (the contract: tasks, ranges, vector environments), `dynamics`
-(physics, pictures, random numbers), `native` (families in torch), then `wrapped` (third-party environments) and
-`automl` (tables of scores). The families, files directly in this folder, import the public names below and what they
-need of `dynamics`. Only the registry, in `core`, looks further: it resolves ids of Gymnasium by `wrapped`.
+The sub-packages build on each other in this order: `core` (the contract: tasks, ranges, vector environments),
+`dynamics` (physics, pictures, random numbers), `native` (families in torch), then `wrapped` (third-party environments)
+and `automl` (tables of scores). The families, files directly in this folder, import the public names below and modules
+of `dynamics`. Only the registry, in `core`, imports a later sub-package: it resolves ids of Gymnasium by `wrapped`.
 
 This package is part of qrl-meta.
 """
@@ -37,5 +37,5 @@ def _register_families(gymnasium: ModuleType) -> None:
     register_all()
 
 
-# At once if Gymnasium is imported already, else as soon as it is: importing this package alone stays cheap.
+# Runs now if Gymnasium is already imported, else on its import: importing this package alone stays cheap.
 wrapt.register_post_import_hook(_register_families, "gymnasium")

@@ -2,12 +2,12 @@
 
 ## Description
 
-Gymnasium's `Acrobot-v1`: two links hang from a pivot, a motor at the joint between them is too weak to lift them, and
-the tip has to be swung above a line. The motor and the lengths and masses of the links change from task to task. The
-sign of the torque is unknown, so action 2 may turn the second link the other way; what swings it up with one sign
-brings it to rest with the other. To first order in the torque, the energy that a fixed rule from observation to
-action gains with one sign it loses with the other, so which action turns where has to be found out. At the nominal
-task it is `Acrobot-v1` (a test compares them).
+Gymnasium's `Acrobot-v1`: two links hang from a pivot, a motor at the joint between the links is too weak to lift them,
+and the agent has to swing the tip above a line. The motor and the lengths and masses of the links change from task to
+task. The sign of the torque is unknown, so action 2 may turn the second link the other way. Actions that swing the link
+up with one sign bring the link to rest with the other. To first order in the torque, a fixed policy loses with one sign
+the energy that the policy gains with the other, so the agent has to identify the sign. The nominal task is `Acrobot-v1`
+(a test compares them).
 
 ## Action space
 
@@ -36,17 +36,17 @@ task it is `Acrobot-v1` (a test compares them).
 | mass_1    | 1       | U[0.8, 1.2]  | as in train | kg   | m₁, of the first link                    |
 | mass_2    | 1       | U[0.8, 1.2]  | as in train | kg   | m₂, of the second link                   |
 
-A link's centre of mass is in its middle, and its moment of inertia about it is m l², which at the nominal task is
-Gymnasium's 1 kg m² (a uniform rod would have a twelfth of it). Who knows the sign can raise the tip within the
-horizon in every task of all splits: by turning the second link along with its motion, which takes 90 steps in the
-mean; in the few tasks in which that sets the second link spinning, by switching the motor off once the energy is 0.8
-of what standing upright takes.
+A link's centre of mass is in its middle, and its moment of inertia about the centre of mass is m l². At the nominal
+task this is Gymnasium's 1 kg m² (a uniform rod would have a twelfth of this value). An agent that knows the sign can
+raise the tip within the horizon in every task of all splits. Torque along the motion of the second link takes 90 steps
+on average. In the few tasks in which this policy sets the second link spinning, the agent switches the motor off once
+the energy is 0.8 of the energy of standing upright.
 
 ## Rewards
 
--1 for every step, 0 for the one that raises the tip. Random actions raise it in one episode of ten. The option
-`shaping` adds a reward for the growth of the energy, as a share of what standing upright takes (at most 1). Over an
-episode that makes `shaping` times the share at its end, less that at its start.
+-1 for every step, 0 for the step that raises the tip. Random actions raise the tip in one episode out of ten. The
+option `shaping` adds `shaping` times the increase of the energy, as a fraction of the energy of standing upright
+(clipped at 1). Over an episode, these rewards add up to `shaping` times the final fraction minus the initial one.
 
 ## Starting state
 
@@ -54,8 +54,8 @@ Every entry of the state, θ₁, θ₂ [rad], θ₁' and θ₂' [rad/s], uniform
 
 ## Episode end
 
-1. Termination: the tip is more than 1 m above the pivot, -l₁ cos θ₁ - l₂ cos(θ₁ + θ₂) > 1 m. (Gymnasium, where both are
-   1 m, leaves the lengths out.)
+1. Termination: the tip is more than 1 m above the pivot, -l₁ cos θ₁ - l₂ cos(θ₁ + θ₂) > 1 m. (Gymnasium omits the
+   lengths from the condition, as both are 1 m there.)
 2. Truncation: the horizon, 500 steps (100 s) by default.
 
 ## Pictures
@@ -66,7 +66,7 @@ Gymnasium's.
 
 R. Sutton, "Generalization in Reinforcement Learning: Successful Examples Using Sparse Coarse Coding", NIPS 1995;
 dynamics as in R. Sutton, A. Barto, "Reinforcement Learning: An Introduction", MIT Press, and by default in
-Gymnasium's acrobot.py. The shaping is by a potential (Ng, Harada, Russell, ICML 1999), with discount 1.
+Gymnasium's acrobot.py. The shaping is potential-based (Ng, Harada, Russell, ICML 1999), with discount 1.
 """
 
 from dataclasses import dataclass
@@ -84,19 +84,19 @@ from envs.dynamics.gymnasium_renderers import picture
 from qrl.common.checks import check_count, finite_number
 
 GRAVITY = 9.8
-"""[m/s²]"""
+"""Acceleration of gravity [m/s²]."""
 
 GOAL_HEIGHT = 1.0
-"""The episode ends when the tip is higher than this above the pivot [m]."""
+"""Height of the tip above the pivot at which the episode ends [m]."""
 
 MAX_SPEEDS = (4 * pi, 9 * pi)
-"""Angular velocities of the first and the second link are clipped to these either way [rad/s]."""
+"""Largest absolute angular velocities of the first and the second link; larger ones are clipped [rad/s]."""
 
 TIME_STEP = 0.2
 """Time between two actions [s]."""
 
 START_BOUND = 0.1
-"""Every entry of the state starts uniformly within plus or minus this [rad, rad, rad/s, rad/s]."""
+"""Half-width of the uniform distribution of each entry of the initial state [rad, rad, rad/s, rad/s]."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class Config:
     """Longest episode [steps]. Default from Acrobot-v1."""
 
     shaping: float = 0.0
-    """Reward for the energy that standing upright takes [reward]; 100 is about what a good episode costs in steps.
-    Default from Acrobot-v1, which has none."""
+    """Shaping reward for gaining the energy of standing upright [reward]; 100 is about the step cost of a good episode.
+    Default from Acrobot-v1, which has no shaping."""
 
     def __post_init__(self) -> None:
         check_count("acrobot: horizon [steps]", self.horizon)
@@ -116,32 +116,32 @@ class Config:
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return Acrobot(config)
 
 
 @dataclass(frozen=True)
 class Mechanics:
-    """What follows from the lengths and masses of the links, one number for each lane."""
+    """Mechanical constants derived from the lengths and masses of the links, one number for each lane."""
 
     inertia_1: Float64[Tensor, " lane"]
-    """Moment of inertia of the first link, with the second one's mass at its end, about the pivot [kg m²]."""
+    """Moment of inertia about the pivot of the first link with the second link's mass at its end [kg m²]."""
 
     inertia_2: Float64[Tensor, " lane"]
     """Moment of inertia of the second link about the joint [kg m²]."""
 
     coupling: Float64[Tensor, " lane"]
-    """m₂ l₁ l₂ / 2 [kg m²]."""
+    """Coupling of the two links, m₂ l₁ l₂ / 2 [kg m²]."""
 
     weight_1: Float64[Tensor, " lane"]
-    """Torque about the pivot that holds the first link, with the second one's mass at its end, level [N m]."""
+    """Torque about the pivot that holds the first link level, with the second link's mass at its end [N m]."""
 
     weight_2: Float64[Tensor, " lane"]
     """Torque about the joint that holds the second link level [N m]."""
 
     @classmethod
     def of(cls, tasks: Tasks) -> "Mechanics":
-        """The mechanics of these tasks."""
+        """Return the mechanics of these tasks."""
         middle_1, middle_2 = tasks.length_1 / 2, tasks.length_2 / 2
         return cls(
             inertia_1=tasks.mass_1 * (middle_1.square() + tasks.length_1.square())
@@ -155,7 +155,7 @@ class Mechanics:
     def velocity(
         self, state: Float64[Tensor, "lane state"], torque: Float64[Tensor, " lane"]
     ) -> Float64[Tensor, "lane state"]:
-        """Time derivative of `state`: Lagrange's equations of the second kind, solved for the accelerations."""
+        """Return the time derivative of `state`: Lagrange's equations of the second kind, solved for accelerations."""
         theta_1, theta_2, speed_1, speed_2 = state.unbind(-1)
         cos, sin = theta_2.cos(), theta_2.sin()
         mass_11 = self.inertia_1 + self.inertia_2 + 2.0 * self.coupling * cos
@@ -168,7 +168,7 @@ class Mechanics:
         return torch.stack([speed_1, speed_2, acceleration_1, acceleration_2], dim=-1)
 
     def lifted(self, state: Float64[Tensor, "lane state"]) -> Float64[Tensor, " lane"]:
-        """The energy above that of hanging at rest, as a share of what standing upright takes; at most 1."""
+        """Return the energy above hanging at rest, as a fraction of the energy of standing upright; clipped at 1."""
         theta_1, theta_2, speed_1, speed_2 = state.unbind(-1)
         both = speed_1 + speed_2
         motion = self.inertia_1 * speed_1.square() + self.inertia_2 * both.square()
@@ -208,24 +208,24 @@ class Acrobot(TorchTasks):
         self.shaping = config.shaping
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """Hanging, nearly at rest."""
+        """Draw the state of hanging nearly at rest."""
         uniform = torch.rand(len(tasks), 4, dtype=torch.float64, device=generator.device, generator=generator)
         return START_BOUND * (2.0 * uniform - 1.0)
 
     def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-        """The same, drawn and rounded as Gymnasium does it."""
+        """Draw the same state from NumPy's generator, rounded as Gymnasium does it."""
         start = rng.uniform(-START_BOUND, START_BOUND, size=(1, 4)).astype(np.float32)
         return torch.from_numpy(start.astype(np.float64))
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """The whole state."""
+        """Return the whole state, with each angle as its cosine and sine."""
         theta_1, theta_2, speed_1, speed_2 = state.unbind(-1)
         return torch.stack([theta_1.cos(), theta_1.sin(), theta_2.cos(), theta_2.sin(), speed_1, speed_2], dim=-1)
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """One step of the classical Runge-Kutta method with this task's links and motor."""
+        """Make one step of the classical Runge-Kutta method with this task's links and motor."""
         mechanics = Mechanics.of(tasks)
         after = runge_kutta(mechanics, state, (action - 1) * tasks.torque)
         after = torch.cat([turned_back(after[:, :2]), clipped(after[:, 2:])], dim=-1)
@@ -236,7 +236,7 @@ class Acrobot(TorchTasks):
         return after, reward, raised
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
-        """Gymnasium's picture."""
+        """Return Gymnasium's picture."""
         lengths = {f"LINK_LENGTH_{i}": tasks[f"length_{i}"].item() for i in (1, 2)}
         return picture("Acrobot-v1", state, **lengths)
 
@@ -244,7 +244,7 @@ class Acrobot(TorchTasks):
 def runge_kutta(
     mechanics: Mechanics, state: Float64[Tensor, "lane state"], torque: Float64[Tensor, " lane"]
 ) -> Float64[Tensor, "lane state"]:
-    """The state a time step later, the torque held."""
+    """Return the state after one time step at constant torque."""
     k1 = mechanics.velocity(state, torque)
     k2 = mechanics.velocity(state + TIME_STEP / 2 * k1, torque)
     k3 = mechanics.velocity(state + TIME_STEP / 2 * k2, torque)
@@ -253,16 +253,16 @@ def runge_kutta(
 
 
 def turned_back(angles: Float64[Tensor, "lane 2"]) -> Float64[Tensor, "lane 2"]:
-    """The same angles within [-π, π]."""
+    """Wrap angles to [-π, π]."""
     return angles - 2 * pi * (angles / (2 * pi)).round()
 
 
 def clipped(speeds: Float64[Tensor, "lane 2"]) -> Float64[Tensor, "lane 2"]:
-    """Angular velocities within their bounds."""
+    """Clip angular velocities to their bounds."""
     bound = speeds.new_tensor(MAX_SPEEDS)
     return speeds.clamp(-bound, bound)
 
 
 def tip_height(state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, " lane"]:
-    """Height of the second link's free end above the pivot [m]."""
+    """Return the height of the second link's free end above the pivot [m]."""
     return -tasks.length_1 * state[:, 0].cos() - tasks.length_2 * (state[:, 0] + state[:, 1]).cos()

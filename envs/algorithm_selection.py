@@ -1,13 +1,14 @@
-"""Algorithm selection: which learning algorithm suits a dataset, in a few tries.
+"""Algorithm selection: find the best learning algorithm for a dataset within a few evaluations.
 
 ## Description
 
-A task is a real classification dataset, a step fits an algorithm of scikit-learn with sensible settings to it: its
-cross-validated accuracy is looked up in a table that was measured once (envs/automl/ORIGIN.md). The agent sees
-features of the dataset that are known before anything is tried, and what it has tried with which score; it sees nothing
-that it would not see of a user's CSV file. What counts is the best algorithm among the tries.
+A task is a real classification dataset. A step evaluates one algorithm of scikit-learn with sensible settings on the
+dataset: the environment looks up the cross-validated accuracy in a precomputed table (envs/automl/ORIGIN.md). The agent
+observes meta-features of the dataset, which are known before the first evaluation, and the algorithms evaluated so far
+with their scores. The same observation can be computed for a user's CSV file. The return counts the best algorithm
+evaluated.
 
-Test tasks are datasets of other groups than those of training: data of one origin, under whatever names, is one group.
+Test tasks are datasets of groups that do not occur in training. A group holds all data of one origin, under any name.
 
 ## Action space
 
@@ -23,7 +24,7 @@ Test tasks are datasets of other groups than those of training: data of one orig
 | then        | what the best try has gained                                     | 0   | 1   | accuracy            |
 | last        | tries that are left                                              | 0   | 1   | share               |
 
-A gain is accuracy above that of naming the most frequent class.
+A gain is the accuracy minus that of predicting the most frequent class. A try is an evaluation.
 
 ## Task parameters
 
@@ -31,23 +32,23 @@ A gain is accuracy above that of naming the most frequent class.
 |-----------|---------|---------------|------------------|------|-------------------------------------------|
 | dataset   | 0       | {0, ..., 125} | {126, ..., 178}  | -    | number of a dataset, those of training first |
 
-The validation split of the table is a part of training unless it is held out (`held_out`).
+The validation split of the table belongs to training unless `held_out` selects it as the test split.
 
 ## Rewards
 
-What a try adds to the gain of the best one before it, or to 0: the return is the gain of the best try.
+The increase of the best gain so far, which starts at 0: the return is the gain of the best evaluation.
 
 ## Starting state
 
-Nothing tried. In training, features have noise (`jitter`); else there is no chance in it.
+No algorithm evaluated. In training, the features have noise (`jitter`); otherwise the state is deterministic.
 
 ## Episode end
 
-Truncation: the horizon, 5 tries by default.
+Truncation: the horizon, 5 evaluations by default.
 
 ## Source
 
-J. R. Rice, "The algorithm selection problem", 1976; as meta-learning over datasets P. Brazdil et al., "Metalearning",
+J. R. Rice, "The algorithm selection problem", 1976; for meta-learning over datasets P. Brazdil et al., "Metalearning",
 2022. Scores and features are this library's own measurements, envs/automl/ORIGIN.md.
 """
 
@@ -63,13 +64,13 @@ class Config:
     """Options of algorithm selection."""
 
     horizon: int = 5
-    """Tries in a dataset [tries]; ours."""
+    """Evaluations per episode [tries]; ours."""
     held_out: HeldOut = "test"
-    """Datasets that the test split has: those for reports, or those to choose options by, which are else a part of
-    training."""
+    """Datasets of the test split: test, for reports, or validation, for choosing options. Validation datasets otherwise
+    belong to training. Ours."""
     jitter: float = 1.0
-    """Normal noise on the features of training datasets, drawn in each episode [standard deviations]; ours: so few
-    datasets are else learned by heart."""
+    """Normal noise on the features of training datasets, drawn in each episode [standard deviations]; ours, against
+    overfitting to the few datasets."""
 
     def __post_init__(self) -> None:
         check_count("algorithm_selection: horizon [tries]", self.horizon)
@@ -77,5 +78,5 @@ class Config:
 
 
 def build(config: Config) -> LookupTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return family("algorithm_selection", config.horizon, config.held_out, config.jitter)

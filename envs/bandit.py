@@ -1,11 +1,10 @@
-"""Bernoulli bandit: which of a few arms pays most often, found out by pulling them.
+"""Bernoulli bandit: identify the arm with the highest success probability by pulling arms.
 
 ## Description
 
-Every arm pays 1 with a probability of its own, which nobody is told, else 0. An episode is a single pull and shows
-nothing; all there is to learn is in the rewards of the episodes before. An agent that adapts in its memory plays some
-ten or a hundred episodes of a task and has to weigh finding out against cashing in, the trade-off for which the optimum
-can be computed.
+Every arm has its own hidden success probability and pays 1 on success, else 0. An episode is a single pull, and its
+observation is constant: all information is in the rewards of previous episodes. A recurrent agent runs ten to a hundred
+episodes of a task and has to trade off exploration against exploitation. The optimal trade-off can be computed.
 
 ## Action space
 
@@ -25,12 +24,12 @@ can be computed.
 
 ## Rewards
 
-1 with the probability of the arm that was pulled, else 0.
+1 with the success probability of the pulled arm, else 0.
 
 ## Starting state
 
-The numbers that decide whether a pull pays: a pull of an arm with probability p pays if its number is below p. They are
-drawn beforehand, so that with equal seeds the same pulls pay.
+No pulls, and one uniform number in [0, 1) for each pull: pulling an arm with probability p pays if the number is
+below p. All numbers are drawn at the reset, so that with equal seeds the same pulls pay.
 
 ## Episode end
 
@@ -56,7 +55,7 @@ LARGEST_ARMS = 10_000
 """Upper bound; larger numbers of arms are rejected as typos."""
 
 BAR_WIDTH, BAR_HEIGHT = 30, 120
-"""Of an arm in a picture [pixels]."""
+"""Size of an arm's bar in a picture [pixels]."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,9 @@ class Config:
     """Options of the bandit."""
 
     arms: int = 5
-    """Arms [arms]. Default from Duan et al. 2016, who also have 10 and 50."""
+    """Number of arms [arms]. Default from Duan et al. 2016, who also use 10 and 50."""
     horizon: int = 1
-    """Pulls in an episode [steps]. Default from Duan et al. 2016."""
+    """Pulls per episode [steps]. Default from Duan et al. 2016."""
 
     def __post_init__(self) -> None:
         check_count("bandit: arms", self.arms, most=LARGEST_ARMS)
@@ -74,12 +73,12 @@ class Config:
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return Bandit(config)
 
 
 class Bandit(TorchTasks):
-    """The bandit; the datasheet is at the top of the file. State: pulls so far, then a number in [0, 1) for each."""
+    """Bernoulli bandit; datasheet at the top of the file. State: pulls so far, then one number in [0, 1) per pull."""
 
     render_modes = ("rgb_array",)
 
@@ -96,28 +95,28 @@ class Bandit(TorchTasks):
         )
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """No pulls yet, and the random numbers of all pulls."""
+        """Draw the random numbers of all pulls; no pulls so far."""
         shape = (len(tasks), self.horizon)
         uniform = torch.rand(shape, dtype=torch.float64, generator=generator, device=generator.device)
         return torch.cat([torch.zeros_like(uniform[:, :1]), uniform], dim=1)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """Nothing."""
+        """Return zeros: the observation is constant."""
         return torch.zeros_like(state[:, :1])
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """One pull."""
+        """Make one pull."""
         lanes = torch.arange(len(state), device=state.device)
-        # A finished lane is stepped, too, though not heeded: it would be a pull too many.
+        # Finished lanes are stepped too, and their results ignored; without the clamp the index would be out of range.
         pull = state[:, 0].long().clamp_max(self.horizon - 1)
         reward = (state[lanes, 1 + pull] < tasks.p[lanes, action]).to(torch.float64)
         state = torch.cat([state[:, :1] + 1, state[:, 1:]], dim=1)
         return state, reward, torch.zeros(len(state), dtype=torch.bool, device=state.device)
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
-        """How often each arm pays, as bars; full height is always."""
+        """Draw the success probability of each arm as a bar; full height is probability 1."""
         drawn = blank_picture(BAR_HEIGHT, BAR_WIDTH * self.n_arms)
         for arm, p in enumerate(tasks.p[0].tolist()):
             left = BAR_WIDTH * arm

@@ -3,7 +3,7 @@
 ## Description
 
 Gymnasium's `CartPole-v1`, whose physics change from task to task. The sign of the force is unknown too: action 1 may
-push the cart to the left. At the nominal task it is `CartPole-v1` (to 1e-6 in every state; a test compares them).
+push the cart to the left. The nominal task is `CartPole-v1` (to 1e-6 in every state; a test compares them).
 
 ## Action space
 
@@ -18,7 +18,7 @@ push the cart to the left. At the nominal task it is `CartPole-v1` (to 1e-6 in e
 | 2   | Pole angle            | -0.838 | 0.838 | rad   |
 | 3   | Pole angular velocity | -50    | 50    | rad/s |
 
-The observation is the whole state. An episode is over long before most of these bounds (see below).
+The observation is the whole state. An episode ends long before the state reaches most of these bounds (see below).
 
 ## Task parameters
 
@@ -34,7 +34,7 @@ Even the weakest force on the heaviest cart can right a pole from 11° in the tr
 
 ## Rewards
 
-1 for every step, the one that ends the episode included.
+1 for every step, including the step that ends the episode.
 
 ## Starting state
 
@@ -77,19 +77,19 @@ class Config:
     horizon: int = 200
     """Longest episode [steps]. Default from CartPole-v0; CartPole-v1 has 500."""
     varies: bool = True
-    """Whether tasks differ; if not, all are CartPole-v1's."""
+    """Whether the physics differ between tasks; otherwise every task is CartPole-v1."""
 
     def __post_init__(self) -> None:
         check_count("cartpole: horizon [steps]", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return CartPole(config)
 
 
 class CartPole(physics.CartPoleState, TorchTasks):
-    """The cart-pole with unknown physics; the datasheet is at the top of the file."""
+    """Cart-pole with unknown physics; the datasheet is at the top of the file."""
 
     render_modes = ("rgb_array",)
 
@@ -123,7 +123,7 @@ class CartPole(physics.CartPoleState, TorchTasks):
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """One Euler step with this task's physics."""
+        """Make one Euler step with this task's physics."""
         state = physics.advance(
             state,
             torch.where(action == 1, tasks.force, -tasks.force),
@@ -135,5 +135,5 @@ class CartPole(physics.CartPoleState, TorchTasks):
         return state, torch.ones_like(tasks.force), physics.fallen(state)
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
-        """Gymnasium's picture."""
+        """Return Gymnasium's picture."""
         return picture("CartPole-v1", state, length=tasks.length.item())

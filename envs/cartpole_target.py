@@ -1,11 +1,12 @@
-"""Cart-pole near a hidden position: balance the pole and find where on the track to stand.
+"""Cart-pole near a hidden position: balance the pole and locate the target position on the track.
 
 ## Description
 
-The physics are those of `CartPole-v1` and known; what differs from task to task is the position the cart should be
-near, which the observation does not show. One policy cannot do well at all of them: the reward of the first episodes
-has to tell where to go, so the task is not solvable without adapting. (The cart-pole of unknown force is: a policy
-periodic in the state balances it whatever the sign, a known result of sliding-mode control.)
+The physics are known, those of `CartPole-v1`. Each task has a different target position for the cart, which the
+observation does not show. No single policy does well on all targets: the rewards of the first episodes carry the only
+information on the target, so the task is not solvable without adapting. (The cart-pole with a force of unknown sign is
+solvable without adapting: a policy periodic in the state balances the pole with either sign, a known result of
+sliding-mode control.)
 
 ## Action space
 
@@ -28,8 +29,8 @@ periodic in the state balances it whatever the sign, a known result of sliding-m
 
 ## Rewards
 
-max(0, 1 - |x - x*| / 1.5 m) for every step, with x after the step, the step that ends the episode included. An episode
-of 200 steps is worth at most 200.
+max(0, 1 - |x - x*| / 1.5 m) for every step, with x after the step, including the step that ends the episode. The return
+of an episode of 200 steps is at most 200.
 
 ## Starting state
 
@@ -79,12 +80,12 @@ class Config:
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return CartPoleTarget(config)
 
 
 class CartPoleTarget(physics.CartPoleState, TorchTasks):
-    """The cart-pole near a hidden position; the datasheet is at the top of the file."""
+    """Cart-pole near a hidden position; the datasheet is at the top of the file."""
 
     render_modes = ("rgb_array",)
 
@@ -103,7 +104,7 @@ class CartPoleTarget(physics.CartPoleState, TorchTasks):
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """One Euler step with the nominal physics, paid by the distance from the target."""
+        """Make one Euler step with the nominal physics; the reward falls with the distance from the target."""
         nominal = physics.NOMINAL
         state = physics.advance(
             state,
@@ -117,6 +118,6 @@ class CartPoleTarget(physics.CartPoleState, TorchTasks):
         return state, (1.0 - distance / REWARD_RADIUS).clamp(min=0.0), physics.fallen(state)
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
-        """Gymnasium's picture of 600 by 400 pixels, 4.8 m wide, with a disc on the track, which is in row 299."""
+        """Return Gymnasium's picture, 600 by 400 pixels and 4.8 m wide, with a disc on the track, in pixel row 299."""
         drawn = picture("CartPole-v1", state, length=physics.NOMINAL["length"])
         return draw_disc(drawn, column=300 + 600 / 4.8 * tasks.target.item(), row=299.0)

@@ -1,22 +1,22 @@
-"""Few-shot classification: which of two classes of a real dataset an example is of, learned from rewards.
+"""Few-shot classification as a contextual bandit: learn two classes of a real dataset from rewards.
 
 ## Description
 
-A contextual bandit. A task is a pair of classes of a dataset, and which of the two is action 0. An example is shown,
-one of the two actions is right, and the reward says whether it was taken; a few examples later the agent should be
-right more often than not. All examples are rows of real datasets; those of test tasks are of other groups than those of
-training: data of one origin, under whatever names, is one group.
+A contextual bandit. A task is a pair of classes of a dataset, and the class that is action 0. The agent observes an
+example, chooses one of two actions, and the reward says whether the action was right. After a few examples the agent
+should be right more often than not. All examples are rows of real datasets. Test tasks come from groups of datasets
+that do not occur in training. A group holds all data of one origin, under any name.
 
-Datasets, groups and splits are those of `algorithm_selection` (envs/automl/ORIGIN.md). A dataset has at most six
-pairs of classes, those with most rows of which logistic regression, by eight components, is right on 60 % of held-out
-rows at least, and at most 100 rows of each class are here: 438 pairs of 170 datasets, in which that classifier is right
-on 79 % at the median (`python -m benchmarks.automl_table.build_rows` makes them).
+Datasets, groups and splits are those of `algorithm_selection` (envs/automl/ORIGIN.md). A dataset has at most six pairs
+of classes: the pairs with most rows, among the pairs on which logistic regression with eight components has an accuracy
+of at least 60 % on held-out rows. The family keeps at most 100 rows of each class. There are 438 pairs of 170 datasets,
+in which the median accuracy of this classifier is 79 % (`python -m benchmarks.automl_table.build_rows` makes them).
 
-An example comes of either class with probability 1/2, however many rows a class has: constant and random actions are
-right in half of the examples, and as both orders are tasks, so is any policy before it has seen rewards, on average
-over tasks. Logistic regression after 10 examples, in the tasks of training and on rows that it has not seen, is right
-on 65.1 % by 2 components, 67.4 % by 3, 67.8 % by 4, 67.5 % by 6 and 67.7 % by 8: the default is 4. Rows are drawn again
-and again: of a class of 20 rows, the fewest there are, an agent may meet those that it has learned from.
+Each class of an example has probability 1/2, whatever the numbers of rows. Constant and random actions are therefore
+right on half of the examples. Both orders of the classes are tasks, so without rewards every policy is right on half of
+the examples, on average over tasks. In the training tasks, logistic regression after 10 examples has an accuracy on
+unseen rows of 65.1 % with 2 components, 67.4 % with 3, 67.8 % with 4, 67.5 % with 6 and 67.7 % with 8: the default
+is 4. Rows are drawn with replacement: in the smallest classes, of 20 rows, an agent may meet a row again.
 
 ## Action space
 
@@ -28,8 +28,9 @@ and again: of a class of 20 rows, the fewest there are, an agent may meet those 
 |-----|---------------------------------|-----|-----|---------------------|
 | i   | principal component i of 4      | -4  | 4   | standard deviations |
 
-Of the dataset's columns, numbers standardised and text one-hot encoded, over all rows of the dataset, without their
-classes; 0 where a dataset has fewer. There are `n_features` of them.
+The observation has `n_features` principal components of the dataset's columns, with numbers standardised and text
+one-hot encoded. The components are computed over all rows of the dataset, without the classes. Components beyond those
+of the dataset are 0.
 
 ## Task parameters
 
@@ -38,7 +39,7 @@ classes; 0 where a dataset has fewer. There are `n_features` of them.
 | pair      | 0       | {0, ..., 310} | no ood split | -    | dataset and pair of its classes                 |
 | swapped   | 0       | {0, ..., 1}   | no ood split | -    | 1: the second class of the pair is action 0     |
 
-Pairs of training come first; the test split has those after them.
+Training pairs come first; the test split has the pairs after the training pairs.
 
 ## Rewards
 
@@ -46,7 +47,7 @@ Pairs of training come first; the test split has those after them.
 
 ## Starting state
 
-The examples of the episode, independent of each other: a class, then one of its rows.
+The examples of the episode, drawn independently: a class, then one of its rows.
 
 ## Episode end
 
@@ -55,7 +56,7 @@ Truncation: the horizon, 1 example by default.
 ## Source
 
 Classification as a contextual bandit: A. Beygelzimer, J. Langford, "The offset tree for learning with partial labels",
-KDD 2009. Tasks that are pairs of classes in an order: O. Vinyals et al., "Matching networks for one shot learning",
+KDD 2009. Tasks made of ordered pairs of classes: O. Vinyals et al., "Matching networks for one shot learning",
 NeurIPS 2016. The datasets are described in envs/automl/ORIGIN.md.
 """
 
@@ -76,7 +77,7 @@ from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
 
 LARGEST_HORIZON = 100_000
-"""All examples of an episode are drawn at its start."""
+"""Upper bound, as all examples of an episode are drawn at its start [steps]."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,12 @@ class Config:
     """Options of few-shot classification."""
 
     horizon: int = 1
-    """Examples in an episode [steps]; ours."""
+    """Examples per episode [steps]; ours."""
     n_features: int = 4
-    """Principal components that are seen of an example, 1 to 8 [components]; ours."""
+    """Observed principal components of an example, 1 to 8 [components]; ours."""
     held_out: HeldOut = "test"
-    """Datasets that the test split has: those for reports, or those to choose options by, which are else a part of
-    training."""
+    """Datasets of the test split: test, for reports, or validation, for choosing options. Validation datasets otherwise
+    belong to training. Ours."""
 
     def __post_init__(self) -> None:
         check_count("few_shot_classification: horizon [steps]", self.horizon, most=LARGEST_HORIZON)
@@ -98,7 +99,7 @@ class Config:
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     rows = _rows()
     splits = rows.splits(shipped_table())
     train, test = (
@@ -110,24 +111,24 @@ def build(config: Config) -> TorchTasks:
 
 @cache
 def _rows() -> Rows:
-    """Read once."""
+    """Return the shipped rows, read once per process."""
     return read_rows()
 
 
 class FewShotClassification(TorchTasks):
-    """Pairs of classes; the datasheet is at the top of the file.
+    """Few-shot classification of pairs of classes; the datasheet is at the top of the file.
 
-    State: examples so far, then the row of each of horizon + 1 examples, then the right action for each. The last
-    example is what is seen after the last step.
+    State: examples so far, then the row of each of horizon + 1 examples, then the right action for each example. The
+    last example is the observation after the last step.
 
     Args:
         config: options.
-        rows: of datasets.
-        train: pairs of training, two or more.
-        test: pairs held out, two or more.
+        rows: rows of the datasets, and their pairs of classes.
+        train: indices of the training pairs, two or more.
+        test: indices of the held-out pairs, two or more.
 
     Raises:
-        UsageError: there are fewer components than `n_features`.
+        UsageError: `rows` has fewer components than `n_features`.
     """
 
     def __init__(self, config: Config, rows: Rows, train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
@@ -138,7 +139,7 @@ class FewShotClassification(TorchTasks):
             )
         self.rows, self.pairs = rows, np.concatenate([train, test])
         self._features = torch.from_numpy(rows.features[:, :n_features].astype(np.float64))
-        # First row and number of rows [pair, class, 2], pairs of training first.
+        # First row and number of rows [pair, class, 2], training pairs first.
         self._classes = torch.from_numpy(rows.classes[rows.pairs[self.pairs]])
         super().__init__(
             name="few_shot_classification",
@@ -152,18 +153,18 @@ class FewShotClassification(TorchTasks):
         )
 
     def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
-        """Also refuses numbers that are no pair, or no order."""
+        """Check tasks as the base class does; also raise UsageError for a `pair` or `swapped` that does not exist."""
         tasks = super().check_tasks(tasks, n_tasks)
         check_indices("few_shot_classification: pair", tasks.pair, len(self.pairs))
         check_indices("few_shot_classification: swapped", tasks.swapped, 2)
         return tasks
 
     def dataset(self, pair: int) -> str:
-        """Name of the dataset of a task's pair."""
+        """Return the name of the dataset of a task's pair."""
         return self.rows.datasets[self.pairs[pair]]
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """Example 0, the rows to come, and the right actions."""
+        """Draw the rows of all examples of the episode, with the right actions; step 0."""
         shape, device = (2, len(tasks), self.horizon + 1), generator.device
         uniform = torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
         second = (uniform[0] >= 0.5).long()
@@ -175,20 +176,20 @@ class FewShotClassification(TorchTasks):
         return torch.cat([torch.zeros_like(tasks.pair)[:, None], row.double(), right.double()], dim=1)
 
     def present(self, state: Float64[Tensor, "lane state"]) -> tuple[Int64[Tensor, " lane"], Int64[Tensor, " lane"]]:
-        """Row of the present example of each lane, and the right action."""
-        # A finished lane is stepped, too, though not heeded: it would be an example too many.
+        """Return the row of each lane's current example, and the right action."""
+        # Finished lanes are stepped too, and their results ignored; without the clamp the index would be out of range.
         step = state[:, :1].long().clamp_max(self.horizon)
         row, right = state.gather(1, torch.cat([1 + step, 2 + self.horizon + step], dim=1)).long().unbind(1)
         return row, right
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """The example, but not its class."""
+        """Return the features of the current example, without its class."""
         return self._features.to(state.device)[self.present(state)[0]]
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """Be told whether the action was right, then on to the next example."""
+        """Reward the right action, and move on to the next example."""
         right = action == self.present(state)[1]
         state = torch.cat([state[:, :1] + 1, state[:, 1:]], dim=1)
         return state, right.double(), torch.zeros_like(right)

@@ -1,11 +1,11 @@
-"""Frozen lake with an unknown map: find the way to the goal over ice of unknown slipperiness.
+"""Frozen lake with an unknown map: find a path to the goal over ice of unknown slipperiness.
 
 ## Description
 
-Gymnasium's `FrozenLake-v1`, whose holes and whose ice change from task to task. The agent sees in which cell it stands,
-but nothing of the map: where the holes are has to be found out by falling into them, and how slippery the ice is by
-slipping. Random actions reach the goal now and then on 4 × 4 cells, and hardly ever on 8 × 8. At the nominal task it is
-`FrozenLake-v1`, of 8 × 8 cells `FrozenLake8x8-v1` with `horizon` 200 (tests compare transitions, rewards and episodes).
+Gymnasium's `FrozenLake-v1`, whose holes and slipperiness change from task to task. The agent observes its cell, but not
+the map: only falling into holes shows where they are, and only slipping shows how slippery the ice is. Random actions
+sometimes reach the goal on 4 × 4 cells, and hardly ever on 8 × 8. The nominal task is `FrozenLake-v1`; with 8 × 8 cells
+and `horizon` 200 the nominal task is `FrozenLake8x8-v1` (tests compare transitions, rewards and episodes).
 
 ## Action space
 
@@ -17,7 +17,7 @@ slipping. Random actions reach the goal now and then on 4 × 4 cells, and hardly
 |-----|---------------------|-----|-----|------|
 | s   | 1 in cell s, else 0 | 0   | 1   | -    |
 
-There are 16 cells, `size` squared, counted row by row from the upper left, s = size · row + column.
+There are `size`² cells, 16 by default, counted row by row from the upper left: s = size · row + column.
 
 ## Task parameters
 
@@ -26,14 +26,14 @@ There are 16 cells, `size` squared, counted row by row from the upper left, s = 
 | holes     | an array | 4 × 4 × solvable(0.8) | 4 × 4 × solvable(0.7) | [row, column]: 1 is a hole, 0 is ice |
 | success   | 0.333333 | U[0.3, 1]             | U[0.1, 0.3]           | probability of moving where intended |
 
-solvable(0.8) are the maps of Gymnasium's `generate_random_map`: each cell is ice with probability 0.8, start and goal
-always, given that there is a way from the one to the other. The nominal map is Gymnasium's; for sizes other than 4 and
-8, which it does not have, a lake without holes.
+solvable(0.8) is the distribution of Gymnasium's `generate_random_map`: each cell is ice with probability 0.8, start and
+goal are always ice, and the map is conditioned on a path from start to goal. The nominal map is Gymnasium's for sizes 4
+and 8; for other sizes, which Gymnasium does not have, the nominal map has no holes.
 
-A move that does not succeed goes at right angles to the intended direction, either way with the same probability; so
-in the OOD split it is mostly those two that have to be safe. Moves off the lake lead nowhere. Who is told the task
-reaches the goal in 94 % of the episodes of the 100 test tasks at best, and in 79 % of those of the 100 OOD ones;
-uniform random actions do in 14 % and 8 %.
+A move that does not succeed goes at right angles to the intended direction, to either side with the same probability.
+In the OOD split mostly these two side cells have to be safe. Moves off the lake leave the agent in its cell. The
+optimal policy for a known task reaches the goal in 94 % of the episodes of the 100 test tasks, and in 79 % of the
+episodes of the 100 OOD tasks; uniform random actions reach the goal in 14 % and 8 %.
 
 ## Rewards
 
@@ -41,13 +41,13 @@ uniform random actions do in 14 % and 8 %.
 
 ## Starting state
 
-The upper left cell. The numbers that decide on slipping are drawn beforehand, one for every step; a single environment
-draws them one by one, as Gymnasium's does.
+The upper left cell. The state holds a random number generator for the slips, so that equal seeds give equal slips. A
+single environment draws the random numbers step by step from Gymnasium's generator, as Gymnasium's environment does.
 
 ## Episode end
 
-1. Termination: the goal, the lower right cell, is reached.
-2. Termination: a hole.
+1. Termination: the agent reaches the goal, the lower right cell.
+2. Termination: the agent falls into a hole.
 3. Truncation: the horizon, 100 steps by default.
 
 ## Source
@@ -77,7 +77,7 @@ FROZEN = 0.8
 """Probability that a cell of a random map is ice; Gymnasium's default."""
 
 FROZEN_OOD = 0.7
-"""The same in the OOD split; ours."""
+"""Probability that a cell of a random map is ice in the OOD split; ours."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Config:
     """Options of the frozen lake with an unknown map."""
 
     size: int = 4
-    """Rows, and columns, of the lake [cells]. Default from FrozenLake-v1; FrozenLake8x8-v1 has 8."""
+    """Number of rows and of columns of the lake [cells]. Default from FrozenLake-v1; FrozenLake8x8-v1 has 8."""
     horizon: int = 100
     """Longest episode [steps]. Default from FrozenLake-v1; FrozenLake8x8-v1 has 200."""
 
@@ -95,12 +95,12 @@ class Config:
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return FrozenLake(config)
 
 
 def solvable(holes: Bool[np.ndarray, "map row column"]) -> Bool[np.ndarray, " map"]:
-    """Whether a way without holes leads from the upper left cell to the lower right one, side by side."""
+    """Return whether a path over adjacent ice cells leads from the upper left cell to the lower right one."""
     reached = np.zeros_like(holes)
     reached[:, 0, 0] = True
     reached &= ~holes
@@ -118,13 +118,13 @@ def solvable(holes: Bool[np.ndarray, "map row column"]) -> Bool[np.ndarray, " ma
 
 @dataclass(frozen=True)
 class SolvableMap(Range):
-    """Maps [row, column] of ice (0) and holes (1): each cell ice with this probability, given that a way exists.
+    """Random maps [row, column] of ice (0) and holes (1): cells are ice with probability `frozen`, given a path exists.
 
-    Start and goal, the first cell and the last, are ice. The uniforms are the first attempt; where that has no way,
-    they seed a generator for the next ones.
+    Start and goal, the first cell and the last, are ice. The uniforms give the first map; if this map has no path, the
+    uniforms seed a generator for further maps.
 
     Raises:
-        UsageError: a shape that is not a map's, or a probability that is not in (0, 1].
+        UsageError: `shape` is not that of a map, or `frozen` is not in (0, 1].
     """
 
     bounded = False  # every solvable map may be drawn, whatever the probability of holes
@@ -162,10 +162,10 @@ class SolvableMap(Range):
 
 
 class FrozenLake(TorchTasks):
-    """The frozen lake; the datasheet is at the top of the file.
+    """Frozen lake with an unknown map; the datasheet is at the top of the file.
 
     State: the cell's number, a number in [0, 1) that decides on a slip in the next step, and the state of the random
-    number generator of the steps after it.
+    number generator for the steps after the next one.
     """
 
     render_modes = ("rgb_array",)
@@ -185,18 +185,21 @@ class FrozenLake(TorchTasks):
             nominal={"holes": [[letter == "H" for letter in row] for row in lake], "success": 1 / 3},
         )
         self._one_hot = torch.eye(self.size**2, dtype=torch.float64)
-        # [cell, action + turns]: no turn is one way, one is none, two are the other way.
+        # [cell, action + k]: k = 0 slips to one side, k = 1 moves as intended, k = 2 slips to the other side.
         self._after = torch.stack([self._neighbour((way - 1) % 4) for way in range(6)], dim=1)
 
     def _neighbour(self, direction: int) -> Int[Tensor, " cell"]:
-        """The cell in a direction from each, itself at the edge."""
+        """Return the neighbour of each cell in one direction; at the edge, the cell itself."""
         cell = torch.arange(self.size**2)
         row = cell // self.size + int(direction == DOWN) - int(direction == UP)
         column = cell % self.size + int(direction == RIGHT) - int(direction == LEFT)
         return self.size * row.clamp(0, self.size - 1) + column.clamp(0, self.size - 1)
 
     def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
-        """Also refuses what is not a map, and what is not a probability; a map without a way is allowed."""
+        """Check tasks as the base class does; also raise UsageError for an invalid map or probability.
+
+        A map without a path is allowed.
+        """
         tasks = super().check_tasks(tasks, n_tasks)
         holes = tasks.holes
         if bool(((holes != 0) & (holes != 1)).any()):
@@ -208,33 +211,33 @@ class FrozenLake(TorchTasks):
         return tasks
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """In the upper left cell."""
+        """Return the upper left cell, with random numbers for the slips."""
         drawn = torch.rand((len(tasks), 3), dtype=torch.float64, generator=generator, device=generator.device)
         return torch.cat([torch.zeros_like(drawn[:, :1]), drawn[:, :1], init_rng_state(drawn[:, 1:])], dim=1)
 
     def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-        """In the upper left cell. Gymnasium draws where it starts, though there is one start only."""
+        """Return the upper left cell; draw one number, as Gymnasium draws the start though there is only one."""
         rng.random()
         return torch.zeros(1, 4, dtype=torch.float64)
 
     def resample_noise_single(
         self, state: Float64[Tensor, "1 state"], rng: np.random.Generator
     ) -> Float64[Tensor, "1 state"]:
-        """With a new random number for the next step."""
+        """Return `state` with a new random number for the next step."""
         state = state.clone()
         state[0, 1] = rng.random()
         return state
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """The cell's number as a one-hot vector."""
+        """Return the cell's number as a one-hot vector."""
         return self._one_hot.to(state.device).index_select(0, state[:, 0].long())
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """One move, a quarter turn off the intended direction if the ice is slippery."""
+        """Make one move; a slip turns the move by 90° from the intended direction."""
         uniform = state[:, 1]
-        # In Gymnasium's order: a turn one way, none, the other way.
+        # In Gymnasium's order: a slip to one side, the intended move, a slip to the other side.
         slip = (1.0 - tasks.success) / 2.0
         turned = action + (uniform >= slip) + (uniform >= slip + tasks.success)
         cell = self._after.to(state.device)[state[:, 0].long(), turned]
@@ -245,7 +248,7 @@ class FrozenLake(TorchTasks):
         return after, arrived.to(state.dtype), arrived | fallen
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
-        """Gymnasium's picture.
+        """Return Gymnasium's picture.
 
         Raises:
             UsageError: pygame is missing.
@@ -259,7 +262,7 @@ class FrozenLake(TorchTasks):
 
 @lru_cache(maxsize=1)
 def _painter(lake: tuple[str, ...]) -> FrozenLakeEnv:
-    """Gymnasium's environment of this map, which loads its images once."""
+    """Return Gymnasium's environment for this map; cached, so that it loads its images once."""
     painter = FrozenLakeEnv(render_mode="rgb_array", desc=list(lake))
-    painter.lastaction = None  # as a reset leaves it; Gymnasium 1.3 does not draw without
+    painter.lastaction = None  # the value after a reset; Gymnasium 1.3 does not draw without it
     return painter

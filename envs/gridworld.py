@@ -1,11 +1,11 @@
-"""Grid world with an unknown goal: search an open grid for the cell that pays (Zintgraf et al. 2020).
+"""Grid world with an unknown goal: search an open grid for the rewarding cell (Zintgraf et al. 2020).
 
 ## Description
 
-The agent starts in a corner and is paid for being in one cell, the goal, which it cannot see. The observation says
-nothing of the goal, so the cells have to be searched, and in later episodes the goal found once can be gone to straight
-away. Nothing is random but the goal. The family is finite: with the defaults there are 17 tasks, which train and test
-tasks are both drawn from, so test asks for adapting to a known set of tasks, and only OOD for adapting to new ones.
+The agent starts in a corner and receives a reward in one cell, the goal, which the observation does not show. The agent
+has to search the cells in the first episodes, and can go straight to the goal in later ones. Only the goal is random.
+The family is finite: with the defaults there are 17 tasks, from which both train and test tasks are drawn. The test
+split therefore measures adaptation to a known set of tasks, and only the OOD split adaptation to new ones.
 
 ## Action space
 
@@ -27,13 +27,13 @@ x grows to the right and y upwards; the largest is `size` - 1.
 | goal      | 2       | {2, 3, 4, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22} | {18, 19, 23, 24} | -    |
 
 The goal is the number of a cell, size · y + x.
-The start and the three cells around it are never goals. OOD goals are those of the far corner, a square of 2 × 2 cells,
-`held_out`, into which train goals never lead. With `held_out` 0 the 21 goals are those of Zintgraf et al. 2020, and
-there is no OOD split.
+The start and the three cells around the start are never goals. OOD goals lie in the far corner, a square of
+`held_out` × `held_out` cells (2 × 2 by default), which holds no train goals. With `held_out` 0 the 21 goals are those
+of Zintgraf et al. 2020, and there is no OOD split.
 
 ## Rewards
 
-1 for a step that ends in the goal, staying there included, else -0.1.
+1 for a step that ends in the goal, including staying there, else -0.1.
 
 ## Starting state
 
@@ -41,8 +41,8 @@ The lower left cell, (0, 0).
 
 ## Episode end
 
-Truncation: the horizon, 15 steps by default. There is no termination: staying in the goal pays to the end. The goal d
-moves away, who knows it earns 16 - d - 0.1 (d - 1) with the default horizon.
+Truncation: the horizon, 15 steps by default. There is no termination: staying in the goal pays until the end. An agent
+that knows a goal d moves away earns 16 - d - 0.1 (d - 1) with the default horizon.
 
 ## Source
 
@@ -65,10 +65,10 @@ from qrl.common.checks import check_count
 STAY, UP, RIGHT, DOWN, LEFT = range(5)
 
 GOAL_REWARD = 1.0
-"""For a step that ends in the goal."""
+"""Reward of a step that ends in the goal."""
 
 STEP_REWARD = -0.1
-"""For any other step."""
+"""Reward of any other step."""
 
 CELL_PIXELS = 32
 
@@ -78,9 +78,9 @@ class Config:
     """Options of the grid world with an unknown goal."""
 
     size: int = 5
-    """Columns, and rows, of the grid [cells]. Default from Zintgraf et al. 2020."""
+    """Number of columns and of rows of the grid [cells]. Default from Zintgraf et al. 2020."""
     held_out: int = 2
-    """Side of the far corner whose goals make the OOD split [cells]; ours. 0 for the goals of Zintgraf et al. 2020."""
+    """Side of the far corner, whose goals form the OOD split [cells]; ours. 0: the goals of Zintgraf et al. 2020."""
     horizon: int = 15
     """Length of an episode [steps]. Default from Zintgraf et al. 2020."""
 
@@ -91,12 +91,12 @@ class Config:
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return GridWorld(config)
 
 
 class GridWorld(TorchTasks):
-    """The grid world; the datasheet is at the top of the file. State: column x and row y [cells]."""
+    """Grid world with an unknown goal; the datasheet is at the top of the file. State: column x and row y [cells]."""
 
     render_modes = ("rgb_array",)
 
@@ -118,23 +118,26 @@ class GridWorld(TorchTasks):
         )
 
     def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
-        """Also refuses goals that are no cell; those around the start, which are not drawn, are allowed."""
+        """Check tasks as the base class does; also raise UsageError for goals outside the grid.
+
+        Goals near the start, which are never drawn, are allowed.
+        """
         tasks = super().check_tasks(tasks, n_tasks)
         check_indices("gridworld: goal, the number of a cell,", tasks.goal, self.size**2)
         return tasks
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """In the lower left cell."""
+        """Return the lower left cell."""
         return torch.zeros(len(tasks), 2, dtype=torch.float64, device=generator.device)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """The cell, but not the goal."""
+        """Return the agent's cell, without the goal."""
         return state
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """Move, unless off the grid, then be paid for the cell that is reached."""
+        """Move within the grid; the reward depends on the cell reached."""
         right = (action == RIGHT).to(state.dtype) - (action == LEFT).to(state.dtype)
         up = (action == UP).to(state.dtype) - (action == DOWN).to(state.dtype)
         state = (state + torch.stack([right, up], dim=-1)).clamp(0, self.size - 1)
@@ -143,7 +146,7 @@ class GridWorld(TorchTasks):
         return state, reward, torch.zeros_like(arrived)
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
-        """The grid from above, the goal green, the agent a smaller blue square."""
+        """Draw the grid from above, the goal green, the agent a smaller blue square."""
         picture = blank_picture(self.size * CELL_PIXELS, self.size * CELL_PIXELS)
         goal = int(tasks.goal[0])
         self._paint(picture, goal % self.size, goal // self.size, GREEN, margin=0)
@@ -152,7 +155,7 @@ class GridWorld(TorchTasks):
         return picture
 
     def _paint(self, picture: Picture, x: int, y: int, colour: Colour, margin: int) -> None:
-        """Fill a cell but for a margin; the first row of pixels is the top."""
+        """Fill a cell except for a margin [pixels]; the first row of pixels is the top."""
         left, top = x * CELL_PIXELS, (self.size - 1 - y) * CELL_PIXELS
         inside = slice(margin, CELL_PIXELS - margin)
         picture[top : top + CELL_PIXELS, left : left + CELL_PIXELS][inside, inside] = colour

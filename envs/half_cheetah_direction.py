@@ -1,10 +1,10 @@
-"""Run forwards or backwards: MuJoCo's half cheetah, which is not told which of the two is paid.
+"""Half cheetah with an unknown direction: run forwards or backwards, whichever is rewarded (MuJoCo).
 
 ## Description
 
-Gymnasium's `HalfCheetah-v5`, whose reward counts the speed in an unknown direction. The first episodes have to tell
-which. There are two tasks, so test tasks are train tasks; the family shows whether an agent adapts, not whether it
-generalises. Needs MuJoCo: `pip install 'qrl-meta[mujoco]'`.
+Gymnasium's `HalfCheetah-v5`, whose reward counts the speed in an unknown direction. The agent has to identify the
+direction in the first episodes. There are two tasks, so test tasks are train tasks; the family shows whether an agent
+adapts, not whether the agent generalises. The family needs MuJoCo: `pip install 'qrl-meta[mujoco]'`.
 
 ## Action space
 
@@ -12,7 +12,7 @@ generalises. Needs MuJoCo: `pip install 'qrl-meta[mujoco]'`.
 
 ## Observation space
 
-`Box(-inf, inf, (17,))`, as of `HalfCheetah-v5`: eight positions (all but that along the track) and nine velocities.
+`Box(-inf, inf, (17,))` of `HalfCheetah-v5`: eight positions (all but the position along the track) and nine velocities.
 
 ## Task parameters
 
@@ -22,11 +22,11 @@ generalises. Needs MuJoCo: `pip install 'qrl-meta[mujoco]'`.
 
 ## Rewards
 
-direction · velocity along the track [m/s] - 0.1 |action|², of `HalfCheetah-v5` at direction 1.
+direction · velocity along the track [m/s] - 0.1 |action|², which is the reward of `HalfCheetah-v5` at direction 1.
 
 ## Starting state
 
-As of `HalfCheetah-v5`: noise of 0.1 around rest.
+The starting state of `HalfCheetah-v5`: noise of 0.1 around rest.
 
 ## Episode end
 
@@ -62,14 +62,15 @@ class Config:
     """Longest episode [steps]; 200 in Finn et al. 2017, 1000 in HalfCheetah-v5."""
 
     workers: int = 0
-    """Processes that step the environments [processes]; 0 steps them in this one. Results do not depend on it."""
+    """Worker processes that step the environments [processes]; 0: the main process. Results do not depend on the number
+    of processes. Ours."""
 
     def __post_init__(self) -> None:
         check_count("half_cheetah_direction: horizon [steps]", self.horizon)
 
 
 def build(config: Config) -> GymnasiumTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return GymnasiumTasks(
         make,
         {"direction": Sign()},
@@ -81,25 +82,25 @@ def build(config: Config) -> GymnasiumTasks:
 
 
 def make(direction: float = 1.0, render_mode: str | None = None) -> "PaidDirection":
-    """The half cheetah, paid for running in `direction`."""
+    """Make a half cheetah that is rewarded for running in `direction`."""
     with _model_is_not_told_off():
         env = gym.make("HalfCheetah-v5", render_mode=render_mode, max_episode_steps=-1, disable_env_checker=True)
     return PaidDirection(env, direction)
 
 
 class PaidDirection(gym.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray]):
-    """`HalfCheetah-v5` with the speed in one direction in its reward."""
+    """Wrapper of `HalfCheetah-v5` that rewards the speed in one direction."""
 
     def __init__(self, env: gym.Env[np.ndarray, np.ndarray], direction: float) -> None:
         super().__init__(env)
         self.direction = direction
 
     def set_task(self, task: Mapping[str, float]) -> None:
-        """Take another direction."""
+        """Change the direction."""
         self.direction = task["direction"]
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """A step of the simulator."""
+        """Make one step of the simulator."""
         observation, _, terminated, truncated, info = self.env.step(action)
         reward = self.direction * info["x_velocity"] + info["reward_ctrl"]
         return observation, float(reward), terminated, truncated, info
@@ -107,7 +108,7 @@ class PaidDirection(gym.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray])
 
 @contextmanager
 def _model_is_not_told_off() -> Iterator[None]:
-    """Keep MuJoCo from writing a warning about the model that ships with Gymnasium, and a log file beside it."""
+    """Suppress MuJoCo's warning about the model that ships with Gymnasium, and the log file of the warning."""
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda text: None)
     try:

@@ -1,11 +1,11 @@
-"""Hyperparameter tuning: which configuration of a learning algorithm suits a dataset, in a few tries.
+"""Hyperparameter tuning: find the best configuration of a learning algorithm for a dataset within a few evaluations.
 
 ## Description
 
-As `algorithm_selection`, but the candidates are 32 configurations of one algorithm of scikit-learn, a support vector
-machine or gradient boosting (`envs.automl.algorithms.PORTFOLIOS`), each measured on real datasets; or, from the
-tables of HPOBench and HPOLib, 32 of a perceptron on eight datasets of classes or four of regression
-(`envs.automl.hpobench`). What counts is the best configuration among the tries.
+A variant of `algorithm_selection` whose candidates are 32 configurations of one algorithm. By default the algorithm is
+a support vector machine or gradient boosting of scikit-learn (`envs.automl.algorithms.PORTFOLIOS`), measured on real
+datasets. The tables of HPOBench and HPOLib have 32 configurations of a multilayer perceptron, on eight classification
+and on four regression datasets (`envs.automl.hpobench`). The return counts the best configuration evaluated.
 
 ## Action space
 
@@ -21,8 +21,8 @@ tables of HPOBench and HPOLib, 32 of a perceptron on eight datasets of classes o
 | then    | what the best try has gained                                     | 0   | 1   | accuracy            |
 | last    | tries that are left                                              | 0   | 1   | share               |
 
-A gain is accuracy above that of naming the most frequent class; of HPOBench, balanced accuracy above that of naming one
-class; of HPOLib, the share of the target's variance that is explained.
+A gain is the accuracy minus that of predicting the most frequent class. For HPOBench, a gain is the balanced accuracy
+minus that of predicting one class; for HPOLib, the explained share of the target's variance. A try is an evaluation.
 
 ## Task parameters
 
@@ -30,25 +30,25 @@ class; of HPOLib, the share of the target's variance that is explained.
 |-----------|---------|---------------|------------------|------|-------------------------------------------|
 | dataset   | 0       | {0, ..., 125} | {126, ..., 178}  | -    | number of a dataset, those of training first |
 
-So for support vector machines and gradient boosting. HPOBench has five datasets of training and three of test, HPOLib
-two and two: enough to play with other people's tables, not to conclude from. The validation split of the table is a
-part of training unless it is held out (`held_out`).
+These ranges hold for support vector machines and gradient boosting. HPOBench has five training and three test datasets,
+HPOLib two and two: enough to experiment with third-party tables, too few for conclusions. The validation split of the
+table belongs to training unless `held_out` selects it as the test split.
 
 ## Rewards
 
-What a try adds to the gain of the best one before it, or to 0: the return is the gain of the best try.
+The increase of the best gain so far, which starts at 0: the return is the gain of the best evaluation.
 
 ## Starting state
 
-Nothing tried. In training, features have noise (`jitter`); else there is no chance in it.
+No configuration evaluated. In training, the features have noise (`jitter`); otherwise the state is deterministic.
 
 ## Episode end
 
-Truncation: the horizon, 20 tries by default.
+Truncation: the horizon, 20 evaluations by default.
 
 ## Source
 
-As a problem over datasets J. Bergstra and Y. Bengio, "Random search for hyper-parameter optimization", JMLR 2012.
+Tuning over several datasets: J. Bergstra and Y. Bengio, "Random search for hyper-parameter optimization", JMLR 2012.
 Scores and features are this library's own measurements, envs/automl/ORIGIN.md.
 """
 
@@ -67,16 +67,16 @@ class Config:
     """Options of hyperparameter tuning."""
 
     portfolio: Portfolio = "svm"
-    """Whose configurations are tried; hpobench, hpolib: of perceptrons, on eight and on four datasets of which nothing
-    is known before the first try (extra `hpobench`)."""
+    """Algorithm whose configurations are the candidates; ours. hpobench and hpolib: multilayer perceptrons, on eight
+    and on four datasets without meta-features (extra `hpobench`)."""
     horizon: int = 20
-    """Tries in a dataset [tries]; ours."""
+    """Evaluations per episode [tries]; ours."""
     held_out: HeldOut = "test"
-    """Datasets that the test split has: those for reports, or those to choose options by, which are else a part of
-    training."""
+    """Datasets of the test split: test, for reports, or validation, for choosing options. Validation datasets otherwise
+    belong to training. Ours."""
     jitter: float = 1.0
-    """Normal noise on the features of training datasets, drawn in each episode [standard deviations]; ours: so few
-    datasets are else learned by heart."""
+    """Normal noise on the features of training datasets, drawn in each episode [standard deviations]; ours, against
+    overfitting to the few datasets."""
 
     def __post_init__(self) -> None:
         check_count("hyperparameter_tuning: horizon [tries]", self.horizon)
@@ -85,7 +85,7 @@ class Config:
 
 
 def build(config: Config) -> LookupTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     if config.portfolio in ("hpobench", "hpolib"):
         from envs.automl import hpobench
 

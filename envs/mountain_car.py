@@ -3,10 +3,10 @@
 ## Description
 
 Gymnasium's `MountainCar-v0`, whose engine and gravity change from task to task. The engine is too weak to drive up
-the hill: the car has to be rocked out of the valley by pushing along with its motion. The sign of the force is
-unknown, so action 2 may push to the left, and then the same actions brake. To first order in the force, the energy
-that a fixed rule from observation to action gains over a swing with one sign it loses with the other, so which action
-pushes where has to be found out. At the nominal task it is `MountainCar-v0` (a test compares them).
+the hill: the agent has to rock the car out of the valley by pushing along with its motion. The sign of the force is
+unknown, so action 2 may push to the left, and then the same actions brake. To first order in the force, a fixed policy
+loses in a swing with one sign the energy that the policy gains with the other, so the agent has to identify the sign.
+The nominal task is `MountainCar-v0` (a test compares them).
 
 ## Action space
 
@@ -28,15 +28,15 @@ The observation is the whole state.
 | force     | 0.001   | ±U[0.001, 0.0015] | ±U[0.0015, 0.002] | m/step² | of action 2; action 0 pushes the other way |
 | gravity   | 0.0025  | U[0.002, 0.0028]  | U[0.0028, 0.004]  | m/step² | pull of the hill where it is steepest      |
 
-Who knows the sign and pushes along with the motion, to the better side at first, reaches the goal within 130 steps in
-every task of all splits.
+An agent that knows the sign and pushes along with the motion, to the better side at first, reaches the goal within 130
+steps in every task of all splits.
 
 ## Rewards
 
--1 for every step, the one that reaches the goal included. Random actions hardly ever reach it, and where no episode
-does, all policies are paid the same. The option `shaping` adds a reward for the growth of the car's energy, as a
-share of what reaching the goal takes (at most 1). Over an episode that makes `shaping` times the share at its end,
-less that at its start.
+-1 for every step, including the step that reaches the goal. Random actions hardly ever reach the goal, and policies
+that never reach the goal all have the same return. The option `shaping` adds `shaping` times the increase of the car's
+energy, as a fraction of the energy needed to reach the goal (clipped at 1). Over an episode, these rewards add up to
+`shaping` times the final fraction minus the initial one.
 
 ## Starting state
 
@@ -54,7 +54,7 @@ Gymnasium's.
 ## Source
 
 A. Moore, "Efficient Memory-based Learning for Robot Control", PhD thesis, University of Cambridge, 1990; dynamics as
-in Gymnasium's mountain_car.py. The shaping is by a potential (Ng, Harada, Russell, ICML 1999), with discount 1.
+in Gymnasium's mountain_car.py. The shaping is potential-based (Ng, Harada, Russell, ICML 1999), with discount 1.
 """
 
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ from envs.dynamics.gymnasium_renderers import picture
 from qrl.common.checks import check_count, finite_number
 
 GOAL = 0.5
-"""The episode ends at this position [m]."""
+"""Position at which the episode ends [m]."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Config:
     """Longest episode [steps]. Default from MountainCar-v0."""
 
     shaping: float = 0.0
-    """Reward for the energy that reaching the goal takes [reward]; 100 is about what a good episode costs in steps.
-    Default from MountainCar-v0, which has none: without it, policy gradients find nothing to go by."""
+    """Shaping reward for gaining the energy needed to reach the goal [reward]; 100 is about the step cost of a good
+    episode. Default from MountainCar-v0, which has no shaping: without shaping, policy gradients have no signal."""
 
     def __post_init__(self) -> None:
         check_count("mountain_car: horizon [steps]", self.horizon)
@@ -91,12 +91,12 @@ class Config:
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return MountainCar(config)
 
 
 class MountainCar(physics.MountainCarState, TorchTasks):
-    """The mountain car with an unknown engine; the datasheet is at the top of the file."""
+    """Mountain car with an unknown engine; the datasheet is at the top of the file."""
 
     render_modes = ("rgb_array",)
 
@@ -117,7 +117,7 @@ class MountainCar(physics.MountainCarState, TorchTasks):
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """One step, with this task's engine in this task's valley."""
+        """Make one step with this task's engine and gravity."""
         after = physics.advance(state, (action - 1) * tasks.force, tasks.gravity)
         reward = torch.full_like(tasks.force, -1.0)
         if self.shaping != 0:
@@ -125,5 +125,5 @@ class MountainCar(physics.MountainCarState, TorchTasks):
         return after, reward, physics.arrived(after, GOAL)
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
-        """Gymnasium's picture."""
+        """Return Gymnasium's picture."""
         return picture("MountainCar-v0", state)

@@ -3,15 +3,14 @@
 ## Description
 
 Gymnasium's `MountainCarContinuous-v0`, whose engine and gravity change from task to task. The engine is too weak to
-drive up the hill: the car has to be rocked out of the valley by pushing along with its motion. The sign of the power
-is unknown, so a positive action may push to the left. To first order in the power, the energy that a fixed rule from
-observation to action gains over a swing with one sign it loses with the other, so what pushes where has to be found
-out. At the nominal task it is `MountainCarContinuous-v0`, but for rounding: Gymnasium keeps its state in float32
-(a test compares them).
+drive up the hill: the agent has to rock the car out of the valley by pushing along with its motion. The sign of the
+power is unknown, so a positive action may push to the left. To first order in the power, a fixed policy loses in a
+swing with one sign the energy that the policy gains with the other, so the agent has to identify the sign. The nominal
+task is `MountainCarContinuous-v0` except for rounding: Gymnasium keeps its state in float32 (a test compares them).
 
 ## Action space
 
-`Box(-1, 1, (1,), float32)`: the throttle, a share of the power. Larger actions are clipped, but paid for in full.
+`Box(-1, 1, (1,), float32)`: the throttle, as a fraction of the power. Larger actions are clipped, but cost in full.
 
 ## Observation space
 
@@ -29,15 +28,15 @@ The observation is the whole state.
 | power     | 0.0015  | ±U[0.001, 0.0018] | ±U[0.0018, 0.0024] | m/step² | acceleration at the throttle 1         |
 | gravity   | 0.0025  | U[0.002, 0.003]   | U[0.003, 0.004]    | m/step² | pull of the hill where it is steepest  |
 
-Who knows the sign and pushes along with the motion at full throttle, to the better side at first, is paid more than
-80 in every task of all splits.
+An agent that knows the sign and pushes along with the motion at full throttle, to the better side at first, has a
+return of more than 80 in every task of all splits.
 
 ## Rewards
 
--0.1 u² for every step, with the action u, and 100 for the step that reaches the goal. Random actions reach it in four
-of a thousand episodes, and for who does not reach it the best is to do nothing. The option `shaping` adds a reward
-for the growth of the car's energy, as a share of what reaching the goal takes (at most 1). Over an episode that makes
-`shaping` times the share at its end, less that at its start.
+-0.1 u² for every step, with the action u, and 100 for the step that reaches the goal. Random actions reach the goal in
+four of a thousand episodes, and a policy that does not reach the goal does best to do nothing. The option `shaping`
+adds `shaping` times the increase of the car's energy, as a fraction of the energy needed to reach the goal (clipped at
+1). Over an episode, these rewards add up to `shaping` times the final fraction minus the initial one.
 
 ## Starting state
 
@@ -55,7 +54,7 @@ Gymnasium's.
 ## Source
 
 A. Moore, "Efficient Memory-based Learning for Robot Control", PhD thesis, University of Cambridge, 1990; dynamics as
-in Gymnasium's continuous_mountain_car.py. The shaping is by a potential (Ng, Harada, Russell, ICML 1999), with
+in Gymnasium's continuous_mountain_car.py. The shaping is potential-based (Ng, Harada, Russell, ICML 1999), with
 discount 1.
 """
 
@@ -72,13 +71,13 @@ from envs.dynamics.gymnasium_renderers import picture
 from qrl.common.checks import check_count, finite_number
 
 GOAL = 0.45
-"""The episode ends at this position [m]."""
+"""Position at which the episode ends [m]."""
 
 ARRIVAL_REWARD = 100.0
-"""For the step that reaches the goal [reward]."""
+"""Reward of the step that reaches the goal [reward]."""
 
 THROTTLE_COST = 0.1
-"""Of a step at full throttle [reward]."""
+"""Cost of a step at full throttle [reward]."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,9 @@ class Config:
     """Longest episode [steps]. Default from MountainCarContinuous-v0."""
 
     shaping: float = 0.0
-    """Reward for the energy that reaching the goal takes [reward]; 100 is as much as for reaching it.
-    Default from MountainCarContinuous-v0, which has none: without it, policy gradients learn to do nothing."""
+    """Shaping reward for gaining the energy needed to reach the goal [reward]; 100 equals the reward of reaching the
+    goal. Default from MountainCarContinuous-v0, which has no shaping: without shaping, policy gradients learn to do
+    nothing."""
 
     def __post_init__(self) -> None:
         check_count("mountain_car_continuous: horizon [steps]", self.horizon)
@@ -98,12 +98,12 @@ class Config:
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return MountainCarContinuous(config)
 
 
 class MountainCarContinuous(physics.MountainCarState, TorchTasks):
-    """The mountain car with a throttle and an unknown engine; the datasheet is at the top of the file."""
+    """Mountain car with a throttle and an unknown engine; the datasheet is at the top of the file."""
 
     render_modes = ("rgb_array",)
 
@@ -114,7 +114,7 @@ class MountainCarContinuous(physics.MountainCarState, TorchTasks):
             observation_space=physics.observation_space(),
             action_space=gym.spaces.Box(-1.0, 1.0, (1,)),
             observation_scale=physics.OBSERVATION_SCALE,
-            reward_scale=10.0,  # between the 0.1 of a step and the 100 of the last one
+            reward_scale=10.0,  # between the 0.1 of a step and the 100 of the last step
             parameters={"power": SignedUniform(0.001, 0.0018), "gravity": Uniform(0.002, 0.003)},
             ood={"power": SignedUniform(0.0018, 0.0024), "gravity": Uniform(0.003, 0.004)},
             nominal={"power": 0.0015, "gravity": 0.0025},
@@ -125,7 +125,7 @@ class MountainCarContinuous(physics.MountainCarState, TorchTasks):
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """One step, with this task's engine in this task's valley."""
+        """Make one step with this task's engine and gravity."""
         throttle = action.squeeze(1)
         after = physics.advance(state, throttle.clamp(-1.0, 1.0) * tasks.power, tasks.gravity)
         arrived = physics.arrived(after, GOAL)
@@ -135,5 +135,5 @@ class MountainCarContinuous(physics.MountainCarState, TorchTasks):
         return after, reward, arrived
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
-        """Gymnasium's picture."""
+        """Return Gymnasium's picture."""
         return picture("MountainCarContinuous-v0", state)

@@ -2,8 +2,8 @@
 
 ## Description
 
-A point starts at the origin and is rewarded for being near a goal that it cannot see. The observation says nothing of
-the goal, so the first episodes in a new task have to find it: the task is not solvable without adapting.
+A point starts at the origin and is rewarded for being near a goal that the observation does not show. The agent has to
+find the goal in the first episodes of a new task: the task is not solvable without adapting.
 
 ## Action space
 
@@ -16,7 +16,7 @@ the goal, so the first episodes in a new task have to find it: the task is not s
 | 0   | Position x  | -0.1 · H   | 0.1 · H    | m    |
 | 1   | Position y  | -0.1 · H   | 0.1 · H    | m    |
 
-H is the horizon; the bounds are the farthest the point can get.
+H is the horizon; the bounds are the largest distance that the point can travel along an axis.
 
 ## Task parameters
 
@@ -37,7 +37,7 @@ The origin.
 
 ## Episode end
 
-1. Termination (unless `early_termination` is off): both axes are less than 0.01 m from the goal.
+1. Termination (unless `early_termination` is off): both coordinates are less than 0.01 m from the goal.
 2. Truncation: H steps, 100 by default.
 
 ## Source
@@ -64,7 +64,7 @@ METRE = 120
 """Length of a metre in a picture [pixels]."""
 
 GOAL_TOLERANCE = 0.01
-"""The goal is reached when both axes are nearer than this [m]."""
+"""Distance from the goal along each axis below which the goal is reached [m]."""
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,19 @@ class Config:
     """Longest episode [steps]. Default from Finn et al. 2017."""
 
     early_termination: bool = True
-    """End the episode when both axes are within 0.01 [m] of the goal, as Finn et al. 2017 do."""
+    """End the episode when both coordinates are within 0.01 [m] of the goal, as Finn et al. 2017 do."""
 
     def __post_init__(self) -> None:
         check_count("navigation: horizon [steps]", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return Navigation(config)
 
 
 class Navigation(TorchTasks):
-    """A point in the plane and a hidden goal; the datasheet is at the top of the file. State: position x, y [m]."""
+    """2D navigation to a hidden goal; the datasheet is at the top of the file. State: position x, y [m]."""
 
     render_modes = ("rgb_array",)
 
@@ -107,17 +107,17 @@ class Navigation(TorchTasks):
         self.early_termination = config.early_termination
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """At the origin."""
+        """Return the origin."""
         return torch.zeros(len(tasks), 2, dtype=torch.float64, device=generator.device)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """The position, but not the goal."""
+        """Return the position, without the goal."""
         return state
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """Move, then be paid for the distance that is left."""
+        """Move the point; the reward is minus the remaining distance to the goal."""
         # Clipped here in float64: the float32 bound of the action space is slightly above 0.1.
         state = state + action.clamp(-MAX_SPEED, MAX_SPEED)
         offset = state - torch.stack([tasks.goal_x, tasks.goal_y], dim=-1)
@@ -126,7 +126,7 @@ class Navigation(TorchTasks):
         return state, reward, arrived if self.early_termination else torch.zeros_like(arrived)
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
-        """The plane, x to the right and y up, 1 m each way from the origin: the point red, the goal green."""
+        """Draw the plane, x to the right and y up, 1 m each way from the origin: the point red, the goal green."""
         drawn = blank_picture(2 * METRE, 2 * METRE)
         goal = (tasks.goal_x.item(), tasks.goal_y.item())
         for (x, y), colour in ((goal, GREEN), (state[0].tolist(), RED)):

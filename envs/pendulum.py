@@ -1,10 +1,11 @@
-"""Pendulum with unknown physics and a hidden angle: swing it there with little torque and hold it.
+"""Pendulum with unknown physics and a hidden target angle: swing to the target with little torque and hold it.
 
 ## Description
 
-Gymnasium's `Pendulum-v1`, whose mass, length and gravity change from task to task, and with them the angle at which it
-should be held, which the observation does not show. One policy cannot do well at all of the targets: the reward of the
-first episodes has to tell where to go. At the nominal task it is `Pendulum-v1` (a test compares them).
+Gymnasium's `Pendulum-v1`, whose mass, length, gravity and target angle change from task to task. The agent should hold
+the rod at the target angle, which the observation does not show. No single policy does well on all targets: the rewards
+of the first episodes carry the only information on the target. The nominal task is `Pendulum-v1` (a test compares
+them).
 
 ## Action space
 
@@ -19,7 +20,7 @@ are clipped.
 | 1   | sin θ            | -1  | 1   |       |
 | 2   | Angular velocity | -8  | 8   | rad/s |
 
-θ is the angle from upright. The observation is the whole state, but for the number of turns.
+θ is the angle from upright. The observation is the whole state except for the number of turns.
 
 ## Task parameters
 
@@ -30,15 +31,16 @@ are clipped.
 | gravity   | 10      | logU[1, 10]  | U[0.3, 1]     | m/s² | g                                  |
 | target    | 0       | U[-1, 1]     | ±U[1, 1.5]    | rad  | θ*, where to hold; 0 is upright    |
 
-Holding the rod at rest at θ* takes the torque -(m g l / 2) sin θ*, and 2 N m is all there is: m g l |sin θ*| <= 4 N m
-is needed. That holds for 97 % of the train and test tasks and for all of the OOD ones (m g l <= 1.82 N m there). The
-nominal physics, m g l = 10 N m, is the heaviest of the train range, and can be held within 0.41 rad of upright or of
-hanging. Where m g l > 4 N m, in one task of five, the rod cannot simply be lifted and has to be swung up.
+Holding the rod at rest at θ* takes the torque -(m g l / 2) sin θ*, and the torque is limited to 2 N m, so a target can
+be held if m g l |sin θ*| <= 4 N m. This condition holds for 97 % of the train and test tasks and for all OOD tasks
+(m g l <= 1.82 N m there). The nominal physics, m g l = 10 N m, is the heaviest of the train range; the rod can then be
+held within 0.41 rad of upright or of hanging. Where m g l > 4 N m, in one task of five, the agent cannot simply lift
+the rod and has to swing it up.
 
 ## Rewards
 
--((θ - θ*)² + 0.1 θ'² + 0.001 u²) for every step, with the angles and u, the clipped torque, before the step; the
-difference of the angles is taken in [-π, π). Between -16.27 and 0.
+-((θ - θ*)² + 0.1 θ'² + 0.001 u²) for every step, with the clipped torque u, and θ and θ' before the step; the
+difference of the angles is wrapped to [-π, π). The reward is between -16.27 and 0.
 
 ## Starting state
 
@@ -50,8 +52,8 @@ Truncation: the horizon, 200 steps (10 s) by default. There is no termination.
 
 ## Pictures
 
-Gymnasium's, without the arrow for the last torque and with a red disc where the end of the rod should be; none where
-that is upright, as in `Pendulum-v1`. The rod is drawn 1 m long, whatever its length.
+Gymnasium's, without the arrow for the last torque and with a red disc at the target of the rod's end. An upright target
+has no disc, as in `Pendulum-v1`. The rod is drawn 1 m long, whatever its length.
 
 ## Source
 
@@ -73,21 +75,21 @@ from envs.dynamics.gymnasium_renderers import picture
 from qrl.common.checks import check_count
 
 MAX_TORQUE = 2.0
-"""Largest torque either way [N m]."""
+"""Largest absolute torque [N m]."""
 
 MAX_SPEED = 8.0
-"""Angular velocities are clipped to this [rad/s]."""
+"""Largest absolute angular velocity; larger ones are clipped [rad/s]."""
 
 TIME_STEP = 0.05
 """Time between two actions [s]."""
 
 START_SPEED = 1.0
-"""An episode starts with an angular velocity within plus or minus this [rad/s]."""
+"""Largest absolute angular velocity at the start of an episode [rad/s]."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Options of the pendulum with unknown physics and a hidden angle."""
+    """Options of the pendulum with unknown physics and a hidden target angle."""
 
     horizon: int = 200
     """Longest episode [steps]. Default from Pendulum-v1."""
@@ -97,17 +99,18 @@ class Config:
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return Pendulum(config)
 
 
 def normalise(angle: Float64[Tensor, " lane"]) -> Float64[Tensor, " lane"]:
-    """The same angle in [-π, π)."""
+    """Wrap an angle to [-π, π)."""
     return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
 
 
 class Pendulum(TorchTasks):
-    """The pendulum; the datasheet is at the top of the file. State: θ [rad], of any number of turns, and θ' [rad/s]."""
+    """Pendulum with a hidden target angle; the datasheet is at the top of the file. State: θ [rad], unwrapped, and θ'
+    [rad/s]."""
 
     render_modes = ("rgb_array",)
 
@@ -137,25 +140,25 @@ class Pendulum(TorchTasks):
         )
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """At any angle, turning slowly."""
+        """Draw a uniform angle and a low angular velocity."""
         uniform = torch.rand(len(tasks), 2, dtype=torch.float64, device=generator.device, generator=generator)
         bound = torch.tensor([math.pi, START_SPEED], dtype=torch.float64, device=generator.device)
         return bound * (2.0 * uniform - 1.0)
 
     def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-        """The same, drawn as Gymnasium draws it."""
+        """Draw the same state from NumPy's generator, as Gymnasium does."""
         bound = np.array([math.pi, START_SPEED])
         return torch.from_numpy(rng.uniform(-bound, bound))[None]
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """The whole state, but not the target."""
+        """Return cos θ, sin θ and θ', without the target."""
         theta, theta_dot = state.unbind(-1)
         return torch.stack([theta.cos(), theta.sin(), theta_dot], dim=-1)
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """Be paid for the state as it is, then one semi-implicit Euler step of a rod, moment of inertia m l² / 3."""
+        """Reward the current state, then make one semi-implicit Euler step of a rod with moment of inertia m l² / 3."""
         theta, theta_dot = state.unbind(-1)
         torque = action[:, 0].clamp(-MAX_TORQUE, MAX_TORQUE)
         reward = -(normalise(theta - tasks.target).square() + 0.1 * theta_dot.square() + 0.001 * torque.square())
@@ -167,7 +170,10 @@ class Pendulum(TorchTasks):
         return torch.stack([theta, theta_dot], dim=-1), reward, torch.zeros_like(reward, dtype=torch.bool)
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
-        """Gymnasium's picture of 500 by 500 pixels, 4.4 m wide, the pivot in the middle, with a disc 1 m from it."""
+        """Return Gymnasium's picture with a disc at the target, 1 m from the pivot.
+
+        The picture is 500 by 500 pixels and 4.4 m wide, with the pivot in the middle.
+        """
         drawn, target, metre = picture("Pendulum-v1", state, last_u=None), tasks.target.item(), 500 / 4.4
         if target == 0:
             return drawn

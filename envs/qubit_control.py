@@ -1,28 +1,28 @@
-"""Steer one to three qubits of unknown calibration to a target state by piecewise-constant pulses.
+"""Qubit control: steer one to three qubits of unknown calibration to a target state by piecewise-constant pulses.
 
 ## Description
 
-The qubits of a device start in |0...0> and are to be in a target state after 20 slots of 25 ns. In each slot a drive of
-constant amplitude and phase acts on every qubit. From task to task the device has drifted: qubits are detuned from
-their drives, the drives' amplitudes are off and their axes turned, decay and coupling are others. No pulse is right for
-all tasks, as nobody knows in which direction a drive turns its qubit; the first tries have to tell. What is to be
-learned is how to calibrate a device anew in a few tries.
+The qubits of a device start in |0...0> and should be in a target state after 20 slots of 25 ns. In each slot a drive of
+constant amplitude and phase acts on every qubit. The device drifts from task to task: the qubits are detuned from their
+drives, the drives have amplitude errors and rotated axes, and decay and coupling change. No pulse is right for all
+tasks, as the axis of each drive is unknown; the first episodes have to identify it. The agent thus has to learn to
+recalibrate a device within a few episodes.
 
-The frame rotates with the drives, in which the Hamiltonian of a slot is
+In the frame that rotates with the drives, the Hamiltonian of a slot is
 
     H = Σ_q [ω_q Z_q + Ω_q (x_q X_q + y_q Y_q)] / 2 + Σ_q J_q Z_q Z_q+1 / 4
 
-ω_q = 2π detuning, J_q = 2π coupling, Ω_q = 2π · 1 MHz · (1 + amplitude); (x_q, y_q) is the action turned by `phase`.
-A full drive along one axis turns a qubit by 9° in a slot, and by half a turn in all: not enough for composite pulses,
-which bear errors at the price of several turns. The qubits are in a row. Their coupling is of the kind ZZ: qubits with
-drives of their own differ in frequency by much more than what couples them, so that an exchange XX + YY averages out in
-this frame, and what is left of it shifts one qubit by the state of the other. Decay is Markovian (the Lindblad
-equation): from 1 to 0 at the rate 1 / t1, and of the coherence alone at 1 / t_phi, so that 1 / T2 = 1 / (2 t1) +
-1 / t_phi. A slot is solved to 1e-13 (tests compare it with other solvers).
+ω_q = 2π detuning, J_q = 2π coupling, Ω_q = 2π · 1 MHz · (1 + amplitude); (x_q, y_q) is the action rotated by `phase`.
+A full drive along one axis rotates a qubit by 9° in a slot, and by 180° in an episode. This is not enough for composite
+pulses, which achieve robustness at the cost of several turns. The qubits form a chain. Their coupling is ZZ: qubits
+with separate drives differ in frequency by much more than their coupling strength, so that an exchange XX + YY averages
+out in this frame, and the residual interaction shifts one qubit's frequency by the state of the other. Decay is
+Markovian (Lindblad equation): relaxation from 1 to 0 at the rate 1 / t1, and pure dephasing at 1 / t_phi, so that
+1 / T2 = 1 / (2 t1) + 1 / t_phi. A slot is solved to 1e-13 (tests compare with other solvers).
 
-Of the 100 test tasks, who is told the device reaches a fidelity of 0.994 on average, and of 0.991 in the worst tenth,
-by gradient ascent through the dynamics (agent `grape`); the pulse that is best for train tasks on average reaches 0.49
-(`grape` with `told` off).
+On the 100 test tasks, gradient ascent through the dynamics of the known device (agent `grape`) reaches a mean fidelity
+of 0.994, and of 0.991 in the worst tenth; the pulse with the best mean fidelity on train tasks reaches 0.49 (`grape`
+with `told` off).
 
 ## Action space
 
@@ -36,18 +36,19 @@ by gradient ascent through the dynamics (agent `grape`); the pulse that is best 
 | 0   | <Z>, the expectation value after the slots so far | -1  | 1   |      |
 | 1   | Time left, as a fraction of the episode           | 0   | 1   |      |
 
-Of several qubits first <Z> of each, then <ZZ> of each pair, then the time. That is what reading a device out gives;
-for the phase of a superposition it takes another pulse, of the very drive that is to be calibrated. With `observe`
-`pauli` these are all Pauli words of one and two letters (X, Y, Z of each qubit, then XX, XY, ..., ZZ of each pair), as
-if every basis could be read out without errors: within an episode a policy can then see where a drive has turned its
-qubit, and has less to adapt. With `time` it is the time alone, and a policy is a pulse.
+With several qubits the observation has <Z> of each qubit, then <ZZ> of each pair, then the time. These are the values
+that the readout of a device gives; reading out the phase of a superposition needs another pulse, of the drive that is
+to be calibrated. With `observe` `pauli` the observation has all Pauli words of one and two letters (X, Y, Z of each
+qubit, then XX, XY, ..., ZZ of each pair), as if every basis could be read out without errors: within an episode a
+policy can then observe the rotation of a qubit by its drive, and has less to adapt. With `time` the observation is the
+time alone, and a policy is a pulse.
 
-With `shots` each number is an estimate from so many shots of its own, and so is the fidelity that is paid (binomial; a
-count of outcomes). On a device a measurement ends the experiment: what is seen after slot k takes `shots` runs of the
-first k slots, for each number that cannot be read out together with others. An episode with `z` is thus one of
-20 · `shots` runs (all Z are read out together, which correlates their errors: left out here), with `pauli` of 20 ·
-3^`n_qubits` · `shots`, one set for each basis, with `time` of none; to which the fidelity adds `shots` runs, if it is
-measured by turning the target back to |0...0>.
+With `shots` each observed number, and the fidelity in the reward, is an estimate from its own `shots` shots (a binomial
+count of outcomes). On a device a measurement ends the experiment: an observation after slot k takes `shots` runs of the
+first k slots, for each number that cannot be read out together with others. An episode with `z` thus stands for
+20 · `shots` runs (all Z are read out together, which correlates their errors; this correlation is not simulated), with
+`pauli` for 20 · 3^`n_qubits` · `shots` runs, one set for each basis, with `time` for none. The fidelity adds `shots`
+runs, if measured by rotating the target back to |0...0>.
 
 ## Task parameters
 
@@ -60,21 +61,21 @@ measured by turning the target back to |0...0>.
 | t_phi     | 30      | 1 × logU[10, 50]         | 1 × logU[5, 10]  | us   | of the decay of the coherence alone |
 | coupling  | 2       | U[1.5, 2.5]              | U[2.5, 3]        | MHz  | of each qubit to the next, if any   |
 
-Each qubit has its own, and each pair of neighbours a coupling, if there are any. Frequencies are in turns: 1 MHz is 2π
-rad/us. The phase is that of the drive against the frame in which the target is stated, such as another line's; it turns
-nothing else, and is of no consequence to the target `flip`.
+Each qubit has its own parameters, and each pair of neighbours, if any, has a coupling. Frequencies are in turns: 1 MHz
+is 2π rad/us. The phase is the phase of the drive relative to the frame in which the target is stated, such as the frame
+of another drive line. The phase has no other effect, and no effect on the target `flip`.
 
 ## Rewards
 
 The fidelity <ψ|ρ|ψ> with the target after the last slot, and 0 before: the return is the fidelity. With `reward`
-`every` it is paid after each slot.
+`every` the reward is the fidelity after each slot.
 
-Targets: `plus`, (|0> + |1>) / √2 on each qubit; `flip`, |1...1>; `ghz`, (|0...0> + |1...1>) / √2, of two qubits a Bell
-state, of one the same as `plus`.
+Targets: `plus`, (|0> + |1>) / √2 on each qubit; `flip`, |1...1>; `ghz`, (|0...0> + |1...1>) / √2, which is a Bell state
+for two qubits and equals `plus` for one.
 
 ## Starting state
 
-|0...0>. With `shots` a random number generator is drawn for each number that is measured.
+|0...0>. With `shots` the state of a random number generator is drawn for each measured number.
 
 ## Episode end
 
@@ -82,14 +83,14 @@ Truncation: the horizon, 20 slots (0.5 us) by default. There is no termination.
 
 ## Pictures
 
-A column for each qubit, its Bloch vector as seen along y, with z up, and below as seen along z, with y up: the qubit
-red, the target green. A qubit that is entangled has a short one.
+A column for each qubit shows its Bloch vector, seen along y with z up, and below seen along z with y up: the qubit red,
+the target green. The Bloch vector of an entangled qubit is short.
 
 ## Source
 
 The control problem and its solution for a known device: N. Khaneja et al., "Optimal control of coupled spin dynamics:
-design of NMR pulse sequences by gradient ascent algorithms", J. Magn. Reson. 172, 296 (2005). Calibrating in a closed
-loop what is known inexactly: D. Egger and F. Wilhelm, "Adaptive hybrid optimal quantum control for imprecisely
+design of NMR pulse sequences by gradient ascent algorithms", J. Magn. Reson. 172, 296 (2005). Closed-loop calibration
+of an inexactly known device: D. Egger and F. Wilhelm, "Adaptive hybrid optimal quantum control for imprecisely
 characterized systems", Phys. Rev. Lett. 112, 240503 (2014). The family of tasks is this library's own.
 """
 
@@ -123,16 +124,16 @@ from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
 
 RABI = 1.0
-"""Turns that a qubit does in a unit of time under a full drive along one axis [MHz]."""
+"""Rabi frequency: turns of a qubit per unit of time under a full drive along one axis [MHz]."""
 
 SLOT = 0.025
 """Time between two actions [us]."""
 
 MOST_SHOTS = 100_000
-"""Beyond that an expectation value is known to 0.003, and shots take memory."""
+"""Upper bound: an expectation value is then known to 0.003, and more shots would only take memory [shots]."""
 
 MOST_TURN = 1.0
-"""What a slot may do to the vector of a state [for each qubit], as a bound of the generator's norm times the time."""
+"""Largest change of a state's vector in a slot [per qubit]: bound on the generator's norm times the slot's duration."""
 
 Observe = Literal["z", "pauli", "time"]
 Reward = Literal["final", "every"]
@@ -143,18 +144,18 @@ LETTERS: dict[Observe, tuple[int, ...]] = {"z": (3,), "pauli": (1, 2, 3), "time"
 
 @dataclass(frozen=True)
 class Config:
-    """Options of the control of qubits."""
+    """Options of qubit control."""
 
     n_qubits: int = 1
-    """Qubits, in a row, at most 3 [qubits]; ours."""
+    """Number of qubits in the chain, at most 3 [qubits]; ours."""
     target: NamedState = "plus"
-    """State to reach: plus, (|0> + |1>) / √2 on each; flip, |1...1>; ghz, (|0...0> + |1...1>) / √2; ours."""
+    """Target state: plus, (|0> + |1>) / √2 on each qubit; flip, |1...1>; ghz, (|0...0> + |1...1>) / √2; ours."""
     observe: Observe = "z"
-    """Expectation values that are seen: z, of Z and ZZ; pauli, of words of one and two letters; time, none; ours."""
+    """Observed expectation values: z, of Z and ZZ; pauli, of Pauli words of one and two letters; time, none; ours."""
     reward: Reward = "final"
-    """When the fidelity is paid: after the last slot, or after every one; ours."""
+    """Slots with the fidelity as reward: final, the last slot only; every, each slot; ours."""
     shots: int = 0
-    """Shots for each number that is measured, of which the reward is one [shots]; 0: exact values; ours."""
+    """Shots for each measured number, including the reward [shots]; 0: exact values; ours."""
     horizon: int = 20
     """Length of an episode [slots of 25 ns]; ours."""
 
@@ -168,15 +169,15 @@ class Config:
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return QubitControl(config)
 
 
 class QubitControl(TorchTasks):
-    """The control of qubits; the datasheet is at the top of the file.
+    """Qubit control; the datasheet is at the top of the file.
 
-    State: slots so far, then the vector of the density matrix (see `envs.dynamics.qubits`). With shots also the
-    estimates that were made of it, that of the fidelity last, and for each of them the state of a random number
+    State: slots so far, then the vector of the density matrix (see `envs.dynamics.qubits`). With shots the state also
+    has the estimates of the measured numbers, the fidelity last, and for each estimate the state of a random number
     generator, two numbers.
     """
 
@@ -206,7 +207,7 @@ class QubitControl(TorchTasks):
             nominal["coupling"] = 2.0
         high = np.ones(len(self.words) + 1, dtype=np.float32)
         low = np.append(-high[1:], np.float32(0.0))
-        # Turning all drives about z turns the state about z, which |1...1> and Z do not feel.
+        # Rotating all drives about z rotates the state about z, without effect on <Z> and the fidelity with |1...1>.
         blind = config.target == "flip" and config.observe != "pauli"
         super().__init__(
             name="qubit_control",
@@ -224,10 +225,10 @@ class QubitControl(TorchTasks):
         start[0] = 1.0
         self._start = vector_of(start)
         self.target = vector_of(named_state(config.target, config.n_qubits)) / 2**config.n_qubits
-        """Its product with a state's vector is the fidelity [word]."""
+        """Vector of the target [word]; its inner product with a state's vector is the fidelity."""
 
     def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
-        """Also refuses what changes too much within a slot for it to be solved to full precision."""
+        """Check tasks as the base class does; also raise UsageError for rates too large to solve a slot precisely."""
         tasks = super().check_tasks(tasks, n_tasks)
         full = torch.ones(n_tasks, 2 * self.n_qubits, dtype=torch.float64, device=tasks.phase.device)
         turn = SLOT * speed(*self.rates(full, tasks))
@@ -243,7 +244,7 @@ class QubitControl(TorchTasks):
     # -- dynamics ------------------------------------------------------------------------------------------------------
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """All qubits in 0."""
+        """Return the state |0...0>."""
         lanes, device = len(tasks), generator.device
         vector = self._start.to(device).expand(lanes, -1)
         rng_state = vector[:, :0]
@@ -255,11 +256,11 @@ class QubitControl(TorchTasks):
 
     @property
     def n_measured(self) -> int:
-        """Numbers that are measured after each slot: those that are seen, and the fidelity."""
+        """Number of measured quantities after each slot: the observed expectation values, and the fidelity."""
         return len(self.words) + 1
 
     def _measured(self, slots: Tensor, vector: Tensor, rng_state: Tensor) -> Float64[Tensor, "lane state"]:
-        """The state, with estimates of what is measured if there are shots."""
+        """Return the environment's state; with shots, including the estimates of the measured quantities."""
         if not self.config.shots:
             return torch.cat([slots, vector], dim=1)
         probability = torch.cat([(1 + vector[:, self.words]) / 2, self.fidelity(vector)[:, None]], dim=1).clamp(0, 1)
@@ -268,15 +269,15 @@ class QubitControl(TorchTasks):
         return torch.cat([slots, vector, seen, rng_state], dim=1)
 
     def vector(self, state: Float64[Tensor, "lane state"]) -> Float64[Tensor, "lane word"]:
-        """That of the density matrix."""
+        """Return the vector of the density matrix."""
         return state[:, 1 : 1 + 4**self.n_qubits]
 
     def fidelity(self, vector: Float64[Tensor, "lane word"]) -> Float64[Tensor, " lane"]:
-        """With the target, exactly."""
+        """Return the exact fidelity with the target."""
         return vector @ self.target.to(vector.device)
 
     def _results(self, state: Float64[Tensor, "lane state"]) -> Float64[Tensor, "lane measured"]:
-        """What is seen, then the fidelity: exact, or as it was estimated."""
+        """Return the observed expectation values, then the fidelity: exact, or estimated if there are shots."""
         vector = self.vector(state)
         if self.config.shots:
             first = 1 + vector.shape[1]
@@ -284,15 +285,15 @@ class QubitControl(TorchTasks):
         return torch.cat([vector[:, self.words], self.fidelity(vector)[:, None]], dim=1)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """Expectation values and the time left, but nothing of the device."""
-        # A finished lane is stepped, too, though not heeded: it would be a slot too many.
+        """Return the expectation values and the time left, without the device's parameters."""
+        # Finished lanes are stepped too, and their results ignored; without the clamp their time left is negative.
         left = (1 - state[:, :1] / self.horizon).clamp_min(0)
         return torch.cat([self._results(state)[:, :-1], left], dim=1)
 
     def rates(
         self, action: Float64[Tensor, "lane act"], tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane qubit rate"], Float64[Tensor, "lane pair"]]:
-        """Of each qubit and of each coupling, as `envs.dynamics.qubits.generators` takes them."""
+        """Return the rates of each qubit and of each coupling, the arguments of `envs.dynamics.qubits.generators`."""
         x, y = action.clamp(-1, 1).unflatten(1, (self.n_qubits, 2)).unbind(-1)
         cos, sin = tasks.phase.cos(), tasks.phase.sin()
         full = 2 * math.pi * RABI * (1 + tasks.amplitude)
@@ -303,7 +304,10 @@ class QubitControl(TorchTasks):
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """A slot, then be paid for the fidelity. Differentiable by the action where it is not estimated from shots."""
+        """Evolve the state for one slot; the reward is the fidelity.
+
+        The result is differentiable with respect to the action unless estimated from shots.
+        """
         generator = generators(*self.rates(action.to(state.dtype), tasks))
         vector = evolve(self.vector(state), generator, SLOT, self.order)
         rng_state = state[:, 1 + vector.shape[1] + self.n_measured :]
@@ -313,9 +317,9 @@ class QubitControl(TorchTasks):
             reward = torch.where(state[:, 0] == self.horizon, reward, 0.0)
         return state, reward, torch.zeros_like(reward, dtype=torch.bool)
 
-    # -- a picture -----------------------------------------------------------------------------------------------------
+    # -- rendering -----------------------------------------------------------------------------------------------------
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
-        """Bloch vectors as seen along y and along z."""
+        """Draw the qubits' Bloch vectors, seen along y and along z."""
         target = 2**self.n_qubits * self.target
         return draw_bloch_vectors({GREEN: target, RED: self.vector(state)[0]}, self.n_qubits)

@@ -1,14 +1,13 @@
-"""Tabular MDP: ten states and five actions, with rewards and transitions drawn at random.
+"""Tabular MDP with random rewards and transitions: ten states and five actions (Duan et al. 2016).
 
 ## Description
 
-Everything about the process is unknown: where an action leads, and what it pays. Episodes are short and start in the
-same state, so that what one episode finds out the next one can use. An agent that adapts in its memory plays ten to a
-hundred of them.
+Transitions and mean rewards are unknown. Episodes are short and start in the same state, so that later episodes can use
+the information from earlier ones. A recurrent agent runs ten to a hundred episodes of a task.
 
 ## Action space
 
-`Discrete(5)`; `actions` of them.
+`Discrete(5)`; the option `actions` sets the number.
 
 ## Observation space
 
@@ -16,7 +15,7 @@ hundred of them.
 |-----|------------------------|-----|-----|------|
 | s   | 1 in state s, else 0   | 0   | 1   | -    |
 
-There are 10 of them, `states`.
+There are `states` observations, 10 by default.
 
 ## Task parameters
 
@@ -31,7 +30,7 @@ The mean reward of the action in the state, plus noise N(0, 1).
 
 ## Starting state
 
-State 0. The numbers that decide on transitions and noise are drawn beforehand, one of each for every step.
+State 0. The random numbers for transitions and noise are drawn at the reset, one of each for every step.
 
 ## Episode end
 
@@ -39,7 +38,7 @@ Truncation: the horizon, 10 steps by default.
 
 ## Source
 
-Duan et al. 2016 (RL²), section 3.2, after Osband et al. 2013.
+Duan et al. 2016 (RL²), section 3.2, following Osband et al. 2013.
 """
 
 from dataclasses import dataclass
@@ -64,9 +63,9 @@ class Config:
     """Options of the tabular MDP."""
 
     states: int = 10
-    """States [states]. Default from Duan et al. 2016."""
+    """Number of states [states]. Default from Duan et al. 2016."""
     actions: int = 5
-    """Actions [actions]. Default from Duan et al. 2016."""
+    """Number of actions [actions]. Default from Duan et al. 2016."""
     horizon: int = 10
     """Length of an episode [steps]. Default from Duan et al. 2016."""
 
@@ -77,15 +76,15 @@ class Config:
 
 
 def build(config: Config) -> TorchTasks:
-    """The task distribution of `config`."""
+    """Return the task distribution of `config`."""
     return TabularMDP(config)
 
 
 class TabularMDP(TorchTasks):
-    """The tabular MDP; the datasheet is at the top of the file.
+    """Tabular MDP; the datasheet is at the top of the file.
 
-    State: the state's number, steps so far, then for each step of the episode a number in [0, 1) that decides on the
-    transition, then for each one the noise of the reward.
+    State: the MDP state's number, steps so far, then for each step of the episode a number in [0, 1) that decides on
+    the transition, then for each step the noise of the reward.
     """
 
     render_modes = ("rgb_array",)
@@ -104,22 +103,22 @@ class TabularMDP(TorchTasks):
         )
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """State 0, and the chance of the steps to come."""
+        """Return state 0, with the random numbers of all steps."""
         shape, device = (len(tasks), self.horizon), generator.device
         moves = torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
         noise = torch.randn(shape, dtype=torch.float64, generator=generator, device=device)
         return torch.cat([torch.zeros_like(moves[:, :1]).expand(-1, 2), moves, noise], dim=1)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
-        """The state's number as a one-hot vector."""
+        """Return the state's number as a one-hot vector."""
         return one_hot(state[:, 0].long(), self.n_states).to(torch.float64)
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
-        """One step: the next state is the first one at which the summed probabilities pass the step's number."""
+        """Make one step: the next state is the first whose cumulative probability exceeds the step's random number."""
         lanes, now = torch.arange(len(state), device=state.device), state[:, 0].long()
-        # A finished lane is stepped, too, though not heeded: it would be a step too many.
+        # Finished lanes are stepped too, and their results ignored; without the clamp the index would be out of range.
         step = state[:, 1].long().clamp_max(self.horizon - 1)
         reward = tasks.mean_reward[lanes, now, action] + state[lanes, 2 + self.horizon + step]
         passed = tasks.transition[lanes, now, action].cumsum(-1) <= state[lanes, 2 + step].unsqueeze(-1)
@@ -128,7 +127,7 @@ class TabularMDP(TorchTasks):
         return state, reward, torch.zeros(len(state), dtype=torch.bool, device=state.device)
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
-        """A row of cells for each state, one for each action, darker for a larger mean reward; the state has a dot."""
+        """Draw a row of cells per state, one per action, darker for a larger mean reward; a dot marks the state."""
         shade = 255 * (3 - tasks.mean_reward[0].cpu().numpy().clip(-1, 3)) / 4
         shade = shade.repeat(CELL, axis=0).repeat(CELL, axis=1)
         drawn = np.pad(shade.astype(np.uint8), ((0, 0), (CELL, 0)), constant_values=255)[..., None].repeat(3, -1)

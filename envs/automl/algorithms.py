@@ -1,10 +1,10 @@
-"""The algorithms to choose from, and portfolios of configurations of two of them, as pipelines of scikit-learn.
+"""Candidate algorithms, and portfolios of configurations of two of the algorithms, as pipelines of scikit-learn.
 
-Every pipeline begins with the same preprocessing of `frames.plain` tables: numbers have missing values replaced by the
-median (a column of nothing by 0) and are scaled to mean 0 and standard deviation 1 where the algorithm depends on it;
-text is one-hot encoded with at most `MAX_CATEGORIES` columns each, where missing is a category and what occurs fewer
-than `MIN_FREQUENCY` times, or never in training, shares one column. Gradient boosting is told besides where numbers
-were missing. (It could read them as they are, but fails on a column of nothing, as a fold may have one.)
+Every pipeline begins with the same preprocessing of `frames.plain` tables. Missing numbers are replaced by the median
+(by 0 in an empty column). Numbers are scaled to mean 0 and standard deviation 1 if the algorithm depends on the scale.
+Text is one-hot encoded with at most `MAX_CATEGORIES` columns each: missing text is a category, and values that occur
+fewer than `MIN_FREQUENCY` times, or never in training, share one column. Gradient boosting also receives indicators of
+missing numbers. (Gradient boosting accepts missing numbers, but fails on an empty column, which a fold may have.)
 """
 
 import itertools
@@ -38,17 +38,17 @@ ALGORITHMS = (
     "ada_boost",
     "mlp",
 )
-"""In the order of the table's axis; only ever extended at the end."""
+"""Names of the algorithms in the order of the table's axis; append new ones only at the end."""
 
 MAX_CATEGORIES = 20
 MIN_FREQUENCY = 5
 SMO_STEPS = 50_000
-"""Steps after which a support vector machine stops, converged or not: a large C on mixed classes needs millions."""
+"""Iteration limit of a support vector machine: a large C on overlapping classes would need millions [steps]."""
 NB_SMOOTHING = 0.01
-"""Of the largest variance, added to all in naive Bayes."""
+"""Share of the largest variance that naive Bayes adds to all variances."""
 
 _UNSCALED = frozenset({"decision_tree", "random_forest", "extra_trees", "gradient_boosting", "ada_boost"})
-"""Of what does not change by scaling one column."""
+"""Algorithms that are invariant under scaling of a column."""
 
 
 def _svm_portfolio() -> tuple[dict[str, Any], ...]:
@@ -63,9 +63,9 @@ def _svm_portfolio() -> tuple[dict[str, Any], ...]:
 
 
 def _gradient_boosting_portfolio() -> tuple[dict[str, Any], ...]:
-    """The defaults of scikit-learn but for fewer trees and bins, then draws from ranges around them.
+    """Return scikit-learn's defaults with fewer trees and bins, then random draws from ranges around the defaults.
 
-    Fewer, because a portfolio is measured 160 times on each dataset.
+    The numbers are smaller because a portfolio is measured 160 times on each dataset.
     """
     generator = np.random.default_rng(0)
     drawn = [
@@ -84,9 +84,9 @@ def _gradient_boosting_portfolio() -> tuple[dict[str, Any], ...]:
 
 
 SVM = _svm_portfolio()
-"""32 support vector machines: 4 linear, a grid of 20 radial, 8 polynomial; scaled columns."""
+"""Portfolio of 32 support vector machines: 4 linear, a grid of 20 radial, 8 polynomial; scaled columns."""
 GRADIENT_BOOSTING = _gradient_boosting_portfolio()
-"""32 gradient-boosted forests of histogram trees."""
+"""Portfolio of 32 gradient-boosted ensembles of histogram trees."""
 PORTFOLIOS: Mapping[str, tuple[dict[str, Any], ...]] = {"svm": SVM, "gradient_boosting": GRADIENT_BOOSTING}
 
 
@@ -96,12 +96,12 @@ def configuration_name(options: Mapping[str, object]) -> str:
 
 
 def pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
-    """Return an unfitted pipeline for tables with the columns of `frame`, which is `frames.plain`.
+    """Return an unfitted pipeline for tables with the columns of `frame`, a result of `frames.plain`.
 
     Args:
         name: one of `ALGORITHMS`.
-        frame: only the kinds of its columns are used.
-        seed: `random_state` of the algorithms that draw.
+        frame: table, of which only the kinds of columns are used.
+        seed: `random_state` of the randomised algorithms.
 
     Raises:
         UsageError: no such algorithm.
@@ -113,18 +113,18 @@ def pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
 
 
 def balances(name: str) -> bool:
-    """Whether `balance` changes anything of this algorithm: neighbours and perceptrons weigh every row the same."""
+    """Return whether `balance` affects this algorithm: nearest neighbours and perceptrons have no class weights."""
     return any(_says_what_classes_are_worth(option) for option in _estimator(name, 0).get_params())
 
 
 def balance(made: "Pipeline", n_classes: int) -> "Pipeline":
-    """Weight all classes equally, whatever their sizes, where the classifier supports that.
+    """Weight all classes equally, whatever their sizes, if the classifier supports class weights.
 
-    By scikit-learn's `class_weight="balanced"`, or by equal `priors`.
+    The weights are scikit-learn's `class_weight="balanced"`, or equal `priors`.
 
     Args:
-        made: unfitted; it is changed.
-        n_classes: how many there are, in every fold.
+        made: unfitted pipeline, changed in place.
+        n_classes: number of classes, in every fold.
     """
     classifier = made[-1]
     for option in filter(_says_what_classes_are_worth, classifier.get_params()):
@@ -137,7 +137,7 @@ def _says_what_classes_are_worth(option: str) -> bool:
 
 
 def preprocessing(frame: "pd.DataFrame", *, scale: bool, tell: bool = False) -> "ColumnTransformer":
-    """Return the transformer of a `plain` frame to numbers; with `tell`, further columns mark missing numbers."""
+    """Return the transformer of a `plain` frame to numbers; with `tell`, indicator columns mark missing numbers."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -177,25 +177,25 @@ def _estimator(name: str, seed: int) -> "BaseEstimator":
         case "logistic_regression":
             return linear_model.LogisticRegression(max_iter=1000)
         case "lda":
-            # Ledoit and Wolf's shrinkage, so that one-hot columns that add up to 1 do no harm.
+            # Ledoit-Wolf shrinkage, as one-hot columns that add up to 1 make the covariance singular.
             return discriminant_analysis.LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
         case "qda":
-            # A little of the identity in each class's covariance: of few rows it has no inverse.
+            # Regularised covariance of each class: with few rows the covariance is singular.
             return discriminant_analysis.QuadraticDiscriminantAnalysis(reg_param=0.1)
         case "gaussian_nb":
-            # At the default of 1e-9 a word that a class never had in training rules the class out.
+            # At the default of 1e-9, a text value that never occurs in a class in training excludes the class.
             return naive_bayes.GaussianNB(var_smoothing=NB_SMOOTHING)
         case "nearest_centroid":
             return neighbors.NearestCentroid()
         case "knn":
-            # A few more neighbours than 5: classes are noisy. Odd, so that two classes never tie.
+            # More neighbours than the default 5, as classes are noisy. An odd number, so that two classes never tie.
             return neighbors.KNeighborsClassifier(n_neighbors=7)
         case "linear_svm":
             return svm.LinearSVC(random_state=seed)
         case "rbf_svm":
             return svm.SVC(max_iter=SMO_STEPS, random_state=seed)
         case "decision_tree":
-            # Grown to the end, a tree remembers noise: at least 3 rows in a leaf.
+            # At least 3 rows in a leaf, as a fully grown tree overfits noise.
             return tree.DecisionTreeClassifier(min_samples_leaf=3, random_state=seed)
         case "random_forest":
             return ensemble.RandomForestClassifier(n_estimators=100, random_state=seed)
@@ -204,11 +204,11 @@ def _estimator(name: str, seed: int) -> "BaseEstimator":
         case "gradient_boosting":
             return ensemble.HistGradientBoostingClassifier(early_stopping=False, random_state=seed)
         case "ada_boost":
-            # Stumps cannot tell apart more than a few classes.
+            # Depth 2, as stumps cannot separate more than a few classes.
             base = tree.DecisionTreeClassifier(max_depth=2, random_state=seed)
             return ensemble.AdaBoostClassifier(base, n_estimators=50, random_state=seed)
         case "mlp":
-            # Fewer units and larger steps than scikit-learn's: most of the time of all algorithms would go here.
+            # Fewer units and larger steps than scikit-learn's defaults, which would take most of the total time.
             network = neural_network.MLPClassifier
             return network(hidden_layer_sizes=(32,), learning_rate_init=0.005, max_iter=100, random_state=seed)
     raise UsageError(f"no algorithm {name!r}{suggest(name, ALGORITHMS)}")

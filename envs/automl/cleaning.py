@@ -1,4 +1,4 @@
-"""Columns of a table that are uninformative or give the target away, and samples of its rows."""
+"""Detection of uninformative columns and target leaks in a table, and samples of its rows."""
 
 import warnings
 from typing import Any
@@ -11,17 +11,17 @@ MAX_ROWS = 2000
 MIN_ROWS = 80
 MAX_CLASSES = 20
 LEAK = 0.97
-"""A column that by itself makes this share of the majority class's errors right says the target in other words."""
+"""Target leak threshold: share of the majority class's errors that a single column corrects."""
 
 
 def idle(column: "pd.Series[Any]", n_rows: int | None = None) -> str:
-    """Return why a column of a `plain` frame is uninformative, whatever the target; else an empty text.
+    """Return why a column of a `plain` frame is uninformative for any target; else an empty string.
 
-    Constants, text that hardly ever repeats, and numbers that count the rows in some order.
+    Uninformative columns are constants, text that hardly ever repeats, and numbers that count the rows in some order.
 
     Args:
-        column: [row].
-        n_rows: of the table that these rows are a part of; by default they are all of it.
+        column: values [row].
+        n_rows: rows of the whole table, of which `column` may have a part; by default `column` has all rows.
     """
     distinct, numbers = column.nunique(), column.dtype.kind == "f"
     if distinct < 2 and not (distinct and column.isna().any()):
@@ -32,7 +32,7 @@ def idle(column: "pd.Series[Any]", n_rows: int | None = None) -> str:
 
 
 def leaks(column: "pd.Series[Any]", classes: NDArray[np.int64]) -> bool:
-    """Whether one column gives the class away, by a small tree on it in cross-validation."""
+    """Return whether one column leaks the class, by a cross-validated small tree on this column."""
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.tree import DecisionTreeClassifier
 
@@ -49,17 +49,17 @@ def leaks(column: "pd.Series[Any]", classes: NDArray[np.int64]) -> bool:
     tree = DecisionTreeClassifier(max_leaf_nodes=2 * n_classes + values.shape[1], random_state=0)
     majority = np.bincount(classes).max() / len(classes)
     enough = majority + LEAK * (1 - majority)
-    # What does not even fit the rows it has seen is spared the cross-validation: most columns.
+    # Most columns do not even fit their training rows, and need no cross-validation.
     if tree.fit(values, classes).score(values, classes) < enough:
         return False
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # A class with fewer rows than folds.
+        warnings.simplefilter("ignore")  # a class with fewer rows than folds
         return bool(cross_val_score(tree, values, classes, cv=folds).mean() >= enough)
 
 
 def sample(classes: NDArray[Any], n_rows: int) -> NDArray[np.int64]:
-    """At most `n_rows` numbers of rows, in order, drawn so that classes [row] keep their shares, the same every time.
+    """Draw at most `n_rows` row indices, in order, stratified by classes [row]; the result is deterministic.
 
     Each class needs at least 2 rows.
     """
@@ -67,13 +67,13 @@ def sample(classes: NDArray[Any], n_rows: int) -> NDArray[np.int64]:
 
     if len(classes) <= n_rows:
         return np.arange(len(classes))
-    n_rows = min(n_rows, len(classes) - len(np.unique(classes)))  # scikit-learn leaves a row of each class behind
+    n_rows = min(n_rows, len(classes) - len(np.unique(classes)))  # scikit-learn needs a remaining row of each class
     kept, _ = train_test_split(np.arange(len(classes)), train_size=n_rows, stratify=classes, random_state=0)
     return np.sort(kept)
 
 
 def _counts_rows(values: NDArray[np.float64], n_rows: int) -> bool:
-    """Whether these are numbers from a count of `n_rows` rows: each of them once, in any order, whole steps apart."""
+    """Return whether values are distinct numbers from a count of `n_rows` rows: whole steps apart, in any order."""
     if len(values) < MIN_ROWS or np.isnan(values).any():
         return False
     steps = np.diff(np.sort(values))

@@ -1,4 +1,4 @@
-"""CSV files of any size: their layout, and their cells as text, piece by piece."""
+"""Reader of CSV files of any size: the layout, and the cells as text, in chunks."""
 
 import codecs
 import csv
@@ -19,18 +19,18 @@ from qrl.common.errors import UsageError
 from qrl.common.files import unusable
 
 LONGEST_LINE = 4 << 20
-"""[bytes]"""
+"""Longest line of a CSV file [bytes]."""
 _PIECE = 32 << 20
-"""Read at a time [bytes]."""
+"""Size of a chunk [bytes]."""
 MISSING = ("?",)
-"""Text of missing values, besides those of pandas: nothing, NA, NaN, null, None and the like."""
+"""Text of missing values, in addition to those of pandas: empty cells, NA, NaN, null, None and others."""
 _OTHERS = {
     b"\x1f\x8b": "is compressed by gzip: unpack it first",
     b"PK\x03\x04": "is a ZIP archive or a workbook: unpack it, or save it as CSV",
     b"\xff\xfe": "is in UTF-16: save it in UTF-8",
     b"\xfe\xff": "is in UTF-16: save it in UTF-8",
 }
-"""Kinds of files by their first bytes."""
+"""Unsupported kinds of files by their first bytes."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Layout:
     separator: str
     columns: tuple[str, ...]
     chunk: int
-    """Lines to read at a time [lines]."""
+    """Size of a chunk [lines]."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Layout:
         return {**how, "na_values": list(MISSING), "skipinitialspace": True, "compression": None}
 
     def pieces(self, columns: list[str] | None) -> Iterator[pd.DataFrame]:
-        """Read the file piece by piece, all cells as text."""
+        """Read the file in chunks, all cells as text."""
         try:
             with (
                 warnings.catch_warnings(),
@@ -66,7 +66,7 @@ class Layout:
             raise unusable(self.path, error) from error
 
     def rows(self, columns: list[str], wanted: NDArray[np.int64]) -> pd.DataFrame:
-        """Read the rows with these numbers, in ascending order, counted from 0."""
+        """Read the rows with these indices, which are in ascending order and counted from 0."""
         found, first = [], 0
         for piece in self.pieces(columns):
             inside = wanted[(wanted >= first) & (wanted < first + len(piece))]
@@ -79,7 +79,7 @@ def layout_of(path: Path) -> Layout:
     """Return the layout of a file, from all of its bytes and its first lines.
 
     Raises:
-        UsageError: it is no text, has no header, or lines that cannot be of one table.
+        UsageError: the file is not text, has no header, or has lines that do not form a table.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -103,16 +103,16 @@ def layout_of(path: Path) -> Layout:
         raise UsageError(f"{path}: the header names {len(header)} columns, the line after it has {len(first[0])}")
     chunk = max(1, min(50_000, _PIECE * n_lines // max(1, n_bytes)))
     layout = Layout(path, encoding, separator, tuple(header), chunk)
-    # As pandas calls them: columns without a name have one there.
+    # Names from pandas, which names unnamed columns.
     names = next(layout.pieces(None)).columns
     return Layout(path, encoding, separator, tuple(map(str, names)), chunk)
 
 
 def _encoding(path: Path) -> tuple[str, int]:
-    """Return the encoding, UTF-8 if all of the file is, else Latin-1; and the number of lines.
+    """Return the encoding, UTF-8 if the whole file is valid UTF-8, else Latin-1; and the number of lines.
 
     Raises:
-        UsageError: it is not text.
+        UsageError: the file is not text.
     """
     decoder, utf8 = codecs.getincrementaldecoder("utf-8")(), True
     n_lines, since, controls = 0, 0, bytes(set(range(32)) - set(b"\t\n\r\f\x1a"))
@@ -137,7 +137,7 @@ def _encoding(path: Path) -> tuple[str, int]:
 
 
 def _split(text: str, separator: str) -> list[list[str]]:
-    """The header and the line after it."""
+    """Return the cells of the header and of the line after it."""
     lines = csv.reader(io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True)
     found: list[list[str]] = []
     try:
@@ -145,19 +145,22 @@ def _split(text: str, separator: str) -> list[list[str]]:
             found += [line] if any(line) else []
             if len(found) == 2:
                 break
-    except csv.Error:  # a field longer than csv takes: pandas is to say what is wrong
+    except csv.Error:  # a field too long for csv: pandas reports the error
         pass
     return found or [[""]]
 
 
 def stripped(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Text without blanks around it; nothing but blanks is missing."""
+    """Strip blanks around text; blank text becomes missing."""
     text = column.str.strip()
     return text.where(text != "")
 
 
 def as_numbers(column: "pd.Series[Any]", separator: str) -> NDArray[np.float64] | None:
-    """Text as numbers, missing as NaN; None if something there is none. Where no comma separates, it may be decimal."""
+    """Convert text to numbers, missing text to NaN; return None if some text is not a number.
+
+    A comma may be the decimal sign if it is not the separator.
+    """
     numbers = numbers_among(column.dropna(), separator)
     if numbers.isna().any():
         return None
@@ -165,7 +168,7 @@ def as_numbers(column: "pd.Series[Any]", separator: str) -> NDArray[np.float64] 
 
 
 def numbers_among(there: "pd.Series[Any]", separator: str) -> "pd.Series[Any]":
-    """Convert text to numbers, NaN where it is none."""
+    """Convert text to numbers; text that is not a number becomes NaN."""
     text = there.astype(str)
     if separator != ",":
         text = text.str.replace(",", ".")
@@ -173,7 +176,7 @@ def numbers_among(there: "pd.Series[Any]", separator: str) -> "pd.Series[Any]":
 
 
 def is_number(text: str) -> bool:
-    """Whether Python reads `text` as a number."""
+    """Return whether Python reads `text` as a number."""
     try:
         float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The shipped table as a family of search tasks."""
+"""Family of search tasks from the shipped table."""
 
 from functools import cache
 from typing import Literal, get_args
@@ -11,13 +11,13 @@ from envs.automl.table import Split, Table, read_table
 
 HeldOut = Literal["test", "validation"]
 HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
-"""Splits that may be held out: datasets for reports, or those that options are chosen by."""
+"""Splits that may be held out: datasets for reports, or datasets for choosing options."""
 
 
 def family(name: str, horizon: int, held_out: HeldOut, jitter: float, portfolio: str | None = None) -> LookupTasks:
-    """Return the family with datasets as tasks; the algorithms, or the configurations of a portfolio, as candidates.
+    """Return the family with datasets as tasks; candidates are the algorithms, or the configurations of a portfolio.
 
-    With `validation` held out, training has neither those datasets nor the ones of the test split.
+    With `validation` held out, training has neither the validation datasets nor the test datasets.
     """
     table = shipped_table()
     scores = table.algorithms if portfolio is None else table.portfolios[portfolio]
@@ -45,5 +45,5 @@ def trained_on(held_out: HeldOut) -> tuple[Split, ...]:
 
 @cache
 def shipped_table() -> Table:
-    """Read the shipped table, once."""
+    """Return the shipped table, read once per process."""
     return read_table()

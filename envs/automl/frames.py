@@ -1,8 +1,8 @@
-"""Any pandas frame to one of two kinds of columns: float64 with NaN, and text with None.
+"""Conversion of any pandas frame to two kinds of columns: float64 with NaN, and text with None.
 
-scikit-learn's transformers each have their own idea of what a missing value, a boolean or a category is. Everything
-here is decided column by column from the types, never from the values of one fold, so that a fold cannot differ in kind
-from another.
+scikit-learn's transformers differ in their treatment of missing values, booleans and categories. This module decides
+column by column from the types, never from the values of one fold, so that the kinds of columns do not depend on the
+fold.
 """
 
 from typing import Any
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from qrl.common.errors import UsageError
 
 LARGEST = 1e30
-"""Of a number that counts; what is beyond is missing. Squares of larger ones, and trees' single precision, overflow."""
+"""Largest magnitude of a number; larger ones are missing, as their squares and trees' single precision overflow."""
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same table with columns of float64 (missing, infinite, beyond `LARGEST`: NaN) and of text (missing: None).
+    """Convert a table to columns of float64 (missing, infinite, beyond `LARGEST`: NaN) and of text (missing: None).
 
-    Booleans are numbers, and so are times and durations, in seconds. Column names become text, `a`, `a.1`, ... where
-    they repeat. Rows are numbered from 0.
+    Booleans become numbers; times and durations become seconds. Column names become text; repeated names become `a`,
+    `a.1`, ... Rows are numbered from 0.
 
     Raises:
         UsageError: no rows or no columns.
@@ -33,12 +33,12 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def numeric(frame: pd.DataFrame) -> list[str]:
-    """Names of the columns of numbers of a `plain` frame; the others are text."""
+    """Return the names of the numeric columns of a `plain` frame; the other columns are text."""
     return [str(name) for name in frame.columns if frame[name].dtype.kind == "f"]
 
 
 def encode(target: object) -> tuple[NDArray[np.int64], list[str]]:
-    """Classes [row] numbered from 0 in the order of their names as text, and the names [class].
+    """Return classes [row], numbered from 0 in the order of their names as text, and the names [class].
 
     Raises:
         UsageError: a missing target, or only one class.
@@ -69,7 +69,7 @@ def _column(column: "pd.Series[Any]") -> "NDArray[Any] | pd.Series[Any]":
 
 
 def _all_numbers(column: "pd.Series[Any]") -> bool:
-    """Whether what is there of a column of objects is numbers and booleans alone; a column of nothing is one too."""
+    """Return whether all values of a column of objects are numbers or booleans; True for an empty column."""
     return bool(column.dropna().map(lambda value: isinstance(value, (int, float, np.number, np.bool_))).all())
 
 

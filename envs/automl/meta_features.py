@@ -1,7 +1,8 @@
-"""Numbers that describe a dataset before any algorithm was tried on it; the same for the table and for a user's data.
+"""Meta-features: numbers that describe a dataset before any evaluation, equal for the table and for a user's data.
 
-n rows, d columns of which t are text, k classes with shares p; Z [row, e] is the table after the preprocessing of a
-linear model (`algorithms.preprocessing`: filled, scaled, one-hot), fitted on all rows, which sees no targets.
+A dataset has n rows, d columns of which t are text, and k classes with shares p. Z [row, e] is the dataset after the
+preprocessing for a linear model (`algorithms.preprocessing`: imputed, scaled, one-hot), fitted on all rows without the
+targets.
 
 | Feature             | Formula                                                          | Unit      |
 |---------------------|------------------------------------------------------------------|-----------|
@@ -29,8 +30,8 @@ linear model (`algorithms.preprocessing`: filled, scaled, one-hot), fitted on al
 | gain_linear         | the same of linear discriminant analysis with shrinkage          | of 1      |
 
 The last five, landmarkers (Pfahringer, Bensusan and Giraud-Carrier 2000), are cross-validated in `LANDMARK_FOLDS` folds
-on at most `LANDMARK_ROWS` rows, and max p is that of those rows. A column of numbers that does not vary counts 0 for
-its moments and its correlations. Everything is finite and depends on nothing but the dataset.
+on at most `LANDMARK_ROWS` rows, and their max p is computed on the same rows. A constant column of numbers has moments
+and correlations of 0. All features are finite and depend only on the dataset.
 """
 
 import warnings
@@ -69,23 +70,23 @@ META_FEATURES = (
     "gain_naive_bayes",
     "gain_linear",
 )
-"""In the order of the table's axis; only ever extended at the end."""
+"""Names of the meta-features in the order of the table's axis; append new ones only at the end."""
 
 LANDMARK_FOLDS = 3
 LANDMARK_ROWS = 1000
 _WIDEST = 300
-"""Columns of Z that are looked at for correlations and components, evenly spaced: both cost their square."""
+"""Most columns of Z for correlations and components, evenly spaced: both scale with the square of the number."""
 
 
 def meta_features(frame: "pd.DataFrame", classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The numbers [feature] in the order of `META_FEATURES`.
+    """Return the meta-features [feature] in the order of `META_FEATURES`.
 
     Args:
-        frame: `plain` [row, column].
-        classes: [row], numbered from 0, at least two.
+        frame: `plain` table [row, column].
+        classes: classes [row], numbered from 0, at least two.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Columns without values, or that do not vary, are dealt with below.
+        warnings.simplefilter("ignore")  # empty and constant columns are handled below
         encoded = np.asarray(preprocessing(frame, scale=True).fit_transform(frame), dtype=np.float64)
         values = {**_sizes(frame, encoded), **_classes(classes), **_moments(frame)}
         values |= {**_geometry(encoded), **_columns(encoded, classes), **_landmarks(encoded, classes)}
@@ -141,7 +142,7 @@ def _geometry(encoded: NDArray[np.float64]) -> dict[str, float]:
     varying = deviation > 0
     correlation = covariance[np.ix_(varying, varying)] / np.outer(deviation[varying], deviation[varying])
     pairs = correlation[np.triu_indices(len(correlation), 1)]
-    # A symmetric matrix that is positive up to rounding.
+    # The matrix is symmetric, and positive semidefinite up to rounding.
     variances = np.maximum(np.linalg.eigvalsh(covariance)[::-1], 0) if len(covariance) else np.zeros(0)
     total = variances.sum()
     shares = variances / total if total > 0 else np.ones(1)
@@ -154,7 +155,7 @@ def _geometry(encoded: NDArray[np.float64]) -> dict[str, float]:
 
 
 def _columns(encoded: NDArray[np.float64], classes: NDArray[np.int64]) -> dict[str, float]:
-    """Correlation ratios: variance of the classes' means over the variance of all."""
+    """Return features of the correlation ratios: variance of the class means over the total variance."""
     centred = encoded - encoded.mean(0)
     between = np.zeros(encoded.shape[1])
     for each in np.unique(classes):
@@ -187,7 +188,7 @@ def _landmarks(encoded: NDArray[np.float64], classes: NDArray[np.int64]) -> dict
     folds = StratifiedKFold(LANDMARK_FOLDS, shuffle=True, random_state=0)
     gains = {}
     for name, learner in learners.items():
-        # A learner that fails on a fold is as good as the majority there.
+        # A learner that fails on a fold scores as the majority class there.
         accuracy = cross_val_score(learner, encoded, classes, cv=folds, error_score=np.nan)
         gains[name] = float(np.nan_to_num(accuracy - majority).mean())
     return gains

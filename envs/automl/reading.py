@@ -1,7 +1,7 @@
-"""A user's table out of a CSV file of any size: what of it can be learned from, and what was left out.
+"""Reader of a user's CSV file of any size: the usable columns and rows, and the reasons for those left out.
 
-The file is read in pieces: once as bytes, for its encoding; once for the target, of which a sample of rows is drawn
-that keeps the shares of the classes; once for those rows. Whatever its length, little more than the sample is held.
+The file is read in chunks: once as bytes, for its encoding; once for the target, to draw a stratified sample of rows;
+once for the sampled rows. Memory holds little more than the sample, for files of any length.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -22,33 +22,33 @@ from qrl.common.errors import UsageError, suggest
 
 MOST_COLUMNS = 2000
 _NEARLY = r"[-+]?[$€£]?\s?[-+]?\d[\d.,' ]*(\s?[%$€£]|\s[A-Za-z]{1,4})?"
-"""Numbers with separators of thousands, another decimal sign, a currency or a unit."""
+"""Pattern of numbers with thousands separators, another decimal sign, a currency or a unit."""
 
 
 @dataclass(frozen=True)
 class UserDataset:
-    """A user's dataset, ready to be learned from."""
+    """User's dataset, cleaned for training classifiers."""
 
     layout: Layout
     target: str
     frame: pd.DataFrame
-    """`plain` [row, column], of the rows drawn."""
+    """`plain` table [row, column] of the sampled rows."""
     classes: NDArray[np.int64]
-    """[row], numbered from 0; of the rows drawn."""
+    """Classes [row] of the sampled rows, numbered from 0."""
     names: tuple[str, ...]
-    """Of the classes, in the order of their numbers."""
+    """Names of the classes, in the order of their numbers."""
     edges: tuple[float, ...]
-    """Where a target of numbers is cut into classes: each begins with its edge; empty if it was not cut."""
+    """Lower edges of the bins of a numeric target, except the first bin's; empty if the target was not binned."""
     labels: tuple[str, ...]
-    """Names of these classes in the order of the numbers."""
+    """Names of the bins in ascending order."""
     n_rows: int
-    """Of the file."""
+    """Number of rows of the file."""
     n_usable: int
-    """Rows with a target of a class that has two rows; the rows were drawn from these."""
+    """Number of rows with a target whose class has at least two rows; the sample is drawn from these rows."""
     dropped: Mapping[str, str]
-    """Columns that are not learned from, with the reason."""
+    """Unused columns, with the reason."""
     notes: tuple[str, ...]
-    """What else there is to know, in sentences."""
+    """Further notes for the user, as sentences."""
 
 
 def read(path: Path, target: str, *, rows: int, bins: int = 0, ignore: Collection[str] = ()) -> UserDataset:
@@ -56,13 +56,13 @@ def read(path: Path, target: str, *, rows: int, bins: int = 0, ignore: Collectio
 
     Args:
         path: the file.
-        target: column to be predicted.
-        rows: to learn from at most; a sample is drawn from more.
-        bins: cut a target of numbers into so many classes with about as many rows each; 0: do not.
-        ignore: columns not to learn from.
+        target: name of the target column.
+        rows: largest number of rows; a sample is drawn from more rows.
+        bins: number of quantile bins of a numeric target; 0: no binning.
+        ignore: columns that are not used.
 
     Raises:
-        UsageError: it is no such file, has no such column, or nothing that a class can be learned from.
+        UsageError: the file is not a CSV file, has no such column, or has too few usable columns, rows or classes.
     """
     layout = layout_of(path)
     for name in (target, *ignore):
@@ -98,7 +98,7 @@ def read(path: Path, target: str, *, rows: int, bins: int = 0, ignore: Collectio
 def _cleaned(
     text: pd.DataFrame, layout: Layout, classes: NDArray[np.int64], n_rows: int
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
-    """The columns to learn from, those that are left out with the reason, and notes about columns that say much."""
+    """Return the usable columns, the columns left out with the reason, and notes about suspicious columns."""
     if not text.shape[1]:
         raise UsageError(f"{layout.path}: there is no column besides the target")
     columns: dict[str, Any] = {}
@@ -136,7 +136,7 @@ def _about_rows(text: "pd.Series[Any]", usable: NDArray[np.int64], drawn: NDArra
 
 
 def _about_text(there: "pd.Series[Any]", separator: str) -> Iterator[str]:
-    """Report a column of text that seems to be one of numbers, except for some cells."""
+    """Yield a note if a column of text seems to have numbers, except for some cells."""
     none = numbers_among(there, separator).isna()
     nearly = none & there.astype(str).str.fullmatch(_NEARLY).astype(bool)
     n = len(there) - int((none & ~nearly).sum())

@@ -1,7 +1,7 @@
-"""The shipped rows: principal components of datasets of the table, and the pairs of their classes to be told apart.
+"""Shipped rows: principal components of datasets of the table, and pairs of classes to be distinguished.
 
-`rows.safetensors` has the numbers, `rows.json` the names; both are written by `build_rows`, and the second has the
-digest of both. Nothing in either is executed. Which split a dataset is in, the table says.
+`rows.safetensors` has the numbers, `rows.json` the names. `build_rows` writes both files, and `rows.json` has the
+digest of both. Nothing in the files is executed. The table defines the split of each dataset.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from qrl.common.errors import UsageError
 FILE = Path(__file__).with_name("rows.json")
 FORMAT = "qrl-selection-rows-1"
 LARGEST_FEATURE = 4.0
-"""Components are cut off here [standard deviations]: some columns have rows that are unlike all others."""
+"""Clipping bound of the components [standard deviations]: some columns have outliers."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,18 @@ class Rows:
     """All rows, classes and pairs."""
 
     features: NDArray[np.float32]
-    """[row, component], in standard deviations of all rows of the dataset; 0 where a dataset has fewer components."""
+    """Principal components [row, component], in standard deviations over the dataset; 0 if a dataset has fewer."""
     classes: NDArray[np.int64]
-    """[class, 2] the first row of a class of a dataset, and how many rows it has; they follow each other."""
+    """First row of a class of a dataset, and number of its rows, which are consecutive [class, 2]."""
     pairs: NDArray[np.int64]
-    """[pair, 2] the two classes."""
+    """Indices of the two classes [pair, 2]."""
     datasets: tuple[str, ...]
-    """[pair] the dataset that the classes are of."""
+    """Name of the dataset of the classes [pair]."""
     accuracy: NDArray[np.float32]
-    """[pair] cross-validated accuracy of logistic regression, classes weighted alike; see `build_rows`."""
+    """Cross-validated accuracy of logistic regression with equally weighted classes [pair]; see `build_rows`."""
 
     def splits(self, table: Table) -> tuple[Split, ...]:
-        """Split of each pair, which is that of its dataset.
+        """Return the split of each pair, which is the split of its dataset.
 
         Raises:
             UsageError: the table lacks a dataset.
@@ -47,10 +47,10 @@ class Rows:
 
 
 def read_rows(path: Path = FILE) -> Rows:
-    """Read the rows from their JSON file and the safetensors file beside it.
+    """Read the rows from their JSON file and the safetensors file in the same folder.
 
     Raises:
-        UsageError: a file is missing or damaged, they are of different builds, or a number makes no sense.
+        UsageError: a file is missing or damaged, the files are of different builds, or a number is invalid.
     """
     text, arrays = read_files(path, FORMAT, "file of rows")
     try:
@@ -68,7 +68,7 @@ def read_rows(path: Path = FILE) -> Rows:
 
 
 def _check(rows: Rows, path: Path) -> None:
-    """Raise UsageError where shapes or numbers make no sense."""
+    """Raise UsageError for inconsistent shapes or invalid numbers."""
     n_pairs = len(rows.datasets)
     for name, shape in {"classes": (len(rows.classes), 2), "pairs": (n_pairs, 2), "accuracy": (n_pairs,)}.items():
         found = getattr(rows, name).shape

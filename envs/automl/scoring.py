@@ -1,4 +1,4 @@
-"""Score of a pipeline on a dataset: stratified 5-fold cross-validation, the same for the table and a user's data."""
+"""Scores of pipelines on a dataset: stratified 5-fold cross-validation, the same for the table and a user's data."""
 
 import time
 import warnings
@@ -24,56 +24,56 @@ class Scored:
     """Scores of one pipeline on one dataset."""
 
     accuracy: NDArray[np.float64]
-    """[fold] share of the held-out rows that are classified rightly; that of the majority class where it failed."""
+    """Accuracy on the held-out rows [fold]; that of the majority class where the pipeline failed."""
     balanced: NDArray[np.float64]
-    """[fold] mean over classes of the share of their held-out rows classified rightly; 1 / classes where it failed."""
+    """Balanced accuracy on the held-out rows [fold]: mean over classes of the recall; 1 / classes where it failed."""
     seconds: float
-    """Fitting in all folds, preprocessing included [s]."""
+    """Time to fit in all folds, including preprocessing [s]."""
     failure: str = ""
     """One line about the first fold that failed; empty if none did."""
 
 
 def folds(classes: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Rows to learn from and rows held out, of each fold; classes keep their shares.
+    """Return the training rows and the held-out rows of each stratified fold.
 
     Raises:
-        ValueError: a class has fewer rows than there are folds in every one of the classes.
+        ValueError: every class has fewer rows than there are folds.
     """
     from sklearn.model_selection import StratifiedKFold
 
     splitter = StratifiedKFold(N_FOLDS, shuffle=True, random_state=FOLD_SEED)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # A class with fewer rows than folds is missing in some: still a score.
+        warnings.simplefilter("ignore")  # a class with fewer rows than folds is missing in some folds; scores are valid
         return list(splitter.split(np.zeros((len(classes), 1)), classes))
 
 
 def majority(classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[fold] accuracy of always naming the most frequent class of the rows to learn from."""
+    """Return the accuracy [fold] of always predicting the most frequent class of the training rows."""
     return np.array([np.mean(classes[held] == np.bincount(classes[train]).argmax()) for train, held in folds(classes)])
 
 
 def any_class(classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[fold] balanced accuracy of always naming a class of the rows held out, on average over these classes."""
+    """Return the balanced accuracy [fold] of always predicting one class of the held-out rows."""
     return np.array([1 / len(np.unique(classes[held])) for _, held in folds(classes)])
 
 
 def score(make: "Callable[[], Pipeline]", frame: "pd.DataFrame", classes: NDArray[np.int64]) -> Scored:
-    """Fit a fresh pipeline in every fold and score it on the rows held out; see `score_all`."""
+    """Fit a fresh pipeline in every fold and score the pipeline on the held-out rows; see `score_all`."""
     return score_all([make], frame, classes)[0]
 
 
 def score_all(
     makers: "Sequence[Callable[[], Pipeline]]", frame: "pd.DataFrame", classes: NDArray[np.int64]
 ) -> list[Scored]:
-    """Score several pipelines; preprocessing that they share is fitted once in a fold and counted in the time of each.
+    """Score several pipelines; shared preprocessing is fitted once per fold and counted in the time of each pipeline.
 
-    A fold that raises counts as the majority class would: a user would fall back to it. Warnings (no convergence within
-    the steps allowed, collinear columns) are part of the algorithm as set up.
+    A fold that raises scores as the majority class, the user's fallback. Warnings (no convergence within the allowed
+    steps, collinear columns) are ignored as a property of the algorithm's settings.
 
     Args:
-        makers: return unfitted pipelines of `algorithms`: preprocessing, then a classifier.
+        makers: functions that return unfitted pipelines of `algorithms`: preprocessing, then a classifier.
         frame: a `plain` table [row, column].
-        classes: [row], numbered from 0.
+        classes: classes [row], numbered from 0.
     """
     accuracy, balanced = np.zeros((2, len(makers), N_FOLDS))
     seconds, failures = np.zeros(len(makers)), [""] * len(makers)
@@ -96,7 +96,7 @@ def score_all(
                     classifier.fit(known, classes[train])
                     seconds[index] += shared + time.perf_counter() - started
                     right = np.asarray(classifier.predict(unknown)) == truth
-            except Exception as error:  # any algorithm may fail on any data, each in its own way
+            except Exception as error:  # an algorithm may fail on some data with any exception
                 failures[index] = failures[index] or describe(error)
                 accuracy[index, fold], balanced[index, fold] = fallback[fold], 1 / len(present)
                 continue

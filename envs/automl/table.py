@@ -1,7 +1,7 @@
-"""The shipped table: measured scores of algorithms and configurations on real datasets, read and checked.
+"""Shipped table: measured scores of algorithms and configurations on real datasets, read and checked.
 
-`table.safetensors` has the numbers, `table.json` the names; both are written by `build`, and the second has the digest
-of both. Nothing in either is executed.
+`table.safetensors` has the numbers, `table.json` the names. `build` writes both files, and `table.json` has the digest
+of both. Nothing in the files is executed.
 """
 
 import hashlib
@@ -29,19 +29,19 @@ class Scores:
     """Scores of a set of choices, algorithms or configurations, on datasets."""
 
     choices: tuple[str, ...]
-    """Names [choice]; of a configuration, its options."""
+    """Names of the choices [choice]; a configuration is named by its options."""
     rows: NDArray[np.int64]
-    """[dataset] which datasets of the table these are."""
+    """Indices of the datasets in the table [dataset]."""
     majority: NDArray[np.float32]
-    """[dataset, fold] accuracy of always naming the most frequent class of the rows learned from."""
+    """Accuracy of always predicting the most frequent class of the training rows [dataset, fold]."""
     accuracy: NDArray[np.float32]
-    """[dataset, choice, fold] share of held-out rows classified rightly."""
+    """Accuracy on the held-out rows [dataset, choice, fold]."""
     balanced: NDArray[np.float32]
-    """[dataset, choice, fold] mean over classes of the share of their held-out rows classified rightly."""
+    """Balanced accuracy on the held-out rows, the mean recall over classes [dataset, choice, fold]."""
     seconds: NDArray[np.float32]
-    """[dataset, choice] fitting in all folds on the machine of ORIGIN.md, one thread [s]."""
+    """Time to fit in all folds on the machine of ORIGIN.md, one thread [s], [dataset, choice]."""
     failures: Mapping[str, str]
-    """Why a choice failed on a dataset, by `dataset/choice`; it has the score of the majority class there."""
+    """Reason why a choice failed on a dataset, by `dataset/choice`; its score is that of the majority class."""
 
 
 @dataclass(frozen=True)
@@ -49,25 +49,26 @@ class Table:
     """The whole table."""
 
     datasets: tuple[str, ...]
-    """Names [dataset]."""
+    """Names of the datasets [dataset]."""
     groups: tuple[str, ...]
-    """[dataset] datasets of one group have the same origin."""
+    """Group of each dataset [dataset]; datasets of one group have the same origin."""
     splits: tuple[Split, ...]
-    """[dataset] the same within a group."""
+    """Split of each dataset [dataset], the same within a group."""
     about: tuple[Mapping[str, Any], ...]
-    """[dataset] source, item, target, origin, licence, rows, columns, classes and columns dropped."""
+    """Description of each dataset [dataset]: source, item, target, origin, licence, rows, columns, classes and dropped
+    columns."""
     features: tuple[str, ...]
     """Names of the meta-features [feature]."""
     meta: NDArray[np.float64]
-    """[dataset, feature]."""
+    """Meta-features [dataset, feature]."""
     algorithms: Scores
     portfolios: Mapping[str, Scores]
-    """By name: `svm` and `gradient_boosting`."""
+    """Scores of the portfolios by name, `svm` and `gradient_boosting`."""
     dropped: Mapping[str, str]
     """Datasets of the catalogue that are not in the table, with the reason."""
 
     def split(self, name: Split) -> NDArray[np.int64]:
-        """Indices of the datasets of one split.
+        """Return the indices of the datasets of one split.
 
         Raises:
             UsageError: no such split.
@@ -77,10 +78,10 @@ class Table:
         return np.flatnonzero(np.array(self.splits) == name)
 
     def improvement(self, portfolio: str | None = None) -> NDArray[np.float64]:
-        """Mean accuracy over folds minus that of the majority class, [dataset, choice].
+        """Return the mean accuracy over folds minus that of the majority class [dataset, choice].
 
         Args:
-            portfolio: the algorithms, or the configurations of one of `portfolios` (whose `rows` say which datasets).
+            portfolio: None for the algorithms, or the name of one of `portfolios`, whose `rows` are its datasets.
 
         Raises:
             UsageError: no such portfolio.
@@ -93,10 +94,10 @@ class Table:
 
 
 def read_table(path: Path = FILE) -> Table:
-    """Read the table from its JSON file and the safetensors file beside it.
+    """Read the table from its JSON file and the safetensors file in the same folder.
 
     Raises:
-        UsageError: a file is missing or damaged, they are of different builds, or a number makes no sense.
+        UsageError: a file is missing or damaged, the files are of different builds, or a number is invalid.
     """
     text, arrays = read_files(path, FORMAT, "selection table")
     try:
@@ -108,15 +109,15 @@ def read_table(path: Path = FILE) -> Table:
 
 
 def read_files(path: Path, form: str, what: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read the text and the numbers of two files that `digest` holds together.
+    """Read the text and the numbers of a pair of files, and verify their common `digest`.
 
     Args:
-        path: the JSON file; the numbers are beside it.
-        form: its `format`.
-        what: is in it, for messages.
+        path: the JSON file; the file of the numbers is in the same folder.
+        form: expected `format` of the JSON file.
+        what: name of the content, for messages.
 
     Raises:
-        UsageError: a file is missing or damaged, or they are of different builds.
+        UsageError: a file is missing or damaged, or the files are of different builds.
     """
     text = from_json(path)
     if not isinstance(text, dict) or text.get("format") != form:
@@ -133,7 +134,7 @@ def read_files(path: Path, form: str, what: str) -> tuple[dict[str, Any], dict[s
 
 
 def digest(numbers: bytes, text: Mapping[str, Any]) -> str:
-    """SHA-256 of the numbers and of everything else in the text, in the order of its keys."""
+    """Return the SHA-256 of the numbers and of the text without its digest, in the order of its keys."""
     rest = {key: text[key] for key in sorted(text) if key != "digest"}
     return hashlib.sha256(numbers + to_json(rest).encode()).hexdigest()
 
@@ -158,7 +159,7 @@ def _assembled(text: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Table:
 
 
 def _check(table: Table, path: Path) -> None:
-    """Raise UsageError where shapes, numbers or splits make no sense."""
+    """Raise UsageError for inconsistent shapes, invalid numbers or invalid splits."""
     n = len(table.datasets)
     shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
         "meta": (table.meta.shape, (n, len(table.features))),

@@ -1,4 +1,4 @@
-"""The target column of a CSV file as classes."""
+"""Target column of a CSV file as classes."""
 
 import itertools
 from typing import Any
@@ -13,20 +13,20 @@ from envs.automl.scoring import N_FOLDS
 from qrl.common.errors import UsageError
 
 LEAST_ROWS = 30
-"""Least rows with a target; with fewer the folds are too small to compare algorithms."""
+"""Smallest number of rows with a target; with fewer rows the folds are too small to compare algorithms."""
 MOST_CLASSES = 100
-"""Most classes of a target."""
+"""Largest number of classes of a target."""
 _DISTINCT = 10_000
-"""Different values after which a target is no target."""
+"""Number of distinct values beyond which a column cannot be a target."""
 
 
 def read_target(layout: Layout, target: str) -> "pd.Series[Any]":
-    """Return the target as it stands in the file [row], None where it is missing."""
+    """Return the target's text in the file [row]; None where the target is missing."""
     known: dict[Any, Any] = {}
     found: list[Any] = []
     for piece in layout.pieces([target]):
         values = stripped(piece[target]).astype(object)
-        # One object for each class, however many rows it has.
+        # One shared object per class, to save memory.
         known |= {value: value for value in values.dropna().unique() if value not in known}
         if len(known) > _DISTINCT:
             break
@@ -48,7 +48,7 @@ def read_target(layout: Layout, target: str) -> "pd.Series[Any]":
 def read_binned_target(
     layout: Layout, target: str, bins: int
 ) -> tuple["pd.Series[Any]", tuple[float, ...], tuple[str, ...]]:
-    """The target as names of classes [row] between quantiles, where these begin, and the names."""
+    """Return the target as names of quantile bins [row], the inner edges of the bins, and the names."""
     found = []
     for piece in layout.pieces([target]):
         numbers = as_numbers(stripped(piece[target]).astype(object), layout.separator)
@@ -68,7 +68,7 @@ def read_binned_target(
 
 
 def bin_names(edges: tuple[float, ...]) -> tuple[str, ...]:
-    """Return the names of classes between edges, numbered so that text is in the order of the numbers."""
+    """Return the names of the bins between edges, numbered so that alphabetical order is numerical order."""
     ends = [f"{edge!r}" for edge in edges]
     between = [f"from {low} to below {high}" for low, high in itertools.pairwise(ends)]
     parts = [f"below {ends[0]}", *between, f"from {ends[-1]}"] if ends else ["all"]
@@ -76,7 +76,7 @@ def bin_names(edges: tuple[float, ...]) -> tuple[str, ...]:
 
 
 def check_target(layout: Layout, target: str, text: "pd.Series[Any]", usable: NDArray[np.int64]) -> None:
-    """Raise UsageError if there is too little to learn from."""
+    """Raise UsageError if there are too few rows or classes."""
     where, n_there = f"{layout.path}: column {target!r}", int(text.notna().sum())
     if len(text) and not n_there:
         raise UsageError(f"{where} has only missing values, as NA, nan, null and ? are: there is nothing to predict")

@@ -1,4 +1,4 @@
-"""Checks of the numbers and arrays of numbers of task parameters."""
+"""Checks of the values of task parameters: numbers and arrays of numbers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ def finite_array(name: str, value: object, shape: tuple[int, ...] = ()) -> NDArr
     """Return `value` as an array [*shape]; a number is repeated over the whole shape.
 
     Raises:
-        UsageError: it is not of that shape, or not finite; the message calls it `name`.
+        UsageError: `value` does not have that shape, or is not finite; the message calls the value `name`.
     """
     if not shape:
         return np.asarray(finite_number(name, value))

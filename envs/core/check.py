@@ -1,4 +1,4 @@
-"""Checks that every family of tasks has to pass, also those of users: `envs.check(distribution)`."""
+"""Checks that every family of tasks has to pass, including user-defined families: `envs.check(distribution)`."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,17 +16,17 @@ Trajectory = list[tuple[Tensor, ...]]
 """The first observation alone, then observation, reward, terminated and truncated of every step; all [lane, ...]."""
 
 HOLDS = (1, 1, 2, 4, 8, 16, 32, 64)
-"""Steps for which the lanes hold an action: alternating actions do not get as far as lasting ones."""
+"""Steps for which the lanes hold an action: held actions reach more states than actions that change at every step."""
 
 SINGLE_LANE_STEPS = 50
-"""Steps for which lanes are compared with one lane alone: in a chaotic family rounding errors grow with the steps."""
+"""Steps for which a lane of many is compared with a single lane: in chaotic families rounding errors grow."""
 
 
 def check(distribution: TaskDistribution) -> list[str]:
     """Run every check on a family and return their names.
 
     Raises:
-        UsageError: some checks fail; the message says which and how, in one line.
+        UsageError: some checks fail; the message names each with its error, in one line.
     """
     if not isinstance(distribution, TaskDistribution):
         wanted = "a task distribution, such as envs.make('cartpole')"
@@ -45,10 +45,10 @@ def check(distribution: TaskDistribution) -> list[str]:
 
 
 def check_before_training(distribution: TaskDistribution) -> None:
-    """Run the checks without which a result would mean nothing: reproducible, and parameters matter.
+    """Run the checks on which every result depends: episodes are reproducible, and parameters matter.
 
     Raises:
-        UsageError: they do not hold.
+        UsageError: a check fails.
     """
     for name in ("reproducible", "parameters matter"):
         try:
@@ -70,7 +70,7 @@ def _sample(family: TaskDistribution, n: int, split: Split = "train", seed: int 
 
 
 def train_tasks_follow_their_generator(family: TaskDistribution) -> None:
-    """Equal seeds draw equal tasks, all in their ranges; other seeds draw others."""
+    """Check that equal seeds draw equal tasks, all in their ranges, and other seeds draw other tasks."""
     tasks = _sample(family, 200, seed=1)
     _require(tasks.rows() == _sample(family, 200, seed=1).rows(), "the same generator draws other train tasks")
     _require(tasks.rows() != _sample(family, 200, seed=2).rows(), "another generator draws the same train tasks")
@@ -80,7 +80,7 @@ def train_tasks_follow_their_generator(family: TaskDistribution) -> None:
 
 
 def held_out_tasks_are_fixed(family: TaskDistribution) -> None:
-    """Test and ood tasks do not depend on a seed, and fewer are a prefix of more."""
+    """Check that test and ood tasks do not depend on a seed, and that fewer tasks are a prefix of more."""
     for split in _splits(family)[1:]:
         rows = family.sample(100, split).rows()
         _require(rows == _sample(family, 100, split, seed=5).rows(), f"{split} tasks depend on a generator")
@@ -88,7 +88,7 @@ def held_out_tasks_are_fixed(family: TaskDistribution) -> None:
 
 
 def ood_tasks_lie_outside_train(family: TaskDistribution) -> None:
-    """In at least one parameter no ood task is a train task."""
+    """Check that in at least one parameter every ood task lies outside the train range."""
     if not family.ood:
         return
     tasks = family.sample(200, "ood")
@@ -97,7 +97,7 @@ def ood_tasks_lie_outside_train(family: TaskDistribution) -> None:
 
 
 def tasks_survive_json(family: TaskDistribution) -> None:
-    """Tasks written as JSON come back as they were."""
+    """Check that tasks written as JSON are read back unchanged."""
     tasks = family.sample(20, "test")
     again = Tasks.from_json(tasks.to_json())
     _require(again.rows() == tasks.rows() and again.key(7) == tasks.key(7), "tasks change on their way through JSON")
@@ -107,7 +107,7 @@ def tasks_survive_json(family: TaskDistribution) -> None:
 
 
 def actions(env: TaskVectorEnv, steps: int, holds: Sequence[int] = (1,), seed: int = 0) -> list[Tensor]:
-    """Random actions of all lanes; lane i holds one for holds[i mod len(holds)] steps."""
+    """Draw random actions of all lanes; lane i holds an action for holds[i mod len(holds)] steps."""
     env.action_space.seed(seed)
     drawn = torch.stack([torch.as_tensor(env.action_space.sample()) for _ in range(steps)])
     lanes = torch.arange(env.num_envs)
@@ -117,7 +117,7 @@ def actions(env: TaskVectorEnv, steps: int, holds: Sequence[int] = (1,), seed: i
 
 
 def trajectory(env: TaskVectorEnv, acts: Sequence[Tensor], *, tasks: Tasks, seed: int = 0) -> Trajectory:
-    """Record the effect of actions, from a reset with this seed until all lanes are finished."""
+    """Record the trajectory under these actions, from a reset with this seed until all lanes are finished."""
     steps: Trajectory = [(env.reset(seed=seed, options={"tasks": tasks})[0],)]
     for action in acts:
         steps.append(env.step(action)[:4])
@@ -127,14 +127,14 @@ def trajectory(env: TaskVectorEnv, acts: Sequence[Tensor], *, tasks: Tasks, seed
 
 
 def same(one: Trajectory, other: Trajectory) -> bool:
-    """Whether two trajectories are equal to the bit."""
+    """Return whether two trajectories are bitwise equal."""
     if len(one) != len(other):
         return False
     return all(torch.equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True))
 
 
 def reproducible(family: TaskDistribution) -> None:
-    """The same seed, tasks and actions give the same episodes, all finite, in the same environments and in new ones."""
+    """Check that equal seeds, tasks and actions give equal, finite episodes, in the same and in new environments."""
     tasks = _sample(family, 2)
     one, other = family.vectorise(2, 4), family.vectorise(2, 4)
     acts = actions(one, family.horizon, HOLDS)
@@ -151,7 +151,7 @@ def reproducible(family: TaskDistribution) -> None:
 
 
 def parameters_matter(family: TaskDistribution) -> None:
-    """Changing one parameter alone changes what is seen, earned or ended, with the same seed and actions."""
+    """Check that each parameter alone affects observations, rewards or ends of episodes, at equal seed and actions."""
     pair = [family.vectorise(1, len(HOLDS)) for _ in range(2)]
     acts = actions(pair[0], family.horizon, HOLDS)
     rng = np.random.default_rng(0)
@@ -170,7 +170,7 @@ def parameters_matter(family: TaskDistribution) -> None:
 
 
 def _differ(pair: Sequence[TaskVectorEnv], tasks: Sequence[Tasks], acts: Sequence[Tensor]) -> bool:
-    """Whether episodes on two tasks differ anywhere before all lanes of both are finished."""
+    """Return whether episodes on two tasks differ anywhere before all lanes of both are finished."""
     starts = [env.reset(seed=0, options={"tasks": each})[0] for env, each in zip(pair, tasks, strict=True)]
     if not torch.equal(*starts):
         return True
@@ -184,7 +184,7 @@ def _differ(pair: Sequence[TaskVectorEnv], tasks: Sequence[Tasks], acts: Sequenc
 
 
 def observations_and_rewards_are_sound(family: TaskDistribution) -> None:
-    """In every split: shapes and types as stated, rewards finite, observations finite and in their space."""
+    """Check shapes, types and finiteness in every split, and that observations lie in their space."""
     low, high = family.observation_space.low, family.observation_space.high
     for split in _splits(family):
         env = family.vectorise(20, 1)
@@ -203,7 +203,7 @@ def observations_and_rewards_are_sound(family: TaskDistribution) -> None:
 
 
 def episodes_end(family: TaskDistribution) -> None:
-    """An episode ends by the horizon, truncated just there; a finished lane holds still until it is reset."""
+    """Check that episodes end by the horizon, truncated exactly there, and that finished lanes freeze until a reset."""
     env = family.vectorise(3, 2)
     env.reset(seed=0, options={"tasks": _sample(family, 3)})
     done, length = torch.zeros(6, dtype=torch.bool), torch.zeros(6, dtype=torch.int64)
@@ -227,7 +227,7 @@ def episodes_end(family: TaskDistribution) -> None:
 
 
 def a_lane_is_what_it_is_alone(family: TaskDistribution) -> None:
-    """A lane of many does as one lane alone from the same start (to rounding: torch adds in another order)."""
+    """Check that a lane of many equals a single lane from the same start (to rounding: torch sums in another order)."""
     env = family.vectorise(3, 2)
     observation, _ = env.reset(seed=0, options={"tasks": _sample(family, 3)})
     singles = [env.single_lane(lane) for lane in range(6)]
@@ -246,7 +246,7 @@ def a_lane_is_what_it_is_alone(family: TaskDistribution) -> None:
 
 
 def single_environments_fit(family: TaskDistribution) -> None:
-    """`make` gives a `gymnasium.Env` with the spaces of the family, on the task that it is given."""
+    """Check that `make` returns a `gymnasium.Env` with the spaces of the family, on the given task."""
     env = family.make(_sample(family, 1))
     fit = env.observation_space == family.observation_space and env.action_space == family.action_space
     _require(fit, "the environments of make have other spaces than the family")
@@ -270,7 +270,7 @@ CHECKS: dict[str, Callable[[TaskDistribution], None]] = {
         single_environments_fit,
     )
 }
-"""Every check by its name; the docstring says what it asks."""
+"""Every check by its name; its docstring states the requirement."""
 
 
 def _require(holds: bool, complaint: str) -> None:

@@ -1,4 +1,4 @@
-"""A task distribution: what varies from task to task, how tasks are drawn, and how environments are made of them.
+"""Task distributions: the parameters that vary, how tasks are drawn, and how environments are made from tasks.
 
 Two kinds of families build on it: `envs.TorchTasks`, whose dynamics are written here in torch, and
 `envs.GymnasiumTasks`, which wraps third-party Gymnasium environments.
@@ -24,8 +24,8 @@ from qrl.common.errors import UsageError, suggest
 
 Split = Literal["train", "test", "ood"]
 
-# Seeds of the held-out tasks. They belong to the benchmark, not to a run: whatever its seed, every run is evaluated on
-# the same tasks. The numbers are such that nobody picks them as a training seed.
+# Seeds of the held-out tasks. These seeds belong to the benchmark, not to a run: every run is evaluated on the same
+# tasks, whatever its own seed. The numbers are unlikely to be chosen as a training seed.
 TEST_SEED = 0x7E57_2026_5EED
 OOD_SEED = 0x0D15_2026_5EED
 
@@ -41,23 +41,23 @@ class TaskDistribution(ABC):
         observation_scale: typical magnitude of each observation, [obs]; policies divide by it.
         reward_scale: typical magnitude of a reward; agents that take rewards as inputs, or predict them, divide by it.
         parameters: name of each task parameter to its range in the train and test splits.
-        test: ranges that replace those of `parameters` in the test split, of tasks that are kept out of training; empty
-            if test tasks are drawn as train tasks are.
+        test: ranges that replace those of `parameters` in the test split, for tasks held out of training; empty if test
+            tasks are drawn from the same ranges as train tasks.
         nominal: the reference task, a value for every parameter; a number stands for a whole array.
         ood: ranges that replace those of `parameters` in the ood split; empty if the family has no such split.
-        positive: parameters without meaning at or below zero (masses, lengths); such tasks are refused.
-        unproved: parameters that need not be seen to matter under random actions, such as a goal that they never reach.
+        positive: parameters that must be above zero (masses, lengths); other tasks raise UsageError.
+        unproved: parameters exempt from the sensitivity check, such as a goal that random actions never reach.
 
     Raises:
         UsageError: the arguments contradict each other.
     """
 
     render_modes: tuple[str, ...] = ()
-    """What `make` takes as its `render_mode`."""
+    """Values that `make` accepts as its `render_mode`."""
     steps_are_evaluations = False
-    """Whether each step evaluates a candidate; a curve over an episode then shows the return after each of them."""
+    """Whether each step evaluates a candidate; a curve over an episode then shows the return after each evaluation."""
     unavailable: slice | None = None
-    """Entries of an observation that are 1 for discrete actions without any use; policies mask those actions."""
+    """Entries of an observation that are 1 for unavailable discrete actions; policies mask those actions."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class TaskDistribution(ABC):
         self.nominal = self._values(nominal, f"{name}: nominal ")
 
     def _values(self, values: Mapping[str, object], what: str) -> dict[str, Any]:
-        """Convert to numbers and nested lists of numbers, each parameter in its shape."""
+        """Convert values to numbers and nested lists of numbers, each parameter in its shape."""
         return {
             key: finite_array(f"{what}{key}", value, self.parameters[key].shape).tolist()
             for key, value in values.items()
@@ -130,9 +130,9 @@ class TaskDistribution(ABC):
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
     def n_distinct(self, split: Split | str = "train") -> int | None:
-        """Number of distinct tasks of a split; None if there are infinitely many, or it is unknown.
+        """Return the number of distinct tasks of a split; None if it is infinite or unknown.
 
-        Where it is a number, and `test` is empty, test tasks are drawn from the same few tasks as train tasks.
+        If the number is finite and `test` is empty, test tasks are drawn from the same few tasks as train tasks.
         """
         counts = [range_.n_values for range_ in self._ranges(split).values()]
         known = [count for count in counts if count is not None]
@@ -144,12 +144,12 @@ class TaskDistribution(ABC):
     def sample(self, n: int, split: Split | str = "train", rng: np.random.Generator | None = None) -> Tasks:
         """Draw `n` tasks.
 
-        Test and ood tasks come from fixed seeds of their own: `rng` plays no part in them, and the first 50 of 100
-        are the same as 50. If there are finitely many, each of them comes before one comes again.
+        Test and ood tasks come from their own fixed seeds: they do not depend on `rng`, and the first 50 of 100 tasks
+        are the same as 50 tasks. If the split has finitely many tasks, each task occurs before any is repeated.
 
         Args:
             n: number of tasks, at least 1.
-            split: `train` draws from `parameters`; `test` and `ood` from the same with their own overrides.
+            split: `train` draws from `parameters`; `test` and `ood` from `parameters` with their own overrides.
             rng: source of the train tasks; required there.
 
         Raises:
@@ -189,11 +189,11 @@ class TaskDistribution(ABC):
         return Tasks({name: torch.from_numpy(r.ppf(column.reshape(n, *r.shape))) for (name, r), column in columns})
 
     def nominal_tasks(self, n: int) -> Tasks:
-        """The nominal task, `n` times."""
+        """Return the nominal task, `n` times."""
         return Tasks.from_rows([self.nominal] * check_count(f"{self.name}: number of tasks", n))
 
     def task(self, values: Mapping[str, object]) -> Tasks:
-        """One task (Tasks of length 1) from some of its parameters; the others are nominal.
+        """Return one task (Tasks of length 1) from some of its parameters; the others are nominal.
 
         Raises:
             UsageError: an unknown parameter or a value that is not a finite number.
@@ -207,7 +207,7 @@ class TaskDistribution(ABC):
         """Return one task from Tasks of length 1, or from a mapping of some parameters.
 
         Raises:
-            UsageError: it is neither, or not a task of this family.
+            UsageError: `task` is neither, or not a task of this family.
         """
         if isinstance(task, Tasks):
             return self.check_tasks(task, 1)
@@ -252,17 +252,18 @@ class TaskDistribution(ABC):
     def vectorise(self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu") -> TaskVectorEnv:
         """Make a `gymnasium.vector.VectorEnv` of n_tasks · envs_per_task lanes with tensors on `device`.
 
-        Lane `task · envs_per_task + env` is environment `env` of task `task`. Its `reset` takes the options `tasks` and
-        `reset_mask`, there is no autoreset, and a finished lane holds still; see `envs.TorchVectorEnv`.
+        Lane `task · envs_per_task + env` is environment `env` of task `task`. The environment's `reset` takes the
+        options `tasks` and `reset_mask`, there is no autoreset, and a finished lane is frozen until its reset; see
+        `envs.TorchVectorEnv`.
         """
 
     @abstractmethod
     def make(
         self, task: Mapping[str, object] | Tasks | None = None, render_mode: str | None = None
     ) -> gym.Env[Any, Any]:
-        """A `gymnasium.Env` on one task (NumPy in and out); parameters that are not given are nominal.
+        """Make a `gymnasium.Env` on one task (NumPy in and out); parameters that are not given are nominal.
 
-        Its `reset` takes the option `task`.
+        The environment's `reset` takes the option `task`.
 
         Raises:
             UsageError: an unknown parameter, a value that is not a finite number, Tasks of more than one task, or a
@@ -280,6 +281,6 @@ def datasheet(distribution: TaskDistribution) -> str:
 
 
 def format_value(value: object) -> str:
-    """Format a parameter's value: one number, if all of an array are the same."""
+    """Format a parameter's value; an array of equal entries becomes one number, other arrays "an array"."""
     numbers = sorted(set(np.ravel(np.asarray(value)).tolist()))
     return f"{numbers[0]:g}" if len(numbers) == 1 else "an array"

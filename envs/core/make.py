@@ -1,4 +1,4 @@
-"""Task distributions by the name of their family."""
+"""Look-up of task distributions by the name of their family."""
 
 from dataclasses import fields
 

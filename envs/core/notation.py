@@ -1,4 +1,4 @@
-"""Ranges written as text, as `--vary gravity=5:15` does."""
+"""Notation of ranges as text, used by `--vary gravity=5:15`."""
 
 from envs.core.ranges import Choice, Integer, LogUniform, Range, Sign, SignedUniform, Uniform
 from qrl.common.errors import UsageError
@@ -14,12 +14,12 @@ _NOTATION = "LOW:HIGH, log:LOW:HIGH, ±LOW:HIGH, int:LOW:HIGH, A,B,... or sign"
 
 
 def parse_range(text: str, what: str) -> Range:
-    """Return the range that a text such as `5:15` stands for.
+    """Parse a range such as `5:15`.
 
     Args:
-        text: LOW:HIGH is uniform, log:LOW:HIGH log-uniform, ±LOW:HIGH (or +-LOW:HIGH) of either sign, int:LOW:HIGH a
-            whole number, A,B,... one of these, sign -1 or 1.
-        what: its name in error messages.
+        text: LOW:HIGH is uniform, log:LOW:HIGH log-uniform, ±LOW:HIGH (or +-LOW:HIGH) uniform with a random sign,
+            int:LOW:HIGH an integer, A,B,... one of these numbers, sign -1 or 1.
+        what: name of the range in error messages.
 
     Raises:
         UsageError: the text is not a range, or the range is empty.

@@ -1,8 +1,8 @@
 """Ranges: the distribution of one task parameter, written as an inverse cumulative distribution function.
 
-A task is a row of independent uniforms in [0, 1), one per number, and a range maps its own of them to values. So what
-a seed stands for does not depend on the kinds of ranges, and a range that is changed moves no other parameter. A
-parameter is a number, or an array of them if its range has a `shape`.
+A task is a row of independent uniforms in [0, 1), one per number, and each range maps its own uniforms to values. The
+uniforms of a seed therefore do not depend on the kinds of ranges, and changing one range changes no other parameter. A
+parameter is a number, or an array of numbers if its range has a `shape`.
 A new kind of range is one frozen dataclass with `ppf`, `contains` and `describe_one`, and `n_values` if it is finite.
 """
 
@@ -23,7 +23,7 @@ from qrl.common.errors import UsageError, describe
 
 @dataclass(frozen=True)
 class Range(ABC):
-    """The distribution of one task parameter, of an array of this shape; () is a number.
+    """Distribution of one task parameter, an array of this shape; () is a number.
 
     Raises:
         UsageError: a size below 1.
@@ -41,41 +41,41 @@ class Range(ABC):
 
     @property
     def n_values(self) -> int | None:
-        """Number of distinct values, or arrays of this shape; None if there are infinitely many, or it is unknown."""
+        """Return the number of distinct values, or arrays of this shape; None if it is infinite or unknown."""
         return None
 
     @abstractmethod
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Inverse cumulative distribution function: independent uniforms [..., *shape] in [0, 1) to values."""
+        """Apply the inverse cumulative distribution function to independent uniforms [..., *shape] in [0, 1)."""
 
     @abstractmethod
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which `values` lie in the support (its boundary included), element by element."""
+        """Return which `values` lie in the support, including its boundary, element by element."""
 
     def overlaps(self, other: "Range") -> bool:
-        """Whether values of one lie in the other, touching ends aside; False where either has no bounds."""
+        """Return whether two ranges share values, except for touching ends; False if either is unbounded."""
         if not (self.bounded and other.bounded):
             return False
-        # Without 0.5, where the two signs meet.
+        # The grid omits 0.5, where the two signs meet.
         drawn = np.random.default_rng(0).random((200, *self.shape)) if self.shape else np.linspace(0.001, 0.999, 1000)
         pairs = ((self, other), (other, self))
         found = [np.atleast_1d(b.contains(a.ppf(drawn))).reshape(len(drawn), -1).all(1) for a, b in pairs]
         return bool(np.any(found))
 
     def describe(self) -> str:
-        """The range in the notation of the datasheets, such as `U[5, 15]` or `10 × 5 × N(1, 1)`."""
+        """Return the range in the notation of the datasheets, such as `U[5, 15]` or `10 × 5 × N(1, 1)`."""
         return " × ".join([*map(str, self.shape), self.describe_one()])
 
     @abstractmethod
     def describe_one(self) -> str:
-        """The range of one entry in the same notation, without the shape."""
+        """Return the range of one entry in the notation of the datasheets, without the shape."""
 
 
 @dataclass(frozen=True)
 class _Interval(Range):
-    """Base of the ranges between two ends: `low < high`, both finite."""
+    """Base class of the ranges between two ends: `low < high`, both finite."""
 
-    low: float | int  # beartype, unlike mypy, does not take an int for a float; a float is what is kept
+    low: float | int  # beartype, unlike mypy, does not accept an int for a float; stored as a float
     high: float | int
 
     def __post_init__(self) -> None:
@@ -102,7 +102,7 @@ class Uniform(_Interval):
 
 @dataclass(frozen=True)
 class LogUniform(_Interval):
-    """A value whose logarithm is uniform: low · (high / low)^u, with 0 < low."""
+    """Log-uniform on [low, high): low · (high / low)^u, with 0 < low."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,7 +119,7 @@ class LogUniform(_Interval):
 
 @dataclass(frozen=True)
 class SignedUniform(_Interval):
-    """A fair random sign times U[low, high), with 0 <= low: the support is [-high, -low] and [low, high]."""
+    """Fair random sign times U[low, high), with 0 <= low: the support is [-high, -low] and [low, high]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -139,7 +139,7 @@ class SignedUniform(_Interval):
 
 @dataclass(frozen=True)
 class Choice(Range):
-    """One of a few distinct numbers, all equally likely."""
+    """Uniform choice among a few distinct numbers."""
 
     values: tuple[float | int, ...]
 
@@ -170,13 +170,13 @@ class Choice(Range):
 
 
 def Sign() -> Choice:  # named like the classes
-    """-1 or 1, equally likely."""
+    """Return the uniform choice between -1 and 1."""
     return Choice((-1, 1))
 
 
 @dataclass(frozen=True)
 class Integer(Range):
-    """A whole number from low to high, both included, all equally likely."""
+    """Uniform integer from low to high, both included."""
 
     low: float | int
     high: float | int
@@ -208,9 +208,9 @@ class Integer(Range):
 
 @dataclass(frozen=True)
 class Drawn(Range):
-    """Result of a function of a `numpy.random.Generator`: a number, or an array of `shape`.
+    """User-defined distribution: a function of a `numpy.random.Generator` returns a number, or an array of `shape`.
 
-    The generator is seeded from the uniform numbers of the task, so a task stays what it is.
+    The generator is seeded from the uniform numbers of the task, so that a task is reproducible.
     """
 
     bounded = False
@@ -227,7 +227,7 @@ class Drawn(Range):
         return np.asarray(drawn, dtype=np.float64).reshape(u.shape)
 
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.isfinite(values)  # that is all that is known
+        return np.isfinite(values)  # the support is unknown otherwise
 
     def describe_one(self) -> str:
         return f"{getattr(self.draw, '__name__', 'drawn')}(rng)"
@@ -249,7 +249,7 @@ class Normal(Range):
             raise UsageError(f"Normal: std must be above 0, not {self.std}")
 
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
-        # 0 is a uniform that may be drawn, and has no finite quantile.
+        # A uniform may be 0, which has no finite quantile.
         standard = torch.special.ndtri(torch.from_numpy(np.maximum(u, np.finfo(np.float64).tiny)))
         values: NDArray[np.float64] = self.mean + self.std * standard.numpy()
         return values
@@ -263,7 +263,7 @@ class Normal(Range):
 
 @dataclass(frozen=True)
 class Dirichlet(Range):
-    """Probabilities along the last axis of `shape`, uniform over all there are: Dirichlet(1, ..., 1)."""
+    """Probability vectors along the last axis of `shape`, uniform over the simplex: Dirichlet(1, ..., 1)."""
 
     bounded = False
 
@@ -273,7 +273,7 @@ class Dirichlet(Range):
             raise UsageError("Dirichlet: needs a shape, as one number alone is no distribution")
 
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
-        # Exponential variables over their sum. All zero, they would have no direction.
+        # Normalised exponential variables. The lower bound avoids a sum of zero.
         exponential = np.maximum(-np.log1p(-u), np.finfo(np.float64).tiny)
         values: NDArray[np.float64] = exponential / exponential.sum(-1, keepdims=True)
         return values

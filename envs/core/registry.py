@@ -1,4 +1,4 @@
-"""The registry of environments: the families of `envs/`, ids of Gymnasium, and task distributions."""
+"""Registry of environments: the families of `envs/`, ids of Gymnasium, and task distributions."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def _plugin_of_id(name: str) -> "Plugin[TaskDistribution] | None":
-    from envs.wrapped.ids import plugin_of_id  # Here because it brings torch.
+    from envs.wrapped.ids import plugin_of_id  # Local, as it imports torch.
 
     return plugin_of_id(name)
 
@@ -32,13 +32,13 @@ ENVS: "Registry[TaskDistribution]" = Registry(
 
 
 def register(name: str, plugin: object) -> None:
-    """Make `plugin` known as `name` in this process: a `TaskDistribution`, or what has `Config` and `build`.
+    """Register `plugin` as `name` in this process: a `TaskDistribution`, or an object with `Config` and `build`.
 
-    In place of what was registered under that name before, if anything.
+    An earlier registration of that name is replaced.
 
         >>> envs.register("tilted", envs.GymnasiumTasks(make, {"tilt": envs.Uniform(-1, 1)}))
 
     Raises:
-        UsageError: it is neither, or the name is that of a family of this folder, of a package or of Gymnasium.
+        UsageError: `plugin` is neither, or `name` is that of a family of this folder, of a package or of Gymnasium.
     """
     ENVS.register(name, plugin)

@@ -1,4 +1,4 @@
-"""The contract of vector environments over tasks: lanes in order of tasks, tensors, checks of what is given."""
+"""Contract of vector environments over tasks: lanes in order of tasks, tensors, checks of the arguments."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ StepResult = tuple[ObsBatch, Float32[Tensor, " lane"], Bool[Tensor, " lane"], Bo
 
 @runtime_checkable
 class Family(Protocol):
-    """Task distribution as a vector environment sees it."""
+    """Task distribution, as far as a vector environment uses it."""
 
     name: str
     horizon: int
@@ -37,14 +37,14 @@ class Family(Protocol):
 
 
 def check_env_seed(seed: object) -> None:
-    """Raise UsageError unless `seed` is None or one that every generator takes."""
-    # NumPy takes no negative seeds and torch none of more than 64 bits.
+    """Raise UsageError unless `seed` is None or a seed that every generator accepts."""
+    # NumPy accepts no negative seeds, and torch no seeds of more than 64 bits.
     if seed is not None and (not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63):
         raise UsageError(f"reset: seed must be a non-negative integer below 2**63, not {seed!r}")
 
 
 def check_options(options: Mapping[str, object] | None, known: tuple[str, ...]) -> dict[str, Any]:
-    """The options of a reset, or UsageError for one that is not `known`."""
+    """Return the options of a reset; raise UsageError for an option that is not `known`."""
     for name in options or {}:
         if name not in known:
             raise UsageError(f"reset: no option {name!r}{suggest(str(name), known)}")
@@ -59,15 +59,15 @@ def _as_tensor(values: object, device: torch.device, what: str) -> Tensor:
 
 
 class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
-    """`n_tasks` tasks times `envs_per_task` independent environments, stepped together.
+    """Vector environment of `n_tasks` tasks times `envs_per_task` independent environments, stepped together.
 
     Lane `task · envs_per_task + env` is environment `env` of task `task`. Everything returned is a tensor on `device`:
     observations and rewards float32, flags bool.
 
     - **Tasks** are given to `reset(options={"tasks": tasks})` and stay until the next such reset; before the first one
       every lane has the nominal task.
-    - **There is no autoreset.** A finished lane holds still: the same observation, reward 0, and the flags of its last
-      step, until it is reset. Rollouts mask such rows.
+    - **There is no autoreset.** A finished lane is frozen until its reset: it repeats the last observation with reward
+      0 and the flags of its last step. Rollouts mask such rows.
     - **Termination and truncation stay apart.** A lane is truncated at step `horizon`; if it terminates in that very
       step, both flags are set, as by Gymnasium's `TimeLimit`.
 
@@ -75,7 +75,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
         distribution: the family.
         n_tasks: number of tasks, at least 1.
         envs_per_task: number of environments of each task, at least 1.
-        device: where the tensors live.
+        device: device of the tensors.
 
     Raises:
         UsageError: a count below 1.
@@ -98,7 +98,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
         if isinstance(distribution.action_space, gym.spaces.Discrete):
             start = int(distribution.action_space.start)
             self._action_limits: tuple[float, float] = (start, start + int(distribution.action_space.n) - 1)
-        else:  # only NaN and infinity are errors here: what is too large is clipped
+        else:  # only NaN and infinity are errors here: actions beyond the bounds are clipped
             self._action_limits = (-float(np.finfo(np.float64).max), float(np.finfo(np.float64).max))
         self._action_shape = (self.num_envs, *(distribution.action_space.shape or ()))
         self._per_lane_rng = False
@@ -128,7 +128,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
         """
 
     def _begin_reset(self, seed: int | None, options: dict[str, Any] | None) -> Bool[Tensor, " lane"] | None:
-        """Check what was given to `reset` and take the tasks; the lanes to reset, None for all."""
+        """Check the arguments of `reset` and set the tasks; return the mask of lanes to reset, None for all."""
         check_env_seed(seed)
         options = check_options(options, ("tasks", "reset_mask", "per_lane_rng"))
         self._raise_if_actions_were_bad()
@@ -152,7 +152,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
         return mask
 
     def _as_action(self, action: Tensor | np.ndarray) -> Tensor:
-        """The action on our device, as int64 or float64, checked."""
+        """Check an action and convert it to int64 or float64 on the environment's device."""
         action = _as_tensor(action, self.device, f"{self._family.name}: action").detach()
         numeric = action.dtype not in (torch.bool, torch.complex64, torch.complex128)
         if action.shape != self._action_shape or not numeric or action.is_floating_point() == self._discrete:
@@ -163,7 +163,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
             )
         smallest, largest = torch.aminmax(action)
         if not self._defer_checks:
-            # Written so that NaN, which aminmax passes on, fails.
+            # Negated, so that NaN, which aminmax propagates, raises too.
             if not (smallest.item() >= self._action_limits[0] and largest.item() <= self._action_limits[1]):
                 self._refuse_actions()
         else:

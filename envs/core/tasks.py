@@ -1,4 +1,4 @@
-"""Tasks: a batch of task parameters as data, saved, hashed and moved between devices like any other data."""
+"""Batches of tasks as data that can be saved, hashed and moved between devices."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from qrl.common.errors import UsageError, suggest
 
 @dataclass(frozen=True, eq=False)
 class Tasks:
-    """A batch of tasks: each parameter a float64 tensor with a leading `task` axis, an array of numbers or just one.
+    """Batch of tasks: each parameter is a float64 tensor with a leading `task` axis, a number or an array per task.
 
     `tasks["gravity"]` and `tasks.gravity` are the same tensor; `tasks[3]`, `tasks[2:5]` and `tasks[mask]` are Tasks.
     Within the dynamics the same structure holds one row per lane (see `repeat_interleave`).
@@ -54,7 +54,7 @@ class Tasks:
     def __getitem__(self, index: int | slice | Tensor) -> "Tasks": ...
 
     def __getitem__(self, index: str | int | slice | Tensor) -> "Tensor | Tasks":
-        """A parameter by its name (a tensor), or some of the tasks (Tasks; an int gives Tasks of length 1)."""
+        """Return a parameter by its name (a tensor), or some of the tasks (Tasks; an int gives Tasks of length 1)."""
         if isinstance(index, str):
             if index not in self.values:
                 raise UsageError(f"no task parameter {index!r}{suggest(index, list(self.values))}")
@@ -66,7 +66,7 @@ class Tasks:
         return Tasks({name: column[index] for name, column in self.values.items()})
 
     def __getattr__(self, name: str) -> Tensor:
-        # Looked up in __dict__: copy and pickle ask for attributes before `values` is there.
+        # Looked up in __dict__: copy and pickle access attributes before `values` exists.
         values: dict[str, Tensor] = self.__dict__.get("values", {})
         if name not in values:
             raise AttributeError(f"Tasks has no parameter or attribute {name!r}")
@@ -78,21 +78,21 @@ class Tasks:
         return tuple(self.values)
 
     def to(self, device: torch.device | str) -> "Tasks":
-        """The same tasks on `device`."""
+        """Return the same tasks on `device`."""
         return Tasks({name: column.to(device) for name, column in self.values.items()})
 
     def repeat_interleave(self, repeats: int) -> "Tasks":
-        """Every task `repeats` times in a row: one row per lane, lane = task · repeats + env."""
+        """Repeat every task `repeats` times in a row: one row per lane, lane = task · repeats + env."""
         return Tasks({name: column.repeat_interleave(repeats, dim=0) for name, column in self.values.items()})
 
     def rows(self) -> list[dict[str, Any]]:
-        """One plain dictionary per task: numbers, and nested lists of numbers."""
+        """Return one plain dictionary per task: numbers, and nested lists of numbers."""
         columns = [column.tolist() for column in self.values.values()]
         return [dict(zip(self.values, row, strict=True)) for row in zip(*columns, strict=True)]
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, object]]) -> "Tasks":
-        """The inverse of `rows`. Raises UsageError on no rows, differing names or shapes, or numbers not finite."""
+        """Invert `rows`. Raise UsageError for no rows, differing names or shapes, or numbers that are not finite."""
         if not rows:
             raise UsageError("Tasks.from_rows: needs at least one row")
         names = list(rows[0])
@@ -102,12 +102,12 @@ class Tasks:
         return cls({name: _column([row[name] for row in rows], name) for name in names})
 
     def to_json(self) -> str:
-        """The tasks as JSON text; the numbers come back exactly."""
+        """Return the tasks as JSON text; `from_json` restores the numbers exactly."""
         return json.dumps(self.rows(), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Tasks":
-        """The inverse of `to_json`. Raises UsageError if `text` is not a list of tasks."""
+        """Invert `to_json`. Raise UsageError if `text` is not a list of tasks."""
         try:
             rows = json.loads(text)
         except json.JSONDecodeError as error:
@@ -117,7 +117,7 @@ class Tasks:
         return cls.from_rows(rows)
 
     def key(self, index: int) -> str:
-        """SHA-256 (hex) of one task's values: equal for equal tasks, whatever the order of the parameters."""
+        """Return the SHA-256 (hex) of one task's values: equal for equal tasks, in any order of the parameters."""
         # + 0.0 turns -0.0, which is the same task, into 0.0.
         row = {name: (column[0] + 0.0).tolist() for name, column in self[index].values.items()}
         canonical = json.dumps(row, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -131,7 +131,7 @@ def check_indices(name: str, values: Tensor, n: int) -> None:
 
 
 def _column(values: Sequence[object], name: str) -> Tensor:
-    """One parameter of all tasks, of the first one's shape."""
+    """Stack one parameter of all tasks, each value in the first one's shape."""
     try:
         shape = np.asarray(values[0]).shape
     except ValueError:

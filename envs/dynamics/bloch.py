@@ -10,11 +10,11 @@ from envs.dynamics.drawing import GREY, WHITE, Colour, Picture, blank_picture, d
 from envs.dynamics.qubits import places_of_qubits
 
 PANEL, RADIUS = 120, 50.0
-"""Side of a qubit's view in a picture, and length of a Bloch vector [pixels]."""
+"""Side of a qubit's view in a picture, and length of a pure state's Bloch vector [pixels]."""
 
 
 def draw_bloch_vectors(states: Mapping[Colour, Float64[Tensor, " word"]], n_qubits: int) -> Picture:
-    """Draw the Bloch vectors of each qubit in some states, each in a colour, as seen along y and along z."""
+    """Draw the Bloch vector of each qubit in several states, one colour per state, seen along y and along z."""
     drawn = blank_picture(2 * PANEL, PANEL * n_qubits)
     for (qubit, place), row in product(enumerate(places_of_qubits(n_qubits)), (0, 1)):
         column, middle = PANEL * (qubit + 0.5), PANEL * (row + 0.5)

@@ -1,6 +1,6 @@
-"""Pictures of families with a reference implementation in Gymnasium, drawn by its renderer.
+"""Pictures of families with a reference implementation in Gymnasium, drawn by Gymnasium's renderer.
 
-Gymnasium's environment is made once in a process, put into the state to be drawn, and asked for its picture. It needs
+The module makes Gymnasium's environment once per process, sets its state, and calls its `render`. Rendering needs
 pygame, the extra `render`.
 """
 
@@ -19,7 +19,7 @@ from qrl.common.summaries import DISTRIBUTION
 
 @cache
 def _gymnasium_env(name: str) -> gym.Env[Any, Any]:
-    """Make Gymnasium's environment `name`, without its wrappers; it is drawn and never stepped."""
+    """Make Gymnasium's environment `name`, without its wrappers; the environment is rendered and never stepped."""
     return gym.make(name, render_mode="rgb_array", disable_env_checker=True).unwrapped
 
 
@@ -27,9 +27,9 @@ def picture(name: str, state: Float64[Tensor, "1 state"], **attributes: object) 
     """Return the picture that Gymnasium's environment `name` draws of `state`.
 
     Args:
-        name: its id, such as "CartPole-v1".
+        name: id of the environment, such as "CartPole-v1".
         state: one lane, in the order of that environment's `state`.
-        attributes: whatever else the picture depends on, such as a length, under that environment's names.
+        attributes: other attributes that the picture depends on, such as a length, by that environment's names.
 
     Raises:
         UsageError: pygame is not installed.
@@ -41,7 +41,7 @@ def picture(name: str, state: Float64[Tensor, "1 state"], **attributes: object) 
 
 
 def drawn_by(gymnasium_env: gym.Env[Any, Any], name: str) -> Picture:
-    """Return the picture that Gymnasium's environment draws of itself. Raises UsageError without pygame."""
+    """Return the picture rendered by Gymnasium's environment. Raise UsageError without pygame."""
     try:
         drawn = gymnasium_env.render()
     except gym.error.DependencyNotInstalled:

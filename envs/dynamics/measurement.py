@@ -1,4 +1,4 @@
-"""Repeated measurements: counts of shots, drawn by the random number generators of the lanes."""
+"""Repeated measurements: counts of shots, drawn from the random number generators of the lanes."""
 
 import math
 
@@ -12,15 +12,15 @@ from envs.dynamics.per_lane_rng import next_uniform
 def binomial(
     uniform: Float64[Tensor, " lane"], probability: Float64[Tensor, " lane"], trials: int
 ) -> Float64[Tensor, " lane"]:
-    """Inverse of the binomial distribution: the smallest count whose cumulative probability is above `uniform`.
+    """Invert the binomial distribution: return the smallest count whose cumulative probability is above `uniform`.
 
-    Summed over the counts within 5 √trials of the mean only: by Hoeffding's inequality the others have a probability
-    of 4e-22 in all, below what a float64 resolves.
+    The sum is restricted to counts within 5 √trials of the mean: by Hoeffding's inequality all other counts together
+    have a probability of 4e-22, below the resolution of float64.
     """
     reach = math.ceil(5 * math.sqrt(trials))
     first = ((trials * probability).floor() - reach).clamp_min(0)
     count = first[:, None] + torch.arange(2 * reach + 2, dtype=torch.float64, device=uniform.device)
-    others = (trials - count).clamp_min(0)  # counts beyond all trials come last, where all probability is spent
+    others = (trials - count).clamp_min(0)  # counts above `trials` come last, where the cumulative probability is 1
     logs = torch.xlogy(count, probability[:, None]) + torch.special.xlog1py(others, -probability[:, None])
     ways = math.lgamma(trials + 1) - torch.lgamma(count + 1) - torch.lgamma(others + 1)
     passed = (ways + logs).exp().cumsum(1) <= uniform[:, None]
@@ -30,12 +30,15 @@ def binomial(
 def estimates(
     probability: Float64[Tensor, "lane outcome"], shots: int, rng_state: Float64[Tensor, "lane rng"]
 ) -> tuple[Float64[Tensor, "lane outcome"], Float64[Tensor, "lane rng"]]:
-    """Estimate each probability by its share in so many shots; the estimates, and the next state of the generators.
+    """Estimate each probability by the relative frequency in `shots` shots.
 
     Args:
-        probability: of each outcome.
-        shots: for each of them.
-        rng_state: of a generator for each outcome, two numbers each.
+        probability: probability of each outcome.
+        shots: shots for each outcome.
+        rng_state: states of the generators, one per outcome, two numbers each.
+
+    Returns:
+        the estimates, and the next states of the generators.
     """
     rng_state, uniform = next_uniform(rng_state.reshape(-1, 2))
     columns = zip(uniform.reshape(probability.shape).unbind(1), probability.unbind(1), strict=True)

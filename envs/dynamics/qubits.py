@@ -1,8 +1,8 @@
-"""A few open qubits: the density matrix as a real vector, and the Lindblad equation on it.
+"""Open systems of a few qubits: the density matrix as a real vector, and its Lindblad equation.
 
-The vector of a density matrix ρ of n qubits has the 4^n numbers Tr(P ρ), one for each Pauli word P, the letters in the
-order I, X, Y, Z and that of the first qubit counting most. The equation is then r' = G r with a real matrix G, which is
-linear in all rates. Qubits are in a row, each coupled to the next.
+The vector r of a density matrix ρ of n qubits has the 4^n entries Tr(P ρ), one for each Pauli word P. The letters are
+in the order I, X, Y, Z, and the first qubit's letter is the most significant. The Lindblad equation is then r' = G r
+with a real matrix G, which is linear in all rates. The qubits form a chain, each coupled to the next.
 """
 
 import math
@@ -19,17 +19,17 @@ from torch import Tensor
 from qrl.circuits.matrices import I, X, Y, Z
 
 N_RATES = 5
-"""Rates of a qubit by itself: turns about x, y and z [rad/us], 1 / T1 and 1 / T_phi [1/us]."""
+"""Number of rates of a single qubit: rotations about x, y and z [rad/us], 1 / T1 and 1 / T_phi [1/us]."""
 
 MOST_QUBITS = 3
-"""Qubits, at most."""
+"""Largest number of qubits."""
 
 _PAULI = torch.as_tensor(np.stack([I, X, Y, Z]), dtype=torch.complex128)
 
 
 @lru_cache
 def pauli_words(n_qubits: int) -> Complex128[Tensor, "word row column"]:
-    """All Pauli words as matrices, in the order of the vector."""
+    """Return all Pauli words as matrices, in the order of the vector."""
     words = torch.ones(1, 1, 1, dtype=torch.complex128)
     for _ in range(n_qubits):
         words = torch.stack([torch.kron(word, letter) for word in words for letter in _PAULI])
@@ -37,13 +37,13 @@ def pauli_words(n_qubits: int) -> Complex128[Tensor, "word row column"]:
 
 
 def vector_of(state: Complex128[Tensor, " amplitude"]) -> Float64[Tensor, " word"]:
-    """Tr(P |ψ><ψ|) of a pure state, of all words P."""
+    """Return Tr(P |ψ><ψ|) of a pure state for all words P."""
     words = pauli_words(int(math.log2(len(state))))
     return torch.einsum("i,wij,j->w", state.conj(), words, state).real
 
 
 NamedState = Literal["plus", "flip", "ghz"]
-"""(|0> + |1>) / √2 on each qubit; |1...1>; (|0...0> + |1...1>) / √2."""
+"""Names of target states: (|0> + |1>) / √2 on each qubit; |1...1>; (|0...0> + |1...1>) / √2."""
 
 
 def named_state(name: NamedState, n_qubits: int) -> Complex128[Tensor, " amplitude"]:
@@ -60,14 +60,14 @@ def named_state(name: NamedState, n_qubits: int) -> Complex128[Tensor, " amplitu
 
 
 def places_of_qubits(n_qubits: int) -> list[int]:
-    """Return for each qubit the place in the vector of the word with X on that qubit and I on the others."""
+    """Return for each qubit the index in the vector of the word with X on that qubit and I on the others."""
     return [4 ** (n_qubits - 1 - qubit) for qubit in range(n_qubits)]
 
 
 def places_of_words(letters: Sequence[int], n_qubits: int) -> list[int]:
-    """Return the places in the vector of words with one or two of these letters and I elsewhere.
+    """Return the indices in the vector of words with one or two of these letters and I elsewhere.
 
-    Words of one letter come first, qubit by qubit, then those of two, pair by pair. X, Y and Z are 1, 2 and 3.
+    Words of one letter come first, qubit by qubit, then words of two letters, pair by pair. X, Y and Z are 1, 2 and 3.
     """
     places = places_of_qubits(n_qubits)
     singles = [letter * place for place in places for letter in letters]
@@ -79,28 +79,28 @@ def places_of_words(letters: Sequence[int], n_qubits: int) -> list[int]:
 
 
 def _on_words(n_qubits: int, change: Callable[[Tensor], Tensor]) -> Float64[Tensor, "word word"]:
-    """The matrix, on vectors, of a linear map of density matrices."""
+    """Return the matrix, acting on vectors, of a linear map of density matrices."""
     words = pauli_words(n_qubits)
     return torch.einsum("vij,wji->vw", words, change(words)).real / 2**n_qubits
 
 
 def _turn(hamiltonian: Tensor) -> Callable[[Tensor], Tensor]:
-    """ρ' = -i [H, ρ]."""
+    """Return the map ρ' = -i [H, ρ]."""
     return lambda rho: -1j * (hamiltonian @ rho - rho @ hamiltonian)
 
 
 def _decay(jump: Tensor) -> Callable[[Tensor], Tensor]:
-    """ρ' = L ρ L† - (L†L ρ + ρ L†L) / 2."""
+    """Return the map ρ' = L ρ L† - (L†L ρ + ρ L†L) / 2."""
     rate = jump.mH @ jump
     return lambda rho: jump @ rho @ jump.mH - (rate @ rho + rho @ rate) / 2
 
 
 @lru_cache
 def _terms(n_qubits: int) -> Float64[Tensor, "term entry"]:
-    """Factors of each rate of one qubit, or of a pair, in the generator, whose entries are in a row.
+    """Return the coefficient matrix of each rate of one qubit, or of a pair, in the generator, flattened.
 
-    The rates of the first qubit, those of the second, and the coupling of the two. Of rate 1 are: H = X/2, Y/2, Z/2;
-    the decay from 1 to 0; the one of the coherence alone; H = ZZ/4.
+    The order is the rates of the first qubit, the rates of the second, and the coupling of the two. A rate of 1 stands
+    for H = X/2, Y/2, Z/2; relaxation from 1 to 0; pure dephasing; H = ZZ/4.
     """
     one, x, y, z = _PAULI
     lower = (x + 1j * y) / 2
@@ -117,16 +117,16 @@ def _terms(n_qubits: int) -> Float64[Tensor, "term entry"]:
 def generators(
     local: Float64[Tensor, "lane qubit rate"], coupling: Float64[Tensor, "lane pair"]
 ) -> list[Float64[Tensor, "lane row column"]]:
-    """The generator [1/us] as a sum of one on the first two qubits and, of three, one on the last two.
+    """Return the terms of the generator [1/us]: one on the first two qubits and, for three qubits, one on the last two.
 
     Args:
-        local: N_RATES of each qubit.
-        coupling: of each qubit to the next [rad/us], H = ZZ/4 times it.
+        local: N_RATES rates of each qubit.
+        coupling: coupling of each qubit to the next [rad/us]; the Hamiltonian is coupling · ZZ/4.
     """
     n_qubits = local.shape[1]
     size = min(n_qubits, 2)
     rates = [torch.cat([local[:, :2].flatten(1), coupling[:, :1]], dim=1)]
-    if n_qubits == MOST_QUBITS:  # the middle qubit's own rates are in the first
+    if n_qubits == MOST_QUBITS:  # the first term includes the middle qubit's local rates
         rates.append(torch.cat([torch.zeros_like(local[:, 1]), local[:, 2], coupling[:, 1:]], dim=1))
     terms = _terms(size).to(local.device)
     return [(rate @ terms).unflatten(1, (4**size, 4**size)) for rate in rates]
@@ -135,9 +135,10 @@ def generators(
 def speed(
     local: Float64[Tensor, "lane qubit rate"], coupling: Float64[Tensor, "lane pair"]
 ) -> Float64[Tensor, " lane"]:
-    """A bound on the generator's spectral norm [1/us].
+    """Return a bound on the generator's spectral norm [1/us].
 
-    Of H that is the difference of its extreme eigenvalues; the decay to 0 alone has √2 / T1.
+    The norm of the Hamiltonian part is the difference of the extreme eigenvalues of H; the norm of the relaxation alone
+    is √2 / T1.
     """
     turns = local[..., :3].norm(dim=-1) + math.sqrt(2) * local[..., 3] + local[..., 4]
     return turns.sum(1) + coupling.abs().sum(1) / 2
@@ -147,7 +148,7 @@ def speed(
 
 
 def order_for(bound: float, error: float = 1e-14) -> int:
-    """Terms of exp's series, after the first, that leave out less than `error` for matrices of a norm up to `bound`."""
+    """Return the order of exp's Taylor series with a remainder below `error` for matrices of norm up to `bound`."""
     order, left_out = 0, bound * math.exp(bound)  # Lagrange's bound of the remainder
     while left_out > error:
         order += 1
@@ -161,7 +162,7 @@ def evolve(
     time: float,
     order: int,
 ) -> Float64[Tensor, "lane word"]:
-    """exp(G time) r, by so many terms of the series; G as of `generators`."""
+    """Return exp(G time) r by the Taylor series up to `order`; G is the sum of the terms from `generators`."""
     head, *tail = [time * part for part in generator]
     shape = (len(vector), head.shape[-1], -1)
     start = after = vector.reshape(shape)

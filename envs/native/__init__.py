@@ -1,1 +1,1 @@
-"""Families whose dynamics are written in torch."""
+"""Families with dynamics written in torch."""

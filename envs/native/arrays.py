@@ -1,4 +1,4 @@
-"""Families with dynamics in torch as Gymnasium's vector environments: NumPy in and out, all three autoreset modes."""
+"""Families with dynamics in torch as Gymnasium vector environments: NumPy in and out, all three autoreset modes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,20 +15,21 @@ from qrl.common.errors import UsageError, suggest
 
 
 class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """Many environments of a family, as `gymnasium.make_vec` gives them.
+    """Vector environment of a family, for `gymnasium.make_vec`.
 
-    It ends episodes as Gymnasium documents it for `autoreset_mode`. NEXT_STEP: the step after the last one ignores the
-    action, resets, and has a reward of 0. SAME_STEP: the last step returns the next episode's first observation, its
-    own is in the info as `final_obs`. DISABLED: finished lanes have to be reset by `options={"reset_mask": mask}`.
+    Episodes end as Gymnasium documents for `autoreset_mode`. NEXT_STEP: the step after an episode's last step ignores
+    the action, resets the lane, and has reward 0. SAME_STEP: the last step returns the next episode's first
+    observation, and the info holds the last observation as `final_obs`. DISABLED: finished lanes have to be reset by
+    `options={"reset_mask": mask}`.
 
     Args:
         distribution: the family.
-        num_envs: lanes.
-        task: values of some parameters in every lane, the others are nominal.
-        autoreset_mode: one of Gymnasium's.
+        num_envs: number of lanes.
+        task: values of some parameters, in every lane; the others are nominal.
+        autoreset_mode: one of Gymnasium's modes.
 
     Raises:
-        UsageError: a bad number, task or mode.
+        UsageError: an invalid number, task or mode.
     """
 
     def __init__(
@@ -62,12 +63,12 @@ class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Start new episodes.
 
         Args:
-            seed: reseeds the generator that all lanes draw from; None goes on with it.
-            options: `task`, for all lanes, or `tasks`, one for each (`envs.Tasks`, or mappings), hold from here on;
-                `reset_mask` [lane] starts new episodes in those lanes only.
+            seed: reseeds the generator that all lanes share; None keeps the generator's state.
+            options: `task`, one task for all lanes, or `tasks`, one for each lane (`envs.Tasks`, or mappings), hold
+                from here on; `reset_mask` [lane] starts new episodes in those lanes only.
 
         Raises:
-            UsageError: an unknown option, or a bad one.
+            UsageError: an unknown or invalid option.
         """
         options = dict(options or {})
         if "task" in options:
@@ -81,13 +82,13 @@ class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return observation.numpy(), info
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One step of every lane.
+        """Make one step of every lane.
 
         Returns:
             observations [lane, obs], rewards [lane], terminated [lane], truncated [lane], info.
 
         Raises:
-            UsageError: a bad action; or, without autoreset, a finished lane that was not reset.
+            UsageError: an invalid action; or, without autoreset, a finished lane that was not reset.
         """
         before = self._finished
         if self._mode is AutoresetMode.DISABLED and bool(before.any()):

@@ -1,4 +1,4 @@
-"""The functions that `gymnasium.make` and `gymnasium.make_vec` call for ids of the native families."""
+"""Entry points of `gymnasium.make` and `gymnasium.make_vec` for the ids of the native families."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ def make(
     """Make one environment, for `gymnasium.make`.
 
     Args:
-        family: its name.
+        family: name of the family.
         task: values of some parameters; the others are nominal.
         render_mode: "rgb_array" where the family has pictures, or None.
         options: the fields of the family's `Config`, such as `horizon`.
@@ -38,10 +38,10 @@ def make_vec(
 ) -> ArrayVectorEnv:
     """Make many environments, for `gymnasium.make_vec`.
 
-    `autoreset_mode` is one of Gymnasium's, the other arguments are those of `make`.
+    `autoreset_mode` is one of Gymnasium's modes, the other arguments are those of `make`.
 
     Raises:
-        UsageError: as in `make`; any render mode.
+        UsageError: the conditions of `make`, or any render mode.
     """
     if render_mode is not None:
         raise UsageError(f"{family}: many environments at once have no pictures; gymnasium.make has, of one")

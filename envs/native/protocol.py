@@ -1,4 +1,4 @@
-"""The dynamics of a family as pure functions over a batch of lanes.
+"""Dynamics of a family as pure functions over a batch of lanes.
 
 Lanes are independent copies of the environment; every quantity has a leading `lane` axis. `TorchTasks`, which authors
 subclass, is a task distribution with these functions; the environments of `vector.py` and `single.py` call them.
@@ -25,7 +25,7 @@ class Dynamics(Protocol):
 
     @abstractmethod
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
-        """Draw the state at the start of an episode of every lane.
+        """Draw the initial state of every lane.
 
         Args:
             tasks: one row per lane.
@@ -42,7 +42,7 @@ class Dynamics(Protocol):
     ) -> tuple[Float64[Tensor, "lane state"], Float[Tensor, " lane"], Bool[Tensor, " lane"]]:
         """Make one step of every lane.
 
-        Whatever follows from the task (a total mass) is computed here, so that no parameter can be without effect.
+        Quantities derived from the task (such as a total mass) are computed here, so that no parameter can be inert.
 
         Args:
             state: [lane, state].
@@ -50,15 +50,15 @@ class Dynamics(Protocol):
             tasks: one row per lane.
 
         Returns:
-            the next state, the reward, and whether the episode terminated there (the time limit is applied elsewhere).
+            the next state, the reward, and whether the episode terminated (the caller applies the time limit).
         """
 
     # -- for single environments, which draw from Gymnasium's NumPy generator ------------------------------------------
 
     def reset_single(self, tasks: Tasks, rng: np.random.Generator) -> Float64[Tensor, "1 state"]:
-        """Draw the state at the start of an episode of a single environment.
+        """Draw the initial state of a single environment.
 
-        Override it to draw exactly as a reference implementation does.
+        Override this method to draw exactly as a reference implementation does.
 
         Args:
             tasks: one task.
@@ -69,14 +69,14 @@ class Dynamics(Protocol):
     def resample_noise_single(
         self, state: Float64[Tensor, "1 state"], rng: np.random.Generator
     ) -> Float64[Tensor, "1 state"]:
-        """Return `state` before a step of a single environment.
+        """Return `state` before a step of a single environment, with new random numbers.
 
-        Override it where a reference implementation draws random numbers at each step.
+        Override this method if a reference implementation draws random numbers at each step.
         """
         return state
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> UInt8[np.ndarray, "height width 3"]:
-        """Draw one lane as an image of red, green and blue, where `render_modes` has "rgb_array"."""
+        """Draw one lane as an RGB image, if `render_modes` has "rgb_array"."""
         raise UsageError(f"{type(self).__name__} has no pictures")
 
 
@@ -87,7 +87,7 @@ class NativeFamily(Family, Dynamics, Protocol):
     render_modes: tuple[str, ...]
 
     def one_task(self, task: object) -> Tasks:
-        """Return one task from Tasks of length 1, or from a mapping of some parameters."""
+        """Return one task from Tasks of length 1, or from a mapping of some parameters; the others are nominal."""
 
     def check_render_mode(self, render_mode: str | None) -> None:
         """Raise UsageError for a render mode that the family does not have."""

@@ -1,4 +1,4 @@
-"""The native families under Gymnasium's own names: `gymnasium.make("qrl/CartPole-v0", task={"gravity": 12})`."""
+"""Registration of the native families with Gymnasium: `gymnasium.make("qrl/CartPole-v0", task={"gravity": 12})`."""
 
 from gymnasium.envs.registration import register, registry
 
@@ -6,7 +6,7 @@ from envs.native.ids import ids
 
 
 def register_all() -> None:
-    """Make every native family known to `gymnasium.make` and `gymnasium.make_vec`."""
+    """Register every native family for `gymnasium.make` and `gymnasium.make_vec`."""
     for name, id in ids().items():
         if id not in registry:
             here = "envs.native.entry_points"

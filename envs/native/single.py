@@ -1,4 +1,4 @@
-"""One lane of a family with dynamics in torch as an ordinary Gymnasium environment."""
+"""Ordinary Gymnasium environment that runs one lane of a family with dynamics in torch."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -17,10 +17,10 @@ RENDER_FPS = 30
 
 
 class SingleEnv(gym.Env[np.ndarray, object]):
-    """One environment of a family on one task: NumPy observations, Python numbers, made for other libraries.
+    """Environment of a family on one task, for other libraries: NumPy observations, Python numbers.
 
-    It is one lane of `TorchVectorEnv`, so the dynamics are the same code; what is drawn comes from `np_random`, as
-    Gymnasium wants it.
+    The environment is one lane of `TorchVectorEnv`, so that the dynamics are the same code. Random numbers come from
+    `np_random`, as Gymnasium requires.
 
     Args:
         distribution: the family.
@@ -46,13 +46,13 @@ class SingleEnv(gym.Env[np.ndarray, object]):
         self.action_space = distribution.action_space
         self.vector = TorchVectorEnv(distribution, 1, 1)
         self._next_tasks: Tasks | None = distribution.one_task({} if task is None else task)
-        # A spec lets wrappers and checkers build the environment again; no time limit in it, as horizon is our own.
+        # A spec lets wrappers and checkers rebuild the environment; without a time limit, as the family has a horizon.
         kwargs = {"task": self._next_tasks.rows()[0], "render_mode": render_mode}
         self.spec = EnvSpec(id=distribution.name, entry_point=cast(EnvCreator, distribution.make), kwargs=kwargs)
 
     @property
     def task(self) -> dict[str, Any]:
-        """The parameters of the current task."""
+        """Parameters of the current task."""
         return (self._next_tasks or self.vector.tasks).rows()[0]
 
     def reset(
@@ -61,11 +61,11 @@ class SingleEnv(gym.Env[np.ndarray, object]):
         """Start an episode.
 
         Args:
-            seed: reseeds `np_random`; None goes on with it.
+            seed: reseeds `np_random`; None keeps its state.
             options: `{"task": {...}}` changes the task from here on; parameters left out are nominal.
 
         Raises:
-            UsageError: an unknown option or a bad task.
+            UsageError: an unknown option or an invalid task.
         """
         check_env_seed(seed)
         options = check_options(options, ("task",))
@@ -79,18 +79,18 @@ class SingleEnv(gym.Env[np.ndarray, object]):
         return observation[0].numpy(), {}
 
     def step(self, action: object) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step; after the end of an episode the environment holds still until it is reset.
+        """Make one step; after the end of an episode the environment is frozen until its reset.
 
         Raises:
             UsageError: an action that does not fit the action space in shape or kind, or is not finite.
         """
-        batch = np.array(action)[None]  # a copy, as torch warns of read-only arrays
+        batch = np.array(action)[None]  # a copy, as torch warns about read-only arrays
         self.vector.set_state(self.distribution.resample_noise_single(self.vector.state, self.np_random))
         observation, reward, terminated, truncated, info = self.vector.step(batch)
         return observation[0].numpy(), reward.item(), bool(terminated), bool(truncated), info
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """A picture [height, width, 3] of uint8; None without a render mode.
+        """Return a picture [height, width, 3] of uint8; None without a render mode.
 
         Raises:
             gymnasium.error.ResetNeeded: before the first `reset`.

@@ -1,7 +1,7 @@
-"""Families whose dynamics are written in torch, batched over lanes.
+"""Families with dynamics written in torch, batched over lanes.
 
-A family subclasses `TorchTasks` and writes three pure functions over a batch of lanes, `initial_state`, `observe` and
-`transition`; drawing tasks, vector environments and the scalar Gymnasium environment follow.
+A family subclasses `TorchTasks` and defines three pure functions over a batch of lanes, `initial_state`, `observe` and
+`transition`. The base class provides task sampling, vector environments and the single Gymnasium environment.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from envs.native.vector import TorchVectorEnv
 
 
 class TorchTasks(TaskDistribution, Dynamics):
-    """A family with dynamics in torch; the arguments are those of `TaskDistribution`.
+    """Family with dynamics in torch; the arguments are those of `TaskDistribution`.
 
-    A family with a `render` declares it: `render_modes = ("rgb_array",)`.
+    A family that overrides `render` declares `render_modes = ("rgb_array",)`.
     """
 
     def vectorise(self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu") -> TorchVectorEnv:

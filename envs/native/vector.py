@@ -1,4 +1,4 @@
-"""Many lanes of a family with dynamics in torch, stepped together."""
+"""Vector environment of a family with dynamics in torch: all lanes are stepped together."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from qrl.common.errors import UsageError
 
 
 class TorchVectorEnv(TaskVectorEnv):
-    """The lanes of a `TorchTasks` family, stepped in one batch of torch operations; see `TaskVectorEnv`.
+    """Vector environment of a `TorchTasks` family, stepped in one batch of torch operations; see `TaskVectorEnv`.
 
-    States are float64. Randomness comes from `generator` only, which is public so that its state can be saved and
-    restored. On an accelerator a bad action raises in the next `reset`, so that no step waits for the device.
+    States are float64. All randomness comes from `generator`, which is public so that its state can be saved and
+    restored. On an accelerator an invalid action raises in the next `reset`, so that no step waits for the device.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class TorchVectorEnv(TaskVectorEnv):
         super().__init__(distribution, n_tasks, envs_per_task, device)
         self.distribution = distribution
         self.generator = torch.Generator(self.device)
-        self.generator.seed()  # as in Gymnasium, an environment that was never seeded is unpredictable
+        self.generator.seed()  # as in Gymnasium, an unseeded environment is not reproducible
         self._state: Float64[Tensor, "lane state"] | None = None
         self._episode = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self._starts: dict[int, Float64[Tensor, "lane state"]] = {}
@@ -34,12 +34,12 @@ class TorchVectorEnv(TaskVectorEnv):
         self._terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._finished = self._terminated
         """Lanes that are terminated or truncated."""
-        # As tensors: to wrap a Python number takes as long as to compare some hundred lanes with it.
+        # As tensors: wrapping a Python number takes as long as comparing several hundred lanes with it.
         self._one, self._limit = torch.tensor(1), torch.tensor(distribution.horizon)
 
     @property
     def state(self) -> Float64[Tensor, "lane state"]:
-        """A copy of the full state of every lane, which the agent may not see."""
+        """Copy of the full state of every lane, including the part hidden from the agent."""
         return self._require_state().clone()
 
     def reset(
@@ -48,18 +48,18 @@ class TorchVectorEnv(TaskVectorEnv):
         """Start new episodes.
 
         Args:
-            seed: reseeds `generator`; None goes on with it.
+            seed: reseeds `generator`; None keeps its state.
             options: `{"tasks": Tasks}`, n_tasks of them, changes the tasks of all lanes. `{"reset_mask": mask}`, a
-                bool tensor or array [lane], starts new episodes in those lanes only. `{"per_lane_rng": True}`, in a
-                reset of all lanes: the random start of a lane's later episodes does not depend on when those of other
-                lanes end.
+                bool tensor or array [lane], starts new episodes in those lanes only. With `{"per_lane_rng": True}`, in
+                a reset of all lanes, the initial states of a lane's later episodes do not depend on when the episodes
+                of other lanes end.
 
         Returns:
             the observations of all lanes, and an empty info.
 
         Raises:
-            UsageError: an unknown option, tasks of another family or number, new tasks in the middle of episodes, or a
-                bad mask. On an accelerator also a bad action since the last reset (see `step`).
+            UsageError: an unknown option, tasks of another family or number, new tasks in the middle of episodes, or an
+                invalid mask. On an accelerator also an invalid action since the last reset (see `step`).
         """
         mask = self._begin_reset(seed, options)
         if seed is not None:
@@ -69,7 +69,7 @@ class TorchVectorEnv(TaskVectorEnv):
             self._episode, self._starts = torch.zeros_like(self._episode), {0: self._drawn()}
             return self.start_from(self._starts[0]), {}
         fresh = self._next_starts(mask) if self._per_lane_rng else self._drawn()
-        # where rather than indexing: no wait for the device
+        # torch.where, as indexing would wait for the device
         self._state = torch.where(mask[:, None], fresh, self._require_state())
         self._elapsed = self._elapsed.masked_fill(mask, 0)
         going_on = ~mask
@@ -80,9 +80,10 @@ class TorchVectorEnv(TaskVectorEnv):
         return self.distribution.initial_state(self._lane_tasks, self.generator)
 
     def _next_starts(self, mask: Bool[Tensor, " lane"]) -> Float64[Tensor, "lane state"]:
-        """Return the starting states of the next episodes of these lanes.
+        """Return the initial states of the next episodes of these lanes.
 
-        The k-th ones of all lanes are drawn together when the first lane comes to it, in order of k.
+        The initial states of all lanes' k-th episodes are drawn together, in order of k, when the first lane starts its
+        k-th episode.
         """
         self._episode = self._episode + mask
         first, last = (int(x) for x in torch.aminmax(self._episode))
@@ -93,7 +94,7 @@ class TorchVectorEnv(TaskVectorEnv):
         return fresh
 
     def start_from(self, state: Float64[Tensor, "lane state"]) -> ObsBatch:
-        """Start new episodes in all lanes from these states; the observations."""
+        """Start new episodes in all lanes from these states, and return the observations."""
         self._state = state
         self._elapsed = torch.zeros_like(self._elapsed)
         self._terminated = self._finished = torch.zeros_like(self._terminated)
@@ -107,11 +108,11 @@ class TorchVectorEnv(TaskVectorEnv):
         return one
 
     def set_state(self, state: Float64[Tensor, "lane state"]) -> None:
-        """Continue from these states, in mid-episode."""
+        """Replace the states in mid-episode."""
         self._state = state
 
     def step(self, action: Tensor | np.ndarray) -> StepResult:
-        """One step of every lane that is not finished.
+        """Make one step of every lane that is not finished.
 
         Args:
             action: [lane, ...] of floats for a Box action space, [lane] of integers for a Discrete one.
@@ -131,8 +132,8 @@ class TorchVectorEnv(TaskVectorEnv):
         next_state, reward, ended = self.distribution.transition(state, action, self._lane_tasks)
         self._check_transition(next_state, reward, ended)
 
-        # New tensors throughout: those returned earlier are the caller's to keep.
-        if self.device.type == "cpu" and not bool(finished.any()):  # an accelerator would have to be waited for
+        # New tensors throughout: callers may keep the tensors returned earlier.
+        if self.device.type == "cpu" and not bool(finished.any()):  # on an accelerator this test would wait for it
             self._state, self._terminated = next_state, ended
             self._elapsed = self._elapsed + self._one
         else:

@@ -1,1 +1,1 @@
-"""Families made of ordinary Gymnasium environments."""
+"""Families that wrap ordinary Gymnasium environments."""

@@ -1,8 +1,8 @@
-"""Making environments of tasks: an id of Gymnasium whose constructor or attributes take the values, or a function.
+"""Factories of environments on a task: a Gymnasium id with constructor arguments or attributes, or a function.
 
-An attribute's value is in place while the environment's own `__init__` runs, and what `__init__` assigns to it is
-dropped: so whatever is derived from it there (CartPole's `polemass_length`) follows. Afterwards the environment is an
-instance of its own class again, and runs at its own speed.
+An attribute's value is set before the environment's `__init__` runs, and assignments of `__init__` to the attribute are
+ignored, so that derived attributes (CartPole's `polemass_length`) are computed from the task's value. After `__init__`
+the environment is an instance of its original class, without any overhead.
 """
 
 import functools
@@ -22,19 +22,19 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from qrl.common.errors import UsageError, describe, suggest
 
 Environment = gym.Env[Any, Any]
-"""A third party's environment, of any observations and actions."""
+"""Third-party environment with any observations and actions."""
 
 Task = Mapping[str, Any]
-"""Values of the parameters, as the environment takes them."""
+"""Values of the parameters, in the types that the environment takes."""
 
 
 class EnvFactory(ABC):
-    """Make environments on a task, and change the task of an environment."""
+    """Factory of environments on a task, which can also change the task of an environment."""
 
     name: str
-    """Its name in messages."""
+    """Name of the environment in messages."""
     defaults: dict[str, Any]
-    """Default values of the parameters, of those that have any."""
+    """Default values of the parameters that have one."""
     horizon: int | None
     """Longest episode as registered [steps]."""
     renders: bool
@@ -42,23 +42,23 @@ class EnvFactory(ABC):
 
     @abstractmethod
     def make(self, task: Task, render_mode: str | None = None) -> Environment:
-        """Make an environment on `task`, without a time limit of Gymnasium's. Raises UsageError if that fails."""
+        """Make an environment on `task`, without Gymnasium's time limit. Raise UsageError if the constructor fails."""
 
     @abstractmethod
     def set_task(self, env: Environment, task: Task) -> Environment:
-        """Return `env`, which this factory made, on another task; or another environment in its place."""
+        """Return `env`, which this factory made, on another task; or a new environment instead."""
 
 
 class FromId(EnvFactory):
-    """Make environments of a registered id.
+    """Factory of environments of a registered id.
 
     Args:
-        id: such as `CartPole-v1`; `module:Id-v0` imports the module, which registers it.
-        names: the parameters.
+        id: Gymnasium id, such as `CartPole-v1`; `module:Id-v0` imports the module, which registers the id.
+        names: names of the parameters.
 
     Raises:
-        UsageError: no such id (a near match is suggested), a package that it needs is missing, or the environment has
-            no such parameter (those it has are listed).
+        UsageError: no such id (a near match is suggested), a package that the environment needs is missing, or the
+            environment has no such parameter (the message lists its parameters).
     """
 
     def __init__(self, id: str, names: Sequence[str]) -> None:
@@ -75,7 +75,7 @@ class FromId(EnvFactory):
         plain = self.make({})
         inner = plain.unwrapped
         known = self.numbers = _numbers_of(inner, accepted | self._spec.kwargs)
-        """Names of what may vary."""
+        """Names of the numbers that may vary between tasks."""
         held = type(inner) is self._class  # the constructor of a function's environment is unknown
         for name in self._by_attribute:
             if not held or (name not in known and not isinstance(vars(inner).get(name), np.ndarray)):
@@ -98,7 +98,7 @@ class FromId(EnvFactory):
             return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **arguments)
 
     def set_task(self, env: Environment, task: Task) -> Environment:
-        """See `EnvFactory`: the same object, initialised anew; its generator continues."""
+        """Reinitialise the same object with the new task, and keep its random generator; see `EnvFactory`."""
         inner = env.unwrapped
         if type(inner) is not self._class or inner.spec is None:
             env.close()
@@ -115,14 +115,14 @@ class FromId(EnvFactory):
 
 
 _KEPT = ("_np_random", "_np_random_seed", "spec")
-"""What an environment keeps over a change of its task."""
+"""Attributes that an environment keeps when its task changes."""
 
 
 class FromFunction(EnvFactory):
-    """Make environments by `make(**task)`, which returns a `gymnasium.Env` or an id.
+    """Factory of environments by a function `make(**task)`, which returns a `gymnasium.Env` or an id.
 
-    An environment that has a method `set_task(task)`, itself or one of its wrappers, is kept when the task changes;
-    others are closed and made anew. `make` is given `render_mode` if it takes one.
+    When the task changes, an environment with a method `set_task(task)`, its own or a wrapper's, is kept; other
+    environments are closed and recreated. `make` receives `render_mode` if it has such an argument.
 
     Raises:
         UsageError: `make` does not take a parameter.
@@ -180,7 +180,7 @@ def find_spec(id: str) -> EnvSpec:
         with wrap_errors(id):
             import_module(module)
     if name not in gym.registry:
-        near = suggest(name, list(gym.registry)).partition(" (choices")[0]  # there are dozens
+        near = suggest(name, list(gym.registry)).partition(" (choices")[0]  # too many choices to list
         near = near if near.startswith("; did") else "; gymnasium.pprint_registry() shows all"
         namespace = name.rpartition("/")[0]
         if namespace and not any(known.startswith(f"{namespace}/") for known in gym.registry):
@@ -192,7 +192,7 @@ def find_spec(id: str) -> EnvSpec:
 
 
 def _numbers_of(env: Environment, accepted: Mapping[str, object]) -> list[str]:
-    """Return the names of what may vary: numbers and switches among the arguments, numbers among the attributes."""
+    """Return the names that may vary: numbers and booleans among the arguments, numbers among the attributes."""
     names = [name for name, value in accepted.items() if isinstance(value, Real)]
     attributes = {**{n: v for cls in type(env).__mro__ for n, v in vars(cls).items()}, **vars(env)}
     return sorted({*names, *(n for n, value in attributes.items() if not n.startswith("_") and _is_number(value))})
@@ -203,7 +203,7 @@ def _is_number(value: object) -> bool:
 
 
 def _keywords(function: Callable[..., object]) -> dict[str, Any]:
-    """Return the arguments that can be given by name, with their defaults, None without one."""
+    """Return the arguments that can be given by name, with their defaults (None for an argument without default)."""
     found = inspect.signature(function).parameters.values()
     named = [each for each in found if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     return {each.name: None if each.default is each.empty else each.default for each in named}
@@ -223,12 +223,12 @@ def _create(cls: type[Environment], attributes: Task, **arguments: object) -> En
 
 
 def _initialise(env: Environment, attributes: Task, arguments: Task) -> None:
-    """Run `__init__` on a bare instance, in which `attributes` have their values already and keep them."""
+    """Run `__init__` on a bare instance whose `attributes` are already set and stay fixed."""
     cls: type = type(env)
     env.__dict__.update(attributes)
     env.__class__ = _with_frozen_attributes(cls, frozenset(attributes))
     try:
-        env.__init__(**arguments)  # type: ignore[misc]  # anew, on the same object
+        env.__init__(**arguments)  # type: ignore[misc]  # again, on the same object
     finally:
         env.__class__ = cls
 
@@ -247,7 +247,7 @@ def _with_frozen_attributes(cls: type, names: frozenset[str]) -> type:
 
 @contextmanager
 def wrap_errors(name: str) -> Iterator[None]:
-    """Turn whatever third-party code raises within into a UsageError of one line that names the environment."""
+    """Convert any exception of third-party code into a one-line UsageError that names the environment."""
     try:
         yield
     except UsageError:
@@ -259,7 +259,7 @@ def wrap_errors(name: str) -> Iterator[None]:
 
 
 def environment_value(value: float | list[Any], default: object) -> object:
-    """Convert a task parameter: to an integer where the default is one and nothing is lost, to an array from a list."""
+    """Convert a task parameter: to an integer if the default is one and the value is whole; a list to an array."""
     if isinstance(value, list):
         return np.asarray(value, dtype=np.asarray(default).dtype if default is not None else np.float64)
     if isinstance(default, int | np.integer) and float(value).is_integer():

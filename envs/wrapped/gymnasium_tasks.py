@@ -1,4 +1,4 @@
-"""Any Gymnasium environment as a family of tasks: an id, or a function that makes environments of a task."""
+"""Task distributions over any Gymnasium environment: an id, or a function that makes an environment on a task."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -19,46 +19,47 @@ from qrl.common.checks import check_count, finite_number
 from qrl.common.errors import UsageError
 
 PROBE_TASKS = 8
-"""Tasks on which random actions show what is typical of observations and rewards."""
+"""Number of tasks on which random actions estimate typical magnitudes of observations and rewards."""
 PROBE_STEPS = 200
 PROBE_SEED = 0x5CA1_2026
 UNBOUNDED = 1e6
-"""A bound of an observation from here on says nothing about its magnitude."""
+"""Observation bounds from here on are treated as infinite: they do not indicate the magnitude."""
 
 
 class GymnasiumTasks(TaskDistribution):
-    """A family of ordinary Gymnasium environments that differ in a few numbers.
+    """Family of ordinary Gymnasium environments that differ in a few numbers.
 
         >>> import envs
         >>> envs.GymnasiumTasks("CartPole-v1", {"gravity": envs.Uniform(5, 15), "length": envs.Uniform(0.25, 1)})
 
-    - **An id:** parameters are arguments of the environment's constructor where it takes them, else attributes. An
-      attribute's value is in place while the constructor runs, so what is derived from it there follows.
+    - **An id:** parameters are arguments of the environment's constructor if it has them, else attributes. An
+      attribute's value is set before the constructor runs, so that derived attributes are computed from this value.
     - **A function** `make(**task)` that returns a `gymnasium.Env` or an id. An environment with a method
-      `set_task(task)` is kept when its task changes; others are made anew.
+      `set_task(task)` is kept when its task changes; other environments are recreated.
 
-    Observations become float32 vectors: arrays are flattened, Discrete ones one-hot. Actions are clipped to their
-    bounds. Environments draw from their own `np_random`, which is seeded anew at each reset of all lanes.
+    Observations become float32 vectors: arrays are flattened, Discrete observations one-hot encoded. Actions are
+    clipped to their bounds. Environments draw from their own `np_random`, which is reseeded at each reset of all lanes.
 
     Args:
-        make: an id that Gymnasium knows, or the function.
+        make: a Gymnasium id, or the function.
         parameters: name of each parameter to its range in the train and test splits, or to a function of a
             `numpy.random.Generator` that draws its value.
         ood: ranges that replace those of `parameters` in the ood split; they must not overlap them.
-        nominal: values of the reference task; by default those that the environment has unless told, or else the
-            median of the range.
+        nominal: values of the reference task; by default the environment's own defaults, or else the median of the
+            range.
         horizon: longest episode [steps]; by default the environment's own limit.
-        name: what the family is called.
-        observation_scale: typical magnitudes [obs]; by default the finite bounds of the space, or what random actions
-            in eight train tasks show, to two digits.
-        reward_scale: typical magnitude of a reward; by default what they show, to one digit.
-        positive: parameters without meaning at or below zero.
-        unproved: parameters that need not be seen to matter under random actions.
-        workers: processes that step the environments; 0 steps them in this one. Results do not depend on it.
+        name: name of the family.
+        observation_scale: typical magnitudes [obs]; by default the finite bounds of the space, or else estimates from
+            random actions in eight train tasks, to two digits.
+        reward_scale: typical magnitude of a reward; by default an estimate from random actions, to one digit.
+        positive: parameters that must be above zero.
+        unproved: parameters exempt from the sensitivity check, such as a goal that random actions never reach.
+        workers: worker processes that step the environments; 0: the main process. Results do not depend on the number
+            of processes.
 
     Raises:
-        UsageError: there is no such environment or parameter, no time limit, a space that no policy here can serve, an
-            environment whose observations do not fit its space, or contradicting arguments.
+        UsageError: there is no such environment or parameter, no time limit, an unsupported space, an environment whose
+            observations do not fit its space, or contradicting arguments.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class GymnasiumTasks(TaskDistribution):
         self._set_scales(observation_scale, reward_scale)
 
     def _set_scales(self, observation_scale: Sequence[float] | None, reward_scale: float | None) -> None:
-        """Set the typical magnitudes, to those that are given or to those that random actions show."""
+        """Set the typical magnitudes: the given ones, or estimates from random actions."""
         typical, reward = self._typical()
         scale = typical if observation_scale is None else observation_scale
         if not isinstance(scale, Sequence | np.ndarray):
@@ -118,7 +119,7 @@ class GymnasiumTasks(TaskDistribution):
         self._check_scales()
 
     def _typical(self) -> tuple[list[float], float]:
-        """Typical magnitudes of observations and of the reward, as random actions in a few train tasks show them."""
+        """Estimate the typical magnitudes of observations and of the reward from random actions in train tasks."""
         env, bounds = self.make(), np.maximum(np.abs(self.observation_space.low), np.abs(self.observation_space.high))
         seen, rewards = np.zeros(bounds.shape), [0.0]
 
@@ -145,7 +146,7 @@ class GymnasiumTasks(TaskDistribution):
         return [float(f"{value:.1e}") or 1.0 for value in typical.tolist()], float(f"{max(rewards):.0e}") or 1.0
 
     def to_environment(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert a task to the types that its environments take: integers and arrays where they want them."""
+        """Convert a task to the types that its environments take, such as integers and arrays."""
         return {name: environment_value(value, self._types[name]) for name, value in row.items()}
 
     def vectorise(self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu") -> PoolVectorEnv:
@@ -153,7 +154,7 @@ class GymnasiumTasks(TaskDistribution):
         return PoolVectorEnv(self, n_tasks, envs_per_task, device)
 
     def make(self, task: Mapping[str, object] | Tasks | None = None, render_mode: str | None = None) -> TaskWrapper:
-        """See `TaskDistribution.make`; the environment has the spaces of the family and its horizon."""
+        """See `TaskDistribution.make`; the environment has the spaces and the horizon of the family."""
         self.check_render_mode(render_mode)
         made = TaskWrapper(self.factory, self._complete(task or {}), self.horizon, render_mode, self._complete)
         if made.render_mode != render_mode:
@@ -161,7 +162,7 @@ class GymnasiumTasks(TaskDistribution):
         return made
 
     def _complete(self, task: Mapping[str, object] | Tasks) -> Task:
-        """Return a whole task from Tasks of length 1, or from a mapping of some parameters."""
+        """Return a complete task from Tasks of length 1, or from some parameters; the others are nominal."""
         return self.to_environment(self.one_task(task).rows()[0])
 
 
@@ -194,7 +195,7 @@ def _no_limit(name: str) -> int:
 
 
 def _check_spaces(name: str, env: Environment) -> None:
-    """Raise UsageError for spaces that no policy here can serve."""
+    """Raise UsageError for spaces that no policy of this library supports."""
     seen, acted = env.observation_space, env.action_space
     advice = "wrap the environment in a function of your own, see docs/custom-environments.md"
     if isinstance(seen, gym.spaces.Box) and seen.dtype == np.uint8 and len(seen.shape) > 1:
@@ -209,7 +210,7 @@ def _check_spaces(name: str, env: Environment) -> None:
 
 
 def _check_obeys(name: str, env: Environment, horizon: int) -> None:
-    """Raise UsageError unless the observations of the nominal task lie in the space that the environment states."""
+    """Raise UsageError unless the observations of the nominal task lie in the environment's observation space."""
     space = env.observation_space
     for step, (observation, _) in enumerate(random_steps(env, 0, min(horizon, PROBE_STEPS))):
         if not space.contains(observation):
@@ -223,8 +224,8 @@ def _check_obeys(name: str, env: Environment, horizon: int) -> None:
 def random_steps(
     env: Environment, seed: int, steps: int, options: dict[str, Any] | None = None
 ) -> Iterator[tuple[Any, float]]:
-    """Observations and rewards of so many random actions, episode after episode, the first observations included."""
-    actions = deepcopy(env.action_space)  # not the environment's own: another task may make that anew, unseeded
+    """Yield observations and rewards of `steps` random actions over several episodes, with the initial observations."""
+    actions = deepcopy(env.action_space)  # a copy, as a change of task may replace the space by an unseeded one
     actions.seed(seed)
     yield env.reset(seed=seed, options=options)[0], 0.0
     for _ in range(steps):

@@ -1,4 +1,4 @@
-"""A Gymnasium id as a plug-in, `--env CartPole-v1 --vary gravity=5:15`; and a task distribution as one."""
+"""Plug-ins from a Gymnasium id, `--env CartPole-v1 --vary gravity=5:15`, or from a task distribution."""
 
 import difflib
 import re
@@ -20,32 +20,31 @@ from qrl.common.errors import UsageError
 
 @dataclass(frozen=True)
 class IdOptions:
-    """Options of an environment that Gymnasium knows by its id."""
+    """Options of an environment given by a Gymnasium id."""
 
     vary: tuple[str, ...] = ()
-    """What differs from task to task, in training and in the test tasks, as NAME=RANGE: NAME=LOW:HIGH is uniform,
-    NAME=log:LOW:HIGH log-uniform, NAME=±LOW:HIGH (or +-LOW:HIGH) of either sign, NAME=int:LOW:HIGH a whole number,
-    NAME=A,B,... one of these, NAME=sign -1 or 1. Arguments of the environment's constructor or numbers among its
-    attributes. On the command line also --vary, once or more."""
+    """Parameters that vary between the train and test tasks, as NAME=RANGE: NAME=LOW:HIGH is uniform,
+    NAME=log:LOW:HIGH log-uniform, NAME=±LOW:HIGH (or +-LOW:HIGH) uniform with a random sign, NAME=int:LOW:HIGH an
+    integer, NAME=A,B,... one of these numbers, NAME=sign -1 or 1. NAME is an argument of the environment's constructor
+    or one of its numeric attributes. On the command line also --vary, once or more."""
 
     ood: tuple[str, ...] = ()
-    """Ranges of the tasks out of distribution, written likewise; what is not named is as in training. Also --ood."""
+    """Ranges of the out-of-distribution tasks, also as NAME=RANGE; other parameters are as in training. Also --ood."""
 
     horizon: int = 0
-    """Longest episode [steps]; 0 takes the environment's own limit."""
+    """Longest episode [steps]; 0: the environment's own limit."""
 
     unproved: tuple[str, ...] = ()
-    """Parameters that training may start with although random actions do not show that they matter, such as a goal
-    that they never reach."""
+    """Parameters exempt from the sensitivity check before training, such as a goal that random actions never reach."""
 
     workers: int = 0
-    """Processes that step the environments [processes]; 0 steps them in this one. Results do not depend on it. Also
-    --workers."""
+    """Worker processes that step the environments [processes]; 0: the main process. Results do not depend on the number
+    of processes. Also --workers."""
 
 
 @dataclass(frozen=True)
 class ById:
-    """The plug-in of an id."""
+    """Plug-in of a Gymnasium id."""
 
     id: str
     Config: type[Any] = IdOptions
@@ -55,7 +54,7 @@ class ById:
         return f"Gymnasium's {self.id}; say what varies with --vary NAME=RANGE."
 
     def build(self, config: IdOptions) -> GymnasiumTasks:
-        """The family that the options describe. Raises UsageError for options that describe none."""
+        """Return the family that the options describe. Raise UsageError for invalid options."""
         vary, ood = _parse("--vary", config.vary), _parse("--ood", config.ood)
         alone = [name for name in ood if name not in vary]
         if alone:
@@ -89,10 +88,10 @@ def _parse(option: str, assignments: Sequence[str]) -> dict[str, Range]:
 
 
 def plugin_of_id(name: str) -> ById | None:
-    """The plug-in of an id, None if `name` is none and does not look like one.
+    """Return the plug-in of an id; None if `name` is not an id and does not look like one.
 
     Raises:
-        UsageError: it looks like an id, or names a module first, and Gymnasium does not know it.
+        UsageError: `name` looks like an id, or begins with a module, and Gymnasium has no such id.
     """
     if name.rpartition(":")[2] in gym.registry or re.search(r"-v\d+$", name):
         family = next((family for family, id in ids().items() if id == name), None)
@@ -105,12 +104,12 @@ def plugin_of_id(name: str) -> ById | None:
 
 @dataclass(frozen=True)
 class NoOptions:
-    """This environment has no options here."""
+    """Options of a ready task distribution: none."""
 
 
 @dataclass(frozen=True)
 class OfDistribution:
-    """The plug-in of a task distribution that is there already."""
+    """Plug-in of an existing task distribution."""
 
     distribution: TaskDistribution
     Config: type[Any] = NoOptions
@@ -120,15 +119,15 @@ class OfDistribution:
         return f"{self.distribution.name}, with {', '.join(self.distribution.parameters)}."
 
     def build(self, config: NoOptions) -> TaskDistribution:
-        """The distribution itself."""
+        """Return the distribution itself."""
         return self.distribution
 
 
 def plugin_of_object(thing: object) -> OfDistribution | None:
-    """The plug-in of a task distribution, or of a module that has one called `distribution`; else None.
+    """Return the plug-in of a task distribution, or of a module with an attribute `distribution`; else None.
 
     Raises:
-        UsageError: a module that has neither that nor a `Config`.
+        UsageError: a module with neither `distribution` nor `Config`.
     """
     if isinstance(thing, ModuleType) and "Config" not in vars(thing):
         if "distribution" not in vars(thing):

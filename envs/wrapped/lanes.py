@@ -1,4 +1,4 @@
-"""Some lanes of a pool of third-party environments, stepped one after another in one process."""
+"""Share of the lanes of a pool of third-party environments, stepped one after another in one process."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ N_FLAGS = 3
 
 
 class _EnvironmentError(Exception):
-    """An exception of an environment, in one line with its task."""
+    """Exception of an environment, as one line with the task."""
 
     def __init__(self, env: TaskWrapper, where: str, error: BaseException) -> None:
         when = f"step {env.elapsed + 1} of an episode" if where == "step" else where
@@ -28,23 +28,24 @@ class _EnvironmentError(Exception):
 
 
 class Lanes(gym.Env[np.ndarray, np.ndarray]):
-    """Some lanes of a pool as one environment: a row per lane, its observation, reward, terminated and truncated.
+    """Share of a pool's lanes as one environment: a row per lane, its observation, reward, terminated and truncated.
 
-    A finished lane holds still until it is reset. An environment's exception is in the info, as {"raised": text}.
+    A finished lane is frozen until its reset. The info reports an environment's exception as {"raised": text}.
 
     Args:
-        factory: makes the environments.
+        factory: factory of the environments.
         task: the nominal task.
         horizon: longest episode [steps].
         first: number of the first lane.
         n: lanes in this share.
-        n_real: lanes in the whole pool; those beyond are never stepped, they make all shares equal in size.
+        n_real: lanes in the whole pool; lanes beyond this number are padding, which makes all shares equal in size, and
+            are never stepped.
     """
 
     def __init__(self, factory: EnvFactory, task: Task, horizon: int, *, first: int, n: int, n_real: int) -> None:
         self._first, self._n_real = first, max(0, min(n, n_real - first))
         self._new = partial(TaskWrapper, factory, task, horizon)
-        self._envs = [self._new()]  # the others when they are needed: AsyncVectorEnv makes one share to know its spaces
+        self._envs = [self._new()]  # the others are made later: AsyncVectorEnv makes a share only to read its spaces
         self._width = gym.spaces.flatdim(self._envs[0].observation_space)
         self._rows = np.zeros((n, self._width + N_FLAGS))
         self._active = np.zeros(n, dtype=bool)
@@ -57,7 +58,7 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
         """Reset lanes.
 
         Args:
-            seed: not used: each lane has its own.
+            seed: ignored, as each lane has its own seed.
             options: `tasks`, one per lane of the pool, or None; `seeds`, one per lane, or None; `mask` [lane].
         """
         assert options is not None
@@ -87,7 +88,7 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
         rows, width = self._rows, self._width
         rows[:, width] = 0
         space = self._envs[0].action_space
-        # All at once: a tenth of the time. Integers as NumPy's, which Gymnasium's own loop gives and Discrete wants.
+        # Clipped together, in a tenth of the time. Integers stay NumPy's, as in Gymnasium's own loop and for Discrete.
         actions = list(clipped(action, space))
         observations, outcomes = [], []
         for lane in (lanes := self._active.nonzero()[0].tolist()):
@@ -98,7 +99,7 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
                 return rows, 0.0, False, False, {"raised": str(_EnvironmentError(env, "step", error))}
             observations.append(observation)
             outcomes.append((reward, terminated, truncated))
-        if lanes:  # written at once, likewise
+        if lanes:  # written together, for the same reason
             stepped = slice(None) if len(lanes) == len(rows) else lanes
             rows[stepped, :width] = np.concatenate(observations).reshape(-1, width)
             rows[stepped, width:] = outcomes
@@ -112,9 +113,9 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
 
 
 def in_worker(parent: int, lanes: Callable[..., Lanes], **options: int) -> Lanes:
-    """Make a share in its process, or in the parent, where AsyncVectorEnv asks for its spaces."""
+    """Make a share in its worker process, or in the parent, where AsyncVectorEnv reads its spaces."""
     if os.getpid() != parent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent finishes its iteration first
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # with which the parent ends it
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent ends the worker by this signal
         torch.set_num_threads(1)  # torch's own threads do not survive a fork
     return lanes(**options)

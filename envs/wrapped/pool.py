@@ -1,7 +1,7 @@
-"""A pool of ordinary Gymnasium environments behind tensors: made once, on another task from reset to reset.
+"""Pool of ordinary Gymnasium environments as a vector environment of tensors, reused for new tasks at each reset.
 
-The environments are stepped one after another in this process, or in `workers` processes, each with a share of them.
-Results do not depend on the number of processes: each environment is seeded for itself.
+The environments are stepped one after another in the main process, or in `workers` processes, each with a share of the
+environments. Results do not depend on the number of processes: each environment has its own seed.
 """
 
 import multiprocessing
@@ -24,15 +24,15 @@ from envs.wrapped.task_wrapper import shown_task
 from qrl.common.errors import TrainingError
 
 _START = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
-"""How processes start. A fork has what the parent has imported, such as an environment from a file of no package."""
+"""Start method of processes. A fork inherits the parent's imports, such as an environment from a standalone file."""
 
 Answer = TypeVar("Answer", bound=tuple[Any, ...])
-"""Result of a reset or a step of the shares; the info comes last."""
+"""Result of a reset or a step of the shares; the info is the last item."""
 
 
 @runtime_checkable
 class WrappedFamily(Family, Protocol):
-    """A task distribution over third-party environments."""
+    """Task distribution over third-party environments."""
 
     factory: EnvFactory
     workers: int
@@ -43,10 +43,10 @@ class WrappedFamily(Family, Protocol):
 
 
 class PoolVectorEnv(TaskVectorEnv):
-    """The lanes of a `GymnasiumTasks` family; see `TaskVectorEnv`.
+    """Vector environment of a `GymnasiumTasks` family; see `TaskVectorEnv`.
 
     Raises:
-        TrainingError: an environment raised; the message has its task.
+        TrainingError: an environment raised; the message contains the task.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class PoolVectorEnv(TaskVectorEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ObsBatch, dict[str, Any]]:
-        """Start new episodes; see `TorchVectorEnv.reset`. With a seed each lane is seeded from it."""
+        """Start new episodes; see `TorchVectorEnv.reset`. A seed determines the seeds of all lanes."""
         mask = self._begin_reset(seed, options)
         if seed is not None:
             self._seeds = np.random.default_rng(seed)
@@ -110,7 +110,7 @@ class PoolVectorEnv(TaskVectorEnv):
         return self._tensors(rows)[0]
 
     def step(self, action: Tensor | np.ndarray) -> StepResult:
-        """One step of every lane that is not finished; see `TorchVectorEnv.step`."""
+        """Make one step of every lane that is not finished; see `TorchVectorEnv.step`."""
         self._require_start()
         numbers = self._as_action(action).cpu().numpy()
         missing = int(np.prod(self._action_rows)) - self.num_envs
@@ -126,7 +126,7 @@ class PoolVectorEnv(TaskVectorEnv):
             raise gym.error.ResetNeeded(f"{self._family.name}: call reset() for all lanes first")
 
     def _ask(self, request: Callable[[], Answer]) -> Answer:
-        """Return the answer of the shares. Raises TrainingError if an environment raised, or a process has ended."""
+        """Return the answer of the shares. Raise TrainingError if an environment raised, or a process has ended."""
         try:
             results = request()
         except (EOFError, ConnectionError) as error:
@@ -138,7 +138,7 @@ class PoolVectorEnv(TaskVectorEnv):
         return results
 
     def _worker_failure_message(self) -> str:
-        """Return which process has ended, and its tasks. Ends the other processes too."""
+        """Return a message with the failed process's exit code and tasks. End the other processes too."""
         assert isinstance(self._shares, AsyncVectorEnv)
         processes, n = self._shares.processes, self._action_rows[-1]
         gone = connection.wait([each.sentinel for each in processes], timeout=5)
@@ -149,7 +149,7 @@ class PoolVectorEnv(TaskVectorEnv):
         for each in processes:
             each.kill()
             each.join()
-        self._shares.closed = True  # or closing would message them once more
+        self._shares.closed = True  # otherwise close() would message the processes again
         tasks = self._tasks.rows()
         return (
             f"a process of environments has ended with code {code}; it had tasks {first} to {last} of the batch, from "
@@ -159,7 +159,7 @@ class PoolVectorEnv(TaskVectorEnv):
     def _tensors(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         table = torch.from_numpy(rows.reshape(-1, rows.shape[-1])[: self.num_envs]).to(self.device)
         width = table.shape[1] - N_FLAGS
-        numbers = table.to(torch.float32)  # a copy: the rows are written anew at the next step
+        numbers = table.to(torch.float32)  # a copy: the next step overwrites the rows
         return numbers[:, :width], numbers[:, width], table[:, width + 1] > 0, table[:, width + 2] > 0
 
     def close_extras(self, **kwargs: object) -> None:

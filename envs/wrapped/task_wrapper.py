@@ -1,4 +1,4 @@
-"""One third-party environment on one task, with the observations, actions and time limit of its family."""
+"""Wrapper of a third-party environment on one task, with the observations, actions and time limit of its family."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,16 +14,16 @@ AnyAction = TypeVar("AnyAction", np.ndarray, Action)
 
 
 class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
-    """One environment on one task: observations as float32 vectors, actions clipped to their bounds, a time limit.
+    """Environment on one task: observations as float32 vectors, actions clipped to their bounds, a time limit.
 
-    Its `reset` takes the option `task`, a mapping, which holds from then on.
+    The method `reset` takes the option `task`, a mapping, which holds from then on.
 
     Args:
-        factory: makes the environments.
+        factory: factory of the environments.
         task: the first task.
         horizon: longest episode [steps].
-        render_mode: as Gymnasium has it.
-        complete: returns the whole task for a mapping given to `reset`.
+        render_mode: one of Gymnasium's render modes.
+        complete: function that returns the complete task for a mapping given to `reset`.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
         self.elapsed = 0
 
     def set_task(self, task: Task) -> None:
-        """Change the task from the next reset on. Raises UsageError if a space changes."""
+        """Change the task from the next reset on. Raise UsageError if a space changes."""
         if _equal(task, self.task):
             return
         seen, acted = self.env.observation_space, self.env.action_space
@@ -66,11 +66,11 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
         return self._vector(observation), info
 
     def step(self, action: Action) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step."""
+        """Make one step."""
         return self.step_within_bounds(clipped(action, self.env.action_space))
 
     def step_within_bounds(self, action: Action) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step, with an action that is within its bounds already."""
+        """Make one step with an action that is already within its bounds."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         self.elapsed += 1
         limit = self.elapsed >= self._horizon
@@ -87,7 +87,7 @@ def clipped(action: AnyAction, space: gym.Space[Any]) -> AnyAction:
 
 
 def flattened(space: gym.Space[Any]) -> gym.spaces.Box:
-    """Return the space of observations flattened to vectors; one-hot for Discrete ones."""
+    """Return the observation space flattened to vectors; one-hot for Discrete spaces."""
     flat = gym.spaces.flatten_space(space)
     assert isinstance(flat, gym.spaces.Box)
     low, high = (np.asarray(end, dtype=np.float32) for end in (flat.low, flat.high))
