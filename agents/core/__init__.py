@@ -1,1 +1,1 @@
-"""The interface an algorithm is written against: rollouts, context, options, optimiser."""
+"""Interfaces of algorithms: agent protocols, rollouts, build context, options and run configuration."""

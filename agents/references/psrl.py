@@ -26,7 +26,7 @@ class Config(TrialConfig):
 
 @dataclass(frozen=True)
 class Belief:
-    """Counts of the transitions and sums of the rewards so far, and the optimal policy of this episode's sampled MDP."""
+    """Transition counts and reward sums so far, and the optimal policy of the MDP sampled for this episode."""
 
     transitions: Float[Tensor, "task env state action state"]
     rewards: Float[Tensor, "task env state action"]
