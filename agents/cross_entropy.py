@@ -1,6 +1,6 @@
 """Cross-entropy method: search for an open-loop action sequence from scratch in each task; no training.
 
-This agent is the control without meta-learning: it starts from scratch in each task, with the same number of episodes.
+The agent is the control without meta-learning: it starts from scratch in each task, with the same number of episodes.
 The action of each step of the episode has its own distribution, independent of the observations. Each update moves the
 distributions towards the elite, the episodes with the largest returns (Rubinstein 1999; de Boer et al. 2005, A tutorial
 on the cross-entropy method):

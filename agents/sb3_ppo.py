@@ -6,8 +6,8 @@ actor and critic. Episodes are collected as for all agents of this package, on n
 an evaluation, each task starts from a copy of the trained policy with a fresh optimiser, and the same update fine-tunes
 the copy on episodes of that task.
 
-As in the library's own loop, the last reward of a truncated episode is bootstrapped with the value of the final
-observation. The number of the update seeds the shuffling of the minibatches.
+The last reward of a truncated episode is bootstrapped with the value of the final observation, as in the library's own
+loop. The number of the update seeds the shuffling of the minibatches.
 """
 
 import contextlib

@@ -7,9 +7,9 @@ import os
 def keep_freed_memory() -> None:
     """Make glibc keep freed memory instead of returning it to the operating system.
 
-    Each iteration allocates and frees the same large tensors. Memory that was returned costs a page fault per 4 KiB when
-    it is allocated again, which slows the simulator down by a factor of 1.3 to 4. The commands call this function; the
-    import does not, because the setting affects the whole process. With another C library, do nothing.
+    Each iteration allocates and frees the same large tensors. Memory that was returned costs a page fault per 4 KiB
+    when it is allocated again, which slows the simulator down by a factor of 1.3 to 4. The commands call this function;
+    the import does not, because the setting affects the whole process. With another C library, do nothing.
     """
     try:
         if not os.confstr("CS_GNU_LIBC_VERSION"):

@@ -1,10 +1,10 @@
-"""GP-UCB search: a Gaussian prior over improvements from the training tasks, conditioned on the candidates tried.
+"""GP-UCB search: Gaussian prior over improvements from the training tasks, conditioned on evaluated candidates.
 
     g ~ N(m, C)     m and C: mean and covariance of the improvements over the training tasks
     a = argmax  E[g_a | tried] + kappa * sd[g_a | tried]
 
 The covariance carries information between candidates that improve on the same tasks (Srinivas et al. 2010, GP-UCB; in
-algorithm selection Fusi et al. 2018). It is shrunk towards its diagonal, because there are few tasks.
+algorithm selection Fusi et al. 2018). The covariance is shrunk towards its diagonal, because there are few tasks.
 """
 
 import math

@@ -1,10 +1,10 @@
 """GRAPE: optimal control pulses for qubits by gradient ascent through the exact dynamics of a known device.
 
 GRAPE (Khaneja et al. 2005, Optimal control of coupled spin dynamics), with the gradient of the fidelity through all
-slots at once, and Adam (Kingma and Ba 2015) in place of a fixed step size. By default the agent observes the task
+slots at once, and Adam (Kingma and Ba 2015) in place of a fixed step size. By default, the agent observes the task
 parameters and optimises one pulse per task: up to local optima, an upper bound for agents that have to identify the
-device. With `told` off, it optimises a single robust pulse, the best on average over train tasks: the best return of an
-agent that neither identifies the device nor uses its observations.
+device. With `told` off, the agent optimises a single robust pulse, the best on average over train tasks: the bound for
+agents that neither identify the device nor use their observations.
 """
 
 import math

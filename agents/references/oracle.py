@@ -1,4 +1,4 @@
-"""Oracle: optimal policy with known task parameters, an upper bound for every agent that has to identify the task.
+"""Oracle: optimal policy with known task parameters, an upper bound for agents that must identify the task.
 
 In the bandit, the oracle pulls the arm with the largest success probability. In lookup tasks, it evaluates the
 candidate with the largest improvement. In the tabular MDP, it solves the true MDP by backward induction.

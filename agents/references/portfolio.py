@@ -1,4 +1,4 @@
-"""Greedy portfolio: evaluate candidates in a fixed order that maximises their joint improvement on the training tasks.
+"""Greedy portfolio: evaluate candidates in the fixed order with the largest joint gain on the training tasks.
 
     a_k = argmax_a  sum over tasks of  max(max_j<k g_a_j, g_a)
 

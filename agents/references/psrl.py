@@ -1,4 +1,4 @@
-"""Posterior sampling (PSRL) for the tabular MDP: in every episode, act optimally in an MDP drawn from the posterior.
+"""Posterior sampling (PSRL) for the tabular MDP: in each episode, act optimally in an MDP from the posterior.
 
 Strens 2000; Osband, Russo and Van Roy 2013 (PSRL). The posterior is exact, because the tasks are drawn from its prior:
 transitions Dirichlet(1 + counts), mean rewards N((1 + sum) / (1 + n), 1 / (1 + n)) after n rewards with noise N(0, 1).
