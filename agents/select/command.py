@@ -186,7 +186,7 @@ def ranked(fitted: Sequence[Fitted]) -> list[Fitted]:
     return sorted(fitted, key=lambda each: (bool(each.scored.failure), -each.mean))
 
 
-# --- what is written --------------------------------------------------------------------------------------------------
+# --- results as JSON --------------------------------------------------------------------------------------------------
 
 
 def ranking_json(fitted: Sequence[Fitted], single: str, measure: Measure) -> dict[str, object]:
