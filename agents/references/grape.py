@@ -31,7 +31,7 @@ class Config(Options):
     told: bool = True
     """Optimise one pulse per (known) task; otherwise a single robust pulse for all tasks."""
     iterations: int = 100
-    """Gradient ascent [gradient steps] (ours)."""
+    """Length of the gradient ascent [gradient steps] (ours)."""
     step_size: float = 0.1
     """Adam step size at the first step, with linear decay to 0 [full drive] (ours)."""
     starts: int = 2
