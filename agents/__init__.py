@@ -1,11 +1,12 @@
-"""Meta-learners, one file per algorithm, and what one does with them: train, load, evaluate, plot.
+"""Meta-learners, one file per algorithm, and functions to train, load, evaluate and plot them.
 
     >>> import agents
     >>> run = agents.train("runs/first", env="navigation", agent="maml", iterations=5)  # doctest: +SKIP
     >>> policy = run.adapt(env, episodes=20)  # doctest: +SKIP
 
-What an author of an agent needs is here too: the protocols that an agent fulfils, what it is built from, and the
-mathematics that algorithms share. Importing this package is cheap: torch is imported with the first name that needs it.
+The package also exports the building blocks of custom agents: the protocols that an agent implements, the build context
+passed to its `build`, and losses and return estimators. Importing this package is cheap: torch is imported with the
+first name that needs it.
 
 This package is part of qrl-meta.
 """

@@ -1,4 +1,4 @@
-"""`python -m agents`: the command line."""
+"""Command line, run as `python -m agents`."""
 
 import sys
 

@@ -1,15 +1,16 @@
-"""No training: search for the actions of an episode, one after the other, by the cross-entropy method.
+"""Cross-entropy method: search for an open-loop action sequence from scratch in each task; no training.
 
-The control for starting again from nothing in each task with as many tries. There is a distribution of its own for the
-action of each step of the episode, whatever is observed; in each update it moves towards the elite, those of the
-episodes that earned most (Rubinstein 1999; de Boer et al. 2005, A tutorial on the cross-entropy method):
+The agent is the control without meta-learning: it starts from scratch in each task, with the same number of episodes.
+The action of each step of the episode has its own distribution, independent of the observations. Each update moves the
+distributions towards the elite, the episodes with the largest returns (Rubinstein 1999; de Boer et al. 2005, A tutorial
+on the cross-entropy method):
 
     elite = {episodes whose return is at least the k-th largest}, k = elite_fraction of the episodes
     v <- smoothing * (maximum-likelihood fit to the elite) + (1 - smoothing) * v
 
-v are means and standard deviations for continuous actions, which begin around the middle of their range, and
-probabilities for discrete ones, which begin equal. Where the state that an episode begins in differs from try to try,
-one list of actions cannot be right for all.
+The parameters v are means and standard deviations for continuous actions, starting from the centre of the action range,
+and probabilities for discrete actions, starting from the uniform distribution. Where the initial state varies between
+episodes, no single action sequence suits all of them.
 """
 
 import math
@@ -28,7 +29,7 @@ from qrl.common.errors import UsageError
 from qrl.policies.spaces import action_units
 
 LEAST_ELITE = 2
-"""Episodes of the elite, at least: one alone has no spread, and would end the search."""
+"""Minimum number of elite episodes: a single one has zero standard deviation and would end the search."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,14 @@ class Config(Options):
     """Options of the cross-entropy method."""
 
     elite_fraction: float = 0.05
-    """Share of the episodes that the distributions are fitted to, of at least two (de Boer et al. 2005: 0.01 to 0.1;
+    """Fraction of the episodes in the elite, which has at least two episodes (de Boer et al. 2005: 0.01 to 0.1; ours:
     the best of three on train tasks of qubit_control, for updates from 10 to 40 episodes)."""
     smoothing: float = 1.0
-    """How far the distributions move towards the fit, up to 1, all the way (de Boer et al. 2005 for long searches: 0.4
-    to 0.9; in a few updates all the way was best, likewise)."""
+    """Smoothing rate of the parameters; 1 replaces them by the fit (de Boer et al. 2005: 0.4 to 0.9 for long searches;
+    ours: 1 was the best for a few updates on train tasks of qubit_control)."""
     initial_std: float = 1.0
-    """Standard deviation of continuous actions at the start [half the action range] (the best of four, likewise)."""
+    """Initial standard deviation of continuous actions [half the action range] (ours: the best of four on train tasks
+    of qubit_control)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,29 +54,29 @@ class Config(Options):
 
 @dataclass(frozen=True)
 class Search:
-    """The distributions of each task, [task, time, ...] each, and how many steps of the episode have been taken."""
+    """Parameters of the distributions of each task [task, time, ...], and the current step of the episode."""
 
     values: dict[str, Tensor]
     step: int
 
 
 class CrossEntropy(ABC):
-    """An adapter that acts by the step of the episode (`agents.core.agent.OpenLoopAgent`). To be extended."""
+    """Base class of the cross-entropy method, an open-loop agent (`agents.core.agent.OpenLoopAgent`)."""
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         self.config, self.horizon, self.device = config, context.horizon, context.device
 
     def begin(self, n_tasks: int, n_envs: int) -> Search:
-        """What is tried at first, in every task."""
+        """Return the initial distributions, equal in all tasks."""
         values = self._first()
         return Search({name: v.expand(n_tasks, self.horizon, *v.shape).clone() for name, v in values.items()}, 0)
 
     def on_episode_start(self, state: Search) -> Search:
-        """The same distributions at the first step."""
+        """Return the same distributions at the first step."""
         return Search(state.values, 0)
 
     def act(self, state: Search, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Search]:
-        """One action a lane, drawn from the distribution of the step. Raises UsageError after the last one."""
+        """Draw an action per lane from the distribution of the current step. Raises UsageError after the last step."""
         if state.step >= self.horizon:
             raise UsageError(
                 f"act: agent {self.config.agent} has actions for the {self.horizon} steps of an episode: tell it where "
@@ -84,7 +86,7 @@ class CrossEntropy(ABC):
         return self._draw(now, tuple(observation.shape[:2]), generator), Search(state.values, state.step + 1)
 
     def adapt(self, state: Search, rollout: Rollout) -> Search:
-        """A step towards the elite, in the steps of the episode that one of them has come to."""
+        """Move the distributions towards the elite, at every step that at least one elite episode reached."""
         returns = rollout.returns
         n_elite = max(LEAST_ELITE, math.ceil(self.config.elite_fraction * returns.shape[1]))
         least = returns.topk(min(n_elite, returns.shape[1]), dim=1).values[:, -1:]
@@ -101,23 +103,29 @@ class CrossEntropy(ABC):
 
     @abstractmethod
     def to_environment(self, action: Tensor) -> Tensor:
-        """The actions in the environment's units."""
+        """Convert the actions to the environment's units."""
 
     @abstractmethod
     def _first(self) -> dict[str, Tensor]:
-        """The distribution of a step at the start."""
+        """Return the initial parameters of the distribution of a step."""
 
     @abstractmethod
     def _draw(self, now: dict[str, Tensor], lanes: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Actions [task, env, ...] from the distribution of each task [task, ...]."""
+        """Draw actions [task, env, ...] from the distribution of each task [task, ...]."""
 
     @abstractmethod
     def _fit(self, share: Tensor, action: Tensor) -> dict[str, Tensor]:
-        """The distributions [task, time, ...] that fit the actions [task, time, env, ...] best, weighted by `share`."""
+        """Fit distributions [task, time, ...] to the actions [task, time, env, ...] by maximum likelihood.
+
+        `share` weights the lanes [task, time, env].
+        """
 
 
 class Continuous(CrossEntropy):
-    """Independent normal distributions, in units of half the action range around its centre, cut off at its ends."""
+    """Independent normal distributions, clipped to the action range.
+
+    Actions are measured from the centre of the action range, in units of half of it.
+    """
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
@@ -125,9 +133,9 @@ class Continuous(CrossEntropy):
         self.low, self.high = ((self.units[end] - self.units["centre"]) / self.units["half"] for end in ("low", "high"))
 
     def to_environment(self, action: Tensor) -> Tensor:
-        """See `CrossEntropy`."""
+        """Convert the actions to the environment's units."""
         scaled = self.units["centre"] + self.units["half"] * action
-        return scaled.clamp(self.units["low"], self.units["high"])  # rounding may go beyond
+        return scaled.clamp(self.units["low"], self.units["high"])  # rounding may exceed the bounds
 
     def _first(self) -> dict[str, Tensor]:
         mean = torch.zeros_like(self.units["centre"])
@@ -144,14 +152,14 @@ class Continuous(CrossEntropy):
 
 
 class Discrete(CrossEntropy):
-    """Probabilities of the actions."""
+    """Categorical distributions over the actions."""
 
     def __init__(self, config: Config, context: BuildContext, space: gymnasium.spaces.Discrete) -> None:
         super().__init__(config, context)
         self.n_actions, self.start = int(space.n), int(space.start)
 
     def to_environment(self, action: Tensor) -> Tensor:
-        """See `CrossEntropy`."""
+        """Convert the actions to the environment's units."""
         return action + self.start
 
     def _first(self) -> dict[str, Tensor]:
@@ -166,7 +174,7 @@ class Discrete(CrossEntropy):
 
 
 def build(config: Config, context: BuildContext) -> CrossEntropy:
-    """The adapter for an action space; the model is not used."""
+    """Return the agent for the family's action space; the model is not used."""
     space: Any = context.action_space
     if isinstance(space, gymnasium.spaces.Discrete):
         return Discrete(config, context, space)

@@ -1,4 +1,4 @@
-"""Uniformly random actions: the floor that every curve is read against. It never learns."""
+"""Uniformly random actions: the lower baseline for every curve; no learning."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Config:
 
 
 class Random:
-    """An agent without state."""
+    """Stateless agent with uniformly random actions. Raises UsageError for an unbounded action space."""
 
     def __init__(self, action_space: gymnasium.Space[object]) -> None:
         if isinstance(action_space, gymnasium.spaces.Box) and not action_space.is_bounded():
@@ -26,7 +26,7 @@ class Random:
         self.action_space = action_space
 
     def begin(self, n_tasks: int, n_envs: int) -> None:
-        """Return no state."""
+        """Return None: the agent has no state."""
 
     def act(self, state: None, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
         """Draw an action uniformly from the action space."""
@@ -43,9 +43,9 @@ class Random:
         return action
 
     def adapt(self, state: None, rollout: Rollout) -> None:
-        """Learn nothing."""
+        """Return None: the agent never learns."""
 
 
 def build(config: Config, context: BuildContext) -> Random:
-    """The agent for an action space; the model is not used."""
+    """Return the agent for the family's action space; the model is not used."""
     return Random(context.action_space)

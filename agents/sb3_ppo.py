@@ -1,12 +1,13 @@
-"""Stable-Baselines3's PPO on many tasks, then fine-tuned on each: the baseline that most users of RL know.
+"""Multi-task PPO (Stable-Baselines3), then fine-tuned on each task: the standard RL baseline.
 
-The update is that of `stable_baselines3.PPO.train`, called on its own rollout buffer, with its own policy around the
-features of the run's model (`qrl.sb3.QuantumActorCriticPolicy`; actor and critic have features of their own); episodes
-are collected as for all agents here, on newly drawn tasks in every iteration. In an evaluation each task has a copy of
-the trained policy, with a fresh optimiser, that goes on learning by the same update from the episodes of its own task.
+The update is `stable_baselines3.PPO.train` on the library's own rollout buffer. The policy is the library's
+actor-critic around the features of the run's model (`qrl.sb3.QuantumActorCriticPolicy`), with separate features for
+actor and critic. Episodes are collected as for all agents of this package, on newly drawn tasks in every iteration. In
+an evaluation, each task starts from a copy of the trained policy with a fresh optimiser, and the same update fine-tunes
+the copy on episodes of that task.
 
-As in the library's own loop, an episode that the horizon cuts off has the value of what was observed last added to its
-last reward. Minibatches are shuffled by a seed that is the number of the update.
+The last reward of a truncated episode is bootstrapped with the value of the final observation, as in the library's own
+loop. The number of the update seeds the shuffling of the minibatches.
 """
 
 import contextlib
@@ -36,7 +37,7 @@ from qrl.sb3 import QuantumActorCriticPolicy
 
 @dataclass(frozen=True)
 class Config(Options):
-    """Options of PPO by their names in Stable-Baselines3, whose defaults they have unless said otherwise."""
+    """Options of PPO, with the names and, unless noted otherwise, the defaults of Stable-Baselines3."""
 
     meta_batch: int = 20
     """Tasks per iteration [tasks] (ours, as for maml)."""
@@ -47,7 +48,8 @@ class Config(Options):
     n_epochs: int = 10
     """Passes over the steps of an update [passes]."""
     batch_size: int = 1024
-    """Minibatch in training [steps]; there 64, of 2048 steps an update: here an iteration has twenty times as many."""
+    """Minibatch size in training [steps] (ours; Stable-Baselines3: 64 of 2048 steps per update, here an iteration has
+    twenty times as many steps)."""
     gamma: float = 0.99
     """Discount factor [per step]."""
     gae_lambda: float = 0.95
@@ -59,11 +61,11 @@ class Config(Options):
     vf_coef: float = 0.5
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
-    """Gradients are scaled down to this norm."""
+    """Maximum norm of the gradient; larger gradients are rescaled to it."""
     fine_learning_rate: float = 3e-3
-    """Adam learning rate in the updates of an evaluation [per step] (ours: they are few)."""
+    """Adam learning rate of fine-tuning in an evaluation [per step] (ours: larger, because there are few updates)."""
     fine_batch_size: int = 256
-    """Minibatch in the updates of an evaluation [steps] (ours)."""
+    """Minibatch size of fine-tuning in an evaluation [steps] (ours)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,19 +78,19 @@ class Config(Options):
 
 
 OfTask = tuple[dict[str, Tensor], dict[str, Any]]
-"""The weights and the optimiser's state of a policy."""
+"""Weights and optimiser state of a task's policy."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """The policy of each task; none before the first update."""
+    """Fine-tuned policy of each task, empty before the first update, and the number of updates."""
 
     policies: tuple[OfTask, ...]
     n_updates: int
 
 
 class SB3PPO:
-    """The learner; also an adapter."""
+    """Multi-task PPO learner; adapts to a task by fine-tuning."""
 
     n_rollouts = 1
 
@@ -106,21 +108,21 @@ class SB3PPO:
 
     @property
     def params(self) -> dict[str, Tensor]:
-        """The trained weights, by name."""
+        """Trained weights by name."""
         return dict(self.policy.named_parameters())
 
     def begin(self, n_tasks: int, n_envs: int) -> Tuned:
-        """The trained policy, for every task."""
+        """Return the trained policy for every task."""
         return Tuned((), 0)
 
     @torch.no_grad()
     def act(self, state: Tuned, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Tuned]:
-        """One action a lane, drawn from its task's policy."""
+        """Draw an action per lane from the policy of its task."""
         return self._actions(state, observation, generator), state
 
     @torch.no_grad()
     def mode(self, state: Tuned, observation: Tensor) -> Tensor:
-        """The likeliest action of its task's policy, of each lane."""
+        """Return the most likely action per lane under the policy of its task."""
         return self._actions(state, observation, None)
 
     def _actions(self, state: Tuned, observation: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -134,7 +136,7 @@ class SB3PPO:
         return torch.stack(actions)
 
     def _draw(self, observation: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Actions of the policy's present weights [lane, ...], by numbers of this generator; None: the likeliest."""
+        """Draw actions [lane, ...] with the current weights; without a generator, return the most likely ones."""
         distribution: Any = self.policy.get_distribution(observation).distribution
         discrete = isinstance(self.space, gymnasium.spaces.Discrete)
         parameters: Tensor = distribution.logits if discrete else distribution.loc
@@ -146,14 +148,14 @@ class SB3PPO:
         return parameters + distribution.scale * Gaussian.noise(uniform)
 
     def to_environment(self, action: Tensor) -> Tensor:
-        """Clipped to their bounds, as Stable-Baselines3 does, if continuous."""
+        """Clip continuous actions to their bounds, as Stable-Baselines3 does; return discrete ones unchanged."""
         if isinstance(self.space, gymnasium.spaces.Discrete):
             return action
         low, high = (torch.as_tensor(bound, device=action.device) for bound in (self.space.low, self.space.high))  # type: ignore[attr-defined]
         return action.clamp(low, high)
 
     def adapt(self, state: Tuned, rollout: Rollout) -> Tuned:
-        """One update of every task's own policy, by its own episodes."""
+        """Update the policy of each task by one PPO update on the episodes of that task."""
         n_tasks = rollout.valid.shape[1]
         tuned = []
         with self._kept() as trained:
@@ -165,9 +167,10 @@ class SB3PPO:
         return Tuned(tuple(tuned), state.n_updates + 1)
 
     def update(self, rollouts: list[Rollout], states: list[Tuned], progress_remaining: float) -> dict[str, float]:
-        """An update by the episodes of all tasks; its rate is constant, as there, whatever `progress_remaining`.
+        """Update the policy on the episodes of all tasks, and return the metrics.
 
-        Metrics are those that Stable-Baselines3 logs, without "train/". Raises TrainingError for what is not finite.
+        The learning rate is constant, as is the default of Stable-Baselines3; `progress_remaining` has no effect.
+        Metrics are those that Stable-Baselines3 logs, without "train/". Raises TrainingError for a non-finite metric.
         """
         (rollout,) = rollouts
         metrics = self._train(rollout, slice(None), int(self._n_updates), fine=False)
@@ -176,7 +179,7 @@ class SB3PPO:
         return metrics
 
     def _train(self, rollout: Rollout, tasks: slice, seed: int, *, fine: bool) -> dict[str, float]:
-        """Stable-Baselines3's update, on the steps of these tasks."""
+        """Run the update of Stable-Baselines3 on the steps of these tasks, and return its metrics."""
         ppo, config = self.ppo, self.config
         rate = config.fine_learning_rate if fine else config.learning_rate
         ppo.lr_schedule = lambda _: rate
@@ -190,7 +193,7 @@ class SB3PPO:
 
     @torch.no_grad()
     def _buffer(self, rollout: Rollout, tasks: slice) -> Any:
-        """The library's own buffer, filled with the valid steps of these tasks, one episode after the other."""
+        """Return a rollout buffer of the library with the valid steps of these tasks, episode by episode."""
         valid = rollout.valid[:, tasks].flatten(1).T
         columns = (rollout.observation, rollout.action, rollout.reward)
         seen, action, reward = (x[:, tasks].flatten(1, 2).transpose(0, 1)[valid] for x in columns)
@@ -215,7 +218,7 @@ class SB3PPO:
         return buffer
 
     def _cut_off(self, rollout: Rollout, tasks: slice) -> Tensor:
-        """At the last steps of episodes that the horizon cuts off the value of what followed, else 0 [lane, time]."""
+        """Return the value of the final observation at the last step of truncated episodes, else 0 [lane, time]."""
         assert rollout.final is not None
         following = self.policy.predict_values(rollout.final[tasks].flatten(0, 1))
         cut = (rollout.truncated & ~rollout.terminated)[:, tasks].flatten(1).T
@@ -223,7 +226,7 @@ class SB3PPO:
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[OfTask]:
-        """For the while other weights and another state of the optimiser may be loaded: the trained ones come back."""
+        """Restore the trained weights and optimiser state at exit, so that others may be loaded temporarily."""
         trained = self._copied()
         try:
             yield trained
@@ -235,24 +238,24 @@ class SB3PPO:
 
     def _load(self, weights: dict[str, Tensor], optimiser: dict[str, Any]) -> None:
         self.policy.load_state_dict(weights)
-        self.policy.optimizer.load_state_dict(copy.deepcopy(optimiser))  # which keeps what it is given
+        self.policy.optimizer.load_state_dict(copy.deepcopy(optimiser))  # `load_state_dict` keeps references
 
     def _own(self) -> dict[str, Tensor]:
         return named_parameters(self.params) | {"n_updates": self._n_updates}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The weights, the optimiser's moments and the number of updates."""
+        """Return the weights, the optimiser's moments and the number of updates."""
         own = {name: value.detach().clone() for name, value in self._own().items()}
         return own | moments(self.optimiser, self.params)
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """Restore what `state_dict` gave. Raises UsageError if the tensors are of another model."""
+        """Restore the tensors that `state_dict` returned. Raises UsageError for tensors of another model."""
         restore(self._own(), tensors)
         restore_moments(self.optimiser, self.params, tensors)
 
 
 def _make(config: Config, context: BuildContext, network: FeatureNetwork) -> PPO:
-    """The algorithm without an environment; its policy begins with the run's seed."""
+    """Build PPO without an environment; the run's seed initialises its policy."""
     options = {f.name: getattr(network.model_config, f.name) for f in dataclasses.fields(network.model_config)}
     options |= {"model": network.model, "observation_scale": context.distribution.observation_scale}
     names = ("learning_rate", "n_epochs", "clip_range", "ent_coef", "vf_coef", "max_grad_norm", "batch_size")
@@ -266,7 +269,7 @@ def _make(config: Config, context: BuildContext, network: FeatureNetwork) -> PPO
         **given,
     )
     ppo.observation_space, ppo.action_space = context.observation_space, context.action_space
-    ppo.n_envs = ppo.n_steps = 1  # of a buffer that is never used
+    ppo.n_envs = ppo.n_steps = 1  # size of PPO's initial buffer, which is never used
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(network.seed)
         ppo._setup_model()
@@ -275,15 +278,15 @@ def _make(config: Config, context: BuildContext, network: FeatureNetwork) -> PPO
 
 
 def _fresh(optimiser: torch.optim.Optimizer, rate: float) -> dict[str, Any]:
-    """The state of an optimiser that has not taken a step."""
+    """Return the state of an optimiser before its first step, with this learning rate."""
     groups = [group | {"lr": rate} for group in optimiser.state_dict()["param_groups"]]
     return {"state": {}, "param_groups": groups}
 
 
 @contextlib.contextmanager
 def _numpy_seeded(seed: int) -> Iterator[None]:
-    """With NumPy's global random numbers, which shuffle the minibatches, from this seed for the while."""
-    before = np.random.get_state()  # noqa: NPY002  # the library draws from nothing else
+    """Seed NumPy's global generator, which shuffles the minibatches, temporarily; restore its state at exit."""
+    before = np.random.get_state()  # noqa: NPY002  # Stable-Baselines3 draws from the global generator only
     np.random.seed(seed)  # noqa: NPY002
     try:
         yield
@@ -292,5 +295,5 @@ def _numpy_seeded(seed: int) -> Iterator[None]:
 
 
 def build(config: Config, context: BuildContext) -> SB3PPO:
-    """The learner around the run's model."""
+    """Return the learner around the run's model."""
     return SB3PPO(config, context)

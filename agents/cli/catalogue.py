@@ -1,4 +1,4 @@
-"""Help of the command line, and the list of plug-ins."""
+"""Help text of the command line, and the list of plug-ins."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ list"""
 
 
 def help_text(commands: Mapping[str, str]) -> str:
-    """Help of the whole command line, from its commands and what each does."""
+    """Return the help text of the whole command line, from descriptions of its commands by name."""
     usage = "\n       ".join(f"{program()} {line}" for line in _USAGE.splitlines())
     described = "\n".join(f"  {name:10} {text}" for name, text in commands.items())
     return f"""\
@@ -37,7 +37,10 @@ commands
 
 
 def catalogue() -> str:
-    """Every environment, agent and model with its first line, and how to install what is missing for one."""
+    """Return a list of all environments, agents and models with their first lines.
+
+    A plug-in with missing packages is listed with instructions to install them.
+    """
     titles = {"env": "environments", "agent": "agents", "model": "models"}
     blocks = []
     for role, title in titles.items():

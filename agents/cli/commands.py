@@ -1,6 +1,6 @@
-"""The commands: each reads its options, checks what can be checked at once, and only then imports what does the work.
+"""Commands: each parses its options and makes all cheap checks before it imports its implementation.
 
-Until then neither torch nor any plug-in is imported.
+Neither torch nor any plug-in is imported before these checks.
 """
 
 import os
@@ -28,16 +28,16 @@ from qrl.common.errors import UsageError, suggest
 
 @dataclass(frozen=True)
 class Command:
-    """A command of the command line."""
+    """Command of the command line."""
 
     about: str
-    """What it does, in a few words."""
+    """Short description for the help text."""
     run: Callable[[list[str]], int]
-    """Runs it with its arguments; returns the exit code."""
+    """Function that runs the command with its arguments and returns the exit code."""
 
 
 def run_command(arguments: list[str]) -> int:
-    """Run the command that the arguments name, by default `train`; returns the exit code."""
+    """Run the command named by the arguments, by default `train`; return the exit code."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(help_text({name: command.about for name, command in COMMANDS.items()}))
         return 0
@@ -71,7 +71,7 @@ def _evaluate(arguments: list[str]) -> int:
     )
     _check_run_folder(options.run)
     keep_freed_memory()
-    if options.video:  # nothing is to be shown: pygame, which draws some of the pictures, needs no screen
+    if options.video:  # pygame, which renders some environments, then works without a display
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     from agents.cli.evaluate import run_evaluation
 
@@ -157,10 +157,10 @@ COMMANDS = {
 
 
 def _command(name: str, arguments: list[str]) -> list[str]:
-    """The command as it is recorded with a result."""
+    """Return the command line that is recorded with a result."""
     return [*program().split(), name, *arguments]
 
 
 def _check_run_folder(path: Path) -> None:
-    """Complain about a wrong folder at once, not after the seconds that importing torch takes."""
+    """Raise UsageError for a folder that is not a run folder, before the slow import of torch."""
     RunFolder.open(path)

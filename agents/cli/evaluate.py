@@ -1,4 +1,4 @@
-"""`evaluate`: the adaptation curve of a trained run, its picture, and an animation."""
+"""Command `evaluate`: the adaptation curve of a trained run, its plot, and an animation."""
 
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,10 @@ from qrl.noise.model import Noise
 
 
 def run_evaluation(options: EvaluateOptions) -> int:
-    """Evaluate a run and write evaluation.json and adaptation.png, or the JSON to `out` and the picture beside it.
+    """Evaluate a run and write evaluation.json and adaptation.png, or the JSON to `out` and the plot next to it.
 
-    Where circuits run otherwise than in training, the names of the files say it. With `video`, an animation of the
-    first task of the split has the picture's name and `.gif`.
+    If circuits run on another backend than in training, the file names contain the backend. With `video`, also write an
+    animation of the first task of the split, with the plot's name and the suffix `.gif`. Return the exit code.
     """
     if options.out is not None:
         check_json_name(options.out)
@@ -31,7 +31,7 @@ def run_evaluation(options: EvaluateOptions) -> int:
 
 
 def check_json_name(out: Path) -> None:
-    """Raise UsageError for an --out file that is not named as JSON."""
+    """Raise UsageError for an --out file without the suffix .json."""
     if out.suffix != ".json":
         raise UsageError(f"{out}: the name of the --out file must end in .json")
 
@@ -69,7 +69,7 @@ def _backend(options: EvaluateOptions, spec: Spec) -> Backend:
 
 
 def _outputs(options: EvaluateOptions, label: str) -> tuple[Path, Path]:
-    """The files of the curve and of its picture."""
+    """Return the paths of the curve's JSON file and of its plot."""
     if options.out is not None:
         return options.out, options.out.with_suffix(".png")
     table = options.run / table_name(options.split, label)

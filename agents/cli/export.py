@@ -1,4 +1,4 @@
-"""`export`: the circuits of an adapted policy for given observations, as files."""
+"""Command `export`: the circuits of an adapted policy for given observations, as files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,9 +19,9 @@ from qrl.common.files import check_new_file, from_json, to_json, write_folder
 
 
 def run_export(options: ExportOptions) -> int:
-    """Write an adapted policy's circuits for some observations into a new folder, and export.json about them.
+    """Write the circuits of an adapted policy for given observations into a new folder, with an index, export.json.
 
-    It is adapted to one task of a split, as in an evaluation.
+    The policy is adapted to one task of a split, as in an evaluation. Return the exit code.
     """
     check_new_file(options.out)
     run = open_run(options.run)
@@ -50,7 +50,7 @@ def run_export(options: ExportOptions) -> int:
 
 
 def _adaptation(run: Run, options: ExportOptions) -> dict[str, int]:
-    """From how many episodes the policy adapts, and in how many steps; with a memory, in one trial."""
+    """Return the number of episodes and of adaptation steps; an in-context agent adapts in a single trial."""
     if isinstance(run.agent, InContextAgent):
         own, steps = run.agent.trial_episodes, 1
     else:
@@ -59,7 +59,7 @@ def _adaptation(run: Run, options: ExportOptions) -> dict[str, int]:
 
 
 def _observations(options: ExportOptions, env: gymnasium.Env[np.ndarray, np.ndarray]) -> list[object]:
-    """Those of the user's file, by default the first one of an episode."""
+    """Return the observations of the user's file, by default the first observation of an episode."""
     path: Path | None = options.observations
     observations = [np.asarray(env.reset(seed=options.seed)[0]).tolist()] if path is None else from_json(path)
     if not (isinstance(observations, list) and observations):
@@ -70,7 +70,7 @@ def _observations(options: ExportOptions, env: gymnasium.Env[np.ndarray, np.ndar
 def _circuits(
     policy: AdaptedPolicy, recorders: Mapping[str, Recorder], observations: list[object], kind: str
 ) -> tuple[dict[str, bytes], list[dict[str, object]]]:
-    """The file of each circuit by name, and about each observation what export.json says."""
+    """Return the content of each circuit file by name, and the entry of each observation in export.json."""
     files: dict[str, bytes] = {}
     rows: list[dict[str, object]] = []
     for index, observation in enumerate(observations):

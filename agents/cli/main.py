@@ -1,6 +1,6 @@
-"""The command line: one command, its exit code, and errors of one line.
+"""Entry point of the command line: run one command, return its exit code, and print errors as one line.
 
-Importing this module imports none but the standard library, so that also a missing dependency is one line.
+Importing this module imports only the standard library, so that a missing dependency is reported as one line, too.
 """
 
 import errno
@@ -16,7 +16,10 @@ from qrl.common.importing import own_remedy
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 1 training failed, 2 unusable input, 128 + signal interrupted."""
+    """Run one command and return its exit code.
+
+    Exit codes: 0 success, 1 failed training, 2 invalid input, 128 + signal number after a signal.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         from agents.cli.commands import run_command
@@ -30,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{program()}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader, such as `head`, has left. Python would complain once more when it flushes stdout at exit.
+        # The reader of the pipe, such as `head`, has exited. Python's flush of stdout at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
@@ -50,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 _NO_MEMORY = re.compile("can't allocate memory|out of memory|bad_alloc|[Ss]torage size calculation overflowed")
-"""How torch says it, as a RuntimeError."""
+"""Messages of torch's RuntimeErrors for exhausted memory."""
 
 
 def _out_of_memory(error: Exception) -> str:

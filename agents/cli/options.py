@@ -1,4 +1,4 @@
-"""Options of each command, as the command line gives them."""
+"""Command-line options of each command."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from qrl.common.summaries import first_line
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(Spec):
-    """Options of `train`: the spec of the run, and how it is started."""
+    """Options of `train`: the spec of the run and its output folder."""
 
     out: Path | None = None
-    """Run folder to make; by default runs/<env>-<agent>-<model>-seed<seed>."""
+    """Run folder to create; by default runs/<env>-<agent>-<model>-seed<seed>."""
 
     overwrite: bool = False
-    """Replace the run that is in that folder."""
+    """Replace an existing run in this folder."""
 
     config: Path | None = None
     """Start from a saved configuration: a run folder, its config.json, or a JSON file of a spec. Further options
@@ -31,14 +31,14 @@ class TrainOptions(Spec):
 
 
 def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions]:
-    """The spec of a run and the options beside it, from the command line.
+    """Parse the spec of a run, and all options of `train`, from the command line.
 
     Raises:
-        UsageError: an argument cannot be used.
+        UsageError: an argument is invalid.
     """
     value_of("--out", arguments)
     arguments = written_out(arguments)
-    spec = _starting_spec(arguments)  # First: a wrong name is told before anything heavy is imported.
+    spec = _starting_spec(arguments)  # First: reports a wrong name before any heavy import.
     _check_shorthands(spec, arguments)
     import tyro
 
@@ -79,7 +79,7 @@ def _check_shorthands(spec: Spec, arguments: Sequence[str]) -> None:
 
 
 def _about(name: str, spec: Spec) -> str:
-    """The heading of a group of options in the help."""
+    """Return the heading of a group of options in the help text."""
     if name not in REGISTRIES:
         return "How the model's outputs become a distribution over actions."
     chosen = getattr(spec, name)
@@ -87,7 +87,7 @@ def _about(name: str, spec: Spec) -> str:
 
 
 def _starting_spec(arguments: Sequence[str]) -> Spec:
-    """The spec before options are applied: from --config where given, the plug-ins from --env, --agent, --model."""
+    """Return the spec before other options are applied: from --config if given, with --env, --agent and --model."""
     file = value_of("--config", arguments)
     saved: dict[str, object] = {} if file is None else read_spec(Path(file))
     names = plugin_names(saved)
@@ -95,7 +95,7 @@ def _starting_spec(arguments: Sequence[str]) -> Spec:
         name = value_of(f"--{role}", arguments)
         if name is not None:
             name = registry.canonical(name)
-            # Options saved for one plug-in mean nothing to another.
+            # Saved options of another plug-in do not apply.
             other = name != names[role]
             saved = {key: value for key, value in saved.items() if not (other and key == f"{role}_config")}
             saved[role] = name
@@ -103,7 +103,7 @@ def _starting_spec(arguments: Sequence[str]) -> Spec:
 
 
 def default_out(spec: Spec) -> Path:
-    """Where a run goes unless told: runs/<env>-<agent>-<model>-seed<seed>."""
+    """Return the default run folder: runs/<env>-<agent>-<model>-seed<seed>."""
     names = [short_name(name) for name in (spec.env, spec.agent, spec.model)]
     return Path("runs", f"{'-'.join(names)}-seed{spec.seed}")
 
@@ -116,17 +116,17 @@ class AdaptOptions:
     """Run folder."""
 
     steps: int | None = None
-    """Adaptation [gradient steps]; by default what the run was configured with."""
+    """Adaptation [gradient steps]; by default as configured for the run."""
 
     episodes: int | None = None
-    """Episodes per task and gradient step [episodes], of an agent that learns in its memory trials per task [trials];
-    by default what the run was configured with."""
+    """Episodes per task and gradient step [episodes]; for an in-context agent, trials per task [trials]; by default as
+    configured for the run."""
 
     split: Literal["train", "test", "ood"] = "test"
-    """Where tasks come from: as in training, held out, or out of distribution."""
+    """Split of the tasks: as in training, held out, or out of distribution."""
 
     seed: int = 0
-    """Seed of the episodes, and of shots."""
+    """Seed of the episodes and of shots."""
 
     def __post_init__(self) -> None:
         if self.steps is not None:
@@ -138,7 +138,7 @@ class AdaptOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TasksOptions(AdaptOptions):
-    """The same, over many tasks."""
+    """Options of commands that adapt the policy of a run to many tasks."""
 
     tasks: int = 100
     """Tasks to evaluate on [tasks]."""
@@ -153,20 +153,20 @@ class EvaluateOptions(TasksOptions):
     """Options of `evaluate`."""
 
     out: Path | None = None
-    """New JSON file to write, instead of evaluation.json in the run folder; the picture is put beside it."""
+    """New JSON file to write, instead of evaluation.json in the run folder; the plot is written next to it."""
 
     backend: str | None = None
-    """Where circuits run; by default where the run was trained."""
+    """Backend of the circuits; by default as in training."""
 
     shots: int | None = None
-    """Shots of each circuit in each basis that is measured [shots], 0: exact; by default as in training."""
+    """Shots of each circuit in each measurement basis [shots], 0: exact; by default as in training."""
 
     noise: tuple[str, ...] | None = None
-    """What happens on the device, such as depolarizing=0.01 readout=0.02 or calibration=FILE.json; by default as in
-    training. May be given more than once."""
+    """Noise model, such as depolarizing=0.01 readout=0.02 or calibration=FILE.json; by default as in training. May be
+    given more than once."""
 
     video: bool = False
-    """Write an animation, too: the first task of the split before and after adaptation."""
+    """Also write an animation of the first task of the split before and after adaptation."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -182,7 +182,7 @@ class ResumeOptions:
     """Run folder."""
 
     iterations: int | None = None
-    """New length of the whole training [meta-iterations]; by default what the run was configured with."""
+    """New total length of training [meta-iterations]; by default as configured for the run."""
 
     def __post_init__(self) -> None:
         if self.iterations is not None:
@@ -194,33 +194,33 @@ class RobustnessOptions(TasksOptions):
     """Options of `robustness`."""
 
     noise: tuple[str, ...] = ("depolarizing",)
-    """Kinds of noise, each by itself: depolarizing, amplitude_damping, phase_damping, bit_flip, readout."""
+    """Kinds of noise, each evaluated separately: depolarizing, amplitude_damping, phase_damping, bit_flip, readout."""
 
     strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1)
-    """Of each kind; see `qrl.noise.model.Noise`."""
+    """Strengths of each kind of noise; see `qrl.noise.model.Noise`."""
 
     shots: tuple[int, ...] = (10, 30, 100, 300, 1000)
-    """Shots of each circuit in each basis that is measured [shots], without noise."""
+    """Shots of each circuit in each measurement basis [shots], evaluated without noise."""
 
     out: Path | None = None
-    """New JSON file to write, instead of robustness.json in the run folder; the picture is put beside it."""
+    """New JSON file to write, instead of robustness.json in the run folder; the plot is written next to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(AdaptOptions):
-    """Options of `export`: the policy is adapted as in an evaluation, by default in one step."""
+    """Options of `export`, which adapts the policy as in an evaluation, by default in one gradient step."""
 
     out: Path = Path("circuits")
-    """New folder to make: a file for each circuit, and export.json about them."""
+    """New folder to create, with a file for each circuit and an index, export.json."""
 
     format: Literal["openqasm2", "openqasm3", "qiskit"] = "openqasm3"
     """OpenQASM text, or Qiskit's own QPY (extra qiskit)."""
 
     observations: Path | None = None
-    """A JSON list of observations; by default the first of an episode."""
+    """JSON file with a list of observations; by default, the first observation of an episode."""
 
     task: int = 0
-    """Which of its tasks, from 0."""
+    """Index of the task in the split, from 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -232,17 +232,17 @@ class PlotOptions:
     """Options of `plot`."""
 
     runs: tuple[Path, ...]
-    """Run folders that have been evaluated."""
+    """Run folders with an evaluation."""
 
     out: Path = Path("adaptation.png")
     """New PNG file to write."""
 
     against: Literal["x", "episodes", "env-steps"] = "episodes"
-    """What the curves are drawn against: episodes or environment steps spent in a task before, which all agents have in
-    common, or their own x, gradient steps or episodes."""
+    """Horizontal axis: episodes or environment steps previously spent in a task, common to all agents, or each agent's
+    own axis x, gradient steps or episodes."""
 
     split: Literal["train", "test", "ood"] = "test"
-    """Of which tasks."""
+    """Split of the evaluated tasks."""
 
     def __post_init__(self) -> None:
         if not self.runs:

@@ -1,6 +1,6 @@
-"""How the command line is read: tyro with errors of one line, and what must be known before it can be asked.
+"""Command-line parsing: tyro with errors as one line, and options that must be read before tyro's parser exists.
 
-Importing this is cheap; tyro is imported when there is something to parse.
+Importing this module is cheap; tyro is imported only for parsing.
 """
 
 import contextlib
@@ -17,17 +17,20 @@ from qrl.common.errors import UsageError, suggest
 T = TypeVar("T")
 
 CONFIGS = {"env_config": "env", "agent_config": "agent", "model_config": "model", "policy": "policy"}
-"""The groups of options of a run, and what they are called."""
+"""Prefix of each group of a run's options on the command line, by field of the spec."""
 
 SHORTHANDS = {"--vary": "--env.vary", "--ood": "--env.ood", "--workers": "--env.workers"}
-"""Options of environments that Gymnasium knows, which may be given without the prefix, once or more."""
+"""Options of Gymnasium's environments that may be given without the prefix, once or more."""
 
 _REPEATABLE = SHORTHANDS | {"--noise": "--noise"}
-"""Options that may be given more than once, and what the parser calls them."""
+"""Options that may be given more than once, with their names in the parser."""
 
 
 def written_out(arguments: Sequence[str]) -> list[str]:
-    """The arguments with each of these in its long form, once, with the values of all its places."""
+    """Return the arguments with each repeatable option once, in its long form, with the values of all occurrences.
+
+    Raises UsageError for a repeatable option without a value.
+    """
     rest: list[str] = []
     found: dict[str, list[str]] = {}
     words = rest
@@ -47,7 +50,10 @@ def written_out(arguments: Sequence[str]) -> list[str]:
 
 
 def value_of(option: str, arguments: Sequence[str]) -> str | None:
-    """The value of an option that must be known before the parser can be made; the last one counts."""
+    """Return the last value of an option that must be known before the parser is built; None if not given.
+
+    Raises UsageError for an option without a value.
+    """
     found = None
     for index, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
@@ -60,22 +66,22 @@ def value_of(option: str, arguments: Sequence[str]) -> str | None:
 
 
 class HelpShown(Exception):
-    """Help was asked for and has been printed."""
+    """Signal that the requested help has been printed."""
 
 
 def parse(command: str, cls: type[T], arguments: Sequence[str], *, description: str, default: T | None = None) -> T:
-    """`tyro.cli`, with errors as one line.
+    """Parse the options of a command by `tyro.cli`, with errors as one line.
 
     Args:
         command: name of the command, for messages.
-        cls: dataclass of its options.
-        arguments: those of the command line.
-        description: what its help says first.
-        default: values of options that are not given, in place of those of the fields.
+        cls: dataclass of the command's options.
+        arguments: arguments of the command line.
+        description: first paragraph of the command's help text.
+        default: values of missing options, instead of the defaults of the fields.
 
     Raises:
-        UsageError: an argument cannot be used; a near match is suggested for a mistyped option.
-        HelpShown: help was asked for and printed.
+        UsageError: an argument is invalid; a near match is suggested for a mistyped option.
+        HelpShown: help was requested and has been printed.
     """
     import tyro
 
@@ -104,12 +110,12 @@ def parse(command: str, cls: type[T], arguments: Sequence[str], *, description: 
 
 
 def _condensed(box: str) -> str:
-    """The message in a box that tyro drew: what stands between the first two lines, the box's upper edge included."""
+    """Extract the message from the box that tyro draws: the text between the box's upper edge and the next rule."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
     parts: list[list[str]] = [[]]
     for line in plain.splitlines():
         text = line.strip("│ \t")
-        # Boxes are drawn with hyphens where the terminal does not speak UTF-8.
+        # Without UTF-8, tyro draws boxes with hyphens.
         if re.fullmatch(r"[╭╰].*|[─-]{3,}", text):
             parts.append([])
         elif text:
@@ -139,7 +145,7 @@ _PLAINER: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         lambda match: f"{match[2]}: {match[1]!r} cannot be chosen{suggest(match[1], _QUOTED.findall(match[3]))}",
     ),
 )
-"""Tyro's messages and how they are put here; one that is not listed is shown as it is."""
+"""Rewrites of tyro's messages: patterns and their replacements; other messages stay unchanged."""
 
 
 def _option_names(options: object, prefix: str = "--") -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`plot`: the adaptation curves of several runs in one picture."""
+"""Command `plot`: the adaptation curves of several runs in one plot."""
 
 import shlex
 
@@ -12,7 +12,7 @@ from qrl.common.files import check_new_file, from_json
 
 
 def run_plot(options: PlotOptions) -> int:
-    """Draw the evaluations of some runs into one picture."""
+    """Plot the adaptation curves of several runs into one PNG file; return the exit code."""
     if options.out.suffix != ".png":
         raise UsageError(f"{options.out}: the name of the --out file must end in .png")
     check_new_file(options.out)

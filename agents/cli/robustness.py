@@ -1,4 +1,4 @@
-"""`robustness`: a trained run evaluated exactly, under noise and from finite shots."""
+"""Command `robustness`: evaluate a trained run exactly, under noise, and with finite shots."""
 
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,10 @@ from qrl.common.files import check_new_file, write_whole
 
 
 def run_robustness(options: RobustnessOptions) -> int:
-    """Evaluate a run exactly, under noise and from shots; write robustness.json and the picture of it, or to `out`."""
+    """Evaluate a run exactly, under noise, and with finite shots; return the exit code.
+
+    Write robustness.json and its plot into the run folder, or the JSON to `out` and the plot next to it.
+    """
     out = options.run / "robustness.json" if options.out is None else options.out
     if options.out is not None:
         check_json_name(out)

@@ -1,1 +1,1 @@
-"""The interface an algorithm is written against: agents, rollouts, collecting, context, options."""
+"""Interfaces of algorithms: agent protocols, rollouts, build context, options and run configuration."""

@@ -1,4 +1,4 @@
-"""What an agent is: the protocols that collecting, training and evaluating are written against.
+"""Protocols of agents, as used by rollout collection, training and evaluation.
 
 `begin`, `act`, `adapt` and `observe` are pure functions of a state that is passed in and returned.
 """
@@ -14,17 +14,17 @@ from agents.core.rollout import Rollout
 from envs.core.tasks import Tasks
 
 State = TypeVar("State")
-"""What an agent carries from step to step."""
+"""State that an agent carries from step to step."""
 
 StateIn = TypeVar("StateIn", contravariant=True)
 
 
 @runtime_checkable
 class Agent(Protocol[State]):
-    """All that collecting and evaluating need of an agent. A state is a value: passed in, returned, never kept."""
+    """Agent as rollout collection and evaluation use it. Its state is passed in and returned, never stored inside."""
 
     def begin(self, n_tasks: int, n_envs: int) -> State:
-        """Return the state before anything of the tasks was observed."""
+        """Return the state before any observation of the tasks."""
 
     def act(
         self, state: State, observation: Float[Tensor, "task env obs"], generator: torch.Generator
@@ -35,36 +35,36 @@ class Agent(Protocol[State]):
         """Convert the agent's actions to the environment's units."""
 
     def adapt(self, state: State, rollout: Rollout) -> State:
-        """Return the state after learning from a rollout of the same tasks."""
+        """Return the state after adapting to the same tasks from a rollout."""
 
 
 @runtime_checkable
 class Learner(Agent[State], Protocol[State]):
-    """An agent with an outer step, which training calls once per iteration."""
+    """Agent with an outer update, which training calls once per iteration."""
 
     n_tasks: int
     """Tasks per iteration."""
     n_envs: int
-    """Environments per task that are stepped side by side."""
+    """Environments per task that are stepped in parallel."""
     n_rollouts: int
-    """Rollouts of each task per iteration; between two of them the agent adapts."""
+    """Rollouts of each task per iteration; the agent adapts between two rollouts."""
 
     def update(self, rollouts: list[Rollout], states: list[State], progress_remaining: float) -> dict[str, float]:
-        """Take the outer step and return its metrics. `states[j]` collected `rollouts[j]`.
+        """Take the outer step and return its metrics. State `states[j]` collected `rollouts[j]`.
 
         `progress_remaining` falls linearly from 1 to 0 over training (Stable-Baselines3's word).
         """
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return every tensor that training resumes from."""
+        """Return all tensors needed to resume training."""
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore what `state_dict` returned. Raises UsageError for tensors of another model."""
+        """Restore the tensors that `state_dict` returned. Raises UsageError for tensors of another model."""
 
 
 @runtime_checkable
 class InContextAgent(Agent[State], Protocol[State]):
-    """An agent that learns while it acts, in a state that lasts over the episodes of a trial."""
+    """Agent that adapts while it acts, in a state that persists over the episodes of a trial."""
 
     trial_episodes: int
     """Episodes of a trial."""
@@ -77,16 +77,16 @@ class InContextAgent(Agent[State], Protocol[State]):
         ended: Bool[Tensor, "task env"],
         observation: Float[Tensor, "task env obs"],
     ) -> State:
-        """Return the state after a transition, the observation that followed included.
+        """Return the state after a transition; `observation` is the one that followed the action.
 
-        `ended`: the transition was the last of an episode, and the next observation to act on is the first of another.
-        Also called after the last step of a trial; rows of padding have a reward of 0.
+        `ended` marks the last transition of an episode; the next observation to act on is the first one of the next
+        episode. The method is also called after the last step of a trial. Padding has a reward of 0.
         """
 
 
 @runtime_checkable
 class DeterministicInContextAgent(InContextAgent[State], Protocol[State]):
-    """An in-context agent that has a most likely action."""
+    """In-context agent with a most likely action."""
 
     def act_deterministically(self, state: State, observation: Float[Tensor, "task env obs"]) -> tuple[Tensor, State]:
         """Return the most likely actions [task, env, ...], and the next state."""
@@ -94,23 +94,23 @@ class DeterministicInContextAgent(InContextAgent[State], Protocol[State]):
 
 @runtime_checkable
 class OracleAgent(Protocol[State]):
-    """An agent that observes the task parameters: an upper bound, not a competitor."""
+    """Agent that observes the task parameters; used as an upper bound."""
 
     def reveal_tasks(self, state: State, tasks: Tasks) -> State:
-        """Return the state that knows the tasks [task]."""
+        """Return the state with the parameters of the tasks [task] revealed."""
 
 
 @runtime_checkable
 class OpenLoopAgent(Protocol[State]):
-    """An agent that acts by the step of the episode, whatever it observes."""
+    """Agent whose actions depend on the step of the episode, not on observations."""
 
     def on_episode_start(self, state: State) -> State:
-        """Return the state at the start of an episode of every lane."""
+        """Return the state at the start of an episode in every lane."""
 
 
 @runtime_checkable
 class DeterministicAgent(Protocol[StateIn]):
-    """An agent that has a most likely action."""
+    """Agent with a most likely action."""
 
     def mode(self, state: StateIn, observation: Float[Tensor, "task env obs"]) -> Tensor:
         """Return the most likely action of each lane [task, env, ...], in the agent's units."""
@@ -118,17 +118,17 @@ class DeterministicAgent(Protocol[StateIn]):
 
 @runtime_checkable
 class NetworkAgent(Protocol):
-    """An agent with a policy network. Its parameters are those that training moves."""
+    """Agent with a policy network, whose parameters are trained."""
 
     policy: nn.Module
 
 
 @runtime_checkable
 class MemoryBoundAgent(Protocol):
-    """An agent whose adaptation keeps a graph that may not fit into memory."""
+    """Agent whose adaptation keeps a computation graph that may exceed the memory."""
 
     def check_memory(self, episodes: int) -> None:
-        """Raise UsageError if adapting to one task from this many episodes cannot fit."""
+        """Raise UsageError if adapting to one task from this many episodes would exceed the memory."""
 
 
 def missing_members(thing: object, protocol: type) -> list[str]:

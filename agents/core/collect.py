@@ -1,4 +1,4 @@
-"""Collecting rollouts: episodes of many tasks side by side, or of one ordinary environment."""
+"""Rollout collection: episodes of many tasks in parallel, or of a single Gymnasium environment."""
 
 from typing import Any
 
@@ -28,16 +28,15 @@ def collect(
 ) -> tuple[Rollout, State]:
     """Collect a trial of `n_episodes` in every lane of a vector environment (lane = task * envs per task + env).
 
-    Returns the rollout and the state after it. A lane continues with its next episode by itself and is done when its
-    last one is. `seed` seeds the environment,
-    `options` goes to its reset. Raises TrainingError for a non-finite reward or observation, naming the step and the
-    task.
+    Return the rollout and the state after it. Each lane starts its next episode independently of the others and stops
+    after its last episode. The `seed` seeds the environment; the `options` are passed to its reset. Raises
+    TrainingError for a non-finite action, reward or observation, naming the step and, for the latter two, the task.
     """
     observation, _ = env.reset(seed=seed, options={**(options or {}), "per_lane_rng": True})
     shape = (n_tasks, env.num_envs // n_tasks)
     episode = torch.zeros(env.num_envs, dtype=torch.int64, device=observation.device)
     rows: list[tuple[Tensor, ...]] = []
-    memory = agent if isinstance(agent, InContextAgent) else None  # asked once: it looks up every attribute
+    memory = agent if isinstance(agent, InContextAgent) else None  # once: `isinstance` looks up every attribute
     state = agent.on_episode_start(state) if isinstance(agent, OpenLoopAgent) else state
     while bool((alive := episode < n_episodes).any()):
         seen = observation.unflatten(0, shape)
@@ -56,7 +55,7 @@ def collect(
         if n_episodes > 1 and bool(again.any()):
             observation, _ = env.reset(options={"reset_mask": again})
     columns = [torch.stack(column) for column in zip(*rows, strict=True)]
-    # A lane that is done holds still: what it shows now is what followed its last step.
+    # A finished lane keeps its state: its current observation is the one after its last step.
     columns.append(observation.unflatten(0, shape))
     rollout = Rollout(*columns)
     _check_finite(rollout, env)
@@ -74,9 +73,10 @@ def collect_episodes(
     max_steps: int,
     seed: int | None,
 ) -> tuple[Rollout, State]:
-    """Collect `n_episodes` episodes of one ordinary Gymnasium environment, one after the other, as lanes of one task.
+    """Collect `n_episodes` episodes of one Gymnasium environment in sequence, as lanes of one task.
 
-    An episode that reaches `max_steps` is truncated, as it was in training, also if the environment has no time limit.
+    Return the rollout and the state after it. An episode that reaches `max_steps` is truncated, as in training, even if
+    the environment has no time limit. Raises TrainingError for a non-finite reward or observation.
     """
     episodes: list[list[tuple[Tensor, ...]]] = []
     final: list[Tensor] = []
@@ -113,7 +113,7 @@ def collect_episodes(
 
 
 def single_action(agent: Agent[State], action: Tensor) -> NDArray[np.generic] | int | float:
-    """Return the only action of [1, 1, ...] as one Gymnasium environment takes it: an array, or an int if discrete."""
+    """Return the only action of [1, 1, ...] for a single Gymnasium environment: an array, or an int if discrete."""
     numbers = agent.to_environment(action)[0, 0].cpu().numpy()
     return numbers if numbers.ndim else numbers.item()
 

@@ -1,4 +1,4 @@
-"""What an agent is built from: the family of tasks and the policy network of the run."""
+"""Build context of agents: the task family and the policy network of the run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,48 +27,49 @@ M = TypeVar("M", bound=torch.nn.Module)
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """What an agent needs that builds a network of its own around the features of the run's model."""
+    """Feature network of the run, for agents that build a custom network around it."""
 
     model: str
     model_config: "DataclassInstance"
     seed: int
-    """Seed of its initial weights."""
+    """Seed of the initial weights."""
     on_backend: Callable[[torch.nn.Module], torch.nn.Module]
-    """Moves it to the run's device, and its circuits to the run's backend."""
+    """Function that moves a network to the run's device, and its circuits to the run's backend."""
 
 
 @dataclass(frozen=True)
 class BuildContext:
-    """Handed to an agent's `build(config, context)`."""
+    """Argument of an agent's `build(config, context)`."""
 
     distribution: TaskDistribution
-    """The family of tasks; only references that know the rules of one look into it."""
+    """Task family of the run; only references that are specific to one family inspect it."""
     device: torch.device
     make_policy: Callable[[], Policy]
-    """Build the run's policy network, on the device. An agent without one does not call it."""
+    """Function that builds the run's policy network on the device. An agent without a network does not call it."""
     make_recurrent_policy: Callable[..., RecurrentPolicy]
-    """The same with a memory; the arguments are the wiring of `qrl.policies.recurrent`."""
+    """Function that builds the run's policy network with a memory; its arguments are the options of
+    `qrl.policies.recurrent.make_recurrent_policy`."""
     network: FeatureNetwork | None = None
-    """For an agent that builds a network of its own."""
+    """Feature network, for an agent that builds a custom network around it."""
 
     @property
     def observation_space(self) -> gymnasium.Space[object]:
-        """Of one environment."""
+        """Observation space of a single environment."""
         return self.distribution.observation_space
 
     @property
     def action_space(self) -> gymnasium.Space[object]:
-        """Of one environment."""
+        """Action space of a single environment."""
         return self.distribution.action_space
 
     @property
     def horizon(self) -> int:
-        """Longest episode [steps]."""
+        """Maximum length of an episode [steps]."""
         return self.distribution.horizon
 
 
 def seed_sequences(seed: int) -> dict[str, np.random.SeedSequence]:
-    """Spawn one independent stream of random numbers per purpose from the run's seed."""
+    """Spawn an independent random stream for each purpose from the run's seed."""
     purposes = ("parameters", "tasks", "environment", "actions", "shots")
     return dict(zip(purposes, np.random.SeedSequence(seed).spawn(len(purposes)), strict=True))
 
@@ -79,17 +80,20 @@ def torch_generator(sequence: np.random.SeedSequence, device: torch.device | str
 
 
 def backend_of(spec: Spec) -> Backend:
-    """Return the backend of a spec's circuits. Raises UsageError for one that cannot be."""
+    """Return the backend of a spec's circuits. Raises UsageError for an invalid one."""
     return Backend(spec.backend, spec.shots, Noise.parse(spec.noise))
 
 
 def find_execution(agent: object) -> Execution | None:
-    """Return what runs the agent's circuits: of several the first, with the generator and counter of all."""
+    """Return the execution of the agent's circuits, or None without circuits.
+
+    If there are several executions, return the first one; all of them share its generator and counter.
+    """
     return next(iter(executions(agent.policy)), None) if isinstance(agent, NetworkAgent) else None
 
 
 def seed_shots(agent: object, sequence: np.random.SeedSequence) -> None:
-    """Draw the shots of the agent's circuits from a stream of their own from now on."""
+    """Draw the shots of the agent's circuits from this random stream from now on."""
     if (execution := find_execution(agent)) is not None:
         generator = execution.generator
         generator.set_state(torch_generator(sequence, generator.device).get_state())
@@ -98,7 +102,7 @@ def seed_shots(agent: object, sequence: np.random.SeedSequence) -> None:
 def build(spec: Spec) -> tuple[TaskDistribution, Agent[object]]:
     """Build the task distribution and the agent of a spec.
 
-    Raises UsageError for a device that is not there and for parts that do not fit each other.
+    Raises UsageError for an unavailable device and for incompatible plug-ins.
     """
     if spec.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch finds no CUDA device here; use cpu")
@@ -111,15 +115,15 @@ def build(spec: Spec) -> tuple[TaskDistribution, Agent[object]]:
 def build_agent(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Agent[object]:
     """Build the agent of a spec, with its circuits on a backend.
 
-    Raises UsageError for parts that do not fit each other, and for a backend other than the exact one if the agent has
-    no circuits.
+    Raises UsageError for incompatible plug-ins, and for a backend other than the exact one if the agent has no
+    circuits.
     """
     context = _context(spec, distribution, backend)
     try:
         agent = AGENTS.load(spec.agent).build(spec.agent_config, context)
     except (UsageError, MemoryError):
         raise
-    except Exception as error:  # an agent may be third-party code; what it raises is a defect of its file
+    except Exception as error:  # third-party code may raise anything; report it as a defect of the agent's file
         raise UsageError(f"agent {spec.agent!r}: {describe(error)}") from error
     missing = missing_members(agent, Learner if "update" in dir(agent) else Agent)
     if missing:
@@ -173,7 +177,10 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
 
 
 def _build_distribution(spec: Spec) -> TaskDistribution:
-    """Build the task distribution and try it out for one step, so that a misfit shows before anything is done."""
+    """Build the task distribution and take one step in it, so that an error shows before training.
+
+    Raises UsageError, also for an observation, reward or termination of the wrong shape.
+    """
     try:
         distribution = ENVS.load(spec.env).build(spec.env_config)
         if not isinstance(distribution, TaskDistribution):
@@ -187,7 +194,7 @@ def _build_distribution(spec: Spec) -> TaskDistribution:
         raise UsageError(str(error) if named else f"env {spec.env!r}: {error}") from error
     except MemoryError:
         raise
-    except Exception as error:  # an environment may be third-party code; what it raises is a defect of its file
+    except Exception as error:  # third-party code may raise anything; report it as a defect of the environment's file
         raise UsageError(f"env {spec.env!r}: {describe(error)}") from error
     expected = {"observation": (2, *(distribution.observation_space.shape or ())), "reward": (2,), "terminated": (2,)}
     found = dict(zip(expected, (observation, *results[1:3]), strict=True))

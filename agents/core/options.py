@@ -1,4 +1,4 @@
-"""What agents' options share: how they are checked."""
+"""Base class of agents' options, with validation."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from qrl.common.options import check_literals
 
 @dataclass(frozen=True)
 class Options:
-    """An agent's options. To be extended."""
+    """Base class of an agent's options."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for an option whose word is none of those that its type lists."""
@@ -18,17 +18,20 @@ class Options:
 
     @property
     def agent(self) -> str:
-        """The agent's name, that of its file."""
+        """Name of the agent: the name of its file."""
         return type(self).__module__.rpartition(".")[2]
 
     def require(self, names: tuple[str, ...], holds: Callable[[float], bool], wanted: str) -> None:
-        """Raise UsageError for the first of these options that does not hold."""
+        """Raise UsageError for the first of these options whose value does not satisfy `holds`.
+
+        The message says that the value must be `wanted`.
+        """
         for name in names:
             if not holds(getattr(self, name)):
                 raise UsageError(f"agent {self.agent}: {name} must be {wanted}, not {getattr(self, name)}")
 
     def refuse(self, names: tuple[str, ...], where: str) -> None:
-        """Raise UsageError for the first of these options that is not at its default, as it has no effect `where`."""
+        """Raise UsageError for the first of these options with a non-default value: it has no effect with `where`."""
         for field in dataclasses.fields(self):
             if field.name in names and getattr(self, field.name) != field.default:
                 raise UsageError(f"agent {self.agent}: {field.name} has no effect with {where}")

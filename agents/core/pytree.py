@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 def register_pytree(cls: type[T]) -> type[T]:
-    """Register a dataclass with torch's pytrees; fields that are None are no part of the tree.
+    """Register a dataclass with torch's pytrees, without the fields that are None.
 
-    torch's own `register_dataclass` would make leaves of them, which `vmap` refuses.
+    The function `register_dataclass` of torch would make leaves of these fields, which `vmap` refuses.
     """
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
 
@@ -23,7 +23,7 @@ def register_pytree(cls: type[T]) -> type[T]:
         return [getattr(value, name) for name in present], present
 
     def unflatten(children: Iterable[object], present: tuple[str, ...]) -> T:
-        value = object.__new__(cls)  # not by `__init__`: children may be anything, such as the axes that vmap maps over
+        value = object.__new__(cls)  # without `__init__`: children may have any type, such as the axes given to vmap
         for name, child in zip(present, children, strict=True):
             object.__setattr__(value, name, child)
         return value
@@ -33,13 +33,13 @@ def register_pytree(cls: type[T]) -> type[T]:
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], tree: T) -> T:
-    """Apply a function to every tensor of a tree; other leaves, such as a fixed step size, stay."""
+    """Apply a function to every tensor of a tree; keep other leaves, such as a fixed step size."""
     mapped: T = pytree.tree_map_only(Tensor, function, tree)
     return mapped
 
 
 def leaves(tree: object) -> list[Tensor]:
-    """Return the tensors of a tree in its order; other leaves, such as a fixed step size, are left out."""
+    """Return the tensors of a tree in the order of its leaves, without other leaves, such as a fixed step size."""
     return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
@@ -49,7 +49,7 @@ def flatten(tree: object) -> Tensor:
 
 
 def unflatten(vector: Tensor, like: T) -> T:
-    """Split a vector into a tree of the same structure as `like`: the inverse of `flatten`."""
+    """Split a vector into a tree with the structure of `like`: the inverse of `flatten`."""
     everything, structure = pytree.tree_flatten(like)
     parts = iter(vector.split([leaf.numel() for leaf in leaves(like)]))
     filled = [next(parts).reshape(leaf.shape) if isinstance(leaf, Tensor) else leaf for leaf in everything]

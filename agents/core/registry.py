@@ -1,4 +1,4 @@
-"""The registry of agents: meta-learners in `agents/`, reference policies in `agents/references/`."""
+"""Registry of agents: meta-learners in `agents/`, reference policies in `agents/references/`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,15 +18,15 @@ AGENTS: "Registry[Agent[object]]" = Registry(
         Shelf("agents.references", _AGENTS / "references", "references"),
     ],
 )
-"""Every agent; `AGENTS.load(name).build(config, context)` makes one."""
+"""Registry of all agents; `AGENTS.load(name).build(config, context)` builds one."""
 
 
 def register(name: str, plugin: object) -> None:
-    """Make `plugin` (a module or any object with `Config` and `build`) known as an agent in this process.
+    """Register `plugin` (a module or any object with `Config` and `build`) as an agent in this process.
 
-    In place of what was registered under that name before, if anything.
+    An earlier registration under the same name is replaced.
 
     Raises:
-        UsageError: it lacks `Config` or `build`, or the name is that of another agent.
+        UsageError: the plug-in lacks `Config` or `build`, or an agent of this library has this name.
     """
     AGENTS.register(name, plugin)

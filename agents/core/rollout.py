@@ -1,4 +1,4 @@
-"""Rollouts: episodes of many tasks side by side, as tensors with axes time, task, env."""
+"""Rollouts: parallel episodes of many tasks, as tensors with axes time, task, env."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Rollout:
-    """One episode of each lane, or a trial of several; rows after its end are padding, `valid` False, reward 0.
+    """One episode in each lane, or a trial of several episodes; padding after its end has `valid` False and reward 0.
 
-    `action` is in the agent's own units. `terminated` and `truncated` mark an episode's last step and stay apart.
-    `episode` numbers a lane's episodes from 0; the next one begins in the row after the last step of the one before.
-    `final` is what was observed after the last step of a lane; collecting always gives it.
+    The tensor `action` is in the agent's units. The tensors `terminated` and `truncated` mark an episode's last step
+    and are kept separate. The tensor `episode` numbers a lane's episodes from 0; each episode begins in the row after
+    the last step of the previous one. The tensor `final` is the observation after the last step of a lane; collected
+    rollouts always have it.
     """
 
     observation: Float[Tensor, "time task env obs"]
@@ -30,11 +31,11 @@ class Rollout:
         return self.reward.sum(0)
 
     def returns_by_episode(self, n_episodes: int) -> Float[Tensor, "episode task env"]:
-        """Undiscounted return of each of the episodes of a trial."""
+        """Undiscounted return of each episode of a trial."""
         return self._by_episode(self.reward, n_episodes)
 
     def n_steps_by_episode(self, n_episodes: int) -> Float[Tensor, "episode task env"]:
-        """Environment steps taken in each of the episodes of a trial."""
+        """Number of environment steps in each episode of a trial [steps]."""
         return self._by_episode(self.valid.to(self.reward.dtype), n_episodes)
 
     def _by_episode(self, values: Tensor, n_episodes: int) -> Tensor:
@@ -43,5 +44,5 @@ class Rollout:
 
     @property
     def n_steps(self) -> int:
-        """Environment steps taken, padding not counted."""
+        """Number of environment steps, without padding [steps]."""
         return int(self.valid.sum())

@@ -1,4 +1,4 @@
-"""Everything that defines a run, as one value that can be saved and rerun."""
+"""Specification of a run: one value that defines the run completely and can be saved and rerun."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,82 +22,82 @@ if TYPE_CHECKING:
 DEFAULT_NAMES = {"env": "navigation", "agent": "maml", "model": "reuploading"}
 
 LARGEST_EPISODES = 100_000
-"""Episodes, or trials, of a task in an evaluation, at most: they are played side by side."""
+"""Maximum number of episodes, or trials, per task in an evaluation; all of them run in parallel."""
 
 LARGEST_ITERATIONS = 10_000_000
-"""Beyond that a number of iterations is a slip of the hand."""
+"""Upper bound on the number of iterations; larger values are rejected as typos."""
 
 REGISTRIES: Mapping[str, Registry[object]] = {"env": ENVS, "agent": AGENTS, "model": MODELS}
-"""The registry of each role."""
+"""Registry of each role."""
 
 
 @runtime_checkable
 class TunedPlugin(Protocol):
-    """A plug-in whose default options depend on the environment."""
+    """Plug-in whose default options depend on the environment."""
 
     def defaults(self, env_name: str) -> object:
-        """Return its default Config for an environment."""
+        """Return the plug-in's default Config for an environment."""
 
 
 @runtime_checkable
 class ModelChooser(Protocol):
-    """An agent's plug-in that names the model it uses unless told otherwise."""
+    """Plug-in of an agent with its own default model, `MODEL`."""
 
     MODEL: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """Everything that defines a run. Equal specs, on the same machine with the same threads, give equal runs.
+    """Specification of a run. Equal specs give equal runs on the same machine with the same number of threads.
 
     Raises:
         UsageError: a count is not positive, the seed is negative, a number is not finite, or the device is unknown.
     """
 
     env: str = DEFAULT_NAMES["env"]
-    """The tasks: a name that `run.py list` shows, a file, or module:attribute."""
+    """Task family: a name that `run.py list` shows, a file, or module:attribute."""
 
     env_config: Any = None
-    """The environment's own options, an instance of its Config."""
+    """Options of the environment, an instance of its Config."""
 
     agent: str = DEFAULT_NAMES["agent"]
-    """The meta-learner, named likewise."""
+    """Agent: a name that `run.py list` shows, a file, or module:attribute."""
 
     agent_config: Any = None
-    """The agent's own options, an instance of its Config."""
+    """Options of the agent, an instance of its Config."""
 
     model: str = DEFAULT_NAMES["model"]
-    """The policy network, named likewise."""
+    """Model of the policy network: a name that `run.py list` shows, a file, or module:attribute."""
 
     model_config: Any = None
-    """The model's own options, an instance of its Config."""
+    """Options of the model, an instance of its Config."""
 
     policy: Any = None
-    """The policy head's options, a PolicyConfig."""
+    """Options of the policy head, a PolicyConfig."""
 
     backend: str = "torch"
-    """Where circuits run: torch, the fused simulator, or pennylane:DEVICE with options after commas, such as
+    """Backend of the circuits: torch, the fused simulator, or pennylane:DEVICE with options after commas, such as
     pennylane:lightning.qubit or pennylane:default.qubit,gradient=spsa."""
 
     shots: int = 0
-    """Shots of each circuit in each basis that is measured [shots]; 0: exact expectation values."""
+    """Shots of each circuit in each measurement basis [shots]; 0: exact expectation values."""
 
     noise: tuple[str, ...] = ()
-    """What happens on the device, such as depolarizing=0.01 readout=0.02: kinds and strengths of
-    `qrl.noise.model.Noise`, after each gate or, with after=layer, after each layer of gates on all wires; and
-    calibration=FILE.json, a device's (docs/backends.md), which is kept with the run. May be given more than once."""
+    """Noise model, such as depolarizing=0.01 readout=0.02: kinds and strengths of `qrl.noise.model.Noise`, after each
+    gate or, with after=layer, after each layer of gates on all wires; and calibration=FILE.json, the calibration of a
+    device (docs/backends.md), which is saved with the run. May be given more than once."""
 
     seed: int = 0
-    """Seed of everything drawn in training. Test tasks do not depend on it."""
+    """Seed of all random streams in training. Test tasks do not depend on it."""
 
     iterations: int = 60
     """Length of training [meta-iterations]."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where tensors live."""
+    """Torch device of all tensors."""
 
     threads: int = 0
-    """CPU threads torch uses [threads]; 0 leaves it to torch."""
+    """CPU threads of torch [threads]; 0: torch's default."""
 
     checkpoint_every: int = 10
     """Checkpoint interval [meta-iterations]."""
@@ -109,8 +109,8 @@ class Spec:
     """Evaluation at the end of training: adaptation [gradient steps]."""
 
     eval_episodes: int = 40
-    """Evaluation at the end of training: episodes per task and gradient step [episodes]; of an agent that learns in its
-    memory, trials per task [trials]."""
+    """Evaluation at the end of training: episodes per task and gradient step [episodes]; for an in-context agent,
+    trials per task [trials]."""
 
     def __post_init__(self) -> None:
         check_count("iterations", self.iterations, most=LARGEST_ITERATIONS)
@@ -127,16 +127,16 @@ class Spec:
 
     @classmethod
     def default(cls, env: str = "", agent: str = "", model: str = "", **fields: Any) -> "Spec":
-        """The spec of three plug-ins with their own defaults, which may depend on the environment.
+        """Return the spec of three plug-ins with their default options, which may depend on the environment.
 
         Args:
-            env: a plug-in's name; by default `DEFAULT_NAMES`.
-            agent: likewise.
-            model: likewise.
+            env: name of the environment; by default the one in `DEFAULT_NAMES`.
+            agent: name of the agent; by default the one in `DEFAULT_NAMES`.
+            model: name of the model; by default the agent's own default model, else the one in `DEFAULT_NAMES`.
             fields: values of other fields.
 
         Raises:
-            UsageError: a name or a value cannot be used.
+            UsageError: a name or a value is invalid.
         """
         given = {role: name for role, name in (("env", env), ("agent", agent), ("model", model)) if name}
         names = plugin_names(given)
@@ -148,16 +148,16 @@ class Spec:
         return cls(**{**names, **configs, **fields})
 
     def to_json(self) -> dict[str, object]:
-        """This spec as a JSON object; `from_json` gives it back."""
+        """Return this spec as a JSON object; `from_json` is the inverse."""
         return to_plain(self)
 
     @classmethod
     def from_json(cls, data: object, where: str = "configuration") -> "Spec":
-        """The spec of a JSON object. What is not given keeps its default.
+        """Return the spec of a JSON object. Missing fields keep their defaults.
 
         Args:
-            data: what JSON gave.
-            where: how messages call it, such as the name of the file.
+            data: parsed JSON.
+            where: name of the data in error messages, such as the name of the file.
 
         Raises:
             UsageError: an unknown key (a near match is suggested), a value of the wrong type, not finite or out of
@@ -186,10 +186,12 @@ class Spec:
 
 
 def read_spec(path: Path) -> dict[str, object]:
-    """The JSON object of a spec, from a run folder, its `config.json`, or a file with a bare spec. Checks no values.
+    """Read the JSON object of a spec from a run folder, its `config.json`, or a file with a bare spec.
+
+    Field names are checked, values are not.
 
     Raises:
-        UsageError: the file cannot be read, or holds neither.
+        UsageError: the file cannot be read, holds no JSON object, or has an unknown field.
     """
     try:
         file = path / "config.json" if path.is_dir() else path
@@ -204,7 +206,9 @@ def read_spec(path: Path) -> dict[str, object]:
 
 
 def plugin_names(given: Mapping[str, object]) -> dict[str, str]:
-    """The names of env, agent and model: those that are given, else the defaults; an agent may have a MODEL of its own.
+    """Return the names of env, agent and model: the given ones, else the defaults.
+
+    An agent's plug-in may define its own default model, `MODEL`.
 
     Raises:
         UsageError: the agent cannot be loaded.
@@ -217,10 +221,10 @@ def plugin_names(given: Mapping[str, object]) -> dict[str, str]:
 
 
 def default_config(plugin: Plugin[object], env_name: str) -> object:
-    """A plug-in's default Config: `defaults(env_name)` where it offers that, else `Config()`.
+    """Return a plug-in's default Config: `defaults(env_name)` if the plug-in has this function, else `Config()`.
 
     Raises:
-        UsageError: its Config has fields without defaults.
+        UsageError: the plug-in's Config has fields without defaults.
     """
     if isinstance(plugin, TunedPlugin):
         return plugin.defaults(env_name)
@@ -236,7 +240,7 @@ def default_config(plugin: Plugin[object], env_name: str) -> object:
 
 
 def policy_config() -> "type[PolicyConfig]":
-    """The dataclass of the policy head's options. Imported here because it brings torch."""
+    """Return the dataclass of the policy head's options. The import is local because it imports torch."""
     from qrl.policies.actor import PolicyConfig
 
     return PolicyConfig
@@ -246,7 +250,7 @@ def check_seed(name: str, value: object) -> None:
     """Check a seed given by the user.
 
     Raises:
-        UsageError: it is not a whole number in [0, 2**63), which every generator takes.
+        UsageError: the seed is not an integer in [0, 2**63), the range that every generator accepts.
     """
     check_count(name, value, least=0)
     if isinstance(value, int) and value >= 2**63:

@@ -1,4 +1,4 @@
-"""Frozen dataclasses to plain JSON values and back, with every field checked against its type."""
+"""Conversion of frozen dataclasses to plain JSON values and back, with type checks of every field."""
 
 import dataclasses
 import difflib
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def to_plain(options: "DataclassInstance") -> dict[str, object]:
-    """Return a dataclass as JSON holds it: dataclasses become objects, tuples arrays, paths strings.
+    """Convert a dataclass to plain JSON values: dataclasses become objects, tuples arrays, paths strings.
 
     Raises:
         UsageError: a value has no JSON form.
@@ -41,16 +41,16 @@ def _plain(value: object) -> object:
 
 
 def from_plain(cls: type[T], data: object, where: str) -> T:
-    """Build the dataclass `cls` from a JSON object. Fields that are not given keep their defaults.
+    """Build the dataclass `cls` from a JSON object. Missing fields keep their defaults.
 
     Args:
         cls: a dataclass.
-        data: what JSON gave.
-        where: how messages call `data`, such as "env_config".
+        data: parsed JSON.
+        where: name of `data` in error messages, such as "env_config".
 
     Raises:
-        UsageError: an unknown key (a near match is suggested), a missing one, a value of the wrong type or not finite,
-            or one that `cls` itself refuses.
+        UsageError: an unknown key (a near match is suggested), a missing key, a value of the wrong type or not finite,
+            or a value that `cls` itself rejects.
     """
     if not isinstance(data, Mapping):
         raise UsageError(f"{where}: expected an object of options, found {_shown(data)}")
@@ -73,10 +73,10 @@ def from_plain(cls: type[T], data: object, where: str) -> T:
 
 
 def check_finite(value: object, where: str) -> None:
-    """Walk dataclasses, tuples and mappings.
+    """Check all numbers in nested dataclasses, lists, tuples and mappings.
 
     Raises:
-        UsageError: a number is NaN or infinite; the message says which.
+        UsageError: a number is NaN or infinite; the message names it.
     """
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{where} is {value}: a finite number is needed")
@@ -114,7 +114,7 @@ def _convert(hint: object, value: object, where: str) -> object:
 
 
 def _convert_scalar(hint: object, value: object, where: str) -> object:
-    # To Python a bool is an int and an int fits where a float does; here only the latter is meant.
+    # Python accepts a bool as an int, and an int as a float; only the second conversion is allowed here.
     if hint in (None, types.NoneType):
         if value is not None:
             raise _wrong(where, "null", value)
@@ -143,7 +143,7 @@ def _convert_union(options: tuple[object, ...], value: object, where: str) -> ob
             return _convert(option, value, where)
         except UsageError as error:
             errors.append(error)
-    # Of `float | None`, the message about the float is the helpful one.
+    # For `float | None`, show the error about the float.
     raise next((e for e, option in zip(errors, options, strict=True) if option is not types.NoneType), errors[0])
 
 

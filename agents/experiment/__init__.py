@@ -1,1 +1,1 @@
-"""Training, evaluation and their results."""
+"""Training and evaluation of agents, and reports of the results."""

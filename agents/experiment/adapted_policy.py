@@ -1,4 +1,4 @@
-"""A policy after adaptation."""
+"""Adapted policy: acts in a single environment, or predicts actions for Stable-Baselines3."""
 
 import numpy as np
 import torch
@@ -11,10 +11,10 @@ from qrl.common.errors import UsageError
 
 
 class AdaptedPolicy:
-    """A policy after adaptation: `act(observation)` gives an action for the environment.
+    """Policy after adaptation: `act(observation)` returns an action for the environment.
 
-    One that learns in its memory goes on learning: after each step it has to `observe` what came of it. One that acts
-    by the step of the episode has to `observe` the end of one. For others that does nothing.
+    An in-context agent keeps adapting: report each transition with `observe`. An open-loop agent needs `observe` at the
+    end of each episode. For other agents, `observe` does nothing.
     """
 
     def __init__(
@@ -25,9 +25,9 @@ class AdaptedPolicy:
 
     @torch.no_grad()
     def act(self, observation: ArrayLike) -> NDArray[np.generic] | int | float:
-        """An action drawn from the policy, as the environment's `step` takes it.
+        """Draw an action from the policy, in the form that the environment's `step` takes.
 
-        Raises UsageError if an agent that learns in its memory was not told what came of the last one.
+        Raises UsageError if an in-context agent has not observed the transition of its last action.
         """
         if self._action is not None:
             raise UsageError(
@@ -47,11 +47,12 @@ class AdaptedPolicy:
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """Actions as a model of Stable-Baselines3 predicts them, of one observation or of one for each environment.
+        """Predict actions as a Stable-Baselines3 model does, for one observation or one per environment.
 
-        So it can be given to that library's `evaluate_policy`. `state` is handed back as it is, `episode_start` plays
-        no part: between updates these policies depend on the observation alone. Others raise UsageError: one that
-        learns in its memory needs rewards, one that acts by the step of the episode has to be told where it ends.
+        The policy therefore works with that library's `evaluate_policy`. The argument `state` is returned unchanged,
+        and `episode_start` has no effect, because between updates the policy depends on the observation alone. Raises
+        UsageError for other agents (an in-context agent needs rewards, and an open-loop agent needs the ends of
+        episodes), for an invalid observation, and for `deterministic` without a most likely action.
         """
         if isinstance(self._agent, InContextAgent | OpenLoopAgent):
             why = (
@@ -74,15 +75,16 @@ class AdaptedPolicy:
 
     @torch.no_grad()
     def peek(self, observation: object) -> None:
-        """Have the network run on an observation, without acting on it: nothing is remembered."""
+        """Evaluate the network on an observation, without acting and without any change of the state."""
         generator = torch.Generator(self._generator.device)
         self._agent.act(self._state, self._seen(observation), generator)
 
     @torch.no_grad()
     def observe(self, observation: ArrayLike, reward: float, ended: bool) -> None:
-        """What the environment's `step` gave for the last action, from which an agent with a memory learns on.
+        """Report the result of the environment's `step` for the last action; an in-context agent adapts to it.
 
-        Raises UsageError if there was no action before, and for a reward that is not finite.
+        The argument `ended` is `terminated or truncated`. For an in-context agent, raises UsageError without a previous
+        action and for a non-finite reward.
         """
         if isinstance(self._agent, InContextAgent):
             if self._action is None:

@@ -1,4 +1,4 @@
-"""What one does with agents from Python: train, load, evaluate, plot."""
+"""Python interface to agents: train, load, evaluate, plot."""
 
 import warnings
 from pathlib import Path
@@ -15,11 +15,11 @@ __all__ = ["evaluate", "load", "plot", "train"]
 
 
 def train(out: Path | str, *, overwrite: bool = False, progress: bool = True, **options: Any) -> Run:
-    """Train, evaluate and leave a run folder at `out`, as `run.py train` does.
+    """Train and evaluate an agent, write the run folder `out` as `run.py train` does, and return the run.
 
-    `options` are those of a `Spec`: `env`, `agent` and `model` by name, `iterations`, `seed`, ..., and the plug-ins'
-    own as `env_config`, `agent_config`, `model_config` (their `Config`) and `policy`. Raises UsageError for what cannot
-    be used, KeyboardInterrupt after a signal, when all is saved.
+    The options are the fields of a `Spec`: `env`, `agent` and `model` by name, `iterations`, `seed`, ..., and the
+    plug-ins' options as `env_config`, `agent_config`, `model_config` (their `Config`) and `policy`. Raises UsageError
+    for invalid options, and KeyboardInterrupt after a signal, once a checkpoint is saved.
     """
     spec = Spec.default(**options)
     code = run_training(spec, Path(out), overwrite=overwrite, command=[], quiet=not progress)
@@ -29,9 +29,10 @@ def train(out: Path | str, *, overwrite: bool = False, progress: bool = True, **
 
 
 def load(path: Path | str) -> Run:
-    """A run from its folder; warns if its newest checkpoint is damaged and an older one is taken.
+    """Load a run from its folder.
 
-    Raises UsageError if it is none or has no checkpoint that can be used.
+    Warn about damaged checkpoints that are newer than the loaded one, and about plug-in files that changed since
+    training. Raises UsageError if `path` is not a run folder or has no usable checkpoint.
     """
     run = Run(RunFolder.open(Path(path)))
     for text in (*(f"{problem}; an older checkpoint is used" for problem in run.problems), *run.changes):
@@ -40,5 +41,5 @@ def load(path: Path | str) -> Run:
 
 
 def evaluate(run: Run | Path | str, **options: Any) -> Curve:
-    """`Run.evaluate` of a run or its folder."""
+    """Evaluate a run, or the run in a folder, by `Run.evaluate`."""
     return (run if isinstance(run, Run) else load(run)).evaluate(**options)

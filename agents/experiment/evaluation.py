@@ -1,4 +1,4 @@
-"""The adaptation curve: return on held-out tasks against the number of updates or episodes, with its uncertainty."""
+"""Adaptation curve: return on held-out tasks against the number of updates or episodes, with confidence intervals."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -22,23 +22,23 @@ from qrl.common.errors import UsageError
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 LARGEST_BATCH = 20_000_000
-"""Numbers that are resampled at a time."""
+"""Maximum number of values per batch of bootstrap resamples."""
 MAX_LANES = 2_000
-"""Environments stepped together; more tasks are evaluated in turn, so that memory does not grow with their number."""
+"""Maximum number of environments stepped in parallel; tasks beyond it are evaluated in turn to bound the memory."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What evaluation.json holds. `model` is empty for an agent without a network.
+    """Adaptation curve, the content of evaluation.json.
 
-    `x` counts updates, of an agent that learns in its memory the episodes of a trial, from 1. Over tasks, at each x:
-    `mean`; `ci_low` and `ci_high`, the 95 % percentile bootstrap interval of that mean; `iqm`,
-    the interquartile mean; `worst_decile`, the mean of the worst tenth. `episodes` and `env_steps` are spent per task
-    on adapting up to x. `per_task` is [task][x], each the mean return over episodes, or trials. `iteration`: how many
-    the agent has been trained for. `references` are the
-    means of other agents on the same tasks, `fractions` this one's share of their return: mean and 95 % interval.
-    `exact` are returns of references that are known without playing, as the mean over all tasks there are.
-    `env_options` are those of the family, `backend` says where and how circuits ran.
+    The axis `x` counts updates; for an in-context agent, it counts the episodes of a trial, from 1. Statistics over
+    tasks at each x are `mean`; `ci_low` and `ci_high`, the 95 % percentile bootstrap interval of the mean; `iqm`, the
+    interquartile mean; and `worst_decile`, the mean of the worst tenth. Entries `per_task` [task][x] are mean returns
+    over episodes, or over trials. Adaptation up to x takes `episodes` and `env_steps` per task. The agent was trained
+    for `iteration` meta-iterations; `model` is empty for an agent without a network. Mean returns of other agents on
+    the same tasks are `references`; `fractions` are this agent's fractions of their returns, each a mean with its 95 %
+    interval. Exactly known mean returns of references over the whole task distribution are `exact`. The options of the
+    task family are `env_options`; `backend` describes the backend of the circuits.
     """
 
     env: str
@@ -65,21 +65,21 @@ class Curve:
     backend: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of evaluation.json."""
+        """Return the content of evaluation.json."""
         return asdict(self)
 
     @property
     def label(self) -> str:
-        """A name for legends."""
+        """Name of the curve in legends."""
         return f"{self.agent}, {self.model}" if self.model else self.agent
 
     @property
     def digits(self) -> int:
-        """Decimals that its numbers are printed with: accuracies and fidelities differ in the third."""
+        """Number of printed decimals: more for small values, because accuracies and fidelities differ in the third."""
         return 2 if max(map(abs, self.mean)) >= 2 else 4
 
     def table(self) -> str:
-        """The curve as text."""
+        """Format the curve as a table."""
         n = f".{self.digits}f"
         intervals = [f"[{low:{n}}, {high:{n}}]" for low, high in zip(self.ci_low, self.ci_high, strict=True)]
         columns: list[tuple[str, int, list[str]]] = [
@@ -90,7 +90,7 @@ class Curve:
             ("IQM", 9, [f"{value:{n}}" for value in self.iqm]),
             ("worst 10 %", 11, [f"{value:{n}}" for value in self.worst_decile]),
         ]
-        if self.axis == "tries":  # all of them within one episode
+        if self.axis == "tries":  # all tries are in one episode
             del columns[1]
         rows = zip(*([text.rjust(width) for text in (name, *cells)] for name, width, cells in columns), strict=True)
         return "\n".join(map(" ".join, rows))
@@ -98,13 +98,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """Which tasks an agent is evaluated on, and for how long."""
+    """Evaluation protocol: tasks, adaptation and seed."""
 
     n_tasks: int = 100
     steps: int = 3
     """Updates [gradient steps]."""
     episodes: int = 40
-    """Per task and update [episodes]; of an in-context agent, trials per task [trials]."""
+    """Episodes per task and update [episodes]; for an in-context agent, trials per task [trials]."""
     split: str = "test"
     seed: int = 0
     device: str = "cpu"
@@ -119,15 +119,15 @@ def adaptation_curve(
 ) -> Curve:
     """Return the curve of `agent` after 0 to `steps` updates of `episodes` episodes each, on tasks of a split.
 
-    Of an in-context agent: the return of each episode of a trial, a mean over `episodes` trials of a task; or, where a
-    trial is one episode and each of its steps evaluates a candidate (`TaskDistribution.steps_are_evaluations`), the
-    return so far.
+    For an in-context agent, the curve is the return of each episode of a trial, averaged over `episodes` trials per
+    task. If a trial is one episode and each of its steps evaluates a candidate
+    (`TaskDistribution.steps_are_evaluations`), the curve is the cumulative return at each step.
 
-    Every task starts from the agent's initial state. Test and ood tasks do not depend on `seed`, which only seeds
-    the episodes; train tasks are new draws. Of a family with fewer tasks each is taken once, so that the interval
-    counts none twice; of one with a single task that is repeated, and the interval is over repetitions. `names` are
-    those of env, agent and model. Raises UsageError for fewer than two tasks, from which there is no interval, and for
-    a split that the family does not have.
+    Every task starts from the agent's initial state. The seed of the plan seeds the episodes only: test and ood tasks
+    do not depend on it, and train tasks are new draws. A family with fewer tasks than requested contributes each task
+    once, so that the interval counts no task twice. A single task is repeated, and the interval is over repetitions.
+    The argument `names` gives the names of env, agent and model. Raises UsageError for fewer than two tasks, which give
+    no interval, and for a split that the family does not have.
     """
     plan = plan or EvaluationPlan()
     evaluated = evaluate_returns(agent, distribution, plan)
@@ -154,9 +154,9 @@ def adaptation_curve(
 
 
 def check_evaluation(agent: object, distribution: TaskDistribution, episodes: int) -> None:
-    """Raises UsageError if so many episodes of one task, or trials, cannot be held in memory side by side."""
+    """Raise UsageError if this many parallel episodes, or trials, of one task would exceed the memory."""
     trial = agent.trial_episodes if isinstance(agent, InContextAgent) else 1
-    # Twice, as a list of steps and as one tensor: what was seen, the action, reward, three marks and the episode.
+    # Twice, as a list of steps and as one tensor: observation, action, reward, three flags and the episode number.
     size = 4 * distribution.observation_space.shape[0] + 4 * max(1, *(distribution.action_space.shape or ()), 1) + 15
     check_fits("evaluate", "playing one task", 2.0 * size * episodes * trial * distribution.horizon)
     if isinstance(agent, MemoryBoundAgent):
@@ -165,18 +165,18 @@ def check_evaluation(agent: object, distribution: TaskDistribution, episodes: in
 
 @dataclass(frozen=True)
 class EvaluationReturns:
-    """What a curve is made of."""
+    """Returns and numbers of steps from which a curve is computed."""
 
     per_task: np.ndarray
-    """Mean return over episodes, or trials, [task, x]."""
+    """Mean return over episodes, or over trials [task, x]."""
     steps: np.ndarray
-    """Environment steps taken in a task at each x, a mean over tasks [steps]; of a trial, those of one lane."""
+    """Environment steps per task at each x, averaged over tasks [steps]; for a trial, steps of one lane."""
     axis: str
-    """What x is: gradient_steps; of an agent that learns in its memory the episodes of a trial, or its tries."""
+    """Unit of x: gradient_steps; for an in-context agent, episodes of a trial, or tries within its one episode."""
 
 
 def evaluate_returns(agent: Agent[State], distribution: TaskDistribution, plan: EvaluationPlan) -> EvaluationReturns:
-    """Evaluate the returns of `adaptation_curve`, without intervals."""
+    """Evaluate the returns of `adaptation_curve`, without intervals. Raises UsageError as `adaptation_curve` does."""
     steps, episodes, split, device = plan.steps, plan.episodes, plan.split, plan.device
     count = distribution.n_distinct(split) if split != "train" else None
     n_tasks = min(plan.n_tasks, count) if count and count > 1 else plan.n_tasks
@@ -212,17 +212,17 @@ def _by_try(rollout: Rollout, horizon: int) -> tuple[Tensor, Tensor]:
 
 
 def _by_x(rollouts: list[Rollout], trial: int | None) -> tuple[Tensor, Tensor]:
-    """Returns and numbers of steps [x, task, env]."""
+    """Return the returns and the numbers of steps [x, task, env]."""
     if trial:
         return rollouts[0].returns_by_episode(trial), rollouts[0].n_steps_by_episode(trial)
     return torch.stack([r.returns for r in rollouts]), torch.stack([r.valid.sum(0) for r in rollouts])
 
 
 def with_references(curve: Curve, references: Mapping[str, np.ndarray]) -> Curve:
-    """The curve with other agents' returns [task, x] on the same tasks, by their names, and its share of them.
+    """Return the curve with the returns of reference agents [task, x] on the same tasks, and its fractions of them.
 
-    The share is that of the sums over x, with a 95 % percentile bootstrap interval over tasks, which are the same ones;
-    there is none of a return that is not positive, or is zero in a resample of the tasks.
+    A fraction is the ratio of returns summed over x, with a 95 % percentile bootstrap interval, paired over tasks. A
+    reference has no fraction if its mean return is not positive, or is zero in a bootstrap resample of the tasks.
     """
     mine, fractions = np.asarray(curve.per_task).sum(1), {}
     for name, per_task in references.items():
@@ -238,16 +238,16 @@ def with_references(curve: Curve, references: Mapping[str, np.ndarray]) -> Curve
 
 
 def bootstrap_interval(per_task: np.ndarray | Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
-    """Ends of the 95 % percentile bootstrap interval of the mean over tasks; values are [task, x]."""
+    """Return the 95 % percentile bootstrap interval of the mean over tasks, for values [task, x]."""
     low, high = _bootstrap((np.asarray(per_task),), np.mean)
     return np.atleast_1d(low).tolist(), np.atleast_1d(high).tolist()
 
 
 def _bootstrap(samples: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -> tuple[Any, Any]:
-    """Ends of the 95 % percentile bootstrap interval of a statistic of samples whose first axis is the task.
+    """Return the 95 % percentile bootstrap interval of a statistic of samples whose first axis is the task.
 
-    RESAMPLES of up to 2000 tasks, and fewer of more, down to a tenth: their ends then vary by a fiftieth of the
-    interval, and it is small.
+    Up to 2000 tasks, draw RESAMPLES resamples; for more tasks, fewer resamples, down to a tenth. The interval's ends
+    then vary by a fiftieth of its width, and the width is small.
     """
     n_tasks = len(samples[0])
     resamples = max(RESAMPLES // 10, min(RESAMPLES, 2000 * RESAMPLES // n_tasks))
@@ -266,7 +266,7 @@ def _bootstrap(samples: tuple[np.ndarray, ...], statistic: Callable[..., Any]) -
 
 
 def paired_gain(curve: Curve, x: int) -> tuple[float, float, float]:
-    """Mean gain from the first x to this one over the same tasks, with its 95 % bootstrap interval."""
+    """Return the mean gain from the first x to this x, paired over tasks, with its 95 % bootstrap interval."""
     values, index = np.asarray(curve.per_task), curve.x.index(x)
     gain = values[:, [index]] - values[:, [0]]
     low, high = bootstrap_interval(gain)

@@ -1,4 +1,4 @@
-"""The circuits of an adapted policy for given observations, with numbers in place of weights and inputs."""
+"""Export of circuits: an adapted policy's circuits for given observations, with weights and inputs bound to numbers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from qrl.simulator.program import compile_circuit
 
 @dataclass(frozen=True)
 class Played:
-    """A circuit that a policy ran: of which of its modules, with which numbers, and what came out exactly."""
+    """Executed circuit of a policy: the name of its module, the circuit with bound angles, and its exact outputs."""
 
     module: str
     circuit: Circuit
@@ -25,7 +25,7 @@ class Played:
 
 
 class Recorder(Differentiable):
-    """Runs a circuit exactly from its angles, and keeps those of the last call."""
+    """Exact execution of a circuit from its angles; records the angles and outputs of the last call."""
 
     def __init__(self, circuit: Circuit) -> None:
         self.circuit, self.angles, self.outputs = circuit, torch.zeros(0), torch.zeros(0)
@@ -45,7 +45,10 @@ class Recorder(Differentiable):
 
 
 def record(policy: nn.Module) -> dict[str, Recorder]:
-    """Have every circuit of a policy recorded, by the name of its module. Raises UsageError if it has none."""
+    """Attach a recorder to every circuit of a policy; return the recorders by module name.
+
+    Raises UsageError for a policy without circuits.
+    """
     found = {}
     for name, module in circuit_modules(policy).items():
         found[name] = Recorder(module.circuit)
@@ -56,7 +59,7 @@ def record(policy: nn.Module) -> dict[str, Recorder]:
 
 
 def played(recorders: dict[str, Recorder]) -> list[Played]:
-    """The circuits of the last call, one for each row of it."""
+    """Return the circuits that were executed in the last call, one for each of its rows."""
     return [
         Played(name, recorder.circuit.at(angles.tolist()), values.tolist())
         for name, recorder in recorders.items()
@@ -65,6 +68,6 @@ def played(recorders: dict[str, Recorder]) -> list[Played]:
 
 
 def described(each: Played, file: str) -> dict[str, Any]:
-    """What the list of an export says of a circuit."""
+    """Return the entry of a circuit in export.json."""
     observables = [str(observable) for observable in each.circuit.observables]
     return {"file": file, "module": each.module, "observables": observables, "values": each.values}

@@ -1,4 +1,4 @@
-"""The training loop: the same for every learner, resumable at every checkpoint."""
+"""Training loop, shared by all learners and resumable from every checkpoint."""
 
 import shlex
 import time
@@ -22,7 +22,7 @@ from envs import TaskDistribution, Tasks
 from envs.core.task_vector import TaskVectorEnv
 
 GENERATORS = ("generator", "shots")
-"""Names of a checkpoint's tensors that are states of random generators; the others are the learner's."""
+"""Names of a checkpoint's tensors that are RNG states; the others belong to the learner."""
 
 
 def collect_and_adapt(
@@ -33,9 +33,9 @@ def collect_and_adapt(
     rng: np.random.Generator,
     generator: torch.Generator,
 ) -> tuple[list[Rollout], list[State]]:
-    """Collect rollouts after 0, 1, ... updates in the same tasks; return them and the states that collected them.
+    """Collect rollouts after 0, 1, ... updates in the same tasks; return the rollouts and the states before each.
 
-    For an in-context agent a rollout is a trial of all its episodes.
+    For an in-context agent, a rollout is a whole trial.
     """
     n_episodes = agent.trial_episodes if isinstance(agent, InContextAgent) else 1
     state = agent.begin(len(tasks), env.num_envs // len(tasks))
@@ -62,7 +62,7 @@ def collect_and_adapt(
 
 
 class Training:
-    """A run in progress: the agent, its generators and counters; all of it is in the checkpoint."""
+    """State of a training run: the agent, random generators and counters, all saved in checkpoints."""
 
     def __init__(self, spec: Spec, distribution: TaskDistribution, agent: Learner[object]) -> None:
         self.spec, self.distribution, self.agent = spec, distribution, agent
@@ -74,9 +74,10 @@ class Training:
         self.seconds = 0.0
 
     def step(self) -> dict[str, object]:
-        """Take one meta-iteration and return its row of metrics, in which there is no clock.
+        """Take one meta-iteration and return its row of metrics, without wall-clock times.
 
-        `circuits` are those of rollouts and gradients that a device would have run, each once or for each shot.
+        The entry `circuits` counts the circuits that a device would have executed for rollouts and gradients. With
+        shots, each shot counts as one circuit.
         """
         start = time.perf_counter()
         execution = find_execution(self.agent)
@@ -118,22 +119,22 @@ class Training:
             self.rngs[name].bit_generator.state = state
 
     def _generators(self) -> dict[str, torch.Generator]:
-        """Those of actions and, if circuits have finite shots, of these."""
+        """Return the generator of actions and, if circuits have finite shots, the generator of shots."""
         execution = find_execution(self.agent)
         shots = {"shots": execution.generator} if execution is not None and execution.shots else {}
         return {"generator": self.generator} | shots
 
 
 def learner_tensors(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
-    """Return the tensors of a checkpoint that are the learner's."""
+    """Return the tensors of a checkpoint that belong to the learner."""
     return {name: tensor for name, tensor in checkpoint.tensors.items() if name not in GENERATORS}
 
 
 def train(training: Training, run: RunFolder, progress: Progress) -> int:
-    """Train to the end or to a signal, with a checkpoint every few iterations; the exit code.
+    """Train to the end or until a signal, with a checkpoint every `checkpoint_every` iterations; return the exit code.
 
-    SIGINT and SIGTERM finish the iteration, save, and give 130 and 143. A TrainingError passes through; the last
-    checkpoint is kept.
+    After SIGINT or SIGTERM, finish the iteration, save a checkpoint, and return 130 or 143. A TrainingError propagates,
+    and the last checkpoint is kept.
     """
     spec = training.spec
     with Interrupts() as stop:

@@ -1,4 +1,4 @@
-"""The memory ablation of an in-context agent: its memory is cleared after every episode."""
+"""Memory ablation of an in-context agent: clear the memory after every episode."""
 
 from typing import Protocol, runtime_checkable
 
@@ -12,23 +12,24 @@ from agents.core.rollout import Rollout
 
 @runtime_checkable
 class ForgetfulAgent(InContextAgent[State], Protocol[State]):
-    """An in-context agent whose memory can be cleared lane by lane."""
+    """In-context agent whose memory can be cleared lane by lane."""
 
     def forget(self, state: State, lanes: Bool[Tensor, "task env"]) -> State:
-        """Return the state with these lanes as at the beginning of a trial."""
+        """Return the state with these lanes reset to the beginning of a trial."""
 
 
 class MemoryAblation:
-    """Acts in every episode as `agent` does in the first of a trial.
+    """Memory ablation: acts in every episode as `agent` does in the first episode of a trial.
 
-    If the return of the agent rises over episodes and that of its ablation does not, the rise is due to memory.
+    If the agent's return rises over the episodes of a trial and the ablation's return does not, the memory causes the
+    rise.
     """
 
     def __init__(self, agent: ForgetfulAgent[object]) -> None:
         self.agent, self.trial_episodes = agent, agent.trial_episodes
 
     def begin(self, n_tasks: int, n_envs: int) -> object:
-        """Return the agent's own initial state."""
+        """Return the agent's initial state."""
         return self.agent.begin(n_tasks, n_envs)
 
     def act(self, state: object, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, object]:
@@ -40,7 +41,7 @@ class MemoryAblation:
         return self.agent.to_environment(action)
 
     def observe(self, state: object, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> object:
-        """Observe as the agent does; where an episode ended, forget everything."""
+        """Observe as the agent does; clear the memory where an episode ended."""
         return self.agent.forget(self.agent.observe(state, action, reward, ended, observation), ended)
 
     def adapt(self, state: object, rollout: Rollout) -> object:

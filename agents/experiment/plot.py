@@ -1,4 +1,4 @@
-"""The picture: adaptation curves, and how training went."""
+"""Plot of adaptation curves and of the training progress."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from qrl.common.errors import UsageError, suggest
 from qrl.common.files import write_whole
 
 Against = Literal["x", "episodes", "env_steps"]
-"""What curves are drawn against: their own x, or the episodes or environment steps spent before."""
+"""Horizontal axis: the curves' own x, or the episodes or environment steps previously spent in the task."""
 
 REFERENCE_STYLES: dict[str, Any] = {
     "bayes": "--",
@@ -30,9 +30,9 @@ REFERENCE_STYLES: dict[str, Any] = {
 
 
 def draw(curves: Sequence[Curve], metrics: Sequence[Mapping[str, Any]] = (), against: Against = "x") -> bytes:
-    """PNG bytes: return for each curve; beside it, return against iteration if `metrics` are given.
+    """Draw the adaptation curves and, if `metrics` are given, the training return against iterations; return PNG bytes.
 
-    Raises UsageError for curves that have no place in one picture: of different tasks, or different x.
+    Raises UsageError for curves that do not fit into one plot: on different tasks, or with different x.
     """
     first = curves[0]
     for curve in curves:
@@ -65,10 +65,11 @@ def draw(curves: Sequence[Curve], metrics: Sequence[Mapping[str, Any]] = (), aga
 
 
 def plot(curves: Curve | Sequence[Curve], path: Path | str, *, against: str = "x") -> None:
-    """Draw adaptation curves into one PNG file, whole or not at all.
+    """Plot adaptation curves into one PNG file, written atomically.
 
-    `against`: their own x, or what was spent in a task before, "episodes" or "env_steps", which agents that adapt by
-    gradients and by memory have in common. Raises UsageError if there is no curve, or they do not go together.
+    The horizontal axis `against` is the curves' own "x", or the "episodes" or "env_steps" previously spent in a task,
+    which are comparable between gradient-based and in-context agents. Raises UsageError if there is no curve, for an
+    unknown axis, and for curves that do not fit into one plot.
     """
     chosen = [curves] if isinstance(curves, Curve) else list(curves)
     if not chosen:
@@ -108,7 +109,7 @@ def _draw_curves(axes: Any, curves: Sequence[Curve], against: Against) -> None:
 
 
 def _draw_reference(axes: Any, name: str, curves: Sequence[Curve], against: Against) -> None:
-    """Once, if it is the same beside all of these curves; else that of each, and whose it is."""
+    """Draw a reference once if its returns are equal for all curves, else once per curve with the curve's label."""
     lines = [(getattr(curve, against), curve.references[name]) for curve in curves]
     same = all(line == lines[0] for line in lines)
     style = REFERENCE_STYLES.get(name, "-.")

@@ -17,19 +17,19 @@ from envs.tabular_mdp import TabularMDP
 
 @runtime_checkable
 class ExactReference(Protocol):
-    """A reference whose return is known without acting."""
+    """Reference agent whose expected return is known exactly, without simulation."""
 
     @property
     def expected_returns(self) -> list[float]:
-        """Mean return of each episode of a trial, over all tasks."""
+        """Expected return of each episode of a trial, over all tasks."""
 
 
 def reference_agents(
     agent: InContextAgent[object], distribution: TaskDistribution, device: str = "cpu"
 ) -> dict[str, InContextAgent[object]]:
-    """Return by name the agents that an in-context learner is compared with: references, and its memory ablation.
+    """Return the agents by name that an in-context learner is compared with: references and its memory ablation.
 
-    The latter where a trial has several episodes, so that there is something to forget.
+    The memory ablation is included only if a trial has several episodes.
     """
     found = references(distribution, agent.trial_episodes, device)
     if isinstance(agent, ForgetfulAgent) and agent.trial_episodes > 1:
@@ -40,7 +40,7 @@ def reference_agents(
 def references(
     distribution: TaskDistribution, n_episodes: int, device: str = "cpu"
 ) -> dict[str, InContextAgent[object]]:
-    """Return reference agents by name, for trials of this length; none for a family without any."""
+    """Return reference agents by name, for trials of `n_episodes` episodes; empty for a family without references."""
     context = BuildContext(distribution, torch.device(device), _no_policy, _no_policy)
     built: dict[str, InContextAgent[object]] = {}
     for name in _names(distribution, n_episodes):

@@ -1,4 +1,4 @@
-"""What an evaluation says and writes: a table, its JSON, a picture."""
+"""Report of an evaluation: a printed table, a JSON file and a plot."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ from qrl.common.files import to_json, write_whole
 
 
 def table_name(split: str, label: str = "") -> str:
-    """Return the name of the evaluation file of a split, with a backend's label."""
+    """Return the name of the evaluation file of a split, with the label of a backend if given."""
     parts = ["evaluation", *([] if split == "test" else [split]), *([label] if label else [])]
     return "-".join(parts) + ".json"
 
 
 def training_rows(run: Run) -> list[dict[str, Any]]:
-    """The rows for the picture: none, with a warning, if they are damaged."""
+    """Return the rows of metrics for the plot; empty, with a warning, if the metrics are damaged."""
     try:
         rows = run.metrics()
     except UsageError as error:
@@ -30,9 +30,9 @@ def training_rows(run: Run) -> list[dict[str, Any]]:
 
 
 def open_run(path: Path) -> Run:
-    """Load a run from its folder; print a warning for each damaged checkpoint and each plug-in that has changed.
+    """Load a run from its folder; print a warning for each damaged checkpoint and each changed plug-in file.
 
-    Raises UsageError if it is none or has no checkpoint that can be used.
+    Raises UsageError if `path` is not a run folder or has no usable checkpoint.
     """
     run = Run(RunFolder.open(path))
     for problem in (*run.problems, *run.changes):
@@ -46,7 +46,7 @@ def warn(text: str) -> None:
 
 
 def how_many(run: Run, curve: Curve) -> str:
-    """What has to be said of a family with few tasks; else nothing."""
+    """Return a note on the number of tasks of a finite family; empty for other families."""
     count = run.distribution.n_distinct(curve.split)
     if count is None:
         return ""
@@ -64,7 +64,7 @@ def report(
     quiet: bool = False,
     note: str = "",
 ) -> None:
-    """Write an evaluation's JSON and its picture, and print the curve unless `quiet`."""
+    """Write the JSON file `table` and the plot `picture` of an evaluation, and print the curve unless `quiet`."""
     write_whole(table, (to_json(curve.to_json(), indent=2) + "\n").encode())
     write_whole(picture, draw([curve], metrics))
     if quiet:

@@ -1,4 +1,4 @@
-"""Robustness: return before and after adaptation against the strength of noise and the number of shots."""
+"""Robustness: return before and after adaptation against noise strength and number of shots."""
 
 import io
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ from qrl.noise.model import STRENGTHS, Noise
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluation of a sweep, on the same tasks as the others: what was changed, and the curve's ends."""
+    """One evaluation of a sweep: the varied quantity, and the ends of the adaptation curve. All use the same tasks."""
 
     what: str
-    """A kind of noise, "shots", or "exact"."""
+    """Varied quantity: a kind of noise, "shots", or "exact"."""
     value: float
-    """Strength, or number of shots; 0 of "exact"."""
+    """Noise strength, or number of shots; 0 for "exact"."""
     before: tuple[float, float, float]
     """Mean return at the curve's first x, and the ends of its 95 % interval."""
     after: tuple[float, float, float]
-    """The same at its last x."""
+    """Mean return at the curve's last x, and the ends of its 95 % interval."""
 
     @classmethod
     def of(cls, what: str, value: float, curve: Curve) -> "Point":
-        """From an evaluation."""
+        """Return the point of an evaluation."""
         before, after = ((curve.mean[x], curve.ci_low[x], curve.ci_high[x]) for x in (0, -1))
         return cls(what, value, before, after)
 
@@ -37,8 +37,11 @@ class Point:
 def backends(
     kinds: Sequence[str], strengths: Sequence[float], shots: Sequence[int]
 ) -> list[tuple[str, float, Backend]]:
-    """What a sweep evaluates: exactly, each kind of noise at each strength, exact noiseless circuits at each number of
-    shots. Raises UsageError for a kind, a strength or a number that cannot be."""
+    """Return the backends of a sweep, each with the varied quantity and its value.
+
+    The sweep evaluates exact circuits, each kind of noise at each strength, and noiseless circuits with each number of
+    shots. Raises UsageError for an unknown kind of noise, an invalid strength or an invalid number of shots.
+    """
     for kind in kinds:
         if kind not in STRENGTHS:
             raise UsageError(f"robustness: unknown noise {kind!r}{suggest(kind, STRENGTHS)}")
@@ -51,7 +54,7 @@ def backends(
 
 
 def table(points: Sequence[Point]) -> str:
-    """The points as text."""
+    """Format the points as a table."""
     header = f"{'':>18} {'value':>8} {'before':>9} {'95 % interval':>20} {'adapted':>9} {'95 % interval':>20}"
     lines = [header]
     for point in points:
@@ -61,14 +64,14 @@ def table(points: Sequence[Point]) -> str:
 
 
 def to_json(points: Sequence[Point], curve: Curve) -> dict[str, Any]:
-    """The content of robustness.json; `curve` is one of the evaluations."""
+    """Return the content of robustness.json; `curve` is any curve of the sweep."""
     names = ("env", "env_options", "agent", "model", "split", "n_tasks", "seed", "axis", "iteration")
     ends = {"x_before": curve.x[0], "x_after": curve.x[-1]}
     return {name: getattr(curve, name) for name in names} | ends | {"points": [asdict(point) for point in points]}
 
 
 def draw(points: Sequence[Point], curve: Curve) -> bytes:
-    """PNG bytes: a panel for noise and one for shots, both beside what is exact."""
+    """Draw a panel for noise and a panel for shots, both with the exact returns; return PNG bytes."""
     exact, *others = points
     kinds = list(dict.fromkeys(point.what for point in others))
     panels = [[kind for kind in kinds if kind != "shots"], [kind for kind in kinds if kind == "shots"]]

@@ -1,4 +1,4 @@
-"""A trained agent and its run folder."""
+"""Run: a trained agent and its run folder."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,9 +24,9 @@ from qrl.common.registry import short_name
 
 
 class Run:
-    """A trained agent and its run folder: what `train` and `load` return.
+    """Trained agent and its run folder, as returned by `train` and `load`.
 
-    The parameters of `agent.policy` are the trained ones.
+    The network `agent.policy` has the trained parameters.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -37,16 +37,16 @@ class Run:
         self.distribution, self.agent = build(self.spec)
         self.problems: tuple[str, ...] = ()
         self.iteration = 0
-        """Meta-iterations that the agent has been trained for."""
+        """Number of meta-iterations that the agent has been trained for."""
         if isinstance(self.agent, Learner):
             checkpoint = folder.checkpoints.load()
             self.agent.load_state_dict(learner_tensors(checkpoint))
             self.problems, self.iteration = checkpoint.problems, checkpoint.iteration
 
     def agent_on(self, backend: Backend) -> Agent[object]:
-        """Build another agent with the trained weights, whose circuits run on a backend.
+        """Build another agent with the trained weights, whose circuits run on the given backend.
 
-        Raises UsageError if it has no circuits and they would run otherwise than exactly.
+        Raises UsageError if the agent has no circuits and the backend is not the exact one.
         """
         agent = build_agent(self.spec, self.distribution, backend)
         if isinstance(agent, Learner) and isinstance(self.agent, Learner):
@@ -62,17 +62,17 @@ class Run:
         seed: int = 0,
         agent: Agent[object] | None = None,
     ) -> AdaptedPolicy:
-        """Adapt to one environment of your own in `steps` updates of `episodes` episodes each.
+        """Adapt to one custom environment in `steps` updates of `episodes` episodes each.
 
         Args:
             env: any `gymnasium.Env` with the spaces that the run was trained on; by default the nominal task.
             episodes: episodes of an update. An in-context agent acts in all of them as one trial, without updates.
             steps: updates; 1 for an in-context agent.
-            seed: of the environment and the actions.
-            agent: one that `agent_on` returned; by default the run's own.
+            seed: seed of the environment and the actions.
+            agent: agent returned by `agent_on`; by default the run's own agent.
 
         Raises:
-            UsageError: the spaces do not fit, a count cannot be, or the agent has to be told the task.
+            UsageError: the spaces do not match, a count is invalid, or the agent needs the task parameters.
         """
         agent = self.agent if agent is None else agent
         if isinstance(agent, OracleAgent):
@@ -113,18 +113,20 @@ class Run:
         seed: int = 0,
         backend: Backend | None = None,
     ) -> Curve:
-        """Return the adaptation curve on tasks of a split, beside those of references (`agents.experiment.evaluation`).
+        """Return the adaptation curve on tasks of a split (see `agents.experiment.evaluation`).
+
+        For an in-context agent, the curve includes the returns of references on the same tasks.
 
         Args:
-            tasks: how many.
-            steps: updates; by default what the run was configured with.
-            episodes: per task and update; of an in-context agent, trials per task.
+            tasks: number of tasks.
+            steps: number of updates; by default as configured for the run.
+            episodes: episodes per task and update; for an in-context agent, trials per task.
             split: train, test or ood.
-            seed: of the episodes; test and ood tasks do not depend on it.
-            backend: where circuits run; by default where they did in training.
+            seed: seed of the episodes; test and ood tasks do not depend on it.
+            backend: backend of the circuits; by default as in training.
 
         Raises:
-            UsageError: a value that cannot be used.
+            UsageError: a value is invalid.
         """
         if steps is not None and isinstance(self.agent, InContextAgent):
             raise UsageError(f"evaluate: agent {self.spec.agent} learns in its memory and takes no gradient steps")

@@ -1,4 +1,4 @@
-"""Start a run or continue one: make its folder, train, evaluate."""
+"""Start or resume of a run: create the run folder, train, evaluate."""
 
 import io
 import shlex
@@ -27,13 +27,13 @@ from qrl.noise.model import embedded
 
 
 def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[str], quiet: bool = False) -> int:
-    """Make the run folder, train, evaluate. Nothing is written before everything that can be checked has been."""
-    spec = Spec.from_json(spec.to_json())  # As it will be read back: options of a wrong type are found now.
-    spec = replace(spec, noise=embedded(spec.noise))  # A run can do without the file of its calibration.
+    """Create the run folder, train, evaluate; return the exit code. All checks come before any file is written."""
+    spec = Spec.from_json(spec.to_json())  # The round trip detects options of a wrong type.
+    spec = replace(spec, noise=embedded(spec.noise))  # The run then does not depend on the calibration file.
     distribution, agent = build(spec)
     check_evaluation(agent, distribution, spec.eval_episodes)
     training = Training(spec, distribution, agent) if isinstance(agent, Learner) else None
-    if training is not None and origins.of(spec)["env"]["from"] != "this library":  # those are checked by the tests
+    if training is not None and origins.of(spec)["env"]["from"] != "this library":  # its own are checked by the tests
         check_before_training(distribution)
     if idle := _without_effect(agent, command):
         warn(f"without effect: {', '.join(idle)}: agent {spec.agent} makes no use of it")
@@ -44,7 +44,7 @@ def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[st
 
 
 def _without_effect(agent: object, command: Sequence[str]) -> list[str]:
-    """Options of the command line that this agent makes no use of."""
+    """Return the command-line options that have no effect on this agent."""
     given = [word.partition("=")[0] for word in command if word.startswith("--")]
     unused = {"--iterations"} if not isinstance(agent, Learner) else set()
     unused |= {"--eval-steps"} if isinstance(agent, InContextAgent) else set()
@@ -53,7 +53,7 @@ def _without_effect(agent: object, command: Sequence[str]) -> list[str]:
 
 
 def run_resume(path: Path, iterations: int | None = None) -> int:
-    """Continue a run from its last checkpoint, to the end or to a new number of iterations."""
+    """Resume a run from its last checkpoint, optionally with a new number of iterations; return the exit code."""
     folder = RunFolder.open(path)
     with folder.lock():
         for change in origins.changes(folder):
@@ -79,7 +79,10 @@ def run_resume(path: Path, iterations: int | None = None) -> int:
 
 
 def _extend(folder: RunFolder, done: int, iterations: int) -> Spec:
-    """Change the number of iterations of a run; return its spec after that."""
+    """Change the number of iterations of a run; return the new spec.
+
+    Raises UsageError for fewer iterations than are done.
+    """
     if iterations < done:
         raise UsageError(f"{folder.path}: --iterations {iterations} is less than the {done} done")
     folder.extend(iterations)
@@ -87,7 +90,7 @@ def _extend(folder: RunFolder, done: int, iterations: int) -> Spec:
 
 
 def _finish(folder: RunFolder, training: Training | None, quiet: bool) -> int:
-    """Train what is left, then evaluate on test tasks."""
+    """Train for the remaining iterations, then evaluate on test tasks; return the exit code."""
     if training is not None:
         stream = io.StringIO() if quiet else None
         with Progress(training.spec.iterations, training.iteration, stream) as progress:
@@ -106,7 +109,7 @@ def _finish(folder: RunFolder, training: Training | None, quiet: bool) -> int:
 
 
 def evaluating(path: Path, work: Callable[[], None]) -> int:
-    """Do the work of an evaluation, which a signal ends at once; the exit code."""
+    """Run an evaluation, which a signal stops immediately; return the exit code."""
     try:
         with stopping_at_once():
             work()

@@ -1,4 +1,4 @@
-"""An animation of one test task: an episode before adaptation beside one after it."""
+"""Animation of one test task: an episode before adaptation next to one after adaptation."""
 
 import io
 import itertools
@@ -15,23 +15,23 @@ from envs import TaskDistribution
 from qrl.common.errors import UsageError
 
 Frames = list[np.ndarray]
-"""Pictures [height, width, 3] of uint8, one for each observation of an episode."""
+"""Frames [height, width, 3] of uint8, one for each observation of an episode."""
 MAX_WIDTH = 360
-"""Of one of the two pictures [pixels]; larger ones are shrunk."""
+"""Maximum width of one of the two frames [pixels]; larger frames are scaled down."""
 LONGEST = 400
-"""Pictures of an animation; of longer episodes only each second, third, ... is kept."""
+"""Maximum number of frames of an animation; longer episodes keep only every second, third, ... frame."""
 CAPTION_HEIGHT = 18
 DEFAULT_FPS = 30
 LAST_PICTURE_MS = 1000
 
 
 def check_pictures(distribution: TaskDistribution, agent: object) -> None:
-    """Raise UsageError unless there can be an animation of the agent in this family."""
+    """Raise UsageError unless the family can be rendered and the agent can be animated."""
     if "rgb_array" not in distribution.render_modes:
         raise UsageError(f"--video: env {distribution.name!r} has no pictures (no render mode rgb_array)")
     if isinstance(agent, OracleAgent):
         raise UsageError("--video: the agent is told the task and does not adapt")
-    distribution.make(render_mode="rgb_array").close()  # raises UsageError where the modes are not what is stated
+    distribution.make(render_mode="rgb_array").close()  # raises UsageError for a wrongly declared render mode
 
 
 def animation(
@@ -44,9 +44,10 @@ def animation(
     seed: int = 0,
     device: str = "cpu",
 ) -> bytes:
-    """A GIF of the first task of a split: an episode, and one after `steps` updates from `episodes` episodes each.
+    """Return a GIF of the first task of a split: an episode before adaptation next to one after adaptation.
 
-    Of an agent that learns in its memory: the first and the last episode of a trial.
+    Adaptation takes `steps` updates of `episodes` episodes each. For an in-context agent, the GIF shows the first and
+    the last episode of a trial.
     """
     streams = np.random.SeedSequence(seed).spawn(3)
     seed_shots(agent, streams[2])
@@ -81,13 +82,13 @@ def animation(
 
 
 def _split(frames: Sequence[np.ndarray], lengths: Sequence[int]) -> list[Frames]:
-    """The pictures of each episode; an episode of n steps has n + 1."""
+    """Split frames by episode; an episode of n steps has n + 1 frames."""
     ends = np.cumsum([0, *(length + 1 for length in lengths)])
     return [list(frames[start:end]) for start, end in itertools.pairwise(ends)]
 
 
 def _gif(episodes: Sequence[Frames], captions: Sequence[str], fps: float) -> bytes:
-    """Episodes side by side, each with its caption; a shorter one ends in a still."""
+    """Encode episodes side by side as a GIF, each with its caption; a shorter episode holds its last frame."""
     length = max(map(len, episodes))
     stride = -(-length // LONGEST)
     images = []

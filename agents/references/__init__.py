@@ -1,1 +1,1 @@
-"""Reference policies: optima, classical strategies, searches. Each file is an `--agent`."""
+"""Reference policies: optimal policies, classical bandit algorithms, search policies. Each file is an `--agent`."""

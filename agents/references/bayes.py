@@ -1,7 +1,7 @@
-"""The Bayes-optimal player of the Bernoulli bandit: the most that can be had on average without knowing the arms.
+"""Bayes-optimal policy of the Bernoulli bandit: the largest expected return when the arms are unknown.
 
-By dynamic programming over posteriors under a uniform prior, which is what the tasks are drawn from (see
-`agents.references.shared.bernoulli`); where there are too many of them, use `gittins`.
+The policy is found by dynamic programming over posteriors under a uniform prior, which is the distribution of the tasks
+(see `agents.references.shared.bernoulli`). Use `gittins` where there are too many posteriors.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ FAMILIES = ("bandit",)
 
 @dataclass(frozen=True)
 class Config(TrialConfig):
-    """Options of optimal play."""
+    """Options of the Bayes-optimal policy."""
 
 
 class Bayes(BanditPolicy):
-    """The Bayes-optimal policy."""
+    """Bayes-optimal policy of the Bernoulli bandit."""
 
     def __init__(self, config: TrialConfig, context: BuildContext) -> None:
         super().__init__(config, context)
@@ -39,12 +39,12 @@ class Bayes(BanditPolicy):
 
     @property
     def expected_returns(self) -> list[float]:
-        """Of each episode, the mean over all tasks."""
+        """Expected return of each episode of a trial, over all tasks."""
         by_pull, horizon = self.optimum.by_pull, self.n_pulls // self.trial_episodes
         return [sum(by_pull[first : first + horizon]) for first in range(0, self.n_pulls, horizon)]
 
     def index(self, counts: Counts, generator: torch.Generator) -> Tensor:
-        """1 for an optimal arm, 0 for the others; beyond the trial, an arm's posterior mean."""
+        """Return 1 for an optimal arm and 0 for the others; after the end of the trial, each arm's posterior mean."""
         flat = counts.flatten(0, 1).flatten(1).long().cpu().numpy()
         index = posterior_mean(counts).flatten(0, 1).cpu().numpy().copy()
         pulls = flat.sum(1)

@@ -1,6 +1,6 @@
-"""No search: the candidate that gained most on average in training, alone or followed by the next best.
+"""Single best candidate: evaluate the candidates by their mean improvement over the training tasks; no search.
 
-What somebody does who has one favourite; its first try is the best single algorithm.
+The first candidate is the best single algorithm, the usual baseline of algorithm selection.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,12 @@ class Config(SearchConfig):
     """Options of the best single candidate."""
 
     alone: bool = True
-    """Whether it is tried again and again in place of the ones after it: more tries are then without use."""
+    """Evaluate only the single best candidate, again and again; more tries then have no effect. Otherwise evaluate
+    the next best ones after it."""
 
 
 class BestSingle(SearchPolicy):
-    """The candidates by their mean improvement."""
+    """Search policy that ranks candidates by their mean improvement over the training tasks."""
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
@@ -32,11 +33,11 @@ class BestSingle(SearchPolicy):
         self._alone = config.alone
 
     def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
-        """Mean gain in training."""
+        """Return the mean improvement of each candidate over the training tasks."""
         return self._scores.expand(observed.tried.shape)
 
     def act(self, state: None, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
-        """The best candidate; of those not tried, if it is not to be alone."""
+        """Return the best candidate; with `alone` off, the best untried candidate."""
         if not self._alone:
             return super().act(state, observation, generator)
         return self._scores.argmax().expand(observation.shape[:2]), None

@@ -1,10 +1,10 @@
-"""UCB over candidates that are alike: a Gaussian prior from the tasks of training, conditioned on what was tried.
+"""GP-UCB search: Gaussian prior over improvements from the training tasks, conditioned on evaluated candidates.
 
-    g ~ N(m, C)     m and C: mean and covariance of the gains in training
+    g ~ N(m, C)     m and C: mean and covariance of the improvements over the training tasks
     a = argmax  E[g_a | tried] + kappa * sd[g_a | tried]
 
-Candidates that gain on the same tasks tell of each other (Srinivas et al. 2010, GP-UCB; in algorithm selection Fusi et
-al. 2018). The covariance is shrunk towards its diagonal, as there are few tasks.
+The covariance carries information between candidates that improve on the same tasks (Srinivas et al. 2010, GP-UCB; in
+algorithm selection Fusi et al. 2018). The covariance is shrunk towards its diagonal, because there are few tasks.
 """
 
 import math
@@ -25,11 +25,11 @@ class Config(SearchConfig):
     """Options of UCB with a Gaussian prior."""
 
     kappa: float = 1.0
-    """How many standard deviations are hoped for."""
+    """Exploration weight kappa of the upper confidence bound [standard deviations]."""
     shrinkage: float = 0.1
-    """Share of the covariances that is not believed."""
+    """Shrinkage of the covariance towards its diagonal, from 0 (none) to 1 (diagonal)."""
     noise: float = 0.01
-    """Standard deviation of a score between draws of the folds [gain]."""
+    """Standard deviation of a score over draws of the cross-validation folds [improvement]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -38,7 +38,7 @@ class Config(SearchConfig):
 
 
 class GaussianUCB(SearchPolicy):
-    """The upper confidence bound."""
+    """Search policy that maximises the upper confidence bound of the improvement."""
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
@@ -49,9 +49,9 @@ class GaussianUCB(SearchPolicy):
         self._kappa, self._noise = config.kappa, max(config.noise, 1e-6)
 
     def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
-        """An upper bound of the gain."""
+        """Return the upper confidence bound of each candidate's improvement."""
         tried, gains = observed.tried.flatten(0, -2), observed.gains.flatten(0, -2)
-        # What was not tried tells nothing: as a reading with unit noise of a candidate of its own, unrelated to all.
+        # An untried candidate enters as a unit-variance observation uncorrelated with all others, so it has no effect.
         both = tried.unsqueeze(-1) * tried.unsqueeze(-2)
         readings = self._covariance * both + torch.diag_embed(torch.where(tried > 0, self._noise**2, 1.0))
         known = self._covariance * tried.unsqueeze(-2)

@@ -1,4 +1,4 @@
-"""Play of the Bernoulli bandit by finite-horizon Gittins indices: near the optimum, for any number of arms.
+"""Finite-horizon Gittins index policy for the Bernoulli bandit: near-optimal for any number of arms.
 
 Gittins 1979; for a finite number of pulls Niño-Mora 2011 (Computing a classic index for finite-horizon bandits). See
 `agents.references.shared.bernoulli`.
@@ -20,11 +20,11 @@ FAMILIES = ("bandit",)
 
 @dataclass(frozen=True)
 class Config(TrialConfig):
-    """Options of play by indices."""
+    """Options of the Gittins index policy."""
 
 
 class Gittins(BanditPolicy):
-    """Gittins indices."""
+    """Gittins index policy. Raises UsageError for trials of more than MOST_PULLS pulls."""
 
     def __init__(self, config: TrialConfig, context: BuildContext) -> None:
         super().__init__(config, context)
@@ -36,7 +36,7 @@ class Gittins(BanditPolicy):
         self.indices = torch.from_numpy(indices(self.n_pulls)).to(self.device)
 
     def index(self, counts: Counts, generator: torch.Generator) -> Tensor:
-        """Each arm's index for the pulls that are left; beyond the trial, its mean."""
+        """Return each arm's index for the remaining pulls; after the end of the trial, its posterior mean."""
         left = (self.n_pulls - counts.long().sum((-1, -2))).clamp_min(0)[..., None]
         whole = counts.long().clamp_max(self.n_pulls)
         index = self.indices[left, whole[..., 0], whole[..., 1]]

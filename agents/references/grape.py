@@ -1,9 +1,10 @@
-"""The best pulses for qubits by gradient ascent through their exact dynamics: what is to be had on a known device.
+"""GRAPE: optimal control pulses for qubits by gradient ascent through the exact dynamics of a known device.
 
-GRAPE (Khaneja et al. 2005, Optimal control of coupled spin dynamics), with the gradient of the fidelity through all the
-slots at once, and Adam (Kingma and Ba 2015) in place of a fixed step size. Told the task, it has a pulse of its own for
-each: a bound for all that have to find out, but for local optima. With `told` off there is one pulse, the best on
-average over train tasks: what those reach who neither find out nor look.
+GRAPE (Khaneja et al. 2005, Optimal control of coupled spin dynamics), with the gradient of the fidelity through all
+slots at once, and Adam (Kingma and Ba 2015) in place of a fixed step size. By default, the agent observes the task
+parameters and optimises one pulse per task: up to local optima, an upper bound for agents that have to identify the
+device. With `told` off, the agent optimises a single robust pulse, the best on average over train tasks: the bound for
+agents that neither identify the device nor use their observations.
 """
 
 import math
@@ -25,18 +26,18 @@ FAMILIES = ("qubit_control",)
 
 @dataclass(frozen=True)
 class Config(Options):
-    """Options of the ascent."""
+    """Options of GRAPE."""
 
     told: bool = True
-    """A pulse for each task, of which it is told; else one for all."""
+    """Optimise one pulse per (known) task; otherwise a single robust pulse for all tasks."""
     iterations: int = 100
-    """Steps of the ascent [gradient steps] (ours)."""
+    """Length of the gradient ascent [gradient steps] (ours)."""
     step_size: float = 0.1
-    """Adam's at the first step, from where it decays linearly to 0 [full drive] (ours)."""
+    """Adam step size at the first step, with linear decay to 0 [full drive] (ours)."""
     starts: int = 2
-    """Random pulses that the ascent begins from; the best end counts, task by task (ours)."""
+    """Random initial pulses [pulses]; the best optimised pulse is kept, task by task (ours)."""
     train_tasks: int = 100
-    """Tasks that the one pulse is to be good for on average; without effect if told (ours)."""
+    """Train tasks over which the single robust pulse is optimised [tasks]; no effect with one pulse per task (ours)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,29 +47,31 @@ class Config(Options):
 
 @dataclass(frozen=True)
 class Pulse:
-    """The drive of each slot [task, time, act], and slots of the episode so far."""
+    """Drive of each slot [task, time, act], and the number of slots of the episode so far."""
 
     drive: Tensor
     step: int
 
 
 class Grape:
-    """A privileged adapter: `reveal_tasks` shows it the tasks; it acts by the step of the episode
-    (`agents.core.rollout`)."""
+    """Oracle and open-loop agent (`agents.core.agent`): `reveal_tasks` gives it the task parameters.
+
+    Raises UsageError for any family other than qubit control.
+    """
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         family = known_family("grape", context, QubitControl)
         self.config, self.device, self.horizon = config, context.device, family.horizon
         (self.n_controls,) = family.action_space.shape or ()
-        # Estimates from shots have no gradient; their mean has.
+        # Shot estimates have no gradient; the exact expectation value has one.
         self.family = QubitControl(replace(family.config, shots=0))
 
     def begin(self, n_tasks: int, n_envs: int) -> Pulse:
-        """No drive."""
+        """Return zero drive."""
         return Pulse(torch.zeros(n_tasks, self.horizon, self.n_controls, device=self.device), 0)
 
     def reveal_tasks(self, state: Pulse, tasks: Tasks) -> Pulse:
-        """The pulses for these tasks."""
+        """Return the optimised pulses for these tasks."""
         if self.config.told:
             drive = self.best_pulses(tasks.to(self.device), shared=False)
         else:
@@ -77,7 +80,10 @@ class Grape:
         return Pulse(drive.float(), 0)
 
     def best_pulses(self, tasks: Tasks, *, shared: bool) -> Tensor:
-        """The drives [task, time, act] of the largest return in each task, or [1, time, act] on average."""
+        """Return the drives [task, time, act] with the largest return in each task.
+
+        If `shared`, return the single drive [1, time, act] with the largest mean return over the tasks.
+        """
         generator = torch.Generator().manual_seed(0)
         ends = [self._ascend(tasks, 1 if shared else len(tasks), generator) for _ in range(self.config.starts)]
         returns = torch.stack([value for _, value in ends])  # [start, pulse]
@@ -85,7 +91,7 @@ class Grape:
         return torch.stack([ends[int(start)][0][i] for i, start in enumerate(best)])
 
     def _ascend(self, tasks: Tasks, n_pulses: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Where an ascent ends: the drives [pulse, time, act], and their returns [pulse]."""
+        """Ascend from random pulses; return the optimised drives [pulse, time, act] and their returns [pulse]."""
         shape = (n_pulses, self.horizon, self.n_controls)
         start = 0.3 * torch.randn(shape, dtype=torch.float64, generator=generator)
         drive = start.to(self.device).requires_grad_()
@@ -97,12 +103,12 @@ class Grape:
             drive.grad = gradient
             adam.step()
             with torch.no_grad():
-                drive.clamp_(-1, 1)  # beyond that there is no gradient
+                drive.clamp_(-1, 1)  # the gradient vanishes outside this range
         with torch.no_grad():
             return drive.detach(), self.returns(drive, tasks).reshape(n_pulses, -1).mean(1)
 
     def returns(self, drive: Tensor, tasks: Tasks) -> Tensor:
-        """Of an episode of each task [task] under its drive, or under the only one."""
+        """Return of an episode of each task [task] under its own drive, or under the single shared drive."""
         state = self.family.initial_state(tasks, torch.Generator(self.device))
         total = torch.zeros(len(tasks), dtype=torch.float64, device=self.device)
         for slot in drive.expand(len(tasks), -1, -1).unbind(1):
@@ -111,11 +117,11 @@ class Grape:
         return total
 
     def on_episode_start(self, state: Pulse) -> Pulse:
-        """The same pulses from their start."""
+        """Return the same pulses at the first slot."""
         return Pulse(state.drive, 0)
 
     def act(self, state: Pulse, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Pulse]:
-        """The drives of the slot."""
+        """Return the drives of the current slot."""
         now = state.drive[:, min(state.step, self.horizon - 1), None]
         return now.expand(-1, observation.shape[1], -1), Pulse(state.drive, state.step + 1)
 
@@ -129,5 +135,5 @@ class Grape:
 
 
 def build(config: Config, context: BuildContext) -> Grape:
-    """The reference."""
+    """Return the reference agent."""
     return Grape(config, context)

@@ -1,4 +1,4 @@
-"""Greedy play of the Bernoulli bandit: the arm with the largest posterior mean, whatever there is yet to find out."""
+"""Greedy policy for the Bernoulli bandit: pull the arm with the largest posterior mean; no exploration."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ FAMILIES = ("bandit",)
 
 @dataclass(frozen=True)
 class Config(TrialConfig):
-    """Options of greedy play."""
+    """Options of the greedy policy."""
 
 
 class Greedy(BanditPolicy):
-    """Pull the arm of the largest posterior mean."""
+    """Greedy policy: pull the arm with the largest posterior mean."""
 
     def index(self, counts: Counts, generator: torch.Generator) -> Tensor:
-        """The posterior mean under a uniform prior."""
+        """Return each arm's posterior mean under a uniform prior."""
         return posterior_mean(counts)
 
 

@@ -1,8 +1,9 @@
-"""No search: what was best in the tasks of training that are most alike, by their features.
+"""Nearest-neighbour warm start: the best candidates of the training tasks with the most similar meta-features.
 
-The warm start of auto-sklearn (Feurer et al. 2015, Efficient and robust automated machine learning): tasks by their
-distance in standardised meta-features, of the nearest ones first. Here candidates are ranked by their mean gain in the
-`neighbours` nearest tasks, relative to the best there, so that one neighbour's best comes first with one neighbour.
+The warm start of auto-sklearn (Feurer et al. 2015, Efficient and robust automated machine learning): training tasks are
+ordered by their distance in standardised meta-features, and the best candidates of the nearest tasks come first. Here
+candidates are ranked by their mean improvement in the `neighbours` nearest tasks, relative to the best improvement in
+each of these tasks. With a single neighbour, the best candidate of that task therefore comes first. There is no search.
 """
 
 from dataclasses import dataclass
@@ -20,10 +21,10 @@ FAMILIES = search.FAMILIES
 
 @dataclass(frozen=True)
 class Config(SearchConfig):
-    """Options of the nearest tasks."""
+    """Options of the nearest-neighbour warm start."""
 
     neighbours: int = 5
-    """Tasks of training that are asked [tasks]."""
+    """Nearest training tasks whose improvements are averaged [tasks]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -31,7 +32,7 @@ class Config(SearchConfig):
 
 
 class NearestTasks(SearchPolicy):
-    """The best of the most similar tasks."""
+    """Search policy that ranks candidates by their relative improvement in the nearest training tasks."""
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
@@ -43,7 +44,7 @@ class NearestTasks(SearchPolicy):
         self._neighbours = min(config.neighbours, len(self._scores))
 
     def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
-        """Mean share of the best gain in the nearest tasks."""
+        """Return each candidate's improvement relative to the best one, averaged over the nearest training tasks."""
         lanes = observed.features.flatten(0, -2)
         nearest = torch.cdist(lanes, self._features).topk(self._neighbours, largest=False).indices
         return self._scores[nearest].mean(1).unflatten(0, observed.tried.shape[:-1])

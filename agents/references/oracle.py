@@ -1,7 +1,7 @@
-"""The optimum of those who are told the task: what no agent can reach that has to find it out.
+"""Oracle: optimal policy with known task parameters, an upper bound for agents that must identify the task.
 
-In the bandit the arm that pays most often; in families of tries the candidate that gains most; in the tabular MDP
-backward induction over its own rewards and transitions.
+In the bandit, the oracle pulls the arm with the largest success probability. In lookup tasks, it evaluates the
+candidate with the largest improvement. In the tabular MDP, it solves the true MDP by backward induction.
 """
 
 from collections.abc import Callable
@@ -24,21 +24,21 @@ FAMILIES = ("bandit", "tabular_mdp", "algorithm_selection", "hyperparameter_tuni
 
 @dataclass(frozen=True)
 class Config(TrialConfig):
-    """Options of optimal play of known tasks."""
+    """Options of the oracle."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The best action at each step of an episode in each state [task, time, state], and the step [task, env]."""
+    """Optimal action at each step of an episode in each state [task, time, state], and current step [task, env]."""
 
     actions: Tensor
     step: Tensor
 
 
 class Oracle:
-    """A privileged adapter: `reveal_tasks` shows it the tasks (`agents.core.agent.OracleAgent`).
+    """Oracle agent (`agents.core.agent.OracleAgent`): `reveal_tasks` gives it the task parameters.
 
-    Raises UsageError for a family that it has no optimum of.
+    Raises UsageError for a family whose optimal policy is not implemented.
     """
 
     def __init__(self, config: Config, context: BuildContext) -> None:
@@ -51,12 +51,12 @@ class Oracle:
         self.horizon, self.trial_episodes, self.device = family.horizon, config.episodes, context.device
 
     def begin(self, n_tasks: int, n_envs: int) -> Plan:
-        """Nothing known yet: action 0."""
+        """Return the plan before the tasks are revealed: always action 0."""
         actions = torch.zeros(n_tasks, self.horizon, self.n_states, dtype=torch.int64, device=self.device)
         return Plan(actions, torch.zeros(n_tasks, n_envs, dtype=torch.int64, device=self.device))
 
     def reveal_tasks(self, state: Plan, tasks: Tasks) -> Plan:
-        """The plan for these tasks."""
+        """Return the optimal plan for these tasks."""
         return Plan(self._plan(tasks.to(self.device)), state.step)
 
     def _best(self, tasks: Tasks) -> Tensor:
@@ -66,7 +66,7 @@ class Oracle:
         return best_actions(tasks.mean_reward, tasks.transition, self.horizon)[0]
 
     def act(self, state: Plan, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Plan]:
-        """As planned. But for the tabular MDP's there is only one state."""
+        """Return the planned action. Families other than the tabular MDP have a single state."""
         task = torch.arange(len(state.actions), device=self.device)[:, None]
         where = observation[..., : self.n_states].argmax(-1)
         return state.actions[task, state.step.clamp_max(self.horizon - 1), where], state
@@ -76,7 +76,7 @@ class Oracle:
         return action
 
     def observe(self, state: Plan, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> Plan:
-        """One step on; there is nothing to learn."""
+        """Advance the step of the episode; the transition carries no new information."""
         return Plan(state.actions, torch.where(ended, 0, state.step + 1))
 
     def adapt(self, state: Plan, rollout: Rollout) -> Plan:
@@ -85,5 +85,5 @@ class Oracle:
 
 
 def build(config: Config, context: BuildContext) -> Oracle:
-    """The reference."""
+    """Return the reference agent."""
     return Oracle(config, context)

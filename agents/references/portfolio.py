@@ -1,9 +1,9 @@
-"""No features: the greedy portfolio, tries in the order in which together they gained most in the tasks of training.
+"""Greedy portfolio: evaluate candidates in the fixed order with the largest joint gain on the training tasks.
 
     a_k = argmax_a  sum over tasks of  max(max_j<k g_a_j, g_a)
 
-The order is fixed beforehand; the greedy choice earns at least 1 - 1/e of what the best set does, as the sum is
-submodular (Streeter and Smith 2009; Feurer et al. 2022, Auto-sklearn 2.0).
+The order uses no meta-features and is computed beforehand. Because the sum is submodular, the greedy portfolio reaches
+at least 1 - 1/e of the best set's improvement (Streeter and Smith 2009; Feurer et al. 2022, Auto-sklearn 2.0).
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Config(SearchConfig):
 
 
 class Portfolio(SearchPolicy):
-    """The greedy portfolio."""
+    """Search policy that evaluates candidates in the order of the greedy portfolio."""
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
@@ -36,15 +36,17 @@ class Portfolio(SearchPolicy):
         self._scores = score.to(self.device)
 
     def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
-        """More, the earlier it stands in the portfolio."""
+        """Return a score that decreases with a candidate's position in the portfolio."""
         return self._scores.expand(observed.tried.shape)
 
 
 def greedy_order(gains: NDArray[np.float64]) -> list[int]:
-    """Candidates, each the one that adds most to the best of those before it; by mean gain where none adds anything.
+    """Order the candidates so that each adds most to the best improvement of those before it.
+
+    Ties, also where no candidate adds anything, are broken by mean improvement.
 
     Args:
-        gains: [task, candidate].
+        gains: improvements [task, candidate].
     """
     best, order, left = np.zeros(len(gains)), [], list(range(gains.shape[1]))
     while left:

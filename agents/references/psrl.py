@@ -1,6 +1,6 @@
-"""Posterior sampling for the tabular MDP: for every episode draw a world from the posterior, and do what is best in it.
+"""Posterior sampling (PSRL) for the tabular MDP: in each episode, act optimally in an MDP from the posterior.
 
-Strens 2000; Osband, Russo and Van Roy 2013 (PSRL). The posterior is exact, as the tasks are drawn from its prior:
+Strens 2000; Osband, Russo and Van Roy 2013 (PSRL). The posterior is exact, because the tasks are drawn from its prior:
 transitions Dirichlet(1 + counts), mean rewards N((1 + sum) / (1 + n), 1 / (1 + n)) after n rewards with noise N(0, 1).
 """
 
@@ -26,21 +26,23 @@ class Config(TrialConfig):
 
 @dataclass(frozen=True)
 class Belief:
-    """What was seen so far, and what this episode's world has for the best."""
+    """Transition counts and reward sums so far, and the optimal policy of the MDP sampled for this episode."""
 
     transitions: Float[Tensor, "task env state action state"]
     rewards: Float[Tensor, "task env state action"]
-    """Sums."""
+    """Sums of the observed rewards."""
     actions: Int[Tensor, "task env time state"]
     step: Int[Tensor, "task env"]
-    """Of the episode."""
+    """Current step of the episode."""
     now: Int[Tensor, "task env"]
     """The state in which the last action was taken."""
 
 
 class PSRL:
-    """The agent; see `agents.core.agent.InContextAgent`. Raises UsageError for another family than the tabular
-    MDP."""
+    """Posterior-sampling agent, an `agents.core.agent.InContextAgent`.
+
+    Raises UsageError for any family other than the tabular MDP.
+    """
 
     def __init__(self, config: Config, context: BuildContext) -> None:
         family = known_family("psrl", context, TabularMDP)
@@ -48,7 +50,7 @@ class PSRL:
         self.trial_episodes, self.device = config.episodes, context.device
 
     def begin(self, n_tasks: int, n_envs: int) -> Belief:
-        """Return the prior: nothing observed."""
+        """Return the prior, without observations."""
         lanes, pairs = (n_tasks, n_envs), (self.n_states, self.n_actions)
 
         def zeros(*shape: int, dtype: torch.dtype) -> Tensor:
@@ -63,7 +65,7 @@ class PSRL:
         )
 
     def act(self, state: Belief, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Belief]:
-        """The best action in the world that was drawn at the episode's start."""
+        """Return the optimal action in the MDP drawn at the start of the episode; draw one at the first step."""
         fresh = state.step == 0
         if bool(fresh.any()):
             drawn = self._draw(state, generator)
@@ -74,7 +76,7 @@ class PSRL:
         return plan.gather(2, now[..., None]).squeeze(2), replace(state, now=now)
 
     def _draw(self, state: Belief, generator: torch.Generator) -> Tensor:
-        """The best actions in worlds of the posterior."""
+        """Draw an MDP per lane from the posterior and return its optimal actions [task, env, time, state]."""
         weights = torch._standard_gamma(1 + state.transitions, generator=generator)
         noise = torch.randn(
             state.rewards.shape, generator=generator, dtype=state.rewards.dtype, device=state.rewards.device
@@ -95,7 +97,7 @@ class PSRL:
         ended: Bool[Tensor, "task env"],
         observation: Tensor,
     ) -> Belief:
-        """One more transition, and what it paid."""
+        """Add the observed transition and reward to the counts."""
         lanes = torch.meshgrid(*(torch.arange(n, device=action.device) for n in action.shape), indexing="ij")
         pair = (*lanes, state.now, action)
         one = torch.ones_like(reward, dtype=state.rewards.dtype)
@@ -107,10 +109,10 @@ class PSRL:
         )
 
     def adapt(self, state: Belief, rollout: Rollout) -> Belief:
-        """Return the state unchanged: everything was observed."""
+        """Return the state unchanged: `observe` has already counted every transition."""
         return state
 
 
 def build(config: Config, context: BuildContext) -> PSRL:
-    """The agent."""
+    """Return the agent."""
     return PSRL(config, context)

@@ -1,4 +1,4 @@
-"""No training: candidates in random order, none twice."""
+"""Random search: evaluate candidates in uniformly random order, without replacement; no training."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Config(SearchConfig):
 
 
 class RandomSearch(SearchPolicy):
-    """Uniform random search."""
+    """Search policy with uniformly random acquisition values."""
 
     deterministic = False
 

@@ -1,6 +1,7 @@
-"""Thompson sampling for the Bernoulli bandit: draw a world from the posterior and do what is best in it.
+"""Thompson sampling for the Bernoulli bandit: act optimally in a bandit drawn from the posterior.
 
-Thompson 1933. Each arm's probability is drawn from Beta(1 + paid, 1 + failed), the posterior under a uniform prior.
+Thompson 1933. Each arm's success probability is drawn from Beta(1 + successes, 1 + failures), its posterior under a
+uniform prior.
 """
 
 from dataclasses import dataclass
@@ -21,12 +22,12 @@ class Config(TrialConfig):
 
 
 class Thompson(BanditPolicy):
-    """Thompson sampling."""
+    """Thompson sampling policy."""
 
     def index(self, counts: Counts, generator: torch.Generator) -> Tensor:
-        """A draw from each arm's posterior."""
-        # Beta(1 + a, 1 + b) with whole a and b is the (1 + a)-th smallest of 1 + a + b uniforms, but as a quotient of
-        # Gamma variables it needs no such number of them. Torch draws those from a generator only in this form.
+        """Draw a success probability from each arm's posterior."""
+        # A Beta variable is X / (X + Y) with Gamma variables X and Y; as an order statistic of uniforms it would need
+        # one number per pull. `_standard_gamma` is torch's only way to draw Gamma variables from a given generator.
         paid, failed = (torch._standard_gamma(1 + counts[..., i], generator=generator) for i in (0, 1))
         return paid / (paid + failed)
 

@@ -1,8 +1,9 @@
-"""No training: Optuna's tree-structured Parzen estimator, restricted to the configurations of a portfolio.
+"""TPE (Optuna): tree-structured Parzen estimator restricted to the configurations of a portfolio; no training.
 
-Bergstra et al. 2011 (Algorithms for hyper-parameter optimization), as `optuna.samplers.TPESampler` with its defaults
-but for `startup`. Each lane is a study of its own over the portfolio's hyperparameters; the untried configuration that
-is nearest to what the sampler asks for is tried, and told with its own values: the model is of what was measured.
+Bergstra et al. 2011 (Algorithms for hyper-parameter optimization), as implemented by `optuna.samplers.TPESampler` with
+its defaults except `startup`. Each lane is a separate study over the portfolio's hyperparameters. The policy evaluates
+the untried configuration nearest to the sampler's suggestion, and reports the score to the study with the values of the
+evaluated configuration, so that the sampler models real measurements.
 """
 
 import math
@@ -29,7 +30,8 @@ class Config(SearchConfig):
     """Options of TPE."""
 
     startup: int = 5
-    """Tries at random before the model is asked [tries] (Optuna: 10, which is half of all there are here)."""
+    """Random evaluations before the first one suggested by the model [tries] (ours; Optuna: 10, half of the budget
+    here)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,11 +39,11 @@ class Config(SearchConfig):
 
 
 LOGARITHMIC = 20
-"""Ratio of the largest value of a hyperparameter to the smallest from which its range is logarithmic."""
+"""Ratio of the largest to the smallest value of a hyperparameter from which on its range is logarithmic."""
 
 
 class Space:
-    """The hyperparameters of a portfolio: which there are, their ranges, and how far two configurations are apart."""
+    """Search space of a portfolio: its varying hyperparameters, their ranges, and a distance of configurations."""
 
     def __init__(self, configurations: Sequence[Mapping[str, Any]]) -> None:
         self.configurations = configurations
@@ -56,7 +58,10 @@ class Space:
                 self.distributions[name] = FloatDistribution(numbers[0], numbers[-1], log=log)
 
     def of(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
-        """The hyperparameters that it has of those that vary; a word in place of a number, such as "scale", is none."""
+        """Return a configuration's values of the searched hyperparameters.
+
+        A word in place of a number, such as "scale", is skipped.
+        """
         found = {}
         for name, distribution in self.distributions.items():
             value = configuration.get(name)
@@ -67,7 +72,11 @@ class Space:
         return found
 
     def asked(self, trial: Any) -> dict[str, Any]:
-        """What the sampler suggests: a hyperparameter that only some have is asked for where the words so far agree."""
+        """Return the sampler's suggestion.
+
+        A conditional hyperparameter is suggested only if all configurations with the categorical values suggested so
+        far have it.
+        """
         left, asked = [self.of(each) for each in self.configurations], {}
         for name, distribution in self.distributions.items():
             if not all(name in each for each in left):
@@ -80,7 +89,11 @@ class Space:
         return asked
 
     def distance(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-        """Sum over hyperparameters: 1 where a word differs or only one has it, else the share of the range."""
+        """Distance of two configurations, a sum over hyperparameters.
+
+        Each hyperparameter contributes 1 if it is categorical and differs, or if only one configuration has it;
+        otherwise the difference as a fraction of its range.
+        """
         return sum(self._apart(name, one.get(name), other.get(name)) for name in one.keys() | other.keys())
 
     def _apart(self, name: str, one: Any, other: Any) -> float:
@@ -92,7 +105,10 @@ class Space:
 
 
 class TPE(SearchPolicy):
-    """The player. A lane's study is made anew of what it has tried: there is nothing more to it."""
+    """TPE search policy. Every step rebuilds a lane's study from the configurations evaluated so far.
+
+    Raises UsageError for candidates that are not configurations of one algorithm.
+    """
 
     deterministic = False
 
@@ -107,7 +123,7 @@ class TPE(SearchPolicy):
         self._space, self._startup = Space(self.family.table.configurations), config.startup
 
     def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
-        """The nearer to what the sampler asks for, the more."""
+        """Return each configuration's negative distance to the sampler's suggestion."""
         tried, gains = (x.flatten(0, -2).tolist() for x in (observed.tried, observed.gains))
         seeds = torch.randint(2**31, (len(tried),), generator=generator, device=self.device).tolist()
         rows = [self._row(*lane) for lane in zip(tried, gains, seeds, strict=True)]

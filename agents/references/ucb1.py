@@ -1,8 +1,9 @@
-"""UCB1 for the Bernoulli bandit: the arm with the largest upper confidence bound of its mean.
+"""UCB1 for the Bernoulli bandit: pull the arm with the largest upper confidence bound on its mean.
 
-Auer, Cesa-Bianchi and Fischer 2002: the largest m + c sqrt(2 log t / n), with the arm's mean reward m and its pulls n,
-of t in all; c = 1 there, Duan et al. 2016 take the best one. Every arm begins with one pull that paid and one that did
-not, the uniform prior of the other players; else the first pulls would be one of each arm, whatever they pay.
+Auer, Cesa-Bianchi and Fischer 2002: maximise m + c sqrt(2 log t / n) over arms, where m is the arm's mean reward, n its
+number of pulls, and t the total number of pulls. The paper sets c = 1; Duan et al. 2016 tune c. Every arm starts with
+one success and one failure, the uniform prior of the other bandit policies. Without this prior, UCB1 would first pull
+each arm once, whatever the rewards.
 """
 
 import math
@@ -24,7 +25,8 @@ class Config(TrialConfig):
     """Options of UCB1."""
 
     width: float = 0.2
-    """c, the bound's width (ours, best of 0.05 to 1 on train tasks of 5 arms and 100 pulls; of 10 pulls 0.1 is)."""
+    """Width c of the confidence bound (ours: the best of 0.05 to 1 on train tasks with 5 arms and 100 pulls; with 10
+    pulls, 0.1 is the best)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,12 +35,12 @@ class Config(TrialConfig):
 
 
 class UCB1(BanditPolicy):
-    """Upper confidence bounds of the means."""
+    """UCB1 policy."""
 
     config: Config
 
     def index(self, counts: Counts, generator: torch.Generator) -> Tensor:
-        """The bound."""
+        """Return the upper confidence bound on each arm's mean."""
         pulls = 2 + counts.sum(-1)
         log_all: Tensor = pulls.sum(-1, keepdim=True).log()
         return posterior_mean(counts) + self.config.width * (2 * log_all / pulls).sqrt()

@@ -1,7 +1,7 @@
-"""Checkpoints of a run: safetensors and JSON, with digests, so that a damaged one is recognised and passed over.
+"""Checkpoints of a run: safetensors and JSON, with digests to detect damaged checkpoints and skip them.
 
-Nothing is unpickled. A flipped byte, a cut file, or a file from another checkpoint or another run is recognised, and
-the checkpoint before is used. An `iteration` counts the completed ones, from 1.
+Loading unpickles nothing. A flipped byte, a truncated file, or a file from another checkpoint or another run is
+detected, and the previous checkpoint is used. An `iteration` is the number of completed iterations, from 1.
 """
 
 import hashlib
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
     import torch
 
 KEPT = 2
-"""Checkpoints kept."""
+"""Number of checkpoints that are kept."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint as it was saved."""
+    """Content of a saved checkpoint."""
 
     iteration: int
-    """Completed iterations."""
+    """Number of completed iterations."""
     tensors: dict[str, "torch.Tensor"]
-    """On the CPU."""
+    """Tensors on the CPU, by name."""
     meta: dict[str, Any]
-    """What JSON holds: generator states, counters."""
+    """JSON part: generator states and counters."""
     problems: tuple[str, ...] = ()
-    """Newer checkpoints that were passed over because they are damaged: one line each."""
+    """Newer checkpoints that were skipped because they are damaged: one line each."""
 
 
 class Checkpoints:
-    """The last checkpoints of a run, each a folder named by its iteration.
+    """Last checkpoints of a run, each a folder named by its iteration.
 
     Args:
         run: the run folder.
-        identity: digest of its configuration; a checkpoint with another one is another run's.
+        identity: digest of the run's configuration; a checkpoint with another digest belongs to another run.
     """
 
     def __init__(self, run: Path, identity: str) -> None:
         self.run, self.folder, self.identity = run, run / "checkpoint", identity
 
     def iterations(self) -> list[int]:
-        """Return the iterations of the checkpoints there are, damaged or not."""
+        """Return the iterations of all existing checkpoints, damaged or not."""
         try:
             return sorted(int(entry.name) for entry in self.folder.iterdir() if re.fullmatch(r"\d{8,}", entry.name))
         except FileNotFoundError:
@@ -61,16 +61,16 @@ class Checkpoints:
             raise unusable(self.folder, error) from error
 
     def save(self, iteration: int, tensors: Mapping[str, "torch.Tensor"], meta: Mapping[str, object]) -> None:
-        """Write a checkpoint and drop all but the last two. Until it is complete, the earlier ones stay untouched.
+        """Write a checkpoint and delete all but the last two. Earlier checkpoints stay until the new one is complete.
 
         Args:
-            iteration: completed iterations.
-            tensors: moved to the CPU; tensors that share memory are saved apart.
+            iteration: number of completed iterations.
+            tensors: tensors by name, moved to the CPU; tensors that share memory are saved separately.
             meta: a JSON object.
 
         Raises:
-            TrainingError: `meta` holds a number that is not finite.
-            UsageError: the system refuses to write.
+            TrainingError: `meta` contains a non-finite number.
+            UsageError: the operating system refuses to write.
         """
         import safetensors.torch
 
@@ -89,19 +89,19 @@ class Checkpoints:
             raise unusable(target, error) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        # Those after this one are of a future that was given up: damaged, so that training went on from before them.
+        # Later checkpoints were damaged: training resumed from before them and abandoned them.
         earlier = [each for each in self.iterations() if each < iteration]
         self._drop(keep={iteration, *earlier[-(KEPT - 1) :]})
 
     def load(self) -> Checkpoint:
-        """Return the newest checkpoint that is undamaged; `problems` names the newer ones that are not.
+        """Return the newest undamaged checkpoint; its `problems` describe newer, damaged checkpoints.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is no undamaged checkpoint.
         """
         problems: list[str] = []
         before, found = None, self.iterations()
-        # Again if they have changed: a process that trains beside this one drops what was listed before it is read.
+        # Retry if the list has changed: a concurrent training process may delete a listed checkpoint before it is read.
         while found != before:
             problems = []
             for iteration in reversed(found):
@@ -130,7 +130,7 @@ class Checkpoints:
                 f"{folder}: written by a newer version (format {document['version']}, this reads {VERSION})"
             )
         recorded = document.get("iteration"), document.get("tensors"), document.get("run"), document["meta"]
-        # Compared byte for byte with what would be written today, so that there is no byte that does not count.
+        # Compared byte by byte with a new encoding of the content, so that every changed byte is detected.
         if _read(folder / "state.json") != encode_state(*recorded):
             raise UsageError(f"{folder / 'state.json'}: damaged: its digest does not fit its content")
         if document["iteration"] != iteration:
@@ -156,12 +156,12 @@ class Checkpoints:
 
 
 def encode_state(iteration: object, tensors: object, run: object, meta: Mapping[str, object]) -> bytes:
-    """Return the content of a `state.json`: what was saved beside the tensors, and digests.
+    """Return the content of a `state.json`: the iteration, the JSON part of a checkpoint, and digests.
 
     Args:
-        iteration: completed iterations.
+        iteration: number of completed iterations.
         tensors: digest of the file of tensors.
-        run: digest that ties the checkpoint to its run.
+        run: digest that identifies the checkpoint's run.
         meta: a JSON object.
     """
     content = {"version": VERSION, "iteration": iteration, "tensors": tensors, "run": run, "meta": dict(meta)}
@@ -170,7 +170,7 @@ def encode_state(iteration: object, tensors: object, run: object, meta: Mapping[
 
 
 def _replace_folder(source: Path, target: Path) -> None:
-    """Rename `source` to `target`; a folder cannot be renamed over one that is not empty, so that steps aside first."""
+    """Rename `source` to `target`. A non-empty folder cannot be overwritten, so an existing `target` is moved first."""
     aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     if target.exists():
         os.rename(target, aside)

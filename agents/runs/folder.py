@@ -1,11 +1,11 @@
-"""The run folder: everything one training run leaves behind, written so that nothing earned is lost.
+"""Run folder: all files of a training run, written so that a crash loses no results.
 
-    config.json      what was asked for, resolved; never changed by training
+    config.json      resolved configuration; never changed by training
     metrics.jsonl    one JSON object per iteration
-    checkpoint/      the last two, each a folder named by iteration: state.safetensors and state.json
+    checkpoint/      the last two checkpoints, each a folder named by iteration: state.safetensors and state.json
     evaluation*.json, robustness.json, *.png, *.gif, …
 
-Every file is whole or not there; see `agents.runs.checkpoints` and `agents.runs.metrics`.
+Files are written atomically; see `agents.runs.checkpoints` and `agents.runs.metrics`.
 """
 
 import fcntl
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 _OWN = re.compile(
     r"config\.json|metrics\.jsonl|checkpoint|evaluation[\w.-]*\.json|robustness\.json|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
 )
-"""Names a run folder may hold: with anything else in it, a folder is never replaced."""
+"""Names of a run folder's own files. A folder with any other file is never replaced."""
 
 _INCOMPLETE_START = re.compile(r"\.lock|\.config\.json\.\w+\.tmp")
-"""What a start leaves that ended, by a kill or a full disk, before there was a config.json: nothing of worth."""
+"""Names of files left by a start that failed before config.json was written, such as by a kill or a full disk."""
 
 
 def check_target(path: Path, *, overwrite: bool = False) -> None:
-    """Check that `RunFolder.create` would accept `path`, without touching anything.
+    """Check that `RunFolder.create` would accept `path`, without changing any file.
 
     Raises:
-        UsageError: `path` is not a folder; or it is not empty and `overwrite` is not set, or not a run folder, or holds
-            something that is not part of a run.
+        UsageError: `path` is not a folder; or the folder is not empty and `overwrite` is not set; or it is not a run
+            folder; or it holds a file that is not part of a run.
     """
     try:
         try:
@@ -64,11 +64,11 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
 
 
 class RunFolder:
-    """A folder that holds one run. Made by `create` or `open`.
+    """Folder of one run, returned by `create` or `open`.
 
     Args:
         path: the folder.
-        config: its configuration, as it is in `config.json`.
+        config: the run's configuration, as in `config.json`.
     """
 
     def __init__(self, path: Path, config: dict[str, object]) -> None:
@@ -79,10 +79,10 @@ class RunFolder:
 
     @property
     def spec(self) -> Mapping[str, object]:
-        """What defines the run, as JSON holds it.
+        """Spec of the run as a JSON object.
 
         Raises:
-            UsageError: the configuration has none.
+            UsageError: the configuration has no spec.
         """
         spec = self.config.get("spec")
         if not isinstance(spec, Mapping):
@@ -91,16 +91,17 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path | str, config: Mapping[str, object], *, overwrite: bool = False) -> "RunFolder":
-        """Make the folder and write its `config.json`.
+        """Create the folder and write its `config.json`.
 
         Args:
-            path: the folder; parents are made.
+            path: the folder; missing parent folders are created.
             config: any JSON object; the keys "format", "version" and "digest" are added.
-            overwrite: replace the run that is there. Only a run folder is ever replaced.
+            overwrite: replace an existing run. Only a run folder is ever replaced.
 
         Raises:
-            UsageError: see `check_target`; or a running process uses the folder, or the system refuses to write there.
-            TrainingError: `config` holds a number that is not finite.
+            UsageError: see `check_target`; or another process uses the folder; or the operating system refuses to
+                write there.
+            TrainingError: `config` contains a non-finite number.
         """
         path = Path(path)
         check_target(path, overwrite=overwrite)
@@ -110,18 +111,18 @@ class RunFolder:
         except OSError as error:
             raise unusable(path, error) from error
         with run.lock():
-            check_target(path, overwrite=overwrite)  # Again: another process may have made a run here meanwhile.
+            check_target(path, overwrite=overwrite)  # Again: another process may have created a run here meanwhile.
             with run._set_aside():
                 run._write_config(run.config)
         return run
 
     @classmethod
     def open(cls, path: Path | str) -> "RunFolder":
-        """Open the folder of an earlier run.
+        """Open the folder of an existing run.
 
         Raises:
-            UsageError: there is no such folder, it is not a run folder, its `config.json` is damaged or was edited, or
-                it was written by a newer version of this software.
+            UsageError: the folder does not exist or is not a run folder; or its `config.json` is damaged, was edited,
+                or was written by a newer version of this software.
         """
         path = Path(path)
         try:
@@ -130,26 +131,26 @@ class RunFolder:
             raise unusable(path, error) from error
 
     def extend(self, iterations: int) -> None:
-        """Change the number of iterations of the run, which is all of its configuration that ever changes.
+        """Change the number of iterations of the run, the only part of its configuration that may change.
 
         Raises:
-            UsageError: the system refuses to write.
+            UsageError: the operating system refuses to write.
         """
         config = sealed({**self.config, "spec": {**self.spec, "iterations": iterations}})
         self._write_config(config)
         self.config = config
 
     def save(self, iteration: int, tensors: Mapping[str, "torch.Tensor"], meta: Mapping[str, object]) -> None:
-        """Write a checkpoint; the rows of metrics up to it are on the disk before. See `Checkpoints.save`."""
+        """Flush all rows of metrics to disk, then write a checkpoint. See `Checkpoints.save`."""
         self.metrics.sync()
         self.checkpoints.save(iteration, tensors, meta)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for this process; the system lets go of it also when the process is killed.
+        """Lock the folder for this process; the operating system releases the lock even if the process is killed.
 
         Raises:
-            UsageError: another process holds it, or the system refuses.
+            UsageError: another process holds the lock, or the operating system refuses it.
         """
         path = self.path / ".lock"
         try:
@@ -165,7 +166,7 @@ class RunFolder:
                 raise unusable(path, error) from error
             yield
         finally:
-            # The file stays: removing it would let a second process lock a new file of the same name.
+            # The lock file stays: after its removal, a second process could lock a new file of the same name.
             os.close(descriptor)
 
     def _write_config(self, config: Mapping[str, object]) -> None:
@@ -173,7 +174,7 @@ class RunFolder:
 
     @contextmanager
     def _set_aside(self) -> Iterator[None]:
-        """Move the results that are here out of the way, to be deleted at the end, or moved back if that fails."""
+        """Move existing results aside; delete them at exit, or move them back if the body raises an exception."""
         aside = self.path / f".replaced-{secrets.token_hex(4)}"
         moved: list[str] = []
         try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and `kill` end training between two iterations, with everything saved, and an evaluation at once."""
+"""Signal handling: SIGINT and SIGTERM stop training after the current iteration, and an evaluation immediately."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 
 class Interrupts:
-    """While entered, SIGINT and SIGTERM are noted instead of acted upon: the loop looks, saves and leaves.
+    """Context manager that records SIGINT and SIGTERM, so that the training loop can save a checkpoint and stop.
 
     ```
     with Interrupts() as stop:
@@ -18,18 +18,18 @@ class Interrupts:
     sys.exit(stop.exit_code)
     ```
 
-    The first signal is acknowledged on stderr; SIGINT after it raises KeyboardInterrupt.
-    Python handles signals in its main thread only; entered in another thread it changes nothing.
+    The first signal is acknowledged on stderr; a further SIGINT raises KeyboardInterrupt. Python handles signals in its
+    main thread only; in another thread, the context manager has no effect.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        """The first signal that came."""
+        """Number of the first signal received, or None."""
         self._previous: dict[int, Any] = {}
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as shells have it: 130 for SIGINT, 143 for SIGTERM; 0 if none came."""
+        """Exit code: 128 + signal number by shell convention (130 for SIGINT, 143 for SIGTERM), 0 without a signal."""
         return 0 if self.signal is None else 128 + self.signal
 
     def __bool__(self) -> bool:
@@ -54,7 +54,7 @@ class Interrupts:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal that came inside `stopping_at_once`."""
+    """Signal received inside `stopping_at_once`."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def stopping_at_once() -> Iterator[None]:
-    """While entered, SIGINT and SIGTERM raise Interrupted; likewise in the main thread only."""
+    """Make SIGINT and SIGTERM raise Interrupted inside the context. In a thread other than the main one, do nothing."""
 
     def stop(number: int, _: FrameType | None) -> NoReturn:
         raise Interrupted(number)
@@ -76,22 +76,22 @@ def stopping_at_once() -> Iterator[None]:
 
 
 def _install(handler: Callable[[int, FrameType | None], Any]) -> dict[int, Any]:
-    """Handle SIGINT and SIGTERM; the handlers there were."""
+    """Install a handler of SIGINT and SIGTERM; return the previous handlers by signal number."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    # A shell starts background jobs with SIGINT ignored: that choice is left alone.
+    # A shell starts background jobs with SIGINT ignored; keep it ignored.
     numbers = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
     return {number: signal.signal(number, handler) for number in numbers}
 
 
 def _restore(previous: dict[int, Any]) -> None:
     for number, handler in previous.items():
-        # None stands for a handler that was not installed from Python and cannot be put back from there.
+        # None stands for a handler that was not installed from Python and cannot be restored from Python.
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _say(text: str) -> None:
-    """Write a line to stderr past Python's buffers, which a signal handler must not enter a second time."""
-    start = "\n" if os.isatty(2) else ""  # a bar's line is left as it is
+    """Write a line to stderr, bypassing Python's buffers: they are not reentrant in a signal handler."""
+    start = "\n" if os.isatty(2) else ""  # keep the line of a progress bar
     with suppress(OSError):
         os.write(2, f"{start}{text}\n".encode())

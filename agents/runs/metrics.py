@@ -1,4 +1,4 @@
-"""Metrics of a run: one JSON object per iteration, each whole or not there."""
+"""Metrics of a run: one JSON object per iteration, appended atomically."""
 
 import os
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from qrl.common.files import parse_json, to_json, unusable, write_all, write_who
 
 
 class Metrics:
-    """The rows of a `metrics.jsonl`; there need not be a file yet."""
+    """Rows of a `metrics.jsonl` file, which need not exist yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def append(self, row: Mapping[str, object]) -> None:
-        """Append one row, whole or not at all.
+        """Append one row atomically.
 
         Raises:
-            TrainingError: a number in it is not finite.
-            UsageError: the system refuses to write.
+            TrainingError: the row contains a non-finite number.
+            UsageError: the operating system refuses to write.
         """
         data = to_json(dict(row)).encode() + b"\n"
         try:
@@ -40,7 +40,7 @@ class Metrics:
             raise unusable(self.path, error) from error
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return all rows. A last line without its end, left by a kill in the middle of a write, is passed over.
+        """Return all rows. An incomplete last line, left by a kill during a write, is skipped.
 
         Raises:
             UsageError: another line is damaged; the message gives its number.
@@ -51,12 +51,12 @@ class Metrics:
         return rows
 
     def trim(self, iteration: int) -> list[str]:
-        """Drop the rows after `iteration` and damaged ones, as resuming from that checkpoint does first.
+        """Delete damaged rows and the rows after `iteration`, before training resumes from that checkpoint.
 
-        Returns: a line about each damaged row.
+        Returns: a message about each damaged row.
 
         Raises:
-            UsageError: the system refuses to write; the file is left as it was.
+            UsageError: the operating system refuses to write; the file stays unchanged.
         """
         rows, problems = self._read()
         text = "".join(to_json(row) + "\n" for row in rows if row["iteration"] <= iteration).encode()
@@ -65,10 +65,10 @@ class Metrics:
         return problems
 
     def sync(self) -> None:
-        """Have all rows on the disk: those up to a checkpoint must outlast whatever the checkpoint outlasts.
+        """Flush all rows to disk: the rows up to a checkpoint must be as durable as the checkpoint itself.
 
         Raises:
-            UsageError: the system refuses.
+            UsageError: the operating system refuses.
         """
         try:
             descriptor = os.open(self.path, os.O_RDONLY)
@@ -82,7 +82,7 @@ class Metrics:
             raise unusable(self.path, error) from error
 
     def _read(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """The undamaged rows, and a line about each that is not."""
+        """Read the undamaged rows, and a message about each damaged row."""
         try:
             data = self.path.read_bytes()
         except FileNotFoundError:

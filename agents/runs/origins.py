@@ -1,4 +1,4 @@
-"""Where the plug-ins of a run came from, and whether they still are what they were."""
+"""Origins of a run's plug-ins, and changes to them since training."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,15 +10,16 @@ from qrl.common.errors import UsageError
 
 
 def of(spec: Spec) -> dict[str, dict[str, str]]:
-    """The origin of each plug-in by its role; see `Registry.origin`."""
+    """Return the origin of each plug-in by role; see `Registry.origin`."""
     return {role: registry.origin(getattr(spec, role)) for role, registry in REGISTRIES.items()}
 
 
 def changes(folder: RunFolder) -> tuple[str, ...]:
-    """A sentence for each file of a plug-in that is not what it was when the run was begun.
+    """Return warnings about plug-in files that changed since training.
 
     Raises:
-        UsageError: a plug-in was registered in Python and is not now, or its file is gone.
+        UsageError: a plug-in was registered in Python during training and is not registered now, or the file of a
+            plug-in is missing.
     """
     saved = cast("Mapping[str, Mapping[str, str]]", folder.config.get("origins", {}))
     found = []

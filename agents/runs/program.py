@@ -1,11 +1,11 @@
-"""Name of the command line, as messages show it."""
+"""Name of the command-line program in messages."""
 
 import sys
 from pathlib import Path
 
 
 def program() -> str:
-    """Name the command line by how it was started: "run.py", "qrl-meta" or "python -m agents"; else "run.py"."""
+    """Return the name under which the program was started: "qrl-meta", "python -m agents", or otherwise "run.py"."""
     started = Path(sys.argv[0])
     if started.stem == "qrl-meta":
         return "qrl-meta"

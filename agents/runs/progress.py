@@ -1,4 +1,4 @@
-"""How training is going: a bar on a terminal, one plain line per iteration anywhere else."""
+"""Progress of training: a progress bar on a terminal, one plain line per iteration elsewhere."""
 
 import sys
 from collections.abc import Mapping
@@ -10,26 +10,26 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Stream(Protocol):
-    """What is needed of the place to write to."""
+    """Output stream for progress, such as `sys.stderr`."""
 
     def write(self, text: str, /) -> object:
         """Write `text`."""
 
     def flush(self) -> object:
-        """Have it appear."""
+        """Flush the stream."""
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
+        """Return whether the stream is a terminal."""
         ...
 
 
 class Progress:
-    """Shows the rows of `metrics.jsonl` as they come.
+    """Display of the rows of `metrics.jsonl` during training.
 
     Args:
-        total: iterations of the whole run.
-        start: iterations that were completed before, when a run is resumed.
-        stream: where to write. Terminals get a bar with the time left, anything else a line per iteration.
+        total: number of iterations of the whole run.
+        start: number of iterations completed before a resume.
+        stream: output stream; a terminal shows a bar with the remaining time, any other stream a line per iteration.
     """
 
     def __init__(self, total: int, start: int = 0, stream: Stream | None = None) -> None:
@@ -46,8 +46,8 @@ class Progress:
         """Show one iteration.
 
         Args:
-            row: "iteration" (completed ones), "env_steps" and "seconds" (both totals since the run began) and
-                "return_by_step" (mean return after 0, 1, … inner steps, or of a trial).
+            row: "iteration" (number of completed iterations), "env_steps" and "seconds" (totals since the start of the
+                run), and "return_by_step" (mean return after 0, 1, … inner steps, or of a trial).
         """
         returns = row["return_by_step"]
         ends = [f"{value:.2f}" for value in (returns if len(returns) < 2 else (returns[0], returns[-1]))]
@@ -63,7 +63,7 @@ class Progress:
         self._last = row
 
     def note(self, text: str) -> None:
-        """Show a line of text, above the bar if there is one."""
+        """Show a line of text, above the bar on a terminal."""
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
         else:
@@ -87,7 +87,7 @@ class Progress:
         return float(row[key]) - (float(self._last[key]) if self._last is not None else 0.0)
 
     def _steps_per_second(self, row: Mapping[str, Any]) -> float:
-        # For the first row seen, that of a resumed run included, this is the mean since the run began.
+        # For the first row, also after a resume, this is the mean since the start of the run.
         seconds = self._since_last(row, "seconds")
         return self._since_last(row, "env_steps") / seconds if seconds > 0 else 0.0
 

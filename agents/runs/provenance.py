@@ -1,4 +1,4 @@
-"""Where a result comes from."""
+"""Provenance of results."""
 
 import contextlib
 import datetime
@@ -13,7 +13,7 @@ VERSIONS = ("torch", "numpy", "gymnasium", "pennylane")
 
 
 def provenance(command: Sequence[str]) -> dict[str, object]:
-    """Where a result comes from: versions, commit, command line, date."""
+    """Return the provenance of a result: package versions, commit, command line, date."""
     versions = {"python": platform.python_version()}
     for name in ("qrl-meta", *VERSIONS):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -27,7 +27,7 @@ def provenance(command: Sequence[str]) -> dict[str, object]:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, with `+changes` if files differ from it; None outside a checkout."""
+    """Return the commit of the checkout, with `+changes` if files differ from it; None outside a checkout."""
     if (root := checkout()) is None:
         return None
     try:

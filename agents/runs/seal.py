@@ -1,4 +1,4 @@
-"""Configuration of a run, sealed: a digest shows that it was not edited, and ties checkpoints to their run."""
+"""Sealed configuration of a run: its digest detects edits and identifies the run's checkpoints."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ VERSION = 1
 
 
 def sealed(config: Mapping[str, object]) -> dict[str, object]:
-    """Return the configuration as it is written: with its format, version and digest.
+    """Return the configuration with its format, version and digest, as written to `config.json`.
 
     Raises:
-        TrainingError: it holds a number that is not finite.
+        TrainingError: the configuration contains a non-finite number.
     """
     content = {**config, "format": FORMAT, "version": VERSION}
     content.pop("digest", None)
-    # Through JSON and back, so that it is equal whether the run was just made or opened.
+    # A round trip through JSON makes the configuration of a new run equal to that of an opened run.
     plain: dict[str, object] = json.loads(to_json(content))
     return {**plain, "digest": digest(plain)}
 
@@ -29,7 +29,8 @@ def read_config(path: Path) -> dict[str, object]:
     """Read the configuration of a run folder.
 
     Raises:
-        UsageError: it is none, its `config.json` is damaged or was edited, or a newer version wrote it.
+        UsageError: `path` is not a run folder, or its `config.json` is damaged, was edited, or was written by a newer
+            version.
     """
     if not path.exists():
         raise UsageError(f"{path}: there is no such run folder")
@@ -49,7 +50,10 @@ def read_config(path: Path) -> dict[str, object]:
 
 
 def identity(config: Mapping[str, object]) -> str:
-    """Return the digest that ties a checkpoint to its run: of all of the configuration but what extending changes."""
+    """Return the digest that identifies a checkpoint's run: of the configuration without the number of iterations.
+
+    The number of iterations is left out because `RunFolder.extend` changes it.
+    """
     content = {key: value for key, value in config.items() if key != "digest"}
     if isinstance(spec := content.get("spec"), Mapping):
         content["spec"] = {key: value for key, value in spec.items() if key != "iterations"}
@@ -57,5 +61,5 @@ def identity(config: Mapping[str, object]) -> str:
 
 
 def digest(value: object) -> str:
-    """Return the digest of a JSON value."""
+    """Return the SHA-256 digest of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""The command `select`: an algorithm for a user's own table."""
+"""Command `select`: algorithm selection for a user's dataset."""

@@ -1,4 +1,4 @@
-"""`run.py select`: a trained selector proposes algorithms for a dataset of one's own, each of them fitted for real."""
+"""Command `select`: a trained selector proposes algorithms for a user's dataset; each proposal is cross-validated."""
 
 import hashlib
 import shlex
@@ -31,16 +31,21 @@ if TYPE_CHECKING:
 
 FORMAT = "qrl-select-1"
 LARGE = 300_000_000
-"""Of a file, from which on reading takes so long that it has to be said [bytes]."""
+"""Size of a file above which reading takes long and is announced [bytes]."""
 PACKAGES = ("scikit-learn", "pandas", "numpy", "scipy")
 
 
 def run_select(options: SelectOptions, command: Sequence[str]) -> int:
-    """Propose, fit and compare; then print the ranking and write a new folder with best.json and best.py.
+    """Propose, fit and compare algorithms; print the ranking and write a new folder with best.json and best.py.
 
     Args:
-        options: what is asked for.
-        command: how this was called.
+        options: options of the command.
+        command: command line, recorded in best.json.
+
+    Returns: the exit code.
+
+    Raises:
+        UsageError: an option is invalid, or every algorithm failed.
     """
     path, tries = options.file, options.tries
     out = Path(f"select-{path.stem}") if options.out is None else options.out
@@ -70,7 +75,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     }
     text = script(own, best.name, made(best.name, own, measure), measure)
     write_folder(out, {"best.json": (to_json(about, indent=2) + "\n").encode(), "best.py": text.encode()})
-    # What was computed for minutes is there before anything is said that a closed pipe may not take.
+    # The results are written before anything is printed, because printing to a closed pipe fails.
     print(table(fitted))
     print("\n".join(verdict(proposed, single, compared)))
     again = f"python {shlex.quote(str(out / 'best.py'))}"
@@ -79,7 +84,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
 
 
 def _read(options: SelectOptions) -> UserDataset:
-    """Read the user's table; say so where that takes long."""
+    """Read the user's dataset; print a message first if the file is large."""
     path = options.file
     if path.is_file() and (size := path.stat().st_size) > LARGE:
         print(f"reading {path}, {size / 1e9:.1f} GB, in pieces: a minute or more", file=sys.stderr, flush=True)
@@ -87,13 +92,13 @@ def _read(options: SelectOptions) -> UserDataset:
 
 
 def _chosen(fitted: Sequence[Fitted], single: str) -> tuple[Fitted, Fitted | None]:
-    """The best of those proposed, and the best single algorithm if it was fitted."""
+    """Return the best proposed algorithm, and the best single algorithm if it was fitted."""
     proposed = next(each for each in fitted if each.proposed)
     return proposed, next((each for each in fitted if each.name == single), None)
 
 
 def made(name: str, own: UserDataset, measure: Measure) -> "Pipeline":
-    """An unfitted pipeline; where balanced accuracy decides, its classifier is told that classes are worth the same."""
+    """Build the unfitted pipeline of an algorithm, with class weights if balanced accuracy is the measure."""
     chosen = pipeline(name, own.frame)
     return balance(chosen, len(own.names)) if measure == "balanced_accuracy" else chosen
 
@@ -102,10 +107,11 @@ def made(name: str, own: UserDataset, measure: Measure) -> "Pipeline":
 
 
 def selector_of(path: Path | None) -> Run:
-    """The selector that ships, or that of a run folder.
+    """Load the selector of a run folder; by default, the one shipped with this library.
 
     Raises:
-        UsageError: it is no run of `algorithm_selection`, or its agent needs more than one dataset to choose for.
+        UsageError: the run is not one of `algorithm_selection`, or its agent needs the scores beforehand or does not
+            adapt from one evaluation to the next.
     """
     run = open_run(shipped.FOLDER if path is None else path)
     if path is None and not shipped.trained_on_this_table():
@@ -122,9 +128,9 @@ def selector_of(path: Path | None) -> Run:
 
 
 def best_single(family: LookupTasks, measure: Measure) -> str:
-    """The algorithm that gained most accuracy on average in the datasets of training.
+    """Return the algorithm with the largest mean improvement in accuracy over the training datasets.
 
-    Where balanced accuracy decides, of those that can be told that classes are worth the same.
+    If balanced accuracy is the measure, only algorithms that support class weights are considered.
     """
     table = family.table
     gained = dict(zip(table.candidates, table.improvement[: table.n_train].mean(0), strict=True))
@@ -133,13 +139,14 @@ def best_single(family: LookupTasks, measure: Measure) -> str:
 
 @torch.no_grad()
 def fits(run: Run, own: UserDataset, tries: int, single: str | None, measure: Measure) -> Iterator[Fitted | str]:
-    """What is tried, one after the other: the name of an algorithm before it is fitted, then what it came to.
+    """Yield the name of each proposed algorithm before its fit, then its cross-validated result.
 
-    A policy's choice is the most probable algorithm; what was tried, its observation rules out. One that is proposed
-    again all the same, by an agent that does not heed that, is not fitted again.
+    A policy proposes its most probable algorithm; its observation marks the algorithms already tried. An algorithm that
+    an agent proposes again is not fitted again. The algorithm `single` is fitted last, for comparison, unless it was
+    proposed.
     """
     features = meta_features(own.frame, own.classes)
-    assert isinstance(run.distribution, LookupTasks) and isinstance(run.agent, InContextAgent)  # as selector_of saw to
+    assert isinstance(run.distribution, LookupTasks) and isinstance(run.agent, InContextAgent)  # see selector_of
     table = run.distribution.table
     family = run.distribution.with_new_task(f"{own.layout.path}, your own", features, tries)
     row, done = len(table.names), set()
@@ -175,15 +182,15 @@ def fits(run: Run, own: UserDataset, tries: int, single: str | None, measure: Me
 
 
 def ranked(fitted: Sequence[Fitted]) -> list[Fitted]:
-    """Best first; those that failed in a fold last."""
+    """Sort results from best to worst; algorithms that failed in a fold come last."""
     return sorted(fitted, key=lambda each: (bool(each.scored.failure), -each.mean))
 
 
-# --- what is written --------------------------------------------------------------------------------------------------
+# --- results as JSON --------------------------------------------------------------------------------------------------
 
 
 def ranking_json(fitted: Sequence[Fitted], single: str, measure: Measure) -> dict[str, object]:
-    """What came of it: the ranking, and the best of those proposed beside the best single algorithm."""
+    """Return the JSON of the ranking, and of the best proposed algorithm compared with the best single algorithm."""
     proposed, compared = _chosen(fitted, single)
     return {
         "decides": measure,
@@ -199,7 +206,7 @@ def ranking_json(fitted: Sequence[Fitted], single: str, measure: Measure) -> dic
 
 
 def selector_json(run: Run, path: Path | None) -> dict[str, object]:
-    """Which selector it was."""
+    """Return the JSON that identifies the selector."""
     name = "the one that ships" if path is None else str(path)
     about = {"run": name, "agent": run.spec.agent, "config": run.folder.config["digest"]}
     if not isinstance(run.agent, Learner):
@@ -210,7 +217,7 @@ def selector_json(run: Run, path: Path | None) -> dict[str, object]:
 
 
 def data_json(own: UserDataset) -> dict[str, object]:
-    """What was read, and how."""
+    """Return the JSON of the dataset and of the options with which it was read."""
     numbers = numeric(own.frame)
     return {
         "file": str(own.layout.path.resolve()),

@@ -14,31 +14,32 @@ class SelectOptions:
     """CSV file with a header."""
 
     target: str = ""
-    """Column to be predicted; it has to be given."""
+    """Column to predict; required."""
 
     tries: int = 5
-    """Algorithms to try [tries]."""
+    """Number of proposed algorithms [tries]."""
 
     rows: int = 5000
-    """Compare them on so many rows at most, drawn by class [rows]; best.py fits on all."""
+    """Maximum number of rows for the comparison, a stratified sample [rows]; best.py fits on all rows."""
 
     bins: int = 0
-    """Cut a target of numbers at its quantiles into so many classes [classes]; 0: it has classes."""
+    """Discretise a numeric target at its quantiles into this number of classes [classes]; 0: the target is
+    categorical."""
 
     ignore: tuple[str, ...] = ()
-    """Columns not to learn from."""
+    """Columns excluded from the inputs."""
 
     balance: bool = False
-    """Every class is worth the same, however rare: balanced accuracy decides, and algorithms that can be are told."""
+    """Select by balanced accuracy; use class weights where supported."""
 
     selector: Path | None = None
-    """Run folder of algorithm_selection that proposes in place of the selector that is part of this library."""
+    """Run folder of a selector trained on algorithm_selection; by default, the selector shipped with this library."""
 
     compare: bool = True
-    """Fit the best single algorithm too, if it is not proposed."""
+    """Also fit the best single algorithm if it is not proposed."""
 
     out: Path | None = None
-    """New folder to make, with best.json and best.py; by default select-<name of the file>."""
+    """New folder to create, with best.json and best.py; by default select-<name of the file>."""
 
     def __post_init__(self) -> None:
         check_count("--tries", self.tries)

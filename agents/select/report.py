@@ -1,4 +1,4 @@
-"""What `run.py select` says: what was read, each algorithm as it is fitted, the ranking."""
+"""Printed output of `run.py select`: a summary of the dataset, each fitted algorithm, the ranking."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,46 +13,46 @@ from envs.automl.frames import numeric
 from envs.automl.reading import UserDataset
 
 Measure = Literal["accuracy", "balanced_accuracy"]
-"""What decides which algorithm is best: accuracy, or its mean over classes of whatever size."""
+"""Measure by which algorithms are ranked: accuracy, or balanced accuracy, the mean of the classes' accuracies."""
 UNEQUAL = 0.8
-"""Share of the largest class from which on one should think about what decides; ours."""
+"""Fraction of rows in the largest class above which a note recommends balanced accuracy; ours."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """An algorithm and what it came to."""
+    """Cross-validated result of an algorithm."""
 
     name: str
     proposed: int
-    """At which try, from 1; 0: fitted for comparison alone."""
+    """Number of the try that proposed the algorithm, from 1; 0: fitted for comparison only."""
     scored: scoring.Scored
     measure: Measure
-    """What decides."""
+    """Measure of the ranking."""
     constant: float
-    """What decides, of always naming one class: the most frequent one, or any."""
+    """Measure of a constant prediction: of the most frequent class for accuracy, of any class for balanced accuracy."""
 
     @property
     def by_fold(self) -> NDArray[np.float64]:
-        """What decides [fold]."""
+        """Measure of each fold [fold]."""
         return self.scored.accuracy if self.measure == "accuracy" else self.scored.balanced
 
     @property
     def mean(self) -> float:
-        """What decides, a mean over folds."""
+        """Mean of the measure over folds."""
         return float(self.by_fold.mean())
 
     @property
     def gain(self) -> float:
-        """Above always naming one class."""
+        """Improvement over a constant prediction."""
         return self.mean - self.constant
 
     @property
     def standard_error(self) -> float:
-        """Of that mean, from the folds, as if they were independent."""
+        """Standard error of the mean over folds, computed as if the folds were independent."""
         return standard_error(self.by_fold)
 
     def to_json(self) -> dict[str, object]:
-        """All of it."""
+        """Return the result as a JSON object."""
         return {
             "algorithm": self.name,
             "try": self.proposed or None,
@@ -68,18 +68,18 @@ class Fitted:
 
 
 def standard_error(values: NDArray[np.float64]) -> float:
-    """Of a mean over folds."""
+    """Return the standard error of a mean over folds."""
     return float(values.std(ddof=1) / len(values) ** 0.5)
 
 
 def difference(one: Fitted, other: Fitted) -> dict[str, float]:
-    """In what decides, paired by folds."""
+    """Return the mean difference of the measure between two algorithms, paired by folds, with its standard error."""
     by_fold = one.by_fold - other.by_fold
     return {"mean": float(by_fold.mean()), "standard_error": standard_error(by_fold)}
 
 
 def shown(events: Iterator[Fitted | str], tries: int) -> Iterator[Fitted]:
-    """What was fitted, with a bar on a terminal, and a line for each anywhere else."""
+    """Yield the fitted algorithms, with a progress bar on a terminal and one line per algorithm elsewhere."""
     from tqdm import tqdm
 
     terminal = sys.stderr.isatty()
@@ -98,7 +98,7 @@ def shown(events: Iterator[Fitted | str], tries: int) -> Iterator[Fitted]:
 
 
 def described(own: UserDataset, measure: Measure) -> Iterator[str]:
-    """What was read, and what one may want to know before it is tried on."""
+    """Yield lines of a summary of the dataset, with excluded columns and notes."""
     n_numbers, n_columns = len(numeric(own.frame)), own.frame.shape[1]
     largest = np.bincount(own.classes).max() / len(own.classes)
     yield (
@@ -112,7 +112,7 @@ def described(own: UserDataset, measure: Measure) -> Iterator[str]:
 
 
 def table(fitted: Sequence[Fitted]) -> str:
-    """The ranking; what decides comes first."""
+    """Format the ranking as a table; the measure of the ranking comes first."""
     names = ("accuracy", "balanced") if fitted[0].measure == "accuracy" else ("balanced", "accuracy")
     lines = [f"{'algorithm':20}{names[0]:>10}{'± s.e.':>8}{names[1]:>10}{'gain':>8}{'seconds':>9}{'try':>6}"]
     for each in fitted:
@@ -124,7 +124,7 @@ def table(fitted: Sequence[Fitted]) -> str:
 
 
 def verdict(proposed: Fitted, single: str, compared: Fitted | None) -> Iterator[str]:
-    """The best of what was proposed beside the best single algorithm."""
+    """Yield lines that compare the best proposed algorithm with the best single algorithm."""
     measure = proposed.measure.replace("_", " ")
     yield f"best of those proposed: {proposed.name}, {measure} {proposed.mean:.4f}"
     if proposed.gain <= 0:

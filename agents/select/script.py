@@ -1,4 +1,4 @@
-"""A script of scikit-learn and pandas alone that fits a chosen pipeline again."""
+"""Generator of a standalone script, with scikit-learn and pandas only, that refits a chosen pipeline."""
 
 import inspect
 from pathlib import Path
@@ -113,13 +113,13 @@ _CUT = """pd.Series(np.nan, table.index, dtype=object)
 
 
 def script(own: UserDataset, name: str, chosen: "Pipeline", measure: Measure) -> str:
-    """The text of a script that fits a pipeline as it was cross-validated.
+    """Return the source of a script that fits a pipeline as it was cross-validated.
 
     Args:
-        own: what it was chosen for.
-        name: of the algorithm.
-        chosen: the unfitted pipeline.
-        measure: what it was chosen by.
+        own: dataset for which the pipeline was chosen.
+        name: name of the algorithm.
+        chosen: unfitted pipeline.
+        measure: measure by which the pipeline was chosen.
     """
     numbers = numeric(own.frame)
     text = [column for column in own.frame.columns if column not in numbers]
@@ -159,11 +159,11 @@ def script(own: UserDataset, name: str, chosen: "Pipeline", measure: Measure) ->
 
 
 def source_of(value: object, imports: dict[str, set[str]]) -> str:
-    """An expression that makes an estimator of scikit-learn, or what its options may be, anew.
+    """Return a Python expression that reconstructs an estimator of scikit-learn, or a value of its options.
 
     Args:
-        value: an unfitted estimator, or lists and tuples of them, or anything that its `repr` makes anew.
-        imports: names by module; what the expression needs is added.
+        value: an unfitted estimator, a list or tuple of estimators, or any value whose `repr` reconstructs it.
+        imports: imported names by module; names used in the expression are added.
     """
     if isinstance(value, list | tuple):
         parts = ", ".join(source_of(each, imports) for each in value)
@@ -172,7 +172,7 @@ def source_of(value: object, imports: dict[str, set[str]]) -> str:
     if not isinstance(value, BaseEstimator):
         return repr(value)
     kind = type(value)
-    # As it is documented: without the parts that are private.
+    # Public module, as documented: without private submodules.
     module = kind.__module__.partition("._")[0]
     imports.setdefault(module, set()).add(kind.__name__)
     defaults = {name: each.default for name, each in inspect.signature(kind).parameters.items()}

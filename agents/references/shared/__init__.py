@@ -1,1 +1,1 @@
-"""Shared by several reference policies."""
+"""Code shared by several reference policies."""

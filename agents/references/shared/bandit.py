@@ -1,4 +1,4 @@
-"""Policies of the Bernoulli bandit that count outcomes and choose an arm by an index of the counts."""
+"""Index policies for the Bernoulli bandit: count successes and failures, then pull the arm with the largest index."""
 
 from abc import ABC, abstractmethod
 
@@ -12,13 +12,13 @@ from agents.references.shared.trial import TrialConfig, known_family
 from envs.bandit import Bandit
 
 Counts = Float[Tensor, "task env arm outcome"]
-"""Of each arm, how often it paid (outcome 0) and how often it did not (1)."""
+"""Number of successes (outcome 0) and failures (outcome 1) of each arm."""
 
 
 class BanditPolicy(ABC):
-    """Adapts by counting; see `agents.core.agent.InContextAgent`. The state is `Counts`.
+    """Index policy, an `agents.core.agent.InContextAgent`. The state is `Counts`.
 
-    Raises UsageError for another family than the bandit.
+    Raises UsageError for any family other than the bandit.
     """
 
     def __init__(self, config: TrialConfig, context: BuildContext) -> None:
@@ -26,7 +26,7 @@ class BanditPolicy(ABC):
         self.config, self.device, self.n_arms = config, context.device, family.n_arms
         self.trial_episodes = config.episodes
         self.n_pulls = config.episodes * context.horizon
-        """Of a trial."""
+        """Pulls in a trial."""
 
     def begin(self, n_tasks: int, n_envs: int) -> Counts:
         """Return counts of zero."""
@@ -34,15 +34,15 @@ class BanditPolicy(ABC):
 
     @abstractmethod
     def index(self, counts: Counts, generator: torch.Generator) -> Float[Tensor, "task env arm"]:
-        """Return the index of each arm; the arm with the largest is pulled."""
+        """Return the index of each arm; `act` pulls the arm with the largest index."""
 
     def act(
         self, state: Counts, observation: Tensor, generator: torch.Generator
     ) -> tuple[Int[Tensor, "task env"], Counts]:
-        """Return the arm with the largest index; ties are broken at random."""
+        """Return the arm with the largest index; break ties at random."""
         index = self.index(state, generator)
         chance = torch.rand(index.shape, generator=generator, device=index.device, dtype=index.dtype)
-        # Worths are equal where counts are: computed alike, to the last bit.
+        # Exact comparison is safe: equal counts give bitwise equal indices.
         return torch.where(index == index.amax(-1, keepdim=True), chance, -1.0).argmax(-1), state
 
     def to_environment(self, action: Tensor) -> Tensor:
@@ -58,10 +58,10 @@ class BanditPolicy(ABC):
         return state.scatter_add(2, index, outcome[..., None, :])
 
     def adapt(self, state: Counts, rollout: Rollout) -> Counts:
-        """Return the state unchanged: everything was observed."""
+        """Return the state unchanged: `observe` has already counted every outcome."""
         return state
 
 
 def posterior_mean(counts: Counts) -> Float[Tensor, "task env arm"]:
-    """(1 + paid) / (2 + pulls), under a uniform prior."""
+    """Posterior mean of each arm under a uniform prior: (1 + successes) / (2 + pulls)."""
     return (1 + counts[..., 0]) / (2 + counts.sum(-1))

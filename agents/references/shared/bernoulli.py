@@ -1,14 +1,16 @@
-"""The Bernoulli bandit's optimum: what nobody can beat on average who does not know the arms.
+"""Bayes-optimal policy and value of the Bernoulli bandit, and finite-horizon Gittins indices.
 
-An arm that paid s times and failed f times is Beta(1 + s, 1 + f) under a uniform prior and pays next with probability
-(1 + s) / (2 + s + f). A belief is the counts (s_1, f_1, ..., s_k, f_k), which sum to the pulls so far. Backward over
-pulls t, from W = 0 after the last one:
+After s successes and f failures, an arm has the posterior Beta(1 + s, 1 + f) under a uniform prior, and its success
+probability at the next pull is (1 + s) / (2 + s + f). A belief is the vector of counts c = (s_1, f_1, ..., s_k, f_k),
+which sum to the number of pulls so far. Backward induction over pulls t, from W = 0 after the last pull, gives the
+Bayes-optimal value:
 
     W_t(c) = max over arms a of  p_a (1 + W_t+1(c + s_a)) + (1 - p_a) W_t+1(c + f_a)
 
-Where there are too many beliefs, each arm has an index instead: the sure pay for each of the pulls left that is worth
-as much as the arm with the freedom to stop pulling it. To pull the arm of the largest index is optimal for an infinite,
-discounted game (Gittins 1979), and for a finite one close to it (Niño-Mora 2011).
+Where there are too many beliefs to enumerate, each arm has a Gittins index instead: the sure reward per remaining pull
+at which retiring to the sure reward and pulling the arm, with the option to retire later, have equal value. Pulling the
+arm with the largest index is optimal for an infinite discounted horizon (Gittins 1979) and near-optimal for a finite
+horizon (Niño-Mora 2011).
 """
 
 import functools
@@ -20,31 +22,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST = 5_000_000
-"""Beliefs that are enumerated, at most, for whole trials."""
+"""Maximum number of beliefs that are enumerated for a whole trial."""
 MOST_PULLS = 200
-"""Of a trial whose indices are computed: the table takes half a minute, and memory grows with the cube."""
+"""Maximum number of pulls for which indices are computed: the table takes half a minute; its memory grows cubically."""
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """The Bayes-optimal policy of k arms and n pulls."""
+    """Bayes-optimal policy and value for k arms and n pulls."""
 
     value: float
     """Expected sum of rewards."""
     by_pull: tuple[float, ...]
     """Expected reward of each pull."""
     best: tuple[NDArray[np.bool_], ...]
-    """For each pull, which arms are optimal for every belief [belief, arm], in the order of `rank`."""
+    """Optimal arms of every belief, one array [belief, arm] per pull, with beliefs in the order of `rank`."""
 
 
 def n_beliefs(k: int, n: int) -> int:
-    """Beliefs before pulls 0..n-1."""
+    """Number of beliefs before pulls 0..n-1 of k arms."""
     return math.comb(n - 1 + 2 * k, 2 * k)
 
 
 @functools.cache
 def _binomials(rows: int, columns: int) -> NDArray[np.int64]:
-    """Pascal's triangle up to these; for beliefs that are enumerated all entries are far from overflow."""
+    """Pascal's triangle up to this row and column. Entries stay far from overflow for at most LARGEST beliefs."""
     table = np.zeros((rows + 1, columns + 1), dtype=np.int64)
     table[:, 0] = 1
     for row in range(1, rows + 1):
@@ -53,9 +55,9 @@ def _binomials(rows: int, columns: int) -> NDArray[np.int64]:
 
 
 def beliefs(k: int, t: int) -> NDArray[np.int64]:
-    """All counts of t pulls [belief, 2 * k], in the order of `rank`."""
+    """All counts that sum to t pulls [belief, 2 * k], in the order of `rank`."""
     parts = 2 * k
-    # Stars and bars: the places of the bars among stars, in lexicographic order.
+    # Stars and bars: the positions of the bars among the stars, in lexicographic order.
     flat = itertools.chain.from_iterable(itertools.combinations(range(t + parts - 1), parts - 1))
     bars = np.fromiter(flat, dtype=np.int64).reshape(-1, parts - 1)
     edges = np.concatenate([np.full((len(bars), 1), -1), bars, np.full((len(bars), 1), t + parts - 1)], axis=1)
@@ -63,11 +65,11 @@ def beliefs(k: int, t: int) -> NDArray[np.int64]:
 
 
 def rank(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Place of counts [..., 2 * k] among all with the same sum, in lexicographic order."""
+    """Lexicographic rank of counts [..., 2 * k] among all counts with the same sum."""
     parts = counts.shape[-1]
     total = int(counts.sum(-1).max(initial=0))
     choose = _binomials(total + parts, parts)
-    # Those before: an equal head, then a smaller entry c at place j; the rest of the sum goes to the places behind.
+    # Smaller counts share a prefix and have a smaller entry at position j; the positions behind j share the remainder.
     left = np.flip(np.flip(counts, -1).cumsum(-1), -1)
     behind = np.arange(parts - 1, 0, -1)
     following = left[..., 1:]
@@ -76,7 +78,10 @@ def rank(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @functools.cache
 def optimum(k: int, n: int) -> Optimum:
-    """Solved backward, and the expected rewards forward. Raises ValueError for more than LARGEST beliefs."""
+    """Bayes-optimal policy of k arms and n pulls: backward induction for the value, a forward pass for the rewards.
+
+    Raises ValueError for more than LARGEST beliefs.
+    """
     if n_beliefs(k, n) > LARGEST:
         raise ValueError(f"{k} arms and {n} pulls have {n_beliefs(k, n):,} beliefs; at most {LARGEST:,} are enumerated")
     value: NDArray[np.float64] | None = None
@@ -101,21 +106,21 @@ def optimum(k: int, n: int) -> Optimum:
 
 
 def _mean(counts: NDArray[np.int64], arm: NDArray[np.int64] | int) -> NDArray[np.float64]:
-    """Posterior mean of an arm."""
+    """Posterior mean of an arm, for each belief [belief]."""
     rows = np.arange(len(counts))
     paid, failed = counts[rows, 2 * arm], counts[rows, 2 * arm + 1]
     return np.asarray((1 + paid) / (2 + paid + failed))
 
 
 def _after(counts: NDArray[np.int64], place: NDArray[np.int64] | int) -> NDArray[np.int64]:
-    """Counts with one more at a place."""
+    """Counts with the entry at one position incremented, for each belief."""
     result = counts.copy()
     result[np.arange(len(counts)), place] += 1
     return result
 
 
 def _value_of(counts: NDArray[np.int64], arm: int, following: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """Expected sum of rewards from here on if this arm is pulled now and the best one ever after."""
+    """Expected sum of rewards from each belief on, if this arm is pulled now and an optimal arm at every later pull."""
     p = _mean(counts, arm)
     if following is None:
         return p
@@ -125,10 +130,11 @@ def _value_of(counts: NDArray[np.int64], arm: int, following: NDArray[np.float64
 
 @functools.cache
 def indices(n: int) -> NDArray[np.float64]:
-    """Finite-horizon Gittins index of an arm [pulls left, paid, failed], 0 where paid + failed + left exceed n.
+    """Finite-horizon Gittins index of an arm [pulls left, successes, failures].
 
-    For each of a grid of sure pays, whether it is better to pull on, by dynamic programming over the arm alone; between
-    the grid's pays linear. Raises ValueError for more than MOST_PULLS.
+    The index is 0 where successes + failures + pulls left exceed n. Dynamic programming over the single arm gives the
+    advantage of pulling it over each sure reward of a grid; the index is where this advantage crosses zero, linearly
+    interpolated between grid points. Raises ValueError for more than MOST_PULLS.
     """
     if n > MOST_PULLS:
         raise ValueError(f"indices are computed for up to {MOST_PULLS} pulls, not {n}")
@@ -136,7 +142,7 @@ def indices(n: int) -> NDArray[np.float64]:
     paid, failed = np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij")
     p = ((1 + paid) / (2 + paid + failed))[..., None]
     result = np.zeros((n + 1, n + 1, n + 1))
-    # Advantage of pulling at least once over the sure pay for all pulls left, and the value of the best of both.
+    # Advantage of pulling at least once over the sure reward for all remaining pulls, and the value of the better one.
     value = np.zeros((n + 2, n + 2, len(grid)))
     for left in range(1, n + 1):
         size = n - left + 1
@@ -151,7 +157,7 @@ def indices(n: int) -> NDArray[np.float64]:
 
 
 def _crossing(gain: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where a function that falls along the last axis is zero, between the points of its grid."""
+    """Zero of a function that decreases along the last axis, linearly interpolated between grid points."""
     above = np.clip((gain > 0).sum(-1) - 1, 0, len(grid) - 2)[..., None]
     here, there = np.take_along_axis(gain, above, -1)[..., 0], np.take_along_axis(gain, above + 1, -1)[..., 0]
     share = np.clip(here / np.maximum(here - there, 1e-300), 0, 1)

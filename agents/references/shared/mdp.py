@@ -1,4 +1,4 @@
-"""Optimal play of a known finite-horizon process, by backward induction."""
+"""Optimal policy of a known finite-horizon Markov decision process, by backward induction."""
 
 import torch
 from jaxtyping import Float, Int
@@ -10,7 +10,7 @@ def best_actions(
     transition: Float[Tensor, "*batch state action state"],
     horizon: int,
 ) -> tuple[Int[Tensor, "*batch time state"], Float[Tensor, "*batch state"]]:
-    """The optimal action at each step of an episode in each state, and the value of each state at its start.
+    """Return the optimal action at each step in each state, and the value of each state at the start of an episode.
 
     Q_t(s, a) = r(s, a) + sum over s' of P(s' | s, a) max over b of Q_t+1(s', b),    Q_horizon = 0
     """

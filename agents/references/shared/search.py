@@ -1,4 +1,4 @@
-"""Search policies of lookup tasks: they rank candidates by an acquisition and evaluate the best that is left."""
+"""Search policies for lookup tasks: evaluate the untried candidate with the largest acquisition value."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class SearchConfig(Options):
     """Options of a search policy."""
 
     episodes: int = 1
-    """Episodes of a trial [episodes], each with nothing remembered of the one before."""
+    """Episodes of a trial [episodes]; a search policy keeps no memory between them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,24 +32,24 @@ class SearchConfig(Options):
 
 @dataclass(frozen=True)
 class Observation:
-    """Contents of an observation."""
+    """Parts of an observation."""
 
     features: Float[Tensor, "*lanes feature"]
-    """Of the task, standardised."""
+    """Standardised meta-features of the task."""
     tried: Float[Tensor, "*lanes act"]
-    """1 for each candidate that was evaluated."""
+    """1 for each candidate already evaluated, else 0."""
     gains: Float[Tensor, "*lanes act"]
-    """Improvement of those; 0 for the others."""
+    """Improvement of each candidate already evaluated, else 0."""
 
 
 class SearchPolicy(ABC):
-    """A policy without a state: all there is to know is in the observation.
+    """Stateless search policy: the observation holds the whole search history.
 
-    Raises UsageError for another family.
+    Raises UsageError for a family without lookup tasks.
     """
 
     deterministic = True
-    """Whether it takes the same actions whenever the task is the same."""
+    """Whether the policy always takes the same actions in the same task."""
 
     def __init__(self, config: SearchConfig, context: BuildContext) -> None:
         name = type(self).__module__.rpartition(".")[2]
@@ -59,22 +59,22 @@ class SearchPolicy(ABC):
 
     @property
     def train_improvement(self) -> NDArray[np.float64]:
-        """Improvement of every candidate in the tasks of training [task, candidate]."""
+        """Improvement of every candidate in the training tasks [task, candidate]."""
         table = self.family.table
         return table.improvement[: table.n_train]
 
     @abstractmethod
     def acquisition(self, observed: Observation, generator: torch.Generator) -> Float[Tensor, "*lanes act"]:
-        """Return the acquisition of each candidate; the largest of those left is evaluated next."""
+        """Return the acquisition value of each candidate; `act` evaluates the untried candidate with the largest."""
 
     def begin(self, n_tasks: int, n_envs: int) -> None:
-        """Return no state."""
+        """Return None: a search policy has no state."""
         return
 
     def act(
         self, state: None, observation: Float[Tensor, "task env obs"], generator: torch.Generator
     ) -> tuple[Int[Tensor, "task env"], None]:
-        """Return the candidate of the largest acquisition among those not evaluated."""
+        """Return the untried candidate with the largest acquisition value."""
         sizes = (self.n_features, self.n_actions, self.n_actions, 2)
         features, tried, gains, _ = observation.double().split(sizes, dim=-1)
         score = self.acquisition(Observation(features, tried, gains), generator)
@@ -85,7 +85,7 @@ class SearchPolicy(ABC):
         return action
 
     def observe(self, state: None, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> None:
-        """Return no state: everything is in the observation."""
+        """Return the state unchanged: the observation holds the whole search history."""
         return state
 
     def adapt(self, state: None, rollout: Rollout) -> None:

@@ -1,4 +1,4 @@
-"""Reference policies that learn within a trial and know the rules of a family."""
+"""Options and checks of reference policies that adapt within a trial and are specific to a task family."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,17 +14,17 @@ Family = TypeVar("Family", bound=TaskDistribution)
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """Options of a policy that learns within a trial."""
+    """Options of a policy that adapts within a trial."""
 
     episodes: int = 10
-    """Episodes of a trial [episodes]; Duan et al. 2016 have 10 and more."""
+    """Episodes of a trial [episodes] (Duan et al. 2016: 10 and more)."""
 
     def __post_init__(self) -> None:
         check_count("episodes of a trial", self.episodes)
 
 
 def known_family(agent: str, context: BuildContext, *families: type[Family]) -> Family:
-    """Return the run's family if it is one of these. Raises UsageError otherwise."""
+    """Return the run's task family if it is one of `families`. Raises UsageError otherwise."""
     if not isinstance(context.distribution, families):
         known = " and ".join(_called(family) for family in families)
         raise UsageError(f"agent {agent}: plays {known} only, not {context.distribution.name!r}")
@@ -32,5 +32,5 @@ def known_family(agent: str, context: BuildContext, *families: type[Family]) -> 
 
 
 def _called(family: type[TaskDistribution]) -> str:
-    """Its file's name, or what a kind of families is called."""
+    """Name of a family in messages: the name of its file, or a common name for all lookup tasks."""
     return "families of tries" if issubclass(family, LookupTasks) else family.__module__.rpartition(".")[2]

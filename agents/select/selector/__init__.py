@@ -1,7 +1,7 @@
-"""The selector that ships: a run of `algorithm_selection`, without what only training needs.
+"""Shipped selector: a run of `algorithm_selection`, without the data that only training needs.
 
-`config.json` has the command that trained it, as that of every run does; `table.json` which table it was trained on.
-Another is put here by
+The file `config.json` records the command that trained the selector, as in every run; `table.json` identifies the table
+of scores that the selector was trained on. To install another selector here:
 
     python -m agents.select.selector RUN
 """
@@ -19,10 +19,11 @@ FOLDER = Path(__file__).parent
 
 
 def ship(source: Path, target: Path = FOLDER) -> None:
-    """Put a run in the place of the one that ships: its configuration, and the newest checkpoint's weights.
+    """Install a run as the shipped selector: its configuration and the weights of its newest checkpoint.
 
     Raises:
-        UsageError: it is no run of `algorithm_selection`, has no weights, or was not trained to its end.
+        UsageError: `source` is not a run of `algorithm_selection`, has no usable checkpoint, or was not trained to its
+            end.
     """
     run = RunFolder.open(source)
     spec = Spec.from_json(run.spec, where=str(source / "config.json"))
@@ -40,10 +41,10 @@ def ship(source: Path, target: Path = FOLDER) -> None:
 
 
 def table_digest() -> str:
-    """Of the table that ships."""
+    """Return the digest of the shipped table of scores."""
     return str(from_json(FILE)["digest"])
 
 
 def trained_on_this_table(folder: Path = FOLDER) -> bool:
-    """Whether the selector that ships was trained on the table that ships."""
+    """Return whether the shipped selector was trained on the shipped table of scores."""
     return bool(from_json(folder / "table.json")["digest"] == table_digest())

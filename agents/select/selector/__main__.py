@@ -1,4 +1,4 @@
-"""`python -m agents.select.selector RUN`: have a run of `algorithm_selection` ship."""
+"""Command `python -m agents.select.selector RUN`: install a run of `algorithm_selection` as the shipped selector."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from qrl.common.errors import UsageError
 
 
 def main() -> int:
-    """Returns the exit code."""
+    """Install the run named on the command line; return the exit code."""
     if len(sys.argv) != 2:
         print("usage: python -m agents.select.selector RUN", file=sys.stderr)
         return 2
