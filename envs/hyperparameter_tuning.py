@@ -1,4 +1,4 @@
-"""Hyperparameter tuning: find the best configuration of a learning algorithm for a dataset within a few evaluations.
+"""Hyperparameter tuning: find the best configuration of a learning algorithm in a few evaluations on a dataset.
 
 ## Description
 

@@ -1,4 +1,4 @@
-"""Mountain car with a throttle and an unknown engine: power of unknown sign and size, in a valley of unknown gravity.
+"""Mountain car with a throttle and an unknown engine: power of unknown sign and size, unknown gravity.
 
 ## Description
 

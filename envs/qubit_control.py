@@ -1,4 +1,4 @@
-"""Qubit control: steer one to three qubits of unknown calibration to a target state by piecewise-constant pulses.
+"""Qubit control: steer 1 to 3 qubits of unknown calibration to a target state by piecewise-constant pulses.
 
 ## Description
 

@@ -163,7 +163,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
             )
         smallest, largest = torch.aminmax(action)
         if not self._defer_checks:
-            # Negated, so that NaN, which aminmax propagates, raises too.
+            # Negated comparisons, so that NaN, which aminmax propagates, raises too.
             if not (smallest.item() >= self._action_limits[0] and largest.item() <= self._action_limits[1]):
                 self._refuse_actions()
         else:
