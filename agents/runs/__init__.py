@@ -1,1 +1,1 @@
-"""The run folder and what is recorded in it."""
+"""Run folder: configuration, metrics, checkpoints and provenance of a run."""
