@@ -12,7 +12,9 @@ from pathlib import Path
 def main() -> int:
     """Run the command line; returns the exit code, 2 if another package answers to the name of one of ours."""
     if found := _foreign_package():
-        print(f"{Path(sys.argv[0]).name}: error: {found}", file=sys.stderr)
+        started = Path(sys.argv[0]).name
+        program = "python -m agents" if started == "__main__.py" else started
+        print(f"{program}: error: {found}", file=sys.stderr)
         return 2
     from agents.cli.main import main as run_command
 

@@ -1,5 +1,6 @@
 # The public names: where each lives, for type checkers and for the lazy imports of __init__.py.
 from .backends.backend import Backend as Backend
+from .backends.backend import run_on as run_on
 from .circuits.circuit import Circuit as Circuit
 from .circuits.gates import Gate as Gate
 from .circuits.gates import Input as Input

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from agents.cli.parse import CONFIGS, SHORTHANDS, parse, value_of, written_out
-from agents.core.spec import LARGEST_EPISODES, REGISTRIES, Spec, check_seed, plugin_names, read_spec
+from agents.core.spec import DEFAULT_NAMES, LARGEST_EPISODES, REGISTRIES, Spec, check_seed, plugin_names, read_spec
 from agents.runs.program import program
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
@@ -90,7 +90,7 @@ def _starting_spec(arguments: Sequence[str]) -> Spec:
     """Return the spec before other options are applied: from --config if given, with --env, --agent and --model."""
     file = value_of("--config", arguments)
     saved: dict[str, object] = {} if file is None else read_spec(Path(file))
-    names = plugin_names(saved)
+    names = plugin_names(saved) if saved else DEFAULT_NAMES
     for role, registry in REGISTRIES.items():
         name = value_of(f"--{role}", arguments)
         if name is not None:

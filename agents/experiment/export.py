@@ -16,7 +16,7 @@ from qrl.simulator.program import compile_circuit
 
 
 @dataclass(frozen=True)
-class Played:
+class RecordedCircuit:
     """Executed circuit of a policy: the name of its module, the circuit with bound angles, and its exact outputs."""
 
     module: str
@@ -58,16 +58,16 @@ def record(policy: nn.Module) -> dict[str, Recorder]:
     return found
 
 
-def played(recorders: dict[str, Recorder]) -> list[Played]:
+def played(recorders: dict[str, Recorder]) -> list[RecordedCircuit]:
     """Return the circuits that were executed in the last call, one for each of its rows."""
     return [
-        Played(name, recorder.circuit.at(angles.tolist()), values.tolist())
+        RecordedCircuit(name, recorder.circuit.at(angles.tolist()), values.tolist())
         for name, recorder in recorders.items()
         for angles, values in zip(recorder.angles, recorder.outputs, strict=True)
     ]
 
 
-def described(each: Played, file: str) -> dict[str, Any]:
+def described(each: RecordedCircuit, file: str) -> dict[str, Any]:
     """Return the entry of a circuit in export.json."""
     observables = [str(observable) for observable in each.circuit.observables]
     return {"file": file, "module": each.module, "observables": observables, "values": each.values}

@@ -84,6 +84,6 @@ def report(
     summed = " (what the best try has gained, summed over tries)" if curve.axis == "tries" else ""
     for name, (fraction, low, high) in curve.fractions.items():
         theirs = sum(curve.references[name])
-        told = " (the same agent, its memory cleared after every episode)" if name == "forgetful" else summed
-        print(f"of {name}'s {theirs:.3f}{told}: {fraction:.2%}, 95 % interval [{low:.2%}, {high:.2%}]")
+        remark = " (the same agent, its memory cleared after every episode)" if name == "forgetful" else summed
+        print(f"of {name}'s {theirs:.3f}{remark}: {fraction:.2%}, 95 % interval [{low:.2%}, {high:.2%}]")
     print(f"wrote {table} and {picture}")

@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from torch import nn
 
 from agents.core.agent import Agent, InContextAgent, Learner, NetworkAgent, OracleAgent
 from agents.core.collect import collect_episodes
@@ -42,6 +43,16 @@ class Run:
             checkpoint = folder.checkpoints.load()
             self.agent.load_state_dict(learner_tensors(checkpoint))
             self.problems, self.iteration = checkpoint.problems, checkpoint.iteration
+
+    @property
+    def policy(self) -> nn.Module:
+        """Trained policy network, whose parameters are those that training moved.
+
+        Raises UsageError for an agent without a network.
+        """
+        if not isinstance(self.agent, NetworkAgent):
+            raise UsageError(f"policy: agent {self.spec.agent} has no network")
+        return self.agent.policy
 
     def agent_on(self, backend: Backend) -> Agent[object]:
         """Build another agent with the trained weights, whose circuits run on the given backend.

@@ -47,7 +47,8 @@ def folders(tmp_path_factory):
 def test_the_policy_of_a_run_is_the_trained_one(folders, agent):
     run, (_, initial) = load(folders[agent]), build(spec(agent))
     learned = trained(run.agent)
-    own = {name: value.detach() for name, value in run.agent.policy.named_parameters()}
+    assert run.policy is run.agent.policy
+    own = {name: value.detach() for name, value in run.policy.named_parameters()}
     assert own.keys() <= learned.keys()
     assert all(torch.equal(value, learned[name]) for name, value in own.items())
     before = dict(initial.policy.named_parameters())
