@@ -94,7 +94,7 @@ class Space:
         Each hyperparameter contributes 1 if it is categorical and differs, or if only one configuration has it;
         otherwise the difference as a fraction of its range.
         """
-        return sum(self._apart(name, one.get(name), other.get(name)) for name in one.keys() | other.keys())
+        return sum(self._apart(name, one.get(name), other.get(name)) for name in sorted(one.keys() | other.keys()))
 
     def _apart(self, name: str, one: Any, other: Any) -> float:
         if isinstance(one, str) or isinstance(other, str) or one is None or other is None:

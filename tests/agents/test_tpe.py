@@ -1,5 +1,9 @@
 """Optuna's TPE over the configurations of a portfolio."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -74,3 +78,27 @@ def test_algorithms_are_no_configurations():
     unused = lambda *_: None  # noqa: E731
     with pytest.raises(UsageError, match="agent tpe: the candidates of 'algorithm_selection' are no configurations"):
         tpe.build(tpe.Config(), BuildContext(envs.make("algorithm_selection"), torch.device("cpu"), unused, unused))
+
+
+DISTANCES = """
+from agents.references.tpe import Space
+from envs.core.make import make
+space = Space(make("hyperparameter_tuning").table.configurations)
+rows = [space.of(each) for each in space.configurations]
+print([space.distance(one, other).hex() for one in rows for other in rows])
+"""
+
+
+@pytest.mark.slow
+def test_distances_do_not_depend_on_how_python_hashes_words():
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", DISTANCES],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in "1234"
+    }
+    assert len(found) == 1
