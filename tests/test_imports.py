@@ -180,7 +180,7 @@ def test_every_exported_name_exists(package):
     for name in module.__all__:
         assert name in dir(module)
         assert getattr(module, name) is not None
-    with pytest.raises(AttributeError, match="attribute nonsense"):
+    with pytest.raises(AttributeError, match=f"No {package} attribute nonsense"):
         _ = module.nonsense
 
 

@@ -176,7 +176,9 @@ def test_a_policy_that_acts_by_the_step_is_told_where_episodes_end(tmp_path) -> 
     policy = run.adapt(episodes=4, steps=2)
     seen = np.zeros(2, dtype=np.float32)
     first = [policy.act(seen) for _ in range(3)]
-    with pytest.raises(UsageError, match="tell it where one ends by observe"):
+    with pytest.raises(
+        UsageError, match="has actions for the 3 steps of an episode: tell it where one ends by observe"
+    ):
         policy.act(seen)
     policy.observe(seen, 0.5, True)
     again = [policy.act(seen) for _ in range(2)]
