@@ -10,6 +10,28 @@ from qrl.common.errors import UsageError, suggest
 Config = TypeVar("Config")
 
 
+def only_with(**values: object) -> dict[str, object]:
+    """Return the metadata of an option that has an effect only with these values of other options.
+
+        max_kl: float = field(default=0.01, metadata=only_with(outer="trpo"))
+
+    Each value is a single one or a tuple of several. The command line's help leaves out an option without effect.
+    """
+    return {_ONLY_WITH: values}
+
+
+def applies(option: "dataclasses.Field[object]", options: object) -> bool:
+    """Return whether an option has an effect, given the values of all options; see `only_with`."""
+    conditions: Mapping[str, object] = option.metadata.get(_ONLY_WITH, {})
+    return all(
+        getattr(options, name) in (values if isinstance(values, tuple) else (values,))
+        for name, values in conditions.items()
+    )
+
+
+_ONLY_WITH = "only with"
+
+
 def option_names(config: type[object]) -> list[str]:
     """Return the names of the fields of a dataclass of options."""
     return [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
