@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 import textwrap
 from functools import cache
 
@@ -20,7 +21,7 @@ def field_docs(cls: type) -> dict[str, str]:
             continue
         (definition,) = tree.body
         body = definition.body if isinstance(definition, ast.ClassDef) else []
-        for field, below in zip(body, body[1:], strict=False):
+        for field, below in itertools.pairwise(body):
             match field, below:
                 case (
                     ast.AnnAssign(target=ast.Name(id=name)),

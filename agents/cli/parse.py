@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from types import EllipsisType
 from typing import Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from agents.cli.field_docs import field_docs
@@ -75,7 +76,7 @@ class Option:
             *self.names,
             dest=dest,
             metavar=_metavar(self.hint),
-            nargs="+" if many is Ellipsis else many,
+            nargs="+" if isinstance(many, EllipsisType) else many,
             action="extend" if many is Ellipsis else "append",
             default=argparse.SUPPRESS,
             help=doc,
@@ -252,14 +253,14 @@ def _usage(groups: Sequence[Group]) -> str:
     return "".join(f" {option.name}{' ...' if _many(option.hint) is Ellipsis else ''}" for option in positional)
 
 
-def _many(hint: object) -> object:
-    """Return the number of words of a value: None for one word, Ellipsis for any number."""
+def _many(hint: object) -> int | EllipsisType | None:
+    """Return the number of words of a value: None for a single one, Ellipsis for any number."""
     if get_origin(hint) in (Union, types.UnionType):
         return next((count for count in map(_many, get_args(hint)) if count is not None), None)
     if (get_origin(hint) or hint) not in (tuple, list):
         return None
     arguments = get_args(hint)
-    return Ellipsis if not arguments or arguments[-1] is Ellipsis or get_origin(hint) is list else len(arguments)
+    return ... if not arguments or arguments[-1] is Ellipsis or get_origin(hint) is list else len(arguments)
 
 
 def _metavar(hint: object) -> str:

@@ -6,14 +6,12 @@ from pathlib import Path
 
 from agents.cli.parse import Group, Option, Parser, options_of, wants_help
 from agents.core.plain import from_plain, init_names, inside, to_plain
-from agents.core.spec import DEFAULT_NAMES, REGISTRIES, Spec
+from agents.core.spec import CONFIGS, DEFAULT_NAMES, REGISTRIES, Spec
 from agents.runs.saved_spec import read_spec
 from envs.core.registry import ENVS
 from envs.wrapped.ids import IdOptions
+from qrl.common.options import DataclassInstance
 from qrl.common.summaries import first_line
-
-CONFIGS = {"env": "env_config", "agent": "agent_config", "model": "model_config", "policy": "policy"}
-"""Field of the spec with the options of each group, by the prefix of the options."""
 
 FIRST = ("env", "agent", "model", "iterations", "seed", "out")
 """Options of a run that the help text shows first."""
@@ -89,7 +87,7 @@ def _start(arguments: Sequence[str]) -> tuple[Spec, str]:
 
 def _changed(config: object, changes: object, where: str) -> object:
     """Return a plug-in's options with some values changed."""
-    assert isinstance(changes, Mapping)
+    assert isinstance(config, DataclassInstance) and isinstance(changes, Mapping)
     return from_plain(type(config), _merged(to_plain(config), changes), where)
 
 
@@ -97,8 +95,9 @@ def _merged(values: Mapping[str, object], changes: Mapping[str, object]) -> dict
     merged = dict(values)
     for name, change in changes.items():
         inner = merged.get(name)
-        nested = isinstance(inner, Mapping) and isinstance(change, Mapping)
-        merged[name] = _merged(inner, change) if nested else change
+        if isinstance(inner, Mapping) and isinstance(change, Mapping):
+            change = _merged(inner, change)
+        merged[name] = change
     return merged
 
 
@@ -116,7 +115,8 @@ def _groups(spec: Spec) -> Iterator[Group]:
     }
     run = _run_options(spec)
     first = [option for name in FIRST for option in run if option.path == (name,)]
-    first += [_most_important(type(getattr(spec, CONFIGS[role])), configs[role]) for role in REGISTRIES if configs[role]]
+    for role in REGISTRIES:
+        first += _most_important(type(getattr(spec, CONFIGS[role])), configs[role])
     yield Group("start here", first)
     yield Group("run", [option for option in run if option not in first])
     for prefix, options in configs.items():
@@ -128,7 +128,7 @@ def _groups(spec: Spec) -> Iterator[Group]:
             yield Group(prefix, rest, "How the model's outputs become a distribution over actions.")
 
 
-def _most_important(config: type, options: Sequence[Option]) -> Option:
-    """Return the option to show first: the first field that a plug-in's Config defines itself, else the first of all."""
+def _most_important(config: type, options: Sequence[Option]) -> Sequence[Option]:
+    """Return the option to show first, if any: the first field that a plug-in's Config defines itself, else inherits."""
     own = [name for name in init_names(config) if name in vars(config).get("__annotations__", {})]
-    return next((option for option in options if own and option.path[1] == own[0]), options[0])
+    return [option for option in options if own and option.path[1] == own[0]] or options[:1]

@@ -14,10 +14,12 @@ from agents.core.spec import Spec
 from envs import TaskDistribution
 from qrl.backends.backend import Backend, Execution, executions, run_on
 from qrl.common.errors import UsageError, describe
+from qrl.common.options import DataclassInstance
 from qrl.noise.model import Noise
+from qrl.policies.actor import PolicyConfig
 from qrl.policies.policy import Policy, make_policy
-from qrl.policies.summary import PolicySummary
 from qrl.policies.recurrent import RecurrentPolicy, make_recurrent_policy
+from qrl.policies.summary import PolicySummary
 
 M = TypeVar("M", bound=torch.nn.Module)
 
@@ -28,7 +30,7 @@ class FeatureNetwork:
 
     model: object
     """Model, by name or as an object."""
-    model_config: object
+    model_config: DataclassInstance | None
     seed: int
     """Seed of the initial weights."""
     on_backend: Callable[[torch.nn.Module], torch.nn.Module]
@@ -129,7 +131,7 @@ def build_agent(spec: Spec, distribution: TaskDistribution, backend: Backend) ->
     if isinstance(plugin, ReadyAgent) and backend != Backend():
         raise UsageError(f"agent {spec.agent!r} is built already: its circuits keep their backend, shots and noise")
     try:
-        agent = plugin.build(spec.agent_config, context)
+        agent: object = plugin.build(spec.agent_config, context)
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # third-party code may raise anything; report it as a defect of the agent's file
@@ -153,7 +155,8 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
     def generator() -> torch.Generator:
         return torch_generator(seed_sequences(spec.seed)["parameters"])
 
-    model = spec.objects.get("model", spec.model)
+    model, head = spec.objects.get("model", spec.model), spec.policy
+    assert head is None or isinstance(head, PolicyConfig)
 
     def policy() -> Policy:
         return on_backend(
@@ -163,7 +166,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
                 *spaces,
                 observation_scale=distribution.observation_scale,
                 unavailable=distribution.unavailable,
-                config=spec.policy,
+                config=head,
                 generator=generator(),
             )
         )
@@ -176,7 +179,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
                 *spaces,
                 observation_scale=distribution.observation_scale,
                 unavailable=distribution.unavailable,
-                config=spec.policy,
+                config=head,
                 generator=generator(),
                 **wiring,  # type: ignore[arg-type]
             )

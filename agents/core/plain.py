@@ -6,20 +6,18 @@ import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, Union, get_args, get_origin
+from typing import Literal, TypeVar, Union, get_args, get_origin
 
 from cattrs import AttributeValidationNote, Converter, ForbiddenExtraKeysError, IterableValidationNote
 from cattrs.errors import BaseValidationError, IterableValidationError
 
 from qrl.common.errors import UsageError, describe, suggest
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from qrl.common.options import DataclassInstance
 
 T = TypeVar("T")
 
 
-def to_plain(options: "DataclassInstance") -> dict[str, object]:
+def to_plain(options: DataclassInstance) -> dict[str, object]:
     """Convert a dataclass to plain JSON values: dataclasses become objects, tuples arrays, paths strings.
 
     Raises:
@@ -46,7 +44,7 @@ def plain_value(value: object) -> object:
     )
 
 
-def init_names(cls: "type[DataclassInstance]") -> list[str]:
+def init_names(cls: type[DataclassInstance]) -> list[str]:
     """Return the names of a dataclass's options: the fields that its constructor takes."""
     return [field.name for field in dataclasses.fields(cls) if field.init]
 
@@ -123,7 +121,9 @@ def _usage_error(error: Exception, where: str) -> UsageError:
     return UsageError(located(where, describe(error)))  # the __post_init__ of a third-party Config may raise anything
 
 
-def _scalar(kind: type[object] | tuple[type[object], ...], expected: str, make: Callable[[object], object]):
+def _scalar(
+    kind: type[object] | tuple[type[object], ...], expected: str, make: Callable[[object], object]
+) -> Callable[[object, object], object]:
     def structure(value: object, _: object) -> object:
         # Python accepts a bool as an int.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -131,6 +131,11 @@ def _scalar(kind: type[object] | tuple[type[object], ...], expected: str, make: 
         return make(value)
 
     return structure
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return int(value)
 
 
 def _float(value: object) -> float:
@@ -175,7 +180,9 @@ def _sequence(value: object, hint: object) -> object:
         arguments = arguments[:1] * len(value)
     if len(arguments) != len(value):
         raise _Mismatch(f": expected {len(arguments)} values, found {len(value)}")
-    items: Sequence[object] = [_item(item, each, index) for index, (item, each) in enumerate(zip(value, arguments))]
+    items: Sequence[object] = [
+        _item(item, each, index) for index, (item, each) in enumerate(zip(value, arguments, strict=True))
+    ]
     return list(items) if kind is list else tuple(items)
 
 
@@ -191,7 +198,7 @@ def _dataclass(hint: type[T], converter: Converter) -> Callable[[object, object]
     make = converter.gen_structure_attrs_fromdict(hint)
 
     def structure(value: object, _: object) -> T:
-        if isinstance(value, hint):
+        if isinstance(value, hint) and isinstance(value, DataclassInstance):
             value = to_plain(value)  # its values are checked, too
         if not isinstance(value, Mapping):
             raise _mismatch("an object of options", value)
@@ -217,14 +224,14 @@ def _origin_in(*kinds: object) -> Callable[[object], bool]:
 
 _CONVERTER = Converter(forbid_extra_keys=True)
 _CONVERTER.register_structure_hook(bool, _scalar(bool, "true or false", bool))
-_CONVERTER.register_structure_hook(int, _scalar(int, "a whole number", int))
+_CONVERTER.register_structure_hook(int, _scalar(int, "a whole number", _int))
 _CONVERTER.register_structure_hook(float, _scalar((int, float), "a number", _float))
 _CONVERTER.register_structure_hook(str, _scalar(str, "a string", str))
 _CONVERTER.register_structure_hook(Path, _scalar((str, Path), "a path", _path))
 _CONVERTER.register_structure_hook(type(None), _scalar(type(None), "null", lambda _: None))
-_CONVERTER.register_structure_hook_func(lambda hint: hint is object, lambda value, _: value)
 _CONVERTER.register_structure_hook_func(_origin_in(Literal), _literal)
 _CONVERTER.register_structure_hook_func(_origin_in(Union, types.UnionType), _union)
 _CONVERTER.register_structure_hook_func(_origin_in(tuple, list), _sequence)
+_CONVERTER.register_structure_hook_func(lambda hint: hint in (object, DataclassInstance | None), lambda value, _: value)
 _CONVERTER.register_structure_hook_factory(_origin_in(dict, Mapping), _mapping)
 _CONVERTER.register_structure_hook_factory(dataclasses.is_dataclass, _dataclass)

@@ -201,9 +201,8 @@ class Spec:
             if not isinstance(name, str):
                 raise UsageError(f"{inside(where, role)}: expected a name, found {name!r}")
             if name.endswith(GIVEN) and role not in objects:
-                raise UsageError(
-                    f"{inside(where, role)} is {name!r}: pass the object again in Python, such as agents.load(path, {role}=...)"
-                )
+                again = f"pass the object again, in Python, such as agents.load(path, {role}=...)"
+                raise UsageError(f"{inside(where, role)}: {name!r}: {again}")
         chosen = _Chosen(given, objects, where)
         env = chosen.add("env", DEFAULT_NAMES["env"])
         agent_name, model_name = DEFAULT_NAMES["agent"], DEFAULT_NAMES["model"]
@@ -215,7 +214,8 @@ class Spec:
             model_name = agent.MODEL
         chosen.add("model", model_name)
         policy = policy_config()
-        given["policy"] = policy() if given.get("policy") is None else from_plain(policy, given["policy"], inside(where, "policy"))
+        head = given.get("policy")
+        given["policy"] = policy() if head is None else from_plain(policy, head, inside(where, "policy"))
         return dataclasses.replace(from_plain(cls, given, where), objects=objects)
 
 

@@ -45,9 +45,10 @@ _PLUGINS = (
 class DeviceProgram(AngleProgram):
     """Circuit on a PennyLane device; the counterpart of `qrl.simulator.program.Program`.
 
-    `name` and `options` are those of `qml.device`; `shots` 0 requests exact values. If the device accepts a seed,
-    `generator` seeds the device's own random numbers. `ready`: an existing device to use instead. Raises UsageError for a device that is not installed, and for
-    unsupported requests: exact values, shots, noise, gates, the gradient method.
+    `name` and `options` are those of `qml.device`; `ready` is an existing device to use instead. `shots` 0 requests
+    exact values. If the device accepts a seed, `generator` seeds the device's own random numbers. Raises UsageError for
+    a device that is not installed, and for unsupported requests: exact values, shots, noise, gates, the gradient
+    method.
     """
 
     def __init__(

@@ -2,12 +2,19 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints, runtime_checkable
 
 from qrl.common.checks import check_choice
 from qrl.common.errors import UsageError, suggest
 
 Config = TypeVar("Config")
+
+
+@runtime_checkable
+class DataclassInstance(Protocol):
+    """Instance of any dataclass, such as a plug-in's Config."""
+
+    __dataclass_fields__: ClassVar[dict[str, "dataclasses.Field[Any]"]]
 
 
 def only_with(**values: object) -> dict[str, object]:

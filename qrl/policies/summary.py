@@ -54,7 +54,7 @@ class PolicySummary:
         groups = policy.groups if isinstance(policy, GroupedFeatures) else {}
         counts = {rate: sum(size for name, size in sizes.items() if groups.get(name) == rate) for rate in RATES}
         layers = [module for module in policy.modules() if isinstance(module, CircuitModule)]
-        stacked = [layer for layer in layers if isinstance(layer, StackedCircuits)]
+        projected = [layer.n_projected for layer in layers if isinstance(layer, StackedCircuits)]
         specs: Counter[tuple[int, int]] = Counter()
         for layer in layers:
             count = layer.n_circuits if isinstance(layer, StackedCircuits) else 1
@@ -63,7 +63,7 @@ class PolicySummary:
             sum(sizes.values()),
             {name: count for name, count in counts.items() if count},
             tuple(CircuitSummary(count, *spec) for spec, count in specs.items()),
-            max((layer.n_projected for layer in stacked), default=0),
+            max(projected, default=0),
             f"{backend.name.partition(',')[0]}, {backend.precision}" if layers else "",
         )
 
