@@ -34,7 +34,7 @@ SHOWN = 0.3
 PROBLEMS = {"bandit": exact.bandit, "two states": exact.two_states, "early end": exact.early_end}
 ESTIMATORS: dict[str, dict[str, Any]] = {
     "dice": {"estimator": "dice"},
-    "dice, memory 0.9": {"estimator": "dice", "dice_memory": 0.9},
+    "dice, memory 0.9": {"estimator": "dice", "dice_lambda": 0.9},
     "lvc": {"estimator": "lvc"},
     "emaml": {"estimator": "emaml"},
     "first-order": {"estimator": "first-order"},
@@ -101,7 +101,7 @@ def errors_of(maml: MAML, problem: exact.Problem) -> dict[str, float | None]:
     probability, each = exact.estimates(maml, problem, theta)
     weight = torch.randn(len(each), dtype=each.dtype, generator=torch.Generator().manual_seed(0)) / len(each)
     expected = exact.library_meta_gradient(maml, problem)
-    unbiased = estimator == "dice" and maml.config.dice_memory == 1
+    unbiased = estimator == "dice" and maml.config.dice_lambda == 1
     errors: dict[str, float | None] = {
         "g": exact.largest(gradient - jacobian(lambda x: function(x[None])[0], theta)),
         "H": exact.largest(hessian - exact.value_hessian(maml.policy, problem, theta)) if unbiased else None,
