@@ -153,9 +153,7 @@ def script(dataset: UserDataset, name: str, unfitted: "Pipeline", measure: Measu
         rows=n_rows,
         options=",\n        ".join(f"{key}={value!r}" for key, value in dataset.layout.options.items()),
         decimal="" if dataset.layout.separator == "," else '.str.replace(",", ".")',
-        classes=_CUT.format(labels=list(dataset.labels), edges=list(dataset.edges))
-        if dataset.edges
-        else "table[TARGET]",
+        classes=classes,
         **sources,
     )
 
