@@ -137,7 +137,7 @@ def test_training_on_a_device_goes_as_in_torch(backend, agent_config):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"backend": DEVICE}, "estimator dice with outer ppo differentiates circuits twice, which this backend"),
+        ({"backend": DEVICE}, "estimator dice with outer ppo needs second derivatives of circuits, which this backend"),
         ({"backend": "pennylane:lightnin.qubit"}, "did you mean 'lightning.qubit'"),
         ({"noise": ("depolarising=0.1",)}, "did you mean 'depolarizing'"),
         ({"noise": ("readout=0.7",)}, "readout must be a number in 0 to 0.5, not 0.7"),

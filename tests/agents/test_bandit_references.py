@@ -153,7 +153,7 @@ def test_more_arms_than_anybody_means():
 
 
 def test_an_agent_of_the_bandit_plays_nothing_else():
-    with pytest.raises(UsageError, match="agent thompson: plays bandit only, not 'navigation'"):
+    with pytest.raises(UsageError, match="agent thompson: supports only bandit, not 'navigation'"):
         build(Spec.default(env="navigation", agent="thompson"))
     with pytest.raises(UsageError, match=r"5 arms and 100 pulls have 4.3e\+13 posteriors.*use agent gittins"):
         built("bayes", 100)

@@ -16,14 +16,14 @@ from tests.support.rl2_training import learner
     ("options", "message"),
     [
         ({"episodes": 0}, "episodes must be at least 1"),
-        ({"minibatches": 300}, r"200 trials \(meta_batch\) cannot be 300 minibatches"),
+        ({"minibatches": 300}, "minibatches must be at most meta_batch, 200, not 300"),
         ({"discount": 1.5}, r"discount must be in \(0, 1\]"),
         ({"gae_lambda": -0.1}, r"gae_lambda must be in \[0, 1\]"),
         ({"value_weight": float("inf")}, "value_weight must be finite and not negative"),
         ({"truncation": -1}, "truncation must be not negative"),
         ({"memory_budget": 0.0}, "memory_budget must be finite and positive"),
         ({"trials": 0}, "trials must be at least 1"),
-        ({"trials": 3}, r"200 trials \(meta_batch\) are not 3 \(trials\) of each task"),
+        ({"trials": 3}, "meta_batch must be a multiple of trials, 3, not 200"),
         ({"clip": 0.0}, "clip must be finite and positive"),
     ],
 )
