@@ -6,7 +6,8 @@ from pathlib import Path
 
 from agents.cli.parse import Group, Option, Parser, options_of, wants_help
 from agents.core.plain import from_plain, init_names, inside, to_plain
-from agents.core.spec import CONFIGS, DEFAULT_NAMES, REGISTRIES, Spec
+from agents.core.registry import DEFAULT_NAMES, REGISTRIES
+from agents.core.spec import CONFIGS, Spec
 from agents.runs.saved_spec import read_spec
 from envs.core.registry import ENVS
 from qrl.common.errors import UsageError

@@ -59,12 +59,18 @@ def test_evaluate_and_resume_pass_their_options_on(calls):
         (["evaluate", "one", "--seed", "-1"], "--seed must be at least 0, is -1"),
         (["evaluate", "one", "--taks", "4"], "unknown option --taks; did you mean --tasks?"),
         (["evaluate", "one", "two"], "unexpected argument 'two'; `run.py evaluate --help` shows what is accepted"),
-        (["evaluate", "one", "--split", "tset"], "--split: expected one of 'train', 'test', 'ood', found 'tset'; did you mean 'test'?"),
+        (
+            ["evaluate", "one", "--split", "tset"],
+            "--split: expected one of 'train', 'test', 'ood', found 'tset'; did you mean 'test'?",
+        ),
         (["resume", "one", "--iterations", "0"], "--iterations must be at least 1, is 0"),
         (["list", "envs"], "list takes no arguments, found 'envs'"),
         (["plot"], "plot needs RUN: usage is run.py plot RUN ..."),
         (["plot", "one", "nowhere"], "nowhere: there is no such run folder"),
-        (["plot", "one", "--against", "step"], "--against: expected one of 'x', 'episodes', 'env-steps', found 'step'; did you mean 'env-steps'?"),
+        (
+            ["plot", "one", "--against", "step"],
+            "--against: expected one of 'x', 'episodes', 'env-steps', found 'step'; did you mean 'env-steps'?",
+        ),
         (
             ["trian"],
             "unknown command 'trian'; did you mean 'train'? (choices: evaluate, export, list, plot, resume, ",
