@@ -151,7 +151,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
                 spec.model_config,
                 *spaces,
                 observation_scale=distribution.observation_scale,
-                unavailable=distribution.unavailable,
+                invalid_action_slice=distribution.invalid_action_slice,
                 config=spec.policy,
                 generator=generator(),
             )
@@ -164,7 +164,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
                 spec.model_config,
                 *spaces,
                 observation_scale=distribution.observation_scale,
-                unavailable=distribution.unavailable,
+                invalid_action_slice=distribution.invalid_action_slice,
                 config=spec.policy,
                 generator=generator(),
                 **wiring,  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from envs.core.registry import ENVS
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
 from qrl.common.files import from_json as read_json
-from qrl.common.files import unusable
+from qrl.common.files import path_error
 from qrl.common.registry import Plugin, Registry
 from qrl.models import MODELS
 
@@ -196,7 +196,7 @@ def read_spec(path: Path) -> dict[str, object]:
     try:
         file = path / "config.json" if path.is_dir() else path
     except OSError as error:
-        raise unusable(path, error) from error
+        raise path_error(path, error) from error
     data = read_json(file)
     spec = data.get("spec", data) if isinstance(data, dict) else data
     if not isinstance(spec, dict):

@@ -23,13 +23,13 @@ from agents.runs.progress import Progress
 from agents.runs.provenance import provenance
 from envs.core.check import check_before_training
 from qrl.common.errors import UsageError
-from qrl.noise.model import embedded
+from qrl.noise.model import inline_calibrations
 
 
 def run_training(spec: Spec, out: Path, *, overwrite: bool, command: Sequence[str], quiet: bool = False) -> int:
     """Create the run folder, train, evaluate; return the exit code. All checks come before any file is written."""
     spec = Spec.from_json(spec.to_json())  # The round trip detects options of a wrong type.
-    spec = replace(spec, noise=embedded(spec.noise))  # The run then does not depend on the calibration file.
+    spec = replace(spec, noise=inline_calibrations(spec.noise))  # The run then does not depend on the calibration file.
     distribution, agent = build(spec)
     check_evaluation(agent, distribution, spec.eval_episodes)
     training = Training(spec, distribution, agent) if isinstance(agent, Learner) else None

@@ -18,11 +18,11 @@ from agents.select.options import SelectOptions
 from agents.select.report import Fitted, Measure, described, difference, shown, table, verdict
 from agents.select.script import script
 from envs.automl import scoring
-from envs.automl.algorithms import balance, balances, pipeline
+from envs.automl.algorithms import build_pipeline, supports_class_weights, weight_classes_equally
 from envs.automl.frames import numeric
 from envs.automl.lookup_tasks import LookupTasks
 from envs.automl.meta_features import meta_features
-from envs.automl.reading import UserDataset, read
+from envs.automl.reading import UserDataset, read_dataset
 from qrl.common.errors import UsageError
 from qrl.common.files import check_new_file, to_json, write_folder
 
@@ -88,7 +88,7 @@ def _read(options: SelectOptions) -> UserDataset:
     path = options.file
     if path.is_file() and (size := path.stat().st_size) > LARGE:
         print(f"reading {path}, {size / 1e9:.1f} GB, in pieces: a minute or more", file=sys.stderr, flush=True)
-    return read(path, options.target, rows=options.rows, bins=options.bins, ignore=options.ignore)
+    return read_dataset(path, options.target, rows=options.rows, bins=options.bins, ignore=options.ignore)
 
 
 def _chosen(fitted: Sequence[Fitted], single: str) -> tuple[Fitted, Fitted | None]:
@@ -99,8 +99,8 @@ def _chosen(fitted: Sequence[Fitted], single: str) -> tuple[Fitted, Fitted | Non
 
 def made(name: str, own: UserDataset, measure: Measure) -> "Pipeline":
     """Build the unfitted pipeline of an algorithm, with class weights if balanced accuracy is the measure."""
-    chosen = pipeline(name, own.frame)
-    return balance(chosen, len(own.names)) if measure == "balanced_accuracy" else chosen
+    chosen = build_pipeline(name, own.frame)
+    return weight_classes_equally(chosen, len(own.names)) if measure == "balanced_accuracy" else chosen
 
 
 # --- the selector -----------------------------------------------------------------------------------------------------
@@ -134,7 +134,8 @@ def best_single(family: LookupTasks, measure: Measure) -> str:
     """
     table = family.table
     gained = dict(zip(table.candidates, table.improvement[: table.n_train].mean(0), strict=True))
-    return max((name for name in gained if measure == "accuracy" or balances(name)), key=gained.__getitem__)
+    candidates = (name for name in gained if measure == "accuracy" or supports_class_weights(name))
+    return max(candidates, key=gained.__getitem__)
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ class Fitted:
     name: str
     proposed: int
     """Number of the try that proposed the algorithm, from 1; 0: fitted for comparison only."""
-    scored: scoring.Scored
+    scored: scoring.PipelineScores
     measure: Measure
     """Measure of the ranking."""
     constant: float

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sklearn.base import BaseEstimator
 
 from agents.select.report import Measure
-from envs.automl.frames import LARGEST, numeric
+from envs.automl.frames import MAX_MAGNITUDE, numeric
 from envs.automl.reading import UserDataset
 from envs.automl.scoring import FOLD_SEED, N_FOLDS
 
@@ -141,7 +141,7 @@ def script(own: UserDataset, name: str, chosen: "Pipeline", measure: Measure) ->
         title=f"What `run.py select` chose for {own.layout.path.name}: {name}".replace("\\", "").replace('"', ""),
         n_folds=N_FOLDS,
         seed=FOLD_SEED,
-        largest=LARGEST,
+        largest=MAX_MAGNITUDE,
         scoring=measure,
         measure=measure.replace("_", " "),
         sampled=f" on {n_rows} rows drawn by class" if n_rows < own.n_usable else "",

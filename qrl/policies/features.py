@@ -21,7 +21,7 @@ from qrl.policies.frame import Frame, check_size
 Output = TypeVar("Output", Tensor, tuple[Tensor, Tensor])
 Output_co = TypeVar("Output_co", covariant=True)
 
-RATES = ("angles", "scales", "heads")
+LEARNING_RATE_GROUPS = ("angles", "scales", "heads")
 """Learning-rate groups: variational angles and hidden weights; input scales and projections; read-outs and the rest."""
 
 
@@ -76,7 +76,7 @@ class GroupedFeatures(Protocol):
 
     @property
     def groups(self) -> Mapping[str, str]:
-        """Group (`RATES`) of each parameter, by name; "angles" for names not listed."""
+        """Group (`LEARNING_RATE_GROUPS`) of each parameter, by name; "angles" for names not listed."""
 
 
 class FunctionalFeatures(Generic[Output]):
@@ -104,14 +104,14 @@ def build_features(model: str, config: object, frame: Frame, generator: torch.Ge
     versa.
     """
     features = MODELS.load(model).build(config, frame, generator)
-    known = isinstance(features, nn.Module) and isinstance(features, Features)
-    if not (known and isinstance(features.n_features, int)):
+    is_features = isinstance(features, nn.Module) and isinstance(features, Features)
+    if not (is_features and isinstance(features.n_features, int)):
         raise UsageError(f"model: expected an nn.Module with an int n_features, not {type(features).__name__}")
     recurrent = isinstance(features, RecurrentFeatures)
     if memory and not (recurrent and isinstance(features.n_memory, int)):
-        raise UsageError(f"model {model!r} has no memory, which this agent needs; one such as qgru or gru has")
+        raise UsageError(f"this agent needs a recurrent model, such as qgru or gru; model {model!r} has no memory")
     if not memory and recurrent:
-        raise UsageError(f"model {model!r} has a memory, of which this agent makes no use; it is for one such as rl2")
+        raise UsageError(f"model {model!r} is recurrent, which this agent does not support; use an agent such as rl2")
     return features
 
 
@@ -139,6 +139,6 @@ def learning_rate_groups(module: nn.Module, *features: nn.Module) -> dict[str, s
     """Return the learning-rate group of each parameter of a module that holds these features; "heads" for the rest."""
     groups: dict[Tensor, str] = {}
     for each in features:
-        own = each.groups if isinstance(each, GroupedFeatures) else {}
-        groups |= {parameter: own.get(name, "angles") for name, parameter in each.named_parameters()}
+        named = each.groups if isinstance(each, GroupedFeatures) else {}
+        groups |= {parameter: named.get(name, "angles") for name, parameter in each.named_parameters()}
     return {name: groups.get(parameter, "heads") for name, parameter in module.named_parameters()}

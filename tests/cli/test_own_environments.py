@@ -68,7 +68,7 @@ def test_what_random_actions_cannot_show_may_be_named(tmp_path: Path, capsys: py
     arguments = ["--env", "MountainCar-v0", "--vary", "goal_position=0.3:0.5", "--env.horizon", "20", *SMALL, "--out"]
     assert main([*arguments, str(tmp_path / "run")]) == 2
     assert "parameter 'goal_position' changes nothing" in capsys.readouterr().err
-    assert main([*arguments, str(tmp_path / "run"), "--env.unproved", "goal_position"]) == 0
+    assert main([*arguments, str(tmp_path / "run"), "--env.skip-sensitivity-check", "goal_position"]) == 0
 
 
 def test_an_environment_that_cannot_be_repeated_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,13 +148,13 @@ def test_origins_of_the_librarys_own_and_of_gymnasiums(tmp_path: Path) -> None:
         (["--env", "navigation", "--vary", "goal_x=1:2"], "--vary: env 'navigation' has no such option"),
         (["--env", "navigation", "--workers", "2"], "--workers: env 'navigation' has no such option"),
         (["--env", "CartPole-v1", "--vary"], "--vary needs a value"),
-        (["--env", "CartPole-v1"], "nothing varies from task to task; CartPole-v1 has force_mag, gravity"),
+        (["--env", "CartPole-v1"], "no parameter varies between tasks; set --vary"),
         (["--env", "CartPole-v1", "--vary", "gravity=15:5"], "--vary gravity: Uniform: low must be below high"),
         (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--ood", "gravity=4:6"], "gravity, .*, overlaps|overlap"),
-        (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--workers", "-2"], "workers must be at least 0, is -2"),
+        (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--workers", "-2"], "workers must be at least 0, not -2"),
         (
             ["--env", "CartPole-v1", "--vary", "gravity=1:5", "--ood", "length=1:2"],
-            "--ood length: give its range",
+            "--ood length: the parameter needs a train range",
         ),
         (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--env.horizon", "-3"], "at least 1, or 0 for the environ"),
         (["--env", "qrl/CartPole-v0", "--vary", "gravity=1:5"], "is a family of tasks itself: --env cartpole"),
@@ -192,7 +192,7 @@ def test_a_file_without_a_distribution_is_told(text: str, message: str, tmp_path
 def test_names_that_cannot_be_registered() -> None:
     distribution = envs.make("navigation")
     for name in ("CartPole-v1", "CartPole-v77", "navigation"):
-        with pytest.raises(UsageError, match=f"env '{name}' cannot be registered: the name is taken"):
+        with pytest.raises(UsageError, match=f"env '{name}' cannot be registered: the name is already taken"):
             envs.register(name, distribution)
 
 
