@@ -20,6 +20,7 @@ from .experiment.adapted_policy import AdaptedPolicy as AdaptedPolicy
 from .experiment.api import evaluate as evaluate
 from .experiment.api import load as load
 from .experiment.api import plot as plot
+from .experiment.api import resume as resume
 from .experiment.api import train as train
 from .experiment.evaluation import Curve as Curve
 from .experiment.run import Run as Run

@@ -24,14 +24,14 @@ from torch.autograd.functional import jacobian
 from agents.maml import MAML
 from benchmarks.shared.common import set_up, write_result
 from qrl.policies.policy import Policy
-from tests.support import exact
+from tests.support.enumeration import expectations, library, policies, processes
 
 TARGET = 1e-6
 STEP_SIZES = (0.1, 0.3, 1.0)
 """Rewards are in [-0.5, 2], values per step."""
 SHOWN = 0.3
 """The step size of the tables in the documentation."""
-PROBLEMS = {"bandit": exact.bandit, "two states": exact.two_states, "early end": exact.early_end}
+PROBLEMS = {"bandit": processes.bandit, "two states": processes.two_states, "early end": processes.early_end}
 ESTIMATORS: dict[str, dict[str, Any]] = {
     "dice": {"estimator": "dice"},
     "dice, memory 0.9": {"estimator": "dice", "dice_memory": 0.9},
@@ -39,7 +39,7 @@ ESTIMATORS: dict[str, dict[str, Any]] = {
     "emaml": {"estimator": "emaml"},
     "first-order": {"estimator": "first-order"},
 }
-SCORES: dict[str, exact.ScoreBaseline] = {
+SCORES: dict[str, expectations.ScoreBaseline] = {
     "emaml, score without baseline": "none",
     "emaml": "leave-one-out",
     "emaml, perfect baseline": "perfect",
@@ -84,40 +84,40 @@ def agreement(quick: bool) -> Iterator[dict[str, Any]]:
     """Largest absolute errors of the library, one row for each case and estimator."""
     for (kind, make), episodes, steps in product(PROBLEMS.items(), (1, 2), (1, 2)):
         problem = make(episodes)
-        for name, policy in exact.policies(problem).items():
+        for name, policy in policies.policies(problem).items():
             if name == "2 wires" and (quick or (steps == 2 and episodes == 2)):
                 continue
             case = {"problem": kind, "policy": name, "episodes": episodes, "inner steps": steps}
             for estimator, options in ESTIMATORS.items():
-                maml = exact.learner(policy, problem, inner_steps=steps, **options_of(episodes), **options)
+                maml = policies.learner(policy, problem, inner_steps=steps, **options_of(episodes), **options)
                 yield case | {"estimator": estimator} | errors_of(maml, problem)
 
 
-def errors_of(maml: MAML, problem: exact.Problem) -> dict[str, float | None]:
+def errors_of(maml: MAML, problem: processes.Problem) -> dict[str, float | None]:
     """Errors of the library's expected inner gradient g and Hessian H, and of its meta-gradient."""
-    theta, estimator = exact.parameters(maml), maml.config.estimator
-    function = exact.value(maml.policy, problem)
-    gradient, hessian = exact.library_update(maml, problem, theta)
-    probability, each = exact.estimates(maml, problem, theta)
+    theta, estimator = policies.parameters(maml), maml.config.estimator
+    function = expectations.value(maml.policy, problem)
+    gradient, hessian = library.library_update(maml, problem, theta)
+    probability, each = expectations.estimates(maml, problem, theta)
     weight = torch.randn(len(each), dtype=each.dtype, generator=torch.Generator().manual_seed(0)) / len(each)
-    expected = exact.library_meta_gradient(maml, problem)
+    expected = library.library_meta_gradient(maml, problem)
     unbiased = estimator == "dice" and maml.config.dice_memory == 1
     errors: dict[str, float | None] = {
-        "g": exact.largest(gradient - jacobian(lambda x: function(x[None])[0], theta)),
-        "H": exact.largest(hessian - exact.value_hessian(maml.policy, problem, theta)) if unbiased else None,
-        "expected meta-gradient": exact.largest(expected - probability @ each),
-        "meta-gradient of each": exact.largest(
-            exact.library_meta_gradient(maml, problem, weight=weight) - weight @ each
+        "g": library.largest(gradient - jacobian(lambda x: function(x[None])[0], theta)),
+        "H": library.largest(hessian - expectations.value_hessian(maml.policy, problem, theta)) if unbiased else None,
+        "expected meta-gradient": library.largest(expected - probability @ each),
+        "meta-gradient of each": library.largest(
+            library.library_meta_gradient(maml, problem, weight=weight) - weight @ each
         ),
         "sampled-update gradient": None,
         "difference quotient": None,
     }
     if estimator == "emaml":
-        errors["sampled-update gradient"] = exact.largest(
-            expected - exact.sampled_update_gradient(maml, problem, theta)
+        errors["sampled-update gradient"] = library.largest(
+            expected - expectations.sampled_update_gradient(maml, problem, theta)
         )
-        quotient = exact.central_difference(exact.sampled_objective(maml, problem), theta)
-        errors["difference quotient"] = exact.largest(expected - quotient)
+        quotient = expectations.central_difference(expectations.sampled_objective(maml, problem), theta)
+        errors["difference quotient"] = library.largest(expected - quotient)
     return errors
 
 
@@ -126,7 +126,7 @@ def quality(quick: bool) -> Iterator[dict[str, Any]]:
     settings = [(1, size, False) for size in STEP_SIZES] + [(1, SHOWN, True), (2, SHOWN, False)]
     for kind, (steps, size, standardised), episodes in product(("bandit", "two states"), settings, (1, 2, 5, 10)):
         problem = PROBLEMS[kind](episodes)
-        for name, policy in exact.policies(problem).items():
+        for name, policy in policies.policies(problem).items():
             if (quick and (episodes > 2 or name == "2 wires")) or not affordable(kind, name, steps, episodes):
                 continue
             case = {"problem": kind, "policy": name, "inner steps": steps, "step size": size}
@@ -135,20 +135,20 @@ def quality(quick: bool) -> Iterator[dict[str, Any]]:
             yield from (case | row for row in compared(problem, policy, options | options_of(episodes)))
 
 
-def compared(problem: exact.Problem, policy: Policy, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def compared(problem: processes.Problem, policy: Policy, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A row for each estimator: the expected meta-gradient against both objectives' gradients, and its variances."""
-    plain = exact.learner(policy, problem, **options)
-    theta = exact.parameters(plain)
-    expected = exact.expected_update_gradient(plain, problem, theta)
-    sampled = exact.sampled_update_gradient(plain, problem, theta)
+    plain = policies.learner(policy, problem, **options)
+    theta = policies.parameters(plain)
+    expected = expectations.expected_update_gradient(plain, problem, theta)
+    sampled = expectations.sampled_update_gradient(plain, problem, theta)
     for estimator, chosen in ESTIMATORS.items():
         if problem.horizon == 1 and estimator in ("dice, memory 0.9", "lvc"):
             continue  # the same as dice
-        maml = exact.learner(policy, problem, **options, **chosen)
+        maml = policies.learner(policy, problem, **options, **chosen)
         labels = SCORES if estimator == "emaml" else {estimator: SCORES["emaml, score without baseline"]}
         for label, baseline in labels.items():
-            mean = exact.exact_meta_gradient(maml, problem, theta, baseline=baseline)
-            inner, total = exact.variances(maml, problem, theta, baseline)
+            mean = expectations.exact_meta_gradient(maml, problem, theta, baseline=baseline)
+            inner, total = expectations.variances(maml, problem, theta, baseline)
             yield {
                 "estimator": label,
                 # With standardised advantages, an expected update has no such simple meaning.

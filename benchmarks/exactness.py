@@ -24,7 +24,7 @@ from qrl.models import MODELS
 from qrl.policies.frame import Frame
 from qrl.simulator.program import compile_circuit
 from tests.support.circuits import random_circuit
-from tests.support.exactness import largest_differences
+from tests.support.pennylane_comparison import largest_differences
 
 TARGET = 1e-10
 SINGLE = 1e-6

@@ -99,6 +99,16 @@ class QuantumLayer(nn.Module):
         return self.circuit.n_observables
 
     @property
+    def n_circuits(self) -> int:
+        """Number of circuits: one."""
+        return 1
+
+    @property
+    def n_projected(self) -> int:
+        """Number of inputs that the projection maps to the wires; 0 without a projection."""
+        return 0 if self.projection is None else self.n_inputs
+
+    @property
     def groups(self) -> dict[str, str]:
         """Learning-rate group of each parameter."""
         projection = {} if self.projection is None else {"projection.weight": "scales"}

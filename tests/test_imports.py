@@ -1,4 +1,4 @@
-"""The order of the rooms: imports flow one way and in no circle, and what must be cheap to import is."""
+"""Imports flow one way and in no circle, and what must be cheap to import is."""
 
 import ast
 import json
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("qrl", "envs", "agents")
 STARTS = ("qrl_meta", "run", "agents.__main__")
 """What starts the command line."""
-SHELVES = ("envs", "qrl.models", "agents", "agents.references")
+PLUGIN_PACKAGES = ("envs", "qrl.models", "agents", "agents.references")
 """Packages whose modules are plug-ins, each an option of the command line."""
 
 # What each package may import of ours.
@@ -103,10 +103,10 @@ def test_no_modules_import_each_other_in_a_circle():
     assert not {module for module in modules() if module in reached(module)}
 
 
-@pytest.mark.parametrize("shelf", SHELVES)
-def test_every_module_on_a_shelf_is_a_plug_in(shelf):
+@pytest.mark.parametrize("package", PLUGIN_PACKAGES)
+def test_every_module_of_a_plug_in_package_is_a_plug_in(package):
     """What is shared lives in a package, which the registry does not scan."""
-    for path in ROOT.joinpath(*shelf.split(".")).glob("*.py"):
+    for path in ROOT.joinpath(*package.split(".")).glob("*.py"):
         if path.name not in ("__init__.py", "__main__.py"):
             assert not path.name.startswith("_"), path
             defined = {getattr(node, "name", None) for node in ast.parse(path.read_text(encoding="utf-8")).body}
@@ -161,7 +161,9 @@ def test_what_answers_at_once_imports_nothing_heavy_and_no_plug_in(program):
     loaded = loaded_after(program)
     assert not loaded & HEAVY
     plugins = {
-        f"{shelf}.{path.stem}" for shelf in SHELVES for path in ROOT.joinpath(*shelf.split(".")).glob("[!_]*.py")
+        f"{package}.{path.stem}"
+        for package in PLUGIN_PACKAGES
+        for path in ROOT.joinpath(*package.split(".")).glob("[!_]*.py")
     }
     assert plugins
     assert not loaded & plugins
@@ -197,8 +199,8 @@ def test_underscored_names_stay_within_their_package():
     for package in PACKAGES:
         for path in ROOT.joinpath(package).rglob("*.py"):
             assert path.stem.startswith("__") or not path.stem.startswith("_"), path
-            room = ".".join(path.relative_to(ROOT).parent.parts)
+            subpackage = ".".join(path.relative_to(ROOT).parent.parts)
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in PACKAGES:
                     private = [alias.name for alias in node.names if alias.name.startswith("_")]
-                    assert not private or str(node.module).startswith(f"{room}."), path
+                    assert not private or str(node.module).startswith(f"{subpackage}."), path

@@ -4,6 +4,7 @@ Neither torch nor any plug-in is imported before these checks.
 """
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,8 @@ from agents.cli.options import (
     PlotOptions,
     ResumeOptions,
     RobustnessOptions,
-    default_out,
-    parse_train,
 )
-from agents.cli.parse import HelpShown, parse, value_of, written_out
+from agents.cli.parse import HelpShown, parse
 from agents.runs.folder import RunFolder, check_target
 from agents.runs.program import program
 from agents.select.options import SelectOptions
@@ -55,17 +54,21 @@ def run_command(arguments: list[str]) -> int:
 
 def _train(arguments: list[str]) -> int:
     keep_freed_memory()
-    spec, options = parse_train(arguments)
+    from agents.cli.train import parse_train
+    from agents.core.spec import default_out
+
+    spec, options, note = parse_train(arguments)
     out = options.out or default_out(spec)
     check_target(out, overwrite=options.overwrite)
+    if note:
+        print(note, file=sys.stderr)
     from agents.experiment.start import run_training
 
-    return run_training(spec, out, overwrite=options.overwrite, command=_command("train", arguments))
+    run_training(spec, out, overwrite=options.overwrite, command=_command("train", arguments))
+    return 0
 
 
 def _evaluate(arguments: list[str]) -> int:
-    value_of("--out", arguments)
-    arguments = written_out(arguments)
     options = parse(
         "evaluate", EvaluateOptions, arguments, description="Evaluate a trained run: return after 0, 1, … steps."
     )
@@ -84,13 +87,12 @@ def _resume(arguments: list[str]) -> int:
     keep_freed_memory()
     from agents.experiment.start import run_resume
 
-    return run_resume(options.run, iterations=options.iterations)
+    run_resume(options.run, iterations=options.iterations)
+    return 0
 
 
 def _robustness(arguments: list[str]) -> int:
-    value_of("--out", arguments)
     description = "Evaluate a trained run exactly, under noise of growing strength and from few to many shots."
-    arguments = written_out(arguments)
     options = parse("robustness", RobustnessOptions, arguments, description=description)
     _check_run_folder(options.run)
     keep_freed_memory()
@@ -100,7 +102,6 @@ def _robustness(arguments: list[str]) -> int:
 
 
 def _export(arguments: list[str]) -> int:
-    value_of("--out", arguments)
     description = "Adapt a trained policy to a task and write its circuits for given observations."
     options = parse("export", ExportOptions, arguments, description=description)
     _check_run_folder(options.run)
@@ -111,7 +112,6 @@ def _export(arguments: list[str]) -> int:
 
 
 def _plot(arguments: list[str]) -> int:
-    value_of("--out", arguments)
     description = "Draw the adaptation curves of several runs of one environment into one picture."
     options = parse("plot", PlotOptions, arguments, description=description)
     for path in options.runs:
@@ -122,7 +122,6 @@ def _plot(arguments: list[str]) -> int:
 
 
 def _select(arguments: list[str]) -> int:
-    value_of("--out", arguments)
     description = "Choose a learning algorithm for a CSV file: a trained selector proposes, each is cross-validated."
     options = parse("select", SelectOptions, arguments, description=description)
     if not options.target:

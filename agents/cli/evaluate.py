@@ -1,15 +1,14 @@
 """Command `evaluate`: the adaptation curve of a trained run, its plot, and an animation."""
 
-from functools import partial
 from pathlib import Path
 
 from agents.cli.options import EvaluateOptions
 from agents.core.agent import Learner
 from agents.core.context import backend_of
 from agents.core.spec import Spec
-from agents.experiment.report import how_many, open_run, report, table_name, training_rows, warn
+from agents.experiment.report import finite_family_note, open_run, report, table_name, training_rows, warn
 from agents.experiment.run import Run
-from agents.experiment.start import evaluating
+from agents.experiment.start import interruptible_evaluation
 from agents.experiment.video import animation, check_pictures
 from qrl.backends.backend import Backend
 from qrl.common.errors import UsageError
@@ -27,7 +26,9 @@ def run_evaluation(options: EvaluateOptions) -> int:
         check_json_name(options.out)
         for suffix in (".json", ".png", *([".gif"] if options.video else [])):
             check_new_file(options.out.with_suffix(suffix))
-    return evaluating(options.run, partial(_evaluate, options))
+    with interruptible_evaluation(options.run):
+        _evaluate(options)
+    return 0
 
 
 def check_json_name(out: Path) -> None:
@@ -53,7 +54,7 @@ def _evaluate(options: EvaluateOptions) -> None:
         seed=options.seed,
         backend=backend,
     )
-    report(curve, training_rows(run), table, picture, note=how_many(run, curve))
+    report(curve, training_rows(run), table, picture, note=finite_family_note(run, curve))
     if options.video:
         moving = picture.with_suffix(".gif")
         write_atomically(moving, _animation(run, options, backend))

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from agents.runs.interrupt import Interrupted
 from agents.runs.program import program
 from qrl.common.errors import TrainingError, UsageError
 from qrl.common.importing import install_hint
@@ -29,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, 2)
     except TrainingError as error:
         return _complain(error, 1)
+    except Interrupted as stop:
+        return stop.exit_code
     except KeyboardInterrupt:
         print(f"{program()}: interrupted", file=sys.stderr)
         return 130

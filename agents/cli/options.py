@@ -1,111 +1,11 @@
-"""Command-line options of each command."""
+"""Options of each command except `train`, whose options depend on the chosen plug-ins."""
 
-import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from agents.cli.parse import CONFIGS, SHORTHANDS, parse, value_of, written_out
-from agents.core.spec import DEFAULT_NAMES, LARGEST_EPISODES, REGISTRIES, Spec, check_seed, plugin_names, read_spec
-from agents.runs.program import program
+from agents.core.spec import LARGEST_EPISODES, check_seed
 from qrl.common.checks import check_count
-from qrl.common.errors import UsageError
-from qrl.common.registry import short_name
-from qrl.common.summaries import first_line
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions(Spec):
-    """Options of `train`: the spec of the run and its output folder."""
-
-    out: Path | None = None
-    """Run folder to create; by default runs/<env>-<agent>-<model>-seed<seed>."""
-
-    overwrite: bool = False
-    """Replace an existing run in this folder."""
-
-    config: Path | None = None
-    """Start from a saved configuration: a run folder, its config.json, or a JSON file of a spec. Further options
-    override it."""
-
-
-def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions]:
-    """Parse the spec of a run, and all options of `train`, from the command line.
-
-    Raises:
-        UsageError: an argument is invalid.
-    """
-    value_of("--out", arguments)
-    arguments = written_out(arguments)
-    spec = _starting_spec(arguments)  # First: reports a wrong name before any heavy import.
-    _check_shorthands(spec, arguments)
-    import tyro
-
-    overrides = [
-        (
-            field,
-            Annotated[type(getattr(spec, field)), tyro.conf.arg(name=name, help=_about(name, spec))],
-            dataclasses.field(),
-        )
-        for field, name in CONFIGS.items()
-    ]
-    flag = ("overwrite", tyro.conf.FlagCreatePairsOff[bool], dataclasses.field(default=False))
-    options_type = dataclasses.make_dataclass(
-        "Options", [*overrides, flag], bases=(TrainOptions,), frozen=True, kw_only=True
-    )
-    values = {field.name: getattr(spec, field.name) for field in dataclasses.fields(Spec)}
-    options: TrainOptions = parse(
-        "train",
-        options_type,
-        arguments,
-        default=options_type(**values),
-        description=f"Train {spec.agent} with the model {spec.model} on {spec.env}. "
-        "Options with a dot belong to the chosen plug-ins: name others with --env, --agent, --model to see theirs.",
-    )
-    names = {role: registry.canonical(getattr(options, role)) for role, registry in REGISTRIES.items()}
-    chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(Spec)}
-    return Spec(**{**chosen, **names}), options
-
-
-def _check_shorthands(spec: Spec, arguments: Sequence[str]) -> None:
-    known = {field.name for field in dataclasses.fields(spec.env_config)}
-    for short, long in SHORTHANDS.items():
-        if long in arguments and long.rpartition(".")[2] not in known:
-            raise UsageError(
-                f"{short}: env {spec.env!r} has no such option; it is for the environments of Gymnasium, such as "
-                "--env CartPole-v1 --vary gravity=5:15; a file says it itself, in envs.GymnasiumTasks"
-            )
-
-
-def _about(name: str, spec: Spec) -> str:
-    """Return the heading of a group of options in the help text."""
-    if name not in REGISTRIES:
-        return "How the model's outputs become a distribution over actions."
-    chosen = getattr(spec, name)
-    return f"Options of {chosen}. {first_line(REGISTRIES[name].load(chosen).__doc__)}".strip()
-
-
-def _starting_spec(arguments: Sequence[str]) -> Spec:
-    """Return the spec before other options are applied: from --config if given, with --env, --agent and --model."""
-    file = value_of("--config", arguments)
-    saved: dict[str, object] = {} if file is None else read_spec(Path(file))
-    names = plugin_names(saved) if saved else DEFAULT_NAMES
-    for role, registry in REGISTRIES.items():
-        name = value_of(f"--{role}", arguments)
-        if name is not None:
-            name = registry.canonical(name)
-            # Saved options of another plug-in do not apply.
-            other = name != names[role]
-            saved = {key: value for key, value in saved.items() if not (other and key == f"{role}_config")}
-            saved[role] = name
-    return Spec.from_json(saved, where=str(file or "configuration"))
-
-
-def default_out(spec: Spec) -> Path:
-    """Return the default run folder: runs/<env>-<agent>-<model>-seed<seed>."""
-    names = [short_name(name) for name in (spec.env, spec.agent, spec.model)]
-    return Path("runs", f"{'-'.join(names)}-seed{spec.seed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +143,3 @@ class PlotOptions:
 
     split: Literal["train", "test", "ood"] = "test"
     """Split of the evaluated tasks."""
-
-    def __post_init__(self) -> None:
-        if not self.runs:
-            raise UsageError(f"plot needs run folders: usage is {program()} plot RUN ...")

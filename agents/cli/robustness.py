@@ -1,13 +1,12 @@
 """Command `robustness`: evaluate a trained run exactly, under noise, and with finite shots."""
 
-from functools import partial
 from pathlib import Path
 
 from agents.cli.evaluate import check_json_name
 from agents.cli.options import RobustnessOptions
 from agents.experiment.report import open_run
 from agents.experiment.robustness import Point, backends, draw, table, to_json
-from agents.experiment.start import evaluating
+from agents.experiment.start import interruptible_evaluation
 from qrl.backends.backend import Backend
 from qrl.common import files
 from qrl.common.files import check_new_file, write_atomically
@@ -24,7 +23,9 @@ def run_robustness(options: RobustnessOptions) -> int:
         check_new_file(out)
         check_new_file(out.with_suffix(".png"))
     rows = backends(options.noise, options.strengths, options.shots)
-    return evaluating(options.run, partial(_sweep, options, rows, out))
+    with interruptible_evaluation(options.run):
+        _sweep(options, rows, out)
+    return 0
 
 
 def _sweep(options: RobustnessOptions, rows: list[tuple[str, float, Backend]], out: Path) -> None:

@@ -2,25 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import gymnasium
 import numpy as np
 import torch
 
 from agents.core.agent import Agent, Learner, NetworkAgent, missing_members
-from agents.core.registry import AGENTS
+from agents.core.given import ReadyAgent
 from agents.core.spec import Spec
 from envs import TaskDistribution
-from envs.core.registry import ENVS
 from qrl.backends.backend import Backend, Execution, executions, run_on
 from qrl.common.errors import UsageError, describe
+from qrl.common.options import DataclassInstance
 from qrl.noise.model import Noise
+from qrl.policies.actor import PolicyConfig
 from qrl.policies.policy import Policy, make_policy
 from qrl.policies.recurrent import RecurrentPolicy, make_recurrent_policy
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from qrl.policies.summary import PolicySummary
 
 M = TypeVar("M", bound=torch.nn.Module)
 
@@ -29,8 +28,9 @@ M = TypeVar("M", bound=torch.nn.Module)
 class FeatureNetwork:
     """Feature network of the run, for agents that build a custom network around it."""
 
-    model: str
-    model_config: "DataclassInstance"
+    model: object
+    """Model, by name or as an object."""
+    model_config: DataclassInstance | None
     seed: int
     """Seed of the initial weights."""
     on_backend: Callable[[torch.nn.Module], torch.nn.Module]
@@ -81,7 +81,10 @@ def torch_generator(sequence: np.random.SeedSequence, device: torch.device | str
 
 def backend_of(spec: Spec) -> Backend:
     """Return the backend of a spec's circuits. Raises UsageError for an invalid one."""
-    return Backend(spec.backend, spec.shots, Noise.parse(spec.noise))
+    noise = Noise.parse(spec.noise)
+    if "backend" in spec.objects:
+        return Backend.of_device(spec.objects["backend"], spec.shots, noise)
+    return Backend(spec.backend, spec.shots, noise)
 
 
 def find_execution(agent: object) -> Execution | None:
@@ -90,6 +93,11 @@ def find_execution(agent: object) -> Execution | None:
     If there are several executions, return the first one; all of them share its generator and counter.
     """
     return next(iter(executions(agent.policy)), None) if isinstance(agent, NetworkAgent) else None
+
+
+def policy_summary(spec: Spec, agent: object) -> PolicySummary | None:
+    """Return the summary of the agent's policy network, or None without a network."""
+    return PolicySummary.of(agent.policy, backend_of(spec)) if isinstance(agent, NetworkAgent) else None
 
 
 def seed_shots(agent: object, sequence: np.random.SeedSequence) -> None:
@@ -119,8 +127,11 @@ def build_agent(spec: Spec, distribution: TaskDistribution, backend: Backend) ->
     circuits.
     """
     context = _context(spec, distribution, backend)
+    plugin = spec.plugin("agent")
+    if isinstance(plugin, ReadyAgent) and backend != Backend():
+        raise UsageError(f"agent {spec.agent!r} is built already: its circuits keep their backend, shots and noise")
     try:
-        agent = AGENTS.load(spec.agent).build(spec.agent_config, context)
+        agent: object = plugin.build(spec.agent_config, context)
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # third-party code may raise anything; report it as a defect of the agent's file
@@ -144,15 +155,18 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
     def generator() -> torch.Generator:
         return torch_generator(seed_sequences(spec.seed)["parameters"])
 
+    model, head = spec.objects.get("model", spec.model), spec.policy
+    assert head is None or isinstance(head, PolicyConfig)
+
     def policy() -> Policy:
         return on_backend(
             make_policy(
-                spec.model,
+                model,
                 spec.model_config,
                 *spaces,
                 observation_scale=distribution.observation_scale,
                 invalid_action_slice=distribution.invalid_action_slice,
-                config=spec.policy,
+                config=head,
                 generator=generator(),
             )
         )
@@ -160,19 +174,19 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
     def recurrent(**wiring: bool | int) -> RecurrentPolicy:
         return on_backend(
             make_recurrent_policy(
-                spec.model,
+                model,
                 spec.model_config,
                 *spaces,
                 observation_scale=distribution.observation_scale,
                 invalid_action_slice=distribution.invalid_action_slice,
-                config=spec.policy,
+                config=head,
                 generator=generator(),
                 **wiring,  # type: ignore[arg-type]
             )
         )
 
     seed = int(seed_sequences(spec.seed)["parameters"].generate_state(1)[0])
-    network = FeatureNetwork(spec.model, spec.model_config, seed, on_backend)
+    network = FeatureNetwork(model, spec.model_config, seed, on_backend)
     return BuildContext(distribution, device, policy, recurrent, network)
 
 
@@ -182,7 +196,7 @@ def _build_distribution(spec: Spec) -> TaskDistribution:
     Raises UsageError, also for an observation, reward or termination of the wrong shape.
     """
     try:
-        distribution = ENVS.load(spec.env).build(spec.env_config)
+        distribution = spec.plugin("env").build(spec.env_config)
         if not isinstance(distribution, TaskDistribution):
             raise UsageError(f"build returned {type(distribution).__name__}, not an envs.TaskDistribution")
         env = distribution.vectorise(1, 2)

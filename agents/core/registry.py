@@ -3,12 +3,19 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qrl.common.registry import Registry, Shelf
+from qrl.common.registry import Plugin, Registry, Shelf
 
 if TYPE_CHECKING:
     from agents.core.agent import Agent
 
 _AGENTS = Path(__file__).parents[1]
+
+
+def _plugin_of_object(thing: object) -> "Plugin[Agent[object]] | None":
+    from agents.core.given import plugin_of_agent  # Local, as it imports torch.
+
+    return plugin_of_agent(thing)
+
 
 AGENTS: "Registry[Agent[object]]" = Registry(
     "agent",
@@ -17,6 +24,7 @@ AGENTS: "Registry[Agent[object]]" = Registry(
         Shelf("agents", _AGENTS, "agents"),
         Shelf("agents.references", _AGENTS / "references", "references"),
     ],
+    resolve_object=_plugin_of_object,
 )
 """Registry of all agents; `AGENTS.load(name).build(config, context)` builds one."""
 

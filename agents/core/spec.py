@@ -2,18 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, get_type_hints, runtime_checkable
 
+from agents.core.plain import check_value, from_plain, init_names, inside, located, plain_value, to_plain
 from agents.core.registry import AGENTS
-from agents.core.values import check_finite, from_plain, to_plain
 from envs.core.registry import ENVS
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
-from qrl.common.files import from_json as read_json
-from qrl.common.files import path_error
-from qrl.common.registry import Plugin, Registry
+from qrl.common.registry import GIVEN, Plugin, Registry, name_of, short_name
 from qrl.models import MODELS
 
 if TYPE_CHECKING:
@@ -30,6 +28,12 @@ LARGEST_ITERATIONS = 10_000_000
 REGISTRIES: Mapping[str, Registry[object]] = {"env": ENVS, "agent": AGENTS, "model": MODELS}
 """Registry of each role."""
 
+OBJECT_ROLES = (*DEFAULT_NAMES, "backend")
+"""Roles for which Python code may give an object in place of a name."""
+
+Given = str | object
+"""Plug-in, by name or as an object."""
+
 
 @runtime_checkable
 class TunedPlugin(Protocol):
@@ -37,6 +41,14 @@ class TunedPlugin(Protocol):
 
     def defaults(self, env_name: str) -> object:
         """Return the plug-in's default Config for an environment."""
+
+
+@runtime_checkable
+class AgentChooser(Protocol):
+    """Plug-in of an environment with its own default agent and model."""
+
+    def default_agent(self, config: object) -> tuple[str, str]:
+        """Return the names of the agent and of the model that suit the environment with these options."""
 
 
 @runtime_checkable
@@ -51,47 +63,47 @@ class Spec:
     """Specification of a run. Equal specs give equal runs on the same machine with the same number of threads.
 
     Raises:
-        UsageError: a count is not positive, the seed is negative, a number is not finite, or the device is unknown.
+        UsageError: a value has the wrong type, a count is not positive, the seed is negative, a number is not finite,
+            or the device is unknown.
     """
 
     env: str = DEFAULT_NAMES["env"]
-    """Task family: a name that `run.py list` shows, a file, or module:attribute."""
+    """Task family: a name of `run.py list`, a Gymnasium id, a file, or module:attribute."""
 
-    env_config: Any = None
+    env_config: object = None
     """Options of the environment, an instance of its Config."""
 
     agent: str = DEFAULT_NAMES["agent"]
-    """Agent: a name that `run.py list` shows, a file, or module:attribute."""
+    """Agent: a name of `run.py list`, a file, or module:attribute."""
 
-    agent_config: Any = None
+    agent_config: object = None
     """Options of the agent, an instance of its Config."""
 
     model: str = DEFAULT_NAMES["model"]
-    """Model of the policy network: a name that `run.py list` shows, a file, or module:attribute."""
+    """Policy network: a name of `run.py list`, a file, or module:attribute."""
 
-    model_config: Any = None
+    model_config: object = None
     """Options of the model, an instance of its Config."""
 
-    policy: Any = None
+    policy: object = None
     """Options of the policy head, a PolicyConfig."""
+
+    iterations: int = 60
+    """Length of training [meta-iterations]."""
+
+    seed: int = 0
+    """Seed of training; test tasks do not depend on it."""
 
     backend: str = "torch"
     """Backend of the circuits: torch, the fused simulator, or pennylane:DEVICE with options after commas, such as
-    pennylane:lightning.qubit or pennylane:default.qubit,gradient=spsa."""
+    pennylane:default.qubit,gradient=spsa."""
 
     shots: int = 0
     """Shots of each circuit in each measurement basis [shots]; 0: exact expectation values."""
 
     noise: tuple[str, ...] = ()
-    """Noise model, such as depolarizing=0.01 readout=0.02: kinds and strengths of `qrl.noise.model.Noise`, after each
-    gate or, with after=layer, after each layer of gates on all wires; and calibration=FILE.json, the calibration of a
-    device (docs/backends.md), which is saved with the run. May be given more than once."""
-
-    seed: int = 0
-    """Seed of all random streams in training. Test tasks do not depend on it."""
-
-    iterations: int = 60
-    """Length of training [meta-iterations]."""
+    """Noise model, such as depolarizing=0.01 readout=0.02, or calibration=FILE.json, the calibration of a device
+    (docs/backends.md). May be given more than once."""
 
     device: Literal["cpu", "cuda"] = "cpu"
     """Torch device of all tensors."""
@@ -112,7 +124,19 @@ class Spec:
     """Evaluation at the end of training: episodes per task and gradient step [episodes]; for an in-context agent,
     trials per task [trials]."""
 
+    objects: Mapping[str, object] = field(default_factory=dict)
+    """Plug-ins and devices given as objects in Python, by role: env, agent, model, backend. Not part of the JSON form,
+    where the role's name ends in "(given in Python)"."""
+
     def __post_init__(self) -> None:
+        hints = get_type_hints(Spec)
+        for name in _FIELDS:
+            value = getattr(self, name)
+            if hints[name] is object:
+                if value is not None:  # The round trip detects options of a wrong type.
+                    from_plain(type(value), to_plain(value), name)
+            else:
+                check_value(hints[name], value, name)
         check_count("iterations", self.iterations, most=LARGEST_ITERATIONS)
         check_count("checkpoint-every", self.checkpoint_every)
         check_count("eval-steps", self.eval_steps)
@@ -121,103 +145,100 @@ class Spec:
         check_seed("seed", self.seed)
         check_count("threads", self.threads, least=0)
         check_count("shots", self.shots, least=0)
-        if self.device not in ("cpu", "cuda"):
-            raise UsageError(f"unknown device {self.device!r}{suggest(self.device, ('cpu', 'cuda'))}")
-        check_finite(self, "")
 
     @classmethod
-    def default(cls, env: str = "", agent: str = "", model: str = "", **fields: Any) -> "Spec":
-        """Return the spec of three plug-ins with their default options, which may depend on the environment.
+    def default(cls, env: Given = "", agent: Given = "", model: Given = "", **fields: object) -> "Spec":
+        """Return the spec of three plug-ins, by default with their own default options.
 
         Args:
-            env: name of the environment; by default the one in `DEFAULT_NAMES`.
-            agent: name of the agent; by default the one in `DEFAULT_NAMES`.
-            model: name of the model; by default the agent's own default model, else the one in `DEFAULT_NAMES`.
-            fields: values of other fields.
+            env: environment, by name or as an object; by default the one in `DEFAULT_NAMES`.
+            agent: agent, by name or as an object; by default what suits the environment.
+            model: model, by name or as an object; by default what suits the agent.
+            fields: values of other fields; options of a plug-in as its Config, or as a mapping.
 
         Raises:
             UsageError: a name or a value is invalid.
         """
-        given = {role: name for role, name in (("env", env), ("agent", agent), ("model", model)) if name}
-        names = plugin_names(given)
-        _check_keys(fields)
-        configs: dict[str, object] = {
-            f"{role}_config": default_config(REGISTRIES[role].load(name), names["env"]) for role, name in names.items()
-        }
-        configs["policy"] = policy_config()()
-        return cls(**{**names, **configs, **fields})
+        given = {"env": env, "agent": agent, "model": model, "backend": fields.pop("backend", "")}
+        objects = {role: thing for role, thing in given.items() if not isinstance(thing, str)}
+        names = {role: thing for role, thing in given.items() if thing and role not in objects}
+        names |= {role: name_of(thing) for role, thing in objects.items()}
+        return cls.from_json({**names, **fields}, where="", objects=objects)
+
+    def plugin(self, role: str) -> Plugin[object]:
+        """Return the plug-in of a role: env, agent or model.
+
+        Raises:
+            UsageError: the name is unknown, or a package is missing.
+        """
+        return REGISTRIES[role].load(self.objects.get(role, getattr(self, role)))
 
     def to_json(self) -> dict[str, object]:
         """Return this spec as a JSON object; `from_json` is the inverse."""
-        return to_plain(self)
+        return {name: plain_value(getattr(self, name)) for name in _FIELDS}
 
     @classmethod
-    def from_json(cls, data: object, where: str = "configuration") -> "Spec":
+    def from_json(
+        cls, data: object, where: str = "configuration", objects: Mapping[str, object] | None = None
+    ) -> "Spec":
         """Return the spec of a JSON object. Missing fields keep their defaults.
 
         Args:
             data: parsed JSON.
             where: name of the data in error messages, such as the name of the file.
+            objects: objects of the roles whose names end in "(given in Python)", by role.
 
         Raises:
             UsageError: an unknown key (a near match is suggested), a value of the wrong type, not finite or out of
-                range, or a plug-in that is unknown or not installed.
+                range, a plug-in that is unknown or not installed, or a missing object.
         """
         if not isinstance(data, Mapping):
-            raise UsageError(f"{where}: expected a JSON object")
-        _check_keys(data, where)
-        given = dict(data)
-        for role in DEFAULT_NAMES:
-            if not isinstance(given.get(role, ""), str):
-                raise UsageError(f"{where}.{role}: expected a name, found {given[role]!r}")
-        given |= (names := plugin_names(given))
-        for role, name in names.items():
-            plugin = REGISTRIES[role].load(name)
-            key = f"{role}_config"
-            if given.get(key) is None:
-                given[key] = default_config(plugin, names["env"])
-            else:
-                given[key] = from_plain(plugin.Config, given[key], f"{where}.{key}")
+            raise UsageError(located(where, "expected a JSON object"))
+        check_keys(data, where)
+        given, objects = dict(data), objects or {}
+        for role in OBJECT_ROLES:
+            name = given.get(role, "")
+            if not isinstance(name, str):
+                raise UsageError(f"{inside(where, role)}: expected a name, found {name!r}")
+            if name.endswith(GIVEN) and role not in objects:
+                again = f"pass the object again, in Python, such as agents.load(path, {role}=...)"
+                raise UsageError(f"{inside(where, role)}: {name!r}: {again}")
+        chosen = _Chosen(given, objects, where)
+        env = chosen.add("env", DEFAULT_NAMES["env"])
+        agent_name, model_name = DEFAULT_NAMES["agent"], DEFAULT_NAMES["model"]
+        if isinstance(env, AgentChooser):
+            agent_name, suited = env.default_agent(given["env_config"])
+            model_name = suited if given.get("agent", agent_name) == agent_name else model_name
+        agent = chosen.add("agent", agent_name)
+        if isinstance(agent, ModelChooser) and given["agent"] != agent_name:
+            model_name = agent.MODEL
+        chosen.add("model", model_name)
         policy = policy_config()
-        given["policy"] = (
-            policy() if given.get("policy") is None else from_plain(policy, given["policy"], f"{where}.policy")
-        )
-        return from_plain(cls, given, where)
+        head = given.get("policy")
+        given["policy"] = policy() if head is None else from_plain(policy, head, inside(where, "policy"))
+        return dataclasses.replace(from_plain(cls, given, where), objects=objects)
 
 
-def read_spec(path: Path) -> dict[str, object]:
-    """Read the JSON object of a spec from a run folder, its `config.json`, or a file with a bare spec.
+class _Chosen:
+    """Choice of the plug-ins of a spec: names and options are completed in `given`."""
 
-    Field names are checked, values are not.
+    def __init__(self, given: dict[str, object], objects: Mapping[str, object], where: str) -> None:
+        self.given, self.objects, self.where = given, objects, where
 
-    Raises:
-        UsageError: the file cannot be read, holds no JSON object, or has an unknown field.
-    """
-    try:
-        file = path / "config.json" if path.is_dir() else path
-    except OSError as error:
-        raise path_error(path, error) from error
-    data = read_json(file)
-    spec = data.get("spec", data) if isinstance(data, dict) else data
-    if not isinstance(spec, dict):
-        raise UsageError(f"{file}: no configuration of a run: expected a JSON object")
-    _check_keys(spec, str(file))
-    return spec
+    def add(self, role: str, default: str) -> Plugin[object]:
+        """Complete the name and the options of a role; return its plug-in."""
+        name = str(self.given.setdefault(role, default))
+        plugin = REGISTRIES[role].load(self.objects.get(role, name))
+        key = f"{role}_config"
+        if self.given.get(key) is None:
+            self.given[key] = default_config(plugin, str(self.given["env"]))
+        else:
+            self.given[key] = from_plain(plugin.Config, self.given[key], inside(self.where, key))
+        return plugin
 
 
-def plugin_names(given: Mapping[str, object]) -> dict[str, str]:
-    """Return the names of env, agent and model: the given ones, else the defaults.
-
-    An agent's plug-in may define its own default model, `MODEL`.
-
-    Raises:
-        UsageError: the agent cannot be loaded.
-    """
-    names = DEFAULT_NAMES | {role: str(given[role]) for role in DEFAULT_NAMES if role in given}
-    if "model" not in given:
-        agent = AGENTS.load(names["agent"])
-        names["model"] = agent.MODEL if isinstance(agent, ModelChooser) else names["model"]
-    return names
+_FIELDS = [name for name in init_names(Spec) if name != "objects"]
+"""Fields of the JSON form."""
 
 
 def default_config(plugin: Plugin[object], env_name: str) -> object:
@@ -246,6 +267,12 @@ def policy_config() -> "type[PolicyConfig]":
     return PolicyConfig
 
 
+def default_out(spec: Spec) -> Path:
+    """Return the default run folder: runs/<env>-<agent>-<model>-seed<seed>."""
+    names = [short_name(name) for name in (spec.env, spec.agent, spec.model)]
+    return Path("runs", f"{'-'.join(names)}-seed{spec.seed}")
+
+
 def check_seed(name: str, value: object) -> None:
     """Check a seed given by the user.
 
@@ -257,8 +284,8 @@ def check_seed(name: str, value: object) -> None:
         raise UsageError(f"{name} must be less than 2**63, is {value}")
 
 
-def _check_keys(data: Mapping[str, object], where: str = "configuration") -> None:
-    known = [field.name for field in dataclasses.fields(Spec)]
+def check_keys(data: Mapping[str, object], where: str) -> None:
+    """Raise UsageError for the first key that is no field of a spec."""
     for key in data:
-        if key not in known:
-            raise UsageError(f"{where}: unknown option {key!r}{suggest(str(key), known)}")
+        if key not in _FIELDS:
+            raise UsageError(located(where, f"unknown option {key!r}{suggest(str(key), _FIELDS)}"))

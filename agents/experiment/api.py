@@ -1,45 +1,166 @@
-"""Python interface to agents: train, load, evaluate, plot."""
+"""Python interface to agents: train, resume, load, evaluate, plot."""
 
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from agents.core.spec import Spec
+from agents.core.agent import Agent
+from agents.core.spec import OBJECT_ROLES, Given, Spec, default_out
 from agents.experiment.evaluation import Curve
 from agents.experiment.plot import plot
 from agents.experiment.run import Run
-from agents.experiment.start import run_training
+from agents.experiment.start import run_resume, run_training
 from agents.runs.folder import RunFolder
+from envs.core.distribution import TaskDistribution
+from qrl.backends.backend import Backend
+from qrl.common.errors import UsageError
+from qrl.common.options import check_known
 
-__all__ = ["evaluate", "load", "plot", "train"]
+__all__ = ["evaluate", "load", "plot", "resume", "train"]
+
+Options = Mapping[str, object] | object
+"""Options of a plug-in: its Config, or a mapping of the options that differ from the defaults."""
 
 
-def train(out: Path | str, *, overwrite: bool = False, progress: bool = True, **options: Any) -> Run:
-    """Train and evaluate an agent, write the run folder `out` as `run.py train` does, and return the run.
+def train(
+    out: Path | str | None = None,
+    *,
+    env: str | TaskDistribution | object = "navigation",
+    agent: str | Agent[object] | object = "",
+    model: Given = "",
+    iterations: int = 60,
+    seed: int = 0,
+    env_config: Options = None,
+    agent_config: Options = None,
+    model_config: Options = None,
+    policy: Options = None,
+    backend: str | object = "torch",
+    shots: int = 0,
+    noise: Sequence[str] = (),
+    device: Literal["cpu", "cuda"] = "cpu",
+    threads: int = 0,
+    checkpoint_every: int = 10,
+    eval_tasks: int = 100,
+    eval_steps: int = 3,
+    eval_episodes: int = 40,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Run:
+    """Train and evaluate an agent, write its run folder as `run.py train` does, and return the run.
 
-    The options are the fields of a `Spec`: `env`, `agent` and `model` by name, `iterations`, `seed`, ..., and the
-    plug-ins' options as `env_config`, `agent_config`, `model_config` (their `Config`) and `policy`. Raises UsageError
-    for invalid options, and KeyboardInterrupt after a signal, once a checkpoint is saved.
+    Args:
+        out: run folder to create; by default runs/<env>-<agent>-<model>-seed<seed>.
+        env: task family: a name, a file, module:attribute, or a `TaskDistribution`.
+        agent: agent: a name, a file, module:attribute, or an object with `Config` and `build`, or an `Agent`; by
+            default what suits the environment.
+        model: model of the policy network: a name, a file, module:attribute, an object with `Config` and `build`, or a
+            `torch.nn.Module` with an int `n_features`; by default what suits the agent.
+        iterations: length of training [meta-iterations].
+        seed: seed of all random streams in training. Test tasks do not depend on it.
+        env_config: options of the environment: its Config, or a mapping such as {"horizon": 50}.
+        agent_config: options of the agent, likewise.
+        model_config: options of the model, likewise.
+        policy: options of the policy head, a `qrl.policies.actor.PolicyConfig` or a mapping.
+        backend: backend of the circuits: "torch", "pennylane:DEVICE", or a PennyLane device.
+        shots: shots of each circuit in each measurement basis [shots]; 0: exact expectation values.
+        noise: noise model, such as ["depolarizing=0.01"]; see docs/backends.md.
+        device: torch device of all tensors.
+        threads: CPU threads of torch [threads]; 0: torch's default.
+        checkpoint_every: checkpoint interval [meta-iterations].
+        eval_tasks: test tasks of the evaluation at the end [tasks].
+        eval_steps: adaptation in that evaluation [gradient steps].
+        eval_episodes: its episodes per task and gradient step [episodes], or trials per task [trials].
+        overwrite: replace an existing run in this folder.
+        progress: print the progress of training and the evaluation.
+
+    Raises:
+        UsageError: an option is invalid; nothing has been written.
+        TrainingError: a reward, loss or gradient is not finite; the last checkpoint is kept.
+        KeyboardInterrupt: after a signal, once a checkpoint is saved.
     """
-    spec = Spec.default(**options)
-    code = run_training(spec, Path(out), overwrite=overwrite, command=[], quiet=not progress)
-    if code:
-        raise KeyboardInterrupt
-    return load(out)
+    if isinstance(noise, str):
+        raise UsageError(f"noise: expected a list of strings, such as [{noise!r}], found {noise!r}")
+    spec = Spec.default(
+        env=env,
+        agent=agent,
+        model=model,
+        iterations=iterations,
+        seed=seed,
+        env_config=env_config,
+        agent_config=agent_config,
+        model_config=model_config,
+        policy=policy,
+        backend=backend,
+        shots=shots,
+        noise=tuple(noise),
+        device=device,
+        threads=threads,
+        checkpoint_every=checkpoint_every,
+        eval_tasks=eval_tasks,
+        eval_steps=eval_steps,
+        eval_episodes=eval_episodes,
+    )
+    return run_training(spec, _path(out, default_out(spec)), overwrite=overwrite, quiet=not progress)
 
 
-def load(path: Path | str) -> Run:
+def resume(path: Path | str, *, iterations: int | None = None, progress: bool = True, **objects: object) -> Run:
+    """Continue a run from its last checkpoint and return it.
+
+    Args:
+        path: run folder.
+        iterations: new total length of training [meta-iterations]; by default as configured for the run.
+        progress: print the progress of training and the evaluation.
+        objects: `env`, `agent`, `model` and `backend`, if they were given as objects to `train`.
+
+    Raises:
+        UsageError: `path` is not a run folder, an object is missing, or `iterations` is less than already done.
+    """
+    return run_resume(_path(path), iterations, objects=_objects(objects), quiet=not progress)
+
+
+def load(path: Path | str, **objects: object) -> Run:
     """Load a run from its folder.
 
     Warn about damaged checkpoints that are newer than the loaded one, and about plug-in files that changed since
-    training. Raises UsageError if `path` is not a run folder or has no usable checkpoint.
+    training.
+
+    Args:
+        path: run folder.
+        objects: `env`, `agent`, `model` and `backend`, if they were given as objects to `train`.
+
+    Raises:
+        UsageError: `path` is not a run folder, has no usable checkpoint, or an object is missing.
     """
-    run = Run(RunFolder.open(Path(path)))
+    run = Run(RunFolder.open(_path(path)), _objects(objects))
     for text in (*(f"{problem}; an older checkpoint is used" for problem in run.problems), *run.changes):
         warnings.warn(text, stacklevel=2)
     return run
 
 
-def evaluate(run: Run | Path | str, **options: Any) -> Curve:
-    """Evaluate a run, or the run in a folder, by `Run.evaluate`."""
-    return (run if isinstance(run, Run) else load(run)).evaluate(**options)
+def evaluate(
+    run: Run | Path | str,
+    *,
+    tasks: int = 100,
+    steps: int | None = None,
+    episodes: int = 40,
+    split: str = "test",
+    seed: int = 0,
+    backend: Backend | None = None,
+) -> Curve:
+    """Return the adaptation curve of a run, or of the run in a folder; see `Run.evaluate`."""
+    run = run if isinstance(run, Run) else load(run)
+    return run.evaluate(tasks=tasks, steps=steps, episodes=episodes, split=split, seed=seed, backend=backend)
+
+
+def _path(path: object, default: Path | None = None) -> Path:
+    if path is None and default is not None:
+        return default
+    if not isinstance(path, str | Path):
+        raise UsageError(f"expected the path of a run folder, found {path!r}")
+    return Path(path)
+
+
+def _objects(objects: Mapping[str, object]) -> Mapping[str, object]:
+    check_known(objects, OBJECT_ROLES, "unknown argument")
+    return objects

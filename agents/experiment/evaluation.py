@@ -38,7 +38,8 @@ class Curve:
     for `iteration` meta-iterations; `model` is empty for an agent without a network. Mean returns of other agents on
     the same tasks are `references`; `fractions` are this agent's fractions of their returns, each a mean with its 95 %
     interval. Exactly known mean returns of references over the whole task distribution are `exact`. The options of the
-    task family are `env_options`; `backend` describes the backend of the circuits.
+    task family are `env_options`; `backend` describes the backend of the circuits, `policy` the policy network
+    (`qrl.policies.summary.PolicySummary`).
     """
 
     env: str
@@ -63,6 +64,7 @@ class Curve:
     exact: dict[str, list[float]] = field(default_factory=dict)
     env_options: dict[str, Any] = field(default_factory=dict)
     backend: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of evaluation.json."""

@@ -15,7 +15,7 @@ from agents.core.rollout import Rollout
 from agents.core.spec import Spec
 from agents.runs.checkpoints import Checkpoint
 from agents.runs.folder import RunFolder
-from agents.runs.interrupt import Interrupts
+from agents.runs.interrupt import Interrupted, Interrupts
 from agents.runs.program import program
 from agents.runs.progress import Progress
 from envs import TaskDistribution, Tasks
@@ -130,10 +130,10 @@ def learner_tensors(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
     return {name: tensor for name, tensor in checkpoint.tensors.items() if name not in GENERATORS}
 
 
-def train(training: Training, run: RunFolder, progress: Progress) -> int:
-    """Train to the end or until a signal, with a checkpoint every `checkpoint_every` iterations; return the exit code.
+def train(training: Training, run: RunFolder, progress: Progress) -> None:
+    """Train to the end, with a checkpoint every `checkpoint_every` iterations.
 
-    After SIGINT or SIGTERM, finish the iteration, save a checkpoint, and return 130 or 143. A TrainingError propagates,
+    After SIGINT or SIGTERM, finish the iteration, save a checkpoint, and raise Interrupted. A TrainingError propagates,
     and the last checkpoint is kept.
     """
     spec = training.spec
@@ -144,7 +144,7 @@ def train(training: Training, run: RunFolder, progress: Progress) -> int:
             progress.update(row | {"seconds": training.seconds})
             if stop or training.iteration % spec.checkpoint_every == 0 or training.iteration == spec.iterations:
                 training.save(run)
-        if stop:
-            command = f"{program()} resume {shlex.quote(str(run.path))}"
-            progress.note(f"stopped after iteration {training.iteration}; go on with: {command}")
-    return stop.exit_code
+    if stop.signal is not None:
+        command = f"{program()} resume {shlex.quote(str(run.path))}"
+        progress.note(f"stopped after iteration {training.iteration}; continue with: {command}")
+        raise Interrupted(stop.signal)

@@ -45,7 +45,7 @@ def warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr)
 
 
-def how_many(run: Run, curve: Curve) -> str:
+def finite_family_note(run: Run, curve: Curve) -> str:
     """Return a note on the number of tasks of a finite family; empty for other families."""
     count = run.distribution.n_distinct(curve.split)
     if count is None:

@@ -1,5 +1,6 @@
 """Run: a trained agent and its run folder."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,18 +11,20 @@ from torch import nn
 from agents.core.agent import Agent, InContextAgent, Learner, NetworkAgent, OracleAgent
 from agents.core.collect import collect_episodes
 from agents.core.context import backend_of, build, build_agent, seed_shots, torch_generator
-from agents.core.spec import LARGEST_EPISODES, Spec, check_seed
-from agents.core.values import to_plain
+from agents.core.plain import plain_value
+from agents.core.spec import LARGEST_EPISODES, check_seed
 from agents.experiment.adapted_policy import AdaptedPolicy
 from agents.experiment.evaluation import Curve, EvaluationPlan, adaptation_curve, evaluate_returns, with_references
 from agents.experiment.loop import learner_tensors
 from agents.experiment.references import ExactReference, reference_agents
 from agents.runs import origins
 from agents.runs.folder import RunFolder
+from agents.runs.saved_spec import spec_of
 from qrl.backends.backend import Backend
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.common.registry import short_name
+from qrl.policies.summary import PolicySummary
 
 
 class Run:
@@ -30,11 +33,11 @@ class Run:
     The network `agent.policy` has the trained parameters.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, objects: Mapping[str, object] | None = None) -> None:
         self.folder = folder
         self.changes = origins.changes(folder)
         """Warnings about plug-in files that changed since training."""
-        self.spec = Spec.from_json(folder.spec, where=str(folder.path / "config.json"))
+        self.spec = spec_of(folder, objects)
         self.distribution, self.agent = build(self.spec)
         self.problems: tuple[str, ...] = ()
         self.iteration = 0
@@ -87,7 +90,7 @@ class Run:
         """
         agent = self.agent if agent is None else agent
         if isinstance(agent, OracleAgent):
-            raise UsageError(f"adapt: agent {self.spec.agent} is told the task and does not adapt")
+            raise UsageError(f"adapt: agent {self.spec.agent} observes the task parameters and does not adapt")
         if isinstance(agent, InContextAgent):
             if episodes < 1 or steps != 1:
                 what = f"not {episodes} and {steps}"
@@ -140,7 +143,7 @@ class Run:
             UsageError: a value is invalid.
         """
         if steps is not None and isinstance(self.agent, InContextAgent):
-            raise UsageError(f"evaluate: agent {self.spec.agent} learns in its memory and takes no gradient steps")
+            raise UsageError(f"evaluate: agent {self.spec.agent} adapts in context and takes no gradient steps")
         steps = self.spec.eval_steps if steps is None else steps
         check_count("tasks", tasks, least=2)
         check_count("steps", steps)
@@ -152,8 +155,9 @@ class Run:
         model = short_name(self.spec.model) if isinstance(agent, NetworkAgent) else ""
         plan = EvaluationPlan(tasks, steps, episodes, split, seed, self.spec.device)
         curve = adaptation_curve(agent, self.distribution, plan, names=(*names, model))
-        options, used = to_plain(self.spec.env_config), (backend or own).to_json()
-        curve = replace(curve, iteration=self.iteration, env_options=options, backend=used)
+        options, used = plain_value(self.spec.env_config), (backend or own).to_json()
+        summary = PolicySummary.of(agent.policy, backend or own).to_json() if isinstance(agent, NetworkAgent) else {}
+        curve = replace(curve, iteration=self.iteration, env_options=options, backend=used, policy=summary)
         if not isinstance(agent, InContextAgent):
             return curve
         others = reference_agents(agent, self.distribution, self.spec.device)

@@ -15,7 +15,6 @@ class Interrupts:
     ```
     with Interrupts() as stop:
         while not stop: ...
-    sys.exit(stop.exit_code)
     ```
 
     The first signal is acknowledged on stderr; a further SIGINT raises KeyboardInterrupt. Python handles signals in its
@@ -26,11 +25,6 @@ class Interrupts:
         self.signal: int | None = None
         """Number of the first signal received, or None."""
         self._previous: dict[int, Any] = {}
-
-    @property
-    def exit_code(self) -> int:
-        """Exit code: 128 + signal number by shell convention (130 for SIGINT, 143 for SIGTERM), 0 without a signal."""
-        return 0 if self.signal is None else 128 + self.signal
 
     def __bool__(self) -> bool:
         return self.signal is not None
@@ -54,11 +48,12 @@ class Interrupts:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Signal received inside `stopping_at_once`."""
+    """Training or an evaluation was stopped by a signal; whatever can be saved is saved."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self.exit_code = 128 + number
+        """Exit code by shell convention: 130 for SIGINT, 143 for SIGTERM."""
 
 
 @contextmanager

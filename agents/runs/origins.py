@@ -11,7 +11,7 @@ from qrl.common.errors import UsageError
 
 def of(spec: Spec) -> dict[str, dict[str, str]]:
     """Return the origin of each plug-in by role; see `Registry.origin`."""
-    return {role: registry.origin(getattr(spec, role)) for role, registry in REGISTRIES.items()}
+    return {role: registry.origin(spec.objects.get(role, getattr(spec, role))) for role, registry in REGISTRIES.items()}
 
 
 def changes(folder: RunFolder) -> tuple[str, ...]:

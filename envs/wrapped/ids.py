@@ -16,6 +16,7 @@ from envs.native.ids import ids
 from envs.wrapped.factories import find_spec
 from envs.wrapped.gymnasium_tasks import GymnasiumTasks
 from qrl.common.errors import UsageError
+from qrl.common.registry import NoOptions
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class IdPlugin:
     @property
     def __doc__(self) -> str:  # type: ignore[override]
         return f"Gymnasium's {self.id}; parameters vary by --vary NAME=RANGE."
+
+    def default_agent(self, config: IdOptions) -> tuple[str, str]:
+        """Return REINFORCE for a single task, MAML for a family of tasks; both with a re-uploading circuit."""
+        return ("maml" if config.vary else "reinforce"), "reuploading"
 
     def build(self, config: IdOptions) -> GymnasiumTasks:
         """Return the family that the options describe. Raise UsageError for invalid options."""
@@ -100,11 +105,6 @@ def plugin_of_id(name: str) -> IdPlugin | None:
         find_spec(name)
         return IdPlugin(name)
     return None
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """Options of a ready task distribution: none."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from qrl.backends.cost import Counter, counted, shifts
 from qrl.backends.shots import frequencies
 from qrl.circuits.circuit import Circuit
 from qrl.common.errors import UsageError, suggest
+from qrl.common.registry import GIVEN, name_of
 from qrl.noise.model import NOISELESS, STRENGTHS, Noise
 from qrl.simulator.program import Bound, compile_circuit
 
@@ -63,6 +64,8 @@ class Backend:
     noise: Noise = NOISELESS
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further options of a PennyLane device, of any type, such as a noise model or a backend object."""
+    device: object = None
+    """PennyLane device to use, instead of creating one; see `of_device`."""
 
     def __post_init__(self) -> None:
         if self.name != "torch" and not self.name.startswith(PENNYLANE):
@@ -71,16 +74,36 @@ class Backend:
         if not 0 <= self.shots <= MAX_SHOTS:
             raise UsageError(f"backend: shots must be in 0 (exact) to {MAX_SHOTS}, not {self.shots}")
 
+    @classmethod
+    def of_device(cls, device: object, shots: int = 0, noise: Noise = NOISELESS) -> "Backend":
+        """Return the backend of an existing PennyLane device.
+
+        Raises:
+            UsageError: the object is no PennyLane device.
+        """
+        from pennylane.devices import Device  # PennyLane takes over a second to import
+
+        if not isinstance(device, Device):
+            raise UsageError(f"backend: expected a name or a PennyLane device, such as qml.device(...), not {device!r}")
+        return cls(PENNYLANE + name_of(device), shots, noise, device=device)
+
     @property
     def label(self) -> str:
         """Label of the deviations from exact execution, such as shots1000-depolarizing0.01; for file names."""
+        name = [] if self.name == "torch" else [re.sub(r"[^\w.]+", "-", self.name.removesuffix(GIVEN))]
+        return "-".join([*name, *([f"shots{self.shots}"] if self.shots else []), *self._noise_labels()]) or "exact"
+
+    @property
+    def precision(self) -> str:
+        """Shots and noise in words, such as "1000 shots, depolarizing0.01"; "exact" without either."""
+        return ", ".join([*([f"{self.shots} shots"] if self.shots else []), *self._noise_labels()]) or "exact"
+
+    def _noise_labels(self) -> list[str]:
         strengths = {name: getattr(self.noise, name) for name in STRENGTHS}
         parts = [f"{name}{value:g}" for name, value in strengths.items() if value]
         parts += ["after-layer"] if self.noise.channels() and self.noise.after == "layer" else []
         calibration = self.noise.calibration
-        parts += [] if calibration is None else [f"calibration{calibration.digest[:8]}"]
-        name = [] if self.name == "torch" else [re.sub(r"[^\w.]+", "-", self.name)]
-        return "-".join([*name, *([f"shots{self.shots}"] if self.shots else []), *parts]) or "exact"
+        return parts + ([] if calibration is None else [f"calibration{calibration.digest[:8]}"])
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON record; options that JSON cannot hold are stored as text and cannot be restored."""
@@ -99,12 +122,14 @@ class Backend:
 
         device, options = self._device()
         gradient = str(options.pop("gradient", "auto"))
-        on_device = DeviceProgram(circuit, device, options, self.shots, self.noise, gradient, generator)
+        on_device = DeviceProgram(
+            circuit, device, options, self.shots, self.noise, gradient, generator, ready=self.device
+        )
         return Execution(on_device, on_device.run, self.shots, generator, counter, cost, on_device.max_order)
 
     def _device(self) -> tuple[str, dict[str, Any]]:
         """Split the name into the device's name and options."""
-        device, *words = self.name.removeprefix(PENNYLANE).split(",")
+        device, *words = self.name.removeprefix(PENNYLANE).removesuffix(GIVEN).split(",")
         options: dict[str, Any] = {}
         for word in words:
             name, separator, text = word.partition("=")

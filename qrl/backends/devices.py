@@ -45,9 +45,10 @@ _PLUGINS = (
 class DeviceProgram(AngleProgram):
     """Circuit on a PennyLane device; the counterpart of `qrl.simulator.program.Program`.
 
-    `name` and `options` are those of `qml.device`; `shots` 0 requests exact values. If the device accepts a seed,
-    `generator` seeds the device's own random numbers. Raises UsageError for a device that is not installed, and for
-    unsupported requests: exact values, shots, noise, gates, the gradient method.
+    `name` and `options` are those of `qml.device`; `ready` is an existing device to use instead. `shots` 0 requests
+    exact values. If the device accepts a seed, `generator` seeds the device's own random numbers. Raises UsageError for
+    a device that is not installed, and for unsupported requests: exact values, shots, noise, gates, the gradient
+    method.
     """
 
     def __init__(
@@ -59,18 +60,20 @@ class DeviceProgram(AngleProgram):
         noise: Noise,
         gradient: str,
         generator: torch.Generator,
+        *,
+        ready: object = None,
     ) -> None:
-        if name not in qml.plugin_devices:
+        if ready is None and name not in qml.plugin_devices:
             raise UsageError(unknown_device(name, qml.plugin_devices))
         gradient = _gradient(name, shots, gradient)
         if noise != NOISELESS and name != "default.mixed":
             raise UsageError(f"backend: device {name} does not support noise; use torch or pennylane:default.mixed")
         method = {"backprop": "backprop", "adjoint": "adjoint"}.get(gradient)
         values: Values
-        if name in QISKIT_DEVICES:
+        if name in QISKIT_DEVICES and ready is None:
             values = Sampled(circuit, name, options, shots, generator)
         else:
-            device = _device(name, options, circuit.n_wires, generator)
+            device = _device(name, options, circuit.n_wires, generator) if ready is None else ready
             qnode = qml.set_shots(to_angle_qnode(circuit, device, method, noise), shots or None)
 
             def values(angles: Tensor) -> list[Tensor]:
@@ -87,7 +90,8 @@ class DeviceProgram(AngleProgram):
             terms = [n_terms(gate) for gate in angle_gates(circuit, noise)]
             function = _Estimated(values, _Shifted(values, terms))
         super().__init__(circuit, function, noise)
-        if name not in QISKIT_DEVICES:  # compiling already finds errors, and a job may queue and cost
+        # On Qiskit's devices compiling already finds errors, and a job may queue and cost.
+        if name not in QISKIT_DEVICES or ready is not None:
             self._test_run(name, shots)
 
     @property

@@ -2,12 +2,41 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints, runtime_checkable
 
 from qrl.common.checks import check_choice
 from qrl.common.errors import UsageError, suggest
 
 Config = TypeVar("Config")
+
+
+@runtime_checkable
+class DataclassInstance(Protocol):
+    """Instance of any dataclass, such as a plug-in's Config."""
+
+    __dataclass_fields__: ClassVar[dict[str, "dataclasses.Field[Any]"]]
+
+
+def only_with(**values: object) -> dict[str, object]:
+    """Return the metadata of an option that has an effect only with these values of other options.
+
+        max_kl: float = field(default=0.01, metadata=only_with(outer="trpo"))
+
+    Each value is a single one or a tuple of several. The command line's help leaves out an option without effect.
+    """
+    return {_ONLY_WITH: values}
+
+
+def applies(option: "dataclasses.Field[object]", options: object) -> bool:
+    """Return whether an option has an effect, given the values of all options; see `only_with`."""
+    conditions: Mapping[str, object] = option.metadata.get(_ONLY_WITH, {})
+    return all(
+        getattr(options, name) in (values if isinstance(values, tuple) else (values,))
+        for name, values in conditions.items()
+    )
+
+
+_ONLY_WITH = "only with"
 
 
 def option_names(config: type[object]) -> list[str]:

@@ -29,6 +29,9 @@ from qrl.common.errors import UsageError, suggest
 from qrl.common.importing import import_attribute, import_file, missing_module, read_source, wrap_import_errors
 from qrl.common.summaries import Summary, first_line, summarise_entry_point, summarise_file
 
+GIVEN = " (given in Python)"
+"""End of the name of a plug-in that was given as an object instead of by name."""
+
 Built_co = TypeVar("Built_co", covariant=True)
 
 
@@ -118,13 +121,15 @@ class Registry(Generic[Built_co]):
         if self._registered.pop(name, None) is None:
             raise UsageError(f"no {self.role} is registered as {name!r}{suggest(name, self._registered)}")
 
-    def load(self, name: str) -> Plugin[Built_co]:
-        """Resolve `name` (see the module's docstring) and import only that plug-in.
+    def load(self, name: object) -> Plugin[Built_co]:
+        """Resolve a name (see the module's docstring), importing only that plug-in, or an object given in its place.
 
         Raises:
             UsageError: the name is unknown (the message suggests a near match), the extra it needs is not installed,
                 the file or module cannot be imported, or it lacks `Config` or `build`.
         """
+        if not isinstance(name, str):
+            return self._check_plugin(name_of(name), name)
         if not name:
             raise UsageError(f"the name of the {self.role} is empty{suggest(name, self.available())}")
         if name in self._registered:
@@ -143,15 +148,18 @@ class Registry(Generic[Built_co]):
             return path.stem if own else str(path)
         return name
 
-    def origin(self, name: str) -> dict[str, str]:
+    def origin(self, name: object) -> dict[str, str]:
         """Return the origin of a plug-in, to be saved with a result.
 
-        `from` is "this library", "registered in Python", "file", "package", "module", or "name" for names that the
-        registry's owner interprets. A file has its `path` and `sha256`; a module has those of its file.
+        `from` is "this library", "registered in Python", "given in Python" for an object, "file", "package", "module",
+        or "name" for names that the registry's owner interprets. A file has its `path` and `sha256`; a module has those
+        of its file.
 
         Raises:
             UsageError: the file cannot be read.
         """
+        if not isinstance(name, str):
+            return {"from": "given in Python", "type": f"{type(name).__module__}.{type(name).__qualname__}"}
         if name in self._registered:
             return {"from": "registered in Python"}
         if name in self._files():
@@ -250,8 +258,30 @@ class Registry(Generic[Built_co]):
         return UsageError(f"unknown {self._label(name)}{path}{suggest(name, self.available())}")
 
 
+@dataclass(frozen=True)
+class NoOptions:
+    """Options of a plug-in that was given as a ready object: none."""
+
+
+@runtime_checkable
+class _Named(Protocol):
+    """Object with a name of its own, such as a task distribution or a PennyLane device."""
+
+    name: str
+
+
+def name_of(thing: object) -> str:
+    """Return the name of a plug-in or device: a name as it is, an object as "CartPole-v1 (given in Python)"."""
+    if isinstance(thing, str):
+        return thing
+    name = thing.name if isinstance(thing, _Named) and isinstance(thing.name, str) else ""
+    name = name or getattr(thing, "__name__", "") or type(thing).__name__
+    return f"{name}{GIVEN}"
+
+
 def short_name(name: str) -> str:
     """Return `name` as a file-name stem: `dir/mine.py` and `package.mine:Thing` become `mine` and `mine-Thing`."""
+    name = name.removesuffix(GIVEN)
     if name.endswith(".py"):
         return Path(name).stem
     module, _, attribute = name.partition(":")

@@ -3,12 +3,27 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qrl.common.registry import Registry, Shelf
+from qrl.common.errors import UsageError
+from qrl.common.registry import Plugin, Registry, Shelf
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-MODELS: "Registry[Module]" = Registry("model", "qrl.models", [Shelf("qrl.models", Path(__file__).parent, "models")])
+
+def _plugin_of_object(thing: object) -> "Plugin[Module] | None":
+    from torch.nn import Module  # Local, as torch takes seconds to import.
+
+    from qrl.circuits.circuit import Circuit
+    from qrl.models.shared.given import ModuleModel
+
+    if isinstance(thing, Circuit):
+        raise UsageError("a Circuit has no parameters of its own: wrap it, qrl.QuantumLayer(circuit)")
+    return ModuleModel(thing) if isinstance(thing, Module) else None
+
+
+MODELS: "Registry[Module]" = Registry(
+    "model", "qrl.models", [Shelf("qrl.models", Path(__file__).parent, "models")], resolve_object=_plugin_of_object
+)
 """Registry of all models; `MODELS.load(name).build(config, frame, generator)` builds the features of a policy."""
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from qrl.common.errors import UsageError
+from qrl.common.registry import name_of
 from qrl.models import MODELS
 from qrl.policies.actor import PolicyConfig
 from qrl.policies.frame import Frame, check_size
@@ -97,8 +98,10 @@ class FunctionalFeatures(Generic[Output]):
         return functional_call(self._module, bound, inputs)  # type: ignore[arg-type]
 
 
-def build_features(model: str, config: object, frame: Frame, generator: torch.Generator, *, memory: bool) -> nn.Module:
-    """Build the features of a model file.
+def build_features(
+    model: object, config: object, frame: Frame, generator: torch.Generator, *, memory: bool
+) -> nn.Module:
+    """Build the features of a model, given by its name or as an object.
 
     Raises UsageError for an object that is not a features module, and if it is recurrent but `memory` is False, or vice
     versa.
@@ -109,9 +112,9 @@ def build_features(model: str, config: object, frame: Frame, generator: torch.Ge
         raise UsageError(f"model: expected an nn.Module with an int n_features, not {type(features).__name__}")
     recurrent = isinstance(features, RecurrentFeatures)
     if memory and not (recurrent and isinstance(features.n_memory, int)):
-        raise UsageError(f"this agent needs a recurrent model, such as qgru or gru; model {model!r} has no memory")
+        raise UsageError(f"model {name_of(model)!r} has no memory, which this agent needs; qgru and gru have one")
     if not memory and recurrent:
-        raise UsageError(f"model {model!r} is recurrent, which this agent does not support; use an agent such as rl2")
+        raise UsageError(f"model {name_of(model)!r} has a memory, which this agent does not use; rl2 does")
     return features
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from qrl.common.errors import UsageError, wrap_errors
+from qrl.common.registry import name_of
 from qrl.policies.actor import Actor, BoundT, PolicyConfig, make_head, mask_logits, n_observations
 from qrl.policies.features import (
     Features,
@@ -100,7 +101,7 @@ def bind(policy: Actor[BoundT], params: Params) -> BoundT:
 
 
 def make_policy(
-    model: str,
+    model: object,
     model_config: object,
     observation_space: gymnasium.Space[Any],
     action_space: gymnasium.Space[Any],
@@ -110,7 +111,7 @@ def make_policy(
     config: PolicyConfig | None = None,
     generator: torch.Generator | None = None,
 ) -> Policy:
-    """Build a policy for these spaces with the features of a model file (a name, see `qrl.common.registry`).
+    """Build a policy for these spaces with the features of a model: a name (see `qrl.common.registry`) or an object.
 
     `observation_scale`: typical magnitudes [obs], 1 if not given. `invalid_action_slice`: see
     `qrl.policies.actor.Actor`. Raises UsageError for spaces that no head or model supports.
@@ -121,7 +122,7 @@ def make_policy(
     head = make_head(action_space, config)
     n_head = sum(parameter.numel() for parameter in head.parameters())
     scale = torch.ones(n_inputs) if observation_scale is None else observation_scale
-    with wrap_errors(f"model {model!r}"):
+    with wrap_errors(f"model {name_of(model)!r}"):
         frame = Frame(n_inputs, head.n_outputs, n_head, bias=config.readout_bias)
         features = build_features(model, model_config, frame, generator, memory=False)
         policy = Policy(features, head, action_space, scale, config, generator)

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from qrl.common.errors import UsageError, wrap_errors
+from qrl.common.registry import name_of
 from qrl.policies.actor import Actor, PolicyConfig, make_head, mask_logits, n_observations
 from qrl.policies.features import (
     FunctionalFeatures,
@@ -231,7 +232,7 @@ def n_reward_outputs(head: Categorical | Gaussian) -> int:
 
 
 def make_recurrent_policy(
-    model: str,
+    model: object,
     model_config: object,
     observation_space: gymnasium.Space[Any],
     action_space: gymnasium.Space[Any],
@@ -246,7 +247,7 @@ def make_recurrent_policy(
     config: PolicyConfig | None = None,
     generator: torch.Generator | None = None,
 ) -> RecurrentPolicy:
-    """Build a recurrent policy for these spaces with the features of a recurrent model file (`qrl.common.registry`).
+    """Build a recurrent policy for these spaces with the features of a recurrent model: a name or an object.
 
     `trial_steps`: length of the longest trial. `shared`: actor and critic share one memory. `use_previous_observation`:
     the last observation is an additional input. `predict_reward`: the actor predicts rewards. `bilinear`: the
@@ -267,7 +268,7 @@ def make_recurrent_policy(
         features = build_features(model, model_config, frame, generator, memory=True)
         return RecurrentNetwork(features, n_outputs, config, generator, frame.n_bilinear)
 
-    with wrap_errors(f"model {model!r}"):
+    with wrap_errors(f"model {name_of(model)!r}"):
         actor = network(head.n_outputs + predict_reward * n_reward_outputs(head) + shared, n_head)
         critic = None if shared else network(1, 0)
         policy = RecurrentPolicy(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils._pytree import tree_leaves
 
 from agents.core.agent import Agent, OracleAgent
 from agents.core.collect import collect
@@ -58,7 +57,11 @@ def leaves(state: Any) -> list[Any]:
     """Whatever a state is made of: tensors and numbers, in dataclasses, dicts and sequences."""
     if dataclasses.is_dataclass(state):
         return [x for field in dataclasses.fields(state) for x in leaves(getattr(state, field.name))]
-    return tree_leaves(state)
+    if isinstance(state, dict):
+        return leaves(list(state.values()))
+    if isinstance(state, list | tuple):
+        return [x for part in state for x in leaves(part)]
+    return [state]
 
 
 def equal(one: list[Any], other: list[Any]) -> bool:

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 import agents
 from agents import maml
@@ -24,8 +24,8 @@ from agents.runs.folder import RunFolder
 from envs import navigation
 from qrl.common.errors import UsageError
 from qrl.models import mlp
-from tests.support.kills import killed
-from tests.support.learners import trained
+from tests.support.killed_training import killed
+from tests.support.trained_parameters import trained
 
 SMALL = maml.Config(meta_batch=3, episodes=4, epochs=1)
 QUICK = {"agent_config": SMALL, "threads": 1, "eval_steps": 1, "eval_episodes": 2, "progress": False}
@@ -215,22 +215,28 @@ def test_gradients_and_memories_go_into_one_picture_against_what_both_spend(tmp_
 
 
 def test_curves_are_where_the_environment_steps_are(monkeypatch):
-    """What is handed to matplotlib: x by `against`, a reference once though two curves have it, unless it differs."""
-    drawn = []
-    original = Axes.plot
-    monkeypatch.setattr(Axes, "plot", lambda self, *a, **k: drawn.append((*a[:2], k)) or original(self, *a, **k))
+    """What is in the figure: x by `against`, a reference once though two curves have it, unless it differs."""
+    figures = []
+
+    def figure(**options):
+        figures.append(Figure(**options))
+        return figures[-1]
+
+    def named():
+        lines = [line for line in figures[-1].axes[0].lines if not line.get_label().startswith("_")]
+        return [(list(each.get_xdata()), list(each.get_ydata()), each.get_label()) for each in lines]
+
+    monkeypatch.setattr("agents.experiment.plot.Figure", figure)
     both = [curve_of(name, "episodes", references={"oracle": [3.0, 3.0]}) for name in ("rl2", "psrl")]
     draw(both, against="env_steps")
-    named = [(list(x), list(y), k["label"]) for x, y, k in drawn if "label" in k and len(x)]
-    assert named == [
+    assert [each for each in named() if each[0]] == [
         ([0.0, 50.0], [1.0, 2.0], "rl2"),
         ([0.0, 50.0], [1.0, 2.0], "psrl"),
         ([0.0, 50.0], [3.0, 3.0], "oracle"),
     ]
-    drawn.clear()
     draw([both[0], curve_of("psrl", "episodes", references={"oracle": [3.0, 3.5]})], against="env_steps")
-    named = [(list(y), k["label"]) for x, y, k in drawn if k.get("label", "").startswith("oracle")]
-    assert named == [([3.0, 3.0], "oracle: rl2"), ([3.0, 3.5], "oracle: psrl")]
+    references = [(y, label) for _, y, label in named() if label.startswith("oracle")]
+    assert references == [([3.0, 3.0], "oracle: rl2"), ([3.0, 3.5], "oracle: psrl")]
 
 
 def test_runs_are_drawn_from_their_evaluations(run, tmp_path, capsys):

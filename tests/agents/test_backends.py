@@ -22,7 +22,7 @@ from qrl.common.errors import UsageError
 from qrl.models import MODELS
 from qrl.noise.model import Noise
 from qrl.policies.policy import bind
-from tests.support.learners import trained
+from tests.support.trained_parameters import trained
 
 SMALL = {"iterations": 2, "threads": 1, "eval_tasks": 3, "eval_steps": 1, "eval_episodes": 2}
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from agents.core.spec import REGISTRIES, Spec, default_config, read_spec
-from agents.core.values import from_plain, to_plain
+from agents.core.plain import from_plain, to_plain
+from agents.core.spec import REGISTRIES, Spec, default_config
 from agents.runs.folder import RunFolder
+from agents.runs.saved_spec import read_spec
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 
@@ -106,8 +107,8 @@ def test_a_whole_number_is_a_float_too_but_keeps_to_the_type():
         ({"inner": {"rat": 1}}, "config.inner: unknown option 'rat'; did you mean 'rate'? (choices: rate)"),
         ({"inner": 3}, "config.inner: expected an object of options, found 3"),
         ({"on": 1}, "config.on: expected true or false, found 1"),
-        ({"name": 1}, "config.name: expected a word, found 1"),
-        ({"where": 1}, "config.where: expected a word, found 1"),
+        ({"name": 1}, "config.name: expected a string, found 1"),
+        ({"where": 1}, "config.where: expected a path, found 1"),
         ({"head": "dise"}, "config.head: expected one of 'dice', 'first-order', 2, found 'dise'; did you mean 'dice'?"),
         ({"head": 2.0}, "config.head: expected one of 'dice', 'first-order', 2, found 2.0"),
         ({"limits": [1.0]}, "config.limits: expected 2 values, found 1"),
@@ -121,7 +122,7 @@ def test_a_whole_number_is_a_float_too_but_keeps_to_the_type():
         ([], "config: expected an object of options, found []"),
         (
             {"name": ["long"] * 100},
-            "config.name: expected a word, found ['long', 'long', 'long', 'long', 'long', 'long', 'long', ...",
+            "config.name: expected a string, found ['long', 'long', 'long', 'long', 'long', 'long', 'long', ...",
         ),
     ],
 )

@@ -6,35 +6,26 @@ import pytest
 import torch
 from torch.autograd.functional import jacobian
 
-from tests.support.exact import (
-    LogitPolicy,
+from tests.support.enumeration.expectations import (
     advantages,
-    bandit,
     central_difference,
-    circuit_policy,
-    early_end,
     estimates,
     exact_meta_gradient,
     expected_update_gradient,
-    largest,
-    learner,
-    library_meta_gradient,
-    library_training_gradient,
-    library_update,
     log_pi,
     outer_variances,
-    parameters,
-    policies,
     sampled_objective,
     sampled_update_gradient,
     sequences,
     slope,
     steps_of,
-    two_states,
     value,
     value_hessian,
     variances,
 )
+from tests.support.enumeration.library import largest, library_meta_gradient, library_training_gradient, library_update
+from tests.support.enumeration.policies import LogitPolicy, circuit_policy, learner, parameters, policies
+from tests.support.enumeration.processes import bandit, early_end, two_states
 
 EXACT = 1e-10
 PROBLEMS = {"bandit": bandit, "two states": two_states, "early end": early_end}

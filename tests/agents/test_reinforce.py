@@ -15,7 +15,7 @@ from envs.core.registry import ENVS
 from qrl.common.errors import TrainingError, UsageError
 from qrl.models import MODELS
 from qrl.policies.actor import PolicyConfig
-from tests.support.learners import trained
+from tests.support.trained_parameters import trained
 
 PUBLISHED = PolicyConfig(readout_start="alternating", readout_bias=False, inverse_temperature="fixed")
 

@@ -9,7 +9,7 @@ from agents.experiment.api import load
 from agents.experiment.start import run_training
 from envs.navigation import Navigation
 from qrl.backends.backend import Backend
-from tests.support.learners import trained
+from tests.support.trained_parameters import trained
 
 CONFIGS = {
     "maml": {"meta_batch": 3, "episodes": 4},

@@ -10,39 +10,20 @@ import torch
 import envs
 from agents import finetune, maml, reptile
 from agents.core.collect import collect, collect_episodes
-from agents.core.context import build
 from agents.core.pytree import map_tensors
 from agents.core.registry import AGENTS
 from agents.core.rollout import Rollout
-from agents.core.spec import Spec
 from agents.experiment.api import load
-from agents.experiment.loop import Training, collect_and_adapt
+from agents.experiment.loop import Training
 from agents.experiment.start import run_resume, run_training
 from agents.rl.batch import inner_batch, outer_batch, plain_batch
 from agents.rl.inner_update import inner_gradient, inner_update, log_prob
 from envs.core.registry import ENVS
 from qrl.common.errors import TrainingError, UsageError
 from qrl.models import MODELS
-from tests.support.kills import killed
-from tests.support.learners import trained
-
-SMALL = maml.Config(meta_batch=3, episodes=4, epochs=2, inner_steps=2)
-
-
-def spec(**fields) -> Spec:
-    defaults = {"agent_config": SMALL, "iterations": 4, "checkpoint_every": 2, "threads": 1}
-    env = fields.get("env", "navigation")
-    defaults["env_config"] = dataclasses.replace(ENVS.load(env).Config(), horizon=15)
-    return Spec.default(**{**defaults, "eval_tasks": 3, "eval_steps": 1, "eval_episodes": 2, **fields})
-
-
-def training(**fields) -> Training:
-    return Training(spec(**fields), *build(spec(**fields)))
-
-
-def rollouts(run: Training):
-    tasks = run.distribution.sample(run.agent.n_tasks, "train", np.random.default_rng(0))
-    return collect_and_adapt(run.env, run.agent, tasks, run.agent.n_rollouts, np.random.default_rng(1), run.generator)
+from tests.support.killed_training import killed
+from tests.support.maml_training import SMALL, rollouts, spec, training
+from tests.support.trained_parameters import trained
 
 
 @pytest.mark.parametrize("env", ["navigation", "cartpole_target"])

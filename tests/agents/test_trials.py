@@ -18,7 +18,7 @@ from agents.experiment.start import run_training
 from agents.references import greedy, oracle
 from agents.references.shared.bernoulli import optimum
 from qrl.common.errors import UsageError
-from tests.envs.test_envs import Counter
+from tests.support.environments import Counter
 
 N = 3
 """Episodes of a trial."""

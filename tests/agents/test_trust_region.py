@@ -14,7 +14,7 @@ from agents.rl.meta import with_old_policy
 from agents.rl.trust_region import backtrack, conjugate_gradient, natural_step
 from qrl.models import mlp, reuploading
 from qrl.policies.heads import Categorical, Gaussian
-from tests.agents.test_train import rollouts, training
+from tests.support.maml_training import rollouts, training
 
 MODELS = {
     "mlp": mlp.Config(hidden=(3,)),

@@ -74,7 +74,7 @@ def test_what_random_actions_cannot_show_may_be_named(tmp_path: Path, capsys: py
 def test_an_environment_that_cannot_be_repeated_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = write(tmp_path / "mine.py", fault="self.position += np.random.default_rng().normal()")
     assert main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 2
-    assert "give other episodes" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    assert "give different episodes" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 def test_an_environment_that_raises_ends_the_run_and_keeps_the_checkpoint(
@@ -157,11 +157,14 @@ def test_origins_of_the_librarys_own_and_of_gymnasiums(tmp_path: Path) -> None:
             "--ood length: the parameter needs a train range",
         ),
         (["--env", "CartPole-v1", "--vary", "gravity=1:5", "--env.horizon", "-3"], "at least 1, or 0 for the environ"),
-        (["--env", "qrl/CartPole-v0", "--vary", "gravity=1:5"], "is a family of tasks itself: --env cartpole"),
+        (
+            ["--env", "qrl/CartPole-v0", "--vary", "gravity=1:5"],
+            "is a task distribution of this library: use --env cartpole",
+        ),
         (["--env", "CartPole-v9", "--vary", "gravity=1:5"], "did you mean 'CartPole-v1'"),
         (
             ["--env", "ALE/Pong-v5", "--vary", "gravity=1:5"],
-            "registers ALE/ goes before a colon, once it is installed: PACKAGE:",
+            "registers ALE/ and put its name before a colon: PACKAGE:",
         ),
     ],
 )
@@ -177,7 +180,10 @@ def test_bad_input_is_one_line(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("distributon = 3", "no task distribution called 'distribution', and no Config and build; 'distributon' is"),
+        (
+            "distributon = 3",
+            "no task distribution called 'distribution', and no Config and build; 'distributon' may be a typo",
+        ),
         ("", "no task distribution called 'distribution', and no Config and build$"),
         ("distribution = None", "'distribution' must be a task distribution, not None"),
         ("distribution = 3", "'distribution' must be a task distribution, not 3"),

@@ -12,7 +12,7 @@ from torch.func import grad, jacrev, vmap
 
 import envs
 from envs import TaskDistribution, Tasks, acrobot
-from tests.support.doubles import f64
+from tests.support.double_precision import f64
 
 pytestmark = pytest.mark.filterwarnings("error")
 

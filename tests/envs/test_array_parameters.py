@@ -7,7 +7,8 @@ import torch
 import envs
 from envs import Dirichlet, Normal, Tasks, Uniform
 from qrl.common.errors import UsageError
-from tests.envs.test_envs import Counter, f64
+from tests.support.double_precision import f64
+from tests.support.environments import Counter
 
 
 def test_a_normal_range_has_the_quantiles_of_the_normal_distribution() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 import envs
 from envs import TaskDistribution, Tasks
 from qrl.common.errors import UsageError
-from tests.support.doubles import f64
+from tests.support.double_precision import f64
 
 pytestmark = pytest.mark.filterwarnings("error")
 

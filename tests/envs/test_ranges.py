@@ -1,4 +1,6 @@
-"""Ranges: what a text stands for, and what is drawn."""
+"""Ranges: their quantiles, what a text stands for, and what is drawn."""
+
+import math
 
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ import envs
 from envs import Choice, Drawn, Integer, LogUniform, Sign, SignedUniform, Uniform
 from envs.core.notation import parse_range
 from qrl.common.errors import UsageError
+
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 @pytest.mark.parametrize(
@@ -77,3 +81,50 @@ def test_a_function_of_a_generator_is_fixed_by_the_task() -> None:
 )
 def test_overlaps(one: envs.Range, other: envs.Range, overlap: bool) -> None:
     assert one.overlaps(other) is other.overlaps(one) is overlap
+
+
+@pytest.mark.parametrize(
+    ("range_", "expected", "text"),
+    [
+        (Uniform(-1, 3), [-1, 0, 1, 2], "U[-1, 3]"),
+        (LogUniform(1, 16), [1, 2, 4, 8], "logU[1, 16]"),
+        (SignedUniform(5, 15), [-15, -10, 5, 10], "±U[5, 15]"),
+        (Choice((7, 1, 3, 5)), [1, 3, 5, 7], "{1, 3, 5, 7}"),
+    ],
+)
+def test_ranges_at_the_quartiles(range_: envs.Range, expected: list[float], text: str) -> None:
+    np.testing.assert_allclose(range_.ppf(np.array([0.0, 0.25, 0.5, 0.75])), expected, rtol=1e-14)
+    assert range_.describe() == text
+    u = np.linspace(0, 1, 1000, endpoint=False)
+    values = range_.ppf(u)
+    assert (np.diff(values) >= 0).all() and range_.contains(values).all()
+    assert range_.contains(range_.ppf(np.array([np.nextafter(1.0, 0.0)]))).all()
+    assert not range_.contains(np.array([-99.0, 99.0, 4.75])).all()
+
+
+def test_signed_uniform_leaves_out_the_middle() -> None:
+    assert SignedUniform(5, 15).contains(np.array([-16.0, -15.0, -4.9, 0.0, 5.0, 15.1])).tolist() == [
+        *(False, True, False, False, True, False)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Uniform(1, 1), "low must be below high"),
+        (lambda: Uniform(2, 1), "low must be below high"),
+        (lambda: Uniform(0, math.inf), "high must be finite"),
+        (lambda: Uniform(math.nan, 1), "low must be finite"),
+        (lambda: Uniform("a", 1), "low must be a number"),
+        (lambda: LogUniform(0, 1), "above 0"),
+        (lambda: SignedUniform(-1, 1), "must not be negative"),
+        (lambda: Choice(()), "one or more"),
+        (lambda: Choice((1, 1)), "distinct"),
+        (lambda: Choice((1, math.nan)), "finite"),
+        (lambda: Uniform(0, 1, shape=2.5), "shape must be a tuple of whole numbers of at least 1, not 2.5"),
+        (lambda: Choice(3), "Choice: needs one or more distinct values, not 3"),
+    ],
+)
+def test_bad_ranges_are_refused(build, message: str, unchecked: None) -> None:
+    with pytest.raises(UsageError, match=message):
+        build()

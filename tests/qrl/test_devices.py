@@ -19,7 +19,7 @@ from qrl.models import MODELS
 from qrl.noise.model import Noise
 from qrl.simulator.program import compile_circuit
 from tests.support.circuits import random_circuit
-from tests.support.doubles import normal, seeded
+from tests.support.double_precision import normal, seeded
 
 DOUBLE = torch.float64
 DEVICES = ("default.qubit", "lightning.qubit", "default.mixed")

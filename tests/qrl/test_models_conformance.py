@@ -11,9 +11,9 @@ from qrl.common.errors import UsageError
 from qrl.models import MODELS
 from qrl.policies.frame import Frame
 from qrl.policies.policy import bind, make_policy
-from tests.support.doubles import hessian_products, normal
-from tests.support.exactness import largest_differences
-from tests.support.models import MEMORYLESS
+from tests.support.double_precision import hessian_products, normal
+from tests.support.model_names import MEMORYLESS
+from tests.support.pennylane_comparison import largest_differences
 
 BOX = gymnasium.spaces.Box(-1.0, 1.0, (3,))
 ACTIONS = {

@@ -13,7 +13,7 @@ from qrl.common.errors import UsageError
 from qrl.noise.model import STRENGTHS, Noise
 from qrl.simulator.program import compile_circuit
 from tests.support.circuits import random_circuit
-from tests.support.exactness import largest_differences
+from tests.support.pennylane_comparison import largest_differences
 
 DOUBLE = torch.float64
 ALL = Noise(depolarizing=0.03, amplitude_damping=0.08, phase_damping=0.05, bit_flip=0.02, readout=0.04)

@@ -12,7 +12,7 @@ from qrl.policies.actor import PolicyConfig
 from qrl.policies.heads import Categorical, Gaussian
 from qrl.policies.policy import make_policy
 from qrl.policies.recurrent import make_recurrent_policy
-from tests.support.doubles import seeded
+from tests.support.double_precision import seeded
 
 OBSERVATIONS = gymnasium.spaces.Box(-1.0, 1.0, (2,))
 

@@ -14,9 +14,9 @@ from qrl.models import MODELS
 from qrl.models.shared.cells import SpanConfig
 from qrl.policies.policy import bind, make_policy
 from qrl.policies.recurrent import make_recurrent_policy
-from tests.support.doubles import hessian_products, normal
-from tests.support.exactness import expectation_values
-from tests.support.models import RECURRENT
+from tests.support.double_precision import hessian_products, normal
+from tests.support.model_names import RECURRENT
+from tests.support.pennylane_comparison import expectation_values
 
 BOX = gymnasium.spaces.Box(-1.0, 1.0, (2,))
 ACTIONS = {

@@ -18,7 +18,7 @@ from qrl.layer import QuantumLayer
 from qrl.noise.model import Noise
 from qrl.simulator.program import compile_circuit
 from tests.support.circuits import random_circuit
-from tests.support.doubles import seeded
+from tests.support.double_precision import seeded
 
 DOUBLE = torch.float64
 SHOTS = 50

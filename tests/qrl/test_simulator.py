@@ -12,7 +12,7 @@ from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.simulator.program import Program, compile_circuit
 from tests.support.circuits import random_circuit
-from tests.support.exactness import largest_differences
+from tests.support.pennylane_comparison import largest_differences
 
 DOUBLE = torch.float64
 

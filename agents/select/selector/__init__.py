@@ -9,8 +9,8 @@ of scores that the selector was trained on. To install another selector here:
 import shutil
 from pathlib import Path
 
-from agents.core.spec import Spec
 from agents.runs.folder import RunFolder
+from agents.runs.saved_spec import spec_of
 from envs.automl.table import FILE
 from qrl.common.errors import UsageError
 from qrl.common.files import from_json, to_json, write_atomically
@@ -26,7 +26,7 @@ def ship(source: Path, target: Path = FOLDER) -> None:
             end.
     """
     run = RunFolder.open(source)
-    spec = Spec.from_json(run.spec, where=str(source / "config.json"))
+    spec = spec_of(run)
     if spec.env != "algorithm_selection":
         raise UsageError(f"{source}: a run of algorithm_selection is needed, not of {spec.env}")
     checkpoint = run.checkpoints.load()

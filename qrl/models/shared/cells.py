@@ -155,6 +155,7 @@ class QuantumMaps(nn.Module):
         self.n_maps = n_maps
         self.n_circuits = n_circuits = n_maps * config.n_circuits
         """Number of circuits of all maps together."""
+        self.n_projected = n_inputs
         n_wires, n_values = circuit.n_inputs, circuit.n_observables * config.n_circuits
         check_size(n_circuits * n_wires * n_inputs + n_maps * n_values * n_outputs)
         self.projection = nn.Parameter(_uniform((n_circuits * n_wires, n_inputs), n_inputs, generator))

@@ -1,4 +1,4 @@
-"""The Bernoulli bandit: its optimum against brute force, players against exact means and those of other programs."""
+"""The Bernoulli bandit: its optimum against brute force, reference agents against exact means and other programs."""
 
 import functools
 import math
@@ -17,7 +17,7 @@ from envs.bandit import Bandit
 from envs.bandit import Config as BanditConfig
 from qrl.common.errors import UsageError
 
-PLAYERS = {"bayes": bayes, "gittins": gittins, "greedy": greedy, "thompson": thompson, "ucb1": ucb1}
+AGENTS = {"bayes": bayes, "gittins": gittins, "greedy": greedy, "thompson": thompson, "ucb1": ucb1}
 
 
 def brute_force(k: int, n: int) -> float:
@@ -38,15 +38,15 @@ def brute_force(k: int, n: int) -> float:
     return value((0,) * (2 * k), n)
 
 
-def player(name: str, n: int, arms: int = 5, **options):
-    config = PLAYERS[name].Config(episodes=n, **options)
+def built(name: str, n: int, arms: int = 5, **options):
+    config = AGENTS[name].Config(episodes=n, **options)
     return build(Spec.default(env="bandit", env_config=BanditConfig(arms=arms), agent=name, agent_config=config))
 
 
 @functools.cache
 def returns(name: str, n: int = 10, n_tasks: int = 20_000) -> torch.Tensor:
     """Of one trial of each of the test tasks."""
-    distribution, agent = player(name, n)
+    distribution, agent = built(name, n)
     env, tasks = distribution.vectorise(n_tasks, 1), distribution.sample(n_tasks, "test")
     generator = torch.Generator().manual_seed(1)
     state = agent.begin(n_tasks, 1)
@@ -92,14 +92,14 @@ def test_optimal_play_earns_the_optimum():
 
 
 @pytest.mark.parametrize(("name", "expected"), [("greedy", 6.626), ("thompson", 5.833)])
-def test_players_earn_what_they_are_known_to(name, expected):
+def test_reference_agents_earn_what_they_are_known_to(name, expected):
     total = returns(name).sum(0)
     assert float(total.mean()) == pytest.approx(expected, abs=4 * float(total.std()) / len(total) ** 0.5)
 
 
 def test_nobody_beats_the_optimum_and_indices_come_close():
     best = returns("bayes").sum(0)
-    for name in sorted(PLAYERS.keys() - {"bayes"}):
+    for name in sorted(AGENTS.keys() - {"bayes"}):
         loss = best - returns(name).sum(0)
         error = float(loss.std()) / len(loss) ** 0.5
         assert float(loss.mean()) > -4 * error, name
@@ -121,7 +121,7 @@ def test_indices_worked_out_by_hand():
 
 def test_indices_are_those_for_the_pulls_that_are_left():
     """Of three pulls two are left after one that failed: 5/9 for arms never pulled, below it for the other."""
-    _, agent = player("gittins", 3, arms=3)
+    _, agent = built("gittins", 3, arms=3)
     counts = agent.begin(1, 1)
     counts[0, 0, 0, 1] = 1
     worth = agent.index(counts, torch.Generator())[0, 0]
@@ -130,7 +130,7 @@ def test_indices_are_those_for_the_pulls_that_are_left():
 
 
 def test_what_is_received_is_counted():
-    _, agent = player("greedy", 2, arms=3)
+    _, agent = built("greedy", 2, arms=3)
     counts = agent.begin(1, 2)
     nothing = torch.zeros(1, 2, 1)
     for action, reward in (([0, 2], [1.0, 0.0]), ([0, 2], [0.0, 0.0])):
@@ -142,13 +142,13 @@ def test_what_is_received_is_counted():
 
 
 def test_equal_arms_are_all_pulled():
-    _, agent = player("greedy", 1, arms=3)
+    _, agent = built("greedy", 1, arms=3)
     arms, _ = agent.act(agent.begin(3000, 1), torch.zeros(3000, 1, 1), torch.Generator().manual_seed(0))
     assert torch.bincount(arms.flatten(), minlength=3).min() > 900
 
 
 def test_more_arms_than_anybody_means():
-    with pytest.raises(UsageError, match="bandit: arms must be at most 10000, not 100000000"):
+    with pytest.raises(UsageError, match="bandit: arms must be at most 10000, is 100000000"):
         BanditConfig(arms=10**8)
 
 
@@ -156,15 +156,15 @@ def test_an_agent_of_the_bandit_plays_nothing_else():
     with pytest.raises(UsageError, match="agent thompson: plays bandit only, not 'navigation'"):
         build(Spec.default(env="navigation", agent="thompson"))
     with pytest.raises(UsageError, match=r"5 arms and 100 pulls have 4.3e\+13 posteriors.*use agent gittins"):
-        player("bayes", 100)
+        built("bayes", 100)
     with pytest.raises(UsageError, match="episodes of a trial must be at least 1, not 0"):
-        player("greedy", 0)
+        built("greedy", 0)
 
 
 @pytest.mark.parametrize("name", ["bayes", "gittins"])
 def test_beyond_a_trial_arms_are_worth_their_means(name):
     """As when a trained agent goes on in an environment of one's own."""
-    _, agent = player(name, 3, arms=2)
+    _, agent = built(name, 3, arms=2)
     counts = torch.tensor([[[[4.0, 1.0], [0.0, 2.0]]]])
     np.testing.assert_allclose(agent.index(counts, torch.Generator()), [[[5 / 7, 1 / 4]]])
 
@@ -174,11 +174,11 @@ def test_what_is_too_large_to_solve_is_refused_and_not_a_reference(arms, pulls):
     assert n_beliefs(arms, pulls) == math.comb(pulls - 1 + 2 * arms, 2 * arms)
     other = "gittins" if pulls <= 100 else "thompson, ucb1 or greedy"
     with pytest.raises(UsageError, match=f"use agent {other}$"):
-        player("bayes", pulls, arms=arms)
+        built("bayes", pulls, arms=arms)
     names = references(Bandit(BanditConfig(arms=arms)), pulls)
     assert list(names) == (["gittins", "thompson"] if pulls <= 100 else ["thompson"])
 
 
 def test_indices_of_long_trials_are_refused():
     with pytest.raises(UsageError, match="up to 200 pulls, not 201"):
-        player("gittins", 201)
+        built("gittins", 201)

@@ -12,7 +12,7 @@ ORDER = ("common", "circuits", "noise", "simulator", "backends", "layer", "polic
 """Each may import those before it; sb3 and sklearn do not import each other."""
 
 
-def rooms_imported(path: Path) -> set[str]:
+def subpackages_imported(path: Path) -> set[str]:
     """Sub-packages that a file imports, wherever in it the import stands."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -24,21 +24,21 @@ def rooms_imported(path: Path) -> set[str]:
     return {name.split(".")[1] for name in found - {"qrl.models.MODELS"} if name.startswith("qrl.")}
 
 
-@pytest.mark.parametrize("room", ORDER)
-def test_a_room_imports_only_those_before_it(room):
-    files = [*ROOT.joinpath(room).rglob("*.py"), *ROOT.glob(f"{room}.py")]
+@pytest.mark.parametrize("package", ORDER)
+def test_a_subpackage_imports_only_those_before_it(package):
+    files = [*ROOT.joinpath(package).rglob("*.py"), *ROOT.glob(f"{package}.py")]
     assert files
-    allowed = {*ORDER[: ORDER.index(room) + 1]} - ({"sb3"} if room == "sklearn" else set())
+    allowed = {*ORDER[: ORDER.index(package) + 1]} - ({"sb3"} if package == "sklearn" else set())
     for path in files:
-        assert rooms_imported(path) <= allowed, path
+        assert subpackages_imported(path) <= allowed, path
 
 
-def test_every_room_has_its_place():
-    rooms = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.joinpath("__init__.py").exists()}
-    assert rooms == {*ORDER, "__init__"}
+def test_every_subpackage_has_its_place():
+    found = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.joinpath("__init__.py").exists()}
+    assert found == {*ORDER, "__init__"}
 
 
-@pytest.mark.parametrize("room", ["circuits", "noise"])
-def test_descriptions_need_no_torch(room):
-    for path in ROOT.joinpath(room).rglob("*.py"):
+@pytest.mark.parametrize("package", ["circuits", "noise"])
+def test_descriptions_need_no_torch(package):
+    for path in ROOT.joinpath(package).rglob("*.py"):
         assert not any(line.split()[1:2] == ["torch"] for line in path.read_text().splitlines()), path

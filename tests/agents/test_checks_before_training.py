@@ -46,7 +46,7 @@ class Mine:
     def update(self, rollouts, states, remaining):
         return {}
 
-def build(config, setting):
+def build(config, context):
     return Mine()
 '''
 GOOD = {"step": "return state, reward, terminated", "build": "return Mine(config)"}

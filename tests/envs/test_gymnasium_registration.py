@@ -101,7 +101,7 @@ def test_options_reach_the_family(unchecked: None) -> None:
         gym.make("qrl/CartPole-v0", task={"gravty": 7})
     with pytest.raises(UsageError, match="unknown autoreset_mode 'Next'"):
         gym.make_vec("qrl/CartPole-v0", num_envs=2, autoreset_mode="Next")
-    with pytest.raises(UsageError, match=r"cartpole: many environments at once have no pictures; gymnasium\.make has"):
+    with pytest.raises(UsageError, match=r"cartpole: vector environments cannot render; use gymnasium\.make"):
         gym.make_vec("qrl/CartPole-v0", num_envs=2, render_mode="rgb_array")
     with pytest.raises(UsageError, match=r"reset: seed must be a non-negative integer below 2\*\*63, not \[1, 2\]"):
         gym.make_vec("qrl/CartPole-v0", num_envs=2).reset(seed=[1, 2])

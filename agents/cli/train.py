@@ -1,0 +1,134 @@
+"""Command line of `train`: the spec of a run from options of the run and of the chosen plug-ins."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.cli.parse import Group, Option, Parser, options_of, wants_help
+from agents.core.plain import from_plain, init_names, inside, to_plain
+from agents.core.spec import CONFIGS, DEFAULT_NAMES, REGISTRIES, Spec
+from agents.runs.saved_spec import read_spec
+from envs.core.registry import ENVS
+from envs.wrapped.ids import IdOptions
+from qrl.common.options import DataclassInstance
+from qrl.common.summaries import first_line
+
+FIRST = ("env", "agent", "model", "iterations", "seed", "out")
+"""Options of a run that the help text shows first."""
+
+ALIASES = {"vary": ("--vary",), "ood": ("--ood",), "workers": ("--workers",)}
+"""Options of Gymnasium's environments that may be given without the prefix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Options of `train` besides the spec of the run."""
+
+    out: Path | None = None
+    """Run folder to create (default: runs/<env>-<agent>-<model>-seed<seed>)."""
+
+    overwrite: bool = False
+    """Replace an existing run in this folder."""
+
+    config: Path | None = None
+    """Start from a saved configuration: a run folder, its config.json, or a JSON file of a spec. Further options
+    override it."""
+
+
+def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions, str]:
+    """Parse the spec of a run and the further options of `train`; also return a note for the user, or "".
+
+    Raises:
+        UsageError: an argument is invalid.
+        HelpShown: help was requested and has been printed.
+    """
+    start, note = _start(arguments)
+    description = f"Train {start.agent} with the model {start.model} on {start.env}, then evaluate on held-out tasks."
+    parser = Parser("train", list(_groups(start)), description)
+    given = parser.values(arguments)
+    own = {name: given.pop(name) for name in init_names(TrainOptions) if name in given}
+    options = from_plain(TrainOptions, own, "--")
+    values = {name: getattr(start, name) for name in init_names(Spec)} | given
+    for prefix, key in CONFIGS.items():
+        values[key] = _changed(getattr(start, key), given.get(key, {}), f"--{prefix}")
+    names = {role: getattr(start, role) for role in REGISTRIES}
+    spec = from_plain(Spec, values | names, "--")
+    if wants_help(arguments):
+        Parser("train", list(_groups(spec)), description).show_help()
+    return spec, options, note
+
+
+def _start(arguments: Sequence[str]) -> tuple[Spec, str]:
+    """Return the spec before other options are applied, and a note on the choice of the agent.
+
+    It follows from --config, --env, --agent, --model, and the options of the environment, which may decide the agent.
+    """
+    choosing = [option for option in _run_options(Spec()) if option.path[0] in (*REGISTRIES, "config")]
+    given = Parser("train", [Group("", choosing)], "").known(arguments)
+    file = str(given.get("config", ""))
+    saved = read_spec(Path(file)) if file else {}
+    for role, registry in REGISTRIES.items():
+        if role in given:
+            name = registry.canonical(str(given[role]))
+            if name != saved.get(role, DEFAULT_NAMES[role]):  # Saved options of another plug-in do not apply.
+                saved.pop(f"{role}_config", None)
+            saved[role] = name
+    env = ENVS.load(saved.setdefault("env", DEFAULT_NAMES["env"]))
+    config = from_plain(env.Config, saved.get("env_config") or {}, inside(file, "env_config"))
+    options = list(options_of(env.Config, config, "--env.", ("env_config",), ALIASES))
+    changes = Parser("train", [Group("", options)], "").known(arguments).get("env_config", {})
+    saved["env_config"] = _changed(config, changes, "--env")
+    spec = Spec.from_json(saved, file)
+    if "agent" in saved or spec.agent == DEFAULT_NAMES["agent"]:
+        return spec, ""
+    single = " without --vary, which is a single task" if isinstance(spec.env_config, IdOptions) else ""
+    return spec, f"note: training {spec.agent} with the model {spec.model}, the defaults for {spec.env}{single}"
+
+
+def _changed(config: object, changes: object, where: str) -> object:
+    """Return a plug-in's options with some values changed."""
+    assert isinstance(config, DataclassInstance) and isinstance(changes, Mapping)
+    return from_plain(type(config), _merged(to_plain(config), changes), where)
+
+
+def _merged(values: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+    merged = dict(values)
+    for name, change in changes.items():
+        inner = merged.get(name)
+        if isinstance(inner, Mapping) and isinstance(change, Mapping):
+            change = _merged(inner, change)
+        merged[name] = change
+    return merged
+
+
+def _run_options(spec: Spec) -> list[Option]:
+    """Return the options of a run that belong to no plug-in."""
+    options = (*options_of(Spec, spec), *options_of(TrainOptions))
+    return [option for option in options if option.path[0] not in (*CONFIGS.values(), "objects")]
+
+
+def _groups(spec: Spec) -> Iterator[Group]:
+    """Yield the groups of the help text: what to start with, the run, each plug-in."""
+    configs = {
+        prefix: list(options_of(type(getattr(spec, key)), getattr(spec, key), f"--{prefix}.", (key,), ALIASES))
+        for prefix, key in CONFIGS.items()
+    }
+    run = _run_options(spec)
+    first = [option for name in FIRST for option in run if option.path == (name,)]
+    for role in REGISTRIES:
+        first += _most_important(type(getattr(spec, CONFIGS[role])), configs[role])
+    yield Group("start here", first)
+    yield Group("run", [option for option in run if option not in first])
+    for prefix, options in configs.items():
+        rest = [option for option in options if option not in first]
+        if prefix in REGISTRIES:
+            name = getattr(spec, prefix)
+            yield Group(f"{prefix} {name}", rest, first_line(REGISTRIES[prefix].load(name).__doc__))
+        else:
+            yield Group(prefix, rest, "How the model's outputs become a distribution over actions.")
+
+
+def _most_important(config: type, options: Sequence[Option]) -> Sequence[Option]:
+    """Return the option to show first, if any: the first field that a plug-in's Config defines itself, else inherits."""
+    own = [name for name in init_names(config) if name in vars(config).get("__annotations__", {})]
+    return [option for option in options if own and option.path[1] == own[0]] or options[:1]

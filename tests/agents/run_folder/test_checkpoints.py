@@ -1,0 +1,206 @@
+"""A run's checkpoints survive flipped bits, cut files, full disks and kills, and are never executed."""
+
+import hashlib
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from agents.runs.checkpoints import Checkpoints, encode_state
+from agents.runs.folder import RunFolder
+from qrl.common.errors import TrainingError, UsageError
+from tests.support.run_folders import contents, full_disk, names, tensors
+
+
+def test_a_checkpoint_round_trips_bit_by_bit(run):
+    meta = {"generators": {"actions": "ab" * 20}, "env_steps": 2**40, "rate": 0.1, "name": "θ"}
+    given = tensors(1 / 3) | {"long": torch.randn(500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))}
+    run.save(12, given, meta)
+    loaded = RunFolder.open(run.path).checkpoints.load()
+    assert loaded.iteration == 12
+    assert loaded.meta == meta
+    assert loaded.problems == ()
+    assert loaded.tensors.keys() == given.keys()
+    for name, tensor in given.items():
+        assert loaded.tensors[name].dtype == tensor.dtype
+        assert torch.equal(loaded.tensors[name], tensor)
+    assert names(run.path / "checkpoint" / "00000012") == ["state.json", "state.safetensors"]
+
+
+def test_the_last_two_are_kept(run):
+    for iteration in (1, 2, 10, 11):
+        run.save(iteration, tensors(iteration), {})
+    assert names(run.path / "checkpoint") == ["00000010", "00000011"]
+    assert run.checkpoints.load().tensors["a"][0] == 11
+
+
+def test_saving_the_same_iteration_again_replaces_it(run):
+    run.save(1, tensors(1), {})
+    run.save(2, tensors(2), {})
+    run.save(2, tensors(3), {"again": True})
+    assert names(run.path / "checkpoint") == ["00000001", "00000002"]
+    assert run.checkpoints.load().tensors["a"][0] == 3
+    assert run.checkpoints.load().meta == {"again": True}
+
+
+@pytest.mark.parametrize("file", ["state.json", "state.safetensors"])
+def test_every_flipped_byte_is_recognised_and_the_checkpoint_before_used(run, file):
+    run.save(1, tensors(1), {"rate": 0.1})
+    run.save(2, tensors(2), {"rate": 0.25})
+    path = run.path / "checkpoint" / "00000002" / file
+    whole = path.read_bytes()
+    for index in range(len(whole)):
+        for mask in (0x01, 0x80):
+            path.write_bytes(whole[:index] + bytes([whole[index] ^ mask]) + whole[index + 1 :])
+            checkpoint = run.checkpoints.load()
+            assert (checkpoint.iteration, checkpoint.meta, len(checkpoint.problems)) == (1, {"rate": 0.1}, 1)
+            assert checkpoint.tensors["a"][0] == 1
+    path.write_bytes(whole)
+    assert run.checkpoints.load().iteration == 2
+
+
+@pytest.mark.parametrize("file", ["state.json", "state.safetensors"])
+def test_every_cut_and_a_missing_file_are_recognised(run, file):
+    run.save(1, tensors(1), {})
+    run.save(2, tensors(2), {})
+    path = run.path / "checkpoint" / "00000002" / file
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert run.checkpoints.load().iteration == 1
+    path.write_bytes(whole + b" ")
+    assert run.checkpoints.load().iteration == 1
+    path.unlink()
+    assert run.checkpoints.load().iteration == 1
+    assert f"{file}: No such file or directory" in run.checkpoints.load().problems[0]
+
+
+def test_swapped_and_foreign_files_are_recognised(run, tmp_path):
+    other = RunFolder.create(tmp_path / "other", {"spec": {"seed": 1}})
+    for folder in (run, other):
+        folder.save(1, tensors(1), {})
+        folder.save(2, tensors(2), {})
+    one, two = (run.path / "checkpoint" / name for name in ("00000001", "00000002"))
+    good = contents(two)
+
+    def problem() -> str:
+        checkpoint = run.checkpoints.load()
+        assert checkpoint.iteration == 1
+        (found,) = checkpoint.problems
+        (two / "state.json").write_bytes(good["state.json"])
+        (two / "state.safetensors").write_bytes(good["state.safetensors"])
+        return found
+
+    shutil.copy(one / "state.safetensors", two)
+    assert problem().endswith("state.safetensors: damaged: its digest does not fit its content")
+    shutil.copy(one / "state.json", two)
+    shutil.copy(one / "state.safetensors", two)
+    assert problem().endswith("state.json: belongs to iteration 1")
+    for file in good:
+        shutil.copy(other.path / "checkpoint" / "00000002" / file, two)
+    assert problem().endswith("00000002: belongs to another run")
+    # A careful forger may fix the digest; a newer format is told apart from damage.
+    newer = json.loads(good["state.json"]) | {"version": 2}
+    (two / "state.json").write_text(json.dumps(newer))
+    assert problem().endswith("written by a newer version (format 2, this reads 1)")
+    assert run.checkpoints.load().iteration == 2
+
+
+class Payload:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("write", [pickle.dump, torch.save])
+def test_a_malicious_file_is_refused_and_nothing_executed(run, tmp_path, write):
+    """Also with the digest that fits it."""
+    run.save(1, tensors(1.0), {})
+    with (tmp_path / "evil").open("wb") as file:
+        write(Payload(tmp_path / "executed"), file)
+    evil = (tmp_path / "evil").read_bytes()
+    folder = run.path / "checkpoint" / "00000001"
+    (folder / "state.safetensors").write_bytes(evil)
+    (folder / "state.json").write_bytes(encode_state(1, hashlib.sha256(evil).hexdigest(), run.checkpoints.identity, {}))
+    with pytest.raises(UsageError, match="not a file of safetensors"):
+        run.checkpoints.load()
+    (folder / "state.json").write_bytes(evil)
+    with pytest.raises(UsageError, match="not JSON"):
+        run.checkpoints.load()
+    (run.path / "metrics.jsonl").write_bytes(evil + b"\n")
+    with pytest.raises(UsageError, match="line 1 is damaged"):
+        run.metrics.rows()
+    (run.path / "config.json").write_bytes(evil)
+    with pytest.raises(UsageError, match="not JSON"):
+        RunFolder.open(run.path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_no_checkpoint_that_can_be_used(run):
+    with pytest.raises(UsageError, match=r"there is no checkpoint: the run ended before its first one"):
+        run.checkpoints.load()
+    run.save(3, tensors(1), {})
+    (run.path / "checkpoint" / "00000003" / "state.json").write_text("[]")
+    with pytest.raises(UsageError, match=r"no checkpoint can be used: .*state\.json: not the state of a checkpoint"):
+        run.checkpoints.load()
+
+
+def test_loading_beside_a_process_that_trains(run, monkeypatch):
+    run.save(1, tensors(1), {})
+    run.save(2, tensors(2), {})
+    load = Checkpoints._load
+
+    def late(self, iteration):
+        monkeypatch.setattr(Checkpoints, "_load", load)
+        run.save(3, tensors(3), {})
+        run.save(4, tensors(4), {})
+        return load(self, iteration)
+
+    monkeypatch.setattr(Checkpoints, "_load", late)
+    loaded = RunFolder.open(run.path).checkpoints.load()
+    assert (loaded.iteration, loaded.problems) == (4, ())
+
+
+def test_training_on_from_before_a_damaged_checkpoint_drops_it(run):
+    for iteration in (10, 20):
+        run.save(iteration, tensors(iteration), {})
+    (run.path / "checkpoint" / "00000020" / "state.json").write_text("")
+    run.save(15, tensors(15), {})
+    assert names(run.path / "checkpoint") == ["00000010", "00000015"]
+
+
+@pytest.mark.parametrize("after", [0, 100, 400, 500])
+def test_a_full_disk_leaves_the_checkpoints_there_were(run, monkeypatch, after):
+    run.save(1, tensors(1), {})
+    run.save(2, tensors(2), {})
+    before = contents(run.path)
+    with monkeypatch.context() as patch:
+        full_disk(patch, after)
+        with pytest.raises(UsageError, match=r"00000003: No space left on device$"):
+            run.save(3, tensors(3), {})
+    assert contents(run.path) == before
+    assert names(run.path / "checkpoint") == ["00000001", "00000002"]
+    run.save(3, tensors(3), {})
+    assert run.checkpoints.load().iteration == 3
+
+
+def test_meta_that_is_not_finite_is_refused(run):
+    run.save(1, tensors(1), {})
+    with pytest.raises(TrainingError, match=r"meta\.best is nan"):
+        run.save(2, tensors(2), {"best": float("nan")})
+    assert names(run.path / "checkpoint") == ["00000001"]
+
+
+def test_what_a_kill_left_behind_is_cleaned_up(run):
+    run.save(1, tensors(1), {})
+    (run.path / "checkpoint" / ".00000002.abcd.tmp").mkdir()
+    assert run.checkpoints.load().iteration == 1
+    run.save(2, tensors(2), {})
+    assert names(run.path / "checkpoint") == ["00000001", "00000002"]

@@ -1,0 +1,225 @@
+"""Run folders are made, replaced, locked and opened, and nothing else is touched."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.runs.folder import RunFolder, check_target
+from qrl.common.errors import TrainingError, UsageError
+from qrl.common.files import to_json, write_atomically
+from tests.support.run_folders import CONFIG, contents, full_disk, names, tensors
+
+
+def test_what_is_created_can_be_opened(run):
+    again = RunFolder.open(str(run.path))
+    assert again.config == run.config
+    assert again.config["spec"] == {"env": "navigation", "seed": 0, "iterations": 150, "sizes": [1, 2]}
+    assert names(run.path) == [".lock", "config.json"]
+
+
+def test_an_empty_folder_is_used_as_it_is(tmp_path):
+    inode = tmp_path.stat().st_ino
+    RunFolder.create(tmp_path, CONFIG)
+    assert tmp_path.stat().st_ino == inode
+
+
+def test_what_a_start_left_that_ended_before_its_configuration_is_no_obstacle(tmp_path, monkeypatch):
+    one = tmp_path / "one"
+    with monkeypatch.context() as patch:
+        full_disk(patch, after=10)
+        with pytest.raises(UsageError, match="No space left on device"):
+            RunFolder.create(one, CONFIG)
+    assert names(one) == [".lock"]
+    (one / ".config.json.0a1b2c3d.tmp").write_bytes(b'{"sp')  # a kill leaves this too
+    RunFolder.create(one, CONFIG)
+    assert names(one) == [".lock", "config.json"]
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / ".precious.tmp").touch()
+    with pytest.raises(UsageError, match="not empty"):
+        RunFolder.create(tmp_path / "two", CONFIG)
+
+
+def test_of_two_starts_in_one_folder_one_gets_it(tmp_path, monkeypatch):
+    """The other one makes its run between this one's look and its lock."""
+    lock = RunFolder.lock
+
+    def late(self):
+        monkeypatch.setattr(RunFolder, "lock", lock)
+        RunFolder.create(tmp_path / "one", {"spec": {"seed": 7}})
+        return lock(self)
+
+    monkeypatch.setattr(RunFolder, "lock", late)
+    with pytest.raises(UsageError, match="exists and is not empty"):
+        RunFolder.create(tmp_path / "one", CONFIG)
+    assert RunFolder.open(tmp_path / "one").config["spec"] == {"seed": 7}
+
+
+def test_an_existing_run_is_refused_and_untouched(run):
+    run.metrics.append({"iteration": 1})
+    before = contents(run.path)
+    with pytest.raises(UsageError, match=r"exists and is not empty: give another --out, or --overwrite"):
+        RunFolder.create(run.path, CONFIG)
+    assert contents(run.path) == before
+
+
+def test_overwriting_replaces_the_whole_run(run):
+    run.metrics.append({"iteration": 1})
+    run.save(1, tensors(1), {})
+    write_atomically(run.path / "evaluation.json", to_json({}).encode())
+    write_atomically(run.path / "evaluation-ood.json", to_json({}).encode())
+    write_atomically(run.path / "adaptation.png", b"")
+    new = RunFolder.create(run.path, {"spec": {"seed": 5}}, overwrite=True)
+    assert names(run.path) == [".lock", "config.json"]
+    assert RunFolder.open(run.path).config == new.config
+    assert new.config["spec"] == {"seed": 5}
+    assert new.metrics.rows() == []
+
+
+def test_only_a_run_folder_is_ever_overwritten(tmp_path, run):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "thesis.tex").write_text("precious")
+    with pytest.raises(UsageError, match=r"is not a run folder: it has no config\.json"):
+        RunFolder.create(project, CONFIG, overwrite=True)
+    (project / "config.json").write_text('{"learning_rate": 0.1}')
+    with pytest.raises(UsageError, match=r"config\.json was written by something else"):
+        RunFolder.create(project, CONFIG, overwrite=True)
+    shutil.copy(run.path / "config.json", project)
+    with pytest.raises(UsageError, match=r"holds 'thesis\.tex', not part of a run"):
+        RunFolder.create(project, CONFIG, overwrite=True)
+    assert (project / "thesis.tex").read_text() == "precious"
+
+
+def test_overwriting_that_fails_loses_nothing(run, monkeypatch):
+    run.metrics.append({"iteration": 1})
+    run.save(1, tensors(1), {})
+    before = contents(run.path)
+    full_disk(monkeypatch, after=10)
+    with pytest.raises(UsageError, match="No space left on device"):
+        RunFolder.create(run.path, {"spec": {}}, overwrite=True)
+    assert contents(run.path) == before
+    assert names(run.path) == [".lock", "checkpoint", "config.json", "metrics.jsonl"]
+
+
+def test_a_target_that_is_a_file_or_below_one(tmp_path):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(UsageError, match="exists and is not a folder"):
+        RunFolder.create(tmp_path / "file", CONFIG, overwrite=True)
+    with pytest.raises(UsageError, match=r"file/run: Not a directory"):
+        RunFolder.create(tmp_path / "file" / "run", CONFIG)
+    with pytest.raises(UsageError, match="File name too long"):
+        RunFolder.create(tmp_path / ("x" * 300), CONFIG)
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_without_permission(tmp_path, monkeypatch):
+    # Root may write anywhere, so the refusal is staged where the system would make it.
+    def refuse(*args, **kwargs):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UsageError, match=r"one: Permission denied$"):
+        RunFolder.create(tmp_path / "one", CONFIG)
+    assert names(tmp_path) == []
+
+
+def test_checking_a_target_touches_nothing(tmp_path, run):
+    check_target(tmp_path / "new" / "run")
+    assert not (tmp_path / "new").exists()
+    check_target(run.path, overwrite=True)
+    with pytest.raises(UsageError):
+        check_target(run.path)
+
+
+def test_a_configuration_that_is_not_finite_leaves_nothing(tmp_path):
+    with pytest.raises(TrainingError, match=r"spec\.rates\[1\] is nan"):
+        RunFolder.create(tmp_path / "one", {"spec": {"rates": [1.0, float("nan")]}})
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "is not a run folder: it has no config.json"),
+        ("", "not JSON or cut short"),
+        ("[]", "not a run folder of this software"),
+        ('{"format": "other", "version": 1}', "not a run folder of this software"),
+        ('{"format": "qrl-run", "version": 2}', r"written by a newer version \(format 2; supported: up to 1\)"),
+        ('{"format": "qrl-run", "version": 1}', "damaged or edited"),
+        ('{"format": "qrl-run", "version": 1, "x": NaN}', "NaN is not a finite number"),
+        ('{"format": "qrl-run", "version": 1, "x": 1e999}', "1e999 is not a finite number"),
+        ("[" * 100_000, "recursion"),
+    ],
+)
+def test_a_folder_that_is_no_run(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UsageError, match=message) as caught:
+        RunFolder.open(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_paths_that_are_no_folder(tmp_path):
+    with pytest.raises(UsageError, match="there is no such run folder"):
+        RunFolder.open(tmp_path / "nothing")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is not a folder"):
+        RunFolder.open(tmp_path / "file")
+    (tmp_path / "binary").mkdir()
+    (tmp_path / "binary" / "config.json").write_bytes(b"\x80\x81")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        RunFolder.open(tmp_path / "binary")
+
+
+def test_every_change_of_a_value_in_the_configuration_is_noticed(run):
+    path = run.path / "config.json"
+    text = path.read_text()
+    for old, new in [
+        ('"seed": 0', '"seed": 1'),
+        ('"iterations": 150', '"iterations": 151'),
+        ("navigation", "cartpole"),
+    ]:
+        assert old in text
+        path.write_text(text.replace(old, new))
+        with pytest.raises(UsageError, match="damaged or edited"):
+            RunFolder.open(run.path)
+    for length in range(len(text) - 2):
+        path.write_text(text[:length])
+        with pytest.raises(UsageError):
+            RunFolder.open(run.path)
+
+
+def test_only_the_number_of_iterations_can_be_changed(run):
+    run.save(150, tensors(1), {})
+    run.extend(300)
+    again = RunFolder.open(run.path)
+    assert again.config["spec"]["iterations"] == 300
+    assert again.checkpoints.load().iteration == 150
+    assert again.config == run.config
+    assert {**again.spec, "iterations": 150} == run.config["spec"] | {"iterations": 150}
+
+
+def test_one_process_at_a_time(run):
+    program = (
+        "import sys; from agents.runs.folder import RunFolder\n"
+        "with RunFolder.open(sys.argv[1]).lock(): print('held', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", program, run.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match="is in use by another process"), run.lock():
+            pass
+        with pytest.raises(UsageError, match="is in use by another process"):
+            RunFolder.create(run.path, CONFIG, overwrite=True)
+        other.send_signal(signal.SIGKILL)
+    with run.lock():  # A killed process holds nothing.
+        pass

@@ -1,0 +1,54 @@
+"""RL^2: options that cannot be used, and defaults that depend on model and environment."""
+
+import json
+
+import pytest
+
+from agents import rl2
+from agents.cli.options import parse_train
+from agents.core.spec import Spec, default_config
+from qrl.common.errors import UsageError
+from qrl.models import mlp
+from tests.support.rl2_training import learner
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"episodes": 0}, "episodes must be at least 1"),
+        ({"minibatches": 300}, r"200 trials \(meta_batch\) cannot be 300 minibatches"),
+        ({"discount": 1.5}, r"discount must be in \(0, 1\]"),
+        ({"gae_lambda": -0.1}, r"gae_lambda must be in \[0, 1\]"),
+        ({"value_weight": float("inf")}, "value_weight must be finite and not negative"),
+        ({"truncation": -1}, "truncation must be not negative"),
+        ({"memory_budget": 0.0}, "memory_budget must be finite and positive"),
+        ({"trials": 0}, "trials must be at least 1"),
+        ({"trials": 3}, r"200 trials \(meta_batch\) are not 3 \(trials\) of each task"),
+        ({"clip": 0.0}, "clip must be finite and positive"),
+    ],
+)
+def test_options_that_cannot_be_used(options, message):
+    with pytest.raises(UsageError, match=f"agent rl2: {message}"):
+        rl2.Config(**options)
+
+
+def test_the_model_is_the_agents_own_unless_another_is_named():
+    assert Spec.default(agent="rl2").model == "qgru" == Spec.from_json({"agent": "rl2"}).model
+    assert Spec.default(agent="rl2", model="gru").model == "gru"
+    assert Spec.default(agent="maml").model == "reuploading"
+    with pytest.raises(UsageError, match="model 'mlp' has no memory"):
+        learner(model="mlp", model_config=mlp.Config())
+
+
+def test_trials_are_longer_where_episodes_are_short():
+    import agents.rl2 as plugin
+
+    assert default_config(plugin, "bandit").episodes == 10
+    assert default_config(plugin, "navigation") == rl2.Config()
+
+
+def test_options_saved_for_the_agents_own_model_stay_when_it_is_named(tmp_path):
+    saved = tmp_path / "saved.json"
+    saved.write_text(json.dumps({"agent": "rl2", "model_config": {"n_hidden": 8}}))
+    spec, _ = parse_train(["--config", str(saved), "--model", "qgru"])
+    assert spec.model == "qgru" and spec.model_config.n_hidden == 8

@@ -1,0 +1,58 @@
+"""Files, scores and selectors for tests of `run.py select`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents import rl2
+from agents.core.spec import Spec
+from agents.runs.folder import RunFolder
+from agents.select import command as select_command
+from envs.automl import algorithms, scoring
+from tests.support.select_command import proposing_only, rows
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows().to_csv("data.csv", index=False)
+    return Path("data.csv")
+
+
+@pytest.fixture
+def scores(monkeypatch):
+    """Every algorithm's mean accuracy, by name, in place of a fit; and the names that were asked for."""
+    asked, known = [], {name: 0.5 + 0.01 * number for number, name in enumerate(algorithms.ALGORITHMS)}
+
+    def score(make, frame, classes):
+        name = make()
+        asked.append(name)
+        accuracy = known[name] + 0.01 * np.array([-1.0, 0, 0, 0, 1])
+        return scoring.PipelineScores(accuracy, accuracy - 0.1, 2.0)
+
+    monkeypatch.setattr(select_command, "pipeline", lambda name, frame: name)
+    monkeypatch.setattr(select_command, "script", lambda *_: "")
+    monkeypatch.setattr(scoring, "score", score)
+    return known, asked
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The selector proposes algorithms that take no time."""
+    monkeypatch.setattr(rl2.RL2, "act_deterministically", proposing_only("gaussian_nb", "lda"))
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """Runs of other agents than the shipped one."""
+    folder = tmp_path_factory.mktemp("runs")
+    named = {name: ("algorithm_selection", name) for name in ("portfolio", "best_single", "oracle", "random")}
+    for name, (env, agent) in {**named, "bandit": ("bandit", "greedy")}.items():
+        RunFolder.create(folder / name, {"spec": Spec.default(env=env, agent=agent).to_json()})
+    return folder
+
+
+@pytest.fixture
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,104 @@
+"""`run.py select`: input that cannot be used is refused in one line."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from envs.automl import csv_file
+from envs.automl.reading import read
+from tests.support.select_command import run_select, write
+
+BODY = "".join(f"{i % 2},{i % 7},{i % 3}\n" for i in range(60))
+
+
+@pytest.mark.usefixtures("in_empty_folder")
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (f"y,a,b\n{BODY}", ("--target", "Y1"), "no column 'Y1'; did you mean 'y'?"),
+        (f"y,a,b\n{BODY}", ("--target", "y", "--ignore", "c"), "no column 'c'"),
+        (f"y,a,b\n{BODY}", ("--target", "y", "--ignore", "y"), "--ignore y: the target"),
+        (f"y,a,b\n{BODY}", (), "select needs a column to predict"),
+        (f"y,a,b\n{BODY}", ("--target", "y", "--tries", "15"), "--tries must be at most 14"),
+        (f"y,a,b\n{BODY}", ("--target", "y", "--tries", "0"), "--tries must be at least 1"),
+        (f"y,a,b\n{BODY}", ("--target", "y", "--bins", "1"), "--bins must be at least 2"),
+        (f"y,a,b\n{BODY}".replace("\n1", "\n0"), ("--target", "y"), "column 'y' has one class only, '0'"),
+        (f"y,a,b\n{BODY[:60]}", ("--target", "y"), "10 rows with a target; at least 30 are needed"),
+        ("y,a\n" + ",1\n" * 60, ("--target", "y"), "column 'y' has only missing values"),
+        ("y,a,b\n" + "0,,7\n1,,7\n" * 60, ("--target", "y"), "no column is left to learn from (a: empty; b: constant"),
+        ("y\n" + "0\n1\n" * 60, ("--target", "y"), "there is no column besides the target"),
+        (
+            "y,a\n" + "".join(f"{i / 7},{i % 3}\n" for i in range(60)),
+            ("--target", "y"),
+            "different numbers: that is regr",
+        ),
+        (
+            "y,a\n" + "".join(f"c{i},{i % 3}\n" for i in range(150)),
+            ("--target", "y"),
+            "150 different texts: at most 100",
+        ),
+        ("y,a\n" + "".join(f"c{i},{i % 3}\n" for i in range(60)), ("--target", "y"), "two rows or more"),
+        (
+            "y,a\n" + "x,1\n2,2\n" * 60,
+            ("--target", "y", "--bins", "3"),
+            "--bins is for a column of numbers, 'y' has text",
+        ),
+        (f"1,2,3\n{BODY}", ("--target", "1"), "a header with the columns' names is expected"),
+        (f"y,a,a\n{BODY}", ("--target", "y"), "two columns are called 'a'"),
+        (f"y,a\n{BODY}", ("--target", "y"), "the header names 2 columns, the line after it has 3"),
+        (f"y,a,b\n{BODY}1,2,3,4\n", ("--target", "y"), "not a table: Expected 3 fields in line 62, saw 4"),
+        (f'y,a,b\n{BODY}1,"2,3\n', ("--target", "y"), "not a table: EOF inside string"),
+        ("", ("--target", "y"), "is empty"),
+        ("y,a,b\n", ("--target", "y"), "0 rows with a target"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\r" + bytes(range(256)), ("--target", "y"), "is not a text file"),
+        (f"y,a\n{BODY}".encode("utf-16"), ("--target", "y"), "is in UTF-16: save it in UTF-8"),
+        (gzip.compress(f"y,a\n{BODY}".encode()), ("--target", "y"), "is compressed by gzip: unpack it first"),
+        (b"PK\x03\x04" + bytes(range(256)), ("--target", "y"), "is a ZIP archive or a workbook"),
+        (f"y,a\n{BODY}", ("--targt", "y"), "unknown option --targt; did you mean --target?"),
+        (f"y,a\n{BODY}", (), "select needs a column to predict"),
+    ],
+)
+def test_input_that_cannot_be_used(content, options, message, capsys):
+    assert run_select(write(content), *options) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and error.startswith("run.py: error: ")
+    assert [each.name for each in Path().iterdir()] == ["x.csv"]
+
+
+@pytest.mark.usefixtures("in_empty_folder")
+def test_files_that_are_none(capsys):
+    Path("folder").mkdir()
+    for name, message in (("folder", "is not a regular file"), ("nowhere.csv", "No such file or directory")):
+        assert run_select(name, "--target", "y") == 2
+        assert message in capsys.readouterr().err
+    assert run_select("--target", "y") == 2
+    assert "select needs a file: usage is run.py select FILE.csv --target COLUMN" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("in_empty_folder")
+def test_large_files_are_never_held(capsys, monkeypatch):
+    """2 GB of nothing are refused at the first of it; a line without an end is, too; columns are counted first."""
+    with Path("large.csv").open("wb") as file:
+        file.write(b"y,a\n")
+        file.truncate(2 << 30)
+    assert run_select("large.csv", "--target", "y") == 2
+    assert "is not a text file" in capsys.readouterr().err
+    assert run_select(write("y," + "a" * (5 << 20)), "--target", "y") == 2
+    assert "a line is longer than 4 MiB" in capsys.readouterr().err
+    wide = ",".join(f"c{i}" for i in range(2500))
+    assert run_select(write(f"y,{wide}\n"), "--target", "y") == 2
+    assert "2500 columns; at most 2000 can be learned from" in capsys.readouterr().err
+    # Pieces of a target's column are joined; those of the others are dropped as they come.
+    held = []
+    pieces = csv_file.Layout.pieces
+    monkeypatch.setattr(csv_file, "_PIECE", 2000)
+    monkeypatch.setattr(csv_file.Layout, "pieces", lambda *a: (held.append(len(each)) or each for each in pieces(*a)))
+    read(write(f"y,a,b\n{BODY * 200}"), "y", rows=100)
+    assert max(held) < 500 and sum(held) == 2 * 12000 + held[0]
+
+
+@pytest.mark.usefixtures("file")
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_read(capsys):
+    assert run_select("nowhere.csv", "--target", "y", "--out", "/proc/nope") == 2
+    assert capsys.readouterr().err.startswith("run.py: error: /proc/nope: ")

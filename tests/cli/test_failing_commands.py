@@ -1,0 +1,58 @@
+"""What comes out of a command that fails while it runs."""
+
+import errno
+import os
+
+import pytest
+
+from agents.cli.main import main
+from agents.experiment import start
+from qrl.common.errors import TrainingError, UsageError
+from tests.support.command_line import OURS, ROOT, refused
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (UsageError("more wires than memory\nallows"), 2, "more wires than memory allows"),
+        (TrainingError("iteration 3: the loss is nan"), 1, "iteration 3: the loss is nan"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/some/file"), 2, "/some/file: No space left on device"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES)), 2, "writing: Permission denied"),
+        (OSError(errno.ELOOP, os.strerror(errno.ELOOP), "link"), 2, f"link: {os.strerror(errno.ELOOP)}"),
+        (MemoryError(), 2, "not enough memory; use fewer tasks, episodes or wires"),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: "
+                "you tried to allocate 9 bytes. Error code 12 (Cannot allocate memory)"
+            ),
+            2,
+            "not enough memory: DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes. "
+            "Error code 12 (Cannot allocate memory); use fewer tasks, episodes or wires",
+        ),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            2,
+            f"No module named 'torch'; use .venv/bin/python, or install qrl-meta: pip install -e {ROOT}",
+        ),
+    ],
+)
+def test_errors_of_a_running_command(calls, capsys, monkeypatch, error, code, message):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(start, "run_training", fail)
+    assert refused(capsys, OURS, code) == message
+
+
+def test_an_interrupt_and_a_bug(calls, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    def bug(*_, **__):
+        raise OSError(errno.EIO, "broken disk")
+
+    monkeypatch.setattr(start, "run_training", interrupt)
+    assert main(OURS) == 130
+    monkeypatch.setattr(start, "run_training", bug)
+    with pytest.raises(OSError, match="broken disk"):
+        main(OURS)

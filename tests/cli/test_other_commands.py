@@ -1,0 +1,108 @@
+"""`run.py evaluate`, `resume`, `plot` and `list`: options, help, and one clear line for everything else."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from agents.cli.main import main
+from agents.cli.options import EvaluateOptions
+from agents.runs.folder import RunFolder
+from tests.support.command_line import ROOT, refused
+
+
+def test_evaluate_and_resume_pass_their_options_on(calls):
+    folder = RunFolder.create(Path("one"), {"spec": {}}).path
+    assert main(["evaluate", "one"]) == 0
+    options = ["--steps=2", "--episodes", "5", "--split", "ood", "--seed", "1", "--out", "e.json", "--video"]
+    options += ["--noise", "readout=0.1", "--shots", "20", "--noise=bit_flip=0.2"]
+    assert main(["evaluate", "--tasks", "7", "one", *options]) == 0
+    assert main(["resume", "one"]) == 0
+    assert main(["resume", "one", "--iterations", "300"]) == 0
+    given = EvaluateOptions(
+        run=folder,
+        tasks=7,
+        steps=2,
+        episodes=5,
+        split="ood",
+        seed=1,
+        out=Path("e.json"),
+        video=True,
+        shots=20,
+        noise=("readout=0.1", "bit_flip=0.2"),
+    )
+    assert calls == [
+        ("run_evaluation", (EvaluateOptions(run=folder),), {}),
+        ("run_evaluation", (given,), {}),
+        ("run_resume", (folder,), {"iterations": None}),
+        ("run_resume", (folder,), {"iterations": 300}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate"], "evaluate needs a run folder: usage is run.py evaluate RUN"),
+        (["resume"], "resume needs a run folder: usage is run.py resume RUN"),
+        (["evaluate", "nowhere"], "nowhere: there is no such run folder"),
+        (["resume", "nowhere"], "nowhere: there is no such run folder"),
+        (["evaluate", "."], ". is not a run folder: it has no config.json"),
+        (["evaluate", "net.py"], "net.py is not a folder: a run folder is expected"),
+        (["evaluate", "one", "--steps", "0"], "--steps must be at least 1, not 0"),
+        (["evaluate", "one", "--tasks", "1"], "--tasks must be at least 2, is 1"),
+        (["evaluate", "one", "--tasks", "-4"], "--tasks must be at least 2, is -4"),
+        (["evaluate", "one", "--seed", str(2**63)], f"--seed must be less than 2**63, is {2**63}"),
+        (["evaluate", "one", "--out", ""], "--out needs a value"),
+        (["evaluate", "x" * 300], f"{'x' * 300}: File name too long"),
+        (["evaluate", "one", "--episodes", "0"], "--episodes must be at least 1, not 0"),
+        (["evaluate", "one", "--seed", "-1"], "--seed must be at least 0, is -1"),
+        (["evaluate", "one", "--taks", "4"], "unknown option --taks; did you mean --tasks?"),
+        (["evaluate", "one", "two"], "unexpected argument 'two'; `run.py evaluate --help` shows what is accepted"),
+        (["evaluate", "one", "--split", "tset"], "--split: 'tset' cannot be chosen; did you mean 'test'? (choices: "),
+        (["resume", "one", "--iterations", "0"], "--iterations must be at least 1, not 0"),
+        (["list", "envs"], "list takes no arguments, found 'envs'"),
+        (["plot"], "plot needs run folders: usage is run.py plot RUN ..."),
+        (["plot", "one", "nowhere"], "nowhere: there is no such run folder"),
+        (["plot", "one", "--against", "step"], "--against: 'step' cannot be chosen; did you mean 'env-steps'?"),
+        (
+            ["trian"],
+            "unknown command 'trian'; did you mean 'train'? (choices: evaluate, export, list, plot, resume, ",
+        ),
+    ],
+)
+def test_other_commands_that_cannot_be(calls, capsys, arguments, message):
+    RunFolder.create(Path("one"), {"spec": {}})
+    assert refused(capsys, arguments).startswith(message)
+    assert calls == []
+
+
+@pytest.mark.parametrize("command", ["evaluate", "resume", "plot", "list"])
+def test_help_of_the_other_commands(calls, capsys, command):
+    assert main([command, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: run.py {command}")
+    assert calls == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["list"]])
+def test_help_and_list_name_every_plug_in_with_its_first_line(capsys, arguments):
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    for folder, kind in (("envs", "env"), ("agents", "agent"), ("qrl/models", "model")):
+        assert f"(--{kind})" in text
+        for path in ROOT.joinpath(folder).glob("[!_]*.py"):
+            first = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+            assert re.search(rf"^  {path.stem} +{re.escape(first)}", text, re.MULTILINE), path
+
+
+def test_a_plug_in_without_its_extra_is_listed_as_such(capsys, monkeypatch):
+    from qrl.common.registry import Registry
+    from qrl.common.summaries import Summary
+
+    summary = Summary("cheetah", "It runs.", missing=("mujoco",), extra="mujoco")
+    broken = Summary("torn", "", broken="invalid syntax (line 1)")
+    monkeypatch.setattr(Registry, "available", lambda self: {"cheetah": summary, "torn": broken})
+    assert main(["list"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^  cheetah +It runs\.  \[needs: pip install 'qrl-meta\[mujoco\]'\]$", text, re.MULTILINE)
+    assert re.search(r"^  torn +\[unreadable: invalid syntax \(line 1\)\]$", text, re.MULTILINE)

@@ -1,0 +1,51 @@
+"""`run.py select` on made-up files, and selectors to which few algorithms occur."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from agents import rl2
+from agents.cli.main import main
+from agents.select import command as select_command
+from envs.automl import algorithms
+
+
+def rows(n_rows: int = 120, seed: int = 0) -> pd.DataFrame:
+    """Numbers, text and gaps; three classes, which the first two columns nearly say."""
+    rng = np.random.default_rng(seed)
+    classes = rng.choice(3, n_rows, p=[0.6, 0.3, 0.1])
+    size = rng.normal(size=n_rows) + 1.5 * classes
+    size[::9] = np.nan
+    colour = np.where(rng.random(n_rows) < 0.7, np.array(["red", "green", "blue"])[classes], "grey").astype(object)
+    colour[::7] = None
+    frame = {"id": np.arange(n_rows) + 1, "size": size.round(3), "colour": colour, "noise": rng.normal(size=n_rows)}
+    label = np.array(["small", "middle", "large"])[classes]
+    return pd.DataFrame({**frame, "nothing": None, "fixed": 3, "name": [f"n{i}" for i in range(n_rows)], "y": label})
+
+
+def run_select(*arguments: object) -> int:
+    return main(["select", *map(str, arguments)])
+
+
+def proposing_only(*names: str):
+    """A policy to which no other algorithms occur."""
+    return with_excluded([index for index, name in enumerate(algorithms.ALGORITHMS) if name not in names])
+
+
+def with_excluded(which: list[int]):
+    """A policy that takes these algorithms for tried."""
+    mode, where = rl2.RL2.act_deterministically, select_command.selector_of(None).distribution.invalid_action_slice
+
+    def act(self, state, observation):
+        observation = observation.clone()
+        observation[..., where][..., which] = 1.0
+        return mode(self, state, observation)
+
+    return act
+
+
+def write(text: str | bytes, name: str = "x.csv") -> Path:
+    path = Path(name)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
