@@ -165,7 +165,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
                 spec.model_config,
                 *spaces,
                 observation_scale=distribution.observation_scale,
-                unavailable=distribution.unavailable,
+                invalid_action_slice=distribution.invalid_action_slice,
                 config=head,
                 generator=generator(),
             )
@@ -178,7 +178,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
                 spec.model_config,
                 *spaces,
                 observation_scale=distribution.observation_scale,
-                unavailable=distribution.unavailable,
+                invalid_action_slice=distribution.invalid_action_slice,
                 config=head,
                 generator=generator(),
                 **wiring,  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ AGENTS: "Registry[Agent[object]]" = Registry(
         Shelf("agents", _AGENTS, "agents"),
         Shelf("agents.references", _AGENTS / "references", "references"),
     ],
-    of_object=_plugin_of_object,
+    resolve_object=_plugin_of_object,
 )
 """Registry of all agents; `AGENTS.load(name).build(config, context)` builds one."""
 

@@ -14,12 +14,12 @@ def check_count(name: str, value: object, least: int = 1, most: int | None = Non
         UsageError: the value is not an integer, less than `least`, or more than `most`; the message calls it `name`.
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
-        raise UsageError(f"{name} must be a whole number, is {value!r}")
+        raise UsageError(f"{name} must be a whole number, not {value!r}")
     count = int(value)
     if count < least:
-        raise UsageError(f"{name} must be at least {least}, is {count}")
+        raise UsageError(f"{name} must be at least {least}, not {count}")
     if most is not None and count > most:
-        raise UsageError(f"{name} must be at most {most}, is {count}")
+        raise UsageError(f"{name} must be at most {most}, not {count}")
     return count
 
 

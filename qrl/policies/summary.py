@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 from qrl.backends.backend import Backend, CircuitModule
-from qrl.policies.features import RATES, GroupedFeatures
+from qrl.policies.features import LEARNING_RATE_GROUPS, GroupedFeatures
 
 
 @runtime_checkable
@@ -52,7 +52,9 @@ class PolicySummary:
         """Return the summary of a policy whose circuits run on a backend."""
         sizes = {name: parameter.numel() for name, parameter in policy.named_parameters()}
         groups = policy.groups if isinstance(policy, GroupedFeatures) else {}
-        counts = {rate: sum(size for name, size in sizes.items() if groups.get(name) == rate) for rate in RATES}
+        counts = {
+            rate: sum(size for name, size in sizes.items() if groups.get(name) == rate) for rate in LEARNING_RATE_GROUPS
+        }
         layers = [module for module in policy.modules() if isinstance(module, CircuitModule)]
         specs: Counter[tuple[int, int]] = Counter()
         n_projected = 0

@@ -151,7 +151,7 @@ def test_sigterm_finishes_the_iteration_and_saves(tmp_path, monkeypatch, capfd):
         (["--iterations", "-3"], "iterations must be at least 1"),
         (["--iterations", "three"], "iterations"),
         (["--policy.head", "categorical"], "use gaussian"),
-        (["--model.n-wires", "50"], "this machine has"),
+        (["--model.n-wires", "50"], "this machine's memory"),
         (["--device", "cuda"], "no CUDA device"),
         (["--eval-tasks", "1"], "eval-tasks must be at least 2"),
         (["--seed", "-1"], "seed must be at least 0"),

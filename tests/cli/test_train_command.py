@@ -88,7 +88,7 @@ def test_help_of_a_command_shows_the_options_of_the_chosen_plug_ins(calls, capsy
         (["stray"], "unexpected argument 'stray'; `run.py train --help` shows what is accepted"),
         (["--agent.inner-steps", "two"], "--agent.inner-steps: expected a whole number, found 'two'"),
         (["--agent.inner-steps", "1.5"], "--agent.inner-steps: expected a whole number, found '1.5'"),
-        (["--agent.inner-steps", "0"], "--agent: inner_steps must be at least 1, is 0"),
+        (["--agent.inner-steps", "0"], "--agent: inner_steps must be at least 1, not 0"),
         (["--agent.inner-steps"], "--agent.inner-steps: expected one argument"),
         (["--agent.goal", "1"], "--agent.goal: expected 2 arguments"),
         (["--agent.steps.rate", "fast"], "--agent.steps.rate: expected a number, found 'fast'"),
@@ -100,10 +100,10 @@ def test_help_of_a_command_shows_the_options_of_the_chosen_plug_ins(calls, capsy
             "--agent.estimator: expected one of 'dice', 'first-order', found 'dise'; did you mean 'dice'?",
         ),
         (["--device", "tpu"], "--device: expected one of 'cpu', 'cuda', found 'tpu'; did you mean 'cpu'?"),
-        (["--iterations", "0"], "iterations must be at least 1, is 0"),
-        (["--iterations", "-3"], "iterations must be at least 1, is -3"),
-        (["--seed", "-1"], "seed must be at least 0, is -1"),
-        (["--eval-steps", "0"], "eval-steps must be at least 1, is 0"),
+        (["--iterations", "0"], "iterations must be at least 1, not 0"),
+        (["--iterations", "-3"], "iterations must be at least 1, not -3"),
+        (["--seed", "-1"], "seed must be at least 0, not -1"),
+        (["--eval-steps", "0"], "eval-steps must be at least 1, not 0"),
         (["--out", ""], "--out: expected a path, found ''"),
         (["--out", "x" * 300], f"{'x' * 300}: File name too long"),
         (["--config", "x" * 300], f"{'x' * 300}: File name too long"),
@@ -130,7 +130,7 @@ def test_a_configuration_file_with_wrong_values(calls, capsys):
             {"agent_config": {"inner_step": 3}},
             "bad.json.agent_config: unknown option 'inner_step'; did you mean 'inner_steps'? ",
         ),
-        ({"agent_config": {"inner_steps": -3}}, "bad.json.agent_config: inner_steps must be at least 1, is -3"),
+        ({"agent_config": {"inner_steps": -3}}, "bad.json.agent_config: inner_steps must be at least 1, not -3"),
     ):
         Path("bad.json").write_text(json.dumps({**names, **change}))
         assert refused(capsys, ["--config", "bad.json"]).startswith(message)
