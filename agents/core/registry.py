@@ -24,7 +24,7 @@ AGENTS: "Registry[Agent[object]]" = Registry(
     "agent",
     "qrl.agents",
     [
-        Shelf("agents", _AGENTS, "agents"),
+        Shelf("agents", _AGENTS, "meta-learners"),
         Shelf("agents.references", _AGENTS / "references", "references"),
     ],
     resolve_object=_plugin_of_object,

@@ -194,13 +194,7 @@ class Spec:
             raise UsageError(located(where, "expected a JSON object"))
         check_keys(data, where)
         given, objects = dict(data), objects or {}
-        for role in OBJECT_ROLES:
-            name = given.get(role, "")
-            if not isinstance(name, str):
-                raise UsageError(f"{inside(where, role)}: expected a name, found {name!r}")
-            if name.endswith(GIVEN) and role not in objects:
-                again = f"pass the object again, in Python, such as agents.load(path, {role}=...)"
-                raise UsageError(f"{inside(where, role)}: {name!r}: {again}")
+        check_names(given, where, objects)
         chosen = _Chosen(given, objects, where)
         env = chosen.add("env", DEFAULT_NAMES["env"])
         agent_name, model_name = DEFAULT_NAMES["agent"], DEFAULT_NAMES["model"]
@@ -269,6 +263,17 @@ def default_out(spec: Spec) -> Path:
     """Return the default run folder: runs/<env>-<agent>-<model>-seed<seed>."""
     names = [short_name(name) for name in (spec.env, spec.agent, spec.model)]
     return Path("runs", f"{'-'.join(names)}-seed{spec.seed}")
+
+
+def check_names(data: Mapping[str, object], where: str, objects: Mapping[str, object]) -> None:
+    """Raise UsageError for a name that is no string, or that is one of an object that is not given."""
+    for role in OBJECT_ROLES:
+        name = data.get(role, "")
+        if not isinstance(name, str):
+            raise UsageError(f"{inside(where, role)}: expected a name, found {name!r}")
+        if name.endswith(GIVEN) and role not in objects:
+            remedy = f"pass that object again, in Python, such as agents.load(path, {role}=...)"
+            raise UsageError(f"{inside(where, role)} is {name!r}: {remedy}")
 
 
 def check_keys(data: Mapping[str, object], where: str) -> None:

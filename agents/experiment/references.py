@@ -7,7 +7,7 @@ import torch
 from agents.core.agent import InContextAgent
 from agents.core.context import BuildContext
 from agents.core.registry import AGENTS
-from agents.experiment.memory_ablation import ResettableAgent, MemoryAblation
+from agents.experiment.memory_ablation import MemoryAblation, ResettableAgent
 from agents.references.shared import bernoulli
 from envs import TaskDistribution
 from envs.automl.lookup_tasks import LookupTasks

@@ -81,7 +81,9 @@ def report(
         print(f"return of a trial: {sum(curve.mean):.3f}")
     for name, values in curve.exact.items():
         print(f"{name}, exactly, over all tasks: {sum(values):.3f}")
-    summed = " (improvement of the best candidate so far, summed over evaluations)" if curve.axis == "evaluations" else ""
+    summed = (
+        " (improvement of the best candidate so far, summed over evaluations)" if curve.axis == "evaluations" else ""
+    )
     for name, (fraction, low, high) in curve.fractions.items():
         theirs = sum(curve.references[name])
         remark = " (the same agent, its memory cleared after every episode)" if name == "memory_reset" else summed
