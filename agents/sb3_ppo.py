@@ -257,6 +257,7 @@ class SB3PPO:
 
 def _build_ppo(config: Config, context: BuildContext, network: FeatureNetwork) -> PPO:
     """Build PPO without an environment; the run's seed initialises its policy."""
+    assert network.model_config is not None
     options = {f.name: getattr(network.model_config, f.name) for f in dataclasses.fields(network.model_config)}
     options |= {"model": network.model, "observation_scale": context.distribution.observation_scale}
     names = ("learning_rate", "n_epochs", "clip_range", "ent_coef", "vf_coef", "max_grad_norm", "batch_size")

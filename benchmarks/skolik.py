@@ -26,7 +26,7 @@ from agents.runs.provenance import provenance
 from benchmarks.shared.common import RUNS, set_up, table
 from benchmarks.shared.curves import draw, overview
 from benchmarks.shared.runs import check_part, publish, side_by_side
-from qrl.common.files import from_json, to_json, write_whole
+from qrl.common.files import from_json, to_json, write_atomically
 
 N_SEEDS = 10
 N_EPISODES = 5000
@@ -94,7 +94,7 @@ def run(seed: int, model: str, overwrite: bool, quick: bool) -> dict[str, Any]:
         row: dict[str, Any] = from_json(path)
         return row
     row = train(seed, model, 20 if quick else N_EPISODES)
-    write_whole(path, (to_json(row) + "\n").encode())
+    write_atomically(path, (to_json(row) + "\n").encode())
     return row
 
 

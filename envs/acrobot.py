@@ -167,7 +167,7 @@ class Mechanics:
         acceleration_1 = (force_1 - mass_12 * acceleration_2) / mass_11
         return torch.stack([speed_1, speed_2, acceleration_1, acceleration_2], dim=-1)
 
-    def lifted(self, state: Float64[Tensor, "lane state"]) -> Float64[Tensor, " lane"]:
+    def energy_fraction(self, state: Float64[Tensor, "lane state"]) -> Float64[Tensor, " lane"]:
         """Return the energy above hanging at rest, as a fraction of the energy of standing upright; clipped at 1."""
         theta_1, theta_2, speed_1, speed_2 = state.unbind(-1)
         both = speed_1 + speed_2
@@ -228,11 +228,11 @@ class Acrobot(TorchTasks):
         """Make one step of the classical Runge-Kutta method with this task's links and motor."""
         mechanics = Mechanics.of(tasks)
         after = runge_kutta(mechanics, state, (action - 1) * tasks.torque)
-        after = torch.cat([turned_back(after[:, :2]), clipped(after[:, 2:])], dim=-1)
+        after = torch.cat([wrap_angles(after[:, :2]), clip_speeds(after[:, 2:])], dim=-1)
         raised = tip_height(after, tasks) > GOAL_HEIGHT
         reward = raised.to(torch.float64) - 1.0
         if self.shaping != 0:
-            reward = reward + self.shaping * (mechanics.lifted(after) - mechanics.lifted(state))
+            reward = reward + self.shaping * (mechanics.energy_fraction(after) - mechanics.energy_fraction(state))
         return after, reward, raised
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
@@ -252,12 +252,12 @@ def runge_kutta(
     return state + TIME_STEP / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
 
 
-def turned_back(angles: Float64[Tensor, "lane 2"]) -> Float64[Tensor, "lane 2"]:
+def wrap_angles(angles: Float64[Tensor, "lane 2"]) -> Float64[Tensor, "lane 2"]:
     """Wrap angles to [-π, π]."""
     return angles - 2 * pi * (angles / (2 * pi)).round()
 
 
-def clipped(speeds: Float64[Tensor, "lane 2"]) -> Float64[Tensor, "lane 2"]:
+def clip_speeds(speeds: Float64[Tensor, "lane 2"]) -> Float64[Tensor, "lane 2"]:
     """Clip angular velocities to their bounds."""
     bound = speeds.new_tensor(MAX_SPEEDS)
     return speeds.clamp(-bound, bound)

@@ -19,18 +19,18 @@ Test tasks are datasets of groups that do not occur in training. A group holds a
 | Num         | Observation                                                      | Min | Max | Unit                |
 |-------------|------------------------------------------------------------------|-----|-----|---------------------|
 | f           | feature f of the dataset, by mean and deviation in training      | -3  | 3   | standard deviations |
-| then a      | 1 if algorithm a was tried                                       | 0   | 1   | -                   |
-| then a      | what it gained, 0 if it was not tried                            | -1  | 1   | accuracy            |
-| then        | what the best try has gained                                     | 0   | 1   | accuracy            |
-| last        | tries that are left                                              | 0   | 1   | share               |
+| then a      | 1 if algorithm a was evaluated                                   | 0   | 1   | -                   |
+| then a      | its gain if evaluated, else 0                                    | -1  | 1   | accuracy            |
+| then        | best gain so far                                                 | 0   | 1   | accuracy            |
+| last        | remaining evaluations                                            | 0   | 1   | fraction of horizon |
 
-A gain is the accuracy minus that of predicting the most frequent class. A try is an evaluation.
+A gain is the accuracy minus that of predicting the most frequent class.
 
 ## Task parameters
 
 | Parameter | Nominal | Train         | Test             | Unit | Meaning                                   |
 |-----------|---------|---------------|------------------|------|-------------------------------------------|
-| dataset   | 0       | {0, ..., 125} | {126, ..., 178}  | -    | number of a dataset, those of training first |
+| dataset   | 0       | {0, ..., 125} | {126, ..., 178}  | -    | index of a dataset, training datasets first  |
 
 The validation split of the table belongs to training unless `held_out` selects it as the test split.
 
@@ -64,7 +64,7 @@ class Config:
     """Options of algorithm selection."""
 
     horizon: int = 5
-    """Evaluations per episode [tries]; ours."""
+    """Budget of an episode [evaluations]; ours."""
     held_out: HeldOut = "test"
     """Datasets of the test split: test, for reports, or validation, for choosing options. Validation datasets otherwise
     belong to training. Ours."""
@@ -73,7 +73,7 @@ class Config:
     overfitting to the few datasets."""
 
     def __post_init__(self) -> None:
-        check_count("algorithm_selection: horizon [tries]", self.horizon)
+        check_count("algorithm_selection: horizon [evaluations]", self.horizon)
         check_choice("algorithm_selection", "held_out", self.held_out, HELD_OUT)
 
 

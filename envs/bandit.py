@@ -51,7 +51,7 @@ from envs import Tasks, TorchTasks, Uniform
 from envs.dynamics.drawing import GREEN, Picture, blank_picture
 from qrl.common.checks import check_count
 
-LARGEST_ARMS = 10_000
+MAX_ARMS = 10_000
 """Upper bound; larger numbers of arms are rejected as typos."""
 
 BAR_WIDTH, BAR_HEIGHT = 30, 120
@@ -68,7 +68,7 @@ class Config:
     """Pulls per episode [steps]. Default from Duan et al. 2016."""
 
     def __post_init__(self) -> None:
-        check_count("bandit: arms", self.arms, most=LARGEST_ARMS)
+        check_count("bandit: arms", self.arms, most=MAX_ARMS)
         check_count("bandit: horizon [steps]", self.horizon)
 
 

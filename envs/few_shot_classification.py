@@ -71,12 +71,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from envs import Integer, Tasks, TorchTasks, check_indices
-from envs.automl.family import HELD_OUT, HeldOut, shipped_table, trained_on
-from envs.automl.rows import LARGEST_FEATURE, Rows, read_rows
+from envs.automl.family import HELD_OUT, HeldOut, shipped_table, training_splits
+from envs.automl.rows import MAX_COMPONENT, Rows, read_rows
 from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
 
-LARGEST_HORIZON = 100_000
+MAX_HORIZON = 100_000
 """Upper bound, as all examples of an episode are drawn at its start [steps]."""
 
 
@@ -93,7 +93,7 @@ class Config:
     belong to training. Ours."""
 
     def __post_init__(self) -> None:
-        check_count("few_shot_classification: horizon [steps]", self.horizon, most=LARGEST_HORIZON)
+        check_count("few_shot_classification: horizon [steps]", self.horizon, most=MAX_HORIZON)
         check_count("few_shot_classification: n_features", self.n_features)
         check_choice("few_shot_classification", "held_out", self.held_out, HELD_OUT)
 
@@ -104,7 +104,7 @@ def build(config: Config) -> TorchTasks:
     splits = rows.splits(shipped_table())
     train, test = (
         np.flatnonzero([each in wanted for each in splits])
-        for wanted in (trained_on(config.held_out), (config.held_out,))
+        for wanted in (training_splits(config.held_out), (config.held_out,))
     )
     return FewShotClassification(config, rows, train, test)
 
@@ -132,11 +132,9 @@ class FewShotClassification(TorchTasks):
     """
 
     def __init__(self, config: Config, rows: Rows, train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
-        n_features, n_known = config.n_features, rows.features.shape[1]
-        if n_features > n_known:
-            raise UsageError(
-                f"few_shot_classification: n_features must be at most {n_known}, all that are kept, not {n_features}"
-            )
+        n_features, n_components = config.n_features, rows.features.shape[1]
+        if n_features > n_components:
+            raise UsageError(f"few_shot_classification: n_features must be at most {n_components}, not {n_features}")
         self.rows, self.pairs = rows, np.concatenate([train, test])
         self._features = torch.from_numpy(rows.features[:, :n_features].astype(np.float64))
         # First row and number of rows [pair, class, 2], training pairs first.
@@ -144,7 +142,7 @@ class FewShotClassification(TorchTasks):
         super().__init__(
             name="few_shot_classification",
             horizon=config.horizon,
-            observation_space=gym.spaces.Box(-LARGEST_FEATURE, LARGEST_FEATURE, (n_features,)),
+            observation_space=gym.spaces.Box(-MAX_COMPONENT, MAX_COMPONENT, (n_features,)),
             action_space=gym.spaces.Discrete(2),
             observation_scale=[1.0] * n_features,
             parameters={"pair": Integer(0, len(train) - 1), "swapped": Integer(0, 1)},
@@ -175,7 +173,9 @@ class FewShotClassification(TorchTasks):
         right = second ^ tasks.swapped.long()[:, None]
         return torch.cat([torch.zeros_like(tasks.pair)[:, None], row.double(), right.double()], dim=1)
 
-    def present(self, state: Float64[Tensor, "lane state"]) -> tuple[Int64[Tensor, " lane"], Int64[Tensor, " lane"]]:
+    def current_example(
+        self, state: Float64[Tensor, "lane state"]
+    ) -> tuple[Int64[Tensor, " lane"], Int64[Tensor, " lane"]]:
         """Return the row of each lane's current example, and the right action."""
         # Finished lanes are stepped too, and their results ignored; without the clamp the index would be out of range.
         step = state[:, :1].long().clamp_max(self.horizon)
@@ -184,12 +184,12 @@ class FewShotClassification(TorchTasks):
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """Return the features of the current example, without its class."""
-        return self._features.to(state.device)[self.present(state)[0]]
+        return self._features.to(state.device)[self.current_example(state)[0]]
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
         """Reward the right action, and move on to the next example."""
-        right = action == self.present(state)[1]
+        right = action == self.current_example(state)[1]
         state = torch.cat([state[:, :1] + 1, state[:, 1:]], dim=1)
         return state, right.double(), torch.zeros_like(right)

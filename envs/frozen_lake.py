@@ -68,7 +68,7 @@ from torch import Tensor
 
 from envs import Range, Tasks, TorchTasks, Uniform
 from envs.dynamics.drawing import Picture
-from envs.dynamics.gymnasium_renderers import drawn_by
+from envs.dynamics.gymnasium_renderers import rendered
 from envs.dynamics.per_lane_rng import init_rng_state, next_uniform
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
@@ -205,7 +205,7 @@ class FrozenLake(TorchTasks):
         if bool(((holes != 0) & (holes != 1)).any()):
             raise UsageError("frozen_lake: holes must be 0 or 1")
         if bool(holes[:, 0, 0].any() | holes[:, -1, -1].any()):
-            raise UsageError("frozen_lake: the first cell, the start, and the last, the goal, cannot be holes")
+            raise UsageError("frozen_lake: the start (first cell) and the goal (last cell) cannot be holes")
         if bool(((tasks.success < 0) | (tasks.success > 1)).any()):
             raise UsageError("frozen_lake: success must be in [0, 1]")
         return tasks
@@ -255,14 +255,14 @@ class FrozenLake(TorchTasks):
         """
         letters = np.where(tasks.holes[0].cpu().numpy() == 1, "H", "F")
         letters[0, 0], letters[-1, -1] = "S", "G"
-        painter = _painter(tuple("".join(row) for row in letters))
-        painter.s = int(state[0, 0])
-        return drawn_by(painter, "frozen_lake")
+        env = _rendering_env(tuple("".join(row) for row in letters))
+        env.s = int(state[0, 0])
+        return rendered(env, "frozen_lake")
 
 
 @lru_cache(maxsize=1)
-def _painter(lake: tuple[str, ...]) -> FrozenLakeEnv:
+def _rendering_env(lake: tuple[str, ...]) -> FrozenLakeEnv:
     """Return Gymnasium's environment for this map; cached, so that it loads its images once."""
-    painter = FrozenLakeEnv(render_mode="rgb_array", desc=list(lake))
-    painter.lastaction = None  # the value after a reset; Gymnasium 1.3 does not draw without it
-    return painter
+    env = FrozenLakeEnv(render_mode="rgb_array", desc=list(lake))
+    env.lastaction = None  # the value after a reset; Gymnasium 1.3 does not draw without it
+    return env

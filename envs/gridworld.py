@@ -123,7 +123,7 @@ class GridWorld(TorchTasks):
         Goals near the start, which are never drawn, are allowed.
         """
         tasks = super().check_tasks(tasks, n_tasks)
-        check_indices("gridworld: goal, the number of a cell,", tasks.goal, self.size**2)
+        check_indices("gridworld: goal (a cell's number)", tasks.goal, self.size**2)
         return tasks
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:

@@ -81,14 +81,14 @@ def build(config: Config) -> GymnasiumTasks:
     )
 
 
-def make(direction: float = 1.0, render_mode: str | None = None) -> "PaidDirection":
+def make(direction: float = 1.0, render_mode: str | None = None) -> "DirectionReward":
     """Make a half cheetah that is rewarded for running in `direction`."""
-    with _model_is_not_told_off():
+    with _suppress_model_warning():
         env = gym.make("HalfCheetah-v5", render_mode=render_mode, max_episode_steps=-1, disable_env_checker=True)
-    return PaidDirection(env, direction)
+    return DirectionReward(env, direction)
 
 
-class PaidDirection(gym.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray]):
+class DirectionReward(gym.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray]):
     """Wrapper of `HalfCheetah-v5` that rewards the speed in one direction."""
 
     def __init__(self, env: gym.Env[np.ndarray, np.ndarray], direction: float) -> None:
@@ -107,7 +107,7 @@ class PaidDirection(gym.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray])
 
 
 @contextmanager
-def _model_is_not_told_off() -> Iterator[None]:
+def _suppress_model_warning() -> Iterator[None]:
     """Suppress MuJoCo's warning about the model that ships with Gymnasium, and the log file of the warning."""
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda text: None)

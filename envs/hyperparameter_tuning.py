@@ -16,19 +16,19 @@ and on four regression datasets (`envs.automl.hpobench`). The return counts the 
 | Num     | Observation                                                      | Min | Max | Unit                |
 |---------|------------------------------------------------------------------|-----|-----|---------------------|
 | f       | feature f of the dataset, by mean and deviation in training      | -3  | 3   | standard deviations |
-| then 32 | 1 if the configuration was tried                                 | 0   | 1   | -                   |
-| then 32 | what it gained, 0 if it was not tried                            | -1  | 1   | accuracy            |
-| then    | what the best try has gained                                     | 0   | 1   | accuracy            |
-| last    | tries that are left                                              | 0   | 1   | share               |
+| then 32 | 1 if the configuration was evaluated                             | 0   | 1   | -                   |
+| then 32 | its gain if evaluated, else 0                                    | -1  | 1   | accuracy            |
+| then    | best gain so far                                                 | 0   | 1   | accuracy            |
+| last    | remaining evaluations                                            | 0   | 1   | fraction of horizon |
 
 A gain is the accuracy minus that of predicting the most frequent class. For HPOBench, a gain is the balanced accuracy
-minus that of predicting one class; for HPOLib, the explained share of the target's variance. A try is an evaluation.
+minus that of predicting one class; for HPOLib, the explained fraction of the target's variance.
 
 ## Task parameters
 
 | Parameter | Nominal | Train         | Test             | Unit | Meaning                                   |
 |-----------|---------|---------------|------------------|------|-------------------------------------------|
-| dataset   | 0       | {0, ..., 125} | {126, ..., 178}  | -    | number of a dataset, those of training first |
+| dataset   | 0       | {0, ..., 125} | {126, ..., 178}  | -    | index of a dataset, training datasets first  |
 
 These ranges hold for support vector machines and gradient boosting. HPOBench has five training and three test datasets,
 HPOLib two and two: enough to experiment with third-party tables, too few for conclusions. The validation split of the
@@ -70,7 +70,7 @@ class Config:
     """Algorithm whose configurations are the candidates; ours. hpobench and hpolib: multilayer perceptrons, on eight
     and on four datasets without meta-features (extra `hpobench`)."""
     horizon: int = 20
-    """Evaluations per episode [tries]; ours."""
+    """Budget of an episode [evaluations]; ours."""
     held_out: HeldOut = "test"
     """Datasets of the test split: test, for reports, or validation, for choosing options. Validation datasets otherwise
     belong to training. Ours."""
@@ -79,7 +79,7 @@ class Config:
     overfitting to the few datasets."""
 
     def __post_init__(self) -> None:
-        check_count("hyperparameter_tuning: horizon [tries]", self.horizon)
+        check_count("hyperparameter_tuning: horizon [evaluations]", self.horizon)
         check_choice("hyperparameter_tuning", "portfolio", self.portfolio, get_args(Portfolio))
         check_choice("hyperparameter_tuning", "held_out", self.held_out, HELD_OUT)
 

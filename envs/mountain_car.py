@@ -121,7 +121,7 @@ class MountainCar(physics.MountainCarState, TorchTasks):
         after = physics.advance(state, (action - 1) * tasks.force, tasks.gravity)
         reward = torch.full_like(tasks.force, -1.0)
         if self.shaping != 0:
-            reward = reward + self.shaping * physics.progress(state, after, tasks.gravity, GOAL)
+            reward = reward + self.shaping * physics.energy_gain(state, after, tasks.gravity, GOAL)
         return after, reward, physics.arrived(after, GOAL)
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:

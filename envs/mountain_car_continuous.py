@@ -131,7 +131,7 @@ class MountainCarContinuous(physics.MountainCarState, TorchTasks):
         arrived = physics.arrived(after, GOAL)
         reward = throttle.square().mul_(-THROTTLE_COST).add_(arrived, alpha=ARRIVAL_REWARD)
         if self.shaping != 0:
-            reward = reward + self.shaping * physics.progress(state, after, tasks.gravity, GOAL)
+            reward = reward + self.shaping * physics.energy_gain(state, after, tasks.gravity, GOAL)
         return after, reward, arrived
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:

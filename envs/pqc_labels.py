@@ -204,27 +204,29 @@ class PQCLabels(TorchTasks):
                 return points, value
             n_drawn *= 2
         raise UsageError(
-            f"pqc_labels: margin {self.margin} leaves hardly a point of some task: "
-            f"fewer than {n_points} in {n_drawn // 2}; choose a smaller one"
+            f"pqc_labels: margin {self.margin} excludes nearly all points of a task: "
+            f"fewer than {n_points} of {n_drawn // 2} remain; use a smaller margin"
         )
 
-    def present(self, state: Float64[Tensor, "lane state"]) -> tuple[Float64[Tensor, "lane 2"], Int64[Tensor, " lane"]]:
+    def current_point(
+        self, state: Float64[Tensor, "lane state"]
+    ) -> tuple[Float64[Tensor, "lane 2"], Int64[Tensor, " lane"]]:
         """Return each lane's current point, and the right action there."""
         # Finished lanes are stepped too, and their results ignored; without the clamp the index would be out of range.
         step = state[:, :1].long().clamp_max(self.horizon)
-        place = torch.cat([1 + 2 * step, 2 + 2 * step, 3 + 2 * self.horizon + step], dim=1)
-        found = state.gather(1, place)
+        columns = torch.cat([1 + 2 * step, 2 + 2 * step, 3 + 2 * self.horizon + step], dim=1)
+        found = state.gather(1, columns)
         return found[:, :2], found[:, 2].long()
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """Return the point, without its label."""
-        return self.present(state)[0]
+        return self.current_point(state)[0]
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
         """Reward the right action, and move on to the next point."""
-        wrong = action != self.present(state)[1]
+        wrong = action != self.current_point(state)[1]
         reward = 1.0 - 2.0 * wrong.to(torch.float64)
         state = torch.cat([state[:, :1] + 1, state[:, 1:]], dim=1)
         return state, reward, wrong if self.cliff else torch.zeros_like(wrong)
@@ -241,5 +243,5 @@ class PQCLabels(TorchTasks):
         cells[np.abs(value) < self.margin] = MARGIN_COLOUR
         picture = cells.astype(np.uint8).repeat(CELL, axis=0).repeat(CELL, axis=1)
         size = GRID * CELL
-        x0, x1 = (size / SIDE * self.present(state)[0][0]).tolist()
+        x0, x1 = (size / SIDE * self.current_point(state)[0][0]).tolist()
         return draw_disc(picture, x0 - 0.5, size - x1 - 0.5, DOT_COLOUR, DOT)

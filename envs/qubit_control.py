@@ -110,15 +110,15 @@ from envs.dynamics.drawing import GREEN, RED, Picture
 from envs.dynamics.measurement import estimates
 from envs.dynamics.per_lane_rng import init_rng_state
 from envs.dynamics.qubits import (
-    MOST_QUBITS,
+    MAX_QUBITS,
     NamedState,
     evolve,
     generators,
     named_state,
-    order_for,
-    places_of_words,
-    speed,
+    norm_bound,
+    taylor_order,
     vector_of,
+    word_indices,
 )
 from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
@@ -129,10 +129,10 @@ RABI = 1.0
 SLOT = 0.025
 """Time between two actions [us]."""
 
-MOST_SHOTS = 100_000
+MAX_SHOTS = 100_000
 """Upper bound: an expectation value is then known to 0.003, and more shots would only take memory [shots]."""
 
-MOST_TURN = 1.0
+MAX_STEP_NORM = 1.0
 """Largest change of a state's vector in a slot [per qubit]: bound on the generator's norm times the slot's duration."""
 
 Observe = Literal["z", "pauli", "time"]
@@ -161,8 +161,8 @@ class Config:
 
     def __post_init__(self) -> None:
         check_count("qubit_control: horizon [slots]", self.horizon)
-        check_count("qubit_control: n_qubits", self.n_qubits, most=MOST_QUBITS)
-        check_count("qubit_control: shots", self.shots, least=0, most=MOST_SHOTS)
+        check_count("qubit_control: n_qubits", self.n_qubits, most=MAX_QUBITS)
+        check_count("qubit_control: shots", self.shots, least=0, most=MAX_SHOTS)
         check_choice("qubit_control", "target", self.target, get_args(NamedState))
         check_choice("qubit_control", "observe", self.observe, get_args(Observe))
         check_choice("qubit_control", "reward", self.reward, get_args(Reward))
@@ -185,8 +185,8 @@ class QubitControl(TorchTasks):
 
     def __init__(self, config: Config) -> None:
         self.config, self.n_qubits = config, config.n_qubits
-        self.words = places_of_words(LETTERS[config.observe], config.n_qubits)
-        self.order = order_for(MOST_TURN * config.n_qubits)
+        self.words = word_indices(LETTERS[config.observe], config.n_qubits)
+        self.order = taylor_order(MAX_STEP_NORM * config.n_qubits)
         each, pairs = (config.n_qubits,), (config.n_qubits - 1,)
         parameters: dict[str, Range] = {
             "detuning": Uniform(-1.0, 1.0, shape=each),
@@ -208,7 +208,7 @@ class QubitControl(TorchTasks):
         high = np.ones(len(self.words) + 1, dtype=np.float32)
         low = np.append(-high[1:], np.float32(0.0))
         # Rotating all drives about z rotates the state about z, without effect on <Z> and the fidelity with |1...1>.
-        blind = config.target == "flip" and config.observe != "pauli"
+        phase_unobservable = config.target == "flip" and config.observe != "pauli"
         super().__init__(
             name="qubit_control",
             horizon=config.horizon,
@@ -219,7 +219,7 @@ class QubitControl(TorchTasks):
             ood=ood,
             nominal=nominal,
             positive=("t1", "t_phi"),
-            unproved=("phase",) if blind else (),
+            skip_sensitivity_check=("phase",) if phase_unobservable else (),
         )
         start = torch.zeros(2**config.n_qubits, dtype=torch.complex128)
         start[0] = 1.0
@@ -231,13 +231,13 @@ class QubitControl(TorchTasks):
         """Check tasks as the base class does; also raise UsageError for rates too large to solve a slot precisely."""
         tasks = super().check_tasks(tasks, n_tasks)
         full = torch.ones(n_tasks, 2 * self.n_qubits, dtype=torch.float64, device=tasks.phase.device)
-        turn = SLOT * speed(*self.rates(full, tasks))
-        most = MOST_TURN * self.n_qubits
-        if bool((turn > most).any()):
-            i = int(turn.argmax())
+        step_norm = SLOT * norm_bound(*self.rates(full, tasks))
+        most = MAX_STEP_NORM * self.n_qubits
+        if bool((step_norm > most).any()):
+            i = int(step_norm.argmax())
             raise UsageError(
                 f"qubit_control: task {i}: detuning, amplitude, coupling, 1/t1 and 1/t_phi change the state by "
-                f"{float(turn[i]):.3g} rad in a slot of {1000 * SLOT:g} ns; at most {most:g} can be solved"
+                f"{float(step_norm[i]):.3g} rad in a slot of {1000 * SLOT:g} ns; at most {most:g} can be solved"
             )
         return tasks
 
@@ -264,9 +264,9 @@ class QubitControl(TorchTasks):
         if not self.config.shots:
             return torch.cat([slots, vector], dim=1)
         probability = torch.cat([(1 + vector[:, self.words]) / 2, self.fidelity(vector)[:, None]], dim=1).clamp(0, 1)
-        share, rng_state = estimates(probability, self.config.shots, rng_state)
-        seen = torch.cat([2 * share[:, :-1] - 1, share[:, -1:]], dim=1)
-        return torch.cat([slots, vector, seen, rng_state], dim=1)
+        frequency, rng_state = estimates(probability, self.config.shots, rng_state)
+        measured = torch.cat([2 * frequency[:, :-1] - 1, frequency[:, -1:]], dim=1)
+        return torch.cat([slots, vector, measured, rng_state], dim=1)
 
     def vector(self, state: Float64[Tensor, "lane state"]) -> Float64[Tensor, "lane word"]:
         """Return the vector of the density matrix."""
@@ -287,8 +287,8 @@ class QubitControl(TorchTasks):
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """Return the expectation values and the time left, without the device's parameters."""
         # Finished lanes are stepped too, and their results ignored; without the clamp their time left is negative.
-        left = (1 - state[:, :1] / self.horizon).clamp_min(0)
-        return torch.cat([self._results(state)[:, :-1], left], dim=1)
+        time_left = (1 - state[:, :1] / self.horizon).clamp_min(0)
+        return torch.cat([self._results(state)[:, :-1], time_left], dim=1)
 
     def rates(
         self, action: Float64[Tensor, "lane act"], tasks: Tasks

@@ -73,7 +73,7 @@ class QuantumLayer(nn.Module):
             n_inputs = config.n_wires if n_inputs is None else n_inputs
             model = module.circuit(config, config.n_wires if encoding == "projection" else n_inputs)
         elif n_layers is not None or n_wires not in (None, model.n_wires) or options:
-            raise UsageError("layer: n_wires, n_layers and model options belong to a model's name, not to a Circuit")
+            raise UsageError("layer: n_wires, n_layers and model options need a model's name, not a Circuit")
         if not isinstance(model, Circuit):
             raise UsageError(f"layer: expected the name of a model or a Circuit, not {model!r}")
         if not math.isfinite(initial_scale):
@@ -122,7 +122,7 @@ class QuantumLayer(nn.Module):
     def run(self, bound: Bound, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
         """Return expectation values for bound parameters. Raises UsageError for inputs of the wrong width."""
         if inputs.shape[-1] != self.n_inputs:
-            raise UsageError(f"layer: takes {self.n_inputs} inputs, found {inputs.shape[-1]}")
+            raise UsageError(f"layer: expected {self.n_inputs} inputs, found {inputs.shape[-1]}")
         return self.program.run(bound, inputs @ bound["projection"].mT if "projection" in bound else inputs)
 
     def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:

@@ -142,7 +142,7 @@ def loaded_after(program: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "scipy", "sklearn", "tyro", "numpy"}
+HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "scipy", "sklearn", "numpy"}
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "
             f"from agents.cli.main import main; assert main({arguments}) == {code}"
             for arguments, code in ((["--help"], 0), ([], 0), (["list"], 0), (["trian"], 2), (["train", "--env"], 2))
         ),
-        "from agents.core.spec import REGISTRIES; [registry.available() for registry in REGISTRIES.values()]",
-        "import agents.runs.folder, agents.core.spec, agents.runs.progress, agents.runs.interrupt",
+        "from agents.core.registry import REGISTRIES; [registry.available() for registry in REGISTRIES.values()]",
+        "import agents.runs.folder, agents.core.registry, agents.runs.progress, agents.runs.interrupt",
     ],
 )
 def test_what_answers_at_once_imports_nothing_heavy_and_no_plug_in(program):
@@ -188,8 +188,8 @@ def test_every_exported_name_exists(package):
 
 def test_commands_do_not_import_what_they_do_not_use():
     names = ["--env", "navigation", "--agent", "random", "--model", "mlp"]
-    loaded = loaded_after(f"from agents.cli.options import parse_train; parse_train({names})")
-    assert {"torch", "tyro", "envs.navigation"} <= loaded
+    loaded = loaded_after(f"from agents.cli.train import parse_train; parse_train({names})")
+    assert {"torch", "cattrs", "envs.navigation"} <= loaded
     others = {"envs.cartpole", "agents.maml", "qrl.models.fourier"}
     assert not loaded & {"pennylane", "stable_baselines3", "matplotlib", *others}
 

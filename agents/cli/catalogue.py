@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from agents.core.spec import REGISTRIES
+from agents.core.registry import REGISTRIES
 from agents.runs.program import program
 
 _USAGE = """\

@@ -12,7 +12,7 @@ from agents.experiment.start import interruptible_evaluation
 from agents.experiment.video import animation, check_pictures
 from qrl.backends.backend import Backend
 from qrl.common.errors import UsageError
-from qrl.common.files import check_new_file, write_whole
+from qrl.common.files import check_new_file, write_atomically
 from qrl.noise.model import Noise
 
 
@@ -57,7 +57,7 @@ def _evaluate(options: EvaluateOptions) -> None:
     report(curve, training_rows(run), table, picture, note=finite_family_note(run, curve))
     if options.video:
         moving = picture.with_suffix(".gif")
-        write_whole(moving, _animation(run, options, backend))
+        write_atomically(moving, _animation(run, options, backend))
         print(f"wrote {moving}")
 
 

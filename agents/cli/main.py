@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from agents.runs.interrupt import Interrupted
 from agents.runs.program import program
 from qrl.common.errors import TrainingError, UsageError
-from qrl.common.importing import own_remedy
+from qrl.common.importing import install_hint
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _complain(_out_of_memory(error), 2)
     except ModuleNotFoundError as error:
-        remedy = own_remedy(error)
+        remedy = install_hint(error)
         if not remedy:
             raise
         return _complain(f"{error}{remedy}", 2)

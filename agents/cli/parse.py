@@ -15,7 +15,6 @@ from types import EllipsisType
 from typing import Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from agents.cli.field_docs import field_docs
-from agents.core.plain import from_plain, plain_value
 from agents.runs.program import program
 from qrl.common.errors import UsageError
 from qrl.common.options import applies
@@ -77,7 +76,7 @@ class Option:
             dest=dest,
             metavar=_metavar(self.hint),
             nargs="+" if isinstance(many, EllipsisType) else many,
-            action="extend" if many is Ellipsis else "append",
+            action="extend" if isinstance(many, EllipsisType) else "store",
             default=argparse.SUPPRESS,
             help=doc,
         )
@@ -116,6 +115,8 @@ def options_of(
         path: keys of the dataclass's values.
         aliases: further names of options, by field.
     """
+    from agents.core.plain import plain_value  # Local: cattrs takes a while to import.
+
     hints, docs = get_type_hints(cls), field_docs(cls)
     for each in dataclasses.fields(cls):
         if not each.init:
@@ -145,6 +146,8 @@ def parse(command: str, cls: type[T], arguments: Sequence[str], *, description: 
         UsageError: an argument is invalid; a near match is suggested for a mistyped option.
         HelpShown: help was requested and has been printed.
     """
+    from agents.core.plain import from_plain
+
     parser = Parser(command, [Group("options", list(options_of(cls)))], description)
     if wants_help(arguments):
         parser.show_help()
@@ -183,7 +186,7 @@ class Parser:
         """Return the values of these options as nested mappings; ignore other arguments.
 
         Raises:
-            UsageError: an option lacks a value or is given twice.
+            UsageError: an option lacks a value.
         """
         return self._parse(arguments)[0]
 
@@ -191,11 +194,15 @@ class Parser:
         """Return the values of these options as nested mappings. Values are not checked.
 
         Raises:
-            UsageError: an argument is unknown, an option lacks a value or is given twice.
+            UsageError: an argument is unknown, an option lacks a value.
         """
         values, unknown = self._parse(arguments)
         if unknown:
             raise UsageError(self._unknown(unknown[0]))
+        for option in (option for group in self.groups for option in group.options):
+            if not (option.name.startswith("--") or values.get(option.path[0])):
+                usage = f"{program()} {self.command}{_usage(self.groups)}"
+                raise UsageError(f"{self.command} needs {option.name}: usage is {usage}")
         return values
 
     def _parse(self, arguments: Sequence[str]) -> tuple[dict[str, object], list[str]]:
@@ -274,25 +281,13 @@ def _metavar(hint: object) -> str:
 
 
 def _plain_of(option: Option, words: object) -> object:
-    """Return the JSON value of the words of an option.
-
-    Raises:
-        UsageError: an option with a single value is given twice.
-    """
-    if isinstance(words, str):  # a positional argument
+    """Return the JSON value of the words of an option."""
+    if isinstance(words, str):
         return _plain_word(option.hint, words)
     assert isinstance(words, list)
     if option.hint is bool:
         return words[0]
-    many = _many(option.hint)
-    if many is Ellipsis:
-        return [_plain_word(_item(option.hint, index), word) for index, word in enumerate(words)]
-    if len(words) > 1:
-        raise UsageError(f"{option.name} is given twice")
-    (value,) = words
-    if many is None:
-        return _plain_word(option.hint, value)
-    return [_plain_word(_item(option.hint, index), word) for index, word in enumerate(value)]
+    return [_plain_word(_item(option.hint, index), word) for index, word in enumerate(words)]
 
 
 def _item(hint: object, index: int) -> object:

@@ -9,7 +9,7 @@ from agents.experiment.robustness import Point, backends, draw, table, to_json
 from agents.experiment.start import interruptible_evaluation
 from qrl.backends.backend import Backend
 from qrl.common import files
-from qrl.common.files import check_new_file, write_whole
+from qrl.common.files import check_new_file, write_atomically
 
 
 def run_robustness(options: RobustnessOptions) -> int:
@@ -42,8 +42,8 @@ def _sweep(options: RobustnessOptions, rows: list[tuple[str, float, Backend]], o
         )
         points.append(Point.of(what, value, curve))
     picture = out.with_suffix(".png")
-    write_whole(out, (files.to_json(to_json(points, curve), indent=2) + "\n").encode())
-    write_whole(picture, draw(points, curve))
+    write_atomically(out, (files.to_json(to_json(points, curve), indent=2) + "\n").encode())
+    write_atomically(picture, draw(points, curve))
     print(f"{curve.env}, {curve.label}: {curve.n_tasks} {curve.split} tasks")
     print(table(points))
     print(f"wrote {out} and {picture}")

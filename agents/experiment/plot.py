@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from agents.experiment.evaluation import Curve
 from qrl.common.errors import UsageError, suggest
-from qrl.common.files import write_whole
+from qrl.common.files import write_atomically
 
 Against = Literal["x", "episodes", "env_steps"]
 """Horizontal axis: the curves' own x, or the episodes or environment steps previously spent in the task."""
@@ -77,7 +77,7 @@ def plot(curves: Curve | Sequence[Curve], path: Path | str, *, against: str = "x
     against = against.replace("-", "_")
     if against not in get_args(Against):
         raise UsageError(f"plot: curves cannot be drawn against {against!r}{suggest(against, get_args(Against))}")
-    write_whole(Path(path), draw(chosen, against=cast(Against, against)))
+    write_atomically(Path(path), draw(chosen, against=cast(Against, against)))
 
 
 def _draw_curves(axes: Any, curves: Sequence[Curve], against: Against) -> None:

@@ -10,7 +10,7 @@ from agents.experiment.plot import draw
 from agents.experiment.run import Run
 from agents.runs.folder import RunFolder
 from qrl.common.errors import UsageError
-from qrl.common.files import to_json, write_whole
+from qrl.common.files import to_json, write_atomically
 
 
 def table_name(split: str, label: str = "") -> str:
@@ -65,8 +65,8 @@ def report(
     note: str = "",
 ) -> None:
     """Write the JSON file `table` and the plot `picture` of an evaluation, and print the curve unless `quiet`."""
-    write_whole(table, (to_json(curve.to_json(), indent=2) + "\n").encode())
-    write_whole(picture, draw([curve], metrics))
+    write_atomically(table, (to_json(curve.to_json(), indent=2) + "\n").encode())
+    write_atomically(picture, draw([curve], metrics))
     if quiet:
         return
     print(f"{curve.env}, {curve.label}: {curve.n_tasks} {curve.split} tasks")

@@ -25,7 +25,7 @@ from agents.runs.provenance import provenance
 from agents.runs.saved_spec import spec_of
 from envs.core.check import check_before_training
 from qrl.common.errors import UsageError
-from qrl.noise.model import embedded
+from qrl.noise.model import inline_calibrations
 
 
 def run_training(
@@ -38,7 +38,7 @@ def run_training(
         TrainingError: a reward, loss or gradient is not finite.
         Interrupted: after a signal, once a checkpoint is saved.
     """
-    spec = replace(spec, noise=embedded(spec.noise))  # The run then does not depend on the calibration file.
+    spec = replace(spec, noise=inline_calibrations(spec.noise))  # The run then does not depend on the calibration file.
     distribution, agent = build(spec)
     check_evaluation(agent, distribution, spec.eval_episodes)
     training = Training(spec, distribution, agent) if isinstance(agent, Learner) else None

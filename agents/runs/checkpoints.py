@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents.runs.seal import VERSION, digest
 from qrl.common.errors import UsageError
-from qrl.common.files import from_json, sync_folder, to_json, unusable, write_synced
+from qrl.common.files import from_json, path_error, sync_folder, to_json, write_synced
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +58,7 @@ class Checkpoints:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise unusable(self.folder, error) from error
+            raise path_error(self.folder, error) from error
 
     def save(self, iteration: int, tensors: Mapping[str, "torch.Tensor"], meta: Mapping[str, object]) -> None:
         """Write a checkpoint and delete all but the last two. Earlier checkpoints stay until the new one is complete.
@@ -86,7 +86,7 @@ class Checkpoints:
             _replace_folder(temporary, target)
             sync_folder(self.folder)
         except OSError as error:
-            raise unusable(target, error) from error
+            raise path_error(target, error) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         # Later checkpoints were damaged: training resumed from before them and abandoned them.
@@ -182,4 +182,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise unusable(path, error) from error
+        raise path_error(path, error) from error

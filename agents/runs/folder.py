@@ -22,7 +22,7 @@ from agents.runs.checkpoints import Checkpoints
 from agents.runs.metrics import Metrics
 from agents.runs.seal import identity, read_config, sealed
 from qrl.common.errors import UsageError
-from qrl.common.files import to_json, unusable, write_whole
+from qrl.common.files import path_error, to_json, write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
             raise UsageError(f"{path} exists and is not a folder: give another --out")
         names = [entry.name for entry in path.iterdir()]
     except OSError as error:
-        raise unusable(path, error) from error
+        raise path_error(path, error) from error
     if all(_INCOMPLETE_START.fullmatch(name) for name in names):
         return
     if not overwrite:
@@ -109,7 +109,7 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise unusable(path, error) from error
+            raise path_error(path, error) from error
         with run.lock():
             check_target(path, overwrite=overwrite)  # Again: another process may have created a run here meanwhile.
             with run._set_aside():
@@ -128,7 +128,7 @@ class RunFolder:
         try:
             return cls(path, read_config(path))
         except OSError as error:
-            raise unusable(path, error) from error
+            raise path_error(path, error) from error
 
     def extend(self, iterations: int) -> None:
         """Change the number of iterations of the run, the only part of its configuration that may change.
@@ -156,21 +156,21 @@ class RunFolder:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise unusable(path, error) from error
+            raise path_error(path, error) from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise UsageError(f"{self.path} is in use by another process") from error
             except OSError as error:
-                raise unusable(path, error) from error
+                raise path_error(path, error) from error
             yield
         finally:
             # The lock file stays: after its removal, a second process could lock a new file of the same name.
             os.close(descriptor)
 
     def _write_config(self, config: Mapping[str, object]) -> None:
-        write_whole(self.path / "config.json", (to_json(config, indent=2) + "\n").encode())
+        write_atomically(self.path / "config.json", (to_json(config, indent=2) + "\n").encode())
 
     @contextmanager
     def _set_aside(self) -> Iterator[None]:
@@ -191,6 +191,6 @@ class RunFolder:
             with suppress(OSError):
                 aside.rmdir()
             if isinstance(error, OSError):
-                raise unusable(self.path, error) from error
+                raise path_error(self.path, error) from error
             raise
         shutil.rmtree(aside, ignore_errors=True)

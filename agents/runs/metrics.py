@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qrl.common.errors import UsageError
-from qrl.common.files import parse_json, to_json, unusable, write_all, write_whole
+from qrl.common.files import parse_json, path_error, to_json, write_all, write_atomically
 
 
 class Metrics:
@@ -37,7 +37,7 @@ class Metrics:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise unusable(self.path, error) from error
+            raise path_error(self.path, error) from error
 
     def rows(self) -> list[dict[str, Any]]:
         """Return all rows. An incomplete last line, left by a kill during a write, is skipped.
@@ -61,7 +61,7 @@ class Metrics:
         rows, problems = self._read()
         text = "".join(to_json(row) + "\n" for row in rows if row["iteration"] <= iteration).encode()
         if self.path.exists() and self.path.read_bytes() != text:
-            write_whole(self.path, text)
+            write_atomically(self.path, text)
         return problems
 
     def sync(self) -> None:
@@ -79,7 +79,7 @@ class Metrics:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise unusable(self.path, error) from error
+            raise path_error(self.path, error) from error
 
     def _read(self) -> tuple[list[dict[str, Any]], list[str]]:
         """Read the undamaged rows, and a message about each damaged row."""
@@ -88,7 +88,7 @@ class Metrics:
         except FileNotFoundError:
             return [], []
         except OSError as error:
-            raise unusable(self.path, error) from error
+            raise path_error(self.path, error) from error
         rows: list[dict[str, Any]] = []
         problems: list[str] = []
         for number, line in enumerate(data.split(b"\n")[:-1], start=1):

@@ -6,10 +6,10 @@ from pathlib import Path
 from agents.core.spec import Spec, check_keys
 from agents.runs.folder import RunFolder
 from qrl.common.errors import UsageError
-from qrl.common.files import from_json, unusable
+from qrl.common.files import from_json, path_error
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
-    "env_config": {"unproved": "skip_sensitivity_check"},
+    "env_config": {"skip_sensitivity_check": "skip_sensitivity_check"},
     "agent_config": {
         "dice_memory": "dice_lambda",
         "later_step_factor": "extra_step_decay",
@@ -30,7 +30,7 @@ def read_spec(path: Path) -> dict[str, object]:
     try:
         file = path / "config.json" if path.is_dir() else path
     except OSError as error:
-        raise unusable(path, error) from error
+        raise path_error(path, error) from error
     data = from_json(file)
     spec = data.get("spec", data) if isinstance(data, dict) else data
     if not isinstance(spec, dict):

@@ -25,7 +25,7 @@ class AlgorithmResult:
     name: str
     evaluation: int | None
     """Number of the evaluation in which the algorithm was proposed, from 1; None: evaluated for comparison only."""
-    scores: scoring.Scored
+    scores: scoring.PipelineScores
     measure: Measure
     """Measure of the ranking."""
     constant: float

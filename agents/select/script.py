@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sklearn.base import BaseEstimator
 
 from agents.select.report import Measure
-from envs.automl.frames import LARGEST, numeric
+from envs.automl.frames import MAX_MAGNITUDE, numeric
 from envs.automl.reading import UserDataset
 from envs.automl.scoring import FOLD_SEED, N_FOLDS
 
@@ -141,7 +141,7 @@ def script(dataset: UserDataset, name: str, unfitted: "Pipeline", measure: Measu
         title=f"Pipeline that `run.py select` chose for {file.name}: {name}".replace("\\", "").replace('"', ""),
         n_folds=N_FOLDS,
         seed=FOLD_SEED,
-        largest=LARGEST,
+        largest=MAX_MAGNITUDE,
         scoring=measure,
         measure=measure.replace("_", " "),
         sampled=f" on a stratified sample of {n_rows} rows" if n_rows < dataset.n_usable else "",

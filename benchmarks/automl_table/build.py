@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.automl_table.portfolios import configured
-from envs.automl.algorithms import ALGORITHMS, PORTFOLIOS, configuration_name, pipeline
+from envs.automl.algorithms import ALGORITHMS, PORTFOLIOS, build_pipeline, configuration_name
 from envs.automl.meta_features import LANDMARK_ROWS, META_FEATURES, meta_features
-from envs.automl.scoring import Scored, majority, score_all
+from envs.automl.scoring import PipelineScores, majority, score_all
 from envs.automl.table import FILE, FORMAT, digest, read_table
 from qrl.common.errors import UsageError
-from qrl.common.files import from_json, to_json, write_whole
+from qrl.common.files import from_json, to_json, write_atomically
 
 if TYPE_CHECKING:
     from benchmarks.automl_table.datasets import Dataset
@@ -141,7 +141,7 @@ def hopeless(features: NDArray[np.float64], n_rows: int) -> str:
     return "" if best >= SCREEN * error else f"no landmarker gains {SCREEN:g} standard errors on the majority"
 
 
-def measured(dataset: "Dataset", part: str, results: Path) -> list[Scored]:
+def measured(dataset: "Dataset", part: str, results: Path) -> list[PipelineScores]:
     """What each choice of a part scores on a dataset: from the cache, or measured and put there."""
     dataset = _part_of(dataset, part)
     makers = _makers(dataset, part)
@@ -153,11 +153,11 @@ def measured(dataset: "Dataset", part: str, results: Path) -> list[Scored]:
         file = _file(dataset, part, results)
         file.parent.mkdir(parents=True, exist_ok=True)
         rows = {key: _as_list(kept[key]) for key in keys}
-        write_whole(file, to_json(rows).encode())
+        write_atomically(file, to_json(rows).encode())
     return [kept[key] for key in keys]
 
 
-def unlearnable(scored: Sequence[Scored], classes: NDArray[np.int64]) -> str:
+def unlearnable(scored: Sequence[PipelineScores], classes: NDArray[np.int64]) -> str:
     """Why a dataset has nothing to choose between algorithms; empty if it has."""
     base = float(majority(classes).mean())
     best = max(float(each.accuracy.mean()) for each in scored)
@@ -272,8 +272,8 @@ def write_table(collected: Collected, results: Path, out: Path) -> None:
     }
     numbers = safetensors.numpy.save(dict(sorted(arrays.items())))
     text["digest"] = digest(numbers, text)
-    write_whole(out.with_suffix(".safetensors"), numbers)
-    write_whole(out, (to_json(text, indent=1) + "\n").encode())
+    write_atomically(out.with_suffix(".safetensors"), numbers)
+    write_atomically(out, (to_json(text, indent=1) + "\n").encode())
     read_table(out)
     print(f"{len(names)} datasets in {len(set(groups.values()))} groups, {len(dropped)} left out: {out}")
 
@@ -286,7 +286,7 @@ def _part_of(dataset: "Dataset", part: str) -> "Dataset":
 
 def _makers(dataset: "Dataset", part: str) -> list[Callable[[], Any]]:
     if part == "algorithms":
-        return [partial(pipeline, name, dataset.frame) for name in ALGORITHMS]
+        return [partial(build_pipeline, name, dataset.frame) for name in ALGORITHMS]
     return [partial(configured, part, index, dataset.frame) for index in range(len(PORTFOLIOS[part]))]
 
 
@@ -310,14 +310,17 @@ def _file(dataset: "Dataset", part: str, results: Path) -> Path:
     return results / part / f"{dataset.entry.name}.json"
 
 
-def _kept(dataset: "Dataset", part: str, results: Path) -> dict[str, Scored]:
+def _kept(dataset: "Dataset", part: str, results: Path) -> dict[str, PipelineScores]:
     """What the cache has, by key."""
     file = _file(dataset, part, results)
     rows = from_json(file) if file.exists() else {}
-    return {key: Scored(np.array(a), np.array(b), seconds, failure) for key, (a, b, seconds, failure) in rows.items()}
+    return {
+        key: PipelineScores(np.array(a), np.array(b), seconds, failure)
+        for key, (a, b, seconds, failure) in rows.items()
+    }
 
 
-def _as_list(scored: Scored) -> list[Any]:
+def _as_list(scored: PipelineScores) -> list[Any]:
     return [scored.accuracy.tolist(), scored.balanced.tolist(), scored.seconds, scored.failure]
 
 

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.automl.algorithms import preprocessing
-from envs.automl.rows import FILE, FORMAT, LARGEST_FEATURE, read_rows
+from envs.automl.rows import FILE, FORMAT, MAX_COMPONENT, read_rows
 from envs.automl.table import digest, read_table
 from qrl.common.errors import UsageError
-from qrl.common.files import to_json, write_whole
+from qrl.common.files import to_json, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,7 +114,7 @@ def components(frame: "pd.DataFrame") -> NDArray[np.float64]:
     fitted = PCA(min(COMPONENTS, *columns.shape), whiten=True, svd_solver="full")
     found = fitted.fit_transform(columns)
     found = found[:, fitted.explained_variance_ratio_ > SMALLEST_VARIANCE]
-    found = np.clip(found, -LARGEST_FEATURE, LARGEST_FEATURE)
+    found = np.clip(found, -MAX_COMPONENT, MAX_COMPONENT)
     return np.pad(found, ((0, 0), (0, COMPONENTS - found.shape[1])))
 
 
@@ -158,8 +158,8 @@ def _write(out: Path, arrays: dict[str, NDArray[Any]], text: dict[str, Any]) -> 
 
     numbers = safetensors.numpy.save(dict(sorted(arrays.items())))
     text["digest"] = digest(numbers, text)
-    write_whole(out.with_suffix(".safetensors"), numbers)
-    write_whole(out, (to_json(text) + "\n").encode())
+    write_atomically(out.with_suffix(".safetensors"), numbers)
+    write_atomically(out, (to_json(text) + "\n").encode())
 
 
 if __name__ == "__main__":

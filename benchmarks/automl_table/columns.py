@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from envs.automl.cleaning import idle, leaks
+from envs.automl.cleaning import is_target_leak, uninformative_reason
 
 
 def useful(frame: pd.DataFrame, classes: NDArray[np.int64]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Split the columns into those that can be learned from, and the others with the reason: `idle` ones, and leaks.
+    """Split the columns into usable ones, and unusable ones (uninformative, or target leaks) with the reason.
 
     Args:
         frame: `plain` [row, column].
@@ -16,8 +16,8 @@ def useful(frame: pd.DataFrame, classes: NDArray[np.int64]) -> tuple[pd.DataFram
     """
     dropped = {}
     for name in frame.columns:
-        if reason := idle(frame[name]):
+        if reason := uninformative_reason(frame[name]):
             dropped[name] = reason
-        elif leaks(frame[name], classes):
+        elif is_target_leak(frame[name], classes):
             dropped[name] = "says the target"
     return frame.drop(columns=list(dropped)), dropped

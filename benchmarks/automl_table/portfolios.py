@@ -5,7 +5,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
-from envs.automl.algorithms import PORTFOLIOS, SMO_STEPS, assembled, preprocessing
+from envs.automl.algorithms import PORTFOLIOS, SMO_STEPS, assemble_pipeline, preprocessing
 from qrl.common.errors import UsageError, suggest
 
 BINS = 64
@@ -13,7 +13,7 @@ BINS = 64
 
 
 def configured(portfolio: str, index: int, frame: pd.DataFrame, seed: int = 0) -> Pipeline:
-    """Return an unfitted pipeline of configuration `index` of a portfolio; see `algorithms.pipeline`.
+    """Return an unfitted pipeline of configuration `index` of a portfolio; see `algorithms.build_pipeline`.
 
     Raises:
         UsageError: no such portfolio or configuration.
@@ -25,6 +25,6 @@ def configured(portfolio: str, index: int, frame: pd.DataFrame, seed: int = 0) -
         raise UsageError(f"portfolio {portfolio} has configurations 0 to {len(options) - 1}, not {index}")
     if portfolio == "svm":
         classifier = SVC(max_iter=SMO_STEPS, random_state=seed, **options[index])
-        return assembled(preprocessing(frame, scale=True), classifier)
+        return assemble_pipeline(preprocessing(frame, scale=True), classifier)
     boosting = HistGradientBoostingClassifier(early_stopping=False, max_bins=BINS, random_state=seed, **options[index])
-    return assembled(preprocessing(frame, tell=True, scale=False), boosting)
+    return assemble_pipeline(preprocessing(frame, tell=True, scale=False), boosting)

@@ -14,7 +14,7 @@ from agents.runs.checkpoints import Checkpoint
 from agents.runs.folder import RunFolder
 from benchmarks.fault_injection.runs import Row, equal
 from qrl.common.errors import UsageError
-from qrl.common.files import to_json, write_whole
+from qrl.common.files import to_json, write_atomically
 
 
 class Stop(BaseException):
@@ -102,7 +102,7 @@ OPERATIONS: dict[str, Callable[[Path, RunFolder], Any]] = {
     "log": _log,
     "trim metrics": lambda run, _: RunFolder.open(run).metrics.trim(1),
     "extend": _extend,
-    "evaluation": lambda run, _: write_whole(run / "evaluation.json", to_json({"mean": [1.5] * 50}).encode()),
+    "evaluation": lambda run, _: write_atomically(run / "evaluation.json", to_json({"mean": [1.5] * 50}).encode()),
 }
 
 

@@ -16,7 +16,7 @@ from agents.cli.malloc import keep_freed_memory
 from agents.core.context import build
 from agents.core.spec import Spec
 from agents.runs.provenance import provenance
-from qrl.common.files import to_json, write_whole
+from qrl.common.files import to_json, write_atomically
 from qrl.models import MODELS
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -65,7 +65,7 @@ def write_result(name: str, results: Any, *, quick: bool = False) -> Path:
         "load_average": [round(x, 2) for x in os.getloadavg()],
     }
     path = folder / f"{name}.json"
-    write_whole(path, (to_json({**origin, **machine, "results": results}, indent=2) + "\n").encode())
+    write_atomically(path, (to_json({**origin, **machine, "results": results}, indent=2) + "\n").encode())
     print(f"wrote {path}")
     return path
 

@@ -45,7 +45,7 @@ MIN_FREQUENCY = 5
 SMO_STEPS = 50_000
 """Iteration limit of a support vector machine: a large C on overlapping classes would need millions [steps]."""
 NB_SMOOTHING = 0.01
-"""Share of the largest variance that naive Bayes adds to all variances."""
+"""Fraction of the largest variance that naive Bayes adds to all variances."""
 
 _UNSCALED = frozenset({"decision_tree", "random_forest", "extra_trees", "gradient_boosting", "ada_boost"})
 """Algorithms that are invariant under scaling of a column."""
@@ -95,7 +95,7 @@ def configuration_name(options: Mapping[str, object]) -> str:
     return ", ".join(f"{key}={value}" for key, value in options.items())
 
 
-def pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
+def build_pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
     """Return an unfitted pipeline for tables with the columns of `frame`, a result of `frames.plain`.
 
     Args:
@@ -107,43 +107,43 @@ def pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
         UsageError: no such algorithm.
     """
     if name not in ALGORITHMS:
-        raise UsageError(f"no algorithm {name!r}{suggest(name, ALGORITHMS)}")
-    before = preprocessing(frame, tell=name == "gradient_boosting", scale=name not in _UNSCALED)
-    return assembled(before, _estimator(name, seed))
+        raise UsageError(f"unknown algorithm {name!r}{suggest(name, ALGORITHMS)}")
+    before = preprocessing(frame, add_indicator=name == "gradient_boosting", scale=name not in _UNSCALED)
+    return assemble_pipeline(before, _estimator(name, seed))
 
 
-def balances(name: str) -> bool:
-    """Return whether `balance` affects this algorithm: nearest neighbours and perceptrons have no class weights."""
-    return any(_says_what_classes_are_worth(option) for option in _estimator(name, 0).get_params())
+def supports_class_weights(name: str) -> bool:
+    """Return whether this algorithm has class weights; nearest neighbours and perceptrons have none."""
+    return any(_is_class_weight_option(option) for option in _estimator(name, 0).get_params())
 
 
-def balance(made: "Pipeline", n_classes: int) -> "Pipeline":
+def weight_classes_equally(pipeline: "Pipeline", n_classes: int) -> "Pipeline":
     """Weight all classes equally, whatever their sizes, if the classifier supports class weights.
 
     The weights are scikit-learn's `class_weight="balanced"`, or equal `priors`.
 
     Args:
-        made: unfitted pipeline, changed in place.
+        pipeline: unfitted pipeline, changed in place.
         n_classes: number of classes, in every fold.
     """
-    classifier = made[-1]
-    for option in filter(_says_what_classes_are_worth, classifier.get_params()):
+    classifier = pipeline[-1]
+    for option in filter(_is_class_weight_option, classifier.get_params()):
         classifier.set_params(**{option: [1 / n_classes] * n_classes if option == "priors" else "balanced"})
-    return made
+    return pipeline
 
 
-def _says_what_classes_are_worth(option: str) -> bool:
+def _is_class_weight_option(option: str) -> bool:
     return option == "priors" or option.rpartition("__")[2] == "class_weight"
 
 
-def preprocessing(frame: "pd.DataFrame", *, scale: bool, tell: bool = False) -> "ColumnTransformer":
-    """Return the transformer of a `plain` frame to numbers; with `tell`, indicator columns mark missing numbers."""
+def preprocessing(frame: "pd.DataFrame", *, scale: bool, add_indicator: bool = False) -> "ColumnTransformer":
+    """Return the transformer of a `plain` frame to numbers; `add_indicator` adds columns that mark missing numbers."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    steps: list[Any] = [SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=tell)]
+    steps: list[Any] = [SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=add_indicator)]
     if scale:
         steps.append(StandardScaler())
     numbers = numeric(frame)
@@ -162,7 +162,7 @@ def preprocessing(frame: "pd.DataFrame", *, scale: bool, tell: bool = False) -> 
     )
 
 
-def assembled(before: "ColumnTransformer", classifier: "BaseEstimator") -> "Pipeline":
+def assemble_pipeline(before: "ColumnTransformer", classifier: "BaseEstimator") -> "Pipeline":
     """Return the pipeline of preprocessing and a classifier."""
     from sklearn.pipeline import Pipeline
 
@@ -211,4 +211,4 @@ def _estimator(name: str, seed: int) -> "BaseEstimator":
             # Fewer units and larger steps than scikit-learn's defaults, which would take most of the total time.
             network = neural_network.MLPClassifier
             return network(hidden_layer_sizes=(32,), learning_rate_init=0.005, max_iter=100, random_state=seed)
-    raise UsageError(f"no algorithm {name!r}{suggest(name, ALGORITHMS)}")
+    raise UsageError(f"unknown algorithm {name!r}{suggest(name, ALGORITHMS)}")

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 MAX_ROWS = 2000
 MIN_ROWS = 80
 MAX_CLASSES = 20
-LEAK = 0.97
-"""Target leak threshold: share of the majority class's errors that a single column corrects."""
+LEAK_THRESHOLD = 0.97
+"""Target leak threshold: fraction of the majority class's errors that a single column corrects."""
 
 
-def idle(column: "pd.Series[Any]", n_rows: int | None = None) -> str:
+def uninformative_reason(column: "pd.Series[Any]", n_rows: int | None = None) -> str:
     """Return why a column of a `plain` frame is uninformative for any target; else an empty string.
 
     Uninformative columns are constants, text that hardly ever repeats, and numbers that count the rows in some order.
@@ -28,15 +28,15 @@ def idle(column: "pd.Series[Any]", n_rows: int | None = None) -> str:
         return "constant"
     if not numbers and distinct > max(MAX_CLASSES, 0.5 * column.notna().sum()):
         return "text that hardly ever repeats"
-    return "counts the rows" if numbers and _counts_rows(column.to_numpy(), n_rows or len(column)) else ""
+    return "a count of the rows" if numbers and _counts_rows(column.to_numpy(), n_rows or len(column)) else ""
 
 
-def leaks(column: "pd.Series[Any]", classes: NDArray[np.int64]) -> bool:
+def is_target_leak(column: "pd.Series[Any]", classes: NDArray[np.int64]) -> bool:
     """Return whether one column leaks the class, by a cross-validated small tree on this column."""
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.tree import DecisionTreeClassifier
 
-    kept = sample(classes, MAX_ROWS)
+    kept = stratified_sample(classes, MAX_ROWS)
     column, classes = column.iloc[kept], classes[kept]
     if column.dtype.kind == "f":
         values = np.nan_to_num(column.to_numpy(), nan=-1e30)[:, None]
@@ -48,17 +48,17 @@ def leaks(column: "pd.Series[Any]", classes: NDArray[np.int64]) -> bool:
     n_classes = int(classes.max()) + 1
     tree = DecisionTreeClassifier(max_leaf_nodes=2 * n_classes + values.shape[1], random_state=0)
     majority = np.bincount(classes).max() / len(classes)
-    enough = majority + LEAK * (1 - majority)
+    threshold = majority + LEAK_THRESHOLD * (1 - majority)
     # Most columns do not even fit their training rows, and need no cross-validation.
-    if tree.fit(values, classes).score(values, classes) < enough:
+    if tree.fit(values, classes).score(values, classes) < threshold:
         return False
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class with fewer rows than folds
-        return bool(cross_val_score(tree, values, classes, cv=folds).mean() >= enough)
+        return bool(cross_val_score(tree, values, classes, cv=folds).mean() >= threshold)
 
 
-def sample(classes: NDArray[Any], n_rows: int) -> NDArray[np.int64]:
+def stratified_sample(classes: NDArray[Any], n_rows: int) -> NDArray[np.int64]:
     """Draw at most `n_rows` row indices, in order, stratified by classes [row]; the result is deterministic.
 
     Each class needs at least 2 rows.

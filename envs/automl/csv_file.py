@@ -14,17 +14,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from envs.automl.frames import LARGEST
+from envs.automl.frames import MAX_MAGNITUDE
 from qrl.common.errors import UsageError
-from qrl.common.files import unusable
+from qrl.common.files import path_error
 
-LONGEST_LINE = 4 << 20
+MAX_LINE_BYTES = 4 << 20
 """Longest line of a CSV file [bytes]."""
-_PIECE = 32 << 20
+_CHUNK_BYTES = 32 << 20
 """Size of a chunk [bytes]."""
 MISSING = ("?",)
 """Text of missing values, in addition to those of pandas: empty cells, NA, NaN, null, None and others."""
-_OTHERS = {
+_UNSUPPORTED = {
     b"\x1f\x8b": "is compressed by gzip: unpack it first",
     b"PK\x03\x04": "is a ZIP archive or a workbook: unpack it, or save it as CSV",
     b"\xff\xfe": "is in UTF-16: save it in UTF-8",
@@ -47,10 +47,10 @@ class Layout:
     @property
     def options(self) -> dict[str, Any]:
         """Options of `pandas.read_csv`, which reads every cell as text."""
-        how = {"sep": self.separator, "encoding": self.encoding, "dtype": "str", "index_col": False}
-        return {**how, "na_values": list(MISSING), "skipinitialspace": True, "compression": None}
+        layout = {"sep": self.separator, "encoding": self.encoding, "dtype": "str", "index_col": False}
+        return {**layout, "na_values": list(MISSING), "skipinitialspace": True, "compression": None}
 
-    def pieces(self, columns: list[str] | None) -> Iterator[pd.DataFrame]:
+    def chunks(self, columns: list[str] | None) -> Iterator[pd.DataFrame]:
         """Read the file in chunks, all cells as text."""
         try:
             with (
@@ -63,15 +63,15 @@ class Layout:
             reason = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())
             raise UsageError(f"{self.path}: not a table: {reason}") from error
         except OSError as error:
-            raise unusable(self.path, error) from error
+            raise path_error(self.path, error) from error
 
-    def rows(self, columns: list[str], wanted: NDArray[np.int64]) -> pd.DataFrame:
+    def rows(self, columns: list[str], indices: NDArray[np.int64]) -> pd.DataFrame:
         """Read the rows with these indices, which are in ascending order and counted from 0."""
         found, first = [], 0
-        for piece in self.pieces(columns):
-            inside = wanted[(wanted >= first) & (wanted < first + len(piece))]
-            found.append(piece[columns].iloc[inside - first].apply(stripped))
-            first += len(piece)
+        for chunk in self.chunks(columns):
+            inside = indices[(indices >= first) & (indices < first + len(chunk))]
+            found.append(chunk[columns].iloc[inside - first].apply(strip_text))
+            first += len(chunk)
         return pd.concat(found, ignore_index=True)
 
 
@@ -83,28 +83,28 @@ def layout_of(path: Path) -> Layout:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise UsageError(f"{path} is not a regular file: a CSV file is expected")
+            raise UsageError(f"{path} is not a regular file; expected a CSV file")
         encoding, n_lines = _encoding(path)
         with path.open(encoding=encoding, newline="") as file:
-            beginning = file.read(LONGEST_LINE)
+            beginning = file.read(MAX_LINE_BYTES)
         n_bytes = path.stat().st_size
     except OSError as error:
-        raise unusable(path, error) from error
+        raise path_error(path, error) from error
     if not beginning.strip():
-        raise UsageError(f"{path} is empty: a CSV file with a header is expected")
+        raise UsageError(f"{path} is empty; expected a CSV file with a header")
     separator = max(",;\t", key=lambda each: len(_split(beginning, each)[0]))
     header, *first = _split(beginning, separator)
     if all(not name or is_number(name) for name in header):
-        raise UsageError(f"{path}: the first line has numbers: a header with the columns' names is expected")
+        raise UsageError(f"{path}: the first line has numbers; expected a header with the column names")
     twice = [name for name in header if name and header.count(name) > 1]
     if twice:
-        raise UsageError(f"{path}: two columns are called {twice[0]!r}: give them names of their own")
+        raise UsageError(f"{path}: two columns are named {twice[0]!r}; column names must be unique")
     if first and len(first[0]) > len(header):
-        raise UsageError(f"{path}: the header names {len(header)} columns, the line after it has {len(first[0])}")
-    chunk = max(1, min(50_000, _PIECE * n_lines // max(1, n_bytes)))
+        raise UsageError(f"{path}: the header has {len(header)} columns, but the next line has {len(first[0])}")
+    chunk = max(1, min(50_000, _CHUNK_BYTES * n_lines // max(1, n_bytes)))
     layout = Layout(path, encoding, separator, tuple(header), chunk)
     # Names from pandas, which names unnamed columns.
-    names = next(layout.pieces(None)).columns
+    names = next(layout.chunks(None)).columns
     return Layout(path, encoding, separator, tuple(map(str, names)), chunk)
 
 
@@ -118,19 +118,19 @@ def _encoding(path: Path) -> tuple[str, int]:
     n_lines, since, controls = 0, 0, bytes(set(range(32)) - set(b"\t\n\r\f\x1a"))
     with path.open("rb") as file:
         start = file.read(4)
-        for beginning, what in _OTHERS.items():
+        for beginning, what in _UNSUPPORTED.items():
             if start.startswith(beginning):
-                raise UsageError(f"{path} {what}; a CSV file in UTF-8 or Latin-1 is expected")
+                raise UsageError(f"{path} {what}; expected a CSV file in UTF-8 or Latin-1")
         file.seek(0)
-        while piece := file.read(1 << 20):
-            if b"\0" in piece or len(piece) - len(piece.translate(None, controls)) > len(piece) // 100:
-                raise UsageError(f"{path} is not a text file: a CSV file in UTF-8 or Latin-1 is expected")
-            ends = piece.count(b"\n") + (piece.count(b"\r") if b"\n" not in piece else 0)
-            n_lines, since = n_lines + ends, 0 if ends else since + len(piece)
-            if since >= LONGEST_LINE:
-                raise UsageError(f"{path}: a line is longer than {LONGEST_LINE >> 20} MiB: not a CSV file")
+        while chunk := file.read(1 << 20):
+            if b"\0" in chunk or len(chunk) - len(chunk.translate(None, controls)) > len(chunk) // 100:
+                raise UsageError(f"{path} is not a text file; expected a CSV file in UTF-8 or Latin-1")
+            ends = chunk.count(b"\n") + (chunk.count(b"\r") if b"\n" not in chunk else 0)
+            n_lines, since = n_lines + ends, 0 if ends else since + len(chunk)
+            if since >= MAX_LINE_BYTES:
+                raise UsageError(f"{path}: a line is longer than {MAX_LINE_BYTES >> 20} MiB: not a CSV file")
             try:
-                utf8 = utf8 and decoder.decode(piece) is not None
+                utf8 = utf8 and decoder.decode(chunk) is not None
             except UnicodeDecodeError:
                 utf8 = False
     return ("utf-8-sig" if utf8 else "latin-1"), n_lines
@@ -150,7 +150,7 @@ def _split(text: str, separator: str) -> list[list[str]]:
     return found or [[""]]
 
 
-def stripped(column: "pd.Series[Any]") -> "pd.Series[Any]":
+def strip_text(column: "pd.Series[Any]") -> "pd.Series[Any]":
     """Strip blanks around text; blank text becomes missing."""
     text = column.str.strip()
     return text.where(text != "")
@@ -161,15 +161,15 @@ def as_numbers(column: "pd.Series[Any]", separator: str) -> NDArray[np.float64] 
 
     A comma may be the decimal sign if it is not the separator.
     """
-    numbers = numbers_among(column.dropna(), separator)
+    numbers = parse_numbers(column.dropna(), separator)
     if numbers.isna().any():
         return None
-    return numbers.where(numbers.abs() <= LARGEST).reindex(column.index).to_numpy()
+    return numbers.where(numbers.abs() <= MAX_MAGNITUDE).reindex(column.index).to_numpy()
 
 
-def numbers_among(there: "pd.Series[Any]", separator: str) -> "pd.Series[Any]":
+def parse_numbers(column: "pd.Series[Any]", separator: str) -> "pd.Series[Any]":
     """Convert text to numbers; text that is not a number becomes NaN."""
-    text = there.astype(str)
+    text = column.astype(str)
     if separator != ",":
         text = text.str.replace(",", ".")
     return pd.to_numeric(text, errors="coerce").astype(np.float64)

@@ -7,7 +7,7 @@ import numpy as np
 
 from envs.automl.algorithms import PORTFOLIOS
 from envs.automl.lookup_tasks import LookupTasks, ScoreTable
-from envs.automl.table import Split, Table, read_table
+from envs.automl.table import Table, TableSplit, read_table
 
 HeldOut = Literal["test", "validation"]
 HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
@@ -23,11 +23,11 @@ def family(name: str, horizon: int, held_out: HeldOut, jitter: float, portfolio:
     scores = table.algorithms if portfolio is None else table.portfolios[portfolio]
     train, test = (
         np.flatnonzero(np.isin(scores.rows, np.concatenate([table.split(each) for each in splits])))
-        for splits in (trained_on(held_out), (held_out,))
+        for splits in (training_splits(held_out), (held_out,))
     )
     order = np.concatenate([train, test])
     rows = scores.rows[order]
-    known = ScoreTable(
+    score_table = ScoreTable(
         names=tuple(table.datasets[row] for row in rows),
         candidates=scores.choices,
         improvement=table.improvement(portfolio)[order],
@@ -35,10 +35,10 @@ def family(name: str, horizon: int, held_out: HeldOut, jitter: float, portfolio:
         n_train=len(train),
         configurations=() if portfolio is None else PORTFOLIOS[portfolio],
     )
-    return LookupTasks(name, "dataset", horizon, known, jitter)
+    return LookupTasks(name, "dataset", horizon, score_table, jitter)
 
 
-def trained_on(held_out: HeldOut) -> tuple[Split, ...]:
+def training_splits(held_out: HeldOut) -> tuple[TableSplit, ...]:
     """Return the splits of the training datasets."""
     return ("train", "validation") if held_out == "test" else ("train",)
 

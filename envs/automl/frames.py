@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from qrl.common.errors import UsageError
 
-LARGEST = 1e30
+MAX_MAGNITUDE = 1e30
 """Largest magnitude of a number; larger ones are missing, as their squares and trees' single precision overflow."""
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Convert a table to columns of float64 (missing, infinite, beyond `LARGEST`: NaN) and of text (missing: None).
+    """Convert a table to columns of float64 (missing, infinite, too large: NaN) and of text (missing: None).
 
     Booleans become numbers; times and durations become seconds. Column names become text; repeated names become `a`,
     `a.1`, ... Rows are numbered from 0.
@@ -27,7 +27,7 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
         UsageError: no rows or no columns.
     """
     if not len(frame) or not frame.shape[1]:
-        raise UsageError(f"a table of {len(frame)} rows and {frame.shape[1]} columns has nothing to learn from")
+        raise UsageError(f"a table of {len(frame)} rows and {frame.shape[1]} columns is empty")
     columns = [_column(frame.iloc[:, index]) for index in range(frame.shape[1])]
     return pd.DataFrame(dict(zip(_names(frame), columns, strict=True)), index=pd.RangeIndex(len(frame)))
 
@@ -48,7 +48,7 @@ def encode(target: object) -> tuple[NDArray[np.int64], list[str]]:
         raise UsageError(f"the target is missing in row {int(values.isna().to_numpy().argmax())} (counted from 0)")
     names, classes = np.unique(values.astype(str).to_numpy(dtype=object).astype(str), return_inverse=True)
     if len(names) < 2:
-        raise UsageError(f"the target has one class only, {str(names[0])!r}" if len(names) else "the target is empty")
+        raise UsageError(f"the target has only one class, {str(names[0])!r}" if len(names) else "the target is empty")
     return classes.astype(np.int64), names.tolist()
 
 
@@ -63,7 +63,7 @@ def _column(column: "pd.Series[Any]") -> "NDArray[Any] | pd.Series[Any]":
         raise UsageError(f"column {column.name!r} has complex numbers")
     if kind in "biuf" or _all_numbers(column):
         numbers = column.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-        return np.where(np.abs(numbers) <= LARGEST, numbers, np.nan)
+        return np.where(np.abs(numbers) <= MAX_MAGNITUDE, numbers, np.nan)
     text = [None if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
     return pd.Series(text, dtype=object)
 

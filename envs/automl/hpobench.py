@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from envs.automl.algorithms import configuration_name
 from envs.automl.lookup_tasks import ScoreTable
 from qrl.common.errors import UsageError
-from qrl.common.files import unusable
+from qrl.common.files import path_error
 
 Value = float | int | str
 
@@ -35,7 +35,7 @@ class Benchmark:
     title: str
     space: Mapping[str, tuple[Value, ...]]
     """Grid of hyperparameters, in the order of the tables' keys; a key has one digit per hyperparameter."""
-    nothing: Mapping[str, float]
+    baseline_scores: Mapping[str, float]
     """Score of a constant prediction on each dataset: test datasets first, then validation, then training."""
     n_test: int
     n_validation: int
@@ -55,7 +55,7 @@ BENCHMARKS = {
         },
         # The tables' accuracy is balanced accuracy: in every table, networks that predict a single class score
         # 1 / classes, whatever the class frequencies.
-        nothing={
+        baseline_scores={
             "segment": 1 / 7,
             "kc1": 1 / 2,
             "australian": 1 / 2,
@@ -82,9 +82,9 @@ BENCHMARKS = {
             "n_units_1": (16, 32, 64, 128, 256, 512),
             "n_units_2": (16, 32, 64, 128, 256, 512),
         },
-        # Mean squared errors that a tenth of each table's networks share to a few thousandths. Nearly all of these
+        # Mean squared errors of a tenth of each table's networks, equal to a few thousandths. Nearly all of these
         # networks have the two largest learning rates, and predict the mean.
-        nothing={
+        baseline_scores={
             "naval_propulsion": 1.009,
             "parkinsons_telemonitoring": 0.979,
             "protein_structure": 0.653,
@@ -100,7 +100,7 @@ N_CONFIGURATIONS = 32
 
 class _NoClasses(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
-        raise UsageError(f"a table that asks for {module}.{name} is no table")
+        raise UsageError(f"the pickle refers to {module}.{name}, and only plain data is read")
 
 
 def configurations(benchmark: str) -> tuple[tuple[int, ...], ...]:
@@ -117,18 +117,18 @@ def score_table(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["tes
     Raises:
         UsageError: the package is not installed, one of its files is invalid, or there is no validation split.
     """
-    about = BENCHMARKS[benchmark]
-    if held_out == "validation" and not about.n_validation:
+    info = BENCHMARKS[benchmark]
+    if held_out == "validation" and not info.n_validation:
         raise UsageError(
-            f"hyperparameter_tuning: held_out: portfolio {benchmark} has {len(about.nothing)} datasets, too few to "
-            "hold some out of training beside those of the test split"
+            f"hyperparameter_tuning: portfolio {benchmark} has {len(info.baseline_scores)} datasets, too few for "
+            "held_out=validation; use held_out=test"
         )
-    first = 0 if held_out == "test" else about.n_test
-    end = first + (about.n_test if held_out == "test" else about.n_validation)
-    datasets = tuple(about.nothing)
+    first = 0 if held_out == "test" else info.n_test
+    end = first + (info.n_test if held_out == "test" else info.n_validation)
+    datasets = tuple(info.baseline_scores)
     names = (*datasets[end:], *datasets[first:end])
     options = [
-        {name: values[position] for (name, values), position in zip(about.space.items(), chosen, strict=True)}
+        {name: values[position] for (name, values), position in zip(info.space.items(), chosen, strict=True)}
         for chosen in configurations(benchmark)
     ]
     return ScoreTable(
@@ -145,28 +145,28 @@ def score_table(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["tes
 def improvement(benchmark: str, dataset: str) -> NDArray[np.float64]:
     """Return the mean improvement over seeds of each configuration's validation score over a constant prediction.
 
-    HPOBench: balanced accuracy minus that of predicting one class. HPOLib: explained share of the variance, clipped at
-    -1, as the values of diverged networks are far below.
+    HPOBench: balanced accuracy minus that of predicting one class. HPOLib: explained fraction of the variance, clipped
+    at -1, as the values of diverged networks are far below.
     """
-    about = BENCHMARKS[benchmark]
+    info = BENCHMARKS[benchmark]
     path = _folder() / benchmark / f"{dataset}.pkl"
     try:
         rows = _NoClasses(io.BytesIO(path.read_bytes())).load()
     except OSError as error:
-        raise unusable(path, error) from error
+        raise path_error(path, error) from error
     except Exception as error:  # an unpickler may raise anything
-        raise UsageError(f"{path}: not a table of {about.title}: {error}") from error
+        raise UsageError(f"{path}: not a table of {info.title}: {error}") from error
     try:
         keys = ["".join(map(str, chosen)) for chosen in configurations(benchmark)]
-        scores = np.array([rows[key][about.metric] for key in keys], dtype=np.float64).mean(1)
+        scores = np.array([rows[key][info.metric] for key in keys], dtype=np.float64).mean(1)
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{path}: not a table of {about.title}: {error!r}") from error
-    nothing = about.nothing[dataset]
-    found: NDArray[np.float64]
-    found = scores - nothing if benchmark == "hpobench" else np.maximum(1 - scores / nothing, -1)
-    if not np.isfinite(found).all():
-        raise UsageError(f"{path}: not a table of {about.title}: {about.metric} is not finite")
-    return found
+        raise UsageError(f"{path}: not a table of {info.title}: {error!r}") from error
+    baseline = info.baseline_scores[dataset]
+    gains: NDArray[np.float64]
+    gains = scores - baseline if benchmark == "hpobench" else np.maximum(1 - scores / baseline, -1)
+    if not np.isfinite(gains).all():
+        raise UsageError(f"{path}: not a table of {info.title}: {info.metric} is not finite")
+    return gains
 
 
 def _folder() -> Path:

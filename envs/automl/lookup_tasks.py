@@ -26,7 +26,7 @@ from envs.native.torch_tasks import TorchTasks
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 
-LARGEST_FEATURE = 3.0
+MAX_FEATURE = 3.0
 """Clipping bound of standardised meta-features, for held-out tasks unlike all training tasks [standard deviations]."""
 
 
@@ -60,7 +60,7 @@ class ScoreTable:
                 raise UsageError(f"ScoreTable: {name} must be a NumPy array of numbers, not {type(value).__name__}")
         if self.improvement.shape != (n_tasks, n_candidates):
             raise UsageError(
-                f"ScoreTable: improvement of {n_tasks} names and {n_candidates} candidates must have shape "
+                f"ScoreTable: improvement for {n_tasks} names and {n_candidates} candidates must have shape "
                 f"{(n_tasks, n_candidates)}, not {self.improvement.shape}"
             )
         if self.features.ndim != 2 or len(self.features) != n_tasks:
@@ -72,7 +72,7 @@ class ScoreTable:
                 raise UsageError(f"ScoreTable: {name} must be finite")
         if not 2 <= self.n_train <= n_tasks - 2:
             raise UsageError(
-                f"ScoreTable: n_train must be from 2 to {n_tasks - 2}, which holds out two tasks, not {self.n_train}"
+                f"ScoreTable: n_train must be from 2 to {n_tasks - 2}, to hold out two tasks, not {self.n_train}"
             )
         for name, values in (("names", self.names), ("candidates", self.candidates)):
             if twice := [value for value in values if values.count(value) > 1]:
@@ -89,7 +89,7 @@ class LookupTasks(TorchTasks):
     State: the largest improvement so far, evaluations so far, for each candidate 1 if it was evaluated, the noise on
     the features. Observation: the task's features, standardised by the training tasks' mean and deviation; for each
     candidate 1 if it was evaluated; for each evaluated candidate its improvement, else 0; the largest improvement; the
-    remaining share of the budget. In training tasks only, the features have normal noise of standard deviation
+    remaining fraction of the budget. In training tasks only, the features have normal noise of standard deviation
     `jitter`, drawn for each episode.
     """
 
@@ -99,21 +99,21 @@ class LookupTasks(TorchTasks):
         n_candidates = len(table.candidates)
         if horizon > n_candidates:
             raise UsageError(
-                f"{name}: horizon [tries] must be at most {n_candidates}, all there is to try, not {horizon}"
+                f"{name}: horizon [evaluations] must be at most {n_candidates}, the number of candidates, not {horizon}"
             )
         if not 0 <= jitter < np.inf:
             raise UsageError(f"{name}: jitter must be finite and not negative, not {jitter}")
         self.table, self.parameter, self.jitter = table, parameter, jitter
-        ours = table.features[: table.n_train]
-        self._centre, self._spread = ours.mean(0), np.maximum(ours.std(0), 1e-9)
+        train_features = table.features[: table.n_train]
+        self._centre, self._spread = train_features.mean(0), np.maximum(train_features.std(0), 1e-9)
         self._improvement = torch.from_numpy(table.improvement)
         self._features = torch.from_numpy(self.standardised(table.features))
         n_features = table.features.shape[1]
         self._parts = (1, 1, n_candidates, n_features)
-        self.unavailable = slice(n_features, n_features + n_candidates)
-        most = max(1.0, float(np.abs(table.improvement).max()))
-        low = [-LARGEST_FEATURE] * n_features + [0.0] * n_candidates + [-most] * n_candidates + [0.0] * 2
-        high = [LARGEST_FEATURE] * n_features + [1.0] * n_candidates + [most] * (n_candidates + 1) + [1.0]
+        self.invalid_action_slice = slice(n_features, n_features + n_candidates)
+        largest = max(1.0, float(np.abs(table.improvement).max()))
+        low = [-MAX_FEATURE] * n_features + [0.0] * n_candidates + [-largest] * n_candidates + [0.0] * 2
+        high = [MAX_FEATURE] * n_features + [1.0] * n_candidates + [largest] * (n_candidates + 1) + [1.0]
         super().__init__(
             name=name,
             horizon=horizon,
@@ -131,16 +131,16 @@ class LookupTasks(TorchTasks):
         Args:
             name: name of the task, different from the others.
             features: meta-features [feature], in the units of `ScoreTable.features`.
-            horizon: evaluations per episode of the new family [tries].
+            horizon: budget per episode of the new family [evaluations].
         """
         table = self.table
-        more = replace(
+        extended = replace(
             table,
             names=(*table.names, name),
             improvement=np.concatenate([table.improvement, np.zeros((1, len(table.candidates)))]),
             features=np.concatenate([table.features, features[None]]),
         )
-        return LookupTasks(self.name, self.parameter, horizon, more, self.jitter)
+        return LookupTasks(self.name, self.parameter, horizon, extended, self.jitter)
 
     def record_score(self, row: int, candidate: int, improvement: float) -> None:
         """Record the improvement of a candidate on a new task; call it before the step that evaluates the candidate."""
@@ -148,7 +148,7 @@ class LookupTasks(TorchTasks):
 
     def standardised(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return features [..., feature] as the agent observes them."""
-        return np.clip((features - self._centre) / self._spread, -LARGEST_FEATURE, LARGEST_FEATURE)
+        return np.clip((features - self._centre) / self._spread, -MAX_FEATURE, MAX_FEATURE)
 
     def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
         """Check tasks as the base class does; also raise UsageError for numbers that are not rows of the table."""
@@ -166,21 +166,23 @@ class LookupTasks(TorchTasks):
         zeros = torch.zeros(len(tasks), 2 + len(self.table.candidates), dtype=torch.float64, device=generator.device)
         shape = (len(tasks), self._features.shape[1])
         noise = torch.randn(shape, dtype=torch.float64, device=generator.device, generator=generator)
-        trained_on = (tasks[self.parameter] < self.table.n_train).to(noise)
-        return torch.cat([zeros, self.jitter * trained_on[:, None] * noise], dim=1)
+        is_training = (tasks[self.parameter] < self.table.n_train).to(noise)
+        return torch.cat([zeros, self.jitter * is_training[:, None] * noise], dim=1)
 
     def observe(self, state: Float64[Tensor, "lane state"], tasks: Tasks) -> Float64[Tensor, "lane obs"]:
         """Return the features of the task and the evaluations so far."""
-        best, step, tried, noise = state.split(self._parts, dim=1)
+        best, step, evaluated, noise = state.split(self._parts, dim=1)
         features = self._features.to(state.device)[tasks[self.parameter].long()] + noise
-        features = features.clamp(-LARGEST_FEATURE, LARGEST_FEATURE)
-        return torch.cat([features, tried, tried * self.improvement_of(tasks), best, 1 - step / self.horizon], dim=1)
+        features = features.clamp(-MAX_FEATURE, MAX_FEATURE)
+        return torch.cat(
+            [features, evaluated, evaluated * self.improvement_of(tasks), best, 1 - step / self.horizon], dim=1
+        )
 
     def transition(
         self, state: Float64[Tensor, "lane state"], action: Tensor, tasks: Tasks
     ) -> tuple[Float64[Tensor, "lane state"], Float64[Tensor, " lane"], Bool[Tensor, " lane"]]:
         """Evaluate one candidate."""
-        best, step, tried, noise = state.split(self._parts, dim=1)
+        best, step, evaluated, noise = state.split(self._parts, dim=1)
         found = torch.maximum(best, self.improvement_of(tasks).gather(1, action[:, None]))
-        state = torch.cat([found, step + 1, tried.scatter(1, action[:, None], 1.0), noise], dim=1)
+        state = torch.cat([found, step + 1, evaluated.scatter(1, action[:, None], 1.0), noise], dim=1)
         return state, (found - best)[:, 0], torch.zeros(len(state), dtype=torch.bool, device=state.device)

@@ -74,7 +74,7 @@ META_FEATURES = (
 
 LANDMARK_FOLDS = 3
 LANDMARK_ROWS = 1000
-_WIDEST = 300
+_MAX_ENCODED = 300
 """Most columns of Z for correlations and components, evenly spaced: both scale with the square of the number."""
 
 
@@ -134,8 +134,8 @@ def _moments(frame: "pd.DataFrame") -> dict[str, float]:
 
 
 def _geometry(encoded: NDArray[np.float64]) -> dict[str, float]:
-    if encoded.shape[1] > _WIDEST:
-        encoded = encoded[:, np.linspace(0, encoded.shape[1] - 1, _WIDEST).astype(int)]
+    if encoded.shape[1] > _MAX_ENCODED:
+        encoded = encoded[:, np.linspace(0, encoded.shape[1] - 1, _MAX_ENCODED).astype(int)]
     centred = encoded - encoded.mean(0)
     covariance = centred.T @ centred / len(centred)
     deviation = np.sqrt(covariance.diagonal())

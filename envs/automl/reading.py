@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from envs.automl.cleaning import idle, leaks, sample
-from envs.automl.csv_file import Layout, as_numbers, is_number, layout_of, numbers_among
-from envs.automl.frames import LARGEST, encode, plain
+from envs.automl.cleaning import is_target_leak, stratified_sample, uninformative_reason
+from envs.automl.csv_file import Layout, as_numbers, is_number, layout_of, parse_numbers
+from envs.automl.frames import MAX_MAGNITUDE, encode, plain
 from envs.automl.scoring import N_FOLDS
 from envs.automl.target import check_target, read_binned_target, read_target
 from qrl.common.errors import UsageError, suggest
 
-MOST_COLUMNS = 2000
-_NEARLY = r"[-+]?[$€£]?\s?[-+]?\d[\d.,' ]*(\s?[%$€£]|\s[A-Za-z]{1,4})?"
+MAX_COLUMNS = 2000
+_NUMBER_LIKE = r"[-+]?[$€£]?\s?[-+]?\d[\d.,' ]*(\s?[%$€£]|\s[A-Za-z]{1,4})?"
 """Pattern of numbers with thousands separators, another decimal sign, a currency or a unit."""
 
 
@@ -51,7 +51,7 @@ class UserDataset:
     """Further notes for the user, as sentences."""
 
 
-def read(path: Path, target: str, *, rows: int, bins: int = 0, ignore: Collection[str] = ()) -> UserDataset:
+def read_dataset(path: Path, target: str, *, rows: int, bins: int = 0, ignore: Collection[str] = ()) -> UserDataset:
     """Read a CSV file with a header; comma, semicolon or tab; UTF-8 or Latin-1.
 
     Args:
@@ -67,18 +67,20 @@ def read(path: Path, target: str, *, rows: int, bins: int = 0, ignore: Collectio
     layout = layout_of(path)
     for name in (target, *ignore):
         if name not in layout.columns:
-            raise UsageError(f"{path}: no column {name!r}{suggest(name, layout.columns)}")
+            raise UsageError(f"{path}: unknown column {name!r}{suggest(name, layout.columns)}")
     if target in ignore:
-        raise UsageError(f"{path}: --ignore {target}: the target is not learned from anyway; name other columns")
+        raise UsageError(f"{path}: --ignore {target}: the target is never an input; ignore other columns")
     columns = [name for name in layout.columns if name != target and name not in ignore]
-    if len(columns) > MOST_COLUMNS:
-        raise UsageError(f"{path}: {len(columns)} columns; at most {MOST_COLUMNS} can be learned from, see --ignore")
+    if len(columns) > MAX_COLUMNS:
+        raise UsageError(
+            f"{path}: {len(columns)} columns are too many; at most {MAX_COLUMNS} are supported, see --ignore"
+        )
     text, edges, labels = read_binned_target(layout, target, bins) if bins else (read_target(layout, target), (), ())
     n_rows = len(text)
     usable = np.flatnonzero(text.map(text.value_counts()).fillna(0).to_numpy(dtype=np.int64) >= 2)
     check_target(layout, target, text, usable)
     classes, names = encode(text.iloc[usable])
-    drawn = sample(classes, rows)
+    drawn = stratified_sample(classes, rows)
     frame, dropped, notes = _cleaned(layout.rows(columns, usable[drawn]), layout, classes[drawn], n_rows)
     return UserDataset(
         layout=layout,
@@ -100,7 +102,7 @@ def _cleaned(
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """Return the usable columns, the columns left out with the reason, and notes about suspicious columns."""
     if not text.shape[1]:
-        raise UsageError(f"{layout.path}: there is no column besides the target")
+        raise UsageError(f"{layout.path}: the target is the only column")
     columns: dict[str, Any] = {}
     notes: list[str] = []
     for name in text.columns:
@@ -110,49 +112,54 @@ def _cleaned(
         if numbers is None:
             notes += _about_text(values.dropna(), layout.separator)
     frame = plain(pd.DataFrame(columns))
-    dropped = {name: "empty" if frame[name].isna().all() else idle(frame[name], n_rows) for name in frame.columns}
+    dropped = {
+        name: "empty" if frame[name].isna().all() else uninformative_reason(frame[name], n_rows)
+        for name in frame.columns
+    }
     dropped = {name: reason for name, reason in dropped.items() if reason}
     if len(dropped) == frame.shape[1]:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped.items())
-        raise UsageError(f"{layout.path}: no column is left to learn from ({reasons[:300]})")
+        raise UsageError(f"{layout.path}: no usable column is left ({reasons[:300]})")
     frame = frame.drop(columns=list(dropped))
     lost = {name: int(frame[name].isna().sum() - text[name].isna().sum()) for name in frame.columns}
-    notes += [f"column {name!r}: {n} numbers beyond {LARGEST:g} count as missing" for name, n in lost.items() if n]
     notes += [
-        f"column {name!r} alone says the class nearly always: is it known before the class is? (--ignore {name})"
+        f"column {name!r}: {n} numbers beyond {MAX_MAGNITUDE:g} count as missing" for name, n in lost.items() if n
+    ]
+    notes += [
+        f"column {name!r} alone nearly determines the class; if it is not known at prediction time, use --ignore {name}"
         for name in frame.columns
-        if leaks(frame[name], classes)
+        if is_target_leak(frame[name], classes)
     ]
     return frame, dropped, notes
 
 
 def _about_rows(text: "pd.Series[Any]", usable: NDArray[np.int64], drawn: NDArray[np.int64]) -> Iterator[str]:
     if missing := int(text.isna().sum()):
-        yield f"rows without a target (as NA, None, null and ? are), left out: {missing}"
-    if alone := int(text.notna().sum()) - len(usable):
-        yield f"rows that are the only one of their class, left out: {alone}"
+        yield f"rows without a target (empty, NA, None, null or ?), left out: {missing}"
+    if n_singletons := int(text.notna().sum()) - len(usable):
+        yield f"rows of classes with a single row, left out: {n_singletons}"
     if len(drawn) < len(usable):
-        yield f"algorithms are compared on {len(drawn)} of {len(usable)} rows, drawn by class (--rows)"
+        yield f"algorithms are compared on a stratified sample of {len(drawn)} of {len(usable)} rows (--rows)"
 
 
-def _about_text(there: "pd.Series[Any]", separator: str) -> Iterator[str]:
+def _about_text(cells: "pd.Series[Any]", separator: str) -> Iterator[str]:
     """Yield a note if a column of text seems to have numbers, except for some cells."""
-    none = numbers_among(there, separator).isna()
-    nearly = none & there.astype(str).str.fullmatch(_NEARLY).astype(bool)
-    n = len(there) - int((none & ~nearly).sum())
-    if n > 0.5 * len(there):
+    not_numbers = parse_numbers(cells, separator).isna()
+    number_like = not_numbers & cells.astype(str).str.fullmatch(_NUMBER_LIKE).astype(bool)
+    n = len(cells) - int((not_numbers & ~number_like).sum())
+    if n > 0.5 * len(cells):
         yield (
-            f"column {there.name!r} is text, though {n} of {len(there)} cells are numbers or look like them: "
-            f"{there[none].iloc[0]!r} is none that can be read"
+            f"column {cells.name!r} is read as text, although {n} of {len(cells)} cells are or resemble numbers: "
+            f"{cells[not_numbers].iloc[0]!r} is not a number"
         )
 
 
 def _about_classes(classes: NDArray[np.int64], names: list[str]) -> Iterator[str]:
-    same: dict[float, str] = {}
+    names_by_value: dict[float, str] = {}
     for name in filter(is_number, names):
-        if (other := same.setdefault(float(name), name)) != name:
-            yield f"classes {other!r} and {name!r} are the same number, but two classes"
+        if (other := names_by_value.setdefault(float(name), name)) != name:
+            yield f"classes {other!r} and {name!r} are the same number, but count as two classes"
     counts = np.bincount(classes, minlength=len(names))
     for name, count in zip(names, counts, strict=True):
         if count < N_FOLDS:
-            yield f"class {name!r} has {count} rows, fewer than the {N_FOLDS} folds: its accuracy is chance"
+            yield f"class {name!r} has {count} rows, fewer than the {N_FOLDS} folds: its recall is unreliable"

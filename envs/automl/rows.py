@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.automl.table import Split, Table, read_files
+from envs.automl.table import Table, TableSplit, read_files
 from qrl.common.errors import UsageError
 
 FILE = Path(__file__).with_name("rows.json")
 FORMAT = "qrl-selection-rows-1"
-LARGEST_FEATURE = 4.0
+MAX_COMPONENT = 4.0
 """Clipping bound of the components [standard deviations]: some columns have outliers."""
 
 
@@ -34,7 +34,7 @@ class Rows:
     accuracy: NDArray[np.float32]
     """Cross-validated accuracy of logistic regression with equally weighted classes [pair]; see `build_rows`."""
 
-    def splits(self, table: Table) -> tuple[Split, ...]:
+    def splits(self, table: Table) -> tuple[TableSplit, ...]:
         """Return the split of each pair, which is the split of its dataset.
 
         Raises:
@@ -42,7 +42,7 @@ class Rows:
         """
         known = dict(zip(table.datasets, table.splits, strict=True))
         if missing := [name for name in self.datasets if name not in known]:
-            raise UsageError(f"{FILE}: of another build than the table, which has no dataset {missing[0]!r}")
+            raise UsageError(f"{FILE}: not from the same build as the table, which lacks dataset {missing[0]!r}")
         return tuple(known[name] for name in self.datasets)
 
 
@@ -76,8 +76,8 @@ def _check(rows: Rows, path: Path) -> None:
             raise UsageError(f"{path}: {name} has shape {found}, not {shape}")
     first, count = rows.classes.T
     if rows.features.ndim != 2 or (count < 1).any() or (first != np.cumsum(count) - count).any():
-        raise UsageError(f"{path}: classes that are no rows")
+        raise UsageError(f"{path}: classes with invalid rows")
     if count.sum() != len(rows.features) or not np.isin(rows.pairs, np.arange(len(count))).all():
-        raise UsageError(f"{path}: classes that are no rows, or pairs that are no classes")
-    if not (np.abs(rows.features) <= LARGEST_FEATURE).all():
-        raise UsageError(f"{path}: components that are no numbers, or beyond {LARGEST_FEATURE:g}")
+        raise UsageError(f"{path}: classes or pairs with invalid indices")
+    if not (np.abs(rows.features) <= MAX_COMPONENT).all():
+        raise UsageError(f"{path}: components must be in -{MAX_COMPONENT:g} to {MAX_COMPONENT:g}")

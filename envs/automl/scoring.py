@@ -20,7 +20,7 @@ FOLD_SEED = 0
 
 
 @dataclass(frozen=True)
-class Scored:
+class PipelineScores:
     """Scores of one pipeline on one dataset."""
 
     accuracy: NDArray[np.float64]
@@ -57,49 +57,49 @@ def any_class(classes: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.array([1 / len(np.unique(classes[held])) for _, held in folds(classes)])
 
 
-def score(make: "Callable[[], Pipeline]", frame: "pd.DataFrame", classes: NDArray[np.int64]) -> Scored:
+def score(make: "Callable[[], Pipeline]", frame: "pd.DataFrame", classes: NDArray[np.int64]) -> PipelineScores:
     """Fit a fresh pipeline in every fold and score the pipeline on the held-out rows; see `score_all`."""
     return score_all([make], frame, classes)[0]
 
 
 def score_all(
-    makers: "Sequence[Callable[[], Pipeline]]", frame: "pd.DataFrame", classes: NDArray[np.int64]
-) -> list[Scored]:
+    factories: "Sequence[Callable[[], Pipeline]]", frame: "pd.DataFrame", classes: NDArray[np.int64]
+) -> list[PipelineScores]:
     """Score several pipelines; shared preprocessing is fitted once per fold and counted in the time of each pipeline.
 
     A fold that raises scores as the majority class, the user's fallback. Warnings (no convergence within the allowed
     steps, collinear columns) are ignored as a property of the algorithm's settings.
 
     Args:
-        makers: functions that return unfitted pipelines of `algorithms`: preprocessing, then a classifier.
+        factories: functions that return unfitted pipelines of `algorithms`: preprocessing, then a classifier.
         frame: a `plain` table [row, column].
         classes: classes [row], numbered from 0.
     """
-    accuracy, balanced = np.zeros((2, len(makers), N_FOLDS))
-    seconds, failures = np.zeros(len(makers)), [""] * len(makers)
+    accuracy, balanced = np.zeros((2, len(factories), N_FOLDS))
+    seconds, failures = np.zeros(len(factories)), [""] * len(factories)
     fallback = majority(classes)
     for fold, (train, held) in enumerate(folds(classes)):
         truth = classes[held]
         present = np.unique(truth)
-        prepared: dict[str, tuple[Any, Any, float]] = {}
-        for index, make in enumerate(makers):
+        cache: dict[str, tuple[Any, Any, float]] = {}
+        for index, make in enumerate(factories):
             started = time.perf_counter()
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     before, classifier = (step for _, step in make().steps)
-                    if (key := repr(before)) not in prepared:
-                        known = before.fit_transform(frame.iloc[train])
-                        prepared[key] = known, before.transform(frame.iloc[held]), time.perf_counter() - started
-                    known, unknown, shared = prepared[key]
+                    if (key := repr(before)) not in cache:
+                        train_inputs = before.fit_transform(frame.iloc[train])
+                        cache[key] = train_inputs, before.transform(frame.iloc[held]), time.perf_counter() - started
+                    train_inputs, held_inputs, shared = cache[key]
                     started = time.perf_counter()
-                    classifier.fit(known, classes[train])
+                    classifier.fit(train_inputs, classes[train])
                     seconds[index] += shared + time.perf_counter() - started
-                    right = np.asarray(classifier.predict(unknown)) == truth
+                    correct = np.asarray(classifier.predict(held_inputs)) == truth
             except Exception as error:  # an algorithm may fail on some data with any exception
                 failures[index] = failures[index] or describe(error)
                 accuracy[index, fold], balanced[index, fold] = fallback[fold], 1 / len(present)
                 continue
-            accuracy[index, fold] = right.mean()
-            balanced[index, fold] = np.mean([right[truth == each].mean() for each in present])
-    return [Scored(*parts) for parts in zip(accuracy, balanced, map(float, seconds), failures, strict=True)]
+            accuracy[index, fold] = correct.mean()
+            balanced[index, fold] = np.mean([correct[truth == each].mean() for each in present])
+    return [PipelineScores(*parts) for parts in zip(accuracy, balanced, map(float, seconds), failures, strict=True)]

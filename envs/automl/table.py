@@ -20,8 +20,8 @@ from qrl.common.files import from_json, to_json
 
 FILE = Path(__file__).with_name("table.json")
 FORMAT = "qrl-selection-1"
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
+TableSplit = Literal["train", "validation", "test"]
+SPLITS: tuple[TableSplit, ...] = get_args(TableSplit)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Table:
     """Names of the datasets [dataset]."""
     groups: tuple[str, ...]
     """Group of each dataset [dataset]; datasets of one group have the same origin."""
-    splits: tuple[Split, ...]
+    splits: tuple[TableSplit, ...]
     """Split of each dataset [dataset], the same within a group."""
     about: tuple[Mapping[str, Any], ...]
     """Description of each dataset [dataset]: source, item, target, origin, licence, rows, columns, classes and dropped
@@ -67,14 +67,14 @@ class Table:
     dropped: Mapping[str, str]
     """Datasets of the catalogue that are not in the table, with the reason."""
 
-    def split(self, name: Split) -> NDArray[np.int64]:
+    def split(self, name: TableSplit) -> NDArray[np.int64]:
         """Return the indices of the datasets of one split.
 
         Raises:
             UsageError: no such split.
         """
         if name not in SPLITS:
-            raise UsageError(f"no split {name!r}{suggest(str(name), SPLITS)}")
+            raise UsageError(f"unknown split {name!r}{suggest(str(name), SPLITS)}")
         return np.flatnonzero(np.array(self.splits) == name)
 
     def improvement(self, portfolio: str | None = None) -> NDArray[np.float64]:
@@ -87,7 +87,7 @@ class Table:
             UsageError: no such portfolio.
         """
         if portfolio is not None and portfolio not in self.portfolios:
-            raise UsageError(f"no portfolio {portfolio!r}{suggest(portfolio, self.portfolios)}")
+            raise UsageError(f"unknown portfolio {portfolio!r}{suggest(portfolio, self.portfolios)}")
         scores = self.algorithms if portfolio is None else self.portfolios[portfolio]
         mean = scores.accuracy.mean(-1, dtype=np.float64)
         return mean - scores.majority.mean(-1, dtype=np.float64)[:, None]
@@ -101,7 +101,7 @@ def read_table(path: Path = FILE) -> Table:
     """
     text, arrays = read_files(path, FORMAT, "selection table")
     try:
-        table = _assembled(text, arrays)
+        table = _build_table(text, arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path}: incomplete: {error}") from error
     _check(table, path)
@@ -129,7 +129,7 @@ def read_files(path: Path, form: str, what: str) -> tuple[dict[str, Any], dict[s
     except (safetensors.SafetensorError, OSError) as error:
         raise UsageError(f"{numbers}: {error}") from error
     if digest(raw, text) != text.get("digest"):
-        raise UsageError(f"{path}: damaged, or {numbers.name} is of another build")
+        raise UsageError(f"{path}: damaged, or not from the same build as {numbers.name}")
     return text, arrays
 
 
@@ -139,7 +139,7 @@ def digest(numbers: bytes, text: Mapping[str, Any]) -> str:
     return hashlib.sha256(numbers + to_json(rest).encode()).hexdigest()
 
 
-def _assembled(text: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Table:
+def _build_table(text: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Table:
     def scores(name: str) -> Scores:
         parts = {part: arrays[f"{name}.{part}"] for part in ("rows", "majority", "accuracy", "balanced", "seconds")}
         return Scores(choices=tuple(text["choices"][name]), failures=text["failures"][name], **parts)
@@ -172,7 +172,7 @@ def _check(table: Table, path: Path) -> None:
         shapes[f"{name}.balanced"] = scores.balanced.shape, (*expected, n_folds)
         shapes[f"{name}.seconds"] = scores.seconds.shape, expected
         if len(set(scores.rows.tolist())) < len(scores.rows) or not np.isin(scores.rows, np.arange(n)).all():
-            raise UsageError(f"{path}: {name}.rows are no datasets")
+            raise UsageError(f"{path}: {name}.rows are not distinct datasets")
         for what, values in (
             ("majority", scores.majority),
             ("accuracy", scores.accuracy),
@@ -181,13 +181,13 @@ def _check(table: Table, path: Path) -> None:
             if not ((values >= 0) & (values <= 1)).all():
                 raise UsageError(f"{path}: {name}.{what} has numbers outside [0, 1]")
         if not (np.isfinite(scores.seconds) & (scores.seconds >= 0)).all():
-            raise UsageError(f"{path}: {name}.seconds has numbers that are no times")
+            raise UsageError(f"{path}: {name}.seconds has negative or non-finite numbers")
     for name, (found, wanted) in shapes.items():
         if found != wanted:
             raise UsageError(f"{path}: {name} has shape {found}, not {wanted}")
     if not np.isfinite(table.meta).all():
-        raise UsageError(f"{path}: meta-features that are no numbers")
-    split_of: dict[str, Split] = {}
+        raise UsageError(f"{path}: meta-features must be finite")
+    split_of: dict[str, TableSplit] = {}
     for group, split in zip(table.groups, table.splits, strict=True):
         if split not in SPLITS or split_of.setdefault(group, split) != split:
             raise UsageError(f"{path}: group {group!r} is in more than one split, or in none")

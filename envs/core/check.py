@@ -30,11 +30,11 @@ def check(distribution: TaskDistribution) -> list[str]:
     """
     if not isinstance(distribution, TaskDistribution):
         wanted = "a task distribution, such as envs.make('cartpole')"
-        raise UsageError(f"check: needs {wanted}, not {distribution!r}")
+        raise UsageError(f"check: expected {wanted}, not {distribution!r}")
     failed = []
-    for name, one in CHECKS.items():
+    for name, run in CHECKS.items():
         try:
-            one(distribution)
+            run(distribution)
         except (UsageError, TrainingError) as error:
             failed.append(f"{name}: {error}")
         except Exception as error:  # third-party code may raise anything
@@ -72,8 +72,8 @@ def _sample(family: TaskDistribution, n: int, split: Split = "train", seed: int 
 def train_tasks_follow_their_generator(family: TaskDistribution) -> None:
     """Check that equal seeds draw equal tasks, all in their ranges, and other seeds draw other tasks."""
     tasks = _sample(family, 200, seed=1)
-    _require(tasks.rows() == _sample(family, 200, seed=1).rows(), "the same generator draws other train tasks")
-    _require(tasks.rows() != _sample(family, 200, seed=2).rows(), "another generator draws the same train tasks")
+    _require(tasks.rows() == _sample(family, 200, seed=1).rows(), "equal generators draw different train tasks")
+    _require(tasks.rows() != _sample(family, 200, seed=2).rows(), "different generators draw the same train tasks")
     for name, range_ in family.parameters.items():
         inside = range_.contains(tasks[name].numpy())
         _require(bool(np.all(inside)), f"{name} of a train task lies outside its range {range_.describe()}")
@@ -92,15 +92,17 @@ def ood_tasks_lie_outside_train(family: TaskDistribution) -> None:
     if not family.ood:
         return
     tasks = family.sample(200, "ood")
-    apart = [name for name in family.ood if not family.parameters[name].contains(tasks[name].numpy()).any()]
-    _require(bool(apart), "no parameter of the ood tasks is outside its train range throughout")
+    disjoint = [name for name in family.ood if not family.parameters[name].contains(tasks[name].numpy()).any()]
+    _require(bool(disjoint), "in every parameter some ood tasks lie inside the train range")
 
 
-def tasks_survive_json(family: TaskDistribution) -> None:
+def tasks_round_trip_json(family: TaskDistribution) -> None:
     """Check that tasks written as JSON are read back unchanged."""
     tasks = family.sample(20, "test")
     again = Tasks.from_json(tasks.to_json())
-    _require(again.rows() == tasks.rows() and again.key(7) == tasks.key(7), "tasks change on their way through JSON")
+    _require(
+        again.rows() == tasks.rows() and again.key(7) == tasks.key(7), "tasks change when written to JSON and read back"
+    )
 
 
 # -- environments ------------------------------------------------------------------------------------------------------
@@ -126,7 +128,7 @@ def trajectory(env: TaskVectorEnv, acts: Sequence[Tensor], *, tasks: Tasks, seed
     return steps
 
 
-def same(one: Trajectory, other: Trajectory) -> bool:
+def equal_trajectories(one: Trajectory, other: Trajectory) -> bool:
     """Return whether two trajectories are bitwise equal."""
     if len(one) != len(other):
         return False
@@ -143,10 +145,13 @@ def reproducible(family: TaskDistribution) -> None:
         _require(bool(observation.isfinite().all()), "an observation is not finite")
         _require(not others or bool(others[0].isfinite().all()), "a reward is not finite")
     trajectory(one, acts[:3], tasks=_sample(family, 2, seed=1), seed=2)
-    advice = "an environment draws from its self.np_random, and reset(seed) forgets what was before"
+    advice = "draw random numbers from self.np_random, and restore the whole state in reset(seed)"
     for env, which in ((one, "the same"), (other, "new")):
         again = trajectory(env, acts, tasks=tasks, seed=1)
-        _require(same(first, again), f"the same seed, tasks and actions give other episodes in {which} lanes: {advice}")
+        _require(
+            equal_trajectories(first, again),
+            f"the same seed, tasks and actions give different episodes in {which} lanes: {advice}",
+        )
     _close(one, other)
 
 
@@ -156,15 +161,15 @@ def parameters_matter(family: TaskDistribution) -> None:
     acts = actions(pair[0], family.horizon, HOLDS)
     rng = np.random.default_rng(0)
     for name, range_ in family.parameters.items():
-        if name in family.unproved:
+        if name in family.skip_sensitivity_check:
             continue
         ends = np.linspace(0.02, 0.98, 2 * math.prod(range_.shape))
         values = range_.ppf((rng.permuted(ends) if range_.shape else ends).reshape(2, *range_.shape))
-        shown = "two arrays" if range_.shape else f"{values[0]:g} and {values[1]:g}"
+        compared = "two arrays" if range_.shape else f"{values[0]:g} and {values[1]:g}"
         _require(
             _differ(pair, [family.task({name: value}) for value in values], acts),
-            f"parameter {name!r} changes nothing: observations, rewards and ends are equal at {shown}, from the same "
-            f"seeds and actions",
+            f"parameter {name!r} changes nothing: observations, rewards and ends are equal at {compared}, for equal "
+            "seeds and actions",
         )
     _close(*pair)
 
@@ -183,18 +188,18 @@ def _differ(pair: Sequence[TaskVectorEnv], tasks: Sequence[Tasks], acts: Sequenc
     return False
 
 
-def observations_and_rewards_are_sound(family: TaskDistribution) -> None:
+def observations_and_rewards_are_valid(family: TaskDistribution) -> None:
     """Check shapes, types and finiteness in every split, and that observations lie in their space."""
     low, high = family.observation_space.low, family.observation_space.high
     for split in _splits(family):
         env = family.vectorise(20, 1)
         steps = trajectory(env, actions(env, family.horizon, (7,)), tasks=_sample(family, 20, split))
         for observation, *others in steps:
-            right = observation.shape == (20, *low.shape) and observation.dtype == torch.float32
-            _require(right, f"observations are {observation.dtype}, {tuple(observation.shape)}")
-            seen = observation.numpy()
-            _require(bool(np.isfinite(seen).all()), f"an observation in a {split} task is not finite")
-            outside = (seen < low) | (seen > high)
+            is_valid = observation.shape == (20, *low.shape) and observation.dtype == torch.float32
+            _require(is_valid, f"observations are {observation.dtype}, {tuple(observation.shape)}")
+            values = observation.numpy()
+            _require(bool(np.isfinite(values).all()), f"an observation in a {split} task is not finite")
+            outside = (values < low) | (values > high)
             index = int(outside.any(0).argmax())
             _require(not outside.any(), f"observation {index} in a {split} task lies outside observation_space")
             if others:
@@ -207,26 +212,26 @@ def episodes_end(family: TaskDistribution) -> None:
     env = family.vectorise(3, 2)
     env.reset(seed=0, options={"tasks": _sample(family, 3)})
     done, length = torch.zeros(6, dtype=torch.bool), torch.zeros(6, dtype=torch.int64)
-    held: tuple[Tensor, ...] | None = None
+    previous: tuple[Tensor, ...] | None = None
     for action in actions(env, family.horizon + 2):
         observation, reward, terminated, truncated, _ = env.step(action)
-        if held is not None:
-            now = (observation, terminated, truncated)
-            still = all(torch.equal(a[done], b[done]) for a, b in zip(held, now, strict=True))
-            _require(still and bool((reward[done] == 0).all()), "a finished lane goes on")
+        if previous is not None:
+            current = (observation, terminated, truncated)
+            is_frozen = all(torch.equal(a[done], b[done]) for a, b in zip(previous, current, strict=True))
+            _require(is_frozen and bool((reward[done] == 0).all()), "a finished lane continues")
         length += ~done
-        done, held = terminated | truncated, (observation, terminated, truncated)
-    assert held is not None
+        done, previous = terminated | truncated, (observation, terminated, truncated)
+    assert previous is not None
     _require(bool(done.all()), f"an episode lasts longer than the horizon of {family.horizon} steps")
-    late = (length == family.horizon) & ~held[2]
+    late = (length == family.horizon) & ~previous[2]
     _require(not bool(late.any()), "an episode that reaches the horizon is not truncated")
     mask = torch.arange(6) % 2 == 0
     observation, _ = env.reset(options={"reset_mask": mask})
-    _require(torch.equal(observation[~mask], held[0][~mask]), "a reset of some lanes changes others")
+    _require(torch.equal(observation[~mask], previous[0][~mask]), "a reset of some lanes changes others")
     _close(env)
 
 
-def a_lane_is_what_it_is_alone(family: TaskDistribution) -> None:
+def lanes_match_single_lanes(family: TaskDistribution) -> None:
     """Check that a lane of many equals a single lane from the same start (to rounding: torch sums in another order)."""
     env = family.vectorise(3, 2)
     observation, _ = env.reset(seed=0, options={"tasks": _sample(family, 3)})
@@ -240,7 +245,7 @@ def a_lane_is_what_it_is_alone(family: TaskDistribution) -> None:
             ours = single.step(action[lane : lane + 1])[:4]
             for part, theirs in zip(ours, results, strict=True):
                 close = torch.allclose(part[0].double(), theirs[lane].double(), rtol=1e-6, atol=1e-7)
-                _require(close, f"lane {lane} of six does not do as one lane alone")
+                _require(close, f"lane {lane} of six differs from a single lane")
             running[lane] = not bool(ours[2] | ours[3])
     _close(env, *singles)
 
@@ -249,9 +254,12 @@ def single_environments_fit(family: TaskDistribution) -> None:
     """Check that `make` returns a `gymnasium.Env` with the spaces of the family, on the given task."""
     env = family.make(_sample(family, 1))
     fit = env.observation_space == family.observation_space and env.action_space == family.action_space
-    _require(fit, "the environments of make have other spaces than the family")
+    _require(fit, "the spaces of make's environments differ from the family's")
     observation, _ = env.reset(seed=0)
-    _require(bool(family.observation_space.contains(observation)), "make: the first observation lies outside its space")
+    _require(
+        bool(family.observation_space.contains(observation)),
+        "make: the first observation lies outside observation_space",
+    )
     env.close()
 
 
@@ -261,21 +269,21 @@ CHECKS: dict[str, Callable[[TaskDistribution], None]] = {
         train_tasks_follow_their_generator,
         held_out_tasks_are_fixed,
         ood_tasks_lie_outside_train,
-        tasks_survive_json,
+        tasks_round_trip_json,
         reproducible,
         parameters_matter,
-        observations_and_rewards_are_sound,
+        observations_and_rewards_are_valid,
         episodes_end,
-        a_lane_is_what_it_is_alone,
+        lanes_match_single_lanes,
         single_environments_fit,
     )
 }
 """Every check by its name; its docstring states the requirement."""
 
 
-def _require(holds: bool, complaint: str) -> None:
-    if not holds:
-        raise UsageError(complaint)
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UsageError(message)
 
 
 def _close(*envs: TaskVectorEnv) -> None:

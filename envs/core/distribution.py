@@ -46,7 +46,8 @@ class TaskDistribution(ABC):
         nominal: the reference task, a value for every parameter; a number stands for a whole array.
         ood: ranges that replace those of `parameters` in the ood split; empty if the family has no such split.
         positive: parameters that must be above zero (masses, lengths); other tasks raise UsageError.
-        unproved: parameters exempt from the sensitivity check, such as a goal that random actions never reach.
+        skip_sensitivity_check: parameters exempt from the sensitivity check, such as a goal that random actions never
+            reach.
 
     Raises:
         UsageError: the arguments contradict each other.
@@ -56,8 +57,8 @@ class TaskDistribution(ABC):
     """Values that `make` accepts as its `render_mode`."""
     steps_are_evaluations = False
     """Whether each step evaluates a candidate; a curve over an episode then shows the return after each evaluation."""
-    unavailable: slice | None = None
-    """Entries of an observation that are 1 for unavailable discrete actions; policies mask those actions."""
+    invalid_action_slice: slice | None = None
+    """Slice of the observation with one entry per discrete action, 1 if the action is invalid; policies mask it."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class TaskDistribution(ABC):
         test: Mapping[str, Range] | None = None,
         ood: Mapping[str, Range] | None = None,
         positive: Sequence[str] = (),
-        unproved: Sequence[str] = (),
+        skip_sensitivity_check: Sequence[str] = (),
         reward_scale: float = 1.0,
     ) -> None:
         self.name = name
@@ -84,7 +85,7 @@ class TaskDistribution(ABC):
         self.parameters = dict(parameters)
         self.test, self.ood = dict(test or {}), dict(ood or {})
         self.positive = tuple(positive)
-        self.unproved = tuple(unproved)
+        self.skip_sensitivity_check = tuple(skip_sensitivity_check)
         self._check_scales()
         self._check_parameters(nominal)
         self.nominal = self._values(nominal, f"{name}: nominal ")
@@ -110,22 +111,24 @@ class TaskDistribution(ABC):
     def _check_parameters(self, nominal: Mapping[str, object]) -> None:
         if set(nominal) != set(self.parameters):
             raise UsageError(
-                f"{self.name}: nominal has values for {sorted(nominal)}, the parameters are {sorted(self.parameters)}"
+                f"{self.name}: nominal must have the parameters {sorted(self.parameters)}, not {sorted(nominal)}"
             )
-        for name in (*self.test, *self.ood, *self.positive, *self.unproved):
+        for name in (*self.test, *self.ood, *self.positive, *self.skip_sensitivity_check):
             if name not in self.parameters:
                 raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(name, list(self.parameters))}")
         overrides = (("test", self.test), ("ood", self.ood))
         for split, name, range_ in ((split, *item) for split, ranges in overrides for item in ranges.items()):
-            ours = self.parameters[name]
-            if range_.shape != ours.shape:
-                raise UsageError(f"{self.name}: {name} has shape {ours.shape}, in {split} {range_.shape}")
-            if range_.overlaps(ours):
-                both = f"{range_.describe()}, overlaps train's, {ours.describe()}"
+            train_range = self.parameters[name]
+            if range_.shape != train_range.shape:
+                raise UsageError(
+                    f"{self.name}: {name} has shape {train_range.shape} in train, but {range_.shape} in {split}"
+                )
+            if range_.overlaps(train_range):
+                both = f"{range_.describe()}, overlaps the train range, {train_range.describe()}"
                 raise UsageError(f"{self.name}: the {split} range of {name}, {both}")
         for name in self.parameters:
             if name in dir(Tasks):  # tasks.<name> would be the method
-                raise UsageError(f"{self.name}: a task parameter cannot be called {name!r}, as Tasks.{name} exists")
+                raise UsageError(f"{self.name}: a task parameter cannot be named {name!r}, since Tasks.{name} exists")
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
@@ -157,19 +160,19 @@ class TaskDistribution(ABC):
         """
         n = check_count(f"{self.name}: number of tasks", n)
         if split not in get_args(Split):
-            raise UsageError(f"{self.name}: no split {split!r}{suggest(str(split), get_args(Split))}")
+            raise UsageError(f"{self.name}: unknown split {split!r}{suggest(str(split), get_args(Split))}")
         if split == "ood" and not self.ood:
             raise UsageError(f"{self.name}: this family has no ood split; use 'train' or 'test'")
         if split == "train":
             if rng is None:
-                raise UsageError(f"{self.name}: sampling train tasks needs rng, a numpy.random.Generator")
+                raise UsageError(f"{self.name}: train tasks need rng, a numpy.random.Generator")
             return self._draw(n, split, rng)
         seed = TEST_SEED if split == "test" else OOD_SEED
         count = self.n_distinct(split)
         drawn = self._draw(n, split, np.random.default_rng(seed))
-        return drawn if count is None else self._each_once(drawn, split, seed, count)
+        return drawn if count is None else self._distinct(drawn, split, seed, count)
 
-    def _each_once(self, tasks: Tasks, split: Split | str, seed: int, count: int) -> Tasks:
+    def _distinct(self, tasks: Tasks, split: Split | str, seed: int, count: int) -> Tasks:
         """Return as many distinct tasks as possible, in the order of their first draws, repeated as often as needed."""
         n = drawn = len(tasks)
         while True:
@@ -203,7 +206,7 @@ class TaskDistribution(ABC):
                 raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(str(name), list(self.parameters))}")
         return self.check_tasks(Tasks.from_rows([self.nominal | self._values(values, "task 0: ")]), 1)
 
-    def one_task(self, task: object) -> Tasks:
+    def as_single_task(self, task: object) -> Tasks:
         """Return one task from Tasks of length 1, or from a mapping of some parameters.
 
         Raises:
@@ -212,14 +215,14 @@ class TaskDistribution(ABC):
         if isinstance(task, Tasks):
             return self.check_tasks(task, 1)
         if not isinstance(task, Mapping):
-            raise UsageError(f"{self.name}: a task is a mapping of parameters, not {type(task).__name__}")
+            raise UsageError(f"{self.name}: a task must be a mapping of parameters, not {type(task).__name__}")
         return self.task(task)
 
     def check_render_mode(self, render_mode: str | None) -> None:
         """Raise UsageError for a render mode that the family does not have."""
         if render_mode is not None and render_mode not in self.render_modes:
-            known = ", ".join(self.render_modes) or "none"
-            raise UsageError(f"{self.name}: no render_mode {render_mode!r}; there is {known}")
+            supported = ", ".join(self.render_modes) or "none"
+            raise UsageError(f"{self.name}: unknown render_mode {render_mode!r}; supported: {supported}")
 
     def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
         """Return `tasks`, or raise UsageError unless they are `n_tasks` tasks of this family."""
@@ -241,9 +244,9 @@ class TaskDistribution(ABC):
             if name in self.positive:
                 bad |= column <= 0
             if bool(bad.any()):
-                place = tuple(bad.nonzero()[0].tolist())
+                index = tuple(bad.nonzero()[0].tolist())
                 wanted = "positive and finite" if name in self.positive else "finite"
-                raise UsageError(f"{self.name}: task {place[0]}: {name} must be {wanted}, not {float(column[place]):g}")
+                raise UsageError(f"{self.name}: task {index[0]}: {name} must be {wanted}, not {float(column[index]):g}")
         return tasks
 
     # -- environments --------------------------------------------------------------------------------------------------

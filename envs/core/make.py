@@ -21,5 +21,5 @@ def make(name: str, **config: object) -> TaskDistribution:
     options = [field.name for field in fields(plugin.Config)]
     for option in config:
         if option not in options:
-            raise UsageError(f"env {name!r} has no option {option!r}{suggest(option, options)}")
+            raise UsageError(f"env {name!r}: unknown option {option!r}{suggest(option, options)}")
     return plugin.build(plugin.Config(**config))

@@ -37,4 +37,4 @@ def parse_range(text: str, what: str) -> Range:
     except UsageError as error:
         raise UsageError(f"{what}: {error}") from None
     except (ValueError, KeyError):
-        raise UsageError(f"{what}: {text!r} is no range; write {_NOTATION}") from None
+        raise UsageError(f"{what}: {text!r} is not a range; expected {_NOTATION}") from None

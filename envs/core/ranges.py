@@ -34,8 +34,8 @@ class Range(ABC):
     """Whether the range excludes some values, so that another range may not overlap it."""
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.shape, tuple) and all(isinstance(size, int) for size in self.shape)
-        if not whole or any(size < 1 for size in self.shape):
+        is_valid = isinstance(self.shape, tuple) and all(isinstance(size, int) for size in self.shape)
+        if not is_valid or any(size < 1 for size in self.shape):
             what = "a tuple of whole numbers of at least 1"
             raise UsageError(f"{type(self).__name__}: shape must be {what}, not {self.shape!r}")
 
@@ -223,7 +223,7 @@ class Drawn(Range):
             drawn = [self.draw(np.random.default_rng(row)) for row in rows]
         except Exception as error:  # third-party code may raise anything
             raise UsageError(f"Drawn: {name}(generator): {describe(error)}") from error
-        drawn = [finite_array(f"Drawn: what {name} returned", value, self.shape) for value in drawn]
+        drawn = [finite_array(f"Drawn: the value of {name}", value, self.shape) for value in drawn]
         return np.asarray(drawn, dtype=np.float64).reshape(u.shape)
 
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -270,7 +270,7 @@ class Dirichlet(Range):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.shape:
-            raise UsageError("Dirichlet: needs a shape, as one number alone is no distribution")
+            raise UsageError("Dirichlet: needs a shape, the size of the probability vectors")
 
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         # Normalised exponential variables. The lower bound avoids a sum of zero.
@@ -279,8 +279,8 @@ class Dirichlet(Range):
         return values
 
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        whole = np.isclose(values.sum(-1, keepdims=True), 1.0)
-        return np.asarray((values >= 0) & (values <= 1) & whole)
+        sums_to_one = np.isclose(values.sum(-1, keepdims=True), 1.0)
+        return np.asarray((values >= 0) & (values <= 1) & sums_to_one)
 
     def describe_one(self) -> str:
         return "Dirichlet(1)"

@@ -15,18 +15,18 @@ def _plugin_of_id(name: str) -> "Plugin[TaskDistribution] | None":
     return plugin_of_id(name)
 
 
-def _plugin_of_object(thing: object) -> "Plugin[TaskDistribution] | None":
+def _plugin_of_object(value: object) -> "Plugin[TaskDistribution] | None":
     from envs.wrapped.ids import plugin_of_object
 
-    return plugin_of_object(thing)
+    return plugin_of_object(value)
 
 
 ENVS: "Registry[TaskDistribution]" = Registry(
     "env",
     "qrl.envs",
     [Shelf("envs", Path(__file__).parents[1], "environments")],
-    of_name=_plugin_of_id,
-    of_object=_plugin_of_object,
+    resolve_name=_plugin_of_id,
+    resolve_object=_plugin_of_object,
 )
 """Every environment; `ENVS.load(name).build(config)` makes a task distribution."""
 

@@ -47,7 +47,7 @@ def check_options(options: Mapping[str, object] | None, known: tuple[str, ...]) 
     """Return the options of a reset; raise UsageError for an option that is not `known`."""
     for name in options or {}:
         if name not in known:
-            raise UsageError(f"reset: no option {name!r}{suggest(str(name), known)}")
+            raise UsageError(f"reset: unknown option {name!r}{suggest(str(name), known)}")
     return dict(options or {})
 
 
@@ -55,7 +55,7 @@ def _as_tensor(values: object, device: torch.device, what: str) -> Tensor:
     try:
         return torch.as_tensor(values, device=device)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{what} cannot be read as numbers: {error}") from None
+        raise UsageError(f"{what} cannot be converted to a tensor: {error}") from None
 
 
 class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
@@ -131,16 +131,16 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
         """Check the arguments of `reset` and set the tasks; return the mask of lanes to reset, None for all."""
         check_env_seed(seed)
         options = check_options(options, ("tasks", "reset_mask", "per_lane_rng"))
-        self._raise_if_actions_were_bad()
+        self._raise_deferred_errors()
         mask = self._as_mask(options["reset_mask"]) if options.get("reset_mask") is not None else None
         if options.get("tasks") is not None:
             if mask is not None:
-                raise UsageError("reset: tasks cannot change with reset_mask, as other lanes are in mid-episode")
+                raise UsageError("reset: tasks cannot change with reset_mask, because other lanes are in mid-episode")
             self.set_tasks(options["tasks"])
         if mask is None:
             self._per_lane_rng = bool(options.get("per_lane_rng"))
         elif "per_lane_rng" in options:
-            raise UsageError("reset: per_lane_rng is for a reset of all lanes")
+            raise UsageError("reset: per_lane_rng requires a reset of all lanes")
         super().reset(seed=seed)
         return mask
 
@@ -165,18 +165,18 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
         if not self._defer_checks:
             # Negated comparisons, so that NaN, which aminmax propagates, raises too.
             if not (smallest.item() >= self._action_limits[0] and largest.item() <= self._action_limits[1]):
-                self._refuse_actions()
+                self._raise_invalid_actions()
         else:
             valid = (smallest >= self._action_limits[0]) & (largest <= self._action_limits[1])
             self._actions_valid = self._actions_valid & valid
         return action.long() if self._discrete else action.double()
 
-    def _raise_if_actions_were_bad(self) -> None:
+    def _raise_deferred_errors(self) -> None:
         if self._defer_checks and not bool(self._actions_valid):
             self._actions_valid = torch.ones_like(self._actions_valid)
-            self._refuse_actions()
+            self._raise_invalid_actions()
 
-    def _refuse_actions(self) -> None:
+    def _raise_invalid_actions(self) -> None:
         low, high = self._action_limits
         wanted = f"integers from {low:g} to {high:g}" if self._discrete else "finite"
         raise UsageError(f"{self._family.name}: actions must be {wanted}")

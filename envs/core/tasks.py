@@ -57,7 +57,7 @@ class Tasks:
         """Return a parameter by its name (a tensor), or some of the tasks (Tasks; an int gives Tasks of length 1)."""
         if isinstance(index, str):
             if index not in self.values:
-                raise UsageError(f"no task parameter {index!r}{suggest(index, list(self.values))}")
+                raise UsageError(f"unknown task parameter {index!r}{suggest(index, list(self.values))}")
             return self.values[index]
         if isinstance(index, int):
             if not -len(self) <= index < len(self):

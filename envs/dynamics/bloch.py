@@ -7,7 +7,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from envs.dynamics.drawing import GREY, WHITE, Colour, Picture, blank_picture, draw_disc
-from envs.dynamics.qubits import places_of_qubits
+from envs.dynamics.qubits import qubit_indices
 
 PANEL, RADIUS = 120, 50.0
 """Side of a qubit's view in a picture, and length of a pure state's Bloch vector [pixels]."""
@@ -16,10 +16,10 @@ PANEL, RADIUS = 120, 50.0
 def draw_bloch_vectors(states: Mapping[Colour, Float64[Tensor, " word"]], n_qubits: int) -> Picture:
     """Draw the Bloch vector of each qubit in several states, one colour per state, seen along y and along z."""
     drawn = blank_picture(2 * PANEL, PANEL * n_qubits)
-    for (qubit, place), row in product(enumerate(places_of_qubits(n_qubits)), (0, 1)):
+    for (qubit, index), row in product(enumerate(qubit_indices(n_qubits)), (0, 1)):
         column, middle = PANEL * (qubit + 0.5), PANEL * (row + 0.5)
         drawn = draw_disc(draw_disc(drawn, column, middle, GREY, RADIUS), column, middle, WHITE, RADIUS - 2)
         for colour, vector in states.items():
-            x, y, z = vector[[place, 2 * place, 3 * place]].tolist()
+            x, y, z = vector[[index, 2 * index, 3 * index]].tolist()
             drawn = draw_disc(drawn, column + RADIUS * x, middle - RADIUS * (y if row else z), colour)
     return drawn

@@ -37,13 +37,13 @@ def picture(name: str, state: Float64[Tensor, "1 state"], **attributes: object) 
     gymnasium_env = _gymnasium_env(name)
     for attribute, value in {**attributes, "state": state[0].numpy()}.items():
         setattr(gymnasium_env, attribute, value)
-    return drawn_by(gymnasium_env, name)
+    return rendered(gymnasium_env, name)
 
 
-def drawn_by(gymnasium_env: gym.Env[Any, Any], name: str) -> Picture:
+def rendered(gymnasium_env: gym.Env[Any, Any], name: str) -> Picture:
     """Return the picture rendered by Gymnasium's environment. Raise UsageError without pygame."""
     try:
         drawn = gymnasium_env.render()
     except gym.error.DependencyNotInstalled:
-        raise UsageError(f"pictures of {name} need pygame: pip install '{DISTRIBUTION}[render]'") from None
+        raise UsageError(f"rendering {name} needs pygame: pip install '{DISTRIBUTION}[render]'") from None
     return np.asarray(drawn)

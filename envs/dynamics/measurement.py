@@ -17,13 +17,13 @@ def binomial(
     The sum is restricted to counts within 5 √trials of the mean: by Hoeffding's inequality all other counts together
     have a probability of 4e-22, below the resolution of float64.
     """
-    reach = math.ceil(5 * math.sqrt(trials))
-    first = ((trials * probability).floor() - reach).clamp_min(0)
-    count = first[:, None] + torch.arange(2 * reach + 2, dtype=torch.float64, device=uniform.device)
+    half_width = math.ceil(5 * math.sqrt(trials))
+    first = ((trials * probability).floor() - half_width).clamp_min(0)
+    count = first[:, None] + torch.arange(2 * half_width + 2, dtype=torch.float64, device=uniform.device)
     others = (trials - count).clamp_min(0)  # counts above `trials` come last, where the cumulative probability is 1
-    logs = torch.xlogy(count, probability[:, None]) + torch.special.xlog1py(others, -probability[:, None])
-    ways = math.lgamma(trials + 1) - torch.lgamma(count + 1) - torch.lgamma(others + 1)
-    passed = (ways + logs).exp().cumsum(1) <= uniform[:, None]
+    log_power = torch.xlogy(count, probability[:, None]) + torch.special.xlog1py(others, -probability[:, None])
+    log_coefficient = math.lgamma(trials + 1) - torch.lgamma(count + 1) - torch.lgamma(others + 1)
+    passed = (log_coefficient + log_power).exp().cumsum(1) <= uniform[:, None]
     return (first + passed.sum(1)).clamp_max(trials)
 
 

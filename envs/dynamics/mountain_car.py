@@ -74,17 +74,17 @@ def arrived(state: Float64[Tensor, "lane state"], goal: float) -> Bool[Tensor, "
     return (position >= goal).logical_and_(velocity >= _REST)
 
 
-def progress(
+def energy_gain(
     state: Float64[Tensor, "lane state"],
     after: Float64[Tensor, "lane state"],
     gravity: Float64[Tensor, " lane"],
     goal: float,
 ) -> Float64[Tensor, " lane"]:
-    """Return the increase of `climbed` in a step."""
-    return climbed(after, gravity, goal) - climbed(state, gravity, goal)
+    """Return the increase of `energy_fraction` in a step."""
+    return energy_fraction(after, gravity, goal) - energy_fraction(state, gravity, goal)
 
 
-def climbed(
+def energy_fraction(
     state: Float64[Tensor, "lane state"], gravity: Float64[Tensor, " lane"], goal: float
 ) -> Float64[Tensor, " lane"]:
     """Return the energy above rest at the bottom, as a fraction of the energy at rest at the goal; clipped at 1."""

@@ -21,14 +21,14 @@ from qrl.circuits.matrices import I, X, Y, Z
 N_RATES = 5
 """Number of rates of a single qubit: rotations about x, y and z [rad/us], 1 / T1 and 1 / T_phi [1/us]."""
 
-MOST_QUBITS = 3
+MAX_QUBITS = 3
 """Largest number of qubits."""
 
 _PAULI = torch.as_tensor(np.stack([I, X, Y, Z]), dtype=torch.complex128)
 
 
 @lru_cache
-def pauli_words(n_qubits: int) -> Complex128[Tensor, "word row column"]:
+def pauli_matrices(n_qubits: int) -> Complex128[Tensor, "word row column"]:
     """Return all Pauli words as matrices, in the order of the vector."""
     words = torch.ones(1, 1, 1, dtype=torch.complex128)
     for _ in range(n_qubits):
@@ -38,7 +38,7 @@ def pauli_words(n_qubits: int) -> Complex128[Tensor, "word row column"]:
 
 def vector_of(state: Complex128[Tensor, " amplitude"]) -> Float64[Tensor, " word"]:
     """Return Tr(P |ψ><ψ|) of a pure state for all words P."""
-    words = pauli_words(int(math.log2(len(state))))
+    words = pauli_matrices(int(math.log2(len(state))))
     return torch.einsum("i,wij,j->w", state.conj(), words, state).real
 
 
@@ -59,19 +59,19 @@ def named_state(name: NamedState, n_qubits: int) -> Complex128[Tensor, " amplitu
     return amplitudes
 
 
-def places_of_qubits(n_qubits: int) -> list[int]:
+def qubit_indices(n_qubits: int) -> list[int]:
     """Return for each qubit the index in the vector of the word with X on that qubit and I on the others."""
     return [4 ** (n_qubits - 1 - qubit) for qubit in range(n_qubits)]
 
 
-def places_of_words(letters: Sequence[int], n_qubits: int) -> list[int]:
+def word_indices(letters: Sequence[int], n_qubits: int) -> list[int]:
     """Return the indices in the vector of words with one or two of these letters and I elsewhere.
 
     Words of one letter come first, qubit by qubit, then words of two letters, pair by pair. X, Y and Z are 1, 2 and 3.
     """
-    places = places_of_qubits(n_qubits)
-    singles = [letter * place for place in places for letter in letters]
-    pairs = [a * one + b * other for one, other in combinations(places, 2) for a, b in product(letters, repeat=2)]
+    indices = qubit_indices(n_qubits)
+    singles = [letter * index for index in indices for letter in letters]
+    pairs = [a * one + b * other for one, other in combinations(indices, 2) for a, b in product(letters, repeat=2)]
     return singles + pairs
 
 
@@ -80,16 +80,16 @@ def places_of_words(letters: Sequence[int], n_qubits: int) -> list[int]:
 
 def _on_words(n_qubits: int, change: Callable[[Tensor], Tensor]) -> Float64[Tensor, "word word"]:
     """Return the matrix, acting on vectors, of a linear map of density matrices."""
-    words = pauli_words(n_qubits)
+    words = pauli_matrices(n_qubits)
     return torch.einsum("vij,wji->vw", words, change(words)).real / 2**n_qubits
 
 
-def _turn(hamiltonian: Tensor) -> Callable[[Tensor], Tensor]:
+def _commutator(hamiltonian: Tensor) -> Callable[[Tensor], Tensor]:
     """Return the map ρ' = -i [H, ρ]."""
     return lambda rho: -1j * (hamiltonian @ rho - rho @ hamiltonian)
 
 
-def _decay(jump: Tensor) -> Callable[[Tensor], Tensor]:
+def _dissipator(jump: Tensor) -> Callable[[Tensor], Tensor]:
     """Return the map ρ' = L ρ L† - (L†L ρ + ρ L†L) / 2."""
     rate = jump.mH @ jump
     return lambda rho: jump @ rho @ jump.mH - (rate @ rho + rho @ rate) / 2
@@ -104,13 +104,19 @@ def _terms(n_qubits: int) -> Float64[Tensor, "term entry"]:
     """
     one, x, y, z = _PAULI
     lower = (x + 1j * y) / 2
-    singles = [(_turn, x / 2), (_turn, y / 2), (_turn, z / 2), (_decay, lower), (_decay, z / math.sqrt(2))]
+    singles = [
+        (_commutator, x / 2),
+        (_commutator, y / 2),
+        (_commutator, z / 2),
+        (_dissipator, lower),
+        (_dissipator, z / math.sqrt(2)),
+    ]
     if n_qubits == 1:
         kinds = singles
     else:
         kinds = [(kind, torch.kron(matrix, one)) for kind, matrix in singles]
         kinds += [(kind, torch.kron(one, matrix)) for kind, matrix in singles]
-        kinds.append((_turn, torch.kron(z, z) / 4))
+        kinds.append((_commutator, torch.kron(z, z) / 4))
     return torch.stack([_on_words(n_qubits, kind(matrix)).flatten() for kind, matrix in kinds])
 
 
@@ -126,13 +132,13 @@ def generators(
     n_qubits = local.shape[1]
     size = min(n_qubits, 2)
     rates = [torch.cat([local[:, :2].flatten(1), coupling[:, :1]], dim=1)]
-    if n_qubits == MOST_QUBITS:  # the first term includes the middle qubit's local rates
+    if n_qubits == MAX_QUBITS:  # the first term includes the middle qubit's local rates
         rates.append(torch.cat([torch.zeros_like(local[:, 1]), local[:, 2], coupling[:, 1:]], dim=1))
     terms = _terms(size).to(local.device)
     return [(rate @ terms).unflatten(1, (4**size, 4**size)) for rate in rates]
 
 
-def speed(
+def norm_bound(
     local: Float64[Tensor, "lane qubit rate"], coupling: Float64[Tensor, "lane pair"]
 ) -> Float64[Tensor, " lane"]:
     """Return a bound on the generator's spectral norm [1/us].
@@ -140,19 +146,19 @@ def speed(
     The norm of the Hamiltonian part is the difference of the extreme eigenvalues of H; the norm of the relaxation alone
     is √2 / T1.
     """
-    turns = local[..., :3].norm(dim=-1) + math.sqrt(2) * local[..., 3] + local[..., 4]
-    return turns.sum(1) + coupling.abs().sum(1) / 2
+    rotations = local[..., :3].norm(dim=-1) + math.sqrt(2) * local[..., 3] + local[..., 4]
+    return rotations.sum(1) + coupling.abs().sum(1) / 2
 
 
 # -- the evolution -----------------------------------------------------------------------------------------------------
 
 
-def order_for(bound: float, error: float = 1e-14) -> int:
+def taylor_order(bound: float, error: float = 1e-14) -> int:
     """Return the order of exp's Taylor series with a remainder below `error` for matrices of norm up to `bound`."""
-    order, left_out = 0, bound * math.exp(bound)  # Lagrange's bound of the remainder
-    while left_out > error:
+    order, remainder = 0, bound * math.exp(bound)  # Lagrange's bound of the remainder
+    while remainder > error:
         order += 1
-        left_out *= bound / (order + 1)
+        remainder *= bound / (order + 1)
     return order
 
 

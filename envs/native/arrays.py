@@ -39,11 +39,11 @@ class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         task: Mapping[str, Any] | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:
-        known = {mode.value: mode for mode in AutoresetMode}
+        modes = {mode.value: mode for mode in AutoresetMode}
         value = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
-        if value not in known:
-            raise UsageError(f"{distribution.name}: no autoreset_mode {value!r}{suggest(str(value), known)}")
-        self._mode = known[value]
+        if value not in modes:
+            raise UsageError(f"{distribution.name}: unknown autoreset_mode {value!r}{suggest(str(value), modes)}")
+        self._mode = modes[value]
         self.distribution = distribution
         self._lanes = TorchVectorEnv(distribution, num_envs, 1)
         if task is not None:
@@ -90,13 +90,15 @@ class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Raises:
             UsageError: an invalid action; or, without autoreset, a finished lane that was not reset.
         """
-        before = self._finished
-        if self._mode is AutoresetMode.DISABLED and bool(before.any()):
-            raise UsageError(f"{self.distribution.name}: reset finished lanes first, with options={{'reset_mask': …}}")
+        was_finished = self._finished
+        if self._mode is AutoresetMode.DISABLED and bool(was_finished.any()):
+            raise UsageError(
+                f"{self.distribution.name}: finished lanes must be reset first, with options={{'reset_mask': mask}}"
+            )
         observation, reward, terminated, truncated, info = self._lanes.step(actions)
-        if self._mode is AutoresetMode.NEXT_STEP and bool(before.any()):
-            observation, _ = self._lanes.reset(options={"reset_mask": before})
-            terminated, truncated = terminated & ~before, truncated & ~before
+        if self._mode is AutoresetMode.NEXT_STEP and bool(was_finished.any()):
+            observation, _ = self._lanes.reset(options={"reset_mask": was_finished})
+            terminated, truncated = terminated & ~was_finished, truncated & ~was_finished
         self._finished = ended = terminated | truncated
         if self._mode is AutoresetMode.SAME_STEP and bool(ended.any()):
             last = observation.numpy()

@@ -44,7 +44,7 @@ def make_vec(
         UsageError: the conditions of `make`, or any render mode.
     """
     if render_mode is not None:
-        raise UsageError(f"{family}: many environments at once have no pictures; gymnasium.make has, of one")
+        raise UsageError(f"{family}: vector environments cannot render; use gymnasium.make for a single one")
     return ArrayVectorEnv(_native(family, options), num_envs, task, autoreset_mode)
 
 

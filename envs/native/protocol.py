@@ -77,7 +77,7 @@ class Dynamics(Protocol):
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> UInt8[np.ndarray, "height width 3"]:
         """Draw one lane as an RGB image, if `render_modes` has "rgb_array"."""
-        raise UsageError(f"{type(self).__name__} has no pictures")
+        raise UsageError(f"{type(self).__name__} does not render")
 
 
 @runtime_checkable
@@ -86,7 +86,7 @@ class NativeFamily(Family, Dynamics, Protocol):
 
     render_modes: tuple[str, ...]
 
-    def one_task(self, task: object) -> Tasks:
+    def as_single_task(self, task: object) -> Tasks:
         """Return one task from Tasks of length 1, or from a mapping of some parameters; the others are nominal."""
 
     def check_render_mode(self, render_mode: str | None) -> None:

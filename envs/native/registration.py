@@ -9,5 +9,5 @@ def register_all() -> None:
     """Register every native family for `gymnasium.make` and `gymnasium.make_vec`."""
     for name, id in ids().items():
         if id not in registry:
-            here = "envs.native.entry_points"
-            register(id, f"{here}:make", kwargs={"family": name}, vector_entry_point=f"{here}:make_vec")
+            module = "envs.native.entry_points"
+            register(id, f"{module}:make", kwargs={"family": name}, vector_entry_point=f"{module}:make_vec")

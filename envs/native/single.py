@@ -45,7 +45,7 @@ class SingleEnv(gym.Env[np.ndarray, object]):
         self.observation_space = distribution.observation_space
         self.action_space = distribution.action_space
         self.vector = TorchVectorEnv(distribution, 1, 1)
-        self._next_tasks: Tasks | None = distribution.one_task({} if task is None else task)
+        self._next_tasks: Tasks | None = distribution.as_single_task({} if task is None else task)
         # A spec lets wrappers and checkers rebuild the environment; without a time limit, as the family has a horizon.
         kwargs = {"task": self._next_tasks.rows()[0], "render_mode": render_mode}
         self.spec = EnvSpec(id=distribution.name, entry_point=cast(EnvCreator, distribution.make), kwargs=kwargs)
@@ -70,7 +70,7 @@ class SingleEnv(gym.Env[np.ndarray, object]):
         check_env_seed(seed)
         options = check_options(options, ("task",))
         if options.get("task") is not None:
-            self._next_tasks = self.distribution.one_task(options["task"])
+            self._next_tasks = self.distribution.as_single_task(options["task"])
         super().reset(seed=seed)
         if self._next_tasks is not None:
             self.vector.set_tasks(self._next_tasks)

@@ -66,17 +66,17 @@ class TorchVectorEnv(TaskVectorEnv):
             self.generator.manual_seed(int(seed))
 
         if mask is None:
-            self._episode, self._starts = torch.zeros_like(self._episode), {0: self._drawn()}
+            self._episode, self._starts = torch.zeros_like(self._episode), {0: self._draw_initial_states()}
             return self.start_from(self._starts[0]), {}
-        fresh = self._next_starts(mask) if self._per_lane_rng else self._drawn()
+        fresh = self._next_starts(mask) if self._per_lane_rng else self._draw_initial_states()
         # torch.where, as indexing would wait for the device
         self._state = torch.where(mask[:, None], fresh, self._require_state())
         self._elapsed = self._elapsed.masked_fill(mask, 0)
-        going_on = ~mask
-        self._terminated, self._finished = self._terminated & going_on, self._finished & going_on
+        running = ~mask
+        self._terminated, self._finished = self._terminated & running, self._finished & running
         return self._observe(self._state), {}
 
-    def _drawn(self) -> Float64[Tensor, "lane state"]:
+    def _draw_initial_states(self) -> Float64[Tensor, "lane state"]:
         return self.distribution.initial_state(self._lane_tasks, self.generator)
 
     def _next_starts(self, mask: Bool[Tensor, " lane"]) -> Float64[Tensor, "lane state"]:
@@ -87,7 +87,9 @@ class TorchVectorEnv(TaskVectorEnv):
         """
         self._episode = self._episode + mask
         first, last = (int(x) for x in torch.aminmax(self._episode))
-        self._starts = {k: self._starts[k] if k in self._starts else self._drawn() for k in range(first, last + 1)}
+        self._starts = {
+            k: self._starts[k] if k in self._starts else self._draw_initial_states() for k in range(first, last + 1)
+        }
         fresh = self._starts[first]
         for k in range(first + 1, last + 1):
             fresh = torch.where((self._episode == k)[:, None], self._starts[k], fresh)
@@ -152,10 +154,10 @@ class TorchVectorEnv(TaskVectorEnv):
         for what, given, shape in (("state", state, self._require_state().shape), ("reward", reward, lanes)):
             if given.shape != shape:
                 found = tuple(given.shape)
-                raise UsageError(f"{name}: transition gave a {what} of shape {found}, not {tuple(shape)}")
+                raise UsageError(f"{name}: transition must return a {what} of shape {tuple(shape)}, not {found}")
         if ended.shape != lanes or ended.dtype != torch.bool:
             raise UsageError(
-                f"{name}: transition must say where episodes ended by bools of shape {lanes}, not {ended.dtype} of "
+                f"{name}: transition must return bools of shape {lanes} for terminated, not {ended.dtype} of "
                 f"shape {tuple(ended.shape)}"
             )
 

@@ -66,23 +66,23 @@ class FromId(EnvFactory):
         self._spec = find_spec(id)
         self.renders = True
         self.horizon = self._spec.max_episode_steps
-        with wrap_errors(id):
+        with wrap_env_errors(id):
             creator = _creator(self._spec)
         self._class: type[Environment] | None = creator if isinstance(creator, type) else None
         accepted = _keywords(creator)
         self._by_constructor = [name for name in names if name in accepted]
         self._by_attribute = [name for name in names if name not in accepted]
-        plain = self.make({})
-        inner = plain.unwrapped
+        env = self.make({})
+        inner = env.unwrapped
         known = self.numbers = _numbers_of(inner, accepted | self._spec.kwargs)
         """Names of the numbers that may vary between tasks."""
-        held = type(inner) is self._class  # the constructor of a function's environment is unknown
+        sets_attributes = type(inner) is self._class  # the constructor of a function's environment is unknown
         for name in self._by_attribute:
-            if not held or (name not in known and not isinstance(vars(inner).get(name), np.ndarray)):
-                raise UsageError(f"{id}: no parameter {name!r}{suggest(name, known)}")
+            if not sets_attributes or (name not in known and not isinstance(vars(inner).get(name), np.ndarray)):
+                raise UsageError(f"{id}: unknown parameter {name!r}{suggest(name, known)}")
         given = accepted | self._spec.kwargs | {name: getattr(inner, name) for name in self._by_attribute}
         self.defaults = {name: given[name] for name in names if given.get(name) is not None}
-        plain.close()
+        env.close()
 
     def make(self, task: Task, render_mode: str | None = None) -> Environment:
         """See `EnvFactory`."""
@@ -94,7 +94,7 @@ class FromId(EnvFactory):
         if attributes:
             assert self._class is not None
             spec.entry_point = functools.partial(_create, self._class, attributes)
-        with wrap_errors(self.name):
+        with wrap_env_errors(self.name):
             return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **arguments)
 
     def set_task(self, env: Environment, task: Task) -> Environment:
@@ -105,23 +105,23 @@ class FromId(EnvFactory):
             return self.make(task, env.render_mode)
         attributes = {name: task[name] for name in self._by_attribute}
         arguments = inner.spec.kwargs | {name: task[name] for name in self._by_constructor}
-        kept = {name: inner.__dict__[name] for name in _KEPT if name in inner.__dict__}
+        preserved = {name: inner.__dict__[name] for name in _PRESERVED if name in inner.__dict__}
         inner.close()
         inner.__dict__.clear()
-        with wrap_errors(self.name):
+        with wrap_env_errors(self.name):
             _initialise(inner, attributes, arguments)
-        inner.__dict__.update(kept)
+        inner.__dict__.update(preserved)
         return env
 
 
-_KEPT = ("_np_random", "_np_random_seed", "spec")
+_PRESERVED = ("_np_random", "_np_random_seed", "spec")
 """Attributes that an environment keeps when its task changes."""
 
 
 class FromFunction(EnvFactory):
     """Factory of environments by a function `make(**task)`, which returns a `gymnasium.Env` or an id.
 
-    When the task changes, an environment with a method `set_task(task)`, its own or a wrapper's, is kept; other
+    When the task changes, an environment with a method `set_task(task)`, its own or a wrapper's, is preserved; other
     environments are closed and recreated. `make` receives `render_mode` if it has such an argument.
 
     Raises:
@@ -137,27 +137,27 @@ class FromFunction(EnvFactory):
         if not any(each.kind is each.VAR_KEYWORD for each in inspect.signature(make).parameters.values()):
             for name in names:
                 if name not in accepted:
-                    raise UsageError(f"{self.name}: takes no parameter {name!r}{suggest(name, accepted)}")
+                    raise UsageError(f"{self.name}: unknown parameter {name!r}{suggest(name, accepted)}")
         self.defaults = {name: accepted[name] for name in names if accepted.get(name) is not None}
 
     def make(self, task: Task, render_mode: str | None = None) -> Environment:
         """See `EnvFactory`."""
         extra = {"render_mode": render_mode} if "render_mode" in _keywords(self._make) else {}
-        with wrap_errors(self.name):
-            made = self._make(**task, **extra)
-        if isinstance(made, str):
-            self.horizon, self.renders = self.horizon or _registered(made).horizon, True
-            return _registered(made).make({}, render_mode)
-        if not isinstance(made, gym.Env):
-            raise UsageError(f"{self.name}: returned {type(made).__name__}, not a gymnasium.Env or the id of one")
-        if self.horizon is None and made.spec is not None:
-            self.horizon = made.spec.max_episode_steps
-        return made
+        with wrap_env_errors(self.name):
+            env = self._make(**task, **extra)
+        if isinstance(env, str):
+            self.horizon, self.renders = self.horizon or _registered(env).horizon, True
+            return _registered(env).make({}, render_mode)
+        if not isinstance(env, gym.Env):
+            raise UsageError(f"{self.name}: must return a gymnasium.Env or an id, not {type(env).__name__}")
+        if self.horizon is None and env.spec is not None:
+            self.horizon = env.spec.max_episode_steps
+        return env
 
     def set_task(self, env: Environment, task: Task) -> Environment:
         """See `EnvFactory`."""
         if env.has_wrapper_attr("set_task"):
-            with wrap_errors(self.name):
+            with wrap_env_errors(self.name):
                 env.get_wrapper_attr("set_task")(dict(task))
             return env
         env.close()
@@ -177,17 +177,15 @@ def find_spec(id: str) -> EnvSpec:
     """
     module, _, name = id.rpartition(":")
     if module:
-        with wrap_errors(id):
+        with wrap_env_errors(id):
             import_module(module)
     if name not in gym.registry:
         near = suggest(name, list(gym.registry)).partition(" (choices")[0]  # too many choices to list
-        near = near if near.startswith("; did") else "; gymnasium.pprint_registry() shows all"
+        near = near if near.startswith("; did") else "; gymnasium.pprint_registry() lists all"
         namespace = name.rpartition("/")[0]
         if namespace and not any(known.startswith(f"{namespace}/") for known in gym.registry):
-            near = (
-                f"; the package that registers {namespace}/ goes before a colon, once it is installed: PACKAGE:{name}"
-            )
-        raise UsageError(f"{id}: Gymnasium has no environment of that id{near}")
+            near = f"; install the package that registers {namespace}/ and put its name before a colon: PACKAGE:{name}"
+        raise UsageError(f"{id}: unknown Gymnasium id{near}")
     return gym.spec(name)
 
 
@@ -246,7 +244,7 @@ def _with_frozen_attributes(cls: type, names: frozenset[str]) -> type:
 
 
 @contextmanager
-def wrap_errors(name: str) -> Iterator[None]:
+def wrap_env_errors(name: str) -> Iterator[None]:
     """Convert any exception of third-party code into a one-line UsageError that names the environment."""
     try:
         yield

@@ -10,13 +10,24 @@ import torch
 
 from envs.core.arrays import finite_array
 from envs.core.distribution import TaskDistribution
-from envs.core.ranges import Drawn, Integer, Range
+from envs.core.ranges import Choice, Drawn, Integer, Range
 from envs.core.tasks import Tasks
-from envs.wrapped.factories import EnvFactory, Environment, FromFunction, FromId, Task, environment_value, wrap_errors
+from envs.wrapped.factories import (
+    EnvFactory,
+    Environment,
+    FromFunction,
+    FromId,
+    Task,
+    environment_value,
+    wrap_env_errors,
+)
 from envs.wrapped.pool import PoolVectorEnv
-from envs.wrapped.task_wrapper import TaskWrapper, flattened, shown_task
+from envs.wrapped.task_wrapper import TaskWrapper, flattened, format_task
 from qrl.common.checks import check_count, finite_number
 from qrl.common.errors import UsageError
+
+SINGLE_TASK = "single_task"
+"""Name of the parameter of a family in which nothing varies; no environment receives it."""
 
 PROBE_TASKS = 8
 """Number of tasks on which random actions estimate typical magnitudes of observations and rewards."""
@@ -43,7 +54,7 @@ class GymnasiumTasks(TaskDistribution):
     Args:
         make: a Gymnasium id, or the function.
         parameters: name of each parameter to its range in the train and test splits, or to a function of a
-            `numpy.random.Generator` that draws its value.
+            `numpy.random.Generator` that draws its value. Without parameters the family is a single task.
         ood: ranges that replace those of `parameters` in the ood split; they must not overlap them.
         nominal: values of the reference task; by default the environment's own defaults, or else the median of the
             range.
@@ -53,7 +64,8 @@ class GymnasiumTasks(TaskDistribution):
             random actions in eight train tasks, to two digits.
         reward_scale: typical magnitude of a reward; by default an estimate from random actions, to one digit.
         positive: parameters that must be above zero.
-        unproved: parameters exempt from the sensitivity check, such as a goal that random actions never reach.
+        skip_sensitivity_check: parameters exempt from the sensitivity check, such as a goal that random actions never
+            reach.
         workers: worker processes that step the environments; 0: the main process. Results do not depend on the number
             of processes.
 
@@ -74,14 +86,15 @@ class GymnasiumTasks(TaskDistribution):
         observation_scale: Sequence[float] | None = None,
         reward_scale: float | None = None,
         positive: Sequence[str] = (),
-        unproved: Sequence[str] = (),
+        skip_sensitivity_check: Sequence[str] = (),
         workers: int = 0,
     ) -> None:
         ranges, shifted = _ranges("parameters", parameters), _ranges("ood", ood or {})
         self.factory = _factory(make, list(ranges))
-        name = name or self.factory.name
         if not ranges:
-            raise UsageError(f"{name}: nothing varies from task to task{_what_could(self.factory)}")
+            ranges = {SINGLE_TASK: Choice((0.0,))}
+            skip_sensitivity_check = (*skip_sensitivity_check, SINGLE_TASK)
+        name = name or self.factory.name
         self.workers = check_count(f"{name}: workers", workers, least=0)
         defaults = self.factory.defaults
         self._types = {key: 0 if isinstance(r, Integer) else defaults.get(key) for key, r in ranges.items()}
@@ -91,7 +104,7 @@ class GymnasiumTasks(TaskDistribution):
         _check_spaces(name, raw)
         super().__init__(
             name=name,
-            horizon=horizon or self.factory.horizon or _no_limit(name),
+            horizon=horizon or self.factory.horizon or _raise_no_horizon(name),
             observation_space=flattened(raw.observation_space),
             action_space=raw.action_space,  # type: ignore[arg-type]
             observation_scale=[1.0] * gym.spaces.flatdim(raw.observation_space),
@@ -99,17 +112,17 @@ class GymnasiumTasks(TaskDistribution):
             ood=shifted,
             nominal=reference,
             positive=positive,
-            unproved=unproved,
+            skip_sensitivity_check=skip_sensitivity_check,
         )
         self.render_modes = tuple(raw.metadata.get("render_modes", ())) if self.factory.renders else ()
-        with wrap_errors(f"{name} on the nominal task"):
-            _check_obeys(name, raw, self.horizon)
+        with wrap_env_errors(f"{name} on the nominal task"):
+            _check_observations(name, raw, self.horizon)
         raw.close()
         self._set_scales(observation_scale, reward_scale)
 
     def _set_scales(self, observation_scale: Sequence[float] | None, reward_scale: float | None) -> None:
         """Set the typical magnitudes: the given ones, or estimates from random actions."""
-        typical, reward = self._typical()
+        typical, reward = self._typical_magnitudes()
         scale = typical if observation_scale is None else observation_scale
         if not isinstance(scale, Sequence | np.ndarray):
             raise UsageError(f"{self.name}: observation_scale must be {len(typical)} numbers, not {scale!r}")
@@ -118,36 +131,37 @@ class GymnasiumTasks(TaskDistribution):
         self.reward_scale = finite_number(f"{self.name}: reward_scale", given)
         self._check_scales()
 
-    def _typical(self) -> tuple[list[float], float]:
+    def _typical_magnitudes(self) -> tuple[list[float], float]:
         """Estimate the typical magnitudes of observations and of the reward from random actions in train tasks."""
         env, bounds = self.make(), np.maximum(np.abs(self.observation_space.low), np.abs(self.observation_space.high))
-        seen, rewards = np.zeros(bounds.shape), [0.0]
+        largest, rewards = np.zeros(bounds.shape), [0.0]
 
         def probe(index: int, task: dict[str, Any]) -> None:
-            nonlocal seen
+            nonlocal largest
             for observation, reward in random_steps(env, index, min(self.horizon, PROBE_STEPS), {"task": task}):
                 for what, value in (("an observation", observation), ("a reward", reward)):
                     if not np.isfinite(value).all():
-                        raise UsageError(f"{self.name} on the task {shown_task(task)}: {what} is not finite: {value}")
+                        raise UsageError(f"{self.name} on the task {format_task(task)}: {what} is not finite: {value}")
                 space = flattened(env.env.observation_space)
                 if not space.contains(observation):
                     raise UsageError(
-                        f"{self.name} on the task {shown_task(task)}: the environment violates its own "
+                        f"{self.name} on the task {format_task(task)}: the environment violates its own "
                         f"observation_space {space}: an observation is {observation}"
                     )
-                seen = np.maximum(seen, np.abs(observation))
+                largest = np.maximum(largest, np.abs(observation))
                 rewards.append(abs(reward))
 
         for index, task in enumerate(self.sample(PROBE_TASKS, "train", np.random.default_rng(PROBE_SEED)).rows()):
-            with wrap_errors(f"{self.name} on the task {shown_task(task)}"):
+            with wrap_env_errors(f"{self.name} on the task {format_task(task)}"):
                 probe(index, task)
         env.close()
-        typical = np.where(bounds < UNBOUNDED, bounds, seen)
+        typical = np.where(bounds < UNBOUNDED, bounds, largest)
         return [float(f"{value:.1e}") or 1.0 for value in typical.tolist()], float(f"{max(rewards):.0e}") or 1.0
 
     def to_environment(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Convert a task to the types that its environments take, such as integers and arrays."""
-        return {name: environment_value(value, self._types[name]) for name, value in row.items()}
+        varying = {name: value for name, value in row.items() if name != SINGLE_TASK}
+        return {name: environment_value(value, self._types[name]) for name, value in varying.items()}
 
     def vectorise(self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu") -> PoolVectorEnv:
         """Make a pool of n_tasks · envs_per_task environments."""
@@ -156,21 +170,21 @@ class GymnasiumTasks(TaskDistribution):
     def make(self, task: Mapping[str, object] | Tasks | None = None, render_mode: str | None = None) -> TaskWrapper:
         """See `TaskDistribution.make`; the environment has the spaces and the horizon of the family."""
         self.check_render_mode(render_mode)
-        made = TaskWrapper(self.factory, self._complete(task or {}), self.horizon, render_mode, self._complete)
-        if made.render_mode != render_mode:
-            raise UsageError(f"{self.name}: an environment that should have render_mode {render_mode!r} has it not")
-        return made
+        env = TaskWrapper(self.factory, self._complete(task or {}), self.horizon, render_mode, self._complete)
+        if env.render_mode != render_mode:
+            raise UsageError(f"{self.name}: the environment ignores render_mode {render_mode!r}")
+        return env
 
     def _complete(self, task: Mapping[str, object] | Tasks) -> Task:
         """Return a complete task from Tasks of length 1, or from some parameters; the others are nominal."""
-        return self.to_environment(self.one_task(task).rows()[0])
+        return self.to_environment(self.as_single_task(task).rows()[0])
 
 
 def _factory(make: str | Callable[..., object], names: Sequence[str]) -> EnvFactory:
     if isinstance(make, str):
         return FromId(make, names)
     if not callable(make):
-        raise UsageError(f"GymnasiumTasks: make must be an id of Gymnasium or a function, not {make!r}")
+        raise UsageError(f"GymnasiumTasks: make must be a Gymnasium id or a function, not {make!r}")
     return FromFunction(make, names)
 
 
@@ -190,26 +204,30 @@ def _median(range_: Range) -> object:
     return range_.ppf(np.full((1, *range_.shape), 0.5))[0].tolist()
 
 
-def _no_limit(name: str) -> int:
-    raise UsageError(f"{name}: the environment has no time limit of its own; give horizon, the longest episode [steps]")
+def _raise_no_horizon(name: str) -> int:
+    raise UsageError(f"{name}: the environment has no time limit; set horizon, the longest episode [steps]")
 
 
 def _check_spaces(name: str, env: Environment) -> None:
     """Raise UsageError for spaces that no policy of this library supports."""
-    seen, acted = env.observation_space, env.action_space
-    advice = "wrap the environment in a function of your own, see docs/custom-environments.md"
-    if isinstance(seen, gym.spaces.Box) and seen.dtype == np.uint8 and len(seen.shape) > 1:
-        raise UsageError(f"{name}: observations are pixels, {seen.shape}; {advice}, and give features of them")
+    observations, actions = env.observation_space, env.action_space
+    advice = "wrap the environment in a function, see docs/custom-environments.md"
+    if isinstance(observations, gym.spaces.Box) and observations.dtype == np.uint8 and len(observations.shape) > 1:
+        raise UsageError(
+            f"{name}: observations are pixels of shape {observations.shape}; {advice}, and return features"
+        )
     vectors = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
-    if not isinstance(seen, vectors):
-        kind = type(seen).__name__
+    if not isinstance(observations, vectors):
+        kind = type(observations).__name__
         raise UsageError(f"{name}: observations are {kind}; {advice}, such as gymnasium.wrappers.FlattenObservation")
-    whole = isinstance(acted, gym.spaces.Box) and len(acted.shape) == 1 and np.issubdtype(acted.dtype, np.floating)
-    if not isinstance(acted, gym.spaces.Discrete) and not whole:
-        raise UsageError(f"{name}: actions are {acted}; Discrete or a vector Box of floats is needed: {advice}")
+    is_float_vector = (
+        isinstance(actions, gym.spaces.Box) and len(actions.shape) == 1 and np.issubdtype(actions.dtype, np.floating)
+    )
+    if not isinstance(actions, gym.spaces.Discrete) and not is_float_vector:
+        raise UsageError(f"{name}: actions must be Discrete or a vector Box of floats, not {actions}; {advice}")
 
 
-def _check_obeys(name: str, env: Environment, horizon: int) -> None:
+def _check_observations(name: str, env: Environment, horizon: int) -> None:
     """Raise UsageError unless the observations of the nominal task lie in the environment's observation space."""
     space = env.observation_space
     for step, (observation, _) in enumerate(random_steps(env, 0, min(horizon, PROBE_STEPS))):
@@ -237,9 +255,3 @@ def random_steps(
         yield observation, float(reward)
         if terminated or truncated:
             yield env.reset()[0], 0.0
-
-
-def _what_could(factory: EnvFactory) -> str:
-    if not isinstance(factory, FromId):
-        return ""
-    return f"; {factory.name} has {', '.join(factory.numbers)}: --vary NAME=LOW:HIGH"

@@ -35,7 +35,7 @@ class IdOptions:
     horizon: int = 0
     """Longest episode [steps]; 0: the environment's own limit."""
 
-    unproved: tuple[str, ...] = ()
+    skip_sensitivity_check: tuple[str, ...] = ()
     """Parameters exempt from the sensitivity check before training, such as a goal that random actions never reach."""
 
     workers: int = 0
@@ -44,7 +44,7 @@ class IdOptions:
 
 
 @dataclass(frozen=True)
-class ById:
+class IdPlugin:
     """Plug-in of a Gymnasium id."""
 
     id: str
@@ -52,7 +52,7 @@ class ById:
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
-        return f"Gymnasium's {self.id}; say what varies with --vary NAME=RANGE."
+        return f"Gymnasium's {self.id}; parameters vary by --vary NAME=RANGE."
 
     def default_agent(self, config: IdOptions) -> tuple[str, str]:
         """Return REINFORCE for a single task, MAML for a family of tasks; both with a re-uploading circuit."""
@@ -61,15 +61,15 @@ class ById:
     def build(self, config: IdOptions) -> GymnasiumTasks:
         """Return the family that the options describe. Raise UsageError for invalid options."""
         vary, ood = _parse("--vary", config.vary), _parse("--ood", config.ood)
-        alone = [name for name in ood if name not in vary]
-        if alone:
-            raise UsageError(f"--ood {alone[0]}: give its range in training too, --vary {alone[0]}=RANGE")
+        missing = [name for name in ood if name not in vary]
+        if missing:
+            raise UsageError(f"--ood {missing[0]}: the parameter needs a train range too, --vary {missing[0]}=RANGE")
         return GymnasiumTasks(
             self.id,
             vary,
             ood=ood,
             horizon=_horizon(config.horizon),
-            unproved=config.unproved,
+            skip_sensitivity_check=config.skip_sensitivity_check,
             workers=config.workers,
         )
 
@@ -92,7 +92,7 @@ def _parse(option: str, assignments: Sequence[str]) -> dict[str, Range]:
     return ranges
 
 
-def plugin_of_id(name: str) -> ById | None:
+def plugin_of_id(name: str) -> IdPlugin | None:
     """Return the plug-in of an id; None if `name` is not an id and does not look like one.
 
     Raises:
@@ -101,14 +101,14 @@ def plugin_of_id(name: str) -> ById | None:
     if name.rpartition(":")[2] in gym.registry or re.search(r"-v\d+$", name):
         family = next((family for family, id in ids().items() if id == name), None)
         if family is not None:
-            raise UsageError(f"{name} is a family of tasks itself: --env {family}")
+            raise UsageError(f"{name} is a task distribution of this library: use --env {family}")
         find_spec(name)
-        return ById(name)
+        return IdPlugin(name)
     return None
 
 
 @dataclass(frozen=True)
-class OfDistribution:
+class DistributionPlugin:
     """Plug-in of an existing task distribution."""
 
     distribution: TaskDistribution
@@ -123,18 +123,18 @@ class OfDistribution:
         return self.distribution
 
 
-def plugin_of_object(thing: object) -> OfDistribution | None:
+def plugin_of_object(value: object) -> DistributionPlugin | None:
     """Return the plug-in of a task distribution, or of a module with an attribute `distribution`; else None.
 
     Raises:
         UsageError: a module with neither `distribution` nor `Config`.
     """
-    if isinstance(thing, ModuleType) and "Config" not in vars(thing):
-        if "distribution" not in vars(thing):
-            near = difflib.get_close_matches("distribution", vars(thing), n=1)
-            hint = f"; {near[0]!r} is something else" if near else ""
+    if isinstance(value, ModuleType) and "Config" not in vars(value):
+        if "distribution" not in vars(value):
+            near = difflib.get_close_matches("distribution", vars(value), n=1)
+            hint = f"; {near[0]!r} may be a typo" if near else ""
             raise UsageError(f"has no task distribution called 'distribution', and no Config and build{hint}")
-        thing = thing.distribution
-        if not isinstance(thing, TaskDistribution):
-            raise UsageError(f"'distribution' must be a task distribution, not {thing!r}")
-    return OfDistribution(thing) if isinstance(thing, TaskDistribution) else None
+        value = value.distribution
+        if not isinstance(value, TaskDistribution):
+            raise UsageError(f"'distribution' must be a task distribution, not {value!r}")
+    return DistributionPlugin(value) if isinstance(value, TaskDistribution) else None

@@ -12,7 +12,7 @@ import torch
 from gymnasium.vector.utils import batch_space
 
 from envs.wrapped.factories import EnvFactory, Task
-from envs.wrapped.task_wrapper import TaskWrapper, clipped, shown_task
+from envs.wrapped.task_wrapper import TaskWrapper, clipped, format_task
 from qrl.common.errors import describe
 
 N_FLAGS = 3
@@ -24,7 +24,7 @@ class _EnvironmentError(Exception):
 
     def __init__(self, env: TaskWrapper, where: str, error: BaseException) -> None:
         when = f"step {env.elapsed + 1} of an episode" if where == "step" else where
-        super().__init__(f"the environment raised at {when} on the task {shown_task(env.task)}: {describe(error)}")
+        super().__init__(f"the environment raised at {when} on the task {format_task(env.task)}: {describe(error)}")
 
 
 class Lanes(gym.Env[np.ndarray, np.ndarray]):

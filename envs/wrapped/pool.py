@@ -20,13 +20,13 @@ from torch import Tensor
 from envs.core.task_vector import Family, ObsBatch, StepResult, TaskVectorEnv
 from envs.wrapped.factories import EnvFactory
 from envs.wrapped.lanes import N_FLAGS, Lanes, in_worker
-from envs.wrapped.task_wrapper import shown_task
+from envs.wrapped.task_wrapper import format_task
 from qrl.common.errors import TrainingError
 
 _START = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
 """Start method of processes. A fork inherits the parent's imports, such as an environment from a standalone file."""
 
-Answer = TypeVar("Answer", bound=tuple[Any, ...])
+Response = TypeVar("Response", bound=tuple[Any, ...])
 """Result of a reset or a step of the shares; the info is the last item."""
 
 
@@ -87,12 +87,12 @@ class PoolVectorEnv(TaskVectorEnv):
             self._seeds = np.random.default_rng(seed)
         if mask is None:
             return self._reset_all(self._seeds.integers(2**31, size=self.num_envs).tolist()), {}
-        self._require_start()
+        self._require_reset()
         return self._reset_lanes({"tasks": None, "seeds": None, "mask": mask.cpu().numpy()}), {}
 
     def single_lane(self, lane: int) -> "PoolVectorEnv":
         """See `TaskVectorEnv.single_lane`."""
-        self._require_start()
+        self._require_reset()
         one = PoolVectorEnv(self.distribution, 1, 1, self.device)
         one.set_tasks(self.tasks[lane // self.envs_per_task])
         one._reset_all([self._lane_seeds[lane]])
@@ -111,7 +111,7 @@ class PoolVectorEnv(TaskVectorEnv):
 
     def step(self, action: Tensor | np.ndarray) -> StepResult:
         """Make one step of every lane that is not finished; see `TorchVectorEnv.step`."""
-        self._require_start()
+        self._require_reset()
         numbers = self._as_action(action).cpu().numpy()
         missing = int(np.prod(self._action_rows)) - self.num_envs
         if missing:
@@ -121,11 +121,11 @@ class PoolVectorEnv(TaskVectorEnv):
         observation, reward, terminated, truncated = self._tensors(rows)
         return observation, reward, terminated, truncated, {}
 
-    def _require_start(self) -> None:
+    def _require_reset(self) -> None:
         if not self._lane_seeds:
             raise gym.error.ResetNeeded(f"{self._family.name}: call reset() for all lanes first")
 
-    def _ask(self, request: Callable[[], Answer]) -> Answer:
+    def _ask(self, request: Callable[[], Response]) -> Response:
         """Return the answer of the shares. Raise TrainingError if an environment raised, or a process has ended."""
         try:
             results = request()
@@ -141,8 +141,8 @@ class PoolVectorEnv(TaskVectorEnv):
         """Return a message with the failed process's exit code and tasks. End the other processes too."""
         assert isinstance(self._shares, AsyncVectorEnv)
         processes, n = self._shares.processes, self._action_rows[-1]
-        gone = connection.wait([each.sentinel for each in processes], timeout=5)
-        index = next((i for i, each in enumerate(processes) if each.sentinel in gone), 0)
+        ended = connection.wait([each.sentinel for each in processes], timeout=5)
+        index = next((i for i, each in enumerate(processes) if each.sentinel in ended), 0)
         processes[index].join(timeout=5)
         code = processes[index].exitcode
         first, last = (lane // self.envs_per_task for lane in (index * n, min((index + 1) * n, self.num_envs) - 1))
@@ -152,8 +152,8 @@ class PoolVectorEnv(TaskVectorEnv):
         self._shares.closed = True  # otherwise close() would message the processes again
         tasks = self._tasks.rows()
         return (
-            f"a process of environments has ended with code {code}; it had tasks {first} to {last} of the batch, from "
-            f"{shown_task(tasks[first])} to {shown_task(tasks[last])}"
+            f"a worker process of environments ended with exit code {code}; it ran tasks {first} to {last}, "
+            f"from {format_task(tasks[first])} to {format_task(tasks[last])}"
         )
 
     def _tensors(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:

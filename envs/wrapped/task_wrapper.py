@@ -45,13 +45,16 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
         """Change the task from the next reset on. Raise UsageError if a space changes."""
         if _equal(task, self.task):
             return
-        seen, acted = self.env.observation_space, self.env.action_space
+        observations, actions = self.env.observation_space, self.env.action_space
         self.env, self.task = self._factory.set_task(self.env, task), dict(task)
         # Bounds of observations may depend on the task.
-        if flattened(seen).shape != flattened(self.env.observation_space).shape or acted != self.env.action_space:
+        if (
+            flattened(observations).shape != flattened(self.env.observation_space).shape
+            or actions != self.env.action_space
+        ):
             raise UsageError(
-                f"the spaces of the environment are others on the task {shown_task(task)}: all tasks of a family have "
-                f"the same ones"
+                f"the spaces of the environment change on the task {format_task(task)}; all tasks of a family must "
+                "have the same spaces"
             )
 
     def reset(
@@ -98,6 +101,6 @@ def _equal(one: Task, other: Task) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(value, other[name]) for name, value in one.items())
 
 
-def shown_task(task: Task) -> str:
+def format_task(task: Task) -> str:
     """Format a task for a message."""
     return ", ".join(f"{name}={np.round(value, 6).tolist()}" for name, value in task.items())

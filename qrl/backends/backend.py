@@ -23,7 +23,7 @@ from qrl.simulator.program import Bound, compile_circuit
 
 PENNYLANE = "pennylane:"
 
-LARGEST_SHOTS = 10**9
+MAX_SHOTS = 10**9
 """Largest number of shots; larger values are rejected as typos."""
 
 
@@ -69,10 +69,10 @@ class Backend:
 
     def __post_init__(self) -> None:
         if self.name != "torch" and not self.name.startswith(PENNYLANE):
-            known = suggest(self.name, ("torch", f"{PENNYLANE}DEVICE"))
-            raise UsageError(f"backend: unknown name {self.name!r}{known}")
-        if not 0 <= self.shots <= LARGEST_SHOTS:
-            raise UsageError(f"backend: shots must be in 0 (exact) to {LARGEST_SHOTS}, not {self.shots}")
+            hint = suggest(self.name, ("torch", f"{PENNYLANE}DEVICE"))
+            raise UsageError(f"backend: unknown name {self.name!r}{hint}")
+        if not 0 <= self.shots <= MAX_SHOTS:
+            raise UsageError(f"backend: shots must be in 0 (exact) to {MAX_SHOTS}, not {self.shots}")
 
     @classmethod
     def of_device(cls, device: object, shots: int = 0, noise: Noise = NOISELESS) -> "Backend":
@@ -212,7 +212,7 @@ def run_on(module: nn.Module, backend: Backend, generator: torch.Generator) -> N
     """
     quantum = circuit_modules(module).values()
     if not quantum and backend != Backend():
-        raise UsageError("the model has no circuits: there is nothing for shots or noise to act on")
+        raise UsageError("backend: shots, noise and devices need a model with circuits, and this model has none")
     counter = Counter()
     programs = [backend.compile(each.circuit, generator, counter) for each in quantum]
     for each, program in zip(quantum, programs, strict=True):

@@ -17,7 +17,7 @@ from torch import Tensor
 from qrl.backends.angles import AngleProgram, angle_gates
 from qrl.backends.cost import n_terms
 from qrl.backends.pennylane import to_angle_qnode
-from qrl.backends.qiskit import DEVICES as SAMPLED
+from qrl.backends.qiskit import DEVICES as QISKIT_DEVICES
 from qrl.backends.qiskit import Sampled
 from qrl.backends.row_function import Differentiable, RowFunction
 from qrl.circuits.circuit import Circuit
@@ -67,10 +67,10 @@ class DeviceProgram(AngleProgram):
             raise UsageError(unknown_device(name, qml.plugin_devices))
         gradient = _gradient(name, shots, gradient)
         if noise != NOISELESS and name != "default.mixed":
-            raise UsageError(f"backend: device {name} takes no noise of ours; torch does, and pennylane:default.mixed")
+            raise UsageError(f"backend: device {name} does not support noise; use torch or pennylane:default.mixed")
         method = {"backprop": "backprop", "adjoint": "adjoint"}.get(gradient)
         values: Values
-        if name in SAMPLED and ready is None:
+        if name in QISKIT_DEVICES and ready is None:
             values = Sampled(circuit, name, options, shots, generator)
         else:
             device = _device(name, options, circuit.n_wires, generator) if ready is None else ready
@@ -90,22 +90,23 @@ class DeviceProgram(AngleProgram):
             terms = [n_terms(gate) for gate in angle_gates(circuit, noise)]
             function = _Estimated(values, _Shifted(values, terms))
         super().__init__(circuit, function, noise)
-        if name not in SAMPLED or ready is not None:  # compiling already finds errors, and a job may queue and cost
-            self._try_out(name, shots)
+        # On Qiskit's devices compiling already finds errors, and a job may queue and cost.
+        if name not in QISKIT_DEVICES or ready is not None:
+            self._test_run(name, shots)
 
     @property
     def max_order(self) -> float:
         """Highest order of derivatives available."""
         return self.function.order
 
-    def _try_out(self, name: str, shots: int) -> None:
+    def _test_run(self, name: str, shots: int) -> None:
         """Raise UsageError if the device fails, or silently samples although exact values are requested."""
         angles = torch.linspace(-1, 2, 3 * len(self.gates), dtype=torch.float64).reshape(3, -1)
-        asked = f"{shots} shots" if shots else "exact values"
-        with wrap_errors(f"backend: device {name} cannot run this circuit with {asked}"):
+        requested = f"{shots} shots" if shots else "exact values"
+        with wrap_errors(f"backend: device {name} cannot run this circuit with {requested}"):
             first, again = (self.function(angles)[0] for _ in range(2))
         if not shots and not torch.equal(first, again):
-            raise UsageError(f"backend: device {name} has no exact values, two runs differ: give --shots")
+            raise UsageError(f"backend: device {name} returns no exact values (two runs differ); set --shots")
 
 
 Values = Callable[[Tensor], Sequence[Tensor]]
@@ -173,18 +174,20 @@ class _Perturbed(RowFunction):
         return ((slope * signs).to(angles.dtype),)
 
 
-def _gradient(name: str, shots: int, asked: str) -> str:
+def _gradient(name: str, shots: int, requested: str) -> str:
     """Choose the differentiation method; see `GRADIENTS`."""
-    if asked not in GRADIENTS:
-        raise UsageError(f"backend: unknown gradient {asked!r}{suggest(asked, GRADIENTS)}")
+    if requested not in GRADIENTS:
+        raise UsageError(f"backend: unknown gradient {requested!r}{suggest(requested, GRADIENTS)}")
     exact = {"backprop": name in _BACKPROP, "adjoint": name in _BACKPROP or name.startswith("lightning.")}
     possible = [method for method, can in exact.items() if can and not shots] + ["parameter-shift", "spsa"]
-    if asked == "auto":
+    if requested == "auto":
         return possible[0]
-    if asked not in possible:
+    if requested not in possible:
         how = "with shots" if shots else "exactly"
-        raise UsageError(f"backend: no gradient {asked} on {name} {how}; there are {', '.join(possible)}")
-    return asked
+        raise UsageError(
+            f"backend: gradient {requested} is not available on {name} {how}; choose from {', '.join(possible)}"
+        )
+    return requested
 
 
 def _device(name: str, options: dict[str, Any], n_wires: int, generator: torch.Generator) -> qml.devices.Device:
@@ -199,7 +202,7 @@ def _device(name: str, options: dict[str, Any], n_wires: int, generator: torch.G
 def unknown_device(name: str, installed: Collection[str]) -> str:
     """Return the message for a device that is not installed: the package to install if known, else similar names."""
     plugin = name.partition(".")[0]
-    there = any(each.startswith(f"{plugin}.") for each in installed)
-    package = _PLUGINS.get(name) or (None if there else _PLUGINS.get(plugin))
+    has_plugin = any(each.startswith(f"{plugin}.") for each in installed)
+    package = _PLUGINS.get(name) or (None if has_plugin else _PLUGINS.get(plugin))
     remedy = f"; pip install {package}" if package else suggest(name, installed)
-    return f"backend: PennyLane has no device {name!r} here{remedy}"
+    return f"backend: PennyLane device {name!r} is not installed{remedy}"

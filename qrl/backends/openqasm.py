@@ -23,11 +23,11 @@ def to_openqasm(circuit: Circuit, version: int = 3) -> str:
     version.
     """
     if version not in _HEADERS:
-        raise UsageError(f"export: OpenQASM 2 or 3, not {version!r}")
+        raise UsageError(f"export: OpenQASM version must be 2 or 3, not {version!r}")
     lines = []
     for gate in circuit.gates:
         if gate.is_parametric:
-            raise UsageError(f"export: the angle of {gate} is no number; give weights, scales and inputs (Circuit.at)")
+            raise UsageError(f"export: the angle of {gate} is not a number; insert numbers with Circuit.at")
         # Not every reader supports two-wire rotations, so they are decomposed into universally supported gates.
         lines.append(" ".join(_statement(each.gate) for each in ScaledGate(gate).decompose(DECOMPOSITIONS)))
     register = f"qubit[{circuit.n_wires}] q;" if version == 3 else f"qreg q[{circuit.n_wires}];"

@@ -55,7 +55,7 @@ def to_qnode(
         device = qml.device(device, wires=circuit.n_wires)
 
     def function(inputs: Tensor, weights: Tensor, scales: Tensor) -> list[ExpectationMP]:
-        return _play(circuit, lambda gate: _angle(gate, inputs, weights, scales), noise)
+        return _queue(circuit, lambda gate: _angle(gate, inputs, weights, scales), noise)
 
     return qml.QNode(function, device, interface="torch", diff_method=diff_method)
 
@@ -69,7 +69,7 @@ def to_angle_qnode(circuit: Circuit, device: object, diff_method: str | None, no
 
     def function(angles: Tensor) -> list[ExpectationMP]:
         columns = iter(angles.unbind(-1))
-        return _play(circuit, lambda gate: next(columns) if gate.is_parametric else float(gate.angle or 0.0), noise)  # type: ignore[arg-type]
+        return _queue(circuit, lambda gate: next(columns) if gate.is_parametric else float(gate.angle or 0.0), noise)  # type: ignore[arg-type]
 
     return qml.QNode(function, device, interface="torch", diff_method=diff_method)
 
@@ -77,11 +77,11 @@ def to_angle_qnode(circuit: Circuit, device: object, diff_method: str | None, no
 def _check(noise: Noise) -> None:
     if noise.calibration is not None:
         raise UsageError(
-            "backend: a calibration is for backend torch; of PennyLane's devices qiskit.aer takes a noise model itself"
+            "backend: calibrations need backend torch; device qiskit.aer takes a Qiskit noise model as an option"
         )
 
 
-def _play(circuit: Circuit, angle: Callable[[Gate], Tensor | float], noise: Noise) -> list[ExpectationMP]:
+def _queue(circuit: Circuit, angle: Callable[[Gate], Tensor | float], noise: Noise) -> list[ExpectationMP]:
     """Queue gates, channels and measurements."""
     for gates, wires in noise.schedule(circuit):
         for gate in gates:

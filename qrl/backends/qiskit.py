@@ -26,7 +26,7 @@ DEVICES = ("qiskit.aer", "qiskit.remote")
 """Devices that run here instead of through PennyLane's plug-in, under the plug-in's names."""
 
 _TRANSPILER = ("optimization_level", "seed_transpiler", "initial_layout", "layout_method", "routing_method")
-_WRONG = ("CRX", "CRY", "CRZ")
+_NOT_IN_AER = ("CRX", "CRY", "CRZ")
 """Gates whose parameters Aer 0.17 silently drops; they are decomposed into other gates."""
 
 _REMOTE = ("backend", "session", "options")
@@ -46,7 +46,7 @@ class Sampled:
         self, circuit: Circuit, name: str, options: Mapping[str, Any], shots: int, generator: torch.Generator
     ) -> None:
         if not shots:
-            raise UsageError(f"backend: device {name} has no exact values: give --shots")
+            raise UsageError(f"backend: device {name} returns no exact values; set --shots")
         self.name, self.shots, self.generator, self.n_observables = name, shots, generator, circuit.n_observables
         transpiler = {key: value for key, value in options.items() if key in _TRANSPILER}
         self.options = {key: value for key, value in options.items() if key not in _TRANSPILER}
@@ -65,8 +65,8 @@ class Sampled:
         pubs: list[tuple[object, object]] = []
         for _, compiled in self.settings:
             # The transpiler removes parameters that do not affect the measurement.
-            there = sorted(compiled.parameters, key=lambda p: p.index)
-            bound = {tuple(there): rows[:, [p.index for p in there]]} if there else {}
+            remaining = sorted(compiled.parameters, key=lambda p: p.index)
+            bound = {tuple(remaining): rows[:, [p.index for p in remaining]]} if remaining else {}
             pubs.append((compiled, BindingsArray(bound, shape=(len(rows),))))
         estimates = np.zeros((len(rows), self.n_observables))
         if pubs and len(rows):
@@ -96,12 +96,12 @@ class Sampled:
         backend = self.options.get("backend")
         if not isinstance(backend, BackendV2):
             raise UsageError(
-                f"backend: device {self.name} needs a computer of Qiskit's (BackendV2), which only Python can give: "
-                'Backend("pennylane:qiskit.remote", shots=1000, options={"backend": computer})'
+                f"backend: device {self.name} needs a Qiskit BackendV2 object, which only Python can pass: "
+                'Backend("pennylane:qiskit.remote", shots=1000, options={"backend": backend})'
             )
         given = [key for key in ("session", "options") if key in self.options]
-        if given and not _is_ibms(backend):
-            raise UsageError(f"backend: {given[0]!r} is for computers of IBM's, {backend.name} is none")
+        if given and not _is_ibm(backend):
+            raise UsageError(f"backend: option {given[0]!r} is for IBM backends, and {backend.name} is not one")
         if n_wires > (backend.num_qubits or n_wires):
             raise UsageError(
                 f"backend: {backend.name} has {backend.num_qubits} qubits, the circuit has {n_wires} wires"
@@ -114,7 +114,7 @@ class Sampled:
             from qiskit_aer.primitives import SamplerV2
 
             return SamplerV2.from_backend(self.backend, seed=seed)
-        if _is_ibms(self.backend):
+        if _is_ibm(self.backend):
             from qiskit_ibm_runtime import SamplerV2 as RuntimeSampler
 
             return RuntimeSampler(mode=self.options.get("session") or self.backend, options=self.options.get("options"))
@@ -123,7 +123,7 @@ class Sampled:
         return BackendSamplerV2(backend=self.backend, options={"seed_simulator": seed})
 
 
-def _is_ibms(backend: "qiskit.providers.BackendV2") -> bool:
+def _is_ibm(backend: "qiskit.providers.BackendV2") -> bool:
     from qiskit_ibm_runtime import IBMBackend
 
     return isinstance(backend, IBMBackend)
@@ -135,21 +135,21 @@ def _circuit(circuit: Circuit, setting: Setting) -> "qiskit.QuantumCircuit":
     from qiskit.circuit import ParameterVector
 
     angles = iter(ParameterVector("angle", sum(gate.is_parametric for gate in circuit.gates)))
-    built = QuantumCircuit(circuit.n_wires)
+    result = QuantumCircuit(circuit.n_wires)
     for gate in circuit.gates:
         parameter = next(angles) if gate.is_parametric else None
-        for each in ScaledGate(gate).decompose(_WRONG):
+        for each in ScaledGate(gate).decompose(_NOT_IN_AER):
             angle = (
                 each.gate.angle if parameter is None or not each.gate.is_parametric else each.angle_scale * parameter
             )
-            getattr(built, QASM_NAMES[each.gate.name])(*(() if angle is None else (angle,)), *each.gate.wires)
+            getattr(result, QASM_NAMES[each.gate.name])(*(() if angle is None else (angle,)), *each.gate.wires)
     for wire, pauli in setting.basis.items():
         if pauli == "Y":
-            built.sdg(wire)
+            result.sdg(wire)
         if pauli != "Z":
-            built.h(wire)
-    built.measure_all()
-    return built
+            result.h(wire)
+    result.measure_all()
+    return result
 
 
 def _means(bits: Array, wires: list[int]) -> Array:

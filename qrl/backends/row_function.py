@@ -32,8 +32,8 @@ class RowFunction(ABC):
         it is.
         """
         raise UsageError(
-            f"backend: there is no second derivative with {self.method}, which this agent needs: use backend torch or "
-            "pennylane:default.qubit without shots, or an agent of first order (maml with estimator first-order, rl2)"
+            f"backend: {self.method} provides no second derivatives, which this agent needs: use backend torch or "
+            "pennylane:default.qubit without shots, or a first-order agent (maml with estimator first-order, rl2)"
         )
 
 
@@ -67,8 +67,8 @@ class Differentiable(RowFunction):
                 inputs, by_output = arguments[: self.n_inputs], arguments[self.n_inputs :]
                 inputs = tuple(x if x.requires_grad else x.detach().requires_grad_() for x in inputs)
                 outputs = self.function(*inputs)
-                again = any(x.requires_grad for x in arguments)  # the gradient itself will be differentiated
-                options = {"create_graph": again, "allow_unused": True, "materialize_grads": True}
+                create_graph = any(x.requires_grad for x in arguments)  # the gradient itself will be differentiated
+                options = {"create_graph": create_graph, "allow_unused": True, "materialize_grads": True}
                 return torch.autograd.grad(outputs, inputs, by_output, **options)  # type: ignore[arg-type]
 
         return Differentiable(gradients, self.n_inputs + self.n_outputs, self.n_inputs, self.order - 1, self.method)
@@ -96,9 +96,9 @@ class RowFunctionOp(torch.autograd.Function):
         """Differentiate the derivative by the weights of the outputs, in which it is linear."""
         n = len(tangents)
         rows, outputs = ctx.saved_tensors[:n], ctx.saved_tensors[n:]
-        moved = [torch.zeros_like(row) if t is None else t for row, t in zip(rows, tangents, strict=True)]
-        twice = ctx.function.derivative().derivative()
-        return tuple(RowFunctionOp.apply(twice, *rows, *(torch.zeros_like(o) for o in outputs), *moved)[n:])
+        tangent_rows = [torch.zeros_like(row) if t is None else t for row, t in zip(rows, tangents, strict=True)]
+        second = ctx.function.derivative().derivative()
+        return tuple(RowFunctionOp.apply(second, *rows, *(torch.zeros_like(o) for o in outputs), *tangent_rows)[n:])
 
     @staticmethod
     def vmap(

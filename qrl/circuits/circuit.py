@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from qrl.circuits.drawing import draw
+from qrl.circuits.drawing import draw_circuit
 from qrl.circuits.gates import Angle, Gate, Input, Weight
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
@@ -45,7 +45,7 @@ class Circuit:
             for word in observable.words:
                 if not all(wire in wires for wire, _ in word.factors):
                     raise UsageError(
-                        f"circuit: observable {observable} is on a missing wire; "
+                        f"circuit: observable {observable} acts on a wire that does not exist; "
                         f"there are wires 0 to {self.n_wires - 1}"
                     )
 
@@ -67,11 +67,9 @@ class Circuit:
         circuit = cls(*read_pennylane(function, n_inputs, n_weights, n_scales))
         # A circuit counts up to the largest index that an angle uses.
         counts = {"input": (n_inputs, circuit.n_inputs), "weight": (n_weights, circuit.n_weights)}
-        for kind, (asked, used) in (counts | {"scale": (n_scales, circuit.n_scales)}).items():
-            if used < asked:
-                raise UsageError(
-                    f"from_pennylane: {kind} {used} of 0 to {asked - 1} turns no gate: use it, or say n_{kind}s={used}"
-                )
+        for kind, (declared, used) in (counts | {"scale": (n_scales, circuit.n_scales)}).items():
+            if used < declared:
+                raise UsageError(f"from_pennylane: no angle uses {kind} {used}: use it, or set n_{kind}s={used}")
         return circuit
 
     @cached_property
@@ -135,4 +133,4 @@ class Circuit:
 
     def draw(self) -> str:
         """Draw the circuit as text: one line per wire, one column per moment, the observables below."""
-        return draw(self.n_wires, self.moments, self.observables)
+        return draw_circuit(self.n_wires, self.moments, self.observables)

@@ -32,22 +32,22 @@ class ScaledGate:
     gate: Gate
     angle_scale: float = 1.0
 
-    def parts(self, decomposition: Sequence[DecomposedGate]) -> Iterator[tuple["ScaledGate", DecomposedGate]]:
+    def expand(self, decomposition: Sequence[DecomposedGate]) -> Iterator[tuple["ScaledGate", DecomposedGate]]:
         """Yield the gates of this decomposition in order, each with its entry."""
-        for part in decomposition:
-            wires, angle = tuple(self.gate.wires[wire] for wire in part.wires), self.gate.angle
-            if part.angle_scale is None:
-                yield ScaledGate(Gate(part.name, wires, part.constant)), part
+        for entry in decomposition:
+            wires, angle = tuple(self.gate.wires[wire] for wire in entry.wires), self.gate.angle
+            if entry.angle_scale is None:
+                yield ScaledGate(Gate(entry.name, wires, entry.constant)), entry
             elif isinstance(angle, Weight | Input):
-                yield ScaledGate(Gate(part.name, wires, angle), self.angle_scale * part.angle_scale), part
+                yield ScaledGate(Gate(entry.name, wires, angle), self.angle_scale * entry.angle_scale), entry
             else:
-                number = self.angle_scale * part.angle_scale * float(angle or 0.0)
-                yield ScaledGate(Gate(part.name, wires, number)), part
+                number = self.angle_scale * entry.angle_scale * float(angle or 0.0)
+                yield ScaledGate(Gate(entry.name, wires, number)), entry
 
     def decompose(self, names: Collection[str]) -> Iterator["ScaledGate"]:
         """Yield, in order, the gates that remain after decomposing all gates of these names (`DECOMPOSITIONS`)."""
         if self.gate.name in names:
-            for each, _ in self.parts(DECOMPOSITIONS[self.gate.name]):
+            for each, _ in self.expand(DECOMPOSITIONS[self.gate.name]):
                 yield from each.decompose(names)
         else:
             yield self

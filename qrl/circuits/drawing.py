@@ -6,7 +6,7 @@ from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 
 
-def draw(n_wires: int, moments: Sequence[Sequence[Gate]], observables: Sequence[Observable]) -> str:
+def draw_circuit(n_wires: int, moments: Sequence[Sequence[Gate]], observables: Sequence[Observable]) -> str:
     """Draw a circuit: one line per wire, one column per moment, the observables below."""
     lines = [f"{wire}: " for wire in range(n_wires)]
     width = max(map(len, lines))

@@ -19,7 +19,7 @@ class PauliWord:
     def __post_init__(self) -> None:
         wires = [wire for wire, _ in self.factors]
         if len(set(wires)) != len(wires):
-            raise UsageError(f"circuit: a Pauli word names wire(s) twice: {self}")
+            raise UsageError(f"circuit: a wire occurs twice in the Pauli word {self}")
         if not math.isfinite(self.coefficient):
             raise UsageError(f"circuit: the coefficient {self.coefficient} of a Pauli word is not finite")
 

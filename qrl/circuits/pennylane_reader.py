@@ -24,7 +24,7 @@ _FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh": np.tanh,
     "arctan": np.arctan,
 }
-DRAWS = 8
+N_DRAWS = 8
 _CLOSE = 1e-9
 """Tolerance for equal numbers: different random numbers are further apart, equal ones never are."""
 
@@ -39,25 +39,27 @@ def read_pennylane(
     if min(n_inputs, n_weights, n_scales) < 0:
         raise UsageError("from_pennylane: numbers of inputs, weights and scales must not be negative")
     draws = []
-    for seed in range(DRAWS):
+    for seed in range(N_DRAWS):
         rng = np.random.default_rng(seed)
         draws.append(tuple(rng.uniform(0.1, 1.2, size) for size in (n_inputs, n_weights, n_scales)))
-    scripts = [_play(function, numbers if n_scales else numbers[:2]) for numbers in draws]
+    scripts = [_record(function, numbers if n_scales else numbers[:2]) for numbers in draws]
     wires = {label: index for index, label in enumerate(_sorted(scripts[0].wires.labels))}
-    played = [[gate for operation in script.operations for gate in _gates(operation)] for script in scripts]
-    if any([gate[:3] for gate in other] != [gate[:3] for gate in played[0]] for other in played):
-        raise UsageError("from_pennylane: the circuit's gates depend on the numbers that it is given; they may not")
+    recorded = [[gate for operation in script.operations for gate in _gates(operation)] for script in scripts]
+    if any([gate[:3] for gate in other] != [gate[:3] for gate in recorded[0]] for other in recorded):
+        raise UsageError(
+            "from_pennylane: only angles may depend on the values of inputs, weights and scales, not gates"
+        )
     gates = []
-    for (name, places, of, first), *others in zip(*played, strict=True):
-        angle = None if first is None else _angle(of, [first, *(value for *_, value in others)], draws)
-        gates.append(Gate(name, tuple(wires[place] for place in places), angle))
+    for (name, labels, description, first), *others in zip(*recorded, strict=True):
+        angle = None if first is None else _angle(description, [first, *(value for *_, value in others)], draws)
+        gates.append(Gate(name, tuple(wires[label] for label in labels), angle))
     if not scripts[0].measurements:
         raise UsageError("from_pennylane: the function returns no expectation value, such as qml.expval(qml.PauliZ(0))")
     return len(wires), tuple(gates), tuple(_observable(m, wires) for m in scripts[0].measurements)
 
 
-def _play(function: Callable[..., object], numbers: Numbers) -> qml.tape.QuantumScript:
-    with wrap_errors("from_pennylane: the function fails"):
+def _record(function: Callable[..., object], numbers: Numbers) -> qml.tape.QuantumScript:
+    with wrap_errors("from_pennylane: the function failed"):
         return qml.tape.make_qscript(function)(*numbers)
 
 
@@ -67,26 +69,26 @@ def _sorted(labels: Sequence[Hashable]) -> list[Hashable]:
     return [*sorted(numbers)] if len(numbers) == len(labels) else list(labels)
 
 
-def _gates(operation: Operator, whole: str = "") -> Iterator[tuple[str, tuple[Hashable, ...], str, Any]]:
+def _gates(operation: Operator, parent: str = "") -> Iterator[tuple[str, tuple[Hashable, ...], str, Any]]:
     """Yield name, wires, description and angle of each supported gate in the decomposition of an operation."""
     name = _NAMES.get(operation.name, operation.name)
     if name in GATES:
         (angle,) = operation.parameters or [None]
-        yield name, tuple(operation.wires.labels), f"{whole} (its {name})" if whole else name, angle
+        yield name, tuple(operation.wires.labels), f"{name} in {parent}" if parent else name, angle
     elif operation.name not in _WITHOUT_EFFECT:
         if not operation.has_decomposition:
-            known = ", ".join(GATES)
+            supported = ", ".join(GATES)
             raise UsageError(
-                f"from_pennylane: gate {operation.name} cannot be made of those that there are here ({known})"
+                f"from_pennylane: gate {operation.name} cannot be decomposed into the supported gates ({supported})"
             )
-        for part in operation.decomposition():
-            yield from _gates(part, whole or operation.name)
+        for each in operation.decomposition():
+            yield from _gates(each, parent or operation.name)
 
 
-def _angle(of: str, values: list[Any], draws: list[Numbers]) -> Angle:
+def _angle(gate: str, values: list[Any], draws: list[Numbers]) -> Angle:
     """Identify an angle by its values in all draws."""
     if any(np.ndim(value) for value in values):
-        raise UsageError(f"from_pennylane: an angle of {of} has an axis; write the circuit for a single sample")
+        raise UsageError(f"from_pennylane: an angle of {gate} is an array; write the circuit for a single sample")
     found = [float(value) for value in values]
     for angle, candidates in _candidates(draws):
         if all(abs(value - candidate) < _CLOSE for value, candidate in zip(found, candidates, strict=True)):
@@ -94,7 +96,7 @@ def _angle(of: str, values: list[Any], draws: list[Numbers]) -> Angle:
     if max(found) - min(found) < _CLOSE:
         return found[0]
     raise UsageError(
-        f"from_pennylane: an angle of {of} is not a weight, an input, a scale times an input, tanh or arctan of one "
+        f"from_pennylane: an angle of {gate} is not a weight, an input, a scale times an input, tanh or arctan of one "
         "of these two, or a constant"
     )
 

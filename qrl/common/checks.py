@@ -14,12 +14,12 @@ def check_count(name: str, value: object, least: int = 1, most: int | None = Non
         UsageError: the value is not an integer, less than `least`, or more than `most`; the message calls it `name`.
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
-        raise UsageError(f"{name} must be a whole number, is {value!r}")
+        raise UsageError(f"{name} must be a whole number, not {value!r}")
     count = int(value)
     if count < least:
-        raise UsageError(f"{name} must be at least {least}, is {count}")
+        raise UsageError(f"{name} must be at least {least}, not {count}")
     if most is not None and count > most:
-        raise UsageError(f"{name} must be at most {most}, is {count}")
+        raise UsageError(f"{name} must be at most {most}, not {count}")
     return count
 
 
@@ -43,3 +43,14 @@ def check_choice(where: str, option: str, value: object, choices: Iterable[str])
     choices = tuple(choices)
     if value not in choices:
         raise UsageError(f"{where}: unknown {option} {value!r}{suggest(str(value), choices)}")
+
+
+def check_seed(name: str, value: object) -> None:
+    """Check a seed given by the user.
+
+    Raises:
+        UsageError: the seed is not an integer in [0, 2**63), the range that every generator accepts.
+    """
+    check_count(name, value, least=0)
+    if isinstance(value, int) and value >= 2**63:
+        raise UsageError(f"{name} must be less than 2**63, is {value}")

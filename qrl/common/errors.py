@@ -29,7 +29,7 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     """
     names = sorted(set(choices))
     if not names:
-        return "; there is nothing to choose from"
+        return "; no choices are available"
     lowered = {choice.lower(): choice for choice in names}
     near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
     near = near or [choice for choice in lowered if name and choice.startswith(name.lower())]

@@ -18,7 +18,7 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 """A JSON value."""
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically: a reader, also after a crash or a power cut, sees the old file or the new one.
 
     A symbolic link is kept; its target is written.
@@ -37,7 +37,7 @@ def write_whole(path: Path, data: bytes) -> None:
         os.replace(temporary, target)
         sync_folder(target.parent)
     except OSError as error:
-        raise unusable(path, error) from error
+        raise path_error(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -58,7 +58,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         os.rename(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        raise unusable(path, error) from error
+        raise path_error(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -73,17 +73,17 @@ def check_new_file(path: Path) -> None:
         path.lstat()
     except FileNotFoundError:
         if not path.parent.is_dir():
-            raise UsageError(f"{path}: there is no folder {path.parent}") from None
+            raise UsageError(f"{path}: folder {path.parent} does not exist") from None
         probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             probe.mkdir()
             probe.rmdir()
         except OSError as error:
-            raise unusable(path, error) from error
+            raise path_error(path, error) from error
         return
     except OSError as error:
-        raise unusable(path, error) from error
-    raise UsageError(f"{path} exists: give another --out")
+        raise path_error(path, error) from error
+    raise UsageError(f"{path} already exists; choose another --out")
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -127,7 +127,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def unusable(path: Path, error: OSError) -> UsageError:
+def path_error(path: Path, error: OSError) -> UsageError:
     """Return the one-line error for a path that the system refused."""
     return UsageError(f"{path}: {error.strerror or error}")
 
@@ -142,10 +142,10 @@ def to_json(value: object, *, indent: int | None = None) -> str:
     try:
         return json.dumps(value, allow_nan=False, indent=indent)
     except ValueError:
-        places = [f"{place or 'value'} is {number}" for place, number in _non_finite(value)]
-        if not places:
+        found = [f"{where or 'value'} is {number}" for where, number in _non_finite(value)]
+        if not found:
             raise
-        raise TrainingError(f"non-finite number: {', '.join(places[:3])}") from None
+        raise TrainingError(f"non-finite number: {', '.join(found[:3])}") from None
 
 
 def from_json(path: Path) -> Any:
@@ -157,9 +157,9 @@ def from_json(path: Path) -> Any:
     try:
         return parse_json(path.read_bytes())
     except OSError as error:
-        raise unusable(path, error) from error
+        raise path_error(path, error) from error
     except json.JSONDecodeError as error:
-        raise UsageError(f"{path}: not JSON or cut short: {error}") from error
+        raise UsageError(f"{path}: not JSON, or truncated: {error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not JSON: it is not UTF-8 text") from error
     except (ValueError, RecursionError) as error:
@@ -183,13 +183,13 @@ def _finite(text: str) -> float:
     return number
 
 
-def _non_finite(value: object, place: str = "") -> Iterator[tuple[str, float]]:
+def _non_finite(value: object, where: str = "") -> Iterator[tuple[str, float]]:
     match value:
         case float() if not math.isfinite(value):
-            yield place, value
+            yield where, value
         case Mapping():
             for key, item in value.items():
-                yield from _non_finite(item, f"{place}.{key}" if place else str(key))
+                yield from _non_finite(item, f"{where}.{key}" if where else str(key))
         case list() | tuple():
             for index, item in enumerate(value):
-                yield from _non_finite(item, f"{place}[{index}]")
+                yield from _non_finite(item, f"{where}[{index}]")

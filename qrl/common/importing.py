@@ -17,13 +17,13 @@ from qrl.common.summaries import DISTRIBUTION, reason
 
 T = TypeVar("T")
 
-_NEEDED = frozenset(
+_REQUIRED = frozenset(
     {
         "torch",
         "numpy",
         "gymnasium",
         "pennylane",
-        "tyro",
+        "cattrs",
         "safetensors",
         "jaxtyping",
         "scipy",
@@ -35,7 +35,7 @@ _NEEDED = frozenset(
 """Import names of the required dependencies of this distribution."""
 
 
-def importing(what: str, action: Callable[[], T]) -> T:
+def wrap_import_errors(what: str, action: Callable[[], T]) -> T:
     """Run an import; any exception of the imported code becomes a one-line UsageError, with the cause attached.
 
     Raises:
@@ -46,7 +46,7 @@ def importing(what: str, action: Callable[[], T]) -> T:
     except UsageError as error:
         raise UsageError(f"{what}: {error}") from error
     except (Exception, SystemExit) as error:  # Third-party code may raise anything, and even exit.
-        raise UsageError(f"{what} cannot be imported: {reason(error)}{own_remedy(error)}") from error
+        raise UsageError(f"{what} cannot be imported: {reason(error)}{install_hint(error)}") from error
 
 
 def import_file(role: str, path: Path) -> ModuleType:
@@ -66,7 +66,7 @@ def import_file(role: str, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
 
     def execute() -> ModuleType:
-        # Dataclasses and tyro look up a class's module, so the module is registered before it runs. The source is
+        # Dataclasses look up a class's module, so the module is registered before it runs. The source is
         # compiled here because the loader would leave a __pycache__ next to the user's file.
         sys.modules[name] = module
         try:
@@ -76,7 +76,7 @@ def import_file(role: str, path: Path) -> ModuleType:
             raise
         return module
 
-    return importing(f"{role} {str(path)!r}", execute)
+    return wrap_import_errors(f"{role} {str(path)!r}", execute)
 
 
 def import_attribute(what: str, module_name: str, attribute: str) -> object:
@@ -85,13 +85,13 @@ def import_attribute(what: str, module_name: str, attribute: str) -> object:
     Raises:
         UsageError: the module cannot be imported, or has no such attribute.
     """
-    found: object = importing(what, lambda: importlib.import_module(module_name))
+    found: object = wrap_import_errors(what, lambda: importlib.import_module(module_name))
     for part in filter(None, attribute.split(".")):
         try:
             found = getattr(found, part)
         except AttributeError:
             public = [each for each in dir(found) if not each.startswith("_")]
-            raise UsageError(f"{what}: no {part!r} there{suggest(part, public)}") from None
+            raise UsageError(f"{what}: no attribute {part!r}{suggest(part, public)}") from None
     return found
 
 
@@ -123,14 +123,14 @@ def checkout() -> Path | None:
     return root if (root / "pyproject.toml").exists() else None
 
 
-def own_remedy(error: BaseException) -> str:
+def install_hint(error: BaseException) -> str:
     """Return the tail of a message about a failed import.
 
     The tail is the remedy if a required dependency is missing, else empty.
     """
     name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if name not in _NEEDED:
+    if name not in _REQUIRED:
         return ""
     if (root := checkout()) is not None:
         return f"; use .venv/bin/python, or install {DISTRIBUTION}: pip install -e {root}"
-    return f"; install all that {DISTRIBUTION} needs: pip install {DISTRIBUTION}"
+    return f"; install {DISTRIBUTION} with its dependencies: pip install {DISTRIBUTION}"

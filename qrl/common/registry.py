@@ -26,7 +26,7 @@ from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from qrl.common.errors import UsageError, suggest
-from qrl.common.importing import import_attribute, import_file, importing, missing_module, read_source
+from qrl.common.importing import import_attribute, import_file, missing_module, read_source, wrap_import_errors
 from qrl.common.summaries import Summary, first_line, summarise_entry_point, summarise_file
 
 GIVEN = " (given in Python)"
@@ -70,9 +70,9 @@ class Registry(Generic[Built_co]):
         role: the word for a plug-in in messages and on the command line, such as "env".
         group: the entry-point group of the plug-ins.
         shelves: the packages that hold plug-ins.
-        of_name: turns a name of no other kind into a plug-in; returns None if it cannot. It may raise UsageError for a
-            mistyped name of its own kind.
-        of_object: turns an object that lacks `Config` or `build` into a plug-in; returns None if it cannot. It may
+        resolve_name: turns a name of no other kind into a plug-in; returns None if it cannot. It may raise UsageError
+            for a mistyped name of its own kind.
+        resolve_object: turns an object that lacks `Config` or `build` into a plug-in; returns None if it cannot. It may
             raise UsageError likewise.
     """
 
@@ -82,11 +82,11 @@ class Registry(Generic[Built_co]):
         group: str,
         shelves: Sequence[Shelf],
         *,
-        of_name: Callable[[str], Plugin[Built_co] | None] = lambda name: None,
-        of_object: Callable[[object], Plugin[Built_co] | None] = lambda thing: None,
+        resolve_name: Callable[[str], Plugin[Built_co] | None] = lambda name: None,
+        resolve_object: Callable[[object], Plugin[Built_co] | None] = lambda value: None,
     ) -> None:
         self.role, self.group, self.shelves = role, group, tuple(shelves)
-        self._of_name, self._of_object = of_name, of_object
+        self._resolve_name, self._resolve_object = resolve_name, resolve_object
         self._registered: dict[str, Plugin[Built_co]] = {}
 
     def available(self) -> dict[str, Summary]:
@@ -107,10 +107,10 @@ class Registry(Generic[Built_co]):
         """
         where = f"{self.role} {name!r} cannot be registered"
         if not re.fullmatch(r"[\w-]+", name):
-            raise UsageError(f"{where}: a name is letters, digits, _ and -")
-        if name not in self._registered and (name in self.available() or self._means_something(name)):
-            raise UsageError(f"{where}: the name is taken")
-        self._registered[name] = self._checked(name, plugin)
+            raise UsageError(f"{where}: a name consists of letters, digits, _ and -")
+        if name not in self._registered and (name in self.available() or self._is_interpreted(name)):
+            raise UsageError(f"{where}: the name is already taken")
+        self._registered[name] = self._check_plugin(name, plugin)
 
     def unregister(self, name: str) -> None:
         """Remove a registered plug-in.
@@ -129,12 +129,12 @@ class Registry(Generic[Built_co]):
                 the file or module cannot be imported, or it lacks `Config` or `build`.
         """
         if not isinstance(name, str):
-            return self._checked(name_of(name), name)
+            return self._check_plugin(name_of(name), name)
         if not name:
             raise UsageError(f"the name of the {self.role} is empty{suggest(name, self.available())}")
         if name in self._registered:
             return self._registered[name]
-        return self._checked(name, self._found(name))
+        return self._check_plugin(name, self._resolve(name))
 
     def canonical(self, name: str) -> str:
         """Return `name` in the form to be saved: a path becomes absolute, so that it is valid in any folder.
@@ -170,7 +170,7 @@ class Registry(Generic[Built_co]):
             owner = {} if entry.dist is None else {"package": entry.dist.name, "version": entry.dist.version}
             return {"from": "package", "entry": entry.value, **owner}
         module = sys.modules.get(name.partition(":")[0])
-        if module is None or module.__file__ is None or self._of_name(name) is not None:
+        if module is None or module.__file__ is None or self._resolve_name(name) is not None:
             return {"from": "name"}
         return {"from": "module", **self._content(Path(module.__file__))}
 
@@ -186,7 +186,7 @@ class Registry(Generic[Built_co]):
     def _entry_point(self, name: str) -> importlib.metadata.EntryPoint | None:
         return next((entry for entry in self._entry_points() if entry.name == name), None)
 
-    def _found(self, name: str) -> object:
+    def _resolve(self, name: str) -> object:
         """Resolve a name that is not registered."""
         shelf = next((shelf for shelf in self.shelves if name in shelf.files()), None)
         if shelf is not None:
@@ -194,8 +194,8 @@ class Registry(Generic[Built_co]):
         if name.endswith(".py"):
             return import_file(self.role, _expanded(Path(name)))
         if (entry := self._entry_point(name)) is not None:
-            return importing(self._called(name), entry.load)
-        if (plugin := self._of_name(name)) is not None:
+            return wrap_import_errors(self._label(name), entry.load)
+        if (plugin := self._resolve_name(name)) is not None:
             return plugin
         module_name, _, attribute = name.partition(":")
         if name != module_name or "." in name:
@@ -203,59 +203,59 @@ class Registry(Generic[Built_co]):
         raise self._unknown(name)
 
     def _from_shelf(self, shelf: Shelf, name: str) -> ModuleType:
-        path, called = shelf.files()[name], self._called(name)
+        path, label = shelf.files()[name], self._label(name)
         summary = summarise_file(path)
         if summary.missing:
-            raise UsageError(f"{called} needs {', '.join(summary.missing)}, not installed: {summary.remedy}")
-        module = importing(called, lambda: importlib.import_module(f"{shelf.package}.{name}"))
+            raise UsageError(f"{label} needs {', '.join(summary.missing)}, not installed: {summary.remedy}")
+        module = wrap_import_errors(label, lambda: importlib.import_module(f"{shelf.package}.{name}"))
         # `envs` and `agents` are common words: another package earlier on sys.path must not shadow ours.
         if module.__file__ is None or Path(module.__file__).resolve() != path.resolve():
-            raise UsageError(f"{called}: {module.__file__} is imported in place of {path}")
+            raise UsageError(f"{label}: {module.__file__} is imported instead of {path}")
         return module
 
     def _from_module(self, name: str, module_name: str, attribute: str) -> object:
         if not all(part.isidentifier() for part in module_name.split(".")):
             raise self._unknown(name)
         try:
-            return import_attribute(self._called(name), module_name, attribute)
+            return import_attribute(self._label(name), module_name, attribute)
         except UsageError as error:
             missing = missing_module(error, module_name)
             if not missing:
                 raise
             near = suggest(name, self.available())
             raise UsageError(
-                f"unknown {self._called(name)}: there is no module {missing!r}, installed or on PYTHONPATH{near}"
+                f"unknown {self._label(name)}: module {missing!r} is neither installed nor on PYTHONPATH{near}"
             ) from error.__cause__
 
-    def _means_something(self, name: str) -> bool:
+    def _is_interpreted(self, name: str) -> bool:
         """Return whether the registry's owner interprets a name, or takes it for a mistyped name of its own kind."""
         try:
-            return self._of_name(name) is not None
+            return self._resolve_name(name) is not None
         except UsageError:
             return True
 
-    def _checked(self, name: str, thing: object) -> Plugin[Built_co]:
-        called = self._called(name)
-        if not isinstance(thing, Plugin):
+    def _check_plugin(self, name: str, plugin: object) -> Plugin[Built_co]:
+        label = self._label(name)
+        if not isinstance(plugin, Plugin):
             try:
-                thing = self._of_object(thing) or thing
+                plugin = self._resolve_object(plugin) or plugin
             except UsageError as error:
-                raise UsageError(f"{called}: {error}") from None
-        config = getattr(thing, "Config", None)
+                raise UsageError(f"{label}: {error}") from None
+        config = getattr(plugin, "Config", None)
         if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
-            raise UsageError(f"{called} has no dataclass called Config: a plug-in offers Config and build(config, ...)")
+            raise UsageError(f"{label} has no dataclass called Config: a plug-in defines Config and build(config, ...)")
         if not getattr(config, "__dataclass_params__").frozen:  # noqa: B009  # Unknown to type checkers.
-            raise UsageError(f"{called}: Config must be frozen, @dataclass(frozen=True)")
-        if not callable(getattr(thing, "build", None)):
-            raise UsageError(f"{called} has no function called build: a plug-in offers Config and build(config, ...)")
-        return cast(Plugin[Built_co], thing)
+            raise UsageError(f"{label}: Config must be frozen, @dataclass(frozen=True)")
+        if not callable(getattr(plugin, "build", None)):
+            raise UsageError(f"{label} has no function called build: a plug-in defines Config and build(config, ...)")
+        return cast(Plugin[Built_co], plugin)
 
-    def _called(self, name: str) -> str:
+    def _label(self, name: str) -> str:
         return f"{self.role} {name!r}"
 
     def _unknown(self, name: str) -> UsageError:
-        path = ", a path to no .py file" if _expanded(Path(name)).exists() else ""
-        return UsageError(f"unknown {self._called(name)}{path}{suggest(name, self.available())}")
+        path = ", an existing path but not a .py file" if _expanded(Path(name)).exists() else ""
+        return UsageError(f"unknown {self._label(name)}{path}{suggest(name, self.available())}")
 
 
 @dataclass(frozen=True)

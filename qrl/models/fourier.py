@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from qrl.common.errors import UsageError
-from qrl.policies.frame import LARGEST_BUDGET, Frame, check_size
+from qrl.policies.frame import MAX_BUDGET, Frame, check_size
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Config:
     """Standard deviation of the initial frequencies [rad per unit of normalised input]; 1: ours."""
 
     def __post_init__(self) -> None:
-        if max(self.budget, self.n_features) > LARGEST_BUDGET:
-            raise UsageError(f"model fourier: budget and n_features may be at most {LARGEST_BUDGET}, not as in {self}")
+        if max(self.budget, self.n_features) > MAX_BUDGET:
+            raise UsageError(f"model fourier: budget and n_features may be at most {MAX_BUDGET}, found {self}")
         if self.budget < 1 or self.n_features < 0:
-            raise UsageError(f"model fourier: budget must be at least 1 and n_features at least 0, not {self}")
+            raise UsageError(f"model fourier: budget must be at least 1 and n_features at least 0, found {self}")
         if not 0 < self.bandwidth < math.inf:
             raise UsageError(f"model fourier: bandwidth must be positive and finite, not {self.bandwidth}")
 

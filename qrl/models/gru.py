@@ -23,28 +23,28 @@ class Config(CellConfig):
 class GRU(nn.Module):
     """GRU cell: (inputs [batch, n_inputs], memory [batch, n_hidden]) -> (new memory as features, new memory).
 
-    `keeping` holds the biases of the update gate z [n_hidden] (`SpanConfig`).
+    `keep_bias` holds the biases of the update gate z [n_hidden] (`SpanConfig`).
     """
 
-    def __init__(self, n_inputs: int, keeping: Float[Tensor, " hidden"], generator: Generator) -> None:
+    def __init__(self, n_inputs: int, keep_bias: Float[Tensor, " hidden"], generator: Generator) -> None:
         super().__init__()
-        self.n_features = self.n_memory = n_hidden = len(keeping)
+        self.n_features = self.n_memory = n_hidden = len(keep_bias)
         self.gates = Affine(3, n_inputs, n_hidden, generator)
         with torch.no_grad():
-            self.gates.bias[:n_hidden] = keeping
+            self.gates.bias[:n_hidden] = keep_bias
 
     def forward(
         self, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
     ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch hidden"]]:
-        seen, kept = inputs @ self.gates.inputs.mT + self.gates.bias, memory @ self.gates.memory.mT
+        from_inputs, from_memory = inputs @ self.gates.inputs.mT + self.gates.bias, memory @ self.gates.memory.mT
         width = 2 * self.n_memory
-        update, reset = torch.sigmoid(seen[..., :width] + kept[..., :width]).chunk(2, -1)
-        candidate = torch.tanh(seen[..., width:] + reset * kept[..., width:])
-        after = candidate + update * (memory - candidate)
-        return after, after
+        update, reset = torch.sigmoid(from_inputs[..., :width] + from_memory[..., :width]).chunk(2, -1)
+        candidate = torch.tanh(from_inputs[..., width:] + reset * from_memory[..., width:])
+        new_memory = candidate + update * (memory - candidate)
+        return new_memory, new_memory
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> GRU:
     """Build the cell; its features are the memory."""
     width = config.width(frame, lambda width: Affine.size(3, frame.n_inputs, width))
-    return GRU(frame.n_inputs, config.keeping(width, frame, generator), generator)
+    return GRU(frame.n_inputs, config.keep_bias(width, frame, generator), generator)

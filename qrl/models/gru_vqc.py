@@ -37,7 +37,7 @@ class GRUWithCircuit(nn.Module):
 
     def __init__(self, config: Config, frame: Frame, generator: Generator) -> None:
         super().__init__()
-        self.memory = GRU(frame.n_inputs, config.keeping(config.n_hidden, frame, generator), generator)
+        self.memory = GRU(frame.n_inputs, config.keep_bias(config.n_hidden, frame, generator), generator)
         self.circuit = quantum_layer(cell_circuit, config, config.n_hidden, generator)
         self.n_features, self.n_memory = self.circuit.n_features, config.n_hidden
 
@@ -54,8 +54,8 @@ class GRUWithCircuit(nn.Module):
         self, bound: BoundFeatures, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
     ) -> tuple[Float[Tensor, "batch feature"], Float[Tensor, "batch hidden"]]:
         """Compute one step with bound parameters."""
-        after, _ = torch.func.functional_call(self.memory, bound.memory, (inputs, memory))
-        return self.circuit.run(bound.circuit, after), after
+        new_memory, _ = torch.func.functional_call(self.memory, bound.memory, (inputs, memory))
+        return self.circuit.run(bound.circuit, new_memory), new_memory
 
     def forward(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         return self.run(self.bind(), inputs, memory)

@@ -13,7 +13,15 @@ from torch import Generator
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate, Input
 from qrl.layer import QuantumLayer
-from qrl.models.shared.ansatz import Observables, QuantumConfig, check_room, quantum_layer, ring, weights, z_observables
+from qrl.models.shared.ansatz import (
+    Observables,
+    QuantumConfig,
+    check_capacity,
+    quantum_layer,
+    ring,
+    weights,
+    z_observables,
+)
 from qrl.policies.frame import Frame
 
 
@@ -32,18 +40,18 @@ def circuit(config: Config, n_inputs: int) -> Circuit:
 
     Encoding gate k, counted over all wires and layers, takes input k modulo `n_inputs`.
     """
-    check_room(config, n_inputs)
+    check_capacity(config, n_inputs)
     wires, angle, gates = range(config.n_wires), weights(), []
     for layer in range(config.n_layers + 1):
         gates += [Gate(name, (wire,), next(angle)) for wire in wires for name in ("RX", "RY", "RZ")]
         if layer < config.n_layers:
             gates += [Gate("CZ", pair) for pair in ring(config.n_wires)]
-            places = (layer * config.n_wires + wire for wire in wires)
-            gates += [Gate("RX", (k % config.n_wires,), Input(k % n_inputs, k, config.transform)) for k in places]
+            encodings = (layer * config.n_wires + wire for wire in wires)
+            gates += [Gate("RX", (k % config.n_wires,), Input(k % n_inputs, k, config.transform)) for k in encodings]
     return Circuit(config.n_wires, tuple(gates), z_observables(config.n_wires, config.observables))
 
 
-def inert(circuit: Circuit) -> int:
+def n_inert(circuit: Circuit) -> int:
     """Return the number of angles without effect, those of the last RZs."""
     return circuit.n_wires
 

@@ -23,18 +23,18 @@ class Config(CellConfig):
 class LSTM(nn.Module):
     """LSTM cell: (inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, new memory).
 
-    `keeping` holds the biases of the forget gate [n_hidden]; the input gate has the opposite biases (`SpanConfig`).
+    `keep_bias` holds the biases of the forget gate [n_hidden]; the input gate has the opposite biases (`SpanConfig`).
     """
 
-    def __init__(self, n_inputs: int, keeping: Float[Tensor, " hidden"], generator: Generator) -> None:
+    def __init__(self, n_inputs: int, keep_bias: Float[Tensor, " hidden"], generator: Generator) -> None:
         super().__init__()
-        n_hidden = len(keeping)
+        n_hidden = len(keep_bias)
         self.n_features, self.n_memory = n_hidden, 2 * n_hidden
         self.gates = Affine(4, n_inputs, n_hidden, generator)
         with torch.no_grad():
-            entering, forgetting, *_ = self.gates.bias.chunk(4)
-            forgetting.copy_(keeping)
-            entering.copy_(-forgetting)
+            input_bias, forget_bias, *_ = self.gates.bias.chunk(4)
+            forget_bias.copy_(keep_bias)
+            input_bias.copy_(-forget_bias)
 
     def forward(
         self, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
@@ -47,4 +47,4 @@ class LSTM(nn.Module):
 def build(config: Config, frame: Frame, generator: Generator) -> LSTM:
     """Build the cell; its features are the hidden state h."""
     width = config.width(frame, lambda width: Affine.size(4, frame.n_inputs, width))
-    return LSTM(frame.n_inputs, config.keeping(width, frame, generator), generator)
+    return LSTM(frame.n_inputs, config.keep_bias(width, frame, generator), generator)

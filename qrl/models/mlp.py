@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from qrl.common.errors import UsageError
-from qrl.policies.frame import LARGEST_BUDGET, Frame, check_size
+from qrl.policies.frame import MAX_BUDGET, Frame, check_size
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Config:
     """Widths of the hidden layers [units]; overrides `budget` (100 100 is the network of Finn et al. 2017)."""
 
     def __post_init__(self) -> None:
-        if self.budget > LARGEST_BUDGET or any(width > LARGEST_BUDGET for width in self.hidden):
-            raise UsageError(f"model mlp: budget and widths may be at most {LARGEST_BUDGET}, not as in {self}")
+        if self.budget > MAX_BUDGET or any(width > MAX_BUDGET for width in self.hidden):
+            raise UsageError(f"model mlp: budget and widths may be at most {MAX_BUDGET}, found {self}")
         if self.budget < 1 or self.depth < 1 or any(width < 1 for width in self.hidden):
-            raise UsageError(f"model mlp: budget, depth and widths must be at least 1, not {self}")
+            raise UsageError(f"model mlp: budget, depth and widths must be at least 1, found {self}")
 
 
 class Perceptron(nn.Module):
@@ -56,8 +56,8 @@ def build(config: Config, frame: Frame, generator: Generator) -> Perceptron:
     if not hidden:
 
         def size(width: int) -> tuple[int, int]:
-            own = (frame.n_inputs + 1) * width + (config.depth - 1) * (width + 1) * width
-            return width, own
+            n_parameters = (frame.n_inputs + 1) * width + (config.depth - 1) * (width + 1) * width
+            return width, n_parameters
 
         hidden = (frame.fit(config.budget, size),) * config.depth
     return Perceptron((frame.n_inputs, *hidden), generator)

@@ -34,7 +34,7 @@ class QGRU(nn.Module):
         self.n_features = self.n_memory = n_hidden = config.n_hidden
         self.gates = QuantumMaps(config, 4, frame.n_inputs + n_hidden, n_hidden, generator)
         with torch.no_grad():
-            self.gates.bias[0] = config.keeping(n_hidden, frame, generator)
+            self.gates.bias[0] = config.keep_bias(n_hidden, frame, generator)
 
     def bind(self) -> BoundMaps:
         """Compute everything that depends only on the parameters."""
@@ -44,10 +44,10 @@ class QGRU(nn.Module):
         self, bound: BoundMaps, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
     ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch hidden"]]:
         """Compute one step with bound parameters."""
-        update, reset, seen, kept = self.gates.run(bound, torch.cat([inputs, memory], dim=-1)).unbind()
-        candidate = torch.tanh(seen + torch.sigmoid(reset) * kept)
-        after = candidate + torch.sigmoid(update) * (memory - candidate)
-        return after, after
+        update, reset, from_inputs, from_memory = self.gates.run(bound, torch.cat([inputs, memory], dim=-1)).unbind()
+        candidate = torch.tanh(from_inputs + torch.sigmoid(reset) * from_memory)
+        new_memory = candidate + torch.sigmoid(update) * (memory - candidate)
+        return new_memory, new_memory
 
     def forward(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         return self.run(self.bind(), inputs, memory)

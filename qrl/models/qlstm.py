@@ -34,7 +34,7 @@ class QLSTM(nn.Module):
         self.n_features, self.n_memory = config.n_hidden, 2 * config.n_hidden
         self.gates = QuantumMaps(config, 4, frame.n_inputs + config.n_hidden, config.n_hidden, generator)
         with torch.no_grad():
-            self.gates.bias[1] = config.keeping(config.n_hidden, frame, generator)  # forget gate
+            self.gates.bias[1] = config.keep_bias(config.n_hidden, frame, generator)  # forget gate
             self.gates.bias[0] = -self.gates.bias[1]  # input gate
 
     def bind(self) -> BoundMaps:

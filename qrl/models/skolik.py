@@ -16,7 +16,7 @@ from qrl.circuits.gates import Gate, Input, Transform
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.layer import QuantumLayer
-from qrl.models.shared.ansatz import QuantumConfig, check_room, quantum_layer, ring, weights, z_observables
+from qrl.models.shared.ansatz import QuantumConfig, check_capacity, quantum_layer, ring, weights, z_observables
 from qrl.policies.frame import Frame
 
 
@@ -40,23 +40,23 @@ def circuit(config: Config, n_inputs: int) -> Circuit:
 
     Encoding gate k, counted over all wires and layers, takes input k modulo `n_inputs`.
     """
-    check_room(config, n_inputs)
+    check_capacity(config, n_inputs)
     n_wires, angle, gates = config.n_wires, weights(), []
     for layer in range(config.n_layers):
-        places = range(layer * n_wires, (layer + 1) * n_wires)
-        gates += [Gate("RX", (k % n_wires,), Input(k % n_inputs, k, config.transform)) for k in places]
+        encodings = range(layer * n_wires, (layer + 1) * n_wires)
+        gates += [Gate("RX", (k % n_wires,), Input(k % n_inputs, k, config.transform)) for k in encodings]
         gates += [Gate(name, (wire,), next(angle)) for wire in range(n_wires) for name in ("RY", "RZ")]
         gates += [Gate("CZ", pair) for pair in ring(n_wires)]
     if config.observables == "pairs":
         if n_wires % 2:
-            raise UsageError(f"model skolik: observables of pairs need an even number of wires, not {n_wires}")
+            raise UsageError(f"model skolik: observables=pairs needs an even n_wires, not {n_wires}")
         observables = tuple(Observable.of(f"Z{wire} Z{wire + 1}") for wire in range(0, n_wires, 2))
     else:
         observables = z_observables(n_wires, config.observables)
     return Circuit(n_wires, tuple(gates), observables)
 
 
-def inert(circuit: Circuit) -> int:
+def n_inert(circuit: Circuit) -> int:
     """Return the number of angles without effect, those of the last RZs."""
     return circuit.n_wires
 

@@ -29,8 +29,8 @@ from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate
 from qrl.circuits.matrices import Array
 from qrl.common.errors import UsageError, suggest
-from qrl.common.files import parse_json, unusable, write_whole
-from qrl.noise.native_gates import GateError, Native, NoisyGate, pauli_words
+from qrl.common.files import parse_json, path_error, write_atomically
+from qrl.noise.native_gates import GateError, NativeGateSet, NoisyGate, pauli_words
 from qrl.noise.qiskit import Uncoupled, read_device
 from qrl.noise.readout import Readout
 
@@ -92,8 +92,8 @@ class Calibration:
             raise UsageError(f"calibration: the circuit has {circuit.n_wires} wires, {self.source} has {self.n_wires}")
 
     @cached_property
-    def _native(self) -> Native:
-        return Native(self.source, self.basis, self.coupled_only, self.errors)
+    def _native(self) -> NativeGateSet:
+        return NativeGateSet(self.source, self.basis, self.coupled_only, self.errors)
 
     def __bool__(self) -> bool:
         return bool(self.errors or self.readout)
@@ -125,7 +125,7 @@ class Calibration:
         try:
             return cls.parse(Path(path).read_bytes(), str(path))
         except OSError as error:
-            raise unusable(Path(path), error) from error
+            raise path_error(Path(path), error) from error
 
     @classmethod
     def parse(cls, text: str | bytes, where: str = "calibration") -> "Calibration":
@@ -143,26 +143,26 @@ class Calibration:
         Raises UsageError, prefixed by `where`, for anything else.
         """
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
-            raise UsageError(f"{where}: not a calibration of ours: expected a JSON object with format {FORMAT!r}")
+            raise UsageError(f"{where}: not a calibration file: expected a JSON object with format {FORMAT!r}")
         if data.get("version") != VERSION:
-            raise UsageError(f"{where}: version {data.get('version')!r} of the format, this reads {VERSION}")
+            raise UsageError(f"{where}: unsupported format version {data.get('version')!r}; supported: {VERSION}")
         content = {key: value for key, value in data.items() if key not in ("format", "version")}
         _check_keys(content, [_KEYS.get(field.name, field.name) for field in fields(cls)], where)
         try:
             return cls(
                 source=_checked(content["source"], str, f"{where}: source"),
-                basis=tuple(_each(content["basis"], str, f"{where}: basis")),
+                basis=tuple(_checked_list(content["basis"], str, f"{where}: basis")),
                 errors=tuple(_errors(content["errors"], f"{where}: errors")),
                 readout=tuple(_readouts(content["readout"], f"{where}: readout")),
                 n_wires=None if content["n_wires"] is None else _checked(content["n_wires"], int, f"{where}: n_wires"),
-                coupled_only=tuple(_each(content["limited"], str, f"{where}: limited")),
+                coupled_only=tuple(_checked_list(content["limited"], str, f"{where}: limited")),
             )
         except UsageError as error:
             raise UsageError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
         """Return the calibration as a JSON object."""
-        errors = [asdict(error) | {"transfer": _named(error)} for error in self.errors]
+        errors = [asdict(error) | {"transfer": _transfer_rows(error)} for error in self.errors]
         content = {_KEYS.get(name, name): value for name, value in asdict(self).items()}
         return {"format": FORMAT, "version": VERSION} | content | {"errors": errors}
 
@@ -185,7 +185,7 @@ class Calibration:
             rows = [f"    {json.dumps(row)}" for row in value] if key in ("errors", "readout") else []
             text = "[\n" + ",\n".join(rows) + "\n  ]" if rows else json.dumps(value)
             lines.append(f"  {json.dumps(key)}: {text}")
-        write_whole(Path(path), ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+        write_atomically(Path(path), ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ _LARGEST = 1e300
 """Upper bound of numbers: an integer in JSON may be too large for a float."""
 
 
-def _named(error: GateError) -> dict[str, dict[str, float]]:
+def _transfer_rows(error: GateError) -> dict[str, dict[str, float]]:
     """Return the rows of a transfer matrix except the first, with their nonzero entries, by Pauli word."""
     words = pauli_words(error.n_wires)
     rows = zip(words[1:], error.transfer[1:], strict=True)
@@ -213,41 +213,46 @@ def _named(error: GateError) -> dict[str, dict[str, float]]:
 
 
 def _errors(data: object, where: str) -> Iterator[GateError]:
-    for index, item in enumerate(_each(data, dict, where)):
-        here = f"{where}[{index}]"
-        _check_keys(item, ["gate", "wires", "transfer"], here)
-        rows = _checked(item["transfer"], dict, f"{here}.transfer")
+    for index, item in enumerate(_checked_list(data, dict, where)):
+        item_where = f"{where}[{index}]"
+        _check_keys(item, ["gate", "wires", "transfer"], item_where)
+        rows = _checked(item["transfer"], dict, f"{item_where}.transfer")
         longest = max(map(len, rows), default=1)
         words = pauli_words(longest) if longest <= 2 else pauli_words(1)
         matrix = np.eye(len(words))
         matrix[1:] = 0
         for word, row in rows.items():
-            there = f"{here}.transfer.{word}"
+            row_where = f"{item_where}.transfer.{word}"
             if word not in words[1:]:
-                raise UsageError(f"{there}: expected one of the words {', '.join(words[1:])}")
-            for other, number in _checked(row, dict, there).items():
+                raise UsageError(f"{row_where}: expected one of the words {', '.join(words[1:])}")
+            for other, number in _checked(row, dict, row_where).items():
                 if other not in words:
-                    raise UsageError(f"{there}.{other}: expected one of the words {', '.join(words)}")
-                matrix[words.index(word), words.index(other)] = _checked(number, float, f"{there}.{other}")
+                    raise UsageError(f"{row_where}.{other}: expected one of the words {', '.join(words)}")
+                matrix[words.index(word), words.index(other)] = _checked(number, float, f"{row_where}.{other}")
         transfer = tuple(map(tuple, matrix.tolist()))
-        yield GateError(_checked(item["gate"], str, f"{here}.gate"), _wires(item["wires"], f"{here}.wires"), transfer)
+        yield GateError(
+            _checked(item["gate"], str, f"{item_where}.gate"), _wires(item["wires"], f"{item_where}.wires"), transfer
+        )
 
 
 def _readouts(data: object, where: str) -> Iterator[Readout]:
-    for index, item in enumerate(_each(data, dict, where)):
-        here = f"{where}[{index}]"
-        _check_keys(item, ["wires", "read"], here)
-        rows = [tuple(_each(row, float, f"{here}.read")) for row in _each(item["read"], list, f"{here}.read")]
+    for index, item in enumerate(_checked_list(data, dict, where)):
+        item_where = f"{where}[{index}]"
+        _check_keys(item, ["wires", "read"], item_where)
+        rows = [
+            tuple(_checked_list(row, float, f"{item_where}.read"))
+            for row in _checked_list(item["read"], list, f"{item_where}.read")
+        ]
         if [len(row) for row in rows] != [2, 2]:
-            raise UsageError(f"{here}.read: expected two rows of two probabilities")
-        yield Readout(_wires(item["wires"], f"{here}.wires"), tuple(rows))  # type: ignore[arg-type]
+            raise UsageError(f"{item_where}.read: expected two rows of two probabilities")
+        yield Readout(_wires(item["wires"], f"{item_where}.wires"), tuple(rows))  # type: ignore[arg-type]
 
 
 def _wires(data: object, where: str) -> tuple[int, ...] | None:
-    return None if data is None else tuple(_each(data, int, where))
+    return None if data is None else tuple(_checked_list(data, int, where))
 
 
-def _each(data: object, kind: type[_Kind], where: str) -> list[_Kind]:
+def _checked_list(data: object, kind: type[_Kind], where: str) -> list[_Kind]:
     return [_checked(item, kind, f"{where}[{index}]") for index, item in enumerate(_checked(data, list, where))]
 
 
@@ -260,10 +265,10 @@ def _checked(value: object, kind: type[_Kind], where: str) -> _Kind:
     return kind(value)  # type: ignore[call-arg]
 
 
-def _check_keys(data: Mapping[str, object], known: list[str], where: str) -> None:
+def _check_keys(data: Mapping[str, object], expected: list[str], where: str) -> None:
     for key in data:
-        if key not in known:
-            raise UsageError(f"{where}: unknown key {key!r}{suggest(key, known)}")
-    for key in known:
+        if key not in expected:
+            raise UsageError(f"{where}: unknown key {key!r}{suggest(key, expected)}")
+    for key in expected:
         if key not in data:
-            raise UsageError(f"{where}: {key} is missing")
+            raise UsageError(f"{where}: key {key!r} is missing")

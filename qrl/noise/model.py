@@ -71,7 +71,7 @@ class Noise:
             if name in found:
                 raise UsageError(f"noise: {name} is given twice")
             try:
-                found[name] = _READ.get(name, float)(value)
+                found[name] = _PARSERS.get(name, float)(value)
             except UsageError:
                 raise
             except ValueError:
@@ -83,7 +83,7 @@ class Noise:
         return {name: kraus(getattr(self, name)) for name, kraus in _CHANNELS.items() if getattr(self, name)}
 
     @property
-    def mixes(self) -> bool:
+    def needs_density_matrix(self) -> bool:
         """True if states under this noise are density matrices."""
         return bool(self.channels()) or (self.calibration is not None and bool(self.calibration.errors))
 
@@ -104,9 +104,9 @@ class Noise:
         device = self.calibration.readout if self.calibration else ()
         if not (device or self.readout):
             return np.zeros((0, 2, 2))
-        turned = np.array([[1 - self.readout, self.readout], [self.readout, 1 - self.readout]])
+        flips = np.array([[1 - self.readout, self.readout], [self.readout, 1 - self.readout]])
         read = [np.eye(2) if self.calibration is None else self.calibration.confusion(w) for w in range(n_wires)]
-        return np.stack(read) @ turned
+        return np.stack(read) @ flips
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON record; a calibration is recorded by its source and digest."""
@@ -133,7 +133,7 @@ STRENGTHS = {"depolarizing": 1, "amplitude_damping": 1, "phase_damping": 1, "bit
 NOISELESS = Noise()
 
 
-def embedded(items: Iterable[str]) -> tuple[str, ...]:
+def inline_calibrations(items: Iterable[str]) -> tuple[str, ...]:
     """Return the items with the content of each calibration file in place of its name.
 
     The file is then not needed later. Raises UsageError for a file that cannot be read, or is not a calibration.
@@ -152,7 +152,7 @@ def _calibration(text: str) -> Calibration:
     return Calibration.parse(text, "noise: calibration") if text.startswith("{") else Calibration.load(text)
 
 
-_READ: dict[str, Callable[[str], Any]] = {"after": str, "calibration": _calibration}
+_PARSERS: dict[str, Callable[[str], Any]] = {"after": str, "calibration": _calibration}
 """Parsers of the values that are not numbers."""
 
 

@@ -46,26 +46,26 @@ class GateError:
     """Pauli transfer matrix: entry [i, j] is tr(P_i E(P_j)) / 2^n, with the words P of `pauli_words`."""
 
     def __post_init__(self) -> None:
-        if self.gate not in USED:
-            raise UsageError(f"calibration: unknown gate {self.gate!r}{suggest(self.gate, USED)}")
-        n = USED[self.gate]
+        if self.gate not in SUPPORTED_NATIVE:
+            raise UsageError(f"calibration: unknown gate {self.gate!r}{suggest(self.gate, SUPPORTED_NATIVE)}")
+        n = SUPPORTED_NATIVE[self.gate]
         where = f"calibration: error of {self.gate}{'' if self.wires is None else f' on wires {self.wires}'}"
         if self.wires is not None and (len(set(self.wires)) != n or len(self.wires) != n or min(self.wires) < 0):
-            raise UsageError(f"{where}: that gate is on {n} distinct wire(s)")
+            raise UsageError(f"{where}: the gate acts on {n} distinct wire(s)")
         if len(self.transfer) != 4**n or any(len(row) != 4**n for row in self.transfer):
             raise UsageError(f"{where}: expected a channel on {n} wire(s), a matrix of {4**n} x {4**n} numbers")
         if not np.isfinite(self.matrix).all():
-            raise UsageError(f"{where}: its numbers must be finite")
+            raise UsageError(f"{where}: entries must be finite")
         if self.matrix[0, 0] != 1 or self.matrix[0, 1:].any():
-            raise UsageError(f"{where}: no channel: it does not preserve the trace")
+            raise UsageError(f"{where}: not a channel: it does not preserve the trace")
         paulis = np.stack([kron([PAULI.get(letter, I) for letter in word]) for word in pauli_words(n)])
         choi = np.einsum("ij,iab,jdc->acbd", self.matrix, paulis, paulis).reshape(4**n, 4**n) / 4**n
         if (lowest := np.linalg.eigvalsh(choi)[0]) < -_TOLERANCE:
-            raise UsageError(f"{where}: no channel: it gives a negative probability, {lowest:.2g}")
+            raise UsageError(f"{where}: not a channel: it has a negative probability, {lowest:.2g}")
 
     @property
     def n_wires(self) -> int:
-        return USED[self.gate]
+        return SUPPORTED_NATIVE[self.gate]
 
     @cached_property
     def matrix(self) -> Array:
@@ -82,62 +82,62 @@ class NoisyGate:
     error: GateError | None = None
 
 
-def _own(name: str, native: str) -> tuple[DecomposedGate, ...]:
+def _native(name: str, native: str) -> tuple[DecomposedGate, ...]:
     """Return the trivial decomposition: a native gate or, with native "", a virtual one."""
     return (DecomposedGate(name, (0,), 1.0 if GATES[name].rotation else None, native=native),)
 
 
-def _constant(name: str, angle: float, place: int = 0, native: str | None = None) -> DecomposedGate:
-    return DecomposedGate(name, (place,), constant=angle, native=native)
+def _constant_rotation(name: str, angle: float, wire: int = 0, native: str | None = None) -> DecomposedGate:
+    return DecomposedGate(name, (wire,), constant=angle, native=native)
 
 
 _QUARTER, _HALF = math.pi / 2, math.pi
-_SX, _RZ = _constant("RX", _QUARTER, native="sx"), DecomposedGate("RZ", (0,), 1.0)
+_SX, _RZ = _constant_rotation("RX", _QUARTER, native="sx"), DecomposedGate("RZ", (0,), 1.0)
 _RX = DecomposedGate("RX", (0,), 1.0, native="rx")
 
 _ONE_WIRE: dict[str, dict[str, tuple[DecomposedGate, ...]]] = {
-    "RZ": {native: _own("RZ", native) for native in ("rz", "u1", "p")}
-    | {native: _own("RZ", "") for native in ("sx", "rx")}
-    | {native: _own("RZ", native) for native in ("u", "u3")},
+    "RZ": {native: _native("RZ", native) for native in ("rz", "u1", "p")}
+    | {native: _native("RZ", "") for native in ("sx", "rx")}
+    | {native: _native("RZ", native) for native in ("u", "u3")},
     "RX": {
         "rx": (_RX,),
         "sx": (
-            _constant("RZ", _QUARTER),
+            _constant_rotation("RZ", _QUARTER),
             _SX,
             _RZ,
-            _constant("RZ", _HALF),
+            _constant_rotation("RZ", _HALF),
             _SX,
-            _constant("RZ", _QUARTER),
+            _constant_rotation("RZ", _QUARTER),
         ),
     }
-    | {native: _own("RX", native) for native in ("u", "u3")},
+    | {native: _native("RX", native) for native in ("u", "u3")},
     "RY": {
-        "ry": _own("RY", "ry"),
-        "sx": (_SX, _RZ, _constant("RZ", _HALF), _SX, _constant("RZ", _HALF)),
-        "rx": (_constant("RZ", -_QUARTER), _RX, _constant("RZ", _QUARTER)),
+        "ry": _native("RY", "ry"),
+        "sx": (_SX, _RZ, _constant_rotation("RZ", _HALF), _SX, _constant_rotation("RZ", _HALF)),
+        "rx": (_constant_rotation("RZ", -_QUARTER), _RX, _constant_rotation("RZ", _QUARTER)),
     }
-    | {native: _own("RY", native) for native in ("u", "u3")},
-    "H": {"h": _own("H", "h"), "sx": (_constant("RZ", _QUARTER), _SX, _constant("RZ", _QUARTER))}
+    | {native: _native("RY", native) for native in ("u", "u3")},
+    "H": {"h": _native("H", "h"), "sx": (_constant_rotation("RZ", _QUARTER), _SX, _constant_rotation("RZ", _QUARTER))}
     | {
         "rx": (
-            _constant("RZ", _QUARTER),
-            _constant("RX", _QUARTER, native="rx"),
-            _constant("RZ", _QUARTER),
+            _constant_rotation("RZ", _QUARTER),
+            _constant_rotation("RX", _QUARTER, native="rx"),
+            _constant_rotation("RZ", _QUARTER),
         )
     }
-    | {native: _own("H", native) for native in ("u2", "u", "u3")},
+    | {native: _native("H", native) for native in ("u2", "u", "u3")},
     "X": {
-        "x": _own("X", "x"),
-        "sx": (_constant("RZ", _HALF), _SX, _SX, _constant("RZ", _HALF)),
-        "rx": (_constant("RX", _HALF, native="rx"),),
+        "x": _native("X", "x"),
+        "sx": (_constant_rotation("RZ", _HALF), _SX, _SX, _constant_rotation("RZ", _HALF)),
+        "rx": (_constant_rotation("RX", _HALF, native="rx"),),
     }
-    | {native: _own("X", native) for native in ("u", "u3")},
+    | {native: _native("X", native) for native in ("u", "u3")},
 }
 """Decompositions of each one-wire gate, by the native gate required; the first available one is used. Up to a phase."""
 
-_QUARTERS: dict[float, dict[str, tuple[DecomposedGate, ...]]] = {
+_QUARTER_TURNS: dict[float, dict[str, tuple[DecomposedGate, ...]]] = {
     _QUARTER: {"sx": (_SX,)},
-    -_QUARTER: {"sx": (_constant("RZ", _HALF), _SX, _constant("RZ", _HALF))},
+    -_QUARTER: {"sx": (_constant_rotation("RZ", _HALF), _SX, _constant_rotation("RZ", _HALF))},
 }
 """Decompositions of RX by a constant quarter turn, which takes one sx instead of two."""
 
@@ -148,10 +148,10 @@ NATIVE_ENTANGLERS: dict[str, tuple[str, tuple[DecomposedGate, ...]]] = {
     "ecr": (
         "CNOT",
         (
-            _constant("RZ", -_QUARTER),
-            _constant("RX", -_QUARTER, 1),
-            _constant("RZ", _QUARTER, native=""),
-            _constant("RX", _QUARTER, 1, native=""),
+            _constant_rotation("RZ", -_QUARTER),
+            _constant_rotation("RX", -_QUARTER, 1),
+            _constant_rotation("RZ", _QUARTER, native=""),
+            _constant_rotation("RX", _QUARTER, 1, native=""),
             DecomposedGate("X", (0,), native=""),
             DecomposedGate("X", (1,), native=""),
             DecomposedGate("CNOT", (0, 1), native="ecr"),
@@ -161,7 +161,7 @@ NATIVE_ENTANGLERS: dict[str, tuple[str, tuple[DecomposedGate, ...]]] = {
 }
 """For each native entangling gate, the gate that it implements and the decomposition of that gate."""
 
-USED = (
+SUPPORTED_NATIVE = (
     {native: 1 for ways in _ONE_WIRE.values() for native in ways}
     | {QASM_NAMES[name]: kind.n_wires for name, kind in GATES.items()}
     | dict.fromkeys(NATIVE_ENTANGLERS, 2)
@@ -171,7 +171,7 @@ USED = (
 _SYMMETRIC = ("CZ", "RXX", "RYY", "RZZ")
 
 
-class Native:
+class NativeGateSet:
     """Native gates of a device and their errors.
 
     `source` is the device's name in messages; see `qrl.noise.calibration.Calibration`.
@@ -192,36 +192,44 @@ class Native:
         yield from self._noisy_gates(ScaledGate(gate))
 
     def _noisy_gates(self, scaled: ScaledGate) -> Iterator[NoisyGate]:
-        for each, part in scaled.parts(self._made_of(scaled.gate)):
-            if part.native is None:
+        for each, entry in scaled.expand(self._decomposition(scaled.gate)):
+            if entry.native is None:
                 yield from self._noisy_gates(each)
             else:
-                yield NoisyGate(each.gate, each.angle_scale, self._error(part.native, each.gate.wires))
+                yield NoisyGate(each.gate, each.angle_scale, self._error(entry.native, each.gate.wires))
 
     def _error(self, native: str, wires: tuple[int, ...]) -> GateError | None:
         return self._errors.get((native, wires), self._errors.get((native, None)))
 
-    def _made_of(self, gate: Gate) -> Sequence[DecomposedGate]:
+    def _decomposition(self, gate: Gate) -> Sequence[DecomposedGate]:
         if len(gate.wires) == 1:
-            ways = _ONE_WIRE[gate.name]
+            decompositions = _ONE_WIRE[gate.name]
             if gate.name == "RX" and isinstance(gate.angle, float):
-                ways = ways | _QUARTERS.get(gate.angle, {})
-            parts = next((parts for native, parts in ways.items() if native in self.basis), None)
-            if parts is None:
-                raise self._cannot_make(gate, ways)
-            return parts
+                decompositions = decompositions | _QUARTER_TURNS.get(gate.angle, {})
+            decomposition = next(
+                (decomposition for native, decomposition in decompositions.items() if native in self.basis), None
+            )
+            if decomposition is None:
+                raise self._not_implementable(gate, decompositions)
+            return decomposition
         for wires in ((0, 1), (1, 0))[: 1 + (gate.name in _SYMMETRIC)]:
-            if self._has(QASM_NAMES[gate.name], _at(gate, wires)):
+            if self._is_available(QASM_NAMES[gate.name], _on_positions(gate, wires)):
                 angle_scale = 1.0 if GATES[gate.name].rotation else None
                 return (DecomposedGate(gate.name, wires, angle_scale, native=QASM_NAMES[gate.name]),)
         if gate.name not in DECOMPOSITIONS:
             return self._entangled(gate)
         # Where CNOT is available in one direction only, a symmetric gate uses that direction.
-        turned = gate.name == "RZZ" and any(
-            made == "CNOT" and self._has(native, _at(gate, (1, 0))) and not self._has(native, gate.wires)
-            for native, (made, _) in NATIVE_ENTANGLERS.items()
+        is_reversed = gate.name == "RZZ" and any(
+            implemented == "CNOT"
+            and self._is_available(native, _on_positions(gate, (1, 0)))
+            and not self._is_available(native, gate.wires)
+            for native, (implemented, _) in NATIVE_ENTANGLERS.items()
         )
-        return [_on_wires(part, (1, 0)) for part in DECOMPOSITIONS[gate.name]] if turned else DECOMPOSITIONS[gate.name]
+        return (
+            [_on_wires(entry, (1, 0)) for entry in DECOMPOSITIONS[gate.name]]
+            if is_reversed
+            else DECOMPOSITIONS[gate.name]
+        )
 
     def _entangled(self, gate: Gate) -> Sequence[DecomposedGate]:
         """Decompose CZ or CNOT into a native entangling gate on these wires, in either direction.
@@ -229,38 +237,38 @@ class Native:
         Pairs of H exchange control and target or convert between CZ and CNOT.
         """
         for native, wires in product(NATIVE_ENTANGLERS, ((0, 1), (1, 0))):
-            if self._has(native, _at(gate, wires)):
-                made, parts = NATIVE_ENTANGLERS[native]
-                turned = {1} if gate.name == "CNOT" else set()
-                turned ^= {wires[1]} if made == "CNOT" else set()
-                around = [DecomposedGate("H", (place,)) for place in sorted(turned)]
-                return [*around, *(_on_wires(part, wires) for part in parts), *around]
-        there = [native for native in NATIVE_ENTANGLERS if native in self.basis]
-        if not there:
-            raise self._cannot_make(gate, NATIVE_ENTANGLERS)
-        pairs = {tuple(sorted(wires)) for native in there for wires in self._listed.get(native, ()) if wires}
+            if self._is_available(native, _on_positions(gate, wires)):
+                implemented, decomposition = NATIVE_ENTANGLERS[native]
+                hadamard_wires = {1} if gate.name == "CNOT" else set()
+                hadamard_wires ^= {wires[1]} if implemented == "CNOT" else set()
+                hadamards = [DecomposedGate("H", (wire,)) for wire in sorted(hadamard_wires)]
+                return [*hadamards, *(_on_wires(entry, wires) for entry in decomposition), *hadamards]
+        entanglers = [native for native in NATIVE_ENTANGLERS if native in self.basis]
+        if not entanglers:
+            raise self._not_implementable(gate, NATIVE_ENTANGLERS)
+        pairs = {tuple(sorted(wires)) for native in entanglers for wires in self._listed.get(native, ()) if wires}
         raise UsageError(
-            f"calibration: {self.source} does not couple wires {gate.wires[0]} and {gate.wires[1]}, which {gate.name} "
-            f"acts on; it couples {', '.join(f'{a}-{b}' for a, b in sorted(pairs)) or 'none'}. Put the wires on other "
-            "qubits (layout=...) or count swaps (uncoupled='swaps') where it is read from Qiskit"
+            f"calibration: {gate.name} acts on wires {gate.wires[0]} and {gate.wires[1]}, which {self.source} does not "
+            f"couple; coupled wires: {', '.join(f'{a}-{b}' for a, b in sorted(pairs)) or 'none'}. Choose other qubits "
+            "(layout=...) or count swaps (uncoupled='swaps') when reading from Qiskit"
         )
 
-    def _has(self, native: str, wires: tuple[int, ...]) -> bool:
+    def _is_available(self, native: str, wires: tuple[int, ...]) -> bool:
         """Return whether a native gate is available on these wires."""
         return native in self.basis and (native not in self.coupled_only or wires in self._listed.get(native, ()))
 
-    def _cannot_make(self, gate: Gate, ways: Iterable[str]) -> UsageError:
-        needed = dict.fromkeys([QASM_NAMES[gate.name], *ways])
+    def _not_implementable(self, gate: Gate, alternatives: Iterable[str]) -> UsageError:
+        needed = dict.fromkeys([QASM_NAMES[gate.name], *alternatives])
         return UsageError(
-            f"calibration: {self.source} has nothing to make {gate.name} of: that takes one of {', '.join(needed)}; "
-            f"its gates are {', '.join(self.basis)}"
+            f"calibration: {self.source} cannot implement {gate.name}: it needs one of {', '.join(needed)}; "
+            f"the device's gates are {', '.join(self.basis)}"
         )
 
 
-def _at(gate: Gate, wires: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(gate.wires[place] for place in wires)
+def _on_positions(gate: Gate, wires: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(gate.wires[position] for position in wires)
 
 
-def _on_wires(part: DecomposedGate, wires: tuple[int, ...]) -> DecomposedGate:
-    """Map a part of a decomposition to other wires of the whole gate."""
-    return replace(part, wires=tuple(wires[place] for place in part.wires))
+def _on_wires(entry: DecomposedGate, wires: tuple[int, ...]) -> DecomposedGate:
+    """Map an entry of a decomposition to other wires of the whole gate."""
+    return replace(entry, wires=tuple(wires[position] for position in entry.wires))

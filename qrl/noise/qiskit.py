@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 from qrl.circuits.matrices import MAX_NOISY_WIRES, PAULI, Array, I, embed, kron, superoperator, to_transfer
 from qrl.common.errors import UsageError, suggest, wrap_errors
-from qrl.noise.native_gates import NATIVE_ENTANGLERS, USED, GateError
+from qrl.noise.native_gates import NATIVE_ENTANGLERS, SUPPORTED_NATIVE, GateError
 from qrl.noise.readout import Readout
 
 Uncoupled = Literal["refuse", "swaps", "ideal"]
@@ -22,7 +22,7 @@ Channels = dict[tuple[str, Wires], Any]
 _PER_SWAP = 3
 """Entangling gates per swap."""
 
-_ROUNDED = 1e-13
+_ROUNDING = 1e-13
 """Threshold below which numbers are rounding errors of zero."""
 
 
@@ -43,7 +43,7 @@ def read_device(source: object, layout: Wires, uncoupled: Uncoupled) -> DeviceEr
         from qiskit.providers import BackendV2
         from qiskit_aer.noise import NoiseModel
     except ModuleNotFoundError:
-        raise UsageError("calibration: Qiskit Aer reads noise models: pip install 'qrl-meta[qiskit]'") from None
+        raise UsageError("calibration: reading noise models needs Qiskit Aer: pip install 'qrl-meta[qiskit]'") from None
     if uncoupled not in get_args(Uncoupled):
         raise UsageError(f"calibration: unknown uncoupled {uncoupled!r}{suggest(uncoupled, get_args(Uncoupled))}")
     if isinstance(source, NoiseModel):
@@ -54,7 +54,7 @@ def read_device(source: object, layout: Wires, uncoupled: Uncoupled) -> DeviceEr
             f"{type(source).__name__}"
         )
     name = source.name or type(source).__name__
-    with wrap_errors(f"calibration: Aer makes no noise model of {name}"):
+    with wrap_errors(f"calibration: Aer cannot build a noise model of {name}"):
         model = NoiseModel.from_backend(source)
     native = [gate for gate in NATIVE_ENTANGLERS if gate in source.operation_names]
     coupled = [(gate, pair) for gate in native for pair in source.target.qargs_for_operation_name(gate) or ()]
@@ -69,13 +69,13 @@ def _read(
     layout: Wires,
     uncoupled: Uncoupled,
 ) -> DeviceErrors:
-    channels, readings = _collected(model.to_dict())
+    channels, readings = _collect_errors(model.to_dict())
     # A coupled pair without an error is perfect, unlike an uncoupled pair.
     channels = dict.fromkeys(coupled) | channels
-    somewhere = [qubits for _, qubits in channels] + [*readings]
-    if n_qubits is None and somewhere and None not in somewhere and uncoupled != "ideal":
+    all_qubits = [qubits for _, qubits in channels] + [*readings]
+    if n_qubits is None and all_qubits and None not in all_qubits and uncoupled != "ideal":
         # If every error names its qubits, the model describes a device with these qubits.
-        n_qubits = 1 + max(qubit for qubits in somewhere for qubit in qubits or ())
+        n_qubits = 1 + max(qubit for qubits in all_qubits for qubit in qubits or ())
     if layout is None and n_qubits is not None:
         layout = tuple(range(min(n_qubits, MAX_NOISY_WIRES) if channels else n_qubits))
     _check_layout(layout, n_qubits, name)
@@ -87,7 +87,7 @@ def _read(
         if _is_on(qubits, layout)
     ]
     if uncoupled == "swaps" and layout is not None:
-        errors += _swapped(channels, layout, {(error.gate, error.wires) for error in errors}, name)
+        errors += _swap_errors(channels, layout, {(error.gate, error.wires) for error in errors}, name)
     readout = [
         Readout(_wires(qubits, layout), ((float(a), float(b)), (float(c), float(d))))
         for qubits, ((a, b), (c, d)) in readings.items()
@@ -95,7 +95,7 @@ def _read(
     ]
     return DeviceErrors(
         source=name if layout is None else f"{name} on qubits {' '.join(map(str, layout))}",
-        basis=tuple(gate for gate in model.basis_gates if gate in USED),
+        basis=tuple(gate for gate in model.basis_gates if gate in SUPPORTED_NATIVE),
         errors=tuple(errors),
         readout=tuple(readout),
         n_wires=None if layout is None else len(layout),
@@ -103,7 +103,7 @@ def _read(
     )
 
 
-def _collected(noise: Mapping[str, Any]) -> tuple[Channels, dict[Wires, Any]]:
+def _collect_errors(noise: Mapping[str, Any]) -> tuple[Channels, dict[Wires, Any]]:
     """Return errors of supported gates and of readout, by gate and qubits. Raises UsageError for unsupported errors."""
     channels: Channels = {}
     readings: dict[Wires, Any] = {}
@@ -113,20 +113,20 @@ def _collected(noise: Mapping[str, Any]) -> tuple[Channels, dict[Wires, Any]]:
         for qubits in error.get("gate_qubits", [None]):
             if error["type"] == "roerror":
                 if len(error["probabilities"]) != 2:
-                    raise UsageError("calibration: errors of readout of several qubits together are not supported")
+                    raise UsageError("calibration: joint readout errors of several qubits are not supported")
                 readings[qubits] = error["probabilities"]
             elif gate == "measure":
-                raise UsageError("calibration: a channel before a measurement is not supported; an error of readout is")
+                raise UsageError("calibration: channels before a measurement are not supported; readout errors are")
             elif (n := _n_qubits(error)) > 2:
                 raise UsageError(f"calibration: the error of {gate} acts on {n} qubits: at most two are supported")
-            elif gate in USED:
+            elif gate in SUPPORTED_NATIVE:
                 channels[gate, qubits] = error
             else:
                 ignored.append(gate)
     if ignored and not channels:
         raise UsageError(
-            f"calibration: no circuit here is made of the gates that have errors, {', '.join(dict.fromkeys(ignored))}; "
-            f"it can be made of {', '.join(sorted(USED))}"
+            f"calibration: only unsupported gates have errors, {', '.join(dict.fromkeys(ignored))}; "
+            f"supported gates: {', '.join(sorted(SUPPORTED_NATIVE))}"
         )
     return channels, readings
 
@@ -170,16 +170,16 @@ def _transfer(gate: str, qubits: Wires, error: Mapping[str, Any] | None) -> tupl
             matrix = embed(superoperator(_kraus(step)), tuple(step["qubits"][::-1]), tuple(range(n)), 4) @ matrix
         total = total + probability * matrix
     matrix = to_transfer(total)
-    matrix[abs(matrix) < _ROUNDED] = 0
+    matrix[abs(matrix) < _ROUNDING] = 0
     first = np.eye(len(matrix))[0]
     if abs(matrix[0] - first).max() > 1e-8:
         on = "" if qubits is None else f" on {qubits}"
-        raise UsageError(f"calibration: the error of {gate}{on} is no channel: it does not preserve the trace")
+        raise UsageError(f"calibration: the error of {gate}{on} is not a channel: it does not preserve the trace")
     matrix[0] = first
     return _rows(matrix)
 
 
-def _exchanged(matrix: Array) -> Array:
+def _exchange_qubits(matrix: Array) -> Array:
     """Return a transfer matrix of two qubits with the qubits exchanged."""
     return matrix.reshape(4, 4, 4, 4).transpose(1, 0, 3, 2).reshape(16, 16)
 
@@ -209,14 +209,14 @@ def _kraus(step: Mapping[str, Any]) -> list[Array]:
             return [np.array([[1, 0], [0, 0]]), np.array([[0, 1], [0, 0]])]
     gate = get_standard_gate_name_mapping().get(name)
     if not isinstance(gate, _Unitary):
-        raise UsageError(f"calibration: an error contains {name!r}, which is no channel that is known here")
+        raise UsageError(f"calibration: an error contains the unknown channel {name!r}")
     return [type(gate)(*values).to_matrix()]
 
 
 # --- uncoupled qubits -------------------------------------------------------------------------------------------------
 
 
-def _swapped(
+def _swap_errors(
     channels: Channels, layout: tuple[int, ...], listed: set[tuple[str, Wires]], name: str
 ) -> Iterator[GateError]:
     """Yield errors of the native gate on uncoupled pairs of wires: the errors along the path, three per swap."""
@@ -231,31 +231,33 @@ def _swapped(
     for j in range(len(layout)):
         for i in range(j):
             if not {(gate, (i, j)), (gate, (j, i))} & listed:
-                way = _shortest(layout[i], layout[j], edges)
-                if not way:
-                    raise UsageError(f"calibration: {name} has no way from qubit {layout[i]} to qubit {layout[j]}")
+                path = _shortest_path(layout[i], layout[j], edges)
+                if not path:
+                    raise UsageError(
+                        f"calibration: {name} has no path of couplings from qubit {layout[i]} to qubit {layout[j]}"
+                    )
                 total = np.eye(16)
-                for place, edge in enumerate(way):
+                for position, edge in enumerate(path):
                     qubits = edges[edge]
                     matrix = np.array(_transfer(gate, qubits, channels[gate, qubits]))
                     if qubits != edge:
-                        matrix = _exchanged(matrix)
-                    total = np.linalg.matrix_power(matrix, _PER_SWAP if place < len(way) - 1 else 1) @ total
+                        matrix = _exchange_qubits(matrix)
+                    total = np.linalg.matrix_power(matrix, _PER_SWAP if position < len(path) - 1 else 1) @ total
                 yield GateError(gate, (i, j), _rows(total))
 
 
-def _shortest(start: int, end: int, edges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def _shortest_path(start: int, end: int, edges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return the edges of a shortest path; an empty list if no path exists."""
-    before: dict[int, int] = {}
-    waiting = deque([start])
-    while waiting and end not in before:
-        here = waiting.popleft()
+    predecessors: dict[int, int] = {}
+    queue = deque([start])
+    while queue and end not in predecessors:
+        qubit = queue.popleft()
         for a, b in edges:
-            if a == here and b != start and b not in before:
-                before[b] = here
-                waiting.append(b)
-    way, here = [], end
-    while here in before:
-        way.append((before[here], here))
-        here = before[here]
-    return way[::-1]
+            if a == qubit and b != start and b not in predecessors:
+                predecessors[b] = qubit
+                queue.append(b)
+    path, qubit = [], end
+    while qubit in predecessors:
+        path.append((predecessors[qubit], qubit))
+        qubit = predecessors[qubit]
+    return path[::-1]

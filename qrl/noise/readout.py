@@ -17,7 +17,7 @@ class Readout:
     def __post_init__(self) -> None:
         where = f"calibration: readout{'' if self.wires is None else f' of wires {self.wires}'}"
         if self.wires is not None and (len(self.wires) != 1 or self.wires[0] < 0):
-            raise UsageError(f"{where}: expected that of one wire")
+            raise UsageError(f"{where}: expected exactly one wire")
         for row in self.read:
             if not (all(0 <= p <= 1 for p in row) and abs(sum(row) - 1) < 1e-6):
                 raise UsageError(f"{where}: expected two rows of two probabilities with sum 1, not {self.read}")

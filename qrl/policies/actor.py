@@ -15,7 +15,7 @@ from qrl.common.options import check_literals
 from qrl.policies.heads import Categorical, Gaussian
 from qrl.policies.spaces import action_units
 
-Bound = TypeVar("Bound")
+BoundT = TypeVar("BoundT")
 """Type returned by `bind` of a policy: a pytree of tensors."""
 
 
@@ -63,14 +63,15 @@ def mask_logits(
     return outputs if mask is None else torch.where(mask, outputs, MASKED_LOGIT)
 
 
-class Actor(nn.Module, ABC, Generic[Bound]):
+class Actor(nn.Module, ABC, Generic[BoundT]):
     """Abstract base class of policies; holds the head and `networks`, by name.
 
-    `unavailable`: slice of the observation with one entry per discrete action, 1 if the action cannot be taken and 0
-    otherwise; None if every action is always available.
+    `invalid_action_slice`: slice of the observation with one entry per discrete action, 1 if the action is invalid (it
+    cannot be taken now) and 0 otherwise; None if every action is always valid. `action_mask` is the opposite: True for
+    valid actions.
     """
 
-    unavailable: slice | None = None
+    invalid_action_slice: slice | None = None
 
     shift: Tensor
     scale: Tensor
@@ -107,7 +108,7 @@ class Actor(nn.Module, ABC, Generic[Bound]):
         """Learning-rate group of each parameter: "angles" (and hidden weights), "scales" or "heads"."""
 
     @abstractmethod
-    def bind(self) -> Bound:
+    def bind(self) -> BoundT:
         """Compute everything that depends only on the parameters."""
 
     @property
@@ -122,8 +123,8 @@ class Actor(nn.Module, ABC, Generic[Bound]):
         return (observations - self.shift) / self.scale
 
     def action_mask(self, observations: Float[Tensor, "*batch obs"]) -> Bool[Tensor, "*batch act"] | None:
-        """Return True for each discrete action that can be taken; None if every action is always available."""
-        return None if self.unavailable is None else observations[..., self.unavailable] <= 0.5
+        """Return True for each discrete action that can be taken; None if every action is always valid."""
+        return None if self.invalid_action_slice is None else observations[..., self.invalid_action_slice] <= 0.5
 
     def to_environment(self, action: Tensor) -> Tensor:
         """Convert the head's action to environment units: rescaled and clipped to the bounds if continuous."""
@@ -136,10 +137,10 @@ class Actor(nn.Module, ABC, Generic[Bound]):
         """Update the running statistics (Chan et al. 1979) with these observations, if the policy keeps any."""
         if self.normalisation != "running" or not len(observations):
             return
-        new = observations.double()
-        n, mean = float(len(new)), new.mean(0)
+        batch = observations.double()
+        n, mean = float(len(batch)), batch.mean(0)
         total, delta = self.count + n, mean - self.shift.double()
-        self.squares += (new - mean).square().sum(0) + delta.square() * self.count * n / total
+        self.squares += (batch - mean).square().sum(0) + delta.square() * self.count * n / total
         self.shift += (delta * n / total).to(self.shift.dtype)
         self.count.copy_(total)
         self.scale.copy_((self.squares / total).sqrt().clamp_min(1e-6))
@@ -150,11 +151,11 @@ def make_head(action_space: gymnasium.Space[Any], config: PolicyConfig) -> Categ
     head: Categorical | Gaussian
     if isinstance(action_space, gymnasium.spaces.Discrete):
         if action_space.start != 0:
-            raise UsageError(f"policy: discrete actions must start at 0, not as in {action_space}")
+            raise UsageError(f"policy: discrete actions must start at 0, found {action_space}")
         head = Categorical(int(action_space.n), config.inverse_temperature == "trainable")
     elif isinstance(action_space, gymnasium.spaces.Box) and len(action_space.shape) == 1:
         if config.inverse_temperature != "trainable":
-            raise UsageError(f"policy: an inverse temperature is of discrete actions, not of {action_space}")
+            raise UsageError(f"policy: inverse_temperature applies to discrete actions only, not to {action_space}")
         head = Gaussian(action_space.shape[0], config.initial_log_std)
     else:
         raise UsageError(f"policy: actions must be Discrete or a vector (a Box of one axis), not {action_space}")

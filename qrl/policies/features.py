@@ -22,7 +22,7 @@ from qrl.policies.frame import Frame, check_size
 Output = TypeVar("Output", Tensor, tuple[Tensor, Tensor])
 Output_co = TypeVar("Output_co", covariant=True)
 
-RATES = ("angles", "scales", "heads")
+LEARNING_RATE_GROUPS = ("angles", "scales", "heads")
 """Learning-rate groups: variational angles and hidden weights; input scales and projections; read-outs and the rest."""
 
 
@@ -77,7 +77,7 @@ class GroupedFeatures(Protocol):
 
     @property
     def groups(self) -> Mapping[str, str]:
-        """Group (`RATES`) of each parameter, by name; "angles" for names not listed."""
+        """Group (`LEARNING_RATE_GROUPS`) of each parameter, by name; "angles" for names not listed."""
 
 
 class FunctionalFeatures(Generic[Output]):
@@ -107,8 +107,8 @@ def build_features(
     versa.
     """
     features = MODELS.load(model).build(config, frame, generator)
-    known = isinstance(features, nn.Module) and isinstance(features, Features)
-    if not (known and isinstance(features.n_features, int)):
+    is_features = isinstance(features, nn.Module) and isinstance(features, Features)
+    if not (is_features and isinstance(features.n_features, int)):
         raise UsageError(f"model: expected an nn.Module with an int n_features, not {type(features).__name__}")
     recurrent = isinstance(features, RecurrentFeatures)
     if memory and not (recurrent and isinstance(features.n_memory, int)):
@@ -142,6 +142,6 @@ def learning_rate_groups(module: nn.Module, *features: nn.Module) -> dict[str, s
     """Return the learning-rate group of each parameter of a module that holds these features; "heads" for the rest."""
     groups: dict[Tensor, str] = {}
     for each in features:
-        own = each.groups if isinstance(each, GroupedFeatures) else {}
-        groups |= {parameter: own.get(name, "angles") for name, parameter in each.named_parameters()}
+        named = each.groups if isinstance(each, GroupedFeatures) else {}
+        groups |= {parameter: named.get(name, "angles") for name, parameter in each.named_parameters()}
     return {name: groups.get(parameter, "heads") for name, parameter in module.named_parameters()}

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 from qrl.common.errors import UsageError
 
-LARGEST_BUDGET = 10**7
+MAX_BUDGET = 10**7
 """Largest budget [parameters]; larger values are rejected as typos, since every task has its own copy of the
 parameters."""
 
 
 def check_size(n_parameters: int) -> None:
     """Raise UsageError for more parameters than the largest budget, before they are allocated."""
-    if n_parameters > LARGEST_BUDGET:
+    if n_parameters > MAX_BUDGET:
         raise UsageError(
-            f"model: {n_parameters} parameters in one part of it; at most {LARGEST_BUDGET}: make it narrower"
+            f"model: a module with {n_parameters} parameters is too large; at most {MAX_BUDGET}: make it narrower"
         )
 
 
@@ -45,16 +45,16 @@ class Frame:
         """Return the number of parameters of read-out and head over this many features."""
         return (n_features * (1 + self.n_bilinear) + self.bias) * self.n_outputs + self.n_head
 
-    def fit(self, budget: int, n_features_and_own: Callable[[int], tuple[int, int]]) -> int:
+    def fit(self, budget: int, n_features_and_parameters: Callable[[int], tuple[int, int]]) -> int:
         """Return the size s >= 1 whose whole policy comes closest to `budget` parameters; the smaller size in a tie.
 
-        `n_features_and_own(s)` returns the number of features and of the model's own parameters at size s; both grow
-        with s.
+        `n_features_and_parameters(s)` returns the number of features and of the model's own parameters at size s; both
+        grow with s.
         """
 
         def total(size: int) -> int:
-            n_features, own = n_features_and_own(size)
-            return own + self.n_parameters(n_features)
+            n_features, n_own = n_features_and_parameters(size)
+            return n_own + self.n_parameters(n_features)
 
-        reaching = bisect.bisect_left(range(1, budget + 2), budget, key=total) + 1
-        return min({max(1, reaching - 1), reaching}, key=lambda size: (abs(total(size) - budget), size))
+        first = bisect.bisect_left(range(1, budget + 2), budget, key=total) + 1
+        return min({max(1, first - 1), first}, key=lambda size: (abs(total(size) - budget), size))

@@ -18,7 +18,7 @@ from torch.func import functional_call, vmap
 
 from qrl.common.errors import UsageError, wrap_errors
 from qrl.common.registry import name_of
-from qrl.policies.actor import Actor, Bound, PolicyConfig, make_head, mask_logits, n_observations
+from qrl.policies.actor import Actor, BoundT, PolicyConfig, make_head, mask_logits, n_observations
 from qrl.policies.features import (
     Features,
     FunctionalFeatures,
@@ -84,18 +84,18 @@ class Policy(Actor[BoundPolicy]):
         return self.distribution(self.bind(), observations)
 
 
-class _Binder(nn.Module, Generic[Bound]):
+class _Binder(nn.Module, Generic[BoundT]):
     """Wrapper that lets `functional_call`, which only calls `forward`, call `bind`."""
 
-    def __init__(self, policy: Actor[Bound]) -> None:
+    def __init__(self, policy: Actor[BoundT]) -> None:
         super().__init__()
         self.policy = policy
 
-    def forward(self) -> Bound:
+    def forward(self) -> BoundT:
         return self.policy.bind()
 
 
-def bind(policy: Actor[Bound], params: Params) -> Bound:
+def bind(policy: Actor[BoundT], params: Params) -> BoundT:
     """Evaluate `policy.bind()` with other parameter values; pure, so `vmap` maps it over tasks."""
     return functional_call(_Binder(policy), {f"policy.{name}": value for name, value in params.items()}, ())
 
@@ -107,14 +107,14 @@ def make_policy(
     action_space: gymnasium.Space[Any],
     *,
     observation_scale: Float[Tensor, " obs"] | None = None,
-    unavailable: slice | None = None,
+    invalid_action_slice: slice | None = None,
     config: PolicyConfig | None = None,
     generator: torch.Generator | None = None,
 ) -> Policy:
     """Build a policy for these spaces with the features of a model: a name (see `qrl.common.registry`) or an object.
 
-    `observation_scale`: typical magnitudes [obs], 1 if not given. `unavailable`: see `qrl.policies.actor.Actor`. Raises
-    UsageError for spaces that no head or model supports.
+    `observation_scale`: typical magnitudes [obs], 1 if not given. `invalid_action_slice`: see
+    `qrl.policies.actor.Actor`. Raises UsageError for spaces that no head or model supports.
     """
     generator = generator or torch.Generator().manual_seed(0)
     config = config or PolicyConfig()
@@ -126,12 +126,12 @@ def make_policy(
         frame = Frame(n_inputs, head.n_outputs, n_head, bias=config.readout_bias)
         features = build_features(model, model_config, frame, generator, memory=False)
         policy = Policy(features, head, action_space, scale, config, generator)
-        policy.unavailable = unavailable
-        _try_out(policy)
+        policy.invalid_action_slice = invalid_action_slice
+        _test_run(policy)
     return policy
 
 
-def _try_out(policy: Policy) -> None:
+def _test_run(policy: Policy) -> None:
     """Run a policy as training does, on two observations of one task, so that mismatches surface immediately."""
     observations = torch.zeros(2, len(policy.scale))
     features = policy.features(policy.normalised(observations))

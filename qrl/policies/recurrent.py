@@ -95,7 +95,7 @@ class Outputs(NamedTuple):
     distribution: Distribution
     """Distribution over actions, [time, batch, ...]."""
     value: Float[Tensor, "time batch"]
-    reward_outputs: Float[Tensor, "time batch pay"]
+    reward_outputs: Float[Tensor, "time batch reward_output"]
     """Input of `expected_reward`; of width 0 for a policy that does not predict rewards."""
 
 
@@ -158,16 +158,16 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
         unchanged otherwise), the reward, and 1 at the end of an episode. `action` has one more axis if it is
         continuous.
         """
-        seen = [self.normalised(observation)] if self.use_previous_observation else []
-        taken = F.one_hot(action, self.head.n_outputs).to(reward.dtype) if self._discrete else action
-        return torch.cat([*seen, taken, reward.unsqueeze(-1), ended.to(reward.dtype).unsqueeze(-1)], dim=-1)
+        previous = [self.normalised(observation)] if self.use_previous_observation else []
+        action_input = F.one_hot(action, self.head.n_outputs).to(reward.dtype) if self._discrete else action
+        return torch.cat([*previous, action_input, reward.unsqueeze(-1), ended.to(reward.dtype).unsqueeze(-1)], dim=-1)
 
     def initial_transition_input(self, *shape: int) -> Float[Tensor, "*lanes transition"]:
         """Encode the first step of a trial: no action, no reward, as if an episode had ended."""
         width = self.use_previous_observation * len(self.scale) + self.head.n_outputs + 2
-        nothing = self.scale.new_zeros(*shape, width)
-        nothing[..., -1] = 1
-        return nothing
+        transition_input = self.scale.new_zeros(*shape, width)
+        transition_input[..., -1] = 1
+        return transition_input
 
     @property
     def _discrete(self) -> bool:
@@ -214,7 +214,9 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
             outputs = self.critic.unroll(critic, inputs, truncation)
         return Outputs(distribution, outputs[..., -1], reward_outputs)
 
-    def expected_reward(self, reward_outputs: Float[Tensor, "*lanes pay"], action: Tensor) -> Float[Tensor, "*lanes"]:
+    def expected_reward(
+        self, reward_outputs: Float[Tensor, "*lanes reward_output"], action: Tensor
+    ) -> Float[Tensor, "*lanes"]:
         """Predict the rewards of these actions: one output per discrete action, or linear in a continuous action."""
         if self._discrete:
             return reward_outputs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
@@ -241,7 +243,7 @@ def make_recurrent_policy(
     predict_reward: bool = False,
     bilinear: bool = False,
     observation_scale: Float[Tensor, " obs"] | None = None,
-    unavailable: slice | None = None,
+    invalid_action_slice: slice | None = None,
     config: PolicyConfig | None = None,
     generator: torch.Generator | None = None,
 ) -> RecurrentPolicy:
@@ -250,8 +252,8 @@ def make_recurrent_policy(
     `trial_steps`: length of the longest trial. `shared`: actor and critic share one memory. `use_previous_observation`:
     the last observation is an additional input. `predict_reward`: the actor predicts rewards. `bilinear`: the
     read-out's weights are linear in the normalised observation. `observation_scale`: typical magnitudes [obs], 1 if not
-    given. `unavailable`: see `qrl.policies.actor.Actor`. Raises UsageError for spaces that no head or model supports,
-    and for a model without a memory.
+    given. `invalid_action_slice`: see `qrl.policies.actor.Actor`. Raises UsageError for spaces that no head or model
+    supports, and for a model without a memory.
     """
     generator = generator or torch.Generator().manual_seed(0)
     config = config or PolicyConfig()
@@ -272,12 +274,12 @@ def make_recurrent_policy(
         policy = RecurrentPolicy(
             actor, critic, head, action_space, scale, config, use_previous_observation, predict_reward
         )
-        policy.unavailable = unavailable
-        _try_out(policy, n_inputs)
+        policy.invalid_action_slice = invalid_action_slice
+        _test_run(policy, n_inputs)
     return policy
 
 
-def _try_out(policy: RecurrentPolicy, n_inputs: int) -> None:
+def _test_run(policy: RecurrentPolicy, n_inputs: int) -> None:
     """Run a policy as training does, on two lanes, so that mismatches surface immediately."""
     features = policy.actor.features
     returned = features(torch.zeros(2, n_inputs), torch.zeros(2, policy.actor.n_memory))

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 from qrl.backends.backend import Backend, CircuitModule
-from qrl.policies.features import RATES, GroupedFeatures
+from qrl.policies.features import LEARNING_RATE_GROUPS, GroupedFeatures
 
 
 @runtime_checkable
@@ -52,18 +52,21 @@ class PolicySummary:
         """Return the summary of a policy whose circuits run on a backend."""
         sizes = {name: parameter.numel() for name, parameter in policy.named_parameters()}
         groups = policy.groups if isinstance(policy, GroupedFeatures) else {}
-        counts = {rate: sum(size for name, size in sizes.items() if groups.get(name) == rate) for rate in RATES}
+        counts = {
+            rate: sum(size for name, size in sizes.items() if groups.get(name) == rate) for rate in LEARNING_RATE_GROUPS
+        }
         layers = [module for module in policy.modules() if isinstance(module, CircuitModule)]
-        projected = [layer.n_projected for layer in layers if isinstance(layer, StackedCircuits)]
         specs: Counter[tuple[int, int]] = Counter()
+        n_projected = 0
         for layer in layers:
-            count = layer.n_circuits if isinstance(layer, StackedCircuits) else 1
-            specs[layer.circuit.n_wires, len(layer.circuit.moments)] += count
+            stacked = layer if isinstance(layer, StackedCircuits) else None
+            specs[layer.circuit.n_wires, len(layer.circuit.moments)] += 1 if stacked is None else stacked.n_circuits
+            n_projected = max(n_projected, 0 if stacked is None else stacked.n_projected)
         return cls(
             sum(sizes.values()),
             {name: count for name, count in counts.items() if count},
             tuple(CircuitSummary(count, *spec) for spec, count in specs.items()),
-            max(projected, default=0),
+            n_projected,
             f"{backend.name.partition(',')[0]}, {backend.precision}" if layers else "",
         )
 

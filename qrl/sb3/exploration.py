@@ -7,17 +7,17 @@ from qrl.common.errors import UsageError
 
 
 class ExplorationByEpisode(BaseCallback):
-    """Exploration schedule that multiplies DQN's rate of random actions by `factor` after every episode.
+    """Exploration schedule that multiplies DQN's rate of random actions by `decay` after every episode.
 
-    The rate starts at `first` and does not fall below `last` (Skolik et al. 2022).
+    The rate starts at `initial` and does not fall below `final` (Skolik et al. 2022).
     """
 
-    def __init__(self, factor: float = 0.99, last: float = 0.01, first: float = 1.0) -> None:
+    def __init__(self, decay: float = 0.99, final: float = 0.01, initial: float = 1.0) -> None:
         super().__init__()
-        if not (0 < factor <= 1 and 0 <= last <= first <= 1):
-            wanted = "a factor in (0, 1] and rates in [0, 1], the last one not above the first"
-            raise UsageError(f"sb3: exploration takes {wanted}, not {factor}, {last} and {first}")
-        self.factor, self.last, self.rate = factor, last, first
+        if not (0 < decay <= 1 and 0 <= final <= initial <= 1):
+            wanted = "a decay in (0, 1] and rates 0 <= final <= initial <= 1"
+            raise UsageError(f"sb3: exploration needs {wanted}, not {decay=}, {final=}, {initial=}")
+        self.decay, self.final, self.rate = decay, final, initial
 
     def _on_training_start(self) -> None:
         if not isinstance(self.model, DQN):
@@ -27,5 +27,5 @@ class ExplorationByEpisode(BaseCallback):
         self.model.exploration_rate = self.rate
 
     def _on_step(self) -> bool:
-        self.rate = max(self.last, self.rate * self.factor ** int(self.locals["dones"].sum()))
+        self.rate = max(self.final, self.rate * self.decay ** int(self.locals["dones"].sum()))
         return True

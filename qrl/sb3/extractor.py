@@ -46,15 +46,15 @@ class QuantumFeaturesExtractor(BaseFeaturesExtractor):
         self.features = features
         scale = torch.as_tensor(1.0 if observation_scale is None else observation_scale).float()
         if scale.shape not in ((), (1,), (n_inputs,)) or not bool((scale.isfinite() & (scale > 0)).all()):
-            wanted = f"one positive number, or {n_inputs}, one for each observation"
+            wanted = f"one positive number, or {n_inputs}, one per entry of an observation"
             raise UsageError(f"sb3: observation_scale must be {wanted}, not {observation_scale}")
         self.scale: Tensor
         self.register_buffer("scale", scale.expand(n_inputs).clone())
-        self._alone = SideBySide([self]) if SideBySide.is_possible([self]) else None
+        self._cached = SideBySide([self]) if SideBySide.is_possible([self]) else None
 
     def forward(self, observations: Tensor) -> Tensor:
-        if self._alone is not None and not torch.is_grad_enabled():
-            (kept,) = self._alone(observations)
-            return kept
+        if self._cached is not None and not torch.is_grad_enabled():
+            (cached,) = self._cached(observations)
+            return cached
         features: Tensor = self.features(observations / self.scale)
         return features

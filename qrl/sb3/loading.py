@@ -16,7 +16,7 @@ from stable_baselines3.common.utils import check_for_correct_spaces
 from torch import Tensor
 
 from qrl.common.errors import UsageError, describe, suggest
-from qrl.common.files import Json, parse_json, unusable
+from qrl.common.files import Json, parse_json, path_error
 from qrl.common.options import check_known
 from qrl.models import MODELS
 from qrl.sb3.policies import POLICIES
@@ -42,43 +42,43 @@ def load(path: Path | str, env: GymEnv | None = None, *, device: str = "auto", *
     different spaces.
     """
     path = Path(path)
-    tensors, text = _parts(path)
+    tensors, text = _read_file(path)
     try:
-        return _rebuilt(tensors, parse_json(text.encode()), env, device, changes)
+        return _rebuild(tensors, parse_json(text.encode()), env, device, changes)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     except Exception as error:  # any failure of torch or Stable-Baselines3 on this file
-        raise UsageError(f"{path}: no model can be made of it: {describe(error)}") from error
+        raise UsageError(f"{path}: cannot be loaded: {describe(error)}") from error
 
 
-def _parts(path: Path) -> tuple[dict[str, Tensor], str]:
+def _read_file(path: Path) -> tuple[dict[str, Tensor], str]:
     """Read tensors and JSON of a file, and verify its digest."""
     try:
         with path.open("rb") as opened:
             start = opened.read(4)
     except OSError as error:
-        raise unusable(path, error) from error
+        raise path_error(path, error) from error
     if start == b"PK\x03\x04":
         raise UsageError(
-            f"{path}: a zip, as Stable-Baselines3's own save writes it: reading that runs whatever code is in it, so "
-            "it is not read; if you made it yourself, load it with Stable-Baselines3 and qrl.sb3.save the model"
+            f"{path}: a zip file, as written by Stable-Baselines3's own save; loading it can run any code, so it is "
+            "refused. If you trust it, load it with Stable-Baselines3 and save it with qrl.sb3.save"
         )
     if start[:1] == b"\x80":
-        raise UsageError(f"{path}: a pickle: reading that runs whatever code is in it, so it is not read")
+        raise UsageError(f"{path}: a pickle; loading it can run any code, so it is refused")
     try:
         with safetensors.safe_open(path, "pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # It is no dict.
     except (safetensors.SafetensorError, OSError) as error:
-        raise UsageError(f"{path}: cut short, or not a file of qrl.sb3.save: {error}") from error
+        raise UsageError(f"{path}: truncated, or not written by qrl.sb3.save: {error}") from error
     if FORMAT not in header:
-        raise UsageError(f"{path}: safetensors, but not of qrl.sb3.save")
+        raise UsageError(f"{path}: a safetensors file that was not written by qrl.sb3.save")
     if header.get("digest") != digest(tensors, header[FORMAT]):
-        raise UsageError(f"{path}: damaged: its digest does not fit its content")
+        raise UsageError(f"{path}: damaged: its digest does not match its content")
     return tensors, header[FORMAT]
 
 
-def _rebuilt(
+def _rebuild(
     tensors: dict[str, Tensor],
     content: Json,
     env: GymEnv | None,
@@ -88,25 +88,25 @@ def _rebuilt(
     """Build the model as `BaseAlgorithm.load` does."""
     if not isinstance(content, dict):
         raise UsageError("expected a JSON object")
-    if _of(content, "version", int) > VERSION:
-        raise UsageError(f"written by a newer version (format {content['version']}, this reads {VERSION})")
+    if _entry(content, "version", int) > VERSION:
+        raise UsageError(f"written by a newer version (format {content['version']}; supported: up to {VERSION})")
     kind = ALGORITHMS[_one_of(content, "algorithm", ALGORITHMS)]
     policy = POLICIES[_one_of(content, "policy", POLICIES)]
-    own = _read_policy_options(_of(content, "policy_options", dict), changes.pop("policy_kwargs", {}))
-    options = _read_options(kind, content, changes) | {"policy_kwargs": own, "device": device}
+    policy_options = _read_policy_options(_entry(content, "policy_options", dict), changes.pop("policy_kwargs", {}))
+    options = _read_options(kind, content, changes) | {"policy_kwargs": policy_options, "device": device}
     model = kind(policy, env, **options, _init_setup_model=False)  # type: ignore[call-arg]
-    spaces = {role: _read_space(role, _of(content, "spaces", dict), tensors) for role in ("observation", "action")}
+    spaces = {role: _read_space(role, _entry(content, "spaces", dict), tensors) for role in ("observation", "action")}
     if model.env is None:
         model.observation_space, model.action_space = spaces["observation"], spaces["action"]
-        model.n_envs = _of(content, "n_envs", int)
+        model.n_envs = _entry(content, "n_envs", int)
     else:
         try:
             check_for_correct_spaces(model.env, spaces["observation"], spaces["action"])
         except ValueError as error:
-            raise UsageError(f"the env given has other spaces than this model: {error}") from error
+            raise UsageError(f"the spaces of env differ from those of the model: {error}") from error
     counters = counter_types(kind)
-    for name, value in _of(content, "counters", dict).items():
-        if name not in counters or not _fits(value, counters[name]):
+    for name, value in _entry(content, "counters", dict).items():
+        if name not in counters or not _has_type(value, counters[name]):
             raise UsageError(f"counters: {name} cannot be {value!r}")
         setattr(model, name, value)
     model._setup_model()
@@ -116,27 +116,27 @@ def _rebuilt(
     return model
 
 
-def _of(content: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
+def _entry(content: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
     """Return an entry, which must be of this type."""
-    if not _fits(content.get(name), kind):
+    if not _has_type(content.get(name), kind):
         raise UsageError(f"{name} must be of type {kind.__name__}, not {content.get(name)!r}")
     return content[name]
 
 
 def _one_of(content: Mapping[str, Any], name: str, known: Mapping[str, Any]) -> str:
-    found = _of(content, name, str)
+    found = _entry(content, name, str)
     if found not in known:
         raise UsageError(f"unknown {name} {found!r}{suggest(found, known)}")
     return found
 
 
-def _fits(value: object, annotation: object) -> bool:
+def _has_type(value: object, annotation: object) -> bool:
     """Return whether a value from JSON may be an argument of this type."""
     if get_origin(annotation) in (Union, types.UnionType):
-        return any(_fits(value, each) for each in get_args(annotation))
+        return any(_has_type(value, each) for each in get_args(annotation))
     if get_origin(annotation) is tuple:
         kinds = get_args(annotation)
-        return isinstance(value, list) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+        return isinstance(value, list) and len(value) == len(kinds) and all(map(_has_type, value, kinds))
     if not isinstance(annotation, type):
         return False
     if isinstance(value, bool):
@@ -146,13 +146,13 @@ def _fits(value: object, annotation: object) -> bool:
 
 def _read_options(kind: type[BaseAlgorithm], content: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return an algorithm's options, overridden by the caller's changes."""
-    annotations, options = arguments(kind), _of(content, "options", dict)
+    annotations, options = arguments(kind), _entry(content, "options", dict)
     check_known((*options, *changes), annotations, "unknown option", f" of {kind.__name__}")
-    for name in _of(content, "functions", list):
+    for name in _entry(content, "functions", list):
         if name not in changes:
-            raise UsageError(f"{name} was a function, which is not in the file: give it again, load(..., {name}=...)")
+            raise UsageError(f"{name} is a function, which a file cannot hold: pass it again, load(..., {name}=...)")
     for name, value in options.items():
-        if not _fits(value, annotations[name]):
+        if not _has_type(value, annotations[name]):
             raise UsageError(f"options: {name} cannot be {value!r}")
     return {name: _tuples(value) for name, value in options.items()} | changes
 
@@ -161,11 +161,11 @@ def _read_policy_options(given: dict[str, Any], changes: dict[str, Any]) -> dict
     """Return a policy's options. Raises UsageError for a model that would have to be imported from elsewhere."""
     model = given.get("model", "reuploading")
     if "model" not in changes:
-        origin = MODELS.origin(model)["from"] if isinstance(model, str) else "nowhere"
+        origin = MODELS.origin(model)["from"] if isinstance(model, str) else "name"
         if origin not in ("this library", "registered in Python"):
             raise UsageError(
-                f"its model {model!r} is none of this library's, and not imported because a file says so; if you trust "
-                f"it: load(..., policy_kwargs=dict(model={model!r}))"
+                f"model {model!r} is not part of this library, and files may not cause imports; if you trust it: "
+                f"load(..., policy_kwargs=dict(model={model!r}))"
             )
     options = {name: value if name == "net_arch" else _tuples(value) for name, value in given.items()} | changes
     check_policy_options(options)
@@ -182,9 +182,9 @@ def _tuples(value: Json) -> object:
 
 
 def _read_space(role: str, spaces: Mapping[str, Any], tensors: dict[str, Tensor]) -> gymnasium.Space[Any]:
-    space = _of(spaces, role, dict)
+    space = _entry(spaces, role, dict)
     if _one_of(space, "kind", {"Box": None, "Discrete": None}) == "Discrete":
-        return gymnasium.spaces.Discrete(_of(space, "n", int), start=_of(space, "start", int))
+        return gymnasium.spaces.Discrete(_entry(space, "n", int), start=_entry(space, "start", int))
     low, high = (_tensor(tensors, f"space/{role}/{bound}").numpy() for bound in ("low", "high"))
     return gymnasium.spaces.Box(low, high, dtype=low.dtype.type)
 
@@ -192,19 +192,19 @@ def _read_space(role: str, spaces: Mapping[str, Any], tensors: dict[str, Tensor]
 def _tensor(tensors: Mapping[str, Tensor], name: str, like: Tensor | None = None) -> Tensor:
     """Return a tensor of the file, which must have the expected shape and dtype."""
     if name not in tensors:
-        raise UsageError(f"there is no tensor {name}")
+        raise UsageError(f"tensor {name} is missing")
     found = tensors[name]
     if like is not None and (found.shape, found.dtype) != (like.shape, like.dtype):
-        wanted, there = (f"{tuple(each.shape)} of {each.dtype}" for each in (like, found))
-        raise UsageError(f"{name} should be {wanted}, is {there}")
+        wanted, actual = (f"{tuple(each.shape)} of {each.dtype}" for each in (like, found))
+        raise UsageError(f"tensor {name} must be {wanted}, not {actual}")
     return found
 
 
 def _restore(policy: BasePolicy, tensors: Mapping[str, Tensor]) -> None:
     """Restore the weights and the optimiser's moments."""
-    own = policy.state_dict()
-    policy.load_state_dict({name: _tensor(tensors, f"policy/{name}", value) for name, value in own.items()})
-    known = {f"policy/{name}" for name in own}
+    state = policy.state_dict()
+    policy.load_state_dict({name: _tensor(tensors, f"policy/{name}", value) for name, value in state.items()})
+    known = {f"policy/{name}" for name in state}
     for name, parameter in policy.named_parameters():
         moments = {f"optimizer/{name}/{key}": like for key, like in _fresh_moments(policy.optimizer, parameter).items()}
         if moments.keys() & tensors.keys():  # absent before the first step, and for untrained parameters
@@ -215,7 +215,7 @@ def _restore(policy: BasePolicy, tensors: Mapping[str, Tensor]) -> None:
             known |= moments.keys()
     for name in sorted(tensors.keys() - known):
         if not name.startswith("space/"):
-            raise UsageError(f"tensor {name} belongs to nothing")
+            raise UsageError(f"unexpected tensor {name}")
 
 
 def _fresh_moments(optimiser: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:

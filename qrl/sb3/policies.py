@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from qrl.common.errors import UsageError, suggest
 from qrl.common.options import check_known, option_names
 from qrl.models import MODELS
-from qrl.policies.features import RATES, learning_rate_groups
+from qrl.policies.features import LEARNING_RATE_GROUPS, learning_rate_groups
 from qrl.sb3.extractor import QuantumFeaturesExtractor, Scale
 from qrl.sb3.side_by_side import ScaledFeatures, SideBySide
 
@@ -67,17 +67,17 @@ class _Quantum:
         lr_heads: float | None = None,
         **options: object,
     ) -> None:
-        given = dict(zip(RATES, (lr_angles, lr_scales, lr_heads), strict=True))
+        given = dict(zip(LEARNING_RATE_GROUPS, (lr_angles, lr_scales, lr_heads), strict=True))
         for name, rate in given.items():
             if rate is not None and not 0 <= rate < float("inf"):
                 raise UsageError(f"sb3: lr_{name} must be finite and not negative, not {rate}")
         names = option_names(MODELS.load(model).Config)
         own = {name: options.pop(name) for name in list(options) if name in names}
         theirs = inspect.signature(super().__init__).parameters  # type: ignore[misc]
-        known = (*names, *theirs, *(f"lr_{group}" for group in RATES))
+        known = (*names, *theirs, *(f"lr_{group}" for group in LEARNING_RATE_GROUPS))
         check_known(options, known, "sb3: no option", f" of model {model!r} or the policy")
-        self._asked = {"model": model, "observation_scale": observation_scale, **own}
-        self._asked |= {f"lr_{name}": rate for name, rate in given.items()}
+        self._requested = {"model": model, "observation_scale": observation_scale, **own}
+        self._requested |= {f"lr_{name}": rate for name, rate in given.items()}
         self._factors = {name: 1.0 if rate is None else rate / lr_schedule(1) for name, rate in given.items()}
         extractor = {"model": model, "observation_scale": observation_scale, **own}
         ours = {"net_arch": [], "features_extractor_class": QuantumFeaturesExtractor}
@@ -104,7 +104,7 @@ class _Quantum:
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)  # type: ignore[misc]
         module = self._trained()
-        groups: dict[str, list[nn.Parameter]] = {name: [] for name in RATES}
+        groups: dict[str, list[nn.Parameter]] = {name: [] for name in LEARNING_RATE_GROUPS}
         features = [each.features for each in module.modules() if isinstance(each, QuantumFeaturesExtractor)]
         parameters = dict(module.named_parameters())
         for name, group in learning_rate_groups(module, *features).items():
@@ -117,7 +117,7 @@ class _Quantum:
         data = super()._get_constructor_parameters()  # type: ignore[misc]
         for name in ("features_extractor_class", "features_extractor_kwargs"):
             data.pop(name, None)
-        return data | self._asked
+        return data | self._requested
 
 
 class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
@@ -128,9 +128,9 @@ class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
         actor, critic = self.pi_features_extractor, self.vf_features_extractor
-        self._both: SideBySide | None = None
+        self._joint: SideBySide | None = None
         if actor is not critic and isinstance(actor, ScaledFeatures) and isinstance(critic, ScaledFeatures):
-            self._both = SideBySide((actor, critic)) if SideBySide.is_possible((actor, critic)) else None
+            self._joint = SideBySide((actor, critic)) if SideBySide.is_possible((actor, critic)) else None
 
     def _trained(self) -> nn.Module:
         return self
@@ -139,9 +139,9 @@ class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
         self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return the features of actor and critic, in one call if both have the same circuit."""
-        if self._both is None or features_extractor is not None:
+        if self._joint is None or features_extractor is not None:
             return super().extract_features(obs, features_extractor)
-        return super(ActorCriticPolicy, self).extract_features(obs, self._both)  # type: ignore[arg-type]
+        return super(ActorCriticPolicy, self).extract_features(obs, self._joint)  # type: ignore[arg-type]
 
 
 class QuantumQPolicy(_Quantum, DQNPolicy):
@@ -156,15 +156,15 @@ class QuantumQPolicy(_Quantum, DQNPolicy):
             raise UsageError(f"sb3: unknown readout {readout!r}{suggest(str(readout), known)}")
         self._readout = readout
         super().__init__(*arguments, **options)
-        self._asked["readout"] = readout
+        self._requested["readout"] = readout
 
     def make_q_net(self) -> QNetwork:
         """Build one of the two Q-networks, with the requested read-out."""
         net = super().make_q_net()
         if self._readout == "scaled":
             if net.features_dim != net.action_space.n:
-                what = f"{net.features_dim} features are of {net.action_space.n} actions"
-                raise UsageError(f"sb3: the scaled readout takes a feature an action, {what}: use linear")
+                found = f"{net.features_dim} features for {net.action_space.n} actions"
+                raise UsageError(f"sb3: the scaled readout needs one feature per action, found {found}; use linear")
             net.q_net = nn.Sequential(ScaledReadout(net.features_dim)).to(self.device)
         return net
 

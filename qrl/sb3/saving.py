@@ -24,7 +24,7 @@ from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
 from torch import Tensor, nn
 
 from qrl.common.errors import UsageError
-from qrl.common.files import Json, to_json, write_whole
+from qrl.common.files import Json, to_json, write_atomically
 from qrl.common.options import check_known, option_names
 from qrl.models import MODELS
 from qrl.sb3.policies import POLICIES
@@ -50,7 +50,7 @@ POLICY_OPTIONS = (
 """Policy options that a file may contain, besides those of the model."""
 
 BUFFERS = ("rollout_buffer", "replay_buffer")
-NOT_KEPT = (
+NOT_SAVED = (
     *("self", "policy", "env", "policy_kwargs", "tensorboard_log", "device", "_init_setup_model"),
     *("use_rms_prop", "rms_prop_eps"),
     *(f"{name}_{part}" for name in BUFFERS for part in ("class", "kwargs")),
@@ -78,7 +78,7 @@ def digest(tensors: dict[str, Tensor], text: str) -> str:
 def arguments(kind: type[BaseAlgorithm]) -> dict[str, Any]:
     """Return an algorithm's options and their annotations."""
     parameters = inspect.signature(kind.__init__).parameters
-    return {name: each.annotation for name, each in parameters.items() if name not in NOT_KEPT}
+    return {name: each.annotation for name, each in parameters.items() if name not in NOT_SAVED}
 
 
 def counter_types(kind: type[BaseAlgorithm]) -> dict[str, type[int] | type[float]]:
@@ -100,10 +100,10 @@ def save(model: BaseAlgorithm, path: Path | str) -> None:
     hold.
     """
     if type(model) not in ALGORITHMS.values():
-        raise UsageError(f"sb3: a {type(model).__name__} cannot be saved; {', '.join(ALGORITHMS)} can")
+        raise UsageError(f"sb3: a {type(model).__name__} cannot be saved; supported: {', '.join(ALGORITHMS)}")
     if model.policy_class not in POLICIES.values():
         raise UsageError(
-            f"sb3: a model with a {model.policy_class.__name__} cannot be saved; {', '.join(POLICIES)} can"
+            f"sb3: a model with a {model.policy_class.__name__} cannot be saved; supported: {', '.join(POLICIES)}"
         )
     tensors = {f"policy/{name}": value for name, value in model.policy.state_dict().items()}
     tensors |= dict(_moments(model.policy))
@@ -121,9 +121,9 @@ def save(model: BaseAlgorithm, path: Path | str) -> None:
         "n_envs": model.n_envs,
         "counters": {name: kind(getattr(model, name)) for name, kind in counter_types(type(model)).items()},
     }
-    own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    contiguous = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     text = to_json(content)
-    write_whole(Path(path), safetensors.torch.save(own, {FORMAT: text, "digest": digest(own, text)}))
+    write_atomically(Path(path), safetensors.torch.save(contiguous, {FORMAT: text, "digest": digest(contiguous, text)}))
 
 
 def _moments(policy: BasePolicy) -> Iterator[tuple[str, Tensor]]:
@@ -142,20 +142,20 @@ def _space(role: str, space: gymnasium.Space[Any], tensors: dict[str, Tensor]) -
             return {"kind": "Box"}
         case gymnasium.spaces.Discrete():
             return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
-    raise UsageError(f"sb3: a model whose {role}s are a {space} cannot be saved; Box and Discrete can")
+    raise UsageError(f"sb3: a model with the {role} space {space} cannot be saved; supported: Box and Discrete")
 
 
 def _options(model: BaseAlgorithm) -> tuple[dict[str, Any], list[str]]:
     """Return the values of options, and the names of options that are functions of the training progress."""
     for name in BUFFERS:
-        own = getattr(model, f"{name}_class", None) or RolloutBuffer
-        if own.__module__ != RolloutBuffer.__module__ or getattr(model, f"{name}_kwargs", None):
-            raise UsageError(f"sb3: a model with a {name} of its own kind cannot be saved")
+        buffer_class = getattr(model, f"{name}_class", None) or RolloutBuffer
+        if buffer_class.__module__ != RolloutBuffer.__module__ or getattr(model, f"{name}_kwargs", None):
+            raise UsageError(f"sb3: a model with a custom {name} cannot be saved")
     options: dict[str, Any] = {}
     functions = []
-    own = vars(model)
+    attributes = vars(model)
     for name in arguments(type(model)):
-        value = own[name if name in own else f"_{name}"]
+        value = attributes[name if name in attributes else f"_{name}"]
         value = value.value_schedule if isinstance(value, FloatSchedule) else value
         value = value.val if isinstance(value, ConstantSchedule) else value
         value = (value.frequency, value.unit.value) if isinstance(value, TrainFreq) else value
@@ -179,4 +179,4 @@ def _plain(name: str, value: object) -> Json:
             return [_plain("", each) for each in value]
         case Mapping():
             return {str(key): _plain("", each) for key, each in value.items()}
-    raise UsageError(f"sb3: a model whose option {name} is {value!r} cannot be saved: JSON has no such thing")
+    raise UsageError(f"sb3: a model with the option {name}={value!r} cannot be saved: it has no JSON form")

@@ -38,7 +38,7 @@ class SideBySide:
 
     def __init__(self, extractors: Sequence[ScaledFeatures]) -> None:
         self.extractors = extractors
-        self._seen: list[Tensor] = []
+        self._cached: list[Tensor] = []
         self._bound: Bound = {}
         self._small_batch: SmallBatchExecutor | None = None
 
@@ -68,20 +68,20 @@ class SideBySide:
             if layer.projection is not None:
                 yield layer.projection.weight
 
-    def _keep(self) -> Bound:
+    def _bind_cached(self) -> Bound:
         """Return the bound parameters, from the cache if no parameter has changed."""
-        now = list(self._tensors())
-        if len(now) != len(self._seen) or not all(map(torch.equal, now, self._seen)):
-            self._seen, self._bound = [tensor.detach().clone() for tensor in now], self.bind()
+        tensors = list(self._tensors())
+        if len(tensors) != len(self._cached) or not all(map(torch.equal, tensors, self._cached)):
+            self._cached, self._bound = [tensor.detach().clone() for tensor in tensors], self.bind()
             program = self.layers[0].program
             self._small_batch = program.small_batch(self._bound) if isinstance(program, Program) else None
         return self._bound
 
     def __call__(self, observations: Tensor) -> tuple[Tensor, ...]:
-        kept = not torch.is_grad_enabled()
-        bound = self._keep() if kept else self.bind()
+        use_cache = not torch.is_grad_enabled()
+        bound = self._bind_cached() if use_cache else self.bind()
         inputs = observations / bound["scale"]
         inputs = inputs @ bound["projection"].mT if "projection" in bound else inputs
-        if kept and self._small_batch is not None and self._small_batch.fits(inputs):
+        if use_cache and self._small_batch is not None and self._small_batch.fits(inputs):
             return self._small_batch(inputs).unbind()
         return self.layers[0].program.run(bound, inputs).unbind()

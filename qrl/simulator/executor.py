@@ -39,7 +39,7 @@ class FusedExecutor:
     def __init__(self, circuit: Circuit, lowering: Lowering, dtype: torch.dtype, device: torch.device) -> None:
         self.dtype, self.device = dtype, device
         if dtype not in _COMPLEX:
-            raise UsageError(f"circuit: runs in torch.float32 or torch.float64, not {dtype}")
+            raise UsageError(f"circuit: dtype must be torch.float32 or torch.float64, not {dtype}")
         self.complex = _COMPLEX[dtype]
         self.first: Maps = {}
         self.constants: tuple[list[Tensor], list[Tensor]] = ([], [])  # for real and complex states
@@ -146,11 +146,11 @@ class FusedExecutor:
 
         The maps of the last block act from the right, on complex states or on interleaved parts.
         """
-        given = dict(bound)
+        maps = dict(bound)
         for name in self.stacks:
             if name.startswith(LAST):
-                given[name] = bound[name].mT if small_batch else bound[f"{name}{PARTS}"]
-        return {name: given[name].unbind(-3) for name in self.stacks} | {CONSTANT: self.constants[small_batch]}
+                maps[name] = bound[name].mT if small_batch else bound[f"{name}{PARTS}"]
+        return {name: maps[name].unbind(-3) for name in self.stacks} | {CONSTANT: self.constants[small_batch]}
 
     def _prepare(self, bound: dict[str, Tensor]) -> Tensor:
         """Return the product state [..., 1, 2 * state] after the first local level, which depends on no input."""

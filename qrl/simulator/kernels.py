@@ -84,8 +84,8 @@ class MapStack:
 
     def multiply(self, weights: Tensor) -> Tensor:
         """Multiply each chain, later factors on the left: [..., map, dim, dim]."""
-        turn = weights.index_select(-1, self.weight).unsqueeze(-1) * self.rate
-        earlier, later = (turn + self.quarter).cos().unflatten(-2, (-1, 2)).unbind(-2)
+        angles = weights.index_select(-1, self.weight).unsqueeze(-1) * self.rate
+        earlier, later = (angles + self.quarter).cos().unflatten(-2, (-1, 2)).unbind(-2)
         mixture = (later.unsqueeze(-1) * earlier.unsqueeze(-2)).reshape(-1, *self.parts.shape[:2])
         mixed = torch.bmm(mixture.transpose(0, 1), self.parts).transpose(0, 1)
         # `bmm` takes one batch axis: that of all factors of all chains.
@@ -117,11 +117,11 @@ class PhaseMatrix:
             if phase.constant.any():
                 terms.append((level, constant_column, one, phase.constant))
         n_columns = constant_column + 1
-        place = np.zeros((len(phases) * n_columns, len(terms)))
+        placement = np.zeros((len(phases) * n_columns, len(terms)))
         for term, (level, column, _, _) in enumerate(terms):
-            place[level * n_columns + column, term] = 1
+            placement[level * n_columns + column, term] = 1
         self.shape = (len(phases), n_columns, -1)
-        self.place = torch.as_tensor(place, dtype=dtype, device=device)
+        self.placement = torch.as_tensor(placement, dtype=dtype, device=device)
         self.coefficient = torch.as_tensor([coefficient for _, _, coefficient, _ in terms], device=device)
         self.rows = torch.as_tensor(np.stack([row for *_, row in terms]), dtype=dtype, device=device)
         self.bounded = BoundedAngles(bounded, one, device) if bounded else None
@@ -137,7 +137,7 @@ class PhaseMatrix:
         lead = weights.shape[:-1]
         coefficients = torch.cat([scales, weights, weights.new_ones(*lead, 1)], dim=-1)
         terms = coefficients.index_select(-1, self.coefficient).unsqueeze(-1) * self.rows
-        phase = (self.place @ terms).reshape(*lead, *self.shape)
+        phase = (self.placement @ terms).reshape(*lead, *self.shape)
         bound = {"phase": phase, "parts": (phase.unsqueeze(-1) + self.quarter).flatten(-2)}
         if self.bounded is not None:
             bound["bounded"] = coefficients[..., self.bounded.scale].unsqueeze(-2)
@@ -207,14 +207,14 @@ def multiply_diagonal(state: Tensor, diagonal: Tensor) -> Tensor:
     return as_parts(as_complex(state) * diagonal) if diagonal.is_complex() else state * diagonal
 
 
-def multiply_phase(state: Tensor, turn: PhaseFactors) -> Tensor:
+def multiply_phase(state: Tensor, factors: PhaseFactors) -> Tensor:
     """Multiply the state (1 or batch rows) by a level's phases (batch rows)."""
-    phase = turn.phase
+    phase = factors.phase
     if state.is_complex():
         return state * phase
-    if turn.rows is None:
+    if factors.rows is None:
         return as_parts(as_complex(state) * phase)
-    return PhaseProduct.apply(state.expand(*phase.shape[:-1], state.shape[-1]), turn.rows, turn.matrix, phase)
+    return PhaseProduct.apply(state.expand(*phase.shape[:-1], state.shape[-1]), factors.rows, factors.matrix, phase)
 
 
 class PhaseProduct(torch.autograd.Function):
@@ -244,27 +244,27 @@ class PhaseProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Context, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, matrix, phase, output = ctx.saved_tensors
-        of_state = of_rows = of_matrix = None
+        state_gradient = rows_gradient = matrix_gradient = None
         if ctx.needs_input_grad[0]:
             if torch.is_grad_enabled():  # the gradient will itself be differentiated
-                of_state = PhaseProduct.apply(gradient, rows, -matrix, phase.conj())
+                state_gradient = PhaseProduct.apply(gradient, rows, -matrix, phase.conj())
             else:
-                of_state = as_parts(as_complex(gradient) * phase.conj())
+                state_gradient = as_parts(as_complex(gradient) * phase.conj())
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            turned = as_parts((as_complex(gradient) * as_complex(output).conj()).resolve_conj())
+            rotated = as_parts((as_complex(gradient) * as_complex(output).conj()).resolve_conj())
             if ctx.needs_input_grad[2]:
-                of_matrix = (rows.mT @ turned).unflatten(-1, (-1, 2))[..., 1]
+                matrix_gradient = (rows.mT @ rotated).unflatten(-1, (-1, 2))[..., 1]
             if ctx.needs_input_grad[1]:
-                of_rows = turned.unflatten(-1, (-1, 2))[..., 1] @ matrix.mT
-        return of_state, of_rows, of_matrix, None
+                rows_gradient = rotated.unflatten(-1, (-1, 2))[..., 1] @ matrix.mT
+        return state_gradient, rows_gradient, matrix_gradient, None
 
     @staticmethod
     def jvp(ctx: Context, state: Tensor | None, rows: Tensor | None, matrix: Tensor | None, _: Tensor | None) -> Tensor:
-        own_rows, own_matrix, phase, output = ctx.saved_tensors
-        turned = 1j * as_complex(output)
-        tangent = torch.zeros_like(turned) if state is None else as_complex(state) * phase
+        saved_rows, saved_matrix, phase, output = ctx.saved_tensors
+        rotated = 1j * as_complex(output)
+        tangent = torch.zeros_like(rotated) if state is None else as_complex(state) * phase
         if rows is not None:
-            tangent = tangent + (rows @ own_matrix) * turned
+            tangent = tangent + (rows @ saved_matrix) * rotated
         if matrix is not None:
-            tangent = tangent + (own_rows @ matrix) * turned
+            tangent = tangent + (saved_rows @ matrix) * rotated
         return as_parts(tangent)

@@ -97,7 +97,7 @@ class Lowering:
         channels = noise.channels()
         self.confusion = noise.confusion(circuit.n_wires)
         """P(reading | true outcome) [wire, true outcome, reading]; no wires if readout is perfect."""
-        self.space = space = DENSITIES if noise.mixes else AMPLITUDES
+        self.space = space = DENSITIES if noise.needs_density_matrix else AMPLITUDES
         self.dim = space.n_levels**circuit.n_wires
         self.blocks = block_wires(circuit.n_wires, space.max_block_wires)
         self.levels: list[Level] = []

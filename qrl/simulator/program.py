@@ -89,7 +89,7 @@ class Program:
         frequencies; with it, the result is an estimate of the expectation values. Raises UsageError for too few inputs.
         """
         if inputs.shape[-1] < self.circuit.n_inputs:
-            raise UsageError(f"circuit: takes {self.circuit.n_inputs} inputs, found {inputs.shape[-1]}")
+            raise UsageError(f"circuit: expected {self.circuit.n_inputs} inputs, found {inputs.shape[-1]}")
         return self._on(inputs.dtype, inputs.device).run(bound, inputs, draw)
 
     def small_batch(self, bound: Bound) -> SmallBatchExecutor | None:
@@ -107,16 +107,16 @@ def _check_size(circuit: Circuit, noise: Noise) -> None:
 
     Density matrices are limited to `MAX_NOISY_WIRES` wires.
     """
-    if noise.mixes and circuit.n_wires > MAX_NOISY_WIRES:
+    if noise.needs_density_matrix and circuit.n_wires > MAX_NOISY_WIRES:
         raise UsageError(
-            f"circuit: {circuit.n_wires} wires are too many for noise, which takes density matrices, as large as "
-            f"states of twice the wires: at most {MAX_NOISY_WIRES}; errors of readout alone have no limit"
+            f"circuit: noise needs density matrices, which are limited to {MAX_NOISY_WIRES} wires, not "
+            f"{circuit.n_wires}; readout errors alone have no limit"
         )
     available = physical_memory()
-    bytes_a_state = 4 * (2 + len(circuit.moments)) * 8
-    fits = max(0, int(math.log2(available / bytes_a_state)))
-    if circuit.n_wires > fits:
+    bytes_per_state = 4 * (2 + len(circuit.moments)) * 8
+    max_wires = max(0, int(math.log2(available / bytes_per_state)))
+    if circuit.n_wires > max_wires:
         raise UsageError(
-            f"circuit: {circuit.n_wires} wires are more than this machine has memory for: "
-            f"its {available / 2**30:.3g} GiB are enough for the gradient of one sample with {fits} wires"
+            f"circuit: {circuit.n_wires} wires do not fit into this machine's memory: "
+            f"{available / 2**30:.3g} GiB suffice for the gradient of one sample with {max_wires} wires"
         )

@@ -102,6 +102,6 @@ AMPLITUDES, DENSITIES = Amplitudes(), Densities()
 def _rotation_map(generator: Array) -> tuple[Array, Array, Array]:
     """Return the map of exp(-i w P / 2) as constant + cos(w) cosine + sin(w) sine, for a Pauli word P."""
     one = np.eye(len(generator))
-    kept, turned = conjugation(one, one), conjugation(generator, generator)
+    identity_map, generator_map = conjugation(one, one), conjugation(generator, generator)
     sine = conjugation(-1j * generator, one) + conjugation(one, -1j * generator)
-    return (kept + turned) / 2, (kept - turned) / 2, sine / 2
+    return (identity_map + generator_map) / 2, (identity_map - generator_map) / 2, sine / 2

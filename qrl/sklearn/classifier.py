@@ -23,11 +23,11 @@ from qrl.common.errors import UsageError, wrap_errors
 from qrl.common.options import check_known, option_names
 from qrl.layer import QuantumLayer
 from qrl.models import MODELS
-from qrl.policies.features import RATES, build_features
+from qrl.policies.features import LEARNING_RATE_GROUPS, build_features
 from qrl.policies.frame import Frame
-from qrl.sklearn.training import ClassifierNetwork, stratified_part, train_epoch
+from qrl.sklearn.training import ClassifierNetwork, stratified_holdout, train_epoch
 
-OWN = {"n_wires": "n_qubits", "n_layers": "n_layers", "initial_scale": "initial_scale"}
+MODEL_OPTIONS = {"n_wires": "n_qubits", "n_layers": "n_layers", "initial_scale": "initial_scale"}
 """Model options that are parameters of the classifier, by their names there."""
 
 
@@ -121,20 +121,20 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_parameters()
         samples, labels = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(labels)
-        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        self.classes_, class_indices = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise UsageError(
                 f"classifier: at least two classes are needed, found one class, {self.classes_.tolist()[0]!r}"
             )
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=3)
         initial, order = (torch.Generator().manual_seed(int(seed)) for seed in seeds[:2])
-        apart = np.zeros(len(labels), dtype=bool)
+        is_held_out = np.zeros(len(labels), dtype=bool)
         if self.early_stopping:
-            apart = stratified_part(numbers, self.validation_fraction, np.random.default_rng(seeds[2]))
-        inputs, targets, held_out = torch.tensor(samples), torch.tensor(numbers), torch.tensor(apart)
+            is_held_out = stratified_holdout(class_indices, self.validation_fraction, np.random.default_rng(seeds[2]))
+        inputs, targets, held_out = torch.tensor(samples), torch.tensor(class_indices), torch.tensor(is_held_out)
         features = self._features(Frame(samples.shape[1], len(self.classes_)), initial)
         network = ClassifierNetwork(features, len(self.classes_), initial)
-        weights = torch.tensor(self._class_weights(labels, numbers), dtype=inputs.dtype)
+        weights = torch.tensor(self._class_weights(labels, class_indices), dtype=inputs.dtype)
 
         def loss(rows: Tensor) -> Tensor:
             each = cross_entropy(network(inputs[rows]), targets[rows], weight=weights, reduction="none")
@@ -169,7 +169,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for name in ("n_qubits", "n_layers"):
             if getattr(self, name) is not None:
                 check(name, Integral, lambda value: value >= 1, "None or a whole number of at least 1")
-        for name in (*(f"lr_{group}" for group in RATES), "tol"):
+        for name in (*(f"lr_{group}" for group in LEARNING_RATE_GROUPS), "tol"):
             check(name, Real, lambda value: 0 <= value < math.inf, "finite and not negative")
         if self.initial_scale is not None:
             check("initial_scale", Real, math.isfinite, "None or a finite number")
@@ -186,14 +186,14 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         options = dict(self.ansatz_options or {})
         config = MODELS.load(self.ansatz).Config
         known = option_names(config)
-        for option, name in OWN.items():
+        for option, name in MODEL_OPTIONS.items():
             if option in options:
-                raise UsageError(f"classifier: {name} is a parameter of its own, {option!r} no ansatz option")
+                raise UsageError(f"classifier: set {option!r} by the parameter {name}, not in ansatz_options")
             if (value := getattr(self, name)) is not None:
                 if option not in known:
                     raise UsageError(
-                        f"classifier: model {self.ansatz!r} has no {option}: it is classical, or a circuit that "
-                        f"wants {name}=None"
+                        f"classifier: model {self.ansatz!r} has no option {option}; set {name}=None, or choose a "
+                        "quantum model that has it"
                     )
                 # Options of a model must be Python numbers, not NumPy's.
                 options[option] = int(value) if isinstance(value, Integral) else float(value)
@@ -205,7 +205,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return features
 
     def _class_weights(
-        self, y: Shaped[np.ndarray, " sample"], numbers: Int[np.ndarray, " sample"]
+        self, y: Shaped[np.ndarray, " sample"], class_indices: Int[np.ndarray, " sample"]
     ) -> Float[np.ndarray, " class"]:
         """Return the weight of each class in the loss [class], with mean 1 over samples.
 
@@ -215,7 +215,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
         except (ValueError, TypeError) as error:
             raise UsageError(f"classifier: class_weight: {error}") from error
-        mean = weights[numbers].mean()
+        mean = weights[class_indices].mean()
         if not (np.isfinite(weights).all() and weights.min() >= 0 and mean > 0):
             raise UsageError(f"classifier: class_weight must be finite and not negative, not {self.class_weight!r}")
         return weights / mean
@@ -254,5 +254,5 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = len(self.loss_curve_)
         network.load_state_dict(best)
         if waited < self.n_iter_no_change:
-            text = f"classifier: {self.max_iter} epochs were over before the loss ceased to fall; raise max_iter"
+            text = f"classifier: no convergence within {self.max_iter} epochs; increase max_iter"
             warnings.warn(text, ConvergenceWarning, stacklevel=3)

@@ -50,21 +50,21 @@ def train_epoch(
         optimiser.step()
         total += value.item() * len(batch)
     if not math.isfinite(total):
-        raise TrainingError(f"classifier: the loss is {total}; are the inputs standardised, the learning rates small?")
+        raise TrainingError(f"classifier: the loss is {total}; standardise the inputs or lower the learning rates")
     return total / len(rows)
 
 
-def stratified_part(
-    numbers: Int[np.ndarray, " sample"], fraction: float, generator: np.random.Generator
+def stratified_holdout(
+    classes: Int[np.ndarray, " sample"], fraction: float, generator: np.random.Generator
 ) -> Bool[np.ndarray, " sample"]:
     """Select samples to hold out: this fraction of each class, rounded, at least one sample and at most all but one.
 
     Raises UsageError if no class has two samples.
     """
-    part = np.zeros(len(numbers), dtype=bool)
-    for number in np.unique(numbers):
-        own = generator.permutation(np.flatnonzero(numbers == number))
-        part[own[: min(max(1, round(fraction * len(own))), len(own) - 1)]] = True
-    if not part.any():
-        raise UsageError("classifier: no class has two samples, one to hold out; use early_stopping=False")
-    return part
+    held_out = np.zeros(len(classes), dtype=bool)
+    for each in np.unique(classes):
+        members = generator.permutation(np.flatnonzero(classes == each))
+        held_out[members[: min(max(1, round(fraction * len(members))), len(members) - 1)]] = True
+    if not held_out.any():
+        raise UsageError("classifier: no class has two samples, so none can be held out; use early_stopping=False")
+    return held_out

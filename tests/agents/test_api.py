@@ -96,11 +96,11 @@ def test_what_is_no_environment_and_other_actions_are_refused(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tasks": 1}, "tasks must be at least 2, is 1"),
-        ({"steps": 0}, "steps must be at least 1, is 0"),
-        ({"episodes": 0}, "episodes must be at least 1, is 0"),
-        ({"episodes": 10**7}, "episodes must be at most 100000, is 10000000"),
-        ({"seed": -1}, "seed must be at least 0, is -1"),
+        ({"tasks": 1}, "tasks must be at least 2, not 1"),
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"episodes": 0}, "episodes must be at least 1, not 0"),
+        ({"episodes": 10**7}, "episodes must be at most 100000, not 10000000"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
         ({"seed": 2**63}, f"seed must be less than 2**63, is {2**63}"),
     ],
 )

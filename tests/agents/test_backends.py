@@ -97,7 +97,7 @@ def test_what_was_trained_with_noise_is_evaluated_with_it(tmp_path):
 
 def test_the_command_line_takes_noise_more_than_once():
     arguments = ["--noise", "depolarizing=0.01", "--shots=9", "--noise=readout=0.02", "after=layer", "--seed", "4"]
-    parsed, _ = parse_train(arguments)
+    parsed, *_ = parse_train(arguments)
     assert parsed.noise == ("depolarizing=0.01", "readout=0.02", "after=layer")
     assert (parsed.shots, parsed.seed) == (9, 4)
 
@@ -143,7 +143,7 @@ def test_training_on_a_device_goes_as_in_torch(backend, agent_config):
         ({"noise": ("readout=0.7",)}, "readout must be a number in 0 to 0.5, not 0.7"),
         ({"backend": "torhc"}, "unknown name 'torhc'; did you mean 'torch'"),
         ({"shots": 10**12}, "shots must be in 0"),
-        ({"model": "mlp", "shots": 10}, "the model has no circuits"),
+        ({"model": "mlp", "shots": 10}, "shots, noise and devices need a model with circuits"),
     ],
 )
 def test_what_cannot_be_leaves_nothing(fields, message, tmp_path):
@@ -204,7 +204,7 @@ def test_a_sweep_has_the_values_of_single_evaluations(exact, capsys):
         (["--strengths", "0.1", "1.5"], "depolarizing must be a number in 0 to 1, not 1.5"),
         (["--shots", "0", "10"], "numbers of shots must be at least 1"),
         (["--shots", "-3"], "shots must be in 0"),
-        (["--tasks", "1"], "tasks must be at least 2, is 1"),
+        (["--tasks", "1"], "tasks must be at least 2, not 1"),
         (["--out", "here.txt"], "the name of the --out file must end in .json"),
     ],
 )
@@ -272,7 +272,7 @@ def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
         (["--observations", "nowhere.json"], "nowhere.json"),
         (["--observations", "{wrong}"], "an observation is (2,) finite numbers, not [1.0]"),
         (["--task", "-1"], "--task must be at least 0"),
-        (["--format", "qasm"], "'qasm' cannot be chosen"),
+        (["--format", "qasm"], "expected one of 'openqasm2', 'openqasm3', 'qiskit', found 'qasm'"),
         (["--episodes", "0"], "--episodes must be at least 1"),
         (["--episodes", "1"], "episodes must be at least 2"),
     ],
@@ -288,4 +288,4 @@ def test_exports_that_cannot_be_leave_nothing(exact, tmp_path, options, message,
 def test_what_has_no_circuits_is_not_exported(tmp_path, capsys):
     folder = train(tmp_path / "run", model="mlp", iterations=1)
     assert main(["export", str(folder), "--out", str(tmp_path / "out")]) == 2
-    assert "export: the model has no circuits" in capsys.readouterr().err
+    assert "export: shots, noise and devices need a model with circuits" in capsys.readouterr().err

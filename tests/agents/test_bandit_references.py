@@ -157,7 +157,7 @@ def test_an_agent_of_the_bandit_plays_nothing_else():
         build(Spec.default(env="navigation", agent="thompson"))
     with pytest.raises(UsageError, match=r"5 arms and 100 pulls have 4.3e\+13 posteriors.*use agent gittins"):
         built("bayes", 100)
-    with pytest.raises(UsageError, match="episodes of a trial must be at least 1, is 0"):
+    with pytest.raises(UsageError, match="episodes of a trial must be at least 1, not 0"):
         built("greedy", 0)
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from agents.core.plain import from_plain, to_plain
-from agents.core.spec import REGISTRIES, Spec, default_config
+from agents.core.registry import REGISTRIES
+from agents.core.spec import Spec, default_config
 from agents.runs.folder import RunFolder
 from agents.runs.saved_spec import read_spec
 from qrl.common.checks import check_count
@@ -175,15 +176,15 @@ def test_defaults_may_depend_on_the_environment(toys):
     ("change", "message"),
     [
         ({"iteratons": 3}, "configuration: unknown option 'iteratons'; did you mean 'iterations'? (choices: "),
-        ({"iterations": 0}, "iterations must be at least 1, is 0"),
-        ({"iterations": -5}, "iterations must be at least 1, is -5"),
+        ({"iterations": 0}, "iterations must be at least 1, not 0"),
+        ({"iterations": -5}, "iterations must be at least 1, not -5"),
         ({"iterations": 1.5}, "configuration.iterations: expected a whole number, found 1.5"),
-        ({"checkpoint_every": 0}, "checkpoint-every must be at least 1, is 0"),
-        ({"eval_tasks": 0}, "eval-tasks must be at least 2, is 0"),
-        ({"eval_steps": 0}, "eval-steps must be at least 1, is 0"),
-        ({"eval_episodes": -1}, "eval-episodes must be at least 1, is -1"),
-        ({"threads": -1}, "threads must be at least 0, is -1"),
-        ({"seed": -1}, "seed must be at least 0, is -1"),
+        ({"checkpoint_every": 0}, "checkpoint-every must be at least 1, not 0"),
+        ({"eval_tasks": 0}, "eval-tasks must be at least 2, not 0"),
+        ({"eval_steps": 0}, "eval-steps must be at least 1, not 0"),
+        ({"eval_episodes": -1}, "eval-episodes must be at least 1, not -1"),
+        ({"threads": -1}, "threads must be at least 0, not -1"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
         ({"seed": 2**63}, f"seed must be less than 2**63, is {2**63}"),
         ({"device": "gpu"}, "configuration.device: expected one of 'cpu', 'cuda', found 'gpu'; did you mean 'cpu'?"),
         ({"env": "tooy"}, "unknown env 'tooy'; did you mean 'toy'? (choices: "),

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from agents import rl2
-from agents.cli.options import parse_train
+from agents.cli.train import parse_train
 from agents.core.spec import Spec, default_config
 from qrl.common.errors import UsageError
 from qrl.models import mlp
@@ -50,5 +50,5 @@ def test_trials_are_longer_where_episodes_are_short():
 def test_options_saved_for_the_agents_own_model_stay_when_it_is_named(tmp_path):
     saved = tmp_path / "saved.json"
     saved.write_text(json.dumps({"agent": "rl2", "model_config": {"n_hidden": 8}}))
-    spec, _ = parse_train(["--config", str(saved), "--model", "qgru"])
+    spec, *_ = parse_train(["--config", str(saved), "--model", "qgru"])
     assert spec.model == "qgru" and spec.model_config.n_hidden == 8

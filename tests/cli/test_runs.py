@@ -151,7 +151,7 @@ def test_sigterm_finishes_the_iteration_and_saves(tmp_path, monkeypatch, capfd):
         (["--iterations", "-3"], "iterations must be at least 1"),
         (["--iterations", "three"], "iterations"),
         (["--policy.head", "categorical"], "use gaussian"),
-        (["--model.n-wires", "50"], "this machine has"),
+        (["--model.n-wires", "50"], "this machine's memory"),
         (["--device", "cuda"], "no CUDA device"),
         (["--eval-tasks", "1"], "eval-tasks must be at least 2"),
         (["--seed", "-1"], "seed must be at least 0"),
@@ -167,7 +167,7 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, me
 def test_wrong_input_ends_a_process_in_the_same_line(tmp_path):
     done = in_a_process("--agent.meta-batch", "0", "--out", tmp_path / "run")
     assert done.returncode == 2 and not done.stdout
-    assert done.stderr == "run.py: error: --agent: agent maml: meta_batch must be at least 1, not 0\n"
+    assert done.stderr == "run.py: error: agent maml: meta_batch must be at least 1, not 0\n"
 
 
 def test_the_random_agent_needs_no_training(tmp_path, capsys):

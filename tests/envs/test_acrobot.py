@@ -117,7 +117,7 @@ def test_shaping_pays_for_energy(family: TaskDistribution) -> None:
     state = torch.stack([f64(math.pi / 2, 0, 0, 0), f64(0, 0, 1, 0), f64(0, 0, 0, 0), f64(math.pi, 0, 2, 0)])
     tasks = Tasks.from_rows([family.nominal | task] * 4)
     expected = f64(0.5, (2 * (0.25**2 + 0.5**2) + 1.25**2 + 1.5**2) / 2 / upright, 0, 1)
-    torch.testing.assert_close(acrobot.Mechanics.of(tasks).lifted(state), expected, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(acrobot.Mechanics.of(tasks).energy_fraction(state), expected, rtol=1e-13, atol=1e-13)
 
 
 def test_shaping_adds_up_to_the_growth_of_the_energy(family: TaskDistribution) -> None:
@@ -134,7 +134,7 @@ def test_shaping_adds_up_to_the_growth_of_the_energy(family: TaskDistribution) -
         difference += other_reward - reward
         assert torch.equal(plain.state, other.state)
         assert torch.equal(reward[~terminated], torch.full_like(reward[~terminated], -1.0))
-    growth = 30 * (mechanics.lifted(plain.state) - mechanics.lifted(before))
+    growth = 30 * (mechanics.energy_fraction(plain.state) - mechanics.energy_fraction(before))
     assert growth.min() > 1
     torch.testing.assert_close(difference.double(), growth, rtol=0, atol=1e-4)
 
@@ -149,7 +149,7 @@ def swing(state: Tensor, tasks: Tasks) -> Tensor:
 
 def swing_then_coast(state: Tensor, tasks: Tasks) -> Tensor:
     """The same, until the energy is 0.8 of what standing upright takes."""
-    return torch.where(acrobot.Mechanics.of(tasks).lifted(state) < 0.8, swing(state, tasks), 1)
+    return torch.where(acrobot.Mechanics.of(tasks).energy_fraction(state) < 0.8, swing(state, tasks), 1)
 
 
 def steps_taken(family: TaskDistribution, tasks: Tasks, controller: Any, told: Tasks | None = None) -> Tensor:

@@ -123,7 +123,7 @@ def test_trivial_and_hopeless_datasets_are_told():
     classes = np.array([0] * 60 + [1] * 40)
 
     def scored(accuracy):
-        return [scoring.Scored(np.full(5, accuracy), np.full(5, accuracy), 0.0)]
+        return [scoring.PipelineScores(np.full(5, accuracy), np.full(5, accuracy), 0.0)]
 
     # The majority's 0.6 has a standard error of sqrt(0.24 / 100) = 0.049.
     assert build.unlearnable(scored(0.9), classes) == ""

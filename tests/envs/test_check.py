@@ -111,18 +111,18 @@ class OtherSpaces(Sound):
 
 
 FAULTS: dict[Callable[[], Sound], str] = {
-    SameTrainTasks: "train tasks follow their generator: another generator draws the same train tasks",
+    SameTrainTasks: "train tasks follow their generator: different generators draw the same train tasks",
     DrawnTestTasks: "held out tasks are fixed: test tasks depend on a generator",
-    OodAsTrain: "ood tasks lie outside train: no parameter of the ood tasks",
-    Unseeded: "reproducible: the same seed, tasks and actions give other episodes",
+    OodAsTrain: "ood tasks lie outside train: in every parameter some ood tasks lie inside",
+    Unseeded: "reproducible: the same seed, tasks and actions give different episodes",
     Inert: "parameters matter: parameter 'drift' changes nothing",
-    Outside: "observations and rewards are sound: observation 0 in a train task lies outside",
-    NoNumber: "observations and rewards are sound: a reward in a train task is not finite",
-    PaysTheFinished: "episodes end: a finished lane goes on",
-    Broadcast: "transition gave a reward of shape (8, 1), not (8,)",
-    Numbers: "transition must say where episodes ended by bools of shape (8,), not torch.float64",
-    Mixing: "a lane is what it is alone: lane 0 of six does not do",
-    OtherSpaces: "single environments fit: the environments of make have other spaces",
+    Outside: "observations and rewards are valid: observation 0 in a train task lies outside",
+    NoNumber: "observations and rewards are valid: a reward in a train task is not finite",
+    PaysTheFinished: "episodes end: a finished lane continues",
+    Broadcast: "transition must return a reward of shape (8,), not (8, 1)",
+    Numbers: "transition must return bools of shape (8,) for terminated, not torch.float64",
+    Mixing: "lanes match single lanes: lane 0 of six differs from a single lane",
+    OtherSpaces: "single environments fit: the spaces of make's environments differ from",
 }
 
 
@@ -139,9 +139,9 @@ def test_a_fault_is_found(faulty: Callable[[], Sound]) -> None:
 
 def test_every_check_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {message.partition(":")[0] for message in FAULTS.values() if ":" in message}
-    assert set(CHECKS) - found == {"tasks survive json"}
+    assert set(CHECKS) - found == {"tasks round trip json"}
     monkeypatch.setattr(Tasks, "to_json", lambda self: "[]")
-    with pytest.raises(UsageError, match="tasks survive json: Tasks"):
+    with pytest.raises(UsageError, match="tasks round trip json: Tasks"):
         envs.check(Sound())
 
 
@@ -153,5 +153,5 @@ def test_what_training_asks_for(faulty: Callable[[], Sound]) -> None:
 
 
 def test_a_name_is_no_distribution(unchecked: None) -> None:
-    with pytest.raises(UsageError, match=r"needs a task distribution, such as .*, not 'cartpole'"):
+    with pytest.raises(UsageError, match=r"expected a task distribution, such as .*, not 'cartpole'"):
         envs.check("cartpole")  # type: ignore[arg-type]

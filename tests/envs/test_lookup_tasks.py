@@ -116,12 +116,12 @@ def test_features_have_noise_in_training_alone_drawn_for_an_episode() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"improvement": GAINS[:, :3]}, "improvement of 6 names and 4 candidates must have shape (6, 4), not (6, 3)"),
+        ({"improvement": GAINS[:, :3]}, "improvement for 6 names and 4 candidates must have shape (6, 4), not (6, 3)"),
         ({"features": FEATURES[:5]}, "features must be [6 tasks, feature], not of shape (5, 2)"),
         ({"features": FEATURES[:, 0]}, "features must be [6 tasks, feature], not of shape (6,)"),
         ({"improvement": np.full((6, 4), np.nan)}, "improvement must be finite"),
         ({"features": FEATURES.tolist()}, "features must be a NumPy array of numbers, not list"),
-        ({"n_train": 4.0}, "n_train must be a whole number, is 4.0"),
+        ({"n_train": 4.0}, "n_train must be a whole number, not 4.0"),
         ({"n_train": 5}, "n_train must be from 2 to 4"),
         ({"n_train": 1}, "n_train must be from 2 to 4"),
         ({"names": tuple("ppqrst")}, "names has 'p' more than once"),
@@ -140,7 +140,7 @@ def test_gains_of_any_size_are_within_the_space() -> None:
 
 
 def test_what_cannot_be() -> None:
-    with pytest.raises(UsageError, match=r"horizon \[tries\] must be at most 4, all there is to try, not 5"):
+    with pytest.raises(UsageError, match=r"horizon \[evaluations\] must be at most 4, the number of candidates, not 5"):
         family(5)
     with pytest.raises(UsageError, match="row must be an integer from 0 to 5"):
         family().vectorise(1, 1).reset(options={"tasks": Tasks.from_rows([{"row": 7.0}])})

@@ -115,12 +115,12 @@ def test_with_a_margin_points_are_uniform_outside_it(margin: float) -> None:
 
 def test_a_margin_that_leaves_no_points_is_refused() -> None:
     family = envs.make("pqc_labels", margin=0.999)
-    with pytest.raises(UsageError, match=r"margin 0.999 leaves hardly a point of some task: fewer than 21 in 2688"):
+    with pytest.raises(UsageError, match=r"margin 0.999 excludes nearly all points of a task: fewer than 21 of 2688"):
         family.vectorise(2, 2).reset(seed=0)
     for margin in (-0.1, 1.0, math.nan):
         with pytest.raises(UsageError, match="margin must be at least 0 and below 1"):
             envs.make("pqc_labels", margin=margin)
-    with pytest.raises(UsageError, match="layers must be at least 1, is 0"):
+    with pytest.raises(UsageError, match="layers must be at least 1, not 0"):
         envs.make("pqc_labels", layers=0)
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 import envs
 from envs import Tasks
 from envs.dynamics.measurement import binomial
-from envs.dynamics.qubits import evolve, generators, order_for, speed
-from envs.qubit_control import MOST_TURN, SLOT, QubitControl
+from envs.dynamics.qubits import evolve, generators, norm_bound, taylor_order
+from envs.qubit_control import MAX_STEP_NORM, SLOT, QubitControl
 from qrl.common.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -170,24 +170,24 @@ def test_slots_are_solved_up_to_the_fastest_tasks_that_are_accepted(n: int) -> N
     ]
     words = torch.eye(4**n, dtype=torch.float64)
     for rates in parts:
-        bound = speed(*rates)
+        bound = norm_bound(*rates)
         for lane in range(20):
             one = [rate[lane : lane + 1] / bound[lane] for rate in rates]  # of speed 1
             wide = [rate.expand(4**n, *rate.shape[1:]) for rate in one]
-            flow = evolve(words, generators(*wide), MOST_TURN * n, order_for(MOST_TURN * n)).T
+            flow = evolve(words, generators(*wide), MAX_STEP_NORM * n, taylor_order(MAX_STEP_NORM * n)).T
             # The generator, from a step so small that the square of it is lost.
             matrix = (evolve(words, generators(*wide), 1e-6, 1).T - words) * 1e6
             assert torch.linalg.matrix_norm(matrix, 2) < 1 + 1e-9
-            np.testing.assert_allclose(flow.numpy(), expm(MOST_TURN * n * matrix.numpy()), rtol=0, atol=2e-9)
+            np.testing.assert_allclose(flow.numpy(), expm(MAX_STEP_NORM * n * matrix.numpy()), rtol=0, atol=2e-9)
 
 
 def test_the_series_leaves_out_less_than_it_says() -> None:
     """And is not much longer than that needs."""
     for bound, error in ((0.1, 1e-6), (1.0, 1e-6), (3.0, 1e-6), (3.0, 1e-12)):
-        order = order_for(bound, error)
+        order = taylor_order(bound, error)
         terms = [bound**k / math.factorial(k) for k in range(60)]
         assert sum(terms[order + 1 :]) < error < sum(terms[order - 2 :])
-    assert [order_for(1.0, error) for error in (7e-6, 8e-6)] == [9, 8]  # e / 9! = 7.49e-6
+    assert [taylor_order(1.0, error) for error in (7e-6, 8e-6)] == [9, 8]  # e / 9! = 7.49e-6
 
 
 # -- closed forms ------------------------------------------------------------------------------------------------------
@@ -456,12 +456,12 @@ def test_a_pulse_for_all_tasks_is_no_better_than_none_and_who_knows_the_phase_ge
         ({"target": "flipp"}, "unknown target 'flipp'; did you mean 'flip'"),
         ({"observe": "x"}, "unknown observe 'x'; choices: pauli, time, z"),
         ({"reward": "end"}, "unknown reward 'end'"),
-        ({"n_qubits": 4}, "n_qubits must be at most 3, is 4"),
-        ({"n_qubits": 0}, "n_qubits must be at least 1, is 0"),
-        ({"shots": -1}, "shots must be at least 0, is -1"),
-        ({"shots": 2.5}, "shots must be a whole number, is 2.5"),
-        ({"shots": True}, "shots must be a whole number, is True"),
-        ({"shots": 10**6}, "shots must be at most 100000, is 1000000"),
+        ({"n_qubits": 4}, "n_qubits must be at most 3, not 4"),
+        ({"n_qubits": 0}, "n_qubits must be at least 1, not 0"),
+        ({"shots": -1}, "shots must be at least 0, not -1"),
+        ({"shots": 2.5}, "shots must be a whole number, not 2.5"),
+        ({"shots": True}, "shots must be a whole number, not True"),
+        ({"shots": 10**6}, "shots must be at most 100000, not 1000000"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

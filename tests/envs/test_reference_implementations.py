@@ -244,5 +244,5 @@ def test_without_pygame_the_message_says_how_to_get_it(monkeypatch: pytest.Monke
     env: Any = envs.make("cartpole").make(render_mode="rgb_array")
     env.reset(seed=0)
     monkeypatch.setitem(sys.modules, "pygame", None)
-    with pytest.raises(UsageError, match=r"CartPole-v1 need pygame: pip install 'qrl-meta\[render\]'"):
+    with pytest.raises(UsageError, match=r"CartPole-v1 needs pygame: pip install 'qrl-meta\[render\]'"):
         env.render()

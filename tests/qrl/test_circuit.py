@@ -26,7 +26,10 @@ Z0 = (Observable.of("Z0"),)
         (lambda: Circuit(0, (), Z0), "n_wires must be at least 1"),
         (lambda: Circuit(1, (), ()), "at least one observable"),
         (lambda: Circuit(2, (Gate("CZ", (1, 2)),), Z0), "wires 0 to 1"),
-        (lambda: Circuit(2, (), (Observable.of("Z0 Z2"),)), "missing wire; there are wires 0 to 1"),
+        (
+            lambda: Circuit(2, (), (Observable.of("Z0 Z2"),)),
+            "wire that does not exist; there are wires 0 to 1",
+        ),
         (lambda: PauliWord.parse("Z0 W1"), "cannot read 'W1'"),
         (lambda: PauliWord.parse("Z0 X0"), "twice"),
         (lambda: PauliWord.parse("Z0", math.inf), "not finite"),

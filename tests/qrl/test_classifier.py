@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from qrl import QuantumClassifier
 from qrl.common.errors import TrainingError, UsageError
-from qrl.sklearn.training import ClassifierNetwork, stratified_part
+from qrl.sklearn.training import ClassifierNetwork, stratified_holdout
 
 X, Y = make_blobs(60, 3, centers=3, random_state=0)
 X = StandardScaler().fit_transform(X)
@@ -136,7 +136,7 @@ def test_early_stopping_keeps_the_parameters_that_were_best_on_the_samples_held_
     assert classifier.n_iter_ == len(curve) == len(classifier.loss_curve_) and best < len(curve) - 1
     # By the same draws: the third number of random_state is the seed of what is held out.
     seed = np.random.RandomState(0).randint(2**31 - 1, size=3)[2]
-    held_out = stratified_part(targets, 0.3, np.random.default_rng(seed))
+    held_out = stratified_holdout(targets, 0.3, np.random.default_rng(seed))
     chosen = classifier.predict_proba(inputs[held_out])[np.arange(held_out.sum()), targets[held_out]]
     assert -np.log(chosen).mean() == pytest.approx(curve[best], abs=1e-5)
     # And stopping at that epoch gives the very same.
@@ -147,7 +147,7 @@ def test_early_stopping_keeps_the_parameters_that_were_best_on_the_samples_held_
 def test_nothing_is_learned_from_the_samples_held_out():
     """Other inputs there change what is watched, and nothing of what is learned."""
     seed = np.random.RandomState(0).randint(2**31 - 1, size=3)[2]
-    held_out = stratified_part(Y, 0.1, np.random.default_rng(seed))
+    held_out = stratified_holdout(Y, 0.1, np.random.default_rng(seed))
     one, other = fitted(small()), fitted(small(), np.where(held_out[:, None], X + 1, X))
     assert one.loss_curve_ == other.loss_curve_ and one.validation_curve_ != other.validation_curve_
 
@@ -158,17 +158,17 @@ def test_it_stops_after_so_many_epochs_without_improvement():
     for early in (True, False):
         assert small(**still, early_stopping=early, max_iter=50).fit(X, Y).n_iter_ == 4
     assert small(**still | {"lr_heads": 1e-3}, tol=10.0, max_iter=50).fit(X, Y).n_iter_ == 4
-    with pytest.warns(ConvergenceWarning, match="3 epochs were over"):
+    with pytest.warns(ConvergenceWarning, match="no convergence within 3 epochs"):
         small(**still, max_iter=3).fit(X, Y)
 
 
 def test_what_is_held_out_is_stratified():
     numbers = np.array([0] * 50 + [1] * 15 + [2] * 2 + [3])
-    part = stratified_part(numbers, 0.1, np.random.default_rng(0))
+    part = stratified_holdout(numbers, 0.1, np.random.default_rng(0))
     assert [int(part[numbers == k].sum()) for k in range(4)] == [5, 2, 1, 0]  # 1.5 is rounded to the even 2
-    almost_all = stratified_part(numbers, 0.99, np.random.default_rng(0))
+    almost_all = stratified_holdout(numbers, 0.99, np.random.default_rng(0))
     assert [int(almost_all[numbers == k].sum()) for k in range(4)] == [49, 14, 1, 0]
-    assert (part != stratified_part(numbers, 0.1, np.random.default_rng(1))).any()
+    assert (part != stratified_holdout(numbers, 0.1, np.random.default_rng(1))).any()
 
 
 def test_learns_what_no_straight_line_separates():
@@ -237,7 +237,7 @@ def test_a_circuit_in_a_file_of_ones_own(tmp_path):
     mine = str(tmp_path / "mine.py")
     classifier = fitted(small(ansatz=mine, n_qubits=None, n_layers=None))
     assert classifier.network_.features.circuit.n_wires == 1
-    with pytest.raises(UsageError, match=r"has no n_wires: .* wants n_qubits=None"):
+    with pytest.raises(UsageError, match=r"has no option n_wires; set n_qubits=None"):
         small(ansatz=mine).fit(X, Y)
 
 
@@ -251,7 +251,7 @@ def test_sizes_left_to_the_ansatz():
     ("options", "message"),
     [
         ({"n_qubits": 0}, "classifier: n_qubits must be None or a whole number of at least 1, not 0"),
-        ({"n_qubits": 60}, "60 wires are more than this machine has memory for"),
+        ({"n_qubits": 60}, "60 wires do not fit into this machine's memory"),
         ({"n_layers": 2.0}, "classifier: n_layers must be None or a whole number of at least 1, not 2.0"),
         ({"batch_size": True}, "classifier: batch_size must be a whole number of at least 1, not True"),
         ({"max_iter": 0}, "max_iter must be"),
@@ -263,14 +263,14 @@ def test_sizes_left_to_the_ansatz():
         ({"validation_fraction": 1.0}, "validation_fraction must be between 0 and 1, not 1.0"),
         ({"ansatz": "reuplaoding"}, "did you mean 'reuploading'"),
         ({"ansatz": 3}, "ansatz must be the name of a quantum model or a file with one, not 3"),
-        ({"ansatz": "mlp"}, "'mlp' has no n_wires: it is classical, or a circuit that wants n_qubits=None"),
+        ({"ansatz": "mlp"}, "'mlp' has no option n_wires; set n_qubits=None, or choose a quantum model"),
         ({"ansatz": "mlp", "n_qubits": None, "n_layers": None, "initial_scale": None}, "'mlp' is a classical model"),
-        ({"ansatz": "qgru"}, "'qgru' has a memory"),
+        ({"ansatz": "qgru"}, "'qgru' is recurrent"),
         ({"ansatz_options": {"observable": "both"}}, "did you mean 'observables'"),
         ({"ansatz_options": ["both"]}, "ansatz_options must be a dict or None"),
         ({"ansatz_options": {"observables": "some"}}, "unknown observables 'some'"),
         ({"ansatz_options": {"observables": ["both"]}}, "model 'reuploading': AttributeError"),
-        ({"ansatz_options": {"n_wires": 3}}, "n_qubits is a parameter of its own, 'n_wires' no ansatz option"),
+        ({"ansatz_options": {"n_wires": 3}}, "set 'n_wires' by the parameter n_qubits, not in ansatz_options"),
         ({"initial_scale": math.inf}, "initial_scale must be None or a finite number, not inf"),
         ({"class_weight": "equal"}, "class_weight"),
         ({"class_weight": {0: -1}}, "class_weight must be finite and not negative"),
@@ -287,7 +287,7 @@ def test_refuses(options, message):
 def test_refuses_samples_that_cannot_be_learned_from():
     with pytest.raises(UsageError, match="at least two classes are needed, found one class, 1"):
         small().fit(X, np.ones(len(X), dtype=int))
-    with pytest.raises(UsageError, match="no class has two samples, one to hold out; use early_stopping=False"):
+    with pytest.raises(UsageError, match="no class has two samples, so none can be held out; use early_stopping=False"):
         small().fit(X[:3], [0, 1, 2])
     assert fitted(small(early_stopping=False), X[:3], [0, 1, 2]).n_iter_ == 5
     with pytest.raises(TrainingError, match=r"the loss is (nan|inf)"):

@@ -136,7 +136,7 @@ def test_second_order_is_exact_through_simulators(name):
 def test_second_order_that_would_be_wrong_is_refused(name, shots):
     played = program(CIRCUIT, name, shots)
     assert played.max_order == 1
-    with pytest.raises(UsageError, match=r"there is no second derivative with .*: use backend torch"):
+    with pytest.raises(UsageError, match=r"provides no second derivatives, .*: use backend torch"):
         grad(partial(meta, played))(normal(2, seed=1))
 
 
@@ -207,9 +207,14 @@ def test_a_batch_is_one_job(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "shots", "options", "message"),
     [
-        ("lightnin.qubit", 0, {}, "PennyLane has no device 'lightnin.qubit' here; did you mean 'lightning.qubit'"),
-        ("default.qubits", 0, {}, "PennyLane has no device 'default.qubits' here; did you mean 'default.qubit'"),
-        ("lightning.qubits", 0, {}, "PennyLane has no device 'lightning.qubits' here; did you mean 'lightning.qubit'"),
+        ("lightnin.qubit", 0, {}, "PennyLane device 'lightnin.qubit' is not installed; did you mean 'lightning.qubit'"),
+        ("default.qubits", 0, {}, "PennyLane device 'default.qubits' is not installed; did you mean 'default.qubit'"),
+        (
+            "lightning.qubits",
+            0,
+            {},
+            "PennyLane device 'lightning.qubits' is not installed; did you mean 'lightning",
+        ),
         ("default.qubit,wings=3", 0, {}, "device default.qubit: TypeError: .*wings"),
         ("default.qubit,wings", 0, {}, "expected OPTION=VALUE after a comma, not 'wings'"),
         ("default.qubit,gradient=adjiont", 0, {}, "unknown gradient 'adjiont'; did you mean 'adjoint'"),
@@ -217,9 +222,9 @@ def test_a_batch_is_one_job(monkeypatch):
             "default.qubit,gradient=backprop",
             10,
             {},
-            "no gradient backprop on default.qubit with shots; there are param",
+            "gradient backprop is not available on default.qubit with shots; choose from param",
         ),
-        ("lightning.qubit", 0, {"noise": Noise(bit_flip=0.1)}, "device lightning.qubit takes no noise of ours"),
+        ("lightning.qubit", 0, {"noise": Noise(bit_flip=0.1)}, "device lightning.qubit does not support noise"),
         ("default.gaussian", 0, {}, "device default.gaussian cannot run this circuit with exact values"),
     ],
 )
@@ -241,7 +246,7 @@ def test_what_a_device_cannot_do(name, shots, options, message):
     ],
 )
 def test_what_to_install_is_said_of_plug_ins_that_are_missing_alone(name, installed, remedy):
-    assert unknown_device(name, installed) == f"backend: PennyLane has no device {name!r} here; {remedy}"
+    assert unknown_device(name, installed) == f"backend: PennyLane device {name!r} is not installed; {remedy}"
 
 
 # --- Qiskit, where it is installed ------------------------------------------------------------------------------------
@@ -334,11 +339,11 @@ def test_a_batch_is_one_job_of_a_computer_and_compiled_once(computer, monkeypatc
 @pytest.mark.parametrize(
     ("name", "shots", "message"),
     [
-        ("qiskit.aer", 0, "device qiskit.aer has no exact values: give --shots"),
-        ("qiskit.remote", 0, "device qiskit.remote has no exact values: give --shots"),
-        ("qiskit.remote", 10, "device qiskit.remote needs a computer of Qiskit's .*, which only Python can give: "),
+        ("qiskit.aer", 0, "device qiskit.aer returns no exact values; set --shots"),
+        ("qiskit.remote", 0, "device qiskit.remote returns no exact values; set --shots"),
+        ("qiskit.remote", 10, "device qiskit.remote needs a Qiskit BackendV2 object, which only Python can pass: "),
         ("qiskit.remote,bakcend=x", 10, "device qiskit.remote has no option 'bakcend'; did you mean 'backend'"),
-        ("qiskit.remote,backend=ibm_x", 10, "device qiskit.remote needs a computer of Qiskit's"),
+        ("qiskit.remote,backend=ibm_x", 10, "device qiskit.remote needs a Qiskit BackendV2 object"),
         ("qiskit.aer,wings=3", 10, "device qiskit.aer cannot run this circuit: AerError: .*wings"),
         ("qiskit.aer,method=statevectr", 10, "device qiskit.aer cannot run this circuit: .*statevectr"),
         ("qiskit.aer,optimization_level=9", 10, "device qiskit.aer cannot run this circuit: .*9"),
@@ -357,7 +362,7 @@ def test_a_circuit_of_more_wires_than_a_computer_has_qubits(computer):
 
 
 def test_what_only_computers_of_ibm_take(computer):
-    with pytest.raises(UsageError, match="'session' is for computers of IBM's, fake_manila is none"):
+    with pytest.raises(UsageError, match="option 'session' is for IBM backends, and fake_manila is not one"):
         remote(CIRCUIT, computer, session=object())
 
 

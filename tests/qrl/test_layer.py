@@ -71,11 +71,11 @@ def test_initialisations():
         (lambda: QuantumLayer("mlp"), "classical model"),
         (lambda: QuantumLayer("reuploading", 2, 1, n_inputs=3), "3 inputs do not fit"),
         (lambda: QuantumLayer("reuploading", 0), "n_wires must be a whole number of at least 1"),
-        (lambda: QuantumLayer("reuploading", 60), "this machine has"),
+        (lambda: QuantumLayer("reuploading", 60), "this machine's memory"),
         (lambda: QuantumLayer("reuploading", observable="local"), "did you mean 'observables'"),
         (lambda: QuantumLayer("reuploading", n_inputs=0), "n_inputs must be at least 1"),
         (lambda: QuantumLayer("reuploading", initial_scale=math.nan), "finite"),
-        (lambda: QuantumLayer("reuploading", 2, 1)(torch.zeros(3, 5)), "takes 2 inputs, found 5"),
+        (lambda: QuantumLayer("reuploading", 2, 1)(torch.zeros(3, 5)), "expected 2 inputs, found 5"),
     ],
 )
 def test_refuses(make, message):

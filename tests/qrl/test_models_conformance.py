@@ -71,14 +71,14 @@ def test_more_layers_than_anybody_means():
 )
 def test_a_network_too_wide_to_be_trained_is_refused_before_it_is_made(model, options):
     plugin = MODELS.load(model)
-    with pytest.raises(UsageError, match=r"\d+ parameters in one part of it; at most 10000000: make it narrower"):
+    with pytest.raises(UsageError, match=r"\d+ parameters is too large; at most 10000000: make it narrower"):
         plugin.build(plugin.Config(**options), Frame(3, 2), torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("model", MEMORYLESS)
 def test_every_parameter_matters(model):
     """Of an untrained policy no parameter is inert, each changes some output at some observation, but those that a
-    published circuit has and its file counts (`inert`)."""
+    published circuit has and its file counts (`n_inert`)."""
     policy = policy_of(model)
     observations = normal(20, 3, seed=3)
     distribution = policy(observations)
@@ -86,8 +86,8 @@ def test_every_parameter_matters(model):
     probe = normal(len(outputs), seed=4)
     gradients = torch.autograd.grad(outputs @ probe, list(policy.parameters()))
     found = {name: g.abs() <= 1e-9 for (name, _), g in zip(policy.named_parameters(), gradients, strict=True)}
-    inert = getattr(MODELS.load(model), "inert", None)
-    allowed = {"features.weights": inert(policy.features.circuit)} if inert else {}
+    n_inert = getattr(MODELS.load(model), "n_inert", None)
+    allowed = {"features.weights": n_inert(policy.features.circuit)} if n_inert else {}
     assert {name: int(where.sum()) for name, where in found.items() if where.any()} == allowed
 
 

@@ -107,7 +107,7 @@ def test_text_by_hand():
 
 def test_what_cannot_be_written():
     open_angle = Circuit(1, (Gate("RX", (0,), Weight(0)),), (Observable.of("Z0"),))
-    with pytest.raises(UsageError, match=r"the angle of RX\(w0\) is no number"):
+    with pytest.raises(UsageError, match=r"the angle of RX\(w0\) is not a number"):
         to_openqasm(open_angle)
     with pytest.raises(UsageError, match="unknown format 'openqasm'; did you mean 'openqasm"):
         encode(EVERY, "openqasm")

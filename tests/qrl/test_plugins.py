@@ -135,16 +135,16 @@ def test_a_folder_name_is_imported_and_builds(folder, registry):
         ("extra", "agent 'extra' needs no_such_package.sub, not installed: pip install 'qrl-meta[more]'"),
         ("broken", "agent 'broken' cannot be imported: invalid syntax (line 2)"),
         ("loud", "agent 'loud' cannot be imported: RuntimeError: imported, twice"),
-        ("bare", "agent 'bare' has no function called build: a plug-in offers Config and build(config, ...)"),
+        ("bare", "agent 'bare' has no function called build: a plug-in defines Config and build(config, ...)"),
         ("thawed", "agent 'thawed': Config must be frozen, @dataclass(frozen=True)"),
         (
             "shelf.good:buld",
-            "agent 'shelf.good:buld': no 'buld' there; did you mean 'build'? (choices: Config, build, dataclass)",
+            "agent 'shelf.good:buld': no attribute 'buld'; did you mean 'build'? (choices: Config, build, dataclass)",
         ),
         ("json", "unknown agent 'json'; choices: bare, boring, broken, extra, good, loud, thawed"),
         (
             "json:dumps",
-            "agent 'json:dumps' has no dataclass called Config: a plug-in offers Config and build(config, ...)",
+            "agent 'json:dumps' has no dataclass called Config: a plug-in defines Config and build(config, ...)",
         ),
         ("../escape", "unknown agent '../escape'; choices: bare, boring, broken, extra, good, loud, thawed"),
     ],
@@ -163,12 +163,12 @@ def test_a_file_that_ends_the_process_when_it_is_imported(tmp_path):
 
 def test_a_folder_is_no_plugin(folder, registry, monkeypatch):
     monkeypatch.chdir(folder.parent)
-    with pytest.raises(UsageError, match=r"^unknown agent 'shelf', a path to no \.py file; "):
+    with pytest.raises(UsageError, match=r"^unknown agent 'shelf', an existing path but not a \.py file; "):
         registry.load("shelf")
 
 
 def test_a_missing_module_is_told_from_one_missing_inside_it(folder, registry):
-    with pytest.raises(UsageError, match=r"^unknown agent 'shelf.nope': there is no module 'shelf.nope', installed or"):
+    with pytest.raises(UsageError, match=r"^unknown agent 'shelf.nope': module 'shelf.nope' is neither installed nor"):
         registry.load("shelf.nope")
     (folder / "_inner.py").write_text("import no_such_package")
     with pytest.raises(
@@ -183,7 +183,7 @@ def test_a_shadowed_package_is_refused(folder, registry, tmp_path, monkeypatch):
     (other / "__init__.py").touch()
     (other / "good.py").write_text(GOOD)
     monkeypatch.syspath_prepend(str(other.parent))
-    with pytest.raises(UsageError, match="is imported in place of"):
+    with pytest.raises(UsageError, match="is imported instead of"):
         registry.load("good")
 
 
@@ -240,9 +240,9 @@ def test_registering(folder, registry):
         registry.register("thing", other)
         assert registry.load("thing") is other
         for name in ("", "my agent", "a/b"):
-            with pytest.raises(UsageError, match="a name is letters, digits, _ and -"):
+            with pytest.raises(UsageError, match="a name consists of letters, digits, _ and -"):
                 registry.register(name, Thing)
-        with pytest.raises(UsageError, match="the name is taken"):
+        with pytest.raises(UsageError, match="the name is already taken"):
             registry.register("good", Thing)
     finally:
         registry.unregister("thing")

@@ -115,7 +115,7 @@ def test_observations_must_be_vectors():
 @pytest.mark.parametrize("model", ["mlp", "gru"])
 def test_actions_that_cannot_be_taken_have_no_probability_and_no_say(model, normalisation):
     """The others share what there is as they would without them; nothing becomes infinite, gradients included."""
-    options = {"config": PolicyConfig(normalisation=normalisation), "unavailable": slice(1, 4)}
+    options = {"config": PolicyConfig(normalisation=normalisation), "invalid_action_slice": slice(1, 4)}
     spaces = (gymnasium.spaces.Box(-1, 1, (5,)), gymnasium.spaces.Discrete(3))
     config = MODELS.load(model).Config()
     if model == "gru":
@@ -135,7 +135,7 @@ def test_actions_that_cannot_be_taken_have_no_probability_and_no_say(model, norm
         return first
 
     found = log_probs()
-    policy.unavailable = None
+    policy.invalid_action_slice = None
     free = log_probs().exp()
     assert found[0, 1] < -1e5 and torch.allclose(found[1].exp(), free[1])
     torch.testing.assert_close(found[0, [0, 2]].exp(), free[0, [0, 2]] / free[0, [0, 2]].sum())

@@ -40,7 +40,7 @@ def test_the_circuit_of_skolik_et_al(unchecked: None):
     whole = skolik.circuit(skolik.Config(), 4)
     assert (whole.n_weights, whole.n_scales, whole.n_inputs) == (40, 20, 4)
     assert whole.observables == (Observable.of("Z0 Z1"), Observable.of("Z2 Z3"))
-    with pytest.raises(UsageError, match="an even number of wires, not 3"):
+    with pytest.raises(UsageError, match="observables=pairs needs an even n_wires, not 3"):
         skolik.circuit(skolik.Config(n_wires=3), 3)
     with pytest.raises(UsageError, match="unknown observables 'pair'; did you mean 'pairs'"):
         skolik.Config(observables="pair")

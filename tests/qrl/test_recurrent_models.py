@@ -233,9 +233,9 @@ def test_quantum_cells_equal_a_slow_version_on_pennylane(model, options):
 
 
 def test_models_with_and_without_a_memory_are_not_mistaken_for_each_other():
-    with pytest.raises(UsageError, match="model 'gru' has a memory, of which this agent makes no use"):
+    with pytest.raises(UsageError, match="model 'gru' is recurrent, which this agent does not support"):
         make_policy("gru", MODELS.load("gru").Config(), BOX, ACTIONS["gaussian"])
-    with pytest.raises(UsageError, match="model 'mlp' has no memory, which this agent needs"):
+    with pytest.raises(UsageError, match=r"this agent needs a recurrent model, .* model 'mlp' has no memory"):
         policy_of("mlp")
 
 
@@ -280,7 +280,7 @@ def test_options_of_classical_cells_that_cannot_be_used(options):
 
 @pytest.mark.parametrize("model", GATED)
 def test_a_memory_too_wide_to_be_trained_is_refused_before_it_is_made(model):
-    with pytest.raises(UsageError, match=r"\d+ parameters in one part of it; at most 10000000: make it narrower"):
+    with pytest.raises(UsageError, match=r"\d+ parameters is too large; at most 10000000: make it narrower"):
         policy_of(model, n_hidden=10**6)
 
 

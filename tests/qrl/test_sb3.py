@@ -109,7 +109,7 @@ def test_actor_and_critic_are_run_side_by_side(n_inputs):
     policy = QuantumActorCriticPolicy(space, actions, lambda _: 0.01, **SMALL)
     observations = torch.randn(6, n_inputs, generator=torch.Generator().manual_seed(0))
     extractors = (policy.pi_features_extractor, policy.vf_features_extractor)
-    assert policy._both is not None
+    assert policy._joint is not None
     both = policy.extract_features(observations)
     for expected, found in zip((each(observations) for each in extractors), both, strict=True):
         torch.testing.assert_close(found, expected)
@@ -138,12 +138,12 @@ def test_any_model_without_a_memory_will_do():
         ({"model": "reuploding"}, "did you mean 'reuploading'"),
         (
             {"observation_scale": [1, 2]},
-            "observation_scale must be one positive number, or 4, one for each observation",
+            "observation_scale must be one positive number, or 4, one per entry of an observation",
         ),
         ({"observation_scale": [1, 0, 1, 1]}, "observation_scale must be one positive number"),
         ({"observation_scale": float("nan")}, "observation_scale must be one positive number"),
         ({"lr_angles": -1.0}, "lr_angles must be finite and not negative, not -1.0"),
-        ({"model": "qgru"}, "no option 'n_layers'|has a memory"),
+        ({"model": "qgru"}, "no option 'n_layers'|is recurrent"),
     ],
 )
 def test_policies_that_cannot_be(options, message):
@@ -179,7 +179,7 @@ def test_values_are_scaled_expectation_values_as_published(tmp_path):
 
 
 def test_scaled_values_need_a_feature_an_action(unchecked):
-    with pytest.raises(UsageError, match="4 features are of 2 actions: use linear"):
+    with pytest.raises(UsageError, match="found 4 features for 2 actions; use linear"):
         learner(DQN, QuantumQPolicy, policy_kwargs={"readout": "scaled"})
     with pytest.raises(UsageError, match="unknown readout 'scale'; did you mean 'scaled'"):
         learner(DQN, QuantumQPolicy, policy_kwargs={"readout": "scale"})
@@ -199,11 +199,11 @@ def test_exploration_falls_from_episode_to_episode():
             Watch.ended += int(self.locals["dones"].sum())
             return True
 
-    model.learn(400, callback=[Watch(), ExplorationByEpisode(0.9, last=0.2)])
+    model.learn(400, callback=[Watch(), ExplorationByEpisode(0.9, final=0.2)])
     assert Watch.ended > 15 and model.exploration_rate == 0.2
     rates, expected = zip(*seen, strict=True)
     assert rates == pytest.approx(expected)
-    with pytest.raises(UsageError, match="exploration takes a factor"):
+    with pytest.raises(UsageError, match="exploration needs a decay"):
         ExplorationByEpisode(0.0)
     with pytest.raises(UsageError, match="is for DQN, not PPO"):
         learner(PPO, QuantumActorCriticPolicy).learn(16, callback=ExplorationByEpisode())

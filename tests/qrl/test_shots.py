@@ -131,9 +131,9 @@ def test_what_a_backend_cannot_be():
     for shots in (-1, 10**12):
         with pytest.raises(UsageError, match=rf"shots must be in 0 \(exact\) to 1000000000, not {shots}"):
             Backend(shots=shots)
-    with pytest.raises(UsageError, match="the model has no circuits"):
+    with pytest.raises(UsageError, match="shots, noise and devices need a model with circuits"):
         run_on(nn.Linear(2, 2), Backend(shots=5), seeded())
-    with pytest.raises(UsageError, match="7 wires are too many for noise"):
+    with pytest.raises(UsageError, match="limited to 6 wires, not 7"):
         run_on(QuantumLayer("reuploading", 7, 1), Backend(noise=Noise(bit_flip=0.1)), seeded())
 
 

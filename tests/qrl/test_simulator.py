@@ -164,7 +164,7 @@ def test_other_precisions_are_refused():
 
 @pytest.mark.parametrize("n_wires", [60, 5000])
 def test_too_many_wires_are_refused(n_wires):
-    with pytest.raises(UsageError, match=r"wires are more .* GiB are enough .* with [0-9]+ wires"):
+    with pytest.raises(UsageError, match=r"wires do not fit .* GiB suffice .* with [0-9]+ wires"):
         compile_circuit(Circuit(n_wires, (Gate("H", (0,)),), (Observable.of("Z0"),)))
 
 

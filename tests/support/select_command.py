@@ -35,7 +35,7 @@ def proposing_only(*names: str):
 
 def with_excluded(which: list[int]):
     """A policy that takes these algorithms for tried."""
-    mode, where = rl2.RL2.act_deterministically, select_command.selector_of(None).distribution.unavailable
+    mode, where = rl2.RL2.act_deterministically, select_command.selector_of(None).distribution.invalid_action_slice
 
     def act(self, state, observation):
         observation = observation.clone()

@@ -13,7 +13,7 @@ from agents.runs.folder import RunFolder
 from agents.runs.saved_spec import spec_of
 from envs.automl.table import FILE
 from qrl.common.errors import UsageError
-from qrl.common.files import from_json, to_json, write_whole
+from qrl.common.files import from_json, to_json, write_atomically
 
 FOLDER = Path(__file__).parent
 
@@ -35,8 +35,8 @@ def install_selector(source: Path, target: Path = FOLDER) -> None:
     weights = {name: tensor for name, tensor in checkpoint.tensors.items() if not name.startswith("adam/")}
     target.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target / "checkpoint", ignore_errors=True)
-    write_whole(target / "config.json", (source / "config.json").read_bytes())
-    write_whole(target / "table.json", (to_json({"digest": table_digest()}) + "\n").encode())
+    write_atomically(target / "config.json", (source / "config.json").read_bytes())
+    write_atomically(target / "table.json", (to_json({"digest": table_digest()}) + "\n").encode())
     RunFolder.open(target).save(checkpoint.iteration, weights, checkpoint.meta)
 
 

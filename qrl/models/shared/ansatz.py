@@ -13,7 +13,7 @@ from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError, suggest
 from qrl.layer import Encoding, Initialisation, QuantumLayer
 
-LARGEST_N_LAYERS = 1000
+MAX_N_LAYERS = 1000
 """Upper bound of `n_layers`; larger values are rejected as typos."""
 
 Entangler = tuple[str, tuple[int, int]]
@@ -50,16 +50,16 @@ class QuantumConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise UsageError(f"model: {name} must be a whole number of at least 1, not {value!r}")
-        if self.n_layers > LARGEST_N_LAYERS:
-            raise UsageError(f"model: n_layers must be at most {LARGEST_N_LAYERS}, not {self.n_layers}")
+        if self.n_layers > MAX_N_LAYERS:
+            raise UsageError(f"model: n_layers must be at most {MAX_N_LAYERS}, not {self.n_layers}")
         if self.observables not in self.OBSERVABLES:
-            known = suggest(self.observables, self.OBSERVABLES)
-            raise UsageError(f"model: unknown observables {self.observables!r}{known}")
+            hint = suggest(self.observables, self.OBSERVABLES)
+            raise UsageError(f"model: unknown observables {self.observables!r}{hint}")
         if not abs(self.initial_scale) < float("inf"):
             raise UsageError(f"model: initial_scale must be a finite number, not {self.initial_scale}")
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """Maximum number of inputs that can be cycled over the layers, one per wire."""
         return self.n_wires * self.n_layers
 
@@ -102,7 +102,7 @@ def layered_circuit(
     commute with Z, and CNOTs would remove some wires from a product of Zs. So no parameter is inert.
     """
     n_wires = config.n_wires
-    check_room(config, n_inputs)
+    check_capacity(config, n_inputs)
     angle = weights()
     first = tuple(itertools.dropwhile(_is_rz, rotations))
     last = tuple(itertools.dropwhile(_is_rz, rotations[::-1]))[::-1]
@@ -123,11 +123,11 @@ def layered_circuit(
     return Circuit(n_wires, tuple(gates), z_observables(n_wires, config.observables))
 
 
-def check_room(config: QuantumConfig, n_inputs: int) -> None:
+def check_capacity(config: QuantumConfig, n_inputs: int) -> None:
     """Raise UsageError for more inputs than can be cycled over the layers."""
     if n_inputs < 1:
         raise UsageError(f"model: n_inputs must be at least 1, not {n_inputs}")
-    if n_inputs > config.room:
+    if n_inputs > config.capacity:
         raise UsageError(
             f"model: {n_inputs} inputs do not fit into {config.n_layers} layers of {config.n_wires} wires; "
             "use more layers or wires, or encoding=projection"
@@ -155,7 +155,7 @@ def quantum_layer(
     """Build the layer of a model; `circuit(config, n_inputs)` is the model's circuit for this number of inputs."""
     encoding = config.encoding
     if encoding == "auto":
-        encoding = "cycle" if n_inputs <= config.room else "projection"
+        encoding = "cycle" if n_inputs <= config.capacity else "projection"
     return QuantumLayer(
         circuit(config, config.n_wires if encoding == "projection" else n_inputs),
         n_inputs=n_inputs,

@@ -14,10 +14,10 @@ from qrl.circuits.circuit import Circuit
 from qrl.common.errors import UsageError
 from qrl.layer import initial_weights
 from qrl.models.shared.ansatz import QuantumConfig, reuploading_circuit
-from qrl.policies.frame import LARGEST_BUDGET, Frame, check_size
+from qrl.policies.frame import MAX_BUDGET, Frame, check_size
 from qrl.simulator.program import Bound, compile_circuit
 
-LONGEST_SPAN = 10**9
+MAX_SPAN = 10**9
 """Upper bound of `span` [steps]; larger values are rejected as typos."""
 
 
@@ -31,12 +31,12 @@ class SpanConfig:
     log-uniform, so that long trials have fast units, too). 2: no bias."""
 
     def __post_init__(self) -> None:
-        if not (self.span == 0 or 2 <= self.span <= LONGEST_SPAN):
-            raise UsageError(f"model: span must be 0 or in 2 to {LONGEST_SPAN} steps, not {self.span}")
+        if not (self.span == 0 or 2 <= self.span <= MAX_SPAN):
+            raise UsageError(f"model: span must be 0 or in 2 to {MAX_SPAN} steps, not {self.span}")
         if (following := getattr(super(), "__post_init__", None)) is not None:
             following()
 
-    def keeping(self, n_hidden: int, frame: Frame, generator: Generator) -> Float[Tensor, " hidden"]:
+    def keep_bias(self, n_hidden: int, frame: Frame, generator: Generator) -> Float[Tensor, " hidden"]:
         """Draw biases of the keep gate: with bias b a unit keeps 1 - 1 / time per step, time = 1 + exp(b)."""
         span = max(2, self.span or frame.trial_steps)
         return math.log(span - 1) * torch.rand(n_hidden, generator=generator)
@@ -54,16 +54,16 @@ class CellConfig(SpanConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if max(self.budget, self.n_hidden) > LARGEST_BUDGET or self.budget < 1 or self.n_hidden < 0:
-            limits = f"budget must be in 1 to {LARGEST_BUDGET}, n_hidden in 0 to {LARGEST_BUDGET}"
-            raise UsageError(f"model: {limits}, not as in {self}")
+        if max(self.budget, self.n_hidden) > MAX_BUDGET or self.budget < 1 or self.n_hidden < 0:
+            limits = f"budget must be in 1 to {MAX_BUDGET}, n_hidden in 0 to {MAX_BUDGET}"
+            raise UsageError(f"model: {limits}, found {self}")
 
-    def width(self, frame: Frame, own: Callable[[int], int]) -> int:
-        """Return the width of the memory; `own(width)` is the number of the cell's own parameters."""
-        return self.n_hidden or frame.fit(self.budget, lambda width: (width, own(width)))
+    def width(self, frame: Frame, n_cell_parameters: Callable[[int], int]) -> int:
+        """Return the width of the memory; `n_cell_parameters(width)` is the cell's number of parameters."""
+        return self.n_hidden or frame.fit(self.budget, lambda width: (width, n_cell_parameters(width)))
 
 
-LARGEST_N_CIRCUITS = 100
+MAX_N_CIRCUITS = 100
 """Upper bound of `n_circuits`; larger values are rejected as typos."""
 
 
@@ -81,9 +81,11 @@ class QuantumCellConfig(QuantumConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.encoding != "projection":
-            raise UsageError("model: numbers enter the circuits of a cell by a projection; no other encoding")
-        if not 1 <= self.n_hidden <= LARGEST_BUDGET:
-            raise UsageError(f"model: n_hidden must be in 1 to {LARGEST_BUDGET}, not {self.n_hidden}")
+            raise UsageError(
+                f"model: encoding must be projection for the circuits of a recurrent cell, not {self.encoding!r}"
+            )
+        if not 1 <= self.n_hidden <= MAX_BUDGET:
+            raise UsageError(f"model: n_hidden must be in 1 to {MAX_BUDGET}, not {self.n_hidden}")
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ class QuantumGatesConfig(QuantumCellConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.n_circuits <= LARGEST_N_CIRCUITS:
-            raise UsageError(f"model: n_circuits must be in 1 to {LARGEST_N_CIRCUITS}, not {self.n_circuits}")
+        if not 1 <= self.n_circuits <= MAX_N_CIRCUITS:
+            raise UsageError(f"model: n_circuits must be in 1 to {MAX_N_CIRCUITS}, not {self.n_circuits}")
 
 
 class Affine(nn.Module):
@@ -200,9 +202,9 @@ def lstm_update(gates: Sequence[Tensor], cell: Tensor) -> tuple[Tensor, Tensor]:
 
     `gates` are the gates i, f, g, o before their nonlinearities.
     """
-    entering, forgetting, candidate, output = gates
-    cell = torch.sigmoid(forgetting) * cell + torch.sigmoid(entering) * torch.tanh(candidate)
-    hidden = torch.sigmoid(output) * torch.tanh(cell)
+    input_gate, forget_gate, candidate, output_gate = gates
+    cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * torch.tanh(candidate)
+    hidden = torch.sigmoid(output_gate) * torch.tanh(cell)
     return hidden, torch.cat([hidden, cell], dim=-1)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from agents.runs.folder import RunFolder, check_target
 from qrl.common.errors import TrainingError, UsageError
-from qrl.common.files import to_json, write_whole
+from qrl.common.files import to_json, write_atomically
 from tests.support.run_folders import CONFIG, contents, full_disk, names, tensors
 
 
@@ -71,9 +71,9 @@ def test_an_existing_run_is_refused_and_untouched(run):
 def test_overwriting_replaces_the_whole_run(run):
     run.metrics.append({"iteration": 1})
     run.save(1, tensors(1), {})
-    write_whole(run.path / "evaluation.json", to_json({}).encode())
-    write_whole(run.path / "evaluation-ood.json", to_json({}).encode())
-    write_whole(run.path / "adaptation.png", b"")
+    write_atomically(run.path / "evaluation.json", to_json({}).encode())
+    write_atomically(run.path / "evaluation-ood.json", to_json({}).encode())
+    write_atomically(run.path / "adaptation.png", b"")
     new = RunFolder.create(run.path, {"spec": {"seed": 5}}, overwrite=True)
     assert names(run.path) == [".lock", "config.json"]
     assert RunFolder.open(run.path).config == new.config
@@ -150,7 +150,7 @@ def test_a_configuration_that_is_not_finite_leaves_nothing(tmp_path):
         ("", "not JSON or cut short"),
         ("[]", "not a run folder of this software"),
         ('{"format": "other", "version": 1}', "not a run folder of this software"),
-        ('{"format": "qrl-run", "version": 2}', r"written by a newer version \(format 2, this reads 1\)"),
+        ('{"format": "qrl-run", "version": 2}', r"written by a newer version \(format 2; supported: up to 1\)"),
         ('{"format": "qrl-run", "version": 1}', "damaged or edited"),
         ('{"format": "qrl-run", "version": 1, "x": NaN}', "NaN is not a finite number"),
         ('{"format": "qrl-run", "version": 1, "x": 1e999}', "1e999 is not a finite number"),

@@ -29,7 +29,7 @@ def scores(monkeypatch):
         name = make()
         asked.append(name)
         accuracy = known[name] + 0.01 * np.array([-1.0, 0, 0, 0, 1])
-        return scoring.Scored(accuracy, accuracy - 0.1, 2.0)
+        return scoring.PipelineScores(accuracy, accuracy - 0.1, 2.0)
 
     monkeypatch.setattr(select_command, "pipeline", lambda name, frame: name)
     monkeypatch.setattr(select_command, "script", lambda *_: "")

@@ -58,7 +58,8 @@ def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypa
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.01, False), (0.0, True), (-0.2, True)])
 def test_a_line_says_if_nothing_beats_the_most_frequent_class(gain, expected):
-    result = AlgorithmResult("lda", 1, scoring.Scored(np.full(5, 0.5), np.full(5, 0.5), 1.0), "accuracy", 0.5 - gain)
+    scores = scoring.PipelineScores(np.full(5, 0.5), np.full(5, 0.5), 1.0)
+    result = AlgorithmResult("lda", 1, scores, "accuracy", 0.5 - gain)
     lines = list(comparison(result, "mlp", None))
     assert ("no proposed algorithm is better than predicting the most frequent class" in lines) == expected
 
@@ -75,7 +76,7 @@ def test_the_most_probable_algorithm_that_was_not_tried(monkeypatch):
     order = distribution["log_probs"][0].argsort(descending=True).tolist()
     assert int(agent.act_deterministically(state, observation)[0]) == order[0]
     for n_tried in range(3):
-        observation[..., run_.distribution.unavailable][..., order[:n_tried]] = 1.0
+        observation[..., run_.distribution.invalid_action_slice][..., order[:n_tried]] = 1.0
         action, after = agent.act_deterministically(state, observation)
         assert int(action) not in order[:n_tried]
         torch.testing.assert_close(after.hidden, agent.act(state, observation, torch.Generator())[1].hidden)

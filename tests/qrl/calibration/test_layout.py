@@ -73,5 +73,5 @@ def test_of_a_large_device_the_wires_that_a_density_matrix_may_have():
     model = line(*[0.9] * 8)
     assert Calibration.from_qiskit(model).source == "a NoiseModel on qubits 0 1 2 3 4 5"
     anywhere = Calibration("any", ("h", "cx"), (scaled("cx", None, 0.9),))
-    with pytest.raises(UsageError, match="7 wires are too many for noise"):
+    with pytest.raises(UsageError, match="limited to 6 wires, not 7"):
         values(bell(7, 0, 1), anywhere)
