@@ -144,10 +144,8 @@ def best_single(family: LookupTasks, measure: Measure) -> str:
     """
     table = family.table
     improvement = dict(zip(table.candidates, table.improvement[: table.n_train].mean(0), strict=True))
-    return max(
-        (name for name in improvement if measure == "accuracy" or supports_class_weights(name)),
-        key=improvement.__getitem__,
-    )
+    candidates = (name for name in improvement if measure == "accuracy" or supports_class_weights(name))
+    return max(candidates, key=improvement.__getitem__)
 
 
 @torch.no_grad()
