@@ -37,6 +37,8 @@ from .rl.config import MetaConfig as MetaConfig
 from .rl.config import PPOConfig as PPOConfig
 from .rl.gradient import chunked_gradient as chunked_gradient
 from .rl.gradient import chunked_terms as chunked_terms
+from .rl.gradient import per_step as per_step
+from .rl.gradient import task_terms as task_terms
 from .rl.inner_update import adapt as adapt
 from .rl.inner_update import inner_gradient as inner_gradient
 from .rl.inner_update import inner_update as inner_update

@@ -28,7 +28,7 @@ from agents.core.rollout import Rollout
 from qrl.common.errors import UsageError
 from qrl.policies.spaces import action_units
 
-LEAST_ELITE = 2
+MIN_ELITE = 2
 """Minimum number of elite episodes: a single one has zero standard deviation and would end the search."""
 
 
@@ -68,7 +68,7 @@ class CrossEntropy(ABC):
 
     def begin(self, n_tasks: int, n_envs: int) -> Search:
         """Return the initial distributions, equal in all tasks."""
-        values = self._first()
+        values = self._initial()
         return Search({name: v.expand(n_tasks, self.horizon, *v.shape).clone() for name, v in values.items()}, 0)
 
     def on_episode_start(self, state: Search) -> Search:
@@ -79,23 +79,23 @@ class CrossEntropy(ABC):
         """Draw an action per lane from the distribution of the current step. Raises UsageError after the last step."""
         if state.step >= self.horizon:
             raise UsageError(
-                f"act: agent {self.config.agent} has actions for the {self.horizon} steps of an episode: tell it where "
-                f"one ends by observe(observation, reward, terminated or truncated)"
+                f"act: agent {self.config.agent} has actions for the {self.horizon} steps of an episode only: report "
+                f"the end of an episode with observe(observation, reward, terminated or truncated)"
             )
-        now = {name: value[:, state.step] for name, value in state.values.items()}
-        return self._draw(now, tuple(observation.shape[:2]), generator), Search(state.values, state.step + 1)
+        current = {name: value[:, state.step] for name, value in state.values.items()}
+        return self._draw(current, tuple(observation.shape[:2]), generator), Search(state.values, state.step + 1)
 
     def adapt(self, state: Search, rollout: Rollout) -> Search:
         """Move the distributions towards the elite, at every step that at least one elite episode reached."""
         returns = rollout.returns
-        n_elite = max(LEAST_ELITE, math.ceil(self.config.elite_fraction * returns.shape[1]))
-        least = returns.topk(min(n_elite, returns.shape[1]), dim=1).values[:, -1:]
-        weight = ((returns >= least) & rollout.valid).transpose(0, 1).to(returns.dtype)  # [task, time, env]
-        count, length = weight.sum(-1), weight.shape[1]
-        share = weight / count.clamp_min(1).unsqueeze(-1)
+        n_elite = max(MIN_ELITE, math.ceil(self.config.elite_fraction * returns.shape[1]))
+        threshold = returns.topk(min(n_elite, returns.shape[1]), dim=1).values[:, -1:]
+        elite = ((returns >= threshold) & rollout.valid).transpose(0, 1).to(returns.dtype)  # [task, time, env]
+        count, length = elite.sum(-1), elite.shape[1]
+        weight = elite / count.clamp_min(1).unsqueeze(-1)
         rate = self.config.smoothing * (count > 0)
         values = {}
-        for name, fit in self._fit(share, rollout.action.transpose(0, 1)).items():
+        for name, fit in self._fit(weight, rollout.action.transpose(0, 1)).items():
             old = state.values[name]
             moved = old[:, :length] + rate.unsqueeze(-1) * (fit - old[:, :length])
             values[name] = torch.cat([moved, old[:, length:]], dim=1)
@@ -106,18 +106,18 @@ class CrossEntropy(ABC):
         """Convert the actions to the environment's units."""
 
     @abstractmethod
-    def _first(self) -> dict[str, Tensor]:
+    def _initial(self) -> dict[str, Tensor]:
         """Return the initial parameters of the distribution of a step."""
 
     @abstractmethod
-    def _draw(self, now: dict[str, Tensor], lanes: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    def _draw(self, current: dict[str, Tensor], lanes: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Draw actions [task, env, ...] from the distribution of each task [task, ...]."""
 
     @abstractmethod
-    def _fit(self, share: Tensor, action: Tensor) -> dict[str, Tensor]:
+    def _fit(self, weight: Tensor, action: Tensor) -> dict[str, Tensor]:
         """Fit distributions [task, time, ...] to the actions [task, time, env, ...] by maximum likelihood.
 
-        `share` weights the lanes [task, time, env].
+        `weight`: weight of each lane [task, time, env].
         """
 
 
@@ -137,18 +137,18 @@ class Continuous(CrossEntropy):
         scaled = self.units["centre"] + self.units["half"] * action
         return scaled.clamp(self.units["low"], self.units["high"])  # rounding may exceed the bounds
 
-    def _first(self) -> dict[str, Tensor]:
+    def _initial(self) -> dict[str, Tensor]:
         mean = torch.zeros_like(self.units["centre"])
         return {"mean": mean, "std": torch.full_like(mean, self.config.initial_std)}
 
-    def _draw(self, now: dict[str, Tensor], lanes: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        noise = torch.randn((*lanes, now["mean"].shape[-1]), generator=generator, device=self.device)
-        return (now["mean"].unsqueeze(1) + now["std"].unsqueeze(1) * noise).clamp(self.low, self.high)
+    def _draw(self, current: dict[str, Tensor], lanes: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        noise = torch.randn((*lanes, current["mean"].shape[-1]), generator=generator, device=self.device)
+        return (current["mean"].unsqueeze(1) + current["std"].unsqueeze(1) * noise).clamp(self.low, self.high)
 
-    def _fit(self, share: Tensor, action: Tensor) -> dict[str, Tensor]:
-        share = share.unsqueeze(-1)
-        mean = (share * action).sum(2)
-        return {"mean": mean, "std": (share * (action - mean.unsqueeze(2)).square()).sum(2).sqrt()}
+    def _fit(self, weight: Tensor, action: Tensor) -> dict[str, Tensor]:
+        weight = weight.unsqueeze(-1)
+        mean = (weight * action).sum(2)
+        return {"mean": mean, "std": (weight * (action - mean.unsqueeze(2)).square()).sum(2).sqrt()}
 
 
 class Discrete(CrossEntropy):
@@ -162,15 +162,15 @@ class Discrete(CrossEntropy):
         """Convert the actions to the environment's units."""
         return action + self.start
 
-    def _first(self) -> dict[str, Tensor]:
+    def _initial(self) -> dict[str, Tensor]:
         return {"probability": torch.full((self.n_actions,), 1 / self.n_actions, device=self.device)}
 
-    def _draw(self, now: dict[str, Tensor], lanes: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        return torch.multinomial(now["probability"], lanes[1], replacement=True, generator=generator)
+    def _draw(self, current: dict[str, Tensor], lanes: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        return torch.multinomial(current["probability"], lanes[1], replacement=True, generator=generator)
 
-    def _fit(self, share: Tensor, action: Tensor) -> dict[str, Tensor]:
+    def _fit(self, weight: Tensor, action: Tensor) -> dict[str, Tensor]:
         chosen = torch.nn.functional.one_hot(action, self.n_actions)
-        return {"probability": (share.unsqueeze(-1) * chosen).sum(2)}
+        return {"probability": (weight.unsqueeze(-1) * chosen).sum(2)}
 
 
 def build(config: Config, context: BuildContext) -> CrossEntropy:

@@ -1,14 +1,14 @@
 """Multi-task policy gradient, then fine-tuning: the control for meta-learning of the initial weights.
 
-The initial weights theta are trained by PPO to do well in all tasks at once, before any adaptation; what MAML does
-differently is to train them for what they become. All else is as there: the inner update, PPO and its options, the
-environment steps of an iteration, and step sizes alpha for each parameter, learned by MAML's own gradient:
+PPO trains the initial weights theta to do well in all tasks at once before any adaptation, whereas MAML trains them to
+do well after it. All else is as in MAML: the inner update, PPO and its options, the environment steps per iteration,
+and step sizes alpha for each parameter, learned by MAML's gradient:
 
     maximise over theta the mean over tasks of V(theta)
-    maximise over alpha the mean over tasks of V(theta + alpha * grad J(theta)), theta held
+    maximise over alpha the mean over tasks of V(theta + alpha * grad J(theta)), theta fixed
 
-No parameter is in both gradients. Each is a sum over its steps, divided by the number of those before adapting: where
-episodes differ in length, a positive factor on that of alpha, to which Adam is indifferent.
+No parameter is in both gradients. Both are sums over steps divided by the number of steps before adaptation. Where
+episodes differ in length, this is a positive factor on the gradient of alpha, which does not change Adam's steps.
 """
 
 from collections.abc import Mapping
@@ -16,37 +16,36 @@ from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor
-from torch.func import vmap
 
 from agents.core.context import BuildContext
 from agents.core.pytree import leaves
 from agents.core.rollout import Rollout
 from agents.rl import acting
 from agents.rl.acting import FastWeights
-from agents.rl.batch import Batch, inner_batch, n_samples, outer_batch, select_tasks
+from agents.rl.batch import Batch, inner_batch, n_samples, outer_batch
 from agents.rl.config import MetaConfig
-from agents.rl.gradient import Terms, chunked_gradient, chunked_terms
+from agents.rl.gradient import Terms, chunked_gradient, chunked_terms, per_step, task_terms
 from agents.rl.inner_update import adapt, inner_gradient, inner_update, stop_gradient
 from agents.rl.memory import check_gradient_fits, task_chunks
 from agents.rl.meta import Meta, initial_meta, meta_optimiser, ppo_terms, with_old_policy
 from qrl.policies.policy import Policy
 
 MultiTaskBatch = tuple[Batch, tuple[Batch, ...]]
-"""The batch before adapting; where step sizes are learned, those of the inner update and of the adapted policies."""
+"""Batch before adaptation; if step sizes are learned, batches of the inner update and of the adapted policies."""
 
 
 @dataclass(frozen=True)
 class Config(MetaConfig):
-    """Options of multi-task training; without `learn_step_sizes` there are no rollouts after an update."""
+    """Options of multi-task training; without `learn_step_sizes`, there are no rollouts after an update."""
 
 
 def defaults(env_name: str) -> Config:
-    """Return the data of `maml`."""
+    """Return the defaults, with the tasks and episodes of `maml`."""
     return Config(episodes=10, meta_batch=100) if env_name == "few_shot_classification" else Config()
 
 
 class Finetune:
-    """The learner. Theta are the parameters of its policy, which training moves in place."""
+    """Multi-task learner. `theta` are the parameters of its policy, which training updates in place."""
 
     begin, act, mode = acting.begin, acting.act, acting.mode
     to_environment, check_memory = acting.to_environment, acting.check_memory
@@ -67,18 +66,11 @@ class Finetune:
         """Take epochs of PPO-clip with Adam; `progress_remaining` multiplies the learning rates.
 
         Metrics: `loss` and `entropy` of the last epoch, before its step; `grad_norm`; `kl` of the whole step. Raises
-        TrainingError for a loss or gradient that is not finite, before a parameter takes it up.
+        TrainingError for a non-finite loss or gradient, before any parameter is updated with it.
         """
         data = self.batches(rollouts, states)
-        metrics: dict[str, float] = {}
-        self.optimiser.start(progress_remaining)
-        for epoch in range(self.config.epochs):
-            gradient, terms = self.meta_gradient(data)
-            metrics |= terms
-            if epoch and self.optimiser.went_too_far(terms["kl"]):
-                break
-            metrics["grad_norm"] = self.optimiser.ascend(gradient, metrics)
-        metrics["kl"] = self.optimiser.finish(lambda: self.evaluate(data)["kl"])
+        gradients = (self.meta_gradient(data) for _ in range(self.config.epochs))
+        metrics = self.optimiser.optimise(gradients, lambda: self.evaluate(data)["kl"], progress_remaining)
         acting.update_normalisation(self.policy, rollouts)
         return metrics
 
@@ -91,52 +83,40 @@ class Finetune:
         return before, (inner_batch(rollouts[0], self.config), *after) if after else ()
 
     def objective(self, meta: Meta, before: Batch, adaptation: tuple[Batch, ...]) -> Terms:
-        """Return one task's terms before adapting; to the objective that after adapting is added.
-
-        Sums over valid steps.
-        """
+        """Return one task's terms before adaptation, summed over valid steps, plus the objective after adaptation."""
         clip, bonus = self.config.clip, self.config.entropy_bonus
         terms = ppo_terms(self.policy, meta.theta, before, clip, bonus)
         if adaptation:
-            own, outer = adaptation
-            held = stop_gradient(meta.theta)
-            gradient = stop_gradient(inner_gradient(self.policy, held, own))
-            adapted = inner_update(held, gradient, meta.step_sizes)
+            inner, outer = adaptation
+            theta = stop_gradient(meta.theta)
+            gradient = stop_gradient(inner_gradient(self.policy, theta, inner))
+            adapted = inner_update(theta, gradient, meta.step_sizes)
             terms["objective"] = terms["objective"] + ppo_terms(self.policy, adapted, outer, clip, bonus)["objective"]
         return terms
 
     def meta_gradient(self, data: MultiTaskBatch) -> tuple[list[Tensor], dict[str, float]]:
         """Return the gradient of the objective for every tensor of `meta`, and the metrics of `evaluate`."""
-        return chunked_gradient(partial(self._terms, data), leaves(self.meta), self.chunks(data), _per_step(data))
+        terms = partial(task_terms, self.objective, self.meta, data)
+        return chunked_gradient(terms, leaves(self.meta), self.chunks(data), per_step(data[0].valid))
 
     def evaluate(self, data: MultiTaskBatch) -> dict[str, float]:
-        """Return `loss`, `kl` and `entropy` at the present parameters."""
-        return chunked_terms(partial(self._terms, data), self.chunks(data), _per_step(data))
-
-    def _terms(self, data: MultiTaskBatch, tasks: slice) -> Terms:
-        """Return the terms of some tasks together."""
-        each = vmap(self.objective, in_dims=(None, 0, 0))(self.meta, *select_tasks(data, tasks))
-        return {name: value.sum() for name, value in each.items()}
+        """Return `loss`, `kl` and `entropy` at the current parameters."""
+        terms = partial(task_terms, self.objective, self.meta, data)
+        return chunked_terms(terms, self.chunks(data), per_step(data[0].valid))
 
     def chunks(self, data: MultiTaskBatch) -> list[slice]:
         """Divide the tasks into chunks whose graphs fit into the memory budget."""
         before, adaptation = data
         samples = sum(map(n_samples, (before, *adaptation)))
-        budget, fixed = self.config.memory_budget, self.config.chunk_tasks
-        return task_chunks(self.policy, before.observation, samples, budget, fixed)
+        return task_chunks(self.policy, before.observation, samples, self.config)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return meta-parameters, the optimiser's state and the policy's buffers."""
+        """Return the meta-parameters, the optimiser's state and the policy's buffers."""
         return self.optimiser.state_dict()
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""
         self.optimiser.load_state_dict(tensors)
-
-
-def _per_step(data: MultiTaskBatch) -> float:
-    """Return what makes the mean over the valid steps before adapting of a sum over them."""
-    return 1 / int(data[0].valid.sum())
 
 
 def build(config: Config, context: BuildContext) -> Finetune:

@@ -1,13 +1,13 @@
-"""MAML-RL: learn initial weights from which a few policy-gradient steps adapt to a task.
+"""MAML-RL: learn initial weights that adapt to a task by a few policy-gradient steps.
 
 Finn et al. 2017 (Model-agnostic meta-learning), with per-parameter learned step sizes (Li et al. 2017, Meta-SGD):
 
     theta_j+1 = theta_j + alpha * grad J_j(theta_j)     the inner update on the j-th rollout (agents/rl/inner_update.py)
     maximise over (theta, alpha) the mean over tasks of the return of theta_k(theta, alpha)
 
-by PPO-clip, in whose epochs the inner updates are recomputed (Schulman et al. 2017), or by one step in a trust region
-(Schulman et al. 2015). How the gradient goes through the inner updates is the option `estimator`; docs/estimators.md
-has what each estimates and with which bias, enumerated exactly.
+by PPO-clip, with the inner updates recomputed in every epoch (Schulman et al. 2017), or by one trust-region step
+(Schulman et al. 2015). The option `estimator` selects how the gradient goes through the inner updates;
+docs/estimators.md compares the estimators' expectations and biases, computed exactly by enumeration.
 """
 
 import math
@@ -18,7 +18,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from agents.core.context import BuildContext
 from agents.core.pytree import flatten, leaves, unflatten
@@ -29,7 +28,7 @@ from agents.rl.adaptive_adam import check_finite
 from agents.rl.batch import Batch, inner_batch, n_samples, outer_batch, plain_batch, select_tasks
 from agents.rl.config import MetaConfig
 from agents.rl.fisher import fisher_product
-from agents.rl.gradient import Terms, chunked_gradient, chunked_terms
+from agents.rl.gradient import Terms, chunked_gradient, chunked_terms, per_step, task_terms
 from agents.rl.inner_update import adapt, inner_gradient, inner_update, log_prob, stop_gradient
 from agents.rl.losses import dice, lvc, policy_gradient, ppo_clip
 from agents.rl.memory import check_gradient_fits, task_chunks
@@ -42,7 +41,7 @@ from qrl.policies.policy import Params, Policy
 
 PPO_OPTIONS = ("epochs", "clip", "target_kl", "lr_angles", "lr_scales", "lr_heads", "lr_step_sizes", "max_grad_norm")
 TRPO_OPTIONS = ("max_kl", "cg_iterations", "cg_damping", "backtracks")
-"""Options that only this outer step has."""
+"""Options that apply to one outer step only."""
 
 
 @dataclass(frozen=True)
@@ -50,46 +49,42 @@ class Config(MetaConfig):
     """Options of MAML."""
 
     inner_steps: int = 1
-    """Adaptation that is trained through [gradient steps] (1 in Finn et al. 2017)."""
+    """Inner updates that are meta-trained [gradient steps] (Finn et al. 2017: 1)."""
     estimator: Literal["dice", "lvc", "emaml", "first-order"] = "dice"
-    """How the meta-gradient sees an inner update from data D, estimate g(D) of grad V (docs/estimators.md).
-    dice: I + alpha H(D), H an estimate of the Hessian of V (Foerster et al. 2018), here by Loaded DiCE: unbiased with
-    dice_memory 1; aims at V(theta + alpha grad V), from which it differs by a bias that fades as D grows, and by what
-    standardise_inner and a smaller dice_memory add. lvc: dice without
-    products of scores at different steps (Rothfuss et al. 2019, ProMP): less variance, some bias in tasks with states.
-    emaml: the derivative of g at fixed D and the score of drawing D (Stadie et al. 2018): unbiased for
-    E_D[V(theta + alpha g(D))], which is what deployment does, with the largest variance. first-order: I (Finn et al.
-    2017): biased at first order in alpha, the cheapest."""
-    dice_memory: float = 0.9
-    """How far back dice relates actions [0 to 1], lambda of Loaded DiCE (Farquhar et al. 2019): with 1 its Hessian is
-    unbiased, 0 is lvc, between them lies less variance for some bias. Other estimators do not use it."""
+    """Estimator of the meta-gradient: dice (Loaded DiCE; Farquhar et al. 2019), lvc (low-variance curvature of ProMP;
+    Rothfuss et al. 2019), emaml (E-MAML; Stadie et al. 2018) or first-order (Finn et al. 2017). docs/estimators.md
+    compares their bias and variance."""
+    dice_lambda: float = 0.9
+    """dice: lambda of Loaded DiCE [0 to 1] (Farquhar et al. 2019; 0.9: ours). With 1 its Hessian is unbiased, with 0 it
+    is that of lvc; values between trade bias for variance."""
     outer: Literal["ppo", "trpo"] = "ppo"
-    """Outer step: epochs of PPO-clip with Adam, or a natural-gradient step within max_kl and a line search (Schulman et
-    al. 2015, used by Finn et al. 2017), which has none of epochs, clip, target_kl, max_grad_norm and lr_*."""
+    """Outer step: epochs of PPO-clip with Adam (Schulman et al. 2017), or a natural-gradient step with a line search
+    (Schulman et al. 2015, as in Finn et al. 2017), which does not use epochs, clip, target_kl, max_grad_norm, lr_*."""
     max_kl: float = 0.01
-    """trpo: KL(old || new) of the adapted policies per meta-iteration, at most [nat] (Finn et al. 2017)."""
+    """trpo: maximum KL(old || new) of the adapted policies per meta-iteration [nat] (Finn et al. 2017)."""
     cg_iterations: int = 10
     """trpo: conjugate-gradient iterations for the natural gradient (Schulman et al. 2015)."""
     cg_damping: float = 1e-3
-    """trpo: added to the Fisher matrix's diagonal [per unit of a parameter squared] (ours)."""
+    """trpo: damping, added to the diagonal of the Fisher matrix [per unit of a parameter squared] (ours)."""
     backtracks: int = 15
-    """trpo: steps tried, each 0.8 times the one before (Finn et al. 2017); if none will do, nothing moves."""
+    """trpo: maximum step sizes of the line search, each 0.8 times the one before (Finn et al. 2017); if none is
+    acceptable, the parameters stay as they are."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(("inner_steps", "cg_iterations", "backtracks"), lambda value: value >= 1, "at least 1")
         self.require(("max_kl",), lambda value: 0 < value < math.inf, "finite and positive")
         self.require(("cg_damping",), lambda value: 0 <= value < math.inf, "finite and not negative")
-        self.require(("dice_memory",), lambda value: 0 <= value <= 1, "in [0, 1]")
+        self.require(("dice_lambda",), lambda value: 0 <= value <= 1, "in [0, 1]")
         self.refuse(PPO_OPTIONS if self.outer == "trpo" else TRPO_OPTIONS, f"outer {self.outer}")
         if self.estimator != "dice":
-            self.refuse(("dice_memory",), f"estimator {self.estimator}")
+            self.refuse(("dice_lambda",), f"estimator {self.estimator}")
 
 
 def defaults(env_name: str) -> Config:
-    """Ten examples an update in few-shot classification, and more tasks, since an episode is one step.
+    """Return the defaults; in few-shot classification, where an episode is one step, ten examples and more tasks.
 
-    There, on validation datasets, updates do better that are not divided by the deviation of ten rewards.
+    There, advantages are not standardised, since that was better on validation datasets.
     """
     if env_name == "few_shot_classification":
         return Config(episodes=10, meta_batch=100, standardise_inner=False)
@@ -100,15 +95,15 @@ SHRINK = 0.8
 """Backtracking factor of the trust region's line search (Finn et al. 2017)."""
 
 UPDATE_PASSES = 5
-"""Size of an inner update's graph, per sample [forward passes]: the forward pass, its backward pass and their products
-of second order."""
+"""Size of an inner update's graph, per sample [forward passes]: the forward pass, its backward pass and their
+second-order products."""
 
 MetaBatch = tuple[tuple[Batch, ...], Batch]
-"""The batches of the inner updates, and that of the adapted policies."""
+"""Batches of the inner updates, and batch of the adapted policies."""
 
 
 class MAML:
-    """The learner. Theta are the parameters of its policy, which training moves in place."""
+    """MAML learner. `theta` are the parameters of its policy, which training updates in place."""
 
     begin, act, mode = acting.begin, acting.act, acting.mode
     to_environment, check_memory = acting.to_environment, acting.check_memory
@@ -135,18 +130,18 @@ class MAML:
         )
 
     def inner_gradient(self, theta: Params, batch: Batch) -> Params:
-        """Return the gradient of the estimator's surrogate for one task; a constant for `first-order`."""
+        """Return the gradient of the estimator's surrogate for one task, as a constant for `first-order`."""
         gradient = inner_gradient(self.policy, theta, batch, self.surrogate)
         return stop_gradient(gradient) if self.config.estimator == "first-order" else gradient
 
     def surrogate(self, log_pi: Tensor, batch: Batch) -> Tensor:
-        """Return what the inner update maximises, for each episode."""
-        # With old_log_prob (trpo) an update that is taken again at other parameters is importance-weighted, so that the
-        # line search measures what was differentiated. Without it (ppo) every epoch takes the data as drawn from its
-        # own parameters: biased by what the clip allows, with much less variance. For emaml the data are fixed.
+        """Return the objective of the inner update for each episode."""
+        # With old_log_prob (trpo), an inner update at other parameters is importance-weighted, so that the line search
+        # evaluates the function that was differentiated. Without it (ppo), every epoch treats the data as if they were
+        # sampled with its own parameters: biased, within the clip range, with much less variance. emaml fixes the data.
         match self.config.estimator:
             case "dice":
-                return dice(log_pi, batch.advantage, batch.valid, self.config.dice_memory, batch.old_log_prob)
+                return dice(log_pi, batch.advantage, batch.valid, self.config.dice_lambda, batch.old_log_prob)
             case "lvc":
                 return lvc(log_pi, batch.advantage, batch.valid, batch.old_log_prob)
             case _:
@@ -157,9 +152,9 @@ class MAML:
     def update(self, rollouts: list[Rollout], states: list[FastWeights], progress_remaining: float) -> dict[str, float]:
         """Take an outer step on the rollouts after 0, 1, ... inner updates; `states[j]` collected `rollouts[j]`.
 
-        Metrics: `loss` and `entropy` of the last epoch, before its step; `grad_norm`; `kl` of the whole step. With trpo
-        `loss`, `entropy` and `kl` after the step, and `step_fraction`, the part of it that was taken.
-        Raises TrainingError for a loss or gradient that is not finite, before a parameter takes it up.
+        Metrics: `loss` and `entropy` of the last epoch, before its step; `grad_norm`; `kl` of the whole step. For trpo,
+        `loss`, `entropy` and `kl` after the step, and `step_fraction`, the fraction of the step that was taken.
+        Raises TrainingError for a non-finite loss or gradient, before any parameter is updated with it.
         """
         data = self.batches(rollouts, states)
         if self.config.outer == "trpo":
@@ -170,37 +165,37 @@ class MAML:
         return metrics
 
     def batches(self, rollouts: list[Rollout], states: list[FastWeights]) -> MetaBatch:
-        """Return the batches of the inner updates, and that of the adapted policies."""
+        """Return the batches of the inner updates, and the batch of the adapted policies."""
         *before, after = rollouts
-        adapted = with_old_policy(self.policy, states[-1].params, outer_batch(after, self.config))
-        batches = []
+        outer = with_old_policy(self.policy, states[-1].params, outer_batch(after, self.config))
+        inner_batches = []
         for rollout, state in zip(before, states[:-1], strict=True):
             batch = inner_batch(rollout, self.config)
             if self.config.outer == "trpo" or self.config.estimator == "emaml":
                 batch = with_old_policy(self.policy, state.params, batch)
             if self.config.estimator == "emaml":
                 batch = replace(batch, score=self.score(rollout, after))
-            batches.append(batch)
-        return tuple(batches), adapted
+            inner_batches.append(batch)
+        return tuple(inner_batches), outer
 
     def score(self, before: Rollout, after: Rollout) -> Tensor:
-        """Return the advantage of having drawn the inner data [task, time, env], in units of the outer objective's sum.
+        """Return the advantage of having sampled the inner data [task, time, env], in units of the outer objective.
 
-        There, an episode's advantages are divided by one standard deviation and summed over the episodes.
+        In the outer objective, advantages are divided by one standard deviation and summed over the episodes.
         """
-        first = [returns_to_go(rollout.reward, self.config.discount)[0] for rollout in (before, after)]
+        returns = [returns_to_go(rollout.reward, self.config.discount)[0] for rollout in (before, after)]
         advantage = plain_batch(after, self.config).advantage.transpose(0, 1)
         unit = deviation(advantage, after.valid, per_task=False).flatten() / after.valid.shape[2]
-        score = (score_advantages(*first) / unit)[:, None]
+        score = (score_advantages(*returns) / unit)[:, None]
         return torch.where(before.valid.transpose(0, 1), score, 0.0)
 
     def objective(self, meta: Meta, inner_batches: tuple[Batch, ...], outer: Batch) -> Terms:
         """Return one task's terms after its inner updates, as sums over the valid steps of its outer rollout."""
-        *sampling, adapted = self.path(meta, inner_batches)
+        *before, adapted = self.path(meta, inner_batches)
         clip = math.inf if self.config.outer == "trpo" else self.config.clip
         terms = ppo_terms(self.policy, adapted, outer, clip, self.config.entropy_bonus)
         if self.config.estimator == "emaml":
-            for theta, batch in zip(sampling, inner_batches, strict=True):
+            for theta, batch in zip(before, inner_batches, strict=True):
                 log_pi, _ = log_prob(self.policy, theta, batch)
                 assert batch.old_log_prob is not None and batch.score is not None
                 score = ppo_clip(log_pi, batch.old_log_prob, batch.score, batch.valid, clip).sum()
@@ -215,43 +210,30 @@ class MAML:
         return path
 
     def ppo_epochs(self, data: MetaBatch, progress_remaining: float) -> dict[str, float]:
-        """Take epochs of PPO-clip with Adam, in each of which the inner updates are made anew."""
-        metrics: dict[str, float] = {}
-        self.optimiser.start(progress_remaining)
-        for epoch in range(self.config.epochs):
-            gradient, terms = self.meta_gradient(data)
-            metrics |= terms
-            if epoch and self.optimiser.went_too_far(terms["kl"]):
-                break
-            metrics["grad_norm"] = self.optimiser.ascend(gradient, metrics)
-        return metrics | {"kl": self.optimiser.finish(lambda: self.evaluate(data)["kl"])}
+        """Take epochs of PPO-clip with Adam; each recomputes the inner updates."""
+        gradients = (self.meta_gradient(data) for _ in range(self.config.epochs))
+        return self.optimiser.optimise(gradients, lambda: self.evaluate(data)["kl"], progress_remaining)
 
     def meta_gradient(self, data: MetaBatch) -> tuple[list[Tensor], dict[str, float]]:
         """Return the gradient of the mean objective for every tensor of `meta`, and the metrics of `evaluate`."""
-        terms = partial(self._terms, self.meta, data)
-        return chunked_gradient(terms, leaves(self.meta), self.chunks(data), _per_step(data))
+        terms = partial(task_terms, self.objective, self.meta, data)
+        return chunked_gradient(terms, leaves(self.meta), self.chunks(data), per_step(data[1].valid))
 
     def evaluate(self, data: MetaBatch, meta: Meta | None = None) -> dict[str, float]:
         """Return `loss`, `kl` and `entropy`, means over valid steps, at these or other meta-parameters."""
-        terms = partial(self._terms, self.meta if meta is None else meta, data)
-        return chunked_terms(terms, self.chunks(data), _per_step(data))
-
-    def _terms(self, meta: Meta, data: MetaBatch, tasks: slice) -> Terms:
-        """Return the terms of some tasks together."""
-        each = vmap(self.objective, in_dims=(None, 0, 0))(meta, *select_tasks(data, tasks))
-        return {name: value.sum() for name, value in each.items()}
+        terms = partial(task_terms, self.objective, self.meta if meta is None else meta, data)
+        return chunked_terms(terms, self.chunks(data), per_step(data[1].valid))
 
     def chunks(self, data: MetaBatch) -> list[slice]:
         """Divide the tasks into chunks whose graphs fit into the memory budget."""
         inner_batches, outer = data
         samples = UPDATE_PASSES * sum(map(n_samples, inner_batches)) + n_samples(outer)
-        budget, fixed = self.config.memory_budget, self.config.chunk_tasks
-        return task_chunks(self.policy, outer.observation, samples, budget, fixed)
+        return task_chunks(self.policy, outer.observation, samples, self.config)
 
     def trust_region_step(self, data: MetaBatch) -> dict[str, float]:
-        """Step along the natural gradient to KL `max_kl`, then back until the objective improves; else move nothing.
+        """Take a natural-gradient step to KL `max_kl`, shortened until the objective improves (Schulman et al. 2015).
 
-        Schulman et al. 2015.
+        If no step improves the objective, the parameters stay as they are.
         """
         config = self.config
         gradients, metrics = self.meta_gradient(data)
@@ -276,27 +258,27 @@ class MAML:
 
     def fisher_product(self, data: MetaBatch) -> Product:
         """Return v -> (J' F J + damping) v on flat meta-parameters; see `agents.rl.fisher`."""
-        chunks, weight = self.chunks(data), _per_step(data)
+        chunks, weight = self.chunks(data), per_step(data[1].valid)
 
         def linearised(tasks: slice) -> Callable[[Meta], Meta]:
             inner_batches, outer = select_tasks(data, tasks)
             return fisher_product(self.policy, self.meta, inner_batches, outer, self.inner_gradient, weight)
 
-        # Kept from product to product where all tasks fit into memory at once, else made anew.
-        kept = linearised(chunks[0]) if len(chunks) == 1 else None
+        # If all tasks fit into memory at once, the graph is built once for all products.
+        single = linearised(chunks[0]) if len(chunks) == 1 else None
 
         def product(vector: Tensor) -> Tensor:
             result = self.config.cg_damping * vector
             for tasks in chunks:
-                result = result + flatten((kept or linearised(tasks))(unflatten(vector, self.meta)))
+                result = result + flatten((single or linearised(tasks))(unflatten(vector, self.meta)))
             return result
 
         return product
 
-    # --- memory and checkpoints --------------------------------------------------------------------------------------
+    # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return meta-parameters, the optimiser's state and the policy's buffers."""
+        """Return the meta-parameters, the optimiser's state and the policy's buffers."""
         return self.optimiser.state_dict()
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
@@ -304,19 +286,14 @@ class MAML:
         self.optimiser.load_state_dict(tensors)
 
 
-def _per_step(data: MetaBatch) -> float:
-    """Return what makes the mean over the outer rollouts' valid steps of a sum over them."""
-    return 1 / int(data[1].valid.sum())
-
-
 def build(config: Config, context: BuildContext) -> MAML:
     """Return the learner of the run's policy. Raises UsageError if the backend cannot provide second derivatives."""
     policy = context.make_policy()
     if (config.estimator != "first-order" or config.outer == "trpo") and max_order(policy) < 2:
         raise UsageError(
-            f"agent maml: estimator {config.estimator} with outer {config.outer} differentiates circuits twice, which "
-            "this backend and gradient cannot: use --agent.estimator first-order with outer ppo, agent rl2, or a "
-            "backend that can (torch; pennylane:default.qubit without shots)"
+            f"agent maml: estimator {config.estimator} with outer {config.outer} needs second derivatives of circuits, "
+            "which this backend and gradient do not provide: use --agent.estimator first-order with outer ppo, agent "
+            "rl2, or another backend (torch; pennylane:default.qubit without shots)"
         )
     samples = (UPDATE_PASSES * config.inner_steps + 1) * config.episodes * context.horizon
     check_gradient_fits("agent maml", policy, samples)

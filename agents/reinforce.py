@@ -1,22 +1,22 @@
-"""REINFORCE: one policy for all tasks, by the plain policy gradient and Adam; no baseline, no meta-learning.
+"""REINFORCE: one policy for all tasks, trained by the plain policy gradient with Adam; no meta-learning.
 
 Williams 1992 (Simple statistical gradient-following algorithms for connectionist reinforcement learning), with the
 defaults of Jerbi et al. 2021 (Parametrized quantum policies for reinforcement learning):
 
     maximise the mean over episodes of sum over t of log pi(a_t | s_t) * G_t
 
-with G_t the return from step t on, as a standard score among those of its episode or of the batch. In an evaluation the
-policy adapts by the policy-gradient steps of the other agents here, from the same returns.
+with G_t the return from step t on, standardised within its episode or within the batch. In an evaluation, the policy
+adapts by the inner update of the other agents (agents/rl/inner_update.py).
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
@@ -24,9 +24,9 @@ from agents.core.saved_state import moments, named_parameters, policy_buffers, r
 from agents.rl import acting
 from agents.rl.acting import FastWeights
 from agents.rl.adaptive_adam import check_finite
-from agents.rl.batch import Batch, n_samples, plain_batch, select_tasks
+from agents.rl.batch import Batch, n_samples, plain_batch
 from agents.rl.config import InnerConfig
-from agents.rl.gradient import Terms, chunked_gradient
+from agents.rl.gradient import Terms, chunked_gradient, task_terms
 from agents.rl.inner_update import adapt, log_prob
 from agents.rl.losses import policy_gradient
 from agents.rl.memory import check_gradient_fits, task_chunks
@@ -37,19 +37,19 @@ from qrl.policies.policy import Params, Policy
 
 @dataclass(frozen=True)
 class Config(InnerConfig):
-    """Options of REINFORCE; the step sizes are those of adapting in an evaluation."""
+    """Options of REINFORCE; inner_step_size and extra_step_decay apply to adaptation in an evaluation."""
 
     episodes: int = 10
     """Episodes per task and update [episodes] (Jerbi et al. 2021)."""
     meta_batch: int = 1
-    """Tasks per update [tasks]; 1 (Jerbi et al. 2021) is for a family of one task."""
+    """Tasks per update [tasks] (Jerbi et al. 2021: a single task)."""
     baseline: Literal["leave-one-out", "linear", "none"] = "none"
-    """Baseline of the returns. None: Jerbi et al. 2021."""
+    """Baseline of the returns (Jerbi et al. 2021: none)."""
     discount: float = 1.0
     """Discount factor of the returns [per step] (Jerbi et al. 2021)."""
-    scores: Literal["episode", "batch", "none"] = "episode"
-    """Returns as standard scores (less the mean, over the standard deviation) among those of their episode, as Jerbi et
-    al. 2021 have it in their TensorFlow Quantum tutorial, or of all episodes of an update; or as they are."""
+    standardise_returns: Literal["episode", "batch", "none"] = "episode"
+    """Subtract the mean of the returns and divide by their standard deviation, within each episode (TensorFlow Quantum
+    tutorial of Jerbi et al. 2021) or within all episodes of an update."""
     lr_angles: float = 0.01
     """Adam learning rate of circuit angles, hidden weights and phases [rad per step] (Jerbi et al. 2021)."""
     lr_scales: float = 0.1
@@ -57,7 +57,7 @@ class Config(InnerConfig):
     lr_heads: float = 0.1
     """Adam learning rate of read-out and head [per step] (Jerbi et al. 2021)."""
     amsgrad: bool = True
-    """Adam with the largest second moment so far (Reddi et al. 2018), as Jerbi et al. 2021."""
+    """Use the AMSGrad variant of Adam (Reddi et al. 2018), as in Jerbi et al. 2021."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,7 +67,7 @@ class Config(InnerConfig):
 
 
 class Reinforce:
-    """The learner. Theta are the parameters of its policy, which training moves in place."""
+    """REINFORCE learner. `theta` are the parameters of its policy, which training updates in place."""
 
     begin, act, mode = acting.begin, acting.act, acting.mode
     to_environment, check_memory = acting.to_environment, acting.check_memory
@@ -86,10 +86,10 @@ class Reinforce:
         return adapt(self.policy, state, rollout, self.config, self.config.inner_step_size)
 
     def update(self, rollouts: list[Rollout], states: list[FastWeights], progress_remaining: float) -> dict[str, float]:
-        """Take one step of Adam; its rates are constant, whatever `progress_remaining`.
+        """Take one step of Adam with constant learning rates; `progress_remaining` has no effect.
 
-        Metrics: `loss`, to be minimised; `entropy` [nat], a mean over steps; `grad_norm`. Raises TrainingError for what
-        is not finite, before a parameter takes it up.
+        Metrics: `loss`; `entropy` [nat], a mean over steps; `grad_norm`. Raises TrainingError for a non-finite metric,
+        before any parameter is updated.
         """
         (rollout,) = rollouts
         gradient, metrics = self.gradient(rollout)
@@ -102,43 +102,33 @@ class Reinforce:
         return metrics
 
     def gradient(self, rollout: Rollout) -> tuple[list[Tensor], dict[str, float]]:
-        """Return the policy gradient at the present parameters, and `loss` and `entropy`."""
-        batch = self.scored(plain_batch(rollout, self.config))
+        """Return the policy gradient at the current parameters, and `loss` and `entropy`."""
+        batch = self.standardised(plain_batch(rollout, self.config))
         n_episodes, n_steps = rollout.valid[0].numel(), int(rollout.valid.sum())
-        chunks = task_chunks(
-            self.policy,
-            batch.observation,
-            n_samples(batch),
-            self.config.memory_budget,
-            self.config.chunk_tasks,
-        )
-
-        def terms(tasks: slice) -> Terms:
-            each = vmap(self.objective, in_dims=(None, 0))(self.theta, select_tasks(batch, tasks))
-            return {name: value.sum() for name, value in each.items()}
-
+        chunks = task_chunks(self.policy, batch.observation, n_samples(batch), self.config)
+        terms = partial(task_terms, self.objective, self.theta, (batch,))
         gradient, metrics = chunked_gradient(terms, list(self.theta.values()), chunks, 1 / n_episodes)
         return gradient, metrics | {"entropy": metrics["entropy"] * n_episodes / n_steps}
 
-    def scored(self, batch: Batch) -> Batch:
-        """Return the batch with returns as standard scores, if configured so.
+    def standardised(self, batch: Batch) -> Batch:
+        """Return the batch with standardised returns, if configured so.
 
-        Raises TrainingError where scores within an episode leave nothing to learn from.
+        Raises TrainingError if all returns within each episode are equal, so that standardised returns are zero.
         """
-        if self.config.scores == "none":
+        if self.config.standardise_returns == "none":
             return batch
-        by_episode = self.config.scores == "episode"
+        per_episode = self.config.standardise_returns == "episode"
         returns = batch.advantage.mT
-        scores = standard_scores(returns, batch.valid.mT, per_episode=by_episode)
-        if by_episode and not scores.any() and returns[..., 0].unique().numel() > 1:
+        scores = standard_scores(returns, batch.valid.mT, per_episode=per_episode)
+        if per_episode and not scores.any() and returns[..., 0].unique().numel() > 1:
             raise TrainingError(
-                "the return is the same from each step of an episode on, as where its end alone is rewarded: "
-                "scores within an episode leave nothing to learn from; use --agent.scores batch"
+                "all returns within an episode are equal, as with a reward only at its end, so that standardising them "
+                "within the episode leaves no learning signal; use --agent.standardise-returns batch"
             )
         return replace(batch, advantage=scores.mT)
 
     def objective(self, theta: Params, batch: Batch) -> Terms:
-        """Return one task's objective and entropy, sums over its episodes and steps."""
+        """Return one task's objective and entropy, summed over episodes and steps."""
         log_pi, distribution = log_prob(self.policy, theta, batch)
         entropy = self.policy.head.entropy(distribution).reshape(log_pi.shape)
         return {
@@ -146,17 +136,17 @@ class Reinforce:
             "entropy": torch.where(batch.valid, entropy, 0.0).sum(),
         }
 
-    def _own(self) -> dict[str, Tensor]:
+    def _saved(self) -> dict[str, Tensor]:
         return named_parameters(self.theta) | policy_buffers(self.policy)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the weights, the optimiser's moments and the policy's buffers."""
-        own = {name: value.detach() for name, value in self._own().items()}
-        return own | moments(self.optimiser, self.theta)
+        tensors = {name: value.detach() for name, value in self._saved().items()}
+        return tensors | moments(self.optimiser, self.theta)
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""
-        restore(self._own(), tensors)
+        restore(self._saved(), tensors)
         restore_moments(self.optimiser, self.theta, tensors)
 
 

@@ -1,11 +1,11 @@
-"""Reptile: move the initial weights towards what a few policy-gradient steps make of them.
+"""Reptile: move the initial weights towards the weights after a few policy-gradient steps.
 
 Nichol, Achiam and Schulman 2018 (On first-order meta-learning algorithms), the batched version (their section 5.1):
 
     theta <- theta + epsilon * mean over tasks of (theta_k - theta)
 
-No derivative goes through the inner updates. Every inner update has a rollout of its own, and there is none after the
-last: k rollouts an iteration.
+No derivative goes through the inner updates. Each inner update uses its own rollout, and there is none after the last:
+k rollouts per iteration.
 """
 
 import math
@@ -34,9 +34,10 @@ class Config(InnerConfig):
     meta_batch: int = 20
     """Tasks per meta-iteration [tasks] (ours, as for maml)."""
     inner_steps: int = 3
-    """Policy-gradient steps from one rollout each [gradient steps]; with one this is multi-task learning (ours)."""
+    """Inner updates per iteration, with one rollout each [gradient steps] (ours); 1 is multi-task learning."""
     outer_step_size: float = 1.0
-    """epsilon, decays linearly over the run [fraction of the way to the adapted weights] (Nichol et al. 2018: 1)."""
+    """Initial step size epsilon of the outer step, with linear decay over the run [fraction of the way to the adapted
+    weights] (Nichol et al. 2018: 1)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,7 +46,7 @@ class Config(InnerConfig):
 
 
 class Reptile:
-    """The learner. Theta are the parameters of its policy, which training moves in place."""
+    """Reptile learner. `theta` are the parameters of its policy, which training updates in place."""
 
     begin, act, mode = acting.begin, acting.act, acting.mode
     to_environment, check_memory = acting.to_environment, acting.check_memory
@@ -64,8 +65,8 @@ class Reptile:
     def update(self, rollouts: list[Rollout], states: list[FastWeights], progress_remaining: float) -> dict[str, float]:
         """Move theta towards the mean of the adapted weights; `progress_remaining` multiplies the step.
 
-        Metric: `distance` moved [Euclidean norm]. Raises TrainingError for weights that are not finite, before a
-        parameter moves.
+        Metric: `distance` moved [Euclidean norm]. Raises TrainingError for non-finite weights, before any parameter is
+        updated.
         """
         adapted = self.adapt(states[-1], rollouts[-1]).params
         epsilon = self.config.outer_step_size * progress_remaining
@@ -79,8 +80,8 @@ class Reptile:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the weights and the policy's buffers."""
-        own = named_parameters(self.theta) | policy_buffers(self.policy)
-        return {name: value.detach() for name, value in own.items()}
+        tensors = named_parameters(self.theta) | policy_buffers(self.policy)
+        return {name: value.detach() for name, value in tensors.items()}
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""

@@ -1,19 +1,20 @@
-"""RL^2: a recurrent policy that adapts within its memory, with no gradient at test time.
+"""RL^2: a recurrent policy that adapts within its memory, without gradients at test time.
 
-Duan et al. 2016; Wang et al. 2016 (Learning to reinforcement learn). A trial is some episodes of one task. At every
-step the policy sees the observation, and the last action, reward and whether an episode ended; its memory lasts over
-the episodes. What is maximised is the discounted return of the whole trial, so that finding out pays where it earns
-more later:
+Duan et al. 2016; Wang et al. 2016 (Learning to reinforcement learn). A trial consists of several episodes of one task.
+At every step, the policy receives the observation, the last action and reward, and whether an episode ended; its memory
+persists across episodes. The objective is the discounted return of the whole trial, so that exploration pays if it
+increases later rewards:
 
     A_t = sum_k (gamma lambda)^k delta_t+k     delta_t = r_t + gamma V_t+1 - V_t
 
-where t continues over the ends of episodes, and V is 0 at the trial's end alone. PPO-clip with Adam (Schulman et al.
-2017), back-propagation through the trial.
+where t continues across the ends of episodes, and V is 0 only at the end of the trial. PPO-clip with Adam (Schulman et
+al. 2017), back-propagation through the trial.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -26,7 +27,7 @@ from agents.core.rollout import Rollout
 from agents.core.saved_state import policy_buffers
 from agents.rl.adaptive_adam import KLAdaptiveAdam
 from agents.rl.config import PPOConfig
-from agents.rl.gradient import Terms, chunked_gradient, chunked_terms
+from agents.rl.gradient import Terms, chunked_gradient, chunked_terms, per_step
 from agents.rl.losses import ppo_clip
 from agents.rl.memory import check_fits, saved_bytes
 from agents.rl.returns import generalised_advantages, leave_one_out
@@ -36,7 +37,7 @@ from qrl.policies.policy import Params, bind
 from qrl.policies.recurrent import BoundRecurrentPolicy, Outputs, RecurrentPolicy
 
 MODEL = "qgru"
-"""The model unless another is named."""
+"""Default model."""
 
 
 @dataclass(frozen=True)
@@ -44,49 +45,45 @@ class Config(PPOConfig):
     """Options of RL^2."""
 
     episodes: int = 3
-    """Episodes of a trial [episodes]; 10 for bandit and tabular_mdp (the shortest trials of Duan et al. 2016), 1 where
-    every step is a try (algorithm_selection, hyperparameter_tuning)."""
+    """Episodes per trial [episodes]; 10 for bandit and tabular_mdp (the shortest trials of Duan et al. 2016), 1 where
+    steps are evaluations (algorithm_selection, hyperparameter_tuning)."""
     meta_batch: int = 200
-    """Trials per meta-iteration, of all its tasks together [trials]; 1000 for bandit, 400 for algorithm_selection, 300
-    for tabular_mdp (ours)."""
+    """Trials per meta-iteration, of all tasks together [trials]; 1000 for bandit, 400 for algorithm_selection, 300 for
+    tabular_mdp (ours)."""
     trials: int = 1
-    """Trials of each task of a meta-iteration [trials]. With several, the others' mean is subtracted from a trial's
-    advantages (leave-one-out; Kool et al. 2019), since no critic knows the scale of a task. 1: Duan et al. 2016; 8
-    where every step evaluates a candidate (ours)."""
+    """Trials per task in a meta-iteration [trials] (Duan et al. 2016: 1; ours: 8 where steps are evaluations). With
+    several, advantages have a leave-one-out baseline (Kool et al. 2019)."""
     minibatches: int = 4
-    """Parts that the trials of a meta-iteration are divided into, for one PPO step each [minibatches] (ours)."""
+    """Minibatches per PPO epoch [minibatches] (ours)."""
     memories: Literal["separate", "shared"] = "separate"
-    """Whether actor and critic have memories, and networks, of their own (Ni et al. 2022) or one for both."""
+    """separate: recurrent networks of their own for actor and critic (Ni et al. 2022); shared: one for both."""
     discount: float = 0.99
-    """Discount factor, over the whole trial [per step] (Duan et al. 2016); 0.9 where every step is a try, so that early
-    tries count for more (ours)."""
+    """Discount factor over the whole trial [per step] (Duan et al. 2016); 0.9 where steps are evaluations, so that
+    early ones count for more (ours)."""
     gae_lambda: float = 0.95
-    """Decay of the advantage estimates, lambda [per step] (Schulman et al. 2016); 0.3 for tabular_mdp (Duan et al.
+    """Lambda of generalised advantage estimation [per step] (Schulman et al. 2016); 0.3 for tabular_mdp (Duan et al.
     2016)."""
     value_weight: float = 0.5
-    """Weight of the values' squared error, relative to the largest discounted return (Schulman et al. 2017: 0.5)."""
+    """Weight of the value loss, in units of the largest discounted return squared (Schulman et al. 2017: 0.5)."""
     previous_observation: bool = False
-    """Whether the network sees the last observation, too, so that an action and its reward can be tied to the state
-    that they were of in one step; Duan et al. 2016: not. On for tabular_mdp (ours)."""
+    """Add the previous observation to the input, next to the last action and reward (Duan et al. 2016: off; ours: on
+    for tabular_mdp)."""
     readout: Literal["linear", "bilinear"] = "linear"
-    """How actions and values follow from the memory. bilinear: by weights that are linear in the observation, so that
-    of what is remembered what is of use here can be looked up in one step; Duan et al. 2016: linear. bilinear for
-    tabular_mdp (ours)."""
+    """Map from memory to actions and values (Duan et al. 2016: linear; ours: bilinear for tabular_mdp). With bilinear,
+    its weights are linear in the observation, so that the readout can select by state."""
     reward_prediction: float = 0.0
-    """Weight of the squared error, in the family's unit, of rewards that the actor's network predicts before they come
-    [0 = it predicts none]: what a reward depends on is then remembered before it is made use of (an auxiliary loss as
-    in Jaderberg et al. 2017; Zintgraf et al. 2020 decode rewards from a memory). 0.5 for tabular_mdp (ours)."""
+    """Weight of an auxiliary loss, the squared error of rewards that the actor's network predicts [0 = no prediction]
+    (Jaderberg et al. 2017; Zintgraf et al. 2020; ours: 0.5 for tabular_mdp)."""
     truncation: int = 0
-    """Steps that a gradient goes back through at most, from the beginning of such a stretch [steps; 0 = the trial]. It
-    bounds how far, not the memory that it takes."""
+    """Segment length of truncated back-propagation through time [steps; 0 = the whole trial]; does not reduce the
+    memory for the gradient."""
     memory_budget: float = 2.0
-    """Memory for the graph of a gradient [GiB]; it is accumulated over chunks of trials that fit."""
+    """Memory for the graph of a gradient [GiB]; the gradient is accumulated over chunks of trials that fit."""
     lr_angles: float = 0.003
     """Adam learning rate of circuit angles and hidden weights [rad per step] (ours)."""
     lr_scales: float = 0.001
-    """Adam learning rate of input scales and projections [per step]. While a policy does not yet use its memory the KL
-    divergence is small and rates rise; with ten times this a quantum cell's weights drift then until the gradient
-    through a trial of 100 steps explodes (ours)."""
+    """Adam learning rate of input scales and projections [per step] (ours: with ten times this rate, gradients of
+    quantum cells explode in trials of 100 steps)."""
     lr_heads: float = 0.003
     """Adam learning rate of read-out, head and the linear maps after circuits [per step] (ours)."""
 
@@ -101,16 +98,16 @@ class Config(PPOConfig):
         self.require(("memory_budget",), lambda value: 0 < value < math.inf, "finite and positive")
         if self.meta_batch % self.trials:
             raise UsageError(
-                f"agent {self.agent}: {self.meta_batch} trials (meta_batch) are not {self.trials} (trials) of each task"
+                f"agent {self.agent}: meta_batch must be a multiple of trials, {self.trials}, not {self.meta_batch}"
             )
         if self.minibatches > self.meta_batch:
             raise UsageError(
-                f"agent {self.agent}: {self.meta_batch} trials (meta_batch) cannot be {self.minibatches} minibatches"
+                f"agent {self.agent}: minibatches must be at most meta_batch, {self.meta_batch}, not {self.minibatches}"
             )
 
 
 def defaults(env_name: str) -> Config:
-    """Longer trials, and more of them, where an episode is short; one episode where nothing is left to be found out."""
+    """Return the defaults: more and longer trials for short episodes; single episodes where steps are evaluations."""
     if env_name == "algorithm_selection":
         return Config(episodes=1, meta_batch=400, trials=8, discount=0.9)
     if env_name == "hyperparameter_tuning":
@@ -131,11 +128,11 @@ def defaults(env_name: str) -> Config:
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of each lane's trial, and the parameters that are bound for it."""
+    """Memory of the current trial of each lane, and the policy with which it acts."""
 
     hidden: Float[Tensor, "task env memory"]
     last_observation: Float[Tensor, "task env obs"]
-    """The observation that was acted on."""
+    """Observation on which the last action was taken."""
     transition: Float[Tensor, "task env transition"]
     """The last transition as the network's input; see `RecurrentPolicy.transition_input`."""
     bound: BoundRecurrentPolicy
@@ -144,45 +141,45 @@ class Memory:
 @register_pytree
 @dataclass(frozen=True)
 class Trials:
-    """Trials as the objective needs them."""
+    """Trials with advantages and targets."""
 
     inputs: Float[Tensor, "time trial input"]
-    """The network's inputs, as `act` had them."""
+    """Inputs of the network, as in `act`."""
     action: Shaped[Tensor, "time trial *act"]
     valid: Bool[Tensor, "time trial"]
     old_distribution: Distribution
-    """Distributions of the policy that acted."""
+    """Action distributions of the policy that collected the trials."""
     old_log_prob: Float[Tensor, "time trial"]
     advantage: Float[Tensor, "time trial"]
-    """Standardised over all valid steps."""
+    """Advantages, standardised over all valid steps."""
     target: Float[Tensor, "time trial"]
-    """Targets of the critic, in its own units."""
+    """Targets of the critic, in units of `value_scale`."""
     reward: Float[Tensor, "time trial"]
-    """In the family's units."""
+    """Rewards, in units of `reward_scale`."""
     mask: Bool[Tensor, "time trial act"] | None = None
-    """Actions that can be taken; None if all can."""
+    """Available actions; None if all are."""
 
 
 class RL2:
-    """The learner. Theta are the parameters of its policy, which training moves in place."""
+    """RL^2 learner. `theta` are the parameters of its policy, which training updates in place."""
 
     n_rollouts = 1
 
     def __init__(self, config: Config, policy: RecurrentPolicy, horizon: int, reward_scale: float) -> None:
-        """Raises UsageError if the steps of all trials, or the graph of a single one, cannot fit into memory."""
+        """Raises UsageError if the steps of all trials, or the graph of a single trial, do not fit into memory."""
         self.config, self.policy, self.reward_scale = config, policy, reward_scale
         self.theta: Params = dict(policy.named_parameters())
         self.trial_episodes = config.episodes
         self.n_tasks, self.n_envs = config.meta_batch // config.trials, config.trials
         steps = config.episodes * horizon
         self.value_scale = reward_scale * float(torch.tensor(config.discount).pow(torch.arange(steps)).sum())
-        """Return that a critic's output of 1 stands for: that of typical rewards throughout, discounted."""
+        """Return that corresponds to a critic output of 1: the discounted sum of `reward_scale` over a trial."""
         rates = {name: config.rate(group) for name, group in policy.groups.items()}
         self.optimiser = KLAdaptiveAdam(config, self.theta, rates, policy_buffers(policy))
-        who, played = f"agent {config.agent}", f"playing {config.meta_batch} trials of {steps:,} steps"
-        check_fits(who, played, config.meta_batch * steps * _rollout_bytes(policy))
+        user, rollout = f"agent {config.agent}", f"a rollout of {config.meta_batch} trials of {steps:,} steps"
+        check_fits(user, rollout, config.meta_batch * steps * _rollout_bytes(policy))
         self.step_bytes = graph_bytes(policy)
-        check_fits(who, "the gradient of one trial", self.step_bytes * steps)
+        check_fits(user, "the gradient of one trial", self.step_bytes * steps)
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
@@ -190,7 +187,7 @@ class RL2:
         """Return an empty memory."""
         transition = self.policy.initial_transition_input(n_tasks, n_envs)
         with torch.no_grad():
-            # Clones: a state is a value, and an update moves the parameters in place.
+            # Clones, because an update changes the parameters in place.
             bound = bind(self.policy, {name: value.detach().clone() for name, value in self.theta.items()})
         hidden = transition.new_zeros(n_tasks, n_envs, self.policy.actor.n_memory)
         return Memory(hidden, transition.new_zeros(n_tasks, n_envs, len(self.policy.scale)), transition, bound)
@@ -221,18 +218,18 @@ class RL2:
         return self.policy.to_environment(action)
 
     def observe(self, state: Memory, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> Memory:
-        """Store the last transition; it is part of the next step's input, as the observation is."""
+        """Store the last transition; like the observation, it is part of the next step's input."""
         reward = reward / self.reward_scale
         return replace(state, transition=self.policy.transition_input(state.last_observation, action, reward, ended))
 
     def forget(self, state: Memory, lanes: Bool[Tensor, "task env"]) -> Memory:
-        """Return the state with these lanes as at the beginning of a trial."""
-        chosen, empty = lanes.unsqueeze(-1), self.policy.initial_transition_input(*lanes.shape)
-        hidden, transition = torch.where(chosen, 0.0, state.hidden), torch.where(chosen, empty, state.transition)
+        """Return the state with these lanes reset to the beginning of a trial."""
+        reset, empty = lanes.unsqueeze(-1), self.policy.initial_transition_input(*lanes.shape)
+        hidden, transition = torch.where(reset, 0.0, state.hidden), torch.where(reset, empty, state.transition)
         return replace(state, hidden=hidden, transition=transition)
 
     def adapt(self, state: Memory, rollout: Rollout) -> Memory:
-        """Return the state as it is: everything was observed."""
+        """Return the state unchanged: `observe` has already stored every transition."""
         return state
 
     # --- learning ----------------------------------------------------------------------------------------------------
@@ -243,27 +240,20 @@ class RL2:
         Metrics: `loss`, `value_loss`, `reward_loss` if rewards are predicted, `entropy` and `clipped`, the fraction of
         steps beyond the clip range, of the last minibatch; `grad_norm`; `kl` over all trials, of the whole step;
         `explained_variance` of the values before it.
-        Raises TrainingError for a loss or gradient that is not finite, before a parameter takes it up.
+        Raises TrainingError for a non-finite loss or gradient, before any parameter is updated with it.
         """
         (rollout,) = rollouts
-        trials, explained = self.trials(rollout)
-        # Tasks are drawn independently: any division into minibatches is a random one.
+        trials, explained_variance = self.trials(rollout)
+        # Tasks are drawn independently, so any division into minibatches is a random one.
         n_minibatches = self.config.minibatches
         minibatches = [select_trials(trials, slice(j, None, n_minibatches)) for j in range(n_minibatches)]
-        metrics: dict[str, float] = {}
-        self.optimiser.start(progress_remaining)
-        for step, minibatch in enumerate(minibatches * self.config.epochs):
-            gradient, terms = self.gradient(minibatch)
-            metrics |= terms
-            if step and self.optimiser.went_too_far(terms["kl"]):
-                break
-            metrics["grad_norm"] = self.optimiser.ascend(gradient, metrics)
-        metrics["kl"] = self.optimiser.finish(lambda: self.evaluate(trials)["kl"])
+        gradients = (self.gradient(minibatch) for minibatch in minibatches * self.config.epochs)
+        metrics = self.optimiser.optimise(gradients, lambda: self.evaluate(trials)["kl"], progress_remaining)
         self.policy.update_normalisation(rollout.observation[rollout.valid])
-        return metrics | {"explained_variance": explained}
+        return metrics | {"explained_variance": explained_variance}
 
     def inputs(self, rollout: Rollout) -> Tensor:
-        """Return the network's inputs at every step of the trials [time, trial, input], as `act` had them."""
+        """Return the network's inputs at every step of the trials [time, trial, input], as in `act`."""
         ended = rollout.terminated | rollout.truncated
         reward = rollout.reward / self.reward_scale
         transition = self.policy.transition_input(rollout.observation, rollout.action, reward, ended)
@@ -272,20 +262,20 @@ class RL2:
 
     @torch.no_grad()
     def trials(self, rollout: Rollout) -> tuple[Trials, float]:
-        """Return the trials that the present parameters made, and the explained variance of their values."""
+        """Return the trials, collected with the current parameters, and the explained variance of the values."""
         config, valid, reward = self.config, rollout.valid.flatten(1, 2), rollout.reward.flatten(1, 2)
         inputs, mask = self.inputs(rollout), self.policy.action_mask(rollout.observation)
         mask = None if mask is None else mask.flatten(1, 2)
         bound = bind(self.policy, self.theta)
-        parts = [
+        outputs = [
             self.policy.unroll(bound, inputs[:, chunk], None if mask is None else mask[:, chunk], config.truncation)
             for chunk in self.chunks(*valid.shape)
         ]
-        old = {name: torch.cat([part.distribution[name] for part in parts], 1) for name in parts[0].distribution}
-        value = self.value_scale * torch.cat([part.value for part in parts], dim=1)
+        old = {name: torch.cat([each.distribution[name] for each in outputs], 1) for name in outputs[0].distribution}
+        value = self.value_scale * torch.cat([each.value for each in outputs], dim=1)
         advantage = generalised_advantages(reward, value, valid, config.discount, config.gae_lambda)
         target = advantage + value
-        explained = 1 - float(advantage[valid].var(correction=0) / target[valid].var(correction=0).clamp_min(1e-12))
+        unexplained = advantage[valid].var(correction=0) / target[valid].var(correction=0).clamp_min(1e-12)
         advantage = advantage - leave_one_out(advantage.unflatten(1, (-1, self.n_envs))).flatten(1, 2)
         mean, deviation = advantage[valid].mean(), advantage[valid].std(correction=0)
         action = rollout.action.flatten(1, 2)
@@ -300,10 +290,10 @@ class RL2:
             reward=reward / self.reward_scale,
             mask=mask,
         )
-        return trials, explained
+        return trials, 1 - float(unexplained)
 
     def objective(self, theta: Params, trials: Trials) -> Terms:
-        """Return the terms of trials, sums over their valid steps."""
+        """Return the terms of these trials, sums over their valid steps."""
         config, head, valid = self.config, self.policy.head, trials.valid
         distribution, value, reward_outputs = self.outputs(theta, trials)
         log_pi = head.log_prob(distribution, trials.action)
@@ -311,34 +301,33 @@ class RL2:
         value_loss = torch.where(valid, (value - trials.target).square(), 0.0).sum()
         entropy = torch.where(valid, head.entropy(distribution), 0.0).sum()
         objective = surrogate + config.entropy_bonus * entropy - config.value_weight * value_loss
-        predicted = {}
+        auxiliary = {}
         if config.reward_prediction:
             error = self.policy.expected_reward(reward_outputs, trials.action) - trials.reward
-            predicted["reward_loss"] = torch.where(valid, error.square(), 0.0).sum()
-            objective = objective - config.reward_prediction * predicted["reward_loss"]
-        beyond = (log_pi.detach() - trials.old_log_prob).exp().sub(1).abs() > config.clip
+            auxiliary["reward_loss"] = torch.where(valid, error.square(), 0.0).sum()
+            objective = objective - config.reward_prediction * auxiliary["reward_loss"]
+        clipped = (log_pi.detach() - trials.old_log_prob).exp().sub(1).abs() > config.clip
         return {
             "objective": objective,
-            **predicted,
+            **auxiliary,
             "value_loss": value_loss,
             "entropy": entropy,
             "kl": torch.where(valid, head.kl(trials.old_distribution, distribution), 0.0).sum(),
-            "clipped": (beyond & valid).sum(),
+            "clipped": (clipped & valid).sum(),
         }
 
     def outputs(self, theta: Params, trials: Trials) -> Outputs:
-        """Return distributions, values in units of `value_scale` and predicted rewards in the family's."""
+        """Return distributions, values in units of `value_scale` and predicted rewards in units of `reward_scale`."""
         return self.policy.unroll(bind(self.policy, theta), trials.inputs, trials.mask, self.config.truncation)
 
     def gradient(self, trials: Trials) -> tuple[list[Tensor], dict[str, float]]:
         """Return the gradient of the mean objective for every parameter, and the metrics of `evaluate`."""
         theta, chunks = list(self.theta.values()), self.chunks(*trials.valid.shape)
-        return chunked_gradient(lambda chunk: self._terms(trials, chunk), theta, chunks, _per_step(trials))
+        return chunked_gradient(partial(self._terms, trials), theta, chunks, per_step(trials.valid))
 
     def evaluate(self, trials: Trials) -> dict[str, float]:
-        """Return the terms' means over valid steps at the present parameters; `loss` is minus the objective's."""
-        chunks = self.chunks(*trials.valid.shape)
-        return chunked_terms(lambda chunk: self._terms(trials, chunk), chunks, _per_step(trials))
+        """Return the means of the terms over valid steps at the current parameters; `loss` is minus the objective."""
+        return chunked_terms(partial(self._terms, trials), self.chunks(*trials.valid.shape), per_step(trials.valid))
 
     def _terms(self, trials: Trials, chunk: slice) -> Terms:
         return self.objective(self.theta, select_trials(trials, chunk))
@@ -346,7 +335,7 @@ class RL2:
     def chunks(self, n_steps: int, n_trials: int) -> list[slice]:
         """Divide trials into chunks whose graphs fit into the memory budget.
 
-        The choice depends on shapes alone, so that it is the same when a run is resumed.
+        The division depends on shapes alone, so that a resumed run divides in the same way.
         """
         size = max(1, int(self.config.memory_budget * 2**30 / (self.step_bytes * n_steps)))
         return [slice(first, first + size) for first in range(0, n_trials, size)]
@@ -365,29 +354,25 @@ def select_trials(trials: Trials, chunk: slice | Tensor) -> Trials:
     return map_tensors(lambda tensor: tensor[:, chunk], trials)
 
 
-def _per_step(trials: Trials) -> float:
-    """Return what makes the mean over valid steps of a sum over them."""
-    return 1 / int(trials.valid.sum())
-
-
 def _rollout_bytes(policy: RecurrentPolicy) -> float:
-    """Return what a rollout and the objective keep of a step at least [bytes]: observation, inputs, ten numbers."""
+    """Return a lower bound on the memory per step of a rollout and its objective [bytes]."""
+    # Observation, inputs and ten further numbers.
     return 4.0 * (2 * len(policy.scale) + policy.head.n_outputs + 12)
 
 
 def graph_bytes(policy: RecurrentPolicy) -> float:
-    """Return what autograd keeps for the gradient of one step of one trial [bytes], without what trials share."""
+    """Return the memory that autograd keeps per step and trial [bytes], without tensors that trials share."""
     theta: Params = dict(policy.named_parameters())
 
-    def kept(n_trials: int, n_steps: int) -> int:
+    def trial_bytes(n_trials: int, n_steps: int) -> int:
         transition = policy.initial_transition_input(n_steps, n_trials)
-        seen = transition.new_zeros(n_steps, n_trials, len(policy.scale))
-        inputs, mask = policy.inputs(seen, transition), policy.action_mask(seen)
+        observation = transition.new_zeros(n_steps, n_trials, len(policy.scale))
+        inputs, mask = policy.inputs(observation, transition), policy.action_mask(observation)
         return saved_bytes(policy, lambda: policy.unroll(bind(policy, theta), inputs, mask))
 
-    # Of a second step: the first is special, as the memory is empty.
-    few, more = (kept(n_trials, 2) - kept(n_trials, 1) for n_trials in (16, 48))
-    return max(1.0, (more - few) / 32)
+    # Measured on the second step, because the memory is empty before the first.
+    of_16, of_48 = (trial_bytes(n_trials, 2) - trial_bytes(n_trials, 1) for n_trials in (16, 48))
+    return max(1.0, (of_48 - of_16) / 32)
 
 
 def build(config: Config, context: BuildContext) -> RL2:

@@ -77,15 +77,15 @@ class Config(Options):
         self.require(("gamma", "gae_lambda"), lambda value: 0 < value <= 1, "in (0, 1]")
 
 
-OfTask = tuple[dict[str, Tensor], dict[str, Any]]
-"""Weights and optimiser state of a task's policy."""
+PolicyState = tuple[dict[str, Tensor], dict[str, Any]]
+"""Weights and optimiser state of a policy."""
 
 
 @dataclass(frozen=True)
-class Tuned:
+class FineTuned:
     """Fine-tuned policy of each task, empty before the first update, and the number of updates."""
 
-    policies: tuple[OfTask, ...]
+    policies: tuple[PolicyState, ...]
     n_updates: int
 
 
@@ -98,7 +98,7 @@ class SB3PPO:
         self.config, self.device, self.space = config, context.device, context.action_space
         network = context.network
         assert network is not None
-        self.ppo = _make(config, context, network)
+        self.ppo = _build_ppo(config, context, network)
         self.policy = self.ppo.policy
         network.on_backend(self.policy)
         assert isinstance(self.policy.optimizer, torch.optim.Adam)
@@ -111,28 +111,28 @@ class SB3PPO:
         """Trained weights by name."""
         return dict(self.policy.named_parameters())
 
-    def begin(self, n_tasks: int, n_envs: int) -> Tuned:
+    def begin(self, n_tasks: int, n_envs: int) -> FineTuned:
         """Return the trained policy for every task."""
-        return Tuned((), 0)
+        return FineTuned((), 0)
 
     @torch.no_grad()
-    def act(self, state: Tuned, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Tuned]:
+    def act(self, state: FineTuned, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, FineTuned]:
         """Draw an action per lane from the policy of its task."""
         return self._actions(state, observation, generator), state
 
     @torch.no_grad()
-    def mode(self, state: Tuned, observation: Tensor) -> Tensor:
+    def mode(self, state: FineTuned, observation: Tensor) -> Tensor:
         """Return the most likely action per lane under the policy of its task."""
         return self._actions(state, observation, None)
 
-    def _actions(self, state: Tuned, observation: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _actions(self, state: FineTuned, observation: Tensor, generator: torch.Generator | None) -> Tensor:
         if not state.policies:
             return self._draw(observation.flatten(0, 1), generator).unflatten(0, observation.shape[:2])
         actions = []
-        with self._kept():
-            for (weights, _), seen in zip(state.policies, observation, strict=True):
+        with self._trained_state_restored():
+            for (weights, _), of_task in zip(state.policies, observation, strict=True):
                 self.policy.load_state_dict(weights)
-                actions.append(self._draw(seen, generator))
+                actions.append(self._draw(of_task, generator))
         return torch.stack(actions)
 
     def _draw(self, observation: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -154,19 +154,19 @@ class SB3PPO:
         low, high = (torch.as_tensor(bound, device=action.device) for bound in (self.space.low, self.space.high))  # type: ignore[attr-defined]
         return action.clamp(low, high)
 
-    def adapt(self, state: Tuned, rollout: Rollout) -> Tuned:
+    def adapt(self, state: FineTuned, rollout: Rollout) -> FineTuned:
         """Update the policy of each task by one PPO update on the episodes of that task."""
         n_tasks = rollout.valid.shape[1]
         tuned = []
-        with self._kept() as trained:
-            fresh = (trained[0], _fresh(self.policy.optimizer, self.config.fine_learning_rate))
+        with self._trained_state_restored() as trained:
+            initial = (trained[0], _initial_state(self.policy.optimizer, self.config.fine_learning_rate))
             for task in range(n_tasks):
-                self._load(*(state.policies[task] if state.policies else fresh))
+                self._load(*(state.policies[task] if state.policies else initial))
                 self._train(rollout, slice(task, task + 1), state.n_updates, fine=True)
-                tuned.append(self._copied())
-        return Tuned(tuple(tuned), state.n_updates + 1)
+                tuned.append(self._copy_state())
+        return FineTuned(tuple(tuned), state.n_updates + 1)
 
-    def update(self, rollouts: list[Rollout], states: list[Tuned], progress_remaining: float) -> dict[str, float]:
+    def update(self, rollouts: list[Rollout], states: list[FineTuned], progress_remaining: float) -> dict[str, float]:
         """Update the policy on the episodes of all tasks, and return the metrics.
 
         The learning rate is constant, as is the default of Stable-Baselines3; `progress_remaining` has no effect.
@@ -196,77 +196,79 @@ class SB3PPO:
         """Return a rollout buffer of the library with the valid steps of these tasks, episode by episode."""
         valid = rollout.valid[:, tasks].flatten(1).T
         columns = (rollout.observation, rollout.action, rollout.reward)
-        seen, action, reward = (x[:, tasks].flatten(1, 2).transpose(0, 1)[valid] for x in columns)
-        values, log_prob, _ = self.policy.evaluate_actions(seen, action)
-        reward = reward + self.config.gamma * self._cut_off(rollout, tasks)[valid]
+        observation, action, reward = (x[:, tasks].flatten(1, 2).transpose(0, 1)[valid] for x in columns)
+        values, log_prob, _ = self.policy.evaluate_actions(observation, action)
+        reward = reward + self.config.gamma * self._truncation_values(rollout, tasks)[valid]
         first = torch.zeros_like(valid)
         first[:, 0] = True
         space = self.policy.observation_space
         decays = {"gamma": self.config.gamma, "gae_lambda": self.config.gae_lambda}
-        buffer = RolloutBuffer(len(seen), space, self.policy.action_space, self.device, **decays)  # type: ignore[arg-type]
+        n_steps = len(observation)
+        buffer = RolloutBuffer(n_steps, space, self.policy.action_space, self.device, **decays)  # type: ignore[arg-type]
         for name, column in (
-            ("observations", seen),
-            ("actions", action.reshape(len(seen), -1)),
+            ("observations", observation),
+            ("actions", action.reshape(n_steps, -1)),
             ("rewards", reward),
             ("episode_starts", first[valid]),
             ("values", values.flatten()),
             ("log_probs", log_prob),
         ):
             getattr(buffer, name)[:, 0] = column.cpu().numpy()
-        buffer.pos, buffer.full = len(seen), True
+        buffer.pos, buffer.full = n_steps, True
         buffer.compute_returns_and_advantage(torch.zeros(1), np.ones(1))
         return buffer
 
-    def _cut_off(self, rollout: Rollout, tasks: slice) -> Tensor:
+    def _truncation_values(self, rollout: Rollout, tasks: slice) -> Tensor:
         """Return the value of the final observation at the last step of truncated episodes, else 0 [lane, time]."""
         assert rollout.final is not None
-        following = self.policy.predict_values(rollout.final[tasks].flatten(0, 1))
-        cut = (rollout.truncated & ~rollout.terminated)[:, tasks].flatten(1).T
-        return following * cut
+        values = self.policy.predict_values(rollout.final[tasks].flatten(0, 1))
+        truncated = (rollout.truncated & ~rollout.terminated)[:, tasks].flatten(1).T
+        return values * truncated
 
     @contextlib.contextmanager
-    def _kept(self) -> Iterator[OfTask]:
+    def _trained_state_restored(self) -> Iterator[PolicyState]:
         """Restore the trained weights and optimiser state at exit, so that others may be loaded temporarily."""
-        trained = self._copied()
+        trained = self._copy_state()
         try:
             yield trained
         finally:
             self._load(*trained)
 
-    def _copied(self) -> OfTask:
+    def _copy_state(self) -> PolicyState:
         return copy.deepcopy((self.policy.state_dict(), self.policy.optimizer.state_dict()))
 
     def _load(self, weights: dict[str, Tensor], optimiser: dict[str, Any]) -> None:
         self.policy.load_state_dict(weights)
         self.policy.optimizer.load_state_dict(copy.deepcopy(optimiser))  # `load_state_dict` keeps references
 
-    def _own(self) -> dict[str, Tensor]:
+    def _saved(self) -> dict[str, Tensor]:
         return named_parameters(self.params) | {"n_updates": self._n_updates}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the weights, the optimiser's moments and the number of updates."""
-        own = {name: value.detach().clone() for name, value in self._own().items()}
-        return own | moments(self.optimiser, self.params)
+        tensors = {name: value.detach().clone() for name, value in self._saved().items()}
+        return tensors | moments(self.optimiser, self.params)
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
         """Restore the tensors that `state_dict` returned. Raises UsageError for tensors of another model."""
-        restore(self._own(), tensors)
+        restore(self._saved(), tensors)
         restore_moments(self.optimiser, self.params, tensors)
 
 
-def _make(config: Config, context: BuildContext, network: FeatureNetwork) -> PPO:
+def _build_ppo(config: Config, context: BuildContext, network: FeatureNetwork) -> PPO:
     """Build PPO without an environment; the run's seed initialises its policy."""
+    assert network.model_config is not None
     options = {f.name: getattr(network.model_config, f.name) for f in dataclasses.fields(network.model_config)}
     options |= {"model": network.model, "observation_scale": context.distribution.observation_scale}
     names = ("learning_rate", "n_epochs", "clip_range", "ent_coef", "vf_coef", "max_grad_norm", "batch_size")
-    given: dict[str, Any] = {name: getattr(config, name) for name in names}
+    settings: dict[str, Any] = {name: getattr(config, name) for name in names}
     ppo = PPO(
         QuantumActorCriticPolicy,
         None,  # type: ignore[arg-type]
         policy_kwargs=options,
         device=context.device,
         _init_setup_model=False,
-        **given,
+        **settings,
     )
     ppo.observation_space, ppo.action_space = context.observation_space, context.action_space
     ppo.n_envs = ppo.n_steps = 1  # size of PPO's initial buffer, which is never used
@@ -277,7 +279,7 @@ def _make(config: Config, context: BuildContext, network: FeatureNetwork) -> PPO
     return ppo
 
 
-def _fresh(optimiser: torch.optim.Optimizer, rate: float) -> dict[str, Any]:
+def _initial_state(optimiser: torch.optim.Optimizer, rate: float) -> dict[str, Any]:
     """Return the state of an optimiser before its first step, with this learning rate."""
     groups = [group | {"lr": rate} for group in optimiser.state_dict()["param_groups"]]
     return {"state": {}, "param_groups": groups}

@@ -1,6 +1,6 @@
-"""No meta-training: policy-gradient steps from random initial weights, the control for any training at all.
+"""No meta-training: policy-gradient steps from random initial weights, the control for meta-training as such.
 
-The initial weights are those with which a learner of the same seed starts. The step size is an option, not learned.
+The initial weights are those of a learner with the same seed. The step size is an option; it is not learned.
 """
 
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from qrl.policies.policy import Params, Policy
 class Config(InnerConfig):
     """Options of the policy-gradient steps."""
 
-    later_step_factor: float = 1.0
-    """Factor on the step sizes in updates after the first (ours: none, since there is no optimum to be near to)."""
+    extra_step_decay: float = 1.0
+    """Factor on the step sizes in inner updates after the first (ours: 1, constant step sizes)."""
 
 
 def defaults(env_name: str) -> Config:
-    """Return the data of `maml` in few-shot classification, with the best step size on validation datasets of 0.1, 1
-    and 3."""
+    """Return the defaults; in few-shot classification, the episodes of `maml` and the best step size of 0.1, 1 and 3 on
+    validation datasets."""
     return Config(episodes=10, inner_step_size=3.0) if env_name == "few_shot_classification" else Config()
 
 
 class Scratch:
-    """An agent without an outer step: its weights follow from the seed."""
+    """Agent without an outer step; the seed determines its weights."""
 
     begin, act, mode = acting.begin, acting.act, acting.mode
     to_environment, check_memory = acting.to_environment, acting.check_memory
@@ -45,7 +45,7 @@ class Scratch:
 
 
 def build(config: Config, context: BuildContext) -> Scratch:
-    """Return the agent of the run's policy as it is initialised."""
+    """Return the agent of the run's policy with its initial weights."""
     agent = Scratch(config, context.make_policy(), context.horizon)
     check_gradient_fits("agent scratch", agent.policy, 2 * config.episodes * context.horizon)
     return agent

@@ -45,7 +45,7 @@ MADE_BY = "benchmarks.controls"
 FIRST_STEPS = (0.1, 0.3)
 """What `inner_step_size`, from which step sizes are learned, is chosen from (Finn et al. 2017: 0.1)."""
 LATER_STEPS = (0.5, 0.3, 0.15)
-"""What `later_step_factor` is chosen from."""
+"""What `extra_step_decay` is chosen from."""
 ONLY_STEPS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """What `inner_step_size` of `scratch`, which learns none, is chosen from."""
 TUNING_SEED = 1000
@@ -197,8 +197,8 @@ def tune(env: str, name: str, quick: bool) -> Tuned:
             train(job, overwrite=False)
             run = load(job.folder)
             for factor in LATER_STEPS:
-                run.agent.config = replace(run.agent.config, later_step_factor=factor)
-                options = {"inner_step_size": size, "later_step_factor": factor}
+                run.agent.config = replace(run.agent.config, extra_step_decay=factor)
+                options = {"inner_step_size": size, "extra_step_decay": factor}
                 tried.append(options | {"score": score(run.distribution, run.agent, quick)})
     best = max(tried, key=lambda each: each["score"])
     return Tuned({key: value for key, value in best.items() if key != "score"}, tried)

@@ -34,7 +34,7 @@ SHOWN = 0.3
 PROBLEMS = {"bandit": processes.bandit, "two states": processes.two_states, "early end": processes.early_end}
 ESTIMATORS: dict[str, dict[str, Any]] = {
     "dice": {"estimator": "dice"},
-    "dice, memory 0.9": {"estimator": "dice", "dice_memory": 0.9},
+    "dice, memory 0.9": {"estimator": "dice", "dice_lambda": 0.9},
     "lvc": {"estimator": "lvc"},
     "emaml": {"estimator": "emaml"},
     "first-order": {"estimator": "first-order"},
@@ -101,7 +101,7 @@ def errors_of(maml: MAML, problem: processes.Problem) -> dict[str, float | None]
     probability, each = expectations.estimates(maml, problem, theta)
     weight = torch.randn(len(each), dtype=each.dtype, generator=torch.Generator().manual_seed(0)) / len(each)
     expected = library.library_meta_gradient(maml, problem)
-    unbiased = estimator == "dice" and maml.config.dice_memory == 1
+    unbiased = estimator == "dice" and maml.config.dice_lambda == 1
     errors: dict[str, float | None] = {
         "g": library.largest(gradient - jacobian(lambda x: function(x[None])[0], theta)),
         "H": library.largest(hessian - expectations.value_hessian(maml.policy, problem, theta)) if unbiased else None,

@@ -42,7 +42,7 @@ RUNS: dict[str, str] = {
     "maml-trpo": f"{NAVIGATION} --agent.outer trpo",
     "maml-trpo-emaml": f"{NAVIGATION} --agent.outer trpo --agent.estimator emaml --agent.inner-steps 2",
     "maml-trpo-chunks": f"{NAVIGATION} --agent.outer trpo --agent.estimator lvc --agent.chunk-tasks 2",
-    "maml-chunks": f"{NAVIGATION} --agent.chunk-tasks 3 --agent.dice-memory 0.5 --agent.entropy-bonus 0.01",
+    "maml-chunks": f"{NAVIGATION} --agent.chunk-tasks 3 --agent.dice-lambda 0.5 --agent.entropy-bonus 0.01",
     "maml-fixed-steps": f"{NAVIGATION} --agent.no-learn-step-sizes --agent.target-kl 0 --agent.epochs 2",
     "maml-running-statistics": f"{NAVIGATION} --policy.normalisation running",
     "maml-vary": f"--env CartPole-v1 --vary gravity=5:15 {SMALL}",
@@ -67,7 +67,8 @@ RUNS: dict[str, str] = {
     "rl2-shared": f"--env bandit --agent rl2 --model gru_vqc {TRIAL} --agent.memories shared --agent.truncation 2",
     # The other learners.
     "reinforce": "--env cartpole --env.no-varies --agent reinforce --model jerbi --agent.episodes 4",
-    "reinforce-batch": f"{NAVIGATION} --agent reinforce --agent.scores batch --model skolik --model.n-wires 2",
+    "reinforce-batch": f"{NAVIGATION} --agent reinforce --agent.standardise-returns batch --model skolik"
+    " --model.n-wires 2",
     "reptile": f"{NAVIGATION} --agent reptile",
     "finetune": f"{NAVIGATION} --agent finetune",
     "finetune-vary": f"--env CartPole-v1 --vary gravity=5:15 --agent finetune {SMALL}",

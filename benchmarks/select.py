@@ -99,7 +99,7 @@ def compared(name: str, wheels: Path, folder: Path) -> dict[str, Any]:
     started = time.perf_counter()
     about = select(folder / f"{name}.csv", entry.target)
     seconds = time.perf_counter() - started
-    (first,) = (each for each in about["ranking"] if each["try"] == 1)
+    (first,) = (each for each in about["ranking"] if each["evaluation"] == 1)
     single, proposed = about["best_single"], about["best_proposed"]
     return {
         "dataset": name,
@@ -119,7 +119,9 @@ def select(file: Path, target: str, *options: str) -> dict[str, Any]:
     out = file.with_suffix("")
     command = [sys.executable, str(ROOT / "run.py"), "select", str(file), "--target", target, "--out", str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, "--tries", str(TRIES), *options], check=True, env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*command, "--evaluations", str(TRIES), *options], check=True, env=environment, stdout=subprocess.DEVNULL
+    )
     return json.loads((out / "best.json").read_text())
 
 

@@ -100,7 +100,7 @@ def test_the_selector_that_ships_chooses(call, tmp_path):
     rows = [(draw.gauss(0, 1), draw.gauss(0, 1)) for _ in range(60)]
     text = "".join(f"{x:.3f},{y:.3f},{'high' if x > y else 'low'}\n" for x, y in rows)
     (tmp_path / "mine.csv").write_text("x,y,size\n" + text)
-    call("qrl-meta", "select", "mine.csv", "--target", "size", "--tries", "1", "--no-compare")
+    call("qrl-meta", "select", "mine.csv", "--target", "size", "--evaluations", "1", "--no-compare")
     assert "cross-validation: " in call("python", "select-mine/best.py")
 
 

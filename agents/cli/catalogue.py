@@ -14,7 +14,7 @@ resume RUN [--iterations N]
 robustness RUN [--noise KIND ...] [--strengths P ...] [--shots N ...]
 export RUN [--out FOLDER] [--format openqasm2|openqasm3|qiskit] [--observations FILE.json]
 plot RUN ... [--out FILE] [--against episodes|env-steps|x]
-select FILE.csv --target COLUMN [--tries N] [--bins N] [--ignore COLUMN ...] [--balance]
+select FILE.csv --target COLUMN [--evaluations N] [--bins N] [--ignore COLUMN ...] [--balance]
 list"""
 
 

@@ -77,7 +77,7 @@ class Option:
             dest=dest,
             metavar=_metavar(self.hint),
             nargs="+" if isinstance(many, EllipsisType) else many,
-            action="extend" if many is Ellipsis else "append",
+            action="extend" if isinstance(many, EllipsisType) else "store",
             default=argparse.SUPPRESS,
             help=doc,
         )
@@ -183,7 +183,7 @@ class Parser:
         """Return the values of these options as nested mappings; ignore other arguments.
 
         Raises:
-            UsageError: an option lacks a value or is given twice.
+            UsageError: an option lacks a value.
         """
         return self._parse(arguments)[0]
 
@@ -191,11 +191,15 @@ class Parser:
         """Return the values of these options as nested mappings. Values are not checked.
 
         Raises:
-            UsageError: an argument is unknown, an option lacks a value or is given twice.
+            UsageError: an argument is unknown, an option lacks a value.
         """
         values, unknown = self._parse(arguments)
         if unknown:
             raise UsageError(self._unknown(unknown[0]))
+        for option in (option for group in self.groups for option in group.options):
+            if not (option.name.startswith("--") or values.get(option.path[0])):
+                usage = f"{program()} {self.command}{_usage(self.groups)}"
+                raise UsageError(f"{self.command} needs {option.name}: usage is {usage}")
         return values
 
     def _parse(self, arguments: Sequence[str]) -> tuple[dict[str, object], list[str]]:
@@ -274,25 +278,13 @@ def _metavar(hint: object) -> str:
 
 
 def _plain_of(option: Option, words: object) -> object:
-    """Return the JSON value of the words of an option.
-
-    Raises:
-        UsageError: an option with a single value is given twice.
-    """
-    if isinstance(words, str):  # a positional argument
+    """Return the JSON value of the words of an option."""
+    if isinstance(words, str):
         return _plain_word(option.hint, words)
     assert isinstance(words, list)
     if option.hint is bool:
         return words[0]
-    many = _many(option.hint)
-    if many is Ellipsis:
-        return [_plain_word(_item(option.hint, index), word) for index, word in enumerate(words)]
-    if len(words) > 1:
-        raise UsageError(f"{option.name} is given twice")
-    (value,) = words
-    if many is None:
-        return _plain_word(option.hint, value)
-    return [_plain_word(_item(option.hint, index), word) for index, word in enumerate(value)]
+    return [_plain_word(_item(option.hint, index), word) for index, word in enumerate(words)]
 
 
 def _item(hint: object, index: int) -> object:

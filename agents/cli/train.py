@@ -9,7 +9,7 @@ from agents.core.plain import from_plain, init_names, inside, to_plain
 from agents.core.spec import CONFIGS, DEFAULT_NAMES, REGISTRIES, Spec
 from agents.runs.saved_spec import read_spec
 from envs.core.registry import ENVS
-from envs.wrapped.ids import IdOptions
+from qrl.common.errors import UsageError
 from qrl.common.options import DataclassInstance
 from qrl.common.summaries import first_line
 
@@ -75,14 +75,28 @@ def _start(arguments: Sequence[str]) -> tuple[Spec, str]:
             saved[role] = name
     env = ENVS.load(saved.setdefault("env", DEFAULT_NAMES["env"]))
     config = from_plain(env.Config, saved.get("env_config") or {}, inside(file, "env_config"))
+    _check_aliases(saved["env"], init_names(env.Config), arguments)
     options = list(options_of(env.Config, config, "--env.", ("env_config",), ALIASES))
     changes = Parser("train", [Group("", options)], "").known(arguments).get("env_config", {})
     saved["env_config"] = _changed(config, changes, "--env")
     spec = Spec.from_json(saved, file)
     if "agent" in saved or spec.agent == DEFAULT_NAMES["agent"]:
         return spec, ""
+    from envs.wrapped.ids import IdOptions  # Local, as it imports torch and Gymnasium.
+
     single = " without --vary, which is a single task" if isinstance(spec.env_config, IdOptions) else ""
     return spec, f"note: training {spec.agent} with the model {spec.model}, the defaults for {spec.env}{single}"
+
+
+def _check_aliases(env: object, known: Sequence[str], arguments: Sequence[str]) -> None:
+    """Raise UsageError for an option of Gymnasium's environments that this environment lacks."""
+    given = {argument.partition("=")[0] for argument in arguments}
+    for name, aliases in ALIASES.items():
+        if name not in known and (alias := next((each for each in aliases if each in given), None)):
+            raise UsageError(
+                f"{alias}: env {env!r} has no such option; it is for a Gymnasium id, such as "
+                "--env CartPole-v1 --vary gravity=5:15; a file says it itself, in envs.GymnasiumTasks"
+            )
 
 
 def _changed(config: object, changes: object, where: str) -> object:
@@ -129,6 +143,6 @@ def _groups(spec: Spec) -> Iterator[Group]:
 
 
 def _most_important(config: type, options: Sequence[Option]) -> Sequence[Option]:
-    """Return the option to show first, if any: the first field that a plug-in's Config defines itself, else inherits."""
+    """Return the option to show first, if any: the first that the plug-in's Config defines itself, else inherits."""
     own = [name for name in init_names(config) if name in vars(config).get("__annotations__", {})]
     return [option for option in options if own and option.path[1] == own[0]] or options[:1]

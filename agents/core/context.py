@@ -131,7 +131,7 @@ def build_agent(spec: Spec, distribution: TaskDistribution, backend: Backend) ->
     if isinstance(plugin, ReadyAgent) and backend != Backend():
         raise UsageError(f"agent {spec.agent!r} is built already: its circuits keep their backend, shots and noise")
     try:
-        agent: object = plugin.build(spec.agent_config, context)
+        agent = plugin.build(spec.agent_config, context)
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # third-party code may raise anything; report it as a defect of the agent's file
@@ -139,8 +139,8 @@ def build_agent(spec: Spec, distribution: TaskDistribution, backend: Backend) ->
     missing = missing_members(agent, Learner if "update" in dir(agent) else Agent)
     if missing:
         raise UsageError(f"agent {spec.agent!r}: {type(agent).__name__} has no {', '.join(missing)}")
-    built: Agent[object] = agent
-    return built
+    assert isinstance(agent, Agent)
+    return agent
 
 
 def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> BuildContext:

@@ -44,9 +44,9 @@ def plain_value(value: object) -> object:
     )
 
 
-def init_names(cls: type[DataclassInstance]) -> list[str]:
+def init_names(cls: type[object]) -> list[str]:
     """Return the names of a dataclass's options: the fields that its constructor takes."""
-    return [field.name for field in dataclasses.fields(cls) if field.init]
+    return [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
 
 
 def from_plain(cls: type[T], data: object, where: str) -> T:

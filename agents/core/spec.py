@@ -11,6 +11,7 @@ from agents.core.registry import AGENTS
 from envs.core.registry import ENVS
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
+from qrl.common.options import DataclassInstance
 from qrl.common.registry import GIVEN, Plugin, Registry, name_of, short_name
 from qrl.models import MODELS
 
@@ -27,6 +28,9 @@ LARGEST_ITERATIONS = 10_000_000
 
 REGISTRIES: Mapping[str, Registry[object]] = {"env": ENVS, "agent": AGENTS, "model": MODELS}
 """Registry of each role."""
+
+CONFIGS = {"env": "env_config", "agent": "agent_config", "model": "model_config", "policy": "policy"}
+"""Field of the spec with the options of each role, and of the policy head."""
 
 OBJECT_ROLES = (*DEFAULT_NAMES, "backend")
 """Roles for which Python code may give an object in place of a name."""
@@ -70,22 +74,22 @@ class Spec:
     env: str = DEFAULT_NAMES["env"]
     """Task family: a name of `run.py list`, a Gymnasium id, a file, or module:attribute."""
 
-    env_config: object = None
+    env_config: DataclassInstance | None = None
     """Options of the environment, an instance of its Config."""
 
     agent: str = DEFAULT_NAMES["agent"]
     """Agent: a name of `run.py list`, a file, or module:attribute."""
 
-    agent_config: object = None
+    agent_config: DataclassInstance | None = None
     """Options of the agent, an instance of its Config."""
 
     model: str = DEFAULT_NAMES["model"]
     """Policy network: a name of `run.py list`, a file, or module:attribute."""
 
-    model_config: object = None
+    model_config: DataclassInstance | None = None
     """Options of the model, an instance of its Config."""
 
-    policy: object = None
+    policy: DataclassInstance | None = None
     """Options of the policy head, a PolicyConfig."""
 
     iterations: int = 60
@@ -132,11 +136,12 @@ class Spec:
         hints = get_type_hints(Spec)
         for name in _FIELDS:
             value = getattr(self, name)
-            if hints[name] is object:
-                if value is not None:  # The round trip detects options of a wrong type.
-                    from_plain(type(value), to_plain(value), name)
-            else:
+            if name not in CONFIGS.values():
                 check_value(hints[name], value, name)
+            elif isinstance(value, DataclassInstance):  # The round trip detects options of a wrong type.
+                from_plain(type(value), to_plain(value), name)
+            elif value is not None:
+                raise UsageError(f"{name}: expected the Config of a plug-in, found {value!r}")
         check_count("iterations", self.iterations, most=LARGEST_ITERATIONS)
         check_count("checkpoint-every", self.checkpoint_every)
         check_count("eval-steps", self.eval_steps)
@@ -172,6 +177,11 @@ class Spec:
             UsageError: the name is unknown, or a package is missing.
         """
         return REGISTRIES[role].load(self.objects.get(role, getattr(self, role)))
+
+    def options(self, role: str) -> dict[str, object]:
+        """Return the options of a role as plain JSON values; empty for a plug-in without options."""
+        config = getattr(self, CONFIGS[role])
+        return {} if config is None else to_plain(config)
 
     def to_json(self) -> dict[str, object]:
         """Return this spec as a JSON object; `from_json` is the inverse."""

@@ -54,9 +54,9 @@ def references(
 def _names(distribution: TaskDistribution, n_episodes: int) -> tuple[str, ...]:
     if isinstance(distribution, Bandit):
         n_pulls = n_episodes * distribution.horizon
-        if bernoulli.n_beliefs(distribution.n_arms, n_pulls) <= bernoulli.LARGEST:
+        if bernoulli.n_beliefs(distribution.n_arms, n_pulls) <= bernoulli.MAX_BELIEFS:
             return ("bayes", "thompson")
-        return ("gittins", "thompson") if n_pulls <= bernoulli.MOST_PULLS else ("thompson",)
+        return ("gittins", "thompson") if n_pulls <= bernoulli.MAX_PULLS else ("thompson",)
     if isinstance(distribution, TabularMDP):
         return ("oracle", "psrl")
     if isinstance(distribution, LookupTasks):

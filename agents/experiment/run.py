@@ -11,7 +11,6 @@ from torch import nn
 from agents.core.agent import Agent, InContextAgent, Learner, NetworkAgent, OracleAgent
 from agents.core.collect import collect_episodes
 from agents.core.context import backend_of, build, build_agent, seed_shots, torch_generator
-from agents.core.plain import plain_value
 from agents.core.spec import LARGEST_EPISODES, check_seed
 from agents.experiment.adapted_policy import AdaptedPolicy
 from agents.experiment.evaluation import Curve, EvaluationPlan, adaptation_curve, evaluate_returns, with_references
@@ -155,7 +154,7 @@ class Run:
         model = short_name(self.spec.model) if isinstance(agent, NetworkAgent) else ""
         plan = EvaluationPlan(tasks, steps, episodes, split, seed, self.spec.device)
         curve = adaptation_curve(agent, self.distribution, plan, names=(*names, model))
-        options, used = plain_value(self.spec.env_config), (backend or own).to_json()
+        options, used = self.spec.options("env"), (backend or own).to_json()
         summary = PolicySummary.of(agent.policy, backend or own).to_json() if isinstance(agent, NetworkAgent) else {}
         curve = replace(curve, iteration=self.iteration, env_options=options, backend=used, policy=summary)
         if not isinstance(agent, InContextAgent):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agents.core.context import BuildContext
 from agents.references.shared.bandit import BanditPolicy, Counts, posterior_mean
-from agents.references.shared.bernoulli import LARGEST, MOST_PULLS, n_beliefs, optimum, rank
+from agents.references.shared.bernoulli import MAX_BELIEFS, MAX_PULLS, n_beliefs, optimum, rank
 from agents.references.shared.trial import TrialConfig
 from qrl.common.errors import UsageError
 
@@ -29,11 +29,11 @@ class Bayes(BanditPolicy):
     def __init__(self, config: TrialConfig, context: BuildContext) -> None:
         super().__init__(config, context)
         k, n = self.n_arms, self.n_pulls
-        if (number := n_beliefs(k, n)) > LARGEST:
-            other = "gittins" if n <= MOST_PULLS else "thompson, ucb1 or greedy"
+        if (number := n_beliefs(k, n)) > MAX_BELIEFS:
+            other = "gittins" if n <= MAX_PULLS else "thompson, ucb1 or greedy"
             raise UsageError(
-                f"agent bayes: {k} arms and {n} pulls have {number:.1e} posteriors, more than the {LARGEST:.0e} that "
-                f"are solved; use agent {other}"
+                f"agent bayes: {k} arms and {n} pulls have {number:.1e} posteriors, more than the maximum of "
+                f"{MAX_BELIEFS:.0e}; use agent {other}"
             )
         self.optimum = optimum(k, n)
 

@@ -19,9 +19,9 @@ FAMILIES = search.FAMILIES
 class Config(SearchConfig):
     """Options of the best single candidate."""
 
-    alone: bool = True
-    """Evaluate only the single best candidate, again and again; more tries then have no effect. Otherwise evaluate
-    the next best ones after it."""
+    best_only: bool = True
+    """Evaluate only the single best candidate, so that further evaluations have no effect; otherwise evaluate the next
+    best ones after it."""
 
 
 class BestSingle(SearchPolicy):
@@ -30,15 +30,15 @@ class BestSingle(SearchPolicy):
     def __init__(self, config: Config, context: BuildContext) -> None:
         super().__init__(config, context)
         self._scores = torch.from_numpy(self.train_improvement.mean(0)).to(self.device)
-        self._alone = config.alone
+        self._best_only = config.best_only
 
     def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
         """Return the mean improvement of each candidate over the training tasks."""
         return self._scores.expand(observed.tried.shape)
 
     def act(self, state: None, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
-        """Return the best candidate; with `alone` off, the best untried candidate."""
-        if not self._alone:
+        """Return the best candidate; with `best_only` off, the best untried candidate."""
+        if not self._best_only:
             return super().act(state, observation, generator)
         return self._scores.argmax().expand(observation.shape[:2]), None
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agents.core.context import BuildContext
 from agents.references.shared.bandit import BanditPolicy, Counts, posterior_mean
-from agents.references.shared.bernoulli import MOST_PULLS, indices
+from agents.references.shared.bernoulli import MAX_PULLS, indices
 from agents.references.shared.trial import TrialConfig
 from qrl.common.errors import UsageError
 
@@ -24,23 +24,23 @@ class Config(TrialConfig):
 
 
 class Gittins(BanditPolicy):
-    """Gittins index policy. Raises UsageError for trials of more than MOST_PULLS pulls."""
+    """Gittins index policy. Raises UsageError for trials of more than MAX_PULLS pulls."""
 
     def __init__(self, config: TrialConfig, context: BuildContext) -> None:
         super().__init__(config, context)
-        if self.n_pulls > MOST_PULLS:
+        if self.n_pulls > MAX_PULLS:
             raise UsageError(
-                f"agent gittins: indices are computed for trials of up to {MOST_PULLS} pulls, not {self.n_pulls}; "
+                f"agent gittins: indices are computed for trials of up to {MAX_PULLS} pulls, not {self.n_pulls}; "
                 "use agent thompson, ucb1 or greedy"
             )
         self.indices = torch.from_numpy(indices(self.n_pulls)).to(self.device)
 
     def index(self, counts: Counts, generator: torch.Generator) -> Tensor:
         """Return each arm's index for the remaining pulls; after the end of the trial, its posterior mean."""
-        left = (self.n_pulls - counts.long().sum((-1, -2))).clamp_min(0)[..., None]
-        whole = counts.long().clamp_max(self.n_pulls)
-        index = self.indices[left, whole[..., 0], whole[..., 1]]
-        return torch.where(left > 0, index, posterior_mean(counts).to(index.dtype))
+        remaining = (self.n_pulls - counts.long().sum((-1, -2))).clamp_min(0)[..., None]
+        observed = counts.long().clamp_max(self.n_pulls)
+        index = self.indices[remaining, observed[..., 0], observed[..., 1]]
+        return torch.where(remaining > 0, index, posterior_mean(counts).to(index.dtype))
 
 
 def build(config: Config, context: BuildContext) -> Gittins:

@@ -3,8 +3,8 @@
 GRAPE (Khaneja et al. 2005, Optimal control of coupled spin dynamics), with the gradient of the fidelity through all
 slots at once, and Adam (Kingma and Ba 2015) in place of a fixed step size. By default, the agent observes the task
 parameters and optimises one pulse per task: up to local optima, an upper bound for agents that have to identify the
-device. With `told` off, the agent optimises a single robust pulse, the best on average over train tasks: the bound for
-agents that neither identify the device nor use their observations.
+device. With `per_task` off, the agent optimises a single robust pulse, the best on average over train tasks: the bound
+for agents that neither identify the device nor use their observations.
 """
 
 import math
@@ -17,7 +17,7 @@ from torch import Tensor
 from agents.core.context import BuildContext
 from agents.core.options import Options
 from agents.core.rollout import Rollout
-from agents.references.shared.trial import known_family
+from agents.references.shared.trial import require_family
 from envs import Tasks
 from envs.qubit_control import QubitControl
 
@@ -28,8 +28,8 @@ FAMILIES = ("qubit_control",)
 class Config(Options):
     """Options of GRAPE."""
 
-    told: bool = True
-    """Optimise one pulse per (known) task; otherwise a single robust pulse for all tasks."""
+    per_task: bool = True
+    """Optimise one pulse per task, with known task parameters; otherwise a single robust pulse for all tasks."""
     iterations: int = 100
     """Length of the gradient ascent [gradient steps] (ours)."""
     step_size: float = 0.1
@@ -60,7 +60,7 @@ class Grape:
     """
 
     def __init__(self, config: Config, context: BuildContext) -> None:
-        family = known_family("grape", context, QubitControl)
+        family = require_family("grape", context, QubitControl)
         self.config, self.device, self.horizon = config, context.device, family.horizon
         (self.n_controls,) = family.action_space.shape or ()
         # Shot estimates have no gradient; the exact expectation value has one.
@@ -72,7 +72,7 @@ class Grape:
 
     def reveal_tasks(self, state: Pulse, tasks: Tasks) -> Pulse:
         """Return the optimised pulses for these tasks."""
-        if self.config.told:
+        if self.config.per_task:
             drive = self.best_pulses(tasks.to(self.device), shared=False)
         else:
             train = self.family.sample(self.config.train_tasks, "train", np.random.default_rng(0))
@@ -85,10 +85,10 @@ class Grape:
         If `shared`, return the single drive [1, time, act] with the largest mean return over the tasks.
         """
         generator = torch.Generator().manual_seed(0)
-        ends = [self._ascend(tasks, 1 if shared else len(tasks), generator) for _ in range(self.config.starts)]
-        returns = torch.stack([value for _, value in ends])  # [start, pulse]
+        optima = [self._ascend(tasks, 1 if shared else len(tasks), generator) for _ in range(self.config.starts)]
+        returns = torch.stack([value for _, value in optima])  # [start, pulse]
         best = returns.argmax(0)
-        return torch.stack([ends[int(start)][0][i] for i, start in enumerate(best)])
+        return torch.stack([optima[int(start)][0][i] for i, start in enumerate(best)])
 
     def _ascend(self, tasks: Tasks, n_pulses: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Ascend from random pulses; return the optimised drives [pulse, time, act] and their returns [pulse]."""
@@ -122,8 +122,8 @@ class Grape:
 
     def act(self, state: Pulse, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Pulse]:
         """Return the drives of the current slot."""
-        now = state.drive[:, min(state.step, self.horizon - 1), None]
-        return now.expand(-1, observation.shape[1], -1), Pulse(state.drive, state.step + 1)
+        drive = state.drive[:, min(state.step, self.horizon - 1), None]
+        return drive.expand(-1, observation.shape[1], -1), Pulse(state.drive, state.step + 1)
 
     def to_environment(self, action: Tensor) -> Tensor:
         """Return the actions, which are already in the environment's units."""

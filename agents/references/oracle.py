@@ -13,7 +13,7 @@ from torch import Tensor
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.references.shared.mdp import best_actions
-from agents.references.shared.trial import TrialConfig, known_family
+from agents.references.shared.trial import TrialConfig, require_family
 from envs import Tasks
 from envs.automl.lookup_tasks import LookupTasks
 from envs.bandit import Bandit
@@ -42,7 +42,7 @@ class Oracle:
     """
 
     def __init__(self, config: Config, context: BuildContext) -> None:
-        family = known_family("oracle", context, Bandit, TabularMDP, LookupTasks)
+        family = require_family("oracle", context, Bandit, TabularMDP, LookupTasks)
         self._plan: Callable[[Tasks], Tensor] = self._actions if isinstance(family, TabularMDP) else self._best
         self._value: Callable[[Tasks], Tensor] = (
             family.improvement_of if isinstance(family, LookupTasks) else lambda tasks: tasks.p
@@ -68,8 +68,8 @@ class Oracle:
     def act(self, state: Plan, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Plan]:
         """Return the planned action. Families other than the tabular MDP have a single state."""
         task = torch.arange(len(state.actions), device=self.device)[:, None]
-        where = observation[..., : self.n_states].argmax(-1)
-        return state.actions[task, state.step.clamp_max(self.horizon - 1), where], state
+        current = observation[..., : self.n_states].argmax(-1)
+        return state.actions[task, state.step.clamp_max(self.horizon - 1), current], state
 
     def to_environment(self, action: Tensor) -> Tensor:
         """Return the actions, which are already in the environment's units."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.references.shared.mdp import best_actions
-from agents.references.shared.trial import TrialConfig, known_family
+from agents.references.shared.trial import TrialConfig, require_family
 from envs.tabular_mdp import TabularMDP
 
 FAMILIES = ("tabular_mdp",)
@@ -34,7 +34,7 @@ class Belief:
     actions: Int[Tensor, "task env time state"]
     step: Int[Tensor, "task env"]
     """Current step of the episode."""
-    now: Int[Tensor, "task env"]
+    last_state: Int[Tensor, "task env"]
     """The state in which the last action was taken."""
 
 
@@ -45,7 +45,7 @@ class PSRL:
     """
 
     def __init__(self, config: Config, context: BuildContext) -> None:
-        family = known_family("psrl", context, TabularMDP)
+        family = require_family("psrl", context, TabularMDP)
         self.n_states, self.n_actions, self.horizon = family.n_states, family.n_actions, family.horizon
         self.trial_episodes, self.device = config.episodes, context.device
 
@@ -61,19 +61,19 @@ class PSRL:
             rewards=zeros(*pairs, dtype=torch.float64),
             actions=zeros(self.horizon, self.n_states, dtype=torch.int64),
             step=zeros(dtype=torch.int64),
-            now=zeros(dtype=torch.int64),
+            last_state=zeros(dtype=torch.int64),
         )
 
     def act(self, state: Belief, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Belief]:
         """Return the optimal action in the MDP drawn at the start of the episode; draw one at the first step."""
-        fresh = state.step == 0
-        if bool(fresh.any()):
+        first = state.step == 0
+        if bool(first.any()):
             drawn = self._draw(state, generator)
-            state = replace(state, actions=torch.where(fresh[..., None, None], drawn, state.actions))
-        now = observation.argmax(-1)
+            state = replace(state, actions=torch.where(first[..., None, None], drawn, state.actions))
+        current = observation.argmax(-1)
         step = state.step.clamp_max(self.horizon - 1)
         plan = state.actions.gather(2, step[..., None, None].expand(*step.shape, 1, self.n_states)).squeeze(2)
-        return plan.gather(2, now[..., None]).squeeze(2), replace(state, now=now)
+        return plan.gather(2, current[..., None]).squeeze(2), replace(state, last_state=current)
 
     def _draw(self, state: Belief, generator: torch.Generator) -> Tensor:
         """Draw an MDP per lane from the posterior and return its optimal actions [task, env, time, state]."""
@@ -99,7 +99,7 @@ class PSRL:
     ) -> Belief:
         """Add the observed transition and reward to the counts."""
         lanes = torch.meshgrid(*(torch.arange(n, device=action.device) for n in action.shape), indexing="ij")
-        pair = (*lanes, state.now, action)
+        pair = (*lanes, state.last_state, action)
         one = torch.ones_like(reward, dtype=state.rewards.dtype)
         return replace(
             state,

@@ -28,8 +28,8 @@ class Thompson(BanditPolicy):
         """Draw a success probability from each arm's posterior."""
         # A Beta variable is X / (X + Y) with Gamma variables X and Y; as an order statistic of uniforms it would need
         # one number per pull. `_standard_gamma` is torch's only way to draw Gamma variables from a given generator.
-        paid, failed = (torch._standard_gamma(1 + counts[..., i], generator=generator) for i in (0, 1))
-        return paid / (paid + failed)
+        successes, failures = (torch._standard_gamma(1 + counts[..., i], generator=generator) for i in (0, 1))
+        return successes / (successes + failures)
 
 
 def build(config: Config, context: BuildContext) -> Thompson:

@@ -30,8 +30,8 @@ class Config(SearchConfig):
     """Options of TPE."""
 
     startup: int = 5
-    """Random evaluations before the first one suggested by the model [tries] (ours; Optuna: 10, half of the budget
-    here)."""
+    """Random evaluations before the first one suggested by the model [evaluations] (ours; Optuna: 10, half of the
+    budget here)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,7 +42,7 @@ LOGARITHMIC = 20
 """Ratio of the largest to the smallest value of a hyperparameter from which on its range is logarithmic."""
 
 
-class Space:
+class SearchSpace:
     """Search space of a portfolio: its varying hyperparameters, their ranges, and a distance of configurations."""
 
     def __init__(self, configurations: Sequence[Mapping[str, Any]]) -> None:
@@ -57,36 +57,37 @@ class Space:
                 log = numbers[0] > 0 and numbers[-1] / numbers[0] >= LOGARITHMIC
                 self.distributions[name] = FloatDistribution(numbers[0], numbers[-1], log=log)
 
-    def of(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    def values_of(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
         """Return a configuration's values of the searched hyperparameters.
 
         A word in place of a number, such as "scale", is skipped.
         """
-        found = {}
+        values = {}
         for name, distribution in self.distributions.items():
             value = configuration.get(name)
             if isinstance(distribution, CategoricalDistribution) and value is not None:
-                found[name] = value
+                values[name] = value
             elif isinstance(value, int | float):
-                found[name] = float(value)
-        return found
+                values[name] = float(value)
+        return values
 
-    def asked(self, trial: Any) -> dict[str, Any]:
+    def suggest(self, trial: Any) -> dict[str, Any]:
         """Return the sampler's suggestion.
 
         A conditional hyperparameter is suggested only if all configurations with the categorical values suggested so
         far have it.
         """
-        left, asked = [self.of(each) for each in self.configurations], {}
+        compatible, suggestion = [self.values_of(each) for each in self.configurations], {}
         for name, distribution in self.distributions.items():
-            if not all(name in each for each in left):
+            if not all(name in each for each in compatible):
                 continue
             if isinstance(distribution, CategoricalDistribution):
-                asked[name] = trial.suggest_categorical(name, distribution.choices)
-                left = [each for each in left if each[name] == asked[name]]
+                suggestion[name] = trial.suggest_categorical(name, distribution.choices)
+                compatible = [each for each in compatible if each[name] == suggestion[name]]
             else:
-                asked[name] = trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
-        return asked
+                low, high = distribution.low, distribution.high
+                suggestion[name] = trial.suggest_float(name, low, high, log=distribution.log)
+        return suggestion
 
     def distance(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
         """Distance of two configurations, a sum over hyperparameters.
@@ -94,14 +95,14 @@ class Space:
         Each hyperparameter contributes 1 if it is categorical and differs, or if only one configuration has it;
         otherwise the difference as a fraction of its range.
         """
-        return sum(self._apart(name, one.get(name), other.get(name)) for name in sorted(one.keys() | other.keys()))
+        return sum(self._difference(name, one.get(name), other.get(name)) for name in sorted(one.keys() | other.keys()))
 
-    def _apart(self, name: str, one: Any, other: Any) -> float:
+    def _difference(self, name: str, one: Any, other: Any) -> float:
         if isinstance(one, str) or isinstance(other, str) or one is None or other is None:
             return float(one != other)
-        ends = self.distributions[name]
-        scale = math.log if ends.log else float
-        return abs(scale(one) - scale(other)) / (scale(ends.high) - scale(ends.low))
+        range_ = self.distributions[name]
+        scale = math.log if range_.log else float
+        return abs(scale(one) - scale(other)) / (scale(range_.high) - scale(range_.low))
 
 
 class TPE(SearchPolicy):
@@ -116,11 +117,11 @@ class TPE(SearchPolicy):
         super().__init__(config, context)
         if not self.family.table.configurations:
             raise UsageError(
-                f"agent tpe: the candidates of {self.family.name!r} are no configurations of one algorithm, of which "
-                "it has a model; those of hyperparameter_tuning are"
+                f"agent tpe: the candidates of {self.family.name!r} are not configurations of one algorithm; use env "
+                "hyperparameter_tuning"
             )
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space, self._startup = Space(self.family.table.configurations), config.startup
+        self._space, self._startup = SearchSpace(self.family.table.configurations), config.startup
 
     def acquisition(self, observed: Observation, generator: torch.Generator) -> Tensor:
         """Return each configuration's negative distance to the sampler's suggestion."""
@@ -133,13 +134,13 @@ class TPE(SearchPolicy):
         space = self._space
         sampler = optuna.samplers.TPESampler(n_startup_trials=self._startup, seed=seed)
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        for configuration, done, gain in zip(space.configurations, tried, gains, strict=True):
-            if done:
-                params = space.of(configuration)
-                known = {name: space.distributions[name] for name in params}
-                study.add_trial(optuna.create_trial(params=params, distributions=known, value=gain))
-        asked = space.asked(study.ask())
-        return [-space.distance(asked, space.of(each)) for each in space.configurations]
+        for configuration, evaluated, gain in zip(space.configurations, tried, gains, strict=True):
+            if evaluated:
+                params = space.values_of(configuration)
+                distributions = {name: space.distributions[name] for name in params}
+                study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=gain))
+        suggestion = space.suggest(study.ask())
+        return [-space.distance(suggestion, space.values_of(each)) for each in space.configurations]
 
 
 def build(config: Config, context: BuildContext) -> TPE:

@@ -1,6 +1,6 @@
-"""Acting by the weights of each task: what agents do that adapt by gradient steps.
+"""Acting with the adapted weights of each task: methods common to agents that adapt by gradient steps.
 
-An algorithm takes the functions of an `Adapter` as its own methods:
+An algorithm uses these functions of an `Adapter` as its methods:
 
     begin, act = acting.begin, acting.act
 """
@@ -20,12 +20,12 @@ from agents.rl.memory import check_gradient_fits
 from qrl.policies.policy import BoundPolicy, Params, Policy, bind
 
 GRADIENT_PASSES = 5
-"""Most that the graph of an inner update holds of a sample [forward passes of the policy]."""
+"""Upper bound on the graph of an inner update, per sample [forward passes of the policy]."""
 
 
 @dataclass(frozen=True)
 class FastWeights:
-    """An adapted policy for each task: parameters with a leading task axis, and what follows from them alone."""
+    """Adapted policy of each task: parameters with a leading task axis, and the policies bound to them."""
 
     params: Params
     bound: BoundPolicy
@@ -93,6 +93,6 @@ def check_memory(adapter: Adapter, episodes: int) -> None:
 
 
 def update_normalisation(policy: Policy, rollouts: list[Rollout]) -> None:
-    """Take the observations of rollouts into the policy's running statistics."""
+    """Update the policy's running statistics with the observations of rollouts."""
     for rollout in rollouts:
         policy.update_normalisation(rollout.observation[rollout.valid])

@@ -1,18 +1,10 @@
 """Adam with a learning rate for each group of parameters, and rates that follow the KL divergence.
 
-An update of PPO (Schulman et al. 2017) with it:
-
-    optimiser.start(progress_remaining)
-    for epoch in range(config.epochs):
-        gradient, metrics = ...                           # of the clipped objective, at the present parameters
-        if epoch and optimiser.went_too_far(metrics["kl"]):
-            break
-        metrics["grad_norm"] = optimiser.ascend(gradient, metrics)
-    metrics["kl"] = optimiser.finish(kl)                  # kl() measures it at the present parameters
+`KLAdaptiveAdam.optimise` takes one update of PPO (Schulman et al. 2017).
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -24,13 +16,13 @@ from qrl.common.errors import TrainingError
 from qrl.policies.policy import Params
 
 MAX_LR_SCALE = 10.0
-"""Most that the learning rates are raised above those of the options [ratio]."""
+"""Largest factor on the learning rates of the options."""
 
 
 class KLAdaptiveAdam:
     """Adam whose learning rates follow the KL divergence of an update.
 
-    Moves `params`, its leaves, in place. `buffers` are saved with them.
+    Updates `params`, its leaves, in place. `buffers` are saved with them.
     """
 
     def __init__(self, config: PPOConfig, params: Params, rates: Mapping[str, float], buffers: Params) -> None:
@@ -40,19 +32,44 @@ class KLAdaptiveAdam:
             [{"params": [value], "lr": rate} for value, rate in zip(self.params.values(), self._rates, strict=True)]
         )
         self._lr_scale = torch.ones(())
-        self._start: list[Tensor] = []
+        self._start_values: list[Tensor] = []
 
-    def start(self, progress_remaining: float) -> None:
-        """Begin an update from the present parameters; `progress_remaining` in [0, 1] multiplies the rates."""
+    def optimise(
+        self,
+        gradients: Iterable[tuple[Sequence[Tensor], dict[str, float]]],
+        kl: Callable[[], float],
+        progress_remaining: float,
+    ) -> dict[str, float]:
+        """Take an update: one step up each gradient, until the policies have changed by more than twice the target.
+
+        Args:
+            gradients: gradients of the clipped objective with their metrics, of which one is `kl`; each is computed
+                lazily, at the parameters after the step before it.
+            kl: computes the KL divergence of the whole update at the current parameters.
+            progress_remaining: factor on the learning rates, in [0, 1].
+
+        Returns: metrics of the last gradient, `grad_norm` of the last step, and `kl` of the whole update.
+
+        Raises:
+            TrainingError: a gradient or metric is not finite; no parameter has been updated with it.
+        """
+        metrics: dict[str, float] = {}
+        self._begin(progress_remaining)
+        for step, (gradient, terms) in enumerate(gradients):
+            metrics |= terms
+            if step and self._went_too_far(terms["kl"]):
+                break
+            metrics["grad_norm"] = self._ascend(gradient, metrics)
+        return metrics | {"kl": self._finish(kl)}
+
+    def _begin(self, progress_remaining: float) -> None:
+        """Begin an update from the current parameters."""
         for group, rate in zip(self.adam.param_groups, self._rates, strict=True):
             group["lr"] = rate * progress_remaining * float(self._lr_scale)
-        self._start = [value.detach().clone() for value in self.params.values()]
+        self._start_values = [value.detach().clone() for value in self.params.values()]
 
-    def ascend(self, gradient: Sequence[Tensor], metrics: Mapping[str, float]) -> float:
-        """Take one step up the gradient and return the gradient's norm.
-
-        Raises TrainingError if it or one of the `metrics` is not finite, before a parameter moves.
-        """
+    def _ascend(self, gradient: Sequence[Tensor], metrics: Mapping[str, float]) -> float:
+        """Take one step up the gradient and return the gradient's norm."""
         for value, each in zip(self.params.values(), gradient, strict=True):
             value.grad = -each
         norm = float(torch.nn.utils.clip_grad_norm_(self.params.values(), self.config.max_grad_norm or math.inf))
@@ -60,14 +77,15 @@ class KLAdaptiveAdam:
         self.adam.step()
         return norm
 
-    def went_too_far(self, kl: float) -> bool:
-        """Return whether the policies changed by more than twice the target, if there is one."""
+    def _went_too_far(self, kl: float) -> bool:
+        """Return whether the policies have changed by more than twice the target, if there is one."""
         return 0 < 2 * self.config.target_kl < kl
 
-    def finish(self, kl: Callable[[], float]) -> float:
-        """End the update, adapt the rates to the KL divergence of the whole step and return that.
+    def _finish(self, kl: Callable[[], float]) -> float:
+        """End the update: adapt the learning rates to its KL divergence, and return that divergence.
 
-        If it is more than twice the target, only part of the step is kept: the largest of 1/2, 1/4, ... that is not.
+        If the divergence exceeds twice the target, shorten the update to the largest of 1/2, 1/4, ... of it for which
+        it does not.
         """
         whole = kl()
         self._adapt_learning_rates(whole)
@@ -79,10 +97,10 @@ class KLAdaptiveAdam:
     def _backtrack(self, kl: Callable[[], float]) -> None:
         """Move back towards the update's start until the KL divergence is at most twice the target."""
         values = list(self.params.values())
-        steps = [value - old for value, old in zip(values, self._start, strict=True)]
+        steps = [value - old for value, old in zip(values, self._start_values, strict=True)]
 
         def acceptable(fraction: float) -> bool:
-            for value, old, step in zip(values, self._start, steps, strict=True):
+            for value, old, step in zip(values, self._start_values, steps, strict=True):
                 value.copy_(old + fraction * step)
             return kl() <= 2 * self.config.target_kl
 
@@ -90,23 +108,24 @@ class KLAdaptiveAdam:
             acceptable(0.0)
 
     def _adapt_learning_rates(self, kl: float) -> None:
-        """Lower the rates after too large a change of the policies; raise them after a small one."""
+        """Lower the learning rates after too large a change of the policies; raise them after a small one."""
         target = self.config.target_kl
         if target and not kl <= 2 * target:
             self._lr_scale /= 1.5
-        elif kl < target / 2:  # never so with a target of 0
+        elif kl < target / 2:  # never true for a target of 0
             self._lr_scale = (self._lr_scale * 1.5).clamp_max(MAX_LR_SCALE)
 
-    def _own(self) -> dict[str, Tensor]:
+    def _saved(self) -> dict[str, Tensor]:
+        # "caution" is the name of the factor on the learning rates in checkpoints.
         return named_parameters(self.params) | {"caution": self._lr_scale} | self.buffers
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the parameters, the factor on the rates, the buffers and Adam's moments."""
-        return {name: value.detach() for name, value in self._own().items()} | moments(self.adam, self.params)
+        return {name: value.detach() for name, value in self._saved().items()} | moments(self.adam, self.params)
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""
-        restore(self._own(), tensors)
+        restore(self._saved(), tensors)
         restore_moments(self.adam, self.params, tensors)
 
 

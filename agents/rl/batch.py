@@ -1,4 +1,4 @@
-"""Rollouts as the losses need them: advantages, and what the policy that collected them thought of its actions."""
+"""Rollouts with advantages, and with the action probabilities of the policy that collected them."""
 
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -28,9 +28,9 @@ class Batch:
     old_log_prob: Float[Tensor, "*task time env"] | None = None
     """Log-probability of the actions under the policy that took them."""
     old_distribution: Distribution | None = None
-    """That policy's distributions, [task, time * env, ...]."""
+    """Action distributions of that policy, [task, time * env, ...]."""
     score: Float[Tensor, "*task time env"] | None = None
-    """Advantage of having drawn these data, for the score function of E-MAML."""
+    """Advantage of having sampled these data, for the score-function term of E-MAML."""
 
 
 def inner_batch(rollout: Rollout, config: InnerConfig) -> Batch:
@@ -73,5 +73,5 @@ def select_tasks(tree: Tree, tasks: slice) -> Tree:
 
 
 def n_samples(batch: Batch) -> int:
-    """Return the samples of one task: padding is computed with the rest."""
+    """Return the number of samples of one task, including padding, which is computed like the rest."""
     return batch.valid[0].numel()

@@ -1,4 +1,4 @@
-"""Options that several algorithms share: of the inner update, of PPO, and of a meta-learner with both."""
+"""Options shared by several algorithms: those of the inner update, of PPO, and of meta-learners with both."""
 
 import math
 from dataclasses import dataclass
@@ -18,25 +18,25 @@ class InnerConfig(Options):
     """Episodes per task and rollout [episodes] (Finn et al. 2017)."""
     inner_step_size: float = 0.1
     """Initial inner step size [per unit of the gradient of the mean standardised advantage] (Finn et al. 2017: 0.1)."""
-    later_step_factor: float = 0.3
-    """Factor on the step sizes in updates beyond those trained through (ours; Finn et al. 2017: 0.5)."""
+    extra_step_decay: float = 0.3
+    """Factor on the step sizes in inner updates after those that are meta-trained (ours; Finn et al. 2017: 0.5)."""
     baseline: Baseline = "leave-one-out"
-    """Baseline of the advantages. None biases the policy gradient (Kool et al. 2019; linear: Duan et al. 2016, but
-    cross-fitted)."""
+    """Baseline of the advantages: leave-one-out (Kool et al. 2019) or linear (Duan et al. 2016, but cross-fitted);
+    neither biases the policy gradient."""
     discount: float = 0.99
     """Discount factor of the returns [per step] (Finn et al. 2017); evaluation reports undiscounted returns."""
     standardise_inner: bool = True
-    """Divide inner advantages by each task's standard deviation: step sizes do not depend on the reward's scale, at the
-    price of a factor that depends on the data (Finn et al. 2017)."""
+    """Divide inner advantages by each task's standard deviation (Finn et al. 2017), so that step sizes do not depend on
+    the scale of the reward."""
     memory_budget: float = 2.0
-    """Memory for the graph of a meta-gradient [GiB]; it is accumulated over chunks of tasks that fit."""
+    """Memory for the graph of a meta-gradient [GiB]; the gradient is accumulated over chunks of tasks that fit."""
     chunk_tasks: int = 0
-    """Tasks per chunk [0 = from memory_budget]; does not change the result beyond rounding."""
+    """Tasks per chunk [tasks; 0 = from memory_budget]; changes results only within rounding."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(("episodes",), lambda value: value >= 1, "at least 1")
-        positive = ("inner_step_size", "memory_budget", "later_step_factor")
+        positive = ("inner_step_size", "memory_budget", "extra_step_decay")
         self.require(positive, lambda value: 0 < value < math.inf, "finite and positive")
         self.require(("chunk_tasks",), lambda value: value >= 0, "not negative")
         self.require(("discount",), lambda value: 0 < value <= 1, "in (0, 1]")
@@ -49,16 +49,15 @@ class PPOConfig(Options):
     """Options of epochs of PPO."""
 
     epochs: int = 3
-    """Outer PPO steps on the same data [steps per meta-iteration] (ours; Schulman et al. 2017 take 3 to 15)."""
+    """PPO epochs on the data of a meta-iteration [epochs] (ours; Schulman et al. 2017: 3 to 15)."""
     clip: float = 0.2
     """PPO clip range of the probability ratio (Schulman et al. 2017)."""
     target_kl: float = 0.02
-    """KL(old || new) of the policies per meta-iteration that the learning rates aim at [nat; 0 = constant rates, no
-    limit]. After less than half of it the rates are multiplied by 1.5, up to ten times lr_*; after more than twice
-    they are divided by 1.5, and the step is shortened to stay within twice (the adaptive penalty of Schulman et al.
-    2017, applied to the rate)."""
+    """Target KL(old || new) per meta-iteration, which the learning rates adapt to [nat; 0 = constant rates, no limit]
+    (Schulman et al. 2017, section 4, applied to the rates). Below half of it rates rise by 1.5, up to ten times lr_*;
+    above twice of it they fall by 1.5, and the step is shortened."""
     entropy_bonus: float = 0.0
-    """Weight of the policies' entropy [per nat] (ours: none)."""
+    """Weight of the policy's entropy in the objective [per nat] (ours: 0)."""
     lr_angles: float = 0.01
     """Adam learning rate of circuit angles, hidden weights and phases [rad per step] (Jerbi et al. 2021)."""
     lr_scales: float = 0.05
@@ -66,7 +65,7 @@ class PPOConfig(Options):
     lr_heads: float = 0.02
     """Adam learning rate of read-out and head [per step] (ours; Jerbi et al. 2021: 0.1)."""
     max_grad_norm: float = 0.5
-    """Gradients are scaled down to this norm [0 = never] (ours)."""
+    """Maximum norm of the gradient, to which larger ones are rescaled [0 = no limit] (ours)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,7 +75,7 @@ class PPOConfig(Options):
         self.require(not_negative, lambda value: 0 <= value < math.inf, "finite and not negative")
 
     def rate(self, group: str) -> float:
-        """Learning rate of a group of parameters: "angles", "scales" or "heads"."""
+        """Return the learning rate of a group of parameters: "angles", "scales" or "heads"."""
         return {"angles": self.lr_angles, "scales": self.lr_scales, "heads": self.lr_heads}[group]
 
 
@@ -87,7 +86,7 @@ class MetaConfig(InnerConfig, PPOConfig):
     meta_batch: int = 20
     """Tasks per meta-iteration [tasks] (20 to 40 in Finn et al. 2017)."""
     learn_step_sizes: bool = True
-    """Learn a step size for each parameter (Meta-SGD, Li et al. 2017); else all stay at inner_step_size."""
+    """Learn a step size for each parameter (Meta-SGD, Li et al. 2017); otherwise all stay at inner_step_size."""
     lr_step_sizes: float = 0.01
     """Adam learning rate of the inner step sizes [per step] (ours)."""
 

@@ -4,10 +4,9 @@
     J = dD/dtheta_k U_k ... U_1     D: the distributions of the policy theta_k after its inner updates
     U_j v = v_theta + alpha * H_j v_theta + g_j * v_alpha     the j-th inner update's derivative; H_j symmetric
 
-with F the Fisher information of the distributions themselves, in closed form (`fisher` of a head); `first-order` leaves
-H_j out here as it does in the gradient. Nothing beyond the Hessians H_j of the inner surrogates is differentiated; the
-Hessian of the KL divergence itself, as it is usually taken, needs one derivative more. (Gauss-Newton: Schraudolph 2002;
-in TRPO: Schulman et al. 2015, appendix C.)
+with F the Fisher information of the distributions themselves, in closed form (`fisher` of a head). `first-order` drops
+H_j, as in the gradient. No derivatives beyond the Hessians H_j of the inner surrogates are needed; the usual Hessian of
+the KL divergence itself needs one more. (Gauss-Newton: Schraudolph 2002; in TRPO: Schulman et al. 2015, appendix C.)
 """
 
 from collections.abc import Callable, Sequence
@@ -28,14 +27,14 @@ def fisher_product(
 ) -> Callable[[Meta], Meta]:
     """Return v -> J' F J v for meta-parameters, the sum over tasks and valid steps times `weight`.
 
-    The graphs of the inner gradients are kept for as long as the function is.
+    The function keeps the graphs of the inner gradients alive.
 
     Args:
-        policy: the network.
+        policy: network.
         meta: the point at which the information is taken.
         inner: the batches of the inner updates, [task, ...].
         outer: the batch of the adapted policies.
-        gradient: of the inner surrogate, for one task.
+        gradient: gradient of the inner surrogate for one task.
         weight: one over the number of valid steps.
     """
     meta, n_tasks = map_tensors(torch.detach, meta), len(outer.valid)
@@ -49,26 +48,27 @@ def fisher_product(
         theta = {name: value + sizes[name] * direction[name] for name, value in theta.items()}
 
     def distributions(params: Params) -> Distribution:
-        return vmap(lambda own, batch: log_prob(policy, own, batch)[1])(params, outer)
+        return vmap(lambda one, batch: log_prob(policy, one, batch)[1])(params, outer)
 
     distribution, pull_back, *_ = vjp(distributions, theta)
     valid = outer.valid.flatten(1).unsqueeze(-1)
 
     def product(vector: Meta) -> Meta:
-        moved = {name: vector.theta[name].expand_as(value) for name, value in theta.items()}
+        tangent = {name: vector.theta[name].expand_as(value) for name, value in theta.items()}
         for direction, hessian in updates:
-            (bent,) = hessian(moved)
-            by_size = {n: direction[n] * step_size(vector.step_sizes, n) if learned else 0.0 for n in moved}
-            moved = {name: v + sizes[name] * bent[name] + by_size[name] for name, v in moved.items()}
-        _, tangent, *_ = jvp(distributions, (theta,), (moved,))
-        metric = policy.head.fisher(distribution, tangent)
-        (back,) = pull_back({name: weight * torch.where(valid, value, 0.0) for name, value in metric.items()})
+            (curved,) = hessian(tangent)
+            by_size = {n: direction[n] * step_size(vector.step_sizes, n) if learned else 0.0 for n in tangent}
+            tangent = {name: v + sizes[name] * curved[name] + by_size[name] for name, v in tangent.items()}
+        _, outputs, *_ = jvp(distributions, (theta,), (tangent,))
+        metric = policy.head.fisher(distribution, outputs)
+        (cotangent,) = pull_back({name: weight * torch.where(valid, value, 0.0) for name, value in metric.items()})
         by_alpha = {name: torch.zeros_like(value) for name, value in meta.theta.items()}
         for direction, hessian in reversed(updates):
-            by_alpha = {name: total + (direction[name] * back[name]).sum(0) for name, total in by_alpha.items()}
-            (bent,) = hessian({name: sizes[name] * value for name, value in back.items()})
-            back = {name: value + bent[name] for name, value in back.items()}
-        return Meta({name: value.sum(0) for name, value in back.items()}, by_alpha if learned else meta.step_sizes)
+            by_alpha = {name: total + (direction[name] * cotangent[name]).sum(0) for name, total in by_alpha.items()}
+            (curved,) = hessian({name: sizes[name] * value for name, value in cotangent.items()})
+            cotangent = {name: value + curved[name] for name, value in cotangent.items()}
+        theta_product = {name: value.sum(0) for name, value in cotangent.items()}
+        return Meta(theta_product, by_alpha if learned else meta.step_sizes)
 
     return product
 

@@ -5,9 +5,12 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.func import vmap
+
+from agents.rl.batch import select_tasks
 
 Terms = dict[str, Tensor]
-"""Sums over valid steps: `objective`, which is maximised, and what is logged beside it."""
+"""Sums over valid steps: `objective`, which is maximised, and further terms, which are only logged."""
 
 Chunk = TypeVar("Chunk")
 
@@ -18,29 +21,48 @@ def chunked_gradient(
     """Return the gradient of `scale` times the objective's sum, and the metrics of `chunked_terms`.
 
     Args:
-        terms: the terms of one chunk.
-        leaves: what is differentiated for.
-        chunks: what the data are divided into.
+        terms: computes the terms of one chunk.
+        leaves: tensors with respect to which the objective is differentiated.
+        chunks: parts of the data.
         scale: one over the number of valid steps, so that sums become means.
     """
     total = [torch.zeros_like(leaf) for leaf in leaves]
-    sums: dict[str, float] = {}
+    means: dict[str, float] = {}
     for chunk in chunks:
         scaled = {name: scale * value for name, value in terms(chunk).items()}
         gradients = torch.autograd.grad(scaled["objective"], leaves, allow_unused=True)
         total = [t if g is None else t + g for t, g in zip(total, gradients, strict=True)]
-        sums = {name: sums.get(name, 0.0) + float(value.detach()) for name, value in scaled.items()}
-    return total, _metrics(sums)
+        means = {name: means.get(name, 0.0) + float(value.detach()) for name, value in scaled.items()}
+    return total, _metrics(means)
 
 
 @torch.no_grad()
 def chunked_terms(terms: Callable[[Chunk], Terms], chunks: Iterable[Chunk], scale: float) -> dict[str, float]:
     """Return the metrics: `loss`, the objective's negative, and the means of the other terms."""
-    sums: dict[str, float] = {}
+    means: dict[str, float] = {}
     for chunk in chunks:
-        sums = {name: sums.get(name, 0.0) + scale * float(value) for name, value in terms(chunk).items()}
-    return _metrics(sums)
+        means = {name: means.get(name, 0.0) + scale * float(value) for name, value in terms(chunk).items()}
+    return _metrics(means)
 
 
-def _metrics(sums: dict[str, float]) -> dict[str, float]:
-    return {"loss": -sums["objective"], **{name: value for name, value in sums.items() if name != "objective"}}
+def task_terms(objective: Callable[..., Terms], params: object, data: tuple[object, ...], tasks: slice) -> Terms:
+    """Return the sums over a slice of tasks of `objective(params, *data)`, which is that of one task.
+
+    Args:
+        objective: computes the terms of one task.
+        params: pytree of parameters, common to all tasks.
+        data: pytrees of tensors [task, ...].
+        tasks: slice of the task axis.
+    """
+    in_dims = (None, *(0 for _ in data))
+    each: Terms = vmap(objective, in_dims=in_dims)(params, *select_tasks(data, tasks))
+    return {name: value.sum() for name, value in each.items()}
+
+
+def per_step(valid: Tensor) -> float:
+    """Return one over the number of valid steps."""
+    return 1 / int(valid.sum())
+
+
+def _metrics(means: dict[str, float]) -> dict[str, float]:
+    return {"loss": -means["objective"], **{name: value for name, value in means.items() if name != "objective"}}

@@ -1,9 +1,9 @@
-"""The inner update: a policy-gradient step for every task, from common weights to those adapted to each.
+"""The inner update: a policy-gradient step in every task, from common to task-specific weights.
 
     theta_j+1 = theta_j + alpha * grad J_j(theta_j)   J_j: a surrogate on the task's j-th rollout, a mean over its steps
 
-A mean over the steps there are, as in Finn et al. 2017, not over the horizon: where episodes end early because the
-policy is bad, it has to change as fast as elsewhere.
+The mean is over the steps taken, as in Finn et al. 2017, not over the horizon: a policy whose episodes end early must
+change as fast as any other.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ StepSizes = Params | float
 """A step size for each parameter, or one for all."""
 
 Gradient = Callable[[Params, Batch], Params]
-"""(theta, one task's batch) -> the gradient of an inner surrogate."""
+"""Function (theta, batch of one task) -> gradient of the inner surrogate."""
 
 
 # --- one task --------------------------------------------------------------------------------------------------------
@@ -43,10 +43,10 @@ def log_prob(policy: Policy, theta: Params, batch: Batch) -> tuple[Float[Tensor,
 def inner_gradient(
     policy: Policy, theta: Params, batch: Batch, surrogate: Callable[[Tensor, Batch], Tensor] | None = None
 ) -> Params:
-    """Return grad J(theta), differentiable to the order that the surrogate is.
+    """Return grad J(theta), as often differentiable as the surrogate.
 
-    `surrogate`: (log pi [time, env], batch) -> what is maximised, for each episode; by default the policy gradient,
-    log pi times the advantage.
+    `surrogate`: function (log pi [time, env], batch) -> objective of each episode; by default, that of the policy
+    gradient, log pi times the advantage.
     """
 
     def objective(values: Params) -> Tensor:
@@ -69,7 +69,7 @@ def step_size(step_sizes: StepSizes, name: str) -> Tensor | float:
 
 
 def stop_gradient(gradient: Params) -> Params:
-    """Return a gradient as a constant: what a first-order meta-gradient sees of it."""
+    """Return a gradient as a constant, as in a first-order meta-gradient."""
     return {name: value.detach() for name, value in gradient.items()}
 
 
@@ -90,23 +90,22 @@ def adapt(
     """Take one inner update in every task.
 
     Args:
-        policy: the network.
-        state: the weights that collected the rollout.
+        policy: network.
+        state: weights that collected the rollout.
         rollout: episodes of every task.
-        config: how advantages are formed.
+        config: options of the advantages and of memory.
         step_sizes: alpha.
-        gradient: of the inner surrogate; by default the policy gradient.
-        n_trained: updates that were trained through; later ones are shortened by `later_step_factor`.
+        gradient: gradient of the inner surrogate; by default, the policy gradient.
+        n_trained: number of meta-trained updates; step sizes of later ones are multiplied by `extra_step_decay`.
     """
-    factor = 1.0 if state.n_updates < n_trained else config.later_step_factor
+    factor = 1.0 if state.n_updates < n_trained else config.extra_step_decay
     batch = inner_batch(rollout, config)
     direction = gradient or partial(inner_gradient, policy)
 
-    def update(theta: Params, own: Batch) -> Params:
-        return inner_update(theta, direction(theta, own), step_sizes, factor)
+    def update(theta: Params, batch: Batch) -> Params:
+        return inner_update(theta, direction(theta, batch), step_sizes, factor)
 
-    samples = GRADIENT_PASSES * n_samples(batch)
-    chunks = task_chunks(policy, batch.observation, samples, config.memory_budget, config.chunk_tasks)
+    chunks = task_chunks(policy, batch.observation, GRADIENT_PASSES * n_samples(batch), config)
     parts = [vmap(update)(select_tasks(state.params, chunk), select_tasks(batch, chunk)) for chunk in chunks]
     params = {name: torch.cat([part[name] for part in parts]) for name in state.params}
     return fast_weights(policy, params, state.n_updates + 1)

@@ -1,4 +1,4 @@
-"""Surrogate objectives, one task each; axes time, env. To be maximised."""
+"""Surrogate objectives of one task, to be maximised; axes time, env."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -6,9 +6,10 @@ from torch import Tensor
 
 
 def magic_box(x: Tensor, old: Tensor | None = None) -> Tensor:
-    """exp(x - old), old by default the value of x: then 1, with the gradient of x, and so on to any order (DiCE).
+    """exp(x - old); by default `old` is the value of x, so that the result is 1 with the gradient of x, to any order.
 
-    Foerster et al. 2018. With `old` the log-probability of what was sampled, it is the importance weight.
+    The magic box of DiCE (Foerster et al. 2018). If `old` is the log-probability under the sampling policy, the result
+    is the importance weight.
     """
     return (x - (x.detach() if old is None else old)).exp()
 
@@ -17,27 +18,27 @@ def dice(
     log_prob: Float[Tensor, "time env"],
     advantage: Float[Tensor, "time env"],
     valid: Bool[Tensor, "time env"],
-    memory: float = 1.0,
+    decay: float = 1.0,
     old_log_prob: Float[Tensor, "time env"] | None = None,
 ) -> Float[Tensor, " env"]:
-    """Sum over t of [box(m_t) - box(m_t - l_t)] A_t for each episode, m_t = memory * m_t-1 + l_t: 0 in value.
+    """Sum over t of [box(m_t) - box(m_t - l_t)] A_t for each episode, m_t = decay * m_t-1 + l_t: 0 in value.
 
-    Loaded DiCE (Farquhar et al. 2019, Trading off bias and variance in any-order score function estimators; there
-    `memory` is called lambda). Its first derivative is the policy gradient sum_t grad l_t A_t. Its second, with
-    `memory` 1, is an unbiased estimate of the Hessian of the expected return, for any baseline in A that does not
-    depend on the episode's own actions. With a smaller one the products of scores at distant steps, whose variance
-    grows with the episode, fade; with 0 it is the low-variance curvature estimator of Rothfuss et al. 2019 (ProMP).
+    Loaded DiCE (Farquhar et al. 2019, Trading off bias and variance in any-order score function estimators), where
+    `decay` is lambda. Its first derivative is the policy gradient sum_t grad l_t A_t. With `decay` 1, its second
+    derivative is an unbiased estimate of the Hessian of the expected return, for any baseline in A that does not depend
+    on the episode's own actions. A smaller `decay` damps the products of scores at distant steps, whose variance grows
+    with the length of the episode; with 0 it is the low-variance curvature estimator of Rothfuss et al. 2019 (ProMP).
 
-    With `old_log_prob`, of the policy that sampled, the boxes are importance weights: the same at that policy, with the
-    same derivatives, and elsewhere a function whose derivatives these are.
+    With `old_log_prob`, of the sampling policy, the boxes are importance weights: equal at that policy, with equal
+    derivatives, and elsewhere the function that has these derivatives.
     """
     log_prob = torch.where(valid, log_prob, 0.0)
     old = log_prob.detach() if old_log_prob is None else torch.where(valid, old_log_prob, 0.0)
     steps = torch.arange(len(log_prob), device=log_prob.device)
     lag = steps[:, None] - steps
-    weights = torch.where(lag >= 0, memory ** lag.clamp_min(0).to(log_prob.dtype), 0.0)
-    up_to, old_up_to = weights @ log_prob, weights @ old
-    boxes = magic_box(up_to, old_up_to) - magic_box(up_to - log_prob, old_up_to - old)
+    weights = torch.where(lag >= 0, decay ** lag.clamp_min(0).to(log_prob.dtype), 0.0)
+    decayed, old_decayed = weights @ log_prob, weights @ old
+    boxes = magic_box(decayed, old_decayed) - magic_box(decayed - log_prob, old_decayed - old)
     return (boxes * advantage).sum(0)
 
 
@@ -50,7 +51,7 @@ def lvc(
     """Sum over t of box(l_t) A_t for each episode: the low-variance curvature of Rothfuss et al. 2019 (ProMP).
 
     Its second derivative is sum_t A_t (hess l_t + grad l_t grad l_t'): the Hessian of the expected return without the
-    products of scores at different steps. It equals `dice` with `memory` 0 up to a constant; `old_log_prob` as there.
+    products of scores at different steps. It equals `dice` with `decay` 0 up to a constant; `old_log_prob` as there.
     """
     log_prob = torch.where(valid, log_prob, 0.0)
     old = None if old_log_prob is None else torch.where(valid, old_log_prob, 0.0)

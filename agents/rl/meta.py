@@ -1,4 +1,4 @@
-"""Meta-parameters, and the clipped objective over the policies that they lead to."""
+"""Meta-parameters, and the clipped objective of the policies adapted from them."""
 
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ from qrl.policies.policy import Params, Policy
 
 
 class Meta(NamedTuple):
-    """What an outer step trains: initial weights and step sizes. A pytree, as every named tuple."""
+    """Meta-parameters, which an outer step trains: initial weights and step sizes. A pytree, as every named tuple."""
 
     theta: Params
     step_sizes: StepSizes
@@ -27,7 +27,7 @@ class Meta(NamedTuple):
 
 
 def initial_meta(policy: Policy, config: MetaConfig) -> Meta:
-    """Return the policy's own parameters, which training moves in place, and equal step sizes."""
+    """Return the policy's own parameters, which training updates in place, and equal step sizes."""
     theta: Params = dict(policy.named_parameters())
     if not config.learn_step_sizes:
         return Meta(theta, config.inner_step_size)
@@ -36,7 +36,7 @@ def initial_meta(policy: Policy, config: MetaConfig) -> Meta:
 
 
 def meta_optimiser(policy: Policy, meta: Meta, config: MetaConfig) -> KLAdaptiveAdam:
-    """Return the optimiser of meta-parameters, whose names are those of a checkpoint."""
+    """Return the optimiser of the meta-parameters; it names them as in a checkpoint."""
     rates = {name: config.rate(group) for name, group in policy.groups.items()}
     params = dict(meta.theta)
     if isinstance(meta.step_sizes, dict):
@@ -45,7 +45,7 @@ def meta_optimiser(policy: Policy, meta: Meta, config: MetaConfig) -> KLAdaptive
 
 
 def with_old_policy(policy: Policy, params: Params, batch: Batch) -> Batch:
-    """Add to a batch of every task what the policies of `params` [task, ...], which collected it, thought of it."""
+    """Add the log-probabilities and distributions of the policies that collected a batch, with `params` [task, ...]."""
     with torch.no_grad():
         log_pi, distribution = vmap(partial(log_prob, policy))(params, batch)
     return replace(batch, old_log_prob=log_pi, old_distribution=distribution)

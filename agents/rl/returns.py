@@ -1,7 +1,7 @@
 """Returns and baselines, pure functions of rewards with axes time, task, env.
 
-The objective is the return of the episode, or of the trial, as the environment family defines it, H steps an episode at
-most. A truncation at H ends that return, so nothing is bootstrapped there; baselines know the time step.
+The objective is the return of an episode of at most H steps, or of a trial, as the environment family defines it. A
+truncation at H ends the return, so nothing is bootstrapped there; baselines depend on the time step.
 """
 
 import torch
@@ -15,11 +15,11 @@ def returns_to_go(reward: Float[Tensor, "time task env"], discount: float = 1.0)
     """G_t = sum over u >= t of discount^(u-t) r_u; rewards of padding are 0."""
     if discount == 1.0:
         return reward.flip(0).cumsum(0).flip(0)
-    following = torch.zeros_like(reward[0])
+    next_return = torch.zeros_like(reward[0])
     returns = torch.empty_like(reward)
     for t in range(len(reward) - 1, -1, -1):
-        following = reward[t] + discount * following
-        returns[t] = following
+        next_return = reward[t] + discount * next_return
+        returns[t] = next_return
     return returns
 
 
@@ -32,17 +32,17 @@ def generalised_advantages(
 ) -> Float[Tensor, "time trial"]:
     """A_t = sum_k (discount * decay)^k delta_t+k, delta_t = r_t + discount * V_t+1 - V_t (Schulman et al. 2016, GAE).
 
-    Of trials (Duan et al. 2016): an episode's end is none of the trial's, V_t+1 is then that of the next episode's
-    first observation. After a trial's last step V is 0. 0 where not valid.
+    The sums run over a whole trial (Duan et al. 2016): the end of an episode does not end it, and V_t+1 is then the
+    value of the next episode's first observation. V is 0 after the last step of the trial. 0 where not valid.
     """
     advantage = torch.zeros_like(reward)
-    following = torch.zeros_like(reward[0])
+    next_advantage = torch.zeros_like(reward[0])
     next_value = torch.zeros_like(reward[0])
     for t in range(len(reward) - 1, -1, -1):
         delta = reward[t] + discount * next_value - value[t]
-        following = torch.where(valid[t], delta + discount * decay * following, 0.0)
+        next_advantage = torch.where(valid[t], delta + discount * decay * next_advantage, 0.0)
         next_value = torch.where(valid[t], value[t], 0.0)
-        advantage[t] = following
+        advantage[t] = next_advantage
     return advantage
 
 
@@ -62,10 +62,10 @@ def linear_baseline(
     observation: Float[Tensor, "time task env obs"],
     valid: Bool[Tensor, "time task env"],
 ) -> Float[Tensor, "time task env"]:
-    """V(s, t) linear in (s, s^2, t, t^2, t^3, 1), the features of Duan et al. 2016 (Benchmarking deep RL), a task each.
+    """V(s, t) linear in (s, s^2, t, t^2, t^3, 1), fitted per task; features of Duan et al. 2016 (Benchmarking deep RL).
 
-    Cross-fitted: the fit for even episodes uses odd ones and vice versa, so that an episode's baseline does not depend
-    on its own actions and, unlike the usual fit on the same data, adds no bias. Needs two episodes; zero with one.
+    Cross-fitted: the fit for even episodes uses the odd ones and vice versa, so that an episode's baseline does not
+    depend on its own actions and, unlike the usual fit to the same data, adds no bias. Zero with a single episode.
     """
     n_time, _, n_envs = returns.shape
     if n_envs == 1:
@@ -89,30 +89,30 @@ def linear_baseline(
 
 
 def score_advantages(before: Float[Tensor, "task env"], after: Float[Tensor, "task env"]) -> Float[Tensor, "task env"]:
-    """How much better a task's return after an update is than expected, for each episode that the update was made from.
+    """Advantage of having sampled each episode of an inner update: its task's mean return afterwards minus a baseline.
 
-    Mean return after, minus a baseline that does not depend on the episode's own actions: the mean return `before` of
-    the task's other episodes plus the mean gain of the other tasks. Hence the product with the score of the episode's
-    actions keeps its expectation (Al-Shedivat et al. 2018; Stadie et al. 2018, E-MAML); the baseline is ours.
+    The baseline is the mean return `before` of the task's other episodes plus the mean gain of the other tasks. It does
+    not depend on the episode's own actions, so it adds no bias to the score-function estimate (Al-Shedivat et al. 2018;
+    Stadie et al. 2018, E-MAML); the baseline is ours.
     """
-    reached = after.mean(1, keepdim=True)
-    gain = reached - before.mean(1, keepdim=True)
+    adapted = after.mean(1, keepdim=True)
+    gain = adapted - before.mean(1, keepdim=True)
     n_tasks = len(gain)
     others = (gain.sum() - gain) / (n_tasks - 1) if n_tasks > 1 else torch.zeros_like(gain)
-    return reached - leave_one_out(before[None])[0] - others
+    return adapted - leave_one_out(before[None])[0] - others
 
 
 def standardise(
     advantage: Float[Tensor, "time task env"], valid: Bool[Tensor, "time task env"], *, per_task: bool
 ) -> Float[Tensor, "time task env"]:
-    """Advantages divided by their standard deviation (around 0) over valid steps, of each task or of all."""
+    """Advantages divided by their standard deviation (around 0) over the valid steps of each task or of all tasks."""
     return torch.where(valid, advantage / deviation(advantage, valid, per_task=per_task), 0.0)
 
 
 def deviation(
     advantage: Float[Tensor, "time task env"], valid: Bool[Tensor, "time task env"], *, per_task: bool
 ) -> Float[Tensor, "1 task_or_1 1"]:
-    """Standard deviation of advantages around 0 over valid steps, of each task or of all; at least 1e-8."""
+    """Standard deviation of advantages around 0 over the valid steps of each task or of all tasks; at least 1e-8."""
     axes = (0, 2) if per_task else (0, 1, 2)
     count = valid.sum(axes, keepdim=True).clamp_min(1)
     return ((advantage * valid).square().sum(axes, keepdim=True) / count).sqrt().clamp_min(1e-8)
@@ -121,9 +121,9 @@ def deviation(
 def standard_scores(
     returns: Float[Tensor, "task env time"], valid: Bool[Tensor, "task env time"], *, per_episode: bool
 ) -> Float[Tensor, "task env time"]:
-    """Returns less their mean, over their standard deviation, among the valid steps of an episode or of all.
+    """Returns minus their mean, divided by their standard deviation, over the valid steps of an episode or of all.
 
-    Zero where they are all the same: what rounding leaves of their differences is no standard deviation.
+    Zero where all returns are equal within rounding.
     """
     axes = (2,) if per_episode else (0, 1, 2)
     count = valid.sum(axes, keepdim=True).clamp_min(1)

@@ -15,21 +15,21 @@ def conjugate_gradient(
 ) -> Float[Tensor, " n"]:
     """x with F x = target, approximately: `iterations` of Hestenes and Stiefel 1952, from x = 0.
 
-    Ends earlier where |F x - target|^2 falls below `tolerance` times |target|^2, and where F shows no curvature along
-    the next direction, which rounding can bring about.
+    Stops earlier if |F x - target|^2 falls below `tolerance` times |target|^2, or if the curvature of F along the next
+    direction is not positive, because of rounding.
     """
     x, residual = torch.zeros_like(target), target.clone()
     direction, squared = residual, residual @ residual
-    enough = tolerance * squared
+    threshold = tolerance * squared
     for _ in range(iterations):
-        if squared <= enough:
+        if squared <= threshold:
             break
-        mapped = product(direction)
-        curvature = direction @ mapped
+        image = product(direction)
+        curvature = direction @ image
         if curvature <= 0:
             break
         length = squared / curvature
-        x, residual = x + length * direction, residual - length * mapped
+        x, residual = x + length * direction, residual - length * image
         squared, before = residual @ residual, squared
         direction = residual + squared / before * direction
     return x
@@ -38,9 +38,9 @@ def conjugate_gradient(
 def natural_step(
     product: Product, gradient: Float[Tensor, " n"], max_kl: float, iterations: int
 ) -> Float[Tensor, " n"]:
-    """The step along F^-1 gradient at which the quadratic model of the KL divergence, s' F s / 2, is `max_kl` [nat].
+    """Step s along F^-1 gradient for which the quadratic model of the KL divergence, s' F s / 2, is `max_kl` [nat].
 
-    Zero where the gradient is.
+    Zero if the gradient is zero.
     """
     direction = conjugate_gradient(product, gradient, iterations)
     curvature = direction @ product(direction)
@@ -50,7 +50,7 @@ def natural_step(
 
 
 def backtrack(acceptable: Callable[[float], bool], shrink: float, steps: int) -> float:
-    """Return the first of 1, shrink, shrink^2, ... that is acceptable; 0 if none of so many `steps` is."""
+    """Return the first acceptable fraction among 1, shrink, shrink^2, ...; 0 if none of the first `steps` is."""
     for step in range(steps):
         fraction = shrink**step
         if acceptable(fraction):
@@ -67,11 +67,11 @@ def line_search(
     shrink: float,
     backtracks: int,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return the first of the points along `direction` that is acceptable, and the metrics there.
+    """Return the first acceptable point along `direction`, and the metrics there.
 
-    It is acceptable where `kl` is at most `max_kl` [nat] and `loss` less than `before`, the metrics at the present
-    point. Where none of `backtracks` steps is, nothing moves. `step_fraction` is the part of the direction that was
-    taken.
+    A point is acceptable if its `kl` is at most `max_kl` [nat] and its `loss` is less than in `before`, the metrics at
+    `point`. If none of `backtracks` points is acceptable, return `point`. The metric `step_fraction` is the fraction of
+    the direction that is taken.
     """
     after = before
 

@@ -15,10 +15,18 @@ from agents.experiment.run import Run
 from agents.runs.provenance import provenance
 from agents.select import selector as shipped
 from agents.select.options import SelectOptions
-from agents.select.report import Fitted, Measure, described, difference, shown, table, verdict
+from agents.select.report import (
+    AlgorithmResult,
+    Measure,
+    comparison,
+    dataset_summary,
+    difference,
+    ranking_table,
+    with_progress,
+)
 from agents.select.script import script
 from envs.automl import scoring
-from envs.automl.algorithms import build_pipeline, supports_class_weights, weight_classes_equally
+from envs.automl.algorithms import algorithm_pipeline, supports_class_weights, weight_classes_equally
 from envs.automl.frames import numeric
 from envs.automl.lookup_tasks import LookupTasks
 from envs.automl.meta_features import meta_features
@@ -29,9 +37,9 @@ from qrl.common.files import check_new_file, to_json, write_folder
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-FORMAT = "qrl-select-1"
-LARGE = 300_000_000
-"""Size of a file above which reading takes long and is announced [bytes]."""
+FORMAT = "qrl-select-2"
+LARGE_FILE = 300_000_000
+"""Size of a file above which a message announces that reading takes long [bytes]."""
 PACKAGES = ("scikit-learn", "pandas", "numpy", "scipy")
 
 
@@ -47,60 +55,61 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     Raises:
         UsageError: an option is invalid, or every algorithm failed.
     """
-    path, tries = options.file, options.tries
+    path, evaluations = options.file, options.evaluations
     out = Path(f"select-{path.stem}") if options.out is None else options.out
     check_new_file(out)
-    made_by = provenance(command)
-    own = _read(options)
+    origin = provenance(command)
+    dataset = _read(options)
     run = selector_of(options.selector)
     assert isinstance(run.distribution, LookupTasks)  # selector_of refuses other families
-    if tries > (most := len(run.distribution.table.candidates)):
-        raise UsageError(f"--tries must be at most {most}, all the algorithms there are, not {tries}")
+    if evaluations > (most := len(run.distribution.table.candidates)):
+        raise UsageError(f"--evaluations must be at most {most}, the number of algorithms, not {evaluations}")
     measure: Measure = "balanced_accuracy" if options.balance else "accuracy"
-    print("\n".join(described(own, measure)))
+    print("\n".join(dataset_summary(dataset, measure)))
     single = best_single(run.distribution, measure)
-    fitted = ranked(list(shown(fits(run, own, tries, single if options.compare else None, measure), tries)))
-    best = fitted[0]
-    if best.scored.failure:
-        raise UsageError(f"{path}: every algorithm failed, {best.name} with {best.scored.failure}")
-    proposed, compared = _chosen(fitted, single)
-    about = {
+    events = evaluate_candidates(run, dataset, evaluations, single if options.compare else None, measure)
+    results = ranked(list(with_progress(events, evaluations)))
+    best = results[0]
+    if best.scores.failure:
+        raise UsageError(f"{path}: all algorithms failed; {best.name}: {best.scores.failure}")
+    proposed, compared = _compared(results, single)
+    record = {
         "format": FORMAT,
-        **made_by,
+        **origin,
         "packages": {name: _version(name) for name in PACKAGES},
         "selector": selector_json(run, options.selector),
-        "data": data_json(own),
+        "data": data_json(dataset),
         "folds": {"n": scoring.N_FOLDS, "seed": scoring.FOLD_SEED, "stratified": True},
-        **ranking_json(fitted, single, measure),
+        **ranking_json(results, single, measure),
     }
-    text = script(own, best.name, made(best.name, own, measure), measure)
-    write_folder(out, {"best.json": (to_json(about, indent=2) + "\n").encode(), "best.py": text.encode()})
+    source = script(dataset, best.name, build_pipeline(best.name, dataset, measure), measure)
+    write_folder(out, {"best.json": (to_json(record, indent=2) + "\n").encode(), "best.py": source.encode()})
     # The results are written before anything is printed, because printing to a closed pipe fails.
-    print(table(fitted))
-    print("\n".join(verdict(proposed, single, compared)))
-    again = f"python {shlex.quote(str(out / 'best.py'))}"
-    print(f"wrote best.json and best.py to {out}; to fit {best.name} on all rows: {again}")
+    print(ranking_table(results))
+    print("\n".join(comparison(proposed, single, compared)))
+    refit = f"python {shlex.quote(str(out / 'best.py'))}"
+    print(f"wrote best.json and best.py to {out}; to fit {best.name} on all rows: {refit}")
     return 0
 
 
 def _read(options: SelectOptions) -> UserDataset:
     """Read the user's dataset; print a message first if the file is large."""
     path = options.file
-    if path.is_file() and (size := path.stat().st_size) > LARGE:
-        print(f"reading {path}, {size / 1e9:.1f} GB, in pieces: a minute or more", file=sys.stderr, flush=True)
+    if path.is_file() and (size := path.stat().st_size) > LARGE_FILE:
+        print(f"reading {path} ({size / 1e9:.1f} GB) takes a minute or more", file=sys.stderr, flush=True)
     return read_dataset(path, options.target, rows=options.rows, bins=options.bins, ignore=options.ignore)
 
 
-def _chosen(fitted: Sequence[Fitted], single: str) -> tuple[Fitted, Fitted | None]:
-    """Return the best proposed algorithm, and the best single algorithm if it was fitted."""
-    proposed = next(each for each in fitted if each.proposed)
-    return proposed, next((each for each in fitted if each.name == single), None)
+def _compared(results: Sequence[AlgorithmResult], single: str) -> tuple[AlgorithmResult, AlgorithmResult | None]:
+    """Return the results of the best proposed algorithm, and of the best single algorithm if it was evaluated."""
+    proposed = next(each for each in results if each.evaluation is not None)
+    return proposed, next((each for each in results if each.name == single), None)
 
 
-def made(name: str, own: UserDataset, measure: Measure) -> "Pipeline":
+def build_pipeline(name: str, dataset: UserDataset, measure: Measure) -> "Pipeline":
     """Build the unfitted pipeline of an algorithm, with class weights if balanced accuracy is the measure."""
-    chosen = build_pipeline(name, own.frame)
-    return weight_classes_equally(chosen, len(own.names)) if measure == "balanced_accuracy" else chosen
+    unfitted = algorithm_pipeline(name, dataset.frame)
+    return weight_classes_equally(unfitted, len(dataset.names)) if measure == "balanced_accuracy" else unfitted
 
 
 # --- the selector -----------------------------------------------------------------------------------------------------
@@ -110,19 +119,20 @@ def selector_of(path: Path | None) -> Run:
     """Load the selector of a run folder; by default, the one shipped with this library.
 
     Raises:
-        UsageError: the run is not one of `algorithm_selection`, or its agent needs the scores beforehand or does not
-            adapt from one evaluation to the next.
+        UsageError: the run is not one of `algorithm_selection`, or its agent needs to know the scores or does not adapt
+            between evaluations.
     """
     run = open_run(shipped.FOLDER if path is None else path)
     if path is None and not shipped.trained_on_this_table():
-        warn("the selector was trained on another table of scores than the one that is installed")
+        warn("the shipped selector was trained on another table of scores than the installed one")
     if run.spec.env != "algorithm_selection":
-        raise UsageError(f"--selector {path}: a run of algorithm_selection is needed, not of {run.spec.env}")
+        raise UsageError(f"--selector {path}: must be a run of algorithm_selection, not of {run.spec.env}")
     if isinstance(run.agent, OracleAgent):
-        raise UsageError(f"--selector {path}: agent {run.spec.agent} has to be told the scores beforehand")
+        raise UsageError(f"--selector {path}: agent {run.spec.agent} needs to know the scores of all algorithms")
     if not isinstance(run.agent, InContextAgent):
         raise UsageError(
-            f"--selector {path}: agent {run.spec.agent} does not learn from try to try; rl2 and players of tries do"
+            f"--selector {path}: agent {run.spec.agent} does not adapt between evaluations; use a run of rl2 or of a "
+            "search policy, such as nearest_tasks"
         )
     return run
 
@@ -133,107 +143,108 @@ def best_single(family: LookupTasks, measure: Measure) -> str:
     If balanced accuracy is the measure, only algorithms that support class weights are considered.
     """
     table = family.table
-    gained = dict(zip(table.candidates, table.improvement[: table.n_train].mean(0), strict=True))
-    candidates = (name for name in gained if measure == "accuracy" or supports_class_weights(name))
-    return max(candidates, key=gained.__getitem__)
+    improvement = dict(zip(table.candidates, table.improvement[: table.n_train].mean(0), strict=True))
+    candidates = (name for name in improvement if measure == "accuracy" or supports_class_weights(name))
+    return max(candidates, key=improvement.__getitem__)
 
 
 @torch.no_grad()
-def fits(run: Run, own: UserDataset, tries: int, single: str | None, measure: Measure) -> Iterator[Fitted | str]:
-    """Yield the name of each proposed algorithm before its fit, then its cross-validated result.
+def evaluate_candidates(
+    run: Run, dataset: UserDataset, evaluations: int, single: str | None, measure: Measure
+) -> Iterator[AlgorithmResult | str]:
+    """Yield the name of each proposed algorithm before its evaluation, then its cross-validated result.
 
-    A policy proposes its most probable algorithm; its observation marks the algorithms already tried. An algorithm that
-    an agent proposes again is not fitted again. The algorithm `single` is fitted last, for comparison, unless it was
+    A policy proposes its most probable algorithm; its observation marks the evaluated algorithms. An algorithm that is
+    proposed again is not evaluated again. The algorithm `single` is evaluated last, for comparison, unless it was
     proposed.
     """
-    features = meta_features(own.frame, own.classes)
+    features = meta_features(dataset.frame, dataset.classes)
     assert isinstance(run.distribution, LookupTasks) and isinstance(run.agent, InContextAgent)  # see selector_of
     table = run.distribution.table
-    family = run.distribution.with_new_task(f"{own.layout.path}, your own", features, tries)
-    row, done = len(table.names), set()
-    constant = scoring.majority if measure == "accuracy" else scoring.any_class
-    named = float(constant(own.classes).mean())
+    family = run.distribution.with_new_task(f"{dataset.layout.path} (user's dataset)", features, evaluations)
+    row, evaluated = len(table.names), set()
+    constant_prediction = scoring.majority if measure == "accuracy" else scoring.any_class
+    constant = float(constant_prediction(dataset.classes).mean())
 
-    def fit(index: int, proposed: int) -> Fitted:
+    def evaluate(index: int, evaluation: int | None) -> AlgorithmResult:
         name = table.candidates[index]
-        scored = scoring.score(lambda: made(name, own, measure), own.frame, own.classes)
-        done.add(index)
-        return Fitted(name, proposed, scored, measure, named)
+        scores = scoring.score(lambda: build_pipeline(name, dataset, measure), dataset.frame, dataset.classes)
+        evaluated.add(index)
+        return AlgorithmResult(name, evaluation, scores, measure, constant)
 
     agent, generator = run.agent, torch.Generator().manual_seed(0)
     lanes, state = family.vectorise(1, 1), agent.begin(1, 1)
     observation, _ = lanes.reset(seed=0, options={"tasks": family.task({family.parameter: row})})
-    for number in range(1, tries + 1):
-        seen = observation[None]
+    for evaluation in range(1, evaluations + 1):
         if isinstance(agent, DeterministicInContextAgent):
-            action, state = agent.act_deterministically(state, seen)
+            action, state = agent.act_deterministically(state, observation[None])
         else:
-            action, state = agent.act(state, seen, generator)
-        if (index := int(action)) not in done:
+            action, state = agent.act(state, observation[None], generator)
+        if (index := int(action)) not in evaluated:
             yield table.candidates[index]
-            one = fit(index, number)
-            family.record_score(row, index, one.gain)
-            yield one
+            result = evaluate(index, evaluation)
+            family.record_score(row, index, result.gain)
+            yield result
         observation, reward, terminated, truncated, _ = lanes.step(agent.to_environment(action)[0])
         ended = (terminated | truncated)[None]
         state = agent.observe(state, action, reward[None], ended, observation[None])
-    if single is not None and (index := table.candidates.index(single)) not in done:
+    if single is not None and (index := table.candidates.index(single)) not in evaluated:
         yield single
-        yield fit(index, 0)
+        yield evaluate(index, None)
 
 
-def ranked(fitted: Sequence[Fitted]) -> list[Fitted]:
+def ranked(results: Sequence[AlgorithmResult]) -> list[AlgorithmResult]:
     """Sort results from best to worst; algorithms that failed in a fold come last."""
-    return sorted(fitted, key=lambda each: (bool(each.scored.failure), -each.mean))
+    return sorted(results, key=lambda each: (bool(each.scores.failure), -each.mean))
 
 
 # --- results as JSON --------------------------------------------------------------------------------------------------
 
 
-def ranking_json(fitted: Sequence[Fitted], single: str, measure: Measure) -> dict[str, object]:
+def ranking_json(results: Sequence[AlgorithmResult], single: str, measure: Measure) -> dict[str, object]:
     """Return the JSON of the ranking, and of the best proposed algorithm compared with the best single algorithm."""
-    proposed, compared = _chosen(fitted, single)
+    proposed, compared = _compared(results, single)
     return {
-        "decides": measure,
-        "best": fitted[0].to_json(),
+        "ranked_by": measure,
+        "best": results[0].to_json(),
         "best_proposed": {"algorithm": proposed.name, measure: proposed.mean},
         "best_single": {
             "algorithm": single,
             measure: None if compared is None else compared.mean,
             "best_proposed_minus_this": None if compared is None else difference(proposed, compared),
         },
-        "ranking": [each.to_json() for each in fitted],
+        "ranking": [each.to_json() for each in results],
     }
 
 
 def selector_json(run: Run, path: Path | None) -> dict[str, object]:
     """Return the JSON that identifies the selector."""
-    name = "the one that ships" if path is None else str(path)
-    about = {"run": name, "agent": run.spec.agent, "config": run.folder.config["digest"]}
+    name = "shipped" if path is None else str(path)
+    identity = {"run": name, "agent": run.spec.agent, "config": run.folder.config["digest"]}
     if not isinstance(run.agent, Learner):
-        return about
+        return identity
     weights = run.folder.path / "checkpoint" / f"{run.iteration:08d}" / "state.safetensors"
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    return {**about, "model": run.spec.model, "iterations": run.iteration, "sha256": digest}
+    return {**identity, "model": run.spec.model, "iterations": run.iteration, "sha256": digest}
 
 
-def data_json(own: UserDataset) -> dict[str, object]:
+def data_json(dataset: UserDataset) -> dict[str, object]:
     """Return the JSON of the dataset and of the options with which it was read."""
-    numbers = numeric(own.frame)
+    numbers = numeric(dataset.frame)
     return {
-        "file": str(own.layout.path.resolve()),
-        "encoding": own.layout.encoding,
-        "separator": own.layout.separator,
-        "target": own.target,
-        "classes": list(own.names),
-        "edges": list(own.edges) or None,
-        "rows": own.n_rows,
-        "rows_usable": own.n_usable,
-        "rows_compared_on": len(own.classes),
+        "file": str(dataset.layout.path.resolve()),
+        "encoding": dataset.layout.encoding,
+        "separator": dataset.layout.separator,
+        "target": dataset.target,
+        "classes": list(dataset.names),
+        "edges": list(dataset.edges) or None,
+        "rows": dataset.n_rows,
+        "rows_usable": dataset.n_usable,
+        "rows_compared_on": len(dataset.classes),
         "numbers": numbers,
-        "text": [name for name in own.frame.columns if name not in numbers],
-        "left_out": dict(own.dropped),
-        "notes": list(own.notes),
+        "text": [name for name in dataset.frame.columns if name not in numbers],
+        "excluded_columns": dict(dataset.dropped),
+        "notes": list(dataset.notes),
     }
 
 

@@ -16,11 +16,11 @@ class SelectOptions:
     target: str = ""
     """Column to predict; required."""
 
-    tries: int = 5
-    """Number of proposed algorithms [tries]."""
+    evaluations: int = 5
+    """Algorithms to propose and cross-validate [evaluations]."""
 
     rows: int = 5000
-    """Maximum number of rows for the comparison, a stratified sample [rows]; best.py fits on all rows."""
+    """Maximum size of the stratified sample on which algorithms are compared [rows]; best.py fits on all rows."""
 
     bins: int = 0
     """Discretise a numeric target at its quantiles into this number of classes [classes]; 0: the target is
@@ -42,7 +42,7 @@ class SelectOptions:
     """New folder to create, with best.json and best.py; by default select-<name of the file>."""
 
     def __post_init__(self) -> None:
-        check_count("--tries", self.tries)
+        check_count("--evaluations", self.evaluations)
         check_count("--rows", self.rows, least=100)
         if self.bins:
             check_count("--bins", self.bins, least=2, most=20)

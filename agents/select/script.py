@@ -1,7 +1,6 @@
 """Generator of a standalone script, with scikit-learn and pandas only, that refits a chosen pipeline."""
 
 import inspect
-from pathlib import Path
 from pprint import pformat
 from typing import TYPE_CHECKING
 
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 _TEMPLATE = '''\
-"""{title}; what its score was compared with is in best.json.
+"""{title}; best.json has the results of the other algorithms.
 
     python best.py [FILE.csv]
 
-Prints its {measure} in {n_folds}-fold cross-validation{sampled}, and fits it on all rows that have a target.
+Prints its {measure} in {n_folds}-fold cross-validation{sampled}, and fits it on all rows with a target.
 Needs scikit-learn and pandas. From Python: `from best import columns, fit`, then `model = fit("FILE.csv")` and
 `model.predict(columns("NEW.csv"))`.
 """
@@ -65,7 +64,7 @@ def inputs(table):
 
 
 def dataset(path=FILE):
-    """Inputs and classes, of the rows that have a class with two rows or more."""
+    """Return inputs and classes, without rows whose class has no other row."""
     table = read(path)
     classes = {classes}
     kept = classes.map(classes.value_counts()).fillna(0) >= 2
@@ -75,8 +74,8 @@ def dataset(path=FILE):
 def pipeline():
     numbers = {on_numbers}
     text = {on_text}
-    before = ColumnTransformer([("numbers", numbers, NUMBERS), ("text", text, TEXT)])
-    return Pipeline([("preprocessing", before), ("classifier", {classifier})])
+    preprocessing = ColumnTransformer([("numbers", numbers, NUMBERS), ("text", text, TEXT)])
+    return Pipeline([("preprocessing", preprocessing), ("classifier", {classifier})])
 
 
 def fit(path=FILE):
@@ -84,23 +83,23 @@ def fit(path=FILE):
 
 
 def score(rows, classes):
-    """Mean over folds{sampled}."""
+    """Return the mean over folds{sampled}."""
     if len(classes) > ROWS:
-        drawn, _ = train_test_split(np.arange(len(classes)), train_size=ROWS, stratify=classes, random_state=0)
-        drawn = np.sort(drawn)
-        rows, classes = rows.iloc[drawn], classes[drawn]
+        sample, _ = train_test_split(np.arange(len(classes)), train_size=ROWS, stratify=classes, random_state=0)
+        sample = np.sort(sample)
+        rows, classes = rows.iloc[sample], classes[sample]
     folds = StratifiedKFold({n_folds}, shuffle=True, random_state={seed})
     return cross_val_score(pipeline(), rows, classes, cv=folds, scoring={scoring!r}).mean()
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # that steps did not suffice to converge is part of the algorithm as it is set up
+    warnings.simplefilter("ignore")  # the limit on the number of iterations is part of the algorithm
     try:
         rows, classes = dataset(sys.argv[1] if len(sys.argv) > 1 else FILE)
     except (OSError, ValueError) as error:
         sys.exit(f"best.py: {{' '.join(str(error).split())}}")
     except KeyError as error:
-        sys.exit(f"best.py: the file has not the columns that the pipeline was chosen for: {{error}}")
+        sys.exit(f"best.py: the file lacks columns that the pipeline needs: {{error}}")
     print(f"{measure} in {n_folds}-fold cross-validation: {{score(rows, classes):.6f}}")
     model = pipeline().fit(rows, classes)
     print(f"fitted on {{len(rows)}} rows: {{type(model[-1]).__name__}}")
@@ -108,52 +107,53 @@ if __name__ == "__main__":
 
 _CUT = """pd.Series(np.nan, table.index, dtype=object)
     values = number(table[TARGET])
-    there = values.notna()
-    classes[there] = np.array({labels!r}, dtype=object)[np.searchsorted({edges!r}, values[there], side="right")]"""
+    present = values.notna()
+    classes[present] = np.array({labels!r}, dtype=object)[np.searchsorted({edges!r}, values[present], side="right")]"""
 
 
-def script(own: UserDataset, name: str, chosen: "Pipeline", measure: Measure) -> str:
-    """Return the source of a script that fits a pipeline as it was cross-validated.
+def script(dataset: UserDataset, name: str, unfitted: "Pipeline", measure: Measure) -> str:
+    """Return the source of a script that cross-validates a pipeline in the same way again, and fits it.
 
     Args:
-        own: dataset for which the pipeline was chosen.
+        dataset: dataset for which the pipeline was chosen.
         name: name of the algorithm.
-        chosen: unfitted pipeline.
+        unfitted: unfitted pipeline.
         measure: measure by which the pipeline was chosen.
     """
-    numbers = numeric(own.frame)
-    text = [column for column in own.frame.columns if column not in numbers]
+    numbers = numeric(dataset.frame)
+    text = [column for column in dataset.frame.columns if column not in numbers]
     imports = {
         "sklearn.compose": {"ColumnTransformer"},
         "sklearn.model_selection": {"StratifiedKFold", "cross_val_score", "train_test_split"},
         "sklearn.pipeline": {"Pipeline"},
     }
-    before, classifier = (step for _, step in chosen.steps)
-    (_, on_numbers, _), (_, on_text, _) = before.transformers
+    preprocessing, classifier = (step for _, step in unfitted.steps)
+    (_, on_numbers, _), (_, on_text, _) = preprocessing.transformers
     sources = {
         "on_numbers": source_of(on_numbers, imports),
         "on_text": source_of(on_text, imports),
         "classifier": source_of(classifier, imports),
     }
     lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(imports.items())]
-    n_rows = len(own.classes)
+    n_rows, file = len(dataset.classes), dataset.layout.path
+    classes = _CUT.format(labels=list(dataset.labels), edges=list(dataset.edges)) if dataset.edges else "table[TARGET]"
     return _TEMPLATE.format(
-        title=f"What `run.py select` chose for {own.layout.path.name}: {name}".replace("\\", "").replace('"', ""),
+        title=f"Pipeline that `run.py select` chose for {file.name}: {name}".replace("\\", "").replace('"', ""),
         n_folds=N_FOLDS,
         seed=FOLD_SEED,
         largest=MAX_MAGNITUDE,
         scoring=measure,
         measure=measure.replace("_", " "),
-        sampled=f" on {n_rows} rows drawn by class" if n_rows < own.n_usable else "",
+        sampled=f" on a stratified sample of {n_rows} rows" if n_rows < dataset.n_usable else "",
         imports="\n".join(lines),
-        file=str(Path(own.layout.path).resolve()),
-        target=own.target,
+        file=str(file.resolve()),
+        target=dataset.target,
         numbers=pformat(numbers, width=110, compact=True),
         text=pformat(text, width=110, compact=True),
         rows=n_rows,
-        options=",\n        ".join(f"{key}={value!r}" for key, value in own.layout.options.items()),
-        decimal="" if own.layout.separator == "," else '.str.replace(",", ".")',
-        classes=_CUT.format(labels=list(own.labels), edges=list(own.edges)) if own.edges else "table[TARGET]",
+        options=",\n        ".join(f"{key}={value!r}" for key, value in dataset.layout.options.items()),
+        decimal="" if dataset.layout.separator == "," else '.str.replace(",", ".")',
+        classes=classes,
         **sources,
     )
 

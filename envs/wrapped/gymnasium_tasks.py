@@ -10,7 +10,7 @@ import torch
 
 from envs.core.arrays import finite_array
 from envs.core.distribution import TaskDistribution
-from envs.core.ranges import Drawn, Integer, Range
+from envs.core.ranges import Choice, Drawn, Integer, Range
 from envs.core.tasks import Tasks
 from envs.wrapped.factories import (
     EnvFactory,
@@ -25,6 +25,9 @@ from envs.wrapped.pool import PoolVectorEnv
 from envs.wrapped.task_wrapper import TaskWrapper, flattened, format_task
 from qrl.common.checks import check_count, finite_number
 from qrl.common.errors import UsageError
+
+SINGLE_TASK = "single_task"
+"""Name of the parameter of a family in which nothing varies; no environment receives it."""
 
 PROBE_TASKS = 8
 """Number of tasks on which random actions estimate typical magnitudes of observations and rewards."""
@@ -51,7 +54,7 @@ class GymnasiumTasks(TaskDistribution):
     Args:
         make: a Gymnasium id, or the function.
         parameters: name of each parameter to its range in the train and test splits, or to a function of a
-            `numpy.random.Generator` that draws its value.
+            `numpy.random.Generator` that draws its value. Without parameters the family is a single task.
         ood: ranges that replace those of `parameters` in the ood split; they must not overlap them.
         nominal: values of the reference task; by default the environment's own defaults, or else the median of the
             range.
@@ -88,9 +91,9 @@ class GymnasiumTasks(TaskDistribution):
     ) -> None:
         ranges, shifted = _ranges("parameters", parameters), _ranges("ood", ood or {})
         self.factory = _factory(make, list(ranges))
-        name = name or self.factory.name
         if not ranges:
-            raise UsageError(f"{name}: no parameter varies between tasks{_parameter_hint(self.factory)}")
+            ranges, skip_sensitivity_check = {SINGLE_TASK: Choice((0.0,))}, (*skip_sensitivity_check, SINGLE_TASK)
+        name = name or self.factory.name
         self.workers = check_count(f"{name}: workers", workers, least=0)
         defaults = self.factory.defaults
         self._types = {key: 0 if isinstance(r, Integer) else defaults.get(key) for key, r in ranges.items()}
@@ -156,7 +159,8 @@ class GymnasiumTasks(TaskDistribution):
 
     def to_environment(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Convert a task to the types that its environments take, such as integers and arrays."""
-        return {name: environment_value(value, self._types[name]) for name, value in row.items()}
+        varying = {name: value for name, value in row.items() if name != SINGLE_TASK}
+        return {name: environment_value(value, self._types[name]) for name, value in varying.items()}
 
     def vectorise(self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu") -> PoolVectorEnv:
         """Make a pool of n_tasks · envs_per_task environments."""
@@ -250,9 +254,3 @@ def random_steps(
         yield observation, float(reward)
         if terminated or truncated:
             yield env.reset()[0], 0.0
-
-
-def _parameter_hint(factory: EnvFactory) -> str:
-    if not isinstance(factory, FromId):
-        return ""
-    return f"; set --vary NAME=LOW:HIGH for one of {', '.join(factory.numbers)}"

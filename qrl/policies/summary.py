@@ -56,16 +56,17 @@ class PolicySummary:
             rate: sum(size for name, size in sizes.items() if groups.get(name) == rate) for rate in LEARNING_RATE_GROUPS
         }
         layers = [module for module in policy.modules() if isinstance(module, CircuitModule)]
-        projected = [layer.n_projected for layer in layers if isinstance(layer, StackedCircuits)]
         specs: Counter[tuple[int, int]] = Counter()
+        n_projected = 0
         for layer in layers:
-            count = layer.n_circuits if isinstance(layer, StackedCircuits) else 1
-            specs[layer.circuit.n_wires, len(layer.circuit.moments)] += count
+            stacked = layer if isinstance(layer, StackedCircuits) else None
+            specs[layer.circuit.n_wires, len(layer.circuit.moments)] += 1 if stacked is None else stacked.n_circuits
+            n_projected = max(n_projected, 0 if stacked is None else stacked.n_projected)
         return cls(
             sum(sizes.values()),
             {name: count for name, count in counts.items() if count},
             tuple(CircuitSummary(count, *spec) for spec, count in specs.items()),
-            max(projected, default=0),
+            n_projected,
             f"{backend.name.partition(',')[0]}, {backend.precision}" if layers else "",
         )
 

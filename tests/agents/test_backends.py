@@ -97,7 +97,7 @@ def test_what_was_trained_with_noise_is_evaluated_with_it(tmp_path):
 
 def test_the_command_line_takes_noise_more_than_once():
     arguments = ["--noise", "depolarizing=0.01", "--shots=9", "--noise=readout=0.02", "after=layer", "--seed", "4"]
-    parsed, _ = parse_train(arguments)
+    parsed, *_ = parse_train(arguments)
     assert parsed.noise == ("depolarizing=0.01", "readout=0.02", "after=layer")
     assert (parsed.shots, parsed.seed) == (9, 4)
 
@@ -137,7 +137,7 @@ def test_training_on_a_device_goes_as_in_torch(backend, agent_config):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"backend": DEVICE}, "estimator dice with outer ppo differentiates circuits twice, which this backend"),
+        ({"backend": DEVICE}, "estimator dice with outer ppo needs second derivatives of circuits, which this backend"),
         ({"backend": "pennylane:lightnin.qubit"}, "did you mean 'lightning.qubit'"),
         ({"noise": ("depolarising=0.1",)}, "did you mean 'depolarizing'"),
         ({"noise": ("readout=0.7",)}, "readout must be a number in 0 to 0.5, not 0.7"),
@@ -272,7 +272,7 @@ def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
         (["--observations", "nowhere.json"], "nowhere.json"),
         (["--observations", "{wrong}"], "an observation is (2,) finite numbers, not [1.0]"),
         (["--task", "-1"], "--task must be at least 0"),
-        (["--format", "qasm"], "'qasm' cannot be chosen"),
+        (["--format", "qasm"], "expected one of 'openqasm2', 'openqasm3', 'qiskit', found 'qasm'"),
         (["--episodes", "0"], "--episodes must be at least 1"),
         (["--episodes", "1"], "episodes must be at least 2"),
     ],

@@ -148,12 +148,12 @@ def test_equal_arms_are_all_pulled():
 
 
 def test_more_arms_than_anybody_means():
-    with pytest.raises(UsageError, match="bandit: arms must be at most 10000, is 100000000"):
+    with pytest.raises(UsageError, match="bandit: arms must be at most 10000, not 100000000"):
         BanditConfig(arms=10**8)
 
 
 def test_an_agent_of_the_bandit_plays_nothing_else():
-    with pytest.raises(UsageError, match="agent thompson: plays bandit only, not 'navigation'"):
+    with pytest.raises(UsageError, match="agent thompson: supports only bandit, not 'navigation'"):
         build(Spec.default(env="navigation", agent="thompson"))
     with pytest.raises(UsageError, match=r"5 arms and 100 pulls have 4.3e\+13 posteriors.*use agent gittins"):
         built("bayes", 100)

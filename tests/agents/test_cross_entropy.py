@@ -177,7 +177,7 @@ def test_a_policy_that_acts_by_the_step_is_told_where_episodes_end(tmp_path) -> 
     seen = np.zeros(2, dtype=np.float32)
     first = [policy.act(seen) for _ in range(3)]
     with pytest.raises(
-        UsageError, match="has actions for the 3 steps of an episode: tell it where one ends by observe"
+        UsageError, match="has actions for the 3 steps of an episode only: report the end of an episode with observe"
     ):
         policy.act(seen)
     policy.observe(seen, 0.5, True)
@@ -256,7 +256,7 @@ def test_who_is_told_reaches_what_one_pulse_for_all_cannot() -> None:
             agent, distribution, EvaluationPlan(n_tasks=8, steps=1, episodes=20, split="test", seed=0)
         ).per_task
         for distribution, agent in (
-            climber(short, iterations=40, starts=1, told=t, train_tasks=30) for t in (True, False)
+            climber(short, iterations=40, starts=1, per_task=t, train_tasks=30) for t in (True, False)
         )
     )
     assert told.min() > 0.97 and blind.mean() < 0.75
@@ -264,7 +264,7 @@ def test_who_is_told_reaches_what_one_pulse_for_all_cannot() -> None:
 
 
 def test_grape_refuses_what_it_cannot_do() -> None:
-    with pytest.raises(UsageError, match="agent grape: plays qubit_control only, not 'navigation'"):
+    with pytest.raises(UsageError, match="agent grape: supports only qubit_control, not 'navigation'"):
         build(Spec.default(env="navigation", agent="grape"))
     with pytest.raises(UsageError, match="agent grape: iterations must be at least 1"):
         grape.Config(iterations=0)

@@ -32,7 +32,7 @@ PROBLEMS = {"bandit": bandit, "two states": two_states, "early end": early_end}
 POLICIES = ("logits", "1 wire", "2 wires")
 ESTIMATORS = {
     "dice": {"estimator": "dice"},
-    "dice 0.9": {"estimator": "dice", "dice_memory": 0.9},
+    "dice 0.9": {"estimator": "dice", "dice_lambda": 0.9},
     "lvc": {"estimator": "lvc"},
     "emaml": {"estimator": "emaml"},
     "first-order": {"estimator": "first-order"},
@@ -147,10 +147,10 @@ def test_meta_gradient_equals_the_formula_for_each_sequence_of_data_sets(problem
     assert largest(library_meta_gradient(maml, world, weight=weight) - weight @ each) < EXACT
 
 
-@pytest.mark.parametrize("memory", [0.0, 0.9, 1.0])
-def test_meta_gradient_equals_the_formula_over_two_pulls(memory):
+@pytest.mark.parametrize("dice_lambda", [0.0, 0.9, 1.0])
+def test_meta_gradient_equals_the_formula_over_two_pulls(dice_lambda):
     world = bandit(1, pulls=2)
-    maml = learner(circuit_policy(), world, dice_memory=memory)
+    maml = learner(circuit_policy(), world, dice_lambda=dice_lambda)
     assert largest(library_meta_gradient(maml, world) - exact_meta_gradient(maml, world, parameters(maml))) < EXACT
 
 

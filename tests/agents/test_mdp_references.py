@@ -132,9 +132,9 @@ def test_posterior_sampling_comes_closer_to_the_optimum_with_every_episode():
 
 
 def test_they_play_what_they_know_the_rules_of():
-    with pytest.raises(UsageError, match="agent psrl: plays tabular_mdp only, not 'bandit'"):
+    with pytest.raises(UsageError, match="agent psrl: supports only tabular_mdp, not 'bandit'"):
         agent_of(psrl, "psrl", env="bandit")
     with pytest.raises(
-        UsageError, match="agent oracle: plays bandit and tabular_mdp and families of tries only, not 'cartpole'"
+        UsageError, match="agent oracle: supports only bandit, tabular_mdp, lookup tasks, not 'cartpole'"
     ):
         agent_of(oracle, "oracle", env="cartpole")

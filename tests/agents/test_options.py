@@ -19,18 +19,18 @@ NAN, INFINITE = float("nan"), float("inf")
         (maml.Config, {"discount": 0.0}, "discount must be in (0, 1], not 0.0"),
         (maml.Config, {"lr_heads": -0.1}, "lr_heads must be finite and not negative, not -0.1"),
         (maml.Config, {"max_kl": INFINITE, "outer": "trpo"}, "max_kl must be finite and positive, not inf"),
-        (maml.Config, {"dice_memory": 1.5}, "dice_memory must be in [0, 1], not 1.5"),
+        (maml.Config, {"dice_lambda": 1.5}, "dice_lambda must be in [0, 1], not 1.5"),
         (maml.Config, {"outer": "trpo", "epochs": 5}, "epochs has no effect with outer trpo"),
         (maml.Config, {"outer": "trpo", "lr_heads": 0.1}, "lr_heads has no effect with outer trpo"),
         (maml.Config, {"max_kl": 0.1}, "max_kl has no effect with outer ppo"),
-        (maml.Config, {"estimator": "lvc", "dice_memory": 0.5}, "dice_memory has no effect with estimator lvc"),
+        (maml.Config, {"estimator": "lvc", "dice_lambda": 0.5}, "dice_lambda has no effect with estimator lvc"),
         (
             finetune.Config,
             {"learn_step_sizes": False, "lr_step_sizes": 0.1},
             "lr_step_sizes has no effect with learn_step_sizes false",
         ),
         (reptile.Config, {"outer_step_size": 0.0}, "outer_step_size must be finite and positive, not 0.0"),
-        (scratch.Config, {"later_step_factor": 0.0}, "later_step_factor must be finite and positive, not 0.0"),
+        (scratch.Config, {"extra_step_decay": 0.0}, "extra_step_decay must be finite and positive, not 0.0"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused(config, options, message):
@@ -42,7 +42,7 @@ def test_an_option_that_cannot_be_is_refused(config, options, message):
 
 def test_options_of_what_is_chosen_are_accepted():
     maml.Config(outer="trpo", max_kl=0.1, estimator="lvc", learn_step_sizes=False)
-    maml.Config(epochs=5, dice_memory=0.5, lr_step_sizes=0.1)
+    maml.Config(epochs=5, dice_lambda=0.5, lr_step_sizes=0.1)
     maml.Config(outer="trpo", epochs=3)  # spelled out, but the default
     assert maml.Config(episodes=1, baseline="none").episodes == 1
 

@@ -23,14 +23,12 @@ class Hill:
         return self.steepness * abs(self.x)
 
     def climb(self, n_steps):
-        """An update of so many epochs, as every algorithm makes it; its KL divergence."""
-        self.optimiser.start(1.0)
-        for step in range(n_steps):
-            self.taken += 1
-            if step and self.optimiser.went_too_far(self.kl()):
-                break
-            self.optimiser.ascend([torch.ones(1)], {"kl": self.kl()})
-        return self.optimiser.finish(self.kl)
+        """Take an update of so many epochs, as every algorithm does; return its KL divergence."""
+        return self.optimiser.optimise((self.gradient() for _ in range(n_steps)), self.kl, 1.0)["kl"]
+
+    def gradient(self):
+        self.taken += 1
+        return [torch.ones(1)], {"kl": self.kl()}
 
 
 @pytest.mark.parametrize(

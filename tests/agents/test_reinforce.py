@@ -20,10 +20,10 @@ from tests.support.trained_parameters import trained
 PUBLISHED = PolicyConfig(readout_start="alternating", readout_bias=False, inverse_temperature="fixed")
 
 
-def small(scores="episode", discount=1.0, meta_batch=1, **changes) -> Spec:
+def small(standardise="episode", discount=1.0, meta_batch=1, **changes) -> Spec:
     env = ENVS.load("cartpole").Config(horizon=30, varies=False)
     agent = AGENTS.load("reinforce").Config(
-        episodes=4, scores=scores, discount=discount, meta_batch=meta_batch, **changes
+        episodes=4, standardise_returns=standardise, discount=discount, meta_batch=meta_batch, **changes
     )
     spec = Spec.default(env="cartpole", agent="reinforce", model="jerbi", env_config=env, agent_config=agent)
     return dataclasses.replace(spec, policy=PUBLISHED, threads=1, iterations=2)
@@ -43,11 +43,11 @@ def test_standard_scores_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("scores", "discount", "meta_batch"), [("episode", 1.0, 1), ("batch", 0.9, 2), ("none", 1.0, 2)]
+    ("standardise", "discount", "meta_batch"), [("episode", 1.0, 1), ("batch", 0.9, 2), ("none", 1.0, 2)]
 )
-def test_gradient_is_that_of_the_equation(scores, discount, meta_batch):
+def test_gradient_is_that_of_the_equation(standardise, discount, meta_batch):
     """Episode by episode and step by step, from the policy's own probabilities."""
-    spec = small(scores, discount, meta_batch)
+    spec = small(standardise, discount, meta_batch)
     training = Training(spec, *build(spec))
     agent, seen = training.agent, []
     agent.update = lambda rollouts, states, remaining: seen.extend(rollouts) or {}
@@ -66,8 +66,8 @@ def test_gradient_is_that_of_the_equation(scores, discount, meta_batch):
     policy = agent.policy
     objective = 0.0
     for task, env, returns in episodes:
-        if scores != "none":
-            among = returns if scores == "episode" else whole
+        if standardise != "none":
+            among = returns if standardise == "episode" else whole
             returns = (returns - among.mean()) / (among.std(correction=0) + 1e-8)
         steps = len(returns)
         probabilities = policy(rollout.observation[:steps, task, env])["log_probs"]
@@ -148,8 +148,8 @@ def test_equal_returns_have_no_scores(value, per_episode):
     assert standard_scores(returns, valid, per_episode=per_episode).any()
 
 
-def test_scores_that_leave_nothing_of_a_reward_at_the_end_alone_are_refused():
-    agent = AGENTS.load("reinforce").Config(scores="episode", episodes=3)
+def test_standardising_within_episodes_is_refused_if_only_their_end_is_rewarded():
+    agent = AGENTS.load("reinforce").Config(standardise_returns="episode", episodes=3)
     spec = Spec.default(env="qubit_control", agent="reinforce", model="jerbi", agent_config=agent)
-    with pytest.raises(TrainingError, match="scores within an episode leave nothing to learn from"):
+    with pytest.raises(TrainingError, match=r"^all returns within an episode are equal.*batch$"):
         Training(spec, *build(spec)).step()

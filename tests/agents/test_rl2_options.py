@@ -5,7 +5,7 @@ import json
 import pytest
 
 from agents import rl2
-from agents.cli.options import parse_train
+from agents.cli.train import parse_train
 from agents.core.spec import Spec, default_config
 from qrl.common.errors import UsageError
 from qrl.models import mlp
@@ -16,14 +16,14 @@ from tests.support.rl2_training import learner
     ("options", "message"),
     [
         ({"episodes": 0}, "episodes must be at least 1"),
-        ({"minibatches": 300}, r"200 trials \(meta_batch\) cannot be 300 minibatches"),
+        ({"minibatches": 300}, "minibatches must be at most meta_batch, 200, not 300"),
         ({"discount": 1.5}, r"discount must be in \(0, 1\]"),
         ({"gae_lambda": -0.1}, r"gae_lambda must be in \[0, 1\]"),
         ({"value_weight": float("inf")}, "value_weight must be finite and not negative"),
         ({"truncation": -1}, "truncation must be not negative"),
         ({"memory_budget": 0.0}, "memory_budget must be finite and positive"),
         ({"trials": 0}, "trials must be at least 1"),
-        ({"trials": 3}, r"200 trials \(meta_batch\) are not 3 \(trials\) of each task"),
+        ({"trials": 3}, "meta_batch must be a multiple of trials, 3, not 200"),
         ({"clip": 0.0}, "clip must be finite and positive"),
     ],
 )
@@ -50,5 +50,5 @@ def test_trials_are_longer_where_episodes_are_short():
 def test_options_saved_for_the_agents_own_model_stay_when_it_is_named(tmp_path):
     saved = tmp_path / "saved.json"
     saved.write_text(json.dumps({"agent": "rl2", "model_config": {"n_hidden": 8}}))
-    spec, _ = parse_train(["--config", str(saved), "--model", "qgru"])
+    spec, *_ = parse_train(["--config", str(saved), "--model", "qgru"])
     assert spec.model == "qgru" and spec.model_config.n_hidden == 8

@@ -14,7 +14,7 @@ from tests.support.trained_parameters import trained
 CONFIGS = {
     "maml": {"meta_batch": 3, "episodes": 4},
     "reptile": {"meta_batch": 3, "episodes": 4},
-    "reinforce": {"meta_batch": 3, "episodes": 4, "scores": "batch"},
+    "reinforce": {"meta_batch": 3, "episodes": 4, "standardise_returns": "batch"},
     "rl2": {"meta_batch": 4, "episodes": 2},
     "sb3_ppo": {"meta_batch": 3, "episodes": 4},
 }

@@ -30,8 +30,8 @@ def family(gains: np.ndarray, portfolio: str = "svm", horizon: int = 20) -> Look
     return LookupTasks("hyperparameter_tuning", "dataset", horizon, known)
 
 
-def tries(gains: np.ndarray, n_lanes: int, horizon: int = 20, portfolio: str = "svm") -> torch.Tensor:
-    """What is tried on the last row [time, lane]."""
+def evaluated(gains: np.ndarray, n_lanes: int, horizon: int = 20, portfolio: str = "svm") -> torch.Tensor:
+    """Candidates evaluated on the last row [time, lane]."""
     made = family(gains, portfolio, horizon)
     unused = lambda *_: None  # noqa: E731
     agent = tpe.build(tpe.Config(), BuildContext(made, torch.device("cpu"), unused, unused))
@@ -47,15 +47,15 @@ def tries(gains: np.ndarray, n_lanes: int, horizon: int = 20, portfolio: str = "
 
 @pytest.mark.parametrize("portfolio", PORTFOLIOS)
 def test_each_configuration_is_nearest_to_itself(portfolio):
-    space = tpe.Space(PORTFOLIOS[portfolio])
-    rows = [space.of(each) for each in PORTFOLIOS[portfolio]]
+    space = tpe.SearchSpace(PORTFOLIOS[portfolio])
+    rows = [space.values_of(each) for each in PORTFOLIOS[portfolio]]
     for i, one in enumerate(rows):
         distances = [space.distance(one, other) for other in rows]
         assert distances[i] == 0 and sorted(distances)[1] > 0
 
 
 def test_distances_by_hand():
-    space = tpe.Space(PORTFOLIOS["svm"])
+    space = tpe.SearchSpace(PORTFOLIOS["svm"])
     linear, other = {"kernel": "linear", "C": 0.01}, {"kernel": "linear", "C": 1000.0}
     rbf = {"kernel": "rbf", "C": 0.01, "gamma": 0.001}
     assert space.distance(linear, other) == pytest.approx(1) and space.distance(linear, rbf) == pytest.approx(
@@ -65,10 +65,10 @@ def test_distances_by_hand():
 
 
 def test_the_model_finds_what_random_search_does_not():
-    """Gains that rise with C for one kernel alone: after 12 of 32 tries the best is found more often than by chance."""
+    """Gains that rise with C for one kernel: after 12 of 32 evaluations the best is found more often than by chance."""
     gain = [np.log10(each["C"]) / 10 if each["kernel"] == "rbf" else -0.5 for each in PORTFOLIOS["svm"]]
     best = {i for i, each in enumerate(PORTFOLIOS["svm"]) if each["kernel"] == "rbf" and each["C"] == 1000.0}
-    tried = tries(np.array([gain] * 4), 40, horizon=12)
+    tried = evaluated(np.array([gain] * 4), 40, horizon=12)
     assert all(len(set(lane)) == 12 for lane in tried.mT.tolist()), "nothing twice"
     late = torch.isin(tried[5:], torch.tensor(sorted(best))).float().mean()
     assert late > 2 * len(best) / 32
@@ -76,15 +76,15 @@ def test_the_model_finds_what_random_search_does_not():
 
 def test_algorithms_are_no_configurations():
     unused = lambda *_: None  # noqa: E731
-    with pytest.raises(UsageError, match="agent tpe: the candidates of 'algorithm_selection' are no configurations"):
+    with pytest.raises(UsageError, match="agent tpe: the candidates of 'algorithm_selection' are not configurations"):
         tpe.build(tpe.Config(), BuildContext(envs.make("algorithm_selection"), torch.device("cpu"), unused, unused))
 
 
 DISTANCES = """
-from agents.references.tpe import Space
+from agents.references.tpe import SearchSpace
 from envs.core.make import make
-space = Space(make("hyperparameter_tuning").table.configurations)
-rows = [space.of(each) for each in space.configurations]
+space = SearchSpace(make("hyperparameter_tuning").table.configurations)
+rows = [space.values_of(each) for each in space.configurations]
 print([space.distance(one, other).hex() for one in rows for other in rows])
 """
 

@@ -127,7 +127,7 @@ def test_fisher_products_are_those_of_the_hessian_of_the_kl_divergence(env, mode
 
 @pytest.mark.parametrize(
     ("estimator", "options"),
-    [("dice", {"dice_memory": 0.9}), ("dice", {"dice_memory": 1.0}), ("lvc", {}), ("emaml", {})],
+    [("dice", {"dice_lambda": 0.9}), ("dice", {"dice_lambda": 1.0}), ("lvc", {}), ("emaml", {})],
 )
 def test_gradient_and_curvature_are_those_of_what_is_measured(estimator, options):
     """By differences of `evaluate`, in which the inner updates are taken again: no derivative is shared with it."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agents.cli.main import main
-from agents.cli.options import default_out, parse_train
-from agents.core.spec import Spec
+from agents.cli.train import parse_train
+from agents.core.spec import Spec, default_out
 from agents.runs.folder import RunFolder
 from envs import bandit
 from tests.support.command_line import OURS, refused, training_call
@@ -78,40 +78,40 @@ def test_help_of_a_command_shows_the_options_of_the_chosen_plug_ins(calls, capsy
         (["--env", "nowhere.py"], "env file {cwd}/nowhere.py: No such file or directory"),
         (["--env", "navigaton"], "unknown env 'navigaton'; did you mean 'navigation'? (choices: "),
         (["--agent", "os.path"], "agent 'os.path' has no dataclass called Config: "),
-        (["--env"], "--env needs a value"),
-        (["--env="], "--env needs a value"),
-        (["--agent", "--seed"], "--agent needs a value"),
+        (["--env"], "--env: expected one argument"),
+        (["--env="], "the name of the env is empty"),
+        (["--agent", "--seed"], "--agent: expected one argument"),
         (["--agent.iner-steps", "2"], "unknown option --agent.iner-steps; did you mean --agent.inner-steps?"),
         (["--inner-steps", "2"], "unknown option --inner-steps; did you mean --"),
         (["--model.no-lerned"], "unknown option --model.no-lerned; did you mean --model.no-learned?"),
         (["--xyz=3"], "unknown option --xyz; `run.py train --help` lists all"),
         (["stray"], "unexpected argument 'stray'; `run.py train --help` shows what is accepted"),
-        (["--agent.inner-steps", "two"], "--agent.inner-steps: 'two' is not a whole number"),
-        (["--agent.inner-steps", "1.5"], "--agent.inner-steps: '1.5' is not a whole number"),
+        (["--agent.inner-steps", "two"], "--agent.inner-steps: expected a whole number, found 'two'"),
+        (["--agent.inner-steps", "1.5"], "--agent.inner-steps: expected a whole number, found '1.5'"),
         (["--agent.inner-steps", "0"], "--agent: inner_steps must be at least 1, not 0"),
-        (["--agent.inner-steps"], "--agent.inner-steps needs a value"),
-        (["--agent.goal", "1"], "--agent.goal needs 2 values"),
-        (["--agent.steps.rate", "fast"], "--agent.steps.rate: 'fast' is not a number"),
+        (["--agent.inner-steps"], "--agent.inner-steps: expected one argument"),
+        (["--agent.goal", "1"], "--agent.goal: expected 2 arguments"),
+        (["--agent.steps.rate", "fast"], "--agent.steps.rate: expected a number, found 'fast'"),
         (["--agent.steps.rate", "nan"], "--agent.steps.rate is nan: a finite number is needed"),
         (["--env.goal", "0", "inf"], "--env.goal[1] is inf: a finite number is needed"),
-        (["--agent.limit", "high"], "--agent.limit: 'high' does not fit {{None}}|FLOAT"),
+        (["--agent.limit", "high"], "--agent.limit: expected a number, found 'high'"),
         (
             ["--agent.estimator", "dise"],
-            "--agent.estimator: 'dise' cannot be chosen; did you mean 'dice'? (choices: dice, first-order)",
+            "--agent.estimator: expected one of 'dice', 'first-order', found 'dise'; did you mean 'dice'?",
         ),
-        (["--device", "tpu"], "--device: 'tpu' cannot be chosen; did you mean 'cpu'? (choices: cpu, cuda)"),
+        (["--device", "tpu"], "--device: expected one of 'cpu', 'cuda', found 'tpu'; did you mean 'cpu'?"),
         (["--iterations", "0"], "iterations must be at least 1, not 0"),
-        (["--iterations", "-3"], "iterations must be at least 1, is -3"),
-        (["--seed", "-1"], "seed must be at least 0, is -1"),
+        (["--iterations", "-3"], "iterations must be at least 1, not -3"),
+        (["--seed", "-1"], "seed must be at least 0, not -1"),
         (["--eval-steps", "0"], "eval-steps must be at least 1, not 0"),
-        (["--out", ""], "--out needs a value"),
+        (["--out", ""], "--out: expected a path, found ''"),
         (["--out", "x" * 300], f"{'x' * 300}: File name too long"),
         (["--config", "x" * 300], f"{'x' * 300}: File name too long"),
         (["--env", "x" * 300 + ".py"], "env file {cwd}/" + "x" * 300 + ".py: File name too long"),
         (["--agent.foo", "3"], "unknown option --agent.foo; "),
         (["--agent.itrations", "3"], "unknown option --agent.itrations; did you mean --agent."),
         (["--config", "nowhere.json"], "nowhere.json: No such file or directory"),
-        (["--config", "net.py"], "net.py: not JSON or cut short: "),
+        (["--config", "net.py"], "net.py: not JSON, or truncated: "),
         (["--config", "."], "config.json: No such file or directory"),
     ],
 )
@@ -130,7 +130,7 @@ def test_a_configuration_file_with_wrong_values(calls, capsys):
             {"agent_config": {"inner_step": 3}},
             "bad.json.agent_config: unknown option 'inner_step'; did you mean 'inner_steps'? ",
         ),
-        ({"agent_config": {"inner_steps": -3}}, "bad.json.agent_config: inner_steps must be at least 1, is -3"),
+        ({"agent_config": {"inner_steps": -3}}, "bad.json.agent_config: inner_steps must be at least 1, not -3"),
     ):
         Path("bad.json").write_text(json.dumps({**names, **change}))
         assert refused(capsys, ["--config", "bad.json"]).startswith(message)
@@ -152,7 +152,7 @@ def test_a_run_folder_that_exists_is_refused_before_any_work(calls, capsys):
 
 
 def test_the_path_of_the_librarys_own_file_is_its_name():
-    spec, _ = parse_train(["--env", bandit.__file__, "--agent", "thompson"])
+    spec, *_ = parse_train(["--env", bandit.__file__, "--agent", "thompson"])
     assert spec.env == "bandit" and spec.env_config == bandit.Config()
 
 

@@ -149,7 +149,7 @@ def test_what_cannot_be() -> None:
 def test_best_single_is_that_of_the_training_tasks() -> None:
     """Means in training: 0.275, 0.325, 0.15, 0.2."""
     assert order(best_single, 5) == [1, 1, 1, 1]
-    assert order(best_single, 5, alone=False) == [1, 0, 3, 2]
+    assert order(best_single, 5, best_only=False) == [1, 0, 3, 2]
 
 
 def test_portfolio_is_greedy() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
-from agents.references.shared.trial import TrialConfig, known_family
+from agents.references.shared.trial import TrialConfig, require_family
 from envs.bandit import Bandit
 
 Counts = Float[Tensor, "task env arm outcome"]
@@ -22,7 +22,7 @@ class BanditPolicy(ABC):
     """
 
     def __init__(self, config: TrialConfig, context: BuildContext) -> None:
-        family = known_family(type(self).__module__.rpartition(".")[2], context, Bandit)
+        family = require_family(type(self).__module__.rpartition(".")[2], context, Bandit)
         self.config, self.device, self.n_arms = config, context.device, family.n_arms
         self.trial_episodes = config.episodes
         self.n_pulls = config.episodes * context.horizon
@@ -41,9 +41,9 @@ class BanditPolicy(ABC):
     ) -> tuple[Int[Tensor, "task env"], Counts]:
         """Return the arm with the largest index; break ties at random."""
         index = self.index(state, generator)
-        chance = torch.rand(index.shape, generator=generator, device=index.device, dtype=index.dtype)
+        tie_breaker = torch.rand(index.shape, generator=generator, device=index.device, dtype=index.dtype)
         # Exact comparison is safe: equal counts give bitwise equal indices.
-        return torch.where(index == index.amax(-1, keepdim=True), chance, -1.0).argmax(-1), state
+        return torch.where(index == index.amax(-1, keepdim=True), tie_breaker, -1.0).argmax(-1), state
 
     def to_environment(self, action: Tensor) -> Tensor:
         """Return the actions, which are already in the environment's units."""

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST = 5_000_000
+MAX_BELIEFS = 5_000_000
 """Maximum number of beliefs that are enumerated for a whole trial."""
-MOST_PULLS = 200
+MAX_PULLS = 200
 """Maximum number of pulls for which indices are computed: the table takes half a minute; its memory grows cubically."""
 
 
@@ -46,7 +46,7 @@ def n_beliefs(k: int, n: int) -> int:
 
 @functools.cache
 def _binomials(rows: int, columns: int) -> NDArray[np.int64]:
-    """Pascal's triangle up to this row and column. Entries stay far from overflow for at most LARGEST beliefs."""
+    """Pascal's triangle up to this row and column. Entries stay far from overflow for at most MAX_BELIEFS beliefs."""
     table = np.zeros((rows + 1, columns + 1), dtype=np.int64)
     table[:, 0] = 1
     for row in range(1, rows + 1):
@@ -80,42 +80,42 @@ def rank(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def optimum(k: int, n: int) -> Optimum:
     """Bayes-optimal policy of k arms and n pulls: backward induction for the value, a forward pass for the rewards.
 
-    Raises ValueError for more than LARGEST beliefs.
+    Raises ValueError for more than MAX_BELIEFS beliefs.
     """
-    if n_beliefs(k, n) > LARGEST:
-        raise ValueError(f"{k} arms and {n} pulls have {n_beliefs(k, n):,} beliefs; at most {LARGEST:,} are enumerated")
+    if n_beliefs(k, n) > MAX_BELIEFS:
+        raise ValueError(f"{k} arms and {n} pulls have {n_beliefs(k, n):,} beliefs, more than {MAX_BELIEFS:,}")
     value: NDArray[np.float64] | None = None
     optimal: list[NDArray[np.bool_]] = []
     for t in reversed(range(n)):
         counts = beliefs(k, t)
-        worth = np.stack([_value_of(counts, arm, value) for arm in range(k)], axis=1)
-        value = worth.max(1)
-        optimal.insert(0, worth >= value[:, None] - 1e-12)  # equal arms differ by rounding
+        action_values = np.stack([_value_of(counts, arm, value) for arm in range(k)], axis=1)
+        value = action_values.max(1)
+        optimal.insert(0, action_values >= value[:, None] - 1e-12)  # equal arms differ by rounding
     assert value is not None
-    chance, by_pull = np.ones(1), []
+    probability, by_pull = np.ones(1), []
     for t in range(n):
         counts, arm = beliefs(k, t), optimal[t].argmax(1)
         p = _mean(counts, arm)
-        by_pull.append(float(chance @ p))
+        by_pull.append(float(probability @ p))
         if t < n - 1:
             following = np.zeros(math.comb(t + 2 * k, 2 * k - 1))
             for offset, weight in ((0, p), (1, 1 - p)):
-                np.add.at(following, rank(_after(counts, 2 * arm + offset)), chance * weight)
-            chance = following
+                np.add.at(following, rank(_after(counts, 2 * arm + offset)), probability * weight)
+            probability = following
     return Optimum(float(value[0]), tuple(by_pull), tuple(optimal))
 
 
 def _mean(counts: NDArray[np.int64], arm: NDArray[np.int64] | int) -> NDArray[np.float64]:
     """Posterior mean of an arm, for each belief [belief]."""
     rows = np.arange(len(counts))
-    paid, failed = counts[rows, 2 * arm], counts[rows, 2 * arm + 1]
-    return np.asarray((1 + paid) / (2 + paid + failed))
+    successes, failures = counts[rows, 2 * arm], counts[rows, 2 * arm + 1]
+    return np.asarray((1 + successes) / (2 + successes + failures))
 
 
-def _after(counts: NDArray[np.int64], place: NDArray[np.int64] | int) -> NDArray[np.int64]:
+def _after(counts: NDArray[np.int64], position: NDArray[np.int64] | int) -> NDArray[np.int64]:
     """Counts with the entry at one position incremented, for each belief."""
     result = counts.copy()
-    result[np.arange(len(counts)), place] += 1
+    result[np.arange(len(counts)), position] += 1
     return result
 
 
@@ -124,8 +124,8 @@ def _value_of(counts: NDArray[np.int64], arm: int, following: NDArray[np.float64
     p = _mean(counts, arm)
     if following is None:
         return p
-    paid, failed = (following[rank(_after(counts, 2 * arm + offset))] for offset in (0, 1))
-    return p * (1 + paid) + (1 - p) * failed
+    success, failure = (following[rank(_after(counts, 2 * arm + offset))] for offset in (0, 1))
+    return p * (1 + success) + (1 - p) * failure
 
 
 @functools.cache
@@ -134,13 +134,13 @@ def indices(n: int) -> NDArray[np.float64]:
 
     The index is 0 where successes + failures + pulls left exceed n. Dynamic programming over the single arm gives the
     advantage of pulling it over each sure reward of a grid; the index is where this advantage crosses zero, linearly
-    interpolated between grid points. Raises ValueError for more than MOST_PULLS.
+    interpolated between grid points. Raises ValueError for more than MAX_PULLS.
     """
-    if n > MOST_PULLS:
-        raise ValueError(f"indices are computed for up to {MOST_PULLS} pulls, not {n}")
+    if n > MAX_PULLS:
+        raise ValueError(f"indices are computed for up to {MAX_PULLS} pulls, not {n}")
     grid = np.linspace(0, 1, 401)
-    paid, failed = np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij")
-    p = ((1 + paid) / (2 + paid + failed))[..., None]
+    successes, failures = np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij")
+    p = ((1 + successes) / (2 + successes + failures))[..., None]
     result = np.zeros((n + 1, n + 1, n + 1))
     # Advantage of pulling at least once over the sure reward for all remaining pulls, and the value of the better one.
     value = np.zeros((n + 2, n + 2, len(grid)))
@@ -152,7 +152,7 @@ def indices(n: int) -> NDArray[np.float64]:
         value = np.zeros_like(value)
         value[:size, :size] = np.maximum(pull, left * grid)
         result[left, :size, :size] = _crossing(gain, grid)
-        result[left][paid + failed > n - left] = 0.0
+        result[left][successes + failures > n - left] = 0.0
     return result
 
 
@@ -160,5 +160,5 @@ def _crossing(gain: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[n
     """Zero of a function that decreases along the last axis, linearly interpolated between grid points."""
     above = np.clip((gain > 0).sum(-1) - 1, 0, len(grid) - 2)[..., None]
     here, there = np.take_along_axis(gain, above, -1)[..., 0], np.take_along_axis(gain, above + 1, -1)[..., 0]
-    share = np.clip(here / np.maximum(here - there, 1e-300), 0, 1)
-    return np.asarray(grid[above[..., 0]] + share * (grid[1] - grid[0]))
+    fraction = np.clip(here / np.maximum(here - there, 1e-300), 0, 1)
+    return np.asarray(grid[above[..., 0]] + fraction * (grid[1] - grid[0]))

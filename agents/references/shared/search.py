@@ -12,7 +12,7 @@ from torch import Tensor
 from agents.core.context import BuildContext
 from agents.core.options import Options
 from agents.core.rollout import Rollout
-from agents.references.shared.trial import known_family
+from agents.references.shared.trial import require_family
 from envs.automl.lookup_tasks import LookupTasks
 
 FAMILIES = ("algorithm_selection", "hyperparameter_tuning")
@@ -53,7 +53,7 @@ class SearchPolicy(ABC):
 
     def __init__(self, config: SearchConfig, context: BuildContext) -> None:
         name = type(self).__module__.rpartition(".")[2]
-        self.family: LookupTasks = known_family(name, context, LookupTasks)
+        self.family: LookupTasks = require_family(name, context, LookupTasks)
         self.config, self.device, self.trial_episodes = config, context.device, config.episodes
         self.n_actions, self.n_features = len(self.family.table.candidates), self.family.table.features.shape[1]
 

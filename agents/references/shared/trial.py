@@ -23,14 +23,14 @@ class TrialConfig:
         check_count("episodes of a trial", self.episodes)
 
 
-def known_family(agent: str, context: BuildContext, *families: type[Family]) -> Family:
+def require_family(agent: str, context: BuildContext, *families: type[Family]) -> Family:
     """Return the run's task family if it is one of `families`. Raises UsageError otherwise."""
     if not isinstance(context.distribution, families):
-        known = " and ".join(_called(family) for family in families)
-        raise UsageError(f"agent {agent}: plays {known} only, not {context.distribution.name!r}")
+        supported = ", ".join(_label(family) for family in families)
+        raise UsageError(f"agent {agent}: supports only {supported}, not {context.distribution.name!r}")
     return context.distribution
 
 
-def _called(family: type[TaskDistribution]) -> str:
+def _label(family: type[TaskDistribution]) -> str:
     """Name of a family in messages: the name of its file, or a common name for all lookup tasks."""
-    return "families of tries" if issubclass(family, LookupTasks) else family.__module__.rpartition(".")[2]
+    return "lookup tasks" if issubclass(family, LookupTasks) else family.__module__.rpartition(".")[2]

@@ -18,7 +18,7 @@ from qrl.common.files import from_json, to_json, write_atomically
 FOLDER = Path(__file__).parent
 
 
-def ship(source: Path, target: Path = FOLDER) -> None:
+def install_selector(source: Path, target: Path = FOLDER) -> None:
     """Install a run as the shipped selector: its configuration and the weights of its newest checkpoint.
 
     Raises:
@@ -28,10 +28,10 @@ def ship(source: Path, target: Path = FOLDER) -> None:
     run = RunFolder.open(source)
     spec = spec_of(run)
     if spec.env != "algorithm_selection":
-        raise UsageError(f"{source}: a run of algorithm_selection is needed, not of {spec.env}")
+        raise UsageError(f"{source}: must be a run of algorithm_selection, not of {spec.env}")
     checkpoint = run.checkpoints.load()
     if checkpoint.iteration < spec.iterations:
-        raise UsageError(f"{source}: trained for {checkpoint.iteration} of {spec.iterations} iterations so far")
+        raise UsageError(f"{source}: is trained for {checkpoint.iteration} of {spec.iterations} iterations only")
     weights = {name: tensor for name, tensor in checkpoint.tensors.items() if not name.startswith("adam/")}
     target.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target / "checkpoint", ignore_errors=True)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from agents.select.selector import FOLDER, ship
+from agents.select.selector import FOLDER, install_selector
 from qrl.common.errors import UsageError
 
 
@@ -13,11 +13,11 @@ def main() -> int:
         print("usage: python -m agents.select.selector RUN", file=sys.stderr)
         return 2
     try:
-        ship(Path(sys.argv[1]))
+        install_selector(Path(sys.argv[1]))
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{sys.argv[1]} ships: {FOLDER}")
+    print(f"installed {sys.argv[1]} as the shipped selector in {FOLDER}")
     return 0
 
 

@@ -16,25 +16,25 @@ from tests.support.select_command import proposing_only, run_select
 
 @pytest.mark.slow
 def test_classes_that_are_worth_the_same(file, monkeypatch, capsys):
-    """Balanced accuracy decides, is told to the selector, and comes out of the script again."""
+    """Algorithms are ranked by balanced accuracy, which the selector observes and the script reproduces."""
     monkeypatch.setattr(rl2.RL2, "act_deterministically", proposing_only("logistic_regression", "knn"))
     rewards, observe = [], rl2.RL2.observe
     watched = lambda self, state, action, reward, *rest: (  # noqa: E731
         rewards.append(float(reward)) or observe(self, state, action, reward, *rest)
     )
     monkeypatch.setattr(rl2.RL2, "observe", watched)
-    assert run_select(file, "--target", "y", "--tries", "2", "--balance") == 0
-    told = capsys.readouterr().out
+    assert run_select(file, "--target", "y", "--evaluations", "2", "--balance") == 0
+    printed = capsys.readouterr().out
     about = json.loads(Path("select-data/best.json").read_text())
-    assert about["decides"] == "balanced_accuracy"
+    assert about["ranked_by"] == "balanced_accuracy"
     means = [each["balanced_accuracy"] for each in about["ranking"]]
     assert means == sorted(means, reverse=True)
     assert [each["gain"] for each in about["ranking"]] == pytest.approx([mean - 1 / 3 for mean in means])
-    tried = sorted((each for each in about["ranking"] if each["try"]), key=lambda each: each["try"])
-    assert np.cumsum(rewards) == pytest.approx(np.maximum.accumulate([each["gain"] for each in tried]), abs=1e-6)
-    assert "balanced  ± s.e.  accuracy" in told
-    assert "best of those proposed: logistic_regression, balanced accuracy" in told
-    assert about["best_single"]["algorithm"] == "random_forest", "the best of those that can be told"
+    proposed = sorted((each for each in about["ranking"] if each["evaluation"]), key=lambda each: each["evaluation"])
+    assert np.cumsum(rewards) == pytest.approx(np.maximum.accumulate([each["gain"] for each in proposed]), abs=1e-6)
+    assert "balanced  ± s.e.  accuracy" in printed
+    assert "best proposed algorithm: logistic_regression, balanced accuracy" in printed
+    assert about["best_single"]["algorithm"] == "random_forest", "the best of those with class weights"
     assert "class_weight='balanced'" in Path("select-data/best.py").read_text()
     done = subprocess.run(
         [sys.executable, "-I", "select-data/best.py"], capture_output=True, text=True, check=False, cwd=file.parent
@@ -45,13 +45,17 @@ def test_classes_that_are_worth_the_same(file, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_which_algorithms_can_be_told_that_classes_are_worth_the_same():
-    assert [name for name in algorithms.ALGORITHMS if not algorithms.balances(name)] == ["knn", "mlp"]
+    assert [name for name in algorithms.ALGORITHMS if not algorithms.supports_class_weights(name)] == ["knn", "mlp"]
     rng = np.random.default_rng(0)
     classes = (rng.random(400) < 0.1).astype(int)
     frame = pd.DataFrame(rng.normal(size=(400, 3)) + 0.8 * classes[:, None], columns=list("abc"))
     for name in algorithms.ALGORITHMS:
-        plain = scoring.score(lambda name=name: algorithms.pipeline(name, frame), frame, classes)
-        told = scoring.score(lambda name=name: algorithms.balance(algorithms.pipeline(name, frame), 2), frame, classes)
+        plain = scoring.score(lambda name=name: algorithms.algorithm_pipeline(name, frame), frame, classes)
+        told = scoring.score(
+            lambda name=name: algorithms.weight_classes_equally(algorithms.algorithm_pipeline(name, frame), 2),
+            frame,
+            classes,
+        )
         assert not told.failure
         if name in ("knn", "mlp", "nearest_centroid"):  # the last one thinks so by itself
             np.testing.assert_array_equal(told.accuracy, plain.accuracy)
@@ -64,16 +68,16 @@ def test_which_algorithms_can_be_told_that_classes_are_worth_the_same():
 def test_a_constant_gains_nothing_where_folds_lack_a_class():
     classes = np.array([1, 1] + 58 * [0])
     frame = pd.DataFrame({"a": np.zeros(60)})
-    scored = scoring.score(lambda: algorithms.pipeline("decision_tree", frame), frame, classes)
+    scored = scoring.score(lambda: algorithms.algorithm_pipeline("decision_tree", frame), frame, classes)
     assert scored.balanced.mean() == pytest.approx(0.8) == scoring.any_class(classes).mean()
     np.testing.assert_allclose(scoring.any_class(np.arange(60) % 3), 1 / 3)
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(("share", "told"), [(0.7, False), (0.9, True)])
-def test_classes_of_very_unequal_size_are_told(tmp_path, monkeypatch, capsys, share, told):
+@pytest.mark.parametrize(("share", "noted"), [(0.7, False), (0.9, True)])
+def test_imbalanced_classes_are_noted(tmp_path, monkeypatch, capsys, share, noted):
     monkeypatch.chdir(tmp_path)
     classes = np.arange(100) >= 100 * share
     pd.DataFrame({"a": np.random.default_rng(0).normal(size=100), "y": classes}).to_csv("x.csv", index=False)
-    assert run_select("x.csv", "--target", "y", "--tries", "1", "--no-compare") == 0
-    assert ("with --balance every class is worth the same" in capsys.readouterr().out) == told
+    assert run_select("x.csv", "--target", "y", "--evaluations", "1", "--no-compare") == 0
+    assert ("--balance selects by balanced accuracy" in capsys.readouterr().out) == noted

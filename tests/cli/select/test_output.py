@@ -13,12 +13,12 @@ from tests.support.select_command import run_select
 
 @pytest.mark.usefixtures("quick")
 def test_select_and_what_it_leaves_behind(file, capsys):
-    assert run_select(file, "--target", "y", "--tries", "2", "--no-compare") == 0
-    told = capsys.readouterr()
-    assert "120 rows, 3 columns to learn from (2 of numbers, 1 of text), 3 classes of 'y'" in told.out
-    assert "left out: id: counts the rows" in told.out and "left out: nothing: empty" in told.out
-    assert "left out: name: text that hardly ever repeats" in told.out and "left out: fixed: constant" in told.out
-    assert "try 1/2: " in told.err and "try 2/2: " in told.err
+    assert run_select(file, "--target", "y", "--evaluations", "2", "--no-compare") == 0
+    printed = capsys.readouterr()
+    assert "120 rows, 3 input columns (2 numeric, 1 text), 3 classes of 'y'" in printed.out
+    assert "excluded: id: counts the rows" in printed.out and "excluded: nothing: empty" in printed.out
+    assert "excluded: name: text that hardly ever repeats" in printed.out and "excluded: fixed: constant" in printed.out
+    assert "evaluation 1/2: " in printed.err and "evaluation 2/2: " in printed.err
     assert {each.name for each in Path("select-data").iterdir()} == {"best.json", "best.py"}
     about = json.loads(Path("select-data/best.json").read_text())
     best = about["best"]
@@ -33,9 +33,9 @@ def test_select_and_what_it_leaves_behind(file, capsys):
     assert f"accuracy in 5-fold cross-validation: {best['accuracy']:.6f}" in done.stdout
     assert "fitted on 120 rows" in done.stdout
     Path("other.csv").write_text("a,b\n1,2\n")
-    bad = {"nowhere.csv": "No such file", "other.csv": "has not the columns", "select-data/best.json": "tokenizing"}
+    bad = {"nowhere.csv": "No such file", "other.csv": "the file lacks columns", "select-data/best.json": "tokenizing"}
     for given, message in bad.items():
         done = subprocess.run([*command, given], capture_output=True, text=True, check=False, cwd=file.parent)
         assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1
     assert run_select(file, "--target", "y") == 2
-    assert "select-data exists: give another --out" in capsys.readouterr().err
+    assert "select-data already exists; choose another --out" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from tests.support.select_command import rows, run_select
 def test_source_makes_the_same_pipeline(name):
     imports: dict[str, set[str]] = {}
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
-    made = algorithms.pipeline(name, frame)
+    made = algorithms.algorithm_pipeline(name, frame)
     source = source_of(made, imports)
     names: dict = {}
     exec("\n".join(f"from {module} import {', '.join(each)}" for module, each in imports.items()), names)
@@ -41,7 +41,7 @@ def test_the_script_reads_what_was_read(tmp_path, monkeypatch, options, change):
     if options == ("--bins", "3"):
         frame["y"] = frame["size"].fillna(0) + 0.1 * frame["noise"]
     frame.to_csv("a b.csv", index=False, **change)
-    assert run_select("a b.csv", "--target", "y", "--tries", "1", "--no-compare", "--out", "o", *options) == 0
+    assert run_select("a b.csv", "--target", "y", "--evaluations", "1", "--no-compare", "--out", "o", *options) == 0
     best = json.loads(Path("o/best.json").read_text())["best"]
     names: dict = {"__name__": "best"}
     exec(compile(Path("o/best.py").read_text(), "best.py", "exec"), names)
@@ -56,7 +56,7 @@ def test_the_script_reads_what_was_read(tmp_path, monkeypatch, options, change):
 def test_the_script_of_one_kind_of_columns(tmp_path, monkeypatch, columns):
     monkeypatch.chdir(tmp_path)
     rows()[columns].to_csv("x.csv", index=False)
-    assert run_select("x.csv", "--target", "y", "--tries", "1", "--no-compare", "--out", "o") == 0
+    assert run_select("x.csv", "--target", "y", "--evaluations", "1", "--no-compare", "--out", "o") == 0
     names: dict = {"__name__": "best"}
     exec(compile(Path("o/best.py").read_text(), "best.py", "exec"), names)
     best = json.loads(Path("o/best.json").read_text())["best"]
@@ -73,7 +73,7 @@ def test_blanks_around_words_are_none(file, capsys):
             frame.loc[::3, name] = before + frame[name] + after
         frame.loc[[1, 4], "colour"] = " "
         frame.to_csv(file, index=False, quoting=2)
-        assert run_select(file, "--target", "y", "--tries", "1", "--no-compare", "--out", f"out{len(after)}") == 0
+        assert run_select(file, "--target", "y", "--evaluations", "1", "--no-compare", "--out", f"out{len(after)}") == 0
         assert "3 classes of 'y'" in capsys.readouterr().out
         names: dict = {"__name__": "best"}
         exec(compile(Path(f"out{len(after)}/best.py").read_text(), "best.py", "exec"), names)
@@ -90,7 +90,7 @@ def test_numbers_too_large_to_reckon_with_are_missing(file, capsys):
     frame.loc[frame.index[::5], "size"] = "1e308"
     frame.loc[frame.index[1::10], "size"] = "-inf"
     frame.to_csv(file, index=False)
-    assert run_select(file, "--target", "y", "--tries", "1", "--no-compare") == 0
+    assert run_select(file, "--target", "y", "--evaluations", "1", "--no-compare") == 0
     assert "note: column 'size': 36 numbers beyond 1e+30 count as missing" in capsys.readouterr().out
     names: dict = {"__name__": "best"}
     exec(compile(Path("select-data/best.py").read_text(), "best.py", "exec"), names)

@@ -11,20 +11,20 @@ import torch
 
 from agents import rl2
 from agents.select import command as select_command
-from agents.select.report import Fitted, verdict
+from agents.select.report import AlgorithmResult, comparison
 from envs.automl import algorithms, scoring
-from envs.automl.reading import read
+from envs.automl.reading import read_dataset
 from tests.support.select_command import proposing_only, rows, run_select
 
 
 @pytest.mark.usefixtures("file")
 def test_a_ranking_of_what_was_tried(scores, capsys):
     known, asked = scores
-    assert run_select("data.csv", "--target", "y", "--tries", "14", "--out", "mine") == 0
+    assert run_select("data.csv", "--target", "y", "--evaluations", "14", "--out", "mine") == 0
     assert sorted(asked) == sorted(algorithms.ALGORITHMS), "each of them once"
     about = json.loads(Path("mine/best.json").read_text())
     assert [each["algorithm"] for each in about["ranking"]] == list(algorithms.ALGORITHMS)[::-1]
-    assert [each["algorithm"] for each in sorted(about["ranking"], key=lambda each: each["try"])] == asked
+    assert [each["algorithm"] for each in sorted(about["ranking"], key=lambda each: each["evaluation"])] == asked
     best = about["best"]
     share = (rows()["y"] == "small").mean()
     assert best["accuracy"] == pytest.approx(0.63) and best["balanced_accuracy"] == pytest.approx(0.53)
@@ -39,28 +39,30 @@ def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypa
     family = select_command.selector_of(None).distribution.table
     single = family.candidates[int(np.argmax([family.improvement[: family.n_train][:, a].mean() for a in range(14)]))]
     monkeypatch.setattr(rl2.RL2, "act_deterministically", proposing_only(*set(family.candidates) - {single}))
-    assert run_select("data.csv", "--target", "y", "--tries", "1", "--out", "a") == 0
+    assert run_select("data.csv", "--target", "y", "--evaluations", "1", "--out", "a") == 0
     first = asked[0]
     assert asked == [first, single] and first != single
     out, difference = capsys.readouterr().out, known[first] - known[single]
-    assert f"best of those proposed: {first}, accuracy {known[first]:.4f}" in out
+    assert f"best proposed algorithm: {first}, accuracy {known[first]:.4f}" in out
     beside = f"accuracy {known[single]:.4f}; difference {difference:+.4f} ± 0.0000"
-    assert f"best single algorithm in the datasets trained on: {single}, {beside}" in out
+    assert f"best single algorithm on the training datasets: {single}, {beside}" in out
     about = json.loads(Path("a/best.json").read_text())
     assert about["best"]["accuracy"] == pytest.approx(max(known[first], known[single]))
     assert about["best_proposed"]["algorithm"] == first and about["best_single"]["algorithm"] == single
     apart = about["best_single"]["best_proposed_minus_this"]
     assert apart == {"mean": pytest.approx(difference), "standard_error": pytest.approx(0.0, abs=1e-12)}
     asked.clear()
-    assert run_select("data.csv", "--target", "y", "--tries", "1", "--no-compare", "--out", "b") == 0
+    assert run_select("data.csv", "--target", "y", "--evaluations", "1", "--no-compare", "--out", "b") == 0
     assert asked == [first]
 
 
-@pytest.mark.parametrize(("gain", "told"), [(0.01, False), (0.0, True), (-0.2, True)])
-def test_it_is_told_if_nothing_beats_the_most_frequent_class(gain, told):
-    fitted = Fitted("lda", 1, scoring.PipelineScores(np.full(5, 0.5), np.full(5, 0.5), 1.0), "accuracy", 0.5 - gain)
-    said = list(verdict(fitted, "mlp", None))
-    assert ("none of those proposed is better than naming the most frequent class" in said) == told
+@pytest.mark.parametrize(("gain", "expected"), [(0.01, False), (0.0, True), (-0.2, True)])
+def test_a_line_says_if_nothing_beats_the_most_frequent_class(gain, expected):
+    result = AlgorithmResult(
+        "lda", 1, scoring.PipelineScores(np.full(5, 0.5), np.full(5, 0.5), 1.0), "accuracy", 0.5 - gain
+    )
+    lines = list(comparison(result, "mlp", None))
+    assert ("no proposed algorithm is better than predicting the most frequent class" in lines) == expected
 
 
 def test_the_most_probable_algorithm_that_was_not_tried(monkeypatch):
@@ -86,7 +88,7 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
     """A dataset of the table as a file's: what is observed is what the family shows of that row."""
     run_ = select_command.selector_of(None)
     family = run_.distribution
-    row, tries = len(family.table.names) - 1, family.horizon
+    row, evaluations = len(family.table.names) - 1, family.horizon
     monkeypatch.setattr(select_command, "meta_features", lambda frame, classes: family.table.features[row])
     base = 0.25
     monkeypatch.setattr(scoring, "majority", lambda classes: np.full(5, base))
@@ -101,9 +103,10 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
         return action, after
 
     monkeypatch.setattr(rl2.RL2, "act_deterministically", watched)
-    own = read(Path("data.csv"), "y", rows=1000)
-    fitted = [each for each in select_command.fits(run_, own, tries, None, "accuracy") if not isinstance(each, str)]
-    assert [each.name for each in fitted] == asked and len(set(asked)) == tries
+    dataset = read_dataset(Path("data.csv"), "y", rows=1000)
+    events = select_command.evaluate_candidates(run_, dataset, evaluations, None, "accuracy")
+    results = [each for each in events if not isinstance(each, str)]
+    assert [each.name for each in results] == asked and len(set(asked)) == evaluations
     lanes, state = family.vectorise(1, 1), run_.agent.begin(1, 1)
     observation, _ = lanes.reset(seed=0, options={"tasks": family.task({family.parameter: row})})
     for observed, told, action in seen:
@@ -119,9 +122,8 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
 @pytest.mark.usefixtures("file")
 def test_another_selector(scores, others, capsys):
     _, asked = scores
-    assert (
-        run_select("data.csv", "--target", "y", "--tries", "3", "--selector", others / "portfolio", "--no-compare") == 0
-    )
+    three = ("data.csv", "--target", "y", "--evaluations", "3")
+    assert run_select(*three, "--selector", others / "portfolio", "--no-compare") == 0
     known = select_command.selector_of(None).distribution.table
     best = np.zeros(known.n_train)
     for name in asked:
@@ -130,20 +132,17 @@ def test_another_selector(scores, others, capsys):
         best = np.maximum(best, known.improvement[: known.n_train][:, known.candidates.index(name)])
     assert len(asked) == 3 and json.loads(Path("select-data/best.json").read_text())["selector"]["agent"] == "portfolio"
     asked.clear()
-    assert (
-        run_select("data.csv", "--target", "y", "--tries", "3", "--selector", others / "best_single", "--out", "one")
-        == 0
-    )
-    assert len(asked) == 1, "what is proposed again is not fitted again"
+    assert run_select(*three, "--selector", others / "best_single", "--out", "one") == 0
+    assert len(asked) == 1, "a repeated proposal is not evaluated again"
 
 
 @pytest.mark.usefixtures("file")
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("oracle", "agent oracle has to be told the scores beforehand"),
-        ("random", "agent random does not learn from try to try"),
-        ("bandit", "a run of algorithm_selection is needed, not of bandit"),
+        ("oracle", "agent oracle needs to know the scores of all algorithms"),
+        ("random", "agent random does not adapt between evaluations"),
+        ("bandit", "must be a run of algorithm_selection, not of bandit"),
         ("nowhere", "there is no such run folder"),
     ],
 )
@@ -162,10 +161,10 @@ def test_what_fails_comes_last(scores, monkeypatch, capsys):
         return dataclasses.replace(scored, failure="ValueError: no" * (make() in failing))
 
     monkeypatch.setattr(scoring, "score", fails)
-    assert run_select("data.csv", "--target", "y", "--tries", "14") == 0
+    assert run_select("data.csv", "--target", "y", "--evaluations", "14") == 0
     about = json.loads(Path("select-data/best.json").read_text())
     assert known["mlp"] == max(known.values()) and about["best"]["algorithm"] == "ada_boost"
     assert about["ranking"][-1]["failure"] == "ValueError: no" and "failed: ValueError: no" in capsys.readouterr().out
     failing |= set(known)
-    assert run_select("data.csv", "--target", "y", "--tries", "2", "--out", "none") == 2
-    assert "every algorithm failed" in capsys.readouterr().err and not Path("none").exists()
+    assert run_select("data.csv", "--target", "y", "--evaluations", "2", "--out", "none") == 2
+    assert "all algorithms failed; " in capsys.readouterr().err and not Path("none").exists()

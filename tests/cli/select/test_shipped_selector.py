@@ -1,4 +1,4 @@
-"""The selector that ships, and what cannot ship."""
+"""The shipped selector, and runs that cannot be installed as one."""
 
 import pytest
 import torch
@@ -9,10 +9,10 @@ from qrl.common.errors import UsageError
 from tests.support.trained_parameters import trained
 
 
-def test_shipping(tmp_path):
-    for number in ("00000000", "99999999"):  # what shipped before
+def test_installing_a_selector(tmp_path):
+    for number in ("00000000", "99999999"):  # checkpoints of an earlier selector
         (tmp_path / "copy" / "checkpoint" / number).mkdir(parents=True)
-    shipped.ship(shipped.FOLDER, tmp_path / "copy")
+    shipped.install_selector(shipped.FOLDER, tmp_path / "copy")
     assert len(list((tmp_path / "copy" / "checkpoint").iterdir())) == 1
     mine, ours = agents.load(tmp_path / "copy"), agents.load(shipped.FOLDER)
     assert mine.iteration == ours.iteration == ours.spec.iterations and mine.spec == ours.spec
@@ -21,13 +21,13 @@ def test_shipping(tmp_path):
     assert "run.py" in ours.folder.config["command"][0]
 
 
-def test_the_selector_that_ships_is_of_the_table_that_ships():
-    assert shipped.trained_on_this_table(), "train another and put it there: python -m agents.select.selector RUN"
+def test_the_shipped_selector_was_trained_on_the_shipped_table():
+    assert shipped.trained_on_this_table(), "train and install another: python -m agents.select.selector RUN"
 
 
-def test_what_cannot_ship(others, tmp_path):
-    with pytest.raises(UsageError, match="a run of algorithm_selection is needed, not of bandit"):
-        shipped.ship(others / "bandit", tmp_path / "x")
+def test_runs_that_cannot_be_installed(others, tmp_path):
+    with pytest.raises(UsageError, match="must be a run of algorithm_selection, not of bandit"):
+        shipped.install_selector(others / "bandit", tmp_path / "x")
     with pytest.raises(UsageError, match="no checkpoint"):
-        shipped.ship(others / "portfolio", tmp_path / "x")
+        shipped.install_selector(others / "portfolio", tmp_path / "x")
     assert not (tmp_path / "x").exists()

@@ -53,7 +53,7 @@ def test_a_run_keeps_the_calibration_that_it_was_trained_with(trained, tmp_path)
     assert run_resume(tmp_path / "half") == 0
     for name, tensor in load(tmp_path / "half").agent.theta.items():
         assert torch.equal(tensor, run.agent.theta[name])
-    again, _ = parse_train(["--config", str(trained)])
+    again, *_ = parse_train(["--config", str(trained)])
     assert again == run.spec
 
 

@@ -164,7 +164,7 @@ def _bend(maml: MAML, problem: Problem, thetas: Tensor, score: Tensor) -> Tensor
     bend = steps_of(problem, slope(lambda x: slope(function, x), thetas).detach())
     if estimator == "emaml":
         return bend
-    memory = {"dice": maml.config.dice_memory, "lvc": 0.0}[estimator]
+    memory = {"dice": maml.config.dice_lambda, "lvc": 0.0}[estimator]
     before, products = torch.zeros_like(score[:, :, 0]), []
     for t in range(problem.horizon):
         trace = before + score[:, :, t]

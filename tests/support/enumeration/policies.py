@@ -62,7 +62,7 @@ def learner(policy: Policy, problem: Problem, **options: Any) -> MAML:
         "standardise_inner": False,
     }
     if options.get("estimator", "dice") == "dice":
-        plain["dice_memory"] = 1.0
+        plain["dice_lambda"] = 1.0
     return MAML(Config(**(plain | options)), policy, problem.horizon)
 
 
