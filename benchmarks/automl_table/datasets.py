@@ -175,7 +175,7 @@ def capped(dataset: Dataset, n_rows: int = MAX_ROWS) -> Dataset:
     Raises:
         Unsuitable: fewer than two classes are left.
     """
-    kept = sample(dataset.classes, n_rows)
+    kept = stratified_sample(dataset.classes, n_rows)
     frame, classes = dataset.frame.iloc[kept], dataset.classes[kept]
     frequent = _frequent(pd.Series(classes), MIN_PER_CLASS).to_numpy()
     if len(np.unique(classes[frequent])) < 2:

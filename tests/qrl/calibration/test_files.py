@@ -10,7 +10,7 @@ from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.noise.calibration import Calibration
-from qrl.noise.model import Noise, embedded
+from qrl.noise.model import Noise, inline_calibrations
 from tests.support.calibrations import trainable, values
 
 
@@ -21,7 +21,7 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
     again = Calibration.load(tmp_path / "device.json")
     assert again == calibration and again.digest == calibration.digest and hash(again) == hash(calibration)
     assert Calibration.from_json(calibration.to_json()) == calibration
-    (word,) = embedded([f"calibration={tmp_path / 'device.json'}"])
+    (word,) = inline_calibrations([f"calibration={tmp_path / 'device.json'}"])
     (tmp_path / "device.json").unlink()
     assert Noise.parse([word, "readout=0.1"]) == Noise(readout=0.1, calibration=calibration)
     assert Noise.parse([word]) and not Noise(calibration=Calibration("perfect", ()))
