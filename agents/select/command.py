@@ -108,11 +108,7 @@ def _compared(results: Sequence[AlgorithmResult], single: str) -> tuple[Algorith
 
 def unfitted_pipeline(name: str, dataset: UserDataset, measure: Measure) -> "Pipeline":
     """Build the unfitted pipeline of an algorithm, with class weights if balanced accuracy is the measure."""
-<<<<<<< HEAD
-    unfitted = build_pipeline(name, dataset.frame)
-=======
     unfitted = algorithm_pipeline(name, dataset.frame)
->>>>>>> words-envs
     return weight_classes_equally(unfitted, len(dataset.names)) if measure == "balanced_accuracy" else unfitted
 
 
