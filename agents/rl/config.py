@@ -53,9 +53,8 @@ class PPOConfig(Options):
     clip: float = 0.2
     """PPO clip range of the probability ratio (Schulman et al. 2017)."""
     target_kl: float = 0.02
-    """Target KL(old || new) per meta-iteration, which the learning rates adapt to [nat; 0 = constant rates, no limit]
-    (Schulman et al. 2017, section 4, applied to the rates). Below half of it rates rise by 1.5, up to ten times lr_*;
-    above twice of it they fall by 1.5, and the step is shortened."""
+    """Target KL(old || new) per meta-iteration, to which the learning rates adapt [nat; 0 = constant rates, no limit]
+    (after the adaptive penalty of Schulman et al. 2017; `agents.KLAdaptiveAdam`)."""
     entropy_bonus: float = 0.0
     """Weight of the policy's entropy in the objective [per nat] (ours: 0)."""
     lr_angles: float = 0.01
