@@ -87,8 +87,7 @@ class Spec:
     """Seed of training; test tasks do not depend on it."""
 
     backend: str = "torch"
-    """Backend of the circuits: torch, the fused simulator, or pennylane:DEVICE with options after commas, such as
-    pennylane:default.qubit,gradient=spsa."""
+    """Backend of the circuits: torch (fused simulator), or pennylane:DEVICE, such as pennylane:lightning.qubit."""
 
     shots: int = 0
     """Shots of each circuit in each measurement basis [shots]; 0: exact expectation values."""
