@@ -142,7 +142,7 @@ def loaded_after(program: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "scipy", "sklearn", "cattrs", "numpy"}
+HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "scipy", "sklearn", "numpy"}
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "
             f"from agents.cli.main import main; assert main({arguments}) == {code}"
             for arguments, code in ((["--help"], 0), ([], 0), (["list"], 0), (["trian"], 2), (["train", "--env"], 2))
         ),
-        "from agents.core.spec import REGISTRIES; [registry.available() for registry in REGISTRIES.values()]",
-        "import agents.runs.folder, agents.core.spec, agents.runs.progress, agents.runs.interrupt",
+        "from agents.core.registry import REGISTRIES; [registry.available() for registry in REGISTRIES.values()]",
+        "import agents.runs.folder, agents.core.registry, agents.runs.progress, agents.runs.interrupt",
     ],
 )
 def test_what_answers_at_once_imports_nothing_heavy_and_no_plug_in(program):

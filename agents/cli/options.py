@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agents.core.spec import LARGEST_EPISODES, check_seed
-from qrl.common.checks import check_count
+from agents.core.limits import LARGEST_EPISODES
+from qrl.common.checks import check_count, check_seed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,6 @@ from types import EllipsisType
 from typing import Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from agents.cli.field_docs import field_docs
-from agents.core.plain import from_plain, plain_value
 from agents.runs.program import program
 from qrl.common.errors import UsageError
 from qrl.common.options import applies
@@ -116,6 +115,8 @@ def options_of(
         path: keys of the dataclass's values.
         aliases: further names of options, by field.
     """
+    from agents.core.plain import plain_value  # Local: cattrs takes a while to import.
+
     hints, docs = get_type_hints(cls), field_docs(cls)
     for each in dataclasses.fields(cls):
         if not each.init:
@@ -145,6 +146,8 @@ def parse(command: str, cls: type[T], arguments: Sequence[str], *, description: 
         UsageError: an argument is invalid; a near match is suggested for a mistyped option.
         HelpShown: help was requested and has been printed.
     """
+    from agents.core.plain import from_plain
+
     parser = Parser(command, [Group("options", list(options_of(cls)))], description)
     if wants_help(arguments):
         parser.show_help()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from agents.cli.parse import Group, Option, Parser, options_of, wants_help
 from agents.core.plain import from_plain, init_names, inside, to_plain
-from agents.core.spec import CONFIGS, DEFAULT_NAMES, REGISTRIES, Spec
+from agents.core.registry import DEFAULT_NAMES, REGISTRIES
+from agents.core.spec import CONFIGS, Spec, check_names
 from agents.runs.saved_spec import read_spec
 from envs.core.registry import ENVS
 from qrl.common.errors import UsageError
@@ -67,6 +68,7 @@ def _start(arguments: Sequence[str]) -> tuple[Spec, str]:
     given = Parser("train", [Group("", choosing)], "").known(arguments)
     file = str(given.get("config", ""))
     saved = read_spec(Path(file)) if file else {}
+    check_names(saved, file, {})
     for role, registry in REGISTRIES.items():
         if role in given:
             name = registry.canonical(str(given[role]))

@@ -1,9 +1,12 @@
 """Registry of agents: meta-learners in `agents/`, reference policies in `agents/references/`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envs.core.registry import ENVS
 from qrl.common.registry import Plugin, Registry, Shelf
+from qrl.models import MODELS
 
 if TYPE_CHECKING:
     from agents.core.agent import Agent
@@ -21,12 +24,17 @@ AGENTS: "Registry[Agent[object]]" = Registry(
     "agent",
     "qrl.agents",
     [
-        Shelf("agents", _AGENTS, "agents"),
+        Shelf("agents", _AGENTS, "meta-learners"),
         Shelf("agents.references", _AGENTS / "references", "references"),
     ],
     resolve_object=_plugin_of_object,
 )
 """Registry of all agents; `AGENTS.load(name).build(config, context)` builds one."""
+
+REGISTRIES: Mapping[str, Registry[object]] = {"env": ENVS, "agent": AGENTS, "model": MODELS}
+"""Registry of each role of a run."""
+
+DEFAULT_NAMES = {"env": "navigation", "agent": "maml", "model": "reuploading"}
 
 
 def register(name: str, plugin: object) -> None:

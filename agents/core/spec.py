@@ -6,28 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_type_hints, runtime_checkable
 
+from agents.core.limits import LARGEST_EPISODES, LARGEST_ITERATIONS
 from agents.core.plain import check_value, from_plain, init_names, inside, located, plain_value, to_plain
-from agents.core.registry import AGENTS
-from envs.core.registry import ENVS
-from qrl.common.checks import check_count
+from agents.core.registry import DEFAULT_NAMES, REGISTRIES
+from qrl.common.checks import check_count, check_seed
 from qrl.common.errors import UsageError, suggest
 from qrl.common.options import DataclassInstance
-from qrl.common.registry import GIVEN, Plugin, Registry, name_of, short_name
-from qrl.models import MODELS
+from qrl.common.registry import GIVEN, Plugin, name_of, short_name
 
 if TYPE_CHECKING:
     from qrl.policies.actor import PolicyConfig
-
-DEFAULT_NAMES = {"env": "navigation", "agent": "maml", "model": "reuploading"}
-
-LARGEST_EPISODES = 100_000
-"""Maximum number of episodes, or trials, per task in an evaluation; all of them run in parallel."""
-
-LARGEST_ITERATIONS = 10_000_000
-"""Upper bound on the number of iterations; larger values are rejected as typos."""
-
-REGISTRIES: Mapping[str, Registry[object]] = {"env": ENVS, "agent": AGENTS, "model": MODELS}
-"""Registry of each role."""
 
 CONFIGS = {"env": "env_config", "agent": "agent_config", "model": "model_config", "policy": "policy"}
 """Field of the spec with the options of each role, and of the policy head."""
@@ -206,13 +194,7 @@ class Spec:
             raise UsageError(located(where, "expected a JSON object"))
         check_keys(data, where)
         given, objects = dict(data), objects or {}
-        for role in OBJECT_ROLES:
-            name = given.get(role, "")
-            if not isinstance(name, str):
-                raise UsageError(f"{inside(where, role)}: expected a name, found {name!r}")
-            if name.endswith(GIVEN) and role not in objects:
-                again = f"pass the object again, in Python, such as agents.load(path, {role}=...)"
-                raise UsageError(f"{inside(where, role)}: {name!r}: {again}")
+        check_names(given, where, objects)
         chosen = _Chosen(given, objects, where)
         env = chosen.add("env", DEFAULT_NAMES["env"])
         agent_name, model_name = DEFAULT_NAMES["agent"], DEFAULT_NAMES["model"]
@@ -283,15 +265,15 @@ def default_out(spec: Spec) -> Path:
     return Path("runs", f"{'-'.join(names)}-seed{spec.seed}")
 
 
-def check_seed(name: str, value: object) -> None:
-    """Check a seed given by the user.
-
-    Raises:
-        UsageError: the seed is not an integer in [0, 2**63), the range that every generator accepts.
-    """
-    check_count(name, value, least=0)
-    if isinstance(value, int) and value >= 2**63:
-        raise UsageError(f"{name} must be less than 2**63, is {value}")
+def check_names(data: Mapping[str, object], where: str, objects: Mapping[str, object]) -> None:
+    """Raise UsageError for a name that is no string, or that is one of an object that is not given."""
+    for role in OBJECT_ROLES:
+        name = data.get(role, "")
+        if not isinstance(name, str):
+            raise UsageError(f"{inside(where, role)}: expected a name, found {name!r}")
+        if name.endswith(GIVEN) and role not in objects:
+            remedy = f"pass that object again, in Python, such as agents.load(path, {role}=...)"
+            raise UsageError(f"{inside(where, role)} is {name!r}: {remedy}")
 
 
 def check_keys(data: Mapping[str, object], where: str) -> None:

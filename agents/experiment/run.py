@@ -11,7 +11,7 @@ from torch import nn
 from agents.core.agent import Agent, InContextAgent, Learner, NetworkAgent, OracleAgent
 from agents.core.collect import collect_episodes
 from agents.core.context import backend_of, build, build_agent, seed_shots, torch_generator
-from agents.core.spec import LARGEST_EPISODES, check_seed
+from agents.core.limits import LARGEST_EPISODES
 from agents.experiment.adapted_policy import AdaptedPolicy
 from agents.experiment.evaluation import Curve, EvaluationPlan, adaptation_curve, evaluate_returns, with_references
 from agents.experiment.loop import learner_tensors
@@ -20,7 +20,7 @@ from agents.runs import origins
 from agents.runs.folder import RunFolder
 from agents.runs.saved_spec import spec_of
 from qrl.backends.backend import Backend
-from qrl.common.checks import check_count
+from qrl.common.checks import check_count, check_seed
 from qrl.common.errors import UsageError
 from qrl.common.registry import short_name
 from qrl.policies.summary import PolicySummary

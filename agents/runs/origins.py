@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from agents.core.spec import REGISTRIES, Spec
+from agents.core.registry import REGISTRIES
+from agents.core.spec import Spec
 from agents.runs.folder import RunFolder
 from qrl.common.errors import UsageError
 

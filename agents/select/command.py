@@ -26,7 +26,7 @@ from agents.select.report import (
 )
 from agents.select.script import script
 from envs.automl import scoring
-from envs.automl.algorithms import algorithm_pipeline, supports_class_weights, weight_classes_equally
+from envs.automl.algorithms import build_pipeline, supports_class_weights, weight_classes_equally
 from envs.automl.frames import numeric
 from envs.automl.lookup_tasks import LookupTasks
 from envs.automl.meta_features import meta_features
@@ -82,7 +82,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
         "folds": {"n": scoring.N_FOLDS, "seed": scoring.FOLD_SEED, "stratified": True},
         **ranking_json(results, single, measure),
     }
-    source = script(dataset, best.name, build_pipeline(best.name, dataset, measure), measure)
+    source = script(dataset, best.name, unfitted_pipeline(best.name, dataset, measure), measure)
     write_folder(out, {"best.json": (to_json(record, indent=2) + "\n").encode(), "best.py": source.encode()})
     # The results are written before anything is printed, because printing to a closed pipe fails.
     print(ranking_table(results))
@@ -106,9 +106,9 @@ def _compared(results: Sequence[AlgorithmResult], single: str) -> tuple[Algorith
     return proposed, next((each for each in results if each.name == single), None)
 
 
-def build_pipeline(name: str, dataset: UserDataset, measure: Measure) -> "Pipeline":
+def unfitted_pipeline(name: str, dataset: UserDataset, measure: Measure) -> "Pipeline":
     """Build the unfitted pipeline of an algorithm, with class weights if balanced accuracy is the measure."""
-    unfitted = algorithm_pipeline(name, dataset.frame)
+    unfitted = build_pipeline(name, dataset.frame)
     return weight_classes_equally(unfitted, len(dataset.names)) if measure == "balanced_accuracy" else unfitted
 
 
@@ -144,8 +144,10 @@ def best_single(family: LookupTasks, measure: Measure) -> str:
     """
     table = family.table
     improvement = dict(zip(table.candidates, table.improvement[: table.n_train].mean(0), strict=True))
-    candidates = (name for name in improvement if measure == "accuracy" or supports_class_weights(name))
-    return max(candidates, key=improvement.__getitem__)
+    return max(
+        (name for name in improvement if measure == "accuracy" or supports_class_weights(name)),
+        key=improvement.__getitem__,
+    )
 
 
 @torch.no_grad()
@@ -168,7 +170,7 @@ def evaluate_candidates(
 
     def evaluate(index: int, evaluation: int | None) -> AlgorithmResult:
         name = table.candidates[index]
-        scores = scoring.score(lambda: build_pipeline(name, dataset, measure), dataset.frame, dataset.classes)
+        scores = scoring.score(lambda: unfitted_pipeline(name, dataset, measure), dataset.frame, dataset.classes)
         evaluated.add(index)
         return AlgorithmResult(name, evaluation, scores, measure, constant)
 

@@ -92,7 +92,8 @@ class GymnasiumTasks(TaskDistribution):
         ranges, shifted = _ranges("parameters", parameters), _ranges("ood", ood or {})
         self.factory = _factory(make, list(ranges))
         if not ranges:
-            ranges, skip_sensitivity_check = {SINGLE_TASK: Choice((0.0,))}, (*skip_sensitivity_check, SINGLE_TASK)
+            ranges = {SINGLE_TASK: Choice((0.0,))}
+            skip_sensitivity_check = (*skip_sensitivity_check, SINGLE_TASK)
         name = name or self.factory.name
         self.workers = check_count(f"{name}: workers", workers, least=0)
         defaults = self.factory.defaults

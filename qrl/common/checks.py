@@ -43,3 +43,14 @@ def check_choice(where: str, option: str, value: object, choices: Iterable[str])
     choices = tuple(choices)
     if value not in choices:
         raise UsageError(f"{where}: unknown {option} {value!r}{suggest(str(value), choices)}")
+
+
+def check_seed(name: str, value: object) -> None:
+    """Check a seed given by the user.
+
+    Raises:
+        UsageError: the seed is not an integer in [0, 2**63), the range that every generator accepts.
+    """
+    check_count(name, value, least=0)
+    if isinstance(value, int) and value >= 2**63:
+        raise UsageError(f"{name} must be less than 2**63, is {value}")

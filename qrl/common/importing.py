@@ -23,7 +23,7 @@ _REQUIRED = frozenset(
         "numpy",
         "gymnasium",
         "pennylane",
-        "tyro",
+        "cattrs",
         "safetensors",
         "jaxtyping",
         "scipy",
@@ -66,7 +66,7 @@ def import_file(role: str, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
 
     def execute() -> ModuleType:
-        # Dataclasses and tyro look up a class's module, so the module is registered before it runs. The source is
+        # Dataclasses look up a class's module, so the module is registered before it runs. The source is
         # compiled here because the loader would leave a __pycache__ next to the user's file.
         sys.modules[name] = module
         try:

@@ -10,6 +10,8 @@ from torch import Generator, Tensor, nn
 from qrl.common.errors import UsageError
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
 
+LISTED_UNDER = "classical controls"
+
 
 @dataclass(frozen=True)
 class Config:

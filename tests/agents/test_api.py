@@ -196,7 +196,7 @@ def curve_of(agent, axis, **changes):
 
 
 def test_gradients_and_memories_go_into_one_picture_against_what_both_spend(tmp_path):
-    curves = [curve_of("maml", "gradient_steps"), curve_of("rl2", "episodes", references={"forgetful": [1.0, 1.0]})]
+    curves = [curve_of("maml", "gradient_steps"), curve_of("rl2", "episodes", references={"memory_reset": [1.0, 1.0]})]
     for against in ("episodes", "env_steps", "env-steps"):
         agents.plot(curves, tmp_path / f"{against}.png", against=against)
         assert (tmp_path / f"{against}.png").read_bytes().startswith(b"\x89PNG")

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from agents.core.plain import from_plain, to_plain
-from agents.core.spec import REGISTRIES, Spec, default_config
+from agents.core.registry import REGISTRIES
+from agents.core.spec import Spec, default_config
 from agents.runs.folder import RunFolder
 from agents.runs.saved_spec import read_spec
 from qrl.common.checks import check_count

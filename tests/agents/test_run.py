@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from agents.core.context import build
-from agents.core.spec import REGISTRIES, Spec
+from agents.core.registry import REGISTRIES
+from agents.core.spec import Spec
 from agents.experiment.api import load
 from agents.experiment.start import run_training
 from envs.navigation import Navigation

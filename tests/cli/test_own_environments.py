@@ -203,8 +203,8 @@ def test_names_that_cannot_be_registered() -> None:
 
 def test_several_places_of_a_shorthand_are_one_option() -> None:
     spec, *_ = parse_train(
-        ["--vary", "gravity=1:5", "--env", "CartPole-v1", "--seed", "3", "--vary=length=1:2", "--vary", "masspole=1,2", "--ood",
-         "gravity=-11:-6"]
+        ["--vary", "gravity=1:5", "--env", "CartPole-v1", "--seed", "3", "--vary=length=1:2", "--vary", "masspole=1,2",
+         "--ood", "gravity=-11:-6"]
     )  # fmt: skip
     assert spec.env_config.vary == ("gravity=1:5", "length=1:2", "masspole=1,2") and spec.seed == 3
     assert spec.env_config.ood == ("gravity=-11:-6",)

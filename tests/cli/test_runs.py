@@ -167,7 +167,7 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, me
 def test_wrong_input_ends_a_process_in_the_same_line(tmp_path):
     done = in_a_process("--agent.meta-batch", "0", "--out", tmp_path / "run")
     assert done.returncode == 2 and not done.stdout
-    assert done.stderr == "run.py: error: --agent: agent maml: meta_batch must be at least 1, not 0\n"
+    assert done.stderr == "run.py: error: agent maml: meta_batch must be at least 1, not 0\n"
 
 
 def test_the_random_agent_needs_no_training(tmp_path, capsys):

@@ -64,7 +64,7 @@ def test_help_of_a_command_shows_the_options_of_the_chosen_plug_ins(calls, capsy
     assert main([*OURS, "--help"]) == 0
     text = " ".join(re.sub("[│|]", " ", capsys.readouterr().out).split())  # where lines break depends on paths
     for expected in (
-        r"--env STR", r"--seed INT", r"--agent\.inner-steps INT", r"--agent\.steps\.rate FLOAT", r"--model\.no-learned",
+        r"--env NAME", r"--seed N", r"--agent\.inner-steps N", r"--agent\.steps\.rate X", r"--model\.no-learned",
         r"Learning rate \[1/step\]; Finn et al\. 2017\.", r"--env\.estimator \{dice,first-order\}",
         r"Length of training \[meta-iterations\]", r"A plug-in of mine\.",
     ):  # fmt: skip
@@ -161,9 +161,9 @@ def test_options_without_effect_are_told(tmp_path, capsys):
     common = ["--threads", "1", "--eval-tasks", "2", "--eval-episodes", "1"]
     player = ["--env", "bandit", "--agent", "thompson", "--model=gru", "--iterations", "5"]
     assert main([*player, *common, "--out", str(tmp_path / "a")]) == 0
-    assert "warning: without effect: --model, --iterations: agent thompson" in capsys.readouterr().err
+    assert "warning: no effect: --model, --iterations: agent thompson" in capsys.readouterr().err
     scratch = ["--env", "navigation", "--env.horizon", "3", "--agent", "scratch", "--model", "mlp"]
     assert main([*scratch, *common, "--out", str(tmp_path / "b")]) == 0
     assert "without effect" not in capsys.readouterr().err
     assert main([*player[:4], "--eval-steps=2", *common, "--out", str(tmp_path / "c")]) == 0
-    assert "warning: without effect: --eval-steps: agent thompson makes no use of it" in capsys.readouterr().err
+    assert "warning: no effect: --eval-steps: agent thompson does not use it" in capsys.readouterr().err

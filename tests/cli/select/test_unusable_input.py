@@ -73,7 +73,7 @@ def test_files_that_are_none(capsys):
         assert run_select(name, "--target", "y") == 2
         assert message in capsys.readouterr().err
     assert run_select("--target", "y") == 2
-    assert "select needs a file: usage is run.py select FILE.csv --target COLUMN" in capsys.readouterr().err
+    assert "select needs FILE: usage is run.py select FILE" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("in_empty_folder")
