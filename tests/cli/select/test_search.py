@@ -13,7 +13,7 @@ from agents import rl2
 from agents.select import command as select_command
 from agents.select.report import AlgorithmResult, comparison
 from envs.automl import algorithms, scoring
-from envs.automl.reading import read
+from envs.automl.reading import read_dataset
 from tests.support.select_command import proposing_only, rows, run_select
 
 
@@ -102,7 +102,7 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
         return action, after
 
     monkeypatch.setattr(rl2.RL2, "act_deterministically", watched)
-    dataset = read(Path("data.csv"), "y", rows=1000)
+    dataset = read_dataset(Path("data.csv"), "y", rows=1000)
     events = select_command.evaluate_candidates(run_, dataset, evaluations, None, "accuracy")
     results = [each for each in events if not isinstance(each, str)]
     assert [each.name for each in results] == asked and len(set(asked)) == evaluations
