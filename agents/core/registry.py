@@ -28,6 +28,7 @@ AGENTS: "Registry[Agent[object]]" = Registry(
         Shelf("agents.references", _AGENTS / "references", "references"),
     ],
     resolve_object=_plugin_of_object,
+    objects="an agents.Agent",
 )
 """Registry of all agents; `AGENTS.load(name).build(config, context)` builds one."""
 

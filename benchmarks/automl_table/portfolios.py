@@ -13,7 +13,7 @@ BINS = 64
 
 
 def configured(portfolio: str, index: int, frame: pd.DataFrame, seed: int = 0) -> Pipeline:
-    """Return an unfitted pipeline of configuration `index` of a portfolio; see `algorithms.build_pipeline`.
+    """Return an unfitted pipeline of configuration `index` of a portfolio; see `algorithms.algorithm_pipeline`.
 
     Raises:
         UsageError: no such portfolio or configuration.

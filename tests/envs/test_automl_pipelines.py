@@ -54,14 +54,14 @@ def test_classes_are_numbered_by_their_names():
 def test_a_pipeline_takes_whatever_a_file_may_have(name):
     frame, classes = mixed()
     plain = frames.plain(frame)
-    fitted = algorithms.build_pipeline(name, plain).fit(plain, classes)
+    fitted = algorithms.algorithm_pipeline(name, plain).fit(plain, classes)
     unseen = plain.iloc[:3].copy()
     unseen["colour"] = ["violet", None, "red"]
     unseen["nothing"] = [1.0, 2.0, np.nan]
     assert set(fitted.predict(unseen)) <= {0, 1}
     # Scored on the rows it was fitted to, and well above a half: the size of a row and its shape tell the classes.
     assert fitted.score(plain, classes) > 0.75
-    assert repr(clone(fitted)) == repr(algorithms.build_pipeline(name, plain))
+    assert repr(clone(fitted)) == repr(algorithms.algorithm_pipeline(name, plain))
 
 
 def test_one_hot_columns_are_few():

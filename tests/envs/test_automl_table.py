@@ -85,7 +85,7 @@ def test_scores_can_be_measured_again(shipped, load):
     frame, (classes, _) = frames.plain(data.data), frames.encode(data.target)
     row = shipped.datasets.index(load.__name__.removeprefix("load_"))
     for name in ("lda", "knn"):
-        scored = scoring.score(lambda name=name: algorithms.build_pipeline(name, frame), frame, classes)
+        scored = scoring.score(lambda name=name: algorithms.algorithm_pipeline(name, frame), frame, classes)
         column = algorithms.ALGORITHMS.index(name)
         assert scored.accuracy == pytest.approx(shipped.algorithms.accuracy[row, column], abs=2 / 30)
         assert scored.accuracy.mean() == pytest.approx(shipped.algorithms.accuracy[row, column].mean(), abs=0.0101)
@@ -153,7 +153,7 @@ def test_unknown_names_are_refused(shipped):
     frame, _ = mixed()
     plain = frames.plain(frame)
     with pytest.raises(UsageError, match="unknown algorithm 'random_forrest'; did you mean 'random_forest'"):
-        algorithms.build_pipeline("random_forrest", plain)
+        algorithms.algorithm_pipeline("random_forrest", plain)
     with pytest.raises(UsageError, match="configurations 0 to 31, not 32"):
         portfolios.configured("svm", 32, plain)
     with pytest.raises(UsageError, match="unknown portfolio 'svn'; did you mean 'svm'"):

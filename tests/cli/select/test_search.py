@@ -58,8 +58,9 @@ def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypa
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.01, False), (0.0, True), (-0.2, True)])
 def test_a_line_says_if_nothing_beats_the_most_frequent_class(gain, expected):
-    scores = scoring.PipelineScores(np.full(5, 0.5), np.full(5, 0.5), 1.0)
-    result = AlgorithmResult("lda", 1, scores, "accuracy", 0.5 - gain)
+    result = AlgorithmResult(
+        "lda", 1, scoring.PipelineScores(np.full(5, 0.5), np.full(5, 0.5), 1.0), "accuracy", 0.5 - gain
+    )
     lines = list(comparison(result, "mlp", None))
     assert ("no proposed algorithm is better than predicting the most frequent class" in lines) == expected
 

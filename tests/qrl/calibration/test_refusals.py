@@ -70,9 +70,7 @@ def test_errors_that_have_no_place():
             Circuit(1, (Gate("RY", (0,), 0.1),), (Observable.of("Z0"),)),
             Calibration("m", ("h",), (scaled("h", None, 1),)),
         )
-    with pytest.raises(
-        UsageError, match="cannot implement CNOT: it needs one of cx, cz, ecr; the device's gates are h"
-    ):
+    with pytest.raises(UsageError, match="cannot implement CNOT: it needs one of cx, cz, ecr; the device's gates"):
         values(bell(2, 0, 1), Calibration("m", ("h",), (scaled("h", None, 1),)))
 
 
