@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.automl_table.catalogue import Entry
 from benchmarks.automl_table.columns import useful
-from envs.automl.cleaning import MAX_CLASSES, MAX_ROWS, MIN_ROWS
+from envs.automl.cleaning import MAX_CLASSES, MAX_ROWS, MIN_ROWS, stratified_sample
 from envs.automl.frames import encode, plain
 from qrl.common.errors import UsageError
 
