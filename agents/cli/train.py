@@ -32,8 +32,7 @@ class TrainOptions:
     """Replace an existing run in this folder."""
 
     config: Path | None = None
-    """Start from a saved configuration: a run folder, its config.json, or a JSON file of a spec. Further options
-    override it."""
+    """Start from the configuration of a run folder or of a JSON file; further options override it."""
 
 
 def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions, str]:

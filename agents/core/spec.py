@@ -87,8 +87,7 @@ class Spec:
     """Seed of training; test tasks do not depend on it."""
 
     backend: str = "torch"
-    """Backend of the circuits: torch, the fused simulator, or pennylane:DEVICE with options after commas, such as
-    pennylane:default.qubit,gradient=spsa."""
+    """Backend of the circuits: torch (fused simulator), or pennylane:DEVICE, such as pennylane:lightning.qubit."""
 
     shots: int = 0
     """Shots of each circuit in each measurement basis [shots]; 0: exact expectation values."""
@@ -140,7 +139,9 @@ class Spec:
         check_count("shots", self.shots, least=0)
 
     @classmethod
-    def default(cls, env: Given = "", agent: Given = "", model: Given = "", **fields: object) -> "Spec":
+    def default(
+        cls, env: Given | None = None, agent: Given | None = None, model: Given | None = None, **fields: object
+    ) -> "Spec":
         """Return the spec of three plug-ins, by default with their own default options.
 
         Args:
@@ -152,10 +153,10 @@ class Spec:
         Raises:
             UsageError: a name or a value is invalid.
         """
-        given = {"env": env, "agent": agent, "model": model, "backend": fields.pop("backend", "")}
+        given = {"env": env, "agent": agent, "model": model, "backend": fields.pop("backend", None)}
+        given = {role: thing for role, thing in given.items() if thing is not None}
         objects = {role: thing for role, thing in given.items() if not isinstance(thing, str)}
-        names = {role: thing for role, thing in given.items() if thing and role not in objects}
-        names |= {role: name_of(thing) for role, thing in objects.items()}
+        names = {role: name_of(thing) for role, thing in given.items()}
         return cls.from_json({**names, **fields}, where="", objects=objects)
 
     def plugin(self, role: str) -> Plugin[object]:
