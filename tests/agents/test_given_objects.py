@@ -67,7 +67,7 @@ def test_a_model_starts_from_its_own_parameters(tmp_path):
 
 
 def test_an_agent_and_a_device(tmp_path):
-    run = agents.train(tmp_path / "a", env="navigation", agent=Random(family().action_space), **SMALL)
+    run = agents.train(tmp_path / "a", env=family(), agent=Random(family().action_space), **SMALL)
     assert run.spec.agent == "Random (given in Python)"
     device = qml.device("default.qubit", wires=4)
     config = FEW | {"estimator": "first-order"}
@@ -97,6 +97,7 @@ def test_an_agent_and_a_device(tmp_path):
 )
 def test_a_wrong_type_is_one_clear_error(tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)  # as outside the tests
     with pytest.raises(UsageError) as caught:
         agents.train(**{"out": "run", **SMALL, **options})
     assert str(caught.value).startswith(message)

@@ -146,7 +146,7 @@ def test_a_run_of_a_player_leaves_its_curve_beside_the_optimum(tmp_path, capsys)
     spec = Spec.default(
         env="bandit", agent="greedy", agent_config=greedy.Config(episodes=3), eval_tasks=20, eval_episodes=2, threads=1
     )
-    assert run_training(spec, tmp_path / "run", overwrite=False, command=[]) == 0
+    run_training(spec, tmp_path / "run", overwrite=False, command=[])
     shown = capsys.readouterr().out
     assert "bandit, greedy: 20 test tasks" in shown and "of bayes's" in shown and "gain from 1 to 3" in shown
     assert f"bayes, exactly, over all tasks: {optimum(5, 3).value:.3f}" in shown
@@ -165,7 +165,7 @@ def played(tmp_path_factory):
 def train_player(path, name):
     config = {"greedy": greedy, "oracle": oracle}[name].Config(episodes=1)
     spec = Spec.default(env="bandit", agent=name, agent_config=config, eval_tasks=2, eval_episodes=1, threads=1)
-    assert run_training(spec, path, overwrite=False, command=[], quiet=True) == 0
+    run_training(spec, path, overwrite=False, command=[], quiet=True)
     return load(path)
 
 
