@@ -56,9 +56,8 @@ def test_a_run_of_a_task_distribution_needs_it_again(tmp_path, capsys):
 def test_a_model_starts_from_its_own_parameters(tmp_path):
     model = Tanh()
     before = model.weight.detach().clone()
-    run = agents.train(
-        tmp_path / "run", env="cartpole", model=model, env_config={"horizon": 9}, agent_config=FEW, **SMALL
-    )
+    small = {"env": "cartpole", "env_config": {"horizon": 9}, "agent_config": FEW} | SMALL
+    run = agents.train(tmp_path / "run", model=model, **small)
     assert torch.equal(model.weight, before)  # a copy is trained
     assert not torch.equal(run.policy.features.weight, before)
     assert agents.load(tmp_path / "run", model=Tanh(seed=1)).evaluate(tasks=2, episodes=2) == run.evaluate(
