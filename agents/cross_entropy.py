@@ -28,6 +28,8 @@ from agents.core.rollout import Rollout
 from qrl.common.errors import UsageError
 from qrl.policies.spaces import action_units
 
+LISTED_UNDER = "baselines"
+
 MIN_ELITE = 2
 """Minimum number of elite episodes: a single one has zero standard deviation and would end the search."""
 

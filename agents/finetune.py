@@ -30,6 +30,8 @@ from agents.rl.memory import check_gradient_fits, task_chunks
 from agents.rl.meta import Meta, initial_meta, meta_optimiser, ppo_terms, with_old_policy
 from qrl.policies.policy import Policy
 
+LISTED_UNDER = "baselines"
+
 MultiTaskBatch = tuple[Batch, tuple[Batch, ...]]
 """Batch before adaptation; if step sizes are learned, batches of the inner update and of the adapted policies."""
 

@@ -11,6 +11,8 @@ from agents.core.rollout import Rollout
 from qrl.common.errors import UsageError
 from qrl.policies.spaces import action_units
 
+LISTED_UNDER = "baselines"
+
 
 @dataclass(frozen=True)
 class Config:

@@ -34,6 +34,8 @@ from agents.rl.returns import standard_scores
 from qrl.common.errors import TrainingError
 from qrl.policies.policy import Params, Policy
 
+LISTED_UNDER = "baselines"
+
 
 @dataclass(frozen=True)
 class Config(InnerConfig):

@@ -222,7 +222,7 @@ class RL2:
         reward = reward / self.reward_scale
         return replace(state, transition=self.policy.transition_input(state.last_observation, action, reward, ended))
 
-    def forget(self, state: Memory, lanes: Bool[Tensor, "task env"]) -> Memory:
+    def reset_memory(self, state: Memory, lanes: Bool[Tensor, "task env"]) -> Memory:
         """Return the state with these lanes reset to the beginning of a trial."""
         reset, empty = lanes.unsqueeze(-1), self.policy.initial_transition_input(*lanes.shape)
         hidden, transition = torch.where(reset, 0.0, state.hidden), torch.where(reset, empty, state.transition)

@@ -34,6 +34,8 @@ from agents.rl.adaptive_adam import check_finite
 from qrl.policies.heads import Categorical, Gaussian
 from qrl.sb3 import QuantumActorCriticPolicy
 
+LISTED_UNDER = "baselines"
+
 
 @dataclass(frozen=True)
 class Config(Options):

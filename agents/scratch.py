@@ -14,6 +14,8 @@ from agents.rl.inner_update import adapt
 from agents.rl.memory import check_gradient_fits
 from qrl.policies.policy import Params, Policy
 
+LISTED_UNDER = "baselines"
+
 
 @dataclass(frozen=True)
 class Config(InnerConfig):

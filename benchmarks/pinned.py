@@ -91,6 +91,12 @@ RUNS: dict[str, str] = {
 }
 """Options of `run.py train`, by name."""
 
+RENAMED = {"tries": "evaluations", "forgetful": "memory_reset", "unproved": "skip_sensitivity_check"}
+"""Names in outcomes that were recorded earlier, and their present names."""
+
+ADDED = {"policy"}
+"""Keys that outcomes did not have when they were recorded."""
+
 COMMON = "--seed 3 --iterations 3 --threads 1 --eval-tasks 6 --eval-steps 2 --eval-episodes 5"
 
 
@@ -98,13 +104,7 @@ def outcome(checkout: Path, options: str) -> dict[str, Any]:
     """Train in a process of its own; the rows of metrics and the evaluation, or the message of a run that failed."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        given = options.split()
-        # An option given twice is refused: those of a run go before what is common to all.
-        common = COMMON.split()
-        defaults = [
-            x for name, value in zip(common[::2], common[1::2], strict=True) if name not in given for x in (name, value)
-        ]
-        command = [sys.executable, "run.py", "train", *given, *defaults, "--out", str(out)]
+        command = [sys.executable, "run.py", "train", *COMMON.split(), *options.split(), "--out", str(out)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -157,11 +157,20 @@ def measure(checkout: Path, only: str, jobs: int) -> dict[str, Any]:
     return results
 
 
+def with_present_names(value: Any) -> Any:
+    """An outcome with the present names of what was renamed since it was recorded, without what was added."""
+    if isinstance(value, dict):
+        return {RENAMED.get(key, key): with_present_names(each) for key, each in value.items() if key not in ADDED}
+    if isinstance(value, list):
+        return [with_present_names(each) for each in value]
+    return RENAMED.get(value, value) if isinstance(value, str) else value
+
+
 def compare(recorded: dict[str, Any], found: dict[str, Any]) -> int:
     """Print what differs; the number of runs that do."""
     differing = 0
-    for name, after in found.items():
-        before = recorded[name]
+    for name, outcome_now in found.items():
+        before, after = with_present_names(recorded[name]), with_present_names(outcome_now)
         if before == after:
             continue
         differing += 1

@@ -190,7 +190,7 @@ def _draw(results: dict[str, Any], path: Path) -> None:
             if player != "oracle":  # 0 by definition
                 style = {} if player in (REFERENCE, CONTROL) else {"linestyle": "--", "marker": ""}
                 draw_band(axes, range(1, len(each["regret"]) + 1), each["regret"], player, **style)
-        axes.set(title=name, xlabel="tries", yscale="log")
+        axes.set(title=name, xlabel="evaluations", yscale="log")
     figure.axes[0].set_ylabel("normalised regret on test datasets")
     figure.axes[-1].legend(fontsize=8)
     figure.savefig(path, metadata={"Software": None})

@@ -170,7 +170,7 @@ def summary(case: str, jobs: list[Job]) -> dict[str, Any]:
 def report(job: Job) -> dict[str, Any]:
     """What one seed gave."""
     run, curve, row = outcome(job)
-    forgetful = curve.references["forgetful"]
+    forgetful = curve.references["memory_reset"]
     return row | {
         "n_acting_parameters": sum(p.numel() for n, p in run.agent.theta.items() if not n.startswith("critic.")),
         "trial": float(sum(curve.mean)),

@@ -72,6 +72,11 @@ class Config:
         check_count("bandit: horizon [steps]", self.horizon)
 
 
+def default_agent(config: Config) -> tuple[str, str]:
+    """Return RL^2 with a quantum memory: an episode is short, and what it reveals is used in the next."""
+    return "rl2", "qgru"
+
+
 def build(config: Config) -> TorchTasks:
     """Return the task distribution of `config`."""
     return Bandit(config)

@@ -84,6 +84,11 @@ class Config:
         check_choice("hyperparameter_tuning", "held_out", self.held_out, HELD_OUT)
 
 
+def default_agent(config: Config) -> tuple[str, str]:
+    """Return RL^2 with a quantum memory: a trial is a single episode, in which every step is an evaluation."""
+    return "rl2", "qgru"
+
+
 def build(config: Config) -> LookupTasks:
     """Return the task distribution of `config`."""
     if config.portfolio in ("hpobench", "hpolib"):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from agents.core.registry import REGISTRIES
 from agents.runs.program import program
+from qrl.common.summaries import Summary
 
 _USAGE = """\
 [train] [--env NAME] [--agent NAME] [--model NAME] [--seed N] [--iterations N] [--out RUN] ...
@@ -37,19 +38,32 @@ commands
 
 
 def catalogue() -> str:
-    """Return a list of all environments, agents and models with their first lines.
+    """Return a list of all environments, agents and models with their first lines, by title.
 
     A plug-in with missing packages is listed with instructions to install them.
     """
-    titles = {"env": "environments", "agent": "agents", "model": "models"}
-    blocks = []
-    for role, title in titles.items():
-        lines = [f"{title} (--{role})"]
-        summaries = REGISTRIES[role].available().values()
-        width = max((len(summary.name) for summary in summaries), default=0)
-        for summary in summaries:
-            state = f"  [unreadable: {summary.broken}]" if summary.broken else ""
-            state = f"  [needs: {summary.remedy}]" if summary.missing else state
-            lines.append(f"  {summary.name:{width}} {summary.doc}{state}".rstrip())
-        blocks.append("\n".join(lines if len(lines) > 1 else [*lines, "  (none)"]))
-    return "\n\n".join(blocks)
+    return "\n\n".join(_section(role, title) for role, title in TITLES.items())
+
+
+TITLES = {"env": "environments", "agent": "agents", "model": "models"}
+
+
+def _section(role: str, title: str) -> str:
+    summaries = REGISTRIES[role].available().values()
+    width = max((len(summary.name) for summary in summaries), default=0)
+    groups: dict[str, list[Summary]] = {}
+    for summary in summaries:
+        groups.setdefault(summary.title or "registered or installed", []).append(summary)
+    lines = [f"{title} (--{role})"]
+    shelves = [shelf.title for shelf in REGISTRIES[role].shelves]
+    # The first shelf, then what belongs to none, then the further shelves.
+    for group in sorted(groups, key=lambda name: shelves.index(name) * 2 if name in shelves else 1):
+        lines += [f"  {group}"] if len(groups) > 1 else []
+        lines += [_line(summary, width, 4 if len(groups) > 1 else 2) for summary in groups[group]]
+    return "\n".join(lines if len(lines) > 1 else [*lines, "  (none)"])
+
+
+def _line(summary: Summary, width: int, indent: int) -> str:
+    state = f"  [unreadable: {summary.broken}]" if summary.broken else ""
+    state = f"  [needs: {summary.remedy}]" if summary.missing else state
+    return f"{' ' * indent}{summary.name:{width}} {summary.doc}{state}".rstrip()

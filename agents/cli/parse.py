@@ -173,7 +173,7 @@ class Parser:
             formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=HELP_WIDTH),
         )
         for group in groups:
-            added = self._parser.add_argument_group(group.title, group.about)
+            added = self._parser.add_argument_group(group.title, group.about or None)
             for option in group.options:
                 option.add_to(added)
 

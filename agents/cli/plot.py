@@ -23,8 +23,8 @@ def run_plot(options: PlotOptions) -> int:
             command = f"{program()} evaluate {shlex.quote(str(path))} --split {options.split}"
             raise UsageError(f"{path} has no {table.name}: {command}")
         try:
-            curves.append(Curve(**from_json(table)))
-        except TypeError as error:
+            curves.append(Curve.from_json(from_json(table)))
+        except UsageError as error:
             raise UsageError(f"{table}: not the evaluation of a run") from error
     plot(curves, options.out, against=options.against.replace("-", "_"))
     print(f"wrote {options.out}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from agents.cli.parse import Group, Option, Parser, options_of, wants_help
 from agents.core.plain import from_plain, init_names, inside, to_plain
 from agents.core.registry import DEFAULT_NAMES, REGISTRIES
-from agents.core.spec import CONFIGS, Spec
+from agents.core.spec import CONFIGS, Spec, check_names
 from agents.runs.saved_spec import read_spec
 from envs.core.registry import ENVS
 from qrl.common.errors import UsageError
@@ -32,8 +32,7 @@ class TrainOptions:
     """Replace an existing run in this folder."""
 
     config: Path | None = None
-    """Start from a saved configuration: a run folder, its config.json, or a JSON file of a spec. Further options
-    override it."""
+    """Start from the configuration of a run folder or of a JSON file; further options override it."""
 
 
 def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions, str]:
@@ -68,6 +67,7 @@ def _start(arguments: Sequence[str]) -> tuple[Spec, str]:
     given = Parser("train", [Group("", choosing)], "").known(arguments)
     file = str(given.get("config", ""))
     saved = read_spec(Path(file)) if file else {}
+    check_names(saved, file, {})
     for role, registry in REGISTRIES.items():
         if role in given:
             name = registry.canonical(str(given[role]))

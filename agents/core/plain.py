@@ -194,12 +194,18 @@ def _item(value: object, hint: object, index: int) -> object:
         raise IterableValidationError("invalid element", [error], tuple) from error
 
 
+def _class_name(cls: type[object]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 def _dataclass(hint: type[T], converter: Converter) -> Callable[[object, object], T]:
     make = converter.gen_structure_attrs_fromdict(hint)
 
     def structure(value: object, _: object) -> T:
         if isinstance(value, hint) and isinstance(value, DataclassInstance):
             value = to_plain(value)  # its values are checked, too
+        if isinstance(value, DataclassInstance):
+            raise _Mismatch(f": expected {_class_name(hint)}, found {_class_name(type(value))}")
         if not isinstance(value, Mapping):
             raise _mismatch("an object of options", value)
         return make(value, hint)

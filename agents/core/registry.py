@@ -24,10 +24,11 @@ AGENTS: "Registry[Agent[object]]" = Registry(
     "agent",
     "qrl.agents",
     [
-        Shelf("agents", _AGENTS, "agents"),
+        Shelf("agents", _AGENTS, "meta-learners"),
         Shelf("agents.references", _AGENTS / "references", "references"),
     ],
     resolve_object=_plugin_of_object,
+    objects="an agents.Agent",
 )
 """Registry of all agents; `AGENTS.load(name).build(config, context)` builds one."""
 

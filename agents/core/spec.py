@@ -87,8 +87,7 @@ class Spec:
     """Seed of training; test tasks do not depend on it."""
 
     backend: str = "torch"
-    """Backend of the circuits: torch, the fused simulator, or pennylane:DEVICE with options after commas, such as
-    pennylane:default.qubit,gradient=spsa."""
+    """Backend of the circuits: torch (fused simulator), or pennylane:DEVICE, such as pennylane:lightning.qubit."""
 
     shots: int = 0
     """Shots of each circuit in each measurement basis [shots]; 0: exact expectation values."""
@@ -140,7 +139,9 @@ class Spec:
         check_count("shots", self.shots, least=0)
 
     @classmethod
-    def default(cls, env: Given = "", agent: Given = "", model: Given = "", **fields: object) -> "Spec":
+    def default(
+        cls, env: Given | None = None, agent: Given | None = None, model: Given | None = None, **fields: object
+    ) -> "Spec":
         """Return the spec of three plug-ins, by default with their own default options.
 
         Args:
@@ -152,10 +153,10 @@ class Spec:
         Raises:
             UsageError: a name or a value is invalid.
         """
-        given = {"env": env, "agent": agent, "model": model, "backend": fields.pop("backend", "")}
+        given = {"env": env, "agent": agent, "model": model, "backend": fields.pop("backend", None)}
+        given = {role: thing for role, thing in given.items() if thing is not None}
         objects = {role: thing for role, thing in given.items() if not isinstance(thing, str)}
-        names = {role: thing for role, thing in given.items() if thing and role not in objects}
-        names |= {role: name_of(thing) for role, thing in objects.items()}
+        names = {role: name_of(thing) for role, thing in given.items()}
         return cls.from_json({**names, **fields}, where="", objects=objects)
 
     def plugin(self, role: str) -> Plugin[object]:
@@ -194,13 +195,7 @@ class Spec:
             raise UsageError(located(where, "expected a JSON object"))
         check_keys(data, where)
         given, objects = dict(data), objects or {}
-        for role in OBJECT_ROLES:
-            name = given.get(role, "")
-            if not isinstance(name, str):
-                raise UsageError(f"{inside(where, role)}: expected a name, found {name!r}")
-            if name.endswith(GIVEN) and role not in objects:
-                again = f"pass the object again, in Python, such as agents.load(path, {role}=...)"
-                raise UsageError(f"{inside(where, role)}: {name!r}: {again}")
+        check_names(given, where, objects)
         chosen = _Chosen(given, objects, where)
         env = chosen.add("env", DEFAULT_NAMES["env"])
         agent_name, model_name = DEFAULT_NAMES["agent"], DEFAULT_NAMES["model"]
@@ -269,6 +264,17 @@ def default_out(spec: Spec) -> Path:
     """Return the default run folder: runs/<env>-<agent>-<model>-seed<seed>."""
     names = [short_name(name) for name in (spec.env, spec.agent, spec.model)]
     return Path("runs", f"{'-'.join(names)}-seed{spec.seed}")
+
+
+def check_names(data: Mapping[str, object], where: str, objects: Mapping[str, object]) -> None:
+    """Raise UsageError for a name that is no string, or that is one of an object that is not given."""
+    for role in OBJECT_ROLES:
+        name = data.get(role, "")
+        if not isinstance(name, str):
+            raise UsageError(f"{inside(where, role)}: expected a name, found {name!r}")
+        if name.endswith(GIVEN) and role not in objects:
+            remedy = f"pass that object again, in Python, such as agents.load(path, {role}=...)"
+            raise UsageError(f"{inside(where, role)} is {name!r}: {remedy}")
 
 
 def check_keys(data: Mapping[str, object], where: str) -> None:

@@ -70,6 +70,23 @@ class Curve:
         """Return the content of evaluation.json."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Curve":
+        """Return the curve of an evaluation.json, also of an earlier version.
+
+        Raises:
+            UsageError: the data are not those of a curve.
+        """
+        renamed = {"tries": "evaluations", "forgetful": "memory_reset"}
+        values = dict(data)
+        for key in ("references", "fractions"):
+            values[key] = {renamed.get(name, name): value for name, value in values.get(key, {}).items()}
+        try:
+            curve = cls(**values)
+        except TypeError as error:
+            raise UsageError("not the evaluation of a run") from error
+        return replace(curve, axis=renamed.get(curve.axis, curve.axis))
+
     @property
     def label(self) -> str:
         """Name of the curve in legends."""
@@ -92,7 +109,7 @@ class Curve:
             ("IQM", 9, [f"{value:{n}}" for value in self.iqm]),
             ("worst 10 %", 11, [f"{value:{n}}" for value in self.worst_decile]),
         ]
-        if self.axis == "tries":  # all tries are in one episode
+        if self.axis == "evaluations":  # all of them are in one episode
             del columns[1]
         rows = zip(*([text.rjust(width) for text in (name, *cells)] for name, width, cells in columns), strict=True)
         return "\n".join(map(" ".join, rows))
@@ -136,7 +153,7 @@ def adaptation_curve(
     per_task, axis = evaluated.per_task, evaluated.axis
     n_tasks, n_x = per_task.shape
     low, high = bootstrap_interval(per_task)
-    first, each = {"gradient_steps": (0, plan.episodes), "episodes": (1, 1), "tries": (1, 0)}[axis]
+    first, each = {"gradient_steps": (0, plan.episodes), "episodes": (1, 1), "evaluations": (1, 0)}[axis]
     return Curve(
         *names,
         split=plan.split,
@@ -193,21 +210,21 @@ def evaluate_returns(agent: Agent[State], distribution: TaskDistribution, plan: 
     rng, generator = np.random.default_rng(streams[1]), torch_generator(streams[2], device)
     together = max(1, MAX_LANES // episodes)
     trial = agent.trial_episodes if isinstance(agent, InContextAgent) else None
-    by_try = trial == 1 and distribution.steps_are_evaluations
+    by_evaluation = trial == 1 and distribution.steps_are_evaluations
     returns: list[np.ndarray] = []
-    taken = np.zeros(distribution.horizon if by_try else trial or steps + 1)
+    taken = np.zeros(distribution.horizon if by_evaluation else trial or steps + 1)
     for first in range(0, n_tasks, together):
         part = tasks[first : first + together]
         env = distribution.vectorise(len(part), episodes, device)
         rollouts, _ = collect_and_adapt(env, agent, part, 1 if trial else steps + 1, rng, generator)
-        by_x, lengths = _by_try(rollouts[0], distribution.horizon) if by_try else _by_x(rollouts, trial)
+        by_x, lengths = _by_evaluation(rollouts[0], distribution.horizon) if by_evaluation else _by_x(rollouts, trial)
         returns.append(by_x.mean(-1).mT.double().cpu().numpy())
         taken += lengths.double().sum((1, 2)).cpu().numpy() / (episodes if trial else 1)
-    axis = "tries" if by_try else "episodes" if trial else "gradient_steps"
+    axis = "evaluations" if by_evaluation else "episodes" if trial else "gradient_steps"
     return EvaluationReturns(np.concatenate(returns), taken / n_tasks, axis)
 
 
-def _by_try(rollout: Rollout, horizon: int) -> tuple[Tensor, Tensor]:
+def _by_evaluation(rollout: Rollout, horizon: int) -> tuple[Tensor, Tensor]:
     """Return of an episode up to each step, and whether that step was taken [horizon, task, env]."""
     after_the_last = (0, 0, 0, 0, 0, horizon - len(rollout.reward))
     return pad(rollout.reward, after_the_last).cumsum(0), pad(rollout.valid, after_the_last)

@@ -11,10 +11,10 @@ from agents.core.rollout import Rollout
 
 
 @runtime_checkable
-class ForgetfulAgent(InContextAgent[State], Protocol[State]):
+class ResettableAgent(InContextAgent[State], Protocol[State]):
     """In-context agent whose memory can be cleared lane by lane."""
 
-    def forget(self, state: State, lanes: Bool[Tensor, "task env"]) -> State:
+    def reset_memory(self, state: State, lanes: Bool[Tensor, "task env"]) -> State:
         """Return the state with these lanes reset to the beginning of a trial."""
 
 
@@ -25,7 +25,7 @@ class MemoryAblation:
     rise.
     """
 
-    def __init__(self, agent: ForgetfulAgent[object]) -> None:
+    def __init__(self, agent: ResettableAgent[object]) -> None:
         self.agent, self.trial_episodes = agent, agent.trial_episodes
 
     def begin(self, n_tasks: int, n_envs: int) -> object:
@@ -42,7 +42,7 @@ class MemoryAblation:
 
     def observe(self, state: object, action: Tensor, reward: Tensor, ended: Tensor, observation: Tensor) -> object:
         """Observe as the agent does; clear the memory where an episode ended."""
-        return self.agent.forget(self.agent.observe(state, action, reward, ended, observation), ended)
+        return self.agent.reset_memory(self.agent.observe(state, action, reward, ended, observation), ended)
 
     def adapt(self, state: object, rollout: Rollout) -> object:
         """Adapt as the agent does."""

@@ -20,7 +20,7 @@ REFERENCE_STYLES: dict[str, Any] = {
     "bayes": "--",
     "gittins": "--",
     "oracle": "--",
-    "forgetful": (0, (1, 1)),
+    "memory_reset": (0, (1, 1)),
     "thompson": "-.",
     "psrl": "-.",
     "portfolio": "-.",
@@ -99,7 +99,7 @@ def _draw_curves(axes: Any, curves: Sequence[Curve], against: Against) -> None:
             "episodes in the task before" if against == "episodes" else "environment steps in the task before"
         )
     elif first.axis != "gradient_steps":
-        axes.set_xlabel({"episodes": "episode of a trial", "tries": "tries"}[first.axis])
+        axes.set_xlabel({"episodes": "episode of a trial", "evaluations": "evaluations"}[first.axis])
     else:
         axes.set_xlabel(f"gradient steps of {first.episodes[1]} episodes")
     axes.set_ylabel("return")

@@ -7,7 +7,7 @@ import torch
 from agents.core.agent import InContextAgent
 from agents.core.context import BuildContext
 from agents.core.registry import AGENTS
-from agents.experiment.memory_ablation import ForgetfulAgent, MemoryAblation
+from agents.experiment.memory_ablation import MemoryAblation, ResettableAgent
 from agents.references.shared import bernoulli
 from envs import TaskDistribution
 from envs.automl.lookup_tasks import LookupTasks
@@ -32,8 +32,8 @@ def reference_agents(
     The memory ablation is included only if a trial has several episodes.
     """
     found = references(distribution, agent.trial_episodes, device)
-    if isinstance(agent, ForgetfulAgent) and agent.trial_episodes > 1:
-        found["forgetful"] = MemoryAblation(agent)
+    if isinstance(agent, ResettableAgent) and agent.trial_episodes > 1:
+        found["memory_reset"] = MemoryAblation(agent)
     return found
 
 

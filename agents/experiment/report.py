@@ -81,9 +81,11 @@ def report(
         print(f"return of a trial: {sum(curve.mean):.3f}")
     for name, values in curve.exact.items():
         print(f"{name}, exactly, over all tasks: {sum(values):.3f}")
-    summed = " (what the best try has gained, summed over tries)" if curve.axis == "tries" else ""
+    summed = (
+        " (improvement of the best candidate so far, summed over evaluations)" if curve.axis == "evaluations" else ""
+    )
     for name, (fraction, low, high) in curve.fractions.items():
         theirs = sum(curve.references[name])
-        remark = " (the same agent, its memory cleared after every episode)" if name == "forgetful" else summed
+        remark = " (the same agent, its memory cleared after every episode)" if name == "memory_reset" else summed
         print(f"of {name}'s {theirs:.3f}{remark}: {fraction:.2%}, 95 % interval [{low:.2%}, {high:.2%}]")
     print(f"wrote {table} and {picture}")

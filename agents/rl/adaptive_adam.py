@@ -22,6 +22,10 @@ MAX_LR_SCALE = 10.0
 class KLAdaptiveAdam:
     """Adam whose learning rates follow the KL divergence of an update.
 
+    Below half of `target_kl` the rates rise by a factor of 1.5, up to ten times the configured ones; above twice of it
+    they fall by 1.5, and the step is shortened. This is the adaptive penalty of Schulman et al. 2017 (Proximal policy
+    optimization algorithms, section 4), applied to the rates.
+
     Updates `params`, its leaves, in place. `buffers` are saved with them.
     """
 

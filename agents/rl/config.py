@@ -24,7 +24,7 @@ class InnerConfig(Options):
     """Baseline of the advantages: leave-one-out (Kool et al. 2019) or linear (Duan et al. 2016, but cross-fitted);
     neither biases the policy gradient."""
     discount: float = 0.99
-    """Discount factor of the returns [per step] (Finn et al. 2017); evaluation reports undiscounted returns."""
+    """Discount factor of the returns in training [per step] (Finn et al. 2017)."""
     standardise_inner: bool = True
     """Divide inner advantages by each task's standard deviation (Finn et al. 2017), so that step sizes do not depend on
     the scale of the reward."""
@@ -53,11 +53,10 @@ class PPOConfig(Options):
     clip: float = 0.2
     """PPO clip range of the probability ratio (Schulman et al. 2017)."""
     target_kl: float = 0.02
-    """Target KL(old || new) per meta-iteration, which the learning rates adapt to [nat; 0 = constant rates, no limit]
-    (Schulman et al. 2017, section 4, applied to the rates). Below half of it rates rise by 1.5, up to ten times lr_*;
-    above twice of it they fall by 1.5, and the step is shortened."""
+    """Target KL(old || new) per meta-iteration, to which the learning rates adapt [nat; 0 = constant rates, no limit]
+    (after the adaptive penalty of Schulman et al. 2017; `agents.KLAdaptiveAdam`)."""
     entropy_bonus: float = 0.0
-    """Weight of the policy's entropy in the objective [per nat] (ours: 0)."""
+    """Weight of the entropy in the objective [per nat] (ours: 0)."""
     lr_angles: float = 0.01
     """Adam learning rate of circuit angles, hidden weights and phases [rad per step] (Jerbi et al. 2021)."""
     lr_scales: float = 0.05

@@ -127,7 +127,7 @@ class Checkpoints:
             raise UsageError(f"{folder / 'state.json'}: not the state of a checkpoint")
         if isinstance(document.get("version"), int) and document["version"] > VERSION:
             raise UsageError(
-                f"{folder}: written by a newer version (format {document['version']}, this reads {VERSION})"
+                f"{folder}: written by a newer version (format {document['version']}; supported: up to {VERSION})"
             )
         recorded = document.get("iteration"), document.get("tensors"), document.get("run"), document["meta"]
         # Compared byte by byte with a new encoding of the content, so that every changed byte is detected.

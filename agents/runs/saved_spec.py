@@ -9,10 +9,12 @@ from qrl.common.errors import UsageError
 from qrl.common.files import from_json, path_error
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
-    "env_config": {"skip_sensitivity_check": "skip_sensitivity_check"},
+    "env_config": {"unproved": "skip_sensitivity_check"},
     "agent_config": {
+        "alone": "best_only",
         "dice_memory": "dice_lambda",
         "later_step_factor": "extra_step_decay",
+        "scores": "standardise_returns",
         "told": "per_task",
     },
 }

@@ -43,7 +43,7 @@ def read_config(path: Path) -> dict[str, object]:
     if not isinstance(config, dict) or config.get("format") != FORMAT or not isinstance(config.get("version"), int):
         raise UsageError(f"{path} is not a run folder of this software: its config.json was written by something else")
     if config["version"] > VERSION:
-        raise UsageError(f"{path} was written by a newer version (format {config['version']}, this reads {VERSION})")
+        raise UsageError(f"{path} was written by a newer version (format {config['version']}; supported: up to {VERSION})")
     if config.get("digest") != digest({key: value for key, value in config.items() if key != "digest"}):
         raise UsageError(f"{file}: damaged or edited: its digest does not fit (a changed copy is for --config)")
     return config

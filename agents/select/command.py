@@ -26,7 +26,7 @@ from agents.select.report import (
 )
 from agents.select.script import script
 from envs.automl import scoring
-from envs.automl.algorithms import build_pipeline, supports_class_weights, weight_classes_equally
+from envs.automl.algorithms import algorithm_pipeline, supports_class_weights, weight_classes_equally
 from envs.automl.frames import numeric
 from envs.automl.lookup_tasks import LookupTasks
 from envs.automl.meta_features import meta_features
@@ -108,7 +108,7 @@ def _compared(results: Sequence[AlgorithmResult], single: str) -> tuple[Algorith
 
 def unfitted_pipeline(name: str, dataset: UserDataset, measure: Measure) -> "Pipeline":
     """Build the unfitted pipeline of an algorithm, with class weights if balanced accuracy is the measure."""
-    unfitted = build_pipeline(name, dataset.frame)
+    unfitted = algorithm_pipeline(name, dataset.frame)
     return weight_classes_equally(unfitted, len(dataset.names)) if measure == "balanced_accuracy" else unfitted
 
 
@@ -144,7 +144,8 @@ def best_single(family: LookupTasks, measure: Measure) -> str:
     """
     table = family.table
     improvement = dict(zip(table.candidates, table.improvement[: table.n_train].mean(0), strict=True))
-    return max((name for name in improvement if measure == "accuracy" or supports_class_weights(name)), key=improvement.__getitem__)
+    candidates = (name for name in improvement if measure == "accuracy" or supports_class_weights(name))
+    return max(candidates, key=improvement.__getitem__)
 
 
 @torch.no_grad()

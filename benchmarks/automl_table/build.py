@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.automl_table.portfolios import configured
-from envs.automl.algorithms import ALGORITHMS, PORTFOLIOS, build_pipeline, configuration_name
+from envs.automl.algorithms import ALGORITHMS, PORTFOLIOS, algorithm_pipeline, configuration_name
 from envs.automl.meta_features import LANDMARK_ROWS, META_FEATURES, meta_features
 from envs.automl.scoring import PipelineScores, majority, score_all
 from envs.automl.table import FILE, FORMAT, digest, read_table
@@ -286,7 +286,7 @@ def _part_of(dataset: "Dataset", part: str) -> "Dataset":
 
 def _makers(dataset: "Dataset", part: str) -> list[Callable[[], Any]]:
     if part == "algorithms":
-        return [partial(build_pipeline, name, dataset.frame) for name in ALGORITHMS]
+        return [partial(algorithm_pipeline, name, dataset.frame) for name in ALGORITHMS]
     return [partial(configured, part, index, dataset.frame) for index in range(len(PORTFOLIOS[part]))]
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.automl_table.catalogue import Entry
 from benchmarks.automl_table.columns import useful
-from envs.automl.cleaning import MAX_CLASSES, MAX_ROWS, MIN_ROWS
+from envs.automl.cleaning import MAX_CLASSES, MAX_ROWS, MIN_ROWS, stratified_sample
 from envs.automl.frames import encode, plain
 from qrl.common.errors import UsageError
 
@@ -175,7 +175,7 @@ def capped(dataset: Dataset, n_rows: int = MAX_ROWS) -> Dataset:
     Raises:
         Unsuitable: fewer than two classes are left.
     """
-    kept = sample(dataset.classes, n_rows)
+    kept = stratified_sample(dataset.classes, n_rows)
     frame, classes = dataset.frame.iloc[kept], dataset.classes[kept]
     frequent = _frequent(pd.Series(classes), MIN_PER_CLASS).to_numpy()
     if len(np.unique(classes[frequent])) < 2:

@@ -13,13 +13,13 @@ BINS = 64
 
 
 def configured(portfolio: str, index: int, frame: pd.DataFrame, seed: int = 0) -> Pipeline:
-    """Return an unfitted pipeline of configuration `index` of a portfolio; see `algorithms.build_pipeline`.
+    """Return an unfitted pipeline of configuration `index` of a portfolio; see `algorithms.algorithm_pipeline`.
 
     Raises:
         UsageError: no such portfolio or configuration.
     """
     if portfolio not in PORTFOLIOS:
-        raise UsageError(f"no portfolio {portfolio!r}{suggest(portfolio, PORTFOLIOS)}")
+        raise UsageError(f"unknown portfolio {portfolio!r}{suggest(portfolio, PORTFOLIOS)}")
     options = PORTFOLIOS[portfolio]
     if not 0 <= index < len(options):
         raise UsageError(f"portfolio {portfolio} has configurations 0 to {len(options) - 1}, not {index}")
@@ -27,4 +27,4 @@ def configured(portfolio: str, index: int, frame: pd.DataFrame, seed: int = 0) -
         classifier = SVC(max_iter=SMO_STEPS, random_state=seed, **options[index])
         return assemble_pipeline(preprocessing(frame, scale=True), classifier)
     boosting = HistGradientBoostingClassifier(early_stopping=False, max_bins=BINS, random_state=seed, **options[index])
-    return assemble_pipeline(preprocessing(frame, tell=True, scale=False), boosting)
+    return assemble_pipeline(preprocessing(frame, add_indicator=True, scale=False), boosting)

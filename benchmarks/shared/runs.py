@@ -107,11 +107,11 @@ def finished(job: Job) -> bool:
     iterations = RunFolder.open(job.folder).checkpoints.iterations()
     trained = iterations[-1:] == [spec.iterations] or not isinstance(agent, Learner)
     n_tasks = min(spec.eval_tasks, distribution.n_distinct("test") or spec.eval_tasks)
-    curve = Curve(**from_json(table))
+    curve = Curve.from_json(from_json(table))
     last = (spec.eval_steps, spec.eval_episodes)
     if curve.axis == "episodes":
         last = (spec.agent_config.episodes, 1)
-    if curve.axis == "tries":
+    if curve.axis == "evaluations":
         last = (distribution.horizon, 0)
     found = (curve.n_tasks, curve.split, curve.seed, curve.x[-1], curve.episodes[1])
     return trained and found == (n_tasks, "test", 0, *last)
@@ -120,7 +120,7 @@ def finished(job: Job) -> bool:
 def outcome(job: Job) -> tuple[Run, Curve, dict[str, Any]]:
     """A finished run, its curve on test tasks, and what every result says of it."""
     run = load(job.folder)
-    curve = Curve(**from_json(job.folder / "evaluation.json"))
+    curve = Curve.from_json(from_json(job.folder / "evaluation.json"))
     # References that do not train have no checkpoint.
     saved = run.folder.checkpoints
     trained = saved.load().meta if saved.iterations() else {"seconds": 0.0, "env_steps": 0}

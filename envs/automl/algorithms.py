@@ -95,7 +95,7 @@ def configuration_name(options: Mapping[str, object]) -> str:
     return ", ".join(f"{key}={value}" for key, value in options.items())
 
 
-def build_pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
+def algorithm_pipeline(name: str, frame: "pd.DataFrame", seed: int = 0) -> "Pipeline":
     """Return an unfitted pipeline for tables with the columns of `frame`, a result of `frames.plain`.
 
     Args:

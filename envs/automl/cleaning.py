@@ -28,7 +28,7 @@ def uninformative_reason(column: "pd.Series[Any]", n_rows: int | None = None) ->
         return "constant"
     if not numbers and distinct > max(MAX_CLASSES, 0.5 * column.notna().sum()):
         return "text that hardly ever repeats"
-    return "a count of the rows" if numbers and _counts_rows(column.to_numpy(), n_rows or len(column)) else ""
+    return "counts the rows" if numbers and _counts_rows(column.to_numpy(), n_rows or len(column)) else ""
 
 
 def is_target_leak(column: "pd.Series[Any]", classes: NDArray[np.int64]) -> bool:

@@ -74,6 +74,7 @@ class Registry(Generic[Built_co]):
             for a mistyped name of its own kind.
         resolve_object: turns an object that lacks `Config` or `build` into a plug-in; returns None if it cannot. It may
             raise UsageError likewise.
+        objects: what `resolve_object` takes, in words, for messages.
     """
 
     def __init__(
@@ -84,7 +85,9 @@ class Registry(Generic[Built_co]):
         *,
         resolve_name: Callable[[str], Plugin[Built_co] | None] = lambda name: None,
         resolve_object: Callable[[object], Plugin[Built_co] | None] = lambda value: None,
+        objects: str = "an object",
     ) -> None:
+        self._objects = objects
         self.role, self.group, self.shelves = role, group, tuple(shelves)
         self._resolve_name, self._resolve_object = resolve_name, resolve_object
         self._registered: dict[str, Plugin[Built_co]] = {}
@@ -129,6 +132,8 @@ class Registry(Generic[Built_co]):
                 the file or module cannot be imported, or it lacks `Config` or `build`.
         """
         if not isinstance(name, str):
+            if not isinstance(name, Plugin) and self._resolve_object(name) is None:
+                raise UsageError(f"{self.role}: expected a name, {self._objects}, or a plug-in, found {name!r}")
             return self._check_plugin(name_of(name), name)
         if not name:
             raise UsageError(f"the name of the {self.role} is empty{suggest(name, self.available())}")

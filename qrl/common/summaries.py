@@ -1,7 +1,8 @@
 """Summaries of plug-in files, parsed but never imported, so that listing works without optional dependencies.
 
 A file that needs an optional dependency declares the literal `REQUIRES = ("mujoco",)` (import names) and the literal
-`EXTRA = "mujoco"` (the extra of this distribution that installs them).
+`EXTRA = "mujoco"` (the extra of this distribution that installs them). A file with the literal `LISTED_UNDER =
+"baselines"` is listed under this title instead of that of its folder.
 """
 
 import ast
@@ -30,8 +31,8 @@ class Summary:
     """Extra of this distribution that installs the requirements."""
     broken: str = ""
     """Reason why the file cannot be read; empty if it can."""
-    shelf: str = ""
-    """Title of the shelf that holds the file; empty for a plug-in that is on no shelf."""
+    title: str = ""
+    """Title under which the plug-in is listed; empty for a plug-in that is on no shelf."""
 
     @property
     def usable(self) -> bool:
@@ -46,7 +47,7 @@ class Summary:
         return f"pip install '{DISTRIBUTION}[{self.extra}]'" if self.extra else f"pip install {' '.join(self.missing)}"
 
 
-def summarise_file(path: Path, shelf: str = "") -> Summary:
+def summarise_file(path: Path, title: str = "") -> Summary:
     """Summarise a plug-in's file; `broken` says why a file cannot be read."""
     doc = ""
     try:
@@ -58,8 +59,9 @@ def summarise_file(path: Path, shelf: str = "") -> Summary:
         # Look for the top-level package only: finding a submodule would import its parent.
         missing = tuple(name for name in names if importlib.util.find_spec(name.partition(".")[0]) is None)
     except Exception as error:  # One broken file must not hide the others.
-        return Summary(path.stem, doc, broken=reason(error), shelf=shelf)
-    return Summary(path.stem, doc, missing, str(constants.get("EXTRA", "")), shelf=shelf)
+        return Summary(path.stem, doc, broken=reason(error), title=title)
+    title = str(constants.get("LISTED_UNDER", title))
+    return Summary(path.stem, doc, missing, str(constants.get("EXTRA", "")), title=title)
 
 
 def summarise_entry_point(entry: importlib.metadata.EntryPoint) -> Summary:
@@ -86,9 +88,11 @@ def reason(error: BaseException) -> str:
 def _literal_constants(tree: ast.Module) -> Iterator[tuple[str, object]]:
     for statement in tree.body:
         match statement:
-            case ast.Assign(targets=[ast.Name(id=("REQUIRES" | "EXTRA") as name)], value=value):
+            case ast.Assign(targets=[ast.Name(id=("REQUIRES" | "EXTRA" | "LISTED_UNDER") as name)], value=value):
                 yield name, _literal(name, value)
-            case ast.AnnAssign(target=ast.Name(id=("REQUIRES" | "EXTRA") as name), value=ast.expr() as value):
+            case ast.AnnAssign(
+                target=ast.Name(id=("REQUIRES" | "EXTRA" | "LISTED_UNDER") as name), value=ast.expr() as value
+            ):
                 yield name, _literal(name, value)
 
 

@@ -22,7 +22,11 @@ def _plugin_of_object(thing: object) -> "Plugin[Module] | None":
 
 
 MODELS: "Registry[Module]" = Registry(
-    "model", "qrl.models", [Shelf("qrl.models", Path(__file__).parent, "models")], resolve_object=_plugin_of_object
+    "model",
+    "qrl.models",
+    [Shelf("qrl.models", Path(__file__).parent, "circuits")],
+    resolve_object=_plugin_of_object,
+    objects="a torch module with n_features",
 )
 """Registry of all models; `MODELS.load(name).build(config, frame, generator)` builds the features of a policy."""
 

@@ -14,25 +14,28 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from qrl.common.errors import UsageError
+from qrl.policies.budget import Budget, check_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
+
+LISTED_UNDER = "classical controls"
 
 
 @dataclass(frozen=True)
 class Config:
     """Options of the features."""
 
-    budget: int = 100
-    """Target size of the whole policy, if `n_features` is 0 [parameters]; ours."""
+    budget: Budget = 100
+    """Target size of the whole policy, if `n_features` is 0 [parameters], or like:NAME: that of the policy with this
+    model, such as like:reuploading."""
     n_features: int = 0
     """Number of sinusoids [features]; 0: the number closest to the budget; ours."""
     bandwidth: float = 1.0
     """Standard deviation of the initial frequencies [rad per unit of normalised input]; 1: ours."""
 
     def __post_init__(self) -> None:
-        if max(self.budget, self.n_features) > MAX_BUDGET:
-            raise UsageError(f"model fourier: budget and n_features may be at most {MAX_BUDGET}, found {self}")
-        if self.budget < 1 or self.n_features < 0:
-            raise UsageError(f"model fourier: budget must be at least 1 and n_features at least 0, found {self}")
+        check_budget(self.budget)
+        if not 0 <= self.n_features <= MAX_BUDGET:
+            raise UsageError(f"model fourier: n_features must be in 0 to {MAX_BUDGET}, not {self.n_features}")
         if not 0 < self.bandwidth < math.inf:
             raise UsageError(f"model fourier: bandwidth must be positive and finite, not {self.bandwidth}")
 
@@ -55,5 +58,7 @@ class FourierFeatures(nn.Module):
 
 def build(config: Config, frame: Frame, generator: Generator) -> FourierFeatures:
     """Build the model; its features are sinusoids of the inputs."""
-    n_features = config.n_features or frame.fit(config.budget, lambda n: (n, n * (frame.n_inputs + 1)))
+    n_features = config.n_features or frame.fit(
+        n_parameters_of(config.budget, frame), lambda n: (n, n * (frame.n_inputs + 1))
+    )
     return FourierFeatures(frame.n_inputs, n_features, config.bandwidth, generator)

@@ -14,6 +14,8 @@ from torch import Generator, Tensor, nn
 from qrl.models.shared.cells import Affine, CellConfig
 from qrl.policies.frame import Frame
 
+LISTED_UNDER = "with a memory, for rl2"
+
 
 @dataclass(frozen=True)
 class Config(CellConfig):

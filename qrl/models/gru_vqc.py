@@ -16,6 +16,8 @@ from qrl.models.shared.cells import QuantumCellConfig, SpanConfig, cell_circuit
 from qrl.policies.frame import Frame
 from qrl.simulator.program import Bound
 
+LISTED_UNDER = "with a memory, for rl2"
+
 
 @dataclass(frozen=True)
 class Config(SpanConfig, QuantumCellConfig):

@@ -8,25 +8,28 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from qrl.common.errors import UsageError
+from qrl.policies.budget import Budget, check_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
+
+LISTED_UNDER = "classical controls"
 
 
 @dataclass(frozen=True)
 class Config:
     """Options of the network."""
 
-    budget: int = 100
-    """Target size of the whole policy with `depth` hidden layers of equal width [parameters]; ours."""
+    budget: Budget = 100
+    """Target size of the whole policy [parameters], or like:NAME: that of the policy with this model, such as
+    like:reuploading or like:reuploading,n_layers=5."""
     depth: int = 2
     """Hidden layers, if `hidden` is empty [layers]; 2 as in Finn et al. 2017."""
     hidden: tuple[int, ...] = ()
     """Widths of the hidden layers [units]; overrides `budget` (100 100 is the network of Finn et al. 2017)."""
 
     def __post_init__(self) -> None:
-        if self.budget > MAX_BUDGET or any(width > MAX_BUDGET for width in self.hidden):
-            raise UsageError(f"model mlp: budget and widths may be at most {MAX_BUDGET}, found {self}")
-        if self.budget < 1 or self.depth < 1 or any(width < 1 for width in self.hidden):
-            raise UsageError(f"model mlp: budget, depth and widths must be at least 1, found {self}")
+        check_budget(self.budget)
+        if self.depth < 1 or not all(1 <= width <= MAX_BUDGET for width in self.hidden):
+            raise UsageError(f"model mlp: depth must be at least 1 and widths in 1 to {MAX_BUDGET}, found {self}")
 
 
 class Perceptron(nn.Module):
@@ -59,5 +62,5 @@ def build(config: Config, frame: Frame, generator: Generator) -> Perceptron:
             n_parameters = (frame.n_inputs + 1) * width + (config.depth - 1) * (width + 1) * width
             return width, n_parameters
 
-        hidden = (frame.fit(config.budget, size),) * config.depth
+        hidden = (frame.fit(n_parameters_of(config.budget, frame), size),) * config.depth
     return Perceptron((frame.n_inputs, *hidden), generator)

@@ -18,6 +18,8 @@ from torch import Generator, Tensor, nn
 from qrl.models.shared.cells import QUANTUM_GROUPS, BoundMaps, QuantumGatesConfig, QuantumMaps, SpanConfig, lstm_update
 from qrl.policies.frame import Frame
 
+LISTED_UNDER = "with a memory, for rl2"
+
 
 @dataclass(frozen=True)
 class Config(SpanConfig, QuantumGatesConfig):

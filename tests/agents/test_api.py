@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 import agents
 from agents import maml
 from agents.cli.evaluate import run_evaluation
+from agents.cli.main import main
 from agents.cli.options import EvaluateOptions, PlotOptions
 from agents.cli.plot import run_plot
 from agents.experiment.evaluation import Curve
@@ -124,7 +125,7 @@ def test_an_evaluation_that_cannot_fit_is_refused_before_training(tmp_path, monk
     ("config", "message"),
     [
         ({"estimator": "dicee"}, "estimator: expected one of 'dice', "),
-        (mlp.Config(), "agent_config: unknown option "),
+        (mlp.Config(), "agent_config: expected agents.maml.Config, found qrl.models.mlp.Config"),
         ({"meta_bach": 3}, "did you mean 'meta_batch'"),
         (3, "agent_config: expected an object of options"),
     ],
@@ -145,7 +146,7 @@ def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_the_start(tmp_
     with killed(after=2):
         agents.train(tmp_path / "killed", **options)
     assert not (tmp_path / "killed/checkpoint").exists()
-    assert run_resume(tmp_path / "killed") == 0
+    assert run_resume(tmp_path / "killed").iteration == 3
     assert "starting from iteration 0" in capsys.readouterr().err
     for name in ("checkpoint/00000003/state.safetensors", "evaluation.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
@@ -161,7 +162,7 @@ def test_damaged_metrics_cost_a_panel_and_a_row_and_no_more(tmp_path, capsys):
     path.write_bytes(first[:9] + b"\n" + second)
     assert run_evaluation(EvaluateOptions(run=tmp_path / "run", tasks=2)) == 0
     assert "line 1 is damaged; the picture is drawn without the course of training" in capsys.readouterr().err
-    assert run_resume(tmp_path / "run", iterations=3) == 0
+    assert run_resume(tmp_path / "run", iterations=3).iteration == 3
     assert "line 1 is damaged, dropped" in capsys.readouterr().err
     assert [row["iteration"] for row in agents.load(tmp_path / "run").metrics()] == [2, 3]
 
@@ -171,7 +172,7 @@ def test_a_signal_ends_an_evaluation_at_once(run, monkeypatch, capsys, number, c
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # inherited as ignored under nohup
     monkeypatch.setattr("agents.experiment.run.adaptation_curve", lambda *_, **__: os.kill(os.getpid(), number))
     try:
-        assert run_evaluation(EvaluateOptions(run=run.folder.path)) == code
+        assert main(["evaluate", str(run.folder.path)]) == code
     finally:
         signal.signal(signal.SIGINT, before)
     path = run.folder.path
@@ -196,7 +197,7 @@ def curve_of(agent, axis, **changes):
 
 
 def test_gradients_and_memories_go_into_one_picture_against_what_both_spend(tmp_path):
-    curves = [curve_of("maml", "gradient_steps"), curve_of("rl2", "episodes", references={"forgetful": [1.0, 1.0]})]
+    curves = [curve_of("maml", "gradient_steps"), curve_of("rl2", "episodes", references={"memory_reset": [1.0, 1.0]})]
     for against in ("episodes", "env_steps", "env-steps"):
         agents.plot(curves, tmp_path / f"{against}.png", against=against)
         assert (tmp_path / f"{against}.png").read_bytes().startswith(b"\x89PNG")

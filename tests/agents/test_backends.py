@@ -8,7 +8,8 @@ import torch
 
 from agents.cli.evaluate import run_evaluation
 from agents.cli.main import main
-from agents.cli.options import EvaluateOptions, parse_train
+from agents.cli.options import EvaluateOptions
+from agents.cli.train import parse_train
 from agents.core.context import build
 from agents.core.registry import AGENTS
 from agents.core.spec import Spec

@@ -148,7 +148,7 @@ def test_equal_arms_are_all_pulled():
 
 
 def test_more_arms_than_anybody_means():
-    with pytest.raises(UsageError, match="bandit: arms must be at most 10000, is 100000000"):
+    with pytest.raises(UsageError, match="bandit: arms must be at most 10000, not 100000000"):
         BanditConfig(arms=10**8)
 
 

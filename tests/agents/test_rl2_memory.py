@@ -58,7 +58,7 @@ def test_memory_lasts_over_episodes_and_not_over_trials():
     ended = torch.tensor([[True, False, True], [False, True, False]])
     after = agent.observe(acted, action, torch.ones(2, 3), ended, torch.zeros(2, 3, 1))
     assert after.hidden.any(-1).all() and torch.equal(after.transition[..., -1], ended.float())
-    forgotten = agent.forget(after, ended)
+    forgotten = agent.reset_memory(after, ended)
     assert torch.equal(forgotten.hidden.any(-1), ~ended)
     assert torch.equal(forgotten.transition[ended], state.transition[ended])
     assert torch.equal(forgotten.transition[~ended], after.transition[~ended])

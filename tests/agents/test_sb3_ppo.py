@@ -144,7 +144,7 @@ def test_tasks_are_tuned_apart_and_the_trained_policy_stays():
         weights = alone.policies[0][0]
         assert not torch.equal(weights["action_net.weight"], trained["params/action_net.weight"])
     observation = torch.zeros(2, 3, 4)
-    with agent._kept():
+    with agent._trained_state_restored():
         agent._load(*both.policies[1])
         expected = agent._draw(observation[1], torch.Generator().manual_seed(1))
     generator = torch.Generator().manual_seed(1)

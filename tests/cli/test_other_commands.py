@@ -98,7 +98,7 @@ def test_help_and_list_name_every_plug_in_with_its_first_line(capsys, arguments)
         assert f"(--{kind})" in text
         for path in ROOT.joinpath(folder).glob("[!_]*.py"):
             first = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
-            assert re.search(rf"^  {path.stem} +{re.escape(first)}", text, re.MULTILINE), path
+            assert re.search(rf"^ +{path.stem} +{re.escape(first)}", text, re.MULTILINE), path
 
 
 def test_a_plug_in_without_its_extra_is_listed_as_such(capsys, monkeypatch):

@@ -181,7 +181,7 @@ def test_bad_input_is_one_line(
     [
         (
             "distributon = 3",
-            "no task distribution called 'distribution', and no Config and build; 'distributon' may be a typo",
+            "no task distribution called .*, and no Config and build; 'distributon' may be",
         ),
         ("", "no task distribution called 'distribution', and no Config and build$"),
         ("distribution = None", "'distribution' must be a task distribution, not None"),

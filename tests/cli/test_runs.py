@@ -87,10 +87,10 @@ def test_train_evaluate_rerun(tmp_path, capsys):
     assert {p.name for p in tmp_path.glob("mine*")} == {"mine.of.today.json", "mine.of.today.png"}
     (out / "folder.json").mkdir()
     for file, message in (
-        (tmp_path / "mine.of.today.json", "exists: give another --out"),
-        (out / "folder.json", "exists: give another --out"),
+        (tmp_path / "mine.of.today.json", "already exists; choose another --out"),
+        (out / "folder.json", "already exists; choose another --out"),
         (tmp_path / "mine.txt", "must end in .json"),
-        (tmp_path / "no/mine.json", "there is no folder"),
+        (tmp_path / "no/mine.json", "does not exist"),
         (tmp_path / ("x" * 300 + ".json"), "File name too long"),
     ):
         assert here(*own, file) == 2 and message in capsys.readouterr().err

@@ -111,7 +111,7 @@ def test_help_of_a_command_shows_the_options_of_the_chosen_plug_ins(calls, capsy
         (["--agent.foo", "3"], "unknown option --agent.foo; "),
         (["--agent.itrations", "3"], "unknown option --agent.itrations; did you mean --agent."),
         (["--config", "nowhere.json"], "nowhere.json: No such file or directory"),
-        (["--config", "net.py"], "net.py: not JSON or cut short: "),
+        (["--config", "net.py"], "net.py: not JSON, or truncated: "),
         (["--config", "."], "config.json: No such file or directory"),
     ],
 )

@@ -41,7 +41,7 @@ def test_classes_are_numbered_by_their_names():
     classes, names = frames.encode(pd.Series(["b", "a", "b", "c"], index=[9, 8, 7, 6]))
     assert names == ["a", "b", "c"] and classes.tolist() == [1, 0, 1, 2]
     assert frames.encode([True, False])[1] == ["False", "True"]
-    with pytest.raises(UsageError, match="the target has one class only, '1'"):
+    with pytest.raises(UsageError, match="the target has only one class, '1'"):
         frames.encode([1, 1])
     with pytest.raises(UsageError, match="the target is missing in row 1"):
         frames.encode(["a", None])
@@ -54,14 +54,14 @@ def test_classes_are_numbered_by_their_names():
 def test_a_pipeline_takes_whatever_a_file_may_have(name):
     frame, classes = mixed()
     plain = frames.plain(frame)
-    fitted = algorithms.pipeline(name, plain).fit(plain, classes)
+    fitted = algorithms.algorithm_pipeline(name, plain).fit(plain, classes)
     unseen = plain.iloc[:3].copy()
     unseen["colour"] = ["violet", None, "red"]
     unseen["nothing"] = [1.0, 2.0, np.nan]
     assert set(fitted.predict(unseen)) <= {0, 1}
     # Scored on the rows it was fitted to, and well above a half: the size of a row and its shape tell the classes.
     assert fitted.score(plain, classes) > 0.75
-    assert repr(clone(fitted)) == repr(algorithms.pipeline(name, plain))
+    assert repr(clone(fitted)) == repr(algorithms.algorithm_pipeline(name, plain))
 
 
 def test_one_hot_columns_are_few():

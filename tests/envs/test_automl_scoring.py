@@ -18,10 +18,10 @@ def test_a_score_is_that_of_held_out_rows():
     """A tree that remembers its rows is right on none of the others where every row is a word of its own."""
     classes = np.arange(50) % 2
     noise = frames.plain(pd.DataFrame({"x": np.random.default_rng(1).normal(size=50)}))
-    scored = scoring.score(lambda: algorithms.pipeline("decision_tree", noise), noise, classes)
+    scored = scoring.score(lambda: algorithms.algorithm_pipeline("decision_tree", noise), noise, classes)
     assert 0.2 < scored.accuracy.mean() < 0.8
     exact = frames.plain(pd.DataFrame({"x": classes + 0.0}))
-    scored = scoring.score(lambda: algorithms.pipeline("decision_tree", exact), exact, classes)
+    scored = scoring.score(lambda: algorithms.algorithm_pipeline("decision_tree", exact), exact, classes)
     assert scored.accuracy.tolist() == [1.0] * 5 and scored.balanced.tolist() == [1.0] * 5 and scored.failure == ""
 
 
@@ -29,7 +29,7 @@ def test_balanced_accuracy_is_the_mean_over_classes():
     """Predicting the majority: all of its rows are right and none of the other class."""
     classes = np.array([0] * 40 + [1] * 10)
     frame = frames.plain(pd.DataFrame({"x": np.zeros(50), "y": np.zeros(50)}))
-    scored = scoring.score(lambda: algorithms.pipeline("decision_tree", frame), frame, classes)
+    scored = scoring.score(lambda: algorithms.algorithm_pipeline("decision_tree", frame), frame, classes)
     assert scored.accuracy.tolist() == [0.8] * 5 and scored.balanced.tolist() == [0.5] * 5
 
 
@@ -38,9 +38,9 @@ def test_a_failure_counts_as_the_majority_and_says_why():
     frame = frames.plain(pd.DataFrame({"x": np.arange(50.0), "y": np.arange(50.0)}))
 
     def broken():
-        return algorithms.pipeline("knn", frame).set_params(classifier__n_neighbors=-1)
+        return algorithms.algorithm_pipeline("knn", frame).set_params(classifier__n_neighbors=-1)
 
-    good, bad = scoring.score_all([lambda: algorithms.pipeline("knn", frame), broken], frame, classes)
+    good, bad = scoring.score_all([lambda: algorithms.algorithm_pipeline("knn", frame), broken], frame, classes)
     assert bad.accuracy.tolist() == [0.6] * 5 and bad.balanced.tolist() == [0.5] * 5
     assert "n_neighbors" in bad.failure and good.failure == "" and good.accuracy.mean() > 0.9
 
@@ -49,7 +49,7 @@ def test_shared_preprocessing_changes_no_score():
     frame, classes = mixed()
     plain = frames.plain(frame)
     names = ("decision_tree", "lda", "rbf_svm", "gradient_boosting")
-    makers = [lambda name=name: algorithms.pipeline(name, plain) for name in names]
+    makers = [lambda name=name: algorithms.algorithm_pipeline(name, plain) for name in names]
     together = scoring.score_all(makers, plain, classes)
     train, held = scoring.folds(classes)[0]
     for make, scored in zip(makers, together, strict=True):
@@ -62,5 +62,5 @@ def test_warnings_of_algorithms_are_part_of_them():
     frame, classes = mixed()
     plain = frames.plain(frame)
     with pytest.warns(ConvergenceWarning):
-        algorithms.pipeline("mlp", plain).fit(plain, classes)
-    scoring.score(lambda: algorithms.pipeline("mlp", plain), plain, classes)
+        algorithms.algorithm_pipeline("mlp", plain).fit(plain, classes)
+    scoring.score(lambda: algorithms.algorithm_pipeline("mlp", plain), plain, classes)

@@ -85,7 +85,7 @@ def test_scores_can_be_measured_again(shipped, load):
     frame, (classes, _) = frames.plain(data.data), frames.encode(data.target)
     row = shipped.datasets.index(load.__name__.removeprefix("load_"))
     for name in ("lda", "knn"):
-        scored = scoring.score(lambda name=name: algorithms.pipeline(name, frame), frame, classes)
+        scored = scoring.score(lambda name=name: algorithms.algorithm_pipeline(name, frame), frame, classes)
         column = algorithms.ALGORITHMS.index(name)
         assert scored.accuracy == pytest.approx(shipped.algorithms.accuracy[row, column], abs=2 / 30)
         assert scored.accuracy.mean() == pytest.approx(shipped.algorithms.accuracy[row, column].mean(), abs=0.0101)
@@ -135,7 +135,7 @@ def in_two_splits(text):
         (lambda path: path.with_suffix(".safetensors").write_bytes(b"PK\3\4"), "table.safetensors: "),
         (lambda path: path.with_suffix(".safetensors").unlink(), "table.safetensors: "),
         (lambda path: path.write_text(path.read_text().replace('"split": "test"', '"split": "train"', 1)), "damaged"),
-        (lambda path: path.write_text(path.read_text()[:2000]), "cut short"),
+        (lambda path: path.write_text(path.read_text()[:2000]), "truncated"),
         (lambda path: path.write_text("[]"), "not a selection table"),
         (edited(lambda text: text["features"].pop()), r"meta has shape \(\d+, 22\), not \(\d+, 21\)"),
         (edited(lambda text: text["choices"]["algorithms"].pop()), "algorithms.accuracy has shape"),
@@ -152,11 +152,11 @@ def test_a_damaged_table_is_refused(copy, damage, message):
 def test_unknown_names_are_refused(shipped):
     frame, _ = mixed()
     plain = frames.plain(frame)
-    with pytest.raises(UsageError, match="no algorithm 'random_forrest'; did you mean 'random_forest'"):
-        algorithms.pipeline("random_forrest", plain)
+    with pytest.raises(UsageError, match="unknown algorithm 'random_forrest'; did you mean 'random_forest'"):
+        algorithms.algorithm_pipeline("random_forrest", plain)
     with pytest.raises(UsageError, match="configurations 0 to 31, not 32"):
         portfolios.configured("svm", 32, plain)
-    with pytest.raises(UsageError, match="no portfolio 'svn'; did you mean 'svm'"):
+    with pytest.raises(UsageError, match="unknown portfolio 'svn'; did you mean 'svm'"):
         portfolios.configured("svn", 0, plain)
-    with pytest.raises(UsageError, match="no portfolio 'svn'"):
+    with pytest.raises(UsageError, match="unknown portfolio 'svn'"):
         shipped.improvement("svn")

@@ -355,12 +355,6 @@ def torn(stride: float = 0.5) -> gym.Env[Any, Any]:
         ("CartPole-v2", PHYSICS, {}, "unknown Gymnasium id; did you mean 'CartPole-v1'"),
         ("Nothing", PHYSICS, {}, "unknown Gymnasium id; gymnasium.pprint_registry"),
         ("no_such_module:Cart-v0", PHYSICS, {}, "No module named 'no_such_module'"),
-        (
-            "CartPole-v1",
-            {},
-            {},
-            "no parameter varies between tasks; set --vary .* force_mag, gravity, length",
-        ),
         ("CartPole-v1", {"gravty": Uniform(1, 2)}, {}, "unknown parameter 'gravty'; did you mean 'gravity'"),
         ("CartPole-v1", {"state": Uniform(1, 2)}, {}, "unknown parameter 'state'"),
         ("CartPole-v1", PHYSICS, {"ood": {"gravity": Uniform(14, 20)}}, "gravity, .*, overlaps"),

@@ -201,7 +201,7 @@ def test_curves_are_over_tries() -> None:
     """Of one who is told the task the best from the first try on; of the portfolio what the best so far gains."""
     made = family()
     curve = adaptation_curve(player(portfolio), made, EvaluationPlan(n_tasks=2, episodes=2))
-    assert curve.axis == "tries" and curve.x == [1, 2, 3] and curve.n_tasks == 2
+    assert curve.axis == "evaluations" and curve.x == [1, 2, 3] and curve.n_tasks == 2
     np.testing.assert_allclose(curve.mean, [(0.3 + 0) / 2, (0.3 + 0.1) / 2, (0.3 + 0.1) / 2], atol=1e-7)
     assert curve.env_steps == [0, 1, 2]
     curve = adaptation_curve(player(oracle, episodes=1), made, EvaluationPlan(n_tasks=2, episodes=2))
@@ -229,7 +229,7 @@ def test_there_is_nothing_to_forget_after_the_only_episode() -> None:
         made, agent = build(
             dataclasses.replace(spec, agent_config=dataclasses.replace(spec.agent_config, episodes=episodes))
         )
-        assert ("forgetful" in reference_agents(agent, made)) == told
+        assert ("memory_reset" in reference_agents(agent, made)) == told
 
 
 def test_what_an_evaluation_says_of_tries(tmp_path, capsys) -> None:
@@ -238,5 +238,5 @@ def test_what_an_evaluation_says_of_tries(tmp_path, capsys) -> None:
     shown = capsys.readouterr().out
     assert "note: the test split of algorithm_selection has 53 different tasks in all" in shown
     header = next(line for line in shown.splitlines() if "IQM" in line)
-    assert header.split() == ["tries", "mean", "95", "%", "interval", "IQM", "worst", "10", "%"]
+    assert header.split() == ["evaluations", "mean", "95", "%", "interval", "IQM", "worst", "10", "%"]
     assert "of oracle's " in shown and " (what the best try has gained, summed over tries): " in shown

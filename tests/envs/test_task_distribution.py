@@ -74,7 +74,7 @@ def test_finite_families_know_how_many_tasks_they_have(parameters, n_distinct) -
         ({"positive": ("mass",)}, "no task parameter 'mass'"),
         ({"observation_scale": [1.0, 1.0]}, "observation_scale"),
         ({"observation_scale": [0.0]}, "positive"),
-        ({"parameters": {"key": Uniform(1, 2)}, "nominal": {"key": 1.0}}, "cannot be called 'key'"),
+        ({"parameters": {"key": Uniform(1, 2)}, "nominal": {"key": 1.0}}, "cannot be named 'key'"),
     ],
 )
 def test_contradictory_definitions_are_refused(changes: dict, message: str) -> None:
@@ -87,7 +87,7 @@ def test_bad_requests_for_tasks_are_refused() -> None:
     for call, message in [
         (lambda: Counter().sample(1, "ood"), "no ood split"),
         (lambda: Counter().sample(1, "tset"), "did you mean 'test'"),
-        (lambda: Counter().sample(1), "needs rng"),
+        (lambda: Counter().sample(1), "need rng"),
         (lambda: Counter().sample(0, "train", rng), "at least 1"),
         (lambda: Counter().nominal_tasks(0), "at least 1"),
         (lambda: Counter().vectorise(0, 1), "n_tasks"),

@@ -90,7 +90,7 @@ def test_the_generator_state_restores_what_follows() -> None:
         ({"options": {"reset_mask": torch.tensor([1, 0])}}, "reset_mask must be bool"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**63}, "seed"),
-        ({"options": {"reset_mask": "all"}}, "reset_mask cannot be read"),
+        ({"options": {"reset_mask": "all"}}, "reset_mask cannot be converted"),
     ],
 )
 def test_bad_resets_are_refused_and_change_nothing(arguments: dict, message: str) -> None:

@@ -265,7 +265,7 @@ def test_sizes_left_to_the_ansatz():
         ({"ansatz": 3}, "ansatz must be the name of a quantum model or a file with one, not 3"),
         ({"ansatz": "mlp"}, "'mlp' has no option n_wires; set n_qubits=None, or choose a quantum model"),
         ({"ansatz": "mlp", "n_qubits": None, "n_layers": None, "initial_scale": None}, "'mlp' is a classical model"),
-        ({"ansatz": "qgru"}, "'qgru' is recurrent"),
+        ({"ansatz": "qgru"}, "'qgru' has a memory"),
         ({"ansatz_options": {"observable": "both"}}, "did you mean 'observables'"),
         ({"ansatz_options": ["both"]}, "ansatz_options must be a dict or None"),
         ({"ansatz_options": {"observables": "some"}}, "unknown observables 'some'"),

@@ -233,9 +233,9 @@ def test_quantum_cells_equal_a_slow_version_on_pennylane(model, options):
 
 
 def test_models_with_and_without_a_memory_are_not_mistaken_for_each_other():
-    with pytest.raises(UsageError, match="model 'gru' is recurrent, which this agent does not support"):
+    with pytest.raises(UsageError, match="model 'gru' has a memory, which this agent does not use"):
         make_policy("gru", MODELS.load("gru").Config(), BOX, ACTIONS["gaussian"])
-    with pytest.raises(UsageError, match=r"this agent needs a recurrent model, .* model 'mlp' has no memory"):
+    with pytest.raises(UsageError, match=r"model 'mlp' has no memory, which this agent needs"):
         policy_of("mlp")
 
 

@@ -143,7 +143,7 @@ def test_any_model_without_a_memory_will_do():
         ({"observation_scale": [1, 0, 1, 1]}, "observation_scale must be one positive number"),
         ({"observation_scale": float("nan")}, "observation_scale must be one positive number"),
         ({"lr_angles": -1.0}, "lr_angles must be finite and not negative, not -1.0"),
-        ({"model": "qgru"}, "no option 'n_layers'|is recurrent"),
+        ({"model": "qgru"}, "no option 'n_layers'|has a memory"),
     ],
 )
 def test_policies_that_cannot_be(options, message):

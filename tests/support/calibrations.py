@@ -9,7 +9,7 @@ from qrl.circuits.gates import Gate, Input, Weight
 from qrl.circuits.observables import Observable
 from qrl.noise.calibration import Calibration
 from qrl.noise.model import Noise
-from qrl.noise.native_gates import USED, GateError
+from qrl.noise.native_gates import SUPPORTED_NATIVE, GateError
 from qrl.noise.readout import Readout
 from qrl.simulator.program import compile_circuit
 
@@ -27,7 +27,7 @@ def values(circuit: Circuit, calibration: Calibration | None = None, draw=None, 
 
 def scaled(gate: str, wires, factor: float) -> GateError:
     """A depolarizing error that leaves this share of every Pauli word."""
-    n = 4 ** USED[gate]
+    n = 4 ** SUPPORTED_NATIVE[gate]
     return GateError(gate, wires, tuple(map(tuple, np.diag([1.0] + [factor] * (n - 1)).tolist())))
 
 

@@ -36,7 +36,7 @@ class Config:
 
     def __post_init__(self):
         if self.inner_steps < 1:
-            raise ValueError(f"inner_steps must be at least 1, is {self.inner_steps}")
+            raise ValueError(f"inner_steps must be at least 1, not {self.inner_steps}")
 
 def defaults(env_name):
     return Config(inner_steps=len(env_name))

@@ -14,6 +14,7 @@ from qrl.circuits.circuit import Circuit
 from qrl.common.errors import UsageError
 from qrl.layer import initial_weights
 from qrl.models.shared.ansatz import QuantumConfig, reuploading_circuit
+from qrl.policies.budget import Budget, check_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
 from qrl.simulator.program import Bound, compile_circuit
 
@@ -46,21 +47,23 @@ class SpanConfig:
 class CellConfig(SpanConfig):
     """Options of a classical recurrent network."""
 
-    budget: int = 1000
-    """Target size of the network, read-out included, if `n_hidden` is 0 [parameters]; ours. Actor and critic have one
-    network each unless `memories` are shared."""
+    budget: Budget = 1000
+    """Target size of the network, read-out included, if `n_hidden` is 0 [parameters], or like:NAME: that of the network
+    with this model, such as like:qgru. Actor and critic have one network each unless `memories` are shared."""
     n_hidden: int = 0
     """Width of the memory [units]; 0: the width closest to the budget; ours."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if max(self.budget, self.n_hidden) > MAX_BUDGET or self.budget < 1 or self.n_hidden < 0:
-            limits = f"budget must be in 1 to {MAX_BUDGET}, n_hidden in 0 to {MAX_BUDGET}"
-            raise UsageError(f"model: {limits}, found {self}")
+        check_budget(self.budget)
+        if not 0 <= self.n_hidden <= MAX_BUDGET:
+            raise UsageError(f"model: n_hidden must be in 0 to {MAX_BUDGET}, not {self.n_hidden}")
 
     def width(self, frame: Frame, n_cell_parameters: Callable[[int], int]) -> int:
         """Return the width of the memory; `n_cell_parameters(width)` is the cell's number of parameters."""
-        return self.n_hidden or frame.fit(self.budget, lambda width: (width, n_cell_parameters(width)))
+        return self.n_hidden or frame.fit(
+            n_parameters_of(self.budget, frame), lambda width: (width, n_cell_parameters(width))
+        )
 
 
 MAX_N_CIRCUITS = 100

@@ -105,7 +105,7 @@ def test_swapped_and_foreign_files_are_recognised(run, tmp_path):
     # A careful forger may fix the digest; a newer format is told apart from damage.
     newer = json.loads(good["state.json"]) | {"version": 2}
     (two / "state.json").write_text(json.dumps(newer))
-    assert problem().endswith("written by a newer version (format 2, this reads 1)")
+    assert problem().endswith("written by a newer version (format 2; supported: up to 1)")
     assert run.checkpoints.load().iteration == 2
 
 

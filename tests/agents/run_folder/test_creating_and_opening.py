@@ -147,7 +147,7 @@ def test_a_configuration_that_is_not_finite_leaves_nothing(tmp_path):
     ("text", "message"),
     [
         (None, "is not a run folder: it has no config.json"),
-        ("", "not JSON or cut short"),
+        ("", "not JSON, or truncated"),
         ("[]", "not a run folder of this software"),
         ('{"format": "other", "version": 1}', "not a run folder of this software"),
         ('{"format": "qrl-run", "version": 2}', r"written by a newer version \(format 2; supported: up to 1\)"),

@@ -31,7 +31,7 @@ def scores(monkeypatch):
         accuracy = known[name] + 0.01 * np.array([-1.0, 0, 0, 0, 1])
         return scoring.PipelineScores(accuracy, accuracy - 0.1, 2.0)
 
-    monkeypatch.setattr(select_command, "pipeline", lambda name, frame: name)
+    monkeypatch.setattr(select_command, "algorithm_pipeline", lambda name, frame: name)
     monkeypatch.setattr(select_command, "script", lambda *_: "")
     monkeypatch.setattr(scoring, "score", score)
     return known, asked

@@ -45,13 +45,17 @@ def test_classes_that_are_worth_the_same(file, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_which_algorithms_can_be_told_that_classes_are_worth_the_same():
-    assert [name for name in algorithms.ALGORITHMS if not algorithms.balances(name)] == ["knn", "mlp"]
+    assert [name for name in algorithms.ALGORITHMS if not algorithms.supports_class_weights(name)] == ["knn", "mlp"]
     rng = np.random.default_rng(0)
     classes = (rng.random(400) < 0.1).astype(int)
     frame = pd.DataFrame(rng.normal(size=(400, 3)) + 0.8 * classes[:, None], columns=list("abc"))
     for name in algorithms.ALGORITHMS:
-        plain = scoring.score(lambda name=name: algorithms.pipeline(name, frame), frame, classes)
-        told = scoring.score(lambda name=name: algorithms.balance(algorithms.pipeline(name, frame), 2), frame, classes)
+        plain = scoring.score(lambda name=name: algorithms.algorithm_pipeline(name, frame), frame, classes)
+        told = scoring.score(
+            lambda name=name: algorithms.weight_classes_equally(algorithms.algorithm_pipeline(name, frame), 2),
+            frame,
+            classes,
+        )
         assert not told.failure
         if name in ("knn", "mlp", "nearest_centroid"):  # the last one thinks so by itself
             np.testing.assert_array_equal(told.accuracy, plain.accuracy)
@@ -64,7 +68,7 @@ def test_which_algorithms_can_be_told_that_classes_are_worth_the_same():
 def test_a_constant_gains_nothing_where_folds_lack_a_class():
     classes = np.array([1, 1] + 58 * [0])
     frame = pd.DataFrame({"a": np.zeros(60)})
-    scored = scoring.score(lambda: algorithms.pipeline("decision_tree", frame), frame, classes)
+    scored = scoring.score(lambda: algorithms.algorithm_pipeline("decision_tree", frame), frame, classes)
     assert scored.balanced.mean() == pytest.approx(0.8) == scoring.any_class(classes).mean()
     np.testing.assert_allclose(scoring.any_class(np.arange(60) % 3), 1 / 3)
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from envs.automl import csv_file
-from envs.automl.cleaning import idle, sample
-from envs.automl.reading import read
+from envs.automl.cleaning import stratified_sample, uninformative_reason
+from envs.automl.reading import read_dataset
 from tests.support.select_command import write
 
 
@@ -14,21 +14,20 @@ from tests.support.select_command import write
 @pytest.mark.parametrize("cell", ["12.345,67", "$1,234.00", "50.1%", "0.5 kg"])
 def test_numbers_written_another_way_are_told(cell):
     lines = [f'"{cell.replace("5", str(i % 10))}",{i % 7},{i % 2}' for i in range(60)]
-    notes = read(write("\n".join(["a,b,y", *lines])), "y", rows=1000).notes
+    notes = read_dataset(write("\n".join(["a,b,y", *lines])), "y", rows=1000).notes
     assert any(
-        note.startswith("column 'a' is text, though 60 of 60 cells are numbers or look like them") for note in notes
+        note.startswith("column 'a' is read as text, although 60 of 60 cells are or resemble numbers") for note in notes
     )
 
 
 @pytest.mark.usefixtures("in_empty_folder")
 def test_what_looks_like_numbers_is_told():
     lines = [f"{'broken' if i == 6 else i * 0.5},{i % 7},{'1.0' if i % 4 == 1 else i % 2}" for i in range(60)]
-    notes = read(write("\n".join(["a,b,y", *lines])), "y", rows=1000).notes
+    notes = read_dataset(write("\n".join(["a,b,y", *lines])), "y", rows=1000).notes
     assert (
-        "column 'a' is text, though 59 of 60 cells are numbers or look like them: 'broken' is none that can be read"
-        in notes
+        "column 'a' is read as text, although 59 of 60 cells are or resemble numbers: 'broken' is not a number" in notes
     )
-    assert "classes '1' and '1.0' are the same number, but two classes" in notes
+    assert "classes '1' and '1.0' are the same number, but count as two classes" in notes
 
 
 @pytest.mark.usefixtures("in_empty_folder")
@@ -36,7 +35,7 @@ def test_what_looks_like_numbers_is_told():
 def test_layouts(separator, end):
     lines = [f"{i % 3},{i * 0.5},{'ab'[i % 2]}" for i in range(40)]
     text = "\n".join(["y,number,te xt", *lines]).replace(",", separator)
-    own = read(write(text.replace("\n", end)), "y", rows=1000)
+    own = read_dataset(write(text.replace("\n", end)), "y", rows=1000)
     assert own.layout.separator == separator and own.layout.encoding == "utf-8-sig"
     assert own.names == ("0", "1", "2") and own.classes.tolist() == [i % 3 for i in range(40)]
     np.testing.assert_array_equal(own.frame["number"], np.arange(40) * 0.5)
@@ -47,7 +46,7 @@ def test_layouts(separator, end):
 def test_a_byte_order_mark_and_latin_1():
     body = "".join(f"{i % 2},{i % 7},{'é' if i % 3 else 'à'}\n" for i in range(40))
     for data, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"", "latin-1")):
-        own = read(write(data + f"y,a,b\n{body}".encode(encoding.removesuffix("-sig"))), "y", rows=100)
+        own = read_dataset(write(data + f"y,a,b\n{body}".encode(encoding.removesuffix("-sig"))), "y", rows=100)
         assert own.layout.encoding == encoding and own.layout.columns == ("y", "a", "b")
         assert set(own.frame["b"]) == {"é", "à"}
 
@@ -58,36 +57,38 @@ def test_a_sample_keeps_the_shares_of_classes_whatever_the_pieces(monkeypatch):
     rng = np.random.default_rng(0)
     lines = [f"{'b' if i % 25 == 7 else 'a'},{rng.normal():.4f},{i % 5}" for i in range(1000)]
     path = write("y,u,v\n" + "\n".join(lines))
-    whole = read(path, "y", rows=250)
+    whole = read_dataset(path, "y", rows=250)
     assert np.bincount(whole.classes).tolist() == [240, 10] and whole.n_rows == whole.n_usable == 1000
-    assert "algorithms are compared on 250 of 1000 rows, drawn by class (--rows)" in whole.notes
-    monkeypatch.setattr(csv_file, "_PIECE", 100)
-    pieces = read(path, "y", rows=250)
+    assert "algorithms are compared on a stratified sample of 250 of 1000 rows (--rows)" in whole.notes
+    monkeypatch.setattr(csv_file, "_CHUNK_BYTES", 100)
+    pieces = read_dataset(path, "y", rows=250)
     assert pieces.layout.chunk < 20
     pd.testing.assert_frame_equal(pieces.frame, whole.frame)
     table = pd.read_csv(path)
-    kept = sample(table["y"].to_numpy(dtype=str), 250)
+    kept = stratified_sample(table["y"].to_numpy(dtype=str), 250)
     np.testing.assert_array_equal(whole.frame["u"], table["u"].iloc[kept])
-    assert np.bincount(read(path, "y", rows=999).classes).sum() == 998, "of each class a row is left behind"
+    assert np.bincount(read_dataset(path, "y", rows=999).classes).sum() == 998, "of each class a row is left behind"
 
 
 def test_numbers_of_rows_are_found_in_a_part_of_them():
     rng = np.random.default_rng(0)
     count = pd.Series(rng.permutation(1000)[:200] + 17.0)
-    assert idle(count, 1000) == "counts the rows" and idle(count) == ""
-    assert idle(pd.Series(rng.integers(0, 1000, 200).astype(float)), 1000) == "", "some of them twice"
-    assert idle(count / 2, 1000) == ""
+    assert uninformative_reason(count, 1000) == "counts the rows" and uninformative_reason(count) == ""
+    assert uninformative_reason(pd.Series(rng.integers(0, 1000, 200).astype(float)), 1000) == "", "some of them twice"
+    assert uninformative_reason(count / 2, 1000) == ""
 
 
 @pytest.mark.usefixtures("in_empty_folder")
 def test_rows_and_classes_that_are_too_few():
     labels = ["a"] * 20 + ["b"] * 20 + ["c"] * 3 + ["d", "", "?"]
-    own = read(write("y,u,v\n" + "".join(f"{each},{i % 7},{i % 4}\n" for i, each in enumerate(labels))), "y", rows=100)
+    own = read_dataset(
+        write("y,u,v\n" + "".join(f"{each},{i % 7},{i % 4}\n" for i, each in enumerate(labels))), "y", rows=100
+    )
     assert own.n_rows == 46 and own.n_usable == 43 and own.names == ("a", "b", "c")
     assert own.notes == (
-        "rows without a target (as NA, None, null and ? are), left out: 2",
-        "rows that are the only one of their class, left out: 1",
-        "class 'c' has 3 rows, fewer than the 5 folds: its accuracy is chance",
+        "rows without a target (empty, NA, None, null or ?), left out: 2",
+        "rows of classes with a single row, left out: 1",
+        "class 'c' has 3 rows, fewer than the 5 folds: its recall is unreliable",
     )
 
 
@@ -95,18 +96,20 @@ def test_rows_and_classes_that_are_too_few():
 def test_columns_that_say_the_class_are_told():
     body = "".join(f"{i % 2},{i % 2 + 0.1},{i % 7}\n" for i in range(60))
     path = write(f"y,copy,other\n{body}")
-    (note,) = read(path, "y", rows=100).notes
-    assert "column 'copy' alone says the class nearly always" in note and "--ignore copy" in note
-    own = read(path, "y", rows=100, ignore=["copy"])
+    (note,) = read_dataset(path, "y", rows=100).notes
+    assert "column 'copy' alone nearly determines the class" in note and "--ignore copy" in note
+    own = read_dataset(path, "y", rows=100, ignore=["copy"])
     assert own.notes == () and list(own.frame) == ["other"] and own.dropped == {"copy": "ignored"}
 
 
 @pytest.mark.usefixtures("in_empty_folder")
 def test_bins_are_between_quantiles():
     """0 to 99 in four: edges at the quartiles, 24.75, 49.5 and 74.25."""
-    own = read(write("y,u\n" + "".join(f"{i},{i % 9}\n" for i in range(100))), "y", rows=1000, bins=4)
+    own = read_dataset(write("y,u\n" + "".join(f"{i},{i % 9}\n" for i in range(100))), "y", rows=1000, bins=4)
     assert own.edges == (24.75, 49.5, 74.25) and np.bincount(own.classes).tolist() == [25] * 4
     assert own.labels[1] == "02 from 24.75 to below 49.5" and own.names == own.labels
     # Half of them 0: the median, too, so that two of the edges are the least value, and no edge.
-    own = read(write("y,u\n" + "".join(f"{max(0, i - 60)},{i % 9}\n" for i in range(100))), "y", rows=1000, bins=4)
+    own = read_dataset(
+        write("y,u\n" + "".join(f"{max(0, i - 60)},{i % 9}\n" for i in range(100))), "y", rows=1000, bins=4
+    )
     assert len(own.edges) == 1 and np.bincount(own.classes).tolist() == [75, 25]

@@ -15,7 +15,7 @@ from tests.support.select_command import rows, run_select
 def test_source_makes_the_same_pipeline(name):
     imports: dict[str, set[str]] = {}
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
-    made = algorithms.pipeline(name, frame)
+    made = algorithms.algorithm_pipeline(name, frame)
     source = source_of(made, imports)
     names: dict = {}
     exec("\n".join(f"from {module} import {', '.join(each)}" for module, each in imports.items()), names)

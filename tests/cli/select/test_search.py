@@ -13,7 +13,7 @@ from agents import rl2
 from agents.select import command as select_command
 from agents.select.report import AlgorithmResult, comparison
 from envs.automl import algorithms, scoring
-from envs.automl.reading import read
+from envs.automl.reading import read_dataset
 from tests.support.select_command import proposing_only, rows, run_select
 
 
@@ -58,8 +58,9 @@ def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypa
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.01, False), (0.0, True), (-0.2, True)])
 def test_a_line_says_if_nothing_beats_the_most_frequent_class(gain, expected):
-    scores = scoring.PipelineScores(np.full(5, 0.5), np.full(5, 0.5), 1.0)
-    result = AlgorithmResult("lda", 1, scores, "accuracy", 0.5 - gain)
+    result = AlgorithmResult(
+        "lda", 1, scoring.PipelineScores(np.full(5, 0.5), np.full(5, 0.5), 1.0), "accuracy", 0.5 - gain
+    )
     lines = list(comparison(result, "mlp", None))
     assert ("no proposed algorithm is better than predicting the most frequent class" in lines) == expected
 
@@ -102,7 +103,7 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
         return action, after
 
     monkeypatch.setattr(rl2.RL2, "act_deterministically", watched)
-    dataset = read(Path("data.csv"), "y", rows=1000)
+    dataset = read_dataset(Path("data.csv"), "y", rows=1000)
     events = select_command.evaluate_candidates(run_, dataset, evaluations, None, "accuracy")
     results = [each for each in events if not isinstance(each, str)]
     assert [each.name for each in results] == asked and len(set(asked)) == evaluations

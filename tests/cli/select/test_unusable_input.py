@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from envs.automl import csv_file
-from envs.automl.reading import read
+from envs.automl.reading import read_dataset
 from tests.support.select_command import run_select, write
 
 BODY = "".join(f"{i % 2},{i % 7},{i % 3}\n" for i in range(60))
@@ -16,37 +16,37 @@ BODY = "".join(f"{i % 2},{i % 7},{i % 3}\n" for i in range(60))
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (f"y,a,b\n{BODY}", ("--target", "Y1"), "no column 'Y1'; did you mean 'y'?"),
-        (f"y,a,b\n{BODY}", ("--target", "y", "--ignore", "c"), "no column 'c'"),
+        (f"y,a,b\n{BODY}", ("--target", "Y1"), "unknown column 'Y1'; did you mean 'y'?"),
+        (f"y,a,b\n{BODY}", ("--target", "y", "--ignore", "c"), "unknown column 'c'"),
         (f"y,a,b\n{BODY}", ("--target", "y", "--ignore", "y"), "--ignore y: the target"),
         (f"y,a,b\n{BODY}", (), "select needs a column to predict"),
         (f"y,a,b\n{BODY}", ("--target", "y", "--evaluations", "15"), "--evaluations must be at most 14"),
         (f"y,a,b\n{BODY}", ("--target", "y", "--evaluations", "0"), "--evaluations must be at least 1"),
         (f"y,a,b\n{BODY}", ("--target", "y", "--bins", "1"), "--bins must be at least 2"),
-        (f"y,a,b\n{BODY}".replace("\n1", "\n0"), ("--target", "y"), "column 'y' has one class only, '0'"),
+        (f"y,a,b\n{BODY}".replace("\n1", "\n0"), ("--target", "y"), "column 'y' has only one class, '0'"),
         (f"y,a,b\n{BODY[:60]}", ("--target", "y"), "10 rows with a target; at least 30 are needed"),
         ("y,a\n" + ",1\n" * 60, ("--target", "y"), "column 'y' has only missing values"),
-        ("y,a,b\n" + "0,,7\n1,,7\n" * 60, ("--target", "y"), "no column is left to learn from (a: empty; b: constant"),
-        ("y\n" + "0\n1\n" * 60, ("--target", "y"), "there is no column besides the target"),
+        ("y,a,b\n" + "0,,7\n1,,7\n" * 60, ("--target", "y"), "no usable column is left (a: empty; b: constant"),
+        ("y\n" + "0\n1\n" * 60, ("--target", "y"), "the target is the only column"),
         (
             "y,a\n" + "".join(f"{i / 7},{i % 3}\n" for i in range(60)),
             ("--target", "y"),
-            "different numbers: that is regr",
+            "different numbers; only classification",
         ),
         (
             "y,a\n" + "".join(f"c{i},{i % 3}\n" for i in range(150)),
             ("--target", "y"),
-            "150 different texts: at most 100",
+            "150 different texts; at most 100",
         ),
-        ("y,a\n" + "".join(f"c{i},{i % 3}\n" for i in range(60)), ("--target", "y"), "two rows or more"),
+        ("y,a\n" + "".join(f"c{i},{i % 3}\n" for i in range(60)), ("--target", "y"), "have at least two rows"),
         (
             "y,a\n" + "x,1\n2,2\n" * 60,
             ("--target", "y", "--bins", "3"),
-            "--bins is for a column of numbers, 'y' has text",
+            "--bins needs a numeric target, and 'y' has text",
         ),
-        (f"1,2,3\n{BODY}", ("--target", "1"), "a header with the columns' names is expected"),
-        (f"y,a,a\n{BODY}", ("--target", "y"), "two columns are called 'a'"),
-        (f"y,a\n{BODY}", ("--target", "y"), "the header names 2 columns, the line after it has 3"),
+        (f"1,2,3\n{BODY}", ("--target", "1"), "expected a header with the column names"),
+        (f"y,a,a\n{BODY}", ("--target", "y"), "two columns are named 'a'"),
+        (f"y,a\n{BODY}", ("--target", "y"), "the header has 2 columns, but the next line has 3"),
         (f"y,a,b\n{BODY}1,2,3,4\n", ("--target", "y"), "not a table: Expected 3 fields in line 62, saw 4"),
         (f'y,a,b\n{BODY}1,"2,3\n', ("--target", "y"), "not a table: EOF inside string"),
         ("", ("--target", "y"), "is empty"),
@@ -88,13 +88,13 @@ def test_large_files_are_never_held(capsys, monkeypatch):
     assert "a line is longer than 4 MiB" in capsys.readouterr().err
     wide = ",".join(f"c{i}" for i in range(2500))
     assert run_select(write(f"y,{wide}\n"), "--target", "y") == 2
-    assert "2500 columns; at most 2000 can be learned from" in capsys.readouterr().err
+    assert "2500 columns are too many; at most 2000 are supported" in capsys.readouterr().err
     # Pieces of a target's column are joined; those of the others are dropped as they come.
     held = []
-    pieces = csv_file.Layout.pieces
-    monkeypatch.setattr(csv_file, "_PIECE", 2000)
-    monkeypatch.setattr(csv_file.Layout, "pieces", lambda *a: (held.append(len(each)) or each for each in pieces(*a)))
-    read(write(f"y,a,b\n{BODY * 200}"), "y", rows=100)
+    pieces = csv_file.Layout.chunks
+    monkeypatch.setattr(csv_file, "_CHUNK_BYTES", 2000)
+    monkeypatch.setattr(csv_file.Layout, "chunks", lambda *a: (held.append(len(each)) or each for each in pieces(*a)))
+    read_dataset(write(f"y,a,b\n{BODY * 200}"), "y", rows=100)
     assert max(held) < 500 and sum(held) == 2 * 12000 + held[0]
 
 

@@ -10,7 +10,7 @@ from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.noise.calibration import Calibration
-from qrl.noise.model import Noise, embedded
+from qrl.noise.model import Noise, inline_calibrations
 from tests.support.calibrations import trainable, values
 
 
@@ -21,7 +21,7 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
     again = Calibration.load(tmp_path / "device.json")
     assert again == calibration and again.digest == calibration.digest and hash(again) == hash(calibration)
     assert Calibration.from_json(calibration.to_json()) == calibration
-    (word,) = embedded([f"calibration={tmp_path / 'device.json'}"])
+    (word,) = inline_calibrations([f"calibration={tmp_path / 'device.json'}"])
     (tmp_path / "device.json").unlink()
     assert Noise.parse([word, "readout=0.1"]) == Noise(readout=0.1, calibration=calibration)
     assert Noise.parse([word]) and not Noise(calibration=Calibration("perfect", ()))
@@ -63,21 +63,21 @@ def error(gate="x", wires=(0,), transfer=None) -> str:
     ("text", "message"),
     [
         ("[1", "not JSON: "),
-        ("{}", "not a calibration of ours: expected a JSON object with format 'qrl-calibration'"),
-        ("[]", "not a calibration of ours"),
-        (changed(version=2), "version 2 of the format, this reads 1"),
+        ("{}", "not a calibration file: expected a JSON object with format 'qrl-calibration'"),
+        ("[]", "not a calibration file"),
+        (changed(version=2), "unsupported format version 2; supported: 1"),
         (changed(basis="x"), "basis: expected a list, found 'x'"),
         (changed(basis=[1]), r"basis\[0\]: expected a word, found 1"),
         (changed(erors=[]), "unknown key 'erors'; did you mean 'errors'"),
-        (json.dumps({key: value for key, value in PLAIN.items() if key != "readout"}), "readout is missing"),
+        (json.dumps({key: value for key, value in PLAIN.items() if key != "readout"}), "key 'readout' is missing"),
         (changed(n_wires=True), "n_wires: expected a whole number, found True"),
         (changed(n_wires=0), "n_wires must be at least 1, not 0"),
         (changed(n_wires=1), r"cx on wires \(0, 1\): there are wires 0 to 0"),
         (changed(errors=[[]]), r"errors\[0\]: expected an object, found \[\]"),
         (changed(errors=PLAIN["errors"][:1] * 2), r"x on wires \(0,\) is given twice"),
         (error(gate="xs"), "unknown gate 'xs'; did you mean 'x'"),
-        (error(wires=[0, 1]), r"error of x on wires \(0, 1\): that gate is on 1 distinct wire"),
-        (error("cx", [1, 1], {"XX": {"XX": 0.5}}), "that gate is on 2 distinct wire"),
+        (error(wires=[0, 1]), r"error of x on wires \(0, 1\): the gate acts on 1 distinct wire"),
+        (error("cx", [1, 1], {"XX": {"XX": 0.5}}), "the gate acts on 2 distinct wire"),
         (error("cx", [0, 1]), "expected a channel on 2 wire"),
         (error("cx", [0, 1], {"XXX": {"XXX": 1}}), r"errors\[0\].transfer.XXX: expected one of the words X, Y, Z"),
         (error(transfer={"I": {"I": 0.9}}), r"errors\[0\].transfer.I: expected one of the words X, Y, Z"),
@@ -85,10 +85,10 @@ def error(gate="x", wires=(0,), transfer=None) -> str:
         (error(transfer={"X": {"X": "1"}}), "transfer.X.X: expected a finite number, found '1'"),
         (error(transfer={"X": {"X": float("nan")}}), "not JSON: NaN is not a finite number"),
         (error(transfer={"X": {"X": 10**400}}), "transfer.X.X: expected a finite number, found 1000"),
-        (error(transfer={"Z": {"I": 0.5, "Z": 0.8}}), "no channel: it gives a negative probability, -0.075"),
+        (error(transfer={"Z": {"I": 0.5, "Z": 0.8}}), "not a channel: it has a negative probability, -0.075"),
         (changed(readout=[{"wires": [0], "read": [[1, 0]]}]), r"readout\[0\].read: expected two rows of two"),
         (changed(readout=[{"wires": [0], "read": [[1, 0.1], [0, 1]]}]), "two rows of two probabilities with sum 1"),
-        (changed(readout=[{"wires": [0, 1], "read": [[1, 0], [0, 1]]}]), "expected that of one wire"),
+        (changed(readout=[{"wires": [0, 1], "read": [[1, 0], [0, 1]]}]), "expected exactly one wire"),
     ],
 )
 def test_files_that_are_no_calibration(text, message, tmp_path, unchecked: None):

@@ -1,0 +1,56 @@
+"""Parameter budgets: a number of parameters, or as many as another model has."""
+
+import json
+
+from torch import Generator, nn
+
+from qrl.common.errors import UsageError
+from qrl.common.options import build_config
+from qrl.models import MODELS
+from qrl.policies.frame import MAX_BUDGET, Frame
+
+LIKE = "like:"
+
+Budget = int | str
+"""Target size of a whole policy [parameters], or "like:NAME", with options after commas, such as
+"like:reuploading,n_layers=5": as many parameters as the policy with this model has."""
+
+
+def check_budget(budget: Budget) -> None:
+    """Check a budget given by the user.
+
+    Raises:
+        UsageError: the budget is not in 1 to MAX_BUDGET and not "like:NAME".
+    """
+    if isinstance(budget, str):
+        if not budget.startswith(LIKE):
+            raise UsageError(f"model: budget must be a number or {LIKE}NAME, not {budget!r}")
+    elif not 1 <= budget <= MAX_BUDGET:
+        raise UsageError(f"model: budget must be in 1 to {MAX_BUDGET}, not {budget}")
+
+
+def n_parameters_of(budget: Budget, frame: Frame) -> int:
+    """Return the number of parameters of a budget, for a policy in this frame.
+
+    Raises:
+        UsageError: the model of "like:NAME" or one of its options is unknown or invalid.
+    """
+    if isinstance(budget, int):
+        return budget
+    name, *options = budget.removeprefix(LIKE).split(",")
+    plugin = MODELS.load(name)
+    values = dict(_option(text, budget) for text in options)
+    config = build_config(plugin.Config, values, "budget: no option", f" of model {name!r}")
+    features = plugin.build(config, frame, Generator())
+    assert isinstance(features, nn.Module) and isinstance(features.n_features, int)
+    return sum(parameter.numel() for parameter in features.parameters()) + frame.n_parameters(features.n_features)
+
+
+def _option(text: str, budget: str) -> tuple[str, object]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise UsageError(f"budget: expected OPTION=VALUE after a comma, not {text!r} in {budget!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

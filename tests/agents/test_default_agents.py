@@ -1,0 +1,51 @@
+"""`run.py --env NAME` alone: every family names an agent and a model that train on it."""
+
+import json
+
+import pytest
+
+from agents.cli.main import main
+from agents.core.registry import AGENTS
+from agents.core.spec import Spec
+from envs.core.registry import ENVS
+
+FAMILIES = sorted(name for name, summary in ENVS.available().items() if summary.usable)
+SHORT = ["--iterations", "1", "--threads", "1", "--eval-tasks", "2", "--eval-steps", "1", "--eval-episodes", "2"]
+SMALL = {
+    "maml": ["--agent.meta-batch", "2", "--agent.episodes", "3"],
+    "rl2": ["--agent.meta-batch", "8", "--agent.minibatches", "1"],
+    "reinforce": ["--agent.episodes", "2"],
+}
+
+
+@pytest.mark.parametrize("env", FAMILIES)
+def test_every_family_trains_by_default(tmp_path, env):
+    spec = Spec.default(env=env)
+    horizon = min(getattr(spec.env_config, "horizon", 0), 20)
+    shorter = ["--env.horizon", str(horizon)] if horizon else []
+    out = tmp_path / "run"
+    assert main(["--env", env, *shorter, *SMALL[spec.agent], *SHORT, "--out", str(out)]) == 0
+    saved = json.loads((out / "config.json").read_text())
+    assert (saved["spec"]["agent"], saved["spec"]["model"]) == (spec.agent, spec.model)
+    assert json.loads((out / "evaluation.json").read_text())["policy"] == saved["policy"]
+
+
+def test_in_context_families_are_learned_in_context():
+    rl2 = {name for name in FAMILIES if Spec.default(env=name).agent == "rl2"}
+    assert rl2 == {"bandit", "tabular_mdp", "algorithm_selection", "hyperparameter_tuning"}
+
+
+def test_a_single_task_has_an_agent_for_one_task(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["--env", "CartPole-v1", "--env.horizon", "9", *SMALL["reinforce"], *SHORT, "--out", str(out)]) == 0
+    note = "note: training reinforce with the model reuploading, the defaults for CartPole-v1 without --vary"
+    assert note in capsys.readouterr().err
+    assert Spec.default(env="CartPole-v1", env_config={"vary": ["gravity=5:15"]}).agent == "maml"
+
+
+def test_the_defaults_of_a_family_give_way_to_what_is_named():
+    assert Spec.default(env="bandit", model="gru").agent == "rl2"
+    assert Spec.default(env="bandit", agent="maml").model == "reuploading"
+    assert Spec.default(env="navigation", agent="rl2").model == "qgru"
+    assert all(Spec.default(env="bandit", agent=name).agent == name for name in ("thompson", "bayes"))
+    assert set(SMALL) <= set(AGENTS.available())

@@ -1,0 +1,109 @@
+"""Objects where names are: a task distribution, an agent, a model, a PennyLane device."""
+
+import json
+
+import pennylane as qml
+import pytest
+import torch
+from torch import nn
+
+import agents
+import envs
+from agents.cli.main import main
+from agents.random import Random
+from qrl import Circuit, Gate, Observable, UsageError, Weight
+
+SMALL = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
+FEW = {"meta_batch": 2, "episodes": 3}
+
+
+class Tanh(nn.Module):
+    n_features = 5
+
+    def __init__(self, seed=0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(5, 4, generator=torch.Generator().manual_seed(seed)))
+
+    def forward(self, inputs):
+        return torch.tanh(inputs @ self.weight.mT)
+
+
+def family():
+    return envs.GymnasiumTasks("CartPole-v1", {"gravity": envs.Uniform(5, 15)}, horizon=9)
+
+
+def test_a_run_of_a_task_distribution_needs_it_again(tmp_path, capsys):
+    run = agents.train(tmp_path / "run", env=family(), agent_config=FEW, **SMALL)
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["spec"]["env"] == "CartPole-v1 (given in Python)"
+    assert config["origins"]["env"]["from"] == "given in Python"
+    again = agents.load(tmp_path / "run", env=family())
+    assert again.evaluate(tasks=2, episodes=2) == run.evaluate(tasks=2, episodes=2)
+    assert agents.resume(tmp_path / "run", iterations=2, progress=False, env=family()).iteration == 2
+    message = "env is 'CartPole-v1 (given in Python)': pass that object again, in Python"
+    with pytest.raises(UsageError, match="pass that object again"):
+        agents.load(tmp_path / "run")
+    path = str(tmp_path / "run")
+    for command in (["evaluate", path], ["resume", path], ["--config", path, "--out", str(tmp_path / "other")]):
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(UsageError, match="unknown argument 'envs'; did you mean 'env'"):
+        agents.load(tmp_path / "run", envs=family())
+
+
+def test_a_model_starts_from_its_own_parameters(tmp_path):
+    model = Tanh()
+    before = model.weight.detach().clone()
+    run = agents.train(
+        tmp_path / "run", env="cartpole", model=model, env_config={"horizon": 9}, agent_config=FEW, **SMALL
+    )
+    assert torch.equal(model.weight, before)  # a copy is trained
+    assert not torch.equal(run.policy.features.weight, before)
+    assert agents.load(tmp_path / "run", model=Tanh(seed=1)).evaluate(tasks=2, episodes=2) == run.evaluate(
+        tasks=2, episodes=2
+    )
+
+
+def test_an_agent_and_a_device(tmp_path):
+    run = agents.train(tmp_path / "a", env="navigation", agent=Random(family().action_space), **SMALL)
+    assert run.spec.agent == "Random (given in Python)"
+    device = qml.device("default.qubit", wires=4)
+    config = FEW | {"estimator": "first-order"}
+    small = {"env": "navigation", "env_config": {"horizon": 3}, "agent_config": config} | SMALL
+    on_device = agents.train(tmp_path / "b", backend=device, **small)
+    assert on_device.spec.backend == "default.qubit (given in Python)"
+    exact = agents.train(tmp_path / "c", **small)
+    mean = on_device.evaluate(tasks=2, episodes=2).mean
+    assert mean == pytest.approx(exact.evaluate(tasks=2, episodes=2).mean, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"env": 3}, "env: expected a name, an envs.TaskDistribution, or a plug-in, found 3"),
+        ({"agent": object}, "agent: expected a name, an agents.Agent, or a plug-in, found <class 'object'>"),
+        ({"model": [1]}, "model: expected a name, a torch module with n_features, or a plug-in, found [1]"),
+        ({"backend": 3}, "backend: expected a name or a PennyLane device, such as qml.device(...), not 3"),
+        ({"env_config": 3}, "env_config: expected an object of options, found 3"),
+        ({"agent_config": {"meta_bach": 3}}, "agent_config: unknown option 'meta_bach'; did you mean 'meta_batch'?"),
+        ({"policy": {"head": "x"}}, "policy.head: expected one of 'auto', 'categorical', 'gaussian', found 'x'"),
+        ({"seed": "x"}, "seed: expected a whole number, found 'x'"),
+        ({"threads": None}, "threads: expected a whole number, found None"),
+        ({"noise": "depolarizing=0.1"}, "noise: expected a list of strings, such as ['depolarizing=0.1'], found "),
+        ({"out": 3}, "expected the path of a run folder, found 3"),
+    ],
+)
+def test_a_wrong_type_is_one_clear_error(tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        agents.train(**{"out": "run", **SMALL, **options})
+    assert str(caught.value).startswith(message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_circuit_has_to_be_a_module(tmp_path):
+    circuit = Circuit(1, (Gate("RY", (0,), Weight(0)),), (Observable.of("Z0"),))
+    with pytest.raises(UsageError, match=r"wrap it, qrl\.QuantumLayer\(circuit\)"):
+        agents.train(tmp_path / "run", env="cartpole", model=circuit, **SMALL)

@@ -1,0 +1,47 @@
+"""Help texts: what to start with, one or two sentences an option, nothing about what is not chosen."""
+
+import pytest
+
+from agents.cli.main import main
+from agents.cli.train import parse_train
+
+
+def help_of(capsys, *arguments) -> str:
+    assert main([*arguments, "--help"]) == 0
+    return capsys.readouterr().out
+
+
+def test_training_begins_with_what_to_start_with(capsys):
+    text = help_of(capsys, "train", "--env", "navigation")
+    assert text.count("\n") <= 150
+    start = text.partition("start here:\n")[2].partition("\nrun:")[0]
+    assert 6 <= len(start.splitlines()) <= 15
+    names = [word for word in start.split() if word.startswith("--")]
+    assert names == ["--env", "--agent", "--model", "--iterations", "--seed", "--out", "--env.horizon",
+                     "--agent.inner-steps", "--model.n-wires"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outer", "shown", "hidden"), [("ppo", "--agent.outer", "--agent.max-kl"), ("trpo", "--agent.max-kl", "--nothing")]
+)
+def test_options_of_a_choice_that_is_not_taken_are_not_shown(capsys, outer, shown, hidden):
+    text = help_of(capsys, "train", "--env", "navigation", "--agent.outer", outer)
+    assert shown in text and hidden not in text
+
+
+def test_an_option_that_is_not_shown_is_an_option():
+    spec, *_ = parse_train(["--env", "navigation", "--agent.max-kl", "0.5"])
+    assert spec.agent_config.max_kl == 0.5
+
+
+def test_every_option_of_a_plug_in_has_a_text(capsys):
+    for env, agent in (("navigation", "maml"), ("bandit", "rl2"), ("cartpole", "reinforce"), ("navigation", "sb3_ppo")):
+        lines = help_of(capsys, "train", "--env", env, "--agent", agent).splitlines()
+        for line, below in zip(lines, [*lines[1:], ""], strict=True):
+            if line.startswith("  --"):
+                assert len(line.split("  ")) > 2 or below.startswith("   " * 5), line
+
+
+def test_numbers_with_an_exponent(capsys):
+    spec, *_ = parse_train(["--env", "navigation", "--agent.entropy-bonus", "-1e-3", "--agent.lr-heads", "1e-2"])
+    assert (spec.agent_config.entropy_bonus, spec.agent_config.lr_heads) == (-1e-3, 1e-2)
