@@ -6,45 +6,64 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import gymnasium
 import pytest
+import torch
 
 import agents
-from agents import maml, rl2
 from agents.cli.main import main
 from envs.core.registry import ENVS
+from tests.docs.documents import DOCUMENTS, ROOT, blocks
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
-
-
-def blocks(name: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), flags=re.DOTALL)
+SMALL_AGENT = {
+    "maml": {"meta_batch": 2, "episodes": 3, "epochs": 1},
+    "rl2": {"meta_batch": 4, "minibatches": 1, "episodes": 10},
+}
 
 
 @pytest.fixture
 def less_work(tmp_path, monkeypatch):
     """In an empty folder, the same calls with less work."""
     monkeypatch.chdir(tmp_path)
-    train, evaluate = agents.train, agents.experiment.run.Run.evaluate
-    config = maml.Config(meta_batch=2, episodes=3, epochs=1)
-    monkeypatch.setattr(
-        agents, "train", lambda out, **o: train(out, **{**o, **SMALL, "agent_config": config}), raising=False
-    )
+    train, resume, evaluate = agents.train, agents.resume, agents.experiment.run.Run.evaluate
+
+    def small_train(out, *, agent="maml", agent_config=None, **options):
+        config = {**(agent_config or {}), **SMALL_AGENT[agent]}
+        return train(out, agent=agent, agent_config=config, **{**options, **SMALL})
+
+    def small_resume(path, *, iterations, **options):
+        return resume(path, iterations=2, progress=False, **options)
+
+    monkeypatch.setattr(agents, "train", small_train, raising=False)
+    monkeypatch.setattr(agents, "resume", small_resume, raising=False)
     monkeypatch.setattr(
         agents.experiment.run.Run, "evaluate", lambda self, **o: evaluate(self, **{**o, "tasks": 3, "episodes": 2})
     )
 
 
 @pytest.mark.usefixtures("less_work")
-def test_readme_example_of_a_run(tmp_path):
-    (example,) = (block for block in blocks("README.md") if "run.evaluate" in block)
+@pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
+def test_python_examples(document, tmp_path, capsys):
+    """All of a document, in order, with the names of the earlier ones."""
     names: dict = {}
-    exec(example, names)
-    assert names["env"].action_space.contains(names["action"]) and (tmp_path / "curve.png").exists()
-    assert isinstance(names["env"], gymnasium.Env) and names["curve"].x == [0, 1, 2, 3]
+    for example in blocks(document):
+        exec(example, names)
+        if "run.evaluate" in example:
+            assert names["env"].action_space.contains(names["action"]) and (tmp_path / "curve.png").exists()
+            assert isinstance(names["env"], gymnasium.Env) and names["curve"].x == [0, 1, 2, 3]
+        if "policy.observe(" in example:
+            assert names["terminated"] or names["truncated"]
+        if "agents.resume(" in example:
+            assert names["run"].iteration == 2 and names["run"].spec.env == "CartPole-v1 (given in Python)"
+        if "Circuit(" in example:
+            assert capsys.readouterr().out.splitlines()[-1] == "True"
+
+
+def test_the_page_on_python_has_every_kind_of_example():
+    text = "".join(blocks("docs/python.md"))
+    assert all(call in text for call in ("run.evaluate", "policy.observe(", "agents.resume(", "Circuit("))
 
 
 @pytest.mark.slow
@@ -64,23 +83,6 @@ def test_examples_of_the_classifier():
         exec(example, names)
     assert names["pipeline"].score(names["X_test"], names["y_test"]) > 0.8
     assert names["search"].best_score_ > 0.8 and names["in_pennylane"].weights is names["network"].features.weights
-
-
-def test_readme_example_of_a_memory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    train, config = agents.train, rl2.Config(meta_batch=4, minibatches=1, episodes=10)
-    monkeypatch.setattr(
-        agents, "train", lambda out, **o: train(out, **{**o, **SMALL, "agent_config": config}), raising=False
-    )
-    (example,) = (block for block in blocks("README.md") if "policy.observe(" in block)
-    exec("import agents\n" + example, names := {})
-    assert names["terminated"] or names["truncated"]
-
-
-def test_readme_example_of_a_circuit(capsys):
-    (example,) = (block for block in blocks("README.md") if "Circuit(" in block)
-    exec(example, {})
-    assert capsys.readouterr().out.splitlines()[-1] == "True"
 
 
 OWN = "docs/custom-environments.md"
@@ -146,7 +148,7 @@ def test_example_of_gymnasium_make():
 FILES = {
     "envs/drift.py": "class Drift",
     "qrl/models/quadratic.py": "class Quadratic",
-    "agents/sticky.py": "class Sticky",
+    "agents/first_order.py": "class FirstOrderMAML",
     "qrl/models/elman.py": "class Elman",
 }
 
@@ -156,18 +158,36 @@ def example_of(file: str) -> str:
     return example
 
 
+def test_every_example_of_contributing_is_tested():
+    assert len(blocks("CONTRIBUTING.md")) == len(FILES)
+
+
 @pytest.mark.parametrize(("option", "file"), list(zip(("--env", "--model", "--agent", "--model"), FILES, strict=True)))
 def test_contributing_examples_are_one_file_each(tmp_path, option, file):
-    mine = tmp_path / "mine.py"
+    mine, out = tmp_path / "mine.py", tmp_path / "run"
     mine.write_text(example_of(file))
-    arguments = ["--iterations", "1", "--threads", "1", "--env.horizon", "5"]
-    arguments += ["--eval-tasks", "2", "--eval-episodes", "2", "--out", str(tmp_path / "run")]
-    if option != "--agent":
-        arguments += ["--agent.meta-batch", "2", "--agent.episodes", "3"]
+    arguments = ["--iterations", "2", "--threads", "1", "--env.horizon", "5", "--agent.meta-batch", "2"]
+    arguments += ["--agent.episodes", "3", "--eval-tasks", "2", "--eval-episodes", "2", "--out", str(out)]
     if "elman" in file:
         arguments += ["--agent", "rl2", "--agent.minibatches", "1"]
     assert main([option, str(mine), *arguments]) == 0
-    assert (tmp_path / "run/evaluation.json").exists()
+    assert (out / "evaluation.json").exists() and agents.load(out).iteration == 2
+
+
+def test_contributing_example_of_an_agent_learns_and_resumes(tmp_path):
+    """Training moves its parameters, and a resumed run ends in the bits of an uninterrupted one."""
+    mine, whole, cut = tmp_path / "mine.py", tmp_path / "whole", tmp_path / "cut"
+    mine.write_text(example_of("agents/first_order.py"))
+    options = {**SMALL, "iterations": 2, "checkpoint_every": 1, "env_config": {"horizon": 5}}
+    agents.train(whole, agent=str(mine), agent_config={"meta_batch": 2, "episodes": 3}, **options)
+    shutil.copytree(whole, cut)
+    for newest in (cut / "checkpoint").glob("00000002*"):
+        newest.unlink() if newest.is_file() else shutil.rmtree(newest)
+    first = agents.load(cut)
+    last, resumed = agents.load(whole).agent.state_dict(), agents.resume(cut, progress=False).agent.state_dict()
+    assert first.iteration == 1 and last.keys() == resumed.keys()
+    assert all(torch.equal(last[name], resumed[name]) for name in last)
+    assert any(not torch.equal(last[name], value) for name, value in first.agent.state_dict().items())
 
 
 @pytest.mark.slow
@@ -188,22 +208,18 @@ def test_contributing_examples_saved_in_the_folders_pass_every_check(tmp_path):
         ["ruff", "check", "--no-cache", *FILES],
         ["ruff", "format", "--no-cache", "--check", *FILES],
         ["mypy", *FILES],
-        ["pytest", "-v", "-p", "no:cacheprovider", *conformance, "-k", "drift or quadratic or sticky or elman"],
+        ["pytest", "-v", "-p", "no:cacheprovider", *conformance, "-k", "drift or quadratic or first_order or elman"],
     ):
         done = subprocess.run(
             [sys.executable, "-m", *command], cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
             capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-    for path, name in zip(conformance, ("drift", "quadratic", "sticky", "elman"), strict=True):
+    for path, name in zip(conformance, ("drift", "quadratic", "first_order", "elman"), strict=True):
         assert re.search(rf"{re.escape(path)}::\S+\[.*{name}.*\] PASSED", done.stdout), f"{name} was not met"
 
 
-@pytest.mark.parametrize(
-    "document",
-    sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")} - {ROOT / "CHANGELOG.md"}),
-    ids=lambda path: path.name,
-)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_documents_show_no_private_name(document):
     private = re.findall(r"\b(?:qrl|envs|agents)[./](?:\w+[./])*_[a-z]\w*", document.read_text(encoding="utf-8"))
     assert not private
