@@ -188,7 +188,7 @@ def test_a_memory_has_to_be_told_what_came_of_an_action(played):
     with pytest.raises(UsageError, match="first act"):
         policy.observe(np.zeros(1), 1.0, True)
     policy.act(np.zeros(1))
-    with pytest.raises(UsageError, match=r"tell it what came of the last action by observe\("):
+    with pytest.raises(UsageError, match=r"report the last transition first, with observe\("):
         policy.act(np.zeros(1))
     with pytest.raises(UsageError, match="observe: the reward must be finite, not nan"):
         policy.observe(np.zeros(1), float("nan"), True)
@@ -200,9 +200,9 @@ def test_a_memory_has_to_be_told_what_came_of_an_action(played):
 
 
 def test_what_makes_no_sense_for_a_memory_is_refused(played):
-    with pytest.raises(UsageError, match="agent greedy learns in its memory and takes no gradient steps"):
+    with pytest.raises(UsageError, match="agent greedy adapts in context and takes no gradient steps"):
         played["greedy"].evaluate(steps=2)
-    with pytest.raises(UsageError, match="agent oracle is told the task"):
+    with pytest.raises(UsageError, match="agent oracle observes the task parameters"):
         played["oracle"].adapt()
     for wrong in ({"steps": 2}, {"steps": 0}, {"episodes": 0}):
         with pytest.raises(UsageError, match=r"with a memory, episodes must be at least 1 and steps 1 \(one trial\)"):

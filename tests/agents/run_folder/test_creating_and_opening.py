@@ -166,7 +166,7 @@ def test_a_folder_that_is_no_run(tmp_path, text, message):
 
 
 def test_paths_that_are_no_folder(tmp_path):
-    with pytest.raises(UsageError, match="there is no such run folder"):
+    with pytest.raises(UsageError, match="no such run folder"):
         RunFolder.open(tmp_path / "nothing")
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="is not a folder"):
