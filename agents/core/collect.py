@@ -39,13 +39,13 @@ def collect(
     memory = agent if isinstance(agent, InContextAgent) else None  # once: `isinstance` looks up every attribute
     state = agent.on_episode_start(state) if isinstance(agent, OpenLoopAgent) else state
     while bool((alive := episode < n_episodes).any()):
-        seen = observation.unflatten(0, shape)
-        action, state = agent.act(state, seen, generator)
+        observed = observation.unflatten(0, shape)
+        action, state = agent.act(state, observed, generator)
         if not bool(action.isfinite().all()):
             raise TrainingError(f"the policy's actions are not finite at step {len(rows)}: its outputs diverged")
         observation, reward, terminated, truncated, _ = env.step(agent.to_environment(action).flatten(0, 1))
         step = (reward * alive, alive, terminated & alive, truncated & alive, episode.clamp_max(n_episodes - 1))
-        rows.append((seen, action, *(x.unflatten(0, shape) for x in step)))
+        rows.append((observed, action, *(x.unflatten(0, shape) for x in step)))
         ended = (terminated | truncated) & alive
         if memory is not None:
             outcome = (reward * alive, ended, observation)
@@ -87,13 +87,13 @@ def collect_episodes(
         over = False
         state = agent.on_episode_start(state) if isinstance(agent, OpenLoopAgent) else state
         while not over:
-            seen = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
-            action, state = agent.act(state, seen[None, None], generator)
+            observed = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
+            action, state = agent.act(state, observed[None, None], generator)
             observation, reward, terminated, truncated, _ = env.step(single_action(agent, action))
             truncated = truncated or len(rows) + 1 == max_steps
             over = terminated or truncated
             scalars = (float(reward), True, bool(terminated), bool(truncated), 0)
-            rows.append((seen, action[0, 0], *(torch.tensor(x, device=generator.device) for x in scalars)))
+            rows.append((observed, action[0, 0], *(torch.tensor(x, device=generator.device) for x in scalars)))
             after = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
             if memory is not None:
                 earned, ended = (torch.tensor([[x]], device=generator.device) for x in (float(reward), over))

@@ -61,11 +61,11 @@ class AdaptedPolicy:
         rows = np.asarray(observation)[None] if single else np.asarray(observation)
         if rows.shape[1:] != self._shape or not np.isfinite(rows).all():
             raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {observation!r}")
-        seen = torch.as_tensor(rows, dtype=torch.float32, device=self._generator.device)[None]
+        observed = torch.as_tensor(rows, dtype=torch.float32, device=self._generator.device)[None]
         if not deterministic:
-            action, _ = self._agent.act(self._state, seen, self._generator)
+            action, _ = self._agent.act(self._state, observed, self._generator)
         elif isinstance(self._agent, DeterministicAgent):
-            action = self._agent.mode(self._state, seen)
+            action = self._agent.mode(self._state, observed)
         else:
             raise UsageError(
                 f"predict: a {type(self._agent).__name__} has no most probable action: use deterministic=False"
