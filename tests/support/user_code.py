@@ -135,10 +135,10 @@ def run_all(out: Path) -> Run:
 def train_objects(out: Path) -> Run:
     """Train with objects in place of names, load the run and train it for longer."""
     env, model = Drift(DriftOptions()), Wide(1, 3)
+    small = {"meta_batch": 2, "episodes": 3}
     agents.train(
-        out, env=env, model=model, iterations=1, agent_config={"meta_batch": 2, "episodes": 3}, policy={"head": "gaussian"},
-        eval_tasks=2, eval_episodes=2, progress=False,
-    )  # fmt: skip
+        out, env=env, model=model, agent_config=small, iterations=1, eval_tasks=2, eval_episodes=2, progress=False
+    )
     assert agents.load(out, env=env, model=model).iteration == 1
     return agents.resume(out, iterations=2, progress=False, env=env, model=model)
 
