@@ -22,7 +22,7 @@ Markovian (Lindblad equation): relaxation from 1 to 0 at the rate 1 / t1, and pu
 
 On the 100 test tasks, gradient ascent through the dynamics of the known device (agent `grape`) reaches a mean fidelity
 of 0.994, and of 0.991 in the worst tenth; the pulse with the best mean fidelity on train tasks reaches 0.49 (`grape`
-with `told` off).
+with `per_task` off).
 
 ## Action space
 

@@ -150,7 +150,7 @@ COMMANDS = {
     "robustness": Command("evaluate a trained run under noise and from finite shots", _robustness),
     "export": Command("write an adapted policy's circuits as OpenQASM or for Qiskit", _export),
     "plot": Command("draw the adaptation curves of several runs into one picture", _plot),
-    "select": Command("choose a learning algorithm for a CSV file of one's own, in a few evaluations", _select),
+    "select": Command("choose a learning algorithm for a CSV file in a few evaluations", _select),
     "list": Command("list environments, agents and models", _list),
 }
 

@@ -96,7 +96,7 @@ def _check_aliases(env: object, known: Sequence[str], arguments: Sequence[str]) 
         if name not in known and (alias := next((each for each in aliases if each in given), None)):
             raise UsageError(
                 f"{alias}: env {env!r} has no such option; it is for a Gymnasium id, such as "
-                "--env CartPole-v1 --vary gravity=5:15; a file says it itself, in envs.GymnasiumTasks"
+                "--env CartPole-v1 --vary gravity=5:15; in a file, use envs.GymnasiumTasks"
             )
 
 

@@ -126,4 +126,4 @@ def _check_finite(rollout: Rollout, env: object) -> None:
             step, task, *_ = (~values.isfinite()).nonzero()[0].tolist()
             row = env.tasks.rows()[task] if isinstance(env, TaskVectorEnv) else {}
             which = f", {', '.join(f'{key}={value}' for key, value in row.items())}" if row else ""
-            raise TrainingError(f"the environment gave a non-finite {name} at step {step} of task {task}{which}")
+            raise TrainingError(f"the environment returned a non-finite {name} at step {step} of task {task}{which}")

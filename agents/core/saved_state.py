@@ -44,6 +44,8 @@ def restore(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
     for name, value in own.items():
         if name not in tensors or tensors[name].shape != value.shape:
             found = tuple(tensors[name].shape) if name in tensors else "nothing"
-            raise UsageError(f"the checkpoint is of another model: {name} should be {tuple(value.shape)}, is {found}")
+            raise UsageError(
+                f"the checkpoint belongs to another model: {name} should be {tuple(value.shape)}, is {found}"
+            )
     for name, value in own.items():
         value.copy_(tensors[name])

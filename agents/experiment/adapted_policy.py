@@ -31,7 +31,7 @@ class AdaptedPolicy:
         """
         if self._action is not None:
             raise UsageError(
-                "act: this agent learns in its memory: tell it what came of the last action by "
+                "act: this agent adapts in context: report the last transition first, with "
                 "observe(observation, reward, terminated or truncated)"
             )
         action, self._state = self._agent.act(self._state, self._seen(observation), self._generator)
@@ -55,10 +55,8 @@ class AdaptedPolicy:
         episodes), for an invalid observation, and for `deterministic` without a most likely action.
         """
         if isinstance(self._agent, InContextAgent | OpenLoopAgent):
-            why = (
-                "learns in its memory, from rewards" if isinstance(self._agent, InContextAgent) else "counts the steps"
-            )
-            raise UsageError(f"predict: this agent {why}, of which predict is not told: use act and observe")
+            why = "adapts from rewards" if isinstance(self._agent, InContextAgent) else "counts steps"
+            raise UsageError(f"predict: this agent {why}, which predict does not receive; use act and observe")
         single = np.asarray(observation).shape == self._shape
         rows = np.asarray(observation)[None] if single else np.asarray(observation)
         if rows.shape[1:] != self._shape or not np.isfinite(rows).all():
@@ -69,7 +67,9 @@ class AdaptedPolicy:
         elif isinstance(self._agent, DeterministicAgent):
             action = self._agent.mode(self._state, seen)
         else:
-            raise UsageError(f"predict: a {type(self._agent).__name__} has no likeliest action: deterministic=False")
+            raise UsageError(
+                f"predict: a {type(self._agent).__name__} has no most probable action: use deterministic=False"
+            )
         numbers = self._agent.to_environment(action)[0].cpu().numpy()
         return (numbers.squeeze(0) if single else numbers), state
 
@@ -88,7 +88,7 @@ class AdaptedPolicy:
         """
         if isinstance(self._agent, InContextAgent):
             if self._action is None:
-                raise UsageError("observe: there was no action that anything could have come of: first act")
+                raise UsageError("observe: call act first")
             if not np.isfinite(reward):
                 raise UsageError(f"observe: the reward must be finite, not {reward}")
             earned, over = (torch.tensor([[x]], device=self._generator.device) for x in (float(reward), bool(ended)))

@@ -43,10 +43,10 @@ def draw(curves: Sequence[Curve], metrics: Sequence[Mapping[str, Any]] = (), aga
                 ", ".join([each.env, each.split, *(f"{n}={v}" for n, v in each.env_options.items() if n in names)])
                 for each in (first, curve)
             )
-            raise UsageError(f"plot: curves of different tasks do not belong in one picture: {ours}; {theirs}")
+            raise UsageError(f"plot: curves of different tasks cannot share a picture: {ours}; {theirs}")
         if curve.n_tasks != first.n_tasks:
             raise UsageError(
-                f"plot: one curve is of {first.n_tasks} tasks, another of {curve.n_tasks}: evaluate them on the same"
+                f"plot: one curve is of {first.n_tasks} tasks, another of {curve.n_tasks}: evaluate all runs on the same tasks"
             )
         if against == "x" and curve.axis != first.axis:
             raise UsageError(

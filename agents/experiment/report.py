@@ -24,7 +24,7 @@ def training_rows(run: Run) -> list[dict[str, Any]]:
     try:
         rows = run.metrics()
     except UsageError as error:
-        warn(f"{error}; the picture is drawn without the course of training")
+        warn(f"{error}; the picture has no panel of training")
         return []
     return [row for row in rows if "return_by_step" in row]
 

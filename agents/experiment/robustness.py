@@ -46,7 +46,7 @@ def backends(
         if kind not in STRENGTHS:
             raise UsageError(f"robustness: unknown noise {kind!r}{suggest(kind, STRENGTHS)}")
     if 0 in shots:
-        raise UsageError("robustness: numbers of shots must be at least 1; exact values are evaluated besides")
+        raise UsageError("robustness: numbers of shots must be at least 1; exact values are always evaluated, too")
     rows = [("exact", 0.0, Backend())]
     for kind in dict.fromkeys(kinds):
         rows += [(kind, float(p), Backend(noise=Noise.parse([f"{kind}={p}"]))) for p in sorted({*strengths})]

@@ -174,7 +174,7 @@ class Run:
 
     def _check_spaces(self, env: object) -> None:
         if not isinstance(env, gymnasium.Env):
-            raise UsageError(f"adapt: a gymnasium.Env is needed, such as gymnasium.make(...) gives, not {env!r}")
+            raise UsageError(f"adapt: expected a gymnasium.Env, such as gymnasium.make(...) returns, not {env!r}")
         for kind in ("observation_space", "action_space"):
             own, given = getattr(self.distribution, kind), getattr(env, kind)
             same = isinstance(given, type(own)) and own.shape == given.shape

@@ -113,9 +113,9 @@ class Checkpoints:
                 return Checkpoint(iteration, tensors, meta, tuple(problems))
             before, found = found, self.iterations()
         if problems:
-            raise UsageError(f"{self.run}: no checkpoint can be used: {'; '.join(problems)}")
+            raise UsageError(f"{self.run}: no usable checkpoint: {'; '.join(problems)}")
         raise UsageError(
-            f"{self.run}: there is no checkpoint: the run ended before its first one; resume starts it over"
+            f"{self.run}: no checkpoint: the run ended before the first one; resume starts from the beginning"
         )
 
     def _load(self, iteration: int) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
@@ -132,18 +132,18 @@ class Checkpoints:
         recorded = document.get("iteration"), document.get("tensors"), document.get("run"), document["meta"]
         # Compared byte by byte with a new encoding of the content, so that every changed byte is detected.
         if _read(folder / "state.json") != encode_state(*recorded):
-            raise UsageError(f"{folder / 'state.json'}: damaged: its digest does not fit its content")
+            raise UsageError(f"{folder / 'state.json'}: damaged: the digest does not match the content")
         if document["iteration"] != iteration:
             raise UsageError(f"{folder / 'state.json'}: belongs to iteration {document['iteration']}")
         if document["run"] != self.identity:
             raise UsageError(f"{folder}: belongs to another run")
         data = _read(folder / "state.safetensors")
         if hashlib.sha256(data).hexdigest() != document["tensors"]:
-            raise UsageError(f"{folder / 'state.safetensors'}: damaged: its digest does not fit its content")
+            raise UsageError(f"{folder / 'state.safetensors'}: damaged: the digest does not match the content")
         try:
             return safetensors.torch.load(data), document["meta"]
         except safetensors.SafetensorError as error:
-            raise UsageError(f"{folder / 'state.safetensors'}: not a file of safetensors: {error}") from error
+            raise UsageError(f"{folder / 'state.safetensors'}: not a safetensors file: {error}") from error
 
     def _path(self, iteration: int) -> Path:
         return self.folder / f"{iteration:08d}"

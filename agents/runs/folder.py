@@ -86,7 +86,7 @@ class RunFolder:
         """
         spec = self.config.get("spec")
         if not isinstance(spec, Mapping):
-            raise UsageError(f"{self.path / 'config.json'}: no configuration of a run: it has no spec")
+            raise UsageError(f"{self.path / 'config.json'}: not the configuration of a run: it has no spec")
         return spec
 
     @classmethod

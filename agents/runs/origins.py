@@ -28,13 +28,13 @@ def changes(folder: RunFolder) -> tuple[str, ...]:
         registry, name = REGISTRIES[role], str(folder.spec[role])
         if then["from"] == "registered in Python" and name not in registry.available():
             raise UsageError(
-                f"{folder.path}: {role} {name!r} was registered in Python: register it again, in Python, and then use "
+                f"{folder.path}: {role} {name!r} was registered in Python: register it again in Python, then use "
                 f"agents.load({str(folder.path)!r})"
             )
         if then["from"] == "file" and not Path(then["path"]).exists():
             raise UsageError(
-                f"{folder.path}: the file of {role}, {then['path']}, with which the run was trained, is not there; put "
-                f"it back to that place"
+                f"{folder.path}: the file of {role}, {then['path']}, with which the run was trained, does not exist; put "
+                f"it back"
             )
         if "path" in then and then["sha256"] != registry.origin(name).get("sha256"):
             found.append(f"{folder.path}: the file of {role} {name!r}, {then['path']}, has changed since training")

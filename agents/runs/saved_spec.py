@@ -36,7 +36,7 @@ def read_spec(path: Path) -> dict[str, object]:
     data = from_json(file)
     spec = data.get("spec", data) if isinstance(data, dict) else data
     if not isinstance(spec, dict):
-        raise UsageError(f"{file}: no configuration of a run: expected a JSON object")
+        raise UsageError(f"{file}: not the configuration of a run: expected a JSON object")
     check_keys(spec, str(file))
     return _with_present_names(spec)
 

@@ -33,7 +33,7 @@ def read_config(path: Path) -> dict[str, object]:
             version.
     """
     if not path.exists():
-        raise UsageError(f"{path}: there is no such run folder")
+        raise UsageError(f"{path}: no such run folder")
     if not path.is_dir():
         raise UsageError(f"{path} is not a folder: a run folder is expected")
     file = path / "config.json"
@@ -41,11 +41,13 @@ def read_config(path: Path) -> dict[str, object]:
         raise UsageError(f"{path} is not a run folder: it has no config.json")
     config = from_json(file)
     if not isinstance(config, dict) or config.get("format") != FORMAT or not isinstance(config.get("version"), int):
-        raise UsageError(f"{path} is not a run folder of this software: its config.json was written by something else")
+        raise UsageError(f"{path} is not a run folder of this software: its config.json has another format")
     if config["version"] > VERSION:
-        raise UsageError(f"{path} was written by a newer version (format {config['version']}; supported: up to {VERSION})")
+        raise UsageError(
+            f"{path} was written by a newer version (format {config['version']}; supported: up to {VERSION})"
+        )
     if config.get("digest") != digest({key: value for key, value in config.items() if key != "digest"}):
-        raise UsageError(f"{file}: damaged or edited: its digest does not fit (a changed copy is for --config)")
+        raise UsageError(f"{file}: damaged or edited: the digest does not match; use an edited copy with --config")
     return config
 
 

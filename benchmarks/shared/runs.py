@@ -23,6 +23,7 @@ from agents.experiment.start import run_resume, run_training
 from agents.finetune import Finetune
 from agents.maml import MAML
 from agents.runs.folder import RunFolder
+from agents.runs.saved_spec import spec_of
 from benchmarks.shared.common import RESULTS, RUNS, set_up, write_result
 from qrl.common.errors import TrainingError, UsageError
 from qrl.common.files import from_json
@@ -41,10 +42,6 @@ class Job:
     """The benchmark's module."""
 
 
-class RunFailed(Exception):
-    """A run that did not end well."""
-
-
 def check_part(benchmark: str, kind: str, names: Iterable[str], known: Iterable[str]) -> None:
     """End the benchmark unless there is something of every name."""
     for name in names:
@@ -60,7 +57,7 @@ def side_by_side(benchmark: str, jobs: int) -> Iterator[ProcessPoolExecutor]:
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         try:
             yield pool
-        except (UsageError, TrainingError, RunFailed) as error:
+        except (UsageError, TrainingError) as error:
             sys.exit(f"{benchmark}: {error}")
 
 
@@ -83,19 +80,16 @@ def train(job: Job, overwrite: bool) -> None:
     started = (job.folder / "config.json").exists()
     with log.open("a") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         if overwrite or not started:
-            code = run_training(job.spec, job.folder, overwrite=overwrite, command=[job.made_by])
-        elif Spec.from_json(RunFolder.open(job.folder).spec) != job.spec:
+            run_training(job.spec, job.folder, overwrite=overwrite, command=[job.made_by])
+        elif spec_of(RunFolder.open(job.folder)) != job.spec:
             raise UsageError(f"{job.folder} is a run with other options; --overwrite trains it again")
         elif finished(job):
             return
         else:
-            code = (
+            if isinstance(build(job.spec)[1], Learner):
                 run_resume(job.folder)
-                if isinstance(build(job.spec)[1], Learner)
-                else run_evaluation(EvaluateOptions(run=job.folder))
-            )
-    if code:
-        raise RunFailed(f"the run {job.folder} ended with code {code}; see {log}")
+            else:
+                run_evaluation(EvaluateOptions(run=job.folder))
 
 
 def finished(job: Job) -> bool:

@@ -1,4 +1,4 @@
-"""Share of the lanes of a pool of third-party environments, stepped one after another in one process."""
+"""Shard of the lanes of a pool of third-party environments, stepped one after another in one process."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ class _EnvironmentError(Exception):
 
 
 class Lanes(gym.Env[np.ndarray, np.ndarray]):
-    """Share of a pool's lanes as one environment: a row per lane, its observation, reward, terminated and truncated.
+    """Shard of a pool's lanes as one environment: a row per lane, its observation, reward, terminated and truncated.
 
     A finished lane is frozen until its reset. The info reports an environment's exception as {"raised": text}.
 
@@ -37,15 +37,15 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
         task: the nominal task.
         horizon: longest episode [steps].
         first: number of the first lane.
-        n: lanes in this share.
-        n_real: lanes in the whole pool; lanes beyond this number are padding, which makes all shares equal in size, and
+        n: lanes in this shard.
+        n_real: lanes in the whole pool; lanes beyond this number are padding, which makes all shards equal in size, and
             are never stepped.
     """
 
     def __init__(self, factory: EnvFactory, task: Task, horizon: int, *, first: int, n: int, n_real: int) -> None:
         self._first, self._n_real = first, max(0, min(n, n_real - first))
         self._new = partial(TaskWrapper, factory, task, horizon)
-        self._envs = [self._new()]  # the others are made later: AsyncVectorEnv makes a share only to read its spaces
+        self._envs = [self._new()]  # the others are made later: AsyncVectorEnv makes a shard only to read its spaces
         self._width = gym.spaces.flatdim(self._envs[0].observation_space)
         self._rows = np.zeros((n, self._width + N_FLAGS))
         self._active = np.zeros(n, dtype=bool)
@@ -113,7 +113,7 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
 
 
 def in_worker(parent: int, lanes: Callable[..., Lanes], **options: int) -> Lanes:
-    """Make a share in its worker process, or in the parent, where AsyncVectorEnv reads its spaces."""
+    """Make a shard in its worker process, or in the parent, where AsyncVectorEnv reads its spaces."""
     if os.getpid() != parent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent finishes its iteration first
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent ends the worker by this signal

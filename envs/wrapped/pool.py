@@ -1,6 +1,6 @@
 """Pool of ordinary Gymnasium environments as a vector environment of tensors, reused for new tasks at each reset.
 
-The environments are stepped one after another in the main process, or in `workers` processes, each with a share of the
+The environments are stepped one after another in the main process, or in `workers` processes, each with a shard of the
 environments. Results do not depend on the number of processes: each environment has its own seed.
 """
 
@@ -27,7 +27,7 @@ _START = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
 """Start method of processes. A fork inherits the parent's imports, such as an environment from a standalone file."""
 
 Response = TypeVar("Response", bound=tuple[Any, ...])
-"""Result of a reset or a step of the shares; the info is the last item."""
+"""Result of a reset or a step of the shards; the info is the last item."""
 
 
 @runtime_checkable
@@ -65,12 +65,12 @@ class PoolVectorEnv(TaskVectorEnv):
         )
         workers = min(distribution.workers, self.num_envs)
         n = -(-self.num_envs // max(1, workers))
-        self._shares: Lanes | AsyncVectorEnv
+        self._shards: Lanes | AsyncVectorEnv
         if workers:
-            shares = [partial(in_worker, os.getpid(), lanes, first=share * n, n=n) for share in range(workers)]
-            self._shares = AsyncVectorEnv(shares, copy=False, autoreset_mode=AutoresetMode.DISABLED, context=_START)
+            shards = [partial(in_worker, os.getpid(), lanes, first=shard * n, n=n) for shard in range(workers)]
+            self._shards = AsyncVectorEnv(shards, copy=False, autoreset_mode=AutoresetMode.DISABLED, context=_START)
         else:
-            self._shares = lanes(first=0, n=n)
+            self._shards = lanes(first=0, n=n)
         self._action_rows = (workers, n) if workers else (n,)
 
     def set_tasks(self, tasks: object) -> None:
@@ -106,7 +106,7 @@ class PoolVectorEnv(TaskVectorEnv):
         return self._reset_lanes({"tasks": tasks, "seeds": seeds, "mask": np.ones(self.num_envs, dtype=bool)})
 
     def _reset_lanes(self, options: dict[str, Any]) -> ObsBatch:
-        rows, _ = self._ask(lambda: self._shares.reset(options=options))
+        rows, _ = self._ask(lambda: self._shards.reset(options=options))
         return self._tensors(rows)[0]
 
     def step(self, action: Tensor | np.ndarray) -> StepResult:
@@ -117,7 +117,7 @@ class PoolVectorEnv(TaskVectorEnv):
         if missing:
             numbers = np.concatenate([numbers, np.repeat(numbers[:1], missing, axis=0)])
         numbers = numbers.reshape(*self._action_rows, *numbers.shape[1:])
-        rows, *_ = self._ask(lambda: self._shares.step(numbers))
+        rows, *_ = self._ask(lambda: self._shards.step(numbers))
         observation, reward, terminated, truncated = self._tensors(rows)
         return observation, reward, terminated, truncated, {}
 
@@ -126,7 +126,7 @@ class PoolVectorEnv(TaskVectorEnv):
             raise gym.error.ResetNeeded(f"{self._family.name}: call reset() for all lanes first")
 
     def _ask(self, request: Callable[[], Response]) -> Response:
-        """Return the answer of the shares. Raise TrainingError if an environment raised, or a process has ended."""
+        """Return the answer of the shards. Raise TrainingError if an environment raised, or a process has ended."""
         try:
             results = request()
         except (EOFError, ConnectionError) as error:
@@ -139,8 +139,8 @@ class PoolVectorEnv(TaskVectorEnv):
 
     def _worker_failure_message(self) -> str:
         """Return a message with the failed process's exit code and tasks. End the other processes too."""
-        assert isinstance(self._shares, AsyncVectorEnv)
-        processes, n = self._shares.processes, self._action_rows[-1]
+        assert isinstance(self._shards, AsyncVectorEnv)
+        processes, n = self._shards.processes, self._action_rows[-1]
         ended = connection.wait([each.sentinel for each in processes], timeout=5)
         index = next((i for i, each in enumerate(processes) if each.sentinel in ended), 0)
         processes[index].join(timeout=5)
@@ -149,7 +149,7 @@ class PoolVectorEnv(TaskVectorEnv):
         for each in processes:
             each.kill()
             each.join()
-        self._shares.closed = True  # otherwise close() would message the processes again
+        self._shards.closed = True  # otherwise close() would message the processes again
         tasks = self._tasks.rows()
         return (
             f"a worker process of environments ended with exit code {code}; it ran tasks {first} to {last}, "
@@ -164,4 +164,4 @@ class PoolVectorEnv(TaskVectorEnv):
 
     def close_extras(self, **kwargs: object) -> None:
         """End the processes."""
-        self._shares.close()
+        self._shards.close()

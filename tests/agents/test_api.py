@@ -161,7 +161,7 @@ def test_damaged_metrics_cost_a_panel_and_a_row_and_no_more(tmp_path, capsys):
     first, second = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first[:9] + b"\n" + second)
     assert run_evaluation(EvaluateOptions(run=tmp_path / "run", tasks=2)) == 0
-    assert "line 1 is damaged; the picture is drawn without the course of training" in capsys.readouterr().err
+    assert "line 1 is damaged; the picture has no panel of training" in capsys.readouterr().err
     assert run_resume(tmp_path / "run", iterations=3).iteration == 3
     assert "line 1 is damaged, dropped" in capsys.readouterr().err
     assert [row["iteration"] for row in agents.load(tmp_path / "run").metrics()] == [2, 3]
@@ -210,7 +210,7 @@ def test_gradients_and_memories_go_into_one_picture_against_what_both_spend(tmp_
         agents.plot(arms, tmp_path / "none.png")
     with pytest.raises(UsageError, match=r"cannot be drawn against 'env_step'.*did you mean 'env_steps'"):
         agents.plot(curves, tmp_path / "none.png", against="env-step")
-    with pytest.raises(UsageError, match="one curve is of 2 tasks, another of 50: evaluate them on the same"):
+    with pytest.raises(UsageError, match="one curve is of 2 tasks, another of 50: evaluate all runs on the same tasks"):
         agents.plot([curves[0], curve_of("maml", "gradient_steps", n_tasks=50)], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
 

@@ -212,7 +212,7 @@ def test_a_spec_made_in_python_is_checked_too(toys):
 @pytest.mark.parametrize("text", ["[1]", '{"spec": [1]}'])
 def test_a_file_without_a_configuration(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(UsageError, match="no configuration of a run"):
+    with pytest.raises(UsageError, match="not the configuration of a run"):
         read_spec(tmp_path)
 
 

@@ -56,9 +56,8 @@ def test_a_run_of_a_task_distribution_needs_it_again(tmp_path, capsys):
 def test_a_model_starts_from_its_own_parameters(tmp_path):
     model = Tanh()
     before = model.weight.detach().clone()
-    run = agents.train(
-        tmp_path / "run", env="cartpole", model=model, env_config={"horizon": 9}, agent_config=FEW, **SMALL
-    )
+    small = {"env": "cartpole", "env_config": {"horizon": 9}, "agent_config": FEW} | SMALL
+    run = agents.train(tmp_path / "run", model=model, **small)
     assert torch.equal(model.weight, before)  # a copy is trained
     assert not torch.equal(run.policy.features.weight, before)
     assert agents.load(tmp_path / "run", model=Tanh(seed=1)).evaluate(tasks=2, episodes=2) == run.evaluate(
@@ -67,7 +66,7 @@ def test_a_model_starts_from_its_own_parameters(tmp_path):
 
 
 def test_an_agent_and_a_device(tmp_path):
-    run = agents.train(tmp_path / "a", env="navigation", agent=Random(family().action_space), **SMALL)
+    run = agents.train(tmp_path / "a", env=family(), agent=Random(family().action_space), **SMALL)
     assert run.spec.agent == "Random (given in Python)"
     device = qml.device("default.qubit", wires=4)
     config = FEW | {"estimator": "first-order"}
@@ -97,6 +96,7 @@ def test_an_agent_and_a_device(tmp_path):
 )
 def test_a_wrong_type_is_one_clear_error(tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)  # as outside the tests
     with pytest.raises(UsageError) as caught:
         agents.train(**{"out": "run", **SMALL, **options})
     assert str(caught.value).startswith(message)

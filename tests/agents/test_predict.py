@@ -62,13 +62,13 @@ def test_a_continuous_action_is_the_mean_within_bounds():
 
 def test_what_cannot_predict_says_so():
     observation = np.zeros(2, dtype=np.float32)
-    with pytest.raises(UsageError, match="counts the steps, of which predict is not told: use act and observe"):
+    with pytest.raises(UsageError, match="counts steps, which predict does not receive; use act and observe"):
         adapted("cross_entropy", "navigation").predict(observation)
     _, agent = build(Spec.default(agent="rl2", env="navigation", model="gru"))
     remembering = AdaptedPolicy(agent, agent.begin(1, 1), torch.Generator(), (2,))
-    with pytest.raises(UsageError, match="learns in its memory, from rewards, of which predict is not told"):
+    with pytest.raises(UsageError, match="adapts from rewards, which predict does not receive"):
         remembering.predict(observation)
-    with pytest.raises(UsageError, match="a Random has no likeliest action: deterministic=False"):
+    with pytest.raises(UsageError, match="a Random has no most probable action: use deterministic=False"):
         adapted("random", "navigation").predict(observation, deterministic=True)
     with pytest.raises(UsageError, match="an observation is \\(2,\\) finite numbers"):
         adapted("maml", "navigation").predict(np.zeros(3, dtype=np.float32))

@@ -146,7 +146,7 @@ def test_a_run_of_a_player_leaves_its_curve_beside_the_optimum(tmp_path, capsys)
     spec = Spec.default(
         env="bandit", agent="greedy", agent_config=greedy.Config(episodes=3), eval_tasks=20, eval_episodes=2, threads=1
     )
-    assert run_training(spec, tmp_path / "run", overwrite=False, command=[]) == 0
+    run_training(spec, tmp_path / "run", overwrite=False, command=[])
     shown = capsys.readouterr().out
     assert "bandit, greedy: 20 test tasks" in shown and "of bayes's" in shown and "gain from 1 to 3" in shown
     assert f"bayes, exactly, over all tasks: {optimum(5, 3).value:.3f}" in shown
@@ -165,7 +165,7 @@ def played(tmp_path_factory):
 def train_player(path, name):
     config = {"greedy": greedy, "oracle": oracle}[name].Config(episodes=1)
     spec = Spec.default(env="bandit", agent=name, agent_config=config, eval_tasks=2, eval_episodes=1, threads=1)
-    assert run_training(spec, path, overwrite=False, command=[], quiet=True) == 0
+    run_training(spec, path, overwrite=False, command=[], quiet=True)
     return load(path)
 
 
@@ -188,7 +188,7 @@ def test_a_memory_has_to_be_told_what_came_of_an_action(played):
     with pytest.raises(UsageError, match="first act"):
         policy.observe(np.zeros(1), 1.0, True)
     policy.act(np.zeros(1))
-    with pytest.raises(UsageError, match=r"tell it what came of the last action by observe\("):
+    with pytest.raises(UsageError, match=r"report the last transition first, with observe\("):
         policy.act(np.zeros(1))
     with pytest.raises(UsageError, match="observe: the reward must be finite, not nan"):
         policy.observe(np.zeros(1), float("nan"), True)
@@ -200,9 +200,9 @@ def test_a_memory_has_to_be_told_what_came_of_an_action(played):
 
 
 def test_what_makes_no_sense_for_a_memory_is_refused(played):
-    with pytest.raises(UsageError, match="agent greedy learns in its memory and takes no gradient steps"):
+    with pytest.raises(UsageError, match="agent greedy adapts in context and takes no gradient steps"):
         played["greedy"].evaluate(steps=2)
-    with pytest.raises(UsageError, match="agent oracle is told the task"):
+    with pytest.raises(UsageError, match="agent oracle observes the task parameters"):
         played["oracle"].adapt()
     for wrong in ({"steps": 2}, {"steps": 0}, {"episodes": 0}):
         with pytest.raises(UsageError, match=r"with a memory, episodes must be at least 1 and steps 1 \(one trial\)"):

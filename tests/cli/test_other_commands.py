@@ -45,8 +45,8 @@ def test_evaluate_and_resume_pass_their_options_on(calls):
     [
         (["evaluate"], "evaluate needs RUN: usage is run.py evaluate RUN"),
         (["resume"], "resume needs RUN: usage is run.py resume RUN"),
-        (["evaluate", "nowhere"], "nowhere: there is no such run folder"),
-        (["resume", "nowhere"], "nowhere: there is no such run folder"),
+        (["evaluate", "nowhere"], "nowhere: no such run folder"),
+        (["resume", "nowhere"], "nowhere: no such run folder"),
         (["evaluate", "."], ". is not a run folder: it has no config.json"),
         (["evaluate", "net.py"], "net.py is not a folder: a run folder is expected"),
         (["evaluate", "one", "--steps", "0"], "--steps must be at least 1, not 0"),
@@ -66,7 +66,7 @@ def test_evaluate_and_resume_pass_their_options_on(calls):
         (["resume", "one", "--iterations", "0"], "--iterations must be at least 1, not 0"),
         (["list", "envs"], "list takes no arguments, found 'envs'"),
         (["plot"], "plot needs RUN: usage is run.py plot RUN ..."),
-        (["plot", "one", "nowhere"], "nowhere: there is no such run folder"),
+        (["plot", "one", "nowhere"], "nowhere: no such run folder"),
         (
             ["plot", "one", "--against", "step"],
             "--against: expected one of 'x', 'episodes', 'env-steps', found 'step'; did you mean 'env-steps'?",

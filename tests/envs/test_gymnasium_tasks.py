@@ -66,7 +66,7 @@ def test_what_cartpole_derives_from_its_attributes_follows_the_task() -> None:
     for seed in range(2):  # made on a task, then put on another
         tasks = family.sample(6, "train", np.random.default_rng(seed))
         lanes.reset(seed=0, options={"tasks": tasks})
-        for env, task in zip(lanes._shares._envs, tasks.rows(), strict=True):
+        for env, task in zip(lanes._shards._envs, tasks.rows(), strict=True):
             inner = env.unwrapped
             assert type(inner) is CartPoleEnv, "substitution must leave nothing behind that slows a step down"
             assert {name: getattr(inner, name) for name in task} == task
@@ -156,7 +156,7 @@ def test_a_function_is_asked_for_each_task_and_set_task_spares_that() -> None:
         tasks = family.sample(3, "test")
         env.reset(seed=0, options={"tasks": tasks})
         assert len(made) == again
-        assert [(lane.unwrapped.stride, lane.unwrapped.slope) for lane in env._shares._envs] == [
+        assert [(lane.unwrapped.stride, lane.unwrapped.slope) for lane in env._shards._envs] == [
             (row["stride"], row["slope"]) for row in tasks.rows()
         ]
 

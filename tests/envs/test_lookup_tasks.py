@@ -234,7 +234,7 @@ def test_there_is_nothing_to_forget_after_the_only_episode() -> None:
 
 def test_what_an_evaluation_says_of_tries(tmp_path, capsys) -> None:
     spec = Spec.default(env="algorithm_selection", agent="best_single", eval_tasks=1000, threads=1)
-    assert run_training(spec, tmp_path / "run", overwrite=False, command=[]) == 0
+    run_training(spec, tmp_path / "run", overwrite=False, command=[])
     shown = capsys.readouterr().out
     assert "note: the test split of algorithm_selection has 53 different tasks in all" in shown
     header = next(line for line in shown.splitlines() if "IQM" in line)

@@ -12,9 +12,9 @@ from qrl.policies.summary import CircuitSummary, PolicySummary
 BOX, DISCRETE = gymnasium.spaces.Box(-1, 1, (2,)), gymnasium.spaces.Discrete(3)
 
 
-def summary_of(model, observations=BOX, backend=Backend(), **options):
+def summary_of(model, observations=BOX, backend=None, **options):
     policy = make_policy(model, MODELS.load(model).Config(**options), observations, BOX)
-    return PolicySummary.of(policy, backend)
+    return PolicySummary.of(policy, backend or Backend())
 
 
 def test_a_circuit_and_a_perceptron():

@@ -95,7 +95,7 @@ def test_swapped_and_foreign_files_are_recognised(run, tmp_path):
         return found
 
     shutil.copy(one / "state.safetensors", two)
-    assert problem().endswith("state.safetensors: damaged: its digest does not fit its content")
+    assert problem().endswith("state.safetensors: damaged: the digest does not match the content")
     shutil.copy(one / "state.json", two)
     shutil.copy(one / "state.safetensors", two)
     assert problem().endswith("state.json: belongs to iteration 1")
@@ -129,7 +129,7 @@ def test_a_malicious_file_is_refused_and_nothing_executed(run, tmp_path, write):
     folder = run.path / "checkpoint" / "00000001"
     (folder / "state.safetensors").write_bytes(evil)
     (folder / "state.json").write_bytes(encode_state(1, hashlib.sha256(evil).hexdigest(), run.checkpoints.identity, {}))
-    with pytest.raises(UsageError, match="not a file of safetensors"):
+    with pytest.raises(UsageError, match="not a safetensors file"):
         run.checkpoints.load()
     (folder / "state.json").write_bytes(evil)
     with pytest.raises(UsageError, match="not JSON"):
@@ -144,11 +144,11 @@ def test_a_malicious_file_is_refused_and_nothing_executed(run, tmp_path, write):
 
 
 def test_no_checkpoint_that_can_be_used(run):
-    with pytest.raises(UsageError, match=r"there is no checkpoint: the run ended before its first one"):
+    with pytest.raises(UsageError, match=r"no checkpoint: the run ended before the first one"):
         run.checkpoints.load()
     run.save(3, tensors(1), {})
     (run.path / "checkpoint" / "00000003" / "state.json").write_text("[]")
-    with pytest.raises(UsageError, match=r"no checkpoint can be used: .*state\.json: not the state of a checkpoint"):
+    with pytest.raises(UsageError, match=r"no usable checkpoint: .*state\.json: not the state of a checkpoint"):
         run.checkpoints.load()
 
 

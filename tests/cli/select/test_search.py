@@ -143,7 +143,7 @@ def test_another_selector(scores, others, capsys):
         ("oracle", "agent oracle needs to know the scores of all algorithms"),
         ("random", "agent random does not adapt between evaluations"),
         ("bandit", "must be a run of algorithm_selection, not of bandit"),
-        ("nowhere", "there is no such run folder"),
+        ("nowhere", "no such run folder"),
     ],
 )
 def test_no_selector(others, name, message, capsys):
