@@ -1,4 +1,4 @@
-"""A user's own code runs with the public names alone; mypy checks its types (`make check`, tests/test_wheel.py)."""
+"""User code runs with public names alone; mypy checks its types (`make check`, tests/test_wheel.py)."""
 
 import agents
 import envs
@@ -18,3 +18,9 @@ def test_a_users_file_runs(tmp_path):
     assert run.spec.model == "wide"
     assert isinstance(run.distribution, envs.TaskDistribution)
     assert isinstance(run, agents.Run)
+
+
+def test_a_users_objects_take_the_place_of_names(tmp_path):
+    run = user_code.train_objects(tmp_path / "given")
+    assert run.iteration == 2
+    assert (run.spec.env, run.spec.model) == ("drift (given in Python)", "Wide (given in Python)")

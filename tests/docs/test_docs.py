@@ -119,7 +119,7 @@ def test_example_of_a_table_in_a_file(tmp_path, capsys):
     name = str(tmp_path / "mytable.py")
     assert main(["--env", name, "--agent", "nearest_tasks", "--out", str(tmp_path / "run")]) == 0
     curve = json.loads((tmp_path / "run/evaluation.json").read_text())
-    assert curve["axis"] == "tries" and curve["n_tasks"] == 20
+    assert curve["axis"] == "evaluations" and curve["n_tasks"] == 20
     assert main(["--env", name, "--agent", "tpe", "--out", str(tmp_path / "none")]) == 2
     assert not (tmp_path / "none").exists()
 

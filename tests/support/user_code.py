@@ -1,4 +1,4 @@
-"""Code of a user: an environment, a model and an agent of their own, and a run of all three. Only public names.
+"""User code: a custom environment, model and agent, and runs with them, by name and as objects. Only public names.
 
 Checked by mypy --strict as part of `make check`, and against an installed wheel.
 """
@@ -130,6 +130,17 @@ def run_all(out: Path) -> Run:
     return agents.train(
         out / "policy", env="drift", model="wide", iterations=1, eval_tasks=2, eval_episodes=2, progress=False
     )
+
+
+def train_objects(out: Path) -> Run:
+    """Train with objects in place of names, load the run and train it for longer."""
+    env, model = Drift(DriftOptions()), Wide(1, 3)
+    small = {"meta_batch": 2, "episodes": 3}
+    agents.train(
+        out, env=env, model=model, agent_config=small, iterations=1, eval_tasks=2, eval_episodes=2, progress=False
+    )
+    assert agents.load(out, env=env, model=model).iteration == 1
+    return agents.resume(out, iterations=2, progress=False, env=env, model=model)
 
 
 def layer() -> nn.Module:
