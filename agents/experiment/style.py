@@ -60,8 +60,8 @@ PANEL = (5.5, 4.0)
 """Width and height of a panel [inches]."""
 
 MAX_ENTRIES_INSIDE = 3
-LEGEND_WIDTH, LETTER_WIDTH = 0.5, 0.075
-"""Width of a legend beside its panel without its text, and of a letter of it [inches]."""
+HANDLE_WIDTH, LETTER_WIDTH, LINE_HEIGHT = 0.6, 0.065, 0.2
+"""Width of a legend's column without its text, width of a letter, and height of a line [inches]."""
 
 _RC: Any = {
     "axes.axisbelow": True,
@@ -116,15 +116,21 @@ def format_of(path: Path | str) -> str:
 
 
 @contextmanager
+def in_style() -> Iterator[None]:
+    """Draw in the common style: Matplotlib reads it when a line, a label or a legend is made."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+@contextmanager
 def panels(
     n_rows: int = 1, n_columns: int = 1, *, size: tuple[float, float] = PANEL, **options: Any
 ) -> Iterator[tuple[Figure, NDArray[np.object_]]]:
     """Yield a figure in the common style and its panels [row, column], each of `size` [inches].
 
-    Draw within the context: Matplotlib reads the style when a line, a label or a legend is made. The `options` are
-    those of `Figure.subplots`.
+    Draw within the context, see `in_style`. The `options` are those of `Figure.subplots`.
     """
-    with mpl.rc_context(_RC):
+    with in_style():
         figure = Figure(figsize=(size[0] * n_columns, size[1] * n_rows))
         FigureCanvasAgg(figure)
         yield figure, figure.subplots(n_rows, n_columns, squeeze=False, **options)
@@ -141,7 +147,7 @@ def encode(figure: Figure, format: str = "png") -> bytes:
     if format in ("ps", "eps"):
         _make_opaque(figure)
     buffer = io.BytesIO()
-    with mpl.rc_context(_RC), wrap_errors(f"plot: format {format!r} cannot be written"):
+    with in_style(), wrap_errors(f"plot: format {format!r} cannot be written"):
         figure.savefig(buffer, format=format, metadata=_METADATA.get(format))
     data = buffer.getvalue()
     return re.sub(rb"%%CreationDate:[^\n]*\n", b"", data, count=1) if format in ("ps", "eps") else data
@@ -195,13 +201,19 @@ def set_titles(axes: Axes, title: str, subtitle: str) -> None:
 
 
 def place_legend(axes: Axes) -> None:
-    """Place the legend inside the panel, or to its right if it has many entries; the figure then grows in width."""
+    """Place the legend inside a panel of size PANEL; below it if it has many entries, and the figure grows for it."""
     entries = axes.get_legend_handles_labels()[1]
     if len(entries) <= MAX_ENTRIES_INSIDE:
         axes.legend()
         return
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
+    columns = max(1, int(PANEL[0] / (HANDLE_WIDTH + LETTER_WIDTH * max(map(len, entries)))))
     figure = axes.get_figure(root=True)
     assert figure is not None
     width, height = figure.get_size_inches()
-    figure.set_size_inches(width + LEGEND_WIDTH + LETTER_WIDTH * max(map(len, entries)), height)
+    figure.set_size_inches(width, max(height, PANEL[1] + LINE_HEIGHT * -(-len(entries) // columns)))
+    legend_below(axes, columns)
+
+
+def legend_below(axes: Axes, columns: int = 3) -> None:
+    """Place the legend below the panel, where it hides nothing."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=columns, borderaxespad=0, columnspacing=1.2)

@@ -8,7 +8,6 @@ import sys
 import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
 from PIL import Image
 
 import agents
@@ -22,6 +21,7 @@ from agents.experiment.series import t_interval
 from agents.experiment.style import OTHER_REFERENCE, REFERENCE_STYLES, formats
 from agents.runs.folder import RunFolder
 from qrl.common.errors import UsageError
+from tests.agents.legends import check_legend
 
 METRICS = [{"iteration": i, "return_by_step": [-2.0, -1.0]} for i in (1, 2)]
 T_2 = 4.302653
@@ -63,21 +63,6 @@ def bands(axes):
         at = {x: sorted(set(corners[corners[:, 0] == x, 1].tolist())) for x in sorted(set(corners[:, 0].tolist()))}
         found.append({x: (ends[0], ends[-1]) for x, ends in at.items()})
     return found
-
-
-def look(line):
-    return to_hex(line.get_color()), line.get_linestyle(), str(line._dash_pattern), line.get_marker()
-
-
-def check_legend(axes):
-    """Every entry of a legend looks like exactly one line that is drawn in its panel, the one of its label."""
-    legend = axes.get_legend()
-    drawn = {line.get_label(): look(line) for line in axes.get_lines() if len(line.get_xdata())}
-    entries = {text.get_text(): look(line) for line, text in zip(legend.get_lines(), legend.get_texts(), strict=True)}
-    assert len(entries) == len(legend.get_texts()) > 0
-    assert len(set(entries.values())) == len(entries), "two entries look the same"
-    for label, appearance in entries.items():
-        assert drawn[label] == appearance
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------
