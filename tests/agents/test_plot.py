@@ -206,6 +206,7 @@ def test_the_style_is_left_to_the_plots_alone(tmp_path):
     before = dict(mpl.rcParams)
     agents.plot(curve_of(), tmp_path / "curve.png")
     assert dict(mpl.rcParams) == before
+    assert mpl.rcParams["svg.hashsalt"] is None, "no other plot has left its own"
 
 
 @pytest.mark.parametrize(

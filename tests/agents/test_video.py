@@ -160,6 +160,18 @@ def test_several_agents_are_rows_in_the_same_tasks() -> None:
     assert found == 2 * once, "the tasks are one after the other"
 
 
+def test_the_tasks_are_those_of_the_split_in_turn() -> None:
+    class Tinted(Shade):
+        def render(self) -> np.ndarray:  # type: ignore[override]
+            return np.full((30, 120, 3), round(100 + 100 * self.offset), dtype=np.uint8)
+
+    tinted = GymnasiumTasks(Tinted, {"offset": Uniform(-1, 1)}, horizon=LENGTH)
+    found = frames(animation(Counting(), tinted, n_tasks=3, steps=1, episodes=5))
+    shades = [round(100 + 100 * offset) for offset in tinted.sample(3, "test").offset.tolist()]
+    assert len(set(shades)) == 3
+    assert found == [(shade, shade) for shade in shades]  # equal frames are one, shown for longer
+
+
 def test_what_moves_leaves_a_pale_trail_on_white_alone() -> None:
     white, red, green = (255, 255, 255), (200, 0, 0), (0, 200, 0)
     first = np.array([[red, white, green]], dtype=np.uint8)
@@ -181,7 +193,7 @@ def test_the_animation_is_the_same_twice_and_small_where_little_changes() -> Non
     pictures = []
     for index in range(20):
         frame = still.copy()
-        frame[::190, index] = 255
+        frame[0, index] = frame[199, 199 - index] = 255
         pictures.append(Image.fromarray(frame))
     alone, all_of_them = (len(_gif(some, [30] * len(some))) for some in (pictures[:1], pictures))
     assert all_of_them < 1.5 * alone
