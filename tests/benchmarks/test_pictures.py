@@ -27,7 +27,10 @@ DRAWN = {
 }
 """Benchmarks with a picture: their function, and a label of a horizontal axis that counts."""
 
+needs_results = pytest.mark.skipif(not RESULTS.exists(), reason="a source distribution has no results")
 
+
+@needs_results
 @pytest.mark.parametrize("name", DRAWN)
 def test_legends_match_their_panels_and_counts_are_whole(name, monkeypatch, tmp_path):
     module = importlib.import_module(f"benchmarks.{name}")
@@ -54,6 +57,7 @@ def test_legends_match_their_panels_and_counts_are_whole(name, monkeypatch, tmp_
     assert counted is None or counted in {axes.get_xlabel() for axes in places}
 
 
+@needs_results
 def test_a_player_looks_the_same_in_every_panel(monkeypatch, tmp_path):
     """Its legend then names colours that are in its panel: `tpe` and `best_single` are not in the same ones."""
     selection = importlib.import_module("benchmarks.selection")
@@ -89,6 +93,7 @@ def test_redraw_draws_the_committed_result_and_runs_nothing(monkeypatch, tmp_pat
         main.run_main(measured.append, main.TrainingOptions, "About.")
 
 
+@needs_results
 def test_the_readme_has_the_circuit_and_its_controls():
     controls = from_json(RESULTS / "controls.json")["results"]["navigation"]["controls"]
     found = readme.curves(controls)
