@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import tyro
 from sklearn import datasets
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -28,6 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from benchmarks.shared.common import set_up, table, write_result
+from benchmarks.shared.main import TimingOptions, run_main
 from benchmarks.shared.statistics import interval, median_of, t_interval
 from qrl.policies.frame import Frame
 from qrl.sklearn.classifier import QuantumClassifier
@@ -45,18 +45,15 @@ CLASSIFIERS: dict[str, Callable[[int, Frame, int], Any]] = {
 """How to make them, from a seed, what surrounds the features, and the number of parameters to come closest to."""
 
 
-def main(quick: bool = False, threads: int = 1) -> None:
-    """Cross-validate.
-
-    Args:
-        quick: two seeds of iris and wine; the result goes to results/runs.
-        threads: torch threads [threads].
-    """
-    set_up(threads)
-    results = {name: compared(name, 2 if quick else SEEDS) for name in list(DATASETS)[: 2 if quick else None]}
+def main(options: TimingOptions) -> None:
+    """Cross-validate."""
+    set_up(options.threads)
+    results = {
+        name: compared(name, 2 if options.quick else SEEDS) for name in list(DATASETS)[: 2 if options.quick else None]
+    }
     lines = [shown(name, each, row) for name, rows in results.items() for each, row in rows["classifiers"].items()]
     print(table(lines))
-    write_result("classifier", results, quick=quick)
+    write_result("classifier", results, quick=options.quick)
 
 
 def compared(name: str, n_seeds: int) -> dict[str, Any]:
@@ -137,4 +134,4 @@ def shown(dataset: str, name: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, TimingOptions, __doc__)

@@ -18,22 +18,21 @@ trained for 150 iterations in place of 60, and one circuit there has an entropy 
 """
 
 import itertools
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from agents.core.context import build
 from agents.core.spec import Spec
 from agents.experiment.api import load
 from agents.experiment.evaluation import EvaluationPlan, adaptation_curve, paired_gain
+from agents.experiment.style import MARKERS, PALETTE
 from benchmarks.shared.common import RUNS, default_spec, set_up, table
+from benchmarks.shared.curves import grid, save
+from benchmarks.shared.main import TrainingOptions, run_main
 from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train, train_all
 from benchmarks.shared.statistics import differences, interval, median_of, over_seeds
 from qrl.models import MODELS
@@ -119,50 +118,47 @@ class Tuned:
     tried: list[Options]
 
 
-def main(
-    envs: tuple[str, ...] = tuple(SEEDS),
-    controls: tuple[str, ...] = tuple(CONTROLS),
-    seeds: int = max(SEEDS.values()),
-    jobs: int = 1,
-    overwrite: bool = False,
-    quick: bool = False,
-) -> None:
-    """Tune, train, evaluate and report every control from every seed.
+@dataclass(frozen=True, kw_only=True)
+class Options(TrainingOptions):
+    """Options of this benchmark."""
 
-    Args:
-        envs: families of tasks.
-        controls: which of them, by name; the reference is always among them.
-        seeds: at most so many seeds of each.
-        jobs: runs side by side [processes].
-        overwrite: train again what is there already.
-        quick: two iterations each, evaluated on four tasks.
+    seeds: int = max(SEEDS.values())
+    """Maximum number of seeds of each family, 0, 1, ...; with fewer than it has, the result goes to results/runs."""
+
+    envs: tuple[str, ...] = tuple(SEEDS)
+    """Families of tasks."""
+
+    controls: tuple[str, ...] = tuple(CONTROLS)
+    """Names of the controls; the reference is always among them."""
+
+
+def main(options: Options) -> None:
+    """Tune, train, evaluate and report every control from every seed.
 
     A family measured whole takes its place in the result, beside what is there of others; what is not, goes to
     results/runs.
     """
-    check_part(MADE_BY, "control", controls, CONTROLS)
-    check_part(MADE_BY, "family", envs, SEEDS)
-    if seeds < 1 or jobs < 1 or not envs:
-        sys.exit("benchmarks.controls: seeds, jobs and families must be at least 1")
-    families = [env for env in SEEDS if env in envs]
-    chosen = [name for name in CONTROLS if name in {*controls, REFERENCE}]
+    check_part(MADE_BY, "control", options.controls, CONTROLS)
+    check_part(MADE_BY, "family", options.envs, SEEDS)
+    families = [env for env in SEEDS if env in options.envs]
+    chosen = [name for name in CONTROLS if name in {*options.controls, REFERENCE}]
     results = {}
-    with side_by_side(MADE_BY, jobs) as pool:
+    with side_by_side(MADE_BY, options.jobs) as pool:
         for env in families:
             there = [name for name in chosen if env in CONTROLS[name].families]
             tunable = list(dict.fromkeys(CONTROLS[name].like or name for name in there))
-            best = pool.map(tune, itertools.repeat(env), tunable, itertools.repeat(quick))
+            best = pool.map(tune, itertools.repeat(env), tunable, itertools.repeat(options.quick))
             found = dict(zip(tunable, best, strict=True))
             tuned = {name: found[CONTROLS[name].like or name] for name in there}
-            every = list(planned(env, there, seeds, tuned, quick))
-            train_all(pool, every, overwrite)
+            every = list(planned(env, there, options.seeds, tuned, options.quick))
+            train_all(pool, every, options.overwrite)
             results[env] = summary(every, tuned)
     for env, result in results.items():
         print(f"\n{env}")
         print(table([shown(name, row) for name, row in result["controls"].items()]))
         for key, value in result["targets"].items():
             print(f"{key}: {value}")
-    draft = quick or len(chosen) < len(CONTROLS) or seeds < max(SEEDS[env] for env in families)
+    draft = options.quick or len(chosen) < len(CONTROLS) or options.seeds < max(SEEDS[env] for env in families)
     publish("controls", results, SEEDS, draw, draft=draft)
 
 
@@ -274,33 +270,34 @@ def shown(name: str, row: dict[str, Any]) -> dict[str, Any]:
 def draw(results: dict[str, Any], path: Path) -> None:
     """One panel a family, one row a control: mean after 0, 1 and 3 updates with t-intervals, and the worst decile."""
     most = max(len(result["controls"]) for result in results.values())
-    figure = Figure(figsize=(11, len(results) * (0.9 + 0.34 * most)), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, (env, result) in zip(figure.subplots(len(results), 1, squeeze=False)[:, 0], results.items(), strict=True):
-        names = list(result["controls"])
-        for x, colour in ((0, "0.6"), (1, "C0"), (3, "C1")):
-            for y, row in enumerate(result["controls"].values()):
-                mean, worst = row["over_seeds"][x], row["worst_decile"][x]["mean"]
-                error = 0.0 if mean["low"] is None else mean["high"] - mean["mean"]
-                label = f"mean after {x} update{'' if x == 1 else 's'}" if y == 0 else None
-                axes.errorbar(mean["mean"], y, xerr=error, fmt="o", color=colour, markersize=5, capsize=3, label=label)
-                axes.plot(worst, y, "|", color=colour, markersize=9)
+    figure, places = grid(len(results), columns=1, size=(10.0, 1.1 + 0.32 * most))
+    for axes, (env, result) in zip(places, results.items(), strict=True):
+        for index, x in enumerate((0, 1, 3)):
+            _draw_after(axes, x, list(result["controls"].values()), PALETTE[index], MARKERS[index])
         for y, row in enumerate(result["controls"].values()):
             seeds = row["seeds"]
             size = f"{seeds[0]['n_policy_parameters']} + {seeds[0]['n_step_sizes']}"
             cost = f"{median_of(seeds, 'training_seconds'):.0f} s, {median_of(seeds, 'env_steps') / 1e6:.1f} M steps"
             axes.text(1.01, y, f"{size}; {cost}", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set_yticks(range(len(result["controls"])), list(result["controls"]))
         axes.invert_yaxis()
-        axes.set_title(env, fontsize="medium", loc="left")
+        axes.set_title(f"{env}: mean over {SEEDS[env]} seeds with 95 % t-interval", loc="left")
         axes.text(1.01, 1.02, "parameters + step sizes; training", transform=axes.transAxes, fontsize=8)
-        axes.grid(axis="x", alpha=0.3)
-        axes.set_xlabel(
-            "return on test tasks: mean over seeds with 95 % t-interval; |: worst tenth of tasks", fontsize=8
-        )
-    figure.axes[0].legend(fontsize=8, loc="best", frameon=False)
-    figure.savefig(path, metadata={"Software": None})
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("return on test tasks")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.11), borderaxespad=0, ncols=3)
+    save(figure, path)
+
+
+def _draw_after(axes: Any, x: int, rows: list[dict[str, Any]], colour: str, marker: str) -> None:
+    """The means of all controls after `x` updates, and the means of their worst tenth of tasks."""
+    means = [row["over_seeds"][x]["mean"] for row in rows]
+    errors = [0.0 if (each := row["over_seeds"][x])["low"] is None else each["high"] - each["mean"] for row in rows]
+    worst = [row["worst_decile"][x]["mean"] for row in rows]
+    after = f"after {x} update{'' if x == 1 else 's'}"
+    axes.errorbar(means, range(len(rows)), xerr=errors, fmt=marker, color=colour, capsize=3, label=after)
+    axes.plot(worst, range(len(rows)), "|", color=colour, markersize=9, label=f"worst tenth of tasks {after}")
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__, draw)

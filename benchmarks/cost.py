@@ -14,12 +14,11 @@ import statistics
 from dataclasses import replace
 from typing import Any
 
-import tyro
-
 from agents.core.context import build
 from agents.core.spec import Spec
 from agents.experiment.loop import Training
 from benchmarks.shared.common import default_spec, set_up, table, write_result
+from benchmarks.shared.main import TimingOptions, run_main
 from qrl.models.mlp import Config as MlpConfig
 from qrl.models.reuploading import Config as CircuitConfig
 
@@ -27,13 +26,8 @@ TARGETS = {"mlp 100 x 100": 1.5, "gru": 6.0}
 """The most that a family's first policy should take over this one [ratio]."""
 
 
-def main(quick: bool = False, threads: int = 1) -> None:
-    """Time meta-iterations.
-
-    Args:
-        quick: two iterations, with a smaller meta-batch; the result goes to results/runs.
-        threads: torch threads [threads].
-    """
+def main(options: TimingOptions) -> None:
+    """Time meta-iterations."""
     maml = {
         "circuit 4 x 3": default_spec("navigation", model_config=CircuitConfig(n_wires=4, n_layers=3)),
         "mlp 100 x 100": default_spec("navigation", "mlp", model_config=MlpConfig(hidden=(100, 100))),
@@ -41,13 +35,23 @@ def main(quick: bool = False, threads: int = 1) -> None:
         "fourier, matched": default_spec("navigation", "fourier"),
     }
     rl2 = {model: Spec.default(env="bandit", agent="rl2", model=model) for model in ("qgru", "gru")}
-    maml_sizes = {"meta_batch": 4, "episodes": 4} if quick else {}
+    maml_sizes = {"meta_batch": 4, "episodes": 4} if options.quick else {}
     rows = [
-        *timed("maml", {name: start(spec, threads, maml_sizes) for name, spec in maml.items()}, threads, quick),
-        *timed("rl2", {name: start(s, threads, {"meta_batch": 2000}) for name, s in rl2.items()}, threads, quick),
+        *timed(
+            "maml",
+            {name: start(spec, options.threads, maml_sizes) for name, spec in maml.items()},
+            options.threads,
+            options.quick,
+        ),
+        *timed(
+            "rl2",
+            {name: start(s, options.threads, {"meta_batch": 2000}) for name, s in rl2.items()},
+            options.threads,
+            options.quick,
+        ),
     ]
     print(table(rows))
-    write_result("cost", rows, quick=quick)
+    write_result("cost", rows, quick=options.quick)
 
 
 def timed(family: str, trainings: dict[str, Training], threads: int, quick: bool) -> list[dict[str, Any]]:
@@ -88,4 +92,4 @@ def row(family: str, name: str, training: Training, medians: dict[str, float]) -
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, TimingOptions, __doc__)

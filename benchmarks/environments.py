@@ -19,11 +19,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-import tyro
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import envs
 from benchmarks.shared.common import medians, set_up, table, write_result
+from benchmarks.shared.main import TimingOptions, run_main
 from envs import GymnasiumTasks, TorchTasks, Uniform
 from envs.core.registry import ENVS
 
@@ -50,16 +50,11 @@ WRAPPED = {
 NATIVE_TARGET, WRAPPED_TARGET = 10.0, 1 / 1.15
 
 
-def main(quick: bool = False, threads: int = 1) -> None:
-    """Measure.
-
-    Args:
-        quick: two rounds of a few steps; the result goes to results/runs.
-        threads: torch threads [threads].
-    """
-    set_up(threads)
+def main(options: TimingOptions) -> None:
+    """Measure."""
+    set_up(options.threads)
     hush_mujoco()
-    rounds, steps = (2, 5) if quick else (15, STEPS)
+    rounds, steps = (2, 5) if options.quick else (15, STEPS)
     native = [compare(name, native_stepper(name, steps), id, steps, rounds) for name, id in ORIGINALS.items()]
     wrapped = [compare(f"wrapped {id}", pool_stepper(id, steps), id, steps, rounds) for id in WRAPPED]
     for row, least in [*((row, NATIVE_TARGET) for row in native), *((row, WRAPPED_TARGET) for row in wrapped)]:
@@ -69,7 +64,9 @@ def main(quick: bool = False, threads: int = 1) -> None:
     print(table(checks))
     seconds = sum(row["seconds"] for row in checks)
     print(f"conformance suite over every family: {seconds:.1f} s")
-    write_result("environments", {"steps": [*native, *wrapped], "checks": checks, "seconds": seconds}, quick=quick)
+    write_result(
+        "environments", {"steps": [*native, *wrapped], "checks": checks, "seconds": seconds}, quick=options.quick
+    )
 
 
 def hush_mujoco() -> None:
@@ -151,4 +148,4 @@ def checked(name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    tyro.cli(main, description=__doc__)
+    run_main(main, TimingOptions, __doc__)

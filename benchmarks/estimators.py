@@ -17,12 +17,12 @@ from itertools import product
 from typing import Any
 
 import torch
-import tyro
 from torch import Tensor
 from torch.autograd.functional import jacobian
 
 from agents.maml import MAML
 from benchmarks.shared.common import set_up, write_result
+from benchmarks.shared.main import QuickOptions, run_main
 from qrl.policies.policy import Policy
 from tests.support.enumeration import expectations, library, policies, processes
 
@@ -47,17 +47,13 @@ SCORES: dict[str, expectations.ScoreBaseline] = {
 """What is subtracted from the value after adaptation, the weight of the score."""
 
 
-def main(quick: bool = False) -> None:
-    """Enumerate.
-
-    Args:
-        quick: at most two episodes, no circuit of two wires; the result goes to results/runs.
-    """
+def main(options: QuickOptions) -> None:
+    """Enumerate."""
     set_up(threads=1)
-    errors = list(agreement(quick))
+    errors = list(agreement(options.quick))
     worst = max(value for row in errors for value in row.values() if isinstance(value, float))
     print(f"largest of {len(errors)} rows of errors {worst:.1e}, target {TARGET:.0e}: {_verdict(worst)}")
-    rows = list(quality(quick))
+    rows = list(quality(options.quick))
     shown = [row for row in rows if row["step size"] == SHOWN]
     for steps, standardised, keys in (
         (1, False, ("expected-update", "sampled-update")),
@@ -68,7 +64,7 @@ def main(quick: bool = False) -> None:
         chosen = [row for row in shown if (row["inner steps"], row["standardised"]) == (steps, standardised)]
         print("", f"{' / '.join(keys)}; {steps} inner step(s), {standardised=}", pivot(chosen, keys), sep="\n")
     results = {"worst": worst, "target": TARGET, "pass": worst <= TARGET}
-    write_result("estimators", results | {"errors": errors, "bias and variance": rows}, quick=quick)
+    write_result("estimators", results | {"errors": errors, "bias and variance": rows}, quick=options.quick)
 
 
 def _verdict(worst: float) -> str:
@@ -186,4 +182,4 @@ def pivot(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> str:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, QuickOptions, __doc__)

@@ -10,13 +10,14 @@ Every quantum model file at several sizes and 200 random circuits over the whole
 
 import dataclasses
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import torch
-import tyro
 
 from benchmarks.shared.common import set_up, table, write_result
+from benchmarks.shared.main import QuickOptions, run_main
 from qrl.backends.backend import Backend
 from qrl.circuits.circuit import Circuit
 from qrl.layer import QuantumLayer
@@ -35,24 +36,33 @@ ERRORS = 4.0
 INPUTS = 3
 
 
-def main(quick: bool = False, qiskit: bool = True) -> None:
-    """Compare with PennyLane.
+@dataclass(frozen=True, kw_only=True)
+class Options(QuickOptions):
+    """Options of this benchmark."""
 
-    Args:
-        quick: few circuits; the result goes to results/runs.
-        qiskit: on Qiskit's Aer, too.
-    """
+    qiskit: bool = True
+    """Also compare with Qiskit's Aer."""
+
+
+def main(options: Options) -> None:
+    """Compare with PennyLane."""
     set_up(threads=1)
-    rows = [*models((2, 4) if quick else (2, 4, 6, 8)), *random_circuits(20 if quick else 200), *layers()]
+    rows = [
+        *models((2, 4) if options.quick else (2, 4, 6, 8)),
+        *random_circuits(20 if options.quick else 200),
+        *layers(),
+    ]
     worst = max(row[key] for row in rows for key in ("value", "gradient", "hessian-vector") if row[key] is not None)
     print(table([summary(rows, kind) for kind in dict.fromkeys(row["kind"] for row in rows)]))
     print(f"worst difference {worst:.2e}, target {TARGET:.0e}: {'pass' if worst <= TARGET else 'FAIL'}")
-    devices = [device for device in DEVICES if qiskit or not DEVICES[device]]
+    devices = [device for device in DEVICES if options.qiskit or not DEVICES[device]]
     played = [backend_row(name, circuit, device) for name, circuit in every_circuit() for device in devices]
     print(table(played))
     passed = worst <= TARGET and all(row["pass"] for row in played)
     write_result(
-        "exactness", {"worst": worst, "target": TARGET, "pass": passed, "backends": played, "rows": rows}, quick=quick
+        "exactness",
+        {"worst": worst, "target": TARGET, "pass": passed, "backends": played, "rows": rows},
+        quick=options.quick,
     )
 
 
@@ -151,4 +161,4 @@ def summary(rows: list[dict[str, Any]], kind: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__)

@@ -12,18 +12,16 @@ options but those in FAMILIES are defaults; nothing was tuned on test tasks.
 """
 
 import itertools
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import tyro
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from agents.core.spec import Spec
+from agents.experiment.style import legend_below, line_style, reference_style, set_titles, whole_ticks
 from benchmarks.shared.common import RUNS, default_spec, table
+from benchmarks.shared.curves import draw_means, grid, save
+from benchmarks.shared.main import TrainingOptions, run_main
 from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train_all
 from benchmarks.shared.statistics import differences, interval, median_of, over_seeds, t_interval
 from envs.core.registry import ENVS
@@ -103,37 +101,33 @@ FAMILIES = {
 }
 
 
-def main(
-    envs: tuple[str, ...] = tuple(FAMILIES),
-    seeds: int = max(family.seeds for family in FAMILIES.values()),
-    jobs: int = 1,
-    overwrite: bool = False,
-    quick: bool = False,
-) -> None:
-    """Train, evaluate and report.
+@dataclass(frozen=True, kw_only=True)
+class Options(TrainingOptions):
+    """Options of this benchmark."""
 
-    Args:
-        envs: families of tasks.
-        seeds: at most so many seeds of each.
-        jobs: runs side by side [processes].
-        overwrite: train again what is there already.
-        quick: two iterations each, evaluated on four tasks.
+    seeds: int = max(family.seeds for family in FAMILIES.values())
+    """Maximum number of seeds of each family, 0, 1, ...; with fewer than it has, the result goes to results/runs."""
+
+    envs: tuple[str, ...] = tuple(FAMILIES)
+    """Families of tasks."""
+
+
+def main(options: Options) -> None:
+    """Train, evaluate and report.
 
     A family measured whole takes its place in the result, beside what is there of others; what is not, goes to
     results/runs.
     """
-    check_part(MADE_BY, "family", envs, FAMILIES)
-    if seeds < 1 or jobs < 1 or not envs:
-        sys.exit("benchmarks.families: families, seeds and jobs must be at least 1")
+    check_part(MADE_BY, "family", options.envs, FAMILIES)
     results = {}
-    with side_by_side(MADE_BY, jobs) as pool:
-        for env in envs:
-            planned = list(runs_of(env, seeds, quick))
-            train_all(pool, planned, overwrite)
+    with side_by_side(MADE_BY, options.jobs) as pool:
+        for env in options.envs:
+            planned = list(runs_of(env, options.seeds, options.quick))
+            train_all(pool, planned, options.overwrite)
             results[env] = summary(planned)
             print(f"\n{env}\n" + table([shown(name, row) for name, row in results[env]["learners"].items()]))
             print(f"learned by at least one: {results[env]['learned']}")
-    draft = quick or seeds < max(FAMILIES[env].seeds for env in envs)
+    draft = options.quick or options.seeds < max(FAMILIES[env].seeds for env in options.envs)
     publish("families", results, FAMILIES, draw, draft=draft)
 
 
@@ -201,34 +195,24 @@ def shown(name: str, row: dict[str, Any]) -> dict[str, Any]:
 
 def draw(results: dict[str, Any], path: Path) -> None:
     """One panel a family and kind of agent: mean over seeds with t-intervals, against updates or episodes."""
-    panels = [
+    chosen = [
         (env, agent) for env, each in results.items() for agent in {name.split()[0]: 0 for name in each["learners"]}
     ]
-    columns = min(4, len(panels))
-    n_rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(3.4 * columns, 2.8 * n_rows), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    places = figure.subplots(n_rows, columns, squeeze=False).flatten()
-    for axes in places[len(panels) :]:
-        axes.set_visible(False)
-    for axes, (env, agent) in zip(places, panels, strict=False):
+    figure, places = grid(len(chosen), columns=3)
+    for axes, (env, agent) in zip(places, chosen, strict=True):
         rows = {name: row for name, row in results[env]["learners"].items() if name.split()[0] == agent}
         for index, (name, row) in enumerate(rows.items()):
             curve = row["seeds"][0]["evaluation"]
-            low, mean, high = (
-                [each["mean"] if each[key] is None else each[key] for each in row["over_seeds"]]
-                for key in ("low", "mean", "high")
-            )
-            axes.plot(curve["x"], mean, color=f"C{index}", marker="o", markersize=3, label=name.split()[1])
-            axes.fill_between(curve["x"], low, high, color=f"C{index}", alpha=0.25, linewidth=0)
-            axes.set_xlabel(curve["axis"].replace("_", " "), fontsize=8)
-            axes.set_xticks(curve["x"])
-        axes.axhline(results[env]["random"]["over_seeds"][0]["mean"], color="0.5", linestyle=":", label="random")
-        axes.set_title(f"{env}, {agent}", fontsize="medium")
-        axes.legend(fontsize=7, frameon=False)
-        axes.grid(alpha=0.3)
-    figure.savefig(path, metadata={"Software": None})
+            draw_means(axes, curve["x"], row["over_seeds"], name.split()[1], **line_style(index))
+        updates = f"gradient steps of {curve['episodes'][1]} episodes each"
+        axes.set_xlabel({"gradient_steps": updates, "episodes": "episode of a trial"}[curve["axis"]])
+        axes.set_ylabel("return on test tasks")
+        axes.axhline(results[env]["random"]["over_seeds"][0]["mean"], label="random", **reference_style("random"))
+        whole_ticks(axes.xaxis)
+        set_titles(axes, f"{env}, {agent}", f"mean and 95 % t-interval over {len(row['seeds'])} seeds")
+        legend_below(axes, columns=4)
+    save(figure, path)
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__, draw)

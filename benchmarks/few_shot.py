@@ -13,20 +13,19 @@ groups, which are what is independent. Differences are paired by group; over see
 Results: results/few_shot.json, docs/few_shot.png.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import envs
 from agents.core.spec import Spec
+from agents.experiment.style import PANEL, REFERENCE_COLOUR, line_style, place_legend, set_titles, whole_ticks
 from benchmarks.shared.common import RUNS, default_spec, table
-from benchmarks.shared.curves import draw_band
+from benchmarks.shared.curves import draw_means, grid, save
+from benchmarks.shared.main import TrainingOptions, run_main
 from benchmarks.shared.runs import Job, check_part, outcome, publish, run_all
 from benchmarks.shared.statistics import bootstrapped, differences, interval, over_seeds
 from envs.automl.family import shipped_table
@@ -45,29 +44,27 @@ SHOWN = (0, 1, 3, 5)
 """Updates after which the tables have the accuracy."""
 
 
-def main(
-    learners: tuple[str, ...] = LEARNERS,
-    seeds: int = N_SEEDS,
-    jobs: int = 1,
-    overwrite: bool = False,
-    quick: bool = False,
-) -> None:
-    """Train, evaluate and compare.
+@dataclass(frozen=True, kw_only=True)
+class Options(TrainingOptions):
+    """Options of this benchmark."""
 
-    Args:
-        learners: which of them; the reference is always among them.
-        seeds: 0, 1, ...
-        jobs: runs side by side [processes].
-        overwrite: train again what is there already.
-        quick: two iterations each and ten tasks; the result goes to results/runs.
-    """
-    check_part("few_shot", "learner", learners, LEARNERS)
+    seeds: int = N_SEEDS
+
+    learners: tuple[str, ...] = LEARNERS
+    """Names of the learners; the reference is always among them."""
+
+
+def main(options: Options) -> None:
+    """Train, evaluate and compare."""
+    check_part("few_shot", "learner", options.learners, LEARNERS)
     plan = {
-        name: [job(name, seed, quick) for seed in range(seeds)] for name in LEARNERS if name in (REFERENCE, *learners)
+        name: [job(name, seed, options.quick) for seed in range(options.seeds)]
+        for name in LEARNERS
+        if name in (REFERENCE, *options.learners)
     }
-    run_all("few_shot", [each for part in plan.values() for each in part], jobs, overwrite)
+    run_all("few_shot", [each for part in plan.values() for each in part], options.jobs, options.overwrite)
     measured = compared({name: [outcome(each) for each in part] for name, part in plan.items()})
-    publish("few_shot", measured, LEARNERS, _draw, draft=quick or seeds < N_SEEDS)
+    publish("few_shot", measured, LEARNERS, _draw, draft=options.quick or options.seeds < N_SEEDS)
 
 
 def job(name: str, seed: int, quick: bool) -> Job:
@@ -122,17 +119,17 @@ def _columns(accuracy: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _draw(results: dict[str, Any], path: Path) -> None:
-    figure = Figure(figsize=(6.4, 4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for name, part in results.items():
+    figure, (axes,) = grid(1, columns=1, size=PANEL)
+    for index, (name, part) in enumerate(results.items()):
         style = {"linestyle": "--"} if name.endswith(" mlp") else {}
-        draw_band(axes, range(UPDATES + 1), part["accuracy"], name, **style)
-    axes.axhline(0.5, color="black", linewidth=0.8, linestyle=":")
-    axes.set(xlabel=f"updates of {EXAMPLES} examples", ylabel="accuracy on datasets held out, mean over groups")
-    axes.legend(fontsize=8)
-    figure.savefig(path, metadata={"Software": None})
+        draw_means(axes, range(UPDATES + 1), part["accuracy"], name, **line_style(index), **style)
+    axes.axhline(0.5, color=REFERENCE_COLOUR, linewidth=1.2, linestyle=":", label="at random")
+    set_titles(axes, ENV, "mean over groups of test datasets and its 95 % bootstrap interval")
+    axes.set(xlabel=f"gradient steps of {EXAMPLES} examples each", ylabel="accuracy [fraction]")
+    whole_ticks(axes.xaxis)
+    place_legend(axes)
+    save(figure, path)
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__, _draw)

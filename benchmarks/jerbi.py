@@ -15,16 +15,15 @@ Every run is an ordinary one (results/runs/jerbi-MODEL-SEED), to be had alone by
 Results: results/jerbi.json, docs/jerbi.png.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import tyro
 
 from agents.core.spec import Spec
 from agents.experiment.api import load
 from benchmarks.shared.common import RUNS, table
 from benchmarks.shared.curves import draw, overview, reached
+from benchmarks.shared.main import TrainingOptions, run_main
 from benchmarks.shared.runs import Job, check_part, publish, run_all
 from envs.core.registry import ENVS
 from qrl.models import MODELS
@@ -53,34 +52,37 @@ def spec(model: str, seed: int, quick: bool) -> Spec:
     return replace(result, iterations=3, eval_tasks=2, eval_episodes=4) if quick else result
 
 
-def main(
-    models: tuple[str, ...] = COMPARED,
-    seeds: int = N_SEEDS,
-    jobs: int = 1,
-    overwrite: bool = False,
-    quick: bool = False,
-) -> None:
-    """Train every model from every seed.
+@dataclass(frozen=True, kw_only=True)
+class Options(TrainingOptions):
+    """Options of this benchmark."""
 
-    Args:
-        models: the circuit and the control.
-        seeds: 0, 1, ...
-        jobs: runs side by side [processes].
-        overwrite: train again what is there already.
-        quick: three updates each; the result goes to results/runs.
-    """
-    check_part("jerbi", "model", models, COMPARED)
+    seeds: int = N_SEEDS
+
+    models: tuple[str, ...] = COMPARED
+    """The circuit and the control."""
+
+
+def main(options: Options) -> None:
+    """Train every model from every seed."""
+    check_part("jerbi", "model", options.models, COMPARED)
     plan = {
         model: [
-            Job("cartpole", model, seed, spec(model, seed, quick), RUNS / _name(model, seed, quick), "benchmarks.jerbi")
-            for seed in range(seeds)
+            Job(
+                "cartpole",
+                model,
+                seed,
+                spec(model, seed, options.quick),
+                RUNS / _name(model, seed, options.quick),
+                "benchmarks.jerbi",
+            )
+            for seed in range(options.seeds)
         ]
-        for model in models
+        for model in options.models
     }
-    run_all("jerbi", [job for part in plan.values() for job in part], jobs, overwrite)
+    run_all("jerbi", [job for part in plan.values() for job in part], options.jobs, options.overwrite)
     measured = {model: summary(part) for model, part in plan.items()}
     print(table([{"model": model, **row["table"]} for model, row in measured.items()]))
-    publish("jerbi", measured, COMPARED, _draw, draft=quick or seeds < N_SEEDS)
+    publish("jerbi", measured, COMPARED, _draw, draft=options.quick or options.seeds < N_SEEDS)
 
 
 def _name(model: str, seed: int, quick: bool) -> str:
@@ -113,4 +115,4 @@ def _draw(results: dict[str, Any], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__, _draw)

@@ -12,11 +12,10 @@ import json
 import resource
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import tyro
 
 from agents.core.context import build
 from agents.core.rollout import Rollout
@@ -24,6 +23,7 @@ from agents.core.spec import Spec
 from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
 from agents.experiment.loop import Training, collect_and_adapt
 from benchmarks.shared.common import default_spec, set_up, table, write_result
+from benchmarks.shared.main import QuickOptions, run_main
 from qrl.models.reuploading import Config as CircuitConfig
 
 TRIALS = "tabular_mdp, rl2, trials of 1000 steps"
@@ -31,19 +31,22 @@ CASES = {"navigation": 3.0, "cartpole_target": 3.0, "cartpole_target, 8 wires x 
 """Case: the most it should need [GiB]."""
 
 
-def main(quick: bool = False, case: str = "") -> None:
-    """Measure peak memory.
+@dataclass(frozen=True, kw_only=True)
+class Options(QuickOptions):
+    """Options of this benchmark."""
 
-    Args:
-        quick: a small meta-batch; the result goes to results/runs.
-        case: measure this case in this very process and print it as JSON (what the processes of their own run).
-    """
-    if case:
-        print(json.dumps(measure(case, quick)))
+    case: str = ""
+    """Measure this case in this very process and print it as JSON (the command of each process)."""
+
+
+def main(options: Options) -> None:
+    """Measure peak memory."""
+    if options.case:
+        print(json.dumps(measure(options.case, options.quick)))
         return
-    rows = [in_own_process(name, quick) for name in CASES]
+    rows = [in_own_process(name, options.quick) for name in CASES]
     print(table(rows))
-    write_result("memory", rows, quick=quick)
+    write_result("memory", rows, quick=options.quick)
 
 
 def in_own_process(case: str, quick: bool) -> dict[str, Any]:
@@ -148,4 +151,4 @@ def peak() -> float:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__)

@@ -10,18 +10,16 @@ seed.
 Results: results/noise_aware.json, docs/noise_aware.png.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import tyro
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from agents.core.spec import Spec
 from agents.experiment.api import load
+from agents.experiment.style import PANEL, line_style, set_titles, whole_ticks
 from benchmarks.shared.common import RUNS, set_up, table
-from benchmarks.shared.curves import draw_band
+from benchmarks.shared.curves import draw_means, grid, save
+from benchmarks.shared.main import TrainingOptions, run_main
 from benchmarks.shared.runs import Job, outcome, publish, side_by_side, train_all
 from benchmarks.shared.statistics import differences, interval, over_seeds
 from qrl.backends.backend import Backend
@@ -34,19 +32,19 @@ TRAINING = {"exact": (), "noisy": NOISE}
 PARTS = ("trained exactly, under noise", "trained under noise, under noise", "trained exactly, exactly")
 
 
-def main(seeds: int = N_SEEDS, jobs: int = 1, overwrite: bool = False, quick: bool = False) -> None:
-    """Train both ways from every seed and evaluate under noise.
+@dataclass(frozen=True, kw_only=True)
+class Options(TrainingOptions):
+    """Options of this benchmark."""
 
-    Args:
-        seeds: 0, 1, ...
-        jobs: runs side by side [processes].
-        overwrite: train again what is there already.
-        quick: two iterations each; the result goes to results/runs.
-    """
+    seeds: int = N_SEEDS
+
+
+def main(options: Options) -> None:
+    """Train both ways from every seed and evaluate under noise."""
     set_up(threads=1)
-    plan = {training: [job(training, seed, quick) for seed in range(seeds)] for training in TRAINING}
-    with side_by_side("noise_aware", jobs) as pool:
-        train_all(pool, [each for part in plan.values() for each in part], overwrite)
+    plan = {training: [job(training, seed, options.quick) for seed in range(options.seeds)] for training in TRAINING}
+    with side_by_side("noise_aware", options.jobs) as pool:
+        train_all(pool, [each for part in plan.values() for each in part], options.overwrite)
         under_noise = list(pool.map(noisy_evaluation, plan["exact"]))
     exact, noisy = ([outcome(each)[2] for each in plan[training]] for training in ("exact", "noisy"))
     blind = [row | {"evaluation": found} for row, found in zip(exact, under_noise, strict=True)]
@@ -57,7 +55,7 @@ def main(seeds: int = N_SEEDS, jobs: int = 1, overwrite: bool = False, quick: bo
     measured["difference"] = {"returns": differences(noisy, blind), "noise": NOISE}
     shown = [{"": name, **_columns(part["returns"])} for name, part in measured.items()]
     print(table(shown))
-    publish("noise_aware", measured, (*PARTS, "difference"), _draw, draft=quick or seeds < N_SEEDS)
+    publish("noise_aware", measured, (*PARTS, "difference"), _draw, draft=options.quick or options.seeds < N_SEEDS)
 
 
 def job(training: str, seed: int, quick: bool) -> Job:
@@ -84,21 +82,16 @@ def _columns(returns: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _draw(results: dict[str, Any], path: Path) -> None:
-    figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for name in PARTS:
-        returns = results[name]["returns"]
-        draw_band(axes, list(range(len(returns))), returns, name)
-    axes.set(
-        xlabel="updates",
-        ylabel="return",
-        xticks=range(len(returns)),
-        title="navigation, means and 95 % intervals over seeds",
-    )
-    axes.legend(fontsize=8)
-    figure.savefig(path, metadata={"Software": None})
+    figure, (axes,) = grid(1, columns=1, size=PANEL)
+    for index, name in enumerate(PARTS):
+        returns, curve = results[name]["returns"], results[name]["seeds"][0]["evaluation"]
+        draw_means(axes, curve["x"], returns, name, **line_style(index))
+    set_titles(axes, "navigation", f"mean and 95 % t-interval over {N_SEEDS} seeds")
+    axes.set(xlabel=f"gradient steps of {curve['episodes'][1]} episodes each", ylabel="return on test tasks")
+    whole_ticks(axes.xaxis)
+    axes.legend()
+    save(figure, path)
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__, _draw)

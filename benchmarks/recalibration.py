@@ -12,18 +12,16 @@ those with as many tries, paired by seed.
 Results: results/recalibration.json, docs/recalibration.png.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import tyro
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from agents.core.spec import Spec
 from agents.experiment.api import load
+from agents.experiment.style import PANEL, line_style, place_legend, reference_style, set_titles
 from benchmarks.shared.common import RUNS, default_spec, set_up, table
-from benchmarks.shared.curves import draw_band
+from benchmarks.shared.curves import draw_means, grid, save
+from benchmarks.shared.main import TrainingOptions, run_main
 from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train_all
 from benchmarks.shared.statistics import differences, interval, over_seeds, t_interval
 
@@ -46,29 +44,27 @@ SUFFIXES = ("", f", {FEW} pulses an update")
 """Of the names of the parts of the two evaluations."""
 
 
-def main(
-    learners: tuple[str, ...] = LEARNERS,
-    seeds: int = N_SEEDS,
-    jobs: int = 1,
-    overwrite: bool = False,
-    quick: bool = False,
-) -> None:
-    """Train, evaluate and compare.
+@dataclass(frozen=True, kw_only=True)
+class Options(TrainingOptions):
+    """Options of this benchmark."""
 
-    Args:
-        learners: which of them; the reference is always among them.
-        seeds: 0, 1, ...
-        jobs: runs side by side [processes].
-        overwrite: train again what is there already.
-        quick: two iterations each; the result goes to results/runs.
-    """
-    check_part("recalibration", "learner", learners, LEARNERS)
+    seeds: int = N_SEEDS
+
+    learners: tuple[str, ...] = LEARNERS
+    """Names of the learners; the reference is always among them."""
+
+
+def main(options: Options) -> None:
+    """Train, evaluate and compare."""
+    check_part("recalibration", "learner", options.learners, LEARNERS)
     set_up(threads=1)
     plan = {
-        name: [job(name, seed, quick) for seed in range(seeds)] for name in LEARNERS if name in (REFERENCE, *learners)
+        name: [job(name, seed, options.quick) for seed in range(options.seeds)]
+        for name in LEARNERS
+        if name in (REFERENCE, *options.learners)
     }
-    with side_by_side("recalibration", jobs) as pool:
-        train_all(pool, [each for part in plan.values() for each in part], overwrite)
+    with side_by_side("recalibration", options.jobs) as pool:
+        train_all(pool, [each for part in plan.values() for each in part], options.overwrite)
         few = {name: list(pool.map(few_tries, part)) for name, part in plan.items()}
     rows = {name: [outcome(each)[2] for each in part] for name, part in plan.items()}
     again = {
@@ -78,7 +74,7 @@ def main(
     both = zip(SUFFIXES, (rows, again), strict=True)
     measured = {name + suffix: each for suffix, part in both for name, each in compared(part).items()}
     known = [name + suffix for suffix in SUFFIXES for name in LEARNERS]
-    publish("recalibration", measured, known, _draw, draft=quick or seeds < N_SEEDS)
+    publish("recalibration", measured, known, _draw, draft=options.quick or options.seeds < N_SEEDS)
 
 
 def job(name: str, seed: int, quick: bool) -> Job:
@@ -128,21 +124,23 @@ def _columns(returns: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _draw(results: dict[str, Any], path: Path) -> None:
-    figure = Figure(figsize=(10, 3.8), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, suffix in zip(figure.subplots(1, 2, sharey=True), SUFFIXES, strict=True):
-        for name in LEARNERS:
+    figure, places = grid(len(SUFFIXES), columns=len(SUFFIXES), size=PANEL, sharey=True)
+    for axes, suffix in zip(places, SUFFIXES, strict=True):
+        for index, name in enumerate(LEARNERS):
             if (part := results.get(f"{name}{suffix}")) is None:
                 continue
-            tries = part["seeds"][0]["evaluation"]["episodes"]
-            told = name == "grape"
-            style = {"linestyle": "--", "marker": ""} if told else {}
-            draw_band(axes, tries, part["returns"], f"{name} (told the task)" if told else name, **style)
-        axes.set(xlabel="tries in a task [pulses]", xticks=tries, title=f"{tries[1]} pulses an update")
-    figure.axes[0].set(ylabel="fidelity on test tasks, means over seeds")
-    figure.axes[0].legend(fontsize=8)
-    figure.savefig(path, metadata={"Software": None})
+            pulses = part["seeds"][0]["evaluation"]["episodes"]
+            if name == "grape":
+                fidelity = [each["mean"] for each in part["returns"]]
+                axes.plot(pulses, fidelity, label="grape (knows the task)", **reference_style("oracle"))
+            else:
+                draw_means(axes, pulses, part["returns"], name, **line_style(index))
+        set_titles(axes, f"{pulses[1]} pulses an update", f"mean over {N_SEEDS} seeds and its 95 % t-interval")
+        axes.set(xlabel="experience in the task [pulses]", xticks=pulses)
+        place_legend(axes)
+    places[0].set_ylabel("fidelity on test tasks")
+    save(figure, path)
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__, _draw)

@@ -15,10 +15,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import tyro
 
 from benchmarks.fault_injection.calls import stopped
 from benchmarks.fault_injection.damage import MUTATIONS, mutated, resumed_from_mutated
@@ -26,38 +25,50 @@ from benchmarks.fault_injection.disk import ROOMS, full_disks
 from benchmarks.fault_injection.outside import again, killed, rivals, second_process, signalled
 from benchmarks.fault_injection.runs import Row, small_runs, uninterrupted
 from benchmarks.shared.common import set_up, table, write_result
+from benchmarks.shared.main import QuickOptions, run_main
 
 
-def main(quick: bool = False, seed: int = 0, jobs: int = 2) -> None:
-    """Stop runs in every way there is and compare how they end.
+@dataclass(frozen=True, kw_only=True)
+class Options(QuickOptions):
+    """Options of this benchmark."""
 
-    Args:
-        quick: a few of each; the result goes to results/runs.
-        seed: of all random instants and mutations.
-        jobs: processes at a time.
-    """
+    seed: int = 0
+    """Seed of all random instants and mutations."""
+
+    jobs: int = 2
+    """Processes at a time [processes]."""
+
+
+def main(options: Options) -> None:
+    """Stop runs in every way there is and compare how they end."""
     set_up(threads=1)
     begun = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
         work = Path(folder)
-        whole = uninterrupted(work / "whole", iterations=12 if quick else 30)
+        whole = uninterrupted(work / "whole", iterations=12 if options.quick else 30)
         original, strangers = small_runs(work)
 
         def each(trial: Callable[..., Row], count: int, *arguments: Any) -> Iterator[Row]:
-            return pool.map(lambda index: trial(whole, work, index, seed, *arguments), range(count))
+            return pool.map(lambda index: trial(whole, work, index, options.seed, *arguments), range(count))
 
         # One after the other: a stop before a system call is one of the whole process.
         planned: dict[str, Callable[[], Iterable[Row]]] = {
             "same command again": lambda: [again(whole, work)],
             "stopped before a system call": lambda: stopped(original, work),
-            "mutated checkpoint, loaded": lambda: mutated(original, strangers, work, 60 if quick else 300, seed),
-            "mutated checkpoint, run.py": lambda: each(resumed_from_mutated, 2 if quick else len(MUTATIONS), strangers),
-            "SIGKILL at a random instant": lambda: each(killed, 4 if quick else 30),
-            "SIGTERM during a write": lambda: each(signalled, 2 if quick else 10, (signal.SIGTERM,)),
-            "Ctrl-C twice during a write": lambda: each(signalled, 1 if quick else 4, (signal.SIGINT, signal.SIGINT)),
-            "disk that fills": lambda: full_disks(whole, work, (0, 44) if quick else ROOMS, pool),
+            "mutated checkpoint, loaded": lambda: mutated(
+                original, strangers, work, 60 if options.quick else 300, options.seed
+            ),
+            "mutated checkpoint, run.py": lambda: each(
+                resumed_from_mutated, 2 if options.quick else len(MUTATIONS), strangers
+            ),
+            "SIGKILL at a random instant": lambda: each(killed, 4 if options.quick else 30),
+            "SIGTERM during a write": lambda: each(signalled, 2 if options.quick else 10, (signal.SIGTERM,)),
+            "Ctrl-C twice during a write": lambda: each(
+                signalled, 1 if options.quick else 4, (signal.SIGINT, signal.SIGINT)
+            ),
+            "disk that fills": lambda: full_disks(whole, work, (0, 44) if options.quick else ROOMS, pool),
             "second process refused": lambda: [second_process(whole, work)],
-            "two starts at once": lambda: [rivals(whole, work, index) for index in range(1 if quick else 3)],
+            "two starts at once": lambda: [rivals(whole, work, index) for index in range(1 if options.quick else 3)],
         }
         sections = {}
         for name, trials in planned.items():
@@ -68,10 +79,15 @@ def main(quick: bool = False, seed: int = 0, jobs: int = 2) -> None:
     failed = {name: bad for name, trials in sections.items() if (bad := [row for row in trials if row.get("failed")])}
     for name, bad in failed.items():
         print(f"FAIL {name}: {bad[0]}")
-    result = {"seed": seed, "seconds of the uninterrupted run": whole.seconds, "summary": rows, "pass": not failed}
+    result = {
+        "seed": options.seed,
+        "seconds of the uninterrupted run": whole.seconds,
+        "summary": rows,
+        "pass": not failed,
+    }
     result |= {"found": {name: found(trials) for name, trials in sections.items()}}
     result |= {"trials": {name: [line(row) for row in trials] for name, trials in sections.items()}}
-    write_result("recovery", result | {"minutes": round((time.perf_counter() - begun) / 60, 1)}, quick=quick)
+    write_result("recovery", result | {"minutes": round((time.perf_counter() - begun) / 60, 1)}, quick=options.quick)
     sys.exit(bool(failed))
 
 
@@ -97,4 +113,4 @@ def line(trial: Row) -> str:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__)

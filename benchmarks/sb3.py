@@ -16,13 +16,13 @@ from typing import Any
 import gymnasium
 import pennylane as qml
 import torch
-import tyro
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
 
 from benchmarks.shared.common import medians, set_up, table, write_result
+from benchmarks.shared.main import QuickOptions, run_main
 from qrl.backends.pennylane import to_qnode
 from qrl.layer import QuantumLayer
 from qrl.sb3 import QuantumActorCriticPolicy
@@ -36,16 +36,12 @@ TARGETS = {TORCH_LAYER: 5.0, MLP: 0.5}
 """The least that our steps a second should be over those of this policy [ratio]."""
 
 
-def main(quick: bool = False) -> None:
-    """Time PPO.
-
-    Args:
-        quick: two turns each; the result goes to results/runs.
-    """
+def main(options: QuickOptions) -> None:
+    """Time PPO."""
     set_up(threads=1)
-    rows = [each for setting in SETTINGS for each in measured(setting, 2 if quick else 9)]
+    rows = [each for setting in SETTINGS for each in measured(setting, 2 if options.quick else 9)]
     print(table(rows))
-    write_result("sb3", rows, quick=quick)
+    write_result("sb3", rows, quick=options.quick)
 
 
 def measured(setting: str, n_turns: int) -> list[dict[str, Any]]:
@@ -111,4 +107,4 @@ def row(setting: str, name: str, model: PPO, seconds: dict[str, float]) -> dict[
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, QuickOptions, __doc__)

@@ -17,17 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import tyro
 
 from benchmarks.automl_table.build import rank
 from benchmarks.automl_table.catalogue import catalogue
 from benchmarks.automl_table.datasets import listed, read
 from benchmarks.shared.common import RUNS, set_up, table, write_result
+from benchmarks.shared.main import QuickOptions, run_main
 from benchmarks.shared.statistics import interval, t_interval
 from envs.automl.table import read_table
 
@@ -36,25 +37,30 @@ TRIES, N_DATASETS = 5, 10
 MOST_SECONDS = 120.0
 
 
-def main(quick: bool = False, wheels: Path = RUNS / "selection" / "wheels") -> None:
-    """Run the command.
+@dataclass(frozen=True, kw_only=True)
+class Options(QuickOptions):
+    """Options of this benchmark."""
 
-    Args:
-        quick: two datasets; the result goes to results/runs.
-        wheels: those that the table was built from (`benchmarks.automl_table.build`).
-    """
+    wheels: Path = RUNS / "selection" / "wheels"
+    """Folder of the wheels that the table was built from (`benchmarks.automl_table.build`)."""
+
+
+def main(options: Options) -> None:
+    """Run the command."""
     set_up(threads=1)
     with tempfile.TemporaryDirectory() as folder:
         timed = on_made_up_data(Path(folder))
         print(f"5000 x 20, {TRIES} tries: {timed['seconds']:.0f} s of at most {MOST_SECONDS:.0f}", flush=True)
-        rows = [compared(name, wheels, Path(folder)) for name in held_out(2 if quick else N_DATASETS)]
+        rows = [compared(name, options.wheels, Path(folder)) for name in held_out(2 if options.quick else N_DATASETS)]
     print(table(rows))
     keys = ("best_minus_single", "first_minus_single")
     summary = {key: t_interval([row[key] for row in rows]) for key in keys}
     for key, value in summary.items():
         print(key, interval(value, 4))
     ahead = sum(row["best_minus_single"] > 0 for row in rows)
-    write_result("select", {"time": timed, "datasets": rows, "summary": {**summary, "ahead": ahead}}, quick=quick)
+    write_result(
+        "select", {"time": timed, "datasets": rows, "summary": {**summary, "ahead": ahead}}, quick=options.quick
+    )
 
 
 def on_made_up_data(folder: Path) -> dict[str, Any]:
@@ -126,4 +132,4 @@ def select(file: Path, target: str, *options: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__)

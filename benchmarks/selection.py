@@ -20,16 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from agents.core.context import build
 from agents.core.spec import Spec
 from agents.experiment.evaluation import Curve
+from agents.experiment.style import legend_below, line_style, reference_style, set_titles, whole_ticks
 from benchmarks.shared.common import RUNS, table
-from benchmarks.shared.curves import draw_band
+from benchmarks.shared.curves import draw_means, grid, save
+from benchmarks.shared.main import TrainingOptions, run_main
 from benchmarks.shared.runs import Job, check_part, outcome, publish, run_all
 from benchmarks.shared.statistics import bootstrapped, interval
 from envs.automl.lookup_tasks import LookupTasks
@@ -38,6 +37,9 @@ from envs.core.registry import ENVS
 N_SEEDS = 5
 REFERENCE = "rl2 qgru"
 CONTROL = "rl2 gru"
+BASELINE = "best_single"
+LEAST_REGRET = 1e-3
+"""Lower end of the axis: below it, regret is 0 on all but a few datasets, and its logarithm says nothing."""
 TRIALS = 10
 """Of each dataset and seed, of players whose tries are of chance."""
 
@@ -79,27 +81,31 @@ DRAWS = ("random_search", "tpe")
 """Players whose tries are of chance, so that their seeds differ."""
 
 
-def main(
-    parts: tuple[str, ...] = tuple(PARTS),
-    seeds: int = N_SEEDS,
-    jobs: int = 1,
-    overwrite: bool = False,
-    quick: bool = False,
-) -> None:
-    """Train, evaluate and compare.
+@dataclass(frozen=True, kw_only=True)
+class Options(TrainingOptions):
+    """Options of this benchmark."""
 
-    Args:
-        parts: which families.
-        seeds: 0, 1, ...
-        jobs: runs side by side [processes].
-        overwrite: train again what is there already.
-        quick: two iterations each; the result goes to results/runs.
-    """
-    check_part("selection", "part", parts, PARTS)
-    plan = {name: {player: jobs_of(name, player, seeds, quick) for player in players_of(name)} for name in parts}
-    run_all("selection", [job for part in plan.values() for each in part.values() for job in each], jobs, overwrite)
+    seeds: int = N_SEEDS
+
+    parts: tuple[str, ...] = tuple(PARTS)
+    """Families of tasks."""
+
+
+def main(options: Options) -> None:
+    """Train, evaluate and compare."""
+    check_part("selection", "part", options.parts, PARTS)
+    plan = {
+        name: {player: jobs_of(name, player, options.seeds, options.quick) for player in players_of(name)}
+        for name in options.parts
+    }
+    run_all(
+        "selection",
+        [job for part in plan.values() for each in part.values() for job in each],
+        options.jobs,
+        options.overwrite,
+    )
     measured = {name: compared(name, part) for name, part in plan.items()}
-    publish("selection", measured, PARTS, _draw, draft=quick or seeds < N_SEEDS)
+    publish("selection", measured, PARTS, _draw, draft=options.quick or options.seeds < N_SEEDS)
 
 
 def players_of(part: str) -> tuple[str, ...]:
@@ -183,18 +189,28 @@ def _columns(values: list[dict[str, Any]], shown: tuple[int, ...]) -> dict[str, 
 
 
 def _draw(results: dict[str, Any], path: Path) -> None:
-    figure = Figure(figsize=(4.6 * len(results), 3.8), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, (name, part) in zip(np.ravel(figure.subplots(1, len(results))), results.items(), strict=True):
+    figure, places = grid(len(results), columns=len(results), sharey=True)
+    # A player looks the same in every panel; each panel's legend has the players that are in it.
+    players = list(
+        dict.fromkeys(player for part in results.values() for player in part if player not in ("oracle", BASELINE))
+    )
+    for axes, (name, part) in zip(places, results.items(), strict=True):
         for player, each in part.items():
-            if player != "oracle":  # 0 by definition
-                style = {} if player in (REFERENCE, CONTROL) else {"linestyle": "--", "marker": ""}
-                draw_band(axes, range(1, len(each["regret"]) + 1), each["regret"], player, **style)
-        axes.set(title=name, xlabel="evaluations", yscale="log")
-    figure.axes[0].set_ylabel("normalised regret on test datasets")
-    figure.axes[-1].legend(fontsize=8)
-    figure.savefig(path, metadata={"Software": None})
+            if player == "oracle":  # 0 by definition
+                continue
+            if player == BASELINE:
+                style = reference_style(player)
+            else:
+                style = line_style(players.index(player))
+                style |= {} if player in (REFERENCE, CONTROL) else {"linestyle": "--", "marker": ""}
+            draw_means(axes, range(1, len(each["regret"]) + 1), each["regret"], player, **style)
+        set_titles(axes, name, "mean over test datasets and its 95 % bootstrap interval")
+        axes.set(xlabel="evaluations", yscale="log", ylim=(LEAST_REGRET, 1))
+        whole_ticks(axes.xaxis)
+        legend_below(axes)
+    places[0].set_ylabel("normalised regret")
+    save(figure, path)
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__, _draw)

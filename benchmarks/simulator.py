@@ -10,15 +10,16 @@ Derivatives are those of weights and scales.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-import tyro
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from benchmarks.shared.common import medians, set_up, table, write_result
+from benchmarks.shared.main import QuickOptions, run_main
 from qrl.layer import QuantumLayer
 from qrl.noise.model import After, Noise
 from qrl.simulator.program import compile_circuit
@@ -32,17 +33,20 @@ Params = dict[str, Tensor]
 Forward = Callable[[Params, Tensor], Tensor]
 
 
-def main(quick: bool = False, blocks: bool = False) -> None:
-    """Time the fused executor.
+@dataclass(frozen=True, kw_only=True)
+class Options(QuickOptions):
+    """Options of this benchmark."""
 
-    Args:
-        quick: few repeats; the result goes to results/runs.
-        blocks: compare sizes of fused blocks instead of comparing with PennyLane.
-    """
+    blocks: bool = False
+    """Compare sizes of fused blocks instead of comparing with PennyLane."""
+
+
+def main(options: Options) -> None:
+    """Time the fused executor."""
     set_up(threads=1)
-    rows = list(block_sizes(2 if quick else 10) if blocks else against_pennylane(quick))
+    rows = list(block_sizes(2 if options.quick else 10) if options.blocks else against_pennylane(options.quick))
     print(table(rows))
-    write_result("simulator-blocks" if blocks else "simulator", rows, quick=quick)
+    write_result("simulator-blocks" if options.blocks else "simulator", rows, quick=options.quick)
 
 
 # --- against PennyLane ------------------------------------------------------------------------------------------------
@@ -194,4 +198,4 @@ def forward(module: torch.nn.Module, batch: int) -> Callable[[], object]:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__)

@@ -15,16 +15,17 @@ docs/skolik.png.
 
 import itertools
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
-import tyro
 
 from agents.runs.provenance import provenance
 from benchmarks.shared.common import RUNS, set_up, table
 from benchmarks.shared.curves import draw, overview
+from benchmarks.shared.main import TrainingOptions, run_main
 from benchmarks.shared.runs import check_part, publish, side_by_side
 from qrl.common.files import from_json, to_json, write_atomically
 
@@ -51,31 +52,28 @@ HEADS = 0.1
 """Learning rate of the read-out."""
 
 
-def main(
-    models: tuple[str, ...] = tuple(POLICIES),
-    seeds: int = N_SEEDS,
-    first_seed: int = 0,
-    jobs: int = 1,
-    overwrite: bool = False,
-    quick: bool = False,
-) -> None:
-    """Train every model from every seed.
+@dataclass(frozen=True, kw_only=True)
+class Options(TrainingOptions):
+    """Options of this benchmark."""
 
-    Args:
-        models: the circuit and the control.
-        seeds: how many.
-        first_seed: 0, or another to try something out; the result then goes to results/runs.
-        jobs: runs side by side [processes].
-        overwrite: train again what is there already.
-        quick: 20 episodes each; the result goes to results/runs.
-    """
-    check_part("skolik", "model", models, POLICIES)
+    seeds: int = N_SEEDS
+
+    first_seed: int = 0
+    """First seed; with another than 0, to try something out, the result goes to results/runs."""
+
+    models: tuple[str, ...] = tuple(POLICIES)
+    """The circuit and the control."""
+
+
+def main(options: Options) -> None:
+    """Train every model from every seed."""
+    check_part("skolik", "model", options.models, POLICIES)
     set_up(threads=1)
     measured = {}
-    with side_by_side("skolik", jobs) as pool:
-        for model in models:
-            chosen = range(first_seed, first_seed + seeds)
-            given = (itertools.repeat(each) for each in (model, overwrite, quick))
+    with side_by_side("skolik", options.jobs) as pool:
+        for model in options.models:
+            chosen = range(options.first_seed, options.first_seed + options.seeds)
+            given = (itertools.repeat(each) for each in (model, options.overwrite, options.quick))
             rows = list(pool.map(run, chosen, *given))
             measured[model] = {
                 "table": overview(rows, at_least=AT_LEAST),
@@ -83,7 +81,9 @@ def main(
                 "options": LEARNING | {"lr_heads": HEADS},
             }
     print(table([{"model": model, **row["table"]} for model, row in measured.items()]))
-    publish("skolik", measured, POLICIES, _draw, draft=quick or first_seed != 0 or seeds < N_SEEDS)
+    publish(
+        "skolik", measured, POLICIES, _draw, draft=options.quick or options.first_seed != 0 or options.seeds < N_SEEDS
+    )
 
 
 def run(seed: int, model: str, overwrite: bool, quick: bool) -> dict[str, Any]:
@@ -146,4 +146,4 @@ def _means(returns: list[float]) -> list[float]:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__, _draw)

@@ -12,19 +12,18 @@ tasks from seed 1000, is in docs/benchmarks.md.
 """
 
 import itertools
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from agents.core.spec import Spec
+from agents.experiment.style import legend_below, line_style, reference_style, set_titles, whole_ticks
 from benchmarks.shared.common import RUNS, table
+from benchmarks.shared.curves import draw_means, grid, save
+from benchmarks.shared.main import TrainingOptions, run_main
 from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train_all
 from benchmarks.shared.statistics import interval, median_of, over_seeds, t_interval
 
@@ -94,42 +93,43 @@ CASES = {
 }
 
 
-def main(
-    cases: tuple[str, ...] = tuple(CASES),
-    models: tuple[str, ...] = (),
-    seeds: int = SEEDS,
-    jobs: int = 1,
-    overwrite: bool = False,
-    quick: bool = False,
-) -> None:
-    """Train, evaluate and report.
+@dataclass(frozen=True, kw_only=True)
+class Options(TrainingOptions):
+    """Options of this benchmark."""
 
-    Args:
-        cases: which.
-        models: which of a case's models; all unless given.
-        seeds: at most so many seeds of each.
-        jobs: runs side by side [processes].
-        overwrite: train again what is there already.
-        quick: two iterations each, evaluated on four tasks.
+    seeds: int = SEEDS
+
+    cases: tuple[str, ...] = tuple(CASES)
+    """Names of the cases."""
+
+    models: tuple[str, ...] = ()
+    """Names of the models; by default all of each case."""
+
+
+def main(options: Options) -> None:
+    """Train, evaluate and report.
 
     A case measured whole takes its place in the result, beside what is there of others; what is not, goes to
     results/runs.
     """
-    check_part(MADE_BY, "case", cases, CASES)
-    check_part(MADE_BY, "model", models, {model: None for case in CASES.values() for model in case.iterations})
-    cases = tuple(name for name in cases if not models or set(models) & set(CASES[name].iterations))
-    if seeds < 1 or jobs < 1 or not cases:
-        sys.exit("benchmarks.trials: cases, seeds and jobs must be at least 1")
+    check_part(MADE_BY, "case", options.cases, CASES)
+    if options.models:
+        check_part(
+            MADE_BY, "model", options.models, {model: None for case in CASES.values() for model in case.iterations}
+        )
+    cases = tuple(
+        name for name in options.cases if not options.models or set(options.models) & set(CASES[name].iterations)
+    )
     results = {}
-    with side_by_side(MADE_BY, jobs) as pool:
+    with side_by_side(MADE_BY, options.jobs) as pool:
         for name in cases:
-            planned = list(runs_of(name, models, seeds, quick))
-            train_all(pool, planned, overwrite)
+            planned = list(runs_of(name, options.models, options.seeds, options.quick))
+            train_all(pool, planned, options.overwrite)
             results[name] = summary(name, planned)
             print(f"\n{name}\n" + table([shown(model, row) for model, row in results[name]["models"].items()]))
             for key, value in results[name]["targets"].items():
                 print(f"{key}: {value}")
-    publish("trials", results, CASES, draw, draft=quick or bool(models) or seeds < SEEDS)
+    publish("trials", results, CASES, draw, draft=options.quick or bool(options.models) or options.seeds < SEEDS)
 
 
 def runs_of(case: str, models: tuple[str, ...], seeds: int, quick: bool) -> Iterator[Job]:
@@ -217,35 +217,22 @@ def scaled(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """One panel a case: return against the episode, mean over seeds with t-intervals, beside references."""
-    columns = min(3, len(results))
-    n_rows = -(-len(results) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.2 * n_rows), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(n_rows, columns, squeeze=False).flatten()
-    for axes in panels[len(results) :]:
-        axes.set_visible(False)
-    for axes, (case, result) in zip(panels, results.items(), strict=False):
+    """One panel a case: return against the episode, mean over seeds with t-intervals, and references."""
+    figure, places = grid(len(results), columns=3)
+    for axes, (case, result) in zip(places, results.items(), strict=True):
         for index, (model, row) in enumerate(result["models"].items()):
             x = row["seeds"][0]["evaluation"]["x"]
-            low, mean, high = (
-                [each["mean"] if each[key] is None else each[key] for each in row["by_episode"]]
-                for key in ("low", "mean", "high")
-            )
-            axes.plot(x, mean, color=f"C{index}", label=model, marker="o" if len(mean) <= 10 else None)
-            axes.fill_between(x, low, high, color=f"C{index}", alpha=0.25, linewidth=0)
+            draw_means(axes, x, row["by_episode"], model, **line_style(index))
         every = [seed["evaluation"] for row in result["models"].values() for seed in row["seeds"]]
-        for style, name in zip(("-", "--", ":"), every[0]["references"], strict=False):
+        for name in every[0]["references"]:
             values = np.mean([seed["references"][name] for seed in every], axis=0)
-            axes.plot(every[0]["x"], values, color="black", linestyle=style, linewidth=1, label=name)
-        axes.set_title(case, fontsize="medium")
-        axes.set_xlabel("episode of a trial")
-        axes.set_ylabel("return")
-        axes.legend(fontsize=7, framealpha=0.7, edgecolor="none")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-    figure.savefig(path, metadata={"Software": None})
+            axes.plot(every[0]["x"], values, label=name, **reference_style(name))
+        set_titles(axes, case, f"mean and 95 % t-interval over {SEEDS} seeds")
+        axes.set(xlabel="episode of a trial", ylabel="return on test tasks")
+        whole_ticks(axes.xaxis)
+        legend_below(axes)
+    save(figure, path)
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_main(main, Options, __doc__, draw)

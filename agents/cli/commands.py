@@ -72,7 +72,8 @@ def _evaluate(arguments: list[str]) -> int:
     options = parse(
         "evaluate", EvaluateOptions, arguments, description="Evaluate a trained run: return after 0, 1, … steps."
     )
-    _check_run_folder(options.run)
+    for path in (options.run, *options.compare):
+        _check_run_folder(path)
     keep_freed_memory()
     if options.video:  # pygame, which renders some environments, then works without a display
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")

@@ -1,5 +1,6 @@
 """Command `evaluate`: the adaptation curve of a trained run, its plot, and an animation."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from agents.cli.options import EvaluateOptions
@@ -9,7 +10,7 @@ from agents.core.spec import Spec
 from agents.experiment.report import finite_family_note, open_run, report, table_name, training_rows, warn
 from agents.experiment.run import Run
 from agents.experiment.start import interruptible_evaluation
-from agents.experiment.video import animation, check_pictures
+from agents.experiment.video import agents_by_label, animation, check_pictures, check_same_tasks
 from qrl.backends.backend import Backend
 from qrl.common.errors import UsageError
 from qrl.common.files import check_new_file, write_atomically
@@ -44,6 +45,8 @@ def _evaluate(options: EvaluateOptions) -> None:
         warn(f"{options.run}: trained for {run.iteration} of {spec.iterations} iterations so far")
     if options.video:
         check_pictures(run.distribution, run.agent)
+    others = {path: open_run(path) for path in options.compare}
+    check_same_tasks(run, others)
     backend = _backend(options, spec)
     table, picture = _outputs(options, "" if backend == backend_of(spec) else backend.label)
     curve = run.evaluate(
@@ -57,7 +60,7 @@ def _evaluate(options: EvaluateOptions) -> None:
     report(curve, training_rows(run), table, picture, note=finite_family_note(run, curve))
     if options.video:
         moving = picture.with_suffix(".gif")
-        write_atomically(moving, _animation(run, options, backend))
+        write_atomically(moving, _animation(run, list(others.values()), options, backend))
         print(f"wrote {moving}")
 
 
@@ -77,13 +80,16 @@ def _outputs(options: EvaluateOptions, label: str) -> tuple[Path, Path]:
     return table, table.with_name(table.stem.replace("evaluation", "adaptation") + ".png")
 
 
-def _animation(run: Run, options: EvaluateOptions, backend: Backend) -> bytes:
+def _animation(run: Run, others: Sequence[Run], options: EvaluateOptions, backend: Backend) -> bytes:
+    agent = run.agent_on(backend)
     return animation(
-        run.agent_on(backend),
+        agents_by_label([run, *others], [agent, *(other.agent for other in others)]) if others else agent,
         run.distribution,
         split=options.split,
         steps=run.spec.eval_steps if options.steps is None else options.steps,
         episodes=run.spec.eval_episodes if options.episodes is None else options.episodes,
         seed=options.seed,
         device=run.spec.device,
+        n_tasks=options.video_tasks,
+        trail=options.trail,
     )

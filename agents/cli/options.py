@@ -6,6 +6,7 @@ from typing import Literal
 
 from agents.core.limits import LARGEST_EPISODES
 from qrl.common.checks import check_count, check_seed
+from qrl.common.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,20 @@ class EvaluateOptions(TasksOptions):
     video: bool = False
     """Also write an animation of the first task of the split before and after adaptation."""
 
+    compare: tuple[Path, ...] = ()
+    """With --video: further run folders, animated next to this run in the same tasks."""
+
+    video_tasks: int = 1
+    """With --video: number of tasks, shown one after another [tasks]."""
+
+    trail: bool = False
+    """With --video: leave a pale trail of what moves, for pictures on a white background."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_count("--video-tasks", self.video_tasks, most=20)
+        if not self.video and (self.compare or self.trail or self.video_tasks > 1):
+            raise UsageError("--compare, --video-tasks and --trail are options of the animation: add --video")
         if self.shots is not None:
             check_count("--shots", self.shots, least=0)
 
@@ -132,10 +145,11 @@ class PlotOptions:
     """Options of `plot`."""
 
     runs: tuple[Path, ...]
-    """Run folders with an evaluation."""
+    """Run folders with an evaluation. Runs that differ only in their seed become one line, with a 95 % interval over
+    seeds."""
 
     out: Path = Path("adaptation.png")
-    """New PNG file to write."""
+    """New file to write; its suffix chooses the format, such as .png, .pdf or .svg."""
 
     against: Literal["x", "episodes", "env-steps"] = "episodes"
     """Horizontal axis: episodes or environment steps previously spent in a task, common to all agents, or each agent's

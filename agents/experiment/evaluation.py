@@ -191,7 +191,7 @@ class EvaluationReturns:
     steps: np.ndarray
     """Environment steps per task at each x, averaged over tasks [steps]; for a trial, steps of one lane."""
     axis: str
-    """Unit of x: gradient_steps; for an in-context agent, episodes of a trial, or evaluations within its one episode."""
+    """Unit of x: gradient_steps; for an in-context agent, episodes of a trial, or evaluations in its one episode."""
 
 
 def evaluate_returns(agent: Agent[State], distribution: TaskDistribution, plan: EvaluationPlan) -> EvaluationReturns:

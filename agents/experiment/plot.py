@@ -1,39 +1,62 @@
 """Plot of adaptation curves and of the training progress."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from agents.experiment.evaluation import Curve
+from agents.experiment.series import Against, Series, as_series
+from agents.experiment.style import (
+    PALETTE,
+    PANEL,
+    REFERENCE_COLOUR,
+    WORST_STYLE,
+    draw_band,
+    encode,
+    format_of,
+    line_style,
+    panels,
+    place_legend,
+    reference_style,
+    set_titles,
+    whole_ticks,
+)
 from qrl.common.errors import UsageError, suggest
 from qrl.common.files import write_atomically
 
-Against = Literal["x", "episodes", "env_steps"]
-"""Horizontal axis: the curves' own x, or the episodes or environment steps previously spent in the task."""
-
-REFERENCE_STYLES: dict[str, Any] = {
-    "bayes": "--",
-    "gittins": "--",
-    "oracle": "--",
-    "memory_reset": (0, (1, 1)),
-    "thompson": "-.",
-    "psrl": "-.",
-    "portfolio": "-.",
-    "nearest_tasks": (0, (5, 1)),
-    "random_search": (0, (3, 1, 1, 1, 1, 1)),
-}
+Curves = Curve | Sequence[Curve] | Mapping[str, Curve | Sequence[Curve]]
+"""Curves to draw: a line each, or a line for each label of a mapping, over its curves of several seeds."""
 
 
-def draw(curves: Sequence[Curve], metrics: Sequence[Mapping[str, Any]] = (), against: Against = "x") -> bytes:
-    """Draw the adaptation curves and, if `metrics` are given, the training return against iterations; return PNG bytes.
+def draw(
+    curves: Curves, metrics: Sequence[Mapping[str, Any]] = (), against: Against = "x", format: str = "png"
+) -> bytes:
+    """Return `figure_of` these curves, as the bytes of a file of this format."""
+    return encode(figure_of(curves, metrics, against), format)
 
-    Raises UsageError for curves that do not fit into one plot: on different tasks, or with different x.
+
+def figure_of(curves: Curves, metrics: Sequence[Mapping[str, Any]] = (), against: Against = "x") -> Figure:
+    """Draw the adaptation curves and, if `metrics` are given, the training return against iterations.
+
+    Raises:
+        UsageError: there is no curve, or the curves do not fit into one plot.
     """
+    series = as_series(curves)
+    check_comparable([curve for each in series for curve in each.curves], against)
+    with panels(1, 2 if metrics else 1, size=PANEL) as (figure, axes):
+        _draw_curves(axes[0, 0], series, against)
+        if metrics:
+            _draw_training(axes[0, 1], metrics, of_trials=series[0].curves[0].axis != "gradient_steps")
+    return figure
+
+
+def check_comparable(curves: Sequence[Curve], against: Against = "x") -> None:
+    """Raise UsageError unless there are curves, all on the same tasks, and with the same x if drawn against it."""
+    if not curves:
+        raise UsageError("plot: there is no curve to draw")
     first = curves[0]
     for curve in curves:
         if (curve.env, curve.env_options, curve.split) != (first.env, first.env_options, first.split):
@@ -46,86 +69,94 @@ def draw(curves: Sequence[Curve], metrics: Sequence[Mapping[str, Any]] = (), aga
             raise UsageError(f"plot: curves of different tasks cannot share a picture: {ours}; {theirs}")
         if curve.n_tasks != first.n_tasks:
             raise UsageError(
-                f"plot: one curve is of {first.n_tasks} tasks, another of {curve.n_tasks}: evaluate all runs on the same tasks"
+                f"plot: one curve is of {first.n_tasks} tasks, another of {curve.n_tasks}: "
+                "evaluate all runs on the same tasks"
             )
         if against == "x" and curve.axis != first.axis:
             raise UsageError(
                 f"plot: one curve is over {first.axis.replace('_', ' ')}, another over "
                 f"{curve.axis.replace('_', ' ')}: draw both against episodes"
             )
-    figure = Figure(figsize=(10 if metrics else 5.5, 4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 2 if metrics else 1, squeeze=False)[0]
-    _draw_curves(panels[0], curves, against)
-    if metrics:
-        _draw_training(panels[1], metrics, of_trials=first.axis != "gradient_steps")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
 
 
-def plot(curves: Curve | Sequence[Curve], path: Path | str, *, against: str = "x") -> None:
-    """Plot adaptation curves into one PNG file, written atomically.
+def plot(curves: Curves, path: Path | str, *, against: str = "x") -> None:
+    """Plot adaptation curves into one file, written atomically; its suffix chooses the format, such as .png or .pdf.
+
+    A curve, or each curve of a sequence, is a line with its 95 % interval over tasks. A mapping draws a line for each
+    label: over several curves, of one configuration trained from several seeds, the mean and its 95 % t-interval over
+    seeds.
 
     The horizontal axis `against` is the curves' own "x", or the "episodes" or "env_steps" previously spent in a task,
-    which are comparable between gradient-based and in-context agents. Raises UsageError if there is no curve, for an
-    unknown axis, and for curves that do not fit into one plot.
+    which are comparable between gradient-based and in-context agents.
+
+    Raises:
+        UsageError: the suffix is missing or unknown, there is no curve, the axis is unknown, or the curves do not fit
+            into one plot: they are of different tasks, or have different x.
     """
-    chosen = [curves] if isinstance(curves, Curve) else list(curves)
-    if not chosen:
-        raise UsageError("plot: there is no curve to draw")
+    format = format_of(path)
     against = against.replace("-", "_")
     if against not in get_args(Against):
         raise UsageError(f"plot: curves cannot be drawn against {against!r}{suggest(against, get_args(Against))}")
-    write_atomically(Path(path), draw(chosen, against=cast(Against, against)))
+    write_atomically(Path(path), draw(curves, against=cast(Against, against), format=format))
 
 
-def _draw_curves(axes: Any, curves: Sequence[Curve], against: Against) -> None:
-    for index, curve in enumerate(curves):
-        colour, where = f"C{index}", getattr(curve, against)
-        axes.plot(where, curve.mean, "o-", color=colour, label=curve.label)
-        axes.fill_between(where, curve.ci_low, curve.ci_high, color=colour, alpha=0.25, linewidth=0)
-        axes.plot(where, curve.worst_decile, ":", color=colour)
-    for name in dict.fromkeys(name for curve in curves for name in curve.references):
-        _draw_reference(axes, name, [curve for curve in curves if name in curve.references], against)
-    for name in dict.fromkeys(name for curve in curves for name in curve.exact):
-        curve = next(curve for curve in curves if name in curve.exact)
-        axes.plot(getattr(curve, against), curve.exact[name], color="black", linewidth=1, label=f"{name}, exact value")
-    axes.plot([], [], ":", color="grey", label="worst tenth of tasks")
-    first = curves[0]
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if against != "x":
-        axes.set_xlabel(
-            "episodes in the task before" if against == "episodes" else "environment steps in the task before"
-        )
-    elif first.axis != "gradient_steps":
-        axes.set_xlabel({"episodes": "episode of a trial", "evaluations": "evaluations"}[first.axis])
-    else:
-        axes.set_xlabel(f"gradient steps of {first.episodes[1]} episodes")
+def _draw_curves(axes: Axes, series: Sequence[Series], against: Against) -> None:
+    kinds = {each.over_seeds for each in series}
+    for index, each in enumerate(series):
+        style = line_style(index)
+        draw_band(axes, each.where(against), *each.band, _label(each, mixed=len(kinds) > 1), **style)
+        axes.plot(each.where(against), each.worst_decile, WORST_STYLE, color=style["color"], linewidth=1.2)
+    for name in dict.fromkeys(name for each in series for name in each.references):
+        _draw_reference(axes, name, [each for each in series if name in each.references], against)
+    for name in dict.fromkeys(name for each in series for name in each.exact):
+        of = next(each for each in series if name in each.exact)
+        where = of.where(against)
+        axes.plot(where, of.exact[name], color=REFERENCE_COLOUR, linewidth=1, label=f"{name}, exact value")
+    first = series[0].curves[0]
+    whole_ticks(axes.xaxis)
+    axes.set_xlabel(_axis_label(first, against))
     axes.set_ylabel("return")
-    axes.set_title(f"{first.env}: {first.n_tasks} {first.split} tasks, mean and 95 % interval", fontsize="medium")
-    axes.legend(frameon=False, fontsize="small")
-    axes.grid(alpha=0.3)
+    interval = {frozenset([True]): "t-interval over seeds", frozenset([False]): "interval over tasks"}
+    shown = f"mean and 95 % {interval.get(frozenset(kinds), 'interval')}; dotted: worst tenth of tasks"
+    set_titles(axes, f"{first.env}: {first.n_tasks} {first.split} tasks", shown)
+    place_legend(axes)
 
 
-def _draw_reference(axes: Any, name: str, curves: Sequence[Curve], against: Against) -> None:
-    """Draw a reference once if its returns are equal for all curves, else once per curve with the curve's label."""
-    lines = [(getattr(curve, against), curve.references[name]) for curve in curves]
+def _label(series: Series, mixed: bool) -> str:
+    """Return a line's label; with a remark on its interval, if that is not the same for all lines."""
+    if series.over_seeds:
+        return f"{series.label} ({len(series.curves)} seeds)"
+    return f"{series.label} (1 seed, interval over tasks)" if mixed else series.label
+
+
+def _axis_label(curve: Curve, against: Against) -> str:
+    if against == "episodes":
+        return "experience in the task [episodes]"
+    if against == "env_steps":
+        return "experience in the task [environment steps]"
+    if curve.axis == "gradient_steps":
+        return f"gradient steps of {curve.episodes[1]} episodes each"
+    return {"episodes": "episode of a trial"}.get(curve.axis, curve.axis)
+
+
+def _draw_reference(axes: Axes, name: str, series: Sequence[Series], against: Against) -> None:
+    """Draw a reference once if its returns are equal for all lines, else once per line with the line's label."""
+    lines = [(each.where(against), each.references[name]) for each in series]
     same = all(line == lines[0] for line in lines)
-    style = REFERENCE_STYLES.get(name, "-.")
-    for curve, line in list(zip(curves, lines, strict=True))[: 1 if same else None]:
-        label = name if same else f"{name}: {curve.label}"
-        axes.plot(*line, color="black", linestyle=style, linewidth=1, label=label)
+    for each, line in list(zip(series, lines, strict=True))[: 1 if same else None]:
+        label = name if same else f"{name}: {each.label}"
+        axes.plot(*line, label=label, **reference_style(name))
 
 
-def _draw_training(axes: Any, metrics: Sequence[Mapping[str, Any]], of_trials: bool) -> None:
+def _draw_training(axes: Axes, metrics: Sequence[Mapping[str, Any]], of_trials: bool) -> None:
     iterations = [row["iteration"] for row in metrics]
     for step in range(len(metrics[0]["return_by_step"])):
-        first = "of a trial" if of_trials else "before adapting"
+        first = "of a trial" if of_trials else "before adaptation"
         label = first if step == 0 else f"after {step} update{'s' if step > 1 else ''}"
-        axes.plot(iterations, [row["return_by_step"][step] for row in metrics], label=label, linewidth=1)
+        returns = [row["return_by_step"][step] for row in metrics]
+        axes.plot(iterations, returns, label=label, color=PALETTE[step % len(PALETTE)], linewidth=1.2)
+    whole_ticks(axes.xaxis)
     axes.set_xlabel("meta-iteration")
     axes.set_ylabel("return on training tasks")
-    axes.set_title("training", fontsize="medium")
-    axes.legend(frameon=False, fontsize="small")
-    axes.grid(alpha=0.3)
+    axes.set_title("training")
+    axes.legend()

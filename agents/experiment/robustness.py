@@ -1,14 +1,22 @@
 """Robustness: return before and after adaptation against noise strength and number of shots."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agents.experiment.evaluation import Curve
+from agents.experiment.style import (
+    REFERENCE_COLOUR,
+    draw_band,
+    encode,
+    line_style,
+    panels,
+    place_legend,
+    set_titles,
+)
 from qrl.backends.backend import Backend
 from qrl.common.errors import UsageError, suggest
 from qrl.noise.model import STRENGTHS, Noise
@@ -71,30 +79,34 @@ def to_json(points: Sequence[Point], curve: Curve) -> dict[str, Any]:
 
 
 def draw(points: Sequence[Point], curve: Curve) -> bytes:
-    """Draw a panel for noise and a panel for shots, both with the exact returns; return PNG bytes."""
+    """Return `figure_of` a sweep, as the bytes of a PNG file."""
+    return encode(figure_of(points, curve))
+
+
+def figure_of(points: Sequence[Point], curve: Curve) -> Figure:
+    """Draw a panel for noise and a panel for shots, both with the exact returns."""
     exact, *others = points
     kinds = list(dict.fromkeys(point.what for point in others))
-    panels = [[kind for kind in kinds if kind != "shots"], [kind for kind in kinds if kind == "shots"]]
-    panels = [panel for panel in panels if panel]
-    figure = Figure(figsize=(5.5 * max(1, len(panels)), 4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, panel in zip(figure.subplots(1, max(1, len(panels)), squeeze=False)[0], panels, strict=True):
-        for index, kind in enumerate(panel):
-            swept, colour = [point for point in others if point.what == kind], f"C{index}"
-            x = [point.value for point in swept]
-            for ends, style, when in (("after", "o-", "adapted"), ("before", "o:", "before")):
-                mean, low, high = zip(*(getattr(point, ends) for point in swept), strict=True)
-                axes.plot(x, mean, style, color=colour, label=f"{kind}, {when}")
-                axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-        for ends, style in (("after", "-"), ("before", ":")):
-            axes.axhline(getattr(exact, ends)[0], color="black", linestyle=style, linewidth=1)
-        axes.plot([], [], color="black", linewidth=1, label="exact")
-        axes.set_xscale("log")
-        axes.set_xlabel("shots of each circuit" if panel == ["shots"] else "strength of noise")
-        axes.set_ylabel("return")
-        axes.set_title(f"{curve.env}: {curve.n_tasks} {curve.split} tasks, mean and 95 % interval", fontsize="medium")
-        axes.legend(frameon=False, fontsize="small")
-        axes.grid(alpha=0.3)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    groups = [[kind for kind in kinds if kind != "shots"], [kind for kind in kinds if kind == "shots"]]
+    groups = [group for group in groups if group] or [[]]
+    with panels(1, len(groups)) as (figure, grid):
+        for axes, group in zip(grid[0], groups, strict=True):
+            _draw_panel(axes, group, others, exact)
+            axes.set_xlabel("shots of each circuit" if group == ["shots"] else "strength of noise [probability]")
+            set_titles(axes, f"{curve.env}: {curve.n_tasks} {curve.split} tasks", "mean and 95 % interval over tasks")
+    return figure
+
+
+def _draw_panel(axes: Axes, kinds: Sequence[str], points: Sequence[Point], exact: Point) -> None:
+    for index, kind in enumerate(kinds):
+        swept, look = [point for point in points if point.what == kind], line_style(index)
+        x = [point.value for point in swept]
+        for end, line, when in (("after", "-", "adapted"), ("before", ":", "before adaptation")):
+            mean, low, high = zip(*(getattr(point, end) for point in swept), strict=True)
+            draw_band(axes, x, mean, low, high, f"{kind}, {when}", linestyle=line, **look)
+    for end, line, when in (("after", "-", "adapted"), ("before", ":", "before adaptation")):
+        mean = getattr(exact, end)[0]
+        axes.axhline(mean, color=REFERENCE_COLOUR, linestyle=line, linewidth=1.2, label=f"exact, {when}")
+    axes.set_xscale("log")
+    axes.set_ylabel("return")
+    place_legend(axes)

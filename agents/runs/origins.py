@@ -33,8 +33,8 @@ def changes(folder: RunFolder) -> tuple[str, ...]:
             )
         if then["from"] == "file" and not Path(then["path"]).exists():
             raise UsageError(
-                f"{folder.path}: the file of {role}, {then['path']}, with which the run was trained, does not exist; put "
-                f"it back"
+                f"{folder.path}: the file of {role}, {then['path']}, with which the run was trained, does not exist; "
+                "put it back"
             )
         if "path" in then and then["sha256"] != registry.origin(name).get("sha256"):
             found.append(f"{folder.path}: the file of {role} {name!r}, {then['path']}, has changed since training")

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from agents.experiment.style import PALETTE, draw_band, encode, format_of, legend_below, panels, whole_ticks
+from qrl.common.files import write_atomically
 
 
 def reached(returns: Sequence[float], goal: float, episodes_a_point: int) -> int | None:
@@ -44,32 +46,46 @@ def draw(
     title: str,
     published: int | None = None,
 ) -> None:
-    """A panel a model: every seed's mean return against episodes, their median, the goal, and what was published."""
-    figure = Figure(figsize=(5 * len(curves), 3.6), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(curves), squeeze=False, sharex=True, sharey=True)[0]
-    for axes, (model, rows) in zip(panels, curves.items(), strict=True):
-        longest = max(map(len, rows))
+    """One panel a model: every seed's mean return against episodes, their median, the goal, and the published result.
+
+    A seed whose curve ends early has reached the goal: in the median, it holds its last value.
+    """
+    figure, places = grid(len(curves), columns=len(curves), sharex=True, sharey=True)
+    for index, (axes, (model, rows)) in enumerate(zip(places, curves.items(), strict=True)):
+        colour, longest = PALETTE[index], max(map(len, rows))
         episodes = episodes_a_point * np.arange(1, longest + 1)
-        for row in rows:
-            axes.plot(episodes[: len(row)], row, color="tab:blue", alpha=0.35, linewidth=0.8)
-        # A curve that ends early has reached the goal: it stays where it was.
+        for seed, row in enumerate(rows):
+            label = None if seed else "each seed"
+            axes.plot(episodes[: len(row)], row, color=colour, alpha=0.3, linewidth=0.8, label=label)
         held = np.array([[*row, *[row[-1]] * (longest - len(row))] for row in rows])
-        axes.plot(
-            episodes, np.median(held, axis=0), color="tab:blue", linewidth=2, label=f"median of {len(rows)} seeds"
-        )
-        axes.axhline(goal, color="black", linewidth=0.8, linestyle=":")
+        axes.plot(episodes, np.median(held, axis=0), color=colour, linewidth=2, label=f"median of {len(rows)} seeds")
+        axes.axhline(goal, color="black", linewidth=1, linestyle=":", label=f"goal, {goal:g}")
         if published is not None:
-            axes.axvline(published, color="tab:red", linewidth=0.8, linestyle="--", label="published, one run")
-        axes.set(title=f"{title}: {model}", xlabel="episodes")
-        axes.legend(fontsize=8, loc="lower right")
-    panels[0].set_ylabel("return")
-    figure.savefig(path, metadata={"Software": None})
+            axes.axvline(published, color="black", linewidth=1, linestyle="--", label="published, one run")
+        axes.set(title=f"{title}: {model}", xlabel="training [episodes]")
+        whole_ticks(axes.xaxis)
+        legend_below(axes, columns=2)
+    places[0].set_ylabel("return")
+    save(figure, path)
 
 
-def draw_band(axes: Any, x: Sequence[float], values: Sequence[Mapping[str, Any]], label: str, **style: Any) -> None:
-    """Means over seeds against x with their intervals, as `benchmarks.shared.statistics` gives them."""
-    (line,) = axes.plot(x, [value["mean"] for value in values], label=label, **{"marker": "o"} | style)
-    if all(value["low"] is not None for value in values):
-        ends = ([value[end] for value in values] for end in ("low", "high"))
-        axes.fill_between(x, *ends, color=line.get_color(), alpha=0.2, linewidth=0)
+def grid(n_panels: int, *, columns: int, size: tuple[float, float] = (4.6, 4.0), **options: Any) -> tuple[Figure, Any]:
+    """Return a figure in the common style, and its panels in a list; `columns` is how many there are side by side."""
+    columns = min(columns, n_panels)
+    with panels(-(-n_panels // columns), columns, size=size, **options) as (figure, places):
+        for axes in places.flat[n_panels:]:
+            axes.set_visible(False)
+    return figure, list(places.flat[:n_panels])
+
+
+def draw_means(axes: Any, x: Sequence[float], values: Sequence[Mapping[str, Any]], label: str, **style: Any) -> None:
+    """Means against x with their intervals, if there are any, as `benchmarks.shared.statistics` gives them."""
+    mean, low, high = (
+        [np.nan if value[key] is None else value[key] for value in values] for key in ("mean", "low", "high")
+    )
+    draw_band(axes, x, mean, low, high, label, **style)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture whole, in the format of its suffix."""
+    write_atomically(path, encode(figure, format_of(path)))

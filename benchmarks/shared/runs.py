@@ -20,6 +20,7 @@ from agents.experiment.api import load
 from agents.experiment.evaluation import Curve
 from agents.experiment.run import Run
 from agents.experiment.start import run_resume, run_training
+from agents.experiment.style import in_style
 from agents.finetune import Finetune
 from agents.maml import MAML
 from agents.runs.folder import RunFolder
@@ -27,6 +28,9 @@ from agents.runs.saved_spec import spec_of
 from benchmarks.shared.common import RESULTS, RUNS, set_up, write_result
 from qrl.common.errors import TrainingError, UsageError
 from qrl.common.files import from_json
+
+Draw = Callable[[dict[str, Any], Path], None]
+"""Draws all results of a benchmark into a file."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,10 @@ class Job:
 
 
 def check_part(benchmark: str, kind: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """End the benchmark unless there is something of every name."""
+    """End the benchmark unless there is a name, and something of every name."""
+    names = tuple(names)
+    if not names:
+        sys.exit(f"{benchmark}: give at least one {kind}")
     for name in names:
         if name not in known:
             sys.exit(f"{benchmark}: there is no {kind} {name!r}; there are {', '.join(known)}")
@@ -136,15 +143,8 @@ def outcome(job: Job) -> tuple[Run, Curve, dict[str, Any]]:
     )
 
 
-def publish(
-    name: str,
-    measured: dict[str, Any],
-    known: Iterable[str],
-    draw: Callable[[dict[str, Any], Path], None],
-    *,
-    draft: bool,
-) -> None:
-    """Write results/NAME.json and draw docs/NAME.png anew, with what was measured in place of what was there of it.
+def publish(name: str, measured: dict[str, Any], known: Iterable[str], draw: Draw, *, draft: bool) -> None:
+    """Write results/NAME.json, with what was measured in place of what was there of it, and draw docs/NAME.png again.
 
     Long benchmarks are made in parts: those not measured now stay as they are, and each seed's row says which commit
     made it. A draft, which has not all of a part, goes to results/runs by itself.
@@ -153,7 +153,7 @@ def publish(
         name: of the benchmark.
         measured: results by part.
         known: every part there can be, in the order of the file.
-        draw: the picture of all results, to a path.
+        draw: draws all results into a file.
         draft: whether parts are incomplete.
     """
     path = RESULTS / f"{name}.json"
@@ -161,6 +161,21 @@ def publish(
     everything = earlier | measured
     results = {part: everything[part] for part in known if part in everything}
     write_result(name, results, quick=draft)
-    picture = (RUNS if draft else RESULTS.parent.parent / "docs") / f"{name}.png"
-    draw(results, picture)
+    _draw_into(RUNS if draft else docs(), name, results, draw)
+
+
+def redraw(name: str, draw: Draw) -> None:
+    """Draw docs/NAME.png from results/NAME.json."""
+    _draw_into(docs(), name, from_json(RESULTS / f"{name}.json")["results"], draw)
+
+
+def docs() -> Path:
+    """Folder of the pictures."""
+    return RESULTS.parent.parent / "docs"
+
+
+def _draw_into(folder: Path, name: str, results: dict[str, Any], draw: Draw) -> None:
+    picture = folder / f"{name}.png"
+    with in_style():
+        draw(results, picture)
     print(f"wrote {picture}")

@@ -10,16 +10,11 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 import agents
 from agents import maml
 from agents.cli.evaluate import run_evaluation
-from agents.cli.main import main
-from agents.cli.options import EvaluateOptions, PlotOptions
-from agents.cli.plot import run_plot
-from agents.experiment.evaluation import Curve
-from agents.experiment.plot import draw
+from agents.cli.options import EvaluateOptions
 from agents.experiment.start import run_resume
 from agents.runs.folder import RunFolder
 from envs import navigation
@@ -177,79 +172,6 @@ def test_a_signal_ends_an_evaluation_at_once(run, monkeypatch, capsys, number, c
         signal.signal(signal.SIGINT, before)
     path = run.folder.path
     assert capsys.readouterr().err == f"evaluation interrupted; training is saved: run.py evaluate {path}\n"
-
-
-def test_plot_writes_a_picture_whole(run, tmp_path):
-    agents.plot(run.evaluate(tasks=3, steps=1, episodes=2), tmp_path / "curve.png")
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(UsageError, match="missing"):
-        agents.plot(run.evaluate(tasks=3, steps=1, episodes=2), tmp_path / "missing" / "curve.png")
-    with pytest.raises(UsageError, match="no curve"):
-        agents.plot([], tmp_path / "none.png")
-
-
-def curve_of(agent, axis, **changes):
-    values = {"mean": [1.0, 2.0], "ci_low": [0.5, 1.5], "ci_high": [1.5, 2.5], "iqm": [1.0, 2.0]}
-    spent = {"x": [0, 1], "episodes": [0, 5], "env_steps": [0.0, 50.0]}
-    about = {"env": "cartpole", "agent": agent, "model": "", "split": "test", "n_tasks": 2, "seed": 0, "axis": axis}
-    more = {"worst_decile": [0.0, 1.0], "per_task": [[1.0, 2.0]] * 2}
-    return Curve(**about | spent | values | more | changes)
-
-
-def test_gradients_and_memories_go_into_one_picture_against_what_both_spend(tmp_path):
-    curves = [curve_of("maml", "gradient_steps"), curve_of("rl2", "episodes", references={"memory_reset": [1.0, 1.0]})]
-    for against in ("episodes", "env_steps", "env-steps"):
-        agents.plot(curves, tmp_path / f"{against}.png", against=against)
-        assert (tmp_path / f"{against}.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(UsageError, match="one curve is over gradient steps, another over episodes"):
-        agents.plot(curves, tmp_path / "none.png")
-    with pytest.raises(UsageError, match=r"different tasks.*cartpole, test; navigation, test"):
-        agents.plot([curves[0], curve_of("maml", "gradient_steps", env="navigation")], tmp_path / "none.png")
-    arms = [curve_of("rl2", "episodes", env="bandit", env_options={"arms": k, "horizon": 1}) for k in (5, 2)]
-    with pytest.raises(UsageError, match=r"different tasks.*: bandit, test, arms=5; bandit, test, arms=2$"):
-        agents.plot(arms, tmp_path / "none.png")
-    with pytest.raises(UsageError, match=r"cannot be drawn against 'env_step'.*did you mean 'env_steps'"):
-        agents.plot(curves, tmp_path / "none.png", against="env-step")
-    with pytest.raises(UsageError, match="one curve is of 2 tasks, another of 50: evaluate all runs on the same tasks"):
-        agents.plot([curves[0], curve_of("maml", "gradient_steps", n_tasks=50)], tmp_path / "none.png")
-    assert not (tmp_path / "none.png").exists()
-
-
-def test_curves_are_where_the_environment_steps_are(monkeypatch):
-    """What is in the figure: x by `against`, a reference once though two curves have it, unless it differs."""
-    figures = []
-
-    def figure(**options):
-        figures.append(Figure(**options))
-        return figures[-1]
-
-    def named():
-        lines = [line for line in figures[-1].axes[0].lines if not line.get_label().startswith("_")]
-        return [(list(each.get_xdata()), list(each.get_ydata()), each.get_label()) for each in lines]
-
-    monkeypatch.setattr("agents.experiment.plot.Figure", figure)
-    both = [curve_of(name, "episodes", references={"oracle": [3.0, 3.0]}) for name in ("rl2", "psrl")]
-    draw(both, against="env_steps")
-    assert [each for each in named() if each[0]] == [
-        ([0.0, 50.0], [1.0, 2.0], "rl2"),
-        ([0.0, 50.0], [1.0, 2.0], "psrl"),
-        ([0.0, 50.0], [3.0, 3.0], "oracle"),
-    ]
-    draw([both[0], curve_of("psrl", "episodes", references={"oracle": [3.0, 3.5]})], against="env_steps")
-    references = [(y, label) for _, y, label in named() if label.startswith("oracle")]
-    assert references == [([3.0, 3.0], "oracle: rl2"), ([3.0, 3.5], "oracle: psrl")]
-
-
-def test_runs_are_drawn_from_their_evaluations(run, tmp_path, capsys):
-    out = tmp_path / "both.png"
-    assert run_plot(PlotOptions(runs=(run.folder.path, run.folder.path), out=out)) == 0 and out.exists()
-    assert capsys.readouterr().out == f"wrote {out}\n"
-    with pytest.raises(UsageError, match="exists"):
-        run_plot(PlotOptions(runs=(run.folder.path,), out=out))
-    with pytest.raises(UsageError, match=r"has no evaluation-ood.json: run.py evaluate .* --split ood"):
-        run_plot(PlotOptions(runs=(run.folder.path,), out=tmp_path / "ood.png", split="ood"))
-    with pytest.raises(UsageError, match=r"must end in .png"):
-        run_plot(PlotOptions(runs=(run.folder.path,), out=tmp_path / "ood.txt"))
 
 
 def test_an_evaluation_says_how_far_training_has_come(run, tmp_path, capsys):

@@ -9,7 +9,6 @@ from scipy import stats
 
 import envs
 from agents.experiment.evaluation import Curve, EvaluationPlan, adaptation_curve, bootstrap_interval, paired_gain
-from agents.experiment.plot import draw
 from qrl.common.errors import UsageError
 
 
@@ -120,9 +119,3 @@ def test_more_tasks_than_fit_together_are_evaluated_in_turn(monkeypatch):
 def test_refuses(options, message):
     with pytest.raises(UsageError, match=message):
         curve(**options)
-
-
-def test_picture_is_a_png_and_the_same_twice():
-    metrics = [{"iteration": i, "return_by_step": [-2.0, -1.0]} for i in (1, 2)]
-    first = draw([curve()], metrics)
-    assert first.startswith(b"\x89PNG") and first == draw([curve()], metrics)

@@ -1,6 +1,7 @@
 """The animation shows an episode before adaptation beside one after it."""
 
 import io
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -9,8 +10,20 @@ import pytest
 import torch
 from PIL import Image
 
-from agents.experiment.video import CAPTION_HEIGHT, LONGEST, animation, check_pictures
-from envs import GymnasiumTasks, Uniform
+import agents
+from agents import maml
+from agents.experiment.video import (
+    BORDER,
+    CAPTION_HEIGHT,
+    LONGEST,
+    _gif,
+    _with_trail,
+    agents_by_label,
+    animation,
+    check_pictures,
+    check_same_tasks,
+)
+from envs import GymnasiumTasks, Uniform, navigation
 from qrl.common.errors import UsageError
 
 LENGTH = 4
@@ -77,7 +90,7 @@ def frames(gif: bytes) -> list[tuple[int, int]]:
         image.seek(index)
         array = np.asarray(image.convert("RGB"))
         assert array.shape == (CAPTION_HEIGHT + 30, 240, 3)
-        left, right = array[CAPTION_HEIGHT:, :120], array[CAPTION_HEIGHT:, 120:]
+        left, right = array[CAPTION_HEIGHT + 1 : -1, 1:119], array[CAPTION_HEIGHT + 1 : -1, 121:-1]
         assert np.ptp(left) == np.ptp(right) == 0
         found.append((int(left[0, 0, 0]), int(right[0, 0, 0])))
     return found
@@ -121,5 +134,87 @@ def test_without_pictures_or_without_adaptation_there_is_none() -> None:
         def reveal_tasks(self, state: int, tasks: Any) -> int:
             return state
 
-    with pytest.raises(UsageError, match="is told the task"):
+    with pytest.raises(UsageError, match="observes the task parameters"):
         check_pictures(family(), Told())
+
+
+def test_several_agents_are_rows_in_the_same_tasks() -> None:
+    """Each agent acts by its own updates; the second is shown below the first, both before and after."""
+
+    class Faster(Counting):
+        def adapt(self, state: int, rollout: Any) -> int:
+            return super().adapt(state, rollout) + 1
+
+    gif = animation({"slow": Counting(), "fast": Faster()}, family(), n_tasks=2, steps=2, episodes=5)
+    image = Image.open(io.BytesIO(gif))
+    top, below = 2 * CAPTION_HEIGHT, 4 * CAPTION_HEIGHT + 30
+    found = []
+    for index in range(getattr(image, "n_frames", 1)):
+        image.seek(index)
+        array = np.asarray(image.convert("RGB"))
+        assert array.shape == (2 * (2 * CAPTION_HEIGHT + 30), 240, 3)
+        found.append([int(array[row + 10, column, 0]) for row in (top, below) for column in (60, 180)])
+        for row in (top, below):
+            assert (array[row, 60] == BORDER).all()
+    once = [[t, 21 * t, t, 41 * t] for t in range(LENGTH + 1)]
+    assert found == 2 * once, "the tasks are one after the other"
+
+
+def test_the_tasks_are_those_of_the_split_in_turn() -> None:
+    class Tinted(Shade):
+        def render(self) -> np.ndarray:  # type: ignore[override]
+            return np.full((30, 120, 3), round(100 + 100 * self.offset), dtype=np.uint8)
+
+    tinted = GymnasiumTasks(Tinted, {"offset": Uniform(-1, 1)}, horizon=LENGTH)
+    found = frames(animation(Counting(), tinted, n_tasks=3, steps=1, episodes=5))
+    shades = [round(100 + 100 * offset) for offset in tinted.sample(3, "test").offset.tolist()]
+    assert len(set(shades)) == 3
+    assert found == [(shade, shade) for shade in shades]  # equal frames are one, shown for longer
+
+
+def test_what_moves_leaves_a_pale_trail_on_white_alone() -> None:
+    white, red, green = (255, 255, 255), (200, 0, 0), (0, 200, 0)
+    first = np.array([[red, white, green]], dtype=np.uint8)
+    second = np.array([[white, red, green]], dtype=np.uint8)
+    third = np.array([[white, green, white]], dtype=np.uint8)
+    # A quarter of the colour stays: 255 - (255 - 200) / 4 and 255 - 255 / 4.
+    pale_red, pale_green = (242, 192, 192), (192, 242, 192)
+    found = _with_trail([first, second, third])
+    assert found[0].tolist() == first.tolist()
+    assert found[1].tolist() == [[list(pale_red), list(red), list(green)]]
+    assert found[2].tolist() == [[list(pale_red), list(green), list(pale_green)]]
+
+
+def test_the_animation_is_the_same_twice_and_small_where_little_changes() -> None:
+    first = animation(Counting(), family(), steps=2, episodes=5)
+    assert animation(Counting(), family(), steps=2, episodes=5) == first
+    still = np.zeros((200, 200, 3), dtype=np.uint8)
+    still[:, :, 0] = np.random.default_rng(0).integers(0, 200, (200, 200))
+    pictures = []
+    for index in range(20):
+        frame = still.copy()
+        frame[0, index] = frame[199, 199 - index] = 255
+        pictures.append(Image.fromarray(frame))
+    alone, all_of_them = (len(_gif(some, [30] * len(some))) for some in (pictures[:1], pictures))
+    assert all_of_them < 1.5 * alone
+
+
+def test_runs_beside_each_other_have_the_same_tasks(tmp_path: Path) -> None:
+    spec = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_episodes": 2, "eval_steps": 1, "progress": False}
+    small = maml.Config(meta_batch=2, episodes=2, epochs=1)
+    short = navigation.Config(horizon=5)
+    circuit = agents.train(tmp_path / "a", env="navigation", env_config=short, agent_config=small, **spec)
+    longer = agents.train(tmp_path / "b", env="navigation", agent_config=small, model="mlp", **spec)
+    other = agents.train(tmp_path / "c", env="navigation", env_config=short, agent="random", **spec)
+    check_same_tasks(circuit, {tmp_path / "c": other})
+    with pytest.raises(
+        UsageError, match=r"--compare: .*b was trained on other tasks: its env or the options of its env"
+    ):
+        check_same_tasks(circuit, {tmp_path / "b": longer})
+    n_parameters = sum(parameter.numel() for parameter in circuit.policy.parameters())
+    labels = list(agents_by_label([circuit, other, circuit]))
+    trained = f"maml, reuploading: {n_parameters} parameters"
+    assert labels == [f"{trained} (1)", "random", f"{trained} (2)"]
+    shown = agents_by_label([circuit, other])
+    image = Image.open(io.BytesIO(animation(shown, circuit.distribution, steps=1, episodes=2, trail=True)))
+    assert image.size == (480, 2 * (240 + 2 * CAPTION_HEIGHT))

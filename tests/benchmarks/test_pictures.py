@@ -1,0 +1,108 @@
+"""Pictures of the benchmarks, drawn from the committed results; the options that the benchmarks share."""
+
+import importlib
+import sys
+
+import pytest
+from matplotlib.colors import to_hex
+
+from agents.experiment.style import PALETTE, REFERENCE_COLOUR, in_style
+from benchmarks import readme
+from benchmarks.shared import common, curves, main
+from benchmarks.shared import runs as benchmark_runs
+from benchmarks.shared.common import RESULTS
+from qrl.common.files import from_json, to_json
+from tests.agents.legends import check_legend
+
+DRAWN = {
+    "controls": ("draw", None),
+    "families": ("draw", "episode of a trial"),
+    "few_shot": ("_draw", "gradient steps of 10 examples each"),
+    "jerbi": ("_draw", "training [episodes]"),
+    "noise_aware": ("_draw", "gradient steps of 40 episodes each"),
+    "recalibration": ("_draw", "experience in the task [pulses]"),
+    "selection": ("_draw", "evaluations"),
+    "skolik": ("_draw", "training [episodes]"),
+    "trials": ("draw", "episode of a trial"),
+}
+"""Benchmarks with a picture: their function, and a label of a horizontal axis that counts."""
+
+needs_results = pytest.mark.skipif(not RESULTS.exists(), reason="a source distribution has no results")
+
+
+@needs_results
+@pytest.mark.parametrize("name", DRAWN)
+def test_legends_match_their_panels_and_counts_are_whole(name, monkeypatch, tmp_path):
+    module = importlib.import_module(f"benchmarks.{name}")
+    saved = []
+    for each in (module, curves):
+        if hasattr(each, "save"):
+            monkeypatch.setattr(each, "save", lambda figure, path: saved.append(figure))
+    function, counted = DRAWN[name]
+    with in_style():
+        getattr(module, function)(from_json(RESULTS / f"{name}.json")["results"], tmp_path / "picture.png")
+    (figure,) = saved
+    figure.canvas.draw()
+    places = [axes for axes in figure.axes if axes.get_visible()]
+    for axes in places:
+        colours = {to_hex(line.get_color()) for line in axes.get_lines() if len(line.get_xdata())}
+        assert colours <= {to_hex(each) for each in (*PALETTE, REFERENCE_COLOUR)}
+        assert {to_hex(line.get_color()) for line in axes.get_legend().get_lines()} <= colours
+        if name != "controls":  # whose entries are error bars
+            check_legend(axes)
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert axes.get_xlabel() and all(tick == round(tick) for tick in ticks)
+        assert axes.get_ylabel() or axes is not places[0] or name == "controls"
+    assert counted is None or counted in {axes.get_xlabel() for axes in places}
+
+
+@needs_results
+def test_a_player_looks_the_same_in_every_panel(monkeypatch, tmp_path):
+    """Its legend then names colours that are in its panel: `tpe` and `best_single` are not in the same ones."""
+    selection = importlib.import_module("benchmarks.selection")
+    saved = []
+    monkeypatch.setattr(selection, "save", lambda figure, path: saved.append(figure))
+    selection._draw(from_json(RESULTS / "selection.json")["results"], tmp_path)
+    looks: dict[str, set[str]] = {}
+    for axes in saved[0].axes:
+        for line in axes.get_lines():
+            looks.setdefault(line.get_label(), set()).add(to_hex(line.get_color()))
+    assert {"tpe", "best_single", "rl2 qgru"} <= looks.keys()
+    assert all(len(colours) == 1 for colours in looks.values())
+    assert len(set.union(*looks.values())) == len(looks)
+
+
+def test_redraw_draws_the_committed_result_and_runs_nothing(monkeypatch, tmp_path, capsys):
+    results, docs = tmp_path / "benchmarks" / "results", tmp_path / "docs"
+    results.mkdir(parents=True)
+    docs.mkdir()
+    for module in (common, benchmark_runs):
+        monkeypatch.setattr(module, "RESULTS", results)
+    (results / "some.json").write_text(to_json({"results": {"a": 1}}))
+
+    drawn, measured = [], []
+    for arguments in (["--seeds", "3", "--redraw"], ["--seeds", "2", "--jobs", "2"]):
+        monkeypatch.setattr(sys, "argv", ["some.py", *arguments])
+        main.run_main(measured.append, main.TrainingOptions, "About.", lambda *given: drawn.append(given))
+    assert drawn == [({"a": 1}, docs / "some.png")]
+    assert [(each.seeds, each.jobs, each.quick) for each in measured] == [(2, 2, False)]
+    assert capsys.readouterr().out == f"wrote {docs / 'some.png'}\n"
+    monkeypatch.setattr(sys, "argv", ["some.py", "--seeds", "0"])
+    with pytest.raises(SystemExit, match=r"benchmarks.some: --seeds and --jobs must be at least 1"):
+        main.run_main(measured.append, main.TrainingOptions, "About.")
+
+
+@needs_results
+def test_the_readme_has_the_circuit_and_its_controls():
+    controls = from_json(RESULTS / "controls.json")["results"]["navigation"]["controls"]
+    found = readme.curves(controls)
+    assert {label: len(rows) for label, rows in found.items()} == {
+        "maml reuploading, 64 parameters": 5,
+        "maml mlp, 59 parameters": 5,
+        "finetune reuploading, 64 parameters": 5,
+        "finetune mlp, 59 parameters": 5,
+        "random": 1,
+    }
+    means = [row.mean[3] for row in found["maml reuploading, 64 parameters"]]
+    assert sum(means) / 5 == pytest.approx(controls["maml reuploading"]["over_seeds"][3]["mean"])
