@@ -103,6 +103,6 @@ def default_spec(env: str, model: str = "reuploading", **fields: Any) -> Spec:
     spec = Spec.default(env=env, model=model, threads=1, **fields)
     if not hasattr(spec.model_config, "budget") or "model_config" in fields:
         return spec
-    _, quantum = build(Spec.default(env=env, threads=1))
+    _, quantum = build(Spec.default(env=env, agent="maml", threads=1))
     config = MODELS.load(model).Config(budget=quantum.policy.n_parameters)
     return dataclasses.replace(spec, model_config=config)
