@@ -1,11 +1,10 @@
 """Numbers and pictures of the README: adaptation of a circuit and of its classical controls on 2D navigation.
 
     python -m benchmarks.adaptation              ten seeds of each, about half an hour; --quick for a look
-    python -m benchmarks.adaptation --redraw     the pictures alone, from the committed result; the animation needs the runs
+    python -m benchmarks.adaptation --redraw     the plot alone, from the committed result
     python -m benchmarks.adaptation --animate    also the animation, from the runs of seed 0
 
-MAML with default options; the classical models have as many parameters as the circuit (`--model.budget
-like:reuploading`). Every run is an ordinary one (results/runs/adaptation-MODEL-SEED), evaluated on the same 100 test tasks;
+MAML with default options; the classical models are as large as the circuit (`--model.budget like:reuploading`). Every run is an ordinary one (results/runs/adaptation-MODEL-SEED), evaluated on the same 100 test tasks;
 random actions are evaluated once. The animation shows the circuit and the perceptron of seed 0 in the first two test
 tasks. One run by hand:
 
@@ -78,14 +77,19 @@ def _columns(returns: list[dict[str, Any]]) -> dict[str, str]:
     return {f"after {x} updates": interval(value, 1) for x, value in enumerate(returns)}
 
 
-def _draw(results: dict[str, Any], path: Path) -> None:
-    curves = {}
+def curves(results: dict[str, Any]) -> dict[str, list[Curve]]:
+    """The curves of all seeds of each part, by label."""
+    found = {}
     for name in PARTS:
         rows = results[name]["seeds"]
         n_parameters = rows[0]["n_policy_parameters"]
-        label = f"{name}, {n_parameters} parameters" if name != "random" else name
-        curves[label] = [Curve.from_json(row["evaluation"] | {"per_task": []}) for row in rows]
-    plot(curves, path)
+        label = f"{name}, {n_parameters} parameters" if n_parameters else name
+        found[label] = [Curve.from_json(row["evaluation"] | {"per_task": []}) for row in rows]
+    return found
+
+
+def _draw(results: dict[str, Any], path: Path) -> None:
+    plot(curves(results), path)
 
 
 def _animation(jobs: list[Job]) -> bytes:

@@ -68,10 +68,11 @@ def _start(arguments: Sequence[str]) -> tuple[Spec, str]:
     file = str(given.get("config", ""))
     saved = read_spec(Path(file)) if file else {}
     check_names(saved, file, {})
+    present = Spec.from_json(saved, file)
     for role, registry in REGISTRIES.items():
         if role in given:
             name = registry.canonical(str(given[role]))
-            if name != saved.get(role, DEFAULT_NAMES[role]):  # Saved options of another plug-in do not apply.
+            if name != getattr(present, role):  # Saved options of another plug-in do not apply.
                 saved.pop(f"{role}_config", None)
             saved[role] = name
     env = ENVS.load(saved.setdefault("env", DEFAULT_NAMES["env"]))

@@ -134,7 +134,7 @@ def test_unknown_options_of_the_readout(options, message, unchecked):
 
 def test_a_temperature_is_of_discrete_actions():
     spec = dataclasses.replace(Spec.default(env="navigation"), policy=PUBLISHED)
-    with pytest.raises(UsageError, match="an inverse temperature is of discrete actions"):
+    with pytest.raises(UsageError, match="inverse_temperature applies to discrete actions only"):
         build(spec)
 
 

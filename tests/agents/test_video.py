@@ -127,7 +127,7 @@ def test_without_pictures_or_without_adaptation_there_is_none() -> None:
     deaf = GymnasiumTasks(
         lambda offset, render_mode=None: Shade(offset, LENGTH), {"offset": Uniform(-1, 1)}, horizon=LENGTH, name="deaf"
     )
-    with pytest.raises(UsageError, match="deaf: an environment that should have render_mode 'rgb_array' has it not"):
+    with pytest.raises(UsageError, match="deaf: the environment ignores render_mode 'rgb_array'"):
         check_pictures(deaf, Counting())
 
     class Told(Counting):

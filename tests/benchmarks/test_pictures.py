@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from agents.experiment.style import PALETTE, REFERENCE_COLOUR, in_style
-from benchmarks import readme
+from benchmarks import adaptation
 from benchmarks.shared import common, curves, main
 from benchmarks.shared import runs as benchmark_runs
 from benchmarks.shared.common import RESULTS
@@ -94,15 +94,12 @@ def test_redraw_draws_the_committed_result_and_runs_nothing(monkeypatch, tmp_pat
 
 
 @needs_results
-def test_the_readme_has_the_circuit_and_its_controls():
-    controls = from_json(RESULTS / "controls.json")["results"]["navigation"]["controls"]
-    found = readme.curves(controls)
+def test_the_picture_of_the_readme_has_the_circuit_and_its_controls():
+    results = from_json(RESULTS / "adaptation.json")["results"]
+    found = adaptation.curves(results)
     assert {label: len(rows) for label, rows in found.items()} == {
-        "maml reuploading, 64 parameters": 5,
-        "maml mlp, 59 parameters": 5,
-        "finetune reuploading, 64 parameters": 5,
-        "finetune mlp, 59 parameters": 5,
+        "maml reuploading, 64 parameters": 10,
+        "maml mlp, 59 parameters": 10,
+        "maml fourier, 64 parameters": 10,
         "random": 1,
     }
-    means = [row.mean[3] for row in found["maml reuploading, 64 parameters"]]
-    assert sum(means) / 5 == pytest.approx(controls["maml reuploading"]["over_seeds"][3]["mean"])

@@ -232,11 +232,11 @@ def test_there_is_nothing_to_forget_after_the_only_episode() -> None:
         assert ("memory_reset" in reference_agents(agent, made)) == told
 
 
-def test_what_an_evaluation_says_of_tries(tmp_path, capsys) -> None:
+def test_what_an_evaluation_prints_about_evaluations(tmp_path, capsys) -> None:
     spec = Spec.default(env="algorithm_selection", agent="best_single", eval_tasks=1000, threads=1)
     run_training(spec, tmp_path / "run", overwrite=False, command=[])
     shown = capsys.readouterr().out
     assert "note: the test split of algorithm_selection has 53 different tasks in all" in shown
     header = next(line for line in shown.splitlines() if "IQM" in line)
     assert header.split() == ["evaluations", "mean", "95", "%", "interval", "IQM", "worst", "10", "%"]
-    assert "of oracle's " in shown and " (what the best try has gained, summed over tries): " in shown
+    assert "of oracle's " in shown and " (improvement of the best candidate so far, summed over evaluations): " in shown

@@ -150,7 +150,7 @@ def test_a_configuration_that_is_not_finite_leaves_nothing(tmp_path):
         ("", "not JSON, or truncated"),
         ("[]", "not a run folder of this software"),
         ('{"format": "other", "version": 1}', "not a run folder of this software"),
-        ('{"format": "qrl-run", "version": 2}', r"written by a newer version \(format 2, this reads 1\)"),
+        ('{"format": "qrl-run", "version": 2}', r"written by a newer version \(format 2; supported: up to 1\)"),
         ('{"format": "qrl-run", "version": 1}', "damaged or edited"),
         ('{"format": "qrl-run", "version": 1, "x": NaN}', "NaN is not a finite number"),
         ('{"format": "qrl-run", "version": 1, "x": 1e999}', "1e999 is not a finite number"),

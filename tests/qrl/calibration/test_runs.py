@@ -10,7 +10,8 @@ import torch
 
 from agents.cli.evaluate import run_evaluation
 from agents.cli.main import main
-from agents.cli.options import EvaluateOptions, parse_train
+from agents.cli.options import EvaluateOptions
+from agents.cli.train import parse_train
 from agents.core.spec import Spec
 from agents.experiment.api import load
 from agents.experiment.start import run_resume, run_training
