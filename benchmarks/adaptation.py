@@ -4,9 +4,10 @@
     python -m benchmarks.adaptation --redraw     the plot alone, from the committed result
     python -m benchmarks.adaptation --animate    also the animation, from the runs of seed 0
 
-MAML with default options; the classical models are as large as the circuit (`--model.budget like:reuploading`). Every run is an ordinary one (results/runs/adaptation-MODEL-SEED), evaluated on the same 100 test tasks;
-random actions are evaluated once. The animation shows the circuit and the perceptron of seed 0 in the first two test
-tasks. One run by hand:
+MAML with default options; the classical models are as large as the circuit (`--model.budget like:reuploading`). Every
+run is an ordinary one (results/runs/adaptation-MODEL-SEED), evaluated on the same 100 test tasks; random actions are
+evaluated once. The animation shows the circuit and the perceptron of seed 0 in the first two test tasks. One run by
+hand:
 
     python run.py --env navigation --threads 1 --seed 3 --model mlp --model.budget like:reuploading
 

@@ -274,7 +274,7 @@ def test_options_of_quantum_cells_that_cannot_be_used(options, message, unchecke
 
 @pytest.mark.parametrize("options", [{"budget": 0}, {"n_hidden": -1}, {"budget": 10**8}])
 def test_options_of_classical_cells_that_cannot_be_used(options):
-    with pytest.raises(UsageError, match="budget must be in 1 to|n_hidden must be in 0 to"):
+    with pytest.raises(UsageError, match=r"budget must be in 1 to|n_hidden must be in 0 to"):
         MODELS.load("gru").Config(**options)
 
 
