@@ -25,11 +25,8 @@ OPTIONS = {
     "export": ExportOptions,
     "select": SelectOptions,
 }
-RENAMED = pytest.mark.xfail(strict=False, reason="README still has the former name of --evaluations")
 LINES = [
-    pytest.param(line, marks=[RENAMED] if "--tries" in line else [], id=f"{document.name}: {line}")
-    for document in DOCUMENTS
-    for line in command_lines(document)
+    pytest.param(line, id=f"{document.name}: {line}") for document in DOCUMENTS for line in command_lines(document)
 ]
 PROGRAM = [line for line in LINES if "run.py" in str(line.values[0])]
 MODULES = [line for line in LINES if "run.py" not in str(line.values[0])]

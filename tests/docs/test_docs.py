@@ -43,6 +43,10 @@ def less_work(tmp_path, monkeypatch):
     )
 
 
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 600
+
+
 @pytest.mark.usefixtures("less_work")
 @pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
 def test_python_examples(document, tmp_path, capsys):
