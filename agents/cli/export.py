@@ -52,6 +52,8 @@ def run_export(options: ExportOptions) -> int:
 def _adaptation(run: Run, options: ExportOptions) -> dict[str, int]:
     """Return the number of episodes and of adaptation steps; an in-context agent adapts in a single trial."""
     if isinstance(run.agent, InContextAgent):
+        if options.steps is not None:
+            raise UsageError(f"export: agent {run.spec.agent} adapts in context and takes no gradient steps")
         own, steps = run.agent.trial_episodes, 1
     else:
         own, steps = run.spec.eval_episodes, 1 if options.steps is None else options.steps

@@ -265,6 +265,8 @@ def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
     (row,) = evaluation(tmp_path / "out" / "export.json")["observations"]
     assert len(row["circuits"]) == 4 and {c["module"] for c in row["circuits"]} == {"actor.features.gates"}
     assert len(list((tmp_path / "out").iterdir())) == 5
+    assert main(["export", str(folder), "--out", str(tmp_path / "steps"), "--steps", "2"]) == 2
+    assert not (tmp_path / "steps").exists()
 
 
 @pytest.mark.parametrize(
