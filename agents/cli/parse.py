@@ -276,7 +276,7 @@ def _metavar(hint: object) -> str:
         return f"{{{','.join(map(str, get_args(hint)))}}}"
     if (get_origin(hint) or hint) in (Union, types.UnionType, tuple, list):
         kinds = [each for each in get_args(hint) if each not in (types.NoneType, Ellipsis)]
-        return _metavar(kinds[0]) if kinds else "VALUE"
+        return _metavar(kinds[0]) if kinds and (kinds[0] is not str or _many(hint) is None) else "VALUE"
     return {int: "N", float: "X", Path: "PATH"}.get(hint, "NAME")  # type: ignore[call-overload]
 
 
