@@ -1,13 +1,13 @@
-"""Numbers and pictures of the README: adaptation of a circuit and of its classical controls on 2D navigation.
+"""Numbers and figures of the README: adaptation of a circuit and its classical controls on 2D navigation.
 
-    python -m benchmarks.adaptation              ten seeds of each, about half an hour; --quick for a look
-    python -m benchmarks.adaptation --redraw     the plot alone, from the committed result
+    python -m benchmarks.adaptation              ten seeds per model, about half an hour; --quick to try it
+    python -m benchmarks.adaptation --redraw     only the plot, from the committed result
     python -m benchmarks.adaptation --animate    also the animation, from the runs of seed 0
 
-MAML with default options; the classical models are as large as the circuit (`--model.budget like:reuploading`). Every
-run is an ordinary one (results/runs/adaptation-MODEL-SEED), evaluated on the same 100 test tasks; random actions are
-evaluated once. The animation shows the circuit and the perceptron of seed 0 in the first two test tasks. One run by
-hand:
+MAML with default options; the classical models are matched in parameters (`--model.budget like:reuploading`). Each run
+is a regular training run (results/runs/adaptation-MODEL-SEED), evaluated on the same 100 test tasks; random actions are
+evaluated once. The animation shows the circuit and the perceptron of seed 0 on the first two test tasks. Command of a
+single run:
 
     python run.py --env navigation --threads 1 --seed 3 --model mlp --model.budget like:reuploading
 
@@ -33,7 +33,7 @@ MODELS = {"reuploading": {}, "mlp": {"budget": "like:reuploading"}, "fourier": {
 PARTS = (*(f"maml {model}" for model in MODELS), "random")
 ANIMATED = ("reuploading", "mlp")
 TASKS, UPDATES = 2, 3
-"""Of the animation."""
+"""Size of the animation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Options(TrainingOptions):
 
 
 def main(options: Options) -> None:
-    """Train every model from every seed; publish the returns and their differences from the circuit's."""
+    """Train every model from every seed; publish the returns and their differences from the circuit."""
     seeds = range(options.seeds)
     plan = {f"maml {model}": [job("maml", model, seed, options.quick) for seed in seeds] for model in MODELS}
     plan["random"] = [job("random", "reuploading", 0, options.quick)]
@@ -57,7 +57,7 @@ def main(options: Options) -> None:
     for name in PARTS[1:-1]:
         measured[name]["circuit_minus_this"] = differences(rows[PARTS[0]], rows[name])
     print(table([{"": name, **_columns(part["returns"])} for name, part in measured.items()]))
-    print(table([{"circuit less": name, **_columns(measured[name]["circuit_minus_this"])} for name in PARTS[1:-1]]))
+    print(table([{"circuit minus": name, **_columns(measured[name]["circuit_minus_this"])} for name in PARTS[1:-1]]))
     publish("adaptation", measured, PARTS, _draw, draft=options.quick or options.seeds < N_SEEDS)
     if options.animate:
         folder = RUNS if options.quick else docs()
@@ -66,7 +66,7 @@ def main(options: Options) -> None:
 
 
 def job(agent: str, model: str, seed: int, quick: bool) -> Job:
-    """One run."""
+    """Return the job of a run."""
     spec = Spec.default(env=ENV, agent=agent, model=model, model_config=MODELS[model], seed=seed, threads=1)
     if quick:
         spec = replace(spec, iterations=2, eval_tasks=4, eval_episodes=4)
@@ -79,14 +79,14 @@ def _columns(returns: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def curves(results: dict[str, Any]) -> dict[str, list[Curve]]:
-    """The curves of all seeds of each part, by label."""
-    found = {}
+    """Return the curves of all seeds of each part, by label."""
+    labelled = {}
     for name in PARTS:
         rows = results[name]["seeds"]
         n_parameters = rows[0]["n_policy_parameters"]
         label = f"{name}, {n_parameters} parameters" if n_parameters else name
-        found[label] = [Curve.from_json(row["evaluation"] | {"per_task": []}) for row in rows]
-    return found
+        labelled[label] = [Curve.from_json(row["evaluation"] | {"per_task": []}) for row in rows]
+    return labelled
 
 
 def _draw(results: dict[str, Any], path: Path) -> None:

@@ -1,12 +1,13 @@
-"""QuantumClassifier beside classical classifiers on four small datasets.
+"""QuantumClassifier compared with classical classifiers on four small datasets.
 
     python -m benchmarks.classifier [--quick] [--threads N]      results/classifier.json
 
-Accuracy by stratified 5-fold cross-validation on iris, wine, breast_cancer and digits, from five seeds: a seed shuffles
-the folds, the same ones for all, and begins whatever is random. All stand behind a StandardScaler that sees the
-training part alone, and have their defaults, the same on all four; those of the quantum one were found on synthetic
-datasets (docs/benchmarks.md). The MLP has one hidden layer, as wide as brings it closest to the number of parameters of
-the quantum classifier, and epochs enough to converge. Differences are QuantumClassifier minus another, seed by seed.
+Accuracy by stratified 5-fold cross-validation on iris, wine, breast_cancer and digits, with five seeds. A seed shuffles
+the folds, identically for all classifiers, and initialises the random number generators. Every classifier follows a
+StandardScaler fitted on the training folds and has the same default options on all datasets; the defaults of the
+quantum classifier were chosen on synthetic datasets (docs/benchmarks.md). The MLP has one hidden layer, whose width
+matches the number of parameters of the quantum classifier as closely as possible, and enough epochs to converge.
+Differences are QuantumClassifier minus another classifier, paired by seed.
 """
 
 import time
@@ -38,55 +39,58 @@ QUANTUM = "QuantumClassifier"
 CLASSIFIERS: dict[str, Callable[[int, Frame, int], Any]] = {
     QUANTUM: lambda seed, frame, budget: QuantumClassifier(random_state=seed),
     f"{QUANTUM}, no entanglement": lambda seed, *_: QuantumClassifier(ansatz="unentangled", random_state=seed),
-    "MLPClassifier": lambda seed, frame, budget: MLPClassifier(width(frame, budget), max_iter=5000, random_state=seed),
+    "MLPClassifier": lambda seed, frame, budget: MLPClassifier(
+        matching_width(frame, budget), max_iter=5000, random_state=seed
+    ),
     "LogisticRegression": lambda seed, *_: LogisticRegression(max_iter=1000),
     "SVC, rbf": lambda *_: SVC(),
 }
-"""How to make them, from a seed, what surrounds the features, and the number of parameters to come closest to."""
+"""Factories, given the seed, the frame around the features, and the number of parameters to match."""
 
 
 def main(options: TimingOptions) -> None:
-    """Cross-validate."""
+    """Cross-validate all classifiers."""
     set_up(options.threads)
     results = {
-        name: compared(name, 2 if options.quick else SEEDS) for name in list(DATASETS)[: 2 if options.quick else None]
+        name: compare_classifiers(name, 2 if options.quick else SEEDS)
+        for name in list(DATASETS)[: 2 if options.quick else None]
     }
-    lines = [shown(name, each, row) for name, rows in results.items() for each, row in rows["classifiers"].items()]
+    lines = [table_row(name, each, row) for name, rows in results.items() for each, row in rows["classifiers"].items()]
     print(table(lines))
     write_result("classifier", results, quick=options.quick)
 
 
-def compared(name: str, n_seeds: int) -> dict[str, Any]:
-    """Every classifier on a dataset."""
+def compare_classifiers(name: str, n_seeds: int) -> dict[str, Any]:
+    """Cross-validate every classifier on a dataset."""
     inputs, targets = DATASETS[name](return_X_y=True)
     frame = Frame(inputs.shape[1], len(np.unique(targets)))
     rows: dict[str, dict[str, Any]] = {}
     for each, make in CLASSIFIERS.items():
         budget = rows[QUANTUM]["parameters"] if rows else 0
-        seeds = [cross_validated(make(seed, frame, budget), seed, inputs, targets) for seed in range(n_seeds)]
+        seeds = [cross_validate(make(seed, frame, budget), seed, inputs, targets) for seed in range(n_seeds)]
         rows[each] = summary(seeds, rows[QUANTUM]["seeds"] if rows else seeds)
         print(name, each, interval(rows[each]["accuracy"], 4), flush=True)
     sizes = {"samples": len(inputs), "inputs": frame.n_inputs, "classes": frame.n_outputs}
     return {**sizes, "options": QuantumClassifier().get_params(), "classifiers": rows}
 
 
-def cross_validated(classifier: Any, seed: int, inputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-    """Accuracy in each fold, seconds of a fit, trained numbers, and fits that were cut short."""
-    scores, seconds, cut = [], [], 0
+def cross_validate(classifier: Any, seed: int, inputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+    """Return accuracy of each fold, seconds per fit, number of parameters, and number of fits that did not converge."""
+    scores, seconds, n_unconverged = [], [], 0
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(inputs, targets):
         pipeline = make_pipeline(StandardScaler(), clone(classifier))
         start = time.perf_counter()
         with warnings.catch_warnings(record=True, action="always", category=ConvergenceWarning) as caught:
             pipeline.fit(inputs[train], targets[train])
         seconds.append(time.perf_counter() - start)
-        cut += len(caught)
+        n_unconverged += len(caught)
         scores.append(float(pipeline.score(inputs[test], targets[test])))
     row = {"seed": seed, "folds": scores, "accuracy": float(np.mean(scores)), "seconds": float(np.median(seconds))}
-    return row | {"parameters": n_parameters(pipeline[-1]), "cut_short": cut}
+    return row | {"parameters": n_parameters(pipeline[-1]), "cut_short": n_unconverged}
 
 
 def summary(seeds: list[dict[str, Any]], quantum: list[dict[str, Any]]) -> dict[str, Any]:
-    """A classifier's seeds, and what the quantum one has more than it."""
+    """Summarise a classifier over its seeds, with its paired difference from the quantum classifier."""
     differences = [ours["accuracy"] - row["accuracy"] for ours, row in zip(quantum, seeds, strict=True)]
     return {
         "parameters": seeds[0]["parameters"],
@@ -99,7 +103,7 @@ def summary(seeds: list[dict[str, Any]], quantum: list[dict[str, Any]]) -> dict[
 
 
 def n_parameters(classifier: Any) -> int | None:
-    """Trained numbers of a fitted classifier; None for a support vector machine, which keeps samples."""
+    """Number of parameters of a fitted classifier; None for a support vector machine, which stores samples."""
     match classifier:
         case QuantumClassifier():
             return sum(parameter.numel() for parameter in classifier.network_.parameters())
@@ -110,14 +114,14 @@ def n_parameters(classifier: Any) -> int | None:
     return None
 
 
-def width(frame: Frame, budget: int) -> tuple[int]:
-    """The hidden layer of a perceptron that comes closest to a number of parameters [units]."""
-    outputs = 1 if frame.n_outputs == 2 else frame.n_outputs  # scikit-learn's has a logistic output for two classes
+def matching_width(frame: Frame, budget: int) -> tuple[int]:
+    """Hidden layer sizes of the perceptron closest to a number of parameters [units]."""
+    outputs = 1 if frame.n_outputs == 2 else frame.n_outputs  # scikit-learn uses one logistic output for two classes
     return (replace(frame, n_outputs=outputs).fit(budget, lambda units: (units, (frame.n_inputs + 1) * units)),)
 
 
-def shown(dataset: str, name: str, row: dict[str, Any]) -> dict[str, Any]:
-    """A row of the table, in per cent."""
+def table_row(dataset: str, name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the printed table, in per cent."""
     percent = {
         key: {k: None if v is None else 100 * v for k, v in row[key].items()} if row[key] else None
         for key in ("accuracy", "quantum_minus_this")
@@ -128,8 +132,8 @@ def shown(dataset: str, name: str, row: dict[str, Any]) -> dict[str, Any]:
         "parameters": row["parameters"],
         "accuracy [%]": interval(percent["accuracy"], 2),
         "quantum minus this": percent["quantum_minus_this"] and interval(percent["quantum_minus_this"], 2),
-        "cut short": row["cut_short"],
-        "seconds a fit": row["seconds_a_fit"],
+        "not converged": row["cut_short"],
+        "seconds per fit": row["seconds_a_fit"],
     }
 
 

@@ -1,20 +1,21 @@
-"""Quantum policies and every control through the same code: who adapts, how well, at what price.
+"""Quantum policies and every control through the same code: adaptation and its cost.
 
-    python -m benchmarks.controls --jobs 2                       everything: three families of tasks, as many seeds as
-                                                                 SEEDS has
-    python -m benchmarks.controls --envs navigation --seeds 1    a part; --quick for a look
+    python -m benchmarks.controls --jobs 2                       everything: three families of tasks, with the number of
+                                                                 seeds in SEEDS
+    python -m benchmarks.controls --envs navigation --seeds 1    a part; --quick to try it
 
-Every run is an ordinary one (results/runs/ENV-CONTROL-SEED, what `run.py train` leaves) in a process of its own with
-one thread; started again, finished runs are taken as they are and others resumed. results/controls.json holds each
-seed's adaptation curve on 100 test tasks, the same ones for all, with 40 episodes an update; means over seeds with 95 %
-t-intervals; and differences from the re-uploading circuit with the same seed on the same tasks. docs/controls.png is
-drawn from it.
+Each run is a regular training run (results/runs/ENV-CONTROL-SEED, as written by `run.py train`) in its own process with
+one thread; when the benchmark is restarted, finished runs are reused and interrupted runs are resumed.
+results/controls.json contains the adaptation curve of each seed on the same 100 test tasks, with 40 episodes per
+update; means over seeds with 95 % t-intervals; and paired differences from the re-uploading circuit with the same seed
+on the same tasks. docs/controls.png is drawn from it.
 
-Every control is tuned alike before: from a seed of its own, on train tasks, the best of six configurations by the mean
-return after one to three updates. For a learner these are two step sizes from which it starts to learn them by three
-factors of a later update; for `scratch`, which learns nothing, six step sizes. All else is the defaults; those were
-found on train tasks of navigation and cartpole_target with the re-uploading circuit. Two controls on navigation are
-trained for 150 iterations in place of 60, and one circuit there has an entropy bonus.
+Every control is first tuned in the same way, with a separate seed on train tasks: the best of six configurations by
+mean return after one to three updates. For meta-learners these are two initial step sizes, which are then
+meta-learned, times three decay factors of later updates; for `scratch`, without meta-training, six step sizes. All
+other options have their defaults, which were chosen on train tasks of navigation and cartpole_target with the
+re-uploading circuit. Two controls on navigation are trained for 150 iterations instead of 60, and one circuit there has
+an entropy bonus.
 """
 
 import itertools
@@ -33,32 +34,32 @@ from agents.experiment.style import MARKERS, PALETTE
 from benchmarks.shared.common import RUNS, default_spec, set_up, table
 from benchmarks.shared.curves import grid, save
 from benchmarks.shared.main import TrainingOptions, run_main
-from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train, train_all
+from benchmarks.shared.runs import Job, check_names, outcome, process_pool, publish, train, train_all
 from benchmarks.shared.statistics import differences, interval, median_of, over_seeds
 from qrl.models import MODELS
 
 SEEDS = {"navigation": 5, "cartpole_target": 5, "cartpole": 3}
-"""Seeds 0, 1, ... of each family of tasks."""
+"""Number of seeds, 0, 1, ..., of each family of tasks."""
 REFERENCE = "maml reuploading"
-MADE_BY = "benchmarks.controls"
+BENCHMARK = "benchmarks.controls"
 FIRST_STEPS = (0.1, 0.3)
-"""What `inner_step_size`, from which step sizes are learned, is chosen from (Finn et al. 2017: 0.1)."""
+"""Candidates for `inner_step_size`, the initial value of learned step sizes (Finn et al. 2017: 0.1)."""
 LATER_STEPS = (0.5, 0.3, 0.15)
-"""What `extra_step_decay` is chosen from."""
+"""Candidates for `extra_step_decay`."""
 ONLY_STEPS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-"""What `inner_step_size` of `scratch`, which learns none, is chosen from."""
+"""Candidates for `inner_step_size` of `scratch`, whose step size is fixed."""
 TUNING_SEED = 1000
 TUNING_TASKS = 40
 TARGETS = {"navigation": {1: -11.7, 3: -6.0}, "cartpole_target": {}, "cartpole": {}}
 """Least mean return after x updates of the best quantum policy of at most 100 parameters."""
 
-Options = dict[str, float]
-"""Of an agent, by name."""
+AgentOptions = dict[str, float]
+"""Options of an agent, by name."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """An agent and a model, with what differs from their defaults."""
+    """An agent and a model, with options that differ from their defaults."""
 
     agent: str
     model: str = "reuploading"
@@ -66,14 +67,14 @@ class Control:
     quantum: bool = False
     iterations: int | None = None
     """Length of training, if not the default [meta-iterations]."""
-    learning: Options = field(default_factory=dict)
-    """Of the agent."""
+    learning: AgentOptions = field(default_factory=dict)
+    """Options of the agent."""
     like: str = ""
-    """The control that this one is trained for longer; it is not tuned anew."""
+    """Control that this one trains for longer; its tuned options are reused."""
     families: tuple[str, ...] = tuple(SEEDS)
 
-    def spec(self, env: str, seed: int, tuned: Options, quick: bool) -> Spec:
-        """The run's configuration; a classical model without options is matched in parameters."""
+    def spec(self, env: str, seed: int, tuned: AgentOptions, quick: bool) -> Spec:
+        """Return the spec of a run; a classical model without options is matched in parameters."""
         options = {"model_config": MODELS.load(self.model).Config(**self.options)} if self.options else {}
         spec = default_spec(env, self.model, agent=self.agent, seed=seed, **options)
         spec = spec if self.iterations is None else replace(spec, iterations=self.iterations)
@@ -106,16 +107,16 @@ CONTROLS = {
     ),
     "maml mlp 150": Control("maml", "mlp", iterations=150, like="maml mlp", families=("navigation",)),
 }
-"""Those whose name ends in a number are trained for so many iterations, as the prototypes and the literature are; one
-that explores has an entropy bonus."""
+"""Controls whose name ends in a number are trained for that many iterations, as in the prototypes and the literature;
+`explores` has an entropy bonus."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What was tried for a control in a family of tasks, each with its `score`, and the best."""
+    """Configurations evaluated for a control in a family of tasks, each with its `score`, and the best."""
 
-    best: Options
-    tried: list[Options]
+    best: AgentOptions
+    evaluated: list[AgentOptions]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,85 +124,84 @@ class Options(TrainingOptions):
     """Options of this benchmark."""
 
     seeds: int = max(SEEDS.values())
-    """Maximum number of seeds of each family, 0, 1, ...; with fewer than it has, the result goes to results/runs."""
+    """Maximum number of seeds of each family, 0, 1, ...; with fewer than in SEEDS, the result goes to results/runs."""
 
     envs: tuple[str, ...] = tuple(SEEDS)
     """Families of tasks."""
 
     controls: tuple[str, ...] = tuple(CONTROLS)
-    """Names of the controls; the reference is always among them."""
+    """Names of the controls; the reference is always included."""
 
 
 def main(options: Options) -> None:
     """Tune, train, evaluate and report every control from every seed.
 
-    A family measured whole takes its place in the result, beside what is there of others; what is not, goes to
-    results/runs.
+    Complete families replace their part of the committed result; incomplete ones go to results/runs.
     """
-    check_part(MADE_BY, "control", options.controls, CONTROLS)
-    check_part(MADE_BY, "family", options.envs, SEEDS)
+    check_names(BENCHMARK, "control", options.controls, CONTROLS)
+    check_names(BENCHMARK, "family", options.envs, SEEDS)
     families = [env for env in SEEDS if env in options.envs]
     chosen = [name for name in CONTROLS if name in {*options.controls, REFERENCE}]
     results = {}
-    with side_by_side(MADE_BY, options.jobs) as pool:
+    with process_pool(BENCHMARK, options.jobs) as pool:
         for env in families:
-            there = [name for name in chosen if env in CONTROLS[name].families]
-            tunable = list(dict.fromkeys(CONTROLS[name].like or name for name in there))
+            available = [name for name in chosen if env in CONTROLS[name].families]
+            tunable = list(dict.fromkeys(CONTROLS[name].like or name for name in available))
             best = pool.map(tune, itertools.repeat(env), tunable, itertools.repeat(options.quick))
             found = dict(zip(tunable, best, strict=True))
-            tuned = {name: found[CONTROLS[name].like or name] for name in there}
-            every = list(planned(env, there, options.seeds, tuned, options.quick))
+            tuned = {name: found[CONTROLS[name].like or name] for name in available}
+            every = list(jobs_of(env, available, options.seeds, tuned, options.quick))
             train_all(pool, every, options.overwrite)
             results[env] = summary(every, tuned)
     for env, result in results.items():
         print(f"\n{env}")
-        print(table([shown(name, row) for name, row in result["controls"].items()]))
+        print(table([table_row(name, row) for name, row in result["controls"].items()]))
         for key, value in result["targets"].items():
             print(f"{key}: {value}")
     draft = options.quick or len(chosen) < len(CONTROLS) or options.seeds < max(SEEDS[env] for env in families)
     publish("controls", results, SEEDS, draw, draft=draft)
 
 
-def planned(env: str, controls: list[str], seeds: int, tuned: dict[str, Tuned], quick: bool) -> Iterator[Job]:
-    """All runs of a family; a seed of everything before the next, so that a part of them is a comparison already."""
+def jobs_of(env: str, controls: list[str], seeds: int, tuned: dict[str, Tuned], quick: bool) -> Iterator[Job]:
+    """Yield all runs of a family, seed by seed, so that an interrupted benchmark is already a comparison."""
     for seed, name in itertools.product(range(min(seeds, SEEDS[env])), controls):
         spec = CONTROLS[name].spec(env, seed, tuned[name].best, quick)
-        yield Job(env, name, seed, spec, folder(env, name, str(seed), quick), MADE_BY)
+        yield Job(env, name, seed, spec, folder(env, name, str(seed), quick), BENCHMARK)
 
 
 def folder(env: str, control: str, seed: str, quick: bool) -> Path:
-    """Where a run is."""
+    """Return the folder of a run."""
     return RUNS / f"{'quick-' if quick else ''}{env}-{control.replace(' ', '-')}-{seed}"
 
 
 def tune(env: str, name: str, quick: bool) -> Tuned:
-    """The best of six configurations on train tasks, by the mean return after one to three updates."""
+    """Select the best of six configurations on train tasks by mean return after one to three updates."""
     set_up(threads=1)
     control = CONTROLS[name]
     if control.agent == "random":
         return Tuned({}, [])
-    tried: list[dict[str, float]] = []
+    evaluated: list[dict[str, float]] = []
     if control.agent == "scratch":
         for size in ONLY_STEPS:
             options = {"inner_step_size": size}
-            tried.append(options | {"score": score(*build(control.spec(env, TUNING_SEED, options, quick)), quick)})
+            evaluated.append(options | {"score": score(*build(control.spec(env, TUNING_SEED, options, quick)), quick)})
     else:
         for size in FIRST_STEPS:
-            # Two tasks, as an evaluation there must be: nothing is chosen by test tasks.
+            # Training ends with an evaluation on test tasks; two suffice, as they are not used for the selection.
             spec = replace(control.spec(env, TUNING_SEED, {"inner_step_size": size}, quick), eval_tasks=2)
-            job = Job(env, name, TUNING_SEED, spec, folder(env, name, f"tuning-{size}", quick), MADE_BY)
+            job = Job(env, name, TUNING_SEED, spec, folder(env, name, f"tuning-{size}", quick), BENCHMARK)
             train(job, overwrite=False)
             run = load(job.folder)
             for factor in LATER_STEPS:
                 run.agent.config = replace(run.agent.config, extra_step_decay=factor)
                 options = {"inner_step_size": size, "extra_step_decay": factor}
-                tried.append(options | {"score": score(run.distribution, run.agent, quick)})
-    best = max(tried, key=lambda each: each["score"])
-    return Tuned({key: value for key, value in best.items() if key != "score"}, tried)
+                evaluated.append(options | {"score": score(run.distribution, run.agent, quick)})
+    best = max(evaluated, key=lambda each: each["score"])
+    return Tuned({key: value for key, value in best.items() if key != "score"}, evaluated)
 
 
 def score(distribution: Any, agent: Any, quick: bool) -> float:
-    """Mean return after one to three updates in train tasks."""
+    """Return the mean return after one to three updates on train tasks."""
     tasks = 4 if quick else TUNING_TASKS
     curve = adaptation_curve(agent, distribution, EvaluationPlan(n_tasks=tasks, split="train", seed=TUNING_SEED))
     return float(np.mean(curve.mean[1:]))
@@ -211,13 +211,13 @@ def score(distribution: Any, agent: Any, quick: bool) -> float:
 
 
 def summary(jobs: list[Job], tuned: dict[str, Tuned]) -> dict[str, Any]:
-    """Every control of one family: its seeds, and over seeds."""
+    """Summarise the controls of a family: each seed, and statistics over seeds."""
     rows = {name: [report(job) for job in jobs if job.control == name] for name in {job.control: 0 for job in jobs}}
     env = jobs[0].env
     controls = {
         name: {
             "tuned": tuned[name].best,
-            "tried": tuned[name].tried,
+            "tried": tuned[name].evaluated,
             "seeds": seeds,
             "over_seeds": over_seeds(seeds),
             "worst_decile": over_seeds(seeds, "worst_decile"),
@@ -229,14 +229,14 @@ def summary(jobs: list[Job], tuned: dict[str, Tuned]) -> dict[str, Any]:
 
 
 def report(job: Job) -> dict[str, Any]:
-    """What one seed gave."""
+    """Return the row of a seed."""
     _, curve, row = outcome(job)
     gains = {f"0 to {x}": dict(zip(("mean", "ci_low", "ci_high"), paired_gain(curve, x), strict=True)) for x in (1, 3)}
     return row | {"gains": gains}
 
 
 def targets(env: str, controls: dict[str, Any]) -> dict[str, Any]:
-    """For each target, the best quantum policy of at most 100 parameters."""
+    """Compare the best quantum policy of at most 100 parameters with each target."""
     small = {
         name: row
         for name, row in controls.items()
@@ -250,8 +250,8 @@ def targets(env: str, controls: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def shown(name: str, row: dict[str, Any]) -> dict[str, Any]:
-    """A control as a line of the table."""
+def table_row(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a control in the printed table."""
     seeds = row["seeds"]
     after = {f"after {x}": interval(each) for x, each in enumerate(row["over_seeds"])}
     worst = {f"worst 10 % after {x}": round(row["worst_decile"][x]["mean"], 1) for x in (1, 3)}
@@ -268,10 +268,10 @@ def shown(name: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """One panel a family, one row a control: mean after 0, 1 and 3 updates with t-intervals, and the worst decile."""
+    """Plot a panel per family and a row per control: mean after 0, 1 and 3 updates with t-intervals, worst decile."""
     most = max(len(result["controls"]) for result in results.values())
-    figure, places = grid(len(results), columns=1, size=(10.0, 1.1 + 0.32 * most))
-    for axes, (env, result) in zip(places, results.items(), strict=True):
+    figure, panel_axes = grid(len(results), columns=1, size=(10.0, 1.1 + 0.32 * most))
+    for axes, (env, result) in zip(panel_axes, results.items(), strict=True):
         for index, x in enumerate((0, 1, 3)):
             _draw_after(axes, x, list(result["controls"].values()), PALETTE[index], MARKERS[index])
         for y, row in enumerate(result["controls"].values()):
@@ -290,7 +290,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
 
 def _draw_after(axes: Any, x: int, rows: list[dict[str, Any]], colour: str, marker: str) -> None:
-    """The means of all controls after `x` updates, and the means of their worst tenth of tasks."""
+    """Plot the means of all controls after `x` updates, and the means of their worst decile of tasks."""
     means = [row["over_seeds"][x]["mean"] for row in rows]
     errors = [0.0 if (each := row["over_seeds"][x])["low"] is None else each["high"] - each["mean"] for row in rows]
     worst = [row["worst_decile"][x]["mean"] for row in rows]

@@ -1,13 +1,13 @@
-"""A quantum policy costs little more time to meta-train than the usual network.
+"""Time to meta-train a quantum policy compared with classical networks.
 
     python -m benchmarks.cost [--quick] [--threads N]      results/cost.json
 
-Seconds per meta-iteration with the agent's defaults, for everything in it: rollouts, inner steps, all PPO epochs.
+Seconds per meta-iteration with the agent's defaults, including rollouts, inner steps and all PPO epochs.
 
 MAML on navigation, second order: a circuit of 4 wires x 3 layers over MLP 100 x 100 (the network of Finn et al. 2017;
 the ratio should be at most 1.5), over an MLP and over Fourier features with as many parameters as the circuit.
 RL^2 on the bandit, 2000 trials of ten pulls: `qgru` over `gru` (at most 6).
-The policies of a family take turns, an iteration each.
+The policies of a family alternate, one iteration at a time.
 """
 
 import statistics
@@ -23,7 +23,7 @@ from qrl.models.mlp import Config as MlpConfig
 from qrl.models.reuploading import Config as CircuitConfig
 
 TARGETS = {"mlp 100 x 100": 1.5, "gru": 6.0}
-"""The most that a family's first policy should take over this one [ratio]."""
+"""Upper bound of the time of a family's first policy over this policy [ratio]."""
 
 
 def main(options: TimingOptions) -> None:
@@ -37,13 +37,13 @@ def main(options: TimingOptions) -> None:
     rl2 = {model: Spec.default(env="bandit", agent="rl2", model=model) for model in ("qgru", "gru")}
     maml_sizes = {"meta_batch": 4, "episodes": 4} if options.quick else {}
     rows = [
-        *timed(
+        *time_policies(
             "maml",
             {name: start(spec, options.threads, maml_sizes) for name, spec in maml.items()},
             options.threads,
             options.quick,
         ),
-        *timed(
+        *time_policies(
             "rl2",
             {name: start(s, options.threads, {"meta_batch": 2000}) for name, s in rl2.items()},
             options.threads,
@@ -54,8 +54,8 @@ def main(options: TimingOptions) -> None:
     write_result("cost", rows, quick=options.quick)
 
 
-def timed(family: str, trainings: dict[str, Training], threads: int, quick: bool) -> list[dict[str, Any]]:
-    """The rows of policies that take turns."""
+def time_policies(family: str, trainings: dict[str, Training], threads: int, quick: bool) -> list[dict[str, Any]]:
+    """Time alternating policies; return their rows."""
     set_up(threads)
     seconds: dict[str, list[float]] = {name: [] for name in trainings}
     for _ in range(2 if quick else 12):
@@ -69,14 +69,14 @@ def timed(family: str, trainings: dict[str, Training], threads: int, quick: bool
 
 
 def start(spec: Spec, threads: int, sizes: dict[str, int]) -> Training:
-    """A training that never stops its epochs early, so that every policy does the same work."""
+    """Start a training without early stopping of epochs, so that every policy does the same work."""
     changes: dict[str, Any] = {"target_kl": 0.0} | sizes
     spec = replace(spec, threads=threads, agent_config=replace(spec.agent_config, **changes))
     return Training(spec, *build(spec))
 
 
 def row(family: str, name: str, training: Training, medians: dict[str, float]) -> dict[str, Any]:
-    """A row of the result."""
+    """Return a row of the result."""
     ratio = next(iter(medians.values())) / medians[name]
     target = TARGETS.get(name)
     return {

@@ -1,13 +1,14 @@
-"""Environments are no bottleneck: native families against Gymnasium's loop, and what wrapping an environment costs.
+"""Throughput of environments: native families against Gymnasium's loop, and the overhead of wrapping an environment.
 
     python -m benchmarks.environments [--quick] [--threads N]      results/environments.json
 
-Environment steps a second of 256 environments under random actions that are drawn beforehand, finished ones reset
-before the next step; all of a row take turns in one process, and a ratio is the median over rounds. Native: a family in
-torch over Gymnasium's `SyncVectorEnv` of the environment that it equals at the nominal task (at least 10). Wrapped: a
-pool of `GymnasiumTasks` over the same `SyncVectorEnv` (at least 1 / 1.15), both without the time limit being reached.
+Environment steps per second of 256 environments under random actions drawn in advance; finished environments are reset
+before the next step. Both sides of a comparison alternate in one process, and a ratio is the median over rounds.
+Native: a family in torch over Gymnasium's `SyncVectorEnv` of the equivalent environment at the nominal task (at least
+10). Wrapped: a pool of `GymnasiumTasks` over the same `SyncVectorEnv` (at least 1 / 1.15), both without reaching the
+time limit.
 
-Also the conformance suite, `envs.check`, over every family: seconds of each, which should be below 60 in all.
+Also the conformance suite, `envs.check`, of every family: seconds of each, at most 60 in total.
 """
 
 import importlib.util
@@ -27,9 +28,9 @@ from benchmarks.shared.main import TimingOptions, run_main
 from envs import GymnasiumTasks, TorchTasks, Uniform
 from envs.core.registry import ENVS
 
-LANES = 256
+N_ENVS = 256
 STEPS = 100
-ORIGINALS = {
+GYMNASIUM_IDS = {
     "cartpole": "CartPole-v1",
     "pendulum": "Pendulum-v1",
     "acrobot": "Acrobot-v1",
@@ -37,7 +38,7 @@ ORIGINALS = {
     "mountain_car_continuous": "MountainCarContinuous-v0",
     "frozen_lake": "FrozenLake-v1",
 }
-"""What the native families are equal to at their nominal tasks."""
+"""Gymnasium environments that the native families equal at their nominal tasks."""
 WRAPPED = {
     "CartPole-v1": "length",
     "Pendulum-v1": "l",
@@ -46,31 +47,31 @@ WRAPPED = {
     "LunarLander-v3": "gravity",
     "HalfCheetah-v5": "forward_reward_weight",
 }
-"""A parameter of each id that is wrapped."""
+"""Varied parameter of each wrapped id."""
 NATIVE_TARGET, WRAPPED_TARGET = 10.0, 1 / 1.15
 
 
 def main(options: TimingOptions) -> None:
-    """Measure."""
+    """Measure throughput and the duration of the conformance suite."""
     set_up(options.threads)
-    hush_mujoco()
+    silence_mujoco()
     rounds, steps = (2, 5) if options.quick else (15, STEPS)
-    native = [compare(name, native_stepper(name, steps), id, steps, rounds) for name, id in ORIGINALS.items()]
+    native = [compare(name, native_stepper(name, steps), id, steps, rounds) for name, id in GYMNASIUM_IDS.items()]
     wrapped = [compare(f"wrapped {id}", pool_stepper(id, steps), id, steps, rounds) for id in WRAPPED]
-    for row, least in [*((row, NATIVE_TARGET) for row in native), *((row, WRAPPED_TARGET) for row in wrapped)]:
-        row |= {"at least": least, "met": row["ratio"] >= least}
-    checks = [checked(name) for name, summary in ENVS.available().items() if summary.usable]
+    for row, target in [*((row, NATIVE_TARGET) for row in native), *((row, WRAPPED_TARGET) for row in wrapped)]:
+        row |= {"at least": target, "met": row["ratio"] >= target}
+    checks = [time_checks(name) for name, summary in ENVS.available().items() if summary.usable]
     print(table([*native, *wrapped]))
     print(table(checks))
     seconds = sum(row["seconds"] for row in checks)
-    print(f"conformance suite over every family: {seconds:.1f} s")
+    print(f"conformance suite of every family: {seconds:.1f} s")
     write_result(
         "environments", {"steps": [*native, *wrapped], "checks": checks, "seconds": seconds}, quick=options.quick
     )
 
 
-def hush_mujoco() -> None:
-    """Keep MuJoCo, if it is there, from a warning about Gymnasium's model for each environment, and from a log file."""
+def silence_mujoco() -> None:
+    """Suppress MuJoCo's warnings about Gymnasium's models, one per environment, and its log file, if installed."""
     if importlib.util.find_spec("mujoco"):
         import mujoco
 
@@ -78,10 +79,10 @@ def hush_mujoco() -> None:
 
 
 def compare(name: str, ours: Callable[[], int], id: str, steps: int, rounds: int) -> dict[str, Any]:
-    """A row: steps a second of ours, of Gymnasium's loop over `id`, and their ratio."""
+    """Return a row: our steps per second, those of Gymnasium's loop over `id`, and their ratio."""
     both = {"ours": ours, "theirs": loop_stepper(id, steps)}
-    rates = [{which: LANES * steps / s for which, s in medians(both, 1).items()} for _ in range(rounds)]
-    # A ratio of each round: the machine's speed changes from one to the next.
+    rates = [{side: N_ENVS * steps / s for side, s in medians(both, 1).items()} for _ in range(rounds)]
+    # One ratio per round, because the speed of the machine varies between rounds.
     return {
         "what": name,
         "over": id,
@@ -92,22 +93,22 @@ def compare(name: str, ours: Callable[[], int], id: str, steps: int, rounds: int
 
 
 def native_stepper(name: str, steps: int) -> Callable[[], int]:
-    """Steps of a native family."""
+    """Return a stepping function of a native family."""
     family = envs.make(name)
     assert isinstance(family, TorchTasks)
-    return stepper(family.vectorise(1, LANES), steps, torch.from_numpy)
+    return stepper(family.vectorise(1, N_ENVS), steps, torch.from_numpy)
 
 
 def pool_stepper(id: str, steps: int) -> Callable[[], int]:
-    """Steps of a wrapped environment, on its nominal task."""
-    nominal = number_of(id, WRAPPED[id])
+    """Return a stepping function of a wrapped environment on its nominal task."""
+    nominal = nominal_value(id, WRAPPED[id])
     low, high = sorted((0.99 * nominal, 1.01 * nominal))
     family = GymnasiumTasks(id, {WRAPPED[id]: Uniform(low, high)})
-    return stepper(family.vectorise(1, LANES), steps, torch.from_numpy)
+    return stepper(family.vectorise(1, N_ENVS), steps, torch.from_numpy)
 
 
-def number_of(id: str, name: str) -> float:
-    """The value of a parameter unless told."""
+def nominal_value(id: str, name: str) -> float:
+    """Return the default value of a parameter."""
     env = gym.make(id, disable_env_checker=True)
     inner: Any = env.unwrapped
     value = getattr(inner, name, None)
@@ -116,13 +117,13 @@ def number_of(id: str, name: str) -> float:
 
 
 def loop_stepper(id: str, steps: int) -> Callable[[], int]:
-    """Steps of Gymnasium's own loop over its own environments."""
-    made = [lambda: gym.make(id, disable_env_checker=True)] * LANES
-    return stepper(SyncVectorEnv(made, autoreset_mode=AutoresetMode.DISABLED), steps, lambda array: array)
+    """Return a stepping function of Gymnasium's `SyncVectorEnv`."""
+    factories = [lambda: gym.make(id, disable_env_checker=True)] * N_ENVS
+    return stepper(SyncVectorEnv(factories, autoreset_mode=AutoresetMode.DISABLED), steps, lambda array: array)
 
 
 def stepper(env: Any, steps: int, convert: Callable[[np.ndarray], Any]) -> Callable[[], int]:
-    """A function that steps all lanes so many times; returns how many resets that took."""
+    """Return a function that takes `steps` steps in all environments and returns the number of resets."""
     env.action_space.seed(0)
     actions = [convert(env.action_space.sample()) for _ in range(steps)]
     env.reset(seed=0)
@@ -140,8 +141,8 @@ def stepper(env: Any, steps: int, convert: Callable[[np.ndarray], Any]) -> Calla
     return run
 
 
-def checked(name: str) -> dict[str, Any]:
-    """A row: how long the checks of a family take; they raise if one fails."""
+def time_checks(name: str) -> dict[str, Any]:
+    """Time the checks of a family, which raise if one fails."""
     start = time.perf_counter()
     passed = envs.check(envs.make(name))
     return {"family": name, "checks passed": len(passed), "seconds": time.perf_counter() - start}

@@ -1,15 +1,15 @@
-"""The meta-gradient is the one it should be: enumerated exactly, with its bias and its variance.
+"""Exact enumeration of the meta-gradient: correctness, bias and variance of the estimators.
 
     python -m benchmarks.estimators      results/estimators.json, and the tables of docs/estimators.md
 
-On a two-armed bandit and on processes of two states and two steps, every possible sequence of inner data sets is laid
-out, so that expectations are sums, not averages, for softmax policies of logits and for small circuits:
+On a two-armed bandit and on processes of two states and two steps, all possible sequences of inner data sets are
+enumerated, so that expectations are exact sums, for softmax policies of logits and for small circuits:
 
-- agreement, to 1e-6: the inner estimator's expected gradient, and for dice its expected Hessian, are those of V; the
-  meta-gradient is its formula, in expectation and for each sequence; that of emaml is the gradient of adapting on
-  samples, by automatic differentiation and by difference quotients of the objective;
-- how far the expected meta-gradient is from the gradients of the expected-update and of the sampled-update objective;
-- the variance of a single task's meta-gradient, without and with that of the outer episodes.
+- agreement to 1e-6: the expected gradient of the inner estimator, and for dice its expected Hessian, equal those of V;
+  the meta-gradient equals its formula, in expectation and for each sequence; that of emaml equals the gradient of the
+  sampled-update objective, by automatic differentiation and by difference quotients;
+- distance of the expected meta-gradient from the gradients of the expected-update and the sampled-update objective;
+- variance of the meta-gradient of a single task, without and with the variance of the outer episodes.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ TARGET = 1e-6
 STEP_SIZES = (0.1, 0.3, 1.0)
 """Rewards are in [-0.5, 2], values per step."""
 SHOWN = 0.3
-"""The step size of the tables in the documentation."""
+"""Step size of the tables in the documentation."""
 PROBLEMS = {"bandit": processes.bandit, "two states": processes.two_states, "early end": processes.early_end}
 ESTIMATORS: dict[str, dict[str, Any]] = {
     "dice": {"estimator": "dice"},
@@ -44,16 +44,16 @@ SCORES: dict[str, expectations.ScoreBaseline] = {
     "emaml": "leave-one-out",
     "emaml, perfect baseline": "perfect",
 }
-"""What is subtracted from the value after adaptation, the weight of the score."""
+"""Baseline subtracted from the value after adaptation, which weights the score."""
 
 
 def main(options: QuickOptions) -> None:
-    """Enumerate."""
+    """Enumerate; print errors, bias and variance."""
     set_up(threads=1)
     errors = list(agreement(options.quick))
     worst = max(value for row in errors for value in row.values() if isinstance(value, float))
-    print(f"largest of {len(errors)} rows of errors {worst:.1e}, target {TARGET:.0e}: {_verdict(worst)}")
-    rows = list(quality(options.quick))
+    print(f"largest error of {len(errors)} rows {worst:.1e}, target {TARGET:.0e}: {_verdict(worst)}")
+    rows = list(bias_and_variance(options.quick))
     shown = [row for row in rows if row["step size"] == SHOWN]
     for steps, standardised, keys in (
         (1, False, ("expected-update", "sampled-update")),
@@ -71,13 +71,13 @@ def _verdict(worst: float) -> str:
     return "pass" if worst <= TARGET else "FAIL"
 
 
-def options_of(episodes: int) -> dict[str, str]:
-    """Leave-one-out needs another episode."""
+def baseline_option(episodes: int) -> dict[str, str]:
+    """Return the baseline option; leave-one-out needs at least two episodes."""
     return {"baseline": "leave-one-out" if episodes > 1 else "none"}
 
 
 def agreement(quick: bool) -> Iterator[dict[str, Any]]:
-    """Largest absolute errors of the library, one row for each case and estimator."""
+    """Yield the largest absolute errors of the library, a row per case and estimator."""
     for (kind, make), episodes, steps in product(PROBLEMS.items(), (1, 2), (1, 2)):
         problem = make(episodes)
         for name, policy in policies.policies(problem).items():
@@ -85,12 +85,12 @@ def agreement(quick: bool) -> Iterator[dict[str, Any]]:
                 continue
             case = {"problem": kind, "policy": name, "episodes": episodes, "inner steps": steps}
             for estimator, options in ESTIMATORS.items():
-                maml = policies.learner(policy, problem, inner_steps=steps, **options_of(episodes), **options)
+                maml = policies.learner(policy, problem, inner_steps=steps, **baseline_option(episodes), **options)
                 yield case | {"estimator": estimator} | errors_of(maml, problem)
 
 
 def errors_of(maml: MAML, problem: processes.Problem) -> dict[str, float | None]:
-    """Errors of the library's expected inner gradient g and Hessian H, and of its meta-gradient."""
+    """Return the errors of the library's expected inner gradient g and Hessian H, and of its meta-gradient."""
     theta, estimator = policies.parameters(maml), maml.config.estimator
     function = expectations.value(maml.policy, problem)
     gradient, hessian = library.library_update(maml, problem, theta)
@@ -117,29 +117,29 @@ def errors_of(maml: MAML, problem: processes.Problem) -> dict[str, float | None]
     return errors
 
 
-def quality(quick: bool) -> Iterator[dict[str, Any]]:
-    """Bias and variance of every estimator, one row for each case."""
+def bias_and_variance(quick: bool) -> Iterator[dict[str, Any]]:
+    """Yield bias and variance of every estimator, a row per case."""
     settings = [(1, size, False) for size in STEP_SIZES] + [(1, SHOWN, True), (2, SHOWN, False)]
     for kind, (steps, size, standardised), episodes in product(("bandit", "two states"), settings, (1, 2, 5, 10)):
         problem = PROBLEMS[kind](episodes)
         for name, policy in policies.policies(problem).items():
-            if (quick and (episodes > 2 or name == "2 wires")) or not affordable(kind, name, steps, episodes):
+            if (quick and (episodes > 2 or name == "2 wires")) or not is_feasible(kind, name, steps, episodes):
                 continue
             case = {"problem": kind, "policy": name, "inner steps": steps, "step size": size}
             case |= {"standardised": standardised, "episodes": episodes}
             options = {"inner_steps": steps, "inner_step_size": size, "standardise_inner": standardised}
-            yield from (case | row for row in compared(problem, policy, options | options_of(episodes)))
+            yield from (case | row for row in compare_estimators(problem, policy, options | baseline_option(episodes)))
 
 
-def compared(problem: processes.Problem, policy: Policy, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A row for each estimator: the expected meta-gradient against both objectives' gradients, and its variances."""
+def compare_estimators(problem: processes.Problem, policy: Policy, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a row per estimator: bias of the meta-gradient for both objectives, and its variances."""
     plain = policies.learner(policy, problem, **options)
     theta = policies.parameters(plain)
     expected = expectations.expected_update_gradient(plain, problem, theta)
     sampled = expectations.sampled_update_gradient(plain, problem, theta)
     for estimator, chosen in ESTIMATORS.items():
         if problem.horizon == 1 and estimator in ("dice, memory 0.9", "lvc"):
-            continue  # the same as dice
+            continue  # identical to dice
         maml = policies.learner(policy, problem, **options, **chosen)
         labels = SCORES if estimator == "emaml" else {estimator: SCORES["emaml, score without baseline"]}
         for label, baseline in labels.items():
@@ -147,7 +147,7 @@ def compared(problem: processes.Problem, policy: Policy, options: dict[str, Any]
             inner, total = expectations.variances(maml, problem, theta, baseline)
             yield {
                 "estimator": label,
-                # With standardised advantages, an expected update has no such simple meaning.
+                # With standardised advantages, the expected update has no such simple form.
                 "expected-update": None if options["standardise_inner"] else relative(mean, expected),
                 "sampled-update": relative(mean, sampled),
                 "inner": inner / float(mean.square().sum()),
@@ -155,8 +155,8 @@ def compared(problem: processes.Problem, policy: Policy, options: dict[str, Any]
             }
 
 
-def affordable(kind: str, policy: str, steps: int, episodes: int) -> bool:
-    """Ten episodes of eight kinds are 19448 data sets; two steps square the number."""
+def is_feasible(kind: str, policy: str, steps: int, episodes: int) -> bool:
+    """Return whether enumeration is feasible: ten episodes of eight kinds are 19448 data sets, squared by two steps."""
     if kind == "bandit":
         return steps == 1 or episodes <= 5
     if steps == 2:
@@ -165,12 +165,12 @@ def affordable(kind: str, policy: str, steps: int, episodes: int) -> bool:
 
 
 def relative(estimate: Tensor, truth: Tensor) -> float:
-    """|estimate - truth| / |truth|."""
+    """Return |estimate - truth| / |truth|."""
     return float((estimate - truth).norm() / truth.norm())
 
 
 def pivot(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> str:
-    """Rows as a Markdown table, N across."""
+    """Format rows as a Markdown table, with a column per number of episodes N."""
     counts = sorted({row["episodes"] for row in rows})
     lines: dict[tuple[str, ...], dict[int, str]] = {}
     for row in rows:

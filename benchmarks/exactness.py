@@ -1,10 +1,10 @@
-"""The fused executor computes what PennyLane's `default.qubit` computes: value, gradient, Hessian-vector product.
+"""Agreement of the fused executor with PennyLane's `default.qubit`: value, gradient and Hessian-vector product.
 
     python -m benchmarks.exactness [--quick]      results/exactness.json; --no-qiskit without the extra `qiskit`
 
-Every quantum model file at several sizes and 200 random circuits over the whole gate set, in complex128; besides,
+Every quantum model file at several sizes and 200 random circuits over the complete gate set, in complex128; also
 `QuantumLayer.to_pennylane()`, with shared parameters, for value and gradient. The largest difference should be at most
-1e-10. Every model as a backend runs it, too (`--backend` of run.py), four samples each: on `default.qubit` and
+1e-10. Every model is also run on backends (`--backend` of run.py), with four samples each: on `default.qubit` and
 `lightning.qubit` to 1e-6 in single precision, on Qiskit's Aer with 100,000 shots within four standard errors.
 """
 
@@ -29,10 +29,10 @@ from tests.support.pennylane_comparison import largest_differences
 
 TARGET = 1e-10
 SINGLE = 1e-6
-"""Largest difference of backends, which compute in single precision as policies do."""
+"""Largest difference of backends, which compute in single precision like policies."""
 SHOTS = 100_000
 ERRORS = 4.0
-"""Largest difference of estimates [standard errors]."""
+"""Largest difference of shot estimates [standard errors]."""
 INPUTS = 3
 
 
@@ -45,7 +45,7 @@ class Options(QuickOptions):
 
 
 def main(options: Options) -> None:
-    """Compare with PennyLane."""
+    """Compare the fused executor with PennyLane and the backends."""
     set_up(threads=1)
     rows = [
         *models((2, 4) if options.quick else (2, 4, 6, 8)),
@@ -56,22 +56,22 @@ def main(options: Options) -> None:
     print(table([summary(rows, kind) for kind in dict.fromkeys(row["kind"] for row in rows)]))
     print(f"worst difference {worst:.2e}, target {TARGET:.0e}: {'pass' if worst <= TARGET else 'FAIL'}")
     devices = [device for device in DEVICES if options.qiskit or not DEVICES[device]]
-    played = [backend_row(name, circuit, device) for name, circuit in every_circuit() for device in devices]
-    print(table(played))
-    passed = worst <= TARGET and all(row["pass"] for row in played)
+    backend_rows = [backend_row(name, circuit, device) for name, circuit in model_circuits() for device in devices]
+    print(table(backend_rows))
+    passed = worst <= TARGET and all(row["pass"] for row in backend_rows)
     write_result(
         "exactness",
-        {"worst": worst, "target": TARGET, "pass": passed, "backends": played, "rows": rows},
+        {"worst": worst, "target": TARGET, "pass": passed, "backends": backend_rows, "rows": rows},
         quick=options.quick,
     )
 
 
 DEVICES = {"default.qubit": 0, "lightning.qubit": 0, "qiskit.aer": SHOTS}
-"""Shots on each."""
+"""Number of shots on each device; 0 is exact."""
 
 
-def every_circuit() -> Iterator[tuple[str, Circuit]]:
-    """Those in the features of every model by default, in the cells of those with a memory, too."""
+def model_circuits() -> Iterator[tuple[str, Circuit]]:
+    """Yield the circuits of every model with default options, including those of recurrent cells."""
     for name, found in MODELS.available().items():
         if found.usable:
             generator, frame = torch.Generator().manual_seed(0), Frame(n_inputs=4, n_outputs=2)
@@ -81,7 +81,7 @@ def every_circuit() -> Iterator[tuple[str, Circuit]]:
 
 
 def backend_row(model: str, circuit: Circuit, device: str) -> dict[str, Any]:
-    """A model's circuit on a device, beside the fused executor in double precision."""
+    """Compare a model's circuit on a device with the fused executor in double precision."""
     shots = DEVICES[device]
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(4, circuit.n_inputs, generator=generator)
@@ -92,7 +92,7 @@ def backend_row(model: str, circuit: Circuit, device: str) -> dict[str, Any]:
     executor = Backend(f"pennylane:{device}", shots).compile(circuit, generator)
     with torch.no_grad():
         difference = executor.run(executor.bind(weights, scales), inputs).double() - exact
-    # Of a single Pauli word, whose outcomes are +1 and -1.
+    # Standard error of a single Pauli word, whose outcomes are +1 and -1.
     errors = difference / ((1 - exact.square()) / shots).sqrt() if shots else None
     largest = float(difference.abs().max())
     in_errors = None if errors is None else float(errors.abs().max())
@@ -102,7 +102,7 @@ def backend_row(model: str, circuit: Circuit, device: str) -> dict[str, Any]:
 
 
 def models(wires: tuple[int, ...]) -> Iterator[dict[str, Any]]:
-    """Every quantum model file, at every size, with every kind of observables and encoding transform that it has."""
+    """Compare every quantum model file at every size, with all its observables and encoding transforms."""
     for name in quantum_models():
         config = MODELS.load(name).Config
         known = {field.name for field in dataclasses.fields(config)}
@@ -114,17 +114,17 @@ def models(wires: tuple[int, ...]) -> Iterator[dict[str, Any]]:
                 options = dict(zip(choices, values, strict=True))
                 circuit = MODELS.load(name).circuit(config(n_wires=n_wires, n_layers=2, **options), INPUTS)
                 label = ", ".join([f"{n_wires} wires", *options.values()])
-                yield differences(f"model {name}", label, largest_differences(circuit))
+                yield difference_row(f"model {name}", label, largest_differences(circuit))
 
 
 def random_circuits(count: int) -> Iterator[dict[str, Any]]:
-    """Random circuits over the whole gate set."""
+    """Compare random circuits over the complete gate set."""
     for seed in range(count):
-        yield differences("random circuits", f"seed {seed}", largest_differences(random_circuit(seed), seed=seed))
+        yield difference_row("random circuits", f"seed {seed}", largest_differences(random_circuit(seed), seed=seed))
 
 
 def layers() -> Iterator[dict[str, Any]]:
-    """Layers and their PennyLane twins."""
+    """Compare layers with their PennyLane counterparts."""
     inputs = torch.randn(5, 2 * INPUTS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     for name, n_wires, encoding in product(quantum_models(), (4, 6), ("cycle", "projection")):
         generator = torch.Generator().manual_seed(n_wires)
@@ -134,30 +134,30 @@ def layers() -> Iterator[dict[str, Any]]:
         gradients = [torch.autograd.grad(value.square().sum(), parameters) for value in values]
         gradient = max(float((a - b).abs().max()) for a, b in zip(*gradients, strict=True))
         value = float((values[0] - values[1]).detach().abs().max())
-        yield differences("to_pennylane", f"{name}, {n_wires} wires, {encoding}", (value, gradient, None))
+        yield difference_row("to_pennylane", f"{name}, {n_wires} wires, {encoding}", (value, gradient, None))
 
 
 def quantum_models() -> list[str]:
-    """The model files that have a circuit."""
+    """Return the names of the model files that have a circuit."""
     return [name for name, found in MODELS.available().items() if not found.missing and has_circuit(name)]
 
 
 def has_circuit(name: str) -> bool:
-    """Whether a model file is quantum."""
+    """Return whether a model file is quantum."""
     return hasattr(MODELS.load(name), "circuit")
 
 
-def differences(kind: str, what: str, largest: tuple[float, float, float | None]) -> dict[str, Any]:
-    """A row of the result."""
-    return {"kind": kind, "what": what, **dict(zip(("value", "gradient", "hessian-vector"), largest, strict=True))}
+def difference_row(kind: str, label: str, largest: tuple[float, float, float | None]) -> dict[str, Any]:
+    """Return a row of the result."""
+    return {"kind": kind, "what": label, **dict(zip(("value", "gradient", "hessian-vector"), largest, strict=True))}
 
 
 def summary(rows: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """The largest differences of one kind."""
-    own = [row for row in rows if row["kind"] == kind]
+    """Return the largest differences of a kind of circuits."""
+    selected = [row for row in rows if row["kind"] == kind]
     keys = ("value", "gradient", "hessian-vector")
-    worst = {key: max((row[key] for row in own if row[key] is not None), default=None) for key in keys}
-    return {"kind": kind, "circuits": len(own), **worst}
+    worst = {key: max((row[key] for row in selected if row[key] is not None), default=None) for key in keys}
+    return {"kind": kind, "circuits": len(selected), **worst}
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Families of tasks are learned: adaptation curves beside random actions, and quantum policies beside their controls.
+"""Learning families of tasks: adaptation curves against random actions, and quantum policies against their controls.
 
     python -m benchmarks.families --jobs 2                    every family, learner and seed
-    python -m benchmarks.families --envs pqc_labels           a part; --quick for a look
+    python -m benchmarks.families --envs pqc_labels           a part; --quick to try it
 
-Every run is an ordinary one (results/runs/family-ENV-AGENT-MODEL-SEED, what `run.py train` leaves) in a process of its
-own with one thread; started again, finished runs are taken as they are and others resumed. results/families.json holds
-each seed's adaptation curve on 100 test tasks (each once, where there are fewer), the same ones for all, and what
-random actions earn there; means over seeds with 95 % t-intervals, gains by adaptation, and differences of the first
-learner of an agent, the quantum one, from its controls with the same seed. docs/families.png is drawn from it. All
-options but those in FAMILIES are defaults; nothing was tuned on test tasks.
+Each run is a regular training run (results/runs/family-ENV-AGENT-MODEL-SEED, as written by `run.py train`) in its own
+process with one thread; when the benchmark is restarted, finished runs are reused and interrupted runs are resumed.
+results/families.json contains the adaptation curve of each seed on the same 100 test tasks (all of them where there are
+fewer) and the return of random actions; means over seeds with 95 % t-intervals, gains by adaptation, and paired
+differences of controls from the first learner of an agent, which is quantum. docs/families.png is drawn from it. All
+options except those in FAMILIES have their defaults; nothing was tuned on test tasks.
 """
 
 import itertools
@@ -22,32 +22,32 @@ from agents.experiment.style import legend_below, line_style, reference_style, s
 from benchmarks.shared.common import RUNS, default_spec, table
 from benchmarks.shared.curves import draw_means, grid, save
 from benchmarks.shared.main import TrainingOptions, run_main
-from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train_all
+from benchmarks.shared.runs import Job, check_names, outcome, process_pool, publish, train_all
 from benchmarks.shared.statistics import differences, interval, median_of, over_seeds, t_interval
 from envs.core.registry import ENVS
 from qrl.models import MODELS
 
-MADE_BY = "benchmarks.families"
+BENCHMARK = "benchmarks.families"
 
 
 @dataclass(frozen=True)
 class Learner:
-    """An agent and a model, with what differs from their defaults."""
+    """An agent and a model, with options that differ from their defaults."""
 
     agent: str
     model: str
     iterations: int = 60
     options: dict[str, Any] = field(default_factory=dict)
-    """Of the agent."""
+    """Options of the agent."""
     model_options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """Name of its row."""
         return f"{self.agent} {self.model}"
 
     def spec(self, env: str, seed: int, quick: bool) -> Spec:
-        """The run's configuration; a classical model of MAML is matched in parameters."""
+        """Return the spec of a run; a classical model of MAML is matched in parameters."""
         configs: dict[str, Any] = {"env_config": ENVS.load(env).Config(**FAMILIES[env].options)}
         if self.agent == "rl2":
             spec = Spec.default(env=env, agent="rl2", model=self.model, seed=seed, threads=1, **configs)
@@ -66,12 +66,12 @@ class Learner:
 
 @dataclass(frozen=True)
 class Family:
-    """Who learns it. The learners of an agent are compared with its first."""
+    """Learners of a family of tasks. The learners of an agent are compared with its first."""
 
     learners: tuple[Learner, ...]
     seeds: int = 3
     options: dict[str, Any] = field(default_factory=dict)
-    """Of the environment."""
+    """Options of the environment."""
 
 
 RANDOM = Learner("random", "reuploading")
@@ -80,7 +80,7 @@ MEMORY = (Learner("rl2", "qgru", 60), Learner("rl2", "gru", 60))
 CHEETAH = {"meta_batch": 20, "episodes": 10}
 FAMILIES = {
     "gridworld": Family((MAML[0], MAML[1], *MEMORY)),
-    # Sixteen cells, one-hot, are as many inputs as four layers of four wires have room for.
+    # Four layers of four wires encode the sixteen one-hot cells.
     "frozen_lake": Family(
         (
             Learner("maml", "reuploading", model_options={"n_layers": 4}),
@@ -89,7 +89,7 @@ FAMILIES = {
         )
     ),
     "acrobot": Family(MAML[:2]),
-    # Random actions never reach the goal: without a reward for energy all policies earn the same.
+    # Random actions never reach the goal; without the energy shaping reward all policies have the same return.
     "mountain_car": Family(MAML[:2], options={"shaping": 100.0}),
     "pqc_labels": Family((*MAML, *MEMORY), seeds=5),
     "half_cheetah_direction": Family(
@@ -106,7 +106,7 @@ class Options(TrainingOptions):
     """Options of this benchmark."""
 
     seeds: int = max(family.seeds for family in FAMILIES.values())
-    """Maximum number of seeds of each family, 0, 1, ...; with fewer than it has, the result goes to results/runs."""
+    """Maximum number of seeds of each family, 0, 1, ...; with fewer than in FAMILIES, results go to results/runs."""
 
     envs: tuple[str, ...] = tuple(FAMILIES)
     """Families of tasks."""
@@ -115,51 +115,52 @@ class Options(TrainingOptions):
 def main(options: Options) -> None:
     """Train, evaluate and report.
 
-    A family measured whole takes its place in the result, beside what is there of others; what is not, goes to
-    results/runs.
+    Complete families replace their part of the committed result; incomplete ones go to results/runs.
     """
-    check_part(MADE_BY, "family", options.envs, FAMILIES)
+    check_names(BENCHMARK, "family", options.envs, FAMILIES)
     results = {}
-    with side_by_side(MADE_BY, options.jobs) as pool:
+    with process_pool(BENCHMARK, options.jobs) as pool:
         for env in options.envs:
-            planned = list(runs_of(env, options.seeds, options.quick))
-            train_all(pool, planned, options.overwrite)
-            results[env] = summary(planned)
-            print(f"\n{env}\n" + table([shown(name, row) for name, row in results[env]["learners"].items()]))
+            jobs = list(jobs_of(env, options.seeds, options.quick))
+            train_all(pool, jobs, options.overwrite)
+            results[env] = summary(jobs)
+            print(f"\n{env}\n" + table([table_row(name, row) for name, row in results[env]["learners"].items()]))
             print(f"learned by at least one: {results[env]['learned']}")
     draft = options.quick or options.seeds < max(FAMILIES[env].seeds for env in options.envs)
     publish("families", results, FAMILIES, draw, draft=draft)
 
 
-def runs_of(env: str, seeds: int, quick: bool) -> Iterator[Job]:
-    """All runs of a family; a seed of every learner before the next."""
+def jobs_of(env: str, seeds: int, quick: bool) -> Iterator[Job]:
+    """Yield all runs of a family, seed by seed."""
     family = FAMILIES[env]
     for seed, learner in itertools.product(range(min(seeds, family.seeds)), (*family.learners, RANDOM)):
         name = f"{'quick-' if quick else ''}family-{env}-{learner.name.replace(' ', '-')}-{seed}"
-        yield Job(env, learner.name, seed, learner.spec(env, seed, quick), RUNS / name, MADE_BY)
+        yield Job(env, learner.name, seed, learner.spec(env, seed, quick), RUNS / name, BENCHMARK)
 
 
 # --- the result ------------------------------------------------------------------------------------------------------
 
 
 def summary(jobs: list[Job]) -> dict[str, Any]:
-    """Every learner of one family: its seeds, and over seeds."""
+    """Summarise the learners of a family: each seed, and statistics over seeds."""
     rows = {name: [outcome(job)[2] for job in jobs if job.control == name] for name in {job.control: 0 for job in jobs}}
     random = rows.pop(RANDOM.name)
-    learners = {name: row_of(seeds, random, rows[first_of(name, rows)]) for name, seeds in rows.items()}
+    learners = {
+        name: summarise_learner(seeds, random, rows[first_with_same_agent(name, rows)]) for name, seeds in rows.items()
+    }
     learned = [name for name, row in learners.items() if is_learned(row)]
     return {"random": {"seeds": random, "over_seeds": over_seeds(random)}, "learners": learners, "learned": learned}
 
 
-def first_of(name: str, rows: dict[str, Any]) -> str:
-    """The first learner with the same agent."""
+def first_with_same_agent(name: str, rows: dict[str, Any]) -> str:
+    """Return the first learner with the same agent."""
     return next(each for each in rows if each.split()[0] == name.split()[0])
 
 
-def row_of(
+def summarise_learner(
     seeds: list[dict[str, Any]], random: list[dict[str, Any]], reference: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """A learner over its seeds, beside random actions and beside the first learner of its agent."""
+    """Summarise a learner over its seeds, with differences from random actions and the first learner of its agent."""
     last = [seed["evaluation"]["mean"][-1] for seed in seeds]
     first = [seed["evaluation"]["mean"][0] for seed in seeds]
     chance = [seed["evaluation"]["mean"][0] for seed in random]
@@ -173,33 +174,33 @@ def row_of(
 
 
 def is_learned(row: dict[str, Any]) -> bool:
-    """Whether what was adapted earns more than random actions do, beyond doubt of the seeds."""
+    """Return whether the adapted return exceeds that of random actions: the t-interval is above 0."""
     return row["over_random"]["low"] is not None and row["over_random"]["low"] > 0
 
 
-def shown(name: str, row: dict[str, Any]) -> dict[str, Any]:
-    """A learner as a line of the table."""
+def table_row(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a learner in the printed table."""
     seeds = row["seeds"]
     return {
         "learner": name,
         "parameters": seeds[0]["n_policy_parameters"],
         "seconds": median_of(seeds, "training_seconds"),
         "env steps": int(median_of(seeds, "env_steps")),
-        "at first": interval(row["over_seeds"][0], 2),
-        "at last": interval(row["over_seeds"][-1], 2),
+        "initial return": interval(row["over_seeds"][0], 2),
+        "final return": interval(row["over_seeds"][-1], 2),
         "gain": interval(row["gain"], 2),
         "over random": interval(row["over_random"], 2),
-        "minus the first's": interval(row["minus_reference"][-1], 2),
+        "minus first learner": interval(row["minus_reference"][-1], 2),
     }
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """One panel a family and kind of agent: mean over seeds with t-intervals, against updates or episodes."""
+    """Plot a panel per family and agent: mean over seeds with t-intervals against updates or episodes."""
     chosen = [
         (env, agent) for env, each in results.items() for agent in {name.split()[0]: 0 for name in each["learners"]}
     ]
-    figure, places = grid(len(chosen), columns=3)
-    for axes, (env, agent) in zip(places, chosen, strict=True):
+    figure, panel_axes = grid(len(chosen), columns=3)
+    for axes, (env, agent) in zip(panel_axes, chosen, strict=True):
         rows = {name: row for name, row in results[env]["learners"].items() if name.split()[0] == agent}
         for index, (name, row) in enumerate(rows.items()):
             curve = row["seeds"][0]["evaluation"]

@@ -1,14 +1,15 @@
-"""A policy learns to classify a dataset that it has never seen from a few rewards: MAML, fine-tuning, from nothing.
+"""Few-shot classification of unseen datasets from rewards: MAML, fine-tuning, and learning from scratch.
 
-    python -m benchmarks.few_shot --jobs 2      five seeds of each, about two hours; --quick for a look
+    python -m benchmarks.few_shot --jobs 2      five seeds per learner, about two hours; --quick to try it
 
-`few_shot_classification` by default: which of two classes of a real dataset an example is of; an update has 10 examples
-and the reward of each. Every run is an ordinary one (results/runs/few_shot-AGENT-MODEL-SEED) of 100 iterations, all
-other options the defaults there. All are evaluated on all tasks of the test split, datasets of other groups than those
-of training, and the return of an episode of one example is accuracy: 0.5 before the first update.
+`few_shot_classification` with default options: classify examples into two classes of a real dataset; an update uses 10
+examples and their rewards. Each run is a regular training run (results/runs/few_shot-AGENT-MODEL-SEED) of 100
+iterations, with defaults for all other options. All are evaluated on all tasks of the test split, whose groups of
+datasets are disjoint from those of training. An episode is one example, so its mean return is the accuracy: 0.5 before
+the first update.
 
 Accuracy is averaged over seeds and over the tasks of a group of datasets; means and 95 % bootstrap intervals are over
-groups, which are what is independent. Differences are paired by group; over seeds they are in the result, too.
+groups, which are the independent units. Differences are paired by group; the result also has those over seeds.
 
 Results: results/few_shot.json, docs/few_shot.png.
 """
@@ -26,7 +27,7 @@ from agents.experiment.style import PANEL, REFERENCE_COLOUR, line_style, place_l
 from benchmarks.shared.common import RUNS, default_spec, table
 from benchmarks.shared.curves import draw_means, grid, save
 from benchmarks.shared.main import TrainingOptions, run_main
-from benchmarks.shared.runs import Job, check_part, outcome, publish, run_all
+from benchmarks.shared.runs import Job, check_names, outcome, publish, run_all
 from benchmarks.shared.statistics import bootstrapped, differences, interval, over_seeds
 from envs.automl.family import shipped_table
 from envs.few_shot_classification import FewShotClassification
@@ -35,13 +36,13 @@ ENV = "few_shot_classification"
 N_SEEDS = 5
 REFERENCE = "maml reuploading"
 LEARNERS = (REFERENCE, "maml mlp", "finetune reuploading", "finetune mlp", "scratch reuploading", "scratch mlp")
-"""An MLP has as many parameters as the circuit's policy, or as near as it comes."""
+"""Names of the learners; the MLP is matched as closely as possible in parameters to the quantum policy."""
 ITERATIONS = 100
-"""Of training [meta-iterations]."""
+"""Length of training [meta-iterations]."""
 EXAMPLES, UPDATES = 10, 5
-"""Of an update [episodes], and how many of them."""
+"""Examples per update [episodes], and number of updates."""
 SHOWN = (0, 1, 3, 5)
-"""Updates after which the tables have the accuracy."""
+"""Numbers of updates shown in the tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,24 +52,24 @@ class Options(TrainingOptions):
     seeds: int = N_SEEDS
 
     learners: tuple[str, ...] = LEARNERS
-    """Names of the learners; the reference is always among them."""
+    """Names of the learners; the reference is always included."""
 
 
 def main(options: Options) -> None:
-    """Train, evaluate and compare."""
-    check_part("few_shot", "learner", options.learners, LEARNERS)
+    """Train, evaluate and compare all learners."""
+    check_names("few_shot", "learner", options.learners, LEARNERS)
     plan = {
         name: [job(name, seed, options.quick) for seed in range(options.seeds)]
         for name in LEARNERS
         if name in (REFERENCE, *options.learners)
     }
     run_all("few_shot", [each for part in plan.values() for each in part], options.jobs, options.overwrite)
-    measured = compared({name: [outcome(each) for each in part] for name, part in plan.items()})
+    measured = compare_learners({name: [outcome(each) for each in part] for name, part in plan.items()})
     publish("few_shot", measured, LEARNERS, _draw, draft=options.quick or options.seeds < N_SEEDS)
 
 
 def job(name: str, seed: int, quick: bool) -> Job:
-    """One run, evaluated on all tasks held out."""
+    """Return the job of a run, evaluated on all held-out tasks."""
     agent, _, model = name.partition(" ")
     spec: Spec = default_spec(ENV, model, agent=agent, seed=seed, iterations=ITERATIONS)
     spec = replace(spec, eval_tasks=envs.make(ENV).n_distinct("test"), eval_episodes=EXAMPLES, eval_steps=UPDATES)
@@ -78,8 +79,8 @@ def job(name: str, seed: int, quick: bool) -> Job:
     return Job(ENV, name, seed, spec, folder, "benchmarks.few_shot")
 
 
-def compared(outcomes: dict[str, list[Any]]) -> dict[str, Any]:
-    """Accuracy of each learner, and how far the reference is above it."""
+def compare_learners(outcomes: dict[str, list[Any]]) -> dict[str, Any]:
+    """Return the accuracy of each learner and the paired difference of the reference from it."""
     groups = {name: by_group([curve.per_task for _, curve, _ in part]) for name, part in outcomes.items()}
     rows = {name: [row for *_, row in part] for name, part in outcomes.items()}
     measured: dict[str, Any] = {
@@ -91,19 +92,19 @@ def compared(outcomes: dict[str, list[Any]]) -> dict[str, Any]:
         }
         for name in outcomes
     }
-    above = {}
+    reference_minus = {}
     for name in [each for each in outcomes if each != REFERENCE]:
-        above[name] = bootstrapped(groups[REFERENCE] - groups[name])
-        measured[name]["reference_minus_this"] = above[name]
+        reference_minus[name] = bootstrapped(groups[REFERENCE] - groups[name])
+        measured[name]["reference_minus_this"] = reference_minus[name]
         measured[name]["reference_minus_this_over_seeds"] = differences(rows[REFERENCE], rows[name])
     print(table([{"accuracy": name, **_columns(part["accuracy"])} for name, part in measured.items()]))
-    if above:
-        print(table([{"the reference is above": name, **_columns(each)} for name, each in above.items()]))
+    if reference_minus:
+        print(table([{"reference minus": name, **_columns(each)} for name, each in reference_minus.items()]))
     return measured
 
 
 def by_group(per_task: list[list[list[float]]]) -> NDArray[np.float64]:
-    """Accuracy [group, update] of groups of datasets, from that of seeds [seed][task][update] on the test tasks."""
+    """Average accuracy on test tasks [seed][task][update] over seeds and groups of datasets: [group, update]."""
     mean = np.mean(per_task, axis=0)
     family = envs.make(ENV)
     assert isinstance(family, FewShotClassification)

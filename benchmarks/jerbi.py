@@ -1,13 +1,14 @@
-"""Jerbi et al. 2021 again: a softmax policy of a quantum circuit learns CartPole-v1 by REINFORCE.
+"""Reproduction of Jerbi et al. 2021: a softmax policy of a quantum circuit learns CartPole-v1 by REINFORCE.
 
-    python -m benchmarks.jerbi --jobs 2          ten seeds of 1000 episodes, about ten minutes; --quick for a look
+    python -m benchmarks.jerbi --jobs 2          ten seeds of 1000 episodes, about ten minutes; --quick to try it
 
-Published (as in the TensorFlow Quantum tutorial of that paper): the mean return of an update's ten episodes reaches 500
-after 470 episodes, one run. Here: the episodes until then of every seed, and every seed's curve. Circuit, read-out (94
-parameters in all), learning rates and scales of the observations are the published ones; the cart-pole is ours at its
-nominal task, which is CartPole-v1 to 1e-6. The control is a perceptron with as many parameters through the same code.
+Published (in the TensorFlow Quantum tutorial of that paper): the mean return of the ten episodes of an update reaches
+500 after 470 episodes, in one run. Here: the number of episodes until then and the learning curve of every seed.
+Circuit, read-out (94 parameters in total), learning rates and scales of the observations are the published ones; the
+environment is our cart-pole at its nominal task, which equals CartPole-v1 to 1e-6. The control is a perceptron with as
+many parameters through the same code.
 
-Every run is an ordinary one (results/runs/jerbi-MODEL-SEED), to be had alone by
+Each run is a regular training run (results/runs/jerbi-MODEL-SEED); the command of a single one is
 
     python run.py --env cartpole --env.no-varies --env.horizon 500 --agent reinforce --model jerbi --iterations 100 \\
         --policy.readout-start alternating --policy.no-readout-bias --policy.inverse-temperature fixed
@@ -24,7 +25,7 @@ from agents.experiment.api import load
 from benchmarks.shared.common import RUNS, table
 from benchmarks.shared.curves import draw, overview, reached
 from benchmarks.shared.main import TrainingOptions, run_main
-from benchmarks.shared.runs import Job, check_part, publish, run_all
+from benchmarks.shared.runs import Job, check_names, publish, run_all
 from envs.core.registry import ENVS
 from qrl.models import MODELS
 from qrl.policies.actor import PolicyConfig
@@ -32,7 +33,7 @@ from qrl.policies.actor import PolicyConfig
 N_SEEDS = 10
 N_EPISODES = 1000
 WITHIN = 1000
-"""Episodes within which a seed is to reach it."""
+"""Episodes within which a seed should reach the goal."""
 AT_LEAST = 8
 GOAL = 500.0
 N_PARAMETERS = 94
@@ -41,7 +42,7 @@ COMPARED = ("jerbi", "mlp")
 
 
 def spec(model: str, seed: int, quick: bool) -> Spec:
-    """The run's configuration."""
+    """Return the spec of a run."""
     env = ENVS.load("cartpole").Config(horizon=500, varies=False)
     options: dict[str, Any] = {"env_config": env, "iterations": N_EPISODES // 10, "seed": seed, "threads": 1}
     if model == "jerbi":
@@ -59,12 +60,12 @@ class Options(TrainingOptions):
     seeds: int = N_SEEDS
 
     models: tuple[str, ...] = COMPARED
-    """The circuit and the control."""
+    """Names of the models: the circuit and the control."""
 
 
 def main(options: Options) -> None:
     """Train every model from every seed."""
-    check_part("jerbi", "model", options.models, COMPARED)
+    check_names("jerbi", "model", options.models, COMPARED)
     plan = {
         model: [
             Job(
@@ -90,7 +91,7 @@ def _name(model: str, seed: int, quick: bool) -> str:
 
 
 def summary(jobs: list[Job]) -> dict[str, Any]:
-    """Every seed's curve, the episodes until the goal, and the median over seeds."""
+    """Return the learning curve of every seed, the episodes until the goal, and their summary over seeds."""
     rows = []
     for job in jobs:
         run = load(job.folder)
@@ -98,7 +99,7 @@ def summary(jobs: list[Job]) -> dict[str, Any]:
         rows.append(
             {
                 "seed": job.seed,
-                "episodes": reached(returns, GOAL, episodes_a_point=10),
+                "episodes": reached(returns, GOAL, episodes_per_point=10),
                 "returns": returns,
                 "n_parameters": run.agent.policy.n_parameters,
                 "env_steps": run.folder.checkpoints.load().meta["env_steps"],
@@ -111,7 +112,7 @@ def summary(jobs: list[Job]) -> dict[str, Any]:
 
 def _draw(results: dict[str, Any], path: Path) -> None:
     curves = {model: [row["returns"] for row in part["seeds"]] for model, part in results.items()}
-    draw(curves, path, episodes_a_point=10, goal=GOAL, published=PUBLISHED, title="CartPole-v1, REINFORCE")
+    draw(curves, path, episodes_per_point=10, goal=GOAL, published=PUBLISHED, title="CartPole-v1, REINFORCE")
 
 
 if __name__ == "__main__":

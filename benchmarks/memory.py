@@ -1,11 +1,11 @@
-"""Memory stays within bounds: peak resident set size of a meta-iteration, each in a process of its own.
+"""Peak memory: resident set size of a meta-iteration, each case in its own process.
 
     python -m benchmarks.memory [--quick]      results/memory.json
 
-The default runs (one meta-iteration and the evaluation that ends training) should stay below 3 GiB, and 8 wires x 5
-layers with 20 tasks x 20 episodes x 200 steps, second order, below 8 GiB; RL^2 with its default model, 1000 trials of
-1000 steps below 6 GiB. Episodes that end early would flatter the numbers, so every rollout of MAML is stretched to full
-length before it is learned from; the memory budget is the default one.
+Default runs (one meta-iteration and the final evaluation) should stay below 3 GiB; 8 wires x 5 layers with 20 tasks x
+20 episodes x 200 steps, second order, below 8 GiB; RL^2 with its default model and 1000 trials of 1000 steps below 6
+GiB. Episodes that end early would underestimate the peak, so every rollout of MAML is extended to full length before
+the update; the memory budget is the default.
 """
 
 import json
@@ -28,7 +28,7 @@ from qrl.models.reuploading import Config as CircuitConfig
 
 TRIALS = "tabular_mdp, rl2, trials of 1000 steps"
 CASES = {"navigation": 3.0, "cartpole_target": 3.0, "cartpole_target, 8 wires x 5 layers": 8.0, TRIALS: 6.0}
-"""Case: the most it should need [GiB]."""
+"""Upper bound of each case [GiB]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Options(QuickOptions):
     """Options of this benchmark."""
 
     case: str = ""
-    """Measure this case in this very process and print it as JSON (the command of each process)."""
+    """Measure this case in the current process and print it as JSON (command of the subprocesses)."""
 
 
 def main(options: Options) -> None:
@@ -44,20 +44,20 @@ def main(options: Options) -> None:
     if options.case:
         print(json.dumps(measure(options.case, options.quick)))
         return
-    rows = [in_own_process(name, options.quick) for name in CASES]
+    rows = [measure_in_subprocess(name, options.quick) for name in CASES]
     print(table(rows))
     write_result("memory", rows, quick=options.quick)
 
 
-def in_own_process(case: str, quick: bool) -> dict[str, Any]:
-    """`measure` in a fresh process."""
+def measure_in_subprocess(case: str, quick: bool) -> dict[str, Any]:
+    """Run `measure` in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.memory", "--case", case, *(["--quick"] if quick else [])]
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(finished.stdout.splitlines()[-1])
 
 
 def measure(case: str, quick: bool) -> dict[str, Any]:
-    """One meta-iteration, and for a default run its evaluation."""
+    """Measure one meta-iteration and, for default runs, the evaluation."""
     if case == TRIALS:
         return measure_trials(quick)
     env, _, wide = case.partition(", ")
@@ -74,11 +74,11 @@ def measure(case: str, quick: bool) -> dict[str, Any]:
     rollouts, states = collect_and_adapt(
         training.env, agent, tasks, agent.n_rollouts, training.rngs["environment"], training.generator
     )
-    agent.update([stretched(rollout, distribution.horizon) for rollout in rollouts], states, 1.0)
+    agent.update([extend_episodes(rollout, distribution.horizon) for rollout in rollouts], states, 1.0)
     full = peak()
     if not wide:
         options = {"n_tasks": spec.eval_tasks, "steps": spec.eval_steps, "episodes": spec.eval_episodes}
-        adaptation_curve(Patient(agent, distribution.horizon), distribution, EvaluationPlan(**options))
+        adaptation_curve(FullLengthAgent(agent, distribution.horizon), distribution, EvaluationPlan(**options))
     return {
         "case": case,
         "tasks x episodes x steps": f"{agent.n_tasks} x {agent.n_envs} x {distribution.horizon}",
@@ -93,7 +93,7 @@ def measure(case: str, quick: bool) -> dict[str, Any]:
 
 
 def measure_trials(quick: bool) -> dict[str, Any]:
-    """One meta-iteration of RL^2 with its default model, a hundred episodes a trial, none of which ends early."""
+    """Measure one meta-iteration of RL^2 with its default model and 100 episodes per trial, none ending early."""
     spec = Spec.default(env="tabular_mdp", agent="rl2", threads=1)
     sizes = {"episodes": 10, "meta_batch": 4} if quick else {"episodes": 100}
     spec = replace(spec, agent_config=replace(spec.agent_config, **sizes))
@@ -115,37 +115,37 @@ def measure_trials(quick: bool) -> dict[str, Any]:
     }
 
 
-def stretched(rollout: Rollout, horizon: int) -> Rollout:
-    """A rollout whose episodes all take `horizon` steps, by repeating its steps in turn."""
+def extend_episodes(rollout: Rollout, horizon: int) -> Rollout:
+    """Extend all episodes of a rollout to `horizon` steps by repeating its steps cyclically."""
     length = len(rollout.valid)
-    again = torch.arange(horizon) % length
-    everywhere = torch.ones(horizon, *rollout.valid.shape[1:], dtype=torch.bool)
+    index = torch.arange(horizon) % length
+    valid = torch.ones(horizon, *rollout.valid.shape[1:], dtype=torch.bool)
     return replace(
         rollout,
-        observation=rollout.observation[again],
-        action=rollout.action[again],
-        reward=rollout.reward[again],
-        valid=everywhere,
-        terminated=torch.zeros_like(everywhere),
-        truncated=everywhere & (torch.arange(horizon) == horizon - 1)[:, None, None],
+        observation=rollout.observation[index],
+        action=rollout.action[index],
+        reward=rollout.reward[index],
+        valid=valid,
+        terminated=torch.zeros_like(valid),
+        truncated=valid & (torch.arange(horizon) == horizon - 1)[:, None, None],
     )
 
 
-class Patient:
-    """The agent in evaluation, as if every episode had been of full length."""
+class FullLengthAgent:
+    """Agent wrapper for evaluation that extends every episode to full length before adapting."""
 
     def __init__(self, agent: Any, horizon: int) -> None:
         self.begin, self.act, self.to_environment = agent.begin, agent.act, agent.to_environment
         self.agent, self.horizon = agent, horizon
 
     def adapt(self, state: Any, rollout: Rollout) -> Any:
-        return self.agent.adapt(state, stretched(rollout, self.horizon))
+        return self.agent.adapt(state, extend_episodes(rollout, self.horizon))
 
 
 def peak() -> float:
-    """Largest resident set size of this process so far [GiB]. Linux counts in KiB, macOS in bytes.
+    """Peak resident set size of this process so far [GiB]. Linux counts in KiB, macOS in bytes.
 
-    A child starts from its parent's size; the parent here has imported the same libraries and no more.
+    A child process inherits the peak of its parent, which has only imported the same libraries.
     """
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
 

@@ -1,10 +1,10 @@
 """Meta-training under noise against exact meta-training, both evaluated under that noise.
 
-    python -m benchmarks.noise_aware --jobs 2    five seeds of each, about half an hour; --quick for a look
+    python -m benchmarks.noise_aware --jobs 2    five seeds each, about half an hour; --quick to try it
 
-MAML on navigation with a re-uploading circuit of two wires, all else by default. Noise: depolarizing=0.05 after every
-gate and readout=0.02. Every run is an ordinary one (results/runs/noise_aware-TRAINING-SEED); both are evaluated on the
-same 100 test tasks, adaptation included, under the noise, and the exact one exactly, too. Differences are paired by
+MAML on navigation with a re-uploading circuit of two wires and default options. Noise: depolarizing=0.05 after every
+gate and readout=0.02. Each run is a regular training run (results/runs/noise_aware-TRAINING-SEED); both are adapted and
+evaluated on the same 100 test tasks under the noise, and the exact one also without noise. Differences are paired by
 seed.
 
 Results: results/noise_aware.json, docs/noise_aware.png.
@@ -20,7 +20,7 @@ from agents.experiment.style import PANEL, line_style, set_titles, whole_ticks
 from benchmarks.shared.common import RUNS, set_up, table
 from benchmarks.shared.curves import draw_means, grid, save
 from benchmarks.shared.main import TrainingOptions, run_main
-from benchmarks.shared.runs import Job, outcome, publish, side_by_side, train_all
+from benchmarks.shared.runs import Job, outcome, process_pool, publish, train_all
 from benchmarks.shared.statistics import differences, interval, over_seeds
 from qrl.backends.backend import Backend
 from qrl.models import MODELS
@@ -40,26 +40,26 @@ class Options(TrainingOptions):
 
 
 def main(options: Options) -> None:
-    """Train both ways from every seed and evaluate under noise."""
+    """Train with and without noise from every seed and evaluate under noise."""
     set_up(threads=1)
     plan = {training: [job(training, seed, options.quick) for seed in range(options.seeds)] for training in TRAINING}
-    with side_by_side("noise_aware", options.jobs) as pool:
+    with process_pool("noise_aware", options.jobs) as pool:
         train_all(pool, [each for part in plan.values() for each in part], options.overwrite)
         under_noise = list(pool.map(noisy_evaluation, plan["exact"]))
     exact, noisy = ([outcome(each)[2] for each in plan[training]] for training in ("exact", "noisy"))
-    blind = [row | {"evaluation": found} for row, found in zip(exact, under_noise, strict=True)]
+    exact_under_noise = [row | {"evaluation": found} for row, found in zip(exact, under_noise, strict=True)]
     measured = {
         name: {"returns": over_seeds(rows), "seeds": rows}
-        for name, rows in zip(PARTS, (blind, noisy, exact), strict=True)
+        for name, rows in zip(PARTS, (exact_under_noise, noisy, exact), strict=True)
     }
-    measured["difference"] = {"returns": differences(noisy, blind), "noise": NOISE}
-    shown = [{"": name, **_columns(part["returns"])} for name, part in measured.items()]
-    print(table(shown))
+    measured["difference"] = {"returns": differences(noisy, exact_under_noise), "noise": NOISE}
+    table_rows = [{"": name, **_columns(part["returns"])} for name, part in measured.items()]
+    print(table(table_rows))
     publish("noise_aware", measured, (*PARTS, "difference"), _draw, draft=options.quick or options.seeds < N_SEEDS)
 
 
 def job(training: str, seed: int, quick: bool) -> Job:
-    """One run."""
+    """Return the job of a run."""
     model = MODELS.load("reuploading").Config(n_wires=2)
     spec = Spec.default(env="navigation", model_config=model, noise=TRAINING[training], seed=seed, threads=1)
     if quick:
@@ -69,7 +69,7 @@ def job(training: str, seed: int, quick: bool) -> Job:
 
 
 def noisy_evaluation(job: Job) -> dict[str, Any]:
-    """The curve of a run under the noise, on the tasks of its own evaluation."""
+    """Return the adaptation curve of a run under the noise, on the tasks of its regular evaluation."""
     set_up(threads=1)
     spec = job.spec
     backend = Backend(noise=Noise.parse(NOISE))

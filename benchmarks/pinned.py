@@ -1,14 +1,14 @@
-"""Short runs of every algorithm and family, pinned bit by bit: does a change alter any result?
+"""Bitwise regression test: short runs of every algorithm and family before and after a change.
 
     python -m benchmarks.pinned record                     # write benchmarks/results/pinned.json
     python -m benchmarks.pinned compare                    # repeat all runs and compare
-    python -m benchmarks.pinned compare --only rl2         # those whose names contain a word
-    python -m benchmarks.pinned compare --checkout OTHER   # of another checkout, such as a git worktree
+    python -m benchmarks.pinned compare --only rl2         # runs whose names contain this
+    python -m benchmarks.pinned compare --checkout OTHER   # test another checkout, such as a git worktree
 
-Each run is one `run.py train` in a process of its own with one thread, without anything that tells the time; what is
-pinned are the rows of metrics.jsonl and all of evaluation.json. Bits depend on the processor and on the versions of
-torch and its BLAS, so that a result recorded on one machine is compared on that one, or by the differences printed.
-This module imports nothing of the library, so that it can be copied beside any commit.
+Each run is one `run.py train` in its own process with one thread; the rows of metrics.jsonl and the complete
+evaluation.json are compared, which contain no timings. Bits depend on the processor and on the versions of torch and
+its BLAS: compare on the machine of the recording, or judge by the printed differences. This module does not import the
+library, so that it can be copied into a checkout of any commit.
 """
 
 import argparse
@@ -30,7 +30,6 @@ RESULT = HERE / "results" / "pinned.json"
 SMALL = "--agent.meta-batch 4 --agent.episodes 6"
 NAVIGATION = f"--env navigation --env.horizon 20 {SMALL}"
 TRIAL = "--agent.meta-batch 12 --eval-episodes 4"
-QUICK_TEST = "--agent.meta-batch 2 --agent.episodes 4"
 
 RUNS: dict[str, str] = {
     # MAML: every estimator, both outer steps, options that change the computation.
@@ -92,16 +91,16 @@ RUNS: dict[str, str] = {
 """Options of `run.py train`, by name."""
 
 RENAMED = {"tries": "evaluations", "forgetful": "memory_reset", "unproved": "skip_sensitivity_check"}
-"""Names in outcomes that were recorded earlier, and their present names."""
+"""Names in earlier recordings, and their current names."""
 
 ADDED = {"policy"}
-"""Keys that outcomes did not have when they were recorded."""
+"""Keys that are missing in earlier recordings."""
 
 COMMON = "--seed 3 --iterations 3 --threads 1 --eval-tasks 6 --eval-steps 2 --eval-episodes 5"
 
 
 def outcome(checkout: Path, options: str) -> dict[str, Any]:
-    """Train in a process of its own; the rows of metrics and the evaluation, or the message of a run that failed."""
+    """Train in a separate process; return metrics and evaluation, or the error message of a failed run."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         command = [sys.executable, "run.py", "train", *COMMON.split(), *options.split(), "--out", str(out)]
@@ -117,24 +116,24 @@ def outcome(checkout: Path, options: str) -> dict[str, Any]:
         return {"metrics": rows, "evaluation": json.loads((out / "evaluation.json").read_text())}
 
 
-def numbers(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of a JSON value, with the path to it."""
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every leaf of a JSON value with its path."""
     if isinstance(value, dict):
         for name, each in value.items():
-            yield from numbers(each, f"{where}.{name}")
+            yield from leaves(each, f"{path}.{name}")
     elif isinstance(value, list):
         for index, each in enumerate(value):
-            yield from numbers(each, f"{where}[{index}]")
+            yield from leaves(each, f"{path}[{index}]")
     else:
-        yield where, value
+        yield path, value
 
 
 def difference(before: Any, after: Any) -> float:
-    """The largest relative difference between two outcomes; infinite where anything but numbers differs."""
-    old, new = dict(numbers(before)), dict(numbers(after))
+    """Return the largest relative difference between two outcomes; infinite if anything but numbers differs."""
+    old, new = dict(leaves(before)), dict(leaves(after))
     if old.keys() != new.keys():
         return math.inf
-    return max((_relative(old[where], new[where]) for where in old), default=0.0)
+    return max((_relative(old[path], new[path]) for path in old), default=0.0)
 
 
 def _relative(old: Any, new: Any) -> float:
@@ -146,7 +145,7 @@ def _relative(old: Any, new: Any) -> float:
 
 
 def measure(checkout: Path, only: str, jobs: int) -> dict[str, Any]:
-    """The outcomes of all runs whose names contain `only`."""
+    """Return the outcomes of all runs whose names contain `only`."""
     names = [name for name in RUNS if only in name]
     with ThreadPoolExecutor(jobs) as pool:
         found = pool.map(lambda name: outcome(checkout, RUNS[name]), names)
@@ -157,20 +156,20 @@ def measure(checkout: Path, only: str, jobs: int) -> dict[str, Any]:
     return results
 
 
-def with_present_names(value: Any) -> Any:
-    """An outcome with the present names of what was renamed since it was recorded, without what was added."""
+def with_current_names(value: Any) -> Any:
+    """Return a recorded outcome with current names, without keys that were added later."""
     if isinstance(value, dict):
-        return {RENAMED.get(key, key): with_present_names(each) for key, each in value.items() if key not in ADDED}
+        return {RENAMED.get(key, key): with_current_names(each) for key, each in value.items() if key not in ADDED}
     if isinstance(value, list):
-        return [with_present_names(each) for each in value]
+        return [with_current_names(each) for each in value]
     return RENAMED.get(value, value) if isinstance(value, str) else value
 
 
 def compare(recorded: dict[str, Any], found: dict[str, Any]) -> int:
-    """Print what differs; the number of runs that do."""
+    """Print differences; return the number of runs that differ."""
     differing = 0
-    for name, outcome_now in found.items():
-        before, after = with_present_names(recorded[name]), with_present_names(outcome_now)
+    for name, current in found.items():
+        before, after = with_current_names(recorded[name]), with_current_names(current)
         if before == after:
             continue
         differing += 1
@@ -179,17 +178,17 @@ def compare(recorded: dict[str, Any], found: dict[str, Any]) -> int:
             continue
         first = difference(before["metrics"][:1], after["metrics"][:1])
         print(f"{name}: differs by {first:.1e} after one iteration, {difference(before, after):.1e} at most (relative)")
-    print(f"{len(found) - differing} of {len(found)} runs have the same bits")
+    print(f"{len(found) - differing} of {len(found)} runs are bitwise identical")
     return differing
 
 
 def main() -> int:
-    """Record or compare."""
+    """Record or compare all runs; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("record", "compare"))
-    parser.add_argument("--checkout", type=Path, default=HERE.parent, help="where run.py is")
-    parser.add_argument("--only", default="", help="a word that the names of the runs contain")
-    parser.add_argument("--jobs", type=int, default=1, help="processes side by side; does not change a bit")
+    parser.add_argument("--checkout", type=Path, default=HERE.parent, help="folder of run.py")
+    parser.add_argument("--only", default="", help="only runs whose names contain this text")
+    parser.add_argument("--jobs", type=int, default=1, help="parallel processes; does not affect results")
     options = parser.parse_args()
     found = measure(options.checkout.resolve(), options.only, options.jobs)
     if options.command == "compare":

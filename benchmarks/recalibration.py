@@ -1,13 +1,13 @@
-"""A drifted qubit is calibrated again in a few tries: adapted policies, unadapted ones, and starting from nothing.
+"""Recalibration of a drifted qubit from few pulses: adapted policies, unadapted ones, and learning from scratch.
 
-    python -m benchmarks.recalibration --jobs 2      five seeds of each, about an hour; --quick for a look
+    python -m benchmarks.recalibration --jobs 2      five seeds each, about an hour; --quick to try it
 
-`qubit_control` by default: one qubit whose detuning, drive and decay are unknown is to be brought to |+>, and the
-return is the fidelity. Every run is an ordinary one (results/runs/recalibration-AGENT-MODEL-SEED), all options
-defaults; every agent has the same 100 test tasks and the same number of tries, 40 pulses an update, and again the same
-policies with 10. `cross_entropy` and `scratch` start from nothing in each task, by search for a pulse and by policy
-gradient; `grape` is told the task, and bounds what there is to be had. Gains are over the unadapted policy, and over
-those with as many tries, paired by seed.
+`qubit_control` with default options: prepare |+> on a qubit with unknown detuning, drive and decay; the return is the
+fidelity. Each run is a regular training run (results/runs/recalibration-AGENT-MODEL-SEED) with default options; every
+agent is evaluated on the same 100 test tasks with the same number of pulses, 40 per update, and the same policies again
+with 10. `cross_entropy` and `scratch` learn each task from scratch, by pulse search and by policy gradient; `grape`
+knows the task and is an upper bound. Gains over the unadapted policy and over agents with as many pulses are paired by
+seed.
 
 Results: results/recalibration.json, docs/recalibration.png.
 """
@@ -22,7 +22,7 @@ from agents.experiment.style import PANEL, line_style, place_legend, reference_s
 from benchmarks.shared.common import RUNS, default_spec, set_up, table
 from benchmarks.shared.curves import draw_means, grid, save
 from benchmarks.shared.main import TrainingOptions, run_main
-from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train_all
+from benchmarks.shared.runs import Job, check_names, outcome, process_pool, publish, train_all
 from benchmarks.shared.statistics import differences, interval, over_seeds, t_interval
 
 N_SEEDS = 5
@@ -37,11 +37,11 @@ LEARNERS = (
     "grape",
 )
 AGAINST = ("maml mlp", "scratch reuploading", "cross_entropy")
-"""The classical control, and those who start from nothing."""
-FEW = 10
-"""Pulses an update in a second evaluation; the first has the runs' own [episodes]."""
-SUFFIXES = ("", f", {FEW} pulses an update")
-"""Of the names of the parts of the two evaluations."""
+"""Classical control, and agents that learn from scratch."""
+FEW_PULSES = 10
+"""Pulses per update in the second evaluation; the first uses those of the runs [episodes]."""
+SUFFIXES = ("", f", {FEW_PULSES} pulses an update")
+"""Suffixes of the parts of the two evaluations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,34 +51,34 @@ class Options(TrainingOptions):
     seeds: int = N_SEEDS
 
     learners: tuple[str, ...] = LEARNERS
-    """Names of the learners; the reference is always among them."""
+    """Names of the learners; the reference is always included."""
 
 
 def main(options: Options) -> None:
-    """Train, evaluate and compare."""
-    check_part("recalibration", "learner", options.learners, LEARNERS)
+    """Train, evaluate and compare all agents."""
+    check_names("recalibration", "learner", options.learners, LEARNERS)
     set_up(threads=1)
     plan = {
         name: [job(name, seed, options.quick) for seed in range(options.seeds)]
         for name in LEARNERS
         if name in (REFERENCE, *options.learners)
     }
-    with side_by_side("recalibration", options.jobs) as pool:
+    with process_pool("recalibration", options.jobs) as pool:
         train_all(pool, [each for part in plan.values() for each in part], options.overwrite)
-        few = {name: list(pool.map(few_tries, part)) for name, part in plan.items()}
+        with_few_pulses = {name: list(pool.map(evaluate_with_few_pulses, part)) for name, part in plan.items()}
     rows = {name: [outcome(each)[2] for each in part] for name, part in plan.items()}
-    again = {
-        name: [row | {"evaluation": found} for row, found in zip(part, few[name], strict=True)]
+    few_pulse_rows = {
+        name: [row | {"evaluation": found} for row, found in zip(part, with_few_pulses[name], strict=True)]
         for name, part in rows.items()
     }
-    both = zip(SUFFIXES, (rows, again), strict=True)
-    measured = {name + suffix: each for suffix, part in both for name, each in compared(part).items()}
+    evaluations = zip(SUFFIXES, (rows, few_pulse_rows), strict=True)
+    measured = {name + suffix: each for suffix, part in evaluations for name, each in compare_learners(part).items()}
     known = [name + suffix for suffix in SUFFIXES for name in LEARNERS]
     publish("recalibration", measured, known, _draw, draft=options.quick or options.seeds < N_SEEDS)
 
 
 def job(name: str, seed: int, quick: bool) -> Job:
-    """One run; a classical model is matched in parameters."""
+    """Return the job of a run; a classical model is matched in parameters."""
     agent, _, model = name.partition(" ")
     if model:
         spec: Spec = default_spec("qubit_control", model, agent=agent, seed=seed)
@@ -90,31 +90,33 @@ def job(name: str, seed: int, quick: bool) -> Job:
     return Job("qubit_control", name, seed, spec, folder, "benchmarks.recalibration")
 
 
-def few_tries(job: Job) -> dict[str, Any]:
-    """The curve of a run with fewer pulses an update, on the tasks of its own evaluation."""
+def evaluate_with_few_pulses(job: Job) -> dict[str, Any]:
+    """Return the adaptation curve of a run with fewer pulses per update, on the tasks of its regular evaluation."""
     set_up(threads=1)
-    curve = load(job.folder).evaluate(tasks=job.spec.eval_tasks, episodes=FEW)
+    curve = load(job.folder).evaluate(tasks=job.spec.eval_tasks, episodes=FEW_PULSES)
     return {key: value for key, value in curve.to_json().items() if key != "per_task"}
 
 
-def compared(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """What there is to say of learners with as many tries each: returns over seeds, and the reference's gains."""
+def compare_learners(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Compare learners with equal numbers of pulses: returns over seeds, and gains of the reference."""
     measured: dict[str, Any] = {name: {"returns": over_seeds(part), "seeds": part} for name, part in rows.items()}
-    gains = {"itself, unadapted": gained(rows[REFERENCE])}
-    measured[REFERENCE]["gain"] = gains["itself, unadapted"]
+    gains = {"no adaptation": gain_over_unadapted(rows[REFERENCE])}
+    measured[REFERENCE]["gain"] = gains["no adaptation"]
     for name in AGAINST:
         if name in rows:
             measured[name]["reference_minus_this"] = gains[name] = differences(rows[REFERENCE], rows[name])
-    tries = rows[REFERENCE][0]["evaluation"]["episodes"]
+    pulses = rows[REFERENCE][0]["evaluation"]["episodes"]
     print(
-        table([{f"{tries[1]} pulses an update": name, **_columns(part["returns"])} for name, part in measured.items()])
+        table(
+            [{f"{pulses[1]} pulses per update": name, **_columns(part["returns"])} for name, part in measured.items()]
+        )
     )
     print(table([{"gain of the reference over": name, **_columns(each)} for name, each in gains.items()]))
     return measured
 
 
-def gained(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean return after each number of updates above the one before any, over seeds."""
+def gain_over_unadapted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the gain in mean return over no adaptation after each number of updates, over seeds."""
     means = [row["evaluation"]["mean"] for row in rows]
     return [t_interval([mean[x] - mean[0] for mean in means]) for x in range(len(means[0]))]
 
@@ -124,8 +126,8 @@ def _columns(returns: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _draw(results: dict[str, Any], path: Path) -> None:
-    figure, places = grid(len(SUFFIXES), columns=len(SUFFIXES), size=PANEL, sharey=True)
-    for axes, suffix in zip(places, SUFFIXES, strict=True):
+    figure, panel_axes = grid(len(SUFFIXES), columns=len(SUFFIXES), size=PANEL, sharey=True)
+    for axes, suffix in zip(panel_axes, SUFFIXES, strict=True):
         for index, name in enumerate(LEARNERS):
             if (part := results.get(f"{name}{suffix}")) is None:
                 continue
@@ -135,10 +137,10 @@ def _draw(results: dict[str, Any], path: Path) -> None:
                 axes.plot(pulses, fidelity, label="grape (knows the task)", **reference_style("oracle"))
             else:
                 draw_means(axes, pulses, part["returns"], name, **line_style(index))
-        set_titles(axes, f"{pulses[1]} pulses an update", f"mean over {N_SEEDS} seeds and its 95 % t-interval")
+        set_titles(axes, f"{pulses[1]} pulses per update", f"mean over {N_SEEDS} seeds and its 95 % t-interval")
         axes.set(xlabel="experience in the task [pulses]", xticks=pulses)
         place_legend(axes)
-    places[0].set_ylabel("fidelity on test tasks")
+    panel_axes[0].set_ylabel("fidelity on test tasks")
     save(figure, path)
 
 

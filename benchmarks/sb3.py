@@ -1,13 +1,13 @@
-"""PPO of Stable-Baselines3 with a quantum policy, against the same with PennyLane's TorchLayer and against MlpPolicy.
+"""PPO of Stable-Baselines3 with a quantum policy, compared with PennyLane's TorchLayer and with MlpPolicy.
 
     python -m benchmarks.sb3 [--quick]      results/sb3.json
 
-Environment steps a second of `PPO.learn` on CartPole-v1, rollouts and updates together, in two settings: the defaults,
-one environment and 10 epochs of minibatches of 64, here of rollouts of 256 steps, so that turns are short (updates a
-step are those of the default); and eight environments side by side with minibatches of 256, where what a call costs is
-shared by more samples. A circuit of 4 wires x 5 layers (`reuploading`) for the actor and one for the critic, each with
-a linear read-out; the TorchLayers, on `default.qubit` with backprop, have the very same circuit. One process, one
-thread; the policies take turns, a rollout and its update each; medians.
+Environment steps per second of `PPO.learn` on CartPole-v1, including rollouts and updates, in two settings: the
+defaults, with one environment and 10 epochs of minibatches of 64, but rollouts of 256 steps to keep rounds short (with
+as many updates per step); and eight parallel environments with minibatches of 256, which amortise the overhead per call
+over more samples. Actor and critic each have a circuit of 4 wires x 5 layers (`reuploading`) and a linear read-out; the
+TorchLayers, on `default.qubit` with backprop, use the same circuit. One process, one thread; the policies alternate,
+one rollout and its update at a time; medians.
 """
 
 from functools import partial
@@ -28,53 +28,53 @@ from qrl.layer import QuantumLayer
 from qrl.sb3 import QuantumActorCriticPolicy
 
 N_STEPS = 256
-"""Of a rollout and its update, over all environments [steps]."""
+"""Length of a rollout over all environments [steps]."""
 SETTINGS = {"1 environment, minibatches of 64": (1, 64), "8 environments, minibatches of 256": (8, 256)}
 SIZE: dict[str, Any] = {"model": "reuploading", "n_wires": 4, "n_layers": 5}
 OURS, TORCH_LAYER, MLP = "ours", "PennyLane TorchLayer", "MlpPolicy"
 TARGETS = {TORCH_LAYER: 5.0, MLP: 0.5}
-"""The least that our steps a second should be over those of this policy [ratio]."""
+"""Lower bound of our steps per second over those of this policy [ratio]."""
 
 
 def main(options: QuickOptions) -> None:
-    """Time PPO."""
+    """Time PPO with each policy."""
     set_up(threads=1)
-    rows = [each for setting in SETTINGS for each in measured(setting, 2 if options.quick else 9)]
+    rows = [each for setting in SETTINGS for each in time_policies(setting, 2 if options.quick else 9)]
     print(table(rows))
     write_result("sb3", rows, quick=options.quick)
 
 
-def measured(setting: str, n_turns: int) -> list[dict[str, Any]]:
-    """A row for each policy."""
-    own = {"features_extractor_class": TorchLayerExtractor, "share_features_extractor": False}
+def time_policies(setting: str, rounds: int) -> list[dict[str, Any]]:
+    """Time the policies in a setting; return a row per policy."""
+    extractor = {"features_extractor_class": TorchLayerExtractor, "share_features_extractor": False}
     models = {
         OURS: learner(setting, QuantumActorCriticPolicy, SIZE),
-        TORCH_LAYER: learner(setting, "MlpPolicy", {**own, "net_arch": [], "ortho_init": False}),
+        TORCH_LAYER: learner(setting, "MlpPolicy", {**extractor, "net_arch": [], "ortho_init": False}),
         MLP: learner(setting, "MlpPolicy", {}),
     }
     check_equal(models[OURS], models[TORCH_LAYER])
-    turns = {name: partial(model.learn, N_STEPS, reset_num_timesteps=False) for name, model in models.items()}
-    seconds = medians(turns, n_turns)
+    calls = {name: partial(model.learn, N_STEPS, reset_num_timesteps=False) for name, model in models.items()}
+    seconds = medians(calls, rounds)
     return [row(setting, name, model, seconds) for name, model in models.items()]
 
 
 class TorchLayerExtractor(BaseFeaturesExtractor):
-    """The same circuit as users of PennyLane put one into Stable-Baselines3."""
+    """The same circuit as a PennyLane TorchLayer, the usual way to use PennyLane with Stable-Baselines3."""
 
     def __init__(self, observation_space: gymnasium.Space[Any]) -> None:
         n_inputs = observation_space.shape[0]  # type: ignore[index]
-        own = QuantumLayer(**SIZE, n_inputs=n_inputs)
-        super().__init__(observation_space, own.n_features)
-        shapes = {name: tuple(getattr(own, name).shape) for name in ("weights", "scales")}
-        initial = {name: getattr(own, name).detach() for name in shapes}
-        self.layer = qml.qnn.TorchLayer(to_qnode(own.circuit), shapes, init_method=initial)
+        layer = QuantumLayer(**SIZE, n_inputs=n_inputs)
+        super().__init__(observation_space, layer.n_features)
+        shapes = {name: tuple(getattr(layer, name).shape) for name in ("weights", "scales")}
+        initial = {name: getattr(layer, name).detach() for name in shapes}
+        self.layer = qml.qnn.TorchLayer(to_qnode(layer.circuit), shapes, init_method=initial)
 
     def forward(self, observations: Tensor) -> Tensor:
-        return self.layer(observations).to(observations.dtype)  # a QNode gives float64
+        return self.layer(observations).to(observations.dtype)  # QNodes return float64
 
 
 def learner(setting: str, policy: Any, policy_kwargs: dict[str, Any]) -> PPO:
-    """PPO with its defaults but for the setting and the rollouts' length."""
+    """Return PPO with default options except for the setting and the length of rollouts."""
     n_envs, batch_size = SETTINGS[setting]
     env = make_vec_env("CartPole-v1", n_envs)
     sizes = {"n_steps": N_STEPS // n_envs, "batch_size": batch_size}
@@ -83,7 +83,7 @@ def learner(setting: str, policy: Any, policy_kwargs: dict[str, Any]) -> PPO:
 
 @torch.no_grad()
 def check_equal(ours: PPO, theirs: PPO) -> None:
-    """Raises AssertionError unless both have the same circuits: with the same parameters they give the same."""
+    """Raise AssertionError unless both circuits agree for equal parameters."""
     observations = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
     for role in ("pi", "vf"):
         one, other = (getattr(each.policy, f"{role}_features_extractor") for each in (ours, theirs))
@@ -93,7 +93,7 @@ def check_equal(ours: PPO, theirs: PPO) -> None:
 
 
 def row(setting: str, name: str, model: PPO, seconds: dict[str, float]) -> dict[str, Any]:
-    """A row of the result."""
+    """Return a row of the result."""
     ratio, target = seconds[name] / seconds[OURS], TARGETS.get(name)
     return {
         "setting": setting,

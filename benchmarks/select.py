@@ -1,14 +1,14 @@
-"""`run.py select`: how long it takes, and how its best pipeline compares with the best single algorithm.
+"""Duration of `run.py select`, and accuracy of its best pipeline compared with the best single algorithm.
 
     python -m benchmarks.select [--quick] [--wheels FOLDER]      results/select.json
 
-The command in a process of its own, one thread. Time: a CSV file of 5000 rows and 20 columns that is made here, 12 of
-numbers and 8 of text, a tenth of the values of every other column missing, five tries (at most 120 s). Quality: ten
-datasets that are held out from the training of the selector, the first ones by the hashes of their names of different
-groups, written as CSV files as their packages have them; the best accuracy among five tries minus that of the best
-single algorithm of the datasets trained on, both in the same folds. The best of five has been chosen by the same folds
-and the single algorithm has not: the difference is a little too good for the selector, so one try beside it, which has
-no such choice, is reported too.
+The command runs in its own process with one thread. Time: a synthetic CSV file of 5000 rows with 12 numeric and 8 text
+columns, a tenth of the values of every other column missing, five evaluations (at most 120 s). Quality: ten datasets
+from different groups that were held out from the training of the selector, the first by the hashes of their names,
+written as CSV files as in their packages; the best accuracy among five evaluations minus that of the best single
+algorithm of the training datasets, in the same folds. The best of five is selected on these folds, unlike the single
+algorithm, so this difference is optimistically biased; the difference of the first evaluation, without selection, is
+also reported.
 """
 
 import json
@@ -33,8 +33,8 @@ from benchmarks.shared.statistics import interval, t_interval
 from envs.automl.table import read_table
 
 ROOT = Path(__file__).resolve().parent.parent
-TRIES, N_DATASETS = 5, 10
-MOST_SECONDS = 120.0
+N_EVALUATIONS, N_DATASETS = 5, 10
+MAX_SECONDS = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,38 +42,43 @@ class Options(QuickOptions):
     """Options of this benchmark."""
 
     wheels: Path = RUNS / "selection" / "wheels"
-    """Folder of the wheels that the table was built from (`benchmarks.automl_table.build`)."""
+    """Folder of the wheels from which the table was built (`benchmarks.automl_table.build`)."""
 
 
 def main(options: Options) -> None:
-    """Run the command."""
+    """Time the command and compare it with the best single algorithm."""
     set_up(threads=1)
     with tempfile.TemporaryDirectory() as folder:
-        timed = on_made_up_data(Path(folder))
-        print(f"5000 x 20, {TRIES} tries: {timed['seconds']:.0f} s of at most {MOST_SECONDS:.0f}", flush=True)
-        rows = [compared(name, options.wheels, Path(folder)) for name in held_out(2 if options.quick else N_DATASETS)]
+        timed = time_on_synthetic_data(Path(folder))
+        print(
+            f"5000 x 20, {N_EVALUATIONS} evaluations: {timed['seconds']:.0f} s of at most {MAX_SECONDS:.0f}", flush=True
+        )
+        rows = [
+            compare_on_dataset(name, options.wheels, Path(folder))
+            for name in held_out(2 if options.quick else N_DATASETS)
+        ]
     print(table(rows))
     keys = ("best_minus_single", "first_minus_single")
     summary = {key: t_interval([row[key] for row in rows]) for key in keys}
     for key, value in summary.items():
         print(key, interval(value, 4))
-    ahead = sum(row["best_minus_single"] > 0 for row in rows)
+    n_better = sum(row["best_minus_single"] > 0 for row in rows)
     write_result(
-        "select", {"time": timed, "datasets": rows, "summary": {**summary, "ahead": ahead}}, quick=options.quick
+        "select", {"time": timed, "datasets": rows, "summary": {**summary, "ahead": n_better}}, quick=options.quick
     )
 
 
-def on_made_up_data(folder: Path) -> dict[str, Any]:
-    """Seconds of the whole command, starting Python and reading included."""
-    made_up().to_csv(folder / "made_up.csv", index=False)
+def time_on_synthetic_data(folder: Path) -> dict[str, Any]:
+    """Time the complete command, including the start of Python and reading of the file."""
+    synthetic_data().to_csv(folder / "made_up.csv", index=False)
     started = time.perf_counter()
-    about = select(folder / "made_up.csv", "label", "--no-compare")
+    report = select(folder / "made_up.csv", "label", "--no-compare")
     seconds = time.perf_counter() - started
-    return {"seconds": seconds, "target": MOST_SECONDS, "met": seconds <= MOST_SECONDS, "ranking": about["ranking"]}
+    return {"seconds": seconds, "target": MAX_SECONDS, "met": seconds <= MAX_SECONDS, "ranking": report["ranking"]}
 
 
-def made_up() -> pd.DataFrame:
-    """5000 rows: 12 columns of numbers and 8 of text, of which some say something about three unequal classes."""
+def synthetic_data() -> pd.DataFrame:
+    """Generate 5000 rows of 12 numeric and 8 text columns, some informative, with three imbalanced classes."""
     rng, n_rows = np.random.default_rng(0), 5000
     numbers = rng.normal(size=(n_rows, 12))
     signal = numbers[:, 0] + numbers[:, 1] * numbers[:, 2] + 0.7 * rng.normal(size=n_rows)
@@ -88,7 +93,7 @@ def made_up() -> pd.DataFrame:
 
 
 def held_out(n_datasets: int) -> list[str]:
-    """Names of datasets of the test split, each of a group of its own, in an order that has no meaning."""
+    """Return names of test datasets from different groups, in the arbitrary order of hashes."""
     shipped = read_table()
     chosen: dict[str, str] = {}
     for row in sorted(shipped.split("test"), key=lambda row: rank(shipped.datasets[row])):
@@ -96,20 +101,20 @@ def held_out(n_datasets: int) -> list[str]:
     return list(chosen.values())[:n_datasets]
 
 
-def compared(name: str, wheels: Path, folder: Path) -> dict[str, Any]:
-    """The command on one of them."""
+def compare_on_dataset(name: str, wheels: Path, folder: Path) -> dict[str, Any]:
+    """Run the command on a held-out dataset."""
     (entry,) = (each for each in catalogue() if each.name == name)
     frame = read(entry, wheels)
     unused = [column for column in frame.columns if listed(str(column), entry.unused)]
     frame.drop(columns=unused).to_csv(folder / f"{name}.csv", index=False)
     started = time.perf_counter()
-    about = select(folder / f"{name}.csv", entry.target)
+    report = select(folder / f"{name}.csv", entry.target)
     seconds = time.perf_counter() - started
-    (first,) = (each for each in about["ranking"] if each["evaluation"] == 1)
-    single, proposed = about["best_single"], about["best_proposed"]
+    (first,) = (each for each in report["ranking"] if each["evaluation"] == 1)
+    single, proposed = report["best_single"], report["best_proposed"]
     return {
         "dataset": name,
-        "rows": about["data"]["rows"],
+        "rows": report["data"]["rows"],
         "best": proposed["algorithm"],
         "accuracy": proposed["accuracy"],
         "single": single["algorithm"],
@@ -121,12 +126,15 @@ def compared(name: str, wheels: Path, folder: Path) -> dict[str, Any]:
 
 
 def select(file: Path, target: str, *options: str) -> dict[str, Any]:
-    """What the command wrote about a file."""
+    """Run the command on a file and return its `best.json`."""
     out = file.with_suffix("")
     command = [sys.executable, str(ROOT / "run.py"), "select", str(file), "--target", target, "--out", str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(
-        [*command, "--evaluations", str(TRIES), *options], check=True, env=environment, stdout=subprocess.DEVNULL
+        [*command, "--evaluations", str(N_EVALUATIONS), *options],
+        check=True,
+        env=environment,
+        stdout=subprocess.DEVNULL,
     )
     return json.loads((out / "best.json").read_text())
 

@@ -1,12 +1,12 @@
-"""The fused executor is many times faster than PennyLane's `default.qubit` with backprop and broadcasting.
+"""Speed of the fused executor compared with PennyLane's `default.qubit` with backprop and broadcasting.
 
     python -m benchmarks.simulator [--quick]            against PennyLane, results/simulator.json
     python -m benchmarks.simulator --blocks [--quick]   sizes of fused blocks, results/simulator-blocks.json
 
-One process, one thread, medians over calls that take turns. Both run the very same circuit with the same parameters
-(`QuantumLayer` and its `.to_pennylane()`): layers of RZ RY (weights), a ring of CZ, RY RZ of one scaled input a wire, a
-last variational layer, Z on every wire; four inputs; 5 layers, with noise 3, which PennyLane runs on `default.mixed`.
-Derivatives are those of weights and scales.
+One process, one thread, medians over alternating calls. Both run the same circuit with the same parameters
+(`QuantumLayer` and its `.to_pennylane()`): layers of RZ RY (weights), a ring of CZ, RY RZ of one scaled input per wire;
+a final variational layer; Z on every wire; four inputs; 5 layers without noise, 3 layers with noise, which PennyLane
+runs on `default.mixed`. Derivatives are with respect to weights and scales.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ from qrl.simulator.representation import AMPLITUDES
 
 LAYERS, INPUTS, STEP_SIZE = 5, 4, 0.1
 BLOCK_SIZES = {5: (2, 3, 4, 5), 6: (2, 3, 4, 5, 6), 8: (2, 3, 4, 5, 6, 8), 10: (2, 3, 4, 5, 6)}
-"""Wires: choices of the largest block."""
+"""Candidates for the largest block by number of wires."""
 
 Params = dict[str, Tensor]
 Forward = Callable[[Params, Tensor], Tensor]
@@ -53,22 +53,26 @@ def main(options: Options) -> None:
 
 
 def against_pennylane(quick: bool) -> Iterator[dict[str, Any]]:
-    """One row a measurement."""
+    """Yield a row per measurement."""
     few, many = (2, 3) if quick else (9, 25)
     for batch, target in ((1, 15), (32, 15), (1000, 12)):
         functions = {name: forward_backward(f, batch) for name, f in pair(4).items()}
-        yield compared(f"forward+backward, 4 wires, batch {batch}", medians(functions, many), target)
-    yield compared("rollout step, 4 wires, batch 400", medians(rollout_step(400), many), 30)
-    yield compared("second-order meta-gradient, 4 wires, 20 tasks x 500", medians(meta_gradients(20, 500), few), 6)
+        yield comparison_row(f"forward+backward, 4 wires, batch {batch}", medians(functions, many), target)
+    yield comparison_row("rollout step, 4 wires, batch 400", medians(rollout_step(400), many), 30)
+    yield comparison_row(
+        "second-order meta-gradient, 4 wires, 20 tasks x 500", medians(meta_gradients(20, 500), few), 6
+    )
     for n_wires, target in ((8, 7), (10, 10)):
         functions = {name: forward_backward(f, 1000) for name, f in pair(n_wires).items()}
-        yield compared(f"forward+backward, {n_wires} wires, batch 1000", medians(functions, few), target)
+        yield comparison_row(f"forward+backward, {n_wires} wires, batch 1000", medians(functions, few), target)
     for after in ("gate", "layer"):
-        yield compared(f"noise after each {after}, forward+backward, 4 wires, batch 256", noisy(after, few), 20)
+        yield comparison_row(
+            f"noise after each {after}, forward+backward, 4 wires, batch 256", time_with_noise(after, few), 20
+        )
 
 
-def noisy(after: After, repeats: int) -> dict[str, float]:
-    """Seconds of density matrices under depolarizing noise and errors of readout."""
+def time_with_noise(after: After, repeats: int) -> dict[str, float]:
+    """Time density-matrix simulation with depolarizing noise and readout errors [s]."""
     noise = Noise(depolarizing=0.01, readout=0.02, after=after)
     ours = QuantumLayer("reuploading", 4, 3, n_inputs=INPUTS, generator=torch.Generator().manual_seed(0))
     theirs = ours.to_pennylane("default.mixed", noise=noise)
@@ -76,12 +80,12 @@ def noisy(after: After, repeats: int) -> dict[str, float]:
     return medians({"ours": forward_backward(ours, 256), "PennyLane": forward_backward(theirs, 256)}, repeats)
 
 
-def compared(what: str, seconds: dict[str, float], target: float) -> dict[str, Any]:
-    """Ours, the fastest of the others, their ratio, and whether it is as large as it should be."""
+def comparison_row(measurement: str, seconds: dict[str, float], target: float) -> dict[str, Any]:
+    """Return a row: our time, that of the fastest alternative, their ratio, and whether it meets the target."""
     theirs, name = min((value, name) for name, value in seconds.items() if name != "ours")
     others = ", ".join(f"{name} {1e3 * value:.0f}" for name, value in seconds.items() if name != "ours")
     return {
-        "what": what,
+        "what": measurement,
         "ours [ms]": 1e3 * seconds["ours"],
         "fastest other [ms]": 1e3 * theirs,
         "ratio": theirs / seconds["ours"],
@@ -92,24 +96,24 @@ def compared(what: str, seconds: dict[str, float], target: float) -> dict[str, A
 
 
 def pair(n_wires: int) -> dict[str, torch.nn.Module]:
-    """Our layer and PennyLane's, with the same parameters."""
+    """Return our layer and its PennyLane counterpart with the same parameters."""
     ours = layer(n_wires)
     return {"ours": ours, "PennyLane": ours.to_pennylane()}
 
 
 def layer(n_wires: int) -> QuantumLayer:
-    """The circuit of the comparison, float32."""
+    """Return the layer of the comparison, in float32."""
     return QuantumLayer("reuploading", n_wires, LAYERS, n_inputs=INPUTS, generator=torch.Generator().manual_seed(0))
 
 
 def forward_backward(module: torch.nn.Module, batch: int) -> Callable[[], object]:
-    """Value and gradient of a loss of all outputs."""
+    """Return a function that computes the gradient of a loss of all outputs."""
     inputs, parameters = torch.randn(batch, INPUTS, generator=torch.Generator().manual_seed(1)), [*module.parameters()]
     return lambda: torch.autograd.grad(module(inputs).square().mean(), parameters)
 
 
 def rollout_step(batch: int) -> dict[str, Callable[[], object]]:
-    """One step of many environments with constant parameters: ours is bound once, as in a rollout."""
+    """Return functions that step a batch of environments; our parameters are bound once, as in a rollout."""
     modules, inputs = pair(4), torch.randn(batch, INPUTS, generator=torch.Generator().manual_seed(1))
     ours = modules["ours"]
     with torch.no_grad():
@@ -121,7 +125,7 @@ def rollout_step(batch: int) -> dict[str, Callable[[], object]]:
 
 
 def meta_gradients(n_tasks: int, n_samples: int) -> dict[str, Callable[[], object]]:
-    """Gradient of the loss after one gradient step a task, mean over tasks; in each task its own weights."""
+    """Return functions that compute the gradient of the mean loss over tasks after one gradient step per task."""
     modules = pair(4)
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(n_tasks, n_samples, INPUTS, generator=generator)
@@ -132,7 +136,7 @@ def meta_gradients(n_tasks: int, n_samples: int) -> dict[str, Callable[[], objec
         return functional_call(modules["ours"], values, (x,))
 
     def theirs(values: Params, x: Tensor) -> Tensor:
-        # As PennyLaneLayer.forward, with the parameters passed in. A QNode gives float64.
+        # Like PennyLaneLayer.forward, with the parameters as arguments. QNodes return float64.
         return torch.stack(modules["PennyLane"].qnode(x, values["weights"], values["scales"]), dim=-1).to(x.dtype)
 
     def mapped(forward: Forward) -> object:
@@ -154,7 +158,7 @@ def meta_gradients(n_tasks: int, n_samples: int) -> dict[str, Callable[[], objec
 
 
 def adapted_loss(forward: Forward, params: Params, inputs: Tensor, targets: Tensor) -> Tensor:
-    """One task's loss after one gradient step on it."""
+    """Return the loss of a task after one gradient step."""
 
     def loss(values: Params) -> Tensor:
         return (forward(values, inputs) - targets).square().mean()
@@ -167,15 +171,15 @@ def adapted_loss(forward: Forward, params: Params, inputs: Tensor, targets: Tens
 
 
 def block_sizes(rounds: int) -> Iterator[dict[str, Any]]:
-    """One row a number of wires and a largest block."""
-    original = AMPLITUDES.max_block_wires
+    """Yield a row per number of wires and size of the largest block."""
+    default = AMPLITUDES.max_block_wires
     for n_wires, choices in BLOCK_SIZES.items():
         layers = {}
         for choice in choices:
             AMPLITUDES.max_block_wires = choice
             compile_circuit.cache_clear()
             layers[choice] = layer(n_wires)
-        AMPLITUDES.max_block_wires = original
+        AMPLITUDES.max_block_wires = default
         compile_circuit.cache_clear()
         columns = {
             f"forward+backward {batch} [ms]": medians(
@@ -188,11 +192,11 @@ def block_sizes(rounds: int) -> Iterator[dict[str, Any]]:
         )
         for choice in choices:
             timings = {name: 1e3 * values[str(choice)] for name, values in columns.items()}
-            yield {"wires": n_wires, "largest block": choice, "default": choice == original, **timings}
+            yield {"wires": n_wires, "largest block": choice, "default": choice == default, **timings}
 
 
 def forward(module: torch.nn.Module, batch: int) -> Callable[[], object]:
-    """Values alone."""
+    """Return a function that computes the outputs without gradients."""
     inputs = torch.randn(batch, INPUTS, generator=torch.Generator().manual_seed(1))
     return lambda: module(inputs)
 

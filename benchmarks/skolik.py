@@ -1,16 +1,16 @@
-"""Skolik et al. 2022 again: deep Q-learning with a quantum circuit on CartPole-v0's task, by Stable-Baselines3's DQN.
+"""Reproduction of Skolik et al. 2022: deep Q-learning with a quantum circuit on CartPole-v0's task with SB3's DQN.
 
-    python -m benchmarks.skolik --jobs 2         ten seeds, until solved or 5000 episodes, an hour; --quick for a look
+    python -m benchmarks.skolik --jobs 2         ten seeds, until solved or 5000 episodes, an hour; --quick to try it
 
-Solved is a mean return of at least 195 over 100 episodes, exploration included; an episode has at most 200 steps. Franz
-et al. 2022 solve it in 29 of 30 runs. The circuit, its read-out (62 parameters in all), learning rates, batch, replay
-and exploration, which falls by a factor at each episode, are the published ones; an update every 10 steps and a new
-target every 30 are those of the TensorFlow Quantum tutorial of the paper, and so is Adam with amsgrad. Observations are
-as they are. The control is a perceptron with about as many parameters in the same place, with the learning rate of the
-angles for its hidden weights.
+Solved means a mean return of at least 195 over 100 episodes, including exploration; an episode has at most 200 steps.
+Franz et al. 2022 solve it in 29 of 30 runs. The circuit, its read-out (62 parameters in total), learning rates, batch
+size, replay buffer and exploration, which decays by a factor per episode, are the published ones; updates every 10
+steps, target updates every 30 and Adam with amsgrad follow the TensorFlow Quantum tutorial of the paper. Observations
+are not rescaled. The control is a perceptron with about as many parameters in place of the circuit; its hidden weights
+have the learning rate of the angles.
 
-Started again, finished seeds (results/runs/skolik-MODEL-SEED.json) are taken as they are. Results: results/skolik.json,
-docs/skolik.png.
+When the benchmark is restarted, finished seeds (results/runs/skolik-MODEL-SEED.json) are reused. Results:
+results/skolik.json, docs/skolik.png.
 """
 
 import itertools
@@ -26,7 +26,7 @@ from agents.runs.provenance import provenance
 from benchmarks.shared.common import RUNS, set_up, table
 from benchmarks.shared.curves import draw, overview
 from benchmarks.shared.main import TrainingOptions, run_main
-from benchmarks.shared.runs import check_part, publish, side_by_side
+from benchmarks.shared.runs import check_names, process_pool, publish
 from qrl.common.files import from_json, to_json, write_atomically
 
 N_SEEDS = 10
@@ -48,7 +48,7 @@ LEARNING: dict[str, Any] = {
     "train_freq": 10,
     "target_update_interval": 30,
 }
-HEADS = 0.1
+READOUT_LEARNING_RATE = 0.1
 """Learning rate of the read-out."""
 
 
@@ -59,26 +59,26 @@ class Options(TrainingOptions):
     seeds: int = N_SEEDS
 
     first_seed: int = 0
-    """First seed; with another than 0, to try something out, the result goes to results/runs."""
+    """First seed; unless it is 0, the result goes to results/runs."""
 
     models: tuple[str, ...] = tuple(POLICIES)
-    """The circuit and the control."""
+    """Names of the models: the circuit and the control."""
 
 
 def main(options: Options) -> None:
     """Train every model from every seed."""
-    check_part("skolik", "model", options.models, POLICIES)
+    check_names("skolik", "model", options.models, POLICIES)
     set_up(threads=1)
     measured = {}
-    with side_by_side("skolik", options.jobs) as pool:
+    with process_pool("skolik", options.jobs) as pool:
         for model in options.models:
-            chosen = range(options.first_seed, options.first_seed + options.seeds)
-            given = (itertools.repeat(each) for each in (model, options.overwrite, options.quick))
-            rows = list(pool.map(run, chosen, *given))
+            seeds = range(options.first_seed, options.first_seed + options.seeds)
+            arguments = (itertools.repeat(each) for each in (model, options.overwrite, options.quick))
+            rows = list(pool.map(run, seeds, *arguments))
             measured[model] = {
                 "table": overview(rows, at_least=AT_LEAST),
                 "seeds": rows,
-                "options": LEARNING | {"lr_heads": HEADS},
+                "options": LEARNING | {"lr_heads": READOUT_LEARNING_RATE},
             }
     print(table([{"model": model, **row["table"]} for model, row in measured.items()]))
     publish(
@@ -87,7 +87,7 @@ def main(options: Options) -> None:
 
 
 def run(seed: int, model: str, overwrite: bool, quick: bool) -> dict[str, Any]:
-    """One seed, trained until solved, or what there is of it."""
+    """Train a seed, or reuse its saved result."""
     set_up(threads=1)
     path = RUNS / f"skolik-{model}-{seed}{'-quick' if quick else ''}.json"
     if path.exists() and not overwrite:
@@ -99,7 +99,7 @@ def run(seed: int, model: str, overwrite: bool, quick: bool) -> dict[str, Any]:
 
 
 def train(seed: int, model: str, n_episodes: int) -> dict[str, Any]:
-    """Returns of all episodes until the task is solved."""
+    """Train until the task is solved; return the row of the seed."""
     from stable_baselines3 import DQN
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.monitor import Monitor
@@ -107,14 +107,14 @@ def train(seed: int, model: str, n_episodes: int) -> dict[str, Any]:
     from qrl.sb3 import ExplorationByEpisode, QuantumQPolicy
 
     env = Monitor(gymnasium.make("CartPole-v1", max_episode_steps=HORIZON))
-    options = {**POLICIES[model], "lr_heads": HEADS, "optimizer_kwargs": {"amsgrad": True}}
+    options = {**POLICIES[model], "lr_heads": READOUT_LEARNING_RATE, "optimizer_kwargs": {"amsgrad": True}}
     learner = DQN(QuantumQPolicy, env, policy_kwargs=options, seed=seed, device="cpu", **LEARNING)
 
     class UntilSolved(BaseCallback):
         def _on_step(self) -> bool:
             return not solved(env.get_episode_rewards()) and len(env.get_episode_rewards()) < n_episodes
 
-    begun = time.perf_counter()
+    started = time.perf_counter()
     learner.learn(n_episodes * HORIZON, callback=[ExplorationByEpisode(), UntilSolved()])
     returns = env.get_episode_rewards()
     return {
@@ -123,24 +123,24 @@ def train(seed: int, model: str, n_episodes: int) -> dict[str, Any]:
         "returns": returns,
         "n_parameters": sum(parameter.numel() for parameter in learner.q_net.parameters()),
         "env_steps": learner.num_timesteps,
-        "training_seconds": time.perf_counter() - begun,
+        "training_seconds": time.perf_counter() - started,
         **{key: value for key, value in provenance([]).items() if key in ("versions", "commit", "started")},
     }
 
 
 def solved(returns: list[float]) -> bool:
-    """Whether the last 100 episodes have the mean return of the goal."""
+    """Return whether the mean return of the last 100 episodes reaches the goal."""
     return len(returns) >= WINDOW and float(np.mean(returns[-WINDOW:])) >= GOAL
 
 
 def _draw(results: dict[str, Any], path: Path) -> None:
-    """Means over 100 episodes, at every tenth episode."""
+    """Plot means over 100 episodes at every tenth episode."""
     curves = {model: [_means(row["returns"]) for row in part["seeds"]] for model, part in results.items()}
-    draw(curves, path, episodes_a_point=10, goal=GOAL, title="CartPole-v0's task, DQN")
+    draw(curves, path, episodes_per_point=10, goal=GOAL, title="CartPole-v0's task, DQN")
 
 
 def _means(returns: list[float]) -> list[float]:
-    """Mean of the last 100 episodes, of those there are, after 10, 20, ..., and at the end."""
+    """Return the mean of up to 100 last episodes after 10, 20, ... episodes and at the end."""
     ends = [*range(10, len(returns), 10), len(returns)]
     return [float(np.mean(returns[max(0, end - WINDOW) : end])) for end in ends]
 

@@ -1,14 +1,14 @@
 """RL^2 with quantum recurrent cells and their classical controls, against exact optima.
 
     python -m benchmarks.trials --jobs 2                    every case, model and seed
-    python -m benchmarks.trials --cases bandit-10           a part; --quick for a look
+    python -m benchmarks.trials --cases bandit-10           a part; --quick to try it
 
-Every run is an ordinary one (results/runs/trials-CASE-MODEL-SEED, what `run.py train --agent rl2` leaves) in a process
-of its own with one thread; started again, finished runs are taken as they are and others resumed. results/trials.json
-holds each seed's return against the episode on test tasks, the same ones for all, beside references and beside the same
-agent with its memory cleared after every episode; docs/trials.png is drawn from it. All options but those in CASES are
-defaults: classical models have more parameters than the quantum ones. What was tried to find the defaults, on train
-tasks from seed 1000, is in docs/benchmarks.md.
+Each run is a regular training run (results/runs/trials-CASE-MODEL-SEED, as written by `run.py train --agent rl2`) in
+its own process with one thread; when the benchmark is restarted, finished runs are reused and interrupted runs resumed.
+results/trials.json contains the return per episode of each seed on the same test tasks, with references and the same
+agent whose memory is cleared after every episode; docs/trials.png is drawn from it. All options except those in CASES
+have their defaults; the classical models have more parameters than the quantum ones. docs/benchmarks.md describes how
+the defaults were chosen, on train tasks from seed 1000.
 """
 
 import itertools
@@ -24,32 +24,32 @@ from agents.experiment.style import legend_below, line_style, reference_style, s
 from benchmarks.shared.common import RUNS, table
 from benchmarks.shared.curves import draw_means, grid, save
 from benchmarks.shared.main import TrainingOptions, run_main
-from benchmarks.shared.runs import Job, check_part, outcome, publish, side_by_side, train_all
+from benchmarks.shared.runs import Job, check_names, outcome, process_pool, publish, train_all
 from benchmarks.shared.statistics import interval, median_of, over_seeds, t_interval
 
 SEEDS = 3
-MADE_BY = "benchmarks.trials"
+BENCHMARK = "benchmarks.trials"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A family of tasks, trials of some length, and how long each model is trained for."""
+    """Family of tasks, length of trials, and length of training of each model."""
 
     env: str
     episodes: int
     iterations: dict[str, int]
-    """By model [meta-iterations]."""
+    """Length of training by model [meta-iterations]."""
     eval_tasks: int = 100
     eval_episodes: int = 40
     least: dict[str, float] = field(default_factory=dict)
-    """Return of a trial to reach, by model."""
+    """Target return of a trial, by model."""
     rises: bool = False
-    """Whether the return has to rise from the first episode to the last, and not without the memory."""
+    """Whether the return should rise from the first to the last episode, but not with the memory cleared."""
     model_options: dict[str, Any] = field(default_factory=dict)
-    """Of every model, where they are not defaults."""
+    """Options of every model that differ from the defaults."""
 
     def spec(self, model: str, seed: int, quick: bool) -> Spec:
-        """The run's configuration."""
+        """Return the spec of a run."""
         spec = Spec.default(env=self.env, agent="rl2", model=model, seed=seed, threads=1)
         agent = replace(spec.agent_config, episodes=self.episodes)
         spec = replace(spec, model_config=replace(spec.model_config, **self.model_options))
@@ -64,7 +64,7 @@ class Case:
 OPTIMUM = 6.660
 """Bayes-optimal return of ten pulls of five arms."""
 GREEDY = 75.7
-"""Return of a hundred pulls of five arms by greedy play, ties broken at random; Thompson sampling has 74.8."""
+"""Return of 100 pulls of five arms with the greedy policy, ties broken at random; Thompson sampling: 74.8."""
 
 CASES = {
     "bandit-10": Case(
@@ -87,7 +87,7 @@ CASES = {
         eval_tasks=5_000,
         eval_episodes=1,
         least={"qgru": 138.1},
-        # There is more to remember than in the other families, fifty rewards; so the memory is wider.
+        # Fifty rewards have to be remembered, more than in the other families, so the memory is wider.
         model_options={"n_hidden": 64},
     ),
 }
@@ -103,49 +103,48 @@ class Options(TrainingOptions):
     """Names of the cases."""
 
     models: tuple[str, ...] = ()
-    """Names of the models; by default all of each case."""
+    """Names of the models; by default, all models of each case."""
 
 
 def main(options: Options) -> None:
     """Train, evaluate and report.
 
-    A case measured whole takes its place in the result, beside what is there of others; what is not, goes to
-    results/runs.
+    Complete cases replace their part of the committed result; incomplete ones go to results/runs.
     """
-    check_part(MADE_BY, "case", options.cases, CASES)
+    check_names(BENCHMARK, "case", options.cases, CASES)
     if options.models:
-        check_part(
-            MADE_BY, "model", options.models, {model: None for case in CASES.values() for model in case.iterations}
+        check_names(
+            BENCHMARK, "model", options.models, {model: None for case in CASES.values() for model in case.iterations}
         )
     cases = tuple(
         name for name in options.cases if not options.models or set(options.models) & set(CASES[name].iterations)
     )
     results = {}
-    with side_by_side(MADE_BY, options.jobs) as pool:
+    with process_pool(BENCHMARK, options.jobs) as pool:
         for name in cases:
-            planned = list(runs_of(name, options.models, options.seeds, options.quick))
-            train_all(pool, planned, options.overwrite)
-            results[name] = summary(name, planned)
-            print(f"\n{name}\n" + table([shown(model, row) for model, row in results[name]["models"].items()]))
+            jobs = list(jobs_of(name, options.models, options.seeds, options.quick))
+            train_all(pool, jobs, options.overwrite)
+            results[name] = summary(name, jobs)
+            print(f"\n{name}\n" + table([table_row(model, row) for model, row in results[name]["models"].items()]))
             for key, value in results[name]["targets"].items():
                 print(f"{key}: {value}")
     publish("trials", results, CASES, draw, draft=options.quick or bool(options.models) or options.seeds < SEEDS)
 
 
-def runs_of(case: str, models: tuple[str, ...], seeds: int, quick: bool) -> Iterator[Job]:
-    """All runs of a case; a seed of every model before the next."""
+def jobs_of(case: str, models: tuple[str, ...], seeds: int, quick: bool) -> Iterator[Job]:
+    """Yield all runs of a case, seed by seed."""
     for seed, model in itertools.product(range(seeds), CASES[case].iterations):
         if not models or model in models:
             folder = RUNS / f"{'quick-' if quick else ''}trials-{case}-{model}-{seed}"
             spec = CASES[case].spec(model, seed, quick)
-            yield Job(case, model, seed, spec, folder, MADE_BY)
+            yield Job(case, model, seed, spec, folder, BENCHMARK)
 
 
 # --- the result ------------------------------------------------------------------------------------------------------
 
 
 def summary(case: str, jobs: list[Job]) -> dict[str, Any]:
-    """Every model of one case: its seeds, and over seeds."""
+    """Summarise the models of a case: each seed, and statistics over seeds."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for job in jobs:
         rows.setdefault(job.control, []).append(report(job))
@@ -168,19 +167,19 @@ def summary(case: str, jobs: list[Job]) -> dict[str, Any]:
 
 
 def report(job: Job) -> dict[str, Any]:
-    """What one seed gave."""
+    """Return the row of a seed."""
     run, curve, row = outcome(job)
-    forgetful = curve.references["memory_reset"]
+    memory_reset = curve.references["memory_reset"]
     return row | {
         "n_acting_parameters": sum(p.numel() for n, p in run.agent.theta.items() if not n.startswith("critic.")),
         "trial": float(sum(curve.mean)),
         "gain": curve.mean[-1] - curve.mean[0],
-        "forgetful_gain": forgetful[-1] - forgetful[0],
+        "forgetful_gain": memory_reset[-1] - memory_reset[0],
     }
 
 
 def targets(case: Case, models: dict[str, Any]) -> dict[str, Any]:
-    """What was to be reached, and whether it was."""
+    """Compare the models with the targets of a case."""
     result: dict[str, Any] = {}
     for model, least in case.least.items():
         if model in models:
@@ -195,8 +194,8 @@ def targets(case: Case, models: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def shown(model: str, row: dict[str, Any]) -> dict[str, Any]:
-    """A model as a line of the table."""
+def table_row(model: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a model in the printed table."""
     seeds = row["seeds"]
     return {
         "model": model,
@@ -207,26 +206,26 @@ def shown(model: str, row: dict[str, Any]) -> dict[str, Any]:
         "return of a trial": interval(row["trial"], 3),
         "gain over episodes": interval(row["gain"], 3),
         "without memory": interval(row["forgetful_gain"], 3),
-        **{f"% of {name}": interval(scaled(value), 2) for name, value in row["fractions"].items()},
+        **{f"% of {name}": interval(per_cent(value), 2) for name, value in row["fractions"].items()},
     }
 
 
-def scaled(value: dict[str, Any]) -> dict[str, Any]:
-    """As per cent."""
+def per_cent(value: dict[str, Any]) -> dict[str, Any]:
+    """Convert fractions to per cent."""
     return {key: None if number is None else 100 * number for key, number in value.items()}
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """One panel a case: return against the episode, mean over seeds with t-intervals, and references."""
-    figure, places = grid(len(results), columns=3)
-    for axes, (case, result) in zip(places, results.items(), strict=True):
+    """Plot a panel per case: return against the episode, mean over seeds with t-intervals, and references."""
+    figure, panel_axes = grid(len(results), columns=3)
+    for axes, (case, result) in zip(panel_axes, results.items(), strict=True):
         for index, (model, row) in enumerate(result["models"].items()):
             x = row["seeds"][0]["evaluation"]["x"]
             draw_means(axes, x, row["by_episode"], model, **line_style(index))
-        every = [seed["evaluation"] for row in result["models"].values() for seed in row["seeds"]]
-        for name in every[0]["references"]:
-            values = np.mean([seed["references"][name] for seed in every], axis=0)
-            axes.plot(every[0]["x"], values, label=name, **reference_style(name))
+        evaluations = [seed["evaluation"] for row in result["models"].values() for seed in row["seeds"]]
+        for name in evaluations[0]["references"]:
+            values = np.mean([seed["references"][name] for seed in evaluations], axis=0)
+            axes.plot(evaluations[0]["x"], values, label=name, **reference_style(name))
         set_titles(axes, case, f"mean and 95 % t-interval over {SEEDS} seeds")
         axes.set(xlabel="episode of a trial", ylabel="return on test tasks")
         whole_ticks(axes.xaxis)

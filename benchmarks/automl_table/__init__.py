@@ -1,1 +1,1 @@
-"""Builders of the table of scores and of the rows that ship with `envs.automl`."""
+"""Builders of the score table and the dataset rows that ship with `envs.automl`."""

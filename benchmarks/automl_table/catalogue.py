@@ -1,12 +1,12 @@
-"""Which item of which package is which dataset: chosen by eye, item by item, each with its target and group.
+"""Catalogue of datasets: package, item, target and group of each, selected manually.
 
-Left out from the start: what somebody generated (banana, ringnorm, twonorm, led7digit, monks, hayes-roth, car, poker,
-chess endgames, tic-tac-toe, MAGIC's simulated showers, everything called `sim` or `fake`), tables of counts, and most
-panels, whose rows of one person or state would stand on both sides of a fold with the target unchanged.
+Excluded in advance: synthetic data (banana, ringnorm, twonorm, led7digit, monks, hayes-roth, car, poker, chess
+endgames, tic-tac-toe, MAGIC's simulated showers, everything called `sim` or `fake`), contingency tables, and most panel
+data, where rows of one person or state with the same target would be on both sides of a fold.
 
-A line is: name, source, item, target, group; then columns not to be used, because they are identifiers, say the target
-in other words, or are known only after it. Datasets of one origin share a group, and a group is never divided between
-training and test. `-` for the group stands for the name.
+The fields of a line are name, source, item, target, group, and excluded columns, which are identifiers, restate the
+target, or are only known after it. Datasets of one origin share a group, and a group is never split between training
+and test. The group `-` stands for the name.
 """
 
 from dataclasses import dataclass
@@ -245,21 +245,21 @@ intensive_care        R         vcdExtra/ICU            died         -
 
 @dataclass(frozen=True)
 class Entry:
-    """One dataset of the catalogue."""
+    """Dataset of the catalogue."""
 
     name: str
     source: str
     """Key of `datasets.SOURCES`."""
     item: str
-    """What it is called in its source."""
+    """Name in its source."""
     target: str
     group: str
     unused: tuple[str, ...]
-    """Columns left out; `@text` stands for all whose names begin with the text."""
+    """Excluded columns; `@text` stands for all columns whose names begin with the text."""
 
 
 def catalogue() -> tuple[Entry, ...]:
-    """All entries, in the order of the table above."""
+    """Return all entries in the order of the table above."""
     entries = []
     for line in filter(None, map(str.strip, _LINES.splitlines())):
         name, source, item, target, group, *rest = line.split()

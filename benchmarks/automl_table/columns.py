@@ -1,4 +1,4 @@
-"""The columns of a dataset that can be learned from."""
+"""Selection of informative columns of a dataset."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from envs.automl.cleaning import is_target_leak, uninformative_reason
 
 
-def useful(frame: pd.DataFrame, classes: NDArray[np.int64]) -> tuple[pd.DataFrame, dict[str, str]]:
+def select_columns(frame: pd.DataFrame, classes: NDArray[np.int64]) -> tuple[pd.DataFrame, dict[str, str]]:
     """Split the columns into usable ones, and unusable ones (uninformative, or target leaks) with the reason.
 
     Args:

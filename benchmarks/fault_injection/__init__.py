@@ -1,1 +1,1 @@
-"""The parts of `benchmarks.recovery`."""
+"""Fault injection for `benchmarks.recovery`."""

@@ -1,4 +1,4 @@
-"""A stop before every single system call that changes files."""
+"""Interruption before every system call that changes files."""
 
 import json
 import os
@@ -18,19 +18,19 @@ from qrl.common.files import to_json, write_atomically
 
 
 class Stop(BaseException):
-    """The end of a process, as far as its files can tell."""
+    """Simulated end of the process."""
 
 
 @contextmanager
 def stopping(at: int) -> Iterator[list[str]]:
-    """Let the first `at` calls that change files happen, and half of the next one if it is a write; then none.
+    """Execute the first `at` calls that change files, half of the next one if it is a write, and none after it.
 
-    What is in the system's hands survives a killed process, so this leaves what SIGKILL at that instant would leave.
-    Yields the calls so far.
+    Completed system calls survive a killed process, so the files are those that SIGKILL at that instant would leave.
+    Yields the list of calls so far.
     """
     calls: list[str] = []
 
-    def until(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def interrupted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any, **keywords: Any) -> Any:
             calls.append(name)
             if len(calls) <= at:
@@ -42,31 +42,31 @@ def stopping(at: int) -> Iterator[list[str]]:
         return counted
 
     names = ("open", "write", "fsync", "ftruncate", "mkdir", "rename", "replace", "unlink", "rmdir")
-    patched: dict[str, Any] = {name: until(name, getattr(os, name)) for name in names}
+    patched: dict[str, Any] = {name: interrupted(name, getattr(os, name)) for name in names}
     with mock.patch.multiple(os, **patched):
         yield calls
 
 
 def stopped(original: RunFolder, work: Path) -> Iterator[Row]:
-    """Stop every operation on a run folder before each of its system calls; what is left must be usable."""
+    """Stop every operation on a run folder before each of its system calls; the folder must remain usable."""
     run = work / "stopped"
     for name, operation in OPERATIONS.items():
         for at in range(10_000):
             shutil.rmtree(run, ignore_errors=True)
             if name != "create":
                 shutil.copytree(original.path, run)
-            wrong: list[str] = []
+            failures: list[str] = []
             with suppress(Stop), stopping(at) as calls:
                 operation(run, original)
             try:
                 check_left(name, run, original)
                 operation(run, original)
                 check_done(name, run, original)
-            except (Exception, Stop) as error:  # whatever is wrong with what was left is a finding
-                wrong = [f"{type(error).__name__}: {error}"]
+            except (Exception, Stop) as error:  # any error is a finding
+                failures = [f"{type(error).__name__}: {error}"]
             if len(calls) <= at:
                 break
-            yield {"call": at, "before": calls[-1], "struck": [name], "failed": wrong}
+            yield {"call": at, "before": calls[-1], "struck": [name], "failed": failures}
 
 
 def _overwrite(run: Path, original: RunFolder) -> None:
@@ -74,7 +74,7 @@ def _overwrite(run: Path, original: RunFolder) -> None:
 
 
 def _create(run: Path, original: RunFolder) -> None:
-    with suppress(UsageError):  # after a stop too late to matter
+    with suppress(UsageError):  # stopped after the folder was complete
         RunFolder.create(run, original.config)
 
 
@@ -90,7 +90,7 @@ def _extend(run: Path, original: RunFolder) -> None:
 
 def _log(run: Path, original: RunFolder) -> None:
     folder = RunFolder.open(run)
-    folder.metrics.trim(2)  # as resuming does: half a row is cut away
+    folder.metrics.trim(2)  # as in resuming, which removes an incomplete row
     folder.metrics.append(original.metrics.rows()[-1] | {"iteration": 3})
 
 
@@ -107,9 +107,9 @@ OPERATIONS: dict[str, Callable[[Path, RunFolder], Any]] = {
 
 
 def check_left(name: str, run: Path, original: RunFolder) -> None:
-    """What an operation that was stopped leaves is the old or the new, whole."""
+    """Check that a stopped operation left either the old or the new state, complete."""
     if name == "create":
-        return  # It can be made again: `check_done`.
+        return  # Creation can be repeated: `check_done`.
     folder = RunFolder.open(run)
     if name == "overwrite":
         if folder.checkpoints.iterations():
@@ -118,7 +118,7 @@ def check_left(name: str, run: Path, original: RunFolder) -> None:
     checkpoint, intact = folder.checkpoints.load(), original.checkpoints.load()
     expect(checkpoint.problems == (), "checkpoint")
     if checkpoint.iteration == 1:
-        # The one before, while the one of the same iteration is being replaced.
+        # The previous checkpoint, while the one of the same iteration is being replaced.
         expect(name == "save again", "iteration")
         intact = Checkpoint(1, *original.checkpoints._load(1))
     expect(equal(checkpoint.tensors, intact.tensors), "tensors")
@@ -131,18 +131,18 @@ def check_left(name: str, run: Path, original: RunFolder) -> None:
 
 
 def check_done(name: str, run: Path, original: RunFolder) -> None:
-    """What the operation leaves when it is done again."""
+    """Check the state after the operation has been repeated."""
     folder = RunFolder.open(run)
-    left = sorted(entry.name for entry in run.iterdir() if not entry.name.endswith(".tmp"))
+    files = sorted(entry.name for entry in run.iterdir() if not entry.name.endswith(".tmp"))
     if name in ("create", "overwrite"):
-        expect(left == [".lock", "config.json"], f"{left}")
+        expect(files == [".lock", "config.json"], f"{files}")
         return
     kept = [1, 2] if name != "save" else [2, 3]
     expect(folder.checkpoints.iterations() == kept and not folder.checkpoints.load().problems, "checkpoints")
-    expect(not name.startswith("save") or not any(run.glob("checkpoint/.*.tmp")), "remains of a checkpoint")
+    expect(not name.startswith("save") or not any(run.glob("checkpoint/.*.tmp")), "temporary files of a checkpoint")
 
 
-def expect(true: bool, what: str) -> None:
-    """A check that python -O keeps."""
-    if not true:
-        raise AssertionError(what)
+def expect(condition: bool, message: str) -> None:
+    """Assert a condition, also under python -O."""
+    if not condition:
+        raise AssertionError(message)

@@ -1,4 +1,4 @@
-"""Damaged files in a run folder: bytes flipped, cut, swapped, of other runs, of a newer format."""
+"""Damaged files in a run folder: flipped bytes, truncated, swapped, from other runs, of a newer format."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from qrl.common.errors import UsageError
 from qrl.common.files import to_json
 
 Mutate = Callable[[np.random.Generator, Path, Sequence[RunFolder]], str]
-"""Damages a run folder; what it did."""
+"""Function that damages a run folder and returns a description of the damage."""
 
 
 def _checkpoint(run: Path, back: int = 0) -> Path:
@@ -23,10 +23,10 @@ def _checkpoint(run: Path, back: int = 0) -> Path:
 
 def _flip(file: Path, rng: np.random.Generator) -> str:
     data = bytearray(file.read_bytes())
-    place, mask = int(rng.integers(len(data))), int(rng.integers(1, 256))
-    data[place] ^= mask
+    position, mask = int(rng.integers(len(data))), int(rng.integers(1, 256))
+    data[position] ^= mask
     file.write_bytes(data)
-    return f"byte {place} ^ {mask:#x}"
+    return f"byte {position} ^ {mask:#x}"
 
 
 def _cut(file: Path, rng: np.random.Generator) -> str:
@@ -51,9 +51,9 @@ def _remove(file: Path, rng: np.random.Generator) -> str:
 
 
 def damaged(damage: Callable[[Path, np.random.Generator], str], name: str = "") -> Mutate:
-    """Damage a file of the newest checkpoint; either of them without a name."""
+    """Return a mutation that damages a file of the newest checkpoint: the named one, or a random one."""
 
-    def mutate(rng: np.random.Generator, run: Path, strangers: Sequence[RunFolder]) -> str:
+    def mutate(rng: np.random.Generator, run: Path, foreign_runs: Sequence[RunFolder]) -> str:
         file = _checkpoint(run) / (name or FILES[rng.integers(2)])
         return f"{file.name}: {damage(file, rng)}"
 
@@ -61,24 +61,24 @@ def damaged(damage: Callable[[Path, np.random.Generator], str], name: str = "") 
 
 
 def damaged_configuration(damage: Callable[[Path, np.random.Generator], str]) -> Mutate:
-    """Damage config.json, until it is other JSON: white space does not count there."""
+    """Return a mutation that damages config.json until its JSON value changes, as white space is irrelevant."""
 
-    def mutate(rng: np.random.Generator, run: Path, strangers: Sequence[RunFolder]) -> str:
+    def mutate(rng: np.random.Generator, run: Path, foreign_runs: Sequence[RunFolder]) -> str:
         file = run / "config.json"
         intact = file.read_bytes()
         while True:
             file.write_bytes(intact)
-            done = damage(file, rng)
+            description = damage(file, rng)
             try:
                 if json.loads(file.read_bytes()) != json.loads(intact):
-                    return done
+                    return description
             except ValueError:
-                return done
+                return description
 
     return mutate
 
 
-def _swapped(rng: np.random.Generator, run: Path, strangers: Sequence[RunFolder]) -> str:
+def _swapped(rng: np.random.Generator, run: Path, foreign_runs: Sequence[RunFolder]) -> str:
     name = FILES[rng.integers(2)]
     one, two = (_checkpoint(run, back) / name for back in (0, 1))
     kept = one.read_bytes()
@@ -87,24 +87,24 @@ def _swapped(rng: np.random.Generator, run: Path, strangers: Sequence[RunFolder]
     return name
 
 
-def _other_iteration(rng: np.random.Generator, run: Path, strangers: Sequence[RunFolder]) -> str:
+def _other_iteration(rng: np.random.Generator, run: Path, foreign_runs: Sequence[RunFolder]) -> str:
     names = FILES if rng.random() < 0.6 else (FILES[rng.integers(2)],)
     for name in names:
         shutil.copy(_checkpoint(run, 1) / name, _checkpoint(run) / name)
     return " and ".join(names)
 
 
-def _stranger(which: int) -> Mutate:
-    def mutate(rng: np.random.Generator, run: Path, strangers: Sequence[RunFolder]) -> str:
+def _foreign(which: int) -> Mutate:
+    def mutate(rng: np.random.Generator, run: Path, foreign_runs: Sequence[RunFolder]) -> str:
         names = FILES if rng.random() < 0.6 else (FILES[rng.integers(2)],)
         for name in names:
-            shutil.copy(_checkpoint(strangers[which].path) / name, _checkpoint(run) / name)
+            shutil.copy(_checkpoint(foreign_runs[which].path) / name, _checkpoint(run) / name)
         return " and ".join(names)
 
     return mutate
 
 
-def _newer(rng: np.random.Generator, run: Path, strangers: Sequence[RunFolder]) -> str:
+def _newer(rng: np.random.Generator, run: Path, foreign_runs: Sequence[RunFolder]) -> str:
     file = _checkpoint(run) / "state.json"
     content = json.loads(file.read_bytes()) | {"version": VERSION + int(rng.integers(1, 1000))}
     del content["digest"]
@@ -112,12 +112,12 @@ def _newer(rng: np.random.Generator, run: Path, strangers: Sequence[RunFolder]) 
     return f"version {content['version']}"
 
 
-def _both(rng: np.random.Generator, run: Path, strangers: Sequence[RunFolder]) -> str:
-    done = []
+def _both(rng: np.random.Generator, run: Path, foreign_runs: Sequence[RunFolder]) -> str:
+    description = []
     for back in (0, 1):
         damage, name = (_flip, _cut, _append, _remove)[rng.integers(4)], FILES[rng.integers(2)]
-        done.append(f"{name}: {damage(_checkpoint(run, back) / name, rng)}")
-    return "; ".join(done)
+        description.append(f"{name}: {damage(_checkpoint(run, back) / name, rng)}")
+    return "; ".join(description)
 
 
 FILES = ("state.safetensors", "state.json")
@@ -129,77 +129,77 @@ MUTATIONS: dict[str, tuple[int, Mutate]] = {
     "appended bytes": (20, damaged(_append)),
     "missing file": (15, damaged(_remove)),
     "file of the iteration before": (15, _other_iteration),
-    "file of another seed's run": (15, _stranger(0)),
-    "file of another model's run": (15, _stranger(1)),
+    "file of another seed's run": (15, _foreign(0)),
+    "file of another model's run": (15, _foreign(1)),
     "newer format": (10, _newer),
     "files swapped between the two": (10, _swapped),
     "both damaged": (20, _both),
     "flipped byte of config.json": (10, damaged_configuration(_flip)),
     "cut config.json": (10, damaged_configuration(_cut)),
 }
-"""Kind: how many of 300, and what it does."""
+"""Number among 300 and function of each kind of mutation."""
 
 NOTHING_LEFT = ("files swapped between the two", "both damaged")
 
 
-def draw(index: int, seed: int) -> tuple[str, Mutate, np.random.Generator]:
-    """The kind of mutation with this index, and its generator."""
-    # In an order that has every kind early on: a smaller number is a sample of all of them.
+def draw_mutation(index: int, seed: int) -> tuple[str, Mutate, np.random.Generator]:
+    """Return the mutation with this index and its random generator."""
+    # Ordered such that every kind occurs early, so that a smaller number samples all of them.
     order = sorted((number / count, kind) for kind, (count, _) in MUTATIONS.items() for number in range(count))
     kind = order[index % len(order)][1]
     return kind, MUTATIONS[kind][1], np.random.default_rng([seed, 3, index])
 
 
-def mutated(original: RunFolder, strangers: Sequence[RunFolder], work: Path, count: int, seed: int) -> list[Row]:
-    """Load run folders with damaged files."""
-    return [mutation(original, strangers, work / "mutated", index, seed) for index in range(count)]
+def mutated(original: RunFolder, foreign_runs: Sequence[RunFolder], work: Path, count: int, seed: int) -> list[Row]:
+    """Damage and load `count` copies of a run; return their rows."""
+    return [load_mutated(original, foreign_runs, work / "mutated", index, seed) for index in range(count)]
 
 
-def mutation(original: RunFolder, strangers: Sequence[RunFolder], run: Path, index: int, seed: int) -> Row:
-    """Damage a copy of the run, load it, and judge: "recognised" is the only right verdict."""
-    kind, mutate, rng = draw(index, seed)
+def load_mutated(original: RunFolder, foreign_runs: Sequence[RunFolder], run: Path, index: int, seed: int) -> Row:
+    """Damage a copy of the run and load it; the trial passes if the verdict is "recognised"."""
+    kind, mutate, rng = draw_mutation(index, seed)
     shutil.copytree(original.path, run)
-    done = mutate(rng, run, strangers)
+    description = mutate(rng, run, foreign_runs)
     try:
-        verdict = judge(kind, run, original)
-    except Exception as error:  # whatever else a damaged file makes of loading is what is looked for
+        verdict = load_verdict(kind, run, original)
+    except Exception as error:  # any other exception on loading is a finding
         verdict = f"crashed: {type(error).__name__}: {error}"
     shutil.rmtree(run)
-    wrong = [] if verdict == "recognised" else [verdict]
-    return {"index": index, "struck": [kind], "did": done, "verdict": verdict, "failed": wrong}
+    problems = [] if verdict == "recognised" else [verdict]
+    return {"index": index, "struck": [kind], "did": description, "verdict": verdict, "failed": problems}
 
 
-def judge(kind: str, run: Path, original: RunFolder) -> str:
-    """Load a damaged run: recognised, or loaded silently, or badly told."""
+def load_verdict(kind: str, run: Path, original: RunFolder) -> str:
+    """Load a damaged run; return "recognised", or a description of the failure."""
     both = [str(run / "checkpoint" / f"{iteration:08d}") for iteration in (1, 2)]
     try:
         checkpoint = RunFolder.open(run).checkpoints.load()
     except UsageError as error:
         expected = [str(run)] if "config.json" in kind else both if kind in NOTHING_LEFT else ["a checkpoint left"]
-        told = "\n" not in str(error) and all(name in str(error) for name in expected)
-        return "recognised" if told else f"badly told: {error}"
+        clear = "\n" not in str(error) and all(name in str(error) for name in expected)
+        return "recognised" if clear else f"unclear message: {error}"
     if checkpoint.iteration != 1 or "config.json" in kind or kind in NOTHING_LEFT:
         return "loaded silently"
     tensors, meta = original.checkpoints._load(1)
     if not equal(checkpoint.tensors, tensors) or checkpoint.meta != meta:
-        return "the checkpoint before is not what it was"
+        return "the previous checkpoint has changed"
     named = len(checkpoint.problems) == 1 and both[1] in checkpoint.problems[0]
-    return "recognised" if named else f"badly told: {checkpoint.problems}"
+    return "recognised" if named else f"unclear message: {checkpoint.problems}"
 
 
-def resumed_from_mutated(whole: Whole, work: Path, index: int, seed: int, strangers: Sequence[RunFolder]) -> Row:
-    """The same through run.py: it goes on from the checkpoint before, to the same end, or refuses in one line."""
-    kind, mutate, rng = draw(index, seed)
+def resume_mutated(reference: Whole, work: Path, index: int, seed: int, foreign_runs: Sequence[RunFolder]) -> Row:
+    """Damage a run and resume it with run.py: same final state from the previous checkpoint, or a one-line error."""
+    kind, mutate, rng = draw_mutation(index, seed)
     run = work / f"resumed-{index}"
-    shutil.copytree(whole.path, run)
-    done = mutate(rng, run, strangers)
+    shutil.copytree(reference.path, run)
+    description = mutate(rng, run, foreign_runs)
     if kind not in NOTHING_LEFT and "config.json" not in kind:
         ended = finish(start("resume", run))
-        wrong = [] if f"warning: {_checkpoint(run)}" in ended.errors else [f"no warning: {ended}"]
-        wrong += failures(ended, run, whole)
+        problems = [] if f"warning: {_checkpoint(run)}" in ended.errors else [f"no warning: {ended}"]
+        problems += failures(ended, run, reference)
     else:
         before = contents(run)
-        tried = [finish(start(command, run)) for command in ("resume", "evaluate")]
-        wrong = [f"{each}" for each in tried if not each.refused(str(run)) or len(each.errors.splitlines()) != 1]
-        wrong += [] if contents(run) == before else ["something was written"]
-    return {"index": index, "struck": [kind], "did": done, "failed": wrong}
+        attempts = [finish(start(command, run)) for command in ("resume", "evaluate")]
+        problems = [f"{each}" for each in attempts if not each.refused(str(run)) or len(each.errors.splitlines()) != 1]
+        problems += [] if contents(run) == before else ["files were modified"]
+    return {"index": index, "struck": [kind], "did": description, "failed": problems}

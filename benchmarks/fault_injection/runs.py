@@ -1,4 +1,4 @@
-"""Small runs, of run.py in processes of their own or in this one, and what they leave."""
+"""Small runs of run.py, in separate processes or in this one, and their outcomes."""
 
 import json
 import os
@@ -28,7 +28,7 @@ SMALL = (
     *("--env", "navigation", "--threads", "1", "--env.horizon", "10", "--agent.meta-batch", "3"),
     *("--agent.episodes", "4", "--eval-tasks", "3", "--eval-steps", "1", "--eval-episodes", "2"),
 )
-"""A run of some seconds, with the default model: a circuit."""
+"""Options of a run of a few seconds with the default model, a circuit."""
 
 EVERY = 3
 """Iterations between checkpoints."""
@@ -44,40 +44,40 @@ for name in ("fsync", "rename", "replace"):
 from agents.cli.main import main
 sys.exit(main())
 """
-"""run.py on a slow disk: most of the time of a run that saves at every iteration is then spent in writing."""
+"""run.py on a simulated slow disk, so that runs that save at every iteration spend most of the time writing."""
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Whole:
-    """The uninterrupted run."""
+    """Uninterrupted run, the reference of all others."""
 
     path: Path
     iterations: int
     seconds: float
     """From the start of the process to its end [s]."""
     start_up: float
-    """Until its folder is complete and training begins [s]."""
+    """From the start of the process until its folder is complete and training begins [s]."""
     bytes: dict[str, bytes]
-    """What every other run must leave, too."""
+    """Outcome that every other run must reproduce."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that has ended."""
+    """Finished process."""
 
     code: int
     errors: str
     """Its stderr."""
 
     def refused(self, *words: str) -> bool:
-        """Whether it ended with code 2 and one line of complaint, in which the words stand."""
+        """Return whether it ended with code 2 and a one-line error message that contains the words."""
         lines = self.errors.splitlines()
-        complaints = [line for line in lines if line.startswith("run.py: error: ")]
-        known = all(re.match(r"run\.py: error: |iteration \d|warning: |note: ", line) for line in lines)
-        one = self.code == 2 and known and lines[-1:] == complaints
-        return one and all(word in complaints[0] for word in words)
+        messages = [line for line in lines if line.startswith("run.py: error: ")]
+        all_known = all(re.match(r"run\.py: error: |iteration \d|warning: |note: ", line) for line in lines)
+        one_line = self.code == 2 and all_known and lines[-1:] == messages
+        return one_line and all(word in messages[0] for word in words)
 
 
 def start(*arguments: object, slow: bool = False) -> subprocess.Popen[str]:
@@ -90,47 +90,47 @@ def start(*arguments: object, slow: bool = False) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> Ended:
-    """Wait for the end of a process."""
+    """Wait for the end of a process and return its exit code and stderr."""
     _, errors = process.communicate(timeout=300)
     return Ended(process.returncode, errors)
 
 
 def training(run: Path, iterations: int, every: int = EVERY) -> list[str]:
-    """The arguments that start a small run."""
+    """Return the arguments that start a small run."""
     return ["train", *SMALL, "--iterations", str(iterations), "--checkpoint-every", str(every), "--out", str(run)]
 
 
 def going_on(run: Path, iterations: int, every: int = EVERY) -> list[str]:
-    """What the user types after a stop: `resume`, or the first command again if there is nothing to resume yet."""
+    """Return the arguments that continue a stopped run: `resume`, or those of the start if there is no run yet."""
     return ["resume", str(run)] if (run / "config.json").exists() else training(run, iterations, every)
 
 
 def uninterrupted(run: Path, iterations: int) -> Whole:
     """Train and evaluate without interruption."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with start(*training(run, iterations)) as process:
         wait(process, (run / "config.json").exists)
-        start_up = time.perf_counter() - begun
+        start_up = time.perf_counter() - started
         ended = finish(process)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     if ended.code:
         raise RuntimeError(ended.errors)
     return Whole(run, iterations, seconds, start_up, outcome(run))
 
 
 def wait(process: subprocess.Popen[str], until: Callable[[], bool]) -> None:
-    """Wait for something that a process does, or for its end."""
+    """Wait until a condition holds or the process ends."""
     while process.poll() is None and not until():
         time.sleep(0.002)
 
 
 def newest(run: Path) -> int:
-    """Iteration of the newest checkpoint, damaged or not; 0 without one."""
+    """Return the iteration of the newest checkpoint, damaged or not; 0 without one."""
     return max(RunFolder(run, {}).checkpoints.iterations(), default=0)
 
 
 def outcome(run: Path) -> dict[str, bytes]:
-    """What is compared of a run that has ended."""
+    """Return the compared files of a finished run."""
     checkpoint = run / "checkpoint" / f"{newest(run):08d}"
     state = json.loads((checkpoint / "state.json").read_bytes())
     del state["meta"]["seconds"]
@@ -143,50 +143,50 @@ def outcome(run: Path) -> dict[str, bytes]:
     }
 
 
-def failures(ended: Ended, run: Path, whole: Whole) -> list[str]:
-    """What is wrong with a run that should have ended as the uninterrupted one; then its folder is removed."""
+def failures(ended: Ended, run: Path, reference: Whole) -> list[str]:
+    """Return differences of a finished run from the uninterrupted one, and remove its folder."""
     if ended.code:
         return [f"exit code {ended.code}: {ended.errors[-500:]}"]
-    theirs = outcome(run)
+    actual = outcome(run)
     shutil.rmtree(run)
-    return [f"{name} differs" for name, data in whole.bytes.items() if theirs[name] != data]
+    return [f"{name} differs" for name, data in reference.bytes.items() if actual[name] != data]
 
 
 def n_rows(run: Path) -> int:
-    """Iterations in metrics.jsonl."""
+    """Return the number of iterations in metrics.jsonl."""
     with suppress(FileNotFoundError):
         return (run / "metrics.jsonl").read_bytes().count(b"\n")
     return 0
 
 
 def writing(run: Path) -> bool:
-    """Whether a file or checkpoint of the run is half written."""
+    """Return whether a file or checkpoint of the run is partially written."""
     return any(run.glob(".*.tmp")) or any((run / "checkpoint").glob(".*.tmp"))
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """Every file of a run."""
+    """Return the contents of all files of a run by path."""
     return {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    """Whether two checkpoints hold the same tensors."""
+    """Return whether two checkpoints contain the same tensors."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def small_runs(work: Path) -> tuple[RunFolder, list[RunFolder]]:
-    """A run with checkpoints at iterations 1 and 2; and another seed and another model, whose digests are right too."""
+    """Return a run with checkpoints at iterations 1 and 2, and valid runs with another seed and another model."""
     return small_run(work / "original"), [small_run(work / "seed", seed=1), small_run(work / "mlp", model="mlp")]
 
 
 def small_run(path: Path, **fields: Any) -> RunFolder:
-    """Two iterations in this process, with a checkpoint after each."""
+    """Train two iterations in this process, with a checkpoint after each."""
     env = ENVS.load("navigation").Config(horizon=5)
     agent = AGENTS.load("maml").Config(meta_batch=2, episodes=3)
     spec = Spec.default(env="navigation", env_config=env, agent_config=agent, iterations=2, threads=1, **fields)
     run = RunFolder.create(path, {"spec": spec.to_json()})
-    course = Training(spec, *build(spec))
+    training_loop = Training(spec, *build(spec))
     for _ in range(2):
-        run.metrics.append(course.step())
-        course.save(run)
+        run.metrics.append(training_loop.step())
+        training_loop.save(run)
     return run

@@ -1,1 +1,1 @@
-"""Shared by the benchmarks: timing, result files, runs, statistics."""
+"""Shared code of the benchmarks: timing, result files, runs, statistics."""

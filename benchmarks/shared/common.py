@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved timing, provenance, result files, tables, parameter-matched controls."""
+"""Interleaved timing, provenance, result files, tables and parameter-matched controls."""
 
 import dataclasses
 import os
@@ -25,16 +25,16 @@ RUNS = RESULTS / "runs"
 
 
 def set_up(threads: int) -> None:
-    """The process as `run.py` sets it up, with this many torch threads."""
+    """Set up the process as `run.py` does, with this many torch threads."""
     keep_freed_memory()
     torch.set_num_threads(threads)
 
 
 def medians(functions: Mapping[str, Callable[[], object]], rounds: int, seconds: float = 0.1) -> dict[str, float]:
-    """Median duration of a call of each function [s].
+    """Measure the median duration of a call of each function [s].
 
-    The functions take turns, so that a change of the machine's load falls on all of them; a turn is as many calls as
-    fit into `seconds`, at least one. One call of each before the first round is not counted.
+    The functions alternate, so that a change of the machine's load affects all of them; each round calls a function as
+    often as fits into `seconds`, at least once. One warm-up call of each is not counted.
     """
     for function in functions.values():
         function()
@@ -53,7 +53,7 @@ def medians(functions: Mapping[str, Callable[[], object]], rounds: int, seconds:
 
 
 def write_result(name: str, results: Any, *, quick: bool = False) -> Path:
-    """Write `benchmarks/results/NAME.json` with where it comes from; a quick look goes to the ignored folder."""
+    """Write `benchmarks/results/NAME.json` with its provenance; results of `--quick` go to the ignored folder."""
     folder = RUNS if quick else RESULTS
     folder.mkdir(parents=True, exist_ok=True)
     script = Path(sys.argv[0]).stem
@@ -71,7 +71,7 @@ def write_result(name: str, results: Any, *, quick: bool = False) -> Path:
 
 
 def cpu_name() -> str:
-    """The processor's name as the system gives it."""
+    """Name of the processor as reported by the system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -80,7 +80,7 @@ def cpu_name() -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows with equal keys as aligned text; numbers to four digits."""
+    """Format rows with equal keys as aligned text; numbers to four digits."""
     cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
@@ -99,7 +99,7 @@ def _cell(value: Any) -> str:
 
 
 def default_spec(env: str, model: str = "reuploading", **fields: Any) -> Spec:
-    """The default spec; a classical model gets as many parameters as the default quantum policy of `env` has."""
+    """Return the default spec; classical models are matched in parameters to the default quantum policy of `env`."""
     spec = Spec.default(env=env, model=model, threads=1, **fields)
     if not hasattr(spec.model_config, "budget") or "model_config" in fields:
         return spec

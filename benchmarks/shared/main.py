@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: the options that they share, and one way to start them."""
+"""Command line of the benchmarks: shared options and the entry point."""
 
 import sys
 from collections.abc import Callable
@@ -16,12 +16,12 @@ class QuickOptions:
     """Options of every benchmark."""
 
     quick: bool = False
-    """Take a quick look at small sizes; the result goes to results/runs."""
+    """Run a quick check at small sizes; the result goes to results/runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimingOptions(QuickOptions):
-    """Options of benchmarks that measure time in one process."""
+    """Options of benchmarks that measure time in a single process."""
 
     threads: int = 1
     """Torch threads [threads]."""
@@ -32,16 +32,16 @@ class TrainingOptions(QuickOptions):
     """Options of benchmarks that train from several seeds."""
 
     seeds: int
-    """Number of seeds, 0, 1, ...; with fewer than by default, the result goes to results/runs."""
+    """Number of seeds, 0, 1, ...; with fewer than the default, the result goes to results/runs."""
 
     jobs: int = 1
-    """Runs side by side [processes]."""
+    """Number of parallel runs [processes]."""
 
     overwrite: bool = False
-    """Train again the runs that are finished."""
+    """Retrain finished runs."""
 
     redraw: bool = False
-    """Draw the picture from the committed result, and do nothing else."""
+    """Only redraw the figure from the committed result."""
 
 
 O = TypeVar("O", bound=QuickOptions)  # noqa: E741
@@ -54,7 +54,7 @@ def run_main(main: Callable[[O], None], options_type: type[O], about: str | None
         main: measures, prints and writes the result.
         options_type: options of the benchmark.
         about: docstring of the benchmark.
-        draw: draws all results into a file, for benchmarks with a picture.
+        draw: draws all results into a file, for benchmarks with a figure.
     """
     name = Path(sys.argv[0]).stem
     options: Any = tyro.cli(options_type, prog=f"python -m benchmarks.{name}", description=about)

@@ -1,4 +1,4 @@
-"""Training runs that benchmarks are made of: gone on with where they stopped, taken as they are when done."""
+"""Training runs of the benchmarks: interrupted runs are resumed, finished runs are reused."""
 
 import contextlib
 import itertools
@@ -30,35 +30,35 @@ from qrl.common.errors import TrainingError, UsageError
 from qrl.common.files import from_json
 
 Draw = Callable[[dict[str, Any], Path], None]
-"""Draws all results of a benchmark into a file."""
+"""Function that draws all results of a benchmark into a file."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run."""
+    """Training run of a benchmark."""
 
     env: str
     control: str
     seed: int
     spec: Spec
     folder: Path
-    made_by: str
-    """The benchmark's module."""
+    module: str
+    """Module of the benchmark."""
 
 
-def check_part(benchmark: str, kind: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """End the benchmark unless there is a name, and something of every name."""
+def check_names(benchmark: str, kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Exit unless there is at least one name and all names are known."""
     names = tuple(names)
     if not names:
         sys.exit(f"{benchmark}: give at least one {kind}")
     for name in names:
         if name not in known:
-            sys.exit(f"{benchmark}: there is no {kind} {name!r}; there are {', '.join(known)}")
+            sys.exit(f"{benchmark}: unknown {kind} {name!r}; choose from {', '.join(known)}")
 
 
 @contextlib.contextmanager
-def side_by_side(benchmark: str, jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """`jobs` processes; each run has a fresh one, as it would have by itself. What fails there ends the benchmark."""
+def process_pool(benchmark: str, jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool of `jobs` processes, a fresh process per run; exit with a message if a run fails."""
     set_up(threads=1)
     RUNS.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
@@ -69,27 +69,27 @@ def side_by_side(benchmark: str, jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def run_all(benchmark: str, runs: Iterable[Job], jobs: int, overwrite: bool) -> None:
-    """All of these runs, as far as they are not done already, `jobs` at a time. What fails ends the benchmark."""
-    with side_by_side(benchmark, jobs) as pool:
+    """Train all runs that are not finished yet, `jobs` at a time; exit with a message if one fails."""
+    with process_pool(benchmark, jobs) as pool:
         train_all(pool, list(runs), overwrite)
 
 
 def train_all(pool: ProcessPoolExecutor, jobs: list[Job], overwrite: bool) -> None:
-    """All of these runs, as far as they are not done already."""
+    """Train all runs that are not finished yet."""
     for _ in pool.map(train, jobs, itertools.repeat(overwrite)):
         pass
 
 
 def train(job: Job, overwrite: bool) -> None:
-    """One run, or what is left of it. Its progress is in the file beside its folder."""
+    """Train a run or resume it. Progress is logged to FOLDER.log next to its folder."""
     set_up(threads=1)
     log = job.folder.with_name(job.folder.name + ".log")
     started = (job.folder / "config.json").exists()
     with log.open("a") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         if overwrite or not started:
-            run_training(job.spec, job.folder, overwrite=overwrite, command=[job.made_by])
+            run_training(job.spec, job.folder, overwrite=overwrite, command=[job.module])
         elif spec_of(RunFolder.open(job.folder)) != job.spec:
-            raise UsageError(f"{job.folder} is a run with other options; --overwrite trains it again")
+            raise UsageError(f"{job.folder} is a run with different options; --overwrite retrains it")
         elif finished(job):
             return
         else:
@@ -100,15 +100,15 @@ def train(job: Job, overwrite: bool) -> None:
 
 
 def finished(job: Job) -> bool:
-    """Whether the run is trained to its end and its evaluation is the one that was asked for."""
-    table, spec = job.folder / "evaluation.json", job.spec
-    if not table.exists():
+    """Return whether training is complete and the evaluation matches the spec."""
+    path, spec = job.folder / "evaluation.json", job.spec
+    if not path.exists():
         return False
     distribution, agent = build(spec)
     iterations = RunFolder.open(job.folder).checkpoints.iterations()
     trained = iterations[-1:] == [spec.iterations] or not isinstance(agent, Learner)
     n_tasks = min(spec.eval_tasks, distribution.n_distinct("test") or spec.eval_tasks)
-    curve = Curve.from_json(from_json(table))
+    curve = Curve.from_json(from_json(path))
     last = (spec.eval_steps, spec.eval_episodes)
     if curve.axis == "episodes":
         last = (spec.agent_config.episodes, 1)
@@ -119,10 +119,10 @@ def finished(job: Job) -> bool:
 
 
 def outcome(job: Job) -> tuple[Run, Curve, dict[str, Any]]:
-    """A finished run, its curve on test tasks, and what every result says of it."""
+    """Return a finished run, its curve on test tasks, and its row of the result."""
     run = load(job.folder)
     curve = Curve.from_json(from_json(job.folder / "evaluation.json"))
-    # References that do not train have no checkpoint.
+    # Untrained references have no checkpoint.
     saved = run.folder.checkpoints
     trained = saved.load().meta if saved.iterations() else {"seconds": 0.0, "env_steps": 0}
     policy = run.agent.policy if isinstance(run.agent, NetworkAgent) else None
@@ -144,38 +144,38 @@ def outcome(job: Job) -> tuple[Run, Curve, dict[str, Any]]:
 
 
 def publish(name: str, measured: dict[str, Any], known: Iterable[str], draw: Draw, *, draft: bool) -> None:
-    """Write results/NAME.json, with what was measured in place of what was there of it, and draw docs/NAME.png again.
+    """Update the measured parts of results/NAME.json and redraw docs/NAME.png.
 
-    Long benchmarks are made in parts: those not measured now stay as they are, and each seed's row says which commit
-    made it. A draft, which has not all of a part, goes to results/runs by itself.
+    Long benchmarks can be run in parts: parts that were not measured keep their earlier results, and the row of each
+    seed records the commit that produced it. Drafts, whose parts are incomplete, go to results/runs instead.
 
     Args:
-        name: of the benchmark.
+        name: name of the benchmark.
         measured: results by part.
-        known: every part there can be, in the order of the file.
+        known: all possible parts, in the order of the file.
         draw: draws all results into a file.
         draft: whether parts are incomplete.
     """
     path = RESULTS / f"{name}.json"
     earlier = from_json(path)["results"] if path.exists() and not draft else {}
-    everything = earlier | measured
-    results = {part: everything[part] for part in known if part in everything}
+    merged = earlier | measured
+    results = {part: merged[part] for part in known if part in merged}
     write_result(name, results, quick=draft)
     _draw_into(RUNS if draft else docs(), name, results, draw)
 
 
 def redraw(name: str, draw: Draw) -> None:
-    """Draw docs/NAME.png from results/NAME.json."""
+    """Redraw docs/NAME.png from results/NAME.json."""
     _draw_into(docs(), name, from_json(RESULTS / f"{name}.json")["results"], draw)
 
 
 def docs() -> Path:
-    """Folder of the pictures."""
+    """Return the folder of the figures."""
     return RESULTS.parent.parent / "docs"
 
 
 def _draw_into(folder: Path, name: str, results: dict[str, Any], draw: Draw) -> None:
-    picture = folder / f"{name}.png"
+    figure_path = folder / f"{name}.png"
     with in_style():
-        draw(results, picture)
-    print(f"wrote {picture}")
+        draw(results, figure_path)
+    print(f"wrote {figure_path}")

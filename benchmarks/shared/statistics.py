@@ -1,4 +1,4 @@
-"""Intervals over seeds, and over tasks."""
+"""Confidence intervals over seeds and over tasks."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from agents.experiment.evaluation import bootstrap_interval
 
 
 def t_interval(numbers: list[float]) -> dict[str, Any]:
-    """Mean and 95 % interval of Student's t; none from a single number, or from one and the same (random actions)."""
+    """Mean and 95 % t-interval; no interval for a single number or equal numbers (random actions)."""
     mean = float(np.mean(numbers))
     if len(set(numbers)) < 2:
         return {"mean": mean, "low": None, "high": None}
@@ -19,19 +19,19 @@ def t_interval(numbers: list[float]) -> dict[str, Any]:
 
 
 def interval(value: dict[str, Any], digits: int = 1) -> str:
-    """A mean and half the width of its interval."""
+    """Format a mean and the half-width of its interval."""
     mean = f"{value['mean']:.{digits}f}"
     return mean if value["low"] is None else f"{mean} ± {(value['high'] - value['low']) / 2:.{digits}f}"
 
 
 def bootstrapped(values: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Mean over the rows of [row, x] at each x, with its 95 % bootstrap interval."""
+    """Mean over the rows of an array [row, x] at each x, with its 95 % bootstrap interval."""
     ends = zip(values.mean(0).tolist(), *bootstrap_interval(values), strict=True)
     return [{"mean": mean, "low": low, "high": high} for mean, low, high in ends]
 
 
 def median_of(rows: list[dict[str, Any]], key: str) -> float:
-    """Median over seeds."""
+    """Median of a key over seeds."""
     return float(np.median([row[key] for row in rows]))
 
 
@@ -41,7 +41,7 @@ def over_seeds(rows: list[dict[str, Any]], key: str = "mean") -> list[dict[str, 
 
 
 def differences(rows: list[dict[str, Any]], reference: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean over seeds of the difference from the reference with the same seed, on the same tasks."""
+    """Mean over seeds, with t-interval, of the paired difference from the reference: same seed, same tasks."""
     pairs = list(zip(rows, reference, strict=True))
     steps = range(len(rows[0]["evaluation"]["x"]))
     return [t_interval([a["evaluation"]["mean"][i] - b["evaluation"]["mean"][i] for a, b in pairs]) for i in steps]
