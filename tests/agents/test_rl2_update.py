@@ -12,8 +12,8 @@ from qrl.models import qgru
 from tests.support.rl2_training import learner, played
 
 
-def test_an_update_equals_one_written_out_trial_by_trial():
-    """The whole of it, from what was played to where the parameters go and what is reported, without any padding."""
+def test_update_equals_a_reference_implementation_trial_by_trial():
+    """The whole update without padding: from rollout to new parameters and metrics."""
     env_config = dataclasses.replace(cartpole_target.Config(), horizon=11)
     config = {"meta_batch": 4, "minibatches": 2, "epochs": 2}
     config |= {"entropy_bonus": 0.02, "discount": 0.97, "gae_lambda": 0.9}
@@ -92,7 +92,7 @@ def test_an_update_equals_one_written_out_trial_by_trial():
     expected |= {"kl": objective(lanes)["kl"], "grad_norm": norm, "explained_variance": explained}
 
     found = agent.update([rollout], [agent.begin(4, 1)], 0.7)
-    assert 0 < found["kl"] < options.target_kl  # nothing was taken back
+    assert 0 < found["kl"] < options.target_kl  # no backtracking
     assert found == pytest.approx(
         {name: float(torch.as_tensor(value).detach()) for name, value in expected.items()}, abs=1e-5, rel=1e-4
     )
@@ -101,13 +101,13 @@ def test_an_update_equals_one_written_out_trial_by_trial():
 
 
 def group_of(name):
-    """Learning-rate group by what a parameter is called: circuits' angles, what scales their inputs, and the rest."""
+    """Learning-rate group by parameter name: circuit angles, input scales, and the rest."""
     if name.endswith((".projection", ".scales")):
         return "scales"
     return "angles" if name.endswith(".weights") else "heads"
 
 
-def test_minibatches_are_all_trials_in_turn(monkeypatch):
+def test_minibatches_cover_all_trials(monkeypatch):
     training = learner(minibatches=3, epochs=2, target_kl=0.0)
     seen = []
     original = rl2.RL2.gradient
