@@ -64,7 +64,7 @@ def case(problem, policy, episodes=2, **options):
     return maml, world, parameters(maml)
 
 
-# --- the enumeration itself ------------------------------------------------------------------------------------------
+# --- the enumeration itself -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_order_of_episodes_has_no_effect(problem):
     assert largest(library_meta_gradient(maml, world) - library_meta_gradient(maml, ordered)) < EXACT
 
 
-# --- the inner update ------------------------------------------------------------------------------------------------
+# --- the inner update -------------------------------------------------------------------------------------------------
 
 
 @every_problem
@@ -125,7 +125,7 @@ def test_other_estimators_have_a_biased_hessian_in_a_task_with_states(estimator)
     assert largest(curvature - value_hessian(maml.policy, world, theta)) > 1e-3
 
 
-# --- the meta-gradient -----------------------------------------------------------------------------------------------
+# --- the meta-gradient ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("problem", "policy", "steps"), AFFORDABLE)
@@ -198,7 +198,7 @@ def test_emaml_of_sampled_rollouts_is_the_gradient_of_adapting_on_samples(proble
     assert largest(library_training_gradient(maml, world) - exact) < EXACT
 
 
-# --- biases ----------------------------------------------------------------------------------------------------------
+# --- biases -----------------------------------------------------------------------------------------------------------
 
 
 def bias(estimator, step, exact, **options):
@@ -222,7 +222,7 @@ def test_bias_of_dice_is_inversely_proportional_to_the_number_of_episodes(exact)
     assert one / four == pytest.approx(4, rel=0.02)
 
 
-# --- variances -------------------------------------------------------------------------------------------------------
+# --- variances --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("estimator", ["dice", "emaml"])
