@@ -170,7 +170,7 @@ def test_training_counts_every_circuit_execution_and_shot():
         given = spec(shots=shots)
         rows.append(Training(given, *build(given)).step())
     n_lanes, horizon, n_rollouts = 2 * 3, 5, 2
-    assert rows[0]["circuits"] > n_lanes * horizon * n_rollouts  # values alone; the rest is gradients
+    assert rows[0]["circuits"] > n_lanes * horizon * n_rollouts  # forward passes; the rest is gradients
     assert rows[1]["circuits"] == 7 * rows[0]["circuits"]
     assert "circuits" not in Training(spec(model="mlp"), *build(spec(model="mlp"))).step()
 

@@ -124,9 +124,9 @@ def test_indices_depend_on_the_remaining_pulls():
     _, agent = built("gittins", 3, arms=3)
     counts = agent.begin(1, 1)
     counts[0, 0, 0, 1] = 1
-    worth = agent.index(counts, torch.Generator())[0, 0]
-    np.testing.assert_allclose(worth[1:], 5 / 9, atol=1e-4)
-    assert worth[0] == indices(3)[2, 0, 1] < 1 / 2
+    arm_index = agent.index(counts, torch.Generator())[0, 0]
+    np.testing.assert_allclose(arm_index[1:], 5 / 9, atol=1e-4)
+    assert arm_index[0] == indices(3)[2, 0, 1] < 1 / 2
 
 
 def test_observed_outcomes_are_counted():
@@ -137,8 +137,8 @@ def test_observed_outcomes_are_counted():
         ended = torch.ones(1, 2, dtype=torch.bool)
         counts = agent.observe(counts, torch.tensor([action]), torch.tensor([reward]), ended, nothing)
     assert counts.tolist() == [[[[1, 1], [0, 0], [0, 0]], [[0, 0], [0, 0], [0, 2]]]]
-    worth = agent.index(counts, torch.Generator())
-    np.testing.assert_allclose(worth, [[[0.5, 0.5, 0.5], [0.5, 0.5, 0.25]]])
+    arm_index = agent.index(counts, torch.Generator())
+    np.testing.assert_allclose(arm_index, [[[0.5, 0.5, 0.5], [0.5, 0.5, 0.25]]])
 
 
 def test_ties_between_arms_are_broken_at_random():

@@ -85,8 +85,8 @@ def test_elite_has_at_least_two_episodes_unless_there_is_only_one() -> None:
     action, reward = torch.tensor([[[[0.1] * 2, [0.3] * 2, [0.9] * 2]]]), torch.tensor([[[2.0, 1.0, 0.0]]])
     after = agent.adapt(agent.begin(1, 3), rollout_of(action, reward)).values
     torch.testing.assert_close(after["mean"][0, 0], torch.tensor([0.2, 0.2]))
-    alone = agent.adapt(agent.begin(1, 1), rollout_of(action[:, :, :1], reward[:, :, :1])).values
-    assert alone["std"].max() == 0
+    single = agent.adapt(agent.begin(1, 1), rollout_of(action[:, :, :1], reward[:, :, :1])).values
+    assert single["std"].max() == 0
 
 
 # -- acting ------------------------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_grape_reaches_the_fidelity_that_decay_allows() -> None:
 def test_pulses_for_known_tasks_beat_one_robust_pulse() -> None:
     """Also with rewards from shots, whose mean it maximises. Updates do not change the pulses."""
     short = QubitConfig(horizon=10, shots=1000)
-    told, blind = (
+    informed, robust = (
         evaluate_returns(
             agent, distribution, EvaluationPlan(n_tasks=8, steps=1, episodes=20, split="test", seed=0)
         ).per_task
@@ -259,8 +259,8 @@ def test_pulses_for_known_tasks_beat_one_robust_pulse() -> None:
             climber(short, iterations=40, starts=1, per_task=t, train_tasks=30) for t in (True, False)
         )
     )
-    assert told.min() > 0.97 and blind.mean() < 0.75
-    np.testing.assert_allclose(told[:, 0], told[:, 1], atol=0.01)
+    assert informed.min() > 0.97 and robust.mean() < 0.75
+    np.testing.assert_allclose(informed[:, 0], informed[:, 1], atol=0.01)
 
 
 def test_grape_rejects_unsupported_environments() -> None:

@@ -72,5 +72,5 @@ def test_score_advantage_depends_on_its_own_episode_only_through_the_adapted_ret
     changed[1, 2] += 10.0
     difference = score_advantages(changed, after) - score_advantages(before, after)
     assert difference[1, 2].abs() < 1e-6 and (difference[1, [0, 1, 3]] < -3).all()
-    alone = score_advantages(before[:1, :1], after[:1, :1])
-    torch.testing.assert_close(alone, after[:1, :1])  # a single episode of a single task has no baseline
+    only = score_advantages(before[:1, :1], after[:1, :1])
+    torch.testing.assert_close(only, after[:1, :1])  # a single episode of a single task has no baseline

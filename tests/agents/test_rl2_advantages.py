@@ -45,13 +45,13 @@ def test_baseline_is_the_mean_over_other_trials_of_the_task():
     assert (agent.n_tasks, agent.n_envs) == (2, 3)
     rollout = played(training)
     found, explained = agent.trials(rollout)
-    alone = copy.copy(agent)
-    alone.n_envs = 1
-    plain, same = alone.trials(rollout)
+    single_env = copy.copy(agent)
+    single_env.n_envs = 1
+    plain, same = single_env.trials(rollout)
     assert explained == same and torch.equal(found.target, plain.target)
-    worth, against = (data.advantage.unflatten(1, (2, 3)) for data in (plain, found))
+    raw, against = (data.advantage.unflatten(1, (2, 3)) for data in (plain, found))
     assert plain.valid.all()
-    expected = worth - torch.stack([worth[..., [1, 2]], worth[..., [0, 2]], worth[..., [0, 1]]], dim=-2).mean(-1)
+    expected = raw - torch.stack([raw[..., [1, 2]], raw[..., [0, 2]], raw[..., [0, 1]]], dim=-2).mean(-1)
     expected = (expected - expected.mean()) / expected.std(correction=0)
     torch.testing.assert_close(against, expected, atol=1e-5, rtol=1e-4)
 

@@ -81,8 +81,8 @@ def test_rewards_and_values_are_scaled_to_the_units_of_the_family():
     assert training.distribution.reward_scale == 8.0
     assert training.agent.value_scale == pytest.approx(8 * (1 - 0.5**12) / (1 - 0.5))
     rollout = played(training)
-    told = training.agent.inputs(rollout)[1:, :, -2]
-    torch.testing.assert_close(told, rollout.reward[:-1].flatten(1) / 8)
+    scaled = training.agent.inputs(rollout)[1:, :, -2]
+    torch.testing.assert_close(scaled, rollout.reward[:-1].flatten(1) / 8)
 
 
 class WinStay(rl2.RL2):
@@ -100,8 +100,8 @@ def test_scripted_win_stay_policy_beats_chance_on_one_step_episodes():
     """With two arms win-stay, lose-shift earns E[(p + q - 2 p q) ...] > 0.5 per pull after the first reward."""
     training = learner(env_config=bandit.Config(arms=2), episodes=20)
     agent = training.agent
-    player = WinStay(agent.config, agent.policy, 1, 1.0)
-    curve = adaptation_curve(player, training.distribution, EvaluationPlan(n_tasks=2000, episodes=1))
+    win_stay = WinStay(agent.config, agent.policy, 1, 1.0)
+    curve = adaptation_curve(win_stay, training.distribution, EvaluationPlan(n_tasks=2000, episodes=1))
     # In the long run p' = E[(p + q - 2 p q) / (2 - p - q)] of p, q ~ U[0, 1], 0.6137 by quadrature.
     assert curve.mean[0] == pytest.approx(0.5, abs=0.03)
     assert np.mean(curve.mean[5:]) == pytest.approx(quadrature(), abs=0.015)

@@ -39,13 +39,15 @@ def test_update_equals_a_reference_implementation_trial_by_trial():
 
     def trial(lane):
         """Log-probabilities of all actions, and values."""
-        inputs, told = [], torch.tensor([0.0, 0.0, 0.0, 1.0])
+        inputs, transition = [], torch.tensor([0.0, 0.0, 0.0, 1.0])
         for t in range(lengths[lane]):
-            inputs.append(torch.cat([rollout.observation[t, lane, 0] / training.distribution.observation_scale, told]))
+            inputs.append(
+                torch.cat([rollout.observation[t, lane, 0] / training.distribution.observation_scale, transition])
+            )
             push = int(rollout.action[t, lane, 0])
             ended = float(rollout.terminated[t, lane, 0] | rollout.truncated[t, lane, 0])
             reward = float(rollout.reward[t, lane, 0]) / training.distribution.reward_scale
-            told = torch.tensor([float(push == 0), float(push == 1), reward, ended])
+            transition = torch.tensor([float(push == 0), float(push == 1), reward, ended])
         logits = network("actor", inputs) * params["head.log_inverse_temperature"].exp()
         return logits.log_softmax(-1), network("critic", inputs)[:, 0]
 

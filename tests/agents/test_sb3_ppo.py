@@ -115,18 +115,18 @@ def test_rollouts_include_the_final_observation(env, options, monkeypatch):
     assert torch.equal(rollout.final, expected.unflatten(0, (2, 3)))
 
     env = training.distribution.make()
-    alone, last = [], env.step
+    transitions, last = [], env.step
 
-    def watched_alone(action):
+    def watched_single(action):
         result = last(action)
-        alone.append(result)
+        transitions.append(result)
         return result
 
-    monkeypatch.setattr(env, "step", watched_alone)
+    monkeypatch.setattr(env, "step", watched_single)
     limits = {"n_episodes": 3, "max_steps": 25, "seed": 0}
     rollout, _ = collect_episodes(env, agent, agent.begin(1, 1), torch.Generator().manual_seed(3), **limits)
     ends = rollout.valid.sum(0).flatten().cumsum(0).tolist()
-    assert np.array_equal(rollout.final[0].numpy(), [alone[end - 1][0] for end in ends])
+    assert np.array_equal(rollout.final[0].numpy(), [transitions[end - 1][0] for end in ends])
 
 
 def test_tasks_are_fine_tuned_separately_from_the_unchanged_policy():
@@ -138,10 +138,10 @@ def test_tasks_are_fine_tuned_separately_from_the_unchanged_policy():
     for task in range(2):
         columns = {name: column[:, task : task + 1] for name, column in vars(rollout).items() if name != "final"}
         own = Rollout(**columns, final=rollout.final[task : task + 1])
-        alone = agent.adapt(agent.adapt(agent.begin(1, 3), own), own)
-        for name, value in alone.policies[0][0].items():
+        separate = agent.adapt(agent.adapt(agent.begin(1, 3), own), own)
+        for name, value in separate.policies[0][0].items():
             assert torch.equal(value, both.policies[task][0][name]), name
-        weights = alone.policies[0][0]
+        weights = separate.policies[0][0]
         assert not torch.equal(weights["action_net.weight"], trained["params/action_net.weight"])
     observation = torch.zeros(2, 3, 4)
     with agent._trained_state_restored():

@@ -74,9 +74,9 @@ def test_tasks_adapt_independently():
         part = slice(task, task + 1)
         columns = {name: column[:, part] for name, column in vars(data[0]).items() if name != "final"}
         own = Rollout(**columns)
-        alone = run.agent.adapt(run.agent.begin(1, 4), own)
+        separate = run.agent.adapt(run.agent.begin(1, 4), own)
         for name, value in states[1].params.items():
-            torch.testing.assert_close(value[part], alone.params[name])
+            torch.testing.assert_close(value[part], separate.params[name])
 
 
 def test_meta_gradient_does_not_depend_on_the_chunk_size():

@@ -130,12 +130,12 @@ def test_no_animation_without_rendering_or_adaptation() -> None:
     with pytest.raises(UsageError, match="deaf: the environment ignores render_mode 'rgb_array'"):
         check_pictures(deaf, Counting())
 
-    class Told(Counting):
+    class Oracle(Counting):
         def reveal_tasks(self, state: int, tasks: Any) -> int:
             return state
 
     with pytest.raises(UsageError, match="observes the task parameters"):
-        check_pictures(family(), Told())
+        check_pictures(family(), Oracle())
 
 
 def test_several_agents_are_rows_on_the_same_tasks() -> None:
@@ -195,8 +195,8 @@ def test_animation_is_reproducible_and_small_if_little_changes() -> None:
         frame = still.copy()
         frame[0, index] = frame[199, 199 - index] = 255
         pictures.append(Image.fromarray(frame))
-    alone, all_of_them = (len(_gif(some, [30] * len(some))) for some in (pictures[:1], pictures))
-    assert all_of_them < 1.5 * alone
+    first, all_of_them = (len(_gif(some, [30] * len(some))) for some in (pictures[:1], pictures))
+    assert all_of_them < 1.5 * first
 
 
 def test_runs_shown_together_have_the_same_tasks(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def test_shared_preprocessing_does_not_change_scores():
     together = scoring.score_all(makers, plain, classes)
     train, held = scoring.folds(classes)[0]
     for make, scored in zip(makers, together, strict=True):
-        alone = make().fit(plain.iloc[train], classes[train]).score(plain.iloc[held], classes[held])
-        assert scored.accuracy[0] == alone
+        direct = make().fit(plain.iloc[train], classes[train]).score(plain.iloc[held], classes[held])
+        assert scored.accuracy[0] == direct
 
 
 def test_scoring_suppresses_warnings_of_algorithms():

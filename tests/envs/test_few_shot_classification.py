@@ -132,8 +132,8 @@ def test_shipped_data_are_small_and_as_described(shipped: rows.Rows) -> None:
     assert max(Counter(shipped.datasets).values()) == build_rows.MAX_PAIRS
     assert shipped.accuracy.min() >= np.float32(build_rows.LEARNABLE) and shipped.accuracy.max() <= 1
     assert shipped.features.shape[1] == build_rows.COMPONENTS
-    told = f"{len(shipped.datasets)} pairs of {len(set(shipped.datasets))} datasets, in which"
-    assert told in " ".join(str(envs.few_shot_classification.__doc__).split())
+    stated = f"{len(shipped.datasets)} pairs of {len(set(shipped.datasets))} datasets, in which"
+    assert stated in " ".join(str(envs.few_shot_classification.__doc__).split())
 
 
 def test_rows_of_iris_are_principal_components(shipped: rows.Rows) -> None:

@@ -174,9 +174,9 @@ def test_random_search_is_without_replacement() -> None:
         action, _ = agent.act(None, observation[None], generator)
         chosen.append(action[0])
         observation, *_ = lanes.step(action[0])
-    tries = torch.stack(chosen).mT
-    assert all(len(set(row)) == 3 for row in tries.tolist())
-    counts = torch.stack([(tries == a).float().mean(0) for a in range(4)])
+    orders = torch.stack(chosen).mT
+    assert all(len(set(row)) == 3 for row in orders.tolist())
+    counts = torch.stack([(orders == a).float().mean(0) for a in range(4)])
     assert (counts - 0.25).abs().max() < 0.035
 
 
@@ -225,11 +225,11 @@ def test_curve_over_evaluations_is_constant_after_an_early_end() -> None:
 
 def test_no_memory_ablation_for_single_episode_trials() -> None:
     spec = Spec.default(env="algorithm_selection", agent="rl2", model="gru", threads=1)
-    for episodes, told in ((1, False), (2, True)):
+    for episodes, expected in ((1, False), (2, True)):
         made, agent = build(
             dataclasses.replace(spec, agent_config=dataclasses.replace(spec.agent_config, episodes=episodes))
         )
-        assert ("memory_reset" in reference_agents(agent, made)) == told
+        assert ("memory_reset" in reference_agents(agent, made)) == expected
 
 
 def test_printed_summary_is_in_evaluations(tmp_path, capsys) -> None:

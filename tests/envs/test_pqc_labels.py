@@ -150,7 +150,7 @@ def test_steps_by_hand() -> None:
 
 @pytest.mark.parametrize("cliff", [False, True])
 def test_returns_with_a_known_circuit_and_with_its_opposite(cliff: bool) -> None:
-    """Lanes: always right, always wrong, and wrong at the fourth step alone: 20, -20, 18; cliff: 20, -1, 3 - 1."""
+    """Lanes: always right, always wrong, and wrong only at the fourth step: 20, -20, 18; cliff: 20, -1, 3 - 1."""
     family = envs.make("pqc_labels", cliff=cliff)
     env = family.vectorise(5, 3)
     tasks = family.sample(5, "test")

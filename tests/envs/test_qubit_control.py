@@ -445,8 +445,8 @@ def test_fixed_pulse_is_no_better_than_none_and_known_phase_is_best() -> None:
     tasks = made.sample(500, "train", np.random.default_rng(0))
     zero = torch.zeros(500, dtype=torch.float64)
     blind = episode(made, tasks, quarter_turn(tasks, zero))[1][-1]
-    told = episode(made, tasks, quarter_turn(tasks, tasks.phase[:, 0]))[1][-1]
-    assert blind.mean() == pytest.approx(0.5, abs=0.06) and told.mean() > 0.9
+    informed = episode(made, tasks, quarter_turn(tasks, tasks.phase[:, 0]))[1][-1]
+    assert blind.mean() == pytest.approx(0.5, abs=0.06) and informed.mean() > 0.9
 
 
 # -- invalid input -----------------------------------------------------------------------------------------------------

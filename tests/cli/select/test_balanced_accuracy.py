@@ -51,18 +51,18 @@ def test_algorithms_that_support_class_weights():
     frame = pd.DataFrame(rng.normal(size=(400, 3)) + 0.8 * classes[:, None], columns=list("abc"))
     for name in algorithms.ALGORITHMS:
         plain = scoring.score(lambda name=name: algorithms.algorithm_pipeline(name, frame), frame, classes)
-        told = scoring.score(
+        with_weights = scoring.score(
             lambda name=name: algorithms.weight_classes_equally(algorithms.algorithm_pipeline(name, frame), 2),
             frame,
             classes,
         )
-        assert not told.failure
+        assert not with_weights.failure
         if name in ("knn", "mlp", "nearest_centroid"):  # the last one balances classes by itself
-            np.testing.assert_array_equal(told.accuracy, plain.accuracy)
+            np.testing.assert_array_equal(with_weights.accuracy, plain.accuracy)
         elif name in ("logistic_regression", "lda", "qda", "gaussian_nb", "linear_svm", "rbf_svm"):
-            assert told.balanced.mean() > plain.balanced.mean() + 0.1, name
+            assert with_weights.balanced.mean() > plain.balanced.mean() + 0.1, name
         else:
-            assert (told.accuracy != plain.accuracy).any(), name
+            assert (with_weights.accuracy != plain.accuracy).any(), name
 
 
 def test_constant_classifier_gains_nothing_if_folds_lack_a_class():

@@ -44,8 +44,8 @@ def test_best_single_algorithm_is_evaluated_for_comparison(scores, capsys, monke
     assert asked == [first, single] and first != single
     out, difference = capsys.readouterr().out, known[first] - known[single]
     assert f"best proposed algorithm: {first}, accuracy {known[first]:.4f}" in out
-    beside = f"accuracy {known[single]:.4f}; difference {difference:+.4f} ± 0.0000"
-    assert f"best single algorithm on the training datasets: {single}, {beside}" in out
+    comparison = f"accuracy {known[single]:.4f}; difference {difference:+.4f} ± 0.0000"
+    assert f"best single algorithm on the training datasets: {single}, {comparison}" in out
     about = json.loads(Path("a/best.json").read_text())
     assert about["best"]["accuracy"] == pytest.approx(max(known[first], known[single]))
     assert about["best_proposed"]["algorithm"] == first and about["best_single"]["algorithm"] == single
@@ -109,9 +109,9 @@ def test_selector_observes_the_same_as_in_training(scores, monkeypatch):
     assert [each.name for each in results] == asked and len(set(asked)) == evaluations
     lanes, state = family.vectorise(1, 1), run_.agent.begin(1, 1)
     observation, _ = lanes.reset(seed=0, options={"tasks": family.task({family.parameter: row})})
-    for observed, told, action in seen:
+    for observed, transition_input, action in seen:
         torch.testing.assert_close(observed[0], observation, atol=1e-6, rtol=0)
-        torch.testing.assert_close(told, state.transition, atol=1e-6, rtol=0)
+        torch.testing.assert_close(transition_input, state.transition, atol=1e-6, rtol=0)
         chosen = torch.tensor([[action]])
         _, state = run_.agent.act(state, observation[None], torch.Generator())
         observation, reward, terminated, truncated, _ = lanes.step(chosen[0])
