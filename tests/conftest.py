@@ -1,20 +1,20 @@
-"""Shapes and types are checked at run time in the tests, and nowhere else."""
+"""Check shapes and types at run time, in the tests only."""
 
 import jaxtyping
 import pytest
 
 from tests.support import typechecks
 
-# Before anything of ours is imported: the hook works on modules as they are imported.
+# Install before any module of this project is imported: the hook acts at import.
 typechecks.install()
 
 import torch  # noqa: E402
 
-# One thread: sums are then made in one order, and tests that run side by side do not wait for each other.
+# One thread: sums have a fixed order, and parallel tests do not compete for cores.
 torch.set_num_threads(1)
 
 
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the type checks of the tests, so that wrong types meet our own messages, as they do for a user."""
+    """Disable the tests' type checks, so that wrong types raise the library's own errors, as for users."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -1,4 +1,4 @@
-"""Imports flow one way and in no circle, and what must be cheap to import is."""
+"""Imports follow one direction without cycles, and cheap entry points stay cheap."""
 
 import ast
 import json
@@ -18,7 +18,7 @@ STARTS = ("qrl_meta", "run", "agents.__main__")
 PLUGIN_PACKAGES = ("envs", "qrl.models", "agents", "agents.references")
 """Packages whose modules are plug-ins, each an option of the command line."""
 
-# What each package may import of ours.
+# Packages of this project that each package may import.
 ALLOWED = {
     "qrl": ("qrl",),
     "envs": ("envs", "qrl.common", "qrl.circuits", "qrl.simulator"),
@@ -27,26 +27,26 @@ ALLOWED = {
 
 
 def path_of(module: str) -> Path | None:
-    """The file of a module or package of ours."""
+    """File of a module or package of this project."""
     path = ROOT.joinpath(*module.split("."))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
 
 
 def name_of(path: Path) -> str:
-    """The module of a file."""
+    """Module name of a file."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def modules() -> list[str]:
-    """Every module of ours."""
+    """Every module of this project."""
     return [name_of(path) for package in PACKAGES for path in sorted(ROOT.joinpath(package).rglob("*.py"))] + [
         name for name in STARTS if name not in PACKAGES and "." not in name
     ]
 
 
 def named_in(tree: ast.AST, where: str) -> Iterator[str]:
-    """Every module that a file imports, wherever in it the import stands: in functions and for type checkers too."""
+    """Every module that a file imports anywhere, including in functions and for type checkers."""
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
@@ -65,7 +65,7 @@ def named_in(tree: ast.AST, where: str) -> Iterator[str]:
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """The modules of ours that one imports."""
+    """Modules of this project that a module imports."""
     path = path_of(module)
     assert path is not None
     found = named_in(ast.parse(path.read_text(encoding="utf-8")), module)
@@ -77,7 +77,7 @@ def inside(name: str, packages: tuple[str, ...]) -> bool:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_imports_flow_one_way(package):
+def test_imports_follow_one_direction(package):
     forbidden = {
         (module, name)
         for module in modules()
@@ -88,8 +88,8 @@ def test_imports_flow_one_way(package):
     assert not forbidden
 
 
-def test_no_modules_import_each_other_in_a_circle():
-    """The table of names that a package offers is part of a circle only if a module inside imports the package."""
+def test_no_import_cycles():
+    """A package's export table is part of a cycle only if a module inside imports the package."""
 
     def reached(start: str) -> set[str]:
         seen: set[str] = set()
@@ -105,7 +105,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 @pytest.mark.parametrize("package", PLUGIN_PACKAGES)
 def test_every_module_of_a_plug_in_package_is_a_plug_in(package):
-    """What is shared lives in a package, which the registry does not scan."""
+    """Shared code is in sub-packages, which the registry does not scan."""
     for path in ROOT.joinpath(*package.split(".")).glob("*.py"):
         if path.name not in ("__init__.py", "__main__.py"):
             assert not path.name.startswith("_"), path
@@ -113,12 +113,12 @@ def test_every_module_of_a_plug_in_package_is_a_plug_in(package):
             assert {"Config", "build"} <= defined, path
 
 
-def test_nothing_but_what_starts_the_command_line_imports_it():
+def test_only_entry_points_import_the_command_line():
     users = {module for module in modules() if any(inside(name, ("agents.cli",)) for name in imports(module))}
     assert {user for user in users if not inside(user, ("agents.cli",))} == {"qrl_meta"}
 
 
-def test_these_checks_see_every_kind_of_import():
+def test_import_checks_detect_every_kind_of_import():
     source = """
 import qrl.layer
 def later():
@@ -157,7 +157,7 @@ HEAVY = {"torch", "pennylane", "stable_baselines3", "gymnasium", "matplotlib", "
         "import agents.runs.folder, agents.core.registry, agents.runs.progress, agents.runs.interrupt",
     ],
 )
-def test_what_answers_at_once_imports_nothing_heavy_and_no_plug_in(program):
+def test_quick_commands_import_no_heavy_package_and_no_plug_in(program):
     loaded = loaded_after(program)
     assert not loaded & HEAVY
     plugins = {
@@ -170,7 +170,7 @@ def test_what_answers_at_once_imports_nothing_heavy_and_no_plug_in(program):
 
 
 @pytest.mark.parametrize("program", ["import envs, gymnasium", "import gymnasium, envs"])
-def test_gymnasium_knows_the_families(program):
+def test_families_are_registered_with_gymnasium(program):
     made = "gymnasium.make('qrl/CartPole-v0', task={'gravity': 12}).unwrapped.__class__.__name__"
     assert "torch" in loaded_after(f"{program}; assert {made} == 'SingleEnv'")
 

@@ -1,4 +1,4 @@
-"""That the tests check shapes and types at run time."""
+"""The tests' run-time checks of shapes and types."""
 
 import dataclasses
 from typing import Literal
@@ -44,7 +44,7 @@ def named(x: "str", y: "Nowhere", z: list["Nowhere"]) -> Literal["three"]:
         lambda: plain(4),
     ],
 )
-def test_what_does_not_fit_is_refused_unless_told_otherwise(call, monkeypatch):
+def test_mismatches_are_rejected_unless_checks_are_disabled(call, monkeypatch):
     assert torch.equal(summed(THREE, THREE), THREE) and torch.equal(summed(FOUR, FOUR), FOUR) and plain(3) == "three"
     with pytest.raises(BeartypeCallHintViolation):
         call()
@@ -52,14 +52,14 @@ def test_what_does_not_fit_is_refused_unless_told_otherwise(call, monkeypatch):
     call()
 
 
-def test_types_given_as_strings_are_checked_where_they_are_there():
+def test_types_given_as_strings_are_checked_if_defined():
     assert named("three", 1, 2) == "three"
     for wrong in (3, "four"):
         with pytest.raises(TypeCheckError):
             named(wrong, 1, 2)
 
 
-def test_functions_and_dataclasses_of_ours_are_checked():
+def test_functions_and_dataclasses_of_the_project_are_checked():
     rows = torch.zeros(5, 2)
     with pytest.raises(BeartypeCallHintViolation):
         errors.suggest(3, [])
@@ -73,6 +73,6 @@ def test_functions_and_dataclasses_of_ours_are_checked():
         Rollout(**whole | {"reward": torch.zeros(5, 3, 1)})
 
 
-def test_modules_of_others_are_loaded_as_always():
+def test_third_party_modules_are_not_decorated():
     assert isinstance(errors.__loader__, typechecks.CheckedLoader)
     assert not isinstance(pennylane.__loader__, typechecks.CheckedLoader)

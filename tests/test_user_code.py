@@ -1,4 +1,4 @@
-"""User code runs with public names alone; mypy checks its types (`make check`, tests/test_wheel.py)."""
+"""User code runs with public names only; mypy checks its types (`make check`, tests/test_wheel.py)."""
 
 import agents
 import envs
@@ -8,7 +8,7 @@ from qrl.models import MODELS
 from tests.support import user_code
 
 
-def test_a_users_file_runs(tmp_path):
+def test_user_file_runs(tmp_path):
     try:
         run = user_code.run_all(tmp_path)
     finally:
@@ -20,7 +20,7 @@ def test_a_users_file_runs(tmp_path):
     assert isinstance(run, agents.Run)
 
 
-def test_a_users_objects_take_the_place_of_names(tmp_path):
+def test_user_objects_replace_names(tmp_path):
     run = user_code.train_objects(tmp_path / "given")
     assert run.iteration == 2
     assert (run.spec.env, run.spec.model) == ("drift (given in Python)", "Wide (given in Python)")

@@ -1,4 +1,4 @@
-"""The wheel works outside the checkout, in an environment of its own that has what it depends on."""
+"""The wheel works outside the checkout, in a separate environment with its dependencies."""
 
 import os
 import random
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built as `make wheel` builds it."""
+    """Wheel built as by `make wheel`."""
     folder = tmp_path_factory.mktemp("dist")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "-q", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], check=True)
@@ -29,7 +29,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory):
-    """A fresh environment with the wheel, which sees the packages of this one after its own."""
+    """A fresh environment with the wheel, followed by the packages of this environment."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(folder / "bin" / "python")]
@@ -41,7 +41,7 @@ def environment(wheel, tmp_path_factory):
 
 @pytest.fixture
 def call(environment, tmp_path):
-    """Run a program of that environment in an empty folder; returns its output."""
+    """Run a program of that environment in an empty folder; return its output."""
 
     def run(*command):
         settings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -54,7 +54,7 @@ def call(environment, tmp_path):
     return run
 
 
-def test_it_holds_the_packages_their_data_and_nothing_else(wheel):
+def test_wheel_contains_only_the_packages_and_their_data(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"qrl", "envs", "agents", "qrl_meta.py", "qrl_meta-0.1.0.dist-info"}
@@ -71,7 +71,7 @@ def test_it_holds_the_packages_their_data_and_nothing_else(wheel):
     assert {name for name in names if name.startswith(("qrl/", "envs/", "agents/"))} == set(tracked.stdout.split())
 
 
-def test_the_library_is_imported_from_there_and_trains(call, tmp_path):
+def test_installed_library_trains(call, tmp_path):
     program = """
 import agents, envs
 from envs import navigation
@@ -88,14 +88,14 @@ print(run.iteration, run.folder.config["commit"])
     assert (tmp_path / "runs" / "one" / "evaluation.json").exists()
 
 
-def test_the_command_line_in_both_its_forms(call):
+def test_both_forms_of_the_command_line(call):
     listed = call("qrl-meta", "list")
     assert "environments (--env)" in listed and "  maml " in listed
     assert call("python", "-m", "agents", "list") == listed
     assert call("qrl-meta", "--help").startswith("usage: qrl-meta [train]")
 
 
-def test_the_selector_that_ships_chooses(call, tmp_path):
+def test_shipped_selector_runs(call, tmp_path):
     draw = random.Random(0)
     rows = [(draw.gauss(0, 1), draw.gauss(0, 1)) for _ in range(60)]
     text = "".join(f"{x:.3f},{y:.3f},{'high' if x > y else 'low'}\n" for x, y in rows)
@@ -104,10 +104,10 @@ def test_the_selector_that_ships_chooses(call, tmp_path):
     assert "cross-validation: " in call("python", "select-mine/best.py")
 
 
-def test_a_users_types_are_checked_against_it(environment, tmp_path):
+def test_user_code_type_checks_against_the_wheel(environment, tmp_path):
     right, wrong = tmp_path / "right.py", tmp_path / "wrong.py"
     right.write_text(Path(user_code.__file__).read_text())
-    # A name that was Any to mypy would let this pass.
+    # This would pass if mypy saw the name as Any.
     wrong.write_text("import agents\n\nn: str = agents.load('runs/one').evaluate(tasks=2).n_tasks\n")
     command = [sys.executable, "-m", "mypy", "--strict", f"--python-executable={environment / 'python'}"]
     settings = {name: value for name, value in os.environ.items() if name != "MYPYPATH"}

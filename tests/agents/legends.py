@@ -8,7 +8,7 @@ def look(line):
 
 
 def check_legend(axes):
-    """Every entry of a legend looks like exactly one line that is drawn in its panel, the one of its label."""
+    """Assert that each legend entry looks like exactly one line drawn in its panel: the line with its label."""
     legend = axes.get_legend()
     drawn = {line.get_label(): look(line) for line in axes.get_lines() if len(line.get_xdata())}
     entries = {text.get_text(): look(line) for line, text in zip(legend.get_lines(), legend.get_texts(), strict=True)}

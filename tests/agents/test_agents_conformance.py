@@ -1,4 +1,4 @@
-"""What every agent must do. The folder is walked, so a new file in agents/ arrives tested."""
+"""Conformance of every agent. The tests discover the files in agents/, so a new one is tested automatically."""
 
 import copy
 import dataclasses
@@ -23,7 +23,7 @@ N_TASKS, N_ENVS = 2, 3
 
 
 def families(agent: str) -> list[str]:
-    """What an agent can play: its file's FAMILIES, or any."""
+    """Families an agent supports: its file's FAMILIES, or any."""
     return list(getattr(AGENTS.load(agent), "FAMILIES", FAMILIES))
 
 
@@ -35,7 +35,7 @@ def small_spec(agent: str, env: str) -> Spec:
     env_config = ENVS.load(env).Config()
     env_config = dataclasses.replace(env_config, horizon=min(8, env_config.horizon))
     spec = Spec.default(agent=agent, env=env, env_config=env_config, threads=1, iterations=3)
-    # Smaller where the agent has these options; whatever others it has keep their defaults.
+    # Smaller where the agent has these options; all other options keep their defaults.
     sizes = {"meta_batch": 2, "episodes": 3, "minibatches": 1}
     known = {field.name for field in dataclasses.fields(spec.agent_config)}
     config = dataclasses.replace(spec.agent_config, **{k: v for k, v in sizes.items() if k in known})
@@ -54,7 +54,7 @@ def snapshot(state: Any) -> list[Any]:
 
 
 def leaves(state: Any) -> list[Any]:
-    """Whatever a state is made of: tensors and numbers, in dataclasses, dicts and sequences."""
+    """Leaves of a state: tensors and numbers in dataclasses, dicts and sequences."""
     if dataclasses.is_dataclass(state):
         return [x for field in dataclasses.fields(state) for x in leaves(getattr(state, field.name))]
     if isinstance(state, dict):
@@ -77,13 +77,13 @@ def learner(agent: str, env: str = "") -> tuple[Training, Any]:
     return Training(spec, distribution, built), built
 
 
-def test_every_file_can_be_read():
+def test_every_file_is_readable():
     broken = {name: summary.broken for name, summary in AGENTS.available().items() if summary.broken}
     assert not broken, f"files in agents/ that cannot be read: {broken}"
 
 
 @pytest.mark.parametrize(("agent", "env"), CASES)
-def test_is_an_adapter_whose_actions_fit_the_environment(agent, env):
+def test_adapter_actions_fit_the_environment(agent, env):
     distribution, adapter = build(small_spec(agent, env))
     assert isinstance(adapter, Agent), "begin, act, to_environment, adapt: see agents/core/rollout.py"
     state = adapter.begin(N_TASKS, N_ENVS)
@@ -97,8 +97,8 @@ def test_is_an_adapter_whose_actions_fit_the_environment(agent, env):
 
 
 @pytest.mark.parametrize(("agent", "env"), CASES)
-def test_actions_follow_the_generator(agent, env):
-    """And nothing else: the global generators play no part, and the same state acts the same again."""
+def test_actions_depend_only_on_the_generator(agent, env):
+    """The global generators have no effect, and the same state gives the same actions."""
     distribution, adapter = build(small_spec(agent, env))
     state = adapter.begin(N_TASKS, N_ENVS)
     torch.manual_seed(0)
@@ -111,7 +111,7 @@ def test_actions_follow_the_generator(agent, env):
     rebuilt, _ = rollout_of(distribution, other, other.begin(N_TASKS, N_ENVS))
     assert torch.equal(first.action, rebuilt.action), "two agents of the same spec act alike"
     if isinstance(adapter, OracleAgent):
-        return  # which may know what is best
+        return  # the oracle agent may act deterministically
     if getattr(adapter, "deterministic", False):
         return
     different, _ = rollout_of(distribution, adapter, state, seed=5)
@@ -119,8 +119,8 @@ def test_actions_follow_the_generator(agent, env):
 
 
 @pytest.mark.parametrize(("agent", "env"), CASES)
-def test_states_are_values(agent, env):
-    """Acting and adapting leave the state that was given as it was; adapting twice gives the same."""
+def test_states_are_immutable_values(agent, env):
+    """Acting and adapting do not modify the state passed in; adapting twice gives the same result."""
     distribution, adapter = build(small_spec(agent, env))
     begun = adapter.begin(N_TASKS, N_ENVS)
     before = snapshot(begun)
@@ -135,7 +135,7 @@ def test_states_are_values(agent, env):
 
 
 @pytest.mark.parametrize("agent", USABLE)
-def test_learners_are_whole(agent):
+def test_learners_have_the_complete_interface(agent):
     built = build(small_spec(agent, families(agent)[0]))[1]
     if hasattr(built, "update"):
         missing = [name for name in LEARNER if not hasattr(built, name)]
@@ -144,7 +144,7 @@ def test_learners_are_whole(agent):
 
 
 @pytest.mark.parametrize(("agent", "env"), CASES)
-def test_a_training_step_learns_and_reports_finite_metrics(agent, env):
+def test_training_step_changes_parameters_and_reports_finite_metrics(agent, env):
     training, built = learner(agent, env)
     before = {name: tensor.detach().clone() for name, tensor in built.state_dict().items()}
     row = training.step()
@@ -156,7 +156,7 @@ def test_a_training_step_learns_and_reports_finite_metrics(agent, env):
 
 
 @pytest.mark.parametrize("agent", USABLE)
-def test_state_dict_round_trips_and_training_goes_on_alike(agent):
+def test_state_dict_round_trip_continues_training_identically(agent):
     training, built = learner(agent)
     training.step()
     saved = {name: tensor.detach().clone() for name, tensor in built.state_dict().items()}
@@ -170,7 +170,7 @@ def test_state_dict_round_trips_and_training_goes_on_alike(agent):
     assert restored.keys() == saved.keys()
     assert all(torch.equal(restored[name], tensor) for name, tensor in saved.items())
 
-    # All generators as the first run has them: the next step must then be the same to the bit.
+    # With all generators in the same state the next step must be bitwise identical.
     second.generator.set_state(training.generator.get_state())
     for name, rng in training.rngs.items():
         second.rngs[name].bit_generator.state = rng.bit_generator.state

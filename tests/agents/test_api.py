@@ -1,4 +1,4 @@
-"""The library from Python: train, load, adapt to one's own environment, act, evaluate, plot."""
+"""The library from Python: train, load, adapt to a custom environment, act, evaluate, plot."""
 
 import dataclasses
 import json
@@ -37,7 +37,7 @@ def run(tmp_path_factory):
     )
 
 
-def test_a_loaded_run_has_the_trained_parameters(run):
+def test_loaded_run_has_the_trained_parameters(run):
     loaded = agents.load(run.folder.path)
     for name, value in trained(run.agent).items():
         assert torch.equal(value, trained(loaded.agent)[name])
@@ -59,7 +59,7 @@ def test_adapts_to_any_gymnasium_environment_and_acts(run):
     assert all(changed)
 
 
-def test_continuous_actions_come_as_the_space_has_them(tmp_path):
+def test_continuous_actions_match_the_space(tmp_path):
     own = agents.train(
         tmp_path / "nav",
         env="navigation",
@@ -73,14 +73,14 @@ def test_continuous_actions_come_as_the_space_has_them(tmp_path):
     assert isinstance(action, np.ndarray) and env.action_space.contains(action)
 
 
-def test_other_spaces_are_refused(run):
+def test_mismatched_spaces_are_rejected(run):
     with pytest.raises(UsageError, match=r"trained with observation_space .* the environment has"):
         run.adapt(gymnasium.make("Acrobot-v1"))
     with pytest.raises(UsageError, match="episodes must be at least 2"):
         run.adapt(gymnasium.make("CartPole-v1"), episodes=1)
 
 
-def test_what_is_no_environment_and_other_actions_are_refused(run):
+def test_non_environments_and_mismatched_actions_are_rejected(run):
     with pytest.raises(UsageError, match=r"a gymnasium\.Env is needed, .* not 'CartPole-v1'"):
         run._check_spaces("CartPole-v1")
     env = gymnasium.make("CartPole-v1")
@@ -100,7 +100,7 @@ def test_what_is_no_environment_and_other_actions_are_refused(run):
         ({"seed": 2**63}, f"seed must be less than 2**63, is {2**63}"),
     ],
 )
-def test_evaluations_that_cannot_be(run, options, message):
+def test_invalid_evaluation_options(run, options, message):
     with pytest.raises(UsageError) as caught:
         run.evaluate(**options)
     assert str(caught.value) == message
@@ -109,7 +109,7 @@ def test_evaluations_that_cannot_be(run, options, message):
 @pytest.mark.parametrize(
     ("free", "what"), [(2e7, "evaluate: playing one task"), (1e9, "agent maml: the gradient of one task")]
 )
-def test_an_evaluation_that_cannot_fit_is_refused_before_training(tmp_path, monkeypatch, free, what):
+def test_evaluation_too_large_for_memory_is_rejected_before_training(tmp_path, monkeypatch, free, what):
     monkeypatch.setattr("agents.rl.memory.physical_memory", lambda: free)
     with pytest.raises(UsageError, match=f"{what} needs about .* GiB, this machine has"):
         agents.train(tmp_path / "run", env="navigation", **QUICK | {"eval_episodes": 10_000}, iterations=1)
@@ -125,7 +125,7 @@ def test_an_evaluation_that_cannot_fit_is_refused_before_training(tmp_path, monk
         (3, "agent_config: expected an object of options"),
     ],
 )
-def test_options_of_a_wrong_type_are_refused_before_training(tmp_path, config, message):
+def test_options_of_the_wrong_type_are_rejected_before_training(tmp_path, config, message):
     with pytest.raises(UsageError, match=message):
         agents.train(tmp_path / "run", env="cartpole", agent_config=config)
     assert list(tmp_path.iterdir()) == []
@@ -134,7 +134,7 @@ def test_options_of_a_wrong_type_are_refused_before_training(tmp_path, config, m
 TINY = {"env": "cartpole", "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
 
 
-def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_the_start(tmp_path, capsys):
+def test_run_killed_before_its_first_checkpoint_resumes_from_the_start(tmp_path, capsys):
     options = {**TINY, "agent_config": dataclasses.asdict(SMALL), "iterations": 3}
     whole = agents.train(tmp_path / "whole", **options)
 
@@ -150,7 +150,7 @@ def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_the_start(tmp_
     assert [row["loss"] for row in resumed] == [row["loss"] for row in whole.metrics()]
 
 
-def test_damaged_metrics_cost_a_panel_and_a_row_and_no_more(tmp_path, capsys):
+def test_damaged_metrics_lose_only_a_panel_and_a_row(tmp_path, capsys):
     agents.train(tmp_path / "run", **TINY, agent_config=SMALL, iterations=2)
     path = tmp_path / "run/metrics.jsonl"
     first, second = path.read_bytes().splitlines(keepends=True)
@@ -163,7 +163,7 @@ def test_damaged_metrics_cost_a_panel_and_a_row_and_no_more(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_an_evaluation_at_once(run, monkeypatch, capsys, number, code):
+def test_signal_stops_an_evaluation_immediately(run, monkeypatch, capsys, number, code):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # inherited as ignored under nohup
     monkeypatch.setattr("agents.experiment.run.adaptation_curve", lambda *_, **__: os.kill(os.getpid(), number))
     try:
@@ -174,8 +174,8 @@ def test_a_signal_ends_an_evaluation_at_once(run, monkeypatch, capsys, number, c
     assert capsys.readouterr().err == f"evaluation interrupted; training is saved: run.py evaluate {path}\n"
 
 
-def test_an_evaluation_says_how_far_training_has_come(run, tmp_path, capsys):
-    """A run whose last checkpoint is gone, or that has not come to its end, is not taken for a finished one."""
+def test_evaluation_reports_training_progress(run, tmp_path, capsys):
+    """A run whose last checkpoint is missing, or that is unfinished, does not count as finished."""
     assert run.evaluate(tasks=2, steps=1, episodes=2).iteration == 2
     copy = tmp_path / "copy"
     shutil.copytree(run.folder.path, copy)
@@ -191,8 +191,8 @@ def test_an_evaluation_says_how_far_training_has_come(run, tmp_path, capsys):
     assert json.loads((extended / "evaluation.json").read_text())["iteration"] == 2
 
 
-def test_a_model_of_ones_own_from_a_file(tmp_path):
-    """One file is enough: `Config`, `build`, an ordinary module."""
+def test_custom_model_from_a_file(tmp_path):
+    """One file suffices: `Config`, `build` and an ordinary module."""
     file = tmp_path / "quadratic.py"
     file.write_text(
         '''"""All products of two inputs."""

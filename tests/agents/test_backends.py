@@ -1,4 +1,4 @@
-"""Where circuits run, as an option: of training, of evaluation, and what cannot be."""
+"""The backend option of training and evaluation, and invalid backends."""
 
 import json
 
@@ -48,7 +48,7 @@ def evaluation(path):
     return json.loads(path.read_text())
 
 
-def test_a_policy_is_built_on_its_backend():
+def test_policy_is_built_on_its_backend():
     for model, agent in (("reuploading", "maml"), ("qgru", "rl2")):
         fields = {"agent_config": None} if agent == "rl2" else {}
         given = spec(model=model, agent=agent, shots=7, noise=("bit_flip=0.1",), **fields)
@@ -58,7 +58,7 @@ def test_a_policy_is_built_on_its_backend():
         assert len({id(p.generator) for p in programs}) == 1
 
 
-def test_evaluation_elsewhere_has_files_and_values_of_its_own(exact):
+def test_evaluation_on_another_backend_has_separate_files_and_values(exact):
     assert run_evaluation(EvaluateOptions(run=exact, tasks=3)) == 0
     before = evaluation(exact / "evaluation.json")
     assert run_evaluation(EvaluateOptions(run=exact, tasks=3, shots=3, noise=("depolarizing=0.2", "readout=0.1"))) == 0
@@ -76,7 +76,7 @@ def test_evaluation_elsewhere_has_files_and_values_of_its_own(exact):
     assert noisy["mean"] != before["mean"]
 
 
-def test_evaluation_repeats_its_shots_and_leaves_the_run_as_it_was(exact):
+def test_evaluation_reproduces_its_shots_and_leaves_the_run_unchanged(exact):
     run = load(exact)
     how = {"tasks": 3, "episodes": 2, "steps": 1}
     first, again = (run.evaluate(**how, backend=Backend(shots=5)) for _ in range(2))
@@ -84,7 +84,7 @@ def test_evaluation_repeats_its_shots_and_leaves_the_run_as_it_was(exact):
     assert run.evaluate(**how) == load(exact).evaluate(**how)
 
 
-def test_what_was_trained_with_noise_is_evaluated_with_it(tmp_path):
+def test_run_trained_with_noise_is_evaluated_with_noise(tmp_path):
     run = load(train(tmp_path / "noisy", shots=20, noise=("depolarizing=0.05",)))
     how = {"tasks": 3, "episodes": 2, "steps": 1}
     used = Backend(shots=20, noise=Noise(depolarizing=0.05))
@@ -96,7 +96,7 @@ def test_what_was_trained_with_noise_is_evaluated_with_it(tmp_path):
     assert policy.act(torch.zeros(2)).shape == (2,)
 
 
-def test_the_command_line_takes_noise_more_than_once():
+def test_command_line_accepts_repeated_noise_options():
     arguments = ["--noise", "depolarizing=0.01", "--shots=9", "--noise", "readout=0.02", "after=layer", "--seed", "4"]
     parsed, *_ = parse_train(arguments)
     assert parsed.noise == ("depolarizing=0.01", "readout=0.02", "after=layer")
@@ -116,11 +116,11 @@ DEVICE = "pennylane:lightning.qubit"
         ({"backend": DEVICE, "shots": 1000}, {"estimator": "first-order", "epochs": 1}),
     ],
 )
-def test_training_on_a_device_goes_as_in_torch(backend, agent_config):
-    """One meta-iteration: the same parameters after it.
+def test_training_on_a_device_matches_torch(backend, agent_config):
+    """One meta-iteration gives the same parameters.
 
-    Ten iterations of conjugate gradients in single precision leave some of a trust region's step to rounding. From many
-    shots, where Adam's first step goes by the signs of gradients, most go the same way.
+    Ten iterations of conjugate gradients in single precision leave part of a trust-region step to rounding. With many
+    shots, where Adam's first step depends on the signs of gradients, most signs agree.
     """
     after = []
     for where in ({}, backend):
@@ -147,13 +147,13 @@ def test_training_on_a_device_goes_as_in_torch(backend, agent_config):
         ({"model": "mlp", "shots": 10}, "shots, noise and devices need a model with circuits"),
     ],
 )
-def test_what_cannot_be_leaves_nothing(fields, message, tmp_path):
+def test_invalid_training_backend_leaves_no_files(fields, message, tmp_path):
     with pytest.raises(UsageError, match=message):
         run_training(spec(**fields), tmp_path / "run", overwrite=False, command=[])
     assert not (tmp_path / "run").exists()
 
 
-def test_evaluation_that_cannot_be_leaves_nothing(exact):
+def test_invalid_evaluation_backend_leaves_no_files(exact):
     before = sorted(exact.iterdir())
     for options, message in (({"shots": -1}, "shots"), ({"noise": ("readout",)}, "NAME=STRENGTH")):
         with pytest.raises(UsageError, match=message):
@@ -164,13 +164,13 @@ def test_evaluation_that_cannot_be_leaves_nothing(exact):
 # --- counting ---------------------------------------------------------------------------------------------------------
 
 
-def test_training_counts_each_circuit_for_each_shot():
+def test_training_counts_every_circuit_execution_and_shot():
     rows = []
     for shots in (0, 7):
         given = spec(shots=shots)
         rows.append(Training(given, *build(given)).step())
     n_lanes, horizon, n_rollouts = 2 * 3, 5, 2
-    assert rows[0]["circuits"] > n_lanes * horizon * n_rollouts  # values alone; the rest is gradients
+    assert rows[0]["circuits"] > n_lanes * horizon * n_rollouts  # forward passes; the rest is gradients
     assert rows[1]["circuits"] == 7 * rows[0]["circuits"]
     assert "circuits" not in Training(spec(model="mlp"), *build(spec(model="mlp"))).step()
 
@@ -178,7 +178,7 @@ def test_training_counts_each_circuit_for_each_shot():
 # --- robustness -------------------------------------------------------------------------------------------------------
 
 
-def test_a_sweep_has_the_values_of_single_evaluations(exact, capsys):
+def test_sweep_matches_single_evaluations(exact, capsys):
     arguments = ["robustness", str(exact), "--noise", "depolarizing", "readout", "--strengths", "0.2", "0.05"]
     assert main([*arguments, "--shots", "4", "--tasks", "3"]) == 0
     found = evaluation(exact / "robustness.json")
@@ -209,7 +209,7 @@ def test_a_sweep_has_the_values_of_single_evaluations(exact, capsys):
         (["--out", "here.txt"], "the name of the --out file must end in .json"),
     ],
 )
-def test_sweeps_that_cannot_be_leave_nothing(exact, options, message, capsys):
+def test_invalid_sweeps_leave_no_files(exact, options, message, capsys):
     before = sorted(exact.iterdir())
     assert main(["robustness", str(exact), *options]) == 2
     assert message in capsys.readouterr().err
@@ -220,12 +220,12 @@ def test_sweeps_that_cannot_be_leave_nothing(exact, options, message, capsys):
 
 
 def run_text(text: str) -> list[str]:
-    """The lines of gates."""
+    """Return the lines with gates."""
     return [line for line in text.splitlines() if not line.startswith(("OPENQASM", "include", "qubit"))]
 
 
-def test_an_export_holds_the_circuits_that_the_adapted_policy_runs(exact, tmp_path, capsys):
-    """Their listed values, through the policy's read-out, are its means at these observations."""
+def test_export_contains_the_circuits_of_the_adapted_policy(exact, tmp_path, capsys):
+    """The read-out applied to the listed values gives the policy's means at these observations."""
     seen = [[0.1, -0.2], [0.0, 0.3]]
     (tmp_path / "seen.json").write_text(json.dumps(seen))
     options = ["--observations", str(tmp_path / "seen.json"), "--episodes", "3", "--task", "1"]
@@ -250,7 +250,7 @@ def test_an_export_holds_the_circuits_that_the_adapted_policy_runs(exact, tmp_pa
     assert "wrote 2 circuits and export.json" in capsys.readouterr().out
 
 
-def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
+def test_circuits_of_recurrent_policies_are_exported(tmp_path):
     config = AGENTS.load("rl2").Config(episodes=2, meta_batch=4)
     fields = {
         "env": "bandit",
@@ -280,7 +280,7 @@ def test_the_circuits_of_a_memory_are_exported_too(tmp_path):
         (["--episodes", "1"], "episodes must be at least 2"),
     ],
 )
-def test_exports_that_cannot_be_leave_nothing(exact, tmp_path, options, message, capsys):
+def test_invalid_exports_leave_no_files(exact, tmp_path, options, message, capsys):
     (tmp_path / "wrong.json").write_text("[[0.0, 0.0], [1.0]]")
     options = [option.format(wrong=tmp_path / "wrong.json") for option in options]
     assert main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 2
@@ -288,7 +288,7 @@ def test_exports_that_cannot_be_leave_nothing(exact, tmp_path, options, message,
     assert not (tmp_path / "out").exists()
 
 
-def test_what_has_no_circuits_is_not_exported(tmp_path, capsys):
+def test_export_without_circuits_is_rejected(tmp_path, capsys):
     folder = train(tmp_path / "run", model="mlp", iterations=1)
     assert main(["export", str(folder), "--out", str(tmp_path / "out")]) == 2
     assert "export: the model has no circuits" in capsys.readouterr().err

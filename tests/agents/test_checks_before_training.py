@@ -1,4 +1,4 @@
-"""Environments, models and agents of anybody's are tried out before a run begins: one line, and no folder."""
+"""Custom environments, models and agents are checked before a run begins: a one-line error and no folder."""
 
 import pytest
 
@@ -69,7 +69,7 @@ FINE = {"init": "self.n_features = 2", "condition": "True"}
         ("agent", AGENT, "Mine has no act, adapt, load_state_dict, n_envs, n_rollouts"),
     ],
 )
-def test_misfits_are_found_before_anything_is_written(tmp_path, monkeypatch, kind, text, message):
+def test_mismatches_are_detected_before_anything_is_written(tmp_path, monkeypatch, kind, text, message):
     monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)  # as outside the tests
     file = tmp_path / "mine.py"
     file.write_text(text)
@@ -78,7 +78,7 @@ def test_misfits_are_found_before_anything_is_written(tmp_path, monkeypatch, kin
     assert "\n" not in str(error.value) and not (tmp_path / "run").exists()
 
 
-def test_more_wires_than_a_meta_gradient_has_memory_for(tmp_path):
+def test_too_many_wires_for_the_memory_of_a_meta_gradient(tmp_path):
     from qrl.models.reuploading import Config
 
     with pytest.raises(UsageError, match=r"gradient of one task needs about .* GiB"):

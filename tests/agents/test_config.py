@@ -1,4 +1,4 @@
-"""The spec of a run: a JSON round trip, and every wrong value told in one line."""
+"""The spec of a run: JSON round trip and one-line errors for wrong values."""
 
 import json
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Config:
 
 
 class Toy:
-    """A toy."""
+    """A toy plug-in."""
 
     Config = Config
 
@@ -86,7 +86,7 @@ def test_values_round_trip_through_json():
     assert "derived" not in to_plain(config)
 
 
-def test_a_whole_number_is_a_float_too_but_keeps_to_the_type():
+def test_integers_are_accepted_as_floats_and_keep_their_type():
     assert type(from_plain(Config, {"rate": 2}, "config").rate) is float
 
 
@@ -127,14 +127,14 @@ def test_a_whole_number_is_a_float_too_but_keeps_to_the_type():
         ),
     ],
 )
-def test_a_wrong_value_is_told_in_one_line(data, message):
+def test_wrong_values_raise_one_line_errors(data, message):
     with pytest.raises(UsageError) as caught:
         from_plain(Config, data, "config")
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_value():
+def test_missing_values_are_reported():
     @dataclass(frozen=True)
     class Needs:
         size: int
@@ -145,7 +145,7 @@ def test_a_missing_value():
         default_config(type("P", (), {"Config": Needs, "build": print}), "toy")
 
 
-def test_what_json_cannot_hold():
+def test_values_not_representable_in_json():
     @dataclass(frozen=True)
     class Odd:
         thing: Any = object
@@ -154,7 +154,7 @@ def test_what_json_cannot_hold():
         to_plain(Odd())
 
 
-def test_a_spec_round_trips_through_a_run_folder(toys, tmp_path):
+def test_spec_round_trips_through_a_run_folder(toys, tmp_path):
     spec = Spec.default(**toys, seed=7, iterations=3, agent_config=Config(size=9, widths=(1,)))
     plain = spec.to_json()
     assert isinstance(plain, Mapping)
@@ -194,13 +194,13 @@ def test_defaults_may_depend_on_the_environment(toys):
         ({"policy": {"nonsense": 1}}, "configuration.policy: unknown option 'nonsense'; "),
     ],
 )
-def test_a_spec_that_cannot_be(toys, change, message):
+def test_invalid_specs(toys, change, message):
     with pytest.raises(UsageError) as caught:
         Spec.from_json({**toys, **change})
     assert str(caught.value).startswith(message)
 
 
-def test_a_spec_made_in_python_is_checked_too(toys):
+def test_specs_built_in_python_are_checked(toys):
     with pytest.raises(UsageError, match=r"^agent_config\.inner\.rate is nan: a finite number is needed$"):
         Spec.default(**toys, agent_config=Config(inner=Inner(rate=float("nan"))))
     with pytest.raises(UsageError, match=r"unknown option 'sed'; did you mean 'seed'\?"):
@@ -210,13 +210,13 @@ def test_a_spec_made_in_python_is_checked_too(toys):
 
 
 @pytest.mark.parametrize("text", ["[1]", '{"spec": [1]}'])
-def test_a_file_without_a_configuration(tmp_path, text):
+def test_file_without_a_configuration(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(UsageError, match="not the configuration of a run"):
         read_spec(tmp_path)
 
 
 @pytest.mark.parametrize("value", [True, 1.0, "1"])
-def test_a_count_is_a_whole_number(value):
+def test_counts_must_be_integers(value):
     with pytest.raises(UsageError, match="n must be a whole number"):
         check_count("n", value)

@@ -1,4 +1,4 @@
-"""The cross-entropy method: updates by hand, what it finds, where episodes begin; and GRAPE, who is told."""
+"""The cross-entropy method: updates by hand, optima found, episode boundaries; and GRAPE, which knows the task."""
 
 import math
 from dataclasses import replace
@@ -32,7 +32,7 @@ def searcher(env: str = "qubit_control", env_config=None, **options):
 
 
 def rollout_of(action: Tensor, reward: Tensor, valid: Tensor | None = None) -> Rollout:
-    """Of actions [time, task, env, ...]; observations are of no consequence."""
+    """Rollout of actions [time, task, env, ...]; observations do not matter."""
     valid = torch.ones_like(reward, dtype=torch.bool) if valid is None else valid
     no = torch.zeros_like(valid)
     return Rollout(
@@ -43,8 +43,8 @@ def rollout_of(action: Tensor, reward: Tensor, valid: Tensor | None = None) -> R
 # -- updates by hand ---------------------------------------------------------------------------------------------------
 
 
-def test_an_update_of_continuous_actions_by_hand() -> None:
-    """Of four episodes the best two are the elite: 0.2 and 0.6 in the first slot, mean 0.4, standard deviation 0.2."""
+def test_update_of_continuous_actions_by_hand() -> None:
+    """The best two of four episodes are the elite: 0.2 and 0.6 in the first slot, mean 0.4, standard deviation 0.2."""
     _, agent = searcher(env_config=QubitConfig(horizon=2), elite_fraction=0.5, smoothing=0.75, initial_std=0.8)
     state = agent.begin(1, 4)
     assert state.values["mean"].tolist() == [[[0.0, 0.0]] * 2] and state.values["std"].unique().tolist() == [
@@ -58,8 +58,8 @@ def test_an_update_of_continuous_actions_by_hand() -> None:
     torch.testing.assert_close(after.values["std"][0], std[:, None].expand(2, 2))
 
 
-def test_an_update_of_discrete_actions_by_hand() -> None:
-    """Frequencies among the elite, which are all that earned as much as the worst of the best two: three here."""
+def test_update_of_discrete_actions_by_hand() -> None:
+    """Frequencies in the elite: all episodes with at least the return of the second best, here three."""
     _, agent = searcher("bandit", BanditConfig(arms=3), elite_fraction=0.5, smoothing=0.5)
     state = agent.begin(2, 4)
     action = torch.tensor([[[0, 1, 1, 2], [0, 1, 2, 2]]])
@@ -69,7 +69,7 @@ def test_an_update_of_discrete_actions_by_hand() -> None:
     torch.testing.assert_close(after, torch.tensor(expected))
 
 
-def test_steps_that_no_elite_episode_came_to_stay_as_they_were() -> None:
+def test_steps_not_reached_by_the_elite_are_unchanged() -> None:
     _, agent = searcher(env_config=QubitConfig(horizon=4), elite_fraction=0.5, smoothing=1.0, initial_std=0.5)
     valid = torch.tensor([[True] * 4, [True, False, True, True], [False, False, True, True]])[:, None]
     reward = torch.tensor([[3.0, 2.0, 0.0, 0.0], [0.0] * 4, [0.0] * 4])[:, None]
@@ -80,19 +80,19 @@ def test_steps_that_no_elite_episode_came_to_stay_as_they_were() -> None:
     assert after["std"][0, :, 0].tolist() == [0.0, 0.0, 0.5, 0.5]
 
 
-def test_an_elite_is_never_of_one_episode_unless_there_is_but_one() -> None:
+def test_elite_has_at_least_two_episodes_unless_there_is_only_one() -> None:
     _, agent = searcher(env_config=QubitConfig(horizon=1))
     action, reward = torch.tensor([[[[0.1] * 2, [0.3] * 2, [0.9] * 2]]]), torch.tensor([[[2.0, 1.0, 0.0]]])
     after = agent.adapt(agent.begin(1, 3), rollout_of(action, reward)).values
     torch.testing.assert_close(after["mean"][0, 0], torch.tensor([0.2, 0.2]))
-    alone = agent.adapt(agent.begin(1, 1), rollout_of(action[:, :, :1], reward[:, :, :1])).values
-    assert alone["std"].max() == 0
+    single = agent.adapt(agent.begin(1, 1), rollout_of(action[:, :, :1], reward[:, :, :1])).values
+    assert single["std"].max() == 0
 
 
 # -- acting ------------------------------------------------------------------------------------------------------------
 
 
-def test_actions_are_drawn_from_the_distribution_of_the_step() -> None:
+def test_actions_are_sampled_from_the_distribution_of_their_step() -> None:
     _, agent = searcher("navigation")
     begun = agent.begin(1, 1)
     values = {name: value.clone() for name, value in begun.values.items()}
@@ -109,7 +109,7 @@ def test_actions_are_drawn_from_the_distribution_of_the_step() -> None:
     torch.testing.assert_close(moved, 0.1 * second)
 
 
-def test_discrete_actions_are_drawn_and_counted_from_the_first_of_the_space() -> None:
+def test_discrete_actions_start_at_the_first_action_of_the_space() -> None:
     distribution, agent = searcher("bandit", BanditConfig(arms=3))
     distribution.action_space = gym.spaces.Discrete(3, start=5)
     spec = Spec.default(env="bandit", agent="cross_entropy")
@@ -150,16 +150,16 @@ class Countdown(gym.Env):
 
 
 def plan(agent) -> Search:
-    """0.0, 0.1, 0.2, ... in the steps of an episode, without chance."""
+    """Plan of 0.0, 0.1, 0.2, ... in the steps of an episode, deterministic."""
     steps = 0.1 * torch.arange(agent.horizon)
     return Search({"mean": steps[None, :, None].expand(1, -1, 2), "std": torch.zeros(1, agent.horizon, 2)}, 0)
 
 
-def test_every_episode_begins_with_the_first_action() -> None:
+def test_every_episode_starts_with_the_first_action() -> None:
     _, agent = searcher(env_config=QubitConfig(horizon=5))
     env, generator = Countdown(), torch.Generator()
     assert isinstance(agent, OpenLoopAgent)
-    begun = replace(plan(agent), step=3)  # whatever was played before
+    begun = replace(plan(agent), step=3)  # regardless of earlier actions
     collect_episodes(env, agent, begun, generator, n_episodes=3, max_steps=5, seed=0)
     assert env.episodes == [[0.0, 0.1], [0.0, 0.1, 0.2], [0.0, 0.1, 0.2, 0.3]]
     lanes = envs.make("qubit_control", horizon=5).vectorise(1, 2)
@@ -167,7 +167,7 @@ def test_every_episode_begins_with_the_first_action() -> None:
     torch.testing.assert_close(rollout.action[:, 0, 0, 0], 0.1 * torch.arange(5))
 
 
-def test_a_policy_that_acts_by_the_step_is_told_where_episodes_end(tmp_path) -> None:
+def test_open_loop_policies_must_observe_episode_ends(tmp_path) -> None:
     config = QubitConfig(horizon=3)
     run = agents.train(
         tmp_path / "run", env="qubit_control", env_config=config, agent="cross_entropy", progress=False, eval_tasks=2,
@@ -184,16 +184,16 @@ def test_a_policy_that_acts_by_the_step_is_told_where_episodes_end(tmp_path) -> 
     again = [policy.act(seen) for _ in range(2)]
     policy.observe(seen, 0.5, False)
     again.append(policy.act(seen))
-    # From the two of four episodes that were best, twice: the actions of a step are close to each other.
+    # After two updates from the best two of four episodes, actions of the same step are close to each other.
     assert all(run.distribution.action_space.contains(action) for action in first + again)
     mean = policy._state.values["mean"][0].numpy()
     np.testing.assert_allclose(first, mean, atol=4 * float(policy._state.values["std"].max()) + 1e-6)
 
 
-# -- what it finds -----------------------------------------------------------------------------------------------------
+# -- optima found ------------------------------------------------------------------------------------------------------
 
 
-def test_it_finds_a_pulse_for_each_device_and_narrows() -> None:
+def test_finds_a_pulse_for_each_device_and_narrows() -> None:
     distribution, agent = searcher()
     found = evaluate_returns(
         agent, distribution, EvaluationPlan(n_tasks=20, steps=3, episodes=40, split="test", seed=0)
@@ -201,8 +201,8 @@ def test_it_finds_a_pulse_for_each_device_and_narrows() -> None:
     assert found[0] == pytest.approx(0.5, abs=0.05) and (np.diff(found) > 0).all() and found[3] > 0.95
 
 
-def test_in_a_bandit_it_weighs_arms_by_powers_of_what_they_pay() -> None:
-    """All that paid are the elite, so an update multiplies an arm's probability by what it pays: Σ p^(k+1) / Σ p^k."""
+def test_bandit_arms_are_weighted_by_powers_of_their_reward() -> None:
+    """All rewarded pulls are the elite, so an update multiplies an arm's probability by its mean: Σ p^(k+1) / Σ p^k."""
     distribution, agent = searcher("bandit", BanditConfig(arms=3))
     found = evaluate_returns(
         agent, distribution, EvaluationPlan(n_tasks=20, steps=3, episodes=2000, split="test", seed=0)
@@ -221,7 +221,7 @@ def test_in_a_bandit_it_weighs_arms_by_powers_of_what_they_pay() -> None:
         ({"initial_std": 0.0}, "initial_std must be finite and positive"),
     ],
 )
-def test_bad_options_are_refused(options: dict, message: str) -> None:
+def test_invalid_options_are_rejected(options: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         cross_entropy.Config(**options)
 
@@ -236,8 +236,8 @@ def climber(env_config: QubitConfig | None = None, **options):
     )
 
 
-def test_grape_steers_a_known_device_as_far_as_its_decay_allows() -> None:
-    """A device without decay to the target but for a residue, whatever its errors; one with T1 = Tφ = 2 us not."""
+def test_grape_reaches_the_fidelity_that_decay_allows() -> None:
+    """Without decay the target is reached up to a residue for any errors; with T1 = Tφ = 2 us it is not."""
     distribution, agent = climber(QubitConfig(horizon=10), iterations=40, starts=2)
     errors = {"detuning": [-0.7], "amplitude": [0.15], "phase": [2.0]}
     rows = [distribution.task(errors | {"t1": t, "t_phi": t}) for t in (1e12, 2.0)]
@@ -248,10 +248,10 @@ def test_grape_steers_a_known_device_as_far_as_its_decay_allows() -> None:
     assert pulses.abs().max() <= 1
 
 
-def test_who_is_told_reaches_what_one_pulse_for_all_cannot() -> None:
-    """Also with a reward from shots, whose mean it climbs. Nothing changes from update to update."""
+def test_pulses_for_known_tasks_beat_one_robust_pulse() -> None:
+    """Also with rewards from shots, whose mean it maximises. Updates do not change the pulses."""
     short = QubitConfig(horizon=10, shots=1000)
-    told, blind = (
+    informed, robust = (
         evaluate_returns(
             agent, distribution, EvaluationPlan(n_tasks=8, steps=1, episodes=20, split="test", seed=0)
         ).per_task
@@ -259,11 +259,11 @@ def test_who_is_told_reaches_what_one_pulse_for_all_cannot() -> None:
             climber(short, iterations=40, starts=1, per_task=t, train_tasks=30) for t in (True, False)
         )
     )
-    assert told.min() > 0.97 and blind.mean() < 0.75
-    np.testing.assert_allclose(told[:, 0], told[:, 1], atol=0.01)
+    assert informed.min() > 0.97 and robust.mean() < 0.75
+    np.testing.assert_allclose(informed[:, 0], informed[:, 1], atol=0.01)
 
 
-def test_grape_refuses_what_it_cannot_do() -> None:
+def test_grape_rejects_unsupported_environments() -> None:
     with pytest.raises(UsageError, match="agent grape: supports only qubit_control, not 'navigation'"):
         build(Spec.default(env="navigation", agent="grape"))
     with pytest.raises(UsageError, match="agent grape: iterations must be at least 1"):

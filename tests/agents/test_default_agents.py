@@ -1,4 +1,4 @@
-"""`run.py --env NAME` alone: every family names an agent and a model that train on it."""
+"""`run.py --env NAME` alone: every family has a default agent and model that train on it."""
 
 import json
 
@@ -19,7 +19,7 @@ SMALL = {
 
 
 @pytest.mark.parametrize("env", FAMILIES)
-def test_every_family_trains_by_default(tmp_path, env):
+def test_every_family_trains_with_defaults(tmp_path, env):
     spec = Spec.default(env=env)
     horizon = min(getattr(spec.env_config, "horizon", 0), 20)
     shorter = ["--env.horizon", str(horizon)] if horizon else []
@@ -31,12 +31,12 @@ def test_every_family_trains_by_default(tmp_path, env):
     assert json.loads((out / "evaluation.json").read_text())["policy"] == saved["policy"]
 
 
-def test_in_context_families_are_learned_in_context():
+def test_in_context_families_default_to_recurrent_agents():
     rl2 = {name for name in FAMILIES if Spec.default(env=name).agent == "rl2"}
     assert rl2 == {"bandit", "tabular_mdp", "algorithm_selection", "hyperparameter_tuning"}
 
 
-def test_a_single_task_has_an_agent_for_one_task(tmp_path, capsys):
+def test_single_task_families_default_to_single_task_agents(tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["--env", "CartPole-v1", "--env.horizon", "9", *SMALL["reinforce"], *SHORT, "--out", str(out)]) == 0
     note = "note: training reinforce with the model reuploading, the defaults for CartPole-v1 without --vary"
@@ -44,7 +44,7 @@ def test_a_single_task_has_an_agent_for_one_task(tmp_path, capsys):
     assert Spec.default(env="CartPole-v1", env_config={"vary": ["gravity=5:15"]}).agent == "maml"
 
 
-def test_the_defaults_of_a_family_give_way_to_what_is_named():
+def test_explicit_names_override_the_family_defaults():
     assert Spec.default(env="bandit", model="gru").agent == "rl2"
     assert Spec.default(env="bandit", agent="maml").model == "reuploading"
     assert Spec.default(env="navigation", agent="rl2").model == "qgru"

@@ -1,4 +1,4 @@
-"""The adaptation curve: its statistics by hand, its tasks, and what may not leak."""
+"""The adaptation curve: statistics by hand, tasks, and no leakage."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from qrl.common.errors import UsageError
 
 
 class Oracle:
-    """Probes all four directions in its first episodes, reads the goal off the rewards, then goes straight to it."""
+    """Probe all four directions in the first episodes, infer the goal from the rewards, then go straight to it."""
 
     def begin(self, n_tasks, n_envs):
         return None
@@ -40,7 +40,7 @@ def curve(**options) -> Curve:
     return adaptation_curve(Oracle(), envs.make("navigation", horizon=10), EvaluationPlan(**{**defaults, **options}))
 
 
-def test_the_curve_shows_what_adapting_brings():
+def test_curve_shows_the_gain_of_adaptation():
     result = curve()
     assert result.x == [0, 1, 2] and result.episodes == [0, 4, 8] and result.axis == "gradient_steps"
     values = np.asarray(result.per_task)
@@ -79,7 +79,7 @@ def test_statistics_by_hand():
     assert (np.abs(np.array(result.ci_high) - high) < 0.03 * spread).all()
 
 
-def test_bootstrap_interval_covers_the_mean_as_often_as_it_says():
+def test_bootstrap_interval_has_its_nominal_coverage():
     rng = np.random.default_rng(0)
     low, high = bootstrap_interval(rng.normal(size=(60, 300)))
     covered = np.mean((np.array(low) < 0) & (np.array(high) > 0))
@@ -94,15 +94,15 @@ def test_paired_gain_uses_differences():
     assert (gain, low, high) == (3.0, 3.0, 3.0)
 
 
-def test_test_tasks_are_the_same_for_every_seed_and_prefixes():
+def test_test_tasks_do_not_depend_on_the_seed_and_are_prefixes():
     first, other = curve(seed=0), curve(seed=1)
-    assert first.per_task == other.per_task  # Oracle draws nothing: only tasks could differ
+    assert first.per_task == other.per_task  # Oracle is deterministic: only the tasks could differ
     longer = curve(n_tasks=20)
     assert np.allclose(longer.per_task[:12], first.per_task)
     assert curve(split="train").per_task != curve(split="train", seed=1).per_task
 
 
-def test_more_tasks_than_fit_together_are_evaluated_in_turn(monkeypatch):
+def test_tasks_beyond_the_memory_limit_are_evaluated_in_chunks(monkeypatch):
     whole = curve()
     monkeypatch.setattr("agents.experiment.evaluation.MAX_LANES", 20)
     assert np.allclose(curve().per_task, whole.per_task)
@@ -116,6 +116,6 @@ def test_more_tasks_than_fit_together_are_evaluated_in_turn(monkeypatch):
         ({"split": "tets"}, "did you mean 'test'"),
     ],
 )
-def test_refuses(options, message):
+def test_invalid_options_are_rejected(options, message):
     with pytest.raises(UsageError, match=message):
         curve(**options)

@@ -1,4 +1,4 @@
-"""Objects where names are: a task distribution, an agent, a model, a PennyLane device."""
+"""Objects in place of names: a task distribution, an agent, a model, a PennyLane device."""
 
 import json
 
@@ -32,7 +32,7 @@ def family():
     return envs.GymnasiumTasks("CartPole-v1", {"gravity": envs.Uniform(5, 15)}, horizon=9)
 
 
-def test_a_run_of_a_task_distribution_needs_it_again(tmp_path, capsys):
+def test_run_of_a_task_distribution_object_needs_the_object_again(tmp_path, capsys):
     run = agents.train(tmp_path / "run", env=family(), agent_config=FEW, **SMALL)
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert config["spec"]["env"] == "CartPole-v1 (given in Python)"
@@ -53,7 +53,7 @@ def test_a_run_of_a_task_distribution_needs_it_again(tmp_path, capsys):
         agents.load(tmp_path / "run", envs=family())
 
 
-def test_a_model_starts_from_its_own_parameters(tmp_path):
+def test_training_starts_from_the_parameters_of_the_model_object(tmp_path):
     model = Tanh()
     before = model.weight.detach().clone()
     small = {"env": "cartpole", "env_config": {"horizon": 9}, "agent_config": FEW} | SMALL
@@ -65,7 +65,7 @@ def test_a_model_starts_from_its_own_parameters(tmp_path):
     )
 
 
-def test_an_agent_and_a_device(tmp_path):
+def test_agent_and_device_objects(tmp_path):
     run = agents.train(tmp_path / "a", env=family(), agent=Random(family().action_space), **SMALL)
     assert run.spec.agent == "Random (given in Python)"
     device = qml.device("default.qubit", wires=4)
@@ -94,7 +94,7 @@ def test_an_agent_and_a_device(tmp_path):
         ({"out": 3}, "expected the path of a run folder, found 3"),
     ],
 )
-def test_a_wrong_type_is_one_clear_error(tmp_path, monkeypatch, options, message):
+def test_wrong_type_raises_one_clear_error(tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)  # as outside the tests
     with pytest.raises(UsageError) as caught:
@@ -103,7 +103,7 @@ def test_a_wrong_type_is_one_clear_error(tmp_path, monkeypatch, options, message
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_circuit_has_to_be_a_module(tmp_path):
+def test_circuit_must_be_a_module(tmp_path):
     circuit = Circuit(1, (Gate("RY", (0,), Weight(0)),), (Observable.of("Z0"),))
     with pytest.raises(UsageError, match=r"wrap it, qrl\.QuantumLayer\(circuit\)"):
         agents.train(tmp_path / "run", env="cartpole", model=circuit, **SMALL)

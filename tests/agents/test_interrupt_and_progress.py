@@ -1,4 +1,4 @@
-"""Signals between iterations, and the lines that say how training goes."""
+"""Signals between iterations, and the progress output."""
 
 import io
 import os
@@ -26,7 +26,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_noted_and_the_old_handler_comes_back(number):
+def test_signal_is_recorded_and_the_old_handler_restored(number):
     def mine(*_):
         raise AssertionError("the old handler ran")
 
@@ -51,7 +51,7 @@ def default():
     signal.signal(signal.SIGINT, before)
 
 
-def test_handlers_come_back_after_an_error(default):
+def test_handlers_are_restored_after_an_error(default):
     inside = None
 
     def work():
@@ -67,7 +67,7 @@ def test_handlers_come_back_after_an_error(default):
     assert signal.getsignal(signal.SIGINT) is default
 
 
-def test_the_first_signal_is_acknowledged_and_a_second_ctrl_c_stops_now(default, capfd):
+def test_first_signal_is_acknowledged_and_second_ctrl_c_stops_immediately(default, capfd):
     with Interrupts() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop
@@ -79,7 +79,7 @@ def test_the_first_signal_is_acknowledged_and_a_second_ctrl_c_stops_now(default,
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopping_at_once(default, number, code):
+def test_immediate_stop(default, number, code):
     before = signal.getsignal(number)
     with pytest.raises(Interrupted) as caught, stopping_at_once():
         os.kill(os.getpid(), number)
@@ -87,7 +87,7 @@ def test_stopping_at_once(default, number, code):
     assert signal.getsignal(number) is before
 
 
-def test_an_ignored_signal_stays_ignored():
+def test_ignored_signal_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with Interrupts() as stop:
@@ -97,7 +97,7 @@ def test_an_ignored_signal_stays_ignored():
         signal.signal(signal.SIGINT, before)
 
 
-def test_another_thread_changes_nothing():
+def test_other_threads_install_no_handlers():
     before = signal.getsignal(signal.SIGINT)
     seen = []
 
@@ -111,7 +111,7 @@ def test_another_thread_changes_nothing():
     assert seen == [(before, None)]
 
 
-def test_a_line_per_iteration_where_there_is_no_terminal():
+def test_one_line_per_iteration_without_a_terminal():
     stream = io.StringIO()
     with Progress(total=3, stream=stream) as progress:
         progress.update(row(1, 80_000, 2.0))
@@ -124,7 +124,7 @@ def test_a_line_per_iteration_where_there_is_no_terminal():
     )
 
 
-def test_hours_left_and_no_time_passed():
+def test_remaining_time_in_hours_and_zero_elapsed_time():
     stream = io.StringIO()
     Progress(total=101, start=99, stream=stream).update(row(100, 0, 0.0))
     Progress(total=3, stream=stream).update(row(1, 1, 3725.0))
@@ -132,7 +132,7 @@ def test_hours_left_and_no_time_passed():
     assert stream.getvalue().splitlines()[1].endswith("2:04:10 left")
 
 
-def test_a_bar_on_a_terminal():
+def test_progress_bar_on_a_terminal():
     stream = Terminal()
     progress = Progress(total=20, start=10, stream=stream)
     for iteration in range(11, 21):

@@ -1,4 +1,4 @@
-"""Surrogates by enumeration: on a small MDP every trajectory is summed, so that expectations are exact."""
+"""Surrogate losses by enumeration: exact expectations over all trajectories of a small MDP."""
 
 import itertools
 
@@ -20,7 +20,7 @@ def log_policy(theta):
 
 
 def trajectories():
-    """(actions, second state, probability of the moves, rewards)"""
+    """Yield (actions, second state, probability of the transitions, rewards)"""
     for first, state, second in itertools.product(range(2), repeat=3):
         move = MOVE[0, first] if state else 1 - MOVE[0, first]
         yield (first, second), state, move, torch.stack([REWARD[0, first], REWARD[state, second]])
@@ -62,12 +62,12 @@ def test_dice_second_derivative_is_the_hessian(baseline):
     torch.testing.assert_close(expected(hessian, dice, baseline), hessian(value)(THETA))
 
 
-def test_the_plain_policy_gradient_has_another_second_derivative():
-    """What goes wrong in silence elsewhere: differentiating the policy-gradient loss twice is not the Hessian."""
+def test_second_derivative_of_the_plain_policy_gradient_is_not_the_hessian():
+    """A common silent mistake: differentiating the policy-gradient loss twice does not give the Hessian."""
     assert (expected(hessian, policy_gradient) - hessian(value)(THETA)).abs().max() > 0.05
 
 
-def test_without_memory_only_products_of_distant_steps_are_lost():
+def test_zero_dice_lambda_drops_only_products_of_distant_steps():
     def without_memory(log_prob, advantage, valid):
         return dice(log_prob, advantage, valid, 0.0)
 
@@ -86,7 +86,7 @@ def test_without_memory_only_products_of_distant_steps_are_lost():
         torch.testing.assert_close(expected(hessian, curvature), total)
 
 
-def test_padding_has_no_part():
+def test_padding_has_no_effect():
     log_prob = torch.tensor([[-1.0], [-0.5]], requires_grad=True)
     valid = torch.tensor([[True], [False]])
     advantage = torch.tensor([[2.0], [0.0]])
@@ -103,8 +103,8 @@ def test_ppo_clip_by_hand():
 
 
 @pytest.mark.parametrize("surrogate", [dice, lvc])
-def test_importance_weights_are_those_of_the_policy_that_sampled(surrogate):
-    """With old_log_prob, the gradient at other parameters is that of reweighted data: here of the whole past."""
+def test_importance_weights_are_relative_to_the_sampling_policy(surrogate):
+    """With old_log_prob, the gradient at other parameters is that of data reweighted over the whole past."""
     log_prob = torch.tensor([[-1.0], [-0.5]], requires_grad=True)
     old = torch.tensor([[-1.2], [-0.1]])
     advantage = torch.tensor([[2.0], [3.0]])

@@ -1,4 +1,4 @@
-"""MAML's meta-gradient on processes where every data set can be summed: no sampling, no tolerance for noise."""
+"""MAML's meta-gradient by enumeration of all data sets: no sampling, no tolerance for noise."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ SIZES = {
     "baseline": {"episodes": 2, "baseline": "leave-one-out"},
 }
 
-# What is cheap enough of problem, policy and inner steps, with two episodes of each data set.
+# Affordable combinations of problem, policy and inner steps, with two episodes per data set.
 AFFORDABLE = [
     *((problem, "logits", steps) for problem in PROBLEMS for steps in (1, 2)),
     ("early end", "1 wire", 1),
@@ -64,13 +64,13 @@ def case(problem, policy, episodes=2, **options):
     return maml, world, parameters(maml)
 
 
-# --- the enumeration itself ------------------------------------------------------------------------------------------
+# --- the enumeration itself -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("problem", "n_episodes", "by_hand"), [("bandit", 4, 0.55), ("two states", 8, 0.4975), ("early end", 9, 0.46625)]
 )
-def test_value_of_choosing_at_random(problem, n_episodes, by_hand):
+def test_value_of_the_uniform_policy(problem, n_episodes, by_hand):
     world = PROBLEMS[problem]()
     assert len(world.chance) == n_episodes
     policy = LogitPolicy(len(world.outcomes))
@@ -81,7 +81,7 @@ def test_value_of_choosing_at_random(problem, n_episodes, by_hand):
 
 @every_problem
 @one_or_two_steps
-def test_probabilities_of_all_data_sum_to_1(problem, steps):
+def test_probabilities_of_all_data_sets_sum_to_1(problem, steps):
     maml, world, theta = case(problem, "1 wire", inner_steps=steps)
     drawn = sequences(maml, world, theta)
     assert float(drawn.probability.sum()) == pytest.approx(1.0, abs=1e-12)
@@ -89,7 +89,7 @@ def test_probabilities_of_all_data_sum_to_1(problem, steps):
 
 
 @every_problem
-def test_the_order_of_episodes_makes_no_difference(problem):
+def test_order_of_episodes_has_no_effect(problem):
     options = {"baseline": "leave-one-out", "estimator": "emaml"}
     maml, world, _ = case(problem, "logits", **options)
     ordered = replace(world, ordered=True)
@@ -97,12 +97,12 @@ def test_the_order_of_episodes_makes_no_difference(problem):
     assert largest(library_meta_gradient(maml, world) - library_meta_gradient(maml, ordered)) < EXACT
 
 
-# --- the inner update ------------------------------------------------------------------------------------------------
+# --- the inner update -------------------------------------------------------------------------------------------------
 
 
 @every_problem
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_expected_inner_gradient_is_that_of_the_value(problem, estimator):
+def test_expected_inner_gradient_is_the_gradient_of_the_value(problem, estimator):
     maml, world, theta = case(problem, "1 wire", baseline="leave-one-out", **ESTIMATORS[estimator])
     gradient, _ = library_update(maml, world, theta)
     function = value(maml.policy, world)
@@ -112,20 +112,20 @@ def test_expected_inner_gradient_is_that_of_the_value(problem, estimator):
 @every_problem
 @every_policy
 @every_size
-def test_expected_inner_hessian_is_that_of_the_value(problem, policy, size):
+def test_expected_inner_hessian_is_the_hessian_of_the_value(problem, policy, size):
     maml, world, theta = case(problem, policy, **SIZES[size])
     _, curvature = library_update(maml, world, theta)
     assert largest(curvature - value_hessian(maml.policy, world, theta)) < EXACT
 
 
 @pytest.mark.parametrize("estimator", ["dice 0.9", "lvc", "emaml", "first-order"])
-def test_other_estimators_have_another_hessian_in_a_task_with_states(estimator):
+def test_other_estimators_have_a_biased_hessian_in_a_task_with_states(estimator):
     maml, world, theta = case("two states", "1 wire", **ESTIMATORS[estimator])
     _, curvature = library_update(maml, world, theta)
     assert largest(curvature - value_hessian(maml.policy, world, theta)) > 1e-3
 
 
-# --- the meta-gradient -----------------------------------------------------------------------------------------------
+# --- the meta-gradient ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("problem", "policy", "steps"), AFFORDABLE)
@@ -140,7 +140,7 @@ def test_expected_meta_gradient_equals_the_formula(problem, policy, steps, estim
 @pytest.mark.parametrize("size", ["1 episode", "2 episodes"])
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_meta_gradient_equals_the_formula_for_each_sequence_of_data_sets(problem, steps, size, estimator):
-    """Numbers at random take the place of the probabilities."""
+    """Random numbers replace the probabilities."""
     maml, world, theta = case(problem, "logits", inner_steps=steps, **SIZES[size], **ESTIMATORS[estimator])
     _, each = estimates(maml, world, theta)
     weight = torch.randn(len(each), dtype=torch.float64, generator=torch.Generator().manual_seed(0)) / len(each)
@@ -165,7 +165,7 @@ def test_meta_gradient_equals_the_formula_with_options(estimator, options):
 @pytest.mark.parametrize(("problem", "policy", "steps"), AFFORDABLE)
 @pytest.mark.parametrize(("size", "standardised"), [("1 episode", False), ("baseline", False), ("baseline", True)])
 def test_emaml_is_the_gradient_of_adapting_on_samples(problem, policy, steps, size, standardised):
-    """E_D[V(theta + alpha g(D))], for the step sizes too."""
+    """E_D[V(theta + alpha g(D))], also with respect to the step sizes."""
     options = SIZES[size] | {"inner_steps": steps, "learn_step_sizes": steps == 2, "standardise_inner": standardised}
     maml, world, meta = case(problem, policy, estimator="emaml", **options)
     assert largest(library_meta_gradient(maml, world) - sampled_update_gradient(maml, world, meta)) < EXACT
@@ -183,7 +183,7 @@ def test_emaml_is_the_difference_quotient_of_adapting_on_samples(problem, policy
 @every_problem
 @one_or_two_steps
 @every_size
-def test_a_baseline_of_the_score_keeps_the_expectation_but_changes_each_sample(problem, steps, size):
+def test_score_baseline_keeps_the_expectation_but_changes_each_sample(problem, steps, size):
     maml, world, theta = case(problem, "logits", estimator="emaml", inner_steps=steps, **SIZES[size])
     exact = sampled_update_gradient(maml, world, theta)
     assert largest(library_meta_gradient(maml, world, baseline="leave-one-out") - exact) < EXACT
@@ -198,7 +198,7 @@ def test_emaml_of_sampled_rollouts_is_the_gradient_of_adapting_on_samples(proble
     assert largest(library_training_gradient(maml, world) - exact) < EXACT
 
 
-# --- biases ----------------------------------------------------------------------------------------------------------
+# --- biases -----------------------------------------------------------------------------------------------------------
 
 
 def bias(estimator, step, exact, **options):
@@ -216,18 +216,18 @@ def test_order_of_the_bias_in_the_step_size(estimator, order, exact, steps):
 
 
 @pytest.mark.parametrize("exact", [expected_update_gradient, sampled_update_gradient])
-def test_bias_of_dice_is_inverse_to_the_number_of_episodes(exact):
+def test_bias_of_dice_is_inversely_proportional_to_the_number_of_episodes(exact):
     one, two, four = (bias("dice", 1e-3, exact, episodes=n, baseline="none") for n in (1, 2, 4))
     assert one / two == pytest.approx(2, rel=0.02)
     assert one / four == pytest.approx(4, rel=0.02)
 
 
-# --- variances -------------------------------------------------------------------------------------------------------
+# --- variances --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("estimator", ["dice", "emaml"])
 @pytest.mark.parametrize("options", [{"episodes": 1}, {"episodes": 3}, {"episodes": 3, "baseline": "leave-one-out"}])
-def test_variance_over_outer_data_is_that_over_all_outer_data_sets(estimator, options):
+def test_variance_over_outer_data_equals_enumeration_of_outer_data_sets(estimator, options):
     maml, world, theta = case("early end", "logits", estimator=estimator, **options)
     drawn = sequences(maml, world, theta)
     some = slice(None, None, 20)
@@ -260,8 +260,8 @@ def test_variance_over_inner_data_by_hand():
     assert variances(maml, world, parameters(maml))[0] == pytest.approx(float(total - mean.square().sum()), abs=1e-12)
 
 
-def test_with_a_discount_the_inner_gradient_is_that_of_no_return():
-    """As everywhere: gamma^t is left out. What docs/estimators.md says of its size."""
+def test_discounted_inner_gradient_is_not_the_gradient_of_a_return():
+    """As is usual, gamma^t is left out. docs/estimators.md states the size of the bias."""
     maml, world, theta = case("two states", "logits", discount=0.9)
     found, _ = library_update(maml, world, theta)
     plain = slope(value(maml.policy, world), theta[None])[0].detach()

@@ -1,4 +1,4 @@
-"""Optimal play of known tasks by enumeration, posterior sampling by its counts; means against other programs."""
+"""Optimal policies of known MDPs by enumeration, posterior sampling by its counts; means against other code."""
 
 import itertools
 
@@ -24,8 +24,8 @@ def agent_of(module, name, env="tabular_mdp", **options):
     return build(Spec.default(env=env, agent=name, agent_config=module.Config(episodes=3), threads=1, **fields))[1]
 
 
-def test_backward_induction_finds_the_best_of_all_policies():
-    """Two states, two actions, three steps: 64 policies that know the time, for eight processes at once."""
+def test_backward_induction_finds_the_best_policy():
+    """Two states, two actions, three steps: 64 time-dependent policies, for eight MDPs at once."""
     rng = np.random.default_rng(0)
     reward = torch.from_numpy(rng.normal(size=(8, 2, 2)))
     transition = torch.from_numpy(rng.dirichlet([1, 1], size=(8, 2, 2)))
@@ -44,8 +44,8 @@ def test_backward_induction_finds_the_best_of_all_policies():
         torch.testing.assert_close(values[tuple(actions[process].flatten().tolist())], best)
 
 
-def test_the_optimum_of_known_tasks_is_that_of_another_program():
-    """21.84 per episode, over tasks; here on other tasks, within four standard errors."""
+def test_optimum_of_known_tasks_matches_an_independent_implementation():
+    """21.84 per episode on average; here on other tasks, within four standard errors."""
     family = envs.make("tabular_mdp")
     curve = adaptation_curve(agent_of(oracle, "oracle"), family, EvaluationPlan(n_tasks=1000, episodes=1))
     values = np.asarray(curve.per_task)
@@ -56,34 +56,34 @@ def test_the_optimum_of_known_tasks_is_that_of_another_program():
     assert (values.mean(1) - expected).mean() == pytest.approx(0, abs=4 * error)
 
 
-def test_who_knows_the_task_acts_as_the_time_demands():
-    """Action 1 pays 1 less now, and leads where all is worth 3: best in the first step, never in the last."""
+def test_optimal_policy_of_a_known_task_is_time_dependent():
+    """Action 1 pays 1 less now but leads to a state with reward 3: best in the first step, never in the last."""
     agent = agent_of(oracle, "oracle", states=2, actions=2, horizon=2)
     reward = torch.tensor([[[1.0, 0.0], [3.0, 3.0]]], dtype=torch.float64)
     transition = torch.eye(2, dtype=torch.float64)[None, None].expand(1, 2, 2, 2)
     state = agent.reveal_tasks(agent.begin(1, 1), Tasks({"mean_reward": reward, "transition": transition}))
     start, nothing = torch.tensor([[[1.0, 0.0]]]), torch.zeros(1, 1)
     taken = []
-    for step in range(4):  # two episodes; the state shown is always the first one
+    for step in range(4):  # two episodes; the observed state is always the first one
         action, state = agent.act(state, start, torch.Generator())
         taken.append(int(action))
         state = agent.observe(state, action, nothing, torch.full((1, 1), step % 2 == 1), start)
     assert taken == [1, 0, 1, 0]
 
 
-def test_the_best_arm_is_pulled_by_who_knows_it():
+def test_oracle_pulls_the_best_arm():
     family = envs.make("bandit")
     curve = adaptation_curve(agent_of(oracle, "oracle", env="bandit"), family, EvaluationPlan(n_tasks=2000, episodes=1))
     best = family.sample(2000, "test").p.max(-1).values.mean()
     np.testing.assert_allclose(curve.mean, float(best), atol=4 * 0.4 / 2000**0.5)
 
 
-def test_posterior_sampling_counts_what_it_sees():
+def test_posterior_sampling_counts_observed_transitions():
     agent = agent_of(psrl, "psrl", states=3, actions=2, horizon=2)
     belief = agent.begin(1, 2)
     generator = torch.Generator().manual_seed(0)
     one_hot = torch.eye(3)
-    # Lane 0 goes 0 -> 2 -> 1, lane 1 stays in 0; actions as drawn.
+    # Lane 0 moves 0 -> 2 -> 1, lane 1 stays in 0; actions as sampled.
     taken = []
     for now, after, ended in (([0, 0], [2, 0], False), ([2, 0], [1, 0], True)):
         action, belief = agent.act(belief, one_hot[now][None], generator)
@@ -100,8 +100,8 @@ def test_posterior_sampling_counts_what_it_sees():
     assert (belief.step == 0).all()
 
 
-def test_worlds_are_drawn_from_the_posterior(monkeypatch):
-    """After 98 rewards that sum to 49 in one place: mean 50/99, variance 1/99; transitions Dirichlet(1 + counts)."""
+def test_mdps_are_sampled_from_the_posterior(monkeypatch):
+    """After 98 rewards summing to 49 in one state: mean 50/99, variance 1/99; transitions Dirichlet(1 + counts)."""
     agent = agent_of(psrl, "psrl", states=2, actions=1, horizon=1)
     belief = agent.begin(20_000, 1)
     belief.transitions[:, :, 0, 0] = torch.tensor([90.0, 8.0])
@@ -119,7 +119,7 @@ def test_worlds_are_drawn_from_the_posterior(monkeypatch):
     np.testing.assert_allclose(first, [91 / 100, 1 / 2], atol=0.01)
 
 
-def test_posterior_sampling_comes_closer_to_the_optimum_with_every_episode():
+def test_posterior_sampling_improves_with_every_episode():
     """134 to 139 over ten episodes (138.1 in Duan et al. 2016, on 1000 other tasks), from 10 in the first one."""
     family = envs.make("tabular_mdp")
     built = references(family, 10)
@@ -131,7 +131,7 @@ def test_posterior_sampling_comes_closer_to_the_optimum_with_every_episode():
     assert max(curve.mean) < min(best.mean)
 
 
-def test_they_play_what_they_know_the_rules_of():
+def test_references_reject_unsupported_families():
     with pytest.raises(UsageError, match="agent psrl: supports only tabular_mdp, not 'bandit'"):
         agent_of(psrl, "psrl", env="bandit")
     with pytest.raises(

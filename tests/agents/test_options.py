@@ -1,4 +1,4 @@
-"""Options of the agents that cannot be, or that would have no effect, are refused by name."""
+"""Invalid or ineffective options of the agents are rejected by name."""
 
 import pytest
 
@@ -33,17 +33,17 @@ NAN, INFINITE = float("nan"), float("inf")
         (scratch.Config, {"extra_step_decay": 0.0}, "extra_step_decay must be finite and positive, not 0.0"),
     ],
 )
-def test_an_option_that_cannot_be_is_refused(config, options, message):
+def test_invalid_options_are_rejected(config, options, message):
     agent = config.__module__.rpartition(".")[2]
     with pytest.raises(UsageError) as error:
         config(**options)
     assert str(error.value) == f"agent {agent}: {message}"
 
 
-def test_options_of_what_is_chosen_are_accepted():
+def test_options_of_the_selected_choice_are_accepted():
     maml.Config(outer="trpo", max_kl=0.1, estimator="lvc", learn_step_sizes=False)
     maml.Config(epochs=5, dice_lambda=0.5, lr_step_sizes=0.1)
-    maml.Config(outer="trpo", epochs=3)  # spelled out, but the default
+    maml.Config(outer="trpo", epochs=3)  # explicit, but equal to the default
     assert maml.Config(episodes=1, baseline="none").episodes == 1
 
 
@@ -58,6 +58,6 @@ def test_options_of_what_is_chosen_are_accepted():
         (lambda: PolicyConfig(head="gauss"), "head 'gauss'", "gaussian"),
     ],
 )
-def test_a_word_that_is_no_choice_is_refused_however_it_is_given(unchecked, config, option, near):
+def test_unknown_choices_are_rejected_in_every_form(unchecked, config, option, near):
     with pytest.raises(UsageError, match=f"unknown {option}.*{near}"):
         config()

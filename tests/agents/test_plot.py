@@ -1,4 +1,4 @@
-"""Plots: what is drawn where, what the legend says of it, bands over seeds by hand, formats of files."""
+"""Plots: lines, legends, bands over seeds by hand, and file formats."""
 
 import gzip
 import json
@@ -51,12 +51,12 @@ SEEDS = [
 
 
 def lines(axes):
-    """What is drawn as lines: x, y by label."""
+    """Return the drawn lines: x, y by label."""
     return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.get_lines()}
 
 
 def bands(axes):
-    """Lower and upper ends of each band, by x."""
+    """Return the lower and upper bounds of each band, by x."""
     found = []
     for area in axes.collections:
         corners = area.get_paths()[0].vertices
@@ -68,8 +68,8 @@ def bands(axes):
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
-def test_curves_are_where_the_environment_steps_are():
-    """A reference is drawn once though two curves have it, unless it differs."""
+def test_curves_are_placed_at_their_environment_steps():
+    """A reference shared by two curves is drawn once, unless it differs."""
     both = [curve_of(name, "episodes", references={"oracle": [3.0, 3.0]}) for name in ("rl2", "psrl")]
     (axes,) = figure_of(both, against="env_steps").axes
     found = lines(axes)
@@ -81,7 +81,7 @@ def test_curves_are_where_the_environment_steps_are():
     assert (found["oracle: rl2"][1], found["oracle: psrl"][1]) == ([3.0, 3.0], [3.0, 3.5])
 
 
-def test_a_single_curve_has_its_interval_over_tasks():
+def test_single_curve_shows_its_interval_over_tasks():
     (axes,) = figure_of(curve_of()).axes
     assert bands(axes) == [{0: (0.5, 1.5), 1: (1.5, 2.5)}]
     assert "95 % interval over tasks" in axes.texts[0].get_text()
@@ -102,7 +102,7 @@ def test_seeds_of_one_configuration_are_one_line_with_a_t_interval():
     assert len(axes.get_lines()) == 2
 
 
-def test_which_interval_a_line_has_is_said_where_they_differ():
+def test_kind_of_interval_is_labelled_if_lines_differ():
     (axes,) = figure_of({"quantum": SEEDS, "random": curve_of("random")}).axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == ["quantum (3 seeds)", "random (1 seed, interval over tasks)"]
@@ -118,8 +118,8 @@ def test_seeds_with_the_same_episodes_have_no_interval():
     assert bands(axes) == []
 
 
-def test_a_sequence_never_merges_curves_of_the_same_label():
-    """A curve does not say its training options: whoever knows them to be the same gives a mapping."""
+def test_sequences_do_not_merge_curves_with_equal_labels():
+    """A curve does not store its training options; a mapping declares which ones are seeds of one configuration."""
     (axes,) = figure_of(SEEDS).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["maml (1)", "maml (2)", "maml (3)"]
     with pytest.raises(UsageError, match=r"seeds of 'maml' differ in episodes, \[0, 5\] and \[0, 6\]"):
@@ -129,7 +129,7 @@ def test_a_sequence_never_merges_curves_of_the_same_label():
 # --- legends and ticks ------------------------------------------------------------------------------------------------
 
 
-def test_every_entry_of_a_legend_is_drawn_in_its_panel():
+def test_every_legend_entry_is_drawn_in_its_panel():
     references = {name: [float(i), 1.0] for i, name in enumerate(REFERENCE_STYLES)}
     for names in (["bayes", "thompson"], ["oracle", "psrl", "memory_reset"], ["oracle", "portfolio", "nearest_tasks",
                   "random_search"]):  # fmt: skip
@@ -149,7 +149,7 @@ def test_every_entry_of_a_legend_is_drawn_in_its_panel():
 
 
 @pytest.mark.parametrize("last", [1, 2, 3, 7, 40, 100])
-def test_ticks_of_counts_are_whole_numbers(last):
+def test_ticks_of_counts_are_integers(last):
     x = list(range(last + 1))
     y = [float(each) for each in x]
     values = {"mean": y, "ci_low": y, "ci_high": y, "worst_decile": y, "episodes": [5 * each for each in x]}
@@ -166,7 +166,7 @@ def test_ticks_of_counts_are_whole_numbers(last):
 
 
 @pytest.mark.parametrize("format", formats())
-def test_the_suffix_chooses_the_format(tmp_path, format):
+def test_suffix_selects_the_format(tmp_path, format):
     path = tmp_path / f"curve.{format.upper()}"
     agents.plot({"quantum": SEEDS, "random": curve_of("random")}, path)
     data = path.read_bytes()
@@ -181,8 +181,8 @@ def test_the_suffix_chooses_the_format(tmp_path, format):
     assert [each.name for each in tmp_path.iterdir()] == [path.name], "written whole, nothing left behind"
 
 
-def test_the_same_curves_give_the_same_bytes_in_another_process(tmp_path):
-    """The hashes of strings differ there, and the time."""
+def test_output_is_byte_identical_across_processes(tmp_path):
+    """String hashes and the time differ between the processes."""
     program = (
         "import json, sys; from pathlib import Path; from agents.experiment.plot import plot; "
         "from agents.experiment.evaluation import Curve; "
@@ -195,14 +195,14 @@ def test_the_same_curves_give_the_same_bytes_in_another_process(tmp_path):
 
 
 def test_postscript_bands_are_pale_without_transparency(caplog):
-    """PostScript would draw a translucent area in its full colour, over the grid and other bands."""
+    """PostScript would draw a translucent area in full colour, covering the grid and other bands."""
     encoded = draw({"quantum": SEEDS}, format="eps")
     assert not caplog.records
     red, green, blue = (1 - 0.2 * (1 - each / 255) for each in (0x00, 0x72, 0xB2))
     assert f"{red:.3g} {green:.3g} {blue:.2g} setrgbcolor".encode() in encoded
 
 
-def test_the_style_is_left_to_the_plots_alone(tmp_path):
+def test_global_plot_style_is_unchanged(tmp_path):
     before = dict(mpl.rcParams)
     agents.plot(curve_of(), tmp_path / "curve.png")
     assert dict(mpl.rcParams) == before
@@ -218,7 +218,7 @@ def test_the_style_is_left_to_the_plots_alone(tmp_path):
         ("v1.2", r"no format '2'; choices: .*pdf, png"),
     ],
 )
-def test_an_unknown_suffix_is_refused_before_anything_is_drawn(tmp_path, name, message):
+def test_unknown_suffix_is_rejected_before_drawing(tmp_path, name, message):
     for curves in (curve_of(), [], [curve_of(), curve_of(env="navigation")]):
         with pytest.raises(UsageError, match=message) as caught:
             agents.plot(curves, tmp_path / name)
@@ -228,7 +228,7 @@ def test_an_unknown_suffix_is_refused_before_anything_is_drawn(tmp_path, name, m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_that_cannot_be_written_is_refused(tmp_path):
+def test_unwritable_picture_is_rejected(tmp_path):
     with pytest.raises(UsageError, match="missing"):
         agents.plot(curve_of(), tmp_path / "missing" / "curve.png")
     for nothing in ([], {}, {"maml": []}):
@@ -236,7 +236,7 @@ def test_a_picture_that_cannot_be_written_is_refused(tmp_path):
             agents.plot(nothing, tmp_path / "none.png")
 
 
-def test_gradients_and_memories_go_into_one_picture_against_what_both_spend(tmp_path):
+def test_gradient_and_memory_based_curves_share_a_cost_axis(tmp_path):
     curves = [curve_of("maml", "gradient_steps"), curve_of("rl2", "episodes", references={"memory_reset": [1.0, 1.0]})]
     for against in ("episodes", "env_steps", "env-steps"):
         agents.plot(curves, tmp_path / f"{against}.png", against=against)
@@ -259,7 +259,7 @@ def test_gradients_and_memories_go_into_one_picture_against_what_both_spend(tmp_
 
 
 def saved(path, seed, curve, inner_steps=1, **spec):
-    """A run folder with an evaluation."""
+    """Write a run folder with an evaluation."""
     agent = {"inner_steps": inner_steps, "outer": "ppo"}
     RunFolder.create(path, {"spec": {"agent": "maml", "agent_config": agent, "seed": seed, **spec}, "origins": {}})
     (path / "evaluation.json").write_text(json.dumps(curve.to_json()))
@@ -268,7 +268,7 @@ def saved(path, seed, curve, inner_steps=1, **spec):
 
 @pytest.fixture
 def labels(monkeypatch):
-    """The labels and the numbers of seeds of what the command draws."""
+    """Record the labels and numbers of seeds that the command draws."""
     found = []
     monkeypatch.setattr(
         "agents.cli.plot.plot", lambda curves, *_, **__: found.append({k: len(v) for k, v in curves.items()})
@@ -276,7 +276,7 @@ def labels(monkeypatch):
     return found
 
 
-def test_runs_that_differ_in_their_seed_alone_are_one_line(tmp_path, labels):
+def test_runs_that_differ_only_in_their_seed_are_one_line(tmp_path, labels):
     runs = [saved(tmp_path / f"a{seed}", seed, curve, threads=seed) for seed, curve in enumerate(SEEDS)]
     other = [saved(tmp_path / f"b{seed}", seed, curve, inner_steps=2) for seed, curve in enumerate(SEEDS[:2])]
     run_plot(PlotOptions(runs=(runs[0], other[0], *runs[1:], other[1]), out=tmp_path / "all.pdf"))
@@ -295,11 +295,11 @@ def test_runs_that_differ_in_their_seed_alone_are_one_line(tmp_path, labels):
         ({"a": 1, "b": 1, "c": 1, "d": 1}, {}, {"maml, one": 1, "maml, two": 1}),
     ],
 )
-def test_runs_that_differ_in_anything_else_are_not(tmp_path, labels, options, changes, expected):
+def test_runs_that_differ_in_other_options_are_separate_lines(tmp_path, labels, options, changes, expected):
     one = saved(tmp_path / "one", 0, curve_of())
     two = saved(tmp_path / "two", 1, curve_of(**changes), **options)
     run_plot(PlotOptions(runs=(one, two), out=tmp_path / "all.png"))
-    # How long a run was meant to train is not what it was evaluated with.
+    # The planned number of iterations is not the number at evaluation.
     assert labels == [{"maml": 2} if "iterations" in options else expected]
 
 

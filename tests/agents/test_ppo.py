@@ -1,4 +1,4 @@
-"""PPO's optimiser: how far it goes up a gradient, and how its rates follow the KL divergence."""
+"""PPO's optimiser: early stopping, backtracking and learning rates that follow the KL divergence."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from agents.rl.config import PPOConfig
 
 
 class Hill:
-    """An objective of one parameter with gradient 1 everywhere, whose KL divergence is `steepness` x distance gone."""
+    """One parameter with gradient 1 everywhere and a KL divergence of `steepness` times the distance moved."""
 
     def __init__(self, steepness, **options):
         self.value, self.steepness, self.taken = torch.zeros(1, requires_grad=True), steepness, 0
@@ -23,7 +23,7 @@ class Hill:
         return self.steepness * abs(self.x)
 
     def climb(self, n_steps):
-        """Take an update of so many epochs, as every algorithm does; return its KL divergence."""
+        """Make an update of `n_steps` epochs, as every algorithm does; return its KL divergence."""
         return self.optimiser.optimise((self.gradient() for _ in range(n_steps)), self.kl, 1.0)["kl"]
 
     def gradient(self):
@@ -35,11 +35,11 @@ class Hill:
     ("steepness", "gradients", "gone"),
     [
         (0.1, 6, 0.06),  # never beyond twice the target: every step
-        (1.3, 5, 0.02),  # 0.052 after four steps of 0.01: no fifth, and of these back to a half
-        (30.0, 2, 0.00125),  # one step, then back by halves until 30 x = 0.0375
+        (1.3, 5, 0.02),  # 0.052 after four steps of 0.01: no fifth step, then backtrack by a half
+        (30.0, 2, 0.00125),  # one step, then backtrack by halves until 30 x = 0.0375
     ],
 )
-def test_no_step_beyond_twice_the_target_and_back_by_halves(steepness, gradients, gone):
+def test_stops_at_twice_the_target_and_backtracks_by_halves(steepness, gradients, gone):
     hill = Hill(steepness)
     kl = hill.climb(6)
     assert hill.taken == gradients
@@ -47,14 +47,14 @@ def test_no_step_beyond_twice_the_target_and_back_by_halves(steepness, gradients
     assert kl == pytest.approx(steepness * 0.01 * (6 if gradients == 6 else gradients - 1), rel=1e-4)
 
 
-def test_without_a_target_every_step_is_gone_at_constant_rates():
+def test_without_a_target_every_step_has_a_constant_rate():
     hill = Hill(1e6, target_kl=0.0)
     for _ in range(3):
         hill.climb(4)
     assert hill.taken == 12 and hill.x == pytest.approx(0.12, rel=1e-4)
 
 
-def test_rates_rise_after_small_changes_up_to_a_bound_and_fall_after_large_ones():
+def test_rates_rise_after_small_kl_up_to_a_bound_and_fall_after_large_kl():
     hill = Hill(1e-6)
     sizes = []
     for _ in range(8):

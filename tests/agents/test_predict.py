@@ -1,4 +1,4 @@
-"""A policy that agents here trained, where one of Stable-Baselines3 is expected."""
+"""A trained policy where a Stable-Baselines3 model is expected."""
 
 import dataclasses
 
@@ -24,8 +24,8 @@ def adapted(agent: str, env: str = "cartpole", **options) -> AdaptedPolicy:
 
 
 @pytest.mark.parametrize("agent", ["maml", "reinforce", "sb3_ppo"])
-def test_evaluate_policy_takes_it_as_it_is(agent):
-    """The returns are those of the same actions, taken one by one."""
+def test_evaluate_policy_accepts_the_policy(agent):
+    """The returns equal those of the same actions taken one at a time."""
     policy = adapted(agent)
     env = gymnasium.make("CartPole-v1")
     returns, lengths = evaluate_policy(policy, make_vec_env("CartPole-v1", 2, seed=3), 4, return_episode_rewards=True)
@@ -40,8 +40,8 @@ def test_evaluate_policy_takes_it_as_it_is(agent):
     assert total in returns
 
 
-def test_the_likeliest_action_and_draws():
-    """Deterministic: that of the largest probability; else as often as probabilities say. Batches are row by row."""
+def test_deterministic_and_sampled_actions():
+    """Deterministic: the most probable action; otherwise sampled with its probability. Batches are row by row."""
     policy = adapted("maml")
     agent, observations = policy._agent, np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     probabilities = agent.policy(torch.as_tensor(observations))["log_probs"].exp().detach()
@@ -52,7 +52,7 @@ def test_the_likeliest_action_and_draws():
     assert drawn.mean() == pytest.approx(float(probabilities[0, 1]), abs=0.015)
 
 
-def test_a_continuous_action_is_the_mean_within_bounds():
+def test_continuous_action_is_the_clipped_mean():
     policy = adapted("maml", "navigation")
     action, _ = policy.predict(np.zeros(2, dtype=np.float32), deterministic=True)
     agent = policy._agent
@@ -60,7 +60,7 @@ def test_a_continuous_action_is_the_mean_within_bounds():
     np.testing.assert_allclose(action, agent.to_environment(mean[None])[0, 0].numpy(), rtol=1e-6)
 
 
-def test_what_cannot_predict_says_so():
+def test_agents_without_predict_raise_a_clear_error():
     observation = np.zeros(2, dtype=np.float32)
     with pytest.raises(UsageError, match="counts steps, which predict does not receive; use act and observe"):
         adapted("cross_entropy", "navigation").predict(observation)

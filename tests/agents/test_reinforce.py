@@ -30,13 +30,13 @@ def small(standardise="episode", discount=1.0, meta_batch=1, **changes) -> Spec:
 
 
 def test_standard_scores_by_hand():
-    """Two episodes of one task, of three steps and of two; the padding takes no part."""
+    """Two episodes of one task, with three steps and two; padding is ignored."""
     returns = torch.tensor([[[3.0, 2.0, 1.0], [2.0, 0.0, 9.0]]])
     valid = torch.tensor([[[True, True, True], [True, True, False]]])
     third = 1.5**0.5
     by_episode = standard_scores(returns, valid, per_episode=True)
     torch.testing.assert_close(by_episode, torch.tensor([[[third, 0.0, -third], [1.0, -1.0, 0.0]]]))
-    # Of all five: mean 1.6, variance 1.04.
+    # All five: mean 1.6, variance 1.04.
     of_all = torch.tensor([[[1.4, 0.4, -0.6], [0.4, -1.6, 0.0]]]) / 1.04**0.5
     torch.testing.assert_close(standard_scores(returns, valid, per_episode=False), of_all)
     assert standard_scores(torch.ones(1, 1, 1), valid[:, :1, :1], per_episode=True).item() == 0  # one step only
@@ -45,8 +45,8 @@ def test_standard_scores_by_hand():
 @pytest.mark.parametrize(
     ("standardise", "discount", "meta_batch"), [("episode", 1.0, 1), ("batch", 0.9, 2), ("none", 1.0, 2)]
 )
-def test_gradient_is_that_of_the_equation(standardise, discount, meta_batch):
-    """Episode by episode and step by step, from the policy's own probabilities."""
+def test_gradient_equals_the_formula(standardise, discount, meta_batch):
+    """Sum over episodes and steps, from the policy's own probabilities."""
     spec = small(standardise, discount, meta_batch)
     training = Training(spec, *build(spec))
     agent, seen = training.agent, []
@@ -79,8 +79,8 @@ def test_gradient_is_that_of_the_equation(standardise, discount, meta_batch):
         torch.testing.assert_close(each, parameter.grad, rtol=1e-3, atol=1e-5)
 
 
-def test_update_is_a_step_of_adam_with_the_rates_of_the_groups():
-    """The first step of Adam is its learning rate, whatever the gradient; it does not fall with the run."""
+def test_update_is_an_adam_step_with_the_group_rates():
+    """Adam's first step equals its learning rate for any gradient; the rate is not annealed."""
     spec = small()
     agent = Training(spec, *build(spec)).agent
     before = {name: value.detach().clone() for name, value in trained(agent).items()}
@@ -103,7 +103,7 @@ def test_published_readout_is_the_softmax_of_signed_weights():
     assert policy.scale.tolist() == pytest.approx([2.4, 2.5, 0.21, 2.5])
 
 
-def test_a_budget_counts_what_the_readout_has():
+def test_budget_counts_the_readout_parameters():
     """4 inputs, one hidden layer of w: 7 w without biases of the read-out and temperature, 7 w + 3 with them."""
     spec = small()
     model = MODELS.load("mlp").Config(budget=95, depth=1)
@@ -112,7 +112,7 @@ def test_a_budget_counts_what_the_readout_has():
         assert agent.policy.n_parameters == expected
 
 
-def test_evaluation_repeats_the_only_task():
+def test_evaluation_repeats_the_single_task():
     distribution, agent = build(small())
     curve = adaptation_curve(agent, distribution, EvaluationPlan(n_tasks=3, steps=1, episodes=2))
     assert curve.n_tasks == 3 and len({tuple(row) for row in curve.per_task}) == 3
@@ -127,12 +127,12 @@ def test_evaluation_repeats_the_only_task():
         ({"inverse_temperature": "free"}, "unknown inverse_temperature 'free'"),
     ],
 )
-def test_unknown_options_of_the_readout(options, message, unchecked):
+def test_invalid_options_of_the_readout(options, message, unchecked):
     with pytest.raises(UsageError, match=message):
         PolicyConfig(**options)
 
 
-def test_a_temperature_is_of_discrete_actions():
+def test_temperature_requires_discrete_actions():
     spec = dataclasses.replace(Spec.default(env="navigation"), policy=PUBLISHED)
     with pytest.raises(UsageError, match="inverse_temperature applies to discrete actions only"):
         build(spec)
@@ -140,15 +140,15 @@ def test_a_temperature_is_of_discrete_actions():
 
 @pytest.mark.parametrize("value", [0.441213, 0.97, 1e-6, 500.0])
 @pytest.mark.parametrize("per_episode", [True, False])
-def test_equal_returns_have_no_scores(value, per_episode):
-    """As where a reward comes at the end alone: the mean of equal numbers differs from them by rounding."""
+def test_equal_returns_have_zero_standard_scores(value, per_episode):
+    """This occurs with a reward only at the end: the mean of equal numbers differs from them by rounding."""
     returns, valid = torch.full((2, 3, 20), value), torch.ones(2, 3, 20, dtype=torch.bool)
     assert not standard_scores(returns, valid, per_episode=per_episode).any()
     returns[..., 0] *= 1.01
     assert standard_scores(returns, valid, per_episode=per_episode).any()
 
 
-def test_standardising_within_episodes_is_refused_if_only_their_end_is_rewarded():
+def test_standardising_within_episodes_is_rejected_for_terminal_rewards():
     agent = AGENTS.load("reinforce").Config(standardise_returns="episode", episodes=3)
     spec = Spec.default(env="qubit_control", agent="reinforce", model="jerbi", agent_config=agent)
     with pytest.raises(TrainingError, match=r"^all returns within an episode are equal.*batch$"):

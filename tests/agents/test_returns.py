@@ -1,4 +1,4 @@
-"""Returns, baselines and rollouts: numbers by hand, and unbiasedness where it is claimed."""
+"""Returns, baselines and rollouts: numbers by hand and unbiasedness."""
 
 import torch
 
@@ -23,7 +23,7 @@ def test_leave_one_out_by_hand():
 
 
 def test_baselines_do_not_depend_on_the_episode_itself():
-    """What makes them unbiased: changing one episode's returns changes no baseline of that episode."""
+    """Unbiasedness: changing an episode's returns does not change its own baseline."""
     generator = torch.Generator().manual_seed(0)
     returns = torch.randn(6, 2, 4, generator=generator)
     observation = torch.randn(6, 2, 4, 3, generator=generator)
@@ -65,12 +65,12 @@ def test_score_advantages_by_hand():
     torch.testing.assert_close(score_advantages(before, after), expected)
 
 
-def test_a_score_advantage_does_not_depend_on_the_own_episode_but_through_what_it_led_to():
+def test_score_advantage_depends_on_its_own_episode_only_through_the_adapted_return():
     generator = torch.Generator().manual_seed(0)
     before, after = (torch.randn(3, 4, generator=generator) for _ in range(2))
     changed = before.clone()
     changed[1, 2] += 10.0
     difference = score_advantages(changed, after) - score_advantages(before, after)
     assert difference[1, 2].abs() < 1e-6 and (difference[1, [0, 1, 3]] < -3).all()
-    alone = score_advantages(before[:1, :1], after[:1, :1])
-    torch.testing.assert_close(alone, after[:1, :1])  # one task of one episode has no baseline
+    only = score_advantages(before[:1, :1], after[:1, :1])
+    torch.testing.assert_close(only, after[:1, :1])  # a single episode of a single task has no baseline

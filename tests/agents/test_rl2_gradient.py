@@ -1,4 +1,4 @@
-"""RL^2: its objective and gradient, by enumeration, finite differences and other sums."""
+"""RL^2: its objective and gradient by enumeration, finite differences and independent sums."""
 
 import dataclasses
 import itertools
@@ -16,7 +16,7 @@ from qrl.models import gru
 from tests.support.rl2_training import learner, played, short
 
 
-def test_the_gradient_enumerated_over_all_trials_is_that_of_the_expected_return():
+def test_gradient_enumerated_over_trials_is_that_of_the_expected_return():
     """Two arms, two pulls: sixteen trials with their probabilities; finite differences of the trial's return."""
     training = learner(
         env_config=bandit.Config(arms=2), episodes=2, model_config=gru.Config(n_hidden=3), value_weight=0.0
@@ -63,14 +63,14 @@ def test_the_gradient_enumerated_over_all_trials_is_that_of_the_expected_return(
     assert metrics["kl"] == pytest.approx(0, abs=1e-12) and metrics["clipped"] == 0
 
 
-def test_the_objective_is_surrogate_bonus_and_squared_error():
-    """All sums computed again from logits and values, at other parameters than those that played."""
+def test_objective_is_surrogate_plus_bonus_minus_squared_error():
+    """All sums recomputed from logits and values, at parameters other than those that collected the data."""
     env_config = dataclasses.replace(cartpole_target.Config(), horizon=11)
     training = learner("cartpole_target", env_config, entropy_bonus=0.3, value_weight=0.7, clip=0.1)
     agent = training.agent
     data, _ = agent.trials(played(training))
     assert not data.valid.all()
-    # Padded steps lie beyond the clip range, so that counting them is seen.
+    # Padded steps lie beyond the clip range, so that counting them would be detected.
     shifted = torch.where(data.valid, data.old_log_prob, data.old_log_prob - 1)
     data = dataclasses.replace(data, old_log_prob=shifted)
     generator = torch.Generator().manual_seed(2)
@@ -98,8 +98,8 @@ def test_the_objective_is_surrogate_bonus_and_squared_error():
 
 @pytest.mark.parametrize("memories", ["separate", "shared"])
 @pytest.mark.parametrize("env", ["cartpole_target", "navigation"])
-def test_the_error_of_predicted_rewards_is_taken_off_the_objective(env, memories):
-    """Of the action that was taken: an output of its own if discrete, else linear in it."""
+def test_reward_prediction_error_is_subtracted_from_the_objective(env, memories):
+    """Predict the reward of the action taken: one output per discrete action, else linear in the action."""
     training = learner(env, short(env), reward_prediction=0.3, memories=memories, entropy_bonus=0.1)
     agent, policy = training.agent, training.agent.policy
     rollout = played(training)
@@ -127,8 +127,8 @@ def test_the_error_of_predicted_rewards_is_taken_off_the_objective(env, memories
 
 
 @pytest.mark.slow
-def test_predicting_rewards_teaches_the_memory_what_pays():
-    """Random pulls of two arms, with nothing but the prediction to learn from."""
+def test_reward_prediction_trains_the_memory():
+    """Random pulls of two arms, with the prediction as the only learning signal."""
     training = learner(
         env_config=bandit.Config(arms=2), reward_prediction=1.0, value_weight=0.0, episodes=8, meta_batch=99
     )
@@ -140,11 +140,11 @@ def test_predicting_rewards_teaches_the_memory_what_pays():
         for p, each in zip(agent.theta.values(), gradient, strict=True):
             p.grad = -each
         adam.step()
-    # Blind, a pull's reward has a variance of 1/4; known odds leave E[p (1 - p)] = 1/6.
+    # The variance of a reward is 1/4; with known arms it is E[p (1 - p)] = 1/6.
     assert 1 / 6 < metrics["reward_loss"] < 0.23
 
 
-def test_no_gradient_goes_from_one_trial_to_another():
+def test_no_gradient_flows_between_trials():
     agent = learner(model="qgru").agent
     inputs = torch.randn(5, 4, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
     distribution, value, _ = agent.policy.unroll(agent.policy.bind(), inputs, None)
@@ -153,7 +153,7 @@ def test_no_gradient_goes_from_one_trial_to_another():
     assert seen[1] > 0 and seen[[0, 2, 3]].tolist() == [0.0, 0.0, 0.0]
 
 
-def test_shuffled_trials_and_smaller_chunks_give_the_same_gradient():
+def test_gradient_does_not_depend_on_trial_order_or_chunk_size():
     training = learner("cartpole_target", short("cartpole_target"))
     agent = training.agent
     data, _ = agent.trials(played(training))
@@ -172,8 +172,8 @@ def test_shuffled_trials_and_smaller_chunks_give_the_same_gradient():
         assert again[name] == pytest.approx(value, abs=1e-5) and parts[name] == pytest.approx(value, abs=1e-5)
 
 
-def test_padding_counts_for_nothing():
-    """Other observations, actions and rewards after a trial's end leave gradient and metrics as they are."""
+def test_padding_has_no_effect():
+    """Observations, actions and rewards after a trial's end do not change the gradient or metrics."""
     training = learner("cartpole_target", dataclasses.replace(cartpole_target.Config(), horizon=30), episodes=2)
     rollout = played(training)
     assert not rollout.valid.all()
@@ -195,7 +195,7 @@ def test_padding_counts_for_nothing():
     assert all(torch.equal(a, b) for a, b in zip(one[0], other[0], strict=True))
 
 
-def test_truncation_reaches_the_gradient():
+def test_truncated_backpropagation_changes_the_gradient():
     training = learner(truncation=1)
     agent = training.agent
     data, _ = agent.trials(played(training))
@@ -206,7 +206,7 @@ def test_truncation_reaches_the_gradient():
     assert "actor.features.gates.memory" in names
 
 
-def test_the_memory_that_a_gradient_takes_is_known_before():
+def test_memory_of_a_gradient_is_estimated_in_advance():
     agent = learner(model="qgru").agent
     few, more = (
         saved_bytes(agent.policy, lambda n=n: agent.policy.unroll(agent.policy.bind(), torch.zeros(12, n, 8), None))

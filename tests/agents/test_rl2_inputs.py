@@ -1,4 +1,4 @@
-"""RL^2: what its network is given at each step: observation, action, reward, and end of an episode."""
+"""RL^2: the network's input at each step: observation, action, reward and episode end."""
 
 import dataclasses
 import itertools
@@ -17,7 +17,7 @@ from tests.support.rl2_training import learner, played, short
 
 
 class Recording:
-    """Plays as the learner does and writes down what its network was given and what it said."""
+    """Act like the learner and record the network's inputs and outputs."""
 
     def __init__(self, agent):
         self.agent, self.trial_episodes = agent, agent.trial_episodes
@@ -40,7 +40,7 @@ class Recording:
 
 @pytest.mark.parametrize("options", [{}, {"previous_observation": True}, {"readout": "bilinear"}])
 @pytest.mark.parametrize("env", ["bandit", "cartpole_target", "navigation"])
-def test_inputs_and_log_probabilities_of_the_update_are_those_of_the_rollout(env, options):
+def test_update_uses_the_inputs_and_log_probabilities_of_the_rollout(env, options):
     training = learner(env, env_config=None if env == "bandit" else short(env), **options)
     assert bool(training.agent.policy.actor.n_bilinear) == ("readout" in options)
     recording = Recording(training.agent)
@@ -52,7 +52,7 @@ def test_inputs_and_log_probabilities_of_the_update_are_those_of_the_rollout(env
     torch.testing.assert_close(data.old_log_prob[valid], stored[valid], atol=1e-6, rtol=0)
 
 
-def test_the_next_input_holds_action_reward_and_end_also_over_the_end_of_an_episode():
+def test_next_input_has_action_reward_and_end_across_episodes():
     """Episodes of two pulls, three arms: columns are the observation, action one-hot, reward, ended."""
     training = learner(env_config=bandit.Config(arms=3, horizon=2))
     rollout = played(training)
@@ -65,7 +65,7 @@ def test_the_next_input_holds_action_reward_and_end_also_over_the_end_of_an_epis
         assert inputs[t, lane].tolist() == expected
 
 
-def test_the_previous_observation_is_that_of_the_step_before_also_over_the_end_of_an_episode():
+def test_previous_observation_is_carried_across_episodes():
     training = learner("cartpole_target", short("cartpole_target"), previous_observation=True)
     policy = training.agent.policy
     rollout = played(training)
@@ -76,17 +76,17 @@ def test_the_previous_observation_is_that_of_the_step_before_also_over_the_end_o
     torch.testing.assert_close(inputs[..., :4], policy.normalised(rollout.observation).flatten(1, 2))
 
 
-def test_rewards_are_told_and_values_predicted_in_units_of_the_familys_own():
+def test_rewards_and_values_are_scaled_to_the_units_of_the_family():
     training = learner("pendulum", env_config=pendulum.Config(horizon=4), discount=0.5)
     assert training.distribution.reward_scale == 8.0
     assert training.agent.value_scale == pytest.approx(8 * (1 - 0.5**12) / (1 - 0.5))
     rollout = played(training)
-    told = training.agent.inputs(rollout)[1:, :, -2]
-    torch.testing.assert_close(told, rollout.reward[:-1].flatten(1) / 8)
+    scaled = training.agent.inputs(rollout)[1:, :, -2]
+    torch.testing.assert_close(scaled, rollout.reward[:-1].flatten(1) / 8)
 
 
 class WinStay(rl2.RL2):
-    """Chooses by what the network is told alone: the arm that just paid again, else the other one."""
+    """Repeat the arm that just paid, else switch; uses only the network's input."""
 
     def act(self, state, observation, generator):
         last, reward = state.transition[..., :2], state.transition[..., 2]
@@ -96,12 +96,12 @@ class WinStay(rl2.RL2):
 
 
 @pytest.mark.slow
-def test_a_scripted_win_stay_player_beats_chance_on_one_step_episodes():
-    """With two arms win-stay, lose-shift earns E[(p + q - 2 p q) ...] > 0.5 a pull once it has seen a reward."""
+def test_scripted_win_stay_policy_beats_chance_on_one_step_episodes():
+    """With two arms win-stay, lose-shift earns E[(p + q - 2 p q) ...] > 0.5 per pull after the first reward."""
     training = learner(env_config=bandit.Config(arms=2), episodes=20)
     agent = training.agent
-    player = WinStay(agent.config, agent.policy, 1, 1.0)
-    curve = adaptation_curve(player, training.distribution, EvaluationPlan(n_tasks=2000, episodes=1))
+    win_stay = WinStay(agent.config, agent.policy, 1, 1.0)
+    curve = adaptation_curve(win_stay, training.distribution, EvaluationPlan(n_tasks=2000, episodes=1))
     # In the long run p' = E[(p + q - 2 p q) / (2 - p - q)] of p, q ~ U[0, 1], 0.6137 by quadrature.
     assert curve.mean[0] == pytest.approx(0.5, abs=0.03)
     assert np.mean(curve.mean[5:]) == pytest.approx(quadrature(), abs=0.015)
@@ -113,7 +113,7 @@ def quadrature():
     return float(((p + q - 2 * p * q) / (2 - p - q)).mean())
 
 
-def test_running_normalisation_is_of_what_was_seen_and_is_saved():
+def test_running_normalisation_follows_the_data_and_is_saved():
     spec = Spec.default(env="pendulum", agent="rl2", model="gru", threads=1, env_config=pendulum.Config(horizon=4))
     policy = dataclasses.replace(spec.policy, normalisation="running")
     config = dataclasses.replace(spec.agent_config, meta_batch=6, minibatches=1)

@@ -1,4 +1,4 @@
-"""RL^2: its memory lasts for a trial and no longer, and trials do not touch each other."""
+"""RL^2: its memory lasts for exactly one trial, and trials are independent."""
 
 import dataclasses
 
@@ -15,16 +15,16 @@ from qrl.models import gru, qgru
 from tests.support.rl2_training import learner, played
 
 
-def test_actions_are_drawn_and_not_the_likeliest_ones():
+def test_actions_are_sampled_rather_than_most_probable():
     training = learner(meta_batch=300)
     state = training.agent.begin(300, 1)
     action, _ = training.agent.act(state, torch.zeros(300, 1, 1), torch.Generator().manual_seed(0))
     counts = torch.bincount(action.flatten(), minlength=5)
-    assert counts.min() > 30 and counts.max() < 90  # 60 each, as all arms are alike before anything is learned
+    assert counts.min() > 30 and counts.max() < 90  # 60 each, as the initial policy is uniform
 
 
 class FirstLaneFalls(rl2.RL2):
-    """Pushes one way in the first lane, so that its episodes end soon."""
+    """Push one way in the first lane, so that its episodes end early."""
 
     def act(self, state, observation, generator):
         action, state = super().act(state, observation, generator)
@@ -33,8 +33,8 @@ class FirstLaneFalls(rl2.RL2):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_lane_whose_trial_ends_leaves_the_others_to_the_last_bit(seed):
-    """The same trials beside a lane whose episodes end at other times."""
+def test_end_of_a_trial_leaves_other_lanes_bitwise_unchanged(seed):
+    """Same trials next to a lane whose episodes end at other times."""
     training = learner("cartpole_target", dataclasses.replace(cartpole_target.Config(), horizon=40), meta_batch=4)
     agent = training.agent
     falls = FirstLaneFalls(agent.config, agent.policy, 40, 1.0)
@@ -47,7 +47,7 @@ def test_a_lane_whose_trial_ends_leaves_the_others_to_the_last_bit(seed):
         assert torch.equal(a[one.valid[:length, 1:]], b[one.valid[:length, 1:]]), name
 
 
-def test_memory_lasts_over_episodes_and_not_over_trials():
+def test_memory_persists_across_episodes_but_not_across_trials():
     training = learner(episodes=4)
     agent = training.agent
     state = agent.begin(2, 3)
@@ -69,8 +69,8 @@ def test_memory_lasts_over_episodes_and_not_over_trials():
     ("model", "config", "iterations"),
     [("gru", gru.Config(n_hidden=8), 25), ("qgru", qgru.Config(n_hidden=16, n_wires=2), 20)],
 )
-def test_learns_to_find_the_paying_arm_and_forgets_it_with_its_memory(model, config, iterations):
-    """Two arms, ten pulls: a player without a memory earns 0.5 a pull, this one comes to 0.6."""
+def test_learns_to_identify_the_best_arm_through_its_memory(model, config, iterations):
+    """Two arms, ten pulls: a memoryless policy earns 0.5 per pull, this one reaches 0.6."""
     two = bandit.Config(arms=2)
     rates = {"lr_angles": 0.01, "lr_scales": 0.01, "lr_heads": 0.01}  # fast: the trials are short
     training = learner(env_config=two, model=model, model_config=config, episodes=10, meta_batch=256, **rates)
@@ -85,7 +85,7 @@ def test_learns_to_find_the_paying_arm_and_forgets_it_with_its_memory(model, con
     assert abs(forgetful[-3:].mean() - forgetful[0]) < 0.04
 
 
-def test_actor_and_critic_share_a_memory_or_do_not():
+def test_shared_and_separate_memories_of_actor_and_critic():
     separate, shared = (learner(memories=kind).agent.policy for kind in ("separate", "shared"))
     assert shared.critic is None and separate.critic is not None
     assert not any("critic" in name for name, _ in shared.named_parameters())

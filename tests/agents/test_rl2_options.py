@@ -1,4 +1,4 @@
-"""RL^2: options that cannot be used, and defaults that depend on model and environment."""
+"""RL^2: invalid options, and defaults that depend on model and environment."""
 
 import json
 
@@ -27,12 +27,12 @@ from tests.support.rl2_training import learner
         ({"clip": 0.0}, "clip must be finite and positive"),
     ],
 )
-def test_options_that_cannot_be_used(options, message):
+def test_invalid_options(options, message):
     with pytest.raises(UsageError, match=f"agent rl2: {message}"):
         rl2.Config(**options)
 
 
-def test_the_model_is_the_agents_own_unless_another_is_named():
+def test_model_defaults_to_that_of_the_agent():
     assert Spec.default(agent="rl2").model == "qgru" == Spec.from_json({"agent": "rl2"}).model
     assert Spec.default(agent="rl2", model="gru").model == "gru"
     assert Spec.default(agent="maml").model == "reuploading"
@@ -40,14 +40,14 @@ def test_the_model_is_the_agents_own_unless_another_is_named():
         learner(model="mlp", model_config=mlp.Config())
 
 
-def test_trials_are_longer_where_episodes_are_short():
+def test_trials_have_more_episodes_if_these_are_short():
     import agents.rl2 as plugin
 
     assert default_config(plugin, "bandit").episodes == 10
     assert default_config(plugin, "navigation") == rl2.Config()
 
 
-def test_options_saved_for_the_agents_own_model_stay_when_it_is_named(tmp_path):
+def test_saved_options_of_the_default_model_are_kept_when_it_is_named(tmp_path):
     saved = tmp_path / "saved.json"
     saved.write_text(json.dumps({"agent": "rl2", "model_config": {"n_hidden": 8}}))
     spec, *_ = parse_train(["--config", str(saved), "--model", "qgru"])

@@ -12,8 +12,8 @@ from qrl.models import qgru
 from tests.support.rl2_training import learner, played
 
 
-def test_an_update_equals_one_written_out_trial_by_trial():
-    """The whole of it, from what was played to where the parameters go and what is reported, without any padding."""
+def test_update_equals_a_reference_implementation_trial_by_trial():
+    """The whole update without padding: from rollout to new parameters and metrics."""
     env_config = dataclasses.replace(cartpole_target.Config(), horizon=11)
     config = {"meta_batch": 4, "minibatches": 2, "epochs": 2}
     config |= {"entropy_bonus": 0.02, "discount": 0.97, "gae_lambda": 0.9}
@@ -39,13 +39,15 @@ def test_an_update_equals_one_written_out_trial_by_trial():
 
     def trial(lane):
         """Log-probabilities of all actions, and values."""
-        inputs, told = [], torch.tensor([0.0, 0.0, 0.0, 1.0])
+        inputs, transition = [], torch.tensor([0.0, 0.0, 0.0, 1.0])
         for t in range(lengths[lane]):
-            inputs.append(torch.cat([rollout.observation[t, lane, 0] / training.distribution.observation_scale, told]))
+            inputs.append(
+                torch.cat([rollout.observation[t, lane, 0] / training.distribution.observation_scale, transition])
+            )
             push = int(rollout.action[t, lane, 0])
             ended = float(rollout.terminated[t, lane, 0] | rollout.truncated[t, lane, 0])
             reward = float(rollout.reward[t, lane, 0]) / training.distribution.reward_scale
-            told = torch.tensor([float(push == 0), float(push == 1), reward, ended])
+            transition = torch.tensor([float(push == 0), float(push == 1), reward, ended])
         logits = network("actor", inputs) * params["head.log_inverse_temperature"].exp()
         return logits.log_softmax(-1), network("critic", inputs)[:, 0]
 
@@ -92,7 +94,7 @@ def test_an_update_equals_one_written_out_trial_by_trial():
     expected |= {"kl": objective(lanes)["kl"], "grad_norm": norm, "explained_variance": explained}
 
     found = agent.update([rollout], [agent.begin(4, 1)], 0.7)
-    assert 0 < found["kl"] < options.target_kl  # nothing was taken back
+    assert 0 < found["kl"] < options.target_kl  # no backtracking
     assert found == pytest.approx(
         {name: float(torch.as_tensor(value).detach()) for name, value in expected.items()}, abs=1e-5, rel=1e-4
     )
@@ -101,13 +103,13 @@ def test_an_update_equals_one_written_out_trial_by_trial():
 
 
 def group_of(name):
-    """Learning-rate group by what a parameter is called: circuits' angles, what scales their inputs, and the rest."""
+    """Learning-rate group by parameter name: circuit angles, input scales, and the rest."""
     if name.endswith((".projection", ".scales")):
         return "scales"
     return "angles" if name.endswith(".weights") else "heads"
 
 
-def test_minibatches_are_all_trials_in_turn(monkeypatch):
+def test_minibatches_cover_all_trials(monkeypatch):
     training = learner(minibatches=3, epochs=2, target_kl=0.0)
     seen = []
     original = rl2.RL2.gradient

@@ -1,4 +1,4 @@
-"""A trained run: what it offers is trained, and asking it for anything leaves it as it was."""
+"""A trained run: its parts are trained, and reading them leaves it unchanged."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def folders(tmp_path_factory):
 
 
 @pytest.mark.parametrize("agent", CONFIGS)
-def test_the_policy_of_a_run_is_the_trained_one(folders, agent):
+def test_policy_of_a_run_is_trained(folders, agent):
     run, (_, initial) = load(folders[agent]), build(spec(agent))
     learned = trained(run.agent)
     assert run.policy is run.agent.policy
@@ -56,7 +56,7 @@ def test_the_policy_of_a_run_is_the_trained_one(folders, agent):
     assert any(not torch.equal(value, before[name]) for name, value in own.items())
 
 
-def test_what_a_policy_says_is_what_the_agent_acts_by(folders):
+def test_agent_acts_by_the_policy_distribution(folders):
     run = load(folders["maml"])
     observation = torch.randn(2, 3, 2, generator=torch.Generator().manual_seed(0))
     state = run.agent.begin(2, 3)
@@ -64,7 +64,7 @@ def test_what_a_policy_says_is_what_the_agent_acts_by(folders):
     torch.testing.assert_close(run.agent.mode(state, observation).flatten(0, 1), said["mean"].detach())
 
 
-def test_evaluating_a_loaded_run_makes_no_environment_for_training(folders, monkeypatch):
+def test_evaluating_a_loaded_run_creates_no_training_environment(folders, monkeypatch):
     sizes = []
     original = Navigation.vectorise
 
@@ -74,11 +74,11 @@ def test_evaluating_a_loaded_run_makes_no_environment_for_training(folders, monk
 
     monkeypatch.setattr(Navigation, "vectorise", vectorise)
     load(folders["maml"]).evaluate(tasks=2, steps=1, episodes=2)
-    # One lane pair to try the environment out, then that of the evaluation; training had 3 tasks of 4.
+    # One lane pair for the environment check, then the evaluation; training had 3 tasks of 4.
     assert sizes == [(1, 2), (2, 2)]
 
 
-def test_circuits_elsewhere_are_another_agents(folders):
+def test_other_backends_use_a_separate_agent(folders):
     run = load(folders["maml"])
     program, shots = run.agent.policy.features.program, Backend(shots=10)
     other = run.agent_on(shots)

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's PPO as an agent: its update is the library's, and tasks are tuned apart."""
+"""Stable-Baselines3's PPO as an agent: its update is SB3's own, and tasks are fine-tuned separately."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ def small(env: str = "cartpole", of_env: dict | None = None, **changes) -> Train
 
 
 def rollout_of(training: Training) -> Rollout:
-    """That of a training step, without its update."""
+    """Rollout of a training step, without its update."""
     seen: list[Rollout] = []
     update, training.agent.update = training.agent.update, lambda rollouts, *_: seen.extend(rollouts) or {}
     training.step()
@@ -40,7 +40,7 @@ def rollout_of(training: Training) -> Rollout:
 
 
 @pytest.mark.parametrize("env", ["cartpole", "navigation"])
-def test_update_is_that_of_stable_baselines3(env):
+def test_update_equals_stable_baselines3(env):
     """The same steps, added one by one to a buffer of an ordinary PPO with equal weights."""
     options = {"learning_rate": 1e-3, "clip_range": 0.05, "ent_coef": 0.1, "vf_coef": 0.3, "max_grad_norm": 0.4}
     training = small(env, {"horizon": 20}, gamma=0.9, gae_lambda=0.7, **options)
@@ -93,8 +93,8 @@ def test_update_is_that_of_stable_baselines3(env):
 
 
 @pytest.mark.parametrize(("env", "options"), [("cartpole", {}), ("CartPole-v1", {"vary": ("gravity=5:15",)})])
-def test_rollouts_end_with_what_followed_their_last_step(env, options, monkeypatch):
-    """Native lanes, and those of Gymnasium, which are put to work again by a reset alone."""
+def test_rollouts_include_the_final_observation(env, options, monkeypatch):
+    """Native lanes and Gymnasium lanes, which only a reset restarts."""
     training = small(env, {"horizon": 25} | options)
     seen: list[list[torch.Tensor]] = [[] for _ in range(6)]
     lanes = training.distribution.vectorise(2, 3)
@@ -115,21 +115,21 @@ def test_rollouts_end_with_what_followed_their_last_step(env, options, monkeypat
     assert torch.equal(rollout.final, expected.unflatten(0, (2, 3)))
 
     env = training.distribution.make()
-    alone, last = [], env.step
+    transitions, last = [], env.step
 
-    def watched_alone(action):
+    def watched_single(action):
         result = last(action)
-        alone.append(result)
+        transitions.append(result)
         return result
 
-    monkeypatch.setattr(env, "step", watched_alone)
+    monkeypatch.setattr(env, "step", watched_single)
     limits = {"n_episodes": 3, "max_steps": 25, "seed": 0}
     rollout, _ = collect_episodes(env, agent, agent.begin(1, 1), torch.Generator().manual_seed(3), **limits)
     ends = rollout.valid.sum(0).flatten().cumsum(0).tolist()
-    assert np.array_equal(rollout.final[0].numpy(), [alone[end - 1][0] for end in ends])
+    assert np.array_equal(rollout.final[0].numpy(), [transitions[end - 1][0] for end in ends])
 
 
-def test_tasks_are_tuned_apart_and_the_trained_policy_stays():
+def test_tasks_are_fine_tuned_separately_from_the_unchanged_policy():
     training = small()
     agent, rollout = training.agent, rollout_of(training)
     trained = {name: value.clone() for name, value in agent.state_dict().items()}
@@ -138,10 +138,10 @@ def test_tasks_are_tuned_apart_and_the_trained_policy_stays():
     for task in range(2):
         columns = {name: column[:, task : task + 1] for name, column in vars(rollout).items() if name != "final"}
         own = Rollout(**columns, final=rollout.final[task : task + 1])
-        alone = agent.adapt(agent.adapt(agent.begin(1, 3), own), own)
-        for name, value in alone.policies[0][0].items():
+        separate = agent.adapt(agent.adapt(agent.begin(1, 3), own), own)
+        for name, value in separate.policies[0][0].items():
             assert torch.equal(value, both.policies[task][0][name]), name
-        weights = alone.policies[0][0]
+        weights = separate.policies[0][0]
         assert not torch.equal(weights["action_net.weight"], trained["params/action_net.weight"])
     observation = torch.zeros(2, 3, 4)
     with agent._trained_state_restored():
@@ -152,8 +152,8 @@ def test_tasks_are_tuned_apart_and_the_trained_policy_stays():
     assert torch.equal(first[0], expected)
 
 
-def test_a_state_is_a_value():
-    """Moments of the optimiser included: going on from it twice gives the same."""
+def test_states_are_immutable_values():
+    """Including optimiser moments: continuing from a state twice gives the same result."""
     training = small()
     agent, rollout = training.agent, rollout_of(training)
     once = agent.adapt(agent.begin(2, 3), rollout)
@@ -162,7 +162,7 @@ def test_a_state_is_a_value():
 
 
 def test_actions_follow_the_policys_distribution():
-    """Of a continuous action the mean and standard deviation, over many draws; clipped only for the environment."""
+    """Mean and standard deviation of continuous actions over many samples; clipped only for the environment."""
     agent = small("navigation").agent
     with torch.no_grad():
         agent.policy.log_std.fill_(-1.0)

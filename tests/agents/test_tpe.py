@@ -46,7 +46,7 @@ def evaluated(gains: np.ndarray, n_lanes: int, horizon: int = 20, portfolio: str
 
 
 @pytest.mark.parametrize("portfolio", PORTFOLIOS)
-def test_each_configuration_is_nearest_to_itself(portfolio):
+def test_every_configuration_is_nearest_to_itself(portfolio):
     space = tpe.SearchSpace(PORTFOLIOS[portfolio])
     rows = [space.values_of(each) for each in PORTFOLIOS[portfolio]]
     for i, one in enumerate(rows):
@@ -60,11 +60,11 @@ def test_distances_by_hand():
     rbf = {"kernel": "rbf", "C": 0.01, "gamma": 0.001}
     assert space.distance(linear, other) == pytest.approx(1) and space.distance(linear, rbf) == pytest.approx(
         2
-    )  # a word, and a number that only one has
+    )  # a categorical value, and a number that only one configuration has
     assert space.distance(rbf, {**rbf, "gamma": 0.01}) == pytest.approx(1 / 3)
 
 
-def test_the_model_finds_what_random_search_does_not():
+def test_model_beats_random_search():
     """Gains that rise with C for one kernel: after 12 of 32 evaluations the best is found more often than by chance."""
     gain = [np.log10(each["C"]) / 10 if each["kernel"] == "rbf" else -0.5 for each in PORTFOLIOS["svm"]]
     best = {i for i, each in enumerate(PORTFOLIOS["svm"]) if each["kernel"] == "rbf" and each["C"] == 1000.0}
@@ -74,7 +74,7 @@ def test_the_model_finds_what_random_search_does_not():
     assert late > 2 * len(best) / 32
 
 
-def test_algorithms_are_no_configurations():
+def test_portfolios_of_algorithms_are_rejected():
     unused = lambda *_: None  # noqa: E731
     with pytest.raises(UsageError, match="agent tpe: the candidates of 'algorithm_selection' are not configurations"):
         tpe.build(tpe.Config(), BuildContext(envs.make("algorithm_selection"), torch.device("cpu"), unused, unused))
@@ -90,7 +90,7 @@ print([space.distance(one, other).hex() for one in rows for other in rows])
 
 
 @pytest.mark.slow
-def test_distances_do_not_depend_on_how_python_hashes_words():
+def test_distances_do_not_depend_on_string_hashing():
     found = {
         subprocess.run(
             [sys.executable, "-c", DISTANCES],

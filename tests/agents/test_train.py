@@ -1,4 +1,4 @@
-"""Training: what it collects, that it is reproducible, resumable to the bit, and independent of chunks."""
+"""Training: collected data, reproducibility, bitwise resuming, and independence of chunk size."""
 
 import dataclasses
 import gc
@@ -27,7 +27,7 @@ from tests.support.trained_parameters import trained
 
 
 @pytest.mark.parametrize("env", ["navigation", "cartpole_target"])
-def test_rollouts_are_whole_episodes(env):
+def test_rollouts_are_complete_episodes(env):
     (first, *_), _ = rollouts(training(env=env))
     length = first.valid.sum(0)
     steps = torch.arange(len(first.valid))[:, None, None]
@@ -39,7 +39,7 @@ def test_rollouts_are_whole_episodes(env):
     assert first.n_steps == int(length.sum())
 
 
-def test_the_last_transition_is_there():
+def test_last_transition_is_recorded():
     """Reward and end flag of an episode's last step belong to the row of the action that caused them."""
     run = training(env="navigation")
     tasks = run.distribution.sample(3, "train", np.random.default_rng(0))
@@ -66,20 +66,20 @@ def test_the_last_transition_is_there():
     assert rollout.reward[last, torch.arange(3), 0].abs().max() < 1e-6
 
 
-def test_states_of_tasks_do_not_mix():
-    """Adapting three tasks at once gives each what it would get alone."""
+def test_tasks_adapt_independently():
+    """Adapting three tasks at once equals adapting each separately."""
     run = training(env="navigation")
     data, states = rollouts(run)
     for task in range(3):
         part = slice(task, task + 1)
         columns = {name: column[:, part] for name, column in vars(data[0]).items() if name != "final"}
         own = Rollout(**columns)
-        alone = run.agent.adapt(run.agent.begin(1, 4), own)
+        separate = run.agent.adapt(run.agent.begin(1, 4), own)
         for name, value in states[1].params.items():
-            torch.testing.assert_close(value[part], alone.params[name])
+            torch.testing.assert_close(value[part], separate.params[name])
 
 
-def test_meta_gradient_does_not_depend_on_the_chunk():
+def test_meta_gradient_does_not_depend_on_the_chunk_size():
     run = training(env="navigation")
     data, states = rollouts(run)
     agent = run.agent
@@ -94,7 +94,7 @@ def test_meta_gradient_does_not_depend_on_the_chunk():
         assert metrics == pytest.approx(results[0][1], abs=1e-5)
 
 
-def test_the_same_seed_gives_the_same_bytes(tmp_path):
+def test_same_seed_gives_identical_bytes(tmp_path):
     small = MODELS.load("reuploading").Config(n_wires=2, n_layers=2)
     for name in ("a", "b"):
         run_training(spec(model_config=small), tmp_path / name, overwrite=False, command=[], quiet=True)
@@ -108,7 +108,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     ("policy", "backend"),
     [("scale", {}), ("running", {}), ("scale", {"shots": 20, "noise": ("depolarizing=0.02", "readout=0.1")})],
 )
-def test_resuming_gives_the_bits_of_the_uninterrupted_run(tmp_path, policy, backend):
+def test_resumed_run_is_bitwise_equal_to_an_uninterrupted_one(tmp_path, policy, backend):
     from qrl.policies.actor import PolicyConfig
 
     small = MODELS.load("reuploading").Config(n_wires=2, n_layers=2)
@@ -123,7 +123,7 @@ def test_resuming_gives_the_bits_of_the_uninterrupted_run(tmp_path, policy, back
     assert [row["iteration"] for row in load(tmp_path / "whole").metrics()] == [1, 2, 3, 4]
 
 
-def test_a_reward_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+def test_non_finite_reward_stops_the_run_and_keeps_the_checkpoint(tmp_path, monkeypatch):
     original = Training.step
 
     def step(self):
@@ -143,7 +143,7 @@ def test_a_reward_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_
     assert load(tmp_path / "run").folder.checkpoints.load().iteration == 2
 
 
-def test_an_observation_after_the_last_step_has_to_be_finite(monkeypatch):
+def test_final_observation_must_be_finite(monkeypatch):
     run = training(env="navigation")
     observe = type(run.distribution).observe
 
@@ -157,7 +157,7 @@ def test_an_observation_after_the_last_step_has_to_be_finite(monkeypatch):
         rollouts(run)
 
 
-def test_a_gradient_that_is_not_finite_changes_no_parameter():
+def test_non_finite_gradient_changes_no_parameter():
     run = training()
     data, states = rollouts(run)
     agent = run.agent
@@ -169,8 +169,8 @@ def test_a_gradient_that_is_not_finite_changes_no_parameter():
 
 
 @pytest.mark.parametrize(("agent", "model"), [("maml", "reuploading"), ("reptile", "reuploading"), ("rl2", "qgru")])
-def test_an_iteration_leaves_no_tensors_behind(agent, model, monkeypatch):
-    """Nor a gradient rule written out in Python, which can hold on to its own graph."""
+def test_iteration_leaks_no_tensors(agent, model, monkeypatch):
+    """This includes custom autograd functions, which can keep their graph alive."""
     monkeypatch.setattr("qrl.simulator.kernels.SMALL", 0)
     config = dataclasses.replace(AGENTS.load(agent).Config(), meta_batch=4, episodes=3)
     env, small = ENVS.load("navigation").Config(horizon=5), MODELS.load(model).Config(n_wires=2)
@@ -205,7 +205,7 @@ def test_learning_rate_groups_reach_the_optimiser():
     assert rates["step_size.features.weights"] == 4
 
 
-def test_updates_beyond_those_trained_through_are_scaled():
+def test_updates_beyond_the_trained_inner_steps_are_scaled():
     run = training(agent_config=dataclasses.replace(SMALL, inner_steps=1))
     agent = run.agent
     data, _ = rollouts(run)
@@ -217,7 +217,7 @@ def test_updates_beyond_those_trained_through_are_scaled():
         torch.testing.assert_close(moved_late, 0.3 * moved, atol=1e-6, rtol=1e-3)
 
 
-def test_one_gymnasium_environment_gives_the_rollout_of_a_vector_environment():
+def test_single_gymnasium_environment_gives_the_rollout_of_a_vector_environment():
     run = training(env="cartpole")
     rollout, _ = collect_episodes(
         run.distribution.make(), run.agent, run.agent.begin(1, 3), run.generator, n_episodes=3, max_steps=15, seed=0
@@ -237,12 +237,12 @@ def test_first_order_estimator_leaves_out_the_second_order_terms():
         results[estimator] = run.agent.meta_gradient(run.agent.batches(data, states))[0]
         names = list(trained(run.agent))
     for name, a, b in zip(names, results["dice"], results["first-order"], strict=True):
-        # Step sizes enter outside the inner gradient: theirs agree. The initial weights' do not.
+        # Step sizes enter outside the inner gradient, so their gradients agree; those of the initial weights do not.
         assert torch.allclose(a, b, atol=1e-6) == name.startswith("step_size."), name
 
 
 def test_the_score_of_emaml_has_the_units_of_the_outer_objective():
-    """There, an update's gradient is worth n_envs / deviation times its value per episode, over the valid steps."""
+    """The outer objective scales an update's value per episode by n_envs / deviation over the valid steps."""
     run = training(env="cartpole_target", agent_config=dataclasses.replace(SMALL, estimator="emaml", discount=1.0))
     data, states = rollouts(run)
     inner, outer = run.agent.batches(data, states)
@@ -269,7 +269,7 @@ def test_every_estimator_trains_with_every_outer_step(estimator, outer):
 
 
 @pytest.mark.parametrize("agent", ["maml", "finetune"])
-def test_too_large_a_change_is_gone_only_in_part(agent):
+def test_too_large_an_update_is_backtracked(agent):
     config = AGENTS.load(agent).Config(meta_batch=3, episodes=4, lr_heads=1.0, lr_angles=1.0)
     free, bound = (
         training(agent=agent, agent_config=dataclasses.replace(config, target_kl=target)) for target in (0.0, 0.01)
@@ -285,7 +285,7 @@ def test_too_large_a_change_is_gone_only_in_part(agent):
 
 
 def test_finetune_trains_weights_before_and_step_sizes_after_the_update():
-    """The weights' gradient is that of the policy before adapting; the step sizes' that of MAML, first order."""
+    """The weights' gradient is that of the unadapted policy; the step sizes' gradient is that of first-order MAML."""
     run = training(agent="finetune", agent_config=finetune.Config(meta_batch=3, episodes=4))
     data, states = rollouts(run)
     agent = run.agent
@@ -327,7 +327,7 @@ def test_reptile_moves_to_the_mean_of_the_adapted_weights():
     assert metrics == {"distance": pytest.approx(distance)} and distance > 0
 
 
-def test_devices_that_are_not_there_are_refused():
+def test_unavailable_devices_are_rejected():
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     with pytest.raises(UsageError, match="no CUDA device"):

@@ -1,4 +1,4 @@
-"""Trials: several episodes of a lane without a gap, what an agent that learns in its memory is told, and its curve."""
+"""Trials: consecutive episodes of a lane, the transitions a recurrent agent observes, and its learning curve."""
 
 import json
 
@@ -25,7 +25,7 @@ N = 3
 
 
 class Scripted:
-    """Ends lane 0's episodes at their first step, lane 1's at their second; the state is all that was received."""
+    """End lane 0's episodes at their first step, lane 1's at their second; the state is all observed transitions."""
 
     trial_episodes = N
 
@@ -56,7 +56,7 @@ def trial(n_lanes=2, seed=0):
     return collect(env, adapter, adapter.begin(n_lanes, 1), generator, seed=seed, n_tasks=n_lanes, n_episodes=N)
 
 
-def test_a_lane_goes_on_by_itself_until_its_last_episode_ends():
+def test_lanes_continue_independently_until_their_last_episode_ends():
     rollout, _ = trial()
     assert isinstance(Scripted(), InContextAgent)
     assert rollout.episode[:, :, 0].T.tolist() == [[0, 1, 2, 2, 2, 2], [0, 0, 1, 1, 2, 2]]
@@ -66,8 +66,8 @@ def test_a_lane_goes_on_by_itself_until_its_last_episode_ends():
     assert rollout.n_steps_by_episode(N)[:, :, 0].T.tolist() == [[1, 1, 1], [2, 2, 2]]
 
 
-def test_episodes_begin_anew_and_earn_their_own():
-    """The state of Counter is drawn anew, in [0, 1), and counts up by 1 a step; the reward is the state after it."""
+def test_episodes_start_fresh_with_separate_returns():
+    """Counter's state is sampled in [0, 1) and increases by 1 per step; the reward is the next state."""
     rollout, _ = trial()
     start = rollout.observation[:, :, 0, 0]
     first = torch.tensor([[True, True, True, False, False, False], [True, False] * 3]).T
@@ -79,24 +79,24 @@ def test_episodes_begin_anew_and_earn_their_own():
     torch.testing.assert_close(by_episode.sum(0), rollout.returns[:, 0])
 
 
-def test_all_that_came_of_an_action_is_received_at_an_episodes_end_too():
+def test_full_transition_is_observed_at_an_episode_end():
     rollout, received = trial()
     assert [row[0] for row in received] == [[2, 1], [2, 2]] * 3
     ended = [[True, False], [True, True], [True, False], [False, True], [False, False], [False, True]]
     assert [row[2] for row in received] == ended
     np.testing.assert_allclose([row[1] for row in received], rollout.reward[..., 0])
-    # What was seen after the step, not the first observation of the episode that follows.
+    # The observation after the step, not the first one of the next episode.
     start = rollout.observation[:, :, 0, 0]
     np.testing.assert_allclose([row[3][1] for row in received], start[:, 1] + 1)
 
 
-def test_a_lane_does_not_see_that_another_one_ends():
-    """Lane 1 is what it is beside a lane that is always done sooner, or alone with lanes like itself."""
+def test_lanes_do_not_depend_on_the_ends_of_others():
+    """Lane 1 is the same next to a lane that always ends earlier and next to lanes like itself."""
     two, three = trial(2)[0], trial(3)[0]
     assert torch.equal(two.episode[:, 1], three.episode[:, 1]) and torch.equal(three.valid[:, 1], three.valid[:, 2])
 
 
-def test_an_ordinary_environment_is_played_in_the_same_way():
+def test_scalar_environment_gives_the_same_trials():
     adapter = Scripted()
     env = Counter(horizon=5).make()
     generator = torch.Generator().manual_seed(0)
@@ -107,7 +107,7 @@ def test_an_ordinary_environment_is_played_in_the_same_way():
     assert (rollout.episode == 0).all(), "every episode has a lane of its own"
 
 
-def test_the_curve_of_a_memory_is_one_of_episodes(monkeypatch):
+def test_curve_of_a_recurrent_agent_is_over_episodes(monkeypatch):
     distribution = envs.make("bandit", horizon=2)
     agent = references(distribution, 4)["thompson"]
     curve = adaptation_curve(agent, distribution, EvaluationPlan(n_tasks=30, episodes=5))
@@ -118,7 +118,7 @@ def test_the_curve_of_a_memory_is_one_of_episodes(monkeypatch):
     assert adaptation_curve(agent, distribution, EvaluationPlan(n_tasks=30, episodes=5)).env_steps == curve.env_steps
 
 
-def test_a_share_of_the_optimum_is_that_of_sums_over_the_same_tasks():
+def test_fraction_of_the_optimum_is_a_ratio_of_sums_over_the_same_tasks():
     distribution = envs.make("bandit")
     built = references(distribution, 4)
     assert list(built) == ["bayes", "thompson"]
@@ -137,12 +137,12 @@ def test_a_share_of_the_optimum_is_that_of_sums_over_the_same_tasks():
     assert (high - low) == pytest.approx(2 * 1.96 * error, rel=0.1) and low < share < high
 
 
-def test_long_trials_are_read_against_indices():
+def test_reference_of_long_trials_is_an_index_policy():
     assert list(references(envs.make("bandit"), 100)) == ["gittins", "thompson"]
     assert references(envs.make("navigation"), 3) == {}
 
 
-def test_a_run_of_a_player_leaves_its_curve_beside_the_optimum(tmp_path, capsys):
+def test_recurrent_run_saves_its_curve_with_the_optimum(tmp_path, capsys):
     spec = Spec.default(
         env="bandit", agent="greedy", agent_config=greedy.Config(episodes=3), eval_tasks=20, eval_episodes=2, threads=1
     )
@@ -159,18 +159,18 @@ def test_a_run_of_a_player_leaves_its_curve_beside_the_optimum(tmp_path, capsys)
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
-    return {name: train_player(tmp_path_factory.mktemp(name) / "run", name) for name in ("greedy", "oracle")}
+    return {name: train_recurrent(tmp_path_factory.mktemp(name) / "run", name) for name in ("greedy", "oracle")}
 
 
-def train_player(path, name):
+def train_recurrent(path, name):
     config = {"greedy": greedy, "oracle": oracle}[name].Config(episodes=1)
     spec = Spec.default(env="bandit", agent=name, agent_config=config, eval_tasks=2, eval_episodes=1, threads=1)
     run_training(spec, path, overwrite=False, command=[], quiet=True)
     return load(path)
 
 
-def test_a_player_adapts_to_an_environment_and_goes_on_learning(played):
-    """The only arm that pays is found, and given up when it no longer does."""
+def test_recurrent_policy_adapts_and_keeps_learning(played):
+    """It finds the only arm that pays and abandons it when it no longer does."""
     env = envs.make("bandit").make({"p": [0, 0, 0, 1, 0]})
     policy = played["greedy"].adapt(env, episodes=20)
     observation, _ = env.reset()
@@ -182,7 +182,7 @@ def test_a_player_adapts_to_an_environment_and_goes_on_learning(played):
     assert later[:5] == [3] * 5 and set(later) == {0, 1, 2, 3, 4}
 
 
-def test_a_memory_has_to_be_told_what_came_of_an_action(played):
+def test_recurrent_policy_must_observe_every_transition(played):
     env = envs.make("bandit").make({"p": [0, 0, 0, 1, 0]})
     policy = played["greedy"].adapt(env, episodes=20)
     with pytest.raises(UsageError, match="first act"):
@@ -199,7 +199,7 @@ def test_a_memory_has_to_be_told_what_came_of_an_action(played):
     policy.act(np.zeros(1))
 
 
-def test_what_makes_no_sense_for_a_memory_is_refused(played):
+def test_options_invalid_for_recurrent_policies_are_rejected(played):
     with pytest.raises(UsageError, match="agent greedy adapts in context and takes no gradient steps"):
         played["greedy"].evaluate(steps=2)
     with pytest.raises(UsageError, match="agent oracle observes the task parameters"):
@@ -210,8 +210,8 @@ def test_what_makes_no_sense_for_a_memory_is_refused(played):
     assert played["greedy"].adapt(episodes=1).act(np.zeros(1)) in range(5)
 
 
-def test_there_is_no_share_of_nothing(played):
-    """Two tasks, one pull each: the reference's return may be zero, and is in some resample of the tasks."""
+def test_fraction_of_a_zero_reference_is_undefined(played):
+    """Two tasks, one pull each: the reference's return is zero in some bootstrap resamples."""
     curve = played["greedy"].evaluate(tasks=2, episodes=1)
     compared = with_references(curve, {"other": np.zeros((2, 1)), "half": np.array([[1.0], [0.0]])})
     assert compared.references.keys() == {"other", "half"} and compared.fractions == {}

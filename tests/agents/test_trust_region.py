@@ -1,4 +1,4 @@
-"""The trust region: its algebra by dense solutions, its Fisher products by the Hessian of the KL divergence."""
+"""The trust region: its algebra by dense solves, its Fisher products by the Hessian of the KL divergence."""
 
 import dataclasses
 
@@ -42,7 +42,7 @@ def test_conjugate_gradient_solves_in_as_many_iterations_as_dimensions():
     torch.testing.assert_close(after_one, (target @ target) / (target @ matrix @ target) * target)
 
 
-def test_natural_step_has_the_kl_it_should():
+def test_natural_step_has_the_target_kl():
     matrix, gradient = positive_definite(5, 1), torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0], dtype=torch.float64)
     step = natural_step(lambda v: matrix @ v, gradient, max_kl=0.02, iterations=20)
     assert float(step @ matrix @ step) / 2 == pytest.approx(0.02)
@@ -51,7 +51,7 @@ def test_natural_step_has_the_kl_it_should():
     assert not natural_step(lambda v: matrix @ v, torch.zeros_like(gradient), 0.02, 20).any()
 
 
-def test_backtracking_tries_ever_smaller_steps():
+def test_backtracking_shrinks_the_step():
     tried = []
 
     def acceptable(fraction):
@@ -64,7 +64,7 @@ def test_backtracking_tries_ever_smaller_steps():
 
 @pytest.mark.parametrize("head", [Categorical, Gaussian])
 def test_fisher_of_a_head_is_the_hessian_of_its_kl(head):
-    """In the parameters that the head's distribution is made of: logits, or mean and log standard deviation."""
+    """With respect to the distribution's parameters: logits, or mean and log standard deviation."""
     x = torch.tensor([0.3, -1.2, 0.8, 0.1], dtype=torch.float64)
 
     def distribution(values):
@@ -89,7 +89,7 @@ def problem(env: str, model: str, estimator: str, inner_steps: int, **options):
     inner, outer = map_tensors(double, agent.batches(data, states))
     agent.policy.double()
     agent.meta = map_tensors(lambda x: x.detach().double().requires_grad_(), agent.meta)
-    # The policies that sampled, at this precision, as rounding would else be divided by the square of small steps.
+    # Sampling policies in double precision, as rounding would otherwise be divided by the square of small steps.
     *sampling, adapted = map_tensors(torch.detach, vmap(agent.path, in_dims=(None, 0))(agent.meta, inner))
     inner = tuple(with_old_policy(agent.policy, params, each) for params, each in zip(sampling, inner, strict=True))
     return agent, (inner, with_old_policy(agent.policy, adapted, outer))
@@ -104,7 +104,7 @@ def double(x):
     ("model", "estimator", "inner_steps"),
     [("mlp", "dice", 2), ("mlp", "emaml", 1), ("mlp", "first-order", 1), ("reuploading", "dice", 1)],
 )
-def test_fisher_products_are_those_of_the_hessian_of_the_kl_divergence(env, model, estimator, inner_steps):
+def test_fisher_products_equal_those_of_the_kl_hessian(env, model, estimator, inner_steps):
     agent, data = problem(env, model, estimator, inner_steps)
     point, (inner, outer) = flatten(agent.meta).detach(), data
 
@@ -129,15 +129,15 @@ def test_fisher_products_are_those_of_the_hessian_of_the_kl_divergence(env, mode
     ("estimator", "options"),
     [("dice", {"dice_lambda": 0.9}), ("dice", {"dice_lambda": 1.0}), ("lvc", {}), ("emaml", {})],
 )
-def test_gradient_and_curvature_are_those_of_what_is_measured(estimator, options):
-    """By differences of `evaluate`, in which the inner updates are taken again: no derivative is shared with it."""
+def test_gradient_and_curvature_match_the_evaluated_objective(estimator, options):
+    """By finite differences of `evaluate`, which repeats the inner updates: no derivative is shared with it."""
     agent, data = problem("cartpole", "mlp", estimator, 2, **options)
     point = flatten(agent.meta).detach()
     gradient = flatten(agent.meta_gradient(data)[0])
     product = agent.fisher_product(data)
     generator = torch.Generator().manual_seed(0)
     for part in leaves(unflatten(torch.arange(len(point), dtype=torch.float64), agent.meta)):
-        direction = torch.zeros_like(point)  # of one parameter at a time: weights of every kind, and step sizes
+        direction = torch.zeros_like(point)  # one parameter at a time: weights of every kind, and step sizes
         direction[part.flatten().long()] = torch.randn(part.numel(), generator=generator, dtype=torch.float64)
         above, below = (agent.evaluate(data, unflatten(point + h * direction, agent.meta)) for h in (1e-4, -1e-4))
         assert float(gradient @ direction) == pytest.approx((below["loss"] - above["loss"]) / 2e-4, rel=1e-4, abs=1e-7)
@@ -145,7 +145,7 @@ def test_gradient_and_curvature_are_those_of_what_is_measured(estimator, options
         assert float(direction @ product(direction)) == pytest.approx(curvature, rel=1e-3, abs=1e-6)
 
 
-def test_fisher_products_do_not_depend_on_the_chunk():
+def test_fisher_products_do_not_depend_on_the_chunk_size():
     agent, data = problem("cartpole", "mlp", "dice", 1)
     vector = torch.linspace(-1, 1, len(flatten(agent.meta)), dtype=torch.float64)
     results = []
@@ -156,7 +156,7 @@ def test_fisher_products_do_not_depend_on_the_chunk():
     torch.testing.assert_close(results[0], results[2])
 
 
-def test_a_step_improves_the_objective_within_the_trust_region():
+def test_step_improves_the_objective_within_the_trust_region():
     agent, data = problem("navigation", "mlp", "dice", 1)
     before = agent.evaluate(data)
     metrics = agent.trust_region_step(data)
@@ -167,7 +167,7 @@ def test_a_step_improves_the_objective_within_the_trust_region():
     assert now["kl"] > 0.3 * agent.config.max_kl
 
 
-def test_where_no_step_improves_nothing_moves(monkeypatch):
+def test_parameters_are_unchanged_if_no_step_improves(monkeypatch):
     agent, data = problem("navigation", "mlp", "dice", 1)
     start = flatten(agent.meta).detach().clone()
     monkeypatch.setattr(agent, "evaluate", lambda data, params: {"loss": 1e9, "kl": 0.0, "entropy": 0.0})

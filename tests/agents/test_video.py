@@ -1,4 +1,4 @@
-"""The animation shows an episode before adaptation beside one after it."""
+"""The animation shows an episode before adaptation next to one after it."""
 
 import io
 from pathlib import Path
@@ -30,7 +30,7 @@ LENGTH = 4
 
 
 class Shade(gym.Env[np.ndarray, Any]):
-    """Its picture is as bright as the sum of its actions; an episode has LENGTH steps."""
+    """Render the sum of the actions as brightness; an episode has LENGTH steps."""
 
     metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 10}
     observation_space = gym.spaces.Box(-1, 1, (1,))
@@ -53,7 +53,7 @@ class Shade(gym.Env[np.ndarray, Any]):
 
 
 class Counting:
-    """Acts by the number of updates that it has had, times ten, plus one."""
+    """Act with ten times the number of updates, plus one."""
 
     def begin(self, n_tasks: int, n_envs: int) -> int:
         return 0
@@ -70,7 +70,7 @@ class Counting:
 
 
 class Remembering(Counting):
-    """Acts by the number of episodes that it has seen, likewise."""
+    """Act likewise with the number of episodes observed."""
 
     trial_episodes = 3
 
@@ -83,7 +83,7 @@ def family() -> GymnasiumTasks:
 
 
 def frames(gif: bytes) -> list[tuple[int, int]]:
-    """Brightness of the left and the right picture of each frame, and checks of their shape."""
+    """Check the frames' shape; return the brightness of the left and the right picture of each frame."""
     image = Image.open(io.BytesIO(gif))
     found = []
     for index in range(getattr(image, "n_frames", 1)):
@@ -106,7 +106,7 @@ def test_first_and_last_episode_of_a_trial() -> None:
     assert shown == [(t, 21 * t) for t in range(LENGTH + 1)]
 
 
-def test_long_episodes_are_thinned() -> None:
+def test_long_episodes_are_subsampled() -> None:
     long = GymnasiumTasks(lambda offset, render_mode=None: Shade(offset, 900, render_mode), {"offset": Uniform(-1, 1)},
                           horizon=900)  # fmt: skip
 
@@ -118,7 +118,7 @@ def test_long_episodes_are_thinned() -> None:
     assert LONGEST // 2 < shown.n_frames <= LONGEST  # type: ignore[attr-defined]
 
 
-def test_without_pictures_or_without_adaptation_there_is_none() -> None:
+def test_no_animation_without_rendering_or_adaptation() -> None:
     blind = GymnasiumTasks(
         lambda offset: Shade(offset, LENGTH), {"offset": Uniform(-1, 1)}, horizon=LENGTH, name="blind"
     )
@@ -130,16 +130,16 @@ def test_without_pictures_or_without_adaptation_there_is_none() -> None:
     with pytest.raises(UsageError, match="deaf: the environment ignores render_mode 'rgb_array'"):
         check_pictures(deaf, Counting())
 
-    class Told(Counting):
+    class Oracle(Counting):
         def reveal_tasks(self, state: int, tasks: Any) -> int:
             return state
 
     with pytest.raises(UsageError, match="observes the task parameters"):
-        check_pictures(family(), Told())
+        check_pictures(family(), Oracle())
 
 
-def test_several_agents_are_rows_in_the_same_tasks() -> None:
-    """Each agent acts by its own updates; the second is shown below the first, both before and after."""
+def test_several_agents_are_rows_on_the_same_tasks() -> None:
+    """Each agent acts with its own updates; the second is shown below the first, both before and after."""
 
     class Faster(Counting):
         def adapt(self, state: int, rollout: Any) -> int:
@@ -160,7 +160,7 @@ def test_several_agents_are_rows_in_the_same_tasks() -> None:
     assert found == 2 * once, "the tasks are one after the other"
 
 
-def test_the_tasks_are_those_of_the_split_in_turn() -> None:
+def test_tasks_are_taken_from_the_split_in_order() -> None:
     class Tinted(Shade):
         def render(self) -> np.ndarray:  # type: ignore[override]
             return np.full((30, 120, 3), round(100 + 100 * self.offset), dtype=np.uint8)
@@ -169,15 +169,15 @@ def test_the_tasks_are_those_of_the_split_in_turn() -> None:
     found = frames(animation(Counting(), tinted, n_tasks=3, steps=1, episodes=5))
     shades = [round(100 + 100 * offset) for offset in tinted.sample(3, "test").offset.tolist()]
     assert len(set(shades)) == 3
-    assert found == [(shade, shade) for shade in shades]  # equal frames are one, shown for longer
+    assert found == [(shade, shade) for shade in shades]  # equal frames are merged and shown for longer
 
 
-def test_what_moves_leaves_a_pale_trail_on_white_alone() -> None:
+def test_moving_objects_leave_a_pale_trail_on_white_only() -> None:
     white, red, green = (255, 255, 255), (200, 0, 0), (0, 200, 0)
     first = np.array([[red, white, green]], dtype=np.uint8)
     second = np.array([[white, red, green]], dtype=np.uint8)
     third = np.array([[white, green, white]], dtype=np.uint8)
-    # A quarter of the colour stays: 255 - (255 - 200) / 4 and 255 - 255 / 4.
+    # A quarter of the colour remains: 255 - (255 - 200) / 4 and 255 - 255 / 4.
     pale_red, pale_green = (242, 192, 192), (192, 242, 192)
     found = _with_trail([first, second, third])
     assert found[0].tolist() == first.tolist()
@@ -185,7 +185,7 @@ def test_what_moves_leaves_a_pale_trail_on_white_alone() -> None:
     assert found[2].tolist() == [[list(pale_red), list(green), list(pale_green)]]
 
 
-def test_the_animation_is_the_same_twice_and_small_where_little_changes() -> None:
+def test_animation_is_reproducible_and_small_if_little_changes() -> None:
     first = animation(Counting(), family(), steps=2, episodes=5)
     assert animation(Counting(), family(), steps=2, episodes=5) == first
     still = np.zeros((200, 200, 3), dtype=np.uint8)
@@ -195,11 +195,11 @@ def test_the_animation_is_the_same_twice_and_small_where_little_changes() -> Non
         frame = still.copy()
         frame[0, index] = frame[199, 199 - index] = 255
         pictures.append(Image.fromarray(frame))
-    alone, all_of_them = (len(_gif(some, [30] * len(some))) for some in (pictures[:1], pictures))
-    assert all_of_them < 1.5 * alone
+    first, all_of_them = (len(_gif(some, [30] * len(some))) for some in (pictures[:1], pictures))
+    assert all_of_them < 1.5 * first
 
 
-def test_runs_beside_each_other_have_the_same_tasks(tmp_path: Path) -> None:
+def test_runs_shown_together_have_the_same_tasks(tmp_path: Path) -> None:
     spec = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_episodes": 2, "eval_steps": 1, "progress": False}
     small = maml.Config(meta_batch=2, episodes=2, epochs=1)
     short = navigation.Config(horizon=5)

@@ -28,13 +28,13 @@ def test_t_intervals_are_students():
     assert t_interval([5.0]) == {"mean": 5.0, "low": None, "high": None}
 
 
-def test_differences_are_taken_seed_by_seed():
-    """Seeds differ by much, the controls by 1 in every seed: the paired interval is narrow."""
+def test_differences_are_paired_by_seed():
+    """Seeds differ widely but the controls by 1 in every seed: the paired interval is narrow."""
     found = differences(rows(11.0, 21.0, 31.01), rows(10.0, 20.0, 30.0))[1]
     assert found["mean"] == pytest.approx(1.0, abs=0.01) and found["high"] - found["low"] < 0.1
 
 
-def test_the_target_is_for_quantum_policies_of_at_most_100_parameters():
+def test_target_is_for_quantum_policies_of_at_most_100_parameters():
     def row(value, size):
         return {"seeds": [{"n_policy_parameters": size}], "over_seeds": [{"mean": value}] * 4}
 
@@ -51,7 +51,7 @@ def test_the_target_is_for_quantum_policies_of_at_most_100_parameters():
     assert found["after 3"]["pass"] is False
 
 
-def test_controls_differ_from_the_reference_in_what_their_name_says():
+def test_controls_differ_from_the_reference_only_as_named():
     reference = controls.CONTROLS[controls.REFERENCE].spec("navigation", 0, {}, quick=False)
     for name, control in controls.CONTROLS.items():
         spec = control.spec("navigation", 0, {}, quick=False)
@@ -65,7 +65,7 @@ def test_controls_differ_from_the_reference_in_what_their_name_says():
 
 
 @pytest.mark.slow
-def test_only_a_run_trained_and_evaluated_to_its_end_counts_as_finished(tmp_path):
+def test_only_fully_trained_and_evaluated_runs_count_as_finished(tmp_path):
     spec = controls.CONTROLS["maml mlp"].spec("navigation", 0, {}, quick=True)
     spec = dataclasses.replace(spec, iterations=3, checkpoint_every=1, eval_episodes=2)
     job = Job("navigation", "maml mlp", 0, spec, tmp_path / "run", "tests")
@@ -84,7 +84,7 @@ def test_only_a_run_trained_and_evaluated_to_its_end_counts_as_finished(tmp_path
     assert finished(job) and (job.folder / "evaluation.json").read_bytes() == whole
 
 
-def test_a_part_measured_anew_leaves_the_others_as_they_are(tmp_path, monkeypatch):
+def test_remeasuring_one_part_keeps_the_others(tmp_path, monkeypatch):
     results, runs = tmp_path / "benchmarks" / "results", tmp_path / "runs"
     for module in (common, benchmark_runs):
         monkeypatch.setattr(module, "RESULTS", results)

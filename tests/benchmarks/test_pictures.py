@@ -1,4 +1,4 @@
-"""Pictures of the benchmarks, drawn from the committed results; the options that the benchmarks share."""
+"""Pictures of the benchmarks, drawn from the committed results, and shared options of the benchmarks."""
 
 import importlib
 import sys
@@ -32,7 +32,7 @@ needs_results = pytest.mark.skipif(not RESULTS.exists(), reason="a source distri
 
 @needs_results
 @pytest.mark.parametrize("name", DRAWN)
-def test_legends_match_their_panels_and_counts_are_whole(name, monkeypatch, tmp_path):
+def test_legends_match_their_panels_and_counts_are_integers(name, monkeypatch, tmp_path):
     module = importlib.import_module(f"benchmarks.{name}")
     saved = []
     for each in (module, curves):
@@ -58,8 +58,8 @@ def test_legends_match_their_panels_and_counts_are_whole(name, monkeypatch, tmp_
 
 
 @needs_results
-def test_a_player_looks_the_same_in_every_panel(monkeypatch, tmp_path):
-    """Its legend then names colours that are in its panel: `tpe` and `best_single` are not in the same ones."""
+def test_agents_look_the_same_in_every_panel(monkeypatch, tmp_path):
+    """Each legend names the colours of its panel: `tpe` and `best_single` appear in different panels."""
     selection = importlib.import_module("benchmarks.selection")
     saved = []
     monkeypatch.setattr(selection, "save", lambda figure, path: saved.append(figure))
@@ -94,7 +94,7 @@ def test_redraw_draws_the_committed_result_and_runs_nothing(monkeypatch, tmp_pat
 
 
 @needs_results
-def test_the_picture_of_the_readme_has_the_circuit_and_its_controls():
+def test_readme_picture_shows_the_circuit_and_its_controls():
     results = from_json(RESULTS / "adaptation.json")["results"]
     found = adaptation.curves(results)
     assert {label: len(rows) for label, rows in found.items()} == {

@@ -12,7 +12,7 @@ from benchmarks.fault_injection import calls, damage, outside, runs
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """In this process; those that are killed have one of their own."""
+    """Uninterrupted training in this process; killed runs use separate processes."""
     run = tmp_path_factory.mktemp("whole") / "run"
     assert main(runs.training(run, 12)) == 0
     return runs.Whole(run, 12, seconds=0.0, start_up=0.0, bytes=runs.outcome(run))
@@ -24,9 +24,9 @@ def small(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_killed_twice_and_resumed_is_the_uninterrupted_run(whole, tmp_path):
+def test_run_killed_twice_and_resumed_equals_an_uninterrupted_one(whole, tmp_path):
     run = tmp_path / "run"
-    for checkpoint in ("00000003", "00000006"):  # resuming goes by way of the second
+    for checkpoint in ("00000003", "00000006"):  # resuming uses the second
         command = runs.going_on(run, whole.iterations)
         assert outside.kill(command, after=0.02, since=run / "checkpoint" / checkpoint)
         assert outside.stage(run, whole).startswith("training") and runs.newest(run) >= int(checkpoint)
@@ -36,25 +36,25 @@ def test_killed_twice_and_resumed_is_the_uninterrupted_run(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_second_process_is_refused_and_the_first_unharmed(whole, tmp_path):
+def test_second_process_is_rejected_and_the_first_unharmed(whole, tmp_path):
     trial = outside.second_process(whole, tmp_path, names=["resume"])
     assert not trial["failed"], trial
 
 
-def test_a_stop_before_any_system_call_loses_nothing(small, tmp_path):
+def test_stop_before_any_system_call_loses_nothing(small, tmp_path):
     trials = list(calls.stopped(small[0], tmp_path))
     assert {trial["struck"][0] for trial in trials} == calls.OPERATIONS.keys() and len(trials) > 80
     assert [trial for trial in trials if trial["failed"]] == []
 
 
-def test_damaged_files_are_recognised_and_named(small, tmp_path):
+def test_damaged_files_are_detected_and_named(small, tmp_path):
     trials = damage.mutated(*small, tmp_path, count=60, seed=0)
     assert {trial["struck"][0] for trial in trials} == damage.MUTATIONS.keys()
     assert [trial for trial in trials if trial["verdict"] != "recognised"] == []
 
 
-def test_what_is_compared_is_told_apart(whole, tmp_path):
-    """The comparison sees one changed byte of each file, and does not see the time that training took."""
+def test_comparison_detects_changes(whole, tmp_path):
+    """The comparison detects one changed byte in each file and ignores training times."""
     ended = runs.Ended(0, "")
     for name, change in {
         "checkpoint/00000012/state.safetensors": (b"\0", b"\1"),
@@ -75,7 +75,7 @@ def test_what_is_compared_is_told_apart(whole, tmp_path):
     assert runs.failures(ended, copy, whole) == []
 
 
-def test_a_stop_leaves_what_a_kill_would(tmp_path):
+def test_stop_leaves_the_same_files_as_a_kill(tmp_path):
     with calls.stopping(1) as made:
         descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
         for _ in range(2):  # nothing happens after it

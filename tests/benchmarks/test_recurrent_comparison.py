@@ -1,4 +1,4 @@
-"""What the comparison of recurrent models takes for reached, by hand."""
+"""Criteria of the comparison of recurrent models, by hand."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def model(trial=0.0, gain=(0.0,), forgetful=(0.0,)):
     return {"trial": {"mean": trial}, "gain": t_interval(list(gain)), "forgetful_gain": t_interval(list(forgetful))}
 
 
-def test_a_target_is_for_its_model_alone():
+def test_targets_apply_only_to_their_model():
     case = trials.Case("bandit", 10, {}, least={"qgru": 6.5, "gru": 6.61})
     found = trials.targets(case, {"qgru": model(6.6), "gru": model(6.6), "lstm": model(1.0)})
     assert {name: row["pass"] for name, row in found.items()} == {
@@ -28,13 +28,13 @@ def test_a_target_is_for_its_model_alone():
         ((10.0,), (0.0,), False),  # one seed shows nothing
     ],
 )
-def test_a_rise_counts_if_the_memory_makes_it(gain, forgetful, reached):
+def test_gain_counts_only_if_due_to_the_memory(gain, forgetful, reached):
     case = trials.Case("navigation", 3, {}, rises=True)
     (row,) = trials.targets(case, {"gru": model(gain=gain, forgetful=forgetful)}).values()
     assert row["pass"] == reached
 
 
-def test_cases_are_runs_with_the_defaults_of_the_agent():
+def test_cases_use_the_defaults_of_the_agent():
     spec = trials.CASES["bandit-100"].spec("qgru", 2, quick=False)
     assert (spec.env, spec.agent, spec.model, spec.seed) == ("bandit", "rl2", "qgru", 2)
     assert (spec.agent_config.episodes, spec.agent_config.meta_batch) == (100, 1000)

@@ -1,4 +1,4 @@
-"""The command line without the work that it starts."""
+"""The command line without running its commands."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.support.command_line import PLUGIN
 
 @pytest.fixture
 def calls(tmp_path, monkeypatch):
-    """Commands that record how they are called; options of three plug-ins that are files in the current folder."""
+    """Commands that record their calls; options of three plug-ins that are files in the current folder."""
     recorded = []
 
     def record(name):

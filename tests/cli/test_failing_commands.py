@@ -1,4 +1,4 @@
-"""What comes out of a command that fails while it runs."""
+"""Output of commands that fail while running."""
 
 import errno
 import os
@@ -44,7 +44,7 @@ def test_errors_of_a_running_command(calls, capsys, monkeypatch, error, code, me
     assert refused(capsys, OURS, code) == message
 
 
-def test_an_interrupt_and_a_bug(calls, monkeypatch):
+def test_interrupts_and_bugs(calls, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 

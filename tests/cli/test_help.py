@@ -1,4 +1,4 @@
-"""Help texts: what to start with, one or two sentences an option, nothing about what is not chosen."""
+"""Help texts: first steps, one or two sentences per option, nothing about unselected plug-ins."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def help_of(capsys, *arguments) -> str:
     return capsys.readouterr().out
 
 
-def test_training_begins_with_what_to_start_with(capsys):
+def test_train_help_begins_with_the_first_steps(capsys):
     text = help_of(capsys, "train", "--env", "navigation")
     assert text.count("\n") <= 150
     start = text.partition("start here:\n")[2].partition("\nrun:")[0]
@@ -24,17 +24,17 @@ def test_training_begins_with_what_to_start_with(capsys):
 @pytest.mark.parametrize(
     ("outer", "shown", "hidden"), [("ppo", "--agent.outer", "--agent.max-kl"), ("trpo", "--agent.max-kl", "--nothing")]
 )
-def test_options_of_a_choice_that_is_not_taken_are_not_shown(capsys, outer, shown, hidden):
+def test_options_of_unselected_choices_are_hidden(capsys, outer, shown, hidden):
     text = help_of(capsys, "train", "--env", "navigation", "--agent.outer", outer)
     assert shown in text and hidden not in text
 
 
-def test_an_option_that_is_not_shown_is_known(capsys):
+def test_hidden_options_are_accepted(capsys):
     assert main(["--env", "navigation", "--agent.max-kl", "0.5"]) == 2
     assert capsys.readouterr().err == "run.py: error: agent maml: max_kl has no effect with outer ppo\n"
 
 
-def test_every_option_of_a_plug_in_has_a_text(capsys):
+def test_every_plug_in_option_has_a_help_text(capsys):
     for env, agent in (("navigation", "maml"), ("bandit", "rl2"), ("cartpole", "reinforce"), ("navigation", "sb3_ppo")):
         lines = help_of(capsys, "train", "--env", env, "--agent", agent).splitlines()
         for line, below in zip(lines, [*lines[1:], ""], strict=True):

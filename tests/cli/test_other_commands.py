@@ -1,4 +1,4 @@
-"""`run.py evaluate`, `resume`, `plot` and `list`: options, help, and one clear line for everything else."""
+"""`run.py evaluate`, `resume`, `plot` and `list`: options, help and one-line errors."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ from agents.runs.folder import RunFolder
 from tests.support.command_line import ROOT, refused
 
 
-def test_evaluate_and_resume_pass_their_options_on(calls):
+def test_evaluate_and_resume_forward_their_options(calls):
     folder = RunFolder.create(Path("one"), {"spec": {}}).path
     assert main(["evaluate", "one"]) == 0
     options = ["--steps=2", "--episodes", "5", "--split", "ood", "--seed", "1", "--out", "e.json", "--video"]
@@ -77,7 +77,7 @@ def test_evaluate_and_resume_pass_their_options_on(calls):
         ),
     ],
 )
-def test_other_commands_that_cannot_be(calls, capsys, arguments, message):
+def test_invalid_arguments_of_other_commands(calls, capsys, arguments, message):
     RunFolder.create(Path("one"), {"spec": {}})
     assert refused(capsys, arguments).startswith(message)
     assert calls == []
@@ -101,7 +101,7 @@ def test_help_and_list_name_every_plug_in_with_its_first_line(capsys, arguments)
             assert re.search(rf"^ +{path.stem} +{re.escape(first)}", text, re.MULTILINE), path
 
 
-def test_a_plug_in_without_its_extra_is_listed_as_such(capsys, monkeypatch):
+def test_list_marks_plug_ins_with_missing_extras(capsys, monkeypatch):
     from qrl.common.registry import Registry
     from qrl.common.summaries import Summary
 

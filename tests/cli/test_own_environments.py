@@ -1,4 +1,4 @@
-"""Environments of one's own through the command line: what is checked, what is remembered, and what ends a run."""
+"""Custom environments on the command line: checks, saved origins, and errors during a run."""
 
 import re
 from pathlib import Path
@@ -56,7 +56,7 @@ def write(path: Path, fault: str = "pass", ranges: str = '"slope": envs.Uniform(
     return str(path)
 
 
-def test_an_inert_parameter_stops_the_run_before_it_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inert_parameter_stops_the_run_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = write(tmp_path / "mine.py", ranges='"slope": envs.Uniform(-1, 1), "inert": envs.Uniform(1, 2)')
     assert main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
@@ -64,20 +64,22 @@ def test_an_inert_parameter_stops_the_run_before_it_begins(tmp_path: Path, capsy
     assert not (tmp_path / "run").exists()
 
 
-def test_what_random_actions_cannot_show_may_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parameters_can_be_exempt_from_the_sensitivity_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["--env", "MountainCar-v0", "--vary", "goal_position=0.3:0.5", "--env.horizon", "20", *SMALL, "--out"]
     assert main([*arguments, str(tmp_path / "run")]) == 2
     assert "parameter 'goal_position' changes nothing" in capsys.readouterr().err
     assert main([*arguments, str(tmp_path / "run"), "--env.skip-sensitivity-check", "goal_position"]) == 0
 
 
-def test_an_environment_that_cannot_be_repeated_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_non_reproducible_environment_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = write(tmp_path / "mine.py", fault="self.position += np.random.default_rng().normal()")
     assert main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 2
     assert "give different episodes" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
-def test_an_environment_that_raises_ends_the_run_and_keeps_the_checkpoint(
+def test_error_in_the_environment_ends_the_run_and_keeps_the_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calm = write(tmp_path / "calm.py")
@@ -85,7 +87,7 @@ def test_an_environment_that_raises_ends_the_run_and_keeps_the_checkpoint(
     family = envs.make(calm)
     taken = family.factory._make.steps_so_far  # type: ignore[attr-defined]
     evaluated = 2 * 2 * 4 * 5
-    # Somewhere in the last iteration: 3 tasks, 3 episodes, 2 rollouts, 5 steps.
+    # Sometime in the last iteration: 3 tasks, 3 episodes, 2 rollouts, 5 steps.
     late = taken - evaluated - 20
     mine = write(tmp_path / "mine.py", fault=f"assert type(self).steps_so_far != {late}, 'worn out'")
     capsys.readouterr()
@@ -96,7 +98,7 @@ def test_an_environment_that_raises_ends_the_run_and_keeps_the_checkpoint(
     assert RunFolder.open(tmp_path / "run").checkpoints.load().iteration == 2
 
 
-def test_a_run_remembers_its_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_saves_the_origin_of_its_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = write(tmp_path / "mine.py")
     out = tmp_path / "run"
     assert main(["--env", mine, *SMALL, "--out", str(out)]) == 0
@@ -114,9 +116,7 @@ def test_a_run_remembers_its_environment(tmp_path: Path, capsys: pytest.CaptureF
     assert main(evaluate) == 2 and f"{out}: the file of env, {mine}, with" in capsys.readouterr().err
 
 
-def test_a_registered_environment_has_to_be_registered_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_registered_environment_must_be_registered_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, distribution = tmp_path / "run", envs.make(write(tmp_path / "mine.py"))
     envs.register("sloping", distribution)
     try:
@@ -136,7 +136,7 @@ def test_a_registered_environment_has_to_be_registered_again(
         ENVS.unregister("sloping")
 
 
-def test_origins_of_the_librarys_own_and_of_gymnasiums(tmp_path: Path) -> None:
+def test_origins_of_built_in_and_gymnasium_environments(tmp_path: Path) -> None:
     assert ENVS.origin("navigation") == {"from": "this library"}
     assert ENVS.origin("CartPole-v1") == {"from": "name"}
     assert AGENTS.origin("agents.maml")["path"].endswith("maml.py")
@@ -167,7 +167,7 @@ def test_origins_of_the_librarys_own_and_of_gymnasiums(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_bad_input_is_one_line(
+def test_invalid_input_gives_a_one_line_error(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*arguments, *SMALL, "--out", str(tmp_path / "run")]) == 2
@@ -188,20 +188,20 @@ def test_bad_input_is_one_line(
         ("distribution = 3", "'distribution' must be a task distribution, not 3"),
     ],
 )
-def test_a_file_without_a_distribution_is_told(text: str, message: str, tmp_path: Path) -> None:
+def test_file_without_a_distribution_is_reported(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(UsageError, match=message):
         envs.make(str(tmp_path / "mine.py"))
 
 
-def test_names_that_cannot_be_registered() -> None:
+def test_invalid_names_for_registration() -> None:
     distribution = envs.make("navigation")
     for name in ("CartPole-v1", "CartPole-v77", "navigation"):
         with pytest.raises(UsageError, match=f"env '{name}' cannot be registered: the name is already taken"):
             envs.register(name, distribution)
 
 
-def test_several_places_of_a_shorthand_are_one_option() -> None:
+def test_repeated_shorthands_form_one_option() -> None:
     spec, *_ = parse_train(
         ["--vary", "gravity=1:5", "--env", "CartPole-v1", "--seed", "3", "--vary=length=1:2", "--vary", "masspole=1,2",
          "--ood", "gravity=-11:-6"]
@@ -210,7 +210,7 @@ def test_several_places_of_a_shorthand_are_one_option() -> None:
     assert spec.env_config.ood == ("gravity=-11:-6",)
 
 
-def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path: Path) -> None:
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     spec, *_ = parse_train(["--env", write(tmp_path / "mine.py"), *SMALL])
     whole = Training(spec, *build(spec))
     rows = [whole.step() for _ in range(3)]

@@ -1,6 +1,6 @@
-"""Whole runs from the command line: signals, resume, evaluate, wrong input; in processes of their own where it matters.
+"""Whole runs from the command line: signals, resume, evaluate, invalid input; in subprocesses where needed.
 
-Others call what `run.py` calls, `run.main`: a process takes seconds to import torch.
+Other tests call `run.main` directly, as a process takes seconds to import torch.
 """
 
 import json
@@ -42,12 +42,12 @@ def start(out: Path, iterations: int) -> subprocess.Popen[str]:
 
 
 def heed_ctrl_c() -> None:
-    """Under nohup, or in the background of make, a child would inherit SIGINT ignored."""
+    """Restore SIGINT, which a child inherits as ignored under nohup or in the background of make."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_rows(process: subprocess.Popen[str], out: Path, rows: int) -> None:
-    """Until the run has logged so many iterations; the deadline only ends a test that would hang."""
+    """Wait until the run has logged `rows` iterations; the deadline only ends a hanging test."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         with_rows = (out / "metrics.jsonl").exists() and (out / "metrics.jsonl").read_text().count("\n") >= rows
@@ -109,7 +109,7 @@ def test_train_evaluate_rerun(tmp_path, capsys):
 
 
 def finished_its_iteration_and_saved(out: Path, errors: str) -> int:
-    """Checks that; how many iterations there were."""
+    """Check that the run finished its iteration and saved; return the number of iterations."""
     assert "run.py resume" in errors and "Traceback" not in errors
     assert "finishing this iteration, then saving; press Ctrl-C" in errors
     rows = (out / "metrics.jsonl").read_text().splitlines()
@@ -157,14 +157,14 @@ def test_sigterm_finishes_the_iteration_and_saves(tmp_path, monkeypatch, capfd):
         (["--seed", "-1"], "seed must be at least 0"),
     ],
 )
-def test_wrong_input_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, message, capsys, unchecked):
+def test_invalid_input_gives_a_one_line_error_and_no_files(tmp_path, arguments, message, capsys, unchecked):
     assert here(*SMALL[:2], *arguments, "--out", tmp_path / "run") == 2
     said = capsys.readouterr()
     assert message in said.err and len(said.err.strip().splitlines()) == 1 and not said.out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_input_ends_a_process_in_the_same_line(tmp_path):
+def test_invalid_input_gives_the_same_error_in_a_subprocess(tmp_path):
     done = in_a_process("--agent.meta-batch", "0", "--out", tmp_path / "run")
     assert done.returncode == 2 and not done.stdout
     assert done.stderr == "run.py: error: agent maml: meta_batch must be at least 1, not 0\n"
@@ -177,8 +177,8 @@ def test_the_random_agent_needs_no_training(tmp_path, capsys):
     assert here("resume", tmp_path / "r") == 2 and "does not train" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_said_in_one_line(tmp_path):
-    """Through a limit on the size of files, which needs no privileges: the picture is cut off, nothing half is left."""
+def test_full_disk_gives_a_one_line_error(tmp_path):
+    """Simulated by a file size limit, which needs no privileges: no partial picture remains."""
     script = "ulimit -f 4; trap '' XFSZ; exec " + " ".join(
         [sys.executable, "run.py", *SMALL, "--iterations", "1", "--out", str(tmp_path / "run")]
     )
@@ -189,6 +189,6 @@ def test_a_full_disk_is_said_in_one_line(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission(tmp_path, capsys):
+def test_folder_without_permission(tmp_path, capsys):
     tmp_path.chmod(0o500)
     assert here(*SMALL, "--out", tmp_path / "run") == 2 and "ermission denied" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The three ways to start the command line, in processes of their own."""
+"""The three ways to start the command line, in subprocesses."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 from tests.support.command_line import ROOT
 
 
-def test_a_reader_that_leaves_early_is_no_error():
+def test_closed_pipe_is_not_an_error():
     command = f"{sys.executable} run.py --help | head -c 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr == ""
@@ -25,14 +25,14 @@ STARTS = {
 
 
 def started(name, arguments, folder, *path):
-    """The command line in a process of its own, started in one of its three ways from another folder."""
+    """Run the command line in a subprocess, started in one of its three ways from another folder."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
     command = [sys.executable, *STARTS[name], *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("name", STARTS)
-def test_each_way_to_start_it_names_itself(tmp_path, name):
+def test_usage_shows_how_it_was_started(tmp_path, name):
     done = started(name, ["trian"], tmp_path, ROOT)
     assert done.returncode == 2
     assert done.stderr.startswith(f"{name}: error: unknown command 'trian'; did you mean 'train'?")
@@ -41,8 +41,8 @@ def test_each_way_to_start_it_names_itself(tmp_path, name):
 
 
 @pytest.mark.parametrize("package", ["agents", "envs", "qrl"])
-def test_a_package_of_another_project_is_found_at_the_start(tmp_path, package):
-    """As openai-agents is, which installs `agents`."""
+def test_conflicting_package_of_another_project_is_detected_at_startup(tmp_path, package):
+    """For example openai-agents, which installs `agents`."""
     init = tmp_path / "site" / package / "__init__.py"
     init.parent.mkdir(parents=True)
     init.write_text("raise ImportError('never imported')")
@@ -50,11 +50,11 @@ def test_a_package_of_another_project_is_found_at_the_start(tmp_path, package):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"qrl-meta: error: the package '{package}' found at {init} is another project's")
     assert done.stderr.count("\n") == 1
-    # Beside its own packages, run.py finds those first.
+    # Next to its own packages, run.py finds these first.
     assert started("run.py", ["list"], tmp_path, init.parents[1]).returncode == 0
 
 
-def test_a_package_of_another_project_in_the_place_of_its_own(tmp_path):
+def test_package_overwritten_by_another_project_is_detected(tmp_path):
     """Installed into the same folder later, it replaces __init__.py."""
     shutil.copy(ROOT / "qrl_meta.py", tmp_path)
     for package in ("qrl", "envs", "agents"):
@@ -65,7 +65,7 @@ def test_a_package_of_another_project_in_the_place_of_its_own(tmp_path):
     assert done.returncode == 2 and "the package 'agents' found at" in done.stderr
 
 
-def test_freed_memory_is_kept():
+def test_freed_memory_is_retained():
     program = """
 import ctypes
 from agents.cli.malloc import keep_freed_memory

@@ -1,4 +1,4 @@
-"""`run.py train`: its options reach plug-ins and spec, and one clear line says what cannot be."""
+"""`run.py train`: its options reach plug-ins and spec; invalid ones give one-line errors."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def test_defaults_may_depend_on_the_environment(calls):
     assert out == Path("runs/navigation-learner-net-seed0")
 
 
-def test_a_saved_configuration_is_rerun_and_overridden(calls, tmp_path):
+def test_saved_configuration_is_rerun_and_overridden(calls, tmp_path):
     main([*OURS, "--seed", "5", "--agent.steps.rate", "0.25", "--env.inner-steps", "9"])
     spec, _, _ = training_call(calls)
     folder = RunFolder.create(tmp_path / "saved", {"spec": spec.to_json()})
@@ -55,7 +55,7 @@ def test_a_saved_configuration_is_rerun_and_overridden(calls, tmp_path):
     assert again.agent_config == Spec.from_json({**spec.to_json(), "agent_config": {
         **spec.to_json()["agent_config"], "goal": [0, 1]}}).agent_config  # fmt: skip
     assert again.seed == 6
-    # Options saved for one environment are not given to another.
+    # Options saved for one environment do not apply to another.
     assert again.env_config != spec.env_config
     assert again.model_config == spec.model_config
 
@@ -115,13 +115,13 @@ def test_help_of_a_command_shows_the_options_of_the_chosen_plug_ins(calls, capsy
         (["--config", "."], "config.json: No such file or directory"),
     ],
 )
-def test_what_cannot_be_trained_is_said_in_one_line(calls, capsys, arguments, message):
+def test_untrainable_configurations_give_one_line_errors(calls, capsys, arguments, message):
     given = [*OURS, *arguments]
     assert refused(capsys, given).startswith(message.format(cwd=Path.cwd()))
     assert calls == []
 
 
-def test_a_configuration_file_with_wrong_values(calls, capsys):
+def test_configuration_file_with_invalid_values(calls, capsys):
     names = {"env": "place.py", "agent": "learner.py", "model": "net.py"}
     for change, message in (
         ({"sed": 3}, "bad.json: unknown option 'sed'; did you mean 'seed'? "),
@@ -138,7 +138,7 @@ def test_a_configuration_file_with_wrong_values(calls, capsys):
     assert refused(capsys, ["--config", "bad.json"]) == "bad.json: NaN is not a finite number"
 
 
-def test_a_run_folder_that_exists_is_refused_before_any_work(calls, capsys):
+def test_existing_run_folder_is_rejected_before_any_work(calls, capsys):
     made = RunFolder.create(default_out(Spec.default("place.py", "learner.py", "net.py")), {"spec": {}})
     assert made.path == Path("runs/place-learner-net-seed0")
     message = f"{made.path} exists and is not empty: give another --out, or --overwrite to replace that run"
@@ -151,19 +151,19 @@ def test_a_run_folder_that_exists_is_refused_before_any_work(calls, capsys):
     assert training_call(calls)[2]["overwrite"] is True
 
 
-def test_the_path_of_the_librarys_own_file_is_its_name():
+def test_path_of_a_built_in_plug_in_is_saved_as_its_name():
     spec, *_ = parse_train(["--env", bandit.__file__, "--agent", "thompson"])
     assert spec.env == "bandit" and spec.env_config == bandit.Config()
 
 
-def test_options_without_effect_are_told(tmp_path, capsys):
+def test_options_without_effect_are_reported(tmp_path, capsys):
     """Thompson sampling has no network and does not train; a policy from scratch has one."""
     common = ["--threads", "1", "--eval-tasks", "2", "--eval-episodes", "1"]
-    player = ["--env", "bandit", "--agent", "thompson", "--model=gru", "--iterations", "5"]
-    assert main([*player, *common, "--out", str(tmp_path / "a")]) == 0
+    bandit_run = ["--env", "bandit", "--agent", "thompson", "--model=gru", "--iterations", "5"]
+    assert main([*bandit_run, *common, "--out", str(tmp_path / "a")]) == 0
     assert "warning: no effect: --model, --iterations: agent thompson" in capsys.readouterr().err
     scratch = ["--env", "navigation", "--env.horizon", "3", "--agent", "scratch", "--model", "mlp"]
     assert main([*scratch, *common, "--out", str(tmp_path / "b")]) == 0
     assert "without effect" not in capsys.readouterr().err
-    assert main([*player[:4], "--eval-steps=2", *common, "--out", str(tmp_path / "c")]) == 0
+    assert main([*bandit_run[:4], "--eval-steps=2", *common, "--out", str(tmp_path / "c")]) == 0
     assert "warning: no effect: --eval-steps: agent thompson does not use it" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The acrobot: Gymnasium's own, Lagrange's equations where it has none, and a motor whose sign matters."""
+"""The acrobot against Gymnasium and Lagrange's equations, and a motor whose sign matters."""
 
 import math
 from typing import Any
@@ -26,7 +26,7 @@ def family() -> TaskDistribution:
 
 
 def some_states(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Slow ones and such that exceed every bound within a step."""
+    """Sample slow states and states that exceed every bound within a step."""
     return rng.uniform(-LIMITS, LIMITS, (n, 4)) * rng.choice([0.1, 0.4, 1.0], (n, 1))
 
 
@@ -34,8 +34,8 @@ def some_states(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 @pytest.mark.parametrize("nominal", [True, False])
-def test_single_steps_are_those_of_acrobot_v1(family: TaskDistribution, nominal: bool) -> None:
-    """Gymnasium has one moment of inertia for both links, and measures the tip in links: masses are 0.9 kg m² / l²."""
+def test_single_steps_equal_acrobot_v1(family: TaskDistribution, nominal: bool) -> None:
+    """Gymnasium has one moment of inertia for both links and measures height in links: masses are 0.9 kg m² / l²."""
     n, rng = 600, np.random.default_rng(0)
     tasks = family.nominal_tasks(n)
     if not nominal:
@@ -67,7 +67,7 @@ def test_single_steps_are_those_of_acrobot_v1(family: TaskDistribution, nominal:
 
 
 def links(angles: Tensor, task: Tensor) -> tuple[Tensor, Tensor]:
-    """Middles of the two links [link, xy], from the pivot, y upwards."""
+    """Centres of the two links [link, xy], from the pivot, y upwards."""
     length_1, length_2 = task[0], task[1]
     along_1 = torch.stack([angles[0].sin(), -angles[0].cos()])
     along_2 = torch.stack([angles.sum().sin(), -angles.sum().cos()])
@@ -75,7 +75,7 @@ def links(angles: Tensor, task: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lagrangian(angles: Tensor, speeds: Tensor, task: Tensor) -> Tensor:
-    """Kinetic less potential energy [J], from the motion of the links' middles and the links' turning about them."""
+    """Kinetic minus potential energy [J], from the motion of the links' centres and the rotation about them."""
     total = torch.zeros((), dtype=torch.float64)
     turning = (speeds[0], speeds.sum())
     for i in range(2):
@@ -87,7 +87,7 @@ def lagrangian(angles: Tensor, speeds: Tensor, task: Tensor) -> Tensor:
 
 
 def test_accelerations_solve_lagranges_equations(family: TaskDistribution) -> None:
-    """d/dt ∂L/∂θ' = ∂L/∂θ + torque of the motor, which acts on θ₂ alone; L is differentiated by torch.func."""
+    """d/dt ∂L/∂θ' = ∂L/∂θ + torque of the motor, which acts only on θ₂; L is differentiated by torch.func."""
     rng = np.random.default_rng(1)
     tasks = family.sample(50, "ood")
     state = torch.from_numpy(some_states(50, rng))
@@ -106,11 +106,11 @@ def test_accelerations_solve_lagranges_equations(family: TaskDistribution) -> No
     assert left.abs().max() < 1e-9, "of terms of thousands of N m"
 
 
-def test_shaping_pays_for_energy(family: TaskDistribution) -> None:
-    """Links of 2 kg and 0.5 m, 1 kg and 1.5 m: their middles are 0.25 m and 1.25 m from the pivot, if straight.
+def test_shaping_rewards_energy(family: TaskDistribution) -> None:
+    """Links of 2 kg and 0.5 m, 1 kg and 1.5 m: their centres are 0.25 m and 1.25 m from the pivot if straight.
 
-    Upright that takes 2 (2 · 0.25 + 1 · 1.25) g; level, half of it. At 1 rad/s the moment of inertia that counts is
-    2 (0.25² + 0.5²) + 1 (1.25² + 1.5²). More than upright's is not paid for.
+    Upright requires 2 (2 · 0.25 + 1 · 1.25) g; horizontal, half of it. At 1 rad/s the moment of inertia is
+    2 (0.25² + 0.5²) + 1 (1.25² + 1.5²). Energy beyond upright is not rewarded.
     """
     task = {"length_1": 0.5, "length_2": 1.5, "mass_1": 2.0, "mass_2": 1.0}
     upright = 2 * (2 * 0.25 + 1 * 1.25) * 9.8
@@ -120,7 +120,7 @@ def test_shaping_pays_for_energy(family: TaskDistribution) -> None:
     torch.testing.assert_close(acrobot.Mechanics.of(tasks).energy_fraction(state), expected, rtol=1e-13, atol=1e-13)
 
 
-def test_shaping_adds_up_to_the_growth_of_the_energy(family: TaskDistribution) -> None:
+def test_shaping_sums_to_the_gain_of_energy(family: TaskDistribution) -> None:
     shaped, tasks = envs.make("acrobot", shaping=30.0), family.sample(20, "test")
     plain, other = family.vectorise(20, 1), shaped.vectorise(20, 1)
     for env in (plain, other):
@@ -139,26 +139,26 @@ def test_shaping_adds_up_to_the_growth_of_the_energy(family: TaskDistribution) -
     torch.testing.assert_close(difference.double(), growth, rtol=0, atol=1e-4)
 
 
-# -- what the datasheet says of the tasks ------------------------------------------------------------------------------
+# -- claims of the datasheet on the tasks ------------------------------------------------------------------------------
 
 
 def swing(state: Tensor, tasks: Tasks) -> Tensor:
-    """Turns the second link along with its motion."""
+    """Drive the second link along its motion."""
     return torch.where((state[:, 3] >= 0) == (tasks.torque > 0), 2, 0)
 
 
 def swing_then_coast(state: Tensor, tasks: Tasks) -> Tensor:
-    """The same, until the energy is 0.8 of what standing upright takes."""
+    """The same, until the energy is 0.8 of that of standing upright."""
     return torch.where(acrobot.Mechanics.of(tasks).energy_fraction(state) < 0.8, swing(state, tasks), 1)
 
 
-def steps_taken(family: TaskDistribution, tasks: Tasks, controller: Any, told: Tasks | None = None) -> Tensor:
-    """Steps until the tip is raised, one more than the horizon where it is not; the controller is `told` the task."""
+def steps_taken(family: TaskDistribution, tasks: Tasks, controller: Any, assumed: Tasks | None = None) -> Tensor:
+    """Steps until the tip is raised, or horizon + 1; the controller assumes the task `assumed`."""
     env = family.vectorise(len(tasks), 1)
     env.reset(seed=0, options={"tasks": tasks})
     steps, done = torch.ones(len(tasks), dtype=torch.int64), torch.zeros(len(tasks), dtype=torch.bool)
     for _ in range(family.horizon):
-        done = env.step(controller(env.state, told or tasks))[2]
+        done = env.step(controller(env.state, assumed or tasks))[2]
         steps += ~done
         if done.all():
             break
@@ -166,7 +166,7 @@ def steps_taken(family: TaskDistribution, tasks: Tasks, controller: Any, told: T
 
 
 @pytest.mark.parametrize("split", ["train", "ood"])
-def test_who_knows_the_task_raises_the_tip(split: str) -> None:
+def test_controller_that_knows_the_task_raises_the_tip(split: str) -> None:
     family = envs.make("acrobot", horizon=250)  # half of the default
     tasks = family.sample(400, split, np.random.default_rng(5))
     plain = steps_taken(family, tasks, swing)
@@ -174,16 +174,16 @@ def test_who_knows_the_task_raises_the_tip(split: str) -> None:
     assert torch.minimum(plain, steps_taken(family, tasks, swing_then_coast)).max() <= family.horizon
 
 
-def test_who_takes_the_sign_for_granted_raises_it_in_half_of_the_tasks() -> None:
+def test_controller_with_a_fixed_sign_succeeds_in_half_of_the_tasks() -> None:
     family = envs.make("acrobot", horizon=150)
     tasks = family.sample(100, "test")
     granted = Tasks({**tasks.values, "torque": tasks.torque.abs()})
-    raised = steps_taken(family, tasks, swing, told=granted) <= 150
+    raised = steps_taken(family, tasks, swing, assumed=granted) <= 150
     assert not raised[tasks.torque < 0].any() and raised[tasks.torque > 0].double().mean() > 0.9
     assert 30 < raised.sum() < 70
 
 
-def test_random_actions_raise_it_in_one_episode_of_ten(family: TaskDistribution) -> None:
+def test_random_actions_raise_the_tip_in_one_of_ten_episodes(family: TaskDistribution) -> None:
     generator = torch.Generator().manual_seed(0)
     tasks = family.sample(400, "train", np.random.default_rng(0))
     steps = steps_taken(family, tasks, lambda state, _: torch.randint(3, (len(state),), generator=generator))

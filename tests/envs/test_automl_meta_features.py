@@ -22,15 +22,15 @@ def test_meta_features_by_hand():
     found = named(pd.DataFrame({"u": u, "v": v, "w": ["a", "b"] * 20, "z": [np.nan, 1.0] * 20}), u > 0)
     assert found["log_rows"] == pytest.approx(math.log10(40))
     assert found["log_columns"] == pytest.approx(math.log10(4))
-    # w is two columns of its own.
+    # w is one-hot encoded in two columns.
     assert found["log_encoded"] == pytest.approx(math.log10(5))
     assert found["log_rows_per_column"] == pytest.approx(math.log10(8))
     assert found["text_share"] == 0.25
     assert found["missing_share"] == pytest.approx(20 / 160)
     assert (found["log_classes"], found["majority_share"], found["minority_share"]) == (1, 0.5, 0.5)
     assert found["class_entropy"] == pytest.approx(1)
-    # Five columns, z is filled with its median and does not vary. Of the 6 pairs of the others, v with either column
-    # of w and these with each other are correlated ±1: v = 2 [w is a] − 1.
+    # Five columns; z is imputed with its median and constant. Of the 6 pairs of the others, v with either column
+    # of w, and these with each other, have correlation ±1: v = 2 [w is a] − 1.
     assert found["mean_correlation"] == pytest.approx(3 / 6)
     # Moments of ±1: third 0, fourth 1; z has none.
     assert found["log_skewness"] == pytest.approx(0)
@@ -40,7 +40,7 @@ def test_meta_features_by_hand():
     assert found["pca_half"] == pytest.approx(1 / 5)
     assert found["best_column"] == pytest.approx(1)
     assert found["mean_column"] == pytest.approx(1 / 5)
-    # One split on u is all it takes.
+    # One split on u suffices.
     gains = {name: value for name, value in found.items() if name.startswith("gain_")}
     assert gains == pytest.approx(dict.fromkeys(gains, 0.5))
 
@@ -53,13 +53,13 @@ def test_entropy_and_correlation_ratio_by_hand():
     assert found["class_entropy"] == pytest.approx(1.5 / math.log2(3))
     assert found["log_classes"] == pytest.approx(math.log2(3))
     assert (found["majority_share"], found["minority_share"]) == (0.5, 0.25)
-    # The noise has mean 0 in every class: its ratio is 0, as that of the constant.
+    # The noise has mean 0 in every class: its ratio is 0, as for the constant.
     assert found["mean_column"] == pytest.approx(1 / 3)
-    # The stump tells class 0 from the rest: 3/4 right, but for a row that folds of 13 and 14 rows cut differently.
+    # The stump separates class 0 from the rest: 3/4 correct, up to a row split differently by folds of 13 and 14 rows.
     assert found["gain_stump"] == pytest.approx(0.25, abs=0.03)
 
 
-def test_meta_features_do_not_depend_on_what_they_should_not():
+def test_meta_features_are_invariant():
     frame, classes = mixed()
     plain = frames.plain(frame)
     found = meta_features.meta_features(plain, classes)
@@ -69,15 +69,15 @@ def test_meta_features_do_not_depend_on_what_they_should_not():
     assert meta_features.meta_features(other, classes) == pytest.approx(found, abs=1e-6)
 
 
-def test_meta_features_of_columns_of_nothing_are_finite():
+def test_meta_features_of_empty_columns_are_finite():
     frame = frames.plain(pd.DataFrame({"a": [None] * 40, "b": [1.0] * 40}))
     assert np.isfinite(meta_features.meta_features(frame, np.arange(40) % 2)).all()
 
 
-def test_meta_features_are_quick():
+def test_meta_features_are_fast():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(5000, 20)), columns=[f"c{number}" for number in range(20)])
     plain, classes = frames.plain(frame), rng.integers(0, 3, 5000)
     started = time.perf_counter()
     meta_features.meta_features(plain, classes)
-    assert time.perf_counter() - started < 5  # 0.3 s where nothing else runs
+    assert time.perf_counter() - started < 5  # 0.3 s on an idle machine

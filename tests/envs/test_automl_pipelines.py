@@ -1,4 +1,4 @@
-"""Any data frame as numbers and text, and the algorithms' pipelines on it (`envs/automl`)."""
+"""Conversion of data frames to numbers and text, and the algorithms' pipelines (`envs/automl`)."""
 
 import math
 
@@ -13,7 +13,7 @@ from qrl.common.errors import UsageError
 from tests.support.frames import mixed
 
 
-def test_a_frame_becomes_numbers_and_text():
+def test_frame_is_converted_to_numbers_and_text():
     frame = pd.DataFrame(
         {
             "number": [1, 2, 3],
@@ -37,7 +37,7 @@ def test_a_frame_becomes_numbers_and_text():
     assert plain["word"].tolist() == ["a", None, "c"]
 
 
-def test_classes_are_numbered_by_their_names():
+def test_classes_are_numbered_in_order_of_their_names():
     classes, names = frames.encode(pd.Series(["b", "a", "b", "c"], index=[9, 8, 7, 6]))
     assert names == ["a", "b", "c"] and classes.tolist() == [1, 0, 1, 2]
     assert frames.encode([True, False])[1] == ["False", "True"]
@@ -49,9 +49,9 @@ def test_classes_are_numbered_by_their_names():
         frames.plain(pd.DataFrame({"a": []}))
 
 
-@pytest.mark.filterwarnings("ignore")  # What scikit-learn has to say of columns of nothing and of unseen words.
+@pytest.mark.filterwarnings("ignore")  # scikit-learn's warnings on empty columns and unseen categories.
 @pytest.mark.parametrize("name", algorithms.ALGORITHMS)
-def test_a_pipeline_takes_whatever_a_file_may_have(name):
+def test_pipelines_handle_every_kind_of_column(name):
     frame, classes = mixed()
     plain = frames.plain(frame)
     fitted = algorithms.algorithm_pipeline(name, plain).fit(plain, classes)
@@ -59,7 +59,7 @@ def test_a_pipeline_takes_whatever_a_file_may_have(name):
     unseen["colour"] = ["violet", None, "red"]
     unseen["nothing"] = [1.0, 2.0, np.nan]
     assert set(fitted.predict(unseen)) <= {0, 1}
-    # Scored on the rows it was fitted to, and well above a half: the size of a row and its shape tell the classes.
+    # Scored on its training rows, and well above a half: a row's size and shape determine the class.
     assert fitted.score(plain, classes) > 0.75
     assert repr(clone(fitted)) == repr(algorithms.algorithm_pipeline(name, plain))
 
@@ -73,7 +73,7 @@ def test_one_hot_columns_are_few():
     assert (encoded.sum(1) == 2).all()
 
 
-def test_portfolios_are_what_they_say():
+def test_portfolios_match_their_description():
     assert [len(algorithms.SVM), len(algorithms.GRADIENT_BOOSTING)] == [32, 32]
     for portfolio in algorithms.PORTFOLIOS.values():
         assert len({repr(options) for options in portfolio}) == 32

@@ -1,4 +1,4 @@
-"""Accuracy by cross-validation of the algorithms of `envs/automl`."""
+"""Cross-validated accuracy of the algorithms of `envs/automl`."""
 
 import numpy as np
 import pandas as pd
@@ -9,13 +9,13 @@ from envs.automl import algorithms, frames, scoring
 from tests.support.frames import mixed
 
 
-def test_the_majority_scores_what_it_should():
+def test_score_of_the_majority_class():
     classes = np.array([0] * 30 + [1] * 20)
     assert scoring.majority(classes).tolist() == [0.6] * 5
 
 
-def test_a_score_is_that_of_held_out_rows():
-    """A tree that remembers its rows is right on none of the others where every row is a word of its own."""
+def test_scores_are_on_held_out_rows():
+    """A tree that memorises its rows is wrong on all others if every row is a different word."""
     classes = np.arange(50) % 2
     noise = frames.plain(pd.DataFrame({"x": np.random.default_rng(1).normal(size=50)}))
     scored = scoring.score(lambda: algorithms.algorithm_pipeline("decision_tree", noise), noise, classes)
@@ -26,14 +26,14 @@ def test_a_score_is_that_of_held_out_rows():
 
 
 def test_balanced_accuracy_is_the_mean_over_classes():
-    """Predicting the majority: all of its rows are right and none of the other class."""
+    """The majority classifier is right on all rows of its class and none of the other."""
     classes = np.array([0] * 40 + [1] * 10)
     frame = frames.plain(pd.DataFrame({"x": np.zeros(50), "y": np.zeros(50)}))
     scored = scoring.score(lambda: algorithms.algorithm_pipeline("decision_tree", frame), frame, classes)
     assert scored.accuracy.tolist() == [0.8] * 5 and scored.balanced.tolist() == [0.5] * 5
 
 
-def test_a_failure_counts_as_the_majority_and_says_why():
+def test_failures_score_as_the_majority_and_report_the_reason():
     classes = np.array([0] * 30 + [1] * 20)
     frame = frames.plain(pd.DataFrame({"x": np.arange(50.0), "y": np.arange(50.0)}))
 
@@ -45,7 +45,7 @@ def test_a_failure_counts_as_the_majority_and_says_why():
     assert "n_neighbors" in bad.failure and good.failure == "" and good.accuracy.mean() > 0.9
 
 
-def test_shared_preprocessing_changes_no_score():
+def test_shared_preprocessing_does_not_change_scores():
     frame, classes = mixed()
     plain = frames.plain(frame)
     names = ("decision_tree", "lda", "rbf_svm", "gradient_boosting")
@@ -53,12 +53,12 @@ def test_shared_preprocessing_changes_no_score():
     together = scoring.score_all(makers, plain, classes)
     train, held = scoring.folds(classes)[0]
     for make, scored in zip(makers, together, strict=True):
-        alone = make().fit(plain.iloc[train], classes[train]).score(plain.iloc[held], classes[held])
-        assert scored.accuracy[0] == alone
+        direct = make().fit(plain.iloc[train], classes[train]).score(plain.iloc[held], classes[held])
+        assert scored.accuracy[0] == direct
 
 
-def test_warnings_of_algorithms_are_part_of_them():
-    """`score` lets none through, or a user's terminal would be full of them."""
+def test_scoring_suppresses_warnings_of_algorithms():
+    """`score` suppresses them to keep the user's terminal readable."""
     frame, classes = mixed()
     plain = frames.plain(frame)
     with pytest.warns(ConvergenceWarning):

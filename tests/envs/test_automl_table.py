@@ -1,4 +1,4 @@
-"""The table of measured scores that ships with `envs/automl`, and damaged ones, which are refused."""
+"""The table of measured scores that ships with `envs/automl`, and rejection of damaged tables."""
 
 import json
 import shutil
@@ -19,10 +19,10 @@ def shipped():
     return table.read_table()
 
 
-# What ships.
+# The shipped table.
 
 
-def test_there_is_something_to_learn_from(shipped):
+def test_table_is_large_enough_to_learn_from(shipped):
     assert len(shipped.datasets) >= 100
     assert len(shipped.algorithms.choices) >= 12
     assert shipped.algorithms.choices == algorithms.ALGORITHMS
@@ -36,7 +36,7 @@ def test_the_files_are_small():
     assert table.FILE.stat().st_size + table.FILE.with_suffix(".safetensors").stat().st_size < 1_000_000
 
 
-def test_groups_are_in_one_split_each_and_the_shares_are_about_as_meant(shipped):
+def test_each_group_is_in_one_split_of_about_the_intended_size(shipped):
     members = {name: {shipped.groups[row] for row in shipped.split(name)} for name in table.SPLITS}
     assert not members["train"] & members["test"]
     assert not members["train"] & members["validation"]
@@ -47,30 +47,30 @@ def test_groups_are_in_one_split_each_and_the_shares_are_about_as_meant(shipped)
         assert len(members[name]) / n_groups == pytest.approx(share, abs=0.04)
 
 
-def test_numbers_are_possible(shipped):
+def test_scores_are_plausible(shipped):
     assert np.isfinite(shipped.meta).all()
     for scores in (shipped.algorithms, *shipped.portfolios.values()):
         assert np.isfinite(scores.accuracy).all() and scores.accuracy.min() >= 0 and scores.accuracy.max() <= 1
         assert np.isfinite(scores.balanced).all() and scores.balanced.min() >= 0 and scores.balanced.max() <= 1
         assert (scores.seconds >= 0).all()
     share = shipped.meta[:, shipped.features.index("majority_share")]
-    # Folds keep the shares of the classes, to a row or two in the smallest of 80 rows.
+    # Folds are stratified, up to a row or two in the smallest dataset of 80 rows.
     assert shipped.algorithms.majority.mean(1) == pytest.approx(share, abs=0.02)
 
 
-def test_every_dataset_can_be_learned_and_none_is_trivial(shipped):
+def test_every_dataset_is_learnable_and_nontrivial(shipped):
     mean = shipped.algorithms.accuracy.mean(-1)
     assert mean.max(1).max() < build.TRIVIAL
     assert shipped.improvement().max(1).min() > 0
 
 
-def test_one_algorithm_is_not_the_best_everywhere(shipped):
+def test_no_algorithm_is_best_on_all_datasets(shipped):
     best = shipped.improvement().argmax(1)
     assert len(np.unique(best)) >= 8
     assert np.bincount(best).max() < 0.5 * len(best)
 
 
-def test_every_dataset_says_where_it_is_from(shipped):
+def test_every_dataset_states_its_source(shipped):
     for name, about in zip(shipped.datasets, shipped.about, strict=True):
         assert about["source"] and about["item"] and about["licence"], name
     listed = {each.name for each in catalogue()}
@@ -79,8 +79,8 @@ def test_every_dataset_says_where_it_is_from(shipped):
 
 
 @pytest.mark.parametrize("load", [load_iris, load_wine])
-def test_scores_can_be_measured_again(shipped, load):
-    # Rows are few: a version of a package that decides one of them otherwise moves a fold of 30 rows by 1/30.
+def test_scores_are_reproducible(shipped, load):
+    # With few rows, a package version that classifies one differently changes a fold of 30 rows by 1/30.
     data = load(as_frame=True)
     frame, (classes, _) = frames.plain(data.data), frames.encode(data.target)
     row = shipped.datasets.index(load.__name__.removeprefix("load_"))
@@ -92,7 +92,7 @@ def test_scores_can_be_measured_again(shipped, load):
     assert meta_features.meta_features(frame, classes) == pytest.approx(shipped.meta[row], abs=0.03)
 
 
-# What is refused.
+# Invalid tables.
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def copy(tmp_path):
     return tmp_path / "table.json"
 
 
-def test_a_copy_can_be_read(copy, shipped):
+def test_copy_is_readable(copy, shipped):
     assert table.read_table(copy).datasets == shipped.datasets
 
 
@@ -143,13 +143,13 @@ def in_two_splits(text):
         (edited(in_two_splits), "group 'penguins' is in more than one split"),
     ],
 )
-def test_a_damaged_table_is_refused(copy, damage, message):
+def test_damaged_tables_are_rejected(copy, damage, message):
     damage(copy)
     with pytest.raises(UsageError, match=message):
         table.read_table(copy)
 
 
-def test_unknown_names_are_refused(shipped):
+def test_unknown_names_are_rejected(shipped):
     frame, _ = mixed()
     plain = frames.plain(frame)
     with pytest.raises(UsageError, match="unknown algorithm 'random_forrest'; did you mean 'random_forest'"):

@@ -1,4 +1,4 @@
-"""How the table of measured scores was made (`benchmarks/automl_table`): cleaning, groups and splits."""
+"""Building the table of measured scores (`benchmarks/automl_table`): cleaning, groups and splits."""
 
 import pickle
 
@@ -17,7 +17,7 @@ def entry(**changed):
     return Entry(**{**given, **changed})
 
 
-def test_columns_that_give_the_target_away_are_dropped():
+def test_columns_that_leak_the_target_are_dropped():
     rng = np.random.default_rng(0)
     n_rows = 300
     target = np.repeat(["a", "b", "c"], n_rows // 3)
@@ -50,7 +50,7 @@ def test_columns_that_give_the_target_away_are_dropped():
     assert cleaned.n_classes == 3
 
 
-def test_rare_classes_and_missing_targets_go():
+def test_rare_classes_and_missing_targets_are_dropped():
     target = ["a"] * 60 + ["b"] * 40 + ["c"] * 9 + [None] * 5
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"y": target, "u": rng.normal(size=114), "v": rng.normal(size=114)})
@@ -64,17 +64,17 @@ def test_rare_classes_and_missing_targets_go():
         datasets.clean(entry(), frame.iloc[list(range(35)) + list(range(60, 85))])
 
 
-def test_large_tables_are_sampled_with_the_shares_of_their_classes():
+def test_large_tables_are_subsampled_with_stratification():
     rng = np.random.default_rng(0)
     classes = np.repeat([0, 1, 2], [7000, 2990, 10])
     frame = frames.plain(pd.DataFrame({"u": rng.normal(size=10_000), "v": rng.normal(size=10_000)}))
     small = datasets.capped(datasets.Dataset(entry(), frame, classes, {}))
-    # Of the third class 2 rows would be left: too few.
+    # Only 2 rows of the third class would be left: too few.
     assert np.bincount(small.classes).tolist() == [1400, 598]
     assert len(small.frame) == 1998 and list(small.frame.index) == list(range(1998))
 
 
-def test_a_shuffled_part_under_another_name_is_of_the_same_origin():
+def test_shuffled_part_under_another_name_has_the_same_origin():
     rng = np.random.default_rng(0)
     whole = frames.plain(pd.DataFrame(rng.normal(size=(400, 4)).round(2), columns=list("abcd")))
     part = whole.sample(150, random_state=1)[["d", "a", "b"]].set_axis(["x", "y", "z"], axis=1).reset_index(drop=True)
@@ -88,14 +88,14 @@ def test_a_shuffled_part_under_another_name_is_of_the_same_origin():
     assert not datasets.same_origin(prints["part"], prints["other"])
 
 
-def test_ages_and_counts_alone_are_no_common_origin():
+def test_common_ages_and_counts_do_not_imply_the_same_origin():
     rng = np.random.default_rng(0)
     large = frames.plain(pd.DataFrame({"age": rng.integers(0, 40, 20_000), "hours": rng.integers(0, 40, 20_000)}))
     small = frames.plain(pd.DataFrame({"age": rng.integers(0, 40, 200), "hours": rng.integers(0, 40, 200)}))
     assert not datasets.same_origin(datasets.fingerprint(large), datasets.fingerprint(small))
 
 
-def test_a_column_and_its_copy_are_no_common_origin():
+def test_duplicate_columns_do_not_imply_the_same_origin():
     rng = np.random.default_rng(0)
     large = frames.plain(pd.DataFrame(rng.integers(0, 100, (5000, 5)), columns=list("abcde")))
     count = rng.integers(0, 100, 300)
@@ -103,12 +103,12 @@ def test_a_column_and_its_copy_are_no_common_origin():
     assert not datasets.same_origin(datasets.fingerprint(large), datasets.fingerprint(small))
 
 
-def test_groups_are_joined():
+def test_groups_are_merged():
     found = datasets.groups(["a", "b", "c", "d"], ["a", "b", "b", "d"], [("d", "c")])
     assert found == {"a": "a", "b": "b", "c": "b", "d": "b"}
 
 
-def test_pickles_that_are_no_plain_tables_are_refused():
+def test_pickles_other_than_plain_tables_are_rejected():
     class Evil:
         def __reduce__(self):
             return (print, ("executed",))
@@ -119,7 +119,7 @@ def test_pickles_that_are_no_plain_tables_are_refused():
         datasets.FrameUnpickler(io.BytesIO(pickle.dumps(Evil()))).load()
 
 
-def test_trivial_and_hopeless_datasets_are_told():
+def test_trivial_and_unlearnable_datasets_are_detected():
     classes = np.array([0] * 60 + [1] * 40)
 
     def scored(accuracy):
@@ -136,7 +136,7 @@ def test_trivial_and_hopeless_datasets_are_told():
     assert build.hopeless(np.array(list(features.values())), 100) == ""
 
 
-def test_the_split_is_by_group_and_the_same_again():
+def test_split_is_by_group_and_reproducible():
     rng = np.random.default_rng(0)
     made = {}
     for number in range(60):
@@ -150,7 +150,7 @@ def test_the_split_is_by_group_and_the_same_again():
     assert build.divide(dict(reversed(groups.items())), dict(reversed(made.items()))) == split
 
 
-def test_the_catalogue_names_each_dataset_once():
+def test_catalogue_names_each_dataset_once():
     entries = catalogue()
     assert len({each.name for each in entries}) == len(entries)
     assert {each.source for each in entries} == set(datasets.SOURCES)

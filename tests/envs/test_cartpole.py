@@ -1,4 +1,4 @@
-"""The cart and pole: by hand and against Gymnasium's CartPole-v1."""
+"""The cart and pole by hand and against Gymnasium's CartPole-v1."""
 
 import math
 from typing import Any
@@ -35,7 +35,7 @@ def test_cart_and_pole_limits() -> None:
 
 
 def lean(observation: Tensor, angle: float) -> Tensor:
-    """Keeps the pole leaning at `angle`, so that the cart speeds up in that direction until it leaves the track."""
+    """Keep the pole leaning at `angle`, so that the cart accelerates in that direction until it leaves the track."""
     return (observation[:, 2] - angle + 0.3 * observation[:, 3] > 0).long()
 
 
@@ -54,8 +54,8 @@ POLICIES = {
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("nominal", [True, False])
-def test_cartpole_is_cartpole_v1(policy: str, nominal: bool) -> None:
-    """Whole episodes, flags included, against Gymnasium's own, at the nominal task and with its attributes changed."""
+def test_cartpole_equals_cartpole_v1(policy: str, nominal: bool) -> None:
+    """Whole episodes with flags against Gymnasium, at the nominal task and with changed attributes."""
     lanes = 6
     family = envs.make("cartpole", horizon=500)
     tasks = family.nominal_tasks(lanes) if nominal else family.sample(lanes, "train", np.random.default_rng(3))
@@ -90,12 +90,12 @@ def test_cartpole_is_cartpole_v1(policy: str, nominal: bool) -> None:
                     running[i] = False
                     ends.add("track" if abs(state[i, 0]) > 2.4 else "angle" if their_end else "limit")
     assert not any(running)
-    if nominal:  # the comparison means little unless each kind of end was met
+    if nominal:  # the comparison must cover each kind of episode end
         wanted = {"lean right": "track", "lean left": "track", "balance": "limit"}
         assert wanted.get(policy, "angle") in ends
 
 
-def test_cartpole_target_has_the_nominal_physics_and_rewards_nearness() -> None:
+def test_cartpole_target_has_nominal_physics_and_rewards_proximity() -> None:
     """From x = 0.6 m at 0.5 m/s the cart is at 0.61 m: rewards 1 - 0.59/1.5, 1 - 0.61/1.5 and 0 (1.81 m away)."""
     family, plain = envs.make("cartpole_target"), envs.make("cartpole")
     tasks = Tasks({"target": f64(1.2, 0.0, -1.2)})

@@ -1,4 +1,4 @@
-"""`envs.check` finds each defect that it is for, and says which check found it."""
+"""`envs.check` detects each defect and names the check that failed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ from qrl.common.errors import UsageError
 
 
 class Sound(TorchTasks):
-    """A point that drifts, with nothing amiss."""
+    """A drifting point without defects."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -126,12 +126,12 @@ FAULTS: dict[Callable[[], Sound], str] = {
 }
 
 
-def test_a_sound_family_passes() -> None:
+def test_sound_family_passes() -> None:
     assert envs.check(Sound()) == list(CHECKS)
 
 
 @pytest.mark.parametrize("faulty", FAULTS, ids=lambda cls: cls.__name__)
-def test_a_fault_is_found(faulty: Callable[[], Sound]) -> None:
+def test_faults_are_detected(faulty: Callable[[], Sound]) -> None:
     with pytest.raises(UsageError) as caught:
         envs.check(faulty())
     assert FAULTS[faulty] in str(caught.value) and "\n" not in str(caught.value)
@@ -146,12 +146,12 @@ def test_every_check_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("faulty", [Unseeded, Inert])
-def test_what_training_asks_for(faulty: Callable[[], Sound]) -> None:
+def test_checks_before_training(faulty: Callable[[], Sound]) -> None:
     check_before_training(Sound())
     with pytest.raises(UsageError):
         check_before_training(faulty())
 
 
-def test_a_name_is_no_distribution(unchecked: None) -> None:
+def test_names_are_not_distributions(unchecked: None) -> None:
     with pytest.raises(UsageError, match=r"expected a task distribution, such as .*, not 'cartpole'"):
         envs.check("cartpole")  # type: ignore[arg-type]

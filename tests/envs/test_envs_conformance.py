@@ -1,4 +1,4 @@
-"""What every environment family must do. The folder is walked, so a new file in envs/ arrives tested."""
+"""Conformance of every family. The tests discover the files in envs/, so a new one is tested automatically."""
 
 import ast
 import copy
@@ -47,7 +47,7 @@ def train_tasks(family: TaskDistribution, n: int, seed: int = 0) -> Tasks:
     return family.sample(n, "train", np.random.default_rng(seed))
 
 
-def test_pictures_of_native_families_show_something(native: TorchTasks) -> None:
+def test_pictures_of_native_families_are_not_blank(native: TorchTasks) -> None:
     pytest.importorskip("pygame")
     if not native.render_modes:
         pytest.skip("this family has none")
@@ -62,13 +62,13 @@ def test_pictures_of_native_families_show_something(native: TorchTasks) -> None:
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_file_can_be_read() -> None:
+def test_every_file_is_readable() -> None:
     broken = {name: summary.broken for name, summary in ENVS.available().items() if summary.broken}
     assert not broken, f"files in envs/ that cannot be read: {broken}"
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_docstring_is_a_datasheet_that_agrees_with_the_code(name: str) -> None:
+def test_docstring_datasheet_agrees_with_the_code(name: str) -> None:
     module, family = ENVS.load(name), envs.make(name)
     lines = [*(inspect.getdoc(module) or "").splitlines(), "", ""]
     assert lines[0].endswith(".") and lines[1] == "", DATASHEET.format(name, "starts with a one-line summary")
@@ -101,8 +101,8 @@ def test_every_option_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("horizon", [0, -1, 1.5, float("nan"), True, "many"])
-def test_bad_horizon_is_refused(name: str, horizon: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Without the type checks of the tests, so that a wrong type meets our own message, as it does for a user.
+def test_invalid_horizon_is_rejected(name: str, horizon: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without the tests' type checks, so that a wrong type raises the library's own error, as for users.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(UsageError, match="horizon"):
         envs.make(name, horizon=horizon)
@@ -116,7 +116,7 @@ def test_every_check_for_third_parties_passes(family: TaskDistribution, check: s
     CHECKS[check](family)
 
 
-def test_test_tasks_are_not_train_tasks_unless_there_are_a_few_tasks_only(family: TaskDistribution) -> None:
+def test_test_tasks_are_not_train_tasks_except_in_finite_families(family: TaskDistribution) -> None:
     def keys(tasks: Tasks) -> set[str]:
         return {tasks.key(i) for i in range(len(tasks))}
 
@@ -131,7 +131,7 @@ def test_test_tasks_are_not_train_tasks_unless_there_are_a_few_tasks_only(family
 # -- dynamics ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_scalar_environment_equals_a_vector_of_one_lane(native: TorchTasks) -> None:
+def test_scalar_environment_equals_a_vector_environment_of_one_lane(native: TorchTasks) -> None:
     task = train_tasks(native, 1)
     vector, single = native.vectorise(1, 1), native.make(task)
     assert single.task == task.rows()[0]
@@ -148,22 +148,22 @@ def test_the_scalar_environment_equals_a_vector_of_one_lane(native: TorchTasks) 
         assert type(got[1]) is float and type(got[2]) is bool and type(got[3]) is bool
 
 
-# -- as others see it --------------------------------------------------------------------------------------------------
+# -- third-party checkers ----------------------------------------------------------------------------------------------
 
 
 def test_gymnasium_env_checker(native: TorchTasks) -> None:
     with warnings.catch_warnings():
-        # As below; Gymnasium gives this advice for its own Pendulum-v1 too.
+        # As below; Gymnasium warns of this for its own Pendulum-v1, too.
         warnings.filterwarnings("ignore", ".*we recommend using a symmetric and normalized space")
-        # Its checker thinks an episode of one step is a mistake.
+        # The checker takes an episode of one step for a mistake.
         check_env(envs.make(native.name, horizon=max(2, native.horizon)).make())
 
 
 def test_stable_baselines3_env_checker(family: TaskDistribution) -> None:
     env: gym.Env = family.make()
     if isinstance(env.action_space, gym.spaces.Box):
-        # A physical range, such as ±0.1 m per step, is not the [-1, 1] that SB3 recommends; nothing else may be amiss,
-        # and with the wrapper that it recommends nothing at all.
+        # A physical range, such as ±0.1 m per step, is not the [-1, 1] that SB3 recommends; no other warnings,
+        # and none with the wrapper that it recommends.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "We recommend you to use a symmetric and normalized Box action space")
             sb3_check_env(env)
@@ -171,7 +171,7 @@ def test_stable_baselines3_env_checker(family: TaskDistribution) -> None:
     sb3_check_env(env)
 
 
-def test_bad_actions_are_refused(native: TorchTasks) -> None:
+def test_invalid_actions_are_rejected(native: TorchTasks) -> None:
     env = native.vectorise(2, 2)
     good = actions(env, 1)[0]
     with pytest.raises(gym.error.ResetNeeded):

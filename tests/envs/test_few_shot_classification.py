@@ -1,4 +1,4 @@
-"""Few-shot classification: examples and rewards by hand, what ships, and what made it."""
+"""Few-shot classification: examples and rewards by hand, the shipped data, and its build."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 MADE_UP = rows.Rows(
     features=np.array([[0, 1], [1, 1], [2, 1], [3, 1], [-1, -1], [-2, -2]], dtype=np.float32),
-    classes=np.array([[0, 3], [3, 1], [4, 1], [5, 1]]),  # the first component says the row: 0 1 2 | 3 | -1 | -2
+    classes=np.array([[0, 3], [3, 1], [4, 1], [5, 1]]),  # the first component identifies the row: 0 1 2 | 3 | -1 | -2
     pairs=np.array([[0, 1], [2, 3], [3, 2], [1, 0]]),
     datasets=("a", "b", "c", "d"),
     accuracy=np.full(4, 0.9, np.float32),
@@ -31,7 +31,7 @@ MADE_UP = rows.Rows(
 
 
 def family(**options) -> FewShotClassification:
-    """Pairs b and d are trained on, as pairs 0 and 1 of the family; a and c are held out, its pairs 2 and 3."""
+    """Training pairs are b and d, pairs 0 and 1 of the family; a and c are held out, pairs 2 and 3."""
     return FewShotClassification(Config(**{"n_features": 2, **options}), MADE_UP, np.array([1, 3]), np.array([0, 2]))
 
 
@@ -62,7 +62,7 @@ def test_examples_and_rewards_by_hand() -> None:
 
 
 def test_classes_come_equally_often_and_so_do_rows_of_a_class() -> None:
-    """Rows 0, 1 and 2 of one class with probability 1/6 each, row 3, alone in the other, with 1/2."""
+    """Rows 0, 1 and 2 of one class have probability 1/6 each; row 3, the only one of the other, has 1/2."""
     env = family().vectorise(1, 6000)
     observation, _ = env.reset(seed=0, options={"tasks": Tasks.from_rows([{"pair": 2.0, "swapped": 0.0}])})
     counts = torch.bincount(observation[:, 0].long(), minlength=4) / 6000
@@ -77,7 +77,7 @@ def test_features_are_the_first_components() -> None:
     assert full.make(task).reset(seed=1)[0][:3].tolist() == three.make(task).reset(seed=1)[0].tolist()
 
 
-def test_pairs_held_out_are_the_test_tasks() -> None:
+def test_held_out_pairs_are_the_test_tasks() -> None:
     made = family()
     assert {row["pair"] for row in made.sample(50, "train", np.random.default_rng(0)).rows()} == {0, 1}
     assert sorted((row["pair"], row["swapped"]) for row in made.sample(4, "test").rows()) == [
@@ -87,7 +87,7 @@ def test_pairs_held_out_are_the_test_tasks() -> None:
 
 
 @pytest.mark.parametrize(("held_out", "trained"), [("test", {"train", "validation"}), ("validation", {"train"})])
-def test_no_group_is_on_both_sides(held_out: str, trained: set[str]) -> None:
+def test_no_group_is_in_both_splits(held_out: str, trained: set[str]) -> None:
     made = envs.make("few_shot_classification", held_out=held_out)
     known = table.read_table()
     about = {name: known.about[row] for row, name in enumerate(known.datasets)}
@@ -98,7 +98,7 @@ def test_no_group_is_on_both_sides(held_out: str, trained: set[str]) -> None:
     assert not {each["group"] for each in sides[0]} & {each["group"] for each in sides[1]}
 
 
-def test_what_cannot_be() -> None:
+def test_invalid_options() -> None:
     with pytest.raises(UsageError, match="n_features must be at most 8, not 9"):
         envs.make("few_shot_classification", n_features=9)
     with pytest.raises(UsageError, match=r"horizon .* must be at most 100000, not 100001"):
@@ -115,29 +115,29 @@ def test_what_cannot_be() -> None:
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_a_mistyped_option_is_told_the_name_it_is_near_to() -> None:
+def test_mistyped_options_suggest_the_closest_name() -> None:
     with pytest.raises(UsageError, match="unknown held_out 'tests'; did you mean 'test'"):
         Config(held_out="tests")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="n_features must be at least 1, not 0"):
         Config(n_features=0)
 
 
-# -- what ships --------------------------------------------------------------------------------------------------------
+# -- shipped data ------------------------------------------------------------------------------------------------------
 
 
-def test_what_ships_is_small_and_as_described(shipped: rows.Rows) -> None:
+def test_shipped_data_are_small_and_as_described(shipped: rows.Rows) -> None:
     assert rows.FILE.stat().st_size + rows.FILE.with_suffix(".safetensors").stat().st_size < 1_000_000
     counts = shipped.classes[:, 1]
     assert counts.min() >= build_rows.MIN_PER_CLASS and counts.max() == build_rows.MAX_PER_CLASS
     assert max(Counter(shipped.datasets).values()) == build_rows.MAX_PAIRS
     assert shipped.accuracy.min() >= np.float32(build_rows.LEARNABLE) and shipped.accuracy.max() <= 1
     assert shipped.features.shape[1] == build_rows.COMPONENTS
-    told = f"{len(shipped.datasets)} pairs of {len(set(shipped.datasets))} datasets, in which"
-    assert told in " ".join(str(envs.few_shot_classification.__doc__).split())
+    stated = f"{len(shipped.datasets)} pairs of {len(set(shipped.datasets))} datasets, in which"
+    assert stated in " ".join(str(envs.few_shot_classification.__doc__).split())
 
 
-def test_rows_of_iris_are_its_principal_components(shipped: rows.Rows) -> None:
-    """Against NumPy's own decomposition; the largest loading of a component is positive."""
+def test_rows_of_iris_are_principal_components(shipped: rows.Rows) -> None:
+    """Against NumPy's decomposition; the largest loading of a component is positive."""
     pair = shipped.datasets.index("iris")
     columns, classes = load_iris(return_X_y=True)
     scaled = (columns - columns.mean(0)) / columns.std(0)
@@ -151,7 +151,7 @@ def test_rows_of_iris_are_its_principal_components(shipped: rows.Rows) -> None:
         np.testing.assert_allclose(found[:, :4], expected[classes == label], atol=0.02)
 
 
-def test_files_that_are_damaged_or_of_another_build(tmp_path, shipped: rows.Rows) -> None:
+def test_damaged_files_and_files_of_another_build(tmp_path, shipped: rows.Rows) -> None:
     path = tmp_path / "rows.json"
     numbers = path.with_suffix(".safetensors")
     shutil.copy(rows.FILE, path)
@@ -184,7 +184,7 @@ def test_files_that_are_damaged_or_of_another_build(tmp_path, shipped: rows.Rows
         ("accuracy", None, "incomplete: 'accuracy'"),
     ],
 )
-def test_numbers_that_make_no_sense(tmp_path, name, changed, said) -> None:
+def test_invalid_numbers(tmp_path, name, changed, said) -> None:
     path = tmp_path / "rows.json"
     text = json.loads(rows.FILE.read_text())
     arrays = safetensors.numpy.load_file(rows.FILE.with_suffix(".safetensors"))
@@ -199,13 +199,13 @@ def test_numbers_that_make_no_sense(tmp_path, name, changed, said) -> None:
         rows.read_rows(path)
 
 
-# -- what made it ------------------------------------------------------------------------------------------------------
+# -- build -------------------------------------------------------------------------------------------------------------
 
 
 def test_components_by_hand() -> None:
-    """Four corners of a square; twice as many columns one way as the other, and a column of text that says the same.
+    """Four corners of a square; twice as many columns in one direction, and an equivalent text column.
 
-    Standardised, a and a copy of it are one component, b is another; nothing is left for a third.
+    Standardised, a and its copy are one component and b is another; none is left for a third.
     """
     a, b = np.tile([1.0, 1.0, -1.0, -1.0], 25), np.tile([1.0, -1.0, 1.0, -1.0], 25)
     frame = frames.plain(pd.DataFrame({"a": a, "copy": 3 - 2 * a, "b": b}))
@@ -217,13 +217,13 @@ def test_components_by_hand() -> None:
     assert abs(np.mean(found[:, 0] * a)) == pytest.approx(unit) and abs(np.mean(found[:, 1] * b)) == pytest.approx(unit)
 
 
-def test_components_are_cut_off() -> None:
+def test_components_are_truncated() -> None:
     frame = frames.plain(pd.DataFrame({"a": [100.0, *[0.0] * 99], "b": np.tile([1.0, -1.0], 50)}))
     assert np.abs(build_rows.components(frame)).max() == rows.MAX_COMPONENT
 
 
-def test_pairs_are_those_that_can_be_told_apart_and_have_most_rows() -> None:
-    """Classes 0, 1 and 2 are apart by a component, of 3 and of 2 nobody can tell which is which, 4 is too small."""
+def test_pairs_are_separable_and_have_most_rows() -> None:
+    """Classes 0, 1 and 2 are separated by a component, 2 and 3 are indistinguishable, 4 is too small."""
     counts = [150, 30, 60, 40, 19]
     labels = np.repeat(np.arange(5), counts)
     place = np.array([0.0, 3.0, -3.0, -3.0, 9.0])[labels]
@@ -236,7 +236,7 @@ def test_pairs_are_those_that_can_be_told_apart_and_have_most_rows() -> None:
     assert len(build_rows.learnable(np.eye(5)[np.repeat(np.arange(5), 20)], np.repeat(np.arange(5), 20))) == 6
 
 
-def test_drawn_rows_are_few_and_the_same_again() -> None:
+def test_sampled_rows_are_few_and_reproducible() -> None:
     found = build_rows.drawn(np.arange(500, 1000))
     assert len(set(found.tolist())) == 100 and (np.diff(found) > 0).all() and found.min() >= 500
     assert found.tolist() == build_rows.drawn(np.arange(500, 1000)).tolist() and len(build_rows.drawn(found)) == 100

@@ -1,4 +1,4 @@
-"""The frozen lake: Gymnasium's own transitions, episodes, pictures, maps and optimum."""
+"""The frozen lake against Gymnasium: transitions, episodes, pictures, maps and optimum."""
 
 import itertools
 import sys
@@ -29,7 +29,7 @@ def lake(**options: Any) -> FrozenLake:
 
 
 def letters(holes: Any) -> list[str]:
-    """A map as Gymnasium writes it."""
+    """A map in Gymnasium's format."""
     board = np.where(np.array(holes) == 1, "H", "F")
     board[0, 0], board[-1, -1] = "S", "G"
     return ["".join(row) for row in board]
@@ -48,7 +48,7 @@ def random_task(size: int, success: float, seed: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("size", "name", "horizon"), [(4, "FrozenLake-v1", 100), (8, "FrozenLake8x8-v1", 200)])
-def test_the_nominal_task_is_gymnasiums(size: int, name: str, horizon: int) -> None:
+def test_nominal_task_equals_gymnasium(size: int, name: str, horizon: int) -> None:
     family, spec = lake(size=size, horizon=horizon), gym.spec(name)
     assert letters(family.nominal["holes"]) == MAPS[spec.kwargs["map_name"]]
     assert spec.max_episode_steps == horizon
@@ -58,11 +58,11 @@ def test_the_nominal_task_is_gymnasiums(size: int, name: str, horizon: int) -> N
 
 @pytest.mark.parametrize("size", [4, 8])
 @pytest.mark.parametrize("success", [None, 0.0, 0.25, 0.5, 1.0])
-def test_transitions_are_those_of_gymnasiums_table(size: int, success: float | None) -> None:
-    """Every cell and action, at 24 uniform numbers spread evenly; thirds and eighths of them are whole.
+def test_transitions_equal_gymnasiums_table(size: int, success: float | None) -> None:
+    """Every cell and action, at 24 evenly spaced uniform numbers, so that thirds and eighths are whole counts.
 
-    Of cells where an episode is over the table says that they are not left, which is for the vector environment to see
-    to. None is the nominal task, the others are random maps.
+    In the table terminal cells are absorbing; here the vector environment ends the episode. None is the nominal task,
+    the others are random maps.
     """
     family = lake(size=size, horizon=1)
     task = family.nominal if success is None else random_task(size, success, seed=size)
@@ -89,7 +89,7 @@ def test_transitions_are_those_of_gymnasiums_table(size: int, success: float | N
 
 
 def one_hot_and_float(env: gym.Env) -> gym.Env:
-    """Observations and rewards in the types of ours."""
+    """Convert Gymnasium's observations and rewards to this library's types."""
     cells = int(env.observation_space.n)
     space = gym.spaces.Box(0.0, 1.0, (cells,))
     env = gym.wrappers.TransformObservation(env, lambda cell: np.eye(cells, dtype=np.float32)[cell], space)
@@ -104,17 +104,17 @@ def one_hot_and_float(env: gym.Env) -> gym.Env:
         (4, "FrozenLake-v1", 100, 40, "rgb_array"),
     ],
 )
-def test_a_single_environment_is_gymnasiums(
+def test_scalar_environment_equals_gymnasium(
     size: int, name: str, horizon: int, steps: int, render_mode: str | None
 ) -> None:
-    """Draw for draw, from equal seeds; and picture for picture."""
+    """Compare random draws from equal seeds, and pictures."""
     ours = lake(size=size, horizon=horizon).make(render_mode=render_mode)
     other = one_hot_and_float(gym.make(name, render_mode=render_mode))
     check_environments_match(ours, other, steps, info_comparison="skip")
 
 
-def test_a_single_environment_is_gymnasiums_from_episode_to_episode() -> None:
-    """Seeded once: an episode draws as many numbers as Gymnasium's, so the next one is equal, too."""
+def test_scalar_environment_equals_gymnasium_across_episodes() -> None:
+    """Seeded once: an episode draws as many random numbers as Gymnasium's, so the next one is equal, too."""
     task = random_task(4, 0.7, seed=3)
     ours, other = lake().make(task), one_hot_and_float(theirs(task))
     rng = np.random.default_rng(0)
@@ -143,7 +143,7 @@ def test_pictures_need_pygame(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- maps --------------------------------------------------------------------------------------------------------------
 
 
-def test_solvable_is_gymnasiums_is_valid() -> None:
+def test_solvable_equals_gymnasiums_is_valid() -> None:
     boards = [generate_random_map(6, 0.5, seed=i) for i in range(20)]  # narrow ways
     holes = np.array([[[letter == "H" for letter in row] for row in board] for board in boards])
     random = np.random.default_rng(0).random((1000, 6, 6)) >= 0.65
@@ -154,10 +154,10 @@ def test_solvable_is_gymnasiums_is_valid() -> None:
     assert 100 < sum(wanted) < 900
 
 
-def test_maps_follow_the_law_of_gymnasiums_random_maps() -> None:
-    """Of 3 × 3 cells, against all 128 maps enumerated; and that this law is Gymnasium's is tested on Gymnasium's maps.
+def test_maps_have_the_distribution_of_gymnasiums_random_maps() -> None:
+    """3 × 3 cells against all 128 enumerated maps; Gymnasium's maps are tested against the same distribution.
 
-    With ice of 0.6, four of ten maps are not those of the first attempt.
+    With 0.6 ice, four of ten maps need more than one attempt.
     """
     frozen = 0.6
     law: dict[tuple[str, ...], float] = {}
@@ -176,7 +176,7 @@ def test_maps_follow_the_law_of_gymnasiums_random_maps() -> None:
         assert scipy.stats.chisquare(counts, len(maps) * probabilities).pvalue > 0.01
 
 
-def test_a_map_depends_on_its_own_uniforms_alone() -> None:
+def test_maps_depend_only_on_their_own_uniform_numbers() -> None:
     u = np.random.default_rng(1).random((2, 20, 3, 4))
     range_ = SolvableMap(0.5, shape=(3, 4))
     maps = range_.ppf(u)
@@ -185,7 +185,7 @@ def test_a_map_depends_on_its_own_uniforms_alone() -> None:
         assert np.array_equal(range_.ppf(u[i, j]), maps[i, j])
 
 
-def test_what_a_range_of_maps_contains() -> None:
+def test_membership_in_a_range_of_maps() -> None:
     range_ = SolvableMap(0.8, shape=(2, 2))
     maps = np.array([[[0, 0], [1, 0]], [[0, 1], [1, 0]], [[1, 0], [0, 0]], [[0, 0], [0, 1]], [[0, 0.5], [0, 0]]])
     assert range_.contains(maps).tolist() == [[[good] * 2] * 2 for good in (True, False, False, False, False)]
@@ -196,9 +196,9 @@ def test_what_a_range_of_maps_contains() -> None:
 
 
 def optimum(tasks: Tasks, horizon: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probability of reaching the goal in an episode, of the optimum and of uniform actions; the optimum's actions.
+    """Probability of reaching the goal in an episode by optimal and by uniform actions; the optimal actions.
 
-    By dynamic programming back from the end over Gymnasium's tables.
+    By backward dynamic programming over Gymnasium's tables.
 
     Returns:
         [task], [task], and [time, task, cell].
@@ -219,7 +219,7 @@ def optimum(tasks: Tasks, horizon: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     return best[:, 0], uniform[:, 0], np.array(policy[::-1])
 
 
-def test_the_optimum_of_frozen_lake_v1_earns_what_dynamic_programming_says() -> None:
+def test_optimal_policy_of_frozen_lake_v1_attains_its_dynamic_programming_value() -> None:
     """0.744 within 100 steps, undiscounted; uniform actions 0.014. Within 4 standard errors of returns of 0 or 1."""
     family, n = lake(), 4000
     best, uniform, policy = optimum(family.nominal_tasks(1), family.horizon)
@@ -238,13 +238,13 @@ def test_the_optimum_of_frozen_lake_v1_earns_what_dynamic_programming_says() -> 
         assert float(got.mean()) == pytest.approx(value, abs=4 * np.sqrt(value * (1 - value) / n))
 
 
-@pytest.mark.parametrize(("split", "told", "blind"), [("test", 0.94, 0.14), ("ood", 0.79, 0.08)])
-def test_what_the_datasheet_says_of_the_tasks(split: str, told: float, blind: float) -> None:
+@pytest.mark.parametrize(("split", "optimal", "random"), [("test", 0.94, 0.14), ("ood", 0.79, 0.08)])
+def test_claims_of_the_datasheet_on_the_tasks(split: str, optimal: float, random: float) -> None:
     best, uniform, _ = optimum(lake().sample(100, split), 100)
-    assert best.mean() == pytest.approx(told, abs=0.005) and uniform.mean() == pytest.approx(blind, abs=0.005)
+    assert best.mean() == pytest.approx(optimal, abs=0.005) and uniform.mean() == pytest.approx(random, abs=0.005)
 
 
-# -- what is refused ---------------------------------------------------------------------------------------------------
+# -- invalid input -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_what_the_datasheet_says_of_the_tasks(split: str, told: float, blind: fl
         ({"success": -0.1}, r"success must be in \[0, 1\]"),
     ],
 )
-def test_tasks_that_are_no_lake_are_refused(task: dict[str, Any], message: str) -> None:
+def test_invalid_tasks_are_rejected(task: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         lake().task(task)
 
@@ -270,6 +270,6 @@ def test_tasks_that_are_no_lake_are_refused(task: dict[str, Any], message: str) 
         (lambda: SolvableMap(0.0, shape=(4, 4)), r"frozen must be in \(0, 1\]"),
     ],
 )
-def test_what_is_no_lake_is_refused(build: Any, message: str) -> None:
+def test_invalid_options_are_rejected(build: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build()

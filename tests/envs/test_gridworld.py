@@ -41,7 +41,7 @@ def test_every_step_from_every_cell_to_every_goal() -> None:
 
 
 def test_goals_of_the_splits() -> None:
-    """17, and 4 in the far corner; without the corner the 21 of VariBAD's code."""
+    """17 goals, and 4 in the far corner; together the 21 of VariBAD's code."""
     everywhere = set(itertools.product(range(5), repeat=2)) - AROUND_THE_START
     corner = {(3, 3), (3, 4), (4, 3), (4, 4)}
     family = envs.make("gridworld")
@@ -51,14 +51,14 @@ def test_goals_of_the_splits() -> None:
     whole = envs.make("gridworld", held_out=0)
     assert goals(whole, "train", 500) == goals(whole, "test", 500) == everywhere
     assert whole.n_distinct() == 21 and not whole.ood
-    # The largest corner there is leaves the edges that meet in the start; what is around the start stays left out.
+    # The largest possible corner leaves the edges that meet at the start; cells around the start stay excluded.
     edges = envs.make("gridworld", held_out=4)
     assert goals(edges, "train", 200) == {(x, y) for x, y in everywhere if x == 0 or y == 0}
     assert goals(edges, "ood", 500) == {(x, y) for x, y in everywhere if x > 0 and y > 0}
 
 
-def test_returns_of_the_shortest_way() -> None:
-    """Straight to a goal d moves away, and to stay: d - 1 steps at -0.1, then 16 - d at 1, with nothing terminating."""
+def test_returns_of_the_shortest_path() -> None:
+    """Straight to a goal d moves away, then stay: d - 1 steps at -0.1, then 16 - d at 1, without termination."""
     family = envs.make("gridworld", held_out=0)
     tasks = Tasks({"goal": torch.tensor(family.parameters["goal"].values, dtype=torch.float64)})  # type: ignore[attr-defined]
     x, y = tasks.goal % 5, tasks.goal // 5
@@ -76,7 +76,7 @@ def test_returns_of_the_shortest_way() -> None:
     assert float(returns[tasks.goal == 24]) == pytest.approx(7.3, rel=1e-6)
 
 
-def test_a_picture_shows_goal_and_agent_with_y_upwards() -> None:
+def test_picture_shows_goal_and_agent_with_y_upwards() -> None:
     env = envs.make("gridworld").make({"goal": 4}, render_mode="rgb_array")  # (4, 0), lower right
     env.reset(seed=0)
     for action in (1, 1, 2):
@@ -94,14 +94,14 @@ def test_a_picture_shows_goal_and_agent_with_y_upwards() -> None:
     ("options", "message"),
     [({"size": 2}, "at least 3"), ({"held_out": 5}, "at most 4, not 5"), ({"held_out": -1}, "at least 0")],
 )
-def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         envs.make("gridworld", **options)
 
 
 @pytest.mark.parametrize("goal", [25, -1, 2.5])
-def test_goals_that_are_no_cell_are_refused(goal: float) -> None:
+def test_goals_outside_the_grid_are_rejected(goal: float) -> None:
     family = envs.make("gridworld")
     with pytest.raises(UsageError, match="must be an integer from 0 to 24"):
         family.task({"goal": goal})
-    family.task({"goal": 0})  # not drawn, but a cell
+    family.task({"goal": 0})  # never sampled, but a cell

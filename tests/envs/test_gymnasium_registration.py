@@ -1,4 +1,4 @@
-"""Under Gymnasium's own names: make, make_vec, and the three ways in which an episode may go over into the next."""
+"""Registration with Gymnasium: make, make_vec, and the three autoreset modes."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 class Climb(TorchTasks):
-    """A height that grows by the action; over at 3 or after five steps. Nothing is drawn."""
+    """A height that grows by the action; ends at 3 or after five steps. Deterministic."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -48,7 +48,7 @@ class Climb(TorchTasks):
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_episodes_go_over_as_in_gymnasiums_own_vector_environment(mode: AutoresetMode) -> None:
+def test_autoreset_equals_gymnasiums_vector_environment(mode: AutoresetMode) -> None:
     family = Climb()
     ours = ArrayVectorEnv(family, 6, {"bonus": 0.25}, mode)
     theirs = SyncVectorEnv([lambda: family.make({"bonus": 0.25})] * 6, autoreset_mode=mode)
@@ -68,7 +68,7 @@ def test_episodes_go_over_as_in_gymnasiums_own_vector_environment(mode: Autorese
         assert data_equivalence(one, other, exact=True), f"{one} is not {other}"
 
 
-def test_without_autoreset_a_finished_lane_has_to_be_reset() -> None:
+def test_finished_lanes_must_be_reset_without_autoreset() -> None:
     env = ArrayVectorEnv(Climb(), 2, autoreset_mode="Disabled")
     env.reset()
     env.step(np.array([2, 0]))
@@ -107,7 +107,7 @@ def test_options_reach_the_family(unchecked: None) -> None:
         gym.make_vec("qrl/CartPole-v0", num_envs=2).reset(seed=[1, 2])
 
 
-def test_tasks_by_reset() -> None:
+def test_reset_sets_tasks() -> None:
     env = gym.make_vec("qrl/CartPoleTarget-v0", num_envs=2)
     reward = []
     for options in ({"task": {"target": 1.0}}, {"tasks": [{"target": 0.0}, {"target": 1.0}]}):
@@ -116,13 +116,13 @@ def test_tasks_by_reset() -> None:
     assert reward[0][0] < reward[1][0] and reward[0][1] == reward[1][1]
 
 
-def test_they_are_known_after_import_envs() -> None:
+def test_importing_envs_registers_the_names() -> None:
     program = "import gymnasium, envs; print(gymnasium.make('qrl/CartPole-v0', task={'gravity': 12}).unwrapped.task)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=".")
     assert "'gravity': 12.0" in done.stdout
 
 
-def test_the_checkers_of_others_pass_under_these_names() -> None:
+def test_third_party_checkers_pass() -> None:
     env = gym.make("qrl/CartPole-v0")
     check_env(env.unwrapped)
     sb3_check_env(env.unwrapped)

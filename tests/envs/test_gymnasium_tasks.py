@@ -1,4 +1,4 @@
-"""Gymnasium environments as families of tasks: values reach the environment, lanes are what they are alone."""
+"""Gymnasium environments as families of tasks: parameter values reach the environment, lanes are independent."""
 
 import gc
 import math
@@ -31,7 +31,7 @@ def cartpole(**options: Any) -> GymnasiumTasks:
 
 
 class Line(gym.Env[np.ndarray, Any]):
-    """A position on a line, which an action moves by -1, 0 or 1 times `stride`, a start that is drawn, and a slope."""
+    """A position on a line, moved by -1, 0 or 1 times `stride`, with a random start and a slope."""
 
     observation_space = gym.spaces.Box(-100, 100, (1,))
     action_space: gym.Space[Any] = gym.spaces.Discrete(3, start=-1)
@@ -57,13 +57,13 @@ def line(**options: Any) -> GymnasiumTasks:
     return GymnasiumTasks(Line, ranges, **{"horizon": 12, **options})
 
 
-# -- the values reach the environment ----------------------------------------------------------------------------------
+# -- parameter values reach the environment ----------------------------------------------------------------------------
 
 
-def test_what_cartpole_derives_from_its_attributes_follows_the_task() -> None:
+def test_derived_attributes_of_cartpole_follow_the_task() -> None:
     family = cartpole()
     lanes = family.vectorise(6, 1)
-    for seed in range(2):  # made on a task, then put on another
+    for seed in range(2):  # created with one task, then set to another
         tasks = family.sample(6, "train", np.random.default_rng(seed))
         lanes.reset(seed=0, options={"tasks": tasks})
         for env, task in zip(lanes._shards._envs, tasks.rows(), strict=True):
@@ -74,7 +74,7 @@ def test_what_cartpole_derives_from_its_attributes_follows_the_task() -> None:
             assert inner.total_mass == task["masspole"] + 1.0
 
 
-def test_wrapped_cartpole_moves_as_our_own_does() -> None:
+def test_wrapped_cartpole_equals_the_native_one() -> None:
     """An independent implementation: the equations in torch, which take the derived constants from the task."""
     wrapped, own = cartpole(), envs.make("cartpole")
     tasks = wrapped.sample(50, "test")
@@ -91,14 +91,14 @@ def test_wrapped_cartpole_moves_as_our_own_does() -> None:
 
 
 def test_setting_the_attribute_afterwards_would_have_been_wrong() -> None:
-    """The trap that substitution is for; if Gymnasium mends it, this says so."""
+    """The pitfall that substitution avoids; this test fails if Gymnasium fixes it."""
     stale, family = gym.make("CartPole-v1").unwrapped, cartpole()
     stale.length = 1.0
     right = family.make({"length": 1.0}).unwrapped
     assert stale.length == right.length and stale.polemass_length == 0.05 and right.polemass_length == 0.1
 
 
-def test_an_environment_put_on_a_task_is_one_made_on_it() -> None:
+def test_setting_a_task_equals_creating_the_environment_with_it() -> None:
     family = cartpole()
     env = family.make({"length": 0.3})
     env.reset(seed=4)
@@ -112,7 +112,7 @@ def test_an_environment_put_on_a_task_is_one_made_on_it() -> None:
     np.testing.assert_array_equal(env.step(1)[0], fresh.step(1)[0])
 
 
-def test_a_change_of_task_does_not_disturb_the_generator() -> None:
+def test_setting_a_task_preserves_the_generator_state() -> None:
     env, plain = cartpole().make(), gym.make("CartPole-v1")
     env.reset(seed=4)
     plain.reset(seed=4)
@@ -120,7 +120,7 @@ def test_a_change_of_task_does_not_disturb_the_generator() -> None:
     assert env.unwrapped.spec is not None and env.unwrapped.spec.id == "CartPole-v1"
 
 
-def test_arguments_of_the_constructor_and_integers() -> None:
+def test_constructor_arguments_and_integers() -> None:
     pendulum = GymnasiumTasks("Pendulum-v1", {"g": Uniform(1, 9), "max_speed": Integer(4, 7)})
     assert pendulum.nominal == {"g": 10.0, "max_speed": 8.0} and pendulum.horizon == 200
     inner = pendulum.make({"g": 2.5, "max_speed": 5}).unwrapped
@@ -133,7 +133,7 @@ def test_class_attributes() -> None:
     assert acrobot.make().unwrapped.LINK_LENGTH_1 == type(acrobot.make().unwrapped).LINK_LENGTH_1 == 1.0
 
 
-def test_a_function_is_asked_for_each_task_and_set_task_spares_that() -> None:
+def test_factory_is_called_for_each_task_unless_there_is_set_task() -> None:
     made: list[dict[str, float]] = []
 
     def make(stride: float = 0.5, slope: float = 0.0) -> gym.Env[Any, Any]:
@@ -161,7 +161,7 @@ def test_a_function_is_asked_for_each_task_and_set_task_spares_that() -> None:
         ]
 
 
-def test_a_function_may_return_an_id() -> None:
+def test_factory_may_return_an_id() -> None:
     lakes = {4: "FrozenLake-v1", 5: "CliffWalking-v1"}
     family = GymnasiumTasks(lambda size: lakes[4], {"size": Integer(4, 5)})
     assert family.horizon == 100 and family.observation_space.shape == (16,)
@@ -178,8 +178,8 @@ def test_conformance(make: Callable[[], TaskDistribution]) -> None:
 
 
 @pytest.mark.parametrize("workers", [2, 3])
-def test_workers_change_nothing(workers: int) -> None:
-    """Seven lanes: shares of unequal size."""
+def test_results_do_not_depend_on_the_number_of_workers(workers: int) -> None:
+    """Seven lanes: chunks of unequal size."""
     one, several = line().vectorise(7, 1), line(workers=workers).vectorise(7, 1)
     try:
         tasks = one.distribution.sample(7, "test")
@@ -224,8 +224,8 @@ def test_observations_become_vectors() -> None:
 
 
 @pytest.mark.slow
-def test_workers_end_without_a_word(tmp_path: Path) -> None:
-    """Their process has a handler of signals by then, which they do not want."""
+def test_workers_exit_silently(tmp_path: Path) -> None:
+    """The parent process has signal handlers by then, which the workers must not inherit."""
     arguments = ["--env", "CartPole-v1", "--vary", "gravity=5:15", "--env.horizon", "5", "--workers", "2", "--agent",
                  "rl2", "--model", "gru", "--agent.meta-batch", "4", "--agent.episodes", "1", "--iterations", "1",
                  "--eval-tasks", "2", "--eval-episodes", "1", "--out", str(tmp_path / "run")]  # fmt: skip
@@ -233,7 +233,7 @@ def test_workers_end_without_a_word(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr and "Process" not in done.stderr, done.stderr
 
 
-def test_scales_are_bounds_or_what_random_actions_show() -> None:
+def test_scales_are_bounds_or_estimates_from_random_actions() -> None:
     family = cartpole()
     scale = family.observation_scale.tolist()
     assert scale[0] == pytest.approx(4.8) and scale[2] == pytest.approx(0.42)
@@ -243,11 +243,11 @@ def test_scales_are_bounds_or_what_random_actions_show() -> None:
     assert cartpole(observation_scale=[1.0, 2.0, 3.0, 4.0]).observation_scale.tolist() == [1, 2, 3, 4]
 
 
-# -- what goes wrong ---------------------------------------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------------------------------
 
 
 class Failing(Line):
-    """Raises in the third step where the slope is steep."""
+    """Raise in the third step if the slope is steep."""
 
     def step(self, action: Any) -> Any:
         self.count = getattr(self, "count", 0) + 1
@@ -257,7 +257,7 @@ class Failing(Line):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_environment_that_raises_is_told_with_its_task(workers: int, capfd: pytest.CaptureFixture[str]) -> None:
+def test_errors_of_environments_are_reported_with_the_task(workers: int, capfd: pytest.CaptureFixture[str]) -> None:
     family = GymnasiumTasks(Failing, {"slope": Uniform(-0.2, 0.2)}, horizon=9, workers=workers)
     env = family.vectorise(3, 2)
     try:
@@ -274,7 +274,7 @@ def test_an_environment_that_raises_is_told_with_its_task(workers: int, capfd: p
 
 
 class Leaving(Line):
-    """Ends the process that steps it, or asks for that, where the slope is steep."""
+    """Exit the worker process, or request its exit, if the slope is steep."""
 
     politely = False
 
@@ -296,7 +296,7 @@ class LeavingPolitely(Leaving):
         (LeavingPolitely, 2, r"on the task slope=0\.26: SystemExit: 7"),
     ],
 )
-def test_an_environment_that_ends_its_process_is_told(
+def test_environment_that_exits_its_process_is_reported(
     cls: type[Line], workers: int, message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     family = GymnasiumTasks(cls, {"slope": Uniform(-0.2, 0.2)}, horizon=9, workers=workers)
@@ -330,7 +330,7 @@ def liar() -> gym.Env[Any, Any]:
 
 
 def liar_on_tasks(slope: float = 0.0) -> gym.Env[Any, Any]:
-    """Beyond its space except on the nominal task."""
+    """Observations exceed the space except on the nominal task."""
     env = Line(slope=slope)
     env.observation_space = gym.spaces.Box(-100, 100 if slope == 0 else -99, (1,))
     return env
@@ -408,7 +408,7 @@ def torn(stride: float = 0.5) -> gym.Env[Any, Any]:
         ("CartPole-v1", {"gravity": lambda: 3}, {}, r"Drawn: <lambda>\(generator\): TypeError"),
     ],
 )
-def test_what_cannot_be_used_is_told_in_one_line(
+def test_unusable_environments_give_one_line_errors(
     make: Any, ranges: Any, options: Any, message: str, unchecked: None
 ) -> None:
     with pytest.raises(UsageError, match=message) as caught:
@@ -416,7 +416,7 @@ def test_what_cannot_be_used_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_space_that_changes_with_the_task_is_refused() -> None:
+def test_spaces_that_depend_on_the_task_are_rejected() -> None:
     class Wide(Line):
         def __init__(self, slope: float = 0.0) -> None:
             super().__init__(slope=slope)
@@ -437,7 +437,7 @@ distribution = envs.GymnasiumTasks(Line, {{"slope": envs.Uniform(-1, 1)}}, horiz
 """
 
 
-def test_a_distribution_in_a_file_a_module_or_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distribution_from_a_file_a_module_or_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(MINE.format(tests=str(Path(__file__).parent)))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -452,7 +452,7 @@ def test_a_distribution_in_a_file_a_module_or_registered(tmp_path: Path, monkeyp
         envs.register("number", 3)
 
 
-def test_an_id_is_a_name() -> None:
+def test_gymnasium_ids_are_names() -> None:
     family = envs.make("CartPole-v1", vary=("gravity=5:15", "length=log:0.25:1"), ood=("gravity=15:25",), horizon=77)
     assert family.horizon == 77 and family.parameters["length"] == envs.LogUniform(0.25, 1)
     assert family.sample(50, "ood").gravity.min() >= 15

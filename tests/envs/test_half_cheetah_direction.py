@@ -1,4 +1,4 @@
-"""The half cheetah's reward is Gymnasium's own forwards, and its mirror backwards."""
+"""The half cheetah's reward equals Gymnasium's forwards and its mirror image backwards."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_rewards_by_direction(
     np.testing.assert_array_equal(seen[0], seen[2].astype(np.float32))
 
 
-def test_the_simulator_is_kept_when_the_task_changes() -> None:
+def test_simulator_is_reused_when_the_task_changes() -> None:
     env = envs.make("half_cheetah_direction").make()
     inner = env.unwrapped
     env.reset(seed=0, options={"task": {"direction": -1}})

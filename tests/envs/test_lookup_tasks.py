@@ -1,4 +1,4 @@
-"""Families of tries and their players, on a table made up by hand."""
+"""Lookup tasks and their search policies, on a synthetic table."""
 
 import dataclasses
 import re
@@ -40,15 +40,15 @@ def family(horizon: int = 3, jitter: float = 0.0, **changes) -> LookupTasks:
     return LookupTasks("made_up", "row", horizon, dataclasses.replace(TABLE, **changes), jitter)
 
 
-def player(module, horizon: int = 3, **options):
+def search_policy(module, horizon: int = 3, **options):
     unused = lambda *_: None  # noqa: E731
     context = BuildContext(family(horizon), torch.device("cpu"), unused, unused)
     return module.build(module.Config(**options), context)
 
 
 def order(module, row: int, **options) -> list[int]:
-    """What a player tries in a row of the table, one after the other."""
-    agent = player(module, 4, **options)
+    """Candidates that a search policy evaluates in a row of the table, in order."""
+    agent = search_policy(module, 4, **options)
     lanes = agent.family.vectorise(1, 1)
     observation, _ = lanes.reset(seed=0, options={"tasks": agent.family.task({"row": row})})
     generator, chosen = torch.Generator().manual_seed(0), []
@@ -59,7 +59,7 @@ def order(module, row: int, **options) -> list[int]:
     return chosen
 
 
-def test_an_episode_earns_what_its_best_try_gains() -> None:
+def test_return_is_the_improvement_of_the_best_evaluation() -> None:
     made = family()
     lanes = made.vectorise(2, 1)
     tasks = Tasks.from_rows([{"row": 4.0}, {"row": 5.0}])
@@ -80,20 +80,20 @@ def test_an_episode_earns_what_its_best_try_gains() -> None:
     assert ends == [[False] * 2, [False] * 2, [True] * 2]
 
 
-def test_a_second_try_of_the_same_gains_nothing() -> None:
+def test_repeated_evaluations_gain_nothing() -> None:
     lanes = family().vectorise(1, 1)
     lanes.reset(seed=0, options={"tasks": Tasks.from_rows([{"row": 0.0}])})
     assert [float(lanes.step(torch.tensor([0]))[1]) for _ in range(2)] == [0.5, 0]
 
 
-def test_test_tasks_are_the_rows_held_out() -> None:
+def test_test_tasks_are_the_held_out_rows() -> None:
     made = family()
     assert sorted(row["row"] for row in made.sample(2, "test").rows()) == [4, 5]
     assert {row["row"] for row in made.sample(200, "train", np.random.default_rng(0)).rows()} == {0, 1, 2, 3}
     assert made.n_distinct("test") == 2 and made.n_distinct("train") == 4
 
 
-def test_features_have_noise_in_training_alone_drawn_for_an_episode() -> None:
+def test_features_have_noise_per_episode_in_training_only() -> None:
     clear, noisy = family(), family(jitter=0.1)
     seen = {}
     for name, made in (("clear", clear), ("noisy", noisy)):
@@ -128,25 +128,25 @@ def test_features_have_noise_in_training_alone_drawn_for_an_episode() -> None:
         ({"configurations": ({"x": 1},)}, "4 candidates need as many configurations, not 1"),
     ],
 )
-def test_parts_that_do_not_fit(changes, message) -> None:
+def test_mismatched_parts(changes, message) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         dataclasses.replace(TABLE, **changes)
 
 
-def test_gains_of_any_size_are_within_the_space() -> None:
+def test_observations_of_any_gain_are_within_the_space() -> None:
     made = family(improvement=1000 * GAINS)
     assert made.observation_space.high[-2] == 700 and made.observation_space.low.min() == -700
     assert family().observation_space.high[-2] == 1
 
 
-def test_what_cannot_be() -> None:
+def test_invalid_options() -> None:
     with pytest.raises(UsageError, match=r"horizon \[evaluations\] must be at most 4, the number of candidates, not 5"):
         family(5)
     with pytest.raises(UsageError, match="row must be an integer from 0 to 5"):
         family().vectorise(1, 1).reset(options={"tasks": Tasks.from_rows([{"row": 7.0}])})
 
 
-def test_best_single_is_that_of_the_training_tasks() -> None:
+def test_best_single_is_the_best_mean_of_the_training_tasks() -> None:
     """Means in training: 0.275, 0.325, 0.15, 0.2."""
     assert order(best_single, 5) == [1, 1, 1, 1]
     assert order(best_single, 5, best_only=False) == [1, 0, 3, 2]
@@ -158,15 +158,15 @@ def test_portfolio_is_greedy() -> None:
     assert portfolio.greedy_order(GAINS[:4]) == [1, 3, 0, 2]
 
 
-def test_nearest_tasks_are_asked() -> None:
-    """Of row 4 the nearest is row 3, then row 2: shares of the best [1/4, 1/2, 1, 0] and [0, 1/2, 1/3, 1]."""
+def test_nearest_tasks_determine_the_order() -> None:
+    """Nearest to row 4 are row 3, then row 2: fractions of the best [1/4, 1/2, 1, 0] and [0, 1/2, 1/3, 1]."""
     assert order(nearest_tasks, 4, neighbours=1) == [2, 1, 0, 3]
     assert order(nearest_tasks, 4, neighbours=2) == [2, 1, 3, 0]
     assert order(nearest_tasks, 4, neighbours=100) == order(nearest_tasks, 5, neighbours=4)
 
 
-def test_random_search_repeats_nothing() -> None:
-    agent = player(random_search)
+def test_random_search_is_without_replacement() -> None:
+    agent = search_policy(random_search)
     lanes = agent.family.vectorise(1, 4000)
     observation, _ = lanes.reset(seed=0, options={"tasks": agent.family.task({"row": 0})})
     generator, chosen = torch.Generator().manual_seed(0), []
@@ -174,15 +174,15 @@ def test_random_search_repeats_nothing() -> None:
         action, _ = agent.act(None, observation[None], generator)
         chosen.append(action[0])
         observation, *_ = lanes.step(action[0])
-    tries = torch.stack(chosen).mT
-    assert all(len(set(row)) == 3 for row in tries.tolist())
-    counts = torch.stack([(tries == a).float().mean(0) for a in range(4)])
+    orders = torch.stack(chosen).mT
+    assert all(len(set(row)) == 3 for row in orders.tolist())
+    counts = torch.stack([(orders == a).float().mean(0) for a in range(4)])
     assert (counts - 0.25).abs().max() < 0.035
 
 
-def test_gaussian_ucb_is_the_conditional_normal() -> None:
-    """Against the textbook formula for each subset of what was tried."""
-    agent = player(gaussian_ucb, kappa=0.7, shrinkage=0.2, noise=0.05)
+def test_gaussian_ucb_uses_the_conditional_normal() -> None:
+    """Against the textbook formula for each subset of evaluated candidates."""
+    agent = search_policy(gaussian_ucb, kappa=0.7, shrinkage=0.2, noise=0.05)
     mean, covariance = GAINS[:4].mean(0), np.cov(GAINS[:4].T)
     covariance = 0.8 * covariance + 0.2 * np.diag(np.diag(covariance))
     for subset in ([], [0], [1, 3], [0, 1, 2, 3]):
@@ -197,42 +197,42 @@ def test_gaussian_ucb_is_the_conditional_normal() -> None:
         np.testing.assert_allclose(found.numpy(), expected + 0.7 * np.sqrt(variance), rtol=1e-6, atol=1e-9)
 
 
-def test_curves_are_over_tries() -> None:
-    """Of one who is told the task the best from the first try on; of the portfolio what the best so far gains."""
+def test_curves_are_over_evaluations() -> None:
+    """The oracle has the best gain from the first evaluation; the portfolio has the best gain so far."""
     made = family()
-    curve = adaptation_curve(player(portfolio), made, EvaluationPlan(n_tasks=2, episodes=2))
+    curve = adaptation_curve(search_policy(portfolio), made, EvaluationPlan(n_tasks=2, episodes=2))
     assert curve.axis == "evaluations" and curve.x == [1, 2, 3] and curve.n_tasks == 2
     np.testing.assert_allclose(curve.mean, [(0.3 + 0) / 2, (0.3 + 0.1) / 2, (0.3 + 0.1) / 2], atol=1e-7)
     assert curve.env_steps == [0, 1, 2]
-    curve = adaptation_curve(player(oracle, episodes=1), made, EvaluationPlan(n_tasks=2, episodes=2))
+    curve = adaptation_curve(search_policy(oracle, episodes=1), made, EvaluationPlan(n_tasks=2, episodes=2))
     np.testing.assert_allclose(curve.mean, [0.55] * 3, atol=1e-7)
 
 
 class EndsAtOnce(LookupTasks):
-    """Whose episodes end before the horizon."""
+    """Lookup tasks whose episodes end before the horizon."""
 
     def transition(self, state, action, tasks):
         state, reward, _ = super().transition(state, action, tasks)
         return state, reward, torch.ones(len(state), dtype=torch.bool)
 
 
-def test_a_curve_over_tries_stays_level_after_an_early_end() -> None:
+def test_curve_over_evaluations_is_constant_after_an_early_end() -> None:
     made = EndsAtOnce("made_up", "row", 3, TABLE, 0.0)
-    curve = adaptation_curve(player(portfolio), made, EvaluationPlan(n_tasks=2, episodes=2))
+    curve = adaptation_curve(search_policy(portfolio), made, EvaluationPlan(n_tasks=2, episodes=2))
     assert curve.x == [1, 2, 3] and curve.mean[0] == curve.mean[1] == curve.mean[2] == pytest.approx(0.15)
     assert curve.env_steps == [0, 1, 1]
 
 
-def test_there_is_nothing_to_forget_after_the_only_episode() -> None:
+def test_no_memory_ablation_for_single_episode_trials() -> None:
     spec = Spec.default(env="algorithm_selection", agent="rl2", model="gru", threads=1)
-    for episodes, told in ((1, False), (2, True)):
+    for episodes, expected in ((1, False), (2, True)):
         made, agent = build(
             dataclasses.replace(spec, agent_config=dataclasses.replace(spec.agent_config, episodes=episodes))
         )
-        assert ("memory_reset" in reference_agents(agent, made)) == told
+        assert ("memory_reset" in reference_agents(agent, made)) == expected
 
 
-def test_what_an_evaluation_prints_about_evaluations(tmp_path, capsys) -> None:
+def test_printed_summary_is_in_evaluations(tmp_path, capsys) -> None:
     spec = Spec.default(env="algorithm_selection", agent="best_single", eval_tasks=1000, threads=1)
     run_training(spec, tmp_path / "run", overwrite=False, command=[])
     shown = capsys.readouterr().out

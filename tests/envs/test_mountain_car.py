@@ -1,4 +1,4 @@
-"""The mountain cars: Gymnasium's own with any engine and gravity, numbers by hand, and an engine whose sign matters."""
+"""The mountain cars against Gymnasium with any engine and gravity and by hand, and an engine whose sign matters."""
 
 import math
 from typing import Any
@@ -29,13 +29,13 @@ def family(request: pytest.FixtureRequest) -> TaskDistribution:
 
 
 def some_states(n: int, rng: np.random.Generator) -> np.ndarray:
-    """All over the track, and about the wall and the goals."""
+    """Sample states all over the track and near the wall and the goals."""
     state = rng.uniform([-1.2, -0.07], [0.6, 0.07], (n, 2))
     state[: n // 3, 0] = rng.choice([-1.2, -1.19, -1.15, 0.44, 0.49, 0.58], n // 3)
     return state
 
 
-def test_single_steps_are_those_of_mountain_car_v0() -> None:
+def test_single_steps_equal_mountain_car_v0() -> None:
     family, rng, n = envs.make("mountain_car"), np.random.default_rng(0), 2000
     tasks = family.sample(n, "train", rng)
     state, action = some_states(n, rng), rng.integers(3, size=n)
@@ -52,7 +52,7 @@ def test_single_steps_are_those_of_mountain_car_v0() -> None:
     assert_every_bound_is_met(expected, ends)
 
 
-def test_single_steps_are_those_of_mountain_car_continuous_v0() -> None:
+def test_single_steps_equal_mountain_car_continuous_v0() -> None:
     """Its gravity is a constant and its state is rounded to float32; throttles beyond the bounds too."""
     family, rng, n = envs.make("mountain_car_continuous"), np.random.default_rng(0), 2000
     tasks = family.sample(n, "train", rng)
@@ -84,7 +84,7 @@ def assert_every_bound_is_met(state: np.ndarray, ends: np.ndarray) -> None:
 
 
 def test_steps_by_hand(family: TaskDistribution) -> None:
-    """The slope, cos 3 x, is 1 at x = 0, where all of the gravity pulls to the left, and 0 at -π/6, the bottom."""
+    """The slope, cos 3 x, is 1 at x = 0, where gravity pulls fully to the left, and 0 at -π/6, the bottom."""
     engine = ENGINE[family.name]
     tasks = Tasks.from_rows([{engine: -0.0012, "gravity": 0.002}, {engine: 0.0014, "gravity": 0.003}])
     state = torch.stack([f64(0, -math.pi / 6), f64(0.01, -0.02)], dim=-1)
@@ -95,7 +95,7 @@ def test_steps_by_hand(family: TaskDistribution) -> None:
     assert reward.tolist() == [-1.0 if family.name == "mountain_car" else -0.1] * 2 and not ended.any()
 
 
-def test_shaping_pays_for_energy(family: TaskDistribution) -> None:
+def test_shaping_rewards_energy(family: TaskDistribution) -> None:
     """Per mass, the energy is v²/2 + g sin(3 x)/3. The goal takes g (sin(3 goal) + 1)/3 more than rest at the bottom.
 
     Three steps, the first two without the engine: down from 0.2 m, from the bottom at 0.02 m/step, and to the goal,
@@ -119,7 +119,7 @@ def test_shaping_pays_for_energy(family: TaskDistribution) -> None:
 
 
 @pytest.mark.parametrize("name", [*ENGINE, "acrobot"])
-def test_shaping_that_is_no_finite_number_is_refused(name: str) -> None:
+def test_non_finite_shaping_is_rejected(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name}: shaping .* must be finite"):
         envs.make(name, shaping=math.nan)
 
@@ -133,16 +133,16 @@ def test_episodes_start_at_rest_near_the_bottom(family: TaskDistribution) -> Non
     assert abs(float(position.mean()) + 0.5) < 4 * 0.2 / math.sqrt(12 * 5000)
 
 
-# -- what the datasheet says of the tasks ------------------------------------------------------------------------------
+# -- claims of the datasheet on the tasks ------------------------------------------------------------------------------
 
 
-def drive(family: TaskDistribution, tasks: Tasks, first: float, told: Tasks | None = None) -> tuple[Tensor, Tensor]:
-    """Steps to the goal and return of who pushes along with the motion, and to the side of `first` at first.
+def drive(family: TaskDistribution, tasks: Tasks, first: float, assumed: Tasks | None = None) -> tuple[Tensor, Tensor]:
+    """Steps to the goal and return of pushing along the motion, initially to the side of `first`.
 
-    The driver goes by the sign of the engine that they are `told`. Where the goal is not reached, the steps are one
+    The driver assumes the engine of the task `assumed`. If the goal is not reached, the number of steps is one
     more than the horizon.
     """
-    sign = (told or tasks)[ENGINE[family.name]].sign()
+    sign = (assumed or tasks)[ENGINE[family.name]].sign()
     env = family.vectorise(len(tasks), 1)
     env.reset(seed=0, options={"tasks": tasks})
     returns = torch.zeros(len(tasks))
@@ -160,7 +160,7 @@ def drive(family: TaskDistribution, tasks: Tasks, first: float, told: Tasks | No
 
 
 @pytest.mark.parametrize("split", ["train", "ood"])
-def test_who_knows_the_engine_reaches_the_goal(family: TaskDistribution, split: str) -> None:
+def test_driver_that_knows_the_engine_reaches_the_goal(family: TaskDistribution, split: str) -> None:
     tasks = family.sample(1000, split, np.random.default_rng(0))
     (left, left_return), (right, right_return) = (drive(family, tasks, first) for first in (-1.0, 1.0))
     if family.name == "mountain_car":
@@ -169,16 +169,16 @@ def test_who_knows_the_engine_reaches_the_goal(family: TaskDistribution, split: 
         assert torch.maximum(left_return, right_return).min() > 80
 
 
-def test_who_takes_the_sign_for_granted_reaches_it_in_half_of_the_tasks() -> None:
+def test_driver_with_a_fixed_sign_succeeds_in_half_of_the_tasks() -> None:
     for name, engine in ENGINE.items():
         family = envs.make(name, horizon=200)
         tasks = family.sample(200, "test")
         granted = Tasks({**tasks.values, engine: tasks[engine].abs()})
-        reached = torch.minimum(*(drive(family, tasks, first, told=granted)[0] for first in (-1.0, 1.0))) <= 200
+        reached = torch.minimum(*(drive(family, tasks, first, assumed=granted)[0] for first in (-1.0, 1.0))) <= 200
         assert torch.equal(reached, tasks[engine] > 0) and 70 < reached.sum() < 130
 
 
-def test_the_engine_is_weaker_than_the_hill_and_random_actions_hardly_reach_the_goal(family: TaskDistribution) -> None:
+def test_engine_is_weaker_than_gravity_and_random_actions_rarely_succeed(family: TaskDistribution) -> None:
     for split in ("train", "ood"):
         tasks = family.sample(300, split, np.random.default_rng(0))
         assert (tasks[ENGINE[family.name]].abs() < tasks.gravity).all()

@@ -1,4 +1,4 @@
-"""Navigation: moves, ends and picture by hand."""
+"""Navigation: moves, episode ends and picture by hand."""
 
 import math
 
@@ -38,7 +38,7 @@ def test_navigation_ends_within_a_centimetre_on_both_axes(last: list[float], arr
     assert terminated is (arrives and early) and not truncated
 
 
-def test_navigation_is_truncated_at_100_steps_at_the_far_bound() -> None:
+def test_navigation_is_truncated_after_100_steps_at_the_far_bound() -> None:
     env = envs.make("navigation").make({"goal_x": 0.3, "goal_y": 0.4})
     env.reset(seed=0)
     flags = [env.step(np.array([-0.1, -0.1], dtype=np.float32))[2:4] for _ in range(99)]
@@ -49,7 +49,7 @@ def test_navigation_is_truncated_at_100_steps_at_the_far_bound() -> None:
     assert observation in env.observation_space
 
 
-def test_the_picture_shows_point_and_goal() -> None:
+def test_picture_shows_point_and_goal() -> None:
     env = envs.make("navigation").make({"goal_x": 0.5, "goal_y": 0.25}, render_mode="rgb_array")
     env.reset(seed=0)
     for _ in range(3):

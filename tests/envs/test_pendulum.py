@@ -1,4 +1,4 @@
-"""The pendulum: Gymnasium's own at the nominal task, numbers worked out by hand elsewhere, and targets that matter."""
+"""The pendulum: equal to Gymnasium's at the nominal task, numbers by hand elsewhere, and relevant targets."""
 
 import math
 from typing import Any
@@ -24,9 +24,9 @@ def family() -> TaskDistribution:
 
 
 def theirs() -> tuple[gym.Env, Any]:
-    """Gymnasium's pendulum, and what is inside its wrappers.
+    """Gymnasium's pendulum, wrapped and unwrapped.
 
-    Without its checker, which refuses float64 actions: with float32 ones it computes the torque's part in float32.
+    Without its checker, which rejects float64 actions: with float32 ones it computes the torque term in float32.
     """
     env = gym.make("Pendulum-v1", disable_env_checker=True)
     env.reset(seed=0)
@@ -34,14 +34,14 @@ def theirs() -> tuple[gym.Env, Any]:
 
 
 def short_way(x: np.ndarray) -> np.ndarray:
-    """An angle in [-π, π], otherwise than the library and Gymnasium compute it."""
+    """Wrap an angle to [-π, π], computed differently from the library and Gymnasium."""
     return np.arctan2(np.sin(x), np.cos(x))
 
 
 # -- against Gymnasium -------------------------------------------------------------------------------------------------
 
 
-def test_defaults_are_those_of_gymnasium(family: TaskDistribution) -> None:
+def test_defaults_equal_gymnasium(family: TaskDistribution) -> None:
     env, inner = theirs()
     assert family.nominal == {"mass": inner.m, "length": inner.l, "gravity": inner.g, "target": 0.0}
     assert family.observation_space == env.observation_space and family.action_space == env.action_space
@@ -57,13 +57,13 @@ def test_defaults_are_those_of_gymnasium(family: TaskDistribution) -> None:
     ],
 )
 @pytest.mark.parametrize("nominal", [True, False])
-def test_single_steps_are_those_of_pendulum_v1(
+def test_single_steps_equal_pendulum_v1(
     family: TaskDistribution, dtype: type, in_state: float, in_reward: float, nominal: bool
 ) -> None:
-    """From random states, turned several times and at the largest speed too, with torques beyond the bounds."""
+    """From random states, also after several turns and at the largest speed, with torques beyond the bounds."""
     n, rng = 2000, np.random.default_rng(0)
     tasks = family.nominal_tasks(n)
-    if not nominal:  # any physics, but the target that Gymnasium has
+    if not nominal:  # any physics, with Gymnasium's target
         tasks = Tasks(family.sample(n, "train", rng).values | {"target": tasks.target})
     state = rng.uniform([-20, -8], [20, 8], (n, 2))
     state[:200, 1] = rng.choice([-8.0, 8.0], 200)
@@ -85,12 +85,10 @@ def test_single_steps_are_those_of_pendulum_v1(
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
-def test_whole_episodes_are_those_of_pendulum_v1(
-    family: TaskDistribution, dtype: torch.dtype, tolerance: float
-) -> None:
-    """Observations, rewards and flags of 200 steps from the same start, nothing set again in between.
+def test_whole_episodes_equal_pendulum_v1(family: TaskDistribution, dtype: torch.dtype, tolerance: float) -> None:
+    """Observations, rewards and flags of 200 steps from the same start, without resynchronising.
 
-    Looser than single steps, as a pendulum near upright multiplies a rounding error by up to e⁴ a second.
+    Looser than for single steps, as a pendulum near upright amplifies a rounding error by up to e⁴ per second.
     """
     lanes = 8
     env = family.vectorise(1, lanes)
@@ -101,7 +99,7 @@ def test_whole_episodes_are_those_of_pendulum_v1(
     generator = torch.Generator().manual_seed(1)
     fast = 0
     for t in range(1, 201):
-        # Half of the lanes pump, so that the largest speed is reached; torques beyond the bounds throughout.
+        # Half of the lanes pump energy, so that the largest speed is reached; torques always exceed the bounds.
         action = 3.0 * torch.randn(lanes, 1, generator=generator, dtype=dtype)
         action[::2] = 2.5 * torch.sign(observation[::2, 2:]).to(dtype)
         observation, reward, terminated, truncated, _ = env.step(action)
@@ -117,7 +115,7 @@ def test_whole_episodes_are_those_of_pendulum_v1(
     assert fast > 20
 
 
-def test_episodes_start_as_those_of_pendulum_v1(family: TaskDistribution) -> None:
+def test_initial_states_are_distributed_as_in_pendulum_v1(family: TaskDistribution) -> None:
     """θ uniform in [-π, π), θ' in [-1, 1): means 0 and standard deviations bound / √3, within 4 standard errors."""
     n = 20_000
     env = family.vectorise(1, n)
@@ -140,7 +138,7 @@ def test_steps_by_hand(family: TaskDistribution) -> None:
     0. At π/2 and rest with 1 N m: θ'' = 12 + 6, θ' = 0.9, θ = π/2 + 0.045.
     1. At π/6 and -1 rad/s with -9, clipped to -2: θ'' = 6 - 12, θ' = -1.3, θ = π/6 - 0.065.
     2. At -π/2 and -7.9 rad/s with -2: θ'' = -24, so -9.1, clipped to -8; θ = -π/2 - 0.4.
-    3. At 3 rad and rest, target -3: the way round is 2π - 6 long. θ'' = 12 sin 3.
+    3. At 3 rad and rest, target -3: the shorter way is 2π - 6. θ'' = 12 sin 3.
     """
     rod = {"mass": 2.0, "length": 0.5, "gravity": 4.0}
     tasks = Tasks.from_rows([rod | {"target": target} for target in (0.0, 0.5, -1.0, -3.0)])
@@ -158,8 +156,8 @@ def test_steps_by_hand(family: TaskDistribution) -> None:
     torch.testing.assert_close(reward, -f64(*expected), rtol=1e-13, atol=0)
 
 
-def test_the_target_changes_rewards_alone(family: TaskDistribution) -> None:
-    """By (θ - θ*)² - θ² with both differences the short way round, over whole episodes; the agent sees none of it."""
+def test_target_changes_only_rewards(family: TaskDistribution) -> None:
+    """By (θ - θ*)² - θ² with wrapped differences, over whole episodes; observations do not change."""
     env = family.vectorise(1, 16)
     generator = torch.Generator().manual_seed(0)
     actions = [torch.randn(16, 1, generator=generator) for _ in range(200)]
@@ -181,7 +179,7 @@ def test_the_target_changes_rewards_alone(family: TaskDistribution) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("mass", 0.5), ("length", 0.7), ("gravity", 1.0)])
-def test_physics_changes_the_next_state_and_not_the_present_reward(
+def test_physics_changes_the_next_state_but_not_the_current_reward(
     family: TaskDistribution, name: str, value: float
 ) -> None:
     """From π/2 at rest with 1 N m, nominally θ'' = 15 + 3; half the mass 15 + 6; 0.7 m: 15/0.7 + 3/0.49; g = 1: 4.5."""
@@ -192,23 +190,23 @@ def test_physics_changes_the_next_state_and_not_the_present_reward(
     assert reward.item() == pytest.approx(-((math.pi / 2) ** 2 + 0.001), rel=1e-13)
 
 
-def test_episodes_are_truncated_at_the_horizon_and_never_end_before() -> None:
+def test_episodes_are_truncated_at_the_horizon_and_never_terminate() -> None:
     env = envs.make("pendulum", horizon=37).make()
     env.reset(seed=0)
     flags = [env.step(np.array([2.0], dtype=np.float32))[2:4] for _ in range(37)]
     assert flags == [(False, False)] * 36 + [(False, True)]
 
 
-# -- what the datasheet says of the tasks ------------------------------------------------------------------------------
+# -- claims of the datasheet on the tasks ------------------------------------------------------------------------------
 
 
 def holding_torque(tasks: Tasks, angle: Tensor) -> Tensor:
-    """Torque that holds the rod at rest [N m]: gravity pulls at its middle, l/2 from the pivot."""
+    """Torque that holds the rod at rest [N m]: gravity acts on its centre, l/2 from the pivot."""
     return -tasks.mass * tasks.gravity * tasks.length / 2 * angle.sin()
 
 
 def test_nearly_every_target_can_be_held(family: TaskDistribution) -> None:
-    """The share of train tasks by the midpoint rule over all four parameters; every OOD task, by its worst corner."""
+    """Fraction of train tasks by the midpoint rule over all four parameters; every OOD task, by the worst corner."""
     midpoints = (np.arange(24) + 0.5) / 24
     grid = np.stack(np.meshgrid(*[midpoints] * 4, indexing="ij")).reshape(4, -1)
     columns = zip(family.parameters.items(), grid, strict=True)
@@ -225,7 +223,7 @@ def test_nearly_every_target_can_be_held(family: TaskDistribution) -> None:
 
 
 def test_holding_torque_holds(family: TaskDistribution) -> None:
-    """The rod stays where it is, in the simulator too: θ'' = 0 at rest."""
+    """The rod stays at rest in the simulator, too: θ'' = 0."""
     tasks = family.sample(100, "ood")
     state = torch.stack([tasks.target, torch.zeros_like(tasks.target)], dim=-1)
     after, _, _ = family.transition(state, holding_torque(tasks, tasks.target)[:, None], tasks)
@@ -233,7 +231,7 @@ def test_holding_torque_holds(family: TaskDistribution) -> None:
 
 
 def control(state: Tensor, tasks: Tasks, aim: Tensor) -> Tensor:
-    """A controller that knows the physics: swing up to the energy of upright, then a critically damped hold at `aim`.
+    """A controller with known physics: swing up to the energy of upright, then critically damped control to `aim`.
 
     Åström and Furuta 2000, Swinging up a pendulum by energy control.
     """
@@ -264,18 +262,18 @@ def controlled(family: TaskDistribution, tasks: Tasks, aim: Tensor) -> tuple[Ten
 
 
 @pytest.mark.parametrize("split", ["train", "ood"])
-def test_who_knows_the_target_reaches_it_and_who_does_not_pays(family: TaskDistribution, split: str) -> None:
-    """So tasks are solvable within an episode, and not without finding out the target."""
+def test_known_target_is_reached_and_unknown_target_is_costly(family: TaskDistribution, split: str) -> None:
+    """Tasks are solvable within an episode, but only by identifying the target."""
     tasks = family.sample(400, split, np.random.default_rng(0))
     holdable = holding_torque(tasks, tasks.target).abs() <= MAX_TORQUE
     informed, worst = controlled(family, tasks, tasks.target)
     blind, _ = controlled(family, tasks, torch.zeros_like(tasks.target))
     assert (worst[holdable] < 0.05).double().mean() > 0.99
-    # A target not aimed for costs 200 · E[θ*²], if it is 0 that is aimed for: 67 in train, 317 in ood.
+    # Aiming for 0 instead of the target costs 200 · E[θ*²]: 67 in train, 317 in ood.
     assert (informed - blind).mean() > {"train": 40, "ood": 150}[split]
 
 
-def test_the_nominal_task_can_be_swung_up(family: TaskDistribution) -> None:
+def test_swing_up_in_the_nominal_task(family: TaskDistribution) -> None:
     tasks = family.nominal_tasks(200)
     returns, worst = controlled(family, tasks, tasks.target)
     assert returns.mean() > -200 and (worst < 0.05).all()

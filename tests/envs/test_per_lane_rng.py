@@ -1,4 +1,4 @@
-"""Random numbers that are carried in the state: L'Ecuyer's own, uniform, independent over steps and lanes."""
+"""Per-lane random number generator: L'Ecuyer's, uniform, independent over steps and lanes."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from envs.dynamics.per_lane_rng import MODULI, init_rng_state, next_uniform
 
 
 def reference(first: int, second: int) -> tuple[int, int, int]:
-    """A step of the generator as published, by Schrage's divisions in 32 bits; last its output, 1 to 2147483562."""
+    """One step of the published generator by Schrage's method in 32 bits; its output, 1 to 2147483562, comes last."""
     k = first // 53668
     first = 40014 * (first - k * 53668) - k * 12211
     first += 2147483563 * (first < 0)
@@ -19,7 +19,7 @@ def reference(first: int, second: int) -> tuple[int, int, int]:
     return first, second, z + 2147483562 * (z < 1)
 
 
-def test_numbers_are_those_of_the_published_generator() -> None:
+def test_numbers_equal_the_published_generator() -> None:
     starts = [(1, 1), (12345, 67890), (2147483562, 2147483398), (40014, 2), (2**30, 3)]
     seed = torch.tensor(starts, dtype=torch.float64)
     for _ in range(300):
@@ -27,7 +27,7 @@ def test_numbers_are_those_of_the_published_generator() -> None:
         rows = [reference(*start) for start in starts]
         starts = [row[:2] for row in rows]
         assert seed.tolist() == [list(start) for start in starts]
-        # Its largest output, which it maps to just below 1, is 0 here: an interval that is closed below.
+        # The largest output, which the paper maps to just below 1, is 0 here: a half-open interval [0, 1).
         assert uniform.tolist() == [z % 2147483562 / 2147483562 for *_, z in rows]
 
 
@@ -46,7 +46,7 @@ def test_numbers_are_uniform_and_independent() -> None:
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 4 / one.size**0.5
 
 
-def test_seeds_are_whole_numbers_within_the_moduli() -> None:
+def test_seeds_are_integers_within_the_moduli() -> None:
     drawn = torch.rand(1000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     drawn[0], drawn[1] = 0.0, torch.nextafter(torch.ones(()), torch.zeros(())).double()
     drawn[2] = float(np.nextafter(1.0, 0.0))

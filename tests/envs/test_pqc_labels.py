@@ -1,4 +1,4 @@
-"""Labels by a circuit: against PennyLane's simulator, points against the square's area, rewards and ends by hand."""
+"""Circuit labels: against PennyLane, points against areas of the square, rewards and episode ends by hand."""
 
 import functools
 import math
@@ -24,7 +24,7 @@ SIDE = 2 * math.pi
 
 @functools.cache
 def node() -> qml.QNode:
-    """The labelling circuit as the datasheet has it: weights [weight] or [weight, point], points [point, 2]."""
+    """The labelling circuit of the datasheet: weights [weight] or [weight, point], points [point, 2]."""
 
     def circuit(weights: Tensor, x: Tensor) -> Any:
         left = iter(weights)
@@ -50,7 +50,7 @@ def pennylane(tasks: Tasks, x: Tensor) -> Tensor:
 
 
 def grid(n: int) -> Tensor:
-    """The middles of n · n cells of the square [cell, 2]."""
+    """Centres of n · n cells of the square [cell, 2]."""
     middle = SIDE * (torch.arange(n, dtype=torch.float64) + 0.5) / n
     return torch.cartesian_prod(middle, middle)
 
@@ -59,8 +59,8 @@ def grid(n: int) -> Tensor:
 
 
 @pytest.mark.parametrize(("layers", "margin"), [(4, 0.15), (4, 0.0), (1, 0.5), (3, 0.3)])
-def test_labels_and_margin_are_those_of_pennylane(layers: int, margin: float) -> None:
-    """From outside: action 1 in every step earns the label. Tasks of neighbouring lanes are the same, others differ."""
+def test_labels_and_margin_equal_pennylane(layers: int, margin: float) -> None:
+    """Black-box test: action 1 in every step earns the label. Neighbouring lanes share a task, others differ."""
     family = envs.make("pqc_labels", layers=layers, margin=margin, horizon=6)
     tasks = family.sample(8, "train", np.random.default_rng(3))
     env = family.vectorise(8, 3)
@@ -73,13 +73,13 @@ def test_labels_and_margin_are_those_of_pennylane(layers: int, margin: float) ->
         # Observations are float32: <ZZ> is known to 1e-5.
         clear = values[-1].abs() > 1e-5
         assert torch.equal(reward[clear].double(), values[-1].sign()[clear]) and clear.sum() >= 23
-    values.append(pennylane(lane_tasks, observation))  # what is seen after the last step is a point like the others
+    values.append(pennylane(lane_tasks, observation))  # the observation after the last step is a point like the others
     value = torch.stack(values)
     assert value.abs().min() >= margin - 1e-5 and value.abs().min() < margin + 0.1
     assert (value > 0).any() and (value < 0).any()
 
 
-def test_expectations_are_those_of_pennylane() -> None:
+def test_expectations_equal_pennylane() -> None:
     family = envs.make("pqc_labels")
     tasks = family.sample(20, "test")
     points = SIDE * torch.rand(20, 1, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -89,7 +89,7 @@ def test_expectations_are_those_of_pennylane() -> None:
 
 
 def test_without_a_margin_points_are_uniform() -> None:
-    """Both coordinates, and their sum around the circle, so that they are independent too."""
+    """Both coordinates, and their sum modulo 2π, so that they are independent, too."""
     family = envs.make("pqc_labels", margin=0.0)
     state = family.initial_state(family.sample(100, "test"), torch.Generator().manual_seed(0))
     x = state[:, 1:43].reshape(-1, 2)
@@ -98,7 +98,7 @@ def test_without_a_margin_points_are_uniform() -> None:
 
 
 @pytest.mark.parametrize("margin", [0.15, 0.6])
-def test_with_a_margin_points_are_uniform_outside_it(margin: float) -> None:
+def test_points_are_uniform_outside_the_margin(margin: float) -> None:
     """Chi-square test of 8 × 8 cells against their areas outside the margin; 0.6 leaves a third, drawn repeatedly."""
     family = envs.make("pqc_labels", margin=margin)
     task = family.nominal_tasks(1)
@@ -113,7 +113,7 @@ def test_with_a_margin_points_are_uniform_outside_it(margin: float) -> None:
     assert stats.chisquare(seen[kept], expected).pvalue > 0.01 and seen[~kept].sum() < 0.005 * seen.sum()
 
 
-def test_a_margin_that_leaves_no_points_is_refused() -> None:
+def test_margin_without_remaining_points_is_rejected() -> None:
     family = envs.make("pqc_labels", margin=0.999)
     with pytest.raises(UsageError, match=r"margin 0.999 excludes nearly all points of a task: fewer than 21 of 2688"):
         family.vectorise(2, 2).reset(seed=0)
@@ -149,8 +149,8 @@ def test_steps_by_hand() -> None:
 
 
 @pytest.mark.parametrize("cliff", [False, True])
-def test_who_knows_the_circuit_earns_all_and_its_opposite_the_least(cliff: bool) -> None:
-    """Lanes: always right, always wrong, and wrong at the fourth step alone: 20, -20, 18; cliff: 20, -1, 3 - 1."""
+def test_returns_with_a_known_circuit_and_with_its_opposite(cliff: bool) -> None:
+    """Lanes: always right, always wrong, and wrong only at the fourth step: 20, -20, 18; cliff: 20, -1, 3 - 1."""
     family = envs.make("pqc_labels", cliff=cliff)
     env = family.vectorise(5, 3)
     tasks = family.sample(5, "test")
@@ -167,10 +167,10 @@ def test_who_knows_the_circuit_earns_all_and_its_opposite_the_least(cliff: bool)
     assert terminated.tolist() == [False, cliff, cliff] * 5 and truncated.tolist() == [True, not cliff, not cliff] * 5
 
 
-# -- what the datasheet says -------------------------------------------------------------------------------------------
+# -- claims of the datasheet -------------------------------------------------------------------------------------------
 
 
-def test_the_model_reuploading_can_be_the_labelling_circuit() -> None:
+def test_reuploading_model_can_represent_the_labelling_circuit() -> None:
     family = envs.make("pqc_labels")
     layer = QuantumLayer("reuploading", 2, 4, observables="global", initial_scale=1.0).double()
     points = grid(9)
@@ -203,7 +203,7 @@ def test_no_weight_is_redundant() -> None:
     assert len(layer.weights) == 10 and torch.linalg.matrix_rank(torch.stack(gradients)) == 10
 
 
-def test_balance_is_as_the_datasheet_says() -> None:
+def test_class_balance_is_as_in_the_datasheet() -> None:
     family = envs.make("pqc_labels")
     tasks = family.sample(1500, "test")
     with torch.no_grad():
@@ -225,14 +225,14 @@ def test_balance_is_as_the_datasheet_says() -> None:
     assert (shown > 0).double().mean().item() == pytest.approx(0.48, abs=0.005)
 
 
-def test_a_picture_shows_the_labels_the_margin_and_the_point() -> None:
+def test_picture_shows_labels_margin_and_point() -> None:
     family = envs.make("pqc_labels")
     task = family.sample(2, "test")[1]
     env = family.make(task, render_mode="rgb_array")
     observation, _ = env.reset(seed=0)
     picture = env.render()
     assert picture.dtype == np.uint8 and picture.shape == (400, 400, 3)
-    # Row 0 is the top, x1 = 2π: turned so that the axes are x0, x1.
+    # Row 0 is the top, x1 = 2π: rotated so that the axes are x0, x1.
     by_place = picture[::-1].transpose(1, 0, 2)
     middles = by_place[2::4, 2::4].reshape(-1, 3)
     value = pennylane(task, grid(100)).numpy()

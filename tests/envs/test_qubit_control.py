@@ -1,4 +1,4 @@
-"""Control of qubits: the Lindblad equation against other solvers and closed forms, what is paid and what is seen."""
+"""Qubit control: the Lindblad equation against other solvers and closed forms, rewards and observations."""
 
 import math
 from functools import reduce
@@ -76,7 +76,7 @@ def physics(row: dict, action: np.ndarray, n: int) -> tuple[np.ndarray, list[np.
 
 
 def superoperator(h: np.ndarray, jumps: list[np.ndarray]) -> np.ndarray:
-    """Of the density matrix with its columns below each other: A rho B is kron(B^T, A) on it."""
+    """Superoperator on the column-stacked density matrix: A rho B is kron(B^T, A) vec(rho)."""
     one = np.eye(len(h))
     total = -1j * (np.kron(one, h) - np.kron(h.T, one))
     for jump in jumps:
@@ -97,7 +97,7 @@ def episode(made: QubitControl, tasks: Tasks, actions: Tensor) -> tuple[Tensor, 
 
 
 def pulses(made: QubitControl, lanes: int, seed: int = 0, size: float = 0.8) -> Tensor:
-    """Random ones, at times beyond the bounds."""
+    """Random pulses, sometimes beyond the bounds."""
     generator = torch.Generator().manual_seed(seed)
     shape = (made.horizon, lanes, 2 * made.n_qubits)
     return size * torch.randn(shape, dtype=torch.float64, generator=generator)
@@ -108,8 +108,8 @@ def pulses(made: QubitControl, lanes: int, seed: int = 0, size: float = 0.8) -> 
 
 @pytest.mark.parametrize("split", ["train", "ood"])
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_episodes_are_those_of_the_exponential_of_the_superoperator(n: int, split: str) -> None:
-    """With density matrices in place of our vectors, and its dense exponential in place of our series."""
+def test_episodes_equal_the_superoperator_exponential(n: int, split: str) -> None:
+    """With density matrices in place of Pauli vectors, and a dense exponential in place of the series."""
     made, lanes = family(n_qubits=n), 2
     tasks, actions = made.sample(lanes, split, np.random.default_rng(0)), pulses(made, lanes)
     states, rewards, _ = episode(made, tasks, actions)
@@ -124,7 +124,7 @@ def test_episodes_are_those_of_the_exponential_of_the_superoperator(n: int, spli
         assert rewards[-1, lane].item() == pytest.approx((ket @ rho @ ket).real, abs=1e-12)
 
 
-def test_an_episode_is_that_of_an_integrator_of_the_lindblad_equation() -> None:
+def test_episode_equals_numerical_integration_of_the_lindblad_equation() -> None:
     made = family(n_qubits=2, horizon=4)
     tasks, actions = made.sample(1, "test"), pulses(made, 1)
     states, _, _ = episode(made, tasks, actions)
@@ -147,7 +147,7 @@ def test_an_episode_is_that_of_an_integrator_of_the_lindblad_equation() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_states_stay_density_matrices(n: int) -> None:
+def test_states_remain_density_matrices(n: int) -> None:
     made = family(n_qubits=n)
     tasks = made.sample(3, "ood")
     for state in episode(made, tasks, pulses(made, 3, size=2.0))[0][::5].flatten(0, 1):
@@ -158,8 +158,8 @@ def test_states_stay_density_matrices(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_slots_are_solved_up_to_the_fastest_tasks_that_are_accepted(n: int) -> None:
-    """A bound on the norm that is one, and a series long enough for it; of matrices drawn at random."""
+def test_slots_are_accurate_up_to_the_fastest_accepted_tasks(n: int) -> None:
+    """The norm bound is valid and the series long enough for it, for random matrices."""
     generator = torch.Generator().manual_seed(n)
     local = torch.rand(20, n, 5, dtype=torch.float64, generator=generator)
     local[..., :3] = 2 * local[..., :3] - 1
@@ -175,14 +175,14 @@ def test_slots_are_solved_up_to_the_fastest_tasks_that_are_accepted(n: int) -> N
             one = [rate[lane : lane + 1] / bound[lane] for rate in rates]  # of speed 1
             wide = [rate.expand(4**n, *rate.shape[1:]) for rate in one]
             flow = evolve(words, generators(*wide), MAX_STEP_NORM * n, taylor_order(MAX_STEP_NORM * n)).T
-            # The generator, from a step so small that the square of it is lost.
+            # The generator, from a step so small that second-order terms vanish.
             matrix = (evolve(words, generators(*wide), 1e-6, 1).T - words) * 1e6
             assert torch.linalg.matrix_norm(matrix, 2) < 1 + 1e-9
             np.testing.assert_allclose(flow.numpy(), expm(MAX_STEP_NORM * n * matrix.numpy()), rtol=0, atol=2e-9)
 
 
-def test_the_series_leaves_out_less_than_it_says() -> None:
-    """And is not much longer than that needs."""
+def test_series_remainder_is_within_its_bound() -> None:
+    """The series is also not much longer than necessary."""
     for bound, error in ((0.1, 1e-6), (1.0, 1e-6), (3.0, 1e-6), (3.0, 1e-12)):
         order = taylor_order(bound, error)
         terms = [bound**k / math.factorial(k) for k in range(60)]
@@ -194,7 +194,7 @@ def test_the_series_leaves_out_less_than_it_says() -> None:
 
 
 def still(made: QubitControl, **values) -> Tasks:
-    """A device without decay, and nominal but for these values."""
+    """A device without decay, nominal except for these values."""
     return made.task({"t1": LASTS, "t_phi": LASTS} | values)
 
 
@@ -210,7 +210,7 @@ def test_half_a_turn_flips_a_qubit() -> None:
 
 
 def test_rabi_oscillations_of_a_detuned_qubit() -> None:
-    """P(1) = Ω² / (Ω² + Δ²) sin²(√(Ω² + Δ²) t / 2), Ω = 2π 0.9 · 0.7 MHz, Δ = 2π 0.6 MHz, in time and by the sign."""
+    """P(1) = Ω² / (Ω² + Δ²) sin²(√(Ω² + Δ²) t / 2), Ω = 2π 0.9 · 0.7 MHz, Δ = 2π 0.6 MHz, at all times, both signs."""
     made = family(target="flip", reward="every", horizon=60)
     rabi, detuning = 2 * math.pi * 0.9 * 0.7, 2 * math.pi * 0.6
     t = SLOT * torch.arange(1, 61, dtype=torch.float64)
@@ -224,7 +224,7 @@ def test_rabi_oscillations_of_a_detuned_qubit() -> None:
 
 
 def rest(made: QubitControl, tasks: Tasks, vector: list[float] | Tensor) -> Tensor:
-    """Vectors [time, word] from this one on, without a drive."""
+    """Evolve this vector without a drive [time, word]."""
     state = torch.cat([torch.zeros(1), torch.as_tensor(vector)]).double()[None]
     found = []
     for _ in range(made.horizon):
@@ -268,8 +268,8 @@ def test_coupled_qubits_entangle_and_return() -> None:
         np.testing.assert_allclose(found[:, place[name]], values, rtol=0, atol=1e-12, err_msg=name)
 
 
-def test_errors_of_the_drive_are_what_they_are_called() -> None:
-    """An amplitude error of 0.25 is a drive 1.25 times as strong; a phase of φ is one along an axis turned by φ."""
+def test_amplitude_and_phase_errors_of_the_drive() -> None:
+    """An amplitude error of 0.25 is a drive 1.25 times as strong; a phase of φ rotates the drive axis by φ."""
     made = family(n_qubits=2)
     exact, actions = still(made), pulses(made, 1, size=0.3).clamp(-0.5, 0.5)
     off = still(made, amplitude=[0.25, 0.0], phase=[0.0, 0.9])
@@ -280,7 +280,7 @@ def test_errors_of_the_drive_are_what_they_are_called() -> None:
     assert torch.equal(episode(made, exact, beyond)[0], episode(made, exact, beyond.clamp(-1, 1))[0])
 
 
-# -- what is paid and seen ---------------------------------------------------------------------------------------------
+# -- rewards and observations ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -322,7 +322,7 @@ def test_observations_are_the_stated_expectation_values_and_the_time(observe: st
     assert start == [*(float(set(name) <= {"I", "Z"}) for name in SEEN[observe, n]), 1.0]
 
 
-def test_three_qubits_are_seen_in_words_of_two_letters_at_most() -> None:
+def test_three_qubits_are_observed_in_words_of_at_most_two_letters() -> None:
     assert family(n_qubits=3, observe="pauli").observation_space.shape == (9 + 27 + 1,)
 
 
@@ -334,16 +334,16 @@ def test_three_qubits_are_seen_in_words_of_two_letters_at_most() -> None:
         {"target": "flip", "observe": "time", "horizon": 6},
     ],
 )
-def test_every_kind_passes_the_checks(options: dict) -> None:
+def test_every_variant_passes_the_checks(options: dict) -> None:
     assert envs.check(family(**options))
 
 
-def test_a_picture_has_a_column_for_each_qubit() -> None:
+def test_picture_has_a_column_for_each_qubit() -> None:
     env = envs.make("qubit_control", n_qubits=3, target="ghz").make(render_mode="rgb_array")
     env.reset(seed=0)
     drawn = env.render()
     assert drawn is not None and drawn.shape == (240, 360, 3)
-    # |0> of each: up in the upper view, in the middle of the lower one; the target's qubits have no direction.
+    # |0> of each: up in the upper view, centred in the lower one; the target's qubits have no direction.
     for qubit in range(3):
         centre = 60 + 120 * qubit
         assert drawn[10, centre].tolist() == drawn[180, centre].tolist() == [214, 39, 40]
@@ -359,18 +359,18 @@ def test_counts_are_quantiles_of_the_binomial_distribution(trials: int) -> None:
     p = np.concatenate([rng.random(300), 10 ** rng.uniform(-7, -1, 100), 1 - 10 ** rng.uniform(-7, -1, 100)])
     u = np.concatenate([rng.random(400), 10 ** rng.uniform(-9, -1, 50), 1 - 10 ** rng.uniform(-9, -1, 50)])
     found = binomial(torch.from_numpy(u), torch.from_numpy(p), trials).numpy()
-    # The count whose interval of cumulative probabilities the number is in, but for rounding at its ends.
+    # The count whose interval of cumulative probabilities contains the number, up to rounding at the ends.
     assert (stats.binom.cdf(found, trials, p) > u - 1e-9).all()
     assert (stats.binom.cdf(found - 1, trials, p) <= u + 1e-9).all()
 
 
-def test_what_is_certain_is_measured_without_error() -> None:
+def test_deterministic_outcomes_are_measured_without_error() -> None:
     u = torch.tensor([0.0, 0.5, 1 - 1e-16, 0.0, 0.5, 1 - 1e-16], dtype=torch.float64)
     p = torch.tensor([0.0] * 3 + [1.0] * 3, dtype=torch.float64)
     assert binomial(u, p, 50).tolist() == [0, 0, 0, 50, 50, 50]
 
 
-def test_estimates_from_shots_are_unbiased_with_the_variance_of_so_many_shots() -> None:
+def test_shot_estimates_are_unbiased_with_the_expected_variance() -> None:
     """(1 - m²) / shots for an expectation value, F (1 - F) / shots for the fidelity; independent of each other."""
     shots, lanes, steps = 25, 20_000, 3
     options = {"observe": "pauli", "horizon": steps, "reward": "every"}
@@ -388,14 +388,16 @@ def test_estimates_from_shots_are_unbiased_with_the_variance_of_so_many_shots() 
     np.testing.assert_allclose(counts, counts.round(), rtol=0, atol=1e-9)
     assert (np.abs(estimates.mean(1) - expected) < 4.5 * np.sqrt(variance / lanes)).all()
     p = np.where(np.arange(4) < 3, (1 + expected) / 2, expected)
-    spread = np.sqrt((2 + stats.binom.stats(shots, p, moments="k")) / lanes)  # of a variance, by the kurtosis
+    spread = np.sqrt(
+        (2 + stats.binom.stats(shots, p, moments="k")) / lanes
+    )  # standard error of a variance, from the kurtosis
     assert (np.abs(estimates.var(1) / variance - 1) < 4.5 * spread).all()
     columns = estimates.transpose(1, 0, 2).reshape(lanes, -1)
     others = np.corrcoef(columns.T) - np.eye(columns.shape[1])
     assert np.abs(others).max() < 4.5 / math.sqrt(lanes)
 
 
-def test_shot_noise_follows_the_seed_and_looking_changes_nothing() -> None:
+def test_shot_noise_follows_the_seed_and_observing_has_no_side_effect() -> None:
     made = family(shots=20)
     tasks, actions = made.sample(50, "test"), pulses(made, 50)
 
@@ -416,20 +418,20 @@ def test_shot_noise_follows_the_seed_and_looking_changes_nothing() -> None:
     assert 0.02 < (first[0][-1, :, 0] - exact).std() < 0.3
 
 
-def test_a_measurement_that_is_not_known_beforehand_is_made_at_the_start_too() -> None:
+def test_uncertain_initial_measurements_have_shot_noise() -> None:
     made = family(shots=20, observe="pauli")
     env = made.vectorise(1, 500)
     start, _ = env.reset(seed=0)
     assert (start[:, 2] == 1).all() and float(start[:, 0].std()) == pytest.approx(1 / math.sqrt(20), rel=0.15)
 
 
-# -- what the tasks are for --------------------------------------------------------------------------------------------
+# -- purpose of the tasks ----------------------------------------------------------------------------------------------
 
 
 def quarter_turn(tasks: Tasks, phase: Tensor) -> Tensor:
-    """A square pulse to (|0> + |1>) / √2 for a qubit in tune, about y turned back by `phase` [time, lane, act].
+    """A square pulse to (|0> + |1>) / √2 for a resonant qubit, about y rotated back by `phase` [time, lane, act].
 
-    In the last slots, so that the qubit has little time to run out of phase: 0.25 turns at √2 MHz.
+    In the last slots, so that the qubit has little time to dephase: 0.25 turns at √2 MHz.
     """
     length = 0.25 / (math.sqrt(2) * SLOT)
     share = (length - torch.arange(19, -1, -1, dtype=torch.float64)).clamp(0, 1)[:, None, None]
@@ -437,17 +439,17 @@ def quarter_turn(tasks: Tasks, phase: Tensor) -> Tensor:
     return math.sqrt(2) * share * torch.stack([angle.cos(), angle.sin()], dim=-1)
 
 
-def test_a_pulse_for_all_tasks_is_no_better_than_none_and_who_knows_the_phase_gets_most() -> None:
-    """The mean over the phase of (1 + r cos φ) / 2 is 1/2. Along an axis only a full drive is in range: 1 MHz."""
+def test_fixed_pulse_is_no_better_than_none_and_known_phase_is_best() -> None:
+    """The mean over the phase of (1 + r cos φ) / 2 is 1/2. Along an axis the full drive is 1 MHz."""
     made = family()
     tasks = made.sample(500, "train", np.random.default_rng(0))
     zero = torch.zeros(500, dtype=torch.float64)
     blind = episode(made, tasks, quarter_turn(tasks, zero))[1][-1]
-    told = episode(made, tasks, quarter_turn(tasks, tasks.phase[:, 0]))[1][-1]
-    assert blind.mean() == pytest.approx(0.5, abs=0.06) and told.mean() > 0.9
+    informed = episode(made, tasks, quarter_turn(tasks, tasks.phase[:, 0]))[1][-1]
+    assert blind.mean() == pytest.approx(0.5, abs=0.06) and informed.mean() > 0.9
 
 
-# -- bad input ---------------------------------------------------------------------------------------------------------
+# -- invalid input -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -465,12 +467,12 @@ def test_a_pulse_for_all_tasks_is_no_better_than_none_and_who_knows_the_phase_ge
     ],
 )
 @pytest.mark.usefixtures("unchecked")
-def test_bad_options_are_refused(options: dict, message: str) -> None:
+def test_invalid_options_are_rejected(options: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         envs.make("qubit_control", **options)
 
 
-def test_bad_tasks_are_refused() -> None:
+def test_invalid_tasks_are_rejected() -> None:
     made = family(n_qubits=2)
     for values, message in (
         ({"t1": [1.0, 0.0]}, "t1 must be positive and finite, not 0"),

@@ -1,4 +1,4 @@
-"""Ranges: their quantiles, what a text stands for, and what is drawn."""
+"""Ranges: quantiles, parsing and sampling."""
 
 import math
 
@@ -28,13 +28,13 @@ pytestmark = pytest.mark.filterwarnings("error")
         ("True, False", Choice((0, 1))),
     ],
 )
-def test_a_text_stands_for_a_range(text: str, range_: envs.Range) -> None:
+def test_text_is_parsed_to_a_range(text: str, range_: envs.Range) -> None:
     assert parse_range(text, "--vary x") == range_
 
 
 @pytest.mark.parametrize("text", ["", "5", "a:b", "5:", ":5", "1:2:3", "lag:1:2", "1,b", "int:1.5:2", "log:-1:2", "2:1",
                                   "1:1", "nan:1", "1:inf", "±-1:2", "int:3:3", "1,1"])  # fmt: skip
-def test_a_text_that_stands_for_none_is_refused(text: str) -> None:
+def test_invalid_text_is_rejected(text: str) -> None:
     with pytest.raises(UsageError, match=r"^--vary x: ") as caught:
         parse_range(text, "--vary x")
     assert "\n" not in str(caught.value)
@@ -51,7 +51,7 @@ def test_sign() -> None:
     assert Sign().ppf(np.array([0.0, 0.49, 0.5, 0.99])).tolist() == [-1, -1, 1, 1]
 
 
-def test_a_function_of_a_generator_is_fixed_by_the_task() -> None:
+def test_function_of_a_generator_is_reproducible_per_task() -> None:
     gamma = Drawn(lambda rng: rng.gamma(2.0, 3.0))
     u = np.random.default_rng(0).random(20_000)
     values = gamma.ppf(u)
@@ -102,7 +102,7 @@ def test_ranges_at_the_quartiles(range_: envs.Range, expected: list[float], text
     assert not range_.contains(np.array([-99.0, 99.0, 4.75])).all()
 
 
-def test_signed_uniform_leaves_out_the_middle() -> None:
+def test_signed_uniform_excludes_the_middle() -> None:
     assert SignedUniform(5, 15).contains(np.array([-16.0, -15.0, -4.9, 0.0, 5.0, 15.1])).tolist() == [
         *(False, True, False, False, True, False)
     ]
@@ -125,6 +125,6 @@ def test_signed_uniform_leaves_out_the_middle() -> None:
         (lambda: Choice(3), "Choice: needs one or more distinct values, not 3"),
     ],
 )
-def test_bad_ranges_are_refused(build, message: str, unchecked: None) -> None:
+def test_invalid_ranges_are_rejected(build, message: str, unchecked: None) -> None:
     with pytest.raises(UsageError, match=message):
         build()

@@ -1,4 +1,4 @@
-"""Families that vary an environment of Gymnasium are that environment at their nominal task: starts, steps, pictures.
+"""Families based on a Gymnasium environment equal it at their nominal task: initial states, steps, pictures.
 
 A family with a reference implementation is one entry of `REFERENCES`.
 """
@@ -19,7 +19,7 @@ from qrl.common.errors import UsageError
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-Player = Callable[[np.ndarray, Any], Any]
+Policy = Callable[[np.ndarray, Any], Any]
 """The action after an observation, given a random one."""
 
 
@@ -28,7 +28,7 @@ def random(observation: np.ndarray, action: Any) -> Any:
 
 
 def random_in_double(observation: np.ndarray, action: np.ndarray) -> np.ndarray:
-    """With float32 torques Gymnasium's pendulum computes a part of its step in float32."""
+    """Torque in float64: with float32 torques Gymnasium's pendulum computes part of its step in float32."""
     return action.astype(np.float64)
 
 
@@ -41,7 +41,7 @@ def balance(observation: np.ndarray, action: Any) -> int:
 
 
 def swing(observation: np.ndarray, action: Any) -> int:
-    """Push along with the motion of what the observation has last: the second link, the car."""
+    """Push along the last velocity of the observation: that of the second link or the car."""
     return 2 if observation[-1] >= 0 else 0
 
 
@@ -54,17 +54,17 @@ def as_it_is(env: gym.Env, other: gym.Env) -> gym.Env:
 
 
 def in_the_space_of(env: gym.Env, other: gym.Env) -> gym.Env:
-    """Spaces are compared with ==. Ours is wider where other tasks than the nominal one go farther."""
+    """Use the space of the other environment: spaces are compared with ==, and other tasks need a wider one."""
     return TransformObservation(env, lambda observation: observation, other.observation_space)
 
 
 def with_rewards_in_arrays(env: gym.Env, other: gym.Env) -> gym.Env:
-    """Numbers are compared with ==, arrays to 1e-5. Our rewards are float32, the reference's float64."""
+    """Wrap rewards in arrays: numbers are compared with ==, arrays to 1e-5, and native rewards are float32."""
     return TransformReward(env, lambda reward: np.array(reward, dtype=np.float32))
 
 
 class WithoutArrow(gym.Wrapper):
-    """Gymnasium's pendulum shows the last torque, which is not part of our state."""
+    """Hide the last torque in Gymnasium's picture, which is not part of the native state."""
 
     def render(self) -> Any:
         setattr(self.unwrapped, "last_u", None)  # noqa: B010 - the static type has no such attribute
@@ -73,9 +73,9 @@ class WithoutArrow(gym.Wrapper):
 
 @dataclass(frozen=True)
 class Game:
-    """Steps that `player` plays from each of the seeds 0, 1, ...; every game meets the `end`, if it says which."""
+    """Episodes of `policy` from each of the seeds 0, 1, ...; each must reach the `end`, if given."""
 
-    player: Player
+    policy: Policy
     steps: int
     end: str | None = None
     seeds: int = 1
@@ -83,7 +83,7 @@ class Game:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a family is at its nominal task, and how both are made alike where the comparison is too strict."""
+    """The reference implementation of a family, with wrappers where the comparison is too strict."""
 
     name: str
     games: tuple[Game, ...]
@@ -92,7 +92,7 @@ class Reference:
 
     def pair(self, family: str, render_mode: str | None = None) -> tuple[gym.Env, gym.Env]:
         """The family at its nominal task, with the reference's horizon, and the reference."""
-        # Its checker looks at every step for mistakes that an environment of Gymnasium does not have.
+        # The checker would look for mistakes at every step, which is unnecessary for Gymnasium's environments.
         theirs = gym.make(self.name, render_mode=render_mode, disable_env_checker=True)
         assert theirs.spec is not None
         ours = envs.make(family, horizon=theirs.spec.max_episode_steps).make(render_mode=render_mode)
@@ -113,7 +113,7 @@ REFERENCES = {
     ),
     "acrobot": Reference(
         "Acrobot-v1",
-        # A hundred seconds of random torques may multiply a rounding error by 1e15; twenty do not, nor does the rest.
+        # A hundred seconds of random torques may amplify a rounding error by 1e15; twenty do not, nor do the others.
         (Game(random, 100, seeds=2), Game(swing, 170, "terminated"), Game(idle, 510, "truncated")),
     ),
     "mountain_car": Reference(
@@ -127,46 +127,46 @@ REFERENCES = {
     ),
 }
 GAMES = [
-    pytest.param(family, game, seed, id=f"{family}-{game.player.__name__}-{seed}")
+    pytest.param(family, game, seed, id=f"{family}-{game.policy.__name__}-{seed}")
     for family, reference in REFERENCES.items()
     for game in reference.games
     for seed in range(game.seeds)
 ]
 
 
-class Played(gym.Wrapper):
-    """`env` when `player` plays it; remembers which ends were met."""
+class RecordedEpisodes(gym.Wrapper):
+    """Run `policy` in `env` and record the kinds of episode end."""
 
-    def __init__(self, env: gym.Env, player: Player) -> None:
+    def __init__(self, env: gym.Env, policy: Policy) -> None:
         super().__init__(env)
-        self.player, self.ends, self.seen = player, set[str](), np.empty(0)
+        self.policy, self.ends, self.seen = policy, set[str](), np.empty(0)
 
     def reset(self, **options: Any) -> Any:
         self.seen, info = super().reset(**options)
         return self.seen, info
 
     def step(self, action: Any) -> Any:
-        self.seen, *rest = super().step(self.player(self.seen, action))
+        self.seen, *rest = super().step(self.policy(self.seen, action))
         self.ends |= {end for end, met in zip(("terminated", "truncated"), rest[1:3], strict=True) if met}
         return self.seen, *rest
 
 
 @pytest.mark.parametrize(("family", "game", "seed"), GAMES)
-def test_episodes_are_those_of_the_reference_implementation(family: str, game: Game, seed: int) -> None:
-    ours, theirs = (Played(env, game.player) for env in REFERENCES[family].pair(family))
+def test_episodes_equal_the_reference_implementation(family: str, game: Game, seed: int) -> None:
+    ours, theirs = (RecordedEpisodes(env, game.policy) for env in REFERENCES[family].pair(family))
     check_environments_match(ours, theirs, num_steps=game.steps, seed=seed)
     assert game.end is None or game.end in ours.ends, "the comparison was to cross the end of an episode"
 
 
 @pytest.mark.parametrize("family", REFERENCES)
-def test_resets_without_a_seed_go_on_drawing_as_the_reference_implementation_does(family: str) -> None:
+def test_resets_without_a_seed_continue_the_generator_of_the_reference(family: str) -> None:
     ours, theirs = REFERENCES[family].pair(family)
     has_state = hasattr(theirs.unwrapped, "state")
     starts = []
     for seed in (3, None, None, None):
         seen, _ = ours.reset(seed=seed)
         expected, _ = theirs.reset(seed=seed)
-        # The same draws to the bit; sines and cosines of them are not.
+        # Random draws are bitwise equal; their sines and cosines are not.
         np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-7)
         if has_state:
             np.testing.assert_array_equal(ours.unwrapped.vector.state[0].numpy(), theirs.unwrapped.state)
@@ -181,12 +181,12 @@ def test_resets_without_a_seed_go_on_drawing_as_the_reference_implementation_doe
 
 
 @pytest.mark.parametrize("family", REFERENCES)
-def test_pictures_are_those_of_the_reference_implementation(family: str) -> None:
+def test_pictures_equal_the_reference_implementation(family: str) -> None:
     ours, theirs = REFERENCES[family].pair(family, render_mode="rgb_array")
     check_environments_match(ours, theirs, num_steps=5)
     last = theirs.render()
     assert isinstance(last, np.ndarray) and len(np.unique(last.reshape(-1, 3), axis=0)) > 2
-    theirs.close()  # what it shuts down is pygame, for everybody
+    theirs.close()  # closing shuts down pygame globally
     np.testing.assert_array_equal(ours.render(), last)
 
 
@@ -210,7 +210,7 @@ def test_pictures_show_the_task(family: str, task: dict[str, float], attributes:
 
 
 def middle(drawn: Any, colour: tuple[int, int, int]) -> np.ndarray:
-    """Mean row and column of the pixels of this colour."""
+    """Mean row and column of the pixels of `colour`."""
     return np.argwhere((drawn == np.array(colour)).all(-1)).mean(0)
 
 
@@ -218,7 +218,7 @@ RED = (214, 39, 40)
 
 
 @pytest.mark.parametrize("target", [-1.8, -0.5, 0.0, 1.2])
-def test_the_marker_is_under_a_cart_at_the_target(target: float) -> None:
+def test_marker_is_under_a_cart_at_the_target(target: float) -> None:
     env: Any = envs.make("cartpole_target").make({"target": target}, render_mode="rgb_array")
     env.reset(seed=0)
     env.vector.set_state(env.vector.state.new_tensor([[target, 0.0, 0.0, 0.0]]))
@@ -228,7 +228,7 @@ def test_the_marker_is_under_a_cart_at_the_target(target: float) -> None:
 
 
 @pytest.mark.parametrize("target", [-1.5, -0.3, 0.8, 3.0])
-def test_the_marker_is_at_the_end_of_a_rod_at_the_target(target: float) -> None:
+def test_marker_is_at_the_end_of_a_rod_at_the_target(target: float) -> None:
     env: Any = envs.make("pendulum").make({"target": target}, render_mode="rgb_array")
     env.reset(seed=0)
     env.vector.set_state(env.vector.state.new_tensor([[target, 0.0]]))
@@ -240,7 +240,7 @@ def test_the_marker_is_at_the_end_of_a_rod_at_the_target(target: float) -> None:
     assert cosine > 0.9995, "in the rod's direction, within 2°"
 
 
-def test_without_pygame_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_pygame_explains_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     env: Any = envs.make("cartpole").make(render_mode="rgb_array")
     env.reset(seed=0)
     monkeypatch.setitem(sys.modules, "pygame", None)

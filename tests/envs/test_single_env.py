@@ -1,4 +1,4 @@
-"""The environment of a single task, as Gymnasium has it."""
+"""The scalar Gymnasium environment of a single task."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_single_env_changes_its_task_at_reset() -> None:
             env.step(action)
 
 
-def test_single_env_can_be_made_again_from_its_spec() -> None:
+def test_single_env_can_be_recreated_from_its_spec() -> None:
     env = envs.make("cartpole").make({"force": -7.0})
     assert env.spec is not None
     assert env.spec.make().unwrapped.task == env.task  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The package `envs` and its distributions of tasks: making, registering, splits and refusals."""
+"""The package `envs` and its task distributions: creation, registration, splits and errors."""
 
 import math
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ def test_every_public_name_exists() -> None:
         _ = envs.nonsense
 
 
-def test_make_takes_options_and_refuses_unknown_ones() -> None:
+def test_make_accepts_options_and_rejects_unknown_ones() -> None:
     assert envs.make("navigation", horizon=7).horizon == 7
     with pytest.raises(UsageError, match="did you mean 'horizon'"):
         envs.make("navigation", horizn=7)
@@ -77,12 +77,12 @@ def test_finite_families_know_how_many_tasks_they_have(parameters, n_distinct) -
         ({"parameters": {"key": Uniform(1, 2)}, "nominal": {"key": 1.0}}, "cannot be named 'key'"),
     ],
 )
-def test_contradictory_definitions_are_refused(changes: dict, message: str) -> None:
+def test_contradictory_definitions_are_rejected(changes: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Counter(**changes)
 
 
-def test_bad_requests_for_tasks_are_refused() -> None:
+def test_invalid_requests_for_tasks_are_rejected() -> None:
     rng = np.random.default_rng(0)
     for call, message in [
         (lambda: Counter().sample(1, "ood"), "no ood split"),
@@ -101,7 +101,7 @@ def test_bad_requests_for_tasks_are_refused() -> None:
             call()
 
 
-def test_the_test_split_is_pinned() -> None:
+def test_test_split_is_pinned() -> None:
     """Published numbers refer to these tasks: a change here makes every earlier evaluation incomparable."""
     row = envs.make("cartpole_target").sample(1, "test").rows()[0]
     assert row == {"target": pytest.approx(1.0192932202831877, abs=1e-12)}

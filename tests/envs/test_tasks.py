@@ -51,6 +51,6 @@ def test_tasks_index_repeat_and_hash() -> None:
         (lambda: Tasks({"alpha": f64(1)})["alpa"], "did you mean 'alpha'"),
     ],
 )
-def test_bad_tasks_are_refused(build, message: str) -> None:
+def test_invalid_tasks_are_rejected(build, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build()

@@ -1,4 +1,4 @@
-"""The vector environment: lanes, ends of episodes, resets and seeds."""
+"""The vector environment: lanes, episode ends, resets and seeds."""
 
 import math
 
@@ -15,7 +15,7 @@ from tests.support.environments import Counter
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def test_lanes_of_a_task_are_neighbours_and_tasks_stay_until_changed() -> None:
+def test_lanes_of_a_task_are_adjacent_and_tasks_persist() -> None:
     env = Counter().vectorise(2, 2)
     step = torch.tensor([1, 1, 1, 1])
     new = {"tasks": Tasks({"rate": f64(3, 5)})}
@@ -40,7 +40,7 @@ def test_termination_truncation_and_hold() -> None:
     torch.testing.assert_close(torch.stack([h[1] for h in history]), earned * (counts + start[:, 0]))
 
 
-def test_reset_mask_restarts_those_lanes_alone() -> None:
+def test_reset_mask_restarts_only_those_lanes() -> None:
     env = Counter().vectorise(1, 3)
     env.reset(seed=0)
     env.step(torch.tensor([2, 1, 1]))
@@ -56,7 +56,7 @@ def test_reset_mask_restarts_those_lanes_alone() -> None:
     assert truncated.tolist() == [True, True, True]
 
 
-def test_what_was_returned_belongs_to_the_caller() -> None:
+def test_returned_arrays_belong_to_the_caller() -> None:
     env = Counter().vectorise(1, 2)
     env.reset(seed=0)
     observation, _, terminated, truncated, _ = env.step(torch.tensor([1, 1]))
@@ -67,7 +67,7 @@ def test_what_was_returned_belongs_to_the_caller() -> None:
     assert (observation < 9).all() and not terminated.any() and not truncated.any()
 
 
-def test_the_generator_state_restores_what_follows() -> None:
+def test_generator_state_restores_the_random_stream() -> None:
     env = Counter().vectorise(1, 4)
     env.reset(seed=0)
     saved = env.generator.get_state()
@@ -93,7 +93,7 @@ def test_the_generator_state_restores_what_follows() -> None:
         ({"options": {"reset_mask": "all"}}, "reset_mask cannot be converted"),
     ],
 )
-def test_bad_resets_are_refused_and_change_nothing(arguments: dict, message: str) -> None:
+def test_invalid_resets_are_rejected_and_change_nothing(arguments: dict, message: str) -> None:
     env = Counter().vectorise(2, 1)
     env.reset(seed=0)
     before = env.state, env.generator.get_state(), env.tasks.rows()
@@ -103,7 +103,7 @@ def test_bad_resets_are_refused_and_change_nothing(arguments: dict, message: str
     assert env.tasks.rows() == before[2]
 
 
-def test_a_check_that_would_wait_for_the_device_is_made_at_the_next_reset() -> None:
+def test_checks_that_require_synchronisation_are_deferred_to_the_next_reset() -> None:
     env = Counter().vectorise(1, 2)
     env._defer_checks = True  # as on an accelerator
     env.reset(seed=0)
@@ -116,7 +116,7 @@ def test_a_check_that_would_wait_for_the_device_is_made_at_the_next_reset() -> N
     env.reset()
 
 
-def test_a_discrete_space_may_start_above_zero() -> None:
+def test_discrete_spaces_may_start_above_zero() -> None:
     env = Counter().vectorise(1, 2)
     env.reset(seed=0)
     env.step(torch.tensor([1, 2]))

@@ -1,4 +1,4 @@
-"""Budgets: a number of parameters, or as many as the policy with another model has."""
+"""Budgets: a number of parameters, or the size of the policy with another model."""
 
 import gymnasium
 import pytest
@@ -16,7 +16,7 @@ def policy_of(model, **options):
 
 
 @pytest.mark.parametrize("layers", [1, 3, 5])
-def test_a_control_is_sized_like_another_model(layers):
+def test_control_is_sized_like_another_model(layers):
     quantum = policy_of("reuploading", n_layers=layers).n_parameters
     like = policy_of("fourier", budget=f"like:reuploading,n_layers={layers}")
     assert like.n_parameters == policy_of("fourier", budget=quantum).n_parameters
@@ -40,6 +40,6 @@ def test_on_navigation_the_default_circuit_has_64_parameters():
         (0, "budget must be in 1 to 10000000, not 0"),
     ],
 )
-def test_budgets_that_cannot_be(budget, message):
+def test_invalid_budgets(budget, message):
     with pytest.raises(UsageError, match=message):
         policy_of("mlp", budget=budget)

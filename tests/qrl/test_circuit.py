@@ -1,4 +1,4 @@
-"""The description of a circuit: what it refuses, counts and draws."""
+"""Circuit descriptions: validation, counts and drawing."""
 
 import math
 
@@ -35,7 +35,7 @@ Z0 = (Observable.of("Z0"),)
         (lambda: PauliWord.parse("Z0", math.inf), "not finite"),
     ],
 )
-def test_refuses_what_means_nothing(make, message):
+def test_invalid_circuits_are_rejected(make, message):
     with pytest.raises(UsageError, match=message) as error:
         make()
     assert "\n" not in str(error.value)
@@ -77,5 +77,5 @@ def test_drawing():
     ]
 
 
-def test_equal_descriptions_are_one_key():
+def test_equal_descriptions_hash_equally():
     assert example() == example() and hash(example()) == hash(example())

@@ -1,4 +1,4 @@
-"""QuantumClassifier: scikit-learn's own checks, the numbers behind its probabilities, and what it learns."""
+"""QuantumClassifier: scikit-learn's estimator checks, its probabilities, and learning."""
 
 import copy
 import math
@@ -28,7 +28,7 @@ STILL = {"lr_angles": 0.0, "lr_scales": 0.0, "lr_heads": 0.0}
 
 
 def small(**options) -> QuantumClassifier:
-    """Two wires, one layer, few epochs, none of them too few for a warning."""
+    """Two wires, one layer and few epochs, enough to avoid a convergence warning."""
     return QuantumClassifier(**{"n_qubits": 2, "n_layers": 2, "max_iter": 5, "random_state": 0, **options})
 
 
@@ -38,11 +38,11 @@ def fitted(classifier: QuantumClassifier, inputs=X, targets=Y) -> QuantumClassif
         return classifier.fit(inputs, targets)
 
 
-# Without the types: checks pass what no user would, and want scikit-learn's own words for it.
+# Without type checks: scikit-learn passes invalid input and expects its own error messages.
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks([QuantumClassifier(n_qubits=2, n_layers=2, batch_size=100, max_iter=50)])
-def test_scikit_learns_own_checks(estimator, check):
+def test_scikit_learn_estimator_checks(estimator, check):
     check(estimator)
 
 
@@ -60,7 +60,7 @@ def test_probabilities_are_the_softmax_of_a_linear_map_of_pennylanes_expectation
     assert (network.features.projection is not None) == (n_inputs > 4)  # two layers of two wires
 
 
-def test_the_first_step_is_adams_by_the_gradient_of_each_group():
+def test_first_step_is_adam_with_group_rates():
     """One batch, one step: Adam moves each parameter by its group's rate against the gradient's sign."""
     options = {"early_stopping": False, "batch_size": 60, "n_qubits": 2, "ansatz_options": {"encoding": "projection"}}
     rates = {"angles": 0.01, "scales": 0.002, "heads": 0.05}
@@ -81,14 +81,14 @@ def test_the_first_step_is_adams_by_the_gradient_of_each_group():
         torch.testing.assert_close(step, -rates[groups[name]] * gradient[clear].sign(), atol=1e-4, rtol=0)
 
 
-def test_the_loss_is_the_mean_cross_entropy():
+def test_loss_is_the_mean_cross_entropy():
     one = fitted(small(max_iter=1, early_stopping=False, **STILL))
     expected = -np.log(one.predict_proba(X)[np.arange(60), Y]).mean()
     assert one.loss_curve_ == [pytest.approx(expected, abs=1e-5)] and one.validation_curve_ is None
 
 
-def test_classes_weigh_what_they_are_said_to():
-    """Weights are relative; two samples of three that weigh half each, or as they are counted, by hand."""
+def test_class_weights():
+    """Weights are relative; two of three samples with weight one half each, or balanced by count, by hand."""
     targets = np.array([0] * 45 + [1] * 15)
     still = {
         "max_iter": 1,
@@ -111,49 +111,49 @@ def test_classes_weigh_what_they_are_said_to():
         assert found == [pytest.approx(expected, abs=1e-5)]
 
 
-def test_random_state_makes_it_repeatable():
+def test_random_state_makes_fits_reproducible():
     first, again, other = (fitted(small(random_state=seed)) for seed in (0, 0, 1))
     assert first.loss_curve_ == again.loss_curve_ and (first.predict_proba(X) == again.predict_proba(X)).all()
     assert abs(first.predict_proba(X) - other.predict_proba(X)).max() > 0.01
-    state = np.random.RandomState(3)  # goes on: a second fit with it is another one
+    state = np.random.RandomState(3)  # the generator advances: a second fit with it differs
     one, two = fitted(small(random_state=state)).loss_curve_, fitted(small(random_state=state)).loss_curve_
     assert one != two and one == fitted(small(random_state=np.random.RandomState(3))).loss_curve_
 
 
-def test_the_global_random_numbers_are_left_alone():
+def test_global_generators_are_not_used():
     state = np.random.get_state()[1].copy()
     fitted(small())
     assert (np.random.get_state()[1] == state).all()
 
 
-def test_early_stopping_keeps_the_parameters_that_were_best_on_the_samples_held_out():
-    """Labels at random, so that what is learned of them makes it worse on others."""
+def test_early_stopping_keeps_the_best_parameters_on_the_validation_samples():
+    """Random labels, so that fitting them increases the validation loss."""
     inputs, targets = X, np.random.default_rng(0).integers(2, size=len(X))
     options = {"n_qubits": 3, "lr_angles": 0.1, "n_iter_no_change": 8, "max_iter": 100, "validation_fraction": 0.3}
     classifier = small(**options).fit(inputs, targets)
     curve = classifier.validation_curve_
     best = int(np.argmin(curve))
     assert classifier.n_iter_ == len(curve) == len(classifier.loss_curve_) and best < len(curve) - 1
-    # By the same draws: the third number of random_state is the seed of what is held out.
+    # From the same generator: the third number of random_state is the seed of the validation split.
     seed = np.random.RandomState(0).randint(2**31 - 1, size=3)[2]
     held_out = stratified_holdout(targets, 0.3, np.random.default_rng(seed))
     chosen = classifier.predict_proba(inputs[held_out])[np.arange(held_out.sum()), targets[held_out]]
     assert -np.log(chosen).mean() == pytest.approx(curve[best], abs=1e-5)
-    # And stopping at that epoch gives the very same.
+    # Stopping at that epoch gives the same result.
     cut = fitted(small(**options | {"max_iter": best + 1}), inputs, targets)
     assert (cut.predict_proba(X) == classifier.predict_proba(X)).all()
 
 
-def test_nothing_is_learned_from_the_samples_held_out():
-    """Other inputs there change what is watched, and nothing of what is learned."""
+def test_validation_samples_are_not_trained_on():
+    """Different validation inputs change the monitored loss but not the learned parameters."""
     seed = np.random.RandomState(0).randint(2**31 - 1, size=3)[2]
     held_out = stratified_holdout(Y, 0.1, np.random.default_rng(seed))
     one, other = fitted(small()), fitted(small(), np.where(held_out[:, None], X + 1, X))
     assert one.loss_curve_ == other.loss_curve_ and one.validation_curve_ != other.validation_curve_
 
 
-def test_it_stops_after_so_many_epochs_without_improvement():
-    """Without a step the loss stays: the first epoch is an improvement, the next three are not."""
+def test_stops_after_the_given_number_of_epochs_without_improvement():
+    """With a zero learning rate the loss is constant: only the first epoch is an improvement."""
     still = {**STILL, "n_iter_no_change": 3}
     for early in (True, False):
         assert small(**still, early_stopping=early, max_iter=50).fit(X, Y).n_iter_ == 4
@@ -162,7 +162,7 @@ def test_it_stops_after_so_many_epochs_without_improvement():
         small(**still, max_iter=3).fit(X, Y)
 
 
-def test_what_is_held_out_is_stratified():
+def test_validation_split_is_stratified():
     numbers = np.array([0] * 50 + [1] * 15 + [2] * 2 + [3])
     part = stratified_holdout(numbers, 0.1, np.random.default_rng(0))
     assert [int(part[numbers == k].sum()) for k in range(4)] == [5, 2, 1, 0]  # 1.5 is rounded to the even 2
@@ -171,7 +171,7 @@ def test_what_is_held_out_is_stratified():
     assert (part != stratified_holdout(numbers, 0.1, np.random.default_rng(1))).any()
 
 
-def test_learns_what_no_straight_line_separates():
+def test_learns_a_nonlinear_boundary():
     inputs, targets = make_circles(200, noise=0.05, factor=0.4, random_state=0)
     train, test = slice(0, 120), slice(120, 200)
     linear = LogisticRegression().fit(inputs[train], targets[train]).score(inputs[test], targets[test])
@@ -188,7 +188,7 @@ def test_classes_may_be_strings():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_in_a_pipeline_and_a_grid_search():
+def test_pipeline_and_grid_search():
     pipeline = make_pipeline(StandardScaler(), small(n_qubits=1))
     grid = {"quantumclassifier__lr_heads": [0.0, 0.1], "quantumclassifier__n_qubits": [np.int64(2)]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(X * 7 + 3, Y)
@@ -196,7 +196,7 @@ def test_in_a_pipeline_and_a_grid_search():
     assert search.best_estimator_[-1].network_.features.circuit.n_wires == 2
 
 
-def test_a_sample_is_predicted_the_same_whatever_is_beside_it():
+def test_predictions_do_not_depend_on_the_batch():
     classifier = fitted(small(n_qubits=3))
     whole = classifier.predict_proba(X)
     single = np.concatenate([classifier.predict_proba(row[None]) for row in X])
@@ -205,15 +205,15 @@ def test_a_sample_is_predicted_the_same_whatever_is_beside_it():
     np.testing.assert_allclose(classifier.predict_proba(X[order]), whole[order], atol=1e-12, rtol=0)
 
 
-def test_a_second_fit_forgets_the_first():
+def test_refitting_starts_from_scratch():
     classifier = fitted(small(), X[:, :2] * 5, (Y == 0).astype(int))
     again = fitted(classifier)
     assert again is classifier and classifier.n_features_in_ == 3 and classifier.classes_.tolist() == [0, 1, 2]
     assert (classifier.predict_proba(X) == fitted(small()).predict_proba(X)).all()
 
 
-def test_a_copy_says_the_same():
-    """By pickle, as processes of a grid search have it, and by another fit of the same parameters."""
+def test_copies_predict_the_same():
+    """By pickle, as in the processes of a grid search, and by another fit with the same parameters."""
     classifier = fitted(small())
     for other in (pickle.loads(pickle.dumps(classifier)), copy.deepcopy(classifier), fitted(clone(classifier))):
         assert (other.predict_proba(X) == classifier.predict_proba(X)).all()
@@ -232,7 +232,7 @@ Config, build = pennylane_model(circuit, n_inputs=1, n_weights=1)
 """
 
 
-def test_a_circuit_in_a_file_of_ones_own(tmp_path):
+def test_custom_circuit_from_a_file(tmp_path):
     (tmp_path / "mine.py").write_text(PENNYLANE)
     mine = str(tmp_path / "mine.py")
     classifier = fitted(small(ansatz=mine, n_qubits=None, n_layers=None))
@@ -241,7 +241,7 @@ def test_a_circuit_in_a_file_of_ones_own(tmp_path):
         small(ansatz=mine).fit(X, Y)
 
 
-def test_sizes_left_to_the_ansatz():
+def test_default_sizes_of_the_ansatz():
     circuit = fitted(small(ansatz="jerbi", n_qubits=None, n_layers=None)).network_.features.circuit
     assert circuit.n_wires == 4 and sum(gate.name == "CZ" for gate in circuit.gates) == 4 * 5
 
@@ -278,13 +278,13 @@ def test_sizes_left_to_the_ansatz():
         ({"random_state": "seed"}, "cannot be used to seed"),
     ],
 )
-def test_refuses(options, message):
+def test_invalid_parameters_are_rejected(options, message):
     with pytest.raises(ValueError, match=message) as caught:
         small(**options).fit(X, Y)
     assert "\n" not in str(caught.value)
 
 
-def test_refuses_samples_that_cannot_be_learned_from():
+def test_unusable_samples_are_rejected():
     with pytest.raises(UsageError, match="at least two classes are needed, found one class, 1"):
         small().fit(X, np.ones(len(X), dtype=int))
     with pytest.raises(UsageError, match="no class has two samples, so none can be held out; use early_stopping=False"):
@@ -294,7 +294,7 @@ def test_refuses_samples_that_cannot_be_learned_from():
         fitted(small(initial_scale=3e38))
 
 
-def test_shows_its_progress_if_asked(capsys):
+def test_verbose_shows_progress(capsys):
     fitted(small())
     assert capsys.readouterr().err == ""
     fitted(small(verbose=True))

@@ -1,4 +1,4 @@
-"""Circuits on PennyLane devices: the same values and derivatives as in torch, or a clear refusal."""
+"""Circuits on PennyLane devices: the same values and derivatives as in torch, or a clear error."""
 
 import math
 from functools import partial
@@ -60,7 +60,7 @@ def agree(circuit: Circuit, name: str, atol=1e-6, **options):
 
 @pytest.mark.parametrize("name", DEVICES)
 @pytest.mark.parametrize("model", QUANTUM)
-def test_every_model_is_the_same_on_every_device(model, name):
+def test_every_model_agrees_on_every_device(model, name):
     config = MODELS.load(model).Config(n_wires=3, n_layers=1, observables="both")
     agree(MODELS.load(model).circuit(config, 2), name)
 
@@ -71,7 +71,7 @@ def test_every_gradient_is_exact(seed, gradient):
     agree(random_circuit(seed, max_wires=3, max_gates=10), f"default.qubit,gradient={gradient}")
 
 
-def test_noise_on_a_device_is_that_of_torch():
+def test_noise_on_a_device_equals_torch():
     circuit, noise = random_circuit(4, max_wires=3, max_gates=10), Noise(depolarizing=0.05, readout=0.1, after="layer")
     on_device = program(circuit, "default.mixed", noise=noise)
     for found, expected in zip(
@@ -90,7 +90,7 @@ CIRCUIT = Circuit(
 
 
 @pytest.mark.parametrize("name", DEVICES)
-def test_circuits_of_different_weights_side_by_side_and_under_vmap(name):
+def test_circuits_with_different_weights_in_a_batch_and_under_vmap(name):
     ours, theirs = compile_circuit(CIRCUIT), program(CIRCUIT, name)
     w, s, x = normal(4, 2, seed=1), normal(4, 1, seed=2), normal(4, 3, 1, seed=3)
     expected = ours.run(ours.bind(w, s), x)
@@ -105,7 +105,7 @@ def test_circuits_of_different_weights_side_by_side_and_under_vmap(name):
 
 
 def meta(played, weights):
-    """What MAML does: the value after a gradient step."""
+    """The value after a gradient step, as in MAML."""
 
     def total(w):
         return played.run(played.bind(w, w[:1]), torch.ones(1, 1, dtype=DOUBLE)).square().sum()
@@ -124,7 +124,7 @@ def test_directional_derivatives_are_exact(name):
 
 
 @pytest.mark.parametrize("name", ["default.qubit", "default.mixed"])
-def test_second_order_is_exact_through_simulators(name):
+def test_second_derivatives_are_exact_through_simulators(name):
     w = normal(2, seed=1)
     found, expected = (grad(partial(meta, played))(w) for played in (program(CIRCUIT, name), compile_circuit(CIRCUIT)))
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
@@ -133,7 +133,7 @@ def test_second_order_is_exact_through_simulators(name):
 @pytest.mark.parametrize(
     ("name", "shots"), [("lightning.qubit", 0), ("default.qubit,gradient=parameter-shift", 0), ("default.qubit", 10)]
 )
-def test_second_order_that_would_be_wrong_is_refused(name, shots):
+def test_incorrect_second_derivatives_are_rejected(name, shots):
     played = program(CIRCUIT, name, shots)
     assert played.max_order == 1
     with pytest.raises(UsageError, match=r"provides no second derivatives, .*: use backend torch"):
@@ -141,14 +141,14 @@ def test_second_order_that_would_be_wrong_is_refused(name, shots):
 
 
 @pytest.mark.parametrize(("method", "found"), [("adjoint", 0.0), ("parameter-shift", 0.0)])
-def test_what_pennylane_itself_says_of_second_derivatives(method, found):
-    """<Z> after RY(w) is cos w, its second derivative -cos w. PennyLane 0.45 says zero, without an error."""
+def test_pennylane_second_derivatives_are_wrong(method, found):
+    """<Z> after RY(w) is cos w, its second derivative -cos w. PennyLane 0.45 returns zero without an error."""
     circuit = Circuit(1, (Gate("RY", (0,), Weight(0)),), (Observable.of("Z0"),))
     w = torch.tensor([0.7], dtype=DOUBLE, requires_grad=True)
     qnode = to_qnode(circuit, "default.qubit", method)
     (slope,) = torch.autograd.grad(qnode(torch.zeros(1), w, w[:0])[0], [w], create_graph=True)
     assert float(slope.detach()) == pytest.approx(-math.sin(0.7))
-    # Through a square, so that there is something to differentiate: 2 f f' has the derivative 2 f'^2 + 2 f f''.
+    # Through a square, so that the gradient is differentiable: 2 f f' has the derivative 2 f'^2 + 2 f f''.
     value = qnode(torch.zeros(1), w, w[:0])[0]
     (first,) = torch.autograd.grad(value.square(), [w], create_graph=True)
     (second,) = torch.autograd.grad(first, [w])
@@ -157,7 +157,7 @@ def test_what_pennylane_itself_says_of_second_derivatives(method, found):
 
 
 @pytest.mark.parametrize("name", DEVICES)
-def test_estimates_from_shots_and_their_shifted_gradients_are_unbiased(name):
+def test_shot_estimates_and_parameter_shift_gradients_are_unbiased(name):
     shots, rows = 200, 150
     played, exact = program(CIRCUIT, name, shots), compile_circuit(CIRCUIT)
     w, s, x = normal(2, seed=1).requires_grad_(), normal(1, seed=2), torch.ones(rows, 1, dtype=DOUBLE)
@@ -173,7 +173,7 @@ def test_estimates_from_shots_and_their_shifted_gradients_are_unbiased(name):
     assert (errors.mean(0).abs() < 4 * errors.std(0) / math.sqrt(rows) + 1e-12).all() and errors.std(0).max() > 0.01
 
 
-def test_perturbed_gradients_are_right_on_average():
+def test_spsa_gradients_are_unbiased():
     rows = 3000
     played, exact = program(CIRCUIT, "default.qubit,gradient=spsa"), compile_circuit(CIRCUIT)
     slopes = []
@@ -183,10 +183,11 @@ def test_perturbed_gradients_are_right_on_average():
         (slope,) = torch.autograd.grad(p.run(p.bind(many, scales), x)[..., 0].sum(), [many])
         slopes.append(slope)
     error = slopes[0].mean(0) - slopes[1][0]
-    assert (error.abs() < 4 * slopes[0].std(0) / math.sqrt(rows) + 0.02).all()  # and a bias of the step's size squared
+    # The bias is of the order of the step size squared.
+    assert (error.abs() < 4 * slopes[0].std(0) / math.sqrt(rows) + 0.02).all()
 
 
-def test_a_batch_is_one_job(monkeypatch):
+def test_batch_is_one_job(monkeypatch):
     jobs = []
     device = type(qml.device("lightning.qubit", wires=1))
     original = device.execute
@@ -228,7 +229,7 @@ def test_a_batch_is_one_job(monkeypatch):
         ("default.gaussian", 0, {}, "device default.gaussian cannot run this circuit with exact values"),
     ],
 )
-def test_what_a_device_cannot_do(name, shots, options, message):
+def test_unsupported_device_operations(name, shots, options, message):
     with pytest.raises(UsageError, match=f"backend: {message}"):
         program(CIRCUIT, name, shots, **options)
 
@@ -245,16 +246,16 @@ def test_what_a_device_cannot_do(name, shots, options, message):
         ("nonesuch", ["default.qubit"], "choices: default.qubit"),
     ],
 )
-def test_what_to_install_is_said_of_plug_ins_that_are_missing_alone(name, installed, remedy):
+def test_installation_hint_only_for_missing_plug_ins(name, installed, remedy):
     assert unknown_device(name, installed) == f"backend: PennyLane device {name!r} is not installed; {remedy}"
 
 
-# --- Qiskit, where it is installed ------------------------------------------------------------------------------------
+# --- Qiskit, if installed ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def computer():
-    """What stands for IBM's, of five qubits; it is simulated, with its noise."""
+    """Simulated five-qubit IBM backend with its noise."""
     return pytest.importorskip("qiskit_ibm_runtime.fake_provider").FakeManilaV2()
 
 
@@ -273,7 +274,7 @@ def close_to_exact(played, circuit: Circuit, shots: int):
     assert not torch.equal(found, expected)
 
 
-def test_a_model_on_aer_within_four_standard_errors():
+def test_model_on_aer_within_four_standard_errors():
     pytest.importorskip("pennylane_qiskit")
     plugin, shots = MODELS.load("reuploading"), 100_000
     circuit = plugin.circuit(plugin.Config(n_wires=2, n_layers=1), 2)
@@ -282,7 +283,7 @@ def test_a_model_on_aer_within_four_standard_errors():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_every_gate_and_every_basis_on_aer(seed):
-    """Circuits whose words take several bases, with parameters that no measurement sees and the transpiler drops."""
+    """Circuits with words in several bases, and parameters without effect that the transpiler drops."""
     pytest.importorskip("pennylane_qiskit")
     circuit = random_circuit(seed, max_wires=4, max_gates=12)
     close_to_exact(program(circuit, "qiskit.aer", 50_000), circuit, 50_000)
@@ -297,7 +298,7 @@ def test_more_than_eight_wires_on_aer():
     close_to_exact(program(circuit, "qiskit.aer", 50_000), circuit, 50_000)
 
 
-def test_aer_draws_anew_in_every_call_and_from_the_generator():
+def test_aer_samples_anew_in_every_call_and_from_the_generator():
     pytest.importorskip("pennylane_qiskit")
     x, w, s = points(CIRCUIT)
     first, again = (program(CIRCUIT, "qiskit.aer", 50, seed=3) for _ in range(2))
@@ -305,7 +306,7 @@ def test_aer_draws_anew_in_every_call_and_from_the_generator():
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
-def test_a_gradient_from_aers_shots():
+def test_gradient_from_aer_shots():
     pytest.importorskip("pennylane_qiskit")
     shots = 20_000
     (_, *found), (_, *expected) = (
@@ -315,7 +316,7 @@ def test_a_gradient_from_aers_shots():
         torch.testing.assert_close(ours, theirs, atol=0.15, rtol=0)
 
 
-def test_a_batch_is_one_job_of_a_computer_and_compiled_once(computer, monkeypatch):
+def test_batch_is_one_hardware_job_and_compiled_once(computer, monkeypatch):
     transpiler, primitives = pytest.importorskip("qiskit.transpiler"), pytest.importorskip("qiskit.primitives")
     compiled, jobs = [], []
     run, submit = transpiler.PassManager.run, primitives.BackendSamplerV2.run
@@ -349,25 +350,25 @@ def test_a_batch_is_one_job_of_a_computer_and_compiled_once(computer, monkeypatc
         ("qiskit.aer,optimization_level=9", 10, "device qiskit.aer cannot run this circuit: .*9"),
     ],
 )
-def test_what_qiskit_cannot_do(name, shots, message):
+def test_unsupported_qiskit_options(name, shots, message):
     pytest.importorskip("pennylane_qiskit")
     with pytest.raises(UsageError, match=f"backend: {message}"):
         program(CIRCUIT, name, shots)
 
 
-def test_a_circuit_of_more_wires_than_a_computer_has_qubits(computer):
+def test_circuit_with_more_wires_than_qubits(computer):
     circuit = Circuit(6, (Gate("RX", (5,), Weight(0)),), (Observable.of("Z5"),))
     with pytest.raises(UsageError, match="fake_manila has 5 qubits, the circuit has 6 wires"):
         remote(circuit, computer)
 
 
-def test_what_only_computers_of_ibm_take(computer):
+def test_options_only_for_ibm_backends(computer):
     with pytest.raises(UsageError, match="option 'session' is for IBM backends, and fake_manila is not one"):
         remote(CIRCUIT, computer, session=object())
 
 
-def test_a_noise_model_and_a_fake_computer(computer):
-    """The noise of a device turns values towards zero; what stands for a computer is handed to `qiskit.remote`."""
+def test_noise_model_and_fake_backend(computer):
+    """A device's noise shrinks values towards zero; fake backends are passed to `qiskit.remote`."""
     aer = pytest.importorskip("qiskit_aer")
     pytest.importorskip("pennylane_qiskit")
     circuit = Circuit(1, (Gate("RX", (0,), Weight(0)),), (Observable.of("Z0"),))

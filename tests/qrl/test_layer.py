@@ -1,4 +1,4 @@
-"""QuantumLayer: shapes, shared parameters with PennyLane, initialisation, wide inputs."""
+"""QuantumLayer: shapes, parameters shared with PennyLane, initialisation, wide inputs."""
 
 import math
 
@@ -16,7 +16,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_takes_a_circuit():
+def test_accepts_a_circuit():
     circuit = Circuit(1, (Gate("RY", (0,), Weight(0)), Gate("RY", (0,), Input(0, 0))), (Observable.of("Z0"),))
     layer = QuantumLayer(circuit, initial_scale=2.0, generator=generator())
     inputs = torch.tensor([[0.1], [0.5]])
@@ -45,11 +45,11 @@ def test_pennylane_shots_approach_the_exact_value():
     twin.qnode = qml.set_shots(twin.qnode, 20_000)
     inputs = torch.tensor([[0.3, -0.7]])
     with torch.no_grad():
-        # Five standard errors of a +-1 variable.
+        # Five standard errors of a ±1 variable.
         torch.testing.assert_close(twin(inputs), layer(inputs), atol=5 / math.sqrt(20_000), rtol=0)
 
 
-def test_cycled_inputs_all_matter():
+def test_all_cycled_inputs_have_an_effect():
     layer = QuantumLayer("reuploading", 2, 3, n_inputs=5, generator=generator()).double()
     inputs = torch.randn(1, 5, generator=generator(2), dtype=torch.float64, requires_grad=True)
     layer(inputs).sum().backward()
@@ -78,6 +78,6 @@ def test_initialisations():
         (lambda: QuantumLayer("reuploading", 2, 1)(torch.zeros(3, 5)), "expected 2 inputs, found 5"),
     ],
 )
-def test_refuses(make, message):
+def test_invalid_arguments_are_rejected(make, message):
     with pytest.raises(UsageError, match=message):
         make()

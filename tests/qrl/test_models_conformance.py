@@ -1,4 +1,4 @@
-"""Every model file without a memory: what a policy needs of it. Those with one: tests/qrl/test_recurrent_models.py."""
+"""Conformance of every memoryless model. For recurrent models see tests/qrl/test_recurrent_models.py."""
 
 import dataclasses
 
@@ -28,21 +28,21 @@ def policy_of(model: str, head: str = "gaussian", seed: int = 0):
     return make_policy(model, config, BOX, ACTIONS[head], generator=generator).double()
 
 
-def test_every_file_can_be_read():
+def test_every_file_is_readable():
     broken = {name: summary.broken for name, summary in MODELS.available().items() if summary.broken}
     assert not broken, f"files in qrl/models/ that cannot be read: {broken}"
 
 
 @pytest.mark.parametrize("model", MEMORYLESS)
-def test_is_a_function_of_seed(model):
+def test_parameters_depend_only_on_the_seed(model):
     first, second, other = policy_of(model), policy_of(model), policy_of(model, seed=1)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("model", MEMORYLESS)
-def test_takes_any_number_of_inputs(model):
-    """Also more than the default circuit has room for: each of them changes the features."""
+def test_accepts_any_number_of_inputs(model):
+    """Also more than the default circuit can encode: each of them changes the features."""
     plugin, frame = MODELS.load(model), Frame(40, 2)
     features = plugin.build(plugin.Config(), frame, torch.Generator().manual_seed(0)).double()
     inputs = normal(3, 40, seed=1).requires_grad_()
@@ -51,7 +51,7 @@ def test_takes_any_number_of_inputs(model):
     assert (gradient.abs() > 1e-12).all()
 
 
-def test_inputs_are_projected_only_where_a_circuit_has_no_room():
+def test_inputs_are_projected_only_if_they_exceed_the_circuit():
     plugin = MODELS.load("reuploading")
     for encoding, n_inputs, projected in (("auto", 12, False), ("auto", 13, True), ("projection", 2, True)):
         config = plugin.Config(encoding=encoding)
@@ -61,7 +61,7 @@ def test_inputs_are_projected_only_where_a_circuit_has_no_room():
         plugin.build(plugin.Config(encoding="cycle"), Frame(13, 2), torch.Generator().manual_seed(0))
 
 
-def test_more_layers_than_anybody_means():
+def test_implausibly_many_layers_are_rejected():
     with pytest.raises(UsageError, match="n_layers must be at most 1000, not 100000"):
         MODELS.load("reuploading").Config(n_layers=100_000)
 
@@ -69,16 +69,16 @@ def test_more_layers_than_anybody_means():
 @pytest.mark.parametrize(
     ("model", "options"), [("mlp", {"hidden": (10**6, 10**6)}), ("fourier", {"n_features": 10**7})]
 )
-def test_a_network_too_wide_to_be_trained_is_refused_before_it_is_made(model, options):
+def test_networks_too_wide_to_train_are_rejected_before_creation(model, options):
     plugin = MODELS.load(model)
     with pytest.raises(UsageError, match=r"\d+ parameters is too large; at most 10000000: make it narrower"):
         plugin.build(plugin.Config(**options), Frame(3, 2), torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("model", MEMORYLESS)
-def test_every_parameter_matters(model):
-    """Of an untrained policy no parameter is inert, each changes some output at some observation, but those that a
-    published circuit has and its file counts (`n_inert`)."""
+def test_every_parameter_has_an_effect(model):
+    """In an untrained policy each parameter changes some output at some observation, except inert ones of a
+    published circuit, whose number its file states (`n_inert`)."""
     policy = policy_of(model)
     observations = normal(20, 3, seed=3)
     distribution = policy(observations)
@@ -132,7 +132,7 @@ def test_classical_models_match_a_budget(model, budget):
 
 
 @pytest.mark.parametrize("model", MEMORYLESS)
-def test_parameter_groups_are_known(model):
+def test_parameter_groups_are_valid(model):
     """A misspelled name in `groups` would silently leave its parameter in the default group."""
     policy = policy_of(model)
     assert set(policy.groups.values()) <= {"angles", "scales", "heads"}
@@ -140,7 +140,7 @@ def test_parameter_groups_are_known(model):
     assert own.keys() <= dict(policy.features.named_parameters()).keys()
 
 
-def test_unentangled_differs_from_reuploading_in_entanglers_alone():
+def test_unentangled_differs_from_reuploading_only_in_entanglers():
     circuits = {m: MODELS.load(m).circuit(MODELS.load(m).Config(), 3) for m in ("reuploading", "unentangled")}
     without = tuple(gate for gate in circuits["reuploading"].gates if gate.name != "CZ")
     assert circuits["unentangled"].gates == without and len(without) < len(circuits["reuploading"].gates)

@@ -1,4 +1,4 @@
-"""Noise in the fused executor: against numbers by hand and PennyLane's `default.mixed`."""
+"""Noise in the fused executor, against numbers by hand and PennyLane's `default.mixed`."""
 
 import math
 from dataclasses import replace
@@ -29,7 +29,7 @@ def values(circuit: Circuit, noise: Noise, weights=(), inputs=((0.0,),)):
 @pytest.mark.parametrize(
     ("noise", "expected"),
     [
-        # (x, y, z) of a state at angle 0.7 from |0>, turned about the x axis; c and s are its z and -y.
+        # (x, y, z) of a state at angle 0.7 from |0>, rotated about the x axis; c and s are its z and -y.
         (Noise(depolarizing=0.3), lambda c, s: (0, -0.6 * s, 0.6 * c)),  # 1 - 4 p / 3 of each
         (Noise(amplitude_damping=0.3), lambda c, s: (0, -math.sqrt(0.7) * s, 0.3 + 0.7 * c)),
         (Noise(phase_damping=0.3), lambda c, s: (0, -math.sqrt(0.7) * s, c)),
@@ -38,13 +38,13 @@ def values(circuit: Circuit, noise: Noise, weights=(), inputs=((0.0,),)):
         (Noise(bit_flip=0.5, readout=0.1, phase_damping=1.0), lambda c, s: (0, 0, 0)),
     ],
 )
-def test_each_kind_of_noise_by_hand(noise, expected):
+def test_every_kind_of_noise_by_hand(noise, expected):
     circuit = Circuit(1, (Gate("RX", (0,), Weight(0)),), PAULIS)
     result = values(circuit, noise, [0.7])
     torch.testing.assert_close(result, torch.tensor([expected(math.cos(0.7), math.sin(0.7))], dtype=DOUBLE))
 
 
-def test_after_a_layer_waiting_wires_suffer_too():
+def test_noise_after_a_layer_acts_on_idle_wires():
     circuit = Circuit(
         2, (Gate("X", (0,)), Gate("X", (1,)), Gate("X", (1,))), (Observable.of("Z0"), Observable.of("Z1"))
     )
@@ -61,24 +61,24 @@ def test_random_circuits_equal_pennylane(seed, after):
     assert max(largest_differences(circuit, batch=2, noise=replace(ALL, after=after))) < 1e-9
 
 
-def test_readout_errors_alone_need_no_density_matrix():
+def test_readout_errors_need_no_density_matrix():
     circuit = Circuit(8, tuple(Gate("H", (w,)) for w in range(8)), (Observable.of("X0 X7"), Observable.of((2.0, "X3"))))
     torch.testing.assert_close(values(circuit, Noise(readout=0.1)), torch.tensor([[0.64, 1.6]], dtype=DOUBLE))
 
 
-def test_no_noise_is_the_same_program():
+def test_zero_noise_gives_the_same_program():
     circuit = random_circuit(3)
     assert compile_circuit(circuit, Noise(after="layer")).run.__func__ is compile_circuit(circuit).run.__func__
     assert max(largest_differences(circuit, noise=Noise())) < 1e-10
 
 
-def test_more_wires_than_a_density_matrix_may_have():
+def test_too_many_wires_for_a_density_matrix():
     gates = (Gate("H", (0,)),)
     with pytest.raises(UsageError, match=r"limited to 6 wires, not 7; readout errors"):
         compile_circuit(Circuit(7, gates, (Observable.of("Z0"),)), Noise(bit_flip=0.1))
 
 
-def test_noise_from_words():
+def test_noise_from_text():
     assert Noise.parse(["depolarizing=0.01", "readout=2e-2", "after=layer"]) == Noise(
         depolarizing=0.01, readout=0.02, after="layer"
     )
@@ -101,6 +101,6 @@ def test_strengths_out_of_range(name, value):
         (["after=gates"], "after must be gate or layer, not 'gates'"),
     ],
 )
-def test_noise_that_cannot_be_read(items, message, unchecked: None):
+def test_invalid_noise_text(items, message, unchecked: None):
     with pytest.raises(UsageError, match=message):
         Noise.parse(items)

@@ -1,4 +1,4 @@
-"""Circuits as OpenQASM: read by PennyLane's own importer here, by Qiskit and Cirq where these are installed."""
+"""Circuits as OpenQASM, read by PennyLane's importer, and by Qiskit and Cirq if installed."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def of_state(circuit: Circuit, state: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("index", range(len(CIRCUITS)))
-def test_in_qiskit(index, version):
+def test_equal_in_qiskit(index, version):
     pytest.importorskip("qiskit")
     from qiskit import QuantumCircuit, qasm3, quantum_info
 
@@ -72,7 +72,7 @@ def test_in_qiskit(index, version):
 
 
 @pytest.mark.parametrize("index", range(len(CIRCUITS)))
-def test_in_qiskits_own_format(index):
+def test_equal_in_qiskits_format(index):
     pytest.importorskip("qiskit")
     import io
 
@@ -86,7 +86,7 @@ def test_in_qiskits_own_format(index):
 
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("index", range(len(CIRCUITS)))
-def test_in_cirq(index, version):
+def test_equal_in_cirq(index, version):
     cirq = pytest.importorskip("cirq")
     from cirq.contrib.qasm_import import circuit_from_qasm
 
@@ -105,7 +105,7 @@ def test_text_by_hand():
     assert to_openqasm(circuit, 3) == f'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit[2] q;\n{body}'
 
 
-def test_what_cannot_be_written():
+def test_unsupported_circuits_are_rejected():
     open_angle = Circuit(1, (Gate("RX", (0,), Weight(0)),), (Observable.of("Z0"),))
     with pytest.raises(UsageError, match=r"the angle of RX\(w0\) is not a number"):
         to_openqasm(open_angle)

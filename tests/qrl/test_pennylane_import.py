@@ -1,4 +1,4 @@
-"""PennyLane circuits read into ours: the same values, or a refusal that names what cannot be read."""
+"""Import of PennyLane circuits: equal values, or an error that names the unsupported part."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_gate_by_gate():
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_what_goes_to_pennylane_comes_back(seed):
+def test_round_trip_through_pennylane(seed):
     circuit = random_circuit(seed, max_wires=4)
     function = to_qnode(circuit).func
     sizes = {"n_inputs": circuit.n_inputs, "n_weights": circuit.n_weights, "n_scales": circuit.n_scales}
@@ -63,7 +63,7 @@ def test_what_goes_to_pennylane_comes_back(seed):
     assert found.n_wires == len(used)
 
 
-def test_templates_are_taken_apart():
+def test_templates_are_decomposed():
     shape = qml.StronglyEntanglingLayers.shape(n_layers=2, n_wires=3)
 
     def function(inputs, weights):
@@ -127,12 +127,12 @@ def changing(inputs, weights, scales):
         (changing, "only angles may depend on the values"),
     ],
 )
-def test_what_cannot_be_read(function, message):
+def test_unsupported_circuits_are_rejected(function, message):
     with pytest.raises(UsageError, match=f"from_pennylane: .*{message}"):
         Circuit.from_pennylane(function, n_inputs=2, n_weights=2, n_scales=2)
 
 
-def test_a_gate_that_is_made_of_others_is_called_as_the_user_calls_it():
+def test_errors_name_the_users_gate_rather_than_its_decomposition():
     def function(inputs, weights):
         qml.ControlledPhaseShift(weights[0], wires=(0, 1))
         return z()
@@ -149,7 +149,7 @@ def test_a_gate_that_is_made_of_others_is_called_as_the_user_calls_it():
         ((1, 1, 2), "no angle uses scale 1: use it, or set n_scales=1"),
     ],
 )
-def test_numbers_that_turn_no_gate(sizes, message):
+def test_numbers_that_do_not_rotate_a_gate(sizes, message):
     def function(inputs, weights, scales):
         qml.RX(weights[0], wires=0)
         qml.RY(scales[0] * inputs[0], wires=0)
@@ -160,8 +160,8 @@ def test_numbers_that_turn_no_gate(sizes, message):
         Circuit.from_pennylane(function, n_inputs=sizes[0], n_weights=sizes[1], n_scales=sizes[2])
 
 
-def test_a_file_with_a_pennylane_circuit_is_a_model(tmp_path):
-    """The example of docs/backends.md, trained; other inputs than it has come by a projection."""
+def test_file_with_a_pennylane_circuit_is_a_model(tmp_path):
+    """The example of docs/backends.md, trained; a projection adapts a different number of inputs."""
     text = (Path(__file__).parent.parent.parent / "docs" / "backends.md").read_text()
     (example,) = (
         block for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if "Config, build" in block

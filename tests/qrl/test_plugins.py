@@ -1,4 +1,4 @@
-"""Names to plug-ins: every way of naming one, every way of getting it wrong."""
+"""Plug-in lookup: every way of naming one, and every error."""
 
 import importlib.metadata
 import sys
@@ -53,7 +53,7 @@ class Thing:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A shelf of two agents, one unreadable file, machinery, and one missing an extra."""
+    """A plug-in folder with two agents, one unreadable file, private modules, and one agent with a missing extra."""
     root = tmp_path / "root"
     package = root / "shelf"
     package.mkdir(parents=True)
@@ -76,11 +76,11 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def registry(folder):
-    """The registry of that shelf alone."""
+    """Registry of that folder only."""
     return Registry("agent", "qrl.agents", [Shelf("shelf", folder, "agents")])
 
 
-def test_listing_reads_the_files_and_imports_none(folder, registry):
+def test_listing_reads_files_without_importing_them(folder, registry):
     found = registry.available()
     assert list(found) == ["bare", "boring", "broken", "extra", "good", "loud", "thawed"]
     assert found["good"].doc == "A thing of mine."
@@ -103,21 +103,21 @@ def test_listing_reads_the_files_and_imports_none(folder, registry):
         ("x = " + "(" * 5000, "too many nested parentheses"),
     ],
 )
-def test_one_bad_file_is_listed_as_broken_beside_the_others(folder, registry, source, reason):
+def test_broken_files_are_listed_with_the_others(folder, registry, source, reason):
     (folder / "bad.py").write_text(f'"""Bad."""\n{source}\n')
     found = registry.available()
     assert reason in found["bad"].broken and not found["bad"].usable
     assert found["good"].usable
 
 
-def test_a_missing_dependency_of_the_library_itself_names_the_remedy(tmp_path, monkeypatch):
+def test_missing_core_dependency_reports_the_fix(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
     (tmp_path / "mine.py").write_text("import gymnasium")
     with pytest.raises(UsageError, match=r"gymnasium.*; use \.venv/bin/python, or install qrl-meta: pip install -e "):
         ENVS.load(str(tmp_path / "mine.py"))
 
 
-def test_a_folder_name_is_imported_and_builds(folder, registry):
+def test_plug_in_from_the_folder_builds(folder, registry):
     plugin = registry.load("good")
     assert plugin.build(plugin.Config(size=5)) == ("built", 5)
     assert plugin is sys.modules["shelf.good"]
@@ -149,25 +149,25 @@ def test_a_folder_name_is_imported_and_builds(folder, registry):
         ("../escape", "unknown agent '../escape'; choices: bare, boring, broken, extra, good, loud, thawed"),
     ],
 )
-def test_what_cannot_be_loaded_is_said_in_one_line(folder, registry, name, message):
+def test_load_failures_give_one_line_errors(folder, registry, name, message):
     with pytest.raises(UsageError) as caught:
         registry.load(name)
     assert str(caught.value) == message
 
 
-def test_a_file_that_ends_the_process_when_it_is_imported(tmp_path):
+def test_file_that_exits_at_import(tmp_path):
     (tmp_path / "leaving.py").write_text("raise SystemExit(3)")
     with pytest.raises(UsageError, match=r"leaving\.py' cannot be imported: SystemExit: 3$"):
         AGENTS.load(str(tmp_path / "leaving.py"))
 
 
-def test_a_folder_is_no_plugin(folder, registry, monkeypatch):
+def test_folders_are_not_plug_ins(folder, registry, monkeypatch):
     monkeypatch.chdir(folder.parent)
     with pytest.raises(UsageError, match=r"^unknown agent 'shelf', an existing path but not a \.py file; "):
         registry.load("shelf")
 
 
-def test_a_missing_module_is_told_from_one_missing_inside_it(folder, registry):
+def test_missing_module_is_distinguished_from_a_missing_import_inside_it(folder, registry):
     with pytest.raises(UsageError, match=r"^unknown agent 'shelf.nope': module 'shelf.nope' is neither installed nor"):
         registry.load("shelf.nope")
     (folder / "_inner.py").write_text("import no_such_package")
@@ -177,7 +177,7 @@ def test_a_missing_module_is_told_from_one_missing_inside_it(folder, registry):
         registry.load("shelf._inner")
 
 
-def test_a_shadowed_package_is_refused(folder, registry, tmp_path, monkeypatch):
+def test_shadowed_packages_are_rejected(folder, registry, tmp_path, monkeypatch):
     other = tmp_path / "other" / "shelf"
     other.mkdir(parents=True)
     (other / "__init__.py").touch()
@@ -187,7 +187,7 @@ def test_a_shadowed_package_is_refused(folder, registry, tmp_path, monkeypatch):
         registry.load("good")
 
 
-def test_a_module_and_an_attribute(folder):
+def test_module_and_attribute(folder):
     assert ENVS.load("shelf.good").Config().size == 3
     (folder / "_two.py").write_text(
         GOOD + "\nclass Box:\n    class Inner:\n        pass\nBox.Inner.Config, Box.Inner.build = Config, build\n"
@@ -195,7 +195,7 @@ def test_a_module_and_an_attribute(folder):
     assert ENVS.load("shelf._two:Box.Inner").build(Config(4)) == ("built", 4)
 
 
-def test_a_path_is_imported_once_and_anew_when_edited(tmp_path, monkeypatch):
+def test_path_is_imported_once_and_again_after_edits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(GOOD)
     first = MODELS.load("mine.py")
@@ -217,7 +217,7 @@ def test_a_path_is_imported_once_and_anew_when_edited(tmp_path, monkeypatch):
         ("\0", "source code string cannot contain null bytes"),
     ],
 )
-def test_a_path_that_cannot_be_imported(tmp_path, source, message):
+def test_path_that_fails_to_import(tmp_path, source, message):
     path = tmp_path / "mine.py"
     if source is not None:
         path.write_text(source)
@@ -227,7 +227,7 @@ def test_a_path_that_cannot_be_imported(tmp_path, source, message):
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     left = [module for module in sys.modules.values() if getattr(module, "__file__", None) == str(path)]
-    assert all(hasattr(module, "Config") for module in left)  # what was executed to its end may stay
+    assert all(hasattr(module, "Config") for module in left)  # completed imports may stay
 
 
 def test_registering(folder, registry):
@@ -235,8 +235,8 @@ def test_registering(folder, registry):
     try:
         assert registry.load("thing") is Thing
         assert registry.available()["thing"].doc == "A registered thing."
-        registry.register("thing", Thing)  # Running a notebook's cell twice is no error.
-        other = types.SimpleNamespace(Config=Config, build=print)  # ... nor is one that makes a new object.
+        registry.register("thing", Thing)  # Running a notebook cell twice is not an error.
+        other = types.SimpleNamespace(Config=Config, build=print)  # ... nor is a cell that creates a new object.
         registry.register("thing", other)
         assert registry.load("thing") is other
         for name in ("", "my agent", "a/b"):
@@ -255,7 +255,7 @@ def test_registering(folder, registry):
 @pytest.mark.parametrize(
     ("register", "own"), [(envs.register, ENVS), (agents.register, AGENTS), (qrl.register_model, MODELS)]
 )
-def test_each_package_registers_its_own_kind(register, own):
+def test_packages_register_only_their_own_kind(register, own):
     register("thing", Thing)
     try:
         assert [known.role for known in (ENVS, AGENTS, MODELS) if "thing" in known.available()] == [own.role]
@@ -299,7 +299,7 @@ def test_suggestions(name, tail):
 
 
 @pytest.mark.parametrize("own", [ENVS, MODELS, AGENTS], ids=lambda own: own.role)
-def test_everything_in_the_folders_is_listed_and_loads_or_says_what_is_missing(own):
+def test_all_plug_ins_are_listed_and_load_or_report_a_missing_extra(own):
     found = own.available()
     assert found
     for name, summary in found.items():

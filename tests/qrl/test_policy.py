@@ -1,4 +1,4 @@
-"""Heads, normalisation and action units, against torch.distributions and numbers by hand."""
+"""Heads, normalisation and action units against torch.distributions and numbers by hand."""
 
 import gymnasium
 import numpy as np
@@ -101,7 +101,7 @@ def test_running_normalisation_standardises_and_is_saved():
         (gymnasium.spaces.Discrete(3, start=1), "auto", "must start at 0"),
     ],
 )
-def test_heads_that_do_not_fit_are_refused(space, head, message):
+def test_mismatched_heads_are_rejected(space, head, message):
     with pytest.raises(UsageError, match=message):
         make(space, head=head)
 
@@ -113,8 +113,8 @@ def test_observations_must_be_vectors():
 
 @pytest.mark.parametrize("normalisation", ["scale", "running"])
 @pytest.mark.parametrize("model", ["mlp", "gru"])
-def test_actions_that_cannot_be_taken_have_no_probability_and_no_say(model, normalisation):
-    """The others share what there is as they would without them; nothing becomes infinite, gradients included."""
+def test_masked_actions_have_zero_probability_and_no_influence(model, normalisation):
+    """The others have the probabilities of a head without the masked ones; all values and gradients are finite."""
     options = {"config": PolicyConfig(normalisation=normalisation), "invalid_action_slice": slice(1, 4)}
     spaces = (gymnasium.spaces.Box(-1, 1, (5,)), gymnasium.spaces.Discrete(3))
     config = MODELS.load(model).Config()

@@ -1,4 +1,4 @@
-"""The summary of a policy, against counts by hand."""
+"""The summary of a policy against counts by hand."""
 
 import gymnasium
 import torch
@@ -17,8 +17,8 @@ def summary_of(model, observations=BOX, backend=None, **options):
     return PolicySummary.of(policy, backend or Backend())
 
 
-def test_a_circuit_and_a_perceptron():
-    # 4 wires, 3 + 1 variational layers of two angles less the RZ that the initial state does not see; 3 encoding
+def test_circuit_and_perceptron():
+    # 4 wires, 3 + 1 variational layers of two angles minus the RZ without effect on the initial state; 3 encoding
     # layers of two scales on each wire; a read-out of 4 expectation values to 2 means with biases, 2 deviations.
     circuit = summary_of("reuploading")
     assert circuit.groups == {"angles": 28, "scales": 24, "heads": 12} and circuit.n_parameters == 64
@@ -27,7 +27,7 @@ def test_a_circuit_and_a_perceptron():
     assert str(summary_of("mlp", hidden=(3,))) == "19 parameters (9 angles, 10 heads)"
 
 
-def test_a_projection_and_a_backend_are_named():
+def test_projection_and_backend_are_named():
     wide = gymnasium.spaces.Box(-1, 1, (20,))
     projected = summary_of("reuploading", wide, Backend("pennylane:lightning.qubit", shots=100))
     assert projected.n_projected == 20
@@ -36,7 +36,7 @@ def test_a_projection_and_a_backend_are_named():
     )
 
 
-def test_the_circuits_of_a_memory_are_counted():
+def test_circuits_of_recurrent_cells_are_counted():
     policy = make_recurrent_policy("qgru", MODELS.load("qgru").Config(), BOX, DISCRETE, trial_steps=5)
     summary = PolicySummary.of(policy, Backend())
     assert summary.n_parameters == sum(p.numel() for p in policy.parameters())

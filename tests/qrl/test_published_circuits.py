@@ -11,7 +11,7 @@ def gates(circuit):
     return [(str(gate), gate.wires) for gate in circuit.gates]
 
 
-def test_the_circuit_of_jerbi_et_al():
+def test_circuit_of_jerbi_et_al():
     """By hand, two wires and one layer; four wires and five layers have 72 angles and 20 scales, as published."""
     circuit = jerbi.circuit(jerbi.Config(n_wires=2, n_layers=1), 2)
     variational = [
@@ -28,7 +28,7 @@ def test_the_circuit_of_jerbi_et_al():
 XYZ = ("RX", "RY", "RZ")
 
 
-def test_the_circuit_of_skolik_et_al(unchecked: None):
+def test_circuit_of_skolik_et_al(unchecked: None):
     circuit = skolik.circuit(skolik.Config(n_wires=2, n_layers=2), 2)
     layers = [
         [(f"RX(tanh(s{2 * k + wire}*x{wire}))", (wire,)) for wire in (0, 1)]
@@ -46,7 +46,7 @@ def test_the_circuit_of_skolik_et_al(unchecked: None):
         skolik.Config(observables="pair")
 
 
-def test_ising_couplings_have_angles_of_their_own():
+def test_ising_couplings_have_separate_angles():
     circuit = ising.circuit(ising.Config(n_wires=3, n_layers=2), 3)
     couplings = [(gate.wires, gate.angle.index) for gate in circuit.gates if gate.name == "RZZ"]
     assert couplings == [((0, 1), 3), ((1, 2), 4), ((2, 0), 5), ((0, 1), 12), ((1, 2), 13), ((2, 0), 14)]

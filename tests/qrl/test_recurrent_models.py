@@ -1,4 +1,4 @@
-"""Every model file with a memory: what a recurrent policy needs of it, and what its cell computes."""
+"""Conformance of every recurrent model, and the computation of its cell."""
 
 import dataclasses
 import itertools
@@ -43,7 +43,7 @@ def outputs(policy, bound, inputs, truncation=0):
 
 
 @pytest.mark.parametrize("model", RECURRENT)
-def test_is_a_function_of_seed(model):
+def test_parameters_depend_only_on_the_seed(model):
     first, second, other = policy_of(model), policy_of(model), policy_of(model, seed=1)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
@@ -51,7 +51,7 @@ def test_is_a_function_of_seed(model):
 
 @pytest.mark.parametrize(("shared", "bilinear"), [(False, False), (True, False), (False, True)])
 @pytest.mark.parametrize("model", RECURRENT)
-def test_every_parameter_matters(model, shared, bilinear):
+def test_every_parameter_has_an_effect(model, shared, bilinear):
     policy = policy_of(model, shared=shared, bilinear=bilinear)
     result = outputs(policy, policy.bind(), normal(5, 10, N_INPUTS, seed=3))
     gradients = torch.autograd.grad((result * normal(*result.shape, seed=4)).sum(), list(policy.parameters()))
@@ -90,8 +90,8 @@ def test_second_derivatives_through_vmap_equal_finite_differences(model):
 
 
 @pytest.mark.parametrize("model", RECURRENT)
-def test_lanes_and_calls_do_not_touch_each_other(model):
-    """The memory is a value: what was given is left alone, and a lane's outputs depend on its own inputs alone."""
+def test_lanes_and_calls_are_independent(model):
+    """The memory passed in is not modified, and a lane's outputs depend only on its own inputs."""
     network = policy_of(model).actor
     bound, inputs, memory = network.bind(), normal(4, N_INPUTS, seed=3), normal(4, network.n_memory, seed=5)
     before = memory.clone()
@@ -106,7 +106,7 @@ def test_lanes_and_calls_do_not_touch_each_other(model):
 
 
 @pytest.mark.parametrize("model", RECURRENT)
-def test_truncation_cuts_the_gradient_and_nothing_else(model):
+def test_truncation_affects_only_the_gradient(model):
     policy = policy_of(model)
     inputs = normal(6, 2, N_INPUTS, seed=3).requires_grad_()
     whole = outputs(policy, policy.bind(), inputs)
@@ -119,8 +119,8 @@ def test_truncation_cuts_the_gradient_and_nothing_else(model):
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("model", RECURRENT)
-def test_a_bilinear_read_out_has_weights_that_are_linear_in_the_observation(model, shared):
-    """In trials, and step by step; every state of a one-hot observation has a read-out of its own."""
+def test_bilinear_read_out_weights_are_linear_in_the_observation(model, shared):
+    """In trials and step by step; every state of a one-hot observation has a separate read-out."""
     network = policy_of(model, shared=shared, bilinear=True).actor
     bound, inputs = network.bind(), normal(4, 3, N_INPUTS, seed=3)
     weight, bias = network.readout.weight, network.readout.bias
@@ -147,7 +147,7 @@ def test_classical_models_match_a_budget(model, budget, bilinear):
 
 
 @pytest.mark.parametrize("model", RECURRENT)
-def test_parameter_groups_are_known(model):
+def test_parameter_groups_are_valid(model):
     policy = policy_of(model)
     assert policy.groups.keys() == dict(policy.named_parameters()).keys()
     assert set(policy.groups.values()) <= {"angles", "scales", "heads"}
@@ -156,8 +156,8 @@ def test_parameter_groups_are_known(model):
 
 
 @pytest.mark.parametrize(("model", "theirs"), [("gru", torch.nn.GRUCell), ("lstm", torch.nn.LSTMCell)])
-def test_classical_cells_equal_those_of_torch(model, theirs):
-    """An independent implementation; it has no batching rule, hence cells of our own."""
+def test_classical_cells_equal_torch(model, theirs):
+    """Torch's cells are an independent implementation; they have no batching rule, so the library has its own."""
     cell = policy_of(model, n_hidden=4).actor.features
     other = theirs(N_INPUTS, 4, dtype=torch.float64)
     with torch.no_grad():
@@ -182,7 +182,7 @@ def sigma(x):
 
 
 def slow_maps(maps, v):
-    """Each map of `QuantumMaps` for one lane, its circuit run by PennyLane."""
+    """Each map of `QuantumMaps` for one lane, with its circuit run by PennyLane."""
     weights = {name: p.detach().numpy() for name, p in maps.named_parameters()}
     n_circuits = len(weights["weights"])
     projected = (weights["projection"] @ v).reshape(n_circuits, -1)
@@ -204,8 +204,8 @@ SMALL_CIRCUITS = {"n_wires": 3, "n_layers": 2, "observables": "both", "transform
         *itertools.product(["qgru", "qlstm"], [{"n_circuits": 3}, SMALL_CIRCUITS | {"n_circuits": 2}]),
     ],
 )
-def test_quantum_cells_equal_a_slow_version_on_pennylane(model, options):
-    """Two steps of one lane, the gates one after the other, in NumPy."""
+def test_quantum_cells_equal_a_pennylane_reference(model, options):
+    """Two steps of one lane, gate by gate in NumPy."""
     cell = policy_of(model, n_hidden=3, **options).actor.features
     memory, slow = torch.zeros(1, cell.n_memory, dtype=torch.float64), np.zeros(cell.n_memory)
     for x in normal(2, N_INPUTS, seed=3):
@@ -232,7 +232,7 @@ def test_quantum_cells_equal_a_slow_version_on_pennylane(model, options):
         np.testing.assert_allclose(memory[0].detach().numpy(), slow, atol=1e-10)
 
 
-def test_models_with_and_without_a_memory_are_not_mistaken_for_each_other():
+def test_recurrent_and_memoryless_models_are_not_interchangeable():
     with pytest.raises(UsageError, match="model 'gru' has a memory, which this agent does not use"):
         make_policy("gru", MODELS.load("gru").Config(), BOX, ACTIONS["gaussian"])
     with pytest.raises(UsageError, match=r"model 'mlp' has no memory, which this agent needs"):
@@ -241,8 +241,8 @@ def test_models_with_and_without_a_memory_are_not_mistaken_for_each_other():
 
 @pytest.mark.parametrize("model", GATED)
 @pytest.mark.parametrize(("options", "span"), [({"span": 2}, 2), ({"span": 50}, 50), ({}, 30)])
-def test_units_of_a_new_memory_forget_over_times_up_to_the_span(model, options, span):
-    """Without any influence of inputs a step keeps 1 - 1 / time of what a unit holds."""
+def test_initial_forgetting_times_range_up_to_the_span(model, options, span):
+    """Without inputs a step keeps 1 - 1 / time of a unit's content."""
     features = policy_of(model, trial_steps=30, n_hidden=400, **options).actor.features
     with torch.no_grad():
         for name, parameter in features.named_parameters():
@@ -250,10 +250,10 @@ def test_units_of_a_new_memory_forget_over_times_up_to_the_span(model, options, 
                 parameter.zero_()
         before = torch.full((1, features.n_memory), 0.125, dtype=torch.float64)
         _, after = features(torch.zeros(1, N_INPUTS, dtype=torch.float64), before)
-    time = 1 / (1 - (after / before)[0, -400:])  # of an LSTM the cell, not what it shows
+    time = 1 / (1 - (after / before)[0, -400:])  # the cell state of an LSTM, not its output
     assert 1.99 < time.min() < 2.1 and span - 2 < time.max() < span + 0.01
     assert (time - 1).log().mean() == pytest.approx(np.log(span - 1) / 2, rel=0.1)  # log-uniform
-    if model in ("lstm", "qlstm"):  # what enters is as much less as more is kept
+    if model in ("lstm", "qlstm"):  # the input gate shrinks as the forget gate grows
         entering, forgetting, *_ = features.gates.bias.detach().flatten().chunk(4)
         assert torch.equal(entering, -forgetting)
 
@@ -267,25 +267,25 @@ def test_units_of_a_new_memory_forget_over_times_up_to_the_span(model, options, 
         ({"n_circuits": 10**6}, "n_circuits"),
     ],
 )
-def test_options_of_quantum_cells_that_cannot_be_used(options, message, unchecked: None):
+def test_invalid_options_of_quantum_cells(options, message, unchecked: None):
     with pytest.raises(UsageError, match=message):
         MODELS.load("qgru").Config(**options)
 
 
 @pytest.mark.parametrize("options", [{"budget": 0}, {"n_hidden": -1}, {"budget": 10**8}])
-def test_options_of_classical_cells_that_cannot_be_used(options):
+def test_invalid_options_of_classical_cells(options):
     with pytest.raises(UsageError, match=r"budget must be in 1 to|n_hidden must be in 0 to"):
         MODELS.load("gru").Config(**options)
 
 
 @pytest.mark.parametrize("model", GATED)
-def test_a_memory_too_wide_to_be_trained_is_refused_before_it_is_made(model):
+def test_memories_too_wide_to_train_are_rejected_before_creation(model):
     with pytest.raises(UsageError, match=r"\d+ parameters is too large; at most 10000000: make it narrower"):
         policy_of(model, n_hidden=10**6)
 
 
 @pytest.mark.parametrize("model", GATED)
 @pytest.mark.parametrize("span", [1, -3, 10**12])
-def test_spans_that_no_memory_can_have(model, span):
+def test_invalid_spans(model, span):
     with pytest.raises(UsageError, match="span must be 0 or in 2 to 1000000000 steps"):
         MODELS.load(model).Config(span=span)

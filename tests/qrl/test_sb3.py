@@ -38,7 +38,7 @@ def parameters(model) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(("algorithm", "policy"), ALGORITHMS)
-def test_learns_with_every_parameter_saves_and_loads(algorithm, policy, tmp_path):
+def test_trains_every_parameter_saves_and_loads(algorithm, policy, tmp_path):
     model = learner(algorithm, policy)
     before = parameters(model)
     model.learn(64)
@@ -50,13 +50,13 @@ def test_learns_with_every_parameter_saves_and_loads(algorithm, policy, tmp_path
     assert all(torch.equal(value, parameters(loaded)[name]) for name, value in after.items())
     np.testing.assert_array_equal(*(m.predict(observations, deterministic=True)[0] for m in (model, loaded)))
     model.policy.save(tmp_path / "policy")
-    alone = policy.load(tmp_path / "policy", device="cpu")
-    np.testing.assert_array_equal(*(m.predict(observations, deterministic=True)[0] for m in (model.policy, alone)))
+    loaded = policy.load(tmp_path / "policy", device="cpu")
+    np.testing.assert_array_equal(*(m.predict(observations, deterministic=True)[0] for m in (model.policy, loaded)))
 
 
 @pytest.mark.parametrize(("algorithm", "policy"), ALGORITHMS)
-def test_learning_rates_of_groups_survive_the_algorithms_own(algorithm, policy):
-    """At each update the algorithm writes its rate, here falling to half, into all groups alike."""
+def test_group_learning_rates_follow_the_algorithms_schedule(algorithm, policy):
+    """At each update the algorithm sets its rate, here falling to half, in all groups."""
     rates = {"lr_angles": 1e-3, "lr_scales": 0.0, "lr_heads": 1e-1}
     model = learner(algorithm, policy, policy_kwargs=rates, learning_rate=lambda left: 1e-2 * (0.5 + left / 2))
     before = parameters(model)
@@ -70,7 +70,7 @@ def test_learning_rates_of_groups_survive_the_algorithms_own(algorithm, policy):
     assert angles and heads and min(heads) > 5 * max(angles) > 0
 
 
-def test_adam_with_factors_is_adam_with_those_rates():
+def test_adam_with_factors_equals_adam_with_scaled_rates():
     values = [torch.nn.Parameter(torch.tensor([1.0, -2.0])) for _ in range(4)]
     groups = [{"params": [values[0]], "factor": 0.5}, {"params": [values[1]], "factor": 3.0}]
     ours = with_factors(torch.optim.Adam)(groups, lr=0.1)
@@ -87,8 +87,8 @@ def test_adam_with_factors_is_adam_with_those_rates():
     assert ours.state_dict()["param_groups"][1]["factor"] == 3.0
 
 
-def test_what_is_kept_during_a_rollout_follows_the_parameters():
-    """Also where these are changed through `data`, as a target network's are."""
+def test_rollout_cache_follows_the_parameters():
+    """Also if these are changed through `data`, as in a target network."""
     extractor = QuantumFeaturesExtractor(gymnasium.spaces.Box(-1, 1, (3,)), **SMALL, observation_scale=[1.0, 2.0, 4.0])
     observations = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -103,8 +103,8 @@ def test_what_is_kept_during_a_rollout_follows_the_parameters():
 
 
 @pytest.mark.parametrize("n_inputs", [4, 30])
-def test_actor_and_critic_are_run_side_by_side(n_inputs):
-    """What the one call gives is what each extractor gives by itself, gradients too, with and without a projection."""
+def test_actor_and_critic_are_evaluated_in_one_batch(n_inputs):
+    """The batched call equals each extractor alone, including gradients, with and without a projection."""
     space, actions = gymnasium.spaces.Box(-1, 1, (n_inputs,)), gymnasium.spaces.Discrete(2)
     policy = QuantumActorCriticPolicy(space, actions, lambda _: 0.01, **SMALL)
     observations = torch.randn(6, n_inputs, generator=torch.Generator().manual_seed(0))
@@ -126,7 +126,7 @@ def test_actor_and_critic_are_run_side_by_side(n_inputs):
     assert not torch.allclose(before[1], after[1])
 
 
-def test_any_model_without_a_memory_will_do():
+def test_every_memoryless_model_is_supported():
     model = PPO(QuantumActorCriticPolicy, "CartPole-v1", policy_kwargs={"model": "mlp", "budget": 50}, device="cpu")
     assert model.policy.pi_features_extractor is not model.policy.vf_features_extractor
 
@@ -146,12 +146,12 @@ def test_any_model_without_a_memory_will_do():
         ({"model": "qgru"}, "no option 'n_layers'|has a memory"),
     ],
 )
-def test_policies_that_cannot_be(options, message):
+def test_invalid_policies(options, message):
     with pytest.raises(UsageError, match=message):
         PPO(QuantumActorCriticPolicy, "CartPole-v1", policy_kwargs={**options}, device="cpu")
 
 
-def test_an_extractor_that_cannot_be():
+def test_invalid_extractor():
     with pytest.raises(UsageError, match="sb3: no option 'n_layer' of model 'reuploading'; did you mean 'n_layers'"):
         QuantumFeaturesExtractor(gymnasium.spaces.Box(-1, 1, (3,)), n_layer=3)
     with pytest.raises(UsageError, match="observations must be a vector"):
@@ -161,8 +161,8 @@ def test_an_extractor_that_cannot_be():
 SKOLIK = {"model": "skolik", "readout": "scaled", "n_wires": 4, "n_layers": 5}
 
 
-def test_values_are_scaled_expectation_values_as_published(tmp_path):
-    """Q_a = w_a (<O_a> + 1) / 2 with w = 1 to begin with; 40 angles, 20 scales and 2 weights, in both networks."""
+def test_q_values_are_scaled_expectation_values_as_published(tmp_path):
+    """Q_a = w_a (<O_a> + 1) / 2 with w = 1 initially; 40 angles, 20 scales and 2 weights, in both networks."""
     model = learner(DQN, QuantumQPolicy, policy_kwargs=SKOLIK)
     net, observations = model.q_net, torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
     assert sum(parameter.numel() for parameter in net.parameters()) == 62
@@ -174,19 +174,19 @@ def test_values_are_scaled_expectation_values_as_published(tmp_path):
     assert model.q_net_target.q_net[0].weight.tolist() == [1.0, 1.0]
     model.learn(32)
     model.policy.save(tmp_path / "policy")
-    alone = QuantumQPolicy.load(tmp_path / "policy", device="cpu")
-    torch.testing.assert_close(alone.q_net(observations), model.q_net(observations))
+    loaded = QuantumQPolicy.load(tmp_path / "policy", device="cpu")
+    torch.testing.assert_close(loaded.q_net(observations), model.q_net(observations))
 
 
-def test_scaled_values_need_a_feature_an_action(unchecked):
+def test_scaled_q_values_need_one_feature_per_action(unchecked):
     with pytest.raises(UsageError, match="found 4 features for 2 actions; use linear"):
         learner(DQN, QuantumQPolicy, policy_kwargs={"readout": "scaled"})
     with pytest.raises(UsageError, match="unknown readout 'scale'; did you mean 'scaled'"):
         learner(DQN, QuantumQPolicy, policy_kwargs={"readout": "scale"})
 
 
-def test_exploration_falls_from_episode_to_episode():
-    """0.9 to the power of the episodes that have ended, and never below the last rate."""
+def test_exploration_rate_decays_per_episode():
+    """0.9 to the power of the number of finished episodes, never below the final rate."""
     model = learner(DQN, QuantumQPolicy)
     seen = []
 
@@ -194,7 +194,7 @@ def test_exploration_falls_from_episode_to_episode():
         ended = 0
 
         def _on_step(self):
-            # The rate with which this step's action was drawn: that of the episodes before it.
+            # The rate for sampling this step's action depends on the episodes before it.
             seen.append((self.model.exploration_rate, max(0.2, 0.9**self.ended)))
             Watch.ended += int(self.locals["dones"].sum())
             return True

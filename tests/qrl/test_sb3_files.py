@@ -1,4 +1,4 @@
-"""Models of Stable-Baselines3 in files: what was saved is there again, and nothing in a file is executed."""
+"""Files of Stable-Baselines3 models: round trip, and no code execution on loading."""
 
 import base64
 import json
@@ -49,8 +49,8 @@ def parameters(model):
         (DQN, "MlpPolicy", {}),
     ],
 )
-def test_a_loaded_model_is_the_one_that_stable_baselines_loads(algorithm, policy, options, tmp_path):
-    """Its weights, and after learning on, which takes the optimiser's moments, the counters and the options."""
+def test_loaded_model_equals_that_of_stable_baselines3(algorithm, policy, options, tmp_path):
+    """Compare weights also after further training, which depends on optimiser moments, counters and options."""
     model = learner(algorithm, policy, policy_kwargs=options)
     model.learn(48)
     save(model, tmp_path / "ours")
@@ -93,7 +93,7 @@ def test_predicts_without_an_environment(model, saved):
 
 
 def forge(path, content=lambda content: None, tensors=lambda tensors: None):
-    """Change what is in a file, with the digest that goes with it."""
+    """Change the content of a file and update its digest."""
     with safetensors.safe_open(path, "pt") as file:
         own, inner = {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[FORMAT])  # noqa: SIM118
     tensors(own)
@@ -107,11 +107,11 @@ def refused(path, match, **options):
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
 
 
-# --- what would be executed -------------------------------------------------------------------------------------------
+# --- malicious files --------------------------------------------------------------------------------------------------
 
 
 class Payload:
-    """Unpickling it makes a folder."""
+    """Create a folder when unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -120,7 +120,7 @@ class Payload:
         return Path.mkdir, (self.path,)
 
 
-def test_a_malicious_file_of_stable_baselines_is_refused_and_nothing_executed(model, tmp_path):
+def test_malicious_stable_baselines3_file_is_rejected_without_executing_it(model, tmp_path):
     model.save(tmp_path / "good.zip")
     with zipfile.ZipFile(tmp_path / "good.zip") as good, zipfile.ZipFile(tmp_path / "bad.zip", "w") as bad:
         data = json.loads(good.read("data"))
@@ -130,13 +130,13 @@ def test_a_malicious_file_of_stable_baselines_is_refused_and_nothing_executed(mo
             bad.writestr(name, json.dumps(data) if name == "data" else good.read(name))
     refused(tmp_path / "bad.zip", r"a zip file, as written by Stable-Baselines3's own save; loading it can run any")
     assert not (tmp_path / "executed").exists()
-    # The premise: their own reader does execute it.
+    # The premise: Stable-Baselines3's reader does execute it.
     PPO.load(tmp_path / "bad.zip", device="cpu")
     assert (tmp_path / "executed").exists()
 
 
 @pytest.mark.parametrize("write", [pickle.dump, torch.save])
-def test_a_pickle_is_refused_and_nothing_executed(tmp_path, write):
+def test_pickle_is_rejected_without_executing_it(tmp_path, write):
     with (tmp_path / "bad").open("wb") as file:
         write(Payload(tmp_path / "executed"), file)
     refused(tmp_path / "bad", r"a pickle; loading it can run any code|a zip")
@@ -155,7 +155,7 @@ def test_a_pickle_is_refused_and_nothing_executed(tmp_path, write):
         ({"n_layer": 3}, "option 'n_layer' cannot be in a file; did you mean 'n_layers'"),
     ],
 )
-def test_no_code_is_imported_because_a_file_names_it(saved, tmp_path, monkeypatch, option, message):
+def test_names_in_a_file_trigger_no_import(saved, tmp_path, monkeypatch, option, message):
     evil = tmp_path / "evil.py"
     evil.write_text(f"from pathlib import Path\nPath({str(tmp_path / 'executed')!r}).mkdir()\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -165,7 +165,7 @@ def test_no_code_is_imported_because_a_file_names_it(saved, tmp_path, monkeypatc
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_model_of_ones_own_is_imported_if_the_caller_names_it(tmp_path):
+def test_custom_model_is_imported_if_the_caller_names_it(tmp_path):
     mine = tmp_path / "mine.py"
     shutil.copy(Path(__file__).parent.parent.parent / "qrl/models/reuploading.py", mine)
     model = learner(PPO, QuantumActorCriticPolicy, policy_kwargs={"model": str(mine)})
@@ -175,10 +175,10 @@ def test_a_model_of_ones_own_is_imported_if_the_caller_names_it(tmp_path):
     assert all(torch.equal(value, parameters(loaded)[name]) for name, value in parameters(model).items())
 
 
-# --- what is damaged, or something else -------------------------------------------------------------------------------
+# --- damaged and foreign files ----------------------------------------------------------------------------------------
 
 
-def test_damaged_files_are_refused(saved):
+def test_damaged_files_are_rejected(saved):
     whole = saved.read_bytes()
     for length in (0, 1, 7, 8, 100, len(whole) // 2, len(whole) - 1):
         saved.write_bytes(whole[:length])
@@ -190,7 +190,7 @@ def test_damaged_files_are_refused(saved):
     load(saved)
 
 
-def test_other_files_are_refused(tmp_path):
+def test_foreign_files_are_rejected(tmp_path):
     refused(tmp_path / "nothing", "No such file")
     refused(tmp_path, "Is a directory")
     (tmp_path / "others").write_bytes(safetensors.torch.save({"weights": torch.zeros(2)}))
@@ -225,7 +225,7 @@ def test_other_files_are_refused(tmp_path):
     ],
 )
 @pytest.mark.usefixtures("unchecked")
-def test_foreign_values_are_refused(saved, where, value, message):
+def test_foreign_values_are_rejected(saved, where, value, message):
     def change(content):
         if not where:
             return value
@@ -262,20 +262,20 @@ BIAS, MOMENT = "policy/value_net.bias", "optimizer/value_net.bias/exp_avg"
         (lambda t: t.update({"space/observation/low": torch.zeros(3, 3)}), "cannot be loaded"),
     ],
 )
-def test_foreign_tensors_are_refused(saved, change, message):
+def test_foreign_tensors_are_rejected(saved, change, message):
     forge(saved, tensors=change)
     refused(saved, message)
 
 
-def test_other_environments_and_options_are_refused(saved):
+def test_mismatched_environments_and_options_are_rejected(saved):
     refused(saved, "the spaces of env differ from those of the model: Observation spaces do not", env="Acrobot-v1")
     refused(saved, "unknown option 'n_epoch' of PPO; did you mean 'n_epochs'", n_epoch=3)
 
 
-# --- what cannot be saved ---------------------------------------------------------------------------------------------
+# --- unsupported content ----------------------------------------------------------------------------------------------
 
 
-def test_functions_are_to_be_given_again(tmp_path):
+def test_functions_must_be_passed_again(tmp_path):
     model = learner(PPO, learning_rate=lambda left: 0.1 * left, clip_range=lambda left: 0.3)
     save(model, tmp_path / "model")
     refused(tmp_path / "model", "learning_rate is a function")
@@ -306,7 +306,7 @@ class Own(PPO):
         ),
     ],
 )
-def test_what_cannot_be_saved_says_so_and_leaves_nothing(make, message, tmp_path):
+def test_unsupported_content_raises_and_leaves_no_file(make, message, tmp_path):
     model = make()
     if message is None:
         save(model, tmp_path / "model")
@@ -317,7 +317,7 @@ def test_what_cannot_be_saved_says_so_and_leaves_nothing(make, message, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_is_written_whole_or_not_at_all(model, saved, monkeypatch):
+def test_files_are_written_atomically(model, saved, monkeypatch):
     before = saved.read_bytes()
     with pytest.raises(UsageError, match="No such file"):
         save(model, saved.parent / "missing" / "model")

@@ -1,4 +1,4 @@
-"""Finite shots: their statistics against theory, and the gradient that goes through them."""
+"""Finite shots: statistics against theory, and gradients."""
 
 import math
 
@@ -30,7 +30,7 @@ def parameters(circuit: Circuit, seed=1):
 
 
 def estimates(circuit: Circuit, backend: Backend, rows: int, generator=None):
-    """Of one input, `rows` times, and what they estimate."""
+    """Estimates for one input, `rows` times, and their expected value."""
     program = backend.compile(circuit, generator or seeded())
     weights, scales = parameters(circuit)
     inputs = torch.linspace(-1, 1, max(1, circuit.n_inputs), dtype=DOUBLE).expand(rows, -1)
@@ -51,7 +51,7 @@ def test_counts_have_the_moments_of_a_multinomial_distribution():
     torch.testing.assert_close(counts.T.cov(), covariance, atol=0.15, rtol=0)
 
 
-def test_one_sure_outcome():
+def test_deterministic_outcome():
     for outcome in range(4):
         p = torch.eye(4, dtype=DOUBLE)[outcome]
         assert torch.equal(multinomial(p, 7, seeded()), 7 * p)
@@ -59,7 +59,7 @@ def test_one_sure_outcome():
 
 @pytest.mark.parametrize("noise", [Noise(), Noise(readout=0.2), Noise(amplitude_damping=0.1, readout=0.2)])
 def test_estimates_have_the_mean_and_variance_of_measured_pauli_words(noise):
-    """Of a Pauli word each shot says +1 or -1: the variance is (1 - mean^2) / shots."""
+    """Each shot of a Pauli word gives +1 or -1: the variance is (1 - mean^2) / shots."""
     gates = (Gate("RX", (0,), Weight(0)), Gate("CNOT", (0, 1)), Gate("RY", (1,), Input(0, 0)), Gate("RZ", (0,), 0.3))
     circuit = Circuit(2, gates, tuple(Observable.of(word) for word in ("Z0", "X1", "Z0 X1", "Y0")))
     n_rows = 20_000
@@ -67,7 +67,7 @@ def test_estimates_have_the_mean_and_variance_of_measured_pauli_words(noise):
     variance = (1 - exact.square()) / SHOTS
     assert ((values.mean(0) - exact).abs() < 4 * (variance / n_rows).sqrt()).all()
     torch.testing.assert_close(values.var(0), variance, rtol=0.05, atol=0)
-    # Z0 and Z0 X1 are found in the same shots, their product is X1.
+    # Z0 and Z0 X1 are measured in the same shots, their product is X1.
     covariance = (exact[1] - exact[0] * exact[2]) / SHOTS
     torch.testing.assert_close(values[:, [0, 2]].T.cov()[0, 1], covariance, atol=6e-4, rtol=0)
 
@@ -80,20 +80,20 @@ def test_random_circuits_are_estimated_without_bias(seed, noise):
     assert ((values.mean(0) - exact).abs() <= 4 * values.std(0) / math.sqrt(4000) + 1e-12).all()
 
 
-def test_every_sample_has_shots_of_its_own_also_without_inputs():
+def test_every_sample_has_separate_shots_also_without_inputs():
     circuit = Circuit(1, (Gate("H", (0,)),), (Observable.of("Z0"),))
     values, _ = estimates(circuit, Backend(shots=SHOTS), 1000)
     assert len(values.unique()) > 10
 
 
-def test_shots_are_those_of_the_generator():
+def test_shots_are_sampled_from_the_generator():
     circuit, backend, generator = random_circuit(2), Backend(shots=SHOTS), seeded(3)
     first, second = (estimates(circuit, backend, 8, generator)[0] for _ in range(2))
     again, _ = estimates(circuit, backend, 8, seeded(3))
     assert torch.equal(first, again) and not torch.equal(first, second)
 
 
-def test_derivatives_are_the_exact_ones_of_the_values_that_were_found():
+def test_derivatives_are_exact_at_the_estimated_values():
     """With L = sum of f^2 and estimates e: gradient 2 e f', second derivative 2 f'^2 + 2 e f''."""
     circuit = Circuit(1, (Gate("RY", (0,), Weight(0)),), (Observable.of("Z0"),))
     angle, inputs = torch.tensor([0.7], dtype=DOUBLE), torch.zeros(1, 1, dtype=DOUBLE)
@@ -108,10 +108,10 @@ def test_derivatives_are_the_exact_ones_of_the_values_that_were_found():
     second = grad(lambda w: grad(total)(w, seeded(5)).sum())(angle)
     torch.testing.assert_close(second, (2 * slope**2 + 2 * estimate * curvature) * torch.ones(1, dtype=DOUBLE))
     many = vmap(grad(total), in_dims=(0, None))(angle.expand(500, 1), seeded(5))
-    assert len(many.unique()) > 5  # each task has shots of its own
+    assert len(many.unique()) > 5  # each task has separate shots
 
 
-def test_a_whole_module_is_run_on_a_backend_and_back():
+def test_module_is_moved_to_a_backend_and_back():
     layer = QuantumLayer("reuploading", 2, 2, generator=seeded())
     module, inputs = nn.Sequential(nn.Linear(3, 2), layer), torch.ones(5, 3)
     exact = module(inputs)
@@ -125,7 +125,7 @@ def test_a_whole_module_is_run_on_a_backend_and_back():
     assert torch.equal(module(inputs), exact)
 
 
-def test_what_a_backend_cannot_be():
+def test_invalid_backends():
     with pytest.raises(UsageError, match="unknown name 'torhc'; did you mean 'torch'"):
         Backend(name="torhc")
     for shots in (-1, 10**12):
@@ -141,7 +141,7 @@ def test_what_a_backend_cannot_be():
 
 
 def test_circuits_of_values_and_gradients_are_counted():
-    """Two bases; a rotation takes two circuits a derivative, a controlled one four, fixed angles none."""
+    """Two bases; a rotation takes two circuits per derivative, a controlled one four, fixed angles none."""
     gates = (Gate("RY", (0,), Weight(0)), Gate("CRX", (0, 1), Weight(1)), Gate("RZ", (1,), 0.3), Gate("H", (0,)))
     circuit = Circuit(2, (*gates, Gate("RX", (1,), Input(0, 0))), (Observable.of("Z0"), Observable.of("X0")))
     counter = Counter()
@@ -164,7 +164,7 @@ def test_circuits_of_values_and_gradients_are_counted():
     tasks = weights.detach().expand(3, -1)
     assert spent(lambda: vmap(total)(tasks)) == 3 * value
     assert spent(lambda: vmap(grad(total))(tasks)) == 3 * value * (1 + n_shifts)
-    # Of a Hessian: the gradient's own derivative besides the derivative, in a second pass, of the value it is made of.
+    # For a Hessian: the derivative of the gradient, and in a second pass that of the value it depends on.
     second = spent(lambda: grad(lambda w: grad(total)(w).sum())(weights))
     assert second == value * (1 + n_shifts + n_shifts + n_shifts**2)
 

@@ -1,4 +1,4 @@
-"""The fused executor against hand-worked numbers, PennyLane, and its own transforms."""
+"""The fused executor against numbers by hand, PennyLane, and torch.func transforms."""
 
 import math
 
@@ -19,7 +19,7 @@ DOUBLE = torch.float64
 
 @pytest.fixture(autouse=True, params=["own rule", "autograd"])
 def phase_rule(request, monkeypatch):
-    """Batches above and below a size take two paths; every test here takes both."""
+    """Run every test with both code paths, for small and large batches."""
     monkeypatch.setattr("qrl.simulator.kernels.SMALL", 0 if request.param == "own rule" else 2**30)
 
 
@@ -57,7 +57,7 @@ def test_random_circuits_equal_pennylane(seed):
 
 @pytest.mark.parametrize("n_wires", [6, 8])
 def test_circuits_of_several_blocks_equal_pennylane(n_wires):
-    """Two-wire gates across blocks take another path: rings of every kind of them."""
+    """Two-wire gates across blocks take a separate path: rings of every kind of them."""
     wires = range(n_wires)
     gates = [Gate("RY", (w,), Weight(w)) for w in wires]
     for kind, angle in (("CZ", None), ("CNOT", None), ("RXX", Weight(3)), ("CRY", Input(0, 0)), ("RZZ", 0.3)):
@@ -107,7 +107,7 @@ def test_torch_func_transforms_agree_with_each_other():
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_circuits_side_by_side_do_what_each_does_alone(seed):
+def test_batched_circuits_equal_separate_ones(seed):
     program = compile_circuit(random_circuit(seed))
     circuit = program.circuit
     generator = torch.Generator().manual_seed(seed)
@@ -125,14 +125,14 @@ def test_circuits_side_by_side_do_what_each_does_alone(seed):
     bound = program.bind(w, s)
     assert all(tensor.shape[:2] == (2, 3) for tensor in bound.values())
     ours = derivatives(program.run(bound, x))
-    alone = [[program.run(program.bind(w[i, j], s[i, j]), x[i, j]) for j in range(3)] for i in range(2)]
-    theirs = derivatives(torch.stack([torch.stack(row) for row in alone]))
+    separate = [[program.run(program.bind(w[i, j], s[i, j]), x[i, j]) for j in range(3)] for i in range(2)]
+    theirs = derivatives(torch.stack([torch.stack(row) for row in separate]))
     assert len(ours) == len(theirs)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
 
 
-def test_single_precision_is_close_and_stays_single():
+def test_single_precision_is_close_and_preserved():
     program = compile_circuit(layered())
     w, s, x = torch.linspace(-1, 1, 6), torch.ones(3), torch.linspace(-1, 1, 8).reshape(4, 2)
     single = program.run(program.bind(w, s), x)
@@ -151,19 +151,19 @@ def test_constants_made_under_inference_mode_can_be_trained_through():
     assert weights.grad is not None
 
 
-def test_a_circuit_without_inputs_fills_the_batch():
+def test_circuit_without_inputs_is_broadcast_to_the_batch():
     circuit = Circuit(1, (Gate("X", (0,)),), (Observable.of("Z0"),))
     assert expectation(circuit, inputs=[[0.0], [1.0]]).tolist() == [[-1.0], [-1.0]]
 
 
-def test_other_precisions_are_refused():
+def test_other_precisions_are_rejected():
     program = compile_circuit(layered())
     with pytest.raises(UsageError, match=r"float32 or torch\.float64, not torch\.float16"):
         program.bind(torch.zeros(6, dtype=torch.float16), torch.ones(3, dtype=torch.float16))
 
 
 @pytest.mark.parametrize("n_wires", [60, 5000])
-def test_too_many_wires_are_refused(n_wires):
+def test_too_many_wires_are_rejected(n_wires):
     with pytest.raises(UsageError, match=r"wires do not fit .* GiB suffice .* with [0-9]+ wires"):
         compile_circuit(Circuit(n_wires, (Gate("H", (0,)),), (Observable.of("Z0"),)))
 
@@ -176,8 +176,8 @@ def test_cuda_equals_cpu():
     torch.testing.assert_close(on_gpu.cpu(), program.run(program.bind(w, s), x), atol=1e-5, rtol=0)
 
 
-def test_a_circuit_first_used_inside_transforms_serves_outside_them():
-    """Its constants are kept; made inside a transform they would be tensors of a level that is gone."""
+def test_circuit_first_used_inside_transforms_works_outside_them():
+    """Cached constants created inside a transform would be tensors of a dead level."""
     gates = (
         Gate("RY", (0,), Weight(0)),
         Gate("RZ", (0,), Input(0, 0)),
@@ -204,7 +204,7 @@ def test_a_circuit_first_used_inside_transforms_serves_outside_them():
 
 
 @pytest.mark.parametrize("seed", range(15))
-def test_few_samples_in_numpy_are_what_torch_gives(seed):
+def test_small_batches_in_numpy_equal_torch(seed):
     circuit = random_circuit(seed, max_wires=5)
     program = compile_circuit(circuit)
     generator = torch.Generator().manual_seed(seed)
@@ -218,11 +218,11 @@ def test_few_samples_in_numpy_are_what_torch_gives(seed):
             continue
         assert small_batch is not None and small_batch(x).dtype == dtype
         torch.testing.assert_close(small_batch(x), program.run(bound, x), atol=tolerance, rtol=0)
-        alone = program.bind(w[1], s[1])
-        torch.testing.assert_close(program.small_batch(alone)(x[1]), small_batch(x)[1], atol=tolerance, rtol=0)
+        one = program.bind(w[1], s[1])
+        torch.testing.assert_close(program.small_batch(one)(x[1]), small_batch(x)[1], atol=tolerance, rtol=0)
 
 
-def test_few_samples_are_of_one_block_and_few(monkeypatch):
+def test_small_batch_executor_is_limited_to_one_block_and_few_samples(monkeypatch):
     monkeypatch.setattr("qrl.simulator.kernels.SMALL", 64)  # four states of three wires
     gates = tuple(Gate("RY", (w,), Input(0)) for w in range(6))
     wide = compile_circuit(Circuit(6, gates, (Observable.of("Z0 Z5"),)))

@@ -1,4 +1,4 @@
-"""The strongly entangling circuit beside PennyLane's own template, and its parameters counted."""
+"""The strongly entangling circuit against PennyLane's template, and its parameter counts."""
 
 import itertools
 
@@ -32,10 +32,10 @@ def random_rotations(n_layers: int, n_wires: int, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize(("n_wires", "n_layers"), [(1, 2), (2, 1), (2, 3), (3, 2), (3, 4), (4, 1), (4, 4), (5, 5)])
-def test_without_inputs_it_is_pennylanes_template(n_wires: int, n_layers: int) -> None:
-    """The whole state, by all Pauli words but for five wires: entanglers, ranges, and the order of Rot's angles.
+def test_equals_pennylanes_template_without_inputs(n_wires: int, n_layers: int) -> None:
+    """The full state by all Pauli words, except for five wires: entanglers, ranges, and the order of Rot's angles.
 
-    What is left out must not show: the template has a first phi, any number will do.
+    The omitted first phi of the template has no effect: any value gives the same state.
     """
     config = model.Config(n_wires=n_wires, n_layers=n_layers)
     ours = model.circuit(config, 1)
@@ -62,7 +62,7 @@ def test_without_inputs_it_is_pennylanes_template(n_wires: int, n_layers: int) -
 
 @pytest.mark.parametrize("observables", ["local", "global", "both"])
 @pytest.mark.parametrize(("n_wires", "ranges"), [(1, [0, 0, 0]), (2, [1, 1, 1]), (3, [1, 2, 1]), (4, [1, 2, 3])])
-def test_with_inputs_it_is_the_template_layer_by_layer(n_wires: int, ranges: list[int], observables: str) -> None:
+def test_equals_the_template_layer_by_layer_with_inputs(n_wires: int, ranges: list[int], observables: str) -> None:
     """Three layers of the template, each followed by RY RZ of the scaled inputs; five inputs take turns."""
     n_inputs = min(5, 3 * n_wires)
     circuit = model.circuit(model.Config(n_wires=n_wires, n_layers=3, observables=observables), n_inputs)
@@ -97,7 +97,7 @@ def test_with_inputs_it_is_the_template_layer_by_layer(n_wires: int, ranges: lis
 @pytest.mark.parametrize("n_wires", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("n_layers", [1, 2, 5])
 def test_parameters_in_closed_form(n_wires: int, n_layers: int) -> None:
-    """Rot has three angles, n_layers + 1 times, less a first RZ and a last; RY and RZ a scale each, n_layers times."""
+    """Rot has three angles, n_layers + 1 times, minus the first and last RZ; RY and RZ have a scale each per layer."""
     circuit = model.circuit(model.Config(n_wires=n_wires, n_layers=n_layers), 1)
     assert circuit.n_weights == n_wires * (3 * (n_layers + 1) - 2) == n_wires * (3 * n_layers + 1)
     assert circuit.n_scales == 2 * n_wires * n_layers
@@ -105,7 +105,7 @@ def test_parameters_in_closed_form(n_wires: int, n_layers: int) -> None:
 
 
 @pytest.mark.parametrize(("n_layers", "n_parameters"), [(3, 76), (2, 56)])
-def test_a_policy_on_navigation_has_few_parameters(n_layers: int, n_parameters: int) -> None:
+def test_policy_on_navigation_has_few_parameters(n_layers: int, n_parameters: int) -> None:
     """Four wires: 4 (3 L + 1) weights, 8 L scales, read-out (4 + 1) · 2 and two log standard deviations."""
     family = envs.make("navigation")
     config = model.Config(n_layers=n_layers)
@@ -116,8 +116,8 @@ def test_a_policy_on_navigation_has_few_parameters(n_layers: int, n_parameters: 
 @pytest.mark.parametrize("observables", ["local", "global", "both"])
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
 @pytest.mark.parametrize("n_wires", [1, 2, 3, 4])
-def test_no_parameter_is_inert_nor_two_the_same(n_wires: int, n_layers: int, observables: str) -> None:
-    """At random weights, every parameter moves some feature at some input, and so does every mixture of them.
+def test_no_parameter_is_inert_or_redundant(n_wires: int, n_layers: int, observables: str) -> None:
+    """At random weights, every parameter, and every linear combination, changes some feature at some input.
 
     The features' derivatives, [input and feature, parameter], have full rank: no direction is without effect.
     """
@@ -139,7 +139,7 @@ def test_no_parameter_is_inert_nor_two_the_same(n_wires: int, n_layers: int, obs
         assert singular.shape == (circuit.n_weights + circuit.n_scales,) and singular[-1] > 1e-5 * singular[0]
 
 
-def test_inputs_take_turns_and_too_many_are_refused() -> None:
+def test_inputs_are_cycled_and_too_many_are_rejected() -> None:
     circuit = model.circuit(model.Config(n_wires=2, n_layers=2), 3)
     features = [(gate.name, gate.angle.feature) for gate in circuit.gates if isinstance(gate.angle, Input)]
     assert features == [
@@ -150,7 +150,7 @@ def test_inputs_take_turns_and_too_many_are_refused() -> None:
         model.circuit(model.Config(n_wires=2, n_layers=2), 5)
 
 
-def test_the_layer_is_known_by_name_and_projects() -> None:
+def test_layer_is_available_by_name_and_projects() -> None:
     layer = QuantumLayer("strongly_entangling", 3, 2, n_inputs=9, encoding="projection")
     assert layer(torch.zeros(4, 9)).shape == (4, 3)
     assert layer.weights.shape == (3 * 7,) and layer.scales.shape == (12,)

@@ -1,4 +1,4 @@
-"""The sub-packages of qrl build on each other in one order."""
+"""The sub-packages of qrl import each other in one order."""
 
 import ast
 from pathlib import Path
@@ -20,12 +20,12 @@ def subpackages_imported(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    # Layers and policies know models by name only: through the registry, which imports no model by itself.
+    # Layers and policies refer to models by name, through the registry, which imports no model by itself.
     return {name.split(".")[1] for name in found - {"qrl.models.MODELS"} if name.startswith("qrl.")}
 
 
 @pytest.mark.parametrize("package", ORDER)
-def test_a_subpackage_imports_only_those_before_it(package):
+def test_subpackages_import_only_earlier_ones(package):
     files = [*ROOT.joinpath(package).rglob("*.py"), *ROOT.glob(f"{package}.py")]
     assert files
     allowed = {*ORDER[: ORDER.index(package) + 1]} - ({"sb3"} if package == "sklearn" else set())
@@ -33,12 +33,12 @@ def test_a_subpackage_imports_only_those_before_it(package):
         assert subpackages_imported(path) <= allowed, path
 
 
-def test_every_subpackage_has_its_place():
+def test_every_subpackage_is_in_the_order():
     found = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.joinpath("__init__.py").exists()}
     assert found == {*ORDER, "__init__"}
 
 
 @pytest.mark.parametrize("package", ["circuits", "noise"])
-def test_descriptions_need_no_torch(package):
+def test_circuit_descriptions_need_no_torch(package):
     for path in ROOT.joinpath(package).rglob("*.py"):
         assert not any(line.split()[1:2] == ["torch"] for line in path.read_text().splitlines()), path

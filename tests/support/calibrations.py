@@ -1,4 +1,4 @@
-"""Calibrations, circuits beneath them, and the values that these have."""
+"""Calibrations, test circuits, and their values."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ DOUBLE = torch.float64
 
 
 def values(circuit: Circuit, calibration: Calibration | None = None, draw=None, **strengths) -> np.ndarray:
-    """Of a circuit of constants [observable]."""
+    """Values of a circuit of constants [observable]."""
     program, nothing = (
         compile_circuit(circuit, Noise(calibration=calibration, **strengths)),
         torch.zeros(0, dtype=DOUBLE),
@@ -26,13 +26,13 @@ def values(circuit: Circuit, calibration: Calibration | None = None, draw=None, 
 
 
 def scaled(gate: str, wires, factor: float) -> GateError:
-    """A depolarizing error that leaves this share of every Pauli word."""
+    """A depolarizing error that scales every Pauli word by `factor`."""
     n = 4 ** SUPPORTED_NATIVE[gate]
     return GateError(gate, wires, tuple(map(tuple, np.diag([1.0] + [factor] * (n - 1)).tolist())))
 
 
 def channel(n_qubits: int, seed: int):
-    """A random error, with nothing symmetric about it: Kraus operators, then Pauli operators and resets."""
+    """A random error without symmetries: Kraus operators, then Pauli operators and resets."""
     noise = pytest.importorskip("qiskit_aer.noise")
     from qiskit.quantum_info import random_quantum_channel
 
@@ -47,7 +47,7 @@ def bell(n_wires: int, a: int, b: int) -> Circuit:
 
 
 def line(*shares: float):
-    """A model of qubits 0, 1, … in a line; each edge's CNOT leaves this share of every Pauli word."""
+    """Noise model of a line of qubits 0, 1, …; each edge's CNOT scales every Pauli word by its factor."""
     noise = pytest.importorskip("qiskit_aer.noise")
     model = noise.NoiseModel(basis_gates=["h", "rz", "cx"])
     for qubit, share in enumerate(shares):

@@ -8,7 +8,7 @@ from qrl.circuits.observables import Observable, PauliWord
 
 
 def random_circuit(seed: int, max_wires: int = 7, max_gates: int = 25) -> Circuit:
-    """A circuit with every kind of gate, angle, transform and observable among its possibilities."""
+    """Sample a circuit from every kind of gate, angle, transform and observable."""
     rng = random.Random(seed)
     n_wires = rng.randint(1, max_wires)
     names = [name for name, kind in GATES.items() if kind.n_wires <= n_wires]

@@ -1,4 +1,4 @@
-"""The command line with plug-ins that are files, and what it says when it refuses."""
+"""The command line with plug-in files, and its error messages."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def training_call(recorded) -> tuple[Spec, Path, dict]:
 
 
 def refused(capsys, arguments, code=2) -> str:
-    """The one line on stderr of a command that fails having printed and written nothing else."""
+    """Return the only line on stderr of a command that fails without other output or files."""
     before = sorted(Path.cwd().rglob("*"))
     assert main(arguments) == code
     captured = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Numbers in double precision: given, drawn from a seed, and second derivatives two ways."""
+"""Double precision: tensors, seeded random numbers, and second derivatives computed in two ways."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,24 +11,24 @@ STEP = 1e-5
 
 
 def f64(*values: float) -> Tensor:
-    """These numbers."""
+    """Tensor of these numbers."""
     return torch.tensor(values, dtype=torch.float64)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
-    """A generator."""
+    """Generator with this seed."""
     return torch.Generator().manual_seed(seed)
 
 
 def normal(*shape: int, seed: int) -> Tensor:
-    """Standard normal numbers, the same for the same seed."""
+    """Standard normal numbers for a seed."""
     return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
 
 
 def hessian_products(loss: Callable[[Params], Tensor], params: Params) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of each parameter, the Hessian's product with a direction: by differentiating twice, and by differences.
+    """Hessian-vector products for each parameter: by differentiating twice, and by finite differences.
 
-    Under vmap over one task, so that the path is the one that MAML takes.
+    Under vmap over one task, the code path of MAML.
     """
     direction = {name: normal(*p.shape, seed=i) for i, (name, p) in enumerate(params.items())}
 

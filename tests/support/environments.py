@@ -1,4 +1,4 @@
-"""The smallest environment family."""
+"""A minimal environment family."""
 
 import gymnasium as gym
 import torch
@@ -7,7 +7,7 @@ from envs import TorchTasks, Uniform
 
 
 class Counter(TorchTasks):
-    """The smallest family: the state counts up by the task's `rate`, the reward is the state; no ood split."""
+    """Minimal family: the state increases by the task's `rate`, the reward is the state; no ood split."""
 
     def __init__(self, **changes) -> None:
         super().__init__(

@@ -5,7 +5,7 @@ import pandas as pd
 
 
 def mixed(n_rows=120, seed=0):
-    """Two classes and columns of every kind that a user's file may have."""
+    """Two classes, and columns of every kind found in users' files."""
     rng = np.random.default_rng(seed)
     classes = np.arange(n_rows) % 2
     size = rng.normal(size=n_rows) + 2 * classes

@@ -1,4 +1,4 @@
-"""Training that ends as by a kill, in this process."""
+"""Training that ends as if killed, in this process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +11,12 @@ from agents.experiment.loop import Training
 
 
 class Killed(BaseException):
-    """What nothing catches."""
+    """An exception that nothing catches."""
 
 
 @contextmanager
 def killed(after: int) -> Iterator[None]:
-    """What trains in here ends once so many iterations are done and logged."""
+    """Training inside this context ends after `after` logged iterations."""
     original = Training.step
 
     def step(self: Training) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A short training, of MAML unless another agent is named, and rollouts of it."""
+"""A short training run, by default of MAML, and its rollouts."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The fused executor beside PennyLane's `default.qubit`: value, gradient and Hessian-vector product."""
+"""The fused executor against PennyLane's `default.qubit`: value, gradient and Hessian-vector product."""
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ def largest_differences(
         return program.run(program.bind(w, s), x)
 
     def reference(x: Tensor, w: Tensor, s: Tensor) -> Tensor:
-        # With a batch axis: of a single angle PennyLane's default.mixed rounds diagonal gates such as RZ to complex64.
+        # With a batch axis: for a single angle PennyLane's default.mixed rounds diagonal gates such as RZ to complex64.
         rows = (parameter.expand(batch, -1) for parameter in (w, s))
         return torch.stack([value.expand(batch) for value in qnode(x, *rows)], dim=-1)
 
@@ -42,7 +42,7 @@ def largest_differences(
     for function in (fused, reference):
         leaves = [p.clone().requires_grad_() for p in points]
         value = function(*leaves)
-        # Squared, so that the second derivative is not that of a single expectation value alone.
+        # Squared, so that the second derivative is not only that of a single expectation value.
         loss = (mixture * (value + value.square())).sum()
         gradient = _grad(loss, leaves)
         slope = sum((g * d).sum() for g, d in zip(gradient, directions, strict=True))
@@ -53,7 +53,7 @@ def largest_differences(
 
 
 def expectation_values(circuit: Circuit, inputs: Array, weights: Array, scales: Array) -> Array:
-    """Those of one sample [observable], on PennyLane."""
+    """Expectation values of one sample [observable] on PennyLane."""
     values = to_qnode(circuit)(*(torch.as_tensor(x) for x in (inputs, weights, scales)))
     return np.array([float(value) for value in values])
 

@@ -1,4 +1,4 @@
-"""RL^2 on small tasks, and rollouts of it."""
+"""RL^2 on small tasks, and its rollouts."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""A run folder's content, and a disk that becomes full."""
+"""Contents of a run folder, and a simulated full disk."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ CONFIG = {"spec": {"env": "navigation", "seed": 0, "iterations": 150, "sizes": (
 
 def tensors(number: float) -> dict[str, torch.Tensor]:
     shared = torch.full((3,), number)
-    # Views, shared memory, several types: what parameters and optimiser states really look like.
+    # Views, shared memory and several types, as in real parameters and optimiser states.
     return {"a": shared, "b": shared, "t": torch.arange(6.0).view(2, 3).T, "n": torch.tensor(7, dtype=torch.int64)}
 
 
@@ -26,7 +26,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def full_disk(monkeypatch, after: int = 0) -> None:
-    """Let `after` bytes be written, then fail, in the middle of a write where that is where it ends."""
+    """Let `after` bytes be written, then fail, possibly in the middle of a write."""
     left = after
     write = os.write
 

@@ -1,4 +1,4 @@
-"""`run.py select` on made-up files, and selectors to which few algorithms occur."""
+"""`run.py select` on synthetic files, and selectors restricted to few algorithms."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from envs.automl import algorithms
 
 
 def rows(n_rows: int = 120, seed: int = 0) -> pd.DataFrame:
-    """Numbers, text and gaps; three classes, which the first two columns nearly say."""
+    """Numbers, text and gaps; three classes, which the first two columns nearly determine."""
     rng = np.random.default_rng(seed)
     classes = rng.choice(3, n_rows, p=[0.6, 0.3, 0.1])
     size = rng.normal(size=n_rows) + 1.5 * classes
@@ -29,12 +29,12 @@ def run_select(*arguments: object) -> int:
 
 
 def proposing_only(*names: str):
-    """A policy to which no other algorithms occur."""
+    """A policy that proposes only these algorithms."""
     return with_excluded([index for index, name in enumerate(algorithms.ALGORITHMS) if name not in names])
 
 
 def with_excluded(which: list[int]):
-    """A policy that takes these algorithms for tried."""
+    """A policy that treats these algorithms as already evaluated."""
     mode, where = rl2.RL2.act_deterministically, select_command.selector_of(None).distribution.invalid_action_slice
 
     def act(self, state, observation):

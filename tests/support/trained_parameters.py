@@ -1,4 +1,4 @@
-"""What a learner has trained, by the names of its checkpoint."""
+"""Trained parameters of a learner, by their names in the checkpoint."""
 
 from torch import Tensor
 
@@ -6,5 +6,5 @@ from agents.core.agent import Learner
 
 
 def trained(agent: Learner) -> dict[str, Tensor]:
-    """The trained parameters themselves, not copies."""
+    """Return the trained parameters, not copies."""
     return {n.removeprefix("params/"): t for n, t in agent.state_dict().items() if n.startswith("params/")}

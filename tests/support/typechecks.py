@@ -1,7 +1,7 @@
-"""Shapes and types checked at run time: an import hook that puts `checked` around each function and class of ours.
+"""Run-time checks of shapes and types: an import hook that decorates the project's functions and classes.
 
 jaxtyping's own hook checks arguments twice, which took two fifths of the time of the tests, and looks for the byte code
-of whatever our modules import where its own is kept: it compiled PennyLane, SciPy and SymPy anew.
+of everything imported in its own cache: it recompiled PennyLane, SciPy and SymPy.
 """
 
 import ast
@@ -23,16 +23,16 @@ DECORATOR = "__checked__"
 
 
 def install() -> None:
-    """Check our modules as they are imported; to be called before."""
+    """Check the project's modules at import; call this before importing them."""
     sys.meta_path.insert(0, CheckedFinder())
 
 
 def checked(fn: Any) -> Any:
-    """The checks of jaxtyping with beartype, once a call, and axes only where some are named.
+    """Check with jaxtyping and beartype once per call, and axes only if some are named.
 
-    `jaxtyping.jaxtyped` itself checks arguments twice and binds them by their names, for messages that say more. It is
-    left to do so for classes, whose fields it checks if they are dataclasses, and for types given as strings, which may
-    not be there.
+    `jaxtyping.jaxtyped` itself checks arguments twice and binds them by name, for more detailed messages. It is
+    still used for classes, whose fields it checks if they are dataclasses, and for types given as strings, which may
+    be undefined.
     """
     types = [part for annotation in getattr(fn, "__annotations__", {}).values() for part in parts(annotation)]
     if not inspect.isfunction(fn) or any(isinstance(each, str | ForwardRef) for each in types):
@@ -49,14 +49,14 @@ def checked(fn: Any) -> Any:
 
 
 def parts(annotation: Any) -> Iterator[Any]:
-    """A type and the types in it."""
+    """Yield a type and its type arguments."""
     yield annotation
     for part in get_args(annotation):
         yield from parts(part)
 
 
 class CheckedFinder(MetaPathFinder):
-    """Finds modules of ours where they always are, and has them loaded with checks."""
+    """Find the project's modules in their usual place and load them with checks."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -70,7 +70,7 @@ class CheckedFinder(MetaPathFinder):
 
 
 class CheckedLoader(SourceFileLoader):
-    """Compiles a module anew with its decorators, so that byte code on disk is always of the module without them."""
+    """Compile a module with decorators in memory, so that cached byte code is always of the undecorated module."""
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
@@ -83,7 +83,7 @@ class CheckedLoader(SourceFileLoader):
 
 
 class DecorateAll(ast.NodeTransformer):
-    """Functions below their other decorators, which may hide types; classes above, as dataclasses are to be made."""
+    """Decorate functions below other decorators, which may hide types, and classes above, after `dataclass`."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.decorator_list.append(ast.copy_location(ast.Name(DECORATOR, ast.Load()), node))

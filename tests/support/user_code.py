@@ -100,11 +100,11 @@ class Against:
         self.config, self.horizon = config, context.horizon
 
     def begin(self, n_tasks: int, n_envs: int) -> Tensor:
-        """Start from nothing."""
+        """Start from a zero sum."""
         return torch.zeros(n_tasks, n_envs)
 
     def act(self, state: Tensor, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Take back the position."""
+        """Move back by the observed position."""
         return -self.config.gain * observation, state
 
     def to_environment(self, action: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class Against:
         return action
 
     def adapt(self, state: Tensor, rollout: Rollout) -> Tensor:
-        """Remember how it went."""
+        """Store the sum of rewards."""
         return returns_to_go(rollout.reward)[0]
 
 
@@ -133,7 +133,7 @@ def run_all(out: Path) -> Run:
 
 
 def train_objects(out: Path) -> Run:
-    """Train with objects in place of names, load the run and train it for longer."""
+    """Train with objects in place of names, load the run and continue training."""
     env, model = Drift(DriftOptions()), Wide(1, 3)
     small = {"meta_batch": 2, "episodes": 3}
     agents.train(
@@ -144,5 +144,5 @@ def train_objects(out: Path) -> Run:
 
 
 def layer() -> nn.Module:
-    """A quantum layer in a network of torch."""
+    """A quantum layer in a torch network."""
     return nn.Sequential(nn.Linear(3, 2), QuantumLayer("reuploading", n_wires=2, n_layers=1))

@@ -1,4 +1,4 @@
-"""A run's checkpoints survive flipped bits, cut files, full disks and kills, and are never executed."""
+"""Checkpoints survive flipped bits, truncated files, full disks and kills, and never execute code."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from qrl.common.errors import TrainingError, UsageError
 from tests.support.run_folders import contents, full_disk, names, tensors
 
 
-def test_a_checkpoint_round_trips_bit_by_bit(run):
+def test_checkpoint_round_trip_is_bitwise_exact(run):
     meta = {"generators": {"actions": "ab" * 20}, "env_steps": 2**40, "rate": 0.1, "name": "θ"}
     given = tensors(1 / 3) | {"long": torch.randn(500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))}
     run.save(12, given, meta)
@@ -30,14 +30,14 @@ def test_a_checkpoint_round_trips_bit_by_bit(run):
     assert names(run.path / "checkpoint" / "00000012") == ["state.json", "state.safetensors"]
 
 
-def test_the_last_two_are_kept(run):
+def test_last_two_checkpoints_are_kept(run):
     for iteration in (1, 2, 10, 11):
         run.save(iteration, tensors(iteration), {})
     assert names(run.path / "checkpoint") == ["00000010", "00000011"]
     assert run.checkpoints.load().tensors["a"][0] == 11
 
 
-def test_saving_the_same_iteration_again_replaces_it(run):
+def test_saving_an_iteration_again_replaces_its_checkpoint(run):
     run.save(1, tensors(1), {})
     run.save(2, tensors(2), {})
     run.save(2, tensors(3), {"again": True})
@@ -47,7 +47,7 @@ def test_saving_the_same_iteration_again_replaces_it(run):
 
 
 @pytest.mark.parametrize("file", ["state.json", "state.safetensors"])
-def test_every_flipped_byte_is_recognised_and_the_checkpoint_before_used(run, file):
+def test_flipped_byte_is_detected_and_previous_checkpoint_used(run, file):
     run.save(1, tensors(1), {"rate": 0.1})
     run.save(2, tensors(2), {"rate": 0.25})
     path = run.path / "checkpoint" / "00000002" / file
@@ -63,7 +63,7 @@ def test_every_flipped_byte_is_recognised_and_the_checkpoint_before_used(run, fi
 
 
 @pytest.mark.parametrize("file", ["state.json", "state.safetensors"])
-def test_every_cut_and_a_missing_file_are_recognised(run, file):
+def test_truncated_and_missing_files_are_detected(run, file):
     run.save(1, tensors(1), {})
     run.save(2, tensors(2), {})
     path = run.path / "checkpoint" / "00000002" / file
@@ -78,7 +78,7 @@ def test_every_cut_and_a_missing_file_are_recognised(run, file):
     assert f"{file}: No such file or directory" in run.checkpoints.load().problems[0]
 
 
-def test_swapped_and_foreign_files_are_recognised(run, tmp_path):
+def test_swapped_and_foreign_files_are_detected(run, tmp_path):
     other = RunFolder.create(tmp_path / "other", {"spec": {"seed": 1}})
     for folder in (run, other):
         folder.save(1, tensors(1), {})
@@ -102,7 +102,7 @@ def test_swapped_and_foreign_files_are_recognised(run, tmp_path):
     for file in good:
         shutil.copy(other.path / "checkpoint" / "00000002" / file, two)
     assert problem().endswith("00000002: belongs to another run")
-    # A careful forger may fix the digest; a newer format is told apart from damage.
+    # A forger may fix the digest; a newer format is reported as such, not as damage.
     newer = json.loads(good["state.json"]) | {"version": 2}
     (two / "state.json").write_text(json.dumps(newer))
     assert problem().endswith("written by a newer version (format 2; supported: up to 1)")
@@ -110,7 +110,7 @@ def test_swapped_and_foreign_files_are_recognised(run, tmp_path):
 
 
 class Payload:
-    """Unpickling it makes a folder."""
+    """Create a folder when unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -120,8 +120,8 @@ class Payload:
 
 
 @pytest.mark.parametrize("write", [pickle.dump, torch.save])
-def test_a_malicious_file_is_refused_and_nothing_executed(run, tmp_path, write):
-    """Also with the digest that fits it."""
+def test_malicious_file_is_rejected_without_executing_it(run, tmp_path, write):
+    """Reject it even if its digest matches."""
     run.save(1, tensors(1.0), {})
     with (tmp_path / "evil").open("wb") as file:
         write(Payload(tmp_path / "executed"), file)
@@ -143,7 +143,7 @@ def test_a_malicious_file_is_refused_and_nothing_executed(run, tmp_path, write):
     assert not (tmp_path / "executed").exists()
 
 
-def test_no_checkpoint_that_can_be_used(run):
+def test_error_if_no_checkpoint_is_usable(run):
     with pytest.raises(UsageError, match=r"no checkpoint: the run ended before the first one"):
         run.checkpoints.load()
     run.save(3, tensors(1), {})
@@ -152,7 +152,7 @@ def test_no_checkpoint_that_can_be_used(run):
         run.checkpoints.load()
 
 
-def test_loading_beside_a_process_that_trains(run, monkeypatch):
+def test_loading_while_another_process_trains(run, monkeypatch):
     run.save(1, tensors(1), {})
     run.save(2, tensors(2), {})
     load = Checkpoints._load
@@ -168,7 +168,7 @@ def test_loading_beside_a_process_that_trains(run, monkeypatch):
     assert (loaded.iteration, loaded.problems) == (4, ())
 
 
-def test_training_on_from_before_a_damaged_checkpoint_drops_it(run):
+def test_training_from_before_a_damaged_checkpoint_deletes_it(run):
     for iteration in (10, 20):
         run.save(iteration, tensors(iteration), {})
     (run.path / "checkpoint" / "00000020" / "state.json").write_text("")
@@ -177,7 +177,7 @@ def test_training_on_from_before_a_damaged_checkpoint_drops_it(run):
 
 
 @pytest.mark.parametrize("after", [0, 100, 400, 500])
-def test_a_full_disk_leaves_the_checkpoints_there_were(run, monkeypatch, after):
+def test_full_disk_keeps_existing_checkpoints(run, monkeypatch, after):
     run.save(1, tensors(1), {})
     run.save(2, tensors(2), {})
     before = contents(run.path)
@@ -191,14 +191,14 @@ def test_a_full_disk_leaves_the_checkpoints_there_were(run, monkeypatch, after):
     assert run.checkpoints.load().iteration == 3
 
 
-def test_meta_that_is_not_finite_is_refused(run):
+def test_non_finite_metadata_is_rejected(run):
     run.save(1, tensors(1), {})
     with pytest.raises(TrainingError, match=r"meta\.best is nan"):
         run.save(2, tensors(2), {"best": float("nan")})
     assert names(run.path / "checkpoint") == ["00000001"]
 
 
-def test_what_a_kill_left_behind_is_cleaned_up(run):
+def test_leftovers_of_a_kill_are_cleaned_up(run):
     run.save(1, tensors(1), {})
     (run.path / "checkpoint" / ".00000002.abcd.tmp").mkdir()
     assert run.checkpoints.load().iteration == 1

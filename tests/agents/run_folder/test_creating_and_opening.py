@@ -1,4 +1,4 @@
-"""Run folders are made, replaced, locked and opened, and nothing else is touched."""
+"""Run folders are created, replaced, locked and opened without touching anything else."""
 
 import errno
 import os
@@ -16,27 +16,27 @@ from qrl.common.files import to_json, write_atomically
 from tests.support.run_folders import CONFIG, contents, full_disk, names, tensors
 
 
-def test_what_is_created_can_be_opened(run):
+def test_created_folder_can_be_opened(run):
     again = RunFolder.open(str(run.path))
     assert again.config == run.config
     assert again.config["spec"] == {"env": "navigation", "seed": 0, "iterations": 150, "sizes": [1, 2]}
     assert names(run.path) == [".lock", "config.json"]
 
 
-def test_an_empty_folder_is_used_as_it_is(tmp_path):
+def test_empty_folder_is_used_in_place(tmp_path):
     inode = tmp_path.stat().st_ino
     RunFolder.create(tmp_path, CONFIG)
     assert tmp_path.stat().st_ino == inode
 
 
-def test_what_a_start_left_that_ended_before_its_configuration_is_no_obstacle(tmp_path, monkeypatch):
+def test_start_aborted_before_its_configuration_is_no_obstacle(tmp_path, monkeypatch):
     one = tmp_path / "one"
     with monkeypatch.context() as patch:
         full_disk(patch, after=10)
         with pytest.raises(UsageError, match="No space left on device"):
             RunFolder.create(one, CONFIG)
     assert names(one) == [".lock"]
-    (one / ".config.json.0a1b2c3d.tmp").write_bytes(b'{"sp')  # a kill leaves this too
+    (one / ".config.json.0a1b2c3d.tmp").write_bytes(b'{"sp')  # a kill leaves this behind, too
     RunFolder.create(one, CONFIG)
     assert names(one) == [".lock", "config.json"]
     (tmp_path / "two").mkdir()
@@ -45,8 +45,8 @@ def test_what_a_start_left_that_ended_before_its_configuration_is_no_obstacle(tm
         RunFolder.create(tmp_path / "two", CONFIG)
 
 
-def test_of_two_starts_in_one_folder_one_gets_it(tmp_path, monkeypatch):
-    """The other one makes its run between this one's look and its lock."""
+def test_only_one_of_two_concurrent_starts_gets_the_folder(tmp_path, monkeypatch):
+    """The other process creates its run between this process's check and its lock."""
     lock = RunFolder.lock
 
     def late(self):
@@ -60,7 +60,7 @@ def test_of_two_starts_in_one_folder_one_gets_it(tmp_path, monkeypatch):
     assert RunFolder.open(tmp_path / "one").config["spec"] == {"seed": 7}
 
 
-def test_an_existing_run_is_refused_and_untouched(run):
+def test_existing_run_is_rejected_and_untouched(run):
     run.metrics.append({"iteration": 1})
     before = contents(run.path)
     with pytest.raises(UsageError, match=r"exists and is not empty: give another --out, or --overwrite"):
@@ -81,7 +81,7 @@ def test_overwriting_replaces_the_whole_run(run):
     assert new.metrics.rows() == []
 
 
-def test_only_a_run_folder_is_ever_overwritten(tmp_path, run):
+def test_only_run_folders_are_overwritten(tmp_path, run):
     project = tmp_path / "project"
     project.mkdir()
     (project / "thesis.tex").write_text("precious")
@@ -96,7 +96,7 @@ def test_only_a_run_folder_is_ever_overwritten(tmp_path, run):
     assert (project / "thesis.tex").read_text() == "precious"
 
 
-def test_overwriting_that_fails_loses_nothing(run, monkeypatch):
+def test_failed_overwrite_loses_nothing(run, monkeypatch):
     run.metrics.append({"iteration": 1})
     run.save(1, tensors(1), {})
     before = contents(run.path)
@@ -107,7 +107,7 @@ def test_overwriting_that_fails_loses_nothing(run, monkeypatch):
     assert names(run.path) == [".lock", "checkpoint", "config.json", "metrics.jsonl"]
 
 
-def test_a_target_that_is_a_file_or_below_one(tmp_path):
+def test_target_that_is_a_file_or_inside_one(tmp_path):
     (tmp_path / "file").write_text("precious")
     with pytest.raises(UsageError, match="exists and is not a folder"):
         RunFolder.create(tmp_path / "file", CONFIG, overwrite=True)
@@ -118,8 +118,8 @@ def test_a_target_that_is_a_file_or_below_one(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
-def test_a_folder_without_permission(tmp_path, monkeypatch):
-    # Root may write anywhere, so the refusal is staged where the system would make it.
+def test_folder_without_permission(tmp_path, monkeypatch):
+    # Root may write anywhere, so the permission error is simulated.
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
@@ -137,7 +137,7 @@ def test_checking_a_target_touches_nothing(tmp_path, run):
         check_target(run.path)
 
 
-def test_a_configuration_that_is_not_finite_leaves_nothing(tmp_path):
+def test_non_finite_configuration_leaves_nothing(tmp_path):
     with pytest.raises(TrainingError, match=r"spec\.rates\[1\] is nan"):
         RunFolder.create(tmp_path / "one", {"spec": {"rates": [1.0, float("nan")]}})
     assert names(tmp_path) == []
@@ -157,7 +157,7 @@ def test_a_configuration_that_is_not_finite_leaves_nothing(tmp_path):
         ("[" * 100_000, "recursion"),
     ],
 )
-def test_a_folder_that_is_no_run(tmp_path, text, message):
+def test_folder_without_a_run(tmp_path, text, message):
     if text is not None:
         (tmp_path / "config.json").write_text(text)
     with pytest.raises(UsageError, match=message) as caught:
@@ -165,7 +165,7 @@ def test_a_folder_that_is_no_run(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_paths_that_are_no_folder(tmp_path):
+def test_paths_that_are_not_folders(tmp_path):
     with pytest.raises(UsageError, match="no such run folder"):
         RunFolder.open(tmp_path / "nothing")
     (tmp_path / "file").touch()
@@ -177,7 +177,7 @@ def test_paths_that_are_no_folder(tmp_path):
         RunFolder.open(tmp_path / "binary")
 
 
-def test_every_change_of_a_value_in_the_configuration_is_noticed(run):
+def test_every_changed_configuration_value_is_detected(run):
     path = run.path / "config.json"
     text = path.read_text()
     for old, new in [
@@ -195,7 +195,7 @@ def test_every_change_of_a_value_in_the_configuration_is_noticed(run):
             RunFolder.open(run.path)
 
 
-def test_only_the_number_of_iterations_can_be_changed(run):
+def test_only_the_number_of_iterations_may_change(run):
     run.save(150, tensors(1), {})
     run.extend(300)
     again = RunFolder.open(run.path)
@@ -205,7 +205,7 @@ def test_only_the_number_of_iterations_can_be_changed(run):
     assert {**again.spec, "iterations": 150} == run.config["spec"] | {"iterations": 150}
 
 
-def test_one_process_at_a_time(run):
+def test_folder_is_locked_by_one_process_at_a_time(run):
     program = (
         "import sys; from agents.runs.folder import RunFolder\n"
         "with RunFolder.open(sys.argv[1]).lock(): print('held', flush=True); sys.stdin.read()"
@@ -221,5 +221,5 @@ def test_one_process_at_a_time(run):
         with pytest.raises(UsageError, match="is in use by another process"):
             RunFolder.create(run.path, CONFIG, overwrite=True)
         other.send_signal(signal.SIGKILL)
-    with run.lock():  # A killed process holds nothing.
+    with run.lock():  # A killed process holds no lock.
         pass

@@ -1,4 +1,4 @@
-"""A run's metrics survive damaged lines, a full disk and numbers that are not finite."""
+"""Metrics files survive damaged lines, a full disk and non-finite numbers."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_metrics_round_trip(run):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_a_number_that_is_not_finite_stops_the_run_and_writes_nothing(run, bad):
+def test_non_finite_number_stops_the_run_and_writes_nothing(run, bad):
     run.metrics.append({"iteration": 1})
     with pytest.raises(
         TrainingError, match=rf"^non-finite number: return_by_step\[1\] is {bad}, losses.policy is {bad}$"
@@ -24,7 +24,7 @@ def test_a_number_that_is_not_finite_stops_the_run_and_writes_nothing(run, bad):
     assert run.metrics.rows() == [{"iteration": 1}]
 
 
-def test_a_torn_last_line_is_passed_over_and_cut_away(run):
+def test_incomplete_last_line_is_skipped_and_truncated(run):
     for i in (1, 2, 3):
         run.metrics.append({"iteration": i})
     path = run.path / "metrics.jsonl"
@@ -50,7 +50,7 @@ def test_trimming_keeps_every_digit(run):
 
 
 @pytest.mark.parametrize("line", [b"{", b"[1]", b"{}", b'{"iteration": "1"}', b'{"iteration": 2, "x": NaN}', b"\xff"])
-def test_a_damaged_line_in_the_middle_is_named_and_dropped_on_resuming(run, line):
+def test_damaged_middle_line_is_reported_and_dropped_on_resume(run, line):
     path = run.path / "metrics.jsonl"
     path.write_bytes(b'{"iteration": 1}\n' + line + b'\n{"iteration": 3}\n')
     with pytest.raises(UsageError, match="line 2 is"):
@@ -63,7 +63,7 @@ def test_a_damaged_line_in_the_middle_is_named_and_dropped_on_resuming(run, line
 
 
 @pytest.mark.parametrize("after", [0, 1, 9])
-def test_a_row_on_a_full_disk_is_not_there_at_all(run, monkeypatch, after):
+def test_full_disk_leaves_no_partial_row(run, monkeypatch, after):
     run.metrics.append({"iteration": 1})
     with monkeypatch.context() as patch:
         full_disk(patch, after)

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written atomically."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from qrl.common.files import to_json, write_atomically
 from tests.support.run_folders import full_disk, names
 
 
-def test_files_are_whole_or_not_there(run, monkeypatch):
+def test_files_are_complete_or_absent(run, monkeypatch):
     write_atomically(run.path / "evaluation.json", to_json({"mean": [1.5]}).encode())
     with monkeypatch.context() as patch:
         full_disk(patch, 5)
@@ -28,7 +28,7 @@ def test_files_are_whole_or_not_there(run, monkeypatch):
         write_atomically(run.path / "no/such/folder", b"")
 
 
-def test_a_real_full_device(tmp_path):
+def test_real_full_device(tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     descriptor = os.open("/dev/full", os.O_WRONLY)
@@ -39,14 +39,14 @@ def test_a_real_full_device(tmp_path):
         os.close(descriptor)
 
 
-def test_a_write_in_pieces_is_completed(tmp_path, monkeypatch):
+def test_partial_writes_are_completed(tmp_path, monkeypatch):
     write = os.write
     monkeypatch.setattr(file_tools.os, "write", lambda descriptor, data: write(descriptor, bytes(data[:3])))
     file_tools.write_atomically(tmp_path / "file", b"0123456789")
     assert (tmp_path / "file").read_bytes() == b"0123456789"
 
 
-def test_a_link_is_written_through_and_only_regular_files_are_replaced(tmp_path):
+def test_links_are_followed_and_only_regular_files_replaced(tmp_path):
     (tmp_path / "far").mkdir()
     for name in ("old", "new"):
         (tmp_path / name).symlink_to(tmp_path / "far" / name)

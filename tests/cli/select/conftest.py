@@ -22,7 +22,7 @@ def file(tmp_path, monkeypatch):
 
 @pytest.fixture
 def scores(monkeypatch):
-    """Every algorithm's mean accuracy, by name, in place of a fit; and the names that were asked for."""
+    """Replace fitting by a mean accuracy for each algorithm name; record the requested names."""
     asked, known = [], {name: 0.5 + 0.01 * number for number, name in enumerate(algorithms.ALGORITHMS)}
 
     def score(make, frame, classes):
@@ -39,13 +39,13 @@ def scores(monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """The selector proposes algorithms that take no time."""
+    """Let the selector propose only fast algorithms."""
     monkeypatch.setattr(rl2.RL2, "act_deterministically", proposing_only("gaussian_nb", "lda"))
 
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory):
-    """Runs of other agents than the shipped one."""
+    """Runs of agents other than the shipped one."""
     folder = tmp_path_factory.mktemp("runs")
     named = {name: ("algorithm_selection", name) for name in ("portfolio", "best_single", "oracle", "random")}
     for name, (env, agent) in {**named, "bandit": ("bandit", "greedy")}.items():

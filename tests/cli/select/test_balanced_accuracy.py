@@ -1,4 +1,4 @@
-"""`run.py select --balance`: classes that are worth the same."""
+"""`run.py select --balance`: equally weighted classes."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from tests.support.select_command import proposing_only, run_select
 
 
 @pytest.mark.slow
-def test_classes_that_are_worth_the_same(file, monkeypatch, capsys):
+def test_selection_by_balanced_accuracy(file, monkeypatch, capsys):
     """Algorithms are ranked by balanced accuracy, which the selector observes and the script reproduces."""
     monkeypatch.setattr(rl2.RL2, "act_deterministically", proposing_only("logistic_regression", "knn"))
     rewards, observe = [], rl2.RL2.observe
@@ -44,28 +44,28 @@ def test_classes_that_are_worth_the_same(file, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_which_algorithms_can_be_told_that_classes_are_worth_the_same():
+def test_algorithms_that_support_class_weights():
     assert [name for name in algorithms.ALGORITHMS if not algorithms.supports_class_weights(name)] == ["knn", "mlp"]
     rng = np.random.default_rng(0)
     classes = (rng.random(400) < 0.1).astype(int)
     frame = pd.DataFrame(rng.normal(size=(400, 3)) + 0.8 * classes[:, None], columns=list("abc"))
     for name in algorithms.ALGORITHMS:
         plain = scoring.score(lambda name=name: algorithms.algorithm_pipeline(name, frame), frame, classes)
-        told = scoring.score(
+        with_weights = scoring.score(
             lambda name=name: algorithms.weight_classes_equally(algorithms.algorithm_pipeline(name, frame), 2),
             frame,
             classes,
         )
-        assert not told.failure
-        if name in ("knn", "mlp", "nearest_centroid"):  # the last one thinks so by itself
-            np.testing.assert_array_equal(told.accuracy, plain.accuracy)
+        assert not with_weights.failure
+        if name in ("knn", "mlp", "nearest_centroid"):  # the last one balances classes by itself
+            np.testing.assert_array_equal(with_weights.accuracy, plain.accuracy)
         elif name in ("logistic_regression", "lda", "qda", "gaussian_nb", "linear_svm", "rbf_svm"):
-            assert told.balanced.mean() > plain.balanced.mean() + 0.1, name
+            assert with_weights.balanced.mean() > plain.balanced.mean() + 0.1, name
         else:
-            assert (told.accuracy != plain.accuracy).any(), name
+            assert (with_weights.accuracy != plain.accuracy).any(), name
 
 
-def test_a_constant_gains_nothing_where_folds_lack_a_class():
+def test_constant_classifier_gains_nothing_if_folds_lack_a_class():
     classes = np.array([1, 1] + 58 * [0])
     frame = pd.DataFrame({"a": np.zeros(60)})
     scored = scoring.score(lambda: algorithms.algorithm_pipeline("decision_tree", frame), frame, classes)
@@ -75,7 +75,7 @@ def test_a_constant_gains_nothing_where_folds_lack_a_class():
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("share", "noted"), [(0.7, False), (0.9, True)])
-def test_imbalanced_classes_are_noted(tmp_path, monkeypatch, capsys, share, noted):
+def test_imbalanced_classes_are_reported(tmp_path, monkeypatch, capsys, share, noted):
     monkeypatch.chdir(tmp_path)
     classes = np.arange(100) >= 100 * share
     pd.DataFrame({"a": np.random.default_rng(0).normal(size=100), "y": classes}).to_csv("x.csv", index=False)

@@ -1,4 +1,4 @@
-"""`run.py select`: a CSV file's layout, rows, columns and classes, and what is noted of them."""
+"""`run.py select`: layout, rows, columns and classes of a CSV file, and notes on them."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from tests.support.select_command import write
 
 @pytest.mark.usefixtures("in_empty_folder")
 @pytest.mark.parametrize("cell", ["12.345,67", "$1,234.00", "50.1%", "0.5 kg"])
-def test_numbers_written_another_way_are_told(cell):
+def test_numbers_in_other_notations_are_reported(cell):
     lines = [f'"{cell.replace("5", str(i % 10))}",{i % 7},{i % 2}' for i in range(60)]
     notes = read_dataset(write("\n".join(["a,b,y", *lines])), "y", rows=1000).notes
     assert any(
@@ -21,7 +21,7 @@ def test_numbers_written_another_way_are_told(cell):
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_what_looks_like_numbers_is_told():
+def test_number_like_columns_are_reported():
     lines = [f"{'broken' if i == 6 else i * 0.5},{i % 7},{'1.0' if i % 4 == 1 else i % 2}" for i in range(60)]
     notes = read_dataset(write("\n".join(["a,b,y", *lines])), "y", rows=1000).notes
     assert (
@@ -43,7 +43,7 @@ def test_layouts(separator, end):
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_a_byte_order_mark_and_latin_1():
+def test_byte_order_mark_and_latin_1():
     body = "".join(f"{i % 2},{i % 7},{'é' if i % 3 else 'à'}\n" for i in range(40))
     for data, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"", "latin-1")):
         own = read_dataset(write(data + f"y,a,b\n{body}".encode(encoding.removesuffix("-sig"))), "y", rows=100)
@@ -52,8 +52,8 @@ def test_a_byte_order_mark_and_latin_1():
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_a_sample_keeps_the_shares_of_classes_whatever_the_pieces(monkeypatch):
-    """3 rows of 100 of class b: 1 of 40 drawn in the same way, piece by piece or at once."""
+def test_sampling_is_stratified_for_any_chunk_size(monkeypatch):
+    """3 of 100 rows are of class b: 1 of 40 in the sample, the same by chunks or at once."""
     rng = np.random.default_rng(0)
     lines = [f"{'b' if i % 25 == 7 else 'a'},{rng.normal():.4f},{i % 5}" for i in range(1000)]
     path = write("y,u,v\n" + "\n".join(lines))
@@ -70,7 +70,7 @@ def test_a_sample_keeps_the_shares_of_classes_whatever_the_pieces(monkeypatch):
     assert np.bincount(read_dataset(path, "y", rows=999).classes).sum() == 998, "of each class a row is left behind"
 
 
-def test_numbers_of_rows_are_found_in_a_part_of_them():
+def test_row_counters_are_detected_in_a_sample():
     rng = np.random.default_rng(0)
     count = pd.Series(rng.permutation(1000)[:200] + 17.0)
     assert uninformative_reason(count, 1000) == "counts the rows" and uninformative_reason(count) == ""
@@ -79,7 +79,7 @@ def test_numbers_of_rows_are_found_in_a_part_of_them():
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_rows_and_classes_that_are_too_few():
+def test_too_few_rows_or_classes():
     labels = ["a"] * 20 + ["b"] * 20 + ["c"] * 3 + ["d", "", "?"]
     own = read_dataset(
         write("y,u,v\n" + "".join(f"{each},{i % 7},{i % 4}\n" for i, each in enumerate(labels))), "y", rows=100
@@ -93,7 +93,7 @@ def test_rows_and_classes_that_are_too_few():
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_columns_that_say_the_class_are_told():
+def test_columns_that_leak_the_class_are_reported():
     body = "".join(f"{i % 2},{i % 2 + 0.1},{i % 7}\n" for i in range(60))
     path = write(f"y,copy,other\n{body}")
     (note,) = read_dataset(path, "y", rows=100).notes
@@ -108,7 +108,7 @@ def test_bins_are_between_quantiles():
     own = read_dataset(write("y,u\n" + "".join(f"{i},{i % 9}\n" for i in range(100))), "y", rows=1000, bins=4)
     assert own.edges == (24.75, 49.5, 74.25) and np.bincount(own.classes).tolist() == [25] * 4
     assert own.labels[1] == "02 from 24.75 to below 49.5" and own.names == own.labels
-    # Half of them 0: the median, too, so that two of the edges are the least value, and no edge.
+    # Half of the values are 0, also the median, so two edges equal the minimum and are dropped.
     own = read_dataset(
         write("y,u\n" + "".join(f"{max(0, i - 60)},{i % 9}\n" for i in range(100))), "y", rows=1000, bins=4
     )

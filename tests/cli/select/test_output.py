@@ -1,4 +1,4 @@
-"""`run.py select`: what it prints, best.json, and a script that does it again."""
+"""`run.py select`: printed output, best.json, and a script that reproduces the result."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from tests.support.select_command import run_select
 
 
 @pytest.mark.usefixtures("quick")
-def test_select_and_what_it_leaves_behind(file, capsys):
+def test_select_prints_results_and_writes_its_files(file, capsys):
     assert run_select(file, "--target", "y", "--evaluations", "2", "--no-compare") == 0
     printed = capsys.readouterr()
     assert "120 rows, 3 input columns (2 numeric, 1 text), 3 classes of 'y'" in printed.out
@@ -26,7 +26,7 @@ def test_select_and_what_it_leaves_behind(file, capsys):
     assert best["accuracy"] == pytest.approx(np.mean(best["accuracy_by_fold"]), abs=1e-12)
     assert about["data"]["numbers"] == ["size", "noise"] and about["data"]["text"] == ["colour"]
     assert len(about["selector"]["sha256"]) == 64 and about["packages"]["scikit-learn"]
-    # The script knows nothing of this library.
+    # The script does not import this library.
     command = [sys.executable, "-I", "select-data/best.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=file.parent)
     assert done.returncode == 0, done.stderr

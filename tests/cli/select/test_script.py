@@ -1,4 +1,4 @@
-"""`run.py select`: its script makes the same pipeline, reads the same table and has the same accuracy."""
+"""`run.py select`: its script builds the same pipeline, reads the same table and has the same accuracy."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.select_command import rows, run_select
 
 
 @pytest.mark.parametrize("name", algorithms.ALGORITHMS)
-def test_source_makes_the_same_pipeline(name):
+def test_source_builds_the_same_pipeline(name):
     imports: dict[str, set[str]] = {}
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
     made = algorithms.algorithm_pipeline(name, frame)
@@ -33,8 +33,8 @@ def test_source_makes_the_same_pipeline(name):
     ],
 )
 @pytest.mark.usefixtures("quick")
-def test_the_script_reads_what_was_read(tmp_path, monkeypatch, options, change):
-    """Another layout, a sample of rows, classes cut out of numbers: the same accuracy, to rounding."""
+def test_script_reads_the_same_data(tmp_path, monkeypatch, options, change):
+    """Another layout, a sample of rows, classes binned from numbers: the same accuracy up to rounding."""
     monkeypatch.chdir(tmp_path)
     frame = rows(151).rename(columns={"colour": 'cö"l{0}'})
     frame.loc[3, "y"] = None
@@ -53,7 +53,7 @@ def test_the_script_reads_what_was_read(tmp_path, monkeypatch, options, change):
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("columns", [["size", "noise", "y"], ["colour", "y"]])
-def test_the_script_of_one_kind_of_columns(tmp_path, monkeypatch, columns):
+def test_script_for_columns_of_one_kind(tmp_path, monkeypatch, columns):
     monkeypatch.chdir(tmp_path)
     rows()[columns].to_csv("x.csv", index=False)
     assert run_select("x.csv", "--target", "y", "--evaluations", "1", "--no-compare", "--out", "o") == 0
@@ -64,8 +64,8 @@ def test_the_script_of_one_kind_of_columns(tmp_path, monkeypatch, columns):
 
 
 @pytest.mark.usefixtures("quick")
-def test_blanks_around_words_are_none(file, capsys):
-    """As a file without them."""
+def test_blanks_around_words_are_ignored(file, capsys):
+    """The result equals that of a file without them."""
     scores = []
     for before, after in (("", ""), (" ", "  ")):
         frame = rows()
@@ -84,7 +84,7 @@ def test_blanks_around_words_are_none(file, capsys):
 
 
 @pytest.mark.usefixtures("quick")
-def test_numbers_too_large_to_reckon_with_are_missing(file, capsys):
+def test_overflowing_numbers_are_treated_as_missing(file, capsys):
     frame = rows()
     frame["size"] = frame["size"].astype(object)
     frame.loc[frame.index[::5], "size"] = "1e308"

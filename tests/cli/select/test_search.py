@@ -1,4 +1,4 @@
-"""`run.py select`: which algorithms are tried, in what order, and how they are ranked."""
+"""`run.py select`: which algorithms are evaluated, in what order, and how they are ranked."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ from tests.support.select_command import proposing_only, rows, run_select
 
 
 @pytest.mark.usefixtures("file")
-def test_a_ranking_of_what_was_tried(scores, capsys):
+def test_ranking_of_evaluated_algorithms(scores, capsys):
     known, asked = scores
     assert run_select("data.csv", "--target", "y", "--evaluations", "14", "--out", "mine") == 0
     assert sorted(asked) == sorted(algorithms.ALGORITHMS), "each of them once"
@@ -34,7 +34,7 @@ def test_a_ranking_of_what_was_tried(scores, capsys):
 
 
 @pytest.mark.usefixtures("file")
-def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypatch):
+def test_best_single_algorithm_is_evaluated_for_comparison(scores, capsys, monkeypatch):
     known, asked = scores
     family = select_command.selector_of(None).distribution.table
     single = family.candidates[int(np.argmax([family.improvement[: family.n_train][:, a].mean() for a in range(14)]))]
@@ -44,8 +44,8 @@ def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypa
     assert asked == [first, single] and first != single
     out, difference = capsys.readouterr().out, known[first] - known[single]
     assert f"best proposed algorithm: {first}, accuracy {known[first]:.4f}" in out
-    beside = f"accuracy {known[single]:.4f}; difference {difference:+.4f} ± 0.0000"
-    assert f"best single algorithm on the training datasets: {single}, {beside}" in out
+    comparison = f"accuracy {known[single]:.4f}; difference {difference:+.4f} ± 0.0000"
+    assert f"best single algorithm on the training datasets: {single}, {comparison}" in out
     about = json.loads(Path("a/best.json").read_text())
     assert about["best"]["accuracy"] == pytest.approx(max(known[first], known[single]))
     assert about["best_proposed"]["algorithm"] == first and about["best_single"]["algorithm"] == single
@@ -57,7 +57,7 @@ def test_the_best_single_algorithm_is_fitted_to_compare(scores, capsys, monkeypa
 
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.01, False), (0.0, True), (-0.2, True)])
-def test_a_line_says_if_nothing_beats_the_most_frequent_class(gain, expected):
+def test_reports_if_nothing_beats_the_majority_class(gain, expected):
     result = AlgorithmResult(
         "lda", 1, scoring.PipelineScores(np.full(5, 0.5), np.full(5, 0.5), 1.0), "accuracy", 0.5 - gain
     )
@@ -65,7 +65,7 @@ def test_a_line_says_if_nothing_beats_the_most_frequent_class(gain, expected):
     assert ("no proposed algorithm is better than predicting the most frequent class" in lines) == expected
 
 
-def test_the_most_probable_algorithm_that_was_not_tried(monkeypatch):
+def test_evaluates_the_most_probable_untried_algorithm(monkeypatch):
     run_ = select_command.selector_of(None)
     agent = run_.agent
     assert isinstance(agent, rl2.RL2)
@@ -84,8 +84,8 @@ def test_the_most_probable_algorithm_that_was_not_tried(monkeypatch):
 
 
 @pytest.mark.usefixtures("file")
-def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
-    """A dataset of the table as a file's: what is observed is what the family shows of that row."""
+def test_selector_observes_the_same_as_in_training(scores, monkeypatch):
+    """A dataset of the table, read from a file, gives the observations of the family for that row."""
     run_ = select_command.selector_of(None)
     family = run_.distribution
     row, evaluations = len(family.table.names) - 1, family.horizon
@@ -109,9 +109,9 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
     assert [each.name for each in results] == asked and len(set(asked)) == evaluations
     lanes, state = family.vectorise(1, 1), run_.agent.begin(1, 1)
     observation, _ = lanes.reset(seed=0, options={"tasks": family.task({family.parameter: row})})
-    for observed, told, action in seen:
+    for observed, transition_input, action in seen:
         torch.testing.assert_close(observed[0], observation, atol=1e-6, rtol=0)
-        torch.testing.assert_close(told, state.transition, atol=1e-6, rtol=0)
+        torch.testing.assert_close(transition_input, state.transition, atol=1e-6, rtol=0)
         chosen = torch.tensor([[action]])
         _, state = run_.agent.act(state, observation[None], torch.Generator())
         observation, reward, terminated, truncated, _ = lanes.step(chosen[0])
@@ -120,7 +120,7 @@ def test_the_selector_sees_what_it_saw_in_training(scores, monkeypatch):
 
 
 @pytest.mark.usefixtures("file")
-def test_another_selector(scores, others, capsys):
+def test_custom_selector(scores, others, capsys):
     _, asked = scores
     three = ("data.csv", "--target", "y", "--evaluations", "3")
     assert run_select(*three, "--selector", others / "portfolio", "--no-compare") == 0
@@ -146,13 +146,13 @@ def test_another_selector(scores, others, capsys):
         ("nowhere", "no such run folder"),
     ],
 )
-def test_no_selector(others, name, message, capsys):
+def test_unusable_selectors(others, name, message, capsys):
     assert run_select("data.csv", "--target", "y", "--selector", others / name) == 2
     assert message in capsys.readouterr().err and not Path("select-data").exists()
 
 
 @pytest.mark.usefixtures("file")
-def test_what_fails_comes_last(scores, monkeypatch, capsys):
+def test_failing_algorithms_rank_last(scores, monkeypatch, capsys):
     known, asked = scores
     score, failing = scoring.score, {"mlp"}
 

@@ -1,4 +1,4 @@
-"""The shipped selector, and runs that cannot be installed as one."""
+"""The shipped selector, and runs that cannot be installed as a selector."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_installing_a_selector(tmp_path):
     assert "run.py" in ours.folder.config["command"][0]
 
 
-def test_the_shipped_selector_was_trained_on_the_shipped_table():
+def test_shipped_selector_was_trained_on_the_shipped_table():
     assert shipped.trained_on_this_table(), "train and install another: python -m agents.select.selector RUN"
 
 

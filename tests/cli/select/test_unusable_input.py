@@ -1,4 +1,4 @@
-"""`run.py select`: input that cannot be used is refused in one line."""
+"""`run.py select`: unusable input is rejected in one line."""
 
 import gzip
 from pathlib import Path
@@ -59,7 +59,7 @@ BODY = "".join(f"{i % 2},{i % 7},{i % 3}\n" for i in range(60))
         (f"y,a\n{BODY}", (), "select needs a column to predict"),
     ],
 )
-def test_input_that_cannot_be_used(content, options, message, capsys):
+def test_unusable_input(content, options, message, capsys):
     assert run_select(write(content), *options) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and error.startswith("run.py: error: ")
@@ -67,7 +67,7 @@ def test_input_that_cannot_be_used(content, options, message, capsys):
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_files_that_are_none(capsys):
+def test_missing_or_irregular_files(capsys):
     Path("folder").mkdir()
     for name, message in (("folder", "is not a regular file"), ("nowhere.csv", "No such file or directory")):
         assert run_select(name, "--target", "y") == 2
@@ -77,8 +77,8 @@ def test_files_that_are_none(capsys):
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-def test_large_files_are_never_held(capsys, monkeypatch):
-    """2 GB of nothing are refused at the first of it; a line without an end is, too; columns are counted first."""
+def test_large_files_are_not_read_into_memory(capsys, monkeypatch):
+    """2 GB of empty content are rejected at the start; so is a line without an end; columns are counted first."""
     with Path("large.csv").open("wb") as file:
         file.write(b"y,a\n")
         file.truncate(2 << 30)
@@ -89,7 +89,7 @@ def test_large_files_are_never_held(capsys, monkeypatch):
     wide = ",".join(f"c{i}" for i in range(2500))
     assert run_select(write(f"y,{wide}\n"), "--target", "y") == 2
     assert "2500 columns are too many; at most 2000 are supported" in capsys.readouterr().err
-    # Pieces of a target's column are joined; those of the others are dropped as they come.
+    # Chunks of the target column are joined; those of other columns are dropped immediately.
     held = []
     pieces = csv_file.Layout.chunks
     monkeypatch.setattr(csv_file, "_CHUNK_BYTES", 2000)
@@ -99,6 +99,6 @@ def test_large_files_are_never_held(capsys, monkeypatch):
 
 
 @pytest.mark.usefixtures("file")
-def test_a_folder_that_cannot_be_made_is_told_before_anything_is_read(capsys):
+def test_uncreatable_folder_is_reported_before_reading(capsys):
     assert run_select("nowhere.csv", "--target", "y", "--out", "/proc/nope") == 2
     assert capsys.readouterr().err.startswith("run.py: error: /proc/nope: ")

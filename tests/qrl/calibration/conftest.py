@@ -1,4 +1,4 @@
-"""No log of Aer in tests of calibrations."""
+"""Silence Aer's log in tests of calibrations."""
 
 import logging
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def no_log():
-    """Aer logs that a qubit's own error replaces the one of all."""
+    """Aer logs that a qubit-specific error replaces the default one."""
     logging.disable(logging.WARNING)
     yield
     logging.disable(logging.NOTSET)

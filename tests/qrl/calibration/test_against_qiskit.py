@@ -31,7 +31,7 @@ def in_qiskit(circuit: Circuit):
 
 
 def evolved(written, errors) -> np.ndarray:
-    """The density matrix after Qiskit's gates, each followed by `errors(name, qubits)`; wire 0 first."""
+    """Density matrix after Qiskit's gates, each followed by `errors(name, qubits)`; wire 0 first."""
     from qiskit.quantum_info import DensityMatrix, SuperOp
 
     state = DensityMatrix.from_int(0, 2**written.num_qubits)
@@ -44,14 +44,14 @@ def evolved(written, errors) -> np.ndarray:
 
 
 def wire_0_first(state: np.ndarray) -> np.ndarray:
-    """Qiskit's qubit 0 is the least significant bit."""
+    """Reverse the qubits: Qiskit's qubit 0 is the least significant bit."""
     n = len(state).bit_length() - 1
     order = [*range(n)[::-1], *range(2 * n - 1, n - 1, -1)]
     return state.reshape((2,) * (2 * n)).transpose(order).reshape(2**n, 2**n)
 
 
 def of_state(circuit: Circuit, state: np.ndarray, confusion=()) -> np.ndarray:
-    """Expectation values; with confusion matrices [what there is, reading] those of what is read."""
+    """Expectation values, of the readout if confusion matrices [actual, read] are given."""
     found = []
     for observable in circuit.observables:
         total = 0.0
@@ -60,7 +60,7 @@ def of_state(circuit: Circuit, state: np.ndarray, confusion=()) -> np.ndarray:
             for wire in range(circuit.n_wires):
                 factor = PAULI[dict(word.factors).get(wire, "I")]
                 if confusion and wire in dict(word.factors):
-                    of_0, of_1 = confusion[wire] @ [1, -1]  # the mean of what is read if there is 0, and if there is 1
+                    of_0, of_1 = confusion[wire] @ [1, -1]  # mean readout given 0 and given 1
                     factor = (of_0 + of_1) / 2 * np.eye(2) + (of_0 - of_1) / 2 * factor
                 matrix = np.kron(matrix, factor)
             total += word.coefficient * np.trace(matrix @ state).real
@@ -69,8 +69,8 @@ def of_state(circuit: Circuit, state: np.ndarray, confusion=()) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", [0, 3, 5, 6, 10, 13])
-def test_errors_of_a_circuits_own_gates_are_qiskits(seed):
-    """One block of wires and several; on one wire and two; of all qubits, and of certain ones in their place."""
+def test_errors_of_native_gates_equal_qiskit(seed):
+    """One block of wires and several; on one wire and two; default errors, and qubit-specific ones."""
     aer = pytest.importorskip("qiskit_aer")
     circuit = numbers(seed, max_wires=5, max_gates=12)
     model = aer.noise.NoiseModel(basis_gates=[*QASM_NAMES.values()])
@@ -89,13 +89,13 @@ def test_errors_of_a_circuits_own_gates_are_qiskits(seed):
     calibration = Calibration.from_qiskit(model)
     expected = of_state(circuit, state, confusion)
     np.testing.assert_allclose(values(circuit, calibration), expected, atol=1e-12)
-    # From the probabilities of outcomes, as shots are drawn.
+    # From the outcome probabilities, as for shots.
     np.testing.assert_allclose(values(circuit, calibration, draw=lambda p: p), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("entangler", ["cx", "cz", "ecr"])
-def test_other_gates_are_made_as_qiskit_makes_them(entangler):
-    """Every gate, both ways round, compiled by Qiskit gate by gate; damping tells where in a gate it happens."""
+def test_other_gates_are_decomposed_as_in_qiskit(entangler):
+    """Every gate in both orientations, transpiled by Qiskit one by one; damping reveals its position within a gate."""
     aer = pytest.importorskip("qiskit_aer")
     from qiskit import transpile
 
@@ -122,13 +122,13 @@ def test_other_gates_are_made_as_qiskit_makes_them(entangler):
 @pytest.mark.parametrize(
     "basis", [("rz", "sx", "cx"), ("u3", "cx"), ("u", "cz"), ("rx", "rz", "cz"), ("p", "rx", "cx")]
 )
-def test_gates_of_other_devices_make_the_same_circuit(basis):
+def test_native_gates_of_other_devices_give_the_same_circuit(basis):
     circuit = numbers(1, max_wires=4)
     perfect = Calibration("perfect", basis, (scaled(basis[-1], None, 1.0),))
     np.testing.assert_allclose(values(circuit, perfect), values(circuit), atol=1e-12)
 
 
-def test_a_backends_calibration_is_what_aer_simulates():
+def test_calibration_of_a_backend_equals_aer():
     aer = pytest.importorskip("qiskit_aer")
     from qiskit import transpile
     from qiskit.providers.fake_provider import GenericBackendV2
@@ -149,7 +149,7 @@ def test_a_backends_calibration_is_what_aer_simulates():
     assert Calibration.from_qiskit(model).errors == calibration.errors
 
 
-def test_readout_is_read_in_aers_direction():
+def test_readout_confusion_has_aers_orientation():
     aer = pytest.importorskip("qiskit_aer")
     from qiskit import QuantumCircuit
 

@@ -1,4 +1,4 @@
-"""Derivatives through a calibration's errors, and tasks side by side."""
+"""Derivatives through a calibration's errors, and batched tasks."""
 
 import numpy as np
 import pytest
@@ -13,8 +13,8 @@ from tests.support.calibrations import DOUBLE, trainable, values
 
 
 @pytest.mark.parametrize("wires", [(0, 1, 2), (2, 0, 1)])
-def test_weights_and_inputs_are_the_angles_that_they_stand_for(wires):
-    """Half a gate's angle, within a block and across: that of a weight, an input, a number."""
+def test_weights_and_inputs_equal_constant_angles(wires):
+    """Half a gate's angle, within a block and across, from a weight, an input or a constant."""
     circuit, calibration = trainable()
     gates = tuple(Gate(gate.name, tuple(wires[w] for w in gate.wires), gate.angle) for gate in circuit.gates)
     circuit = Circuit(3, gates, circuit.observables)
@@ -39,7 +39,7 @@ def test_derivatives_equal_finite_differences():
     assert torch.autograd.gradgradcheck(function, points)
 
 
-def test_tasks_side_by_side_are_each_alone():
+def test_batched_tasks_equal_separate_ones():
     circuit, calibration = trainable()
     program = compile_circuit(circuit, Noise(calibration=calibration))
     generator = torch.Generator().manual_seed(1)
@@ -52,7 +52,7 @@ def test_tasks_side_by_side_are_each_alone():
         return grad(lambda v: grad(loss)(v, s, x).square().sum())(w)
 
     for function in (loss, grad(loss), curvature):
-        alone = torch.stack([function(w[i], s[i], x[i]) for i in range(2)])
-        torch.testing.assert_close(vmap(function)(w, s, x), alone)
+        separate = torch.stack([function(w[i], s[i], x[i]) for i in range(2)])
+        torch.testing.assert_close(vmap(function)(w, s, x), separate)
     many = program.run(program.bind(w, s), x)
     torch.testing.assert_close(many, torch.stack([program.run(program.bind(w[i], s[i]), x[i]) for i in range(2)]))

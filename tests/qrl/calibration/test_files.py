@@ -1,4 +1,4 @@
-"""Calibrations in files: read back, written by hand, and refused."""
+"""Calibration files: round trip, files written by hand, and invalid files."""
 
 import json
 
@@ -14,7 +14,7 @@ from qrl.noise.model import Noise, inline_calibrations
 from tests.support.calibrations import trainable, values
 
 
-def test_a_file_gives_back_what_was_saved(tmp_path):
+def test_file_round_trip(tmp_path):
     _, calibration = trainable()
     calibration.save(tmp_path / "device.json")
     assert [entry.name for entry in tmp_path.iterdir()] == ["device.json"]
@@ -42,11 +42,11 @@ PLAIN = {
 }
 
 
-def test_a_file_written_by_hand(tmp_path):
+def test_file_written_by_hand(tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps(PLAIN))
     gates = (Gate("X", (0,)), Gate("CNOT", (0, 1)))
     circuit = Circuit(2, gates, (Observable.of("Z0"), Observable.of("Z1")))
-    # Z0 is -1, then 0.25 - 0.5; so is Z1, of which P(1) = 0.625 is read as 1 half of the time.
+    # Z0 is -1, then 0.25 - 0.5; so is Z1, whose outcome 1, P(1) = 0.625, is read as 1 half of the time.
     expected = [-0.25, 1 - 2 * 0.3125]
     np.testing.assert_allclose(values(circuit, Calibration.load(tmp_path / "mine.json")), expected, atol=1e-12)
 
@@ -91,7 +91,7 @@ def error(gate="x", wires=(0,), transfer=None) -> str:
         (changed(readout=[{"wires": [0, 1], "read": [[1, 0], [0, 1]]}]), "expected exactly one wire"),
     ],
 )
-def test_files_that_are_no_calibration(text, message, tmp_path, unchecked: None):
+def test_files_that_are_not_calibrations(text, message, tmp_path, unchecked: None):
     path = tmp_path / "wrong.json"
     path.write_text(text)
     with pytest.raises(UsageError, match=f"wrong.json: .*{message}") as caught:
@@ -99,7 +99,7 @@ def test_files_that_are_no_calibration(text, message, tmp_path, unchecked: None)
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_not_there(tmp_path):
+def test_missing_files(tmp_path):
     for path, message in (("nowhere.json", "No such file"), (str(tmp_path), "Is a directory"), ("", "needs the name")):
         with pytest.raises(UsageError, match=message):
             Noise.parse([f"calibration={path}"])

@@ -1,4 +1,4 @@
-"""A calibration's qubits: which wire sits where, which are coupled, and swaps."""
+"""A calibration's qubits: layout, coupling map and swaps."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from qrl.noise.calibration import Calibration
 from tests.support.calibrations import bell, channel, line, scaled, values
 
 
-def test_a_gate_that_the_device_has_the_other_way_round():
-    """CNOT from the reversed one takes four H; CZ two; RZZ is made of the one that there is."""
+def test_gates_available_only_in_the_reverse_orientation():
+    """CNOT from the reversed one takes four H, CZ two; RZZ uses the available orientation."""
     errors = (scaled("cx", (1, 0), 0.9), scaled("h", None, 0.8))
     calibration = Calibration("mine", ("x", "rz", "h", "cx"), errors, coupled_only=("cx",))
     played = {
@@ -21,15 +21,15 @@ def test_a_gate_that_the_device_has_the_other_way_round():
     }
     assert played == {"CNOT": ["h", "h", "cx", "h", "h"], "CZ": ["h", "cx", "h"], "RZZ": ["cx", "cx"]}
     circuit = Circuit(2, (Gate("X", (0,)), Gate("CNOT", (0, 1))), (Observable.of("Z0"), Observable.of("Z1")))
-    # Z0 passes H, CNOT, H. Z1 is ZZ before, which passes an H on each wire, then CNOT, then one H.
+    # Z0 passes H, CNOT, H. Z1 comes from ZZ, which passes an H on each wire, then CNOT, then one H.
     expected = [-0.8 * 0.9 * 0.8, -0.8 * 0.8 * 0.9 * 0.8]
     np.testing.assert_allclose(values(circuit, calibration), expected, atol=1e-12)
 
 
-def test_qubits_that_are_not_coupled():
-    """Refused; or with three gates for each swap on the way; or perfect, as in Aer."""
+def test_uncoupled_qubits():
+    """Rejected, or routed with three gates per swap, or error-free as in Aer."""
     model = line(0.9, 0.8, 0.7)
-    # The way is 0-1, 1-2, 2-3, of which the first two are swaps.
+    # The path is 0-1, 1-2, 2-3, of which the first two are swaps.
     expected = {"swaps": (0.9 * 0.8) ** 3 * 0.7, "ideal": 1.0}
     for uncoupled, share in expected.items():
         calibration = Calibration.from_qiskit(model, uncoupled=uncoupled)
@@ -46,8 +46,8 @@ def test_qubits_that_are_not_coupled():
         Calibration.from_qiskit(apart, layout=(0, 3), uncoupled="swaps")
 
 
-def test_swaps_know_which_wire_is_which():
-    """Over one edge there and one back, both with an error of the gate's second qubit alone."""
+def test_swaps_apply_errors_to_the_correct_wire():
+    """Over one edge in each direction, both with an error only on the gate's second qubit."""
     noise = pytest.importorskip("qiskit_aer.noise")
     model = noise.NoiseModel(basis_gates=["x", "rz", "h", "cx"])
     flip = noise.pauli_error([("XI", 0.1), ("II", 0.9)])  # Qiskit's first letter is the gate's second qubit
@@ -55,21 +55,21 @@ def test_swaps_know_which_wire_is_which():
     model.add_quantum_error(flip, "cx", [2, 1])
     calibration = Calibration.from_qiskit(model, layout=(0, 2), uncoupled="swaps")
     circuit = Circuit(2, (Gate("CNOT", (0, 1)),), (Observable.of("Z0"), Observable.of("Z1")))
-    # On the way 0-1 three flips of wire 1's side; the gate on 1-2 is known as 2-1, whose second qubit is wire 0's side.
+    # Path 0-1: three flips on wire 1's side; the gate on 1-2 is listed as 2-1, whose second qubit is on wire 0's side.
     np.testing.assert_allclose(values(circuit, calibration), [0.8, 0.8**3], atol=1e-12)
 
 
-def test_wires_sit_where_the_layout_says():
+def test_wires_are_placed_by_the_layout():
     model = line(0.9, 0.8, 0.7)
     calibration = Calibration.from_qiskit(model, layout=[3, 2])
     assert calibration.source == "a NoiseModel on qubits 3 2" and calibration.n_wires == 2
-    # Coupled from 2 to 3 only, which are wires 1 and 0.
+    # Coupled only from 2 to 3, which are wires 1 and 0.
     np.testing.assert_allclose(values(bell(2, 1, 0), calibration)[:2], [0.7, 0.7], atol=1e-12)
     with pytest.raises(UsageError, match="the circuit has 4 wires, a NoiseModel on qubits 3 2 has 2"):
         values(bell(4, 0, 1), calibration)
 
 
-def test_of_a_large_device_the_wires_that_a_density_matrix_may_have():
+def test_large_devices_are_limited_to_the_wires_of_a_density_matrix():
     model = line(*[0.9] * 8)
     assert Calibration.from_qiskit(model).source == "a NoiseModel on qubits 0 1 2 3 4 5"
     anywhere = Calibration("any", ("h", "cx"), (scaled("cx", None, 0.9),))

@@ -1,4 +1,4 @@
-"""Noise models, options and circuits that a calibration cannot be made of."""
+"""Noise models, options and circuits that calibrations do not support."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from qrl.noise.native_gates import GateError, pauli_words
 from tests.support.calibrations import bell, channel, line, scaled, trainable, values
 
 
-def test_what_is_no_noise_model():
+def test_non_noise_models_are_rejected():
     pytest.importorskip("qiskit_aer")
     with pytest.raises(UsageError, match=r"expected a qiskit_aer\.noise\.NoiseModel or a backend .*, not a dict"):
         Calibration.from_qiskit({})
@@ -38,12 +38,12 @@ def test_without_qiskit(monkeypatch):
         ({"uncoupled": "swap"}, "unknown uncoupled 'swap'; did you mean 'swaps'"),
     ],
 )
-def test_options_that_cannot_be(options, message, unchecked: None):
+def test_invalid_options(options, message, unchecked: None):
     with pytest.raises(UsageError, match=message):
         Calibration.from_qiskit(line(0.9, 0.9, 0.9), **options)
 
 
-def test_errors_that_have_no_place():
+def test_unsupported_errors():
     noise = pytest.importorskip("qiskit_aer.noise")
 
     def of(kind, *arguments):
@@ -74,7 +74,7 @@ def test_errors_that_have_no_place():
         values(bell(2, 0, 1), Calibration("m", ("h",), (scaled("h", None, 1),)))
 
 
-def test_what_is_not_a_channel(unchecked: None):
+def test_invalid_channels(unchecked: None):
     with pytest.raises(UsageError, match=r"error of sx: not a channel: it does not preserve the trace"):
         GateError("sx", None, tuple(map(tuple, np.diag([0.9, 0.9, 0.9, 0.9]).tolist())))
     with pytest.raises(UsageError, match="entries must be finite"):
@@ -82,7 +82,7 @@ def test_what_is_not_a_channel(unchecked: None):
     assert pauli_words(2)[:6] == ["II", "IX", "IY", "IZ", "XI", "XX"]
 
 
-def test_on_pennylane_it_is_refused():
+def test_calibrations_are_rejected_on_pennylane():
     circuit, calibration = trainable()
     with pytest.raises(UsageError, match="calibrations need backend torch"):
         to_qnode(circuit, "default.mixed", noise=Noise(calibration=calibration))

@@ -34,7 +34,7 @@ def spec(**fields) -> Spec:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run under a calibration whose file is gone."""
+    """A run with a calibration whose file was deleted."""
     folder = tmp_path_factory.mktemp("runs")
     trainable()[1].save(folder / "device.json")
     given = spec(noise=(f"calibration={folder / 'device.json'}", "depolarizing=0.01"), checkpoint_every=1)
@@ -43,12 +43,12 @@ def trained(tmp_path_factory):
     return folder / "run"
 
 
-def test_a_run_keeps_the_calibration_that_it_was_trained_with(trained, tmp_path):
+def test_run_keeps_its_training_calibration(trained, tmp_path):
     run = load(trained)
     assert Noise.parse(run.spec.noise) == Noise(depolarizing=0.01, calibration=trainable()[1])
     assert run_evaluation(EvaluateOptions(run=trained, tasks=3)) == 0
-    assert not list(trained.glob("evaluation-*.json"))  # it is no evaluation elsewhere
-    # From the checkpoint in the middle to the same end.
+    assert not list(trained.glob("evaluation-*.json"))  # not an evaluation on another backend
+    # From the middle checkpoint to the same result.
     shutil.copytree(trained, tmp_path / "half")
     shutil.rmtree(tmp_path / "half" / "checkpoint" / "00000002")
     run_resume(tmp_path / "half")
@@ -58,7 +58,7 @@ def test_a_run_keeps_the_calibration_that_it_was_trained_with(trained, tmp_path)
     assert again == run.spec
 
 
-def test_a_run_is_evaluated_on_another_device(trained, tmp_path, capsys):
+def test_run_is_evaluated_on_another_device(trained, tmp_path, capsys):
     calibration = Calibration("other", ("rz", "sx", "cz"), (scaled("cz", None, 0.5),))
     calibration.save(tmp_path / "other.json")
     options = ["--noise", f"calibration={tmp_path / 'other.json'}", "--tasks", "3"]

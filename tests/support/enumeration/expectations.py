@@ -1,7 +1,7 @@
-"""Meta-gradients on enumerated processes, exactly: from pi alone, with its derivatives by `torch.autograd.functional`.
+"""Exact meta-gradients on enumerated processes, from pi and its derivatives by `torch.autograd.functional`.
 
-Values are per step, the expected return divided by the horizon. The inner surrogate is a mean over the steps there are.
-theta is the policy's parameters as one vector; meta is theta, followed by the step sizes where those are learned.
+Values are per step, the expected return divided by the horizon. The inner surrogate is a mean over the valid steps.
+theta is the policy's parameters as one vector; meta is theta, followed by the step sizes if those are learned.
 """
 
 from collections.abc import Callable
@@ -75,11 +75,10 @@ def advantages(maml: MAML, problem: Problem) -> Tensor:
 
 @dataclass(frozen=True)
 class Sequences:
-    """Every sequence of inner data sets, and what follows from it.
+    """Every sequence of inner data sets, with the resulting parameters and derivatives.
 
-    `data` [sequence, step]: the data sets' numbers. `log_probability` [sequence] of drawing them. `theta` [sequence,
-    parameter]: the adapted parameters. `jacobian` [sequence, parameter, meta]: their derivative as the estimator has
-    it.
+    `data` [sequence, step]: the data sets' indices. `log_probability` [sequence] of drawing them. `theta` [sequence,
+    parameter]: the adapted parameters. `jacobian` [sequence, parameter, meta]: the estimator's derivative of them.
     `scores`: for each step, the derivative of the log-probability of each episode [sequence, env, meta].
     """
 
@@ -91,7 +90,7 @@ class Sequences:
 
     @property
     def probability(self) -> Tensor:
-        """Of drawing the data sets [sequence]."""
+        """Probability of the data sets [sequence]."""
         return self.log_probability.exp()
 
     def detach(self) -> "Sequences":
@@ -108,8 +107,8 @@ def sequences(maml: MAML, problem: Problem, meta: Tensor, *, derivatives: bool =
 
     - dice: B_t = hess l_t + (grad m_t)(grad m_t)' - (grad m_t-)(grad m_t-)', m_t = m_t- + l_t, m_t+1- = memory * m_t
     - lvc: B_t = hess l_t + (grad l_t)(grad l_t)'
-    - emaml: B_t = hess l_t, what it is at fixed data
-    - first-order: nothing
+    - emaml: B_t = hess l_t, at fixed data
+    - first-order: zero
 
     An update by alpha g then has the derivatives I + diag(alpha) C in theta and diag(g) in alpha.
     """
@@ -152,7 +151,7 @@ def sequences(maml: MAML, problem: Problem, meta: Tensor, *, derivatives: bool =
 
 
 def _each(x: Tensor, n_data: int) -> Tensor:
-    """The entries of sequences for their continuations, by any data set."""
+    """Repeat the entries of sequences for their continuations by every data set."""
     return x.repeat_interleave(n_data, 0)
 
 
@@ -181,7 +180,7 @@ ScoreBaseline = Literal["none", "leave-one-out", "perfect"]
 
 
 def estimates(maml: MAML, problem: Problem, meta: Tensor, baseline: ScoreBaseline = "none") -> tuple[Tensor, Tensor]:
-    """Probabilities [sequence], and the meta-gradient of each, with its outer expectation taken [sequence, meta]."""
+    """Probabilities [sequence], and the meta-gradient of each in expectation over outer data [sequence, meta]."""
     drawn = sequences(maml, problem, meta)
     return drawn.probability, _estimates(maml, problem, drawn, baseline)
 
@@ -200,7 +199,7 @@ def _estimates(maml: MAML, problem: Problem, drawn: Sequences, baseline: ScoreBa
 def score_advantages(maml: MAML, problem: Problem, drawn: Sequences, baseline: ScoreBaseline) -> list[Tensor]:
     """V(theta_k) - b for every episode of each inner data set, [sequence, env] each.
 
-    leave-one-out: b is that of `agents.rl.returns.score_advantages` for many tasks alike, the mean return of the data
+    leave-one-out: b is that of `agents.rl.returns.score_advantages` for many equal tasks, the mean return of the data
     set's other episodes, 0 without any, plus the expected gain of adaptation over the data set. perfect: E[V(theta_k)].
     """
     after = value(maml.policy, problem)(drawn.theta)[:, None].expand(-1, problem.episodes)
@@ -213,7 +212,7 @@ def score_advantages(maml: MAML, problem: Problem, drawn: Sequences, baseline: S
 
 
 def variances(maml: MAML, problem: Problem, meta: Tensor, baseline: ScoreBaseline = "none") -> tuple[float, float]:
-    """Trace of the covariance of one task's meta-gradient: with the outer expectation taken, and from as many outer
+    """Trace of the covariance of one task's meta-gradient: in expectation over outer data, and with as many outer
     episodes as inner ones.
     """
     drawn = sequences(maml, problem, meta)
@@ -264,12 +263,12 @@ def sampled_objective(maml: MAML, problem: Problem) -> Function:
 
 
 def sampled_update_gradient(maml: MAML, problem: Problem, meta: Tensor) -> Tensor:
-    """The derivative of `sampled_objective`: adapt on sampled data, then act."""
+    """Derivative of `sampled_objective`: adapt on sampled data, then act."""
     return jacobian(sampled_objective(maml, problem), meta)
 
 
 def expected_update_gradient(maml: MAML, problem: Problem, meta: Tensor) -> Tensor:
-    """The derivative of V after steps along the gradient of V itself, with a fixed step size."""
+    """Derivative of V after gradient steps on V itself, with a fixed step size."""
     function = value(maml.policy, problem)
 
     def updated(thetas: Tensor) -> Tensor:
@@ -281,7 +280,7 @@ def expected_update_gradient(maml: MAML, problem: Problem, meta: Tensor) -> Tens
 
 
 def central_difference(function: Function, at: Tensor, width: float = 1e-3) -> Tensor:
-    """The gradient of a scalar function from values alone, of fourth order in the width."""
+    """Gradient of a scalar function by fourth-order central differences."""
     with torch.no_grad():
         points = [[function(at + k * width * unit) for k in (-2, -1, 1, 2)] for unit in torch.eye(len(at)).to(at)]
     return torch.tensor(points, dtype=at.dtype) @ torch.tensor([1.0, -8.0, 8.0, -1.0]).to(at) / (12 * width)

@@ -1,4 +1,4 @@
-"""What the library gives on enumerated processes, averaged over all data sets."""
+"""Results of the library on enumerated processes, averaged over all data sets."""
 
 import itertools
 from dataclasses import replace
@@ -29,8 +29,8 @@ from tests.support.enumeration.processes import (
 def library_update(maml: MAML, problem: Problem, theta: Tensor) -> tuple[Tensor, Tensor]:
     """The inner update averaged over P(D): its gradient estimate [parameter] and Hessian [parameter, parameter].
 
-    The library divides by the number of steps in D, where the value is divided by the horizon; its answer for each D is
-    multiplied by the quotient, so that its expectation is known also where episodes end early.
+    The library divides by the number of steps in D, but the value is divided by the horizon; its result for each D is
+    multiplied by the ratio, so that its expectation is known also if episodes end early.
     """
     step = maml.config.inner_step_size
     data = inner_batch(problem.rollout(problem.members), maml.config)
@@ -53,10 +53,10 @@ def library_meta_gradient(
 ) -> Tensor:
     """The expectation of `MAML.meta_gradient` over inner and outer data, at the learner's own parameters [meta].
 
-    Every sequence of data sets is a task, whose outer rollout holds each possible episode once. The outer objective is
+    Every sequence of data sets is a task, whose outer rollout has each possible episode once. The outer objective is
     linear in the advantages, so these carry the probabilities of the sequence and, under the adapted policy, of the
-    episode, beside its return; and for emaml the inner data carry V after adaptation likewise. `weight` [sequence]
-    takes the place of the sequences' probabilities: with numbers at random, the sum tells of each sequence by itself.
+    episode, in addition to its return; for emaml the inner data likewise carry V after adaptation. `weight` [sequence]
+    replaces the sequences' probabilities: with random numbers, the sum tests each sequence separately.
     """
     meta = parameters(maml)
     drawn = sequences(maml, problem, meta, derivatives=False)
@@ -80,7 +80,7 @@ def library_meta_gradient(
 
 @torch.no_grad()
 def _every_episode(maml: MAML, problem: Problem, params: dict[str, Tensor]) -> Batch:
-    """Outer data of tasks with these parameters: an episode of each kind, its return weighed by its probability."""
+    """Outer data of tasks with these parameters: every episode once, its return weighted by its probability."""
     n_tasks = len(next(iter(params.values())))
     rollout = problem.rollout(torch.arange(len(problem.chance)).expand(n_tasks, -1))
     outer = with_old_policy(maml.policy, params, plain_batch(rollout, maml.config))
@@ -91,11 +91,11 @@ def _every_episode(maml: MAML, problem: Problem, params: dict[str, Tensor]) -> B
 
 
 def library_training_gradient(maml: MAML, problem: Problem) -> Tensor:
-    """As `library_meta_gradient` for one inner step, from what the library itself makes of two rollouts [meta].
+    """As `library_meta_gradient` for one inner step, with the library's own processing of two rollouts [meta].
 
-    The outer rollout, too, is one of N episodes here, and beside each pair of rollouts stands a second task with a pair
-    that stays the same. The library divides outer advantages and scores by one number that depends on the data; they
-    are multiplied by it again, as a quotient has no simple expectation.
+    The outer rollout, too, has N episodes here, and each pair of rollouts is accompanied by a second task with a fixed
+    pair. The library divides outer advantages and scores by one number that depends on the data; they
+    are multiplied by it again, as a ratio has no simple expectation.
     """
     drawn = sequences(maml, problem, parameters(maml), derivatives=False)
     log_prob = steps_of(problem, log_pi(maml.policy, problem)(drawn.theta)).sum(-1) + problem.chance.log()
@@ -118,7 +118,7 @@ def library_training_gradient(maml: MAML, problem: Problem) -> Tensor:
 def _two_tasks(
     maml: MAML, problem: Problem, before: tuple[int, int], after: tuple[int, int]
 ) -> tuple[Batch, Batch, Tensor]:
-    """Inner and outer data of the first of two tasks with these data sets, and what the library divided them by."""
+    """Inner and outer data of the first of two tasks with these data sets, and the library's divisor."""
     rollouts = [problem.rollout(problem.members[list(tasks)]) for tasks in (before, after)]
     start = maml.begin(2, problem.episodes)
     (inner,), outer = maml.batches(rollouts, [start, maml.adapt(start, rollouts[0])])

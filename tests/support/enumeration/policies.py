@@ -15,13 +15,13 @@ from tests.support.enumeration.processes import N_ACTIONS, OBSERVATION, Problem
 
 
 class LogitPolicy(Policy):
-    """A softmax policy whose only parameters are its logits, two a state."""
+    """A softmax policy whose only parameters are its logits, two per state."""
 
     def __init__(self, n_states: int = 1) -> None:
         nn.Module.__init__(self)
         logits = torch.tensor([[0.4, -0.3], [-0.2, 0.1]], dtype=torch.float64)
         self.logits = nn.Parameter(logits[:n_states].clone())
-        self.head = Categorical  # type: ignore[assignment]  # its functions alone, without its temperature
+        self.head = Categorical  # type: ignore[assignment]  # only its functions, without its temperature
 
     @property
     def groups(self) -> dict[str, str]:
@@ -37,7 +37,7 @@ class LogitPolicy(Policy):
 
 
 def circuit_policy(n_wires: int = 1, n_layers: int = 1, seed: int = 0) -> Policy:
-    """A re-uploading circuit that chooses the action, in double precision."""
+    """A re-uploading circuit policy in double precision."""
     observations = gymnasium.spaces.Box(-1.0, 1.0, (1,))
     generator = torch.Generator().manual_seed(seed)
     config = CircuitConfig(n_wires=n_wires, n_layers=n_layers)
@@ -46,13 +46,13 @@ def circuit_policy(n_wires: int = 1, n_layers: int = 1, seed: int = 0) -> Policy
 
 
 def policies(problem: Problem) -> dict[str, Policy]:
-    """The policies that everything is shown for."""
+    """The policies used in all tests."""
     logits = LogitPolicy(len(problem.outcomes))
     return {"logits": logits, "1 wire": circuit_policy(1), "2 wires": circuit_policy(2)}
 
 
 def learner(policy: Policy, problem: Problem, **options: Any) -> MAML:
-    """MAML with the plain estimator: a fixed step size, no discount, no baseline, advantages as they are."""
+    """MAML with the plain estimator: a fixed step size, no discount, no baseline, raw advantages."""
     plain: dict[str, Any] = {
         "episodes": problem.episodes,
         "inner_step_size": 0.5,

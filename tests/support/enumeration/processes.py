@@ -1,7 +1,7 @@
 """Finite decision processes so small that every expectation is a finite sum.
 
 A data set D is `episodes` episodes. All data sets, or all sequences of them for several inner steps, are laid out along
-the task axis of a rollout, so that one call of the library gives its answer for every one.
+the task axis of a rollout, so that one call of the library covers all of them.
 """
 
 import itertools
@@ -26,7 +26,7 @@ END = -1
 
 
 class Outcome(NamedTuple):
-    """What may follow an action: its probability, the reward, the next state."""
+    """An outcome of an action: its probability, the reward, the next state."""
 
     probability: float
     reward: float
@@ -37,8 +37,8 @@ class Outcome(NamedTuple):
 class Problem:
     """A decision process that starts in state 0, `outcomes[state][action]`, and the size of one inner data set.
 
-    The order of a data set's episodes makes no difference to an estimator, so each set is listed once and its orders
-    are counted; with `ordered` every order is listed by itself.
+    Estimators do not depend on the order of a data set's episodes, so each set is listed once and its orders
+    are counted; with `ordered` every order is listed separately.
     """
 
     outcomes: tuple[tuple[tuple[Outcome, ...], ...], ...]
@@ -56,7 +56,7 @@ class Problem:
             yield 1.0, ()
             return
         for action, outcomes in enumerate(self.outcomes[state]):
-            merged: Counter[tuple[float, int]] = Counter()  # where the last step leads makes no difference
+            merged: Counter[tuple[float, int]] = Counter()  # the state after the last step is irrelevant
             for outcome in outcomes:
                 merged[outcome.reward, outcome.state if steps > 1 else END] += outcome.probability  # type: ignore[assignment]
             for (reward, following), probability in merged.items():
@@ -89,7 +89,7 @@ class Problem:
 
     @cached_property
     def members(self) -> Tensor:
-        """The episodes that every data set is made of [data, env]."""
+        """Episodes of every data set [data, env]."""
         indices = range(len(self.chance))
         if self.ordered:
             return torch.tensor(list(itertools.product(indices, repeat=self.episodes)))
@@ -97,14 +97,14 @@ class Problem:
 
     @cached_property
     def orders(self) -> Tensor:
-        """In how many orders of its episodes each data set may come [data]."""
+        """Number of orders of the episodes of each data set [data]."""
         if self.ordered:
             return torch.ones(len(self.members), dtype=torch.float64)
         repeats = [math.prod(map(math.factorial, Counter(row).values())) for row in self.members.tolist()]
         return math.factorial(self.episodes) / torch.tensor(repeats, dtype=torch.float64)
 
     def rollout(self, members: Tensor) -> Rollout:
-        """Data sets [task, env] of episodes as a rollout, one a task."""
+        """Data sets [task, env] of episodes as a rollout, one per task."""
         columns = [column[members].movedim(2, 0) for column in self.steps]
         states, actions, rewards, valid = columns
         following = torch.cat([valid[1:], torch.zeros_like(valid[:1])])
@@ -121,7 +121,7 @@ def bandit(episodes: int = 2, pulls: int = 1, means: tuple[float, float] = (0.8,
 
 
 def two_states(episodes: int = 2, **options: Any) -> Problem:
-    """Two states, two steps: the action decides on the reward and on the odds of the next state."""
+    """Two states, two steps: the action determines the reward and the probability of the next state."""
     reward = ((1.0, -0.5), (0.3, 2.0))
     to_other = ((0.8, 0.3), (0.4, 0.9))  # probability that the next state is 1
     outcomes = tuple(
