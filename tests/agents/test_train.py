@@ -241,7 +241,7 @@ def test_first_order_estimator_leaves_out_the_second_order_terms():
         assert torch.allclose(a, b, atol=1e-6) == name.startswith("step_size."), name
 
 
-def test_the_score_of_emaml_has_the_units_of_the_outer_objective():
+def test_emaml_score_has_the_units_of_the_outer_objective():
     """The outer objective scales an update's value per episode by n_envs / deviation over the valid steps."""
     run = training(env="cartpole_target", agent_config=dataclasses.replace(SMALL, estimator="emaml", discount=1.0))
     data, states = rollouts(run)

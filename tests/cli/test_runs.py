@@ -170,7 +170,7 @@ def test_invalid_input_gives_the_same_error_in_a_subprocess(tmp_path):
     assert done.stderr == "run.py: error: agent maml: meta_batch must be at least 1, not 0\n"
 
 
-def test_the_random_agent_needs_no_training(tmp_path, capsys):
+def test_random_agent_needs_no_training(tmp_path, capsys):
     few = ["--eval-tasks", 5, "--eval-episodes", 3]
     assert here("--agent", "random", "--env", "cartpole_target", *few, "--out", tmp_path / "r") == 0
     assert here("evaluate", tmp_path / "r", "--tasks", 4, "--steps", 1, "--episodes", 2) == 0

@@ -32,7 +32,7 @@ def test_table_is_large_enough_to_learn_from(shipped):
         assert len(scores.choices) == len(algorithms.PORTFOLIOS[name]) <= 32
 
 
-def test_the_files_are_small():
+def test_files_are_small():
     assert table.FILE.stat().st_size + table.FILE.with_suffix(".safetensors").stat().st_size < 1_000_000
 
 

@@ -211,7 +211,7 @@ def test_components_by_hand() -> None:
     frame = frames.plain(pd.DataFrame({"a": a, "copy": 3 - 2 * a, "b": b}))
     found = build_rows.components(frame)
     assert found.shape == (100, 8) and (found[:, 2:] == 0).all()
-    # Deviation 1, but for n - 1 in its denominator.
+    # Standard deviation 1, except for n - 1 in the denominator.
     unit = np.sqrt(99 / 100)
     np.testing.assert_allclose(np.abs(found[:, :2]), unit, atol=1e-9)
     assert abs(np.mean(found[:, 0] * a)) == pytest.approx(unit) and abs(np.mean(found[:, 1] * b)) == pytest.approx(unit)

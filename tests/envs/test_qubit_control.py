@@ -388,9 +388,8 @@ def test_shot_estimates_are_unbiased_with_the_expected_variance() -> None:
     np.testing.assert_allclose(counts, counts.round(), rtol=0, atol=1e-9)
     assert (np.abs(estimates.mean(1) - expected) < 4.5 * np.sqrt(variance / lanes)).all()
     p = np.where(np.arange(4) < 3, (1 + expected) / 2, expected)
-    spread = np.sqrt(
-        (2 + stats.binom.stats(shots, p, moments="k")) / lanes
-    )  # standard error of a variance, from the kurtosis
+    # standard error of a variance, from the kurtosis
+    spread = np.sqrt((2 + stats.binom.stats(shots, p, moments="k")) / lanes)
     assert (np.abs(estimates.var(1) / variance - 1) < 4.5 * spread).all()
     columns = estimates.transpose(1, 0, 2).reshape(lanes, -1)
     others = np.corrcoef(columns.T) - np.eye(columns.shape[1])

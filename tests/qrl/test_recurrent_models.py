@@ -161,7 +161,7 @@ def test_classical_cells_equal_torch(model, theirs):
     cell = policy_of(model, n_hidden=4).actor.features
     other = theirs(N_INPUTS, 4, dtype=torch.float64)
     with torch.no_grad():
-        # torch orders a GRU's gates as reset, update, new; ours are update, reset, new. An LSTM's are the same.
+        # torch orders a GRU's gates as reset, update, new; here they are update, reset, new. An LSTM's are the same.
         order = [1, 0, 2] if model == "gru" else [0, 1, 2, 3]
         rows = torch.cat([torch.arange(4) + 4 * gate for gate in order])
         other.weight_ih.copy_(cell.gates.inputs[rows])
