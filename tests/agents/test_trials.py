@@ -185,7 +185,7 @@ def test_recurrent_policy_adapts_and_keeps_learning(played):
 def test_recurrent_policy_must_observe_every_transition(played):
     env = envs.make("bandit").make({"p": [0, 0, 0, 1, 0]})
     policy = played["greedy"].adapt(env, episodes=20)
-    with pytest.raises(UsageError, match="first act"):
+    with pytest.raises(UsageError, match="call act first"):
         policy.observe(np.zeros(1), 1.0, True)
     policy.act(np.zeros(1))
     with pytest.raises(UsageError, match=r"report the last transition first, with observe\("):
