@@ -82,8 +82,10 @@ class Option:
         )
 
     def _help(self) -> str:
-        if isinstance(self.default, bool):
-            shown = " (default: on)" if self.default else ""
+        if self.default is True:
+            return f"Turn this off: {self.doc}".replace("%", "%%")
+        if self.default is False:
+            shown = ""
         else:
             text = " ".join(map(str, self.default)) if isinstance(self.default, list) else str(self.default)
             shown = "" if self.default is None or not text else f" (default: {text})"

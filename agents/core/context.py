@@ -82,9 +82,7 @@ def torch_generator(sequence: np.random.SeedSequence, device: torch.device | str
 def backend_of(spec: Spec) -> Backend:
     """Return the backend of a spec's circuits. Raises UsageError for an invalid one."""
     noise = Noise.parse(spec.noise)
-    if "backend" in spec.objects:
-        return Backend.of_device(spec.objects["backend"], spec.shots, noise)
-    return Backend(spec.backend, spec.shots, noise)
+    return Backend(spec.objects.get("backend", spec.backend), spec.shots, noise)
 
 
 def find_execution(agent: object) -> Execution | None:

@@ -146,7 +146,7 @@ def evaluate(
     episodes: int = 40,
     split: str = "test",
     seed: int = 0,
-    backend: Backend | None = None,
+    backend: Backend | object | None = None,
 ) -> Curve:
     """Return the adaptation curve of a run, or of the run in a folder; see `Run.evaluate`."""
     run = run if isinstance(run, Run) else load(run)

@@ -19,7 +19,7 @@ from agents.experiment.references import ExactReference, reference_agents
 from agents.runs import origins
 from agents.runs.folder import RunFolder
 from agents.runs.saved_spec import spec_of
-from qrl.backends.backend import Backend
+from qrl.backends.backend import Backend, as_backend
 from qrl.common.checks import check_count, check_seed
 from qrl.common.errors import UsageError
 from qrl.common.registry import short_name
@@ -56,12 +56,12 @@ class Run:
             raise UsageError(f"policy: agent {self.spec.agent} has no network")
         return self.agent.policy
 
-    def agent_on(self, backend: Backend) -> Agent[object]:
-        """Build another agent with the trained weights, whose circuits run on the given backend.
+    def agent_on(self, backend: Backend | object) -> Agent[object]:
+        """Build another agent with the trained weights, whose circuits run on a backend, by name, or as a device.
 
         Raises UsageError if the agent has no circuits and the backend is not the exact one.
         """
-        agent = build_agent(self.spec, self.distribution, backend)
+        agent = build_agent(self.spec, self.distribution, as_backend(backend))
         if isinstance(agent, Learner) and isinstance(self.agent, Learner):
             agent.load_state_dict(self.agent.state_dict())
         return agent
@@ -124,7 +124,7 @@ class Run:
         episodes: int = 40,
         split: str = "test",
         seed: int = 0,
-        backend: Backend | None = None,
+        backend: Backend | object | None = None,
     ) -> Curve:
         """Return the adaptation curve on tasks of a split (see `agents.experiment.evaluation`).
 
@@ -136,7 +136,7 @@ class Run:
             episodes: episodes per task and update; for an in-context agent, trials per task.
             split: train, test or ood.
             seed: seed of the episodes; test and ood tasks do not depend on it.
-            backend: backend of the circuits; by default as in training.
+            backend: backend of the circuits: a `Backend`, its name, or a PennyLane device; by default as in training.
 
         Raises:
             UsageError: a value is invalid.
@@ -149,13 +149,14 @@ class Run:
         check_count("episodes", episodes, most=LARGEST_EPISODES)
         check_seed("seed", seed)
         own = backend_of(self.spec)
-        agent = self.agent if backend in (None, own) else self.agent_on(backend or own)
+        backend = own if backend is None else as_backend(backend)
+        agent = self.agent if backend == own else self.agent_on(backend)
         names = (short_name(self.spec.env), short_name(self.spec.agent))
         model = short_name(self.spec.model) if isinstance(agent, NetworkAgent) else ""
         plan = EvaluationPlan(tasks, steps, episodes, split, seed, self.spec.device)
         curve = adaptation_curve(agent, self.distribution, plan, names=(*names, model))
-        options, used = self.spec.options("env"), (backend or own).to_json()
-        summary = PolicySummary.of(agent.policy, backend or own).to_json() if isinstance(agent, NetworkAgent) else {}
+        options, used = self.spec.options("env"), backend.to_json()
+        summary = PolicySummary.of(agent.policy, backend).to_json() if isinstance(agent, NetworkAgent) else {}
         curve = replace(curve, iteration=self.iteration, env_options=options, backend=used, policy=summary)
         if not isinstance(agent, InContextAgent):
             return curve

@@ -55,8 +55,8 @@ class CircuitModule(Protocol):
 class Backend:
     """Backend that runs circuits. Raises UsageError for an unknown name and an invalid number of shots."""
 
-    name: str = "torch"
-    """torch, the fused simulator, or pennylane:DEVICE with device options after commas, such as
+    name: Any = "torch"
+    """torch, the fused simulator; or an existing PennyLane device; or pennylane:DEVICE with device options, such as
     pennylane:lightning.qubit or pennylane:qiskit.aer,method=statevector; the option gradient=spsa is ours
     (`qrl.backends.devices.GRADIENTS`)."""
     shots: int = 0
@@ -64,28 +64,20 @@ class Backend:
     noise: Noise = NOISELESS
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further options of a PennyLane device, of any type, such as a noise model or a backend object."""
-    device: object = None
-    """PennyLane device to use, instead of creating one; see `of_device`."""
+    device: object = field(default=None, init=False)
+    """PennyLane device given as the name; None if the name is a name."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            object.__setattr__(self, "device", _checked_device(self.name))
+            object.__setattr__(self, "name", PENNYLANE + name_of(self.name))
+        elif self.name.endswith(GIVEN):
+            raise UsageError(f"backend {self.name!r} is a device: pass that object again, in Python")
         if self.name != "torch" and not self.name.startswith(PENNYLANE):
             hint = suggest(self.name, ("torch", f"{PENNYLANE}DEVICE"))
             raise UsageError(f"backend: unknown name {self.name!r}{hint}")
         if not 0 <= self.shots <= MAX_SHOTS:
             raise UsageError(f"backend: shots must be in 0 (exact) to {MAX_SHOTS}, not {self.shots}")
-
-    @classmethod
-    def of_device(cls, device: object, shots: int = 0, noise: Noise = NOISELESS) -> "Backend":
-        """Return the backend of an existing PennyLane device.
-
-        Raises:
-            UsageError: the object is no PennyLane device.
-        """
-        from pennylane.devices import Device  # PennyLane takes over a second to import
-
-        if not isinstance(device, Device):
-            raise UsageError(f"backend: expected a name or a PennyLane device, such as qml.device(...), not {device!r}")
-        return cls(PENNYLANE + name_of(device), shots, noise, device=device)
 
     @property
     def label(self) -> str:
@@ -140,6 +132,26 @@ class Backend:
             except ValueError:
                 options[name] = text
         return device, options | dict(self.options)
+
+
+def as_backend(backend: "Backend | object") -> Backend:
+    """Return a backend given as such, by its name, or as a PennyLane device. Raises UsageError as `Backend` does."""
+    return backend if isinstance(backend, Backend) else Backend(backend)
+
+
+def _checked_device(device: object) -> object:
+    """Return a PennyLane device given by the user.
+
+    Raises:
+        UsageError: the object is no PennyLane device, or has shots of its own.
+    """
+    from pennylane.devices import Device  # PennyLane takes over a second to import
+
+    if not isinstance(device, Device):
+        raise UsageError(f"backend: expected a name or a PennyLane device, such as qml.device(...), not {device!r}")
+    if device.shots:
+        raise UsageError("backend: the device has shots of its own; create it without, and set the backend's shots")
+    return device
 
 
 class Execution:

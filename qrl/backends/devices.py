@@ -74,6 +74,7 @@ class DeviceProgram(AngleProgram):
             values = Sampled(circuit, name, options, shots, generator)
         else:
             device = _device(name, options, circuit.n_wires, generator) if ready is None else ready
+            _check_wires(name, device, circuit.n_wires)
             qnode = qml.set_shots(to_angle_qnode(circuit, device, method, noise), shots or None)
 
             def values(angles: Tensor) -> list[Tensor]:
@@ -197,6 +198,14 @@ def _device(name: str, options: dict[str, Any], n_wires: int, generator: torch.G
         options = options | {"seed": int(seed)}
     with wrap_errors(f"backend: device {name}"):  # errors of PennyLane, its plug-in, or Python for an unknown option
         return qml.device(name, wires=n_wires, **options)
+
+
+def _check_wires(name: str, device: qml.devices.Device, n_wires: int) -> None:
+    """Raise UsageError for an existing device without the wires of the circuit; one without wires has any."""
+    if device.wires and not set(range(n_wires)) <= set(device.wires):
+        raise UsageError(
+            f"backend: device {name} has the wires {device.wires.tolist()}, the circuit needs 0 to {n_wires - 1}"
+        )
 
 
 def unknown_device(name: str, installed: Collection[str]) -> str:

@@ -35,6 +35,8 @@ class Circuit:
     def __post_init__(self) -> None:
         if self.n_wires < 1:
             raise UsageError(f"circuit: n_wires must be at least 1, not {self.n_wires}")
+        _check_members("gates", self.gates, Gate)
+        _check_members("observables", self.observables, Observable)
         if not self.observables:
             raise UsageError("circuit: at least one observable is needed")
         wires = range(self.n_wires)
@@ -134,3 +136,9 @@ class Circuit:
     def draw(self) -> str:
         """Draw the circuit as text: one line per wire, one column per moment, the observables below."""
         return draw_circuit(self.n_wires, self.moments, self.observables)
+
+
+def _check_members(name: str, members: object, kind: type) -> None:
+    """Raise UsageError unless `members` is a tuple of this kind."""
+    if not (isinstance(members, tuple) and all(isinstance(member, kind) for member in members)):
+        raise UsageError(f"circuit: {name} must be a tuple of {kind.__name__}s, not {members!r}")

@@ -87,6 +87,12 @@ class Gate:
         if self.name not in GATES:
             raise UsageError(f"circuit: unknown gate {self.name!r}{suggest(self.name, GATES)}")
         kind = GATES[self.name]
+        if not (isinstance(self.wires, tuple) and all(isinstance(wire, int) for wire in self.wires)):
+            raise UsageError(f"circuit: the wires of {self.name} must be a tuple of integers, not {self.wires!r}")
+        if not isinstance(self.angle, Weight | Input | float | int | None):
+            raise UsageError(
+                f"circuit: the angle of {self.name} must be a Weight, an Input or a number, not {self.angle!r}"
+            )
         if len(self.wires) != kind.n_wires or len(set(self.wires)) != kind.n_wires:
             raise UsageError(f"circuit: {self.name} takes {kind.n_wires} distinct wire(s), not {self.wires}")
         if (self.angle is not None) != bool(kind.rotation):

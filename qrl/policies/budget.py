@@ -38,7 +38,10 @@ def n_parameters_of(budget: Budget, frame: Frame) -> int:
     if isinstance(budget, int):
         return budget
     name, *options = budget.removeprefix(LIKE).split(",")
-    plugin = MODELS.load(name)
+    try:
+        plugin = MODELS.load(name)
+    except UsageError as error:
+        raise UsageError(f"budget {budget!r}: {error}") from error
     values = dict(_option(text, budget) for text in options)
     config = build_config(plugin.Config, values, "budget: no option", f" of model {name!r}")
     features = plugin.build(config, frame, Generator())

@@ -12,6 +12,7 @@ import envs
 from agents.cli.main import main
 from agents.random import Random
 from qrl import Circuit, Gate, Observable, UsageError, Weight
+from qrl.backends.backend import Backend
 
 SMALL = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
 FEW = {"meta_batch": 2, "episodes": 3}
@@ -107,3 +108,18 @@ def test_circuit_must_be_a_module(tmp_path):
     circuit = Circuit(1, (Gate("RY", (0,), Weight(0)),), (Observable.of("Z0"),))
     with pytest.raises(UsageError, match=r"wrap it, qrl\.QuantumLayer\(circuit\)"):
         agents.train(tmp_path / "run", env="cartpole", model=circuit, **SMALL)
+
+
+def test_a_device_is_a_backend_wherever_one_is_given(tmp_path):
+    small = {"env": "navigation", "env_config": {"horizon": 3}, "agent": "scratch"} | SMALL
+    run = agents.train(tmp_path / "run", **small)
+    exact = run.evaluate(tasks=2, steps=1, episodes=2)
+    curve = run.evaluate(tasks=2, steps=1, episodes=2, backend=qml.device("default.qubit", wires=4))
+    assert curve.backend["name"] == "pennylane:default.qubit (given in Python)"
+    assert curve.mean == pytest.approx(exact.mean, rel=1e-3)
+    with pytest.raises(UsageError, match=r"device default.qubit has the wires \[0\], the circuit needs 0 to 3"):
+        run.evaluate(tasks=2, steps=1, episodes=2, backend=qml.device("default.qubit", wires=1))
+    with pytest.raises(UsageError, match="expected a name or a PennyLane device"):
+        run.agent_on(3)
+    with pytest.raises(UsageError, match="pass that object again"):
+        Backend("pennylane:default.qubit (given in Python)")

@@ -34,7 +34,7 @@ def test_on_navigation_the_default_circuit_has_64_parameters():
     ("budget", "message"),
     [
         ("lke", "budget must be a number or like:NAME, not 'lke'"),
-        ("like:reupload", "unknown model 'reupload'; did you mean 'reuploading'"),
+        ("like:reupload", "budget 'like:reupload': unknown model 'reupload'; did you mean 'reuploading'"),
         ("like:reuploading,layers=3", "budget: no option 'layers' of model 'reuploading'; did you mean 'n_layers'"),
         ("like:reuploading,3", "budget: expected OPTION=VALUE after a comma, not '3'"),
         (0, "budget must be in 1 to 10000000, not 0"),
