@@ -61,8 +61,10 @@ def test_python_examples(document, tmp_path, capsys):
             assert names["terminated"] or names["truncated"]
         if "agents.resume(" in example:
             assert names["run"].iteration == 2 and names["run"].spec.env == "CartPole-v1 (given in Python)"
-        if "Circuit(" in example:
+        if "print(bell" in example:
             assert capsys.readouterr().out.splitlines()[-1] == "True"
+        if "QuantumLayer(circuit)" in example:
+            assert names["sampled"].backend["shots"] == 1000
 
 
 def test_the_page_on_python_has_every_kind_of_example():
