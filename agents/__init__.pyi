@@ -1,5 +1,6 @@
 # The public names: where each lives, for type checkers and for the lazy imports of __init__.py.
 from .core.agent import Agent as Agent
+from .core.agent import ChecksTraining as ChecksTraining
 from .core.agent import DeterministicAgent as DeterministicAgent
 from .core.agent import InContextAgent as InContextAgent
 from .core.agent import Learner as Learner

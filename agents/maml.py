@@ -276,6 +276,17 @@ class MAML:
 
         return product
 
+    def check_training(self) -> None:
+        """Raise UsageError if training needs second derivatives that the backend cannot provide; adapting needs none."""
+        config = self.config
+        if (config.estimator != "first-order" or config.outer == "trpo") and max_order(self.policy) < 2:
+            raise UsageError(
+                f"agent maml: training with estimator {config.estimator} and outer {config.outer} needs second "
+                "derivatives of circuits, which this backend and gradient do not provide: use --agent.estimator "
+                "first-order with outer ppo, agent rl2, or another backend (torch; pennylane:default.qubit without "
+                "shots)"
+            )
+
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -288,14 +299,8 @@ class MAML:
 
 
 def build(config: Config, context: BuildContext) -> MAML:
-    """Return the learner of the run's policy. Raises UsageError if the backend cannot provide second derivatives."""
+    """Return the learner of the run's policy. Raises UsageError if a task's gradient does not fit into memory."""
     policy = context.make_policy()
-    if (config.estimator != "first-order" or config.outer == "trpo") and max_order(policy) < 2:
-        raise UsageError(
-            f"agent maml: estimator {config.estimator} with outer {config.outer} needs second derivatives of circuits, "
-            "which this backend and gradient do not provide: use --agent.estimator first-order with outer ppo, agent "
-            "rl2, or another backend (torch; pennylane:default.qubit without shots)"
-        )
     samples = (UPDATE_PASSES * config.inner_steps + 1) * config.episodes * context.horizon
     check_gradient_fits("agent maml", policy, samples)
     return MAML(config, policy, context.horizon)

@@ -63,6 +63,14 @@ class Learner(Agent[State], Protocol[State]):
 
 
 @runtime_checkable
+class ChecksTraining(Protocol):
+    """Learner that training asks for more than evaluation does, such as second derivatives."""
+
+    def check_training(self) -> None:
+        """Raise UsageError if the learner cannot be trained."""
+
+
+@runtime_checkable
 class InContextAgent(Agent[State], Protocol[State]):
     """Agent that adapts while it acts, in a state that persists over the episodes of a trial."""
 

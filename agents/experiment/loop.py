@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.core.agent import Agent, InContextAgent, Learner, OracleAgent, State
+from agents.core.agent import Agent, ChecksTraining, InContextAgent, Learner, OracleAgent, State
 from agents.core.collect import collect
 from agents.core.context import find_execution, seed_sequences, torch_generator
 from agents.core.rollout import Rollout
@@ -65,6 +65,8 @@ class Training:
     """State of a training run: the agent, random generators and counters, all saved in checkpoints."""
 
     def __init__(self, spec: Spec, distribution: TaskDistribution, agent: Learner[object]) -> None:
+        if isinstance(agent, ChecksTraining):
+            agent.check_training()
         self.spec, self.distribution, self.agent = spec, distribution, agent
         streams = seed_sequences(spec.seed)
         self.rngs = {name: np.random.Generator(np.random.PCG64(streams[name])) for name in ("tasks", "environment")}

@@ -27,6 +27,9 @@ from qrl.policies.features import LEARNING_RATE_GROUPS, learning_rate_groups
 from qrl.sb3.extractor import QuantumFeaturesExtractor, Scale
 from qrl.sb3.side_by_side import ScaledFeatures, SideBySide
 
+_GIVEN_BY_ALGORITHM = ("observation_space", "action_space", "lr_schedule")
+"""Arguments of Stable-Baselines3's policies that the algorithm gives, not the user."""
+
 
 @functools.cache
 def with_factors(kind: type[Any]) -> type[Any]:
@@ -74,7 +77,8 @@ class _Quantum:
         names = option_names(MODELS.load(model).Config)
         own = {name: options.pop(name) for name in list(options) if name in names}
         theirs = inspect.signature(super().__init__).parameters  # type: ignore[misc]
-        known = (*names, *theirs, *(f"lr_{group}" for group in LEARNING_RATE_GROUPS))
+        ours_too = ("model", "observation_scale", *(f"lr_{group}" for group in LEARNING_RATE_GROUPS))
+        known = (*names, *ours_too, *(name for name in theirs if name not in _GIVEN_BY_ALGORITHM))
         check_known(options, known, "sb3: no option", f" of model {model!r} or the policy")
         self._requested = {"model": model, "observation_scale": observation_scale, **own}
         self._requested |= {f"lr_{name}": rate for name, rate in given.items()}

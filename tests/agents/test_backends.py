@@ -106,6 +106,12 @@ def test_command_line_accepts_repeated_noise_options():
 DEVICE = "pennylane:lightning.qubit"
 
 
+def test_a_run_trained_by_second_derivatives_is_evaluated_on_a_device_without(tmp_path):
+    run = load(train(tmp_path / "run"))
+    curve = run.evaluate(tasks=2, steps=1, episodes=2, backend=DEVICE)
+    assert curve.mean == pytest.approx(run.evaluate(tasks=2, steps=1, episodes=2).mean, rel=1e-3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "agent_config"),
@@ -138,7 +144,7 @@ def test_training_on_a_device_matches_torch(backend, agent_config):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"backend": DEVICE}, "estimator dice with outer ppo needs second derivatives of circuits, which this backend"),
+        ({"backend": DEVICE}, "training with estimator dice and outer ppo needs second derivatives of circuits, which this backend"),
         ({"backend": "pennylane:lightnin.qubit"}, "did you mean 'lightning.qubit'"),
         ({"noise": ("depolarising=0.1",)}, "did you mean 'depolarizing'"),
         ({"noise": ("readout=0.7",)}, "readout must be a number in 0 to 0.5, not 0.7"),
