@@ -277,7 +277,7 @@ class MAML:
         return product
 
     def check_training(self) -> None:
-        """Raise UsageError if training needs second derivatives that the backend cannot provide; adapting needs none."""
+        """Raise UsageError if training needs second derivatives that the backend does not provide; adapting does not."""
         config = self.config
         if (config.estimator != "first-order" or config.outer == "trpo") and max_order(self.policy) < 2:
             raise UsageError(

@@ -144,7 +144,7 @@ def test_training_on_a_device_matches_torch(backend, agent_config):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"backend": DEVICE}, "training with estimator dice and outer ppo needs second derivatives of circuits, which this backend"),
+        ({"backend": DEVICE}, "training with estimator dice and outer ppo needs second derivatives of circuits"),
         ({"backend": "pennylane:lightnin.qubit"}, "did you mean 'lightning.qubit'"),
         ({"noise": ("depolarising=0.1",)}, "did you mean 'depolarizing'"),
         ({"noise": ("readout=0.7",)}, "readout must be a number in 0 to 0.5, not 0.7"),
