@@ -51,6 +51,8 @@ def backends(
     shots. Raises UsageError for an unknown kind of noise, an invalid strength or an invalid number of shots.
     """
     for kind in kinds:
+        if "=" in kind:
+            raise UsageError(f"robustness: --noise takes kinds, not {kind!r}: give strengths with --strengths")
         if kind not in STRENGTHS:
             raise UsageError(f"robustness: unknown noise {kind!r}{suggest(kind, STRENGTHS)}")
     if 0 in shots:

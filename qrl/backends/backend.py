@@ -74,7 +74,12 @@ class Backend:
         elif self.name.endswith(GIVEN):
             raise UsageError(f"backend {self.name!r} is a device: pass that object again, in Python")
         if self.name != "torch" and not self.name.startswith(PENNYLANE):
-            hint = suggest(self.name, ("torch", f"{PENNYLANE}DEVICE"))
+            device = PENNYLANE + self.name
+            hint = (
+                f"; did you mean {device!r}?"
+                if "." in self.name
+                else suggest(self.name, ("torch", f"{PENNYLANE}DEVICE"))
+            )
             raise UsageError(f"backend: unknown name {self.name!r}{hint}")
         if not 0 <= self.shots <= MAX_SHOTS:
             raise UsageError(f"backend: shots must be in 0 (exact) to {MAX_SHOTS}, not {self.shots}")

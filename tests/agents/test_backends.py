@@ -146,6 +146,7 @@ def test_training_on_a_device_matches_torch(backend, agent_config):
     [
         ({"backend": DEVICE}, "training with estimator dice and outer ppo needs second derivatives of circuits"),
         ({"backend": "pennylane:lightnin.qubit"}, "did you mean 'lightning.qubit'"),
+        ({"backend": "qiskit.aer"}, "unknown name 'qiskit.aer'; did you mean 'pennylane:qiskit.aer'"),
         ({"noise": ("depolarising=0.1",)}, "did you mean 'depolarizing'"),
         ({"noise": ("readout=0.7",)}, "readout must be a number in 0 to 0.5, not 0.7"),
         ({"backend": "torhc"}, "unknown name 'torhc'; did you mean 'torch'"),
@@ -208,6 +209,7 @@ def test_sweep_matches_single_evaluations(exact, capsys):
     ("options", "message"),
     [
         (["--noise", "depolarising"], "unknown noise 'depolarising'; did you mean 'depolarizing'"),
+        (["--noise", "depolarizing=0.01"], "--noise takes kinds, not 'depolarizing=0.01': give strengths with --strengths"),
         (["--strengths", "0.1", "1.5"], "depolarizing must be a number in 0 to 1, not 1.5"),
         (["--shots", "0", "10"], "numbers of shots must be at least 1"),
         (["--shots", "-3"], "shots must be in 0"),
