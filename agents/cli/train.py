@@ -68,12 +68,12 @@ def _start(arguments: Sequence[str]) -> tuple[Spec, str]:
     file = str(given.get("config", ""))
     saved = read_spec(Path(file)) if file else {}
     check_names(saved, file, {})
-    present = Spec.from_json(saved, file)
+    present = Spec.from_json(saved, file) if file else None
     for role, registry in REGISTRIES.items():
         if role in given:
             name = registry.canonical(str(given[role]))
-            if name != getattr(present, role):  # Saved options of another plug-in do not apply.
-                saved.pop(f"{role}_config", None)
+            if present is not None and name != getattr(present, role):
+                saved.pop(f"{role}_config", None)  # Saved options of another plug-in do not apply.
             saved[role] = name
     env = ENVS.load(saved.setdefault("env", DEFAULT_NAMES["env"]))
     config = from_plain(env.Config, saved.get("env_config") or {}, inside(file, "env_config"))

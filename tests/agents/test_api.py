@@ -14,6 +14,7 @@ import torch
 import agents
 from agents import maml
 from agents.cli.evaluate import run_evaluation
+from agents.cli.main import main
 from agents.cli.options import EvaluateOptions
 from agents.experiment.start import run_resume
 from agents.runs.folder import RunFolder
@@ -81,7 +82,7 @@ def test_mismatched_spaces_are_rejected(run):
 
 
 def test_non_environments_and_mismatched_actions_are_rejected(run):
-    with pytest.raises(UsageError, match=r"a gymnasium\.Env is needed, .* not 'CartPole-v1'"):
+    with pytest.raises(UsageError, match=r"expected a gymnasium\.Env, .* not 'CartPole-v1'"):
         run._check_spaces("CartPole-v1")
     env = gymnasium.make("CartPole-v1")
     env.action_space = gymnasium.spaces.Discrete(2, start=1)

@@ -250,7 +250,7 @@ def test_gradient_and_memory_based_curves_share_a_cost_axis(tmp_path):
         agents.plot(arms, tmp_path / "none.png")
     with pytest.raises(UsageError, match=r"cannot be drawn against 'env_step'.*did you mean 'env_steps'"):
         agents.plot(curves, tmp_path / "none.png", against="env-step")
-    with pytest.raises(UsageError, match="one curve is of 2 tasks, another of 50: evaluate them on the same"):
+    with pytest.raises(UsageError, match="one curve is of 2 tasks, another of 50: evaluate all runs on the same tasks"):
         agents.plot([curves[0], curve_of("maml", "gradient_steps", n_tasks=50)], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
 

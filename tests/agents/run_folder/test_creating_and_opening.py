@@ -88,7 +88,7 @@ def test_only_run_folders_are_overwritten(tmp_path, run):
     with pytest.raises(UsageError, match=r"is not a run folder: it has no config\.json"):
         RunFolder.create(project, CONFIG, overwrite=True)
     (project / "config.json").write_text('{"learning_rate": 0.1}')
-    with pytest.raises(UsageError, match=r"config\.json was written by something else"):
+    with pytest.raises(UsageError, match=r"config\.json has another format"):
         RunFolder.create(project, CONFIG, overwrite=True)
     shutil.copy(run.path / "config.json", project)
     with pytest.raises(UsageError, match=r"holds 'thesis\.tex', not part of a run"):
