@@ -52,7 +52,7 @@ def _evaluate(options: EvaluateOptions) -> None:
     curve = run.evaluate(
         tasks=options.tasks,
         steps=options.steps,
-        episodes=spec.eval_episodes if options.episodes is None else options.episodes,
+        episodes=options.episodes,
         split=options.split,
         seed=options.seed,
         backend=backend,

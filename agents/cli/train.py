@@ -87,7 +87,7 @@ def _start(arguments: Sequence[str]) -> tuple[Spec, str]:
     from envs.wrapped.ids import IdOptions  # Local, as it imports torch and Gymnasium.
 
     single = " without --vary, which is a single task" if isinstance(spec.env_config, IdOptions) else ""
-    return spec, f"note: training {spec.agent} with the model {spec.model}, the defaults for {spec.env}{single}"
+    return spec, f"note: training {spec.agent}, the default agent for {spec.env}{single}"
 
 
 def _check_aliases(env: object, known: Sequence[str], arguments: Sequence[str]) -> None:

@@ -267,14 +267,19 @@ def default_out(spec: Spec) -> Path:
 
 
 def check_names(data: Mapping[str, object], where: str, objects: Mapping[str, object]) -> None:
-    """Raise UsageError for a name that is no string, or that is one of an object that is not given."""
+    """Raise UsageError for a name that is no string, and for names of objects that are not given."""
+    missing = []
     for role in OBJECT_ROLES:
         name = data.get(role, "")
         if not isinstance(name, str):
             raise UsageError(f"{inside(where, role)}: expected a name, found {name!r}")
         if name.endswith(GIVEN) and role not in objects:
-            remedy = f"pass that object again, in Python, such as agents.load(path, {role}=...)"
-            raise UsageError(f"{inside(where, role)} is {name!r}: {remedy}")
+            missing.append(role)
+    if missing:
+        names = ", ".join(f"{inside(where, role)} is {data[role]!r}" for role in missing)
+        arguments = ", ".join(f"{role}=..." for role in missing)
+        what = "that object" if len(missing) == 1 else "these objects"
+        raise UsageError(f"{names}: pass {what} again, in Python, to agents.load or agents.resume: {arguments}")
 
 
 def check_keys(data: Mapping[str, object], where: str) -> None:

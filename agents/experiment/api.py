@@ -143,7 +143,7 @@ def evaluate(
     *,
     tasks: int = 100,
     steps: int | None = None,
-    episodes: int = 40,
+    episodes: int | None = None,
     split: str = "test",
     seed: int = 0,
     backend: Backend | object | None = None,

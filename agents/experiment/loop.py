@@ -20,6 +20,7 @@ from agents.runs.program import program
 from agents.runs.progress import Progress
 from envs import TaskDistribution, Tasks
 from envs.core.task_vector import TaskVectorEnv
+from qrl.common.errors import UsageError
 
 GENERATORS = ("generator", "shots")
 """Names of a checkpoint's tensors that are RNG states; the others belong to the learner."""
@@ -89,6 +90,8 @@ class Training:
             self.env, self.agent, tasks, self.agent.n_rollouts, self.rngs["environment"], self.generator
         )
         metrics = self.agent.update(rollouts, states, 1 - self.iteration / self.spec.iterations)
+        if not isinstance(metrics, Mapping):
+            raise UsageError(f"agent {self.spec.agent!r}: update returned {metrics!r}, not a dict of metrics")
         self.iteration += 1
         self.env_steps += sum(rollout.n_steps for rollout in rollouts)
         self.seconds += time.perf_counter() - start

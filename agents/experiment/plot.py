@@ -93,11 +93,22 @@ def plot(curves: Curves, path: Path | str, *, against: str = "x") -> None:
         UsageError: the suffix is missing or unknown, there is no curve, the axis is unknown, or the curves do not fit
             into one plot: they are of different tasks, or have different x.
     """
+    _check_curves(curves)
     format = format_of(path)
     against = against.replace("-", "_")
     if against not in get_args(Against):
         raise UsageError(f"plot: curves cannot be drawn against {against!r}{suggest(against, get_args(Against))}")
     write_atomically(Path(path), draw(curves, against=cast(Against, against), format=format))
+
+
+def _check_curves(curves: object) -> None:
+    """Raise UsageError unless these are curves, a sequence of curves, or a mapping of labels to them."""
+    each = list(curves.values()) if isinstance(curves, Mapping) else [curves]
+    for part in each:
+        members = list(part) if isinstance(part, Sequence) and not isinstance(part, str) else [part]
+        for member in members:
+            if not isinstance(member, Curve):
+                raise UsageError(f"plot: expected a Curve, such as run.evaluate() returns, found {member!r}")
 
 
 def _draw_curves(axes: Axes, series: Sequence[Series], against: Against) -> None:

@@ -121,7 +121,7 @@ class Run:
         *,
         tasks: int = 100,
         steps: int | None = None,
-        episodes: int = 40,
+        episodes: int | None = None,
         split: str = "test",
         seed: int = 0,
         backend: Backend | object | None = None,
@@ -133,7 +133,8 @@ class Run:
         Args:
             tasks: number of tasks.
             steps: number of updates; by default as configured for the run.
-            episodes: episodes per task and update; for an in-context agent, trials per task.
+            episodes: episodes per task and update; for an in-context agent, trials per task; by default as configured
+                for the run.
             split: train, test or ood.
             seed: seed of the episodes; test and ood tasks do not depend on it.
             backend: backend of the circuits: a `Backend`, its name, or a PennyLane device; by default as in training.
@@ -144,6 +145,7 @@ class Run:
         if steps is not None and isinstance(self.agent, InContextAgent):
             raise UsageError(f"evaluate: agent {self.spec.agent} adapts in context and takes no gradient steps")
         steps = self.spec.eval_steps if steps is None else steps
+        episodes = self.spec.eval_episodes if episodes is None else episodes
         check_count("tasks", tasks, least=2)
         check_count("steps", steps)
         check_count("episodes", episodes, most=LARGEST_EPISODES)

@@ -26,8 +26,8 @@ class InnerConfig(Options):
     discount: float = 0.99
     """Discount factor of the returns in training [per step] (Finn et al. 2017)."""
     standardise_inner: bool = True
-    """Divide inner advantages by each task's standard deviation (Finn et al. 2017), so that step sizes do not depend on
-    the scale of the reward."""
+    """Divide inner advantages by each task's root mean square (after Finn et al. 2017), so that step sizes do not
+    depend on the scale of the reward."""
     memory_budget: float = 2.0
     """Memory for the graph of a meta-gradient [GiB]; the gradient is accumulated over chunks of tasks that fit."""
     chunk_tasks: int = 0

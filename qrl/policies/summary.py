@@ -72,7 +72,7 @@ class PolicySummary:
 
     def __str__(self) -> str:
         """Format as one line, such as "64 parameters (40 angles, 12 scales, 12 heads); 4 wires, depth 14; torch"."""
-        groups = ", ".join(f"{count} {name}" for name, count in self.groups.items())
+        groups = ", ".join(f"{count} {name}" for name, count in self.groups.items()) if self.circuits else ""
         parts = [f"{self.n_parameters} parameters" + (f" ({groups})" if groups else "")]
         for circuit in self.circuits:
             several = f"{circuit.count} circuits of " if circuit.count > 1 else ""

@@ -39,7 +39,7 @@ def test_in_context_families_default_to_recurrent_agents():
 def test_single_task_families_default_to_single_task_agents(tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["--env", "CartPole-v1", "--env.horizon", "9", *SMALL["reinforce"], *SHORT, "--out", str(out)]) == 0
-    note = "note: training reinforce with the model reuploading, the defaults for CartPole-v1 without --vary"
+    note = "note: training reinforce, the default agent for CartPole-v1 without --vary"
     assert note in capsys.readouterr().err
     assert Spec.default(env="CartPole-v1", env_config={"vary": ["gravity=5:15"]}).agent == "maml"
 

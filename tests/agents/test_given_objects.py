@@ -104,6 +104,13 @@ def test_wrong_type_raises_one_clear_error(tmp_path, monkeypatch, options, messa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_is_not_a_curve(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)  # as outside the tests
+    for given in (3, "runs/one", {"label": [3]}):
+        with pytest.raises(UsageError, match=r"expected a Curve, such as run.evaluate\(\) returns, found"):
+            agents.plot(given, tmp_path / "curve.png")
+
+
 def test_circuit_must_be_a_module(tmp_path):
     circuit = Circuit(1, (Gate("RY", (0,), Weight(0)),), (Observable.of("Z0"),))
     with pytest.raises(UsageError, match=r"wrap it, qrl\.QuantumLayer\(circuit\)"):

@@ -24,7 +24,7 @@ def test_circuit_and_perceptron():
     assert circuit.groups == {"angles": 28, "scales": 24, "heads": 12} and circuit.n_parameters == 64
     assert circuit.circuits == (CircuitSummary(1, 4, 25),)
     assert str(circuit) == "64 parameters (28 angles, 24 scales, 12 heads); 4 wires, depth 25; torch, exact"
-    assert str(summary_of("mlp", hidden=(3,))) == "19 parameters (9 angles, 10 heads)"
+    assert str(summary_of("mlp", hidden=(3,))) == "19 parameters"
 
 
 def test_projection_and_backend_are_named():
