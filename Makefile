@@ -19,7 +19,7 @@ STAMP := .venv/.installed
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
-	$(BIN)/python run.py train --env navigation --out runs/demo --overwrite
+	$(BIN)/python run.py train --env navigation --threads 1 --out runs/demo --overwrite
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"

@@ -10,15 +10,24 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Run the command line; returns the exit code, 2 if another package answers to the name of one of ours."""
+    """Run the command line; return the exit code: 2 if a dependency, or a package of ours, cannot be found."""
     if found := _foreign_package():
-        started = Path(sys.argv[0]).name
-        program = "python -m agents" if started == "__main__.py" else started
-        print(f"{program}: error: {found}", file=sys.stderr)
-        return 2
-    from agents.cli.main import main as run_command
-
+        return _complain(found)
+    try:
+        from agents.cli.main import main as run_command
+    except ModuleNotFoundError as error:
+        return _complain(
+            f"{error}: qrl-meta is not installed for {sys.executable}; activate its environment, as by "
+            ". .venv/bin/activate, or run make demo"
+        )
     return run_command()
+
+
+def _complain(message: str) -> int:
+    started = Path(sys.argv[0]).name
+    program = "python -m agents" if started == "__main__.py" else started
+    print(f"{program}: error: {message}", file=sys.stderr)
+    return 2
 
 
 def _foreign_package() -> str:

@@ -64,7 +64,7 @@ def from_plain(cls: type[T], data: object, where: str) -> T:
     try:
         return _CONVERTER.structure(data, cls)
     except (BaseValidationError, _Mismatch) as error:
-        raise _usage_error(error, where) from error
+        raise _usage_error(error, where) from None
 
 
 def located(where: str, text: str) -> str:
@@ -84,7 +84,7 @@ def check_value(hint: object, value: object, where: str) -> None:
     try:
         _CONVERTER.structure(value, hint)  # type: ignore[arg-type]
     except (BaseValidationError, _Mismatch) as error:
-        raise _usage_error(error, where) from error
+        raise _usage_error(error, where) from None
 
 
 class _Mismatch(ValueError):

@@ -79,6 +79,8 @@ def train(
         TrainingError: a reward, loss or gradient is not finite; the last checkpoint is kept.
         KeyboardInterrupt: after a signal, once a checkpoint is saved.
     """
+    if env is None:
+        raise UsageError("env: expected a name or an object, found None")
     if isinstance(noise, str):
         raise UsageError(f"noise: expected a list of strings, such as [{noise!r}], found {noise!r}")
     spec = Spec.default(

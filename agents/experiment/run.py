@@ -90,6 +90,8 @@ class Run:
         agent = self.agent if agent is None else agent
         if isinstance(agent, OracleAgent):
             raise UsageError(f"adapt: agent {self.spec.agent} observes the task parameters and does not adapt")
+        check_count("adapt: episodes", episodes, least=0)
+        check_count("adapt: steps", steps, least=0)
         if isinstance(agent, InContextAgent):
             if episodes < 1 or steps != 1:
                 what = f"not {episodes} and {steps}"

@@ -87,3 +87,13 @@ print(kept())
         pytest.skip("this C library cannot tell")
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "False True\n", done.stderr
+
+
+def test_a_missing_dependency_is_one_line(tmp_path):
+    """As with a Python in whose environment the program is not installed."""
+    missing = "raise ModuleNotFoundError(\"No module named 'lazy_loader'\", name='lazy_loader')"
+    (tmp_path / "lazy_loader.py").write_text(missing)
+    done = started("run.py", ["list"], tmp_path, tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("run.py: error: No module named 'lazy_loader': qrl-meta is not installed for ")
+    assert done.stderr.count("\n") == 1
