@@ -1,5 +1,8 @@
 """Check shapes and types at run time, in the tests only."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import jaxtyping
 import pytest
 
@@ -12,6 +15,15 @@ import torch  # noqa: E402
 
 # One thread: sums have a fixed order, and parallel tests do not compete for cores.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the user's state, such as the code that tests have trained with, in a temporary folder."""
+    folder = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture

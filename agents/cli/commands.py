@@ -23,6 +23,7 @@ from agents.runs.folder import RunFolder, check_target
 from agents.runs.program import program
 from agents.select.options import SelectOptions
 from qrl.common.errors import UsageError, suggest
+from qrl.common.trust import names_from
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,15 @@ def _train(arguments: list[str]) -> int:
     from agents.cli.train import parse_train
     from agents.core.spec import default_out
 
-    spec, options, note = parse_train(arguments)
+    spec, options, note, trust = parse_train(arguments)
     out = options.out or default_out(spec)
     check_target(out, overwrite=options.overwrite)
     if note:
         print(note, file=sys.stderr)
     from agents.experiment.start import run_training
 
-    run_training(spec, out, overwrite=options.overwrite, command=_command("train", arguments))
+    with names_from(options.config, trust):
+        run_training(spec, out, overwrite=options.overwrite, command=_command("train", arguments))
     return 0
 
 
@@ -88,7 +90,7 @@ def _resume(arguments: list[str]) -> int:
     keep_freed_memory()
     from agents.experiment.start import run_resume
 
-    run_resume(options.run, iterations=options.iterations)
+    run_resume(options.run, options.iterations, trust=options.confirmed)
     return 0
 
 

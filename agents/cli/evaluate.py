@@ -13,7 +13,8 @@ from agents.experiment.start import interruptible_evaluation
 from agents.experiment.video import agents_by_label, animation, check_pictures, check_same_tasks
 from qrl.backends.backend import Backend
 from qrl.common.errors import UsageError
-from qrl.common.files import check_new_file, write_atomically
+from qrl.common.files import check_new_file, check_replaceable, write_atomically
+from qrl.common.trust import Trust
 from qrl.noise.model import Noise
 
 
@@ -39,16 +40,18 @@ def check_json_name(out: Path) -> None:
 
 
 def _evaluate(options: EvaluateOptions) -> None:
-    run = open_run(options.run)
+    run = open_run(options.run, options.confirmed)
     spec = run.spec
     if isinstance(run.agent, Learner) and run.iteration < spec.iterations:
         warn(f"{options.run}: trained for {run.iteration} of {spec.iterations} iterations so far")
     if options.video:
         check_pictures(run.distribution, run.agent)
-    others = {path: open_run(path) for path in options.compare}
+    others = {path: open_run(path, Trust(options.trust)) for path in options.compare}
     check_same_tasks(run, others)
     backend = _backend(options, spec)
     table, picture = _outputs(options, "" if backend == backend_of(spec) else backend.label)
+    for output in (table, picture, *([picture.with_suffix(".gif")] if options.video else [])):
+        check_replaceable(output)
     curve = run.evaluate(
         tasks=options.tasks,
         steps=options.steps,

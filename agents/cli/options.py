@@ -4,13 +4,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agents.core.limits import LARGEST_EPISODES
+from agents.core.limits import LARGEST_EPISODES, LARGEST_ITERATIONS
+from agents.core.registry import REGISTRIES
 from qrl.common.checks import check_count, check_seed
 from qrl.common.errors import UsageError
+from qrl.common.trust import Trust
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaptOptions:
+class TrustOptions:
+    """Options that confirm trust in code outside this library, which is executed if the run names it."""
+
+    env: str | None = None
+    """Name of the run's environment, to confirm that you trust its code; needed only for code outside this library with
+    which you have not trained on this machine."""
+
+    agent: str | None = None
+    """Name of the run's agent, likewise."""
+
+    model: str | None = None
+    """Name of the run's model, likewise."""
+
+    trust: bool = False
+    """Trust all code outside this library that the run names."""
+
+    @property
+    def confirmed(self) -> Trust:
+        """Code that the user vouches for."""
+        names = {role: getattr(self, role) for role in REGISTRIES}
+        return Trust(self.trust, {role: REGISTRIES[role].canonical(name) for role, name in names.items() if name})
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptOptions(TrustOptions):
     """Options of commands that adapt the policy of a run."""
 
     run: Path
@@ -87,8 +113,8 @@ class EvaluateOptions(TasksOptions):
             check_count("--shots", self.shots, least=0)
 
 
-@dataclass(frozen=True)
-class ResumeOptions:
+@dataclass(frozen=True, kw_only=True)
+class ResumeOptions(TrustOptions):
     """Options of `resume`."""
 
     run: Path
@@ -99,7 +125,7 @@ class ResumeOptions:
 
     def __post_init__(self) -> None:
         if self.iterations is not None:
-            check_count("--iterations", self.iterations)
+            check_count("--iterations", self.iterations, most=LARGEST_ITERATIONS)
 
 
 @dataclass(frozen=True, kw_only=True)

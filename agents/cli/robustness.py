@@ -9,7 +9,7 @@ from agents.experiment.robustness import Point, backends, draw, table, to_json
 from agents.experiment.start import interruptible_evaluation
 from qrl.backends.backend import Backend
 from qrl.common import files
-from qrl.common.files import check_new_file, write_atomically
+from qrl.common.files import check_new_file, check_replaceable, write_atomically
 
 
 def run_robustness(options: RobustnessOptions) -> int:
@@ -29,7 +29,10 @@ def run_robustness(options: RobustnessOptions) -> int:
 
 
 def _sweep(options: RobustnessOptions, rows: list[tuple[str, float, Backend]], out: Path) -> None:
-    run = open_run(options.run)
+    picture = out.with_suffix(".png")
+    check_replaceable(out)
+    check_replaceable(picture)
+    run = open_run(options.run, options.confirmed)
     points = []
     for what, value, backend in rows:
         curve = run.evaluate(
@@ -41,7 +44,6 @@ def _sweep(options: RobustnessOptions, rows: list[tuple[str, float, Backend]], o
             backend=backend,
         )
         points.append(Point.of(what, value, curve))
-    picture = out.with_suffix(".png")
     write_atomically(out, (files.to_json(to_json(points, curve), indent=2) + "\n").encode())
     write_atomically(picture, draw(points, curve))
     print(f"{curve.env}, {curve.label}: {curve.n_tasks} {curve.split} tasks")

@@ -13,6 +13,7 @@ from envs.core.registry import ENVS
 from qrl.common.errors import UsageError
 from qrl.common.options import DataclassInstance
 from qrl.common.summaries import first_line
+from qrl.common.trust import Trust, names_from
 
 FIRST = ("env", "agent", "model", "iterations", "seed", "out")
 """Options of a run that the help text shows first."""
@@ -34,15 +35,31 @@ class TrainOptions:
     config: Path | None = None
     """Start from the configuration of a run folder or of a JSON file; further options override it."""
 
+    trust: bool = False
+    """With --config: trust all code outside this library that the configuration names."""
 
-def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions, str]:
-    """Parse the spec of a run and the further options of `train`; also return a note for the user, or "".
+
+def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions, str, Trust]:
+    """Parse the spec of a run and the further options of `train`.
+
+    Return also a note for the user, or "", and the trusted code among what the configuration of `--config` names.
 
     Raises:
-        UsageError: an argument is invalid.
+        UsageError: an argument is invalid, or the configuration names code that is not trusted.
         HelpShown: help was requested and has been printed.
     """
-    start, note = _start(arguments)
+    choosing = [option for option in _run_options(Spec()) if option.path[0] in (*REGISTRIES, "config", "trust")]
+    given = Parser("train", [Group("", choosing)], "").known(arguments)
+    file = str(given.pop("config", ""))
+    everything = bool(given.pop("trust", False))
+    names = {role: REGISTRIES[role].canonical(str(name)) for role, name in given.items()}
+    trust = Trust(everything, names)
+    with names_from(file or None, trust):
+        return *_parse(arguments, file, names), trust
+
+
+def _parse(arguments: Sequence[str], file: str, names: Mapping[str, str]) -> tuple[Spec, TrainOptions, str]:
+    start, note = _start(arguments, file, names)
     description = f"Train {start.agent} with the model {start.model} on {start.env}, then evaluate on held-out tasks."
     parser = Parser("train", list(_groups(start)), description)
     given = parser.values(arguments)
@@ -58,23 +75,24 @@ def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions, str]:
     return spec, options, note
 
 
-def _start(arguments: Sequence[str]) -> tuple[Spec, str]:
+def _start(arguments: Sequence[str], file: str, names: Mapping[str, str]) -> tuple[Spec, str]:
     """Return the spec before other options are applied, and a note on the choice of the agent.
 
     It follows from --config, --env, --agent, --model, and the options of the environment, which may decide the agent.
+
+    Args:
+        arguments: all arguments.
+        file: the file of --config, or "".
+        names: plug-ins given by --env, --agent and --model, by role.
     """
-    choosing = [option for option in _run_options(Spec()) if option.path[0] in (*REGISTRIES, "config")]
-    given = Parser("train", [Group("", choosing)], "").known(arguments)
-    file = str(given.get("config", ""))
     saved = read_spec(Path(file)) if file else {}
     check_names(saved, file, {})
-    present = Spec.from_json(saved, file) if file else None
-    for role, registry in REGISTRIES.items():
-        if role in given:
-            name = registry.canonical(str(given[role]))
-            if present is not None and name != getattr(present, role):
-                saved.pop(f"{role}_config", None)  # Saved options of another plug-in do not apply.
-            saved[role] = name
+    given = [role for role in REGISTRIES if role in names and file]
+    before = {role: saved[role] if role in saved else getattr(Spec.from_json(saved, file), role) for role in given}
+    for role in given:
+        if names[role] != REGISTRIES[role].canonical(str(before[role])):
+            saved.pop(f"{role}_config", None)  # Saved options of another plug-in do not apply.
+    saved |= names
     env = ENVS.load(saved.setdefault("env", DEFAULT_NAMES["env"]))
     config = from_plain(env.Config, saved.get("env_config") or {}, inside(file, "env_config"))
     _check_aliases(saved["env"], init_names(env.Config), arguments)

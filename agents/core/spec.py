@@ -220,7 +220,8 @@ class _Chosen:
 
     def add(self, role: str, default: str) -> Plugin[object]:
         """Complete the name and the options of a role; return its plug-in."""
-        name = str(self.given.setdefault(role, default))
+        name = REGISTRIES[role].canonical(str(self.given.get(role, default)))
+        self.given[role] = name
         plugin = REGISTRIES[role].load(self.objects.get(role, name))
         key = f"{role}_config"
         if self.given.get(key) is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from agents.core.agent import Agent
+from agents.core.registry import REGISTRIES
 from agents.core.spec import OBJECT_ROLES, Given, Spec, default_out
 from agents.experiment.evaluation import Curve
 from agents.experiment.plot import plot
@@ -16,6 +17,7 @@ from envs.core.distribution import TaskDistribution
 from qrl.backends.backend import Backend
 from qrl.common.errors import UsageError
 from qrl.common.options import check_known
+from qrl.common.trust import Trust
 
 __all__ = ["evaluate", "load", "plot", "resume", "train"]
 
@@ -106,22 +108,28 @@ def train(
     return run_training(spec, _path(out, default_out(spec)), overwrite=overwrite, quiet=not progress)
 
 
-def resume(path: Path | str, *, iterations: int | None = None, progress: bool = True, **objects: object) -> Run:
+def resume(
+    path: Path | str, *, iterations: int | None = None, progress: bool = True, trust: bool = False, **given: object
+) -> Run:
     """Continue a run from its last checkpoint and return it.
 
     Args:
         path: run folder.
         iterations: new total length of training [meta-iterations]; by default as configured for the run.
         progress: print the progress of training and the evaluation.
-        objects: `env`, `agent`, `model` and `backend`, if they were given as objects to `train`.
+        trust: execute all code outside this library that the run names.
+        given: `env`, `agent`, `model` and `backend`, if they were given as objects to `train`; as a name, `env`,
+            `agent` or `model` confirms trust in the code of that name.
 
     Raises:
-        UsageError: `path` is not a run folder, an object is missing, or `iterations` is less than already done.
+        UsageError: `path` is not a run folder, an object is missing, `iterations` is less than already done, or the run
+            names code that is not trusted.
     """
-    return run_resume(_path(path), iterations, objects=_objects(objects), quiet=not progress)
+    objects, names = _given(given)
+    return run_resume(_path(path), iterations, objects=objects, trust=Trust(trust, names), quiet=not progress)
 
 
-def load(path: Path | str, **objects: object) -> Run:
+def load(path: Path | str, *, trust: bool = False, **given: object) -> Run:
     """Load a run from its folder.
 
     Warn about damaged checkpoints that are newer than the loaded one, and about plug-in files that changed since
@@ -129,12 +137,17 @@ def load(path: Path | str, **objects: object) -> Run:
 
     Args:
         path: run folder.
-        objects: `env`, `agent`, `model` and `backend`, if they were given as objects to `train`.
+        trust: execute all code outside this library that the run names. By default, only code with which this user has
+            trained on this machine is executed.
+        given: `env`, `agent`, `model` and `backend`, if they were given as objects to `train`; as a name, `env`,
+            `agent` or `model` confirms trust in the code of that name.
 
     Raises:
-        UsageError: `path` is not a run folder, has no usable checkpoint, or an object is missing.
+        UsageError: `path` is not a run folder, has no usable checkpoint, an object is missing, or the run names code
+            that is not trusted.
     """
-    run = Run(RunFolder.open(_path(path)), _objects(objects))
+    objects, names = _given(given)
+    run = Run(RunFolder.open(_path(path)), objects, Trust(trust, names))
     for text in (*(f"{problem}; an older checkpoint is used" for problem in run.problems), *run.changes):
         warnings.warn(text, stacklevel=2)
     return run
@@ -149,9 +162,10 @@ def evaluate(
     split: str = "test",
     seed: int = 0,
     backend: Backend | object | None = None,
+    trust: bool = False,
 ) -> Curve:
-    """Return the adaptation curve of a run, or of the run in a folder; see `Run.evaluate`."""
-    run = run if isinstance(run, Run) else load(run)
+    """Return the adaptation curve of a run, or of the run in a folder; see `Run.evaluate` and, for `trust`, `load`."""
+    run = run if isinstance(run, Run) else load(run, trust=trust)
     return run.evaluate(tasks=tasks, steps=steps, episodes=episodes, split=split, seed=seed, backend=backend)
 
 
@@ -163,6 +177,9 @@ def _path(path: object, default: Path | None = None) -> Path:
     return Path(path)
 
 
-def _objects(objects: Mapping[str, object]) -> Mapping[str, object]:
-    check_known(objects, OBJECT_ROLES, "unknown argument")
-    return objects
+def _given(given: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the objects by role, and the names that confirm trust by role."""
+    check_known(given, OBJECT_ROLES, "unknown argument")
+    roles = given.keys() & REGISTRIES.keys()
+    names = {role: REGISTRIES[role].canonical(name) for role in roles if isinstance(name := given[role], str)}
+    return {role: thing for role, thing in given.items() if role not in names}, names

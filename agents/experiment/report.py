@@ -11,6 +11,7 @@ from agents.experiment.run import Run
 from agents.runs.folder import RunFolder
 from qrl.common.errors import UsageError
 from qrl.common.files import to_json, write_atomically
+from qrl.common.trust import Trust
 
 
 def table_name(split: str, label: str = "") -> str:
@@ -29,12 +30,12 @@ def training_rows(run: Run) -> list[dict[str, Any]]:
     return [row for row in rows if "return_by_step" in row]
 
 
-def open_run(path: Path) -> Run:
+def open_run(path: Path, trust: Trust) -> Run:
     """Load a run from its folder; print a warning for each damaged checkpoint and each changed plug-in file.
 
-    Raises UsageError if `path` is not a run folder or has no usable checkpoint.
+    Raises UsageError if `path` is not a run folder, has no usable checkpoint, or names code that is not trusted.
     """
-    run = Run(RunFolder.open(path))
+    run = Run(RunFolder.open(path), trust=trust)
     for problem in (*run.problems, *run.changes):
         warn(problem)
     return run

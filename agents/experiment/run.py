@@ -18,26 +18,31 @@ from agents.experiment.loop import learner_tensors
 from agents.experiment.references import ExactReference, reference_agents
 from agents.runs import origins
 from agents.runs.folder import RunFolder
-from agents.runs.saved_spec import spec_of
+from agents.runs.saved_spec import names_in, spec_of
 from qrl.backends.backend import Backend, as_backend
 from qrl.common.checks import check_count, check_seed
 from qrl.common.errors import UsageError
 from qrl.common.registry import short_name
+from qrl.common.trust import Trust
 from qrl.policies.summary import PolicySummary
 
 
 class Run:
     """Trained agent and its run folder, as returned by `train` and `load`.
 
-    The network `agent.policy` has the trained parameters.
+    The network `agent.policy` has the trained parameters. Code outside this library that the run names is executed only
+    if it is trusted; see `qrl.common.trust`.
     """
 
-    def __init__(self, folder: RunFolder, objects: Mapping[str, object] | None = None) -> None:
-        self.folder = folder
-        self.changes = origins.changes(folder)
-        """Warnings about plug-in files that changed since training."""
-        self.spec = spec_of(folder, objects)
-        self.distribution, self.agent = build(self.spec)
+    def __init__(
+        self, folder: RunFolder, objects: Mapping[str, object] | None = None, trust: Trust | None = None
+    ) -> None:
+        self.folder, self._trust = folder, trust or Trust()
+        with names_in(folder, self._trust):
+            self.changes = origins.changes(folder)
+            """Warnings about plug-in files that changed since training."""
+            self.spec = spec_of(folder, objects, self._trust)
+            self.distribution, self.agent = build(self.spec)
         self.problems: tuple[str, ...] = ()
         self.iteration = 0
         """Number of meta-iterations that the agent has been trained for."""
@@ -61,7 +66,8 @@ class Run:
 
         Raises UsageError if the agent has no circuits and the backend is not the exact one.
         """
-        agent = build_agent(self.spec, self.distribution, as_backend(backend))
+        with names_in(self.folder, self._trust):
+            agent = build_agent(self.spec, self.distribution, as_backend(backend))
         if isinstance(agent, Learner) and isinstance(self.agent, Learner):
             agent.load_state_dict(self.agent.state_dict())
         return agent

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agents.core.agent import InContextAgent, Learner, NetworkAgent
 from agents.core.context import build, policy_summary
+from agents.core.registry import REGISTRIES
 from agents.core.spec import Spec
 from agents.experiment.evaluation import check_evaluation
 from agents.experiment.loop import Training
@@ -22,9 +23,11 @@ from agents.runs.interrupt import Interrupted, stopping_at_once
 from agents.runs.program import program
 from agents.runs.progress import Progress
 from agents.runs.provenance import provenance
-from agents.runs.saved_spec import spec_of
+from agents.runs.saved_spec import names_in, spec_of
 from envs.core.check import check_before_training
 from qrl.common.errors import UsageError
+from qrl.common.files import check_replaceable
+from qrl.common.trust import NamedCode, Trust, code_used, remember
 from qrl.noise.model import inline_calibrations
 
 
@@ -39,7 +42,10 @@ def run_training(
         Interrupted: after a signal, once a checkpoint is saved.
     """
     spec = replace(spec, noise=inline_calibrations(spec.noise))  # The run then does not depend on the calibration file.
-    distribution, agent = build(spec)
+    with code_used() as used:
+        for role in REGISTRIES:
+            spec.plugin(role)
+        distribution, agent = build(spec)
     check_evaluation(agent, distribution, spec.eval_episodes)
     training = Training(spec, distribution, agent) if isinstance(agent, Learner) else None
     found = origins.of(spec)
@@ -52,6 +58,7 @@ def run_training(
     folder = RunFolder.create(
         out, {"spec": spec.to_json(), "origins": found, **about, **provenance(command)}, overwrite=overwrite
     )
+    _remember(used)
     if summary is not None and not quiet:
         print(f"policy: {summary}")
     with folder.lock():
@@ -68,37 +75,65 @@ def _without_effect(agent: object, command: Sequence[str]) -> list[str]:
 
 
 def run_resume(
-    path: Path, iterations: int | None = None, *, objects: Mapping[str, object] | None = None, quiet: bool = False
+    path: Path,
+    iterations: int | None = None,
+    *,
+    objects: Mapping[str, object] | None = None,
+    trust: Trust | None = None,
+    quiet: bool = False,
 ) -> Run:
     """Resume a run from its last checkpoint, optionally with a new number of iterations; return the run.
 
-    Raises as `run_training` does, also if an object with which the run was trained is missing in `objects`.
+    All checks come before any file is written. Raises as `run_training` does, also if an object with which the run was
+    trained is missing in `objects`, or if the run names code that is not trusted.
     """
-    folder = RunFolder.open(path)
+    folder, trust = RunFolder.open(path), trust or Trust()
     with folder.lock():
-        for change in origins.changes(folder):
-            warn(change)
-        spec = spec_of(folder, objects)
-        distribution, agent = build(spec)
+        with names_in(folder, trust), code_used() as used:
+            notes = [f"warning: {change}" for change in origins.changes(folder)]
+            spec = spec_of(folder, objects, trust, iterations=iterations)
+            distribution, agent = build(spec)
         if not isinstance(agent, Learner):
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
-        checkpoint = folder.checkpoints.load() if folder.checkpoints.iterations() else None
-        done = 0 if checkpoint is None else checkpoint.iteration
-        if iterations is not None:
-            if iterations < done:
-                raise UsageError(f"{path}: --iterations {iterations} is less than the {done} already done")
-            folder.extend(iterations)
-            spec = replace(spec, iterations=iterations)
+        check_evaluation(agent, distribution, spec.eval_episodes)
         training = Training(spec, distribution, agent)
-        if checkpoint is None:
-            print(f"note: {path} ended before its first checkpoint; starting from iteration 0", file=sys.stderr)
-        else:
+        if folder.checkpoints.iterations():
+            checkpoint = folder.checkpoints.load()
             training.load(checkpoint)
-            for problem in checkpoint.problems:
-                warn(f"{problem}; continuing from iteration {done}")
+            notes += [
+                f"warning: {each}; continuing from iteration {training.iteration}" for each in checkpoint.problems
+            ]
+        else:
+            notes.append(f"note: {path} ended before its first checkpoint; starting from iteration 0")
+        done = training.iteration
+        if iterations is not None and iterations < done:
+            raise UsageError(f"{path}: --iterations {iterations} is less than the {done} already done")
+        for output in _outputs(folder):
+            check_replaceable(output)
+        if done == spec.iterations:
+            notes.append(
+                f"note: {path} is trained to its end, iteration {done}; --iterations N continues, beyond {done}"
+            )
+        print("\n".join(notes), end="\n" if notes else "", file=sys.stderr)
+        if spec.iterations != folder.spec["iterations"]:
+            folder.extend(spec.iterations)
         for problem in folder.metrics.trim(done):
             warn(f"{problem}, dropped")
+        _remember(used)
         return _finish(folder, training, quiet, spec.objects)
+
+
+def _remember(used: list[NamedCode]) -> None:
+    """Remember that the user trains with this code, so that later commands on the run need no consent."""
+    try:
+        remember(used)
+    except UsageError as error:
+        warn(f"{error}: later commands on the run will ask for --trust")
+
+
+def _outputs(folder: RunFolder) -> tuple[Path, Path]:
+    """Return the paths of the curve's JSON file and of its plot."""
+    return folder.path / "evaluation.json", folder.path / "adaptation.png"
 
 
 def _finish(folder: RunFolder, training: Training | None, quiet: bool, objects: Mapping[str, object]) -> Run:
@@ -108,10 +143,10 @@ def _finish(folder: RunFolder, training: Training | None, quiet: bool, objects: 
         with Progress(training.spec.iterations, training.iteration, stream) as progress:
             train_loop(training, folder, progress)
     with interruptible_evaluation(folder.path):
-        run = Run(folder, objects)
+        run = Run(folder, objects, Trust(everything=True))  # This process has executed the code.
         spec = run.spec
         curve = run.evaluate(tasks=spec.eval_tasks, episodes=spec.eval_episodes)
-        table, picture = folder.path / "evaluation.json", folder.path / "adaptation.png"
+        table, picture = _outputs(folder)
         report(curve, training_rows(run), table, picture, quiet=quiet, note=finite_family_note(run, curve))
     return run
 

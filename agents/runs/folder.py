@@ -1,6 +1,6 @@
 """Run folder: all files of a training run, written so that a crash loses no results.
 
-    config.json      resolved configuration; never changed by training
+    config.json      resolved configuration; never changed by training. A copy is in .config-copy.json
     metrics.jsonl    one JSON object per iteration
     checkpoint/      the last two checkpoints, each a folder named by iteration: state.safetensors and state.json
     evaluation*.json, robustness.json, *.png, *.gif, …
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from agents.runs.checkpoints import Checkpoints
 from agents.runs.metrics import Metrics
-from agents.runs.seal import identity, read_config, sealed
+from agents.runs.seal import CONFIG, COPY, identity, read_config, sealed
 from qrl.common.errors import UsageError
 from qrl.common.files import path_error, to_json, write_atomically
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
 
 _OWN = re.compile(
-    r"config\.json|metrics\.jsonl|checkpoint|evaluation[\w.-]*\.json|robustness\.json|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
+    r"\.config-copy\.json|config\.json|metrics\.jsonl|checkpoint|evaluation[\w.-]*\.json|robustness\.json|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
 )
 """Names of a run folder's own files. A folder with any other file is never replaced."""
 
@@ -170,7 +170,9 @@ class RunFolder:
             os.close(descriptor)
 
     def _write_config(self, config: Mapping[str, object]) -> None:
-        write_atomically(self.path / "config.json", (to_json(config, indent=2) + "\n").encode())
+        data = (to_json(config, indent=2) + "\n").encode()
+        for name in (CONFIG, COPY):
+            write_atomically(self.path / name, data)
 
     @contextmanager
     def _set_aside(self) -> Iterator[None]:
@@ -178,7 +180,7 @@ class RunFolder:
         aside = self.path / f".replaced-{secrets.token_hex(4)}"
         moved: list[str] = []
         try:
-            names = [entry.name for entry in self.path.iterdir() if entry.name not in {".lock", "config.json"}]
+            names = [entry.name for entry in self.path.iterdir() if entry.name not in {".lock", CONFIG}]
             if names:
                 aside.mkdir()
             for name in names:

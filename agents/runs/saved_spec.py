@@ -1,12 +1,19 @@
 """Specs saved with runs and in files, also of earlier versions, in which some options had other names."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from agents.core.limits import LARGEST_ITERATIONS
+from agents.core.registry import REGISTRIES
 from agents.core.spec import Spec, check_keys
 from agents.runs.folder import RunFolder
+from agents.runs.program import program
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.common.files import from_json, path_error
+from qrl.common.trust import Trust, names_from
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "env_config": {"unproved": "skip_sensitivity_check"},
@@ -41,17 +48,54 @@ def read_spec(path: Path) -> dict[str, object]:
     return _with_present_names(spec)
 
 
-def spec_of(folder: RunFolder, objects: Mapping[str, object] | None = None) -> Spec:
+def spec_of(
+    folder: RunFolder,
+    objects: Mapping[str, object] | None = None,
+    trust: Trust | None = None,
+    *,
+    iterations: int | None = None,
+) -> Spec:
     """Return the spec of a run.
 
     Args:
         folder: folder of the run.
         objects: plug-ins and devices that were given as objects in Python, by role.
+        trust: code outside this library that the user vouches for; by default only that of this user's trainings.
+        iterations: number of iterations instead of the saved one.
 
     Raises:
-        UsageError: as `Spec.from_json`.
+        UsageError: as `Spec.from_json`; or the run names code that is not trusted.
     """
-    return Spec.from_json(_with_present_names(folder.spec), str(folder.path / "config.json"), objects)
+    file, spec = folder.path / "config.json", _with_present_names(folder.spec)
+    if iterations is None:
+        _check_iterations(file, spec)
+    else:
+        spec["iterations"] = iterations
+    with names_in(folder, trust or Trust()):
+        return Spec.from_json(spec, str(file), objects)
+
+
+def _check_iterations(file: Path, spec: Mapping[str, object]) -> None:
+    """Raise UsageError for an invalid number of iterations, such as an earlier version wrote; name the way back."""
+    try:
+        check_count("iterations", spec.get("iterations", 1), most=LARGEST_ITERATIONS)
+    except UsageError as error:
+        command = f"{program()} resume {shlex.quote(str(file.parent))} --iterations N"
+        raise UsageError(f"{file}: {error}; to set a valid number: {command}") from error
+
+
+@contextmanager
+def names_in(folder: RunFolder, trust: Trust) -> Iterator[None]:
+    """Resolve names that come from a run folder; see `qrl.common.trust.names_from`.
+
+    Raises:
+        UsageError: the user confirms another plug-in than that of the run.
+    """
+    for role, name in trust.names.items():
+        if name != (saved := REGISTRIES[role].canonical(str(folder.spec.get(role)))):
+            raise UsageError(f"{folder.path}: the run was trained with {role} {saved!r}, not {name!r}")
+    with names_from(folder.path / "config.json", trust):
+        yield
 
 
 def _with_present_names(spec: Mapping[str, object]) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from qrl.common.errors import UsageError
 from qrl.common.files import from_json, to_json
 
 FORMAT = "qrl-run"
+CONFIG, COPY = "config.json", ".config-copy.json"
+"""Names of the configuration of a run, and of its copy, from which a damaged configuration can be restored."""
 VERSION = 1
 
 
@@ -30,18 +33,30 @@ def read_config(path: Path) -> dict[str, object]:
 
     Raises:
         UsageError: `path` is not a run folder, or its `config.json` is damaged, was edited, or was written by a newer
-            version.
+            version; if an intact copy exists, the message says how to restore it.
     """
     if not path.exists():
         raise UsageError(f"{path}: no such run folder")
     if not path.is_dir():
         raise UsageError(f"{path} is not a folder: a run folder is expected")
-    file = path / "config.json"
-    if not file.exists():
-        raise UsageError(f"{path} is not a run folder: it has no config.json")
+    file, copy = path / CONFIG, path / COPY
+    try:
+        if not file.exists():
+            raise UsageError(f"{path} is not a run folder: it has no {CONFIG}")
+        return _read_sealed(path, file)
+    except UsageError as error:
+        try:
+            _read_sealed(path, copy)
+        except UsageError:
+            raise error from None
+        restore = f"cp {shlex.quote(str(copy))} {shlex.quote(str(file))}"
+        raise UsageError(f"{error}; an intact copy exists: {restore}") from error
+
+
+def _read_sealed(path: Path, file: Path) -> dict[str, object]:
     config = from_json(file)
     if not isinstance(config, dict) or config.get("format") != FORMAT or not isinstance(config.get("version"), int):
-        raise UsageError(f"{path} is not a run folder of this software: its config.json has another format")
+        raise UsageError(f"{path} is not a run folder of this software: its {file.name} has another format")
     if config["version"] > VERSION:
         raise UsageError(
             f"{path} was written by a newer version (format {config['version']}; supported: up to {VERSION})"

@@ -33,6 +33,7 @@ from envs.automl.meta_features import meta_features
 from envs.automl.reading import UserDataset, read_dataset
 from qrl.common.errors import UsageError
 from qrl.common.files import check_new_file, to_json, write_folder
+from qrl.common.trust import Trust
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -60,7 +61,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     check_new_file(out)
     origin = provenance(command)
     dataset = _read(options)
-    run = selector_of(options.selector)
+    run = selector_of(options.selector, Trust(options.trust))
     assert isinstance(run.distribution, LookupTasks)  # selector_of refuses other families
     if evaluations > (most := len(run.distribution.table.candidates)):
         raise UsageError(f"--evaluations must be at most {most}, the number of algorithms, not {evaluations}")
@@ -115,14 +116,14 @@ def unfitted_pipeline(name: str, dataset: UserDataset, measure: Measure) -> "Pip
 # --- the selector -----------------------------------------------------------------------------------------------------
 
 
-def selector_of(path: Path | None) -> Run:
+def selector_of(path: Path | None, trust: Trust) -> Run:
     """Load the selector of a run folder; by default, the one shipped with this library.
 
     Raises:
         UsageError: the run is not one of `algorithm_selection`, or its agent needs to know the scores or does not adapt
-            between evaluations.
+            between evaluations, or it names code that is not trusted.
     """
-    run = open_run(shipped.FOLDER if path is None else path)
+    run = open_run(shipped.FOLDER if path is None else path, trust)
     if path is None and not shipped.trained_on_this_table():
         warn("the shipped selector was trained on another table of scores than the installed one")
     if run.spec.env != "algorithm_selection":

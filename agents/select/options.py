@@ -35,6 +35,9 @@ class SelectOptions:
     selector: Path | None = None
     """Run folder of a selector trained on algorithm_selection; by default, the selector shipped with this library."""
 
+    trust: bool = False
+    """Trust all code outside this library that the selector names."""
+
     compare: bool = True
     """Also fit the best single algorithm if it is not proposed."""
 

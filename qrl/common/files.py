@@ -43,6 +43,25 @@ def write_atomically(path: Path, data: bytes) -> None:
             temporary.unlink()
 
 
+def check_replaceable(path: Path) -> None:
+    """Check that `write_atomically` may write this file, without writing anything.
+
+    Raises:
+        UsageError: the path exists and is not a regular file, or its folder is missing or read-only.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(target.stat().st_mode):
+                raise UsageError(f"{path} exists and is not a regular file")
+        if not target.parent.is_dir():
+            raise UsageError(f"{path}: folder {target.parent} does not exist")
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise UsageError(f"{path}: no permission to write in this folder")
+    except OSError as error:
+        raise path_error(path, error) from error
+
+
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Create the folder `path`, which must not exist, with these files in it: all of them or nothing.
 

@@ -49,13 +49,12 @@ def wrap_import_errors(what: str, action: Callable[[], T]) -> T:
         raise UsageError(f"{what} cannot be imported: {reason(error)}{install_hint(error)}") from error
 
 
-def import_file(role: str, path: Path) -> ModuleType:
-    """Import a plug-in's file: once, and again after an edit.
+def import_file(role: str, path: Path, source: bytes) -> ModuleType:
+    """Import a plug-in's file with this content: once, and again after an edit.
 
     Raises:
-        UsageError: the file cannot be read or imported.
+        UsageError: the file cannot be imported.
     """
-    source = read_source(role, path)
     # The content is part of the name: an unchanged file is imported once, an edited file again.
     digest = hashlib.sha256(str(path).encode() + b"\0" + source).hexdigest()[:16]
     name = f"_qrl_{role}_{path.stem}_{digest}"
@@ -92,6 +91,25 @@ def import_attribute(what: str, module_name: str, attribute: str) -> object:
         except AttributeError:
             public = [each for each in dir(found) if not each.startswith("_")]
             raise UsageError(f"{what}: no attribute {part!r}{suggest(part, public)}") from None
+    return found
+
+
+def module_files(name: str) -> list[Path]:
+    """Return the files of a module's parent packages and of the module itself, without importing any of them.
+
+    The list ends before a part that is not found; parts without a file, such as namespace packages, are left out.
+    """
+    found: list[Path] = []
+    parts, folders = name.split("."), None
+    for n_parts in range(1, len(parts) + 1):
+        part = ".".join(parts[:n_parts])
+        spec = next(filter(None, (finder.find_spec(part, folders) for finder in sys.meta_path)), None)
+        if spec is None:
+            break
+        if spec.has_location and spec.origin is not None:
+            found.append(Path(spec.origin))
+        if (folders := spec.submodule_search_locations) is None:
+            break
     return found
 
 

@@ -18,16 +18,23 @@ import hashlib
 import importlib
 import importlib.metadata
 import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from qrl.common.errors import UsageError, suggest
-from qrl.common.importing import import_attribute, import_file, missing_module, read_source, wrap_import_errors
+from qrl.common.importing import (
+    import_attribute,
+    import_file,
+    missing_module,
+    module_files,
+    read_source,
+    wrap_import_errors,
+)
 from qrl.common.summaries import Summary, first_line, summarise_entry_point, summarise_file
+from qrl.common.trust import NamedCode, check_trusted
 
 GIVEN = " (given in Python)"
 """End of the name of a plug-in that was given as an object instead of by name."""
@@ -129,7 +136,8 @@ class Registry(Generic[Built_co]):
 
         Raises:
             UsageError: the name is unknown (the message suggests a near match), the extra it needs is not installed,
-                the file or module cannot be imported, or it lacks `Config` or `build`.
+                the file or module cannot be imported or is not trusted (`qrl.common.trust`), or it lacks `Config` or
+                `build`.
         """
         if not isinstance(name, str):
             if not isinstance(name, Plugin) and self._resolve_object(name) is None:
@@ -169,18 +177,36 @@ class Registry(Generic[Built_co]):
             return {"from": "registered in Python"}
         if name in self._files():
             return {"from": "this library"}
-        if name.endswith(".py"):
-            return {"from": "file", **self._content(_expanded(Path(name)))}
-        if (entry := self._entry_point(name)) is not None:
+        if (entry := self._entry_point(name)) is not None and not name.endswith(".py"):
             owner = {} if entry.dist is None else {"package": entry.dist.name, "version": entry.dist.version}
             return {"from": "package", "entry": entry.value, **owner}
-        module = sys.modules.get(name.partition(":")[0])
-        if module is None or module.__file__ is None or self._resolve_name(name) is not None:
+        if (code := self.code(name)) is None or not code.files:
             return {"from": "name"}
-        return {"from": "module", **self._content(Path(module.__file__))}
+        path, digest = code.files[-1]
+        return {"from": "file" if name.endswith(".py") else "module", "path": path, "sha256": digest}
 
-    def _content(self, path: Path) -> dict[str, str]:
-        return {"path": str(path), "sha256": hashlib.sha256(read_source(self.role, path)).hexdigest()}
+    def code(self, name: str) -> NamedCode | None:
+        """Return the code outside this library that a name stands for, without importing it.
+
+        The result is None for plug-ins of this library, registered ones, those of installed packages, and names that
+        the registry's owner interprets without an import.
+
+        Raises:
+            UsageError: a file cannot be read.
+        """
+        if name in self._registered or name in self._files():
+            return None
+        if name.endswith(".py"):
+            path = _expanded(Path(name))
+            return self._named_code(name, {path: read_source(self.role, path)})
+        module = _module_of(name)
+        if not module or self._entry_point(name) is not None:
+            return None
+        return self._named_code(name, {path: read_source(self.role, path) for path in module_files(module)})
+
+    def _named_code(self, name: str, sources: Mapping[Path, bytes]) -> NamedCode:
+        digests = tuple((str(path), hashlib.sha256(source).hexdigest()) for path, source in sources.items())
+        return NamedCode(self.role, self.canonical(name), digests)
 
     def _files(self) -> dict[str, Path]:
         return {name: path for shelf in self.shelves for name, path in shelf.files().items()}
@@ -197,7 +223,12 @@ class Registry(Generic[Built_co]):
         if shelf is not None:
             return self._from_shelf(shelf, name)
         if name.endswith(".py"):
-            return import_file(self.role, _expanded(Path(name)))
+            path = _expanded(Path(name))
+            source = read_source(self.role, path)
+            check_trusted(self._named_code(name, {path: source}))
+            return import_file(self.role, path, source)
+        if (code := self.code(name)) is not None:
+            check_trusted(code)
         if (entry := self._entry_point(name)) is not None:
             return wrap_import_errors(self._label(name), entry.load)
         if (plugin := self._resolve_name(name)) is not None:
@@ -291,6 +322,14 @@ def short_name(name: str) -> str:
         return Path(name).stem
     module, _, attribute = name.partition(":")
     return "-".join(part for part in (module.rpartition(".")[2], attribute.replace(".", "-")) if part)
+
+
+def _module_of(name: str) -> str:
+    """Return the module that a name would import: of `module:attribute`, `module:Id-v0` or a dotted module, else ""."""
+    module, colon, _ = name.rpartition(":")
+    if colon:
+        return module or "?"
+    return name if "." in name and all(part.isidentifier() for part in name.split(".")) else ""
 
 
 def _expanded(path: Path) -> Path:

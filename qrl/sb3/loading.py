@@ -18,6 +18,7 @@ from torch import Tensor
 from qrl.common.errors import UsageError, describe, suggest
 from qrl.common.files import Json, parse_json, path_error
 from qrl.common.options import check_known
+from qrl.common.trust import Trust, names_from
 from qrl.models import MODELS
 from qrl.sb3.policies import POLICIES
 from qrl.sb3.saving import (
@@ -33,18 +34,24 @@ from qrl.sb3.saving import (
 
 Kind = TypeVar("Kind")
 
+_REMEDY = "load it with trust=True, or name it: policy_kwargs=dict({role}=...)"
 
-def load(path: Path | str, env: GymEnv | None = None, *, device: str = "auto", **changes: object) -> BaseAlgorithm:
+
+def load(
+    path: Path | str, env: GymEnv | None = None, *, device: str = "auto", trust: bool = False, **changes: object
+) -> BaseAlgorithm:
     """Load a model from a file written by `save`, to predict or, with an `env`, to continue training.
 
-    Nothing in the file is executed, and nothing is imported because of it. `changes` override options of the algorithm.
-    Raises UsageError for any other file, including Stable-Baselines3's own, for a damaged file, and for an `env` with
-    different spaces.
+    Nothing in the file is executed, and code outside this library that it names only if it is trusted: with `trust`, or
+    if `policy_kwargs=dict(model=...)` names the model again. `changes` override options of the algorithm. Raises
+    UsageError for any other file, including Stable-Baselines3's own, for a damaged file, for code that is not trusted,
+    and for an `env` with different spaces.
     """
     path = Path(path)
     tensors, text = _read_file(path)
     try:
-        return _rebuild(tensors, parse_json(text.encode()), env, device, changes)
+        with names_from(path, Trust(trust, _named_again(changes)), _REMEDY):
+            return _rebuild(tensors, parse_json(text.encode()), env, device, changes)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     except Exception as error:  # any failure of torch or Stable-Baselines3 on this file
@@ -116,6 +123,12 @@ def _rebuild(
     return model
 
 
+def _named_again(changes: Mapping[str, Any]) -> dict[str, str]:
+    """Return the model that the caller names, by its role."""
+    model = changes.get("policy_kwargs", {}).get("model")
+    return {"model": MODELS.canonical(model)} if isinstance(model, str) else {}
+
+
 def _entry(content: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
     """Return an entry, which must be of this type."""
     if not _has_type(content.get(name), kind):
@@ -158,15 +171,7 @@ def _read_options(kind: type[BaseAlgorithm], content: Mapping[str, Any], changes
 
 
 def _read_policy_options(given: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return a policy's options. Raises UsageError for a model that would have to be imported from elsewhere."""
-    model = given.get("model", "reuploading")
-    if "model" not in changes:
-        origin = MODELS.origin(model)["from"] if isinstance(model, str) else "name"
-        if origin not in ("this library", "registered in Python"):
-            raise UsageError(
-                f"model {model!r} is not part of this library, and files may not cause imports; if you trust it: "
-                f"load(..., policy_kwargs=dict(model={model!r}))"
-            )
+    """Return a policy's options, overridden by the caller's changes."""
     options = {name: value if name == "net_arch" else _tuples(value) for name, value in given.items()} | changes
     check_policy_options(options)
     for name in CLASSES.keys() & given.keys() - changes.keys():

@@ -108,10 +108,11 @@ def test_run_saves_the_origin_of_its_environment(tmp_path: Path, capsys: pytest.
     capsys.readouterr()
     assert main(evaluate) == 0 and capsys.readouterr().err == ""
     write(tmp_path / "mine.py", fault="self.position += 0.1")
-    assert main(evaluate) == 0
+    assert main(evaluate) == 2 and "has changed since you last trained with it" in capsys.readouterr().err
+    assert main([*evaluate, "--env", mine]) == 0
     assert f"warning: {out}: the file of env '{mine}', {mine}, has changed since training\n" == capsys.readouterr().err
     with pytest.warns(UserWarning, match="has changed since training"):
-        agents.load(out)
+        agents.load(out, trust=True)
     (tmp_path / "mine.py").unlink()
     assert main(evaluate) == 2 and f"{out}: the file of env, {mine}, with" in capsys.readouterr().err
 

@@ -146,8 +146,8 @@ def test_pickle_is_rejected_without_executing_it(tmp_path, write):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"model": "EVIL"}, r"model '.*evil\.py' is not part of this library, and files may not cause imports"),
-        ({"model": "evil:Config"}, r"model 'evil:Config' is not part of this library"),
+        ({"model": "EVIL"}, r"model '.*evil\.py' is code outside this library; to run it, load it with trust=True"),
+        ({"model": "evil:Config"}, r"model 'evil:Config' is code outside this library"),
         ({"features_extractor_kwargs": {"model": "EVIL"}}, "option 'features_extractor_kwargs' cannot be in a file"),
         ({"features_extractor_class": "evil.Thing"}, "option 'features_extractor_class' cannot be in a file"),
         ({"optimizer_class": "os.system"}, "unknown optimizer_class 'os.system'; choices: Adam, AdamW, RMSprop, SGD"),
@@ -170,7 +170,7 @@ def test_custom_model_is_imported_if_the_caller_names_it(tmp_path):
     shutil.copy(Path(__file__).parent.parent.parent / "qrl/models/reuploading.py", mine)
     model = learner(PPO, QuantumActorCriticPolicy, policy_kwargs={"model": str(mine)})
     save(model, tmp_path / "model")
-    refused(tmp_path / "model", r"mine\.py' is not part of this library, .* load\(\.\.\., policy_kwargs=dict\(model=")
+    refused(tmp_path / "model", r"mine\.py' is code outside this library.* policy_kwargs=dict\(model=")
     loaded = load(tmp_path / "model", policy_kwargs={"model": str(mine)})
     assert all(torch.equal(value, parameters(loaded)[name]) for name, value in parameters(model).items())
 

@@ -1,0 +1,148 @@
+"""Trust in code that a file names.
+
+A run folder, a configuration or a saved model may name code outside this library: a Python file, or a module. Such code
+runs only if the user vouches for it: by naming it, by trusting everything that the file names, or because the same user
+has trained with exactly this code on this machine. Code that the user names in the first place, and code of this
+library or of an installed plug-in, needs no such consent.
+
+The code of every training is remembered in a state folder of the user, `$XDG_STATE_HOME/qrl-meta` or
+`~/.local/state/qrl-meta`, by name and digest. Only the named file, or the module and its parent packages, are compared:
+modules that they import are not.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qrl.common.errors import UsageError
+from qrl.common.files import to_json, write_atomically
+
+
+@dataclass(frozen=True)
+class NamedCode:
+    """Code outside this library that a name stands for."""
+
+    role: str
+    """Role of the plug-in, such as "env"."""
+    name: str
+    files: tuple[tuple[str, str], ...]
+    """Path and SHA-256 digest of each file; empty if the module has no files."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Code that the user vouches for."""
+
+    everything: bool = False
+    """Whether all code is trusted."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Trusted plug-in of each role, by its name."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """File whose names are being resolved, and the user's trust in them."""
+
+    name: str
+    trust: Trust
+    remedy: str
+
+
+_REMEDY = "name it with --{role}, or add --trust if you trust all code that is named there (in Python: trust=True)"
+
+_SOURCE: ContextVar[_Source | None] = ContextVar("source of names", default=None)
+_USED: ContextVar[list[NamedCode] | None] = ContextVar("code used", default=None)
+
+
+@contextmanager
+def names_from(source: Path | str | None, trust: Trust, remedy: str = _REMEDY) -> Iterator[None]:
+    """Resolve names that come from a file: in this context, only trusted code is imported.
+
+    Args:
+        source: the file, for messages; None if the names come from no file, so that nothing changes.
+        trust: the code that the user vouches for.
+        remedy: how to vouch for code, for messages, with the role in braces.
+    """
+    token = _SOURCE.set(_SOURCE.get() if source is None else _Source(str(source), trust, remedy))
+    try:
+        yield
+    finally:
+        _SOURCE.reset(token)
+
+
+@contextmanager
+def code_used() -> Iterator[list[NamedCode]]:
+    """Collect the code outside this library that is used in this context."""
+    used: list[NamedCode] = []
+    token = _USED.set(used)
+    try:
+        yield used
+    finally:
+        _USED.reset(token)
+
+
+def check_trusted(code: NamedCode) -> None:
+    """Check code before it is imported; call this before every import of code outside the library.
+
+    Raises:
+        UsageError: a file names the code, and the user has not vouched for it; the message says how to.
+    """
+    source = _SOURCE.get()
+    trusted = source is None or source.trust.everything or source.trust.names.get(code.role) == code.name
+    if source is not None and not trusted and not _remembered(code):
+        changed = " and has changed since you last trained with it" if _folder_of(code).is_dir() else ""
+        raise UsageError(
+            f"{source.name}: {code.role} {code.name!r} is code outside this library{changed}; to run it, "
+            f"{source.remedy.format(role=code.role)}"
+        )
+    if (used := _USED.get()) is not None and code not in used:
+        used.append(code)
+
+
+def remember(used: list[NamedCode]) -> None:
+    """Remember the code with which this user has trained.
+
+    Raises:
+        UsageError: the user's state folder cannot be written.
+    """
+    for code in used:
+        if code.files and not _remembered(code):
+            record = _folder_of(code) / f"{_digest(code.files)}.json"
+            try:
+                record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:
+                raise UsageError(f"{record.parent}: {error.strerror or error}") from error
+            content = {"role": code.role, "name": code.name, "files": dict(code.files)}
+            write_atomically(record, (to_json(content, indent=2) + "\n").encode())
+
+
+def _remembered(code: NamedCode) -> bool:
+    return bool(code.files) and (_folder_of(code) / f"{_digest(code.files)}.json").is_file()
+
+
+def _folder_of(code: NamedCode) -> Path:
+    """Return the folder of a plug-in's records; a plug-in that was never used in training has none."""
+    return state_folder() / "trained-with" / _digest((code.role, code.name))
+
+
+def state_folder() -> Path:
+    """Return the folder of this user's state; it need not exist.
+
+    Raises:
+        UsageError: the user has no home folder.
+    """
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if Path(base).is_absolute():  # The XDG specification has relative paths ignored.
+        return Path(base) / "qrl-meta"
+    try:
+        return Path.home() / ".local" / "state" / "qrl-meta"
+    except RuntimeError as error:
+        raise UsageError(f"no state folder: {error}; set XDG_STATE_HOME") from error
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(to_json(value).encode()).hexdigest()
