@@ -32,7 +32,7 @@ _OWN = re.compile(
 )
 """Names of a run folder's own files. A folder with any other file is never replaced."""
 
-_INCOMPLETE_START = re.compile(r"\.lock|\.config\.json\.\w+\.tmp")
+_INCOMPLETE_START = re.compile(r"\.lock|\.config-copy\.json|\.[.\w-]+\.json\.\w+\.tmp")
 """Names of files left by a start that failed before config.json was written, such as by a kill or a full disk."""
 
 
@@ -171,7 +171,7 @@ class RunFolder:
 
     def _write_config(self, config: Mapping[str, object]) -> None:
         data = (to_json(config, indent=2) + "\n").encode()
-        for name in (CONFIG, COPY):
+        for name in (COPY, CONFIG):  # The configuration last: it makes the folder a run.
             write_atomically(self.path / name, data)
 
     @contextmanager

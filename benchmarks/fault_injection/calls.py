@@ -135,7 +135,7 @@ def check_done(name: str, run: Path, original: RunFolder) -> None:
     folder = RunFolder.open(run)
     files = sorted(entry.name for entry in run.iterdir() if not entry.name.endswith(".tmp"))
     if name in ("create", "overwrite"):
-        expect(files == [".lock", "config.json"], f"{files}")
+        expect(files == [".config-copy.json", ".lock", "config.json"], f"{files}")
         return
     kept = [1, 2] if name != "save" else [2, 3]
     expect(folder.checkpoints.iterations() == kept and not folder.checkpoints.load().problems, "checkpoints")

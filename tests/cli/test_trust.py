@@ -89,8 +89,13 @@ def read_all(folder: Path) -> dict[Path, bytes]:
 
 @pytest.mark.parametrize("role", ["env", "agent", "model", "budget", "module", "id"])
 def test_no_command_executes_code_of_a_strangers_run(
-    role: str, own_run: Path, tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:  # fmt: skip
+    role: str,
+    own_run: Path,
+    tmp_path: Path,
+    mark: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     original = {"agent": "agents.maml", "model": "qrl.models.mlp", "budget": "qrl.models.mlp"}.get(
         role, "envs.navigation"
     )

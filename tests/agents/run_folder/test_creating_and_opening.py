@@ -20,7 +20,7 @@ def test_created_folder_can_be_opened(run):
     again = RunFolder.open(str(run.path))
     assert again.config == run.config
     assert again.config["spec"] == {"env": "navigation", "seed": 0, "iterations": 150, "sizes": [1, 2]}
-    assert names(run.path) == [".lock", "config.json"]
+    assert names(run.path) == [".config-copy.json", ".lock", "config.json"]
 
 
 def test_empty_folder_is_used_in_place(tmp_path):
@@ -38,7 +38,7 @@ def test_start_aborted_before_its_configuration_is_no_obstacle(tmp_path, monkeyp
     assert names(one) == [".lock"]
     (one / ".config.json.0a1b2c3d.tmp").write_bytes(b'{"sp')  # a kill leaves this behind, too
     RunFolder.create(one, CONFIG)
-    assert names(one) == [".lock", "config.json"]
+    assert names(one) == [".config-copy.json", ".lock", "config.json"]
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / ".precious.tmp").touch()
     with pytest.raises(UsageError, match="not empty"):
@@ -75,7 +75,7 @@ def test_overwriting_replaces_the_whole_run(run):
     write_atomically(run.path / "evaluation-ood.json", to_json({}).encode())
     write_atomically(run.path / "adaptation.png", b"")
     new = RunFolder.create(run.path, {"spec": {"seed": 5}}, overwrite=True)
-    assert names(run.path) == [".lock", "config.json"]
+    assert names(run.path) == [".config-copy.json", ".lock", "config.json"]
     assert RunFolder.open(run.path).config == new.config
     assert new.config["spec"] == {"seed": 5}
     assert new.metrics.rows() == []
@@ -104,7 +104,7 @@ def test_failed_overwrite_loses_nothing(run, monkeypatch):
     with pytest.raises(UsageError, match="No space left on device"):
         RunFolder.create(run.path, {"spec": {}}, overwrite=True)
     assert contents(run.path) == before
-    assert names(run.path) == [".lock", "checkpoint", "config.json", "metrics.jsonl"]
+    assert names(run.path) == [".config-copy.json", ".lock", "checkpoint", "config.json", "metrics.jsonl"]
 
 
 def test_target_that_is_a_file_or_inside_one(tmp_path):

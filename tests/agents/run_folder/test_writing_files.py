@@ -21,7 +21,7 @@ def test_files_are_complete_or_absent(run, monkeypatch):
         with pytest.raises(UsageError, match=r"adaptation\.png: No space left on device$"):
             write_atomically(run.path / "adaptation.png", b"0123456789")
     assert json.loads((run.path / "evaluation.json").read_text()) == {"mean": [1.5]}
-    assert names(run.path) == [".lock", "config.json", "evaluation.json"]
+    assert names(run.path) == [".config-copy.json", ".lock", "config.json", "evaluation.json"]
     with pytest.raises(TrainingError, match=r"mean\[0\] is inf"):
         write_atomically(run.path / "evaluation.json", to_json({"mean": [float("inf")]}).encode())
     with pytest.raises(UsageError, match="No such file or directory"):
