@@ -50,7 +50,7 @@ def load(
     path = Path(path)
     tensors, text = _read_file(path)
     try:
-        with names_from(path, Trust(trust, _named_again(changes)), _REMEDY):
+        with names_from("", Trust(trust, _named_again(changes)), _REMEDY):
             return _rebuild(tensors, parse_json(text.encode()), env, device, changes)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
