@@ -2,7 +2,7 @@
 
     python -m benchmarks.recovery [--quick] [--seed S]      results/recovery.json
 
-Kills at random instants, stops before every system call, signals and Ctrl-C during writes, mutated checkpoints, full
+Kills of every trained agent at random instants and at every kind of file operation, also while it is resumed; stops before every system call, signals and Ctrl-C during writes, mutated checkpoints, full
 disks, two processes on one run folder. The finished run is compared byte by byte with the uninterrupted one: tensors,
 counters and generator states of the last checkpoint, `metrics.jsonl`, `evaluation.json` and `adaptation.png`, except
 for the training time (`seconds` in a checkpoint's state).
@@ -16,9 +16,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fault_injection import kills
 from benchmarks.fault_injection.calls import stopped
 from benchmarks.fault_injection.damage import MUTATIONS, mutated, resume_mutated
 from benchmarks.fault_injection.disk import ROOMS, fill_disks
@@ -29,6 +31,8 @@ from benchmarks.fault_injection.outside import (
     signal_and_resume,
     start_simultaneously,
 )
+from benchmarks.fault_injection.forked import in_parallel
+from benchmarks.fault_injection.kills import references
 from benchmarks.fault_injection.runs import Row, small_runs, uninterrupted
 from benchmarks.shared.common import set_up, table, write_result
 from benchmarks.shared.main import QuickOptions, run_main
@@ -58,6 +62,9 @@ def main(options: Options) -> None:
             return pool.map(lambda index: trial(reference, work, index, options.seed, *arguments), range(count))
 
         # One section after the other, because system calls are patched for the whole process.
+        wholes = references(work)
+        kill = partial(kills.kill_and_resume, wholes, work, options.seed)
+
         planned: dict[str, Callable[[], Iterable[Row]]] = {
             "same command again": lambda: [repeat_command(reference, work)],
             "stopped before a system call": lambda: stopped(original, work),
@@ -67,7 +74,7 @@ def main(options: Options) -> None:
             "mutated checkpoint, run.py": lambda: each(
                 resume_mutated, 2 if options.quick else len(MUTATIONS), foreign_runs
             ),
-            "SIGKILL at a random instant": lambda: each(kill_and_resume, 4 if options.quick else 30),
+            "SIGKILL of a process": lambda: each(kill_and_resume, 4 if options.quick else 9),
             "SIGTERM during a write": lambda: each(signal_and_resume, 2 if options.quick else 10, (signal.SIGTERM,)),
             "Ctrl-C twice during a write": lambda: each(
                 signal_and_resume, 1 if options.quick else 4, (signal.SIGINT, signal.SIGINT)
@@ -78,6 +85,7 @@ def main(options: Options) -> None:
                 start_simultaneously(reference, work, index) for index in range(1 if options.quick else 3)
             ],
         }
+        planned["SIGKILL of every agent"] = lambda: in_parallel(kill, range(6 if options.quick else 104), options.jobs)
         sections = {}
         for name, trials in planned.items():
             sections[name] = list(trials())

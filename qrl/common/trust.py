@@ -63,7 +63,8 @@ def names_from(source: Path | str | None, trust: Trust, remedy: str = _REMEDY) -
     """Resolve names that come from a file: in this context, only trusted code is imported.
 
     Args:
-        source: the file, for messages, "" if the caller names it; None if the names come from no file, so that nothing changes.
+        source: the file, for messages, "" if the caller names it; None if the names come from no file, so that
+            nothing changes.
         trust: the code that the user vouches for.
         remedy: how to vouch for code, for messages, with the role in braces.
     """
@@ -95,10 +96,8 @@ def check_trusted(code: NamedCode) -> None:
     trusted = source is None or source.trust.everything or source.trust.names.get(code.role) == code.name
     if source is not None and not trusted and not _remembered(code):
         changed = " and has changed since you last trained with it" if _folder_of(code).is_dir() else ""
-        raise UsageError(
-            f"{source.name}{': ' if source.name else ''}{code.role} {code.name!r} is code outside this library{changed}; to run it, "
-            f"{source.remedy.format(role=code.role)}"
-        )
+        where, remedy = f"{source.name}: " if source.name else "", source.remedy.format(role=code.role)
+        raise UsageError(f"{where}{code.role} {code.name!r} is code outside this library{changed}; to run it, {remedy}")
     if (used := _USED.get()) is not None and code not in used:
         used.append(code)
 
