@@ -2,10 +2,11 @@
 
     python -m benchmarks.recovery [--quick] [--seed S]      results/recovery.json
 
-Kills of every trained agent at random instants and at every kind of file operation, also while it is resumed; stops before every system call, signals and Ctrl-C during writes, mutated checkpoints, full
-disks, two processes on one run folder. The finished run is compared byte by byte with the uninterrupted one: tensors,
-counters and generator states of the last checkpoint, `metrics.jsonl`, `evaluation.json` and `adaptation.png`, except
-for the training time (`seconds` in a checkpoint's state).
+Kills of every trained agent at random instants and at every kind of file operation, also while it is resumed; stops
+before every system call, signals and Ctrl-C during writes, mutated checkpoints, full disks, two processes on one run
+folder. The finished run is compared byte by byte with the uninterrupted one: tensors, counters and generator states of
+the last checkpoint, `metrics.jsonl`, `evaluation.json` and `adaptation.png`, except for the training time (`seconds` in
+a checkpoint's state).
 """
 
 import signal
@@ -24,6 +25,8 @@ from benchmarks.fault_injection import kills
 from benchmarks.fault_injection.calls import stopped
 from benchmarks.fault_injection.damage import MUTATIONS, mutated, resume_mutated
 from benchmarks.fault_injection.disk import ROOMS, fill_disks
+from benchmarks.fault_injection.forked import in_parallel
+from benchmarks.fault_injection.kills import references
 from benchmarks.fault_injection.outside import (
     kill_and_resume,
     repeat_command,
@@ -31,8 +34,6 @@ from benchmarks.fault_injection.outside import (
     signal_and_resume,
     start_simultaneously,
 )
-from benchmarks.fault_injection.forked import in_parallel
-from benchmarks.fault_injection.kills import references
 from benchmarks.fault_injection.runs import Row, small_runs, uninterrupted
 from benchmarks.shared.common import set_up, table, write_result
 from benchmarks.shared.main import QuickOptions, run_main
