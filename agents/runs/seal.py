@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qrl.common.errors import UsageError
-from qrl.common.files import from_json, to_json
+from qrl.common.files import MissingFileError, from_json, kind_of, to_json
 
 FORMAT = "qrl-run"
 VERSION = 1
@@ -32,14 +32,16 @@ def read_config(path: Path) -> dict[str, object]:
         UsageError: `path` is not a run folder, or its `config.json` is damaged, was edited, or was written by a newer
             version.
     """
-    if not path.exists():
+    kind = kind_of(path)
+    if kind == "missing":
         raise UsageError(f"{path}: no such run folder")
-    if not path.is_dir():
+    if kind != "folder":
         raise UsageError(f"{path} is not a folder: a run folder is expected")
     file = path / "config.json"
-    if not file.exists():
-        raise UsageError(f"{path} is not a run folder: it has no config.json")
-    config = from_json(file)
+    try:
+        config = from_json(file)
+    except MissingFileError:
+        raise UsageError(f"{path} is not a run folder: it has no config.json") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT or not isinstance(config.get("version"), int):
         raise UsageError(f"{path} is not a run folder of this software: its config.json has another format")
     if config["version"] > VERSION:

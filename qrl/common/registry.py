@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from qrl.common.errors import UsageError, suggest
+from qrl.common.files import kind_of
 from qrl.common.importing import import_attribute, import_file, missing_module, read_source, wrap_import_errors
 from qrl.common.summaries import Summary, first_line, summarise_entry_point, summarise_file
 
@@ -259,7 +260,7 @@ class Registry(Generic[Built_co]):
         return f"{self.role} {name!r}"
 
     def _unknown(self, name: str) -> UsageError:
-        path = ", an existing path but not a .py file" if _expanded(Path(name)).exists() else ""
+        path = ", an existing path but not a .py file" if _exists(_expanded(Path(name))) else ""
         return UsageError(f"unknown {self._label(name)}{path}{suggest(name, self.available())}")
 
 
@@ -291,6 +292,13 @@ def short_name(name: str) -> str:
         return Path(name).stem
     module, _, attribute = name.partition(":")
     return "-".join(part for part in (module.rpartition(".")[2], attribute.replace(".", "-")) if part)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return kind_of(path) != "missing"
+    except UsageError:  # no name that a file can have
+        return False
 
 
 def _expanded(path: Path) -> Path:
