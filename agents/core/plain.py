@@ -11,6 +11,7 @@ from typing import Literal, TypeVar, Union, get_args, get_origin
 from cattrs import AttributeValidationNote, Converter, ForbiddenExtraKeysError, IterableValidationNote
 from cattrs.errors import BaseValidationError, IterableValidationError
 
+from qrl.common.checks import is_text
 from qrl.common.errors import UsageError, describe, suggest
 from qrl.common.options import DataclassInstance
 
@@ -145,8 +146,16 @@ def _float(value: object) -> float:
     return float(value)
 
 
+def _str(value: object) -> str:
+    assert isinstance(value, str)
+    if not is_text(value):
+        raise _mismatch("text without NUL characters and bytes that are not UTF-8", value)
+    return str(value)
+
+
 def _path(value: object) -> Path:
     assert isinstance(value, str | Path)
+    _str(str(value))
     if not str(value):
         raise _mismatch("a path", value)
     return Path(value)
@@ -232,7 +241,7 @@ _CONVERTER = Converter(forbid_extra_keys=True)
 _CONVERTER.register_structure_hook(bool, _scalar(bool, "true or false", bool))
 _CONVERTER.register_structure_hook(int, _scalar(int, "a whole number", _int))
 _CONVERTER.register_structure_hook(float, _scalar((int, float), "a number", _float))
-_CONVERTER.register_structure_hook(str, _scalar(str, "a string", str))
+_CONVERTER.register_structure_hook(str, _scalar(str, "a string", _str))
 _CONVERTER.register_structure_hook(Path, _scalar((str, Path), "a path", _path))
 _CONVERTER.register_structure_hook(type(None), _scalar(type(None), "null", lambda _: None))
 _CONVERTER.register_structure_hook_func(_origin_in(Literal), _literal)

@@ -82,22 +82,21 @@ def run_resume(
         distribution, agent = build(spec)
         if not isinstance(agent, Learner):
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
-        checkpoint = folder.checkpoints.load() if folder.checkpoints.iterations() else None
+        training = Training(spec, distribution, agent)
+        checkpoint = folder.load(training.load)
         done = 0 if checkpoint is None else checkpoint.iteration
         if iterations is not None:
             if iterations < done:
                 raise UsageError(f"{path}: --iterations {iterations} is less than the {done} already done")
             folder.extend(iterations)
-            spec = replace(spec, iterations=iterations)
-        training = Training(spec, distribution, agent)
+            training.spec = spec = replace(spec, iterations=iterations)
         if checkpoint is None:
             print(f"note: {path} ended before its first checkpoint; starting from iteration 0", file=sys.stderr)
         else:
-            training.load(checkpoint)
             for problem in checkpoint.problems:
                 warn(f"{problem}; continuing from iteration {done}")
         for problem in folder.metrics.trim(done):
-            warn(f"{problem}, dropped")
+            warn(problem)
         return _finish(folder, training, quiet, spec.objects)
 
 

@@ -93,7 +93,7 @@ class Checkpoints:
         earlier = [each for each in self.iterations() if each < iteration]
         self._drop(keep={iteration, *earlier[-(KEPT - 1) :]})
 
-    def load(self, restore: Callable[[Checkpoint], None] = lambda _: None) -> Checkpoint:
+    def load(self, restore: Callable[[Checkpoint], object] = lambda _: None) -> Checkpoint:
         """Return the newest undamaged checkpoint; its `problems` describe newer, damaged checkpoints.
 
         Args:

@@ -12,13 +12,16 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.runs.checkpoints import Checkpoints
+from agents.runs.checkpoints import Checkpoint, Checkpoints
 from agents.runs.metrics import Metrics
+from agents.runs.program import program
 from agents.runs.seal import identity, read_config, sealed
 from qrl.common.errors import UsageError
 from qrl.common.files import (
@@ -151,6 +154,40 @@ class RunFolder:
         """Flush all rows of metrics to disk, then write a checkpoint. See `Checkpoints.save`."""
         self.metrics.sync()
         self.checkpoints.save(iteration, tensors, meta)
+
+    def load(self, restore: Callable[[Checkpoint], object] = lambda _: None) -> Checkpoint | None:
+        """Return the newest usable checkpoint, as `Checkpoints.load` does; None if the run ended before its first one.
+
+        Its `problems` describe newer checkpoints that are damaged, or missing although `metrics.jsonl` tells of them.
+
+        Raises:
+            UsageError: there is no usable checkpoint, although there has been one.
+        """
+        if not self.checkpoints.iterations():
+            if lost := self._lost_since(0):
+                anew = f"{program()} --config {shlex.quote(str(self.path))} --out NEW"
+                raise UsageError(f"{lost}; put the folder checkpoint back, or train anew: {anew}")
+            return None
+        checkpoint = self.checkpoints.load(restore)
+        lost = "" if checkpoint.problems else self._lost_since(checkpoint.iteration)
+        return replace(checkpoint, problems=(lost,)) if lost else checkpoint
+
+    def _lost_since(self, iteration: int) -> str:
+        """Return a message if a checkpoint after this iteration has been saved and is missing; else "".
+
+        It has been if there are metrics after the iteration at which it was due: training saves it before it goes on.
+        At the end of training, metrics of the last iteration suffice, though a kill while the last checkpoint is saved
+        leaves them, too; but for a run without any checkpoint, it must have been evaluated, too.
+        """
+        every, end = (self.spec.get(name) for name in ("checkpoint_every", "iterations"))
+        if not isinstance(every, int) or not isinstance(end, int) or every < 1:
+            return ""  # not a valid spec
+        due = min((iteration // every + 1) * every, max(end, iteration))
+        last = self.metrics.last_iteration()
+        ended = last >= end > iteration and (iteration > 0 or kind_of(self.path / "evaluation.json") == "file")
+        if last <= due and not ended:
+            return ""
+        return f"{self.path}: a checkpoint of iteration {due} or later is missing: the metrics end at iteration {last}"
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -72,7 +72,9 @@ def open_regular(path: Path, flags: int, *, follow_links: bool = True) -> int:
     kind = kind_of(path, follow_links=follow_links)
     if kind == "missing" and not flags & os.O_CREAT:
         raise MissingFileError(f"{path}: {os.strerror(errno.ENOENT)}")
-    if kind not in ("file", "missing"):
+    if kind == "folder":
+        raise UsageError(f"{path}: {os.strerror(errno.EISDIR)}")
+    if kind == "other":
         raise UsageError(f"{path}: not a regular file")
     # O_NONBLOCK: a pipe may have taken the file's place since.
     flags |= os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
