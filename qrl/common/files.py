@@ -301,7 +301,7 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _without_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
@@ -309,7 +309,7 @@ def _without_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return found
 
 
-def _check_text(value: Json) -> None:
+def _check_text(value: object) -> None:
     """Raise ValueError for text that has a NUL character or half of a surrogate pair."""
     match value:
         case str() if not is_text(value):
