@@ -10,6 +10,7 @@ from typing import Literal, TypeVar, Union, get_args, get_origin
 
 from cattrs import AttributeValidationNote, Converter, ForbiddenExtraKeysError, IterableValidationNote
 from cattrs.errors import BaseValidationError, IterableValidationError
+from cattrs.gen import make_mapping_structure_fn
 
 from qrl.common.checks import is_text
 from qrl.common.errors import UsageError, describe, suggest
@@ -223,7 +224,8 @@ def _dataclass(hint: type[T], converter: Converter) -> Callable[[object, object]
 
 
 def _mapping(hint: object, converter: Converter) -> Callable[[object, object], object]:
-    make = converter.gen_structure_mapping(hint)
+    # Not `converter.gen_structure_mapping`, which registers its result in place of this hook.
+    make: Callable[[object, object], object] = make_mapping_structure_fn(hint, converter)  # type: ignore[arg-type]
 
     def structure(value: object, _: object) -> object:
         if not isinstance(value, Mapping):

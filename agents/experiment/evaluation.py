@@ -97,18 +97,16 @@ class Curve:
         if isinstance(axis := values.get("axis"), str):
             values["axis"] = renamed.get(axis, axis)
         try:
-            curve = from_plain(cls, values, where)
+            curve = from_plain(cls, values, "")
             curve.check()
         except UsageError as error:
-            raise UsageError(
-                f"{where}: not the evaluation of a run: {str(error).removeprefix(f'{where}: ')}"
-            ) from error
+            raise UsageError(f"{where}: not the evaluation of a run: {error}") from error
         return curve
 
     def check(self) -> None:
         """Raise UsageError unless the curve is consistent: lists have a value for each x, counts are in range."""
-        check_choice("axis", "axis", self.axis, AXES)
-        check_choice("split", "split", self.split, get_args(Split))
+        check_choice("curve", "axis", self.axis, AXES)
+        check_choice("curve", "split", self.split, get_args(Split))
         for name in ("n_tasks", "seed", "iteration"):
             check_count(name, getattr(self, name), least=0)
         if not self.x or self.x != sorted({*self.x}):

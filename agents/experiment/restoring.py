@@ -52,7 +52,10 @@ def restore_learner(agent: Learner[object], actions: torch.Generator, checkpoint
         UsageError: a part of the checkpoint is missing, of the wrong type, or not this agent's. The agent is unchanged
             if its `load_state_dict` keeps that promise.
     """
-    saved = from_plain(SavedState, checkpoint.meta, "state.json: meta")
+    try:
+        saved = from_plain(SavedState, checkpoint.meta, "meta")
+    except UsageError as error:
+        raise UsageError(f"state.json: {error}") from error
     known = generators(agent, actions)
     for name, generator in known.items():
         _check_generator(name, generator, checkpoint.tensors)

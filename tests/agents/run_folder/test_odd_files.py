@@ -265,7 +265,7 @@ def test_kill_while_results_are_set_aside_loses_nothing(after, run, monkeypatch)
     assert any(run.path.glob(".replaced-*"))
     again = RunFolder.open(run.path)
     assert again.config == run.config and again.checkpoints.load().iteration == 1
-    assert contents(run.path) == before 
+    assert contents(run.path) == before
     assert not any(run.path.glob(".replaced-*"))
 
 
