@@ -6,7 +6,7 @@ import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from cattrs import AttributeValidationNote, Converter, ForbiddenExtraKeysError, IterableValidationNote
 from cattrs.errors import BaseValidationError, IterableValidationError
@@ -225,7 +225,7 @@ def _dataclass(hint: type[T], converter: Converter) -> Callable[[object, object]
 
 def _mapping(hint: object, converter: Converter) -> Callable[[object, object], object]:
     # Not `converter.gen_structure_mapping`, which registers its result in place of this hook.
-    make: Callable[[object, object], object] = make_mapping_structure_fn(hint, converter)  # type: ignore[arg-type]
+    make: Any = make_mapping_structure_fn(cast(Any, hint), converter)
 
     def structure(value: object, _: object) -> object:
         if not isinstance(value, Mapping):

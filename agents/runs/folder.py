@@ -25,6 +25,8 @@ from agents.runs.program import program
 from agents.runs.seal import identity, read_config, sealed
 from qrl.common.errors import UsageError
 from qrl.common.files import (
+    LARGEST_RESULT,
+    from_json,
     kind_of,
     open_regular,
     path_error,
@@ -176,18 +178,26 @@ class RunFolder:
         """Return a message if a checkpoint after this iteration has been saved and is missing; else "".
 
         It has been if there are metrics after the iteration at which it was due: training saves it before it goes on.
-        At the end of training, metrics of the last iteration suffice, though a kill while the last checkpoint is saved
-        leaves them, too; but for a run without any checkpoint, it must have been evaluated, too.
+        So does an evaluation at the last iteration. At the end of training, metrics of the last iteration suffice if
+        there is an earlier checkpoint, though a kill while the last one is saved leaves them, too.
         """
         every, end = (self.spec.get(name) for name in ("checkpoint_every", "iterations"))
         if not isinstance(every, int) or not isinstance(end, int) or every < 1:
             return ""  # not a valid spec
         due = min((iteration // every + 1) * every, max(end, iteration))
         last = self.metrics.last_iteration()
-        ended = last >= end > iteration and (iteration > 0 or kind_of(self.path / "evaluation.json") == "file")
-        if last <= due and not ended:
+        ended = last >= end > iteration > 0
+        if last <= due and not ended and not (last > iteration and self._evaluated_at() == last):
             return ""
         return f"{self.path}: a checkpoint of iteration {due} or later is missing: the metrics end at iteration {last}"
+
+    def _evaluated_at(self) -> object:
+        """Return the iteration of the last evaluation on test tasks; None if that is unknown."""
+        try:
+            evaluation = from_json(self.path / "evaluation.json", LARGEST_RESULT)
+        except UsageError:
+            return None
+        return evaluation.get("iteration") if isinstance(evaluation, dict) else None
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -18,7 +18,6 @@ import torch
 import agents
 from agents.cli.main import main
 from qrl.common.errors import UsageError
-from qrl.common.files import to_json
 
 SECONDS = 60
 """Limit of a command [s]."""
@@ -92,7 +91,7 @@ def _load(run: Path, out: Path) -> int:
     for each in caught:
         print(f"warning: {each.message}", file=sys.stderr)
     tensors = {name: value.tolist() for name, value in loaded.agent.state_dict().items()}
-    out.write_text(to_json({"iteration": loaded.iteration, "tensors": tensors}))
+    out.write_text(json.dumps({"iteration": loaded.iteration, "tensors": tensors}))  # NaN, too
     return 0
 
 

@@ -30,9 +30,10 @@ def install_selector(source: Path, target: Path = FOLDER) -> None:
     if spec.env != "algorithm_selection":
         raise UsageError(f"{source}: must be a run of algorithm_selection, not of {spec.env}")
     checkpoint = run.load()
-    if checkpoint is None or checkpoint.iteration < spec.iterations:
-        done = 0 if checkpoint is None else checkpoint.iteration
-        raise UsageError(f"{source}: is trained for {done} of {spec.iterations} iterations only")
+    if checkpoint is None:
+        raise UsageError(f"{source}: no checkpoint")
+    if checkpoint.iteration < spec.iterations:
+        raise UsageError(f"{source}: is trained for {checkpoint.iteration} of {spec.iterations} iterations only")
     weights = {name: tensor for name, tensor in checkpoint.tensors.items() if not name.startswith("adam/")}
     target.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target / "checkpoint", ignore_errors=True)

@@ -1,6 +1,7 @@
 """Whatever stands in place of a file is answered in one line, at once."""
 
 import os
+import signal
 import socket
 import stat
 
@@ -47,8 +48,6 @@ LONG = 10
 @pytest.fixture(autouse=True)
 def limit():
     """End a test that waits for a pipe: the alarm's default action ends the process, which nobody overlooks."""
-    import signal
-
     signal.alarm(LONG)
     yield
     signal.alarm(0)
@@ -111,7 +110,7 @@ def test_configuration_metrics_and_lock(odd, run):
 def test_checkpoint_folder_that_is_none(run):
     for make in (os.mkfifo, lambda path: path.symlink_to("nothing"), lambda path: path.write_bytes(b"")):
         make(run.path / "checkpoint")
-        with pytest.raises(UsageError, match="checkpoint: (Not a directory|a link to nothing)"):
+        with pytest.raises(UsageError, match=r"checkpoint: (Not a directory|a link to nothing)"):
             run.checkpoints.load()
         (run.path / "checkpoint").unlink()
     (run.path / "checkpoint" / "000000001").mkdir(parents=True)  # a digit too many, which names no checkpoint
@@ -130,7 +129,7 @@ def test_names_that_no_file_can_have(name, tmp_path):
         lambda path: write_atomically(path, b""),
         lambda path: RunFolder.create(path, {}),
     ):
-        with pytest.raises(UsageError, match="is not the name of a file|File name too long"):
+        with pytest.raises(UsageError, match=r"is not the name of a file|File name too long"):
             action(path)
     assert names(tmp_path) == []
 
@@ -144,7 +143,7 @@ def test_kinds_and_sizes(tmp_path):
     assert read_regular(tmp_path / "link", most=5) == b"12345"
     with pytest.raises(UsageError, match=r"file: 5 bytes are too many; at most 4 are read$"):
         read_regular(tmp_path / "file", most=4)
-    with pytest.raises(MissingFileError, match="nothing: No such file or directory$"):
+    with pytest.raises(MissingFileError, match=r"nothing: No such file or directory$"):
         read_regular(tmp_path / "nothing")
 
 
@@ -249,10 +248,11 @@ def interrupted(run, monkeypatch, after):
         renamed.append(source)
         rename(source, target)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(os, "rename", counted)
         patch.setattr(RunFolder, "_restore_set_aside", lambda self: None)  # a killed process tidies up nothing
-        RunFolder.create(run.path, {"spec": {"seed": 5}}, overwrite=True)
+        with pytest.raises(Killed):
+            RunFolder.create(run.path, {"spec": {"seed": 5}}, overwrite=True)
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
