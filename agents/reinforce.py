@@ -20,7 +20,7 @@ from torch import Tensor
 
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
-from agents.core.saved_state import moments, named_parameters, policy_buffers, restore, restore_moments
+from agents.core.saved_state import moments, named_parameters, policy_buffers, restore_training
 from agents.rl import acting
 from agents.rl.acting import FastWeights
 from agents.rl.adaptive_adam import check_finite
@@ -148,8 +148,7 @@ class Reinforce:
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""
-        restore(self._saved(), tensors)
-        restore_moments(self.optimiser, self.theta, tensors)
+        restore_training(self._saved(), self.optimiser, self.theta, tensors)
 
 
 def build(config: Config, context: BuildContext) -> Reinforce:

@@ -29,7 +29,7 @@ from torch import Tensor
 from agents.core.context import BuildContext, FeatureNetwork
 from agents.core.options import Options
 from agents.core.rollout import Rollout
-from agents.core.saved_state import moments, named_parameters, restore, restore_moments
+from agents.core.saved_state import moments, named_parameters, restore_training
 from agents.rl.adaptive_adam import check_finite
 from qrl.policies.heads import Categorical, Gaussian
 from qrl.sb3 import QuantumActorCriticPolicy
@@ -253,8 +253,7 @@ class SB3PPO:
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
         """Restore the tensors that `state_dict` returned. Raises UsageError for tensors of another model."""
-        restore(self._saved(), tensors)
-        restore_moments(self.optimiser, self.params, tensors)
+        restore_training(self._saved(), self.optimiser, self.params, tensors)
 
 
 def _build_ppo(config: Config, context: BuildContext, network: FeatureNetwork) -> PPO:

@@ -76,7 +76,10 @@ def _circuits(
     files: dict[str, bytes] = {}
     rows: list[dict[str, object]] = []
     for index, observation in enumerate(observations):
-        policy.peek(observation)
+        try:
+            policy.peek(observation)
+        except UsageError as error:
+            raise UsageError(f"observation {index}: {error}") from error
         circuits = played(dict(recorders))
         names = [f"observation{index}-circuit{i}{FORMATS[kind]}" for i in range(len(circuits))]
         files |= {name: encode(each.circuit, kind) for name, each in zip(names, circuits, strict=True)}

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from agents.runs.interrupt import Interrupted
 from agents.runs.program import program
+from qrl.common.checks import check_text
 from qrl.common.errors import TrainingError, UsageError
 from qrl.common.importing import install_hint
 
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from agents.cli.commands import run_command
 
+        for word in arguments:
+            check_text("argument", word)
         return run_command(arguments)
     except UsageError as error:
         return _complain(error, 2)

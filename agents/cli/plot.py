@@ -15,7 +15,7 @@ from agents.experiment.style import format_of
 from agents.runs.folder import RunFolder
 from agents.runs.program import program
 from qrl.common.errors import UsageError
-from qrl.common.files import check_new_file, from_json, to_json
+from qrl.common.files import LARGEST_RESULT, MissingFileError, check_new_file, from_json, to_json
 
 NOT_CONFIGURATION = ("seed", "threads", "checkpoint_every", "eval_tasks", "eval_steps", "eval_episodes")
 """Fields of a spec in which runs of one configuration may differ."""
@@ -51,13 +51,12 @@ def run_plot(options: PlotOptions) -> int:
 
 def _read(path: Path, split: str) -> EvaluatedRun:
     table = path / table_name(split)
-    if not table.exists():
-        command = f"{program()} evaluate {shlex.quote(str(path))} --split {split}"
-        raise UsageError(f"{path} has no {table.name}: {command}")
     try:
-        curve = Curve.from_json(from_json(table))
-    except UsageError as error:
-        raise UsageError(f"{table}: not the evaluation of a run") from error
+        data = from_json(table, LARGEST_RESULT)
+    except MissingFileError as error:
+        command = f"{program()} evaluate {shlex.quote(str(path))} --split {split}"
+        raise UsageError(f"{path} has no {table.name}: {command}") from error
+    curve = Curve.from_json(data, str(table))
     folder = RunFolder.open(path)
     spec = {name: value for name, value in folder.spec.items() if name not in NOT_CONFIGURATION}
     # The file of a plug-in is part of the configuration, and so are the backend and the length of training of a curve.

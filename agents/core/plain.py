@@ -6,11 +6,13 @@ import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from cattrs import AttributeValidationNote, Converter, ForbiddenExtraKeysError, IterableValidationNote
 from cattrs.errors import BaseValidationError, IterableValidationError
+from cattrs.gen import make_mapping_structure_fn
 
+from qrl.common.checks import is_text
 from qrl.common.errors import UsageError, describe, suggest
 from qrl.common.options import DataclassInstance
 
@@ -145,8 +147,16 @@ def _float(value: object) -> float:
     return float(value)
 
 
+def _str(value: object) -> str:
+    assert isinstance(value, str)
+    if not is_text(value):
+        raise _mismatch("text without NUL characters and bytes that are not UTF-8", value)
+    return str(value)
+
+
 def _path(value: object) -> Path:
     assert isinstance(value, str | Path)
+    _str(str(value))
     if not str(value):
         raise _mismatch("a path", value)
     return Path(value)
@@ -214,7 +224,8 @@ def _dataclass(hint: type[T], converter: Converter) -> Callable[[object, object]
 
 
 def _mapping(hint: object, converter: Converter) -> Callable[[object, object], object]:
-    make = converter.gen_structure_mapping(hint)
+    # Not `converter.gen_structure_mapping`, which registers its result in place of this hook.
+    make: Any = make_mapping_structure_fn(cast(Any, hint), converter)
 
     def structure(value: object, _: object) -> object:
         if not isinstance(value, Mapping):
@@ -232,7 +243,7 @@ _CONVERTER = Converter(forbid_extra_keys=True)
 _CONVERTER.register_structure_hook(bool, _scalar(bool, "true or false", bool))
 _CONVERTER.register_structure_hook(int, _scalar(int, "a whole number", _int))
 _CONVERTER.register_structure_hook(float, _scalar((int, float), "a number", _float))
-_CONVERTER.register_structure_hook(str, _scalar(str, "a string", str))
+_CONVERTER.register_structure_hook(str, _scalar(str, "a string", _str))
 _CONVERTER.register_structure_hook(Path, _scalar((str, Path), "a path", _path))
 _CONVERTER.register_structure_hook(type(None), _scalar(type(None), "null", lambda _: None))
 _CONVERTER.register_structure_hook_func(_origin_in(Literal), _literal)

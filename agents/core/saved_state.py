@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from qrl.common.errors import UsageError
+from qrl.common.optimisers import fresh_moments
 from qrl.policies.policy import Params
 
 
@@ -26,26 +27,45 @@ def moments(optimiser: torch.optim.Adam, params: Params) -> dict[str, Tensor]:
     return {f"adam/{name}/{key}": tensor for name, state in states for key, tensor in state.items()}
 
 
-def restore_moments(optimiser: torch.optim.Adam, params: Params, tensors: Mapping[str, Tensor]) -> None:
-    """Restore the optimiser state that `moments` returned."""
-    for name, value in params.items():
-        prefix = f"adam/{name}/"
-        saved = {key.removeprefix(prefix): t.clone() for key, t in tensors.items() if key.startswith(prefix)}
-        if saved:  # Adam keeps its step count on the CPU
-            optimiser.state[value] = {k: t if k == "step" else t.to(value.device) for k, t in saved.items()}
-
-
 @torch.no_grad()
 def restore(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
     """Copy saved tensors into an agent's tensors in place.
 
-    Raises UsageError, without any change, if the saved tensors belong to another model.
+    Raises UsageError, without any change, if the saved tensors are not those of this agent: if one is missing, or has
+    another name, shape or type.
     """
-    for name, value in own.items():
-        if name not in tensors or tensors[name].shape != value.shape:
-            found = tuple(tensors[name].shape) if name in tensors else "nothing"
-            raise UsageError(
-                f"the checkpoint belongs to another model: {name} should be {tuple(value.shape)}, is {found}"
-            )
+    _check(own, tensors)
     for name, value in own.items():
         value.copy_(tensors[name])
+
+
+def restore_training(
+    own: Mapping[str, Tensor], optimiser: torch.optim.Adam, params: Params, tensors: Mapping[str, Tensor]
+) -> None:
+    """Restore an agent's tensors as `restore` does, and the optimiser state that `moments` returned.
+
+    The moments may be missing altogether, as in weights for evaluation only.
+    """
+    states = {name: fresh_moments(optimiser, value) for name, value in params.items()}
+    expected = {f"adam/{name}/{key}": like for name, state in states.items() for key, like in state.items()}
+    saved = {name: tensor for name, tensor in tensors.items() if name in expected}
+    _check(expected if saved else {}, saved)
+    restore(own, {name: tensor for name, tensor in tensors.items() if name not in saved})
+    for name, value in params.items() if saved else ():
+        state = {key: saved[f"adam/{name}/{key}"].clone() for key in states[name]}
+        # Adam keeps its step count on the CPU.
+        optimiser.state[value] = {key: t if key == "step" else t.to(value.device) for key, t in state.items()}
+
+
+def _check(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Raise UsageError unless the tensors have the expected names, shapes and types."""
+    for name, like in expected.items():
+        wanted, found = _describe(like), _describe(tensors[name]) if name in tensors else "nothing"
+        if wanted != found:
+            raise UsageError(f"the checkpoint belongs to another model: {name} should be {wanted}, is {found}")
+    for name in sorted(tensors.keys() - expected.keys()):
+        raise UsageError(f"the checkpoint belongs to another model, which has a tensor {name[:60]!r}")
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_type_hints, runtime_che
 from agents.core.limits import LARGEST_EPISODES, LARGEST_ITERATIONS
 from agents.core.plain import check_value, from_plain, init_names, inside, located, plain_value, to_plain
 from agents.core.registry import DEFAULT_NAMES, REGISTRIES
-from qrl.common.checks import check_count, check_seed
+from qrl.common.checks import check_count, check_seed, check_text
 from qrl.common.errors import UsageError, suggest
 from qrl.common.options import DataclassInstance
 from qrl.common.registry import GIVEN, Plugin, name_of, short_name
@@ -274,6 +274,7 @@ def check_names(data: Mapping[str, object], where: str, objects: Mapping[str, ob
         name = data.get(role, "")
         if not isinstance(name, str):
             raise UsageError(f"{inside(where, role)}: expected a name, found {name!r}")
+        check_text(inside(where, role), name)
         if name.endswith(GIVEN) and role not in objects:
             missing.append(role)
     if missing:

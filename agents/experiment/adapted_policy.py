@@ -1,5 +1,7 @@
 """Adapted policy: acts in a single environment, or predicts actions for Stable-Baselines3."""
 
+import textwrap
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -57,11 +59,12 @@ class AdaptedPolicy:
         if isinstance(self._agent, InContextAgent | OpenLoopAgent):
             why = "adapts from rewards" if isinstance(self._agent, InContextAgent) else "counts steps"
             raise UsageError(f"predict: this agent {why}, which predict does not receive; use act and observe")
-        single = np.asarray(observation).shape == self._shape
-        rows = np.asarray(observation)[None] if single else np.asarray(observation)
-        if rows.shape[1:] != self._shape or not np.isfinite(rows).all():
-            raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {observation!r}")
-        observed = torch.as_tensor(rows, dtype=torch.float32, device=self._generator.device)[None]
+        given = _finite_numbers(observation)
+        single = given is not None and given.shape == self._shape
+        rows = given[None] if given is not None and single else given
+        if rows is None or rows.shape[1:] != self._shape:
+            raise self._unusable(observation)
+        observed = torch.as_tensor(rows, device=self._generator.device)[None]
         if not deterministic:
             action, _ = self._agent.act(self._state, observed, self._generator)
         elif isinstance(self._agent, DeterministicAgent):
@@ -98,7 +101,22 @@ class AdaptedPolicy:
             self._state = self._agent.on_episode_start(self._state)
 
     def _seen(self, observation: object) -> Tensor:
+        array = _finite_numbers(observation)
+        if array is None or array.shape != self._shape:
+            raise self._unusable(observation)
+        return torch.as_tensor(array, device=self._generator.device)[None, None]
+
+    def _unusable(self, observation: object) -> UsageError:
+        found = textwrap.shorten(repr(observation), 80, placeholder=" …")
+        return UsageError(f"policy: an observation is {self._shape} finite numbers, not {found}")
+
+
+def _finite_numbers(observation: object) -> NDArray[np.float32] | None:
+    """Return an observation as an array; None if it is not an array of numbers that are finite in single precision."""
+    try:
         array = np.asarray(observation)
-        if array.shape != self._shape or not np.isfinite(array).all():
-            raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {observation!r}")
-        return torch.as_tensor(array, dtype=torch.float32, device=self._generator.device)[None, None]
+        with np.errstate(over="ignore"):
+            numbers = array.astype(np.float32) if array.dtype.kind in "biuf" else None
+    except (TypeError, ValueError):  # lists of different lengths, or anything else
+        return None
+    return numbers if numbers is not None and np.isfinite(numbers).all() else None

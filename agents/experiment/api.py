@@ -15,6 +15,7 @@ from agents.experiment.start import run_resume, run_training
 from agents.runs.folder import RunFolder
 from envs.core.distribution import TaskDistribution
 from qrl.backends.backend import Backend
+from qrl.common.checks import check_text
 from qrl.common.errors import UsageError
 from qrl.common.options import check_known
 from qrl.common.trust import Trust
@@ -132,8 +133,8 @@ def resume(
 def load(path: Path | str, *, trust: bool = False, **given: object) -> Run:
     """Load a run from its folder.
 
-    Warn about damaged checkpoints that are newer than the loaded one, and about plug-in files that changed since
-    training.
+    Warn about damaged and missing checkpoints that are newer than the loaded one, and about plug-in files that changed
+    since training.
 
     Args:
         path: run folder.
@@ -148,7 +149,7 @@ def load(path: Path | str, *, trust: bool = False, **given: object) -> Run:
     """
     objects, names = _given(given)
     run = Run(RunFolder.open(_path(path)), objects, Trust(trust, names))
-    for text in (*(f"{problem}; an older checkpoint is used" for problem in run.problems), *run.changes):
+    for text in run.warnings:
         warnings.warn(text, stacklevel=2)
     return run
 
@@ -174,6 +175,7 @@ def _path(path: object, default: Path | None = None) -> Path:
         return default
     if not isinstance(path, str | Path):
         raise UsageError(f"expected the path of a run folder, found {path!r}")
+    check_text("run folder", str(path))
     return Path(path)
 
 

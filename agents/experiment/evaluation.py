@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -13,10 +13,13 @@ from torch.nn.functional import pad
 
 from agents.core.agent import Agent, InContextAgent, MemoryBoundAgent, State
 from agents.core.context import seed_shots, torch_generator
+from agents.core.plain import from_plain
 from agents.core.rollout import Rollout
 from agents.experiment.loop import collect_and_adapt
 from agents.rl.memory import check_fits
 from envs import TaskDistribution
+from envs.core.distribution import Split
+from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
 
 CONFIDENCE = 0.95
@@ -25,6 +28,12 @@ LARGEST_BATCH = 20_000_000
 """Maximum number of values per batch of bootstrap resamples."""
 MAX_LANES = 2_000
 """Maximum number of environments stepped in parallel; tasks beyond it are evaluated in turn to bound the memory."""
+
+
+AXES = ("gradient_steps", "episodes", "evaluations")
+"""Quantities on the axis x of a curve."""
+STATISTICS = ("mean", "ci_low", "ci_high", "iqm", "worst_decile")
+"""Fields of a curve with a statistic over tasks at each x."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +80,49 @@ class Curve:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Curve":
-        """Return the curve of an evaluation.json, also of an earlier version.
+    def from_json(cls, data: object, where: str = "evaluation") -> "Curve":
+        """Return the curve of an evaluation.json, also of an earlier version; `where` names it in errors.
 
         Raises:
-            UsageError: the data are not those of a curve.
+            UsageError: the data are not those of a curve: a key is missing or unknown, a value has the wrong type, a
+                number is not finite, or lengths differ.
         """
         renamed = {"tries": "evaluations", "forgetful": "memory_reset"}
+        if not isinstance(data, Mapping):
+            raise UsageError(f"{where}: not the evaluation of a run: expected a JSON object")
         values = dict(data)
         for key in ("references", "fractions"):
-            values[key] = {renamed.get(name, name): value for name, value in values.get(key, {}).items()}
+            if isinstance(named := values.get(key), Mapping):
+                values[key] = {renamed.get(name, name): value for name, value in named.items()}
+        if isinstance(axis := values.get("axis"), str):
+            values["axis"] = renamed.get(axis, axis)
         try:
-            curve = cls(**values)
-        except TypeError as error:
-            raise UsageError("not the evaluation of a run") from error
-        return replace(curve, axis=renamed.get(curve.axis, curve.axis))
+            curve = from_plain(cls, values, "")
+            curve.check()
+        except UsageError as error:
+            raise UsageError(f"{where}: not the evaluation of a run: {error}") from error
+        return curve
+
+    def check(self) -> None:
+        """Raise UsageError unless the curve is consistent: lists have a value for each x, counts are in range."""
+        check_choice("curve", "axis", self.axis, AXES)
+        check_choice("curve", "split", self.split, get_args(Split))
+        for name in ("n_tasks", "seed", "iteration"):
+            check_count(name, getattr(self, name), least=0)
+        if not self.x or self.x != sorted({*self.x}):
+            raise UsageError(f"x: expected increasing numbers, found {self.x}")
+        if len(self.per_task) != self.n_tasks:
+            raise UsageError(f"per_task has {len(self.per_task)} tasks, n_tasks is {self.n_tasks}")
+        lists = {name: getattr(self, name) for name in (*STATISTICS, "episodes", "env_steps")}
+        lists |= {f"per_task[{index}]": row for index, row in enumerate(self.per_task)}
+        lists |= {f"references.{name}": row for name, row in self.references.items()}
+        lists |= {f"exact.{name}": row for name, row in self.exact.items()}
+        for name, values in lists.items():
+            if len(values) != len(self.x):
+                raise UsageError(f"{name} has {len(values)} values, x has {len(self.x)}")
+        for name, values in self.fractions.items():
+            if len(values) != 3 or name not in self.references:
+                raise UsageError(f"fractions.{name}: expected a mean and the ends of its interval, of a reference")
 
     @property
     def label(self) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from agents.core.agent import Agent, ChecksTraining, InContextAgent, Learner, OracleAgent, State
 from agents.core.collect import collect
 from agents.core.context import find_execution, seed_sequences, torch_generator
 from agents.core.rollout import Rollout
 from agents.core.spec import Spec
+from agents.experiment.restoring import RNGS, generators, restore_learner
 from agents.runs.checkpoints import Checkpoint
 from agents.runs.folder import RunFolder
 from agents.runs.interrupt import Interrupted, Interrupts
@@ -21,9 +21,6 @@ from agents.runs.progress import Progress
 from envs import TaskDistribution, Tasks
 from envs.core.task_vector import TaskVectorEnv
 from qrl.common.errors import UsageError
-
-GENERATORS = ("generator", "shots")
-"""Names of a checkpoint's tensors that are RNG states; the others belong to the learner."""
 
 
 def collect_and_adapt(
@@ -70,7 +67,7 @@ class Training:
             agent.check_training()
         self.spec, self.distribution, self.agent = spec, distribution, agent
         streams = seed_sequences(spec.seed)
-        self.rngs = {name: np.random.Generator(np.random.PCG64(streams[name])) for name in ("tasks", "environment")}
+        self.rngs = {name: np.random.Generator(np.random.PCG64(streams[name])) for name in RNGS}
         self.generator = torch_generator(streams["actions"], spec.device)
         self.env = distribution.vectorise(agent.n_tasks, agent.n_envs, spec.device)
         self.iteration = self.env_steps = 0
@@ -110,29 +107,18 @@ class Training:
             "seconds": self.seconds,
             "rngs": {name: rng.bit_generator.state for name, rng in self.rngs.items()},
         }
-        states = {name: generator.get_state() for name, generator in self._generators().items()}
+        states = {name: generator.get_state() for name, generator in generators(self.agent, self.generator).items()}
         run.save(self.iteration, self.agent.state_dict() | states, meta)
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint."""
-        for name, generator in self._generators().items():
+        """Continue from a checkpoint. Raises UsageError, without any change, as `restore_learner` does."""
+        saved = restore_learner(self.agent, self.generator, checkpoint)
+        for name, generator in generators(self.agent, self.generator).items():
             generator.set_state(checkpoint.tensors[name])
-        self.agent.load_state_dict(learner_tensors(checkpoint))
         self.iteration = checkpoint.iteration
-        self.env_steps, self.seconds = checkpoint.meta["env_steps"], checkpoint.meta["seconds"]
-        for name, state in checkpoint.meta["rngs"].items():
+        self.env_steps, self.seconds = saved.env_steps, saved.seconds
+        for name, state in saved.rngs.items():
             self.rngs[name].bit_generator.state = state
-
-    def _generators(self) -> dict[str, torch.Generator]:
-        """Return the generator of actions and, if circuits have finite shots, the generator of shots."""
-        execution = find_execution(self.agent)
-        shots = {"shots": execution.generator} if execution is not None and execution.shots else {}
-        return {"generator": self.generator} | shots
-
-
-def learner_tensors(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
-    """Return the tensors of a checkpoint that belong to the learner."""
-    return {name: tensor for name, tensor in checkpoint.tensors.items() if name not in GENERATORS}
 
 
 def train(training: Training, run: RunFolder, progress: Progress) -> None:

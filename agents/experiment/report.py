@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.core.plain import check_value
 from agents.experiment.evaluation import Curve, paired_gain
 from agents.experiment.plot import draw
 from agents.experiment.run import Run
@@ -21,22 +22,32 @@ def table_name(split: str, label: str = "") -> str:
 
 
 def training_rows(run: Run) -> list[dict[str, Any]]:
-    """Return the rows of metrics for the plot; empty, with a warning, if the metrics are damaged."""
+    """Return the rows of metrics for the plot; empty, with a warning, if the metrics are damaged.
+
+    Also warn if rows are missing at the end.
+    """
     try:
-        rows = run.metrics()
+        rows = [row for row in run.folder.metrics.rows() if "return_by_step" in row]
+        for row in rows:
+            check_value(list[float], row["return_by_step"], f"{run.folder.metrics.path}: return_by_step")
+        if len({len(row["return_by_step"]) for row in rows}) > 1:
+            raise UsageError(f"{run.folder.metrics.path}: rows have different numbers of returns")
     except UsageError as error:
         warn(f"{error}; the picture has no panel of training")
         return []
-    return [row for row in rows if "return_by_step" in row]
+    last = rows[-1]["iteration"] if rows else 0
+    if rows and last < run.iteration:
+        warn(f"{run.folder.metrics.path} ends at iteration {last}; the run was trained for {run.iteration}")
+    return rows
 
 
 def open_run(path: Path, trust: Trust) -> Run:
-    """Load a run from its folder; print a warning for each damaged checkpoint and each changed plug-in file.
+    """Load a run from its folder; print a warning for each damaged or missing checkpoint and each changed plug-in file.
 
     Raises UsageError if `path` is not a run folder, has no usable checkpoint, or names code that is not trusted.
     """
     run = Run(RunFolder.open(path), trust=trust)
-    for problem in (*run.problems, *run.changes):
+    for problem in run.warnings:
         warn(problem)
     return run
 

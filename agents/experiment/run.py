@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from torch import nn
 
 from agents.core.agent import Agent, InContextAgent, Learner, NetworkAgent, OracleAgent
@@ -14,8 +16,8 @@ from agents.core.context import backend_of, build, build_agent, seed_shots, torc
 from agents.core.limits import LARGEST_EPISODES
 from agents.experiment.adapted_policy import AdaptedPolicy
 from agents.experiment.evaluation import Curve, EvaluationPlan, adaptation_curve, evaluate_returns, with_references
-from agents.experiment.loop import learner_tensors
 from agents.experiment.references import ExactReference, reference_agents
+from agents.experiment.restoring import restore_learner
 from agents.runs import origins
 from agents.runs.folder import RunFolder
 from agents.runs.saved_spec import names_in, spec_of
@@ -47,9 +49,18 @@ class Run:
         self.iteration = 0
         """Number of meta-iterations that the agent has been trained for."""
         if isinstance(self.agent, Learner):
-            checkpoint = folder.checkpoints.load()
-            self.agent.load_state_dict(learner_tensors(checkpoint))
+            actions = torch.Generator(self.spec.device)
+            checkpoint = folder.load(partial(restore_learner, self.agent, actions))
+            if checkpoint is None:
+                why = "the run ended before the first one; resume starts from the beginning"
+                raise UsageError(f"{folder.path}: no checkpoint: {why}")
             self.problems, self.iteration = checkpoint.problems, checkpoint.iteration
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings: newer checkpoints that cannot be used, and plug-in files that changed since training."""
+        used = f"the checkpoint of iteration {self.iteration} is used"
+        return (*(f"{problem}; {used}" for problem in self.problems), *self.changes)
 
     @property
     def policy(self) -> nn.Module:

@@ -97,14 +97,11 @@ def run_resume(
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
         check_evaluation(agent, distribution, spec.eval_episodes)
         training = Training(spec, distribution, agent)
-        if folder.checkpoints.iterations():
-            checkpoint = folder.checkpoints.load()
-            training.load(checkpoint)
-            notes += [
-                f"warning: {each}; continuing from iteration {training.iteration}" for each in checkpoint.problems
-            ]
-        else:
+        if (checkpoint := folder.load(training.load)) is None:
             notes.append(f"note: {path} ended before its first checkpoint; starting from iteration 0")
+        else:
+            then = f"continuing from iteration {checkpoint.iteration}"
+            notes += [f"warning: {problem}; {then}" for problem in checkpoint.problems]
         done = training.iteration
         if iterations is not None and iterations < done:
             raise UsageError(f"{path}: --iterations {iterations} is less than the {done} already done")
@@ -118,7 +115,7 @@ def run_resume(
         if spec.iterations != folder.spec["iterations"]:
             folder.extend(spec.iterations)
         for problem in folder.metrics.trim(done):
-            warn(f"{problem}, dropped")
+            warn(problem)
         _remember(used)
         return _finish(folder, training, quiet, spec.objects)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from agents.core.saved_state import moments, named_parameters, restore, restore_moments
+from agents.core.saved_state import moments, named_parameters, restore_training
 from agents.rl.config import PPOConfig
 from agents.rl.trust_region import backtrack
 from qrl.common.errors import TrainingError
@@ -129,8 +129,7 @@ class KLAdaptiveAdam:
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""
-        restore(self._saved(), tensors)
-        restore_moments(self.adam, self.params, tensors)
+        restore_training(self._saved(), self.adam, self.params, tensors)
 
 
 def check_finite(metrics: Mapping[str, float]) -> None:

@@ -8,16 +8,17 @@ import hashlib
 import json
 import os
 import re
-import secrets
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.runs.seal import VERSION, digest
-from qrl.common.errors import UsageError
-from qrl.common.files import from_json, path_error, sync_folder, to_json, write_synced
+from qrl.common.errors import UsageError, wrap_errors
+from qrl.common.files import kind_of, named_json, path_error, read_regular, sync_folder, to_json, write_synced
+from qrl.common.leftovers import delete, sweep, temporary_folder, temporary_path
+from qrl.common.memory import physical_memory
 
 if TYPE_CHECKING:
     import torch
@@ -53,12 +54,14 @@ class Checkpoints:
 
     def iterations(self) -> list[int]:
         """Return the iterations of all existing checkpoints, damaged or not."""
-        try:
-            return sorted(int(entry.name) for entry in self.folder.iterdir() if re.fullmatch(r"\d{8,}", entry.name))
-        except FileNotFoundError:
+        if kind_of(self.folder) == "missing":
             return []
+        try:
+            names = [entry.name for entry in self.folder.iterdir()]
         except OSError as error:
             raise path_error(self.folder, error) from error
+        iterations = (int(name) for name in names if re.fullmatch(r"[0-9]{8,}", name))
+        return sorted(iteration for iteration in iterations if self._path(iteration).name in names)
 
     def save(self, iteration: int, tensors: Mapping[str, "torch.Tensor"], meta: Mapping[str, object]) -> None:
         """Write a checkpoint and delete all but the last two. Earlier checkpoints stay until the new one is complete.
@@ -77,24 +80,25 @@ class Checkpoints:
         data = safetensors.torch.save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
         state = encode_state(iteration, hashlib.sha256(data).hexdigest(), self.identity, meta)
         target = self._path(iteration)
-        temporary = self.folder / f".{target.name}.{secrets.token_hex(4)}.tmp"
         try:
-            temporary.mkdir(parents=True)
-            write_synced(temporary / "state.safetensors", data)
-            write_synced(temporary / "state.json", state)
-            sync_folder(temporary)
-            _replace_folder(temporary, target)
+            with temporary_folder(target) as temporary:
+                write_synced(temporary / "state.safetensors", data)
+                write_synced(temporary / "state.json", state)
+                sync_folder(temporary)
+                _replace_folder(temporary, target)
             sync_folder(self.folder)
         except OSError as error:
             raise path_error(target, error) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         # Later checkpoints were damaged: training resumed from before them and abandoned them.
         earlier = [each for each in self.iterations() if each < iteration]
         self._drop(keep={iteration, *earlier[-(KEPT - 1) :]})
 
-    def load(self) -> Checkpoint:
+    def load(self, restore: Callable[[Checkpoint], object] = lambda _: None) -> Checkpoint:
         """Return the newest undamaged checkpoint; its `problems` describe newer, damaged checkpoints.
+
+        Args:
+            restore: function that takes over a checkpoint; it raises UsageError, and changes nothing, for content of
+                the wrong kind. The checkpoint then counts as damaged.
 
         Raises:
             UsageError: there is no undamaged checkpoint.
@@ -106,11 +110,13 @@ class Checkpoints:
             problems = []
             for iteration in reversed(found):
                 try:
-                    tensors, meta = self._load(iteration)
+                    checkpoint = Checkpoint(iteration, *self._load(iteration), tuple(problems))
+                    with _located(self._path(iteration)):
+                        restore(checkpoint)
                 except UsageError as error:
                     problems.append(str(error))
                     continue
-                return Checkpoint(iteration, tensors, meta, tuple(problems))
+                return checkpoint
             before, found = found, self.iterations()
         if problems:
             raise UsageError(f"{self.run}: no usable checkpoint: {'; '.join(problems)}")
@@ -122,7 +128,8 @@ class Checkpoints:
         import safetensors.torch
 
         folder = self._path(iteration)
-        document = from_json(folder / "state.json")
+        state = read_regular(folder / "state.json")
+        document = named_json(state, str(folder / "state.json"))
         if not isinstance(document, dict) or not isinstance(document.get("meta"), dict):
             raise UsageError(f"{folder / 'state.json'}: not the state of a checkpoint")
         if isinstance(document.get("version"), int) and document["version"] > VERSION:
@@ -131,28 +138,26 @@ class Checkpoints:
             )
         recorded = document.get("iteration"), document.get("tensors"), document.get("run"), document["meta"]
         # Compared byte by byte with a new encoding of the content, so that every changed byte is detected.
-        if _read(folder / "state.json") != encode_state(*recorded):
+        if state != encode_state(*recorded):
             raise UsageError(f"{folder / 'state.json'}: damaged: the digest does not match the content")
         if document["iteration"] != iteration:
             raise UsageError(f"{folder / 'state.json'}: belongs to iteration {document['iteration']}")
         if document["run"] != self.identity:
             raise UsageError(f"{folder}: belongs to another run")
-        data = _read(folder / "state.safetensors")
+        data = read_regular(folder / "state.safetensors", physical_memory())
         if hashlib.sha256(data).hexdigest() != document["tensors"]:
             raise UsageError(f"{folder / 'state.safetensors'}: damaged: the digest does not match the content")
-        try:
+        with wrap_errors(f"{folder / 'state.safetensors'}: not a safetensors file"):
             return safetensors.torch.load(data), document["meta"]
-        except safetensors.SafetensorError as error:
-            raise UsageError(f"{folder / 'state.safetensors'}: not a safetensors file: {error}") from error
 
     def _path(self, iteration: int) -> Path:
         return self.folder / f"{iteration:08d}"
 
     def _drop(self, keep: set[int]) -> None:
-        for entry in self.folder.iterdir():
-            kept = entry.name.isdigit() and int(entry.name) in keep
-            if not kept and re.fullmatch(r"\d{8,}|\..*\.tmp", entry.name):
-                shutil.rmtree(entry, ignore_errors=True)
+        for iteration in self.iterations():
+            if iteration not in keep:
+                delete(self._path(iteration))
+        sweep(self.folder)
 
 
 def encode_state(iteration: object, tensors: object, run: object, meta: Mapping[str, object]) -> bytes:
@@ -171,15 +176,17 @@ def encode_state(iteration: object, tensors: object, run: object, meta: Mapping[
 
 def _replace_folder(source: Path, target: Path) -> None:
     """Rename `source` to `target`. A non-empty folder cannot be overwritten, so an existing `target` is moved first."""
-    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    if target.exists():
+    aside = temporary_path(target)
+    if kind_of(target, follow_links=False) != "missing":
         os.rename(target, aside)
     os.rename(source, target)
-    shutil.rmtree(aside, ignore_errors=True)
+    delete(aside)
 
 
-def _read(path: Path) -> bytes:
+@contextmanager
+def _located(folder: Path) -> Iterator[None]:
+    """Name the folder of a checkpoint in errors about its content."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise path_error(path, error) from error
+        yield
+    except UsageError as error:
+        raise UsageError(f"{folder}: {error}") from error

@@ -12,17 +12,30 @@ import fcntl
 import os
 import re
 import secrets
-import shutil
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.runs.checkpoints import Checkpoints
+from agents.runs.checkpoints import Checkpoint, Checkpoints
 from agents.runs.metrics import Metrics
+from agents.runs.program import program
 from agents.runs.seal import CONFIG, COPY, identity, read_config, sealed
 from qrl.common.errors import UsageError
-from qrl.common.files import path_error, to_json, write_atomically
+from qrl.common.files import (
+    LARGEST_RESULT,
+    from_json,
+    kind_of,
+    open_regular,
+    path_error,
+    read_regular,
+    to_json,
+    write_atomically,
+    write_synced,
+)
+from qrl.common.leftovers import delete, sweep
 
 if TYPE_CHECKING:
     import torch
@@ -43,12 +56,10 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
         UsageError: `path` is not a folder; or the folder is not empty and `overwrite` is not set; or it is not a run
             folder; or it holds a file that is not part of a run.
     """
+    if kind_of(path, follow_links=False) == "missing":
+        return
     try:
-        try:
-            path.lstat()
-        except FileNotFoundError:
-            return
-        if not path.is_dir():
+        if kind_of(path) != "folder":
             raise UsageError(f"{path} exists and is not a folder: give another --out")
         names = [entry.name for entry in path.iterdir()]
     except OSError as error:
@@ -125,10 +136,11 @@ class RunFolder:
                 or was written by a newer version of this software.
         """
         path = Path(path)
-        try:
-            return cls(path, read_config(path))
-        except OSError as error:
-            raise path_error(path, error) from error
+        run = cls(path, read_config(path))
+        if run._set_aside_folders():
+            with suppress(UsageError), run.lock():  # puts back, or deletes, what was set aside
+                pass
+        return run
 
     def extend(self, iterations: int) -> None:
         """Change the number of iterations of the run, the only part of its configuration that may change.
@@ -145,18 +157,59 @@ class RunFolder:
         self.metrics.sync()
         self.checkpoints.save(iteration, tensors, meta)
 
+    def load(self, restore: Callable[[Checkpoint], object] = lambda _: None) -> Checkpoint | None:
+        """Return the newest usable checkpoint, as `Checkpoints.load` does; None if the run ended before its first one.
+
+        Its `problems` describe newer checkpoints that are damaged, or missing although `metrics.jsonl` tells of them.
+
+        Raises:
+            UsageError: there is no usable checkpoint, although there has been one.
+        """
+        if not self.checkpoints.iterations():
+            if lost := self._lost_since(0):
+                anew = f"{program()} --config {shlex.quote(str(self.path))} --out NEW"
+                raise UsageError(f"{lost}; put the folder checkpoint back, or train anew: {anew}")
+            return None
+        checkpoint = self.checkpoints.load(restore)
+        lost = "" if checkpoint.problems else self._lost_since(checkpoint.iteration)
+        return replace(checkpoint, problems=(lost,)) if lost else checkpoint
+
+    def _lost_since(self, iteration: int) -> str:
+        """Return a message if a checkpoint after this iteration has been saved and is missing; else "".
+
+        It has been if there are metrics after the iteration at which it was due: training saves it before it goes on.
+        So does an evaluation at the last iteration. At the end of training, metrics of the last iteration suffice if
+        there is an earlier checkpoint, though a kill while the last one is saved leaves them, too.
+        """
+        every, end = (self.spec.get(name) for name in ("checkpoint_every", "iterations"))
+        if not isinstance(every, int) or not isinstance(end, int) or every < 1:
+            return ""  # not a valid spec
+        due = min((iteration // every + 1) * every, max(end, iteration))
+        last = self.metrics.last_iteration()
+        ended = last >= end > iteration > 0
+        if last <= due and not ended and not (last > iteration and self._evaluated_at() == last):
+            return ""
+        return f"{self.path}: a checkpoint of iteration {due} or later is missing: the metrics end at iteration {last}"
+
+    def _evaluated_at(self) -> object:
+        """Return the iteration of the last evaluation on test tasks; None if that is unknown."""
+        try:
+            evaluation = from_json(self.path / "evaluation.json", LARGEST_RESULT)
+        except UsageError:
+            return None
+        return evaluation.get("iteration") if isinstance(evaluation, dict) else None
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Lock the folder for this process; the operating system releases the lock even if the process is killed.
+
+        Then tidy up after killed processes: finish or undo an interrupted replacement, delete temporary files.
 
         Raises:
             UsageError: another process holds the lock, or the operating system refuses it.
         """
         path = self.path / ".lock"
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise path_error(path, error) from error
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT, follow_links=False)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -164,6 +217,9 @@ class RunFolder:
                 raise UsageError(f"{self.path} is in use by another process") from error
             except OSError as error:
                 raise path_error(path, error) from error
+            self._restore_set_aside()
+            sweep(self.path)
+            sweep(self.checkpoints.folder)
             yield
         finally:
             # The lock file stays: after its removal, a second process could lock a new file of the same name.
@@ -176,23 +232,42 @@ class RunFolder:
 
     @contextmanager
     def _set_aside(self) -> Iterator[None]:
-        """Move existing results aside; delete them at exit, or move them back if the body raises an exception."""
+        """Move existing results aside; delete them at exit, or move them back if no new configuration is written.
+
+        The old configuration is copied first, so that `_restore_set_aside` can tell which of the two holds.
+        """
         aside = self.path / f".replaced-{secrets.token_hex(4)}"
-        moved: list[str] = []
         try:
-            names = [entry.name for entry in self.path.iterdir() if entry.name not in {".lock", CONFIG}]
+            names = [entry.name for entry in self.path.iterdir() if entry.name not in {".lock", CONFIG, COPY}]
             if names:
                 aside.mkdir()
+                write_synced(aside / CONFIG, read_regular(self.path / CONFIG))
             for name in names:
                 os.rename(self.path / name, aside / name)
-                moved.append(name)
             yield
-        except BaseException as error:
-            for name in moved:
-                os.rename(aside / name, self.path / name)
+        except OSError as error:
+            raise path_error(self.path, error) from error
+        finally:
+            self._restore_set_aside()
+
+    def _set_aside_folders(self) -> list[Path]:
+        return [path for path in self.path.glob(".replaced-*") if not path.is_symlink() and path.is_dir()]
+
+    def _restore_set_aside(self) -> None:
+        """Move results that were set aside back while the old configuration holds; delete them once a new one does.
+
+        What earlier versions set aside, without the configuration, stays.
+        """
+        for aside in self._set_aside_folders():
+            with suppress(UsageError, OSError):
+                old, present = (read_regular(path / CONFIG) for path in (aside, self.path))
+                if old == present:
+                    write_atomically(self.path / COPY, old)
+                    for entry in aside.iterdir():
+                        if entry.name != CONFIG and not os.path.lexists(self.path / entry.name):
+                            os.rename(entry, self.path / entry.name)
+                else:
+                    read_config(self.path)  # A damaged configuration replaces nothing.
+                delete(aside)
             with suppress(OSError):
                 aside.rmdir()
-            if isinstance(error, OSError):
-                raise path_error(self.path, error) from error
-            raise
-        shutil.rmtree(aside, ignore_errors=True)

@@ -12,7 +12,7 @@ from agents.runs.folder import RunFolder
 from agents.runs.program import program
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
-from qrl.common.files import from_json, path_error
+from qrl.common.files import from_json, kind_of
 from qrl.common.trust import Trust, names_from
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
@@ -36,10 +36,7 @@ def read_spec(path: Path) -> dict[str, object]:
     Raises:
         UsageError: the file cannot be read, holds no JSON object, or has an unknown field.
     """
-    try:
-        file = path / "config.json" if path.is_dir() else path
-    except OSError as error:
-        raise path_error(path, error) from error
+    file = path / "config.json" if kind_of(path) == "folder" else path
     data = from_json(file)
     spec = data.get("spec", data) if isinstance(data, dict) else data
     if not isinstance(spec, dict):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qrl.common.errors import UsageError
-from qrl.common.files import from_json, to_json
+from qrl.common.files import MissingFileError, from_json, kind_of, to_json
 
 FORMAT = "qrl-run"
 CONFIG, COPY = "config.json", ".config-copy.json"
@@ -35,14 +35,13 @@ def read_config(path: Path) -> dict[str, object]:
         UsageError: `path` is not a run folder, or its `config.json` is damaged, was edited, or was written by a newer
             version; if an intact copy exists, the message says how to restore it.
     """
-    if not path.exists():
+    kind = kind_of(path)
+    if kind == "missing":
         raise UsageError(f"{path}: no such run folder")
-    if not path.is_dir():
+    if kind != "folder":
         raise UsageError(f"{path} is not a folder: a run folder is expected")
     file, copy = path / CONFIG, path / COPY
     try:
-        if not file.exists():
-            raise UsageError(f"{path} is not a run folder: it has no {CONFIG}")
         return _read_sealed(path, file)
     except UsageError as error:
         try:
@@ -54,7 +53,10 @@ def read_config(path: Path) -> dict[str, object]:
 
 
 def _read_sealed(path: Path, file: Path) -> dict[str, object]:
-    config = from_json(file)
+    try:
+        config = from_json(file)
+    except MissingFileError:
+        raise UsageError(f"{path} is not a run folder: it has no {file.name}") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT or not isinstance(config.get("version"), int):
         raise UsageError(f"{path} is not a run folder of this software: its {file.name} has another format")
     if config["version"] > VERSION:

@@ -32,7 +32,8 @@ from envs.automl.lookup_tasks import LookupTasks
 from envs.automl.meta_features import meta_features
 from envs.automl.reading import UserDataset, read_dataset
 from qrl.common.errors import UsageError
-from qrl.common.files import check_new_file, to_json, write_folder
+from qrl.common.files import check_new_file, kind_of, read_regular, to_json, write_folder
+from qrl.common.memory import physical_memory
 from qrl.common.trust import Trust
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
 def _read(options: SelectOptions) -> UserDataset:
     """Read the user's dataset; print a message first if the file is large."""
     path = options.file
-    if path.is_file() and (size := path.stat().st_size) > LARGE_FILE:
+    if kind_of(path) == "file" and (size := path.stat().st_size) > LARGE_FILE:
         print(f"reading {path} ({size / 1e9:.1f} GB) takes a minute or more", file=sys.stderr, flush=True)
     return read_dataset(path, options.target, rows=options.rows, bins=options.bins, ignore=options.ignore)
 
@@ -225,7 +226,7 @@ def selector_json(run: Run, path: Path | None) -> dict[str, object]:
     if not isinstance(run.agent, Learner):
         return identity
     weights = run.folder.path / "checkpoint" / f"{run.iteration:08d}" / "state.safetensors"
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    digest = hashlib.sha256(read_regular(weights, physical_memory())).hexdigest()
     return {**identity, "model": run.spec.model, "iterations": run.iteration, "sha256": digest}
 
 

@@ -3,7 +3,6 @@
 import codecs
 import csv
 import io
-import stat
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from envs.automl.frames import MAX_MAGNITUDE
 from qrl.common.errors import UsageError
-from qrl.common.files import path_error
+from qrl.common.files import open_stream, path_error
 
 MAX_LINE_BYTES = 4 << 20
 """Longest line of a CSV file [bytes]."""
@@ -82,12 +81,9 @@ def layout_of(path: Path) -> Layout:
         UsageError: the file is not text, has no header, or has lines that do not form a table.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UsageError(f"{path} is not a regular file; expected a CSV file")
-        encoding, n_lines = _encoding(path)
-        with path.open(encoding=encoding, newline="") as file:
+        encoding, n_lines, n_bytes = _encoding(path)
+        with io.TextIOWrapper(open_stream(path), encoding, newline="") as file:
             beginning = file.read(MAX_LINE_BYTES)
-        n_bytes = path.stat().st_size
     except OSError as error:
         raise path_error(path, error) from error
     if not beginning.strip():
@@ -108,15 +104,15 @@ def layout_of(path: Path) -> Layout:
     return Layout(path, encoding, separator, tuple(map(str, names)), chunk)
 
 
-def _encoding(path: Path) -> tuple[str, int]:
-    """Return the encoding, UTF-8 if the whole file is valid UTF-8, else Latin-1; and the number of lines.
+def _encoding(path: Path) -> tuple[str, int, int]:
+    """Return the encoding, UTF-8 if the whole file is valid UTF-8, else Latin-1; and the numbers of lines and of bytes.
 
     Raises:
         UsageError: the file is not text.
     """
     decoder, utf8 = codecs.getincrementaldecoder("utf-8")(), True
     n_lines, since, controls = 0, 0, bytes(set(range(32)) - set(b"\t\n\r\f\x1a"))
-    with path.open("rb") as file:
+    with open_stream(path) as file:
         start = file.read(4)
         for beginning, what in _UNSUPPORTED.items():
             if start.startswith(beginning):
@@ -133,7 +129,7 @@ def _encoding(path: Path) -> tuple[str, int]:
                 utf8 = utf8 and decoder.decode(chunk) is not None
             except UnicodeDecodeError:
                 utf8 = False
-    return ("utf-8-sig" if utf8 else "latin-1"), n_lines
+        return ("utf-8-sig" if utf8 else "latin-1"), n_lines, file.tell()
 
 
 def _split(text: str, separator: str) -> list[list[str]]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from envs.automl.algorithms import configuration_name
 from envs.automl.lookup_tasks import ScoreTable
 from qrl.common.errors import UsageError
-from qrl.common.files import path_error
+from qrl.common.files import read_regular
 
 Value = float | int | str
 
@@ -151,9 +151,9 @@ def improvement(benchmark: str, dataset: str) -> NDArray[np.float64]:
     info = BENCHMARKS[benchmark]
     path = _folder() / benchmark / f"{dataset}.pkl"
     try:
-        rows = _NoClasses(io.BytesIO(path.read_bytes())).load()
-    except OSError as error:
-        raise path_error(path, error) from error
+        rows = _NoClasses(io.BytesIO(read_regular(path))).load()
+    except UsageError:
+        raise
     except Exception as error:  # an unpickler may raise anything
         raise UsageError(f"{path}: not a table of {info.title}: {error}") from error
     try:

@@ -16,7 +16,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from qrl.common.errors import UsageError, suggest
-from qrl.common.files import from_json, to_json
+from qrl.common.files import from_json, read_regular, to_json
 
 FILE = Path(__file__).with_name("table.json")
 FORMAT = "qrl-selection-1"
@@ -123,10 +123,10 @@ def read_files(path: Path, form: str, what: str) -> tuple[dict[str, Any], dict[s
     if not isinstance(text, dict) or text.get("format") != form:
         raise UsageError(f"{path}: not a {what} ({form})")
     numbers = path.with_suffix(".safetensors")
+    raw = read_regular(numbers)
     try:
-        raw = numbers.read_bytes()
         arrays = safetensors.numpy.load(raw)
-    except (safetensors.SafetensorError, OSError) as error:
+    except safetensors.SafetensorError as error:
         raise UsageError(f"{numbers}: {error}") from error
     if digest(raw, text) != text.get("digest"):
         raise UsageError(f"{path}: damaged, or not from the same build as {numbers.name}")

@@ -38,6 +38,23 @@ def finite_number(name: str, value: object) -> float:
     return number
 
 
+def is_text(value: str) -> bool:
+    """Return whether this is Unicode text that a file and its name can hold.
+
+    NUL characters and surrogates are none. Python puts a surrogate for each byte of a name that is not UTF-8.
+    """
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def check_text(name: str, value: str) -> None:
+    """Raise UsageError, with `name`, for text with NUL characters or bytes that are not UTF-8."""
+    if not is_text(value):
+        raise UsageError(f"{name}: {value!r} is not text: it has a NUL character, or bytes that are not UTF-8")
+
+
 def check_choice(where: str, option: str, value: object, choices: Iterable[str]) -> None:
     """Raise UsageError, with `where` and a near match, unless the value of an option is one of `choices`."""
     choices = tuple(choices)

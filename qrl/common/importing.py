@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from qrl.common.errors import UsageError, suggest
+from qrl.common.files import read_regular
 from qrl.common.summaries import DISTRIBUTION, reason
 
 T = TypeVar("T")
@@ -130,9 +131,9 @@ def read_source(role: str, path: Path) -> bytes:
         UsageError: the file cannot be read.
     """
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{role} file {path}: {reason(error)}") from error
+        return read_regular(path)
+    except UsageError as error:
+        raise UsageError(f"{role} file {error}") from error
 
 
 def checkout() -> Path | None:

@@ -25,6 +25,7 @@ from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from qrl.common.errors import UsageError, suggest
+from qrl.common.files import kind_of
 from qrl.common.importing import (
     import_attribute,
     import_file,
@@ -290,7 +291,7 @@ class Registry(Generic[Built_co]):
         return f"{self.role} {name!r}"
 
     def _unknown(self, name: str) -> UsageError:
-        path = ", an existing path but not a .py file" if _expanded(Path(name)).exists() else ""
+        path = ", an existing path but not a .py file" if _exists(_expanded(Path(name))) else ""
         return UsageError(f"unknown {self._label(name)}{path}{suggest(name, self.available())}")
 
 
@@ -330,6 +331,13 @@ def _module_of(name: str) -> str:
     if colon:
         return module or "?"
     return name if "." in name and all(part.isidentifier() for part in name.split(".")) else ""
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return kind_of(path) != "missing"
+    except UsageError:  # no name that a file can have
+        return False
 
 
 def _expanded(path: Path) -> Path:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qrl.common.errors import UsageError
+from qrl.common.files import read_regular
 
 DISTRIBUTION = "qrl-meta"
 
@@ -51,7 +52,7 @@ def summarise_file(path: Path, title: str = "") -> Summary:
     """Summarise a plug-in's file; `broken` says why a file cannot be read."""
     doc = ""
     try:
-        tree = ast.parse(path.read_bytes(), filename=str(path))
+        tree = ast.parse(read_regular(path), filename=str(path))
         doc = first_line(ast.get_docstring(tree))
         constants = dict(_literal_constants(tree))
         requires = constants.get("REQUIRES", ())

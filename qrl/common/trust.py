@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qrl.common.errors import UsageError
-from qrl.common.files import to_json, write_atomically
+from qrl.common.files import kind_of, to_json, write_atomically
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def check_trusted(code: NamedCode) -> None:
     source = _SOURCE.get()
     trusted = source is None or source.trust.everything or source.trust.names.get(code.role) == code.name
     if source is not None and not trusted and not _remembered(code):
-        changed = " and has changed since you last trained with it" if _folder_of(code).is_dir() else ""
+        changed = " and has changed since you last trained with it" if kind_of(_folder_of(code)) == "folder" else ""
         where, remedy = f"{source.name}: " if source.name else "", source.remedy.format(role=code.role)
         raise UsageError(f"{where}{code.role} {code.name!r} is code outside this library{changed}; to run it, {remedy}")
     if (used := _USED.get()) is not None and code not in used:
@@ -120,7 +120,7 @@ def remember(used: list[NamedCode]) -> None:
 
 
 def _remembered(code: NamedCode) -> bool:
-    return bool(code.files) and (_folder_of(code) / f"{_digest(code.files)}.json").is_file()
+    return bool(code.files) and kind_of(_folder_of(code) / f"{_digest(code.files)}.json") == "file"
 
 
 def _folder_of(code: NamedCode) -> Path:

@@ -28,8 +28,9 @@ import numpy as np
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate
 from qrl.circuits.matrices import Array
+from qrl.common.checks import check_text
 from qrl.common.errors import UsageError, suggest
-from qrl.common.files import parse_json, path_error, write_atomically
+from qrl.common.files import from_json, named_json, write_atomically
 from qrl.noise.native_gates import GateError, NativeGateSet, NoisyGate, pauli_words
 from qrl.noise.qiskit import Uncoupled, read_device
 from qrl.noise.readout import Readout
@@ -122,19 +123,13 @@ class Calibration:
     @classmethod
     def load(cls, path: Path | str) -> "Calibration":
         """Read a file written by `save`. Raises UsageError if the file cannot be read, or is not a calibration."""
-        try:
-            return cls.parse(Path(path).read_bytes(), str(path))
-        except OSError as error:
-            raise path_error(Path(path), error) from error
+        return cls.from_json(from_json(Path(path)), str(path))
 
     @classmethod
-    def parse(cls, text: str | bytes, where: str = "calibration") -> "Calibration":
+    def parse(cls, text: str, where: str = "calibration") -> "Calibration":
         """Parse the content of a calibration file. Raises UsageError, prefixed by `where`, for anything else."""
-        try:
-            data = parse_json(text.encode() if isinstance(text, str) else text)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"{where}: not JSON: {error}") from error
-        return cls.from_json(data, where)
+        check_text(where, text)
+        return cls.from_json(named_json(text.encode(), where), where)
 
     @classmethod
     def from_json(cls, data: object, where: str = "calibration") -> "Calibration":

@@ -1,22 +1,23 @@
 """Loader of Stable-Baselines3 models; see `qrl.sb3.saving`."""
 
-import inspect
+import json
 import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import gymnasium
-import safetensors
-import torch
+import safetensors.torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.utils import check_for_correct_spaces
 from torch import Tensor
 
-from qrl.common.errors import UsageError, describe, suggest
-from qrl.common.files import Json, parse_json, path_error
+from qrl.common.errors import UsageError, describe, suggest, wrap_errors
+from qrl.common.files import Json, named_json, read_regular
+from qrl.common.memory import physical_memory
+from qrl.common.optimisers import fresh_moments
 from qrl.common.options import check_known
 from qrl.common.trust import Trust, names_from
 from qrl.models import MODELS
@@ -51,7 +52,7 @@ def load(
     tensors, text = _read_file(path)
     try:
         with names_from("", Trust(trust, _named_again(changes)), _REMEDY):
-            return _rebuild(tensors, parse_json(text.encode()), env, device, changes)
+            return _rebuild(tensors, named_json(text.encode(), "its header"), env, device, changes)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     except Exception as error:  # any failure of torch or Stable-Baselines3 on this file
@@ -60,29 +61,28 @@ def load(
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], str]:
     """Read tensors and JSON of a file, and verify its digest."""
-    try:
-        with path.open("rb") as opened:
-            start = opened.read(4)
-    except OSError as error:
-        raise path_error(path, error) from error
-    if start == b"PK\x03\x04":
+    data = read_regular(path, physical_memory())
+    if data.startswith(b"PK\x03\x04"):
         raise UsageError(
             f"{path}: a zip file, as written by Stable-Baselines3's own save; loading it can run any code, so it is "
             "refused. If you trust it, load it with Stable-Baselines3 and save it with qrl.sb3.save"
         )
-    if start[:1] == b"\x80":
+    if data.startswith(b"\x80"):
         raise UsageError(f"{path}: a pickle; loading it can run any code, so it is refused")
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # It is no dict.
-    except (safetensors.SafetensorError, OSError) as error:
-        raise UsageError(f"{path}: truncated, or not written by qrl.sb3.save: {error}") from error
+    with wrap_errors(f"{path}: truncated, or not written by qrl.sb3.save"):
+        tensors = safetensors.torch.load(data)
+        header = _metadata(data)
     if FORMAT not in header:
         raise UsageError(f"{path}: a safetensors file that was not written by qrl.sb3.save")
     if header.get("digest") != digest(tensors, header[FORMAT]):
         raise UsageError(f"{path}: damaged: its digest does not match its content")
     return tensors, header[FORMAT]
+
+
+def _metadata(data: bytes) -> Mapping[str, str]:
+    """Return the metadata of a safetensors file: its header is JSON, after its length in eight bytes."""
+    header: dict[str, Mapping[str, str]] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return header.get("__metadata__", {})
 
 
 def _rebuild(
@@ -211,7 +211,7 @@ def _restore(policy: BasePolicy, tensors: Mapping[str, Tensor]) -> None:
     policy.load_state_dict({name: _tensor(tensors, f"policy/{name}", value) for name, value in state.items()})
     known = {f"policy/{name}" for name in state}
     for name, parameter in policy.named_parameters():
-        moments = {f"optimizer/{name}/{key}": like for key, like in _fresh_moments(policy.optimizer, parameter).items()}
+        moments = {f"optimizer/{name}/{key}": like for key, like in fresh_moments(policy.optimizer, parameter).items()}
         if moments.keys() & tensors.keys():  # absent before the first step, and for untrained parameters
             found = {each.rpartition("/")[2]: _tensor(tensors, each, like) for each, like in moments.items()}
             policy.optimizer.state[parameter] = {
@@ -221,13 +221,3 @@ def _restore(policy: BasePolicy, tensors: Mapping[str, Tensor]) -> None:
     for name in sorted(tensors.keys() - known):
         if not name.startswith("space/"):
             raise UsageError(f"unexpected tensor {name}")
-
-
-def _fresh_moments(optimiser: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
-    """Return the optimiser's state for such a parameter after one step."""
-    copy = torch.zeros_like(parameter, requires_grad=True)
-    copy.grad = torch.zeros_like(copy)
-    options = inspect.signature(type(optimiser)).parameters.keys() & optimiser.defaults.keys()
-    other = type(optimiser)([copy], **{name: optimiser.param_groups[0][name] for name in options})
-    other.step()
-    return {key: value for key, value in other.state[copy].items() if isinstance(value, Tensor)}

@@ -2,11 +2,12 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from agents.cli.main import main
-from agents.experiment import start
+from agents.experiment import api, start
 from qrl.common.errors import TrainingError, UsageError
 from tests.support.command_line import OURS, ROOT, refused
 
@@ -56,3 +57,25 @@ def test_interrupts_and_bugs(calls, monkeypatch):
     monkeypatch.setattr(start, "run_training", bug)
     with pytest.raises(OSError, match="broken disk"):
         main(OURS)
+
+
+@pytest.mark.parametrize("word", ["a\0b", "\udcff.py", "runs/\ud800"])
+def test_words_that_are_no_text(calls, capsys, word):
+    for arguments in (["--env", word], ["--out", word], ["evaluate", word], [word]):
+        assert refused(capsys, arguments).startswith(
+            f"argument: {word!r} is not text: it has a NUL character, or bytes"
+        )
+    assert calls == []
+
+
+@pytest.mark.parametrize("env", ["a\\u0000b", "\\ud800"])
+def test_configuration_with_names_that_are_no_text(calls, capsys, env):
+    Path("config.json").write_text(f'{{"env": "{env}"}}')
+    assert "is not text" in refused(capsys, ["--config", "config.json"])
+    name = env.encode().decode("unicode_escape")
+    with pytest.raises(UsageError, match=r"env: .* is not text"):
+        api.train("run", env=name)
+    with pytest.raises(UsageError, match="is not text"):
+        api.load(name)
+    with pytest.raises(UsageError, match=r"noise\[0\]: expected text"):
+        api.train("run", noise=[name])

@@ -200,7 +200,7 @@ def test_non_finite_metadata_is_rejected(run):
 
 def test_leftovers_of_a_kill_are_cleaned_up(run):
     run.save(1, tensors(1), {})
-    (run.path / "checkpoint" / ".00000002.abcd.tmp").mkdir()
+    (run.path / "checkpoint" / ".00000002.0a1b2c3d.tmp").mkdir()
     assert run.checkpoints.load().iteration == 1
     run.save(2, tensors(2), {})
     assert names(run.path / "checkpoint") == ["00000001", "00000002"]

@@ -154,7 +154,7 @@ def test_non_finite_configuration_leaves_nothing(tmp_path):
         ('{"format": "qrl-run", "version": 1}', "damaged or edited"),
         ('{"format": "qrl-run", "version": 1, "x": NaN}', "NaN is not a finite number"),
         ('{"format": "qrl-run", "version": 1, "x": 1e999}', "1e999 is not a finite number"),
-        ("[" * 100_000, "recursion"),
+        ("[" * 100_000, "nested more than 100 levels deep"),
     ],
 )
 def test_folder_without_a_run(tmp_path, text, message):

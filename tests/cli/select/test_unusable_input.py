@@ -69,7 +69,7 @@ def test_unusable_input(content, options, message, capsys):
 @pytest.mark.usefixtures("in_empty_folder")
 def test_missing_or_irregular_files(capsys):
     Path("folder").mkdir()
-    for name, message in (("folder", "is not a regular file"), ("nowhere.csv", "No such file or directory")):
+    for name, message in (("folder", "folder: Is a directory"), ("nowhere.csv", "No such file or directory")):
         assert run_select(name, "--target", "y") == 2
         assert message in capsys.readouterr().err
     assert run_select("--target", "y") == 2
