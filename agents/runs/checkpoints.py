@@ -18,7 +18,7 @@ from agents.runs.seal import VERSION, digest
 from qrl.common.errors import UsageError, wrap_errors
 from qrl.common.files import kind_of, named_json, path_error, read_regular, sync_folder, to_json, write_synced
 from qrl.common.leftovers import delete, sweep, temporary_folder, temporary_path
-from qrl.common.memory import physical_memory
+from qrl.common.memory import largest_file
 
 if TYPE_CHECKING:
     import torch
@@ -144,7 +144,7 @@ class Checkpoints:
             raise UsageError(f"{folder / 'state.json'}: belongs to iteration {document['iteration']}")
         if document["run"] != self.identity:
             raise UsageError(f"{folder}: belongs to another run")
-        data = read_regular(folder / "state.safetensors", physical_memory())
+        data = read_regular(folder / "state.safetensors", largest_file())
         if hashlib.sha256(data).hexdigest() != document["tensors"]:
             raise UsageError(f"{folder / 'state.safetensors'}: damaged: the digest does not match the content")
         with wrap_errors(f"{folder / 'state.safetensors'}: not a safetensors file"):

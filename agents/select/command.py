@@ -33,7 +33,7 @@ from envs.automl.meta_features import meta_features
 from envs.automl.reading import UserDataset, read_dataset
 from qrl.common.errors import UsageError
 from qrl.common.files import check_new_file, kind_of, read_regular, to_json, write_folder
-from qrl.common.memory import physical_memory
+from qrl.common.memory import largest_file
 from qrl.common.trust import Trust
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def selector_json(run: Run, path: Path | None) -> dict[str, object]:
     if not isinstance(run.agent, Learner):
         return identity
     weights = run.folder.path / "checkpoint" / f"{run.iteration:08d}" / "state.safetensors"
-    digest = hashlib.sha256(read_regular(weights, physical_memory())).hexdigest()
+    digest = hashlib.sha256(read_regular(weights, largest_file())).hexdigest()
     return {**identity, "model": run.spec.model, "iterations": run.iteration, "sha256": digest}
 
 

@@ -1,6 +1,7 @@
 """Commands on a run folder, each in a child of one warmed-up process, bounded in time and memory."""
 
 import hashlib
+import importlib
 import json
 import os
 import resource
@@ -17,6 +18,8 @@ import torch
 
 import agents
 from agents.cli.main import main
+from agents.core.context import build
+from agents.core.spec import Spec
 from qrl.common.errors import UsageError
 
 SECONDS = 60
@@ -154,10 +157,8 @@ def finish(command: str, run: Path, work: Path) -> Finished:
 
 def warm_up() -> None:
     """Import what the commands need, so that children share it. No gradients: autograd does not survive a fork."""
-    from agents.core.context import build
-    from agents.core.spec import Spec
-    from agents.experiment.plot import figure_of  # noqa: F401
-
+    for name in ("cli.evaluate", "cli.export", "cli.plot", "cli.robustness", "cli.train", "select.command"):
+        importlib.import_module(f"agents.{name}")
     torch.set_num_threads(1)
     for env in ("navigation", "algorithm_selection"):
         build(Spec.default(env=env, threads=1))

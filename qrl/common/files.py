@@ -110,6 +110,8 @@ def read_regular(path: Path, most: int = LARGEST_TEXT) -> bytes:
             return file.read(size)
         except OSError as error:
             raise path_error(path, error) from error
+        except MemoryError as error:
+            raise UsageError(f"{path}: {size:,} bytes do not fit into memory") from error
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

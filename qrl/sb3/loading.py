@@ -16,7 +16,7 @@ from torch import Tensor
 
 from qrl.common.errors import UsageError, describe, suggest, wrap_errors
 from qrl.common.files import Json, named_json, read_regular
-from qrl.common.memory import physical_memory
+from qrl.common.memory import largest_file
 from qrl.common.optimisers import fresh_moments
 from qrl.common.options import check_known
 from qrl.common.trust import Trust, names_from
@@ -61,7 +61,7 @@ def load(
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], str]:
     """Read tensors and JSON of a file, and verify its digest."""
-    data = read_regular(path, physical_memory())
+    data = read_regular(path, largest_file())
     if data.startswith(b"PK\x03\x04"):
         raise UsageError(
             f"{path}: a zip file, as written by Stable-Baselines3's own save; loading it can run any code, so it is "
