@@ -89,6 +89,9 @@ from qrl.simulator.program import Bound, compile_circuit
 SIDE = 2 * math.pi
 """Side of the square from which points are drawn [rad]."""
 
+MAX_LAYERS = 1000
+"""Upper bound of the number of layers; larger values are rejected as typos."""
+
 MAX_DRAWS = 7
 """Most draws of points until enough are outside the margin; each draw doubles the number, up to 128 per point."""
 
@@ -115,7 +118,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_count("pqc_labels: horizon [steps]", self.horizon)
-        check_count("pqc_labels: layers", self.layers)
+        check_count("pqc_labels: layers", self.layers, most=MAX_LAYERS)
         if not 0 <= self.margin < 1:
             raise UsageError(f"pqc_labels: margin must be at least 0 and below 1, not {self.margin}")
 

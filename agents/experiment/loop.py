@@ -11,8 +11,10 @@ from torch import Tensor
 from agents.core.agent import Agent, ChecksTraining, InContextAgent, Learner, OracleAgent, State
 from agents.core.collect import collect
 from agents.core.context import find_execution, seed_sequences, torch_generator
+from agents.core.divergence import REMEDY, adapted, diverging, not_finite
 from agents.core.rollout import Rollout
 from agents.core.spec import Spec
+from agents.experiment.memory import check_rollouts
 from agents.runs.checkpoints import Checkpoint
 from agents.runs.folder import RunFolder
 from agents.runs.interrupt import Interrupted, Interrupts
@@ -20,7 +22,7 @@ from agents.runs.program import program
 from agents.runs.progress import Progress
 from envs import TaskDistribution, Tasks
 from envs.core.task_vector import TaskVectorEnv
-from qrl.common.errors import UsageError
+from qrl.common.errors import TrainingError, UsageError
 
 GENERATORS = ("generator", "shots")
 """Names of a checkpoint's tensors that are RNG states; the others belong to the learner."""
@@ -36,7 +38,7 @@ def collect_and_adapt(
 ) -> tuple[list[Rollout], list[State]]:
     """Collect rollouts after 0, 1, ... updates in the same tasks; return the rollouts and the states before each.
 
-    For an in-context agent, a rollout is a whole trial.
+    For an in-context agent, a rollout is a whole trial. Raises TrainingError if the agent diverges.
     """
     n_episodes = agent.trial_episodes if isinstance(agent, InContextAgent) else 1
     state = agent.begin(len(tasks), env.num_envs // len(tasks))
@@ -58,7 +60,7 @@ def collect_and_adapt(
         )
         rollouts.append(rollout)
         if index < n_rollouts - 1:
-            state = agent.adapt(state, rollout)
+            state = adapted(agent, state, rollout)
     return rollouts, states
 
 
@@ -72,6 +74,7 @@ class Training:
         streams = seed_sequences(spec.seed)
         self.rngs = {name: np.random.Generator(np.random.PCG64(streams[name])) for name in ("tasks", "environment")}
         self.generator = torch_generator(streams["actions"], spec.device)
+        check_rollouts("training", agent, distribution, agent.n_tasks, agent.n_envs, agent.n_rollouts)
         self.env = distribution.vectorise(agent.n_tasks, agent.n_envs, spec.device)
         self.iteration = self.env_steps = 0
         self.seconds = 0.0
@@ -89,7 +92,8 @@ class Training:
         rollouts, states = collect_and_adapt(
             self.env, self.agent, tasks, self.agent.n_rollouts, self.rngs["environment"], self.generator
         )
-        metrics = self.agent.update(rollouts, states, 1 - self.iteration / self.spec.iterations)
+        with diverging("an update of the agent"):
+            metrics = self.agent.update(rollouts, states, 1 - self.iteration / self.spec.iterations)
         if not isinstance(metrics, Mapping):
             raise UsageError(f"agent {self.spec.agent!r}: update returned {metrics!r}, not a dict of metrics")
         self.iteration += 1
@@ -104,14 +108,21 @@ class Training:
         }
 
     def save(self, run: RunFolder) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint.
+
+        Raises:
+            TrainingError: a tensor of the agent is not finite; nothing is written, and the last checkpoint is kept.
+        """
+        tensors = self.agent.state_dict()
+        if (name := not_finite(tensors.items())) is not None:
+            raise TrainingError(f"{name} is not finite after iteration {self.iteration}: {REMEDY}")
         meta = {
             "env_steps": self.env_steps,
             "seconds": self.seconds,
             "rngs": {name: rng.bit_generator.state for name, rng in self.rngs.items()},
         }
         states = {name: generator.get_state() for name, generator in self._generators().items()}
-        run.save(self.iteration, self.agent.state_dict() | states, meta)
+        run.save(self.iteration, tensors | states, meta)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint."""
@@ -131,8 +142,15 @@ class Training:
 
 
 def learner_tensors(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
-    """Return the tensors of a checkpoint that belong to the learner."""
-    return {name: tensor for name, tensor in checkpoint.tensors.items() if name not in GENERATORS}
+    """Return the tensors of a checkpoint that belong to the learner.
+
+    Raises:
+        UsageError: a tensor is not finite.
+    """
+    tensors = {name: tensor for name, tensor in checkpoint.tensors.items() if name not in GENERATORS}
+    if (name := not_finite(tensors.items())) is not None:
+        raise UsageError(f"checkpoint of iteration {checkpoint.iteration}: tensor {name!r} is not finite")
+    return tensors
 
 
 def train(training: Training, run: RunFolder, progress: Progress) -> None:

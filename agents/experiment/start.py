@@ -40,7 +40,7 @@ def run_training(
     """
     spec = replace(spec, noise=inline_calibrations(spec.noise))  # The run then does not depend on the calibration file.
     distribution, agent = build(spec)
-    check_evaluation(agent, distribution, spec.eval_episodes)
+    check_evaluation(agent, distribution, spec.eval_tasks, spec.eval_steps, spec.eval_episodes)
     training = Training(spec, distribution, agent) if isinstance(agent, Learner) else None
     found = origins.of(spec)
     if training is not None and found["env"]["from"] != "this library":  # its own are checked by the tests

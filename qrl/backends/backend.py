@@ -16,15 +16,13 @@ from torch import Tensor, nn
 from qrl.backends.cost import Counter, counted, shifts
 from qrl.backends.shots import frequencies
 from qrl.circuits.circuit import Circuit
+from qrl.common.checks import MAX_SHOTS, check_count
 from qrl.common.errors import UsageError, suggest
 from qrl.common.registry import GIVEN, name_of
 from qrl.noise.model import NOISELESS, STRENGTHS, Noise
 from qrl.simulator.program import Bound, compile_circuit
 
 PENNYLANE = "pennylane:"
-
-MAX_SHOTS = 10**9
-"""Largest number of shots; larger values are rejected as typos."""
 
 
 @runtime_checkable
@@ -81,8 +79,7 @@ class Backend:
                 else suggest(self.name, ("torch", f"{PENNYLANE}DEVICE"))
             )
             raise UsageError(f"backend: unknown name {self.name!r}{hint}")
-        if not 0 <= self.shots <= MAX_SHOTS:
-            raise UsageError(f"backend: shots must be in 0 (exact) to {MAX_SHOTS}, not {self.shots}")
+        check_count("backend: shots", self.shots, least=0, most=MAX_SHOTS)
 
     @property
     def label(self) -> str:

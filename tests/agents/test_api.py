@@ -98,7 +98,7 @@ def test_non_environments_and_mismatched_actions_are_rejected(run):
         ({"episodes": 0}, "episodes must be at least 1, not 0"),
         ({"episodes": 10**7}, "episodes must be at most 100000, not 10000000"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
-        ({"seed": 2**63}, f"seed must be less than 2**63, is {2**63}"),
+        ({"seed": 2**63}, f"seed must be at most {2**63 - 1}, not {2**63}"),
     ],
 )
 def test_invalid_evaluation_options(run, options, message):
@@ -108,10 +108,10 @@ def test_invalid_evaluation_options(run, options, message):
 
 
 @pytest.mark.parametrize(
-    ("free", "what"), [(2e7, "evaluate: playing one task"), (1e9, "agent maml: the gradient of one task")]
+    ("free", "what"), [(2e7, "evaluate: collecting 4 × 100 steps of 2 × 10,000 environments"), (1e9, "agent maml: the gradient of one task")]
 )
 def test_evaluation_too_large_for_memory_is_rejected_before_training(tmp_path, monkeypatch, free, what):
-    monkeypatch.setattr("agents.rl.memory.physical_memory", lambda: free)
+    monkeypatch.setattr("qrl.common.memory.physical_memory", lambda: free)
     with pytest.raises(UsageError, match=f"{what} needs about .* GiB, this machine has"):
         agents.train(tmp_path / "run", env="navigation", **QUICK | {"eval_episodes": 10_000}, iterations=1)
     assert not (tmp_path / "run").exists()
