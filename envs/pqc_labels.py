@@ -89,6 +89,10 @@ from qrl.simulator.program import Bound, compile_circuit
 SIDE = 2 * math.pi
 """Side of the square from which points are drawn [rad]."""
 
+MAX_STEPS = 100_000
+"""Upper bound of the horizon; larger values are rejected as typos, since a state holds the points of all steps [steps].
+"""
+
 MAX_LAYERS = 1000
 """Upper bound of the number of layers; larger values are rejected as typos."""
 
@@ -117,7 +121,7 @@ class Config:
     """End the episode at the first mistake, as Cliffwalk-PQC does (Jerbi et al. 2021)."""
 
     def __post_init__(self) -> None:
-        check_count("pqc_labels: horizon [steps]", self.horizon)
+        check_count("pqc_labels: horizon [steps]", self.horizon, most=MAX_STEPS)
         check_count("pqc_labels: layers", self.layers, most=MAX_LAYERS)
         if not 0 <= self.margin < 1:
             raise UsageError(f"pqc_labels: margin must be at least 0 and below 1, not {self.margin}")

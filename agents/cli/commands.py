@@ -4,7 +4,6 @@ Neither torch nor any plug-in is imported before these checks.
 """
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from agents.cli.options import (
 )
 from agents.cli.parse import HelpShown, parse
 from agents.runs.folder import RunFolder, check_target
+from agents.runs.messages import tell
 from agents.runs.program import program
 from agents.select.options import SelectOptions
 from qrl.common.errors import UsageError, suggest
@@ -61,7 +61,7 @@ def _train(arguments: list[str]) -> int:
     out = options.out or default_out(spec)
     check_target(out, overwrite=options.overwrite)
     if note:
-        print(note, file=sys.stderr)
+        tell(note)
     from agents.experiment.start import run_training
 
     run_training(spec, out, overwrite=options.overwrite, command=_command("train", arguments))

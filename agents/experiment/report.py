@@ -1,6 +1,5 @@
 """Report of an evaluation: a printed table, a JSON file and a plot."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from agents.experiment.evaluation import Curve, paired_gain
 from agents.experiment.plot import draw
 from agents.experiment.run import Run
 from agents.runs.folder import RunFolder
+from agents.runs.messages import warn
 from qrl.common.errors import UsageError
 from qrl.common.files import to_json, write_atomically
 
@@ -38,11 +38,6 @@ def open_run(path: Path) -> Run:
     for problem in (*run.problems, *run.changes):
         warn(problem)
     return run
-
-
-def warn(text: str) -> None:
-    """Print a warning to standard error."""
-    print(f"warning: {text}", file=sys.stderr)
 
 
 def finite_family_note(run: Run, curve: Curve) -> str:

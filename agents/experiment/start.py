@@ -2,7 +2,6 @@
 
 import io
 import shlex
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,11 +13,12 @@ from agents.core.spec import Spec
 from agents.experiment.evaluation import check_evaluation
 from agents.experiment.loop import Training
 from agents.experiment.loop import train as train_loop
-from agents.experiment.report import finite_family_note, report, training_rows, warn
+from agents.experiment.report import finite_family_note, report, training_rows
 from agents.experiment.run import Run
 from agents.runs import origins
 from agents.runs.folder import RunFolder
 from agents.runs.interrupt import Interrupted, stopping_at_once
+from agents.runs.messages import tell, warn
 from agents.runs.program import program
 from agents.runs.progress import Progress
 from agents.runs.provenance import provenance
@@ -91,7 +91,7 @@ def run_resume(
             spec = replace(spec, iterations=iterations)
         training = Training(spec, distribution, agent)
         if checkpoint is None:
-            print(f"note: {path} ended before its first checkpoint; starting from iteration 0", file=sys.stderr)
+            tell(f"note: {path} ended before its first checkpoint; starting from iteration 0")
         else:
             training.load(checkpoint)
             for problem in checkpoint.problems:
@@ -124,5 +124,5 @@ def interruptible_evaluation(path: Path) -> Iterator[None]:
             yield
     except Interrupted:
         command = f"{program()} evaluate {shlex.quote(str(path))}"
-        print(f"evaluation interrupted; training is saved: {command}", file=sys.stderr)
+        tell(f"evaluation interrupted; training is saved: {command}")
         raise

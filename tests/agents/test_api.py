@@ -108,7 +108,11 @@ def test_invalid_evaluation_options(run, options, message):
 
 
 @pytest.mark.parametrize(
-    ("free", "what"), [(2e7, "evaluate: collecting 4 × 100 steps of 2 × 10,000 environments"), (1e9, "agent maml: the gradient of one task")]
+    ("free", "what"),
+    [
+        (2e7, "evaluate: collecting 4 × 100 steps of 2 × 10,000 environments"),
+        (1e9, "agent maml: the gradient of one task"),
+    ],
 )
 def test_evaluation_too_large_for_memory_is_rejected_before_training(tmp_path, monkeypatch, free, what):
     monkeypatch.setattr("qrl.common.memory.physical_memory", lambda: free)
