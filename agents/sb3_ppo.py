@@ -27,11 +27,11 @@ from stable_baselines3.common.logger import Logger
 from torch import Tensor
 
 from agents.core.context import BuildContext, FeatureNetwork
-from agents.core.divergence import diverging
 from agents.core.options import Options
 from agents.core.rollout import Rollout
 from agents.core.saved_state import moments, named_parameters, restore, restore_moments
 from agents.rl.adaptive_adam import check_finite
+from qrl.common.divergence import diverging
 from qrl.policies.heads import Categorical, Gaussian
 from qrl.sb3 import QuantumActorCriticPolicy
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from agents.core.agent import Agent, ChecksTraining, InContextAgent, Learner, OracleAgent, State
 from agents.core.collect import collect
 from agents.core.context import find_execution, seed_sequences, torch_generator
-from agents.core.divergence import REMEDY, adapted, diverging, not_finite
+from agents.core.divergence import adapted, not_finite
 from agents.core.rollout import Rollout
 from agents.core.spec import Spec
 from agents.experiment.memory import check_rollouts
@@ -22,6 +22,7 @@ from agents.runs.program import program
 from agents.runs.progress import Progress
 from envs import TaskDistribution, Tasks
 from envs.core.task_vector import TaskVectorEnv
+from qrl.common.divergence import REMEDY, diverging
 from qrl.common.errors import TrainingError, UsageError
 
 GENERATORS = ("generator", "shots")

@@ -38,6 +38,7 @@ class Run:
         self.changes = origins.changes(folder)
         """Warnings about plug-in files that changed since training."""
         self.spec = spec_of(folder, objects)
+        origins.check_same_distribution(folder, self.spec.objects.get("env"))
         self.distribution, self.agent = build(self.spec)
         self.problems: tuple[str, ...] = ()
         self.iteration = 0

@@ -79,6 +79,7 @@ def run_resume(
         for change in origins.changes(folder):
             warn(change)
         spec = spec_of(folder, objects)
+        origins.check_same_distribution(folder, spec.objects.get("env"))
         distribution, agent = build(spec)
         if not isinstance(agent, Learner):
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")

@@ -7,12 +7,33 @@ from typing import cast
 from agents.core.registry import REGISTRIES
 from agents.core.spec import Spec
 from agents.runs.folder import RunFolder
+from envs.core.distribution import TaskDistribution
 from qrl.common.errors import UsageError
 
 
 def of(spec: Spec) -> dict[str, dict[str, str]]:
-    """Return the origin of each plug-in by role; see `Registry.origin`."""
-    return {role: registry.origin(spec.objects.get(role, getattr(spec, role))) for role, registry in REGISTRIES.items()}
+    """Return the origin of each plug-in by role (`Registry.origin`), with a description of a given distribution."""
+    found = {
+        role: registry.origin(spec.objects.get(role, getattr(spec, role))) for role, registry in REGISTRIES.items()
+    }
+    return found | {"env": found["env"] | _description(spec.objects.get("env"))}
+
+
+def _description(env: object) -> dict[str, str]:
+    """Return what a task distribution given in Python is known by; empty for any other object."""
+    if not isinstance(env, TaskDistribution):
+        return {}
+    ranges = ", ".join(f"{name} {range_.describe()}" for name, range_ in env.parameters.items())
+    spaces = {"observations": str(env.observation_space), "actions": str(env.action_space)}
+    return spaces | {"horizon": str(env.horizon), "parameters": ranges}
+
+
+def check_same_distribution(folder: RunFolder, env: object) -> None:
+    """Raise UsageError if a task distribution given in Python differs from the one that the run was trained on."""
+    saved = cast("Mapping[str, Mapping[str, str]]", folder.config.get("origins", {})).get("env", {})
+    for name, now in _description(env).items():
+        if saved.get(name, now) != now:
+            raise UsageError(f"{folder.path}: the run was trained with {name} {saved[name]}, the given env has {now}")
 
 
 def changes(folder: RunFolder) -> tuple[str, ...]:

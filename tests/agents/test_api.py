@@ -110,7 +110,7 @@ def test_invalid_evaluation_options(run, options, message):
 @pytest.mark.parametrize(
     ("free", "what"),
     [
-        (2e7, "evaluate: collecting 4 × 100 steps of 2 × 10,000 environments"),
+        (2e7, "evaluate: collecting 2 × 100 steps of 1 × 10,000 environments"),
         (1e9, "agent maml: the gradient of one task"),
     ],
 )
