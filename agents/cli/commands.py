@@ -19,7 +19,6 @@ from agents.cli.options import (
 )
 from agents.cli.parse import HelpShown, parse
 from agents.runs.folder import RunFolder, check_target
-from agents.runs.messages import tell
 from agents.runs.program import program
 from agents.select.options import SelectOptions
 from qrl.common.errors import UsageError, suggest
@@ -60,11 +59,9 @@ def _train(arguments: list[str]) -> int:
     spec, options, note = parse_train(arguments)
     out = options.out or default_out(spec)
     check_target(out, overwrite=options.overwrite)
-    if note:
-        tell(note)
     from agents.experiment.start import run_training
 
-    run_training(spec, out, overwrite=options.overwrite, command=_command("train", arguments))
+    run_training(spec, out, overwrite=options.overwrite, command=_command("train", arguments), note=note)
     return 0
 
 

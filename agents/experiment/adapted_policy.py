@@ -7,6 +7,7 @@ from torch import Tensor
 
 from agents.core.agent import Agent, DeterministicAgent, InContextAgent, OpenLoopAgent
 from agents.core.collect import single_action
+from qrl.common.checks import shown
 from qrl.common.errors import UsageError
 
 
@@ -57,10 +58,11 @@ class AdaptedPolicy:
         if isinstance(self._agent, InContextAgent | OpenLoopAgent):
             why = "adapts from rewards" if isinstance(self._agent, InContextAgent) else "counts steps"
             raise UsageError(f"predict: this agent {why}, which predict does not receive; use act and observe")
-        single = np.asarray(observation).shape == self._shape
-        rows = np.asarray(observation)[None] if single else np.asarray(observation)
-        if rows.shape[1:] != self._shape or not np.isfinite(rows).all():
-            raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {observation!r}")
+        numbers = _numbers(observation)
+        single = numbers is not None and numbers.shape == self._shape
+        rows = numbers[None] if numbers is not None and single else numbers
+        if rows is None or rows.shape[1:] != self._shape:
+            raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {shown(observation)}")
         observed = torch.as_tensor(rows, dtype=torch.float32, device=self._generator.device)[None]
         if not deterministic:
             action, _ = self._agent.act(self._state, observed, self._generator)
@@ -70,8 +72,8 @@ class AdaptedPolicy:
             raise UsageError(
                 f"predict: a {type(self._agent).__name__} has no most probable action: use deterministic=False"
             )
-        numbers = self._agent.to_environment(action)[0].cpu().numpy()
-        return (numbers.squeeze(0) if single else numbers), state
+        actions = self._agent.to_environment(action)[0].cpu().numpy()
+        return (actions.squeeze(0) if single else actions), state
 
     @torch.no_grad()
     def peek(self, observation: object) -> None:
@@ -98,7 +100,16 @@ class AdaptedPolicy:
             self._state = self._agent.on_episode_start(self._state)
 
     def _seen(self, observation: object) -> Tensor:
-        array = np.asarray(observation)
-        if array.shape != self._shape or not np.isfinite(array).all():
-            raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {observation!r}")
+        array = _numbers(observation)
+        if array is None or array.shape != self._shape:
+            raise UsageError(f"policy: an observation is {self._shape} finite numbers, not {shown(observation)}")
         return torch.as_tensor(array, dtype=torch.float32, device=self._generator.device)[None, None]
+
+
+def _numbers(observation: object) -> NDArray[np.generic] | None:
+    """Return an observation as an array of finite numbers; None if it is none."""
+    try:
+        array = np.asarray(observation)
+        return array if np.isfinite(array).all() else None
+    except (TypeError, ValueError):  # words, lists of different lengths
+        return None

@@ -29,9 +29,11 @@ from qrl.noise.model import inline_calibrations
 
 
 def run_training(
-    spec: Spec, out: Path, *, overwrite: bool = False, command: Sequence[str] = (), quiet: bool = False
+    spec: Spec, out: Path, *, overwrite: bool = False, command: Sequence[str] = (), note: str = "", quiet: bool = False
 ) -> Run:
     """Create the run folder, train, evaluate; return the run. All checks come before any file is written.
+
+    The `note` is shown once nothing is left to refuse.
 
     Raises:
         UsageError: an option is invalid, or the folder cannot be created.
@@ -52,6 +54,8 @@ def run_training(
     folder = RunFolder.create(
         out, {"spec": spec.to_json(), "origins": found, **about, **provenance(command)}, overwrite=overwrite
     )
+    if note:
+        tell(note)
     if summary is not None and not quiet:
         print(f"policy: {summary}")
     with folder.lock():
