@@ -155,7 +155,7 @@ def _float(value: object) -> float:
 
 def _path(value: object) -> Path:
     assert isinstance(value, str | Path)
-    if not str(value):
+    if not str(value) or "\0" in str(value):
         raise _mismatch("a path", value)
     return Path(value)
 

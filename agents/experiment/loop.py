@@ -84,7 +84,8 @@ class Training:
         """Take one meta-iteration and return its row of metrics, without wall-clock times.
 
         The entry `circuits` counts the circuits that a device would have executed for rollouts and gradients. With
-        shots, each shot counts as one circuit.
+        shots, each shot counts as one circuit. Rows of episodes that have ended count, too: where episodes end early,
+        the count is an upper bound.
         """
         start = time.perf_counter()
         execution = find_execution(self.agent)

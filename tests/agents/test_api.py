@@ -107,6 +107,38 @@ def test_invalid_evaluation_options(run, options, message):
     assert str(caught.value) == message
 
 
+def test_numbers_of_tasks_in_python(run):
+    for tasks in (10**30, 10**5000, 1_000_001, -1):
+        with pytest.raises(UsageError, match=r"^tasks must be at "):
+            run.evaluate(tasks=tasks)
+
+
+def test_evaluation_by_single_episodes_has_no_baseline(run):
+    with pytest.raises(
+        UsageError, match="baseline leave-one-out needs at least 2 episodes per update, also in an eval"
+    ):
+        run.evaluate(tasks=2, episodes=1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "what"),
+    [
+        ({"agent_config": {"meta_batch": 10_000_000}}, "training: collecting 2 × 100 steps of 10,000,000 × 20"),
+        (
+            {"eval_steps": 10_000, "eval_tasks": 1_000_000, "env_config": {"horizon": 1}},
+            "evaluate: the returns of 1,000,000 tasks at 10,001 points",
+        ),
+        ({"eval_steps": 10_000, "eval_episodes": 100_000}, "evaluate: collecting 10,001 × 100 steps of 1 × 100,000"),
+        ({"env_config": {"horizon": 1_000_000}}, "evaluate: collecting 4 × 1,000,000 steps of 50 × 40 environments"),
+    ],
+)
+def test_sizes_that_no_machine_holds_are_refused_at_once(tmp_path, monkeypatch, sizes, what):
+    monkeypatch.setattr("qrl.common.memory.physical_memory", lambda: 2**34)
+    with pytest.raises(UsageError, match=f"{what}.* about .* GiB, this machine has 16;"):
+        agents.train(tmp_path / "run", env="navigation", model="mlp", threads=1, **sizes)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("free", "what"),
     [
