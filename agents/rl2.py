@@ -29,9 +29,10 @@ from agents.rl.adaptive_adam import KLAdaptiveAdam
 from agents.rl.config import PPOConfig
 from agents.rl.gradient import Terms, chunked_gradient, chunked_terms, per_step
 from agents.rl.losses import ppo_clip
-from agents.rl.memory import check_fits, saved_bytes
+from agents.rl.memory import saved_bytes
 from agents.rl.returns import generalised_advantages, leave_one_out
 from qrl.common.errors import UsageError
+from qrl.common.memory import check_fits
 from qrl.policies.heads import Distribution
 from qrl.policies.policy import Params, bind
 from qrl.policies.recurrent import BoundRecurrentPolicy, Outputs, RecurrentPolicy
@@ -172,12 +173,12 @@ class RL2:
         self.trial_episodes = config.episodes
         self.n_tasks, self.n_envs = config.meta_batch // config.trials, config.trials
         steps = config.episodes * horizon
+        user, rollout = f"agent {config.agent}", f"a rollout of {config.meta_batch} trials of {steps:,} steps"
+        check_fits(user, rollout, config.meta_batch * steps * _rollout_bytes(policy))
         self.value_scale = reward_scale * float(torch.tensor(config.discount).pow(torch.arange(steps)).sum())
         """Return that corresponds to a critic output of 1: the discounted sum of `reward_scale` over a trial."""
         rates = {name: config.rate(group) for name, group in policy.groups.items()}
         self.optimiser = KLAdaptiveAdam(config, self.theta, rates, policy_buffers(policy))
-        user, rollout = f"agent {config.agent}", f"a rollout of {config.meta_batch} trials of {steps:,} steps"
-        check_fits(user, rollout, config.meta_batch * steps * _rollout_bytes(policy))
         self.step_bytes = graph_bytes(policy)
         check_fits(user, "the gradient of one trial", self.step_bytes * steps)
 

@@ -31,6 +31,7 @@ from agents.core.options import Options
 from agents.core.rollout import Rollout
 from agents.core.saved_state import moments, named_parameters, restore_training
 from agents.rl.adaptive_adam import check_finite
+from qrl.common.divergence import diverging
 from qrl.policies.heads import Categorical, Gaussian
 from qrl.sb3 import QuantumActorCriticPolicy
 
@@ -139,7 +140,8 @@ class SB3PPO:
 
     def _draw(self, observation: Tensor, generator: torch.Generator | None) -> Tensor:
         """Draw actions [lane, ...] with the current weights; without a generator, return the most likely ones."""
-        distribution: Any = self.policy.get_distribution(observation).distribution
+        with diverging("the policy"):
+            distribution: Any = self.policy.get_distribution(observation).distribution
         discrete = isinstance(self.space, gymnasium.spaces.Discrete)
         parameters: Tensor = distribution.logits if discrete else distribution.loc
         if generator is None:
@@ -186,8 +188,8 @@ class SB3PPO:
         rate = config.fine_learning_rate if fine else config.learning_rate
         ppo.lr_schedule = lambda _: rate
         ppo.batch_size = config.fine_batch_size if fine else config.batch_size
-        ppo.rollout_buffer = self._buffer(rollout, tasks)
-        with _numpy_seeded(seed):
+        with diverging("the policy"), _numpy_seeded(seed):
+            ppo.rollout_buffer = self._buffer(rollout, tasks)
             ppo.train()
         logged = ppo.logger.name_to_value
         names = ("loss", "policy_gradient_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction")

@@ -73,6 +73,9 @@ from envs.dynamics.per_lane_rng import init_rng_state, next_uniform
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 
+MAX_SIZE = 1000
+"""Upper bound of the size; larger values are rejected as typos [cells]."""
+
 FROZEN = 0.8
 """Probability that a cell of a random map is ice; Gymnasium's default."""
 
@@ -90,7 +93,7 @@ class Config:
     """Longest episode [steps]. Default from FrozenLake-v1; FrozenLake8x8-v1 has 200."""
 
     def __post_init__(self) -> None:
-        check_count("frozen_lake: size [cells]", self.size, least=2)  # start and goal are apart
+        check_count("frozen_lake: size [cells]", self.size, least=2, most=MAX_SIZE)  # start and goal are apart
         check_count("frozen_lake: horizon [steps]", self.horizon)
 
 

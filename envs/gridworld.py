@@ -62,6 +62,9 @@ from envs import Choice, Tasks, TorchTasks, check_indices
 from envs.dynamics.drawing import BLUE, GREEN, GREY, Colour, Picture, blank_picture
 from qrl.common.checks import check_count
 
+MAX_SIZE = 1000
+"""Upper bound of the size; larger values are rejected as typos [cells]."""
+
 STAY, UP, RIGHT, DOWN, LEFT = range(5)
 
 GOAL_REWARD = 1.0
@@ -86,7 +89,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_count("gridworld: horizon [steps]", self.horizon)
-        check_count("gridworld: size [cells]", self.size, least=3)  # no goals are around the start
+        check_count("gridworld: size [cells]", self.size, least=3, most=MAX_SIZE)  # no goals are around the start
         check_count("gridworld: held_out [cells]", self.held_out, least=0, most=self.size - 1)
 
 

@@ -67,6 +67,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_count("half_cheetah_direction: horizon [steps]", self.horizon)
+        check_count("half_cheetah_direction: workers", self.workers, least=0)
 
 
 def build(config: Config) -> GymnasiumTasks:

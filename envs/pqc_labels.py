@@ -89,6 +89,13 @@ from qrl.simulator.program import Bound, compile_circuit
 SIDE = 2 * math.pi
 """Side of the square from which points are drawn [rad]."""
 
+MAX_STEPS = 100_000
+"""Upper bound of the horizon; larger values are rejected as typos, since a state holds the points of all steps [steps].
+"""
+
+MAX_LAYERS = 1000
+"""Upper bound of the number of layers; larger values are rejected as typos."""
+
 MAX_DRAWS = 7
 """Most draws of points until enough are outside the margin; each draw doubles the number, up to 128 per point."""
 
@@ -114,8 +121,8 @@ class Config:
     """End the episode at the first mistake, as Cliffwalk-PQC does (Jerbi et al. 2021)."""
 
     def __post_init__(self) -> None:
-        check_count("pqc_labels: horizon [steps]", self.horizon)
-        check_count("pqc_labels: layers", self.layers)
+        check_count("pqc_labels: horizon [steps]", self.horizon, most=MAX_STEPS)
+        check_count("pqc_labels: layers", self.layers, most=MAX_LAYERS)
         if not 0 <= self.margin < 1:
             raise UsageError(f"pqc_labels: margin must be at least 0 and below 1, not {self.margin}")
 

@@ -54,6 +54,9 @@ from envs import Dirichlet, Normal, Tasks, TorchTasks
 from envs.dynamics.drawing import Picture, draw_disc
 from qrl.common.checks import check_count
 
+MAX_STATES = 1000
+"""Upper bound of the numbers of states and of actions; larger values are rejected as typos."""
+
 CELL = 20
 """Side of a cell in a picture [pixels]."""
 
@@ -70,8 +73,8 @@ class Config:
     """Length of an episode [steps]. Default from Duan et al. 2016."""
 
     def __post_init__(self) -> None:
-        check_count("tabular_mdp: states", self.states)
-        check_count("tabular_mdp: actions", self.actions)
+        check_count("tabular_mdp: states", self.states, most=MAX_STATES)
+        check_count("tabular_mdp: actions", self.actions, most=MAX_STATES)
         check_count("tabular_mdp: horizon [steps]", self.horizon)
 
 

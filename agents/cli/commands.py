@@ -4,7 +4,6 @@ Neither torch nor any plug-in is imported before these checks.
 """
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,12 +60,10 @@ def _train(arguments: list[str]) -> int:
     spec, options, note, trust = parse_train(arguments)
     out = options.out or default_out(spec)
     check_target(out, overwrite=options.overwrite)
-    if note:
-        print(note, file=sys.stderr)
     from agents.experiment.start import run_training
 
     with names_from(options.config, trust):
-        run_training(spec, out, overwrite=options.overwrite, command=_command("train", arguments))
+        run_training(spec, out, overwrite=options.overwrite, command=_command("train", arguments), note=note)
     return 0
 
 

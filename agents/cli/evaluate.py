@@ -7,10 +7,11 @@ from agents.cli.options import EvaluateOptions
 from agents.core.agent import Learner
 from agents.core.context import backend_of
 from agents.core.spec import Spec
-from agents.experiment.report import finite_family_note, open_run, report, table_name, training_rows, warn
+from agents.experiment.report import finite_family_note, open_run, report, table_name, training_rows
 from agents.experiment.run import Run
 from agents.experiment.start import interruptible_evaluation
 from agents.experiment.video import agents_by_label, animation, check_pictures, check_same_tasks
+from agents.runs.messages import warn
 from qrl.backends.backend import Backend
 from qrl.common.errors import UsageError
 from qrl.common.files import check_new_file, check_replaceable, write_atomically

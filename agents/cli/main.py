@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Sequence
 
 from agents.runs.interrupt import Interrupted
+from agents.runs.messages import held_warnings, print_anything, tell
 from agents.runs.program import program
 from qrl.common.checks import check_text
 from qrl.common.errors import TrainingError, UsageError
@@ -22,13 +23,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Exit codes: 0 success, 1 failed training, 2 invalid input, 128 + signal number after a signal.
     """
+    print_anything()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        from agents.cli.commands import run_command
+        with held_warnings():
+            from agents.cli.commands import run_command
 
-        for word in arguments:
-            check_text("argument", word)
-        return run_command(arguments)
+            for word in arguments:
+                check_text("argument", word)
+            return run_command(arguments)
     except UsageError as error:
         return _complain(error, 2)
     except TrainingError as error:
@@ -36,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         return stop.exit_code
     except KeyboardInterrupt:
-        print(f"{program()}: interrupted", file=sys.stderr)
+        tell(f"{program()}: interrupted")
         return 130
     except BrokenPipeError:
         # The reader of the pipe, such as `head`, has exited. Python's flush of stdout at exit would fail again.
@@ -69,5 +72,5 @@ def _out_of_memory(error: Exception) -> str:
 
 
 def _complain(error: object, code: int) -> int:
-    print(f"{program()}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    tell(f"{program()}: error: {error}")
     return code

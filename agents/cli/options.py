@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agents.core.limits import LARGEST_EPISODES, LARGEST_ITERATIONS
+from agents.core.limits import LARGEST_EPISODES, LARGEST_ITERATIONS, LARGEST_STEPS, LARGEST_TASKS
 from agents.core.registry import REGISTRIES
-from qrl.common.checks import check_count, check_seed
+from qrl.common.checks import MAX_SHOTS, check_count, check_seed
 from qrl.common.errors import UsageError
 from qrl.common.trust import Trust
 
@@ -57,7 +57,7 @@ class AdaptOptions(TrustOptions):
 
     def __post_init__(self) -> None:
         if self.steps is not None:
-            check_count("--steps", self.steps)
+            check_count("--steps", self.steps, most=LARGEST_STEPS)
         if self.episodes is not None:
             check_count("--episodes", self.episodes, most=LARGEST_EPISODES)
         check_seed("--seed", self.seed)
@@ -72,7 +72,7 @@ class TasksOptions(AdaptOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("--tasks", self.tasks, least=2)
+        check_count("--tasks", self.tasks, least=2, most=LARGEST_TASKS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class EvaluateOptions(TasksOptions):
         if not self.video and (self.compare or self.trail or self.video_tasks > 1):
             raise UsageError("--compare, --video-tasks and --trail are options of the animation: add --video")
         if self.shots is not None:
-            check_count("--shots", self.shots, least=0)
+            check_count("--shots", self.shots, least=0, most=MAX_SHOTS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import argparse
 import dataclasses
 import difflib
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -164,8 +164,15 @@ def wants_help(arguments: Sequence[str]) -> bool:
 class Parser:
     """Parser of a command with groups of options."""
 
-    def __init__(self, command: str, groups: Sequence[Group], description: str) -> None:
-        self.command, self.groups = command, groups
+    def __init__(
+        self,
+        command: str,
+        groups: Sequence[Group],
+        description: str,
+        owners: Callable[[str], str] = lambda name: "",
+    ) -> None:
+        """`owners(name)`: what has an option that is unknown here, in words; "" if nothing has."""
+        self.command, self.groups, self._owners = command, groups, owners
         self._parser = _Argparse(
             prog=f"{program()} {command}",
             usage=f"{program()} {command}{_usage(groups)} [options]",
@@ -226,6 +233,8 @@ class Parser:
         if not argument.startswith("-"):
             return f"unexpected argument {argument!r}; `{program()} {self.command} --help` shows what is accepted"
         name = argument.partition("=")[0].replace("_", "-")
+        if owners := self._owners(name):
+            return f"unknown option {name}; {owners}"
         known = sorted(name for group in self.groups for option in group.options for name in option.names)
         near = difflib.get_close_matches(name, [each for each in known if "." in each or "." not in name], n=1)
         hint = f"did you mean {near[0]}?" if near else f"`{program()} {self.command} --help` lists all"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agents.cli.parse import Group, Option, Parser, options_of, wants_help
@@ -61,7 +62,7 @@ def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions, str, Trus
 def _parse(arguments: Sequence[str], file: str, names: Mapping[str, str]) -> tuple[Spec, TrainOptions, str]:
     start, note = _start(arguments, file, names)
     description = f"Train {start.agent} with the model {start.model} on {start.env}, then evaluate on held-out tasks."
-    parser = Parser("train", list(_groups(start)), description)
+    parser = Parser("train", list(_groups(start)), description, partial(_owners, start))
     given = parser.values(arguments)
     own = {name: given.pop(name) for name in init_names(TrainOptions) if name in given}
     options = from_plain(TrainOptions, own, "--")
@@ -106,6 +107,20 @@ def _start(arguments: Sequence[str], file: str, names: Mapping[str, str]) -> tup
 
     single = " without --vary, which is a single task" if isinstance(spec.env_config, IdOptions) else ""
     return spec, f"note: training {spec.agent}, the default agent for {spec.env}{single}"
+
+
+def _owners(spec: Spec, option: str) -> str:
+    """Return which other plug-ins of this library have an option such as "--agent.lr-angles"; "" if none has it."""
+    role, dot, name = option.removeprefix("--").partition(".")
+    if not dot or role not in REGISTRIES:
+        return ""
+    registry, field = REGISTRIES[role], name.replace("-", "_")
+    usable = [each for each, summary in registry.available().items() if summary.usable and each in registry.shelved()]
+    owners = [each for each in usable if field in init_names(registry.load(each).Config)]
+    if not owners:
+        return ""
+    have = "has" if len(owners) == 1 else "have"
+    return f"{role} {getattr(spec, role)} has no such option; {', '.join(owners)} {have} it"
 
 
 def _check_aliases(env: object, known: Sequence[str], arguments: Sequence[str]) -> None:

@@ -136,7 +136,7 @@ class MemoryBoundAgent(Protocol):
     """Agent whose adaptation keeps a computation graph that may exceed the memory."""
 
     def check_memory(self, episodes: int) -> None:
-        """Raise UsageError if adapting to one task from this many episodes would exceed the memory."""
+        """Raise UsageError if adapting to one task from this many episodes is impossible or would exceed the memory."""
 
 
 def missing_members(thing: object, protocol: type) -> list[str]:

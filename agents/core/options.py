@@ -1,11 +1,17 @@
 """Base class of agents' options, with validation."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agents.core.limits import LARGEST_OPTION
+from qrl.common.checks import check_count, shown
 from qrl.common.errors import UsageError
-from qrl.common.options import check_literals
+from qrl.common.options import check_literals, option_names
+
+LARGEST_FLOAT = 3e38
+"""Largest magnitude of a number among an agent's options; tensors of single precision hold no larger one."""
 
 
 @dataclass(frozen=True)
@@ -13,8 +19,14 @@ class Options:
     """Base class of an agent's options."""
 
     def __post_init__(self) -> None:
-        """Raise UsageError for an option whose word is none of those that its type lists."""
+        """Raise UsageError for a word that its option's type does not list, and for a number that is too large."""
         check_literals(self, f"agent {self.agent}")
+        for name in option_names(type(self)):
+            value = getattr(self, name)
+            if isinstance(value, int) and value > LARGEST_OPTION:
+                check_count(f"agent {self.agent}: {name}", value, most=LARGEST_OPTION)
+            if isinstance(value, float) and LARGEST_FLOAT < abs(value) < math.inf:
+                raise UsageError(f"agent {self.agent}: {name} must be at most {LARGEST_FLOAT:.3g} in size, not {value}")
 
     @property
     def agent(self) -> str:
@@ -28,7 +40,7 @@ class Options:
         """
         for name in names:
             if not holds(getattr(self, name)):
-                raise UsageError(f"agent {self.agent}: {name} must be {wanted}, not {getattr(self, name)}")
+                raise UsageError(f"agent {self.agent}: {name} must be {wanted}, not {shown(getattr(self, name))}")
 
     def refuse(self, names: tuple[str, ...], where: str) -> None:
         """Raise UsageError for the first of these options with a non-default value: it has no effect with `where`."""

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import math
+import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from cattrs import AttributeValidationNote, Converter, ForbiddenExtraKeysError, 
 from cattrs.errors import BaseValidationError, IterableValidationError
 from cattrs.gen import make_mapping_structure_fn
 
-from qrl.common.checks import is_text
+from qrl.common.checks import LARGEST_INT, is_text, shown
 from qrl.common.errors import UsageError, describe, suggest
 from qrl.common.options import DataclassInstance
 
@@ -94,8 +95,7 @@ class _Mismatch(ValueError):
 
 
 def _mismatch(expected: str, value: object) -> _Mismatch:
-    text = repr(value)
-    return _Mismatch(f": expected {expected}, found {text if len(text) <= 60 else f'{text[:57]}...'}")
+    return _Mismatch(f": expected {expected}, found {shown(value)}")
 
 
 def _usage_error(error: Exception, where: str) -> UsageError:
@@ -137,14 +137,21 @@ def _scalar(
 
 def _int(value: object) -> int:
     assert isinstance(value, int)
+    if abs(value) > LARGEST_INT:
+        end, limit = ("most", LARGEST_INT) if value > 0 else ("least", -LARGEST_INT)
+        raise _Mismatch(f" must be at {end} {limit}, not {shown(value)}")
     return int(value)
 
 
 def _float(value: object) -> float:
     assert isinstance(value, int | float)
-    if not math.isfinite(value):
-        raise _Mismatch(f" is {value}: a finite number is needed")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond the range of floats
+        raise _Mismatch(f" must be at most {sys.float_info.max:.3g} in size, not {shown(value)}") from None
+    if not math.isfinite(number):
+        raise _Mismatch(f" is {number}: a finite number is needed")
+    return number
 
 
 def _str(value: object) -> str:

@@ -6,10 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_type_hints, runtime_checkable
 
-from agents.core.limits import LARGEST_EPISODES, LARGEST_ITERATIONS
+from agents.core.limits import (
+    LARGEST_EPISODES,
+    LARGEST_ITERATIONS,
+    LARGEST_STEPS,
+    LARGEST_TASKS,
+    LARGEST_THREADS,
+)
 from agents.core.plain import check_value, from_plain, init_names, inside, located, plain_value, to_plain
 from agents.core.registry import DEFAULT_NAMES, REGISTRIES
-from qrl.common.checks import check_count, check_seed, check_text
+from qrl.common.checks import MAX_SHOTS, check_count, check_seed, check_text
 from qrl.common.errors import UsageError, suggest
 from qrl.common.options import DataclassInstance
 from qrl.common.registry import GIVEN, Plugin, name_of, short_name
@@ -130,13 +136,13 @@ class Spec:
             elif value is not None:
                 raise UsageError(f"{name}: expected the Config of a plug-in, found {value!r}")
         check_count("iterations", self.iterations, most=LARGEST_ITERATIONS)
-        check_count("checkpoint-every", self.checkpoint_every)
-        check_count("eval-steps", self.eval_steps)
+        check_count("checkpoint-every", self.checkpoint_every, most=LARGEST_ITERATIONS)
+        check_count("eval-steps", self.eval_steps, most=LARGEST_STEPS)
         check_count("eval-episodes", self.eval_episodes, most=LARGEST_EPISODES)
-        check_count("eval-tasks", self.eval_tasks, least=2)  # an interval over tasks needs two
+        check_count("eval-tasks", self.eval_tasks, least=2, most=LARGEST_TASKS)  # an interval over tasks needs two
         check_seed("seed", self.seed)
-        check_count("threads", self.threads, least=0)
-        check_count("shots", self.shots, least=0)
+        check_count("threads", self.threads, least=0, most=LARGEST_THREADS)
+        check_count("shots", self.shots, least=0, most=MAX_SHOTS)
 
     @classmethod
     def default(

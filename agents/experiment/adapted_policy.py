@@ -1,7 +1,5 @@
 """Adapted policy: acts in a single environment, or predicts actions for Stable-Baselines3."""
 
-import textwrap
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +7,7 @@ from torch import Tensor
 
 from agents.core.agent import Agent, DeterministicAgent, InContextAgent, OpenLoopAgent
 from agents.core.collect import single_action
+from qrl.common.checks import shown
 from qrl.common.errors import UsageError
 
 
@@ -73,8 +72,8 @@ class AdaptedPolicy:
             raise UsageError(
                 f"predict: a {type(self._agent).__name__} has no most probable action: use deterministic=False"
             )
-        numbers = self._agent.to_environment(action)[0].cpu().numpy()
-        return (numbers.squeeze(0) if single else numbers), state
+        actions = self._agent.to_environment(action)[0].cpu().numpy()
+        return (actions.squeeze(0) if single else actions), state
 
     @torch.no_grad()
     def peek(self, observation: object) -> None:
@@ -107,8 +106,7 @@ class AdaptedPolicy:
         return torch.as_tensor(array, device=self._generator.device)[None, None]
 
     def _unusable(self, observation: object) -> UsageError:
-        found = textwrap.shorten(repr(observation), 80, placeholder=" …")
-        return UsageError(f"policy: an observation is {self._shape} finite numbers, not {found}")
+        return UsageError(f"policy: an observation is {self._shape} finite numbers, not {shown(observation)}")
 
 
 def _finite_numbers(observation: object) -> NDArray[np.float32] | None:

@@ -16,16 +16,19 @@ from agents.core.context import seed_shots, torch_generator
 from agents.core.plain import from_plain
 from agents.core.rollout import Rollout
 from agents.experiment.loop import collect_and_adapt
-from agents.rl.memory import check_fits
+from agents.experiment.memory import check_rollouts
 from envs import TaskDistribution
 from envs.core.distribution import Split
 from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
+from qrl.common.memory import check_fits
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 LARGEST_BATCH = 20_000_000
 """Maximum number of values per batch of bootstrap resamples."""
+RETURN_BYTES = 100
+"""Memory of a mean return in a curve: an array's entry, a Python number, and its text in evaluation.json [bytes]."""
 MAX_LANES = 2_000
 """Maximum number of environments stepped in parallel; tasks beyond it are evaluated in turn to bound the memory."""
 
@@ -209,12 +212,13 @@ def adaptation_curve(
     )
 
 
-def check_evaluation(agent: object, distribution: TaskDistribution, episodes: int) -> None:
-    """Raise UsageError if this many parallel episodes, or trials, of one task would exceed the memory."""
-    trial = agent.trial_episodes if isinstance(agent, InContextAgent) else 1
-    # Twice, as a list of steps and as one tensor: observation, action, reward, three flags and the episode number.
-    size = 4 * distribution.observation_space.shape[0] + 4 * max(1, *(distribution.action_space.shape or ()), 1) + 15
-    check_fits("evaluate", "playing one task", 2.0 * size * episodes * trial * distribution.horizon)
+def check_evaluation(agent: object, distribution: TaskDistribution, n_tasks: int, steps: int, episodes: int) -> None:
+    """Raise UsageError if an evaluation would exceed this machine's memory."""
+    trial = agent.trial_episodes if isinstance(agent, InContextAgent) else None
+    together = min(n_tasks, max(1, MAX_LANES // episodes))
+    check_rollouts("evaluate", agent, distribution, together, episodes, 1 if trial else steps + 1)
+    n_x = trial or steps + 1
+    check_fits("evaluate", f"the returns of {n_tasks:,} tasks at {n_x:,} points", RETURN_BYTES * n_tasks * n_x)
     if isinstance(agent, MemoryBoundAgent):
         agent.check_memory(episodes)
 
@@ -240,7 +244,7 @@ def evaluate_returns(agent: Agent[State], distribution: TaskDistribution, plan: 
         raise UsageError(f"evaluate: an interval over tasks needs at least 2 tasks, not {n_tasks}")
     if steps < 1 or episodes < 1:
         raise UsageError(f"evaluate: steps and episodes must be at least 1, not {steps} and {episodes}")
-    check_evaluation(agent, distribution, episodes)
+    check_evaluation(agent, distribution, n_tasks, steps, episodes)
     streams = np.random.SeedSequence(plan.seed).spawn(4)
     seed_shots(agent, streams[3])
     tasks = distribution.sample(n_tasks, split, np.random.default_rng(streams[0]))

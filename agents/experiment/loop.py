@@ -10,8 +10,10 @@ import torch
 from agents.core.agent import Agent, ChecksTraining, InContextAgent, Learner, OracleAgent, State
 from agents.core.collect import collect
 from agents.core.context import find_execution, seed_sequences, torch_generator
+from agents.core.divergence import adapted, not_finite
 from agents.core.rollout import Rollout
 from agents.core.spec import Spec
+from agents.experiment.memory import check_rollouts
 from agents.experiment.restoring import RNGS, generators, restore_learner
 from agents.runs.checkpoints import Checkpoint
 from agents.runs.folder import RunFolder
@@ -20,7 +22,8 @@ from agents.runs.program import program
 from agents.runs.progress import Progress
 from envs import TaskDistribution, Tasks
 from envs.core.task_vector import TaskVectorEnv
-from qrl.common.errors import UsageError
+from qrl.common.divergence import REMEDY, diverging
+from qrl.common.errors import TrainingError, UsageError
 
 
 def collect_and_adapt(
@@ -33,7 +36,7 @@ def collect_and_adapt(
 ) -> tuple[list[Rollout], list[State]]:
     """Collect rollouts after 0, 1, ... updates in the same tasks; return the rollouts and the states before each.
 
-    For an in-context agent, a rollout is a whole trial.
+    For an in-context agent, a rollout is a whole trial. Raises TrainingError if the agent diverges.
     """
     n_episodes = agent.trial_episodes if isinstance(agent, InContextAgent) else 1
     state = agent.begin(len(tasks), env.num_envs // len(tasks))
@@ -55,7 +58,7 @@ def collect_and_adapt(
         )
         rollouts.append(rollout)
         if index < n_rollouts - 1:
-            state = agent.adapt(state, rollout)
+            state = adapted(agent, state, rollout)
     return rollouts, states
 
 
@@ -69,6 +72,7 @@ class Training:
         streams = seed_sequences(spec.seed)
         self.rngs = {name: np.random.Generator(np.random.PCG64(streams[name])) for name in RNGS}
         self.generator = torch_generator(streams["actions"], spec.device)
+        check_rollouts("training", agent, distribution, agent.n_tasks, agent.n_envs, agent.n_rollouts)
         self.env = distribution.vectorise(agent.n_tasks, agent.n_envs, spec.device)
         self.iteration = self.env_steps = 0
         self.seconds = 0.0
@@ -77,7 +81,8 @@ class Training:
         """Take one meta-iteration and return its row of metrics, without wall-clock times.
 
         The entry `circuits` counts the circuits that a device would have executed for rollouts and gradients. With
-        shots, each shot counts as one circuit.
+        shots, each shot counts as one circuit. Rows of episodes that have ended count, too: where episodes end early,
+        the count is an upper bound.
         """
         start = time.perf_counter()
         execution = find_execution(self.agent)
@@ -86,7 +91,8 @@ class Training:
         rollouts, states = collect_and_adapt(
             self.env, self.agent, tasks, self.agent.n_rollouts, self.rngs["environment"], self.generator
         )
-        metrics = self.agent.update(rollouts, states, 1 - self.iteration / self.spec.iterations)
+        with diverging("an update of the agent"):
+            metrics = self.agent.update(rollouts, states, 1 - self.iteration / self.spec.iterations)
         if not isinstance(metrics, Mapping):
             raise UsageError(f"agent {self.spec.agent!r}: update returned {metrics!r}, not a dict of metrics")
         self.iteration += 1
@@ -101,14 +107,21 @@ class Training:
         }
 
     def save(self, run: RunFolder) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint.
+
+        Raises:
+            TrainingError: a tensor of the agent is not finite; nothing is written, and the last checkpoint is kept.
+        """
+        tensors = self.agent.state_dict()
+        if (name := not_finite(tensors.items())) is not None:
+            raise TrainingError(f"{name} is not finite after iteration {self.iteration}: {REMEDY}")
         meta = {
             "env_steps": self.env_steps,
             "seconds": self.seconds,
             "rngs": {name: rng.bit_generator.state for name, rng in self.rngs.items()},
         }
         states = {name: generator.get_state() for name, generator in generators(self.agent, self.generator).items()}
-        run.save(self.iteration, self.agent.state_dict() | states, meta)
+        run.save(self.iteration, tensors | states, meta)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint. Raises UsageError, without any change, as `restore_learner` does."""

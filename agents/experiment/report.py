@@ -1,6 +1,5 @@
 """Report of an evaluation: a printed table, a JSON file and a plot."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from agents.experiment.evaluation import Curve, paired_gain
 from agents.experiment.plot import draw
 from agents.experiment.run import Run
 from agents.runs.folder import RunFolder
+from agents.runs.messages import warn
 from qrl.common.errors import UsageError
 from qrl.common.files import to_json, write_atomically
 from qrl.common.trust import Trust
@@ -50,11 +50,6 @@ def open_run(path: Path, trust: Trust) -> Run:
     for problem in run.warnings:
         warn(problem)
     return run
-
-
-def warn(text: str) -> None:
-    """Print a warning to standard error."""
-    print(f"warning: {text}", file=sys.stderr)
 
 
 def finite_family_note(run: Run, curve: Curve) -> str:

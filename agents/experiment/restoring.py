@@ -10,6 +10,7 @@ from torch import Tensor
 
 from agents.core.agent import Agent, Learner
 from agents.core.context import find_execution
+from agents.core.divergence import not_finite
 from agents.core.plain import from_plain
 from agents.runs.checkpoints import Checkpoint
 from qrl.common.checks import check_count
@@ -49,8 +50,8 @@ def restore_learner(agent: Learner[object], actions: torch.Generator, checkpoint
         checkpoint: the checkpoint.
 
     Raises:
-        UsageError: a part of the checkpoint is missing, of the wrong type, or not this agent's. The agent is unchanged
-            if its `load_state_dict` keeps that promise.
+        UsageError: a part of the checkpoint is missing, of the wrong type, not finite, or not this agent's. The agent
+            is unchanged if its `load_state_dict` keeps that promise.
     """
     try:
         saved = from_plain(SavedState, checkpoint.meta, "meta")
@@ -60,6 +61,8 @@ def restore_learner(agent: Learner[object], actions: torch.Generator, checkpoint
     for name, generator in known.items():
         _check_generator(name, generator, checkpoint.tensors)
     tensors = {name: tensor for name, tensor in checkpoint.tensors.items() if name not in known}
+    if (bad := not_finite(tensors.items())) is not None:
+        raise UsageError(f"tensor {bad[:60]!r} is not finite")
     with wrap_errors(f"{type(agent).__name__}.load_state_dict"):
         agent.load_state_dict(tensors)
     if (found := _types(agent.state_dict())) != (wanted := _types(tensors)):

@@ -13,7 +13,8 @@ from torch import nn
 from agents.core.agent import Agent, InContextAgent, Learner, NetworkAgent, OracleAgent
 from agents.core.collect import collect_episodes
 from agents.core.context import backend_of, build, build_agent, seed_shots, torch_generator
-from agents.core.limits import LARGEST_EPISODES
+from agents.core.divergence import adapted
+from agents.core.limits import LARGEST_EPISODES, LARGEST_STEPS, LARGEST_TASKS
 from agents.experiment.adapted_policy import AdaptedPolicy
 from agents.experiment.evaluation import Curve, EvaluationPlan, adaptation_curve, evaluate_returns, with_references
 from agents.experiment.references import ExactReference, reference_agents
@@ -44,6 +45,7 @@ class Run:
             self.changes = origins.changes(folder)
             """Warnings about plug-in files that changed since training."""
             self.spec = spec_of(folder, objects, self._trust)
+            origins.check_same_distribution(folder, self.spec.objects.get("env"))
             self.distribution, self.agent = build(self.spec)
         self.problems: tuple[str, ...] = ()
         self.iteration = 0
@@ -103,12 +105,13 @@ class Run:
 
         Raises:
             UsageError: the spaces do not match, a count is invalid, or the agent needs the task parameters.
+            TrainingError: the agent diverges.
         """
         agent = self.agent if agent is None else agent
         if isinstance(agent, OracleAgent):
             raise UsageError(f"adapt: agent {self.spec.agent} observes the task parameters and does not adapt")
-        check_count("adapt: episodes", episodes, least=0)
-        check_count("adapt: steps", steps, least=0)
+        check_count("adapt: episodes", episodes, least=0, most=LARGEST_EPISODES)
+        check_count("adapt: steps", steps, least=0, most=LARGEST_STEPS)
         if isinstance(agent, InContextAgent):
             if episodes < 1 or steps != 1:
                 what = f"not {episodes} and {steps}"
@@ -132,7 +135,7 @@ class Run:
                 max_steps=self.distribution.horizon,
                 seed=seed if step == 0 else None,
             )
-            state = agent.adapt(state, rollout)
+            state = adapted(agent, state, rollout)
         return AdaptedPolicy(agent, state, generator, self.distribution.observation_space.shape)
 
     def evaluate(
@@ -165,8 +168,8 @@ class Run:
             raise UsageError(f"evaluate: agent {self.spec.agent} adapts in context and takes no gradient steps")
         steps = self.spec.eval_steps if steps is None else steps
         episodes = self.spec.eval_episodes if episodes is None else episodes
-        check_count("tasks", tasks, least=2)
-        check_count("steps", steps)
+        check_count("tasks", tasks, least=2, most=LARGEST_TASKS)
+        check_count("steps", steps, most=LARGEST_STEPS)
         check_count("episodes", episodes, most=LARGEST_EPISODES)
         check_seed("seed", seed)
         own = backend_of(self.spec)

@@ -2,7 +2,6 @@
 
 import io
 import shlex
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,11 +14,12 @@ from agents.core.spec import Spec
 from agents.experiment.evaluation import check_evaluation
 from agents.experiment.loop import Training
 from agents.experiment.loop import train as train_loop
-from agents.experiment.report import finite_family_note, report, training_rows, warn
+from agents.experiment.report import finite_family_note, report, training_rows
 from agents.experiment.run import Run
 from agents.runs import origins
 from agents.runs.folder import RunFolder
 from agents.runs.interrupt import Interrupted, stopping_at_once
+from agents.runs.messages import tell, warn
 from agents.runs.program import program
 from agents.runs.progress import Progress
 from agents.runs.provenance import provenance
@@ -32,9 +32,11 @@ from qrl.noise.model import inline_calibrations
 
 
 def run_training(
-    spec: Spec, out: Path, *, overwrite: bool = False, command: Sequence[str] = (), quiet: bool = False
+    spec: Spec, out: Path, *, overwrite: bool = False, command: Sequence[str] = (), note: str = "", quiet: bool = False
 ) -> Run:
     """Create the run folder, train, evaluate; return the run. All checks come before any file is written.
+
+    The `note` is shown once nothing is left to refuse.
 
     Raises:
         UsageError: an option is invalid, or the folder cannot be created.
@@ -46,7 +48,7 @@ def run_training(
         for role in REGISTRIES:
             spec.plugin(role)
         distribution, agent = build(spec)
-    check_evaluation(agent, distribution, spec.eval_episodes)
+    check_evaluation(agent, distribution, spec.eval_tasks, spec.eval_steps, spec.eval_episodes)
     training = Training(spec, distribution, agent) if isinstance(agent, Learner) else None
     found = origins.of(spec)
     if training is not None and found["env"]["from"] != "this library":  # its own are checked by the tests
@@ -59,6 +61,8 @@ def run_training(
         out, {"spec": spec.to_json(), "origins": found, **about, **provenance(command)}, overwrite=overwrite
     )
     _remember(used)
+    if note:
+        tell(note)
     if summary is not None and not quiet:
         print(f"policy: {summary}")
     with folder.lock():
@@ -92,10 +96,11 @@ def run_resume(
         with names_in(folder, trust), code_used() as used:
             notes = [f"warning: {change}" for change in origins.changes(folder)]
             spec = spec_of(folder, objects, trust, iterations=iterations)
+            origins.check_same_distribution(folder, spec.objects.get("env"))
             distribution, agent = build(spec)
         if not isinstance(agent, Learner):
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
-        check_evaluation(agent, distribution, spec.eval_episodes)
+        check_evaluation(agent, distribution, spec.eval_tasks, spec.eval_steps, spec.eval_episodes)
         training = Training(spec, distribution, agent)
         if (checkpoint := folder.load(training.load)) is None:
             notes.append(f"note: {path} ended before its first checkpoint; starting from iteration 0")
@@ -111,7 +116,8 @@ def run_resume(
             notes.append(
                 f"note: {path} is trained to its end, iteration {done}; --iterations N continues, beyond {done}"
             )
-        print("\n".join(notes), end="\n" if notes else "", file=sys.stderr)
+        for note in notes:
+            tell(note)
         if spec.iterations != folder.spec["iterations"]:
             folder.extend(spec.iterations)
         for problem in folder.metrics.trim(done):
@@ -156,5 +162,5 @@ def interruptible_evaluation(path: Path) -> Iterator[None]:
             yield
     except Interrupted:
         command = f"{program()} evaluate {shlex.quote(str(path))}"
-        print(f"evaluation interrupted; training is saved: {command}", file=sys.stderr)
+        tell(f"evaluation interrupted; training is saved: {command}")
         raise

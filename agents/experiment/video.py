@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from agents.core.agent import Agent, InContextAgent, NetworkAgent, OracleAgent, State
 from agents.core.collect import collect_episodes
 from agents.core.context import seed_shots, torch_generator
+from agents.core.divergence import adapted
 from agents.experiment.run import Run
 from agents.experiment.series import distinct
 from envs import TaskDistribution, Tasks
@@ -154,7 +155,7 @@ def _before_and_after(
             rollout, state = collect_episodes(
                 distribution.make(task), agent, state, generator, n_episodes=episodes, **limits
             )
-            state = agent.adapt(state, rollout)
+            state = adapted(agent, state, rollout)
         collect_episodes(env, agent, state, generator, n_episodes=1, **limits)
         caption = f"after {steps} update{'s' if steps > 1 else ''}"
         shown = before, Episode(list(env.render()), caption)  # type: ignore[arg-type]

@@ -42,6 +42,8 @@ class Config(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(("iterations", "starts", "train_tasks"), lambda value: value >= 1, "at least 1")
+        self.require(("iterations", "train_tasks"), lambda value: value <= 100_000, "at most 100000")
+        self.require(("starts",), lambda value: value <= 1000, "at most 1000")
         self.require(("step_size",), lambda value: 0 < value < math.inf, "finite and positive")
 
 

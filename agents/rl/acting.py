@@ -17,6 +17,7 @@ from torch.func import vmap
 from agents.core.rollout import Rollout
 from agents.rl.config import InnerConfig
 from agents.rl.memory import check_gradient_fits
+from qrl.common.errors import UsageError
 from qrl.policies.policy import BoundPolicy, Params, Policy, bind
 
 GRADIENT_PASSES = 5
@@ -87,7 +88,13 @@ def to_environment(adapter: Adapter, action: Tensor) -> Tensor:
 
 
 def check_memory(adapter: Adapter, episodes: int) -> None:
-    """Raise UsageError if the graph of one task's update from this many episodes cannot fit into memory."""
+    """Raise UsageError if the graph of one task's update from this many episodes cannot fit into memory.
+
+    Also if the baseline needs a second episode.
+    """
+    if episodes < 2 and adapter.config.baseline != "none":
+        baseline = f"agent {adapter.config.agent}: baseline {adapter.config.baseline}"
+        raise UsageError(f"{baseline} needs at least 2 episodes per update, also in an evaluation, not {episodes}")
     samples = GRADIENT_PASSES * episodes * adapter.horizon
     check_gradient_fits(f"agent {adapter.config.agent}", adapter.policy, samples)
 

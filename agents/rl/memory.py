@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from agents.rl.config import InnerConfig
 from qrl.backends.backend import uncounted
-from qrl.common.errors import UsageError
-from qrl.common.memory import physical_memory
+from qrl.common.memory import check_fits
 from qrl.policies.policy import Policy, bind
 
 
@@ -26,18 +25,6 @@ def saved_bytes(policy: nn.Module, compute: Callable[[], object]) -> int:
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in saved}
     saved.clear()  # graph and list refer to each other, a cycle that the garbage collector does not see
     return sum(storages.values())
-
-
-def check_fits(user: str, what: str, needed: float) -> None:
-    """Raise UsageError if `what`, which takes `needed` bytes, exceeds this machine's memory.
-
-    The message begins with `user`, such as "agent maml".
-    """
-    if needed > physical_memory():
-        raise UsageError(
-            f"{user}: {what} needs about {needed / 2**30:.3g} GiB, "
-            f"this machine has {physical_memory() / 2**30:.3g}; use fewer wires, layers, tasks, episodes or steps"
-        )
 
 
 def forward_bytes(policy: Policy, observation: Tensor) -> int:

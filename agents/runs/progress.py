@@ -1,5 +1,6 @@
 """Progress of training: a progress bar on a terminal, one plain line per iteration elsewhere."""
 
+import io
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -34,7 +35,7 @@ class Progress:
 
     def __init__(self, total: int, start: int = 0, stream: Stream | None = None) -> None:
         self.total = total
-        self._stream: Stream = sys.stderr if stream is None else stream
+        self._stream: Stream = stream or sys.stderr or io.StringIO()  # Python has no stderr if it was closed
         self._last: Mapping[str, Any] | None = None
         self._bar: "tqdm[object] | None" = None
         if self._stream.isatty():

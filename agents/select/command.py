@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from agents.core.agent import DeterministicInContextAgent, InContextAgent, Learner, OracleAgent
-from agents.experiment.report import open_run, warn
+from agents.experiment.report import open_run
 from agents.experiment.run import Run
+from agents.runs.messages import warn
 from agents.runs.provenance import provenance
 from agents.select import selector as shipped
 from agents.select.options import SelectOptions

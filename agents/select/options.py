@@ -5,6 +5,12 @@ from pathlib import Path
 
 from qrl.common.checks import check_count
 
+MOST_EVALUATIONS = 1000
+"""Upper bound of the evaluations, more than there are algorithms [evaluations]."""
+
+MOST_ROWS = 10**9
+"""Upper bound of the sample [rows]; larger values are rejected as typos."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SelectOptions:
@@ -45,7 +51,7 @@ class SelectOptions:
     """New folder to create, with best.json and best.py; by default select-<name of the file>."""
 
     def __post_init__(self) -> None:
-        check_count("--evaluations", self.evaluations)
-        check_count("--rows", self.rows, least=100)
+        check_count("--evaluations", self.evaluations, most=MOST_EVALUATIONS)
+        check_count("--rows", self.rows, least=100, most=MOST_ROWS)
         if self.bins:
             check_count("--bins", self.bins, least=2, most=20)

@@ -21,8 +21,18 @@ from envs.core.task_vector import TaskVectorEnv
 from envs.core.tasks import Tasks
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
+from qrl.common.memory import check_fits
 
 Split = Literal["train", "test", "ood"]
+
+MAX_NUMBERS = 10_000_000
+"""Upper bound of the size of a task; larger arrays are rejected as typos [numbers]."""
+
+SAMPLING_BYTES = 24
+"""Memory of a number of a task while tasks are drawn: a uniform, its value and an intermediate [bytes]."""
+
+MAX_HORIZON = 1_000_000
+"""Upper bound of the horizon; larger values are rejected as typos, since a rollout holds all steps [steps]."""
 
 # Seeds of the held-out tasks. These seeds belong to the benchmark, not to a run: every run is evaluated on the same
 # tasks, whatever its own seed. The numbers are unlikely to be chosen as a training seed.
@@ -77,12 +87,14 @@ class TaskDistribution(ABC):
         reward_scale: float = 1.0,
     ) -> None:
         self.name = name
-        self.horizon = check_count(f"{name}: horizon [steps]", horizon)
+        self.horizon = check_count(f"{name}: horizon [steps]", horizon, most=MAX_HORIZON)
         self.observation_space = observation_space
         self.action_space = action_space
         self.observation_scale: Float[Tensor, " obs"] = torch.tensor(observation_scale)
         self.reward_scale = float(reward_scale)
         self.parameters = dict(parameters)
+        self._n_numbers = sum(math.prod(range_.shape) for range_ in parameters.values())
+        check_count(f"{name}: numbers that define a task", self._n_numbers, least=0, most=MAX_NUMBERS)
         self.test, self.ood = dict(test or {}), dict(ood or {})
         self.positive = tuple(positive)
         self.skip_sensitivity_check = tuple(skip_sensitivity_check)
@@ -159,6 +171,7 @@ class TaskDistribution(ABC):
             UsageError: an unknown split, ood in a family without one, train without `rng`, or n < 1.
         """
         n = check_count(f"{self.name}: number of tasks", n)
+        check_fits(self.name, f"drawing {n:,} tasks", SAMPLING_BYTES * n * self._n_numbers)
         if split not in get_args(Split):
             raise UsageError(f"{self.name}: unknown split {split!r}{suggest(str(split), get_args(Split))}")
         if split == "ood" and not self.ood:

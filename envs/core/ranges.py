@@ -20,6 +20,9 @@ from envs.core.arrays import finite_array
 from qrl.common.checks import finite_number
 from qrl.common.errors import UsageError, describe
 
+LARGEST_INTEGER = 2**53
+"""Largest end of a range of integers; the numbers of tasks are floats, which hold no larger integers exactly."""
+
 
 @dataclass(frozen=True)
 class Range(ABC):
@@ -187,6 +190,8 @@ class Integer(Range):
             number = finite_number(f"Integer: {end}", getattr(self, end))
             if not number.is_integer():
                 raise UsageError(f"Integer: {end} must be a whole number, not {number:g}")
+            if abs(number) > LARGEST_INTEGER:
+                raise UsageError(f"Integer: {end} must be at most {LARGEST_INTEGER} in size, not {number:g}")
             object.__setattr__(self, end, int(number))
         if not self.low < self.high:
             raise UsageError(f"Integer: low must be below high, not low={self.low}, high={self.high}")

@@ -29,6 +29,9 @@ from qrl.common.errors import UsageError
 SINGLE_TASK = "single_task"
 """Name of the parameter of a family in which nothing varies; no environment receives it."""
 
+MAX_WORKERS = 1024
+"""Upper bound of the number of worker processes; more than any machine has cores."""
+
 PROBE_TASKS = 8
 """Number of tasks on which random actions estimate typical magnitudes of observations and rewards."""
 PROBE_STEPS = 200
@@ -95,7 +98,7 @@ class GymnasiumTasks(TaskDistribution):
             ranges = {SINGLE_TASK: Choice((0.0,))}
             skip_sensitivity_check = (*skip_sensitivity_check, SINGLE_TASK)
         name = name or self.factory.name
-        self.workers = check_count(f"{name}: workers", workers, least=0)
+        self.workers = check_count(f"{name}: workers", workers, least=0, most=MAX_WORKERS)
         defaults = self.factory.defaults
         self._types = {key: 0 if isinstance(r, Integer) else defaults.get(key) for key, r in ranges.items()}
         reference = {key: _median(r) for key, r in ranges.items()} | defaults | dict(nominal or {})

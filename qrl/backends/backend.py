@@ -16,15 +16,14 @@ from torch import Tensor, nn
 from qrl.backends.cost import Counter, counted, shifts
 from qrl.backends.shots import frequencies
 from qrl.circuits.circuit import Circuit
+from qrl.common.checks import LARGEST_INT, MAX_SHOTS, check_count, shown
 from qrl.common.errors import UsageError, suggest
+from qrl.common.memory import check_fits
 from qrl.common.registry import GIVEN, name_of
 from qrl.noise.model import NOISELESS, STRENGTHS, Noise
 from qrl.simulator.program import Bound, compile_circuit
 
 PENNYLANE = "pennylane:"
-
-MAX_SHOTS = 10**9
-"""Largest number of shots; larger values are rejected as typos."""
 
 
 @runtime_checkable
@@ -81,8 +80,7 @@ class Backend:
                 else suggest(self.name, ("torch", f"{PENNYLANE}DEVICE"))
             )
             raise UsageError(f"backend: unknown name {self.name!r}{hint}")
-        if not 0 <= self.shots <= MAX_SHOTS:
-            raise UsageError(f"backend: shots must be in 0 (exact) to {MAX_SHOTS}, not {self.shots}")
+        check_count("backend: shots", self.shots, least=0, most=MAX_SHOTS)
 
     @property
     def label(self) -> str:
@@ -118,6 +116,7 @@ class Backend:
         from qrl.backends.devices import DeviceProgram  # PennyLane takes over a second to import
 
         device, options = self._device()
+        check_fits("backend", f"{self.shots:,} shots on {circuit.n_wires} wires", 8 * self.shots * circuit.n_wires)
         gradient = str(options.pop("gradient", "auto"))
         on_device = DeviceProgram(
             circuit, device, options, self.shots, self.noise, gradient, generator, ready=self.device
@@ -136,7 +135,13 @@ class Backend:
                 options[name] = json.loads(text)
             except ValueError:
                 options[name] = text
-        return device, options | dict(self.options)
+        options |= dict(self.options)
+        if "shots" in options:
+            raise UsageError("backend: set the backend's shots (--shots), not an option of the device")
+        for name, value in options.items():
+            if isinstance(value, int) and abs(value) > LARGEST_INT:
+                raise UsageError(f"backend: {name} of the device must be at most {LARGEST_INT}, not {shown(value)}")
+        return device, options
 
 
 def as_backend(backend: "Backend | object") -> Backend:

@@ -6,20 +6,40 @@ from numbers import Integral
 
 from qrl.common.errors import UsageError, suggest
 
+LARGEST_INT = 2**63 - 1
+"""Largest whole number of any option: the largest integer of torch and NumPy."""
 
-def check_count(name: str, value: object, least: int = 1, most: int | None = None) -> int:
+MAX_SHOTS = 10**9
+"""Largest number of shots; larger values are rejected as typos."""
+
+MOST_CHARACTERS = 60
+"""Longest text of a value in a message."""
+
+
+def shown(value: object) -> str:
+    """Return a value given by the user, as messages show it: shortened if it is long.
+
+    An integer of thousands of digits has no decimal form in Python.
+    """
+    if isinstance(value, int) and abs(value) > 10**MOST_CHARACTERS:
+        return f"a number of about {round(value.bit_length() * math.log10(2)):,} digits"
+    text = repr(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
+
+
+def check_count(name: str, value: object, least: int = 1, most: int = LARGEST_INT) -> int:
     """Return `value` as an int.
 
     Raises:
         UsageError: the value is not an integer, less than `least`, or more than `most`; the message calls it `name`.
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
-        raise UsageError(f"{name} must be a whole number, not {value!r}")
+        raise UsageError(f"{name} must be a whole number, not {shown(value)}")
     count = int(value)
     if count < least:
-        raise UsageError(f"{name} must be at least {least}, not {count}")
-    if most is not None and count > most:
-        raise UsageError(f"{name} must be at most {most}, not {count}")
+        raise UsageError(f"{name} must be at least {least}, not {shown(count)}")
+    if count > most:
+        raise UsageError(f"{name} must be at most {most}, not {shown(count)}")
     return count
 
 
@@ -31,10 +51,12 @@ def finite_number(name: str, value: object) -> float:
     """
     try:
         number = float(value)  # type: ignore[arg-type]  # whatever float() takes
+    except OverflowError:  # an integer beyond the range of floats
+        number = math.inf
     except (TypeError, ValueError):
-        raise UsageError(f"{name} must be a number, not {value!r}") from None
+        raise UsageError(f"{name} must be a number, not {shown(value)}") from None
     if not math.isfinite(number):
-        raise UsageError(f"{name} must be finite, not {value!r}")
+        raise UsageError(f"{name} must be finite, not {shown(value)}")
     return number
 
 
@@ -69,5 +91,3 @@ def check_seed(name: str, value: object) -> None:
         UsageError: the seed is not an integer in [0, 2**63), the range that every generator accepts.
     """
     check_count(name, value, least=0)
-    if isinstance(value, int) and value >= 2**63:
-        raise UsageError(f"{name} must be less than 2**63, is {value}")

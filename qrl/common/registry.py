@@ -108,6 +108,10 @@ class Registry(Generic[Built_co]):
         found |= {name: Summary(name, first_line(plugin.__doc__)) for name, plugin in self._registered.items()}
         return dict(sorted(found.items()))
 
+    def shelved(self) -> tuple[str, ...]:
+        """Return the names of the plug-ins on the shelves: those of this library."""
+        return tuple(self._files())
+
     def register(self, name: str, plugin: object) -> None:
         """Make `plugin` (a module or any object with `Config` and `build`) known under `name` in this process.
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.policies.budget import Budget, check_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
@@ -34,8 +35,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_budget(self.budget)
-        if not 0 <= self.n_features <= MAX_BUDGET:
-            raise UsageError(f"model fourier: n_features must be in 0 to {MAX_BUDGET}, not {self.n_features}")
+        check_count("model fourier: n_features", self.n_features, least=0, most=MAX_BUDGET)
         if not 0 < self.bandwidth < math.inf:
             raise UsageError(f"model fourier: bandwidth must be positive and finite, not {self.bandwidth}")
 

@@ -7,11 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from qrl.common.errors import UsageError
+from qrl.common.checks import check_count
 from qrl.policies.budget import Budget, check_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
 
 LISTED_UNDER = "classical controls"
+
+MAX_DEPTH = 1000
+"""Upper bound of the number of hidden layers; larger values are rejected as typos."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,10 @@ class Config:
 
     def __post_init__(self) -> None:
         check_budget(self.budget)
-        if self.depth < 1 or not all(1 <= width <= MAX_BUDGET for width in self.hidden):
-            raise UsageError(f"model mlp: depth must be at least 1 and widths in 1 to {MAX_BUDGET}, found {self}")
+        check_count("model mlp: depth", self.depth, most=MAX_DEPTH)
+        check_count("model mlp: number of widths in hidden", len(self.hidden), least=0, most=MAX_DEPTH)
+        for width in self.hidden:
+            check_count("model mlp: a width in hidden", width, most=MAX_BUDGET)
 
 
 class Perceptron(nn.Module):

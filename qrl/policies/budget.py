@@ -4,6 +4,7 @@ import json
 
 from torch import Generator, nn
 
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.common.options import build_config
 from qrl.models import MODELS
@@ -25,8 +26,8 @@ def check_budget(budget: Budget) -> None:
     if isinstance(budget, str):
         if not budget.startswith(LIKE):
             raise UsageError(f"model: budget must be a number or {LIKE}NAME, not {budget!r}")
-    elif not 1 <= budget <= MAX_BUDGET:
-        raise UsageError(f"model: budget must be in 1 to {MAX_BUDGET}, not {budget}")
+    else:
+        check_count("model: budget", budget, most=MAX_BUDGET)
 
 
 def n_parameters_of(budget: Budget, frame: Frame) -> int:

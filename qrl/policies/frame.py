@@ -50,11 +50,19 @@ class Frame:
 
         `n_features_and_parameters(s)` returns the number of features and of the model's own parameters at size s; both
         grow with s.
+
+        Raises:
+            UsageError: the budget is below the smallest network by more than half of the step to the next larger one.
         """
 
         def total(size: int) -> int:
             n_features, n_own = n_features_and_parameters(size)
             return n_own + self.n_parameters(n_features)
 
+        smallest, larger = total(1), total(2)
+        if smallest - budget > (larger - smallest) / 2:
+            raise UsageError(
+                f"model: a budget of {budget} parameters is too small: the smallest network has {smallest}"
+            )
         first = bisect.bisect_left(range(1, budget + 2), budget, key=total) + 1
         return min({max(1, first - 1), first}, key=lambda size: (abs(total(size) - budget), size))

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from qrl.common.errors import TrainingError
+
 Distribution = dict[str, Tensor]
 
 
@@ -41,8 +43,16 @@ class Categorical(nn.Module):
 
     @staticmethod
     def sample(distribution: Distribution, noise: Tensor) -> Tensor:
-        """Sample an action index by the Gumbel-max trick; noise [..., act]."""
-        return (distribution["log_probs"] + noise).argmax(-1)
+        """Sample an action index by the Gumbel-max trick; noise [..., act]. Not under `vmap`.
+
+        Raises:
+            TrainingError: a log-probability is not a number.
+        """
+        scores = distribution["log_probs"] + noise
+        # The sum is not a number if any score is not; the index of the largest score would look like an action.
+        if math.isnan(float(scores.sum())):
+            raise TrainingError("the policy's outputs are not finite: its weights diverged")
+        return scores.argmax(-1)
 
     @staticmethod
     def log_prob(distribution: Distribution, action: Tensor) -> Tensor:

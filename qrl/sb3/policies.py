@@ -30,6 +30,11 @@ from qrl.sb3.side_by_side import ScaledFeatures, SideBySide
 _GIVEN_BY_ALGORITHM = ("observation_space", "action_space", "lr_schedule")
 """Arguments of Stable-Baselines3's policies that the algorithm gives, not the user."""
 
+_WRONG_ALGORITHM = (
+    "sb3: QuantumActorCriticPolicy is for PPO and A2C, QuantumQPolicy for DQN; for SAC, TD3 and DDPG: "
+    'SAC("MlpPolicy", env, policy_kwargs=dict(features_extractor_class=QuantumFeaturesExtractor))'
+)
+
 
 @functools.cache
 def with_factors(kind: type[Any]) -> type[Any]:
@@ -139,6 +144,16 @@ class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
     def _trained(self) -> nn.Module:
         return self
 
+    @property
+    def actor(self) -> nn.Module:
+        """Raise UsageError: SAC, TD3 and DDPG, which look for an actor, need another policy."""
+        raise UsageError(_WRONG_ALGORITHM)
+
+    @property
+    def q_net(self) -> nn.Module:
+        """Raise UsageError: DQN, which looks for a Q-network, needs another policy."""
+        raise UsageError(_WRONG_ALGORITHM)
+
     def extract_features(  # type: ignore[override]
         self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
@@ -158,6 +173,8 @@ class QuantumQPolicy(_Quantum, DQNPolicy):
     def __init__(self, *arguments: Any, readout: Literal["linear", "scaled"] = "linear", **options: Any) -> None:
         if readout not in (known := ("linear", "scaled")):
             raise UsageError(f"sb3: unknown readout {readout!r}{suggest(str(readout), known)}")
+        if "use_sde" in options:  # given by PPO and A2C
+            raise UsageError(_WRONG_ALGORITHM)
         self._readout = readout
         super().__init__(*arguments, **options)
         self._requested["readout"] = readout
@@ -174,6 +191,11 @@ class QuantumQPolicy(_Quantum, DQNPolicy):
 
     def _trained(self) -> nn.Module:
         return self.q_net
+
+    @property
+    def actor(self) -> nn.Module:
+        """Raise UsageError: SAC, TD3 and DDPG, which look for an actor, need another policy."""
+        raise UsageError(_WRONG_ALGORITHM)
 
 
 class ScaledReadout(nn.Module):

@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from qrl.common.errors import UsageError, wrap_errors
+from qrl.common.checks import shown
+from qrl.common.errors import TrainingError, UsageError, wrap_errors
 from qrl.common.options import check_known, option_names
 from qrl.layer import QuantumLayer
 from qrl.models import MODELS
@@ -141,6 +142,8 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return each.mean()
 
         self._train(network, loss, (~held_out).nonzero()[:, 0], held_out.nonzero()[:, 0], order)
+        if not all(bool(value.isfinite().all()) for value in network.parameters()):
+            raise TrainingError("classifier: weights diverged; standardise the inputs or lower the learning rates")
         self.network_ = network.double()
         return self
 
@@ -162,7 +165,7 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         def check(name: str, kind: type, valid: Callable[[Any], bool], wanted: str) -> None:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, kind) or not valid(value):
-                raise UsageError(f"classifier: {name} must be {wanted}, not {value!r}")
+                raise UsageError(f"classifier: {name} must be {wanted}, not {shown(value)}")
 
         for name in ("batch_size", "max_iter", "n_iter_no_change"):
             check(name, Integral, lambda value: value >= 1, "a whole number of at least 1")

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from qrl.common.divergence import diverging
 from qrl.common.errors import TrainingError, UsageError
 from qrl.layer import QuantumLayer
 from qrl.policies.actor import PolicyConfig
@@ -43,11 +44,12 @@ def train_epoch(
     Raises TrainingError if the loss is not finite.
     """
     total = 0.0
-    for batch in rows[torch.randperm(len(rows), generator=generator)].split(int(batch_size)):
+    for batch in rows[torch.randperm(len(rows), generator=generator)].split(min(int(batch_size), max(1, len(rows)))):
         value = loss(batch)
         optimiser.zero_grad()
         value.backward()
-        optimiser.step()
+        with diverging("classifier: an update"):
+            optimiser.step()
         total += value.item() * len(batch)
     if not math.isfinite(total):
         raise TrainingError(f"classifier: the loss is {total}; standardise the inputs or lower the learning rates")

@@ -98,7 +98,7 @@ def test_non_environments_and_mismatched_actions_are_rejected(run):
         ({"episodes": 0}, "episodes must be at least 1, not 0"),
         ({"episodes": 10**7}, "episodes must be at most 100000, not 10000000"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
-        ({"seed": 2**63}, f"seed must be less than 2**63, is {2**63}"),
+        ({"seed": 2**63}, f"seed must be at most {2**63 - 1}, not {2**63}"),
     ],
 )
 def test_invalid_evaluation_options(run, options, message):
@@ -107,11 +107,47 @@ def test_invalid_evaluation_options(run, options, message):
     assert str(caught.value) == message
 
 
+def test_numbers_of_tasks_in_python(run):
+    for tasks in (10**30, 10**5000, 1_000_001, -1):
+        with pytest.raises(UsageError, match=r"^tasks must be at "):
+            run.evaluate(tasks=tasks)
+
+
+def test_evaluation_by_single_episodes_has_no_baseline(run):
+    with pytest.raises(
+        UsageError, match="baseline leave-one-out needs at least 2 episodes per update, also in an eval"
+    ):
+        run.evaluate(tasks=2, episodes=1)
+
+
 @pytest.mark.parametrize(
-    ("free", "what"), [(2e7, "evaluate: playing one task"), (1e9, "agent maml: the gradient of one task")]
+    ("sizes", "what"),
+    [
+        ({"agent_config": {"meta_batch": 10_000_000}}, "training: collecting 2 × 100 steps of 10,000,000 × 20"),
+        (
+            {"eval_steps": 10_000, "eval_tasks": 1_000_000, "env_config": {"horizon": 1}},
+            "evaluate: the returns of 1,000,000 tasks at 10,001 points",
+        ),
+        ({"eval_steps": 10_000, "eval_episodes": 100_000}, "evaluate: collecting 10,001 × 100 steps of 1 × 100,000"),
+        ({"env_config": {"horizon": 1_000_000}}, "evaluate: collecting 4 × 1,000,000 steps of 50 × 40 environments"),
+    ],
+)
+def test_sizes_that_no_machine_holds_are_refused_at_once(tmp_path, monkeypatch, sizes, what):
+    monkeypatch.setattr("qrl.common.memory.physical_memory", lambda: 2**34)
+    with pytest.raises(UsageError, match=f"{what}.* about .* GiB, this machine has 16;"):
+        agents.train(tmp_path / "run", env="navigation", model="mlp", threads=1, **sizes)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("free", "what"),
+    [
+        (2e7, "evaluate: collecting 2 × 100 steps of 1 × 10,000 environments"),
+        (1e9, "agent maml: the gradient of one task"),
+    ],
 )
 def test_evaluation_too_large_for_memory_is_rejected_before_training(tmp_path, monkeypatch, free, what):
-    monkeypatch.setattr("agents.rl.memory.physical_memory", lambda: free)
+    monkeypatch.setattr("qrl.common.memory.physical_memory", lambda: free)
     with pytest.raises(UsageError, match=f"{what} needs about .* GiB, this machine has"):
         agents.train(tmp_path / "run", env="navigation", **QUICK | {"eval_episodes": 10_000}, iterations=1)
     assert not (tmp_path / "run").exists()

@@ -282,6 +282,8 @@ def test_circuits_of_recurrent_policies_are_exported(tmp_path):
     [
         (["--observations", "nowhere.json"], "nowhere.json"),
         (["--observations", "{wrong}"], "an observation is (2,) finite numbers, not [1.0]"),
+        (["--observations", "{null}"], "an observation is (2,) finite numbers, not [None, 1.0]"),
+        (["--observations", "{words}"], "an observation is (2,) finite numbers, not ['a', 'b']"),
         (["--task", "-1"], "--task must be at least 0"),
         (["--format", "qasm"], "expected one of 'openqasm2', 'openqasm3', 'qiskit', found 'qasm'"),
         (["--episodes", "0"], "--episodes must be at least 1"),
@@ -290,7 +292,11 @@ def test_circuits_of_recurrent_policies_are_exported(tmp_path):
 )
 def test_invalid_exports_leave_no_files(exact, tmp_path, options, message, capsys):
     (tmp_path / "wrong.json").write_text("[[0.0, 0.0], [1.0]]")
-    options = [option.format(wrong=tmp_path / "wrong.json") for option in options]
+    (tmp_path / "null.json").write_text("[[null, 1.0]]")
+    (tmp_path / "words.json").write_text('[["a", "b"]]')
+    options = [
+        option.format(**{name: tmp_path / f"{name}.json" for name in ("wrong", "null", "words")}) for option in options
+    ]
     assert main(["export", str(exact), "--out", str(tmp_path / "out"), *options]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

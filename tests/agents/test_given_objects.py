@@ -1,6 +1,7 @@
 """Objects in place of names: a task distribution, an agent, a model, a PennyLane device."""
 
 import json
+import re
 
 import pennylane as qml
 import pytest
@@ -52,6 +53,18 @@ def test_run_of_a_task_distribution_object_needs_the_object_again(tmp_path, caps
     assert not (tmp_path / "other").exists()
     with pytest.raises(UsageError, match="unknown argument 'envs'; did you mean 'env'"):
         agents.load(tmp_path / "run", envs=family())
+    ranges = "the run was trained with parameters gravity U[5, 15], the given env has gravity U[5, 16]"
+    for given, what in [
+        (envs.GymnasiumTasks("CartPole-v1", {"gravity": envs.Uniform(5, 16)}, horizon=9), ranges),
+        (
+            envs.GymnasiumTasks("CartPole-v1", {"gravity": envs.Uniform(5, 15)}, horizon=8),
+            "horizon 9, the given env has 8",
+        ),
+        (envs.GymnasiumTasks("MountainCar-v0", {"gravity": envs.Uniform(5, 15)}, horizon=9), "observations Box"),
+    ]:
+        for use in (agents.load, agents.resume):
+            with pytest.raises(UsageError, match=re.escape(what)):
+                use(tmp_path / "run", env=given)
 
 
 def test_training_starts_from_the_parameters_of_the_model_object(tmp_path):

@@ -52,7 +52,7 @@ def test_evaluate_and_resume_forward_their_options(calls):
         (["evaluate", "one", "--steps", "0"], "--steps must be at least 1, not 0"),
         (["evaluate", "one", "--tasks", "1"], "--tasks must be at least 2, not 1"),
         (["evaluate", "one", "--tasks", "-4"], "--tasks must be at least 2, not -4"),
-        (["evaluate", "one", "--seed", str(2**63)], f"--seed must be less than 2**63, is {2**63}"),
+        (["evaluate", "one", "--seed", str(2**63)], f"--seed must be at most {2**63 - 1}, not {2**63}"),
         (["evaluate", "one", "--out", ""], "--out: expected a path, found ''"),
         (["evaluate", "x" * 300], f"{'x' * 300}: File name too long"),
         (["evaluate", "one", "--episodes", "0"], "--episodes must be at least 1, not 0"),

@@ -158,7 +158,7 @@ def test_path_of_a_built_in_plug_in_is_saved_as_its_name():
 
 def test_options_without_effect_are_reported(tmp_path, capsys):
     """Thompson sampling has no network and does not train; a policy from scratch has one."""
-    common = ["--threads", "1", "--eval-tasks", "2", "--eval-episodes", "1"]
+    common = ["--threads", "1", "--eval-tasks", "2", "--eval-episodes", "2"]
     bandit_run = ["--env", "bandit", "--agent", "thompson", "--model=gru", "--iterations", "5"]
     assert main([*bandit_run, *common, "--out", str(tmp_path / "a")]) == 0
     assert "warning: no effect: --model, --iterations: agent thompson" in capsys.readouterr().err

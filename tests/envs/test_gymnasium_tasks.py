@@ -228,7 +228,7 @@ def test_workers_exit_silently(tmp_path: Path) -> None:
     """The parent process has signal handlers by then, which the workers must not inherit."""
     arguments = ["--env", "CartPole-v1", "--vary", "gravity=5:15", "--env.horizon", "5", "--workers", "2", "--agent",
                  "rl2", "--model", "gru", "--agent.meta-batch", "4", "--agent.episodes", "1", "--iterations", "1",
-                 "--eval-tasks", "2", "--eval-episodes", "1", "--out", str(tmp_path / "run")]  # fmt: skip
+                 "--eval-tasks", "2", "--eval-episodes", "2", "--out", str(tmp_path / "run")]  # fmt: skip
     done = subprocess.run([sys.executable, "run.py", *arguments], capture_output=True, text=True, check=True)
     assert "Traceback" not in done.stderr and "Process" not in done.stderr, done.stderr
 

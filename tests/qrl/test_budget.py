@@ -37,7 +37,9 @@ def test_on_navigation_the_default_circuit_has_64_parameters():
         ("like:reupload", "budget 'like:reupload': unknown model 'reupload'; did you mean 'reuploading'"),
         ("like:reuploading,layers=3", "budget: no option 'layers' of model 'reuploading'; did you mean 'n_layers'"),
         ("like:reuploading,3", "budget: expected OPTION=VALUE after a comma, not '3'"),
-        (0, "budget must be in 1 to 10000000, not 0"),
+        (0, "budget must be at least 1, not 0"),
+        (10**7 + 1, "budget must be at most 10000000, not 10000001"),
+        (3, "a budget of 3 parameters is too small: the smallest network has "),
     ],
 )
 def test_invalid_budgets(budget, message):

@@ -294,6 +294,15 @@ def test_unusable_samples_are_rejected():
         fitted(small(initial_scale=3e38))
 
 
+@pytest.mark.parametrize(("rate", "message"), [(1e38, "an update is not finite"), (1e300, "an update is not finite")])
+def test_absurd_learning_rates_and_sizes(rate, message):
+    with pytest.raises(TrainingError, match=f"^classifier: {message}"):
+        fitted(small(lr_angles=rate, lr_scales=rate, lr_heads=rate))
+    with pytest.raises(UsageError, match=r"n_qubits|n_wires"):
+        fitted(small(n_qubits=10**5000))
+    assert fitted(small(batch_size=2**63 - 1)).n_iter_ == 5
+
+
 def test_verbose_shows_progress(capsys):
     fitted(small())
     assert capsys.readouterr().err == ""

@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import update_learning_rate
 
@@ -207,3 +207,18 @@ def test_exploration_rate_decays_per_episode():
         ExplorationByEpisode(0.0)
     with pytest.raises(UsageError, match="is for DQN, not PPO"):
         learner(PPO, QuantumActorCriticPolicy).learn(16, callback=ExplorationByEpisode())
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "policy", "env"),
+    [
+        (SAC, QuantumActorCriticPolicy, "Pendulum-v1"),
+        (DQN, QuantumActorCriticPolicy, "CartPole-v1"),
+        (PPO, QuantumQPolicy, "CartPole-v1"),
+    ],
+)
+def test_policy_of_another_algorithm(algorithm, policy, env):
+    with pytest.raises(
+        UsageError, match="QuantumActorCriticPolicy is for PPO and A2C, QuantumQPolicy for DQN; for SAC"
+    ):
+        algorithm(policy, env, policy_kwargs=dict(SMALL))  # SAC adds to the dict

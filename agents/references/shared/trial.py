@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from agents.core.context import BuildContext
+from agents.core.limits import LARGEST_EPISODES
 from envs.automl.lookup_tasks import LookupTasks
 from envs.core.distribution import TaskDistribution
 from qrl.common.checks import check_count
@@ -20,7 +21,7 @@ class TrialConfig:
     """Episodes of a trial [episodes] (Duan et al. 2016: 10 and more)."""
 
     def __post_init__(self) -> None:
-        check_count("episodes of a trial", self.episodes)
+        check_count("episodes of a trial", self.episodes, most=LARGEST_EPISODES)
 
 
 def require_family(agent: str, context: BuildContext, *families: type[Family]) -> Family:

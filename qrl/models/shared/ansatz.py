@@ -10,8 +10,12 @@ from torch import Generator
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import GATES, Gate, Input, Transform, Weight
 from qrl.circuits.observables import Observable
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
 from qrl.layer import Encoding, Initialisation, QuantumLayer
+
+MAX_N_WIRES = 100
+"""Upper bound of `n_wires`; larger values are rejected as typos. The simulator's own bound is this machine's memory."""
 
 MAX_N_LAYERS = 1000
 """Upper bound of `n_layers`; larger values are rejected as typos."""
@@ -46,12 +50,8 @@ class QuantumConfig:
     """Initial input scales [rad per unit of normalised input] (Jerbi et al. 2021)."""
 
     def __post_init__(self) -> None:
-        for name in ("n_wires", "n_layers"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise UsageError(f"model: {name} must be a whole number of at least 1, not {value!r}")
-        if self.n_layers > MAX_N_LAYERS:
-            raise UsageError(f"model: n_layers must be at most {MAX_N_LAYERS}, not {self.n_layers}")
+        check_count("model: n_wires", self.n_wires, most=MAX_N_WIRES)
+        check_count("model: n_layers", self.n_layers, most=MAX_N_LAYERS)
         if self.observables not in self.OBSERVABLES:
             hint = suggest(self.observables, self.OBSERVABLES)
             raise UsageError(f"model: unknown observables {self.observables!r}{hint}")

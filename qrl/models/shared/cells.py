@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 
 from qrl.backends.backend import Executor
 from qrl.circuits.circuit import Circuit
+from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.layer import initial_weights
 from qrl.models.shared.ansatz import QuantumConfig, reuploading_circuit
@@ -32,8 +33,8 @@ class SpanConfig:
     log-uniform, so that long trials have fast units, too). 2: no bias."""
 
     def __post_init__(self) -> None:
-        if not (self.span == 0 or 2 <= self.span <= MAX_SPAN):
-            raise UsageError(f"model: span must be 0 or in 2 to {MAX_SPAN} steps, not {self.span}")
+        if self.span != 0:
+            check_count("model: span [steps], if not 0,", self.span, least=2, most=MAX_SPAN)
         if (following := getattr(super(), "__post_init__", None)) is not None:
             following()
 
@@ -56,8 +57,7 @@ class CellConfig(SpanConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_budget(self.budget)
-        if not 0 <= self.n_hidden <= MAX_BUDGET:
-            raise UsageError(f"model: n_hidden must be in 0 to {MAX_BUDGET}, not {self.n_hidden}")
+        check_count("model: n_hidden", self.n_hidden, least=0, most=MAX_BUDGET)
 
     def width(self, frame: Frame, n_cell_parameters: Callable[[int], int]) -> int:
         """Return the width of the memory; `n_cell_parameters(width)` is the cell's number of parameters."""
@@ -87,8 +87,7 @@ class QuantumCellConfig(QuantumConfig):
             raise UsageError(
                 f"model: encoding must be projection for the circuits of a recurrent cell, not {self.encoding!r}"
             )
-        if not 1 <= self.n_hidden <= MAX_BUDGET:
-            raise UsageError(f"model: n_hidden must be in 1 to {MAX_BUDGET}, not {self.n_hidden}")
+        check_count("model: n_hidden", self.n_hidden, most=MAX_BUDGET)
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,7 @@ class QuantumGatesConfig(QuantumCellConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.n_circuits <= MAX_N_CIRCUITS:
-            raise UsageError(f"model: n_circuits must be in 1 to {MAX_N_CIRCUITS}, not {self.n_circuits}")
+        check_count("model: n_circuits", self.n_circuits, most=MAX_N_CIRCUITS)
 
 
 class Affine(nn.Module):

@@ -1,0 +1,197 @@
+"""Bad command lines of every command: each must end in one line on standard error, with exit code 2, and write nothing.
+
+    python -m benchmarks.bad_commands [--quick]      results/bad_commands.json
+
+Mistyped names and options, missing values, numbers that are huge, negative, not finite or no numbers, words with
+control characters and half characters, contradictory options, files and folders that are missing, unreadable, foreign
+or in the way. Each command line runs in a forked child of one process that has imported everything; the working folder
+holds a few runs, tables and damaged files, and is compared before and after by names, contents and times.
+"""
+
+import os
+import resource
+import select
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.cli.main import main as run_command_line
+from benchmarks.fault_injection.command_lines import CASES, prepare
+from benchmarks.shared.common import set_up, table, write_result
+from benchmarks.shared.main import QuickOptions, run_main
+
+MEMORY = 8 * 2**30
+"""Address space of a child beyond that of its parent [bytes]."""
+
+MOST_OUTPUT = 100_000
+"""Characters of output that are kept [bytes]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(QuickOptions):
+    """Options of this benchmark."""
+
+    limit: float = 60.0
+    """Time limit of a command line [s]."""
+
+    prompt: float = 10.0
+    """Longest time that a refusal may take [s]."""
+
+    only: str = ""
+    """Run only the command lines that contain this text."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command line did."""
+
+    code: int
+    """Exit code; minus the signal's number if a signal ended it."""
+    out: str
+    err: str
+    seconds: float
+    peak: float
+    """Largest resident memory [GiB]."""
+
+
+def main(options: Options) -> None:
+    """Run every bad command line and compare what it does with what it should do."""
+    set_up(threads=1)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        os.chdir(work)
+        prepare(work)
+        trials = []
+        for command, lines in CASES.items():
+            chosen = [line for line in lines if options.only in " ".join(line)]
+            for line in chosen[:: 10 if options.quick else 1]:
+                trials.append(trial(command, line, options))
+                if trials[-1]["failed"]:
+                    print(f"FAIL {trials[-1]}", flush=True)
+        os.chdir("/")
+    rows = [summary(command, [each for each in trials if each["command"] == command]) for command in CASES]
+    rows = [row for row in rows if row["lines"]]
+    print(table(rows))
+    failed = [each for each in trials if each["failed"]]
+    result = {"summary": rows, "failed": failed, "trials": trials, "pass": not failed}
+    if not options.only:
+        minutes = {"minutes": round((time.perf_counter() - started) / 60, 1)}
+        write_result("bad_commands", result | minutes, quick=options.quick)
+    sys.exit(bool(failed))
+
+
+def trial(command: str, arguments: Sequence[str], options: Options) -> dict[str, Any]:
+    """Run one command line; return it with its message and with what is wrong, if anything."""
+    before = snapshot(Path())
+    outcome = in_child(lambda: run_command_line(list(arguments)), options.limit)
+    failed = verdict(outcome, before == snapshot(Path()), options)
+    shown = [word if len(word) <= 60 else f"{word[:57]}..." for word in map(ascii, arguments)]
+    return {
+        "command": command,
+        "line": " ".join(shown),
+        "message": ascii(outcome.err.strip()[:300]),
+        "seconds": round(outcome.seconds, 2),
+        "GiB": round(outcome.peak, 2),
+        "failed": failed,
+    }
+
+
+def verdict(outcome: Outcome, unchanged: bool, options: Options) -> str:
+    """Return what is wrong with an outcome, in words; "" if it is as it should be."""
+    if outcome.code == -signal.SIGKILL:
+        return f"still running after {options.limit:g} s"
+    wrong = []
+    if outcome.code != 2:
+        wrong.append(f"exit code {outcome.code}")
+    if not (outcome.err.startswith("run.py: error: ") and outcome.err.endswith("\n") and outcome.err.count("\n") == 1):
+        wrong.append(f"stderr is not one line: {outcome.err[-300:]!a}")
+    if not outcome.err[:-1].isprintable():
+        wrong.append("stderr has control characters")
+    if outcome.out:
+        wrong.append(f"stdout: {outcome.out[:100]!a}")
+    if not unchanged:
+        wrong.append("files were written or changed")
+    if outcome.seconds > options.prompt:
+        wrong.append(f"took {outcome.seconds:.1f} s")
+    return "; ".join(wrong)
+
+
+def summary(command: str, trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a row of the table."""
+    seconds = sorted(each["seconds"] for each in trials) or [0.0]
+    return {
+        "command": command,
+        "lines": len(trials),
+        "as it should be": sum(not each["failed"] for each in trials),
+        "median [s]": seconds[len(seconds) // 2],
+        "slowest [s]": seconds[-1],
+        "most memory [GiB]": max((each["GiB"] for each in trials), default=0.0),
+        "pass": not any(each["failed"] for each in trials),
+    }
+
+
+def in_child(function: Callable[[], int], limit: float) -> Outcome:
+    """Run a function in a forked child, with its output captured, within a time limit [s]."""
+    (out, child_out), (err, child_err) = os.pipe(), os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    started = time.perf_counter()
+    pid = os.fork()
+    if not pid:
+        _child(function, child_out, child_err)
+    os.close(child_out)
+    os.close(child_err)
+    texts = {out: b"", err: b""}
+    open_pipes = set(texts)
+    while open_pipes and (left := started + limit - time.perf_counter()) > 0:
+        for pipe in select.select(open_pipes, [], [], left)[0]:
+            data = os.read(pipe, 65536)
+            texts[pipe] = (texts[pipe] + data)[-MOST_OUTPUT:]
+            if not data:
+                open_pipes.remove(pipe)
+    if open_pipes:
+        os.kill(pid, signal.SIGKILL)
+    _, status, usage = os.wait4(pid, 0)
+    seconds = time.perf_counter() - started
+    for pipe in texts:
+        os.close(pipe)
+    decoded = [texts[pipe].decode(errors="backslashreplace") for pipe in (out, err)]
+    return Outcome(os.waitstatus_to_exitcode(status), *decoded, seconds, usage.ru_maxrss / 2**20)
+
+
+def _child(function: Callable[[], int], out: int, err: int) -> None:
+    """Run a function as a program does, then end the process."""
+    for target, source in ((1, out), (2, err)):
+        os.dup2(source, target)
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(target), "w", buffering=1, errors="strict") for target in (1, 2))
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY, in_use + MEMORY))
+    sys.argv = ["run.py"]
+    code = 1
+    try:
+        code = function()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Return type and mode, time of the last change, and content of everything in a folder."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        content = path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else b""
+        found[str(path)] = (status.st_mode, status.st_mtime_ns, content)
+    return found
+
+
+if __name__ == "__main__":
+    run_main(main, Options, __doc__)
