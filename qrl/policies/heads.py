@@ -50,7 +50,7 @@ class Categorical(nn.Module):
         """
         scores = distribution["log_probs"] + noise
         # The sum is not a number if any score is not; the index of the largest score would look like an action.
-        if math.isnan(float(scores.sum())):
+        if math.isnan(scores.detach().sum().item()):
             raise TrainingError("the policy's outputs are not finite: its weights diverged")
         return scores.argmax(-1)
 
