@@ -9,10 +9,11 @@ import re
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 
-from agents.runs.interrupt import Interrupted
+from agents.runs.interrupt import Interrupted, stopping_at_once
 from agents.runs.program import program
-from qrl.common.errors import TrainingError, UsageError
+from qrl.common.errors import TrainingError, UsageError, is_out_of_memory
 from qrl.common.importing import install_hint
 
 
@@ -25,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from agents.cli.commands import run_command
 
-        return run_command(arguments)
+        with stopping_at_once():
+            return run_command(arguments)
     except UsageError as error:
         return _complain(error, 2)
     except TrainingError as error:
@@ -40,12 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        of_the_system = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+        of_the_system = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EBADF)
         if error.filename is None and not of_the_system:
             raise
         return _complain(f"{error.filename or 'writing'}: {error.strerror or error}", 2)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
+        if not is_out_of_memory(error):
             raise
         return _complain(_out_of_memory(error), 2)
     except ModuleNotFoundError as error:
@@ -55,10 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"{error}{remedy}", 2)
 
 
-_NO_MEMORY = re.compile("can't allocate memory|out of memory|bad_alloc|[Ss]torage size calculation overflowed")
-"""Messages of torch's RuntimeErrors for exhausted memory."""
-
-
 def _out_of_memory(error: Exception) -> str:
     reason = re.sub(r"^\[.*?\] .*?\. (?=DefaultCPUAllocator)", "", " ".join(str(error).split()))
     detail = f": {textwrap.shorten(reason, 160, placeholder=' …')}" if reason else ""
@@ -66,5 +64,6 @@ def _out_of_memory(error: Exception) -> str:
 
 
 def _complain(error: object, code: int) -> int:
-    print(f"{program()}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    with suppress(OSError, ValueError):  # stderr may be closed
+        print(f"{program()}: error: {' '.join(str(error).split())}", file=sys.stderr)
     return code

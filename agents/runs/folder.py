@@ -63,6 +63,21 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
         raise UsageError(f"{path} holds {foreign[0]!r}, not part of a run: move it away, --overwrite would delete it")
 
 
+_LOCKS: set[int] = set()
+"""Descriptors of the locks that this process holds."""
+
+
+def _close_locks() -> None:
+    """Close the locks in a forked process: a lock is released once every process that holds it has closed it."""
+    for descriptor in _LOCKS:
+        with suppress(OSError):
+            os.close(descriptor)
+    _LOCKS.clear()
+
+
+os.register_at_fork(after_in_child=_close_locks)
+
+
 class RunFolder:
     """Folder of one run, returned by `create` or `open`.
 
@@ -149,6 +164,8 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Lock the folder for this process; the operating system releases the lock even if the process is killed.
 
+        Forked processes, such as the workers of environments, do not hold the lock.
+
         Raises:
             UsageError: another process holds the lock, or the operating system refuses it.
         """
@@ -164,10 +181,13 @@ class RunFolder:
                 raise UsageError(f"{self.path} is in use by another process") from error
             except OSError as error:
                 raise path_error(path, error) from error
+            _LOCKS.add(descriptor)
             yield
         finally:
             # The lock file stays: after its removal, a second process could lock a new file of the same name.
-            os.close(descriptor)
+            _LOCKS.discard(descriptor)
+            with suppress(OSError):  # third-party code may have closed it
+                os.close(descriptor)
 
     def _write_config(self, config: Mapping[str, object]) -> None:
         write_atomically(self.path / "config.json", (to_json(config, indent=2) + "\n").encode())

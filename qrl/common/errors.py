@@ -1,6 +1,9 @@
 """Errors for the user: one line each, no traceback on the command line."""
 
 import difflib
+import re
+import signal
+import threading
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -52,15 +55,38 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}{where}"
 
 
-@contextmanager
-def wrap_errors(what: str) -> Iterator[None]:
-    """Turn an exception of third-party code into a UsageError of one line, "what: description".
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether an exception comes from outside third-party code, such as from Ctrl-C, and must not be caught.
 
-    UsageErrors and MemoryErrors pass unchanged.
+    The handlers of this library raise subclasses of KeyboardInterrupt. A plain KeyboardInterrupt is third-party code's
+    own, unless Python's default handler of SIGINT is installed, which raises it as well.
+    """
+    if type(error) is not KeyboardInterrupt:
+        return isinstance(error, KeyboardInterrupt)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory was exhausted: a MemoryError, or one of torch's RuntimeErrors."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))
+
+
+_NO_MEMORY = re.compile("can't allocate memory|out of memory|bad_alloc|[Ss]torage size calculation overflowed")
+"""Messages of torch's RuntimeErrors for exhausted memory."""
+
+
+@contextmanager
+def wrap_errors(what: str, raised: type[UsageError | TrainingError] = UsageError) -> Iterator[None]:
+    """Turn any exception of third-party code into a UsageError, or TrainingError, of one line, "what: description".
+
+    UsageErrors, TrainingErrors, exhausted memory and interrupts pass unchanged.
     """
     try:
         yield
-    except (UsageError, MemoryError):
+    except (UsageError, TrainingError, MemoryError):
         raise
-    except Exception as error:  # third-party code may raise anything, and every exception is a defect of that code
-        raise UsageError(f"{what}: {describe(error)}") from error
+    except BaseException as error:  # third-party code may raise anything, and every exception is a defect of that code
+        if is_interrupt(error) or is_out_of_memory(error):
+            raise
+        raise raised(f"{what}: {describe(error)}") from error
