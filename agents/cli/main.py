@@ -33,10 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         return _complain(error, 1)
     except Interrupted as stop:
-        return stop.exit_code
+        return stop.exit_code if stop.told else _say("interrupted", stop.exit_code)
     except KeyboardInterrupt:
-        print(f"{program()}: interrupted", file=sys.stderr)
-        return 130
+        return _say("interrupted", 130)
     except BrokenPipeError:
         # The reader of the pipe, such as `head`, has exited. Python's flush of stdout at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -64,6 +63,10 @@ def _out_of_memory(error: Exception) -> str:
 
 
 def _complain(error: object, code: int) -> int:
+    return _say(f"error: {' '.join(str(error).split())}", code)
+
+
+def _say(text: str, code: int) -> int:
     with suppress(OSError, ValueError):  # stderr may be closed
-        print(f"{program()}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{program()}: {text}", file=sys.stderr)
     return code

@@ -1,5 +1,7 @@
 """Rollout collection: episodes of many tasks in parallel, or of a single Gymnasium environment."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import gymnasium
@@ -11,7 +13,22 @@ from torch import Tensor
 from agents.core.agent import Agent, InContextAgent, OpenLoopAgent, State
 from agents.core.rollout import Rollout
 from envs.core.task_vector import TaskVectorEnv
-from qrl.common.errors import TrainingError
+from qrl.common.errors import TrainingError, UsageError, wrap_errors
+
+
+def agent_errors(agent: object) -> AbstractContextManager[None]:
+    """Turn any exception of an agent, or of its model, into a TrainingError of one line that names the agent."""
+    return wrap_errors(f"agent {type(agent).__name__}", TrainingError)
+
+
+@contextmanager
+def env_errors(name: str) -> Iterator[None]:
+    """Turn any exception of an environment into a TrainingError of one line that names the environment."""
+    try:
+        with wrap_errors(f"env {name}", TrainingError):
+            yield
+    except UsageError as error:  # what it returned, or the action that it received
+        raise TrainingError(f"env {name}: {str(error).removeprefix(f'{name}: ')}") from error
 
 
 @torch.no_grad()
@@ -30,36 +47,57 @@ def collect(
 
     Return the rollout and the state after it. Each lane starts its next episode independently of the others and stops
     after its last episode. The `seed` seeds the environment; the `options` are passed to its reset. Raises
-    TrainingError for a non-finite action, reward or observation, naming the step and, for the latter two, the task.
+    TrainingError for a non-finite action, reward or observation, naming the step and, for the latter two, the task; and
+    for any exception of the agent or the environment.
     """
-    observation, _ = env.reset(seed=seed, options={**(options or {}), "per_lane_rng": True})
+    with env_errors(env.name):
+        observation, _ = env.reset(seed=seed, options={**(options or {}), "per_lane_rng": True})
     shape = (n_tasks, env.num_envs // n_tasks)
     episode = torch.zeros(env.num_envs, dtype=torch.int64, device=observation.device)
     rows: list[tuple[Tensor, ...]] = []
     memory = agent if isinstance(agent, InContextAgent) else None  # once: `isinstance` looks up every attribute
-    state = agent.on_episode_start(state) if isinstance(agent, OpenLoopAgent) else state
+    with agent_errors(agent):
+        state = agent.on_episode_start(state) if isinstance(agent, OpenLoopAgent) else state
     while bool((alive := episode < n_episodes).any()):
         observed = observation.unflatten(0, shape)
-        action, state = agent.act(state, observed, generator)
-        if not bool(action.isfinite().all()):
-            raise TrainingError(f"the policy's actions are not finite at step {len(rows)}: its outputs diverged")
-        observation, reward, terminated, truncated, _ = env.step(agent.to_environment(action).flatten(0, 1))
+        with agent_errors(agent):
+            action, state = agent.act(state, observed, generator)
+            numbers = _to_environment(agent, action, shape, len(rows))
+        with env_errors(env.name):
+            observation, reward, terminated, truncated, _ = env.step(numbers.flatten(0, 1))
         step = (reward * alive, alive, terminated & alive, truncated & alive, episode.clamp_max(n_episodes - 1))
         rows.append((observed, action, *(x.unflatten(0, shape) for x in step)))
         ended = (terminated | truncated) & alive
         if memory is not None:
             outcome = (reward * alive, ended, observation)
-            state = memory.observe(state, action, *(x.unflatten(0, shape) for x in outcome))
+            with agent_errors(agent):
+                state = memory.observe(state, action, *(x.unflatten(0, shape) for x in outcome))
         episode = episode + ended
         again = ended & (episode < n_episodes)
         if n_episodes > 1 and bool(again.any()):
-            observation, _ = env.reset(options={"reset_mask": again})
+            with env_errors(env.name):
+                observation, _ = env.reset(options={"reset_mask": again})
     columns = [torch.stack(column) for column in zip(*rows, strict=True)]
     # A finished lane keeps its state: its current observation is the one after its last step.
     columns.append(observation.unflatten(0, shape))
     rollout = Rollout(*columns)
     _check_finite(rollout, env)
     return rollout, state
+
+
+def _to_environment(agent: Agent[State], action: object, shape: tuple[int, int], step: int) -> Tensor:
+    """Return the actions in the environment's units. Raise TrainingError unless they are finite, for every lane."""
+    name = f"agent {type(agent).__name__}"
+    if not isinstance(action, Tensor):
+        raise TrainingError(f"{name}: act returned {type(action).__name__} as the actions, not a tensor")
+    if not bool(action.isfinite().all()):
+        raise TrainingError(f"the policy's actions are not finite at step {step}: its outputs diverged")
+    numbers = agent.to_environment(action)
+    for method, tensor in (("act", action), ("to_environment", numbers)):
+        if tensor.shape[:2] != shape:
+            found = f"{list(tensor.shape)}, not [{shape[0]} tasks, {shape[1]} envs, ...]"
+            raise TrainingError(f"{name}: the actions that {method} returned have shape {found}")
+    return numbers
 
 
 @torch.no_grad()
@@ -76,20 +114,25 @@ def collect_episodes(
     """Collect `n_episodes` episodes of one Gymnasium environment in sequence, as lanes of one task.
 
     Return the rollout and the state after it. An episode that reaches `max_steps` is truncated, as in training, even if
-    the environment has no time limit. Raises TrainingError for a non-finite reward or observation.
+    the environment has no time limit. Raises TrainingError for a non-finite reward or observation, and for any
+    exception of the agent or the environment.
     """
+    name = type(env.unwrapped).__name__
     episodes: list[list[tuple[Tensor, ...]]] = []
     final: list[Tensor] = []
     memory = agent if isinstance(agent, InContextAgent) else None
     for episode in range(n_episodes):
-        observation, _ = env.reset(seed=seed if episode == 0 else None)
+        with env_errors(name):
+            observation, _ = env.reset(seed=seed if episode == 0 else None)
         rows: list[tuple[Tensor, ...]] = []
         over = False
         state = agent.on_episode_start(state) if isinstance(agent, OpenLoopAgent) else state
         while not over:
             observed = torch.as_tensor(observation, dtype=torch.float32, device=generator.device)
-            action, state = agent.act(state, observed[None, None], generator)
-            observation, reward, terminated, truncated, _ = env.step(single_action(agent, action))
+            with agent_errors(agent):
+                action, state = agent.act(state, observed[None, None], generator)
+            with env_errors(name):
+                observation, reward, terminated, truncated, _ = env.step(single_action(agent, action))
             truncated = truncated or len(rows) + 1 == max_steps
             over = terminated or truncated
             scalars = (float(reward), True, bool(terminated), bool(truncated), 0)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from agents.core.agent import Agent, ChecksTraining, InContextAgent, Learner, OracleAgent, State
-from agents.core.collect import collect
+from agents.core.collect import agent_errors, collect
 from agents.core.context import find_execution, seed_sequences, torch_generator
 from agents.core.rollout import Rollout
 from agents.core.spec import Spec
@@ -20,7 +20,8 @@ from agents.runs.program import program
 from agents.runs.progress import Progress
 from envs import TaskDistribution, Tasks
 from envs.core.task_vector import TaskVectorEnv
-from qrl.common.errors import UsageError
+from qrl.common.errors import TrainingError
+from qrl.common.files import to_json
 
 GENERATORS = ("generator", "shots")
 """Names of a checkpoint's tensors that are RNG states; the others belong to the learner."""
@@ -39,9 +40,10 @@ def collect_and_adapt(
     For an in-context agent, a rollout is a whole trial.
     """
     n_episodes = agent.trial_episodes if isinstance(agent, InContextAgent) else 1
-    state = agent.begin(len(tasks), env.num_envs // len(tasks))
-    if isinstance(agent, OracleAgent):
-        state = agent.reveal_tasks(state, tasks)
+    with agent_errors(agent):
+        state = agent.begin(len(tasks), env.num_envs // len(tasks))
+        if isinstance(agent, OracleAgent):
+            state = agent.reveal_tasks(state, tasks)
     rollouts: list[Rollout] = []
     states: list[State] = []
     for index in range(n_rollouts):
@@ -58,7 +60,8 @@ def collect_and_adapt(
         )
         rollouts.append(rollout)
         if index < n_rollouts - 1:
-            state = agent.adapt(state, rollout)
+            with agent_errors(agent):
+                state = agent.adapt(state, rollout)
     return rollouts, states
 
 
@@ -89,9 +92,11 @@ class Training:
         rollouts, states = collect_and_adapt(
             self.env, self.agent, tasks, self.agent.n_rollouts, self.rngs["environment"], self.generator
         )
-        metrics = self.agent.update(rollouts, states, 1 - self.iteration / self.spec.iterations)
+        with agent_errors(self.agent):
+            metrics = self.agent.update(rollouts, states, 1 - self.iteration / self.spec.iterations)
+            to_json(metrics)  # raises for values that no file of metrics can hold
         if not isinstance(metrics, Mapping):
-            raise UsageError(f"agent {self.spec.agent!r}: update returned {metrics!r}, not a dict of metrics")
+            raise TrainingError(f"agent {self.spec.agent!r}: update returned {metrics!r}, not a dict of metrics")
         self.iteration += 1
         self.env_steps += sum(rollout.n_steps for rollout in rollouts)
         self.seconds += time.perf_counter() - start
@@ -111,7 +116,9 @@ class Training:
             "rngs": {name: rng.bit_generator.state for name, rng in self.rngs.items()},
         }
         states = {name: generator.get_state() for name, generator in self._generators().items()}
-        run.save(self.iteration, self.agent.state_dict() | states, meta)
+        with agent_errors(self.agent):
+            tensors = self.agent.state_dict() | states
+        run.save(self.iteration, tensors, meta)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint."""
@@ -152,4 +159,4 @@ def train(training: Training, run: RunFolder, progress: Progress) -> None:
     if stop.signal is not None:
         command = f"{program()} resume {shlex.quote(str(run.path))}"
         progress.note(f"stopped after iteration {training.iteration}; continue with: {command}")
-        raise Interrupted(stop.signal)
+        raise Interrupted(stop.signal, told=True)

@@ -122,7 +122,8 @@ def interruptible_evaluation(path: Path) -> Iterator[None]:
     try:
         with stopping_at_once():
             yield
-    except Interrupted:
+    except Interrupted as stop:
         command = f"{program()} evaluate {shlex.quote(str(path))}"
         print(f"evaluation interrupted; training is saved: {command}", file=sys.stderr)
+        stop.told = True
         raise

@@ -51,8 +51,10 @@ class Interrupts:
 class Interrupted(KeyboardInterrupt):
     """Training or an evaluation was stopped by a signal; whatever can be saved is saved."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, told: bool = False) -> None:
         super().__init__()
+        self.told = told
+        """Whether the user has been told."""
         self.exit_code = 128 + number
         """Exit code by shell convention: 130 for SIGINT, 143 for SIGTERM."""
 

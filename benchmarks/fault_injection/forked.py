@@ -84,9 +84,7 @@ def _become_command(action: Callable[[], int], folder: Path, output: int, errors
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(errors, 2)
-        sys.stdout, sys.stderr = (
-            os.fdopen(n, "w", 1, encoding="utf-8", errors=e, closefd=False) for n, e in STREAMS
-        )
+        sys.stdout, sys.stderr = (os.fdopen(n, "w", 1, encoding="utf-8", errors=e, closefd=False) for n, e in STREAMS)
         os.chdir(folder)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
