@@ -25,6 +25,19 @@ from benchmarks.shared.main import QuickOptions, run_main
 
 WORKERS = 2
 
+RARE = ("ValueError", "GeneratorExit", "KeyboardInterrupt", "SystemExit", "sleep for ever", "os._exit", "os.chdir")
+"""Actions in constructors and in `close`. Both run in training too, as the environment has no `set_task`."""
+
+PLAN = (
+    ("step", 0, (*RESULTS, *ACTIONS)),
+    ("step", MIDDLE, (*RESULTS, *ACTIONS)),
+    ("step", ITERATIONS, (*RESULTS, *ACTIONS)[::3]),
+    ("reset", 0, tuple(RESETS)),
+    ("reset", MIDDLE, (*RESETS, *ACTIONS)),
+    *((moment, since, RARE) for moment in ("constructor", "close") for since in (0, MIDDLE)),
+)
+"""Moment, finished iterations before it, and kinds of mischief."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(QuickOptions):
@@ -66,15 +79,11 @@ def main(options: Options) -> None:
 
 def trials() -> Iterator[Trial]:
     """Yield every trial."""
-    moments = {"step": (*RESULTS, *ACTIONS), "reset": (*RESETS, *ACTIONS), "constructor": ACTIONS, "close": ACTIONS}
     for workers in (0, WORKERS):
-        for moment, kinds in moments.items():
+        for moment, since, kinds in PLAN:
             for kind in kinds:
-                # A constructor runs in the middle of training too, since the environment has no `set_task`.
-                for since in (0, MIDDLE, ITERATIONS) if moment == "step" else (0, MIDDLE):
-                    trial = Trial(kind, moment, since, workers)
-                    if is_documented(trial):
-                        yield trial
+                if is_documented(trial := Trial(kind, moment, since, workers)):
+                    yield trial
 
 
 def is_documented(trial: Trial) -> bool:

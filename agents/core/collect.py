@@ -13,6 +13,7 @@ from torch import Tensor
 from agents.core.agent import Agent, InContextAgent, OpenLoopAgent, State
 from agents.core.rollout import Rollout
 from envs.core.task_vector import TaskVectorEnv
+from envs.core.tasks import Tasks
 from qrl.common.errors import TrainingError, UsageError, wrap_errors
 
 
@@ -81,7 +82,7 @@ def collect(
     # A finished lane keeps its state: its current observation is the one after its last step.
     columns.append(observation.unflatten(0, shape))
     rollout = Rollout(*columns)
-    _check_finite(rollout, env)
+    _check_finite(rollout, env.name, env.tasks)
     return rollout, state
 
 
@@ -151,7 +152,7 @@ def collect_episodes(
         columns.append(torch.stack(padded, dim=1).unsqueeze(1))
     columns.append(torch.stack(final).unsqueeze(0))
     rollout = Rollout(*columns)
-    _check_finite(rollout, env)
+    _check_finite(rollout, name)
     return rollout, state
 
 
@@ -161,12 +162,12 @@ def single_action(agent: Agent[State], action: Tensor) -> NDArray[np.generic] | 
     return numbers if numbers.ndim else numbers.item()
 
 
-def _check_finite(rollout: Rollout, env: object) -> None:
+def _check_finite(rollout: Rollout, name: str, tasks: Tasks | None = None) -> None:
     assert rollout.final is not None
     observations = torch.cat([rollout.observation, rollout.final[None]])
-    for name, values in (("reward", rollout.reward), ("observation", observations)):
+    for what, values in (("reward", rollout.reward), ("observation", observations)):
         if not bool(values.isfinite().all()):
             step, task, *_ = (~values.isfinite()).nonzero()[0].tolist()
-            row = env.tasks.rows()[task] if isinstance(env, TaskVectorEnv) else {}
-            which = f", {', '.join(f'{key}={value}' for key, value in row.items())}" if row else ""
-            raise TrainingError(f"the environment returned a non-finite {name} at step {step} of task {task}{which}")
+            row = {} if tasks is None else tasks.rows()[task]
+            where = ", ".join([f"step {step} of task {task}", *(f"{key}={value}" for key, value in row.items())])
+            raise TrainingError(f"env {name}: the environment returned a non-finite {what} at {where}")

@@ -24,6 +24,8 @@ class Home(NamedTuple):
     """Keyword arguments of `numpy.seterr`."""
     dtype: torch.dtype
     """Default type of torch's tensors."""
+    device: torch.device
+    """Default device of torch's tensors."""
 
 
 class Guest:
@@ -36,6 +38,8 @@ class Guest:
     def __init__(self) -> None:
         self._folder = ""
         self._numpy_errors: Any = {}
+        self.differs = False
+        """Whether the settings of third-party code differ from the library's."""
         self._streams = select.poll()
         for number in _open_streams():
             self._streams.register(number, 0)
@@ -45,19 +49,25 @@ class Guest:
         """Run third-party code in this context.
 
         Raises:
-            Fault: it closed a standard stream, or changed torch's default type; these are restored.
+            Fault: it closed a standard stream, or changed torch's default type or device; these are restored.
         """
-        home = Home(_working_folder(), np.seterr(**self._numpy_errors), torch.get_default_dtype())
-        if self._folder:
-            with suppress(OSError):
-                os.chdir(self._folder)
-        complaint = ""
+        home, complaint = self.enter(), ""
         try:
             yield home
         finally:
             complaint = self.leave(home)
         if complaint:
             raise Fault(complaint)
+
+    def enter(self) -> Home:
+        """Set what third-party code left behind, and return the settings of the library."""
+        home = Home(
+            _working_folder(), np.seterr(**self._numpy_errors), torch.get_default_dtype(), torch.get_default_device()
+        )
+        if self._folder:
+            with suppress(OSError):
+                os.chdir(self._folder)
+        return home
 
     def leave(self, home: Home) -> str:
         """Restore the settings of the library. Return a complaint if third-party code did what it must not do."""
@@ -66,7 +76,8 @@ class Guest:
         self._folder = folder if folder != home.folder else ""
         if self._folder and home.folder:
             os.chdir(home.folder)
-        return self._reopen_streams() or restore_default_type(home.dtype)
+        self.differs = bool(self._folder) or self._numpy_errors != home.numpy_errors
+        return self._reopen_streams() or restore_default_type(home.dtype) or restore_default_device(home.device)
 
     def _reopen_streams(self) -> str:
         """Open those standard streams that were closed on the null device; return a complaint if there are any.
@@ -105,3 +116,11 @@ def restore_default_type(dtype: torch.dtype) -> str:
         return ""
     torch.set_default_dtype(dtype)
     return f"the environment set torch's default type to {changed}: state the types of tensors instead"
+
+
+def restore_default_device(device: torch.device) -> str:
+    """Restore torch's default device; return a complaint if it was changed."""
+    if (changed := torch.get_default_device()) == device:
+        return ""
+    torch.set_default_device(None if device.type == "cpu" else device)
+    return f"the environment set torch's default device to {changed}: state the devices of tensors instead"

@@ -249,7 +249,8 @@ def _check_observations(name: str, env: Environment, horizon: int, marker: Marke
             kind = f"{observation.dtype}, {observation.shape}" if isinstance(observation, np.ndarray) else ""
             text = f"{' '.join(str(observation).split())} ({kind or type(observation).__name__})"
             raise UsageError(
-                f"{name}: the environment violates its own observation_space {space}: observation {step} is {text}"
+                f"{name} on the nominal task: the environment violates its own observation_space {space}: "
+                f"observation {step} is {text}"
             )
 
 

@@ -112,14 +112,17 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Step the lanes that are not finished."""
-        complaint = ""
+        guest, complaint = self._factory.guest, ""
+        home = guest.enter() if guest.differs else None
         try:
             with self._limit:
                 self._step_lanes(action)
         except LaneError as error:
             complaint = str(error)
-        if complaint or not self._active.any():  # the library reads and writes files between rollouts, not in them
-            left = self._factory.guest.leave(self._home)
+        # The library reads and writes files between rollouts, not in them; tensors are made all the time.
+        is_moved = torch.empty(0).device != self._home.device
+        if complaint or home is not None or is_moved or not self._active.any():
+            left = guest.leave(self._home if home is None else home)
             complaint = complaint or left
         return self._rows, 0.0, False, False, {"raised": complaint} if complaint else {}
 
