@@ -1,7 +1,5 @@
 """Rollout collection: episodes of many tasks in parallel, or of a single Gymnasium environment."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import gymnasium
@@ -14,22 +12,20 @@ from agents.core.agent import Agent, InContextAgent, OpenLoopAgent, State
 from agents.core.rollout import Rollout
 from envs.core.task_vector import TaskVectorEnv
 from envs.core.tasks import Tasks
-from qrl.common.errors import TrainingError, UsageError, wrap_errors
+from qrl.common.errors import TrainingError, wrap_errors
 
 
-def agent_errors(agent: object) -> AbstractContextManager[None]:
+def agent_errors(agent: object) -> wrap_errors:
     """Turn any exception of an agent, or of its model, into a TrainingError of one line that names the agent."""
     return wrap_errors(f"agent {type(agent).__name__}", TrainingError)
 
 
-@contextmanager
-def env_errors(name: str) -> Iterator[None]:
-    """Turn any exception of an environment into a TrainingError of one line that names the environment."""
-    try:
-        with wrap_errors(f"env {name}", TrainingError):
-            yield
-    except UsageError as error:  # what it returned, or the action that it received
-        raise TrainingError(f"env {name}: {str(error).removeprefix(f'{name}: ')}") from error
+def env_errors(name: str) -> wrap_errors:
+    """Turn any exception of an environment into a TrainingError of one line that names the environment.
+
+    A UsageError there is about what the environment returned, or about the actions that it received.
+    """
+    return wrap_errors(name, TrainingError, usage_errors=True)
 
 
 @torch.no_grad()
@@ -170,4 +166,4 @@ def _check_finite(rollout: Rollout, name: str, tasks: Tasks | None = None) -> No
             step, task, *_ = (~values.isfinite()).nonzero()[0].tolist()
             row = {} if tasks is None else tasks.rows()[task]
             where = ", ".join([f"step {step} of task {task}", *(f"{key}={value}" for key, value in row.items())])
-            raise TrainingError(f"env {name}: the environment returned a non-finite {what} at {where}")
+            raise TrainingError(f"{name}: the environment returned a non-finite {what} at {where}")

@@ -62,6 +62,8 @@ class Trial:
     @property
     def expected(self) -> str:
         """What is documented: "error", "unharmed", or "ends" for a main process that is ended."""
+        if self.kind == "descriptors closed" and not self.workers:
+            return "unharmed"  # the library opens files when it needs them
         ends = {"os._exit", "SIGKILL", "segmentation fault"}
         if self.kind in ends and (not self.workers or self.since == 0):
             return "ends"
@@ -218,6 +220,8 @@ def _not_one_line(trial: Trial, ended: Ended, lines: Sequence[str]) -> list[str]
         return failed
     if len(lines) != 1 or not lines[0].startswith("run.py: error: "):
         return [*failed, f"{len(lines)} lines: {list(lines)[-3:]}"]
+    if trial.kind == "no new files":  # the library cannot open its own files
+        return failed
     if not re.search(r"[Mm]ischief", lines[0]):
         failed.append(f"no environment in: {lines[0]}")
     # Closed streams, and a default device, are noticed after a step of all lanes.

@@ -5,8 +5,7 @@ import re
 import signal
 import threading
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -76,17 +75,30 @@ _NO_MEMORY = re.compile("can't allocate memory|out of memory|bad_alloc|[Ss]torag
 """Messages of torch's RuntimeErrors for exhausted memory."""
 
 
-@contextmanager
-def wrap_errors(what: str, raised: type[UsageError | TrainingError] = UsageError) -> Iterator[None]:
-    """Turn any exception of third-party code into a UsageError, or TrainingError, of one line, "what: description".
+class wrap_errors:
+    """Context manager that turns any exception of third-party code into one line, "what: description".
 
-    UsageErrors, TrainingErrors, exhausted memory and interrupts pass unchanged.
+    TrainingErrors, exhausted memory and interrupts pass unchanged.
+
+    Args:
+        what: begin of the line.
+        raised: class of the error.
+        usage_errors: turn UsageErrors too, by putting `what` before their text; otherwise they pass.
     """
-    try:
-        yield
-    except (UsageError, TrainingError, MemoryError):
-        raise
-    except BaseException as error:  # third-party code may raise anything, and every exception is a defect of that code
-        if is_interrupt(error) or is_out_of_memory(error):
-            raise
-        raise raised(f"{what}: {describe(error)}") from error
+
+    # Not a generator: contextlib takes an error that is raised from a StopIteration for that StopIteration.
+    def __init__(
+        self, what: str, raised: type[UsageError | TrainingError] = UsageError, *, usage_errors: bool = False
+    ) -> None:
+        self._what, self._raised, self._usage_errors = what, raised, usage_errors
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None or isinstance(error, TrainingError) or is_interrupt(error) or is_out_of_memory(error):
+            return
+        if not isinstance(error, UsageError):
+            raise self._raised(f"{self._what}: {describe(error)}") from error
+        if self._usage_errors:
+            raise self._raised(f"{self._what}: {str(error).removeprefix(f'{self._what}: ')}") from error
