@@ -108,5 +108,5 @@ def test_environment_in_torch_that_raises(tmp_path):
             return super().transition(state, action, tasks)
 
     plugin = SimpleNamespace(Config=NoOptions, build=lambda config, context: Mine())
-    with pytest.raises(TrainingError, match="^counter: StopIteration"):
+    with pytest.raises(TrainingError, match=r"^counter: StopIteration"):
         agents.train(tmp_path / "run", env=Broken(), agent=plugin, iterations=1, progress=False)
