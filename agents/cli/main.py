@@ -10,11 +10,11 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from agents.runs.interrupt import Interrupted
+from agents.runs.interrupt import Interrupted, stopping_at_once
 from agents.runs.messages import held_warnings, print_anything, tell
 from agents.runs.program import program
 from qrl.common.checks import check_text
-from qrl.common.errors import TrainingError, UsageError
+from qrl.common.errors import TrainingError, UsageError, is_out_of_memory
 from qrl.common.importing import install_hint
 
 
@@ -31,27 +31,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             for word in arguments:
                 check_text("argument", word)
+            with stopping_at_once():
+                return run_command(arguments)
             return run_command(arguments)
     except UsageError as error:
         return _complain(error, 2)
     except TrainingError as error:
         return _complain(error, 1)
     except Interrupted as stop:
-        return stop.exit_code
+        return stop.exit_code if stop.told else _say("interrupted", stop.exit_code)
     except KeyboardInterrupt:
-        tell(f"{program()}: interrupted")
-        return 130
+        return _say("interrupted", 130)
     except BrokenPipeError:
         # The reader of the pipe, such as `head`, has exited. Python's flush of stdout at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        of_the_system = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+        of_the_system = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EBADF)
         if error.filename is None and not of_the_system:
             raise
         return _complain(f"{error.filename or 'writing'}: {error.strerror or error}", 2)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
+        if not is_out_of_memory(error):
             raise
         return _complain(_out_of_memory(error), 2)
     except ModuleNotFoundError as error:
@@ -61,10 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"{error}{remedy}", 2)
 
 
-_NO_MEMORY = re.compile("can't allocate memory|out of memory|bad_alloc|[Ss]torage size calculation overflowed")
-"""Messages of torch's RuntimeErrors for exhausted memory."""
-
-
 def _out_of_memory(error: Exception) -> str:
     reason = re.sub(r"^\[.*?\] .*?\. (?=DefaultCPUAllocator)", "", " ".join(str(error).split()))
     detail = f": {textwrap.shorten(reason, 160, placeholder=' …')}" if reason else ""
@@ -72,5 +69,9 @@ def _out_of_memory(error: Exception) -> str:
 
 
 def _complain(error: object, code: int) -> int:
-    tell(f"{program()}: error: {error}")
+    return _say(f"error: {error}", code)
+
+
+def _say(text: str, code: int) -> int:
+    tell(f"{program()}: {text}")
     return code

@@ -13,7 +13,7 @@ from agents.core.given import ReadyAgent
 from agents.core.spec import Spec
 from envs import TaskDistribution
 from qrl.backends.backend import Backend, Execution, executions, run_on
-from qrl.common.errors import UsageError, describe
+from qrl.common.errors import TrainingError, UsageError, wrap_errors
 from qrl.common.options import DataclassInstance
 from qrl.noise.model import Noise
 from qrl.policies.actor import PolicyConfig
@@ -128,12 +128,8 @@ def build_agent(spec: Spec, distribution: TaskDistribution, backend: Backend) ->
     plugin = spec.plugin("agent")
     if isinstance(plugin, ReadyAgent) and backend != Backend():
         raise UsageError(f"agent {spec.agent!r} is built already: its circuits keep their backend, shots and noise")
-    try:
+    with wrap_errors(f"agent {spec.agent!r}"):
         agent = plugin.build(spec.agent_config, context)
-    except (UsageError, MemoryError):
-        raise
-    except Exception as error:  # third-party code may raise anything; report it as a defect of the agent's file
-        raise UsageError(f"agent {spec.agent!r}: {describe(error)}") from error
     missing = missing_members(agent, Learner if "update" in dir(agent) else Agent)
     if missing:
         raise UsageError(f"agent {spec.agent!r}: {type(agent).__name__} has no {', '.join(missing)}")
@@ -194,20 +190,18 @@ def _build_distribution(spec: Spec) -> TaskDistribution:
     Raises UsageError, also for an observation, reward or termination of the wrong shape.
     """
     try:
-        distribution = spec.plugin("env").build(spec.env_config)
-        if not isinstance(distribution, TaskDistribution):
-            raise UsageError(f"build returned {type(distribution).__name__}, not an envs.TaskDistribution")
-        env = distribution.vectorise(1, 2)
-        observation, _ = env.reset(seed=0)
-        env.action_space.seed(0)
-        results = env.step(torch.as_tensor(env.action_space.sample()))
-    except UsageError as error:
-        named = str(error).startswith(f"{spec.env}:")
+        with wrap_errors(f"env {spec.env!r}"):
+            distribution = spec.plugin("env").build(spec.env_config)
+            if not isinstance(distribution, TaskDistribution):
+                raise UsageError(f"build returned {type(distribution).__name__}, not an envs.TaskDistribution")
+            env = distribution.vectorise(1, 2)
+            observation, _ = env.reset(seed=0)
+            env.action_space.seed(0)
+            results = env.step(torch.as_tensor(env.action_space.sample()))
+            env.close()
+    except (UsageError, TrainingError) as error:
+        named = str(error).startswith((f"{spec.env}:", f"env {spec.env!r}"))
         raise UsageError(str(error) if named else f"env {spec.env!r}: {error}") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # third-party code may raise anything; report it as a defect of the environment's file
-        raise UsageError(f"env {spec.env!r}: {describe(error)}") from error
     expected = {"observation": (2, *(distribution.observation_space.shape or ())), "reward": (2,), "terminated": (2,)}
     found = dict(zip(expected, (observation, *results[1:3]), strict=True))
     for name, shape in expected.items():

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from agents.core.agent import Agent, ChecksTraining, InContextAgent, Learner, OracleAgent, State
-from agents.core.collect import collect
+from agents.core.collect import agent_errors, collect
 from agents.core.context import find_execution, seed_sequences, torch_generator
 from agents.core.divergence import adapted, not_finite
 from agents.core.rollout import Rollout
@@ -23,7 +23,8 @@ from agents.runs.progress import Progress
 from envs import TaskDistribution, Tasks
 from envs.core.task_vector import TaskVectorEnv
 from qrl.common.divergence import REMEDY, diverging
-from qrl.common.errors import TrainingError, UsageError
+from qrl.common.errors import TrainingError
+from qrl.common.files import to_json
 
 
 def collect_and_adapt(
@@ -39,9 +40,10 @@ def collect_and_adapt(
     For an in-context agent, a rollout is a whole trial. Raises TrainingError if the agent diverges.
     """
     n_episodes = agent.trial_episodes if isinstance(agent, InContextAgent) else 1
-    state = agent.begin(len(tasks), env.num_envs // len(tasks))
-    if isinstance(agent, OracleAgent):
-        state = agent.reveal_tasks(state, tasks)
+    with agent_errors(agent):
+        state = agent.begin(len(tasks), env.num_envs // len(tasks))
+        if isinstance(agent, OracleAgent):
+            state = agent.reveal_tasks(state, tasks)
     rollouts: list[Rollout] = []
     states: list[State] = []
     for index in range(n_rollouts):
@@ -58,7 +60,8 @@ def collect_and_adapt(
         )
         rollouts.append(rollout)
         if index < n_rollouts - 1:
-            state = adapted(agent, state, rollout)
+            with agent_errors(agent):
+                state = adapted(agent, state, rollout)
     return rollouts, states
 
 
@@ -91,10 +94,11 @@ class Training:
         rollouts, states = collect_and_adapt(
             self.env, self.agent, tasks, self.agent.n_rollouts, self.rngs["environment"], self.generator
         )
-        with diverging("an update of the agent"):
+        with agent_errors(self.agent), diverging("an update of the agent"):
             metrics = self.agent.update(rollouts, states, 1 - self.iteration / self.spec.iterations)
+            to_json(metrics)  # raises for values that no file of metrics can hold
         if not isinstance(metrics, Mapping):
-            raise UsageError(f"agent {self.spec.agent!r}: update returned {metrics!r}, not a dict of metrics")
+            raise TrainingError(f"agent {self.spec.agent!r}: update returned {metrics!r}, not a dict of metrics")
         self.iteration += 1
         self.env_steps += sum(rollout.n_steps for rollout in rollouts)
         self.seconds += time.perf_counter() - start
@@ -112,7 +116,8 @@ class Training:
         Raises:
             TrainingError: a tensor of the agent is not finite; nothing is written, and the last checkpoint is kept.
         """
-        tensors = self.agent.state_dict()
+        with agent_errors(self.agent):
+            tensors = dict(self.agent.state_dict())
         if (name := not_finite(tensors.items())) is not None:
             raise TrainingError(f"{name} is not finite after iteration {self.iteration}: {REMEDY}")
         meta = {
@@ -151,4 +156,4 @@ def train(training: Training, run: RunFolder, progress: Progress) -> None:
     if stop.signal is not None:
         command = f"{program()} resume {shlex.quote(str(run.path))}"
         progress.note(f"stopped after iteration {training.iteration}; continue with: {command}")
-        raise Interrupted(stop.signal)
+        raise Interrupted(stop.signal, told=True)

@@ -160,7 +160,8 @@ def interruptible_evaluation(path: Path) -> Iterator[None]:
     try:
         with stopping_at_once():
             yield
-    except Interrupted:
+    except Interrupted as stop:
         command = f"{program()} evaluate {shlex.quote(str(path))}"
         tell(f"evaluation interrupted; training is saved: {command}")
+        stop.told = True
         raise

@@ -19,7 +19,7 @@ from agents.core.divergence import adapted
 from agents.experiment.run import Run
 from agents.experiment.series import distinct
 from envs import TaskDistribution, Tasks
-from qrl.common.errors import UsageError
+from qrl.common.errors import UsageError, wrap_errors
 from qrl.common.registry import short_name
 
 Frames = list[np.ndarray]
@@ -47,7 +47,15 @@ def check_pictures(distribution: TaskDistribution, agent: object) -> None:
         raise UsageError(f"--video: env {distribution.name!r} has no pictures (no render mode rgb_array)")
     if isinstance(agent, OracleAgent):
         raise UsageError("--video: the agent observes the task parameters and does not adapt")
-    distribution.make(render_mode="rgb_array").close()  # raises UsageError for a wrongly declared render mode
+    env = distribution.make(render_mode="rgb_array")  # raises UsageError for a wrongly declared render mode
+    with wrap_errors(f"--video: env {distribution.name!r} cannot be rendered"):
+        env.reset(seed=0)
+        picture = env.render()
+        env.close()
+    if not (isinstance(picture, np.ndarray) and picture.ndim == 3 and picture.dtype == np.uint8):
+        raise UsageError(
+            f"--video: render() of env {distribution.name!r} returned no array [height, width, 3] of uint8"
+        )
 
 
 def check_same_tasks(run: Run, others: Mapping[Path, Run]) -> None:

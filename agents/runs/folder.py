@@ -74,6 +74,21 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
         raise UsageError(f"{path} holds {foreign[0]!r}, not part of a run: move it away, --overwrite would delete it")
 
 
+_LOCKS: set[int] = set()
+"""Descriptors of the locks that this process holds."""
+
+
+def _close_locks() -> None:
+    """Close the locks in a forked process: a lock is released once every process that holds it has closed it."""
+    for descriptor in _LOCKS:
+        with suppress(OSError):
+            os.close(descriptor)
+    _LOCKS.clear()
+
+
+os.register_at_fork(after_in_child=_close_locks)
+
+
 class RunFolder:
     """Folder of one run, returned by `create` or `open`.
 
@@ -203,7 +218,8 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Lock the folder for this process; the operating system releases the lock even if the process is killed.
 
-        Then tidy up after killed processes: finish or undo an interrupted replacement, delete temporary files.
+        Forked processes, such as the workers of environments, do not hold the lock. After locking, tidy up after killed
+        processes: finish or undo an interrupted replacement, delete temporary files.
 
         Raises:
             UsageError: another process holds the lock, or the operating system refuses it.
@@ -217,13 +233,16 @@ class RunFolder:
                 raise UsageError(f"{self.path} is in use by another process") from error
             except OSError as error:
                 raise path_error(path, error) from error
+            _LOCKS.add(descriptor)
             self._restore_set_aside()
             sweep(self.path)
             sweep(self.checkpoints.folder)
             yield
         finally:
             # The lock file stays: after its removal, a second process could lock a new file of the same name.
-            os.close(descriptor)
+            _LOCKS.discard(descriptor)
+            with suppress(OSError):  # third-party code may have closed it
+                os.close(descriptor)
 
     def _write_config(self, config: Mapping[str, object]) -> None:
         data = (to_json(config, indent=2) + "\n").encode()

@@ -17,8 +17,9 @@ class Interrupts:
         while not stop: ...
     ```
 
-    The first signal is acknowledged on stderr; a further SIGINT raises KeyboardInterrupt. Python handles signals in its
-    main thread only; in another thread, the context manager has no effect.
+    The first signal is acknowledged on stderr; a further SIGINT raises Interrupted, and one more ends the process, even
+    if third-party code catches exceptions. Python handles signals in its main thread only; in another thread, the
+    context manager has no effect.
     """
 
     def __init__(self) -> None:
@@ -43,15 +44,17 @@ class Interrupts:
             again = " again" if number == signal.SIGINT else ""
             _say(f"finishing this iteration, then saving; press Ctrl-C{again} to stop now")
         elif number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            raise Interrupted(number)
 
 
 class Interrupted(KeyboardInterrupt):
     """Training or an evaluation was stopped by a signal; whatever can be saved is saved."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, told: bool = False) -> None:
         super().__init__()
+        self.told = told
+        """Whether the user has been told."""
         self.exit_code = 128 + number
         """Exit code by shell convention: 130 for SIGINT, 143 for SIGTERM."""
 

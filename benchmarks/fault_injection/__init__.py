@@ -1,1 +1,1 @@
-"""Fault injection for `benchmarks.recovery`."""
+"""Fault injection for `benchmarks.recovery` and `benchmarks.misbehaving_environments`."""

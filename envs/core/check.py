@@ -10,7 +10,7 @@ from torch import Tensor
 from envs.core.distribution import Split, TaskDistribution
 from envs.core.task_vector import TaskVectorEnv
 from envs.core.tasks import Tasks
-from qrl.common.errors import TrainingError, UsageError, describe
+from qrl.common.errors import TrainingError, UsageError, describe, is_interrupt
 
 Trajectory = list[tuple[Tensor, ...]]
 """The first observation alone, then observation, reward, terminated and truncated of every step; all [lane, ...]."""
@@ -37,7 +37,9 @@ def check(distribution: TaskDistribution) -> list[str]:
             run(distribution)
         except (UsageError, TrainingError) as error:
             failed.append(f"{name}: {error}")
-        except Exception as error:  # third-party code may raise anything
+        except BaseException as error:  # third-party code may raise anything
+            if is_interrupt(error):
+                raise
             failed.append(f"{name}: {describe(error)}")
     if failed:
         raise UsageError(f"{distribution.name} fails {len(failed)} of {len(CHECKS)} checks: " + "; ".join(failed))
@@ -53,7 +55,7 @@ def check_before_training(distribution: TaskDistribution) -> None:
     for name in ("reproducible", "parameters matter"):
         try:
             CHECKS[name](distribution)
-        except UsageError as error:
+        except (UsageError, TrainingError) as error:
             prefix = f"{distribution.name}: "
             raise UsageError(prefix + str(error).removeprefix(prefix)) from None
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from envs.core.arrays import finite_array
 from qrl.common.checks import finite_number
-from qrl.common.errors import UsageError, describe
+from qrl.common.errors import UsageError, wrap_errors
 
 LARGEST_INTEGER = 2**53
 """Largest end of a range of integers; the numbers of tasks are floats, which hold no larger integers exactly."""
@@ -224,10 +224,8 @@ class Drawn(Range):
     def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         rows = (u * 2.0**53).astype(np.uint64).reshape(-1, max(1, math.prod(self.shape)))
         name = getattr(self.draw, "__name__", "the function")
-        try:
+        with wrap_errors(f"Drawn: {name}(generator)"):
             drawn = [self.draw(np.random.default_rng(row)) for row in rows]
-        except Exception as error:  # third-party code may raise anything
-            raise UsageError(f"Drawn: {name}(generator): {describe(error)}") from error
         drawn = [finite_array(f"Drawn: the value of {name}", value, self.shape) for value in drawn]
         return np.asarray(drawn, dtype=np.float64).reshape(u.shape)
 

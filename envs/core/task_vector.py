@@ -86,6 +86,8 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
     ) -> None:
         self.metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}
         self._family = distribution
+        self.name = distribution.name
+        """Name of the family."""
         self.n_tasks = check_count(f"{distribution.name}: n_tasks", n_tasks)
         self.envs_per_task = check_count(f"{distribution.name}: envs_per_task", envs_per_task)
         self.num_envs = self.n_tasks * self.envs_per_task

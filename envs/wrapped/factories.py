@@ -19,10 +19,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from qrl.common.errors import UsageError, describe, suggest
-
-Environment = gym.Env[Any, Any]
-"""Third-party environment with any observations and actions."""
+from envs.wrapped.faults import wrap_env_errors
+from envs.wrapped.guest import Guest
+from envs.wrapped.results import Environment
+from envs.wrapped.time_limit import STEP_TIMEOUT, Marker, TimeLimit
+from qrl.common.errors import UsageError, suggest
 
 Task = Mapping[str, Any]
 """Values of the parameters, in the types that the environment takes."""
@@ -39,6 +40,25 @@ class EnvFactory(ABC):
     """Longest episode as registered [steps]."""
     renders: bool
     """Whether the environments take a render mode."""
+    guest: Guest
+    """What the environments left behind in this process."""
+    step_timeout: float
+    """Longest time of one call of an environment [s]; 0: no limit."""
+
+    @contextmanager
+    def calling(self, what: str, marker: Marker | None = None) -> Iterator[None]:
+        """Call third-party code in this context, with a time limit.
+
+        The limit holds for the whole context, or for as long as the marker stays the same. Raise UsageError for any
+        exception of that code, in one line that begins with `what`.
+        """
+        with wrap_env_errors(what, self.step_timeout), self.guest.running(), TimeLimit(self.step_timeout, marker):
+            yield
+
+    def close(self, env: Environment) -> None:
+        """Close an environment. Raise UsageError if it cannot be closed."""
+        with self.calling(f"{self.name}: close"):
+            env.close()
 
     @abstractmethod
     def make(self, task: Task, render_mode: str | None = None) -> Environment:
@@ -55,18 +75,19 @@ class FromId(EnvFactory):
     Args:
         id: Gymnasium id, such as `CartPole-v1`; `module:Id-v0` imports the module, which registers the id.
         names: names of the parameters.
+        step_timeout: longest time of one call of an environment [s]; 0: no limit.
 
     Raises:
         UsageError: no such id (a near match is suggested), a package that the environment needs is missing, or the
             environment has no such parameter (the message lists its parameters).
     """
 
-    def __init__(self, id: str, names: Sequence[str]) -> None:
-        self.name = id
+    def __init__(self, id: str, names: Sequence[str], step_timeout: float = STEP_TIMEOUT) -> None:
+        self.name, self.guest, self.step_timeout = id, Guest(), step_timeout
         self._spec = find_spec(id)
         self.renders = True
         self.horizon = self._spec.max_episode_steps
-        with wrap_env_errors(id):
+        with self.calling(id):
             creator = _creator(self._spec)
         self._class: type[Environment] | None = creator if isinstance(creator, type) else None
         accepted = _keywords(creator)
@@ -82,7 +103,7 @@ class FromId(EnvFactory):
                 raise UsageError(f"{id}: unknown parameter {name!r}{suggest(name, known)}")
         given = accepted | self._spec.kwargs | {name: getattr(inner, name) for name in self._by_attribute}
         self.defaults = {name: given[name] for name in names if given.get(name) is not None}
-        env.close()
+        self.close(env)
 
     def make(self, task: Task, render_mode: str | None = None) -> Environment:
         """See `EnvFactory`."""
@@ -94,21 +115,21 @@ class FromId(EnvFactory):
         if attributes:
             assert self._class is not None
             spec.entry_point = functools.partial(_create, self._class, attributes)
-        with wrap_env_errors(self.name):
+        with self.calling(self.name):
             return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **arguments)
 
     def set_task(self, env: Environment, task: Task) -> Environment:
         """Reinitialise the same object with the new task, and keep its random generator; see `EnvFactory`."""
         inner = env.unwrapped
         if type(inner) is not self._class or inner.spec is None:
-            env.close()
+            self.close(env)
             return self.make(task, env.render_mode)
         attributes = {name: task[name] for name in self._by_attribute}
         arguments = inner.spec.kwargs | {name: task[name] for name in self._by_constructor}
         preserved = {name: inner.__dict__[name] for name in _PRESERVED if name in inner.__dict__}
-        inner.close()
+        self.close(inner)
         inner.__dict__.clear()
-        with wrap_env_errors(self.name):
+        with self.calling(self.name):
             _initialise(inner, attributes, arguments)
         inner.__dict__.update(preserved)
         return env
@@ -128,8 +149,8 @@ class FromFunction(EnvFactory):
         UsageError: `make` does not take a parameter.
     """
 
-    def __init__(self, make: Callable[..., object], names: Sequence[str]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[..., object], names: Sequence[str], step_timeout: float = STEP_TIMEOUT) -> None:
+        self._make, self.guest, self.step_timeout = make, Guest(), step_timeout
         self.name = getattr(make, "__name__", type(make).__name__)
         self.horizon = None
         accepted = _keywords(make)
@@ -143,7 +164,7 @@ class FromFunction(EnvFactory):
     def make(self, task: Task, render_mode: str | None = None) -> Environment:
         """See `EnvFactory`."""
         extra = {"render_mode": render_mode} if "render_mode" in _keywords(self._make) else {}
-        with wrap_env_errors(self.name):
+        with self.calling(self.name):
             env = self._make(**task, **extra)
         if isinstance(env, str):
             self.horizon, self.renders = self.horizon or _registered(env).horizon, True
@@ -157,10 +178,10 @@ class FromFunction(EnvFactory):
     def set_task(self, env: Environment, task: Task) -> Environment:
         """See `EnvFactory`."""
         if env.has_wrapper_attr("set_task"):
-            with wrap_env_errors(self.name):
+            with self.calling(f"{self.name}: set_task"):
                 env.get_wrapper_attr("set_task")(dict(task))
             return env
-        env.close()
+        self.close(env)
         return self.make(task, env.render_mode)
 
 
@@ -241,19 +262,6 @@ def _with_frozen_attributes(cls: type, names: frozenset[str]) -> type:
 
     set_attribute = cast(Callable[[Environment, str, object], None], cls.__setattr__)
     return type(cls.__name__, (cls,), {"__setattr__": set_unless_frozen, "__module__": cls.__module__})
-
-
-@contextmanager
-def wrap_env_errors(name: str) -> Iterator[None]:
-    """Convert any exception of third-party code into a one-line UsageError that names the environment."""
-    try:
-        yield
-    except UsageError:
-        raise
-    except (gym.error.Error, ImportError) as error:
-        raise UsageError(f"{name}: {' '.join(str(error).split())}") from error
-    except (Exception, SystemExit) as error:  # third-party code may raise anything
-        raise UsageError(f"{name}: {describe(error)}") from error
 
 
 def environment_value(value: float | list[Any], default: object) -> object:

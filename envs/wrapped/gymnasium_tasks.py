@@ -12,17 +12,18 @@ from envs.core.arrays import finite_array
 from envs.core.distribution import TaskDistribution
 from envs.core.ranges import Choice, Drawn, Integer, Range
 from envs.core.tasks import Tasks
+from envs.wrapped import results
 from envs.wrapped.factories import (
     EnvFactory,
-    Environment,
     FromFunction,
     FromId,
     Task,
     environment_value,
-    wrap_env_errors,
 )
 from envs.wrapped.pool import PoolVectorEnv
+from envs.wrapped.results import Environment
 from envs.wrapped.task_wrapper import TaskWrapper, flattened, format_task
+from envs.wrapped.time_limit import LONGEST_TIMEOUT, STEP_TIMEOUT, Marker
 from qrl.common.checks import check_count, finite_number
 from qrl.common.errors import UsageError
 
@@ -71,6 +72,9 @@ class GymnasiumTasks(TaskDistribution):
             reach.
         workers: worker processes that step the environments; 0: the main process. Results do not depend on the number
             of processes.
+        step_timeout: longest time that one step or reset of one environment may take [s]; 0: no limit. An environment
+            that takes longer ends the run with an error that names its task. Without workers, this works in the main
+            thread, for code in Python; with workers, for any code.
 
     Raises:
         UsageError: there is no such environment or parameter, no time limit, an unsupported space, an environment whose
@@ -91,9 +95,10 @@ class GymnasiumTasks(TaskDistribution):
         positive: Sequence[str] = (),
         skip_sensitivity_check: Sequence[str] = (),
         workers: int = 0,
+        step_timeout: float = STEP_TIMEOUT,
     ) -> None:
         ranges, shifted = _ranges("parameters", parameters), _ranges("ood", ood or {})
-        self.factory = _factory(make, list(ranges))
+        self.factory = _factory(make, list(ranges), _checked_timeout(step_timeout))
         if not ranges:
             ranges = {SINGLE_TASK: Choice((0.0,))}
             skip_sensitivity_check = (*skip_sensitivity_check, SINGLE_TASK)
@@ -118,9 +123,9 @@ class GymnasiumTasks(TaskDistribution):
             skip_sensitivity_check=skip_sensitivity_check,
         )
         self.render_modes = tuple(raw.metadata.get("render_modes", ())) if self.factory.renders else ()
-        with wrap_env_errors(f"{name} on the nominal task"):
-            _check_observations(name, raw, self.horizon)
-        raw.close()
+        with self.factory.calling(f"{name} on the nominal task", marker := [0]):
+            _check_observations(name, raw, self.horizon, marker)
+        self.factory.close(raw)
         self._set_scales(observation_scale, reward_scale)
 
     def _set_scales(self, observation_scale: Sequence[float] | None, reward_scale: float | None) -> None:
@@ -137,11 +142,12 @@ class GymnasiumTasks(TaskDistribution):
     def _typical_magnitudes(self) -> tuple[list[float], float]:
         """Estimate the typical magnitudes of observations and of the reward from random actions in train tasks."""
         env, bounds = self.make(), np.maximum(np.abs(self.observation_space.low), np.abs(self.observation_space.high))
-        largest, rewards = np.zeros(bounds.shape), [0.0]
+        largest, rewards, marker = np.zeros(bounds.shape), [0.0], [0]
 
         def probe(index: int, task: dict[str, Any]) -> None:
             nonlocal largest
-            for observation, reward in random_steps(env, index, min(self.horizon, PROBE_STEPS), {"task": task}):
+            steps = min(self.horizon, PROBE_STEPS)
+            for observation, reward in random_steps(env, index, steps, {"task": task}, marker):
                 for what, value in (("an observation", observation), ("a reward", reward)):
                     if not np.isfinite(value).all():
                         raise UsageError(f"{self.name} on the task {format_task(task)}: {what} is not finite: {value}")
@@ -155,9 +161,9 @@ class GymnasiumTasks(TaskDistribution):
                 rewards.append(abs(reward))
 
         for index, task in enumerate(self.sample(PROBE_TASKS, "train", np.random.default_rng(PROBE_SEED)).rows()):
-            with wrap_env_errors(f"{self.name} on the task {format_task(task)}"):
+            with self.factory.calling(f"{self.name} on the task {format_task(task)}", marker):
                 probe(index, task)
-        env.close()
+        self.factory.close(env)
         typical = np.where(bounds < UNBOUNDED, bounds, largest)
         return [float(f"{value:.1e}") or 1.0 for value in typical.tolist()], float(f"{max(rewards):.0e}") or 1.0
 
@@ -183,12 +189,19 @@ class GymnasiumTasks(TaskDistribution):
         return self.to_environment(self.as_single_task(task).rows()[0])
 
 
-def _factory(make: str | Callable[..., object], names: Sequence[str]) -> EnvFactory:
+def _factory(make: str | Callable[..., object], names: Sequence[str], step_timeout: float) -> EnvFactory:
     if isinstance(make, str):
-        return FromId(make, names)
+        return FromId(make, names, step_timeout)
     if not callable(make):
         raise UsageError(f"GymnasiumTasks: make must be a Gymnasium id or a function, not {make!r}")
-    return FromFunction(make, names)
+    return FromFunction(make, names, step_timeout)
+
+
+def _checked_timeout(seconds: object) -> float:
+    number = finite_number("step_timeout [s]", seconds)
+    if number < 0 or number > LONGEST_TIMEOUT:
+        raise UsageError(f"step_timeout [s] must be between 0, no limit, and {LONGEST_TIMEOUT:g}, not {seconds!r}")
+    return number
 
 
 def _ranges(argument: str, given: object) -> dict[str, Range]:
@@ -230,31 +243,33 @@ def _check_spaces(name: str, env: Environment) -> None:
         raise UsageError(f"{name}: actions must be Discrete or a vector Box of floats, not {actions}; {advice}")
 
 
-def _check_observations(name: str, env: Environment, horizon: int) -> None:
+def _check_observations(name: str, env: Environment, horizon: int, marker: Marker) -> None:
     """Raise UsageError unless the observations of the nominal task lie in the environment's observation space."""
     space = env.observation_space
-    for step, (observation, _) in enumerate(random_steps(env, 0, min(horizon, PROBE_STEPS))):
+    for step, (observation, _) in enumerate(random_steps(env, 0, min(horizon, PROBE_STEPS), None, marker)):
+        results.vector(space, observation)  # raises Fault for a wrong shape or type, in one line
         if not space.contains(observation):
             kind = f"{observation.dtype}, {observation.shape}" if isinstance(observation, np.ndarray) else ""
             text = f"{' '.join(str(observation).split())} ({kind or type(observation).__name__})"
             raise UsageError(
-                f"{name}: the environment violates its own observation_space {space}: observation {step} is {text}"
+                f"{name} on the nominal task: the environment violates its own observation_space {space}: "
+                f"observation {step} is {text}"
             )
 
 
 def random_steps(
-    env: Environment, seed: int, steps: int, options: dict[str, Any] | None = None
+    env: Environment, seed: int, steps: int, options: dict[str, Any] | None, marker: Marker
 ) -> Iterator[tuple[Any, float]]:
-    """Yield observations and rewards of `steps` random actions over several episodes, with the initial observations."""
+    """Yield observations and rewards of `steps` random actions over several episodes, with the initial observations.
+
+    The marker counts the steps. Raise Fault for results that are not those of Gymnasium's interface.
+    """
     actions = deepcopy(env.action_space)  # a copy, as a change of task may replace the space by an unseeded one
     actions.seed(seed)
-    yield env.reset(seed=seed, options=options)[0], 0.0
+    yield results.reset(env, seed, options)[0], 0.0
     for _ in range(steps):
-        results = env.step(actions.sample())
-        if len(results) != 5:
-            wanted = "(observation, reward, terminated, truncated, info)"
-            raise UsageError(f"step must return {wanted}, not {len(results)} values")
-        observation, reward, terminated, truncated, _ = results
-        yield observation, float(reward)
+        marker[0] += 1
+        observation, reward, terminated, truncated, _ = results.step(env, actions.sample())
+        yield observation, reward
         if terminated or truncated:
-            yield env.reset()[0], 0.0
+            yield results.reset(env, None, None)[0], 0.0

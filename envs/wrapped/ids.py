@@ -15,6 +15,7 @@ from envs.core.ranges import Range
 from envs.native.ids import ids
 from envs.wrapped.factories import find_spec
 from envs.wrapped.gymnasium_tasks import GymnasiumTasks
+from envs.wrapped.time_limit import STEP_TIMEOUT
 from qrl.common.errors import UsageError
 from qrl.common.registry import NoOptions
 
@@ -41,6 +42,9 @@ class IdOptions:
     workers: int = 0
     """Worker processes that step the environments [processes]; 0: the main process. Results do not depend on the number
     of processes. Also --workers."""
+
+    step_timeout: float = STEP_TIMEOUT
+    """Longest time that one step or reset of one environment may take [s]; 0: no limit."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class IdPlugin:
             horizon=_horizon(config.horizon),
             skip_sensitivity_check=config.skip_sensitivity_check,
             workers=config.workers,
+            step_timeout=config.step_timeout,
         )
 
 

@@ -4,30 +4,22 @@ The environments are stepped one after another in the main process, or in `worke
 environments. Results do not depend on the number of processes: each environment has its own seed.
 """
 
-import multiprocessing
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from multiprocessing import connection
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from torch import Tensor
 
 from envs.core.task_vector import Family, ObsBatch, StepResult, TaskVectorEnv
 from envs.wrapped.factories import EnvFactory
-from envs.wrapped.lanes import N_FLAGS, Lanes, in_worker
+from envs.wrapped.faults import late
+from envs.wrapped.lanes import N_FLAGS, Lanes, place
 from envs.wrapped.task_wrapper import format_task
+from envs.wrapped.workers import WorkerEnded, Workers
 from qrl.common.errors import TrainingError
-
-_START = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
-"""Start method of processes. A fork inherits the parent's imports, such as an environment from a standalone file."""
-
-Response = TypeVar("Response", bound=tuple[Any, ...])
-"""Result of a reset or a step of the shards; the info is the last item."""
 
 
 @runtime_checkable
@@ -65,10 +57,9 @@ class PoolVectorEnv(TaskVectorEnv):
         )
         workers = min(distribution.workers, self.num_envs)
         n = -(-self.num_envs // max(1, workers))
-        self._shards: Lanes | AsyncVectorEnv
+        self._shards: Lanes | Workers
         if workers:
-            shards = [partial(in_worker, os.getpid(), lanes, first=shard * n, n=n) for shard in range(workers)]
-            self._shards = AsyncVectorEnv(shards, copy=False, autoreset_mode=AutoresetMode.DISABLED, context=_START)
+            self._shards = Workers(lanes, workers, n, distribution.factory.step_timeout)
         else:
             self._shards = lanes(first=0, n=n)
         self._action_rows = (workers, n) if workers else (n,)
@@ -125,34 +116,29 @@ class PoolVectorEnv(TaskVectorEnv):
         if not self._lane_seeds:
             raise gym.error.ResetNeeded(f"{self._family.name}: call reset() for all lanes first")
 
-    def _ask(self, request: Callable[[], Response]) -> Response:
-        """Return the answer of the shards. Raise TrainingError if an environment raised, or a process has ended."""
+    def _ask(self, request: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+        """Return the answer of the shards. Raise TrainingError if an environment failed, or a process has ended."""
         try:
             results = request()
-        except (EOFError, ConnectionError) as error:
-            raise TrainingError(f"{self._family.name}: {self._worker_failure_message()}") from error
+        except WorkerEnded as ended:
+            raise TrainingError(f"{self._family.name}: {self._describe(ended)}") from ended.__cause__
         raised = results[-1].get("raised")
         if raised is not None:
             text = raised if isinstance(raised, str) else next(each for each in raised if each)
             raise TrainingError(f"{self._family.name}: {text}")
         return results
 
-    def _worker_failure_message(self) -> str:
-        """Return a message with the failed process's exit code and tasks. End the other processes too."""
-        assert isinstance(self._shards, AsyncVectorEnv)
-        processes, n = self._shards.processes, self._action_rows[-1]
-        ended = connection.wait([each.sentinel for each in processes], timeout=5)
-        index = next((i for i, each in enumerate(processes) if each.sentinel in ended), 0)
-        processes[index].join(timeout=5)
-        code = processes[index].exitcode
-        first, last = (lane // self.envs_per_task for lane in (index * n, min((index + 1) * n, self.num_envs) - 1))
-        for each in processes:
-            each.kill()
-            each.join()
-        self._shards.closed = True  # otherwise close() would message the processes again
-        tasks = self._tasks.rows()
+    def _describe(self, ended: WorkerEnded) -> str:
+        """Return a message with the task, or tasks, of a failed process."""
+        n, tasks = self._action_rows[-1], self._tasks.rows()
+        if ended.exit_code is None:
+            task = tasks[(ended.index * n + ended.lane) // self.envs_per_task]
+            return f"at {place(ended.step, task)}: {late(self.distribution.factory.step_timeout)}"
+        first, last = (
+            lane // self.envs_per_task for lane in (ended.index * n, min((ended.index + 1) * n, self.num_envs) - 1)
+        )
         return (
-            f"a worker process of environments ended with exit code {code}; it ran tasks {first} to {last}, "
+            f"a worker process of environments ended with exit code {ended.exit_code}; it ran tasks {first} to {last}, "
             f"from {format_task(tasks[first])} to {format_task(tasks[last])}"
         )
 
@@ -163,5 +149,5 @@ class PoolVectorEnv(TaskVectorEnv):
         return numbers[:, :width], numbers[:, width], table[:, width + 1] > 0, table[:, width + 2] > 0
 
     def close_extras(self, **kwargs: object) -> None:
-        """End the processes."""
+        """Close the environments and end the processes. Raise UsageError or TrainingError if that fails."""
         self._shards.close()

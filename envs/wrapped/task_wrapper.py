@@ -6,11 +6,15 @@ from typing import Any, TypeVar
 import gymnasium as gym
 import numpy as np
 
+from envs.wrapped import results
 from envs.wrapped.factories import EnvFactory, Task
 from qrl.common.errors import UsageError
 
 Action = np.ndarray | np.integer | int
 AnyAction = TypeVar("AnyAction", np.ndarray, Action)
+
+
+_FLOAT32 = np.dtype(np.float32)
 
 
 class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
@@ -37,7 +41,9 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
         self._factory, self.task, self._horizon, self._complete = factory, dict(task), horizon, complete
         super().__init__(factory.make(task, render_mode))
         self._space = self.env.observation_space
-        self._flat = isinstance(self._space, gym.spaces.Box) and len(self._space.shape) == 1
+        self._shape = (
+            self._space.shape if isinstance(self._space, gym.spaces.Box) and len(self._space.shape) == 1 else None
+        )
         self.observation_space = flattened(self._space)
         self.elapsed = 0
 
@@ -60,28 +66,29 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode."""
+        """Start an episode. Raise Fault if the environment returns something else than an observation and a dict."""
         options = dict(options or {})
         if (task := options.pop("task", None)) is not None:
             self.set_task(self._complete(task))
         self.elapsed = 0
-        observation, info = self.env.reset(seed=seed, options=options or None)
-        return self._vector(observation), info
+        observation, info = results.reset(self.env, seed, options or None)
+        return self._vector(observation), dict(info)
 
-    def step(self, action: Action) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Action) -> tuple[np.ndarray, float, bool, bool, Any]:
         """Make one step."""
         return self.step_within_bounds(clipped(action, self.env.action_space))
 
-    def step_within_bounds(self, action: Action) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Make one step with an action that is already within its bounds."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
+    def step_within_bounds(self, action: Action) -> tuple[np.ndarray, float, bool, bool, Any]:
+        """Make one step with an action that is already within its bounds. Raise Fault for invalid results."""
+        observation, reward, terminated, truncated, info = results.step(self.env, action)
+        seen = self._vector(observation)
         self.elapsed += 1
-        limit = self.elapsed >= self._horizon
-        return self._vector(observation), float(reward), bool(terminated), bool(truncated) or limit, info
+        return seen, reward, terminated, truncated or self.elapsed >= self._horizon, info
 
-    def _vector(self, observation: object) -> np.ndarray:
-        flat = observation if self._flat else gym.spaces.flatten(self._space, observation)
-        return np.asarray(flat, dtype=np.float32)
+    def _vector(self, observation: Any) -> np.ndarray:
+        if type(observation) is np.ndarray and observation.dtype is _FLOAT32 and observation.shape == self._shape:
+            return observation  # the usual case, in a fifth of the time
+        return results.vector(self._space, observation)
 
 
 def clipped(action: AnyAction, space: gym.Space[Any]) -> AnyAction:

@@ -1,9 +1,11 @@
 """Errors for the user: one line each, no traceback on the command line."""
 
 import difflib
+import re
+import signal
+import threading
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -52,15 +54,51 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}{where}"
 
 
-@contextmanager
-def wrap_errors(what: str) -> Iterator[None]:
-    """Turn an exception of third-party code into a UsageError of one line, "what: description".
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether an exception comes from outside third-party code, such as from Ctrl-C, and must not be caught.
 
-    UsageErrors and MemoryErrors pass unchanged.
+    The handlers of this library raise subclasses of KeyboardInterrupt. A plain KeyboardInterrupt is third-party code's
+    own, unless Python's default handler of SIGINT is installed, which raises it as well.
     """
-    try:
-        yield
-    except (UsageError, MemoryError):
-        raise
-    except Exception as error:  # third-party code may raise anything, and every exception is a defect of that code
-        raise UsageError(f"{what}: {describe(error)}") from error
+    if type(error) is not KeyboardInterrupt:
+        return isinstance(error, KeyboardInterrupt)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory was exhausted: a MemoryError, or one of torch's RuntimeErrors."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))
+
+
+_NO_MEMORY = re.compile("can't allocate memory|out of memory|bad_alloc|[Ss]torage size calculation overflowed")
+"""Messages of torch's RuntimeErrors for exhausted memory."""
+
+
+class wrap_errors:
+    """Context manager that turns any exception of third-party code into one line, "what: description".
+
+    TrainingErrors, exhausted memory and interrupts pass unchanged.
+
+    Args:
+        what: begin of the line.
+        raised: class of the error.
+        usage_errors: turn UsageErrors too, by putting `what` before their text; otherwise they pass.
+    """
+
+    # Not a generator: contextlib takes an error that is raised from a StopIteration for that StopIteration.
+    def __init__(
+        self, what: str, raised: type[UsageError | TrainingError] = UsageError, *, usage_errors: bool = False
+    ) -> None:
+        self._what, self._raised, self._usage_errors = what, raised, usage_errors
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None or isinstance(error, TrainingError) or is_interrupt(error) or is_out_of_memory(error):
+            return
+        if not isinstance(error, UsageError):
+            raise self._raised(f"{self._what}: {describe(error)}") from error
+        if self._usage_errors:
+            raise self._raised(f"{self._what}: {str(error).removeprefix(f'{self._what}: ')}") from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from qrl.common.errors import UsageError, suggest
+from qrl.common.errors import UsageError, is_interrupt, suggest
 from qrl.common.files import read_regular
 from qrl.common.summaries import DISTRIBUTION, reason
 
@@ -46,7 +46,9 @@ def wrap_import_errors(what: str, action: Callable[[], T]) -> T:
         return action()
     except UsageError as error:
         raise UsageError(f"{what}: {error}") from error
-    except (Exception, SystemExit) as error:  # Third-party code may raise anything, and even exit.
+    except BaseException as error:  # Third-party code may raise anything, and even exit.
+        if is_interrupt(error):
+            raise
         raise UsageError(f"{what} cannot be imported: {reason(error)}{install_hint(error)}") from error
 
 

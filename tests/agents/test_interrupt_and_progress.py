@@ -73,8 +73,10 @@ def test_first_signal_is_acknowledged_and_second_ctrl_c_stops_immediately(defaul
         assert stop
         expected = "finishing this iteration, then saving; press Ctrl-C again to stop now"
         assert capfd.readouterr().err.strip() == expected
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted) as caught:
             os.kill(os.getpid(), signal.SIGINT)
+        assert caught.value.exit_code == 130
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL, "one more ends the process"
     assert signal.getsignal(signal.SIGINT) is default
 
 

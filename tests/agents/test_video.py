@@ -218,3 +218,22 @@ def test_runs_shown_together_have_the_same_tasks(tmp_path: Path) -> None:
     shown = agents_by_label([circuit, other])
     image = Image.open(io.BytesIO(animation(shown, circuit.distribution, steps=1, episodes=2, trail=True)))
     assert image.size == (480, 2 * (240 + 2 * CAPTION_HEIGHT))
+
+
+class Unrendered(Shade):
+    """States that it can make pictures, and cannot."""
+
+    def render(self) -> Any:
+        raise NotImplementedError
+
+
+def test_pictures_are_tried_before_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(render_mode: str | None = None) -> gym.Env[Any, Any]:
+        return Unrendered(render_mode=render_mode)
+
+    env = GymnasiumTasks(make, {}, horizon=5)
+    with pytest.raises(UsageError, match="--video: env 'make' cannot be rendered: NotImplementedError"):
+        check_pictures(env, None)
+    monkeypatch.setattr(Unrendered, "render", lambda self: None)
+    with pytest.raises(UsageError, match=r"render\(\) of env 'make' returned no array"):
+        check_pictures(env, None)

@@ -1,6 +1,7 @@
 """Custom environments on the command line: checks, saved origins, and errors during a run."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,26 @@ def test_error_in_the_environment_ends_the_run_and_keeps_the_checkpoint(
     assert "the environment raised at step " in error and "on the task slope=" in error
     assert "AssertionError: worn out (mine.py, line" in error
     assert RunFolder.open(tmp_path / "run").checkpoints.load().iteration == 2
+
+
+def test_keyboard_interrupt_of_an_environment_is_no_ctrl_c(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        mine = write(tmp_path / "mine.py", fault="raise KeyboardInterrupt")
+        assert main(["--env", mine, *SMALL, "--out", str(tmp_path / "run")]) == 2
+    finally:
+        signal.signal(signal.SIGINT, before)
+    error = capsys.readouterr().err
+    assert "Slope on the nominal task: KeyboardInterrupt" in error and error.count("\n") == 1
+
+
+def test_limit_of_a_step_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--env", "CartPole-v1", "--vary", "gravity=5:15", *SMALL, "--out", str(tmp_path / "run")]
+    assert main([*arguments, "--env.step-timeout", "-1"]) == 2
+    assert "step_timeout [s] must be between 0, no limit, and 1e+06, not -1.0" in capsys.readouterr().err
+    spec, *_ = parse_train([*arguments, "--env.step-timeout", "20"])
+    distribution, _ = build(spec)
+    assert distribution.factory.step_timeout == 20
 
 
 def test_run_saves_the_origin_of_its_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,33 @@ def test_errors_of_a_running_command(calls, capsys, monkeypatch, error, code, me
 
     monkeypatch.setattr(start, "run_training", fail)
     assert refused(capsys, OURS, code) == message
+
+
+def test_ctrl_c_and_sigterm_end_a_command_at_once(calls, capsys, monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            monkeypatch.setattr(start, "run_training", lambda *_, n=number, **__: os.kill(os.getpid(), n))
+            assert main(OURS) == 128 + number
+            assert capsys.readouterr().err == "run.py: interrupted\n"
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_exit_code_is_right_if_stderr_is_closed(calls, monkeypatch):
+    def fail(*_, **__):
+        raise TrainingError("the loss is nan")
+
+    monkeypatch.setattr(start, "run_training", fail)
+    reading, writing = os.pipe()
+    closed = os.fdopen(writing, "w", closefd=False)
+    os.close(writing)
+    monkeypatch.setattr(sys, "stderr", closed)
+    assert main(OURS) == 1
+    monkeypatch.undo()
+    os.close(reading)
 
 
 def test_interrupts_and_bugs(calls, monkeypatch):

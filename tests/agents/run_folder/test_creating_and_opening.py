@@ -223,3 +223,39 @@ def test_folder_is_locked_by_one_process_at_a_time(run):
         other.send_signal(signal.SIGKILL)
     with run.lock():  # A killed process holds no lock.
         pass
+
+
+def test_forked_process_does_not_hold_the_lock(run):
+    """Workers of environments may outlive a killed process for a moment, in the middle of a step."""
+    reading, writing = os.pipe()
+    with run.lock():
+        child = os.fork()
+        if child == 0:  # never returns
+            os.close(writing)
+            os.read(reading, 1)
+            os._exit(0)
+        with pytest.raises(UsageError, match="is in use by another process"), run.lock():
+            pass
+    try:
+        with run.lock():
+            pass
+    finally:
+        os.close(reading)
+        os.close(writing)
+        os.waitpid(child, 0)
+
+
+def test_closed_lock_is_no_error(run):
+    """Third-party code may close all descriptors of the process."""
+    before = set(os.listdir("/dev/fd"))
+    with run.lock():
+        (descriptor,) = (int(name) for name in os.listdir("/dev/fd") if _is_lock(int(name), run.path))
+        os.close(descriptor)
+    assert set(os.listdir("/dev/fd")) == before
+
+
+def _is_lock(descriptor, path):
+    try:
+        return os.path.samestat(os.fstat(descriptor), (path / ".lock").stat())
+    except OSError:
+        return False

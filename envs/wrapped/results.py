@@ -1,0 +1,130 @@
+"""Checks of what third-party environments return, with errors that say what was given and what is expected."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.wrapped.faults import Fault
+
+Environment = gym.Env[Any, Any]
+"""Third-party environment with any observations and actions."""
+
+Step = tuple[Any, float, bool, bool, Mapping[str, Any]]
+"""Observation, reward, terminated, truncated, info."""
+
+RESET = "reset(*, seed=None, options=None) that returns (observation, info)"
+STEP = "step that returns (observation, reward, terminated, truncated, info)"
+OLD = f"this is the interface of Gym before 0.26; write {RESET}, and {STEP}"
+
+
+def reset(env: Environment, seed: int | None, options: dict[str, Any] | None) -> tuple[Any, Mapping[str, Any]]:
+    """Reset an environment and return its observation and info. Raise Fault if it returns anything else."""
+    try:
+        results: object = env.reset(seed=seed, options=options)
+    except TypeError as error:
+        accepted = inspect.signature(env.unwrapped.reset).parameters.values()
+        names = {each.name for each in accepted}
+        if {"seed", "options"} <= names or any(each.kind is each.VAR_KEYWORD for each in accepted):
+            raise
+        raise Fault(f"reset takes no seed and options: {OLD}") from error
+    if isinstance(results, tuple) and len(results) == 2 and isinstance(results[1], Mapping):
+        return results
+    if isinstance(results, tuple | list) and len(results) == 2:
+        raise Fault(f"reset must return (observation, info), with a dict as info, not {_kind(results[1])}")
+    raise Fault(f"reset must return (observation, info), not {_kind(results)}: {OLD}")
+
+
+def step(env: Environment, action: object) -> Step:
+    """Step an environment. Raise Fault unless it returns a number as reward, two flags and a dict."""
+    results: Any = env.step(action)
+    # One comparison each for the usual types: this is called for every step of every environment.
+    if type(results) is not tuple or len(results) != 5:
+        results = _five(results)
+    observation, reward, terminated, truncated, info = results
+    if type(reward) is not float:
+        reward = float(_number("reward", reward))
+    if type(terminated) is not bool:
+        terminated = bool(_number("terminated", terminated))
+    if type(truncated) is not bool:
+        truncated = bool(_number("truncated", truncated))
+    if type(info) is not dict and not isinstance(info, Mapping):
+        raise Fault(f"step must return a dict as info, not {_kind(info)}")
+    return observation, reward, terminated, truncated, info
+
+
+def vector(space: gym.Space[Any], observation: object) -> NDArray[np.float32]:
+    """Return an observation of a space as a float32 vector; values outside the bounds of a Box pass, also infinity.
+
+    Raises:
+        Fault: the observation has another shape than the space, is not numeric, or is outside a discrete space.
+    """
+    if not isinstance(space, gym.spaces.Box):
+        if not space.contains(observation):
+            raise Fault(f"the observation is {_kind(observation)}, which is not in the space {space}")
+        return np.asarray(gym.spaces.flatten(space, observation), dtype=np.float32)
+    is_array = type(observation) is np.ndarray and observation.shape == space.shape
+    array: NDArray[Any] = observation if is_array else _array(space, observation)  # type: ignore[assignment]
+    if array.dtype != np.float32:
+        array = _as_float32(space, array)
+    return array.reshape(-1)
+
+
+_REAL = "fiub"
+"""Kinds of NumPy's types that are real numbers."""
+
+
+def _array(space: gym.spaces.Box, observation: object) -> NDArray[Any]:
+    """Convert lists and the like to an array of the shape of the space."""
+    try:
+        array = np.asarray(observation)
+    except Exception as error:  # such as for lists of unequal lengths
+        raise _unfit(space, observation) from error
+    if array.shape != space.shape:
+        raise _unfit(space, observation)
+    return array
+
+
+def _as_float32(space: gym.spaces.Box, array: NDArray[Any]) -> NDArray[np.float32]:
+    if array.dtype.kind not in _REAL:
+        raise _unfit(space, array)
+    with np.errstate(over="ignore"):  # infinity is an error later, which names the task
+        return array.astype(np.float32)
+
+
+def _unfit(space: gym.spaces.Box, observation: object) -> Fault:
+    return Fault(f"the observation is {_kind(observation)}, not an array of {space.dtype} of shape {space.shape}")
+
+
+def _five(results: object) -> Sequence[Any]:
+    """Return a sequence of five values unchanged."""
+    if isinstance(results, tuple | list) and len(results) == 5:
+        return results
+    count = f"{len(results)} values" if isinstance(results, tuple | list) else _kind(results)
+    hint = f": {OLD}" if count == "4 values" else ""
+    raise Fault(f"step must return (observation, reward, terminated, truncated, info), not {count}{hint}")
+
+
+def _number(name: str, value: object) -> Any:
+    """Return a real number or flag unchanged."""
+    array = value if isinstance(value, np.generic) else np.asarray(value)
+    if array.dtype.kind not in _REAL or array.shape != ():
+        raise Fault(f"step must return a number as {name}, not {_kind(value)}")
+    return value
+
+
+def _kind(value: object) -> str:
+    """Describe a value in a few words: its type, and the shape and type of an array."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and type {value.dtype}"
+    if isinstance(value, bool | int | float | complex | np.generic):
+        return f"the {name} {value}"
+    if isinstance(value, tuple | list):
+        return f"a {name} of {len(value)} values"
+    return f"a {name}"
