@@ -33,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 check_text("argument", word)
             with stopping_at_once():
                 return run_command(arguments)
-            return run_command(arguments)
     except UsageError as error:
         return _complain(error, 2)
     except TrainingError as error:
