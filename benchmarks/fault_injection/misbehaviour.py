@@ -203,7 +203,9 @@ def misbehave(trial: Trial, work: Path, reference: dict[str, bytes]) -> Row:
         failed += _not_one_line(trial, ended, lines)
     failed += _not_resumed(trial, run, reference)
     where = f"{trial.moment}, {trial.stage}, {trial.workers} workers"
-    line = lines[-1].replace(f"{ROOT}/", "") if lines else ""  # the result is the same in any folder
+    line = lines[-1] if lines else ""
+    for folder in (ROOT, run.parent):  # the result is the same in any folder
+        line = line.replace(f"{folder}/", "")
     return {"kind": trial.kind, "where": where, "code": ended.code, "line": line, "seconds": round(seconds, 2),
             "struck": [trial.stage], "failed": failed}  # fmt: skip
 
