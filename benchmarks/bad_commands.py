@@ -9,27 +9,22 @@ holds a few runs, tables and damaged files, and is compared before and after by 
 """
 
 import os
-import resource
-import select
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agents.cli.main import main as run_command_line
 from benchmarks.fault_injection.command_lines import CASES, prepare
+from benchmarks.fault_injection.forked import Outcome, forked
 from benchmarks.shared.common import set_up, table, write_result
 from benchmarks.shared.main import QuickOptions, run_main
 
-MEMORY = 8 * 2**30
-"""Address space of a child beyond that of its parent [bytes]."""
-
-MOST_OUTPUT = 100_000
-"""Characters of output that are kept [bytes]."""
+MEMORY = 8.0
+"""Address space of a child beyond that of its parent [GiB]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,19 +39,6 @@ class Options(QuickOptions):
 
     only: str = ""
     """Run only the command lines that contain this text."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command line did."""
-
-    code: int
-    """Exit code; minus the signal's number if a signal ended it."""
-    out: str
-    err: str
-    seconds: float
-    peak: float
-    """Largest resident memory [GiB]."""
 
 
 def main(options: Options) -> None:
@@ -89,13 +71,13 @@ def main(options: Options) -> None:
 def trial(command: str, arguments: Sequence[str], options: Options) -> dict[str, Any]:
     """Run one command line; return it with its message and with what is wrong, if anything."""
     before = snapshot(Path())
-    outcome = in_child(lambda: run_command_line(list(arguments)), options.limit)
+    outcome = forked(lambda: run_command_line(list(arguments)), Path.cwd(), limit=options.limit, memory=MEMORY)
     failed = verdict(outcome, before == snapshot(Path()), options)
     shown = [word if len(word) <= 60 else f"{word[:57]}..." for word in map(ascii, arguments)]
     return {
         "command": command,
         "line": " ".join(shown),
-        "message": ascii(outcome.err.strip()[:300]),
+        "message": ascii(outcome.errors.strip()[:300]),
         "seconds": round(outcome.seconds, 2),
         "GiB": round(outcome.peak, 2),
         "failed": failed,
@@ -104,17 +86,18 @@ def trial(command: str, arguments: Sequence[str], options: Options) -> dict[str,
 
 def verdict(outcome: Outcome, unchanged: bool, options: Options) -> str:
     """Return what is wrong with an outcome, in words; "" if it is as it should be."""
-    if outcome.code == -signal.SIGKILL:
+    if outcome.code is None:
         return f"still running after {options.limit:g} s"
     wrong = []
     if outcome.code != 2:
         wrong.append(f"exit code {outcome.code}")
-    if not (outcome.err.startswith("run.py: error: ") and outcome.err.endswith("\n") and outcome.err.count("\n") == 1):
-        wrong.append(f"stderr is not one line: {outcome.err[-300:]!a}")
-    if not outcome.err[:-1].isprintable():
+    line, end, rest = outcome.errors.partition("\n")
+    if not (line.startswith("run.py: error: ") and end and not rest):
+        wrong.append(f"stderr is not one line: {outcome.errors[-300:]!a}")
+    if not outcome.errors[:-1].isprintable():
         wrong.append("stderr has control characters")
-    if outcome.out:
-        wrong.append(f"stdout: {outcome.out[:100]!a}")
+    if outcome.output:
+        wrong.append(f"stdout: {outcome.output[:100]!a}")
     if not unchanged:
         wrong.append("files were written or changed")
     if outcome.seconds > options.prompt:
@@ -134,53 +117,6 @@ def summary(command: str, trials: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         "most memory [GiB]": max((each["GiB"] for each in trials), default=0.0),
         "pass": not any(each["failed"] for each in trials),
     }
-
-
-def in_child(function: Callable[[], int], limit: float) -> Outcome:
-    """Run a function in a forked child, with its output captured, within a time limit [s]."""
-    (out, child_out), (err, child_err) = os.pipe(), os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    started = time.perf_counter()
-    pid = os.fork()
-    if not pid:
-        _child(function, child_out, child_err)
-    os.close(child_out)
-    os.close(child_err)
-    texts = {out: b"", err: b""}
-    open_pipes = set(texts)
-    while open_pipes and (left := started + limit - time.perf_counter()) > 0:
-        for pipe in select.select(open_pipes, [], [], left)[0]:
-            data = os.read(pipe, 65536)
-            texts[pipe] = (texts[pipe] + data)[-MOST_OUTPUT:]
-            if not data:
-                open_pipes.remove(pipe)
-    if open_pipes:
-        os.kill(pid, signal.SIGKILL)
-    _, status, usage = os.wait4(pid, 0)
-    seconds = time.perf_counter() - started
-    for pipe in texts:
-        os.close(pipe)
-    decoded = [texts[pipe].decode(errors="backslashreplace") for pipe in (out, err)]
-    return Outcome(os.waitstatus_to_exitcode(status), *decoded, seconds, usage.ru_maxrss / 2**20)
-
-
-def _child(function: Callable[[], int], out: int, err: int) -> None:
-    """Run a function as a program does, then end the process."""
-    for target, source in ((1, out), (2, err)):
-        os.dup2(source, target)
-    sys.stdout, sys.stderr = (os.fdopen(os.dup(target), "w", buffering=1, errors="strict") for target in (1, 2))
-    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY, in_use + MEMORY))
-    sys.argv = ["run.py"]
-    code = 1
-    try:
-        code = function()
-    except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:

@@ -33,8 +33,9 @@ from pathlib import Path
 import numpy as np
 
 from agents.runs.folder import RunFolder
-from benchmarks.fault_injection.children import COMMANDS, SELECT, Finished, finish, in_child, program, warm_up
+from benchmarks.fault_injection.children import COMMANDS, SELECT, Finished, finish, program, warm_up
 from benchmarks.fault_injection.folders import ANOTHER_RUN, DAMAGES, draw_damage, newest
+from benchmarks.fault_injection.forked import forked
 from benchmarks.fault_injection.runs import SMALL, Row
 from benchmarks.shared.common import set_up, table, write_result
 from benchmarks.shared.main import QuickOptions, run_main
@@ -133,9 +134,9 @@ def make_references(work: Path) -> dict[str, Reference]:
 
 def must(work: Path, *arguments: object) -> None:
     """Run a command in a child. Raises RuntimeError if it fails."""
-    code, errors = in_child(lambda: program(*arguments), work)
-    if code:
-        raise RuntimeError(f"{arguments}: {errors}")
+    done = forked(lambda: program(*arguments), work)
+    if done.code:
+        raise RuntimeError(f"{arguments}: {done}")
 
 
 def on_copy(command: str, run: Path, work: Path) -> Finished:

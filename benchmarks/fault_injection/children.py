@@ -4,11 +4,7 @@ import hashlib
 import importlib
 import json
 import os
-import resource
-import signal
 import sys
-import time
-import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,12 +16,8 @@ import agents
 from agents.cli.main import main
 from agents.core.context import build
 from agents.core.spec import Spec
+from benchmarks.fault_injection.forked import forked
 from qrl.common.errors import UsageError
-
-SECONDS = 60
-"""Limit of a command [s]."""
-MEMORY = 6 << 30
-"""Limit of a child's address space beyond that of its parent [bytes]."""
 
 Outcome = dict[str, str]
 """Digests of what a command has produced, by name."""
@@ -40,41 +32,6 @@ class Finished:
     errors: str
     """Its stderr."""
     outcome: Outcome
-
-
-def in_child(action: Callable[[], int], folder: Path) -> tuple[int | None, str]:
-    """Run an action in a child process, with its output in `folder`; return its exit code and stderr."""
-    child = os.fork()
-    if child == 0:
-        code = 70
-        try:
-            os.setpgid(0, 0)
-            for name, descriptor in (("stdout", 1), ("stderr", 2)):
-                os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-            sys.stdout, sys.stderr = (os.fdopen(each, "w", buffering=1, errors="backslashreplace") for each in (1, 2))
-            used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-            resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
-            code = action()
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            os._exit(code)
-    code = _wait(child)
-    return code, (folder / "stderr").read_text(errors="backslashreplace")
-
-
-def _wait(child: int) -> int | None:
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
 
 
 def program(*words: object) -> int:
@@ -151,8 +108,8 @@ def finish(command: str, run: Path, work: Path) -> Finished:
     """Run a command on a run folder in a child and return how it ended; outputs are in the new folder `work`/out."""
     out = work / "out"
     out.mkdir()
-    code, errors = in_child(lambda: (COMMANDS | SELECT)[command](run, out), work)
-    return Finished(code, errors, outcome(command, run, out) if code == 0 else {})
+    done = forked(lambda: (COMMANDS | SELECT)[command](run, out), work)
+    return Finished(done.code, done.errors, outcome(command, run, out) if done.code == 0 else {})
 
 
 def warm_up() -> None:

@@ -24,6 +24,9 @@ import torch
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
+MOST_OUTPUT = 1_000_000
+"""Output that is kept [bytes]."""
+
 TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -36,6 +39,8 @@ class Outcome:
     output: str
     errors: str
     seconds: float
+    peak: float
+    """Largest resident memory [GiB]."""
     orphans: bool
     """Whether processes that it started outlived it by more than two seconds; they have been killed."""
 
@@ -66,14 +71,14 @@ def forked(action: Callable[[], int], folder: Path, *, limit: float = 60, memory
         child = os.fork()
         if not child:
             _become_command(action, folder, output.fileno(), errors.fileno(), memory)
-        code = _wait(child, limit)
+        code, peak = _wait(child, limit)
         seconds = time.monotonic() - started
         orphans = _end_group(child)
         texts = []
         for file in (output, errors):
             file.seek(0)
-            texts.append(file.read().decode(errors="replace"))
-    return Outcome(code, *texts, seconds, orphans)
+            texts.append(file.read(MOST_OUTPUT).decode(errors="backslashreplace"))
+    return Outcome(code, *texts, seconds, peak, orphans)
 
 
 def _become_command(action: Callable[[], int], folder: Path, output: int, errors: int, memory: float) -> None:
@@ -107,19 +112,18 @@ STREAMS = ((1, "strict"), (2, "backslashreplace"))
 """File descriptor and treatment of unencodable characters of stdout and stderr, as in a new process."""
 
 
-def _wait(child: int, limit: float) -> int | None:
-    """Wait for a process; kill it and its descendants in its session after `limit` seconds."""
+def _wait(child: int, limit: float) -> tuple[int | None, float]:
+    """Wait for a process, and kill its group after `limit` seconds; return exit code and largest memory [GiB]."""
     deadline, pause = time.monotonic() + limit, 0.001
     while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
+        ended, status, usage = os.wait4(child, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), usage.ru_maxrss / 2**20
         time.sleep(pause)
         pause = min(0.02, pause * 1.5)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
+    return None, os.wait4(child, 0)[2].ru_maxrss / 2**20
 
 
 def _end_group(group: int) -> bool:
