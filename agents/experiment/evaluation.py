@@ -114,7 +114,7 @@ class Curve:
             check_count(name, getattr(self, name), least=0)
         if not self.x or self.x != sorted({*self.x}):
             raise UsageError(f"x: expected increasing numbers, found {self.x}")
-        if len(self.per_task) != self.n_tasks:
+        if self.per_task and len(self.per_task) != self.n_tasks:  # Summaries in results leave the tasks out.
             raise UsageError(f"per_task has {len(self.per_task)} tasks, n_tasks is {self.n_tasks}")
         lists = {name: getattr(self, name) for name in (*STATISTICS, "episodes", "env_steps")}
         lists |= {f"per_task[{index}]": row for index, row in enumerate(self.per_task)}

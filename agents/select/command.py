@@ -118,14 +118,14 @@ def unfitted_pipeline(name: str, dataset: UserDataset, measure: Measure) -> "Pip
 # --- the selector -----------------------------------------------------------------------------------------------------
 
 
-def selector_of(path: Path | None, trust: Trust) -> Run:
+def selector_of(path: Path | None, trust: Trust | None = None) -> Run:
     """Load the selector of a run folder; by default, the one shipped with this library.
 
     Raises:
         UsageError: the run is not one of `algorithm_selection`, or its agent needs to know the scores or does not adapt
             between evaluations, or it names code that is not trusted.
     """
-    run = open_run(shipped.FOLDER if path is None else path, trust)
+    run = open_run(shipped.FOLDER if path is None else path, trust or Trust())
     if path is None and not shipped.trained_on_this_table():
         warn("the shipped selector was trained on another table of scores than the installed one")
     if run.spec.env != "algorithm_selection":

@@ -214,6 +214,6 @@ def test_memory_of_a_gradient_is_estimated_in_advance():
     )
     assert agent.step_bytes * 12 * 50 == pytest.approx(more - few, rel=0.1)
     with pytest.raises(UsageError, match=r"the gradient of one trial needs about .* GiB, this machine has"):
-        learner(episodes=10**8, meta_batch=1)
+        learner(model="qgru", episodes=10**7, meta_batch=1)
     with pytest.raises(UsageError, match="a rollout of 1000000 trials of 10,000 steps needs about"):
         learner(episodes=10**4, meta_batch=10**6)

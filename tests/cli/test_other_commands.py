@@ -9,6 +9,7 @@ import pytest
 from agents.cli.main import main
 from agents.cli.options import EvaluateOptions
 from agents.runs.folder import RunFolder
+from qrl.common.trust import Trust
 from tests.support.command_line import ROOT, refused
 
 
@@ -19,7 +20,7 @@ def test_evaluate_and_resume_forward_their_options(calls):
     options += ["--noise", "readout=0.1", "--shots", "20", "--noise=bit_flip=0.2"]
     assert main(["evaluate", "--tasks", "7", "one", *options]) == 0
     assert main(["resume", "one"]) == 0
-    assert main(["resume", "one", "--iterations", "300"]) == 0
+    assert main(["resume", "one", "--iterations", "300", "--trust", "--env", "navigation"]) == 0
     given = EvaluateOptions(
         run=folder,
         tasks=7,
@@ -35,8 +36,8 @@ def test_evaluate_and_resume_forward_their_options(calls):
     assert calls == [
         ("run_evaluation", (EvaluateOptions(run=folder),), {}),
         ("run_evaluation", (given,), {}),
-        ("run_resume", (folder,), {"iterations": None}),
-        ("run_resume", (folder,), {"iterations": 300}),
+        ("run_resume", (folder, None), {"trust": Trust()}),
+        ("run_resume", (folder, 300), {"trust": Trust(everything=True, names={"env": "navigation"})}),
     ]
 
 

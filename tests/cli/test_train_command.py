@@ -32,7 +32,7 @@ def test_options_reach_the_three_plug_ins_and_the_spec(calls, command):
     assert (spec.model_config.estimator, spec.model_config.limit) == ("first-order", 2.0)
     assert spec.env == str(Path.cwd() / "place.py")
     assert out == Path("runs/place-learner-net-seed3")
-    assert keywords == {"overwrite": False, "command": ["run.py", "train", *arguments[len(command) :]]}
+    assert keywords == {"overwrite": False, "command": ["run.py", "train", *arguments[len(command) :]], "note": ""}
 
 
 def test_defaults_may_depend_on_the_environment(calls):
@@ -48,9 +48,9 @@ def test_saved_configuration_is_rerun_and_overridden(calls, tmp_path):
     folder = RunFolder.create(tmp_path / "saved", {"spec": spec.to_json()})
     Path("bare.json").write_text(json.dumps(spec.to_json()))
     for source in (str(folder.path), str(folder.path / "config.json"), "bare.json"):
-        main(["--config", source])
+        main(["--config", source, "--trust"])
         assert training_call(calls)[0] == spec
-    main(["--config", "bare.json", "--agent.goal", "0", "1", "--seed=6", "--env", "navigation"])
+    main(["--config", "bare.json", "--trust", "--agent.goal", "0", "1", "--seed=6", "--env", "navigation"])
     again, _, _ = training_call(calls)
     assert again.agent_config == Spec.from_json({**spec.to_json(), "agent_config": {
         **spec.to_json()["agent_config"], "goal": [0, 1]}}).agent_config  # fmt: skip
@@ -133,7 +133,7 @@ def test_configuration_file_with_invalid_values(calls, capsys):
         ({"agent_config": {"inner_steps": -3}}, "bad.json.agent_config: inner_steps must be at least 1, not -3"),
     ):
         Path("bad.json").write_text(json.dumps({**names, **change}))
-        assert refused(capsys, ["--config", "bad.json"]).startswith(message)
+        assert refused(capsys, ["--config", "bad.json", "--trust"]).startswith(message)
     Path("bad.json").write_text('{"seed": NaN}')
     assert refused(capsys, ["--config", "bad.json"]) == "bad.json: NaN is not a finite number"
 

@@ -70,7 +70,7 @@ def test_initialisations():
         (lambda: QuantumLayer("reuplaoding"), "did you mean 'reuploading'"),
         (lambda: QuantumLayer("mlp"), "classical model"),
         (lambda: QuantumLayer("reuploading", 2, 1, n_inputs=3), "3 inputs do not fit"),
-        (lambda: QuantumLayer("reuploading", 0), "n_wires must be a whole number of at least 1"),
+        (lambda: QuantumLayer("reuploading", 0), "n_wires must be at least 1, not 0"),
         (lambda: QuantumLayer("reuploading", 60), "this machine's memory"),
         (lambda: QuantumLayer("reuploading", observable="local"), "did you mean 'observables'"),
         (lambda: QuantumLayer("reuploading", n_inputs=0), "n_inputs must be at least 1"),

@@ -228,20 +228,23 @@ def test_folder_is_locked_by_one_process_at_a_time(run):
 def test_forked_process_does_not_hold_the_lock(run):
     """Workers of environments may outlive a killed process for a moment, in the middle of a step."""
     reading, writing = os.pipe()
+    forked, telling = os.pipe()
     with run.lock():
         child = os.fork()
         if child == 0:  # never returns
             os.close(writing)
+            os.write(telling, b"x")
             os.read(reading, 1)
             os._exit(0)
+        os.read(forked, 1)
         with pytest.raises(UsageError, match="is in use by another process"), run.lock():
             pass
     try:
         with run.lock():
             pass
     finally:
-        os.close(reading)
-        os.close(writing)
+        for descriptor in (reading, writing, forked, telling):
+            os.close(descriptor)
         os.waitpid(child, 0)
 
 
