@@ -93,7 +93,7 @@ RUNS: dict[str, str] = {
 RENAMED = {"tries": "evaluations", "forgetful": "memory_reset", "unproved": "skip_sensitivity_check"}
 """Names in earlier recordings, and their current names."""
 
-ADDED = {"policy"}
+ADDED = {"policy", "step_timeout"}
 """Keys that are missing in earlier recordings."""
 
 COMMON = "--seed 3 --iterations 3 --threads 1 --eval-tasks 6 --eval-steps 2 --eval-episodes 5"

@@ -287,5 +287,5 @@ def test_memories_too_wide_to_train_are_rejected_before_creation(model):
 @pytest.mark.parametrize("model", GATED)
 @pytest.mark.parametrize("span", [1, -3, 10**12])
 def test_invalid_spans(model, span):
-    with pytest.raises(UsageError, match="span \\[steps\\], if not 0, must be at (least 2|most 1000000000)"):
+    with pytest.raises(UsageError, match=r"span \[steps\], if not 0, must be at (least 2|most 1000000000)"):
         MODELS.load(model).Config(span=span)
