@@ -110,6 +110,7 @@ def run_resume(
         done = training.iteration
         if iterations is not None and iterations < done:
             raise UsageError(f"{path}: --iterations {iterations} is less than the {done} already done")
+        folder.check_links()
         for output in _outputs(folder):
             check_replaceable(output)
         if done == spec.iterations:

@@ -157,6 +157,17 @@ class RunFolder:
                 pass
         return run
 
+    def check_links(self) -> None:
+        """Check that no file of the run is a link, through which training would write elsewhere.
+
+        Raises:
+            UsageError: a file of the run, or of its checkpoints, is a link.
+        """
+        own = [path for path in self.path.iterdir() if _OWN.fullmatch(path.name)]
+        found = (*own, *self.path.glob("checkpoint/*"), *self.path.glob("checkpoint/*/*"))
+        if links := sorted(path for path in found if path.is_symlink()):
+            raise UsageError(f"{links[0]} is a link: training writes only into the run folder; link the whole folder")
+
     def extend(self, iterations: int) -> None:
         """Change the number of iterations of the run, the only part of its configuration that may change.
 

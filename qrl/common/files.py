@@ -144,17 +144,17 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def check_replaceable(path: Path) -> None:
-    """Check that `write_atomically` may write this file, without writing anything.
+    """Check that this file may be written into its folder, without writing anything.
 
     Raises:
-        UsageError: the path exists and is not a regular file, or its folder is missing or read-only.
+        UsageError: the path exists and is not a regular file, but a link, for example; or its folder is missing or
+            read-only.
     """
-    target = Path(os.path.realpath(path))
-    if kind_of(target) not in ("missing", "file"):
-        raise UsageError(f"{path} exists and is not a regular file")
-    if kind_of(target.parent) != "folder":
-        raise UsageError(f"{path}: folder {target.parent} does not exist")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
+    if kind_of(path, follow_links=False) not in ("missing", "file"):
+        raise UsageError(f"{path} exists and is not a regular file: nothing is written there, nor through links")
+    if kind_of(path.parent) != "folder":
+        raise UsageError(f"{path}: folder {path.parent} does not exist")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
         raise UsageError(f"{path}: no permission to write in this folder")
 
 

@@ -47,6 +47,16 @@ def damage_checkpoints(run: Path) -> None:
         file.write_text("{}")
 
 
+def link_elsewhere(name: str) -> Callable[[Path], None]:
+    """Return a function that moves a file of a run elsewhere, and links to it: the run must not write there."""
+
+    def replace(run: Path) -> None:
+        (run / name).rename(run.parent / "elsewhere")
+        (run / name).symlink_to(run.parent / "elsewhere")
+
+    return replace
+
+
 def nothing(run: Path) -> None:
     pass
 
@@ -63,6 +73,9 @@ def nothing(run: Path) -> None:
             ["--iterations", "3"],
             "evaluation.json exists and is not a regular file",
         ),
+        (link_elsewhere("metrics.jsonl"), ["--iterations", "3"], "metrics.jsonl is a link: training writes only into"),
+        (link_elsewhere("checkpoint"), ["--iterations", "3"], "checkpoint is a link: training writes only into"),
+        (link_elsewhere("evaluation.json"), ["--iterations", "3"], "evaluation.json is a link: training writes only"),
         (folder_instead_of("adaptation.png"), ["--iterations", "3"], "adaptation.png exists and is not a regular file"),
     ],
 )
@@ -74,22 +87,24 @@ def test_refused_resume_changes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     prepare(run)
-    before = contents(run)
+    before = contents(run.parent)
     assert main(["resume", str(run), *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
-    assert contents(run) == before
+    assert contents(run.parent) == before
 
 
 @pytest.mark.parametrize("command", ["evaluate", "robustness"])
 def test_refused_evaluation_changes_nothing(command: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = {"evaluate": "adaptation.png", "robustness": "robustness.png"}[command]
     (run / picture).unlink(missing_ok=True)
-    (run / picture).mkdir()
-    before = contents(run)
-    assert main([command, str(run), *FEW]) == 2
-    assert f"{picture} exists and is not a regular file" in capsys.readouterr().err
-    assert contents(run) == before
+    for obstruct in (Path.mkdir, lambda path: path.symlink_to(run.parent / "elsewhere")):
+        obstruct(run / picture)
+        before = contents(run.parent)
+        assert main([command, str(run), *FEW]) == 2
+        assert f"{picture} exists and is not a regular file" in capsys.readouterr().err
+        assert contents(run.parent) == before
+        (run / picture).rmdir() if (run / picture).is_dir() else (run / picture).unlink()
 
 
 def test_run_with_an_invalid_number_of_iterations_is_repaired_by_resume(
