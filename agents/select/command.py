@@ -63,7 +63,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     check_new_file(out)
     origin = provenance(command)
     dataset = _read(options)
-    run = selector_of(options.selector, Trust(options.trust))
+    run = selector_of(options.selector, Trust(options.trust, remedy="add --trust"))
     assert isinstance(run.distribution, LookupTasks)  # selector_of refuses other families
     if evaluations > (most := len(run.distribution.table.candidates)):
         raise UsageError(f"--evaluations must be at most {most}, the number of algorithms, not {evaluations}")

@@ -33,6 +33,10 @@ class NamedCode:
     """Path and SHA-256 digest of each file; empty if the module has no files."""
 
 
+REMEDY = "name it with --{role}, or add --trust if you trust all code that is named there (in Python: trust=True)"
+"""How to vouch for code, with its role in braces, if the command has an option for each role."""
+
+
 @dataclass(frozen=True)
 class Trust:
     """Code that the user vouches for."""
@@ -41,6 +45,8 @@ class Trust:
     """Whether all code is trusted."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Trusted plug-in of each role, by its name."""
+    remedy: str = REMEDY
+    """How to vouch for code, for messages; see `REMEDY`."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +55,22 @@ class _Source:
 
     name: str
     trust: Trust
-    remedy: str
 
-
-_REMEDY = "name it with --{role}, or add --trust if you trust all code that is named there (in Python: trust=True)"
 
 _SOURCE: ContextVar[_Source | None] = ContextVar("source of names", default=None)
 _USED: ContextVar[list[NamedCode] | None] = ContextVar("code used", default=None)
 
 
 @contextmanager
-def names_from(source: Path | str | None, trust: Trust, remedy: str = _REMEDY) -> Iterator[None]:
+def names_from(source: Path | str | None, trust: Trust) -> Iterator[None]:
     """Resolve names that come from a file: in this context, only trusted code is imported.
 
     Args:
         source: the file, for messages, "" if the caller names it; None if the names come from no file, so that
             nothing changes.
         trust: the code that the user vouches for.
-        remedy: how to vouch for code, for messages, with the role in braces.
     """
-    token = _SOURCE.set(_SOURCE.get() if source is None else _Source(str(source), trust, remedy))
+    token = _SOURCE.set(_SOURCE.get() if source is None else _Source(str(source), trust))
     try:
         yield
     finally:
@@ -96,7 +98,7 @@ def check_trusted(code: NamedCode) -> None:
     trusted = source is None or source.trust.everything or source.trust.names.get(code.role) == code.name
     if source is not None and not trusted and not _remembered(code):
         changed = " and has changed since you last trained with it" if kind_of(_folder_of(code)) == "folder" else ""
-        where, remedy = f"{source.name}: " if source.name else "", source.remedy.format(role=code.role)
+        where, remedy = f"{source.name}: " if source.name else "", source.trust.remedy.format(role=code.role)
         raise UsageError(f"{where}{code.role} {code.name!r} is code outside this library{changed}; to run it, {remedy}")
     if (used := _USED.get()) is not None and code not in used:
         used.append(code)

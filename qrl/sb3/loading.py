@@ -51,7 +51,7 @@ def load(
     path = Path(path)
     tensors, text = _read_file(path)
     try:
-        with names_from("", Trust(trust, _named_again(changes)), _REMEDY):
+        with names_from("", Trust(trust, _named_again(changes), _REMEDY)):
             return _rebuild(tensors, named_json(text.encode(), "its header"), env, device, changes)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error

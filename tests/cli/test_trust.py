@@ -117,7 +117,8 @@ def test_no_command_executes_code_of_a_strangers_run(
         assert main(command) == 2, name
         error = capsys.readouterr().err
         assert error.startswith("run.py: error: ") and error.count("\n") == 1
-        assert "is code outside this library; to run it, name it with --" in error or name == "plot", (name, error)
+        remedy = "add --trust" if name == "select" else "name it with --"
+        assert f"is code outside this library; to run it, {remedy}" in error or name == "plot", (name, error)
     for action in (agents.load, agents.resume, agents.evaluate):
         with pytest.raises(UsageError, match="code outside this library"):
             action(run)
