@@ -79,9 +79,10 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs import SignedUniform, Tasks, TorchTasks, Uniform
+from envs.core.distribution import check_horizon
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import picture
-from qrl.common.checks import check_count, finite_number
+from qrl.common.checks import finite_number
 
 GRAVITY = 9.8
 """Acceleration of gravity [m/s²]."""
@@ -111,7 +112,7 @@ class Config:
     Default from Acrobot-v1, which has no shaping."""
 
     def __post_init__(self) -> None:
-        check_count("acrobot: horizon [steps]", self.horizon)
+        check_horizon("acrobot", self.horizon)
         finite_number("acrobot: shaping [reward]", self.shaping)
 
 

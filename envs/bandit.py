@@ -48,6 +48,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs import Tasks, TorchTasks, Uniform
+from envs.core.distribution import check_horizon
 from envs.dynamics.drawing import GREEN, Picture, blank_picture
 from qrl.common.checks import check_count
 
@@ -69,7 +70,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_count("bandit: arms", self.arms, most=MAX_ARMS)
-        check_count("bandit: horizon [steps]", self.horizon)
+        check_horizon("bandit", self.horizon)
 
 
 def default_agent(config: Config) -> tuple[str, str]:

@@ -64,10 +64,10 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs import Choice, Range, SignedUniform, Tasks, TorchTasks, Uniform
+from envs.core.distribution import check_horizon
 from envs.dynamics import cart_pole as physics
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import picture
-from qrl.common.checks import check_count
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Config:
     """Whether the physics differ between tasks; otherwise every task is CartPole-v1."""
 
     def __post_init__(self) -> None:
-        check_count("cartpole: horizon [steps]", self.horizon)
+        check_horizon("cartpole", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:

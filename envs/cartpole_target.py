@@ -59,10 +59,10 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs import SignedUniform, Tasks, TorchTasks, Uniform
+from envs.core.distribution import check_horizon
 from envs.dynamics import cart_pole as physics
 from envs.dynamics.drawing import Picture, draw_disc
 from envs.dynamics.gymnasium_renderers import picture
-from qrl.common.checks import check_count
 
 REWARD_RADIUS = 1.5
 """Distance from the target at which the reward falls to 0 [m]."""
@@ -76,7 +76,7 @@ class Config:
     """Longest episode [steps]. Default from CartPole-v0."""
 
     def __post_init__(self) -> None:
-        check_count("cartpole_target: horizon [steps]", self.horizon)
+        check_horizon("cartpole_target", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:

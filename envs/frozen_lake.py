@@ -67,6 +67,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from envs import Range, Tasks, TorchTasks, Uniform
+from envs.core.distribution import check_horizon
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import rendered
 from envs.dynamics.per_lane_rng import init_rng_state, next_uniform
@@ -94,7 +95,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_count("frozen_lake: size [cells]", self.size, least=2, most=MAX_SIZE)  # start and goal are apart
-        check_count("frozen_lake: horizon [steps]", self.horizon)
+        check_horizon("frozen_lake", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:

@@ -59,6 +59,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs import Choice, Tasks, TorchTasks, check_indices
+from envs.core.distribution import check_horizon
 from envs.dynamics.drawing import BLUE, GREEN, GREY, Colour, Picture, blank_picture
 from qrl.common.checks import check_count
 
@@ -88,7 +89,7 @@ class Config:
     """Length of an episode [steps]. Default from Zintgraf et al. 2020."""
 
     def __post_init__(self) -> None:
-        check_count("gridworld: horizon [steps]", self.horizon)
+        check_horizon("gridworld", self.horizon)
         check_count("gridworld: size [cells]", self.size, least=3, most=MAX_SIZE)  # no goals are around the start
         check_count("gridworld: held_out [cells]", self.held_out, least=0, most=self.size - 1)
 

@@ -48,6 +48,7 @@ import mujoco
 import numpy as np
 
 from envs import GymnasiumTasks, Sign
+from envs.core.distribution import check_horizon
 from qrl.common.checks import check_count
 
 REQUIRES = ("mujoco",)
@@ -66,7 +67,7 @@ class Config:
     of processes. Ours."""
 
     def __post_init__(self) -> None:
-        check_count("half_cheetah_direction: horizon [steps]", self.horizon)
+        check_horizon("half_cheetah_direction", self.horizon)
         check_count("half_cheetah_direction: workers", self.workers, least=0)
 
 

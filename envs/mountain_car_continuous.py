@@ -65,10 +65,11 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs import SignedUniform, Tasks, TorchTasks, Uniform
+from envs.core.distribution import check_horizon
 from envs.dynamics import mountain_car as physics
 from envs.dynamics.drawing import Picture
 from envs.dynamics.gymnasium_renderers import picture
-from qrl.common.checks import check_count, finite_number
+from qrl.common.checks import finite_number
 
 GOAL = 0.45
 """Position at which the episode ends [m]."""
@@ -93,7 +94,7 @@ class Config:
     nothing."""
 
     def __post_init__(self) -> None:
-        check_count("mountain_car_continuous: horizon [steps]", self.horizon)
+        check_horizon("mountain_car_continuous", self.horizon)
         finite_number("mountain_car_continuous: shaping [reward]", self.shaping)
 
 

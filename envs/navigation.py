@@ -54,8 +54,8 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs import SignedUniform, Tasks, TorchTasks, Uniform
+from envs.core.distribution import check_horizon
 from envs.dynamics.drawing import GREEN, RED, Picture, blank_picture, draw_disc
-from qrl.common.checks import check_count
 
 MAX_SPEED = 0.1
 """Largest move along each axis [m per step]."""
@@ -78,7 +78,7 @@ class Config:
     """End the episode when both coordinates are within 0.01 [m] of the goal, as Finn et al. 2017 do."""
 
     def __post_init__(self) -> None:
-        check_count("navigation: horizon [steps]", self.horizon)
+        check_horizon("navigation", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:

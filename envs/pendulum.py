@@ -70,9 +70,9 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from envs import LogUniform, SignedUniform, Tasks, TorchTasks, Uniform
+from envs.core.distribution import check_horizon
 from envs.dynamics.drawing import Picture, draw_disc
 from envs.dynamics.gymnasium_renderers import picture
-from qrl.common.checks import check_count
 
 MAX_TORQUE = 2.0
 """Largest absolute torque [N m]."""
@@ -95,7 +95,7 @@ class Config:
     """Longest episode [steps]. Default from Pendulum-v1."""
 
     def __post_init__(self) -> None:
-        check_count("pendulum: horizon [steps]", self.horizon)
+        check_horizon("pendulum", self.horizon)
 
 
 def build(config: Config) -> TorchTasks:

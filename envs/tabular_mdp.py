@@ -51,6 +51,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from envs import Dirichlet, Normal, Tasks, TorchTasks
+from envs.core.distribution import check_horizon
 from envs.dynamics.drawing import Picture, draw_disc
 from qrl.common.checks import check_count
 
@@ -75,7 +76,7 @@ class Config:
     def __post_init__(self) -> None:
         check_count("tabular_mdp: states", self.states, most=MAX_STATES)
         check_count("tabular_mdp: actions", self.actions, most=MAX_STATES)
-        check_count("tabular_mdp: horizon [steps]", self.horizon)
+        check_horizon("tabular_mdp", self.horizon)
 
 
 def default_agent(config: Config) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from cattrs import AttributeValidationNote, Converter, ForbiddenExtraKeysError, IterableValidationNote
-from cattrs.errors import BaseValidationError, IterableValidationError
+from cattrs.errors import BaseValidationError, ClassValidationError, IterableValidationError
 from cattrs.gen import make_mapping_structure_fn
 
 from qrl.common.checks import LARGEST_INT, is_text, shown
@@ -137,10 +137,18 @@ def _scalar(
 
 def _int(value: object) -> int:
     assert isinstance(value, int)
-    if abs(value) > LARGEST_INT:
-        end, limit = ("most", LARGEST_INT) if value > 0 else ("least", -LARGEST_INT)
-        raise _Mismatch(f" must be at {end} {limit}, not {shown(value)}")
-    return int(value)
+    return int(value)  # A dataclass's own bounds come first, so that messages name them; then `_check_size`.
+
+
+def _check_size(made: object, name: str) -> None:
+    """Refuse a whole number that no tensor can hold, in a field of a dataclass, also in a list."""
+    value = getattr(made, name)
+    for each in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(each, int) and abs(each) > LARGEST_INT:
+            end, limit = ("most", LARGEST_INT) if each > 0 else ("least", -LARGEST_INT)
+            error = _Mismatch(f" must be at {end} {limit}, not {shown(each)}")
+            error.add_note(AttributeValidationNote(f"field {name}", name, int))
+            raise ClassValidationError("invalid field", [error], type(made))
 
 
 def _float(value: object) -> float:
@@ -225,7 +233,10 @@ def _dataclass(hint: type[T], converter: Converter) -> Callable[[object, object]
             raise _Mismatch(f": expected {_class_name(hint)}, found {_class_name(type(value))}")
         if not isinstance(value, Mapping):
             raise _mismatch("an object of options", value)
-        return make(value, hint)
+        made = make(value, hint)
+        for name in init_names(hint):
+            _check_size(made, name)
+        return made
 
     return structure
 

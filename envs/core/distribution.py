@@ -40,6 +40,15 @@ TEST_SEED = 0x7E57_2026_5EED
 OOD_SEED = 0x0D15_2026_5EED
 
 
+def check_horizon(family: str, horizon: object) -> int:
+    """Return the longest episode of a family [steps] as an int.
+
+    Raises:
+        UsageError: it is no integer, or not in 1 to MAX_HORIZON.
+    """
+    return check_count(f"{family}: horizon [steps]", horizon, most=MAX_HORIZON)
+
+
 class TaskDistribution(ABC):
     """A family of environments that differ in a few numbers.
 
@@ -87,7 +96,7 @@ class TaskDistribution(ABC):
         reward_scale: float = 1.0,
     ) -> None:
         self.name = name
-        self.horizon = check_count(f"{name}: horizon [steps]", horizon, most=MAX_HORIZON)
+        self.horizon = check_horizon(name, horizon)
         self.observation_space = observation_space
         self.action_space = action_space
         self.observation_scale: Float[Tensor, " obs"] = torch.tensor(observation_scale)

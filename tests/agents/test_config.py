@@ -185,7 +185,7 @@ def test_defaults_may_depend_on_the_environment(toys):
         ({"eval_episodes": -1}, "eval-episodes must be at least 1, not -1"),
         ({"threads": -1}, "threads must be at least 0, not -1"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
-        ({"seed": 2**63}, f"configuration.seed must be at most {2**63 - 1}, not {2**63}"),
+        ({"seed": 2**63}, f"seed must be at most {2**63 - 1}, not {2**63}"),
         ({"device": "gpu"}, "configuration.device: expected one of 'cpu', 'cuda', found 'gpu'; did you mean 'cpu'?"),
         ({"env": "tooy"}, "unknown env 'tooy'; did you mean 'toy'? (choices: "),
         ({"env": 3}, "configuration.env: expected a name, found 3"),
