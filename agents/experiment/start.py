@@ -121,6 +121,7 @@ def run_resume(
             tell(note)
         if spec.iterations != folder.spec["iterations"]:
             folder.extend(spec.iterations)
+        folder.checkpoints.drop_surplus(done)
         for problem in folder.metrics.trim(done):
             warn(problem)
         _remember(used)

@@ -8,8 +8,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,8 +90,13 @@ class Checkpoints:
         except OSError as error:
             raise path_error(target, error) from error
         # Later checkpoints were damaged: training resumed from before them and abandoned them.
+        self._drop([each for each in self.iterations() if each > iteration])
+        self.drop_surplus(iteration)
+
+    def drop_surplus(self, iteration: int) -> None:
+        """Delete checkpoints before this one, except the last; a kill after saving may have left more of them."""
         earlier = [each for each in self.iterations() if each < iteration]
-        self._drop(keep={iteration, *earlier[-(KEPT - 1) :]})
+        self._drop(earlier[: -(KEPT - 1)])
 
     def load(self, restore: Callable[[Checkpoint], object] = lambda _: None) -> Checkpoint:
         """Return the newest undamaged checkpoint; its `problems` describe newer, damaged checkpoints.
@@ -153,10 +158,12 @@ class Checkpoints:
     def _path(self, iteration: int) -> Path:
         return self.folder / f"{iteration:08d}"
 
-    def _drop(self, keep: set[int]) -> None:
-        for iteration in self.iterations():
-            if iteration not in keep:
-                delete(self._path(iteration))
+    def _drop(self, iterations: Sequence[int]) -> None:
+        for iteration in iterations:
+            aside = temporary_path(self._path(iteration))
+            with suppress(OSError):  # What cannot be deleted stays.
+                os.rename(self._path(iteration), aside)  # A kill in the middle leaves a temporary folder only.
+            delete(aside)
         sweep(self.folder)
 
 
