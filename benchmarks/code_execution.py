@@ -371,7 +371,7 @@ def follow_advice(run: Path, place: Place) -> int:
     """Evaluate a damaged run, and execute the command that the message suggests."""
     done = forked(command("evaluate", run.name, *FEW), place.folder)
     advice = done.errors.strip().rpartition(": ")[2].replace(" N", " 2")
-    assert advice.startswith(("cp ", "run.py resume ")), done
+    assert advice.startswith(("rm -f ", "run.py resume ")), done
     script = f"run.py() {{ {shlex.quote(sys.executable)} -c pass; }}\n{advice}"
     return subprocess.run(["bash", "-c", script], cwd=place.folder, check=False).returncode
 

@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 HELP = ("-h", "--help")
 
+CONSENT = ("trust",)
+"""Path of the option that consents to the execution of code; it is never suggested for a mistyped one."""
+
 HELP_WIDTH = 100
 """Width of help texts [columns]."""
 
@@ -235,7 +238,8 @@ class Parser:
         name = argument.partition("=")[0].replace("_", "-")
         if owners := self._owners(name):
             return f"unknown option {name}; {owners}"
-        known = sorted(name for group in self.groups for option in group.options for name in option.names)
+        options = (option for group in self.groups for option in group.options if option.path != CONSENT)
+        known = sorted(name for option in options for name in option.names)
         near = difflib.get_close_matches(name, [each for each in known if "." in each or "." not in name], n=1)
         hint = f"did you mean {near[0]}?" if near else f"`{program()} {self.command} --help` lists all"
         return f"unknown option {argument.partition('=')[0]}; {hint}"
@@ -245,7 +249,9 @@ class _Argparse(argparse.ArgumentParser):
     """Parser that raises its errors."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message.removeprefix("argument "))
+        raise UsageError(
+            message.removeprefix("argument ").replace("ignored explicit argument", "takes no value, found")
+        )
 
 
 def _dest(path: tuple[str, ...]) -> str:

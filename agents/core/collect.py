@@ -57,9 +57,13 @@ def collect(
         state = agent.on_episode_start(state) if isinstance(agent, OpenLoopAgent) else state
     while bool((alive := episode < n_episodes).any()):
         observed = observation.unflatten(0, shape)
-        with agent_errors(agent):
-            action, state = agent.act(state, observed, generator)
-            numbers = _to_environment(agent, action, shape, len(rows))
+        try:
+            with agent_errors(agent):
+                action, state = agent.act(state, observed, generator)
+                numbers = _to_environment(agent, action, shape, len(rows))
+        except TrainingError:
+            _require_finite("observation", observed[None], env.name, env.tasks, len(rows))  # It may be the cause.
+            raise
         with env_errors(env.name):
             observation, reward, terminated, truncated, _ = env.step(numbers.flatten(0, 1))
         step = (reward * alive, alive, terminated & alive, truncated & alive, episode.clamp_max(n_episodes - 1))
@@ -162,8 +166,14 @@ def _check_finite(rollout: Rollout, name: str, tasks: Tasks | None = None) -> No
     assert rollout.final is not None
     observations = torch.cat([rollout.observation, rollout.final[None]])
     for what, values in (("reward", rollout.reward), ("observation", observations)):
-        if not bool(values.isfinite().all()):
-            step, task, *_ = (~values.isfinite()).nonzero()[0].tolist()
-            row = {} if tasks is None else tasks.rows()[task]
-            where = ", ".join([f"step {step} of task {task}", *(f"{key}={value}" for key, value in row.items())])
-            raise TrainingError(f"{name}: the environment returned a non-finite {what} at {where}")
+        _require_finite(what, values, name, tasks)
+
+
+def _require_finite(what: str, values: Tensor, name: str, tasks: Tasks | None, first_step: int = 0) -> None:
+    """Raise TrainingError, with step and task, unless all values [time, task, ...] are finite."""
+    if not bool(values.isfinite().all()):
+        step, task, *_ = (~values.isfinite()).nonzero()[0].tolist()
+        row = {} if tasks is None else tasks.rows()[task]
+        place = f"step {first_step + step} of task {task}"
+        where = ", ".join([place, *(f"{key}={value}" for key, value in row.items())])
+        raise TrainingError(f"{name}: the environment returned a non-finite {what} at {where}")

@@ -42,7 +42,7 @@ class Run:
     ) -> None:
         self.folder, self._trust = folder, trust or Trust()
         with names_in(folder, self._trust):
-            self.changes = origins.changes(folder)
+            self.changes = origins.changes(folder, objects, self._trust.names)
             """Warnings about plug-in files that changed since training."""
             self.spec = spec_of(folder, objects, self._trust)
             origins.check_same_distribution(folder, self.spec.objects.get("env"))

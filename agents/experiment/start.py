@@ -94,7 +94,7 @@ def run_resume(
     folder, trust = RunFolder.open(path), trust or Trust()
     with folder.lock():
         with names_in(folder, trust), code_used() as used:
-            notes = [f"warning: {change}" for change in origins.changes(folder)]
+            notes = [f"warning: {change}" for change in origins.changes(folder, objects, trust.names)]
             spec = spec_of(folder, objects, trust, iterations=iterations)
             origins.check_same_distribution(folder, spec.objects.get("env"))
             distribution, agent = build(spec)
@@ -125,7 +125,7 @@ def run_resume(
         for problem in folder.metrics.trim(done):
             warn(problem)
         _remember(used)
-        return _finish(folder, training, quiet, spec.objects)
+        return _finish(folder, training, quiet, spec.objects, trust.names)
 
 
 def _remember(used: list[NamedCode]) -> None:
@@ -141,14 +141,20 @@ def _outputs(folder: RunFolder) -> tuple[Path, Path]:
     return folder.path / "evaluation.json", folder.path / "adaptation.png"
 
 
-def _finish(folder: RunFolder, training: Training | None, quiet: bool, objects: Mapping[str, object]) -> Run:
+def _finish(
+    folder: RunFolder,
+    training: Training | None,
+    quiet: bool,
+    objects: Mapping[str, object],
+    names: Mapping[str, str] | None = None,
+) -> Run:
     """Train for the remaining iterations, then evaluate on test tasks; return the run."""
     if training is not None:
         stream = io.StringIO() if quiet else None
         with Progress(training.spec.iterations, training.iteration, stream) as progress:
             train_loop(training, folder, progress)
     with interruptible_evaluation(folder.path):
-        run = Run(folder, objects, Trust(everything=True))  # This process has executed the code.
+        run = Run(folder, objects, Trust(everything=True, names=names or {}))  # This process has executed the code.
         spec = run.spec
         curve = run.evaluate(tasks=spec.eval_tasks, episodes=spec.eval_episodes)
         table, picture = _outputs(folder)

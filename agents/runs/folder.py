@@ -112,7 +112,9 @@ class RunFolder:
         """
         spec = self.config.get("spec")
         if not isinstance(spec, Mapping):
-            raise UsageError(f"{self.path / 'config.json'}: not the configuration of a run: it has no spec")
+            raise UsageError(
+                f"{self.path / 'config.json'}: not the configuration of a run: its spec is missing, or no object"
+            )
         return spec
 
     @classmethod
@@ -258,7 +260,7 @@ class RunFolder:
     def _write_config(self, config: Mapping[str, object]) -> None:
         data = (to_json(config, indent=2) + "\n").encode()
         for name in (COPY, CONFIG):  # The configuration last: it makes the folder a run.
-            write_atomically(self.path / name, data)
+            write_atomically(self.path / name, data, follow_links=False)
 
     @contextmanager
     def _set_aside(self) -> Iterator[None]:
@@ -292,7 +294,7 @@ class RunFolder:
             with suppress(UsageError, OSError):
                 old, present = (read_regular(path / CONFIG) for path in (aside, self.path))
                 if old == present:
-                    write_atomically(self.path / COPY, old)
+                    write_atomically(self.path / COPY, old, follow_links=False)
                     for entry in aside.iterdir():
                         if entry.name != CONFIG and not os.path.lexists(self.path / entry.name):
                             os.rename(entry, self.path / entry.name)

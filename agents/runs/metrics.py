@@ -72,7 +72,7 @@ class Metrics:
         kept = [row for row in rows if row["iteration"] <= iteration]
         text = "".join(to_json(row) + "\n" for row in kept).encode()
         if data != text:
-            write_atomically(self.path, text)
+            write_atomically(self.path, text, follow_links=False)
         problems = [f"{problem}, dropped" for problem in problems]
         last = kept[-1]["iteration"] if kept else 0
         return problems + ([f"{self.path} ends at iteration {last}, not at {iteration}"] if last < iteration else [])

@@ -43,8 +43,15 @@ def check_same_distribution(folder: RunFolder, env: object) -> None:
             raise UsageError(f"{folder.path}: the run was trained with {name} {saved[name]}, the given env has {now}")
 
 
-def changes(folder: RunFolder) -> tuple[str, ...]:
+def changes(
+    folder: RunFolder, objects: Mapping[str, object] | None = None, names: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Return warnings about plug-in files that changed since training.
+
+    Args:
+        folder: folder of the run.
+        objects: plug-ins given as objects in place of the saved ones, by role.
+        names: present names of plug-ins, by role; by default the saved ones.
 
     Raises:
         UsageError: a plug-in was registered in Python during training and is not registered now, or the file of a
@@ -52,19 +59,21 @@ def changes(folder: RunFolder) -> tuple[str, ...]:
     """
     found = []
     for role, then in _saved(folder).items():
-        registry, name = REGISTRIES[role], str(folder.spec.get(role))
+        if role in (objects or {}):
+            continue
+        registry, name = REGISTRIES[role], (names or {}).get(role, str(folder.spec.get(role)))
         if then["from"] == "registered in Python" and name not in registry.available():
             raise UsageError(
                 f"{folder.path}: {role} {name!r} was registered in Python: register it again in Python, then use "
                 f"agents.load({str(folder.path)!r})"
             )
-        if then["from"] == "file" and kind_of(Path(then["path"])) == "missing":
+        if then["from"] == "file" and name.endswith(".py") and kind_of(Path(name)) == "missing":
             raise UsageError(
-                f"{folder.path}: the file of {role}, {then['path']}, with which the run was trained, does not exist; "
-                "put it back"
+                f"{folder.path}: the file of {role}, {name}, with which the run was trained, does not exist here; "
+                f"put it back, or name it where it is now: --{role} FILE"
             )
         if then["from"] in WITH_FILE and then["sha256"] != registry.origin(name).get("sha256"):
-            found.append(f"{folder.path}: the file of {role} {name!r}, {then['path']}, has changed since training")
+            found.append(f"{folder.path}: the file of {role}, {name}, has changed since training")
     return tuple(found)
 
 

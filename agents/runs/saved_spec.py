@@ -13,6 +13,7 @@ from agents.runs.program import program
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.common.files import from_json, kind_of
+from qrl.common.registry import GIVEN, name_of
 from qrl.common.trust import Trust, names_from
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
@@ -57,18 +58,24 @@ def spec_of(
     Args:
         folder: folder of the run.
         objects: plug-ins and devices that were given as objects in Python, by role.
-        trust: code outside this library that the user vouches for; by default only that of this user's trainings.
+        trust: code outside this library that the user vouches for, under its present name; by default only that of this
+            user's trainings.
         iterations: number of iterations instead of the saved one.
 
     Raises:
         UsageError: as `Spec.from_json`; or the run names code that is not trusted.
     """
-    file, spec = folder.path / "config.json", _with_present_names(folder.spec)
+    trust = trust or Trust()
+    file, spec = folder.path / "config.json", _with_present_names(folder.spec) | dict(trust.names)
+    for role, thing in (objects or {}).items():
+        if role in REGISTRIES and not str(spec.get(role)).endswith(GIVEN):  # It replaces a plug-in with other options.
+            spec[role] = name_of(thing)
+            spec.pop(f"{role}_config", None)
     if iterations is None:
         _check_iterations(file, spec)
     else:
         spec["iterations"] = iterations
-    with names_in(folder, trust or Trust()):
+    with names_in(folder, trust):
         return Spec.from_json(spec, str(file), objects)
 
 
@@ -85,11 +92,14 @@ def _check_iterations(file: Path, spec: Mapping[str, object]) -> None:
 def names_in(folder: RunFolder, trust: Trust) -> Iterator[None]:
     """Resolve names that come from a run folder; see `qrl.common.trust.names_from`.
 
+    A file may have another path than in training: on another machine, it is elsewhere.
+
     Raises:
         UsageError: the user confirms another plug-in than that of the run.
     """
     for role, name in trust.names.items():
-        if name != (saved := REGISTRIES[role].canonical(str(folder.spec.get(role)))):
+        saved = REGISTRIES[role].canonical(str(folder.spec.get(role)))
+        if name != saved and not (name.endswith(".py") and saved.endswith(".py")):
             raise UsageError(f"{folder.path}: the run was trained with {role} {saved!r}, not {name!r}")
     with names_from(folder.path / "config.json", trust):
         yield

@@ -48,7 +48,8 @@ def read_config(path: Path) -> dict[str, object]:
             _read_sealed(path, copy)
         except UsageError:
             raise error from None
-        restore = f"cp {shlex.quote(str(copy))} {shlex.quote(str(file))}"
+        quoted = shlex.quote(str(file))  # It may be a pipe or a link, which cp would write to.
+        restore = f"rm -f {quoted} && cp {shlex.quote(str(copy))} {quoted}"
         raise UsageError(f"{error}; an intact copy exists: {restore}") from error
 
 

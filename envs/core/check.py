@@ -143,9 +143,12 @@ def reproducible(family: TaskDistribution) -> None:
     one, other = family.vectorise(2, 4), family.vectorise(2, 4)
     acts = actions(one, family.horizon, HOLDS)
     first = trajectory(one, acts, tasks=tasks, seed=1)
-    for observation, *others in first:
-        _require(bool(observation.isfinite().all()), "an observation is not finite")
-        _require(not others or bool(others[0].isfinite().all()), "a reward is not finite")
+    for step, (observation, *others) in enumerate(first):
+        for what, values in (("observation", observation), ("reward", others[0] if others else None)):
+            if values is not None and not bool(values.isfinite().all()):
+                lane = int((~values.isfinite()).flatten(1 if values.ndim > 1 else 0).nonzero()[0, 0])
+                task = ", ".join(f"{name}={value}" for name, value in tasks.rows()[lane // 4].items())
+                raise UsageError(f"the {what} is not finite at step {step} on the task {task}")
     trajectory(one, acts[:3], tasks=_sample(family, 2, seed=1), seed=2)
     advice = "draw random numbers from self.np_random, and restore the whole state in reset(seed)"
     for env, which in ((one, "the same"), (other, "new")):

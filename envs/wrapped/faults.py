@@ -28,7 +28,8 @@ def explain(error: BaseException, seconds: float) -> str:
 
 def late(seconds: float) -> str:
     """Describe a call that did not return in time."""
-    return f"no answer within {seconds:g} s, the limit set by step_timeout (--env.step-timeout; 0: no limit)"
+    where = "--env.step-timeout of a Gymnasium id, step_timeout= of envs.GymnasiumTasks"
+    return f"no answer within {seconds:g} s, the limit ({where}; 0: no limit)"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Time limit of third-party code that runs in the main thread."""
 
+import atexit
 import signal
 import threading
 from types import FrameType
@@ -89,6 +90,7 @@ class TimeLimit:
         elif present is not signal.SIG_DFL or signal.getitimer(signal.ITIMER_REAL)[0]:
             return False
         self._installed = True
+        atexit.register(_stop_timer)  # Python's exit restores the default action of the signal: to end the process.
         signal.signal(signal.SIGALRM, self._look)
         signal.setitimer(signal.ITIMER_REAL, self._clock.tick, self._clock.tick)
         return True
@@ -96,7 +98,12 @@ class TimeLimit:
     def _look(self, _: int, __: FrameType | None) -> None:
         if not self._running:
             self._installed = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            _stop_timer()
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
         elif self._clock.is_over(self._entered):
             raise TimeExceeded
+
+
+def _stop_timer() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    atexit.unregister(_stop_timer)

@@ -117,20 +117,23 @@ def read_regular(path: Path, most: int = LARGEST_TEXT) -> bytes:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, follow_links: bool = True) -> None:
     """Write `data` to `path` atomically: a reader, also after a crash or a power cut, sees the old file or the new one.
 
-    A symbolic link is kept; its target is written.
+    Args:
+        path: the file.
+        data: its new content.
+        follow_links: whether a symbolic link is kept, and its target written; otherwise the link is replaced.
 
     Raises:
         UsageError: the file cannot be written (disk full, no permission, no such folder), or the path exists and is not
             a regular file; existing content is kept.
     """
     try:
-        target = Path(os.path.realpath(path))
+        target = Path(os.path.realpath(path)) if follow_links else path
     except ValueError:
         raise UsageError(f"{str(path)!r} is not the name of a file") from None
-    if kind_of(target) not in ("file", "missing"):
+    if (follow_links or not os.path.islink(target)) and kind_of(target) not in ("file", "missing"):
         raise UsageError(f"{path} exists and is not a regular file")
     sweep(target.parent, target.name)
     try:

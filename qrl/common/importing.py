@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -103,17 +104,29 @@ def module_files(name: str) -> list[Path]:
     The list ends before a part that is not found; parts without a file, such as namespace packages, are left out.
     """
     found: list[Path] = []
-    parts, folders = name.split("."), None
+    parts = name.split(".")
+    folders: list[str] | None = None
     for n_parts in range(1, len(parts) + 1):
-        part = ".".join(parts[:n_parts])
-        spec = next(filter(None, (finder.find_spec(part, folders) for finder in sys.meta_path)), None)
-        if spec is None:
-            break
-        if spec.has_location and spec.origin is not None:
-            found.append(Path(spec.origin))
-        if (folders := spec.submodule_search_locations) is None:
-            break
+        try:
+            spec = _find_spec(".".join(parts[:n_parts]), folders)
+        except KeyError:  # Python finds a namespace package in another one only once that one is imported.
+            spec = None
+        else:
+            if spec is None:
+                break
+            if spec.has_location and spec.origin is not None:
+                found.append(Path(spec.origin))
+            if spec.submodule_search_locations is None:
+                break
+        if spec is None or not spec.has_location:  # a namespace package
+            folders = [str(Path(each, parts[n_parts - 1])) for each in (sys.path if folders is None else folders)]
+        else:
+            folders = list(spec.submodule_search_locations or ())
     return found
+
+
+def _find_spec(name: str, folders: list[str] | None) -> ModuleSpec | None:
+    return next(filter(None, (finder.find_spec(name, folders) for finder in sys.meta_path)), None)
 
 
 def missing_module(error: UsageError, module_name: str) -> str:

@@ -33,6 +33,9 @@ class NamedCode:
     """Path and SHA-256 digest of each file; empty if the module has no files."""
 
 
+LONGEST_NAME = 500
+"""Longest name that messages show [characters]."""
+
 REMEDY = "name it with --{role}, or add --trust if you trust all code that is named there (in Python: trust=True)"
 """How to vouch for code, with its role in braces, if the command has an option for each role."""
 
@@ -99,7 +102,8 @@ def check_trusted(code: NamedCode) -> None:
     if source is not None and not trusted and not _remembered(code):
         changed = " and has changed since you last trained with it" if kind_of(_folder_of(code)) == "folder" else ""
         where, remedy = f"{source.name}: " if source.name else "", source.trust.remedy.format(role=code.role)
-        raise UsageError(f"{where}{code.role} {code.name!r} is code outside this library{changed}; to run it, {remedy}")
+        name = repr(code.name) if len(code.name) <= LONGEST_NAME else f"{code.name[:LONGEST_NAME]!r}..."
+        raise UsageError(f"{where}{code.role} {name} is code outside this library{changed}; to run it, {remedy}")
     if (used := _USED.get()) is not None and code not in used:
         used.append(code)
 

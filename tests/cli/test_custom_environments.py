@@ -131,7 +131,7 @@ def test_run_saves_the_origin_of_its_environment(tmp_path: Path, capsys: pytest.
     write(tmp_path / "mine.py", fault="self.position += 0.1")
     assert main(evaluate) == 2 and "has changed since you last trained with it" in capsys.readouterr().err
     assert main([*evaluate, "--env", mine]) == 0
-    assert f"warning: {out}: the file of env '{mine}', {mine}, has changed since training\n" == capsys.readouterr().err
+    assert f"warning: {out}: the file of env, {mine}, has changed since training\n" == capsys.readouterr().err
     with pytest.warns(UserWarning, match="has changed since training"):
         agents.load(out, trust=True)
     (tmp_path / "mine.py").unlink()

@@ -1,6 +1,7 @@
 """No command damages a finished run: checks come before any write, and every message names the way back."""
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -120,14 +121,16 @@ def test_run_with_an_invalid_number_of_iterations_is_repaired_by_resume(
     assert main(["evaluate", str(run), *FEW]) == 0
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"format": "qrl-run"}', None])
+@pytest.mark.parametrize("damage", ["", "{", '{"format": "qrl-run"}', "pipe", None])
 def test_damaged_configuration_is_restored_from_its_copy(
     damage: str | None, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["resume", str(run), "--iterations", "3"]) == 0
     intact = (run / "config.json").read_bytes()
     (run / "config.json").unlink()
-    if damage is not None:
+    if damage == "pipe":
+        os.mkfifo(run / "config.json")
+    elif damage is not None:
         (run / "config.json").write_text(damage)
     capsys.readouterr()
     assert main(["evaluate", str(run), *FEW]) == 2
@@ -137,6 +140,17 @@ def test_damaged_configuration_is_restored_from_its_copy(
     subprocess.run(command, shell=True, check=True)
     assert (run / "config.json").read_bytes() == intact
     assert RunFolder.open(run).checkpoints.load().iteration == 3
+
+
+def test_overwriting_replaces_links(run: Path) -> None:
+    precious = run.parent / "precious"
+    precious.write_text("precious")
+    for name in (".config-copy.json", "metrics.jsonl", "evaluation.json"):
+        (run / name).unlink()
+        (run / name).symlink_to(precious)
+    config = json.loads((run / "config.json").read_text())
+    RunFolder.create(run, {"spec": config["spec"]}, overwrite=True)
+    assert precious.read_text() == "precious" and not (run / ".config-copy.json").is_symlink()
 
 
 def test_finished_run_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

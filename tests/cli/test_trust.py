@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import agents
+import envs
 from agents.cli.main import main
 from agents.cli.parse import HelpShown
 from agents.cli.train import parse_train
@@ -229,3 +230,38 @@ def test_state_folder_follows_the_xdg_specification(tmp_path: Path, monkeypatch:
     assert state_folder() == tmp_path / ".local" / "state" / "qrl-meta"
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert state_folder() == tmp_path / "state" / "qrl-meta"
+
+
+def test_file_that_has_moved_is_named_where_it_is(
+    tmp_path: Path, mark: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, run = stranger(tmp_path, mark), tmp_path / "run"
+    assert main(["--env", str(file), *SMALL, "--out", str(run)]) == 0
+    moved = file.rename(tmp_path / "moved.py")
+    evaluate = ["evaluate", str(run), "--tasks", "2", "--episodes", "2"]
+    capsys.readouterr()
+    assert main(evaluate) == 2
+    assert "does not exist here; put it back, or name it where it is now: --env FILE" in capsys.readouterr().err
+    assert main([*evaluate, "--env", str(moved)]) == 0 and capsys.readouterr().err == ""
+    assert agents.load(run, env=str(moved)).spec.env == str(moved)
+    moved.write_text(moved.read_text() + "\n# edited\n")
+    assert main([*evaluate, "--env", str(moved)]) == 0
+    assert f"the file of env, {moved}, has changed since training" in capsys.readouterr().err
+    assert main(["resume", str(run), "--iterations", "2", "--env", str(moved)]) == 0
+    moved.unlink()
+    assert agents.load(run, env=envs.make("navigation", horizon=3)).iteration == 2  # an object in place of the file
+
+
+def test_module_in_a_folder_without_init(tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger_file = stranger(tmp_path, mark, "qrl.models.mlp")
+    (folder := tmp_path / "namespace" / "inner").mkdir(parents=True)
+    stranger_file.rename(folder / "net.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    code = MODELS.code("namespace.inner.net")
+    assert code is not None and [Path(path).name for path, _ in code.files] == ["net.py"]
+    assert not mark.exists() and MODELS.load("namespace.inner.net").Config().depth == 2
+
+
+def test_mistyped_option_is_not_taken_for_consent(own_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(own_run), "--threads", "1"]) == 2
+    assert "--trust" not in capsys.readouterr().err

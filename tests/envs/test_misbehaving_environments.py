@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -394,3 +396,16 @@ def test_closed_standard_stream_is_reported_and_opened_again() -> None:
     finally:
         os.dup2(saved, 0)
         os.close(saved)
+
+
+def test_timer_does_not_outlive_the_program():
+    """At exit, Python restores the default action of SIGALRM, which ends the process with exit code 142."""
+    code = (
+        "import atexit, signal\n"
+        "from envs.wrapped.time_limit import TimeLimit\n"
+        "atexit.register(lambda: print(signal.getitimer(signal.ITIMER_REAL)))\n"  # runs last
+        "with TimeLimit(60): pass\n"
+        "assert signal.getitimer(signal.ITIMER_REAL)[0] > 0"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(0.0, 0.0)\n", "")
