@@ -77,7 +77,7 @@ def trial(command: str, arguments: Sequence[str], options: Options) -> dict[str,
     return {
         "command": command,
         "line": " ".join(shown),
-        "message": ascii(outcome.errors.strip()[:300]),
+        "message": ascii(outcome.errors.strip().replace(str(Path.cwd()), "FOLDER")[:300]),
         "seconds": round(outcome.seconds, 2),
         "GiB": round(outcome.peak, 2),
         "failed": failed,

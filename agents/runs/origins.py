@@ -70,7 +70,7 @@ def changes(
         if then["from"] == "file" and name.endswith(".py") and kind_of(Path(name)) == "missing":
             raise UsageError(
                 f"{folder.path}: the file of {role}, {name}, with which the run was trained, does not exist here; "
-                f"put it back, or name it where it is now: --{role} FILE"
+                f"put it back, or evaluate or resume with its present path: --{role} FILE (in Python: {role}=...)"
             )
         if then["from"] in WITH_FILE and then["sha256"] != registry.origin(name).get("sha256"):
             found.append(f"{folder.path}: the file of {role}, {name}, has changed since training")

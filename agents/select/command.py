@@ -12,6 +12,7 @@ import torch
 from agents.core.agent import DeterministicInContextAgent, InContextAgent, Learner, OracleAgent
 from agents.experiment.report import open_run
 from agents.experiment.run import Run
+from agents.runs.folder import RunFolder
 from agents.runs.messages import warn
 from agents.runs.provenance import provenance
 from agents.select import selector as shipped
@@ -125,11 +126,12 @@ def selector_of(path: Path | None, trust: Trust | None = None) -> Run:
         UsageError: the run is not one of `algorithm_selection`, or its agent needs to know the scores or does not adapt
             between evaluations, or it names code that is not trusted.
     """
-    run = open_run(shipped.FOLDER if path is None else path, trust or Trust())
+    folder = shipped.FOLDER if path is None else path
+    if (env := RunFolder.open(folder).spec.get("env")) != "algorithm_selection":
+        raise UsageError(f"--selector {path}: must be a run of algorithm_selection, not of {env}")
+    run = open_run(folder, trust or Trust())
     if path is None and not shipped.trained_on_this_table():
         warn("the shipped selector was trained on another table of scores than the installed one")
-    if run.spec.env != "algorithm_selection":
-        raise UsageError(f"--selector {path}: must be a run of algorithm_selection, not of {run.spec.env}")
     if isinstance(run.agent, OracleAgent):
         raise UsageError(f"--selector {path}: agent {run.spec.agent} needs to know the scores of all algorithms")
     if not isinstance(run.agent, InContextAgent):

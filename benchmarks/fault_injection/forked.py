@@ -73,7 +73,7 @@ def forked(action: Callable[[], int], folder: Path, *, limit: float = 60, memory
             _become_command(action, folder, output.fileno(), errors.fileno(), memory)
         code, peak = _wait(child, limit)
         seconds = time.monotonic() - started
-        orphans = _end_group(child)
+        orphans = _end_session(child)
         texts = []
         for file in (output, errors):
             file.seek(0)
@@ -126,27 +126,27 @@ def _wait(child: int, limit: float) -> tuple[int | None, float]:
     return None, os.wait4(child, 0)[2].ru_maxrss / 2**20
 
 
-def _end_group(group: int) -> bool:
-    """Kill what is left of a process group after two seconds; return whether anything was left."""
+def _end_session(session: int) -> bool:
+    """Kill what is left of a session after two seconds; return whether anything was left."""
     deadline = time.monotonic() + 2
-    while _alive(group):
+    while left := list(_alive(session)):
         if time.monotonic() > deadline:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
             return True
         time.sleep(0.01)
     return False
 
 
-def _alive(group: int) -> bool:
-    """Return whether a process group has a process that is not a zombie."""
+def _alive(session: int) -> Iterator[int]:
+    """Yield the processes of a session that are not zombies."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                state, _, process_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-                if int(process_group) == group and state not in "ZX":
-                    return True
-    return False
+                state, _, _, of = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                if int(of) == session and state not in "ZX":
+                    yield int(entry.name)
 
 
 def in_parallel(trial: Callable[[Argument], Result], arguments: Iterable[Argument], jobs: int) -> Iterator[Result]:

@@ -62,7 +62,7 @@ class Guest:
     def enter(self) -> Home:
         """Set what third-party code left behind, and return the settings of the library."""
         home = Home(
-            _working_folder(), np.seterr(**self._numpy_errors), torch.get_default_dtype(), torch.get_default_device()
+            working_folder(), np.seterr(**self._numpy_errors), torch.get_default_dtype(), torch.get_default_device()
         )
         if self._folder:
             with suppress(OSError):
@@ -72,9 +72,9 @@ class Guest:
     def leave(self, home: Home) -> str:
         """Restore the settings of the library. Return a complaint if third-party code did what it must not do."""
         self._numpy_errors = np.seterr(**home.numpy_errors)
-        folder = _working_folder()
+        folder = working_folder()
         self._folder = folder if folder != home.folder else ""
-        if self._folder and home.folder:
+        if folder != home.folder and home.folder:
             os.chdir(home.folder)
         self.differs = bool(self._folder) or self._numpy_errors != home.numpy_errors
         return self._reopen_streams() or restore_default_type(home.dtype) or restore_default_device(home.device)
@@ -90,7 +90,7 @@ class Guest:
         return f"the environment closed {_STREAM_NAMES[closed[0]]}, file descriptor {closed[0]}" if closed else ""
 
 
-def _working_folder() -> str:
+def working_folder() -> str:
     """Return the working folder, or nothing if it has been deleted."""
     try:
         return os.getcwd()

@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 
 from envs.wrapped.factories import EnvFactory, Task
 from envs.wrapped.faults import Fault, explain
-from envs.wrapped.guest import restore_default_type
+from envs.wrapped.guest import restore_default_type, working_folder
 from envs.wrapped.task_wrapper import TaskWrapper, clipped, format_task
 from envs.wrapped.time_limit import Marker, TimeExceeded, TimeLimit
 from qrl.common.errors import UsageError
@@ -29,7 +29,9 @@ class LaneError(Exception):
 
 def place(step: int, task: Task) -> str:
     """Describe the call that an environment was in; steps count from 1."""
-    return f"{'reset' if step == RESET else f'step {step} of an episode'} on the task {format_task(task)}"
+    return (
+        f"{'reset' if step == RESET else f'step {step} of an episode'} on the task {format_task(task) or 'single_task'}"
+    )
 
 
 class Lanes(gym.Env[np.ndarray, np.ndarray]):
@@ -119,8 +121,7 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
                 self._step_lanes(action)
         except LaneError as error:
             complaint = str(error)
-        # The library reads and writes files between rollouts, not in them; tensors are made all the time.
-        is_moved = torch.empty(0).device != self._home.device
+        is_moved = torch.empty(0).device != self._home.device or working_folder() != self._home.folder
         if complaint or home is not None or is_moved or not self._active.any():
             left = guest.leave(self._home if home is None else home)
             complaint = complaint or left

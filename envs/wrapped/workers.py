@@ -168,7 +168,8 @@ def _work(
     """Answer the messages of AsyncVectorEnv, whose arguments of a worker these are, except for the first two."""
     try:
         _end_with(parent, from_main_thread)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent finishes its iteration first
+        os.setpgid(0, 0)  # Signals to the group of the parent are for the parent, which finishes its iteration first.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         torch.set_num_threads(1)  # torch's own threads do not survive a fork
         parent_pipe.close()

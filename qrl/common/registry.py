@@ -24,6 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
+from qrl.common.checks import check_text
 from qrl.common.errors import UsageError, suggest
 from qrl.common.files import kind_of
 from qrl.common.importing import (
@@ -159,7 +160,11 @@ class Registry(Generic[Built_co]):
 
         The path of a file of this library becomes the file's plug-in name: under another name it would be another
         plug-in.
+
+        Raises:
+            UsageError: the name has a NUL character, or bytes that are not UTF-8.
         """
+        check_text(self.role, name)
         if name.endswith(".py") and name not in self.available():
             path = _expanded(Path(name))
             own = any(path.resolve() == each.resolve() for each in self._files().values())

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qrl.common.errors import UsageError
@@ -74,6 +74,17 @@ def names_from(source: Path | str | None, trust: Trust) -> Iterator[None]:
         trust: the code that the user vouches for.
     """
     token = _SOURCE.set(_SOURCE.get() if source is None else _Source(str(source), trust))
+    try:
+        yield
+    finally:
+        _SOURCE.reset(token)
+
+
+@contextmanager
+def remedy(text: str) -> Iterator[None]:
+    """Name another way of vouching for code in the messages of this context; see `REMEDY`."""
+    source = _SOURCE.get()
+    token = _SOURCE.set(None if source is None else replace(source, trust=replace(source.trust, remedy=text)))
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
-from qrl.policies.budget import Budget, check_budget, n_parameters_of
+from qrl.policies.budget import Budget, canonical_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
 
 LISTED_UNDER = "classical controls"
@@ -34,7 +34,7 @@ class Config:
     """Standard deviation of the initial frequencies [rad per unit of normalised input]; 1: ours."""
 
     def __post_init__(self) -> None:
-        check_budget(self.budget)
+        object.__setattr__(self, "budget", canonical_budget(self.budget))  # frozen
         check_count("model fourier: n_features", self.n_features, least=0, most=MAX_BUDGET)
         if not 0 < self.bandwidth < math.inf:
             raise UsageError(f"model fourier: bandwidth must be positive and finite, not {self.bandwidth}")

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from qrl.common.checks import check_count
-from qrl.policies.budget import Budget, check_budget, n_parameters_of
+from qrl.policies.budget import Budget, canonical_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
 
 LISTED_UNDER = "classical controls"
@@ -30,7 +30,7 @@ class Config:
     """Widths of the hidden layers [units]; overrides `budget` (100 100 is the network of Finn et al. 2017)."""
 
     def __post_init__(self) -> None:
-        check_budget(self.budget)
+        object.__setattr__(self, "budget", canonical_budget(self.budget))  # frozen
         check_count("model mlp: depth", self.depth, most=MAX_DEPTH)
         check_count("model mlp: number of widths in hidden", len(self.hidden), least=0, most=MAX_DEPTH)
         for width in self.hidden:

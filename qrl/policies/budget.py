@@ -7,6 +7,7 @@ from torch import Generator, nn
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.common.options import build_config
+from qrl.common.trust import remedy
 from qrl.models import MODELS
 from qrl.policies.frame import MAX_BUDGET, Frame
 
@@ -17,8 +18,8 @@ Budget = int | str
 "like:reuploading,n_layers=5": as many parameters as the policy with this model has."""
 
 
-def check_budget(budget: Budget) -> None:
-    """Check a budget given by the user.
+def canonical_budget(budget: Budget) -> Budget:
+    """Return a budget given by the user in the form to be saved: the path of a model's file becomes absolute.
 
     Raises:
         UsageError: the budget is not in 1 to MAX_BUDGET and not "like:NAME".
@@ -26,8 +27,9 @@ def check_budget(budget: Budget) -> None:
     if isinstance(budget, str):
         if not budget.startswith(LIKE):
             raise UsageError(f"model: budget must be a number or {LIKE}NAME, not {budget!r}")
-    else:
-        check_count("model: budget", budget, most=MAX_BUDGET)
+        name, comma, options = budget.removeprefix(LIKE).partition(",")
+        return f"{LIKE}{MODELS.canonical(name)}{comma}{options}"
+    return check_count("model: budget", budget, most=MAX_BUDGET)
 
 
 def n_parameters_of(budget: Budget, frame: Frame) -> int:
@@ -40,7 +42,8 @@ def n_parameters_of(budget: Budget, frame: Frame) -> int:
         return budget
     name, *options = budget.removeprefix(LIKE).split(",")
     try:
-        plugin = MODELS.load(name)
+        with remedy("add --trust (in Python: trust=True)"):  # --model would name the run's model, not this one
+            plugin = MODELS.load(name)
     except UsageError as error:
         raise UsageError(f"budget {budget!r}: {error}") from error
     values = dict(_option(text, budget) for text in options)

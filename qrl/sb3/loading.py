@@ -67,7 +67,7 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], str]:
             f"{path}: a zip file, as written by Stable-Baselines3's own save; loading it can run any code, so it is "
             "refused. If you trust it, load it with Stable-Baselines3 and save it with qrl.sb3.save"
         )
-    if data.startswith(b"\x80"):
+    if data.startswith(b"\x80") and data[8:9] != b"{":  # A safetensors file is its header's length, then the header.
         raise UsageError(f"{path}: a pickle; loading it can run any code, so it is refused")
     with wrap_errors(f"{path}: truncated, or not written by qrl.sb3.save"):
         tensors = safetensors.torch.load(data)

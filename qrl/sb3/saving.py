@@ -27,6 +27,7 @@ from qrl.common.errors import UsageError
 from qrl.common.files import Json, to_json, write_atomically
 from qrl.common.options import check_known, option_names
 from qrl.models import MODELS
+from qrl.policies.budget import canonical_budget
 from qrl.sb3.policies import POLICIES
 
 FORMAT, VERSION = "qrl-sb3", 1
@@ -92,6 +93,16 @@ def check_policy_options(given: Mapping[str, Any]) -> None:
     check_known(given, (*POLICY_OPTIONS, *option_names(config)), "the policy's option", " cannot be in a file")
 
 
+def _policy_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the policy's options as JSON values; paths of models become absolute."""
+    options = {name: _plain(name, value) for name, value in given.items()}
+    if isinstance(name := options.get("model"), str):
+        options["model"] = MODELS.canonical(name)
+    if isinstance(budget := options.get("budget"), str):
+        options["budget"] = canonical_budget(budget)
+    return options
+
+
 def save(model: BaseAlgorithm, path: Path | str) -> None:
     """Write a PPO, A2C or DQN model atomically to one file that is safe to `load`: safetensors and JSON.
 
@@ -114,7 +125,7 @@ def save(model: BaseAlgorithm, path: Path | str) -> None:
         "version": VERSION,
         "algorithm": type(model).__name__,
         "policy": model.policy_class.__name__,
-        "policy_options": {name: _plain(name, value) for name, value in model.policy_kwargs.items()},
+        "policy_options": _policy_options(model.policy_kwargs),
         "options": options,
         "functions": functions,
         "spaces": spaces,

@@ -118,8 +118,9 @@ def test_no_command_executes_code_of_a_strangers_run(
         assert main(command) == 2, name
         error = capsys.readouterr().err
         assert error.startswith("run.py: error: ") and error.count("\n") == 1
-        remedy = "add --trust" if name == "select" else "name it with --"
-        assert f"is code outside this library; to run it, {remedy}" in error or name == "plot", (name, error)
+        remedy = "add --trust" if role == "budget" else "name it with --"
+        refused = f"is code outside this library; to run it, {remedy}" in error
+        assert refused or name in ("plot", "select"), (name, error)  # plot needs an evaluation, select a selector
     for action in (agents.load, agents.resume, agents.evaluate):
         with pytest.raises(UsageError, match="code outside this library"):
             action(run)
@@ -241,7 +242,10 @@ def test_file_that_has_moved_is_named_where_it_is(
     evaluate = ["evaluate", str(run), "--tasks", "2", "--episodes", "2"]
     capsys.readouterr()
     assert main(evaluate) == 2
-    assert "does not exist here; put it back, or name it where it is now: --env FILE" in capsys.readouterr().err
+    assert (
+        "does not exist here; put it back, or evaluate or resume with its present path: --env FILE"
+        in capsys.readouterr().err
+    )
     assert main([*evaluate, "--env", str(moved)]) == 0 and capsys.readouterr().err == ""
     assert agents.load(run, env=str(moved)).spec.env == str(moved)
     moved.write_text(moved.read_text() + "\n# edited\n")
@@ -265,3 +269,22 @@ def test_module_in_a_folder_without_init(tmp_path: Path, mark: Path, monkeypatch
 def test_mistyped_option_is_not_taken_for_consent(own_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(own_run), "--threads", "1"]) == 2
     assert "--trust" not in capsys.readouterr().err
+
+
+def test_model_of_a_budget_is_saved_with_its_path(
+    tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, run = stranger(tmp_path, mark, "qrl.models.mlp"), tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    budget = ("--model.budget", f"like:{file.name},budget=300")
+    assert main(["--env", "navigation", *SMALL, *budget, "--out", str(run)]) == 0
+    assert json.loads((run / "config.json").read_text())["spec"]["model_config"]["budget"] == f"like:{file},budget=300"
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+    evaluate = ["evaluate", str(run), "--tasks", "2", "--episodes", "2"]
+    assert main(evaluate) == 0
+    file.write_text(file.read_text() + "\n# edited\n")
+    capsys.readouterr()
+    assert main(evaluate) == 2
+    assert "to run it, add --trust (in Python: trust=True)" in capsys.readouterr().err
+    assert main([*evaluate, "--trust"]) == 0

@@ -409,3 +409,20 @@ def test_timer_does_not_outlive_the_program():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "(0.0, 0.0)\n", "")
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_folder_is_restored_in_the_middle_of_an_episode(tmp_path: Path, deleted: bool) -> None:
+    mine, folder = os.getcwd(), tmp_path / "folder"
+
+    def act() -> None:
+        folder.mkdir(exist_ok=True)
+        os.chdir(folder)
+        if deleted:
+            folder.rmdir()
+
+    with lanes({"act": act}) as env:
+        env.reset(seed=0)
+        for _ in range(3):
+            env.step(torch.as_tensor(env.action_space.sample()))
+            assert os.getcwd() == mine

@@ -327,3 +327,16 @@ def test_files_are_written_atomically(model, saved, monkeypatch):
     with pytest.raises(UsageError, match="No space left"):
         save(model, saved)
     assert saved.read_bytes() == before and [each.name for each in saved.parent.iterdir()] == ["model"]
+
+
+def test_file_whose_first_byte_is_that_of_a_pickle(tmp_path):
+    """A safetensors file begins with the length of its header, whose first byte may be anything."""
+    model = learner(PPO, QuantumActorCriticPolicy)
+    save(model, tmp_path / "model")
+    data = (tmp_path / "model").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    padding = (0x80 - size) % 256
+    padded = (size + padding).to_bytes(8, "little") + data[8 : 8 + size] + b" " * padding + data[8 + size :]
+    assert padded.startswith(b"\x80")
+    (tmp_path / "padded").write_bytes(padded)
+    assert load(tmp_path / "padded", device="cpu").num_timesteps == model.num_timesteps

@@ -15,7 +15,7 @@ from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.layer import initial_weights
 from qrl.models.shared.ansatz import QuantumConfig, reuploading_circuit
-from qrl.policies.budget import Budget, check_budget, n_parameters_of
+from qrl.policies.budget import Budget, canonical_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
 from qrl.simulator.program import Bound, compile_circuit
 
@@ -56,7 +56,7 @@ class CellConfig(SpanConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_budget(self.budget)
+        object.__setattr__(self, "budget", canonical_budget(self.budget))  # frozen
         check_count("model: n_hidden", self.n_hidden, least=0, most=MAX_BUDGET)
 
     def width(self, frame: Frame, n_cell_parameters: Callable[[int], int]) -> int:
