@@ -189,7 +189,7 @@ CONFIGS = {
     "source": (lambda config: config["origins"]["env"].update({"from": "moon"}), "unknown from 'moon'"),
     "no source": (lambda config: config["origins"]["env"].pop("from"), "unknown from None"),
     "no path": (lambda config: config["origins"]["env"].update({"from": "file"}), "expected path and sha256"),
-    "spec": (lambda config: config.update(spec=1.5), "it has no spec"),
+    "spec": (lambda config: config.update(spec=1.5), "its spec is missing, or no object"),
     "options": (lambda config: config["spec"].update(agent_config=[]), "agent_config: expected an object of options"),
     "name": (lambda config: config["spec"].update(env="a\0b"), "is not text"),
 }
