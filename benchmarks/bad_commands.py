@@ -34,7 +34,7 @@ class Options(QuickOptions):
     limit: float = 60.0
     """Time limit of a command line [s]."""
 
-    prompt: float = 20.0
+    prompt: float = 10.0
     """Longest time that a refusal may take [s]."""
 
     only: str = ""

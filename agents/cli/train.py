@@ -34,10 +34,10 @@ class TrainOptions:
     """Replace an existing run in this folder."""
 
     config: Path | None = None
-    """Start from the configuration of a run folder or of a JSON file; further options override it."""
+    """Start from a run folder or a JSON file; further options override it."""
 
     trust: bool = False
-    """With --config: trust all code outside this library that the configuration names."""
+    """With --config: trust all code that it names."""
 
 
 def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions, str, Trust]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -20,6 +20,7 @@ from qrl.policies.actor import PolicyConfig
 from qrl.policies.policy import Policy, make_policy
 from qrl.policies.recurrent import RecurrentPolicy, make_recurrent_policy
 from qrl.policies.summary import PolicySummary
+from qrl.simulator.program import check_noisy_wires
 
 M = TypeVar("M", bound=torch.nn.Module)
 
@@ -137,7 +138,16 @@ def build_agent(spec: Spec, distribution: TaskDistribution, backend: Backend) ->
     return agent
 
 
+@runtime_checkable
+class _HasWires(Protocol):
+    """Options of a model with a number of wires."""
+
+    n_wires: int
+
+
 def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> BuildContext:
+    if backend.name == "torch" and isinstance(spec.model_config, _HasWires):
+        check_noisy_wires(spec.model_config.n_wires, backend.noise)  # before the exact circuit is built, which is slow
     device = torch.device(spec.device)
     spaces = (distribution.observation_space, distribution.action_space)
     shots = torch_generator(seed_sequences(spec.seed)["shots"], device)

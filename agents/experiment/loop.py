@@ -1,5 +1,6 @@
 """Training loop, shared by all learners and resumable from every checkpoint."""
 
+import math
 import shlex
 import time
 from collections.abc import Mapping
@@ -96,9 +97,12 @@ class Training:
         )
         with agent_errors(self.agent), diverging("an update of the agent"):
             metrics = self.agent.update(rollouts, states, 1 - self.iteration / self.spec.iterations)
-            to_json(metrics)  # raises for values that no file of metrics can hold
         if not isinstance(metrics, Mapping):
             raise TrainingError(f"agent {self.spec.agent!r}: update returned {metrics!r}, not a dict of metrics")
+        if bad := [name for name, value in metrics.items() if isinstance(value, float) and not math.isfinite(value)]:
+            raise TrainingError(f"the metric {bad[0]} is not finite: {REMEDY}")
+        with agent_errors(self.agent):
+            to_json(metrics)  # raises for values that no file of metrics can hold
         self.iteration += 1
         self.env_steps += sum(rollout.n_steps for rollout in rollouts)
         self.seconds += time.perf_counter() - start

@@ -102,16 +102,21 @@ class Program:
         return SmallBatchExecutor(executor, bound) if SmallBatchExecutor.is_possible(executor) else None
 
 
+def check_noisy_wires(n_wires: int, noise: Noise) -> None:
+    """Raise UsageError if noise needs density matrices of more than `MAX_NOISY_WIRES` wires."""
+    if noise.needs_density_matrix and n_wires > MAX_NOISY_WIRES:
+        raise UsageError(
+            f"circuit: noise needs density matrices, which are limited to {MAX_NOISY_WIRES} wires, not "
+            f"{n_wires}; readout errors alone have no limit"
+        )
+
+
 def _check_size(circuit: Circuit, noise: Noise) -> None:
     """Raise UsageError if the states of one sample, kept for its gradient, do not fit into this machine's memory.
 
     Density matrices are limited to `MAX_NOISY_WIRES` wires.
     """
-    if noise.needs_density_matrix and circuit.n_wires > MAX_NOISY_WIRES:
-        raise UsageError(
-            f"circuit: noise needs density matrices, which are limited to {MAX_NOISY_WIRES} wires, not "
-            f"{circuit.n_wires}; readout errors alone have no limit"
-        )
+    check_noisy_wires(circuit.n_wires, noise)
     available = physical_memory()
     bytes_per_state = 4 * (2 + len(circuit.moments)) * 8
     max_wires = max(0, int(math.log2(available / bytes_per_state)))

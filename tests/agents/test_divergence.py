@@ -78,7 +78,7 @@ def test_absurd_rates_end_in_one_line(agent, env, variant):
     rates = [name for name in RATES if name in known and not (trpo and name.startswith("lr_"))]
     for rate in (1e38,) if variant else (1e6, 1e38):
         message = outcome(agent, env, **variant, **dict.fromkeys(rates, rate))
-        assert not message or re.fullmatch(r"(the|an) .* (is|are) not finite.*|non-finite number: .*", message)
+        assert not message or re.fullmatch(r"(the|an) .* (is|are) not finite.*", message)
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "fine_learning_rate"])

@@ -86,7 +86,7 @@ def train(path, cls):
         ("update", fail, "agent Mine: GeneratorExit"),
         ("update", lambda: None, "update returned None, not a dict of metrics"),
         ("update", lambda: {"loss": torch.ones(2)}, "agent Mine: TypeError: .*Tensor is not JSON serializable"),
-        ("update", lambda: {"loss": math.nan}, "non-finite number: loss is nan"),
+        ("update", lambda: {"loss": math.nan}, "the metric loss is not finite: it diverged"),
         ("state_dict", leave, "agent Mine: SystemExit: 0"),
         ("state_dict", lambda: None, "agent Mine: TypeError"),
     ],

@@ -13,7 +13,7 @@ def help_of(capsys, *arguments) -> str:
 
 def test_train_help_begins_with_the_first_steps(capsys):
     text = help_of(capsys, "train", "--env", "navigation")
-    assert text.count("\n") <= 155
+    assert text.count("\n") <= 150
     start = text.partition("start here:\n")[2].partition("\nrun:")[0]
     assert 6 <= len(start.splitlines()) <= 15
     names = [word for word in start.split() if word.startswith("--")]
