@@ -422,7 +422,7 @@ def test_folder_is_restored_in_the_middle_of_an_episode(tmp_path: Path, deleted:
             folder.rmdir()
 
     with lanes({"act": act}) as env:
-        env.reset(seed=0)
+        env.reset(seed=0, options=TASKS)
         for _ in range(3):
-            env.step(torch.as_tensor(env.action_space.sample()))
+            env.step(ACTION)
             assert os.getcwd() == mine
