@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import GATES, Gate
-from qrl.common.autograd import Context, VmapInfo
+from qrl.common.autograd import Context, Rule, VmapInfo, is_plain
 
 
 @dataclass
@@ -17,6 +17,10 @@ class Counter:
     """Circuits run so far [circuits]; with finite shots each circuit is run once per shot."""
 
     circuits: int = 0
+
+    def add(self, values: Tensor, each: int) -> None:
+        """Count `each` circuits for every row of values [..., observable]."""
+        self.circuits += each * (values.numel() // values.shape[-1])
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -47,15 +51,18 @@ def counted(values: Tensor, counter: Counter, n_bases: int, n_shifts: int) -> Te
 
     The count is `n_bases` circuits per sample now, and `n_shifts` times as many for each derivative of any order.
     """
+    if is_plain():
+        counter.add(values, n_bases)
+        return values
     return _Counted.apply(values, counter, n_bases, n_shifts)
 
 
-class _Counted(torch.autograd.Function):
+class _Counted(Rule):
     """Identity that counts the rows passing forwards and backwards."""
 
     @staticmethod
     def forward(values: Tensor, counter: Counter, each: int, n_shifts: int) -> Tensor:
-        counter.circuits += each * (values.numel() // values.shape[-1])
+        counter.add(values, each)
         return values.view_as(values)
 
     @staticmethod

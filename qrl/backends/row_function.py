@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from qrl.common.autograd import Context, VmapInfo, mapped_axis_first
+from qrl.common.autograd import Context, Rule, VmapInfo, mapped_axis_first
 from qrl.common.errors import UsageError
 
 
@@ -74,7 +74,7 @@ class Differentiable(RowFunction):
         return Differentiable(gradients, self.n_inputs + self.n_outputs, self.n_inputs, self.order - 1, self.method)
 
 
-class RowFunctionOp(torch.autograd.Function):
+class RowFunctionOp(Rule):
     """`RowFunctionOp.apply(function, *rows)`: a `RowFunction` for autograd, `torch.func.grad` and `vmap`."""
 
     @staticmethod

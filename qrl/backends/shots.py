@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from qrl.common.autograd import Context, VmapInfo
+from qrl.common.autograd import Context, Rule, VmapInfo
 
 
 def frequencies(probabilities: Tensor, shots: int, generator: torch.Generator) -> Tensor:
@@ -15,7 +15,7 @@ def frequencies(probabilities: Tensor, shots: int, generator: torch.Generator) -
     return _Frequencies.apply(probabilities, shots, generator)
 
 
-class _Frequencies(torch.autograd.Function):
+class _Frequencies(Rule):
     """Identity with sampling noise: derivatives of every order are those of the identity."""
 
     @staticmethod

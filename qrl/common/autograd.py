@@ -3,10 +3,34 @@
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
+from torch._functorch.utils import unwrap_dead_wrappers
+from torch.autograd import forward_ad
 
 Context = Any
 """Context object of a rule, on which the rule stores anything; torch annotates it as Any."""
+
+
+class Rule(torch.autograd.Function):
+    """`torch.autograd.Function` with a fast `apply`; arguments are positional, and `setup_context` is overridden.
+
+    torch inspects the signature of `forward` in each call, to fill in default values. That takes longer than a small
+    circuit.
+    """
+
+    @classmethod
+    def apply(cls, *arguments: Any) -> Any:
+        """Apply the rule; see `torch.autograd.Function.apply`."""
+        if torch._C._are_functorch_transforms_active():
+            return super().apply(*arguments)
+        return super(torch.autograd.Function, cls).apply(*unwrap_dead_wrappers(arguments))
+
+
+def is_plain() -> bool:
+    """Return whether tensors are plain and nothing is recorded: no gradient, no forward mode, no transform."""
+    transforms: bool = torch._C._are_functorch_transforms_active()
+    return not (torch.is_grad_enabled() or transforms or forward_ad._current_level >= 0)
 
 
 @runtime_checkable

@@ -74,7 +74,7 @@ class FusedExecutor:
         # Real parts only: the populations of a density matrix are real.
         self.populations = None if entries is None else torch.as_tensor(2 * entries, device=device)
         confusion = torch.as_tensor(lowering.confusion, dtype=dtype, device=device)
-        self.values_read, self.readings = _mixtures(confusion), _mixtures(confusion.mT)
+        self.values_read, self.readings = mixtures(confusion), mixtures(confusion.mT)
         self.measurements = [self._measurement(m) for m in lowering.measurements]
 
     # --- constants ---------------------------------------------------------------------------------------------------
@@ -130,16 +130,46 @@ class FusedExecutor:
         bound |= {name: phase.diagonal(weights) for name, phase in self.fixed.items()}
         return bound if self.phases is None else bound | self.phases.bind(weights, scales)
 
-    def run(self, bound: dict[str, Tensor], inputs: Tensor, draw: "Draw | None" = None) -> Tensor:
-        state = bound["initial"]
-        small_batch = is_small(inputs.shape[-2], state.shape[-1])
-        phase_factors = self.phases.phase_factors(bound, inputs) if self.phases is not None else []
-        call = _Call(bound, self.maps_of(bound, small_batch), phase_factors)
-        state = as_complex(state) if small_batch else state
-        for step in self.steps:
-            state = self._step(call, state, step)
+    def run(
+        self, bound: dict[str, Tensor], inputs: Tensor, draw: "Draw | None" = None, initial: Tensor | None = None
+    ) -> Tensor:
+        """Return expectation values or estimates; see `qrl.simulator.program.Program.run`."""
+        call, state = self._evolve(bound, inputs, initial)
         values = [self._measure(call, state, measured, draw, inputs.shape[:-1]) for measured in self.measurements]
         return functools.reduce(torch.add, values)
+
+    def amplitudes(self, bound: dict[str, Tensor], inputs: Tensor, initial: Tensor | None) -> Tensor:
+        """Return final amplitudes; see `qrl.simulator.program.Program.amplitudes`."""
+        _, state = self._evolve(bound, inputs, initial)
+        return (state if state.is_complex() else as_complex(state)).expand(*inputs.shape[:-1], -1)
+
+    def probabilities(self, bound: dict[str, Tensor], inputs: Tensor, initial: Tensor | None) -> Tensor:
+        """Return outcome probabilities; see `qrl.simulator.program.Program.probabilities`."""
+        return apply_readout_error(self.true_probabilities(bound, inputs, initial), self.readings)
+
+    def true_probabilities(
+        self, bound: dict[str, Tensor], inputs: Tensor, initial: Tensor | None, setting: int | None = None
+    ) -> Tensor:
+        """Return outcome probabilities [..., batch, outcome] before readout errors.
+
+        `setting`: the basis is that of this measurement; None: the computational basis.
+        """
+        call, state = self._evolve(bound, inputs, initial)
+        basis = {} if setting is None else self.measurements[setting].basis
+        return self._probabilities(self._apply(call, state, basis)).expand(*inputs.shape[:-1], -1)
+
+    def _evolve(self, bound: dict[str, Tensor], inputs: Tensor, initial: Tensor | None) -> tuple["_Call", Tensor]:
+        """Return the final state: complex for a small batch, interleaved parts otherwise."""
+        small_batch = is_small(inputs.shape[-2], bound["initial"].shape[-1])
+        phase_factors = self.phases.phase_factors(bound, inputs) if self.phases is not None else []
+        call = _Call(bound, self.maps_of(bound, small_batch), phase_factors)
+        if initial is None:
+            state = as_complex(bound["initial"]) if small_batch else bound["initial"]
+        else:
+            state = self._apply(call, initial if small_batch else as_parts(initial), self.first)
+        for step in self.steps:
+            state = self._step(call, state, step)
+        return call, state
 
     def maps_of(self, bound: dict[str, Tensor], small_batch: bool) -> dict[str, Sequence[Tensor]]:
         """Return all maps as `_apply` expects them.
@@ -215,15 +245,19 @@ class FusedExecutor:
     ) -> Tensor:
         """Return expectation values [*shape, observable], or estimates from sampled outcomes if `draw` is given."""
         state = self._apply(call, state, measured.basis)
+        if draw is not None:
+            readings = apply_readout_error(self._probabilities(state).expand(*shape, -1), self.readings)
+            return draw(readings) @ measured.eigenvalues
         state = as_parts(state) if state.is_complex() else state
-        if draw is None:
-            outcomes = state.square() if self.populations is None else state[..., self.populations]
-            return (outcomes @ measured.expected).expand(*shape, -1)
+        outcomes = state.square() if self.populations is None else state[..., self.populations]
+        return (outcomes @ measured.expected).expand(*shape, -1)
+
+    def _probabilities(self, state: Tensor) -> Tensor:
+        """Return the probability of each basis state."""
+        state = as_parts(state) if state.is_complex() else state
         if self.populations is None:
-            probabilities = state.square().unflatten(-1, (-1, 2)).sum(-1)
-        else:
-            probabilities = state[..., self.populations]
-        return draw(apply_readout_error(probabilities, self.readings).expand(*shape, -1)) @ measured.eigenvalues
+            return state.square().unflatten(-1, (-1, 2)).sum(-1)
+        return state[..., self.populations]
 
 
 @dataclass(frozen=True)
@@ -277,7 +311,7 @@ Mixtures = list[tuple[Tensor, Tensor]]
 """Readout mixture of each wire: weights of a bit's own value and of the flipped bit's value, [2, 1] each."""
 
 
-def _mixtures(confusion: Tensor) -> Mixtures:
+def mixtures(confusion: Tensor) -> Mixtures:
     """Split confusion matrices [wire, 2, 2] into mixtures.
 
     Matrices P(reading | true outcome) act on values; their transposes act on probabilities.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Input
-from qrl.common.autograd import Context, VmapInfo, mapped_axis_first
+from qrl.common.autograd import Context, Rule, VmapInfo, mapped_axis_first
 from qrl.simulator.lowering import Factor, Phase
 
 SMALL = 2**13
@@ -217,7 +217,7 @@ def multiply_phase(state: Tensor, factors: PhaseFactors) -> Tensor:
     return PhaseProduct.apply(state.expand(*phase.shape[:-1], state.shape[-1]), factors.rows, factors.matrix, phase)
 
 
-class PhaseProduct(torch.autograd.Function):
+class PhaseProduct(Rule):
     """Product state * exp(i rows @ matrix) as an autograd rule.
 
     `phase` = exp(i rows @ matrix) is an argument, because it is computed for all levels together. The general rules for

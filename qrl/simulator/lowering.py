@@ -21,7 +21,7 @@ import numpy as np
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import GATES, Gate, Input, Weight
 from qrl.circuits.matrices import FIXED_GATES, HADAMARD, Array, I, embed, from_transfer, kron, rotation, superoperator
-from qrl.circuits.measurement import Setting, settings
+from qrl.circuits.measurement import Setting, eigenvalues, settings, z_signs
 from qrl.noise.model import Noise
 from qrl.simulator.representation import AMPLITUDES, DENSITIES
 
@@ -103,9 +103,7 @@ class Lowering:
         self.levels: list[Level] = []
         self._block_of = {wire: b for b, wires in enumerate(self.blocks) for wire in wires}
         self._front = [0] * circuit.n_wires
-        # Eigenvalue of each wire's Z in each basis state: [wire, state]; wire 0 is the most significant bit.
-        bits = (np.arange(2**circuit.n_wires) >> np.arange(circuit.n_wires)[::-1, None]) & 1
-        self._z = 1.0 - 2.0 * bits
+        self._z = z_signs(circuit.n_wires)
         channel = np.eye(space.n_levels)
         for kraus in channels.values():
             channel = superoperator(kraus) @ channel
@@ -201,9 +199,7 @@ class Lowering:
             self._constant((wire,), basis)
 
     def _measured(self, setting: Setting, n_observables: int) -> Measurement:
-        values = np.zeros((2 ** self._z.shape[0], n_observables))
-        for column, word in setting.words:
-            values[:, column] += word.coefficient * np.prod(self._z[[wire for wire, _ in word.factors]], axis=0)
+        values = eigenvalues(setting, len(self._z), n_observables)
         return Measurement([self._basis(setting.basis, wires) for wires in self.blocks], values)
 
     def _basis(self, basis: dict[int, str], wires: tuple[int, ...]) -> Array:

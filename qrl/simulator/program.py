@@ -1,50 +1,76 @@
-"""Exact, batched and fused simulation of a `Circuit` in torch, with or without noise: the default executor.
+"""Exact, batched simulation of a `Circuit` in torch, with or without noise.
 
-`qrl.simulator.lowering` turns the circuit into alternating local maps and phases. `Program.bind` computes everything
-that depends on no sample, once per call: each local level is one small matrix per block (all levels together, as a tree
-of batched matrix products), and each phase level with inputs is a matrix M with phase = exp(i f @ M), f = (inputs,
-bounded angles, 1). `Program.run` then takes one matrix product per block and one multiplication per phase for the whole
-batch. During a rollout the parameters are constant, so they are bound once.
+Two engines run a circuit. The native kernel (`qrl.simulator.native`) takes circuits without channels on the CPU, gate
+by gate. The fused executor (`qrl.simulator.executor`) takes everything else, and everything if the kernel was not
+built: `qrl.simulator.lowering` turns the circuit into alternating local maps and phases; `bind` computes everything
+that depends on no sample (each local level is one small matrix per block, each phase level with inputs a matrix M with
+phase = exp(i f @ M), f = (inputs, bounded angles, 1)); `run` takes one matrix product per block and one multiplication
+per phase for the whole batch. With noise the state is a density matrix, written as a vector of four numbers per wire.
 
-With noise the state is a density matrix, written as a vector of four numbers per wire; everything else is unchanged.
-
-All operations are differentiable torch operations, plus one autograd rule in `qrl.simulator.kernels`. The program
-therefore supports autograd of any order, `torch.func` transforms and CUDA.
+Both are differentiable to any order and support `torch.func` transforms; third derivatives are always those of the
+fused executor.
 """
 
 import functools
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.matrices import MAX_NOISY_WIRES
+from qrl.circuits.measurement import settings
 from qrl.common.errors import UsageError
 from qrl.common.memory import physical_memory
 from qrl.noise.model import NOISELESS, Noise
+from qrl.simulator.engine import engine as chosen_engine
 from qrl.simulator.executor import Draw, FusedExecutor
 from qrl.simulator.lowering import Lowering
-from qrl.simulator.small_batch import SmallBatchExecutor
+from qrl.simulator.native.executor import NativeExecutor
+from qrl.simulator.native.library import library
 
 Bound = dict[str, Tensor]
-"""Bound parameters, as returned by `Program.bind`: a flat dict (a pytree for `vmap`) of fused maps and phase matrices.
+"""Bound parameters, as returned by `Program.bind`: a flat dict (a pytree for `vmap`).
 
 Every tensor has the parameters' leading axes.
 """
 
+FUSED = "fused"
+LANES = 16
+"""Samples that the kernel runs at once, at most."""
 
-def compile_circuit(circuit: Circuit, noise: Noise = NOISELESS) -> "Program":
-    """Compile a circuit; equal circuits under equal noise share one program. Raises UsageError as `Program` does."""
-    return _compiled(circuit, noise)  # the cache distinguishes a default from the same value passed explicitly
+
+class Engine(Protocol):
+    """Protocol of an engine for one circuit on one device in one precision; `Program` documents the methods."""
+
+    def bind(self, weights: Tensor, scales: Tensor) -> Bound:
+        """Compute everything that depends on no sample."""
+
+    def run(self, bound: Bound, inputs: Tensor, draw: Draw | None, initial: Tensor | None) -> Tensor:
+        """Return expectation values, or estimates of them."""
+
+    def amplitudes(self, bound: Bound, inputs: Tensor, initial: Tensor | None) -> Tensor:
+        """Return the final amplitudes."""
+
+    def probabilities(self, bound: Bound, inputs: Tensor, initial: Tensor | None) -> Tensor:
+        """Return the outcome probabilities."""
+
+
+def compile_circuit(circuit: Circuit, noise: Noise = NOISELESS, engine: str | None = None) -> "Program":
+    """Compile a circuit; equal circuits under equal noise share one program.
+
+    `engine`: native or fused (`qrl.simulator.engine`); None: that of the process. Raises UsageError as `Program` does.
+    """
+    # The cache distinguishes a default from the same value passed explicitly.
+    return _compiled(circuit, noise, chosen_engine() if engine is None else engine)
 
 
 @functools.lru_cache(maxsize=256)
-def _compiled(circuit: Circuit, noise: Noise) -> "Program":
-    return Program(circuit, noise)
+def _compiled(circuit: Circuit, noise: Noise, engine: str) -> "Program":
+    return Program(circuit, noise, engine)
 
 
 class Program:
@@ -54,52 +80,117 @@ class Program:
     density matrices of more than `MAX_NOISY_WIRES` wires.
     """
 
-    def __init__(self, circuit: Circuit, noise: Noise = NOISELESS) -> None:
-        _check_size(circuit, noise)
+    def __init__(self, circuit: Circuit, noise: Noise, engine: str) -> None:
+        noise.check(circuit)
         self.circuit, self.noise = circuit, noise
-        self._lowering = Lowering(circuit, noise)
-        self.n_bases = len(self._lowering.measurements)
+        self._library = None if engine == FUSED or noise.needs_density_matrix else library()
+        _check_size(circuit, noise, native=self._library is not None)
+        self.n_bases = len(settings(circuit))
         """Number of measurement bases of the observables; each takes its own run of the circuit."""
-        self._on = functools.cache(self._build)
+        self._engine = engine
+        self._engines: dict[tuple[torch.dtype, torch.device], Engine] = {}
+        self._fused: dict[tuple[torch.dtype, torch.device], FusedExecutor] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy or unpickle, here or in another process, by compiling the circuit again."""
-        return compile_circuit, (self.circuit, self.noise)
+        return compile_circuit, (self.circuit, self.noise, self._engine)
 
-    def _build(self, dtype: torch.dtype, device: torch.device) -> FusedExecutor:
-        # A separate thread has none of the caller's modes. A constant made inside a transform of torch.func would be a
-        # wrapper that is dead when the transform ends; one from inference mode cannot be saved for backward.
+    @functools.cached_property
+    def _lowering(self) -> Lowering:
+        return Lowering(self.circuit, self.noise)
+
+    def _on(self, like: Tensor) -> Engine:
+        """Return the engine for a tensor's dtype and device."""
+        key = (like.dtype, like.device)
+        if (found := self._engines.get(key)) is None:
+            found = self._engines[key] = self._build(*key)
+        return found
+
+    def _build(self, dtype: torch.dtype, device: torch.device) -> Engine:
+        if dtype not in (torch.float32, torch.float64):
+            raise UsageError(f"circuit: dtype must be torch.float32 or torch.float64, not {dtype}")
+        if self._library is None or device.type != "cpu":
+            return self._fused_on(dtype, device)
+        fused = functools.partial(self._fused_on, dtype, device)
+        # See `_fused_on`.
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(FusedExecutor, self.circuit, self._lowering, dtype, device).result()
+            return pool.submit(NativeExecutor, self._library, self.circuit, self.noise, dtype, fused).result()
+
+    def _fused_on(self, dtype: torch.dtype, device: torch.device) -> FusedExecutor:
+        key = (dtype, device)
+        if key not in self._fused:
+            # A separate thread has none of the caller's modes. A constant made inside a transform of torch.func would
+            # be a wrapper that is dead when the transform ends; one from inference mode cannot be saved for backward.
+            with ThreadPoolExecutor(1) as pool:
+                self._fused[key] = pool.submit(FusedExecutor, self.circuit, self._lowering, dtype, device).result()
+        return self._fused[key]
 
     def bind(self, weights: Float[Tensor, "*circuits weight"], scales: Float[Tensor, "*circuits scale"]) -> Bound:
-        """Compute fused maps and phase matrices: everything that depends on no sample.
+        """Compute everything that depends on no sample: fused maps and phase matrices; for the kernel, nothing.
 
         weights [..., weight] in rad; scales [..., scale] in rad per unit of input. Each row of the leading axes defines
         its own circuit; all circuits run side by side. `torch.func.vmap` does the same, with more overhead per call.
         """
-        return self._on(weights.dtype, weights.device).bind(weights, scales)
+        return self._on(weights).bind(weights, scales)
 
     def run(
-        self, bound: Bound, inputs: Float[Tensor, "*circuits batch feature"], draw: Draw | None = None
+        self,
+        bound: Bound,
+        inputs: Float[Tensor, "*circuits batch feature"],
+        draw: Draw | None = None,
+        initial: Complex[Tensor, "*circuits batch state"] | None = None,
     ) -> Float[Tensor, "*circuits batch observable"]:
         """Return expectation values [..., batch, observable] for inputs [..., batch, feature], with bound parameters.
 
         The leading axes are those of the parameters. `draw` turns outcome probabilities [..., outcome] into relative
-        frequencies; with it, the result is an estimate of the expectation values. Raises UsageError for too few inputs.
+        frequencies; with it, the result is an estimate of the expectation values. `initial`: initial state of each
+        sample [..., batch, 2^n_wires], instead of |0...0>; it is not normalised. Raises UsageError for too few inputs,
+        and for initial states of the wrong shape or with noise channels.
         """
+        self._check(inputs, initial)
+        return self._on(inputs).run(bound, inputs, draw, initial)
+
+    def amplitudes(
+        self,
+        bound: Bound,
+        inputs: Float[Tensor, "*circuits batch feature"],
+        initial: Complex[Tensor, "*circuits batch state"] | None = None,
+    ) -> Complex[Tensor, "*circuits batch state"]:
+        """Return the final state's amplitudes [..., batch, 2^n_wires]; wire 0 is the most significant bit.
+
+        Arguments and errors are those of `run`; with noise channels there are no amplitudes.
+        """
+        if self.noise.needs_density_matrix:
+            raise UsageError("circuit: with noise channels the state has no amplitudes")
+        self._check(inputs, initial)
+        return self._on(inputs).amplitudes(bound, inputs, initial)
+
+    def probabilities(
+        self,
+        bound: Bound,
+        inputs: Float[Tensor, "*circuits batch feature"],
+        initial: Complex[Tensor, "*circuits batch state"] | None = None,
+    ) -> Float[Tensor, "*circuits batch state"]:
+        """Return the probabilities [..., batch, 2^n_wires] of the outcomes in the computational basis.
+
+        They include noise and readout errors. Arguments and errors are those of `run`.
+        """
+        self._check(inputs, initial)
+        return self._on(inputs).probabilities(bound, inputs, initial)
+
+    def _check(self, inputs: Tensor, initial: Tensor | None) -> None:
         if inputs.shape[-1] < self.circuit.n_inputs:
             raise UsageError(f"circuit: expected {self.circuit.n_inputs} inputs, found {inputs.shape[-1]}")
-        return self._on(inputs.dtype, inputs.device).run(bound, inputs, draw)
-
-    def small_batch(self, bound: Bound) -> SmallBatchExecutor | None:
-        """Return `run` for these bound parameters and small batches, in NumPy; None if unsupported.
-
-        The NumPy executor is several times as fast. The bound parameters must not change, and gradients are not
-        available.
-        """
-        executor = self._on(bound["initial"].dtype, bound["initial"].device)
-        return SmallBatchExecutor(executor, bound) if SmallBatchExecutor.is_possible(executor) else None
+        if initial is None:
+            return
+        if self.noise.needs_density_matrix:
+            raise UsageError("circuit: initial states are amplitudes, which noise channels do not have")
+        expected, found = (inputs.shape[-2], 2**self.circuit.n_wires), tuple(initial.shape[-2:])
+        if found != expected or initial.real.dtype != inputs.dtype:
+            raise UsageError(
+                f"circuit: initial states of {expected[0]} samples must have shape [..., {expected[0]}, {expected[1]}] "
+                f"and the inputs' precision, not {list(initial.shape)} and {initial.dtype}"
+            )
 
 
 def check_noisy_wires(n_wires: int, noise: Noise) -> None:
@@ -111,15 +202,16 @@ def check_noisy_wires(n_wires: int, noise: Noise) -> None:
         )
 
 
-def _check_size(circuit: Circuit, noise: Noise) -> None:
+def _check_size(circuit: Circuit, noise: Noise, *, native: bool) -> None:
     """Raise UsageError if the states of one sample, kept for its gradient, do not fit into this machine's memory.
 
-    Density matrices are limited to `MAX_NOISY_WIRES` wires.
+    The kernel keeps a state and its adjoint, with their tangents, for as many samples as it runs at once; the fused
+    executor keeps the state after every moment. Density matrices are limited to `MAX_NOISY_WIRES` wires.
     """
     check_noisy_wires(circuit.n_wires, noise)
     available = physical_memory()
-    bytes_per_state = 4 * (2 + len(circuit.moments)) * 8
-    max_wires = max(0, int(math.log2(available / bytes_per_state)))
+    numbers = 8 * LANES if native else 4 * (2 + len(circuit.moments))
+    max_wires = max(0, int(math.log2(available / (8 * numbers))))
     if circuit.n_wires > max_wires:
         raise UsageError(
             f"circuit: {circuit.n_wires} wires do not fit into this machine's memory: "

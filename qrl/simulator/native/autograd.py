@@ -1,0 +1,236 @@
+"""Rules of autograd for the kernel: the output, its gradient, and the derivative of both along a tangent.
+
+Each rule is a `torch.autograd.Function` whose derivatives are the next one, under `torch.func` transforms as well. The
+third derivatives are those of the fused executor.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from qrl.common.autograd import Context, Rule, VmapInfo, is_plain
+from qrl.simulator.native.calls import N_TAIL_AXES, N_TAIL_AXES_OF_CALL, Arguments, Call
+from qrl.simulator.native.encoding import EncodedCircuit
+from qrl.simulator.native.library import Library
+
+Optional = Tensor | None
+Axes = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Kernel of a circuit with one output, which the rules differentiate."""
+
+    library: Library
+    circuit: EncodedCircuit
+    reference: Callable[..., Tensor]
+    """`reference(weights, scales, inputs, initial)`: the same output in differentiable operations of torch."""
+
+
+def evaluate(kernel: Kernel, weights: Tensor, scales: Tensor, inputs: Tensor, initial: Optional) -> Tensor:
+    """Return the output [..., batch, column] of the kernel, differentiable."""
+    arguments = Arguments(weights, scales, inputs, initial)
+    if is_plain():  # as in a rollout, where a rule would take longer than the kernel
+        return Call(kernel.library, kernel.circuit, arguments).forward(keep=False)[0]
+    # The rule cannot see whether anybody will ask for its gradient.
+    return Output.apply(kernel, torch.is_grad_enabled(), *arguments)[0]
+
+
+class Output(Rule):
+    """Output of a circuit and, for the gradient, its final states."""
+
+    @staticmethod
+    def forward(
+        kernel: Kernel, keep: bool, weights: Tensor, scales: Tensor, inputs: Tensor, initial: Optional
+    ) -> tuple[Tensor, Tensor]:
+        return Call(kernel.library, kernel.circuit, Arguments(weights, scales, inputs, initial)).forward(keep=keep)
+
+    @staticmethod
+    def setup_context(ctx: Context, inputs: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.kernel, _, *arguments = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*arguments, output[1])
+        ctx.save_for_forward(*arguments, output[1])
+
+    @staticmethod
+    def backward(ctx: Context, cotangent: Optional, _: Optional) -> tuple[Optional, ...]:
+        *arguments, final_state = ctx.saved_tensors
+        wanted = tuple(ctx.needs_input_grad[2:])
+        if cotangent is None:
+            return (None,) * 6
+        gradient = Gradient.forward if is_plain() else Gradient.apply
+        gradients = gradient(ctx.kernel, wanted, *arguments, cotangent, final_state)
+        return None, None, *_reduced(gradients, wanted, arguments)
+
+    @staticmethod
+    def jvp(ctx: Context, _kernel: None, _keep: None, *tangents: Optional) -> tuple[Tensor, None]:
+        *arguments, _ = ctx.saved_tensors
+        (tangent,) = Second.apply(ctx.kernel, True, (False,) * 4, *arguments, *tangents, None, None)
+        return tangent, None
+
+    @staticmethod
+    def vmap(
+        info: VmapInfo, in_dims: Axes, kernel: Kernel, keep: bool, *arguments: Optional
+    ) -> tuple[tuple[Tensor, Tensor], int]:
+        return Output.apply(kernel, keep, *_leading(info, in_dims[2:], arguments, N_TAIL_AXES)), 0
+
+
+class Gradient(Rule):
+    """Gradients of the output, weighted by a cotangent, by the wanted arguments; circuits are not summed."""
+
+    @staticmethod
+    def forward(
+        kernel: Kernel,
+        wanted: tuple[bool, ...],
+        weights: Tensor,
+        scales: Tensor,
+        inputs: Tensor,
+        initial: Optional,
+        cotangent: Tensor,
+        final_state: Tensor,
+    ) -> tuple[Tensor, ...]:
+        arguments = Arguments(weights, scales, inputs, initial)
+        call = Call(kernel.library, kernel.circuit, arguments, cotangent=cotangent)
+        return tuple(call.gradient(final_state, wanted))
+
+    @staticmethod
+    def setup_context(ctx: Context, inputs: tuple[object, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.kernel, ctx.wanted, *saved = inputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*saved)
+        ctx.save_for_forward(*saved)
+
+    @staticmethod
+    def backward(ctx: Context, *cotangents: Optional) -> tuple[Optional, ...]:
+        *arguments, cotangent, _ = ctx.saved_tensors
+        by_argument, by_cotangent = tuple(ctx.needs_input_grad[2:6]), ctx.needs_input_grad[6]
+        if all(each is None for each in cotangents):
+            return (None,) * 8
+        tangents = _spread(cotangents, ctx.wanted)
+        second = Second.forward if is_plain() else Second.apply
+        results = list(second(ctx.kernel, by_cotangent, by_argument, *arguments, *tangents, cotangent, None))
+        first = results.pop(0) if by_cotangent else None
+        reduced = _reduced(results, by_argument, arguments)
+        return None, None, *reduced, None if first is None else _sum_to(first, cotangent.shape), None
+
+    @staticmethod
+    def jvp(ctx: Context, _kernel: None, _wanted: None, *tangents: Optional) -> tuple[Tensor, ...]:
+        *arguments, cotangent, _ = ctx.saved_tensors
+        # Nothing but a rule: torch does not differentiate operations inside a jvp again (pinned by a test).
+        *by_argument, by_cotangent, _ = tangents
+        return Second.apply(ctx.kernel, False, ctx.wanted, *arguments, *by_argument, cotangent, by_cotangent)
+
+    @staticmethod
+    def vmap(
+        info: VmapInfo, in_dims: Axes, kernel: Kernel, wanted: tuple[bool, ...], *tensors: Optional
+    ) -> tuple[tuple[Tensor, ...], int]:
+        return Gradient.apply(kernel, wanted, *_leading(info, in_dims[2:], tensors, (*N_TAIL_AXES, 2, 1))), 0
+
+
+class Second(Rule):
+    """Derivative along tangents of the arguments: of the output, if wanted, and of `Gradient`."""
+
+    @staticmethod
+    def forward(kernel: Kernel, result: bool, wanted: tuple[bool, ...], *tensors: Optional) -> tuple[Tensor, ...]:
+        cotangents = tensors[8:] if any(wanted) else (None, None)
+        call = Call(kernel.library, kernel.circuit, Arguments(*tensors[:4]), Arguments(*tensors[4:8]), *cotangents)
+        return tuple(call.second(result=result, wanted=wanted))
+
+    @staticmethod
+    def setup_context(ctx: Context, inputs: tuple[object, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.kernel, ctx.result, ctx.wanted, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Context, *cotangents: Tensor) -> tuple[Optional, ...]:
+        present, function = _reference_of(ctx)
+        _, pull_back = torch.func.vjp(function, *present.values())
+        gradients = dict(zip(present, pull_back(cotangents), strict=True))
+        return None, None, None, *(gradients.get(k) for k in range(len(ctx.saved_tensors)))
+
+    @staticmethod
+    def jvp(ctx: Context, _kernel: None, _result: None, _wanted: None, *tangents: Optional) -> tuple[Tensor, ...]:
+        present, function = _reference_of(ctx)
+        filled = (torch.zeros_like(v) if (t := tangents[k]) is None else t for k, v in present.items())
+        return torch.func.jvp(function, tuple(present.values()), tuple(filled))[1]
+
+    @staticmethod
+    def vmap(
+        info: VmapInfo, in_dims: Axes, kernel: Kernel, result: bool, wanted: tuple[bool, ...], *tensors: Optional
+    ) -> tuple[tuple[Tensor, ...], int]:
+        leading = _leading(info, in_dims[3:], tensors, N_TAIL_AXES_OF_CALL)
+        return Second.apply(kernel, result, wanted, *leading), 0
+
+
+def _reference_of(ctx: Context) -> tuple[dict[int, Tensor], Callable[..., tuple[Tensor, ...]]]:
+    """Return the tensors of `Second` by position, and its results as a function of them in operations of torch."""
+    tensors: tuple[Optional, ...] = ctx.saved_tensors
+    present = {k: tensor for k, tensor in enumerate(tensors) if tensor is not None}
+    leads = [t.shape[: -N_TAIL_AXES_OF_CALL[k]] for k, t in present.items()]
+    lead = torch.broadcast_shapes(*leads)
+
+    def function(*values: Tensor) -> tuple[Tensor, ...]:
+        # `Gradient` keeps circuits apart, so every circuit has its own parameters.
+        given = {
+            k: v.expand(*lead, *v.shape[-N_TAIL_AXES_OF_CALL[k] :]) for k, v in zip(present, values, strict=True)
+        }
+        positions = [k for k in range(4) if k in given]
+        arguments = [given[k] for k in positions]
+        tangents = [given.get(4 + k, torch.zeros_like(given[k])) for k in positions]
+
+        def output(*arguments: Tensor) -> Tensor:
+            named = dict(zip(positions, arguments, strict=True))
+            return ctx.kernel.reference(*(named.get(k) for k in range(4)))
+
+        def gradients(cotangent: Tensor, *arguments: Tensor) -> tuple[Tensor, ...]:
+            return torch.func.vjp(output, *arguments)[1](cotangent)
+
+        results = [torch.func.jvp(output, tuple(arguments), tuple(tangents))[1]] if ctx.result else []
+        if any(ctx.wanted):
+            cotangent = given[8]
+            primals = (cotangent, *arguments)
+            by_position = torch.func.jvp(gradients, primals, (given.get(9, torch.zeros_like(cotangent)), *tangents))[1]
+            named = dict(zip(positions, by_position, strict=True))
+            results += [named[k] for k in range(4) if ctx.wanted[k]]
+        return tuple(results)
+
+    return present, function
+
+
+def _spread(values: Sequence[Optional], wanted: Sequence[bool]) -> list[Optional]:
+    """Return one entry per argument from one entry per wanted argument."""
+    rest = iter(values)
+    return [next(rest) if want else None for want in wanted]
+
+
+def _reduced(gradients: Sequence[Tensor], wanted: Sequence[bool], arguments: Sequence[Optional]) -> list[Optional]:
+    """Sum gradients over the leading axes that their arguments do not have; one entry per argument."""
+    return [
+        None if gradient is None or argument is None else _sum_to(gradient, argument.shape)
+        for gradient, argument in zip(_spread(gradients, wanted), arguments, strict=True)
+    ]
+
+
+def _sum_to(gradient: Tensor, shape: torch.Size) -> Tensor:
+    return gradient if gradient.shape == shape else gradient.sum_to_size(shape)
+
+
+def _leading(info: VmapInfo, in_dims: Axes, tensors: Sequence[Optional], n_tail: Sequence[int]) -> list[Optional]:
+    """Make the mapped axis the first of the leading axes; those of all tensors then broadcast."""
+    n_lead = max(
+        tensor.ndim - (axis is not None) - tail
+        for tensor, axis, tail in zip(tensors, in_dims, n_tail, strict=True)
+        if tensor is not None
+    )
+
+    def moved(tensor: Optional, axis: int | None, tail: int) -> Optional:
+        if tensor is None or axis is None:
+            return tensor
+        first = tensor.movedim(axis, 0)
+        return first.reshape(info.batch_size, *(1,) * (n_lead + tail + 1 - first.ndim), *first.shape[1:])
+
+    return [moved(*each) for each in zip(tensors, in_dims, n_tail, strict=True)]

@@ -1,0 +1,175 @@
+"""Calls of the kernel: tensors with any leading axes in, tensors out."""
+
+import ctypes
+import math
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from qrl.common.errors import UsageError
+from qrl.simulator.native.encoding import EncodedCircuit
+from qrl.simulator.native.library import Library
+
+THREADED = 2**21
+"""Amplitudes times gates of a call from which it is worth starting threads."""
+
+
+class CArray(ctypes.Structure):
+    """`QrlArray` of interface.h."""
+
+    _fields_: ClassVar = [("data", ctypes.c_void_p), ("circuit", ctypes.c_int64), ("row", ctypes.c_int64)]
+
+
+_ARRAYS = ("weights", "scales", "inputs", "initial")
+_TANGENTS = tuple(f"{name}_tangent" for name in _ARRAYS)
+_GRADIENTS = tuple(f"{name}_gradient" for name in _ARRAYS)
+
+
+class CCall(ctypes.Structure):
+    """`QrlCall` of interface.h."""
+
+    _fields_: ClassVar = [
+        *((name, ctypes.c_int32) for name in ("is_double", "output", "n_threads", "is_dual")),
+        *((name, ctypes.c_int64) for name in ("n_circuits", "n_samples")),
+        *((name, CArray) for name in (*_ARRAYS, *_TANGENTS, "cotangent", "cotangent_tangent")),
+        *((name, ctypes.c_void_p) for name in ("final_state", "result", *_GRADIENTS)),
+    ]
+
+
+class Arguments(NamedTuple):
+    """Arguments of a circuit, or tangents of them; leading axes broadcast."""
+
+    weights: Tensor | None
+    """[..., weight] in rad"""
+    scales: Tensor | None
+    """[..., scale] in rad per unit of input"""
+    inputs: Tensor | None
+    """[..., batch, feature]"""
+    initial: Tensor | None
+    """Initial states [..., batch, 2 * state], real and imaginary parts in turn; None: |0...0>."""
+
+
+N_TAIL_AXES = (1, 1, 2, 2)
+"""Axes of each argument after the leading ones."""
+N_TAIL_AXES_OF_CALL = (*N_TAIL_AXES, *N_TAIL_AXES, 2, 2)
+"""The same for arguments, their tangents, the cotangent of the output and the tangent of that."""
+NO_TANGENTS = Arguments(None, None, None, None)
+
+
+class Call:
+    """One call of the kernel in preparation: the leading axes and the C structure of its arguments.
+
+    All tensors are plain ones on the CPU, of one dtype, with as many inputs as the circuit uses.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        circuit: EncodedCircuit,
+        arguments: Arguments,
+        tangents: Arguments = NO_TANGENTS,
+        cotangent: Tensor | None = None,
+        cotangent_tangent: Tensor | None = None,
+    ) -> None:
+        self._library, self._circuit = library, circuit
+        assert arguments.inputs is not None
+        tensors = zip((*arguments, *tangents, cotangent, cotangent_tangent), N_TAIL_AXES_OF_CALL, strict=True)
+        leads = {tensor.shape[:-n_tail] for tensor, n_tail in tensors if tensor is not None}
+        self.lead = leads.pop() if len(leads) == 1 else torch.broadcast_shapes(*leads)
+        self._like, self._batch, self._n_circuits = arguments.inputs, arguments.inputs.shape[-2], math.prod(self.lead)
+        self._kept: list[Tensor] = []  # alive until the kernel has read them
+        self._c = CCall()
+        self._c.is_double, self._c.output = self._like.dtype == torch.float64, circuit.output
+        self._c.n_threads = self._n_threads()
+        self._c.n_circuits, self._c.n_samples = self._n_circuits, self._batch
+        self._set(_ARRAYS, arguments)
+        self._set(_TANGENTS, tangents)
+        if cotangent is not None:
+            self._c.cotangent = self._array(cotangent, 2)
+        if cotangent_tangent is not None:
+            self._c.cotangent_tangent = self._array(cotangent_tangent, 2)
+
+    def _n_threads(self) -> int:
+        work = self._n_circuits * self._batch * self._circuit.size * self._circuit.n_gates
+        return torch.get_num_threads() if work >= THREADED else 1
+
+    # --- arguments ---------------------------------------------------------------------------------------------------
+
+    def _set(self, names: Sequence[str], arguments: Arguments) -> None:
+        for name, argument, n_tail in zip(names, arguments, N_TAIL_AXES, strict=True):
+            if argument is not None:
+                setattr(self._c, name, self._array(argument, n_tail))
+
+    def _array(self, tensor: Tensor, n_tail: int) -> CArray:
+        """Return a view of the tensor as [circuit, row, column]; copy it only if its strides require that."""
+        if tensor.dtype != self._like.dtype or not tensor.is_cpu:
+            raise UsageError(
+                f"circuit: parameters and inputs must have one dtype and device, not {tensor.dtype} on {tensor.device} "
+                f"and {self._like.dtype} on {self._like.device}"
+            )
+        tail = tensor.shape[-n_tail:]
+        if tensor.shape[:-n_tail] != self.lead:
+            tensor = tensor.expand(*self.lead, *tail)
+        if len(self.lead) > 1:
+            tensor = tensor.reshape(-1, *tail)
+        if tail[-1] > 1 and tensor.stride(-1) != 1:
+            tensor = tensor.contiguous()
+        self._kept.append(tensor)
+        circuit = tensor.stride(0) if self.lead else 0
+        return CArray(tensor.data_ptr(), circuit, tensor.stride(-2) if n_tail > 1 else 0)
+
+    def _new(self, *shape: int) -> Tensor:
+        tensor = self._like.new_empty(*self.lead, *shape)
+        self._kept.append(tensor)
+        return tensor
+
+    # --- execution ---------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        if self._library.functions.qrl_native_run(self._circuit.pointer, ctypes.byref(self._c), self._library.number):
+            raise MemoryError("the native kernel is out of memory")
+
+    def forward(self, *, keep: bool) -> tuple[Tensor, Tensor]:
+        """Return the output [..., batch, column] and, if it is to be kept, the final state for `gradient`.
+
+        The final state is in the kernel's own layout; without `keep` it is empty.
+        """
+        result = self._new(self._batch, self._circuit.n_columns)
+        lanes = self._library.functions.qrl_native_lanes(self._library.number, self._c.is_double)
+        rows = -(-self._batch // lanes) * lanes
+        final_state = self._new(rows * 2 * self._circuit.size if keep else 0)
+        self._c.result = result.data_ptr()
+        self._c.final_state = final_state.data_ptr() if keep else None
+        self._run()
+        return result, final_state
+
+    def gradient(self, final_state: Tensor, wanted: Sequence[bool]) -> list[Tensor]:
+        """Return the gradients by the wanted arguments, weights and scales [..., parameter] of every circuit apart."""
+        final_state = final_state.expand(*self.lead, -1).contiguous()
+        self._kept.append(final_state)
+        self._c.final_state = final_state.data_ptr()
+        gradients = self._gradients(wanted)
+        self._run()
+        return gradients
+
+    def second(self, *, result: bool, wanted: Sequence[bool]) -> list[Tensor]:
+        """Return derivatives along the tangents: of the output if `result`, then of the wanted gradients."""
+        self._c.is_dual = True
+        results = [self._new(self._batch, self._circuit.n_columns)] if result else []
+        self._c.result = results[0].data_ptr() if result else None
+        results += self._gradients(wanted)
+        self._run()
+        return results
+
+    def _gradients(self, wanted: Sequence[bool]) -> list[Tensor]:
+        """Return the tensors to which the kernel will write the wanted gradients."""
+        circuit, batch = self._circuit, self._batch
+        shapes = ((circuit.n_weights,), (circuit.n_scales,), (batch, circuit.n_inputs), (batch, 2 * circuit.size))
+        gradients = []
+        for name, shape, want in zip(_GRADIENTS, shapes, wanted, strict=True):
+            if want:
+                gradients.append(self._new(*shape))
+                setattr(self._c, name, gradients[-1].data_ptr())
+        return gradients
