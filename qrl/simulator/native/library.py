@@ -118,7 +118,8 @@ def _load() -> ctypes.CDLL:
         reason = str(error).removeprefix(f"{FILE}: ")
         raise _Broken(f"{FILE}: {reason}") from error
     except AttributeError as error:
-        raise _Broken(f"{FILE}: another library, or of another version: {error.args[0].rpartition(': ')[2]}") from error
+        function = str(error).rpartition(": ")[2]
+        raise _Broken(f"{FILE}: no function {function}: another library, or of another version") from error
     if (abi := functions.qrl_native_abi()) != ABI:
         raise _Broken(f"{FILE}: of another version of this software (interface {abi}, not {ABI})")
     return functions
