@@ -23,6 +23,8 @@ from agents.runs.program import program
 from agents.select.options import SelectOptions
 from qrl.common.errors import UsageError, suggest
 from qrl.common.trust import names_from
+from qrl.simulator.engine import engine
+from qrl.simulator.native.library import status
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def run_command(arguments: list[str]) -> int:
         name, *rest = arguments
     if name not in COMMANDS:
         raise UsageError(f"unknown command {name!r}{suggest(name, COMMANDS)}")
+    engine()  # refuses a wrong QRL_ENGINE before anything is written
     try:
         return COMMANDS[name].run(rest)
     except HelpShown:
@@ -139,7 +142,7 @@ def _list(arguments: list[str]) -> int:
         return 0
     if arguments:
         raise UsageError(f"list takes no arguments, found {arguments[0]!r}")
-    print(catalogue())
+    print(f"{catalogue()}\n\n{status()}")
     return 0
 
 

@@ -11,6 +11,7 @@ from agents.core.agent import InContextAgent, Learner, NetworkAgent
 from agents.core.context import build, policy_summary
 from agents.core.registry import REGISTRIES
 from agents.core.spec import Spec
+from agents.experiment.engine_notes import change_of_engine, engine_note
 from agents.experiment.evaluation import check_evaluation
 from agents.experiment.loop import Training
 from agents.experiment.loop import train as train_loop
@@ -65,8 +66,14 @@ def run_training(
         tell(note)
     if summary is not None and not quiet:
         print(f"policy: {summary}")
+    _print_engine(spec, agent, quiet)
     with folder.lock():
         return _finish(folder, training, quiet, spec.objects)
+
+
+def _print_engine(spec: Spec, agent: object, quiet: bool) -> None:
+    if not quiet and (note := engine_note(spec, agent)):
+        print(note)
 
 
 def _without_effect(agent: object, command: Sequence[str]) -> list[str]:
@@ -117,6 +124,8 @@ def run_resume(
             notes.append(
                 f"note: {path} is trained to its end, iteration {done}; --iterations N continues, beyond {done}"
             )
+        if change := change_of_engine(folder, spec, agent):
+            notes.append(change)
         for note in notes:
             tell(note)
         if spec.iterations != folder.spec["iterations"]:
@@ -125,6 +134,7 @@ def run_resume(
         for problem in folder.metrics.trim(done):
             warn(problem)
         _remember(used)
+        _print_engine(spec, agent, quiet)
         return _finish(folder, training, quiet, spec.objects, trust.names)
 
 

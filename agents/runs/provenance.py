@@ -8,12 +8,16 @@ import subprocess
 from collections.abc import Sequence
 
 from qrl.common.importing import checkout
+from qrl.simulator.engine import engine_name
 
 VERSIONS = ("torch", "numpy", "gymnasium", "pennylane")
 
 
 def provenance(command: Sequence[str]) -> dict[str, object]:
-    """Return the provenance of a result: package versions, commit, command line, date."""
+    """Return the provenance of a result: package versions, engine of exact circuits, commit, command line, date.
+
+    Raises UsageError as `qrl.simulator.engine.engine` does.
+    """
     versions = {"python": platform.python_version()}
     for name in ("qrl-meta", *VERSIONS):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -22,6 +26,7 @@ def provenance(command: Sequence[str]) -> dict[str, object]:
         "command": list(command),
         "commit": _commit(),
         "versions": versions,
+        "engine": engine_name(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 

@@ -24,6 +24,7 @@ def test_accepts_a_circuit():
     torch.testing.assert_close(layer(inputs).detach(), expected)
 
 
+@pytest.mark.exactness
 @pytest.mark.parametrize("encoding", ["cycle", "projection"])
 def test_pennylane_twin_computes_the_same_and_shares_parameters(encoding):
     layer = QuantumLayer("reuploading", 3, 2, n_inputs=5, encoding=encoding, generator=generator()).double()

@@ -146,6 +146,7 @@ def test_unentangled_differs_from_reuploading_only_in_entanglers():
     assert circuits["unentangled"].gates == without and len(without) < len(circuits["reuploading"].gates)
 
 
+@pytest.mark.exactness
 @pytest.mark.parametrize("observables", ["local", "global", "both"])
 @pytest.mark.parametrize("model", [m for m in MEMORYLESS if hasattr(MODELS.load(m), "circuit")])
 def test_quantum_models_equal_pennylane(model, observables):

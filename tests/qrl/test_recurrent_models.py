@@ -197,6 +197,7 @@ def slow_maps(maps, v):
 SMALL_CIRCUITS = {"n_wires": 3, "n_layers": 2, "observables": "both", "transform": "tanh"}
 
 
+@pytest.mark.exactness
 @pytest.mark.parametrize(
     ("model", "options"),
     [

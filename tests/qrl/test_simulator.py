@@ -14,6 +14,8 @@ from qrl.simulator.program import Program, compile_circuit
 from tests.support.circuits import random_circuit
 from tests.support.pennylane_comparison import largest_differences
 
+pytestmark = pytest.mark.exactness
+
 DOUBLE = torch.float64
 
 

@@ -18,6 +18,8 @@ from qrl.models import strongly_entangling as model
 from qrl.policies.policy import make_policy
 from qrl.simulator.program import compile_circuit
 
+pytestmark = pytest.mark.exactness
+
 PAULI = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
 
 

@@ -80,5 +80,3 @@ struct QrlCall {
 };
 
 }  // extern "C"
-
-constexpr int QRL_OK = 0, QRL_OUT_OF_MEMORY = 1, QRL_UNSUPPORTED = 2;
