@@ -14,7 +14,7 @@ fused executor.
 import functools
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Complex, Float
@@ -43,6 +43,7 @@ LANES = 16
 """Samples that the kernel runs at once, at most."""
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Protocol of an engine for one circuit on one device in one precision; `Program` documents the methods."""
 
