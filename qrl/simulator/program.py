@@ -28,7 +28,6 @@ from qrl.common.memory import physical_memory
 from qrl.noise.model import NOISELESS, Noise
 from qrl.simulator.executor import Draw, FusedExecutor
 from qrl.simulator.lowering import Lowering
-from qrl.simulator.small_batch import SmallBatchExecutor
 
 Bound = dict[str, Tensor]
 """Bound parameters, as returned by `Program.bind`: a flat dict (a pytree for `vmap`) of fused maps and phase matrices.
@@ -91,15 +90,6 @@ class Program:
         if inputs.shape[-1] < self.circuit.n_inputs:
             raise UsageError(f"circuit: expected {self.circuit.n_inputs} inputs, found {inputs.shape[-1]}")
         return self._on(inputs.dtype, inputs.device).run(bound, inputs, draw)
-
-    def small_batch(self, bound: Bound) -> SmallBatchExecutor | None:
-        """Return `run` for these bound parameters and small batches, in NumPy; None if unsupported.
-
-        The NumPy executor is several times as fast. The bound parameters must not change, and gradients are not
-        available.
-        """
-        executor = self._on(bound["initial"].dtype, bound["initial"].device)
-        return SmallBatchExecutor(executor, bound) if SmallBatchExecutor.is_possible(executor) else None
 
 
 def check_noisy_wires(n_wires: int, noise: Noise) -> None:
