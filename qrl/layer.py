@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -46,6 +46,8 @@ class QuantumLayer(nn.Module):
     Raises UsageError for an unknown model or option, for more inputs than the circuit can encode, and for more wires
     than fit into this machine's memory.
     """
+
+    broadcasts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -119,7 +121,9 @@ class QuantumLayer(nn.Module):
         bound = self.program.bind(self.weights, self.scales)
         return bound if self.projection is None else bound | {"projection": self.projection.weight}
 
-    def run(self, bound: Bound, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
+    def run(
+        self, bound: Bound, inputs: Float[Tensor, "*tasks batch input"]
+    ) -> Float[Tensor, "*tasks batch observable"]:
         """Return expectation values for bound parameters. Raises UsageError for inputs of the wrong width."""
         if inputs.shape[-1] != self.n_inputs:
             raise UsageError(f"layer: expected {self.n_inputs} inputs, found {inputs.shape[-1]}")

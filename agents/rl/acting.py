@@ -6,13 +6,11 @@ An algorithm uses these functions of an `Adapter` as its methods:
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import vmap
 
 from agents.core.rollout import Rollout
 from agents.rl.config import InnerConfig
@@ -50,7 +48,7 @@ class Adapter(Protocol):
 def fast_weights(policy: Policy, params: Params, n_updates: int) -> FastWeights:
     """Bind the policies of parameters [task, ...]."""
     with torch.no_grad():
-        return FastWeights(params, vmap(partial(bind, policy))(params), n_updates)
+        return FastWeights(params, bind(policy, params), n_updates)
 
 
 def begin(adapter: Adapter, n_tasks: int, n_envs: int) -> FastWeights:
@@ -77,8 +75,7 @@ def mode(adapter: Adapter, state: FastWeights, observation: Float[Tensor, "task 
 
 
 def _sample(policy: Policy, state: FastWeights, observation: Tensor, noise: Tensor) -> Tensor:
-    distribution = vmap(policy.distribution)(state.bound, observation)
-    action: Tensor = policy.head.sample(distribution, noise)
+    action: Tensor = policy.head.sample(policy.distribution(state.bound, observation), noise)
     return action
 
 

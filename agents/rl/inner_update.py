@@ -30,14 +30,15 @@ Gradient = Callable[[Params, Batch], Params]
 """Function (theta, batch of one task) -> gradient of the inner surrogate."""
 
 
-# --- one task --------------------------------------------------------------------------------------------------------
-
-
-def log_prob(policy: Policy, theta: Params, batch: Batch) -> tuple[Float[Tensor, "time env"], Distribution]:
-    """Return log pi of one task's actions, and the distributions [time * env, ...]."""
-    distribution = policy.distribution(bind(policy, theta), batch.observation.flatten(0, 1))
-    values: Tensor = policy.head.log_prob(distribution, batch.action.flatten(0, 1))
+def log_prob(policy: Policy, theta: Params, batch: Batch) -> tuple[Float[Tensor, "*task time env"], Distribution]:
+    """Return log pi of the actions, and the distributions [*task, time * env, ...]."""
+    time = batch.valid.ndim - 2
+    distribution = policy.distribution(bind(policy, theta), batch.observation.flatten(time, time + 1))
+    values: Tensor = policy.head.log_prob(distribution, batch.action.flatten(time, time + 1))
     return values.reshape(batch.valid.shape), distribution
+
+
+# --- one task --------------------------------------------------------------------------------------------------------
 
 
 def inner_gradient(

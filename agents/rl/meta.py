@@ -1,12 +1,10 @@
 """Meta-parameters, and the clipped objective of the policies adapted from them."""
 
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from agents.core.saved_state import policy_buffers
 from agents.rl.adaptive_adam import KLAdaptiveAdam
@@ -47,7 +45,7 @@ def meta_optimiser(policy: Policy, meta: Meta, config: MetaConfig) -> KLAdaptive
 def with_old_policy(policy: Policy, params: Params, batch: Batch) -> Batch:
     """Add the log-probabilities and distributions of the policies that collected a batch, with `params` [task, ...]."""
     with torch.no_grad():
-        log_pi, distribution = vmap(partial(log_prob, policy))(params, batch)
+        log_pi, distribution = log_prob(policy, params, batch)
     return replace(batch, old_log_prob=log_pi, old_distribution=distribution)
 
 

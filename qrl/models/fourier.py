@@ -17,6 +17,7 @@ from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.policies.budget import Budget, canonical_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
+from qrl.policies.task_axes import for_batch
 
 LISTED_UNDER = "classical controls"
 
@@ -41,8 +42,9 @@ class Config:
 
 
 class FourierFeatures(nn.Module):
-    """Trainable Fourier features: [batch, n_inputs] -> [batch, n_features], each in [-1, 1]."""
+    """Trainable Fourier features: [*tasks, batch, n_inputs] -> [*tasks, batch, n_features], each in [-1, 1]."""
 
+    broadcasts: ClassVar[bool] = True
     groups: ClassVar[dict[str, str]] = {"frequencies": "scales", "phases": "angles"}
 
     def __init__(self, n_inputs: int, n_features: int, bandwidth: float, generator: Generator) -> None:
@@ -52,8 +54,19 @@ class FourierFeatures(nn.Module):
         self.frequencies = nn.Parameter(bandwidth * torch.randn(n_features, n_inputs, generator=generator))
         self.phases = nn.Parameter(2 * math.pi * torch.rand(n_features, generator=generator))
 
+    def bind(self) -> tuple[Tensor, Tensor]:
+        """Return the frequencies and phases."""
+        return self.frequencies, self.phases
+
+    def run(
+        self, bound: tuple[Tensor, Tensor], inputs: Float[Tensor, "*tasks batch input"]
+    ) -> Float[Tensor, "*tasks batch feature"]:
+        """Return the features for bound parameters."""
+        frequencies, phases = bound
+        return torch.cos(inputs @ frequencies.mT + for_batch(phases))
+
     def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch feature"]:
-        return torch.cos(inputs @ self.frequencies.mT + self.phases)
+        return self.run(self.bind(), inputs)
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> FourierFeatures:

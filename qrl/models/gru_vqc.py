@@ -4,15 +4,14 @@ The features are a re-uploading circuit's expectation values; a projection maps 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from qrl.models.gru import GRU
 from qrl.models.shared.ansatz import quantum_layer
-from qrl.models.shared.cells import QuantumCellConfig, SpanConfig, cell_circuit
+from qrl.models.shared.cells import BoundAffine, QuantumCellConfig, SpanConfig, cell_circuit
 from qrl.policies.frame import Frame
 from qrl.simulator.program import Bound
 
@@ -30,12 +29,14 @@ class Config(SpanConfig, QuantumCellConfig):
 class BoundFeatures(NamedTuple):
     """Bound features: everything that depends only on parameters; a pytree."""
 
-    memory: dict[str, Tensor]
+    memory: BoundAffine
     circuit: Bound
 
 
 class GRUWithCircuit(nn.Module):
     """GRU and circuit: (inputs [batch, n_inputs], memory [batch, n_hidden]) -> (expectation values, new memory)."""
+
+    broadcasts: ClassVar[bool] = True
 
     def __init__(self, config: Config, frame: Frame, generator: Generator) -> None:
         super().__init__()
@@ -50,13 +51,16 @@ class GRUWithCircuit(nn.Module):
 
     def bind(self) -> BoundFeatures:
         """Compute everything that depends only on the parameters."""
-        return BoundFeatures(dict(self.memory.named_parameters()), self.circuit.bind())
+        return BoundFeatures(self.memory.bind(), self.circuit.bind())
 
     def run(
-        self, bound: BoundFeatures, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
-    ) -> tuple[Float[Tensor, "batch feature"], Float[Tensor, "batch hidden"]]:
+        self,
+        bound: BoundFeatures,
+        inputs: Float[Tensor, "*tasks batch input"],
+        memory: Float[Tensor, "*tasks batch hidden"],
+    ) -> tuple[Float[Tensor, "*tasks batch feature"], Float[Tensor, "*tasks batch hidden"]]:
         """Compute one step with bound parameters."""
-        new_memory, _ = torch.func.functional_call(self.memory, bound.memory, (inputs, memory))
+        new_memory, _ = self.memory.run(bound.memory, inputs, memory)
         return self.circuit.run(bound.circuit, new_memory), new_memory
 
     def forward(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,12 +6,13 @@ Hochreiter and Schmidhuber 1997 with forget gates (Gers et al. 2000), as torch's
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from qrl.models.shared.cells import Affine, CellConfig, lstm_update
+from qrl.models.shared.cells import Affine, BoundAffine, CellConfig, lstm_update
 from qrl.policies.frame import Frame
 
 LISTED_UNDER = "with a memory, for rl2"
@@ -28,6 +29,8 @@ class LSTM(nn.Module):
     `keep_bias` holds the biases of the forget gate [n_hidden]; the input gate has the opposite biases (`SpanConfig`).
     """
 
+    broadcasts: ClassVar[bool] = True
+
     def __init__(self, n_inputs: int, keep_bias: Float[Tensor, " hidden"], generator: Generator) -> None:
         super().__init__()
         n_hidden = len(keep_bias)
@@ -38,12 +41,23 @@ class LSTM(nn.Module):
             forget_bias.copy_(keep_bias)
             input_bias.copy_(-forget_bias)
 
-    def forward(
-        self, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
-    ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch memory"]]:
+    def bind(self) -> BoundAffine:
+        """Return the parameters."""
+        return self.gates.bind()
+
+    def run(
+        self,
+        bound: BoundAffine,
+        inputs: Float[Tensor, "*tasks batch input"],
+        memory: Float[Tensor, "*tasks batch memory"],
+    ) -> tuple[Float[Tensor, "*tasks batch hidden"], Float[Tensor, "*tasks batch memory"]]:
+        """Compute one step with bound parameters."""
         hidden, cell = memory.chunk(2, -1)
-        gates = inputs @ self.gates.inputs.mT + hidden @ self.gates.memory.mT + self.gates.bias
+        gates = inputs @ bound.inputs.mT + hidden @ bound.memory.mT + bound.bias
         return lstm_update(gates.chunk(4, -1), cell)
+
+    def forward(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        return self.run(self.bind(), inputs, memory)
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> LSTM:

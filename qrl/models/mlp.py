@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch import Generator, Tensor, nn
 from qrl.common.checks import check_count
 from qrl.policies.budget import Budget, canonical_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
+from qrl.policies.task_axes import affine
 
 LISTED_UNDER = "classical controls"
 
@@ -38,10 +40,12 @@ class Config:
 
 
 class Perceptron(nn.Module):
-    """Perceptron: [batch, n_inputs] -> [batch, last width], tanh units.
+    """Perceptron: [*tasks, batch, n_inputs] -> [*tasks, batch, last width], tanh units.
 
     Weights are Glorot-uniform and biases 0, as in Finn et al. 2017.
     """
+
+    broadcasts: ClassVar[bool] = True
 
     def __init__(self, widths: tuple[int, ...], generator: Generator) -> None:
         super().__init__()
@@ -52,10 +56,20 @@ class Perceptron(nn.Module):
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         self.n_features = widths[-1]
 
-    def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch feature"]:
-        for layer in self.layers:
-            inputs = torch.tanh(layer(inputs))
+    def bind(self) -> list[tuple[Tensor, Tensor]]:
+        """Return the weights and biases of each layer."""
+        return [(layer.weight, layer.bias) for layer in self.layers if isinstance(layer, nn.Linear)]
+
+    def run(
+        self, bound: list[tuple[Tensor, Tensor]], inputs: Float[Tensor, "*tasks batch input"]
+    ) -> Float[Tensor, "*tasks batch feature"]:
+        """Return the features for bound parameters."""
+        for weight, bias in bound:
+            inputs = torch.tanh(affine(inputs, weight, bias))
         return inputs
+
+    def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch feature"]:
+        return self.run(self.bind(), inputs)
 
 
 def build(config: Config, frame: Frame, generator: Generator) -> Perceptron:

@@ -29,6 +29,7 @@ class Config(SpanConfig, QuantumGatesConfig):
 class QGRU(nn.Module):
     """QGRU cell: (inputs [batch, n_inputs], memory [batch, n_hidden]) -> (new memory as features, new memory)."""
 
+    broadcasts: ClassVar[bool] = True
     groups: ClassVar[dict[str, str]] = {f"gates.{name}": group for name, group in QUANTUM_GROUPS.items()}
 
     def __init__(self, config: Config, frame: Frame, generator: Generator) -> None:
@@ -43,10 +44,13 @@ class QGRU(nn.Module):
         return self.gates.bind()
 
     def run(
-        self, bound: BoundMaps, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch hidden"]
-    ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch hidden"]]:
+        self,
+        bound: BoundMaps,
+        inputs: Float[Tensor, "*tasks batch input"],
+        memory: Float[Tensor, "*tasks batch hidden"],
+    ) -> tuple[Float[Tensor, "*tasks batch hidden"], Float[Tensor, "*tasks batch hidden"]]:
         """Compute one step with bound parameters."""
-        update, reset, from_inputs, from_memory = self.gates.run(bound, torch.cat([inputs, memory], dim=-1)).unbind()
+        update, reset, from_inputs, from_memory = self.gates.run(bound, torch.cat([inputs, memory], dim=-1)).unbind(-3)
         candidate = torch.tanh(from_inputs + torch.sigmoid(reset) * from_memory)
         new_memory = candidate + torch.sigmoid(update) * (memory - candidate)
         return new_memory, new_memory

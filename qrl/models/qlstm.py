@@ -29,6 +29,7 @@ class Config(SpanConfig, QuantumGatesConfig):
 class QLSTM(nn.Module):
     """QLSTM cell: (inputs [batch, n_inputs], memory (h, c) [batch, 2 * n_hidden]) -> (h, new memory)."""
 
+    broadcasts: ClassVar[bool] = True
     groups: ClassVar[dict[str, str]] = {f"gates.{name}": group for name, group in QUANTUM_GROUPS.items()}
 
     def __init__(self, config: Config, frame: Frame, generator: Generator) -> None:
@@ -44,11 +45,14 @@ class QLSTM(nn.Module):
         return self.gates.bind()
 
     def run(
-        self, bound: BoundMaps, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
-    ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch memory"]]:
+        self,
+        bound: BoundMaps,
+        inputs: Float[Tensor, "*tasks batch input"],
+        memory: Float[Tensor, "*tasks batch memory"],
+    ) -> tuple[Float[Tensor, "*tasks batch hidden"], Float[Tensor, "*tasks batch memory"]]:
         """Compute one step with bound parameters."""
         hidden, cell = memory.chunk(2, -1)
-        return lstm_update(self.gates.run(bound, torch.cat([inputs, hidden], dim=-1)).unbind(), cell)
+        return lstm_update(self.gates.run(bound, torch.cat([inputs, hidden], dim=-1)).unbind(-3), cell)
 
     def forward(self, inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         return self.run(self.bind(), inputs, memory)

@@ -107,6 +107,11 @@ class Actor(nn.Module, ABC, Generic[BoundT]):
     def groups(self) -> dict[str, str]:
         """Learning-rate group of each parameter: "angles" (and hidden weights), "scales" or "heads"."""
 
+    @property
+    @abstractmethod
+    def broadcasts(self) -> bool:
+        """Whether `bind` accepts parameters with leading task axes."""
+
     @abstractmethod
     def bind(self) -> BoundT:
         """Compute everything that depends only on the parameters."""

@@ -1,7 +1,7 @@
 """Features: the interface of model files, and functional calls with parameters as values.
 
 A model implements the protocols here. `Features` or, for agents that learn in context, `RecurrentFeatures` is required;
-`BindableFeatures` and `GroupedFeatures` are optional. A memory is a value: no module stores it.
+`BindableFeatures`, `BroadcastingFeatures` and `GroupedFeatures` are optional. A memory is a value: no module stores it.
 """
 
 import math
@@ -11,16 +11,18 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 
 from qrl.common.errors import UsageError
 from qrl.common.registry import name_of
 from qrl.models import MODELS
 from qrl.policies.actor import PolicyConfig
 from qrl.policies.frame import Frame, check_size
+from qrl.policies.task_axes import for_batch
 
 Output = TypeVar("Output", Tensor, tuple[Tensor, Tensor])
 Output_co = TypeVar("Output_co", covariant=True)
+Result = TypeVar("Result")
 
 LEARNING_RATE_GROUPS = ("angles", "scales", "heads")
 """Learning-rate groups: variational angles and hidden weights; input scales and projections; read-outs and the rest."""
@@ -72,6 +74,18 @@ class BindableFeatures(Protocol[Output_co]):
 
 
 @runtime_checkable
+class BroadcastingFeatures(BindableFeatures[Output_co], Protocol[Output_co]):
+    """Features whose `bind` and `run` accept leading task axes in parameters, inputs and memory, and return them.
+
+    A rollout step is then one call for all tasks. Other features are mapped over the tasks by `torch.func.vmap`.
+    """
+
+    @property
+    def broadcasts(self) -> bool:
+        """True; False is the same as no such attribute."""
+
+
+@runtime_checkable
 class GroupedFeatures(Protocol):
     """Features with parameters in learning-rate groups other than "angles"."""
 
@@ -86,16 +100,27 @@ class FunctionalFeatures(Generic[Output]):
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._bindable: BindableFeatures[Output] | None = module if isinstance(module, BindableFeatures) else None
+        self.broadcasts = isinstance(module, BroadcastingFeatures) and module.broadcasts
+        """Whether `bind` of the module accepts parameters with leading task axes; `run` here always does."""
 
     def bind(self) -> object:
         """Return the bound parameters of the features or, if the features have no `bind`, their parameters."""
         return dict(self._module.named_parameters()) if self._bindable is None else self._bindable.bind()
 
-    def run(self, bound: object, *inputs: Tensor) -> Output:
-        """Return the features for bound parameters."""
-        if self._bindable is not None:
-            return self._bindable.run(bound, *inputs)
-        return functional_call(self._module, bound, inputs)  # type: ignore[arg-type]
+    def run(self, bound: object, n_task_axes: int, *inputs: Tensor) -> Output:
+        """Return the features for bound parameters, with so many leading axes of parameters and inputs."""
+        run = self._call if self._bindable is None else self._bindable.run
+        return (run if self.broadcasts else mapped(run, n_task_axes))(bound, *inputs)
+
+    def _call(self, params: object, *inputs: Tensor) -> Output:
+        return functional_call(self._module, params, inputs)  # type: ignore[arg-type]
+
+
+def mapped(function: Callable[..., Result], n_axes: int) -> Callable[..., Result]:
+    """Map a function over this many leading axes of all tensors in its arguments."""
+    for _ in range(n_axes):
+        function = vmap(function)
+    return function
 
 
 def build_features(
@@ -132,10 +157,15 @@ def make_readout(n_features: int, n_outputs: int, config: PolicyConfig, generato
     return readout
 
 
-def read_out(readout: dict[str, Tensor], features: Tensor) -> Tensor:
-    """Return the read-out's outputs for parameters given as values."""
+def read_out(readout: dict[str, Tensor], features: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch output"]:
+    """Return the read-out's outputs for parameters given as values, which may have leading task axes."""
     outputs, bias = features @ readout["weight"].mT, readout.get("bias")
-    return outputs if bias is None else outputs + bias
+    return outputs if bias is None else outputs + for_batch(bias)
+
+
+def n_task_axes(readout: dict[str, Tensor]) -> int:
+    """Return the number of leading task axes of a read-out's parameters, given as values."""
+    return readout["weight"].ndim - 2
 
 
 def learning_rate_groups(module: nn.Module, *features: nn.Module) -> dict[str, str]:

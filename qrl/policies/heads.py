@@ -1,7 +1,8 @@
 """Policy heads: from the read-out's outputs to a distribution over actions.
 
 A distribution is a dict of tensors (a pytree, so it passes through `vmap`); the functions that use it belong to the
-head. Noise is an argument, because no random number is drawn under `vmap`.
+head. Noise is an argument, because no random number is drawn under `vmap`. Outputs and the head's parameters may have
+leading task axes.
 """
 
 import math
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from qrl.common.errors import TrainingError
+from qrl.policies.task_axes import for_batch
 
 Distribution = dict[str, Tensor]
 
@@ -32,8 +34,11 @@ class Categorical(nn.Module):
 
     def distribution(self, bound: dict[str, Tensor], outputs: Float[Tensor, "*batch act"]) -> Distribution:
         """Return log-probabilities [..., act] from outputs and the head's parameters."""
-        scale = bound.get("log_inverse_temperature")
-        return {"log_probs": (outputs if scale is None else scale.exp() * outputs).log_softmax(-1)}
+        log_scale = bound.get("log_inverse_temperature")
+        if log_scale is None:
+            return {"log_probs": outputs.log_softmax(-1)}
+        scale = log_scale.exp() if log_scale.ndim == 0 else log_scale.exp()[..., None, None]
+        return {"log_probs": (scale * outputs).log_softmax(-1)}
 
     @staticmethod
     def noise(uniform: Tensor) -> Tensor:
@@ -91,7 +96,7 @@ class Gaussian(nn.Module):
 
     def distribution(self, bound: dict[str, Tensor], outputs: Float[Tensor, "*batch act"]) -> Distribution:
         """Return mean [..., act] and log standard deviation [..., act]."""
-        return {"mean": outputs, "log_std": bound["log_std"].expand_as(outputs)}
+        return {"mean": outputs, "log_std": for_batch(bound["log_std"]).expand_as(outputs)}
 
     @staticmethod
     def noise(uniform: Tensor) -> Tensor:

@@ -4,7 +4,7 @@
 
 A policy is an ordinary `nn.Module` for one task. To use its parameters as values, pass
 `dict(policy.named_parameters())` to `bind(policy, params)`, which computes everything that depends on no observation;
-then call `policy.distribution`.
+then call `policy.distribution`. Parameters and observations of several tasks have leading axes.
 """
 
 from functools import partial
@@ -25,6 +25,8 @@ from qrl.policies.features import (
     build_features,
     learning_rate_groups,
     make_readout,
+    mapped,
+    n_task_axes,
     read_out,
 )
 from qrl.policies.frame import Frame
@@ -71,12 +73,16 @@ class Policy(Actor[BoundPolicy]):
         features = self._functional.bind()
         return BoundPolicy(features, dict(self.readout.named_parameters()), dict(self.head.named_parameters()))
 
-    def distribution(self, bound: BoundPolicy, observations: Float[Tensor, "batch obs"]) -> Distribution:
-        """Return the distribution over actions for bound parameters.
+    @property
+    def broadcasts(self) -> bool:
+        return self._functional.broadcasts
+
+    def distribution(self, bound: BoundPolicy, observations: Float[Tensor, "*tasks batch obs"]) -> Distribution:
+        """Return the distribution over actions for bound parameters, with the leading axes of those parameters.
 
         Raises UsageError for observations of the wrong width.
         """
-        features = self._functional.run(bound.features, self.normalised(observations))
+        features = self._functional.run(bound.features, n_task_axes(bound.readout), self.normalised(observations))
         outputs = mask_logits(read_out(bound.readout, features), self.action_mask(observations))
         return self.head.distribution(bound.head, outputs)
 
@@ -96,7 +102,16 @@ class _Binder(nn.Module, Generic[BoundT]):
 
 
 def bind(policy: Actor[BoundT], params: Params) -> BoundT:
-    """Evaluate `policy.bind()` with other parameter values; pure, so `vmap` maps it over tasks."""
+    """Evaluate `policy.bind()` with other parameter values, which may have leading task axes.
+
+    The function is pure: derivatives are taken by `torch.func` transforms, and mapped over tasks by `vmap`.
+    """
+    name, value = next(iter(params.items()))
+    n_axes = 0 if policy.broadcasts else value.ndim - policy.get_parameter(name).ndim
+    return mapped(partial(_bind, policy), n_axes)(params)
+
+
+def _bind(policy: Actor[BoundT], params: Params) -> BoundT:
     return functional_call(_Binder(policy), {f"policy.{name}": value for name, value in params.items()}, ())
 
 
@@ -140,4 +155,5 @@ def _test_run(policy: Policy) -> None:
         found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise UsageError(f"model: features of 2 observations should have shape {expected}, found {found}")
     params = {name: p.detach()[None] for name, p in policy.named_parameters()}
-    vmap(policy.distribution)(vmap(partial(bind, policy))(params), observations[None])
+    vmap(policy.distribution)(vmap(partial(bind, policy))(params), observations[None])  # as updates do
+    policy.distribution(bind(policy, params), observations[None])  # as rollouts do

@@ -25,6 +25,7 @@ from qrl.policies.features import (
     build_features,
     learning_rate_groups,
     make_readout,
+    n_task_axes,
     read_out,
 )
 from qrl.policies.frame import Frame
@@ -58,26 +59,35 @@ class RecurrentNetwork(nn.Module):
         """Compute everything that depends only on parameters."""
         return BoundNetwork(self._functional.bind(), dict(self.readout.named_parameters()))
 
+    @property
+    def broadcasts(self) -> bool:
+        """Whether `bind` accepts parameters with leading task axes."""
+        return self._functional.broadcasts
+
     def step(
-        self, bound: BoundNetwork, inputs: Float[Tensor, "batch input"], memory: Float[Tensor, "batch memory"]
-    ) -> tuple[Float[Tensor, "batch output"], Float[Tensor, "batch memory"]]:
+        self,
+        bound: BoundNetwork,
+        inputs: Float[Tensor, "*tasks batch input"],
+        memory: Float[Tensor, "*tasks batch memory"],
+    ) -> tuple[Float[Tensor, "*tasks batch output"], Float[Tensor, "*tasks batch memory"]]:
         """Return the outputs and the next memory."""
-        features, memory = self._functional.run(bound.features, inputs, memory)
+        features, memory = self._functional.run(bound.features, n_task_axes(bound.readout), inputs, memory)
         return self._read(bound, inputs, features), memory
 
     def unroll(
-        self, bound: BoundNetwork, inputs: Float[Tensor, "time batch input"], truncation: int = 0
-    ) -> Float[Tensor, "time batch output"]:
+        self, bound: BoundNetwork, inputs: Float[Tensor, "time *tasks batch input"], truncation: int = 0
+    ) -> Float[Tensor, "time *tasks batch output"]:
         """Return the outputs of whole trials, starting from a zero memory.
 
         `truncation`: length of the segments of truncated backpropagation through time [steps]; 0: no truncation.
         """
-        memory = inputs.new_zeros(inputs.shape[1], self.n_memory)
+        memory = inputs.new_zeros(*inputs.shape[1:-1], self.n_memory)
+        n_axes = n_task_axes(bound.readout)
         rows = []
         for t, row in enumerate(inputs):
             if truncation and t % truncation == 0:
                 memory = memory.detach()
-            features, memory = self._functional.run(bound.features, row, memory)
+            features, memory = self._functional.run(bound.features, n_axes, row, memory)
             rows.append(features)
         return self._read(bound, inputs, torch.stack(rows))
 
@@ -94,8 +104,8 @@ class Outputs(NamedTuple):
 
     distribution: Distribution
     """Distribution over actions, [time, batch, ...]."""
-    value: Float[Tensor, "time batch"]
-    reward_outputs: Float[Tensor, "time batch reward_output"]
+    value: Float[Tensor, "time *tasks batch"]
+    reward_outputs: Float[Tensor, "time *tasks batch reward_output"]
     """Input of `expected_reward`; of width 0 for a policy that does not predict rewards."""
 
 
@@ -137,6 +147,10 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
         """Learning-rate group of each parameter: "angles" (and hidden weights), "scales" or "heads"."""
         networks = [self.actor] if self.critic is None else [self.actor, self.critic]
         return learning_rate_groups(self, *(network.features for network in networks))
+
+    @property
+    def broadcasts(self) -> bool:
+        return self.actor.broadcasts and (self.critic is None or self.critic.broadcasts)
 
     def bind(self) -> BoundRecurrentPolicy:
         """Compute everything that depends only on the parameters."""
@@ -184,10 +198,10 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
     def act(
         self,
         bound: BoundRecurrentPolicy,
-        inputs: Float[Tensor, "batch input"],
-        memory: Float[Tensor, "batch memory"],
-        mask: Bool[Tensor, "batch act"] | None,
-    ) -> tuple[Distribution, Float[Tensor, "batch memory"]]:
+        inputs: Float[Tensor, "*tasks batch input"],
+        memory: Float[Tensor, "*tasks batch memory"],
+        mask: Bool[Tensor, "*tasks batch act"] | None,
+    ) -> tuple[Distribution, Float[Tensor, "*tasks batch memory"]]:
         """Return the distribution over actions and the actor's next memory; the critic is not evaluated.
 
         `mask` is the result of `action_mask` for the observations in the inputs.
@@ -198,8 +212,8 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
     def unroll(
         self,
         bound: BoundRecurrentPolicy,
-        inputs: Float[Tensor, "time batch input"],
-        mask: Bool[Tensor, "time batch act"] | None,
+        inputs: Float[Tensor, "time *tasks batch input"],
+        mask: Bool[Tensor, "time *tasks batch act"] | None,
         truncation: int = 0,
     ) -> Outputs:
         """Return distributions, values and predicted rewards for whole trials.

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from qrl.layer import QuantumLayer
-from qrl.simulator.program import Bound, Program
-from qrl.simulator.small_batch import SmallBatchExecutor
+from qrl.simulator.program import Bound
 
 
 @runtime_checkable
@@ -40,7 +39,6 @@ class SideBySide:
         self.extractors = extractors
         self._cached: list[Tensor] = []
         self._bound: Bound = {}
-        self._small_batch: SmallBatchExecutor | None = None
 
     @staticmethod
     def is_possible(extractors: Sequence[ScaledFeatures]) -> bool:
@@ -73,15 +71,10 @@ class SideBySide:
         tensors = list(self._tensors())
         if len(tensors) != len(self._cached) or not all(map(torch.equal, tensors, self._cached)):
             self._cached, self._bound = [tensor.detach().clone() for tensor in tensors], self.bind()
-            program = self.layers[0].program
-            self._small_batch = program.small_batch(self._bound) if isinstance(program, Program) else None
         return self._bound
 
     def __call__(self, observations: Tensor) -> tuple[Tensor, ...]:
-        use_cache = not torch.is_grad_enabled()
-        bound = self._bind_cached() if use_cache else self.bind()
+        bound = self.bind() if torch.is_grad_enabled() else self._bind_cached()
         inputs = observations / bound["scale"]
         inputs = inputs @ bound["projection"].mT if "projection" in bound else inputs
-        if use_cache and self._small_batch is not None and self._small_batch.fits(inputs):
-            return self._small_batch(inputs).unbind()
         return self.layers[0].program.run(bound, inputs).unbind()

@@ -18,9 +18,10 @@ from qrl.circuits.gates import Input
 from qrl.common.autograd import Context, Rule, VmapInfo, mapped_axis_first
 from qrl.simulator.lowering import Factor, Phase
 
-SMALL = 2**13
-"""Largest state batch [numbers] for which call overhead outweighs arithmetic. States of small batches are complex,
-which takes the fewest calls, and autograd's built-in rules are faster than `PhaseProduct` (benchmarks/simulator.py)."""
+SMALL = 2**14
+"""Largest state batch per circuit [numbers] for which call overhead outweighs arithmetic. States of small batches are
+complex, which takes the fewest calls, and autograd's built-in rules are faster than `PhaseProduct`. A single circuit
+would gain up to 2**15; second derivatives of many circuits side by side are slower from 2**14 on."""
 
 
 @dataclass(frozen=True)

@@ -203,36 +203,3 @@ def test_circuit_first_used_inside_transforms_works_outside_them():
     torch.testing.assert_close(total(weights), plain)
     torch.testing.assert_close(vmap(grad(total))(weights[None])[0], grad(total)(weights))
     torch.testing.assert_close(curvature(weights), nested)
-
-
-@pytest.mark.parametrize("seed", range(15))
-def test_small_batches_in_numpy_equal_torch(seed):
-    circuit = random_circuit(seed, max_wires=5)
-    program = compile_circuit(circuit)
-    generator = torch.Generator().manual_seed(seed)
-    shapes = (2, circuit.n_weights), (2, circuit.n_scales), (2, 5, circuit.n_inputs)
-    for dtype, tolerance in ((DOUBLE, 1e-12), (torch.float32, 1e-5)):
-        w, s, x = (torch.randn(*shape, generator=generator, dtype=dtype) for shape in shapes)
-        bound = program.bind(w, s)
-        small_batch = program.small_batch(bound)
-        if not any(isinstance(gate.angle, Input) for gate in circuit.gates):
-            assert small_batch is None
-            continue
-        assert small_batch is not None and small_batch(x).dtype == dtype
-        torch.testing.assert_close(small_batch(x), program.run(bound, x), atol=tolerance, rtol=0)
-        one = program.bind(w[1], s[1])
-        torch.testing.assert_close(program.small_batch(one)(x[1]), small_batch(x)[1], atol=tolerance, rtol=0)
-
-
-def test_small_batch_executor_is_limited_to_one_block_and_few_samples(monkeypatch):
-    monkeypatch.setattr("qrl.simulator.kernels.SMALL", 64)  # four states of three wires
-    gates = tuple(Gate("RY", (w,), Input(0)) for w in range(6))
-    wide = compile_circuit(Circuit(6, gates, (Observable.of("Z0 Z5"),)))
-    nothing = torch.zeros(0)
-    assert wide.small_batch(wide.bind(nothing, nothing)) is None  # two blocks
-    narrow = compile_circuit(Circuit(3, gates[:3], (Observable.of("Z0"), Observable.of("X1"))))
-    small_batch = narrow.small_batch(narrow.bind(nothing, nothing))
-    inputs = torch.tensor([[0.3], [1.0]])
-    torch.testing.assert_close(small_batch(inputs), torch.cat([inputs.cos(), inputs.sin()], dim=1))
-    assert small_batch.fits(torch.zeros(4, 1)) and not small_batch.fits(torch.zeros(5, 1))
-    assert not small_batch.fits(torch.zeros(4, 1, dtype=DOUBLE))

@@ -17,6 +17,7 @@ from qrl.layer import initial_weights
 from qrl.models.shared.ansatz import QuantumConfig, reuploading_circuit
 from qrl.policies.budget import Budget, canonical_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
+from qrl.policies.task_axes import for_batch
 from qrl.simulator.program import Bound, compile_circuit
 
 MAX_SPAN = 10**9
@@ -103,6 +104,14 @@ class QuantumGatesConfig(QuantumCellConfig):
         check_count("model: n_circuits", self.n_circuits, most=MAX_N_CIRCUITS)
 
 
+class BoundAffine(NamedTuple):
+    """Parameters of `Affine` as values; a pytree."""
+
+    inputs: Tensor
+    memory: Tensor
+    bias: Tensor
+
+
 class Affine(nn.Module):
     """`n_maps` affine maps of inputs and memory side by side, as one matrix product each for inputs and memory.
 
@@ -121,6 +130,10 @@ class Affine(nn.Module):
                 init(each, generator=generator)
         self.n_maps = n_maps
 
+    def bind(self) -> BoundAffine:
+        """Return the parameters."""
+        return BoundAffine(self.inputs, self.memory, for_batch(self.bias))
+
     @staticmethod
     def size(n_maps: int, n_inputs: int, n_hidden: int) -> int:
         """Return the number of parameters."""
@@ -137,7 +150,7 @@ class BoundMaps(NamedTuple):
 
 
 class QuantumMaps(nn.Module):
-    """`n_maps` maps [batch, n_inputs] -> [n_maps, batch, n_outputs], each affine with circuits in the middle.
+    """`n_maps` maps [*tasks, batch, n_inputs] -> [*tasks, n_maps, batch, n_outputs], each affine around circuits.
 
         a projection to one feature per wire -> the circuits' expectation values -> a linear map with bias
 
@@ -171,12 +184,14 @@ class QuantumMaps(nn.Module):
         circuits = self.program.bind(self.weights, self.scales)
         return BoundMaps(circuits, self.projection, self.expansion, self.bias)
 
-    def run(self, bound: BoundMaps, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:
+    def run(
+        self, bound: BoundMaps, inputs: Float[Tensor, "*tasks batch input"]
+    ) -> Float[Tensor, "*tasks map batch output"]:
         """Return the maps' outputs for bound parameters."""
-        features = (inputs @ bound.projection.mT).unflatten(-1, (self.n_circuits, -1)).transpose(0, 1)
+        features = (inputs @ bound.projection.mT).unflatten(-1, (self.n_circuits, -1)).transpose(-3, -2)
         values = self.program.run(bound.circuits, features)
         if self.n_circuits > self.n_maps:
-            values = values.unflatten(0, (self.n_maps, -1)).transpose(1, 2).flatten(-2)
+            values = values.unflatten(-3, (self.n_maps, -1)).transpose(-3, -2).flatten(-2)
         return values @ bound.expansion + bound.bias
 
     def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "map batch output"]:

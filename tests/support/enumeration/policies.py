@@ -17,6 +17,8 @@ from tests.support.enumeration.processes import N_ACTIONS, OBSERVATION, Problem
 class LogitPolicy(Policy):
     """A softmax policy whose only parameters are its logits, two per state."""
 
+    broadcasts = True
+
     def __init__(self, n_states: int = 1) -> None:
         nn.Module.__init__(self)
         logits = torch.tensor([[0.4, -0.3], [-0.2, 0.1]], dtype=torch.float64)
@@ -32,7 +34,7 @@ class LogitPolicy(Policy):
 
     def distribution(self, bound: BoundPolicy, observations: Tensor) -> dict[str, Tensor]:
         logits = bound.head["logits"]
-        state = (observations == OBSERVATION[: len(logits)]).to(observations.dtype)
+        state = (observations == OBSERVATION[: logits.shape[-2]]).to(observations.dtype)
         return {"log_probs": (state @ logits).log_softmax(-1)}
 
 
