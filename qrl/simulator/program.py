@@ -81,24 +81,22 @@ class Program:
     density matrices of more than `MAX_NOISY_WIRES` wires.
     """
 
-    def __init__(self, circuit: Circuit, noise: Noise, engine: str) -> None:
+    def __init__(self, circuit: Circuit, noise: Noise = NOISELESS, engine: str | None = None) -> None:
+        self._engine = chosen_engine() if engine is None else engine
+        self._library = None if self._engine == FUSED or noise.needs_density_matrix else library()
+        _check_size(circuit, noise, native=self._library is not None)
         noise.check(circuit)
         self.circuit, self.noise = circuit, noise
-        self._library = None if engine == FUSED or noise.needs_density_matrix else library()
-        _check_size(circuit, noise, native=self._library is not None)
+        # The kernel needs it for third derivatives only, and many wires take long to lower.
+        self._lowering = Lowering(circuit, noise) if self._library is None else None
         self.n_bases = len(settings(circuit))
         """Number of measurement bases of the observables; each takes its own run of the circuit."""
-        self._engine = engine
         self._engines: dict[tuple[torch.dtype, torch.device], Engine] = {}
         self._fused: dict[tuple[torch.dtype, torch.device], FusedExecutor] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy or unpickle, here or in another process, by compiling the circuit again."""
         return compile_circuit, (self.circuit, self.noise, self._engine)
-
-    @functools.cached_property
-    def _lowering(self) -> Lowering:
-        return Lowering(self.circuit, self.noise)
 
     def _on(self, like: Tensor) -> Engine:
         """Return the engine for a tensor's dtype and device."""
@@ -119,6 +117,7 @@ class Program:
 
     def _fused_on(self, dtype: torch.dtype, device: torch.device) -> FusedExecutor:
         key = (dtype, device)
+        self._lowering = self._lowering or Lowering(self.circuit, self.noise)
         if key not in self._fused:
             # A separate thread has none of the caller's modes. A constant made inside a transform of torch.func would
             # be a wrapper that is dead when the transform ends; one from inference mode cannot be saved for backward.

@@ -29,6 +29,21 @@ class Kernel:
     """`reference(weights, scales, inputs, initial)`: the same output in differentiable operations of torch."""
 
 
+@dataclass(frozen=True)
+class Request:
+    """Results that are wanted of a derivative: one argument of a rule, not a pytree."""
+
+    kernel: Kernel
+    gradients: tuple[bool, bool, bool, bool]
+    """Gradients by weights, scales, inputs and initial state."""
+    output: bool = False
+    """The output's derivative along the tangents."""
+
+    @property
+    def any_gradient(self) -> bool:
+        return any(self.gradients)
+
+
 def evaluate(kernel: Kernel, weights: Tensor, scales: Tensor, inputs: Tensor, initial: Optional) -> Tensor:
     """Return the output [..., batch, column] of the kernel, differentiable."""
     arguments = Arguments(weights, scales, inputs, initial)
@@ -62,13 +77,13 @@ class Output(Rule):
         if cotangent is None:
             return (None,) * 6
         gradient = Gradient.forward if is_plain() else Gradient.apply
-        gradients = gradient(ctx.kernel, wanted, *arguments, cotangent, final_state)
+        gradients = gradient(Request(ctx.kernel, wanted), *arguments, cotangent, final_state)
         return None, None, *_reduced(gradients, wanted, arguments)
 
     @staticmethod
     def jvp(ctx: Context, _kernel: None, _keep: None, *tangents: Optional) -> tuple[Tensor, None]:
         *arguments, _ = ctx.saved_tensors
-        (tangent,) = Second.apply(ctx.kernel, True, (False,) * 4, *arguments, *tangents, None, None)
+        (tangent,) = Second.apply(Request(ctx.kernel, (False,) * 4, output=True), *arguments, *tangents, None, None)
         return tangent, None
 
     @staticmethod
@@ -83,8 +98,7 @@ class Gradient(Rule):
 
     @staticmethod
     def forward(
-        kernel: Kernel,
-        wanted: tuple[bool, ...],
+        request: Request,
         weights: Tensor,
         scales: Tensor,
         inputs: Tensor,
@@ -92,13 +106,13 @@ class Gradient(Rule):
         cotangent: Tensor,
         final_state: Tensor,
     ) -> tuple[Tensor, ...]:
-        arguments = Arguments(weights, scales, inputs, initial)
+        kernel, arguments = request.kernel, Arguments(weights, scales, inputs, initial)
         call = Call(kernel.library, kernel.circuit, arguments, cotangent=cotangent)
-        return tuple(call.gradient(final_state, wanted))
+        return tuple(call.gradient(final_state, request.gradients))
 
     @staticmethod
     def setup_context(ctx: Context, inputs: tuple[object, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.kernel, ctx.wanted, *saved = inputs
+        ctx.request, *saved = inputs
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*saved)
         ctx.save_for_forward(*saved)
@@ -106,42 +120,43 @@ class Gradient(Rule):
     @staticmethod
     def backward(ctx: Context, *cotangents: Optional) -> tuple[Optional, ...]:
         *arguments, cotangent, _ = ctx.saved_tensors
-        by_argument, by_cotangent = tuple(ctx.needs_input_grad[2:6]), ctx.needs_input_grad[6]
+        by_argument, by_cotangent = tuple(ctx.needs_input_grad[1:5]), ctx.needs_input_grad[5]
         if all(each is None for each in cotangents):
-            return (None,) * 8
-        tangents = _spread(cotangents, ctx.wanted)
+            return (None,) * 7
+        tangents = _spread(cotangents, ctx.request.gradients)
+        request = Request(ctx.request.kernel, by_argument, output=by_cotangent)
         second = Second.forward if is_plain() else Second.apply
-        results = list(second(ctx.kernel, by_cotangent, by_argument, *arguments, *tangents, cotangent, None))
+        results = list(second(request, *arguments, *tangents, cotangent, None))
         first = results.pop(0) if by_cotangent else None
         reduced = _reduced(results, by_argument, arguments)
-        return None, None, *reduced, None if first is None else _sum_to(first, cotangent.shape), None
+        return None, *reduced, None if first is None else _sum_to(first, cotangent.shape), None
 
     @staticmethod
-    def jvp(ctx: Context, _kernel: None, _wanted: None, *tangents: Optional) -> tuple[Tensor, ...]:
+    def jvp(ctx: Context, _: None, *tangents: Optional) -> tuple[Tensor, ...]:
         *arguments, cotangent, _ = ctx.saved_tensors
         # Nothing but a rule: torch does not differentiate operations inside a jvp again (pinned by a test).
         *by_argument, by_cotangent, _ = tangents
-        return Second.apply(ctx.kernel, False, ctx.wanted, *arguments, *by_argument, cotangent, by_cotangent)
+        return Second.apply(ctx.request, *arguments, *by_argument, cotangent, by_cotangent)
 
     @staticmethod
     def vmap(
-        info: VmapInfo, in_dims: Axes, kernel: Kernel, wanted: tuple[bool, ...], *tensors: Optional
+        info: VmapInfo, in_dims: Axes, request: Request, *tensors: Optional
     ) -> tuple[tuple[Tensor, ...], int]:
-        return Gradient.apply(kernel, wanted, *_leading(info, in_dims[2:], tensors, (*N_TAIL_AXES, 2, 1))), 0
+        return Gradient.apply(request, *_leading(info, in_dims[1:], tensors, (*N_TAIL_AXES, 2, 1))), 0
 
 
 class Second(Rule):
     """Derivative along tangents of the arguments: of the output, if wanted, and of `Gradient`."""
 
     @staticmethod
-    def forward(kernel: Kernel, result: bool, wanted: tuple[bool, ...], *tensors: Optional) -> tuple[Tensor, ...]:
-        cotangents = tensors[8:] if any(wanted) else (None, None)
+    def forward(request: Request, *tensors: Optional) -> tuple[Tensor, ...]:
+        kernel, cotangents = request.kernel, tensors[8:] if request.any_gradient else (None, None)
         call = Call(kernel.library, kernel.circuit, Arguments(*tensors[:4]), Arguments(*tensors[4:8]), *cotangents)
-        return tuple(call.second(result=result, wanted=wanted))
+        return tuple(call.second(result=request.output, wanted=request.gradients))
 
     @staticmethod
     def setup_context(ctx: Context, inputs: tuple[object, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.kernel, ctx.result, ctx.wanted, *tensors = inputs
+        ctx.request, *tensors = inputs
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
 
@@ -150,24 +165,24 @@ class Second(Rule):
         present, function = _reference_of(ctx)
         _, pull_back = torch.func.vjp(function, *present.values())
         gradients = dict(zip(present, pull_back(cotangents), strict=True))
-        return None, None, None, *(gradients.get(k) for k in range(len(ctx.saved_tensors)))
+        return None, *(gradients.get(k) for k in range(len(ctx.saved_tensors)))
 
     @staticmethod
-    def jvp(ctx: Context, _kernel: None, _result: None, _wanted: None, *tangents: Optional) -> tuple[Tensor, ...]:
+    def jvp(ctx: Context, _: None, *tangents: Optional) -> tuple[Tensor, ...]:
         present, function = _reference_of(ctx)
         filled = (torch.zeros_like(v) if (t := tangents[k]) is None else t for k, v in present.items())
         return torch.func.jvp(function, tuple(present.values()), tuple(filled))[1]
 
     @staticmethod
     def vmap(
-        info: VmapInfo, in_dims: Axes, kernel: Kernel, result: bool, wanted: tuple[bool, ...], *tensors: Optional
+        info: VmapInfo, in_dims: Axes, request: Request, *tensors: Optional
     ) -> tuple[tuple[Tensor, ...], int]:
-        leading = _leading(info, in_dims[3:], tensors, N_TAIL_AXES_OF_CALL)
-        return Second.apply(kernel, result, wanted, *leading), 0
+        return Second.apply(request, *_leading(info, in_dims[1:], tensors, N_TAIL_AXES_OF_CALL)), 0
 
 
 def _reference_of(ctx: Context) -> tuple[dict[int, Tensor], Callable[..., tuple[Tensor, ...]]]:
     """Return the tensors of `Second` by position, and its results as a function of them in operations of torch."""
+    request: Request = ctx.request
     tensors: tuple[Optional, ...] = ctx.saved_tensors
     present = {k: tensor for k, tensor in enumerate(tensors) if tensor is not None}
     leads = [t.shape[: -N_TAIL_AXES_OF_CALL[k]] for k, t in present.items()]
@@ -184,18 +199,18 @@ def _reference_of(ctx: Context) -> tuple[dict[int, Tensor], Callable[..., tuple[
 
         def output(*arguments: Tensor) -> Tensor:
             named = dict(zip(positions, arguments, strict=True))
-            return ctx.kernel.reference(*(named.get(k) for k in range(4)))
+            return request.kernel.reference(*(named.get(k) for k in range(4)))
 
         def gradients(cotangent: Tensor, *arguments: Tensor) -> tuple[Tensor, ...]:
             return torch.func.vjp(output, *arguments)[1](cotangent)
 
-        results = [torch.func.jvp(output, tuple(arguments), tuple(tangents))[1]] if ctx.result else []
-        if any(ctx.wanted):
+        results = [torch.func.jvp(output, tuple(arguments), tuple(tangents))[1]] if request.output else []
+        if request.any_gradient:
             cotangent = given[8]
             primals = (cotangent, *arguments)
             by_position = torch.func.jvp(gradients, primals, (given.get(9, torch.zeros_like(cotangent)), *tangents))[1]
             named = dict(zip(positions, by_position, strict=True))
-            results += [named[k] for k in range(4) if ctx.wanted[k]]
+            results += [named[k] for k in range(4) if request.gradients[k]]
         return tuple(results)
 
     return present, function

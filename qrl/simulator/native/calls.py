@@ -113,7 +113,7 @@ class Call:
         if tensor.shape[:-n_tail] != self.lead:
             tensor = tensor.expand(*self.lead, *tail)
         if len(self.lead) > 1:
-            tensor = tensor.reshape(-1, *tail)
+            tensor = tensor.reshape(self._n_circuits, *tail)
         if tail[-1] > 1 and tensor.stride(-1) != 1:
             tensor = tensor.contiguous()
         self._kept.append(tensor)
@@ -147,7 +147,7 @@ class Call:
 
     def gradient(self, final_state: Tensor, wanted: Sequence[bool]) -> list[Tensor]:
         """Return the gradients by the wanted arguments, weights and scales [..., parameter] of every circuit apart."""
-        final_state = final_state.expand(*self.lead, -1).contiguous()
+        final_state = final_state.expand(*self.lead, final_state.shape[-1]).contiguous()
         self._kept.append(final_state)
         self._c.final_state = final_state.data_ptr()
         gradients = self._gradients(wanted)
