@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import GATES, Gate
-from qrl.common.autograd import Context, VmapInfo
+from qrl.common.autograd import Context, VmapInfo, with_signature
 
 
 @dataclass
@@ -50,6 +50,7 @@ def counted(values: Tensor, counter: Counter, n_bases: int, n_shifts: int) -> Te
     return _Counted.apply(values, counter, n_bases, n_shifts)
 
 
+@with_signature
 class _Counted(torch.autograd.Function):
     """Identity that counts the rows passing forwards and backwards."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from qrl.common.autograd import Context, VmapInfo, mapped_axis_first
+from qrl.common.autograd import Context, VmapInfo, mapped_axis_first, with_signature
 from qrl.common.errors import UsageError
 
 
@@ -74,6 +74,7 @@ class Differentiable(RowFunction):
         return Differentiable(gradients, self.n_inputs + self.n_outputs, self.n_inputs, self.order - 1, self.method)
 
 
+@with_signature
 class RowFunctionOp(torch.autograd.Function):
     """`RowFunctionOp.apply(function, *rows)`: a `RowFunction` for autograd, `torch.func.grad` and `vmap`."""
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from qrl.common.autograd import Context, VmapInfo
+from qrl.common.autograd import Context, VmapInfo, with_signature
 
 
 def frequencies(probabilities: Tensor, shots: int, generator: torch.Generator) -> Tensor:
@@ -15,6 +15,7 @@ def frequencies(probabilities: Tensor, shots: int, generator: torch.Generator) -
     return _Frequencies.apply(probabilities, shots, generator)
 
 
+@with_signature
 class _Frequencies(torch.autograd.Function):
     """Identity with sampling noise: derivatives of every order are those of the identity."""
 
