@@ -32,6 +32,7 @@ from agents.rl.losses import policy_gradient
 from agents.rl.memory import check_gradient_fits, task_chunks
 from agents.rl.returns import standard_scores
 from qrl.common.errors import TrainingError
+from qrl.common.optimisers import adam
 from qrl.policies.policy import Params, Policy
 
 LISTED_UNDER = "baselines"
@@ -79,8 +80,8 @@ class Reinforce:
         self.config, self.policy, self.horizon = config, policy, horizon
         self.theta: Params = dict(policy.named_parameters())
         rates = {"angles": config.lr_angles, "scales": config.lr_scales, "heads": config.lr_heads}
-        groups = [{"params": [value], "lr": rates[policy.groups[name]]} for name, value in self.theta.items()]
-        self.optimiser = torch.optim.Adam(groups, amsgrad=config.amsgrad)
+        by_name = {name: rates[group] for name, group in policy.groups.items()}
+        self.optimiser = adam(self.theta, by_name, amsgrad=config.amsgrad)
         self.n_tasks, self.n_envs = config.meta_batch, config.episodes
 
     def adapt(self, state: FastWeights, rollout: Rollout) -> FastWeights:

@@ -13,6 +13,7 @@ from agents.core.saved_state import moments, named_parameters, restore_training
 from agents.rl.config import PPOConfig
 from agents.rl.trust_region import backtrack
 from qrl.common.errors import TrainingError
+from qrl.common.optimisers import adam
 from qrl.policies.policy import Params
 
 MAX_LR_SCALE = 10.0
@@ -31,10 +32,8 @@ class KLAdaptiveAdam:
 
     def __init__(self, config: PPOConfig, params: Params, rates: Mapping[str, float], buffers: Params) -> None:
         self.config, self.params, self.buffers = config, params, buffers
-        self._rates = [rates[name] for name in params]
-        self.adam = torch.optim.Adam(
-            [{"params": [value], "lr": rate} for value, rate in zip(self.params.values(), self._rates, strict=True)]
-        )
+        self.adam = adam(params, rates)
+        self._rates = [group["lr"] for group in self.adam.param_groups]
         self._lr_scale = torch.ones(())
         self._start_values: list[Tensor] = []
 

@@ -1,5 +1,6 @@
 """Types and helpers for rules of `torch.autograd.Function`."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,8 +17,12 @@ class Rule(torch.autograd.Function):
     """`torch.autograd.Function` with a fast `apply`; arguments are positional, and `setup_context` is overridden.
 
     torch inspects the signature of `forward` in each call, to fill in default values. That takes longer than a small
-    circuit.
+    circuit. Outside transforms of `torch.func` this class skips that, inside them it stores the signature.
     """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.forward.__signature__ = inspect.signature(cls.forward)  # type: ignore[attr-defined]
 
     @classmethod
     def apply(cls, *arguments: Any) -> Any:

@@ -1,9 +1,23 @@
-"""State of torch's optimisers."""
+"""Parameter groups and state of torch's optimisers."""
 
 import inspect
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def adam(params: Mapping[str, Tensor], rates: Mapping[str, float], *, amsgrad: bool = False) -> torch.optim.Adam:
+    """Return Adam with a learning rate for each parameter, by name; parameters of equal rates form one group.
+
+    The steps are bitwise those of one group per parameter and of `foreach=False`.
+    """
+    groups: list[dict[str, Any]] = [
+        {"params": [value for name, value in params.items() if rates[name] == rate], "lr": rate}
+        for rate in dict.fromkeys(rates[name] for name in params)
+    ]
+    return torch.optim.Adam(groups, amsgrad=amsgrad, foreach=True)
 
 
 def fresh_moments(optimiser: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from qrl.common.checks import shown
 from qrl.common.errors import TrainingError, UsageError, wrap_errors
+from qrl.common.optimisers import adam
 from qrl.common.options import check_known, option_names
 from qrl.layer import QuantumLayer
 from qrl.models import MODELS
@@ -236,13 +237,13 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Sets the loss curves and `n_iter_`.
         """
         rates = {name: float(getattr(self, f"lr_{group}")) for name, group in network.groups.items()}
-        adam = torch.optim.Adam([{"params": [value], "lr": rates[name]} for name, value in network.named_parameters()])
+        optimiser = adam(dict(network.named_parameters()), rates)
         self.loss_curve_, self.validation_curve_ = [], [] if len(held_out) else None
         lowest, best = math.inf, network.state_dict()
         reference, waited = math.inf, 0
         with tqdm(total=self.max_iter, desc="fit", unit="epoch", disable=not self.verbose) as bar:
             while len(self.loss_curve_) < self.max_iter and waited < self.n_iter_no_change:
-                self.loss_curve_.append(train_epoch(adam, loss, training, self.batch_size, generator))
+                self.loss_curve_.append(train_epoch(optimiser, loss, training, self.batch_size, generator))
                 value = self.loss_curve_[-1]
                 if self.validation_curve_ is not None:
                     with torch.no_grad():

@@ -199,7 +199,9 @@ def test_annealing_does_not_compound():
 def test_learning_rate_groups_reach_the_optimiser():
     config = dataclasses.replace(SMALL, lr_angles=1.0, lr_scales=2.0, lr_heads=3.0, lr_step_sizes=4.0)
     agent = training(agent_config=config).agent
-    rates = dict(zip(trained(agent), (group["lr"] for group in agent.optimiser.adam.param_groups), strict=True))
+    by_value = {value: group["lr"] for group in agent.optimiser.adam.param_groups for value in group["params"]}
+    rates = {name: by_value.pop(value) for name, value in agent.optimiser.params.items()}
+    assert not by_value
     assert rates["features.weights"] == 1 and rates["features.scales"] == 2
     assert rates["readout.weight"] == rates["readout.bias"] == rates["head.log_std"] == 3
     assert rates["step_size.features.weights"] == 4
