@@ -29,7 +29,7 @@ class Rule(torch.autograd.Function):
         """Apply the rule; see `torch.autograd.Function.apply`."""
         if torch._C._are_functorch_transforms_active():
             return super().apply(*arguments)
-        return super(torch.autograd.Function, cls).apply(*unwrap_dead_wrappers(arguments))
+        return super(torch.autograd.Function, cls).apply(*unwrap_dead_wrappers(arguments))  # type: ignore[misc]
 
 
 def is_plain() -> bool:

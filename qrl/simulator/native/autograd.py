@@ -97,17 +97,11 @@ class Gradient(Rule):
     """Gradients of the output, weighted by a cotangent, by the wanted arguments; circuits are not summed."""
 
     @staticmethod
-    def forward(
-        request: Request,
-        weights: Tensor,
-        scales: Tensor,
-        inputs: Tensor,
-        initial: Optional,
-        cotangent: Tensor,
-        final_state: Tensor,
-    ) -> tuple[Tensor, ...]:
-        kernel, arguments = request.kernel, Arguments(weights, scales, inputs, initial)
-        call = Call(kernel.library, kernel.circuit, arguments, cotangent=cotangent)
+    def forward(request: Request, *tensors: Optional) -> tuple[Tensor, ...]:
+        *arguments, cotangent, final_state = tensors
+        kernel = request.kernel
+        assert final_state is not None
+        call = Call(kernel.library, kernel.circuit, Arguments(*arguments), cotangent=cotangent)
         return tuple(call.gradient(final_state, request.gradients))
 
     @staticmethod
@@ -132,16 +126,13 @@ class Gradient(Rule):
         return None, *reduced, None if first is None else _sum_to(first, cotangent.shape), None
 
     @staticmethod
-    def jvp(ctx: Context, _: None, *tangents: Optional) -> tuple[Tensor, ...]:
+    def jvp(ctx: Context, _request: None, *tangents: Optional) -> tuple[Tensor, ...]:
         *arguments, cotangent, _ = ctx.saved_tensors
         # Nothing but a rule: torch does not differentiate operations inside a jvp again (pinned by a test).
-        *by_argument, by_cotangent, _ = tangents
-        return Second.apply(ctx.request, *arguments, *by_argument, cotangent, by_cotangent)
+        return Second.apply(ctx.request, *arguments, *tangents[:4], cotangent, tangents[4])
 
     @staticmethod
-    def vmap(
-        info: VmapInfo, in_dims: Axes, request: Request, *tensors: Optional
-    ) -> tuple[tuple[Tensor, ...], int]:
+    def vmap(info: VmapInfo, in_dims: Axes, request: Request, *tensors: Optional) -> tuple[tuple[Tensor, ...], int]:
         return Gradient.apply(request, *_leading(info, in_dims[1:], tensors, (*N_TAIL_AXES, 2, 1))), 0
 
 
@@ -163,7 +154,7 @@ class Second(Rule):
     @staticmethod
     def backward(ctx: Context, *cotangents: Tensor) -> tuple[Optional, ...]:
         present, function = _reference_of(ctx)
-        _, pull_back = torch.func.vjp(function, *present.values())
+        pull_back = torch.func.vjp(function, *present.values())[1]
         gradients = dict(zip(present, pull_back(cotangents), strict=True))
         return None, *(gradients.get(k) for k in range(len(ctx.saved_tensors)))
 
@@ -174,9 +165,7 @@ class Second(Rule):
         return torch.func.jvp(function, tuple(present.values()), tuple(filled))[1]
 
     @staticmethod
-    def vmap(
-        info: VmapInfo, in_dims: Axes, request: Request, *tensors: Optional
-    ) -> tuple[tuple[Tensor, ...], int]:
+    def vmap(info: VmapInfo, in_dims: Axes, request: Request, *tensors: Optional) -> tuple[tuple[Tensor, ...], int]:
         return Second.apply(request, *_leading(info, in_dims[1:], tensors, N_TAIL_AXES_OF_CALL)), 0
 
 
@@ -190,9 +179,7 @@ def _reference_of(ctx: Context) -> tuple[dict[int, Tensor], Callable[..., tuple[
 
     def function(*values: Tensor) -> tuple[Tensor, ...]:
         # `Gradient` keeps circuits apart, so every circuit has its own parameters.
-        given = {
-            k: v.expand(*lead, *v.shape[-N_TAIL_AXES_OF_CALL[k] :]) for k, v in zip(present, values, strict=True)
-        }
+        given = {k: v.expand(*lead, *v.shape[-N_TAIL_AXES_OF_CALL[k] :]) for k, v in zip(present, values, strict=True)}
         positions = [k for k in range(4) if k in given]
         arguments = [given[k] for k in positions]
         tangents = [given.get(4 + k, torch.zeros_like(given[k])) for k in positions]
@@ -209,8 +196,8 @@ def _reference_of(ctx: Context) -> tuple[dict[int, Tensor], Callable[..., tuple[
             cotangent = given[8]
             primals = (cotangent, *arguments)
             by_position = torch.func.jvp(gradients, primals, (given.get(9, torch.zeros_like(cotangent)), *tangents))[1]
-            named = dict(zip(positions, by_position, strict=True))
-            results += [named[k] for k in range(4) if request.gradients[k]]
+            gradient_of = dict(zip(positions, by_position, strict=True))
+            results += [gradient_of[k] for k in range(4) if request.gradients[k]]
         return tuple(results)
 
     return present, function

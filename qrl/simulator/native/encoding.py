@@ -132,9 +132,9 @@ class EncodedCircuit:
             CGate(o.kind, o.flip, o.sign, o.negative, o.control, int(first), len(o.angles), tables.offset(o))
             for o, first in zip(operations, firsts[:-1], strict=True)
         ]
-        self._gates, self._terms, self._words = (
-            (kind * len(items))(*items) for kind, items in ((CGate, encoded), (CTerm, terms), (CWord, words))
-        )
+        self._gates = (CGate * len(encoded))(*encoded)
+        self._terms = (CTerm * len(terms))(*terms)
+        self._words = (CWord * len(words))(*words)
         self._signs = tables.signs
         self.n_gates = len(operations)
         self._circuit = CCircuit(
@@ -200,7 +200,7 @@ class _Tables:
     def __init__(self, operations: Sequence[_Operation], n_wires: int) -> None:
         states = np.arange(2**n_wires)
         self._offsets: dict[tuple[tuple[int, ...], ...], int] = {}
-        rows = []
+        rows: list[np.ndarray] = []
         for pairs in (tuple(operation.pairs) for operation in operations if operation.kind == Kind.SIGNS):
             if pairs not in self._offsets:
                 self._offsets[pairs] = len(rows) * len(states)

@@ -113,6 +113,7 @@ def _load() -> ctypes.CDLL:
         raise _Broken(f"{FILE}: {wrong}")
     try:
         functions = ctypes.CDLL(os.fspath(FILE))  # an absolute path: no folder is searched
+        _check_version(functions)
         _declare(functions)
     except OSError as error:
         reason = str(error).removeprefix(f"{FILE}: ")
@@ -120,15 +121,19 @@ def _load() -> ctypes.CDLL:
     except AttributeError as error:
         function = str(error).rpartition(": ")[2]
         raise _Broken(f"{FILE}: no function {function}: another library, or of another version") from error
+    return functions
+
+
+def _check_version(functions: ctypes.CDLL) -> None:
+    """Raise _Broken if the library has another interface, and AttributeError if it does not say which."""
+    functions.qrl_native_abi.argtypes = ()
+    functions.qrl_native_abi.restype = ctypes.c_int32
     if (abi := functions.qrl_native_abi()) != ABI:
         raise _Broken(f"{FILE}: of another version of this software (interface {abi}, not {ABI})")
-    return functions
 
 
 def _declare(functions: ctypes.CDLL) -> None:
     """Declare arguments and results of the C functions. Raises AttributeError if one is missing."""
-    functions.qrl_native_abi.argtypes = ()
-    functions.qrl_native_abi.restype = ctypes.c_int32
     functions.qrl_native_supported.argtypes = (ctypes.c_int32,)
     functions.qrl_native_supported.restype = ctypes.c_int32
     functions.qrl_native_build.argtypes = ()
