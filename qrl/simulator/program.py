@@ -83,7 +83,9 @@ class Program:
 
     def __init__(self, circuit: Circuit, noise: Noise = NOISELESS, engine: str | None = None) -> None:
         self._engine = chosen_engine() if engine is None else engine
-        self._library = None if self._engine == FUSED or noise.needs_density_matrix else library()
+        # A calibration replaces gates by native ones; the kernel knows neither them nor channels.
+        fused = self._engine == FUSED or noise.needs_density_matrix or noise.calibration is not None
+        self._library = None if fused else library()
         _check_size(circuit, noise, native=self._library is not None)
         noise.check(circuit)
         self.circuit, self.noise = circuit, noise
