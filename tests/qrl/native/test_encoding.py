@@ -1,0 +1,78 @@
+"""Circuits as arrays of the kernel, and what the kernel refuses."""
+
+import pytest
+import torch
+
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.observables import Observable
+from qrl.common.errors import UsageError
+from qrl.models.reuploading import Config, circuit
+from qrl.noise.model import Noise
+from qrl.simulator.native.encoding import EncodedCircuit, Output
+from qrl.simulator.native.executor import NativeExecutor
+from qrl.simulator.program import compile_circuit
+
+Z = (Observable.of("Z0"),)
+
+
+def n_gates(*gates: Gate, n_wires: int = 3) -> int:
+    return EncodedCircuit(Circuit(n_wires, gates, Z), gates, Output.VALUES).n_gates
+
+
+def test_rotations_about_one_word_in_sequence_are_one():
+    turns = [Gate("RZ", (0,), angle) for angle in (Weight(0), Input(0, 0), 0.3)]
+    assert n_gates(*turns) == 1
+    assert n_gates(turns[0], Gate("RX", (1,), 0.1), turns[1]) == 2  # another wire does not matter
+    assert n_gates(turns[0], Gate("RX", (0,), 0.1), turns[1]) == 3
+    assert n_gates(turns[0], Gate("RZ", (1,), 0.1)) == 2
+    assert n_gates(Gate("RZZ", (0, 1), 0.1), Gate("RZZ", (1, 0), 0.2)) == 1
+    assert n_gates(Gate("CRX", (0, 1), 0.1), Gate("CRX", (1, 0), 0.2)) == 2
+    assert n_gates(Gate("H", (0,)), Gate("H", (0,))) == 2
+
+
+def test_a_ring_of_cz_is_one_gate():
+    ring = [Gate("CZ", (w, (w + 1) % 3)) for w in range(3)]
+    assert n_gates(*ring) == 1
+    assert n_gates(*ring, Gate("RX", (0,), 0.1), *ring) == 3
+
+
+def test_reuploading_circuit_has_one_gate_less_per_wire_and_layer():
+    """RZ of an input and RZ of a weight follow each other."""
+    config = Config(n_wires=4, n_layers=5)
+    whole = circuit(config, 4)
+    encoded = EncodedCircuit(whole, whole.gates, Output.VALUES)
+    assert encoded.n_gates == 8 * 6 + 8 * 5 - 4 * 5 + 6 - 1 * (whole.gates[-1].name != "CZ")
+
+
+def test_density_matrices_and_other_devices_run_on_the_fused_executor():
+    gates = (Gate("RX", (0,), Weight(0)), Gate("CZ", (0, 1)))
+    like = torch.zeros(1)
+    noisy = compile_circuit(Circuit(2, gates, Z), Noise(bit_flip=0.1), engine="native")
+    assert not isinstance(noisy._on(like), NativeExecutor)
+    readout = compile_circuit(Circuit(2, gates, Z), Noise(readout=0.1), engine="native")
+    assert isinstance(readout._on(like), NativeExecutor)
+    assert not isinstance(readout._on(like.to("meta")), NativeExecutor)
+
+
+@pytest.mark.parametrize("wrong", ["inputs", "weights"])
+def test_one_precision_for_all(wrong):
+    program = compile_circuit(Circuit(1, (Gate("RX", (0,), Weight(0)), Gate("RY", (0,), Input(0))), Z), engine="native")
+    dtypes = {name: torch.float64 if name == wrong else torch.float32 for name in ("weights", "inputs")}
+    bound = program.bind(torch.ones(1, dtype=dtypes["weights"]), torch.ones(0))
+    with pytest.raises(UsageError, match="one dtype and device, not torch"):
+        program.run(bound, torch.ones(2, 1, dtype=dtypes["inputs"]))
+
+
+@pytest.mark.parametrize("engine", ["native", "fused"])
+def test_initial_states_of_the_wrong_shape_are_refused(engine):
+    program = compile_circuit(Circuit(2, (Gate("RY", (0,), Input(0)),), Z), engine=engine)
+    bound, inputs = program.bind(torch.ones(0), torch.ones(0)), torch.ones(3, 1)
+    for shape, dtype in (((3, 2), torch.complex64), ((2, 4), torch.complex64), ((3, 4), torch.complex128)):
+        with pytest.raises(UsageError, match=r"initial states of 3 samples must have shape \[..., 3, 4\]"):
+            program.run(bound, inputs, initial=torch.ones(shape, dtype=dtype))
+    noisy = compile_circuit(program.circuit, Noise(bit_flip=0.1), engine=engine)
+    with pytest.raises(UsageError, match="noise channels do not have"):
+        noisy.run(noisy.bind(torch.ones(0), torch.ones(0)), inputs, initial=torch.ones(3, 4, dtype=torch.complex64))
+    with pytest.raises(UsageError, match="no amplitudes"):
+        noisy.amplitudes(noisy.bind(torch.ones(0), torch.ones(0)), inputs)
