@@ -8,6 +8,7 @@ the time beside it should be at most 1.3 times that of one thread on a quiet mac
 policy of `agents/cli/waiting.py` off: OpenMP's threads then spin, and a run that takes too long is ended.
 """
 
+import itertools
 import os
 import statistics
 import subprocess
@@ -117,7 +118,7 @@ def durations(process: subprocess.Popen[bytes], run: Path, iterations: int) -> l
         time.sleep(0.005)
     if len(ends) < iterations:
         ends.append(time.monotonic())
-    return [after - before for before, after in zip(ends, ends[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(ends)]
 
 
 @contextmanager
