@@ -174,13 +174,14 @@ class RL2:
         self.n_tasks, self.n_envs = config.meta_batch // config.trials, config.trials
         steps = config.episodes * horizon
         user, rollout = f"agent {config.agent}", f"a rollout of {config.meta_batch} trials of {steps:,} steps"
-        check_fits(user, rollout, config.meta_batch * steps * _rollout_bytes(policy))
+        device = policy.scale.device
+        check_fits(user, rollout, config.meta_batch * steps * _rollout_bytes(policy), device)
         self.value_scale = reward_scale * float(torch.tensor(config.discount).pow(torch.arange(steps)).sum())
         """Return that corresponds to a critic output of 1: the discounted sum of `reward_scale` over a trial."""
         rates = {name: config.rate(group) for name, group in policy.groups.items()}
         self.optimiser = KLAdaptiveAdam(config, self.theta, rates, policy_buffers(policy))
         self.step_bytes = graph_bytes(policy)
-        check_fits(user, "the gradient of one trial", self.step_bytes * steps)
+        check_fits(user, "the gradient of one trial", self.step_bytes * steps, device)
 
     # --- acting ------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from agents.cli.options import (
     RobustnessOptions,
 )
 from agents.cli.parse import HelpShown, parse
+from agents.cli.waiting import wait_passively
 from agents.runs.folder import RunFolder, check_target
 from agents.runs.program import program
 from agents.select.options import SelectOptions
@@ -48,6 +49,7 @@ def run_command(arguments: list[str]) -> int:
         name, *rest = arguments
     if name not in COMMANDS:
         raise UsageError(f"unknown command {name!r}{suggest(name, COMMANDS)}")
+    wait_passively()
     engine()  # refuses a wrong QRL_ENGINE before anything is written
     try:
         return COMMANDS[name].run(rest)

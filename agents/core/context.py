@@ -106,13 +106,24 @@ def seed_shots(agent: object, sequence: np.random.SeedSequence) -> None:
         generator.set_state(torch_generator(sequence, generator.device).get_state())
 
 
+def check_device(name: str) -> None:
+    """Raise UsageError, naming the devices that exist, unless torch finds the device: cpu, cuda or cuda:N."""
+    if name == "cpu":
+        return
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        raise UsageError(f"--device {name}: torch finds no CUDA device here; use cpu")
+    if (torch.device(name).index or 0) >= count:
+        found = ", ".join(f"cuda:{index}" for index in range(count))
+        raise UsageError(f"--device {name}: torch finds {count} CUDA device{'s' * (count > 1)} here: {found}")
+
+
 def build(spec: Spec) -> tuple[TaskDistribution, Agent[object]]:
     """Build the task distribution and the agent of a spec.
 
     Raises UsageError for an unavailable device and for incompatible plug-ins.
     """
-    if spec.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: torch finds no CUDA device here; use cpu")
+    check_device(spec.device)
     if spec.threads:
         torch.set_num_threads(spec.threads)
     distribution = _build_distribution(spec)

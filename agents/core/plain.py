@@ -3,11 +3,12 @@
 import dataclasses
 import difflib
 import math
+import re
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, Literal, NewType, TypeVar, Union, cast, get_args, get_origin
 
 from cattrs import AttributeValidationNote, Converter, ForbiddenExtraKeysError, IterableValidationNote
 from cattrs.errors import BaseValidationError, ClassValidationError, IterableValidationError
@@ -18,6 +19,9 @@ from qrl.common.errors import UsageError, describe, suggest
 from qrl.common.options import DataclassInstance
 
 T = TypeVar("T")
+
+GpuName = NewType("GpuName", str)
+"""Torch device of one of several GPUs: cuda:N."""
 
 
 def to_plain(options: DataclassInstance) -> dict[str, object]:
@@ -186,6 +190,12 @@ def _literal(value: object, hint: object) -> object:
     raise _Mismatch(f"{mismatch}; did you mean {near[0]!r}?") if near else mismatch
 
 
+def _gpu_name(value: object, _: object) -> GpuName:
+    if isinstance(value, str) and re.fullmatch(r"cuda:(0|[1-9][0-9]{0,2})", value):
+        return GpuName(value)
+    raise _mismatch("cuda:N", value)
+
+
 def _union(value: object, hint: object) -> object:
     errors = []
     for option in get_args(hint):
@@ -265,6 +275,7 @@ _CONVERTER.register_structure_hook(str, _scalar(str, "a string", _str))
 _CONVERTER.register_structure_hook(Path, _scalar((str, Path), "a path", _path))
 _CONVERTER.register_structure_hook(type(None), _scalar(type(None), "null", lambda _: None))
 _CONVERTER.register_structure_hook_func(_origin_in(Literal), _literal)
+_CONVERTER.register_structure_hook_func(lambda hint: hint is GpuName, _gpu_name)
 _CONVERTER.register_structure_hook_func(_origin_in(Union, types.UnionType), _union)
 _CONVERTER.register_structure_hook_func(_origin_in(tuple, list), _sequence)
 _CONVERTER.register_structure_hook_func(lambda hint: hint in (object, DataclassInstance | None), lambda value, _: value)

@@ -13,7 +13,7 @@ from agents.core.limits import (
     LARGEST_TASKS,
     LARGEST_THREADS,
 )
-from agents.core.plain import check_value, from_plain, init_names, inside, located, plain_value, to_plain
+from agents.core.plain import GpuName, check_value, from_plain, init_names, inside, located, plain_value, to_plain
 from agents.core.registry import DEFAULT_NAMES, REGISTRIES
 from qrl.common.checks import MAX_SHOTS, check_count, check_seed, check_text
 from qrl.common.errors import UsageError, suggest
@@ -102,8 +102,8 @@ class Spec:
     """Noise model, such as depolarizing=0.01 readout=0.02, or calibration=FILE.json, the calibration of a device
     (docs/backends.md). May be given more than once."""
 
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Torch device of all tensors."""
+    device: Literal["cpu", "cuda"] | GpuName = "cpu"
+    """Torch device of all tensors; of several GPUs, cuda:N."""
 
     threads: int = 0
     """CPU threads of torch [threads]; 0: torch's default."""

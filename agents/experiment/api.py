@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from agents.core.agent import Agent
 from agents.core.registry import REGISTRIES
@@ -41,7 +40,7 @@ def train(
     backend: str | object = "torch",
     shots: int = 0,
     noise: Sequence[str] = (),
-    device: Literal["cpu", "cuda"] = "cpu",
+    device: str = "cpu",
     threads: int = 0,
     checkpoint_every: int = 10,
     eval_tasks: int = 100,
@@ -68,7 +67,7 @@ def train(
         backend: backend of the circuits: "torch", "pennylane:DEVICE", or a PennyLane device.
         shots: shots of each circuit in each measurement basis [shots]; 0: exact expectation values.
         noise: noise model, such as ["depolarizing=0.01"]; see docs/backends.md.
-        device: torch device of all tensors.
+        device: torch device of all tensors: cpu, cuda or, of several GPUs, cuda:N.
         threads: CPU threads of torch [threads]; 0: torch's default.
         checkpoint_every: checkpoint interval [meta-iterations].
         eval_tasks: test tasks of the evaluation at the end [tasks].

@@ -212,11 +212,13 @@ def adaptation_curve(
     )
 
 
-def check_evaluation(agent: object, distribution: TaskDistribution, n_tasks: int, steps: int, episodes: int) -> None:
-    """Raise UsageError if an evaluation would exceed this machine's memory."""
+def check_evaluation(
+    agent: object, distribution: TaskDistribution, n_tasks: int, steps: int, episodes: int, device: str
+) -> None:
+    """Raise UsageError if an evaluation would exceed the memory of its torch device, or its returns this machine's."""
     trial = agent.trial_episodes if isinstance(agent, InContextAgent) else None
     together = min(n_tasks, max(1, MAX_LANES // episodes))
-    check_rollouts("evaluate", agent, distribution, together, episodes, 1 if trial else steps + 1)
+    check_rollouts("evaluate", agent, distribution, together, episodes, 1 if trial else steps + 1, device)
     n_x = trial or steps + 1
     check_fits("evaluate", f"the returns of {n_tasks:,} tasks at {n_x:,} points", RETURN_BYTES * n_tasks * n_x)
     if isinstance(agent, MemoryBoundAgent):
@@ -244,7 +246,7 @@ def evaluate_returns(agent: Agent[State], distribution: TaskDistribution, plan: 
         raise UsageError(f"evaluate: an interval over tasks needs at least 2 tasks, not {n_tasks}")
     if steps < 1 or episodes < 1:
         raise UsageError(f"evaluate: steps and episodes must be at least 1, not {steps} and {episodes}")
-    check_evaluation(agent, distribution, n_tasks, steps, episodes)
+    check_evaluation(agent, distribution, n_tasks, steps, episodes, device)
     streams = np.random.SeedSequence(plan.seed).spawn(4)
     seed_shots(agent, streams[3])
     tasks = distribution.sample(n_tasks, split, np.random.default_rng(streams[0]))

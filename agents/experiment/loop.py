@@ -76,7 +76,7 @@ class Training:
         streams = seed_sequences(spec.seed)
         self.rngs = {name: np.random.Generator(np.random.PCG64(streams[name])) for name in RNGS}
         self.generator = torch_generator(streams["actions"], spec.device)
-        check_rollouts("training", agent, distribution, agent.n_tasks, agent.n_envs, agent.n_rollouts)
+        check_rollouts("training", agent, distribution, agent.n_tasks, agent.n_envs, agent.n_rollouts, spec.device)
         self.env = distribution.vectorise(agent.n_tasks, agent.n_envs, spec.device)
         self.iteration = self.env_steps = 0
         self.seconds = 0.0

@@ -49,7 +49,7 @@ def run_training(
         for role in REGISTRIES:
             spec.plugin(role)
         distribution, agent = build(spec)
-    check_evaluation(agent, distribution, spec.eval_tasks, spec.eval_steps, spec.eval_episodes)
+    check_evaluation(agent, distribution, spec.eval_tasks, spec.eval_steps, spec.eval_episodes, spec.device)
     training = Training(spec, distribution, agent) if isinstance(agent, Learner) else None
     found = origins.of(spec)
     if training is not None and found["env"]["from"] != "this library":  # its own are checked by the tests
@@ -107,7 +107,7 @@ def run_resume(
             distribution, agent = build(spec)
         if not isinstance(agent, Learner):
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
-        check_evaluation(agent, distribution, spec.eval_tasks, spec.eval_steps, spec.eval_episodes)
+        check_evaluation(agent, distribution, spec.eval_tasks, spec.eval_steps, spec.eval_episodes, spec.device)
         training = Training(spec, distribution, agent)
         if (checkpoint := folder.load(training.load)) is None:
             notes.append(f"note: {path} ended before its first checkpoint; starting from iteration 0")

@@ -88,6 +88,8 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
         self._family = distribution
         self.name = distribution.name
         """Name of the family."""
+        self.horizon = distribution.horizon
+        """Longest episode [steps]."""
         self.n_tasks = check_count(f"{distribution.name}: n_tasks", n_tasks)
         self.envs_per_task = check_count(f"{distribution.name}: envs_per_task", envs_per_task)
         self.num_envs = self.n_tasks * self.envs_per_task

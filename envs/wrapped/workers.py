@@ -23,6 +23,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.utils import write_to_shared_memory
 
 from envs.wrapped.lanes import RESET, Lanes
+from envs.wrapped.openmp import end_threads
 from envs.wrapped.time_limit import Clock, TimeLimit
 from qrl.common.errors import TrainingError, UsageError
 
@@ -66,6 +67,7 @@ class Workers:
         self._markers = [context.RawArray("q", [0, RESET]) for _ in range(workers)]
         shards = [partial(lanes, first=i * n, n=n, marker=marker) for i, marker in enumerate(self._markers)]
         in_main_thread = threading.current_thread() is threading.main_thread()
+        end_threads()  # of earlier torch operations: a pool is also made after training, for the evaluation
         with TimeLimit(step_timeout):  # a worker tells its spaces after its first environment is made
             self._shards = AsyncVectorEnv(
                 shards,
@@ -171,7 +173,7 @@ def _work(
         os.setpgid(0, 0)  # Signals to the group of the parent are for the parent, which finishes its iteration first.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        torch.set_num_threads(1)  # torch's own threads do not survive a fork
+        torch.set_num_threads(1)  # the workers are the parallelism
         parent_pipe.close()
         _answer(make, pipe, partial(write_to_shared_memory, shared_memory=memory), index)
     except BaseException:  # the parent reports the exit code with the tasks; a traceback would be a second message
