@@ -16,6 +16,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := .venv/.installed
 NATIVE := qrl/simulator/native
+# Tests to repeat on the fused executor. The others are not even imported, which takes longer than these tests.
+EXACTNESS = -m "$(1)" $(shell grep -rl --include="*.py" "mark.exactness" tests)
 
 .PHONY: demo test test-all check native wheel clean
 .DELETE_ON_ERROR:
@@ -25,11 +27,11 @@ demo: $(STAMP)
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
-	QRL_ENGINE=fused OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "exactness and not slow"
+	QRL_ENGINE=fused OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(call EXACTNESS,exactness and not slow)
 
 test-all: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
-	QRL_ENGINE=fused OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m exactness
+	QRL_ENGINE=fused OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(call EXACTNESS,exactness)
 
 # CMake of the environment, or else of the system.
 native:

@@ -1,7 +1,9 @@
 """The wheel works outside the checkout, in a separate environment with its dependencies."""
 
 import os
+import platform
 import random
+import re
 import subprocess
 import sys
 import sysconfig
@@ -72,6 +74,21 @@ def test_wheel_contains_only_the_packages_and_their_data(wheel):
     tracked = {name for name in listed.stdout.split() if not name.endswith(sources)}
     built = {"qrl/simulator/native/qrl_native.so"}
     assert {name for name in names if name.startswith(("qrl/", "envs/", "agents/"))} == tracked | built
+
+
+def test_wheel_fits_every_python_and_loads_without_a_compiler(wheel, environment, tmp_path):
+    """The compilers are not on the PATH of the program, and torch, which has libraries of its own, is not imported."""
+    assert wheel.name == f"qrl_meta-0.1.0-py3-none-linux_{platform.machine()}.whl"
+    program = "from qrl.simulator.native.library import status; print(status())"
+    done = subprocess.run(
+        [environment / "python", "-c", program],
+        cwd=tmp_path,
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.fullmatch(r"native kernel: (avx2|avx512|generic) \((GCC|Clang) .*\)\n", done.stdout)
 
 
 def test_installed_library_trains(call, tmp_path):

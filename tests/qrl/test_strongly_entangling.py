@@ -18,8 +18,6 @@ from qrl.models import strongly_entangling as model
 from qrl.policies.policy import make_policy
 from qrl.simulator.program import compile_circuit
 
-pytestmark = pytest.mark.exactness
-
 PAULI = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
 
 
@@ -33,6 +31,7 @@ def random_rotations(n_layers: int, n_wires: int, seed: int = 0) -> Tensor:
     return 3.0 * torch.randn(n_layers + 1, n_wires, 3, generator=generator, dtype=torch.float64)
 
 
+@pytest.mark.exactness
 @pytest.mark.parametrize(("n_wires", "n_layers"), [(1, 2), (2, 1), (2, 3), (3, 2), (3, 4), (4, 1), (4, 4), (5, 5)])
 def test_equals_pennylanes_template_without_inputs(n_wires: int, n_layers: int) -> None:
     """The full state by all Pauli words, except for five wires: entanglers, ranges, and the order of Rot's angles.
@@ -62,6 +61,7 @@ def test_equals_pennylanes_template_without_inputs(n_wires: int, n_layers: int) 
     torch.testing.assert_close(values, torch.stack(template()), rtol=0, atol=1e-12)
 
 
+@pytest.mark.exactness
 @pytest.mark.parametrize("observables", ["local", "global", "both"])
 @pytest.mark.parametrize(("n_wires", "ranges"), [(1, [0, 0, 0]), (2, [1, 1, 1]), (3, [1, 2, 1]), (4, [1, 2, 3])])
 def test_equals_the_template_layer_by_layer_with_inputs(n_wires: int, ranges: list[int], observables: str) -> None:
