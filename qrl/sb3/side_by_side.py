@@ -36,7 +36,7 @@ class SideBySide:
     """
 
     def __init__(self, extractors: Sequence[ScaledFeatures]) -> None:
-        self.extractors = extractors
+        self.extractors, self.layers = extractors, _layers(extractors)
         self._cached: list[Tensor] = []
         self._bound: Bound = {}
 
@@ -45,10 +45,6 @@ class SideBySide:
         """Return whether all extractors are layers with one circuit."""
         layers = _layers(extractors)
         return len(layers) == len(extractors) and all(layer.program is layers[0].program for layer in layers)
-
-    @property
-    def layers(self) -> list[QuantumLayer]:
-        return _layers(self.extractors)
 
     def bind(self) -> Bound:
         """Bind the layers' parameters, with a leading axis for the layers."""
