@@ -121,14 +121,16 @@ class Call:
         return CArray(tensor.data_ptr(), circuit, tensor.stride(-2) if n_tail > 1 else 0)
 
     def _new(self, *shape: int) -> Tensor:
-        tensor = self._like.new_empty(*self.lead, *shape)
+        # The kernel does nothing without samples, and the sum over none is 0.
+        new = self._like.new_empty if self._batch else self._like.new_zeros
+        tensor = new(*self.lead, *shape)
         self._kept.append(tensor)
         return tensor
 
     # --- execution ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        if self._library.functions.qrl_native_run(self._circuit.pointer, ctypes.byref(self._c), self._library.number):
+        if self._batch and self._library.functions.qrl_native_run(self._circuit.pointer, ctypes.byref(self._c), self._library.number):
             raise MemoryError("the native kernel is out of memory")
 
     def forward(self, *, keep: bool) -> tuple[Tensor, Tensor]:

@@ -42,8 +42,8 @@ def test_reuploading_circuit_has_one_gate_less_per_wire_and_layer():
     config = Config(n_wires=4, n_layers=5)
     whole = circuit(config, 4)
     encoded = EncodedCircuit(whole, whole.gates, Output.VALUES)
-    # RZ RY of weights six times, RY RZ of inputs five times, the joined ones, a ring after all layers of weights but one.
-    assert encoded.n_gates == 6 * 8 + 5 * 8 - 5 * 4 + 5
+    # Weights: RY, then five times RZ RY; inputs: five times RY RZ; the joined ones; five rings.
+    assert encoded.n_gates == (4 + 5 * 8) + 5 * 8 - 5 * 4 + 5
 
 
 def test_density_matrices_and_other_devices_run_on_the_fused_executor():
