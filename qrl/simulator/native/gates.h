@@ -2,6 +2,8 @@
 //
 // A state holds the 2^n amplitudes of WIDTH samples, [amplitude][real, imaginary][lane].
 #pragma once
+#include <utility>
+
 #include "dual.h"
 #include "interface.h"
 
@@ -14,31 +16,26 @@ template <class N> struct Amplitude {
 // Cosine and sine of half the angle of a rotation.
 template <class N> struct HalfAngle {
     N cosine, sine;
-    HalfAngle inverse() const { return {cosine, -sine}; }
 };
 
 inline bool is_odd(int64_t bits) { return __builtin_popcountll(uint64_t(bits)) & 1; }
 
-// Indices of the amplitudes that a gate acts on: its control is set and, if it flips bits, the lowest of them is clear.
-class Selection {
-  public:
-    Selection(int n_wires, int32_t flip, int32_t control) : control_(control) {
-        const int64_t pivot = flip & -flip;
-        low_ = pivot < control ? pivot : control;
-        high_ = pivot < control ? control : pivot;
-        size = (int64_t(1) << n_wires) >> ((pivot != 0) + (control != 0));
+// Call `act(i, j)` for the pairs of amplitudes i and j = i ^ flip whose control is set; bit `flip & -flip` of i is clear.
+template <class F> inline void for_each_pair(int n_wires, int64_t flip, int64_t control, F act) {
+    const int64_t size = int64_t(1) << n_wires, pivot = flip & -flip;
+    if (!control) {
+        for (int64_t high = 0; high < size; high += 2 * pivot) {
+            for (int64_t i = high; i < high + pivot; ++i) act(i, i ^ flip);
+        }
+        return;
     }
-
-    int64_t operator[](int64_t position) const { return insert(insert(position, low_), high_) | control_; }
-
-    int64_t size;
-
-  private:
-    // Insert a clear bit; without a bit, return the index.
-    static int64_t insert(int64_t index, int64_t bit) { return ((index & -bit) << 1) | (index & (bit - 1)); }
-
-    int64_t control_, low_, high_;
-};
+    const int64_t low = pivot < control ? pivot : control, high = pivot < control ? control : pivot;
+    const auto insert = [](int64_t index, int64_t bit) { return ((index & -bit) << 1) | (index & (bit - 1)); };
+    for (int64_t k = 0; k < size / 4; ++k) {
+        const int64_t i = insert(insert(k, low), high) | control;
+        act(i, i ^ flip);
+    }
+}
 
 // --- one amplitude or pair -------------------------------------------------------------------------------------------
 
@@ -72,40 +69,42 @@ template <class N> inline void rotate_real(Amplitude<N> &a, Amplitude<N> &b, con
 
 template <class K> void apply_signs(Amplitude<typename K::Number> *state, int64_t size, const int8_t *signs) {
     for (int64_t i = 0; i < size; ++i) {
-        if (signs[i] < 0) {
-            state[i].re = -state[i].re;
-            state[i].im = -state[i].im;
-        }
-    }
-}
-
-template <class K> void apply_hadamard(Amplitude<typename K::Number> *state, const Selection &selected, int32_t flip) {
-    const auto root = splat(typename K::Scalar(0.70710678118654752440));
-    for (int64_t k = 0; k < selected.size; ++k) {
-        auto &a = state[selected[k]], &b = state[selected[k] ^ flip];
-        const Amplitude<typename K::Number> sum{a.re + b.re, a.im + b.im}, difference{a.re - b.re, a.im - b.im};
-        a = {K::scaled(sum.re, root), K::scaled(sum.im, root)};
-        b = {K::scaled(difference.re, root), K::scaled(difference.im, root)};
-    }
-}
-
-template <class N> void apply_flip(Amplitude<N> *state, const Selection &selected, int32_t flip) {
-    for (int64_t k = 0; k < selected.size; ++k) {
-        const Amplitude<N> a = state[selected[k]];
-        state[selected[k]] = state[selected[k] ^ flip];
-        state[selected[k] ^ flip] = a;
+        if (signs[i] < 0) state[i] = {-state[i].re, -state[i].im};
     }
 }
 
 // Apply a gate without an angle; each is its own inverse.
 template <class K>
 void apply_fixed(const QrlCircuit &circuit, const QrlGate &gate, Amplitude<typename K::Number> *state) {
-    const Selection selected(circuit.n_wires, gate.flip, gate.control);
+    using A = Amplitude<typename K::Number>;
+    const auto root = splat(typename K::Scalar(0.70710678118654752440));
     switch (gate.kind) {
-    case QRL_SIGNS: return apply_signs<K>(state, int64_t(1) << circuit.n_wires, circuit.signs + gate.table);
-    case QRL_FLIP: return apply_flip(state, selected, gate.flip);
-    default: return apply_hadamard<K>(state, selected, gate.flip);
+    case QRL_SIGNS:
+        apply_signs<K>(state, int64_t(1) << circuit.n_wires, circuit.signs + gate.table);
+        break;
+    case QRL_FLIP:
+        for_each_pair(circuit.n_wires, gate.flip, gate.control, [=](int64_t i, int64_t j) QRL_INLINED {
+            const A a = state[i];
+            state[i] = state[j];
+            state[j] = a;
+        });
+        break;
+    default:  // QRL_HADAMARD
+        for_each_pair(circuit.n_wires, gate.flip, gate.control, [=](int64_t i, int64_t j) QRL_INLINED {
+            const A a = state[i], b = state[j];
+            state[i] = {K::scaled(a.re + b.re, root), K::scaled(a.im + b.im, root)};
+            state[j] = {K::scaled(a.re - b.re, root), K::scaled(a.im - b.im, root)};
+        });
     }
+}
+
+// Call `act(i, j)` for the pairs that differ in the lowest bit of a diagonal word, with eigenvalue 1 for i and -1 for j.
+template <class F> inline void for_each_eigenvalue_pair(int n_wires, const QrlGate &gate, F act) {
+    const int64_t sign = gate.sign;
+    for_each_pair(n_wires, sign & -sign, gate.control, [&](int64_t i, int64_t j) QRL_INLINED {
+        const bool swapped = is_odd(i & sign);
+        act(swapped ? j : i, swapped ? i : j);
+    });
 }
 
 template <class K>
@@ -114,26 +113,23 @@ void apply_rotation(
     Amplitude<typename K::Number> *state
 ) {
     using N = typename K::Number;
-    const Selection selected(circuit.n_wires, gate.flip, gate.control);
-    const N cosine = half.cosine, sines[2] = {half.sine, -half.sine};
+    const N cosine = half.cosine, sine = half.sine, minus = -half.sine;
     switch (gate.kind) {
     case QRL_DIAGONAL:
-        for (int64_t k = 0; k < selected.size; ++k) {
-            const int64_t i = selected[k];
-            rotate_phase(state[i], cosine, sines[is_odd(i & gate.sign) ^ gate.negative]);
-        }
+        for_each_eigenvalue_pair(circuit.n_wires, gate, [=](int64_t i, int64_t j) QRL_INLINED {
+            rotate_phase(state[i], cosine, sine);
+            rotate_phase(state[j], cosine, minus);
+        });
         break;
     case QRL_IMAGINARY:
-        for (int64_t k = 0; k < selected.size; ++k) {
-            const int64_t i = selected[k];
-            rotate_imaginary(state[i], state[i ^ gate.flip], cosine, sines[is_odd(i & gate.sign) ^ gate.negative]);
-        }
+        for_each_pair(circuit.n_wires, gate.flip, gate.control, [&](int64_t i, int64_t j) QRL_INLINED {
+            rotate_imaginary(state[i], state[j], cosine, is_odd(i & gate.sign) ^ gate.negative ? minus : sine);
+        });
         break;
-    default:
-        for (int64_t k = 0; k < selected.size; ++k) {
-            const int64_t i = selected[k];
-            rotate_real(state[i], state[i ^ gate.flip], cosine, sines[0]);
-        }
+    default:  // QRL_REAL
+        for_each_pair(circuit.n_wires, gate.flip, gate.control, [=](int64_t i, int64_t j) QRL_INLINED {
+            rotate_real(state[i], state[j], cosine, sine);
+        });
     }
 }
 
@@ -141,61 +137,70 @@ void apply_rotation(
 
 // Sums of products in four independent chains, so that no addition waits for the one before it.
 template <class N> struct Sums {
-    N chain[4];
-
-    void add(const N &a, const N &b, int k) { chain[k] = fma(a, b, chain[k]); }
-    void subtract(const N &a, const N &b, int k) { chain[k] = fma(-a, b, chain[k]); }
-    N total() const { return (chain[0] + chain[1]) + (chain[2] + chain[3]); }
+    N first, second, third, fourth;
+    N total() const { return (first + second) + (third + fourth); }
 };
 
-// Re <adjoint| -i P |state>, the terms of amplitude a alone for a diagonal P = +1.
-template <class N> inline void add_phase(Sums<N> &sums, const Amplitude<N> &adjoint, const Amplitude<N> &a, int k) {
-    sums.add(adjoint.re, a.im, k);
-    sums.subtract(adjoint.im, a.re, k + 1);
-}
-
 // Un-apply a rotation from a state and its adjoint; return the derivative of Re <adjoint|state> by the angle.
+//
+// With P the gate's word the derivative is Re <adjoint| -i P / 2 |state>.
 template <class K>
 typename K::Number unapply_rotation(
     const QrlCircuit &circuit, const QrlGate &gate, const HalfAngle<typename K::Number> &half,
     Amplitude<typename K::Number> *state, Amplitude<typename K::Number> *adjoint
 ) {
     using N = typename K::Number;
-    const Selection selected(circuit.n_wires, gate.flip, gate.control);
-    const N cosine = half.cosine, sines[2] = {-half.sine, half.sine};
-    Sums<N> sums[2] = {};  // by the sign of the word's eigenvalue
+    using A = Amplitude<N>;
+    const N cosine = half.cosine, sine = -half.sine, minus = half.sine;
+    Sums<N> sums{};
     switch (gate.kind) {
     case QRL_DIAGONAL:
-        for (int64_t k = 0; k < selected.size; ++k) {
-            const int64_t i = selected[k];
-            const int odd = is_odd(i & gate.sign) ^ gate.negative;
-            add_phase(sums[odd], adjoint[i], state[i], 0);
-            rotate_phase(state[i], cosine, sines[odd]);
-            rotate_phase(adjoint[i], cosine, sines[odd]);
-        }
+        for_each_eigenvalue_pair(circuit.n_wires, gate, [&](int64_t i, int64_t j) QRL_INLINED {
+            A a = state[i], b = state[j], u = adjoint[i], v = adjoint[j];
+            sums.first = fma(u.re, a.im, sums.first);
+            sums.second = fma(-u.im, a.re, sums.second);
+            sums.third = fma(-v.re, b.im, sums.third);
+            sums.fourth = fma(v.im, b.re, sums.fourth);
+            rotate_phase(a, cosine, sine);
+            rotate_phase(b, cosine, minus);
+            rotate_phase(u, cosine, sine);
+            rotate_phase(v, cosine, minus);
+            state[i] = a, state[j] = b, adjoint[i] = u, adjoint[j] = v;
+        });
         break;
-    case QRL_IMAGINARY:
-        for (int64_t k = 0; k < selected.size; ++k) {
-            const int64_t i = selected[k], j = i ^ gate.flip;
-            const int odd = is_odd(i & gate.sign) ^ gate.negative;
-            add_phase(sums[odd], adjoint[i], state[j], 0);
-            add_phase(sums[odd], adjoint[j], state[i], 2);
-            rotate_imaginary(state[i], state[j], cosine, sines[odd]);
-            rotate_imaginary(adjoint[i], adjoint[j], cosine, sines[odd]);
+    case QRL_IMAGINARY: {
+        Sums<N> negative{};  // of the pairs with eigenvalue -1
+        for (int odd = 0; odd <= (gate.sign != 0); ++odd) {
+            const bool is_negative = odd ^ gate.negative;
+            const N signed_sine = is_negative ? minus : sine;
+            for_each_pair(circuit.n_wires, gate.flip, gate.control, [&](int64_t i, int64_t j) QRL_INLINED {
+                if (is_odd(i & gate.sign) != odd) return;
+                A a = state[i], b = state[j], u = adjoint[i], v = adjoint[j];
+                sums.first = fma(u.re, b.im, sums.first);
+                sums.second = fma(-u.im, b.re, sums.second);
+                sums.third = fma(v.re, a.im, sums.third);
+                sums.fourth = fma(-v.im, a.re, sums.fourth);
+                rotate_imaginary(a, b, cosine, signed_sine);
+                rotate_imaginary(u, v, cosine, signed_sine);
+                state[i] = a, state[j] = b, adjoint[i] = u, adjoint[j] = v;
+            });
+            if (is_negative) std::swap(sums, negative);
         }
-        break;
-    default:
-        for (int64_t k = 0; k < selected.size; ++k) {
-            const int64_t i = selected[k], j = i ^ gate.flip;
-            sums[0].add(adjoint[j].re, state[i].re, 0);
-            sums[0].add(adjoint[j].im, state[i].im, 1);
-            sums[0].subtract(adjoint[i].re, state[j].re, 2);
-            sums[0].subtract(adjoint[i].im, state[j].im, 3);
-            rotate_real(state[i], state[j], cosine, sines[0]);
-            rotate_real(adjoint[i], adjoint[j], cosine, sines[0]);
-        }
+        return K::scaled(sums.total() - negative.total(), splat(typename K::Scalar(0.5)));
     }
-    return K::scaled(sums[0].total() - sums[1].total(), splat(typename K::Scalar(0.5)));
+    default:  // QRL_REAL
+        for_each_pair(circuit.n_wires, gate.flip, gate.control, [&](int64_t i, int64_t j) QRL_INLINED {
+            A a = state[i], b = state[j], u = adjoint[i], v = adjoint[j];
+            sums.first = fma(v.re, a.re, sums.first);
+            sums.second = fma(v.im, a.im, sums.second);
+            sums.third = fma(-u.re, b.re, sums.third);
+            sums.fourth = fma(-u.im, b.im, sums.fourth);
+            rotate_real(a, b, cosine, sine);
+            rotate_real(u, v, cosine, sine);
+            state[i] = a, state[j] = b, adjoint[i] = u, adjoint[j] = v;
+        });
+    }
+    return K::scaled(sums.total(), splat(typename K::Scalar(0.5)));
 }
 
 }  // namespace qrl::QRL_ISA

@@ -11,23 +11,31 @@ namespace qrl::QRL_ISA {
 template <class K>
 typename K::Number word_value(const QrlWord &word, const Amplitude<typename K::Number> *state, int n_wires) {
     using N = typename K::Number;
-    Sums<N> sums[2] = {};
-    const Selection selected(n_wires, word.flip, 0);
-    for (int64_t k = 0; k < selected.size; ++k) {
-        const int64_t i = selected[k];
-        const Amplitude<N> &a = state[i], &b = state[i ^ word.flip];
-        Sums<N> &sum = sums[is_odd(i & word.sign)];
-        if (word.phase % 2 == 0) {  // Re conj(b) a
-            sum.add(b.re, a.re, 0);
-            sum.add(b.im, a.im, 1);
-        } else {  // Re i conj(b) a
-            sum.add(b.im, a.re, 0);
-            sum.subtract(b.re, a.im, 1);
+    using A = Amplitude<N>;
+    Sums<N> sums{};
+    const auto add = [&](const A &a, const A &b) {
+        sums.first = fma(a.re, b.re, sums.first);
+        sums.second = fma(a.im, b.im, sums.second);
+    };
+    const auto subtract = [&](const A &a, const A &b) {
+        sums.third = fma(-a.re, b.re, sums.third);
+        sums.fourth = fma(-a.im, b.im, sums.fourth);
+    };
+    if (!word.flip) {
+        for (int64_t i = 0; i < int64_t(1) << n_wires; ++i) {
+            if (is_odd(i & word.sign)) subtract(state[i], state[i]);
+            else add(state[i], state[i]);
         }
+        return K::scaled(sums.total(), splat(typename K::Scalar(word.coefficient)));
     }
-    // A word that flips bits has two equal terms per pair.
-    const double factor = word.coefficient * (word.flip ? 2 : 1) * (word.phase >= 2 ? -1 : 1);
-    return K::scaled(sums[0].total() - sums[1].total(), splat(typename K::Scalar(factor)));
+    // The two states of a pair have equal terms: Re i^phase conj(b) a.
+    for_each_pair(n_wires, word.flip, 0, [&](int64_t i, int64_t j) QRL_INLINED {
+        const A &a = state[i], &b = state[j], turned = word.phase % 2 ? A{-a.im, a.re} : a;
+        if (is_odd(i & word.sign)) subtract(b, turned);
+        else add(b, turned);
+    });
+    const double factor = 2 * word.coefficient * (word.phase >= 2 ? -1 : 1);
+    return K::scaled(sums.total(), splat(typename K::Scalar(factor)));
 }
 
 // adjoint += 2 * cotangent * coefficient * word |state>

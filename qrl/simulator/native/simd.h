@@ -12,6 +12,9 @@
 #include <arm_neon.h>
 #endif
 
+// Of a lambda in a loop over amplitudes: a call would cost more than what it does.
+#define QRL_INLINED __attribute__((always_inline))
+
 namespace qrl::QRL_ISA {
 
 #if defined(__AVX512F__)
