@@ -132,7 +132,10 @@ class Program:
 
         weights [..., weight] in rad; scales [..., scale] in rad per unit of input. Each row of the leading axes defines
         its own circuit; all circuits run side by side. `torch.func.vmap` does the same, with more overhead per call.
+        Raises UsageError for too few weights or scales.
         """
+        _check_width("weights", weights, self.circuit.n_weights)
+        _check_width("scales", scales, self.circuit.n_scales)
         return self._on(weights).bind(weights, scales)
 
     def run(
@@ -181,8 +184,7 @@ class Program:
         return self._on(inputs).probabilities(bound, inputs, initial)
 
     def _check(self, inputs: Tensor, initial: Tensor | None) -> None:
-        if inputs.shape[-1] < self.circuit.n_inputs:
-            raise UsageError(f"circuit: expected {self.circuit.n_inputs} inputs, found {inputs.shape[-1]}")
+        _check_width("inputs", inputs, self.circuit.n_inputs)
         if initial is None:
             return
         if self.noise.needs_density_matrix:
@@ -193,6 +195,11 @@ class Program:
                 f"circuit: initial states of {expected[0]} samples must have shape [..., {expected[0]}, {expected[1]}] "
                 f"and the inputs' precision, not {list(initial.shape)} and {initial.dtype}"
             )
+
+
+def _check_width(what: str, columns: Tensor, expected: int) -> None:
+    if columns.shape[-1] < expected:
+        raise UsageError(f"circuit: expected {expected} {what}, found {columns.shape[-1]}")
 
 
 def check_noisy_wires(n_wires: int, noise: Noise) -> None:

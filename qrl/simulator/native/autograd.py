@@ -11,9 +11,14 @@ import torch
 from torch import Tensor
 
 from qrl.common.autograd import Context, Rule, VmapInfo, is_plain
-from qrl.simulator.native.calls import N_TAIL_AXES, N_TAIL_AXES_OF_CALL, Arguments, Call
+from qrl.simulator.native.calls import N_TAIL_AXES, Arguments, Call
 from qrl.simulator.native.encoding import EncodedCircuit
 from qrl.simulator.native.library import Library
+
+OF_CALL = tuple(N_TAIL_AXES.values())
+"""Axes of the tensors of a call after the leading ones: arguments, tangents, cotangent and its tangent."""
+OF_ARGUMENTS, OF_GRADIENT = OF_CALL[:4], (*OF_CALL[:4], N_TAIL_AXES["cotangent"], 1)
+"""The same for the arguments, and for arguments, cotangent and final state."""
 
 Optional = Tensor | None
 Axes = tuple[int | None, ...]
@@ -90,7 +95,7 @@ class Output(Rule):
     def vmap(
         info: VmapInfo, in_dims: Axes, kernel: Kernel, keep: bool, *arguments: Optional
     ) -> tuple[tuple[Tensor, Tensor], int]:
-        return Output.apply(kernel, keep, *_leading(info, in_dims[2:], arguments, N_TAIL_AXES)), 0
+        return Output.apply(kernel, keep, *_leading(info, in_dims[2:], arguments, OF_ARGUMENTS)), 0
 
 
 class Gradient(Rule):
@@ -133,7 +138,7 @@ class Gradient(Rule):
 
     @staticmethod
     def vmap(info: VmapInfo, in_dims: Axes, request: Request, *tensors: Optional) -> tuple[tuple[Tensor, ...], int]:
-        return Gradient.apply(request, *_leading(info, in_dims[1:], tensors, (*N_TAIL_AXES, 2, 1))), 0
+        return Gradient.apply(request, *_leading(info, in_dims[1:], tensors, OF_GRADIENT)), 0
 
 
 class Second(Rule):
@@ -166,7 +171,7 @@ class Second(Rule):
 
     @staticmethod
     def vmap(info: VmapInfo, in_dims: Axes, request: Request, *tensors: Optional) -> tuple[tuple[Tensor, ...], int]:
-        return Second.apply(request, *_leading(info, in_dims[1:], tensors, N_TAIL_AXES_OF_CALL)), 0
+        return Second.apply(request, *_leading(info, in_dims[1:], tensors, OF_CALL)), 0
 
 
 def _reference_of(ctx: Context) -> tuple[dict[int, Tensor], Callable[..., tuple[Tensor, ...]]]:
@@ -174,12 +179,12 @@ def _reference_of(ctx: Context) -> tuple[dict[int, Tensor], Callable[..., tuple[
     request: Request = ctx.request
     tensors: tuple[Optional, ...] = ctx.saved_tensors
     present = {k: tensor for k, tensor in enumerate(tensors) if tensor is not None}
-    leads = [t.shape[: -N_TAIL_AXES_OF_CALL[k]] for k, t in present.items()]
+    leads = [t.shape[: -OF_CALL[k]] for k, t in present.items()]
     lead = torch.broadcast_shapes(*leads)
 
     def function(*values: Tensor) -> tuple[Tensor, ...]:
         # `Gradient` keeps circuits apart, so every circuit has its own parameters.
-        given = {k: v.expand(*lead, *v.shape[-N_TAIL_AXES_OF_CALL[k] :]) for k, v in zip(present, values, strict=True)}
+        given = {k: v.expand(*lead, *v.shape[-OF_CALL[k] :]) for k, v in zip(present, values, strict=True)}
         positions = [k for k in range(4) if k in given]
         arguments = [given[k] for k in positions]
         tangents = [given.get(4 + k, torch.zeros_like(given[k])) for k in positions]

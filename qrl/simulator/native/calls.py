@@ -22,9 +22,11 @@ class CArray(ctypes.Structure):
     _fields_: ClassVar = [("data", ctypes.c_void_p), ("circuit", ctypes.c_int64), ("row", ctypes.c_int64)]
 
 
-_ARRAYS = ("weights", "scales", "inputs", "initial")
-_TANGENTS = tuple(f"{name}_tangent" for name in _ARRAYS)
-_GRADIENTS = tuple(f"{name}_gradient" for name in _ARRAYS)
+_ARGUMENTS = ("weights", "scales", "inputs", "initial")
+_GRADIENTS = tuple(f"{name}_gradient" for name in _ARGUMENTS)
+_NAMES = (*_ARGUMENTS, *(f"{name}_tangent" for name in _ARGUMENTS), "cotangent", "cotangent_tangent")
+N_TAIL_AXES = dict(zip(_NAMES, (1, 1, 2, 2) * 2 + (2, 2), strict=True))
+"""Axes after the leading ones: of the arguments, their tangents, the output's cotangent and the tangent of that."""
 
 
 class CCall(ctypes.Structure):
@@ -33,7 +35,7 @@ class CCall(ctypes.Structure):
     _fields_: ClassVar = [
         *((name, ctypes.c_int32) for name in ("is_double", "output", "n_threads", "is_dual")),
         *((name, ctypes.c_int64) for name in ("n_circuits", "n_samples")),
-        *((name, CArray) for name in (*_ARRAYS, *_TANGENTS, "cotangent", "cotangent_tangent")),
+        *((name, CArray) for name in _NAMES),
         *((name, ctypes.c_void_p) for name in ("final_state", "result", *_GRADIENTS)),
     ]
 
@@ -51,10 +53,6 @@ class Arguments(NamedTuple):
     """Initial states [..., batch, 2 * state], real and imaginary parts in turn; None: |0...0>."""
 
 
-N_TAIL_AXES = (1, 1, 2, 2)
-"""Axes of each argument after the leading ones."""
-N_TAIL_AXES_OF_CALL = (*N_TAIL_AXES, *N_TAIL_AXES, 2, 2)
-"""The same for arguments, their tangents, the cotangent of the output and the tangent of that."""
 NO_TANGENTS = Arguments(None, None, None, None)
 
 
@@ -75,32 +73,26 @@ class Call:
     ) -> None:
         self._library, self._circuit = library, circuit
         assert arguments.inputs is not None
-        tensors = zip((*arguments, *tangents, cotangent, cotangent_tangent), N_TAIL_AXES_OF_CALL, strict=True)
-        leads = {tensor.shape[:-n_tail] for tensor, n_tail in tensors if tensor is not None}
+        self._like, self._batch = arguments.inputs, arguments.inputs.shape[-2]
+        tensors = [
+            (name, t)
+            for name, t in zip(_NAMES, (*arguments, *tangents, cotangent, cotangent_tangent), strict=True)
+            if t is not None
+        ]
+        leads = {tensor.shape[: -N_TAIL_AXES[name]] for name, tensor in tensors}
         self.lead = leads.pop() if len(leads) == 1 else torch.broadcast_shapes(*leads)
-        self._like, self._batch, self._n_circuits = arguments.inputs, arguments.inputs.shape[-2], math.prod(self.lead)
+        self._n_circuits = math.prod(self.lead)
         self._kept: list[Tensor] = []  # alive until the kernel has read them
-        self._c = CCall()
-        self._c.is_double, self._c.output = self._like.dtype == torch.float64, circuit.output
-        self._c.n_threads = self._n_threads()
+        self._c = CCall(self._like.dtype == torch.float64, circuit.output, self._n_threads())
         self._c.n_circuits, self._c.n_samples = self._n_circuits, self._batch
-        self._set(_ARRAYS, arguments)
-        self._set(_TANGENTS, tangents)
-        if cotangent is not None:
-            self._c.cotangent = self._array(cotangent, 2)
-        if cotangent_tangent is not None:
-            self._c.cotangent_tangent = self._array(cotangent_tangent, 2)
+        for name, tensor in tensors:
+            setattr(self._c, name, self._array(tensor, N_TAIL_AXES[name]))
 
     def _n_threads(self) -> int:
         work = self._n_circuits * self._batch * self._circuit.size * self._circuit.n_gates
         return torch.get_num_threads() if work >= THREADED else 1
 
     # --- arguments ---------------------------------------------------------------------------------------------------
-
-    def _set(self, names: Sequence[str], arguments: Arguments) -> None:
-        for name, argument, n_tail in zip(names, arguments, N_TAIL_AXES, strict=True):
-            if argument is not None:
-                setattr(self._c, name, self._array(argument, n_tail))
 
     def _array(self, tensor: Tensor, n_tail: int) -> CArray:
         """Return a view of the tensor as [circuit, row, column]; copy it only if its strides require that."""
@@ -109,16 +101,16 @@ class Call:
                 f"circuit: parameters and inputs must have one dtype and device, not {tensor.dtype} on {tensor.device} "
                 f"and {self._like.dtype} on {self._like.device}"
             )
-        tail = tensor.shape[-n_tail:]
-        if tensor.shape[:-n_tail] != self.lead:
-            tensor = tensor.expand(*self.lead, *tail)
-        if len(self.lead) > 1:
-            tensor = tensor.reshape(self._n_circuits, *tail)
-        if tail[-1] > 1 and tensor.stride(-1) != 1:
+        shape, lead = tensor.shape, self.lead
+        if shape[:-n_tail] != lead:
+            tensor = tensor.expand(*lead, *shape[-n_tail:])
+        if len(lead) > 1:
+            tensor = tensor.reshape(self._n_circuits, *shape[-n_tail:])
+        if shape[-1] > 1 and tensor.stride(-1) != 1:
             tensor = tensor.contiguous()
         self._kept.append(tensor)
-        circuit = tensor.stride(0) if self.lead else 0
-        return CArray(tensor.data_ptr(), circuit, tensor.stride(-2) if n_tail > 1 else 0)
+        strides = tensor.stride()
+        return CArray(tensor.data_ptr(), strides[0] if lead else 0, strides[-2] if n_tail > 1 else 0)
 
     def _new(self, *shape: int) -> Tensor:
         # The kernel does nothing without samples, and the sum over none is 0.
@@ -130,7 +122,10 @@ class Call:
     # --- execution ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        if self._batch and self._library.functions.qrl_native_run(self._circuit.pointer, ctypes.byref(self._c), self._library.number):
+        if not self._batch:
+            return
+        run = self._library.functions.qrl_native_run
+        if run(self._circuit.pointer, ctypes.byref(self._c), self._library.number):
             raise MemoryError("the native kernel is out of memory")
 
     def forward(self, *, keep: bool) -> tuple[Tensor, Tensor]:
@@ -149,7 +144,9 @@ class Call:
 
     def gradient(self, final_state: Tensor, wanted: Sequence[bool]) -> list[Tensor]:
         """Return the gradients by the wanted arguments, weights and scales [..., parameter] of every circuit apart."""
-        final_state = final_state.expand(*self.lead, final_state.shape[-1]).contiguous()
+        if final_state.shape[:-1] != self.lead:
+            final_state = final_state.expand(*self.lead, final_state.shape[-1])
+        final_state = final_state.contiguous()
         self._kept.append(final_state)
         self._c.final_state = final_state.data_ptr()
         gradients = self._gradients(wanted)

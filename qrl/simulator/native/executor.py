@@ -50,8 +50,8 @@ class NativeExecutor:
     # --- execution ---------------------------------------------------------------------------------------------------
 
     def bind(self, weights: Tensor, scales: Tensor) -> dict[str, Tensor]:
-        """Return the parameters unchanged: the kernel computes their cosines and sines in the call."""
-        return {"weights": weights, "scales": scales}
+        """Return the parameters that the circuit uses: the kernel computes their cosines and sines in the call."""
+        return {"weights": _first(weights, self._circuit.n_weights), "scales": _first(scales, self._circuit.n_scales)}
 
     def run(
         self, bound: dict[str, Tensor], inputs: Tensor, draw: Draw | None = None, initial: Tensor | None = None
@@ -77,7 +77,7 @@ class NativeExecutor:
         return apply_readout_error(self._evaluate(self._probabilities, bound, inputs, initial), self._readings)
 
     def _evaluate(self, kernel: Kernel, bound: dict[str, Tensor], inputs: Tensor, initial: Tensor | None) -> Tensor:
-        used = inputs if inputs.shape[-1] == self._circuit.n_inputs else inputs[..., : self._circuit.n_inputs]
+        used = _first(inputs, self._circuit.n_inputs)
         parts = None if initial is None else torch.view_as_real(initial).flatten(-2)
         return evaluate(kernel, bound["weights"], bound["scales"], used, parts)
 
@@ -97,6 +97,10 @@ class NativeExecutor:
     ) -> Tensor:
         fused = self._reference()
         return fused.true_probabilities(fused.bind(weights, scales), inputs, _as_complex(initial), setting)
+
+
+def _first(columns: Tensor, count: int) -> Tensor:
+    return columns if columns.shape[-1] == count else columns[..., :count]
 
 
 def _as_complex(parts: Tensor | None) -> Tensor | None:

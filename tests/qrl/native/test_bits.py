@@ -134,7 +134,22 @@ FUNCTIONS = {"identity": lambda x: x, "tanh": np.tanh, "arctan": np.arctan}
 def test_functions_are_accurate(transform, dtype):
     """sin and cos of half the angle are the amplitudes after RY; the reference has 64 bits of mantissa."""
     eps = torch.finfo(dtype).eps
-    magnitudes = [0, 1e-40, 1e-30, 1e-9, 1e-4, 0.01, *np.linspace(0.05, 30, 600), 1e3, 12345.6, 2e5, 3e5, 1e7, 1e10, 1e20]
+    magnitudes = [
+        0,
+        1e-40,
+        1e-30,
+        1e-9,
+        1e-4,
+        0.01,
+        *np.linspace(0.05, 30, 600),
+        1e3,
+        12345.6,
+        2e5,
+        3e5,
+        1e7,
+        1e10,
+        1e20,
+    ]
     x = torch.tensor([sign * m for m in magnitudes for sign in (1, -1)]).to(dtype)
     circuit = Circuit(1, (Gate("RY", (0,), Input(0, None, transform)),), (Observable.of("Z0"),))
     engine = executor(circuit, dtype)
@@ -144,6 +159,6 @@ def test_functions_are_accurate(transform, dtype):
     expected = np.stack([np.cos(angle / 2), np.sin(angle / 2)], axis=-1)
     # Bounded angles are off by a few units in their last place, half of which reaches the amplitudes.
     np.testing.assert_allclose(found, expected.astype(np.float64), atol=4 * eps, rtol=0)
-    small = np.abs(x.numpy()) < 1e-3  # sin x = x there: relative accuracy, as far as numbers are normal
+    near = np.abs(x.numpy()) < 1e-3  # sin x = x there: relative accuracy, as far as numbers are normal
     tiny = 4 * torch.finfo(dtype).smallest_normal * eps
-    np.testing.assert_allclose(found[small, 1], expected[small, 1].astype(np.float64), rtol=4 * eps, atol=tiny)
+    np.testing.assert_allclose(found[near, 1], expected[near, 1].astype(np.float64), rtol=4 * eps, atol=tiny)

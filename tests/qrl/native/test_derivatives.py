@@ -221,4 +221,6 @@ def test_batches_without_samples_have_zero_gradients():
     values = program.run(program.bind(weights, scales), inputs)
     assert values.shape == (3, 0, circuit.n_observables)
     gradient = torch.autograd.grad(values.sum(), [weights, scales, inputs])
-    assert all(torch.equal(each, torch.zeros_like(x)) for each, x in zip(gradient, (weights, scales, inputs), strict=True))
+    assert all(
+        torch.equal(each, torch.zeros_like(x)) for each, x in zip(gradient, (weights, scales, inputs), strict=True)
+    )

@@ -77,3 +77,22 @@ def test_initial_states_of_the_wrong_shape_are_refused(engine):
         noisy.run(noisy.bind(torch.ones(0), torch.ones(0)), inputs, initial=torch.ones(3, 4, dtype=torch.complex64))
     with pytest.raises(UsageError, match="no amplitudes"):
         noisy.amplitudes(noisy.bind(torch.ones(0), torch.ones(0)), inputs)
+
+
+@pytest.mark.parametrize("engine", ["native", "fused"])
+@pytest.mark.parametrize("short", ["weights", "scales", "inputs"])
+def test_too_few_numbers_are_refused(engine, short):
+    gates = (Gate("RY", (0,), Input(1, 1)), Gate("RX", (0,), Weight(1)))
+    program = compile_circuit(Circuit(1, gates, Z), engine=engine)
+    sizes = {name: 1 if name == short else 2 for name in ("weights", "scales", "inputs")}
+
+    def run():
+        bound = program.bind(torch.ones(sizes["weights"]), torch.ones(sizes["scales"]))
+        return program.run(bound, torch.ones(3, sizes["inputs"]))
+
+    with pytest.raises(UsageError, match=f"expected 2 {short}, found 1"):
+        run()
+    # More than the circuit uses are ignored.
+    bound = program.bind(torch.ones(3), torch.ones(4))
+    wide = program.run(bound, torch.ones(3, 5))
+    assert torch.equal(wide, program.run(program.bind(torch.ones(2), torch.ones(2)), torch.ones(3, 2)))
