@@ -1,8 +1,9 @@
-"""Agreement of the fused executor with PennyLane's `default.qubit`: value, gradient and Hessian-vector product.
+"""Agreement of both engines with PennyLane's `default.qubit`: value, gradient and Hessian-vector product.
 
     python -m benchmarks.exactness [--quick]      results/exactness.json; --no-qiskit without the extra `qiskit`
 
-Every quantum model file at several sizes and 200 random circuits over the complete gate set, in complex128; also
+The native kernel and the fused executor on every quantum model file at several sizes and on 1,000 random circuits over
+the complete gate set, in double precision; also
 `QuantumLayer.to_pennylane()`, with shared parameters, for value and gradient. The largest difference should be at most
 1e-10. Every model is also run on backends (`--backend` of run.py), with four samples each: on `default.qubit` and
 `lightning.qubit` to 1e-6 in single precision, on Qiskit's Aer with 100,000 shots within four standard errors.
@@ -25,7 +26,7 @@ from qrl.models import MODELS
 from qrl.policies.frame import Frame
 from qrl.simulator.program import compile_circuit
 from tests.support.circuits import random_circuit
-from tests.support.pennylane_comparison import largest_differences
+from tests.support.pennylane_comparison import differences_by_engine
 
 TARGET = 1e-10
 SINGLE = 1e-6
@@ -34,6 +35,7 @@ SHOTS = 100_000
 ERRORS = 4.0
 """Largest difference of shot estimates [standard errors]."""
 INPUTS = 3
+ENGINES = ("native", "fused")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +47,11 @@ class Options(QuickOptions):
 
 
 def main(options: Options) -> None:
-    """Compare the fused executor with PennyLane and the backends."""
+    """Compare the simulator with PennyLane and the backends."""
     set_up(threads=1)
     rows = [
         *models((2, 4) if options.quick else (2, 4, 6, 8)),
-        *random_circuits(20 if options.quick else 200),
+        *random_circuits(20 if options.quick else 1000),
         *layers(),
     ]
     worst = max(row[key] for row in rows for key in ("value", "gradient", "hessian-vector") if row[key] is not None)
@@ -81,7 +83,7 @@ def model_circuits() -> Iterator[tuple[str, Circuit]]:
 
 
 def backend_row(model: str, circuit: Circuit, device: str) -> dict[str, Any]:
-    """Compare a model's circuit on a device with the fused executor in double precision."""
+    """Compare a model's circuit on a device with the simulator in double precision."""
     shots = DEVICES[device]
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(4, circuit.n_inputs, generator=generator)
@@ -114,13 +116,19 @@ def models(wires: tuple[int, ...]) -> Iterator[dict[str, Any]]:
                 options = dict(zip(choices, values, strict=True))
                 circuit = MODELS.load(name).circuit(config(n_wires=n_wires, n_layers=2, **options), INPUTS)
                 label = ", ".join([f"{n_wires} wires", *options.values()])
-                yield difference_row(f"model {name}", label, largest_differences(circuit))
+                yield from engine_rows(f"model {name}", label, circuit)
 
 
 def random_circuits(count: int) -> Iterator[dict[str, Any]]:
     """Compare random circuits over the complete gate set."""
     for seed in range(count):
-        yield difference_row("random circuits", f"seed {seed}", largest_differences(random_circuit(seed), seed=seed))
+        yield from engine_rows("random circuits", f"seed {seed}", random_circuit(seed), seed)
+
+
+def engine_rows(kind: str, label: str, circuit: Circuit, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Compare a circuit on each engine."""
+    for name, largest in differences_by_engine(circuit, ENGINES, seed=seed).items():
+        yield difference_row(f"{kind}, {name}", label, largest)
 
 
 def layers() -> Iterator[dict[str, Any]]:

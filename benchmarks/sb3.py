@@ -7,9 +7,10 @@ defaults, with one environment and 10 epochs of minibatches of 64, but rollouts 
 as many updates per step); and eight parallel environments with minibatches of 256, which amortise the overhead per call
 over more samples. Actor and critic each have a circuit of 4 wires x 5 layers (`reuploading`) and a linear read-out; the
 TorchLayers, on `default.qubit` with backprop, use the same circuit. One process, one thread; the policies alternate,
-one rollout and its update at a time; medians.
+one rollout and its update at a time; CPU time, medians.
 """
 
+import time
 from functools import partial
 from typing import Any
 
@@ -32,8 +33,8 @@ N_STEPS = 256
 SETTINGS = {"1 environment, minibatches of 64": (1, 64), "8 environments, minibatches of 256": (8, 256)}
 SIZE: dict[str, Any] = {"model": "reuploading", "n_wires": 4, "n_layers": 5}
 OURS, TORCH_LAYER, MLP = "ours", "PennyLane TorchLayer", "MlpPolicy"
-TARGETS = {TORCH_LAYER: 5.0, MLP: 0.5}
-"""Lower bound of our steps per second over those of this policy [ratio]."""
+AT_LEAST = {(1, TORCH_LAYER): 5.0, (8, TORCH_LAYER): 5.0, (1, MLP): 0.9, (8, MLP): 0.8}
+"""Lower bound of our steps per second over those of a policy, by the number of environments [ratio]."""
 
 
 def main(options: QuickOptions) -> None:
@@ -54,7 +55,7 @@ def time_policies(setting: str, rounds: int) -> list[dict[str, Any]]:
     }
     check_equal(models[OURS], models[TORCH_LAYER])
     calls = {name: partial(model.learn, N_STEPS, reset_num_timesteps=False) for name, model in models.items()}
-    seconds = medians(calls, rounds)
+    seconds = medians(calls, rounds, clock=time.process_time)
     return [row(setting, name, model, seconds) for name, model in models.items()]
 
 
@@ -94,7 +95,7 @@ def check_equal(ours: PPO, theirs: PPO) -> None:
 
 def row(setting: str, name: str, model: PPO, seconds: dict[str, float]) -> dict[str, Any]:
     """Return a row of the result."""
-    ratio, target = seconds[name] / seconds[OURS], TARGETS.get(name)
+    ratio, target = seconds[name] / seconds[OURS], AT_LEAST.get((SETTINGS[setting][0], name))
     return {
         "setting": setting,
         "policy": name,

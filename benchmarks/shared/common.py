@@ -30,8 +30,13 @@ def set_up(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def medians(functions: Mapping[str, Callable[[], object]], rounds: int, seconds: float = 0.1) -> dict[str, float]:
-    """Measure the median duration of a call of each function [s].
+def medians(
+    functions: Mapping[str, Callable[[], object]],
+    rounds: int,
+    seconds: float = 0.1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Measure the median duration of a call of each function [s], by a clock such as `time.process_time`.
 
     The functions alternate, so that a change of the machine's load affects all of them; each round calls a function as
     often as fits into `seconds`, at least once. One warm-up call of each is not counted.
@@ -41,11 +46,11 @@ def medians(functions: Mapping[str, Callable[[], object]], rounds: int, seconds:
     durations: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
-            end = time.perf_counter() + seconds
+            end = clock() + seconds
             while True:
-                start = time.perf_counter()
+                start = clock()
                 function()
-                now = time.perf_counter()
+                now = clock()
                 durations[name].append(now - start)
                 if now >= end:
                     break

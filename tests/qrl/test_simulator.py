@@ -1,4 +1,4 @@
-"""The fused executor against numbers by hand, PennyLane, and torch.func transforms."""
+"""Both engines against numbers by hand, PennyLane, and torch.func transforms."""
 
 import math
 
@@ -14,15 +14,16 @@ from qrl.simulator.program import Program, compile_circuit
 from tests.support.circuits import random_circuit
 from tests.support.pennylane_comparison import largest_differences
 
-pytestmark = pytest.mark.exactness
-
 DOUBLE = torch.float64
 
 
-@pytest.fixture(autouse=True, params=["own rule", "autograd"])
-def phase_rule(request, monkeypatch):
-    """Run every test with both code paths, for small and large batches."""
-    monkeypatch.setattr("qrl.simulator.kernels.SMALL", 0 if request.param == "own rule" else 2**30)
+@pytest.fixture(autouse=True, params=["default", "own rule", "autograd"])
+def engine(request, monkeypatch):
+    """Run every test on the default engine, and with both code paths of the fused executor: small and large batches."""
+    if request.param != "default":
+        monkeypatch.setattr("qrl.simulator.program.chosen_engine", lambda: "fused")
+        monkeypatch.setattr("tests.support.pennylane_comparison.engine", lambda: "fused")
+        monkeypatch.setattr("qrl.simulator.kernels.SMALL", 0 if request.param == "own rule" else 2**30)
 
 
 def expectation(circuit: Circuit, weights=(), scales=(), inputs=((0.0,),)):
@@ -52,7 +53,7 @@ def test_scaled_transformed_input_by_hand():
     torch.testing.assert_close(expectation(circuit, [], [2.0], [[0.3], [-1.0]]), expected)
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(50))
 def test_random_circuits_equal_pennylane(seed):
     assert max(largest_differences(random_circuit(seed))) < 1e-10
 

@@ -13,8 +13,6 @@ from qrl.simulator.native.executor import NativeExecutor
 from qrl.simulator.program import Program, compile_circuit
 from tests.support.circuits import random_circuit
 
-pytestmark = pytest.mark.exactness
-
 DOUBLE = torch.float64
 
 
