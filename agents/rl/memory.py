@@ -52,6 +52,8 @@ def task_chunks(policy: Policy, observation: Tensor, n_samples: int, config: Inn
 
 def check_gradient_fits(user: str, policy: Policy, n_samples: int) -> None:
     """Raise UsageError if the graph of a single task, of `n_samples` forward passes, exceeds its device's memory."""
-    sample = torch.zeros(4, len(policy.scale), device=policy.scale.device)
-    per_sample = (forward_bytes(policy, sample) - forward_bytes(policy, sample[:2])) / 2
+    # Differences of multiples of 16: the native kernel keeps the states of 16 samples, or of as many as fit into a
+    # vector, together.
+    sample = torch.zeros(32, len(policy.scale), device=policy.scale.device)
+    per_sample = (forward_bytes(policy, sample) - forward_bytes(policy, sample[:16])) / 16
     check_fits(user, "the gradient of one task", per_sample * n_samples, policy.scale.device)

@@ -38,6 +38,14 @@ def is_plain() -> bool:
     return not (torch.is_grad_enabled() or transforms or forward_ad._current_level >= 0)
 
 
+def is_mapped_by_engine(tensor: Tensor) -> bool:
+    """Return whether the engine of autograd maps a tensor, by `is_grads_batched` or a vectorised `jacobian`.
+
+    This mapping is older than `torch.func`. It maps operations of torch but does not know of rules.
+    """
+    return not (torch._C._are_functorch_transforms_active() or torch._C._has_storage(tensor))
+
+
 @runtime_checkable
 class VmapInfo(Protocol):
     """Information about a call under `torch.func.vmap`."""

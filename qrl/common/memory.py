@@ -22,7 +22,7 @@ def largest_file() -> int:
     return physical_memory() // 3
 
 
-def memory_of(device: "torch.device | str" = "cpu") -> tuple[str, int]:
+def memory_of(device: "torch.device | str" = "cpu") -> tuple[str, float | int]:
     """Return what has the memory of a torch device, such as "this machine", and its size [bytes].
 
     The memory of a GPU is its own; that of other devices is taken to be this machine's.

@@ -148,6 +148,7 @@ def test_sizes_that_no_machine_holds_are_refused_at_once(tmp_path, monkeypatch, 
 )
 def test_evaluation_too_large_for_memory_is_rejected_before_training(tmp_path, monkeypatch, free, what):
     monkeypatch.setattr("qrl.common.memory.physical_memory", lambda: free)
+    monkeypatch.setattr("qrl.simulator.program.chosen_engine", lambda: "fused")  # the kernel needs less memory
     with pytest.raises(UsageError, match=f"{what} needs about .* GiB, this machine has"):
         agents.train(tmp_path / "run", env="navigation", **QUICK | {"eval_episodes": 10_000}, iterations=1)
     assert not (tmp_path / "run").exists()

@@ -1,19 +1,19 @@
 """Rules of autograd for the kernel: the output, its gradient, and the derivative of both along a tangent.
 
-Each rule is a `torch.autograd.Function` whose derivatives are the next one, under `torch.func` transforms as well. The
-third derivatives are those of the fused executor.
+Each rule is a `torch.autograd.Function` whose derivatives are the next one, under `torch.func` transforms as well.
+Third derivatives, and gradients that autograd's own engine maps, are those of the fused executor.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from qrl.common.autograd import Context, Rule, VmapInfo, is_plain
+from qrl.common.autograd import Context, Rule, VmapInfo, is_mapped_by_engine, is_plain
+from qrl.simulator.native import reference
 from qrl.simulator.native.calls import N_TAIL_AXES, Arguments, Call
-from qrl.simulator.native.encoding import EncodedCircuit
-from qrl.simulator.native.library import Library
+from qrl.simulator.native.request import Kernel, Request
 
 OF_CALL = tuple(N_TAIL_AXES.values())
 """Axes of the tensors of a call after the leading ones: arguments, tangents, cotangent and its tangent."""
@@ -22,31 +22,6 @@ OF_ARGUMENTS, OF_GRADIENT = OF_CALL[:4], (*OF_CALL[:4], N_TAIL_AXES["cotangent"]
 
 Optional = Tensor | None
 Axes = tuple[int | None, ...]
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """Kernel of a circuit with one output, which the rules differentiate."""
-
-    library: Library
-    circuit: EncodedCircuit
-    reference: Callable[..., Tensor]
-    """`reference(weights, scales, inputs, initial)`: the same output in differentiable operations of torch."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """Results that are wanted of a derivative: one argument of a rule, not a pytree."""
-
-    kernel: Kernel
-    gradients: tuple[bool, bool, bool, bool]
-    """Gradients by weights, scales, inputs and initial state."""
-    output: bool = False
-    """The output's derivative along the tangents."""
-
-    @property
-    def any_gradient(self) -> bool:
-        return any(self.gradients)
 
 
 def evaluate(kernel: Kernel, weights: Tensor, scales: Tensor, inputs: Tensor, initial: Optional) -> Tensor:
@@ -78,17 +53,19 @@ class Output(Rule):
     @staticmethod
     def backward(ctx: Context, cotangent: Optional, _: Optional) -> tuple[Optional, ...]:
         *arguments, final_state = ctx.saved_tensors
-        wanted = tuple(ctx.needs_input_grad[2:])
+        wanted = ctx.needs_input_grad[2:]
         if cotangent is None:
             return (None,) * 6
+        request = Request(ctx.kernel, wanted)
+        if _any_mapped_by_engine([cotangent]):
+            return None, None, *reference.pull_back(partial(reference.output, request), arguments, (cotangent,))
         gradient = Gradient.forward if is_plain() else Gradient.apply
-        gradients = gradient(Request(ctx.kernel, wanted), *arguments, cotangent, final_state)
-        return None, None, *_reduced(gradients, wanted, arguments)
+        return None, None, *_reduced(gradient(request, *arguments, cotangent, final_state), wanted, arguments)
 
     @staticmethod
     def jvp(ctx: Context, _kernel: None, _keep: None, *tangents: Optional) -> tuple[Tensor, None]:
         *arguments, _ = ctx.saved_tensors
-        (tangent,) = Second.apply(Request(ctx.kernel, (False,) * 4, output=True), *arguments, *tangents, None, None)
+        (tangent,) = Second.apply(Request(ctx.kernel, output=True), *arguments, *tangents, None, None)
         return tangent, None
 
     @staticmethod
@@ -119,13 +96,17 @@ class Gradient(Rule):
     @staticmethod
     def backward(ctx: Context, *cotangents: Optional) -> tuple[Optional, ...]:
         *arguments, cotangent, _ = ctx.saved_tensors
-        by_argument, by_cotangent = tuple(ctx.needs_input_grad[1:5]), ctx.needs_input_grad[5]
+        by_argument, by_cotangent = ctx.needs_input_grad[1:5], ctx.needs_input_grad[5]
         if all(each is None for each in cotangents):
             return (None,) * 7
-        tangents = _spread(cotangents, ctx.request.gradients)
+        given = _spread(cotangents, ctx.request.gradients)
+        if _any_mapped_by_engine(given):
+            function = partial(reference.gradient, Request(ctx.request.kernel, tuple(t is not None for t in given)))
+            present = tuple(each for each in cotangents if each is not None)
+            return None, *reference.pull_back(function, [*arguments, cotangent], present), None
         request = Request(ctx.request.kernel, by_argument, output=by_cotangent)
         second = Second.forward if is_plain() else Second.apply
-        results = list(second(request, *arguments, *tangents, cotangent, None))
+        results = list(second(request, *arguments, *given, cotangent, None))
         first = results.pop(0) if by_cotangent else None
         reduced = _reduced(results, by_argument, arguments)
         return None, *reduced, None if first is None else _sum_to(first, cotangent.shape), None
@@ -158,54 +139,19 @@ class Second(Rule):
 
     @staticmethod
     def backward(ctx: Context, *cotangents: Tensor) -> tuple[Optional, ...]:
-        present, function = _reference_of(ctx)
-        pull_back = torch.func.vjp(function, *present.values())[1]
-        gradients = dict(zip(present, pull_back(cotangents), strict=True))
-        return None, *(gradients.get(k) for k in range(len(ctx.saved_tensors)))
+        return None, *reference.pull_back(partial(reference.second, ctx.request), ctx.saved_tensors, cotangents)
 
     @staticmethod
     def jvp(ctx: Context, _: None, *tangents: Optional) -> tuple[Tensor, ...]:
-        present, function = _reference_of(ctx)
-        filled = (torch.zeros_like(v) if (t := tangents[k]) is None else t for k, v in present.items())
-        return torch.func.jvp(function, tuple(present.values()), tuple(filled))[1]
+        return reference.push_forward(partial(reference.second, ctx.request), ctx.saved_tensors, tangents)
 
     @staticmethod
     def vmap(info: VmapInfo, in_dims: Axes, request: Request, *tensors: Optional) -> tuple[tuple[Tensor, ...], int]:
         return Second.apply(request, *_leading(info, in_dims[1:], tensors, OF_CALL)), 0
 
 
-def _reference_of(ctx: Context) -> tuple[dict[int, Tensor], Callable[..., tuple[Tensor, ...]]]:
-    """Return the tensors of `Second` by position, and its results as a function of them in operations of torch."""
-    request: Request = ctx.request
-    tensors: tuple[Optional, ...] = ctx.saved_tensors
-    present = {k: tensor for k, tensor in enumerate(tensors) if tensor is not None}
-    leads = [t.shape[: -OF_CALL[k]] for k, t in present.items()]
-    lead = torch.broadcast_shapes(*leads)
-
-    def function(*values: Tensor) -> tuple[Tensor, ...]:
-        # `Gradient` keeps circuits apart, so every circuit has its own parameters.
-        given = {k: v.expand(*lead, *v.shape[-OF_CALL[k] :]) for k, v in zip(present, values, strict=True)}
-        positions = [k for k in range(4) if k in given]
-        arguments = [given[k] for k in positions]
-        tangents = [given.get(4 + k, torch.zeros_like(given[k])) for k in positions]
-
-        def output(*arguments: Tensor) -> Tensor:
-            named = dict(zip(positions, arguments, strict=True))
-            return request.kernel.reference(*(named.get(k) for k in range(4)))
-
-        def gradients(cotangent: Tensor, *arguments: Tensor) -> tuple[Tensor, ...]:
-            return torch.func.vjp(output, *arguments)[1](cotangent)
-
-        results = [torch.func.jvp(output, tuple(arguments), tuple(tangents))[1]] if request.output else []
-        if request.any_gradient:
-            cotangent = given[8]
-            primals = (cotangent, *arguments)
-            by_position = torch.func.jvp(gradients, primals, (given.get(9, torch.zeros_like(cotangent)), *tangents))[1]
-            gradient_of = dict(zip(positions, by_position, strict=True))
-            results += [gradient_of[k] for k in range(4) if request.gradients[k]]
-        return tuple(results)
-
-    return present, function
+def _any_mapped_by_engine(tensors: Sequence[Optional]) -> bool:
+    return any(tensor is not None and is_mapped_by_engine(tensor) for tensor in tensors)
 
 
 def _spread(values: Sequence[Optional], wanted: Sequence[bool]) -> list[Optional]:

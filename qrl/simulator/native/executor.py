@@ -11,9 +11,10 @@ from qrl.circuits.gates import Gate
 from qrl.circuits.measurement import Setting, eigenvalues, settings
 from qrl.noise.model import Noise
 from qrl.simulator.executor import Draw, FusedExecutor, apply_readout_error, mixtures
-from qrl.simulator.native.autograd import Kernel, evaluate
+from qrl.simulator.native.autograd import evaluate
 from qrl.simulator.native.encoding import EncodedCircuit, Output
 from qrl.simulator.native.library import Library
+from qrl.simulator.native.request import Kernel
 
 
 class NativeExecutor:

@@ -4,7 +4,7 @@ import pennylane as qml
 import pytest
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+from torch.autograd import forward_ad, functional
 from torch.func import grad, hessian, jacrev, jvp, vjp, vmap
 
 from qrl.circuits.circuit import Circuit
@@ -187,6 +187,16 @@ def transforms(program: Program):
     yield "vmap(grad∘grad∘grad)", lambda: of_task(curvature)
     yield "forward mode", lambda: forward_mode(1)
     yield "forward over reverse", lambda: forward_mode(2)
+    yield "vectorised jacobian", lambda: functional.jacobian(lambda w: f(w, s, x[0]), w, vectorize=True)
+    yield "vectorised hessian", lambda: functional.hessian(one, w, vectorize=True)
+    yield (
+        "vectorised jacobian twice",
+        lambda: functional.jacobian(
+            lambda w: functional.jacobian(lambda w: f(w, s, x[0]), w, create_graph=True, vectorize=True),
+            w,
+            vectorize=True,
+        ),
+    )
     yield "no_grad", lambda: torch.no_grad()(vmap(f))(weights, scales, x)
 
 
