@@ -11,13 +11,13 @@ Derivatives are with respect to weights and scales. Peak memory is the growth of
 backward pass of 12 wires x 5 layers, 1000 samples, in a process of its own per engine.
 """
 
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -208,9 +208,15 @@ def peak_memory(name: str) -> float:
     """Return the growth of this process's largest resident set by a forward and backward pass [GiB]."""
     forward_backward(layer(4, ENGINES[name]), 2)()  # what any pass needs
     run = forward_backward(layer(12, ENGINES[name]), 1000)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = largest_resident_set()
     run()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+    return (largest_resident_set() - before) / 2**20
+
+
+def largest_resident_set() -> int:
+    """Return the largest resident set of this process so far [KiB]; `ru_maxrss` includes that of its parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 # --- blocks -----------------------------------------------------------------------------------------------------------

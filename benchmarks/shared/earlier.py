@@ -11,8 +11,7 @@ from pathlib import Path
 
 SCRIPT = """
 import json, sys, time
-from benchmarks.cost import CircuitConfig, Spec, default_spec, start
-from benchmarks.shared.common import set_up
+from benchmarks.cost import CircuitConfig, Spec, default_spec, set_up, start
 set_up(1)
 quick = json.loads(sys.argv[1])
 sizes = {"meta_batch": 4, "episodes": 4} if quick else {}
