@@ -28,7 +28,7 @@ def evaluate(kernel: Kernel, weights: Tensor, scales: Tensor, inputs: Tensor, in
     """Return the output [..., batch, column] of the kernel, differentiable."""
     arguments = Arguments(weights, scales, inputs, initial)
     if is_plain():  # as in a rollout, where a rule would take longer than the kernel
-        return Call(kernel.library, kernel.circuit, arguments).forward(keep=False)[0]
+        return Call(kernel.library, kernel.circuit, arguments).values()
     # The rule cannot see whether anybody will ask for its gradient.
     return Output.apply(kernel, torch.is_grad_enabled(), *arguments)[0]
 
@@ -40,7 +40,8 @@ class Output(Rule):
     def forward(
         kernel: Kernel, keep: bool, weights: Tensor, scales: Tensor, inputs: Tensor, initial: Optional
     ) -> tuple[Tensor, Tensor]:
-        return Call(kernel.library, kernel.circuit, Arguments(weights, scales, inputs, initial)).forward(keep=keep)
+        call = Call(kernel.library, kernel.circuit, Arguments(weights, scales, inputs, initial))
+        return call.values_and_state() if keep else (call.values(), inputs.new_empty(*call.lead, 0))
 
     @staticmethod
     def setup_context(ctx: Context, inputs: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:

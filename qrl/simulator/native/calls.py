@@ -81,7 +81,7 @@ class Call:
         ]
         leads = {tensor.shape[: -N_TAIL_AXES[name]] for name, tensor in tensors}
         self.lead = leads.pop() if len(leads) == 1 else torch.broadcast_shapes(*leads)
-        self._n_circuits = math.prod(self.lead)
+        self._n_circuits = math.prod(self.lead) if self.lead else 1
         self._kept: list[Tensor] = []  # alive until the kernel has read them
         self._c = CCall(self._like.dtype == torch.float64, circuit.output, self._n_threads())
         self._c.n_circuits, self._c.n_samples = self._n_circuits, self._batch
@@ -128,19 +128,20 @@ class Call:
         if run(self._circuit.pointer, ctypes.byref(self._c), self._library.number):
             raise MemoryError("the native kernel is out of memory")
 
-    def forward(self, *, keep: bool) -> tuple[Tensor, Tensor]:
-        """Return the output [..., batch, column] and, if it is to be kept, the final state for `gradient`.
-
-        The final state is in the kernel's own layout; without `keep` it is empty.
-        """
+    def values(self) -> Tensor:
+        """Return the output [..., batch, column]."""
         result = self._new(self._batch, self._circuit.n_columns)
+        self._c.result = result.data_ptr()
+        self._run()
+        return result
+
+    def values_and_state(self) -> tuple[Tensor, Tensor]:
+        """Return the output, and the final state for `gradient`, in the kernel's own layout."""
         lanes = self._library.functions.qrl_native_lanes(self._library.number, self._c.is_double)
         rows = -(-self._batch // lanes) * lanes
-        final_state = self._new(rows * 2 * self._circuit.size if keep else 0)
-        self._c.result = result.data_ptr()
-        self._c.final_state = final_state.data_ptr() if keep else None
-        self._run()
-        return result, final_state
+        final_state = self._new(rows * 2 * self._circuit.size)
+        self._c.final_state = final_state.data_ptr()
+        return self.values(), final_state
 
     def gradient(self, final_state: Tensor, wanted: Sequence[bool]) -> list[Tensor]:
         """Return the gradients by the wanted arguments, weights and scales [..., parameter] of every circuit apart."""

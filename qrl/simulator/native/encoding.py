@@ -46,11 +46,14 @@ class Source(IntEnum):
     INPUT = 2
 
 
+_GATE_FIELDS = ("kind", "flip", "sign", "negative", "control", "first_term", "n_terms", "n_fused")
+
+
 class CGate(ctypes.Structure):
     """`QrlGate` of interface.h."""
 
     _fields_: ClassVar = [
-        *((name, ctypes.c_int32) for name in ("kind", "flip", "sign", "negative", "control", "first_term", "n_terms")),
+        *((name, ctypes.c_int32) for name in _GATE_FIELDS),
         ("table", ctypes.c_int64),
     ]
 
@@ -97,6 +100,11 @@ class _Operation:
     pairs: list[tuple[int, ...]] = field(default_factory=list)
     """SIGNS: wires of each CZ."""
 
+    @property
+    def turns_one_wire(self) -> bool:
+        """Whether the gate is a rotation of one wire."""
+        return bool(self.angles) and len(self.wires) == 1
+
     def joins(self, other: "_Operation") -> bool:
         """Return whether this gate and the other one, applied in sequence, are one gate of the kernel."""
         if self.kind != other.kind or self.kind in (Kind.FLIP, Kind.HADAMARD):
@@ -112,7 +120,7 @@ class EncodedCircuit:
     """Circuit in the kernel's arrays.
 
     `gates`: those of the circuit, or those and a change of basis. Rotations about the same word that follow each other
-    become one, and so does a run of CZ.
+    become one, and so does a run of CZ. The forward pass applies a run of rotations of one wire as one matrix.
     """
 
     def __init__(self, circuit: Circuit, gates: Sequence[Gate], output: Output) -> None:
@@ -129,8 +137,8 @@ class EncodedCircuit:
         words = _words(circuit) if output == Output.VALUES else []
         firsts = np.cumsum([0, *(len(operation.angles) for operation in operations)])
         encoded = [
-            CGate(o.kind, o.flip, o.sign, o.negative, o.control, int(first), len(o.angles), tables.offset(o))
-            for o, first in zip(operations, firsts[:-1], strict=True)
+            CGate(o.kind, o.flip, o.sign, o.negative, o.control, int(first), len(o.angles), fused, tables.offset(o))
+            for o, first, fused in zip(operations, firsts[:-1], _n_fused(operations), strict=True)
         ]
         self._gates = (CGate * len(encoded))(*encoded)
         self._terms = (CTerm * len(terms))(*terms)
@@ -169,19 +177,38 @@ def _operation(gate: Gate, n_wires: int) -> _Operation:
 
 
 def _merged(operations: Sequence[_Operation]) -> list[_Operation]:
-    """Join each gate to the last one on any of its wires, if both are one gate of the kernel."""
+    """Join gates, and bring the rotations of a wire together, as far as gates on other wires lie in between."""
     merged: list[_Operation] = []
     for operation in operations:
-        last = next((o for o in reversed(merged) if o.wires & operation.wires), None)
+        touching = (k for k in reversed(range(len(merged))) if merged[k].wires & operation.wires)
+        last = next(touching, None)
         if operation.kind == Kind.SIGNS and merged and merged[-1].kind == Kind.SIGNS:
-            last = merged[-1]
-        if last is not None and last.joins(operation):
-            last.angles += operation.angles
-            last.pairs += operation.pairs
-            last.wires |= operation.wires
+            last = len(merged) - 1
+        if last is None:
+            merged.append(operation)
+        elif merged[last].joins(operation):
+            merged[last].angles += operation.angles
+            merged[last].pairs += operation.pairs
+            merged[last].wires |= operation.wires
+        elif operation.turns_one_wire and merged[last].turns_one_wire:
+            merged.insert(last + 1, operation)
         else:
             merged.append(operation)
     return merged
+
+
+def _n_fused(operations: Sequence[_Operation]) -> list[int]:
+    """Return how many rotations of one wire begin at each gate; 0 within such a run."""
+    lengths: list[int] = []
+    first = 0
+    for k, operation in enumerate(operations):
+        if k and operation.turns_one_wire and operation.wires == operations[k - 1].wires:
+            lengths[first] += 1
+            lengths.append(0)
+        else:
+            first = k
+            lengths.append(int(operation.turns_one_wire))
+    return lengths
 
 
 def _term(angle: Angle) -> CTerm:

@@ -133,6 +133,57 @@ void apply_rotation(
     }
 }
 
+// --- runs of rotations of one wire -----------------------------------------------------------------------------------
+
+// Special unitary matrix [[a, -conj(b)], [b, conj(a)]].
+template <class N> struct Unitary {
+    Amplitude<N> a, b;
+};
+
+// x y + conj(z) w
+template <class N>
+inline Amplitude<N> sum_of_products(
+    const Amplitude<N> &x, const Amplitude<N> &y, const Amplitude<N> &z, const Amplitude<N> &w
+) {
+    return {
+        fma(z.im, w.im, fma(z.re, w.re, fma(-x.im, y.im, x.re * y.re))),
+        fma(-z.im, w.re, fma(z.re, w.im, fma(x.im, y.re, x.re * y.im))),
+    };
+}
+
+template <class N> inline Amplitude<N> negated(const Amplitude<N> &x) { return {-x.re, -x.im}; }
+
+template <class K>
+inline Unitary<typename K::Number> matrix_of(const QrlGate &gate, const HalfAngle<typename K::Number> &half) {
+    const auto zero = K::make(Vector<typename K::Scalar>{}, Vector<typename K::Scalar>{});
+    switch (gate.kind) {
+    case QRL_DIAGONAL: return {{half.cosine, -half.sine}, {zero, zero}};
+    case QRL_IMAGINARY: return {{half.cosine, zero}, {zero, -half.sine}};
+    default: return {{half.cosine, zero}, {half.sine, zero}};
+    }
+}
+
+// Apply consecutive rotations of one wire as one matrix.
+template <class K>
+void apply_run(
+    const QrlCircuit &circuit, const QrlGate *gates, int count, const HalfAngle<typename K::Number> *halves,
+    Amplitude<typename K::Number> *state
+) {
+    using N = typename K::Number;
+    Unitary<N> u = matrix_of<K>(gates[0], halves[0]);
+    for (int k = 1; k < count; ++k) {
+        const Unitary<N> next = matrix_of<K>(gates[k], halves[k]);
+        // (next u): a' = a_2 a_1 - conj(b_2) b_1, b' = b_2 a_1 + conj(a_2) b_1
+        u = {sum_of_products(next.a, u.a, next.b, negated(u.b)), sum_of_products(next.b, u.a, next.a, u.b)};
+    }
+    const Amplitude<N> a = u.a, b = u.b, minus_b = negated(u.b);
+    for_each_pair(circuit.n_wires, gates[0].flip | gates[0].sign, 0, [=](int64_t i, int64_t j) QRL_INLINED {
+        const Amplitude<N> x = state[i], y = state[j];
+        state[i] = sum_of_products(a, x, minus_b, y);
+        state[j] = sum_of_products(b, x, a, y);
+    });
+}
+
 // --- backwards -------------------------------------------------------------------------------------------------------
 
 // Sums of products in four independent chains, so that no addition waits for the one before it.

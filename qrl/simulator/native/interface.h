@@ -24,6 +24,7 @@ struct QrlGate {
     int32_t control;      // bits that must be set; at most one
     int32_t first_term;   // the angle is a sum of terms
     int32_t n_terms;
+    int32_t n_fused;      // number of rotations of one wire that begin here and follow each other; 0: within such a run
     int64_t table;        // QRL_SIGNS: offset of its signs in `signs`
 };
 

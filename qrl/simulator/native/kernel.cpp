@@ -174,8 +174,15 @@ template <class K> class Worker {
         } else {
             prepare();
             for (int g = 0; g < circuit_.n_gates; ++g) {
-                if (has_angle(circuit_.gates[g])) apply_rotation<K>(circuit_, circuit_.gates[g], halves_[g], state_);
-                else apply_fixed<K>(circuit_, circuit_.gates[g], state_);
+                const QrlGate &gate = circuit_.gates[g];
+                if (!has_angle(gate)) {
+                    apply_fixed<K>(circuit_, gate, state_);
+                } else if (gate.n_fused > 1) {
+                    apply_run<K>(circuit_, &gate, gate.n_fused, &halves_[g], state_);
+                    g += gate.n_fused - 1;
+                } else {
+                    apply_rotation<K>(circuit_, gate, halves_[g], state_);
+                }
             }
             if (!backward() && !K::is_dual && call_.final_state) std::copy_n(state_, size_, final_state());
         }
