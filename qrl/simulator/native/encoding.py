@@ -198,7 +198,7 @@ def _merged(operations: Sequence[_Operation]) -> list[_Operation]:
 
 
 def _n_fused(operations: Sequence[_Operation]) -> list[int]:
-    """Return how many rotations of one wire begin at each gate; 0 within such a run."""
+    """Return how many gates are applied as one from each gate on, more than 1 for rotations of one wire; 0 within."""
     lengths: list[int] = []
     first = 0
     for k, operation in enumerate(operations):
@@ -207,7 +207,7 @@ def _n_fused(operations: Sequence[_Operation]) -> list[int]:
             lengths.append(0)
         else:
             first = k
-            lengths.append(int(operation.turns_one_wire))
+            lengths.append(1)
     return lengths
 
 

@@ -20,7 +20,7 @@ template <class N> struct HalfAngle {
 
 inline bool is_odd(int64_t bits) { return __builtin_popcountll(uint64_t(bits)) & 1; }
 
-// Call `act(i, j)` for the pairs of amplitudes i and j = i ^ flip whose control is set; bit `flip & -flip` of i is clear.
+// Call `act(i, j)` for the pairs of amplitudes i and j = i ^ flip whose control is set; i lacks the lowest bit of `flip`.
 template <class F> inline void for_each_pair(int n_wires, int64_t flip, int64_t control, F act) {
     const int64_t size = int64_t(1) << n_wires, pivot = flip & -flip;
     if (!control) {
@@ -98,7 +98,7 @@ void apply_fixed(const QrlCircuit &circuit, const QrlGate &gate, Amplitude<typen
     }
 }
 
-// Call `act(i, j)` for the pairs that differ in the lowest bit of a diagonal word, with eigenvalue 1 for i and -1 for j.
+// Call `act(i, j)` for the pairs that differ in the lowest bit of a diagonal word, which is 1 for i and -1 for j.
 template <class F> inline void for_each_eigenvalue_pair(int n_wires, const QrlGate &gate, F act) {
     const int64_t sign = gate.sign;
     for_each_pair(n_wires, sign & -sign, gate.control, [&](int64_t i, int64_t j) QRL_INLINED {
@@ -163,11 +163,10 @@ inline Unitary<typename K::Number> matrix_of(const QrlGate &gate, const HalfAngl
     }
 }
 
-// Apply consecutive rotations of one wire as one matrix.
+// Product of consecutive rotations of one wire.
 template <class K>
-void apply_run(
-    const QrlCircuit &circuit, const QrlGate *gates, int count, const HalfAngle<typename K::Number> *halves,
-    Amplitude<typename K::Number> *state
+Unitary<typename K::Number> product_of_run(
+    const QrlGate *gates, int count, const HalfAngle<typename K::Number> *halves
 ) {
     using N = typename K::Number;
     Unitary<N> u = matrix_of<K>(gates[0], halves[0]);
@@ -176,6 +175,17 @@ void apply_run(
         // (next u): a' = a_2 a_1 - conj(b_2) b_1, b' = b_2 a_1 + conj(a_2) b_1
         u = {sum_of_products(next.a, u.a, next.b, negated(u.b)), sum_of_products(next.b, u.a, next.a, u.b)};
     }
+    return u;
+}
+
+// Apply consecutive rotations of one wire as one matrix.
+template <class K>
+void apply_run(
+    const QrlCircuit &circuit, const QrlGate *gates, int count, const HalfAngle<typename K::Number> *halves,
+    Amplitude<typename K::Number> *state
+) {
+    using N = typename K::Number;
+    const Unitary<N> u = product_of_run<K>(gates, count, halves);
     const Amplitude<N> a = u.a, b = u.b, minus_b = negated(u.b);
     for_each_pair(circuit.n_wires, gates[0].flip | gates[0].sign, 0, [=](int64_t i, int64_t j) QRL_INLINED {
         const Amplitude<N> x = state[i], y = state[j];
@@ -252,6 +262,42 @@ typename K::Number unapply_rotation(
         });
     }
     return K::scaled(sums.total(), splat(typename K::Scalar(0.5)));
+}
+
+// Un-apply consecutive rotations of one wire as one matrix; write the derivative by each angle.
+//
+// With v_P = Im <adjoint| P |state> the derivative by the last angle, about the axis P, is v_P / 2. Un-applying the
+// rotation turns the vector v about that axis, which gives the derivative by the angle before.
+template <class K>
+void unapply_run(
+    const QrlCircuit &circuit, const QrlGate *gates, int count, const HalfAngle<typename K::Number> *halves,
+    Amplitude<typename K::Number> *state, Amplitude<typename K::Number> *adjoint, typename K::Number *derivatives
+) {
+    using N = typename K::Number;
+    using A = Amplitude<N>;
+    const Unitary<N> u = product_of_run<K>(gates, count, halves);
+    const A a{u.a.re, -u.a.im}, b = negated(u.b), minus_b = u.b;  // of the inverse
+    N along_x{}, along_y{}, along_z{};
+    for_each_pair(circuit.n_wires, gates[0].flip | gates[0].sign, 0, [&](int64_t i, int64_t j) QRL_INLINED {
+        const A x = state[i], y = state[j], l = adjoint[i], m = adjoint[j];
+        along_x = fma(-m.im, x.re, fma(m.re, x.im, fma(-l.im, y.re, fma(l.re, y.im, along_x))));
+        along_y = fma(m.im, x.im, fma(m.re, x.re, fma(-l.im, y.im, fma(-l.re, y.re, along_y))));
+        along_z = fma(m.im, y.re, fma(-m.re, y.im, fma(-l.im, x.re, fma(l.re, x.im, along_z))));
+        state[i] = sum_of_products(a, x, minus_b, y);
+        state[j] = sum_of_products(b, x, a, y);
+        adjoint[i] = sum_of_products(a, l, minus_b, m);
+        adjoint[j] = sum_of_products(b, l, a, m);
+    });
+    N v[3] = {along_x, along_y, along_z};
+    for (int k = count - 1; k >= 0; --k) {
+        const N c = halves[k].cosine, s = halves[k].sine, cosine = fma(c, c, -(s * s)), sine = (c + c) * s;
+        const int axis = gates[k].kind == QRL_DIAGONAL ? 2 : gates[k].kind == QRL_REAL ? 1 : 0;
+        N &next = v[(axis + 1) % 3], &last = v[(axis + 2) % 3];
+        derivatives[k] = K::scaled(v[axis], splat(typename K::Scalar(0.5)));
+        const N turned = fma(cosine, next, sine * last);
+        last = fma(cosine, last, -(sine * next));
+        next = turned;
+    }
 }
 
 }  // namespace qrl::QRL_ISA

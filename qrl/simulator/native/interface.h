@@ -1,4 +1,4 @@
-// The C interface: a circuit, a call, and the functions that run it. `library.py` and `encoding.py` mirror it in ctypes.
+// The C interface: a circuit and a call. `encoding.py` and `calls.py` mirror it in ctypes.
 //
 // All pointers are owned by the caller. Masks name wires by the bits of a basis state's index; wire 0 is the most
 // significant bit.
@@ -24,7 +24,7 @@ struct QrlGate {
     int32_t control;      // bits that must be set; at most one
     int32_t first_term;   // the angle is a sum of terms
     int32_t n_terms;
-    int32_t n_fused;      // number of rotations of one wire that begin here and follow each other; 0: within such a run
+    int32_t n_fused;      // rotations of one wire that follow each other from here on, or 1; 0: within such a run
     int64_t table;        // QRL_SIGNS: offset of its signs in `signs`
 };
 

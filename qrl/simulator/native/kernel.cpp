@@ -79,7 +79,8 @@ template <class K> class Worker {
     Worker(const QrlCircuit &circuit, const QrlCall &call, Partials &partials)
         : circuit_(circuit), call_(call), partials_(partials), size_(int64_t(1) << circuit.n_wires),
           // A line between the states keeps equal indices out of the same cache set.
-          states_(2 * size_ + 1), halves_(circuit.n_gates), terms_(circuit.n_terms), inputs_(circuit.n_inputs),
+          states_(2 * size_ + 1), halves_(circuit.n_gates), terms_(circuit.n_terms),
+          derivatives_(circuit.n_gates), inputs_(circuit.n_inputs),
           weights_(circuit.n_weights), scales_(circuit.n_scales), inputs_gradient_(circuit.n_inputs),
           lanes_(size_t(circuit.n_weights + circuit.n_scales) * LANES), state_(states_.get()),
           adjoint_(states_.get() + size_ + 1) {}
@@ -214,8 +215,16 @@ template <class K> class Worker {
         std::fill_n(inputs_gradient_.get(), circuit_.n_inputs, zero);
         start_adjoint();
         for (int g = circuit_.n_gates - 1; g >= 0; --g) {
+            int first = g;
+            while (circuit_.gates[first].n_fused == 0) --first;
             const QrlGate &gate = circuit_.gates[g];
-            if (has_angle(gate)) {
+            if (circuit_.gates[first].n_fused > 1) {
+                const QrlGate *run = &circuit_.gates[first];
+                const int count = run->n_fused;
+                unapply_run<K>(circuit_, run, count, &halves_[first], state_, adjoint_, derivatives_.get());
+                for (int k = count - 1; k >= 0; --k) add_gradient(run[k], derivatives_[k]);
+                g = first;
+            } else if (has_angle(gate)) {
                 add_gradient(gate, unapply_rotation<K>(circuit_, gate, halves_[g], state_, adjoint_));
             } else {
                 apply_fixed<K>(circuit_, gate, state_);
@@ -331,6 +340,7 @@ template <class K> class Worker {
     Buffer<Amplitude<N>> states_;
     Buffer<HalfAngle<N>> halves_;  // of every gate with an angle
     Buffer<N> terms_;              // slopes of the bounded terms
+    Buffer<N> derivatives_;        // by the angles of a run
     Buffer<N> inputs_, weights_, scales_, inputs_gradient_;
     Buffer<S> lanes_;              // sums of the gradients, [parameter][logical lane]
     Amplitude<N> *const state_, *const adjoint_;
