@@ -11,7 +11,8 @@ from pathlib import Path
 
 SCRIPT = """
 import json, sys, time
-from benchmarks.cost import CircuitConfig, Spec, default_spec, set_up, start
+from benchmarks import jerbi
+from benchmarks.cost import CircuitConfig, Spec, Training, build, default_spec, set_up, start
 set_up(1)
 quick = json.loads(sys.argv[1])
 sizes = {"meta_batch": 4, "episodes": 4} if quick else {}
@@ -21,13 +22,14 @@ specs = {
     **{m: (Spec.default(env="bandit", agent="rl2", model=m), {"meta_batch": 2000}) for m in ("qgru", "gru")},
 }
 trainings = {name: start(spec, 1, sizes) for name, (spec, sizes) in specs.items()}
+trainings |= {name: Training(spec, *build(spec)) for name in ("jerbi", "mlp") for spec in [jerbi.spec(name, 0, False)]}
 for line in sys.stdin:
     training = trainings[line.strip()]
     steps, begun = training.env_steps, time.process_time()
     training.step()
     print("took", json.dumps([time.process_time() - begun, training.env_steps - steps]), flush=True)
 """
-NAMES = ("circuit 4 x 3", "mlp, matched", "qgru", "gru")
+NAMES = ("circuit 4 x 3", "mlp, matched", "qgru", "gru", "jerbi", "mlp")
 """Policies that the script can train."""
 
 
