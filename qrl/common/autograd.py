@@ -1,13 +1,16 @@
 """Types and helpers for rules of `torch.autograd.Function`."""
 
 import inspect
-from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import forward_ad
+
+Built = TypeVar("Built")
 
 Context = Any
 """Context object of a rule, on which the rule stores anything; torch annotates it as Any."""
@@ -36,6 +39,16 @@ def is_plain() -> bool:
     """Return whether tensors are plain and nothing is recorded: no gradient, no forward mode, no transform."""
     transforms: bool = torch._C._are_functorch_transforms_active()
     return not (torch.is_grad_enabled() or transforms or forward_ad._current_level >= 0)
+
+
+def without_modes(build: Callable[[], Built]) -> Built:
+    """Return the result of a function that makes constants, called without the modes and transforms that are active.
+
+    A constant made inside a transform of `torch.func` would be a wrapper that is dead when the transform ends; one from
+    inference mode cannot be saved for a backward pass. A separate thread has none of the caller's modes.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(build).result()
 
 
 def is_mapped_by_engine(tensor: Tensor) -> bool:

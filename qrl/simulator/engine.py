@@ -7,11 +7,12 @@ The environment variable QRL_ENGINE chooses: `fused`, or `native`. Without it, t
 from functools import cache
 from typing import Literal
 
-from qrl.common.errors import UsageError
+from qrl.common.errors import UsageError, suggest
 from qrl.simulator.native.library import Unusable, find, library
 from qrl.simulator.native.requested import VARIABLE, requested
 
 Engine = Literal["native", "fused"]
+NATIVE, FUSED = "native", "fused"
 
 
 @cache
@@ -31,6 +32,14 @@ def engine() -> Engine:
             raise UsageError(f"{VARIABLE}={wanted}: native kernel: {found.reason}{remedy}")
         return "native"
     return "fused" if library() is None else "native"
+
+
+def check_engine(name: str) -> None:
+    """Raise UsageError unless the name is that of an engine, and the engine runs here."""
+    if name not in (NATIVE, FUSED):
+        raise UsageError(f"circuit: unknown engine {name!r}{suggest(name, (NATIVE, FUSED))}")
+    if name == NATIVE and library() is None:
+        raise UsageError(f"circuit: {find()}")
 
 
 def engine_name() -> str:

@@ -13,7 +13,6 @@ fused executor.
 
 import functools
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -23,9 +22,11 @@ from torch import Tensor
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.matrices import MAX_NOISY_WIRES
 from qrl.circuits.measurement import settings
+from qrl.common.autograd import without_modes
 from qrl.common.errors import UsageError
 from qrl.common.memory import physical_memory
 from qrl.noise.model import NOISELESS, Noise
+from qrl.simulator.engine import FUSED, check_engine
 from qrl.simulator.engine import engine as chosen_engine
 from qrl.simulator.executor import Draw, FusedExecutor
 from qrl.simulator.lowering import Lowering
@@ -38,7 +39,6 @@ Bound = dict[str, Tensor]
 Every tensor has the parameters' leading axes.
 """
 
-FUSED = "fused"
 LANES = 16
 """Samples that the kernel runs at once, at most."""
 
@@ -78,11 +78,12 @@ class Program:
     """Compiled circuit: immutable, without parameters, for any dtype and device.
 
     If `noise` has channels, states are density matrices. Raises UsageError if one state cannot fit into memory, and for
-    density matrices of more than `MAX_NOISY_WIRES` wires.
+    density matrices of more than `MAX_NOISY_WIRES` wires, and for an engine that is unknown or does not run here.
     """
 
     def __init__(self, circuit: Circuit, noise: Noise = NOISELESS, engine: str | None = None) -> None:
         self._engine = chosen_engine() if engine is None else engine
+        check_engine(self._engine)
         # A calibration replaces gates by native ones; the kernel knows neither them nor channels.
         fused = self._engine == FUSED or noise.needs_density_matrix or noise.calibration is not None
         self._library = None if fused else library()
@@ -112,20 +113,15 @@ class Program:
             raise UsageError(f"circuit: dtype must be torch.float32 or torch.float64, not {dtype}")
         if self._library is None or device.type != "cpu":
             return self._fused_on(dtype, device)
-        fused = functools.partial(self._fused_on, dtype, device)
-        # See `_fused_on`.
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(NativeExecutor, self._library, self.circuit, self.noise, dtype, fused).result()
+        reference = functools.partial(self._fused_on, dtype, device)
+        return NativeExecutor(self._library, self.circuit, self.noise, dtype, reference)
 
     def _fused_on(self, dtype: torch.dtype, device: torch.device) -> FusedExecutor:
-        key = (dtype, device)
-        self._lowering = self._lowering or Lowering(self.circuit, self.noise)
-        if key not in self._fused:
-            # A separate thread has none of the caller's modes. A constant made inside a transform of torch.func would
-            # be a wrapper that is dead when the transform ends; one from inference mode cannot be saved for backward.
-            with ThreadPoolExecutor(1) as pool:
-                self._fused[key] = pool.submit(FusedExecutor, self.circuit, self._lowering, dtype, device).result()
-        return self._fused[key]
+        if (found := self._fused.get((dtype, device))) is None:
+            self._lowering = self._lowering or Lowering(self.circuit, self.noise)
+            build = functools.partial(FusedExecutor, self.circuit, self._lowering, dtype, device)
+            found = self._fused[dtype, device] = without_modes(build)
+        return found
 
     def bind(self, weights: Float[Tensor, "*circuits weight"], scales: Float[Tensor, "*circuits scale"]) -> Bound:
         """Compute everything that depends on no sample: fused maps and phase matrices; for the kernel, nothing.

@@ -54,7 +54,7 @@ EXPORT const char *qrl_native_build() {
 // Return the number of samples that share a final state under a supported instruction set.
 EXPORT int32_t qrl_native_lanes(int32_t isa, int32_t is_double) { return KERNELS[isa].lanes(is_double); }
 
-// Run a call under a supported instruction set. Return 0, or 1 if memory or threads ran out.
+// Run a call under a supported instruction set. Return 0, or 1 if there is not enough memory.
 EXPORT int32_t qrl_native_run(const QrlCircuit *circuit, const QrlCall *call, int32_t isa) {
     try {
         KERNELS[isa].run(*circuit, *call);

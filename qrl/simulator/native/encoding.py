@@ -202,7 +202,13 @@ def _n_fused(operations: Sequence[_Operation]) -> list[int]:
     lengths: list[int] = []
     first = 0
     for k, operation in enumerate(operations):
-        if k and operation.turns_one_wire and operation.wires == operations[k - 1].wires:
+        before = operations[k - 1] if k else None
+        if (
+            before is not None
+            and before.turns_one_wire
+            and operation.turns_one_wire
+            and before.wires == operation.wires
+        ):
             lengths[first] += 1
             lengths.append(0)
         else:

@@ -1,7 +1,7 @@
 """Execution of a circuit by the native kernel: the counterpart of `qrl.simulator.executor.FusedExecutor`."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -9,8 +9,9 @@ from torch import Tensor
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate
 from qrl.circuits.measurement import Setting, eigenvalues, settings
+from qrl.common.autograd import without_modes
 from qrl.noise.model import Noise
-from qrl.simulator.executor import Draw, FusedExecutor, apply_readout_error, mixtures
+from qrl.simulator.executor import Draw, FusedExecutor, Mixtures, apply_readout_error, mixtures
 from qrl.simulator.native.autograd import evaluate
 from qrl.simulator.native.encoding import EncodedCircuit, Output
 from qrl.simulator.native.library import Library
@@ -31,18 +32,32 @@ class NativeExecutor:
         dtype: torch.dtype,
         reference: Callable[[], FusedExecutor],
     ) -> None:
-        self._library, self._circuit, self._reference = library, circuit, reference
-        confusion = torch.as_tensor(noise.confusion(circuit.n_wires), dtype=dtype)
-        self._readings, self._perfect_readout = mixtures(confusion.mT), not len(confusion)
+        self._library, self._circuit, self._dtype, self._reference = library, circuit, dtype, reference
+        self._confusion = noise.confusion(circuit.n_wires)
         self._values = self._kernel(Output.VALUES, self._reference_values)
-        self._settings: list[tuple[Kernel, Tensor]] = []
-        for index, setting in enumerate(settings(circuit)):
-            reference_of = partial(self._reference_probabilities, index)
-            kernel = self._kernel(Output.PROBABILITIES, reference_of, _basis_change(setting))
-            table = eigenvalues(setting, circuit.n_wires, circuit.n_observables)
-            self._settings.append((kernel, torch.as_tensor(table, dtype=dtype)))
-        self._amplitudes = self._kernel(Output.AMPLITUDES, self._reference_amplitudes)
-        self._probabilities = self._kernel(Output.PROBABILITIES, partial(self._reference_probabilities, None))
+
+    @cached_property
+    def _amplitudes(self) -> Kernel:
+        return self._kernel(Output.AMPLITUDES, self._reference_amplitudes)
+
+    @cached_property
+    def _probabilities(self) -> Kernel:
+        return self._kernel(Output.PROBABILITIES, partial(self._reference_probabilities, None))
+
+    @cached_property
+    def _readings(self) -> Mixtures:
+        return without_modes(lambda: mixtures(torch.as_tensor(self._confusion, dtype=self._dtype).mT))
+
+    @cached_property
+    def _settings(self) -> list[tuple[Kernel, Tensor]]:
+        """Kernel of the outcome probabilities in each measurement setting, and the observables' eigenvalues there."""
+        return without_modes(lambda: [self._setting(k, each) for k, each in enumerate(settings(self._circuit))])
+
+    def _setting(self, index: int, setting: Setting) -> tuple[Kernel, Tensor]:
+        reference = partial(self._reference_probabilities, index)
+        kernel = self._kernel(Output.PROBABILITIES, reference, _basis_change(setting))
+        table = eigenvalues(setting, self._circuit.n_wires, self._circuit.n_observables)
+        return kernel, torch.as_tensor(table, dtype=self._dtype)
 
     def _kernel(self, output: Output, reference: Callable[..., Tensor], more: tuple[Gate, ...] = ()) -> Kernel:
         encoded = EncodedCircuit(self._circuit, (*self._circuit.gates, *more), output)
@@ -58,7 +73,7 @@ class NativeExecutor:
         self, bound: dict[str, Tensor], inputs: Tensor, draw: Draw | None = None, initial: Tensor | None = None
     ) -> Tensor:
         """Return expectation values or estimates; see `qrl.simulator.program.Program.run`."""
-        if draw is None and self._perfect_readout:
+        if draw is None and not len(self._confusion):
             return self._evaluate(self._values, bound, inputs, initial)
         total: Tensor | None = None
         for kernel, values in self._settings:

@@ -5,10 +5,10 @@
 // logical lanes adds its samples in turn within a block of samples, a block adds its lanes, and blocks are added in
 // order, the last two in double precision.
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -362,8 +362,15 @@ template <class K> void run_call(const QrlCircuit &circuit, const QrlCall &call)
         for (int64_t item = first; item < last; ++item) workers[thread]->run(item / n_blocks, item % n_blocks);
     };
     std::vector<std::thread> threads;
-    for (int k = 1; k < n_threads; ++k) threads.emplace_back(share, k);
+    threads.reserve(n_threads);
+    int started = 1;
+    try {
+        for (; started < n_threads; ++started) threads.emplace_back(share, started);
+    } catch (const std::system_error &) {
+        // The system has no more threads: this one does their shares.
+    }
     share(0);
+    for (int k = started; k < n_threads; ++k) share(k);
     for (std::thread &thread : threads) thread.join();
     if (!backward) return;
     for (int64_t c = 0; c < call.n_circuits; ++c) {

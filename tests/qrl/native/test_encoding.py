@@ -96,3 +96,29 @@ def test_too_few_numbers_are_refused(engine, short):
     bound = program.bind(torch.ones(3), torch.ones(4))
     wide = program.run(bound, torch.ones(3, 5))
     assert torch.equal(wide, program.run(program.bind(torch.ones(2), torch.ones(2)), torch.ones(3, 2)))
+
+
+@pytest.mark.parametrize("name", ["X", "H"])
+def test_a_gate_without_an_angle_begins_no_run_of_rotations(name):
+    """The derivatives of a run come from one pass over the rotations of a wire, and only of those."""
+    turns = (Gate("RY", (0,), Weight(0)), Gate("RZ", (0,), Weight(1)), Gate("RX", (0,), Weight(2)))
+    gates = (Gate(name, (0,)), turns[0], Gate(name, (0,)), *turns[1:], Gate("CZ", (0, 1)), *turns)
+    circuit = Circuit(2, gates, (Observable.of("X0 Y1"), Observable.of("Z0")))
+    weights = torch.tensor([0.3, 0.5, 0.7], dtype=torch.float64, requires_grad=True)
+    none, inputs = torch.zeros(0, dtype=torch.float64), torch.zeros(1, 0, dtype=torch.float64)
+    gradients = []
+    for engine in ("native", "fused"):
+        program = compile_circuit(circuit, engine=engine)
+        gradients.append(torch.autograd.grad(program.run(program.bind(weights, none), inputs).sum(), weights)[0])
+    torch.testing.assert_close(*gradients, atol=1e-12, rtol=0)
+
+
+def test_unknown_engines_are_refused():
+    with pytest.raises(UsageError, match=r"unknown engine 'natvie'; did you mean 'native'\?"):
+        compile_circuit(Circuit(1, (Gate("H", (0,)),), Z), engine="natvie")
+
+
+def test_an_engine_that_does_not_run_is_refused(monkeypatch):
+    monkeypatch.setattr("qrl.simulator.engine.library", lambda: None)
+    with pytest.raises(UsageError, match="native kernel"):
+        compile_circuit(Circuit(1, (Gate("X", (0,)), Gate("H", (0,))), Z), engine="native")
