@@ -11,6 +11,7 @@ from qrl.models.reuploading import Config, circuit
 from qrl.noise.model import Noise
 from qrl.simulator.native.encoding import EncodedCircuit, Output
 from qrl.simulator.native.executor import NativeExecutor
+from qrl.simulator.native.library import Unusable
 from qrl.simulator.program import compile_circuit
 
 Z = (Observable.of("Z0"),)
@@ -120,5 +121,6 @@ def test_unknown_engines_are_refused():
 
 def test_an_engine_that_does_not_run_is_refused(monkeypatch):
     monkeypatch.setattr("qrl.simulator.engine.library", lambda: None)
-    with pytest.raises(UsageError, match="native kernel"):
+    monkeypatch.setattr("qrl.simulator.engine.find", lambda: Unusable("not built"))
+    with pytest.raises(UsageError, match="circuit: native kernel: not built"):
         compile_circuit(Circuit(1, (Gate("X", (0,)), Gate("H", (0,))), Z), engine="native")
