@@ -11,6 +11,9 @@ from qrl.common.errors import UsageError, suggest
 
 Transform = Literal["identity", "tanh", "arctan"]
 
+LARGEST_INDEX = 2**31 - 2
+"""Largest index of a weight, scale or feature, a count of which still has 32 bits."""
+
 TRANSFORMS: tuple[Transform, ...] = ("identity", "tanh", "arctan")
 
 
@@ -98,15 +101,21 @@ class Gate:
         if (self.angle is not None) != bool(kind.rotation):
             raise UsageError(f"circuit: {self.name} takes {'an angle' if kind.rotation else 'no angle'}")
         match self.angle:
-            case Weight(index) if index < 0:
-                raise UsageError(f"circuit: {self.name}: weight index {index} is negative")
+            case Weight(index):
+                self._check_index("weight", index)
             case Input(feature, scale, transform):
-                if feature < 0 or (scale is not None and scale < 0):
-                    raise UsageError(f"circuit: {self.name}: feature {feature} or scale {scale} is negative")
+                self._check_index("feature", feature)
+                self._check_index("scale", 0 if scale is None else scale)
                 if transform not in TRANSFORMS:
                     raise UsageError(f"circuit: unknown transform {transform!r}{suggest(transform, TRANSFORMS)}")
             case float() | int() if not math.isfinite(self.angle):
                 raise UsageError(f"circuit: {self.name}: the constant angle {self.angle} is not finite")
+
+    def _check_index(self, what: str, index: int) -> None:
+        if index < 0:
+            raise UsageError(f"circuit: {self.name}: {what} {index} is negative")
+        if index > LARGEST_INDEX:
+            raise UsageError(f"circuit: {self.name}: {what} {index} is larger than {LARGEST_INDEX:,}")
 
     @property
     def is_parametric(self) -> bool:

@@ -20,6 +20,8 @@ class PauliWord:
         wires = [wire for wire, _ in self.factors]
         if len(set(wires)) != len(wires):
             raise UsageError(f"circuit: a wire occurs twice in the Pauli word {self}")
+        if unknown := [pauli for _, pauli in self.factors if pauli not in ("X", "Y", "Z")]:
+            raise UsageError(f"circuit: a factor of a Pauli word is X, Y or Z, not {unknown[0]!r}")
         if not math.isfinite(self.coefficient):
             raise UsageError(f"circuit: the coefficient {self.coefficient} of a Pauli word is not finite")
 

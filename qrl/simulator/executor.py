@@ -124,6 +124,10 @@ class FusedExecutor:
     # --- execution ---------------------------------------------------------------------------------------------------
 
     def bind(self, weights: Tensor, scales: Tensor) -> dict[str, Tensor]:
+        """Compute everything that depends on no sample; see `qrl.simulator.program.Program.bind`."""
+        if (lead := weights.shape[:-1]) != scales.shape[:-1]:
+            lead = torch.broadcast_shapes(lead, scales.shape[:-1])
+            weights, scales = (each.expand(*lead, each.shape[-1]) for each in (weights, scales))
         bound = {name: stack.multiply(weights) for name, stack in self.stacks.items()}
         bound["initial"] = self._prepare(bound).expand(*weights.shape[:-1], 1, -1)
         bound |= {f"{name}{PARTS}": real_matrix(bound[name]) for name in self.stacks if name.startswith(LAST)}

@@ -130,8 +130,8 @@ class Program:
         its own circuit; all circuits run side by side. `torch.func.vmap` does the same, with more overhead per call.
         Raises UsageError for too few weights or scales.
         """
-        _check_width("weights", weights, self.circuit.n_weights)
-        _check_width("scales", scales, self.circuit.n_scales)
+        weights = _first("weights", weights, self.circuit.n_weights)
+        scales = _first("scales", scales, self.circuit.n_scales)
         return self._on(weights).bind(weights, scales)
 
     def run(
@@ -180,7 +180,9 @@ class Program:
         return self._on(inputs).probabilities(bound, inputs, initial)
 
     def _check(self, inputs: Tensor, initial: Tensor | None) -> None:
-        _check_width("inputs", inputs, self.circuit.n_inputs)
+        if inputs.ndim < 2:
+            raise UsageError(f"circuit: inputs must have the shape [..., batch, feature], not {list(inputs.shape)}")
+        _first("inputs", inputs, self.circuit.n_inputs)
         if initial is None:
             return
         if self.noise.needs_density_matrix:
@@ -193,9 +195,13 @@ class Program:
             )
 
 
-def _check_width(what: str, columns: Tensor, expected: int) -> None:
-    if columns.shape[-1] < expected:
-        raise UsageError(f"circuit: expected {expected} {what}, found {columns.shape[-1]}")
+def _first(what: str, columns: Tensor, expected: int) -> Tensor:
+    """Return the columns that the circuit uses. Raises UsageError if there are too few."""
+    if columns.ndim == 0 or columns.shape[-1] < expected:
+        raise UsageError(
+            f"circuit: expected {expected} {what}, found {columns.shape[-1] if columns.ndim else 'a number'}"
+        )
+    return columns if columns.shape[-1] == expected else columns[..., :expected]
 
 
 def check_noisy_wires(n_wires: int, noise: Noise) -> None:

@@ -85,8 +85,17 @@ class Call:
         self._kept: list[Tensor] = []  # alive until the kernel has read them
         self._c = CCall(self._like.dtype == torch.float64, circuit.output, self._n_threads())
         self._c.n_circuits, self._c.n_samples = self._n_circuits, self._batch
+        widths = {
+            "weights": circuit.n_weights,
+            "scales": circuit.n_scales,
+            "inputs": circuit.n_inputs,
+            "initial": 2 * circuit.size,
+            "cotangent": circuit.n_columns,
+        }
         for name, tensor in tensors:
-            setattr(self._c, name, self._array(tensor, N_TAIL_AXES[name]))
+            width = widths[name.removesuffix("_tangent")]
+            tail = (width,) if N_TAIL_AXES[name] == 1 else (self._batch, width)
+            setattr(self._c, name, self._array(name, tensor, tail))
 
     def _n_threads(self) -> int:
         work = self._n_circuits * self._batch * self._circuit.size * self._circuit.n_gates
@@ -94,20 +103,30 @@ class Call:
 
     # --- arguments ---------------------------------------------------------------------------------------------------
 
-    def _array(self, tensor: Tensor, n_tail: int) -> CArray:
-        """Return a view of the tensor as [circuit, row, column]; copy it only if its strides require that."""
+    def _array(self, name: str, tensor: Tensor, tail: tuple[int, ...]) -> CArray:
+        """Return a view of the tensor as [circuit, row, column]; copy it only if its strides require that.
+
+        Raises UsageError if the tensor's dtype, device or size is wrong: the kernel would read other memory.
+        """
         if tensor.dtype != self._like.dtype or not tensor.is_cpu:
             raise UsageError(
                 f"circuit: parameters and inputs must have one dtype and device, not {tensor.dtype} on {tensor.device} "
                 f"and {self._like.dtype} on {self._like.device}"
             )
-        shape, lead = tensor.shape, self.lead
+        shape, lead, n_tail = tensor.shape, self.lead, len(tail)
+        if shape[-n_tail:] != tail:
+            raise UsageError(
+                f"circuit: {name} must have the shape [..., {', '.join(map(str, tail))}], not {list(shape)}"
+            )
+        tensor = tensor.resolve_neg()
         if shape[:-n_tail] != lead:
-            tensor = tensor.expand(*lead, *shape[-n_tail:])
+            tensor = tensor.expand(*lead, *tail)
         if len(lead) > 1:
-            tensor = tensor.reshape(self._n_circuits, *shape[-n_tail:])
-        if shape[-1] > 1 and tensor.stride(-1) != 1:
+            tensor = tensor.reshape(self._n_circuits, *tail)
+        if tail[-1] > 1 and tensor.stride(-1) != 1:
             tensor = tensor.contiguous()
+        if tensor._is_zerotensor():  # zeros without memory, as forward mode makes them
+            tensor = torch.zeros(tensor.shape, dtype=tensor.dtype)
         self._kept.append(tensor)
         strides = tensor.stride()
         return CArray(tensor.data_ptr(), strides[0] if lead else 0, strides[-2] if n_tail > 1 else 0)
@@ -137,14 +156,19 @@ class Call:
 
     def values_and_state(self) -> tuple[Tensor, Tensor]:
         """Return the output, and the final state for `gradient`, in the kernel's own layout."""
-        lanes = self._library.functions.qrl_native_lanes(self._library.number, self._c.is_double)
-        rows = -(-self._batch // lanes) * lanes
-        final_state = self._new(rows * 2 * self._circuit.size)
+        final_state = self._new(self._state_size)
         self._c.final_state = final_state.data_ptr()
         return self.values(), final_state
 
+    @property
+    def _state_size(self) -> int:
+        """Numbers of the final states of a circuit, which are kept for as many samples as a vector has lanes."""
+        lanes = self._library.functions.qrl_native_lanes(self._library.number, self._c.is_double)
+        return -(-self._batch // lanes) * lanes * 2 * self._circuit.size
+
     def gradient(self, final_state: Tensor, wanted: Sequence[bool]) -> list[Tensor]:
         """Return the gradients by the wanted arguments, weights and scales [..., parameter] of every circuit apart."""
+        assert final_state.shape[-1] == self._state_size and final_state.dtype == self._like.dtype
         if final_state.shape[:-1] != self.lead:
             final_state = final_state.expand(*self.lead, final_state.shape[-1])
         final_state = final_state.contiguous()

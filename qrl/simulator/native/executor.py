@@ -10,6 +10,7 @@ from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate
 from qrl.circuits.measurement import Setting, eigenvalues, settings
 from qrl.common.autograd import without_modes
+from qrl.common.errors import UsageError
 from qrl.noise.model import Noise
 from qrl.simulator.executor import Draw, FusedExecutor, Mixtures, apply_readout_error, mixtures
 from qrl.simulator.native.autograd import evaluate
@@ -67,7 +68,7 @@ class NativeExecutor:
 
     def bind(self, weights: Tensor, scales: Tensor) -> dict[str, Tensor]:
         """Return the parameters that the circuit uses: the kernel computes their cosines and sines in the call."""
-        return {"weights": _first(weights, self._circuit.n_weights), "scales": _first(scales, self._circuit.n_scales)}
+        return {"weights": weights, "scales": scales}
 
     def run(
         self, bound: dict[str, Tensor], inputs: Tensor, draw: Draw | None = None, initial: Tensor | None = None
@@ -93,8 +94,13 @@ class NativeExecutor:
         return apply_readout_error(self._evaluate(self._probabilities, bound, inputs, initial), self._readings)
 
     def _evaluate(self, kernel: Kernel, bound: dict[str, Tensor], inputs: Tensor, initial: Tensor | None) -> Tensor:
-        used = _first(inputs, self._circuit.n_inputs)
-        parts = None if initial is None else torch.view_as_real(initial).flatten(-2)
+        if not bound.keys() >= {"weights", "scales"}:
+            raise UsageError("circuit: the bound parameters are not those of this program on this device")
+        used = inputs if inputs.shape[-1] == self._circuit.n_inputs else inputs[..., : self._circuit.n_inputs]
+        parts = None if initial is None else torch.view_as_real(initial.resolve_conj()).flatten(-2)
+        if torch.jit.is_tracing():  # type: ignore[attr-defined]
+            # A trace records operations of torch only.
+            return kernel.reference(bound["weights"], bound["scales"], used, parts)
         return evaluate(kernel, bound["weights"], bound["scales"], used, parts)
 
     # --- the same outputs of the fused executor ----------------------------------------------------------------------
@@ -113,10 +119,6 @@ class NativeExecutor:
     ) -> Tensor:
         fused = self._reference()
         return fused.true_probabilities(fused.bind(weights, scales), inputs, _as_complex(initial), setting)
-
-
-def _first(columns: Tensor, count: int) -> Tensor:
-    return columns if columns.shape[-1] == count else columns[..., :count]
 
 
 def _as_complex(parts: Tensor | None) -> Tensor | None:

@@ -6,6 +6,7 @@
 // order, the last two in double precision.
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <system_error>
@@ -171,7 +172,7 @@ template <class K> class Worker {
             if (has_angle(circuit_.gates[g]) && depends_on_sample(circuit_.gates[g])) bind_gate(g);
         }
         if (backward() && !K::is_dual && call_.final_state) {
-            std::copy_n(final_state(), size_, state_);
+            std::memcpy(state_, final_state(), size_ * sizeof(Amplitude<N>));  // of any alignment
         } else {
             prepare();
             for (int g = 0; g < circuit_.n_gates; ++g) {
@@ -185,16 +186,18 @@ template <class K> class Worker {
                     apply_rotation<K>(circuit_, gate, halves_[g], state_);
                 }
             }
-            if (!backward() && !K::is_dual && call_.final_state) std::copy_n(state_, size_, final_state());
+            if (!backward() && !K::is_dual && call_.final_state) {
+                std::memcpy(final_state(), state_, size_ * sizeof(Amplitude<N>));
+            }
         }
         if (call_.result) write_result();
         if (backward()) run_backward();
     }
 
     // Position of the group's final states, [circuit][group][amplitude][real, imaginary][lane].
-    Amplitude<N> *final_state() {
-        const int64_t n_groups = (call_.n_samples + width - 1) / width;
-        return static_cast<Amplitude<N> *>(call_.final_state) + (current_ * n_groups + first_ / width) * size_;
+    char *final_state() const {
+        const int64_t n_groups = (call_.n_samples + width - 1) / width, group = current_ * n_groups + first_ / width;
+        return static_cast<char *>(call_.final_state) + group * size_ * int64_t(sizeof(Amplitude<N>));
     }
 
     void prepare() {

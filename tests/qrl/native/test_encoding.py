@@ -1,5 +1,8 @@
 """Circuits as arrays of the kernel, and what the kernel refuses."""
 
+import warnings
+
+import jaxtyping
 import pytest
 import torch
 
@@ -124,3 +127,62 @@ def test_an_engine_that_does_not_run_is_refused(monkeypatch):
     monkeypatch.setattr("qrl.simulator.engine.find", lambda: Unusable("not built"))
     with pytest.raises(UsageError, match="circuit: native kernel: not built"):
         compile_circuit(Circuit(1, (Gate("X", (0,)), Gate("H", (0,))), Z), engine="native")
+
+
+def rotations() -> Circuit:
+    gates = (Gate("RY", (0,), Input(0)), Gate("RX", (0,), Weight(0)), Gate("RZ", (0,), Input(0, 0)))
+    return Circuit(1, gates, (Observable.of("Y0"), Observable.of("Z0")))
+
+
+def test_bound_parameters_of_another_program_are_refused():
+    small, large = (
+        compile_circuit(c, engine="native") for c in (rotations(), Circuit(1, (Gate("RY", (0,), Weight(5000)),), Z))
+    )
+    with pytest.raises(UsageError, match=r"weights must have the shape \[\.\.\., 5001\]"):
+        large.run(small.bind(torch.ones(1), torch.ones(1)), torch.ones(2, 1))
+    fused = compile_circuit(rotations(), engine="fused")
+    with pytest.raises(UsageError, match="not those of this program"):
+        small.run(fused.bind(torch.ones(1), torch.ones(1)), torch.ones(2, 1))
+
+
+@pytest.mark.parametrize("index", [2**31 - 1, 2**32 - 1, 2**40])
+def test_indices_have_32_bits(index):
+    for angle in (Weight(index), Input(index), Input(0, index)):
+        with pytest.raises(UsageError, match="is larger than 2,147,483,646"):
+            Gate("RX", (0,), angle)
+
+
+def test_views_that_negate_or_conjugate_are_read_as_such():
+    program = compile_circuit(rotations(), engine="native")
+    bound = program.bind(torch.tensor([0.3]), torch.tensor([0.7]))
+    numbers = torch.complex(torch.zeros(3, 1), torch.tensor([[0.2], [0.4], [0.9]]))
+    negated = numbers.conj().imag
+    assert negated.is_neg()
+    assert torch.equal(program.run(bound, negated), program.run(bound, -numbers.imag))
+    state = torch.tensor([[0.6, 0.8j]], dtype=torch.complex64).expand(3, 2)
+    conjugate = program.run(bound, numbers.imag, initial=state.conj())
+    assert torch.equal(conjugate, program.run(bound, numbers.imag, initial=state.conj().resolve_conj()))
+    zeros = torch._efficientzerotensor(3, 1)
+    assert torch.equal(program.run(bound, zeros), program.run(bound, torch.zeros(3, 1)))
+
+
+def test_a_trace_records_the_fused_executor(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # sizes are tensors while tracing
+    program = compile_circuit(rotations(), engine="native")
+    weights, scales = torch.tensor([0.3]), torch.tensor([0.7])
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is deprecated, and warns about the branches on shapes
+        traced = torch.jit.trace(lambda x: program.run(program.bind(weights, scales), x), torch.ones(2, 1))
+        others = torch.tensor([[0.2], [-1.3]])
+        torch.testing.assert_close(traced(others), program.run(program.bind(weights, scales), others))
+
+
+@pytest.mark.parametrize("engine", ["native", "fused"])
+def test_unused_columns_are_ignored(engine):
+    program = compile_circuit(rotations(), engine=engine)
+    weights, scales = torch.tensor([[0.3, 9.0], [0.5, 9.0]]), torch.tensor([[0.7, 9.0, 9.0]]).expand(2, 3)
+    inputs = torch.ones(2, 3, 1)
+    together = program.run(program.bind(weights, scales), inputs)
+    for k in range(2):
+        alone = program.run(program.bind(weights[k, :1], scales[k, :1]), inputs[k])
+        torch.testing.assert_close(together[k], alone)
