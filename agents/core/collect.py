@@ -71,7 +71,7 @@ def collect(
 
 @dataclass(frozen=True)
 class _Snapshot(Generic[State]):
-    """What steps change, apart from the environment, which `collect` resets before its next use."""
+    """Everything that steps change except the environment, which `collect` resets before its next use."""
 
     state: State
     observation: Tensor

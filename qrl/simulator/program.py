@@ -98,8 +98,12 @@ class Program:
         self._fused: dict[tuple[torch.dtype, torch.device], FusedExecutor] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy or unpickle, here or in another process, by compiling the circuit again."""
-        return compile_circuit, (self.circuit, self.noise, self._engine)
+        """Copy or unpickle, here or in another process, by compiling the circuit again.
+
+        A program on this process' default engine is restored on the default engine there, where the kernel may not run.
+        """
+        engine = None if self._engine == chosen_engine() else self._engine
+        return compile_circuit, (self.circuit, self.noise, engine)
 
     def _on(self, like: Tensor) -> Engine:
         """Return the engine for a tensor's dtype and device."""

@@ -9,6 +9,7 @@ import torch
 from agents.core import collect as collecting
 from agents.core.context import build, find_execution
 from agents.core.spec import Spec
+from agents.rl2 import Memory
 from qrl.common.errors import TrainingError
 
 CASES = {
@@ -48,7 +49,7 @@ def test_results_are_those_of_checks_at_every_step(case, ahead, monkeypatch):
     for field in fields(expected):
         assert torch.equal(getattr(found, field.name), getattr(expected, field.name)), field.name
     assert all(torch.equal(a, b) for a, b in zip(found_others, others, strict=True))
-    if hasattr(state, "hidden"):
+    if isinstance(state, Memory):
         assert torch.equal(found_state.hidden, state.hidden) and torch.equal(found_state.transition, state.transition)
     assert bool(found.valid[-1].any())
 

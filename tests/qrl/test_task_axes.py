@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from qrl.backends.backend import Backend, run_on
-from qrl.layer import QuantumLayer
+from qrl.layer import CircuitModel, QuantumLayer
 from qrl.models import MODELS
+from qrl.models.shared.cells import QuantumGatesConfig
 from qrl.noise.model import Noise
 from qrl.policies.actor import PolicyConfig
 from qrl.policies.policy import bind, make_policy
@@ -63,7 +64,7 @@ def test_leading_axes_equal_vmap(model, head, dtype):
     assert not torch.allclose(*next(iter(by_axes.values()))[:2], atol=1e-3)  # tasks differ
 
 
-@pytest.mark.parametrize("model", [m for m in MEMORYLESS if hasattr(MODELS.load(m), "circuit")])
+@pytest.mark.parametrize("model", [m for m in MEMORYLESS if isinstance(MODELS.load(m), CircuitModel)])
 def test_circuits_by_leading_axes_equal_vmap_bit_by_bit(model):
     policy = make_policy(*plugin_of(model), BOX, ACTIONS["categorical"])
     by_axes, by_vmap = both(policy, normal(TASKS, LANES, INPUTS, seed=1).float())
@@ -111,7 +112,7 @@ def test_backends_draw_and_count_as_under_vmap(backend):
 @pytest.mark.parametrize("options", [{}, {"n_circuits": 2}])
 @pytest.mark.parametrize("model", RECURRENT)
 def test_recurrent_policies_by_leading_axes_equal_vmap(model, options):
-    if options and not hasattr(MODELS.load(model).Config, "n_circuits"):
+    if options and not issubclass(MODELS.load(model).Config, QuantumGatesConfig):
         pytest.skip("has one circuit at most")
     policy = make_recurrent_policy(
         *plugin_of(model, **options), BOX, ACTIONS["categorical"], trial_steps=5, predict_reward=True, bilinear=True

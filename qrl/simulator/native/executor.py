@@ -67,7 +67,7 @@ class NativeExecutor:
     # --- execution ---------------------------------------------------------------------------------------------------
 
     def bind(self, weights: Tensor, scales: Tensor) -> dict[str, Tensor]:
-        """Return the parameters that the circuit uses: the kernel computes their cosines and sines in the call."""
+        """Return the parameters unchanged: the kernel computes their cosines and sines in each call."""
         return {"weights": weights, "scales": scales}
 
     def run(

@@ -1,7 +1,7 @@
 """Load the native kernel: the shared library beside this file, where it was built and runs on this machine.
 
-Without it, the fused executor runs. A library that cannot be used is told once, as a warning; that there is none is
-told by `status` only.
+Without it, the fused executor runs. A library that cannot be used causes one warning; a missing one is reported by
+`status` alone.
 """
 
 import ctypes

@@ -131,7 +131,7 @@ def test_an_engine_that_does_not_run_is_refused(monkeypatch):
 
 def rotations() -> Circuit:
     gates = (Gate("RY", (0,), Input(0)), Gate("RX", (0,), Weight(0)), Gate("RZ", (0,), Input(0, 0)))
-    return Circuit(1, gates, (Observable.of("Y0"), Observable.of("Z0")))
+    return Circuit(1, gates, tuple(Observable.of(word) for word in ("X0", "Y0", "Z0")))
 
 
 def test_bound_parameters_of_another_program_are_refused():
