@@ -8,7 +8,6 @@
 Files are written atomically; see `agents.runs.checkpoints` and `agents.runs.metrics`.
 """
 
-import fcntl
 import os
 import re
 import secrets
@@ -20,18 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.runs.checkpoints import Checkpoint, Checkpoints
+from agents.runs.locks import locked
 from agents.runs.metrics import Metrics
 from agents.runs.program import program
-from agents.runs.seal import CONFIG, COPY, identity, read_config, sealed
+from agents.runs.seal import CONFIG, COPY, identity, read_config, sealed, write_sealed
 from qrl.common.errors import UsageError
 from qrl.common.files import (
     LARGEST_RESULT,
     from_json,
     kind_of,
-    open_regular,
     path_error,
     read_regular,
-    to_json,
     write_atomically,
     write_synced,
 )
@@ -72,21 +70,6 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
     foreign = sorted(name for name in names if not _OWN.fullmatch(name))
     if foreign:
         raise UsageError(f"{path} holds {foreign[0]!r}, not part of a run: move it away, --overwrite would delete it")
-
-
-_LOCKS: set[int] = set()
-"""Descriptors of the locks that this process holds."""
-
-
-def _close_locks() -> None:
-    """Close the locks in a forked process: a lock is released once every process that holds it has closed it."""
-    for descriptor in _LOCKS:
-        with suppress(OSError):
-            os.close(descriptor)
-    _LOCKS.clear()
-
-
-os.register_at_fork(after_in_child=_close_locks)
 
 
 class RunFolder:
@@ -141,7 +124,7 @@ class RunFolder:
         with run.lock():
             check_target(path, overwrite=overwrite)  # Again: another process may have created a run here meanwhile.
             with run._set_aside():
-                run._write_config(run.config)
+                write_sealed(path, run.config)
         return run
 
     @classmethod
@@ -177,7 +160,7 @@ class RunFolder:
             UsageError: the operating system refuses to write.
         """
         config = sealed({**self.config, "spec": {**self.spec, "iterations": iterations}})
-        self._write_config(config)
+        write_sealed(self.path, config)
         self.config = config
 
     def save(self, iteration: int, tensors: Mapping[str, "torch.Tensor"], meta: Mapping[str, object]) -> None:
@@ -237,30 +220,11 @@ class RunFolder:
         Raises:
             UsageError: another process holds the lock, or the operating system refuses it.
         """
-        path = self.path / ".lock"
-        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT, follow_links=False)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UsageError(f"{self.path} is in use by another process") from error
-            except OSError as error:
-                raise path_error(path, error) from error
-            _LOCKS.add(descriptor)
+        with locked(self.path):
             self._restore_set_aside()
             sweep(self.path)
             sweep(self.checkpoints.folder)
             yield
-        finally:
-            # The lock file stays: after its removal, a second process could lock a new file of the same name.
-            _LOCKS.discard(descriptor)
-            with suppress(OSError):  # third-party code may have closed it
-                os.close(descriptor)
-
-    def _write_config(self, config: Mapping[str, object]) -> None:
-        data = (to_json(config, indent=2) + "\n").encode()
-        for name in (COPY, CONFIG):  # The configuration last: it makes the folder a run.
-            write_atomically(self.path / name, data, follow_links=False)
 
     @contextmanager
     def _set_aside(self) -> Iterator[None]:

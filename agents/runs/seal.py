@@ -1,51 +1,80 @@
-"""Sealed configuration of a run: its digest detects edits and identifies the run's checkpoints."""
+"""Sealed files: a digest detects edits. That of a run's configuration also identifies the run's checkpoints."""
 
 import hashlib
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from qrl.common.errors import UsageError
-from qrl.common.files import MissingFileError, from_json, kind_of, to_json
+from qrl.common.files import MissingFileError, from_json, kind_of, to_json, write_atomically
 
-FORMAT = "qrl-run"
 CONFIG, COPY = "config.json", ".config-copy.json"
 """Names of the configuration of a run, and of its copy, from which a damaged configuration can be restored."""
 VERSION = 1
 
 
-def sealed(config: Mapping[str, object]) -> dict[str, object]:
-    """Return the configuration with its format, version and digest, as written to `config.json`.
+@dataclass(frozen=True)
+class Seal:
+    """Kind of folder that a sealed file describes."""
+
+    format: str
+    """Format of the file, recorded in it."""
+    file: str
+    copy: str
+    """Name of a copy of the file, from which a damaged file can be restored."""
+    folder: str
+    """Name of the kind of folder in messages."""
+    remedy: str
+    """Remedy for an edited file, for messages."""
+
+
+RUN = Seal("qrl-run", CONFIG, COPY, "run folder", "use an edited copy with --config")
+
+
+def sealed(config: Mapping[str, object], seal: Seal = RUN) -> dict[str, object]:
+    """Return the content of a sealed file with its format, version and digest, such as that of `config.json`.
 
     Raises:
-        TrainingError: the configuration contains a non-finite number.
+        TrainingError: the content has a non-finite number.
     """
-    content = {**config, "format": FORMAT, "version": VERSION}
+    content = {**config, "format": seal.format, "version": VERSION}
     content.pop("digest", None)
     # A round trip through JSON makes the configuration of a new run equal to that of an opened run.
     plain: dict[str, object] = json.loads(to_json(content))
     return {**plain, "digest": digest(plain)}
 
 
-def read_config(path: Path) -> dict[str, object]:
-    """Read the configuration of a run folder.
+def write_sealed(path: Path, content: Mapping[str, object], seal: Seal = RUN) -> None:
+    """Write the sealed file of a folder, after its copy.
 
     Raises:
-        UsageError: `path` is not a run folder, or its `config.json` is damaged, was edited, or was written by a newer
+        UsageError: the operating system refuses to write.
+    """
+    data = (to_json(content, indent=2) + "\n").encode()
+    for name in (seal.copy, seal.file):  # The file last: it makes the folder one of its kind.
+        write_atomically(path / name, data, follow_links=False)
+
+
+def read_config(path: Path, seal: Seal = RUN) -> dict[str, object]:
+    """Read the sealed file of a folder: of a run folder, its configuration.
+
+    Raises:
+        UsageError: `path` is not a folder of this kind, or its file is damaged, was edited, or was written by a newer
             version; if an intact copy exists, the message says how to restore it.
     """
     kind = kind_of(path)
     if kind == "missing":
-        raise UsageError(f"{path}: no such run folder")
+        raise UsageError(f"{path}: no such {seal.folder}")
     if kind != "folder":
-        raise UsageError(f"{path} is not a folder: a run folder is expected")
-    file, copy = path / CONFIG, path / COPY
+        raise UsageError(f"{path} is not a folder: a {seal.folder} is expected")
+    file, copy = path / seal.file, path / seal.copy
     try:
-        return _read_sealed(path, file)
+        return _read_sealed(path, file, seal)
     except UsageError as error:
         try:
-            _read_sealed(path, copy)
+            _read_sealed(path, copy, seal)
         except UsageError:
             raise error from None
         quoted = shlex.quote(str(file))  # It may be a pipe or a link, which cp would write to.
@@ -53,19 +82,23 @@ def read_config(path: Path) -> dict[str, object]:
         raise UsageError(f"{error}; an intact copy exists: {restore}") from error
 
 
-def _read_sealed(path: Path, file: Path) -> dict[str, object]:
+def _read_sealed(path: Path, file: Path, seal: Seal) -> dict[str, object]:
     try:
         config = from_json(file)
     except MissingFileError:
-        raise UsageError(f"{path} is not a run folder: it has no {file.name}") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT or not isinstance(config.get("version"), int):
-        raise UsageError(f"{path} is not a run folder of this software: its {file.name} has another format")
+        raise UsageError(f"{path} is not a {seal.folder}: it has no {file.name}") from None
+    if (
+        not isinstance(config, dict)
+        or config.get("format") != seal.format
+        or not isinstance(config.get("version"), int)
+    ):
+        raise UsageError(f"{path} is not a {seal.folder} of this software: its {file.name} has another format")
     if config["version"] > VERSION:
         raise UsageError(
             f"{path} was written by a newer version (format {config['version']}; supported: up to {VERSION})"
         )
     if config.get("digest") != digest({key: value for key, value in config.items() if key != "digest"}):
-        raise UsageError(f"{file}: damaged or edited: the digest does not match; use an edited copy with --config")
+        raise UsageError(f"{file}: damaged or edited: the digest does not match; {seal.remedy}")
     return config
 
 
