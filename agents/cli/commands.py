@@ -63,6 +63,10 @@ def _train(arguments: list[str]) -> int:
     from agents.core.spec import default_out
 
     spec, options, note, trust = parse_train(arguments)
+    if options.seeds is not None:
+        return _sweep(arguments, "train")
+    if options.jobs != 1:
+        raise UsageError("--jobs is the number of parallel runs of several seeds: add --seeds")
     out = options.out or default_out(spec)
     check_target(out, overwrite=options.overwrite)
     from agents.experiment.start import run_training
@@ -70,6 +74,12 @@ def _train(arguments: list[str]) -> int:
     with names_from(options.config, trust):
         run_training(spec, out, overwrite=options.overwrite, command=_command("train", arguments), note=note)
     return 0
+
+
+def _sweep(arguments: list[str], command: str = "sweep") -> int:
+    from agents.cli.sweep import run_sweep
+
+    return run_sweep(arguments, _command(command, arguments))
 
 
 def _evaluate(arguments: list[str]) -> int:
@@ -150,6 +160,7 @@ def _list(arguments: list[str]) -> int:
 
 COMMANDS = {
     "train": Command("train an agent, then evaluate it (the default command)", _train),
+    "sweep": Command("train many runs: seeds, models, options; continue where it stopped", _sweep),
     "evaluate": Command("evaluate a trained run on tasks of a split", _evaluate),
     "resume": Command("continue a run from its last checkpoint", _resume),
     "robustness": Command("evaluate a trained run under noise and from finite shots", _robustness),

@@ -129,6 +129,42 @@ class ResumeOptions(TrustOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """Options of `sweep` besides those of `train`."""
+
+    envs: str | None = None
+    """Environments, separated by commas, as --env of `train`."""
+
+    agents: str | None = None
+    """Agents, likewise."""
+
+    models: str | None = None
+    """Models, likewise."""
+
+    grid: tuple[str, ...] = ()
+    """Axis of the grid: an option of `train` and its values, such as agent.inner-steps=1,2,3. May be given more than
+    once."""
+
+    seeds: str | None = None
+    """Seeds: 10 for 0 to 9, or 3,5,7 (default: 0)."""
+
+    seed: int | None = None
+    """A single seed."""
+
+    jobs: int | None = None
+    """Parallel runs, each with one thread unless --threads is given [processes] (default: 1)."""
+
+    out: Path | None = None
+    """Folder of the study (default: studies/<env>-<agent>-<model>; required for several plug-ins)."""
+
+    overwrite: bool = False
+    """Replace runs of the study that have another configuration; without it, they are refused."""
+
+    trust: bool = False
+    """Trust all code outside this library that a study file, or --config, names."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RobustnessOptions(TasksOptions):
     """Options of `robustness`."""
 

@@ -39,6 +39,12 @@ class TrainOptions:
     trust: bool = False
     """With --config: trust all code that it names."""
 
+    seeds: str | None = None
+    """Train with several seeds, as `sweep` does, into a folder of runs: 10 for 0 to 9, or 3,5,7."""
+
+    jobs: int = 1
+    """With --seeds: parallel runs [processes]."""
+
 
 def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions, str, Trust]:
     """Parse the spec of a run and the further options of `train`.
@@ -49,18 +55,34 @@ def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions, str, Trus
         UsageError: an argument is invalid, or the configuration names code that is not trusted.
         HelpShown: help was requested and has been printed.
     """
+    file, trust = _source(arguments)
+    with names_from(file or None, trust):
+        return *_parse(arguments, file, trust.names), trust
+
+
+def option_names(arguments: Sequence[str]) -> frozenset[str]:
+    """Return the names of all options that `train` has with the plug-ins that these arguments choose.
+
+    Raises UsageError as `parse_train` does for the plug-ins and the environment's options. Other options are not read.
+    """
+    file, trust = _source(arguments)
+    with names_from(file or None, trust):
+        start, _ = _start(arguments, file, trust.names)
+        return frozenset(name for group in _groups(start) for option in group.options for name in option.names)
+
+
+def _source(arguments: Sequence[str]) -> tuple[str, Trust]:
+    """Return the file of --config, or "", and the code that the arguments vouch for: its names are the plug-ins'."""
     choosing = [option for option in _run_options(Spec()) if option.path[0] in (*REGISTRIES, "config", "trust")]
     given = Parser("train", [Group("", choosing)], "").known(arguments)
     file = str(given.pop("config", ""))
     everything = bool(given.pop("trust", False))
-    names = {role: REGISTRIES[role].canonical(str(name)) for role, name in given.items()}
-    trust = Trust(everything, names)
-    with names_from(file or None, trust):
-        return *_parse(arguments, file, names), trust
+    return file, Trust(everything, {role: REGISTRIES[role].canonical(str(name)) for role, name in given.items()})
 
 
 def _parse(arguments: Sequence[str], file: str, names: Mapping[str, str]) -> tuple[Spec, TrainOptions, str]:
     start, note = _start(arguments, file, names)
+    _check_aliases(start.env, init_names(type(start.env_config)), arguments)
     description = f"Train {start.agent} with the model {start.model} on {start.env}, then evaluate on held-out tasks."
     parser = Parser("train", list(_groups(start)), description, partial(_owners, start))
     given = parser.values(arguments)
@@ -96,7 +118,6 @@ def _start(arguments: Sequence[str], file: str, names: Mapping[str, str]) -> tup
     saved |= names
     env = ENVS.load(saved.setdefault("env", DEFAULT_NAMES["env"]))
     config = from_plain(env.Config, saved.get("env_config") or {}, inside(file, "env_config"))
-    _check_aliases(saved["env"], init_names(env.Config), arguments)
     options = list(options_of(env.Config, config, "--env.", ("env_config",), ALIASES))
     changes = Parser("train", [Group("", options)], "").known(arguments).get("env_config", {})
     saved["env_config"] = _changed(config, changes, "--env")

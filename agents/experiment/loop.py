@@ -66,17 +66,22 @@ def collect_and_adapt(
     return rollouts, states
 
 
+def check_trainable(agent: Learner[object], distribution: TaskDistribution, device: str) -> None:
+    """Raise UsageError if the agent refuses to train with its options, or its rollouts do not fit into memory."""
+    if isinstance(agent, ChecksTraining):
+        agent.check_training()
+    check_rollouts("training", agent, distribution, agent.n_tasks, agent.n_envs, agent.n_rollouts, device)
+
+
 class Training:
     """State of a training run: the agent, random generators and counters, all saved in checkpoints."""
 
     def __init__(self, spec: Spec, distribution: TaskDistribution, agent: Learner[object]) -> None:
-        if isinstance(agent, ChecksTraining):
-            agent.check_training()
+        check_trainable(agent, distribution, spec.device)
         self.spec, self.distribution, self.agent = spec, distribution, agent
         streams = seed_sequences(spec.seed)
         self.rngs = {name: np.random.Generator(np.random.PCG64(streams[name])) for name in RNGS}
         self.generator = torch_generator(streams["actions"], spec.device)
-        check_rollouts("training", agent, distribution, agent.n_tasks, agent.n_envs, agent.n_rollouts, spec.device)
         self.env = distribution.vectorise(agent.n_tasks, agent.n_envs, spec.device)
         self.iteration = self.env_steps = 0
         self.seconds = 0.0

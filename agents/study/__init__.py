@@ -1,0 +1,1 @@
+"""Studies: many runs of one plan, trained by parallel processes into one folder."""

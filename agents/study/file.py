@@ -1,0 +1,103 @@
+"""Study files: requests of studies in TOML."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agents.core.plain import from_plain
+from agents.core.registry import REGISTRIES
+from agents.study.request import Request, Variant, parse_seeds
+from agents.study.setting import Setting, flat, setting, settings
+from qrl.common.errors import UsageError
+from qrl.common.files import read_regular
+
+CONSENTING = ("config", "trust", "overwrite")
+"""Options that a study file cannot give: they vouch for code, or replace results."""
+
+
+@dataclass(frozen=True)
+class VariantTable:
+    """Table of a variant in a study file."""
+
+    name: str
+    options: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """Content of a study file; the names of its keys."""
+
+    out: str | None = None
+    seeds: object = None
+    jobs: int | None = None
+    envs: list[str] = field(default_factory=list)
+    agents: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    options: dict[str, object] = field(default_factory=dict)
+    grid: dict[str, object] = field(default_factory=dict)
+    variants: list[VariantTable] = field(default_factory=list)
+
+
+def read_request(path: Path) -> Request:
+    """Read the request of a study file.
+
+    Raises:
+        UsageError: the file cannot be read, is not TOML, has an unknown key, or a value is invalid.
+    """
+    try:
+        data = tomllib.loads(read_regular(path).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{path}: not TOML: {error}") from error
+    return make_request(from_plain(StudyFile, data, str(path)), path)
+
+
+def make_request(content: StudyFile, path: Path) -> Request:
+    """Return the request that the content of a study file stands for. Raises UsageError if a value is invalid."""
+    lists = {"env": content.envs, "agent": content.agents, "model": content.models}
+    variants = tuple(_variant(table, f"{path}: variants") for table in content.variants)
+    seeds = (0,) if content.seeds is None else parse_seeds(content.seeds, f"{path}: seeds")
+    own, grid = settings(content.options, f"{path}: options"), grid_axes(content.grid, f"{path}: grid")
+    for name in (*grid, *(each.name for each in (*own, *(each for one in variants for each in one.settings)))):
+        if name in CONSENTING:
+            raise UsageError(f"{path}: {name} is not taken from a study file: give --{name} on the command line")
+    try:
+        return Request(
+            seeds=seeds,
+            names={role: tuple(names) for role, names in lists.items() if names},
+            settings=own,
+            grid=grid,
+            variants=variants or (Variant(),),
+            out=None if content.out is None else Path(content.out),
+            jobs=1 if content.jobs is None else content.jobs,
+            file=path,
+        )
+    except UsageError as error:
+        raise UsageError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+
+
+def grid_axes(grid: Mapping[str, object], where: str) -> dict[str, tuple[Setting, ...]]:
+    """Return the axes of a grid, from lists of values by the names of options.
+
+    Raises:
+        UsageError: values are no list, or one is none that an option can have.
+    """
+    axes: dict[str, tuple[Setting, ...]] = {}
+    for name, values in flat(grid).items():
+        if not isinstance(values, list | tuple):
+            raise UsageError(f"{where}: {name}: expected a list of values, found {values!r}")
+        axis = tuple(setting(name, value, where) for value in values)
+        axes[axis[0].name if axis else name] = axis
+    return axes
+
+
+def _variant(table: VariantTable, where: str) -> Variant:
+    if not table.name:
+        raise UsageError(f"{where}: a variant needs a name")
+    names = {}
+    for role in REGISTRIES.keys() & table.options.keys():
+        name = table.options[role]
+        if isinstance(name, str):  # Otherwise it is a table of options, such as those of agent.
+            names[role] = name
+    own = {key: value for key, value in table.options.items() if key not in names}
+    return Variant(table.name, names, settings(own, f"{where}: {table.name}"))

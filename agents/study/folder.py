@@ -1,0 +1,176 @@
+"""Study folder: the run folders of a study, and study.json, which lists them.
+
+    study.json     the runs by name, each with the words of its command, and the provenance of the last start; sealed,
+                   with a copy in .study-copy.json
+    NAME/          run folder of a run, as `train` writes it
+    NAME.log       output of its processes
+
+Nothing in study.json is executed: it is the record of what a sweep has planned.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from agents.core.spec import Spec
+from agents.experiment.evaluation import Curve
+from agents.runs.folder import RunFolder, check_target
+from agents.runs.locks import locked
+from agents.runs.provenance import provenance
+from agents.runs.saved_spec import spec_of
+from agents.runs.seal import Seal, digest, read_config, sealed, write_sealed
+from agents.study.plan import PlannedRun
+from qrl.common.errors import UsageError
+from qrl.common.files import LARGEST_RESULT, from_json, kind_of, path_error, to_json
+from qrl.common.leftovers import sweep
+from qrl.common.trust import Trust
+
+STUDY = Seal(
+    "qrl-study",
+    "study.json",
+    ".study-copy.json",
+    "study folder",
+    "delete it and start the sweep again: finished runs are kept",
+)
+
+Stage = Literal["missing", "interrupted", "complete", "other"]
+"""Stage of a planned run in its folder; "other": the folder holds a run of another configuration."""
+
+
+class StudyFolder:
+    """Folder of a study, which need not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def check(self, planned: Sequence[PlannedRun]) -> None:
+        """Check that a study can be started or continued in this folder, without changing any file.
+
+        Raises:
+            UsageError: the path is not a folder, it holds something that is not part of the study, or its study.json is
+                damaged or was edited.
+        """
+        if kind_of(self.path, follow_links=False) == "missing":
+            return
+        if kind_of(self.path) != "folder":
+            raise UsageError(f"{self.path} exists and is not a folder: give another --out")
+        try:
+            names = {entry.name for entry in self.path.iterdir()}
+        except OSError as error:
+            raise path_error(self.path, error) from error
+        if STUDY.file in names:
+            self.recorded()
+            return
+        own = {run.name for run in planned} | {f"{run.name}.log" for run in planned} | {".lock", STUDY.copy}
+        if foreign := sorted(name for name in names - own if not name.endswith(".tmp")):
+            raise UsageError(f"{self.path} is no study folder and holds {foreign[0]!r}: give another --out")
+
+    def recorded(self) -> dict[str, list[str]]:
+        """Return the words of each recorded run by its name.
+
+        Raises:
+            UsageError: the folder is not a study folder, or its study.json is damaged or was edited.
+        """
+        runs = read_config(self.path, STUDY).get("runs")
+        if not isinstance(runs, dict) or not all(isinstance(words, list) for words in runs.values()):
+            raise UsageError(f"{self.path / STUDY.file}: its runs are missing, or no object of lists")
+        return runs
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Create the folder if it is missing, and lock it for this process.
+
+        Raises:
+            UsageError: another process holds the lock, or the operating system refuses it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise path_error(self.path, error) from error
+        with locked(self.path):
+            sweep(self.path)
+            yield
+
+    def record(self, planned: Sequence[PlannedRun], command: Sequence[str]) -> None:
+        """Add the planned runs to those recorded in study.json.
+
+        Raises:
+            UsageError: the operating system refuses to write.
+        """
+        known = self.recorded() if kind_of(self.path / STUDY.file) == "file" else {}
+        runs = known | {run.name: list(run.words) for run in planned}
+        if runs != known:
+            write_sealed(self.path, sealed({"runs": runs, **provenance(command)}, STUDY), STUDY)
+
+    def adopt(self, planned: Sequence[PlannedRun]) -> tuple[PlannedRun, ...]:
+        """Return the planned runs, each with the name of the recorded run that has the same spec, if there is one.
+
+        A run of an axis of the grid that is new may so be one that was trained before the axis was there.
+        """
+        if kind_of(self.path / STUDY.file) != "file":
+            return tuple(planned)
+        names = {}
+        for name in self.recorded():
+            with suppress(UsageError):  # One that is planned is refused later; others do not matter.
+                names[digest(RunFolder.open(self.path / name).spec)] = name
+        return tuple(replace(run, name=names.get(digest(run.spec.to_json()), run.name)) for run in planned)
+
+    def stage(self, run: PlannedRun) -> Stage:
+        """Return the stage of a planned run.
+
+        Raises:
+            UsageError: the folder of this name is no run folder, or its configuration is damaged.
+        """
+        path = self.path / run.name
+        if kind_of(path, follow_links=False) == "missing" or _is_incomplete_start(path):
+            return "missing"
+        folder = RunFolder.open(path)
+        if difference(folder, run.spec):
+            return "other"
+        return "complete" if is_complete(path, run.iterations) else "interrupted"
+
+
+def difference(folder: RunFolder, spec: Spec) -> str:
+    """Return the first option in which the run in a folder differs from a spec, in words; "" if they are equal.
+
+    Raises:
+        UsageError: the configuration of the run is invalid.
+    """
+    saved = folder.spec
+    wanted = spec.to_json()
+    for name in ("env", "agent", "model"):
+        if saved.get(name) != wanted[name]:
+            return f"{name} {saved.get(name)}, now {wanted[name]}"
+    # The plan has loaded this code already. Missing options of a run of an earlier version have their defaults.
+    found = spec_of(folder, trust=Trust(everything=True)).to_json()
+    return next(_differences(found, wanted), "")
+
+
+def is_complete(path: Path, iterations: int) -> bool:
+    """Return whether the run in a folder has been trained for so many iterations and evaluated."""
+    try:
+        curve = Curve.from_json(from_json(path / "evaluation.json", LARGEST_RESULT))
+        pictured = kind_of(path / "adaptation.png") == "file"  # written last
+    except UsageError:
+        return False
+    return pictured and curve.iteration == iterations
+
+
+def _differences(found: Mapping[str, object], wanted: Mapping[str, object]) -> Iterator[str]:
+    for name, value in wanted.items():
+        then = found.get(name)
+        if isinstance(value, Mapping) and isinstance(then, Mapping):
+            yield from (f"{name}.{each}" for each in _differences(then, value))
+        elif to_json(then) != to_json(value):
+            yield f"{name} {then}, now {value}"
+
+
+def _is_incomplete_start(path: Path) -> bool:
+    """Return whether a folder holds only what a start leaves that failed before it wrote the configuration."""
+    try:
+        check_target(path)
+    except UsageError:
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""Plan of a study: its runs, each with the words of a command line and the spec that follows from them."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from agents.core.registry import REGISTRIES
+from agents.core.spec import Spec
+from agents.experiment.startable import Startable, check_start
+from agents.study import naming
+from agents.study.combinations import Combination, combinations, with_settings
+from agents.study.request import Request
+from agents.study.setting import Setting
+from qrl.common.errors import UsageError
+from qrl.common.files import to_json
+from qrl.common.registry import short_name
+from qrl.common.trust import Trust, names_from
+from qrl.noise.model import inline_calibrations
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Spec that words of `train` stand for."""
+
+    spec: Spec
+    note: str
+    """Note for the user, or ""."""
+    source: Path | None
+    """Configuration that the words name, from which names of plug-ins may come."""
+    trust: Trust
+    """Code that the words vouch for."""
+
+
+class TrainCommand(Protocol):
+    """Command line of `train`, as planning needs it."""
+
+    def option_names(self, words: Sequence[str]) -> frozenset[str]:
+        """Return the names of all options with the plug-ins that these words choose, such as "--agent.discount"."""
+        ...
+
+    def parse(self, words: Sequence[str]) -> Parsed:
+        """Return the spec of these words. Raises UsageError if one is invalid."""
+        ...
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """Run of a study."""
+
+    name: str
+    """Name of its run folder."""
+    group: str
+    """Name without the seed."""
+    words: tuple[str, ...]
+    """Arguments of `train` except the run folder."""
+    spec: Spec
+    trains: bool
+    """Whether the agent learns."""
+
+    @property
+    def iterations(self) -> int:
+        """Length of training [meta-iterations]; 0 for an agent that does not learn."""
+        return self.spec.iterations if self.trains else 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Runs of a study, and notes for the user."""
+
+    runs: tuple[PlannedRun, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def default_out(self) -> Path | None:
+        """Folder of a study of a single combination of plug-ins; None for several."""
+        found = {tuple(short_name(getattr(run.spec, role)) for role in REGISTRIES) for run in self.runs}
+        return Path("studies", "-".join(found.pop())) if len(found) == 1 else None
+
+
+def make_plan(request: Request, train: TrainCommand) -> Plan:
+    """Expand a request into its runs, and check that each of them would start. Nothing is written.
+
+    Raises:
+        UsageError: an option is unknown to all chosen plug-ins, or a value is invalid; or a combination of plug-ins is
+            impossible, or is not trusted; the message names the combination, if there are several.
+    """
+    return _Planner(request, train).plan()
+
+
+@dataclass
+class _Planner:
+    request: Request
+    train: TrainCommand
+    notes: dict[str, None] = field(default_factory=dict)
+    """Distinct notes, in their order."""
+    checked: set[str] = field(default_factory=set)
+    """Environments that have been checked."""
+
+    def plan(self) -> Plan:
+        bare = combinations(self.request)
+        found, notes = with_settings(self.request, bare, self._known)
+        self.notes |= dict.fromkeys(notes)
+        runs: dict[str, PlannedRun] = {}
+        for combination in found:
+            for point in itertools.product(*combination.axes):
+                with _located(combination.label(point) if len(bare) > 1 or point else ""):
+                    for run in self._runs(combination, point):
+                        if runs.setdefault(run.name, run).spec != run.spec:
+                            raise UsageError(f"another run has the same name, {run.name}: rename a variant or a file")
+        self._check_different(list(runs.values()))
+        if not runs:
+            raise UsageError("there are no runs")
+        return Plan(tuple(runs.values()), tuple(self.notes))
+
+    def _known(self, combination: Combination) -> frozenset[str]:
+        """Return the names of all options of a combination."""
+        every = (*self.request.settings, *combination.variant.settings)
+        with _located(combination.label()), self._names(combination.names):
+            return self.train.option_names([*_choosing(combination.names), *_words(every)])
+
+    def _runs(self, combination: Combination, point: Sequence[Setting]) -> Iterator[PlannedRun]:
+        """Yield the runs of a point of the grid, one for each seed."""
+        names, own = combination.names, (*combination.settings, *point)
+        parsed, startable = self._start(names, own)
+        if not startable.uses_model and (idle := _of_model(names, own)):
+            # Runs that differ in a model which the agent does not use are the same.
+            self.notes[f"note: {', '.join(idle)}: no effect on agent {parsed.spec.agent}"] = None
+            names = {role: name for role, name in names.items() if role != "model"}
+            own, point = _without_model(own), _without_model(point)
+            parsed, startable = self._start(names, own)
+        if parsed.note:
+            self.notes[parsed.note] = None
+        spec = parsed.spec
+        group = naming.stem(spec, combination.variant.name, point, with_model=startable.uses_model)
+        roles = [role for role in REGISTRIES if role != "model" or startable.uses_model]
+        words = (*_choosing({role: getattr(spec, role) for role in roles}), *_words(_on_one_thread(own)))
+        for seed in self.request.seeds:
+            seeded = dataclasses.replace(spec, seed=seed)
+            name = naming.seeded(group, seed)
+            yield PlannedRun(name, group, (*words, "--seed", str(seed)), seeded, startable.trains)
+
+    def _start(self, names: Mapping[str, str], own: Sequence[Setting]) -> tuple[Parsed, Startable]:
+        """Parse the words of a run and check that it would start."""
+        with self._names(names):
+            parsed = self.train.parse([*_choosing(names), *_words(_on_one_thread(own))])
+            spec = dataclasses.replace(parsed.spec, noise=inline_calibrations(parsed.spec.noise))
+            key = to_json([spec.env, spec.options("env")])
+            with names_from(parsed.source, parsed.trust):
+                startable = check_start(spec, check_env=key not in self.checked)
+        self.checked.add(key)
+        return dataclasses.replace(parsed, spec=spec), startable
+
+    @contextmanager
+    def _names(self, names: Mapping[str, str]) -> Iterator[None]:
+        """Resolve names that come from the study file: code that it names has to be trusted."""
+        request = self.request
+        typed = {role: REGISTRIES[role].canonical(name) for role, name in names.items() if role in request.typed}
+        with names_from(request.file, Trust(request.trust, typed)):
+            for role, name in names.items():
+                REGISTRIES[role].load(name)  # Checked here, because words of `train` vouch for what they name.
+            yield
+
+    def _check_different(self, runs: Sequence[PlannedRun]) -> None:
+        """Raise UsageError if two runs are the same."""
+        seen: dict[str, str] = {}
+        for run in runs:
+            other = seen.setdefault(to_json(run.spec.to_json()), run.name)
+            if other != run.name:
+                raise UsageError(f"{other} and {run.name} would be the same run: drop one of the two")
+
+
+def _choosing(names: Mapping[str, str]) -> list[str]:
+    return [word for role, name in names.items() for word in (f"--{role}", name)]
+
+
+def _words(own: Sequence[Setting]) -> list[str]:
+    return [word for each in own for word in each.words]
+
+
+def _on_one_thread(own: Sequence[Setting]) -> tuple[Setting, ...]:
+    """Add --threads 1 unless another number is given."""
+    given = any(each.name == "threads" for each in own)
+    return (*own, *(() if given else (Setting("threads", ("--threads", "1"), "1"),)))
+
+
+def _of_model(names: Mapping[str, str], own: Sequence[Setting]) -> list[str]:
+    """Return what is chosen about the model."""
+    given = [f"--{each.name}" for each in own if each.role in ("model", "policy")]
+    return [*(["--model"] if "model" in names else []), *given]
+
+
+def _without_model(own: Sequence[Setting]) -> tuple[Setting, ...]:
+    return tuple(each for each in own if each.role not in ("model", "policy"))
+
+
+@contextmanager
+def _located(where: str) -> Iterator[None]:
+    """Name a combination in errors."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}" if where else str(error)) from error

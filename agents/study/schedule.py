@@ -1,0 +1,99 @@
+"""Schedule of a study: start the jobs of its runs, several at a time, and follow them to their end."""
+
+import shlex
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from agents.runs.interrupt import Interrupted, Interrupts
+from agents.study.display import Display
+from agents.study.executor import Executor, Handle, Job
+from agents.study.folder import is_complete
+from agents.study.progress import RunProgress
+from qrl.common.errors import UsageError
+from qrl.common.files import LARGEST_RESULT, read_regular
+
+POLL = 0.05
+"""Time between two looks at the running jobs [s]."""
+
+
+def run_jobs(
+    waiting: Sequence[tuple[RunProgress, Job]],
+    executor: Executor,
+    jobs: int,
+    display: Display,
+) -> None:
+    """Run the jobs, at most `jobs` at a time, in their order; set the states of their runs.
+
+    A job that fails does not stop the others. After SIGINT or SIGTERM, no further job is started, and the running ones
+    save their checkpoints and end; then Interrupted is raised. A second SIGINT ends them at once.
+
+    Raises:
+        Interrupted: after a signal.
+    """
+    left, running = deque(waiting), dict[int, tuple[RunProgress, Job, Handle]]()
+    stopping = False
+    with Interrupts() as stop:
+        try:
+            while left or running:
+                if stop and not stopping:
+                    stopping = True
+                    left.clear()
+                    for _, _, handle in running.values():
+                        handle.cancel()
+                while left and len(running) < jobs:
+                    progress, job = left.popleft()
+                    if (started := _start(progress, job, executor, display)) is not None:
+                        running[id(progress)] = (progress, job, started)
+                for key, (progress, job, handle) in list(running.items()):
+                    if (code := handle.poll()) is not None:
+                        del running[key]
+                        _settle(progress, job, code, display, stopping=stopping)
+                display.update()
+                time.sleep(POLL)
+        finally:
+            for _, _, handle in running.values():
+                handle.cancel(at_once=True)
+            display.close()
+    if stop.signal is not None:
+        raise Interrupted(stop.signal)
+
+
+def _start(progress: RunProgress, job: Job, executor: Executor, display: Display) -> Handle | None:
+    progress.begin()
+    try:
+        return executor.submit(job)
+    except (UsageError, OSError) as error:
+        progress.state, progress.reason = "failed", str(error)
+        display.finished(progress, f"failed: {progress.run.name}: {error}")
+        return None
+
+
+def _settle(progress: RunProgress, job: Job, code: int, display: Display, *, stopping: bool) -> None:
+    """Set the state of a run whose job has ended, and show it."""
+    progress.read()
+    if code == 0 and is_complete(progress.path, progress.total):
+        progress.state = "done"
+        progress.read()
+        display.finished(progress)
+    elif stopping:
+        progress.state = "stopped"
+    else:
+        progress.state, progress.reason = "failed", _reason(job.log, code)
+        display.finished(progress, failure(progress, job.log))
+
+
+def failure(progress: RunProgress, log: Path) -> str:
+    """Return the line about a run that failed."""
+    return f"failed: {progress.run.name}: {progress.reason}; log: {shlex.quote(str(log))}"
+
+
+def _reason(log: Path, code: int) -> str:
+    """Return why a job failed: the last line of its log, and the signal that ended it, if one did."""
+    try:
+        lines = read_regular(log, LARGEST_RESULT).decode(errors="replace").split("\n")
+    except UsageError as error:
+        lines = [str(error)]
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+    return f"ended by signal {-code}, after: {last}" if code < 0 else last

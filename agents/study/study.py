@@ -1,0 +1,138 @@
+"""Study: a folder of runs, trained by a sweep."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agents.core.registry import REGISTRIES
+from agents.runs.folder import RunFolder
+from agents.runs.interrupt import Interrupted
+from agents.runs.messages import tell
+from agents.study.display import Display
+from agents.study.executor import Executor, Job
+from agents.study.folder import Stage, StudyFolder, difference
+from agents.study.plan import Plan, PlannedRun, TrainCommand, make_plan
+from agents.study.progress import RunProgress
+from agents.study.request import Request
+from agents.study.schedule import failure, run_jobs
+from qrl.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from agents.experiment.run import Run
+
+
+@dataclass(frozen=True)
+class Study:
+    """Runs of a sweep, in the order of their plan."""
+
+    path: Path
+    """Folder of the study."""
+    names: tuple[str, ...]
+    """Names of the run folders."""
+    failed: tuple[str, ...] = ()
+    """A line about each run that failed."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Run folders, as `agents.load` and `agents.plot` take them."""
+        return tuple(self.path / name for name in self.names)
+
+    def runs(self, *, trust: bool = False) -> "list[Run]":
+        """Load all runs.
+
+        Args:
+            trust: execute all code outside this library that the runs name; see `agents.load`.
+
+        Raises:
+            UsageError: a run has no usable checkpoint, or names code that is not trusted.
+        """
+        from agents.experiment.api import load  # Local: it imports Matplotlib.
+
+        return [load(path, trust=trust) for path in self.paths]
+
+
+def run_study(
+    request: Request,
+    train: TrainCommand,
+    executor: Executor,
+    *,
+    command: Sequence[str],
+    again: str,
+    quiet: bool = False,
+) -> Study:
+    """Train the runs of a request that its folder lacks. All checks come before any file is written.
+
+    Args:
+        request: request of the study.
+        train: command line of `train`.
+        executor: where the runs are trained.
+        command: command line, recorded in study.json.
+        again: how to continue after an interruption, in words.
+        quiet: show no progress.
+
+    Raises:
+        UsageError: an option is invalid, a run would not start, or the folder holds something else.
+        Interrupted: after a signal, once the running runs have saved their checkpoints.
+    """
+    plan = make_plan(request, train)
+    if (out := request.out or plan.default_out) is None:
+        raise UsageError("a study of several plug-ins needs a folder: give --out, such as --out studies/first")
+    folder = StudyFolder(out)
+    folder.check(plan.runs)
+    _check_runs(folder, plan, request)
+    with folder.lock():
+        folder.check(plan.runs)
+        runs = _check_runs(folder, plan, request)  # Again: another process may have been here meanwhile.
+        folder.record(runs, command)
+        for note in plan.notes:
+            tell(note)
+        return _train(folder, runs, request, executor, again, quiet=quiet)
+
+
+def _check_runs(folder: StudyFolder, plan: Plan, request: Request) -> tuple[PlannedRun, ...]:
+    """Return the planned runs with their names in the folder. Raise UsageError for a different run in a run's place."""
+    runs = folder.adopt(plan.runs)
+    for run in runs:
+        if folder.stage(run) == "other" and not request.overwrite:
+            path = folder.path / run.name
+            change = difference(RunFolder.open(path), run.spec)
+            raise UsageError(f"{path} has another configuration ({change}): give another --out, or --overwrite")
+    return runs
+
+
+def _train(
+    folder: StudyFolder, runs: Sequence[PlannedRun], request: Request, executor: Executor, again: str, *, quiet: bool
+) -> Study:
+    """Train what is missing; return the study."""
+    progress: list[RunProgress] = []
+    waiting: list[tuple[RunProgress, Job]] = []
+    for run in runs:
+        stage, path = folder.stage(run), folder.path / run.name
+        each = RunProgress(run, path, "done" if stage == "complete" else "waiting")
+        each.read()
+        progress.append(each)
+        if stage != "complete":
+            log = folder.path / f"{run.name}.log"
+            waiting.append((each, Job(_words(run, path, stage, trust=request.trust), log, run.spec.threads)))
+    if waiting and len(waiting) < len(runs):
+        tell(f"{folder.path}: {len(runs) - len(waiting)} of {len(runs)} runs are complete")
+    display = Display(progress, request.jobs, quiet=quiet)
+    try:
+        run_jobs(waiting, executor, request.jobs, display)
+    except Interrupted as stop:
+        tell(f"stopped; to continue: {again}")
+        stop.told = True
+        raise
+    failed = tuple(failure(each, job.log) for each, job in waiting if each.state == "failed")
+    return Study(folder.path, tuple(run.name for run in runs), failed)
+
+
+def _words(run: PlannedRun, path: Path, stage: Stage, *, trust: bool) -> tuple[str, ...]:
+    """Return the words of the job that trains a run, or resumes it: an agent that does not learn starts again."""
+    if stage != "interrupted" or not run.trains:
+        return ("train", *run.words, "--out", str(path), *(() if stage == "missing" else ("--overwrite",)))
+    # Naming the plug-ins vouches for their code, as the user has done to the sweep.
+    names = {role: getattr(run.spec, role) for role in REGISTRIES}
+    named = (word for role, name in names.items() for word in (f"--{role}", name))
+    return ("resume", str(path), *named, *(("--trust",) if trust else ()))
