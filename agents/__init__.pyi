@@ -1,4 +1,5 @@
 # The public names: where each lives, for type checkers and for the lazy imports of __init__.py.
+from .cli.sweep import sweep as sweep
 from .core.agent import Agent as Agent
 from .core.agent import ChecksTraining as ChecksTraining
 from .core.agent import DeterministicAgent as DeterministicAgent
@@ -61,3 +62,4 @@ from .rl.returns import returns_to_go as returns_to_go
 from .rl.returns import standardise as standardise
 from .rl.trust_region import conjugate_gradient as conjugate_gradient
 from .rl.trust_region import natural_step as natural_step
+from .study.study import Study as Study

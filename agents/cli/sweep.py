@@ -1,7 +1,7 @@
 """Command `sweep`: the product of environments, agents, models, options and seeds as runs of one folder."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,20 +10,28 @@ from agents.cli.parse import Group, Parser, options_of, wants_help
 from agents.cli.train import option_names, parse_train
 from agents.core.plain import from_plain
 from agents.core.registry import REGISTRIES
+from agents.core.spec import CONFIGS
 from agents.runs.messages import tell
 from agents.runs.program import program
-from agents.study.file import read_request
+from agents.study.file import VariantTable, grid_axes, make_variant, read_request
 from agents.study.request import Request, Variant, parse_seeds
-from agents.study.setting import Setting, grid_axis, split_words
-from qrl.common.errors import UsageError
+from agents.study.setting import Setting, grid_axis, settings, split_words
+from qrl.common.errors import TrainingError, UsageError
 from qrl.common.files import kind_of
 
 if TYPE_CHECKING:
     from agents.study.plan import Parsed
+    from agents.study.study import Study
 
 DESCRIPTION = """Train the product of environments, agents, models, options and seeds as runs of one folder; started
 again, train what is missing. Every option of `train` is taken and holds for all runs. A study file in TOML, given
 before the options, holds the same (docs/studies.md)."""
+
+Names = str | Sequence[str]
+"""One plug-in or several, by name."""
+
+_CONFIGS = {key: prefix for prefix, key in CONFIGS.items()}
+"""Prefix of the options of a plug-in by the argument of `agents.train` that takes them."""
 
 _ALIASES = {f"{role}s": (f"--{role}",) for role in REGISTRIES}
 
@@ -81,25 +89,98 @@ def make_request(arguments: Sequence[str], parser: Parser) -> Request:
     options = from_plain(SweepOptions, parser.values(words), "--")
     lists = {role: getattr(options, f"{role}s") for role in REGISTRIES}
     typed = {role: _names(role, text) for role, text in lists.items() if text is not None}
-    settings = [each for each in given if each.name not in own]
-    if options.trust and any(each.name == "config" for each in settings):
-        settings.append(Setting("trust", ("--trust",), ""))
+    further = [each for each in given if each.name not in own]
+    if options.trust and any(each.name == "config" for each in further):
+        further.append(Setting("trust", ("--trust",), ""))
     axes = [grid_axis(text) for text in options.grid]
     grid = {axis[0].name: axis for axis in axes}
     if len(grid) < len(axes):
         raise UsageError("--grid: an option is given as two axes: give all its values to one")
-    return _overridden(base, options, typed, settings, grid)
+    return _overridden(base, options, typed, further, grid)
+
+
+def sweep(
+    out: Path | str | None = None,
+    *,
+    envs: Names | None = None,
+    agents: Names | None = None,
+    models: Names | None = None,
+    seeds: int | Sequence[int] = 1,
+    grid: Mapping[str, Sequence[object]] | None = None,
+    variants: Mapping[str, Mapping[str, object]] | None = None,
+    jobs: int = 1,
+    overwrite: bool = False,
+    progress: bool = True,
+    **options: object,
+) -> "Study":
+    """Train the product of environments, agents, models, options and seeds as runs of one folder, as `run.py sweep`.
+
+    Called again, also with more seeds, models or values, train what is missing. Each run is a process of its own.
+
+    Args:
+        out: folder of the study; by default studies/<env>-<agent>-<model>, if there is one of each.
+        envs: environment, or several: names, files or module:attribute.
+        agents: agent, or several, likewise; by default what suits the environment.
+        models: model of the policy network, or several, likewise; by default what suits the agent.
+        seeds: number of seeds, 10 for 0 to 9, or the seeds.
+        grid: axes of the grid: values by the name of an option, such as {"agent.inner-steps": [1, 2]}.
+        variants: options of each variant by its name, crossed with everything else.
+        jobs: parallel runs, each with one thread unless `threads` is given [processes].
+        overwrite: replace runs of the study that have another configuration.
+        progress: show the progress on standard error.
+        options: further options of `agents.train`, which hold for all runs: iterations=20, agent_config={"clip": 0.1}.
+
+    Raises:
+        UsageError: an option is invalid, a run would not start, or a plug-in is given as an object; nothing has been
+            written.
+        TrainingError: a run has failed; all others have been trained.
+        KeyboardInterrupt: after a signal, once the running runs have saved checkpoints.
+    """
+    from agents.study.executor import LocalProcesses
+    from agents.study.study import run_study
+
+    lists = {"env": envs, "agent": agents, "model": models}
+    named = {_CONFIGS.get(name, name): value for name, value in options.items()}
+    for name, value in named.items():
+        if name in CONFIGS and not isinstance(value, Mapping):
+            raise UsageError(f"{name}: a sweep takes a mapping of options, such as {{'horizon': 50}}, not {value!r}")
+    tables = [VariantTable(name, dict(own)) for name, own in (variants or {}).items()]
+    request = Request(
+        out=None if out is None else Path(out),
+        seeds=parse_seeds(seeds, "seeds"),
+        names={role: _given_names(f"{role}s", value) for role, value in lists.items() if value is not None},
+        settings=settings(named, "options"),
+        grid=grid_axes(grid or {}, "grid"),
+        variants=tuple(make_variant(table, "variants") for table in tables) or (Variant(),),
+        jobs=jobs,
+        overwrite=overwrite,
+        typed=frozenset(REGISTRIES),
+    )
+    again = "call agents.sweep again"
+    study = run_study(request, TrainWords(), LocalProcesses(), command=(), again=again, quiet=not progress)
+    if study.failed:
+        raise TrainingError(f"{len(study.failed)} of {len(study.names)} runs failed: {'; '.join(study.failed)}")
+    return study
+
+
+def _given_names(what: str, value: object) -> tuple[str, ...]:
+    """Return the names that were given in Python: one, or several."""
+    names = (value,) if isinstance(value, str) or not isinstance(value, Sequence) else tuple(value)
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"{what}: {name!r} is no name: the runs of a sweep are other processes; give a file")
+    return names
 
 
 def _overridden(
     base: Request,
     options: SweepOptions,
     typed: dict[str, tuple[str, ...]],
-    settings: Sequence[Setting],
+    further: Sequence[Setting],
     grid: dict[str, tuple[Setting, ...]],
 ) -> Request:
     """Return a request with what was given on the command line in place of what it has of the same name."""
-    given = {each.name for each in settings}
+    given = {each.name for each in further}
     replaced = given | grid.keys()
     variants = tuple(
         Variant(each.name, each.names, tuple(one for one in each.settings if one.name not in replaced))
@@ -111,7 +192,7 @@ def _overridden(
     return Request(
         seeds=seeds if options.seeds is None else parse_seeds(options.seeds, "--seeds"),
         names={**base.names, **typed},
-        settings=(*(each for each in base.settings if each.name not in replaced), *settings),
+        settings=(*(each for each in base.settings if each.name not in replaced), *further),
         grid={name: axis for name, axis in base.grid.items() if name not in given} | grid,
         variants=variants,
         out=options.out or base.out,

@@ -40,7 +40,7 @@ class TrainOptions:
     """With --config: trust all code that it names."""
 
     seeds: str | None = None
-    """Train with several seeds, as `sweep` does, into a folder of runs: 10 for 0 to 9, or 3,5,7."""
+    """Train several seeds, as `sweep` does: 10 for 0 to 9, or 3,5,7."""
 
     jobs: int = 1
     """With --seeds: parallel runs [processes]."""

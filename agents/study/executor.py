@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from qrl.common.files import open_regular, write_all
 
@@ -27,6 +27,7 @@ class Job:
     """CPU threads [threads]."""
 
 
+@runtime_checkable
 class Handle(Protocol):
     """Submitted job."""
 
@@ -39,6 +40,7 @@ class Handle(Protocol):
         ...
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Place where jobs run, such as this machine or a cluster."""
 

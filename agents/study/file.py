@@ -55,7 +55,7 @@ def read_request(path: Path) -> Request:
 def make_request(content: StudyFile, path: Path) -> Request:
     """Return the request that the content of a study file stands for. Raises UsageError if a value is invalid."""
     lists = {"env": content.envs, "agent": content.agents, "model": content.models}
-    variants = tuple(_variant(table, f"{path}: variants") for table in content.variants)
+    variants = tuple(make_variant(table, f"{path}: variants") for table in content.variants)
     seeds = (0,) if content.seeds is None else parse_seeds(content.seeds, f"{path}: seeds")
     own, grid = settings(content.options, f"{path}: options"), grid_axes(content.grid, f"{path}: grid")
     for name in (*grid, *(each.name for each in (*own, *(each for one in variants for each in one.settings)))):
@@ -91,7 +91,8 @@ def grid_axes(grid: Mapping[str, object], where: str) -> dict[str, tuple[Setting
     return axes
 
 
-def _variant(table: VariantTable, where: str) -> Variant:
+def make_variant(table: VariantTable, where: str) -> Variant:
+    """Return the variant of a table. Raises UsageError if it has no name, or a value is invalid."""
     if not table.name:
         raise UsageError(f"{where}: a variant needs a name")
     names = {}

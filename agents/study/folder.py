@@ -102,7 +102,7 @@ class StudyFolder:
         known = self.recorded() if kind_of(self.path / STUDY.file) == "file" else {}
         runs = known | {run.name: list(run.words) for run in planned}
         if runs != known:
-            write_sealed(self.path, sealed({"runs": runs, **provenance(command)}, STUDY), STUDY)
+            write_sealed(self.path, sealed({**provenance(command), "runs": runs}, STUDY), STUDY)
 
     def adopt(self, planned: Sequence[PlannedRun]) -> tuple[PlannedRun, ...]:
         """Return the planned runs, each with the name of the recorded run that has the same spec, if there is one.
@@ -138,8 +138,9 @@ def difference(folder: RunFolder, spec: Spec) -> str:
     Raises:
         UsageError: the configuration of the run is invalid.
     """
-    saved = folder.spec
-    wanted = spec.to_json()
+    saved, wanted = folder.spec, spec.to_json()
+    if digest(saved) == digest(wanted):
+        return ""
     for name in ("env", "agent", "model"):
         if saved.get(name) != wanted[name]:
             return f"{name} {saved.get(name)}, now {wanted[name]}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agents.core.registry import REGISTRIES
 from agents.core.spec import Spec
@@ -35,6 +35,7 @@ class Parsed:
     """Code that the words vouch for."""
 
 
+@runtime_checkable
 class TrainCommand(Protocol):
     """Command line of `train`, as planning needs it."""
 
@@ -101,13 +102,12 @@ class _Planner:
     """Environments that have been checked."""
 
     def plan(self) -> Plan:
-        bare = combinations(self.request)
-        found, notes = with_settings(self.request, bare, self._known)
+        found, notes = with_settings(self.request, combinations(self.request), self._known)
         self.notes |= dict.fromkeys(notes)
         runs: dict[str, PlannedRun] = {}
         for combination in found:
             for point in itertools.product(*combination.axes):
-                with _located(combination.label(point) if len(bare) > 1 or point else ""):
+                with _located(self._label(combination, point)):
                     for run in self._runs(combination, point):
                         if runs.setdefault(run.name, run).spec != run.spec:
                             raise UsageError(f"another run has the same name, {run.name}: rename a variant or a file")
@@ -116,10 +116,15 @@ class _Planner:
             raise UsageError("there are no runs")
         return Plan(tuple(runs.values()), tuple(self.notes))
 
+    def _label(self, combination: Combination, point: Sequence[Setting] = ()) -> str:
+        """Return which of several combinations and points is meant; "" if there is only one."""
+        several = len(combinations(self.request)) > 1
+        return combination.label(point) if several or point else ""
+
     def _known(self, combination: Combination) -> frozenset[str]:
         """Return the names of all options of a combination."""
         every = (*self.request.settings, *combination.variant.settings)
-        with _located(combination.label()), self._names(combination.names):
+        with _located(self._label(combination)), self._names(combination.names):
             return self.train.option_names([*_choosing(combination.names), *_words(every)])
 
     def _runs(self, combination: Combination, point: Sequence[Setting]) -> Iterator[PlannedRun]:
@@ -148,6 +153,7 @@ class _Planner:
         with self._names(names):
             parsed = self.train.parse([*_choosing(names), *_words(_on_one_thread(own))])
             spec = dataclasses.replace(parsed.spec, noise=inline_calibrations(parsed.spec.noise))
+            _check_names(spec)
             key = to_json([spec.env, spec.options("env")])
             with names_from(parsed.source, parsed.trust):
                 startable = check_start(spec, check_env=key not in self.checked)
@@ -171,6 +177,14 @@ class _Planner:
             other = seen.setdefault(to_json(run.spec.to_json()), run.name)
             if other != run.name:
                 raise UsageError(f"{other} and {run.name} would be the same run: drop one of the two")
+
+
+def _check_names(spec: Spec) -> None:
+    """Raise UsageError for a plug-in that other processes do not find."""
+    for role, registry in REGISTRIES.items():
+        name = getattr(spec, role)
+        if registry.origin(name)["from"] == "registered in Python":
+            raise UsageError(f"{role} {name!r} is registered in this process only, a sweep has others: name its file")
 
 
 def _choosing(names: Mapping[str, str]) -> list[str]:

@@ -96,16 +96,16 @@ def table(runs: Sequence[RunProgress], *, jobs: int, columns: int, lines: int) -
     If there are too many runs, those that are running or have failed come first, and the rest is counted below.
     """
     shown = list(runs)
-    if len(shown) + 2 > lines:
+    if len(shown) + 3 > lines:  # The cursor is on the line below.
         rank: Mapping[State, int] = {"running": 0, "failed": 1, "stopped": 1, "waiting": 2, "done": 3}
-        shown = sorted(shown, key=lambda each: rank[each.state])[: max(lines - 3, 1)]
+        shown = sorted(shown, key=lambda each: rank[each.state])[: max(lines - 4, 1)]
     width = max(len(each.run.name) for each in shown)
     rows = [f"{'run':{width}}  state     iteration  return            time"]
     rows += [_row(each, width) for each in shown]
     if hidden := len(runs) - len(shown):
         rows.append(f"and {hidden} more")
     rows.append(summary(runs, jobs))
-    return [row[: columns - 1] for row in rows]
+    return [row[: columns - 1].rstrip() for row in rows]
 
 
 def summary(runs: Sequence[RunProgress], jobs: int) -> str:

@@ -26,20 +26,17 @@ class PolicyConfig:
     head: Literal["auto", "categorical", "gaussian"] = "auto"
     """Distribution over actions; auto (ours): categorical for discrete action spaces, Gaussian for continuous ones."""
     normalisation: Literal["scale", "running", "none"] = "scale"
-    """Input normalisation: divide by the environment's typical magnitudes (ours), standardise by running statistics, or
-    none."""
+    """Inputs: divided by the environment's typical magnitudes (ours), standardised by running statistics, or raw."""
     initial_log_std: float = 0.0
     """Initial log standard deviation of a Gaussian head [log of half the action range]; 0: Finn et al. 2017."""
     readout_gain: float = 1.0
     """Initial read-out weights are uniform in +- gain / sqrt(number of features) [dimensionless]; ours."""
     readout_start: Literal["uniform", "alternating"] = "uniform"
-    """Initial read-out weights: uniform, or gain times alternating +1 and -1, equal for all features of an action
-    (Jerbi et al. 2021)."""
+    """Initial read-out weights: uniform, or gain times +1 and -1 by turns (Jerbi et al. 2021)."""
     readout_bias: bool = True
     """Read-out with a bias for each output (ours); Jerbi et al. 2021 use none."""
     inverse_temperature: Literal["trainable", "fixed"] = "trainable"
-    """beta of a categorical head: trainable (ours), or fixed at 1, since the read-out's weights can express the same
-    scale."""
+    """beta of a categorical head; fixed: 1."""  # Trainable by default; read-out weights can express the same scale.
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.initial_log_std):
