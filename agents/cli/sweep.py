@@ -140,17 +140,19 @@ def sweep(
     from agents.study.study import run_study
 
     lists = {"env": envs, "agent": agents, "model": models}
-    named = {_CONFIGS.get(name, name): value for name, value in options.items()}
-    for name, value in named.items():
-        if name in CONFIGS and not isinstance(value, Mapping):
+    for name, value in options.items():
+        if name in _CONFIGS and not isinstance(value, Mapping):
             raise UsageError(f"{name}: a sweep takes a mapping of options, such as {{'horizon': 50}}, not {value!r}")
-    tables = [VariantTable(name, dict(own)) for name, own in (variants or {}).items()]
+    tables = [
+        VariantTable(name, dict(_mapping(f"variants: {name}", own)))
+        for name, own in _mapping("variants", variants or {}).items()
+    ]
     request = Request(
         out=None if out is None else Path(out),
         seeds=parse_seeds(seeds, "seeds"),
         names={role: _given_names(f"{role}s", value) for role, value in lists.items() if value is not None},
-        settings=settings(named, "options"),
-        grid=grid_axes(grid or {}, "grid"),
+        settings=settings({_CONFIGS.get(name, name): value for name, value in options.items()}, "options"),
+        grid=grid_axes(_mapping("grid", grid or {}), "grid"),
         variants=tuple(make_variant(table, "variants") for table in tables) or (Variant(),),
         jobs=jobs,
         overwrite=overwrite,
@@ -161,6 +163,12 @@ def sweep(
     if study.failed:
         raise TrainingError(f"{len(study.failed)} of {len(study.names)} runs failed: {'; '.join(study.failed)}")
     return study
+
+
+def _mapping(what: str, value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{what}: expected a mapping by the names of options, found {value!r}")
+    return value
 
 
 def _given_names(what: str, value: object) -> tuple[str, ...]:

@@ -212,17 +212,19 @@ def test_a_study_file_and_options_that_override_it(executor):
 
 def test_code_that_a_study_file_names_needs_consent(executor, capsys):
     Path("theirs.py").write_text("from pathlib import Path\nPath('executed').touch()\n")
-    Path("mine.py").write_text("from envs.navigation import *\nfrom envs.navigation import Config, build\n")
-    Path("study.toml").write_text('envs = ["theirs.py"]\nmodels = ["mlp"]\nout = "study"\n')
+    Path("mine.py").write_text("from qrl.models.mlp import Config, build\n")
+    study = 'out = "study"\n'
+    Path("study.toml").write_text(f'models = ["theirs.py"]\n{study}')
     where = Path.cwd() / "theirs.py"
-    message = refused(capsys, ["sweep", "study.toml"])
-    assert message.startswith(f"study.toml: env '{where}' is code outside this library; to run it, name it with --env")
-    Path("study.toml").write_text('models = ["mlp"]\nout = "study"\n[options]\n"model.budget" = "like:theirs.py"\n')
-    assert "is code outside this library" in refused(capsys, ["sweep", "study.toml"])
+    assert refused(capsys, ["sweep", "study.toml"]).startswith(
+        f"study.toml: model '{where}' is code outside this library; to run it, name it with --model")  # fmt: skip
+    for options in ('[options]\n"model.budget" = "like:theirs.py"\n', '[grid]\n"model.budget" = ["like:theirs.py"]\n'):
+        Path("study.toml").write_text(f'models = ["mlp"]\n{study}{options}')
+        assert "is code outside this library" in refused(capsys, ["sweep", "study.toml"])
     assert not Path("executed").exists()
-    Path("study.toml").write_text('envs = ["mine.py"]\nmodels = ["mlp"]\nout = "study"\n')
+    Path("study.toml").write_text(f'models = ["mine.py"]\n{study}')
     assert "is code outside this library" in refused(capsys, ["sweep", "study.toml", *SMALL])
-    assert main(["sweep", "study.toml", *SMALL, "--env", "mine.py"]) == 0
+    assert main(["sweep", "study.toml", *SMALL, "--model", "mine.py"]) == 0
     # The user has trained with it.
     assert main(["sweep", "study.toml", *SMALL, "--seeds", "2"]) == 0
 
