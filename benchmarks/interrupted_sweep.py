@@ -166,7 +166,7 @@ def compare(name: str, whole: Path, killed: Path, iterations: int, kills: Sequen
     computed = [int(number) for number in re.findall(r"^iteration (\d+)/", log, re.MULTILINE)]
     again = len(computed) - len(set(computed))
     # What was computed after the last checkpoint before a kill is computed again, and nothing else.
-    allowed = (CHECKPOINTS - 1) * sum(name in each.running for each in kills)
+    allowed = CHECKPOINTS * sum(name in each.running for each in kills)
     assert set(computed) == set(range(1, iterations + 1))
     return {
         "run": name,

@@ -58,10 +58,9 @@ def run_sweep(arguments: Sequence[str], command: Sequence[str]) -> int:
         arguments: arguments of the command.
         command: whole command line, recorded with the study.
     """
-    parser = Parser("sweep", [Group("options", list(options_of(SweepOptions, aliases=_ALIASES)))], DESCRIPTION)
     if wants_help(arguments):
-        parser.show_help()
-    request = make_request(arguments, parser)
+        _parser().show_help()
+    request = make_request(arguments)
     from agents.study.executor import LocalProcesses
     from agents.study.study import run_study
 
@@ -73,7 +72,11 @@ def run_sweep(arguments: Sequence[str], command: Sequence[str]) -> int:
     return int(bool(study.failed))
 
 
-def make_request(arguments: Sequence[str], parser: Parser) -> Request:
+def _parser() -> Parser:
+    return Parser("sweep", [Group("options", list(options_of(SweepOptions, aliases=_ALIASES)))], DESCRIPTION)
+
+
+def make_request(arguments: Sequence[str]) -> Request:
     """Return the request of a command line; its options override those of its study file.
 
     Raises:
@@ -83,6 +86,7 @@ def make_request(arguments: Sequence[str], parser: Parser) -> Request:
     if file is not None and kind_of(file) == "folder":
         raise UsageError(f"{file} is a folder, no study file; to continue a study, repeat the command that began it")
     base = Request() if file is None else read_request(file)
+    parser = _parser()
     own = {name.removeprefix("--") for group in parser.groups for option in group.options for name in option.names}
     given = split_words(rest)
     words = [word for each in given if each.name in own for word in each.words]

@@ -11,9 +11,11 @@ import pytest
 
 from agents.cli.options import EvaluateOptions, ExportOptions, PlotOptions, ResumeOptions, RobustnessOptions
 from agents.cli.parse import HelpShown, parse
+from agents.cli.sweep import TrainWords, make_request
 from agents.cli.train import parse_train
 from agents.core.spec import Spec
 from agents.select.options import SelectOptions
+from agents.study.plan import make_plan
 from qrl.common.errors import UsageError
 from tests.docs.documents import DOCUMENTS, ROOT, anchors, blocks, command_lines, text_of
 
@@ -43,7 +45,7 @@ gymnasium.register("MyEnv-v0", MyEnv)
 
 @pytest.fixture
 def a_users_folder(tmp_path, monkeypatch):
-    """What the documents call runs/mine, path/to/my_env.py, my_package, mytable.py."""
+    """What the documents call runs/mine, path/to/my_env.py, my_package, mytable.py, study.toml."""
     custom = "docs/custom-environments.md"
     (whole,) = (block for block in blocks(custom) if "agents.train" in block)
     (line,) = (block for block in blocks(custom) if block.startswith("distribution ="))
@@ -54,6 +56,7 @@ def a_users_folder(tmp_path, monkeypatch):
         "my_package/__init__.py": MY_PACKAGE,
         "my_package/my_env.py": my_env,
         "mytable.py": table,
+        "study.toml": re.findall(r"```toml\n(.*?)```", text_of("docs/studies.md"), flags=re.DOTALL)[0],
         "runs/mine/config.json": json.dumps({"spec": Spec.default().to_json()}),
     }
     for name, content in files.items():
@@ -76,6 +79,8 @@ def parse_line(line: str) -> None:
     try:
         if command == "train":
             parse_train(arguments)
+        elif command == "sweep":
+            make_plan(make_request(arguments), TrainWords())
         elif command == "list":
             assert not arguments
         elif arguments:  # a sentence may name a command alone

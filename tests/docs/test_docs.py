@@ -13,8 +13,10 @@ import torch
 
 import agents
 from agents.cli.main import main
+from agents.study import executor as executors
 from envs.core.registry import ENVS
 from tests.docs.documents import DOCUMENTS, ROOT, blocks
+from tests.support.studies import InProcess
 
 SMALL = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
 SMALL_AGENT = {
@@ -65,6 +67,24 @@ def test_python_examples(document, tmp_path, capsys):
             assert capsys.readouterr().out.splitlines()[-1] == "True"
         if "QuantumLayer(circuit)" in example:
             assert names["sampled"].backend["shots"] == 1000
+
+
+def test_examples_of_studies(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(executors, "LocalProcesses", InProcess)
+    sweep = agents.sweep
+
+    def small_sweep(out, *, seeds, jobs, agent_config, iterations, **options):
+        options |= {**SMALL, "env_config": {"horizon": 5}, "agent_config": {**agent_config, **SMALL_AGENT["maml"]}}
+        return sweep(out, seeds=1, jobs=1, **options)
+
+    monkeypatch.setattr(agents, "sweep", small_sweep, raising=False)
+    (example,) = blocks("docs/studies.md")
+    names: dict = {}
+    exec(example, names)
+    study = names["study"]
+    assert len(study.paths) == 4
+    assert [run.iteration for run in study.runs()] == [1] * 4
 
 
 def test_the_page_on_python_has_every_kind_of_example():

@@ -4,8 +4,6 @@ import dataclasses
 
 import pytest
 
-from agents.cli.options import SweepOptions
-from agents.cli.parse import Group, Parser, options_of
 from agents.cli.sweep import TrainWords, make_request
 from agents.cli.train import parse_train
 from agents.study import naming
@@ -17,9 +15,7 @@ from tests.support.studies import SMALL
 
 def plan_of(*arguments: str) -> Plan:
     """Plan of a command line of `sweep`."""
-    aliases = {f"{role}s": (f"--{role}",) for role in ("env", "agent", "model")}
-    parser = Parser("sweep", [Group("", list(options_of(SweepOptions, aliases=aliases)))], "")
-    return make_plan(make_request(arguments, parser), TrainWords())
+    return make_plan(make_request(arguments), TrainWords())
 
 
 def refusal(*arguments: str) -> str:
