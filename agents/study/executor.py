@@ -1,14 +1,10 @@
 """Executors: where the jobs of a study run. A job is a command line of this program."""
 
-import ctypes
 import os
 import shlex
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -65,13 +61,12 @@ class LocalProcesses:
             return _Process(
                 subprocess.Popen(
                     # -P: modules are found where this process finds them, not in the current folder.
-                    [sys.executable, "-P", "-m", "agents", *job.words],
+                    [sys.executable, "-P", "-m", "agents.study.child", str(os.getpid()), *job.words],
                     stdin=subprocess.DEVNULL,
                     stdout=descriptor,
                     stderr=descriptor,
                     env=_environment(job.threads),
                     process_group=0,  # Ctrl-C of a terminal reaches this process alone, which passes it on once.
-                    preexec_fn=_ending_with_parent(),
                 )
             )
         finally:
@@ -101,20 +96,3 @@ def _environment(threads: int) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",  # Lines of both streams stay in order in the log.
         "OMP_NUM_THREADS": str(threads),
     }
-
-
-def _ending_with_parent() -> Callable[[], None] | None:
-    """Return a function that makes a new process die with its parent, which Linux offers; None elsewhere."""
-    if sys.platform != "linux":
-        return None
-    return partial(_die_with, os.getpid(), ctypes.CDLL(None).prctl)
-
-
-def _die_with(parent: int, prctl: Callable[[int, int], int]) -> None:
-    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # It died before the call.
-        os._exit(128 + signal.SIGKILL)
-
-
-_PR_SET_PDEATHSIG = 1
-"""Option of prctl(2): the signal that a process gets when its parent dies."""

@@ -1,6 +1,6 @@
 """A sweep that is killed takes its runs with it, and continues to the same bits when it is started again."""
 
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,8 +65,10 @@ def test_a_killed_sweep_is_continued(tmp_path, monkeypatch):
 @pytest.fixture
 def sleeping(tmp_path, monkeypatch):
     """Package `agents` whose program prints its arguments and sleeps, in place of ours in new processes."""
-    (tmp_path / "agents").mkdir()
-    (tmp_path / "agents" / "__init__.py").touch()
+    (tmp_path / "agents" / "study").mkdir(parents=True)
+    for folder in ("agents", "agents/study"):
+        (tmp_path / folder / "__init__.py").touch()
+    shutil.copy(ROOT / "agents" / "study" / "child.py", tmp_path / "agents" / "study")
     (tmp_path / "agents" / "__main__.py").write_text(
         "import os, signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
@@ -110,7 +112,7 @@ def test_a_process_dies_with_its_parent(sleeping):
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        os.kill(pid, 0)
+        wait_for(lambda: (sleeping / "b.log").read_text().endswith("100 1\n"))
         parent.kill()
 
     def is_gone() -> bool:
