@@ -129,7 +129,7 @@ class StudyFolder:
         folder = RunFolder.open(path)
         if difference(folder, run.spec):
             return "other"
-        return "complete" if is_complete(path, run.iterations) else "interrupted"
+        return "complete" if evaluated_at(path) == run.iterations else "interrupted"
 
 
 def difference(folder: RunFolder, spec: Spec) -> str:
@@ -149,14 +149,14 @@ def difference(folder: RunFolder, spec: Spec) -> str:
     return next(_differences(found, wanted), "")
 
 
-def is_complete(path: Path, iterations: int) -> bool:
-    """Return whether the run in a folder has been trained for so many iterations and evaluated."""
+def evaluated_at(path: Path) -> int | None:
+    """Return the iteration after which the run in a folder was evaluated; None without an evaluation."""
     try:
         curve = Curve.from_json(from_json(path / "evaluation.json", LARGEST_RESULT))
         pictured = kind_of(path / "adaptation.png") == "file"  # written last
     except UsageError:
-        return False
-    return pictured and curve.iteration == iterations
+        return None
+    return curve.iteration if pictured else None
 
 
 def _differences(found: Mapping[str, object], wanted: Mapping[str, object]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from agents.runs.interrupt import Interrupted, Interrupts
 from agents.study.display import Display
 from agents.study.executor import Executor, Handle, Job
-from agents.study.folder import is_complete
+from agents.study.folder import evaluated_at
 from agents.study.progress import RunProgress
 from qrl.common.errors import UsageError
 from qrl.common.files import LARGEST_RESULT, read_regular
@@ -73,7 +73,7 @@ def _start(progress: RunProgress, job: Job, executor: Executor, display: Display
 def _settle(progress: RunProgress, job: Job, code: int, display: Display, *, stopping: bool) -> None:
     """Set the state of a run whose job has ended, and show it."""
     progress.read()
-    if code == 0 and is_complete(progress.path, progress.total):
+    if code == 0 and evaluated_at(progress.path) is not None:
         progress.state = "done"
         progress.read()
         display.finished(progress)

@@ -69,7 +69,7 @@ def waiting(folder: Path, count: int) -> list[tuple[RunProgress, Job]]:
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
     monkeypatch.setattr(schedule, "POLL", 0)
-    monkeypatch.setattr(schedule, "is_complete", lambda path, iterations: True)
+    monkeypatch.setattr(schedule, "evaluated_at", lambda path: 2)
 
 
 def run(jobs, executor, at_a_time=2) -> str:
@@ -102,7 +102,7 @@ def _named(job):
 
 
 def test_a_job_without_results_has_failed(tmp_path, monkeypatch):
-    monkeypatch.setattr(schedule, "is_complete", lambda path, iterations: False)
+    monkeypatch.setattr(schedule, "evaluated_at", lambda path: None)
     jobs = waiting(tmp_path, 1)
     run(jobs, Recording())
     assert jobs[0][0].state == "failed"
