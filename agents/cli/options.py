@@ -49,8 +49,8 @@ class AdaptOptions(TrustOptions):
     """Episodes per task and gradient step [episodes]; for an in-context agent, trials per task [trials]; by default as
     configured for the run."""
 
-    split: Literal["train", "test", "ood"] = "test"
-    """Split of the tasks: as in training, held out, or out of distribution."""
+    split: Literal["train", "validation", "test", "ood"] = "test"
+    """Split of the tasks: as in training, held out for choosing, held out for reports, or out of distribution."""
 
     seed: int = 0
     """Seed of the episodes and of shots."""
@@ -181,5 +181,5 @@ class PlotOptions:
     """Horizontal axis: episodes or environment steps previously spent in a task, common to all agents, or each agent's
     own axis x, gradient steps or episodes."""
 
-    split: Literal["train", "test", "ood"] = "test"
+    split: Literal["train", "validation", "test", "ood"] = "test"
     """Split of the evaluated tasks."""

@@ -182,8 +182,8 @@ def adaptation_curve(
     task. If a trial is one episode and each of its steps evaluates a candidate
     (`TaskDistribution.steps_are_evaluations`), the curve is the cumulative return at each step.
 
-    Every task starts from the agent's initial state. The seed of the plan seeds the episodes only: test and ood tasks
-    do not depend on it, and train tasks are new draws. A family with fewer tasks than requested contributes each task
+    Every task starts from the agent's initial state. The seed of the plan seeds the episodes only: held-out tasks do
+    not depend on it, and train tasks are new draws. A family with fewer tasks than requested contributes each task
     once, so that the interval counts no task twice. A single task is repeated, and the interval is over repetitions.
     The argument `names` gives the names of env, agent and model. Raises UsageError for fewer than two tasks, which give
     no interval, and for a split that the family does not have.

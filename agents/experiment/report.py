@@ -57,9 +57,15 @@ def finite_family_note(run: Run, curve: Curve) -> str:
     count = run.distribution.n_distinct(curve.split)
     if count is None:
         return ""
-    if curve.split == "test" and not run.distribution.test:
-        return f"note: {curve.env} has {count} different tasks in all: test tasks are train tasks"
+    held_out = {"validation": run.distribution.validation, "test": run.distribution.test}
+    if curve.split in held_out and not held_out[curve.split]:
+        return train_tasks_note(curve.env, curve.split, count)
     return f"note: the {curve.split} split of {curve.env} has {count} different tasks in all"
+
+
+def train_tasks_note(env: str, split: str, count: int) -> str:
+    """Return the note that a finite family has no tasks of its own for a held-out split."""
+    return f"note: {env} has {count} different tasks in all: {split} tasks are train tasks"
 
 
 def report(

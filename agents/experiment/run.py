@@ -157,8 +157,8 @@ class Run:
             steps: number of updates; by default as configured for the run.
             episodes: episodes per task and update; for an in-context agent, trials per task; by default as configured
                 for the run.
-            split: train, test or ood.
-            seed: seed of the episodes; test and ood tasks do not depend on it.
+            split: train, validation, test or ood.
+            seed: seed of the episodes; only train tasks depend on it.
             backend: backend of the circuits: a `Backend`, its name, or a PennyLane device; by default as in training.
 
         Raises:

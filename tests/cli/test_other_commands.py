@@ -62,7 +62,7 @@ def test_evaluate_and_resume_forward_their_options(calls):
         (["evaluate", "one", "two"], "unexpected argument 'two'; `run.py evaluate --help` shows what is accepted"),
         (
             ["evaluate", "one", "--split", "tset"],
-            "--split: expected one of 'train', 'test', 'ood', found 'tset'; did you mean 'test'?",
+            "--split: expected one of 'train', 'validation', 'test', 'ood', found 'tset'; did you mean 'test'?",
         ),
         (["resume", "one", "--iterations", "0"], "--iterations must be at least 1, not 0"),
         (["list", "envs"], "list takes no arguments, found 'envs'"),
