@@ -52,6 +52,9 @@ class AdaptOptions(TrustOptions):
     split: Literal["train", "validation", "test", "ood"] = "test"
     """Split of the tasks: as in training, held out for choosing, held out for reports, or out of distribution."""
 
+    checkpoint: Literal["last", "best"] = "last"
+    """Checkpoint: the last one, or the one with the best score on validation tasks."""
+
     seed: int = 0
     """Seed of the episodes and of shots."""
 

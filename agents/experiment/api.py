@@ -9,7 +9,7 @@ from agents.core.registry import REGISTRIES
 from agents.core.spec import OBJECT_ROLES, Given, Spec, default_out
 from agents.experiment.evaluation import Curve
 from agents.experiment.plot import plot
-from agents.experiment.run import Run
+from agents.experiment.run import Run, Which
 from agents.experiment.start import run_resume, run_training
 from agents.runs.folder import RunFolder
 from envs.core.distribution import TaskDistribution
@@ -43,6 +43,9 @@ def train(
     device: str = "cpu",
     threads: int = 0,
     checkpoint_every: int = 10,
+    validate_every: int = 0,
+    validate_tasks: int = 20,
+    patience: int = 0,
     eval_tasks: int = 100,
     eval_steps: int = 3,
     eval_episodes: int = 40,
@@ -70,6 +73,10 @@ def train(
         device: torch device of all tensors: cpu, cuda or, of several GPUs, cuda:N.
         threads: CPU threads of torch [threads]; 0: torch's default.
         checkpoint_every: checkpoint interval [meta-iterations].
+        validate_every: interval of evaluations on validation tasks, which keep the best checkpoint [meta-iterations];
+            0: none. They do not change the training.
+        validate_tasks: validation tasks [tasks].
+        patience: end training after this many validations without improvement [validations]; 0: never.
         eval_tasks: test tasks of the evaluation at the end [tasks].
         eval_steps: adaptation in that evaluation [gradient steps].
         eval_episodes: its episodes per task and gradient step [episodes], or trials per task [trials].
@@ -101,6 +108,9 @@ def train(
         device=device,
         threads=threads,
         checkpoint_every=checkpoint_every,
+        validate_every=validate_every,
+        validate_tasks=validate_tasks,
+        patience=patience,
         eval_tasks=eval_tasks,
         eval_steps=eval_steps,
         eval_episodes=eval_episodes,
@@ -129,7 +139,7 @@ def resume(
     return run_resume(_path(path), iterations, objects=objects, trust=Trust(trust, names), quiet=not progress)
 
 
-def load(path: Path | str, *, trust: bool = False, **given: object) -> Run:
+def load(path: Path | str, *, checkpoint: Which = "last", trust: bool = False, **given: object) -> Run:
     """Load a run from its folder.
 
     Warn about damaged and missing checkpoints that are newer than the loaded one, and about plug-in files that changed
@@ -137,6 +147,7 @@ def load(path: Path | str, *, trust: bool = False, **given: object) -> Run:
 
     Args:
         path: run folder.
+        checkpoint: "last", or "best" for the one with the best score on validation tasks.
         trust: execute all code outside this library that the run names. By default, only code with which this user has
             trained on this machine is executed.
         given: `env`, `agent`, `model` and `backend`, if they were given as objects to `train`; as a name, `env`,
@@ -147,7 +158,7 @@ def load(path: Path | str, *, trust: bool = False, **given: object) -> Run:
             that is not trusted.
     """
     objects, names = _given(given)
-    run = Run(RunFolder.open(_path(path)), objects, Trust(trust, names))
+    run = Run(RunFolder.open(_path(path)), objects, Trust(trust, names), checkpoint)
     for text in run.warnings:
         warnings.warn(text, stacklevel=2)
     return run

@@ -14,9 +14,9 @@ from agents.core.spec import Spec
 from agents.experiment.engine_notes import change_of_engine, engine_note
 from agents.experiment.evaluation import check_evaluation
 from agents.experiment.loop import Training
-from agents.experiment.loop import train as train_loop
-from agents.experiment.report import finite_family_note, report, training_rows
+from agents.experiment.report import finite_family_note, report, train_tasks_note, training_rows
 from agents.experiment.run import Run
+from agents.experiment.training import train
 from agents.runs import origins
 from agents.runs.folder import RunFolder
 from agents.runs.interrupt import Interrupted, stopping_at_once
@@ -25,6 +25,7 @@ from agents.runs.program import program
 from agents.runs.progress import Progress
 from agents.runs.provenance import provenance
 from agents.runs.saved_spec import names_in, spec_of
+from envs import TaskDistribution
 from envs.core.check import check_before_training
 from qrl.common.errors import UsageError
 from qrl.common.files import check_replaceable
@@ -49,7 +50,7 @@ def run_training(
         for role in REGISTRIES:
             spec.plugin(role)
         distribution, agent = build(spec)
-    check_evaluation(agent, distribution, spec.eval_tasks, spec.eval_steps, spec.eval_episodes, spec.device)
+    _check_evaluations(spec, agent, distribution)
     training = Training(spec, distribution, agent) if isinstance(agent, Learner) else None
     found = origins.of(spec)
     if training is not None and found["env"]["from"] != "this library":  # its own are checked by the tests
@@ -62,13 +63,29 @@ def run_training(
         out, {"spec": spec.to_json(), "origins": found, **about, **provenance(command)}, overwrite=overwrite
     )
     _remember(used)
-    if note:
-        tell(note)
+    for text in (note, _validation_note(spec, distribution) if training is not None else ""):
+        if text:
+            tell(text)
     if summary is not None and not quiet:
         print(f"policy: {summary}")
     _print_engine(spec, agent, quiet)
     with folder.lock():
         return _finish(folder, training, quiet, spec.objects)
+
+
+def _check_evaluations(spec: Spec, agent: object, distribution: TaskDistribution) -> None:
+    """Raise UsageError if the evaluation at the end, or one on validation tasks, would exceed the memory."""
+    # One check of the larger of the two: a check may draw shots, whose stream must not depend on the validation.
+    n_tasks = max(spec.eval_tasks, spec.validate_tasks if spec.validate_every else 0)
+    check_evaluation(agent, distribution, n_tasks, spec.eval_steps, spec.eval_episodes, spec.device)
+
+
+def _validation_note(spec: Spec, distribution: TaskDistribution) -> str:
+    """Return a note if the family has no validation tasks besides its train tasks; else ""."""
+    count = distribution.n_distinct("validation")
+    if not spec.validate_every or count is None or distribution.validation:
+        return ""
+    return train_tasks_note(spec.env, "validation", count)
 
 
 def _print_engine(spec: Spec, agent: object, quiet: bool) -> None:
@@ -79,7 +96,9 @@ def _print_engine(spec: Spec, agent: object, quiet: bool) -> None:
 def _without_effect(agent: object, command: Sequence[str]) -> list[str]:
     """Return the command-line options that have no effect on this agent."""
     given = [word.partition("=")[0] for word in command if word.startswith("--")]
-    unused = {"--iterations"} if not isinstance(agent, Learner) else set()
+    unused = (
+        set() if isinstance(agent, Learner) else {"--iterations", "--validate-every", "--validate-tasks", "--patience"}
+    )
     unused |= {"--eval-steps"} if isinstance(agent, InContextAgent) else set()
     roles = () if isinstance(agent, NetworkAgent) else ("--model", "--policy")
     return [name for name in given if name in unused or name.partition(".")[0] in roles]
@@ -107,7 +126,7 @@ def run_resume(
             distribution, agent = build(spec)
         if not isinstance(agent, Learner):
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
-        check_evaluation(agent, distribution, spec.eval_tasks, spec.eval_steps, spec.eval_episodes, spec.device)
+        _check_evaluations(spec, agent, distribution)
         training = Training(spec, distribution, agent)
         if (checkpoint := folder.load(training.load)) is None:
             notes.append(f"note: {path} ended before its first checkpoint; starting from iteration 0")
@@ -120,7 +139,9 @@ def run_resume(
         folder.check_links()
         for output in _outputs(folder):
             check_replaceable(output)
-        if done == spec.iterations:
+        if folder.ended_early(done):
+            notes.append(_early_end_note(path, done, spec))
+        elif done == spec.iterations:
             notes.append(
                 f"note: {path} is trained to its end, iteration {done}; --iterations N continues, beyond {done}"
             )
@@ -130,12 +151,16 @@ def run_resume(
             tell(note)
         if spec.iterations != folder.spec["iterations"]:
             folder.extend(spec.iterations)
-        folder.checkpoints.drop_surplus(done)
-        for problem in folder.metrics.trim(done):
+        for problem in folder.rewind(done):
             warn(problem)
         _remember(used)
         _print_engine(spec, agent, quiet)
         return _finish(folder, training, quiet, spec.objects, trust.names)
+
+
+def _early_end_note(path: Path, done: int, spec: Spec) -> str:
+    found = f"the patience of {spec.patience} validations was exhausted"
+    return f"note: {path} ended after iteration {done} of {spec.iterations}: {found}"
 
 
 def _remember(used: list[NamedCode]) -> None:
@@ -162,7 +187,7 @@ def _finish(
     if training is not None:
         stream = io.StringIO() if quiet else None
         with Progress(training.spec.iterations, training.iteration, stream) as progress:
-            train_loop(training, folder, progress)
+            train(training, folder, progress)
     with interruptible_evaluation(folder.path):
         run = Run(folder, objects, Trust(everything=True, names=names or {}))  # This process has executed the code.
         spec = run.spec
