@@ -14,10 +14,10 @@ from agents.cli.options import (
     EvaluateOptions,
     ExportOptions,
     PlotOptions,
-    ResumeOptions,
     RobustnessOptions,
 )
 from agents.cli.parse import HelpShown, parse
+from agents.cli.resume import parse_resume
 from agents.cli.waiting import wait_passively
 from agents.runs.folder import RunFolder, check_target
 from agents.runs.program import program
@@ -87,12 +87,11 @@ def _evaluate(arguments: list[str]) -> int:
 
 
 def _resume(arguments: list[str]) -> int:
-    options = parse("resume", ResumeOptions, arguments, description="Continue a run from its last checkpoint.")
-    _check_run_folder(options.run)
+    options, changes = parse_resume(arguments)
     keep_freed_memory()
     from agents.experiment.start import run_resume
 
-    run_resume(options.run, options.iterations, trust=options.confirmed)
+    run_resume(options.run, options.iterations, changes=changes, trust=options.confirmed)
     return 0
 
 

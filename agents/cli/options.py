@@ -126,9 +126,18 @@ class ResumeOptions(TrustOptions):
     iterations: int | None = None
     """New total length of training [meta-iterations]; by default as configured for the run."""
 
+    validate_every: int | None = None
+    """New validation interval [meta-iterations]; 0: none."""
+
+    patience: int | None = None
+    """New number of validations without improvement that end training; 0: never."""
+
     def __post_init__(self) -> None:
         if self.iterations is not None:
             check_count("--iterations", self.iterations, most=LARGEST_ITERATIONS)
+        for name, value in (("--validate-every", self.validate_every), ("--patience", self.patience)):
+            if value is not None:
+                check_count(name, value, least=0, most=LARGEST_ITERATIONS)
 
 
 @dataclass(frozen=True, kw_only=True)

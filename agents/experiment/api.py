@@ -119,24 +119,47 @@ def train(
 
 
 def resume(
-    path: Path | str, *, iterations: int | None = None, progress: bool = True, trust: bool = False, **given: object
+    path: Path | str,
+    *,
+    iterations: int | None = None,
+    agent_config: Mapping[str, float] | None = None,
+    validate_every: int | None = None,
+    patience: int | None = None,
+    progress: bool = True,
+    trust: bool = False,
+    **given: object,
 ) -> Run:
     """Continue a run from its last checkpoint and return it.
 
     Args:
         path: run folder.
         iterations: new total length of training [meta-iterations]; by default as configured for the run.
+        agent_config: new learning rates, such as {"lr_angles": 0.005}; no other option of the agent may change.
+        validate_every: new interval of validations [meta-iterations]; 0: none.
+        patience: new patience [validations]; 0: no limit.
         progress: print the progress of training and the evaluation.
         trust: execute all code outside this library that the run names.
         given: `env`, `agent`, `model` and `backend`, if they were given as objects to `train`; as a name, `env`,
             `agent` or `model` confirms trust in the code of that name.
 
     Raises:
-        UsageError: `path` is not a run folder, an object is missing, `iterations` is less than already done, or the run
-            names code that is not trusted.
+        UsageError: `path` is not a run folder, an object is missing, `iterations` is less than already done, an option
+            may not change, or the run names code that is not trusted.
     """
     objects, names = _given(given)
-    return run_resume(_path(path), iterations, objects=objects, trust=Trust(trust, names), quiet=not progress)
+    if not isinstance(agent_config, Mapping | None):
+        raise UsageError(f'agent_config: expected a mapping such as {{"lr_angles": 0.005}}, found {agent_config!r}')
+    changes: dict[str, object] = {f"agent_config.{name}": rate for name, rate in (agent_config or {}).items()}
+    changes |= {} if validate_every is None else {"validate_every": validate_every}
+    changes |= {} if patience is None else {"patience": patience}
+    return run_resume(
+        _path(path),
+        iterations,
+        changes=changes,
+        objects=objects,
+        trust=Trust(trust, names),
+        quiet=not progress,
+    )
 
 
 def load(path: Path | str, *, checkpoint: Which = "last", trust: bool = False, **given: object) -> Run:

@@ -19,6 +19,7 @@ from agents.experiment.run import Run
 from agents.experiment.training import train
 from agents.runs import origins
 from agents.runs.folder import RunFolder
+from agents.runs.history import value_of
 from agents.runs.interrupt import Interrupted, stopping_at_once
 from agents.runs.messages import tell, warn
 from agents.runs.program import program
@@ -108,20 +109,23 @@ def run_resume(
     path: Path,
     iterations: int | None = None,
     *,
+    changes: Mapping[str, object] | None = None,
     objects: Mapping[str, object] | None = None,
     trust: Trust | None = None,
     quiet: bool = False,
 ) -> Run:
     """Resume a run from its last checkpoint, optionally with a new number of iterations; return the run.
 
-    All checks come before any file is written. Raises as `run_training` does, also if an object with which the run was
-    trained is missing in `objects`, or if the run names code that is not trusted.
+    Further `changes` are other options of the run that may change, by name (`agents.runs.history`). All checks come
+    before any file is written. Raises as `run_training` does, also if an object with which the run was trained is
+    missing in `objects`, or if the run names code that is not trusted.
     """
     folder, trust = RunFolder.open(path), trust or Trust()
+    changes = {**(changes or {}), **({} if iterations is None else {"iterations": iterations})}
     with folder.lock():
         with names_in(folder, trust), code_used() as used:
             notes = [f"warning: {change}" for change in origins.changes(folder, objects, trust.names)]
-            spec = spec_of(folder, objects, trust, iterations=iterations)
+            spec = spec_of(folder, objects, trust, changes=changes)
             origins.check_same_distribution(folder, spec.objects.get("env"))
             distribution, agent = build(spec)
         if not isinstance(agent, Learner):
@@ -139,7 +143,7 @@ def run_resume(
         folder.check_links()
         for output in _outputs(folder):
             check_replaceable(output)
-        if folder.ended_early(done):
+        if folder.ended_early(done, spec.patience):
             notes.append(_early_end_note(path, done, spec))
         elif done == spec.iterations:
             notes.append(
@@ -149,13 +153,24 @@ def run_resume(
             notes.append(change)
         for note in notes:
             tell(note)
-        if spec.iterations != folder.spec["iterations"]:
-            folder.extend(spec.iterations)
+        _record_changes(folder, changes, done)
         for problem in folder.rewind(done):
             warn(problem)
         _remember(used)
         _print_engine(spec, agent, quiet)
         return _finish(folder, training, quiet, spec.objects, trust.names)
+
+
+def _record_changes(folder: RunFolder, changes: Mapping[str, object], done: int) -> None:
+    """Change the run's configuration where a change is not the present value, and tell of each change."""
+    before = {name: value_of(folder.spec, name) for name in changes}
+    changes = {name: value for name, value in changes.items() if value != before[name]}
+    if not changes:
+        return
+    folder.change(changes, done)
+    for name, value in changes.items():
+        if name != "iterations":
+            tell(f"note: {name} changes from {before[name]} to {value} after iteration {done}")
 
 
 def _early_end_note(path: Path, done: int, spec: Spec) -> str:

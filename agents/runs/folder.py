@@ -1,6 +1,6 @@
 """Run folder: all files of a training run, written so that a crash loses no results.
 
-    config.json      resolved configuration; never changed by training. A copy is in .config-copy.json
+    config.json      resolved configuration, with a history of what a resume changed. A copy is in .config-copy.json
     metrics.jsonl    one JSON object per iteration
     checkpoint/      the last two checkpoints, each a folder named by iteration: state.safetensors and state.json
     validation.jsonl, best/    one JSON object per validation; the checkpoint with the best score, likewise
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.runs.checkpoints import Checkpoint, Checkpoints
+from agents.runs.history import HISTORY, changed, record
 from agents.runs.metrics import Metrics
 from agents.runs.program import program
 from agents.runs.seal import CONFIG, COPY, identity, read_config, sealed
@@ -180,13 +181,24 @@ class RunFolder:
         if links := sorted(path for path in found if path.is_symlink()):
             raise UsageError(f"{links[0]} is a link: training writes only into the run folder; link the whole folder")
 
-    def extend(self, iterations: int) -> None:
-        """Change the number of iterations of the run, the only part of its configuration that may change.
+    def change(self, changes: Mapping[str, object], iteration: int) -> None:
+        """Change options of the run after an iteration, and record the change in the configuration's history.
+
+        Only options that leave the checkpoints usable may change (`agents.runs.history.check_changes`); these remain
+        those of the run.
+
+        Args:
+            changes: new values by name, such as "iterations" or "agent_config.lr_angles".
+            iteration: number of completed iterations.
 
         Raises:
-            UsageError: the operating system refuses to write.
+            UsageError: the operating system refuses to write, or the history is damaged.
         """
-        config = sealed({**self.config, "spec": {**self.spec, "iterations": iterations}})
+        history = self.config.get(HISTORY, [])
+        if not isinstance(history, list):
+            raise UsageError(f"{self.path / CONFIG}: {HISTORY}: expected a list, found {history!r}")
+        entry = record(self.spec, changes, iteration)
+        config = sealed({**self.config, "spec": changed(self.spec, changes), HISTORY: [*history, entry]})
         self._write_config(config)
         self.config = config
 
@@ -216,9 +228,9 @@ class RunFolder:
         self.best.drop_after(iteration)
         return [*self.metrics.trim(iteration), *self.validation.trim(iteration, has_last=False)]
 
-    def ended_early(self, iteration: int) -> bool:
-        """Return whether training ended at this iteration because its patience was exhausted."""
-        patience = self.spec.get("patience", 0)
+    def ended_early(self, iteration: int, patience: int | None = None) -> bool:
+        """Return whether training ends at this iteration because the patience is exhausted, by default the run's."""
+        patience = self.spec.get("patience", 0) if patience is None else patience  # type: ignore[assignment]
         try:
             found = scores(self.validation)
         except UsageError:

@@ -85,7 +85,7 @@ def _save(iteration: int, run: Path, original: RunFolder) -> None:
 
 def _extend(run: Path, original: RunFolder) -> None:
     folder = RunFolder.open(run)
-    folder.extend(99)
+    folder.change({"iterations": 99}, 0)
 
 
 def _log(run: Path, original: RunFolder) -> None:

@@ -36,8 +36,8 @@ def test_evaluate_and_resume_forward_their_options(calls):
     assert calls == [
         ("run_evaluation", (EvaluateOptions(run=folder),), {}),
         ("run_evaluation", (given,), {}),
-        ("run_resume", (folder, None), {"trust": Trust()}),
-        ("run_resume", (folder, 300), {"trust": Trust(everything=True, names={"env": "navigation"})}),
+        ("run_resume", (folder, None), {"changes": {}, "trust": Trust()}),
+        ("run_resume", (folder, 300), {"changes": {}, "trust": Trust(everything=True, names={"env": "navigation"})}),
     ]
 
 
