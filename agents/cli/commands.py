@@ -21,6 +21,7 @@ from agents.cli.resume import parse_resume
 from agents.cli.waiting import wait_passively
 from agents.runs.folder import RunFolder, check_target
 from agents.runs.program import program
+from agents.runs.saved_spec import weights_note
 from agents.select.options import SelectOptions
 from qrl.common.errors import UsageError, suggest
 from qrl.common.trust import names_from
@@ -68,7 +69,14 @@ def _train(arguments: list[str]) -> int:
     from agents.experiment.start import run_training
 
     with names_from(options.config, trust):
-        run_training(spec, out, overwrite=options.overwrite, command=_command("train", arguments), note=note)
+        run_training(
+            spec,
+            out,
+            overwrite=options.overwrite,
+            start_from=options.from_,
+            command=_command("train", arguments),
+            note=note or (weights_note(options.config) if options.config and not options.from_ else ""),
+        )
     return 0
 
 

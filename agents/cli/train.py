@@ -36,6 +36,9 @@ class TrainOptions:
     config: Path | None = None
     """Start from a run folder or a JSON file; further options override it."""
 
+    from_: Path | None = None
+    """Start from the trained weights of this run, or of RUN/best."""
+
     trust: bool = False
     """With --config: trust all code that it names."""
 

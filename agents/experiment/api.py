@@ -7,6 +7,7 @@ from pathlib import Path
 from agents.core.agent import Agent
 from agents.core.registry import REGISTRIES
 from agents.core.spec import OBJECT_ROLES, Given, Spec, default_out
+from agents.experiment.callbacks import Callback, check_callbacks
 from agents.experiment.evaluation import Curve
 from agents.experiment.plot import plot
 from agents.experiment.run import Run, Which
@@ -50,6 +51,8 @@ def train(
     eval_steps: int = 3,
     eval_episodes: int = 40,
     overwrite: bool = False,
+    start_from: Path | str | None = None,
+    callbacks: Sequence[Callback] = (),
     progress: bool = True,
 ) -> Run:
     """Train and evaluate an agent, write its run folder as `run.py train` does, and return the run.
@@ -81,12 +84,16 @@ def train(
         eval_steps: adaptation in that evaluation [gradient steps].
         eval_episodes: its episodes per task and gradient step [episodes], or trials per task [trials].
         overwrite: replace an existing run in this folder.
+        start_from: run folder from whose trained weights to start, or RUN/best for those of its best checkpoint. The
+            policy must be the same; the optimiser and all random streams are new.
+        callbacks: objects with the methods of `agents.Callback`, called after each iteration and each evaluation.
         progress: print the progress of training and the evaluation.
 
     Raises:
         UsageError: an option is invalid; nothing has been written.
         TrainingError: a reward, loss or gradient is not finite; the last checkpoint is kept.
         KeyboardInterrupt: after a signal, once a checkpoint is saved.
+        Exception: a callback raised it; the iteration's checkpoint is saved.
     """
     if env is None:
         raise UsageError("env: expected a name or an object, found None")
@@ -115,7 +122,14 @@ def train(
         eval_steps=eval_steps,
         eval_episodes=eval_episodes,
     )
-    return run_training(spec, _path(out, default_out(spec)), overwrite=overwrite, quiet=not progress)
+    return run_training(
+        spec,
+        _path(out, default_out(spec)),
+        overwrite=overwrite,
+        start_from=None if start_from is None else _path(start_from),
+        callbacks=check_callbacks(callbacks),
+        quiet=not progress,
+    )
 
 
 def resume(
@@ -125,6 +139,7 @@ def resume(
     agent_config: Mapping[str, float] | None = None,
     validate_every: int | None = None,
     patience: int | None = None,
+    callbacks: Sequence[Callback] = (),
     progress: bool = True,
     trust: bool = False,
     **given: object,
@@ -137,6 +152,7 @@ def resume(
         agent_config: new learning rates, such as {"lr_angles": 0.005}; no other option of the agent may change.
         validate_every: new interval of validations [meta-iterations]; 0: none.
         patience: new patience [validations]; 0: no limit.
+        callbacks: as for `train`.
         progress: print the progress of training and the evaluation.
         trust: execute all code outside this library that the run names.
         given: `env`, `agent`, `model` and `backend`, if they were given as objects to `train`; as a name, `env`,
@@ -158,6 +174,7 @@ def resume(
         changes=changes,
         objects=objects,
         trust=Trust(trust, names),
+        callbacks=check_callbacks(callbacks),
         quiet=not progress,
     )
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from agents.core.agent import InContextAgent, Learner, NetworkAgent
 from agents.core.context import build, policy_summary
+from agents.core.plain import to_plain
 from agents.core.registry import REGISTRIES
 from agents.core.spec import Spec
+from agents.experiment import weights
+from agents.experiment.callbacks import Callback, TrainingInfo
 from agents.experiment.engine_notes import change_of_engine, engine_note
 from agents.experiment.evaluation import check_evaluation
 from agents.experiment.loop import Training
@@ -35,11 +38,27 @@ from qrl.noise.model import inline_calibrations
 
 
 def run_training(
-    spec: Spec, out: Path, *, overwrite: bool = False, command: Sequence[str] = (), note: str = "", quiet: bool = False
+    spec: Spec,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    start_from: Path | None = None,
+    callbacks: Sequence[Callback] = (),
+    command: Sequence[str] = (),
+    note: str = "",
+    quiet: bool = False,
 ) -> Run:
     """Create the run folder, train, evaluate; return the run. All checks come before any file is written.
 
-    The `note` is shown once nothing is left to refuse.
+    Args:
+        spec: spec of the run.
+        out: run folder to create.
+        overwrite: replace an existing run in this folder.
+        start_from: run from whose trained weights to start; see `agents.experiment.weights`.
+        callbacks: callbacks of training.
+        command: command line, for the record.
+        note: text that is shown once nothing is left to refuse.
+        quiet: print nothing but warnings and notes.
 
     Raises:
         UsageError: an option is invalid, or the folder cannot be created.
@@ -58,8 +77,11 @@ def run_training(
         check_before_training(distribution)
     if unused := _without_effect(agent, command):
         warn(f"no effect: {', '.join(unused)}: agent {spec.agent} does not use it")
+    about: dict[str, object] = {}
+    if start_from is not None:
+        about[weights.KEY] = to_plain(_start_from(start_from, training, spec))
     summary = policy_summary(spec, agent)
-    about = {} if summary is None else {"policy": summary.to_json()}
+    about |= {} if summary is None else {"policy": summary.to_json()}
     folder = RunFolder.create(
         out, {"spec": spec.to_json(), "origins": found, **about, **provenance(command)}, overwrite=overwrite
     )
@@ -71,7 +93,20 @@ def run_training(
         print(f"policy: {summary}")
     _print_engine(spec, agent, quiet)
     with folder.lock():
-        return _finish(folder, training, quiet, spec.objects)
+        if training is not None and start_from is not None:
+            training.save(folder)
+        return _finish(folder, training, quiet, spec.objects, callbacks=callbacks)
+
+
+def _start_from(path: Path, training: Training | None, spec: Spec) -> weights.Origin:
+    """Give the agent the trained weights of another run, and return their origin."""
+    if training is None:
+        raise UsageError(f"agent {spec.agent} does not train, and starts from no weights")
+    origin, trained = weights.read_weights(path)
+    weights.start_from(training, trained, str(path))
+    if text := weights.different_model(path, spec):
+        warn(text)
+    return origin
 
 
 def _check_evaluations(spec: Spec, agent: object, distribution: TaskDistribution) -> None:
@@ -112,6 +147,7 @@ def run_resume(
     changes: Mapping[str, object] | None = None,
     objects: Mapping[str, object] | None = None,
     trust: Trust | None = None,
+    callbacks: Sequence[Callback] = (),
     quiet: bool = False,
 ) -> Run:
     """Resume a run from its last checkpoint, optionally with a new number of iterations; return the run.
@@ -132,7 +168,9 @@ def run_resume(
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
         _check_evaluations(spec, agent, distribution)
         training = Training(spec, distribution, agent)
-        if (checkpoint := folder.load(training.load)) is None:
+        checkpoint, restarted = folder.load(training.load), False
+        if checkpoint is None:
+            restarted = weights.restart(training, folder)
             notes.append(f"note: {path} ended before its first checkpoint; starting from iteration 0")
         else:
             then = f"continuing from iteration {checkpoint.iteration}"
@@ -156,9 +194,11 @@ def run_resume(
         _record_changes(folder, changes, done)
         for problem in folder.rewind(done):
             warn(problem)
+        if restarted:
+            training.save(folder)
         _remember(used)
         _print_engine(spec, agent, quiet)
-        return _finish(folder, training, quiet, spec.objects, trust.names)
+        return _finish(folder, training, quiet, spec.objects, trust.names, callbacks)
 
 
 def _record_changes(folder: RunFolder, changes: Mapping[str, object], done: int) -> None:
@@ -197,18 +237,21 @@ def _finish(
     quiet: bool,
     objects: Mapping[str, object],
     names: Mapping[str, str] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train for the remaining iterations, then evaluate on test tasks; return the run."""
     if training is not None:
         stream = io.StringIO() if quiet else None
         with Progress(training.spec.iterations, training.iteration, stream) as progress:
-            train(training, folder, progress)
+            train(training, folder, progress, callbacks)
     with interruptible_evaluation(folder.path):
         run = Run(folder, objects, Trust(everything=True, names=names or {}))  # This process has executed the code.
         spec = run.spec
         curve = run.evaluate(tasks=spec.eval_tasks, episodes=spec.eval_episodes)
         table, picture = _outputs(folder)
         report(curve, training_rows(run), table, picture, quiet=quiet, note=finite_family_note(run, curve))
+    for callback in callbacks:
+        callback.on_evaluation(TrainingInfo(folder.path, spec, run.agent), curve)
     return run
 
 

@@ -47,6 +47,14 @@ def read_spec(path: Path) -> dict[str, object]:
     return _with_present_names(spec)
 
 
+def weights_note(path: Path) -> str:
+    """Return a note if the run of this folder, or of this config.json, started from the weights of another; else ""."""
+    data = from_json(path / "config.json" if kind_of(path) == "folder" else path)
+    origin = data.get("start_from") if isinstance(data, dict) else None
+    where = origin.get("path") if isinstance(origin, dict) else None
+    return f"note: {path} started from the weights of {where}; this run does not, without --from" if where else ""
+
+
 def spec_of(
     folder: RunFolder,
     objects: Mapping[str, object] | None = None,
