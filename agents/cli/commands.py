@@ -74,6 +74,7 @@ def _train(arguments: list[str]) -> int:
             out,
             overwrite=options.overwrite,
             start_from=options.from_,
+            track=options.track,
             command=_command("train", arguments),
             note=note or (weights_note(options.config) if options.config and not options.from_ else ""),
         )
@@ -99,7 +100,7 @@ def _resume(arguments: list[str]) -> int:
     keep_freed_memory()
     from agents.experiment.start import run_resume
 
-    run_resume(options.run, options.iterations, changes=changes, trust=options.confirmed)
+    run_resume(options.run, options.iterations, changes=changes, trust=options.confirmed, track=options.track)
     return 0
 
 

@@ -132,6 +132,9 @@ class ResumeOptions(TrustOptions):
     patience: int | None = None
     """New number of validations without improvement that end training; 0: never."""
 
+    track: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    """Experiment trackers, each an extra: tensorboard, wandb, mlflow, trackio."""
+
     def __post_init__(self) -> None:
         if self.iterations is not None:
             check_count("--iterations", self.iterations, most=LARGEST_ITERATIONS)

@@ -52,6 +52,7 @@ def train(
     eval_episodes: int = 40,
     overwrite: bool = False,
     start_from: Path | str | None = None,
+    track: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
 ) -> Run:
@@ -86,6 +87,7 @@ def train(
         overwrite: replace an existing run in this folder.
         start_from: run folder from whose trained weights to start, or RUN/best for those of its best checkpoint. The
             policy must be the same; the optimiser and all random streams are new.
+        track: experiment trackers: tensorboard, wandb, mlflow, trackio.
         callbacks: objects with the methods of `agents.Callback`, called after each iteration and each evaluation.
         progress: print the progress of training and the evaluation.
 
@@ -127,6 +129,7 @@ def train(
         _path(out, default_out(spec)),
         overwrite=overwrite,
         start_from=None if start_from is None else _path(start_from),
+        track=_names(track),
         callbacks=check_callbacks(callbacks),
         quiet=not progress,
     )
@@ -139,6 +142,7 @@ def resume(
     agent_config: Mapping[str, float] | None = None,
     validate_every: int | None = None,
     patience: int | None = None,
+    track: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     trust: bool = False,
@@ -152,6 +156,7 @@ def resume(
         agent_config: new learning rates, such as {"lr_angles": 0.005}; no other option of the agent may change.
         validate_every: new interval of validations [meta-iterations]; 0: none.
         patience: new patience [validations]; 0: no limit.
+        track: as for `train`.
         callbacks: as for `train`.
         progress: print the progress of training and the evaluation.
         trust: execute all code outside this library that the run names.
@@ -174,6 +179,7 @@ def resume(
         changes=changes,
         objects=objects,
         trust=Trust(trust, names),
+        track=_names(track),
         callbacks=check_callbacks(callbacks),
         quiet=not progress,
     )
@@ -218,6 +224,13 @@ def evaluate(
     """Return the adaptation curve of a run, or of the run in a folder; see `Run.evaluate` and, for `trust`, `load`."""
     run = run if isinstance(run, Run) else load(run, trust=trust)
     return run.evaluate(tasks=tasks, steps=steps, episodes=episodes, split=split, seed=seed, backend=backend)
+
+
+def _names(track: object) -> tuple[str, ...]:
+    """Return the names of trackers. Raises UsageError for a string in place of a list."""
+    if not isinstance(track, list | tuple):
+        raise UsageError(f'track: expected a list such as ["tensorboard"], found {track!r}')
+    return tuple(track)
 
 
 def _path(path: object, default: Path | None = None) -> Path:

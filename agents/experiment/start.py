@@ -3,7 +3,7 @@
 import io
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,8 @@ from agents.runs.program import program
 from agents.runs.progress import Progress
 from agents.runs.provenance import provenance
 from agents.runs.saved_spec import names_in, spec_of
+from agents.tracking.tracker import TrackedRun
+from agents.tracking.tracking import Tracking, check_trackers, tracked
 from envs import TaskDistribution
 from envs.core.check import check_before_training
 from qrl.common.errors import UsageError
@@ -43,6 +45,7 @@ def run_training(
     *,
     overwrite: bool = False,
     start_from: Path | None = None,
+    track: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
     command: Sequence[str] = (),
     note: str = "",
@@ -55,6 +58,7 @@ def run_training(
         out: run folder to create.
         overwrite: replace an existing run in this folder.
         start_from: run from whose trained weights to start; see `agents.experiment.weights`.
+        track: trackers, by name; see `agents.tracking`.
         callbacks: callbacks of training.
         command: command line, for the record.
         note: text that is shown once nothing is left to refuse.
@@ -65,6 +69,7 @@ def run_training(
         TrainingError: a reward, loss or gradient is not finite.
         Interrupted: after a signal, once a checkpoint is saved.
     """
+    check_trackers(track)
     spec = replace(spec, noise=inline_calibrations(spec.noise))  # The run then does not depend on the calibration file.
     with code_used() as used:
         for role in REGISTRIES:
@@ -95,7 +100,8 @@ def run_training(
     with folder.lock():
         if training is not None and start_from is not None:
             training.save(folder)
-        return _finish(folder, training, quiet, spec.objects, callbacks=callbacks)
+        with _tracked(track, folder, spec, training) as trackers:
+            return _finish(folder, training, quiet, spec.objects, callbacks=(*trackers, *callbacks))
 
 
 def _start_from(path: Path, training: Training | None, spec: Spec) -> weights.Origin:
@@ -147,6 +153,7 @@ def run_resume(
     changes: Mapping[str, object] | None = None,
     objects: Mapping[str, object] | None = None,
     trust: Trust | None = None,
+    track: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
 ) -> Run:
@@ -156,6 +163,7 @@ def run_resume(
     before any file is written. Raises as `run_training` does, also if an object with which the run was trained is
     missing in `objects`, or if the run names code that is not trusted.
     """
+    check_trackers(track)
     folder, trust = RunFolder.open(path), trust or Trust()
     changes = {**(changes or {}), **({} if iterations is None else {"iterations": iterations})}
     with folder.lock():
@@ -198,7 +206,16 @@ def run_resume(
             training.save(folder)
         _remember(used)
         _print_engine(spec, agent, quiet)
-        return _finish(folder, training, quiet, spec.objects, trust.names, callbacks)
+        with _tracked(track, folder, spec, training) as trackers:
+            return _finish(folder, training, quiet, spec.objects, trust.names, (*trackers, *callbacks))
+
+
+def _tracked(
+    names: Sequence[str], folder: RunFolder, spec: Spec, training: Training | None
+) -> AbstractContextManager[tuple[Tracking, ...]]:
+    """Open the trackers of a run."""
+    iteration = training.iteration if training is not None else 0
+    return tracked(names, TrackedRun(folder.path, spec, folder.checkpoints.identity, iteration))
 
 
 def _record_changes(folder: RunFolder, changes: Mapping[str, object], done: int) -> None:

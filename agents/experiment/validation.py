@@ -1,14 +1,13 @@
 """Evaluation on validation tasks during training, which changes nothing of the training itself."""
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from agents.core.context import find_execution
+from agents.core.global_generators import restored_generators
 from agents.experiment.evaluation import STATISTICS, Curve, EvaluationPlan, adaptation_curve, names_of
 from agents.experiment.loop import Training
 from agents.runs.folder import RunFolder
@@ -111,14 +110,10 @@ def _undisturbed(training: Training) -> Iterator[None]:
     """
     execution = find_execution(training.agent)
     shots = None if execution is None else (execution.generator.get_state(), execution.counter.circuits)
-    python, array = random.getstate(), np.random.get_state()  # noqa: NPY002
-    devices = [torch.device(training.spec.device)] if training.spec.device != "cpu" else []
     try:
-        with torch.random.fork_rng(devices):
+        with restored_generators([torch.device(training.spec.device)] if training.spec.device != "cpu" else []):
             yield
     finally:
-        random.setstate(python)
-        np.random.set_state(array)  # noqa: NPY002
         if execution is not None and shots is not None:
             execution.generator.set_state(shots[0])
             execution.counter.circuits = shots[1]

@@ -4,7 +4,8 @@
     metrics.jsonl    one JSON object per iteration
     checkpoint/      the last two checkpoints, each a folder named by iteration: state.safetensors and state.json
     validation.jsonl, best/    one JSON object per validation; the checkpoint with the best score, likewise
-    evaluation*.json, robustness.json, *.png, *.gif, …
+    tensorboard/, wandb/    files of experiment trackers
+    evaluation*.json, robustness*.json, *.png, *.gif, …
 
 Files are written atomically; see `agents.runs.checkpoints` and `agents.runs.metrics`.
 """
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     import torch
 
 _OWN = re.compile(
-    r"\.config-copy\.json|config\.json|(?:metrics|validation)\.jsonl|checkpoint|best|(?:evaluation|robustness)[\w.-]*\.json|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
+    r"\.config-copy\.json|config\.json|(?:metrics|validation)\.jsonl|checkpoint|best|tensorboard|wandb|(?:evaluation|robustness)[\w.-]*\.json|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
 )
 """Names of a run folder's own files. A folder with any other file is never replaced."""
 
