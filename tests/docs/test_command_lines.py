@@ -9,17 +9,18 @@ from pathlib import Path
 import gymnasium
 import pytest
 
-from agents.cli.options import EvaluateOptions, ExportOptions, PlotOptions, ResumeOptions, RobustnessOptions
+from agents.cli.options import EvaluateOptions, ExportOptions, PlotOptions, RobustnessOptions
 from agents.cli.parse import HelpShown, parse
+from agents.cli.resume import parse_resume
 from agents.cli.train import parse_train
 from agents.core.spec import Spec
+from agents.runs.seal import sealed
 from agents.select.options import SelectOptions
 from qrl.common.errors import UsageError
 from tests.docs.documents import DOCUMENTS, ROOT, anchors, blocks, command_lines, text_of
 
 OPTIONS = {
     "evaluate": EvaluateOptions,
-    "resume": ResumeOptions,
     "plot": PlotOptions,
     "robustness": RobustnessOptions,
     "export": ExportOptions,
@@ -54,7 +55,7 @@ def a_users_folder(tmp_path, monkeypatch):
         "my_package/__init__.py": MY_PACKAGE,
         "my_package/my_env.py": my_env,
         "mytable.py": table,
-        "runs/mine/config.json": json.dumps({"spec": Spec.default().to_json()}),
+        "runs/mine/config.json": json.dumps(sealed({"spec": Spec.default().to_json()})),
     }
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +79,8 @@ def parse_line(line: str) -> None:
             parse_train(arguments)
         elif command == "list":
             assert not arguments
+        elif command == "resume" and arguments:
+            parse_resume(arguments)
         elif arguments:  # a sentence may name a command alone
             parse(command, OPTIONS[command], arguments, description="")
     except HelpShown:
