@@ -1,0 +1,58 @@
+"""Probability of improvement over a reference, with an interval that covers seeds of both and tasks."""
+
+import numpy as np
+from jaxtyping import Float
+
+from agents.compare.intervals import Batch, Interval, Spread, analyse, combine, effective_size, student, wilson_interval
+from agents.compare.scores import Estimate, Scores, check_pair, estimate
+
+
+def probability_of_improvement(scores: Scores, reference: Float[np.ndarray, "other task"]) -> Estimate:
+    """Return the probability that a seed's score exceeds that of a seed of the reference, on average over tasks.
+
+    On each task it is P(X > Y) + P(X = Y) / 2 over all pairs of seeds, the statistic of Mann and Whitney (Agarwal et
+    al. 2021, section 4.3). The two groups are independent and may have different numbers of seeds; columns are the same
+    tasks. The interval needs MIN_SEEDS seeds in both groups.
+
+    Raises:
+        UsageError: as `check_scores`, or the numbers of tasks differ.
+    """
+    scores, reference = check_pair(scores, reference, same_seeds=False)
+    found = improvement_interval(scores, reference)
+    return estimate(float(found.value), float(found.low), float(found.high), min(len(scores), len(reference)))
+
+
+def improvement_interval(
+    tables: Float[np.ndarray, "*batch seed task"], references: Float[np.ndarray, "*batch other task"]
+) -> Interval:
+    """Return the probability of improvement for each pair of tables, with its interval.
+
+    To first order the estimate varies with the seeds of one group as the mean of its placements does: for each seed and
+    task, the share of the other group's seeds that it exceeds. Variances of both groups' placements add; their means
+    over seeds, and so the variance over tasks, are equal.
+    """
+    greater = placements(tables, references)
+    less = 1 - placements(references, tables)
+    share = greater.mean((-1, -2))
+    first, second = analyse(greater), analyse(less)
+    spread = combine((first.seed, second.seed), first.task, (first.residual, second.residual))
+    size = _size(share, spread, tables.shape[-2], references.shape[-2])
+    return wilson_interval(share, size, student(spread))
+
+
+def placements(
+    tables: Float[np.ndarray, "*batch seed task"], others: Float[np.ndarray, "*batch other task"]
+) -> Float[np.ndarray, "*batch seed task"]:
+    """Return for each seed and task the share of the other group's seeds that it exceeds; equal ones count half."""
+    pairs = tables[..., :, None, :], others[..., None, :, :]
+    return ((pairs[0] > pairs[1]) + 0.5 * (pairs[0] == pairs[1])).mean(-2)
+
+
+def _size(share: Batch, spread: Spread, n_first: int, n_second: int) -> Batch:
+    """Return the effective sample size.
+
+    Where every pair has the same order, no variance can be seen; the size is then the one that the variance of the
+    statistic under equal distributions implies, (n + m + 1) / (12 n m) for n and m seeds.
+    """
+    equal = 3 * n_first * n_second / (n_first + n_second + 1)
+    return np.where((share <= 0) | (share >= 1), equal, effective_size(share, spread))
