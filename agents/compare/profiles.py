@@ -4,17 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from agents.compare.intervals import (
-    Interval,
-    Spread,
-    Tables,
-    effective_size,
-    mean_spread,
-    student,
-    wilson_interval,
-)
+from agents.compare.intervals import Interval, Share, Tables, mean_spread, share_interval
 from agents.compare.scores import MIN_SEEDS, Scores, check_scores
 from qrl.common.errors import UsageError
 
@@ -50,28 +42,24 @@ def performance_profile(scores: Scores, thresholds: Thresholds | Sequence[float]
     return Profile(at, found.value, found.low, found.high)
 
 
-def profile_interval(tables: Tables, thresholds: Float[np.ndarray, " threshold"]) -> Interval:
+def profile_interval(tables: Tables, thresholds: Thresholds) -> Interval:
     """Return the profile of each table [*batch, threshold], with its interval.
 
-    The effective sample size is the smaller of two: the one at the threshold, and the one at the median score. Near the
-    ends of the profile all scores of a few seeds are on the same side, and the variance between seeds cannot be seen.
+    The share near one half that bounds the effective sample size (`share_interval`) is that above the median score.
     """
-    above = (tables[..., None, :, :] > thresholds[:, None, None]).astype(float)
-    share, here = above.mean((-1, -2)), mean_spread(above)
-    size, quantile = effective_size(share, here), student(here)
-    half, middle = _median_split(tables)
-    median_size, median_quantile = effective_size(half, middle)[..., None], student(middle)[..., None]
-    # Without any variance at the median either, seeds are the only independent observations to count.
-    median_size = np.where(np.isinf(median_size), tables.shape[-2], median_size)
-    smaller = median_size < size
-    return wilson_interval(share, np.where(smaller, median_size, size), np.where(smaller, median_quantile, quantile))
+    above = _share(tables[..., None, :, :] > thresholds[:, None, None])
+    return share_interval(above, _above_median(tables[..., None, :, :]), tables.shape[-2])
 
 
-def _median_split(tables: Tables) -> tuple[Float[np.ndarray, "*batch"], Spread]:
-    """Return the share nearest to one half that a threshold leaves above it, and the variance of that share."""
+def _share(above: Bool[np.ndarray, "*batch seed task"]) -> Share:
+    values = above.astype(float)
+    return Share(values.mean((-1, -2)), mean_spread(values))
+
+
+def _above_median(tables: Tables) -> Share:
+    """Return the share above the median score, or from it on, whichever is nearer to one half."""
     flat = np.sort(tables.reshape(*tables.shape[:-2], -1), axis=-1)
     median = flat[..., (flat.shape[-1] - 1) // 2, None, None]
-    above, from_it_on = (tables > median).astype(float), (tables >= median).astype(float)
+    above, from_it_on = tables > median, tables >= median
     further = abs(above.mean((-1, -2)) - 0.5) > abs(from_it_on.mean((-1, -2)) - 0.5)
-    nearest = np.where(further[..., None, None], from_it_on, above)
-    return nearest.mean((-1, -2)), mean_spread(nearest)
+    return _share(np.where(further[..., None, None], from_it_on, above))
