@@ -52,9 +52,7 @@ def iqm_interval(tables: Tables) -> Interval:
     ordered = np.sort(tables.reshape(*tables.shape[:-2], -1), axis=-1)
     cut = int(TRIMMED * ordered.shape[-1])
     kept = ordered[..., cut : ordered.shape[-1] - cut]
-    return t_interval(
-        kept.mean(-1), trimmed_spread(tables, kept.shape[-1] / ordered.shape[-1], kept[..., 0], kept[..., -1])
-    )
+    return t_interval(kept.mean(-1), trimmed_spread(tables, kept))
 
 
 def _estimate(interval: Interval, n_seeds: int) -> Estimate:

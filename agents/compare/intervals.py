@@ -18,8 +18,10 @@ from scipy import stats
 
 from agents.core.confidence import CONFIDENCE
 
-Batch = Float[np.ndarray, "*batch"]
+Numbers = Float[np.ndarray, "*batch"]
 """Numbers, each for one table of scores."""
+Batch = Numbers | np.float64
+"""The same; NumPy reduces a single table to a scalar."""
 Tables = Float[np.ndarray, "*batch seed task"]
 """Tables of scores."""
 
@@ -44,9 +46,9 @@ class Spread:
 class Interval:
     """Value of a statistic, and the ends of its confidence interval."""
 
-    value: Batch
-    low: Batch
-    high: Batch
+    value: Numbers
+    low: Numbers
+    high: Numbers
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,15 @@ def mean_spread(values: Tables) -> Spread:
     return combine((crossed.seed,), crossed.task, (crossed.residual,))
 
 
-def trimmed_spread(values: Tables, kept: float, low: Batch, high: Batch) -> Spread:
+def trimmed_spread(values: Tables, kept: Float[np.ndarray, "*batch score"]) -> Spread:
     """Return the variance of the trimmed mean over seeds and tasks.
 
-    To first order the trimmed mean is the mean of the scores winsorised at the lowest and highest kept score, `low` and
-    `high`, over the share `kept` (Tukey and McLaughlin 1963; Yuen 1974, Biometrika 61). Components of a factor with n
-    levels have Yuen's small-sample correction for half of them, (n - 1) / (n - 2).
+    To first order the trimmed mean is the mean of the scores winsorised at the lowest and highest of those that it
+    keeps, over the share of `kept`, which are in order (Tukey and McLaughlin 1963; Yuen 1974, Biometrika 61).
+    Components of a factor with n levels have Yuen's small-sample correction for half of them, (n - 1) / (n - 2).
     """
-    winsorised = np.clip(values, low[..., None, None], high[..., None, None]) / kept
+    share = kept.shape[-1] / (values.shape[-1] * values.shape[-2])
+    winsorised = np.clip(values, kept[..., :1, None], kept[..., -1:, None]) / share
     crossed, (n_seeds, n_tasks) = analyse(winsorised), values.shape[-2:]
     by_seed, by_task = ((n - 1) / (n - 2) if n > 2 else 1.0 for n in (n_seeds, n_tasks))
     return combine(
@@ -130,7 +133,7 @@ def _scaled(part: Component, factor: float) -> Component:
     return Component(part.variance * factor, part.dof)
 
 
-def student(dof: Batch) -> Batch:
+def student(dof: Batch) -> Numbers:
     """Return the quantile of Student's t distribution for two-sided intervals."""
     return np.asarray(stats.t.ppf((1 + CONFIDENCE) / 2, dof))
 
@@ -138,7 +141,7 @@ def student(dof: Batch) -> Batch:
 def t_interval(value: Batch, spread: Spread) -> Interval:
     """Return Student's t interval."""
     half = student(spread.dof) * np.sqrt(spread.variance)
-    return Interval(value, value - half, value + half)
+    return Interval(np.asarray(value), np.asarray(value - half), np.asarray(value + half))
 
 
 @dataclass(frozen=True)
@@ -172,4 +175,4 @@ def share_interval(share: Share, central: Share, size_without_variance: float) -
     centre = (share.value + weight / 2) / (1 + weight)
     half = np.sqrt(share.value * (1 - share.value) * weight + weight**2 / 4) / (1 + weight)
     low, high = np.clip(centre - half, 0, share.value), np.clip(centre + half, share.value, 1)
-    return Interval(share.value, low, high)
+    return Interval(np.asarray(share.value), np.asarray(low), np.asarray(high))

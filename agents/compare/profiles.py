@@ -23,7 +23,7 @@ class Profile:
     high: Thresholds | None
 
 
-def performance_profile(scores: Scores, thresholds: Thresholds | Sequence[float]) -> Profile:
+def performance_profile(scores: Scores, thresholds: Thresholds | Sequence[float | int]) -> Profile:
     """Return the share of seeds × tasks whose score is greater than each threshold.
 
     The score distribution of Agarwal et al. 2021, section 4.2. Intervals are for each threshold on its own, not for the
@@ -48,7 +48,7 @@ def profile_interval(tables: Tables, thresholds: Thresholds) -> Interval:
     The share near one half that bounds the effective sample size (`share_interval`) is that above the median score.
     """
     above = _share(tables[..., None, :, :] > thresholds[:, None, None])
-    return share_interval(above, _above_median(tables[..., None, :, :]), tables.shape[-2])
+    return share_interval(above, _above_median(tables[..., None, :, :]), float(tables.shape[-2]))
 
 
 def _share(above: Bool[np.ndarray, "*batch seed task"]) -> Share:

@@ -17,7 +17,7 @@ RESAMPLES = 10_000
 
 
 def sample_complexity(
-    env_steps: Float[np.ndarray, " point"] | Sequence[float],
+    env_steps: Float[np.ndarray, " point"] | Sequence[float | int],
     performance: Float[np.ndarray, "seed point"],
     threshold: float,
     delta: float,
@@ -80,7 +80,7 @@ def complexities(
     return np.where(succeeds.any(1), (~succeeds) @ spent, math.inf)
 
 
-def _steps(env_steps: Float[np.ndarray, " point"] | Sequence[float], table: np.ndarray) -> np.ndarray:
+def _steps(env_steps: Float[np.ndarray, " point"] | Sequence[float | int], table: np.ndarray) -> np.ndarray:
     """Return the steps spent between points [point]. Raises UsageError as `sample_complexity`."""
     steps = np.asarray(env_steps, dtype=float)
     if steps.ndim != 1 or not np.isfinite(steps).all():
