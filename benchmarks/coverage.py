@@ -8,63 +8,34 @@ where seeds or tasks dominate. Skewed and heavy-tailed effects, the probability 
 complexity are reported; no requirement holds for them. Other methods run on fewer repetitions.
 """
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agents.compare.estimates import iqm_interval, mean_interval
-from agents.compare.improvement import improvement_interval, placements
-from agents.compare.intervals import Interval
-from agents.compare.profiles import profile_interval
+from agents.compare.improvement import improvement_interval, improvement_share, placements
+from agents.compare.intervals import Interval, Share, share_interval
+from agents.compare.profiles import profile_interval, share_above
 from agents.compare.sample_complexity import sample_complexity
 from benchmarks.shared.common import set_up, table, write_result
 from benchmarks.shared.intervals import bootstrap, bootstrap_mean, bootstrap_placements, jackknife, over_seeds
 from benchmarks.shared.main import QuickOptions, run_main
+from benchmarks.shared.random_effects import DOMINATED, EFFECTS, SHARES, SHIFT, Array, Case, Truth, population
 
-Array = NDArray[np.float64]
 SEEDS, TASKS = (5, 10, 20), (20, 100)
-DOMINATED = {"seeds": (1.0, 0.2, 0.2), "tasks": (0.2, 1.0, 0.2), "neither": (1.0, 1.0, 1.0)}
-"""Standard deviations of seeds, tasks and residuals."""
-EFFECTS = ("normal", "log-normal", "failing seeds", "Student t3")
 REQUIRED = (93.0, 97.0)
 REQUIRED_STATISTICS = ("mean", "IQM", "difference")
 CHOSEN = "library"
+METHODS = (CHOSEN, "bootstrap", "seeds only", "jackknife", "unbounded")
+"""The library's interval, the percentile two-level bootstrap, Student's t over seeds, the two-way jackknife; and
+the library's interval of a share without its bound of the effective sample size."""
 REPETITIONS, COMPARED, CURVES, POPULATION = 4000, 300, 1000, 4_000_000
 """Repetitions of the library's methods, of the others, and of the sample complexity; draws for the true values."""
 CHUNK = 20_000_000
 """Largest number of pairs of scores held at once."""
-SHIFT = 1.0
-"""Improvement over the reference, in standard deviations of a score."""
-SHARES = (0.5, 0.9)
-"""True shares above the thresholds of the profile."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """Distribution of the scores, and the numbers of seeds and tasks."""
-
-    effects: str
-    dominated_by: str
-    seeds: int
-    tasks: int
-
-    def draw(self, count: int, rng: np.random.Generator) -> Array:
-        """Return tables of scores [count, seed, task]."""
-        return _scores(self, ((count, self.seeds, 1), (count, 1, self.tasks), (count, self.seeds, self.tasks)), rng)
-
-
-@dataclass(frozen=True)
-class Truth:
-    """True values of a distribution of scores; the mean is 0."""
-
-    deviation: float
-    iqm: float
-    improvement: float
-    thresholds: Array
 
 
 def main(options: QuickOptions) -> None:
@@ -75,7 +46,8 @@ def main(options: QuickOptions) -> None:
         truth = population(Case(effects, dominated_by, 1, 1), POPULATION // 100 if options.quick else POPULATION)
         for seeds, tasks in product(SEEDS, TASKS):
             rows += list(simulate(Case(effects, dominated_by, seeds, tasks), truth, options.quick))
-    print(table(pivot(rows)))
+    print(f"coverage in per cent: {' / '.join(METHODS)}", table(pivot(rows)), sep="\n")
+    print("", f"lowest and highest coverage of {CHOSEN}", table(summary(rows)), sep="\n")
     curves = list(sample_complexities(CURVES // 20 if options.quick else CURVES))
     print("", "sample complexity, 90 % interval as published", table(curves), sep="\n")
     found = [row[CHOSEN] for row in rows if is_required(row)]
@@ -90,40 +62,6 @@ def is_required(row: dict[str, Any]) -> bool:
     """Return whether the requirement holds for this row."""
     plain = row["effects"] == "normal" and row["dominated by"] in ("seeds", "tasks")
     return plain and row["statistic"] in REQUIRED_STATISTICS
-
-
-def standardised(effects: str, size: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Draw effects of mean 0 and variance 1."""
-    match effects:
-        case "log-normal":
-            return (rng.lognormal(size=size) - np.e**0.5) / ((np.e - 1) * np.e) ** 0.5
-        case "failing":  # 15 % of the seeds are 8 standard deviations of the others below them
-            fails = rng.random(size) < 0.15
-            return (rng.normal(size=size) - 8 * fails + 8 * 0.15) / (1 + 64 * 0.15 * 0.85) ** 0.5
-        case "Student t3":
-            return rng.standard_t(3, size=size) / 3**0.5
-    return rng.normal(size=size)
-
-
-def _scores(case: Case, sizes: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> Array:
-    names = ("failing", "normal", "normal") if case.effects == "failing seeds" else (case.effects,) * 3
-    parts = zip(DOMINATED[case.dominated_by], names, sizes, strict=True)
-    seed, task, residual = (deviation * standardised(name, size, rng) for deviation, name, size in parts)
-    return seed + task + residual
-
-
-def population(case: Case, draws: int) -> Truth:
-    """Return the true values, from independent draws of single scores."""
-    rng = np.random.default_rng(0)
-    scores, others = (_scores(case, ((draws,),) * 3, rng) for _ in range(2))
-    deviation = float(np.linalg.norm(DOMINATED[case.dominated_by]))
-    ordered = np.sort(scores)
-    return Truth(
-        deviation=deviation,
-        iqm=float(ordered[draws // 4 : draws - draws // 4].mean()),
-        improvement=float((scores + SHIFT * deviation > others).mean()),
-        thresholds=np.quantile(ordered, [1 - share for share in SHARES]),
-    )
 
 
 def simulate(case: Case, truth: Truth, quick: bool) -> Iterator[dict[str, Any]]:
@@ -155,6 +93,7 @@ def simulate(case: Case, truth: Truth, quick: bool) -> Iterator[dict[str, Any]]:
                 CHOSEN: lambda: _improvement(shifted, reference),
                 "bootstrap": lambda: bootstrap_placements(pairs, rng),
                 "seeds only": lambda: over_seeds(placements(few_shifted, few_reference).mean(-1)),
+                "unbounded": lambda: _unbounded(improvement_share(few_shifted, few_reference)),
             },
         ),
     }
@@ -164,6 +103,7 @@ def simulate(case: Case, truth: Truth, quick: bool) -> Iterator[dict[str, Any]]:
             {
                 CHOSEN: lambda at=threshold: _at(profile_interval(scores, np.array([at]))),
                 **_of_means((few > threshold).astype(float), rng),
+                "unbounded": lambda at=threshold: _unbounded(share_above(few > at)),
             },
         )
     place = {"effects": case.effects, "dominated by": case.dominated_by, "seeds": case.seeds, "tasks": case.tasks}
@@ -197,6 +137,10 @@ def _improvement(scores: Array, reference: Array) -> Interval:
     return Interval(*(np.concatenate([getattr(part, end) for part in parts]) for end in ("value", "low", "high")))
 
 
+def _unbounded(share: Share) -> Interval:
+    return share_interval(share, share, math.inf)
+
+
 def _at(profile: Interval) -> Interval:
     return Interval(profile.value[..., 0], profile.low[..., 0], profile.high[..., 0])
 
@@ -228,9 +172,21 @@ def pivot(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         place = {key: row[key] for key in ("effects", "dominated by", "seeds", "tasks")}
         case = cases.setdefault(tuple(place.values()), place)
-        methods = [row[key] for key in (CHOSEN, "bootstrap", "seeds only", "jackknife") if key in row]
-        case[row["statistic"]] = " / ".join(f"{value:.1f}" for value in methods)
+        case[row["statistic"]] = " / ".join(f"{row[method]:.1f}" for method in METHODS if method in row)
     return list(cases.values())
+
+
+def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for each distribution, with the range of coverages by statistic over numbers of seeds and tasks."""
+    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in rows:
+        by_statistic = found.setdefault((row["effects"], row["dominated by"]), {})
+        by_statistic.setdefault(row["statistic"], []).append(row[CHOSEN])
+    return [
+        {"effects": effects, "dominated by": dominated_by}
+        | {name: f"{min(values):.1f} to {max(values):.1f}" for name, values in by_statistic.items()}
+        for (effects, dominated_by), by_statistic in found.items()
+    ]
 
 
 if __name__ == "__main__":

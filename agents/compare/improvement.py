@@ -31,16 +31,24 @@ def improvement_interval(
     task, the share of the other group's seeds that it exceeds. Variances of both groups' placements add; their means
     over seeds, and so the variance over tasks, are equal. The share near one half that bounds the effective sample size
     (`share_interval`) is that of groups shifted to the same median.
+
+    Coverage in `benchmarks.coverage`: 95 to 99 % for all effects, more than 95 % mostly at five seeds where seeds
+    dominate. Without the bound it was 75 % at a probability of 0.87.
     """
     medians = (np.median(each, axis=(-1, -2), keepdims=True) for each in (tables, references))
     shift = np.subtract(*medians)
     n, m = tables.shape[-2], references.shape[-2]
     # The variance of Mann and Whitney's statistic on one task under equal distributions is (n + m + 1) / (12 n m).
     size_if_equal = 3 * n * m / (n + m + 1)
-    return share_interval(_share(tables, references), _share(tables - shift, references), size_if_equal)
+    return share_interval(
+        improvement_share(tables, references), improvement_share(tables - shift, references), size_if_equal
+    )
 
 
-def _share(tables: Float[np.ndarray, "*batch seed task"], references: Float[np.ndarray, "*batch other task"]) -> Share:
+def improvement_share(
+    tables: Float[np.ndarray, "*batch seed task"], references: Float[np.ndarray, "*batch other task"]
+) -> Share:
+    """Return the probability of improvement for each pair of tables, with its variance."""
     greater, less = placements(tables, references), 1 - placements(references, tables)
     first, second = analyse(greater), analyse(less)
     spread = combine((first.seed, second.seed), first.task, (first.residual, second.residual))

@@ -46,12 +46,17 @@ def profile_interval(tables: Tables, thresholds: Thresholds) -> Interval:
     """Return the profile of each table [*batch, threshold], with its interval.
 
     The share near one half that bounds the effective sample size (`share_interval`) is that above the median score.
+
+    Coverage in `benchmarks.coverage`, at true shares of 0.5 and 0.9: 95 to 99 % for normal and heavy-tailed effects,
+    above 96 % mostly at five seeds and near the ends. Without the bound it was 82 % at 0.9. Failing seeds that are not
+    among the few that were trained cannot be seen: it is 78 % at five seeds, 15 % failures and equally varied tasks.
     """
-    above = _share(tables[..., None, :, :] > thresholds[:, None, None])
+    above = share_above(tables[..., None, :, :] > thresholds[:, None, None])
     return share_interval(above, _above_median(tables[..., None, :, :]), float(tables.shape[-2]))
 
 
-def _share(above: Bool[np.ndarray, "*batch seed task"]) -> Share:
+def share_above(above: Bool[np.ndarray, "*batch seed task"]) -> Share:
+    """Return the share of seeds × tasks that are true, with its variance."""
     values = above.astype(float)
     return Share(values.mean((-1, -2)), mean_spread(values))
 
@@ -62,4 +67,4 @@ def _above_median(tables: Tables) -> Share:
     median = flat[..., (flat.shape[-1] - 1) // 2, None, None]
     above, from_it_on = tables > median, tables >= median
     further = abs(above.mean((-1, -2)) - 0.5) > abs(from_it_on.mean((-1, -2)) - 0.5)
-    return _share(np.where(further[..., None, None], from_it_on, above))
+    return share_above(np.where(further[..., None, None], from_it_on, above))
