@@ -24,6 +24,8 @@ from .experiment.api import load as load
 from .experiment.api import plot as plot
 from .experiment.api import resume as resume
 from .experiment.api import train as train
+from .experiment.callbacks import Callback as Callback
+from .experiment.callbacks import TrainingInfo as TrainingInfo
 from .experiment.evaluation import Curve as Curve
 from .experiment.run import Run as Run
 from .rl.acting import FastWeights as FastWeights

@@ -120,7 +120,7 @@ def make_references(work: Path) -> dict[str, Reference]:
         runs = [work / f"{name}-{seed}" for seed in (0, 1)]
         for seed, run in enumerate(runs):
             must(work, "train", *arguments, "--seed", seed, "--out", run)
-            RunFolder.open(run).extend(3)  # so that there is something to resume
+            RunFolder.open(run).change({"iterations": 3}, 0)  # so that there is something to resume
         before = work / f"{name}-before"
         shutil.copytree(runs[0], before)
         (newest(before) / "state.json").write_bytes(b"")

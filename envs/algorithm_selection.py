@@ -32,7 +32,8 @@ A gain is the accuracy minus that of predicting the most frequent class.
 |-----------|---------|---------------|------------------|------|-------------------------------------------|
 | dataset   | 0       | {0, ..., 125} | {126, ..., 178}  | -    | index of a dataset, training datasets first  |
 
-The validation split of the table belongs to training unless `held_out` selects it as the test split.
+The validation datasets of the table belong to training unless `held_out` holds them out: as the test split, or, with
+both, as the validation split between the two.
 
 ## Rewards
 
@@ -66,8 +67,8 @@ class Config:
     horizon: int = 5
     """Budget of an episode [evaluations]; ours."""
     held_out: HeldOut = "test"
-    """Datasets of the test split: test, for reports, or validation, for choosing options. Validation datasets otherwise
-    belong to training. Ours."""
+    """Datasets held out of training: test, for reports; validation, as the test split, for choosing options; or both,
+    each as its own split, for --validate-every. Ours."""
     jitter: float = 1.0
     """Normal noise on the features of training datasets, drawn in each episode [standard deviations]; ours, against
     overfitting to the few datasets."""

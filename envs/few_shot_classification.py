@@ -39,7 +39,7 @@ of the dataset are 0.
 | pair      | 0       | {0, ..., 310} | no ood split | -    | dataset and pair of its classes                 |
 | swapped   | 0       | {0, ..., 1}   | no ood split | -    | 1: the second class of the pair is action 0     |
 
-Training pairs come first; the test split has the pairs after the training pairs.
+Training pairs come first, then those of the validation split if `held_out` is both, then those of the test split.
 
 ## Rewards
 
@@ -71,7 +71,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from envs import Integer, Tasks, TorchTasks, check_indices
-from envs.automl.family import HELD_OUT, HeldOut, shipped_table, training_splits
+from envs.automl.family import HELD_OUT, HeldOut, shipped_table, splits_of
 from envs.automl.rows import MAX_COMPONENT, Rows, read_rows
 from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
@@ -89,8 +89,8 @@ class Config:
     n_features: int = 4
     """Observed principal components of an example, 1 to 8 [components]; ours."""
     held_out: HeldOut = "test"
-    """Datasets of the test split: test, for reports, or validation, for choosing options. Validation datasets otherwise
-    belong to training. Ours."""
+    """Datasets held out of training: test, for reports; validation, as the test split, for choosing options; or both,
+    each as its own split, for --validate-every. Ours."""
 
     def __post_init__(self) -> None:
         check_count("few_shot_classification: horizon [steps]", self.horizon, most=MAX_HORIZON)
@@ -102,11 +102,10 @@ def build(config: Config) -> TorchTasks:
     """Return the task distribution of `config`."""
     rows = _rows()
     splits = rows.splits(shipped_table())
-    train, test = (
-        np.flatnonzero([each in wanted for each in splits])
-        for wanted in (training_splits(config.held_out), (config.held_out,))
+    train, validation, test = (
+        np.flatnonzero([each in wanted for each in splits]) for wanted in splits_of(config.held_out)
     )
-    return FewShotClassification(config, rows, train, test)
+    return FewShotClassification(config, rows, train, test, validation)
 
 
 @cache
@@ -126,16 +125,26 @@ class FewShotClassification(TorchTasks):
         rows: rows of the datasets, and their pairs of classes.
         train: indices of the training pairs, two or more.
         test: indices of the held-out pairs, two or more.
+        validation: indices of the pairs of the validation split; without any, validation has train pairs.
 
     Raises:
         UsageError: `rows` has fewer components than `n_features`.
     """
 
-    def __init__(self, config: Config, rows: Rows, train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        rows: Rows,
+        train: NDArray[np.int64],
+        test: NDArray[np.int64],
+        validation: NDArray[np.int64] | None = None,
+    ) -> None:
         n_features, n_components = config.n_features, rows.features.shape[1]
         if n_features > n_components:
             raise UsageError(f"few_shot_classification: n_features must be at most {n_components}, not {n_features}")
-        self.rows, self.pairs = rows, np.concatenate([train, test])
+        held_out = train[:0] if validation is None else validation
+        self.rows, self.pairs = rows, np.concatenate([train, held_out, test])
+        first_test = len(train) + len(held_out)
         self._features = torch.from_numpy(rows.features[:, :n_features].astype(np.float64))
         # First row and number of rows [pair, class, 2], training pairs first.
         self._classes = torch.from_numpy(rows.classes[rows.pairs[self.pairs]])
@@ -146,7 +155,8 @@ class FewShotClassification(TorchTasks):
             action_space=gym.spaces.Discrete(2),
             observation_scale=[1.0] * n_features,
             parameters={"pair": Integer(0, len(train) - 1), "swapped": Integer(0, 1)},
-            test={"pair": Integer(len(train), len(self.pairs) - 1)},
+            validation={"pair": Integer(len(train), first_test - 1)} if len(held_out) else {},
+            test={"pair": Integer(first_test, len(self.pairs) - 1)},
             nominal={"pair": 0.0, "swapped": 0.0},
         )
 

@@ -31,8 +31,9 @@ minus that of predicting one class; for HPOLib, the explained fraction of the ta
 | dataset   | 0       | {0, ..., 125} | {126, ..., 178}  | -    | index of a dataset, training datasets first  |
 
 These ranges hold for support vector machines and gradient boosting. HPOBench has five training and three test datasets,
-HPOLib two and two: enough to experiment with third-party tables, too few for conclusions. The validation split of the
-table belongs to training unless `held_out` selects it as the test split.
+HPOLib two and two: enough to experiment with third-party tables, too few for conclusions. The validation datasets of
+the table belong to training unless `held_out` holds them out: as the test split, or, with both, as the validation split
+between the two.
 
 ## Rewards
 
@@ -72,8 +73,8 @@ class Config:
     horizon: int = 20
     """Budget of an episode [evaluations]; ours."""
     held_out: HeldOut = "test"
-    """Datasets of the test split: test, for reports, or validation, for choosing options. Validation datasets otherwise
-    belong to training. Ours."""
+    """Datasets held out of training: test, for reports; validation, as the test split, for choosing options; or both,
+    each as its own split, for --validate-every. Ours."""
     jitter: float = 1.0
     """Normal noise on the features of training datasets, drawn in each episode [standard deviations]; ours, against
     overfitting to the few datasets."""

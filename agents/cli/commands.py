@@ -14,13 +14,14 @@ from agents.cli.options import (
     EvaluateOptions,
     ExportOptions,
     PlotOptions,
-    ResumeOptions,
     RobustnessOptions,
 )
 from agents.cli.parse import HelpShown, parse
+from agents.cli.resume import parse_resume
 from agents.cli.waiting import wait_passively
 from agents.runs.folder import RunFolder, check_target
 from agents.runs.program import program
+from agents.runs.saved_spec import weights_note
 from agents.select.options import SelectOptions
 from qrl.common.errors import UsageError, suggest
 from qrl.common.trust import names_from
@@ -72,7 +73,15 @@ def _train(arguments: list[str]) -> int:
     from agents.experiment.start import run_training
 
     with names_from(options.config, trust):
-        run_training(spec, out, overwrite=options.overwrite, command=_command("train", arguments), note=note)
+        run_training(
+            spec,
+            out,
+            overwrite=options.overwrite,
+            start_from=options.from_,
+            track=options.track,
+            command=_command("train", arguments),
+            note=note or (weights_note(options.config) if options.config and not options.from_ else ""),
+        )
     return 0
 
 
@@ -97,12 +106,11 @@ def _evaluate(arguments: list[str]) -> int:
 
 
 def _resume(arguments: list[str]) -> int:
-    options = parse("resume", ResumeOptions, arguments, description="Continue a run from its last checkpoint.")
-    _check_run_folder(options.run)
+    options, changes = parse_resume(arguments)
     keep_freed_memory()
     from agents.experiment.start import run_resume
 
-    run_resume(options.run, options.iterations, trust=options.confirmed)
+    run_resume(options.run, options.iterations, changes=changes, trust=options.confirmed, track=options.track)
     return 0
 
 

@@ -41,9 +41,10 @@ def check_json_name(out: Path) -> None:
 
 
 def _evaluate(options: EvaluateOptions) -> None:
-    run = open_run(options.run, options.confirmed)
-    spec = run.spec
-    if isinstance(run.agent, Learner) and run.iteration < spec.iterations:
+    run = open_run(options.run, options.confirmed, options.checkpoint)
+    spec, is_last = run.spec, options.checkpoint == "last"
+    unfinished = isinstance(run.agent, Learner) and run.iteration < spec.iterations
+    if unfinished and is_last and not run.folder.ended_early(run.iteration):
         warn(f"{options.run}: trained for {run.iteration} of {spec.iterations} iterations so far")
     if options.video:
         check_pictures(run.distribution, run.agent)
@@ -80,7 +81,7 @@ def _outputs(options: EvaluateOptions, label: str) -> tuple[Path, Path]:
     """Return the paths of the curve's JSON file and of its plot."""
     if options.out is not None:
         return options.out, options.out.with_suffix(".png")
-    table = options.run / table_name(options.split, label)
+    table = options.run / table_name(options.split, label, options.checkpoint)
     return table, table.with_name(table.stem.replace("evaluation", "adaptation") + ".png")
 
 

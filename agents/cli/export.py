@@ -24,7 +24,7 @@ def run_export(options: ExportOptions) -> int:
     The policy is adapted to one task of a split, as in an evaluation. Return the exit code.
     """
     check_new_file(options.out)
-    run = open_run(options.run, options.confirmed)
+    run = open_run(options.run, options.confirmed, options.checkpoint)
     if not isinstance(run.agent, NetworkAgent):
         raise UsageError(f"export: agent {run.spec.agent} has no network")
     tasks = run.distribution.sample(options.task + 1, options.split, np.random.default_rng(options.seed))

@@ -49,8 +49,11 @@ class AdaptOptions(TrustOptions):
     """Episodes per task and gradient step [episodes]; for an in-context agent, trials per task [trials]; by default as
     configured for the run."""
 
-    split: Literal["train", "test", "ood"] = "test"
-    """Split of the tasks: as in training, held out, or out of distribution."""
+    split: Literal["train", "validation", "test", "ood"] = "test"
+    """Split of the tasks: as in training, held out for choosing, held out for reports, or out of distribution."""
+
+    checkpoint: Literal["last", "best"] = "last"
+    """Checkpoint: the last one, or the one with the best score on validation tasks."""
 
     seed: int = 0
     """Seed of the episodes and of shots."""
@@ -123,9 +126,21 @@ class ResumeOptions(TrustOptions):
     iterations: int | None = None
     """New total length of training [meta-iterations]; by default as configured for the run."""
 
+    validate_every: int | None = None
+    """New validation interval [meta-iterations]; 0: none."""
+
+    patience: int | None = None
+    """New number of validations without improvement that end training; 0: never."""
+
+    track: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    """Experiment trackers, each an extra: tensorboard, wandb, mlflow, trackio."""
+
     def __post_init__(self) -> None:
         if self.iterations is not None:
             check_count("--iterations", self.iterations, most=LARGEST_ITERATIONS)
+        for name, value in (("--validate-every", self.validate_every), ("--patience", self.patience)):
+            if value is not None:
+                check_count(name, value, least=0, most=LARGEST_ITERATIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,5 +232,5 @@ class PlotOptions:
     """Horizontal axis: episodes or environment steps previously spent in a task, common to all agents, or each agent's
     own axis x, gradient steps or episodes."""
 
-    split: Literal["train", "test", "ood"] = "test"
+    split: Literal["train", "validation", "test", "ood"] = "test"
     """Split of the evaluated tasks."""

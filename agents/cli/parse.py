@@ -128,7 +128,7 @@ def options_of(
             continue
         hint = hints[each.name]
         value = getattr(values, each.name) if values is not None else _default(each)
-        name = f"{prefix}{each.name.replace('_', '-')}"
+        name = f"{prefix}{each.name.rstrip('_').replace('_', '-')}"  # from_ stands for --from
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             yield from options_of(hint, value, f"{name}.", (*path, each.name))
             continue

@@ -17,7 +17,8 @@ def run_robustness(options: RobustnessOptions) -> int:
 
     Write robustness.json and its plot into the run folder, or the JSON to `out` and the plot next to it.
     """
-    out = options.run / "robustness.json" if options.out is None else options.out
+    name = "robustness.json" if options.checkpoint == "last" else f"robustness-{options.checkpoint}.json"
+    out = options.run / name if options.out is None else options.out
     if options.out is not None:
         check_json_name(out)
         check_new_file(out)
@@ -32,7 +33,7 @@ def _sweep(options: RobustnessOptions, rows: list[tuple[str, float, Backend]], o
     picture = out.with_suffix(".png")
     check_replaceable(out)
     check_replaceable(picture)
-    run = open_run(options.run, options.confirmed)
+    run = open_run(options.run, options.confirmed, options.checkpoint)
     points = []
     for what, value, backend in rows:
         curve = run.evaluate(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from agents.cli.parse import Group, Option, Parser, options_of, wants_help
 from agents.core.plain import from_plain, init_names, inside, to_plain
@@ -35,6 +36,12 @@ class TrainOptions:
 
     config: Path | None = None
     """Start from a run folder or a JSON file; further options override it."""
+
+    from_: Path | None = None
+    """Start from the trained weights of this run, or of RUN/best."""
+
+    track: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    """Trackers: tensorboard, wandb, mlflow, trackio (extras of these names)."""
 
     trust: bool = False
     """With --config: trust all code that it names."""

@@ -14,6 +14,14 @@ LARGEST_FLOAT = 3e38
 """Largest magnitude of a number among an agent's options; tensors of single precision hold no larger one."""
 
 
+def is_learning_rate(name: str) -> bool:
+    """Return whether an option of an agent is a learning rate of training, by its name: learning_rate, lr, or lr_*.
+
+    A resume may change such an option, so it must not be needed to restore the agent from a checkpoint.
+    """
+    return name in ("learning_rate", "lr") or name.startswith("lr_")
+
+
 @dataclass(frozen=True)
 class Options:
     """Base class of an agent's options."""

@@ -82,7 +82,7 @@ def located(where: str, text: str) -> str:
 def inside(where: str, name: str) -> str:
     """Return the name of a field: "file.json.agent_config", or an option of the command line after "--"."""
     if where.startswith("--"):
-        name = name.replace("_", "-")
+        name = name.rstrip("_").replace("_", "-")
     return f"{where}{name}" if where in ("", "--") else f"{where}.{name}"
 
 

@@ -72,13 +72,13 @@ class Spec:
     """Options of the environment, an instance of its Config."""
 
     agent: str = DEFAULT_NAMES["agent"]
-    """Agent: a name of `run.py list`, a file, or module:attribute."""
+    """Agent: a name, a file, or module:attribute."""
 
     agent_config: DataclassInstance | None = None
     """Options of the agent, an instance of its Config."""
 
     model: str = DEFAULT_NAMES["model"]
-    """Policy network: a name of `run.py list`, a file, or module:attribute."""
+    """Model of the policy network, likewise."""
 
     model_config: DataclassInstance | None = None
     """Options of the model, an instance of its Config."""
@@ -96,11 +96,11 @@ class Spec:
     """Backend of the circuits: torch (fused simulator), or pennylane:DEVICE, such as pennylane:lightning.qubit."""
 
     shots: int = 0
-    """Shots of each circuit in each measurement basis [shots]; 0: exact expectation values."""
+    """Shots per circuit and basis [shots]; 0: exact."""
 
     noise: tuple[str, ...] = ()
-    """Noise model, such as depolarizing=0.01 readout=0.02, or calibration=FILE.json, the calibration of a device
-    (docs/backends.md). May be given more than once."""
+    """Noise model, such as depolarizing=0.01 readout=0.02, or calibration=FILE.json (docs/backends.md). May be given
+    more than once."""
 
     device: Literal["cpu", "cuda"] | GpuName = "cpu"
     """Torch device of all tensors; of several GPUs, cuda:N."""
@@ -115,11 +115,19 @@ class Spec:
     """Evaluation at the end of training: test tasks [tasks]."""
 
     eval_steps: int = 3
-    """Evaluation at the end of training: adaptation [gradient steps]."""
+    """Adaptation in an evaluation [gradient steps]."""
 
     eval_episodes: int = 40
-    """Evaluation at the end of training: episodes per task and gradient step [episodes]; for an in-context agent,
-    trials per task [trials]."""
+    """Episodes per task and gradient step of an evaluation [episodes]; in context, trials per task [trials]."""
+
+    validate_every: int = 0
+    """Validation interval [meta-iterations]; 0: none."""
+
+    validate_tasks: int = 20
+    """Tasks of a validation [tasks]."""
+
+    patience: int = 0
+    """End after N validations without improvement; 0: never."""
 
     objects: Mapping[str, object] = field(default_factory=dict)
     """Plug-ins and devices given as objects in Python, by role: env, agent, model, backend. Not part of the JSON form,
@@ -140,6 +148,11 @@ class Spec:
         check_count("eval-steps", self.eval_steps, most=LARGEST_STEPS)
         check_count("eval-episodes", self.eval_episodes, most=LARGEST_EPISODES)
         check_count("eval-tasks", self.eval_tasks, least=2, most=LARGEST_TASKS)  # an interval over tasks needs two
+        check_count("validate-every", self.validate_every, least=0, most=LARGEST_ITERATIONS)
+        check_count("validate-tasks", self.validate_tasks, least=2, most=LARGEST_TASKS)
+        check_count("patience", self.patience, least=0, most=LARGEST_ITERATIONS)
+        if self.patience and not self.validate_every:
+            raise UsageError(f"patience {self.patience} needs validations: give validate-every, such as 5")
         check_seed("seed", self.seed)
         check_count("threads", self.threads, least=0, most=LARGEST_THREADS)
         check_count("shots", self.shots, least=0, most=MAX_SHOTS)

@@ -7,9 +7,10 @@ from pathlib import Path
 from agents.core.agent import Agent
 from agents.core.registry import REGISTRIES
 from agents.core.spec import OBJECT_ROLES, Given, Spec, default_out
+from agents.experiment.callbacks import Callback, check_callbacks
 from agents.experiment.evaluation import Curve
 from agents.experiment.plot import plot
-from agents.experiment.run import Run
+from agents.experiment.run import Run, Which
 from agents.experiment.start import run_resume, run_training
 from agents.runs.folder import RunFolder
 from envs.core.distribution import TaskDistribution
@@ -43,10 +44,16 @@ def train(
     device: str = "cpu",
     threads: int = 0,
     checkpoint_every: int = 10,
+    validate_every: int = 0,
+    validate_tasks: int = 20,
+    patience: int = 0,
     eval_tasks: int = 100,
     eval_steps: int = 3,
     eval_episodes: int = 40,
     overwrite: bool = False,
+    start_from: Path | str | None = None,
+    track: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
     progress: bool = True,
 ) -> Run:
     """Train and evaluate an agent, write its run folder as `run.py train` does, and return the run.
@@ -70,16 +77,25 @@ def train(
         device: torch device of all tensors: cpu, cuda or, of several GPUs, cuda:N.
         threads: CPU threads of torch [threads]; 0: torch's default.
         checkpoint_every: checkpoint interval [meta-iterations].
+        validate_every: interval of evaluations on validation tasks, which keep the best checkpoint [meta-iterations];
+            0: none. They do not change the training.
+        validate_tasks: validation tasks [tasks].
+        patience: end training after this many validations without improvement [validations]; 0: never.
         eval_tasks: test tasks of the evaluation at the end [tasks].
         eval_steps: adaptation in that evaluation [gradient steps].
         eval_episodes: its episodes per task and gradient step [episodes], or trials per task [trials].
         overwrite: replace an existing run in this folder.
+        start_from: run folder from whose trained weights to start, or RUN/best for those of its best checkpoint. The
+            policy must be the same; the optimiser and all random streams are new.
+        track: experiment trackers: tensorboard, wandb, mlflow, trackio.
+        callbacks: objects with the methods of `agents.Callback`, called after each iteration and each evaluation.
         progress: print the progress of training and the evaluation.
 
     Raises:
         UsageError: an option is invalid; nothing has been written.
         TrainingError: a reward, loss or gradient is not finite; the last checkpoint is kept.
         KeyboardInterrupt: after a signal, once a checkpoint is saved.
+        Exception: a callback raised it; the iteration's checkpoint is saved.
     """
     if env is None:
         raise UsageError("env: expected a name or an object, found None")
@@ -101,35 +117,75 @@ def train(
         device=device,
         threads=threads,
         checkpoint_every=checkpoint_every,
+        validate_every=validate_every,
+        validate_tasks=validate_tasks,
+        patience=patience,
         eval_tasks=eval_tasks,
         eval_steps=eval_steps,
         eval_episodes=eval_episodes,
     )
-    return run_training(spec, _path(out, default_out(spec)), overwrite=overwrite, quiet=not progress)
+    return run_training(
+        spec,
+        _path(out, default_out(spec)),
+        overwrite=overwrite,
+        start_from=None if start_from is None else _path(start_from),
+        track=_names(track),
+        callbacks=check_callbacks(callbacks),
+        quiet=not progress,
+    )
 
 
 def resume(
-    path: Path | str, *, iterations: int | None = None, progress: bool = True, trust: bool = False, **given: object
+    path: Path | str,
+    *,
+    iterations: int | None = None,
+    agent_config: Mapping[str, float] | None = None,
+    validate_every: int | None = None,
+    patience: int | None = None,
+    track: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+    trust: bool = False,
+    **given: object,
 ) -> Run:
     """Continue a run from its last checkpoint and return it.
 
     Args:
         path: run folder.
         iterations: new total length of training [meta-iterations]; by default as configured for the run.
+        agent_config: new learning rates, such as {"lr_angles": 0.005}; no other option of the agent may change.
+        validate_every: new interval of validations [meta-iterations]; 0: none.
+        patience: new patience [validations]; 0: no limit.
+        track: as for `train`.
+        callbacks: as for `train`.
         progress: print the progress of training and the evaluation.
         trust: execute all code outside this library that the run names.
         given: `env`, `agent`, `model` and `backend`, if they were given as objects to `train`; as a name, `env`,
             `agent` or `model` confirms trust in the code of that name.
 
     Raises:
-        UsageError: `path` is not a run folder, an object is missing, `iterations` is less than already done, or the run
-            names code that is not trusted.
+        UsageError: `path` is not a run folder, an object is missing, `iterations` is less than already done, an option
+            may not change, or the run names code that is not trusted.
     """
     objects, names = _given(given)
-    return run_resume(_path(path), iterations, objects=objects, trust=Trust(trust, names), quiet=not progress)
+    if not isinstance(agent_config, Mapping | None):
+        raise UsageError(f'agent_config: expected a mapping such as {{"lr_angles": 0.005}}, found {agent_config!r}')
+    changes: dict[str, object] = {f"agent_config.{name}": rate for name, rate in (agent_config or {}).items()}
+    changes |= {} if validate_every is None else {"validate_every": validate_every}
+    changes |= {} if patience is None else {"patience": patience}
+    return run_resume(
+        _path(path),
+        iterations,
+        changes=changes,
+        objects=objects,
+        trust=Trust(trust, names),
+        track=_names(track),
+        callbacks=check_callbacks(callbacks),
+        quiet=not progress,
+    )
 
 
-def load(path: Path | str, *, trust: bool = False, **given: object) -> Run:
+def load(path: Path | str, *, checkpoint: Which = "last", trust: bool = False, **given: object) -> Run:
     """Load a run from its folder.
 
     Warn about damaged and missing checkpoints that are newer than the loaded one, and about plug-in files that changed
@@ -137,6 +193,7 @@ def load(path: Path | str, *, trust: bool = False, **given: object) -> Run:
 
     Args:
         path: run folder.
+        checkpoint: "last", or "best" for the one with the best score on validation tasks.
         trust: execute all code outside this library that the run names. By default, only code with which this user has
             trained on this machine is executed.
         given: `env`, `agent`, `model` and `backend`, if they were given as objects to `train`; as a name, `env`,
@@ -147,7 +204,7 @@ def load(path: Path | str, *, trust: bool = False, **given: object) -> Run:
             that is not trusted.
     """
     objects, names = _given(given)
-    run = Run(RunFolder.open(_path(path)), objects, Trust(trust, names))
+    run = Run(RunFolder.open(_path(path)), objects, Trust(trust, names), checkpoint)
     for text in run.warnings:
         warnings.warn(text, stacklevel=2)
     return run
@@ -167,6 +224,13 @@ def evaluate(
     """Return the adaptation curve of a run, or of the run in a folder; see `Run.evaluate` and, for `trust`, `load`."""
     run = run if isinstance(run, Run) else load(run, trust=trust)
     return run.evaluate(tasks=tasks, steps=steps, episodes=episodes, split=split, seed=seed, backend=backend)
+
+
+def _names(track: object) -> tuple[str, ...]:
+    """Return the names of trackers. Raises UsageError for a string in place of a list."""
+    if not isinstance(track, list | tuple):
+        raise UsageError(f'track: expected a list such as ["tensorboard"], found {track!r}')
+    return tuple(track)
 
 
 def _path(path: object, default: Path | None = None) -> Path:

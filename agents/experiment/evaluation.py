@@ -11,19 +11,22 @@ from scipy import stats
 from torch import Tensor
 from torch.nn.functional import pad
 
-from agents.core.agent import Agent, InContextAgent, MemoryBoundAgent, State
+from agents.core.agent import Agent, InContextAgent, MemoryBoundAgent, NetworkAgent, State
+from agents.core.confidence import CONFIDENCE
 from agents.core.context import seed_shots, torch_generator
 from agents.core.plain import from_plain
 from agents.core.rollout import Rollout
+from agents.core.spec import Spec
 from agents.experiment.loop import collect_and_adapt
 from agents.experiment.memory import check_rollouts
 from envs import TaskDistribution
 from envs.core.distribution import Split
+from envs.core.task_vector import TaskVectorEnv
 from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
 from qrl.common.memory import check_fits
+from qrl.common.registry import short_name
 
-CONFIDENCE = 0.95
 RESAMPLES = 10_000
 LARGEST_BATCH = 20_000_000
 """Maximum number of values per batch of bootstrap resamples."""
@@ -35,6 +38,8 @@ MAX_LANES = 2_000
 
 AXES = ("gradient_steps", "episodes", "evaluations")
 """Quantities on the axis x of a curve."""
+Vectorise = Callable[[int, int, str], TaskVectorEnv]
+"""Function that makes an environment for a number of tasks, of episodes per task, and a torch device."""
 STATISTICS = ("mean", "ci_low", "ci_high", "iqm", "worst_decile")
 """Fields of a curve with a statistic over tasks at each x."""
 
@@ -128,6 +133,11 @@ class Curve:
                 raise UsageError(f"fractions.{name}: expected a mean and the ends of its interval, of a reference")
 
     @property
+    def score(self) -> float:
+        """Number by which agents of one kind are ranked: the mean return after all updates; in context, over all x."""
+        return self.mean[-1] if self.axis == "gradient_steps" else sum(self.mean) / len(self.mean)
+
+    @property
     def label(self) -> str:
         """Name of the curve in legends."""
         return f"{self.agent}, {self.model}" if self.model else self.agent
@@ -175,6 +185,7 @@ def adaptation_curve(
     plan: EvaluationPlan | None = None,
     *,
     names: tuple[str, str, str] = ("", "", ""),
+    vectorise: Vectorise | None = None,
 ) -> Curve:
     """Return the curve of `agent` after 0 to `steps` updates of `episodes` episodes each, on tasks of a split.
 
@@ -182,14 +193,15 @@ def adaptation_curve(
     task. If a trial is one episode and each of its steps evaluates a candidate
     (`TaskDistribution.steps_are_evaluations`), the curve is the cumulative return at each step.
 
-    Every task starts from the agent's initial state. The seed of the plan seeds the episodes only: test and ood tasks
-    do not depend on it, and train tasks are new draws. A family with fewer tasks than requested contributes each task
+    Every task starts from the agent's initial state. The seed of the plan seeds the episodes only: held-out tasks do
+    not depend on it, and train tasks are new draws. A family with fewer tasks than requested contributes each task
     once, so that the interval counts no task twice. A single task is repeated, and the interval is over repetitions.
-    The argument `names` gives the names of env, agent and model. Raises UsageError for fewer than two tasks, which give
-    no interval, and for a split that the family does not have.
+    The argument `names` gives the names of env, agent and model; `vectorise` makes the environments, by default
+    `distribution.vectorise`. Raises UsageError for fewer than two tasks, which give no interval, and for a split that
+    the family does not have.
     """
     plan = plan or EvaluationPlan()
-    evaluated = evaluate_returns(agent, distribution, plan)
+    evaluated = evaluate_returns(agent, distribution, plan, vectorise)
     per_task, axis = evaluated.per_task, evaluated.axis
     n_tasks, n_x = per_task.shape
     low, high = bootstrap_interval(per_task)
@@ -210,6 +222,12 @@ def adaptation_curve(
         worst_decile=np.sort(per_task, axis=0)[: max(1, n_tasks // 10)].mean(0).tolist(),
         per_task=per_task.tolist(),
     )
+
+
+def names_of(spec: Spec, agent: object) -> tuple[str, str, str]:
+    """Return the names of env, agent and model for a curve; the last one is empty for an agent without a network."""
+    model = short_name(spec.model) if isinstance(agent, NetworkAgent) else ""
+    return short_name(spec.env), short_name(spec.agent), model
 
 
 def check_evaluation(
@@ -237,7 +255,9 @@ class EvaluationReturns:
     """Unit of x: gradient_steps; for an in-context agent, episodes of a trial, or evaluations in its one episode."""
 
 
-def evaluate_returns(agent: Agent[State], distribution: TaskDistribution, plan: EvaluationPlan) -> EvaluationReturns:
+def evaluate_returns(
+    agent: Agent[State], distribution: TaskDistribution, plan: EvaluationPlan, vectorise: Vectorise | None = None
+) -> EvaluationReturns:
     """Evaluate the returns of `adaptation_curve`, without intervals. Raises UsageError as `adaptation_curve` does."""
     steps, episodes, split, device = plan.steps, plan.episodes, plan.split, plan.device
     count = distribution.n_distinct(split) if split != "train" else None
@@ -258,7 +278,7 @@ def evaluate_returns(agent: Agent[State], distribution: TaskDistribution, plan: 
     taken = np.zeros(distribution.horizon if by_evaluation else trial or steps + 1)
     for first in range(0, n_tasks, together):
         part = tasks[first : first + together]
-        env = distribution.vectorise(len(part), episodes, device)
+        env = (vectorise or distribution.vectorise)(len(part), episodes, device)
         rollouts, _ = collect_and_adapt(env, agent, part, 1 if trial else steps + 1, rng, generator)
         by_x, lengths = _by_evaluation(rollouts[0], distribution.horizon) if by_evaluation else _by_x(rollouts, trial)
         returns.append(by_x.mean(-1).mT.double().cpu().numpy())

@@ -1,7 +1,6 @@
-"""Training loop, shared by all learners and resumable from every checkpoint."""
+"""Meta-iterations, shared by all learners and resumable from every checkpoint."""
 
 import math
-import shlex
 import time
 from collections.abc import Mapping
 
@@ -18,9 +17,6 @@ from agents.experiment.memory import check_rollouts
 from agents.experiment.restoring import RNGS, generators, restore_learner
 from agents.runs.checkpoints import Checkpoint
 from agents.runs.folder import RunFolder
-from agents.runs.interrupt import Interrupted, Interrupts
-from agents.runs.program import program
-from agents.runs.progress import Progress
 from envs import TaskDistribution, Tasks
 from envs.core.task_vector import TaskVectorEnv
 from qrl.common.divergence import REMEDY, diverging
@@ -125,6 +121,14 @@ class Training:
         Raises:
             TrainingError: a tensor of the agent is not finite; nothing is written, and the last checkpoint is kept.
         """
+        run.save(self.iteration, *self._state())
+
+    def save_best(self, run: RunFolder) -> None:
+        """Write the checkpoint with the best score so far on validation tasks. Raises TrainingError as `save` does."""
+        run.best.write(self.iteration, *self._state())
+
+    def _state(self) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+        """Return the tensors and the JSON part of a checkpoint."""
         with agent_errors(self.agent):
             tensors = dict(self.agent.state_dict())
         if (name := not_finite(tensors.items())) is not None:
@@ -135,7 +139,7 @@ class Training:
             "rngs": {name: rng.bit_generator.state for name, rng in self.rngs.items()},
         }
         states = {name: generator.get_state() for name, generator in generators(self.agent, self.generator).items()}
-        run.save(self.iteration, tensors | states, meta)
+        return tensors | states, meta
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint. Raises UsageError, without any change, as `restore_learner` does."""
@@ -146,23 +150,3 @@ class Training:
         self.env_steps, self.seconds = saved.env_steps, saved.seconds
         for name, state in saved.rngs.items():
             self.rngs[name].bit_generator.state = state
-
-
-def train(training: Training, run: RunFolder, progress: Progress) -> None:
-    """Train to the end, with a checkpoint every `checkpoint_every` iterations.
-
-    After SIGINT or SIGTERM, finish the iteration, save a checkpoint, and raise Interrupted. A TrainingError propagates,
-    and the last checkpoint is kept.
-    """
-    spec = training.spec
-    with Interrupts() as stop:
-        while training.iteration < spec.iterations and not stop:
-            row = training.step()
-            run.metrics.append(row)
-            progress.update(row | {"seconds": training.seconds})
-            if stop or training.iteration % spec.checkpoint_every == 0 or training.iteration == spec.iterations:
-                training.save(run)
-    if stop.signal is not None:
-        command = f"{program()} resume {shlex.quote(str(run.path))}"
-        progress.note(f"stopped after iteration {training.iteration}; continue with: {command}")
-        raise Interrupted(stop.signal, told=True)

@@ -7,7 +7,7 @@ from typing import Any
 from agents.core.plain import check_value
 from agents.experiment.evaluation import Curve, paired_gain
 from agents.experiment.plot import draw
-from agents.experiment.run import Run
+from agents.experiment.run import Run, Which
 from agents.runs.folder import RunFolder
 from agents.runs.messages import warn
 from qrl.common.errors import UsageError
@@ -15,10 +15,10 @@ from qrl.common.files import to_json, write_atomically
 from qrl.common.trust import Trust
 
 
-def table_name(split: str, label: str = "") -> str:
+def table_name(split: str, label: str = "", checkpoint: Which = "last") -> str:
     """Return the name of the evaluation file of a split, with the label of a backend if given."""
-    parts = ["evaluation", *([] if split == "test" else [split]), *([label] if label else [])]
-    return "-".join(parts) + ".json"
+    parts = ("evaluation", "" if checkpoint == "last" else checkpoint, "" if split == "test" else split, label)
+    return "-".join(filter(None, parts)) + ".json"
 
 
 def training_rows(run: Run) -> list[dict[str, Any]]:
@@ -41,12 +41,12 @@ def training_rows(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def open_run(path: Path, trust: Trust) -> Run:
+def open_run(path: Path, trust: Trust, checkpoint: Which = "last") -> Run:
     """Load a run from its folder; print a warning for each damaged or missing checkpoint and each changed plug-in file.
 
     Raises UsageError if `path` is not a run folder, has no usable checkpoint, or names code that is not trusted.
     """
-    run = Run(RunFolder.open(path), trust=trust)
+    run = Run(RunFolder.open(path), trust=trust, checkpoint=checkpoint)
     for problem in run.warnings:
         warn(problem)
     return run
@@ -57,9 +57,15 @@ def finite_family_note(run: Run, curve: Curve) -> str:
     count = run.distribution.n_distinct(curve.split)
     if count is None:
         return ""
-    if curve.split == "test" and not run.distribution.test:
-        return f"note: {curve.env} has {count} different tasks in all: test tasks are train tasks"
+    held_out = {"validation": run.distribution.validation, "test": run.distribution.test}
+    if curve.split in held_out and not held_out[curve.split]:
+        return train_tasks_note(curve.env, curve.split, count)
     return f"note: the {curve.split} split of {curve.env} has {count} different tasks in all"
+
+
+def train_tasks_note(env: str, split: str, count: int) -> str:
+    """Return the note that a finite family has no tasks of its own for a held-out split."""
+    return f"note: {env} has {count} different tasks in all: {split} tasks are train tasks"
 
 
 def report(

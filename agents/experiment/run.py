@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import gymnasium
 import numpy as np
@@ -16,18 +16,27 @@ from agents.core.context import backend_of, build, build_agent, seed_shots, torc
 from agents.core.divergence import adapted
 from agents.core.limits import LARGEST_EPISODES, LARGEST_STEPS, LARGEST_TASKS
 from agents.experiment.adapted_policy import AdaptedPolicy
-from agents.experiment.evaluation import Curve, EvaluationPlan, adaptation_curve, evaluate_returns, with_references
+from agents.experiment.evaluation import (
+    Curve,
+    EvaluationPlan,
+    adaptation_curve,
+    evaluate_returns,
+    names_of,
+    with_references,
+)
 from agents.experiment.references import ExactReference, reference_agents
 from agents.experiment.restoring import restore_learner
 from agents.runs import origins
 from agents.runs.folder import RunFolder
 from agents.runs.saved_spec import names_in, spec_of
 from qrl.backends.backend import Backend, as_backend
-from qrl.common.checks import check_count, check_seed
+from qrl.common.checks import check_choice, check_count, check_seed
 from qrl.common.errors import UsageError
-from qrl.common.registry import short_name
 from qrl.common.trust import Trust
 from qrl.policies.summary import PolicySummary
+
+Which = Literal["last", "best"]
+"""Checkpoint of a run: the last one, or the one with the best score on validation tasks."""
 
 
 class Run:
@@ -38,8 +47,13 @@ class Run:
     """
 
     def __init__(
-        self, folder: RunFolder, objects: Mapping[str, object] | None = None, trust: Trust | None = None
+        self,
+        folder: RunFolder,
+        objects: Mapping[str, object] | None = None,
+        trust: Trust | None = None,
+        checkpoint: Which = "last",
     ) -> None:
+        check_choice("run", "checkpoint", checkpoint, get_args(Which))
         self.folder, self._trust = folder, trust or Trust()
         with names_in(folder, self._trust):
             self.changes = origins.changes(folder, objects, self._trust.names)
@@ -52,11 +66,12 @@ class Run:
         """Number of meta-iterations that the agent has been trained for."""
         if isinstance(self.agent, Learner):
             actions = torch.Generator(self.spec.device)
-            checkpoint = folder.load(partial(restore_learner, self.agent, actions))
-            if checkpoint is None:
+            load = folder.load_best if checkpoint == "best" else folder.load
+            loaded = load(partial(restore_learner, self.agent, actions))
+            if loaded is None:
                 why = "the run ended before the first one; resume starts from the beginning"
                 raise UsageError(f"{folder.path}: no checkpoint: {why}")
-            self.problems, self.iteration = checkpoint.problems, checkpoint.iteration
+            self.problems, self.iteration = loaded.problems, loaded.iteration
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -157,8 +172,8 @@ class Run:
             steps: number of updates; by default as configured for the run.
             episodes: episodes per task and update; for an in-context agent, trials per task; by default as configured
                 for the run.
-            split: train, test or ood.
-            seed: seed of the episodes; test and ood tasks do not depend on it.
+            split: train, validation, test or ood.
+            seed: seed of the episodes; only train tasks depend on it.
             backend: backend of the circuits: a `Backend`, its name, or a PennyLane device; by default as in training.
 
         Raises:
@@ -175,10 +190,9 @@ class Run:
         own = backend_of(self.spec)
         backend = own if backend is None else as_backend(backend)
         agent = self.agent if backend == own else self.agent_on(backend)
-        names = (short_name(self.spec.env), short_name(self.spec.agent))
-        model = short_name(self.spec.model) if isinstance(agent, NetworkAgent) else ""
+        names = names_of(self.spec, agent)
         plan = EvaluationPlan(tasks, steps, episodes, split, seed, self.spec.device)
-        curve = adaptation_curve(agent, self.distribution, plan, names=(*names, model))
+        curve = adaptation_curve(agent, self.distribution, plan, names=names)
         options, used = self.spec.options("env"), backend.to_json()
         summary = PolicySummary.of(agent.policy, backend).to_json() if isinstance(agent, NetworkAgent) else {}
         curve = replace(curve, iteration=self.iteration, env_options=options, backend=used, policy=summary)
@@ -196,6 +210,10 @@ class Run:
     def metrics(self) -> list[dict[str, object]]:
         """Return one row per meta-iteration."""
         return self.folder.metrics.rows()
+
+    def validations(self) -> list[dict[str, object]]:
+        """Return one row per evaluation on validation tasks during training."""
+        return self.folder.validation.rows()
 
     def _check_spaces(self, env: object) -> None:
         if not isinstance(env, gymnasium.Env):

@@ -51,12 +51,12 @@ class PPOConfig(Options):
     epochs: int = 3
     """PPO epochs on the data of a meta-iteration [epochs] (ours; Schulman et al. 2017: 3 to 15)."""
     clip: float = 0.2
-    """PPO clip range of the probability ratio (Schulman et al. 2017)."""
+    """PPO clip range of the ratio (Schulman et al. 2017)."""
     target_kl: float = 0.02
     """Target KL(old || new) per meta-iteration, to which the learning rates adapt [nat; 0 = constant rates, no limit]
     (after the adaptive penalty of Schulman et al. 2017; `agents.KLAdaptiveAdam`)."""
     entropy_bonus: float = 0.0
-    """Weight of the entropy in the objective [per nat] (ours: 0)."""
+    """Weight of the entropy [per nat] (ours)."""
     lr_angles: float = 0.01
     """Adam learning rate of circuit angles, hidden weights and phases [rad per step] (Jerbi et al. 2021)."""
     lr_scales: float = 0.05
@@ -64,7 +64,7 @@ class PPOConfig(Options):
     lr_heads: float = 0.02
     """Adam learning rate of read-out and head [per step] (ours; Jerbi et al. 2021: 0.1)."""
     max_grad_norm: float = 0.5
-    """Maximum norm of the gradient, to which larger ones are rescaled [0 = no limit] (ours)."""
+    """Maximum norm of the gradient [0 = no limit] (ours)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,7 +87,7 @@ class MetaConfig(InnerConfig, PPOConfig):
     learn_step_sizes: bool = True
     """Learn a step size for each parameter (Meta-SGD, Li et al. 2017); otherwise all stay at inner_step_size."""
     lr_step_sizes: float = 0.01
-    """Adam learning rate of the inner step sizes [per step] (ours)."""
+    """Adam rate of the inner step sizes [per step] (ours)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,15 +42,16 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """Last checkpoints of a run, each a folder named by its iteration.
+    """Checkpoints of a run, each a folder named by its iteration.
 
     Args:
         run: the run folder.
         identity: digest of the run's configuration; a checkpoint with another digest belongs to another run.
+        name: name of their folder in the run folder.
     """
 
-    def __init__(self, run: Path, identity: str) -> None:
-        self.run, self.folder, self.identity = run, run / "checkpoint", identity
+    def __init__(self, run: Path, identity: str, name: str = "checkpoint") -> None:
+        self.run, self.folder, self.identity = run, run / name, identity
 
     def iterations(self) -> list[int]:
         """Return the iterations of all existing checkpoints, damaged or not."""
@@ -64,7 +65,12 @@ class Checkpoints:
         return sorted(iteration for iteration in iterations if self._path(iteration).name in names)
 
     def save(self, iteration: int, tensors: Mapping[str, "torch.Tensor"], meta: Mapping[str, object]) -> None:
-        """Write a checkpoint and delete all but the last two. Earlier checkpoints stay until the new one is complete.
+        """Write a checkpoint and delete all but the last two. See `write`."""
+        self.write(iteration, tensors, meta)
+        self.drop_surplus(iteration)
+
+    def write(self, iteration: int, tensors: Mapping[str, "torch.Tensor"], meta: Mapping[str, object]) -> None:
+        """Write a checkpoint and delete later ones. Earlier checkpoints stay.
 
         Args:
             iteration: number of completed iterations.
@@ -90,13 +96,20 @@ class Checkpoints:
         except OSError as error:
             raise path_error(target, error) from error
         # Later checkpoints were damaged: training resumed from before them and abandoned them.
-        self._drop([each for each in self.iterations() if each > iteration])
-        self.drop_surplus(iteration)
+        self.drop_after(iteration)
 
     def drop_surplus(self, iteration: int) -> None:
         """Delete checkpoints before this one, except the last; a kill after saving may have left more of them."""
         earlier = [each for each in self.iterations() if each < iteration]
         self._drop(earlier[: -(KEPT - 1)])
+
+    def drop_after(self, iteration: int) -> None:
+        """Delete checkpoints after this one."""
+        self._drop([each for each in self.iterations() if each > iteration])
+
+    def drop_others(self, iterations: Collection[int]) -> None:
+        """Delete all checkpoints but those of these iterations."""
+        self._drop([each for each in self.iterations() if each not in iterations])
 
     def load(self, restore: Callable[[Checkpoint], object] = lambda _: None) -> Checkpoint:
         """Return the newest undamaged checkpoint; its `problems` describe newer, damaged checkpoints.

@@ -1,9 +1,11 @@
 """Run folder: all files of a training run, written so that a crash loses no results.
 
-    config.json      resolved configuration; never changed by training. A copy is in .config-copy.json
+    config.json      resolved configuration, with a history of what a resume changed. A copy is in .config-copy.json
     metrics.jsonl    one JSON object per iteration
     checkpoint/      the last two checkpoints, each a folder named by iteration: state.safetensors and state.json
-    evaluation*.json, robustness.json, *.png, *.gif, …
+    validation.jsonl, best/    one JSON object per validation; the checkpoint with the best score, likewise
+    tensorboard/, wandb/    files of experiment trackers
+    evaluation*.json, robustness*.json, *.png, *.gif, …
 
 Files are written atomically; see `agents.runs.checkpoints` and `agents.runs.metrics`.
 """
@@ -19,10 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.runs.checkpoints import Checkpoint, Checkpoints
+from agents.runs.history import HISTORY, changed, record
 from agents.runs.locks import locked
 from agents.runs.metrics import Metrics
 from agents.runs.program import program
 from agents.runs.seal import CONFIG, COPY, identity, read_config, sealed, write_sealed
+from agents.runs.validation import has_stopped, scores
 from qrl.common.errors import UsageError
 from qrl.common.files import (
     LARGEST_RESULT,
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     import torch
 
 _OWN = re.compile(
-    r"\.config-copy\.json|config\.json|metrics\.jsonl|checkpoint|evaluation[\w.-]*\.json|robustness\.json|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
+    r"\.config-copy\.json|config\.json|(?:metrics|validation)\.jsonl|checkpoint|best|tensorboard|wandb|(?:evaluation|robustness)[\w.-]*\.json|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
 )
 """Names of a run folder's own files. A folder with any other file is never replaced."""
 
@@ -84,7 +88,11 @@ class RunFolder:
         self.path = path
         self.config = config
         self.metrics = Metrics(path / "metrics.jsonl")
+        self.validation = Metrics(path / "validation.jsonl")
         self.checkpoints = Checkpoints(path, identity(config))
+        self.best = Checkpoints(path, identity(config), "best")
+        """Checkpoint with the best score on validation tasks, and the one that was best at the checkpoint before, from
+        which training may have to continue."""
 
     @property
     def spec(self) -> Mapping[str, object]:
@@ -149,24 +157,79 @@ class RunFolder:
             UsageError: a file of the run, or of its checkpoints, is a link.
         """
         own = [path for path in self.path.iterdir() if _OWN.fullmatch(path.name)]
-        found = (*own, *self.path.glob("checkpoint/*"), *self.path.glob("checkpoint/*/*"))
+        folders = (self.checkpoints.folder.name, self.best.folder.name)
+        found = (
+            *own,
+            *(path for name in folders for under in ("*", "*/*") for path in self.path.glob(f"{name}/{under}")),
+        )
         if links := sorted(path for path in found if path.is_symlink()):
             raise UsageError(f"{links[0]} is a link: training writes only into the run folder; link the whole folder")
 
-    def extend(self, iterations: int) -> None:
-        """Change the number of iterations of the run, the only part of its configuration that may change.
+    def change(self, changes: Mapping[str, object], iteration: int) -> None:
+        """Change options of the run after an iteration, and record the change in the configuration's history.
+
+        Only options that leave the checkpoints usable may change (`agents.runs.history.check_changes`); these remain
+        those of the run.
+
+        Args:
+            changes: new values by name, such as "iterations" or "agent_config.lr_angles".
+            iteration: number of completed iterations.
 
         Raises:
-            UsageError: the operating system refuses to write.
+            UsageError: the operating system refuses to write, or the history is damaged.
         """
-        config = sealed({**self.config, "spec": {**self.spec, "iterations": iterations}})
+        history = self.config.get(HISTORY, [])
+        if not isinstance(history, list):
+            raise UsageError(f"{self.path / CONFIG}: {HISTORY}: expected a list, found {history!r}")
+        entry = record(self.spec, changes, iteration)
+        config = sealed({**self.config, "spec": changed(self.spec, changes), HISTORY: [*history, entry]})
         write_sealed(self.path, config)
         self.config = config
 
     def save(self, iteration: int, tensors: Mapping[str, "torch.Tensor"], meta: Mapping[str, object]) -> None:
-        """Flush all rows of metrics to disk, then write a checkpoint. See `Checkpoints.save`."""
+        """Flush all rows of metrics and of validation to disk, then write a checkpoint. See `Checkpoints.save`."""
         self.metrics.sync()
+        self.validation.sync()
         self.checkpoints.save(iteration, tensors, meta)
+        self._drop_surplus_best()
+
+    def _drop_surplus_best(self) -> None:
+        """Delete the best checkpoints that training from none of the kept checkpoints could still need."""
+        found = self.best.iterations()
+        if len(found) > 1:
+            earlier = ([each for each in found if each <= kept] for kept in self.checkpoints.iterations())
+            self.best.drop_others({each[-1] for each in earlier if each})
+
+    def rewind(self, iteration: int) -> list[str]:
+        """Delete everything after an iteration, before training resumes from its checkpoint.
+
+        Returns: a message about each damaged or missing row.
+
+        Raises:
+            UsageError: the operating system refuses to write.
+        """
+        self.checkpoints.drop_surplus(iteration)
+        self.best.drop_after(iteration)
+        return [*self.metrics.trim(iteration), *self.validation.trim(iteration, has_last=False)]
+
+    def ended_early(self, iteration: int, patience: int | None = None) -> bool:
+        """Return whether training ends at this iteration because the patience is exhausted, by default the run's."""
+        patience = self.spec.get("patience", 0) if patience is None else patience  # type: ignore[assignment]
+        try:
+            found = scores(self.validation)
+        except UsageError:
+            return False
+        return isinstance(patience, int) and iteration == max(found, default=0) and has_stopped(found, patience)
+
+    def load_best(self, restore: Callable[[Checkpoint], object] = lambda _: None) -> Checkpoint:
+        """Return the checkpoint with the best score on validation tasks. See `Checkpoints.load`.
+
+        Raises:
+            UsageError: there is none, or none that is usable.
+        """
+        if not self.best.iterations():
+            raise UsageError(f"{self.path}: no best checkpoint: --validate-every N in training keeps one")
+        return self.best.load(restore)
 
     def load(self, restore: Callable[[Checkpoint], object] = lambda _: None) -> Checkpoint | None:
         """Return the newest usable checkpoint, as `Checkpoints.load` does; None if the run ended before its first one.
@@ -224,6 +287,7 @@ class RunFolder:
             self._restore_set_aside()
             sweep(self.path)
             sweep(self.checkpoints.folder)
+            sweep(self.best.folder)
             yield
 
     @contextmanager

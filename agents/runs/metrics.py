@@ -59,10 +59,10 @@ class Metrics:
             raise UsageError(problems[0])
         return rows
 
-    def trim(self, iteration: int) -> list[str]:
+    def trim(self, iteration: int, *, has_last: bool = True) -> list[str]:
         """Delete damaged rows and the rows after `iteration`, before training resumes from that checkpoint.
 
-        Returns: a message about each damaged row, and about missing rows at the end.
+        Returns: a message about each damaged row and, with `has_last`, about missing rows at the end.
 
         Raises:
             UsageError: the operating system refuses to write; the file stays unchanged.
@@ -75,7 +75,8 @@ class Metrics:
             write_atomically(self.path, text, follow_links=False)
         problems = [f"{problem}, dropped" for problem in problems]
         last = kept[-1]["iteration"] if kept else 0
-        return problems + ([f"{self.path} ends at iteration {last}, not at {iteration}"] if last < iteration else [])
+        lacks_last = has_last and last < iteration
+        return problems + ([f"{self.path} ends at iteration {last}, not at {iteration}"] if lacks_last else [])
 
     def last_iteration(self) -> int:
         """Return the iteration of the last undamaged row; 0 without one.

@@ -9,6 +9,7 @@ from agents.core.limits import LARGEST_ITERATIONS
 from agents.core.registry import REGISTRIES
 from agents.core.spec import Spec, check_keys
 from agents.runs.folder import RunFolder
+from agents.runs.history import changed, check_changes
 from agents.runs.program import program
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
@@ -46,12 +47,20 @@ def read_spec(path: Path) -> dict[str, object]:
     return _with_present_names(spec)
 
 
+def weights_note(path: Path) -> str:
+    """Return a note if the run of this folder, or of this config.json, started from the weights of another; else ""."""
+    data = from_json(path / "config.json" if kind_of(path) == "folder" else path)
+    origin = data.get("start_from") if isinstance(data, dict) else None
+    where = origin.get("path") if isinstance(origin, dict) else None
+    return f"note: {path} started from the weights of {where}; this run does not, without --from" if where else ""
+
+
 def spec_of(
     folder: RunFolder,
     objects: Mapping[str, object] | None = None,
     trust: Trust | None = None,
     *,
-    iterations: int | None = None,
+    changes: Mapping[str, object] | None = None,
 ) -> Spec:
     """Return the spec of a run.
 
@@ -60,7 +69,7 @@ def spec_of(
         objects: plug-ins and devices that were given as objects in Python, by role.
         trust: code outside this library that the user vouches for, under its present name; by default only that of this
             user's trainings.
-        iterations: number of iterations instead of the saved one.
+        changes: options of the run that a resume changes, by name; see `agents.runs.history.check_changes`.
 
     Raises:
         UsageError: as `Spec.from_json`; or the run names code that is not trusted.
@@ -71,10 +80,11 @@ def spec_of(
         if role in REGISTRIES and not str(spec.get(role)).endswith(GIVEN):  # It replaces a plug-in with other options.
             spec[role] = name_of(thing)
             spec.pop(f"{role}_config", None)
-    if iterations is None:
+    changes = changes or {}
+    check_changes(spec, changes, str(folder.path))
+    if "iterations" not in changes:
         _check_iterations(file, spec)
-    else:
-        spec["iterations"] = iterations
+    spec = changed(spec, changes)
     with names_in(folder, trust):
         return Spec.from_json(spec, str(file), objects)
 

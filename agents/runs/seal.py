@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.runs.history import HISTORY, original
 from qrl.common.errors import UsageError
 from qrl.common.files import MissingFileError, from_json, kind_of, to_json, write_atomically
 
@@ -103,13 +104,14 @@ def _read_sealed(path: Path, file: Path, seal: Seal) -> dict[str, object]:
 
 
 def identity(config: Mapping[str, object]) -> str:
-    """Return the digest that identifies a checkpoint's run: of the configuration without the number of iterations.
+    """Return the digest that identifies a checkpoint's run: of its configuration at its start, without the iterations.
 
-    The number of iterations is left out because `RunFolder.extend` changes it.
+    What `RunFolder.change` has changed since is undone. The number of iterations is left out altogether: earlier
+    versions changed it without a record.
     """
-    content = {key: value for key, value in config.items() if key != "digest"}
+    content = {key: value for key, value in config.items() if key not in ("digest", HISTORY)}
     if isinstance(spec := content.get("spec"), Mapping):
-        content["spec"] = {key: value for key, value in spec.items() if key != "iterations"}
+        content["spec"] = {key: value for key, value in original(config, spec).items() if key != "iterations"}
     return digest(content)
 
 

@@ -85,7 +85,20 @@ def _save(iteration: int, run: Path, original: RunFolder) -> None:
 
 def _extend(run: Path, original: RunFolder) -> None:
     folder = RunFolder.open(run)
-    folder.extend(99)
+    if folder.spec["iterations"] != 99:
+        folder.change({"iterations": 99, "agent_config.lr_heads": 0.5}, 2)
+
+
+def _validate(run: Path, original: RunFolder) -> None:
+    checkpoint, folder = original.checkpoints.load(), RunFolder.open(run)
+    folder.validation.trim(2, has_last=False)  # as in resuming, which removes an incomplete row
+    if not folder.validation.rows():
+        folder.best.write(2, checkpoint.tensors, checkpoint.meta)
+        folder.validation.append({"iteration": 2, "score": 1.5})
+
+
+def _rewind(run: Path, original: RunFolder) -> None:
+    RunFolder.open(run).rewind(2)
 
 
 def _log(run: Path, original: RunFolder) -> None:
@@ -102,6 +115,8 @@ OPERATIONS: dict[str, Callable[[Path, RunFolder], Any]] = {
     "log": _log,
     "trim metrics": lambda run, _: RunFolder.open(run).metrics.trim(1),
     "extend": _extend,
+    "validate": _validate,
+    "rewind": _rewind,
     "evaluation": lambda run, _: write_atomically(run / "evaluation.json", to_json({"mean": [1.5] * 50}).encode()),
 }
 
@@ -126,6 +141,9 @@ def check_left(name: str, run: Path, original: RunFolder) -> None:
     done = [row["iteration"] for row in folder.metrics.rows()]
     expect(done == [1, 2] or done == {"trim metrics": [1], "log": [1, 2, 3]}.get(name), f"rows {done}")
     expect(folder.config["spec"]["iterations"] in {original.config["spec"]["iterations"], 99}, "configuration")
+    best = folder.best.iterations()
+    expect(best in ([], [2]) and (not best or equal(folder.load_best().tensors, intact.tensors)), "best")
+    expect(bool(best) or not folder.validation.rows(), "validation without its checkpoint")
     if (run / "evaluation.json").exists():
         json.loads((run / "evaluation.json").read_bytes())
 
@@ -139,6 +157,7 @@ def check_done(name: str, run: Path, original: RunFolder) -> None:
         return
     kept = [1, 2] if name != "save" else [2, 3]
     expect(folder.checkpoints.iterations() == kept and not folder.checkpoints.load().problems, "checkpoints")
+    expect(name != "validate" or (folder.best.iterations() == [2] and folder.validation.rows()), "validation")
     expect(not name.startswith("save") or not any(run.glob("checkpoint/.*.tmp")), "temporary files of a checkpoint")
 
 

@@ -21,7 +21,18 @@ FILE_OPERATIONS = ("open", "write", "fsync", "mkdir", "rename", "replace", "unli
 """Functions of `os` that change files, as training and evaluation call them."""
 
 _TINY = (
-    *("--threads", "1", "--iterations", "6", "--checkpoint-every", "2"),
+    *(
+        "--threads",
+        "1",
+        "--iterations",
+        "6",
+        "--checkpoint-every",
+        "2",
+        "--validate-every",
+        "3",
+        "--validate-tasks",
+        "2",
+    ),
     *("--eval-tasks", "2", "--eval-steps", "1", "--eval-episodes", "2"),
 )
 _SMALL = (*_TINY, "--env", "navigation", "--env.horizon", "6", "--agent.meta-batch", "2", "--agent.episodes", "3")

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = (
     *("--env", "navigation", "--threads", "1", "--env.horizon", "10", "--agent.meta-batch", "3"),
     *("--agent.episodes", "4", "--eval-tasks", "3", "--eval-steps", "1", "--eval-episodes", "2"),
+    *("--validate-every", "2", "--validate-tasks", "2"),
 )
 """Options of a run of a few seconds with the default model, a circuit."""
 
@@ -134,7 +135,10 @@ def outcome(run: Path) -> dict[str, bytes]:
     checkpoint = run / "checkpoint" / f"{newest(run):08d}"
     state = json.loads((checkpoint / "state.json").read_bytes())
     del state["meta"]["seconds"]
+    best = RunFolder(run, {}).best.iterations()[-1:]
     return {
+        "best": b"".join((run / "best" / f"{each:08d}" / "state.safetensors").read_bytes() for each in best),
+        "validation": (run / "validation.jsonl").read_bytes() if (run / "validation.jsonl").exists() else b"",
         "tensors": (checkpoint / "state.safetensors").read_bytes(),
         "state": to_json({key: state[key] for key in ("iteration", "meta")}).encode(),
         "metrics": (run / "metrics.jsonl").read_bytes(),

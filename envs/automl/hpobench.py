@@ -111,22 +111,27 @@ def configurations(benchmark: str) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(int(column[i]) for column in columns) for i in range(N_CONFIGURATIONS))
 
 
-def score_table(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["test", "validation"]) -> ScoreTable:
+def score_table(
+    benchmark: Literal["hpobench", "hpolib"], held_out: Literal["test", "validation", "both"]
+) -> ScoreTable:
     """Return the scores of all tasks; the tasks have no meta-features.
 
     Raises:
         UsageError: the package is not installed, one of its files is invalid, or there is no validation split.
     """
     info = BENCHMARKS[benchmark]
-    if held_out == "validation" and not info.n_validation:
+    if held_out != "test" and not info.n_validation:
         raise UsageError(
             f"hyperparameter_tuning: portfolio {benchmark} has {len(info.baseline_scores)} datasets, too few for "
-            "held_out=validation; use held_out=test"
+            f"held_out={held_out}; use held_out=test"
         )
-    first = 0 if held_out == "test" else info.n_test
-    end = first + (info.n_test if held_out == "test" else info.n_validation)
     datasets = tuple(info.baseline_scores)
-    names = (*datasets[end:], *datasets[first:end])
+    test, rest = datasets[: info.n_test], datasets[info.n_test :]
+    validation = rest[: info.n_validation] if held_out != "test" else ()
+    train = rest[len(validation) :]
+    if held_out == "validation":
+        validation, test = (), validation
+    names = (*train, *validation, *test)
     options = [
         {name: values[position] for (name, values), position in zip(info.space.items(), chosen, strict=True)}
         for chosen in configurations(benchmark)
@@ -136,7 +141,8 @@ def score_table(benchmark: Literal["hpobench", "hpolib"], held_out: Literal["tes
         candidates=tuple(map(configuration_name, options)),
         improvement=np.array([improvement(benchmark, name) for name in names]),
         features=np.zeros((len(names), 0)),
-        n_train=len(datasets) - end,
+        n_train=len(train),
+        n_validation=len(validation),
         configurations=tuple(options),
     )
 

@@ -39,7 +39,7 @@ class ScoreTable:
     """
 
     names: tuple[str, ...]
-    """Name of each task, training tasks first."""
+    """Name of each task: training tasks first, then validation tasks, then test tasks."""
     candidates: tuple[str, ...]
     """Name of each candidate."""
     improvement: NDArray[np.float64]
@@ -48,6 +48,8 @@ class ScoreTable:
     """Meta-features [task, feature], known before any evaluation; in any units."""
     n_train: int
     """Number of training tasks [tasks]; the other tasks are held out."""
+    n_validation: int = 0
+    """Number of validation tasks, which are held out of training and test [tasks]; 0: validation has train tasks."""
     configurations: tuple[Mapping[str, Any], ...] = ()
     """Options of each candidate, if candidates are configurations of one algorithm."""
 
@@ -70,10 +72,12 @@ class ScoreTable:
         for name, value in arrays.items():
             if not np.isfinite(value).all():
                 raise UsageError(f"ScoreTable: {name} must be finite")
-        if not 2 <= self.n_train <= n_tasks - 2:
-            raise UsageError(
-                f"ScoreTable: n_train must be from 2 to {n_tasks - 2}, to hold out two tasks, not {self.n_train}"
-            )
+        check_count("ScoreTable: n_validation", self.n_validation, least=0)
+        if self.n_validation == 1:
+            raise UsageError("ScoreTable: n_validation must be 0, or at least 2 for an interval over tasks, not 1")
+        most = n_tasks - self.n_validation - 2
+        if not 2 <= self.n_train <= most:
+            raise UsageError(f"ScoreTable: n_train must be from 2 to {most}, to hold out two tasks, not {self.n_train}")
         for name, values in (("names", self.names), ("candidates", self.candidates)):
             if twice := [value for value in values if values.count(value) > 1]:
                 raise UsageError(f"ScoreTable: {name} has {twice[0]!r} more than once")
@@ -111,6 +115,7 @@ class LookupTasks(TorchTasks):
         n_features = table.features.shape[1]
         self._parts = (1, 1, n_candidates, n_features)
         self.invalid_action_slice = slice(n_features, n_features + n_candidates)
+        first_test = table.n_train + table.n_validation
         largest = max(1.0, float(np.abs(table.improvement).max()))
         low = [-MAX_FEATURE] * n_features + [0.0] * n_candidates + [-largest] * n_candidates + [0.0] * 2
         high = [MAX_FEATURE] * n_features + [1.0] * n_candidates + [largest] * (n_candidates + 1) + [1.0]
@@ -121,7 +126,8 @@ class LookupTasks(TorchTasks):
             action_space=gym.spaces.Discrete(n_candidates),
             observation_scale=[1.0] * len(low),
             parameters={parameter: Integer(0, table.n_train - 1)},
-            test={parameter: Integer(table.n_train, len(table.names) - 1)},
+            validation={parameter: Integer(table.n_train, first_test - 1)} if table.n_validation else {},
+            test={parameter: Integer(first_test, len(table.names) - 1)},
             nominal={parameter: 0},
         )
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.core.distribution import Split, TaskDistribution
+from envs.core.distribution import MOST_LISTED, Split, TaskDistribution
 from envs.core.task_vector import TaskVectorEnv
 from envs.core.tasks import Tasks
 from qrl.common.errors import TrainingError, UsageError, describe, is_interrupt
@@ -64,7 +64,7 @@ def check_before_training(distribution: TaskDistribution) -> None:
 
 
 def _splits(family: TaskDistribution) -> list[Split]:
-    return ["train", "test", "ood"] if family.ood else ["train", "test"]
+    return ["train", "validation", "test", "ood"] if family.ood else ["train", "validation", "test"]
 
 
 def _sample(family: TaskDistribution, n: int, split: Split = "train", seed: int = 0) -> Tasks:
@@ -82,11 +82,31 @@ def train_tasks_follow_their_generator(family: TaskDistribution) -> None:
 
 
 def held_out_tasks_are_fixed(family: TaskDistribution) -> None:
-    """Check that test and ood tasks do not depend on a seed, and that fewer tasks are a prefix of more."""
+    """Check that held-out tasks do not depend on a seed, and that fewer tasks are a prefix of more."""
     for split in _splits(family)[1:]:
         rows = family.sample(100, split).rows()
         _require(rows == _sample(family, 100, split, seed=5).rows(), f"{split} tasks depend on a generator")
         _require(rows[:50] == family.sample(50, split).rows(), f"50 {split} tasks are not the first of 100")
+
+
+def validation_tasks_are_no_test_tasks(family: TaskDistribution) -> None:
+    """Check that no validation task is a test task, nor a train task if validation has its own tasks.
+
+    If the same few tasks serve for all three splits, half of them for validation and half for test have none in common.
+    """
+    count, n = family.n_distinct("validation"), 100
+    if count is not None and not (family.validation or family.test):
+        if not 2 <= count <= MOST_LISTED:
+            return
+        n = min(n, count // 2)
+    validation, test = (_keys(family.sample(n, split)) for split in ("validation", "test"))
+    _require(validation.isdisjoint(test), "a validation task is a test task")
+    if count is None or family.validation:
+        _require(validation.isdisjoint(_keys(_sample(family, 200))), "a validation task is a train task")
+
+
+def _keys(tasks: Tasks) -> set[str]:
+    return {tasks.key(index) for index in range(len(tasks))}
 
 
 def ood_tasks_lie_outside_train(family: TaskDistribution) -> None:
@@ -273,6 +293,7 @@ CHECKS: dict[str, Callable[[TaskDistribution], None]] = {
     for each in (
         train_tasks_follow_their_generator,
         held_out_tasks_are_fixed,
+        validation_tasks_are_no_test_tasks,
         ood_tasks_lie_outside_train,
         tasks_round_trip_json,
         reproducible,

@@ -23,7 +23,7 @@ from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
 from qrl.common.memory import check_fits
 
-Split = Literal["train", "test", "ood"]
+Split = Literal["train", "validation", "test", "ood"]
 
 MAX_NUMBERS = 10_000_000
 """Upper bound of the size of a task; larger arrays are rejected as typos [numbers]."""
@@ -38,6 +38,10 @@ MAX_HORIZON = 1_000_000
 # tasks, whatever its own seed. The numbers are unlikely to be chosen as a training seed.
 TEST_SEED = 0x7E57_2026_5EED
 OOD_SEED = 0x0D15_2026_5EED
+VALIDATION_SEED = 0x7A11_2026_5EED
+
+MOST_LISTED = 1000
+"""Largest number of distinct tasks of a family whose validation tasks are its test tasks in reverse order [tasks]."""
 
 
 def check_horizon(family: str, horizon: object) -> int:
@@ -60,8 +64,9 @@ class TaskDistribution(ABC):
         observation_scale: typical magnitude of each observation, [obs]; policies divide by it.
         reward_scale: typical magnitude of a reward; agents that take rewards as inputs, or predict them, divide by it.
         parameters: name of each task parameter to its range in the train and test splits.
-        test: ranges that replace those of `parameters` in the test split, for tasks held out of training; empty if test
-            tasks are drawn from the same ranges as train tasks.
+        validation: ranges that replace those of `parameters` in the validation split, for tasks held out of training
+            and test; empty if validation tasks are drawn from the same ranges as train tasks.
+        test: ranges that replace those of `parameters` in the test split, likewise.
         nominal: the reference task, a value for every parameter; a number stands for a whole array.
         ood: ranges that replace those of `parameters` in the ood split; empty if the family has no such split.
         positive: parameters that must be above zero (masses, lengths); other tasks raise UsageError.
@@ -89,6 +94,7 @@ class TaskDistribution(ABC):
         observation_scale: Sequence[float],
         parameters: Mapping[str, Range],
         nominal: Mapping[str, object],
+        validation: Mapping[str, Range] | None = None,
         test: Mapping[str, Range] | None = None,
         ood: Mapping[str, Range] | None = None,
         positive: Sequence[str] = (),
@@ -104,7 +110,7 @@ class TaskDistribution(ABC):
         self.parameters = dict(parameters)
         self._n_numbers = sum(math.prod(range_.shape) for range_ in parameters.values())
         check_count(f"{name}: numbers that define a task", self._n_numbers, least=0, most=MAX_NUMBERS)
-        self.test, self.ood = dict(test or {}), dict(ood or {})
+        self.validation, self.test, self.ood = dict(validation or {}), dict(test or {}), dict(ood or {})
         self.positive = tuple(positive)
         self.skip_sensitivity_check = tuple(skip_sensitivity_check)
         self._check_scales()
@@ -134,10 +140,11 @@ class TaskDistribution(ABC):
             raise UsageError(
                 f"{self.name}: nominal must have the parameters {sorted(self.parameters)}, not {sorted(nominal)}"
             )
-        for name in (*self.test, *self.ood, *self.positive, *self.skip_sensitivity_check):
+        held_out = (*self.validation, *self.test, *self.ood)
+        for name in (*held_out, *self.positive, *self.skip_sensitivity_check):
             if name not in self.parameters:
                 raise UsageError(f"{self.name}: no task parameter {name!r}{suggest(name, list(self.parameters))}")
-        overrides = (("test", self.test), ("ood", self.ood))
+        overrides = (("validation", self.validation), ("test", self.test), ("ood", self.ood))
         for split, name, range_ in ((split, *item) for split, ranges in overrides for item in ranges.items()):
             train_range = self.parameters[name]
             if range_.shape != train_range.shape:
@@ -147,6 +154,9 @@ class TaskDistribution(ABC):
             if range_.overlaps(train_range):
                 both = f"{range_.describe()}, overlaps the train range, {train_range.describe()}"
                 raise UsageError(f"{self.name}: the {split} range of {name}, {both}")
+        for name in self.validation.keys() & self.test.keys():
+            if self.validation[name].overlaps(self.test[name]):
+                raise UsageError(f"{self.name}: the validation range of {name} overlaps its test range")
         for name in self.parameters:
             if name in dir(Tasks):  # tasks.<name> would be the method
                 raise UsageError(f"{self.name}: a task parameter cannot be named {name!r}, since Tasks.{name} exists")
@@ -156,24 +166,29 @@ class TaskDistribution(ABC):
     def n_distinct(self, split: Split | str = "train") -> int | None:
         """Return the number of distinct tasks of a split; None if it is infinite or unknown.
 
-        If the number is finite and `test` is empty, test tasks are drawn from the same few tasks as train tasks.
+        If the number is finite and `test` is empty, test tasks are drawn from the same few tasks as train tasks; so are
+        validation tasks if `validation` is empty.
         """
         counts = [range_.n_values for range_ in self._ranges(split).values()]
         known = [count for count in counts if count is not None]
         return math.prod(known) if len(known) == len(counts) else None
 
     def _ranges(self, split: Split | str) -> dict[str, Range]:
-        return self.parameters | {"test": self.test, "ood": self.ood}.get(split, {})
+        overrides = {"validation": self.validation, "test": self.test, "ood": self.ood}
+        return self.parameters | overrides.get(split, {})
 
     def sample(self, n: int, split: Split | str = "train", rng: np.random.Generator | None = None) -> Tasks:
         """Draw `n` tasks.
 
-        Test and ood tasks come from their own fixed seeds: they do not depend on `rng`, and the first 50 of 100 tasks
-        are the same as 50 tasks. If the split has finitely many tasks, each task occurs before any is repeated.
+        Validation, test and ood tasks come from their own fixed seeds: they do not depend on `rng`, and the first 50 of
+        100 tasks are the same as 50 tasks. If the split has finitely many tasks, each task occurs before any is
+        repeated. If the same few tasks, up to 1000, serve for train, validation and test, validation takes them in the
+        reverse of the order of test, so that the two share a task only if together they need more than there are.
 
         Args:
             n: number of tasks, at least 1.
-            split: `train` draws from `parameters`; `test` and `ood` from `parameters` with their own overrides.
+            split: `train` draws from `parameters`; `validation`, `test` and `ood` from `parameters` with their own
+                overrides.
             rng: source of the train tasks; required there.
 
         Raises:
@@ -189,8 +204,10 @@ class TaskDistribution(ABC):
             if rng is None:
                 raise UsageError(f"{self.name}: train tasks need rng, a numpy.random.Generator")
             return self._draw(n, split, rng)
-        seed = TEST_SEED if split == "test" else OOD_SEED
         count = self.n_distinct(split)
+        if split == "validation" and not (self.validation or self.test) and count and count <= MOST_LISTED:
+            return self._in_reverse(n, count)
+        seed = {"validation": VALIDATION_SEED, "test": TEST_SEED}.get(split, OOD_SEED)
         drawn = self._draw(n, split, np.random.default_rng(seed))
         return drawn if count is None else self._distinct(drawn, split, seed, count)
 
@@ -205,6 +222,12 @@ class TaskDistribution(ABC):
             tasks = self._draw(drawn, split, np.random.default_rng(seed))
         order = sorted(first.values())
         return tasks[torch.tensor([order[i % min(len(order), count)] for i in range(n)])]
+
+    def _in_reverse(self, n: int, count: int) -> Tasks:
+        """Return `n` of all tasks of a finite family, from the last one to the first one of its test split."""
+        drawn = self._draw(count, "test", np.random.default_rng(TEST_SEED))
+        listed = self._distinct(drawn, "test", TEST_SEED, count)
+        return listed[torch.tensor([count - 1 - i % count for i in range(n)])]
 
     def _draw(self, n: int, split: Split | str, rng: np.random.Generator) -> Tasks:
         ranges = self._ranges(split)

@@ -223,7 +223,7 @@ def test_evaluation_reports_training_progress(run, tmp_path, capsys):
     extended = tmp_path / "extended"
     shutil.copytree(run.folder.path, extended)
     folder = RunFolder.open(extended)
-    folder.extend(5)
+    folder.change({"iterations": 5}, 0)
     assert run_evaluation(EvaluateOptions(run=extended, tasks=2, steps=1, episodes=2)) == 0
     assert f"warning: {extended}: trained for 2 of 5 iterations so far\n" in capsys.readouterr().err
     assert json.loads((extended / "evaluation.json").read_text())["iteration"] == 2

@@ -20,7 +20,9 @@ def test_evaluate_and_resume_forward_their_options(calls):
     options += ["--noise", "readout=0.1", "--shots", "20", "--noise=bit_flip=0.2"]
     assert main(["evaluate", "--tasks", "7", "one", *options]) == 0
     assert main(["resume", "one"]) == 0
-    assert main(["resume", "one", "--iterations", "300", "--trust", "--env", "navigation"]) == 0
+    assert (
+        main(["resume", "one", "--iterations", "300", "--trust", "--env", "navigation", "--track", "tensorboard"]) == 0
+    )
     given = EvaluateOptions(
         run=folder,
         tasks=7,
@@ -36,8 +38,12 @@ def test_evaluate_and_resume_forward_their_options(calls):
     assert calls == [
         ("run_evaluation", (EvaluateOptions(run=folder),), {}),
         ("run_evaluation", (given,), {}),
-        ("run_resume", (folder, None), {"trust": Trust()}),
-        ("run_resume", (folder, 300), {"trust": Trust(everything=True, names={"env": "navigation"})}),
+        ("run_resume", (folder, None), {"changes": {}, "trust": Trust(), "track": ()}),
+        (
+            "run_resume",
+            (folder, 300),
+            {"changes": {}, "trust": Trust(everything=True, names={"env": "navigation"}), "track": ("tensorboard",)},
+        ),
     ]
 
 
@@ -62,7 +68,7 @@ def test_evaluate_and_resume_forward_their_options(calls):
         (["evaluate", "one", "two"], "unexpected argument 'two'; `run.py evaluate --help` shows what is accepted"),
         (
             ["evaluate", "one", "--split", "tset"],
-            "--split: expected one of 'train', 'test', 'ood', found 'tset'; did you mean 'test'?",
+            "--split: expected one of 'train', 'validation', 'test', 'ood', found 'tset'; did you mean 'test'?",
         ),
         (["resume", "one", "--iterations", "0"], "--iterations must be at least 1, not 0"),
         (["list", "envs"], "list takes no arguments, found 'envs'"),

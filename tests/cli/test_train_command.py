@@ -32,7 +32,10 @@ def test_options_reach_the_three_plug_ins_and_the_spec(calls, command):
     assert (spec.model_config.estimator, spec.model_config.limit) == ("first-order", 2.0)
     assert spec.env == str(Path.cwd() / "place.py")
     assert out == Path("runs/place-learner-net-seed3")
-    assert keywords == {"overwrite": False, "command": ["run.py", "train", *arguments[len(command) :]], "note": ""}
+    assert keywords == {
+        "overwrite": False, "start_from": None, "track": (), "note": "",
+        "command": ["run.py", "train", *arguments[len(command) :]],
+    }  # fmt: skip
 
 
 def test_defaults_may_depend_on_the_environment(calls):

@@ -9,11 +9,13 @@ from pathlib import Path
 import gymnasium
 import pytest
 
-from agents.cli.options import EvaluateOptions, ExportOptions, PlotOptions, ResumeOptions, RobustnessOptions
+from agents.cli.options import EvaluateOptions, ExportOptions, PlotOptions, RobustnessOptions
 from agents.cli.parse import HelpShown, parse
+from agents.cli.resume import parse_resume
 from agents.cli.sweep import TrainWords, make_request
 from agents.cli.train import parse_train
 from agents.core.spec import Spec
+from agents.runs.seal import sealed
 from agents.select.options import SelectOptions
 from agents.study.plan import make_plan
 from qrl.common.errors import UsageError
@@ -21,7 +23,6 @@ from tests.docs.documents import DOCUMENTS, ROOT, anchors, blocks, command_lines
 
 OPTIONS = {
     "evaluate": EvaluateOptions,
-    "resume": ResumeOptions,
     "plot": PlotOptions,
     "robustness": RobustnessOptions,
     "export": ExportOptions,
@@ -57,7 +58,7 @@ def a_users_folder(tmp_path, monkeypatch):
         "my_package/my_env.py": my_env,
         "mytable.py": table,
         "study.toml": re.findall(r"```toml\n(.*?)```", text_of("docs/studies.md"), flags=re.DOTALL)[0],
-        "runs/mine/config.json": json.dumps({"spec": Spec.default().to_json()}),
+        "runs/mine/config.json": json.dumps(sealed({"spec": Spec.default().to_json()})),
     }
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +84,8 @@ def parse_line(line: str) -> None:
             make_plan(make_request(arguments), TrainWords())
         elif command == "list":
             assert not arguments
+        elif command == "resume" and arguments:
+            parse_resume(arguments)
         elif arguments:  # a sentence may name a command alone
             parse(command, OPTIONS[command], arguments, description="")
     except HelpShown:

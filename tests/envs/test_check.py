@@ -51,6 +51,11 @@ class DrawnTestTasks(Sound):
         return super().sample(n, "train" if split == "test" else split, rng or np.random.default_rng())
 
 
+class ValidationAsTest(Sound):
+    def sample(self, n: int, split: Any = "train", rng: Any = None) -> Tasks:
+        return super().sample(n, "test" if split == "validation" else split, rng)
+
+
 class OodAsTrain(Sound):
     def sample(self, n: int, split: Any = "train", rng: Any = None) -> Tasks:
         return super().sample(n, "test" if split == "ood" else split, rng)
@@ -113,6 +118,7 @@ class OtherSpaces(Sound):
 FAULTS: dict[Callable[[], Sound], str] = {
     SameTrainTasks: "train tasks follow their generator: different generators draw the same train tasks",
     DrawnTestTasks: "held out tasks are fixed: test tasks depend on a generator",
+    ValidationAsTest: "validation tasks are no test tasks: a validation task is a test task",
     OodAsTrain: "ood tasks lie outside train: in every parameter some ood tasks lie inside",
     Unseeded: "reproducible: the same seed, tasks and actions give different episodes",
     Inert: "parameters matter: parameter 'drift' changes nothing",

@@ -98,6 +98,15 @@ def test_no_group_is_in_both_splits(held_out: str, trained: set[str]) -> None:
     assert not {each["group"] for each in sides[0]} & {each["group"] for each in sides[1]}
 
 
+def test_validation_and_test_pairs_can_both_be_held_out() -> None:
+    made = envs.make("few_shot_classification", held_out="both")
+    known = table.read_table()
+    split_of = dict(zip(known.datasets, known.splits, strict=True))
+    for split in ("train", "validation", "test"):
+        pairs = made.sample(400, split, np.random.default_rng(0)).pair.long().tolist()
+        assert {split_of[made.dataset(pair)] for pair in pairs} == {split}
+
+
 def test_invalid_options() -> None:
     with pytest.raises(UsageError, match="n_features must be at most 8, not 9"):
         envs.make("few_shot_classification", n_features=9)

@@ -71,6 +71,7 @@ def test_portfolio_has_distinct_configurations_of_the_grid(benchmark):
     [
         ("hpobench", "test", ("segment", "kc1", "australian"), 5),
         ("hpobench", "validation", ("credit_g", "vehicle"), 3),
+        ("hpobench", "both", ("credit_g", "vehicle", "segment", "kc1", "australian"), 3),
         ("hpolib", "test", ("naval_propulsion", "parkinsons_telemonitoring"), 2),
     ],
 )
@@ -83,9 +84,10 @@ def test_held_out_datasets(portfolio, held_out, held, n_train, tables):
     assert family.table.candidates[3] == ", ".join(f"{name}={value}" for name, value in options.items())
 
 
-def test_four_datasets_are_too_few_for_a_validation_split():
+@pytest.mark.parametrize("held_out", ["validation", "both"])
+def test_four_datasets_are_too_few_for_a_validation_split(held_out):
     with pytest.raises(UsageError, match="portfolio hpolib has 4 datasets"):
-        build(Config(portfolio="hpolib", held_out="validation"))
+        build(Config(portfolio="hpolib", held_out=held_out))
 
 
 class Planted:

@@ -93,6 +93,13 @@ def test_test_tasks_are_the_held_out_rows() -> None:
     assert made.n_distinct("test") == 2 and made.n_distinct("train") == 4
 
 
+def test_validation_tasks_lie_between_train_and_test_tasks() -> None:
+    made = family(n_train=2, n_validation=2)
+    assert sorted(row["row"] for row in made.sample(2, "validation").rows()) == [2, 3]
+    assert sorted(row["row"] for row in made.sample(2, "test").rows()) == [4, 5]
+    assert {row["row"] for row in made.sample(200, "train", np.random.default_rng(0)).rows()} == {0, 1}
+
+
 def test_features_have_noise_per_episode_in_training_only() -> None:
     clear, noisy = family(), family(jitter=0.1)
     seen = {}
@@ -124,6 +131,8 @@ def test_features_have_noise_per_episode_in_training_only() -> None:
         ({"n_train": 4.0}, "n_train must be a whole number, not 4.0"),
         ({"n_train": 5}, "n_train must be from 2 to 4"),
         ({"n_train": 1}, "n_train must be from 2 to 4"),
+        ({"n_train": 3, "n_validation": 2}, "n_train must be from 2 to 2"),
+        ({"n_validation": 1}, "n_validation must be 0, or at least 2"),
         ({"names": tuple("ppqrst")}, "names has 'p' more than once"),
         ({"configurations": ({"x": 1},)}, "4 candidates need as many configurations, not 1"),
     ],

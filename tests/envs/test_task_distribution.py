@@ -64,9 +64,43 @@ def test_finite_families_know_how_many_tasks_they_have(parameters, n_distinct) -
         assert [family.sample(3, "test").key(i) for i in range(3)] == keys[:3]
 
 
+def keys(family, n: int, split: str) -> list[str]:
+    tasks = family.sample(n, split)
+    return [tasks.key(i) for i in range(len(tasks))]
+
+
+def test_validation_tasks_of_a_finite_family_are_its_test_tasks_in_reverse_order() -> None:
+    family = Counter(parameters={"rate": Choice((1, 2, 3, 4, 5))}, nominal={"rate": 1})
+    assert keys(family, 5, "validation") == keys(family, 5, "test")[::-1]
+    assert keys(family, 12, "validation") == (keys(family, 5, "validation") * 3)[:12]
+    assert keys(family, 2, "validation") == keys(family, 5, "validation")[:2]
+
+
+def test_validation_tasks_come_from_their_own_ranges() -> None:
+    own = {"validation": {"rate": Choice((4, 5))}, "test": {"rate": Choice((6, 7, 8))}}
+    family = Counter(parameters={"rate": Choice((1, 2, 3))}, nominal={"rate": 1}, **own)
+    assert sorted(row["rate"] for row in family.sample(2, "validation").rows()) == [4, 5]
+    assert sorted(row["rate"] for row in family.sample(3, "test").rows()) == [6, 7, 8]
+    assert family.n_distinct("validation") == 2
+    drawn = family.sample(100, "train", np.random.default_rng(0)).rows()
+    assert {row["rate"] for row in drawn} == {1, 2, 3}
+
+
+def test_validation_does_not_change_the_other_splits() -> None:
+    rows = envs.make("navigation").sample(2, "validation").rows()
+    assert rows != envs.make("navigation").sample(2, "test").rows()
+    assert rows == envs.make("navigation").sample(3, "validation", np.random.default_rng(1)).rows()[:2]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"validation": {"rate": Uniform(1.5, 3)}}, "the validation range of rate, .*, overlaps the train range"),
+        (
+            {"validation": {"rate": Uniform(3, 5)}, "test": {"rate": Uniform(4, 6)}},
+            "the validation range of rate overlaps its test range",
+        ),
+        ({"validation": {"rat": Uniform(3, 5)}}, "did you mean 'rate'"),
         ({"horizon": 0}, "horizon"),
         ({"nominal": {}}, "nominal"),
         ({"nominal": {"rate": math.nan}}, "finite"),

@@ -197,7 +197,7 @@ def test_every_changed_configuration_value_is_detected(run):
 
 def test_only_the_number_of_iterations_may_change(run):
     run.save(150, tensors(1), {})
-    run.extend(300)
+    run.change({"iterations": 300}, 0)
     again = RunFolder.open(run.path)
     assert again.config["spec"]["iterations"] == 300
     assert again.checkpoints.load().iteration == 150

@@ -1,0 +1,1 @@
+"""Experiment trackers, one file each: TensorBoard, Weights & Biases, MLflow, Trackio."""
