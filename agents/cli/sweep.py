@@ -33,6 +33,9 @@ Names = str | Sequence[str]
 _CONFIGS = {key: prefix for prefix, key in CONFIGS.items()}
 """Prefix of the options of a plug-in by the argument of `agents.train` that takes them."""
 
+_OPTIONS = {**_CONFIGS, "start_from": "from"}
+"""Names on the command line of arguments of `agents.train` that have another one there."""
+
 _ALIASES = {f"{role}s": (f"--{role}",) for role in REGISTRIES}
 
 
@@ -48,7 +51,7 @@ class TrainWords:
         from agents.study.plan import Parsed  # Local, as it imports torch.
 
         spec, options, note, trust = parse_train(words)
-        return Parsed(spec, note, options.config, trust)
+        return Parsed(spec, note, options.config, trust, options.from_, options.track)
 
 
 def run_sweep(arguments: Sequence[str], command: Sequence[str]) -> int:
@@ -155,7 +158,7 @@ def sweep(
         out=None if out is None else Path(out),
         seeds=parse_seeds(seeds, "seeds"),
         names={role: _given_names(f"{role}s", value) for role, value in lists.items() if value is not None},
-        settings=settings({_CONFIGS.get(name, name): value for name, value in options.items()}, "options"),
+        settings=settings({_OPTIONS.get(name, name): value for name, value in options.items()}, "options"),
         grid=grid_axes(_mapping("grid", grid or {}), "grid"),
         variants=tuple(make_variant(table, "variants") for table in tables) or (Variant(),),
         jobs=jobs,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -10,9 +11,11 @@ from agents.core.agent import Learner, NetworkAgent
 from agents.core.context import build
 from agents.core.spec import Spec
 from agents.experiment.evaluation import check_evaluation
-from agents.experiment.loop import check_trainable
+from agents.experiment.loop import Training, check_trainable
+from agents.experiment.weights import Origin, read_weights, start_from
 from agents.runs import origins
 from envs.core.check import check_before_training
+from qrl.common.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -23,27 +26,37 @@ class Startable:
     """Whether the agent learns."""
     uses_model: bool
     """Whether the agent has a policy network."""
+    origin: Origin | None = None
+    """Origin of the initial weights; None for random ones."""
 
 
-def check_start(spec: Spec, *, check_env: bool = True) -> Startable:
+def check_start(spec: Spec, *, check_env: bool = True, weights: Path | None = None) -> Startable:
     """Build the environment and the agent of a spec and make the checks of `run_training`; write nothing.
 
     Args:
         spec: spec of the run.
         check_env: whether to check an environment outside this library, which takes a while.
+        weights: run from whose trained weights to start.
 
     Raises:
         UsageError: the run would not start.
     """
     with _same_threads():
         distribution, agent = build(spec)
-        check_evaluation(agent, distribution, spec.eval_tasks, spec.eval_steps, spec.eval_episodes, spec.device)
+        n_tasks = max(spec.eval_tasks, spec.validate_tasks if spec.validate_every else 0)
+        check_evaluation(agent, distribution, n_tasks, spec.eval_steps, spec.eval_episodes, spec.device)
         if not isinstance(agent, Learner):
+            if weights is not None:
+                raise UsageError(f"agent {spec.agent} does not train, and starts from no weights")
             return Startable(trains=False, uses_model=isinstance(agent, NetworkAgent))
         check_trainable(agent, distribution, spec.device)
         if check_env and origins.of(spec)["env"]["from"] != "this library":
             check_before_training(distribution)
-        return Startable(trains=True, uses_model=isinstance(agent, NetworkAgent))
+        origin = None
+        if weights is not None:
+            origin, trained = read_weights(weights)
+            start_from(Training(spec, distribution, agent), trained, str(weights))
+        return Startable(trains=True, uses_model=isinstance(agent, NetworkAgent), origin=origin)
 
 
 @contextmanager

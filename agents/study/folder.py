@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from agents.core.spec import Spec
 from agents.experiment.evaluation import Curve
+from agents.experiment.weights import KEY, saved_origin
 from agents.runs.folder import RunFolder, check_target
 from agents.runs.locks import locked
 from agents.runs.provenance import provenance
@@ -114,8 +114,9 @@ class StudyFolder:
         names = {}
         for name in self.recorded():
             with suppress(UsageError):  # One that is planned is refused later; others do not matter.
-                names[digest(RunFolder.open(self.path / name).spec)] = name
-        return tuple(replace(run, name=names.get(digest(run.spec.to_json()), run.name)) for run in planned)
+                folder = RunFolder.open(self.path / name)
+                names[digest([folder.spec, folder.config.get(KEY)])] = name
+        return tuple(replace(run, name=names.get(run.key, run.name)) for run in planned)
 
     def stage(self, run: PlannedRun) -> Stage:
         """Return the stage of a planned run.
@@ -127,18 +128,22 @@ class StudyFolder:
         if kind_of(path, follow_links=False) == "missing" or _is_incomplete_start(path):
             return "missing"
         folder = RunFolder.open(path)
-        if difference(folder, run.spec):
+        if difference(folder, run):
             return "other"
-        return "complete" if evaluated_at(path) == run.iterations else "interrupted"
+        evaluated = evaluated_at(path)
+        is_complete = evaluated == run.iterations or (evaluated is not None and folder.ended_early(evaluated))
+        return "complete" if is_complete else "interrupted"
 
 
-def difference(folder: RunFolder, spec: Spec) -> str:
-    """Return the first option in which the run in a folder differs from a spec, in words; "" if they are equal.
+def difference(folder: RunFolder, run: PlannedRun) -> str:
+    """Return the first option in which the run in a folder differs from a planned one, in words; "" if they are equal.
 
     Raises:
         UsageError: the configuration of the run is invalid.
     """
-    saved, wanted = folder.spec, spec.to_json()
+    saved, wanted = folder.spec, run.spec.to_json()
+    if saved_origin(folder) != run.origin:
+        return "other initial weights"
     if digest(saved) == digest(wanted):
         return ""
     for name in ("env", "agent", "model"):

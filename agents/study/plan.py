@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from agents.core.plain import to_plain
 from agents.core.registry import REGISTRIES
 from agents.core.spec import Spec
 from agents.experiment.startable import Startable, check_start
+from agents.experiment.weights import Origin
+from agents.runs.seal import digest
 from agents.study import naming
 from agents.study.combinations import Combination, combinations, with_settings
 from agents.study.request import Request
 from agents.study.setting import Setting
+from agents.tracking.tracking import check_trackers
 from qrl.common.errors import UsageError
 from qrl.common.files import to_json
 from qrl.common.registry import short_name
@@ -33,6 +37,10 @@ class Parsed:
     """Configuration that the words name, from which names of plug-ins may come."""
     trust: Trust
     """Code that the words vouch for."""
+    weights: Path | None = None
+    """Run from whose trained weights to start."""
+    track: tuple[str, ...] = ()
+    """Trackers."""
 
 
 @runtime_checkable
@@ -61,11 +69,20 @@ class PlannedRun:
     spec: Spec
     trains: bool
     """Whether the agent learns."""
+    origin: Origin | None = None
+    """Origin of the initial weights; None for random ones."""
+    track: tuple[str, ...] = ()
+    """Trackers."""
 
     @property
     def iterations(self) -> int:
         """Length of training [meta-iterations]; 0 for an agent that does not learn."""
         return self.spec.iterations if self.trains else 0
+
+    @property
+    def key(self) -> str:
+        """Digest of all that determines the results."""
+        return digest([self.spec.to_json(), None if self.origin is None else to_plain(self.origin)])
 
 
 @dataclass(frozen=True)
@@ -109,7 +126,7 @@ class _Planner:
             for point in itertools.product(*combination.axes):
                 with _located(self._label(combination, point)):
                     for run in self._runs(combination, point):
-                        if runs.setdefault(run.name, run).spec != run.spec:
+                        if runs.setdefault(run.name, run).key != run.key:
                             raise UsageError(f"another run has the same name, {run.name}: rename a variant or a file")
         self._check_different(list(runs.values()))
         if not runs:
@@ -146,7 +163,8 @@ class _Planner:
         for seed in self.request.seeds:
             seeded = dataclasses.replace(spec, seed=seed)
             name = naming.seeded(group, seed)
-            yield PlannedRun(name, group, (*words, "--seed", str(seed)), seeded, startable.trains)
+            own_words = (*words, "--seed", str(seed))
+            yield PlannedRun(name, group, own_words, seeded, startable.trains, startable.origin, parsed.track)
 
     def _start(self, names: Mapping[str, str], own: Sequence[Setting]) -> tuple[Parsed, Startable]:
         """Parse the words of a run and check that it would start."""
@@ -154,9 +172,10 @@ class _Planner:
             parsed = self.train.parse([*_choosing(names), *_words(_on_one_thread(own))])
             spec = dataclasses.replace(parsed.spec, noise=inline_calibrations(parsed.spec.noise))
             _check_names(spec)
+            check_trackers(parsed.track)
             key = to_json([spec.env, spec.options("env")])
             with names_from(parsed.source, parsed.trust):
-                startable = check_start(spec, check_env=key not in self.checked)
+                startable = check_start(spec, check_env=key not in self.checked, weights=parsed.weights)
         self.checked.add(key)
         return dataclasses.replace(parsed, spec=spec), startable
 
@@ -174,7 +193,7 @@ class _Planner:
         """Raise UsageError if two runs are the same."""
         seen: dict[str, str] = {}
         for run in runs:
-            other = seen.setdefault(to_json(run.spec.to_json()), run.name)
+            other = seen.setdefault(run.key, run.name)
             if other != run.name:
                 raise UsageError(f"{other} and {run.name} would be the same run: drop one of the two")
 

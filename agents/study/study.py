@@ -96,7 +96,7 @@ def _check_runs(folder: StudyFolder, plan: Plan, request: Request) -> tuple[Plan
     for run in runs:
         if folder.stage(run) == "other" and not request.overwrite:
             path = folder.path / run.name
-            change = difference(RunFolder.open(path), run.spec)
+            change = difference(RunFolder.open(path), run)
             raise UsageError(f"{path} has another configuration ({change}): give another --out, or --overwrite")
     return runs
 
@@ -135,4 +135,5 @@ def _words(run: PlannedRun, path: Path, stage: Stage, *, trust: bool) -> tuple[s
     # Naming the plug-ins vouches for their code, as the user has done to the sweep.
     names = {role: getattr(run.spec, role) for role in REGISTRIES}
     named = (word for role, name in names.items() for word in (f"--{role}", name))
-    return ("resume", str(path), *named, *(("--trust",) if trust else ()))
+    track = ("--track", *run.track) if run.track else ()
+    return ("resume", str(path), *named, *track, *(("--trust",) if trust else ()))

@@ -242,3 +242,48 @@ def test_study_json_is_sealed(executor):
     assert Path("study", STUDY.copy).read_bytes() == Path("study", STUDY.file).read_bytes()
     with pytest.raises(UsageError, match="is not a study folder: it has no"):
         StudyFolder(Path("study/navigation-random-seed0")).recorded()
+
+
+def test_a_run_that_ended_by_patience_is_complete(executor):
+    early = ["--iterations", "30", "--validate-every", "1", "--validate-tasks", "2", "--patience", "1"]
+    command = ["sweep", "--model", "mlp", *SMALL, *early, "--out", "study"]
+    assert main(command) == 0
+    evaluation = json.loads(Path("study", f"{MLP}0", "evaluation.json").read_text())
+    assert evaluation["iteration"] < 30
+    assert starts(executor) == [("train", f"{MLP}0")]
+    assert main(command) == 0
+    assert starts(executor) == []
+
+
+def test_initial_weights_are_part_of_a_run(executor, capsys):
+    for seed in ("0", "1"):
+        assert main(["train", "--model", "mlp", *SMALL, "--seed", seed, "--out", f"start{seed}"]) == 0
+    command = ["sweep", "--model", "mlp", *SMALL, "--seed", "5", "--out", "study"]
+    assert main([*command, "--grid", "from=start0,start1"]) == 0
+    names = [f"navigation-maml-mlp-from_start{seed}-seed5" for seed in (0, 1)]
+    assert starts(executor) == [("train", name) for name in names]
+    assert results(Path("study", names[0])) != results(Path("study", names[1]))
+    assert main([*command, "--from", "start1"]) == 0
+    assert main([*command, "--grid", "from=start1,start0"]) == 0
+    assert starts(executor) == []
+    assert main(command) == 0
+    assert starts(executor) == [("train", f"{MLP}5")]
+    shutil.rmtree("start0")
+    shutil.move("start1", "start0")
+    capsys.readouterr()
+    assert refused(capsys, [*command, "--grid", "from=start0"]).startswith(
+        f"study/{names[0]} has another configuration (other initial weights): give another --out")  # fmt: skip
+    assert refused(capsys, [*command, "--from", "nowhere"]) == "nowhere: no such run folder"
+
+
+def test_trackers(executor, capsys):
+    command = ["sweep", "--model", "mlp", *SMALL, "--checkpoint-every", "1", "--out", "study", "--track", "tensorboard"]
+    pytest.importorskip("tensorboard")
+    assert main(command) == 0
+    run = Path("study", f"{MLP}0")
+    assert (run / "tensorboard").is_dir()
+    (run / "evaluation.json").unlink()
+    assert main(command) == 0
+    assert executor.words[1][-2:] == ("--track", "tensorboard")
+    capsys.readouterr()
+    assert "did you mean 'tensorboard'?" in refused(capsys, ["sweep", "--track", "tensorbord"])
