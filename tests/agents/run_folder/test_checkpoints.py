@@ -12,7 +12,7 @@ import torch
 from agents.runs.checkpoints import Checkpoints, encode_state
 from agents.runs.folder import RunFolder
 from qrl.common.errors import TrainingError, UsageError
-from tests.support.run_folders import contents, full_disk, names, tensors
+from tests.support.run_folders import CONFIG, contents, full_disk, names, tensors
 
 
 def test_checkpoint_round_trip_is_bitwise_exact(run):
