@@ -18,7 +18,7 @@ class TensorBoard:
     def __init__(self, run: TrackedRun) -> None:
         self._writer = SummaryWriter(
             str(run.path / "tensorboard"),
-            purge_step=run.iteration + 1 if run.iteration else None,
+            purge_step=run.iteration + 1,
             flush_secs=FLUSH_SECONDS,
         )
         file = cast(FileWriter, self._writer.file_writer)  # torch declares it as None, which it is once closed

@@ -101,7 +101,7 @@ def test_resumed_run_replaces_repeated_iterations(tmp_path):
     run = agents.resume(tmp_path / "run", track=["tensorboard"], progress=False)
     longer = agents.resume(tmp_path / "run", iterations=6, track=["tensorboard"], progress=False)
     found = events(tmp_path / "run")
-    assert [step for step, _ in found["train/loss"]][-6:] == [1, 2, 3, 4, 5, 6]
+    assert [step for step, _ in found["train/loss"]] == [1, 2, 3, 4, 5, 6]
     assert found["train/loss"][-1][1] == pytest.approx(longer.metrics()[-1]["loss"])
     assert run.iteration == 4
 

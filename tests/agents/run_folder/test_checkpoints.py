@@ -12,7 +12,7 @@ import torch
 from agents.runs.checkpoints import Checkpoints, encode_state
 from agents.runs.folder import RunFolder
 from qrl.common.errors import TrainingError, UsageError
-from tests.support.run_folders import contents, full_disk, names, tensors
+from tests.support.run_folders import CONFIG, contents, full_disk, names, tensors
 
 
 def test_checkpoint_round_trip_is_bitwise_exact(run):
@@ -204,3 +204,21 @@ def test_leftovers_of_a_kill_are_cleaned_up(run):
     assert run.checkpoints.load().iteration == 1
     run.save(2, tensors(2), {})
     assert names(run.path / "checkpoint") == ["00000001", "00000002"]
+
+
+def test_best_checkpoint_of_every_kept_checkpoint_is_kept(tmp_path):
+    """Training may have to continue from either of the two, and then differently, with other learning rates."""
+    run = RunFolder.create(tmp_path / "run", CONFIG)
+    run.best.write(2, tensors(2), {})
+    run.save(3, tensors(3), {})
+    for iteration in (4, 5):
+        run.best.write(iteration, tensors(iteration), {})
+    assert run.best.iterations() == [2, 4, 5]
+    run.save(6, tensors(6), {})
+    assert run.best.iterations() == [2, 5]
+    run.best.write(8, tensors(8), {})
+    run.save(9, tensors(9), {})
+    assert run.checkpoints.iterations() == [6, 9] and run.best.iterations() == [5, 8]
+    assert run.load_best().iteration == 8
+    run.rewind(6)
+    assert run.best.iterations() == [5] and run.load_best().tensors["a"][0] == 5
