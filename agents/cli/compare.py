@@ -1,12 +1,18 @@
 """Commands `compare` and `report`: tables on the terminal, and files whose suffixes choose their formats."""
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agents.cli.options import CompareOptions, ReportOptions
-from agents.compare.outputs import check_outputs, study_files
+from agents.compare.outputs import check_outputs, format_of_output, study_files
+from qrl.common.errors import UsageError
 from qrl.common.files import check_replaceable, write_atomically
+from qrl.common.trust import Trust
+
+WIDTH = 120
+"""Width of tables that are not printed on a terminal [columns]."""
 
 
 def run_compare(options: CompareOptions) -> int:
@@ -29,27 +35,59 @@ def run_compare(options: CompareOptions) -> int:
     if not outputs and len(comparison.studies) == len(options.runs) == 1:
         outputs = study_files(comparison.studies[0])
         check_outputs(outputs)
-    files = {path: comparison.encoded(path) for path in outputs}
-    print(comparison.table(shutil.get_terminal_size((120, 0)).columns))
-    for path, data in files.items():
-        write_atomically(path, data)
-    if files:
-        print("\nwrote " + ", ".join(map(str, files)))
+    trust, moving = Trust(options.trust), None
+    if options.video:
+        _check_page(outputs)
+        if len(comparison.sections) > 1:
+            raise UsageError("--video: the groups of one environment are animated: give runs of one environment")
+        moving = _animation([group.members[0].path for group in comparison.sections[0].groups], trust, options.split)
+    files = {path: comparison.encoded(path, trust, moving) for path in outputs}
+    print(comparison.table(shutil.get_terminal_size((WIDTH, 0)).columns))
+    _write(files)
     return 0
 
 
 def run_report(options: ReportOptions) -> int:
-    """Write the page about one run and print its tables; return the exit code."""
+    """Write the page about one run and print its tables; return the exit code.
+
+    With `video`, also write the animation into the run folder, unless the page goes elsewhere.
+    """
     from agents.compare.api import compare
 
     out = options.run / "report.html" if options.out is None else options.out
+    animation = options.run / "adaptation.gif"
     if options.out is None:
-        check_replaceable(out)
+        for path in (out, animation):
+            check_replaceable(path)
     else:
         check_outputs([out])
     comparison = compare([options.run], at=options.at, split=options.split)
-    data = comparison.encoded(out)
-    print(comparison.table(shutil.get_terminal_size((120, 0)).columns))
-    write_atomically(out, data)
-    print(f"\nwrote {out}")
+    moving = None
+    if options.video:
+        _check_page([out])
+        moving = _animation([options.run], options.confirmed, options.split)
+    files = {out: comparison.encoded(out, options.confirmed, moving)}
+    if moving is not None and options.out is None:
+        files[animation] = moving
+    print(comparison.table(shutil.get_terminal_size((WIDTH, 0)).columns))
+    _write(files)
     return 0
+
+
+def _check_page(outputs: Sequence[Path]) -> None:
+    if not any(format_of_output(path) == "html" for path in outputs):
+        raise UsageError("--video: the animation is part of the page: add an --out file with the suffix .html")
+
+
+def _animation(runs: Sequence[Path], trust: Trust, split: str) -> bytes:
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame, which renders some environments, needs no display then
+    from agents.compare.page.animations import new_animation
+
+    return new_animation(runs, trust, split)
+
+
+def _write(files: Mapping[Path, bytes]) -> None:
+    for path, data in files.items():
+        write_atomically(path, data)
+    if files:
+        print(f"\nwrote {', '.join(map(str, files))}")

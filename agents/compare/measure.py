@@ -94,7 +94,8 @@ def _member(run: EvaluatedRun) -> Member:
     if isinstance(versions, Mapping):
         found |= {str(name): str(version) for name, version in versions.items()}
     words = tuple(map(str, command)) if isinstance(command, list) else ()
-    return Member(run.path, run.seed, words, found, tuple(run.curve.mean))
+    means = tuple(map(Estimate, run.curve.mean, run.curve.ci_low, run.curve.ci_high))
+    return Member(run.path, run.seed, words, found, means)
 
 
 def _references(curves: Sequence[Curve]) -> dict[str, tuple[float, ...]]:

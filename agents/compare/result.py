@@ -21,8 +21,8 @@ class Member:
     """Command line that trained it; empty if unknown."""
     provenance: Mapping[str, str]
     """Commit, engine, and versions of packages, by name."""
-    mean: tuple[float, ...]
-    """Mean return at each x."""
+    means: tuple[Estimate, ...]
+    """Mean return at each x, with the interval of its evaluation, over tasks."""
 
 
 @dataclass(frozen=True)

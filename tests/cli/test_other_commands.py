@@ -74,7 +74,8 @@ def test_evaluate_and_resume_forward_their_options(calls):
         ),
         (
             ["trian"],
-            "unknown command 'trian'; did you mean 'train'? (choices: evaluate, export, list, plot, resume, ",
+            "unknown command 'trian'; did you mean 'train'? (choices: compare, evaluate, export, list, plot, report, "
+            "resume, ",
         ),
     ],
 )
