@@ -43,18 +43,28 @@ def difference(scores: Scores, reference: Scores) -> Estimate:
 
 
 def mean_interval(tables: Tables) -> Interval:
-    """Return the mean of each table, with its t interval."""
+    """Return the mean of each table, with its t interval.
+
+    Coverage in `benchmarks.coverage`, 5 to 20 seeds × 20 or 100 tasks: 94 to 96 % for normal and for heavy-tailed
+    effects, whether seeds, tasks or neither dominate. The percentile two-level bootstrap covers 83 to 91 % at five
+    seeds where seeds dominate, and Student's interval over seeds alone 31 to 89 % where tasks dominate. No interval of
+    few seeds is right where their effects are skewed: this one covers 82 to 87 % for log-normal seeds, and 76 % at five
+    seeds of which each fails with a probability of 15 %.
+    """
     return t_interval(tables.mean((-1, -2)), mean_spread(tables))
 
 
 def iqm_interval(tables: Tables) -> Interval:
-    """Return the interquartile mean of each table, with its t interval."""
+    """Return the interquartile mean of each table, with its t interval.
+
+    Coverage in `benchmarks.coverage`: 95 to 97 % for normal effects, 94 to 97 % for log-normal or failing seeds that
+    dominate. It is lowest, 89 %, for five skewed seeds on 100 equally varied tasks. The two-way jackknife covers 93 %
+    at five seeds where seeds dominate, the percentile bootstrap 90 %.
+    """
     ordered = np.sort(tables.reshape(*tables.shape[:-2], -1), axis=-1)
     cut = int(TRIMMED * ordered.shape[-1])
     kept = ordered[..., cut : ordered.shape[-1] - cut]
-    return t_interval(
-        kept.mean(-1), trimmed_spread(tables, kept.shape[-1] / ordered.shape[-1], kept[..., 0], kept[..., -1])
-    )
+    return t_interval(kept.mean(-1), trimmed_spread(tables, kept))
 
 
 def _estimate(interval: Interval, n_seeds: int) -> Estimate:

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from agents.compare.intervals import Batch, Interval, Spread, analyse, combine, effective_size, student, wilson_interval
+from agents.compare.intervals import Interval, Share, analyse, combine, share_interval
 from agents.compare.scores import Estimate, Scores, check_pair, estimate
 
 
@@ -29,15 +29,30 @@ def improvement_interval(
 
     To first order the estimate varies with the seeds of one group as the mean of its placements does: for each seed and
     task, the share of the other group's seeds that it exceeds. Variances of both groups' placements add; their means
-    over seeds, and so the variance over tasks, are equal.
+    over seeds, and so the variance over tasks, are equal. The share near one half that bounds the effective sample size
+    (`share_interval`) is that of groups shifted to the same median.
+
+    Coverage in `benchmarks.coverage`: 95 to 99 % for all effects, more than 95 % mostly at five seeds where seeds
+    dominate. Without the bound it was 75 % at a probability of 0.87.
     """
-    greater = placements(tables, references)
-    less = 1 - placements(references, tables)
-    share = greater.mean((-1, -2))
+    medians = (np.median(each, axis=(-1, -2), keepdims=True) for each in (tables, references))
+    shift = np.subtract(*medians)
+    n, m = tables.shape[-2], references.shape[-2]
+    # The variance of Mann and Whitney's statistic on one task under equal distributions is (n + m + 1) / (12 n m).
+    size_if_equal = 3 * n * m / (n + m + 1)
+    return share_interval(
+        improvement_share(tables, references), improvement_share(tables - shift, references), size_if_equal
+    )
+
+
+def improvement_share(
+    tables: Float[np.ndarray, "*batch seed task"], references: Float[np.ndarray, "*batch other task"]
+) -> Share:
+    """Return the probability of improvement for each pair of tables, with its variance."""
+    greater, less = placements(tables, references), 1 - placements(references, tables)
     first, second = analyse(greater), analyse(less)
     spread = combine((first.seed, second.seed), first.task, (first.residual, second.residual))
-    size = _size(share, spread, tables.shape[-2], references.shape[-2])
-    return wilson_interval(share, size, student(spread))
+    return Share(greater.mean((-1, -2)), spread)
 
 
 def placements(
@@ -46,13 +61,3 @@ def placements(
     """Return for each seed and task the share of the other group's seeds that it exceeds; equal ones count half."""
     pairs = tables[..., :, None, :], others[..., None, :, :]
     return ((pairs[0] > pairs[1]) + 0.5 * (pairs[0] == pairs[1])).mean(-2)
-
-
-def _size(share: Batch, spread: Spread, n_first: int, n_second: int) -> Batch:
-    """Return the effective sample size.
-
-    Where every pair has the same order, no variance can be seen; the size is then the one that the variance of the
-    statistic under equal distributions implies, (n + m + 1) / (12 n m) for n and m seeds.
-    """
-    equal = 3 * n_first * n_second / (n_first + n_second + 1)
-    return np.where((share <= 0) | (share >= 1), equal, effective_size(share, spread))

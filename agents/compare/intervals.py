@@ -18,8 +18,10 @@ from scipy import stats
 
 from agents.core.confidence import CONFIDENCE
 
-Batch = Float[np.ndarray, "*batch"]
+Numbers = Float[np.ndarray, "*batch"]
 """Numbers, each for one table of scores."""
+Batch = Numbers | np.float64
+"""The same; NumPy reduces a single table to a scalar."""
 Tables = Float[np.ndarray, "*batch seed task"]
 """Tables of scores."""
 
@@ -44,9 +46,9 @@ class Spread:
 class Interval:
     """Value of a statistic, and the ends of its confidence interval."""
 
-    value: Batch
-    low: Batch
-    high: Batch
+    value: Numbers
+    low: Numbers
+    high: Numbers
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,15 @@ def mean_spread(values: Tables) -> Spread:
     return combine((crossed.seed,), crossed.task, (crossed.residual,))
 
 
-def trimmed_spread(values: Tables, kept: float, low: Batch, high: Batch) -> Spread:
+def trimmed_spread(values: Tables, kept: Float[np.ndarray, "*batch score"]) -> Spread:
     """Return the variance of the trimmed mean over seeds and tasks.
 
-    To first order the trimmed mean is the mean of the scores winsorised at the lowest and highest kept score, `low` and
-    `high`, over the share `kept` (Tukey and McLaughlin 1963; Yuen 1974, Biometrika 61). Components of a factor with n
-    levels have Yuen's small-sample correction for half of them, (n - 1) / (n - 2).
+    To first order the trimmed mean is the mean of the scores winsorised at the lowest and highest of those that it
+    keeps, over the share of `kept`, which are in order (Tukey and McLaughlin 1963; Yuen 1974, Biometrika 61).
+    Components of a factor with n levels have Yuen's small-sample correction for half of them, (n - 1) / (n - 2).
     """
-    winsorised = np.clip(values, low[..., None, None], high[..., None, None]) / kept
+    share = kept.shape[-1] / (values.shape[-1] * values.shape[-2])
+    winsorised = np.clip(values, kept[..., :1, None], kept[..., -1:, None]) / share
     crossed, (n_seeds, n_tasks) = analyse(winsorised), values.shape[-2:]
     by_seed, by_task = ((n - 1) / (n - 2) if n > 2 else 1.0 for n in (n_seeds, n_tasks))
     return combine(
@@ -130,30 +133,46 @@ def _scaled(part: Component, factor: float) -> Component:
     return Component(part.variance * factor, part.dof)
 
 
-def student(spread: Spread) -> Batch:
+def student(dof: Batch) -> Numbers:
     """Return the quantile of Student's t distribution for two-sided intervals."""
-    return np.asarray(stats.t.ppf((1 + CONFIDENCE) / 2, spread.dof))
+    return np.asarray(stats.t.ppf((1 + CONFIDENCE) / 2, dof))
 
 
 def t_interval(value: Batch, spread: Spread) -> Interval:
     """Return Student's t interval."""
-    half = student(spread) * np.sqrt(spread.variance)
-    return Interval(value, value - half, value + half)
+    half = student(spread.dof) * np.sqrt(spread.variance)
+    return Interval(np.asarray(value), np.asarray(value - half), np.asarray(value + half))
 
 
-def wilson_interval(share: Batch, size: Batch, quantile: Batch) -> Interval:
-    """Return the score interval of a share of `size` effectively independent observations.
+@dataclass(frozen=True)
+class Share:
+    """Share of seeds × tasks, or of pairs of seeds, with its variance."""
+
+    value: Batch
+    spread: Spread
+
+    @property
+    def size(self) -> Batch:
+        """Number of independent observations whose share would have this variance; infinite for variance 0."""
+        variance = self.spread.variance
+        positive = variance > 0
+        return np.where(positive, self.value * (1 - self.value) / np.where(positive, variance, 1.0), np.inf)
+
+
+def share_interval(share: Share, central: Share, size_without_variance: float) -> Interval:
+    """Return the score interval of a share of dependent observations.
 
     Wilson (1927, JASA 22), with the effective sample size and Student's quantile of surveys in clusters (Dean and
-    Pagano 2015, Journal of Survey Statistics and Methodology 3). An infinite size gives an interval of width zero.
+    Pagano 2015, Journal of Survey Statistics and Methodology 3). The effective size is the smaller of two: that of the
+    share, and that of a share near one half of the same scores, `central`. For shares near 0 or 1 all scores of a few
+    seeds are on the same side, and the variance between seeds cannot be seen. If neither has a variance, the effective
+    size is `size_without_variance`.
     """
-    weight = quantile**2 / size
-    centre = (share + weight / 2) / (1 + weight)
-    half = np.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
-    return Interval(share, np.clip(centre - half, 0, share), np.clip(centre + half, share, 1))
-
-
-def effective_size(share: Batch, spread: Spread) -> Batch:
-    """Return the number of independent observations whose share would have this variance; infinite for variance 0."""
-    positive = spread.variance > 0
-    return np.where(positive, share * (1 - share) / np.where(positive, spread.variance, 1.0), np.inf)
+    smaller = central.size < share.size
+    size = np.where(smaller, central.size, share.size)
+    dof = np.where(smaller, central.spread.dof, share.spread.dof)
+    weight = student(dof) ** 2 / np.where(np.isinf(size), size_without_variance, size)
+    centre = (share.value + weight / 2) / (1 + weight)
+    half = np.sqrt(share.value * (1 - share.value) * weight + weight**2 / 4) / (1 + weight)
+    low, high = np.clip(centre - half, 0, share.value), np.clip(centre + half, share.value, 1)
+    return Interval(np.asarray(share.value), np.asarray(low), np.asarray(high))

@@ -4,17 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from agents.compare.intervals import (
-    Interval,
-    Spread,
-    Tables,
-    effective_size,
-    mean_spread,
-    student,
-    wilson_interval,
-)
+from agents.compare.intervals import Interval, Share, Tables, mean_spread, share_interval
 from agents.compare.scores import MIN_SEEDS, Scores, check_scores
 from qrl.common.errors import UsageError
 
@@ -31,7 +23,7 @@ class Profile:
     high: Thresholds | None
 
 
-def performance_profile(scores: Scores, thresholds: Thresholds | Sequence[float]) -> Profile:
+def performance_profile(scores: Scores, thresholds: Thresholds | Sequence[float | int]) -> Profile:
     """Return the share of seeds × tasks whose score is greater than each threshold.
 
     The score distribution of Agarwal et al. 2021, section 4.2. Intervals are for each threshold on its own, not for the
@@ -50,28 +42,29 @@ def performance_profile(scores: Scores, thresholds: Thresholds | Sequence[float]
     return Profile(at, found.value, found.low, found.high)
 
 
-def profile_interval(tables: Tables, thresholds: Float[np.ndarray, " threshold"]) -> Interval:
+def profile_interval(tables: Tables, thresholds: Thresholds) -> Interval:
     """Return the profile of each table [*batch, threshold], with its interval.
 
-    The effective sample size is the smaller of two: the one at the threshold, and the one at the median score. Near the
-    ends of the profile all scores of a few seeds are on the same side, and the variance between seeds cannot be seen.
+    The share near one half that bounds the effective sample size (`share_interval`) is that above the median score.
+
+    Coverage in `benchmarks.coverage`, at true shares of 0.5 and 0.9: 95 to 99 % for normal and heavy-tailed effects,
+    above 96 % mostly at five seeds and near the ends. Without the bound it was 82 % at 0.9. Failing seeds that are not
+    among the few that were trained cannot be seen: it is 78 % at five seeds, 15 % failures and equally varied tasks.
     """
-    above = (tables[..., None, :, :] > thresholds[:, None, None]).astype(float)
-    share, here = above.mean((-1, -2)), mean_spread(above)
-    size, quantile = effective_size(share, here), student(here)
-    half, middle = _median_split(tables)
-    median_size, median_quantile = effective_size(half, middle)[..., None], student(middle)[..., None]
-    # Without any variance at the median either, seeds are the only independent observations to count.
-    median_size = np.where(np.isinf(median_size), tables.shape[-2], median_size)
-    smaller = median_size < size
-    return wilson_interval(share, np.where(smaller, median_size, size), np.where(smaller, median_quantile, quantile))
+    above = share_above(tables[..., None, :, :] > thresholds[:, None, None])
+    return share_interval(above, _above_median(tables[..., None, :, :]), float(tables.shape[-2]))
 
 
-def _median_split(tables: Tables) -> tuple[Float[np.ndarray, "*batch"], Spread]:
-    """Return the share nearest to one half that a threshold leaves above it, and the variance of that share."""
+def share_above(above: Bool[np.ndarray, "*batch seed task"]) -> Share:
+    """Return the share of seeds × tasks that are true, with its variance."""
+    values = above.astype(float)
+    return Share(values.mean((-1, -2)), mean_spread(values))
+
+
+def _above_median(tables: Tables) -> Share:
+    """Return the share above the median score, or from it on, whichever is nearer to one half."""
     flat = np.sort(tables.reshape(*tables.shape[:-2], -1), axis=-1)
     median = flat[..., (flat.shape[-1] - 1) // 2, None, None]
-    above, from_it_on = (tables > median).astype(float), (tables >= median).astype(float)
+    above, from_it_on = tables > median, tables >= median
     further = abs(above.mean((-1, -2)) - 0.5) > abs(from_it_on.mean((-1, -2)) - 0.5)
-    nearest = np.where(further[..., None, None], from_it_on, above)
-    return nearest.mean((-1, -2)), mean_spread(nearest)
+    return share_above(np.where(further[..., None, None], from_it_on, above))

@@ -65,7 +65,9 @@ def check_table(name: str, table: Float[np.ndarray, "row column"], row: str, col
     return values
 
 
-def check_pair(scores: Scores, reference: Scores, *, same_seeds: bool) -> tuple[Scores, Scores]:
+def check_pair(
+    scores: Scores, reference: Float[np.ndarray, "other other_task"], *, same_seeds: bool
+) -> tuple[Scores, Float[np.ndarray, "other other_task"]]:
     """Return two tables of scores on the same tasks as arrays of floats.
 
     Raises:
