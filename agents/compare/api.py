@@ -22,7 +22,7 @@ from agents.compare.relations import (
 )
 from agents.compare.result import Group, Section
 from agents.compare.runs import EvaluatedRun, find_runs, read_run
-from agents.compare.training import read_training
+from agents.compare.training import all_validated, read_training
 from envs.core.distribution import Split
 from qrl.common.checks import check_choice, finite_number
 from qrl.common.errors import UsageError, suggest
@@ -82,7 +82,8 @@ def _section(
 ) -> Section:
     own = group_runs("compare", runs)
     labels = short_labels(own)
-    trainings = [[read_training(run) for run in group.runs] for group in own]
+    validated = all_validated(runs)
+    trainings = [[read_training(run, validated=validated) for run in group.runs] for group in own]
     for label, group in zip(labels, own, strict=True):
         check_alike(label, group)
     chosen = labels.index(_reference(reference, own, labels))

@@ -162,7 +162,7 @@ class Section:
     @property
     def digits(self) -> int:
         """Number of printed decimals of returns: more for small values, as in a curve."""
-        return 2 if max(abs(value) for group in self.groups for value in (*map(_value, group.means),)) >= 2 else 4
+        return 2 if max(abs(mean.value) for group in self.groups for mean in group.means) >= 2 else 4
 
     def group(self, label: str) -> Group:
         """Return the group of this label."""
@@ -194,10 +194,6 @@ class Results:
         """Return the comparison as a JSON object; an infinite number of steps, never reached, is the text "inf"."""
         content = asdict(self)
         return {"format": FORMAT, "version": VERSION, **_plain_object(content), "warnings": list(self.warnings)}
-
-
-def _value(estimate: Estimate) -> float:
-    return estimate.value
 
 
 def _plain_object(content: Mapping[str, object]) -> dict[str, object]:

@@ -13,6 +13,8 @@ from agents.runs.seal import CONFIG
 from qrl.common.errors import UsageError
 from qrl.common.files import LARGEST_RESULT, MissingFileError, from_json, kind_of, path_error
 
+STUDY = "study.json"
+"""File of a study, whose key "runs" has the planned runs by name."""
 NOT_CONFIGURATION = (
     *("seed", "threads", "checkpoint_every", "eval_tasks", "eval_steps", "eval_episodes"),
     *("validate_every", "validate_tasks"),
@@ -69,6 +71,9 @@ def find_runs(paths: Sequence[Path], split: str) -> FoundRuns:
             if not inside:
                 raise UsageError(f"{path}: none of its {len(waiting)} runs has been evaluated: no {table_name(split)}")
             notes += [f"{run} is left out: it has no {table_name(split)} yet" for run in waiting]
+            known = {run.name for run in [*inside, *waiting]}
+            if absent := [name for name in _planned(path) if name not in known]:
+                notes.append(f"{path}: {len(absent)} planned runs are missing: {absent[0]}{', …' * (len(absent) > 1)}")
         runs |= {run.resolve(): run for run in inside if run.resolve() not in runs}
     return FoundRuns(tuple(runs.values()), tuple(studies), tuple(notes))
 
@@ -105,7 +110,11 @@ def _is_run(path: Path) -> bool:
 
 
 def _runs_inside(path: Path) -> list[Path]:
-    """Return the run folders directly inside a folder, sorted. Raises UsageError if there is none."""
+    """Return the run folders directly inside a folder: in the order of its study.json, then of their names.
+
+    Raises:
+        UsageError: there is none, or study.json is damaged.
+    """
     try:
         inside = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
     except OSError as error:
@@ -113,7 +122,18 @@ def _runs_inside(path: Path) -> list[Path]:
     runs = [entry for entry in inside if kind_of(entry) == "folder" and kind_of(entry / CONFIG) == "file"]
     if not runs:
         raise UsageError(f"{path} is neither a run folder nor a study: there is no {CONFIG} in it, nor a run inside")
-    return runs
+    order = {name: place for place, name in enumerate(_planned(path))}
+    return sorted(runs, key=lambda run: order.get(run.name, len(order)))
+
+
+def _planned(study: Path) -> list[str]:
+    """Return the names of the runs that a study has planned; empty if it does not say. Raises UsageError if damaged."""
+    try:
+        content = from_json(study / STUDY)
+    except MissingFileError:
+        return []
+    runs = content.get("runs") if isinstance(content, dict) else None
+    return list(runs) if isinstance(runs, dict) else []
 
 
 def _flat(options: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

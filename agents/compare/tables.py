@@ -14,6 +14,8 @@ CSV_START = ("environment", "split", "reference", "axis", "agent", "model")
 """Names of the first columns of a CSV file."""
 LATEX_MARK = "% qrl-meta comparison"
 """First line of a LaTeX file."""
+FIRST_UNKNOWN = 0x180
+"""First character that LaTeX does not know without packages, with a few exceptions."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     **{each: rf"\{each}" for each in "&%$#_{}"},
@@ -114,11 +116,11 @@ def latex_text(results: Results) -> str:
     """Return the tables as LaTeX `tabular`s, which need no package."""
     parts = [LATEX_MARK]
     for section in results.sections:
-        parts.append(f"% {_comment(heading_of(section))}; {_comment(section.finding)}")
-        parts += [f"% warning: {_comment(text)}" for text in section.warnings]
+        parts.append(f"% {words(heading_of(section))}; {words(section.finding)}")
+        parts += [f"% warning: {words(text)}" for text in section.warnings]
         parts += [_tabular(printed(table, section.groups), section) for table in tables_of(section)]
         if basis := threshold_text(section):
-            parts.append(f"% {_comment(basis)}")
+            parts.append(f"% {words(basis)}")
     return "\n".join(parts) + "\n"
 
 
@@ -141,9 +143,12 @@ def _tabular(table: Table, section: Section) -> str:
 
 
 def latex_escaped(text: str) -> str:
-    """Return a text as LaTeX prints it."""
-    return "".join(_LATEX.get(each, each) for each in " ".join(text.split()))
+    """Return a text as LaTeX prints it, without packages; letters of other scripts than Latin as their numbers."""
+    return "".join(
+        _LATEX.get(each, each if ord(each) < FIRST_UNKNOWN else f"U+{ord(each):04X}") for each in words(text)
+    )
 
 
-def _comment(text: str) -> str:
+def words(text: str) -> str:
+    """Return a text with single spaces, in one line."""
     return " ".join(text.split())

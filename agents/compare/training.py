@@ -1,6 +1,6 @@
 """Training of a run: its learning curve, and what training took."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,50 +41,69 @@ class Training:
     """Circuits that a device would have run, each shot counted; None without circuits."""
 
 
-def read_training(run: EvaluatedRun) -> Training:
-    """Read the training of a run.
+def all_validated(runs: Iterable[EvaluatedRun]) -> bool:
+    """Return whether all trained runs have been evaluated on validation tasks during training.
+
+    Otherwise the learning curves of all have to be those on training tasks, to be comparable.
+    """
+    trained = [run for run in runs if run.folder.metrics.last_iteration()]
+    return bool(trained) and all(_validation(run).last_iteration() for run in trained)
+
+
+def read_training(run: EvaluatedRun, *, validated: bool) -> Training:
+    """Read the training of a run, with its learning curve on validation tasks or on training tasks.
 
     Raises:
         UsageError: the metrics are damaged, or hold values of the wrong type.
     """
-    metrics = run.folder.metrics
+    metrics, validation = run.folder.metrics, _validation(run)
     rows = metrics.rows()
-    validation = Metrics(run.path / VALIDATION)
-    checked = validation.rows()
     state = run.folder.checkpoints.last_meta() or {}
     seconds, steps = state.get("seconds"), state.get("env_steps")
     if not isinstance(steps, int):
         steps = _number(int, rows[-1], "env_steps", metrics.path) if rows else 0
     counts = [_number(int, row, "circuits", metrics.path) for row in rows if "circuits" in row]
+    points = (
+        [_validation_point(row, validation.path) for row in validation.rows()]
+        if validated
+        else [_metrics_point(row, metrics.path) for row in rows if "return_by_step" in row]
+    )
     return Training(
-        _validation_points(checked, validation.path) if checked else _metrics_points(rows, metrics.path),
-        bool(checked),
+        tuple(points),
+        validated,
         steps,
         float(seconds) if isinstance(seconds, int | float) else None,
         sum(counts) if counts else None,
     )
 
 
-def _metrics_points(rows: list[dict[str, Any]], path: Path) -> tuple[LearningPoint, ...]:
-    points = []
-    for row in (row for row in rows if "return_by_step" in row):
-        check_value(list[float], row["return_by_step"], f"{path}: return_by_step")
-        if not row["return_by_step"]:
-            raise UsageError(f"{path}: return_by_step of iteration {row['iteration']} is empty")
-        points.append(_point(row, float(row["return_by_step"][-1]), path))
-    return tuple(points)
+def _validation(run: EvaluatedRun) -> Metrics:
+    return Metrics(run.path / VALIDATION)
 
 
-def _validation_points(rows: list[dict[str, Any]], path: Path) -> tuple[LearningPoint, ...]:
-    return tuple(_point(row, float(_number(float, row, "mean", path)), path) for row in rows)
+def _metrics_point(row: Mapping[str, Any], path: Path) -> LearningPoint:
+    return _point(row, _numbers(row, "return_by_step", path)[-1], path)
+
+
+def _validation_point(row: Mapping[str, Any], path: Path) -> LearningPoint:
+    """Return the point of a validation on the scale of the metrics: after all updates, or of a whole trial."""
+    means = _numbers(row, "mean", path)
+    return _point(row, sum(means) if row.get("axis") == "episodes" else means[-1], path)
 
 
 def _point(row: Mapping[str, Any], value: float, path: Path) -> LearningPoint:
     return LearningPoint(row["iteration"], _number(int, row, "env_steps", path), value)
 
 
-def _number(kind: type, row: Mapping[str, Any], name: str, path: Path) -> Any:
-    """Return a number of a row. Raises UsageError if it is missing or no number of this kind."""
+def _numbers(row: Mapping[str, Any], name: str, path: Path) -> list[float]:
+    """Return numbers of a row. Raises UsageError if they are missing, or no list of numbers with at least one."""
+    if not (found := _number(list[float], row, name, path)):
+        raise UsageError(f"{path}: {name} of iteration {row['iteration']} is empty")
+    return [float(each) for each in found]
+
+
+def _number(kind: object, row: Mapping[str, Any], name: str, path: Path) -> Any:
+    """Return a value of a row. Raises UsageError if it is missing or not of this kind."""
     if name not in row:
         raise UsageError(f"{path}: the row of iteration {row['iteration']} has no {name}")
     check_value(kind, row[name], f"{path}: {name}")
