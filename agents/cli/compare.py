@@ -11,6 +11,8 @@ from qrl.common.errors import UsageError
 from qrl.common.files import check_replaceable, write_atomically
 from qrl.common.trust import Trust
 
+REMEDY = "add --trust if you trust all code that the runs name (in Python: trust=True)"
+"""How to vouch for code that draws circuits or animations."""
 WIDTH = 120
 """Width of tables that are not printed on a terminal [columns]."""
 
@@ -35,7 +37,7 @@ def run_compare(options: CompareOptions) -> int:
     if not outputs and len(comparison.studies) == len(options.runs) == 1:
         outputs = study_files(comparison.studies[0])
         check_outputs(outputs)
-    trust, moving = Trust(options.trust), None
+    trust, moving = Trust(options.trust, remedy=REMEDY), None
     if options.video:
         _check_page(outputs)
         if len(comparison.sections) > 1:

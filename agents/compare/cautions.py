@@ -13,7 +13,7 @@ STEPS_RATIO = 1.1
 """Ratio of environment steps beyond which budgets differ; episodes that end early make small differences."""
 BUDGETS = ("iterations",)
 """Options that are part of the budget."""
-TASK_OPTIONS = ("env", "origins.env", "env.")
+TASK_OPTIONS = ("env.", "origins.env")
 """Beginnings of the names of options that define the tasks."""
 MOST_SHOWN = 4
 """Maximum number of options or groups that a warning names."""
@@ -61,9 +61,7 @@ def _tasks(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
             f"{name} {_values(options, name)}" if not name.startswith("origins.") else f"the {name} of the code"
             for name in differing
         ]
-        found.append(
-            f"tasks differ: {_listed(shown)}; differences are shown for groups with the reference's tasks only"
-        )
+        found.append(f"tasks differ: {_listed(shown)}; no differences are shown across them")
     if len({curve.n_tasks for curve in curves}) > 1:
         counts = sorted({curve.n_tasks for curve in curves})
         found.append(f"tasks differ: evaluated on {_listed(map(str, counts))} tasks; evaluate all runs on the same")
@@ -111,8 +109,11 @@ def _tuning(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
     if not (agents_differ or models_differ):
         return found
     own_options = ["agent."] * agents_differ + ["model."] * models_differ
-    skipped = (*BUDGETS, *IDENTITY, *own_options, "evaluated.", "origins.", "env.")
-    rest = [_part(group.options, lambda name: not name.startswith(skipped)) for group in groups]
+    skipped = (*own_options, "evaluated.", "origins.", "env.")
+    rest = [
+        _part(group.options, lambda name: name not in (*BUDGETS, *IDENTITY) and not name.startswith(skipped))
+        for group in groups
+    ]
     differing = differing_options(rest)
     settings = [tuple(str(options.get(name)) for name in differing) for options in rest]
     crossed = {*zip(plugins, settings, strict=True)} == {*itertools.product({*plugins}, {*settings})}

@@ -100,7 +100,7 @@ def draw_tasks(axes: Axes, x: Sequence[float], y: Sequence[float], labels: tuple
     axes.set(xlim=ends, ylim=ends, xlabel=labels[0], ylabel=labels[1], aspect="equal")
 
 
-def draw_seeds(axes: Axes, x: Sequence[float], per_seed: Sequence[Sequence[float]], index: int) -> None:
+def draw_seeds(axes: Axes, x: Sequence[float | int], per_seed: Sequence[Sequence[float]], index: int) -> None:
     """Draw a thin line for each seed, and their mean."""
     style = line_style(index) | {"marker": ""}
     for values in per_seed:
@@ -146,7 +146,7 @@ def _ends(estimates: Sequence[Estimate]) -> tuple[list[float], list[float], list
     return [each.value for each in estimates], low, high
 
 
-def _point(axes: Axes, y: float, estimate: Estimate, colour: Any, marker: Any) -> None:
+def _point(axes: Axes, y: int, estimate: Estimate, colour: Any, marker: Any) -> None:
     if estimate.low is not None and estimate.high is not None:
         axes.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=6, alpha=2 * BAND_ALPHA,
                   solid_capstyle="butt")  # fmt: skip

@@ -76,7 +76,7 @@ def _draw_frame(axes: Axes, first: int, last: int, n_wires: int, times: int) -> 
     axes.text(first - 0.48, -0.58, f"× {times}", ha="left", va="bottom", fontsize=9, fontweight="bold", color=INK)
 
 
-def _draw_gate(axes: Axes, x: float, gate: Gate) -> None:
+def _draw_gate(axes: Axes, x: int, gate: Gate) -> None:
     if len(gate.wires) == 1:
         _box(axes, x, gate.wires[0], *_labelled(gate))
         return
@@ -95,7 +95,7 @@ def _draw_gate(axes: Axes, x: float, gate: Gate) -> None:
             _box(axes, x, wire, label, colours)
 
 
-def _box(axes: Axes, x: float, wire: int, label: str, colours: tuple[str, str]) -> None:
+def _box(axes: Axes, x: float | int, wire: int, label: str, colours: tuple[str, str]) -> None:
     width, height = BOX
     fill, edge = colours
     corner = (x - width / 2, wire - height / 2)

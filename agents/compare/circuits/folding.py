@@ -25,7 +25,7 @@ def fold(gates: Sequence[Gate]) -> tuple[Part, ...]:
     """
     kinds = [_kind(gate) for gate in gates]
     start, period, times = _longest_repetition(kinds)
-    if (times - 1) * period < LEAST_SAVED * len(gates):
+    if times == 1 or (times - 1) * period < LEAST_SAVED * len(gates):
         return (Part(tuple(gates)),)
     end = start + period * times
     parts = (
