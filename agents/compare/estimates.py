@@ -45,11 +45,11 @@ def difference(scores: Scores, reference: Scores) -> Estimate:
 def mean_interval(tables: Tables) -> Interval:
     """Return the mean of each table, with its t interval.
 
-    Coverage in `benchmarks.coverage`, 5 to 20 seeds × 20 or 100 tasks: 94 to 96 % for normal and for heavy-tailed
-    effects, whether seeds, tasks or neither dominate. The percentile two-level bootstrap covers 83 to 91 % at five
-    seeds where seeds dominate, and Student's interval over seeds alone 31 to 89 % where tasks dominate. No interval of
-    few seeds is right where their effects are skewed: this one covers 82 to 87 % for log-normal seeds, and 76 % at five
-    seeds of which each fails with a probability of 15 %.
+    Coverage in `benchmarks.coverage`, 5 to 20 seeds × 20 or 100 tasks: 95 to 96 % for normal and for heavy-tailed
+    effects, whether seeds, tasks or neither dominate. The percentile two-level bootstrap covers 87 % at five seeds
+    where seeds dominate (83 % for differences), and Student's interval over seeds alone 31 to 89 % where tasks
+    dominate. No interval of few seeds is right where their effects are skewed: this one covers 82 to 87 % where
+    log-normal seeds dominate, and 76 % at five seeds of which each fails with a probability of 15 %.
     """
     return t_interval(tables.mean((-1, -2)), mean_spread(tables))
 

@@ -35,7 +35,7 @@ def sample_complexity(
     their budget there. An end of the interval is infinite if that holds for more than 5 % of the resamples.
 
     The interval is the authors' (plot/cluster_bootstrapping.py): 5th to 95th percentile of Ŝ over resamples of whole
-    seeds, extended to the value. It is a percentile bootstrap, whose coverage varies: 79 to 96 % at five seeds, 87 to
+    seeds, extended to the value. It is a percentile bootstrap, whose coverage varies: 79 to 96 % at five seeds, 88 to
     95 % at ten (`benchmarks.coverage`). It is None below MIN_SEEDS seeds.
 
     Args:
