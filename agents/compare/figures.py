@@ -61,7 +61,7 @@ def learning_label(section: Section) -> str:
 
 def steps_axis(axes: Axes) -> None:
     """Label a horizontal axis of environment steps."""
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short_count(value)))
     axes.set_xlabel("environment steps of training")
 

@@ -148,7 +148,7 @@ def _learning(section: Section, name: str) -> PageFigure:
             name,
             f"Line plot of the {learning_label(section)} against environment steps: {ends}.",
         ),
-        f"Mean over seeds; bands are 95 % t-intervals over seeds, from {MIN_SEEDS} seeds on.{line}",
+        f"{_over_seeds(section)}{line}",
     )
 
 
@@ -190,6 +190,12 @@ def _intervals(section: Section) -> str:
     if all(group.n_seeds == 1 for group in section.groups):
         return "Bands are 95 % intervals over tasks; a single seed says nothing about other seeds."
     return f"Bands are 95 % intervals that cover seeds and tasks, from {MIN_SEEDS} seeds on."
+
+
+def _over_seeds(section: Section) -> str:
+    if all(group.n_seeds == 1 for group in section.groups):
+        return f"{learning_label(section).capitalize()}."
+    return f"Mean over seeds; bands are 95 % t-intervals over seeds, from {MIN_SEEDS} seeds on."
 
 
 def _labels(section: Section) -> str:

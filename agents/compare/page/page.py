@@ -55,7 +55,7 @@ class PageSection:
     threshold: str
     figures: tuple[PageFigure, ...]
     seeds: tuple[tuple[PageFigure, ...], ...]
-    """Adaptation, then training, of each group."""
+    """Rows: adaptation of each group, then training; of a single group, both in one row."""
     tasks: tuple[PageFigure, ...]
     circuits: tuple[PageFigure, ...]
     animations: tuple[Animation, ...]
@@ -133,7 +133,8 @@ def _page_section(name: str, section: Section, trust: Trust, animation: bytes | 
 def _seeds(section: Section, name: str) -> tuple[tuple[PageFigure, ...], ...]:
     if all(group.n_seeds == 1 for group in section.groups):
         return ()
-    return tuple(adaptation_of_seeds(section, name)), tuple(training_of_seeds(section, name))
+    adaptation, training = tuple(adaptation_of_seeds(section, name)), tuple(training_of_seeds(section, name))
+    return (adaptation + training,) if len(section.groups) == 1 else (adaptation, training)
 
 
 def _table(table: Table, groups: Sequence[Group]) -> PageTable:
