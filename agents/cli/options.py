@@ -204,7 +204,7 @@ class CompareOptions:
     delta: float = 0.8
     """Sample complexity: share of the seeds that must exceed the threshold (Meyer et al. 2025)."""
 
-    split: Literal["train", "test", "ood"] = "test"
+    split: Literal["train", "validation", "test", "ood"] = "test"
     """Split of the evaluated tasks."""
 
     out: tuple[Path, ...] = ()
@@ -235,7 +235,7 @@ class ReportOptions(TrustOptions):
     at: int | None = None
     """Gradient steps, or episode of a trial, of the headline; by default the last."""
 
-    split: Literal["train", "test", "ood"] = "test"
+    split: Literal["train", "validation", "test", "ood"] = "test"
     """Split of the evaluated tasks."""
 
     video: bool = False

@@ -95,7 +95,9 @@ def read_run(path: Path, split: str) -> EvaluatedRun:
     curve = Curve.from_json(data, str(table))
     spec = {name: value for name, value in folder.spec.items() if name not in NOT_CONFIGURATION}
     # The file of a plug-in is part of the configuration, and so are the backend and the length of training of a curve.
-    trained = {"iterations": curve.iteration, "evaluated": curve.backend, "origins": folder.config.get("origins", {})}
+    # Seeds that end early by their patience, after different numbers of iterations, are still of one configuration.
+    planned = folder.spec.get("iterations") if folder.spec.get("patience") else curve.iteration
+    trained = {"iterations": planned, "evaluated": curve.backend, "origins": folder.config.get("origins", {})}
     return EvaluatedRun(folder, folder.spec.get("seed"), dict(_flat(spec | trained)), curve)
 
 

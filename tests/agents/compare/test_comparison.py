@@ -66,6 +66,14 @@ def test_one_configuration_is_labelled_with_agent_and_model(tmp_path):
     assert (group.difference, group.improvement, section_of(tmp_path).reference) == (None, None, "")
 
 
+def test_seeds_that_end_early_by_their_patience_are_one_group(tmp_path):
+    spec = {"spec": {"iterations": 9, "patience": 2}}
+    for seed in (0, 1):
+        saved_run(tmp_path / f"a{seed}", seed, [[0.0, 1.0], [0.0, 2.0]], iteration=5 + seed, config=spec)
+    (group,) = section_of(tmp_path).groups
+    assert group.n_seeds == 2 and group.options["iterations"] == 9
+
+
 def test_an_option_that_a_group_lacks_differs():
     assert differing_options([{"a": 1, "b": 2}, {"a": 1}, {"a": 1, "c": None}]) == ["b"]
 
