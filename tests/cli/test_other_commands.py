@@ -85,7 +85,7 @@ def test_invalid_arguments_of_other_commands(calls, capsys, arguments, message):
     assert calls == []
 
 
-@pytest.mark.parametrize("command", ["evaluate", "resume", "plot", "list"])
+@pytest.mark.parametrize("command", ["evaluate", "resume", "compare", "report", "plot", "list"])
 def test_help_of_the_other_commands(calls, capsys, command):
     assert main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"usage: run.py {command}")
