@@ -1,5 +1,6 @@
 """Commands `compare` and `report`: outputs, and everything that is refused in one line before anything is written."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import time
 import pytest
 from PIL import Image
 
+import agents
 from agents.cli.main import main
 from tests.support.command_line import ROOT, refused
 from tests.support.compared_runs import saved_group, saved_run
@@ -160,3 +162,20 @@ def test_help_is_quick(command):
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True)
     assert time.perf_counter() - start < 4
+
+
+def test_page_of_a_trained_run_has_its_circuit_and_its_animation(tmp_path, capsys):
+    sizes = {"agent_config": {"meta_batch": 2, "episodes": 2}, "env_config": {"horizon": 5}}
+    few = {"iterations": 1, "eval_tasks": 2, "eval_episodes": 2, "eval_steps": 1, "threads": 1}
+    agents.train(tmp_path / "run", env="navigation", progress=False, **sizes, **few)
+    assert main(["report", str(tmp_path / "run"), "--video"]) == 0
+    moving = (tmp_path / "run" / "adaptation.gif").read_bytes()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert moving.startswith(b"GIF89a") and base64.b64encode(moving).decode() in page
+    assert "Circuit of maml, reuploading: 4 wires" in page and "is drawn:" not in page
+    assert main(["compare", str(tmp_path / "run"), "--out", str(tmp_path / "page.html")]) == 0
+    assert base64.b64encode(moving).decode() in (tmp_path / "page.html").read_text(), "that of the run folder"
+    capsys.readouterr()
+    run = saved_run(tmp_path / "bandit", 0, [[0.0, 1.0], [0.0, 2.0]], env="bandit", agent="rl2")
+    assert main(["report", str(run), "--video"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not (run / "report.html").exists()

@@ -68,8 +68,8 @@ def main_figures(section: Section, name: str) -> Iterator[PageFigure]:
             f"{name}-profiles",
             f"Falling curves: share of seeds and tasks above each return, for {_labels(section)}.",
         ),
-        "Share of seeds × tasks whose return exceeds τ: the higher, the better. Curves that cross say that no group is "
-        "better on all tasks (Agarwal et al. 2021).",
+        "Share of seeds × tasks whose return exceeds τ: the higher, the better. Where curves cross, each group is ahead at "
+        "some levels only (Agarwal et al. 2021).",
     )
     if len(groups) > 1:
         means = "; ".join(f"{group.label} {number_text(group.at.mean.value, digits)}" for group in groups)
