@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from agents.compare.defaults import DELTA, EPSILON
 from agents.core.limits import LARGEST_EPISODES, LARGEST_ITERATIONS, LARGEST_STEPS, LARGEST_TASKS
 from agents.core.registry import REGISTRIES
 from qrl.common.checks import MAX_SHOTS, check_count, check_seed
@@ -198,10 +199,10 @@ class CompareOptions:
     at: int | None = None
     """Gradient steps, or episode of a trial, at which returns are compared; by default the last."""
 
-    epsilon: float = 0.1
+    epsilon: float = EPSILON
     """Sample complexity: the threshold is 1 - epsilon of the way to the optimum, or to the best group's return."""
 
-    delta: float = 0.8
+    delta: float = DELTA
     """Sample complexity: share of the seeds that must exceed the threshold (Meyer et al. 2025)."""
 
     split: Literal["train", "validation", "test", "ood"] = "test"

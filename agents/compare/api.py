@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from agents.compare.cautions import warnings_of
 from agents.compare.comparison import Comparison
+from agents.compare.defaults import DELTA, EPSILON
 from agents.compare.finding import finding_of
 from agents.compare.groups import RunGroup, differing_options, group_runs, short_labels
 from agents.compare.measure import check_alike, measure, scores_at
@@ -29,8 +30,6 @@ from qrl.common.errors import UsageError, suggest
 
 N_THRESHOLDS = 101
 """Number of thresholds of a performance profile."""
-EPSILON, DELTA = 0.1, 0.8
-"""Defaults of the sample complexity."""
 
 
 def compare(
@@ -63,7 +62,7 @@ def compare(
         raise UsageError(f"epsilon must be between 0 and 1, not {epsilon}")
     if not 0 < finite_number("delta", delta) <= 1:
         raise UsageError(f"delta must be greater than 0 and at most 1, not {delta}")
-    given = tuple(map(Path, [paths] if isinstance(paths, Path | str) else paths))
+    given = _paths(paths)
     found = find_runs(given, split)
     runs = [read_run(path, split) for path in found.runs]
     by_env: dict[str, list[EvaluatedRun]] = {}
@@ -75,6 +74,14 @@ def compare(
     sections = tuple(_section(each, reference, at, epsilon, delta, split) for each in by_env.values())
     words = _words(reference=reference, at=at, epsilon=epsilon, delta=delta, split=split)
     return Comparison(sections, found.notes, found.studies, given, words)
+
+
+def _paths(paths: object) -> tuple[Path, ...]:
+    """Return the paths. Raises UsageError for anything else than a path or a sequence of paths."""
+    every = [paths] if isinstance(paths, Path | str) else paths
+    if not isinstance(every, Sequence) or not all(isinstance(path, Path | str) for path in every):
+        raise UsageError(f"compare: expected the paths of run folders or studies, found {paths!r}")
+    return tuple(map(Path, every))
 
 
 def _section(

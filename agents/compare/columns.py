@@ -100,7 +100,7 @@ def _returns(section: Section) -> tuple[Column, ...]:
             lambda group: place_text(group, group.at.x),
             in_heading=True,
         ),
-        _estimate(f"mean, {first}", "mean_first", lambda group: group.first.mean, digits),
+        _estimate(f"mean, {first}", "mean_first", _mean_before, digits),
         _estimate(f"mean, {last}", "mean", lambda group: group.at.mean, digits),
         _estimate("IQM", "iqm", lambda group: group.at.iqm, digits),
         Column(
@@ -138,6 +138,11 @@ def _costs(section: Section) -> tuple[Column, ...]:
             estimated=True,
         ),
     )
+
+
+def _mean_before(group: Group) -> Estimate | None:
+    """Return the mean at the first x; None if that is the one that is compared."""
+    return None if group.first.x == group.at.x else group.first.mean
 
 
 def _has(column: Column, group: Group) -> bool:

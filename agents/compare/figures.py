@@ -14,6 +14,8 @@ from agents.experiment.style import BAND_ALPHA, draw_band, line_style, reference
 
 GREY = "#5F6368"
 """Colour of lines that only guide the eye."""
+MOST_BANDS = 5
+"""Maximum number of groups whose intervals are drawn as bands; more of them would hide each other."""
 REFERENCES_SHOWN = 4
 """Maximum number of reference agents in a panel."""
 
@@ -23,7 +25,7 @@ def draw_adaptation(axes: Axes, section: Section) -> None:
     own_axis = len({group.axis for group in section.groups}) == 1
     for index, group in enumerate(section.groups):
         means = group.members[0].means if group.n_seeds == 1 else group.means
-        draw_band(axes, _where(group, own_axis), *_ends(means), group.label, **line_style(index))
+        draw_band(axes, _where(group, own_axis), *_band(means, section), group.label, **line_style(index))
     for name, (x, values) in _references(section, own_axis).items():
         axes.plot(x, values, label=name, **reference_style(name))
     whole_ticks(axes.xaxis)
@@ -46,7 +48,8 @@ def draw_learning(axes: Axes, section: Section) -> None:
     """Draw the return during training against environment steps, and the threshold of the sample complexity."""
     for index, group in enumerate(section.groups):
         if group.learning is not None:
-            draw_band(axes, group.learning.env_steps, *_ends(group.learning.mean), group.label, **line_style(index))
+            band = _band(group.learning.mean, section)
+            draw_band(axes, group.learning.env_steps, *band, group.label, **line_style(index))
     if section.target.threshold is not None and len(section.groups) > 1:
         axes.axhline(section.target.threshold, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     steps_axis(axes)
@@ -70,7 +73,7 @@ def draw_profiles(axes: Axes, section: Section) -> None:
     """Draw the share of seeds × tasks above each return."""
     for index, group in enumerate(section.groups):
         style = {key: value for key, value in line_style(index).items() if key != "marker"}
-        draw_band(axes, group.profile.thresholds, *_ends(group.profile.shares), group.label, **style)
+        draw_band(axes, group.profile.thresholds, *_band(group.profile.shares, section), group.label, **style)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel(f"return τ {_place(section)}".rstrip())
     axes.set_ylabel("share of seeds × tasks above τ")
@@ -137,10 +140,11 @@ def _place(section: Section) -> str:
     return "" if others else f"after {place}" if section.groups[0].axis != "episodes" else f"in {place}"
 
 
-def _ends(estimates: Sequence[Estimate]) -> tuple[list[float], list[float], list[float]]:
-    """Return values and the ends of intervals, NaN where there is none."""
+def _band(estimates: Sequence[Estimate], section: Section) -> tuple[list[float], list[float], list[float]]:
+    """Return values and the ends of their intervals, NaN where there is none or where there are too many groups."""
+    shown = len(section.groups) <= MOST_BANDS
     low, high = (
-        [np.nan if end is None else end for end in (getattr(each, name) for each in estimates)]
+        [np.nan if end is None or not shown else end for end in (getattr(each, name) for each in estimates)]
         for name in ("low", "high")
     )
     return [each.value for each in estimates], low, high

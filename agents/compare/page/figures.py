@@ -8,6 +8,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from agents.compare.figures import (
+    MOST_BANDS,
     adaptation_label,
     draw_adaptation,
     draw_intervals,
@@ -57,7 +58,7 @@ def main_figures(section: Section, name: str) -> Iterator[PageFigure]:
             f"{name}-adaptation",
             f"Line plot of the mean return against {adaptation_label(section)}: {ends}.",
         ),
-        f"Mean return on held-out tasks. {shown}",
+        f"Mean return on {section.split} tasks. {shown}",
     )
     if any(group.learning is not None for group in groups):
         yield _learning(section, f"{name}-learning")
@@ -68,15 +69,15 @@ def main_figures(section: Section, name: str) -> Iterator[PageFigure]:
             f"{name}-profiles",
             f"Falling curves: share of seeds and tasks above each return, for {_labels(section)}.",
         ),
-        "Share of seeds × tasks whose return exceeds τ: the higher, the better. Where curves cross, each group is ahead at "
-        "some levels only (Agarwal et al. 2021).",
+        "Share of seeds × tasks whose return exceeds τ: the higher, the better. Where curves cross, each group is "
+        "ahead at some levels only (Agarwal et al. 2021).",
     )
     if len(groups) > 1:
         means = "; ".join(f"{group.label} {number_text(group.at.mean.value, digits)}" for group in groups)
         yield PageFigure(
             "Means",
             _drawn(lambda axes: draw_intervals(axes, section), f"{name}-means", f"Points with intervals: {means}."),
-            f"Mean return at the compared place. {shown}",
+            f"Mean return at the compared place, with its 95 % interval from {MIN_SEEDS} seeds on.",
         )
 
 
@@ -189,12 +190,16 @@ def _drawn(draw: Callable[[Axes], None], name: str, alt: str, size: tuple[float,
 def _intervals(section: Section) -> str:
     if all(group.n_seeds == 1 for group in section.groups):
         return "Bands are 95 % intervals over tasks; a single seed says nothing about other seeds."
+    if len(section.groups) > MOST_BANDS:
+        return f"Intervals are in the table: bands of more than {MOST_BANDS} groups would hide each other."
     return f"Bands are 95 % intervals that cover seeds and tasks, from {MIN_SEEDS} seeds on."
 
 
 def _over_seeds(section: Section) -> str:
     if all(group.n_seeds == 1 for group in section.groups):
         return f"{learning_label(section).capitalize()}."
+    if len(section.groups) > MOST_BANDS:
+        return "Mean over seeds."
     return f"Mean over seeds; bands are 95 % t-intervals over seeds, from {MIN_SEEDS} seeds on."
 
 

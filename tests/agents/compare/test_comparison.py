@@ -244,3 +244,11 @@ def test_environments_of_one_study_have_sections_of_their_own(tmp_path):
     assert all(text.startswith(("bandit: ", "navigation: ")) for text in comparison.warnings)
     with pytest.raises(UsageError, match=r"different environments cannot share a table: navigation .*, bandit "):
         compare([tmp_path / "n-seed0", tmp_path / "b-seed0"])
+
+
+def test_only_paths_are_compared(unchecked):
+    for nothing in (3, None, [3], {"a": 1}):
+        with pytest.raises(UsageError, match="expected the paths of run folders or studies, found"):
+            compare(nothing)
+    with pytest.raises(UsageError, match="give at least one run folder or study"):
+        compare([])
