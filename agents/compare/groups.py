@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agents.compare.runs import EvaluatedRun
 from agents.experiment.series import distinct
+from agents.runs.messages import escaped
 from qrl.common.errors import UsageError
 from qrl.common.files import to_json
 
@@ -79,7 +80,7 @@ def short_labels(groups: Sequence[RunGroup]) -> list[str]:
         names = [curve.agent] if agents_differ or not curve.model else []
         names += [curve.model] if models_differ and curve.model else []
         options = _options_of(group, groups, short=True)
-        labels.append(", ".join(names + options) or group.name)
+        labels.append(escaped(", ".join(names + options) or group.name))
     return distinct(labels)
 
 

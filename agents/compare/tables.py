@@ -41,7 +41,12 @@ def terminal_text(results: Results, width: int) -> str:
     """Return findings, warnings and tables of all sections, in lines of at most `width` columns where possible."""
     blocks = [_section_text(section, width) for section in results.sections]
     warnings = "\n".join(f"warning: {text}" for text in results.warnings)
-    return "\n\n".join([*blocks, *([warnings] if warnings else [])])
+    return _printable("\n\n".join([*blocks, *([warnings] if warnings else [])]))
+
+
+def _printable(text: str) -> str:
+    """Return a text with control characters escaped, such as those of a terminal in a name from a file."""
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 def _section_text(section: Section, width: int) -> str:

@@ -102,3 +102,11 @@ def test_latex_compiles_without_packages(comparison, tmp_path):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_names_from_files_cannot_control_the_terminal(tmp_path):
+    saved_group(tmp_path, "a", STAIRS[:1], model="\x1b[31mred\nline", env="\x1b[2Jclear", config={"engine": "a\x07"})
+    saved_group(tmp_path, "b", STAIRS[:1], model="b", env="\x1b[2Jclear")
+    text = compare(tmp_path).table()
+    assert all(each.isprintable() for each in text.replace("\n", ""))
+    assert "\\x1b[31mred line" in text and "\\x1b[2Jclear: 2 test tasks" in text
