@@ -5,7 +5,7 @@
     checkpoint/      the last two checkpoints, each a folder named by iteration: state.safetensors and state.json
     validation.jsonl, best/    one JSON object per validation; the checkpoint with the best score, likewise
     tensorboard/, wandb/    files of experiment trackers
-    evaluation*.json, robustness*.json, *.png, *.gif, …
+    evaluation*.json, robustness*.json, report.html, *.png, *.gif, …
 
 Files are written atomically; see `agents.runs.checkpoints` and `agents.runs.metrics`.
 """
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import torch
 
 _OWN = re.compile(
-    r"\.config-copy\.json|config\.json|(?:metrics|validation)\.jsonl|checkpoint|best|tensorboard|wandb|(?:evaluation|robustness)[\w.-]*\.json|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
+    r"\.config-copy\.json|config\.json|(?:metrics|validation)\.jsonl|checkpoint|best|tensorboard|wandb|(?:evaluation|robustness)[\w.-]*\.json|report\.html|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
 )
 """Names of a run folder's own files. A folder with any other file is never replaced."""
 

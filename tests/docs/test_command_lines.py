@@ -9,7 +9,14 @@ from pathlib import Path
 import gymnasium
 import pytest
 
-from agents.cli.options import EvaluateOptions, ExportOptions, PlotOptions, RobustnessOptions
+from agents.cli.options import (
+    CompareOptions,
+    EvaluateOptions,
+    ExportOptions,
+    PlotOptions,
+    ReportOptions,
+    RobustnessOptions,
+)
 from agents.cli.parse import HelpShown, parse
 from agents.cli.resume import parse_resume
 from agents.cli.sweep import TrainWords, make_request
@@ -24,6 +31,8 @@ from tests.docs.documents import DOCUMENTS, ROOT, anchors, blocks, command_lines
 OPTIONS = {
     "evaluate": EvaluateOptions,
     "plot": PlotOptions,
+    "compare": CompareOptions,
+    "report": ReportOptions,
     "robustness": RobustnessOptions,
     "export": ExportOptions,
     "select": SelectOptions,
