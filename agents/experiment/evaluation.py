@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from agents.core.agent import Agent, InContextAgent, MemoryBoundAgent, State
+from agents.core.confidence import CONFIDENCE
 from agents.core.context import seed_shots, torch_generator
 from agents.core.plain import from_plain
 from agents.core.rollout import Rollout
@@ -23,7 +24,6 @@ from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
 from qrl.common.memory import check_fits
 
-CONFIDENCE = 0.95
 RESAMPLES = 10_000
 LARGEST_BATCH = 20_000_000
 """Maximum number of values per batch of bootstrap resamples."""

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from agents.experiment.evaluation import CONFIDENCE, Curve
+from agents.core.confidence import CONFIDENCE
+from agents.experiment.evaluation import Curve
 from qrl.common.errors import UsageError
 
 Against = Literal["x", "episodes", "env_steps"]
