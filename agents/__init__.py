@@ -1,4 +1,4 @@
-"""Meta-learners, one file per algorithm, and functions to train, load, evaluate and plot them.
+"""Meta-learners, one file per algorithm, and functions to train, load, evaluate, compare and plot.
 
     >>> import agents
     >>> run = agents.train("runs/first", env="navigation", agent="maml", iterations=5)  # doctest: +SKIP

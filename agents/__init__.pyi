@@ -1,5 +1,7 @@
 # The public names: where each lives, for type checkers and for the lazy imports of __init__.py.
 from .cli.sweep import sweep as sweep
+from .compare.api import compare as compare
+from .compare.comparison import Comparison as Comparison
 from .core.agent import Agent as Agent
 from .core.agent import ChecksTraining as ChecksTraining
 from .core.agent import DeterministicAgent as DeterministicAgent

@@ -15,6 +15,8 @@ evaluate RUN [--shots N] [--noise depolarizing=0.01] [--noise calibration=FILE.j
 resume RUN [--iterations N]
 robustness RUN [--noise KIND ...] [--strengths P ...] [--shots N ...]
 export RUN [--out FOLDER] [--format openqasm2|openqasm3|qiskit] [--observations FILE.json]
+compare RUN_OR_STUDY ... [--reference GROUP] [--at X] [--out FILE ...] [--video]
+report RUN [--out FILE] [--video]
 plot RUN ... [--out FILE] [--against episodes|env-steps|x]
 select FILE.csv --target COLUMN [--evaluations N] [--bins N] [--ignore COLUMN ...] [--balance]
 list"""

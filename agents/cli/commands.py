@@ -11,9 +11,11 @@ from pathlib import Path
 from agents.cli.catalogue import catalogue, help_text
 from agents.cli.malloc import keep_freed_memory
 from agents.cli.options import (
+    CompareOptions,
     EvaluateOptions,
     ExportOptions,
     PlotOptions,
+    ReportOptions,
     ResumeOptions,
     RobustnessOptions,
 )
@@ -136,6 +138,23 @@ def _plot(arguments: list[str]) -> int:
     return run_plot(options)
 
 
+def _compare(arguments: list[str]) -> int:
+    description = "Compare runs and studies: tables, intervals over seeds and tasks, figures, and a page."
+    options = parse("compare", CompareOptions, arguments, description=description)
+    from agents.cli.compare import run_compare
+
+    return run_compare(options)
+
+
+def _report(arguments: list[str]) -> int:
+    description = "Write a page about one run: what it found, curves, circuits, configuration."
+    options = parse("report", ReportOptions, arguments, description=description)
+    _check_run_folder(options.run)
+    from agents.cli.compare import run_report
+
+    return run_report(options)
+
+
 def _select(arguments: list[str]) -> int:
     description = "Choose a learning algorithm for a CSV file: a trained selector proposes, each is cross-validated."
     options = parse("select", SelectOptions, arguments, description=description)
@@ -165,6 +184,8 @@ COMMANDS = {
     "resume": Command("continue a run from its last checkpoint", _resume),
     "robustness": Command("evaluate a trained run under noise and from finite shots", _robustness),
     "export": Command("write an adapted policy's circuits as OpenQASM or for Qiskit", _export),
+    "compare": Command("compare runs and studies: tables, figures and one page", _compare),
+    "report": Command("write a page about one run", _report),
     "plot": Command("draw the adaptation curves of several runs into one picture", _plot),
     "select": Command("choose a learning algorithm for a CSV file in a few evaluations", _select),
     "list": Command("list environments, agents and models", _list),

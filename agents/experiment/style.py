@@ -32,6 +32,9 @@ on white, and its black, which is for references; grey comes last."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Markers of lines, so that colour is not their only difference."""
 
+REPEATED_STYLES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)))
+"""Line styles of lines that repeat a colour, once, twice, ..."""
+
 REFERENCE_COLOUR = "black"
 REFERENCE_STYLES: dict[str, Any] = {
     "bayes": "--",
@@ -87,7 +90,7 @@ _RC: Any = {
     "xtick.labelsize": 9,
     "ytick.labelsize": 9,
 }
-_METADATA: dict[str, dict[str, None]] = {
+_METADATA: dict[str, dict[str, str | None]] = {
     "png": {"Software": None},
     "svg": {"Date": None},
     "pdf": {"CreationDate": None},
@@ -136,19 +139,23 @@ def panels(
         yield figure, figure.subplots(n_rows, n_columns, squeeze=False, **options)
 
 
-def encode(figure: Figure, format: str = "png") -> bytes:
+def encode(figure: Figure, format: str = "png", title: str = "") -> bytes:
     """Return a figure in a format of `formats()`; equal figures give equal bytes.
+
+    A title is written into the metadata of PNG and SVG files.
 
     Raises:
         UsageError: Matplotlib cannot write this format here, such as without a codec.
     """
     if format == "svgz":  # Matplotlib would write the time into the header.
-        return gzip.compress(encode(figure, "svg"), mtime=0)
+        return gzip.compress(encode(figure, "svg", title), mtime=0)
     if format in ("ps", "eps"):
         _make_opaque(figure)
-    buffer = io.BytesIO()
+    buffer, metadata = io.BytesIO(), _METADATA.get(format)
+    if title and format in ("png", "svg"):
+        metadata = {**_METADATA[format], "Title": title}
     with in_style(), wrap_errors(f"plot: format {format!r} cannot be written"):
-        figure.savefig(buffer, format=format, metadata=_METADATA.get(format))
+        figure.savefig(buffer, format=format, metadata=metadata)
     data = buffer.getvalue()
     return re.sub(rb"%%CreationDate:[^\n]*\n", b"", data, count=1) if format in ("ps", "eps") else data
 
@@ -166,8 +173,10 @@ def _on_white(colour: Any, alpha: float) -> tuple[float, ...]:
 
 
 def line_style(index: int) -> dict[str, Any]:
-    """Return the colour and the marker of the line of this index."""
-    return {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
+    """Return the colour and the marker of the line of this index; lines that repeat a colour differ in the rest."""
+    repeated, colour = divmod(index, len(PALETTE))
+    style = {"color": PALETTE[colour], "marker": MARKERS[(index + repeated) % len(MARKERS)]}
+    return style | ({"linestyle": REPEATED_STYLES[repeated % len(REPEATED_STYLES)]} if repeated else {})
 
 
 def reference_style(name: str) -> dict[str, Any]:

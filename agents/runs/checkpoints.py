@@ -129,9 +129,29 @@ class Checkpoints:
             f"{self.run}: no checkpoint: the run ended before the first one; resume starts from the beginning"
         )
 
+    def last_meta(self) -> dict[str, Any] | None:
+        """Return the JSON part of the newest checkpoint whose `state.json` is undamaged; None without one.
+
+        Tensors are not read, and torch is not imported.
+        """
+        for iteration in reversed(self.iterations()):
+            with suppress(UsageError):
+                meta: dict[str, Any] = self._state(iteration)["meta"]
+                return meta
+        return None
+
     def _load(self, iteration: int) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
         import safetensors.torch
 
+        folder, document = self._path(iteration), self._state(iteration)
+        data = read_regular(folder / "state.safetensors", largest_file())
+        if hashlib.sha256(data).hexdigest() != document["tensors"]:
+            raise UsageError(f"{folder / 'state.safetensors'}: damaged: the digest does not match the content")
+        with wrap_errors(f"{folder / 'state.safetensors'}: not a safetensors file"):
+            return safetensors.torch.load(data), document["meta"]
+
+    def _state(self, iteration: int) -> dict[str, Any]:
+        """Return the content of an undamaged `state.json` of this run. Raises UsageError for any other."""
         folder = self._path(iteration)
         state = read_regular(folder / "state.json")
         document = named_json(state, str(folder / "state.json"))
@@ -149,11 +169,7 @@ class Checkpoints:
             raise UsageError(f"{folder / 'state.json'}: belongs to iteration {document['iteration']}")
         if document["run"] != self.identity:
             raise UsageError(f"{folder}: belongs to another run")
-        data = read_regular(folder / "state.safetensors", largest_file())
-        if hashlib.sha256(data).hexdigest() != document["tensors"]:
-            raise UsageError(f"{folder / 'state.safetensors'}: damaged: the digest does not match the content")
-        with wrap_errors(f"{folder / 'state.safetensors'}: not a safetensors file"):
-            return safetensors.torch.load(data), document["meta"]
+        return document
 
     def _path(self, iteration: int) -> Path:
         return self.folder / f"{iteration:08d}"

@@ -3,7 +3,7 @@
     config.json      resolved configuration; never changed by training. A copy is in .config-copy.json
     metrics.jsonl    one JSON object per iteration
     checkpoint/      the last two checkpoints, each a folder named by iteration: state.safetensors and state.json
-    evaluation*.json, robustness.json, *.png, *.gif, …
+    evaluation*.json, robustness.json, report.html, *.png, *.gif, …
 
 Files are written atomically; see `agents.runs.checkpoints` and `agents.runs.metrics`.
 """
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import torch
 
 _OWN = re.compile(
-    r"\.config-copy\.json|config\.json|metrics\.jsonl|checkpoint|evaluation[\w.-]*\.json|robustness\.json|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
+    r"\.config-copy\.json|config\.json|metrics\.jsonl|checkpoint|evaluation[\w.-]*\.json|robustness\.json|report\.html|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
 )
 """Names of a run folder's own files. A folder with any other file is never replaced."""
 

@@ -30,6 +30,8 @@ _REQUIRED = frozenset(
         "jaxtyping",
         "scipy",
         "matplotlib",
+        "jinja2",
+        "markupsafe",
         "tqdm",
         "PIL",
     }

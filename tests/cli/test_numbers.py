@@ -8,7 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from agents.cli.options import EvaluateOptions, ExportOptions, PlotOptions, ResumeOptions, RobustnessOptions
+from agents.cli.options import (
+    CompareOptions,
+    EvaluateOptions,
+    ExportOptions,
+    PlotOptions,
+    ReportOptions,
+    ResumeOptions,
+    RobustnessOptions,
+)
 from agents.cli.parse import parse
 from agents.core.plain import from_plain
 from agents.core.registry import REGISTRIES
@@ -25,6 +33,8 @@ COMMANDS = {
     "robustness": (RobustnessOptions, ["run"]),
     "export": (ExportOptions, ["run"]),
     "plot": (PlotOptions, ["run"]),
+    "compare": (CompareOptions, ["run"]),
+    "report": (ReportOptions, ["run"]),
     "select": (SelectOptions, ["file.csv"]),
 }
 

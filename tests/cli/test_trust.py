@@ -77,6 +77,8 @@ def commands(run: Path, folder: Path, table: Path) -> dict[str, list[str]]:
         "robustness": ["robustness", str(run), *few],
         "export": ["export", str(run), "--out", str(folder / "circuits")],
         "plot": ["plot", str(run), "--out", str(folder / "picture.png")],
+        "compare": ["compare", str(run), "--out", str(folder / "page.html"), "--video"],
+        "report": ["report", str(run), "--video"],
         "select": ["select", str(table), "--target", "y", "--selector", str(run), "--out", str(folder / "select")],
         "--config": ["--config", str(run), "--out", str(folder / "again")],
         "--help": ["--config", str(run), "--help"],
@@ -120,7 +122,8 @@ def test_no_command_executes_code_of_a_strangers_run(
         assert error.startswith("run.py: error: ") and error.count("\n") == 1
         remedy = "add --trust" if role == "budget" else "name it with --"
         refused = f"is code outside this library; to run it, {remedy}" in error
-        assert refused or name in ("plot", "select"), (name, error)  # plot needs an evaluation, select a selector
+        # The others need an evaluation, or a selector, first.
+        assert refused or name in ("plot", "compare", "report", "select"), (name, error)
     for action in (agents.load, agents.resume, agents.evaluate):
         with pytest.raises(UsageError, match="code outside this library"):
             action(run)

@@ -41,7 +41,9 @@ def run_folder(tmp_path):
     return str(RunFolder.create(tmp_path / "run", CONFIG).path)
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "evaluate", "robustness", "export", "plot", "select"])
+@pytest.mark.parametrize(
+    "command", ["train", "resume", "evaluate", "robustness", "export", "plot", "compare", "report", "select"]
+)
 def test_commands_set_it_before_torch_is_imported(command, run_folder):
     arguments = {"train": [], "select": ["table.csv", "--target", "y"]}.get(command, [run_folder])
     assert at_import_of_torch(COMMAND, command, *arguments) == PASSIVE

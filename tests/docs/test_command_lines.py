@@ -9,7 +9,15 @@ from pathlib import Path
 import gymnasium
 import pytest
 
-from agents.cli.options import EvaluateOptions, ExportOptions, PlotOptions, ResumeOptions, RobustnessOptions
+from agents.cli.options import (
+    CompareOptions,
+    EvaluateOptions,
+    ExportOptions,
+    PlotOptions,
+    ReportOptions,
+    ResumeOptions,
+    RobustnessOptions,
+)
 from agents.cli.parse import HelpShown, parse
 from agents.cli.sweep import TrainWords, make_request
 from agents.cli.train import parse_train
@@ -23,6 +31,8 @@ OPTIONS = {
     "evaluate": EvaluateOptions,
     "resume": ResumeOptions,
     "plot": PlotOptions,
+    "compare": CompareOptions,
+    "report": ReportOptions,
     "robustness": RobustnessOptions,
     "export": ExportOptions,
     "select": SelectOptions,

@@ -296,7 +296,7 @@ def test_empty_variable_chooses_nothing(at, monkeypatch):
     assert engines.engine() == "fused"
 
 
-COMMANDS = ("train", "evaluate", "resume", "robustness", "export", "plot", "select", "list")
+COMMANDS = ("train", "evaluate", "resume", "robustness", "export", "plot", "compare", "report", "select", "list")
 CHOICES = "(choices: fused, native, native-avx2, native-avx512, native-generic)"
 REFUSED = {
     "nativ": f"QRL_ENGINE: unknown engine 'nativ'; did you mean 'native'? {CHOICES}",

@@ -1,0 +1,1 @@
+"""Circuits of compared runs, and their drawings."""

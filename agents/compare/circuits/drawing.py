@@ -1,0 +1,150 @@
+"""Drawing of a circuit by Matplotlib: boxes on wires, coloured by what sets their angle."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
+
+from agents.compare.circuits.folding import Part, columns_of, fold
+from agents.experiment.style import PALETTE, panels
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import GATES, Angle, Gate, Input, Weight
+
+MOST_COLUMNS = 22
+"""Maximum number of columns of a line; longer circuits are folded, then wrapped."""
+COLUMN, WIRE = 0.62, 0.5
+"""Width of a column and distance of wires [inches]."""
+BOX = (0.8, 0.68)
+"""Width and height of a gate's box [columns, wires]."""
+INK, FRAME = "#333333", "#8A8A8A"
+COLOURS = {"weight": ("#DCEBF5", PALETTE[0]), "input": ("#FBE7D9", PALETTE[1]), "fixed": ("#F0F0F0", "#6B6B6B")}
+"""Colours of a box and of its frame: a trained angle, an angle with an input, no angle or a constant one."""
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+@dataclass(frozen=True)
+class _Column:
+    """Column of a line."""
+
+    gates: tuple[Gate, ...]
+    times: int
+    """Number of repetitions of the layer that it is part of."""
+
+
+def circuit_figure(circuit: Circuit) -> Figure:
+    """Draw a circuit. One that is longer than a line is folded at its repeating layers, then continued below."""
+    lines = _lines(circuit)
+    n_columns = max(map(len, lines)) + 2
+    height = circuit.n_wires * WIRE + 0.35
+    with panels(len(lines), 1, size=(n_columns * COLUMN, height)) as (figure, axes):
+        for index, line in enumerate(lines):
+            last = index == len(lines) - 1
+            _draw_line(axes[index, 0], line, circuit, n_columns, first=index == 0, last=last)
+    return figure
+
+
+def _lines(circuit: Circuit) -> list[list[_Column]]:
+    whole = (Part(circuit.gates),)
+    parts = whole if len(columns_of(circuit.gates)) <= MOST_COLUMNS else fold(circuit.gates)
+    columns = [_Column(gates, part.times) for part in parts for gates in columns_of(part.gates)]
+    return [columns[i : i + MOST_COLUMNS] for i in range(0, len(columns), MOST_COLUMNS)] or [[]]
+
+
+def _draw_line(axes: Axes, line: Sequence[_Column], circuit: Circuit, width: int, *, first: bool, last: bool) -> None:
+    n_wires, end = circuit.n_wires, len(line) + (0.55 if last else 0.4)
+    axes.set(xlim=(-0.9, width - 0.9), ylim=(n_wires - 0.3, -0.95))
+    axes.axis("off")
+    for wire in range(n_wires):
+        axes.plot([-0.45, end], [wire, wire], color=FRAME, linewidth=0.9, zorder=1)
+        axes.text(-0.55, wire, f"{wire}" if first else "…", ha="right", va="center", fontsize=8, color=INK)
+    for x, column in enumerate(line):
+        for gate in column.gates:
+            _draw_gate(axes, x, gate)
+    repeated = [x for x, column in enumerate(line) if column.times > 1]
+    if repeated:  # one layer at most is folded
+        _draw_frame(axes, repeated[0], repeated[-1], n_wires, line[repeated[0]].times)
+    if last:
+        for wire, label in _measured(circuit).items():
+            _box(axes, len(line) + 0.15, wire, label, ("#FFFFFF", INK))
+
+
+def _draw_frame(axes: Axes, first: int, last: int, n_wires: int, times: int) -> None:
+    corner, width, height = (first - 0.48, -0.5), last - first + 0.96, n_wires
+    axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=INK, linewidth=1, linestyle=(0, (4, 2))))
+    axes.text(first - 0.48, -0.58, f"× {times}", ha="left", va="bottom", fontsize=9, fontweight="bold", color=INK)
+
+
+def _draw_gate(axes: Axes, x: int, gate: Gate) -> None:
+    if len(gate.wires) == 1:
+        _box(axes, x, gate.wires[0], *_labelled(gate))
+        return
+    first, second = gate.wires
+    axes.plot([x, x], [first, second], color=INK, linewidth=1.1, zorder=2)
+    if gate.name == "CZ" or GATES[gate.name].controlled or gate.name == "CNOT":
+        axes.plot([x], [first], "o", color=INK, markersize=6, zorder=3)
+    if gate.name == "CZ":
+        axes.plot([x], [second], "o", color=INK, markersize=6, zorder=3)
+    elif gate.name == "CNOT":
+        axes.plot([x], [second], "o", markerfacecolor="white", markeredgecolor=INK, markersize=14, zorder=3)
+        axes.plot([x], [second], "+", color=INK, markersize=14, markeredgewidth=1.1, zorder=4)
+    else:
+        label, colours = _labelled(gate)
+        for wire in (second,) if GATES[gate.name].controlled else (first, second):
+            _box(axes, x, wire, label, colours)
+
+
+def _box(axes: Axes, x: float | int, wire: int, label: str, colours: tuple[str, str]) -> None:
+    width, height = BOX
+    fill, edge = colours
+    corner = (x - width / 2, wire - height / 2)
+    style = "round,pad=0,rounding_size=0.1"
+    axes.add_patch(
+        FancyBboxPatch(corner, width, height, style, facecolor=fill, edgecolor=edge, linewidth=0.9, zorder=3)
+    )
+    longest = max(map(len, label.split("\n")))
+    axes.text(x, wire, label, ha="center", va="center", fontsize=7 if longest <= 5 else 35 / longest, linespacing=1.1,
+              color=INK, zorder=5)  # fmt: skip
+
+
+def _labelled(gate: Gate) -> tuple[str, tuple[str, str]]:
+    """Return the text of a gate's box, and its colours."""
+    name = gate.name.removeprefix("C") if GATES[gate.name].controlled else gate.name
+    match gate.angle:
+        case None:
+            return name, COLOURS["fixed"]
+        case Weight():
+            kind = "weight"
+        case Input():
+            kind = "input"
+        case _:
+            kind = "fixed"
+    return f"{name}\n{angle_text(gate.angle)}", COLOURS[kind]
+
+
+def angle_text(angle: Angle) -> str:
+    """Return an angle as a formula: θ for weights, x for inputs, s for their scales; a constant in units of rad."""
+    match angle:
+        case Weight(index):
+            return f"θ{_subscript(index)}"
+        case Input(feature, scale, transform):
+            inner = f"x{_subscript(feature)}" if scale is None else f"s{_subscript(scale)}x{_subscript(feature)}"
+            return inner if transform == "identity" else f"{transform.replace('arc', 'a')} {inner}"
+    return f"{angle:.2f}"
+
+
+def _subscript(index: int) -> str:
+    return str(index).translate(SUBSCRIPTS)
+
+
+def _measured(circuit: Circuit) -> dict[int, str]:
+    """Return the measured Pauli operators of each wire, if each observable is a single one; else nothing."""
+    found: dict[int, str] = {}
+    for observable in circuit.observables:
+        for word in observable.words:
+            if len(observable.words) > 1 or len(word.factors) != 1 or word.factors[0][0] in found:
+                return {}
+            wire, pauli = word.factors[0]
+            found[wire] = f"⟨{pauli}⟩"
+    return found

@@ -1,0 +1,1 @@
+"""Page of a comparison: one self-contained HTML file."""

@@ -1,0 +1,203 @@
+"""Page of a comparison, or of one run: one HTML file without scripts that requests nothing."""
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import jinja2
+
+from agents.compare.circuits.drawing import circuit_figure
+from agents.compare.circuits.sources import circuits_of
+from agents.compare.columns import Table, heading_of, printed, tables_of, threshold_text
+from agents.compare.outputs import MARK
+from agents.compare.page.animations import LARGEST, Animation, saved_animations
+from agents.compare.page.figures import PageFigure, adaptation_of_seeds, main_figures, task_figures, training_of_seeds
+from agents.compare.page.svg import inline_svg
+from agents.compare.result import Group, Member, Results, Section
+from agents.compare.statistics import CONFIDENCE, MIN_SEEDS
+from agents.experiment.style import line_style
+from agents.runs.program import program
+from qrl.common.errors import UsageError
+from qrl.common.trust import Trust
+
+MOST_OBSERVABLES = 8
+"""Maximum number of observables that a caption names."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Cell of a table: a value, and its interval."""
+
+    main: str
+    interval: str = ""
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """Table of a page; the first cell of each row is its heading."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class PageSection:
+    """Everything that the page shows of one environment."""
+
+    section: Section
+    heading: str
+    colours: tuple[str, ...]
+    """Colour of each group."""
+    tables: tuple[PageTable, ...]
+    threshold: str
+    figures: tuple[PageFigure, ...]
+    seeds: tuple[tuple[PageFigure, ...], ...]
+    """Rows: adaptation of each group, then training; of a single group, both in one row."""
+    tasks: tuple[PageFigure, ...]
+    circuits: tuple[PageFigure, ...]
+    animations: tuple[Animation, ...]
+    notes: tuple[str, ...]
+    """Drawings and animations that are missing, and why."""
+    differences: PageTable
+    commands: str
+
+
+def page_of(results: Results, trust: Trust, animation: bytes | None = None) -> str:
+    """Return the page.
+
+    Args:
+        results: what it shows. Texts from files are escaped.
+        trust: code outside this library that may be executed to draw the circuits of its models; circuits of other code
+            are left out, with a note.
+        animation: GIF of the groups, in place of those in the run folders.
+    """
+    sections = [_page_section(f"e{i}", each, trust, animation) for i, each in enumerate(results.sections)]
+    runs = [member for section in results.sections for group in section.groups for member in group.members]
+    return _template().render(
+        mark=MARK,
+        title=_title(results),
+        alone=len(runs) == 1,
+        warnings=results.warnings,
+        sections=sections,
+        command=_command(results, alone=len(runs) == 1),
+        versions=_versions(runs),
+        confidence=f"{CONFIDENCE:.0%}".replace("%", " %"),
+        min_seeds=MIN_SEEDS,
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    loader = jinja2.PackageLoader("agents.compare.page")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("page.html")
+
+
+def _title(results: Results) -> str:
+    if len(results.sections) == 1:
+        return re.sub(r", (?=[^\[]*\])", ",\u00a0", results.sections[0].finding)  # no line breaks inside intervals
+    return f"Comparison on {len(results.sections)} environments"
+
+
+def _page_section(name: str, section: Section, trust: Trust, animation: bytes | None) -> PageSection:
+    groups = section.groups
+    circuits, notes = _circuits(section, name, trust)
+    animations, more = saved_animations(section)
+    if animation is not None:
+        alt = f"Animation of {', '.join(group.label for group in groups)} in a task, before and after adaptation."
+        animations, more = [Animation("", alt, animation)], []
+        if len(animation) > LARGEST:
+            animations, more = [], [f"the animation is left out: {len(animation):,} bytes are too many for this page"]
+    return PageSection(
+        section=section,
+        heading=heading_of(section),
+        colours=tuple(str(line_style(index)["color"]) for index in range(len(groups))),
+        tables=tuple(_table(printed(table, groups), groups) for table in tables_of(section)),
+        threshold=threshold_text(section),
+        figures=tuple(main_figures(section, name)),
+        seeds=_seeds(section, name),
+        tasks=tuple(task_figures(section, name)),
+        circuits=tuple(circuits),
+        animations=tuple(animations),
+        notes=(*notes, *more),
+        differences=_differences(section),
+        commands="\n".join(_commands(groups)),
+    )
+
+
+def _seeds(section: Section, name: str) -> tuple[tuple[PageFigure, ...], ...]:
+    if all(group.n_seeds == 1 for group in section.groups):
+        return ()
+    adaptation, training = tuple(adaptation_of_seeds(section, name)), tuple(training_of_seeds(section, name))
+    return (adaptation + training,) if len(section.groups) == 1 else (adaptation, training)
+
+
+def _table(table: Table, groups: Sequence[Group]) -> PageTable:
+    rows = tuple(tuple(_cell(column.text(group)) for column in table.columns) for group in groups)
+    titles = (column.title.replace(" %", "\u00a0%") for column in table.columns)  # no line break in "10 %"
+    return PageTable(table.title, tuple(titles), rows)
+
+
+def _cell(text: str) -> Cell:
+    main, bracket, interval = text.partition(" [")
+    return Cell(main, f"{bracket.strip()}{interval}")
+
+
+def _circuits(section: Section, name: str, trust: Trust) -> tuple[list[PageFigure], list[str]]:
+    """Return drawings of the circuits of groups, and a note for each group whose circuits cannot be drawn."""
+    found, notes = [], []
+    for index, group in enumerate(section.groups):
+        if not group.circuits:
+            continue
+        try:
+            used = circuits_of(group.members[0].path, trust)
+        except UsageError as error:
+            notes.append(f"no circuit of {group.label} is drawn: {error}")
+            continue
+        for number, each in enumerate(used):
+            circuit = each.circuit
+            size = f"{circuit.n_wires} wires, {len(circuit.gates)} gates, depth {len(circuit.moments)}"
+            shown = [str(observable) for observable in circuit.observables[:MOST_OBSERVABLES]]
+            shown += ["…"] if len(circuit.observables) > MOST_OBSERVABLES else []
+            several = f"{each.count} equal circuits of " if each.count > 1 else ""
+            svg = inline_svg(
+                circuit_figure(circuit),
+                f"{name}-circuit{index}-{number}",
+                f"Circuit of {group.label}: {several}{size}.",
+            )
+            found.append(PageFigure(group.label, svg, f"{several}{size}. Measured: {', '.join(shown)}."))
+    return found, notes
+
+
+def _differences(section: Section) -> PageTable:
+    rows = [_option_row(name, section.groups) for name in section.differing]
+    return PageTable("Differences", ("option", *(group.label for group in section.groups)), tuple(rows))
+
+
+def _option_row(name: str, groups: Iterable[Group]) -> tuple[Cell, ...]:
+    values = [str(group.options[name]) if name in group.options else "–" for group in groups]
+    return tuple(map(Cell, (name, *values)))
+
+
+def _commands(groups: Iterable[Group]) -> Iterator[str]:
+    for member in (member for group in groups for member in group.members):
+        yield shlex.join(member.command) if member.command else f"# {member.path}: its command is not recorded"
+
+
+def _command(results: Results, *, alone: bool) -> str:
+    paths = map(str, results.paths)
+    return f"{program()} {shlex.join(['report' if alone else 'compare', *paths, *results.options])}"
+
+
+def _versions(members: Sequence[Member]) -> PageTable:
+    names = dict.fromkeys(name for member in members for name in member.provenance)
+    rows = []
+    for name in names:
+        values = sorted({member.provenance.get(name, "unknown") for member in members})
+        rows.append((Cell(name), Cell(", ".join(values))))
+    return PageTable("Versions", ("what", "version"), tuple(rows))

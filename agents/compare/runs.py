@@ -1,0 +1,147 @@
+"""Evaluated runs, and the run folders of studies. Reading executes nothing: names of plug-ins are labels here."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.experiment.evaluation import Curve
+from agents.experiment.report import table_name
+from agents.runs.folder import RunFolder
+from agents.runs.program import program
+from agents.runs.seal import CONFIG
+from qrl.common.errors import UsageError
+from qrl.common.files import LARGEST_RESULT, MissingFileError, from_json, kind_of, path_error
+
+STUDY = "study.json"
+"""File of a study, whose key "runs" has the planned runs by name."""
+NOT_CONFIGURATION = (
+    *("seed", "threads", "checkpoint_every", "eval_tasks", "eval_steps", "eval_episodes"),
+    *("validate_every", "validate_tasks"),
+)
+"""Fields of a spec in which runs of one configuration may differ."""
+
+
+@dataclass(frozen=True)
+class EvaluatedRun:
+    """A run folder, its training seed, what else defines its training, and its curve."""
+
+    folder: RunFolder
+    seed: object
+    options: Mapping[str, object]
+    """Options by their names on the command line, such as "agent.inner-steps"."""
+    curve: Curve
+
+    @property
+    def path(self) -> Path:
+        """Path of the run folder."""
+        return self.folder.path
+
+
+@dataclass(frozen=True)
+class FoundRuns:
+    """Run folders below the given paths."""
+
+    runs: tuple[Path, ...]
+    studies: tuple[Path, ...]
+    """Given paths that are folders of run folders."""
+    notes: tuple[str, ...]
+    """Runs of studies that are left out because they are incomplete: one line each."""
+
+
+def find_runs(paths: Sequence[Path], split: str) -> FoundRuns:
+    """Return the run folders among `paths` and directly inside the studies among them, each once.
+
+    A run of a study that has no evaluation yet is left out, with a note.
+
+    Raises:
+        UsageError: there is no path, or a path is neither a run folder nor a folder of run folders; or no run of a
+            study has been evaluated.
+    """
+    if not paths:
+        raise UsageError("compare: give at least one run folder or study")
+    runs: dict[Path, Path] = {}
+    studies, notes = [], []
+    for path in paths:
+        inside = [path] if _is_run(path) else _runs_inside(path)
+        if inside != [path]:
+            studies.append(path)
+            waiting = [run for run in inside if kind_of(run / table_name(split)) == "missing"]
+            inside = [run for run in inside if run not in waiting]
+            if not inside:
+                raise UsageError(f"{path}: none of its {len(waiting)} runs has been evaluated: no {table_name(split)}")
+            notes += [f"{run} is left out: it has no {table_name(split)} yet" for run in waiting]
+            known = {run.name for run in [*inside, *waiting]}
+            if absent := [name for name in _planned(path) if name not in known]:
+                notes.append(f"{path}: {len(absent)} planned runs are missing: {absent[0]}{', …' * (len(absent) > 1)}")
+        runs |= {run.resolve(): run for run in inside if run.resolve() not in runs}
+    return FoundRuns(tuple(runs.values()), tuple(studies), tuple(notes))
+
+
+def read_run(path: Path, split: str) -> EvaluatedRun:
+    """Read a run folder and its evaluation on a split.
+
+    Raises:
+        UsageError: the path is not that of a run folder; the evaluation is missing, and the message has the command
+            that makes it; or it is damaged.
+    """
+    folder = RunFolder.open(path)
+    table = path / table_name(split)
+    try:
+        data = from_json(table, LARGEST_RESULT)
+    except MissingFileError as error:
+        command = f"{program()} evaluate {shlex.quote(str(path))} --split {split}"
+        raise UsageError(f"{path} has no {table.name}: {command}") from error
+    curve = Curve.from_json(data, str(table))
+    spec = {name: value for name, value in folder.spec.items() if name not in NOT_CONFIGURATION}
+    # The file of a plug-in is part of the configuration, and so are the backend and the length of training of a curve.
+    # Seeds that end early by their patience, after different numbers of iterations, are still of one configuration.
+    planned = folder.spec.get("iterations") if folder.spec.get("patience") else curve.iteration
+    trained = {"iterations": planned, "evaluated": curve.backend, "origins": folder.config.get("origins", {})}
+    return EvaluatedRun(folder, folder.spec.get("seed"), dict(_flat(spec | trained)), curve)
+
+
+def _is_run(path: Path) -> bool:
+    """Return whether a path is that of a run folder. Raises UsageError for a path that is no folder."""
+    kind = kind_of(path)
+    if kind == "missing":
+        raise UsageError(f"{path}: no such run folder or study")
+    if kind != "folder":
+        raise UsageError(f"{path} is not a folder: a run folder or a study is expected")
+    return kind_of(path / CONFIG) != "missing"
+
+
+def _runs_inside(path: Path) -> list[Path]:
+    """Return the run folders directly inside a folder: in the order of its study.json, then of their names.
+
+    Raises:
+        UsageError: there is none, or study.json is damaged.
+    """
+    try:
+        inside = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise path_error(path, error) from error
+    runs = [entry for entry in inside if kind_of(entry) == "folder" and kind_of(entry / CONFIG) == "file"]
+    if not runs:
+        raise UsageError(f"{path} is neither a run folder nor a study: there is no {CONFIG} in it, nor a run inside")
+    order = {name: place for place, name in enumerate(_planned(path))}
+    return sorted(runs, key=lambda run: order.get(run.name, len(order)))
+
+
+def _planned(study: Path) -> list[str]:
+    """Return the names of the runs that a study has planned; empty if it does not say. Raises UsageError if damaged."""
+    try:
+        content = from_json(study / STUDY)
+    except MissingFileError:
+        return []
+    runs = content.get("runs") if isinstance(content, dict) else None
+    return list(runs) if isinstance(runs, dict) else []
+
+
+def _flat(options: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in options.items():
+        name = prefix + name.removesuffix("_config").replace("_", "-")
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, value

@@ -1,0 +1,101 @@
+"""Circuit drawings: layers folded as they repeat, every gate drawn, long circuits readable."""
+
+import pytest
+
+from agents.compare.circuits.drawing import COLUMN, MOST_COLUMNS, angle_text, circuit_figure
+from agents.compare.circuits.folding import Part, columns_of, fold
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.observables import Observable
+from tests.support.circuits import random_circuit
+
+
+def layer(n_wires, index):
+    """Rotations, a ring of CZ, and encodings, with indices of their own."""
+    wires, first = range(n_wires), index * n_wires
+    rotations = [Gate("RY", (wire,), Weight(first + wire)) for wire in wires]
+    ring = [Gate("CZ", (wire, (wire + 1) % n_wires)) for wire in wires]
+    return [*rotations, *ring, *(Gate("RX", (wire,), Input(wire % 2, first + wire)) for wire in wires)]
+
+
+def layered(n_wires, n_layers):
+    gates = [gate for index in range(n_layers) for gate in layer(n_wires, index)]
+    last = [Gate("RY", (wire,), Weight(n_layers * n_wires + wire)) for wire in range(n_wires)]
+    return Circuit(n_wires, (*gates, *last), tuple(Observable.of(f"Z{wire}") for wire in range(n_wires)))
+
+
+def test_repeating_layers_are_folded():
+    gates = layered(3, 5).gates
+    block, rest = fold(gates)
+    assert (block, rest) == (Part(tuple(layer(3, 0)), 5), Part(gates[-3:]))
+    start = (Gate("H", (0,)), Gate("H", (1,)))
+    assert fold([*start, *layer(3, 0), *layer(3, 1)]) == (Part(start), Part(tuple(layer(3, 0)), 2))
+
+
+def test_layers_with_other_inputs_or_constants_do_not_repeat():
+    for angles in ([Input(0), Input(1)], [0.5, 0.7], [Input(0), Input(0, 1)], [Input(0), Input(0, None, "tanh")]):
+        gates = tuple(Gate("RX", (0,), angle) for angle in angles)
+        assert fold(gates) == (Part(gates),)
+    assert fold(()) == (Part(()),)
+    short = tuple(Gate(name, (0,)) for name in ("H", "X", "X", "H", "X", "H", "H"))
+    assert fold(short) == (Part(short),), "a gate that occurs twice is no layer"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_folding_and_columns_lose_no_gate(seed):
+    gates = random_circuit(seed).gates
+    kinds = [(gate.name, gate.wires) for part in fold(gates) for gate in part.gates * part.times]
+    assert kinds == [(gate.name, gate.wires) for gate in gates]
+    columns = columns_of(gates)
+    assert sorted(map(str, gates)) == sorted(str(gate) for column in columns for gate in column)
+    for column in columns:
+        covered = [wire for gate in column for wire in range(min(gate.wires), max(gate.wires) + 1)]
+        assert len(covered) == len(set(covered)), "gates of a column do not cross"
+
+
+def texts(figure):
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def test_a_short_circuit_is_drawn_whole():
+    figure = circuit_figure(layered(2, 1))
+    assert texts(figure) == ["0", "1", "RY\nθ₀", "RY\nθ₁", "RX\ns₀x₀", "RX\ns₁x₁", "RY\nθ₂", "RY\nθ₃", "⟨Z⟩", "⟨Z⟩"]
+
+
+def test_a_deep_circuit_is_one_layer_and_its_repetitions():
+    figure = circuit_figure(layered(12, 10))
+    assert "× 10" in texts(figure) and len(figure.axes) == 1
+    assert figure.get_size_inches()[0] <= (MOST_COLUMNS + 2) * COLUMN
+    assert texts(figure).count("⟨Z⟩") == 12
+
+
+def test_a_long_circuit_without_layers_continues_below():
+    gates = tuple(Gate("RX", (0,), float(index)) for index in range(50))
+    figure = circuit_figure(Circuit(1, gates, (Observable.of("Z0"),)))
+    assert len(figure.axes) == 3
+    assert sum(text.startswith("RX") for text in texts(figure)) == 50
+    assert texts(figure).count("…") == 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_kind_of_gate_and_observable_can_be_drawn(seed):
+    circuit = random_circuit(seed)
+    boxes = sum(text.startswith(("R", "H", "X")) for text in texts(circuit_figure(circuit)))
+    parts = [gate for part in fold(circuit.gates) for gate in part.gates] if boxes else circuit.gates
+    per_gate = {"CZ": 0, "CNOT": 0, "RXX": 2, "RYY": 2, "RZZ": 2}
+    short = len(columns_of(circuit.gates)) <= MOST_COLUMNS
+    assert boxes == sum(per_gate.get(gate.name, 1) for gate in (circuit.gates if short else parts))
+
+
+@pytest.mark.parametrize(
+    ("angle", "text"),
+    [
+        (Weight(12), "θ₁₂"),
+        (Input(3), "x₃"),
+        (Input(0, 4, "tanh"), "tanh s₄x₀"),
+        (Input(1, None, "arctan"), "atan x₁"),
+        (-0.5, "-0.50"),
+    ],
+)
+def test_angles_as_texts(angle, text):
+    assert angle_text(angle) == text
