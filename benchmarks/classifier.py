@@ -28,8 +28,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from benchmarks.shared.common import set_up, table, write_result
+from benchmarks.shared.estimates import single, text
 from benchmarks.shared.main import TimingOptions, run_main
-from benchmarks.shared.statistics import interval, median_of, t_interval
 from qrl.policies.frame import Frame
 from qrl.sklearn.classifier import QuantumClassifier
 
@@ -69,7 +69,7 @@ def compare_classifiers(name: str, n_seeds: int) -> dict[str, Any]:
         budget = rows[QUANTUM]["parameters"] if rows else 0
         seeds = [cross_validate(make(seed, frame, budget), seed, inputs, targets) for seed in range(n_seeds)]
         rows[each] = summary(seeds, rows[QUANTUM]["seeds"] if rows else seeds)
-        print(name, each, interval(rows[each]["accuracy"], 4), flush=True)
+        print(name, each, text(rows[each]["accuracy"], 4), flush=True)
     sizes = {"samples": len(inputs), "inputs": frame.n_inputs, "classes": frame.n_outputs}
     return {**sizes, "options": QuantumClassifier().get_params(), "classifiers": rows}
 
@@ -94,10 +94,10 @@ def summary(seeds: list[dict[str, Any]], quantum: list[dict[str, Any]]) -> dict[
     differences = [ours["accuracy"] - row["accuracy"] for ours, row in zip(quantum, seeds, strict=True)]
     return {
         "parameters": seeds[0]["parameters"],
-        "accuracy": t_interval([row["accuracy"] for row in seeds]),
-        "quantum_minus_this": None if seeds is quantum else t_interval(differences),
+        "accuracy": single([row["accuracy"] for row in seeds]),
+        "quantum_minus_this": None if seeds is quantum else single(differences),
         "cut_short": sum(row["cut_short"] for row in seeds),
-        "seconds_a_fit": median_of(seeds, "seconds"),
+        "seconds_a_fit": float(np.median([row["seconds"] for row in seeds])),
         "seeds": seeds,
     }
 
@@ -130,8 +130,8 @@ def table_row(dataset: str, name: str, row: dict[str, Any]) -> dict[str, Any]:
         "dataset": dataset,
         "classifier": name,
         "parameters": row["parameters"],
-        "accuracy [%]": interval(percent["accuracy"], 2),
-        "quantum minus this": percent["quantum_minus_this"] and interval(percent["quantum_minus_this"], 2),
+        "accuracy [%]": text(percent["accuracy"], 2),
+        "quantum minus this": percent["quantum_minus_this"] and text(percent["quantum_minus_this"], 2),
         "not converged": row["cut_short"],
         "seconds per fit": row["seconds_a_fit"],
     }

@@ -28,8 +28,8 @@ from benchmarks.automl_table.build import rank
 from benchmarks.automl_table.catalogue import catalogue
 from benchmarks.automl_table.datasets import listed, read
 from benchmarks.shared.common import RUNS, set_up, table, write_result
+from benchmarks.shared.estimates import single, text
 from benchmarks.shared.main import QuickOptions, run_main
-from benchmarks.shared.statistics import interval, t_interval
 from envs.automl.table import read_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,9 +59,9 @@ def main(options: Options) -> None:
         ]
     print(table(rows))
     keys = ("best_minus_single", "first_minus_single")
-    summary = {key: t_interval([row[key] for row in rows]) for key in keys}
+    summary = {key: single([row[key] for row in rows]) for key in keys}
     for key, value in summary.items():
-        print(key, interval(value, 4))
+        print(key, text(value, 4))
     n_better = sum(row["best_minus_single"] > 0 for row in rows)
     write_result(
         "select", {"time": timed, "datasets": rows, "summary": {**summary, "ahead": n_better}}, quick=options.quick

@@ -14,7 +14,9 @@ results/skolik.json, docs/skolik.png.
 """
 
 import itertools
+import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from agents.runs.provenance import provenance
 from benchmarks.shared.common import RUNS, set_up, table
 from benchmarks.shared.curves import draw, overview
 from benchmarks.shared.main import TrainingOptions, run_main
-from benchmarks.shared.runs import check_names, process_pool, publish
+from benchmarks.shared.publish import check_names, publish
 from qrl.common.files import from_json, to_json, write_atomically
 
 N_SEEDS = 10
@@ -70,7 +72,9 @@ def main(options: Options) -> None:
     check_names("skolik", "model", options.models, POLICIES)
     set_up(threads=1)
     measured = {}
-    with process_pool("skolik", options.jobs) as pool:
+    RUNS.mkdir(parents=True, exist_ok=True)
+    # Runs of Stable-Baselines3 have no run folders, so that they are no study.
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         for model in options.models:
             seeds = range(options.first_seed, options.first_seed + options.seeds)
             arguments = (itertools.repeat(each) for each in (model, options.overwrite, options.quick))

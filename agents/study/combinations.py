@@ -55,13 +55,20 @@ def with_settings(
     """
     options = [known(combination) for combination in found]
     anywhere = frozenset[str]().union(*options)
-    variants = [each for variant in request.variants for each in variant.settings]
-    axes = [axis[0] for axis in request.grid.values()]
     notes: dict[str, None] = {}
-    for one in (*request.settings, *axes, *variants):
+
+    def note(one: Setting, variant: Variant | None = None) -> None:
+        """Note that an option applies to some combinations only, of a variant or of all."""
         if f"--{one.name}" in anywhere:
-            having = [f"--{one.name}" in own for own in options]
-            notes[_partial(one, found, having)] = None
+            pairs = zip(found, options, strict=True)
+            having = [(each, f"--{one.name}" in own) for each, own in pairs if variant in (None, each.variant)]
+            notes[_partial(one, having)] = None
+
+    for one in (*request.settings, *(axis[0] for axis in request.grid.values())):
+        note(one)
+    for variant in request.variants:
+        for one in variant.settings:
+            note(one, variant)
     made = []
     for combination, own in zip(found, options, strict=True):
 
@@ -80,13 +87,15 @@ def with_settings(
     return made, [note for note in notes if note]
 
 
-def _partial(one: Setting, found: Sequence[Combination], having: Sequence[bool]) -> str:
+def _partial(one: Setting, having: Sequence[tuple[Combination, bool]]) -> str:
     """Return a note on an option that only some plug-ins have; "" if all have it."""
-    if all(having):
+    if all(has for _, has in having):
         return ""
     role = one.role if one.role in REGISTRIES else "env"  # Options such as --vary are those of environments.
-    have = _listed(each.names.get(role, "") for each, has in zip(found, having, strict=True) if has)
-    lack = _listed(each.names.get(role, "") for each, has in zip(found, having, strict=True) if not has)
+    names = [(each.names.get(role, f"the default {role}"), has) for each, has in having]
+    have, lack = (_listed(name for name, has in names if has is wanted) for wanted in (True, False))
+    if not have:
+        return f"note: --{one.name} does not apply to {lack}"
     return f"note: --{one.name} applies to {have}, not to {lack}"
 
 

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agents.core.plain import from_plain
@@ -18,9 +18,9 @@ CONSENTING = ("config", "trust", "overwrite")
 
 @dataclass(frozen=True)
 class VariantTable:
-    """Table of a variant in a study file."""
+    """Table of a variant in a study file; one with plug-ins of its own needs no name."""
 
-    name: str
+    name: str = ""
     options: dict[str, object] = field(default_factory=dict)
 
 
@@ -92,13 +92,11 @@ def grid_axes(grid: Mapping[str, object], where: str) -> dict[str, tuple[Setting
 
 
 def make_variant(table: VariantTable, where: str) -> Variant:
-    """Return the variant of a table. Raises UsageError if it has no name, or a value is invalid."""
-    if not table.name:
-        raise UsageError(f"{where}: a variant needs a name")
-    names = {}
-    for role in REGISTRIES.keys() & table.options.keys():
-        name = table.options[role]
-        if isinstance(name, str):  # Otherwise it is a table of options, such as those of agent.
-            names[role] = name
+    """Return the variant of a table. Raises UsageError if nothing tells it apart, or a value is invalid."""
+    # What is no text is a table of options, such as those of agent.
+    names = {role: name for role in REGISTRIES if isinstance(name := table.options.get(role), str)}
+    if not (table.name or names):
+        raise UsageError(f"{where}: a variant needs a name, or a plug-in of its own")
+    variant = Variant(table.name, names)
     own = {key: value for key, value in table.options.items() if key not in names}
-    return Variant(table.name, names, settings(own, f"{where}: {table.name}"))
+    return replace(variant, settings=settings(own, f"{where}: {variant.label}"))

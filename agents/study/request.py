@@ -31,10 +31,15 @@ class Variant:
     """Named set of options, crossed with everything else."""
 
     name: str = ""
-    """Name, part of the names of the runs; "" for the only variant of a study without variants."""
+    """Name, part of the names of the runs; "" for one that its plug-ins tell apart, and for the only one of a study."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Plug-ins by role, in place of those of the study."""
     settings: tuple[Setting, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Plug-ins and name, in words."""
+        return " ".join([*self.names.values(), *([self.name] if self.name else [])])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +85,7 @@ class Request:
             if not axis:
                 raise UsageError(f"grid: {name} has no values: there would be no runs")
             check_distinct(f"grid: {name}", [each.text for each in axis])
-        check_distinct("variants", [variant.name for variant in self.variants])
+        check_distinct("variants", [variant.label for variant in self.variants])
         self._check_places()
         count = len(self.seeds) * len(self.variants)
         for values in (*self.names.values(), *self.grid.values()):
@@ -95,7 +100,7 @@ class Request:
             own = {each.name for each in variant.settings}
             if both := sorted(own & self.grid.keys()):
                 raise UsageError(
-                    f"{both[0]} is an axis of the grid and an option of variant {variant.name!r}: drop one"
+                    f"{both[0]} is an axis of the grid and an option of variant {variant.label!r}: drop one"
                 )
             given |= own - given
         if both := sorted({each.name for each in self.settings} & self.grid.keys()):

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import tyro
 
-from benchmarks.shared.runs import Draw, redraw
+from benchmarks.shared.publish import Draw, redraw
+from qrl.common.errors import TrainingError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class TrainingOptions(QuickOptions):
     """Number of parallel runs [processes]."""
 
     overwrite: bool = False
-    """Retrain finished runs."""
+    """Replace runs that have other options."""
 
     redraw: bool = False
     """Only redraw the figure from the committed result."""
@@ -65,4 +66,7 @@ def run_main(main: Callable[[O], None], options_type: type[O], about: str | None
             assert draw is not None
             redraw(name, draw)
             return
-    main(options)
+    try:
+        main(options)
+    except (UsageError, TrainingError) as error:
+        sys.exit(f"benchmarks.{name}: {error}")

@@ -7,16 +7,13 @@ import pytest
 from matplotlib.colors import to_hex
 
 from agents.experiment.style import PALETTE, REFERENCE_COLOUR, in_style
-from benchmarks import adaptation
 from benchmarks.shared import common, curves, main
-from benchmarks.shared import runs as benchmark_runs
+from benchmarks.shared import publish as published
 from benchmarks.shared.common import RESULTS
 from qrl.common.files import from_json, to_json
 from tests.agents.legends import check_legend
 
 DRAWN = {
-    "controls": ("draw", None),
-    "families": ("draw", "episode of a trial"),
     "few_shot": ("_draw", "gradient steps of 10 examples each"),
     "jerbi": ("_draw", "training [episodes]"),
     "noise_aware": ("_draw", "gradient steps of 40 episodes each"),
@@ -48,13 +45,12 @@ def test_legends_match_their_panels_and_counts_are_integers(name, monkeypatch, t
         colours = {to_hex(line.get_color()) for line in axes.get_lines() if len(line.get_xdata())}
         assert colours <= {to_hex(each) for each in (*PALETTE, REFERENCE_COLOUR)}
         assert {to_hex(line.get_color()) for line in axes.get_legend().get_lines()} <= colours
-        if name != "controls":  # whose entries are error bars
-            check_legend(axes)
+        check_legend(axes)
         low, high = axes.get_xlim()
         ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
         assert axes.get_xlabel() and all(tick == round(tick) for tick in ticks)
-        assert axes.get_ylabel() or axes is not places[0] or name == "controls"
-    assert counted is None or counted in {axes.get_xlabel() for axes in places}
+        assert axes.get_ylabel() or axes is not places[0]
+    assert counted in {axes.get_xlabel() for axes in places}
 
 
 @needs_results
@@ -77,7 +73,7 @@ def test_redraw_draws_the_committed_result_and_runs_nothing(monkeypatch, tmp_pat
     results, docs = tmp_path / "benchmarks" / "results", tmp_path / "docs"
     results.mkdir(parents=True)
     docs.mkdir()
-    for module in (common, benchmark_runs):
+    for module in (common, published):
         monkeypatch.setattr(module, "RESULTS", results)
     (results / "some.json").write_text(to_json({"results": {"a": 1}}))
 
@@ -93,13 +89,24 @@ def test_redraw_draws_the_committed_result_and_runs_nothing(monkeypatch, tmp_pat
         main.run_main(measured.append, main.TrainingOptions, "About.")
 
 
-@needs_results
-def test_readme_picture_shows_the_circuit_and_its_controls():
-    results = from_json(RESULTS / "adaptation.json")["results"]
-    found = adaptation.curves(results)
-    assert {label: len(rows) for label, rows in found.items()} == {
-        "maml reuploading, 64 parameters": 10,
-        "maml mlp, 59 parameters": 10,
-        "maml fourier, 64 parameters": 10,
-        "random": 1,
-    }
+def test_remeasuring_one_part_keeps_the_others(tmp_path, monkeypatch):
+    results, runs = tmp_path / "benchmarks" / "results", tmp_path / "runs"
+    for module in (common, published):
+        monkeypatch.setattr(module, "RESULTS", results)
+        monkeypatch.setattr(module, "RUNS", runs)
+    drawn = []
+
+    def measured(draft=False, **parts):
+        def draw(every, path):
+            drawn.append((list(every), path))
+
+        published.publish("some", parts, ("a", "b", "c"), draw, draft=draft)
+
+    measured(c=3, b=2)
+    measured(a=1, b=20)
+    assert from_json(results / "some.json")["results"] == {"a": 1, "b": 20, "c": 3}
+    assert drawn == [(["b", "c"], tmp_path / "docs" / "some.png"), (["a", "b", "c"], tmp_path / "docs" / "some.png")]
+    measured(a=100, draft=True)
+    assert from_json(results / "some.json")["results"]["a"] == 1
+    assert from_json(runs / "some.json")["results"] == {"a": 100}
+    assert drawn[-1] == (["a"], runs / "some.png")

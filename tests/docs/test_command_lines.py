@@ -84,6 +84,7 @@ def parse_line(line: str) -> None:
     """Parse the arguments after run.py, without running anything. Raises UsageError."""
     line = line.replace("--env NAME", "--env navigation").replace("RUN", "runs/mine")
     command, *arguments = shlex.split(line.partition("run.py ")[2])
+    arguments = [str(ROOT / each) if each.startswith("benchmarks/") else each for each in arguments]
     if command.startswith("-"):
         command, arguments = "train", [command, *arguments]
     try:

@@ -65,8 +65,9 @@ def test_an_empty_file_is_one_default_run(tmp_path):
     [
         ("modells = ['mlp']", "unknown option 'modells'; did you mean 'models'? (choices: agents, envs, grid, jobs, "),
         ("[[variants]]\nname = 'a'\nopts = {}", ".variants[0]: unknown option 'opts'; did you mean 'options'?"),
-        ("[[variants]]\noptions = {}", ".variants[0]: name is missing"),
-        ("[[variants]]\nname = ''", ": variants: a variant needs a name"),
+        ("[[variants]]\noptions = {}", ": variants: a variant needs a name, or a plug-in of its own"),
+        ("[[variants]]\nname = ''", ": variants: a variant needs a name, or a plug-in of its own"),
+        ("variants = [{options = {model = 'mlp'}}, {options = {model = 'mlp'}}]", ": variants: mlp is given twice"),
         ("variants = [{name='a'}, {name='a'}]", ": variants: a is given twice"),
         ("models = 'mlp'", ".models: expected a list, found 'mlp'"),
         ("models = ['mlp', 'mlp']", ": models: mlp is given twice"),

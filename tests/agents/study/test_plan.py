@@ -97,6 +97,44 @@ def test_agents_without_a_network_run_once_for_all_models():
     assert (random.trains, random.iterations) == (False, 0)
 
 
+def test_variants_with_plug_ins_of_their_own_need_no_name(tmp_path):
+    file = tmp_path / "study.toml"
+    file.write_text(
+        """
+        variants = [
+            { options = { agent = "maml", model = "reuploading", "model.n-wires" = 2 } },
+            { options = { agent = "maml", model = "mlp" } },
+            { name = "wide", options = { agent = "maml", model = "mlp", "model.hidden" = [50, 50] } },
+            { options = { agent = "random" } },
+        ]
+        [options]
+        "model.depth" = 3
+        """
+    )
+    plan = plan_of(str(file))
+    assert names(plan) == [
+        "navigation-maml-reuploading-seed0",
+        "navigation-maml-mlp-seed0",
+        "navigation-maml-mlp-wide-seed0",
+        "navigation-random-seed0",
+    ]
+    # The options of a variant are for its own plug-ins: no note says that others lack them.
+    assert plan.notes == ("note: --model.depth applies to mlp, not to reuploading, the default model",)
+
+
+def test_option_that_no_plug_in_of_its_variant_has_is_noted(tmp_path):
+    file = tmp_path / "study.toml"
+    file.write_text(
+        """
+        variants = [
+            { options = { model = "mlp", "model.n-wires" = 2, "agent.clip" = 0.1 } },
+            { options = { model = "reuploading" } },
+        ]
+        """
+    )
+    assert plan_of(str(file)).notes == ("note: --model.n-wires does not apply to mlp",)
+
+
 def test_impossible_combinations_are_named():
     assert refusal("--agents", "rl2,maml", "--models", "gru").startswith("agent maml, model gru: ")
     assert refusal("--agent", "maml", "--model", "gru", "--env", "navigation").startswith("model 'gru'")
