@@ -42,8 +42,8 @@ Which = Literal["last", "best"]
 class Run:
     """Trained agent and its run folder, as returned by `train` and `load`.
 
-    The network `agent.policy` has the trained parameters. Code outside this library that the run names is executed only
-    if it is trusted; see `qrl.common.trust`.
+    The network `agent.policy` has the parameters of a `checkpoint`: the last one, or the best one on validation tasks.
+    Code outside this library that the run names is executed only if it is trusted; see `qrl.common.trust`.
     """
 
     def __init__(

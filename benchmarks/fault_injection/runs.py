@@ -76,7 +76,8 @@ class Ended:
         """Return whether it ended with code 2 and a one-line error message that contains the words."""
         lines = self.errors.splitlines()
         messages = [line for line in lines if line.startswith("run.py: error: ")]
-        all_known = all(re.match(r"run\.py: error: |iteration \d|warning: |note: ", line) for line in lines)
+        known = r"run\.py: error: |(validation after )?iteration \d|warning: |note: "
+        all_known = all(re.match(known, line) for line in lines)
         one_line = self.code == 2 and all_known and lines[-1:] == messages
         return one_line and all(word in messages[0] for word in words)
 
