@@ -78,9 +78,15 @@ def test_mismatches_are_detected_before_anything_is_written(tmp_path, monkeypatc
     assert "\n" not in str(error.value) and not (tmp_path / "run").exists()
 
 
-def test_too_many_wires_for_the_memory_of_a_meta_gradient(tmp_path):
+def test_too_many_wires_for_the_memory_of_a_meta_gradient(tmp_path, monkeypatch):
     from qrl.models.reuploading import Config
 
-    with pytest.raises(UsageError, match=r"gradient of one task needs about .* GiB"):
-        run_training(Spec.default(model_config=Config(n_wires=16)), tmp_path / "run", overwrite=False, command=[])
+    # Both engines keep at least the state of each sample: 2 * 20 episodes * 100 steps * 2**14 amplitudes * 8 bytes.
+    monkeypatch.setattr("qrl.common.memory.physical_memory", lambda: 2**28)
+    # Were it accepted, a single iteration of a single task would end soon.
+    spec = Spec.default(model_config=Config(n_wires=14), agent_config={"meta_batch": 1}, iterations=1, eval_tasks=2)
+    with pytest.raises(UsageError, match=r"gradient of one task needs about .* GiB") as error:
+        run_training(spec, tmp_path / "run", overwrite=False, command=[])
+    needed = float(str(error.value).split("about ")[1].split(" GiB")[0])
+    assert needed >= 2 * 20 * 100 * 2**14 * 8 / 2**30
     assert not (tmp_path / "run").exists()
