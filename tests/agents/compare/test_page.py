@@ -83,6 +83,8 @@ def test_page_requests_nothing(text):
     assert re.findall(r"url\((?!#)", text) == [] and "@import" not in text
     assert not page.all("script", "link", "iframe", "object", "embed", "base", "form")
     assert len(text.encode()) < 2_000_000
+    (policy,) = [each["content"] for each in page.all("meta") if "http-equiv" in each]
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:", "the browser enforces it, too"
 
 
 def test_ids_are_unique_and_references_lead_to_them(text):
