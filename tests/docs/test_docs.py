@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium
 import pytest
@@ -79,12 +80,17 @@ def test_examples_of_studies(tmp_path, monkeypatch):
         return sweep(out, seeds=1, jobs=1, **options)
 
     monkeypatch.setattr(agents, "sweep", small_sweep, raising=False)
-    (example,) = blocks("docs/studies.md")
+    sweeping, comparing = blocks("docs/studies.md")
     names: dict = {}
-    exec(example, names)
+    exec(sweeping, names)
     study = names["study"]
     assert len(study.paths) == 4
     assert [run.iteration for run in study.runs()] == [1] * 4
+    for path, own in zip((study.paths[0], study.paths[-1]), ("runs/a", "runs/b"), strict=True):
+        shutil.copytree(path, own)
+    exec(comparing, names)
+    assert [group.label for group in names["section"].groups] == ["reuploading", "mlp"]
+    assert Path("page.html").read_text().startswith("<!doctype html>")
 
 
 def test_the_page_on_python_has_every_kind_of_example():
