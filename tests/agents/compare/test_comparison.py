@@ -74,6 +74,43 @@ def test_seeds_that_end_early_by_their_patience_are_one_group(tmp_path):
     assert group.n_seeds == 2 and group.options["iterations"] == 9
 
 
+def start(path, checkpoint="last"):
+    """Configuration of a run that starts from the weights of another."""
+    origin = {"path": path, "checkpoint": checkpoint, "run": "a", "iteration": 3, "weights": "b"}
+    return {"start_from": origin}
+
+
+def test_runs_that_start_from_other_weights_are_other_groups(tmp_path):
+    for name, config in (
+        ("a", {}),
+        ("b", start("/runs/first-seed1")),
+        ("c", start("/runs/first-seed1", "best")),
+        ("d", start("/runs/second")),
+    ):
+        saved_run(tmp_path / name, 0, [[0.0, 1.0], [0.0, 2.0]], config=config)
+    # A seed that starts from another seed of one study is of the same configuration.
+    saved_run(tmp_path / "e", 1, [[0.0, 1.0], [0.0, 2.0]], config=start("/runs/first-seed2"))
+    section = section_of(tmp_path)
+    assert [group.options.get("from") for group in section.groups] == [
+        *(None, "/runs/first", "/runs/first/best", "/runs/second")
+    ]
+    assert [group.seeds for group in section.groups] == [(0,), (0, 1), (0,), (0,)] and section.differing == ("from",)
+    saved_run(tmp_path / "f", 0, [[0.0, 1.0], [0.0, 2.0]], config={"start_from": {"path": 3}})
+    with pytest.raises(UsageError, match=r"f/config.json: start_from"):
+        compare(tmp_path)
+
+
+def test_a_learning_rate_that_a_resume_has_changed_is_another_configuration(tmp_path):
+    history = [{"iteration": 2, "changed": {"agent_config.lr_heads": {"from": 0.1, "to": 0.5}}}]
+    longer = [{"iteration": 2, "changed": {"iterations": {"from": 2, "to": 3}}}]
+    for seed, kept in enumerate(([], history, longer)):
+        config = {"history": kept} if kept else {}
+        saved_run(tmp_path / f"{seed}", seed, [[0.0, 1.0], [0.0, 2.0]], options={"lr_heads": 0.5}, config=config)
+    groups = section_of(tmp_path).groups
+    assert [group.seeds for group in groups] == [(0, 2), (1,)]
+    assert groups[1].options["agent.lr-heads before"] == "0.1 until iteration 2"
+
+
 def test_an_option_that_a_group_lacks_differs():
     assert differing_options([{"a": 1, "b": 2}, {"a": 1}, {"a": 1, "c": None}]) == ["b"]
 
