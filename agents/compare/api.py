@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from typing import get_args
 
@@ -17,6 +18,8 @@ from agents.compare.measure import check_alike, measure, scores_at
 from agents.compare.relations import (
     learning_target,
     reference_lines,
+    same_distribution,
+    same_tasks,
     with_differences,
     with_sample_complexity,
     with_share,
@@ -97,10 +100,17 @@ def _section(
     places = [_place(label, group, own, at) for label, group in zip(labels, own, strict=True)]
     thresholds = _thresholds(own, places)
     groups = [measure(*each, thresholds) for each in zip(labels, own, trainings, places, strict=True)]
-    lines = reference_lines(groups)
-    target = learning_target(groups, epsilon, delta)
-    groups = [_related(group, one, groups[chosen], own[chosen]) for group, one in zip(groups, own, strict=True)]
-    groups = [with_share(with_sample_complexity(group, target), lines) for group in groups]
+    learned = [same_distribution(one, own[chosen]) for one in own]
+    evaluated = [same_tasks(one, own[chosen]) for one in own]
+    lines = reference_lines([*compress(groups, evaluated)])
+    target = learning_target([*compress(groups, learned)], epsilon, delta)
+    groups = [
+        with_sample_complexity(each, target) if same else each for each, same in zip(groups, learned, strict=True)
+    ]
+    groups = [
+        with_share(_related(group, one, groups[chosen], own[chosen]), lines) if same else group
+        for group, one, same in zip(groups, own, evaluated, strict=True)
+    ]
     section = Section(
         env=runs[0].curve.env,
         split=split,

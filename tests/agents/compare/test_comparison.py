@@ -236,6 +236,36 @@ def test_share_of_the_reference_lines_by_hand(tmp_path):
     assert section_of(tmp_path / "e").groups[0].share.value == pytest.approx(3 / 5)
 
 
+def test_shares_and_thresholds_are_of_one_task_distribution(tmp_path):
+    def saved(name, horizon, scores, **changes):
+        env = {"config": {"spec": {"env_config": {"horizon": horizon}}}, "env_options": {"horizon": horizon}}
+        saved_group(tmp_path, name, scores, **env, **changes)
+
+    saved("a", 10, STAIRS, references={"oracle": [0.0, 6.0]})
+    saved("b", 10, HIGHER, model="b", returns=(2.0, 6.0, 6.0))
+    saved("c", 99, STAIRS, references={"oracle": [0.0, 60.0]})
+    saved("d", 99, STAIRS, model="b", returns=(9.0, 9.0, 9.0))
+    section = section_of(tmp_path)
+    # The optimum of the tasks is 6; 3 and 4 of it are reached.
+    assert [group.share and group.share.value for group in section.groups] == pytest.approx([0.5, 4 / 6, None, None])
+    # From the lowest start on these tasks, 1, to 6: a threshold of 5.5.
+    assert section.target.threshold == 5.5
+    assert [each.sample_complexity and each.sample_complexity.value for each in section.groups] == [
+        *(math.inf, 100, None, None)
+    ]
+    other = section_of(tmp_path, section.groups[2].label)
+    assert other.lines.optimum == 60 and other.groups[0].share is None
+    assert other.groups[2].share.value == pytest.approx(3 / 60)
+
+
+def test_other_numbers_of_test_tasks_leave_the_sample_complexity(tmp_path):
+    saved_group(tmp_path, "a", STAIRS, references={"oracle": [0.0, 6.0]})
+    saved_group(tmp_path, "b", [[*row, 1.0] for row in STAIRS], model="b", returns=(2.0, 6.0, 6.0))
+    first, second = section_of(tmp_path).groups
+    assert first.share is not None and second.share is None
+    assert second.sample_complexity.value == 100
+
+
 def test_at_chooses_the_place_of_the_comparison(study):
     section = section_of(study, at=0)
     assert [group.at.x for group in section.groups] == [0, 0]
