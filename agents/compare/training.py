@@ -7,11 +7,7 @@ from typing import Any
 
 from agents.compare.runs import EvaluatedRun
 from agents.core.plain import check_value
-from agents.runs.metrics import Metrics
 from qrl.common.errors import UsageError
-
-VALIDATION = "validation.jsonl"
-"""File with a row for each evaluation on validation tasks during training."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ def all_validated(runs: Iterable[EvaluatedRun]) -> bool:
     Otherwise the learning curves of all have to be those on training tasks, to be comparable.
     """
     trained = [run for run in runs if run.folder.metrics.last_iteration()]
-    return bool(trained) and all(_validation(run).last_iteration() for run in trained)
+    return bool(trained) and all(run.folder.validation.last_iteration() for run in trained)
 
 
 def read_training(run: EvaluatedRun, *, validated: bool) -> Training:
@@ -56,7 +52,7 @@ def read_training(run: EvaluatedRun, *, validated: bool) -> Training:
     Raises:
         UsageError: the metrics are damaged, or hold values of the wrong type.
     """
-    metrics, validation = run.folder.metrics, _validation(run)
+    metrics, validation = run.folder.metrics, run.folder.validation
     rows = metrics.rows()
     state = run.folder.checkpoints.last_meta() or {}
     seconds, steps = state.get("seconds"), state.get("env_steps")
@@ -75,10 +71,6 @@ def read_training(run: EvaluatedRun, *, validated: bool) -> Training:
         float(seconds) if isinstance(seconds, int | float) else None,
         sum(counts) if counts else None,
     )
-
-
-def _validation(run: EvaluatedRun) -> Metrics:
-    return Metrics(run.path / VALIDATION)
 
 
 def _metrics_point(row: Mapping[str, Any], path: Path) -> LearningPoint:
