@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 from agents.compare.runs import EvaluatedRun
 from agents.core.plain import check_value
 from qrl.common.errors import UsageError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ def read_training(run: EvaluatedRun, *, validated: bool) -> Training:
     state = run.folder.checkpoints.last_meta() or {}
     seconds, steps = state.get("seconds"), state.get("env_steps")
     if not isinstance(steps, int):
-        steps = _number(int, rows[-1], "env_steps", metrics.path) if rows else 0
-    counts = [_number(int, row, "circuits", metrics.path) for row in rows if "circuits" in row]
+        steps = _value(int, rows[-1], "env_steps", metrics.path) if rows else 0
+    counts = [_value(int, row, "circuits", metrics.path) for row in rows if "circuits" in row]
     points = (
         [_validation_point(row, validation.path) for row in validation.rows()]
         if validated
@@ -73,30 +75,30 @@ def read_training(run: EvaluatedRun, *, validated: bool) -> Training:
     )
 
 
-def _metrics_point(row: Mapping[str, Any], path: Path) -> LearningPoint:
+def _metrics_point(row: Mapping[str, object], path: Path) -> LearningPoint:
     return _point(row, _numbers(row, "return_by_step", path)[-1], path)
 
 
-def _validation_point(row: Mapping[str, Any], path: Path) -> LearningPoint:
+def _validation_point(row: Mapping[str, object], path: Path) -> LearningPoint:
     """Return the point of a validation on the scale of the metrics: after all updates, or of a whole trial."""
     means = _numbers(row, "mean", path)
     return _point(row, sum(means) if row.get("axis") == "episodes" else means[-1], path)
 
 
-def _point(row: Mapping[str, Any], value: float, path: Path) -> LearningPoint:
-    return LearningPoint(row["iteration"], _number(int, row, "env_steps", path), value)
+def _point(row: Mapping[str, object], value: float, path: Path) -> LearningPoint:
+    return LearningPoint(_value(int, row, "iteration", path), _value(int, row, "env_steps", path), value)
 
 
-def _numbers(row: Mapping[str, Any], name: str, path: Path) -> list[float]:
+def _numbers(row: Mapping[str, object], name: str, path: Path) -> list[float]:
     """Return numbers of a row. Raises UsageError if they are missing, or no list of numbers with at least one."""
-    if not (found := _number(list[float], row, name, path)):
+    if not (found := _value(list[float], row, name, path)):
         raise UsageError(f"{path}: {name} of iteration {row['iteration']} is empty")
     return [float(each) for each in found]
 
 
-def _number(kind: object, row: Mapping[str, Any], name: str, path: Path) -> Any:
+def _value(kind: type[T], row: Mapping[str, object], name: str, path: Path) -> T:
     """Return a value of a row. Raises UsageError if it is missing or not of this kind."""
     if name not in row:
         raise UsageError(f"{path}: the row of iteration {row['iteration']} has no {name}")
     check_value(kind, row[name], f"{path}: {name}")
-    return row[name]
+    return cast(T, row[name])
