@@ -3,13 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 from agents.compare.runs import EvaluatedRun
 from agents.core.plain import check_value
 from qrl.common.errors import UsageError
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,8 @@ def read_training(run: EvaluatedRun, *, validated: bool) -> Training:
     state = run.folder.checkpoints.last_meta() or {}
     seconds, steps = state.get("seconds"), state.get("env_steps")
     if not isinstance(steps, int):
-        steps = _value(int, rows[-1], "env_steps", metrics.path) if rows else 0
-    counts = [_value(int, row, "circuits", metrics.path) for row in rows if "circuits" in row]
+        steps = _integer(rows[-1], "env_steps", metrics.path) if rows else 0
+    counts = [_integer(row, "circuits", metrics.path) for row in rows if "circuits" in row]
     points = (
         [_validation_point(row, validation.path) for row in validation.rows()]
         if validated
@@ -86,19 +84,23 @@ def _validation_point(row: Mapping[str, object], path: Path) -> LearningPoint:
 
 
 def _point(row: Mapping[str, object], value: float, path: Path) -> LearningPoint:
-    return LearningPoint(_value(int, row, "iteration", path), _value(int, row, "env_steps", path), value)
+    return LearningPoint(_integer(row, "iteration", path), _integer(row, "env_steps", path), value)
 
 
 def _numbers(row: Mapping[str, object], name: str, path: Path) -> list[float]:
     """Return numbers of a row. Raises UsageError if they are missing, or no list of numbers with at least one."""
-    if not (found := _value(list[float], row, name, path)):
+    if not (found := cast(list[float], _value(list[float], row, name, path))):
         raise UsageError(f"{path}: {name} of iteration {row['iteration']} is empty")
     return [float(each) for each in found]
 
 
-def _value(kind: type[T], row: Mapping[str, object], name: str, path: Path) -> T:
+def _integer(row: Mapping[str, object], name: str, path: Path) -> int:
+    return cast(int, _value(int, row, name, path))
+
+
+def _value(kind: object, row: Mapping[str, object], name: str, path: Path) -> object:
     """Return a value of a row. Raises UsageError if it is missing or not of this kind."""
     if name not in row:
         raise UsageError(f"{path}: the row of iteration {row['iteration']} has no {name}")
     check_value(kind, row[name], f"{path}: {name}")
-    return cast(T, row[name])
+    return row[name]
