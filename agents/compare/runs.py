@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agents.experiment.evaluation import Curve
 from agents.experiment.report import table_name
+from agents.experiment.run import Which
 from agents.experiment.weights import saved_origin
 from agents.runs.folder import RunFolder
 from agents.runs.history import earlier_rates
@@ -50,7 +51,7 @@ class FoundRuns:
     """Runs of studies that are left out because they are incomplete: one line each."""
 
 
-def find_runs(paths: Sequence[Path], split: str) -> FoundRuns:
+def find_runs(paths: Sequence[Path], split: str, checkpoint: Which = "last") -> FoundRuns:
     """Return the run folders among `paths` and directly inside the studies among them, each once.
 
     A run of a study that has no evaluation yet is left out, with a note.
@@ -67,11 +68,12 @@ def find_runs(paths: Sequence[Path], split: str) -> FoundRuns:
         inside = [path] if _is_run(path) else _runs_inside(path)
         if inside != [path]:
             studies.append(path)
-            waiting = [run for run in inside if kind_of(run / table_name(split)) == "missing"]
+            table = table_name(split, checkpoint=checkpoint)
+            waiting = [run for run in inside if kind_of(run / table) == "missing"]
             inside = [run for run in inside if run not in waiting]
             if not inside:
-                raise UsageError(f"{path}: none of its {len(waiting)} runs has been evaluated: no {table_name(split)}")
-            notes += [f"{run} is left out: it has no {table_name(split)} yet" for run in waiting]
+                raise UsageError(f"{path}: none of its {len(waiting)} runs has been evaluated: no {table}")
+            notes += [f"{run} is left out: it has no {table} yet" for run in waiting]
             known = {run.name for run in [*inside, *waiting]}
             if absent := [name for name in _planned(path) if name not in known]:
                 notes.append(f"{path}: {len(absent)} planned runs are missing: {absent[0]}{', …' * (len(absent) > 1)}")
@@ -79,25 +81,28 @@ def find_runs(paths: Sequence[Path], split: str) -> FoundRuns:
     return FoundRuns(tuple(runs.values()), tuple(studies), tuple(notes))
 
 
-def read_run(path: Path, split: str) -> EvaluatedRun:
-    """Read a run folder and its evaluation on a split.
+def read_run(path: Path, split: str, checkpoint: Which = "last") -> EvaluatedRun:
+    """Read a run folder and the evaluation of its last or its best checkpoint on a split.
 
     Raises:
         UsageError: the path is not that of a run folder; the evaluation is missing, and the message has the command
             that makes it; or it, or the entry of the initial weights in the configuration, is damaged.
     """
     folder = RunFolder.open(path)
-    table = path / table_name(split)
+    table = path / table_name(split, checkpoint=checkpoint)
     try:
         data = from_json(table, LARGEST_RESULT)
     except MissingFileError as error:
         command = f"{program()} evaluate {shlex.quote(str(path))} --split {split}"
+        command += "" if checkpoint == "last" else f" --checkpoint {checkpoint}"
         raise UsageError(f"{path} has no {table.name}: {command}") from error
     curve = Curve.from_json(data, str(table))
     spec = {name: value for name, value in folder.spec.items() if name not in NOT_CONFIGURATION}
     # The file of a plug-in is part of the configuration, and so are the backend and the length of training of a curve.
-    # Seeds that end early by their patience, after different numbers of iterations, are still of one configuration.
-    planned = folder.spec.get("iterations") if folder.spec.get("patience") else curve.iteration
+    # Seeds that end early by their patience, or have their best checkpoint after different numbers of iterations, are
+    # still of one configuration.
+    varies = folder.spec.get("patience") or checkpoint == "best"
+    planned = folder.spec.get("iterations") if varies else curve.iteration
     trained = {"iterations": planned, "evaluated": curve.backend, "origins": folder.config.get("origins", {})}
     options = dict(_flat(spec | _start(folder) | trained)) | dict(_changed(earlier_rates(folder.config)))
     return EvaluatedRun(folder, folder.spec.get("seed"), options, curve)

@@ -9,7 +9,7 @@ import agents
 from agents.compare.api import compare
 from agents.compare.groups import differing_options
 from qrl.common.errors import UsageError
-from tests.support.compared_runs import saved_group, saved_run
+from tests.support.compared_runs import curve_of, saved_group, saved_run
 
 STAIRS = [[s, s + 2.0] for s in range(5)]
 """Returns [seed][task]: mean 3, sorted 0 1 2 2 3 3 4 4 5 6."""
@@ -272,6 +272,26 @@ def test_at_chooses_the_place_of_the_comparison(study):
     assert section.groups[1].difference.value == 0
     with pytest.raises(UsageError, match=r"--at: 'mlp' was not evaluated at 7; it was at 0, 1"):
         compare(study, at=7)
+
+
+def test_best_checkpoints_are_compared_where_they_were_evaluated(tmp_path, unchecked):
+    saved_group(tmp_path, "a", STAIRS, config={"spec": {"iterations": 3}})
+    with pytest.raises(UsageError, match=r"none of its 5 runs has been evaluated: no evaluation-best\.json"):
+        compare(tmp_path, checkpoint="best")
+    command = r"a-seed0 has no evaluation-best.json: run.py evaluate .*a-seed0 --split test --checkpoint best$"
+    with pytest.raises(UsageError, match=command):
+        compare(tmp_path / "a-seed0", checkpoint="best")
+    for seed, row in enumerate(STAIRS):
+        table = tmp_path / f"a-seed{seed}" / "evaluation-best.json"
+        best = curve_of([[0.0, score + 1] for score in row], iteration=1 + seed % 2)
+        table.write_text(json.dumps(best.to_json()))
+    comparison = compare(tmp_path, checkpoint="best")
+    (group,) = comparison.sections[0].groups  # one group, although the best iterations differ
+    assert group.at.mean.value == 4 and section_of(tmp_path).groups[0].at.mean.value == 3
+    assert comparison.options == ("--checkpoint", "best")
+    assert "navigation: 2 test tasks, 5 seeds, best checkpoints" in comparison.table()
+    with pytest.raises(UsageError, match=r"'beste'.*best"):
+        compare(tmp_path, checkpoint="beste")
 
 
 def test_the_last_common_place_is_compared(tmp_path):
