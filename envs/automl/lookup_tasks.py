@@ -48,10 +48,10 @@ class ScoreTable:
     """Meta-features [task, feature], known before any evaluation; in any units."""
     n_train: int
     """Number of training tasks [tasks]; the other tasks are held out."""
-    n_validation: int = 0
-    """Number of validation tasks, which are held out of training and test [tasks]; 0: validation has train tasks."""
     configurations: tuple[Mapping[str, Any], ...] = ()
     """Options of each candidate, if candidates are configurations of one algorithm."""
+    n_validation: int = 0
+    """Number of validation tasks, which are held out of training and test [tasks]; 0: validation has train tasks."""
 
     def __post_init__(self) -> None:
         n_tasks, n_candidates = len(self.names), len(self.candidates)

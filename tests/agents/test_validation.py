@@ -120,7 +120,10 @@ def test_rows_are_those_of_an_evaluation_on_validation_tasks(tmp_path):
 
 @pytest.mark.usefixtures("unchecked")  # the type checks draw from Python's generator
 def test_global_generators_are_restored():
-    states = lambda: (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # noqa: E731
+    def states():
+        _, numbers, position, *_ = np.random.get_state()
+        return random.getstate(), (numbers.tolist(), position), torch.get_rng_state().tolist()
+
     made = training()
     before = states()
     with validation._undisturbed(made):

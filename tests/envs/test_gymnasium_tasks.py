@@ -174,7 +174,7 @@ def test_factory_may_return_an_id() -> None:
 
 @pytest.mark.parametrize("make", [cartpole, line])
 def test_conformance(make: Callable[[], TaskDistribution]) -> None:
-    assert len(envs.check(make())) == 10
+    assert len(envs.check(make())) == 11
 
 
 @pytest.mark.parametrize("workers", [2, 3])

@@ -42,8 +42,7 @@ def test_a_killed_sweep_is_continued(tmp_path, monkeypatch):
     command = [sys.executable, str(ROOT / "run.py"), *SWEEP, "--out", "study"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sweep:
         second = tmp_path / "study" / NAMES[1]
-        wait_for((second / "config.json").exists)
-        assert not is_free(second)
+        wait_for(lambda: (second / "config.json").exists() and not is_free(second))
         sweep.kill()
     if sys.platform == "linux":  # elsewhere a run ends by itself
         wait_for(lambda: is_free(second), 10)
