@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from agents.compare.configuration import changes_of
 from agents.compare.groups import RunGroup
 from agents.compare.result import Group, Learning, Member, Profile, Score
 from agents.compare.runs import EvaluatedRun
@@ -95,7 +96,7 @@ def _member(run: EvaluatedRun) -> Member:
         found |= {str(name): str(version) for name, version in versions.items()}
     words = tuple(map(str, command)) if isinstance(command, list) else ()
     means = tuple(map(Estimate, run.curve.mean, run.curve.ci_low, run.curve.ci_high))
-    return Member(run.path, run.seed, words, found, means)
+    return Member(run.path, run.seed, words, changes_of(run.folder), found, means)
 
 
 def _references(curves: Sequence[Curve]) -> dict[str, tuple[float, ...]]:

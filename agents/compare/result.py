@@ -19,6 +19,8 @@ class Member:
     seed: object
     command: tuple[str, ...]
     """Command line that trained it; empty if unknown."""
+    changes: tuple[str, ...]
+    """Lines about later changes of its options by `resume`."""
     provenance: Mapping[str, str]
     """Commit, engine, and versions of packages, by name."""
     means: tuple[Estimate, ...]

@@ -187,6 +187,7 @@ def _option_row(name: str, groups: Iterable[Group]) -> tuple[Cell, ...]:
 def _commands(groups: Iterable[Group]) -> Iterator[str]:
     for member in (member for group in groups for member in group.members):
         yield shlex.join(member.command) if member.command else f"# {member.path}: its command is not recorded"
+        yield from (f"# then {text}" for text in member.changes)
 
 
 def _command(results: Results, *, alone: bool) -> str:

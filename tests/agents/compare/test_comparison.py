@@ -95,6 +95,9 @@ def test_runs_that_start_from_other_weights_are_other_groups(tmp_path):
         *(None, "/runs/first", "/runs/first/best", "/runs/second")
     ]
     assert [group.seeds for group in section.groups] == [(0,), (0, 1), (0,), (0,)] and section.differing == ("from",)
+    assert [group.label for group in section.groups] == [
+        *("from random weights", "from first", "from first/best", "from second")
+    ]
     saved_run(tmp_path / "f", 0, [[0.0, 1.0], [0.0, 2.0]], config={"start_from": {"path": 3}})
     with pytest.raises(UsageError, match=r"f/config.json: start_from"):
         compare(tmp_path)
@@ -108,7 +111,37 @@ def test_a_learning_rate_that_a_resume_has_changed_is_another_configuration(tmp_
         saved_run(tmp_path / f"{seed}", seed, [[0.0, 1.0], [0.0, 2.0]], options={"lr_heads": 0.5}, config=config)
     groups = section_of(tmp_path).groups
     assert [group.seeds for group in groups] == [(0, 2), (1,)]
-    assert groups[1].options["agent.lr-heads before"] == "0.1 until iteration 2"
+    assert [group.label for group in groups] == ["lr-heads 0.5", "lr-heads 0.1 to iteration 2, then 0.5"]
+    assert [group.members[0].changes for group in groups] == [
+        (),
+        ("resumed after iteration 2 with --agent.lr-heads 0.5 instead of 0.1",),
+    ]
+    assert groups[1].options["agent.lr-heads"] == "0.1 to iteration 2, then 0.5"
+
+
+def test_a_rate_that_no_evaluated_iteration_used_makes_no_difference(tmp_path):
+    def changed(iteration, before, after):
+        return {"iteration": iteration, "changed": {"agent_config.lr_heads": {"from": before, "to": after}}}
+
+    history = [changed(1, 0.1, 0.2), changed(2, 0.2, 0.3), changed(3, 0.3, 0.5)]
+    for seed in range(2):
+        config = {"history": history[: 2 + seed]}
+        last = history[1 + seed]["changed"]["agent_config.lr_heads"]["to"]
+        saved_run(tmp_path / f"{seed}", seed, [[0.0, 1.0], [0.0, 2.0]], options={"lr_heads": last}, config=config)
+    (group,) = section_of(tmp_path).groups  # evaluated after iteration 3
+    assert group.options["agent.lr-heads"] == "0.1 to iteration 1, 0.2 to iteration 2, then 0.3"
+
+
+def test_labels_name_options_that_one_agent_or_model_has_twice(tmp_path):
+    alone = {"model": "", "agent": "random", "returns": (), "iteration": 0}
+    saved_group(tmp_path, "a", [[1.0, 2.0]], model="mlp", options={"lr": 0.1}, config=start("/runs/first-seed0"))
+    saved_group(tmp_path, "b", [[1.0, 2.0]], model="fourier", options={"lr": 0.2})
+    saved_group(tmp_path, "c", [[1.0, 2.0]], model_options={"depth": 7}, **alone)
+    assert [group.label for group in section_of(tmp_path).groups] == [
+        "maml, mlp, from first, lr 0.1",
+        "maml, fourier, from random weights, lr 0.2",
+        "random",
+    ]
 
 
 def test_an_option_that_a_group_lacks_differs():
