@@ -41,7 +41,7 @@ def options_of(folder: RunFolder, iteration: int, backend: Mapping[str, object],
         option_name(name): _values(earlier, value_of(folder.spec, name), used)
         for name, earlier in earlier_rates(folder.config).items()
     }
-    return dict(_flat(spec | _start(saved_origin(folder)) | trained)) | rates
+    return dict(flat(spec | _start(saved_origin(folder)) | trained)) | rates
 
 
 def option_name(name: str) -> str:
@@ -89,10 +89,11 @@ def _values(earlier: Sequence[tuple[int, object]], last: object, iteration: int 
     return ", ".join([*(f"{value} to iteration {end}" for end, value in used), f"then {now}"]) if used else now
 
 
-def _flat(options: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+def flat(options: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield nested options by their names on the command line, after a prefix."""
     for name, value in options.items():
         name = prefix + name.removesuffix("_config").replace("_", "-")
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}.")
+            yield from flat(value, f"{name}.")
         else:
             yield name, value

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agents.compare.configuration import FROM
 from agents.compare.runs import EvaluatedRun
+from agents.experiment.evaluation import Curve
 from agents.experiment.series import distinct
 from agents.runs.messages import escaped
 from qrl.common.errors import UsageError
@@ -33,6 +34,19 @@ class RunGroup:
     def name(self) -> str:
         """Names of agent and model."""
         return self.runs[0].curve.label
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether several seeds have equal returns on every task, so that they are copies of one result."""
+        first = self.runs[0].curve
+        return len(self.runs) > 1 and all(
+            run.curve.per_task == first.per_task and run.curve.x == first.x for run in self.runs
+        )
+
+    @property
+    def evaluations(self) -> tuple[Curve, ...]:
+        """Curve of each seed; the first one only if all are copies of it."""
+        return tuple(run.curve for run in self.runs[: 1 if self.is_deterministic else None])
 
     @property
     def folder_name(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.compare.completeness import missing_evaluation, shortfall
 from agents.compare.configuration import options_of
 from agents.experiment.evaluation import Curve
 from agents.experiment.report import table_name
@@ -25,6 +26,8 @@ class EvaluatedRun:
     options: Mapping[str, object]
     """Options by their names on the command line, such as "agent.inner-steps"."""
     curve: Curve
+    shortfall: str
+    """How far training went if it has not come to its end; empty if it has."""
 
     @property
     def path(self) -> Path:
@@ -41,6 +44,12 @@ class FoundRuns:
     """Given paths that are folders of run folders."""
     notes: tuple[str, ...]
     """Runs of studies that are left out because they are incomplete: one line each."""
+
+    @property
+    def of_one_study(self) -> bool:
+        """Whether all runs are in the folder of one study."""
+        folders = {run.resolve().parent for run in self.runs}
+        return len(folders) == 1 and kind_of(folders.pop() / STUDY.file) == "file"
 
 
 def find_runs(paths: Sequence[Path], split: str, checkpoint: Which = "last") -> FoundRuns:
@@ -65,7 +74,7 @@ def find_runs(paths: Sequence[Path], split: str, checkpoint: Which = "last") -> 
             inside = [run for run in inside if run not in waiting]
             if not inside:
                 raise UsageError(f"{path}: none of its {len(waiting)} runs has been evaluated: no {table}")
-            notes += [f"{run} is left out: it has no {table} yet" for run in waiting]
+            notes += [f"{run} is left out: it {_why_missing(run, split, checkpoint)}" for run in waiting]
             known = {run.name for run in [*inside, *waiting]}
             if absent := [name for name in _planned(path) if name not in known]:
                 notes.append(f"{path}: {len(absent)} planned runs are missing: {absent[0]}{', …' * (len(absent) > 1)}")
@@ -85,12 +94,20 @@ def read_run(path: Path, split: str, checkpoint: Which = "last") -> EvaluatedRun
     try:
         data = from_json(table, LARGEST_RESULT)
     except MissingFileError as error:
-        command = f"{program()} evaluate {shlex.quote(str(path))} --split {split}"
-        command += "" if checkpoint == "last" else f" --checkpoint {checkpoint}"
-        raise UsageError(f"{path} has no {table.name}: {command}") from error
+        raise UsageError(f"{path} {_why_missing(path, split, checkpoint)}") from error
     curve = Curve.from_json(data, str(table))
-    options = options_of(folder, curve.iteration, curve.backend, best=checkpoint == "best")
-    return EvaluatedRun(folder, folder.spec.get("seed"), options, curve)
+    is_best = checkpoint == "best"
+    options = options_of(folder, curve.iteration, curve.backend, best=is_best)
+    done = folder.metrics.last_iteration() if is_best else curve.iteration
+    short = shortfall(folder, done) if done else ""  # An agent that does not train has no iterations.
+    return EvaluatedRun(folder, folder.spec.get("seed"), options, curve, short)
+
+
+def _why_missing(path: Path, split: str, checkpoint: Which) -> str:
+    """Return why a run lacks an evaluation, and how to make it. Raises UsageError for a damaged run folder."""
+    command = f"{program()} evaluate {shlex.quote(str(path))} --split {split}"
+    command += "" if checkpoint == "last" else f" --checkpoint {checkpoint}"
+    return missing_evaluation(RunFolder.open(path), table_name(split, checkpoint=checkpoint), command)
 
 
 def _is_run(path: Path) -> bool:
