@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agents.cli.options import CompareOptions, ReportOptions
 from agents.compare.outputs import check_outputs, format_of_output, study_files
+from agents.runs.messages import printable
 from qrl.common.errors import UsageError
 from qrl.common.files import check_replaceable, write_atomically
 from qrl.common.trust import Trust
@@ -92,4 +93,4 @@ def _write(files: Mapping[Path, bytes]) -> None:
     for path, data in files.items():
         write_atomically(path, data)
     if files:
-        print(f"\nwrote {', '.join(map(str, files))}")
+        print(f"\nwrote {printable(', '.join(map(str, files)))}")
