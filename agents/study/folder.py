@@ -27,13 +27,9 @@ from qrl.common.files import LARGEST_RESULT, from_json, kind_of, path_error, to_
 from qrl.common.leftovers import sweep
 from qrl.common.trust import Trust
 
-STUDY = Seal(
-    "qrl-study",
-    "study.json",
-    ".study-copy.json",
-    "study folder",
-    "delete it and start the sweep again: finished runs are kept",
-)
+_ANEW = "delete it and start the sweep again: finished runs are kept"
+
+STUDY = Seal("qrl-study", "study.json", ".study-copy.json", "study folder", remedy=_ANEW, lost=_ANEW)
 
 Stage = Literal["missing", "interrupted", "complete", "other"]
 """Stage of a planned run in its folder; "other": the folder holds a run of another configuration."""
@@ -133,6 +129,20 @@ class StudyFolder:
         evaluated = evaluated_at(path)
         is_complete = evaluated == run.iterations or (evaluated is not None and folder.ended_early(evaluated))
         return "complete" if is_complete else "interrupted"
+
+    def lacks(self, run: PlannedRun) -> str:
+        """Return what is missing of a complete run that has trained, in words; "" if nothing is."""
+        if not run.trains:
+            return ""
+        path = self.path / run.name
+        folder, last = RunFolder.open(path), evaluated_at(path) or 0
+        try:
+            saved, rows = folder.checkpoints.iterations(), folder.metrics.last_iteration()
+        except UsageError as error:
+            return str(error)
+        if not saved or saved[-1] < last:
+            return f"the checkpoint of iteration {last} is missing"
+        return "" if rows >= last else f"metrics.jsonl ends at iteration {rows}, not at {last}"
 
 
 def difference(folder: RunFolder, run: PlannedRun) -> str:
