@@ -95,6 +95,7 @@ def test_runs_that_start_from_other_weights_are_other_groups(tmp_path):
         *(None, "/runs/first", "/runs/first/best", "/runs/second")
     ]
     assert [group.seeds for group in section.groups] == [(0,), (0, 1), (0,), (0,)] and section.differing == ("from",)
+    assert [group.label for group in section.groups[:2]] == ["maml, mlp", "from /runs/first"]
     saved_run(tmp_path / "f", 0, [[0.0, 1.0], [0.0, 2.0]], config={"start_from": {"path": 3}})
     with pytest.raises(UsageError, match=r"f/config.json: start_from"):
         compare(tmp_path)
