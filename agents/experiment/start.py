@@ -15,10 +15,10 @@ from agents.core.spec import Spec
 from agents.experiment import weights
 from agents.experiment.callbacks import Callback, TrainingInfo
 from agents.experiment.engine_notes import change_of_engine, engine_note
-from agents.experiment.evaluation import check_evaluation
 from agents.experiment.loop import Training
 from agents.experiment.report import finite_family_note, report, train_tasks_note, training_rows
 from agents.experiment.run import Run
+from agents.experiment.startable import check_evaluations, untrained
 from agents.experiment.training import train
 from agents.runs import origins
 from agents.runs.folder import RunFolder
@@ -75,7 +75,7 @@ def run_training(
         for role in REGISTRIES:
             spec.plugin(role)
         distribution, agent = build(spec)
-    _check_evaluations(spec, agent, distribution)
+    check_evaluations(spec, agent, distribution)
     training = Training(spec, distribution, agent) if isinstance(agent, Learner) else None
     found = origins.of(spec)
     if training is not None and found["env"]["from"] != "this library":  # its own are checked by the tests
@@ -107,19 +107,12 @@ def run_training(
 def _start_from(path: Path, training: Training | None, spec: Spec) -> weights.Origin:
     """Give the agent the trained weights of another run, and return their origin."""
     if training is None:
-        raise UsageError(f"agent {spec.agent} does not train, and starts from no weights")
+        raise untrained(spec)
     origin, trained = weights.read_weights(path)
     weights.start_from(training, trained, str(path))
     if text := weights.different_model(path, spec):
         warn(text)
     return origin
-
-
-def _check_evaluations(spec: Spec, agent: object, distribution: TaskDistribution) -> None:
-    """Raise UsageError if the evaluation at the end, or one on validation tasks, would exceed the memory."""
-    # One check of the larger of the two: a check may draw shots, whose stream must not depend on the validation.
-    n_tasks = max(spec.eval_tasks, spec.validate_tasks if spec.validate_every else 0)
-    check_evaluation(agent, distribution, n_tasks, spec.eval_steps, spec.eval_episodes, spec.device)
 
 
 def _validation_note(spec: Spec, distribution: TaskDistribution) -> str:
@@ -174,7 +167,7 @@ def run_resume(
             distribution, agent = build(spec)
         if not isinstance(agent, Learner):
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
-        _check_evaluations(spec, agent, distribution)
+        check_evaluations(spec, agent, distribution)
         training = Training(spec, distribution, agent)
         checkpoint, restarted = folder.load(training.load), False
         if checkpoint is None:
