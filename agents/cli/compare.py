@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agents.cli.compare_options import CompareOptions, ReportOptions
 from agents.compare.outputs import check_outputs, format_of_output, study_files
-from agents.runs.messages import warn
+from agents.runs.messages import printable, warn
 from qrl.common.errors import UsageError
 from qrl.common.files import check_new_file, check_replaceable, write_atomically
 from qrl.common.leftovers import temporary_path
@@ -114,4 +114,4 @@ def _write(files: Mapping[Path, bytes]) -> None:
     for path, data in files.items():
         write_atomically(path, data)
     if files:
-        print(f"\nwrote {', '.join(map(str, files))}")
+        print(f"\nwrote {printable(', '.join(map(str, files)))}")
