@@ -10,8 +10,9 @@ from agents.core.spec import OBJECT_ROLES, Given, Spec, default_out
 from agents.experiment.callbacks import Callback, check_callbacks
 from agents.experiment.evaluation import Curve
 from agents.experiment.plot import plot
+from agents.experiment.resume import run_resume
 from agents.experiment.run import Run, Which
-from agents.experiment.start import run_resume, run_training
+from agents.experiment.start import run_training
 from agents.runs.folder import RunFolder
 from envs.core.distribution import TaskDistribution
 from qrl.backends.backend import Backend

@@ -16,9 +16,10 @@ from typing import Literal
 
 from agents.experiment.evaluation import Curve
 from agents.experiment.weights import KEY, saved_origin
-from agents.runs.folder import RunFolder, check_target
+from agents.runs.folder import RunFolder
 from agents.runs.locks import locked
 from agents.runs.provenance import provenance
+from agents.runs.replacing import check_target
 from agents.runs.saved_spec import spec_of
 from agents.runs.seal import Seal, digest, read_config, sealed, write_sealed
 from agents.study.plan import PlannedRun

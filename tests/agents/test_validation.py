@@ -18,7 +18,8 @@ from agents.core.spec import Spec
 from agents.experiment import report, validation
 from agents.experiment.evaluation import adaptation_curve
 from agents.experiment.loop import Training
-from agents.experiment.start import run_resume, run_training
+from agents.experiment.resume import run_resume
+from agents.experiment.start import run_training
 from agents.runs.folder import RunFolder
 from agents.runs.metrics import Metrics
 from agents.runs.validation import best_iteration, has_stopped
