@@ -1,20 +1,20 @@
 """Resume of a run from its last checkpoint, also with other learning rates."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from agents.core.agent import Learner
 from agents.core.context import build
-from agents.core.spec import Spec
 from agents.experiment import weights
 from agents.experiment.callbacks import Callback
 from agents.experiment.engine_notes import change_of_engine
 from agents.experiment.finish import check_evaluations, finish, open_trackers, outputs, print_engine, remember_code
 from agents.experiment.loop import Training
 from agents.experiment.run import Run
-from agents.runs import origins
+from agents.runs import ending, origins
 from agents.runs.folder import RunFolder
-from agents.runs.history import value_of
+from agents.runs.history import OF_THE_RUN, changed, value_of
 from agents.runs.messages import tell, warn
 from agents.runs.saved_spec import names_in, spec_of
 from agents.tracking.tracking import check_trackers
@@ -66,12 +66,10 @@ def run_resume(
         folder.check_links()
         for output in outputs(folder):
             check_replaceable(output)
-        if folder.ended_early(done, spec.patience):
-            notes.append(_early_end_note(path, done, spec))
-        elif done == spec.iterations:
-            notes.append(
-                f"note: {path} is trained to its end, iteration {done}; --iterations N continues, beyond {done}"
-            )
+        changes = _actual(folder, changes)
+        if end := _end(folder, changes, done):
+            _check_not_idle(folder, changes, done, end)
+            notes.append(f"note: {end.state}; {end.remedy}")
         if change := change_of_engine(folder, spec, agent):
             notes.append(change)
         for note in notes:
@@ -87,18 +85,51 @@ def run_resume(
             return finish(folder, training, quiet, spec.objects, trust.names, (*trackers, *callbacks))
 
 
+def _actual(folder: RunFolder, changes: Mapping[str, object]) -> dict[str, object]:
+    """Return the changes that are not the present values."""
+    return {name: value for name, value in changes.items() if value != value_of(folder.spec, name)}
+
+
+@dataclass(frozen=True)
+class _End:
+    """End of a run that trains no more."""
+
+    state: str
+    remedy: str
+    """What continues the training, in words."""
+
+
+def _end(folder: RunFolder, changes: Mapping[str, object], done: int) -> _End | None:
+    """Return the end of a run that does not train after an iteration, also with these changes; None if it does."""
+    spec = changed(folder.spec, changes)
+    if not ending.is_over(spec, folder.validation, done):
+        return None
+    iterations, patience = spec.get("iterations"), spec.get("patience")
+    further = f"--iterations N continues, beyond {done}"
+    if not ending.ended_early(spec, folder.validation, done):
+        return _End(f"{folder.path} is trained to its end, iteration {done}", further)
+    state = f"{folder.path} ended after iteration {done} of {iterations}: the patience of {patience} validations"
+    larger = "--patience 0, or a larger one"
+    return _End(f"{state} was exhausted", f"{larger}, continues" if done != iterations else f"{further}, with {larger}")
+
+
+def _check_not_idle(folder: RunFolder, changes: Mapping[str, object], done: int, end: _End) -> None:
+    """Raise UsageError if changes would have no effect on a run that trains no more.
+
+    Those of the run itself may end it, or cancel a validation that is due.
+    """
+    rates = [name for name in changes if name not in OF_THE_RUN]
+    specs = (folder.spec, changed(folder.spec, changes))
+    if rates or (changes and all(ending.is_complete(spec, folder.validation, done) for spec in specs)):
+        raise UsageError(f"{end.state}: a change of {', '.join(rates or changes)} would train nothing; {end.remedy}")
+
+
 def _record_changes(folder: RunFolder, changes: Mapping[str, object], done: int) -> None:
-    """Change the run's configuration where a change is not the present value, and tell of each change."""
-    before = {name: value_of(folder.spec, name) for name in changes}
-    changes = {name: value for name, value in changes.items() if value != before[name]}
+    """Change the run's configuration, and tell of each change."""
     if not changes:
         return
+    before = {name: value_of(folder.spec, name) for name in changes}
     folder.change(changes, done)
     for name, value in changes.items():
         if name != "iterations":
             tell(f"note: {name} changes from {before[name]} to {value} after iteration {done}")
-
-
-def _early_end_note(path: Path, done: int, spec: Spec) -> str:
-    found = f"the patience of {spec.patience} validations was exhausted"
-    return f"note: {path} ended after iteration {done} of {spec.iterations}: {found}"

@@ -17,14 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.runs import replacing
+from agents.runs import ending, replacing
 from agents.runs.checkpoints import Checkpoint, Checkpoints
 from agents.runs.history import HISTORY, changed, record
 from agents.runs.locks import locked
 from agents.runs.metrics import Metrics
 from agents.runs.program import program
 from agents.runs.seal import CONFIG, identity, read_config, sealed, write_sealed
-from agents.runs.validation import has_stopped, scores
 from qrl.common.errors import UsageError
 from qrl.common.files import LARGEST_RESULT, from_json, path_error
 from qrl.common.leftovers import sweep
@@ -170,14 +169,9 @@ class RunFolder:
         self.best.drop_after(iteration)
         return [*self.metrics.trim(iteration), *self.validation.trim(iteration, has_last=False)]
 
-    def ended_early(self, iteration: int, patience: int | None = None) -> bool:
-        """Return whether training ends at this iteration because the patience is exhausted, by default the run's."""
-        patience = self.spec.get("patience", 0) if patience is None else patience  # type: ignore[assignment]
-        try:
-            found = scores(self.validation)
-        except UsageError:
-            return False
-        return isinstance(patience, int) and iteration == max(found, default=0) and has_stopped(found, patience)
+    def ended_early(self, iteration: int) -> bool:
+        """Return whether training ended after this iteration because the patience was exhausted."""
+        return ending.ended_early(self.spec, self.validation, iteration)
 
     def load_best(self, restore: Callable[[Checkpoint], object] = lambda _: None) -> Checkpoint:
         """Return the checkpoint with the best score on validation tasks. See `Checkpoints.load`.
