@@ -17,6 +17,7 @@ from agents.runs.folder import RunFolder
 from agents.runs.history import OF_THE_RUN, changed, value_of
 from agents.runs.messages import tell, warn
 from agents.runs.saved_spec import names_in, spec_of
+from agents.tracking.remembered import continued_trackers, remember_trackers
 from agents.tracking.tracking import check_trackers
 from qrl.common.errors import UsageError
 from qrl.common.files import check_replaceable
@@ -30,17 +31,18 @@ def run_resume(
     changes: Mapping[str, object] | None = None,
     objects: Mapping[str, object] | None = None,
     trust: Trust | None = None,
-    track: Sequence[str] = (),
+    track: Sequence[str] | None = None,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
 ) -> Run:
     """Resume a run from its last checkpoint, optionally with a new number of iterations; return the run.
 
-    Further `changes` are other options of the run that may change, by name (`agents.runs.history`). All checks come
-    before any file is written. Raises as `run_training` does, also if an object with which the run was trained is
-    missing in `objects`, or if the run names code that is not trusted.
+    Further `changes` are other options of the run that may change, by name (`agents.runs.history`). Trackers are those
+    of `track`; by default, those that may continue by themselves (`agents.tracking.remembered`). All checks come before
+    any file is written. Raises as `run_training` does, also if an object with which the run was trained is missing in
+    `objects`, or if the run names code that is not trusted.
     """
-    check_trackers(track)
+    check_trackers(track or ())
     folder, trust = RunFolder.open(path), trust or Trust()
     changes = {**(changes or {}), **({} if iterations is None else {"iterations": iterations})}
     with folder.lock():
@@ -80,6 +82,10 @@ def run_resume(
         if restarted:
             training.save(folder)
         remember_code(used)
+        if track is None:
+            track = continued_trackers(folder.path)
+        else:
+            remember_trackers(folder.path, track)
         print_engine(spec, agent, quiet)
         with open_trackers(track, folder, spec, training) as trackers:
             return finish(folder, training, quiet, spec.objects, trust.names, (*trackers, *callbacks))

@@ -19,6 +19,7 @@ from agents.runs import origins
 from agents.runs.folder import RunFolder
 from agents.runs.messages import tell, warn
 from agents.runs.provenance import provenance
+from agents.tracking.remembered import remember_trackers
 from agents.tracking.tracking import check_trackers
 from envs import TaskDistribution
 from envs.core.check import check_before_training
@@ -86,6 +87,8 @@ def run_training(
         print(f"policy: {summary}")
     print_engine(spec, agent, quiet)
     with folder.lock():
+        if track:
+            remember_trackers(folder.path, track)
         if training is not None and start_from is not None:
             training.save(folder)
         with open_trackers(track, folder, spec, training) as trackers:

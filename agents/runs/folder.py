@@ -4,7 +4,7 @@
     metrics.jsonl    one JSON object per iteration
     checkpoint/      the last two checkpoints, each a folder named by iteration: state.safetensors and state.json
     validation.jsonl, best/    one JSON object per validation; the checkpoint with the best score, likewise
-    tensorboard/, wandb/    files of experiment trackers
+    trackers.json, tensorboard/, wandb/    names of experiment trackers, and their files
     evaluation*.json, robustness*.json, report.html, *.png, *.gif, …
 
 Files are written atomically; see `agents.runs.checkpoints` and `agents.runs.metrics`.

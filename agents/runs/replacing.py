@@ -13,7 +13,7 @@ from qrl.common.files import kind_of, path_error, read_regular, write_atomically
 from qrl.common.leftovers import delete
 
 OWN = re.compile(
-    r"\.config-copy\.json|config\.json|(?:metrics|validation)\.jsonl|checkpoint|best|tensorboard|wandb|(?:evaluation|robustness)[\w.-]*\.json|report\.html|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
+    r"\.config-copy\.json|config\.json|(?:metrics|validation)\.jsonl|checkpoint|best|trackers\.json|tensorboard|wandb|(?:evaluation|robustness)[\w.-]*\.json|report\.html|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
 )
 """Names of a run folder's own files. A folder with any other file is never replaced."""
 
