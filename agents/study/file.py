@@ -31,9 +31,9 @@ class StudyFile:
     out: str | None = None
     seeds: object = None
     jobs: int | None = None
-    envs: list[str] = field(default_factory=list)
-    agents: list[str] = field(default_factory=list)
-    models: list[str] = field(default_factory=list)
+    envs: list[str] | None = None
+    agents: list[str] | None = None
+    models: list[str] | None = None
     options: dict[str, object] = field(default_factory=dict)
     grid: dict[str, object] = field(default_factory=dict)
     variants: list[VariantTable] = field(default_factory=list)
@@ -64,7 +64,7 @@ def make_request(content: StudyFile, path: Path) -> Request:
     try:
         return Request(
             seeds=seeds,
-            names={role: tuple(names) for role, names in lists.items() if names},
+            names={role: tuple(names) for role, names in lists.items() if names is not None},
             settings=own,
             grid=grid,
             variants=variants or (Variant(),),

@@ -80,6 +80,8 @@ class Request:
             check_seed("seeds", seed)
         check_distinct("seeds", self.seeds)
         for role, names in self.names.items():
+            if not names:
+                raise UsageError(f"{role}s: expected at least one, found none: there would be no runs")
             check_distinct(f"{role}s", [REGISTRIES[role].canonical(name) for name in names])
         for name, axis in self.grid.items():
             if not axis:

@@ -194,7 +194,10 @@ def test_damaged_list_of_trackers_is_ignored(tmp_path, capsys, opened, content):
     (path / "trackers.json").write_text(content)
     assert agents.resume(path, iterations=5, progress=False).iteration == 5 and not opened
     errors = capsys.readouterr().err
-    assert f"warning: {path}/trackers.json" in errors and "; ignored: --track continues the records of trackers\n" in errors
+    assert (
+        f"warning: {path}/trackers.json" in errors
+        and "; ignored: --track continues the records of trackers\n" in errors
+    )
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------
