@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.cli.catalogue import catalogue, help_text
+from agents.cli.compare_options import CompareOptions, ReportOptions
 from agents.cli.malloc import keep_freed_memory
 from agents.cli.options import (
-    CompareOptions,
     EvaluateOptions,
     ExportOptions,
     PlotOptions,
-    ReportOptions,
     RobustnessOptions,
 )
 from agents.cli.parse import HelpShown, parse

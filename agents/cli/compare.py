@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from agents.cli.options import CompareOptions, ReportOptions
+from agents.cli.compare_options import CompareOptions, ReportOptions
 from agents.compare.outputs import check_outputs, format_of_output, study_files
 from qrl.common.errors import UsageError
 from qrl.common.files import check_replaceable, write_atomically
@@ -32,6 +32,7 @@ def run_compare(options: CompareOptions) -> int:
         epsilon=options.epsilon,
         delta=options.delta,
         split=options.split,
+        checkpoint=options.checkpoint,
     )
     outputs: Sequence[Path] = options.out
     if not outputs and len(comparison.studies) == len(options.runs) == 1:
@@ -42,7 +43,8 @@ def run_compare(options: CompareOptions) -> int:
         _check_page(outputs)
         if len(comparison.sections) > 1:
             raise UsageError("--video: the groups of one environment are animated: give runs of one environment")
-        moving = _animation([group.members[0].path for group in comparison.sections[0].groups], trust, options.split)
+        firsts = [group.members[0].path for group in comparison.sections[0].groups]
+        moving = _animation(firsts, trust, options)
     files = {path: comparison.encoded(path, trust, moving) for path in outputs}
     print(comparison.table(shutil.get_terminal_size((WIDTH, 0)).columns))
     _write(files)
@@ -63,11 +65,11 @@ def run_report(options: ReportOptions) -> int:
             check_replaceable(path)
     else:
         check_outputs([out])
-    comparison = compare([options.run], at=options.at, split=options.split)
+    comparison = compare([options.run], at=options.at, split=options.split, checkpoint=options.checkpoint)
     moving = None
     if options.video:
         _check_page([out])
-        moving = _animation([options.run], options.confirmed, options.split)
+        moving = _animation([options.run], options.confirmed, options)
     files = {out: comparison.encoded(out, options.confirmed, moving)}
     if moving is not None and options.out is None:
         files[animation] = moving
@@ -81,11 +83,11 @@ def _check_page(outputs: Sequence[Path]) -> None:
         raise UsageError("--video: the animation is part of the page: add an --out file with the suffix .html")
 
 
-def _animation(runs: Sequence[Path], trust: Trust, split: str) -> bytes:
+def _animation(runs: Sequence[Path], trust: Trust, options: CompareOptions | ReportOptions) -> bytes:
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame, which renders some environments, needs no display then
     from agents.compare.page.animations import new_animation
 
-    return new_animation(runs, trust, split)
+    return new_animation(runs, trust, options.split, options.checkpoint)
 
 
 def _write(files: Mapping[Path, bytes]) -> None:

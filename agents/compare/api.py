@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from typing import get_args
 
@@ -17,6 +18,8 @@ from agents.compare.measure import check_alike, measure, scores_at
 from agents.compare.relations import (
     learning_target,
     reference_lines,
+    same_distribution,
+    same_tasks,
     with_differences,
     with_sample_complexity,
     with_share,
@@ -24,6 +27,7 @@ from agents.compare.relations import (
 from agents.compare.result import Group, Section
 from agents.compare.runs import EvaluatedRun, find_runs, read_run
 from agents.compare.training import all_validated, read_training
+from agents.experiment.run import Which
 from envs.core.distribution import Split
 from qrl.common.checks import check_choice, finite_number
 from qrl.common.errors import UsageError, suggest
@@ -40,6 +44,7 @@ def compare(
     epsilon: float = EPSILON,
     delta: float = DELTA,
     split: str = "test",
+    checkpoint: Which = "last",
 ) -> Comparison:
     """Compare evaluated runs, grouped by what differs besides the seed. Reading executes no code of the runs.
 
@@ -51,6 +56,7 @@ def compare(
         epsilon: ε of the sample complexity in (0, 1): the threshold is 1 - ε of the way to the optimum.
         delta: δ of the sample complexity in (0, 1]: share of the seeds that must exceed the threshold.
         split: split of the evaluated tasks.
+        checkpoint: "last", or "best" for the evaluations of the best checkpoints on validation tasks.
 
     Raises:
         UsageError: a path is no run and no study, an evaluation is missing or damaged, runs of different environments
@@ -58,21 +64,24 @@ def compare(
             alike, or an argument is invalid.
     """
     check_choice("compare", "split", split, get_args(Split))
+    check_choice("compare", "checkpoint", checkpoint, get_args(Which))
     if not 0 < finite_number("epsilon", epsilon) < 1:
         raise UsageError(f"epsilon must be between 0 and 1, not {epsilon}")
     if not 0 < finite_number("delta", delta) <= 1:
         raise UsageError(f"delta must be greater than 0 and at most 1, not {delta}")
     given = _paths(paths)
-    found = find_runs(given, split)
-    runs = [read_run(path, split) for path in found.runs]
+    found = find_runs(given, split, checkpoint)
+    runs = [read_run(path, split, checkpoint) for path in found.runs]
     by_env: dict[str, list[EvaluatedRun]] = {}
     for run in runs:
         by_env.setdefault(run.curve.env, []).append(run)
     if len(by_env) > 1 and len(found.studies) < len(given):
         listed = ", ".join(f"{env} ({each[0].path})" for env, each in by_env.items())
         raise UsageError(f"compare: runs of different environments cannot share a table: {listed}")
-    sections = tuple(_section(each, reference, at, epsilon, delta, split) for each in by_env.values())
-    words = _words(reference=reference, at=at, epsilon=epsilon, delta=delta, split=split)
+    sections = tuple(
+        replace(_section(each, reference, at, epsilon, delta, split), checkpoint=checkpoint) for each in by_env.values()
+    )
+    words = _words(reference=reference, at=at, epsilon=epsilon, delta=delta, split=split, checkpoint=checkpoint)
     return Comparison(sections, found.notes, found.studies, given, words)
 
 
@@ -97,10 +106,17 @@ def _section(
     places = [_place(label, group, own, at) for label, group in zip(labels, own, strict=True)]
     thresholds = _thresholds(own, places)
     groups = [measure(*each, thresholds) for each in zip(labels, own, trainings, places, strict=True)]
-    lines = reference_lines(groups)
-    target = learning_target(groups, epsilon, delta)
-    groups = [_related(group, one, groups[chosen], own[chosen]) for group, one in zip(groups, own, strict=True)]
-    groups = [with_share(with_sample_complexity(group, target), lines) for group in groups]
+    learned = [same_distribution(one, own[chosen]) for one in own]
+    evaluated = [same_tasks(one, own[chosen]) for one in own]
+    lines = reference_lines([*compress(groups, evaluated)])
+    target = learning_target([*compress(groups, learned)], epsilon, delta)
+    groups = [
+        with_sample_complexity(each, target) if same else each for each, same in zip(groups, learned, strict=True)
+    ]
+    groups = [
+        with_share(_related(group, one, groups[chosen], own[chosen]), lines) if same else group
+        for group, one, same in zip(groups, own, evaluated, strict=True)
+    ]
     section = Section(
         env=runs[0].curve.env,
         split=split,
@@ -157,7 +173,8 @@ def _thresholds(own: Sequence[RunGroup], places: Sequence[int]) -> Float[np.ndar
 
 def _words(**options: object) -> tuple[str, ...]:
     """Return the options that differ from their defaults as words of a command line."""
-    defaults: dict[str, object] = {"reference": None, "at": None, "epsilon": EPSILON, "delta": DELTA, "split": "test"}
+    defaults: dict[str, object] = {"reference": None, "at": None, "epsilon": EPSILON, "delta": DELTA}
+    defaults |= {"split": "test", "checkpoint": "last"}
     return tuple(
         word for name, value in options.items() if value != defaults[name] for word in (f"--{name}", str(value))
     )

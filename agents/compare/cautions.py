@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from agents.compare.groups import IDENTITY, RunGroup, differing_options
+from agents.compare.relations import scales_differ
 from agents.compare.result import Group
 from agents.compare.statistics import MIN_SEEDS
 
@@ -25,6 +26,7 @@ def warnings_of(groups: Sequence[Group], own: Sequence[RunGroup]) -> tuple[str, 
         _seeds,
         _unequal_seeds,
         _tasks,
+        _scales,
         _budgets,
         _tuning,
         _provenance,
@@ -61,7 +63,7 @@ def _tasks(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
             f"{name} {_values(options, name)}" if not name.startswith("origins.") else f"the {name} of the code"
             for name in differing
         ]
-        found.append(f"tasks differ: {_listed(shown)}; no differences are shown across them")
+        found.append(f"tasks differ: {_listed(shown)}; no differences are shown across them, nor shares and Ŝ")
     if len({curve.n_tasks for curve in curves}) > 1:
         counts = sorted({curve.n_tasks for curve in curves})
         found.append(f"tasks differ: evaluated on {_listed(map(str, counts))} tasks; evaluate all runs on the same")
@@ -69,6 +71,14 @@ def _tasks(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
         same = "the tasks are the same, the episodes are not"
         found.append(f"evaluations differ in their seed: {same if curves[0].split != 'train' else 'tasks differ, too'}")
     return found
+
+
+def _scales(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
+    if not scales_differ(groups):
+        return []
+    trained = [group for group in groups if group.learning is not None]
+    scales = ["return of an episode" if group.axis == "gradient_steps" else "return of a trial" for group in trained]
+    return [f"learning curves differ in scale {_by_group(trained, scales)}; no Ŝ is shown"]
 
 
 def _budgets(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:

@@ -58,7 +58,8 @@ def heading_of(section: Section) -> str:
     if len({group.n_seeds for group in groups}) == 1:
         seeds = groups[0].n_seeds
         parts.append(f"{seeds} seed{'s' * (seeds != 1)}" + (" each" if len(groups) > 1 and seeds > 1 else ""))
-    return f"{section.env}: {', '.join(parts or [f'{section.split} tasks'])}"
+    parts = parts or [f"{section.split} tasks"]
+    return f"{section.env}: {', '.join([*parts, *(['best checkpoints'] if section.checkpoint == 'best' else [])])}"
 
 
 def threshold_text(section: Section) -> str:

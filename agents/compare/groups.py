@@ -91,11 +91,16 @@ def differing_options(groups: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def _options_of(group: RunGroup, groups: Sequence[RunGroup], *, short: bool = False) -> list[str]:
-    """Return the options in which groups of the same agent and model differ, with their values in this group."""
+    """Return the options in which groups of the same agent and model differ, with their values in this group.
+
+    An option that this group lacks, such as the weights from which it starts, has no place in its label.
+    """
     names = differing_options([other.options for other in groups if other.name == group.name])
     if len(names) > MOST_DIFFERENCES:
         return [group.folder_name if short else group.runs[0].path.name]
-    return [f"{_without_prefix(name) if short else name} {group.options.get(name)}" for name in names]
+    return [
+        f"{_without_prefix(name) if short else name} {group.options[name]}" for name in names if name in group.options
+    ]
 
 
 def _without_prefix(name: str) -> str:

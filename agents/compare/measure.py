@@ -75,7 +75,7 @@ def measure(
         learning=_learning(trainings),
         n_parameters=None if policy is None else policy.n_parameters,
         circuits="" if policy is None else _circuits(policy),
-        circuit_runs=float(np.mean(counts)) if counts else None,
+        circuit_runs=float(np.mean(counts)) if len(counts) == len(trainings) else None,
         env_steps=float(np.mean([training.env_steps for training in trainings])),
         seconds=float(np.mean(seconds)) if len(seconds) == len(trainings) else None,
     )

@@ -22,23 +22,27 @@ LOWER = "random"
 """Reference whose return is the lower line."""
 
 
+def same_distribution(one: RunGroup, other: RunGroup) -> bool:
+    """Return whether the tasks of two groups are of the same distribution."""
+    mine, theirs = one.runs[0].curve, other.runs[0].curve
+    same = (mine.env, mine.env_options) == (theirs.env, theirs.env_options)
+    return same and _below(one.options, "origins.env") == _below(other.options, "origins.env")
+
+
 def same_tasks(one: RunGroup, other: RunGroup) -> bool:
     """Return whether two groups have been evaluated on the same tasks."""
-    mine, theirs = one.runs[0], other.runs[0]
-    names = ["env", "env_options", "split", "n_tasks"]
-    names += ["seed"] if mine.curve.split == "train" else []  # train tasks are new draws for each seed
-    same = all(getattr(mine.curve, name) == getattr(theirs.curve, name) for name in names)
-    origin = "origins.env"
-    return same and _below(mine.options, origin) == _below(theirs.options, origin)
+    mine, theirs = one.runs[0].curve, other.runs[0].curve
+    seeds = (mine.seed, theirs.seed) if mine.split == "train" else (0, 0)  # train tasks are new draws for each seed
+    same = (mine.split, mine.n_tasks, seeds[0]) == (theirs.split, theirs.n_tasks, seeds[1])
+    return same and same_distribution(one, other)
 
 
 def with_differences(group: Group, own: RunGroup, reference: Group, other: RunGroup) -> Group:
     """Return the group with its paired difference from the reference, and its probability of improvement.
 
-    Differences are paired over the tasks and over the seeds that both have.
+    Both groups have been evaluated on the same tasks. Differences are paired over the tasks and over the seeds that
+    both have.
     """
-    if not same_tasks(own, other):
-        return group
     mine, theirs = ({run.seed: run.curve for run in each.runs} for each in (own, other))
     shared = [seed for seed in mine if seed in theirs]
     i, j = group.x.index(group.at.x), reference.x.index(reference.at.x)
@@ -52,7 +56,7 @@ def with_differences(group: Group, own: RunGroup, reference: Group, other: RunGr
 
 
 def reference_lines(groups: Sequence[Group]) -> Lines:
-    """Return the reference lines at the x that is compared: from references on the same tasks, or from groups.
+    """Return the reference lines at the compared x, from references or from groups, all on the same tasks.
 
     The lower line is that of random actions; without it, a return of 0, if the optimum is positive.
     """
@@ -77,8 +81,11 @@ def learning_target(groups: Sequence[Group], epsilon: float, delta: float) -> Ta
     """Return the threshold of the sample complexity on the scale of the learning curves.
 
     It is 1 - ε of the way from the return of random actions, or else the lowest return at the start of training, to the
-    optimum where it is known, or else to the best group's mean at the end of training.
+    optimum where it is known, or else to the best group's mean at the end of training. There is none where the curves
+    of some groups are of whole trials, and those of others of single episodes.
     """
+    if scales_differ(groups):
+        return Target(epsilon, delta, None, "the learning curves have different scales")
     curves = [group.learning.mean for group in groups if group.learning is not None]
     if not curves:
         return Target(epsilon, delta, None, "no group has a learning curve")
@@ -90,6 +97,11 @@ def learning_target(groups: Sequence[Group], epsilon: float, delta: float) -> Ta
         start, start_name = min(curve[0].value for curve in curves), "the lowest mean at the start of training"
     basis = f"from {start_name} ({number_text(start, 2)}) to {top_name} ({number_text(top, 2)})"
     return Target(epsilon, delta, top - epsilon * (top - start) if top > start else None, basis)
+
+
+def scales_differ(groups: Sequence[Group]) -> bool:
+    """Return whether the learning curves of some groups are of whole trials, and those of others of single episodes."""
+    return len({group.axis == "gradient_steps" for group in groups if group.learning is not None}) > 1
 
 
 def with_sample_complexity(group: Group, target: Target) -> Group:

@@ -158,6 +158,8 @@ class Section:
     finding: str
     """Result in one sentence."""
     warnings: tuple[str, ...]
+    checkpoint: str = "last"
+    """Checkpoints that were evaluated: the last ones, or the best ones on validation tasks."""
 
     @property
     def digits(self) -> int:

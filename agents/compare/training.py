@@ -3,15 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from agents.compare.runs import EvaluatedRun
 from agents.core.plain import check_value
-from agents.runs.metrics import Metrics
 from qrl.common.errors import UsageError
-
-VALIDATION = "validation.jsonl"
-"""File with a row for each evaluation on validation tasks during training."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ def all_validated(runs: Iterable[EvaluatedRun]) -> bool:
     Otherwise the learning curves of all have to be those on training tasks, to be comparable.
     """
     trained = [run for run in runs if run.folder.metrics.last_iteration()]
-    return bool(trained) and all(_validation(run).last_iteration() for run in trained)
+    return bool(trained) and all(run.folder.validation.last_iteration() for run in trained)
 
 
 def read_training(run: EvaluatedRun, *, validated: bool) -> Training:
@@ -56,13 +52,13 @@ def read_training(run: EvaluatedRun, *, validated: bool) -> Training:
     Raises:
         UsageError: the metrics are damaged, or hold values of the wrong type.
     """
-    metrics, validation = run.folder.metrics, _validation(run)
+    metrics, validation = run.folder.metrics, run.folder.validation
     rows = metrics.rows()
     state = run.folder.checkpoints.last_meta() or {}
     seconds, steps = state.get("seconds"), state.get("env_steps")
     if not isinstance(steps, int):
-        steps = _number(int, rows[-1], "env_steps", metrics.path) if rows else 0
-    counts = [_number(int, row, "circuits", metrics.path) for row in rows if "circuits" in row]
+        steps = _integer(rows[-1], "env_steps", metrics.path) if rows else 0
+    counts = [_integer(row, "circuits", metrics.path) for row in rows if "circuits" in row]
     points = (
         [_validation_point(row, validation.path) for row in validation.rows()]
         if validated
@@ -77,32 +73,32 @@ def read_training(run: EvaluatedRun, *, validated: bool) -> Training:
     )
 
 
-def _validation(run: EvaluatedRun) -> Metrics:
-    return Metrics(run.path / VALIDATION)
-
-
-def _metrics_point(row: Mapping[str, Any], path: Path) -> LearningPoint:
+def _metrics_point(row: Mapping[str, object], path: Path) -> LearningPoint:
     return _point(row, _numbers(row, "return_by_step", path)[-1], path)
 
 
-def _validation_point(row: Mapping[str, Any], path: Path) -> LearningPoint:
+def _validation_point(row: Mapping[str, object], path: Path) -> LearningPoint:
     """Return the point of a validation on the scale of the metrics: after all updates, or of a whole trial."""
     means = _numbers(row, "mean", path)
     return _point(row, sum(means) if row.get("axis") == "episodes" else means[-1], path)
 
 
-def _point(row: Mapping[str, Any], value: float, path: Path) -> LearningPoint:
-    return LearningPoint(row["iteration"], _number(int, row, "env_steps", path), value)
+def _point(row: Mapping[str, object], value: float, path: Path) -> LearningPoint:
+    return LearningPoint(_integer(row, "iteration", path), _integer(row, "env_steps", path), value)
 
 
-def _numbers(row: Mapping[str, Any], name: str, path: Path) -> list[float]:
+def _numbers(row: Mapping[str, object], name: str, path: Path) -> list[float]:
     """Return numbers of a row. Raises UsageError if they are missing, or no list of numbers with at least one."""
-    if not (found := _number(list[float], row, name, path)):
+    if not (found := cast(list[float], _value(list[float], row, name, path))):
         raise UsageError(f"{path}: {name} of iteration {row['iteration']} is empty")
     return [float(each) for each in found]
 
 
-def _number(kind: object, row: Mapping[str, Any], name: str, path: Path) -> Any:
+def _integer(row: Mapping[str, object], name: str, path: Path) -> int:
+    return cast(int, _value(int, row, name, path))
+
+
+def _value(kind: object, row: Mapping[str, object], name: str, path: Path) -> object:
     """Return a value of a row. Raises UsageError if it is missing or not of this kind."""
     if name not in row:
         raise UsageError(f"{path}: the row of iteration {row['iteration']} has no {name}")

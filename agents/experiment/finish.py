@@ -9,7 +9,6 @@ from pathlib import Path
 from agents.core.spec import Spec
 from agents.experiment.callbacks import Callback, TrainingInfo
 from agents.experiment.engine_notes import engine_note
-from agents.experiment.evaluation import check_evaluation
 from agents.experiment.loop import Training
 from agents.experiment.report import finite_family_note, report, training_rows
 from agents.experiment.run import Run
@@ -21,16 +20,8 @@ from agents.runs.program import program
 from agents.runs.progress import Progress
 from agents.tracking.tracker import TrackedRun
 from agents.tracking.tracking import Tracking, tracked
-from envs import TaskDistribution
 from qrl.common.errors import UsageError
 from qrl.common.trust import NamedCode, Trust, remember
-
-
-def check_evaluations(spec: Spec, agent: object, distribution: TaskDistribution) -> None:
-    """Raise UsageError if the evaluation at the end, or one on validation tasks, would exceed the memory."""
-    # One check of the larger of the two: a check may draw shots, whose stream must not depend on the validation.
-    n_tasks = max(spec.eval_tasks, spec.validate_tasks if spec.validate_every else 0)
-    check_evaluation(agent, distribution, n_tasks, spec.eval_steps, spec.eval_episodes, spec.device)
 
 
 def print_engine(spec: Spec, agent: object, quiet: bool) -> None:

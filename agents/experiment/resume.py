@@ -9,9 +9,10 @@ from agents.core.context import build
 from agents.experiment import weights
 from agents.experiment.callbacks import Callback
 from agents.experiment.engine_notes import change_of_engine
-from agents.experiment.finish import check_evaluations, finish, open_trackers, outputs, print_engine, remember_code
+from agents.experiment.finish import finish, open_trackers, outputs, print_engine, remember_code
 from agents.experiment.loop import Training
 from agents.experiment.run import Run
+from agents.experiment.startable import check_evaluations
 from agents.runs import ending, origins
 from agents.runs.folder import RunFolder
 from agents.runs.history import OF_THE_RUN, changed, value_of

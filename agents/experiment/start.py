@@ -11,10 +11,11 @@ from agents.core.registry import REGISTRIES
 from agents.core.spec import Spec
 from agents.experiment import weights
 from agents.experiment.callbacks import Callback
-from agents.experiment.finish import check_evaluations, finish, open_trackers, print_engine, remember_code
+from agents.experiment.finish import finish, open_trackers, print_engine, remember_code
 from agents.experiment.loop import Training
 from agents.experiment.report import train_tasks_note
 from agents.experiment.run import Run
+from agents.experiment.startable import check_evaluations, untrained
 from agents.runs import origins
 from agents.runs.folder import RunFolder
 from agents.runs.messages import tell, warn
@@ -23,7 +24,6 @@ from agents.tracking.remembered import remember_trackers
 from agents.tracking.tracking import check_trackers
 from envs import TaskDistribution
 from envs.core.check import check_before_training
-from qrl.common.errors import UsageError
 from qrl.common.trust import code_used
 from qrl.noise.model import inline_calibrations
 
@@ -98,7 +98,7 @@ def run_training(
 def _start_from(path: Path, training: Training | None, spec: Spec) -> weights.Origin:
     """Give the agent the trained weights of another run, and return their origin."""
     if training is None:
-        raise UsageError(f"agent {spec.agent} does not train, and starts from no weights")
+        raise untrained(spec)
     origin, trained = weights.read_weights(path)
     weights.start_from(training, trained, str(path))
     if text := weights.different_model(path, spec):

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
-from agents.core.agent import Learner, NetworkAgent
+from agents.core.agent import Agent, Learner, NetworkAgent
 from agents.core.context import build
 from agents.core.spec import Spec
 from agents.experiment.evaluation import check_evaluation
 from agents.experiment.loop import Training, check_trainable
 from agents.experiment.weights import Origin, read_weights, start_from
 from agents.runs import origins
+from envs import TaskDistribution
 from envs.core.check import check_before_training
 from qrl.common.errors import UsageError
 
@@ -43,11 +44,10 @@ def check_start(spec: Spec, *, check_env: bool = True, weights: Path | None = No
     """
     with _same_threads():
         distribution, agent = build(spec)
-        n_tasks = max(spec.eval_tasks, spec.validate_tasks if spec.validate_every else 0)
-        check_evaluation(agent, distribution, n_tasks, spec.eval_steps, spec.eval_episodes, spec.device)
+        check_evaluations(spec, agent, distribution)
         if not isinstance(agent, Learner):
             if weights is not None:
-                raise UsageError(f"agent {spec.agent} does not train, and starts from no weights")
+                raise untrained(spec)
             return Startable(trains=False, uses_model=isinstance(agent, NetworkAgent))
         check_trainable(agent, distribution, spec.device)
         if check_env and origins.of(spec)["env"]["from"] != "this library":
@@ -57,6 +57,18 @@ def check_start(spec: Spec, *, check_env: bool = True, weights: Path | None = No
             origin, trained = read_weights(weights)
             start_from(Training(spec, distribution, agent), trained, str(weights))
         return Startable(trains=True, uses_model=isinstance(agent, NetworkAgent), origin=origin)
+
+
+def check_evaluations(spec: Spec, agent: Agent[object], distribution: TaskDistribution) -> None:
+    """Raise UsageError if the evaluation at the end, or one on validation tasks, would exceed the memory."""
+    # One check of the larger of the two: a check may draw shots, whose stream must not depend on the validation.
+    n_tasks = max(spec.eval_tasks, spec.validate_tasks if spec.validate_every else 0)
+    check_evaluation(agent, distribution, n_tasks, spec.eval_steps, spec.eval_episodes, spec.device)
+
+
+def untrained(spec: Spec) -> UsageError:
+    """Return the error of an agent that cannot start from the weights of another run, because it has none."""
+    return UsageError(f"agent {spec.agent} does not train, and starts from no weights")
 
 
 @contextmanager

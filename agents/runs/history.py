@@ -5,7 +5,7 @@ An entry of the history has the form `{"iteration": 20, "changed": {"agent_confi
 """
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from agents.core.options import is_learning_rate
 from qrl.common.errors import UsageError, suggest
@@ -65,13 +65,33 @@ def original(config: Mapping[str, object], spec: Mapping[str, object]) -> dict[s
 
     Entries of another form than `record` returns change nothing; this software writes none.
     """
+    for _, name, value in reversed([*_replaced(config)]):
+        spec = _with_value(spec, name, value)
+    return dict(spec)
+
+
+def earlier_rates(config: Mapping[str, object]) -> dict[str, list[tuple[int, object]]]:
+    """Return the earlier values of each learning rate that a resume has changed, by name.
+
+    Each value has the number of iterations after which it was replaced. Entries of another form than `record` returns
+    are left out.
+    """
+    found: dict[str, list[tuple[int, object]]] = {}
+    for iteration, name, value in _replaced(config):
+        if name not in OF_THE_RUN and iteration:  # A value that no iteration used makes no difference.
+            found.setdefault(name, []).append((iteration, value))
+    return found
+
+
+def _replaced(config: Mapping[str, object]) -> Iterator[tuple[int, str, object]]:
+    """Yield each value that a change has replaced: after how many iterations, its name, and the value."""
     history = config.get(HISTORY)
-    for entry in reversed(history) if isinstance(history, list) else ():
+    for entry in history if isinstance(history, list) else ():
         ends = entry.get("changed") if isinstance(entry, Mapping) else None
         for name, end in ends.items() if isinstance(ends, Mapping) else ():
             if isinstance(end, Mapping) and "from" in end:
-                spec = _with_value(spec, name, end["from"])
-    return dict(spec)
+                iteration = entry.get("iteration")
+                yield iteration if isinstance(iteration, int) else 0, str(name), end["from"]
 
 
 def value_of(spec: Mapping[str, object], name: str) -> object:

@@ -32,6 +32,13 @@ class Seal:
 
 
 RUN = Seal("qrl-run", CONFIG, COPY, "run folder", "use an edited copy with --config")
+STUDY = Seal(
+    "qrl-study",
+    "study.json",
+    ".study-copy.json",
+    "study folder",
+    "delete it and start the sweep again: finished runs are kept",
+)
 
 
 def sealed(config: Mapping[str, object], seal: Seal = RUN) -> dict[str, object]:
@@ -118,3 +125,15 @@ def identity(config: Mapping[str, object]) -> str:
 def digest(value: object) -> str:
     """Return the SHA-256 digest of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def planned_runs(study: Path) -> dict[str, list[str]]:
+    """Return the runs that a study has planned, by name, each with the words of its command.
+
+    Raises:
+        UsageError: the folder is not a study folder, or its study.json is damaged or was edited.
+    """
+    runs = read_config(study, STUDY).get("runs")
+    if not isinstance(runs, dict) or not all(isinstance(words, list) for words in runs.values()):
+        raise UsageError(f"{study / STUDY.file}: its runs are missing, or no object of lists")
+    return runs

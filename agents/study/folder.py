@@ -4,6 +4,7 @@
                    with a copy in .study-copy.json
     NAME/          run folder of a run, as `train` writes it
     NAME.log       output of its processes
+    comparison.*   what `compare` writes
 
 Nothing in study.json is executed: it is the record of what a sweep has planned.
 """
@@ -14,27 +15,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from agents.compare.outputs import study_files
 from agents.experiment.evaluation import Curve
 from agents.experiment.weights import KEY, saved_origin
 from agents.runs.folder import RunFolder
+from agents.runs.history import earlier_rates
 from agents.runs.locks import locked
 from agents.runs.provenance import provenance
 from agents.runs.replacing import check_target
 from agents.runs.saved_spec import spec_of
-from agents.runs.seal import Seal, digest, read_config, sealed, write_sealed
+from agents.runs.seal import STUDY, digest, planned_runs, sealed, write_sealed
 from agents.study.plan import PlannedRun
 from qrl.common.errors import UsageError
 from qrl.common.files import LARGEST_RESULT, from_json, kind_of, path_error, to_json
 from qrl.common.leftovers import sweep
 from qrl.common.trust import Trust
-
-STUDY = Seal(
-    "qrl-study",
-    "study.json",
-    ".study-copy.json",
-    "study folder",
-    "delete it and start the sweep again: finished runs are kept",
-)
 
 Stage = Literal["missing", "interrupted", "complete", "other"]
 """Stage of a planned run in its folder; "other": the folder holds a run of another configuration."""
@@ -62,22 +57,12 @@ class StudyFolder:
         except OSError as error:
             raise path_error(self.path, error) from error
         if STUDY.file in names:
-            self.recorded()
+            planned_runs(self.path)
             return
         own = {run.name for run in planned} | {f"{run.name}.log" for run in planned} | {".lock", STUDY.copy}
+        own |= {path.name for path in study_files(self.path)}
         if foreign := sorted(name for name in names - own if not name.endswith(".tmp")):
             raise UsageError(f"{self.path} is no study folder and holds {foreign[0]!r}: give another --out")
-
-    def recorded(self) -> dict[str, list[str]]:
-        """Return the words of each recorded run by its name.
-
-        Raises:
-            UsageError: the folder is not a study folder, or its study.json is damaged or was edited.
-        """
-        runs = read_config(self.path, STUDY).get("runs")
-        if not isinstance(runs, dict) or not all(isinstance(words, list) for words in runs.values()):
-            raise UsageError(f"{self.path / STUDY.file}: its runs are missing, or no object of lists")
-        return runs
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -100,7 +85,7 @@ class StudyFolder:
         Raises:
             UsageError: the operating system refuses to write.
         """
-        known = self.recorded() if kind_of(self.path / STUDY.file) == "file" else {}
+        known = planned_runs(self.path) if kind_of(self.path / STUDY.file) == "file" else {}
         runs = known | {run.name: list(run.words) for run in planned}
         if runs != known:
             write_sealed(self.path, sealed({**provenance(command), "runs": runs}, STUDY), STUDY)
@@ -113,10 +98,11 @@ class StudyFolder:
         if kind_of(self.path / STUDY.file) != "file":
             return tuple(planned)
         names = {}
-        for name in self.recorded():
+        for name in planned_runs(self.path):
             with suppress(UsageError):  # One that is planned is refused later; others do not matter.
                 folder = RunFolder.open(self.path / name)
-                names[digest([folder.spec, folder.config.get(KEY)])] = name
+                if not earlier_rates(folder.config):
+                    names[digest([folder.spec, folder.config.get(KEY)])] = name
         return tuple(replace(run, name=names.get(run.key, run.name)) for run in planned)
 
     def stage(self, run: PlannedRun) -> Stage:
@@ -145,6 +131,8 @@ def difference(folder: RunFolder, run: PlannedRun) -> str:
     saved, wanted = folder.spec, run.spec.to_json()
     if saved_origin(folder) != run.origin:
         return "other initial weights"
+    if rates := earlier_rates(folder.config):
+        return f"a resume has changed {', '.join(rates)}"
     if digest(saved) == digest(wanted):
         return ""
     for name in ("env", "agent", "model"):

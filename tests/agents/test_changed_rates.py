@@ -10,7 +10,7 @@ from agents.cli.main import main
 from agents.experiment import report
 from agents.experiment.start import run_training
 from agents.runs.folder import RunFolder
-from agents.runs.history import changed, original
+from agents.runs.history import changed, earlier_rates, original
 from agents.runs.seal import identity
 from qrl.common.errors import UsageError
 from qrl.models import MODELS
@@ -114,8 +114,15 @@ def test_original_spec_by_hand():
     config = {"spec": spec, "history": history}
     assert original(config, spec) == {"iterations": 5, "agent_config": {"lr": 1.0, "clip": 0.2}, "patience": 0}
     assert changed(spec, {"agent_config.lr": 7.0, "patience": 1})["agent_config"] == {"lr": 7.0, "clip": 0.2}
+    assert earlier_rates(config) == {"agent_config.lr": [(1, 1.0), (2, 2.0)]}
     for odd in (3, [3], [{"changed": 3}], [{"changed": {"iterations": 3}}], None):
         assert original({"history": odd}, spec) == spec
+        assert earlier_rates({"history": odd}) == {}
+
+
+def test_a_rate_that_no_iteration_used_leaves_no_trace():
+    history = [{"iteration": 0, "changed": {"agent_config.lr": {"from": 1.0, "to": 2.0}}}]
+    assert earlier_rates({"history": history}) == {}
 
 
 def test_change_survives_a_kill_before_the_next_checkpoint(tmp_path):

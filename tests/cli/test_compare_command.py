@@ -1,7 +1,6 @@
 """Commands `compare` and `report`: outputs, and everything that is refused in one line before anything is written."""
 
 import base64
-import json
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from PIL import Image
 
 import agents
 from agents.cli.main import main
+from agents.runs.seal import STUDY, sealed, write_sealed
 from tests.support.command_line import ROOT, refused
 from tests.support.compared_runs import saved_group, saved_run
 
@@ -133,7 +133,8 @@ def test_invalid_input_is_one_line(here, capsys, arguments, message):
 
 def test_incomplete_runs_of_a_study_are_left_out_with_a_note(here, capsys):
     (here / "study" / "a-seed4" / "evaluation.json").unlink()
-    (here / "study" / "study.json").write_text(json.dumps({"runs": {"b-seed0": [], "b-seed7": [], "b-seed8": []}}))
+    runs = {"runs": {"b-seed0": [], "b-seed7": [], "b-seed8": []}}
+    write_sealed(here / "study", sealed(runs, STUDY), STUDY)
     assert main(["compare", "study", "--out", "x.csv"]) == 0
     out = capsys.readouterr().out
     assert "warning: study/a-seed4 is left out: it has no evaluation.json yet" in out
@@ -141,6 +142,9 @@ def test_incomplete_runs_of_a_study_are_left_out_with_a_note(here, capsys):
     # The order of study.json makes b the first group, and so the reference.
     assert "P(better than fourier)" in out
     assert "a-seed4 has no evaluation.json: run.py evaluate" in refused(capsys, ["compare", "study/a-seed4"])
+    record = here / "study" / "study.json"
+    record.write_text(record.read_text().replace("b-seed7", "b-seed9"))
+    assert refused(capsys, ["compare", "study"]).startswith("study/study.json: damaged or edited: the digest does not")
 
 
 def test_nothing_is_written_through_links_or_into_read_only_folders(here, capsys):

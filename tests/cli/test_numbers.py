@@ -8,12 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from agents.cli.compare_options import CompareOptions, ReportOptions
 from agents.cli.options import (
-    CompareOptions,
     EvaluateOptions,
     ExportOptions,
     PlotOptions,
-    ReportOptions,
     ResumeOptions,
     RobustnessOptions,
 )

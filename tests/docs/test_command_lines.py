@@ -9,12 +9,11 @@ from pathlib import Path
 import gymnasium
 import pytest
 
+from agents.cli.compare_options import CompareOptions, ReportOptions
 from agents.cli.options import (
-    CompareOptions,
     EvaluateOptions,
     ExportOptions,
     PlotOptions,
-    ReportOptions,
     RobustnessOptions,
 )
 from agents.cli.parse import HelpShown, parse

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.compare.result import Section
+from agents.experiment.run import Which
 from qrl.common.errors import UsageError
 from qrl.common.files import MissingFileError, read_regular
 from qrl.common.trust import Trust
@@ -32,7 +33,11 @@ class Animation:
 
 def saved_animations(section: Section) -> tuple[list[Animation], list[str]]:
     """Return the animation of the first run of each group that has one, and notes on those that are too large."""
-    found, notes, total = [], [], 0
+    found: list[Animation] = []
+    notes: list[str] = []
+    total = 0
+    if section.checkpoint != "last":  # Saved animations are those of the last checkpoints.
+        return found, notes
     for group in section.groups:
         for path in (member.path / "adaptation.gif" for member in group.members):
             try:
@@ -54,8 +59,8 @@ def saved_animations(section: Section) -> tuple[list[Animation], list[str]]:
     return found, notes
 
 
-def new_animation(runs: Sequence[Path], trust: Trust, split: str) -> bytes:
-    """Return an animation of runs in the same first task of a split, before and after adaptation.
+def new_animation(runs: Sequence[Path], trust: Trust, split: str, checkpoint: Which) -> bytes:
+    """Return an animation of checkpoints of runs in the same first task of a split, before and after adaptation.
 
     Raises:
         UsageError: a run cannot be loaded or rendered, or names code that is not trusted.
@@ -63,7 +68,7 @@ def new_animation(runs: Sequence[Path], trust: Trust, split: str) -> bytes:
     from agents.experiment.report import open_run  # loads plug-ins' dependencies
     from agents.experiment.video import agents_by_label, animation, check_pictures, check_same_tasks
 
-    first, *others = [open_run(path, trust) for path in runs]
+    first, *others = [open_run(path, trust, checkpoint) for path in runs]
     check_pictures(first.distribution, first.agent)
     check_same_tasks(first, dict(zip(runs[1:], others, strict=True)))
     spec = first.spec

@@ -11,12 +11,13 @@ import jinja2
 from agents.compare.circuits.drawing import circuit_figure
 from agents.compare.circuits.sources import circuits_of
 from agents.compare.columns import Table, heading_of, printed, tables_of, threshold_text
+from agents.compare.format import percent
 from agents.compare.outputs import MARK
 from agents.compare.page.animations import LARGEST, Animation, saved_animations
 from agents.compare.page.figures import PageFigure, adaptation_of_seeds, main_figures, task_figures, training_of_seeds
 from agents.compare.page.svg import inline_svg
 from agents.compare.result import Group, Member, Results, Section
-from agents.compare.statistics import CONFIDENCE, MIN_SEEDS
+from agents.compare.statistics import CONFIDENCE, MIN_SEEDS, SAMPLE_COMPLEXITY_CONFIDENCE
 from agents.experiment.style import line_style
 from agents.runs.program import program
 from qrl.common.errors import UsageError
@@ -84,7 +85,8 @@ def page_of(results: Results, trust: Trust, animation: bytes | None = None) -> s
         sections=sections,
         command=_command(results, alone=len(runs) == 1),
         versions=_versions(runs),
-        confidence=f"{CONFIDENCE:.0%}".replace("%", " %"),
+        confidence=percent(CONFIDENCE),
+        complexity_confidence=percent(SAMPLE_COMPLEXITY_CONFIDENCE),
         min_seeds=MIN_SEEDS,
     )
 

@@ -98,6 +98,17 @@ def test_other_numbers_of_tasks_give_no_difference(tmp_path):
     assert "was not evaluated on the tasks and seeds" in comparison.sections[0].finding
 
 
+def test_learning_curves_of_trials_and_of_episodes_share_no_threshold(tmp_path):
+    trial = {"axis": "episodes", "x": [1, 2], "episodes": [0, 10], "agent": "rl2"}
+    (found,) = warnings_of(tmp_path, {}, trial)
+    assert (
+        found == "learning curves differ in scale (maml: return of an episode, rl2: return of a trial); no Ŝ is shown"
+    )
+    section = compare(tmp_path).sections[0]
+    assert section.target.threshold is None
+    assert all(group.sample_complexity is None for group in section.groups)
+
+
 def test_a_full_grid_is_no_objection(tmp_path):
     for model in ("a", "b"):
         for rate in (0.1, 0.2):

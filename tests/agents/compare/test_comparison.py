@@ -9,7 +9,7 @@ import agents
 from agents.compare.api import compare
 from agents.compare.groups import differing_options
 from qrl.common.errors import UsageError
-from tests.support.compared_runs import saved_group, saved_run
+from tests.support.compared_runs import curve_of, saved_group, saved_run
 
 STAIRS = [[s, s + 2.0] for s in range(5)]
 """Returns [seed][task]: mean 3, sorted 0 1 2 2 3 3 4 4 5 6."""
@@ -72,6 +72,44 @@ def test_seeds_that_end_early_by_their_patience_are_one_group(tmp_path):
         saved_run(tmp_path / f"a{seed}", seed, [[0.0, 1.0], [0.0, 2.0]], iteration=5 + seed, config=spec)
     (group,) = section_of(tmp_path).groups
     assert group.n_seeds == 2 and group.options["iterations"] == 9
+
+
+def start(path, checkpoint="last"):
+    """Configuration of a run that starts from the weights of another."""
+    origin = {"path": path, "checkpoint": checkpoint, "run": "a", "iteration": 3, "weights": "b"}
+    return {"start_from": origin}
+
+
+def test_runs_that_start_from_other_weights_are_other_groups(tmp_path):
+    for name, config in (
+        ("a", {}),
+        ("b", start("/runs/first-seed1")),
+        ("c", start("/runs/first-seed1", "best")),
+        ("d", start("/runs/second")),
+    ):
+        saved_run(tmp_path / name, 0, [[0.0, 1.0], [0.0, 2.0]], config=config)
+    # A seed that starts from another seed of one study is of the same configuration.
+    saved_run(tmp_path / "e", 1, [[0.0, 1.0], [0.0, 2.0]], config=start("/runs/first-seed2"))
+    section = section_of(tmp_path)
+    assert [group.options.get("from") for group in section.groups] == [
+        *(None, "/runs/first", "/runs/first/best", "/runs/second")
+    ]
+    assert [group.seeds for group in section.groups] == [(0,), (0, 1), (0,), (0,)] and section.differing == ("from",)
+    assert [group.label for group in section.groups[:2]] == ["maml, mlp", "from /runs/first"]
+    saved_run(tmp_path / "f", 0, [[0.0, 1.0], [0.0, 2.0]], config={"start_from": {"path": 3}})
+    with pytest.raises(UsageError, match=r"f/config.json: start_from"):
+        compare(tmp_path)
+
+
+def test_a_learning_rate_that_a_resume_has_changed_is_another_configuration(tmp_path):
+    history = [{"iteration": 2, "changed": {"agent_config.lr_heads": {"from": 0.1, "to": 0.5}}}]
+    longer = [{"iteration": 2, "changed": {"iterations": {"from": 2, "to": 3}}}]
+    for seed, kept in enumerate(([], history, longer)):
+        config = {"history": kept} if kept else {}
+        saved_run(tmp_path / f"{seed}", seed, [[0.0, 1.0], [0.0, 2.0]], options={"lr_heads": 0.5}, config=config)
+    groups = section_of(tmp_path).groups
+    assert [group.seeds for group in groups] == [(0, 2), (1,)]
+    assert groups[1].options["agent.lr-heads before"] == "0.1 until iteration 2"
 
 
 def test_an_option_that_a_group_lacks_differs():
@@ -199,12 +237,62 @@ def test_share_of_the_reference_lines_by_hand(tmp_path):
     assert section_of(tmp_path / "e").groups[0].share.value == pytest.approx(3 / 5)
 
 
+def test_shares_and_thresholds_are_of_one_task_distribution(tmp_path):
+    def saved(name, horizon, scores, **changes):
+        env = {"config": {"spec": {"env_config": {"horizon": horizon}}}, "env_options": {"horizon": horizon}}
+        saved_group(tmp_path, name, scores, **env, **changes)
+
+    saved("a", 10, STAIRS, references={"oracle": [0.0, 6.0]})
+    saved("b", 10, HIGHER, model="b", returns=(2.0, 6.0, 6.0))
+    saved("c", 99, STAIRS, references={"oracle": [0.0, 60.0]})
+    saved("d", 99, STAIRS, model="b", returns=(9.0, 9.0, 9.0))
+    section = section_of(tmp_path)
+    # The optimum of the tasks is 6; 3 and 4 of it are reached.
+    assert [group.share and group.share.value for group in section.groups] == pytest.approx([0.5, 4 / 6, None, None])
+    # From the lowest start on these tasks, 1, to 6: a threshold of 5.5.
+    assert section.target.threshold == 5.5
+    assert [each.sample_complexity and each.sample_complexity.value for each in section.groups] == [
+        *(math.inf, 100, None, None)
+    ]
+    other = section_of(tmp_path, section.groups[2].label)
+    assert other.lines.optimum == 60 and other.groups[0].share is None
+    assert other.groups[2].share.value == pytest.approx(3 / 60)
+
+
+def test_other_numbers_of_test_tasks_leave_the_sample_complexity(tmp_path):
+    saved_group(tmp_path, "a", STAIRS, references={"oracle": [0.0, 6.0]})
+    saved_group(tmp_path, "b", [[*row, 1.0] for row in STAIRS], model="b", returns=(2.0, 6.0, 6.0))
+    first, second = section_of(tmp_path).groups
+    assert first.share is not None and second.share is None
+    assert second.sample_complexity.value == 100
+
+
 def test_at_chooses_the_place_of_the_comparison(study):
     section = section_of(study, at=0)
     assert [group.at.x for group in section.groups] == [0, 0]
     assert section.groups[1].difference.value == 0
     with pytest.raises(UsageError, match=r"--at: 'mlp' was not evaluated at 7; it was at 0, 1"):
         compare(study, at=7)
+
+
+def test_best_checkpoints_are_compared_where_they_were_evaluated(tmp_path, unchecked):
+    saved_group(tmp_path, "a", STAIRS, config={"spec": {"iterations": 3}})
+    with pytest.raises(UsageError, match=r"none of its 5 runs has been evaluated: no evaluation-best\.json"):
+        compare(tmp_path, checkpoint="best")
+    command = r"a-seed0 has no evaluation-best.json: run.py evaluate .*a-seed0 --split test --checkpoint best$"
+    with pytest.raises(UsageError, match=command):
+        compare(tmp_path / "a-seed0", checkpoint="best")
+    for seed, row in enumerate(STAIRS):
+        table = tmp_path / f"a-seed{seed}" / "evaluation-best.json"
+        best = curve_of([[0.0, score + 1] for score in row], iteration=1 + seed % 2)
+        table.write_text(json.dumps(best.to_json()))
+    comparison = compare(tmp_path, checkpoint="best")
+    (group,) = comparison.sections[0].groups  # one group, although the best iterations differ
+    assert group.at.mean.value == 4 and section_of(tmp_path).groups[0].at.mean.value == 3
+    assert comparison.options == ("--checkpoint", "best")
+    assert "navigation: 2 test tasks, 5 seeds, best checkpoints" in comparison.table()
+    with pytest.raises(UsageError, match=r"'beste'.*best"):
+        compare(tmp_path, checkpoint="beste")
 
 
 def test_the_last_common_place_is_compared(tmp_path):

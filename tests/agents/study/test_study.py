@@ -9,8 +9,8 @@ import pytest
 from agents.cli.main import main
 from agents.experiment import report
 from agents.runs.locks import locked
+from agents.runs.seal import STUDY, planned_runs
 from agents.study import executor as executors
-from agents.study.folder import STUDY, StudyFolder
 from qrl.common.errors import UsageError
 from tests.support.command_line import refused
 from tests.support.killed_training import killed
@@ -60,7 +60,7 @@ def test_a_study_is_trained_grown_and_repeated(executor, capsys):
         *(("train", f"navigation-maml-fourier-inner_steps2-seed{seed}") for seed in (0, 1)),
     ]
     assert {name: results(Path("study", name)) for name in before} == before
-    assert len(StudyFolder(Path("study")).recorded()) == 8
+    assert len(planned_runs(Path("study"))) == 8
     # A run can be repeated by hand.
     words = json.loads(Path("study", f"{MLP}0", "config.json").read_text())["command"]
     assert words[0] == "run.py"  # this process; otherwise python -m agents
@@ -168,6 +168,14 @@ def test_what_is_refused_in_a_folder(executor, capsys):
     assert starts(executor) == [("train", f"{MLP}0")]
     assert main([*other, "--overwrite"]) == 0
     assert starts(executor) == []
+    # A learning rate that was another one for some iterations.
+    longer = ["--iterations", "3", "--agent.lr-heads"]
+    assert main(["resume", f"study/{MLP}0", *longer, "0.5"]) == 0
+    capsys.readouterr()
+    changed = refused(capsys, [*other, *longer, "0.5"])
+    assert changed.startswith(f"study/{MLP}0 has another configuration (a resume has changed agent_config.lr_heads): ")
+    assert main([*other, "--overwrite"]) == 0
+    assert starts(executor) == [("train", f"{MLP}0")]
     capsys.readouterr()
     # A second sweep.
     with locked(Path("study")):
@@ -184,6 +192,7 @@ def test_what_is_refused_in_a_folder(executor, capsys):
     # The remedy.
     Path("study/study.json").unlink()
     Path("study/notes.txt").unlink()
+    Path("study/comparison.html").touch()  # written by `compare`
     assert main(other) == 0
     assert starts(executor) == []
     capsys.readouterr()
@@ -241,7 +250,7 @@ def test_study_json_is_sealed(executor):
     assert record["command"][:2] == ["run.py", "sweep"]
     assert Path("study", STUDY.copy).read_bytes() == Path("study", STUDY.file).read_bytes()
     with pytest.raises(UsageError, match="is not a study folder: it has no"):
-        StudyFolder(Path("study/navigation-random-seed0")).recorded()
+        planned_runs(Path("study/navigation-random-seed0"))
 
 
 def test_a_run_that_ended_by_patience_is_complete(executor):
