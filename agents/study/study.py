@@ -10,6 +10,7 @@ from agents.core.registry import REGISTRIES
 from agents.runs.folder import RunFolder
 from agents.runs.interrupt import Interrupted
 from agents.runs.messages import tell, warn
+from agents.runs.seal import planned_runs
 from agents.study.display import Display
 from agents.study.executor import Executor, Job
 from agents.study.folder import Stage, StudyFolder, difference
@@ -38,6 +39,11 @@ class Study:
     def paths(self) -> tuple[Path, ...]:
         """Run folders, as `agents.load` and `agents.plot` take them."""
         return tuple(self.path / name for name in self.names)
+
+    @property
+    def has_others(self) -> bool:
+        """Whether the folder holds runs of earlier sweeps besides these."""
+        return bool(planned_runs(self.path).keys() - set(self.names))
 
     def runs(self, *, trust: bool = False) -> "list[Run]":
         """Load all runs.

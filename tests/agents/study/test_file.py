@@ -101,7 +101,6 @@ def test_missing_keys_have_defaults(tmp_path):
         ("# nothing\n", ": empty: expected at least one of out, seeds, jobs, envs, agents, models, options, grid, "),
         ("envs = []", ": envs: expected at least one, found none: there would be no runs"),
         ("agents = []", ": agents: expected at least one, found none: there would be no runs"),
-        ("models = []", ": models: expected at least one, found none: there would be no runs"),
         ("variants = []", ": variants: expected at least one, found none: there would be no runs"),
     ],
 )  # fmt: skip
