@@ -20,8 +20,9 @@ from agents.cli.options import (
 from agents.cli.parse import HelpShown, parse
 from agents.cli.resume import parse_resume
 from agents.cli.waiting import wait_passively
-from agents.runs.folder import RunFolder, check_target
+from agents.runs.folder import RunFolder
 from agents.runs.program import program
+from agents.runs.replacing import check_target
 from agents.runs.saved_spec import weights_note
 from agents.select.options import SelectOptions
 from qrl.common.errors import UsageError, suggest
@@ -109,7 +110,7 @@ def _evaluate(arguments: list[str]) -> int:
 def _resume(arguments: list[str]) -> int:
     options, changes = parse_resume(arguments)
     keep_freed_memory()
-    from agents.experiment.start import run_resume
+    from agents.experiment.resume import run_resume
 
     run_resume(options.run, options.iterations, changes=changes, trust=options.confirmed, track=options.track)
     return 0

@@ -7,9 +7,9 @@ from agents.cli.options import EvaluateOptions
 from agents.core.agent import Learner
 from agents.core.context import backend_of
 from agents.core.spec import Spec
+from agents.experiment.finish import interruptible_evaluation
 from agents.experiment.report import finite_family_note, open_run, report, table_name, training_rows
 from agents.experiment.run import Run
-from agents.experiment.start import interruptible_evaluation
 from agents.experiment.video import agents_by_label, animation, check_pictures, check_same_tasks
 from agents.runs.messages import printable, warn
 from qrl.backends.backend import Backend

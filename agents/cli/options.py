@@ -132,8 +132,9 @@ class ResumeOptions(TrustOptions):
     patience: int | None = None
     """New number of validations without improvement that end training; 0: never."""
 
-    track: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
-    """Experiment trackers, each an extra: tensorboard, wandb, mlflow, trackio."""
+    track: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] | None = None
+    """Experiment trackers, each an extra: tensorboard, wandb, mlflow, trackio; in place of those so far, of which only
+    tensorboard continues by itself."""
 
     def __post_init__(self) -> None:
         if self.iterations is not None:

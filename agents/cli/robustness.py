@@ -4,9 +4,9 @@ from pathlib import Path
 
 from agents.cli.evaluate import check_json_name
 from agents.cli.options import RobustnessOptions
+from agents.experiment.finish import interruptible_evaluation
 from agents.experiment.report import open_run
 from agents.experiment.robustness import Point, backends, draw, table, to_json
-from agents.experiment.start import interruptible_evaluation
 from agents.runs.messages import printable
 from qrl.backends.backend import Backend
 from qrl.common import files

@@ -110,6 +110,9 @@ def make_request(arguments: Sequence[str]) -> Request:
 def sweep(
     out: Path | str | None = None,
     *,
+    env: str | None = None,
+    agent: str | None = None,
+    model: str | None = None,
     envs: Names | None = None,
     agents: Names | None = None,
     models: Names | None = None,
@@ -127,9 +130,12 @@ def sweep(
 
     Args:
         out: folder of the study; by default studies/<env>-<agent>-<model>, if there is one of each.
-        envs: environment, or several: names, files or module:attribute.
-        agents: agent, or several, likewise; by default what suits the environment.
-        models: model of the policy network, or several, likewise; by default what suits the agent.
+        env: environment: a name, a file or module:attribute.
+        agent: agent, likewise; by default what suits the environment.
+        model: model of the policy network, likewise; by default what suits the agent.
+        envs: several environments, in place of `env`; one name is accepted, too.
+        agents: several agents, likewise.
+        models: several models, likewise.
         seeds: number of seeds, 10 for 0 to 9, or the seeds.
         grid: axes of the grid: values by the name of an option, such as {"agent.inner-steps": [1, 2]}.
         variants: options of each variant by its name, crossed with everything else.
@@ -147,7 +153,7 @@ def sweep(
     from agents.study.executor import LocalProcesses
     from agents.study.study import run_study
 
-    lists = {"env": envs, "agent": agents, "model": models}
+    names = _all_names({"env": env, "agent": agent, "model": model}, {"env": envs, "agent": agents, "model": models})
     for name, value in options.items():
         if name in _CONFIGS and not isinstance(value, Mapping):
             raise UsageError(
@@ -160,7 +166,7 @@ def sweep(
     request = Request(
         out=None if out is None else Path(out),
         seeds=parse_seeds(seeds, "seeds"),
-        names={role: _given_names(f"{role}s", value) for role, value in lists.items() if value is not None},
+        names=names,
         settings=settings({_OPTIONS.get(name, name): value for name, value in options.items()}, "options"),
         grid=grid_axes(_mapping("grid", grid or {}), "grid"),
         variants=(Variant(),) if variants is None else tuple(make_variant(table, "variants") for table in tables),
@@ -179,6 +185,20 @@ def _mapping(what: str, value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise UsageError(f"{what}: expected a mapping by the names of options, found {shown(value)}")
     return value
+
+
+def _all_names(single: Mapping[str, object], several: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
+    """Return the names by role, each given in Python as a single one or as several."""
+    names = {role: _given_names(f"{role}s", value) for role, value in several.items() if value is not None}
+    for role, value in single.items():
+        if value is None:
+            continue
+        if role in names:
+            raise UsageError(f"{role} and {role}s: give one of the two")
+        if isinstance(value, list | tuple):
+            raise UsageError(f"{role}: expected a single name, found {value!r}: give {role}s")
+        names[role] = _given_names(role, value)
+    return names
 
 
 def _given_names(what: str, value: object) -> tuple[str, ...]:

@@ -109,8 +109,8 @@ def _options_of(group: RunGroup, groups: Sequence[RunGroup], *, short: bool = Fa
     """Return the options in which a group differs from others of the same agent and model, with their values.
 
     Options of the agent that differ from those of the same agent with another model, options of the model likewise, and
-    the weights at the start are named, too, unless they are too many. An option that this group lacks, such as the
-    weights from which it starts, has no place in its label.
+    the weights at the start are named, too, unless they are too many. An option that this group lacks has no place in
+    its label.
     """
     names = differing_options([other.options for other in groups if other.name == group.name])
     if len(names) > MOST_DIFFERENCES:
@@ -118,16 +118,16 @@ def _options_of(group: RunGroup, groups: Sequence[RunGroup], *, short: bool = Fa
     more = [name for name in _differing_elsewhere(group, groups) if name not in names]
     names += more if len(names) + len(more) <= MOST_DIFFERENCES else []
     return [
-        f"{_without_prefix(name) if short else name} {_value_text(name, group.options[name])}"
+        f"{_without_prefix(name) if short else name} {_value_text(name, group.options.get(name))}"
         for name in names
-        if name in group.options
+        if name in group.options or name == FROM
     ]
 
 
 def _differing_elsewhere(group: RunGroup, groups: Sequence[RunGroup]) -> list[str]:
     """Return the names of options of one agent or model, and of the start, that differ between groups."""
-    own = group.runs[0].curve
-    found = [FROM] if len({str(other.options.get(FROM)) for other in groups}) > 1 else []
+    own, starts = group.runs[0].curve, {str(other.options.get(FROM)) for other in groups}
+    found = [FROM] if len(starts) > 1 and own.iteration else []
     for role, plugin in (("agent", own.agent), ("model", own.model)):
         if not plugin:  # an agent without a network
             continue
@@ -144,6 +144,8 @@ def _value_text(name: str, value: object) -> str:
     """Return the value of an option in a label."""
     if name != FROM:
         return str(value)
+    if value is None:
+        return "random weights"
     run = Path(str(value))
     return f"{run.parent.name}/{run.name}" if run.name == "best" else run.name
 

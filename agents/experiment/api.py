@@ -10,8 +10,9 @@ from agents.core.spec import OBJECT_ROLES, Given, Spec, default_out
 from agents.experiment.callbacks import Callback, check_callbacks
 from agents.experiment.evaluation import Curve
 from agents.experiment.plot import plot
+from agents.experiment.resume import run_resume
 from agents.experiment.run import Run, Which
-from agents.experiment.start import run_resume, run_training
+from agents.experiment.start import run_training
 from agents.runs.folder import RunFolder
 from envs.core.distribution import TaskDistribution
 from qrl.backends.backend import Backend
@@ -142,7 +143,7 @@ def resume(
     agent_config: Mapping[str, float] | None = None,
     validate_every: int | None = None,
     patience: int | None = None,
-    track: Sequence[str] = (),
+    track: Sequence[str] | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     trust: bool = False,
@@ -156,7 +157,7 @@ def resume(
         agent_config: new learning rates, such as {"lr_angles": 0.005}; no other option of the agent may change.
         validate_every: new interval of validations [meta-iterations]; 0: none.
         patience: new patience [validations]; 0: no limit.
-        track: as for `train`.
+        track: as for `train`, in place of the trackers so far; by default, TensorBoard's record continues.
         callbacks: as for `train`.
         progress: print the progress of training and the evaluation.
         trust: execute all code outside this library that the run names.
@@ -179,7 +180,7 @@ def resume(
         changes=changes,
         objects=objects,
         trust=Trust(trust, names),
-        track=_names(track),
+        track=None if track is None else _names(track),
         callbacks=check_callbacks(callbacks),
         quiet=not progress,
     )

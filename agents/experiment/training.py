@@ -50,8 +50,9 @@ def train(training: Training, run: RunFolder, progress: Progress, callbacks: Seq
         progress.note(f"stopped after iteration {training.iteration}; continue with: {command}")
         raise Interrupted(stop.signal, told=True)
     if validation.is_exhausted and training.iteration < spec.iterations:
+        without = f"{spec.patience} validations in a row without a better score"
         best = f"the best is that of iteration {validation.best_iteration}"
-        progress.note(f"ended after iteration {training.iteration}: {spec.patience} validations in a row; {best}")
+        progress.note(f"ended after iteration {training.iteration}: {without}; {best}")
 
 
 @contextmanager

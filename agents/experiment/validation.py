@@ -11,7 +11,7 @@ from agents.core.global_generators import restored_generators
 from agents.experiment.evaluation import STATISTICS, Curve, EvaluationPlan, adaptation_curve, names_of
 from agents.experiment.loop import Training
 from agents.runs.folder import RunFolder
-from agents.runs.validation import best_iteration, has_stopped, scores
+from agents.runs.validation import best_iteration, has_stopped, is_due, scores
 from envs.core.task_vector import TaskVectorEnv
 from qrl.common.errors import TrainingError
 
@@ -40,11 +40,9 @@ class Validation:
 
     @property
     def is_due(self) -> bool:
-        """Whether the agent is to be validated now: at each interval and at the last iteration, each once."""
-        every, iteration = self.spec.validate_every, self.training.iteration
-        if not every or not iteration or iteration in self._scores:
-            return False
-        return iteration % every == 0 or iteration == self.spec.iterations
+        """Whether the agent is to be validated now."""
+        spec = self.spec
+        return is_due(self._scores, self.training.iteration, every=spec.validate_every, last=spec.iterations)
 
     def validate(self) -> Curve:
         """Evaluate the agent on validation tasks, keep its checkpoint if it is the best one so far; return the curve.

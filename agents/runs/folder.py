@@ -4,15 +4,12 @@
     metrics.jsonl    one JSON object per iteration
     checkpoint/      the last two checkpoints, each a folder named by iteration: state.safetensors and state.json
     validation.jsonl, best/    one JSON object per validation; the checkpoint with the best score, likewise
-    tensorboard/, wandb/    files of experiment trackers
+    trackers.json, tensorboard/, wandb/    names of experiment trackers, and their files
     evaluation*.json, robustness*.json, report.html, *.png, *.gif, …
 
 Files are written atomically; see `agents.runs.checkpoints` and `agents.runs.metrics`.
 """
 
-import os
-import re
-import secrets
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,60 +17,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agents.runs import ending, replacing
 from agents.runs.checkpoints import Checkpoint, Checkpoints
 from agents.runs.history import HISTORY, changed, record
 from agents.runs.locks import locked
 from agents.runs.metrics import Metrics
 from agents.runs.program import program
-from agents.runs.seal import CONFIG, COPY, identity, read_config, sealed, write_sealed
-from agents.runs.validation import has_stopped, scores
+from agents.runs.seal import CONFIG, identity, read_config, sealed, write_sealed
 from qrl.common.errors import UsageError
-from qrl.common.files import (
-    LARGEST_RESULT,
-    from_json,
-    kind_of,
-    path_error,
-    read_regular,
-    write_atomically,
-    write_synced,
-)
-from qrl.common.leftovers import delete, sweep
+from qrl.common.files import LARGEST_RESULT, from_json, path_error
+from qrl.common.leftovers import sweep
 
 if TYPE_CHECKING:
     import torch
-
-_OWN = re.compile(
-    r"\.config-copy\.json|config\.json|(?:metrics|validation)\.jsonl|checkpoint|best|tensorboard|wandb|(?:evaluation|robustness)[\w.-]*\.json|report\.html|[\w.-]+\.(?:png|gif)|\.lock|\.replaced-\w+|\..*\.tmp"
-)
-"""Names of a run folder's own files. A folder with any other file is never replaced."""
-
-_INCOMPLETE_START = re.compile(r"\.lock|\.config-copy\.json|\.[.\w-]+\.json\.\w+\.tmp")
-"""Names of files left by a start that failed before config.json was written, such as by a kill or a full disk."""
-
-
-def check_target(path: Path, *, overwrite: bool = False) -> None:
-    """Check that `RunFolder.create` would accept `path`, without changing any file.
-
-    Raises:
-        UsageError: `path` is not a folder; or the folder is not empty and `overwrite` is not set; or it is not a run
-            folder; or it holds a file that is not part of a run.
-    """
-    if kind_of(path, follow_links=False) == "missing":
-        return
-    try:
-        if kind_of(path) != "folder":
-            raise UsageError(f"{path} exists and is not a folder: give another --out")
-        names = [entry.name for entry in path.iterdir()]
-    except OSError as error:
-        raise path_error(path, error) from error
-    if all(_INCOMPLETE_START.fullmatch(name) for name in names):
-        return
-    if not overwrite:
-        raise UsageError(f"{path} exists and is not empty: give another --out, or --overwrite to replace that run")
-    read_config(path)
-    foreign = sorted(name for name in names if not _OWN.fullmatch(name))
-    if foreign:
-        raise UsageError(f"{path} holds {foreign[0]!r}, not part of a run: move it away, --overwrite would delete it")
 
 
 class RunFolder:
@@ -118,20 +74,21 @@ class RunFolder:
             overwrite: replace an existing run. Only a run folder is ever replaced.
 
         Raises:
-            UsageError: see `check_target`; or another process uses the folder; or the operating system refuses to
-                write there.
+            UsageError: see `agents.runs.replacing.check_target`; or another process uses the folder; or the operating
+                system refuses to write there.
             TrainingError: `config` contains a non-finite number.
         """
         path = Path(path)
-        check_target(path, overwrite=overwrite)
+        replacing.check_target(path, overwrite=overwrite)
         run = cls(path, sealed(config))
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise path_error(path, error) from error
         with run.lock():
-            check_target(path, overwrite=overwrite)  # Again: another process may have created a run here meanwhile.
-            with run._set_aside():
+            # Again: another process may have created a run here meanwhile.
+            replacing.check_target(path, overwrite=overwrite)
+            with replacing.set_aside(path):
                 write_sealed(path, run.config)
         return run
 
@@ -145,7 +102,7 @@ class RunFolder:
         """
         path = Path(path)
         run = cls(path, read_config(path))
-        if run._set_aside_folders():
+        if replacing.set_aside_folders(path):
             with suppress(UsageError), run.lock():  # puts back, or deletes, what was set aside
                 pass
         return run
@@ -156,7 +113,7 @@ class RunFolder:
         Raises:
             UsageError: a file of the run, or of its checkpoints, is a link.
         """
-        own = [path for path in self.path.iterdir() if _OWN.fullmatch(path.name)]
+        own = [path for path in self.path.iterdir() if replacing.OWN.fullmatch(path.name)]
         folders = (self.checkpoints.folder.name, self.best.folder.name)
         found = (
             *own,
@@ -212,14 +169,9 @@ class RunFolder:
         self.best.drop_after(iteration)
         return [*self.metrics.trim(iteration), *self.validation.trim(iteration, has_last=False)]
 
-    def ended_early(self, iteration: int, patience: int | None = None) -> bool:
-        """Return whether training ends at this iteration because the patience is exhausted, by default the run's."""
-        patience = self.spec.get("patience", 0) if patience is None else patience  # type: ignore[assignment]
-        try:
-            found = scores(self.validation)
-        except UsageError:
-            return False
-        return isinstance(patience, int) and iteration == max(found, default=0) and has_stopped(found, patience)
+    def ended_early(self, iteration: int) -> bool:
+        """Return whether training ended after this iteration because the patience was exhausted."""
+        return ending.ended_early(self.spec, self.validation, iteration)
 
     def load_best(self, restore: Callable[[Checkpoint], object] = lambda _: None) -> Checkpoint:
         """Return the checkpoint with the best score on validation tasks. See `Checkpoints.load`.
@@ -284,50 +236,8 @@ class RunFolder:
             UsageError: another process holds the lock, or the operating system refuses it.
         """
         with locked(self.path):
-            self._restore_set_aside()
+            replacing.restore(self.path)
             sweep(self.path)
             sweep(self.checkpoints.folder)
             sweep(self.best.folder)
             yield
-
-    @contextmanager
-    def _set_aside(self) -> Iterator[None]:
-        """Move existing results aside; delete them at exit, or move them back if no new configuration is written.
-
-        The old configuration is copied first, so that `_restore_set_aside` can tell which of the two holds.
-        """
-        aside = self.path / f".replaced-{secrets.token_hex(4)}"
-        try:
-            names = [entry.name for entry in self.path.iterdir() if entry.name not in {".lock", CONFIG, COPY}]
-            if names:
-                aside.mkdir()
-                write_synced(aside / CONFIG, read_regular(self.path / CONFIG))
-            for name in names:
-                os.rename(self.path / name, aside / name)
-            yield
-        except OSError as error:
-            raise path_error(self.path, error) from error
-        finally:
-            self._restore_set_aside()
-
-    def _set_aside_folders(self) -> list[Path]:
-        return [path for path in self.path.glob(".replaced-*") if not path.is_symlink() and path.is_dir()]
-
-    def _restore_set_aside(self) -> None:
-        """Move results that were set aside back while the old configuration holds; delete them once a new one does.
-
-        What earlier versions set aside, without the configuration, stays.
-        """
-        for aside in self._set_aside_folders():
-            with suppress(UsageError, OSError):
-                old, present = (read_regular(path / CONFIG) for path in (aside, self.path))
-                if old == present:
-                    write_atomically(self.path / COPY, old, follow_links=False)
-                    for entry in aside.iterdir():
-                        if entry.name != CONFIG and not os.path.lexists(self.path / entry.name):
-                            os.rename(entry, self.path / entry.name)
-                else:
-                    read_config(self.path)  # A damaged configuration replaces nothing.
-                delete(aside)
-            with suppress(OSError):
-                aside.rmdir()

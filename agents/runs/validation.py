@@ -33,6 +33,20 @@ def best_iteration(scores: Scores, until: int | None = None) -> int | None:
     return max(known, key=lambda iteration: scores[iteration]) if known else None
 
 
+def is_due(scores: Scores, iteration: int, *, every: int, last: int) -> bool:
+    """Return whether a validation is due after an iteration: at each interval and at the last one, each once.
+
+    Args:
+        scores: scores so far.
+        iteration: number of completed iterations.
+        every: interval of validations [meta-iterations]; 0: none.
+        last: length of training [meta-iterations].
+    """
+    if not every or not iteration or iteration in scores:
+        return False
+    return iteration % every == 0 or iteration == last
+
+
 def has_stopped(scores: Scores, patience: int) -> bool:
     """Return whether the last `patience` validations are no improvement; never for a patience of 0."""
     best = best_iteration(scores)

@@ -18,10 +18,11 @@ from typing import Literal
 from agents.compare.outputs import study_files
 from agents.experiment.evaluation import Curve
 from agents.experiment.weights import KEY, saved_origin
-from agents.runs.folder import RunFolder, check_target
+from agents.runs.folder import RunFolder
 from agents.runs.history import earlier_rates
 from agents.runs.locks import locked
 from agents.runs.provenance import provenance
+from agents.runs.replacing import check_target
 from agents.runs.saved_spec import spec_of
 from agents.runs.seal import STUDY, digest, planned_runs, sealed, write_sealed
 from agents.study.plan import PlannedRun

@@ -16,7 +16,7 @@ from agents import maml
 from agents.cli.evaluate import run_evaluation
 from agents.cli.main import main
 from agents.cli.options import EvaluateOptions
-from agents.experiment.start import run_resume
+from agents.experiment.resume import run_resume
 from agents.runs.folder import RunFolder
 from envs import navigation
 from qrl.common.errors import UsageError

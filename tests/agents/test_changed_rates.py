@@ -142,6 +142,10 @@ def test_change_survives_a_kill_before_the_next_checkpoint(tmp_path):
         (["--agent.lr-angles", "fast"], "agent_config.lr_angles: expected a number, found 'fast'"),
         (["--agent.lr-angles", "nan"], "agent_config.lr_angles is nan: a finite number is needed"),
         (["--agent.lr-angles"], "--agent.lr-angles: expected one argument"),
+        (
+            ["--agent.lr-heads", "0.5"],
+            "its end, iteration 2: a change of agent_config.lr_heads would train nothing",
+        ),
         (["--patience", "3"], "patience 3 needs validations: give validate-every"),
         (["--validate-every", "-1"], "validate-every must be at least 0, not -1"),
     ],

@@ -10,7 +10,8 @@ import agents
 from agents.cli.main import main
 from agents.experiment import report
 from agents.experiment.loop import Training
-from agents.experiment.start import run_resume, run_training
+from agents.experiment.resume import run_resume
+from agents.experiment.start import run_training
 from agents.runs.folder import RunFolder
 from qrl.common.errors import UsageError
 from qrl.models import MODELS

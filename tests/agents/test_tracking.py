@@ -116,6 +116,90 @@ def test_tracking_changes_no_bit_of_the_run(tmp_path):
     agents.train(tmp_path / "tracked", track=["tensorboard"], overwrite=True, **SMALL)  # the files are the run's own
 
 
+# -- resumes without --track -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(monkeypatch) -> list[tuple[str, int]]:
+    """Names of opened trackers, with the iteration; all are installed but mlflow."""
+    found = []
+
+    class Silent:
+        log = staticmethod(lambda *_: None)
+        close = staticmethod(lambda **_: None)
+
+    def module(name):
+        class Module:
+            start = staticmethod(lambda run: (found.append((name, run.iteration)), Silent())[1])
+
+        return Module
+
+    spec = importlib.util.spec_from_file_location("any", __file__)
+    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda name: None if name == "mlflow" else spec)
+    monkeypatch.setattr(tracking, "tracker_module", module)
+    return found
+
+
+def trackers(path: Path) -> list[str]:
+    return json.loads((path / "trackers.json").read_text())["trackers"]
+
+
+def test_resume_continues_the_record_of_tensorboard(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tests.support.killed_training import killed
+
+    with killed(after=2):
+        agents.train(tmp_path / "run", track=["tensorboard"], **SMALL)
+    agents.resume(tmp_path / "run", progress=False)
+    agents.resume(tmp_path / "run", iterations=6, progress=False)
+    assert [step for step, _ in events(tmp_path / "run")["train/loss"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_resume_starts_no_tracker_that_may_send_anything(tmp_path, capsys, opened):
+    path = tmp_path / "run"
+    agents.train(path, track=["wandb", "tensorboard", "wandb"], **SMALL)
+    assert trackers(path) == ["wandb", "tensorboard"]
+    assert opened == [("wandb", 0), ("tensorboard", 0)]
+    del opened[:]
+    agents.resume(path, iterations=5, progress=False)
+    assert opened == [("tensorboard", 4)]
+    again = "--track wandb tensorboard continues the record"
+    assert f"warning: {path} was tracked with wandb, and this resume is not: {again}\n" in capsys.readouterr().err
+
+
+def test_resume_with_other_trackers_remembers_those(tmp_path, opened):
+    path = tmp_path / "run"
+    agents.train(path, **SMALL)
+    assert not (path / "trackers.json").exists()
+    assert main(["resume", str(path), "--iterations", "5", "--track", "trackio", "tensorboard"]) == 0
+    assert opened == [("trackio", 4), ("tensorboard", 4)] and trackers(path) == ["trackio", "tensorboard"]
+    agents.resume(path, iterations=6, track=[], progress=False)
+    agents.resume(path, iterations=7, progress=False)
+    assert len(opened) == 2 and trackers(path) == []
+
+
+def test_resume_where_a_remembered_tracker_is_not_installed(tmp_path, capsys, opened):
+    path = tmp_path / "run"
+    agents.train(path, **SMALL)
+    (path / "trackers.json").write_text('{"trackers": ["mlflow"]}')
+    assert agents.resume(path, iterations=5, progress=False).iteration == 5 and not opened
+    missing = "--track mlflow: mlflow is not installed: pip install 'qrl-meta[mlflow]'"
+    assert f"{path} was tracked with mlflow, and this resume is not: {missing}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ['{"trackers": ["os"]}', '{"trackers": "tensorboard"}', "[]", "{", "{}"])
+def test_damaged_list_of_trackers_is_ignored(tmp_path, capsys, opened, content):
+    path = tmp_path / "run"
+    agents.train(path, **SMALL)
+    (path / "trackers.json").write_text(content)
+    assert agents.resume(path, iterations=5, progress=False).iteration == 5 and not opened
+    errors = capsys.readouterr().err
+    assert (
+        f"warning: {path}/trackers.json" in errors
+        and "; ignored: --track continues the records of trackers\n" in errors
+    )
+
+
 # -- failures ----------------------------------------------------------------------------------------------------------
 
 

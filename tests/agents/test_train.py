@@ -15,7 +15,8 @@ from agents.core.registry import AGENTS
 from agents.core.rollout import Rollout
 from agents.experiment.api import load
 from agents.experiment.loop import Training
-from agents.experiment.start import run_resume, run_training
+from agents.experiment.resume import run_resume
+from agents.experiment.start import run_training
 from agents.rl.batch import inner_batch, outer_batch, plain_batch
 from agents.rl.inner_update import inner_gradient, inner_update, log_prob
 from envs.core.registry import ENVS

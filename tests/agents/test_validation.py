@@ -18,15 +18,17 @@ from agents.core.spec import Spec
 from agents.experiment import report, validation
 from agents.experiment.evaluation import adaptation_curve
 from agents.experiment.loop import Training
-from agents.experiment.start import run_resume, run_training
+from agents.experiment.resume import run_resume
+from agents.experiment.start import run_training
 from agents.runs.folder import RunFolder
 from agents.runs.metrics import Metrics
 from agents.runs.validation import best_iteration, has_stopped
 from envs.core.registry import ENVS
 from qrl.common.errors import TrainingError, UsageError
 from qrl.models import MODELS
-from tests.support.killed_training import Killed
+from tests.support.killed_training import Killed, killed
 from tests.support.maml_training import spec, training
+from tests.support.run_folders import contents
 
 TINY = MODELS.load("reuploading").Config(n_wires=2, n_layers=1)
 
@@ -186,7 +188,59 @@ def test_patience_ends_the_run_and_the_best_checkpoint_is_kept(tmp_path, planned
     capsys.readouterr()
     again = run_resume(path, quiet=True)
     assert again.iteration == 8
-    assert f"note: {path} ended after iteration 8 of 20: the patience of 2 validations" in capsys.readouterr().err
+    end = f"{path} ended after iteration 8 of 20: the patience of 2 validations was exhausted"
+    assert f"note: {end}; --patience 0, or a larger one, continues\n" in capsys.readouterr().err
+
+
+def test_end_by_patience_names_the_best_iteration(tmp_path, planned, capsys):
+    run_training(small(iterations=20, patience=2), tmp_path / "run")
+    ended = "ended after iteration 8: 2 validations in a row without a better score; the best is that of iteration 4"
+    assert ended in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("iterations", "changes", "message"),
+    [
+        (20, {"agent_config.lr_heads": 0.5}, "a change of agent_config.lr_heads would train nothing; --patience 0, or"),
+        (
+            20,
+            {"agent_config.lr_heads": 0.5, "iterations": 30},
+            "would train nothing; --patience 0, or a larger one",
+        ),
+        (
+            20,
+            {"iterations": 30},
+            "a change of iterations would train nothing; --patience 0, or a larger",
+        ),
+        (20, {"patience": 1}, "a change of patience would train nothing; --patience 0, or a larger one, continues"),
+        (20, {"agent_config.lr_heads": 0.5, "iterations": 8}, "continues, beyond 8, with --patience 0, or a larger on"),
+        (8, {"agent_config.lr_heads": 0.5}, "would train nothing; --iterations N continues, beyond 8, with --patience"),
+        (
+            8,
+            {"patience": 0},
+            "is trained to its end, iteration 8: a change of patience would train nothing; --",
+        ),
+        (8, {"validate_every": 3}, "a change of validate_every would train nothing"),
+    ],
+)
+def test_change_that_would_train_nothing_is_refused(tmp_path, planned, iterations, changes, message):
+    """The run ends after iteration 8: at its patience of 2, in some cases also at its last iteration."""
+    quick(tmp_path / "run", iterations=iterations, patience=2)
+    before = contents(tmp_path / "run")
+    with pytest.raises(UsageError) as refused:
+        run_resume(tmp_path / "run", changes=changes, quiet=True)
+    assert message in str(refused.value) and "\n" not in str(refused.value)
+    assert contents(tmp_path / "run") == before
+
+
+def test_changes_that_end_or_continue_a_run_are_made(tmp_path, planned):
+    path = tmp_path / "run"
+    quick(path, iterations=20, patience=2)
+    larger = run_resume(path, changes={"agent_config.lr_heads": 0.5, "patience": 0}, iterations=9, quiet=True)
+    assert larger.iteration == 9 and larger.spec.agent_config.lr_heads == 0.5
+    with killed(after=9):
+        run_resume(path, iterations=12, quiet=True)
+    assert run_resume(path, changes={"patience": 1}, iterations=9, quiet=True).spec.iterations == 9
 
 
 def test_best_checkpoint_holds_the_weights_of_its_iteration(tmp_path, planned):

@@ -80,7 +80,7 @@ def test_report_is_part_of_the_run_folder(here, capsys):
     page = (here / "study" / "a-seed0" / "report.html").read_text()
     assert "Report of a run" in page and "Comparison of runs" not in page
     assert main(["report", "study/a-seed0", "--out", "there.html"]) == 0
-    from agents.runs.folder import check_target
+    from agents.runs.replacing import check_target
 
     check_target(here / "study" / "a-seed0", overwrite=True)  # refuses files that are not part of a run
 

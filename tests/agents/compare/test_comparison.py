@@ -97,7 +97,9 @@ def test_runs_that_start_from_other_weights_are_other_groups(tmp_path):
         *(None, "/runs/first", "/runs/first/best", "/runs/second")
     ]
     assert [group.seeds for group in section.groups] == [(0,), (0, 1), (0,), (0,)] and section.differing == ("from",)
-    assert [group.label for group in section.groups] == [*("maml, mlp", "from first", "from first/best", "from second")]
+    assert [group.label for group in section.groups] == [
+        *("from random weights", "from first", "from first/best", "from second")
+    ]
     saved_run(tmp_path / "f", 0, [[0.0, 1.0], [0.0, 2.0]], config={"start_from": {"path": 3}})
     with pytest.raises(UsageError, match=r"f/config.json: start_from"):
         compare(tmp_path)
@@ -139,7 +141,7 @@ def test_labels_name_options_that_one_agent_or_model_has_twice(tmp_path):
     saved_group(tmp_path, "c", [[1.0, 2.0]], model_options={"depth": 7}, **alone)
     assert [group.label for group in section_of(tmp_path).groups] == [
         "maml, mlp, from first, lr 0.1",
-        "maml, fourier, lr 0.2",
+        "maml, fourier, from random weights, lr 0.2",
         "random",
     ]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.runs.folder import RunFolder, check_target
+from agents.runs.folder import RunFolder
+from agents.runs.replacing import check_target
 from qrl.common.errors import TrainingError, UsageError
 from qrl.common.files import to_json, write_atomically
 from tests.support.run_folders import CONFIG, contents, full_disk, names, tensors

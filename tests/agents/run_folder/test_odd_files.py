@@ -7,6 +7,7 @@ import stat
 
 import pytest
 
+from agents.runs import replacing
 from agents.runs.folder import RunFolder
 from agents.runs.saved_spec import read_spec
 from qrl.common.errors import UsageError
@@ -250,7 +251,7 @@ def interrupted(run, monkeypatch, after):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", counted)
-        patch.setattr(RunFolder, "_restore_set_aside", lambda self: None)  # a killed process tidies up nothing
+        patch.setattr(replacing, "restore", lambda path: None)  # a killed process tidies up nothing
         with pytest.raises(Killed):
             RunFolder.create(run.path, {"spec": {"seed": 5}}, overwrite=True)
 
@@ -272,7 +273,7 @@ def test_kill_while_results_are_set_aside_loses_nothing(after, run, monkeypatch)
 def test_kill_after_the_new_configuration_keeps_the_new_run(run, monkeypatch):
     run.save(1, tensors(1), {})
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "_restore_set_aside", lambda self: None)
+        patch.setattr(replacing, "restore", lambda path: None)
         RunFolder.create(run.path, {"spec": {"seed": 5}}, overwrite=True)
     assert any(run.path.glob(".replaced-*"))
     assert RunFolder.open(run.path).spec == {"seed": 5}

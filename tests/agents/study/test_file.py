@@ -75,6 +75,7 @@ def test_missing_keys_have_defaults(tmp_path):
         ("seeds = 'x'", ": seeds: expected a number of seeds, such as 10, or seeds, such as 3,5,7; found 'x'"),
         ("seeds = 2.5", ": seeds: expected a number of seeds"),
         ("seeds = true", ": seeds: expected a number of seeds"),
+        ("models = []", ": models: expected at least one, found none: there would be no runs"),
         ("seeds = []", ": seeds: expected at least one, found none: there would be no runs"),
         ("seeds = [1, 1]", ": seeds: 1 is given twice"),
         ("jobs = 0", ": jobs must be at least 1, not 0"),
@@ -100,7 +101,6 @@ def test_missing_keys_have_defaults(tmp_path):
         ("# nothing\n", ": empty: expected at least one of out, seeds, jobs, envs, agents, models, options, grid, "),
         ("envs = []", ": envs: expected at least one, found none: there would be no runs"),
         ("agents = []", ": agents: expected at least one, found none: there would be no runs"),
-        ("models = []", ": models: expected at least one, found none: there would be no runs"),
         ("variants = []", ": variants: expected at least one, found none: there would be no runs"),
     ],
 )  # fmt: skip

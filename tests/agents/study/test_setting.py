@@ -57,9 +57,9 @@ def test_axis_of_the_command_line():
         ("--agent.learned",),
         ("--agent.no-learned",),
     ]
-    assert [each.words for each in grid_axis("env.goal=-1 1,-2 2")] == [
-        ("--env.goal", "-1", "1"),
-        ("--env.goal", "-2", "2"),
+    assert [each.words for each in grid_axis("model.hidden=16,16 16")] == [
+        ("--model.hidden=16",),
+        ("--model.hidden", "16", "16"),
     ]
     for text in ("agent.clip", "agent.clip=", "=1", "agent.clip=1,,2"):
         with pytest.raises(UsageError, match="expected NAME=VALUE,VALUE, such as"):

@@ -50,6 +50,14 @@ def test_names_of_single_plug_ins(executor):
     assert study.paths == (Path("studies/navigation-random-reuploading/navigation-random-seed0"),)
 
 
+def test_single_names_are_those_of_train(executor):
+    study = agents.sweep("study", env="navigation", agent="maml", models=["mlp", "fourier"], progress=False, **SMALL)
+    assert study.names == ("navigation-maml-mlp-seed0", "navigation-maml-fourier-seed0")
+    assert [run.spec.env_config.horizon for run in study.runs()] == [5, 5]
+    agents.sweep("study", envs=["navigation"], model="mlp", progress=False, **SMALL)
+    assert len(executor.words) == 2  # both runs are there already
+
+
 def test_failures_are_raised_after_all_runs(executor):
     submit = executor.submit
 
@@ -75,7 +83,13 @@ def test_failures_are_raised_after_all_runs(executor):
             r"^models: <class 'object'> is no name: the runs of a sweep are other processes; give a",
         ),
         ({"envs": 3}, "^envs: 3 is no name"),
-        ({"env": "navigation"}, "^env is no option of single runs in a study: give envs"),
+        ({"env": object()}, "^env: <object object at .*> is no name: the runs of a sweep are other processes; give a"),
+        ({"agent": {"clip": 0.1}}, "^agent: {'clip': 0.1} is no name"),
+        ({"model": ["mlp"]}, r"^model: expected a single name, found \['mlp'\]: give models$"),
+        ({"env": "navigation", "envs": ["navigation"]}, "^env and envs: give one of the two$"),
+        ({"env": "navigatoin"}, "did you mean 'navigation'"),
+        ({"models": []}, "^models: expected at least one, found none: there would be no runs$"),
+        ({"envs": ()}, "^envs: expected at least one, found none: there would be no runs$"),
         ({"agent_config": 3}, "^agent_config: a sweep takes a mapping of options, such as {'horizon': 50}, not 3"),
         ({"iterationz": 3}, "unknown option --iterationz; did you mean --iterations?"),
         ({"backend": object()}, "^options: backend: expected a number, a string, true, false or a list of them, found"),

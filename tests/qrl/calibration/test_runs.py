@@ -14,7 +14,8 @@ from agents.cli.options import EvaluateOptions
 from agents.cli.train import parse_train
 from agents.core.spec import Spec
 from agents.experiment.api import load
-from agents.experiment.start import run_resume, run_training
+from agents.experiment.resume import run_resume
+from agents.experiment.start import run_training
 from agents.maml import Config
 from envs.core.registry import ENVS
 from qrl.backends.backend import Backend
