@@ -89,7 +89,7 @@ def test_examples_of_studies(tmp_path, monkeypatch):
     for path, own in zip((study.paths[0], study.paths[-1]), ("runs/a", "runs/b"), strict=True):
         shutil.copytree(path, own)
     exec(comparing, names)
-    assert [group.label for group in names["section"].groups] == ["reuploading", "mlp"]
+    assert [group.label for group in names["section"].groups] == ["reuploading, inner-steps 1", "mlp, inner-steps 2"]
     assert Path("page.html").read_text().startswith("<!doctype html>")
 
 
