@@ -7,8 +7,10 @@ from pathlib import Path
 
 from agents.cli.compare_options import CompareOptions, ReportOptions
 from agents.compare.outputs import check_outputs, format_of_output, study_files
+from agents.runs.messages import printable, warn
 from qrl.common.errors import UsageError
-from qrl.common.files import check_replaceable, write_atomically
+from qrl.common.files import check_new_file, check_replaceable, write_atomically
+from qrl.common.leftovers import temporary_path
 from qrl.common.trust import Trust
 
 REMEDY = "add --trust if you trust all code that the runs name (in Python: trust=True)"
@@ -31,24 +33,40 @@ def run_compare(options: CompareOptions) -> int:
         at=options.at,
         epsilon=options.epsilon,
         delta=options.delta,
+        threshold=options.threshold,
         split=options.split,
         checkpoint=options.checkpoint,
     )
-    outputs: Sequence[Path] = options.out
-    if not outputs and len(comparison.studies) == len(options.runs) == 1:
-        outputs = study_files(comparison.studies[0])
-        check_outputs(outputs)
+    is_study = not options.out and len(comparison.studies) == len(options.runs) == 1
+    outputs = _study_outputs(comparison.studies[0]) if is_study else options.out
     trust, moving = Trust(options.trust, remedy=REMEDY), None
     if options.video:
         _check_page(outputs)
         if len(comparison.sections) > 1:
-            raise UsageError("--video: the groups of one environment are animated: give runs of one environment")
+            raise UsageError("--video: the groups of one task setting are animated: give runs of one")
         firsts = [group.members[0].path for group in comparison.sections[0].groups]
         moving = _animation(firsts, trust, options)
     files = {path: comparison.encoded(path, trust, moving) for path in outputs}
     print(comparison.table(shutil.get_terminal_size((WIDTH, 0)).columns))
     _write(files)
+    if not outputs and is_study:
+        warn(f"{options.runs[0]} cannot be written: the files of the comparison are missing; give --out")
     return 0
+
+
+def _study_outputs(study: Path) -> tuple[Path, ...]:
+    """Return the files to write into a study; none if nothing can be created there.
+
+    Raises:
+        UsageError: a file of another origin is in the place of one.
+    """
+    outputs = study_files(study)
+    try:
+        check_new_file(temporary_path(outputs[0]))
+    except UsageError:
+        return ()
+    check_outputs(outputs)
+    return outputs
 
 
 def run_report(options: ReportOptions) -> int:
@@ -65,7 +83,9 @@ def run_report(options: ReportOptions) -> int:
             check_replaceable(path)
     else:
         check_outputs([out])
-    comparison = compare([options.run], at=options.at, split=options.split, checkpoint=options.checkpoint)
+    comparison = compare(
+        [options.run], at=options.at, threshold=options.threshold, split=options.split, checkpoint=options.checkpoint
+    )
     moving = None
     if options.video:
         _check_page([out])
@@ -94,4 +114,4 @@ def _write(files: Mapping[Path, bytes]) -> None:
     for path, data in files.items():
         write_atomically(path, data)
     if files:
-        print(f"\nwrote {', '.join(map(str, files))}")
+        print(f"\nwrote {printable(', '.join(map(str, files)))}")

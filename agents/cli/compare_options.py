@@ -18,7 +18,7 @@ class CompareOptions:
     """Run folders, or studies: folders of run folders. Runs that differ only in their seed are one group."""
 
     reference: str | None = None
-    """Group that the others are compared with: its label, or its agent or model; by default the first group."""
+    """Group that the others are compared with: its label, or its agent or model; by default the first complete one."""
 
     at: int | None = None
     """Gradient steps, or episode of a trial, at which returns are compared; by default the last."""
@@ -28,6 +28,9 @@ class CompareOptions:
 
     delta: float = DELTA
     """Sample complexity: share of the seeds that must exceed the threshold (Meyer et al. 2025)."""
+
+    threshold: float | None = None
+    """Sample complexity: return to exceed, in place of the one that epsilon defines."""
 
     split: Literal["train", "validation", "test", "ood"] = "test"
     """Split of the evaluated tasks."""
@@ -62,6 +65,9 @@ class ReportOptions(TrustOptions):
 
     at: int | None = None
     """Gradient steps, or episode of a trial, of the headline; by default the last."""
+
+    threshold: float | None = None
+    """Sample complexity: return to exceed; a run alone has none otherwise, unless its optimum is known."""
 
     split: Literal["train", "validation", "test", "ood"] = "test"
     """Split of the evaluated tasks."""

@@ -11,7 +11,7 @@ from agents.experiment.finish import interruptible_evaluation
 from agents.experiment.report import finite_family_note, open_run, report, table_name, training_rows
 from agents.experiment.run import Run
 from agents.experiment.video import agents_by_label, animation, check_pictures, check_same_tasks
-from agents.runs.messages import warn
+from agents.runs.messages import printable, warn
 from qrl.backends.backend import Backend
 from qrl.common.errors import UsageError
 from qrl.common.files import check_new_file, check_replaceable, write_atomically
@@ -66,7 +66,7 @@ def _evaluate(options: EvaluateOptions) -> None:
     if options.video:
         moving = picture.with_suffix(".gif")
         write_atomically(moving, _animation(run, list(others.values()), options, backend))
-        print(f"wrote {moving}")
+        print(printable(f"wrote {moving}"))
 
 
 def _backend(options: EvaluateOptions, spec: Spec) -> Backend:

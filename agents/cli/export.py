@@ -12,6 +12,7 @@ from agents.experiment.adapted_policy import AdaptedPolicy
 from agents.experiment.export import Recorder, described, played, record
 from agents.experiment.report import open_run
 from agents.experiment.run import Run
+from agents.runs.messages import printable
 from qrl.backends.backend import Backend
 from qrl.backends.openqasm import FORMATS, encode
 from qrl.common.errors import UsageError
@@ -45,7 +46,8 @@ def run_export(options: ExportOptions) -> int:
         "observations": rows,
     }
     write_folder(options.out, {**files, "export.json": (to_json(about, indent=2) + "\n").encode()})
-    print(f"wrote {len(files)} circuit{'' if len(files) == 1 else 's'} and export.json to {options.out}")
+    circuits = f"{len(files)} circuit{'' if len(files) == 1 else 's'}"
+    print(printable(f"wrote {circuits} and export.json to {options.out}"))
     return 0
 
 

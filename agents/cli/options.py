@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agents.core.limits import LARGEST_EPISODES, LARGEST_ITERATIONS, LARGEST_STEPS, LARGEST_TASKS
+from agents.core.limits import LARGEST_EPISODES, LARGEST_ITERATIONS, LARGEST_STEPS, LARGEST_TASKS, LARGEST_THREADS
 from agents.core.registry import REGISTRIES
 from qrl.common.checks import MAX_SHOTS, check_count, check_seed
 from qrl.common.errors import UsageError
@@ -178,6 +178,10 @@ class SweepOptions:
 
     trust: bool = False
     """Trust all code outside this library that a study file, or --config, names."""
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None:
+            check_count("--jobs", self.jobs, most=LARGEST_THREADS)
 
 
 @dataclass(frozen=True, kw_only=True)

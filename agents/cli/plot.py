@@ -8,6 +8,7 @@ from agents.compare.runs import read_run
 from agents.experiment.plot import check_comparable, plot
 from agents.experiment.series import Against
 from agents.experiment.style import format_of
+from agents.runs.messages import printable
 from qrl.common.files import check_new_file
 
 
@@ -26,5 +27,5 @@ def run_plot(options: PlotOptions) -> int:
         label: tuple(run.curve for run in group.runs) for label, group in zip(full_labels(groups), groups, strict=True)
     }
     plot(lines, options.out, against=against)
-    print(f"wrote {options.out}")
+    print(printable(f"wrote {options.out}"))
     return 0

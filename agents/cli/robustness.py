@@ -7,6 +7,7 @@ from agents.cli.options import RobustnessOptions
 from agents.experiment.finish import interruptible_evaluation
 from agents.experiment.report import open_run
 from agents.experiment.robustness import Point, backends, draw, table, to_json
+from agents.runs.messages import printable
 from qrl.backends.backend import Backend
 from qrl.common import files
 from qrl.common.files import check_new_file, check_replaceable, write_atomically
@@ -47,6 +48,6 @@ def _sweep(options: RobustnessOptions, rows: list[tuple[str, float, Backend]], o
         points.append(Point.of(what, value, curve))
     write_atomically(out, (files.to_json(to_json(points, curve), indent=2) + "\n").encode())
     write_atomically(picture, draw(points, curve))
-    print(f"{curve.env}, {curve.label}: {curve.n_tasks} {curve.split} tasks")
+    print(printable(f"{curve.env}, {curve.label}: {curve.n_tasks} {curve.split} tasks"))
     print(table(points))
-    print(f"wrote {out} and {picture}")
+    print(printable(f"wrote {out} and {picture}"))

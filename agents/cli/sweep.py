@@ -1,7 +1,7 @@
 """Command `sweep`: the product of environments, agents, models, options and seeds as runs of one folder."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,12 @@ from agents.cli.train import option_names, parse_train
 from agents.core.plain import from_plain
 from agents.core.registry import REGISTRIES
 from agents.core.spec import CONFIGS
-from agents.runs.messages import tell
+from agents.runs.messages import printable
 from agents.runs.program import program
 from agents.study.file import VariantTable, grid_axes, make_variant, read_request
 from agents.study.request import Request, Variant, parse_seeds
 from agents.study.setting import Setting, grid_axis, settings, split_words
+from qrl.common.checks import abbreviated, shown
 from qrl.common.errors import TrainingError, UsageError
 from qrl.common.files import kind_of
 
@@ -68,10 +69,9 @@ def run_sweep(arguments: Sequence[str], command: Sequence[str]) -> int:
     from agents.study.study import run_study
 
     study = run_study(request, TrainWords(), LocalProcesses(), command=command, again=shlex.join(command))
-    for text in study.failed:
-        tell(text)
-    print(f"{study.path}: {len(study.names) - len(study.failed)} of {len(study.names)} runs are complete")
-    print(f"compare them: {program()} compare {shlex.quote(str(study.path))}")
+    count, complete = len(study.names), len(study.names) - len(study.failed)
+    print(printable(f"{study.path}: {complete} of {count} runs are complete"))
+    print(printable(f"compare them: {program()} compare {shlex.quote(str(study.path))}"))
     return int(bool(study.failed))
 
 
@@ -92,6 +92,7 @@ def make_request(arguments: Sequence[str]) -> Request:
     parser = _parser()
     own = {name.removeprefix("--") for group in parser.groups for option in group.options for name in option.names}
     given = split_words(rest)
+    _check_spellings({each.name for each in given})
     words = [word for each in given if each.name in own for word in each.words]
     options = from_plain(SweepOptions, parser.values(words), "--")
     lists = {role: getattr(options, f"{role}s") for role in REGISTRIES}
@@ -155,7 +156,9 @@ def sweep(
     names = _all_names({"env": env, "agent": agent, "model": model}, {"env": envs, "agent": agents, "model": models})
     for name, value in options.items():
         if name in _CONFIGS and not isinstance(value, Mapping):
-            raise UsageError(f"{name}: a sweep takes a mapping of options, such as {{'horizon': 50}}, not {value!r}")
+            raise UsageError(
+                f"{name}: a sweep takes a mapping of options, such as {{'horizon': 50}}, not {shown(value)}"
+            )
     tables = [
         VariantTable(name, dict(_mapping(f"variants: {name}", own)))
         for name, own in _mapping("variants", variants or {}).items()
@@ -166,7 +169,7 @@ def sweep(
         names=names,
         settings=settings({_OPTIONS.get(name, name): value for name, value in options.items()}, "options"),
         grid=grid_axes(_mapping("grid", grid or {}), "grid"),
-        variants=tuple(make_variant(table, "variants") for table in tables) or (Variant(),),
+        variants=(Variant(),) if variants is None else tuple(make_variant(table, "variants") for table in tables),
         jobs=jobs,
         overwrite=overwrite,
         typed=frozenset(REGISTRIES),
@@ -180,7 +183,7 @@ def sweep(
 
 def _mapping(what: str, value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
-        raise UsageError(f"{what}: expected a mapping by the names of options, found {value!r}")
+        raise UsageError(f"{what}: expected a mapping by the names of options, found {shown(value)}")
     return value
 
 
@@ -203,7 +206,7 @@ def _given_names(what: str, value: object) -> tuple[str, ...]:
     names = (value,) if isinstance(value, str) or not isinstance(value, Sequence) else tuple(value)
     for name in names:
         if not isinstance(name, str):
-            raise UsageError(f"{what}: {name!r} is no name: the runs of a sweep are other processes; give a file")
+            raise UsageError(f"{what}: {shown(name)} is no name: the runs of a sweep are other processes; give a file")
     return names
 
 
@@ -243,8 +246,17 @@ def _names_file(arguments: Sequence[str]) -> bool:
     return bool(arguments) and not arguments[0].startswith("-")
 
 
+def _check_spellings(given: Set[str]) -> None:
+    """Raise UsageError if plug-ins are given by both names of their option, of which one would not count."""
+    for role in REGISTRIES:
+        if {role, f"{role}s"} <= given:
+            raise UsageError(f"--{role} and --{role}s: give one of the two")
+
+
 def _names(role: str, text: str) -> tuple[str, ...]:
     names = tuple(each.strip() for each in text.split(","))
     if not all(names):
-        raise UsageError(f"--{role}s {text}: expected names separated by commas, such as --models mlp,fourier")
+        raise UsageError(
+            f"--{role}s {abbreviated(text)}: expected names separated by commas, such as --models mlp,fourier"
+        )
     return names

@@ -99,10 +99,19 @@ def _parse(arguments: Sequence[str], file: str, names: Mapping[str, str]) -> tup
     for prefix, key in CONFIGS.items():
         values[key] = _changed(getattr(start, key), given.get(key, {}), f"--{prefix}")
     names = {role: getattr(start, role) for role in REGISTRIES}
-    spec = from_plain(Spec, values | names, "--")
+    try:
+        spec = from_plain(Spec, values | names, "--")
+    except UsageError as error:
+        raise UsageError(_as_option(str(error))) from error
     if wants_help(arguments):
         Parser("train", list(_groups(spec)), description).show_help()
     return spec, options, note
+
+
+def _as_option(message: str) -> str:
+    """Return a message about a field of the spec with its name on the command line: "--iterations must be …"."""
+    name = message.partition(" ")[0]
+    return f"--{message}" if name.replace("-", "_") in init_names(Spec) else message
 
 
 def _start(arguments: Sequence[str], file: str, names: Mapping[str, str]) -> tuple[Spec, str]:

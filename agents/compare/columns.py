@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from agents.compare.format import MISSING, duration_text, estimate_text, number_text, percent, quantity_text
+from agents.compare.format import MISSING, duration_text, estimate_text, number_text, quantity_text
+from agents.compare.legend import legend_of_costs, legend_of_returns
 from agents.compare.result import Group, Section
 from agents.compare.statistics import Estimate
 
@@ -31,13 +32,21 @@ class Table:
 
     title: str
     columns: tuple[Column, ...]
+    legend: tuple[str, ...]
+    """Lines about brackets and columns."""
 
 
 def tables_of(section: Section) -> tuple[Table, ...]:
     """Return the tables of a section: of returns, then of cost. Columns that no group has a value for are left out."""
+    parts = (
+        ("Returns", _returns(section), legend_of_returns(section)),
+        ("Cost", _costs(section), legend_of_costs(section)),
+    )
     return tuple(
-        Table(title, tuple(column for column in columns if any(_has(column, group) for group in section.groups)))
-        for title, columns in (("Returns", _returns(section)), ("Cost", _costs(section)))
+        Table(
+            title, tuple(column for column in columns if any(_has(column, group) for group in section.groups)), legend
+        )
+        for title, columns, legend in parts
     )
 
 
@@ -59,19 +68,7 @@ def heading_of(section: Section) -> str:
         seeds = groups[0].n_seeds
         parts.append(f"{seeds} seed{'s' * (seeds != 1)}" + (" each" if len(groups) > 1 and seeds > 1 else ""))
     parts = parts or [f"{section.split} tasks"]
-    return f"{section.env}: {', '.join([*parts, *(['best checkpoints'] if section.checkpoint == 'best' else [])])}"
-
-
-def threshold_text(section: Section) -> str:
-    """Return the threshold of the sample complexity in words; empty without one."""
-    target = section.target
-    if target.threshold is None:
-        return ""
-    value, share, seeds = number_text(target.threshold, section.digits), 1 - target.epsilon, target.delta
-    return (
-        f"threshold of Ŝ: a return of {value}, {percent(share)} of the way {target.basis}, exceeded by "
-        f"{percent(seeds)} of the seeds"
-    )
+    return f"{section.name}: {', '.join([*parts, *(['best checkpoints'] if section.checkpoint == 'best' else [])])}"
 
 
 def place_text(group: Group, x: int) -> str:
@@ -118,7 +115,7 @@ def _returns(section: Section) -> tuple[Column, ...]:
 
 def _costs(section: Section) -> tuple[Column, ...]:
     target = section.target
-    steps = f"steps to threshold, Ŝ({target.epsilon:g}, {target.delta:g})"
+    steps = f"env steps below threshold, Ŝ({target.epsilon:g}, {target.delta:g})"
     return (
         Column("group", "group", lambda group: group.label, lambda group: group.label),
         _count("parameters", "n_parameters", lambda group: group.n_parameters),

@@ -23,8 +23,9 @@ REFERENCES_SHOWN = 4
 def draw_adaptation(axes: Axes, section: Section) -> None:
     """Draw the mean return of each group against its adaptation, with intervals, and the reference agents."""
     own_axis = len({group.axis for group in section.groups}) == 1
+    alone = not section.has_several_seeds
     for index, group in enumerate(section.groups):
-        means = group.members[0].means if group.n_seeds == 1 else group.means
+        means = group.members[0].means if alone else group.means
         draw_band(axes, _where(group, own_axis), *_band(means, section), group.label, **line_style(index))
     for name, (x, values) in _references(section, own_axis).items():
         axes.plot(x, values, label=name, **reference_style(name))
@@ -50,16 +51,22 @@ def draw_learning(axes: Axes, section: Section) -> None:
         if group.learning is not None:
             band = _band(group.learning.mean, section)
             draw_band(axes, group.learning.env_steps, *band, group.label, **line_style(index))
-    if section.target.threshold is not None and len(section.groups) > 1:
+    if section.target.threshold is not None:
         axes.axhline(section.target.threshold, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     steps_axis(axes)
     axes.set_ylabel(learning_label(section))
 
 
 def learning_label(section: Section) -> str:
-    """Return the label of the return during training."""
-    validated = any(group.learning.validated for group in section.groups if group.learning is not None)
-    return "return on validation tasks" if validated else "return on training tasks"
+    """Return the label of the return during training, with the number of updates if all groups share it."""
+    curves = [group.learning for group in section.groups if group.learning is not None]
+    tasks = "validation tasks" if any(curve.validated for curve in curves) else "training tasks"
+    if len({curve.updates for curve in curves}) > 1:
+        return f"return on {tasks} after adaptation"
+    updates = curves[0].updates if curves else None
+    if updates is None:
+        return f"return of a trial on {tasks}"
+    return f"return on {tasks}\nafter {updates} gradient step{'s' * (updates != 1)}"
 
 
 def steps_axis(axes: Axes) -> None:
@@ -70,13 +77,13 @@ def steps_axis(axes: Axes) -> None:
 
 
 def draw_profiles(axes: Axes, section: Section) -> None:
-    """Draw the share of seeds × tasks above each return."""
+    """Draw the share of seeds × tasks above each return, that of tasks if no group has several seeds."""
     for index, group in enumerate(section.groups):
         style = {key: value for key, value in line_style(index).items() if key != "marker"}
         draw_band(axes, group.profile.thresholds, *_band(group.profile.shares, section), group.label, **style)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel(f"return τ {_place(section)}".rstrip())
-    axes.set_ylabel("share of seeds × tasks above τ")
+    axes.set_ylabel(f"share of {'seeds × ' * section.has_several_seeds}tasks above τ")
 
 
 def draw_intervals(axes: Axes, section: Section) -> None:

@@ -1,71 +1,86 @@
 """Finding of a comparison in one sentence, which claims no more than the intervals allow."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from agents.compare.format import estimate_text, number_text
-from agents.compare.result import Group, Score
-from agents.compare.statistics import Estimate
+from agents.compare.result import Group
+from agents.compare.statistics import MIN_SEEDS, Estimate
+
+MOST_NAMED = 4
+"""Maximum number of groups whose means a finding names."""
 
 
-def finding_of(groups: Sequence[Group], reference: str, digits: int) -> str:
-    """Return the finding: of several groups, the best mean and its difference from the reference; else the gain."""
+@dataclass(frozen=True)
+class Rival:
+    """Group that the best one is compared with."""
+
+    label: str
+    difference: Estimate | None
+    """Paired difference of the best group from it; None without common seeds."""
+
+
+def finding_of(groups: Sequence[Group], rivals: Sequence[Rival], digits: int) -> str:
+    """Return the finding: of several groups, the best mean and its differences from its rivals; else the gain.
+
+    Below MIN_SEEDS seeds, it only lists the means: nothing is known there about other seeds.
+
+    Args:
+        groups: the groups.
+        rivals: the next best group, and the reference if that is another one; none for a single group.
+        digits: number of decimals of returns.
+    """
     if len(groups) == 1:
         return _single(groups[0], digits)
     best = max(groups, key=lambda group: group.at.mean.value)
-    after = _after(best)
-    mean = f"{best.label} has the highest mean return {after}, {estimate_text(best.at.mean, digits)}"
-    if best.label != reference:
-        return f"{mean}{_versus(best.difference, f'than {reference}', digits)}"
-    others = [group for group in groups if group.label != reference]
-    second = max(others, key=lambda group: group.at.mean.value)
-    return f"{mean}{_versus(_negated(second.difference), f'than {second.label}', digits)}"
+    if any(rival.difference is not None and rival.difference.low is None for rival in rivals):
+        return _means(groups, digits)
+    mean = f"{best.label} has the highest mean return {_after(best)}, {estimate_text(best.at.mean, digits)}"
+    return "; ".join([mean, *(_versus(rival, digits) for rival in rivals)])
 
 
 def _single(group: Group, digits: int) -> str:
-    first, last = group.first, group.at
-    if first.x == last.x:
-        return f"{group.label}: mean return {estimate_text(last.mean, digits)}"
-    gained = last.mean.value - first.mean.value
-    change = f"rises by {gained:.{digits}f}" if gained >= 0 else f"falls by {-gained:.{digits}f}"
-    seeds = f"{group.n_seeds} seed{'s' * (group.n_seeds != 1)}"
-    return (
-        f"{group.label}: the mean return {change}, from {_at(first, digits)} to {_at(last, digits)} "
-        f"{_after(group)} ({seeds}, {group.n_tasks} tasks)"
-    )
+    first, last, gain = group.first, group.at, group.gain
+    size = f"{group.n_seeds} seed{'s' * (group.n_seeds != 1)}, {group.n_tasks} tasks"
+    if gain is None:
+        return f"{group.label}: mean return {estimate_text(last.mean, digits)}; {size}"
+    start, end = (number_text(score.mean.value, digits) for score in (first, last))
+    if gain.low is None or gain.high is None:
+        return f"{group.label}: mean return {start} {_place(group, first.x)} and {end} {_after(group)}; {size}"
+    change = estimate_text(gain, digits, sign=True)
+    ends = f"from {start} to {end} {_after(group)}"
+    if gain.low <= 0 <= gain.high:
+        return f"{group.label}: the change of the mean return, {change}, {ends}, is {_UNCLEAR}; {size}"
+    return f"{group.label}: the mean return {'rises' if gain.low > 0 else 'falls'}, {change}, {ends}; {size}"
 
 
-def _versus(difference: Estimate | None, than: str, digits: int) -> str:
-    if difference is None:
-        return "; it was not evaluated on the tasks and seeds of the reference"
+_UNCLEAR = "not distinguishable from zero"
+
+
+def _means(groups: Sequence[Group], digits: int) -> str:
+    named = sorted(groups, key=lambda group: -group.at.mean.value)
+    means = [f"{group.label} {number_text(group.at.mean.value, digits)}" for group in named[:MOST_NAMED]]
+    more = [f"{len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
+    places = {_after(group) for group in groups}
+    where = f" {places.pop()}" if len(places) == 1 else ""
+    return f"mean returns{where}: {', '.join([*means, *more])}; a difference needs {MIN_SEEDS} common seeds"
+
+
+def _versus(rival: Rival, digits: int) -> str:
+    difference = rival.difference
+    if difference is None or difference.low is None:
+        return f"it has no seed in common with {rival.label}"
     shown = estimate_text(difference, digits, sign=True)
-    if difference.low is None or difference.high is None:
-        return f", {shown} {_more(difference)} {than}; the seeds are too few for a claim"
     if difference.low > 0:
-        return f", {shown} higher {than}"
-    return f"; its difference {_from(than)}, {shown}, cannot be told from zero"
-
-
-def _more(difference: Estimate) -> str:
-    return "higher" if difference.value >= 0 else "lower"
-
-
-def _from(than: str) -> str:
-    return f"from {than.removeprefix('than ')}"
-
-
-def _negated(estimate: Estimate | None) -> Estimate | None:
-    if estimate is None:
-        return None
-    low = None if estimate.high is None else -estimate.high
-    return Estimate(-estimate.value, low, None if estimate.low is None else -estimate.low)
-
-
-def _at(score: Score, digits: int) -> str:
-    return number_text(score.mean.value, digits)
+        return f"{shown} higher than {rival.label}"
+    return f"its difference from {rival.label}, {shown}, is {_UNCLEAR}"
 
 
 def _after(group: Group) -> str:
-    x = group.at.x
+    return _place(group, group.at.x)
+
+
+def _place(group: Group, x: int) -> str:
     if group.axis == "gradient_steps":
-        return f"after {x} gradient step{'s' * (x != 1)}" if x else "before adaptation"
-    return f"in episode {x} of a trial" if group.axis == "episodes" else f"after {x} evaluations"
+        return f"after {x} gradient step{'s' * (x != 1)}" if x else "before"
+    return f"in episode {x} of a trial" if group.axis == "episodes" else f"after {x} evaluation{'s' * (x != 1)}"

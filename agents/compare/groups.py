@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.compare.configuration import FROM
 from agents.compare.runs import EvaluatedRun
+from agents.experiment.evaluation import Curve
 from agents.experiment.series import distinct
 from agents.runs.messages import escaped
 from qrl.common.errors import UsageError
@@ -32,6 +34,19 @@ class RunGroup:
     def name(self) -> str:
         """Names of agent and model."""
         return self.runs[0].curve.label
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether several seeds have equal returns on every task, so that they are copies of one result."""
+        first = self.runs[0].curve
+        return len(self.runs) > 1 and all(
+            run.curve.per_task == first.per_task and run.curve.x == first.x for run in self.runs
+        )
+
+    @property
+    def evaluations(self) -> tuple[Curve, ...]:
+        """Curve of each seed; the first one only if all are copies of it."""
+        return tuple(run.curve for run in self.runs[: 1 if self.is_deterministic else None])
 
     @property
     def folder_name(self) -> str:
@@ -91,16 +106,48 @@ def differing_options(groups: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def _options_of(group: RunGroup, groups: Sequence[RunGroup], *, short: bool = False) -> list[str]:
-    """Return the options in which groups of the same agent and model differ, with their values in this group.
+    """Return the options in which a group differs from others of the same agent and model, with their values.
 
-    An option that this group lacks, such as the weights from which it starts, has no place in its label.
+    Options of the agent that differ from those of the same agent with another model, options of the model likewise, and
+    the weights at the start are named, too, unless they are too many. An option that this group lacks has no place in
+    its label.
     """
     names = differing_options([other.options for other in groups if other.name == group.name])
     if len(names) > MOST_DIFFERENCES:
         return [group.folder_name if short else group.runs[0].path.name]
+    more = [name for name in _differing_elsewhere(group, groups) if name not in names]
+    names += more if len(names) + len(more) <= MOST_DIFFERENCES else []
     return [
-        f"{_without_prefix(name) if short else name} {group.options[name]}" for name in names if name in group.options
+        f"{_without_prefix(name) if short else name} {_value_text(name, group.options.get(name))}"
+        for name in names
+        if name in group.options or name == FROM
     ]
+
+
+def _differing_elsewhere(group: RunGroup, groups: Sequence[RunGroup]) -> list[str]:
+    """Return the names of options of one agent or model, and of the start, that differ between groups."""
+    own, starts = group.runs[0].curve, {str(other.options.get(FROM)) for other in groups}
+    found = [FROM] if len(starts) > 1 and own.iteration else []
+    for role, plugin in (("agent", own.agent), ("model", own.model)):
+        if not plugin:  # an agent without a network
+            continue
+        alike = [other.options for other in groups if getattr(other.runs[0].curve, role) == plugin]
+        found += [
+            name
+            for name in differing_options(alike)
+            if name.startswith(f"{role}.") and all(name in options for options in alike)
+        ]
+    return found
+
+
+def _value_text(name: str, value: object) -> str:
+    """Return the value of an option in a label."""
+    if name != FROM:
+        return str(value)
+    if value is None:
+        return "random weights"
+    run = Path(str(value))
+    return f"{run.parent.name}/{run.name}" if run.name == "best" else run.name
 
 
 def _without_prefix(name: str) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from agents.compare.configuration import changes_of
 from agents.compare.groups import RunGroup
 from agents.compare.result import Group, Learning, Member, Profile, Score
 from agents.compare.runs import EvaluatedRun
-from agents.compare.statistics import MIN_SEEDS, Estimate, iqm, mean, performance_profile
+from agents.compare.statistics import MIN_SEEDS, Estimate, difference, iqm, mean, performance_profile
 from agents.compare.training import LearningPoint, Training
 from agents.core.plain import from_plain
 from agents.experiment.evaluation import Curve
@@ -51,10 +52,11 @@ def measure(
         at: x at which groups are compared.
         thresholds: returns at which the performance profile is computed.
     """
-    curves = [run.curve for run in group.runs]
+    curves = group.evaluations
     first = curves[0]
+    index = first.x.index(at)
     policy = _policy(group.runs[0])
-    profile = performance_profile(scores_at(curves, first.x.index(at)), thresholds)
+    profile = performance_profile(scores_at(curves, index), thresholds)
     seconds = [training.seconds for training in trainings if training.seconds is not None]
     counts = [training.circuits for training in trainings if training.circuits is not None]
     return Group(
@@ -67,9 +69,9 @@ def measure(
         x=tuple(first.x),
         episodes=tuple(first.episodes),
         n_tasks=first.n_tasks,
-        means=tuple(mean(scores_at(curves, index)) for index in range(len(first.x))),
+        means=tuple(mean(scores_at(curves, i)) for i in range(len(first.x))),
         first=_score(curves, 0),
-        at=_score(curves, first.x.index(at)),
+        at=_score(curves, index),
         references=_references(curves),
         profile=Profile(tuple(profile.thresholds.tolist()), _estimates(profile.values, profile.low, profile.high)),
         learning=_learning(trainings),
@@ -78,6 +80,8 @@ def measure(
         circuit_runs=float(np.mean(counts)) if len(counts) == len(trainings) else None,
         env_steps=float(np.mean([training.env_steps for training in trainings])),
         seconds=float(np.mean(seconds)) if len(seconds) == len(trainings) else None,
+        is_deterministic=group.is_deterministic,
+        gain=difference(scores_at(curves, index), scores_at(curves, 0)) if index else None,
     )
 
 
@@ -95,7 +99,7 @@ def _member(run: EvaluatedRun) -> Member:
         found |= {str(name): str(version) for name, version in versions.items()}
     words = tuple(map(str, command)) if isinstance(command, list) else ()
     means = tuple(map(Estimate, run.curve.mean, run.curve.ci_low, run.curve.ci_high))
-    return Member(run.path, run.seed, words, found, means)
+    return Member(run.path, run.seed, words, changes_of(run.folder), found, means)
 
 
 def _references(curves: Sequence[Curve]) -> dict[str, tuple[float, ...]]:
@@ -135,6 +139,7 @@ def _learning(trainings: Sequence[Training]) -> Learning | None:
     few = len(trainings) < MIN_SEEDS or not np.isfinite(low).all()
     return Learning(
         all(training.validated for training in trainings),
+        by_iteration[0][shared[-1]].updates,
         tuple(steps.tolist()),
         _estimates(value, None if few else low, None if few else high),
         tuple(tuple(row) for row in values.tolist()),

@@ -40,7 +40,8 @@ def _draw_section(section: Section, axes: list[Axes]) -> None:
     pair = task_pairs(section, section.groups[0]) if len(section.groups) == 1 else None
     if pair is None:
         draw_intervals(last, section)
-        last.set_title("means with 95 % intervals over seeds and tasks", loc="left")
+        intervals = any(group.has_intervals for group in section.groups)
+        last.set_title("means" + " with 95 % intervals" * intervals, loc="left")
     else:
         draw_tasks(last, *pair, 0)
         last.set_title("tasks", loc="left")

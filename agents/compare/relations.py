@@ -1,6 +1,6 @@
 """Relations between measured groups: differences, improvement, reference lines, sample complexity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,37 +22,33 @@ LOWER = "random"
 """Reference whose return is the lower line."""
 
 
-def same_distribution(one: RunGroup, other: RunGroup) -> bool:
-    """Return whether the tasks of two groups are of the same distribution."""
-    mine, theirs = one.runs[0].curve, other.runs[0].curve
-    same = (mine.env, mine.env_options) == (theirs.env, theirs.env_options)
-    return same and _below(one.options, "origins.env") == _below(other.options, "origins.env")
-
-
-def same_tasks(one: RunGroup, other: RunGroup) -> bool:
-    """Return whether two groups have been evaluated on the same tasks."""
-    mine, theirs = one.runs[0].curve, other.runs[0].curve
-    seeds = (mine.seed, theirs.seed) if mine.split == "train" else (0, 0)  # train tasks are new draws for each seed
-    same = (mine.split, mine.n_tasks, seeds[0]) == (theirs.split, theirs.n_tasks, seeds[1])
-    return same and same_distribution(one, other)
-
-
 def with_differences(group: Group, own: RunGroup, reference: Group, other: RunGroup) -> Group:
     """Return the group with its paired difference from the reference, and its probability of improvement.
 
-    Both groups have been evaluated on the same tasks. Differences are paired over the tasks and over the seeds that
-    both have.
+    Both groups have been evaluated on the same tasks.
     """
-    mine, theirs = ({run.seed: run.curve for run in each.runs} for each in (own, other))
-    shared = [seed for seed in mine if seed in theirs]
     i, j = group.x.index(group.at.x), reference.x.index(reference.at.x)
-    paired = (
-        difference(scores_at([mine[s] for s in shared], i), scores_at([theirs[s] for s in shared], j))
-        if shared
-        else None
-    )
-    improved = probability_of_improvement(scores_at([*mine.values()], i), scores_at([*theirs.values()], j))
-    return replace(group, difference=paired, improvement=improved)
+    improved = probability_of_improvement(scores_at(own.evaluations, i), scores_at(other.evaluations, j))
+    return replace(group, difference=paired_difference((group, own), (reference, other)), improvement=improved)
+
+
+def paired_difference(one: tuple[Group, RunGroup], other: tuple[Group, RunGroup]) -> Estimate | None:
+    """Return the difference of means, paired over tasks and over the seeds that both have; None without such seeds.
+
+    A deterministic group, whose seeds are all alike, pairs with every seed.
+    """
+    mine, theirs = ({run.seed: run.curve for run in each.runs} for _, each in (one, other))
+    if other[1].is_deterministic:
+        theirs = dict.fromkeys(mine, other[1].evaluations[0])
+    if one[1].is_deterministic:
+        mine = dict.fromkeys(theirs, one[1].evaluations[0])
+    shared = [seed for seed in mine if seed in theirs]
+    if not shared:
+        return None
+    if one[1].is_deterministic and other[1].is_deterministic:  # copies of one difference
+        shared = shared[:1]
+    i, j = (group.x.index(group.at.x) for group, _ in (one, other))
+    return difference(scores_at([mine[s] for s in shared], i), scores_at([theirs[s] for s in shared], j))
 
 
 def reference_lines(groups: Sequence[Group]) -> Lines:
@@ -77,26 +73,33 @@ def with_share(group: Group, lines: Lines) -> Group:
     return replace(group, share=Estimate((mean.value - zero) / width, low, high))
 
 
-def learning_target(groups: Sequence[Group], epsilon: float, delta: float) -> Target:
-    """Return the threshold of the sample complexity on the scale of the learning curves.
+def learning_target(groups: Sequence[Group], epsilon: float, delta: float, threshold: float | None = None) -> Target:
+    """Return the threshold of the sample complexity on the scale of the learning curves, unless it is given.
 
     It is 1 - ε of the way from the return of random actions, or else the lowest return at the start of training, to the
     optimum where it is known, or else to the best group's mean at the end of training. There is none where the curves
-    of some groups are of whole trials, and those of others of single episodes.
+    of some groups are of whole trials, and those of others of single episodes; nor for a single group whose optimum is
+    not known, since its own end would be its threshold.
     """
-    if scales_differ(groups):
-        return Target(epsilon, delta, None, "the learning curves have different scales")
     curves = [group.learning.mean for group in groups if group.learning is not None]
     if not curves:
         return Target(epsilon, delta, None, "no group has a learning curve")
+    if scales_differ(groups):
+        return Target(epsilon, delta, None, "the learning curves have different scales")
+    if threshold is not None:
+        return Target(epsilon, delta, threshold, "")
     top, top_name = _total(groups, OPTIMA)
+    if top is None and len(curves) == 1:
+        return Target(epsilon, delta, None, "a group alone has no threshold but its own end: give --threshold")
     if top is None:
         top, top_name = max(curve[-1].value for curve in curves), "the best group's mean at the end of training"
     start, start_name = _total(groups, (LOWER,))
     if start is None:
         start, start_name = min(curve[0].value for curve in curves), "the lowest mean at the start of training"
-    basis = f"from {start_name} ({number_text(start, 2)}) to {top_name} ({number_text(top, 2)})"
-    return Target(epsilon, delta, top - epsilon * (top - start) if top > start else None, basis)
+    ends = f"from {start_name} ({number_text(start, 2)}) to {top_name} ({number_text(top, 2)})"
+    if top <= start:
+        return Target(epsilon, delta, None, f"there is no rise {ends}")
+    return Target(epsilon, delta, top - epsilon * (top - start), ends)
 
 
 def scales_differ(groups: Sequence[Group]) -> bool:
@@ -135,7 +138,3 @@ def _total(groups: Sequence[Group], names: Sequence[str]) -> tuple[float | None,
             if values is not None:
                 return (sum(values) if trials and group.axis == "episodes" else values[-1]), name
     return None, ""
-
-
-def _below(options: Mapping[str, object], prefix: str) -> dict[str, object]:
-    return {name: value for name, value in options.items() if name.startswith(prefix)}

@@ -19,6 +19,8 @@ class Member:
     seed: object
     command: tuple[str, ...]
     """Command line that trained it; empty if unknown."""
+    changes: tuple[str, ...]
+    """Lines about later changes of its options by `resume`."""
     provenance: Mapping[str, str]
     """Commit, engine, and versions of packages, by name."""
     means: tuple[Estimate, ...]
@@ -44,6 +46,8 @@ class Learning:
 
     validated: bool
     """Whether they are on validation tasks; else on training tasks."""
+    updates: int | None
+    """Number of updates in a task before each return [gradient steps]; None for returns of whole trials."""
     env_steps: tuple[float, ...]
     """Environment steps up to each point, averaged over seeds [steps]."""
     mean: tuple[Estimate, ...]
@@ -95,6 +99,10 @@ class Group:
     """Environment steps of training, averaged over seeds [steps]."""
     seconds: float | None
     """Duration of training, averaged over seeds [s]."""
+    is_deterministic: bool = False
+    """Whether all seeds have equal returns on every task, so that they count as one."""
+    gain: Estimate | None = None
+    """Paired difference of the mean at the compared x from that at the first one; None if these are one."""
     difference: Estimate | None = None
     """Paired difference of means from the reference group; None for the reference itself, or if nothing is paired."""
     improvement: Estimate | None = None
@@ -106,8 +114,8 @@ class Group:
 
     @property
     def n_seeds(self) -> int:
-        """Number of runs."""
-        return len(self.members)
+        """Number of seeds; equal results of several seeds count as one."""
+        return 1 if self.is_deterministic else len(self.members)
 
     @property
     def seeds(self) -> tuple[object, ...]:
@@ -137,17 +145,21 @@ class Target:
     epsilon: float
     delta: float
     threshold: float | None
-    """None if the curves do not rise."""
+    """None if there is no sample complexity."""
     basis: str
-    """From where to where the way leads, in words."""
+    """From where to where the way leads, in words, or why there is no threshold; empty for one that was given."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """Comparison of the groups of one environment."""
+    """Comparison of the groups of one environment in one task setting."""
 
     env: str
+    setting: str
+    """In what the tasks or their evaluation differ from those of other sections; empty if there are none."""
     split: str
+    checkpoint: str
+    """Checkpoints that were evaluated: the last ones, or the best ones on validation tasks."""
     reference: str
     """Label of the group that others are compared with; empty for a single group."""
     groups: tuple[Group, ...]
@@ -158,8 +170,16 @@ class Section:
     finding: str
     """Result in one sentence."""
     warnings: tuple[str, ...]
-    checkpoint: str = "last"
-    """Checkpoints that were evaluated: the last ones, or the best ones on validation tasks."""
+
+    @property
+    def name(self) -> str:
+        """Name of the environment, with the task setting where there are several."""
+        return f"{self.env}, {self.setting}" if self.setting else self.env
+
+    @property
+    def has_several_seeds(self) -> bool:
+        """Whether a group has more than one seed."""
+        return any(group.n_seeds > 1 for group in self.groups)
 
     @property
     def digits(self) -> int:
@@ -173,11 +193,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Results:
-    """Results of a comparison, one section for each environment."""
+    """Results of a comparison, one section for each task setting of each environment."""
 
     sections: tuple[Section, ...]
     notes: tuple[str, ...]
-    """Runs that are left out."""
+    """Notes on all sections, and on runs that are left out."""
     studies: tuple[Path, ...]
     """Studies that were given."""
     paths: tuple[Path, ...]
@@ -187,9 +207,9 @@ class Results:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings of all sections, each once, and the runs that are left out."""
+        """Warnings of all sections, each once, and the notes."""
         several = len(self.sections) > 1
-        found = [f"{each.env}: {text}" if several else text for each in self.sections for text in each.warnings]
+        found = [f"{each.name}: {text}" if several else text for each in self.sections for text in each.warnings]
         return tuple(dict.fromkeys([*found, *self.notes]))
 
     def to_json(self) -> dict[str, object]:

@@ -1,27 +1,20 @@
 """Evaluated runs, and the run folders of studies. Reading executes nothing: names of plug-ins are labels here."""
 
-import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.compare.completeness import missing_evaluation, shortfall
+from agents.compare.configuration import options_of
 from agents.experiment.evaluation import Curve
 from agents.experiment.report import table_name
 from agents.experiment.run import Which
-from agents.experiment.weights import saved_origin
 from agents.runs.folder import RunFolder
-from agents.runs.history import earlier_rates
 from agents.runs.program import program
 from agents.runs.seal import CONFIG, STUDY, planned_runs
 from qrl.common.errors import UsageError
 from qrl.common.files import LARGEST_RESULT, MissingFileError, from_json, kind_of, path_error
-
-NOT_CONFIGURATION = (
-    *("seed", "threads", "checkpoint_every", "eval_tasks", "eval_steps", "eval_episodes"),
-    *("validate_every", "validate_tasks"),
-)
-"""Fields of a spec in which runs of one configuration may differ."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +26,8 @@ class EvaluatedRun:
     options: Mapping[str, object]
     """Options by their names on the command line, such as "agent.inner-steps"."""
     curve: Curve
+    shortfall: str
+    """How far training went if it has not come to its end; empty if it has."""
 
     @property
     def path(self) -> Path:
@@ -49,6 +44,12 @@ class FoundRuns:
     """Given paths that are folders of run folders."""
     notes: tuple[str, ...]
     """Runs of studies that are left out because they are incomplete: one line each."""
+
+    @property
+    def of_one_study(self) -> bool:
+        """Whether all runs are in the folder of one study."""
+        folders = {run.resolve().parent for run in self.runs}
+        return len(folders) == 1 and kind_of(folders.pop() / STUDY.file) == "file"
 
 
 def find_runs(paths: Sequence[Path], split: str, checkpoint: Which = "last") -> FoundRuns:
@@ -73,7 +74,7 @@ def find_runs(paths: Sequence[Path], split: str, checkpoint: Which = "last") -> 
             inside = [run for run in inside if run not in waiting]
             if not inside:
                 raise UsageError(f"{path}: none of its {len(waiting)} runs has been evaluated: no {table}")
-            notes += [f"{run} is left out: it has no {table} yet" for run in waiting]
+            notes += [f"{run} is left out: it {_why_missing(run, split, checkpoint)}" for run in waiting]
             known = {run.name for run in [*inside, *waiting]}
             if absent := [name for name in _planned(path) if name not in known]:
                 notes.append(f"{path}: {len(absent)} planned runs are missing: {absent[0]}{', …' * (len(absent) > 1)}")
@@ -93,37 +94,20 @@ def read_run(path: Path, split: str, checkpoint: Which = "last") -> EvaluatedRun
     try:
         data = from_json(table, LARGEST_RESULT)
     except MissingFileError as error:
-        command = f"{program()} evaluate {shlex.quote(str(path))} --split {split}"
-        command += "" if checkpoint == "last" else f" --checkpoint {checkpoint}"
-        raise UsageError(f"{path} has no {table.name}: {command}") from error
+        raise UsageError(f"{path} {_why_missing(path, split, checkpoint)}") from error
     curve = Curve.from_json(data, str(table))
-    spec = {name: value for name, value in folder.spec.items() if name not in NOT_CONFIGURATION}
-    # The file of a plug-in is part of the configuration, and so are the backend and the length of training of a curve.
-    # Seeds that end early by their patience, or have their best checkpoint after different numbers of iterations, are
-    # still of one configuration.
-    varies = folder.spec.get("patience") or checkpoint == "best"
-    planned = folder.spec.get("iterations") if varies else curve.iteration
-    trained = {"iterations": planned, "evaluated": curve.backend, "origins": folder.config.get("origins", {})}
-    options = dict(_flat(spec | _start(folder) | trained)) | dict(_changed(earlier_rates(folder.config)))
-    return EvaluatedRun(folder, folder.spec.get("seed"), options, curve)
+    is_best = checkpoint == "best"
+    options = options_of(folder, curve.iteration, curve.backend, best=is_best)
+    done = folder.metrics.last_iteration() if is_best else curve.iteration
+    short = shortfall(folder, done) if done else ""  # An agent that does not train has no iterations.
+    return EvaluatedRun(folder, folder.spec.get("seed"), options, curve, short)
 
 
-def _start(folder: RunFolder) -> dict[str, object]:
-    """Return from which trained weights a run starts, as an option; nothing if it starts from random ones.
-
-    Runs that start from the seeds of one group of a study, each from another one, are of one configuration.
-    """
-    if (origin := saved_origin(folder)) is None:
-        return {}
-    run = re.sub(r"-seed\d+$", "", origin.path)
-    return {"from": f"{run}/best" if origin.checkpoint == "best" else run}
-
-
-def _changed(rates: Mapping[str, Sequence[tuple[int, object]]]) -> Iterator[tuple[str, object]]:
-    """Yield the earlier values of learning rates that a resume has changed, as options."""
-    for name, earlier in rates.items():
-        option = name.replace("_config.", ".").replace("_", "-")
-        yield f"{option} before", ", ".join(f"{value} until iteration {iteration}" for iteration, value in earlier)
+def _why_missing(path: Path, split: str, checkpoint: Which) -> str:
+    """Return why a run lacks an evaluation, and how to make it. Raises UsageError for a damaged run folder."""
+    command = f"{program()} evaluate {shlex.quote(str(path))} --split {split}"
+    command += "" if checkpoint == "last" else f" --checkpoint {checkpoint}"
+    return missing_evaluation(RunFolder.open(path), table_name(split, checkpoint=checkpoint), command)
 
 
 def _is_run(path: Path) -> bool:
@@ -162,12 +146,3 @@ def _planned(study: Path) -> list[str]:
     if kind_of(study / STUDY.file) == "missing":
         return []
     return list(planned_runs(study))
-
-
-def _flat(options: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in options.items():
-        name = prefix + name.removesuffix("_config").replace("_", "-")
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}.")
-        else:
-            yield name, value

@@ -3,15 +3,18 @@
 import csv
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 
-from agents.compare.columns import Table, heading_of, printed, rows_of, tables_of, threshold_text
+from agents.compare.columns import Table, heading_of, printed, rows_of, tables_of
 from agents.compare.format import MINUS
 from agents.compare.result import Group, Results, Section
 from agents.compare.statistics import Estimate
 
-CSV_START = ("environment", "split", "reference", "axis", "agent", "model")
+CSV_START = ("environment", "setting", "split", "reference", "axis", "agent", "model")
 """Names of the first columns of a CSV file."""
+LEAST_WIDTH = 40
+"""Smallest width of lines of text [columns]."""
 LATEX_MARK = "% qrl-meta comparison"
 """First line of a LaTeX file."""
 FIRST_UNKNOWN = 0x180
@@ -38,8 +41,12 @@ _LATEX = {
 
 
 def terminal_text(results: Results, width: int) -> str:
-    """Return findings, warnings and tables of all sections, in lines of at most `width` columns where possible."""
-    blocks = [_section_text(section, width) for section in results.sections]
+    """Return findings, warnings and tables of all sections, in lines of at most `width` columns where possible.
+
+    Lines of legends that several sections share are in the first one only.
+    """
+    shown: set[str] = set()
+    blocks = [_section_text(section, width, shown) for section in results.sections]
     warnings = "\n".join(f"warning: {text}" for text in results.warnings)
     return _printable("\n\n".join([*blocks, *([warnings] if warnings else [])]))
 
@@ -49,17 +56,24 @@ def _printable(text: str) -> str:
     return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
-def _section_text(section: Section, width: int) -> str:
-    tables = [_aligned(printed(table, section.groups), section, width) for table in tables_of(section)]
-    basis = threshold_text(section)
-    parts = [f"{heading_of(section)}\n{section.finding}", *tables, *([basis] if basis else [])]
+def _section_text(section: Section, width: int, shown: set[str]) -> str:
+    parts = [f"{heading_of(section)}\n{section.finding}"]
+    for table in tables_of(section):
+        parts += _aligned(printed(table, section.groups), section, width)
+        if legend := [line for line in table.legend if line not in shown]:
+            shown.update(legend)
+            parts.append("\n".join(_filled(line, width) for line in legend))
     return "\n\n".join(parts)
 
 
-def _aligned(table: Table, section: Section, width: int) -> str:
+def _filled(line: str, width: int) -> str:
+    return textwrap.fill(words(line), max(width, LEAST_WIDTH), subsequent_indent="  ")
+
+
+def _aligned(table: Table, section: Section, width: int) -> list[str]:
     """Return a table in columns, the first aligned left, all others right.
 
-    Columns that do not fit into the width follow below, again with the first column.
+    Columns that do not fit into the width are a further table, again with the first column.
     """
     rows = [[column.title for column in table.columns], *rows_of(table, section.groups)]
     (names, *columns), blocks = list(zip(*rows, strict=True)), []
@@ -69,7 +83,7 @@ def _aligned(table: Table, section: Section, width: int) -> str:
             used += 2 + max(map(len, columns[0]))
             chosen.append(_padded(columns.pop(0)))
         blocks.append("\n".join("  ".join(row).rstrip() for row in zip(*chosen, strict=True)))
-    return "\n\n".join(blocks)
+    return blocks
 
 
 def _padded(cells: Sequence[str], *, left: bool = False) -> list[str]:
@@ -100,7 +114,7 @@ def csv_text(results: Results) -> str:
 
 
 def _csv_row(section: Section, tables: tuple[Table, ...], group: Group) -> dict[str, str]:
-    about = (section.env, section.split, section.reference, group.axis, group.agent, group.model)
+    about = (section.env, section.setting, section.split, section.reference, group.axis, group.agent, group.model)
     row = dict(zip(CSV_START, about, strict=True))
     for column in (column for table in tables for column in table.columns):
         value = column.value(group)
@@ -118,14 +132,12 @@ def _cell(value: str | int | float | None) -> str:
 
 
 def latex_text(results: Results) -> str:
-    """Return the tables as LaTeX `tabular`s, which need no package."""
-    parts = [LATEX_MARK]
+    """Return the tables as LaTeX `tabular`s with their legends below, which need no package."""
+    parts = [LATEX_MARK, *(f"% note: {words(text)}" for text in results.notes)]
     for section in results.sections:
         parts.append(f"% {words(heading_of(section))}; {words(section.finding)}")
         parts += [f"% warning: {words(text)}" for text in section.warnings]
         parts += [_tabular(printed(table, section.groups), section) for table in tables_of(section)]
-        if basis := threshold_text(section):
-            parts.append(f"% {words(basis)}")
     return "\n".join(parts) + "\n"
 
 
@@ -143,6 +155,7 @@ def _tabular(table: Table, section: Section) -> str:
             body,
             r"  \hline",
             r"\end{tabular}",
+            *([rf"\par{{\footnotesize {'. '.join(map(latex_escaped, table.legend))}.\par}}"] if table.legend else []),
         ]
     )
 

@@ -19,6 +19,8 @@ class LearningPoint:
     """Environment steps since the start of training [steps]."""
     value: float
     """Return after the updates of an iteration; of a whole trial for an in-context agent."""
+    updates: int | None
+    """Number of these updates [gradient steps]; None for a trial."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,11 @@ def read_training(run: EvaluatedRun, *, validated: bool) -> Training:
     if not isinstance(steps, int):
         steps = _integer(rows[-1], "env_steps", metrics.path) if rows else 0
     counts = [_integer(row, "circuits", metrics.path) for row in rows if "circuits" in row]
+    trial = run.curve.axis != "gradient_steps"
     points = (
         [_validation_point(row, validation.path) for row in validation.rows()]
         if validated
-        else [_metrics_point(row, metrics.path) for row in rows if "return_by_step" in row]
+        else [_metrics_point(row, metrics.path, trial=trial) for row in rows if "return_by_step" in row]
     )
     return Training(
         tuple(points),
@@ -73,18 +76,22 @@ def read_training(run: EvaluatedRun, *, validated: bool) -> Training:
     )
 
 
-def _metrics_point(row: Mapping[str, object], path: Path) -> LearningPoint:
-    return _point(row, _numbers(row, "return_by_step", path)[-1], path)
+def _metrics_point(row: Mapping[str, object], path: Path, *, trial: bool) -> LearningPoint:
+    returns = _numbers(row, "return_by_step", path)
+    return _point(row, returns[-1], None if trial else len(returns) - 1, path)
 
 
 def _validation_point(row: Mapping[str, object], path: Path) -> LearningPoint:
     """Return the point of a validation on the scale of the metrics: after all updates, or of a whole trial."""
     means = _numbers(row, "mean", path)
-    return _point(row, sum(means) if row.get("axis") == "episodes" else means[-1], path)
+    axis = row.get("axis")
+    updates = len(means) - 1 if axis == "gradient_steps" else None
+    return _point(row, sum(means) if axis == "episodes" else means[-1], updates, path)
 
 
-def _point(row: Mapping[str, object], value: float, path: Path) -> LearningPoint:
-    return LearningPoint(_integer(row, "iteration", path), _integer(row, "env_steps", path), value)
+def _point(row: Mapping[str, object], value: float, updates: int | None, path: Path) -> LearningPoint:
+    steps = _integer(row, "env_steps", path)
+    return LearningPoint(_integer(row, "iteration", path), steps, value, updates)
 
 
 def _numbers(row: Mapping[str, object], name: str, path: Path) -> list[float]:

@@ -9,7 +9,7 @@ from agents.experiment.evaluation import Curve, paired_gain
 from agents.experiment.plot import draw
 from agents.experiment.run import Run, Which
 from agents.runs.folder import RunFolder
-from agents.runs.messages import warn
+from agents.runs.messages import printable, warn
 from qrl.common.errors import UsageError
 from qrl.common.files import to_json, write_atomically
 from qrl.common.trust import Trust
@@ -82,9 +82,9 @@ def report(
     write_atomically(picture, draw([curve], metrics))
     if quiet:
         return
-    print(f"{curve.env}, {curve.label}: {curve.n_tasks} {curve.split} tasks")
+    print(printable(f"{curve.env}, {curve.label}: {curve.n_tasks} {curve.split} tasks"))
     if note:
-        print(note)
+        print(printable(note))
     print(curve.table())
     for x in sorted({curve.x[1], curve.x[-1]} if len(curve.x) > 1 else ()):
         gain, low, high = paired_gain(curve, x)
@@ -101,4 +101,4 @@ def report(
         theirs = sum(curve.references[name])
         remark = " (the same agent, its memory cleared after every episode)" if name == "memory_reset" else summed
         print(f"of {name}'s {theirs:.3f}{remark}: {fraction:.2%}, 95 % interval [{low:.2%}, {high:.2%}]")
-    print(f"wrote {table} and {picture}")
+    print(printable(f"wrote {table} and {picture}"))

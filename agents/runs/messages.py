@@ -36,8 +36,12 @@ def print_anything() -> None:
 
 def escaped(text: str) -> str:
     """Return a text in one line, without control characters, such as those of a terminal in the name of a file."""
-    line = " ".join(text.split())
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """Return a text with its control characters escaped and its spaces as they are, such as the name of a file."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def warn(text: str) -> None:

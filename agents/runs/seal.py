@@ -29,16 +29,13 @@ class Seal:
     """Name of the kind of folder in messages."""
     remedy: str
     """Remedy for an edited file, for messages."""
+    lost: str = ""
+    """Remedy for a file that cannot be read, for messages."""
 
 
 RUN = Seal("qrl-run", CONFIG, COPY, "run folder", "use an edited copy with --config")
-STUDY = Seal(
-    "qrl-study",
-    "study.json",
-    ".study-copy.json",
-    "study folder",
-    "delete it and start the sweep again: finished runs are kept",
-)
+_ANEW = "delete it and start the sweep again: finished runs are kept"
+STUDY = Seal("qrl-study", "study.json", ".study-copy.json", "study folder", remedy=_ANEW, lost=_ANEW)
 
 
 def sealed(config: Mapping[str, object], seal: Seal = RUN) -> dict[str, object]:
@@ -95,6 +92,8 @@ def _read_sealed(path: Path, file: Path, seal: Seal) -> dict[str, object]:
         config = from_json(file)
     except MissingFileError:
         raise UsageError(f"{path} is not a {seal.folder}: it has no {file.name}") from None
+    except UsageError as error:
+        raise UsageError(f"{error}; {seal.lost}" if seal.lost else str(error)) from error
     if (
         not isinstance(config, dict)
         or config.get("format") != seal.format

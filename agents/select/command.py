@@ -13,7 +13,7 @@ from agents.core.agent import DeterministicInContextAgent, InContextAgent, Learn
 from agents.experiment.report import open_run
 from agents.experiment.run import Run
 from agents.runs.folder import RunFolder
-from agents.runs.messages import warn
+from agents.runs.messages import printable, warn
 from agents.runs.provenance import provenance
 from agents.select import selector as shipped
 from agents.select.options import SelectOptions
@@ -92,7 +92,7 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     print(ranking_table(results))
     print("\n".join(comparison(proposed, single, compared)))
     refit = f"python {shlex.quote(str(out / 'best.py'))}"
-    print(f"wrote best.json and best.py to {out}; to fit {best.name} on all rows: {refit}")
+    print(printable(f"wrote best.json and best.py to {out}; to fit {best.name} on all rows: {refit}"))
     return 0
 
 

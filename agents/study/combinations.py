@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from agents.core.registry import REGISTRIES
 from agents.study.request import Request, Variant
 from agents.study.setting import Setting
+from qrl.common.checks import abbreviated
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Combination:
         """Return a description for messages."""
         parts = [*(f"{role} {name}" for role, name in self.names.items())]
         parts += [f"variant {self.variant.name}"] if self.variant.name else []
-        return ", ".join([*parts, *(f"{each.name} {each.text}" for each in point)])
+        return ", ".join([*parts, *(f"{each.name} {abbreviated(each.text)}" for each in point)])
 
 
 def combinations(request: Request) -> list[Combination]:

@@ -40,13 +40,13 @@ class Display:
             self._draw()
 
     def finished(self, run: RunProgress, text: str = "") -> None:
-        """Show that a run has ended, and a text about it."""
+        """Show that a run has ended; `text` is a line about one that failed."""
         if self._stream.isatty():
             if text:
                 self.note(text)
         else:
             self._refresh()
-            self._write(f"{line(run, self.runs, self.jobs)}\n" + (f"{text}\n" if text else ""))
+            self._write(f"{line(run, self.runs, self.jobs)}\n" + (f"{escaped(text)}\n" if text else ""))
 
     def note(self, text: str) -> None:
         """Show a line, above the table on a terminal."""

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agents.core.plain import from_plain
+from agents.core.plain import from_plain, init_names
 from agents.core.registry import REGISTRIES
 from agents.study.request import Request, Variant, parse_seeds
 from agents.study.setting import Setting, flat, setting, settings
+from qrl.common.checks import shown
 from qrl.common.errors import UsageError
 from qrl.common.files import read_regular
 
@@ -36,26 +37,37 @@ class StudyFile:
     models: list[str] | None = None
     options: dict[str, object] = field(default_factory=dict)
     grid: dict[str, object] = field(default_factory=dict)
-    variants: list[VariantTable] = field(default_factory=list)
+    variants: list[VariantTable] | None = None
 
 
 def read_request(path: Path) -> Request:
     """Read the request of a study file.
 
     Raises:
-        UsageError: the file cannot be read, is not TOML, has an unknown key, or a value is invalid.
+        UsageError: the file cannot be read, is not TOML, has no key or an unknown one, or a value is invalid.
     """
+    content = read_regular(path)
     try:
-        data = tomllib.loads(read_regular(path).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        data = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not TOML: {error}") from error
-    return make_request(from_plain(StudyFile, data, str(path)), path)
+    except RecursionError as error:
+        raise UsageError(f"{path}: not TOML: nested too deeply") from error
+    except ValueError as error:  # Python converts only so many digits.
+        raise UsageError(f"{path}: not TOML: a number has thousands of digits") from error
+    if not data:
+        raise UsageError(f"{path}: empty: expected at least one of {', '.join(init_names(StudyFile))}")
+    try:
+        return make_request(from_plain(StudyFile, data, str(path)), path)
+    except RecursionError as error:  # Dotted keys may be nested deeper than tables.
+        raise UsageError(f"{path}: nested too deeply") from error
 
 
 def make_request(content: StudyFile, path: Path) -> Request:
     """Return the request that the content of a study file stands for. Raises UsageError if a value is invalid."""
     lists = {"env": content.envs, "agent": content.agents, "model": content.models}
-    variants = tuple(make_variant(table, f"{path}: variants") for table in content.variants)
+    tables = content.variants
+    variants = (Variant(),) if tables is None else tuple(make_variant(each, f"{path}: variants") for each in tables)
     seeds = (0,) if content.seeds is None else parse_seeds(content.seeds, f"{path}: seeds")
     own, grid = settings(content.options, f"{path}: options"), grid_axes(content.grid, f"{path}: grid")
     for name in (*grid, *(each.name for each in (*own, *(each for one in variants for each in one.settings)))):
@@ -67,7 +79,7 @@ def make_request(content: StudyFile, path: Path) -> Request:
             names={role: tuple(names) for role, names in lists.items() if names is not None},
             settings=own,
             grid=grid,
-            variants=variants or (Variant(),),
+            variants=variants,
             out=None if content.out is None else Path(content.out),
             jobs=1 if content.jobs is None else content.jobs,
             file=path,
@@ -85,7 +97,7 @@ def grid_axes(grid: Mapping[str, object], where: str) -> dict[str, tuple[Setting
     axes: dict[str, tuple[Setting, ...]] = {}
     for name, values in flat(grid).items():
         if not isinstance(values, list | tuple):
-            raise UsageError(f"{where}: {name}: expected a list of values, found {values!r}")
+            raise UsageError(f"{where}: {name}: expected a list of values, found {shown(values)}")
         axis = tuple(setting(name, value, where) for value in values)
         axes[axis[0].name if axis else name] = axis
     return axes

@@ -121,6 +121,20 @@ class StudyFolder:
         is_complete = evaluated == run.iterations or (evaluated is not None and folder.ended_early(evaluated))
         return "complete" if is_complete else "interrupted"
 
+    def lacks(self, run: PlannedRun) -> str:
+        """Return what is missing of a complete run that has trained, in words; "" if nothing is."""
+        if not run.trains:
+            return ""
+        path = self.path / run.name
+        folder, last = RunFolder.open(path), evaluated_at(path) or 0
+        try:
+            saved, rows = folder.checkpoints.iterations(), folder.metrics.last_iteration()
+        except UsageError as error:
+            return str(error)
+        if not saved or saved[-1] < last:
+            return f"the checkpoint of iteration {last} is missing"
+        return "" if rows >= last else f"metrics.jsonl ends at iteration {rows}, not at {last}"
+
 
 def difference(folder: RunFolder, run: PlannedRun) -> str:
     """Return the first option in which the run in a folder differs from a planned one, in words; "" if they are equal.

@@ -115,6 +115,8 @@ class _Planner:
     train: TrainCommand
     notes: dict[str, None] = field(default_factory=dict)
     """Distinct notes, in their order."""
+    variants: dict[str, str] = field(default_factory=dict)
+    """Variant of each run by its name, in words."""
     checked: set[str] = field(default_factory=set)
     """Environments that have been checked."""
 
@@ -126,6 +128,7 @@ class _Planner:
             for point in itertools.product(*combination.axes):
                 with _located(self._label(combination, point)):
                     for run in self._runs(combination, point):
+                        self.variants.setdefault(run.name, combination.variant.label)
                         if runs.setdefault(run.name, run).key != run.key:
                             raise UsageError(f"another run has the same name, {run.name}: rename a variant or a file")
         self._check_different(list(runs.values()))
@@ -195,7 +198,9 @@ class _Planner:
         for run in runs:
             other = seen.setdefault(run.key, run.name)
             if other != run.name:
-                raise UsageError(f"{other} and {run.name} would be the same run: drop one of the two")
+                one, two = (self.variants[name] for name in (other, run.name))
+                why = f": variants {one!r} and {two!r} have the same options there" if one != two else ""
+                raise UsageError(f"{other} and {run.name} would be the same run{why}: drop one of the two")
 
 
 def _check_names(spec: Spec) -> None:

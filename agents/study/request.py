@@ -8,7 +8,7 @@ from pathlib import Path
 from agents.core.limits import LARGEST_THREADS
 from agents.core.registry import REGISTRIES
 from agents.study.setting import Setting
-from qrl.common.checks import check_count, check_seed
+from qrl.common.checks import abbreviated, check_count, check_seed, shown
 from qrl.common.errors import UsageError
 
 MOST_RUNS = 10_000
@@ -87,11 +87,13 @@ class Request:
             if not axis:
                 raise UsageError(f"grid: {name} has no values: there would be no runs")
             check_distinct(f"grid: {name}", [each.text for each in axis])
+        if not self.variants:
+            raise UsageError("variants: expected at least one, found none: there would be no runs")
         check_distinct("variants", [variant.label for variant in self.variants])
         self._check_places()
         count = len(self.seeds) * len(self.variants)
         for values in (*self.names.values(), *self.grid.values()):
-            count *= max(len(values), 1)
+            count *= len(values)
         if count > MOST_RUNS:
             raise UsageError(f"a study has at most {MOST_RUNS:,} runs, not {count:,}")
 
@@ -116,7 +118,8 @@ def check_distinct(what: str, values: Iterable[object]) -> None:
     """Raise UsageError if a value is given twice."""
     (value, count), *_ = [*Counter(values).most_common(1), (None, 0)]
     if count > 1:
-        raise UsageError(f"{what}: {value} is given twice")
+        text = abbreviated(value) if isinstance(value, str) else shown(value)
+        raise UsageError(f"{what}: {text} is given twice")
 
 
 def parse_seeds(value: object, where: str) -> tuple[int, ...]:
@@ -126,13 +129,17 @@ def parse_seeds(value: object, where: str) -> tuple[int, ...]:
         UsageError: the value is none of these, or there would be no seeds.
     """
     several = isinstance(value, Sequence) and not isinstance(value, str)
-    words = list(value) if several else str(value).split(",")  # type: ignore[call-overload]
+    words: Sequence[object] = value.split(",") if isinstance(value, str) else [value]
+    if several:
+        words = list(value)  # type: ignore[call-overload]
     try:
-        numbers = [int(word) for word in words if not isinstance(word, bool | float)]
+        numbers = [int(word) for word in words if not isinstance(word, bool | float)]  # type: ignore[call-overload]
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) != len(words) or isinstance(value, bool | float):
-        raise UsageError(f"{where}: expected a number of seeds, such as 10, or seeds, such as 3,5,7; found {value!r}")
+        raise UsageError(
+            f"{where}: expected a number of seeds, such as 10, or seeds, such as 3,5,7; found {shown(value)}"
+        )
     if several or len(words) > 1:
         return tuple(numbers)
     check_count(where, numbers[0], most=MOST_RUNS)

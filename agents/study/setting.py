@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.runs.program import program
-from qrl.common.checks import shown
+from qrl.common.checks import LARGEST_INT, abbreviated, shown
 from qrl.common.errors import UsageError
 
 Value = str | int | float | bool | None | list["Value"]
@@ -47,7 +47,7 @@ def setting(name: str, value: object, where: str) -> Setting:
             raise UsageError(f"{where}: {name}: expected at least one value, found an empty list")
         words = tuple(_word(each, f"{where}: {name}") for each in value)
         if options := [word for word in words if word.startswith("--")]:
-            raise UsageError(f"{where}: {name}: {options[0]!r} is an option, no value")
+            raise UsageError(f"{where}: {name}: {shown(options[0])} is an option, no value")
         return Setting(name, (f"--{name}", *words), " ".join(words))
     word = _word(value, f"{where}: {name}")
     return Setting(name, (f"--{name}={word}",), word)
@@ -89,7 +89,7 @@ def split_words(arguments: Sequence[str]) -> list[Setting]:
         elif found:
             found[-1].append(word)
         else:
-            raise UsageError(f"unexpected argument {word!r}; `{program()} sweep --help` shows what is accepted")
+            raise UsageError(f"unexpected argument {shown(word)}; `{program()} sweep --help` shows what is accepted")
     return [_of_words(words) for words in found]
 
 
@@ -101,7 +101,9 @@ def grid_axis(text: str) -> tuple[Setting, ...]:
     """
     name, equals, values = text.partition("=")
     if not equals or not name.strip() or not all(each.strip() for each in values.split(",")):
-        raise UsageError(f"--grid {text}: expected NAME=VALUE,VALUE, such as --grid agent.inner-steps=1,2,3")
+        raise UsageError(
+            f"--grid {abbreviated(text)}: expected NAME=VALUE,VALUE, such as --grid agent.inner-steps=1,2,3"
+        )
     return tuple(setting(name.strip(), _value(each.strip()), "--grid") for each in values.split(","))
 
 
@@ -117,6 +119,8 @@ def _value(text: str) -> Value:
 
 
 def _word(value: object, where: str) -> str:
+    if isinstance(value, int) and abs(value) > LARGEST_INT:  # Python may refuse to write it in digits.
+        raise UsageError(f"{where}: {shown(value)} is too large")
     if value is None or isinstance(value, str | int | float):
         return str(value)
     raise UsageError(f"{where}: expected a number, a string, true, false or a list of them, found {shown(value)}")

@@ -1,5 +1,6 @@
 """Study: a folder of runs, trained by a sweep."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING
 from agents.core.registry import REGISTRIES
 from agents.runs.folder import RunFolder
 from agents.runs.interrupt import Interrupted
-from agents.runs.messages import tell
+from agents.runs.messages import tell, warn
+from agents.runs.seal import planned_runs
 from agents.study.display import Display
 from agents.study.executor import Executor, Job
 from agents.study.folder import Stage, StudyFolder, difference
@@ -37,6 +39,11 @@ class Study:
     def paths(self) -> tuple[Path, ...]:
         """Run folders, as `agents.load` and `agents.plot` take them."""
         return tuple(self.path / name for name in self.names)
+
+    @property
+    def has_others(self) -> bool:
+        """Whether the folder holds runs of earlier sweeps besides these."""
+        return bool(planned_runs(self.path).keys() - set(self.names))
 
     def runs(self, *, trust: bool = False) -> "list[Run]":
         """Load all runs.
@@ -112,6 +119,9 @@ def _train(
         each = RunProgress(run, path, "done" if stage == "complete" else "waiting")
         each.read()
         progress.append(each)
+        if stage == "complete" and (missing := folder.lacks(run)):
+            anew = f"--overwrite keeps it as it is: to train it anew, delete {shlex.quote(str(path))} and start again"
+            warn(f"{path} is complete, but {missing}; {anew}")
         if stage != "complete":
             log = folder.path / f"{run.name}.log"
             waiting.append((each, Job(_words(run, path, stage, trust=request.trust), log, run.spec.threads)))

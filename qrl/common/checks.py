@@ -23,7 +23,14 @@ def shown(value: object) -> str:
     """
     if isinstance(value, int) and abs(value) > 10**MOST_CHARACTERS:
         return f"a number of about {round(value.bit_length() * math.log10(2)):,} digits"
-    text = repr(value)
+    try:
+        return abbreviated(repr(value))
+    except ValueError:  # such an integer within a list
+        return f"a {type(value).__name__} with a number of thousands of digits"
+
+
+def abbreviated(text: str) -> str:
+    """Return a text given by the user, as messages show it: shortened if it is long."""
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
 
 

@@ -23,8 +23,10 @@ class TrainingError(RuntimeError):
     """
 
 
-def suggest(name: str, choices: Iterable[str]) -> str:
+def suggest(name: str, choices: Iterable[str], *, quoted: bool = False) -> str:
     """Return the tail of a message about a mistyped `name`: a near match if there is one, then all choices.
+
+    With `quoted`, choices are in quotation marks, for choices that may hold commas.
 
     >>> suggest("navigaton", ["cartpole", "navigation"])
     "; did you mean 'navigation'? (choices: cartpole, navigation)"
@@ -35,7 +37,7 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     lowered = {choice.lower(): choice for choice in names}
     near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
     near = near or [choice for choice in lowered if name and choice.startswith(name.lower())]
-    listed = f"choices: {', '.join(names)}"
+    listed = f"choices: {', '.join(map(repr, names) if quoted else names)}"
     return f"; did you mean {lowered[near[0]]!r}? ({listed})" if near else f"; {listed}"
 
 

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 import agents
+from agents.cli import compare as command
 from agents.cli.main import main
 from agents.runs.seal import STUDY, sealed, write_sealed
+from qrl.common.errors import UsageError
 from tests.support.command_line import ROOT, refused
 from tests.support.compared_runs import saved_group, saved_run
 
@@ -90,7 +92,10 @@ def test_report_is_part_of_the_run_folder(here, capsys):
         (["nowhere"], "nowhere: no such run folder or study"),
         (["."], ". is neither a run folder nor a study: there is no config.json in it, nor a run inside"),
         (["file.txt"], "file.txt is not a folder: a run folder or a study is expected"),
-        (["study", "--reference", "mpl"], "--reference: no group 'mpl'; did you mean 'mlp'? (choices: fourier, mlp)"),
+        (
+            ["study", "--reference", "mpl"],
+            "--reference: no group 'mpl'; did you mean 'mlp'? (choices: 'fourier', 'mlp')",
+        ),
         (["study", "--reference", "maml"], "--reference: 'maml' names 2 groups: 'mlp', 'fourier'"),
         (["study", "--at", "9"], "--at: 'mlp' was not evaluated at 9; it was at 0, 1"),
         (["study", "--epsilon", "1"], "epsilon must be between 0 and 1, not 1.0"),
@@ -137,7 +142,7 @@ def test_incomplete_runs_of_a_study_are_left_out_with_a_note(here, capsys):
     write_sealed(here / "study", sealed(runs, STUDY), STUDY)
     assert main(["compare", "study", "--out", "x.csv"]) == 0
     out = capsys.readouterr().out
-    assert "warning: study/a-seed4 is left out: it has no evaluation.json yet" in out
+    assert "warning: study/a-seed4 is left out: it has no evaluation.json: run.py evaluate study/a-seed4" in out
     assert "warning: study: 2 planned runs are missing: b-seed7, …" in out
     # The order of study.json makes b the first group, and so the reference.
     assert "P(better than fourier)" in out
@@ -154,6 +159,36 @@ def test_nothing_is_written_through_links_or_into_read_only_folders(here, capsys
     (here / "study" / "a-seed0" / "report.html").symlink_to(here / "aim.csv")
     assert "not a regular file" in refused(capsys, ["report", "study/a-seed0"])
     assert (here / "aim.csv").read_text() == "mine"
+
+
+def test_a_study_that_cannot_be_written_is_compared_all_the_same(here, capsys, monkeypatch):
+    def refuse(path):
+        raise UsageError(f"{path}: read-only file system")
+
+    monkeypatch.setattr(command, "check_new_file", refuse)  # The user of a container may write anywhere.
+    assert main(["compare", "study"]) == 0
+    out, err = capsys.readouterr()
+    assert "P(better than mlp)" in out and "wrote" not in out
+    assert err == "warning: study cannot be written: the files of the comparison are missing; give --out\n"
+    assert written(here / "study") == {}
+
+
+def test_runs_without_an_evaluation_name_the_command_that_makes_it(here, capsys):
+    killed = saved_run(here / "killed", 0, [[0.0, 1.0]] * 2, returns=(), config={"policy": {}})
+    begun = saved_run(here / "begun", 0, [[0.0, 1.0]] * 2, config={"spec": {"iterations": 9}})
+    for run in (killed, begun):
+        (run / "evaluation.json").unlink()
+    for name, expected in (
+        ("killed", "killed ended before its first checkpoint: run.py resume killed"),
+        ("begun", "begun was trained for 3 of 9 iterations, and has no evaluation.json: run.py resume begun"),
+    ):
+        assert refused(capsys, ["compare", name]) == expected
+
+
+def test_threshold_of_one_run(here, capsys):
+    assert main(["report", "study/a-seed0", "--threshold", "1.5", "--out", "x.html"]) == 0
+    assert "Threshold: a return of 1.5000, as given" in capsys.readouterr().out
+    assert "report study/a-seed0 --threshold 1.5" in (here / "x.html").read_text()
 
 
 @pytest.mark.parametrize("command", ["compare", "report"])

@@ -21,10 +21,11 @@ from agents.compare.figures import (
     steps_axis,
     task_pairs,
 )
-from agents.compare.format import number_text, percent
+from agents.compare.format import number_text
 from agents.compare.page.svg import inline_svg
 from agents.compare.result import Group, Section
 from agents.compare.statistics import MIN_SEEDS
+from agents.compare.tables import words
 from agents.experiment.style import legend_below, panels, whole_ticks
 
 WIDE, SMALL, SQUARE = (5.6, 3.5), (3.3, 2.5), (3.3, 3.1)
@@ -62,15 +63,18 @@ def main_figures(section: Section, name: str) -> Iterator[PageFigure]:
     )
     if any(group.learning is not None for group in groups):
         yield _learning(section, f"{name}-learning")
+    scores = "seeds × tasks" if section.has_several_seeds else "tasks"
+    crossing = (
+        ". Where curves cross, each group is ahead at some levels only (Agarwal et al. 2021)" if len(groups) > 1 else ""
+    )
     yield PageFigure(
         "Performance profiles",
         _drawn(
             lambda axes: draw_profiles(axes, section),
             f"{name}-profiles",
-            f"Falling curves: share of seeds and tasks above each return, for {_labels(section)}.",
+            f"Falling curves: share of {scores} above each return, for {_labels(section)}.",
         ),
-        "Share of seeds × tasks whose return exceeds τ: the higher, the better. Where curves cross, each group is "
-        "ahead at some levels only (Agarwal et al. 2021).",
+        f"Share of {scores} whose return exceeds τ: the higher, the better{crossing}.",
     )
     if len(groups) > 1:
         means = "; ".join(f"{group.label} {number_text(group.at.mean.value, digits)}" for group in groups)
@@ -105,10 +109,10 @@ def training_of_seeds(section: Section, name: str) -> Iterator[PageFigure]:
     for index, group, learning in trained:
         if learning is None:
             continue
-        alt = f"Learning curves of {group.n_seeds} seeds of {group.label}: {learning_label(section)} against steps."
+        alt = f"Learning curves of {len(learning.per_seed)} seeds of {group.label}: {words(learning_label(section))}."
         seeds = _Seeds(group, learning.per_seed, limits, index)
         svg = _drawn(seeds.draw_training, f"{name}-learned{index}", alt, SMALL)
-        yield PageFigure(group.label, svg, f"Training: {learning_label(section)}.")
+        yield PageFigure(group.label, svg, f"Training: {words(learning_label(section))}.")
 
 
 def task_figures(section: Section, name: str) -> Iterator[PageFigure]:
@@ -140,14 +144,14 @@ def _learning(section: Section, name: str) -> PageFigure:
     )
     target = section.target
     line = ""
-    if target.threshold is not None and len(section.groups) > 1:
-        line = f" Dashed: the threshold of Ŝ, {percent(1 - target.epsilon)} of the way {target.basis}."
+    if target.threshold is not None:
+        line = " Dashed: the threshold of Ŝ."
     return PageFigure(
         "Training",
         _drawn(
             lambda axes: draw_learning(axes, section),
             name,
-            f"Line plot of the {learning_label(section)} against environment steps: {ends}.",
+            f"Line plot of the {words(learning_label(section))} against environment steps: {ends}.",
         ),
         f"{_over_seeds(section)}{line}",
     )
@@ -188,7 +192,7 @@ def _drawn(draw: Callable[[Axes], None], name: str, alt: str, size: tuple[float,
 
 
 def _intervals(section: Section) -> str:
-    if all(group.n_seeds == 1 for group in section.groups):
+    if not section.has_several_seeds:
         return "Bands are 95 % intervals over tasks; a single seed says nothing about other seeds."
     if len(section.groups) > MOST_BANDS:
         return f"Intervals are in the table: bands of more than {MOST_BANDS} groups would hide each other."
@@ -196,8 +200,8 @@ def _intervals(section: Section) -> str:
 
 
 def _over_seeds(section: Section) -> str:
-    if all(group.n_seeds == 1 for group in section.groups):
-        return f"{learning_label(section).capitalize()}."
+    if not section.has_several_seeds:
+        return f"{words(learning_label(section)).capitalize()}."
     if len(section.groups) > MOST_BANDS:
         return "Mean over seeds."
     return f"Mean over seeds; bands are 95 % t-intervals over seeds, from {MIN_SEEDS} seeds on."

@@ -9,15 +9,13 @@ from functools import cache
 import jinja2
 
 from agents.compare.circuits.drawing import circuit_figure
-from agents.compare.circuits.sources import circuits_of
-from agents.compare.columns import Table, heading_of, printed, tables_of, threshold_text
-from agents.compare.format import percent
+from agents.compare.circuits.sources import UsedCircuit, circuits_of
+from agents.compare.columns import Table, heading_of, printed, tables_of
 from agents.compare.outputs import MARK
 from agents.compare.page.animations import LARGEST, Animation, saved_animations
 from agents.compare.page.figures import PageFigure, adaptation_of_seeds, main_figures, task_figures, training_of_seeds
 from agents.compare.page.svg import inline_svg
 from agents.compare.result import Group, Member, Results, Section
-from agents.compare.statistics import CONFIDENCE, MIN_SEEDS, SAMPLE_COMPLEXITY_CONFIDENCE
 from agents.experiment.style import line_style
 from agents.runs.program import program
 from qrl.common.errors import UsageError
@@ -42,6 +40,7 @@ class PageTable:
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    legend: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,6 @@ class PageSection:
     colours: tuple[str, ...]
     """Colour of each group."""
     tables: tuple[PageTable, ...]
-    threshold: str
     figures: tuple[PageFigure, ...]
     seeds: tuple[tuple[PageFigure, ...], ...]
     """Rows: adaptation of each group, then training; of a single group, both in one row."""
@@ -85,9 +83,6 @@ def page_of(results: Results, trust: Trust, animation: bytes | None = None) -> s
         sections=sections,
         command=_command(results, alone=len(runs) == 1),
         versions=_versions(runs),
-        confidence=percent(CONFIDENCE),
-        complexity_confidence=percent(SAMPLE_COMPLEXITY_CONFIDENCE),
-        min_seeds=MIN_SEEDS,
     )
 
 
@@ -103,7 +98,10 @@ def _template() -> jinja2.Template:
 def _title(results: Results) -> str:
     if len(results.sections) == 1:
         return re.sub(r", (?=[^\[]*\])", ",\u00a0", results.sections[0].finding)  # no line breaks inside intervals
-    return f"Comparison on {len(results.sections)} environments"
+    envs = list(dict.fromkeys(section.env for section in results.sections))
+    settings = len(results.sections)
+    where = f"{len(envs)} environments" if len(envs) > 1 else envs[0]
+    return f"Comparison on {where}" + (f" in {settings} task settings" if settings > len(envs) else "")
 
 
 def _page_section(name: str, section: Section, trust: Trust, animation: bytes | None) -> PageSection:
@@ -120,7 +118,6 @@ def _page_section(name: str, section: Section, trust: Trust, animation: bytes | 
         heading=heading_of(section),
         colours=tuple(str(line_style(index)["color"]) for index in range(len(groups))),
         tables=tuple(_table(printed(table, groups), groups) for table in tables_of(section)),
-        threshold=threshold_text(section),
         figures=tuple(main_figures(section, name)),
         seeds=_seeds(section, name),
         tasks=tuple(task_figures(section, name)),
@@ -142,7 +139,7 @@ def _seeds(section: Section, name: str) -> tuple[tuple[PageFigure, ...], ...]:
 def _table(table: Table, groups: Sequence[Group]) -> PageTable:
     rows = tuple(tuple(_cell(column.text(group)) for column in table.columns) for group in groups)
     titles = (column.title.replace(" %", "\u00a0%") for column in table.columns)  # no line break in "10 %"
-    return PageTable(table.title, tuple(titles), rows)
+    return PageTable(table.title, tuple(titles), rows, table.legend)
 
 
 def _cell(text: str) -> Cell:
@@ -151,29 +148,29 @@ def _cell(text: str) -> Cell:
 
 
 def _circuits(section: Section, name: str, trust: Trust) -> tuple[list[PageFigure], list[str]]:
-    """Return drawings of the circuits of groups, and a note for each group whose circuits cannot be drawn."""
-    found, notes = [], []
-    for index, group in enumerate(section.groups):
+    """Return a drawing of each distinct circuit, and a note for each group whose circuits cannot be drawn."""
+    found: dict[UsedCircuit, list[str]] = {}
+    notes = []
+    for group in section.groups:
         if not group.circuits:
             continue
         try:
-            used = circuits_of(group.members[0].path, trust)
+            for each in circuits_of(group.members[0].path, trust):
+                found.setdefault(each, []).append(group.label)
         except UsageError as error:
             notes.append(f"no circuit of {group.label} is drawn: {error}")
-            continue
-        for number, each in enumerate(used):
-            circuit = each.circuit
-            size = f"{circuit.n_wires} wires, {len(circuit.gates)} gates, depth {len(circuit.moments)}"
-            shown = [str(observable) for observable in circuit.observables[:MOST_OBSERVABLES]]
-            shown += ["…"] if len(circuit.observables) > MOST_OBSERVABLES else []
-            several = f"{each.count} equal circuits of " if each.count > 1 else ""
-            svg = inline_svg(
-                circuit_figure(circuit),
-                f"{name}-circuit{index}-{number}",
-                f"Circuit of {group.label}: {several}{size}.",
-            )
-            found.append(PageFigure(group.label, svg, f"{several}{size}. Measured: {', '.join(shown)}."))
-    return found, notes
+    return [_circuit(f"{name}-circuit{i}", *each) for i, each in enumerate(found.items())], notes
+
+
+def _circuit(name: str, used: UsedCircuit, labels: Sequence[str]) -> PageFigure:
+    circuit = used.circuit
+    size = f"{circuit.n_wires} wires, {len(circuit.gates)} gates, depth {len(circuit.moments)}"
+    shown = [str(observable) for observable in circuit.observables[:MOST_OBSERVABLES]]
+    shown += ["…"] if len(circuit.observables) > MOST_OBSERVABLES else []
+    several = f"{used.count} equal circuits of " if used.count > 1 else ""
+    owners = "; ".join(labels)
+    svg = inline_svg(circuit_figure(circuit), name, f"Circuit of {owners}: {several}{size}.")
+    return PageFigure(owners, svg, f"{several}{size}. Measured: {', '.join(shown)}.")
 
 
 def _differences(section: Section) -> PageTable:
@@ -189,6 +186,7 @@ def _option_row(name: str, groups: Iterable[Group]) -> tuple[Cell, ...]:
 def _commands(groups: Iterable[Group]) -> Iterator[str]:
     for member in (member for group in groups for member in group.members):
         yield shlex.join(member.command) if member.command else f"# {member.path}: its command is not recorded"
+        yield from (f"# then {text}" for text in member.changes)
 
 
 def _command(results: Results, *, alone: bool) -> str:

@@ -3,9 +3,11 @@
 import pytest
 
 from agents.compare.api import compare
+from agents.compare.cautions import identities
 from tests.support.compared_runs import VERSIONS, saved_group, saved_run
 
-TEN = [[float(seed), seed + 2.0] for seed in range(10)]
+TEN = [[float(seed), seed + 2.0] * 10 for seed in range(10)]
+ORIGIN = {"path": "/runs/first", "checkpoint": "last", "run": "a", "iteration": 3, "weights": "b"}
 
 
 def warnings_of(tmp_path, first, second, n_seeds=10):
@@ -22,29 +24,27 @@ def test_a_fair_comparison_has_no_warning(tmp_path):
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        ({"iteration": 3}, {"iteration": 9}, "budgets differ: iterations (iterations 3: 3, iterations 9: 9)"),
+        ({"iteration": 3}, {"iteration": 9}, "budgets differ: iterations ('iterations 3': 3, 'iterations 9': 9)"),
         (
             {"returns": (1.0, 2.0)},
             {"model": "b", "returns": (1.0, 2.0, 3.0)},
-            "budgets differ: environment steps (mlp: 200, b: 300)",
+            "budgets differ: environment steps ('mlp': 200, 'b': 300)",
         ),
         (
-            {},
-            {"model": "b", "episodes": [0, 20]},
-            "budgets differ: experience before the compared return (mlp: 10 episodes, b: 20 episodes); "
-            "episodes of an evaluation per step: 10, 20",
+            {"agent": "rl2", "axis": "episodes", "x": [1, 2], "episodes": [0, 5], "returns": ()},
+            {"returns": ()},
+            "budgets differ: experience before the compared return ('rl2': 5 episodes, 'maml': 10 episodes)",
         ),
-        (
-            {"env_options": {"horizon": 50}, "config": {"spec": {"env_config": {"horizon": 50}}}},
-            {"env_options": {"horizon": 99}, "config": {"spec": {"env_config": {"horizon": 99}}}},
-            "tasks differ: env.horizon 50 and 99; no differences are shown across them",
-        ),
-        ({}, {"model": "b", "seed_of_evaluation": 5}, "evaluations differ in their seed: the tasks are the same"),
         (
             {"model": "a", "options": {"lr": 0.1}},
             {"model": "b", "options": {"lr": 0.2}},
             "tuning differs: besides the model, groups differ in agent.lr; "
             "the effect of one cannot be told from that of the other",
+        ),
+        (
+            {"model": "a", "options": {"lr": 0.1}, "config": {"start_from": ORIGIN}},
+            {"model": "b", "options": {"lr": 0.1}, "config": {"start_from": ORIGIN}},
+            "environment steps and Ŝ of 'a', 'b' leave out the training of the weights that they start from",
         ),
         (
             {"config": {"engine": "fused"}},
@@ -59,17 +59,79 @@ def test_a_fair_comparison_has_no_warning(tmp_path):
     ],
 )
 def test_each_objection_is_one_line(tmp_path, first, second, expected):
-    changes = dict(second)
-    if seed := changes.pop("seed_of_evaluation", 0):
-        saved_group(tmp_path, "a", TEN, **first)
-        for index, row in enumerate(TEN):
-            run = saved_run(tmp_path / f"b{index}", index, [[0.0, score] for score in row], **changes)
-            table = run / "evaluation.json"
-            table.write_text(table.read_text().replace('"seed": 0', f'"seed": {seed}'))
-        found = compare(tmp_path).warnings
-    else:
-        found = warnings_of(tmp_path, first, changes)
+    found = warnings_of(tmp_path, first, second)
     assert len(found) == 1 and found[0].startswith(expected)
+
+
+def test_seeds_that_were_evaluated_with_different_seeds(tmp_path):
+    saved_group(tmp_path, "a", TEN)
+    table = tmp_path / "a-seed4" / "evaluation.json"
+    table.write_text(table.read_text().replace('"seed": 0', '"seed": 5'))
+    (found,) = compare(tmp_path).warnings
+    assert found.startswith("runs of 'maml, mlp' were evaluated with different seeds: the tasks are the same")
+
+
+def test_tuning_of_one_agent_or_one_model_is_compared_among_its_groups(tmp_path):
+    """With agents and models that differ, options of an agent are compared among its own groups."""
+    saved_group(tmp_path, "a", TEN, model="a", options={"lr": 0.1})
+    saved_group(tmp_path, "b", TEN, model="b", options={"lr": 0.2})
+    saved_group(tmp_path, "c", TEN, model="b", agent="reptile", options={"lr": 0.3})
+    (found,) = compare(tmp_path).warnings
+    assert found.startswith("tuning differs: besides the agent and model, groups differ in agent.lr; ")
+    saved_group(tmp_path / "models", "a", TEN, model_options={"depth": 2})
+    saved_group(tmp_path / "models", "b", TEN, model_options={"depth": 3}, agent="reptile")
+    saved_group(tmp_path / "models", "c", TEN, model="c", model_options={"depth": 9})
+    (found,) = compare(tmp_path / "models").warnings
+    assert found.startswith("tuning differs: besides the agent and model, groups differ in model.depth; ")
+
+
+def test_runs_that_have_not_come_to_their_end(tmp_path):
+    saved_group(tmp_path, "a", TEN, config={"spec": {"iterations": 9}})
+    saved_group(tmp_path, "b", TEN, config={"spec": {"iterations": 3}}, model="b")
+    comparison = compare(tmp_path)
+    (found,) = comparison.warnings
+    assert f"training has not come to its end: {tmp_path}/a-seed0 trained for 3 of 9 iterations, " in found
+    assert found.endswith(" and 6 more; run.py resume RUN continues and evaluates it")
+    (section,) = comparison.sections
+    assert section.groups[0].label == "mlp" and section.reference == "b", "the first complete group"
+
+
+def test_equal_results_of_several_seeds_count_as_one(tmp_path):
+    saved_group(tmp_path, "a", TEN)
+    alone = {"agent": "random", "model": "", "returns": (), "iteration": 0}
+    saved_group(tmp_path, "r", [TEN[2]] * 5, **alone)
+    comparison = compare(tmp_path)
+    assert comparison.warnings == (
+        "equal returns of all seeds on every task: 'random'; they count as one seed, without an interval",
+    )
+    mine, random = comparison.sections[0].groups
+    assert (random.n_seeds, random.at.mean.value, random.at.mean.low, random.at.iqm.low) == (1, 3, None, None)
+    # Ten seeds with means 1 to 10 against 3: each pairs with the copies.
+    assert random.difference.value == 3 - 5.5 and random.difference.low is not None
+    assert random.improvement.low is None
+    # The copies are one result: against other copies, one difference.
+    saved_group(tmp_path, "f", [TEN[4]] * 5, **alone | {"agent": "fixed"})
+    both = compare(tmp_path, "random").sections[0].group("fixed")
+    assert (both.difference.value, both.difference.low) == (2, None)
+
+
+def test_few_tasks(tmp_path):
+    saved_group(tmp_path, "a", [row[:19] for row in TEN])
+    assert compare(tmp_path).warnings == ("few tasks: 19; a claim about new tasks needs 20 or more",)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"),
+    [
+        ([4], "seed 4"),
+        ([3, 0], "seeds 0 and 3"),
+        ([0, 1, 2, 3, 17], "seeds 0 to 3 and 17"),
+        ([0, 1, 3, 5, 6, 7], "seeds 0, 1, 3 and 5 to 7"),
+        (["b", 1], "seeds b and 1"),
+    ],
+)
+def test_seeds_are_named(seeds, text):
+    assert identities(seeds) == text
 
 
 def test_few_seeds(tmp_path):
@@ -84,25 +146,14 @@ def test_unequal_seeds(tmp_path):
     for seed, row in enumerate(TEN, start=1):
         saved_run(tmp_path / f"b{seed}", seed, [[0.0, score] for score in row], model="b")
     (found,) = compare(tmp_path).warnings
-    assert found.startswith("seeds differ between groups (mlp: 10, b: 10); paired differences use the seeds")
-
-
-def test_other_numbers_of_tasks_give_no_difference(tmp_path):
-    saved_group(tmp_path, "a", TEN)
-    saved_group(tmp_path, "b", [[*row, 1.0] for row in TEN], model="b")
-    comparison = compare(tmp_path)
-    (found,) = comparison.warnings
-    assert found == "tasks differ: evaluated on 2, 3 tasks; evaluate all runs on the same"
-    other = comparison.sections[0].group("b")
-    assert other.difference is None and other.improvement is None
-    assert "was not evaluated on the tasks and seeds" in comparison.sections[0].finding
+    assert found.startswith("seeds differ between groups ('mlp': seeds 0 to 9, 'b': seeds 1 to 10); paired differences")
 
 
 def test_learning_curves_of_trials_and_of_episodes_share_no_threshold(tmp_path):
     trial = {"axis": "episodes", "x": [1, 2], "episodes": [0, 10], "agent": "rl2"}
     (found,) = warnings_of(tmp_path, {}, trial)
-    assert (
-        found == "learning curves differ in scale (maml: return of an episode, rl2: return of a trial); no Ŝ is shown"
+    assert found == (
+        "learning curves differ in scale ('maml': return of an episode, 'rl2': return of a trial); no Ŝ is shown"
     )
     section = compare(tmp_path).sections[0]
     assert section.target.threshold is None
@@ -119,4 +170,4 @@ def test_a_full_grid_is_no_objection(tmp_path):
 def test_unknown_options(tmp_path):
     saved_group(tmp_path, "a", TEN)
     saved_group(tmp_path, "b", TEN, model="b", without_options=True)
-    assert "tuning is unknown: the options of b are not in the run folders" in compare(tmp_path).warnings
+    assert "tuning is unknown: the options of 'b' are not in the run folders" in compare(tmp_path).warnings

@@ -173,6 +173,30 @@ def test_page_of_one_run_shows_tasks_before_and_after(tmp_path):
     assert "Report of a run" in text and "2 of 3 tasks are above the diagonal" in text
     assert "Seed by seed" not in text and "run.py report" in text
     assert "a single seed says nothing about other seeds" in text
+    for words in ("averaged over seeds", "Where curves cross", "same for all groups", "seeds × tasks"):
+        assert words not in text
+
+
+def test_equal_circuits_are_drawn_once(tmp_path):
+    circuit = {"model_options": {"n_wires": 4, "n_layers": 3}, "policy": POLICY, "model": "reuploading"}
+    saved_group(tmp_path, "a", SCORES[:1], **circuit, options={"epochs": 3})
+    saved_group(tmp_path, "b", SCORES[:1], **circuit, options={"epochs": 4})
+    smaller = circuit | {"model_options": {"n_wires": 4, "n_layers": 2}}
+    saved_group(tmp_path, "c", SCORES[:1], **smaller, options={"epochs": 3})
+    drawings = [each["aria-label"] for each in Page(page_of(compare(tmp_path), Trust())).all("svg")]
+    drawings = [label for label in drawings if label.startswith("Circuit of ")]
+    assert [label.partition(":")[0] for label in drawings] == [
+        "Circuit of epochs 3, n-layers 3; epochs 4, n-layers 3",
+        "Circuit of epochs 3, n-layers 2",
+    ]
+
+
+def test_commands_tell_of_later_changes(tmp_path):
+    history = [{"iteration": 2, "changed": {"agent_config.lr": {"from": 0.1, "to": 0.5}}}]
+    run = saved_run(tmp_path / "run", 0, [[0.0, 1.0]] * 2, options={"lr": 0.5}, config={"history": history})
+    text = page_of(compare(run), Trust())
+    assert "# then resumed after iteration 2 with --agent.lr 0.5 instead of 0.1" in text
+    assert "0.1 to iteration 2, then 0.5" in text
 
 
 def test_several_environments_have_headings_of_their_own(tmp_path):

@@ -54,9 +54,10 @@ def test_every_key(tmp_path):
     assert request.typed == frozenset()
 
 
-def test_an_empty_file_is_one_default_run(tmp_path):
-    request = request_of("", tmp_path / "study.toml")
+def test_missing_keys_have_defaults(tmp_path):
+    request = request_of("[options]", tmp_path / "study.toml")
     assert (request.seeds, request.jobs, request.out, request.names) == ((0,), 1, None, {})
+    assert request.variants == (Variant(),)
     assert request_of("seeds = 3", tmp_path / "study.toml").seeds == (0, 1, 2)
 
 
@@ -91,6 +92,16 @@ def test_an_empty_file_is_one_default_run(tmp_path):
         ("options = {'noise' = ['x', '--trust']}", ": options: noise: '--trust' is an option, no value"),
         ("variants = [{name='a', options={shots=1}}]\ngrid = {shots=[1]}", ": shots is an axis of the grid and "),
         ("seeds = ", ": not TOML: Invalid value (at end of document)"),
+        (f"seeds = {'9' * 5000}", ": not TOML: a number has thousands of digits"),
+        (f"seeds = 0x{'f' * 5000}", ".seeds must be at most 9223372036854775807, not a number of about 6,021 digits"),
+        (f"options = {{shots = 0x{'f' * 5000}}}", ": options: shots: a number of about 6,021 digits is too large"),
+        (f"models = [[0x{'f' * 5000}]]", ".models[0]: expected a string, found a list with a number of thousands of "),
+        (f"options = {'[' * 5000}", ": not TOML: nested too deeply"),
+        (f"options{'.a' * 5000} = 1", ": nested too deeply"),
+        ("# nothing\n", ": empty: expected at least one of out, seeds, jobs, envs, agents, models, options, grid, "),
+        ("envs = []", ": envs: expected at least one, found none: there would be no runs"),
+        ("agents = []", ": agents: expected at least one, found none: there would be no runs"),
+        ("variants = []", ": variants: expected at least one, found none: there would be no runs"),
     ],
 )  # fmt: skip
 def test_refusals(tmp_path, text, message):

@@ -160,7 +160,18 @@ def test_impossible_combinations_are_named():
         (["--seeds", "2", "--seed", "1"], "--seed and --seeds: give one of the two"),
         (["--seeds", "100000"], "--seeds must be at most 10000, not 100000"),
         (["--seeds", "10000", "--models", "mlp,fourier"], "a study has at most 10,000 runs, not 20,000"),
-        (["--jobs", "0"], "jobs must be at least 1, not 0"),
+        (["--seeds", "x" * 100], f"such as 3,5,7; found '{'x' * 56}..."),
+        (["--seeds", f"{'1' * 100},{'1' * 100}"], "seeds must be at most"),
+        (["--grid", "x" * 100], f"--grid {'x' * 57}...: expected NAME=VALUE,VALUE"),
+        (["--grid", f"agent.outer={'x' * 100},{'x' * 100}"], f"grid: agent.outer: {'x' * 57}... is given twice"),
+        (["--grid", f"agent.outer={'x' * 100}"], f"agent.outer {'x' * 57}...: --agent.outer: expected one of"),
+        (["--jobs", "0"], "--jobs must be at least 1, not 0"),
+        (["--validate-tasks", "1"], "--validate-tasks must be at least 2, not 1"),
+        (["--iterations", "0"], "--iterations must be at least 1, not 0"),
+        (["--patience", "2"], "--patience 2 needs validations"),
+        (["--env", "cartpole", "--envs", "navigation"], "--env and --envs: give one of the two"),
+        (["--agents=maml", "--agent=rl2"], "--agent and --agents: give one of the two"),
+        (["--model", "mlp", "--models", "mlp,fourier"], "--model and --models: give one of the two"),
         (["--models", "mlp,mlp"], "models: mlp is given twice"),
         (["--models", "mlp,"], "--models mlp,: expected names separated by commas, such as --models mlp,fourier"),
         (["--models", "mpl"], "unknown model 'mpl'; did you mean 'mlp'?"),
@@ -174,6 +185,15 @@ def test_refusals(arguments, message):
 def test_equal_runs_are_refused():
     one = refusal("--grid", "model.n-wires=4,04")
     assert "would be the same run: drop one of the two" in one
+
+
+def test_variants_with_the_same_options_are_refused(tmp_path):
+    file = tmp_path / "study.toml"
+    file.write_text("variants = [{name = 'a', options = {'agent.clip' = 0.2}}, {name = 'b'}]")  # 0.2 is the default
+    assert refusal(str(file)).endswith(
+        "a-seed0 and navigation-maml-reuploading-b-seed0 would be the same run: "
+        "variants 'a' and 'b' have the same options there: drop one of the two"
+    )
 
 
 def test_names():

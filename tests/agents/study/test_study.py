@@ -1,6 +1,7 @@
 """Studies in their folders: started, interrupted, continued, grown, and what is refused."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -141,6 +142,7 @@ def test_a_run_that_fails_is_told_and_the_rest_continues(executor, capsys):
         "failed: late-maml-mlp-seed0: run.py: error: the motor is stuck; log: study/late-maml-mlp-seed0.log"
         in captured.err
     )
+    assert captured.err.count("failed: late-maml-mlp-seed0") == 1
     assert "study: 1 of 2 runs are complete" in captured.out
     assert starts(executor)[1] == ("train", "navigation-maml-mlp-seed0")
     executor.submit = submit
@@ -189,6 +191,14 @@ def test_what_is_refused_in_a_folder(executor, capsys):
     assert message.endswith(restore)
     Path("study/.study-copy.json").unlink()
     assert not refused(capsys, other).endswith(restore)
+    # Truncated, or no file, and without its copy.
+    remedy = "; delete it and start the sweep again: finished runs are kept"
+    Path("study/study.json").write_text(text[:40])
+    message = refused(capsys, other)
+    assert message.startswith("study/study.json: not JSON, or truncated") and message.endswith(remedy)
+    Path("study/study.json").unlink()
+    os.mkfifo("study/study.json")
+    assert refused(capsys, other).endswith(remedy)
     # The remedy.
     Path("study/study.json").unlink()
     Path("study/notes.txt").unlink()
@@ -200,7 +210,7 @@ def test_what_is_refused_in_a_folder(executor, capsys):
         "study is a folder, no study file; to continue a study, repeat the command that began it")  # fmt: skip
     Path("file").touch()
     assert refused(capsys, [*small[:-1], "file"]) == "file exists and is not a folder: give another --out"
-    assert refused(capsys, [*small[:-2], "--models", "mlp,fourier"]) == (
+    assert refused(capsys, ["sweep", *SMALL, "--models", "mlp,fourier"]) == (
         "a study of several plug-ins needs a folder: give --out, such as --out studies/first")  # fmt: skip
 
 
@@ -236,6 +246,41 @@ def test_code_that_a_study_file_names_needs_consent(executor, capsys):
     assert main(["sweep", "study.toml", *SMALL, "--model", "mine.py"]) == 0
     # The user has trained with it.
     assert main(["sweep", "study.toml", *SMALL, "--seeds", "2"]) == 0
+
+
+def test_a_complete_run_that_lacks_files_is_named(executor, capsys):
+    command = [*STUDY_OF, "--seeds", "1", "--out", "study folder"]
+    assert main(command) == 0
+    capsys.readouterr()
+    shutil.rmtree(f"study folder/{MLP}0/checkpoint")
+    rows = Path(f"study folder/{FOURIER}0/metrics.jsonl")
+    rows.write_text(rows.read_text().splitlines(keepends=True)[0])
+    starts(executor)
+    for _ in range(2):  # The first sweep has changed nothing.
+        assert main([*command, "--overwrite"]) == 0
+        warnings = [
+            f"warning: study folder/{name}0 is complete, but {what}; --overwrite keeps it as it is: to train it anew, "
+            f"delete 'study folder/{name}0' and start again"
+            for name, what in {
+                MLP: "the checkpoint of iteration 2 is missing",
+                FOURIER: "metrics.jsonl ends at iteration 1, not at 2",
+            }.items()
+        ]
+        assert capsys.readouterr().err.splitlines() == warnings
+    assert starts(executor) == []
+    for name in (MLP, FOURIER):
+        shutil.rmtree(f"study folder/{name}0")
+    assert main(command) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert starts(executor) == [("train", f"{MLP}0"), ("train", f"{FOURIER}0")]
+
+
+def test_control_characters_in_paths_are_escaped(executor, capsys):
+    command = ["sweep", "--agent", "random", "--eval-tasks", "2", "--eval-episodes", "2", "--out", "a  b\x1b[2J"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert out.endswith("a  b\\x1b[2J: 1 of 1 runs are complete\ncompare them: run.py compare 'a  b\\x1b[2J'\n")
 
 
 def test_study_json_is_sealed(executor):

@@ -1,0 +1,58 @@
+"""Legend of the tables: the meaning of brackets and columns, in words, and where intervals are too narrow."""
+
+from agents.compare.format import number_text, percent
+from agents.compare.result import Section
+from agents.compare.statistics import CONFIDENCE, MIN_SEEDS, SAMPLE_COMPLEXITY_CONFIDENCE
+
+UNDERCOVERAGE = (
+    "Where seeds or tasks are skewed, or some seeds fail, intervals of the mean are too narrow: they cover as little "
+    "as 76 % at five seeds and 86 % at twenty; those of the IQM 89 %, of paired differences 94 %"
+)
+"""Result of `benchmarks.coverage`; tests/agents/compare/test_legend.py compares it with the committed numbers."""
+UNDERCOVERAGE_OF_STEPS = "79 % at five seeds and δ = 0.75"
+"""The same of the 90 % interval of the sample complexity."""
+
+
+def legend_of_returns(section: Section) -> tuple[str, ...]:
+    """Return the legend of the table of returns, one line for each matter."""
+    lines = [_brackets(section)]
+    if any(group.has_intervals for group in section.groups):
+        lines.append(UNDERCOVERAGE)
+    of_scores, of_each = (
+        (" of seeds × tasks", " of each seed, averaged over seeds") if section.has_several_seeds else ("", "")
+    )
+    lines.append(
+        f"IQM: interquartile mean{of_scores}, without the best and the worst quarter; worst 10 %: mean over the worst "
+        f"tenth of the tasks{of_each}"
+    )
+    if section.reference:
+        lines.append(
+            f"Differences from {section.reference} are paired over tasks and common seeds; P(better than it) is the "
+            "probability that a seed exceeds a seed of it, averaged over tasks"
+        )
+    return tuple(lines)
+
+
+def legend_of_costs(section: Section) -> tuple[str, ...]:
+    """Return the legend of the table of cost, about the sample complexity; empty without learning curves."""
+    target = section.target
+    if target.threshold is None:
+        missing = any(group.learning is not None for group in section.groups)
+        return (f"No sample complexity Ŝ: {target.basis}",) if missing else ()
+    value = number_text(target.threshold, section.digits)
+    way = f"{percent(1 - target.epsilon)} of the way {target.basis}" if target.basis else "as given"
+    lines = [
+        f"Ŝ: environment steps of training spent while fewer than {percent(target.delta)} of the seeds exceed the "
+        "threshold, relapses counted (Meyer et al. 2025)",
+        f"Threshold: a return of {value}, {way}",
+    ]
+    if any(each.low is not None for each in (g.sample_complexity for g in section.groups) if each is not None):
+        confidence = percent(SAMPLE_COMPLEXITY_CONFIDENCE)
+        lines.append(f"Brackets: {confidence} intervals over seeds, which cover down to {UNDERCOVERAGE_OF_STEPS}")
+    return tuple(lines)
+
+
+def _brackets(section: Section) -> str:
+    if not any(group.has_intervals for group in section.groups):
+        return f"No intervals: those over seeds and tasks need {MIN_SEEDS} seeds"
+    return f"Brackets: {percent(CONFIDENCE)} intervals over both seeds and tasks, from {MIN_SEEDS} seeds on"
