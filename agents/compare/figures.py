@@ -16,6 +16,8 @@ GREY = "#5F6368"
 """Colour of lines that only guide the eye."""
 MOST_BANDS = 5
 """Maximum number of groups whose intervals are drawn as bands; more of them would hide each other."""
+MANY_TASKS = 1000
+"""From more tasks on, their points are drawn as pixels."""
 REFERENCES_SHOWN = 4
 """Maximum number of reference agents in a panel."""
 
@@ -106,7 +108,9 @@ def draw_tasks(axes: Axes, x: Sequence[float], y: Sequence[float], labels: tuple
     margin = 0.05 * (high - low) or 0.5
     ends = low - margin, high + margin
     axes.plot(ends, ends, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    axes.scatter(x, y, s=22, color=style["color"], marker=style["marker"], alpha=0.75, linewidths=0)
+    many = len(x) > MANY_TASKS  # as pixels: the size of a vector graphic grows with their number
+    look = {"color": style["color"], "marker": style["marker"], "linewidths": 0, "rasterized": many}
+    axes.scatter(x, y, s=6 if many else 22, alpha=0.3 if many else 0.75, **look)
     axes.set(xlim=ends, ylim=ends, xlabel=labels[0], ylabel=labels[1], aspect="equal")
 
 

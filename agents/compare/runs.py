@@ -7,12 +7,14 @@ from pathlib import Path
 
 from agents.compare.completeness import missing_evaluation, shortfall
 from agents.compare.configuration import options_of
+from agents.core.spec import Spec
 from agents.experiment.evaluation import Curve
 from agents.experiment.report import table_name
 from agents.experiment.run import Which
 from agents.runs.folder import RunFolder
 from agents.runs.program import program
 from agents.runs.seal import CONFIG, STUDY, planned_runs
+from qrl.common.checks import check_seed
 from qrl.common.errors import UsageError
 from qrl.common.files import LARGEST_RESULT, MissingFileError, from_json, kind_of, path_error
 
@@ -22,7 +24,7 @@ class EvaluatedRun:
     """A run folder, its training seed, what else defines its training, and its curve."""
 
     folder: RunFolder
-    seed: object
+    seed: int
     options: Mapping[str, object]
     """Options by their names on the command line, such as "agent.inner-steps"."""
     curve: Curve
@@ -100,7 +102,15 @@ def read_run(path: Path, split: str, checkpoint: Which = "last") -> EvaluatedRun
     options = options_of(folder, curve.iteration, curve.backend, best=is_best)
     done = folder.metrics.last_iteration() if is_best else curve.iteration
     short = shortfall(folder, done) if done else ""  # An agent that does not train has no iterations.
-    return EvaluatedRun(folder, folder.spec.get("seed"), options, curve, short)
+    return EvaluatedRun(folder, _seed_of(folder), options, curve, short)
+
+
+def _seed_of(folder: RunFolder) -> int:
+    """Return the training seed of a run. Raises UsageError if it is none."""
+    seed = folder.spec.get("seed", Spec.seed)
+    check_seed(f"{folder.path / CONFIG}: seed", seed)
+    assert isinstance(seed, int)
+    return seed
 
 
 def _why_missing(path: Path, split: str, checkpoint: Which) -> str:

@@ -17,6 +17,7 @@ from agents.tracking import tracking
 from agents.tracking.tracker import TrackedRun, curve_values, row_values
 from qrl.common.errors import UsageError
 from tests.agents.test_callbacks import SMALL, Pruned, Pruning
+from tests.support.maml_training import spec
 
 ARGUMENTS = [
     "--env", "navigation", "--env.horizon", "5", "--model", "mlp", "--model.hidden", "3", "--agent.meta-batch", "2",
@@ -77,6 +78,19 @@ def test_tensorboard_has_every_row_and_every_curve(tmp_path):
         assert found[f"test/mean/{x}"] == [(4, pytest.approx(mean))]
 
 
+def test_event_files_of_one_second_keep_their_order(tmp_path):
+    """Their names end in a number of the process, of which 10 comes before 9."""
+    pytest.importorskip("tensorboard")
+    module = tracking.tracker_module("tensorboard")
+    seen = []
+    for iteration in range(2):
+        run = TrackedRun(tmp_path, spec(), "key", iteration)
+        module.start(run).close(finished=True)
+        seen.append(sorted(path.name for path in (tmp_path / "tensorboard").iterdir()))
+    first, second = ([int(name.split(".")[3]) for name in names] for names in seen)
+    assert second[0] == first[0] < second[1]
+
+
 def test_tensorboard_has_the_hyperparameters(tmp_path):
     plugin = pytest.importorskip("tensorboard.plugins.hparams.plugin_data_pb2")
     loader = importlib.import_module("tensorboard.backend.event_processing.event_file_loader")
@@ -134,8 +148,8 @@ def opened(monkeypatch) -> list[tuple[str, int]]:
 
         return Module
 
-    spec = importlib.util.spec_from_file_location("any", __file__)
-    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda name: None if name == "mlflow" else spec)
+    installed = importlib.util.spec_from_file_location("any", __file__)
+    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda name: None if name == "mlflow" else installed)
     monkeypatch.setattr(tracking, "tracker_module", module)
     return found
 

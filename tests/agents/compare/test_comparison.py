@@ -212,3 +212,10 @@ def test_only_paths_are_compared(unchecked):
             compare(nothing)
     with pytest.raises(UsageError, match="give at least one run folder or study"):
         compare([])
+
+
+@pytest.mark.parametrize("seed", [[0], "0", -1, None])
+def test_seed_that_is_none_is_refused(tmp_path, seed):
+    saved_run(tmp_path / "run", 0, [[0.0, 1.0], [0.0, 2.0]], config={"spec": {"seed": seed}})
+    with pytest.raises(UsageError, match=r"run/config.json: seed"):
+        compare(tmp_path / "run")

@@ -5,6 +5,7 @@ import itertools
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from agents.compare.api import compare
@@ -209,3 +210,12 @@ def test_several_environments_have_headings_of_their_own(tmp_path):
     assert len(ids) == len(set(ids))
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_page_of_many_tasks_is_small(tmp_path):
+    returns = np.random.default_rng(0).normal(size=(2, 20_000, 2))
+    for seed, per_task in enumerate(returns.tolist()):
+        saved_run(tmp_path / "study" / f"a-seed{seed}", seed, per_task, agent="maml")
+        saved_run(tmp_path / "study" / f"b-seed{seed}", seed, per_task, agent="finetune")
+    compare(tmp_path / "study").save(tmp_path / "page.html")
+    assert 50_000 < (tmp_path / "page.html").stat().st_size < 2_000_000
