@@ -1,25 +1,23 @@
 """Warnings about comparisons that a careful reader would object to: one line each."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from agents.compare.configuration import FROM
-from agents.compare.groups import IDENTITY, RunGroup, differing_options
+from agents.compare.groups import RunGroup
+from agents.compare.listing import listed, quoted
 from agents.compare.relations import scales_differ
 from agents.compare.result import Group
 from agents.compare.statistics import MIN_SEEDS
+from agents.compare.tuning import tuning_warnings
 from agents.runs.program import program
 
 HEADLINE_SEEDS = 10
 """Number of seeds that a headline claim needs."""
 STEPS_RATIO = 1.1
 """Ratio of environment steps beyond which budgets differ; episodes that end early make small differences."""
-BUDGETS = ("iterations",)
-"""Options that are part of the budget."""
 LEAST_TASKS = 20
 """Number of tasks from which on the coverage of intervals is known (`benchmarks.coverage`)."""
-MOST_SHOWN = 4
-"""Maximum number of options or groups that a warning names."""
 
 
 def warnings_of(groups: Sequence[Group], own: Sequence[RunGroup]) -> tuple[str, ...]:
@@ -34,7 +32,7 @@ def warnings_of(groups: Sequence[Group], own: Sequence[RunGroup]) -> tuple[str, 
         _pretrained,
         _scales,
         _budgets,
-        _tuning,
+        lambda groups, own: tuning_warnings(groups),
         _provenance,
     )
     return tuple(itertools.chain.from_iterable(check(groups, own) for check in checks))
@@ -45,7 +43,7 @@ def _seeds(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
     fewest = min(group.n_seeds for group in counted)
     if fewest < MIN_SEEDS:
         few = [group.label for group in counted if group.n_seeds < MIN_SEEDS]
-        which = f" ({_labels(few)})" if len(few) < len(counted) else ""
+        which = f" ({quoted(few)})" if len(few) < len(counted) else ""
         return [
             f"too few seeds for a claim: {_seeds_text(fewest)}{which}; intervals are shown from {MIN_SEEDS} seeds on"
         ]
@@ -58,7 +56,7 @@ def _copies(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
     copied = [group.label for group in groups if group.is_deterministic]
     if not copied:
         return []
-    return [f"equal returns of all seeds on every task: {_labels(copied)}; they count as one seed, without an interval"]
+    return [f"equal returns of all seeds on every task: {quoted(copied)}; they count as one seed, without an interval"]
 
 
 def _unequal_seeds(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
@@ -98,7 +96,7 @@ def _episodes(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
     if not mixed:
         return []
     return [
-        f"runs of {_labels(mixed)} were evaluated with different seeds: the tasks are the same, the episodes are not"
+        f"runs of {quoted(mixed)} were evaluated with different seeds: the tasks are the same, the episodes are not"
     ]
 
 
@@ -106,7 +104,7 @@ def _unfinished(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
     runs = [run for group in own for run in group.runs if run.shortfall]
     if not runs:
         return []
-    which = _listed([f"{run.path} {run.shortfall}" for run in runs])
+    which = listed([f"{run.path} {run.shortfall}" for run in runs])
     return [f"training has not come to its end: {which}; {program()} resume RUN continues and evaluates it"]
 
 
@@ -114,7 +112,7 @@ def _pretrained(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
     labels = [group.label for group in groups if group.options.get(FROM) is not None]
     if not labels:
         return []
-    return [f"environment steps and Ŝ of {_labels(labels)} leave out the training of the weights that they start from"]
+    return [f"environment steps and Ŝ of {quoted(labels)} leave out the training of the weights that they start from"]
 
 
 def _scales(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
@@ -145,72 +143,6 @@ def _experience(group: Group) -> str:
     return f"{episodes} episode{'s' * (episodes != 1)}"
 
 
-def _tuning(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
-    """Warn if options differ together with agent or model, so that an effect cannot be attributed to either.
-
-    A full grid, where each combination of plug-ins has each combination of options, is deliberate and no objection.
-    """
-    found = []
-    if unknown := [group.label for group in groups if not _knows_options(group)]:
-        found.append(f"tuning is unknown: the options of {_labels(unknown)} are not in the run folders")
-    agents_differ = len({group.agent for group in groups}) > 1
-    models_differ = len({group.model for group in groups}) > 1
-    if not (agents_differ or models_differ):
-        return found
-    differing = _confounded(groups)
-    if differing:
-        compared = " and ".join(["agent"] * agents_differ + ["model"] * models_differ)
-        found.append(
-            f"tuning differs: besides the {compared}, groups differ in {_listed(differing)}; "
-            "the effect of one cannot be told from that of the other"
-        )
-    return found
-
-
-def _confounded(groups: Sequence[Group]) -> list[str]:
-    """Return the options that differ together with agent or model.
-
-    They are looked for among all groups, without the options that agents or models have for themselves, and among the
-    groups of one agent or one model, whose options are the same ones.
-    """
-    agents, models = {group.agent for group in groups}, {group.model for group in groups}
-    own = (*["agent."] * (len(agents) > 1), *["model."] * (len(models) > 1))
-    found = _uncrossed(groups, ("",), (*own, "evaluated.", "origins.", "env."))
-    for agent in agents:
-        found += _uncrossed([group for group in groups if group.agent == agent], ("agent.",))
-    for model in models - {""}:
-        found += _uncrossed([group for group in groups if group.model == model], ("model.",))
-    return list(dict.fromkeys(found))
-
-
-def _uncrossed(groups: Sequence[Group], kept: tuple[str, ...], left_out: tuple[str, ...] = ()) -> list[str]:
-    """Return the options in which groups differ together with agent or model.
-
-    There is none if agent and model are the same, or if each of their combinations has each combination of options.
-
-    Args:
-        groups: the groups.
-        kept: beginnings of the names of options.
-        left_out: beginnings of names among these that do not count.
-    """
-    skipped = (*BUDGETS, *IDENTITY)
-    rest = [
-        _part(
-            group.options, lambda name: name not in skipped and name.startswith(kept) and not name.startswith(left_out)
-        )
-        for group in groups
-    ]
-    differing = differing_options(rest)
-    plugins = [(group.agent, group.model) for group in groups]
-    settings = [tuple(str(options.get(name)) for name in differing) for options in rest]
-    crossed = {*zip(plugins, settings, strict=True)} == {*itertools.product({*plugins}, {*settings})}
-    return [] if crossed or len({*plugins}) == 1 else differing
-
-
-def _knows_options(group: Group) -> bool:
-    return any(name.startswith("agent.") for name in group.options) or group.learning is None
-
-
 def _provenance(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
     members = [member.provenance for group in groups for member in group.members]
     names = dict.fromkeys(name for provenance in members for name in provenance)
@@ -218,7 +150,7 @@ def _provenance(groups: Sequence[Group], own: Sequence[RunGroup]) -> list[str]:
     for name in names:
         values = sorted({provenance.get(name, "unknown") for provenance in members})
         if len(values) > 1:
-            parts.append(f"{name} {_listed([_short(name, value) for value in values])}")
+            parts.append(f"{name} {listed([_short(name, value) for value in values])}")
     return [f"runs were made by different versions: {'; '.join(parts)}"] if parts else []
 
 
@@ -229,24 +161,9 @@ def _short(name: str, value: str) -> str:
     return commit[:10] + plus + changes
 
 
-def _part(options: Mapping[str, object], keep: Callable[[str], bool]) -> dict[str, object]:
-    return {name: value for name, value in options.items() if keep(name)}
-
-
 def _by_group(groups: Sequence[Group], values: Sequence[str]) -> str:
-    return f"({_listed([f'{group.label!r}: {value}' for group, value in zip(groups, values, strict=True)])})"
-
-
-def _labels(labels: Sequence[str]) -> str:
-    return _listed([repr(label) for label in labels])
+    return f"({listed([f'{group.label!r}: {value}' for group, value in zip(groups, values, strict=True)])})"
 
 
 def _seeds_text(count: int) -> str:
     return f"{count} seed{'s' * (count != 1)}"
-
-
-def _listed(items: "Sequence[str] | map[str]") -> str:
-    """Return items joined by commas, the later ones of a long list counted only."""
-    every = list(items)
-    more = len(every) - MOST_SHOWN
-    return ", ".join(every[:MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -33,7 +33,8 @@ def finding_of(groups: Sequence[Group], rivals: Sequence[Rival], digits: int) ->
     if len(groups) == 1:
         return _single(groups[0], digits)
     best = max(groups, key=lambda group: group.at.mean.value)
-    if any(rival.difference is not None and rival.difference.low is None for rival in rivals):
+    seeds = {group.label: group.n_seeds for group in groups}
+    if any(_too_few(rival, min(best.n_seeds, seeds[rival.label])) for rival in rivals):
         return _means(groups, digits)
     mean = f"{best.label} has the highest mean return {_after(best)}, {estimate_text(best.at.mean, digits)}"
     return "; ".join([mean, *(_versus(rival, digits) for rival in rivals)])
@@ -66,10 +67,15 @@ def _means(groups: Sequence[Group], digits: int) -> str:
     return f"mean returns{where}: {', '.join([*means, *more])}; a difference needs {MIN_SEEDS} common seeds"
 
 
+def _too_few(rival: Rival, n_seeds: int) -> bool:
+    difference = rival.difference
+    return n_seeds < MIN_SEEDS if difference is None else difference.low is None
+
+
 def _versus(rival: Rival, digits: int) -> str:
     difference = rival.difference
     if difference is None or difference.low is None:
-        return f"it has no seed in common with {rival.label}"
+        return f"no common seed tells whether it differs from {rival.label}"
     shown = estimate_text(difference, digits, sign=True)
     if difference.low > 0:
         return f"{shown} higher than {rival.label}"

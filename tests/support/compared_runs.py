@@ -5,11 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
+from agents.compare.api import compare
+from agents.compare.result import Section
 from agents.experiment.evaluation import Curve
 from agents.runs.checkpoints import encode_state
 from agents.runs.folder import RunFolder
 from agents.runs.seal import identity
 
+STAIRS = [[s, s + 2.0] for s in range(5)]
+"""Returns [seed][task]: mean 3, sorted 0 1 2 2 3 3 4 4 5 6."""
+HIGHER = [[a + 1, b + 1] for a, b in STAIRS]
+CIRCUITS = [{"count": 2, "n_wires": 4, "depth": 7}]
+POLICY = {"n_parameters": 30, "groups": {"angles": 30}, "circuits": CIRCUITS, "n_projected": 0, "engine": "torch"}
 VERSIONS = {"python": "3.11.7", "torch": "2.13.0"}
 
 
@@ -70,3 +77,9 @@ def saved_group(folder: Path, name: str, scores, **changes) -> list[Path]:
         saved_run(folder / f"{name}-seed{seed}", seed, [[0.0, score] for score in row], **changes)
         for seed, row in enumerate(scores)
     ]
+
+
+def section_of(*arguments, **options) -> Section:
+    """Return the only section of a comparison."""
+    (section,) = compare(*arguments, **options).sections
+    return section

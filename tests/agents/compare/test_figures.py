@@ -55,6 +55,7 @@ def test_learning_is_against_environment_steps_with_the_threshold(section):
     axes = drawn(draw_learning, section)
     found = lines(axes)
     assert found["b"] == ([100, 200, 300], [1, 9, 5])
+    assert axes.get_ylabel() == "return on training tasks\nafter 1 gradient step"
     # 90 % of the way from 1 to 5.
     assert [each for name, (_, each) in found.items() if name.startswith("_")] == [[4.6, 4.6]]
 
