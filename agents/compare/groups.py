@@ -109,8 +109,7 @@ def _options_of(group: RunGroup, groups: Sequence[RunGroup], *, short: bool = Fa
     """Return the options in which a group differs from others of the same agent and model, with their values.
 
     Options of the agent that differ from those of the same agent with another model, options of the model likewise, and
-    the weights at the start are named, too, unless they are too many. An option that this group lacks has no place in
-    its label.
+    the weights at the start are named, too, unless they are too many.
     """
     names = differing_options([other.options for other in groups if other.name == group.name])
     if len(names) > MOST_DIFFERENCES:
@@ -118,9 +117,7 @@ def _options_of(group: RunGroup, groups: Sequence[RunGroup], *, short: bool = Fa
     more = [name for name in _differing_elsewhere(group, groups) if name not in names]
     names += more if len(names) + len(more) <= MOST_DIFFERENCES else []
     return [
-        f"{_without_prefix(name) if short else name} {_value_text(name, group.options.get(name))}"
-        for name in names
-        if name in group.options or name == FROM
+        f"{_without_prefix(name) if short else name} {_value_text(name, group.options.get(name))}" for name in names
     ]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agents.cli import commands, evaluate
-from agents.experiment import start
+from agents.experiment import resume, start
 from tests.support.command_line import PLUGIN
 
 
@@ -22,7 +22,7 @@ def calls(tmp_path, monkeypatch):
         return call
 
     monkeypatch.setattr(start, "run_training", record("run_training"))
-    monkeypatch.setattr(start, "run_resume", record("run_resume"))
+    monkeypatch.setattr(resume, "run_resume", record("run_resume"))
     monkeypatch.setattr(evaluate, "run_evaluation", record("run_evaluation"))
     monkeypatch.setattr(commands, "keep_freed_memory", lambda: None)
     monkeypatch.chdir(tmp_path)

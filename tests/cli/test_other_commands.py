@@ -38,7 +38,7 @@ def test_evaluate_and_resume_forward_their_options(calls):
     assert calls == [
         ("run_evaluation", (EvaluateOptions(run=folder),), {}),
         ("run_evaluation", (given,), {}),
-        ("run_resume", (folder, None), {"changes": {}, "trust": Trust(), "track": ()}),
+        ("run_resume", (folder, None), {"changes": {}, "trust": Trust(), "track": None}),
         (
             "run_resume",
             (folder, 300),
