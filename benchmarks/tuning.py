@@ -22,6 +22,8 @@ import numpy as np
 
 import agents
 from agents.experiment.run import Run
+from agents.finetune import Finetune
+from agents.maml import MAML
 from benchmarks.shared.common import RUNS, set_up, table, write_result
 from benchmarks.shared.main import QuickOptions, run_main
 from benchmarks.shared.publish import check_names
@@ -107,10 +109,10 @@ def untuned(env: str) -> dict[str, dict[str, Any]]:
 
 def scores(run: Run, size: float, n_tasks: int) -> Iterator[Configuration]:
     """Yield the configurations that a run is evaluated with, each with its `score`: the mean return on train tasks."""
-    agent: Any = run.agent
     for decay in [None] if run.spec.agent == "scratch" else LATER_STEPS:
         if decay is not None:
-            agent.config = replace(agent.config, extra_step_decay=decay)
+            assert isinstance(run.agent, MAML | Finetune)
+            run.agent.config = replace(run.agent.config, extra_step_decay=decay)
         curve = run.evaluate(tasks=n_tasks, split="train", seed=SEED)
         tuned = {SIZE: size} if decay is None else {SIZE: size, DECAY: decay}
         yield tuned | {"score": float(np.mean(curve.mean[1:]))}

@@ -1,7 +1,6 @@
 """Panels of a comparison: adaptation, learning, profiles, intervals, tasks and seeds."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -161,7 +160,7 @@ def _band(estimates: Sequence[Estimate], section: Section) -> tuple[list[float],
     return [each.value for each in estimates], low, high
 
 
-def _point(axes: Axes, y: int, estimate: Estimate, colour: Any, marker: Any) -> None:
+def _point(axes: Axes, y: int, estimate: Estimate, colour: str, marker: str) -> None:
     if estimate.low is not None and estimate.high is not None:
         axes.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=6, alpha=2 * BAND_ALPHA,
                   solid_capstyle="butt")  # fmt: skip

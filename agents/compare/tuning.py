@@ -28,7 +28,7 @@ def tuning_warnings(groups: Sequence[Group]) -> list[str]:
         compared = " and ".join(["agent"] * agents_differ + ["model"] * models_differ)
         found.append(
             f"tuning differs: besides the {compared}, groups differ in {listed(differing)}; "
-            "the effect of one cannot be told from that of the other"
+            "their effects cannot be separated"
         )
     return found
 

@@ -103,7 +103,7 @@ class _End:
 
     state: str
     remedy: str
-    """What continues the training, in words."""
+    """Way to continue the training, in words."""
 
 
 def _end(folder: RunFolder, changes: Mapping[str, object], done: int) -> _End | None:

@@ -2,7 +2,7 @@
 
     python -m agents.study.child PARENT WORDS...     as python -m agents WORDS...; PARENT is a process id
 
-A killed sweep so leaves no process behind on Linux, which can signal the death of a parent. Elsewhere, a run goes on to
+On Linux, which can signal the death of a parent, a killed sweep leaves no process behind. Elsewhere, a run continues to
 its end, and the lock of its folder keeps a second process out.
 """
 

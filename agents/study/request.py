@@ -129,12 +129,12 @@ def parse_seeds(value: object, where: str) -> tuple[int, ...]:
         UsageError: the value is none of these, or there would be no seeds.
     """
     several = isinstance(value, Sequence) and not isinstance(value, str)
-    words: Sequence[object] = value.split(",") if isinstance(value, str) else [value]
-    if several:
-        words = list(value)  # type: ignore[call-overload]
+    words: Sequence[object] = [value]
+    if isinstance(value, Sequence):
+        words = value.split(",") if isinstance(value, str) else value
     try:
-        numbers = [int(word) for word in words if not isinstance(word, bool | float)]  # type: ignore[call-overload]
-    except (TypeError, ValueError):
+        numbers = [int(word) for word in words if isinstance(word, int | str) and not isinstance(word, bool)]
+    except ValueError:
         numbers = []
     if len(numbers) != len(words) or isinstance(value, bool | float):
         raise UsageError(

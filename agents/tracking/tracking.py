@@ -1,4 +1,4 @@
-"""Trackers of a training, as callbacks that never end it: a failing tracker is told once, and is off from then on."""
+"""Trackers of a training, as callbacks that never end it: a tracker that fails is reported once, then records nothing."""
 
 import importlib
 import importlib.util

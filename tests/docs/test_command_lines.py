@@ -54,7 +54,7 @@ gymnasium.register("MyEnv-v0", MyEnv)
 
 @pytest.fixture
 def a_users_folder(tmp_path, monkeypatch):
-    """What the documents call runs/mine, path/to/my_env.py, my_package, mytable.py, study.toml."""
+    """Create what the documents name: runs/mine, path/to/my_env.py, my_package, mytable.py, study.toml."""
     custom = "docs/custom-environments.md"
     (whole,) = (block for block in blocks(custom) if "agents.train" in block)
     (line,) = (block for block in blocks(custom) if block.startswith("distribution ="))

@@ -38,8 +38,7 @@ def test_a_fair_comparison_has_no_warning(tmp_path):
         (
             {"model": "a", "options": {"lr": 0.1}},
             {"model": "b", "options": {"lr": 0.2}},
-            "tuning differs: besides the model, groups differ in agent.lr; "
-            "the effect of one cannot be told from that of the other",
+            "tuning differs: besides the model, groups differ in agent.lr; their effects cannot be separated",
         ),
         (
             {"model": "a", "options": {"lr": 0.1}, "config": {"start_from": ORIGIN}},
