@@ -1,4 +1,4 @@
-"""Trackers of a training, as callbacks that never end it: a tracker that fails is reported once, then records nothing."""
+"""Trackers of a training, as callbacks that never end it: one that fails is reported once, then records nothing."""
 
 import importlib
 import importlib.util
