@@ -72,10 +72,11 @@ def _sample(family: TaskDistribution, n: int, split: Split = "train", seed: int 
 
 
 def train_tasks_follow_their_generator(family: TaskDistribution) -> None:
-    """Check that equal seeds draw equal tasks, all in their ranges, and other seeds draw other tasks."""
+    """Check that equal seeds draw equal tasks in their ranges; other seeds draw others, if there are any."""
     tasks = _sample(family, 200, seed=1)
     _require(tasks.rows() == _sample(family, 200, seed=1).rows(), "equal generators draw different train tasks")
-    _require(tasks.rows() != _sample(family, 200, seed=2).rows(), "different generators draw the same train tasks")
+    differ = family.n_distinct() == 1 or tasks.rows() != _sample(family, 200, seed=2).rows()
+    _require(differ, "different generators draw the same train tasks")
     for name, range_ in family.parameters.items():
         inside = range_.contains(tasks[name].numpy())
         _require(bool(np.all(inside)), f"{name} of a train task lies outside its range {range_.describe()}")

@@ -19,6 +19,7 @@ from envs.core.arrays import finite_array
 from envs.core.ranges import Range
 from envs.core.task_vector import TaskVectorEnv
 from envs.core.tasks import Tasks
+from qrl.circuits.registers import Registers
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
 from qrl.common.memory import check_fits
@@ -59,7 +60,7 @@ class TaskDistribution(ABC):
     Args:
         name: the family's name, as on the command line.
         horizon: longest episode [steps]; an episode that reaches it is truncated.
-        observation_space: of one environment.
+        observation_space: of one environment; Box, or Registers if the task hands over qubits.
         action_space: of one environment; Box or Discrete.
         observation_scale: typical magnitude of each observation, [obs]; policies divide by it.
         reward_scale: typical magnitude of a reward; agents that take rewards as inputs, or predict them, divide by it.
@@ -89,7 +90,7 @@ class TaskDistribution(ABC):
         *,
         name: str,
         horizon: int,
-        observation_space: gym.spaces.Box,
+        observation_space: gym.spaces.Box | Registers,
         action_space: gym.spaces.Box | gym.spaces.Discrete,
         observation_scale: Sequence[float],
         parameters: Mapping[str, Range],

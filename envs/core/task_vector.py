@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from envs.core.tasks import Tasks
+from qrl.circuits.registers import Registers
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
 
@@ -26,7 +27,7 @@ class Family(Protocol):
 
     name: str
     horizon: int
-    observation_space: gym.spaces.Box
+    observation_space: gym.spaces.Box | Registers
     action_space: gym.spaces.Box | gym.spaces.Discrete
 
     def nominal_tasks(self, n: int) -> Tasks:
