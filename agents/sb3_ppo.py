@@ -32,6 +32,7 @@ from agents.core.rollout import Rollout
 from agents.core.saved_state import moments, named_parameters, restore_training
 from agents.rl.adaptive_adam import check_finite
 from qrl.common.divergence import diverging
+from qrl.policies.actor import n_observations
 from qrl.policies.heads import Categorical, Gaussian
 from qrl.sb3 import QuantumActorCriticPolicy
 
@@ -261,6 +262,7 @@ class SB3PPO:
 def _build_ppo(config: Config, context: BuildContext, network: FeatureNetwork) -> PPO:
     """Build PPO without an environment; the run's seed initialises its policy."""
     assert network.model_config is not None
+    n_observations(context.observation_space)  # refuses observations without numbers before SB3 raises an obscure error
     options = {f.name: getattr(network.model_config, f.name) for f in dataclasses.fields(network.model_config)}
     options |= {"model": network.model, "observation_scale": context.distribution.observation_scale}
     names = ("learning_rate", "n_epochs", "clip_range", "ent_coef", "vf_coef", "max_grad_norm", "batch_size")

@@ -1,16 +1,83 @@
-"""Quantum memory: decide from qubit registers that arrive one after another, none of which can be read.
+"""Quantum memory: decide about simulated qubit registers that arrive one after another and that no agent can read.
 
-Datasheet follows.
+## Description
+
+The environment hands over a simulated quantum register in each step; no agent can read its amplitudes, only act on the
+register and measure it. At the last register the agent answers which of two cases holds. A register that is not kept in
+a coherent memory has to be measured before the next one arrives. The success rate of every agent with a classical
+memory, of any size and training, is therefore limited below the optimum of a coherent memory.
+
+| Mode       | Answer 0                           | Answer 1                               | Registers |
+|------------|------------------------------------|----------------------------------------|-----------|
+| `symmetry` | a vector of the symmetric subspace | a vector of the antisymmetric subspace | 2         |
+| `match`    | ψ, ψ                               | ψ, φ with φ orthogonal to ψ            | 2         |
+| `same`     | ψ, ψ                               | ψ, φ independent of each other         | 2         |
+| `one_shot` | a, b, a                            | a, b, b                                | 3         |
+| `purity`   | ψ in all `copies`                  | all `copies` maximally mixed           | `copies`  |
+
+All vectors are Haar-random and drawn anew in each episode, and so is the case, by a fair coin. A maximally mixed
+register is drawn as a random vector independent of all others, which no measurement can distinguish from it. The best
+success rates, with d = 2^n the dimension of a register of n qubits and T the number of copies:
+
+| Mode       | Coherent memory             | Classical memory                  |
+|------------|-----------------------------|-----------------------------------|
+| `symmetry` | 1                           | 1/2 + 1/(d + 1)                   |
+| `match`    | 3/4                         | 1/2 + 1/(2(d + 1))                |
+| `same`     | 1/2 + (d - 1)/(4d)          | 1/2 + (d - 1)/(2d(d + 1))         |
+| `one_shot` | 1/2 + √3 (d - 1)/(6d)       | 1/2 + √(1 - 1/d)/(2(d + 1))       |
+| `purity`   | 1 - C(d + T - 1, T)/(2 d^T) | as `same` for T = 2, else a bound |
+
+The bound for T > 2 copies is the largest success rate of a test that has, as its complement has, a positive partial
+transpose for every bipartition of the copies. Such tests include all measurements by local operations and classical
+communication, so every classical memory; whether one attains the bound is not known.
+
+With `frame` rz, the second register is turned by RZ of a hidden angle that is fixed in a task. A classical memory is
+limited as without a frame, even if told the angle, since the turn is local. The optimum of a coherent memory is then
+that of an agent that is told the angle.
+
+## Action space
+
+`Discrete(2)`: the case. Only the action at the last register is the answer; earlier actions have no effect.
+
+## Observation space
+
+`qrl.circuits.registers.Registers`, for 1 qubit and 2 registers that are not entangled:
+
+| Num  | Observation                                             | Min | Max | Unit |
+|------|---------------------------------------------------------|-----|-----|------|
+| 0-3  | the register that arrives, opaque: 2 complex amplitudes | -1  | 1   | -    |
+| 4, 5 | 1 for the number of the arriving register, else 0       | 0   | 1   | -    |
+
+In `symmetry` the registers are entangled: the simulation delivers the joint amplitudes of both with the first one, and
+zeros with the second. Only models that act on registers can be built for this family.
 
 ## Task parameters
 
-| Parameter | Nominal | Train, test | OOD          | Unit | Meaning |
-|-----------|---------|-------------|--------------|------|---------|
-| frame     | 0       | {0}         | no ood split | rad  | angle of RZ on register B |
+| Parameter | Nominal | Train, test | OOD          | Unit | Meaning                            |
+|-----------|---------|-------------|--------------|------|------------------------------------|
+| frame     | 0       | {0}         | no ood split | rad  | angle of RZ on the second register |
+
+With `frame` rz the angle is U[-π, π]; otherwise there is a single task, and only the cases vary.
+
+## Rewards
+
+1 at the last register for the right answer, else 0.
+
+## Starting state
+
+The case and the state of all registers of the episode; the observation is the first register.
+
+## Episode end
+
+Termination after the answer: 2 steps, in `one_shot` 3, in `purity` the number of copies. The last observation is zero.
 
 ## Source
 
-See docs.
+Learning from quantum data with and without a quantum memory, and `purity`: S. Chen, J. Cotler, H.-Y. Huang, J. Li,
+arXiv:2111.05881 (2021); H.-Y. Huang et al., "Quantum advantage in learning from experiments", Science 376 (2022).
+Limits from positive partial transposes, as for `symmetry`: D. DiVincenzo, D. Leung, B. Terhal, "Quantum data hiding",
+arXiv:quant-ph/0103098. Discrimination from examples, as in `one_shot`: G. Sentís et al., arXiv:1106.2742. The
+distributions of tasks, the hidden frame and the success rates were derived for this library; its tests verify them.
 """
 
 import math
@@ -27,13 +94,13 @@ from torch.nn.functional import one_hot
 from envs import Choice, Range, Tasks, TorchTasks, Uniform
 from envs.core.quantum_data import Ceiling
 from envs.dynamics import registers
+from envs.dynamics.memory_limits import Mode, classical_ceiling, coherent_optimum, most_copies
 from qrl.circuits.registers import Registers
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.common.options import check_literals, only_with
 from qrl.simulator.kernels import as_parts
 
-Mode = Literal["symmetry", "match", "same", "one_shot", "purity"]
 Frame = Literal["none", "rz"]
 
 MAX_QUBITS = 3
@@ -42,43 +109,47 @@ MAX_QUBITS = 3
 DEFAULT_COPIES = 2
 """Registers of an episode of `purity`, unless the option says otherwise."""
 
-MAX_DIMENSION = 2**10
-"""Largest dimension of all registers of an episode together: exact density matrices then take 16 MiB each."""
-
-PURITY_BOUNDS: dict[tuple[int, int], float] = {}
-
 
 @dataclass(frozen=True)
 class Config:
     """Options of the tasks on quantum data."""
 
     mode: Mode = "match"
-    """What to decide."""
+    """Decision: symmetry of a pair under exchange; match, equal or orthogonal; same, equal or independent; one_shot,
+    which of two examples; purity, copies of a pure state or mixed (Chen et al. 2021). The default is ours."""
     n_qubits: int = 1
-    """Qubits of each register, at most 3 [qubits]."""
+    """Qubits of each register, at most 3 [qubits]; ours."""
     copies: int | None = field(default=None, metadata=only_with(mode="purity"))
-    """Registers of an episode of purity, at least 2 [registers]; 2 if not given. Other modes fix the number."""
+    """Registers of an episode of purity [registers]; none given: 2. Other modes fix the number. Ours."""
     frame: Frame = "none"
-    """Frame."""
+    """Hidden turn of the second register, fixed in a task: none, or rz (mode symmetry with one qubit only); ours."""
     horizon: int | None = None
-    """Length of an episode [steps]; the mode fixes it, one step per register, and no other value is accepted."""
+    """Length of an episode [steps]: one step for each register. The mode fixes it; no other value is accepted."""
 
     def __post_init__(self) -> None:
         check_literals(self, "quantum_memory")
         check_count("quantum_memory: n_qubits", self.n_qubits, most=MAX_QUBITS)
         if self.copies is not None:
-            if self.mode != "purity":
-                raise UsageError(f"quantum_memory: copies applies to mode purity only, not to {self.mode}")
-            check_count("quantum_memory: copies", self.copies, least=2)
+            self._check_copies(self.copies)
         if self.frame != "none" and (self.mode, self.n_qubits) != ("symmetry", 1):
-            found = f"{self.mode} with {self.n_qubits} qubits"
-            raise UsageError(f"quantum_memory: frame {self.frame} needs mode symmetry with 1 qubit, not {found}")
-        if self.n_qubits * self.n_registers > math.log2(MAX_DIMENSION):
-            raise UsageError("quantum_memory: too large")
+            found = f"mode {self.mode} with n_qubits {self.n_qubits}"
+            raise UsageError(f"quantum_memory: frame {self.frame} needs mode symmetry with n_qubits 1, not {found}")
         if self.horizon is not None:
-            most = check_count("quantum_memory: horizon [steps]", self.horizon)
-            if most != self.n_registers:
-                raise UsageError(f"quantum_memory: horizon must be {self.n_registers} in mode {self.mode}, not {most}")
+            steps = check_count("quantum_memory: horizon [steps]", self.horizon)
+            if steps != self.n_registers:
+                fixed = f"{self.n_registers}, one step for each register of mode {self.mode}"
+                raise UsageError(f"quantum_memory: horizon [steps] must be {fixed}, not {steps}")
+
+    def _check_copies(self, copies: int) -> None:
+        if self.mode != "purity":
+            raise UsageError(f"quantum_memory: copies applies to mode purity only; mode {self.mode} fixes the number")
+        check_count("quantum_memory: copies", copies, least=2)
+        most = most_copies(self.n_qubits)
+        if copies > most:
+            why = "beyond which no bound on classical memories has been computed"
+            raise UsageError(
+                f"quantum_memory: copies must be at most {most} with n_qubits {self.n_qubits}, {why}, not {copies}"
+            )
 
     @property
     def n_registers(self) -> int:
@@ -123,10 +194,17 @@ class QuantumMemory(TorchTasks):
             skip_sensitivity_check=("frame",) if config.frame == "none" else (),
         )
 
+    def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
+        """Check tasks as the base class does; also raise UsageError for a frame that would have no effect."""
+        tasks = super().check_tasks(tasks, n_tasks)
+        if self.config.frame == "none" and bool((tasks.frame != 0).any()):
+            raise UsageError("quantum_memory: frame of a task must be 0 [rad] with the option frame none; use frame rz")
+        return tasks
+
     # -- the best success rates ----------------------------------------------------------------------------------------
 
     def case_states(self) -> tuple[Complex128[np.ndarray, "D D"], Complex128[np.ndarray, "D D"]]:
-        """Return the mean density matrix of all registers of an episode in each case, without a frame; D = d^n."""
+        """Return the mean density matrix of all registers of an episode in each case, at frame 0; D = d^registers."""
         dim, n = self.registers.dim, self.registers.n_registers
         pair, all_mixed = registers.copies_state(dim, 2), registers.mixed(dim**n)
         match self.config.mode:
@@ -142,35 +220,13 @@ class QuantumMemory(TorchTasks):
 
     @property
     def quantum_optimum(self) -> float:
-        """Success rate of the best agent with a coherent memory (Helstrom bound), told the frame if there is one."""
-        d, n = self.registers.dim, self.registers.n_registers
-        match self.config.mode:
-            case "symmetry":
-                return 1.0
-            case "match":
-                return 0.75
-            case "same":
-                return 1 / 2 + (d - 1) / (4 * d)
-            case "one_shot":
-                return 1 / 2 + math.sqrt(3) * (d - 1) / (6 * d)
-            case "purity":
-                return 1 - math.comb(d + n - 1, n) / (2 * d**n)
+        """Success rate of the best agent with a coherent memory, told the frame if there is one."""
+        return coherent_optimum(self.config.mode, self.registers.n_qubits, self.registers.n_registers)
 
     @property
     def classical_ceiling(self) -> Ceiling:
         """Largest success rate of any agent with a classical memory, in every episode, even if told the frame."""
-        d, n = self.registers.dim, self.registers.n_registers
-        match self.config.mode:
-            case "symmetry":
-                return Ceiling(1 / 2 + 1 / (d + 1), "exact")
-            case "match":
-                return Ceiling(1 / 2 + 1 / (2 * (d + 1)), "exact")
-            case "one_shot":
-                return Ceiling(1 / 2 + math.sqrt(1 - 1 / d) / (2 * (d + 1)), "exact")
-            case "purity" if n > 2:
-                return Ceiling(PURITY_BOUNDS[self.config.n_qubits, n], "bound")
-            case _:
-                return Ceiling(1 / 2 + (d - 1) / (2 * d * (d + 1)), "exact")
+        return classical_ceiling(self.config.mode, self.registers.n_qubits, self.registers.n_registers)
 
     # -- dynamics ------------------------------------------------------------------------------------------------------
 

@@ -228,6 +228,8 @@ def observations_and_rewards_are_valid(family: TaskDistribution) -> None:
             outside = (values < low) | (values > high)
             index = int(outside.any(0).argmax())
             _require(not outside.any(), f"observation {index} in a {split} task lies outside observation_space")
+            valid = env.observation_space.contains(values)
+            _require(valid, f"an observation in a {split} task is no element of {family.observation_space}")
             if others:
                 _require(bool(torch.isfinite(others[0]).all()), f"a reward in a {split} task is not finite")
         _close(env)

@@ -24,6 +24,7 @@ from envs.wrapped.pool import PoolVectorEnv
 from envs.wrapped.results import Environment
 from envs.wrapped.task_wrapper import TaskWrapper, flattened, format_task
 from envs.wrapped.time_limit import LONGEST_TIMEOUT, STEP_TIMEOUT, Marker
+from qrl.circuits.registers import Registers
 from qrl.common.checks import check_count, finite_number
 from qrl.common.errors import UsageError
 
@@ -231,6 +232,11 @@ def _check_spaces(name: str, env: Environment) -> None:
     if isinstance(observations, gym.spaces.Box) and observations.dtype == np.uint8 and len(observations.shape) > 1:
         raise UsageError(
             f"{name}: observations are pixels of shape {observations.shape}; {advice}, and return features"
+        )
+    if isinstance(observations, Registers):
+        raise UsageError(
+            f"{name}: observations are registers of qubits, which have no numbers for an agent to read; only families "
+            "in torch (envs.TorchTasks) hand over registers"
         )
     vectors = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
     if not isinstance(observations, vectors):

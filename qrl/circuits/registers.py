@@ -88,17 +88,14 @@ class Registers(gymnasium.Space[NDArray[np.float32]]):
     @property
     def low(self) -> NDArray[np.float32]:
         """Smallest value of each entry."""
-        return self._filled(-1.0)
+        low = np.zeros(self.shape, np.float32)
+        low[..., self.amplitudes] = -1.0
+        return low
 
     @property
     def high(self) -> NDArray[np.float32]:
         """Largest value of each entry."""
-        return self._filled(1.0)
-
-    def _filled(self, amplitude: float) -> NDArray[np.float32]:
-        bounds = np.zeros(self.shape, np.float32) if amplitude < 0 else np.ones(self.shape, np.float32)
-        bounds[..., self.amplitudes] = amplitude
-        return bounds
+        return np.ones(self.shape, np.float32)
 
     @property
     def shape(self) -> tuple[int, ...]:

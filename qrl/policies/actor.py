@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from qrl.circuits.registers import Registers
 from qrl.common.errors import UsageError
 from qrl.common.options import check_literals
 from qrl.policies.heads import Categorical, Gaussian
@@ -167,7 +168,12 @@ def make_head(action_space: gymnasium.Space[Any], config: PolicyConfig) -> Categ
 
 
 def n_observations(space: gymnasium.Space[Any]) -> int:
-    """Return the number of entries of an observation. Raises UsageError for a space that is not a vector."""
+    """Return the number of entries of an observation. Raises UsageError for a space that is not a vector of numbers."""
+    if isinstance(space, Registers):
+        raise UsageError(
+            "policy: observations are registers of qubits, whose amplitudes no agent can read; use a model that acts "
+            "on registers, such as coherent, with agent rl2 or maml"
+        )
     if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
         raise UsageError(f"policy: observations must be a vector (a Box of one axis), not {space}")
     return space.shape[0]

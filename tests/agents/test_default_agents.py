@@ -21,7 +21,7 @@ SMALL = {
 @pytest.mark.parametrize("env", FAMILIES)
 def test_every_family_trains_with_defaults(tmp_path, env):
     spec = Spec.default(env=env)
-    horizon = min(getattr(spec.env_config, "horizon", 0), 20)
+    horizon = min(getattr(spec.env_config, "horizon", None) or 0, 20)
     shorter = ["--env.horizon", str(horizon)] if horizon else []
     shorter += ["--agent.episodes", "2"] if env in ("bandit", "tabular_mdp") else []
     out = tmp_path / "run"
@@ -33,7 +33,7 @@ def test_every_family_trains_with_defaults(tmp_path, env):
 
 def test_in_context_families_default_to_recurrent_agents():
     rl2 = {name for name in FAMILIES if Spec.default(env=name).agent == "rl2"}
-    assert rl2 == {"bandit", "tabular_mdp", "algorithm_selection", "hyperparameter_tuning"}
+    assert rl2 == {"bandit", "tabular_mdp", "algorithm_selection", "hyperparameter_tuning", "quantum_memory"}
 
 
 def test_single_task_families_default_to_single_task_agents(tmp_path, capsys):
