@@ -77,10 +77,7 @@ def copies_state(dim: int, copies: int) -> Complex128[np.ndarray, "D D"]:
     return projector / projector.trace()
 
 
-def insert_mixed(
-    state: Complex128[np.ndarray, "d*d d*d"], dim: int, position: int
-) -> Complex128[np.ndarray, "d*d*d d*d*d"]:
-    """Return the state of three registers: two of them in `state`, and register `position`, maximally mixed."""
-    joint = np.kron(mixed(dim), state).reshape((dim,) * 6)
-    joint = np.moveaxis(joint, (0, 3), (position, 3 + position))
-    return joint.reshape(dim**3, dim**3)
+def insert_mixed(pair: Complex128[np.ndarray, "D D"], dim: int, position: int) -> Complex128[np.ndarray, "joint joint"]:
+    """Return the state of three registers: two in the state `pair`, and register `position` maximally mixed."""
+    joint = np.kron(mixed(dim), pair).reshape((dim,) * 6)
+    return np.moveaxis(joint, (0, 3), (position, 3 + position)).reshape(dim**3, dim**3)
