@@ -12,6 +12,7 @@ from torch import Tensor
 import envs
 from envs import SignedUniform, Tasks, TorchTasks, TorchVectorEnv, Uniform
 from envs.core.check import CHECKS, check_before_training
+from envs.quantum_memory import Config, QuantumMemory
 from qrl.common.errors import UsageError
 
 
@@ -115,7 +116,12 @@ class OtherSpaces(Sound):
         return gym.make("CartPole-v1")
 
 
-FAULTS: dict[Callable[[], Sound], str] = {
+class Unnormalised(QuantumMemory):
+    def observe(self, state: Tensor, tasks: Tasks) -> Tensor:
+        return super().observe(state, tasks) * torch.tensor([0.5] * 4 + [1.0] * 2)
+
+
+FAULTS: dict[Callable[[], TorchTasks], str] = {
     SameTrainTasks: "train tasks follow their generator: different generators draw the same train tasks",
     DrawnTestTasks: "held out tasks are fixed: test tasks depend on a generator",
     ValidationAsTest: "validation tasks are no test tasks: a validation task is a test task",
@@ -128,6 +134,7 @@ FAULTS: dict[Callable[[], Sound], str] = {
     Broadcast: "transition must return a reward of shape (8,), not (8, 1)",
     Numbers: "transition must return bools of shape (8,) for terminated, not torch.float64",
     Mixing: "lanes match single lanes: lane 0 of six differs from a single lane",
+    lambda: Unnormalised(Config()): "an observation in a train task is no element of Registers(1, 2, entangled=False)",
     OtherSpaces: "single environments fit: the spaces of make's environments differ from",
 }
 
@@ -136,8 +143,13 @@ def test_sound_family_passes() -> None:
     assert envs.check(Sound()) == list(CHECKS)
 
 
+def test_single_task_need_not_vary() -> None:
+    assert envs.check(envs.make("quantum_memory")) == list(CHECKS)
+    assert envs.make("quantum_memory").n_distinct() == 1
+
+
 @pytest.mark.parametrize("faulty", FAULTS, ids=lambda cls: cls.__name__)
-def test_faults_are_detected(faulty: Callable[[], Sound]) -> None:
+def test_faults_are_detected(faulty: Callable[[], TorchTasks]) -> None:
     with pytest.raises(UsageError) as caught:
         envs.check(faulty())
     assert FAULTS[faulty] in str(caught.value) and "\n" not in str(caught.value)
