@@ -99,6 +99,11 @@ class Certificate:
     sufficient: bool
     """Whether `total` has the 20,000 episodes that a certificate needs."""
 
+    @property
+    def bounds(self) -> tuple[float, str, float]:
+        """Ceiling, its kind and the optimum."""
+        return self.ceiling, self.ceiling_kind, self.optimum
+
 
 def certificate_of(
     family: QuantumDataFamily, n_successes: Sequence[int], n_episodes: int, *, of_trials: bool
@@ -141,7 +146,7 @@ def pooled(certificates: Sequence[Certificate], index: int | None = None) -> Suc
         UsageError: the ceilings or the optima differ.
     """
     first = certificates[0]
-    if any((each.ceiling, each.optimum) != (first.ceiling, first.optimum) for each in certificates):
+    if any(each.bounds != first.bounds for each in certificates):
         raise UsageError("certificates with different ceilings or optima cannot be taken together")
     rates = [each.total if index is None else each.by_x[index] for each in certificates]
     counts = sum(rate.n_successes for rate in rates), sum(rate.n_episodes for rate in rates)
@@ -191,17 +196,3 @@ def holm_adjusted(log10_p_values: Sequence[float]) -> list[float]:
     found = np.empty(len(order))
     found[order] = np.minimum(adjusted, 0.0)
     return [float(each) for each in found]
-
-
-def ceiling_name(kind: str) -> str:
-    """Return the name of a ceiling, which says whether a classical memory attains it."""
-    return "ceiling of any classical memory" if kind == "exact" else "bound on any classical memory"
-
-
-def p_value_text(log10: float) -> str:
-    """Return a p-value with two digits, such as "0.21" or "3.4e-131"; as a power of ten from 1e-300 on.
-
-    >>> p_value_text(math.log10(0.21)), p_value_text(-130.5), p_value_text(-1234.5)
-    ('0.21', '3.2e-131', '10^-1234')
-    """
-    return f"10^{math.ceil(log10)}" if log10 < -300 else f"{10.0**log10:.2g}"
