@@ -25,7 +25,7 @@ def p_value_text(log10: float) -> str:
 
 def share_text(advantage: float | None) -> str:
     """Return the share of the gap between ceiling and optimum, such as "97.7 %"."""
-    return "–" if advantage is None else f"{100 * advantage:.1f} %"
+    return "–" if advantage is None else f"{round(100 * advantage, 1) + 0.0:.1f} %"  # no sign before a zero
 
 
 def certificate_lines(certificate: Certificate, axis: str, x: Sequence[int], n_tasks: int) -> list[str]:
