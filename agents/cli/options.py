@@ -70,12 +70,13 @@ class AdaptOptions(TrustOptions):
 class TasksOptions(AdaptOptions):
     """Options of commands that adapt the policy of a run to many tasks."""
 
-    tasks: int = 100
-    """Tasks to evaluate on [tasks]."""
+    tasks: int | None = None
+    """Tasks to evaluate on [tasks]; by default 100, on quantum data as configured for the run."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("--tasks", self.tasks, least=2, most=LARGEST_TASKS)
+        if self.tasks is not None:
+            check_count("--tasks", self.tasks, least=2, most=LARGEST_TASKS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
+from agents.compare.certification import GroupCertificate
 from agents.compare.format import MISSING, duration_text, estimate_text, number_text, quantity_text
-from agents.compare.legend import legend_of_costs, legend_of_returns
+from agents.compare.legend import legend_of_certificates, legend_of_costs, legend_of_returns
 from agents.compare.result import Group, Section
 from agents.compare.statistics import Estimate
+from agents.experiment.certificate_text import DIGITS, p_value_text, share_text
 
 Value = str | int | float | Estimate | None
+N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,13 @@ class Table:
 
 
 def tables_of(section: Section) -> tuple[Table, ...]:
-    """Return the tables of a section: of returns, then of cost. Columns that no group has a value for are left out."""
+    """Return the tables of a section: of returns, of certificates on quantum data, then of cost.
+
+    Columns that no group has a value for are left out.
+    """
     parts = (
         ("Returns", _returns(section), legend_of_returns(section)),
+        *((("Certificate", _certificates(), legend_of_certificates(section)),) if section.certificates else ()),
         ("Cost", _costs(section), legend_of_costs(section)),
     )
     return tuple(
@@ -136,6 +144,51 @@ def _costs(section: Section) -> tuple[Column, ...]:
             estimated=True,
         ),
     )
+
+
+def _certificates() -> tuple[Column, ...]:
+    return (
+        Column("group", "group", lambda group: group.label, lambda group: group.label),
+        _of_certificate("episodes", "certified_episodes", lambda c: c.pooled.n_episodes, lambda n: f"{n:,}"),
+        _of_certificate("successes", "successes", lambda c: c.pooled.n_successes, lambda n: f"{n:,}"),
+        _estimate("success rate", "success_rate", _success_rate, DIGITS),
+        _of_certificate("of the gap", "gap_share", lambda c: c.pooled.advantage, share_text),
+        _of_certificate(
+            "p-value",
+            "log10_p_value",
+            lambda c: c.pooled.log10_p_value if c.pooled.is_sufficient else None,
+            p_value_text,
+        ),
+        _of_certificate(
+            "median of seeds", "median_success_rate", lambda c: c.median_rate, lambda rate: f"{rate:.{DIGITS}f}"
+        ),
+        Column("seeds above", "seeds_above", _n_above, _above),
+    )
+
+
+def _of_certificate(
+    title: str, name: str, value: Callable[[GroupCertificate], N | None], text: Callable[[N], str]
+) -> Column:
+    def found(group: Group) -> N | None:
+        return None if group.certificate is None else value(group.certificate)
+
+    return Column(title, name, found, lambda group: MISSING if (number := found(group)) is None else text(number))
+
+
+def _success_rate(group: Group) -> Estimate | None:
+    if group.certificate is None:
+        return None
+    pooled = group.certificate.pooled
+    return Estimate(pooled.rate, pooled.low, pooled.high)
+
+
+def _n_above(group: Group) -> int | None:
+    return None if group.certificate is None else group.certificate.n_above
+
+
+def _above(group: Group) -> str:
+    certificate = group.certificate
+    return MISSING if certificate is None else f"{certificate.n_above} of {len(certificate.rates)}"
 
 
 def _mean_before(group: Group) -> Estimate | None:

@@ -1,8 +1,14 @@
 """Legend of the tables: the meaning of brackets and columns, in words, and where intervals are too narrow."""
 
+import math
+from collections.abc import Sequence
+
+from agents.compare.certification import FAMILY_WISE_LEVEL, GroupCertificate, family_wise_log10_p
 from agents.compare.format import number_text, percent
 from agents.compare.result import Section
 from agents.compare.statistics import CONFIDENCE, MIN_SEEDS, SAMPLE_COMPLEXITY_CONFIDENCE
+from agents.experiment.certificate import LEAST_EPISODES
+from agents.experiment.certificate_text import DIGITS, ceiling_name, p_value_text
 
 UNDERCOVERAGE = (
     "Where seeds or tasks are skewed, or some seeds fail, intervals of the mean are too narrow: they cover as little "
@@ -50,6 +56,38 @@ def legend_of_costs(section: Section) -> tuple[str, ...]:
         confidence = percent(SAMPLE_COMPLEXITY_CONFIDENCE)
         lines.append(f"Brackets: {confidence} intervals over seeds, which cover down to {UNDERCOVERAGE_OF_STEPS}")
     return tuple(lines)
+
+
+def legend_of_certificates(section: Section) -> tuple[str, ...]:
+    """Return the legend of the table of certificates; empty without any."""
+    certificates = section.certificates
+    if not certificates:
+        return ()
+    first = certificates[0]
+    lines = [
+        "Success rates over all episodes of all seeds together, none left out; brackets: exact binomial "
+        f"{percent(CONFIDENCE)} intervals, about these trained agents; seeds above: those whose own rate is above the "
+        "ceiling",
+        f"{ceiling_name(first.ceiling_kind).capitalize()}: {first.ceiling:.{DIGITS}f}, 0 % of the gap; optimum: "
+        f"{first.optimum:.{DIGITS}f}, 100 %",
+    ]
+    sufficient = [each for each in certificates if each.pooled.is_sufficient]
+    if len(sufficient) < len(certificates):
+        lines.append(f"No p-value where there are fewer than {LEAST_EPISODES:,} episodes")
+    return (*lines, *([_family_wise(sufficient)] if sufficient else []))
+
+
+def _family_wise(certificates: Sequence[GroupCertificate]) -> str:
+    """Return what p-values mean, and the statement about all groups together."""
+    meaning = "p-value: largest probability that a classical memory has as many successes"
+    if len(certificates) == 1:
+        return meaning
+    log10 = family_wise_log10_p(certificates)
+    found = "none" if log10 > math.log10(FAMILY_WISE_LEVEL) else "at least one"
+    return (
+        f"{meaning}; over the {len(certificates)} groups together, the smallest after Holm's correction is "
+        f"{p_value_text(log10)}: {found} exceeds the ceiling at the level {FAMILY_WISE_LEVEL:g}"
+    )
 
 
 def _brackets(section: Section) -> str:

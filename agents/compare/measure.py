@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from agents.compare.certification import group_certificate
 from agents.compare.configuration import changes_of
 from agents.compare.groups import RunGroup
 from agents.compare.result import Group, Learning, Member, Profile, Score
@@ -38,6 +39,12 @@ def check_alike(label: str, group: RunGroup) -> None:
                     f"compare: the seeds of {label!r} differ in {name}, {mine} ({first.path}) and {theirs} "
                     f"({run.path}): evaluate them alike"
                 )
+        mine, theirs = (each.certificate and each.certificate.bounds for each in (first.curve, run.curve))
+        if mine != theirs:
+            raise UsageError(
+                f"compare: the seeds of {label!r} differ in the ceiling of a classical memory or in the optimum "
+                f"({first.path}, {run.path}): evaluate them with one version of the task family"
+            )
 
 
 def measure(
@@ -81,6 +88,7 @@ def measure(
         env_steps=float(np.mean([training.env_steps for training in trainings])),
         seconds=float(np.mean(seconds)) if len(seconds) == len(trainings) else None,
         is_deterministic=group.is_deterministic,
+        certificate=group_certificate(curves, index),
         gain=difference(scores_at(curves, index), scores_at(curves, 0)) if index else None,
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from agents.compare.certification import GroupCertificate
 from agents.compare.statistics import MIN_SEEDS, Estimate
 
 FORMAT = "qrl-comparison"
@@ -111,6 +112,8 @@ class Group:
     """Environment steps until the threshold is exceeded; infinite if it never is [steps]."""
     share: Estimate | None = None
     """Share of the way from the lower reference line to the optimum."""
+    certificate: GroupCertificate | None = None
+    """Success rate on quantum data against any classical memory; None on other data."""
 
     @property
     def n_seeds(self) -> int:
@@ -185,6 +188,11 @@ class Section:
     def digits(self) -> int:
         """Number of printed decimals of returns: more for small values, as in a curve."""
         return 2 if max(abs(mean.value) for group in self.groups for mean in group.means) >= 2 else 4
+
+    @property
+    def certificates(self) -> tuple[GroupCertificate, ...]:
+        """Certificates of the groups that have one."""
+        return tuple(group.certificate for group in self.groups if group.certificate is not None)
 
     def group(self, label: str) -> Group:
         """Return the group of this label."""

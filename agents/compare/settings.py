@@ -11,9 +11,12 @@ ENV, CODE = "env.", "origins.env."
 """Beginnings of the names of options of the task family, and of what is known about its code."""
 TASKS, SEED, EPISODES = "tasks", "evaluation seed", "episodes per step"
 """Names of the further parts of a setting."""
+BOUNDS = ("classical ceiling", "kind of ceiling", "optimum")
+"""Names of what a certificate compares a success rate with."""
 
 Setting = dict[str, object]
-"""Options of the task family, number of tasks, seed of the evaluation, and its episodes for each gradient step."""
+"""Options of the task family, number of tasks, seed of the evaluation, its episodes for each gradient step, and the
+ceiling and the optimum on quantum data."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,9 @@ def _setting_of(group: RunGroup) -> Setting:
     seeds = sorted({run.curve.seed for run in group.runs})
     per_step = curve.episodes[1] - curve.episodes[0] if curve.axis == "gradient_steps" and len(curve.x) > 1 else None
     code = _below(group.options, CODE)
-    return {**options, **code, TASKS: curve.n_tasks, SEED: " and ".join(map(str, seeds)), EPISODES: per_step}
+    certificate = curve.certificate
+    bounds = {} if certificate is None else dict(zip(BOUNDS, certificate.bounds, strict=True))
+    return {**options, **code, **bounds, TASKS: curve.n_tasks, SEED: " and ".join(map(str, seeds)), EPISODES: per_step}
 
 
 def _completed(settings: Sequence[Setting]) -> list[Setting]:

@@ -50,6 +50,13 @@ class AgentChooser(Protocol):
 
 
 @runtime_checkable
+class EvaluationTasksChooser(Protocol):
+    """Plug-in of an environment with its own default number of test tasks, `EVAL_TASKS`."""
+
+    EVAL_TASKS: int
+
+
+@runtime_checkable
 class ModelChooser(Protocol):
     """Plug-in of an agent with its own default model, `MODEL`."""
 
@@ -218,6 +225,8 @@ class Spec:
         chosen = _Chosen(given, objects, where)
         env = chosen.add("env", DEFAULT_NAMES["env"])
         agent_name, model_name = DEFAULT_NAMES["agent"], DEFAULT_NAMES["model"]
+        if isinstance(env, EvaluationTasksChooser):
+            given.setdefault("eval_tasks", env.EVAL_TASKS)
         if isinstance(env, AgentChooser):
             agent_name, suited = env.default_agent(given["env_config"])
             model_name = suited if given.get("agent", agent_name) == agent_name else model_name

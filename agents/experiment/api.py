@@ -48,7 +48,7 @@ def train(
     validate_every: int = 0,
     validate_tasks: int = 20,
     patience: int = 0,
-    eval_tasks: int = 100,
+    eval_tasks: int | None = None,
     eval_steps: int = 3,
     eval_episodes: int = 40,
     overwrite: bool = False,
@@ -82,7 +82,7 @@ def train(
             0: none. They do not change the training.
         validate_tasks: validation tasks [tasks].
         patience: end training after this many validations without improvement [validations]; 0: never.
-        eval_tasks: test tasks of the evaluation at the end [tasks].
+        eval_tasks: test tasks of the evaluation at the end; by default what suits the environment, mostly 100 [tasks].
         eval_steps: adaptation in that evaluation [gradient steps].
         eval_episodes: its episodes per task and gradient step [episodes], or trials per task [trials].
         overwrite: replace an existing run in this folder.
@@ -121,9 +121,9 @@ def train(
         validate_every=validate_every,
         validate_tasks=validate_tasks,
         patience=patience,
-        eval_tasks=eval_tasks,
         eval_steps=eval_steps,
         eval_episodes=eval_episodes,
+        **({} if eval_tasks is None else {"eval_tasks": eval_tasks}),
     )
     return run_training(
         spec,
@@ -214,7 +214,7 @@ def load(path: Path | str, *, checkpoint: Which = "last", trust: bool = False, *
 def evaluate(
     run: Run | Path | str,
     *,
-    tasks: int = 100,
+    tasks: int | None = None,
     steps: int | None = None,
     episodes: int | None = None,
     split: str = "test",

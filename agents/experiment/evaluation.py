@@ -17,10 +17,12 @@ from agents.core.context import seed_shots, torch_generator
 from agents.core.plain import from_plain
 from agents.core.rollout import Rollout
 from agents.core.spec import Spec
+from agents.experiment.certificate import Certificate, certificate_of, count_successes
 from agents.experiment.loop import collect_and_adapt
 from agents.experiment.memory import check_rollouts
 from envs import TaskDistribution
 from envs.core.distribution import Split
+from envs.core.quantum_data import QuantumDataFamily
 from envs.core.task_vector import TaskVectorEnv
 from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
@@ -40,6 +42,8 @@ AXES = ("gradient_steps", "episodes", "evaluations")
 """Quantities on the axis x of a curve."""
 Vectorise = Callable[[int, int, str], TaskVectorEnv]
 """Function that makes an environment for a number of tasks, of episodes per task, and a torch device."""
+FRESH = 0xF2E5_2026
+"""Key of the random streams of fresh episodes; no other stream has it."""
 STATISTICS = ("mean", "ci_low", "ci_high", "iqm", "worst_decile")
 """Fields of a curve with a statistic over tasks at each x."""
 
@@ -56,7 +60,8 @@ class Curve:
     the same tasks are `references`; `fractions` are this agent's fractions of their returns, each a mean with its 95 %
     interval. Exactly known mean returns of references over the whole task distribution are `exact`. The options of the
     task family are `env_options`; `backend` describes the backend of the circuits, `policy` the policy network
-    (`qrl.policies.summary.PolicySummary`).
+    (`qrl.policies.summary.PolicySummary`). On quantum data, `certificate` tests the success rate against any classical
+    memory.
     """
 
     env: str
@@ -82,6 +87,7 @@ class Curve:
     env_options: dict[str, Any] = field(default_factory=dict)
     backend: dict[str, Any] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
+    certificate: Certificate | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of evaluation.json."""
@@ -131,6 +137,8 @@ class Curve:
         for name, values in self.fractions.items():
             if len(values) != 3 or name not in self.references:
                 raise UsageError(f"fractions.{name}: expected a mean and the ends of its interval, of a reference")
+        if self.certificate and len(self.certificate.by_x) != len(self.x):
+            raise UsageError(f"certificate.by_x has {len(self.certificate.by_x)} values, x has {len(self.x)}")
 
     @property
     def score(self) -> float:
@@ -177,6 +185,16 @@ class EvaluationPlan:
     split: str = "test"
     seed: int = 0
     device: str = "cpu"
+    training_seed: int | None = None
+    """Seed of training, if the episodes must be fresh: their random streams then differ from those of training with any
+    seed, from those of validations, and between training seeds. Without it, they depend on `seed` only, which agents
+    have in common."""
+
+    @property
+    def streams(self) -> list[np.random.SeedSequence]:
+        """Random streams of train tasks, environments, actions and shots."""
+        fresh = () if self.training_seed is None else (FRESH, self.training_seed)
+        return np.random.SeedSequence(self.seed, spawn_key=fresh).spawn(4)
 
 
 def adaptation_curve(
@@ -221,6 +239,7 @@ def adaptation_curve(
         iqm=stats.trim_mean(per_task, 0.25).tolist(),
         worst_decile=np.sort(per_task, axis=0)[: max(1, n_tasks // 10)].mean(0).tolist(),
         per_task=per_task.tolist(),
+        certificate=_certificate(distribution, evaluated, n_tasks * plan.episodes),
     )
 
 
@@ -253,6 +272,8 @@ class EvaluationReturns:
     """Environment steps per task at each x, averaged over tasks [steps]; for a trial, steps of one lane."""
     axis: str
     """Unit of x: gradient_steps; for an in-context agent, episodes of a trial, or evaluations in its one episode."""
+    n_successes: tuple[int, ...] = ()
+    """Number of successful episodes at each x, on quantum data."""
 
 
 def evaluate_returns(
@@ -267,7 +288,7 @@ def evaluate_returns(
     if steps < 1 or episodes < 1:
         raise UsageError(f"evaluate: steps and episodes must be at least 1, not {steps} and {episodes}")
     check_evaluation(agent, distribution, n_tasks, steps, episodes, device)
-    streams = np.random.SeedSequence(plan.seed).spawn(4)
+    streams = plan.streams
     seed_shots(agent, streams[3])
     tasks = distribution.sample(n_tasks, split, np.random.default_rng(streams[0]))
     rng, generator = np.random.default_rng(streams[1]), torch_generator(streams[2], device)
@@ -275,6 +296,7 @@ def evaluate_returns(
     trial = agent.trial_episodes if isinstance(agent, InContextAgent) else None
     by_evaluation = trial == 1 and distribution.steps_are_evaluations
     returns: list[np.ndarray] = []
+    successes: list[Tensor] = []
     taken = np.zeros(distribution.horizon if by_evaluation else trial or steps + 1)
     for first in range(0, n_tasks, together):
         part = tasks[first : first + together]
@@ -282,9 +304,20 @@ def evaluate_returns(
         rollouts, _ = collect_and_adapt(env, agent, part, 1 if trial else steps + 1, rng, generator)
         by_x, lengths = _by_evaluation(rollouts[0], distribution.horizon) if by_evaluation else _by_x(rollouts, trial)
         returns.append(by_x.mean(-1).mT.double().cpu().numpy())
+        if isinstance(distribution, QuantumDataFamily):
+            successes.append(count_successes(distribution.name, by_x))
         taken += lengths.double().sum((1, 2)).cpu().numpy() / (episodes if trial else 1)
     axis = "evaluations" if by_evaluation else "episodes" if trial else "gradient_steps"
-    return EvaluationReturns(np.concatenate(returns), taken / n_tasks, axis)
+    counts = tuple(int(count) for count in torch.stack(successes).sum(0)) if successes else ()
+    return EvaluationReturns(np.concatenate(returns), taken / n_tasks, axis, counts)
+
+
+def _certificate(distribution: TaskDistribution, evaluated: EvaluationReturns, n_episodes: int) -> Certificate | None:
+    """Return the certificate of `n_episodes` episodes at each x; None unless they are on quantum data."""
+    if not isinstance(distribution, QuantumDataFamily):
+        return None
+    of_trials = evaluated.axis != "gradient_steps"
+    return certificate_of(distribution, evaluated.n_successes, n_episodes, of_trials=of_trials)
 
 
 def _by_evaluation(rollout: Rollout, horizon: int) -> tuple[Tensor, Tensor]:

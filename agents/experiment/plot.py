@@ -1,12 +1,14 @@
 """Plot of adaptation curves and of the training progress."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from agents.experiment.certificate import Certificate
+from agents.experiment.certificate_text import ceiling_name
 from agents.experiment.evaluation import Curve
 from agents.experiment.series import Against, Series, as_series
 from agents.experiment.style import (
@@ -124,6 +126,8 @@ def _draw_curves(axes: Axes, series: Sequence[Series], against: Against) -> None
         where = of.where(against)
         axes.plot(where, of.exact[name], color=REFERENCE_COLOUR, linewidth=1, label=f"{name}, exact value")
     first = series[0].curves[0]
+    if first.certificate is not None:
+        _draw_bounds(axes, first.certificate, {name for each in series for name in each.exact})
     whole_ticks(axes.xaxis)
     axes.set_xlabel(_axis_label(first, against))
     axes.set_ylabel("return")
@@ -131,6 +135,17 @@ def _draw_curves(axes: Axes, series: Sequence[Series], against: Against) -> None
     shown = f"mean and 95 % {interval.get(frozenset(kinds), 'interval')}; dotted: worst tenth of tasks"
     set_titles(axes, f"{first.env}: {first.n_tasks} {first.split} tasks", shown)
     place_legend(axes)
+
+
+def _draw_bounds(axes: Axes, certificate: Certificate, drawn: Collection[str]) -> None:
+    """Draw the ceiling of classical memories and the optimum, unless exact references are drawn there."""
+    bounds = [
+        ("classical_memory", certificate.ceiling, ceiling_name(certificate.ceiling_kind), "--"),
+        ("helstrom", certificate.optimum, "optimum of a coherent memory", ":"),
+    ]
+    for reference, value, label, line in bounds:
+        if reference not in drawn:
+            axes.axhline(value, color=REFERENCE_COLOUR, linestyle=line, linewidth=1, label=label)
 
 
 def _label(series: Series, mixed: bool) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.core.plain import check_value
+from agents.experiment.certificate_text import certificate_lines
 from agents.experiment.evaluation import Curve, paired_gain
 from agents.experiment.plot import draw
 from agents.experiment.run import Run, Which
@@ -101,4 +102,6 @@ def report(
         theirs = sum(curve.references[name])
         remark = " (the same agent, its memory cleared after every episode)" if name == "memory_reset" else summed
         print(f"of {name}'s {theirs:.3f}{remark}: {fraction:.2%}, 95 % interval [{low:.2%}, {high:.2%}]")
+    if curve.certificate is not None:
+        print("\n".join(certificate_lines(curve.certificate, curve.axis, curve.x, curve.n_tasks)))
     print(printable(f"wrote {table} and {picture}"))

@@ -29,6 +29,7 @@ from agents.experiment.restoring import restore_learner
 from agents.runs import origins
 from agents.runs.folder import RunFolder
 from agents.runs.saved_spec import names_in, spec_of
+from envs.core.quantum_data import QuantumDataFamily
 from qrl.backends.backend import Backend, as_backend
 from qrl.common.checks import check_choice, check_count, check_seed
 from qrl.common.errors import UsageError
@@ -37,6 +38,9 @@ from qrl.policies.summary import PolicySummary
 
 Which = Literal["last", "best"]
 """Checkpoint of a run: the last one, or the one with the best score on validation tasks."""
+
+DEFAULT_TASKS = 100
+"""Tasks of an evaluation, except on quantum data [tasks]."""
 
 
 class Run:
@@ -156,7 +160,7 @@ class Run:
     def evaluate(
         self,
         *,
-        tasks: int = 100,
+        tasks: int | None = None,
         steps: int | None = None,
         episodes: int | None = None,
         split: str = "test",
@@ -168,12 +172,13 @@ class Run:
         For an in-context agent, the curve includes the returns of references on the same tasks.
 
         Args:
-            tasks: number of tasks.
+            tasks: number of tasks; by default 100, on quantum data as configured for the run.
             steps: number of updates; by default as configured for the run.
             episodes: episodes per task and update; for an in-context agent, trials per task; by default as configured
                 for the run.
             split: train, validation, test or ood.
-            seed: seed of the episodes; only train tasks depend on it.
+            seed: seed of the episodes; only train tasks depend on it. On quantum data, episodes differ between training
+                seeds, too.
             backend: backend of the circuits: a `Backend`, its name, or a PennyLane device; by default as in training.
 
         Raises:
@@ -183,6 +188,8 @@ class Run:
             raise UsageError(f"evaluate: agent {self.spec.agent} adapts in context and takes no gradient steps")
         steps = self.spec.eval_steps if steps is None else steps
         episodes = self.spec.eval_episodes if episodes is None else episodes
+        is_quantum = isinstance(self.distribution, QuantumDataFamily)
+        tasks = (self.spec.eval_tasks if is_quantum else DEFAULT_TASKS) if tasks is None else tasks
         check_count("tasks", tasks, least=2, most=LARGEST_TASKS)
         check_count("steps", steps, most=LARGEST_STEPS)
         check_count("episodes", episodes, most=LARGEST_EPISODES)
@@ -191,7 +198,8 @@ class Run:
         backend = own if backend is None else as_backend(backend)
         agent = self.agent if backend == own else self.agent_on(backend)
         names = names_of(self.spec, agent)
-        plan = EvaluationPlan(tasks, steps, episodes, split, seed, self.spec.device)
+        training_seed = self.spec.seed if is_quantum else None
+        plan = EvaluationPlan(tasks, steps, episodes, split, seed, self.spec.device, training_seed)
         curve = adaptation_curve(agent, self.distribution, plan, names=names)
         options, used = self.spec.options("env"), backend.to_json()
         summary = PolicySummary.of(agent.policy, backend).to_json() if isinstance(agent, NetworkAgent) else {}

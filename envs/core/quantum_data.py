@@ -11,7 +11,7 @@ class Ceiling:
     """Largest success rate of any agent with a classical memory, of any size and training.
 
     Raises:
-        UsageError: the value is not in [0, 1].
+        UsageError: the value is not above 0 and at most 1.
     """
 
     value: float
@@ -20,8 +20,8 @@ class Ceiling:
     """`exact` if a classical memory attains it, `bound` if it is known only that none exceeds it."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.value <= 1:
-            raise UsageError(f"ceiling of a classical memory must be in [0, 1], not {self.value}")
+        if not 0 < self.value <= 1:
+            raise UsageError(f"ceiling of a classical memory must be above 0 and at most 1, not {self.value}")
 
 
 @runtime_checkable
