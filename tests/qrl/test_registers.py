@@ -65,6 +65,7 @@ def test_entangled_registers_come_with_the_first():
     nothing = (0,) * 8
     assert element(*singlet, 1, 0) in ENTANGLED and element(*nothing, 0, 1) in ENTANGLED
     assert element(*nothing, 0, 0) in ENTANGLED
+    assert element(*singlet, 1, 1) not in ENTANGLED
     assert element(*singlet, 0, 1) not in ENTANGLED and element(*nothing, 1, 0) not in ENTANGLED
 
 
