@@ -109,6 +109,10 @@ class Config(PPOConfig):
 
 def defaults(env_name: str) -> Config:
     """Return the defaults: more and longer trials for short episodes; single episodes where steps are evaluations."""
+    if env_name == "quantum_memory":
+        return Config(
+            episodes=1, meta_batch=2000, discount=1.0, gae_lambda=1.0, lr_angles=0.03, lr_scales=0.01, lr_heads=0.05
+        )
     if env_name == "algorithm_selection":
         return Config(episodes=1, meta_batch=400, trials=8, discount=0.9)
     if env_name == "hyperparameter_tuning":
@@ -191,27 +195,26 @@ class RL2:
         with torch.no_grad():
             # Clones, because an update changes the parameters in place.
             bound = bind(self.policy, {name: value.detach().clone() for name, value in self.theta.items()})
-        hidden = transition.new_zeros(n_tasks, n_envs, self.policy.actor.n_memory)
+        hidden = transition.new_zeros(n_tasks, n_envs, self.policy.n_memory)
         return Memory(hidden, transition.new_zeros(n_tasks, n_envs, len(self.policy.scale)), transition, bound)
 
     def act(self, state: Memory, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Memory]:
         """Draw an action for each lane."""
-        lanes, head = observation.shape[:2], self.policy.head
-        uniform = torch.rand(
-            (*lanes, head.n_noise), generator=generator, device=observation.device, dtype=observation.dtype
-        )
-        return self._act(state, observation, head.noise(uniform))
+        shape = (*observation.shape[:2], self.policy.n_noise)
+        uniform = torch.rand(shape, generator=generator, device=observation.device, dtype=observation.dtype)
+        return self._act(state, observation, uniform)
 
     def act_deterministically(self, state: Memory, observation: Tensor) -> tuple[Tensor, Memory]:
         """Take the most likely action of each lane."""
-        return self._act(state, observation, observation.new_zeros(*observation.shape[:2], self.policy.head.n_noise))
+        return self._act(state, observation, None)
 
-    def _act(self, state: Memory, observation: Tensor, noise: Tensor) -> tuple[Tensor, Memory]:
+    def _act(self, state: Memory, observation: Tensor, uniform: Tensor | None) -> tuple[Tensor, Memory]:
         lanes = observation.shape[:2]
         inputs = self.policy.inputs(observation, state.transition)
         mask = self.policy.action_mask(observation.flatten(0, 1))
-        distribution, hidden = self.policy.act(state.bound, inputs.flatten(0, 1), state.hidden.flatten(0, 1), mask)
-        action = self.policy.head.sample(distribution, noise.flatten(0, 1))
+        uniform = None if uniform is None else uniform.flatten(0, 1)
+        hidden = state.hidden.flatten(0, 1)
+        action, hidden = self.policy.draw(state.bound, inputs.flatten(0, 1), hidden, uniform, mask)
         state = replace(state, hidden=hidden.unflatten(0, lanes), last_observation=observation)
         return action.unflatten(0, lanes), state
 
@@ -269,10 +272,13 @@ class RL2:
         inputs, mask = self.inputs(rollout), self.policy.action_mask(rollout.observation)
         mask = None if mask is None else mask.flatten(1, 2)
         bound = bind(self.policy, self.theta)
-        outputs = [
-            self.policy.unroll(bound, inputs[:, chunk], None if mask is None else mask[:, chunk], config.truncation)
-            for chunk in self.chunks(*valid.shape)
-        ]
+        action = rollout.action.flatten(1, 2)
+
+        def evaluated(chunk: slice) -> Outputs:
+            chunk_mask = None if mask is None else mask[:, chunk]
+            return self.policy.evaluate(bound, inputs[:, chunk], action[:, chunk], chunk_mask, config.truncation)
+
+        outputs = [evaluated(chunk) for chunk in self.chunks(*valid.shape)]
         old = {name: torch.cat([each.distribution[name] for each in outputs], 1) for name in outputs[0].distribution}
         value = self.value_scale * torch.cat([each.value for each in outputs], dim=1)
         advantage = generalised_advantages(reward, value, valid, config.discount, config.gae_lambda)
@@ -280,7 +286,6 @@ class RL2:
         unexplained = advantage[valid].var(correction=0) / target[valid].var(correction=0).clamp_min(1e-12)
         advantage = advantage - leave_one_out(advantage.unflatten(1, (-1, self.n_envs))).flatten(1, 2)
         mean, deviation = advantage[valid].mean(), advantage[valid].std(correction=0)
-        action = rollout.action.flatten(1, 2)
         trials = Trials(
             inputs=inputs,
             action=action,
@@ -320,7 +325,8 @@ class RL2:
 
     def outputs(self, theta: Params, trials: Trials) -> Outputs:
         """Return distributions, values in units of `value_scale` and predicted rewards in units of `reward_scale`."""
-        return self.policy.unroll(bind(self.policy, theta), trials.inputs, trials.mask, self.config.truncation)
+        bound = bind(self.policy, theta)
+        return self.policy.evaluate(bound, trials.inputs, trials.action, trials.mask, self.config.truncation)
 
     def gradient(self, trials: Trials) -> tuple[list[Tensor], dict[str, float]]:
         """Return the gradient of the mean objective for every parameter, and the metrics of `evaluate`."""
@@ -370,7 +376,8 @@ def graph_bytes(policy: RecurrentPolicy) -> float:
         transition = policy.initial_transition_input(n_steps, n_trials)
         observation = transition.new_zeros(n_steps, n_trials, len(policy.scale))
         inputs, mask = policy.inputs(observation, transition), policy.action_mask(observation)
-        return saved_bytes(policy, lambda: policy.unroll(bind(policy, theta), inputs, mask))
+        action = policy.no_action(n_steps, n_trials)
+        return saved_bytes(policy, lambda: policy.evaluate(bind(policy, theta), inputs, action, mask))
 
     # Measured on the second step, because the memory is empty before the first.
     of_16, of_48 = (trial_bytes(n_trials, 2) - trial_bytes(n_trials, 1) for n_trials in (16, 48))

@@ -106,6 +106,9 @@ Frame = Literal["none", "rz"]
 MAX_QUBITS = 3
 """Largest number of qubits of a register."""
 
+EVAL_TASKS = 500
+"""Default number of test tasks; with 40 trials of each, an evaluation has the 20,000 episodes of a certificate."""
+
 DEFAULT_COPIES = 2
 """Registers of an episode of `purity`, unless the option says otherwise."""
 

@@ -13,12 +13,15 @@ from agents.core.given import ReadyAgent
 from agents.core.spec import Spec
 from envs import TaskDistribution
 from qrl.backends.backend import Backend, Execution, executions, run_on
+from qrl.circuits.registers import Registers
 from qrl.common.errors import TrainingError, UsageError, wrap_errors
 from qrl.common.options import DataclassInstance
 from qrl.noise.model import Noise
 from qrl.policies.actor import PolicyConfig
-from qrl.policies.policy import Policy, make_policy
-from qrl.policies.recurrent import RecurrentPolicy, make_recurrent_policy
+from qrl.policies.coherent import CoherentPolicy, make_coherent_policy
+from qrl.policies.kinds import EpisodePolicy, TrialPolicy
+from qrl.policies.policy import make_policy
+from qrl.policies.recurrent import make_recurrent_policy
 from qrl.policies.summary import PolicySummary
 from qrl.simulator.program import check_noisy_wires
 
@@ -45,9 +48,9 @@ class BuildContext:
     distribution: TaskDistribution
     """Task family of the run; only references that are specific to one family inspect it."""
     device: torch.device
-    make_policy: Callable[[], Policy]
+    make_policy: Callable[[], EpisodePolicy]
     """Function that builds the run's policy network on the device. An agent without a network does not call it."""
-    make_recurrent_policy: Callable[..., RecurrentPolicy]
+    make_recurrent_policy: Callable[..., TrialPolicy]
     """Function that builds the run's policy network with a memory; its arguments are the options of
     `qrl.policies.recurrent.make_recurrent_policy`."""
     network: FeatureNetwork | None = None
@@ -173,7 +176,25 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
     model, head = spec.objects.get("model", spec.model), spec.policy
     assert head is None or isinstance(head, PolicyConfig)
 
-    def policy() -> Policy:
+    registers = spaces[0] if isinstance(spaces[0], Registers) else None
+
+    def coherent(trial_steps: int = 0) -> CoherentPolicy:
+        assert registers is not None
+        return on_backend(
+            make_coherent_policy(
+                model,
+                spec.model_config,
+                registers,
+                spaces[1],
+                config=head,
+                trial_steps=trial_steps,
+                generator=generator(),
+            )
+        )
+
+    def policy() -> EpisodePolicy:
+        if registers is not None:
+            return coherent()
         return on_backend(
             make_policy(
                 model,
@@ -186,7 +207,11 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
             )
         )
 
-    def recurrent(**wiring: bool | int) -> RecurrentPolicy:
+    def recurrent(**wiring: bool | int) -> TrialPolicy:
+        if registers is not None:
+            if refused := [name for name, value in wiring.items() if name != "trial_steps" and value]:
+                raise UsageError(f"{refused[0].replace('_', ' ')}: no effect on a policy that acts on registers")
+            return coherent(int(wiring["trial_steps"]))
         return on_backend(
             make_recurrent_policy(
                 model,

@@ -5,7 +5,7 @@ An algorithm uses these functions of an `Adapter` as its methods:
     begin, act = acting.begin, acting.act
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -16,7 +16,9 @@ from agents.core.rollout import Rollout
 from agents.rl.config import InnerConfig
 from agents.rl.memory import check_gradient_fits
 from qrl.common.errors import UsageError
-from qrl.policies.policy import BoundPolicy, Params, Policy, bind
+from qrl.policies.coherent import BoundCoherentPolicy
+from qrl.policies.kinds import EpisodePolicy
+from qrl.policies.policy import BoundPolicy, Params, bind
 
 GRADIENT_PASSES = 5
 """Upper bound on the graph of an inner update, per sample [forward passes of the policy]."""
@@ -27,15 +29,17 @@ class FastWeights:
     """Adapted policy of each task: parameters with a leading task axis, and the policies bound to them."""
 
     params: Params
-    bound: BoundPolicy
+    bound: BoundPolicy | BoundCoherentPolicy
     n_updates: int
+    memory: Float[Tensor, "task env memory"]
+    """Memory within an episode, of width 0 for feed-forward policies. The first step of an episode ignores it."""
 
 
 @runtime_checkable
 class Adapter(Protocol):
     """An agent whose policy starts from the same weights theta in every task."""
 
-    policy: Policy
+    policy: EpisodePolicy
     theta: Params
     horizon: int
     """Longest episode [steps]."""
@@ -45,38 +49,34 @@ class Adapter(Protocol):
         """Options of the inner update."""
 
 
-def fast_weights(policy: Policy, params: Params, n_updates: int) -> FastWeights:
-    """Bind the policies of parameters [task, ...]."""
+def fast_weights(policy: EpisodePolicy, params: Params, n_updates: int, n_envs: int) -> FastWeights:
+    """Bind the policies of parameters [task, ...], at the beginning of an episode in `n_envs` lanes of each task."""
+    value = next(iter(params.values()))
     with torch.no_grad():
-        return FastWeights(params, bind(policy, params), n_updates)
+        memory = value.new_zeros(len(value), n_envs, policy.n_memory)
+        return FastWeights(params, bind(policy, params), n_updates, memory)
 
 
 def begin(adapter: Adapter, n_tasks: int, n_envs: int) -> FastWeights:
     """Return the initial weights for every task."""
     # Clones: a state is a value, and an outer step moves the parameters in place.
     params = {n: value.detach().clone().expand(n_tasks, *value.shape) for n, value in adapter.theta.items()}
-    return fast_weights(adapter.policy, params, 0)
+    return fast_weights(adapter.policy, params, 0, n_envs)
 
 
 def act(
     adapter: Adapter, state: FastWeights, observation: Float[Tensor, "task env obs"], generator: torch.Generator
 ) -> tuple[Tensor, FastWeights]:
     """Draw an action for each lane from its task's policy."""
-    head = adapter.policy.head
-    shape = (*observation.shape[:2], head.n_noise)
+    shape = (*observation.shape[:2], adapter.policy.n_noise)
     uniform = torch.rand(shape, generator=generator, device=observation.device, dtype=observation.dtype)
-    return _sample(adapter.policy, state, observation, head.noise(uniform)), state
+    action, memory = adapter.policy.draw(state.bound, observation, state.memory, uniform)
+    return action, replace(state, memory=memory)
 
 
 def mode(adapter: Adapter, state: FastWeights, observation: Float[Tensor, "task env obs"]) -> Tensor:
     """Return the most likely action of each lane."""
-    noise = observation.new_zeros(*observation.shape[:2], adapter.policy.head.n_noise)
-    return _sample(adapter.policy, state, observation, noise)
-
-
-def _sample(policy: Policy, state: FastWeights, observation: Tensor, noise: Tensor) -> Tensor:
-    action: Tensor = policy.head.sample(policy.distribution(state.bound, observation), noise)
-    return action
+    return adapter.policy.draw(state.bound, observation, state.memory, None)[0]
 
 
 def to_environment(adapter: Adapter, action: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ def check_memory(adapter: Adapter, episodes: int) -> None:
     check_gradient_fits(f"agent {adapter.config.agent}", adapter.policy, samples)
 
 
-def update_normalisation(policy: Policy, rollouts: list[Rollout]) -> None:
+def update_normalisation(policy: EpisodePolicy, rollouts: list[Rollout]) -> None:
     """Update the policy's running statistics with the observations of rollouts."""
     for rollout in rollouts:
         policy.update_normalisation(rollout.observation[rollout.valid])

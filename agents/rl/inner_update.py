@@ -33,7 +33,7 @@ Gradient = Callable[[Params, Batch], Params]
 def log_prob(policy: Policy, theta: Params, batch: Batch) -> tuple[Float[Tensor, "*task time env"], Distribution]:
     """Return log pi of the actions, and the distributions [*task, time * env, ...]."""
     time = batch.valid.ndim - 2
-    distribution = policy.distribution(bind(policy, theta), batch.observation.flatten(time, time + 1))
+    distribution = policy.episodes(bind(policy, theta), batch.observation, batch.action)
     values: Tensor = policy.head.log_prob(distribution, batch.action.flatten(time, time + 1))
     return values.reshape(batch.valid.shape), distribution
 
@@ -109,4 +109,4 @@ def adapt(
     chunks = task_chunks(policy, batch.observation, GRADIENT_PASSES * n_samples(batch), config)
     parts = [vmap(update)(select_tasks(state.params, chunk), select_tasks(batch, chunk)) for chunk in chunks]
     params = {name: torch.cat([part[name] for part in parts]) for name in state.params}
-    return fast_weights(policy, params, state.n_updates + 1)
+    return fast_weights(policy, params, state.n_updates + 1, state.memory.shape[1])

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from agents.rl.config import InnerConfig
 from qrl.backends.backend import uncounted
 from qrl.common.memory import check_fits
-from qrl.policies.policy import Policy, bind
+from qrl.policies.kinds import EpisodePolicy
+from qrl.policies.policy import bind
 
 
 def saved_bytes(policy: nn.Module, compute: Callable[[], object]) -> int:
@@ -27,13 +28,14 @@ def saved_bytes(policy: nn.Module, compute: Callable[[], object]) -> int:
     return sum(storages.values())
 
 
-def forward_bytes(policy: Policy, observation: Tensor) -> int:
+def forward_bytes(policy: EpisodePolicy, observation: Tensor) -> int:
     """Return the memory that autograd keeps of the policy's forward pass on observations [batch, obs], in bytes."""
     params = {name: value.detach().requires_grad_() for name, value in policy.named_parameters()}
-    return saved_bytes(policy, lambda: policy.distribution(bind(policy, params), observation))
+    action = policy.no_action(1, len(observation))
+    return saved_bytes(policy, lambda: policy.episodes(bind(policy, params), observation[None], action))
 
 
-def task_chunks(policy: Policy, observation: Tensor, n_samples: int, config: InnerConfig) -> list[slice]:
+def task_chunks(policy: EpisodePolicy, observation: Tensor, n_samples: int, config: InnerConfig) -> list[slice]:
     """Divide tasks into chunks of `chunk_tasks`, or, if that is 0, into chunks whose graphs fit into `memory_budget`.
 
     The division depends on shapes alone, so that a resumed run divides in the same way.
@@ -50,7 +52,7 @@ def task_chunks(policy: Policy, observation: Tensor, n_samples: int, config: Inn
     return [slice(first, first + size) for first in range(0, len(observation), size)]
 
 
-def check_gradient_fits(user: str, policy: Policy, n_samples: int) -> None:
+def check_gradient_fits(user: str, policy: EpisodePolicy, n_samples: int) -> None:
     """Raise UsageError if the graph of a single task, of `n_samples` forward passes, exceeds its device's memory."""
     # Differences of multiples of 16: the native kernel keeps the states of 16 samples, or of as many as fit into a
     # vector, together.

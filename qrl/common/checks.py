@@ -67,6 +67,12 @@ def finite_number(name: str, value: object) -> float:
     return number
 
 
+def check_in_unit_interval(name: str, value: float) -> None:
+    """Raise UsageError unless a number is in [0, 1]."""
+    if not 0 <= value <= 1:
+        raise UsageError(f"{name} must be in [0, 1], not {shown(value)}")
+
+
 def is_text(value: str) -> bool:
     """Return whether this is Unicode text that a file and its name can hold.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from qrl.circuits.registers import Registers
 from qrl.common.errors import UsageError
 from qrl.common.options import check_literals
-from qrl.policies.heads import Categorical, Gaussian
+from qrl.policies.heads import Categorical, Gaussian, MeasuredAnswer
 from qrl.policies.spaces import action_units
 
 BoundT = TypeVar("BoundT")
@@ -83,7 +83,7 @@ class Actor(nn.Module, ABC, Generic[BoundT]):
     def __init__(
         self,
         networks: dict[str, nn.Module],
-        head: Categorical | Gaussian,
+        head: Categorical | Gaussian | MeasuredAnswer,
         action_space: gymnasium.Space[Any],
         observation_scale: Float[Tensor, " obs"],
         config: PolicyConfig,
@@ -113,6 +113,15 @@ class Actor(nn.Module, ABC, Generic[BoundT]):
     @abstractmethod
     def bind(self) -> BoundT:
         """Compute everything that depends only on the parameters."""
+
+    @property
+    def n_noise(self) -> int:
+        """Number of uniform numbers that draw an action."""
+        return self.head.n_noise
+
+    def no_action(self, *lanes: int) -> Tensor:
+        """Return actions that stand for none, where only shapes matter."""
+        return torch.zeros(lanes, dtype=torch.int64, device=next(self.parameters()).device)
 
     @property
     def n_parameters(self) -> int:

@@ -8,6 +8,7 @@ import bisect
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from qrl.circuits.registers import Registers
 from qrl.common.errors import UsageError
 
 MAX_BUDGET = 10**7
@@ -40,6 +41,8 @@ class Frame:
     """Number of leading inputs whose products with every feature also enter the read-out."""
     bias: bool = True
     """True if the read-out has a bias."""
+    registers: Registers | None = None
+    """Registers of qubits that the environment hands over; None if its observations are numbers."""
 
     def n_parameters(self, n_features: int) -> int:
         """Return the number of parameters of read-out and head over this many features."""

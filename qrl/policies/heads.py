@@ -9,7 +9,7 @@ import math
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from qrl.common.errors import TrainingError
@@ -133,3 +133,38 @@ class Gaussian(nn.Module):
         """Multiply a tangent by the Fisher information: 1 / variance for the mean, 2 for the log standard deviation."""
         precision = (-2 * distribution["log_std"]).exp()
         return {"mean": precision * tangent["mean"], "log_std": 2 * tangent["log_std"]}
+
+
+class MeasuredAnswer(nn.Module):
+    """Distribution of an outcome and of the answer after it.
+
+    A distribution has `log_probs` of the answers [..., answer], given the recorded outcome; `outcome_log_prob` [...] of
+    that outcome; and `outcome_probs` [..., outcome] of all outcomes, given the same past.
+    """
+
+    name: ClassVar[str] = "measured answer"
+
+    def __init__(self, n_answers: int) -> None:
+        super().__init__()
+        self.n_outputs = n_answers
+
+    @staticmethod
+    def log_prob(distribution: Distribution, action: Int[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
+        """Return log P(outcome) + log pi(answer | outcome)."""
+        return distribution["outcome_log_prob"] + Categorical.log_prob(distribution, action[..., 0])
+
+    @staticmethod
+    def entropy(distribution: Distribution) -> Float[Tensor, "*batch"]:
+        """Return the entropy of the answer given the outcome [nat]."""
+        return Categorical.entropy(distribution)
+
+    @staticmethod
+    def kl(old: Distribution, new: Distribution) -> Float[Tensor, "*batch"]:
+        """Return KL(old || new) of the outcome, plus that of the answer given the recorded outcome [nat].
+
+        The mean over recorded outcomes is an unbiased estimate of the divergence of the pair.
+        """
+        p, q = old["outcome_probs"], new["outcome_probs"]
+        tiny = torch.finfo(p.dtype).tiny
+        outcome = (p * (p.clamp_min(tiny).log() - q.clamp_min(tiny).log())).sum(-1)
+        return outcome + Categorical.kl(old, new)

@@ -8,7 +8,7 @@ then call `policy.distribution`. Parameters and observations of several tasks ha
 """
 
 from functools import partial
-from typing import Any, Generic, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple
 
 import gymnasium
 import torch
@@ -48,6 +48,8 @@ class Policy(Actor[BoundPolicy]):
     """Feed-forward policy; `make_policy` also builds its features (`qrl.policies.features`)."""
 
     features: nn.Module
+    n_memory: ClassVar[int] = 0
+    """Width of the memory within an episode: a feed-forward policy has none."""
 
     def __init__(
         self,
@@ -85,6 +87,27 @@ class Policy(Actor[BoundPolicy]):
         features = self._functional.run(bound.features, n_task_axes(bound.readout), self.normalised(observations))
         outputs = mask_logits(read_out(bound.readout, features), self.action_mask(observations))
         return self.head.distribution(bound.head, outputs)
+
+    def draw(
+        self,
+        bound: BoundPolicy,
+        observations: Float[Tensor, "*tasks batch obs"],
+        memory: Float[Tensor, "*tasks batch memory"],
+        uniform: Float[Tensor, "*tasks batch noise"] | None,
+    ) -> tuple[Tensor, Float[Tensor, "*tasks batch memory"]]:
+        """Draw actions with uniform numbers in [0, 1), or take the most likely ones; the memory has width 0."""
+        if uniform is None:
+            noise = observations.new_zeros(*observations.shape[:-1], self.head.n_noise)
+        else:
+            noise = self.head.noise(uniform)
+        action: Tensor = self.head.sample(self.distribution(bound, observations), noise)
+        return action, memory
+
+    def episodes(
+        self, bound: BoundPolicy, observation: Float[Tensor, "*tasks time env obs"], action: Tensor
+    ) -> Distribution:
+        """Return the distributions over actions at all steps of episodes [*tasks, time * env, ...]."""
+        return self.distribution(bound, observation.flatten(-3, -2))
 
     def forward(self, observations: Float[Tensor, "batch obs"]) -> Distribution:
         return self.distribution(self.bind(), observations)

@@ -143,6 +143,11 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
         self.n_reward_outputs = n_reward_outputs(head) if predict_reward else 0
 
     @property
+    def n_memory(self) -> int:
+        """Width of the memory with which the policy acts."""
+        return self.actor.n_memory
+
+    @property
     def groups(self) -> dict[str, str]:
         """Learning-rate group of each parameter: "angles" (and hidden weights), "scales" or "heads"."""
         networks = [self.actor] if self.critic is None else [self.actor, self.critic]
@@ -227,6 +232,33 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
             (critic,) = bound.critics
             outputs = self.critic.unroll(critic, inputs, truncation)
         return Outputs(distribution, outputs[..., -1], reward_outputs)
+
+    def draw(
+        self,
+        bound: BoundRecurrentPolicy,
+        inputs: Float[Tensor, "*tasks batch input"],
+        memory: Float[Tensor, "*tasks batch memory"],
+        uniform: Float[Tensor, "*tasks batch noise"] | None,
+        mask: Bool[Tensor, "*tasks batch act"] | None = None,
+    ) -> tuple[Tensor, Float[Tensor, "*tasks batch memory"]]:
+        """Draw actions with uniform numbers in [0, 1), or take the most likely ones; return them and the next memory.
+
+        See `act`.
+        """
+        distribution, memory = self.act(bound, inputs, memory, mask)
+        noise = inputs.new_zeros(*inputs.shape[:-1], self.n_noise) if uniform is None else self.head.noise(uniform)
+        return self.head.sample(distribution, noise), memory
+
+    def evaluate(
+        self,
+        bound: BoundRecurrentPolicy,
+        inputs: Float[Tensor, "time *tasks batch input"],
+        action: Tensor,
+        mask: Bool[Tensor, "time *tasks batch act"] | None = None,
+        truncation: int = 0,
+    ) -> Outputs:
+        """Return `unroll`: the distributions of whole trials do not depend on the actions, which are inputs already."""
+        return self.unroll(bound, inputs, mask, truncation)
 
     def expected_reward(
         self, reward_outputs: Float[Tensor, "*lanes reward_output"], action: Tensor

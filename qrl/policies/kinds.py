@@ -1,0 +1,16 @@
+"""Kinds of policies that agents are written against.
+
+Both unions have `bind`, `draw`, `no_action` and a head with `log_prob`, `entropy` and `kl`. Policies of episodes have
+`episodes`, the distributions at all steps of recorded episodes; policies of trials have `evaluate`, the same with
+values, and take transitions as inputs.
+"""
+
+from qrl.policies.coherent import CoherentPolicy
+from qrl.policies.policy import Policy
+from qrl.policies.recurrent import RecurrentPolicy
+
+EpisodePolicy = Policy | CoherentPolicy
+"""Policy of agents that adapt by gradient steps."""
+
+TrialPolicy = RecurrentPolicy | CoherentPolicy
+"""Policy of agents that adapt in context."""
