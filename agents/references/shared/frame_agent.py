@@ -86,7 +86,10 @@ class FrameAgent:
     def act(
         self, state: Belief, observation: Tensor, generator: torch.Generator
     ) -> tuple[Int[Tensor, "task env"], Belief]:
-        """Keep what arrives; with the last register, measure both and return the likelier answer."""
+        """Keep what arrives; with the last register, measure both and return the likelier answer.
+
+        Actions before the last register do not count and are 0. The outcome that is drawn there is ignored.
+        """
         held = hold(self.space, state.held, observation)
         mean = state.moments[..., 1]
         offset = self.rule(mean.abs(), state.episode == self.trial_episodes - 1)

@@ -94,12 +94,13 @@ class MeasuringAgent:
         return no_registers(self.space, n_tasks, n_envs, self.device)
 
     def act(self, state: Held, observation: Tensor, generator: torch.Generator) -> tuple[Int[Tensor, "task env"], Held]:
-        """Keep what arrives; with the last register, measure all of them. Earlier actions are 0 and do not count."""
+        """Keep what arrives; with the last register, measure all of them. Earlier actions do not count: fair coins."""
         held = hold(self.space, state, observation)
         last = last_arrives(self.space, observation)
+        coin = torch.randint(2, last.shape, generator=generator, device=last.device)
         if not bool(last.any()):
-            return torch.zeros_like(last, dtype=torch.int64), held
-        return torch.where(last, measure(self.effects, joint_state(held), generator), 0), held
+            return coin, held
+        return torch.where(last, measure(self.effects, joint_state(held), generator), coin), held
 
     def to_environment(self, action: Tensor) -> Tensor:
         """Return the actions, which are already in the environment's units."""

@@ -114,7 +114,8 @@ def test_unbiased_examples_need_no_coherent_memory(dim):
 def test_helstrom_needs_a_coherent_memory():
     """The check of partial transposes rejects Helstrom's effect."""
     effect = built(helstrom, QuantumMemory(Config(mode="one_shot"))).effects[0].numpy()
-    assert min(np.linalg.eigvalsh(each).min() for each in partial_transposes(effect, 2)) < -0.1
+    smallest = min(np.linalg.eigvalsh(each).min() for each in partial_transposes(effect, 2))
+    assert smallest == pytest.approx(1 / 2 - 1 / math.sqrt(3))
 
 
 def ensemble(vectors, n):
