@@ -4,8 +4,9 @@ The agent measures the projector on the positive part of the difference of the t
 
 With a hidden frame, the agent learns as much about the frame as one measurement per pair can in all episodes but the
 last one, where it answers best. Its line in pictures is then an envelope: in each episode, the success rate of an agent
-that has only learned until now and now answers best. No agent attains the envelope in all episodes, since learning and
-answering need different measurements; it is no bound for agents that keep several pairs unmeasured.
+that has only learned until now and now answers best. No agent that measures each pair in its own episode attains the
+envelope in all episodes, since learning and answering need different measurements. The envelope is no bound for agents
+that keep several pairs unmeasured.
 """
 
 from dataclasses import dataclass

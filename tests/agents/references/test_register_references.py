@@ -1,5 +1,6 @@
 """References of `quantum_memory` that measure every episode alike, against closed formulas and by playing."""
 
+import itertools
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from agents.core.collect import collect
 from agents.core.context import BuildContext
 from agents.experiment.references import references
 from agents.references import classical_memory, frame_tracking, helstrom, measure_both, swap_test
+from agents.references.shared.adaptive import _best, _qubit_basis
 from agents.references.shared.effects import mean_states, measured_effect, success_rate, unbiased_examples_effect
 from agents.references.shared.registers import measure
 from envs.quantum_memory import Config, QuantumMemory
@@ -93,10 +95,10 @@ def test_outcomes_in_one_basis_need_no_coherent_memory():
     np.testing.assert_array_equal(effect, np.diag([0, 1, 1, 0]))
 
 
-def partial_transposes(effect, dim):
-    """The three partial transposes of an operator on three registers."""
-    tensor = effect.reshape((dim,) * 6)
-    return [np.swapaxes(tensor, k, 3 + k).reshape(effect.shape) for k in range(3)]
+def partial_transposes(effect, dim, n=3):
+    """The partial transposes of an operator on `n` registers in each register."""
+    tensor = effect.reshape((dim,) * (2 * n))
+    return [np.swapaxes(tensor, k, n + k).reshape(effect.shape) for k in range(n)]
 
 
 @pytest.mark.parametrize("dim", [2, 4, 8])
@@ -109,6 +111,53 @@ def test_unbiased_examples_need_no_coherent_memory(dim):
     family = QuantumMemory(Config(mode="one_shot", n_qubits=dim.bit_length() - 1))
     ceiling = 1 / 2 + math.sqrt(1 - 1 / dim) / (2 * (dim + 1))
     assert success_rate(effect, mean_states(family)) == pytest.approx(ceiling, abs=1e-12)
+
+
+def unit(*angles):
+    """Product of qubits along directions in the XZ plane, each at an angle from Z."""
+    product = np.ones(1)
+    for angle in angles:
+        product = np.kron(product, [np.cos(angle / 2), np.sin(angle / 2)])
+    return product
+
+
+@pytest.mark.parametrize(
+    ("n_qubits", "copies", "rate"), [(1, 2, 7 / 12), (1, 3, 5 / 8), (1, 4, 0.667851), (1, 5, 0.690625), (2, 3, 0.5875)]
+)
+def test_adaptive_measurement_of_copies(n_qubits, copies, rate):
+    """Values by an exhaustive search over trees of bases; the effect needs no coherent memory, and playing agrees."""
+    family = QuantumMemory(Config(mode="purity", n_qubits=n_qubits, copies=copies))
+    agent = built(classical_memory, family)
+    effect = agent.effects[0].numpy()
+    assert success_rate(effect, mean_states(family)) == pytest.approx(rate, abs=1e-6)
+    assert rate < agent.line + 1e-12 and agent.label.endswith("(bound)") == (copies > 2)
+    assert agent.expected_returns == [family.classical_ceiling.value]
+    np.testing.assert_allclose(effect @ effect, effect, atol=1e-12)
+    for transposed in partial_transposes(effect, family.registers.dim, copies):
+        assert np.linalg.eigvalsh(transposed).min() > -1e-12
+    deviation = math.sqrt(N_EPISODES * rate * (1 - rate))
+    assert successes(agent, family) == pytest.approx(N_EPISODES * rate, abs=4 * deviation)
+
+
+def test_adaptive_measurement_equals_an_enumeration_of_trees():
+    """Three qubits in bases Z and X, every choice of the second and third basis enumerated: 5/8, as in one basis."""
+    family = QuantumMemory(Config(mode="purity", copies=3))
+    first, second = mean_states(family)
+    weight = {}
+    for angles in itertools.product((0, np.pi / 2, np.pi, 3 * np.pi / 2), repeat=3):
+        vector = unit(*angles)
+        weight[angles] = abs(vector @ (second - first).real @ vector)
+    best = 0.0
+    for one, *two in itertools.product((0, np.pi / 2), repeat=3):
+        for third in itertools.product((0, np.pi / 2), repeat=4):
+            outcomes = itertools.product((0, np.pi), repeat=2)
+            total = 0.0
+            for (a, b), basis in zip(outcomes, third, strict=True):
+                pair = (one + a, two[a > 0] + b)
+                total += sum(weight[(*pair, basis + c)] for c in (0, np.pi))
+            best = max(best, 1 / 2 + total / 4)
+    effect = _best(second - first, [_qubit_basis(0.0), _qubit_basis(np.pi / 2)], 3)[1]
+    assert success_rate(effect, (first, second)) == pytest.approx(best, abs=1e-12) == 5 / 8
 
 
 def test_helstrom_needs_a_coherent_memory():
