@@ -85,9 +85,9 @@ def exact_returns(rule: Rule, n_episodes: int) -> list[float]:
 def envelope(n_episodes: int) -> list[float]:
     """Return the success rate in each episode of an agent that learned most in all earlier ones and now answers best.
 
-    No agent that measures each pair in its own episode attains the envelope in all episodes. Nor is it a bound: an agent
-    that keeps earlier pairs of odd parity, whose cases the rewards have revealed, and measures them together with the
-    current one, exceeds it, by 8/9 to 5/6 in the second episode.
+    No agent that measures each pair in its own episode attains the envelope in all episodes. Nor is it a bound. An
+    agent that keeps earlier pairs of odd parity, whose cases the rewards have revealed, and measures them together with
+    the current one, exceeds it: 8/9 instead of 5/6 in the second episode.
     """
     by_pairs = _success_by_pairs(explore_first, n_episodes, last=True)
     return [_over_pairs(by_pairs, episode) for episode in range(n_episodes)]
