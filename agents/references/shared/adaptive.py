@@ -31,7 +31,7 @@ def adaptive_effect(first: Operator, second: Operator, dim: int, n_registers: in
 def _sets_of_bases(dim: int) -> list[Sequence[Basis]]:
     """Return the sets: real bases at equal angles for qubits, two mutually unbiased bases in larger dimensions."""
     if dim == 2:
-        return [[_qubit_basis(np.pi * k / n) for k in range(n)] for n in (3, 4)]
+        return [[_qubit_basis(np.pi * k / n) for k in range(n)] for n in (2, 3, 4)]
     return [[np.eye(dim, dtype=np.complex128), hadamard(dim, np.complex128) / np.sqrt(dim)]]
 
 

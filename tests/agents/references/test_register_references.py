@@ -122,7 +122,8 @@ def unit(*angles):
 
 
 @pytest.mark.parametrize(
-    ("n_qubits", "copies", "rate"), [(1, 2, 7 / 12), (1, 3, 5 / 8), (1, 4, 0.667851), (1, 5, 0.690625), (2, 3, 0.5875)]
+    ("n_qubits", "copies", "rate"),
+    [(1, 2, 7 / 12), (1, 3, 5 / 8), (1, 4, 0.667851), (1, 5, 0.690625), (1, 6, 0.711310), (2, 3, 0.5875)],
 )
 def test_adaptive_measurement_of_copies(n_qubits, copies, rate):
     """Values by an exhaustive search over trees of bases; the effect needs no coherent memory, and playing agrees."""
