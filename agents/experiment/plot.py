@@ -119,12 +119,14 @@ def _draw_curves(axes: Axes, series: Sequence[Series], against: Against) -> None
         style = line_style(index)
         draw_band(axes, each.where(against), *each.band, _label(each, mixed=len(kinds) > 1), **style)
         axes.plot(each.where(against), each.worst_decile, WORST_STYLE, color=style["color"], linewidth=1.2)
-    for name in dict.fromkeys(name for each in series for name in each.references):
+    exact = list(dict.fromkeys(name for each in series for name in each.exact))
+    replaced = exact if len(exact) > 1 else []  # Several lines are readable only if the played ones are left out.
+    for name in dict.fromkeys(name for each in series for name in each.references if name not in replaced):
         _draw_reference(axes, name, [each for each in series if name in each.references], against)
-    for name in dict.fromkeys(name for each in series for name in each.exact):
+    for name in exact:
         of = next(each for each in series if name in each.exact)
-        where = of.where(against)
-        axes.plot(where, of.exact[name], color=REFERENCE_COLOUR, linewidth=1, label=f"{name}, exact value")
+        style = reference_style(name) if replaced else {"color": REFERENCE_COLOUR, "linewidth": 1}
+        _draw_line(axes, of.where(against), of.exact[name], label=f"{name}, exact value", **style)
     first = series[0].curves[0]
     if first.certificate is not None:
         _draw_bounds(axes, first.certificate, {name for each in series for name in each.exact})
@@ -171,7 +173,15 @@ def _draw_reference(axes: Axes, name: str, series: Sequence[Series], against: Ag
     same = all(line == lines[0] for line in lines)
     for each, line in list(zip(series, lines, strict=True))[: 1 if same else None]:
         label = name if same else f"{name}: {each.label}"
-        axes.plot(*line, label=label, **reference_style(name))
+        _draw_line(axes, *line, label=label, **reference_style(name))
+
+
+def _draw_line(axes: Axes, x: Sequence[float], y: Sequence[float], **style: Any) -> None:
+    """Draw a line without markers; across the whole panel if it has a single point, which would not be seen."""
+    if len(x) == 1:
+        axes.axhline(y[0], **style)
+    else:
+        axes.plot(x, y, **style)
 
 
 def _draw_training(axes: Axes, metrics: Sequence[Mapping[str, Any]], of_trials: bool) -> None:

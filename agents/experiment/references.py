@@ -8,20 +8,30 @@ from agents.core.agent import InContextAgent
 from agents.core.context import BuildContext
 from agents.core.registry import AGENTS
 from agents.experiment.memory_ablation import MemoryAblation, ResettableAgent
-from agents.references.shared import bernoulli
+from agents.references.shared import bernoulli, frame
 from envs import TaskDistribution
 from envs.automl.lookup_tasks import LookupTasks
 from envs.bandit import Bandit
+from envs.quantum_memory import QuantumMemory
 from envs.tabular_mdp import TabularMDP
 
 
 @runtime_checkable
 class ExactReference(Protocol):
-    """Reference agent whose expected return is known exactly, without simulation."""
+    """Reference agent whose expected return is known exactly, without simulation; or a bound that its label names."""
 
     @property
     def expected_returns(self) -> list[float]:
         """Expected return of each episode of a trial, over all tasks."""
+
+
+@runtime_checkable
+class LabelledReference(Protocol):
+    """Reference agent that pictures and tables show by another name than its file's."""
+
+    @property
+    def label(self) -> str:
+        """Name, with a remark on what the agent's line means."""
 
 
 def reference_agents(
@@ -47,7 +57,7 @@ def references(
         plugin = AGENTS.load(name)
         agent = plugin.build(plugin.Config(episodes=n_episodes), context)
         assert isinstance(agent, InContextAgent)
-        built[name] = agent
+        built[agent.label if isinstance(agent, LabelledReference) else name] = agent
     return built
 
 
@@ -59,9 +69,18 @@ def _names(distribution: TaskDistribution, n_episodes: int) -> tuple[str, ...]:
         return ("gittins", "thompson") if n_pulls <= bernoulli.MAX_PULLS else ("thompson",)
     if isinstance(distribution, TabularMDP):
         return ("oracle", "psrl")
+    if isinstance(distribution, QuantumMemory):
+        return _quantum_memory_names(distribution, n_episodes)
     if isinstance(distribution, LookupTasks):
         return ("oracle", "portfolio", "nearest_tasks", "random_search")
     return ()
+
+
+def _quantum_memory_names(family: QuantumMemory, n_episodes: int) -> tuple[str, ...]:
+    fixed = ("classical_memory", "swap_test", "measure_both")
+    if family.config.frame == "none":
+        return ("helstrom", *fixed)
+    return ("helstrom", "frame_tracking", *fixed) if n_episodes <= frame.MAX_EPISODES else fixed
 
 
 def _no_policy(*_: object) -> NoReturn:

@@ -47,6 +47,13 @@ REFERENCE_STYLES: dict[str, Any] = {
     "nearest_tasks": (0, (6, 1)),
     "random_search": (0, (3, 1, 1, 1, 1, 1)),
     "random": (0, (1, 3)),
+    "helstrom": "--",
+    "helstrom (envelope)": "--",
+    "frame_tracking (playable)": (0, (6, 1)),
+    "classical_memory": "-",
+    "classical_memory (bound)": "-",
+    "swap_test": "-.",
+    "measure_both": (0, (3, 1, 1, 1, 1, 1)),
 }
 """Line style of each reference; those that can appear together differ."""
 OTHER_REFERENCE = (0, (8, 2, 1, 2))

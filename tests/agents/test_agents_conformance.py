@@ -33,7 +33,8 @@ LEARNER = ("n_tasks", "n_envs", "n_rollouts", "update", "state_dict", "load_stat
 
 def small_spec(agent: str, env: str) -> Spec:
     env_config = ENVS.load(env).Config()
-    env_config = dataclasses.replace(env_config, horizon=min(8, env_config.horizon))
+    if env_config.horizon is not None:  # None: other options fix it
+        env_config = dataclasses.replace(env_config, horizon=min(8, env_config.horizon))
     spec = Spec.default(agent=agent, env=env, env_config=env_config, threads=1, iterations=3)
     # Smaller where the agent has these options; all other options keep their defaults.
     sizes = {"meta_batch": 2, "episodes": 3, "minibatches": 1}

@@ -138,6 +138,12 @@ def test_every_legend_entry_is_drawn_in_its_panel():
             check_legend(axes)
     exact = curve_of("rl2", "episodes", references={"bayes": [1.0, 2.0]}, exact={"bayes": [1.5, 1.5]})
     check_legend(figure_of([exact, curve_of("rl2", "episodes")]).axes[0])
+    names = ["helstrom (envelope)", "frame_tracking (playable)", "classical_memory", "swap_test", "measure_both"]
+    lines = {name: [0.5, index / 10] for index, name in enumerate(names)}
+    axes = figure_of(curve_of("rl2", "episodes", references={**lines, "memory_reset": [0.0, 0.0]}, exact=lines)).axes[0]
+    check_legend(axes)
+    shown = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert shown == ["rl2", "memory_reset", *(f"{name}, exact value" for name in names)]
     assert OTHER_REFERENCE not in REFERENCE_STYLES.values()
     points = [Point("exact", 0.0, (1.0, 0.5, 1.5), (2.0, 1.5, 2.5))]
     points += [Point(kind, v, (1.0, 0.5, 1.5), (1.8, 1.5, 2.5)) for kind in ("readout", "shots") for v in (0.1, 0.2)]
@@ -146,6 +152,15 @@ def test_every_legend_entry_is_drawn_in_its_panel():
     for axes in panels:
         check_legend(axes)
         assert axes.get_xlabel() in ("strength of noise [probability]", "shots of each circuit")
+
+
+def test_references_of_a_single_episode_cross_the_panel():
+    one = {"x": [1], "episodes": [0], "env_steps": [0.0], "per_task": [[0.6], [0.8]]}
+    one |= {name: [0.7] for name in ("mean", "ci_low", "ci_high", "iqm", "worst_decile")}
+    curve = curve_of("rl2", "episodes", references={"helstrom": [0.75]}, exact={"helstrom": [0.75]}, **one)
+    lines = {line.get_label(): line for line in figure_of(curve).axes[0].get_lines()}
+    for label in ("helstrom", "helstrom, exact value"):
+        assert list(lines[label].get_xdata()) == [0, 1] and set(lines[label].get_ydata()) == {0.75}
 
 
 @pytest.mark.parametrize("last", [1, 2, 3, 7, 40, 100])
