@@ -12,7 +12,7 @@ al. 2017), back-propagation through the trial.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -30,12 +30,15 @@ from agents.rl.config import PPOConfig
 from agents.rl.gradient import Terms, chunked_gradient, chunked_terms, per_step
 from agents.rl.losses import ppo_clip
 from agents.rl.memory import saved_bytes
+from agents.rl.restarts import PREFIX, Restarts
 from agents.rl.returns import generalised_advantages, leave_one_out
 from qrl.common.errors import UsageError
 from qrl.common.memory import check_fits
+from qrl.policies.coherent import BoundCoherentPolicy
 from qrl.policies.heads import Distribution
+from qrl.policies.kinds import TrialPolicy
 from qrl.policies.policy import Params, bind
-from qrl.policies.recurrent import BoundRecurrentPolicy, Outputs, RecurrentPolicy
+from qrl.policies.recurrent import BoundRecurrentPolicy, Outputs
 
 MODEL = "qgru"
 """Default model."""
@@ -75,6 +78,11 @@ class Config(PPOConfig):
     reward_prediction: float = 0.0
     """Weight of an auxiliary loss, the squared error of rewards that the actor's network predicts [0 = no prediction]
     (Jaderberg et al. 2017; Zintgraf et al. 2020; ours: 0.5 for tabular_mdp)."""
+    restarts: int = 1
+    """Initialisations that are tried, for `restart_iterations` each, before the best of them on train tasks continues
+    (ours; 4 for quantum_memory). 1: no restarts."""
+    restart_iterations: int = 12
+    """Length of each attempt [meta-iterations]; ours."""
     truncation: int = 0
     """Segment length of truncated back-propagation through time [steps; 0 = the whole trial]; does not reduce the
     memory for the gradient."""
@@ -90,7 +98,8 @@ class Config(PPOConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(("episodes", "meta_batch", "trials", "minibatches"), lambda value: value >= 1, "at least 1")
+        counts = ("episodes", "meta_batch", "trials", "minibatches", "restarts", "restart_iterations")
+        self.require(counts, lambda value: value >= 1, "at least 1")
         self.require(("discount",), lambda value: 0 < value <= 1, "in (0, 1]")
         self.require(("gae_lambda",), lambda value: 0 <= value <= 1, "in [0, 1]")
         weights = ("value_weight", "reward_prediction")
@@ -111,7 +120,15 @@ def defaults(env_name: str) -> Config:
     """Return the defaults: more and longer trials for short episodes; single episodes where steps are evaluations."""
     if env_name == "quantum_memory":
         return Config(
-            episodes=1, meta_batch=2000, discount=1.0, gae_lambda=1.0, lr_angles=0.03, lr_scales=0.01, lr_heads=0.05
+            episodes=1,
+            meta_batch=2000,
+            discount=1.0,
+            gae_lambda=1.0,
+            restarts=4,
+            lr_angles=0.03,
+            lr_scales=0.01,
+            lr_heads=0.1,
+       
         )
     if env_name == "algorithm_selection":
         return Config(episodes=1, meta_batch=400, trials=8, discount=0.9)
@@ -140,7 +157,7 @@ class Memory:
     """Observation on which the last action was taken."""
     transition: Float[Tensor, "task env transition"]
     """The last transition as the network's input; see `RecurrentPolicy.transition_input`."""
-    bound: BoundRecurrentPolicy
+    bound: BoundRecurrentPolicy | BoundCoherentPolicy
 
 
 @register_pytree
@@ -170,8 +187,18 @@ class RL2:
 
     n_rollouts = 1
 
-    def __init__(self, config: Config, policy: RecurrentPolicy, horizon: int, reward_scale: float) -> None:
-        """Raises UsageError if the steps of all trials, or the graph of a single trial, do not fit into memory."""
+    def __init__(
+        self,
+        config: Config,
+        policy: TrialPolicy,
+        horizon: int,
+        reward_scale: float,
+        initial: Callable[[int], Params] | None = None,
+    ) -> None:
+        """Build the learner; `initial` draws the initial parameters of each restart.
+
+        Raises UsageError if the steps of all trials, or the graph of a single trial, do not fit into memory.
+        """
         self.config, self.policy, self.reward_scale = config, policy, reward_scale
         self.theta: Params = dict(policy.named_parameters())
         self.trial_episodes = config.episodes
@@ -184,6 +211,7 @@ class RL2:
         """Return that corresponds to a critic output of 1: the discounted sum of `reward_scale` over a trial."""
         rates = {name: config.rate(group) for name, group in policy.groups.items()}
         self.optimiser = KLAdaptiveAdam(config, self.theta, rates, policy_buffers(policy))
+        self.restarts = Restarts(config.restarts, config.restart_iterations, self.optimiser, initial or _no_restart)
         self.step_bytes = graph_bytes(policy)
         check_fits(user, "the gradient of one trial", self.step_bytes * steps, device)
 
@@ -255,7 +283,9 @@ class RL2:
         gradients = (self.gradient(minibatch) for minibatch in minibatches * self.config.epochs)
         metrics = self.optimiser.optimise(gradients, lambda: self.evaluate(trials)["kl"], progress_remaining)
         self.policy.update_normalisation(rollout.observation[rollout.valid])
-        return metrics | {"explained_variance": explained_variance}
+        attempt = {} if self.restarts.attempt is None else {"attempt": self.restarts.attempt}
+        self.restarts.record(float(rollout.returns.mean()))
+        return metrics | {"explained_variance": explained_variance} | attempt
 
     def inputs(self, rollout: Rollout) -> Tensor:
         """Return the network's inputs at every step of the trials [time, trial, input], as in `act`."""
@@ -349,12 +379,13 @@ class RL2:
         return [slice(first, first + size) for first in range(0, n_trials, size)]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the parameters, the optimiser's state and the policy's buffers."""
-        return self.optimiser.state_dict()
+        """Return the parameters, the optimiser's state, the policy's buffers and the state of restarts."""
+        return self.optimiser.state_dict() | self.restarts.state_dict()
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore what `state_dict` returned. Raises UsageError if the tensors are of another model."""
-        self.optimiser.load_state_dict(tensors)
+        self.restarts.load_state_dict({name: each for name, each in tensors.items() if name.startswith(PREFIX)})
+        self.optimiser.load_state_dict({n: tensor for n, tensor in tensors.items() if not n.startswith(PREFIX)})
 
 
 def select_trials(trials: Trials, chunk: slice | Tensor) -> Trials:
@@ -362,13 +393,17 @@ def select_trials(trials: Trials, chunk: slice | Tensor) -> Trials:
     return map_tensors(lambda tensor: tensor[:, chunk], trials)
 
 
-def _rollout_bytes(policy: RecurrentPolicy) -> float:
+def _no_restart(attempt: int) -> Params:
+    raise UsageError(f"agent rl2: restart {attempt} needs a function that draws initial parameters")
+
+
+def _rollout_bytes(policy: TrialPolicy) -> float:
     """Return a lower bound on the memory per step of a rollout and its objective [bytes]."""
     # Observation, inputs and ten further numbers.
     return 4.0 * (2 * len(policy.scale) + policy.head.n_outputs + 12)
 
 
-def graph_bytes(policy: RecurrentPolicy) -> float:
+def graph_bytes(policy: TrialPolicy) -> float:
     """Return the memory that autograd keeps per step and trial [bytes], without tensors that trials share."""
     theta: Params = dict(policy.named_parameters())
 
@@ -386,11 +421,18 @@ def graph_bytes(policy: RecurrentPolicy) -> float:
 
 def build(config: Config, context: BuildContext) -> RL2:
     """Return the learner of the run's recurrent policy."""
-    policy = context.make_recurrent_policy(
-        trial_steps=config.episodes * context.horizon,
-        shared=config.memories == "shared",
-        use_previous_observation=config.previous_observation,
-        predict_reward=config.reward_prediction > 0,
-        bilinear=config.readout == "bilinear",
-    )
-    return RL2(config, policy, context.horizon, context.distribution.reward_scale)
+
+    def policy(attempt: int = 0) -> TrialPolicy:
+        return context.make_recurrent_policy(
+            attempt=attempt,
+            trial_steps=config.episodes * context.horizon,
+            shared=config.memories == "shared",
+            use_previous_observation=config.previous_observation,
+            predict_reward=config.reward_prediction > 0,
+            bilinear=config.readout == "bilinear",
+        )
+
+    def initial(attempt: int) -> Params:
+        return dict(policy(attempt).named_parameters())
+
+    return RL2(config, policy(), context.horizon, context.distribution.reward_scale, initial)

@@ -52,7 +52,7 @@ class BuildContext:
     """Function that builds the run's policy network on the device. An agent without a network does not call it."""
     make_recurrent_policy: Callable[..., TrialPolicy]
     """Function that builds the run's policy network with a memory; its arguments are the options of
-    `qrl.policies.recurrent.make_recurrent_policy`."""
+    `qrl.policies.recurrent.make_recurrent_policy`, and `attempt`: 0, or the number of a further initialisation."""
     network: FeatureNetwork | None = None
     """Feature network, for an agent that builds a custom network around it."""
 
@@ -170,15 +170,16 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
         run_on(network, backend, shots)
         return network.to(device)
 
-    def generator() -> torch.Generator:
-        return torch_generator(seed_sequences(spec.seed)["parameters"])
+    def generator(attempt: int = 0) -> torch.Generator:
+        first = seed_sequences(spec.seed)["parameters"]
+        return torch_generator(first if attempt == 0 else first.spawn(attempt)[-1])
 
     model, head = spec.objects.get("model", spec.model), spec.policy
     assert head is None or isinstance(head, PolicyConfig)
 
     registers = spaces[0] if isinstance(spaces[0], Registers) else None
 
-    def coherent(trial_steps: int = 0) -> CoherentPolicy:
+    def coherent(trial_steps: int = 0, attempt: int = 0) -> CoherentPolicy:
         assert registers is not None
         return on_backend(
             make_coherent_policy(
@@ -188,7 +189,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
                 spaces[1],
                 config=head,
                 trial_steps=trial_steps,
-                generator=generator(),
+                generator=generator(attempt),
             )
         )
 
@@ -207,11 +208,11 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
             )
         )
 
-    def recurrent(**wiring: bool | int) -> TrialPolicy:
+    def recurrent(attempt: int = 0, **wiring: bool | int) -> TrialPolicy:
         if registers is not None:
             if refused := [name for name, value in wiring.items() if name != "trial_steps" and value]:
                 raise UsageError(f"{refused[0].replace('_', ' ')}: no effect on a policy that acts on registers")
-            return coherent(int(wiring["trial_steps"]))
+            return coherent(int(wiring["trial_steps"]), attempt)
         return on_backend(
             make_recurrent_policy(
                 model,
@@ -220,7 +221,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
                 observation_scale=distribution.observation_scale,
                 invalid_action_slice=distribution.invalid_action_slice,
                 config=head,
-                generator=generator(),
+                generator=generator(attempt),
                 **wiring,  # type: ignore[arg-type]
             )
         )

@@ -118,6 +118,14 @@ class KLAdaptiveAdam:
         elif kl < target / 2:  # never true for a target of 0
             self._lr_scale = (self._lr_scale * 1.5).clamp_max(MAX_LR_SCALE)
 
+    @torch.no_grad()
+    def restart(self, initial: Params) -> None:
+        """Begin anew from other parameters, without moments, at the configured learning rates."""
+        for name, value in self.params.items():
+            value.copy_(initial[name])
+        self.adam.state.clear()
+        self._lr_scale = torch.ones(())
+
     def _saved(self) -> dict[str, Tensor]:
         # "caution" is the name of the factor on the learning rates in checkpoints.
         return named_parameters(self.params) | {"caution": self._lr_scale} | self.buffers

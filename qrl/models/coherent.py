@@ -36,7 +36,7 @@ class Config:
 
     n_memory: int = 0
     """Wires of the memory [qubits]; 0: as many as hold all earlier registers of an episode (ours)."""
-    n_layers: int = 2
+    n_layers: int = 3
     """Layers of the circuit on memory and register [layers]; ours."""
     entangler: PairEntangler = "pairs"
     """pairs: RXX, RYY and RZZ on pairs of a memory wire and a register wire; ring: CZ on a ring of all wires (ours)."""
