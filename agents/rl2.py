@@ -128,7 +128,6 @@ def defaults(env_name: str) -> Config:
             lr_angles=0.03,
             lr_scales=0.01,
             lr_heads=0.1,
-       
         )
     if env_name == "algorithm_selection":
         return Config(episodes=1, meta_batch=400, trials=8, discount=0.9)

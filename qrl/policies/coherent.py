@@ -252,7 +252,5 @@ def make_coherent_policy(
         critic = None
         if trial_steps:
             n_classical = registers.n_registers + cell.n_bits + int(action_space.n) + 2
-            critic = RecurrentNetwork(
-                GRU(n_classical, torch.zeros(N_CRITIC), generator), 1, PolicyConfig(), generator
-            )
+            critic = RecurrentNetwork(GRU(n_classical, torch.zeros(N_CRITIC), generator), 1, PolicyConfig(), generator)
         return CoherentPolicy(cell, critic, registers, action_space)

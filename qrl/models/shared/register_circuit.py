@@ -50,7 +50,9 @@ class RegisterCircuit:
         """Disjoint pairs of a memory wire and a register wire, by block of the memory."""
         n = self.n_register
         starts = range(0, self.n_memory, n)
-        return [[(k, self.n_memory + k - start) for k in range(start, min(start + n, self.n_memory))] for start in starts]
+        return [
+            [(k, self.n_memory + k - start) for k in range(start, min(start + n, self.n_memory))] for start in starts
+        ]
 
     @property
     def n_pair_weights(self) -> int:
