@@ -38,7 +38,7 @@ from qrl.policies.actor import BoundPolicy
 from qrl.policies.heads import Distribution
 from qrl.policies.kinds import TrialPolicy
 from qrl.policies.policy import Params, bind
-from qrl.policies.recurrent import Outputs, RecurrentPolicy
+from qrl.policies.recurrent import Outputs
 
 MODEL = "qgru"
 """Default model."""
@@ -339,7 +339,6 @@ class RL2:
         objective = surrogate + config.entropy_bonus * entropy - config.value_weight * value_loss
         auxiliary = {}
         if config.reward_prediction:
-            assert isinstance(self.policy, RecurrentPolicy)  # others refuse `predict_reward`
             error = self.policy.expected_reward(reward_outputs, trials.action) - trials.reward
             auxiliary["reward_loss"] = torch.where(valid, error.square(), 0.0).sum()
             objective = objective - config.reward_prediction * auxiliary["reward_loss"]

@@ -22,7 +22,7 @@ class BoundNetwork(NamedTuple):
 
     features: object
     readout: dict[str, Tensor]
-    """Parameters of the linear read-out; empty if the features put out logits themselves."""
+    """Parameters of the read-out of the features; empty if there is none."""
 
 
 class BoundPolicy(NamedTuple):
