@@ -5,7 +5,7 @@ One step, for the t-th register of an episode (`qrl.circuits.registers.Registers
     h' = GRU(h, x)                                 classical memory, if it has a width; x: last outcomes, answer, reward
     psi' = U_t (memory x V_t(h') register)         U_t: a circuit; V_t: rotations of the register's wires
     o ~ P(o) = |Pi_o psi'|^2 / |psi'|^2            every wire of the register, and chosen wires of the memory
-    memory' = E_e Pi_o psi'                        all other wires of the memory keep their state; E_e: errors of storage
+    memory' = E_e Pi_o psi'                        other wires of the memory keep their state; E_e: errors of storage
     logits = table[o] + readout[o] h'              at the last register, where every wire is measured
 
 Nothing but outcomes, whose probabilities are linear in the density matrix, leaves the quantum part. The memory is empty
