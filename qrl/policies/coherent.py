@@ -8,7 +8,7 @@ outcomes and errors from the registers of the whole episode. Entropy is that of 
 would reward measurements that tell nothing. The critic sees outcomes, answers and rewards, never a state.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import torch
@@ -55,7 +55,7 @@ class CoherentPolicy(Actor):
         head, scale = MeasuredAnswer(int(action_space.n)), torch.ones(registers.shape[-1])
         super().__init__(networks, head, action_space, scale, PolicyConfig())
         assert isinstance(cell, RegisterFeatures)
-        self.registers, self._cell = registers, cell
+        self.registers = registers
         self.has_critic, self.has_prediction = critic is not None, prediction is not None
         self.n_memory = cell.n_memory
 
@@ -75,6 +75,11 @@ class CoherentPolicy(Actor):
 
     def no_action(self, *lanes: int) -> Tensor:
         return super().no_action(*lanes, 3)
+
+    @property
+    def _cell(self) -> RegisterFeatures:
+        # No attribute: a module with two names keeps the parameters of `functional_call` after the call.
+        return cast(RegisterFeatures, self.cell)
 
     @property
     def _critic(self) -> RecurrentNetwork:

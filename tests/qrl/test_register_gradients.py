@@ -62,7 +62,7 @@ def test_score_function_gradient_is_that_of_the_exact_success_rate(mode, options
         for position in range(0, value.numel(), 3):
             expected = numeric(lambda: success_rate(cell_of(made), cases), made, name, position)
             assert float(value.view(-1)[position]) == pytest.approx(expected, abs=1e-9), name
-    assert found["cell.angles"].abs().max() > 0.01
+    assert found["cell.angles"].abs().max() > 5e-3
 
 
 @pytest.mark.parametrize("options", [{}, {"memory": "measured"}])

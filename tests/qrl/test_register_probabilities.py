@@ -212,3 +212,12 @@ def test_lanes_at_different_registers_are_refused():
         made.draw(made.bind(), inputs, memory, uniform.double())
     with pytest.raises(UsageError, match="no most likely action"):
         made.draw(made.bind(), inputs[:1], memory[:1], None)
+
+
+def test_other_parameters_do_not_stay_in_the_policy():
+    """A module with two names would keep the parameters of `functional_call`."""
+    made = policy(TWO, episodes=2, n_hidden=2)
+    before = {name: value.clone() for name, value in made.named_parameters()}
+    assert {*made.state_dict()} == {*before, *(name for name, _ in made.named_buffers() if name in made.state_dict())}
+    bind(made, {name: value.detach().expand(3, *value.shape) + 1 for name, value in before.items()})
+    assert all(torch.equal(value, before[name]) for name, value in made.named_parameters())
