@@ -29,7 +29,7 @@ def attempts(count=3, length=4):
 
 def update(restarts, mean_return):
     restarts.optimiser.optimise([([torch.ones(1)], {"kl": 0.0})], lambda: 0.0, 1.0)
-    restarts.record(mean_return)
+    restarts.record(float(mean_return))
     return float(restarts.optimiser.params["x"].detach())
 
 
@@ -118,9 +118,9 @@ def whole(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("after", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("after", [1, 4])
 def test_resumed_run_ends_in_the_same_bits(tmp_path, whole, after):
-    """Killed within an attempt, between attempts, at the choice and after it."""
+    """Killed within an attempt, and right after the choice."""
     with killed(after=after):
         run_training(spec(), tmp_path / "run", overwrite=False, command=[], quiet=True)
     run_resume(tmp_path / "run", quiet=True)
