@@ -261,15 +261,15 @@ def make_coherent_policy(
     """Build a policy on registers with the cell of a model that acts on registers: a name or an object.
 
     `trial_steps`: length of a trial, for agents that observe transitions and have a critic; 0 for others.
-    `predict_reward`: the policy predicts the rewards of its answers. Raises
-    UsageError for actions that are not discrete, options of a read-out, and a model that reads numbers.
+    `predict_reward`: the policy predicts the rewards of its answers. Raises UsageError for actions that are not
+    discrete, options of a read-out, and a model that reads numbers.
     """
     generator = generator or torch.Generator().manual_seed(0)
     if not isinstance(action_space, gymnasium.spaces.Discrete):
         raise UsageError(f"policy: answers about registers must be discrete, not {action_space}")
     if config not in (None, PolicyConfig()):
         raise UsageError("policy: options of read-out, head and normalisation have no effect on registers of qubits")
-    with wrap_errors(f"model {name_of(model)!r}"):
+    with wrap_errors(f"model {name_of(model)!r}", usage_errors=True):
         frame = Frame(registers.shape[-1], int(action_space.n), trial_steps=trial_steps, registers=registers)
         cell = MODELS.load(model).build(model_config, frame, generator)
         if not (isinstance(cell, nn.Module) and isinstance(cell, RegisterFeatures)):
