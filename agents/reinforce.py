@@ -53,7 +53,8 @@ class Config(InnerConfig):
     """Discount factor of the returns [per step] (Jerbi et al. 2021)."""
     standardise_returns: Literal["episode", "batch", "none"] = "episode"
     """Subtract the mean of the returns and divide by their standard deviation, within each episode (TensorFlow Quantum
-    tutorial of Jerbi et al. 2021) or within all episodes of an update."""
+    tutorial of Jerbi et al. 2021) or within all episodes of an update (ours: for quantum_memory, whose reward comes
+    with the last step only)."""
     lr_angles: float = 0.01
     """Adam learning rate of circuit angles, hidden weights and phases [rad per step] (Jerbi et al. 2021)."""
     lr_scales: float = 0.1
@@ -68,6 +69,11 @@ class Config(InnerConfig):
         self.require(("meta_batch",), lambda value: value >= 1, "at least 1")
         rates = ("lr_angles", "lr_scales", "lr_heads")
         self.require(rates, lambda value: 0 <= value < math.inf, "finite and not negative")
+
+
+def defaults(env_name: str) -> Config:
+    """Return the defaults; where a reward comes with the last step only, returns are standardised over the batch."""
+    return Config(standardise_returns="batch") if env_name == "quantum_memory" else Config()
 
 
 class Reinforce:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from agents.core.agent import Agent, DeterministicAgent, InContextAgent, OpenLoopAgent
 from agents.core.collect import single_action
+from agents.rl.acting import FastWeights
 from qrl.common.checks import shown
 from qrl.common.errors import UsageError
 
@@ -52,12 +53,16 @@ class AdaptedPolicy:
 
         The policy therefore works with that library's `evaluate_policy`. The argument `state` is returned unchanged,
         and `episode_start` has no effect, because between updates the policy depends on the observation alone. Raises
-        UsageError for other agents (an in-context agent needs rewards, and an open-loop agent needs the ends of
-        episodes), for an invalid observation, and for `deterministic` without a most likely action.
+        UsageError for other agents (an in-context agent needs rewards, an open-loop agent the ends of episodes), for a
+        policy with a memory, for an invalid observation, and for `deterministic` without a most likely action.
         """
         if isinstance(self._agent, InContextAgent | OpenLoopAgent):
             why = "adapts from rewards" if isinstance(self._agent, InContextAgent) else "counts steps"
             raise UsageError(f"predict: this agent {why}, which predict does not receive; use act and observe")
+        if isinstance(self._state, FastWeights) and self._state.memory.shape[-1]:
+            raise UsageError(
+                "predict: this policy has a memory within an episode, which predict does not keep; use act"
+            )
         given = _finite_numbers(observation)
         single = given is not None and given.shape == self._shape
         rows = given[None] if given is not None and single else given

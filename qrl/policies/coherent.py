@@ -238,11 +238,16 @@ class CoherentPolicy(Actor):
 
 
 def _draw(weights: Float[Tensor, "*batch n"], uniform: Float[Tensor, "*batch"]) -> Int[Tensor, "*batch"]:
-    """Draw indices with probabilities proportional to the weights. Raises TrainingError if a weight is no number."""
+    """Draw indices with probabilities proportional to the weights.
+
+    Raises TrainingError if a weight is no number, or all weights of a lane are 0.
+    """
     cumulative = weights.cumsum(-1)
     total = cumulative[..., -1:]
     if not bool(total.isfinite().all()):
         raise TrainingError("the policy's outputs are not finite: its weights diverged")
+    if not bool((total > 0).all()):
+        raise TrainingError("policy: a register in a state of norm 0: an episode begins with register 0")
     drawn = (cumulative <= uniform.unsqueeze(-1) * total).sum(-1)
     return drawn.clamp_max(weights.shape[-1] - 1)
 

@@ -94,10 +94,13 @@ class Policy(Actor):
         self,
         bound: BoundPolicy,
         observations: Float[Tensor, "*tasks batch obs"],
-        memory: Float[Tensor, "*tasks batch memory"],
+        memory: Float[Tensor, "... 0"],
         uniform: Float[Tensor, "*tasks batch noise"] | None,
-    ) -> tuple[Tensor, Float[Tensor, "*tasks batch memory"]]:
-        """Draw actions with uniform numbers in [0, 1), or take the most likely ones; the memory has width 0."""
+    ) -> tuple[Tensor, Float[Tensor, "... 0"]]:
+        """Draw actions with uniform numbers in [0, 1), or take the most likely ones.
+
+        The memory has width 0 and is returned as it is, so that any number of observations can be given.
+        """
         if uniform is None:
             noise = observations.new_zeros(*observations.shape[:-1], self.head.n_noise)
         else:
