@@ -166,8 +166,12 @@ class CoherentPolicy(Actor):
     ) -> Outputs:
         """Return distributions and values of whole trials, with the recorded outcomes and errors.
 
-        `truncation`: as for `RecurrentNetwork.unroll`; the values are 0 without a critic.
+        `truncation`: as for `RecurrentNetwork.unroll`; the values are 0 without a critic. Raises UsageError for a
+        truncation within episodes, which would drop the dependence of outcomes on earlier circuits.
         """
+        if truncation % self.registers.n_registers:
+            n = self.registers.n_registers
+            raise UsageError(f"truncation must be a multiple of {n}, the steps of an episode, not {truncation}")
         memory = inputs.new_zeros(*inputs.shape[1:-1], self.n_memory)
         rows: list[Distribution] = []
         predicted: list[Tensor] = []

@@ -8,6 +8,7 @@ import torch
 from agents import rl2
 from agents.core.rollout import Rollout
 from envs.quantum_memory import Config
+from qrl.common.errors import UsageError
 from qrl.models import coherent
 from tests.support.double_precision import normal
 from tests.support.register_trials import (
@@ -165,3 +166,18 @@ def test_trials_begin_with_an_empty_memory_and_episodes_with_an_empty_register()
     distribution = agent.outputs(agent.theta, dataclasses.replace(again, inputs=inputs, action=action)).distribution
     for value in distribution.values():
         assert torch.equal(value[:2], value[2:])
+
+
+def test_truncation_within_an_episode_is_refused():
+    """Between episodes it leaves the log-probabilities of outcomes exact, and stops the classical memory's gradient."""
+    training = on_registers(episodes=3)
+    agent = training.agent
+    data, _ = agent.trials(played(training))
+    whole, _ = agent.gradient(data)
+    agent.config = dataclasses.replace(agent.config, truncation=2)
+    cut, _ = agent.gradient(data)
+    changed = {n for n, a, b in zip(agent.theta, whole, cut, strict=True) if not torch.allclose(a, b, atol=1e-7)}
+    assert "cell.classical.gates.memory" in changed and "cell.angles" not in changed
+    agent.config = dataclasses.replace(agent.config, truncation=3)
+    with pytest.raises(UsageError, match="truncation must be a multiple of 2, the steps of an episode, not 3"):
+        agent.gradient(data)

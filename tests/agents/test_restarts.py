@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from agents import rl2
+from agents.core.context import build
 from agents.core.spec import Spec
+from agents.experiment.loop import Training
 from agents.experiment.resume import run_resume
 from agents.experiment.start import run_training
 from agents.rl.adaptive_adam import KLAdaptiveAdam
@@ -133,8 +135,8 @@ def test_rows_name_the_attempt(whole):
     assert [row.get("attempt") for row in rows] == [0, 0, 1, 1, None, None]
 
 
-def test_run_without_restarts_stores_nothing_of_them(tmp_path):
-    run_training(spec(restarts=1), tmp_path / "run", overwrite=False, command=[], quiet=True)
-    assert "attempt" not in (tmp_path / "run/metrics.jsonl").read_text()
-    (state,) = (tmp_path / "run/checkpoint").glob("*6/state.safetensors")
-    assert PREFIX.encode() not in state.read_bytes()
+def test_training_without_restarts_stores_nothing_of_them():
+    without = spec(restarts=1)
+    training = Training(without, *build(without))
+    assert "attempt" not in training.step()
+    assert not any(name.startswith(PREFIX) for name in training.agent.state_dict())

@@ -98,7 +98,7 @@ def test_measured_memory_is_a_fully_dephased_one(registers, n_memory):
 
 
 @pytest.mark.parametrize(
-    ("mode", "n_qubits", "n_seeds"), [("match", 1, 60), ("symmetry", 2, 6), ("one_shot", 1, 20), ("purity", 1, 20)]
+    ("mode", "n_qubits", "n_seeds"), [("match", 1, 40), ("symmetry", 2, 6), ("one_shot", 1, 8), ("purity", 1, 10)]
 )
 def test_measured_memories_with_random_weights_keep_to_the_ceiling(mode, n_qubits, n_seeds):
     """All answers are certain. For pairs, partial transposes are positive, but not of each coherent memory."""
