@@ -45,6 +45,8 @@ class Config:
     def __post_init__(self) -> None:
         check_literals(self, "model")
         check_count("model: n_layers", self.n_layers, most=MAX_N_LAYERS)
+        if self.measurement == "fixed" and (self.n_layers, self.initial_angle) != (3, math.pi):
+            raise UsageError("model: n_layers and initial_angle apply to measurement learned only, not to fixed")
         if not 0 <= self.initial_angle < math.inf:
             raise UsageError(f"model: initial_angle must be finite and not negative [rad], not {self.initial_angle}")
         object.__setattr__(self, "budget", canonical_budget(self.budget))  # frozen
