@@ -16,11 +16,11 @@ from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.common.options import check_literals, only_with
 from qrl.models.shared.ansatz import MAX_N_LAYERS
-from qrl.models.shared.cells import Affine
 from qrl.models.shared.register_cell import RegisterCell, Storage, build_cell, n_classical_inputs, require_registers
 from qrl.models.shared.register_circuit import RegisterCircuit
 from qrl.policies.budget import Budget, canonical_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame
+from qrl.policies.gru_cell import Affine
 
 LISTED_UNDER = "on registers of qubits, for quantum data"
 
