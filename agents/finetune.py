@@ -123,7 +123,7 @@ class Finetune:
 
 def build(config: Config, context: BuildContext) -> Finetune:
     """Return the learner of the run's policy."""
-    policy = context.make_policy()
+    policy = context.make_episode_policy()
     samples = 3 * config.episodes * context.horizon
     check_gradient_fits("agent finetune", policy, samples)
     return Finetune(config, policy, context.horizon)

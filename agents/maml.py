@@ -301,7 +301,7 @@ class MAML:
 
 def build(config: Config, context: BuildContext) -> MAML:
     """Return the learner of the run's policy. Raises UsageError if a task's gradient does not fit into memory."""
-    policy = context.make_policy()
+    policy = context.make_episode_policy()
     samples = (UPDATE_PASSES * config.inner_steps + 1) * config.episodes * context.horizon
     check_gradient_fits("agent maml", policy, samples)
     return MAML(config, policy, context.horizon)

@@ -161,6 +161,6 @@ class Reinforce:
 
 def build(config: Config, context: BuildContext) -> Reinforce:
     """Return the learner of the run's policy."""
-    learner = Reinforce(config, context.make_policy(), context.horizon)
+    learner = Reinforce(config, context.make_episode_policy(), context.horizon)
     check_gradient_fits("agent reinforce", learner.policy, 2 * config.episodes * context.horizon)
     return learner

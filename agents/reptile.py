@@ -91,6 +91,6 @@ class Reptile:
 
 def build(config: Config, context: BuildContext) -> Reptile:
     """Return the learner of the run's policy."""
-    learner = Reptile(config, context.make_policy(), context.horizon)
+    learner = Reptile(config, context.make_episode_policy(), context.horizon)
     check_gradient_fits("agent reptile", learner.policy, 2 * config.episodes * context.horizon)
     return learner

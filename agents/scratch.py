@@ -49,6 +49,6 @@ class Scratch:
 
 def build(config: Config, context: BuildContext) -> Scratch:
     """Return the agent of the run's policy with its initial weights."""
-    agent = Scratch(config, context.make_policy(), context.horizon)
+    agent = Scratch(config, context.make_episode_policy(), context.horizon)
     check_gradient_fits("agent scratch", agent.policy, 2 * config.episodes * context.horizon)
     return agent

@@ -20,7 +20,7 @@ from qrl.noise.model import Noise
 from qrl.policies.actor import PolicyConfig
 from qrl.policies.coherent import CoherentPolicy, make_coherent_policy
 from qrl.policies.kinds import EpisodePolicy, TrialPolicy
-from qrl.policies.policy import make_policy
+from qrl.policies.policy import Policy, make_policy
 from qrl.policies.recurrent import make_recurrent_policy
 from qrl.policies.summary import PolicySummary
 from qrl.simulator.program import check_noisy_wires
@@ -48,13 +48,20 @@ class BuildContext:
     distribution: TaskDistribution
     """Task family of the run; only references that are specific to one family inspect it."""
     device: torch.device
-    make_policy: Callable[[], EpisodePolicy]
+    make_policy: Callable[[], Policy]
     """Function that builds the run's policy network on the device. An agent without a network does not call it."""
     make_recurrent_policy: Callable[..., TrialPolicy]
     """Function that builds the run's policy network with a memory; its arguments are the options of
     `qrl.policies.recurrent.make_recurrent_policy`, and `attempt`: 0, or the number of a further initialisation."""
     network: FeatureNetwork | None = None
     """Feature network, for an agent that builds a custom network around it."""
+    make_register_policy: Callable[[], CoherentPolicy] | None = None
+    """Function that builds the run's policy network if observations are registers of qubits; None if they are numbers.
+    """
+
+    def make_episode_policy(self) -> EpisodePolicy:
+        """Build the run's policy network, for agents that can also use one on registers of qubits."""
+        return self.make_policy() if self.make_register_policy is None else self.make_register_policy()
 
     @property
     def observation_space(self) -> gymnasium.Space[object]:
@@ -159,6 +166,14 @@ class _HasWires(Protocol):
     n_wires: int
 
 
+_OPTIONS_ON_NUMBERS = {
+    "shared": "memories shared",
+    "use_previous_observation": "previous_observation",
+    "bilinear": "readout bilinear",
+}
+"""Options of agents, by argument of `make_recurrent_policy`, that policies on registers do not have."""
+
+
 def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> BuildContext:
     if backend.name == "torch" and isinstance(spec.model_config, _HasWires):
         check_noisy_wires(spec.model_config.n_wires, backend.noise)  # before the exact circuit is built, which is slow
@@ -194,9 +209,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
             )
         )
 
-    def policy() -> EpisodePolicy:
-        if registers is not None:
-            return coherent()
+    def policy() -> Policy:
         return on_backend(
             make_policy(
                 model,
@@ -213,7 +226,8 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
         if registers is not None:
             understood = ("trial_steps", "predict_reward")
             if refused := [name for name, value in wiring.items() if name not in understood and value]:
-                raise UsageError(f"{refused[0].replace('_', ' ')}: no effect on a policy that acts on registers")
+                option = _OPTIONS_ON_NUMBERS.get(refused[0], refused[0])
+                raise UsageError(f"{option} has no effect on a policy that acts on registers of qubits; leave it out")
             return coherent(int(wiring["trial_steps"]), attempt, bool(wiring.get("predict_reward", False)))
         return on_backend(
             make_recurrent_policy(
@@ -230,7 +244,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
 
     seed = int(seed_sequences(spec.seed)["parameters"].generate_state(1)[0])
     network = FeatureNetwork(model, spec.model_config, seed, on_backend)
-    return BuildContext(distribution, device, policy, recurrent, network)
+    return BuildContext(distribution, device, policy, recurrent, network, None if registers is None else coherent)
 
 
 def _build_distribution(spec: Spec) -> TaskDistribution:

@@ -5,7 +5,7 @@ An algorithm uses these functions of an `Adapter` as its methods:
     begin, act = acting.begin, acting.act
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -31,7 +31,7 @@ class FastWeights:
     params: Params
     bound: BoundPolicy
     n_updates: int
-    memory: Float[Tensor, "task env memory"]
+    memory: Float[Tensor, "task env memory"] = field(default_factory=lambda: torch.zeros(0, 0, 0))
     """Memory within an episode, of width 0 for feed-forward policies. The first step of an episode ignores it."""
 
 

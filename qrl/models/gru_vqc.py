@@ -9,10 +9,10 @@ from typing import ClassVar, NamedTuple
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from qrl.models.gru import GRU
 from qrl.models.shared.ansatz import quantum_layer
-from qrl.models.shared.cells import BoundAffine, QuantumCellConfig, SpanConfig, cell_circuit
+from qrl.models.shared.cells import QuantumCellConfig, SpanConfig, cell_circuit
 from qrl.policies.frame import Frame
+from qrl.policies.gru_cell import GRU, BoundAffine
 from qrl.simulator.program import Bound
 
 LISTED_UNDER = "with a memory, for rl2"

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from qrl.models.shared.cells import Affine, BoundAffine, CellConfig, lstm_update
+from qrl.models.shared.cells import CellConfig, lstm_update
 from qrl.policies.frame import Frame
+from qrl.policies.gru_cell import Affine, BoundAffine
 
 LISTED_UNDER = "with a memory, for rl2"
 

@@ -16,11 +16,11 @@ from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.common.options import check_literals, only_with
 from qrl.models.shared.ansatz import MAX_N_LAYERS
-from qrl.models.shared.cells import Affine
 from qrl.models.shared.register_cell import RegisterCell, Storage, build_cell, n_classical_inputs, require_registers
 from qrl.models.shared.register_circuit import RegisterCircuit
 from qrl.policies.budget import Budget, canonical_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame
+from qrl.policies.gru_cell import Affine
 
 LISTED_UNDER = "on registers of qubits, for quantum data"
 
@@ -45,6 +45,8 @@ class Config:
     def __post_init__(self) -> None:
         check_literals(self, "model")
         check_count("model: n_layers", self.n_layers, most=MAX_N_LAYERS)
+        if self.measurement == "fixed" and (self.n_layers, self.initial_angle) != (3, math.pi):
+            raise UsageError("model: n_layers and initial_angle apply to measurement learned only, not to fixed")
         if not 0 <= self.initial_angle < math.inf:
             raise UsageError(f"model: initial_angle must be finite and not negative [rad], not {self.initial_angle}")
         object.__setattr__(self, "budget", canonical_budget(self.budget))  # frozen

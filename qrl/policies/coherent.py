@@ -20,10 +20,10 @@ from qrl.circuits.registers import Registers
 from qrl.common.errors import TrainingError, UsageError, wrap_errors
 from qrl.common.registry import name_of
 from qrl.models import MODELS
-from qrl.models.gru import GRU
 from qrl.policies.actor import Actor, BoundNetwork, BoundPolicy, PolicyConfig
 from qrl.policies.features import learning_rate_groups
 from qrl.policies.frame import Frame
+from qrl.policies.gru_cell import GRU
 from qrl.policies.heads import Distribution, MeasuredAnswer
 from qrl.policies.outcome_readout import BoundReadout, OutcomeReadout, read_outcome
 from qrl.policies.recurrent import Outputs, RecurrentNetwork

@@ -17,7 +17,6 @@ from qrl.layer import initial_weights
 from qrl.models.shared.ansatz import QuantumConfig, reuploading_circuit
 from qrl.policies.budget import Budget, canonical_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
-from qrl.policies.task_axes import for_batch
 from qrl.simulator.program import Bound, compile_circuit
 
 MAX_SPAN = 10**9
@@ -102,42 +101,6 @@ class QuantumGatesConfig(QuantumCellConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count("model: n_circuits", self.n_circuits, most=MAX_N_CIRCUITS)
-
-
-class BoundAffine(NamedTuple):
-    """Parameters of `Affine` as values; a pytree."""
-
-    inputs: Tensor
-    memory: Tensor
-    bias: Tensor
-
-
-class Affine(nn.Module):
-    """`n_maps` affine maps of inputs and memory side by side, as one matrix product each for inputs and memory.
-
-    Weights of the inputs are Glorot-uniform, those of the memory orthogonal, as usual in recurrent networks; biases are
-    0.
-    """
-
-    def __init__(self, n_maps: int, n_inputs: int, n_hidden: int, generator: Generator) -> None:
-        super().__init__()
-        check_size(self.size(n_maps, n_inputs, n_hidden))
-        self.inputs = nn.Parameter(torch.empty(n_maps * n_hidden, n_inputs))
-        self.memory = nn.Parameter(torch.empty(n_maps * n_hidden, n_hidden))
-        self.bias = nn.Parameter(torch.zeros(n_maps * n_hidden))
-        for weight, init in ((self.inputs, nn.init.xavier_uniform_), (self.memory, nn.init.orthogonal_)):
-            for each in weight.detach().chunk(n_maps):
-                init(each, generator=generator)
-        self.n_maps = n_maps
-
-    def bind(self) -> BoundAffine:
-        """Return the parameters."""
-        return BoundAffine(self.inputs, self.memory, for_batch(self.bias))
-
-    @staticmethod
-    def size(n_maps: int, n_inputs: int, n_hidden: int) -> int:
-        """Return the number of parameters."""
-        return n_maps * n_hidden * (n_inputs + n_hidden + 1)
 
 
 class BoundMaps(NamedTuple):

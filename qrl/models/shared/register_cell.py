@@ -22,10 +22,9 @@ from torch import Generator, Tensor, nn
 
 from qrl.circuits.registers import Registers
 from qrl.common.errors import UsageError
-from qrl.models.gru import GRU
-from qrl.models.shared.cells import BoundAffine
 from qrl.models.shared.register_circuit import RegisterCircuit, rotations
 from qrl.policies.frame import Frame, check_size
+from qrl.policies.gru_cell import GRU, BoundAffine
 from qrl.policies.outcome_readout import BoundReadout, OutcomeReadout, read_outcome, uniform
 from qrl.policies.registers import Evolved
 from qrl.simulator.kernels import as_complex, as_parts
