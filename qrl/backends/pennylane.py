@@ -75,6 +75,7 @@ def to_angle_qnode(circuit: Circuit, device: object, diff_method: str | None, no
 
 
 def _check(noise: Noise) -> None:
+    noise.check_without_storage()
     if noise.calibration is not None:
         raise UsageError(
             "backend: calibrations need backend torch; device qiskit.aer takes a Qiskit noise model as an option"
