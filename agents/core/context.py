@@ -179,7 +179,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
 
     registers = spaces[0] if isinstance(spaces[0], Registers) else None
 
-    def coherent(trial_steps: int = 0, attempt: int = 0) -> CoherentPolicy:
+    def coherent(trial_steps: int = 0, attempt: int = 0, predict_reward: bool = False) -> CoherentPolicy:
         assert registers is not None
         return on_backend(
             make_coherent_policy(
@@ -189,6 +189,7 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
                 spaces[1],
                 config=head,
                 trial_steps=trial_steps,
+                predict_reward=predict_reward,
                 generator=generator(attempt),
             )
         )
@@ -210,9 +211,10 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
 
     def recurrent(attempt: int = 0, **wiring: bool | int) -> TrialPolicy:
         if registers is not None:
-            if refused := [name for name, value in wiring.items() if name != "trial_steps" and value]:
+            understood = ("trial_steps", "predict_reward")
+            if refused := [name for name, value in wiring.items() if name not in understood and value]:
                 raise UsageError(f"{refused[0].replace('_', ' ')}: no effect on a policy that acts on registers")
-            return coherent(int(wiring["trial_steps"]), attempt)
+            return coherent(int(wiring["trial_steps"]), attempt, bool(wiring.get("predict_reward", False)))
         return on_backend(
             make_recurrent_policy(
                 model,

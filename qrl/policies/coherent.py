@@ -25,8 +25,9 @@ from qrl.policies.actor import Actor, PolicyConfig
 from qrl.policies.features import learning_rate_groups
 from qrl.policies.frame import Frame
 from qrl.policies.heads import Distribution, MeasuredAnswer
+from qrl.policies.outcome_readout import BoundReadout, OutcomeReadout, read_outcome
 from qrl.policies.recurrent import BoundNetwork, Outputs, RecurrentNetwork
-from qrl.policies.registers import RegisterFeatures
+from qrl.policies.registers import Evolved, RegisterFeatures
 
 N_CRITIC = 16
 """Width of the critic's memory [units]; ours."""
@@ -38,6 +39,8 @@ class BoundCoherentPolicy(NamedTuple):
     cell: object
     critics: tuple[BoundNetwork, ...]
     """One critic, or none for agents without a critic."""
+    predictions: tuple[BoundReadout, ...]
+    """Read-out of the rewards that the policy predicts, or none."""
 
 
 class CoherentPolicy(Actor[BoundCoherentPolicy]):
@@ -52,15 +55,17 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
         self,
         cell: nn.Module,
         critic: RecurrentNetwork | None,
+        prediction: OutcomeReadout | None,
         registers: Registers,
         action_space: gymnasium.spaces.Discrete,
     ) -> None:
-        networks: dict[str, nn.Module] = {"cell": cell} if critic is None else {"cell": cell, "critic": critic}
+        optional = {"critic": critic, "prediction": prediction}
+        networks = {"cell": cell} | {name: module for name, module in optional.items() if module is not None}
         head, scale = MeasuredAnswer(int(action_space.n)), torch.ones(registers.shape[-1])
         super().__init__(networks, head, action_space, scale, PolicyConfig())
         assert isinstance(cell, RegisterFeatures)
         self.registers, self._cell = registers, cell
-        self.has_critic = critic is not None
+        self.has_critic, self.has_prediction = critic is not None, prediction is not None
         self.n_memory = cell.n_memory
 
     @property
@@ -86,9 +91,17 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
         assert isinstance(critic, RecurrentNetwork)
         return critic
 
+    @property
+    def _prediction(self) -> OutcomeReadout:
+        prediction = self.get_submodule("prediction")
+        assert isinstance(prediction, OutcomeReadout)
+        return prediction
+
     def bind(self) -> BoundCoherentPolicy:
         """Compute everything that depends only on the parameters."""
-        return BoundCoherentPolicy(self._cell.bind(), (self._critic.bind(),) if self.has_critic else ())
+        critics = (self._critic.bind(),) if self.has_critic else ()
+        predictions = (self._prediction.bind(),) if self.has_prediction else ()
+        return BoundCoherentPolicy(self._cell.bind(), critics, predictions)
 
     def to_environment(self, action: Int[Tensor, "*lanes 3"]) -> Int[Tensor, "*lanes"]:
         """Return the answers."""
@@ -161,16 +174,33 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
         """
         memory = inputs.new_zeros(*inputs.shape[1:-1], self.n_memory)
         rows: list[Distribution] = []
+        predicted: list[Tensor] = []
         for t, (row, recorded) in enumerate(zip(inputs, action, strict=True)):
             if truncation and t % truncation == 0:
                 memory = memory.detach()
-            distribution, memory = self._replay(bound, t % self.registers.n_registers, row, recorded, memory)
+            position = t % self.registers.n_registers
+            evolved, distribution = self._replay(bound, position, row, recorded, memory)
+            memory = self._cell.after(evolved, position, recorded[..., 1], recorded[..., 2])
             rows.append(distribution)
+            predicted.append(self._predict(bound, position, recorded[..., 1], evolved))
         distribution = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         value = inputs.new_zeros(inputs.shape[:-1])
         if bound.critics:
             value = self._critic.unroll(bound.critics[0], self._split(inputs)[1], truncation)[..., 0]
-        return Outputs(distribution, value, inputs.new_zeros(*inputs.shape[:-1], 0))
+        return Outputs(distribution, value, torch.stack(predicted))
+
+    def expected_reward(
+        self, reward_outputs: Float[Tensor, "*lanes answer"], action: Int[Tensor, "*lanes 3"]
+    ) -> Float[Tensor, "*lanes"]:
+        """Predict the rewards of these answers, given the outcomes."""
+        return reward_outputs.gather(-1, action[..., :1]).squeeze(-1)
+
+    def _predict(self, bound: BoundCoherentPolicy, position: int, outcome: Tensor, evolved: Evolved) -> Tensor:
+        """Return the expected reward of each answer; 0 before the last register, of width 0 without predictions."""
+        n_answers = self.head.n_outputs if bound.predictions else 0
+        if not bound.predictions or position < self.registers.n_registers - 1:
+            return evolved.weights.new_zeros(*outcome.shape, n_answers)
+        return read_outcome(bound.predictions[0], outcome, evolved.hidden)
 
     def episodes(
         self,
@@ -185,10 +215,10 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
 
     def _replay(
         self, bound: BoundCoherentPolicy, position: int, inputs: Tensor, action: Tensor, memory: Tensor
-    ) -> tuple[Distribution, Tensor]:
+    ) -> tuple[Evolved, Distribution]:
         delivered, classical = self._split(inputs)
         evolved = self._cell.evolve(bound.cell, position, delivered, classical, memory)
-        _, outcome, error = action.unbind(-1)
+        outcome = action[..., 1]
         chosen, total = evolved.weights.gather(-1, outcome.unsqueeze(-1)).squeeze(-1), evolved.weights.sum(-1)
         probabilities = evolved.weights / total.unsqueeze(-1)
         distribution = {
@@ -196,7 +226,7 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
             "outcome_log_prob": chosen.log() - total.log(),
             "outcome_probs": F.pad(probabilities, (0, self._cell.n_outcomes - probabilities.shape[-1])),
         }
-        return distribution, self._cell.after(evolved, position, outcome, error)
+        return evolved, distribution
 
     def _split(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Split inputs into the delivered amplitudes and the classical inputs."""
@@ -229,11 +259,13 @@ def make_coherent_policy(
     *,
     config: PolicyConfig | None = None,
     trial_steps: int = 0,
+    predict_reward: bool = False,
     generator: torch.Generator | None = None,
 ) -> CoherentPolicy:
     """Build a policy on registers with the cell of a model that acts on registers: a name or an object.
 
-    `trial_steps`: length of a trial, for agents that observe transitions and have a critic; 0 for others. Raises
+    `trial_steps`: length of a trial, for agents that observe transitions and have a critic; 0 for others.
+    `predict_reward`: the policy predicts the rewards of its answers. Raises
     UsageError for actions that are not discrete, options of a read-out, and a model that reads numbers.
     """
     generator = generator or torch.Generator().manual_seed(0)
@@ -249,8 +281,11 @@ def make_coherent_policy(
                 "it reads numbers, but the observations are registers of qubits, whose amplitudes no agent can read: "
                 "use a model that acts on registers, such as coherent"
             )
-        critic = None
+        critic = prediction = None
+        if predict_reward:
+            n_hidden = cell.n_hidden
+            prediction = OutcomeReadout(cell.n_outcomes, int(action_space.n), n_hidden, generator)
         if trial_steps:
             n_classical = registers.n_registers + cell.n_bits + int(action_space.n) + 2
             critic = RecurrentNetwork(GRU(n_classical, torch.zeros(N_CRITIC), generator), 1, PolicyConfig(), generator)
-        return CoherentPolicy(cell, critic, registers, action_space)
+        return CoherentPolicy(cell, critic, prediction, registers, action_space)

@@ -31,6 +31,8 @@ class RegisterFeatures(Protocol):
 
     n_memory: int
     """Width of the memory per lane."""
+    n_hidden: int
+    """Width of the classical part of the memory, `Evolved.hidden`."""
     n_outcomes: int
     """Largest number of outcomes of a step."""
     n_bits: int

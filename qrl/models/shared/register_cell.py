@@ -26,6 +26,7 @@ from qrl.models.gru import GRU
 from qrl.models.shared.cells import BoundAffine
 from qrl.models.shared.register_circuit import RegisterCircuit, rotations
 from qrl.policies.frame import Frame, check_size
+from qrl.policies.outcome_readout import BoundReadout, OutcomeReadout, read_outcome, uniform
 from qrl.policies.registers import Evolved
 from qrl.simulator.kernels import as_complex, as_parts
 from qrl.simulator.registers import apply_paulis, arrive, collapse, evolve, outcome_weights
@@ -36,9 +37,8 @@ class BoundCell(NamedTuple):
 
     angles: Float[Tensor, "*tasks register weight"]
     unitaries: Complex[Tensor, "*tasks register state state"]
-    table: Float[Tensor, "*tasks outcome answer"]
     steering: Float[Tensor, "*tasks register angle hidden"]
-    readout: Float[Tensor, "*tasks outcome weight"]
+    answers: BoundReadout
     classical: BoundAffine | None
 
 
@@ -95,23 +95,22 @@ class RegisterCell(nn.Module):
             self.register_buffer(f"{prefix}projectors", _projectors(n, chosen), persistent=False)
             bits = _outcome_bits(n, registers.n_qubits, chosen)
             self.register_buffer("final_bits" if prefix else "outcome_bits", bits, persistent=False)
-        self.angles = nn.Parameter(_uniform(generator, initial_angle, n_steps, circuit.n_weights))
-        self.table = nn.Parameter(_uniform(generator, 0.1, self.n_outcomes, n_answers))
+        self.angles = nn.Parameter(uniform(generator, initial_angle, n_steps, circuit.n_weights))
+        self.answers = OutcomeReadout(self.n_outcomes, n_answers, n_hidden, generator)
         bound = 1 / math.sqrt(max(1, n_hidden))
-        self.steering = nn.Parameter(_uniform(generator, bound, n_steps, 3 * registers.n_qubits, n_hidden))
-        self.readout = nn.Parameter(_uniform(generator, bound, self.n_outcomes, n_answers * n_hidden))
+        self.steering = nn.Parameter(uniform(generator, bound, n_steps, 3 * registers.n_qubits, n_hidden))
         self.classical = GRU(n_classical, torch.zeros(n_hidden), generator) if n_hidden else None
 
     @property
     def groups(self) -> dict[str, str]:
         """Learning-rate group of each parameter outside "angles"."""
-        return {"table": "heads", "readout": "heads", "steering": "scales"}
+        return {"answers.table": "heads", "answers.weight": "heads", "steering": "scales"}
 
     def bind(self) -> BoundCell:
         """Compute everything that depends only on the parameters."""
         classical = None if self.classical is None else self.classical.bind()
         unitaries = self.circuit.unitary(self.angles)
-        return BoundCell(self.angles, unitaries, self.table, self.steering, self.readout, classical)
+        return BoundCell(self.angles, unitaries, self.steering, self.answers.bind(), classical)
 
     # --- one step ----------------------------------------------------------------------------------------------------
 
@@ -144,14 +143,9 @@ class RegisterCell(nn.Module):
         self, bound: BoundCell, position: int, outcome: Int[Tensor, "*tasks batch"], evolved: Evolved
     ) -> Float[Tensor, "*tasks batch answer"]:
         """Return the logits of the answers; 0 before the last register, where no answer is asked for."""
-        n_answers, index = bound.table.shape[-1], outcome.unsqueeze(-1)
         if not self.is_last(position):
-            return evolved.weights.new_zeros(*outcome.shape, n_answers)
-        logits = bound.table.gather(-2, index.expand(*outcome.shape, n_answers))
-        if self.n_hidden:
-            rows = bound.readout.gather(-2, index.expand(*outcome.shape, bound.readout.shape[-1]))
-            logits = logits + (rows.unflatten(-1, (n_answers, -1)) @ evolved.hidden.unsqueeze(-1)).squeeze(-1)
-        return logits
+            return evolved.weights.new_zeros(*outcome.shape, bound.answers.table.shape[-1])
+        return read_outcome(bound.answers, outcome, evolved.hidden)
 
     def after(
         self, evolved: Evolved, position: int, outcome: Int[Tensor, "*tasks batch"], error: Int[Tensor, "*tasks batch"]
@@ -227,10 +221,6 @@ def build_cell(
     return RegisterCell(
         registers, circuit, measured, storage, n_hidden, n_classical, n_answers, initial_angle, generator
     )
-
-
-def _uniform(generator: Generator, bound: float, *shape: int) -> Tensor:
-    return bound * (2 * torch.rand(*shape, generator=generator) - 1)
 
 
 def _projectors(n_wires: int, measured: tuple[int, ...]) -> Float[Tensor, "outcome memory"]:
