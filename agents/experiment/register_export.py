@@ -39,9 +39,7 @@ def check_episode_format(kind: str, *, with_observations: bool) -> None:
     if kind != "openqasm3":
         raise UsageError(f"export: a model on registers is exported as openqasm3, with its measurements, not as {kind}")
     if with_observations:
-        raise UsageError(
-            "export: --observations has no effect on a model on registers, whose amplitudes no agent reads"
-        )
+        raise UsageError("export: --observations has no effect on a model on registers, which no agent can read")
 
 
 def next_episode(policy: CoherentPolicy, adapted: AdaptedPolicy) -> RegisterEpisode:
