@@ -28,7 +28,7 @@ from agents.rl.gradient import Terms, chunked_gradient, chunked_terms, per_step,
 from agents.rl.inner_update import adapt, inner_gradient, inner_update, stop_gradient
 from agents.rl.memory import check_gradient_fits, task_chunks
 from agents.rl.meta import Meta, initial_meta, meta_optimiser, ppo_terms, with_old_policy
-from qrl.policies.policy import Policy
+from qrl.policies.kinds import EpisodePolicy
 
 LISTED_UNDER = "baselines"
 
@@ -52,7 +52,7 @@ class Finetune:
     begin, act, mode = acting.begin, acting.act, acting.mode
     to_environment, check_memory = acting.to_environment, acting.check_memory
 
-    def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
+    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int) -> None:
         self.config, self.policy, self.horizon = config, policy, horizon
         self.n_tasks, self.n_envs = config.meta_batch, config.episodes
         self.n_rollouts = 2 if config.learn_step_sizes else 1

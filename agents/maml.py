@@ -38,7 +38,8 @@ from agents.rl.trust_region import Product, line_search, natural_step
 from qrl.backends.backend import max_order
 from qrl.common.errors import UsageError
 from qrl.common.options import only_with
-from qrl.policies.policy import Params, Policy
+from qrl.policies.kinds import EpisodePolicy
+from qrl.policies.policy import Params
 
 PPO_OPTIONS = ("epochs", "clip", "target_kl", "lr_angles", "lr_scales", "lr_heads", "lr_step_sizes", "max_grad_norm")
 TRPO_OPTIONS = ("max_kl", "cg_iterations", "cg_damping", "backtracks")
@@ -109,7 +110,7 @@ class MAML:
     begin, act, mode = acting.begin, acting.act, acting.mode
     to_environment, check_memory = acting.to_environment, acting.check_memory
 
-    def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
+    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int) -> None:
         self.config, self.policy, self.horizon = config, policy, horizon
         self.n_tasks, self.n_envs, self.n_rollouts = config.meta_batch, config.episodes, config.inner_steps + 1
         self.meta = initial_meta(policy, config)

@@ -33,7 +33,8 @@ from agents.rl.memory import check_gradient_fits, task_chunks
 from agents.rl.returns import standard_scores
 from qrl.common.errors import TrainingError
 from qrl.common.optimisers import adam
-from qrl.policies.policy import Params, Policy
+from qrl.policies.kinds import EpisodePolicy
+from qrl.policies.policy import Params
 
 LISTED_UNDER = "baselines"
 
@@ -76,7 +77,7 @@ class Reinforce:
     to_environment, check_memory = acting.to_environment, acting.check_memory
     n_rollouts = 1
 
-    def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
+    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int) -> None:
         self.config, self.policy, self.horizon = config, policy, horizon
         self.theta: Params = dict(policy.named_parameters())
         rates = {"angles": config.lr_angles, "scales": config.lr_scales, "heads": config.lr_heads}

@@ -24,7 +24,8 @@ from agents.rl.adaptive_adam import check_finite
 from agents.rl.config import InnerConfig
 from agents.rl.inner_update import adapt
 from agents.rl.memory import check_gradient_fits
-from qrl.policies.policy import Params, Policy
+from qrl.policies.kinds import EpisodePolicy
+from qrl.policies.policy import Params
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Reptile:
     begin, act, mode = acting.begin, acting.act, acting.mode
     to_environment, check_memory = acting.to_environment, acting.check_memory
 
-    def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
+    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int) -> None:
         self.config, self.policy, self.horizon = config, policy, horizon
         self.theta: Params = dict(policy.named_parameters())
         self.n_tasks, self.n_envs, self.n_rollouts = config.meta_batch, config.episodes, config.inner_steps

@@ -34,11 +34,11 @@ from agents.rl.restarts import PREFIX, Restarts
 from agents.rl.returns import generalised_advantages, leave_one_out
 from qrl.common.errors import UsageError
 from qrl.common.memory import check_fits
-from qrl.policies.coherent import BoundCoherentPolicy
+from qrl.policies.actor import BoundPolicy
 from qrl.policies.heads import Distribution
 from qrl.policies.kinds import TrialPolicy
 from qrl.policies.policy import Params, bind
-from qrl.policies.recurrent import BoundRecurrentPolicy, Outputs
+from qrl.policies.recurrent import Outputs
 
 MODEL = "qgru"
 """Default model."""
@@ -156,7 +156,7 @@ class Memory:
     """Observation on which the last action was taken."""
     transition: Float[Tensor, "task env transition"]
     """The last transition as the network's input; see `RecurrentPolicy.transition_input`."""
-    bound: BoundRecurrentPolicy | BoundCoherentPolicy
+    bound: BoundPolicy
 
 
 @register_pytree

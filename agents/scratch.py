@@ -12,7 +12,8 @@ from agents.rl.acting import FastWeights
 from agents.rl.config import InnerConfig
 from agents.rl.inner_update import adapt
 from agents.rl.memory import check_gradient_fits
-from qrl.policies.policy import Params, Policy
+from qrl.policies.kinds import EpisodePolicy
+from qrl.policies.policy import Params
 
 LISTED_UNDER = "baselines"
 
@@ -37,7 +38,7 @@ class Scratch:
     begin, act, mode = acting.begin, acting.act, acting.mode
     to_environment, check_memory = acting.to_environment, acting.check_memory
 
-    def __init__(self, config: Config, policy: Policy, horizon: int) -> None:
+    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int) -> None:
         self.config, self.policy, self.horizon = config, policy, horizon
         self.theta: Params = dict(policy.named_parameters())
 

@@ -16,9 +16,9 @@ from agents.core.rollout import Rollout
 from agents.rl.config import InnerConfig
 from agents.rl.memory import check_gradient_fits
 from qrl.common.errors import UsageError
-from qrl.policies.coherent import BoundCoherentPolicy
+from qrl.policies.actor import BoundPolicy
 from qrl.policies.kinds import EpisodePolicy
-from qrl.policies.policy import BoundPolicy, Params, bind
+from qrl.policies.policy import Params, bind
 
 GRADIENT_PASSES = 5
 """Upper bound on the graph of an inner update, per sample [forward passes of the policy]."""
@@ -29,7 +29,7 @@ class FastWeights:
     """Adapted policy of each task: parameters with a leading task axis, and the policies bound to them."""
 
     params: Params
-    bound: BoundPolicy | BoundCoherentPolicy
+    bound: BoundPolicy
     n_updates: int
     memory: Float[Tensor, "task env memory"]
     """Memory within an episode, of width 0 for feed-forward policies. The first step of an episode ignores it."""

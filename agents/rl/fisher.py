@@ -12,6 +12,7 @@ the KL divergence itself needs one more. (Gauss-Newton: Schraudolph 2002; in TRP
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
 from agents.core.pytree import map_tensors
@@ -19,11 +20,12 @@ from agents.rl.batch import Batch
 from agents.rl.inner_update import Gradient, log_prob, step_size
 from agents.rl.meta import Meta
 from qrl.policies.heads import Distribution
-from qrl.policies.policy import Params, Policy
+from qrl.policies.kinds import EpisodePolicy
+from qrl.policies.policy import Params
 
 
 def fisher_product(
-    policy: Policy, meta: Meta, inner: Sequence[Batch], outer: Batch, gradient: Gradient, weight: float
+    policy: EpisodePolicy, meta: Meta, inner: Sequence[Batch], outer: Batch, gradient: Gradient, weight: float
 ) -> Callable[[Meta], Meta]:
     """Return v -> J' F J v for meta-parameters, the sum over tasks and valid steps times `weight`.
 
@@ -51,7 +53,7 @@ def fisher_product(
         return vmap(lambda one, batch: log_prob(policy, one, batch)[1])(params, outer)
 
     distribution, pull_back, *_ = vjp(distributions, theta)
-    valid = outer.valid.flatten(1).unsqueeze(-1)
+    valid = outer.valid.flatten(1)
 
     def product(vector: Meta) -> Meta:
         tangent = {name: vector.theta[name].expand_as(value) for name, value in theta.items()}
@@ -61,7 +63,8 @@ def fisher_product(
             tangent = {name: v + sizes[name] * curved[name] + by_size[name] for name, v in tangent.items()}
         _, outputs, *_ = jvp(distributions, (theta,), (tangent,))
         metric = policy.head.fisher(distribution, outputs)
-        (cotangent,) = pull_back({name: weight * torch.where(valid, value, 0.0) for name, value in metric.items()})
+        masked = {name: torch.where(_like(valid, value), value, 0.0) for name, value in metric.items()}
+        (cotangent,) = pull_back({name: weight * value for name, value in masked.items()})
         by_alpha = {name: torch.zeros_like(value) for name, value in meta.theta.items()}
         for direction, hessian in reversed(updates):
             by_alpha = {name: total + (direction[name] * cotangent[name]).sum(0) for name, total in by_alpha.items()}
@@ -76,3 +79,8 @@ def fisher_product(
 def _inner_gradients(gradient: Gradient, batch: Batch) -> Callable[[Params], Params]:
     """Return the gradients of every task as a function of their parameters alone."""
     return lambda theta: vmap(gradient)(theta, batch)
+
+
+def _like(valid: Tensor, value: Tensor) -> Tensor:
+    """Return `valid` with as many axes as a value."""
+    return valid.reshape(valid.shape + (1,) * (value.ndim - valid.ndim))

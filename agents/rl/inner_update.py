@@ -21,7 +21,8 @@ from agents.rl.config import InnerConfig
 from agents.rl.losses import policy_gradient
 from agents.rl.memory import task_chunks
 from qrl.policies.heads import Distribution
-from qrl.policies.policy import Params, Policy, bind
+from qrl.policies.kinds import EpisodePolicy
+from qrl.policies.policy import Params, bind
 
 StepSizes = Params | float
 """A step size for each parameter, or one for all."""
@@ -30,7 +31,9 @@ Gradient = Callable[[Params, Batch], Params]
 """Function (theta, batch of one task) -> gradient of the inner surrogate."""
 
 
-def log_prob(policy: Policy, theta: Params, batch: Batch) -> tuple[Float[Tensor, "*task time env"], Distribution]:
+def log_prob(
+    policy: EpisodePolicy, theta: Params, batch: Batch
+) -> tuple[Float[Tensor, "*task time env"], Distribution]:
     """Return log pi of the actions, and the distributions [*task, time * env, ...]."""
     time = batch.valid.ndim - 2
     distribution = policy.episodes(bind(policy, theta), batch.observation, batch.action)
@@ -42,7 +45,7 @@ def log_prob(policy: Policy, theta: Params, batch: Batch) -> tuple[Float[Tensor,
 
 
 def inner_gradient(
-    policy: Policy, theta: Params, batch: Batch, surrogate: Callable[[Tensor, Batch], Tensor] | None = None
+    policy: EpisodePolicy, theta: Params, batch: Batch, surrogate: Callable[[Tensor, Batch], Tensor] | None = None
 ) -> Params:
     """Return grad J(theta), as often differentiable as the surrogate.
 
@@ -79,7 +82,7 @@ def stop_gradient(gradient: Params) -> Params:
 
 @torch.no_grad()
 def adapt(
-    policy: Policy,
+    policy: EpisodePolicy,
     state: FastWeights,
     rollout: Rollout,
     config: InnerConfig,

@@ -13,7 +13,8 @@ from agents.rl.config import MetaConfig
 from agents.rl.gradient import Terms
 from agents.rl.inner_update import StepSizes, log_prob
 from agents.rl.losses import ppo_clip
-from qrl.policies.policy import Params, Policy
+from qrl.policies.kinds import EpisodePolicy
+from qrl.policies.policy import Params
 
 
 class Meta(NamedTuple):
@@ -24,7 +25,7 @@ class Meta(NamedTuple):
     """One for each parameter (Meta-SGD, Li et al. 2017), or a number that is not trained."""
 
 
-def initial_meta(policy: Policy, config: MetaConfig) -> Meta:
+def initial_meta(policy: EpisodePolicy, config: MetaConfig) -> Meta:
     """Return the policy's own parameters, which training updates in place, and equal step sizes."""
     theta: Params = dict(policy.named_parameters())
     if not config.learn_step_sizes:
@@ -33,7 +34,7 @@ def initial_meta(policy: Policy, config: MetaConfig) -> Meta:
     return Meta(theta, sizes)
 
 
-def meta_optimiser(policy: Policy, meta: Meta, config: MetaConfig) -> KLAdaptiveAdam:
+def meta_optimiser(policy: EpisodePolicy, meta: Meta, config: MetaConfig) -> KLAdaptiveAdam:
     """Return the optimiser of the meta-parameters; it names them as in a checkpoint."""
     rates = {name: config.rate(group) for name, group in policy.groups.items()}
     params = dict(meta.theta)
@@ -42,14 +43,14 @@ def meta_optimiser(policy: Policy, meta: Meta, config: MetaConfig) -> KLAdaptive
     return KLAdaptiveAdam(config, params, dict.fromkeys(params, config.lr_step_sizes) | rates, policy_buffers(policy))
 
 
-def with_old_policy(policy: Policy, params: Params, batch: Batch) -> Batch:
+def with_old_policy(policy: EpisodePolicy, params: Params, batch: Batch) -> Batch:
     """Add the log-probabilities and distributions of the policies that collected a batch, with `params` [task, ...]."""
     with torch.no_grad():
         log_pi, distribution = log_prob(policy, params, batch)
     return replace(batch, old_log_prob=log_pi, old_distribution=distribution)
 
 
-def ppo_terms(policy: Policy, theta: Params, batch: Batch, clip: float, entropy_bonus: float = 0.0) -> Terms:
+def ppo_terms(policy: EpisodePolicy, theta: Params, batch: Batch, clip: float, entropy_bonus: float = 0.0) -> Terms:
     """Return sums over the valid steps of one task: PPO's objective, KL(old || new) and entropy.
 
     `batch` has the old policy's log-probabilities and distributions; `clip` may be infinite.

@@ -33,7 +33,7 @@ class Restarts:
     def __post_init__(self) -> None:
         self._done = torch.zeros((), dtype=torch.int64)
         self._score = torch.zeros((), dtype=torch.float64)
-        self._best_score = torch.full((), -torch.inf, dtype=torch.float64)
+        self._best_score = torch.zeros((), dtype=torch.float64)
         self._best: dict[str, Tensor] = {}
 
     @property
@@ -54,7 +54,7 @@ class Restarts:
             self._score += mean_return
         if int(self._done) % self.length:
             return
-        if self._score > self._best_score:
+        if not self._best or self._score > self._best_score:
             self._best_score = self._score.clone()
             self._best = {name: tensor.clone() for name, tensor in self.optimiser.state_dict().items()}
         self._score = torch.zeros_like(self._score)

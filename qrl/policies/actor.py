@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import gymnasium
 import torch
@@ -13,11 +13,25 @@ from torch import Tensor, nn
 from qrl.circuits.registers import Registers
 from qrl.common.errors import UsageError
 from qrl.common.options import check_literals
-from qrl.policies.heads import Categorical, Gaussian, MeasuredAnswer
+from qrl.policies.heads import Categorical, Gaussian, Head
 from qrl.policies.spaces import action_units
 
-BoundT = TypeVar("BoundT")
-"""Type returned by `bind` of a policy: a pytree of tensors."""
+
+class BoundNetwork(NamedTuple):
+    """Bound network: everything that depends only on the parameters; a pytree."""
+
+    features: object
+    readout: dict[str, Tensor]
+    """Parameters of the read-out of the features; empty if there is none."""
+
+
+class BoundPolicy(NamedTuple):
+    """Bound policy: everything that depends only on the parameters; a pytree, so it passes through `vmap`."""
+
+    actor: BoundNetwork
+    head: dict[str, Tensor]
+    critics: tuple[BoundNetwork, ...] = ()
+    """One critic; empty without a critic, or if actor and critic share a network."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +75,7 @@ def mask_logits(
     return outputs if mask is None else torch.where(mask, outputs, MASKED_LOGIT)
 
 
-class Actor(nn.Module, ABC, Generic[BoundT]):
+class Actor(nn.Module, ABC):
     """Abstract base class of policies; holds the head and `networks`, by name.
 
     `invalid_action_slice`: slice of the observation with one entry per discrete action, 1 if the action is invalid (it
@@ -71,6 +85,7 @@ class Actor(nn.Module, ABC, Generic[BoundT]):
 
     invalid_action_slice: slice | None = None
 
+    head: Head
     shift: Tensor
     scale: Tensor
     count: Tensor
@@ -83,7 +98,7 @@ class Actor(nn.Module, ABC, Generic[BoundT]):
     def __init__(
         self,
         networks: dict[str, nn.Module],
-        head: Categorical | Gaussian | MeasuredAnswer,
+        head: Head,
         action_space: gymnasium.Space[Any],
         observation_scale: Float[Tensor, " obs"],
         config: PolicyConfig,
@@ -111,7 +126,7 @@ class Actor(nn.Module, ABC, Generic[BoundT]):
         """Whether `bind` accepts parameters with leading task axes."""
 
     @abstractmethod
-    def bind(self) -> BoundT:
+    def bind(self) -> BoundPolicy:
         """Compute everything that depends only on the parameters."""
 
     @property

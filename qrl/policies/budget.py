@@ -2,14 +2,15 @@
 
 import json
 
-from torch import Generator, nn
+from torch import Generator
 
 from qrl.common.checks import check_count
-from qrl.common.errors import UsageError
+from qrl.common.errors import UsageError, wrap_errors
 from qrl.common.options import build_config
 from qrl.common.trust import remedy
 from qrl.models import MODELS
 from qrl.policies.frame import MAX_BUDGET, Frame
+from qrl.policies.registers import RegisterFeatures
 
 LIKE = "like:"
 
@@ -48,9 +49,13 @@ def n_parameters_of(budget: Budget, frame: Frame) -> int:
         raise UsageError(f"budget {budget!r}: {error}") from error
     values = dict(_option(text, budget) for text in options)
     config = build_config(plugin.Config, values, "budget: no option", f" of model {name!r}")
-    features = plugin.build(config, frame, Generator())
-    assert isinstance(features, nn.Module) and isinstance(features.n_features, int)
-    return sum(parameter.numel() for parameter in features.parameters()) + frame.n_parameters(features.n_features)
+    with wrap_errors(f"budget {budget!r}", usage_errors=True):
+        features = plugin.build(config, frame, Generator())
+    n_own = sum(parameter.numel() for parameter in features.parameters())
+    if isinstance(features, RegisterFeatures):  # without a read-out around it
+        return n_own
+    assert isinstance(features.n_features, int)
+    return n_own + frame.n_parameters(features.n_features)
 
 
 def _option(text: str, budget: str) -> tuple[str, object]:

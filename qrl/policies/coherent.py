@@ -8,7 +8,7 @@ outcomes and errors from the registers of the whole episode. Entropy is that of 
 would reward measurements that tell nothing. The critic sees outcomes, answers and rewards, never a state.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import gymnasium
 import torch
@@ -21,35 +21,26 @@ from qrl.common.errors import TrainingError, UsageError, wrap_errors
 from qrl.common.registry import name_of
 from qrl.models import MODELS
 from qrl.models.gru import GRU
-from qrl.policies.actor import Actor, PolicyConfig
+from qrl.policies.actor import Actor, BoundNetwork, BoundPolicy, PolicyConfig
 from qrl.policies.features import learning_rate_groups
 from qrl.policies.frame import Frame
 from qrl.policies.heads import Distribution, MeasuredAnswer
 from qrl.policies.outcome_readout import BoundReadout, OutcomeReadout, read_outcome
-from qrl.policies.recurrent import BoundNetwork, Outputs, RecurrentNetwork
+from qrl.policies.recurrent import Outputs, RecurrentNetwork
 from qrl.policies.registers import Evolved, RegisterFeatures
 
 N_CRITIC = 16
 """Width of the critic's memory [units]; ours."""
 
 
-class BoundCoherentPolicy(NamedTuple):
-    """Bound policy: everything that depends only on the parameters; a pytree."""
-
-    cell: object
-    critics: tuple[BoundNetwork, ...]
-    """One critic, or none for agents without a critic."""
-    predictions: tuple[BoundReadout, ...]
-    """Read-out of the rewards that the policy predicts, or none."""
-
-
-class CoherentPolicy(Actor[BoundCoherentPolicy]):
+class CoherentPolicy(Actor):
     """Policy on registers; `make_coherent_policy` also builds its cell.
 
     An action is (answer, outcome, error), integers [..., 3]. All lanes are at the same register of their episodes.
     """
 
     cell: nn.Module
+    head: MeasuredAnswer
 
     def __init__(
         self,
@@ -64,7 +55,7 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
         head, scale = MeasuredAnswer(int(action_space.n)), torch.ones(registers.shape[-1])
         super().__init__(networks, head, action_space, scale, PolicyConfig())
         assert isinstance(cell, RegisterFeatures)
-        self.registers, self._cell = registers, cell
+        self.registers = registers
         self.has_critic, self.has_prediction = critic is not None, prediction is not None
         self.n_memory = cell.n_memory
 
@@ -80,10 +71,15 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
 
     @property
     def n_noise(self) -> int:
-        return 2 + self._cell.n_noise
+        return self.head.n_noise + self._cell.n_noise
 
     def no_action(self, *lanes: int) -> Tensor:
         return super().no_action(*lanes, 3)
+
+    @property
+    def _cell(self) -> RegisterFeatures:
+        # No attribute: a module with two names keeps the parameters of `functional_call` after the call.
+        return cast(RegisterFeatures, self.cell)
 
     @property
     def _critic(self) -> RecurrentNetwork:
@@ -97,11 +93,11 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
         assert isinstance(prediction, OutcomeReadout)
         return prediction
 
-    def bind(self) -> BoundCoherentPolicy:
+    def bind(self) -> BoundPolicy:
         """Compute everything that depends only on the parameters."""
         critics = (self._critic.bind(),) if self.has_critic else ()
-        predictions = (self._prediction.bind(),) if self.has_prediction else ()
-        return BoundCoherentPolicy(self._cell.bind(), critics, predictions)
+        prediction = self._prediction.bind()._asdict() if self.has_prediction else {}
+        return BoundPolicy(BoundNetwork(self._cell.bind(), prediction), {}, critics)
 
     def to_environment(self, action: Int[Tensor, "*lanes 3"]) -> Int[Tensor, "*lanes"]:
         """Return the answers."""
@@ -116,7 +112,7 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
         reward: Float[Tensor, "*lanes"],
         ended: Bool[Tensor, "*lanes"],
     ) -> Float[Tensor, "*lanes transition"]:
-        """Encode the last transition: outcome of each wire (+1, -1; 0: not measured), answer, reward, end of episode."""
+        """Encode the last transition: outcome of each wire (+1, -1; 0: none), answer, reward, end of episode."""
         position = observation[..., self.registers.arriving].argmax(-1)
         bits = self._cell.bits(position, action[..., 1])
         answer = F.one_hot(action[..., 0], self.head.n_outputs).to(reward.dtype)
@@ -138,7 +134,7 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
 
     def draw(
         self,
-        bound: BoundCoherentPolicy,
+        bound: BoundPolicy,
         inputs: Float[Tensor, "*tasks batch input"],
         memory: Float[Tensor, "*tasks batch memory"],
         uniform: Float[Tensor, "*tasks batch noise"] | None,
@@ -152,9 +148,9 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
             raise UsageError("policy: a policy that measures has no most likely action: outcomes are random")
         delivered, classical = self._split(inputs)
         position = self._position(inputs)
-        evolved = self._cell.evolve(bound.cell, position, delivered, classical, memory)
+        evolved = self._cell.evolve(bound.actor.features, position, delivered, classical, memory)
         outcome = _draw(evolved.weights, uniform[..., 0])
-        logits = self._cell.logits(bound.cell, position, outcome, evolved)
+        logits = self._cell.logits(bound.actor.features, position, outcome, evolved)
         answer = _draw(logits.softmax(-1), uniform[..., 1])
         error = self._cell.draw_error(uniform[..., 2:])
         action = torch.stack([answer, outcome, error], dim=-1)
@@ -162,7 +158,7 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
 
     def evaluate(
         self,
-        bound: BoundCoherentPolicy,
+        bound: BoundPolicy,
         inputs: Float[Tensor, "time *tasks batch input"],
         action: Int[Tensor, "time *tasks batch 3"],
         mask: Bool[Tensor, "time *tasks batch act"] | None = None,
@@ -195,16 +191,16 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
         """Predict the rewards of these answers, given the outcomes."""
         return reward_outputs.gather(-1, action[..., :1]).squeeze(-1)
 
-    def _predict(self, bound: BoundCoherentPolicy, position: int, outcome: Tensor, evolved: Evolved) -> Tensor:
+    def _predict(self, bound: BoundPolicy, position: int, outcome: Tensor, evolved: Evolved) -> Tensor:
         """Return the expected reward of each answer; 0 before the last register, of width 0 without predictions."""
-        n_answers = self.head.n_outputs if bound.predictions else 0
-        if not bound.predictions or position < self.registers.n_registers - 1:
+        n_answers = self.head.n_outputs if self.has_prediction else 0
+        if not self.has_prediction or position < self.registers.n_registers - 1:
             return evolved.weights.new_zeros(*outcome.shape, n_answers)
-        return read_outcome(bound.predictions[0], outcome, evolved.hidden)
+        return read_outcome(BoundReadout(**bound.actor.readout), outcome, evolved.hidden)
 
     def episodes(
         self,
-        bound: BoundCoherentPolicy,
+        bound: BoundPolicy,
         observation: Float[Tensor, "*tasks time env obs"],
         action: Int[Tensor, "*tasks time env 3"],
     ) -> Distribution:
@@ -214,15 +210,15 @@ class CoherentPolicy(Actor[BoundCoherentPolicy]):
         return {name: value.movedim(0, axis).flatten(axis, axis + 1) for name, value in outputs.distribution.items()}
 
     def _replay(
-        self, bound: BoundCoherentPolicy, position: int, inputs: Tensor, action: Tensor, memory: Tensor
+        self, bound: BoundPolicy, position: int, inputs: Tensor, action: Tensor, memory: Tensor
     ) -> tuple[Evolved, Distribution]:
         delivered, classical = self._split(inputs)
-        evolved = self._cell.evolve(bound.cell, position, delivered, classical, memory)
+        evolved = self._cell.evolve(bound.actor.features, position, delivered, classical, memory)
         outcome = action[..., 1]
         chosen, total = evolved.weights.gather(-1, outcome.unsqueeze(-1)).squeeze(-1), evolved.weights.sum(-1)
         probabilities = evolved.weights / total.unsqueeze(-1)
         distribution = {
-            "log_probs": self._cell.logits(bound.cell, position, outcome, evolved).log_softmax(-1),
+            "log_probs": self._cell.logits(bound.actor.features, position, outcome, evolved).log_softmax(-1),
             "outcome_log_prob": chosen.log() - total.log(),
             "outcome_probs": F.pad(probabilities, (0, self._cell.n_outcomes - probabilities.shape[-1])),
         }
@@ -265,15 +261,15 @@ def make_coherent_policy(
     """Build a policy on registers with the cell of a model that acts on registers: a name or an object.
 
     `trial_steps`: length of a trial, for agents that observe transitions and have a critic; 0 for others.
-    `predict_reward`: the policy predicts the rewards of its answers. Raises
-    UsageError for actions that are not discrete, options of a read-out, and a model that reads numbers.
+    `predict_reward`: the policy predicts the rewards of its answers. Raises UsageError for actions that are not
+    discrete, options of a read-out, and a model that reads numbers.
     """
     generator = generator or torch.Generator().manual_seed(0)
     if not isinstance(action_space, gymnasium.spaces.Discrete):
         raise UsageError(f"policy: answers about registers must be discrete, not {action_space}")
     if config not in (None, PolicyConfig()):
         raise UsageError("policy: options of read-out, head and normalisation have no effect on registers of qubits")
-    with wrap_errors(f"model {name_of(model)!r}"):
+    with wrap_errors(f"model {name_of(model)!r}", usage_errors=True):
         frame = Frame(registers.shape[-1], int(action_space.n), trial_steps=trial_steps, registers=registers)
         cell = MODELS.load(model).build(model_config, frame, generator)
         if not (isinstance(cell, nn.Module) and isinstance(cell, RegisterFeatures)):

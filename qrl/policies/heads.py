@@ -147,6 +147,7 @@ class MeasuredAnswer(nn.Module):
     def __init__(self, n_answers: int) -> None:
         super().__init__()
         self.n_outputs = n_answers
+        self.n_noise = 2
 
     @staticmethod
     def log_prob(distribution: Distribution, action: Int[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
@@ -168,3 +169,18 @@ class MeasuredAnswer(nn.Module):
         tiny = torch.finfo(p.dtype).tiny
         outcome = (p * (p.clamp_min(tiny).log() - q.clamp_min(tiny).log())).sum(-1)
         return outcome + Categorical.kl(old, new)
+
+    @staticmethod
+    def fisher(distribution: Distribution, tangent: Distribution) -> Distribution:
+        """Multiply a tangent by the Fisher information, the second derivative of `kl`: 1 / P for outcomes."""
+        p, moved = distribution["outcome_probs"], tangent["outcome_probs"]
+        tiny = torch.finfo(p.dtype).tiny
+        return {
+            "log_probs": Categorical.fisher(distribution, tangent)["log_probs"],
+            "outcome_log_prob": torch.zeros_like(tangent["outcome_log_prob"]),
+            "outcome_probs": torch.where(p > 0, moved / p.clamp_min(tiny), 0.0),
+        }
+
+
+Head = Categorical | Gaussian | MeasuredAnswer
+"""Head of any policy: `n_outputs`, `n_noise`, and `log_prob`, `entropy`, `kl` and `fisher` of its distributions."""

@@ -1,8 +1,7 @@
 """Kinds of policies that agents are written against.
 
-Both unions have `bind`, `draw`, `no_action` and a head with `log_prob`, `entropy` and `kl`. Policies of episodes have
-`episodes`, the distributions at all steps of recorded episodes; policies of trials have `evaluate`, the same with
-values, and take transitions as inputs.
+All are actors (`qrl.policies.actor.Actor`) with `draw`. Policies of episodes have `episodes`, the distributions at all
+steps of recorded episodes; policies of trials have `evaluate`, the same with values, and take transitions as inputs.
 """
 
 from qrl.policies.coherent import CoherentPolicy

@@ -8,7 +8,7 @@ then call `policy.distribution`. Parameters and observations of several tasks ha
 """
 
 from functools import partial
-from typing import Any, ClassVar, Generic, NamedTuple
+from typing import Any, ClassVar
 
 import gymnasium
 import torch
@@ -18,7 +18,15 @@ from torch.func import functional_call, vmap
 
 from qrl.common.errors import UsageError, wrap_errors
 from qrl.common.registry import name_of
-from qrl.policies.actor import Actor, BoundT, PolicyConfig, make_head, mask_logits, n_observations
+from qrl.policies.actor import (
+    Actor,
+    BoundNetwork,
+    BoundPolicy,
+    PolicyConfig,
+    make_head,
+    mask_logits,
+    n_observations,
+)
 from qrl.policies.features import (
     Features,
     FunctionalFeatures,
@@ -36,18 +44,11 @@ Params = dict[str, Tensor]
 """Parameters as values, keyed by their names in a module."""
 
 
-class BoundPolicy(NamedTuple):
-    """Bound policy: everything that depends only on the parameters; a pytree, so it passes through `vmap`."""
-
-    features: object
-    readout: Params
-    head: Params
-
-
-class Policy(Actor[BoundPolicy]):
+class Policy(Actor):
     """Feed-forward policy; `make_policy` also builds its features (`qrl.policies.features`)."""
 
     features: nn.Module
+    head: Categorical | Gaussian
     n_memory: ClassVar[int] = 0
     """Width of the memory within an episode: a feed-forward policy has none."""
 
@@ -72,8 +73,8 @@ class Policy(Actor[BoundPolicy]):
 
     def bind(self) -> BoundPolicy:
         """Compute everything that depends only on the parameters."""
-        features = self._functional.bind()
-        return BoundPolicy(features, dict(self.readout.named_parameters()), dict(self.head.named_parameters()))
+        actor = BoundNetwork(self._functional.bind(), dict(self.readout.named_parameters()))
+        return BoundPolicy(actor, dict(self.head.named_parameters()))
 
     @property
     def broadcasts(self) -> bool:
@@ -84,8 +85,9 @@ class Policy(Actor[BoundPolicy]):
 
         Raises UsageError for observations of the wrong width.
         """
-        features = self._functional.run(bound.features, n_task_axes(bound.readout), self.normalised(observations))
-        outputs = mask_logits(read_out(bound.readout, features), self.action_mask(observations))
+        actor = bound.actor
+        features = self._functional.run(actor.features, n_task_axes(actor.readout), self.normalised(observations))
+        outputs = mask_logits(read_out(actor.readout, features), self.action_mask(observations))
         return self.head.distribution(bound.head, outputs)
 
     def draw(
@@ -100,8 +102,7 @@ class Policy(Actor[BoundPolicy]):
             noise = observations.new_zeros(*observations.shape[:-1], self.head.n_noise)
         else:
             noise = self.head.noise(uniform)
-        action: Tensor = self.head.sample(self.distribution(bound, observations), noise)
-        return action, memory
+        return self.head.sample(self.distribution(bound, observations), noise), memory
 
     def episodes(
         self, bound: BoundPolicy, observation: Float[Tensor, "*tasks time env obs"], action: Tensor
@@ -113,18 +114,18 @@ class Policy(Actor[BoundPolicy]):
         return self.distribution(self.bind(), observations)
 
 
-class _Binder(nn.Module, Generic[BoundT]):
+class _Binder(nn.Module):
     """Wrapper that lets `functional_call`, which only calls `forward`, call `bind`."""
 
-    def __init__(self, policy: Actor[BoundT]) -> None:
+    def __init__(self, policy: Actor) -> None:
         super().__init__()
         self.policy = policy
 
-    def forward(self) -> BoundT:
+    def forward(self) -> BoundPolicy:
         return self.policy.bind()
 
 
-def bind(policy: Actor[BoundT], params: Params) -> BoundT:
+def bind(policy: Actor, params: Params) -> BoundPolicy:
     """Evaluate `policy.bind()` with other parameter values, which may have leading task axes.
 
     The function is pure: derivatives are taken by `torch.func` transforms, and mapped over tasks by `vmap`.
@@ -134,7 +135,7 @@ def bind(policy: Actor[BoundT], params: Params) -> BoundT:
     return mapped(partial(_bind, policy), n_axes)(params)
 
 
-def _bind(policy: Actor[BoundT], params: Params) -> BoundT:
+def _bind(policy: Actor, params: Params) -> BoundPolicy:
     return functional_call(_Binder(policy), {f"policy.{name}": value for name, value in params.items()}, ())
 
 

@@ -18,7 +18,15 @@ from torch import Tensor, nn
 
 from qrl.common.errors import UsageError, wrap_errors
 from qrl.common.registry import name_of
-from qrl.policies.actor import Actor, PolicyConfig, make_head, mask_logits, n_observations
+from qrl.policies.actor import (
+    Actor,
+    BoundNetwork,
+    BoundPolicy,
+    PolicyConfig,
+    make_head,
+    mask_logits,
+    n_observations,
+)
 from qrl.policies.features import (
     FunctionalFeatures,
     RecurrentFeatures,
@@ -30,14 +38,6 @@ from qrl.policies.features import (
 )
 from qrl.policies.frame import Frame
 from qrl.policies.heads import Categorical, Distribution, Gaussian
-from qrl.policies.policy import Params
-
-
-class BoundNetwork(NamedTuple):
-    """Bound network: everything that depends only on the parameters; a pytree."""
-
-    features: object
-    readout: Params
 
 
 class RecurrentNetwork(nn.Module):
@@ -109,20 +109,12 @@ class Outputs(NamedTuple):
     """Input of `expected_reward`; of width 0 for a policy that does not predict rewards."""
 
 
-class BoundRecurrentPolicy(NamedTuple):
-    """Bound recurrent policy: everything that depends only on the parameters; a pytree."""
-
-    actor: BoundNetwork
-    critics: tuple[BoundNetwork, ...]
-    """One critic; empty if actor and critic share a network."""
-    head: Params
-
-
-class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
+class RecurrentPolicy(Actor):
     """Recurrent policy; `make_recurrent_policy` also builds its features (`qrl.policies.features`)."""
 
     actor: RecurrentNetwork
     critic: RecurrentNetwork | None
+    head: Categorical | Gaussian
 
     def __init__(
         self,
@@ -157,10 +149,10 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
     def broadcasts(self) -> bool:
         return self.actor.broadcasts and (self.critic is None or self.critic.broadcasts)
 
-    def bind(self) -> BoundRecurrentPolicy:
+    def bind(self) -> BoundPolicy:
         """Compute everything that depends only on the parameters."""
         critics = () if self.critic is None else (self.critic.bind(),)
-        return BoundRecurrentPolicy(self.actor.bind(), critics, dict(self.head.named_parameters()))
+        return BoundPolicy(self.actor.bind(), dict(self.head.named_parameters()), critics)
 
     # --- inputs ------------------------------------------------------------------------------------------------------
 
@@ -202,7 +194,7 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
 
     def act(
         self,
-        bound: BoundRecurrentPolicy,
+        bound: BoundPolicy,
         inputs: Float[Tensor, "*tasks batch input"],
         memory: Float[Tensor, "*tasks batch memory"],
         mask: Bool[Tensor, "*tasks batch act"] | None,
@@ -216,7 +208,7 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
 
     def unroll(
         self,
-        bound: BoundRecurrentPolicy,
+        bound: BoundPolicy,
         inputs: Float[Tensor, "time *tasks batch input"],
         mask: Bool[Tensor, "time *tasks batch act"] | None,
         truncation: int = 0,
@@ -235,7 +227,7 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
 
     def draw(
         self,
-        bound: BoundRecurrentPolicy,
+        bound: BoundPolicy,
         inputs: Float[Tensor, "*tasks batch input"],
         memory: Float[Tensor, "*tasks batch memory"],
         uniform: Float[Tensor, "*tasks batch noise"] | None,
@@ -251,7 +243,7 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
 
     def evaluate(
         self,
-        bound: BoundRecurrentPolicy,
+        bound: BoundPolicy,
         inputs: Float[Tensor, "time *tasks batch input"],
         action: Tensor,
         mask: Bool[Tensor, "time *tasks batch act"] | None = None,
@@ -268,7 +260,7 @@ class RecurrentPolicy(Actor[BoundRecurrentPolicy]):
             return reward_outputs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
         return reward_outputs[..., 0] + (reward_outputs[..., 1:] * action).sum(-1)
 
-    def _distribution(self, bound: BoundRecurrentPolicy, outputs: Tensor, mask: Tensor | None) -> Distribution:
+    def _distribution(self, bound: BoundPolicy, outputs: Tensor, mask: Tensor | None) -> Distribution:
         return self.head.distribution(bound.head, mask_logits(outputs[..., : self.head.n_outputs], mask))
 
 

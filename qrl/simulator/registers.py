@@ -1,7 +1,7 @@
 """Joint state of a quantum memory and registers, measured one after another.
 
-States are complex and unnormalised, [..., batch, rest, memory, register]: amplitudes of the memory, of the register that
-has arrived, and of registers that are still to come (`rest`; 1 if there are none, or if they are independent).
+States are complex and unnormalised, [..., batch, rest, memory, register]: amplitudes of the memory, of the register
+that has arrived, and of registers that are still to come (`rest`; 1 if there are none, or if they are independent).
 
 An outcome is a pair (memory outcome, register outcome). Projectors keep the memory's basis states of an outcome, so
 that a measured wire stays in the state that was found. The probability of an outcome given the past is the ratio of the

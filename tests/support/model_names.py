@@ -1,17 +1,22 @@
-"""The model files, by whether they have a memory."""
+"""The model files: on registers of qubits, and on numbers with and without a memory."""
 
 import torch
 
+from qrl.circuits.registers import Registers
 from qrl.models import MODELS
 from qrl.policies.frame import Frame
+from qrl.policies.registers import RegisterFeatures
 
 USABLE = [name for name, summary in MODELS.available().items() if summary.usable]
 
 
-def _has_memory(model: str) -> bool:
+def _features(model: str) -> torch.nn.Module:
     plugin = MODELS.load(model)
-    return hasattr(plugin.build(plugin.Config(), Frame(3, 2), torch.Generator().manual_seed(0)), "n_memory")
+    frame = Frame(3, 2, trial_steps=2, registers=Registers(1, 2, entangled=True))
+    return plugin.build(plugin.Config(), frame, torch.Generator().manual_seed(0))
 
 
-RECURRENT = [model for model in USABLE if _has_memory(model)]
-MEMORYLESS = [model for model in USABLE if model not in RECURRENT]
+_BUILT = {model: _features(model) for model in USABLE}
+ON_REGISTERS = [model for model, features in _BUILT.items() if isinstance(features, RegisterFeatures)]
+RECURRENT = [model for model, features in _BUILT.items() if hasattr(features, "n_memory") and model not in ON_REGISTERS]
+MEMORYLESS = [model for model in USABLE if model not in (*RECURRENT, *ON_REGISTERS)]

@@ -5,7 +5,7 @@ One step, for the t-th register of an episode (`qrl.circuits.registers.Registers
     h' = GRU(h, x)                                 classical memory, if it has a width; x: last outcomes, answer, reward
     psi' = U_t (memory x V_t(h') register)         U_t: a circuit; V_t: rotations of the register's wires
     o ~ P(o) = |Pi_o psi'|^2 / |psi'|^2            every wire of the register, and chosen wires of the memory
-    memory' = E_e Pi_o psi'                        all other wires of the memory keep their state; E_e: errors of storage
+    memory' = E_e Pi_o psi'                        other wires of the memory keep their state; E_e: errors of storage
     logits = table[o] + readout[o] h'              at the last register, where every wire is measured
 
 Nothing but outcomes, whose probabilities are linear in the density matrix, leaves the quantum part. The memory is empty
@@ -64,6 +64,7 @@ class RegisterCell(nn.Module):
         n_answers: number of answers.
         initial_angle: initial angles are uniform within this distance of 0 [rad].
         generator: source of the initial parameters.
+        steered: rotations of the register depend on the classical memory.
     """
 
     projectors: Tensor
@@ -82,6 +83,8 @@ class RegisterCell(nn.Module):
         n_answers: int,
         initial_angle: float,
         generator: Generator,
+        *,
+        steered: bool = True,
     ) -> None:
         super().__init__()
         self.registers, self.circuit, self.measured, self.storage = registers, circuit, measured, storage
@@ -98,7 +101,8 @@ class RegisterCell(nn.Module):
         self.angles = nn.Parameter(uniform(generator, initial_angle, n_steps, circuit.n_weights))
         self.answers = OutcomeReadout(self.n_outcomes, n_answers, n_hidden, generator)
         bound = 1 / math.sqrt(max(1, n_hidden))
-        self.steering = nn.Parameter(uniform(generator, bound, n_steps, 3 * registers.n_qubits, n_hidden))
+        n_steered = 3 * registers.n_qubits if steered else 0
+        self.steering = nn.Parameter(uniform(generator, bound, n_steps, n_steered, n_hidden))
         self.classical = GRU(n_classical, torch.zeros(n_hidden), generator) if n_hidden else None
 
     @property
@@ -128,6 +132,7 @@ class RegisterCell(nn.Module):
         if self.classical is not None:
             assert bound.classical is not None
             _, hidden = self.classical.run(bound.classical, classical, hidden)
+        if self.steering.numel():
             angles = hidden @ bound.steering[..., position, :, :].mT
             turn = rotations(angles.unflatten(-1, (-1, 3)))
             state = (state.flatten(-3, -2) @ turn.mT).reshape(state.shape)
@@ -198,7 +203,8 @@ def require_registers(frame: Frame) -> Registers:
     """Return the registers of a frame. Raises UsageError for an environment without registers."""
     if frame.registers is None:
         raise UsageError(
-            "it acts on registers of qubits, which this environment does not hand over; quantum_memory does"
+            "model: it acts on registers of qubits, which this environment does not hand over; use a model that reads "
+            "numbers, or --env quantum_memory"
         )
     return frame.registers
 
@@ -211,16 +217,32 @@ def build_cell(
     n_hidden: int,
     initial_angle: float,
     generator: Generator,
+    *,
+    steered: bool = True,
 ) -> RegisterCell:
     """Build a cell for a frame with registers. Raises UsageError if its agent observes no transitions to remember."""
     registers, n_answers = require_registers(frame), frame.n_outputs
     if n_hidden and not frame.trial_steps > 1:
         raise UsageError("n_hidden needs an agent that adapts in context, such as rl2; for other agents it must be 0")
     check_size(n_hidden**2 + 2**circuit.n_wires * n_answers * (1 + n_hidden))
-    n_classical = registers.n_registers + circuit.n_wires + n_answers + 2
+    n_classical = n_classical_inputs(frame, circuit)
     return RegisterCell(
-        registers, circuit, measured, storage, n_hidden, n_classical, n_answers, initial_angle, generator
+        registers,
+        circuit,
+        measured,
+        storage,
+        n_hidden,
+        n_classical,
+        n_answers,
+        initial_angle,
+        generator,
+        steered=steered,
     )
+
+
+def n_classical_inputs(frame: Frame, circuit: RegisterCircuit) -> int:
+    """Return the width of a step's classical inputs: arriving register, outcomes, answer, reward, end of episode."""
+    return require_registers(frame).n_registers + circuit.n_wires + frame.n_outputs + 2
 
 
 def _projectors(n_wires: int, measured: tuple[int, ...]) -> Float[Tensor, "outcome memory"]:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from agents.core.pytree import flatten
 from agents.maml import MAML, Config
 from qrl.models.reuploading import Config as CircuitConfig
+from qrl.policies.actor import BoundNetwork, BoundPolicy
 from qrl.policies.heads import Categorical
-from qrl.policies.policy import BoundPolicy, Policy, make_policy
+from qrl.policies.policy import Policy, make_policy
 from tests.support.enumeration.processes import N_ACTIONS, OBSERVATION, Problem
 
 
@@ -30,7 +31,7 @@ class LogitPolicy(Policy):
         return {"logits": "heads"}
 
     def bind(self) -> BoundPolicy:
-        return BoundPolicy({}, {}, {"logits": self.logits})
+        return BoundPolicy(BoundNetwork({}, {}), {"logits": self.logits})
 
     def distribution(self, bound: BoundPolicy, observations: Tensor) -> dict[str, Tensor]:
         logits = bound.head["logits"]
