@@ -94,7 +94,7 @@ from torch.nn.functional import one_hot
 from envs import Choice, Range, Tasks, TorchTasks, Uniform
 from envs.core.quantum_data import Ceiling
 from envs.dynamics import registers
-from envs.dynamics.memory_limits import Mode, classical_ceiling, coherent_optimum, most_copies
+from envs.dynamics.memory_limits import Mode, classical_ceiling, coherent_optimum, most_copies, storage_threshold
 from qrl.circuits.registers import Registers
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
@@ -230,6 +230,11 @@ class QuantumMemory(TorchTasks):
     def classical_ceiling(self) -> Ceiling:
         """Largest success rate of any agent with a classical memory, in every episode, even if told the frame."""
         return classical_ceiling(self.config.mode, self.registers.n_qubits, self.registers.n_registers)
+
+    @property
+    def storage_threshold(self) -> float | None:
+        """Noise of the stored register at which the best coherent memory reaches the ceiling, for a pair."""
+        return storage_threshold(self.registers.n_qubits, self.registers.n_registers)
 
     # -- dynamics ------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Command `export`: the circuits of an adapted policy for given observations, as files."""
+"""Command `export`: the circuits of an adapted policy for given observations, or of its next episode, as files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,19 +10,25 @@ from agents.cli.options import ExportOptions
 from agents.core.agent import InContextAgent, NetworkAgent
 from agents.experiment.adapted_policy import AdaptedPolicy
 from agents.experiment.export import Recorder, described, played, record
+from agents.experiment.register_export import check_episode_format, described_episode, next_episode
 from agents.experiment.report import open_run
 from agents.experiment.run import Run
 from agents.runs.messages import printable
 from qrl.backends.backend import Backend
 from qrl.backends.openqasm import FORMATS, encode
+from qrl.backends.register_qasm import to_episode_openqasm
 from qrl.common.errors import UsageError
 from qrl.common.files import check_new_file, from_json, to_json, write_folder
+from qrl.policies.coherent import CoherentPolicy
+
+EPISODE_FILE = "episode.qasm"
 
 
 def run_export(options: ExportOptions) -> int:
     """Write the circuits of an adapted policy for given observations into a new folder, with an index, export.json.
 
-    The policy is adapted to one task of a split, as in an evaluation. Return the exit code.
+    The policy is adapted to one task of a split, as in an evaluation. A policy on registers of qubits has one circuit,
+    that of its next episode. Return the exit code.
     """
     check_new_file(options.out)
     run = open_run(options.run, options.confirmed, options.checkpoint)
@@ -32,18 +38,24 @@ def run_export(options: ExportOptions) -> int:
     env = run.distribution.make(tasks[options.task : options.task + 1])
     agent = run.agent_on(Backend())
     assert isinstance(agent, NetworkAgent)
-    recorders = record(agent.policy)
-    adaptation = _adaptation(run, options)
-    policy = run.adapt(env, seed=options.seed, agent=agent, **adaptation)
-    observations = _observations(options, env)
-    files, rows = _circuits(policy, recorders, observations, options.format)
+    network, adaptation = agent.policy, _adaptation(run, options)
+    if isinstance(network, CoherentPolicy):
+        check_episode_format(options.format, with_observations=options.observations is not None)
+        episode = next_episode(network, run.adapt(env, seed=options.seed, agent=agent, **adaptation))
+        files = {EPISODE_FILE: to_episode_openqasm(episode).encode()}
+        content: dict[str, object] = {"episode": described_episode(episode, EPISODE_FILE)}
+    else:
+        recorders = record(network)
+        policy = run.adapt(env, seed=options.seed, agent=agent, **adaptation)
+        files, rows = _circuits(policy, recorders, _observations(options, env), options.format)
+        content = {"observations": rows}
     about = {
         "run": str(options.run),
         "format": options.format,
         "split": options.split,
         "task": tasks.rows()[options.task],
         **adaptation,
-        "observations": rows,
+        **content,
     }
     write_folder(options.out, {**files, "export.json": (to_json(about, indent=2) + "\n").encode()})
     circuits = f"{len(files)} circuit{'' if len(files) == 1 else 's'}"

@@ -189,14 +189,17 @@ class SweepOptions:
 class RobustnessOptions(TasksOptions):
     """Options of `robustness`."""
 
-    noise: tuple[str, ...] = ("depolarizing",)
-    """Kinds of noise, each evaluated separately: depolarizing, amplitude_damping, phase_damping, bit_flip, readout."""
+    noise: tuple[str, ...] | None = None
+    """Kinds of noise, each evaluated separately: depolarizing, amplitude_damping, phase_damping, bit_flip, readout; or
+    storage, for models on registers of qubits. By default storage for these, depolarizing for others."""
 
-    strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1)
-    """Strengths of each kind of noise; see `qrl.noise.model.Noise`."""
+    strengths: tuple[float, ...] | None = None
+    """Strengths of each kind of noise; see `qrl.noise.model.Noise`. By default 0.001 0.003 0.01 0.03 0.1; of storage
+    0.1 to 1 in steps of 0.1."""
 
-    shots: tuple[int, ...] = (10, 30, 100, 300, 1000)
-    """Shots of each circuit in each measurement basis [shots], evaluated without noise."""
+    shots: tuple[int, ...] | None = None
+    """Shots of each circuit in each measurement basis [shots], evaluated without noise. By default 10 30 100 300 1000;
+    on registers none."""
 
     out: Path | None = None
     """New JSON file to write, instead of robustness.json in the run folder; the plot is written next to it."""

@@ -25,6 +25,11 @@ class AdaptedPolicy:
         self._agent, self._state, self._generator, self._shape = agent, state, generator, shape
         self._action: Tensor | None = None
 
+    @property
+    def state(self) -> object:
+        """State of the agent after adaptation and the transitions reported since."""
+        return self._state
+
     @torch.no_grad()
     def act(self, observation: ArrayLike) -> NDArray[np.generic] | int | float:
         """Draw an action from the policy, in the form that the environment's `step` takes.

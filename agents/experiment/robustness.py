@@ -21,6 +21,13 @@ from qrl.backends.backend import Backend
 from qrl.common.errors import UsageError, suggest
 from qrl.noise.model import STRENGTHS, Noise
 
+GATE_STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)
+"""Default strengths of noise of circuits [probability]."""
+STORAGE_STRENGTHS = tuple(step / 10 for step in range(1, 11))
+"""Default strengths of noise of a stored memory [probability]."""
+SHOTS = (10, 30, 100, 300, 1000)
+"""Default numbers of shots [shots]."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -43,13 +50,21 @@ class Point:
 
 
 def backends(
-    kinds: Sequence[str], strengths: Sequence[float], shots: Sequence[int]
+    kinds: Sequence[str] | None,
+    strengths: Sequence[float] | None,
+    shots: Sequence[int] | None,
+    *,
+    on_registers: bool = False,
 ) -> list[tuple[str, float, Backend]]:
     """Return the backends of a sweep, each with the varied quantity and its value.
 
     The sweep evaluates exact circuits, each kind of noise at each strength, and noiseless circuits with each number of
-    shots. Raises UsageError for an unknown kind of noise, an invalid strength or an invalid number of shots.
+    shots; None stands for the defaults, which differ for models on registers. Raises UsageError for an unknown kind of
+    noise, an invalid strength or an invalid number of shots.
     """
+    kinds = ("storage",) if kinds is None and on_registers else ("depolarizing",) if kinds is None else kinds
+    strengths = (STORAGE_STRENGTHS if {*kinds} == {"storage"} else GATE_STRENGTHS) if strengths is None else strengths
+    shots = (() if on_registers else SHOTS) if shots is None else shots
     for kind in kinds:
         if "=" in kind:
             raise UsageError(f"robustness: --noise takes kinds, not {kind!r}: give strengths with --strengths")

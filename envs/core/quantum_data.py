@@ -39,3 +39,12 @@ class QuantumDataFamily(Protocol):
     @property
     def quantum_optimum(self) -> float:
         """Success rate of the best agent with a coherent memory [probability]."""
+
+
+@runtime_checkable
+class StoredDataFamily(QuantumDataFamily, Protocol):
+    """Family that also knows how much noise of the stored memory a coherent memory can take."""
+
+    @property
+    def storage_threshold(self) -> float | None:
+        """Probability of losing the stored memory at which the best coherent memory reaches the ceiling, if known."""

@@ -69,3 +69,14 @@ def classical_ceiling(mode: Mode, n_qubits: int, n_registers: int) -> Ceiling:
             return Ceiling(PURITY_BOUNDS[n_qubits, n_registers], "bound")
         case "same" | "purity":
             return Ceiling(1 / 2 + (d - 1) / (2 * d * (d + 1)), "exact")
+
+
+def storage_threshold(n_qubits: int, n_registers: int) -> float | None:
+    """Return the noise of storage at which the best coherent memory reaches the ceiling; None for three registers on.
+
+    With this probability the stored first register is replaced by the maximally mixed state. For a pair, the second
+    register alone is maximally mixed in both cases, so that noise p shrinks the difference of their states, and with it
+    the success rate above 1/2, by 1 - p. The ceiling above 1/2 is 2/(d + 1) of the optimum above 1/2 in `symmetry`,
+    `match` and `same`, hence p = 1 - 2/(d + 1).
+    """
+    return 1 - 2 / (2**n_qubits + 1) if n_registers == 2 else None

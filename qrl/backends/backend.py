@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from qrl.backends.cost import Counter, counted, shifts
+from qrl.backends.registers import register_modules, run_registers_on
 from qrl.backends.shots import frequencies
 from qrl.circuits.circuit import Circuit
 from qrl.common.checks import LARGEST_INT, MAX_SHOTS, check_count, shown
@@ -229,9 +230,13 @@ def uncounted(module: nn.Module) -> AbstractContextManager[None]:
 def run_on(module: nn.Module, backend: Backend, generator: torch.Generator) -> None:
     """Run every circuit of a module on a backend from now on.
 
-    Raises UsageError for a circuit that the backend cannot run, and for a module without circuits unless the backend is
-    the exact default.
+    Modules on registers take noise of their storage only. Raises UsageError for a circuit that the backend cannot run,
+    and for a module without circuits unless the backend is the exact default.
     """
+    if on_registers := register_modules(module):
+        run_registers_on(on_registers, backend.name, backend.shots, backend.noise)
+        return
+    backend.noise.check_without_storage()
     quantum = circuit_modules(module).values()
     if not quantum and backend != Backend():
         raise UsageError("backend: shots, noise and devices need a model with circuits, and this model has none")

@@ -1,6 +1,7 @@
 """Circuit export: OpenQASM 2 and 3 text of a circuit with numerical angles, and Qiskit's own format."""
 
 import io
+from collections.abc import Sequence
 
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.decompositions import DECOMPOSITIONS, QASM_NAMES, ScaledGate
@@ -24,19 +25,26 @@ def to_openqasm(circuit: Circuit, version: int = 3) -> str:
     """
     if version not in _HEADERS:
         raise UsageError(f"export: OpenQASM version must be 2 or 3, not {version!r}")
-    lines = []
-    for gate in circuit.gates:
-        if gate.is_parametric:
-            raise UsageError(f"export: the angle of {gate} is not a number; insert numbers with Circuit.at")
-        # Not every reader supports two-wire rotations, so they are decomposed into universally supported gates.
-        lines.append(" ".join(_statement(each.gate) for each in ScaledGate(gate).decompose(DECOMPOSITIONS)))
+    qubits = [f"q[{wire}]" for wire in range(circuit.n_wires)]
+    lines = [statements(gate, qubits) for gate in circuit.gates]
     register = f"qubit[{circuit.n_wires}] q;" if version == 3 else f"qreg q[{circuit.n_wires}];"
     return _HEADERS[version] + "\n".join([register, *lines]) + "\n"
 
 
-def _statement(gate: Gate) -> str:
+def statements(gate: Gate, qubits: Sequence[str]) -> str:
+    """Return the statements of a gate, given the names of the qubits by wire.
+
+    Raises UsageError for an angle that is not a number.
+    """
+    if gate.is_parametric:
+        raise UsageError(f"export: the angle of {gate} is not a number; insert numbers with Circuit.at")
+    # Not every reader supports two-wire rotations, so they are decomposed into universally supported gates.
+    return " ".join(_statement(each.gate, qubits) for each in ScaledGate(gate).decompose(DECOMPOSITIONS))
+
+
+def _statement(gate: Gate, qubits: Sequence[str]) -> str:
     number = "" if gate.angle is None else f"({gate.angle:.17g})"
-    return f"{QASM_NAMES[gate.name]}{number} {', '.join(f'q[{wire}]' for wire in gate.wires)};"
+    return f"{QASM_NAMES[gate.name]}{number} {', '.join(qubits[wire] for wire in gate.wires)};"
 
 
 def encode(circuit: Circuit, kind: str) -> bytes:

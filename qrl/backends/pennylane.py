@@ -16,7 +16,7 @@ from qrl.circuits.observables import Observable, PauliWord
 from qrl.common.errors import UsageError
 from qrl.noise.model import NOISELESS, Noise
 
-_GATES: dict[str, Callable[..., Operator]] = {
+GATES: dict[str, Callable[..., Operator]] = {
     "RX": qml.RX,
     "RY": qml.RY,
     "RZ": qml.RZ,
@@ -75,6 +75,7 @@ def to_angle_qnode(circuit: Circuit, device: object, diff_method: str | None, no
 
 
 def _check(noise: Noise) -> None:
+    noise.check_without_storage()
     if noise.calibration is not None:
         raise UsageError(
             "backend: calibrations need backend torch; device qiskit.aer takes a Qiskit noise model as an option"
@@ -85,7 +86,7 @@ def _queue(circuit: Circuit, angle: Callable[[Gate], Tensor | float], noise: Noi
     """Queue gates, channels and measurements."""
     for gates, wires in noise.schedule(circuit):
         for gate in gates:
-            _GATES[gate.name](*(() if gate.angle is None else (angle(gate),)), wires=gate.wires)
+            GATES[gate.name](*(() if gate.angle is None else (angle(gate),)), wires=gate.wires)
         for wire in wires:
             for name in noise.channels():
                 _CHANNELS[name](getattr(noise, name), wires=wire)

@@ -29,7 +29,7 @@ Kraus = list[np.ndarray]
 
 @dataclass(frozen=True)
 class Noise:
-    """Strengths of the channels that act on each wire of a gate after the gate, in this order, and of readout errors.
+    """Strengths of the channels that act on each wire of a gate after the gate, in this order, and of other errors.
 
     With `after="layer"` the channels act on every wire, including idle wires, after each layer of simultaneous gates
     (`Circuit.moments`). Raises UsageError for a strength out of range (`STRENGTHS`) and for an unknown `after`.
@@ -45,6 +45,9 @@ class Noise:
     """Probability of an X error."""
     readout: float = 0.0
     """Probability that a wire's outcome is flipped at readout; at most 1/2."""
+    storage: float = 0.0
+    """Probability that the stored quantum memory is replaced by the maximally mixed state between two registers; for
+    models on registers of qubits only."""
     after: After = "gate"
     calibration: Calibration | None = None
     """Device calibration with gate and readout errors that act before all of the above; written as calibration=FILE."""
@@ -88,9 +91,15 @@ class Noise:
         return bool(self.channels()) or (self.calibration is not None and bool(self.calibration.errors))
 
     def check(self, circuit: Circuit) -> None:
-        """Raise UsageError for a circuit with more wires than the calibration covers."""
+        """Raise UsageError for a circuit with more wires than the calibration covers, and for noise of a memory."""
+        self.check_without_storage()
         if self.calibration is not None:
             self.calibration.check(circuit)
+
+    def check_without_storage(self) -> None:
+        """Raise UsageError for noise of a stored quantum memory."""
+        if self.storage:
+            raise UsageError("noise: storage needs a model that keeps qubits between registers, such as coherent")
 
     def noisy_gates(self, gate: Gate) -> Iterable[NoisyGate]:
         """Return the native gates that implement a gate, with the calibration's errors.
@@ -109,8 +118,10 @@ class Noise:
         return np.stack(read) @ flips
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON record; a calibration is recorded by its source and digest."""
+        """Return a JSON record; a calibration is recorded by its source and digest, `storage` if positive."""
         given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "calibration"}
+        if not self.storage:
+            del given["storage"]  # records of circuits stay equal to those written before this field existed
         if self.calibration is not None:
             given["calibration"] = {"source": self.calibration.source, "digest": self.calibration.digest}
         return given
@@ -126,7 +137,7 @@ class Noise:
         return any(getattr(self, name) for name in STRENGTHS) or bool(self.calibration)
 
 
-STRENGTHS = {"depolarizing": 1, "amplitude_damping": 1, "phase_damping": 1, "bit_flip": 1, "readout": 0.5}
+STRENGTHS = {"depolarizing": 1, "amplitude_damping": 1, "phase_damping": 1, "bit_flip": 1, "readout": 0.5, "storage": 1}
 """Largest strength of each kind of noise. A readout error above 1/2 would only relabel the outcomes."""
 
 

@@ -34,6 +34,7 @@ from qrl.simulator.registers import apply_paulis, arrive, collapse, evolve, outc
 class BoundCell(NamedTuple):
     """Everything that depends only on the parameters; a pytree."""
 
+    angles: Float[Tensor, "*tasks register weight"]
     unitaries: Complex[Tensor, "*tasks register state state"]
     steering: Float[Tensor, "*tasks register angle hidden"]
     answers: BoundReadout
@@ -111,7 +112,8 @@ class RegisterCell(nn.Module):
     def bind(self) -> BoundCell:
         """Compute everything that depends only on the parameters."""
         classical = None if self.classical is None else self.classical.bind()
-        return BoundCell(self.circuit.unitary(self.angles), self.steering, self.answers.bind(), classical)
+        unitaries = self.circuit.unitary(self.angles)
+        return BoundCell(self.angles, unitaries, self.steering, self.answers.bind(), classical)
 
     # --- one step ----------------------------------------------------------------------------------------------------
 
@@ -169,6 +171,15 @@ class RegisterCell(nn.Module):
     def n_noise(self) -> int:
         """Number of uniform numbers that `draw_error` takes."""
         return self.circuit.n_memory + 2
+
+    @property
+    def n_stored(self) -> int:
+        """Number of wires that are stored between two registers [qubits]."""
+        return self.circuit.n_memory
+
+    def depolarise_storage(self, probability: float) -> None:
+        """Replace the stored state by the maximally mixed one with this probability between registers from now on."""
+        self.storage = self.storage._replace(depolarising=probability)
 
     def draw_error(self, uniform: Float[Tensor, "*batch noise"]) -> Int[Tensor, "*batch"]:
         """Draw Pauli errors: X on the wires of the higher n bits, Z on those of the lower n bits; 0 for none."""
