@@ -96,7 +96,7 @@ from envs.core.quantum_data import Ceiling
 from envs.dynamics import registers
 from envs.dynamics.memory_limits import Mode, classical_ceiling, coherent_optimum, most_copies, storage_threshold
 from qrl.circuits.registers import Registers
-from qrl.common.checks import check_count
+from qrl.common.checks import check_count, check_in_unit_interval
 from qrl.common.errors import UsageError
 from qrl.common.options import check_literals, only_with
 from qrl.simulator.kernels import as_parts
@@ -105,6 +105,9 @@ Frame = Literal["none", "rz"]
 
 MAX_QUBITS = 3
 """Largest number of qubits of a register."""
+
+MODEL = "coherent"
+"""Default model of all agents."""
 
 EVAL_TASKS = 500
 """Default number of test tasks; with 40 trials of each, an evaluation has the 20,000 episodes of a certificate."""
@@ -126,6 +129,9 @@ class Config:
     """Registers of an episode of purity [registers]; none given: 2. Other modes fix the number. Ours."""
     frame: Frame = "none"
     """Hidden turn of the second register, fixed in a task: none, or rz (mode symmetry with one qubit only); ours."""
+    curriculum: float = 0.0
+    """Fraction of the training in which the hidden angles of train tasks grow from 0 to their full range, in [0, 1]
+    (curriculum learning, Bengio et al. 2009; ours). Test tasks always have the full range."""
     horizon: int | None = None
     """Length of an episode [steps]: one step for each register. The mode fixes it; no other value is accepted."""
 
@@ -137,6 +143,9 @@ class Config:
         if self.frame != "none" and (self.mode, self.n_qubits) != ("symmetry", 1):
             found = f"mode {self.mode} with n_qubits {self.n_qubits}"
             raise UsageError(f"quantum_memory: frame {self.frame} needs mode symmetry with n_qubits 1, not {found}")
+        check_in_unit_interval("quantum_memory: curriculum", self.curriculum)
+        if self.curriculum and self.frame == "none":
+            raise UsageError("quantum_memory: curriculum needs a hidden frame to vary; use frame rz")
         if self.horizon is not None:
             steps = check_count("quantum_memory: horizon [steps]", self.horizon)
             if steps != self.n_registers:
@@ -171,6 +180,18 @@ def default_agent(config: Config) -> tuple[str, str]:
     return "rl2", "coherent"
 
 
+def default_run(config: Config, agent: str) -> tuple[dict[str, object], dict[str, object]]:
+    """Return default options of runs and of the agent, by the mode and the frame (ours)."""
+    fields: dict[str, object] = {"eval_tasks": EVAL_TASKS, "iterations": 120}
+    if agent == "maml":
+        options = {"episodes": 40, "meta_batch": 40, "inner_steps": 2, "lr_angles": 0.02}
+        return fields | {"iterations": 200}, options
+    if agent == "rl2" and config.frame != "none":
+        options = {"episodes": 10, "meta_batch": 1000, "restarts": 1}
+        return fields | {"iterations": 300}, options
+    return fields, {}
+
+
 def build(config: Config) -> TorchTasks:
     """Return the task distribution of `config`."""
     return QuantumMemory(config)
@@ -203,6 +224,11 @@ class QuantumMemory(TorchTasks):
         if self.config.frame == "none" and bool((tasks.frame != 0).any()):
             raise UsageError("quantum_memory: frame of a task must be 0 [rad] with the option frame none; use frame rz")
         return tasks
+
+    def ease(self, tasks: Tasks, progress: float) -> Tasks:
+        """Return train tasks with the angles of this progress of training, in [0, 1]; see `Config.curriculum`."""
+        share = 1.0 if progress >= self.config.curriculum else progress / self.config.curriculum
+        return Tasks({"frame": share * tasks.frame})
 
     # -- the best success rates ----------------------------------------------------------------------------------------
 

@@ -50,15 +50,16 @@ class AgentChooser(Protocol):
 
 
 @runtime_checkable
-class EvaluationTasksChooser(Protocol):
-    """Plug-in of an environment with its own default number of test tasks, `EVAL_TASKS`."""
+class RunChooser(Protocol):
+    """Plug-in of an environment with default options of runs and agents that depend on its own options."""
 
-    EVAL_TASKS: int
+    def default_run(self, config: object, agent: str) -> tuple[Mapping[str, object], Mapping[str, object]]:
+        """Return default fields of a spec, such as `iterations`, and options that replace the agent's defaults."""
 
 
 @runtime_checkable
 class ModelChooser(Protocol):
-    """Plug-in of an agent with its own default model, `MODEL`."""
+    """Plug-in of an agent, or of an environment for all agents, with its own default model, `MODEL`."""
 
     MODEL: str
 
@@ -225,14 +226,21 @@ class Spec:
         chosen = _Chosen(given, objects, where)
         env = chosen.add("env", DEFAULT_NAMES["env"])
         agent_name, model_name = DEFAULT_NAMES["agent"], DEFAULT_NAMES["model"]
-        if isinstance(env, EvaluationTasksChooser):
-            given.setdefault("eval_tasks", env.EVAL_TASKS)
         if isinstance(env, AgentChooser):
             agent_name, suited = env.default_agent(given["env_config"])
             model_name = suited if given.get("agent", agent_name) == agent_name else model_name
+        is_tuned = given.get("agent_config") is None
         agent = chosen.add("agent", agent_name)
         if isinstance(agent, ModelChooser) and given["agent"] != agent_name:
             model_name = agent.MODEL
+        if isinstance(env, ModelChooser):
+            model_name = env.MODEL
+        if isinstance(env, RunChooser):
+            fields, options = env.default_run(given["env_config"], str(given["agent"]))
+            given = {**fields, **given}
+            chosen.given = given
+            if is_tuned and options:
+                given["agent_config"] = dataclasses.replace(given["agent_config"], **options)
         chosen.add("model", model_name)
         policy = policy_config()
         head = given.get("policy")

@@ -18,6 +18,7 @@ from agents.experiment.restoring import RNGS, generators, restore_learner
 from agents.runs.checkpoints import Checkpoint
 from agents.runs.folder import RunFolder
 from envs import TaskDistribution, Tasks
+from envs.core.curriculum import Curriculum
 from envs.core.task_vector import TaskVectorEnv
 from qrl.common.divergence import REMEDY, diverging
 from qrl.common.errors import TrainingError
@@ -92,12 +93,15 @@ class Training:
         start = time.perf_counter()
         execution = find_execution(self.agent)
         before = 0 if execution is None else execution.counter.circuits
+        progress = self.iteration / self.spec.iterations
         tasks = self.distribution.sample(self.agent.n_tasks, "train", self.rngs["tasks"])
+        if isinstance(self.distribution, Curriculum):
+            tasks = self.distribution.ease(tasks, progress)
         rollouts, states = collect_and_adapt(
             self.env, self.agent, tasks, self.agent.n_rollouts, self.rngs["environment"], self.generator
         )
         with agent_errors(self.agent), diverging("an update of the agent"):
-            metrics = self.agent.update(rollouts, states, 1 - self.iteration / self.spec.iterations)
+            metrics = self.agent.update(rollouts, states, 1 - progress)
         if not isinstance(metrics, Mapping):
             raise TrainingError(f"agent {self.spec.agent!r}: update returned {metrics!r}, not a dict of metrics")
         if bad := [name for name, value in metrics.items() if isinstance(value, float) and not math.isfinite(value)]:

@@ -176,8 +176,10 @@ def test_runs_of_different_seeds_see_different_episodes(tmp_path):
 
 def test_the_environment_sets_its_number_of_tasks(monkeypatch):
     assert Spec.default(env="bandit").eval_tasks == 100
-    monkeypatch.setattr("envs.bandit.EVAL_TASKS", 500, raising=False)
+    fields, options = {"eval_tasks": 500}, {"episodes": 4}
+    monkeypatch.setattr("envs.bandit.default_run", lambda config, agent: (fields, options), raising=False)
     assert Spec.default(env="bandit").eval_tasks == 500
+    assert Spec.default(env="bandit").agent_config.episodes == 4
     assert Spec.default(env="bandit", eval_tasks=7).eval_tasks == 7
 
 
