@@ -9,7 +9,8 @@ from agents.experiment.adapted_policy import AdaptedPolicy
 from qrl.circuits.register_episode import RegisterEpisode
 from qrl.common.errors import UsageError
 from qrl.models.shared.register_description import describe_episode
-from qrl.policies.coherent import BoundCoherentPolicy, CoherentPolicy
+from qrl.policies.actor import BoundPolicy
+from qrl.policies.coherent import CoherentPolicy
 
 
 @runtime_checkable
@@ -48,9 +49,9 @@ def next_episode(policy: CoherentPolicy, adapted: AdaptedPolicy) -> RegisterEpis
     Raises UsageError for an agent whose state holds no policy on registers, and as `describe_episode` does.
     """
     state = adapted.state
-    if isinstance(state, _TrialMemory) and isinstance(state.bound, BoundCoherentPolicy):
+    if isinstance(state, _TrialMemory) and isinstance(state.bound, BoundPolicy):
         return describe_episode(policy, state.bound, state.hidden, state.transition)
-    if isinstance(state, _FastWeights) and isinstance(state.bound, BoundCoherentPolicy):
+    if isinstance(state, _FastWeights) and isinstance(state.bound, BoundPolicy):
         return describe_episode(policy, map_tensors(lambda tensor: tensor[0], state.bound), state.memory)
     raise UsageError("export: the agent's state holds no policy on registers")
 

@@ -93,7 +93,7 @@ class Case:
 def replay(policy, bound, position, inputs, action, memory):
     """Log-probabilities of one step, and the next memory."""
     cell, n_parts = policy.cell, policy.registers.arriving.start
-    evolved = cell.evolve(bound.cell, position, inputs[:, :n_parts], inputs[:, n_parts:], memory)
+    evolved = cell.evolve(bound.actor.features, position, inputs[:, :n_parts], inputs[:, n_parts:], memory)
     chosen = evolved.weights.gather(1, action[:, 1:2]).squeeze(1)
     next_memory = cell.after(evolved, position, action[:, 1], action[:, 2])
     return {"outcome_log_prob": chosen.log() - evolved.weights.sum(1).log()}, next_memory
@@ -223,8 +223,8 @@ def test_answers_are_those_of_the_policy():
     nothing = torch.zeros(n, dtype=torch.float64)
     transition = case.policy.transition_input(observation, action, nothing, nothing > 0)
     inputs = torch.cat([torch.tensor([[0.0, 1.0]], dtype=torch.float64).expand(n, -1), transition], dim=1)
-    evolved = cell.evolve(case.bound.cell, 1, observation[:, : ENTANGLED.arriving.start], inputs, memory)
-    logits = cell.logits(case.bound.cell, 1, torch.arange(n), evolved)
+    evolved = cell.evolve(case.bound.actor.features, 1, observation[:, : ENTANGLED.arriving.start], inputs, memory)
+    logits = cell.logits(case.bound.actor.features, 1, torch.arange(n), evolved)
     np.testing.assert_allclose(case.episode.answers[1], logits.softmax(-1).detach(), atol=1e-12)
 
 

@@ -7,13 +7,14 @@ from qrl.circuits.gates import Gate
 from qrl.circuits.register_episode import History, RegisterEpisode, RegisterStep, check_histories
 from qrl.common.errors import UsageError
 from qrl.models.shared.register_cell import BoundCell, RegisterCell
-from qrl.policies.coherent import BoundCoherentPolicy, CoherentPolicy
+from qrl.policies.actor import BoundPolicy
+from qrl.policies.coherent import CoherentPolicy
 from qrl.policies.registers import Evolved
 
 
 @torch.no_grad()
 def describe_episode(
-    policy: CoherentPolicy, bound: BoundCoherentPolicy, memory: Tensor, transition: Tensor | None = None
+    policy: CoherentPolicy, bound: BoundPolicy, memory: Tensor, transition: Tensor | None = None
 ) -> RegisterEpisode:
     """Return the circuit of the episode that a policy would act in next.
 
@@ -26,7 +27,7 @@ def describe_episode(
     Rewards before the last step count as 0, as in every family on registers. Raises UsageError for another model, and
     if angles depend on too many histories.
     """
-    cell, parameters = policy.cell, bound.cell
+    cell, parameters = policy.get_submodule("cell"), bound.actor.features
     if not (isinstance(cell, RegisterCell) and isinstance(parameters, BoundCell)):
         raise UsageError("export: the model acts on registers, but has no description of its circuit")
     return _Episode(policy, cell, parameters, memory.flatten()[cell.n_parts :], transition).describe()
