@@ -184,11 +184,10 @@ def default_run(config: Config, agent: str) -> tuple[dict[str, object], dict[str
     """Return default options of runs and of the agent, by the mode and the frame (ours)."""
     fields: dict[str, object] = {"eval_tasks": EVAL_TASKS, "iterations": 120}
     if agent == "maml":
-        options = {"episodes": 40, "meta_batch": 40, "inner_steps": 2, "lr_angles": 0.02}
+        options: dict[str, object] = {"episodes": 40, "meta_batch": 40, "inner_steps": 2, "lr_angles": 0.02}
         return fields | {"iterations": 200}, options
     if agent == "rl2" and config.frame != "none":
-        options = {"episodes": 10, "meta_batch": 1000, "restarts": 1}
-        return fields | {"iterations": 300}, options
+        return fields | {"iterations": 300}, {"episodes": 10, "meta_batch": 1000, "restarts": 1}
     return fields, {}
 
 

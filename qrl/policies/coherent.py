@@ -283,7 +283,7 @@ def make_coherent_policy(
         cell = MODELS.load(model).build(model_config, frame, generator)
         if not (isinstance(cell, nn.Module) and isinstance(cell, RegisterFeatures)):
             raise UsageError(
-                "it reads numbers, but the observations are registers of qubits, whose amplitudes no agent can read: "
+                "it reads numbers, but the observations are registers of qubits, whose amplitudes no agent can read; "
                 "use a model that acts on registers, such as coherent"
             )
         critic = prediction = None
