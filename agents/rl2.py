@@ -18,24 +18,22 @@ from functools import partial
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from agents.core.context import BuildContext
-from agents.core.pytree import map_tensors, register_pytree
 from agents.core.rollout import Rollout
 from agents.core.saved_state import policy_buffers
 from agents.rl.adaptive_adam import KLAdaptiveAdam
 from agents.rl.config import PPOConfig
 from agents.rl.gradient import Terms, chunked_gradient, chunked_terms, per_step
 from agents.rl.losses import ppo_clip
-from agents.rl.memory import saved_bytes
 from agents.rl.restarts import PREFIX, Restarts
 from agents.rl.returns import generalised_advantages, leave_one_out
+from agents.rl.trials import Trials, graph_bytes, rollout_bytes, select_trials
 from qrl.common.errors import UsageError
 from qrl.common.memory import check_fits
 from qrl.policies.actor import BoundPolicy
-from qrl.policies.heads import Distribution
 from qrl.policies.kinds import TrialPolicy
 from qrl.policies.policy import Params, bind
 from qrl.policies.recurrent import Outputs
@@ -159,28 +157,6 @@ class Memory:
     bound: BoundPolicy
 
 
-@register_pytree
-@dataclass(frozen=True)
-class Trials:
-    """Trials with advantages and targets."""
-
-    inputs: Float[Tensor, "time trial input"]
-    """Inputs of the network, as in `act`."""
-    action: Shaped[Tensor, "time trial *act"]
-    valid: Bool[Tensor, "time trial"]
-    old_distribution: Distribution
-    """Action distributions of the policy that collected the trials."""
-    old_log_prob: Float[Tensor, "time trial"]
-    advantage: Float[Tensor, "time trial"]
-    """Advantages, standardised over all valid steps."""
-    target: Float[Tensor, "time trial"]
-    """Targets of the critic, in units of `value_scale`."""
-    reward: Float[Tensor, "time trial"]
-    """Rewards, in units of `reward_scale`."""
-    mask: Bool[Tensor, "time trial act"] | None = None
-    """Available actions; None if all are."""
-
-
 class RL2:
     """RL^2 learner. `theta` are the parameters of its policy, which training updates in place."""
 
@@ -205,7 +181,7 @@ class RL2:
         steps = config.episodes * horizon
         user, rollout = f"agent {config.agent}", f"a rollout of {config.meta_batch} trials of {steps:,} steps"
         device = policy.scale.device
-        check_fits(user, rollout, config.meta_batch * steps * _rollout_bytes(policy), device)
+        check_fits(user, rollout, config.meta_batch * steps * rollout_bytes(policy), device)
         self.value_scale = reward_scale * float(torch.tensor(config.discount).pow(torch.arange(steps)).sum())
         """Return that corresponds to a critic output of 1: the discounted sum of `reward_scale` over a trial."""
         rates = {name: config.rate(group) for name, group in policy.groups.items()}
@@ -387,35 +363,8 @@ class RL2:
         self.optimiser.load_state_dict({n: tensor for n, tensor in tensors.items() if not n.startswith(PREFIX)})
 
 
-def select_trials(trials: Trials, chunk: slice | Tensor) -> Trials:
-    """Index every tensor along its trial axis."""
-    return map_tensors(lambda tensor: tensor[:, chunk], trials)
-
-
 def _no_restart(attempt: int) -> Params:
     raise UsageError(f"agent rl2: restart {attempt} needs a function that draws initial parameters")
-
-
-def _rollout_bytes(policy: TrialPolicy) -> float:
-    """Return a lower bound on the memory per step of a rollout and its objective [bytes]."""
-    # Observation, inputs and ten further numbers.
-    return 4.0 * (2 * len(policy.scale) + policy.head.n_outputs + 12)
-
-
-def graph_bytes(policy: TrialPolicy) -> float:
-    """Return the memory that autograd keeps per step and trial [bytes], without tensors that trials share."""
-    theta: Params = dict(policy.named_parameters())
-
-    def trial_bytes(n_trials: int, n_steps: int) -> int:
-        transition = policy.initial_transition_input(n_steps, n_trials)
-        observation = transition.new_zeros(n_steps, n_trials, len(policy.scale))
-        inputs, mask = policy.inputs(observation, transition), policy.action_mask(observation)
-        action = policy.no_action(n_steps, n_trials)
-        return saved_bytes(policy, lambda: policy.evaluate(bind(policy, theta), inputs, action, mask))
-
-    # Measured on the second step, because the memory is empty before the first.
-    of_16, of_48 = (trial_bytes(n_trials, 2) - trial_bytes(n_trials, 1) for n_trials in (16, 48))
-    return max(1.0, (of_48 - of_16) / 32)
 
 
 def build(config: Config, context: BuildContext) -> RL2:
