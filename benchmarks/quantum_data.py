@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from agents.experiment.certificate_text import DIGITS, p_value_text, share_text
+from agents.study.file import read_request
 from benchmarks.certificates.pictures import of_seeds, overview, pair_rows
 from benchmarks.certificates.requirements import family_wise_requirement, requirements
 from benchmarks.certificates.rows import certificate_of, family_wise, name_of, row_of, task_of
@@ -30,11 +31,10 @@ from benchmarks.shared.common import set_up, table
 from benchmarks.shared.curves import save
 from benchmarks.shared.main import TrainingOptions, run_main
 from benchmarks.shared.publish import check_names, earlier_results, publish
+from benchmarks.shared.studies import STUDIES as STUDY_FILES
 from benchmarks.shared.studies import train
 
 SEEDS = 10
-CONTROL_SEEDS = 3
-"""Seeds of the controls with two qubits."""
 QUICK = ("--iterations", "3", "--eval-tasks", "4", "--eval-episodes", "4", "--agent.meta-batch", "20")
 """Options of a quick check."""
 QUICK_IN_CONTEXT = (*QUICK, "--agent.restarts", "1")
@@ -73,10 +73,12 @@ def main(options: Options) -> None:
 
 
 def study(part: str, options: Options) -> dict[str, Any]:
-    """Return the rows of a study."""
-    if part == "larger-controls":
-        options = replace(options, seeds=min(options.seeds, CONTROL_SEEDS))
-    groups = train(f"quantum_data-{part}", options, QUICK if part == "maml" else QUICK_IN_CONTEXT)
+    """Return the rows of a study; one with fewer seeds than the others, such as of controls, keeps its number."""
+    name = f"quantum_data-{part}"
+    n_seeds = len(read_request(STUDY_FILES / f"{name}.toml").seeds)
+    groups = train(
+        name, replace(options, seeds=min(options.seeds, n_seeds)), QUICK if part == "maml" else QUICK_IN_CONTEXT
+    )
     rows = {name_of(row): row for row in map(row_of, groups.values())}
     for row in rows.values():
         row["requirements"] = requirements(part, row)

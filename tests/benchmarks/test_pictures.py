@@ -38,8 +38,7 @@ def test_legends_match_their_panels_and_counts_are_integers(name, monkeypatch, t
     function, counted = DRAWN[name]
     with in_style():
         getattr(module, function)(from_json(RESULTS / f"{name}.json")["results"], tmp_path / "picture.png")
-    (figure,) = saved
-    assert counted in check_panels(figure)
+    assert saved and any(counted in labels for labels in [check_panels(figure) for figure in saved])
 
 
 @needs_results

@@ -10,6 +10,7 @@ import agents
 from agents.compare.groups import RunGroup
 from agents.compare.runs import read_run
 from agents.experiment.style import in_style
+from agents.study.file import read_request
 from benchmarks import quantum_data
 from benchmarks.certificates import pictures
 from benchmarks.certificates.requirements import family_wise_requirement, requirements
@@ -196,7 +197,13 @@ def test_parts_are_reported_and_controls_follow_from_earlier_ones(monkeypatch, t
     for module in (common, publish):
         monkeypatch.setattr(module, "RESULTS", results)
     monkeypatch.setattr(quantum_data, "save", lambda figure, path: None)
-    monkeypatch.setattr(quantum_data, "train", lambda name, options, quick: {"each": name})
+    asked = {}
+
+    def train(name, options, quick):
+        asked[name] = options.seeds
+        return {"each": name}
+
+    monkeypatch.setattr(quantum_data, "train", train)
     given = {
         "quantum_data-pairs": row("match", "measured", (0.6667,) * 10),
         "quantum_data-larger-controls": row("match", "GRU, fixed", (0.6,) * 3, n_qubits=2),
@@ -207,6 +214,8 @@ def test_parts_are_reported_and_controls_follow_from_earlier_ones(monkeypatch, t
     assert "match, n = 1: measured" in text and "at most 0.01  yes" in text and "all 1 classical memories" in text
     quantum_data.main(quantum_data.Options(parts=("larger-controls",)))
     assert "all 2 classical memories" in capsys.readouterr().out
+    seeds = {name: len(read_request(studies.STUDIES / f"{name}.toml").seeds) for name in asked}
+    assert asked == seeds and asked["quantum_data-pairs"] == 10 > asked["quantum_data-larger-controls"]
     written = from_json(results / "quantum_data.json")["results"]
     assert list(written) == ["pairs", "larger-controls", "controls"]
     assert written["controls"]["rows"] == ["match, n = 1: measured", "match, n = 2: GRU, fixed"]
