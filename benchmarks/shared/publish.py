@@ -36,12 +36,16 @@ def publish(name: str, measured: dict[str, Any], known: Iterable[str], draw: Dra
         draw: draws all results into a file.
         draft: whether parts are incomplete.
     """
-    path = RESULTS / f"{name}.json"
-    earlier = from_json(path)["results"] if path.exists() and not draft else {}
-    merged = earlier | measured
+    merged = earlier_results(name, draft=draft) | measured
     results = {part: merged[part] for part in known if part in merged}
     write_result(name, results, quick=draft)
     _draw_into(RUNS if draft else docs(), name, results, draw)
+
+
+def earlier_results(name: str, *, draft: bool) -> dict[str, Any]:
+    """Return the parts of results/NAME.json; none for a draft, whose parts are incomplete, and without that file."""
+    path = RESULTS / f"{name}.json"
+    return from_json(path)["results"] if path.exists() and not draft else {}
 
 
 def redraw(name: str, draw: Draw) -> None:

@@ -6,12 +6,12 @@ import sys
 import pytest
 from matplotlib.colors import to_hex
 
-from agents.experiment.style import PALETTE, REFERENCE_COLOUR, in_style
+from agents.experiment.style import in_style
 from benchmarks.shared import common, curves, main
 from benchmarks.shared import publish as published
 from benchmarks.shared.common import RESULTS
 from qrl.common.files import from_json, to_json
-from tests.agents.legends import check_legend
+from tests.support.panels import check_panels
 
 DRAWN = {
     "few_shot": ("_draw", "gradient steps of 10 examples each"),
@@ -39,18 +39,7 @@ def test_legends_match_their_panels_and_counts_are_integers(name, monkeypatch, t
     with in_style():
         getattr(module, function)(from_json(RESULTS / f"{name}.json")["results"], tmp_path / "picture.png")
     (figure,) = saved
-    figure.canvas.draw()
-    places = [axes for axes in figure.axes if axes.get_visible()]
-    for axes in places:
-        colours = {to_hex(line.get_color()) for line in axes.get_lines() if len(line.get_xdata())}
-        assert colours <= {to_hex(each) for each in (*PALETTE, REFERENCE_COLOUR)}
-        assert {to_hex(line.get_color()) for line in axes.get_legend().get_lines()} <= colours
-        check_legend(axes)
-        low, high = axes.get_xlim()
-        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
-        assert axes.get_xlabel() and all(tick == round(tick) for tick in ticks)
-        assert axes.get_ylabel() or axes is not places[0]
-    assert counted in {axes.get_xlabel() for axes in places}
+    assert counted in check_panels(figure)
 
 
 @needs_results

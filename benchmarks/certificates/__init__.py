@@ -1,0 +1,1 @@
+"""Certificates on quantum data of whole studies: rows, requirements, noise of storage, pictures."""
