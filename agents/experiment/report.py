@@ -58,6 +58,8 @@ def finite_family_note(run: Run, curve: Curve) -> str:
     count = run.distribution.n_distinct(curve.split)
     if count is None:
         return ""
+    if count == 1:
+        return f"note: {curve.env} has a single task; its episodes differ, and those of the evaluation are fresh"
     held_out = {"validation": run.distribution.validation, "test": run.distribution.test}
     if curve.split in held_out and not held_out[curve.split]:
         return train_tasks_note(curve.env, curve.split, count)

@@ -51,7 +51,7 @@ def test_the_readme_is_short():
 
 
 @pytest.mark.usefixtures("less_work")
-@pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/python.md", "docs/quantum-data.md"])
 def test_python_examples(document, tmp_path, capsys):
     """All of a document, in order, with the names of the earlier ones."""
     names: dict = {}
@@ -66,6 +66,10 @@ def test_python_examples(document, tmp_path, capsys):
             assert names["run"].iteration == 2 and names["run"].spec.env == "CartPole-v1 (given in Python)"
         if "print(bell" in example:
             assert capsys.readouterr().out.splitlines()[-1] == "True"
+        if "family.case_states" in example:
+            assert capsys.readouterr().out.startswith("0.75 0.75 Ceiling(value=0.6666666666666666, kind='exact')")
+        if "curve.certificate" in example:
+            assert names["certificate"].ceiling == pytest.approx(5 / 6) and names["certificate"].optimum == 1
         if "QuantumLayer(circuit)" in example:
             assert names["sampled"].backend["shots"] == 1000
 
