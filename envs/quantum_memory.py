@@ -187,7 +187,9 @@ def default_run(config: Config, agent: str) -> tuple[dict[str, object], dict[str
         options: dict[str, object] = {"episodes": 40, "meta_batch": 40, "inner_steps": 2, "lr_angles": 0.02}
         return fields | {"iterations": 200}, options
     if agent == "rl2" and config.frame != "none":
-        return fields | {"iterations": 300}, {"episodes": 10, "meta_batch": 1000, "restarts": 1}
+        # Answers are rewarded at once: a small lambda keeps the noise of later episodes out of their advantages.
+        options = {"episodes": 10, "meta_batch": 1000, "minibatches": 2, "gae_lambda": 0.3, "restarts": 1}
+        return fields | {"iterations": 300}, options
     return fields, {}
 
 

@@ -60,6 +60,8 @@ class Config:
         check_literals(self, "model")
         check_count("model: n_memory", self.n_memory, least=0, most=MAX_WIRES)
         check_count("model: n_layers", self.n_layers, most=MAX_N_LAYERS)
+        for wire in self.measured_wires:
+            check_count("model: measured_wires", wire, least=0, most=MAX_WIRES - 1)
         check_in_unit_interval("model: dephasing", self.dephasing)
         if not 0 <= self.initial_angle < math.inf:
             raise UsageError(f"model: initial_angle must be finite and not negative [rad], not {self.initial_angle}")

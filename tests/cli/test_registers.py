@@ -6,7 +6,7 @@ from tests.support.command_line import refused
 
 QUANTUM = ["--env", "quantum_memory"]
 READS_NUMBERS = (
-    "it reads numbers, but the observations are registers of qubits, whose amplitudes no agent can read: use a model "
+    "it reads numbers, but the observations are registers of qubits, whose amplitudes no agent can read; use a model "
     "that acts on registers, such as coherent"
 )
 NO_REGISTERS = (
@@ -26,7 +26,7 @@ def folder(tmp_path, monkeypatch):
         ("--model gru", f"model 'gru': {READS_NUMBERS}"),
         ("--model mlp", f"model 'mlp': {READS_NUMBERS}"),
         ("--model qgru", f"model 'qgru': {READS_NUMBERS}"),
-        ("--agent maml", f"model 'reuploading': {READS_NUMBERS}"),
+        ("--agent maml --model reuploading", f"model 'reuploading': {READS_NUMBERS}"),
         ("--agent sb3_ppo --model coherent", "policy: observations are registers of qubits, whose amplitudes no agent"),
         ("--agent oracle", "agent oracle: supports only bandit, tabular_mdp, lookup tasks, not 'quantum_memory'"),
         ("--model coherant", "unknown model 'coherant'; did you mean 'coherent'?"),
