@@ -32,8 +32,8 @@ transpose for every bipartition of the copies. Such tests include all measuremen
 communication, so every classical memory; whether one attains the bound is not known.
 
 With `frame` rz, the second register is turned by RZ of a hidden angle that is fixed in a task. A classical memory is
-limited as without a frame, even if told the angle, since the turn is local. The optimum of a coherent memory is then
-that of an agent that is told the angle.
+limited as without a frame, even if it knows the angle, since the turn is local. The optimum of a coherent memory is
+then that of an agent that knows the angle.
 
 ## Action space
 
@@ -250,12 +250,12 @@ class QuantumMemory(TorchTasks):
 
     @property
     def quantum_optimum(self) -> float:
-        """Success rate of the best agent with a coherent memory, told the frame if there is one."""
+        """Success rate of the best agent with a coherent memory that knows the frame, if there is one."""
         return coherent_optimum(self.config.mode, self.registers.n_qubits, self.registers.n_registers)
 
     @property
     def classical_ceiling(self) -> Ceiling:
-        """Largest success rate of any agent with a classical memory, in every episode, even if told the frame."""
+        """Largest success rate of any agent with a classical memory, in every episode, even if it knows the frame."""
         return classical_ceiling(self.config.mode, self.registers.n_qubits, self.registers.n_registers)
 
     @property

@@ -34,7 +34,7 @@ class QuantumDataFamily(Protocol):
 
     @property
     def classical_ceiling(self) -> Ceiling:
-        """Largest success rate of any agent with a classical memory, in every episode, even if told the task."""
+        """Largest success rate of any agent with a classical memory, in every episode, even if it knows the task."""
 
     @property
     def quantum_optimum(self) -> float:

@@ -149,6 +149,12 @@ class Actor(nn.Module, ABC):
             raise UsageError(f"policy: observations have {observations.shape[-1]} entries, expected {len(self.scale)}")
         return (observations - self.shift) / self.scale
 
+    def inputs(
+        self, observation: Float[Tensor, "*lanes obs"], transition_input: Float[Tensor, "*lanes transition"]
+    ) -> Float[Tensor, "*lanes input"]:
+        """Concatenate the inputs of a step of a trial. Raises UsageError for observations of the wrong width."""
+        return torch.cat([self.normalised(observation), transition_input], dim=-1)
+
     def action_mask(self, observations: Float[Tensor, "*batch obs"]) -> Bool[Tensor, "*batch act"] | None:
         """Return True for each discrete action that can be taken; None if every action is always valid."""
         return None if self.invalid_action_slice is None else observations[..., self.invalid_action_slice] <= 0.5

@@ -124,12 +124,6 @@ class CoherentPolicy(Actor):
         transition_input[..., -1] = 1
         return transition_input
 
-    def inputs(
-        self, observation: Float[Tensor, "*lanes obs"], transition_input: Float[Tensor, "*lanes transition"]
-    ) -> Float[Tensor, "*lanes input"]:
-        """Concatenate a step's inputs. Raises UsageError for observations of the wrong width."""
-        return torch.cat([self.normalised(observation), transition_input], dim=-1)
-
     # --- acting ------------------------------------------------------------------------------------------------------
 
     def draw(

@@ -184,12 +184,6 @@ class RecurrentPolicy(Actor):
     def _discrete(self) -> bool:
         return isinstance(self.head, Categorical)
 
-    def inputs(
-        self, observation: Float[Tensor, "*lanes obs"], transition_input: Float[Tensor, "*lanes transition"]
-    ) -> Float[Tensor, "*lanes input"]:
-        """Concatenate a step's inputs. Raises UsageError for observations of the wrong width."""
-        return torch.cat([self.normalised(observation), transition_input], dim=-1)
-
     # --- outputs -----------------------------------------------------------------------------------------------------
 
     def act(

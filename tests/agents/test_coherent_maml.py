@@ -112,7 +112,7 @@ def double(x):
 
 @pytest.mark.parametrize("estimator", ["dice", "lvc", "emaml"])
 def test_meta_gradient_equals_finite_differences(estimator):
-    """Of the evaluated objective, which repeats the inner updates; every parameter and step size."""
+    """The evaluated objective repeats the inner updates; every parameter and step size is varied."""
     agent, data = problem(estimator)
     point = flatten(agent.meta).detach()
     gradient = flatten(agent.meta_gradient(data)[0])

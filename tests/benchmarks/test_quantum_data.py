@@ -92,7 +92,7 @@ def test_eight_of_ten_seeds_adapt():
 
 
 def test_classical_memories_are_tested_together():
-    """Of three p-values the smallest counts three times; rows with a coherent memory do not belong to them."""
+    """The smallest of three p-values counts three times; rows with a coherent memory do not belong to them."""
     controls = [
         row("match", "measured", (0.67,)),
         row("match", "GRU, fixed", (0.66,)),

@@ -45,7 +45,7 @@ def decided(policy):
 
 
 def smallest_eigenvalues(element):
-    """Of an effect, of its complement, and of their partial transposes."""
+    """Smallest eigenvalue of an effect, its complement, and their partial transposes."""
     both = (element, np.eye(4) - element)
     return [min(np.linalg.eigvalsh(f(each)).min() for each in both) for f in (np.asarray, partial_transpose)]
 

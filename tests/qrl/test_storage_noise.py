@@ -44,7 +44,7 @@ def store_by_swap(policy) -> None:
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
 def test_depolarised_storage_by_hand(strength):
-    """Of a stored half of a singlet, outcomes differ unless the state was replaced, and then with probability 1/2."""
+    """Outcomes of a singlet differ unless the stored half was replaced, and then with probability 1/2."""
     policy = coherent()
     store_by_swap(policy)
     run_on(policy, Backend(noise=Noise(storage=strength)), generator())

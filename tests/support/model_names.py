@@ -4,6 +4,7 @@ import torch
 
 from qrl.circuits.registers import Registers
 from qrl.models import MODELS
+from qrl.policies.features import RecurrentFeatures
 from qrl.policies.frame import Frame
 from qrl.policies.registers import RegisterFeatures
 
@@ -18,5 +19,5 @@ def _features(model: str) -> torch.nn.Module:
 
 _BUILT = {model: _features(model) for model in USABLE}
 ON_REGISTERS = [model for model, features in _BUILT.items() if isinstance(features, RegisterFeatures)]
-RECURRENT = [model for model, features in _BUILT.items() if hasattr(features, "n_memory") and model not in ON_REGISTERS]
+RECURRENT = [model for model, features in _BUILT.items() if isinstance(features, RecurrentFeatures)]
 MEMORYLESS = [model for model in USABLE if model not in (*RECURRENT, *ON_REGISTERS)]

@@ -26,7 +26,7 @@ class Belief:
 
     held: Held
     moments: Moments
-    """Of the posterior [task, env, order]."""
+    """Fourier moments of the posterior [task, env, order]."""
     episode: Int[Tensor, "task env"]
     """Episodes completed."""
     angle: Float64[Tensor, "task env"]

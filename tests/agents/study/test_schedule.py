@@ -16,6 +16,14 @@ from agents.study.progress import RunProgress
 from agents.study.schedule import failure, run_jobs
 
 
+@pytest.fixture(autouse=True)
+def interrupts():
+    """Ctrl-C raises also where a shell that started the tests in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Slow:
     """Handle of a job that ends after some polls, or one poll after it is cancelled."""
 
