@@ -112,6 +112,9 @@ MODEL = "coherent"
 EVAL_TASKS = 500
 """Default number of test tasks; with 40 trials of each, an evaluation has the 20,000 episodes of a certificate."""
 
+DEFAULT_CURRICULUM = 0.5
+"""Fraction of the training in which hidden angles grow, unless the option says otherwise."""
+
 DEFAULT_COPIES = 2
 """Registers of an episode of `purity`, unless the option says otherwise."""
 
@@ -129,9 +132,9 @@ class Config:
     """Registers of an episode of purity [registers]; none given: 2. Other modes fix the number. Ours."""
     frame: Frame = "none"
     """Hidden turn of the second register, fixed in a task: none, or rz (mode symmetry with one qubit only); ours."""
-    curriculum: float = 0.0
+    curriculum: float | None = field(default=None, metadata=only_with(frame="rz"))
     """Fraction of the training in which the hidden angles of train tasks grow from 0 to their full range, in [0, 1]
-    (curriculum learning, Bengio et al. 2009; ours). Test tasks always have the full range."""
+    (curriculum learning, Bengio et al. 2009); none given: 0.5 (ours). Test tasks always have the full range."""
     horizon: int | None = None
     """Length of an episode [steps]: one step for each register. The mode fixes it; no other value is accepted."""
 
@@ -143,9 +146,10 @@ class Config:
         if self.frame != "none" and (self.mode, self.n_qubits) != ("symmetry", 1):
             found = f"mode {self.mode} with n_qubits {self.n_qubits}"
             raise UsageError(f"quantum_memory: frame {self.frame} needs mode symmetry with n_qubits 1, not {found}")
-        check_in_unit_interval("quantum_memory: curriculum", self.curriculum)
-        if self.curriculum and self.frame == "none":
-            raise UsageError("quantum_memory: curriculum needs a hidden frame to vary; use frame rz")
+        if self.curriculum is not None:
+            check_in_unit_interval("quantum_memory: curriculum", self.curriculum)
+            if self.frame == "none":
+                raise UsageError("quantum_memory: curriculum needs a hidden frame to vary; use frame rz")
         if self.horizon is not None:
             steps = check_count("quantum_memory: horizon [steps]", self.horizon)
             if steps != self.n_registers:
@@ -188,8 +192,12 @@ def default_run(config: Config, agent: str) -> tuple[dict[str, object], dict[str
         return fields | {"iterations": 200}, options
     if agent == "rl2" and config.frame != "none":
         # Answers are rewarded at once: a small lambda keeps the noise of later episodes out of their advantages.
-        options = {"episodes": 10, "meta_batch": 1000, "minibatches": 2, "gae_lambda": 0.3, "restarts": 1}
-        return fields | {"iterations": 300}, options
+        # Without an entropy bonus, answers are certain before the angles grow, and do not change afterwards.
+        trials: dict[str, object] = {"episodes": 10, "meta_batch": 1000, "minibatches": 2}
+        return fields | {"iterations": 400}, trials | {"gae_lambda": 0.3, "entropy_bonus": 0.3}
+    if agent == "rl2" and config.n_registers > 2:
+        # Rewards begin to rise only after the iterations of a restart.
+        return fields | {"iterations": 240}, {"minibatches": 2, "restarts": 1}
     return fields, {}
 
 
@@ -228,7 +236,8 @@ class QuantumMemory(TorchTasks):
 
     def ease(self, tasks: Tasks, progress: float) -> Tasks:
         """Return train tasks with the angles of this progress of training, in [0, 1]; see `Config.curriculum`."""
-        share = 1.0 if progress >= self.config.curriculum else progress / self.config.curriculum
+        length = DEFAULT_CURRICULUM if self.config.curriculum is None else self.config.curriculum
+        share = 1.0 if progress >= length else progress / length
         return Tasks({"frame": share * tasks.frame})
 
     # -- the best success rates ----------------------------------------------------------------------------------------

@@ -23,6 +23,13 @@ from qrl.policies.frame import MAX_BUDGET, Frame
 
 LISTED_UNDER = "on registers of qubits, for quantum data"
 
+N_LAYERS = 3
+"""Layers of the circuit unless the option says otherwise, one less from `MANY_REGISTERS` registers on [layers]; ours.
+The circuit has weights of its own for each register, and with many registers a smaller one learns faster."""
+
+MANY_REGISTERS = 4
+"""Number of registers of an episode from which the default circuit has one layer less."""
+
 N_HIDDEN = 24
 """Width of the classical memory for trials of several episodes [units]; ours."""
 
@@ -36,8 +43,9 @@ class Config:
 
     n_memory: int = 0
     """Wires of the memory [qubits]; 0: as many as hold all earlier registers of an episode (ours)."""
-    n_layers: int = 3
-    """Layers of the circuit on memory and register [layers]; ours."""
+    n_layers: int | None = None
+    """Layers of the circuit on memory and register [layers]; none given: 3, or 2 in episodes of four or more registers
+    (ours)."""
     entangler: PairEntangler = "pairs"
     """pairs: RXX, RYY and RZZ on pairs of a memory wire and a register wire; ring: CZ on a ring of all wires (ours)."""
     initial_angle: float = math.pi
@@ -59,7 +67,8 @@ class Config:
     def __post_init__(self) -> None:
         check_literals(self, "model")
         check_count("model: n_memory", self.n_memory, least=0, most=MAX_WIRES)
-        check_count("model: n_layers", self.n_layers, most=MAX_N_LAYERS)
+        if self.n_layers is not None:
+            check_count("model: n_layers", self.n_layers, most=MAX_N_LAYERS)
         for wire in self.measured_wires:
             check_count("model: measured_wires", wire, least=0, most=MAX_WIRES - 1)
         check_in_unit_interval("model: dephasing", self.dephasing)
@@ -95,7 +104,8 @@ def build(config: Config, frame: Frame, generator: Generator) -> RegisterCell:
     measured = tuple(range(n_memory)) if config.memory == "measured" else tuple(sorted(config.measured_wires))
     storage = Storage(dephasing=config.dephasing if config.memory == "dephased" else 0.0)
     registers = require_registers(frame)
-    circuit = RegisterCircuit(n_memory, registers.n_qubits, config.n_layers, config.entangler)
+    n_layers = config.n_layers or (N_LAYERS if registers.n_registers < MANY_REGISTERS else N_LAYERS - 1)
+    circuit = RegisterCircuit(n_memory, registers.n_qubits, n_layers, config.entangler)
     several = frame.trial_steps > registers.n_registers
     n_hidden = (N_HIDDEN if several else 0) if config.n_hidden is None else config.n_hidden
     return build_cell(frame, circuit, measured, storage, n_hidden, config.initial_angle, generator)
