@@ -11,6 +11,7 @@ from agents.cli.main import main
 from envs import Tasks
 from envs.quantum_memory import Config, QuantumMemory
 from qrl.common.errors import UsageError
+from tests.support.rl2_training import learner
 
 MODES = [
     {"mode": "symmetry"}, {"mode": "symmetry", "n_qubits": 2}, {"mode": "match"}, {"mode": "match", "n_qubits": 2},
@@ -200,6 +201,33 @@ def test_frame_is_the_task_parameter():
         plain.vectorise(1, 1).reset(options={"tasks": Tasks({"frame": torch.ones(1, dtype=torch.float64)})})
 
 
+@pytest.mark.parametrize(
+    ("curriculum", "shares"),
+    [({}, [0, 0.5, 1, 1]), ({"curriculum": 1.0}, [0, 0.25, 0.5, 1]), ({"curriculum": 0.0}, [1])],
+)
+def test_curriculum_widens_the_angles_of_train_tasks(curriculum, shares):
+    made = family(mode="symmetry", frame="rz", **curriculum)
+    tasks = made.task({"frame": 2.0})
+    eased = [float(made.ease(tasks, progress).frame) for progress in (0.0, 0.25, 0.5, 1.0)[: len(shares)]]
+    assert eased == [2.0 * share for share in shares]
+
+
+def test_training_eases_its_tasks_and_evaluation_does_not(monkeypatch):
+    made = learner("quantum_memory", Config(mode="symmetry", frame="rz"), "coherent", episodes=2, meta_batch=40)
+    seen = []
+    original = type(made.env).reset
+
+    def reset(self, **arguments):
+        seen.append(float(arguments["options"]["tasks"].frame.abs().max()))
+        return original(self, **arguments)
+
+    monkeypatch.setattr(type(made.env), "reset", reset)
+    made.step()
+    made.iteration = made.spec.iterations // 2
+    made.step()
+    assert seen[0] == 0 and seen[-1] > 2.5
+
+
 # -- options -----------------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +252,8 @@ INVALID = {
     "copies applies to mode purity only; mode match fixes": {"copies": 3},
     "frame rz needs mode symmetry with n_qubits 1, not mode match": {"frame": "rz"},
     "not mode symmetry with n_qubits 2": {"mode": "symmetry", "n_qubits": 2, "frame": "rz"},
+    "curriculum needs a hidden frame to vary; use frame rz": {"mode": "symmetry", "curriculum": 0.0},
+    "curriculum must be in [0, 1], not 1.5": {"mode": "symmetry", "frame": "rz", "curriculum": 1.5},
     "unknown frame 'rx'": {"mode": "symmetry", "frame": "rx"},
     "horizon [steps] must be 2, one step for each register of mode match, not 3": {"horizon": 3},
 }
