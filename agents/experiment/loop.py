@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from agents.core.agent import Agent, ChecksTraining, InContextAgent, Learner, OracleAgent, State
-from agents.core.collect import agent_errors, collect
+from agents.core.collect import agent_errors, collect, env_errors
 from agents.core.context import find_execution, seed_sequences, torch_generator
 from agents.core.divergence import adapted, not_finite
 from agents.core.rollout import Rollout
@@ -96,7 +96,8 @@ class Training:
         progress = self.iteration / self.spec.iterations
         tasks = self.distribution.sample(self.agent.n_tasks, "train", self.rngs["tasks"])
         if isinstance(self.distribution, Curriculum):
-            tasks = self.distribution.ease(tasks, progress)
+            with env_errors(self.distribution.name):
+                tasks = self.distribution.ease(tasks, progress)
         rollouts, states = collect_and_adapt(
             self.env, self.agent, tasks, self.agent.n_rollouts, self.rngs["environment"], self.generator
         )

@@ -212,7 +212,7 @@ def test_curriculum_widens_the_angles_of_train_tasks(curriculum, shares):
     assert eased == [2.0 * share for share in shares]
 
 
-def test_training_eases_its_tasks_and_evaluation_does_not(monkeypatch):
+def test_training_eases_its_tasks(monkeypatch):
     made = learner("quantum_memory", Config(mode="symmetry", frame="rz"), "coherent", episodes=2, meta_batch=40)
     seen = []
     original = type(made.env).reset
