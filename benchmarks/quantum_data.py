@@ -23,6 +23,7 @@ import numpy as np
 
 from agents.experiment.certificate_text import DIGITS, p_value_text, share_text
 from agents.study.file import read_request
+from benchmarks.certificates.page import page_rows
 from benchmarks.certificates.pictures import of_seeds, overview, pair_rows
 from benchmarks.certificates.requirements import family_wise_requirement, requirements
 from benchmarks.certificates.rows import certificate_of, family_wise, name_of, row_of, task_of
@@ -65,6 +66,7 @@ def main(options: Options) -> None:
     measured = {part: storage(options) if part == "storage" else study(part, options) for part in options.parts}
     draft = options.quick or options.seeds < SEEDS
     everything = earlier_results("quantum_data", draft=draft) | measured
+    print("\nrows of docs/quantum-data.md\n" + "\n".join(page_rows(everything)))
     rows = [row for part in STUDIES if part in everything for row in everything[part]["rows"].values()]
     if found := family_wise(rows):
         measured[CONTROLS] = found | {"requirements": family_wise_requirement(found)}

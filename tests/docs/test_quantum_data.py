@@ -7,6 +7,8 @@ import pytest
 from agents.references.frame_tracking import balanced_returns
 from agents.references.helstrom import envelope
 from envs.dynamics.memory_limits import classical_ceiling, coherent_optimum
+from benchmarks.certificates.page import page_rows
+from benchmarks.shared.publish import earlier_results
 from tests.docs.documents import text_of
 
 PAGE = text_of("docs/quantum-data.md")
@@ -43,6 +45,12 @@ def test_results_are_next_to_the_limits_of_the_family():
         expected = classical_ceiling(*case)
         assert (ceiling, bool(bound)) == (digits(expected.value), expected.kind == "bound")
         assert optimum in (digits(coherent_optimum(*case)), f"{coherent_optimum(*case):g}")
+
+
+def test_results_are_those_of_the_result_file():
+    rows = page_rows(earlier_results("quantum_data", draft=False))
+    assert len(rows) == 19
+    assert "\n".join(rows) in PAGE
 
 
 @pytest.mark.parametrize(
