@@ -191,10 +191,10 @@ def default_run(config: Config, agent: str) -> tuple[dict[str, object], dict[str
         options: dict[str, object] = {"episodes": 40, "meta_batch": 40, "inner_steps": 2, "lr_angles": 0.02}
         return fields | {"iterations": 200}, options
     if agent == "rl2" and config.frame != "none":
-        # Answers are rewarded at once: a small lambda keeps the noise of later episodes out of their advantages.
-        # Without an entropy bonus, answers are certain before the angles grow, and do not change afterwards.
+        # A lambda of 1 credits outcomes with the noise of all later episodes, a small one not with what they tell about
+        # the angle. Without an entropy bonus, answers are certain before the angles grow, and do not change afterwards.
         trials: dict[str, object] = {"episodes": 10, "meta_batch": 1000, "minibatches": 2}
-        return fields | {"iterations": 400}, trials | {"gae_lambda": 0.3, "entropy_bonus": 0.3}
+        return fields | {"iterations": 600}, trials | {"gae_lambda": 0.8, "entropy_bonus": 0.3}
     if agent == "rl2" and config.n_registers > 2:
         # Rewards begin to rise only after the iterations of a restart.
         return fields | {"iterations": 240}, {"minibatches": 2, "restarts": 1}

@@ -6,9 +6,9 @@ import pytest
 
 from agents.references.frame_tracking import balanced_returns
 from agents.references.helstrom import envelope
-from envs.dynamics.memory_limits import classical_ceiling, coherent_optimum
 from benchmarks.certificates.page import page_rows
 from benchmarks.shared.publish import earlier_results
+from envs.dynamics.memory_limits import classical_ceiling, coherent_optimum
 from tests.docs.documents import text_of
 
 PAGE = text_of("docs/quantum-data.md")
