@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from qrl.circuits.angles import Angle, Input, Scale, Weight
 from qrl.circuits.drawing import draw_circuit
-from qrl.circuits.gates import Angle, Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 
@@ -76,16 +77,15 @@ class Circuit:
 
     @cached_property
     def n_weights(self) -> int:
-        return 1 + max((g.angle.index for g in self.gates if isinstance(g.angle, Weight)), default=-1)
+        return 1 + max((v.index for g in self.gates for v in g.variables if isinstance(v, Weight)), default=-1)
 
     @cached_property
     def n_scales(self) -> int:
-        scales = (g.angle.scale for g in self.gates if isinstance(g.angle, Input) and g.angle.scale is not None)
-        return 1 + max(scales, default=-1)
+        return 1 + max((v.index for g in self.gates for v in g.variables if isinstance(v, Scale)), default=-1)
 
     @cached_property
     def n_inputs(self) -> int:
-        return 1 + max((g.angle.feature for g in self.gates if isinstance(g.angle, Input)), default=-1)
+        return 1 + max((v.feature for g in self.gates for v in g.variables if isinstance(v, Input)), default=-1)
 
     @property
     def n_observables(self) -> int:

@@ -13,7 +13,8 @@ import pennylane as qml
 from pennylane.measurements import MeasurementProcess
 from pennylane.operation import Operator
 
-from qrl.circuits.gates import GATES, TRANSFORMS, Angle, Gate, Input, Weight
+from qrl.circuits.angles import TRANSFORMS, Angle, Input, Weight
+from qrl.circuits.gates import GATES, Gate
 from qrl.circuits.observables import Observable, PauliWord
 from qrl.common.errors import UsageError, wrap_errors
 

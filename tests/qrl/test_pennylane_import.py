@@ -11,8 +11,9 @@ import torch
 import agents
 from agents import maml
 from qrl.backends.pennylane import to_qnode
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.simulator.program import compile_circuit

@@ -9,8 +9,9 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from agents.compare.circuits.folding import Part, columns_of, fold
 from agents.experiment.style import PALETTE, panels
+from qrl.circuits.angles import Angle, Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import GATES, Angle, Gate, Input, Weight
+from qrl.circuits.gates import GATES, Gate
 
 MOST_COLUMNS = 22
 """Maximum number of columns of a line; longer circuits are folded, then wrapped."""

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.angles import Input, Weight
+from qrl.circuits.gates import Gate
 
 LEAST_SAVED = 1 / 3
 """Share of the gates that folding must save."""

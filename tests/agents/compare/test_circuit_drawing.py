@@ -4,8 +4,9 @@ import pytest
 
 from agents.compare.circuits.drawing import COLUMN, MOST_COLUMNS, angle_text, circuit_figure
 from agents.compare.circuits.folding import Part, columns_of, fold
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from tests.support.circuits import random_circuit
 
