@@ -90,7 +90,7 @@ class Function:
 
 
 Factor = Weight | Scale | Input | Function
-Operand = Factor | float
+Operand = Factor | float | int
 """A number, a variable or a function: what becomes an expression by `Expression.of`."""
 
 
@@ -203,7 +203,7 @@ class Expression:
         divisor = Expression.of(other)
         return self * divisor.apply("reciprocal")
 
-    def __pow__(self, exponent: float) -> "Expression":
+    def __pow__(self, exponent: float | int) -> "Expression":
         """Return a whole power, or the square root for 0.5. Raises UsageError for other exponents."""
         if exponent == 0.5:
             return self.apply("sqrt")

@@ -1,7 +1,7 @@
 """PennyLane circuits as models: `Config` and `build` of a plug-in file."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,13 +31,20 @@ class PennyLaneConfig:
 
 
 def pennylane_model(
-    function: Callable[..., object], *, n_inputs: int, n_weights: int, n_scales: int = 0
+    function: Callable[..., object],
+    *,
+    n_inputs: int,
+    n_weights: int | None = None,
+    n_scales: int = 0,
+    weight_shapes: Mapping[str, int | Sequence[int]] | None = None,
 ) -> tuple[type[PennyLaneConfig], Callable[[PennyLaneConfig, Frame, Generator], QuantumLayer]]:
-    """Return `Config` and `build` of a model file whose circuit is a PennyLane function; see `Circuit.from_pennylane`.
+    """Return `Config` and `build` of a model file whose circuit is a QNode or a function of PennyLane.
 
-    Raises UsageError for a function that cannot be read.
+    Arguments and errors are those of `Circuit.from_pennylane`.
     """
-    circuit = Circuit.from_pennylane(function, n_inputs=n_inputs, n_weights=n_weights, n_scales=n_scales)
+    circuit = Circuit.from_pennylane(
+        function, n_inputs=n_inputs, n_weights=n_weights, n_scales=n_scales, weight_shapes=weight_shapes
+    )
 
     def build(config: PennyLaneConfig, frame: Frame, generator: Generator) -> QuantumLayer:
         fits = frame.n_inputs == circuit.n_inputs
