@@ -130,8 +130,9 @@ class PennyLaneLayer(nn.Module):
         super().__init__()
         self.weights, self.scales, self.projection, self.qnode = weights, scales, projection, qnode
 
-    def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
-        """Return expectation values [batch, observable], in the parameters' precision."""
+    def forward(self, inputs: Float[Tensor, "*batch input"]) -> Float[Tensor, "*batch observable"]:
+        """Return expectation values of samples, with any leading axes or none, in the inputs' precision."""
         features = inputs if self.projection is None else self.projection(inputs)
-        values = self.qnode(features, self.weights, self.scales)
-        return torch.stack([v.expand(len(inputs)) for v in values], dim=-1).to(inputs.dtype)
+        rows = features if features.ndim == 1 else features.flatten(0, -2)
+        values = torch.stack([v.expand(rows.shape[:-1]) for v in self.qnode(rows, self.weights, self.scales)], dim=-1)
+        return values.reshape(*inputs.shape[:-1], values.shape[-1]).to(inputs.dtype)

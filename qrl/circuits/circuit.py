@@ -69,9 +69,9 @@ class Circuit:
         each of these shapes, and `scales` if there are any; the circuit's weights are the elements of the arrays in
         this order. The function applies operations and returns expectation values or probabilities, one or several.
 
-        Angles are any expressions (`qrl.circuits.angles.Expression`) of inputs, weights and scales, computed with
-        NumPy, torch or PennyLane. Operations are decomposed into the supported gates; global phases are dropped. A
-        QNode's device is not used.
+        Angles are any expressions (`qrl.circuits.angles.Expression`) of inputs, weights and scales. The function may
+        use mathematics of NumPy, PennyLane and torch. Operations are decomposed into the supported gates; global phases
+        are dropped. A QNode's device is not used.
 
         Raises UsageError, with the name, for anything that cannot be read.
         """

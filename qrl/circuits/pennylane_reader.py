@@ -53,8 +53,6 @@ def read_pennylane(function: Callable[..., object], sizes: Sizes) -> Description
     """Return wires, gates and observables; see `Circuit.from_pennylane`."""
     if isinstance(function, qml.QNode):
         function = _function_of(function)
-    if not callable(function):
-        raise UsageError(f"from_pennylane: expected a function or a QNode, not {function!r}")
     found = _read(function, sizes)
     if found != _read(function, sizes):
         raise UsageError("from_pennylane: the function makes another circuit in each call; fix its random numbers")
@@ -127,6 +125,11 @@ def _record(function: Callable[..., object], sizes: Sizes) -> qml.tape.QuantumSc
         cause = error.__cause__
         if cause is None:  # a symbol's own error
             raise UsageError(f"from_pennylane: {str(error).removeprefix('circuit: ')}{_where(error)}") from error
+        if "numpy.object_" in str(cause):  # torch's error of a conversion
+            raise UsageError(
+                "from_pennylane: inputs, weights and scales are symbols here, which a tensor cannot hold: leave out "
+                f"torch.tensor and torch.as_tensor{_where(cause)}"
+            ) from cause
         about_shapes = isinstance(cause, IndexError | ValueError) or "positional argument" in str(cause)
         hint = f"; weights are a vector [{sizes.n_weights}] unless weight_shapes is given, {_EXAMPLE}"
         raise UsageError(f"{error}{hint if about_shapes and sizes.shapes is None else ''}") from cause
@@ -174,13 +177,11 @@ def _gates(operation: Operator, parent: str = "") -> Iterator[tuple[str, tuple[H
 
 def _decomposition(operation: Operator, whole: str) -> list[Operator]:
     supported = f"cannot be decomposed into the supported gates ({', '.join(GATES)})"
-    if not operation.has_decomposition:
-        raise UsageError(f"from_pennylane: gate {whole} {supported}")
-    try:
-        return operation.decomposition()
-    except Exception as error:
-        # PennyLane computes with numbers there, such as the angles of a matrix.
-        raise UsageError(f"from_pennylane: gate {whole} {supported} unless its angles are constant") from error
+    # PennyLane may compute with numbers there, such as the angles of a matrix.
+    with wrap_errors(f"from_pennylane: gate {whole} {supported} unless its angles are constant", usage_errors=True):
+        if operation.has_decomposition:
+            return operation.decomposition()
+    raise UsageError(f"from_pennylane: gate {whole} {supported}")
 
 
 def _angle(gate: str, value: object) -> Angle:

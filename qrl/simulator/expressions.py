@@ -44,6 +44,11 @@ class Substitution:
         self._features = _Evaluator(plain.features) if plain.features else None
 
     @property
+    def is_original(self) -> bool:
+        """Whether no angle is an expression, so that `circuit` is the original one."""
+        return self._weights is None and self._features is None
+
+    @property
     def has_features(self) -> bool:
         """Whether there are further features, which `inputs` computes from the original inputs and parameters."""
         return self._features is not None

@@ -144,10 +144,11 @@ class Program:
         """
         weights = _first("weights", weights, self.circuit.n_weights)
         scales = _first("scales", scales, self.circuit.n_scales)
-        plain = self._plain
-        own = {WEIGHTS: weights, SCALES: scales} if plain.has_features else {}
-        used = scales[..., : plain.circuit.n_scales]
-        return self._on(weights).bind(plain.weights(weights, scales), used) | own
+        if self._plain.is_original:
+            return self._on(weights).bind(weights, scales)
+        used = scales[..., : self._plain.circuit.n_scales]
+        bound = self._on(weights).bind(self._plain.weights(weights, scales), used)
+        return bound | {WEIGHTS: weights, SCALES: scales} if self._plain.has_features else bound
 
     def run(
         self,

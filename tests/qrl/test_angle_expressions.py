@@ -228,7 +228,7 @@ def test_circuits_with_expressions_are_values():
     circuit = Circuit(2, gates, (Observable.of("Z0"),))
     assert (circuit.n_weights, circuit.n_scales, circuit.n_inputs) == (2, 1, 3)
     assert pickle.loads(pickle.dumps(circuit)) == circuit and len({circuit, pickle.loads(pickle.dumps(circuit))}) == 1
-    assert circuit.draw() == "0: -RX(2*s0*w1)-\n1: -RY(1 + x2)---\n<Z0>"
+    assert circuit.draw() == "0: -RX(2*s0*w1)-\n1: --RY(1 + x2)-\n<Z0>"
 
 
 @pytest.mark.parametrize(
