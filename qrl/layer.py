@@ -149,14 +149,18 @@ class QuantumLayer(nn.Module):
     def to_pennylane(
         self,
         device: object = "default.qubit",
-        diff_method: str = "backprop",
+        diff_method: str = "best",
         noise: Noise = NOISELESS,
     ) -> nn.Module:
-        """Return a module that evaluates this layer on a PennyLane device under `noise`; the parameters are shared."""
-        from qrl.backends.pennylane import PennyLaneLayer, to_qnode  # PennyLane takes over a second to import
+        """Return a module that evaluates this layer on a PennyLane device under `noise`; the parameters are shared.
 
-        parameters = (self.weights, self.scales, self.projection)
-        return PennyLaneLayer(*parameters, to_qnode(self.circuit, device, diff_method, noise))
+        `device`: a name or a device; `diff_method`: one of `qrl.backends.pennylane.DIFF_METHODS`, by default the best
+        that the device supports. Only backprop has second derivatives; with other methods, asking for them raises
+        UsageError. Raises UsageError for an unknown method, and for one that the device does not support.
+        """
+        from qrl.backends.pennylane import PennyLaneLayer  # PennyLane takes over a second to import
+
+        return PennyLaneLayer(self, device, diff_method, noise)
 
     def extra_repr(self) -> str:
         specs = self.circuit.specs()

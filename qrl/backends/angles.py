@@ -36,12 +36,20 @@ class AngleProgram:
     def run(self, bound: dict[str, Tensor], inputs: Tensor) -> Tensor:
         """Return (estimates of) expectation values [..., batch, observable] for inputs [..., batch, feature]."""
         shape = inputs.shape[:-1]
+        if not shape.numel():
+            return empty_values(self.circuit.n_observables, inputs, *bound.values())
         weights, scales = (bound[name].unsqueeze(-2) for name in ("weights", "scales"))
         plain = self._plain.weights(weights, scales), scales, self._plain.inputs(inputs, weights, scales)
         columns = [plain_angle(gate.angle, *plain).expand(shape) for gate in self.gates]
         angles = torch.stack(columns, dim=-1) if columns else inputs.new_zeros(*shape, 0)
         (values,) = RowFunctionOp.apply(self.function, angles.flatten(0, -2))
         return values.reshape(*shape, -1)
+
+
+def empty_values(n_observables: int, inputs: Tensor, *parameters: Tensor) -> Tensor:
+    """Return the values [..., observable] of no samples [..., feature]; gradients by the parameters are zero."""
+    values = inputs.sum(-1, keepdim=True).expand(*inputs.shape[:-1], n_observables)
+    return values + sum(parameter.sum() for parameter in parameters)
 
 
 def plain_angle(angle: Angle | None, weights: Tensor, scales: Tensor, inputs: Tensor) -> Tensor:

@@ -32,8 +32,9 @@ class RowFunction(ABC):
         it is.
         """
         raise UsageError(
-            f"backend: {self.method} provides no second derivatives, which this agent needs: use backend torch or "
-            "pennylane:default.qubit without shots, or a first-order agent (maml with estimator first-order, rl2)"
+            f"backend: {self.method} provides no second derivatives, which are needed here: use backend torch or "
+            "pennylane:default.qubit without shots (in to_pennylane, diff_method backprop), or a first-order agent "
+            "(maml with estimator first-order, rl2)"
         )
 
 

@@ -1,0 +1,163 @@
+"""The PennyLane twin of a layer, by every differentiation method, against the layer itself."""
+
+import copy
+import io
+import pickle
+from functools import partial
+
+import pennylane as qml
+import pytest
+import torch
+from torch import Tensor, nn
+
+from qrl.backends.backend import Backend, run_on
+from qrl.circuits.angles import Input, Weight
+from qrl.circuits.circuit import Circuit
+from qrl.circuits.gates import Gate
+from qrl.circuits.observables import Observable
+from qrl.common.errors import UsageError
+from qrl.layer import QuantumLayer
+
+DEVICES = ("default.qubit", "lightning.qubit", "default.mixed", "reference.qubit")
+FIRST_ORDER = ("adjoint", "parameter-shift", "finite-diff", "hadamard")
+
+
+def make_layer(**options: object) -> QuantumLayer:
+    gates = (
+        Gate("RY", (0,), Input(0, scale=0, transform="tanh")),
+        Gate("RX", (1,), Weight(0)),
+        Gate("CRX", (0, 1), Weight(1)),
+        Gate("RZZ", (0, 1), Input(1, scale=1)),
+        Gate("RY", (1,), Weight(2)),
+    )
+    observables = (Observable.of("Z0"), Observable.of((0.5, "Z1"), (0.2, "X0 X1")))
+    generator = torch.Generator().manual_seed(0)
+    return QuantumLayer(Circuit(2, gates, observables), initial_scale=1.7, generator=generator, **options)  # type: ignore[arg-type]
+
+
+def samples(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, 2, generator=torch.Generator().manual_seed(1), dtype=dtype)
+
+
+def gradients(module: nn.Module, layer: QuantumLayer, inputs: Tensor) -> list[Tensor]:
+    inputs = inputs.clone().requires_grad_()
+    values = module(inputs)
+    mixture = torch.linspace(-1, 2, values.numel(), dtype=values.dtype).reshape(values.shape)
+    return [values.detach(), *torch.autograd.grad((mixture * values).sum(), [inputs, layer.weights, layer.scales])]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_default_method_suits_every_device(device):
+    layer = make_layer().double()
+    found, expected = (gradients(each, layer, samples(3)) for each in (layer.to_pennylane(device), layer))
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("default.qubit", torch.float64), ("lightning.qubit", torch.float32)])
+@pytest.mark.parametrize("method", FIRST_ORDER)
+def test_batches_have_the_layers_gradient_by_every_method(device, method, dtype):
+    layer = make_layer().to(dtype)
+    twin = layer.to_pennylane(device, method)
+    for inputs in (samples(1, 2, dtype=dtype), samples(dtype=dtype)):
+        found, expected = gradients(twin, layer, inputs), gradients(layer, layer, inputs)
+        assert [each.dtype for each in found] == [dtype] * 4
+        torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-5)
+
+
+def test_spsa_gradients_of_a_batch_are_those_of_each_sample():
+    """With one angle per circuit, a simultaneous perturbation is a central difference, hence exact."""
+    circuit = Circuit(1, (Gate("RY", (0,), Input(0, scale=0)),), (Observable.of("Z0"),))
+    layer = QuantumLayer(circuit)
+    inputs = torch.tensor([[0.3], [1.1], [-0.7]])
+    (found,) = torch.autograd.grad(layer.to_pennylane(diff_method="spsa")(inputs).sum(), layer.scales)
+    expected = -(inputs * inputs.sin()).sum()
+    torch.testing.assert_close(found, expected.reshape(1), atol=1e-4, rtol=0)
+
+
+def second_derivative(module: nn.Module, layer: QuantumLayer) -> Tensor:
+    """Second derivative of the outputs by the scales, through the classical tanh before the circuit as well."""
+    values = module(samples(2))
+    (first,) = torch.autograd.grad(values.sum(), layer.scales, create_graph=True)
+    return torch.autograd.grad(first.sum(), layer.scales)[0]
+
+
+@pytest.mark.parametrize("device", DEVICES[:3])
+def test_second_derivatives_are_the_layers_or_refused(device):
+    layer = make_layer().double()
+    expected = second_derivative(layer, layer)
+    if device != "lightning.qubit":
+        found = second_derivative(layer.to_pennylane(device), layer)
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    for method in ("adjoint", "parameter-shift") if device != "default.mixed" else ("finite-diff",):
+        with pytest.raises(UsageError, match=r"provides no second derivatives, .*diff_method backprop"):
+            second_derivative(layer.to_pennylane(device, method), layer)
+
+
+@pytest.mark.parametrize("method", ["adjoint", "parameter-shift"])
+def test_second_derivatives_in_torch_func_are_refused(method):
+    layer = make_layer().double()
+    twin = layer.to_pennylane(diff_method=method)
+    parameters, inputs = {name: value.detach() for name, value in twin.named_parameters()}, samples(2)
+
+    def loss(module: nn.Module, values: dict[str, Tensor]) -> Tensor:
+        return torch.func.functional_call(module, values, (inputs,)).square().sum()
+
+    found, expected = (torch.func.grad(partial(loss, module))(parameters) for module in (twin, layer))
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    with pytest.raises(UsageError, match="no second derivatives"):
+        torch.func.hessian(partial(loss, twin))(parameters)
+
+
+@pytest.mark.parametrize("method", ["best", "parameter-shift", "adjoint"])
+def test_empty_batches(method):
+    layer = make_layer(encoding="projection", n_inputs=3)
+    for module in (layer, layer.to_pennylane(diff_method=method)):
+        for shape in ((0, 3), (2, 0, 3)):
+            values = module(torch.zeros(*shape))
+            assert values.shape == (*shape[:-1], 2)
+            found = torch.autograd.grad(values.sum(), layer.weights)[0]
+            assert torch.equal(found, torch.zeros(3))
+
+
+@pytest.mark.parametrize("name", ["pennylane:default.qubit", "pennylane:lightning.qubit"])
+def test_empty_batches_on_backends(name):
+    layer = make_layer()
+    run_on(layer, Backend(name), torch.Generator().manual_seed(0))
+    assert torch.equal(torch.autograd.grad(layer(torch.zeros(0, 2)).sum(), layer.weights)[0], torch.zeros(3))
+
+
+@pytest.mark.parametrize(("device", "method"), [("default.qubit", "best"), ("lightning.qubit", "parameter-shift")])
+def test_twins_can_be_pickled_and_copied(device, method):
+    twin = make_layer().to_pennylane(device, method)
+    expected = twin(samples(3, dtype=torch.float32))
+    file = io.BytesIO()
+    torch.save(twin, file)
+    file.seek(0)
+    for again in (pickle.loads(pickle.dumps(twin)), copy.deepcopy(twin), torch.load(file, weights_only=False)):
+        torch.testing.assert_close(again(samples(3, dtype=torch.float32)), expected)
+        assert again.weights is not twin.weights and again.qnode.diff_method == twin.qnode.diff_method
+    twin.qnode = qml.set_shots(twin.qnode, 7)
+    assert pickle.loads(pickle.dumps(twin)).qnode.shots.total_shots == 7
+
+
+def test_qnode_can_be_drawn():
+    layer = make_layer()
+    twin = layer.to_pennylane()
+    drawing = qml.draw(twin.qnode)(torch.zeros(2), layer.weights, layer.scales)
+    assert "RY" in drawing and "IsingZZ" in drawing
+
+
+@pytest.mark.parametrize(
+    ("device", "method", "message"),
+    [
+        ("default.qubit", "parameter-shfit", "to_pennylane: unknown diff_method 'parameter-shfit'; did you mean 'para"),
+        ("default.qubti", "best", "to_pennylane: device default.qubti: "),
+        ("lightning.qubit", "backprop", "device lightning.qubit cannot run this circuit with diff_method backprop: "),
+        (qml.device("default.qubit", wires=1), "best", "to_pennylane: device default.qubit cannot run this circuit"),
+        (qml.device("default.qubit", wires=2), "hadamard", "needs a wire that the circuit does not use"),
+        (7, "best", "to_pennylane: expected the name of a PennyLane device or a device, not 7"),
+    ],
+)
+def test_what_cannot_run_is_refused_when_the_twin_is_made(device, method, message):
+    with pytest.raises(UsageError, match=message):
+        make_layer().to_pennylane(device, method)
