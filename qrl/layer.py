@@ -94,7 +94,8 @@ class QuantumLayer(nn.Module):
         self.scales = nn.Parameter(torch.full((model.n_scales,), float(initial_scale)))
         self.projection: nn.Linear | None = None
         if encoding == "projection":
-            self.projection = nn.Linear(self.n_inputs, model.n_inputs, bias=False)
+            # Not initialised by torch, which would draw from its global generator.
+            self.projection = nn.utils.skip_init(nn.Linear, self.n_inputs, model.n_inputs, bias=False)
             bound = 1 / math.sqrt(self.n_inputs)
             nn.init.uniform_(self.projection.weight, -bound, bound, generator=generator)
 
@@ -139,10 +140,17 @@ class QuantumLayer(nn.Module):
     def forward(self, inputs: Float[Tensor, "*batch input"]) -> Float[Tensor, "*batch observable"]:
         """Return expectation values of samples, with any leading axes or, for a single sample, none.
 
+        Under `torch.autocast` a layer stays in the precision of its parameters: circuits do not run in half precision.
         Raises UsageError for inputs of the wrong width.
         """
         if inputs.ndim == 0:
             raise UsageError(f"layer: expected {self.n_inputs} inputs, found a number")
+        if torch.is_autocast_enabled(inputs.device.type):
+            with torch.autocast(inputs.device.type, enabled=False):
+                return self._values(inputs.to(self.weights.dtype))
+        return self._values(inputs)
+
+    def _values(self, inputs: Tensor) -> Tensor:
         values = self.run(self.bind(), inputs.unsqueeze(0) if inputs.ndim == 1 else inputs.flatten(0, -2))
         return values.reshape(*inputs.shape[:-1], values.shape[-1])
 

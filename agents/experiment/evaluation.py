@@ -157,6 +157,34 @@ class Curve:
 
     def table(self) -> str:
         """Format the curve as a table."""
+        rows = zip(
+            *([text.rjust(width) for text in (name, *cells)] for name, width, cells in self._columns()), strict=True
+        )
+        return "\n".join(map(" ".join, rows))
+
+    def to_csv(self) -> str:
+        """Format the curve as CSV: one row for each x, in full precision, with the bounds of the interval apart."""
+        columns = {
+            self.axis: self.x,
+            "episodes_before": self.episodes,
+            "mean": self.mean,
+            "ci_low": self.ci_low,
+            "ci_high": self.ci_high,
+            "iqm": self.iqm,
+            "worst_decile": self.worst_decile,
+        }
+        rows = zip(*columns.values(), strict=True)
+        return "\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows)]) + "\n"
+
+    def to_latex(self) -> str:
+        """Format the table as a LaTeX tabular."""
+        columns = [[name.replace("%", r"\%"), *cells] for name, _, cells in self._columns()]
+        header, *rows = (" & ".join(cells) + r" \\" for cells in zip(*columns, strict=True))
+        begin = rf"\begin{{tabular}}{{{'r' * len(columns)}}}"
+        return "\n".join([begin, r"\hline", header, r"\hline", *rows, r"\hline", r"\end{tabular}"]) + "\n"
+
+    def _columns(self) -> list[tuple[str, int, list[str]]]:
+        """Return name, width in the table, and cells of each column."""
         n = f".{self.digits}f"
         intervals = [f"[{low:{n}}, {high:{n}}]" for low, high in zip(self.ci_low, self.ci_high, strict=True)]
         columns: list[tuple[str, int, list[str]]] = [
@@ -169,8 +197,7 @@ class Curve:
         ]
         if self.axis == "evaluations":  # all of them are in one episode
             del columns[1]
-        rows = zip(*([text.rjust(width) for text in (name, *cells)] for name, width, cells in columns), strict=True)
-        return "\n".join(map(" ".join, rows))
+        return columns
 
 
 @dataclass(frozen=True)

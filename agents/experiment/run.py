@@ -93,6 +93,11 @@ class Run:
             raise UsageError(f"policy: agent {self.spec.agent} has no network")
         return self.agent.policy
 
+    @property
+    def n_parameters(self) -> int:
+        """Number of trainable parameters of the policy network. Raises UsageError as `policy` does."""
+        return sum(parameter.numel() for parameter in self.policy.parameters())
+
     def agent_on(self, backend: Backend | object) -> Agent[object]:
         """Build another agent with the trained weights, whose circuits run on a backend, by name, or as a device.
 

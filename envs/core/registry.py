@@ -27,7 +27,7 @@ ENVS: "Registry[TaskDistribution]" = Registry(
     [Shelf("envs", Path(__file__).parents[1], "environments")],
     resolve_name=_plugin_of_id,
     resolve_object=_plugin_of_object,
-    objects="an envs.TaskDistribution",
+    objects='an envs.TaskDistribution such as envs.GymnasiumTasks("CartPole-v1", {"gravity": envs.Uniform(5, 15)})',
 )
 """Every environment; `ENVS.load(name).build(config)` makes a task distribution."""
 

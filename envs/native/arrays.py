@@ -6,9 +6,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
 from envs.core.tasks import Tasks
+from envs.native.single import with_horizon
 from envs.native.torch_tasks import TorchTasks
 from envs.native.vector import TorchVectorEnv
 from qrl.common.errors import UsageError, suggest
@@ -45,6 +47,7 @@ class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise UsageError(f"{distribution.name}: unknown autoreset_mode {value!r}{suggest(str(value), modes)}")
         self._mode = modes[value]
         self.distribution = distribution
+        self.spec = None
         self._lanes = TorchVectorEnv(distribution, num_envs, 1)
         if task is not None:
             self._lanes.set_tasks(self._as_tasks(task))
@@ -56,6 +59,15 @@ class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.observation_space = self._lanes.observation_space
         self.action_space = self._lanes.action_space
         self._finished = torch.zeros(self.num_envs, dtype=torch.bool)
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """Gymnasium's specification; its `max_episode_steps` is the family's horizon."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = with_horizon(spec, self.distribution.horizon)
 
     def reset(  # type: ignore[override]
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -77,6 +89,8 @@ class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             rows = [self.distribution.task(row).rows()[0] for row in options["tasks"]]
             options["tasks"] = Tasks.from_rows(rows)
         observation, info = self._lanes.reset(seed=seed, options=options)
+        if seed is not None:
+            super().reset(seed=seed)  # seeds np_random, which Gymnasium's wrappers may use
         mask = options.get("reset_mask")
         self._finished &= torch.zeros_like(self._finished) if mask is None else ~torch.as_tensor(mask)
         return observation.numpy(), info

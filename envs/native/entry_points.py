@@ -25,7 +25,9 @@ def make(
     Raises:
         UsageError: an unknown option, parameter or render mode.
     """
-    return _native(family, options).make(task, render_mode)
+    distribution = _native(family, options)
+    _check_render_mode(distribution, render_mode)
+    return distribution.make(task, render_mode)
 
 
 def make_vec(
@@ -43,9 +45,24 @@ def make_vec(
     Raises:
         UsageError: the conditions of `make`, or any render mode.
     """
+    if "max_episode_steps" in options:
+        raise UsageError(f"{family}: an episode's longest duration is horizon, not max_episode_steps: horizon=100")
     if render_mode is not None:
         raise UsageError(f"{family}: vector environments cannot render; use gymnasium.make for a single one")
     return ArrayVectorEnv(_native(family, options), num_envs, task, autoreset_mode)
+
+
+_WRAPPERS = {"human": "HumanRendering", "rgb_array_list": "RenderCollection"}
+"""Wrappers of Gymnasium for render modes that the families do not have themselves."""
+
+
+def _check_render_mode(distribution: TorchTasks, render_mode: str | None) -> None:
+    """Raise UsageError for a render mode that a wrapper of Gymnasium adds to a family with pictures."""
+    if render_mode in _WRAPPERS and "rgb_array" in distribution.render_modes:
+        raise UsageError(
+            f"{distribution.name}: no render_mode {render_mode!r}; make it with render_mode='rgb_array', in "
+            f"gymnasium.wrappers.{_WRAPPERS[render_mode]}"
+        )
 
 
 def _native(family: str, options: Mapping[str, object]) -> TorchTasks:

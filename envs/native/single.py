@@ -1,6 +1,7 @@
 """Ordinary Gymnasium environment that runs one lane of a family with dynamics in torch."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import gymnasium as gym
@@ -14,6 +15,16 @@ from envs.native.vector import TorchVectorEnv
 
 RENDER_FPS = 30
 """Frames per second of an animation of an episode."""
+
+
+def with_horizon(spec: EnvSpec | None, horizon: int) -> EnvSpec | None:
+    """Return a specification that states the longest episode [steps], which the family itself truncates.
+
+    Gymnasium sets an environment's specification without it, and adds its own time limit only for a registered one.
+    """
+    if spec is None or spec.max_episode_steps is not None:
+        return spec
+    return replace(spec, max_episode_steps=horizon)
 
 
 class SingleEnv(gym.Env[np.ndarray, object]):
@@ -46,9 +57,18 @@ class SingleEnv(gym.Env[np.ndarray, object]):
         self.action_space = distribution.action_space
         self.vector = TorchVectorEnv(distribution, 1, 1)
         self._next_tasks: Tasks | None = distribution.as_single_task({} if task is None else task)
-        # A spec lets wrappers and checkers rebuild the environment; without a time limit, as the family has a horizon.
+        # A spec lets wrappers and checkers rebuild the environment.
         kwargs = {"task": self._next_tasks.rows()[0], "render_mode": render_mode}
         self.spec = EnvSpec(id=distribution.name, entry_point=cast(EnvCreator, distribution.make), kwargs=kwargs)
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """Gymnasium's specification; its `max_episode_steps` is the family's horizon."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = with_horizon(spec, self.distribution.horizon)
 
     @property
     def task(self) -> dict[str, Any]:

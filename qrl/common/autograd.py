@@ -41,6 +41,12 @@ def is_plain() -> bool:
     return not (torch.is_grad_enabled() or transforms or forward_ad._current_level >= 0)
 
 
+def is_traced() -> bool:
+    """Return whether `torch.jit.trace` records operations; anything that torch does not compute becomes a constant."""
+    traced: bool = torch.jit.is_tracing()
+    return traced
+
+
 def without_modes(build: Callable[[], Built]) -> Built:
     """Return the result of a function that makes constants, called without the modes and transforms that are active.
 

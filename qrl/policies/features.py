@@ -146,7 +146,8 @@ def build_features(
 def make_readout(n_features: int, n_outputs: int, config: PolicyConfig, generator: torch.Generator) -> nn.Linear:
     """Build a linear read-out, initialised as the options specify; biases, if any, are 0."""
     check_size((n_features + 1) * n_outputs)
-    readout = nn.Linear(n_features, n_outputs, bias=config.readout_bias)
+    # Not initialised by torch, which would draw from its global generator.
+    readout = nn.utils.skip_init(nn.Linear, n_features, n_outputs, bias=config.readout_bias)
     bound = config.readout_gain / math.sqrt(n_features)
     nn.init.uniform_(readout.weight, -bound, bound, generator=generator)
     if config.readout_start == "alternating":

@@ -4,6 +4,7 @@ PPO(QuantumActorCriticPolicy, env, policy_kwargs=dict(model="reuploading", n_lay
 DQN(QuantumQPolicy, env, policy_kwargs=dict(model="reuploading", n_layers=5, lr_heads=0.1))
 """
 
+from qrl.sb3.best import SaveBest
 from qrl.sb3.exploration import ExplorationByEpisode
 from qrl.sb3.extractor import QuantumFeaturesExtractor
 from qrl.sb3.loading import load
@@ -15,6 +16,7 @@ __all__ = [
     "QuantumActorCriticPolicy",
     "QuantumFeaturesExtractor",
     "QuantumQPolicy",
+    "SaveBest",
     "load",
     "save",
 ]

@@ -12,10 +12,10 @@ from torch import Tensor
 from qrl.common.errors import UsageError
 from qrl.common.options import build_config
 from qrl.models import MODELS
-from qrl.policies.actor import n_observations
 from qrl.policies.features import Features, build_features
 from qrl.policies.frame import Frame
 from qrl.sb3.side_by_side import SideBySide
+from qrl.sb3.spaces import n_preprocessed
 
 Scale = float | int | Sequence[float | int] | np.ndarray | Tensor
 """Typical magnitudes of observations: one for all, or one per entry."""
@@ -25,9 +25,10 @@ class QuantumFeaturesExtractor(BaseFeaturesExtractor):
     """Features of a model file: [batch, observation] -> [batch, n_features].
 
     `model` is the name or file of a feed-forward model; `options` are those of its `Config`. Observations are divided
-    by `observation_scale`, typical magnitudes, 1 if not given. Initial parameters come from torch's global random
-    numbers, which Stable-Baselines3 seeds. Raises UsageError for a space that is not a vector, and for an unknown
-    option.
+    by `observation_scale`, typical magnitudes, 1 if not given; before that, Stable-Baselines3 preprocesses them as for
+    its MlpPolicy (discrete ones become one-hot), and they are flattened. Initial parameters come from torch's global
+    random numbers, which Stable-Baselines3 seeds. Raises UsageError for a space that MlpPolicy does not take, and for
+    an unknown option.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class QuantumFeaturesExtractor(BaseFeaturesExtractor):
         observation_scale: Scale | None = None,
         **options: object,
     ) -> None:
-        n_inputs = n_observations(observation_space)
+        n_inputs = n_preprocessed(observation_space)
         config = build_config(MODELS.load(model).Config, options, "sb3: no option", f" of model {model!r}")
         generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
         features = build_features(model, config, Frame(n_inputs, 1), generator, memory=False)
@@ -56,5 +57,5 @@ class QuantumFeaturesExtractor(BaseFeaturesExtractor):
         if self._cached is not None and not torch.is_grad_enabled():
             (cached,) = self._cached(observations)
             return cached
-        features: Tensor = self.features(observations / self.scale)
+        features: Tensor = self.features(observations.flatten(1) / self.scale)
         return features

@@ -8,10 +8,12 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import gymnasium
 import safetensors.torch
+from stable_baselines3 import SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.utils import check_for_correct_spaces
+from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor
 
 from qrl.common.errors import UsageError, describe, suggest, wrap_errors
@@ -25,12 +27,15 @@ from qrl.sb3.policies import POLICIES
 from qrl.sb3.saving import (
     ALGORITHMS,
     CLASSES,
+    ENTROPY,
+    EXTRACTOR_OPTIONS,
     FORMAT,
     VERSION,
     arguments,
     check_policy_options,
     counter_types,
     digest,
+    trained_parameters,
 )
 
 Kind = TypeVar("Kind")
@@ -65,7 +70,8 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], str]:
     if data.startswith(b"PK\x03\x04"):
         raise UsageError(
             f"{path}: a zip file, as written by Stable-Baselines3's own save; loading it can run any code, so it is "
-            "refused. If you trust it, load it with Stable-Baselines3 and save it with qrl.sb3.save"
+            "refused. If you trust it, load it with Stable-Baselines3 and save it with qrl.sb3.save; qrl.sb3.SaveBest "
+            "keeps an EvalCallback's best model in such a file"
         )
     if data.startswith(b"\x80") and data[8:9] != b"{":  # A safetensors file is its header's length, then the header.
         raise UsageError(f"{path}: a pickle; loading it can run any code, so it is refused")
@@ -117,15 +123,16 @@ def _rebuild(
             raise UsageError(f"counters: {name} cannot be {value!r}")
         setattr(model, name, value)
     model._setup_model()
-    _restore(model.policy, tensors)
-    if model.use_sde and isinstance(model.policy, ActorCriticPolicy):
+    _restore(model, tensors)
+    if model.use_sde and isinstance(model.policy, ActorCriticPolicy | SACPolicy):
         model.policy.reset_noise()
     return model
 
 
 def _named_again(changes: Mapping[str, Any]) -> dict[str, str]:
     """Return the model that the caller names, by its role."""
-    model = changes.get("policy_kwargs", {}).get("model")
+    options = changes.get("policy_kwargs", {})
+    model = options.get("model") or (options.get(EXTRACTOR_OPTIONS) or {}).get("model")
     return {"model": MODELS.canonical(model)} if isinstance(model, str) else {}
 
 
@@ -188,8 +195,13 @@ def _tuples(value: Json) -> object:
 
 def _read_space(role: str, spaces: Mapping[str, Any], tensors: dict[str, Tensor]) -> gymnasium.Space[Any]:
     space = _entry(spaces, role, dict)
-    if _one_of(space, "kind", {"Box": None, "Discrete": None}) == "Discrete":
-        return gymnasium.spaces.Discrete(_entry(space, "n", int), start=_entry(space, "start", int))
+    match _one_of(space, "kind", dict.fromkeys(("Box", "Discrete", "MultiDiscrete", "MultiBinary"))):
+        case "Discrete":
+            return gymnasium.spaces.Discrete(_entry(space, "n", int), start=_entry(space, "start", int))
+        case "MultiDiscrete":
+            return gymnasium.spaces.MultiDiscrete(_entry(space, "sizes", list))
+        case "MultiBinary":
+            return gymnasium.spaces.MultiBinary(_entry(space, "shape", list))
     low, high = (_tensor(tensors, f"space/{role}/{bound}").numpy() for bound in ("low", "high"))
     return gymnasium.spaces.Box(low, high, dtype=low.dtype.type)
 
@@ -205,16 +217,19 @@ def _tensor(tensors: Mapping[str, Tensor], name: str, like: Tensor | None = None
     return found
 
 
-def _restore(policy: BasePolicy, tensors: Mapping[str, Tensor]) -> None:
-    """Restore the weights and the optimiser's moments."""
-    state = policy.state_dict()
-    policy.load_state_dict({name: _tensor(tensors, f"policy/{name}", value) for name, value in state.items()})
+def _restore(model: BaseAlgorithm, tensors: Mapping[str, Tensor]) -> None:
+    """Restore the weights and the moments of the optimisers."""
+    state = model.policy.state_dict()
+    model.policy.load_state_dict({name: _tensor(tensors, f"policy/{name}", value) for name, value in state.items()})
     known = {f"policy/{name}" for name in state}
-    for name, parameter in policy.named_parameters():
-        moments = {f"optimizer/{name}/{key}": like for key, like in fresh_moments(policy.optimizer, parameter).items()}
+    if isinstance(model, SAC) and model.log_ent_coef is not None:
+        model.log_ent_coef.data.copy_(_tensor(tensors, ENTROPY, model.log_ent_coef))
+        known.add(ENTROPY)
+    for name, parameter, optimiser in trained_parameters(model):
+        moments = {f"{name}/{key}": like for key, like in fresh_moments(optimiser, parameter).items()}
         if moments.keys() & tensors.keys():  # absent before the first step, and for untrained parameters
             found = {each.rpartition("/")[2]: _tensor(tensors, each, like) for each, like in moments.items()}
-            policy.optimizer.state[parameter] = {
+            optimiser.state[parameter] = {
                 key: value.clone() if key == "step" else value.to(parameter.device) for key, value in found.items()
             }
             known |= moments.keys()

@@ -9,7 +9,7 @@ optimiser to one learning rate at each update; here each group multiplies that r
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import gymnasium
@@ -18,6 +18,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
+from stable_baselines3.sac.policies import SACPolicy
+from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 
 from qrl.common.errors import UsageError, suggest
@@ -88,14 +90,31 @@ class _Quantum:
         self._requested = {"model": model, "observation_scale": observation_scale, **own}
         self._requested |= {f"lr_{name}": rate for name, rate in given.items()}
         self._factors = {name: 1.0 if rate is None else rate / lr_schedule(1) for name, rate in given.items()}
+        self._check_extractor(options)
         extractor = {"model": model, "observation_scale": observation_scale, **own}
         ours = {"net_arch": [], "features_extractor_class": QuantumFeaturesExtractor}
         super().__init__(  # type: ignore[call-arg]
             observation_space,
             action_space,
             lr_schedule,
-            **ours | {"features_extractor_kwargs": extractor} | self._defaults | options,
+            **ours | self._defaults | options | {"features_extractor_kwargs": extractor},
         )
+
+    @staticmethod
+    def _check_extractor(options: Mapping[str, object]) -> None:
+        """Raise UsageError for another features extractor, and for options of this one under another name."""
+        kind = options.get("features_extractor_class", QuantumFeaturesExtractor)
+        if not (isinstance(kind, type) and issubclass(kind, QuantumFeaturesExtractor)):
+            name = kind.__name__ if isinstance(kind, type) else repr(kind)
+            raise UsageError(
+                f"sb3: a quantum policy has the extractor QuantumFeaturesExtractor, not {name}; use {name} with "
+                "Stable-Baselines3's MlpPolicy, or make it a model, as docs/models.md describes"
+            )
+        if options.get("features_extractor_kwargs"):
+            raise UsageError(
+                "sb3: give a quantum policy the options of features_extractor_kwargs directly: "
+                "policy_kwargs=dict(model=..., n_layers=...)"
+            )
 
     _defaults: ClassVar[dict[str, Any]] = {}
     optimizer_class: type[torch.optim.Optimizer]
@@ -210,6 +229,7 @@ class ScaledReadout(nn.Module):
 
 
 POLICIES: dict[str, type[BasePolicy]] = {
-    kind.__name__: kind for kind in (QuantumActorCriticPolicy, QuantumQPolicy, ActorCriticPolicy, DQNPolicy)
+    kind.__name__: kind
+    for kind in (QuantumActorCriticPolicy, QuantumQPolicy, ActorCriticPolicy, DQNPolicy, SACPolicy, TD3Policy)
 }
-"""Policies whose models can be saved; the last two are Stable-Baselines3's MlpPolicy."""
+"""Policies whose models can be saved; the last four are Stable-Baselines3's MlpPolicy."""

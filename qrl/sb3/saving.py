@@ -15,10 +15,10 @@ import gymnasium
 import numpy as np
 import safetensors.torch
 import torch
-from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
 from torch import Tensor, nn
@@ -28,17 +28,21 @@ from qrl.common.files import Json, to_json, write_atomically
 from qrl.common.options import check_known, option_names
 from qrl.models import MODELS
 from qrl.policies.budget import canonical_budget
+from qrl.sb3.extractor import QuantumFeaturesExtractor
 from qrl.sb3.policies import POLICIES
 
 FORMAT, VERSION = "qrl-sb3", 1
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {kind.__name__: kind for kind in (PPO, A2C, DQN)}
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {kind.__name__: kind for kind in (PPO, A2C, DQN, SAC, TD3)}
 
 OPTIMISERS: tuple[type[Any], ...] = (torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD)
 ACTIVATIONS: tuple[type[Any], ...] = (nn.Tanh, nn.ReLU, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid)
+EXTRACTORS: tuple[type[Any], ...] = (QuantumFeaturesExtractor, FlattenExtractor)
+EXTRACTOR_OPTIONS = "features_extractor_kwargs"
 CLASSES = {
     "optimizer_class": {kind.__name__: kind for kind in OPTIMISERS},
     "activation_fn": {kind.__name__: kind for kind in ACTIVATIONS},
+    "features_extractor_class": {kind.__name__: kind for kind in EXTRACTORS},
 }
 """Policy options that are classes, and their permitted values."""
 
@@ -46,7 +50,7 @@ POLICY_OPTIONS = (
     *CLASSES,
     *("model", "observation_scale", "lr_angles", "lr_scales", "lr_heads", "net_arch", "ortho_init", "optimizer_kwargs"),
     *("use_sde", "log_std_init", "full_std", "use_expln", "squash_output", "share_features_extractor"),
-    *("normalize_images", "readout"),
+    *("normalize_images", "readout", "n_critics", "clip_mean", EXTRACTOR_OPTIONS),
 )
 """Policy options that a file may contain, besides those of the model."""
 
@@ -67,6 +71,9 @@ COUNTERS = {
     "_current_progress_remaining": float,
 }
 """Progress counters of an algorithm."""
+
+ENTROPY = "entropy/log_ent_coef"
+"""Logarithm of SAC's entropy coefficient, if it is learned."""
 
 DQN_COUNTERS = {"_n_calls": int, "exploration_rate": float}
 
@@ -89,38 +96,45 @@ def counter_types(kind: type[BaseAlgorithm]) -> dict[str, type[int] | type[float
 
 def check_policy_options(given: Mapping[str, Any]) -> None:
     """Raise UsageError for a policy option that is not known to be harmless: an unknown one might cause an import."""
-    config = MODELS.load(given.get("model", "reuploading")).Config
-    check_known(given, (*POLICY_OPTIONS, *option_names(config)), "the policy's option", " cannot be in a file")
+    check_known(given, (*POLICY_OPTIONS, *_model_options(given)), "the policy's option", " cannot be in a file")
+    extractor = given.get(EXTRACTOR_OPTIONS) or {}
+    if not isinstance(extractor, Mapping):
+        raise UsageError(f"{EXTRACTOR_OPTIONS} must be options by name, not {extractor!r}")
+    known = ("model", "observation_scale", *_model_options(extractor))
+    check_known(extractor, known, "the extractor's option", " cannot be in a file")
+
+
+def _model_options(given: Mapping[str, Any]) -> list[str]:
+    """Return the names of the options of the model that is named among options."""
+    return list(option_names(MODELS.load(given.get("model", "reuploading")).Config))
 
 
 def _policy_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the policy's options as JSON values; paths of models become absolute."""
+    """Return the options of a policy or an extractor as JSON values; paths of models become absolute."""
     options = {name: _plain(name, value) for name, value in given.items()}
     if isinstance(name := options.get("model"), str):
         options["model"] = MODELS.canonical(name)
+    if isinstance(extractor := given.get(EXTRACTOR_OPTIONS), Mapping):
+        options[EXTRACTOR_OPTIONS] = _policy_options(extractor)
     if isinstance(budget := options.get("budget"), str):
         options["budget"] = canonical_budget(budget)
     return options
 
 
 def save(model: BaseAlgorithm, path: Path | str) -> None:
-    """Write a PPO, A2C or DQN model atomically to one file that is safe to `load`: safetensors and JSON.
+    """Write a PPO, A2C, DQN, SAC or TD3 model atomically to one file that is safe to `load`: safetensors and JSON.
 
     The file holds everything that Stable-Baselines3's own `save` stores, except functions in place of numbers (a
     learning-rate schedule), which `load` must receive again. Raises UsageError for a model that such a file cannot
     hold.
     """
-    if type(model) not in ALGORITHMS.values():
-        raise UsageError(f"sb3: a {type(model).__name__} cannot be saved; supported: {', '.join(ALGORITHMS)}")
-    if model.policy_class not in POLICIES.values():
-        raise UsageError(
-            f"sb3: a model with a {model.policy_class.__name__} cannot be saved; supported: {', '.join(POLICIES)}"
-        )
+    check_can_be_saved(model)
     tensors = {f"policy/{name}": value for name, value in model.policy.state_dict().items()}
-    tensors |= dict(_moments(model.policy))
+    tensors |= dict(_moments(model))
+    if isinstance(model, SAC) and model.log_ent_coef is not None:
+        tensors[ENTROPY] = model.log_ent_coef
     spaces = {role: _space(role, getattr(model, f"{role}_space"), tensors) for role in ("observation", "action")}
     options, functions = _options(model)
-    check_policy_options(model.policy_kwargs)
     content = {
         "version": VERSION,
         "algorithm": type(model).__name__,
@@ -137,12 +151,39 @@ def save(model: BaseAlgorithm, path: Path | str) -> None:
     write_atomically(Path(path), safetensors.torch.save(contiguous, {FORMAT: text, "digest": digest(contiguous, text)}))
 
 
-def _moments(policy: BasePolicy) -> Iterator[tuple[str, Tensor]]:
-    """Yield the optimiser's tensors, by the names of parameters."""
-    for name, parameter in policy.named_parameters():
-        for key, value in policy.optimizer.state.get(parameter, {}).items():
+def check_can_be_saved(model: BaseAlgorithm) -> None:
+    """Raise UsageError for an algorithm, a policy or an option of the policy that a file cannot hold."""
+    if type(model) not in ALGORITHMS.values():
+        raise UsageError(f"sb3: a {type(model).__name__} cannot be saved; supported: {', '.join(ALGORITHMS)}")
+    if model.policy_class not in POLICIES.values():
+        raise UsageError(
+            f"sb3: a model with a {model.policy_class.__name__} cannot be saved; supported: {', '.join(POLICIES)}"
+        )
+    check_policy_options(model.policy_kwargs)
+
+
+def trained_parameters(model: BaseAlgorithm) -> Iterator[tuple[str, Tensor, torch.optim.Optimizer]]:
+    """Yield the parameters of each optimiser: of the policy, of actor and critic, of SAC's entropy coefficient.
+
+    The name is the common beginning of the names of its moments in a file.
+    """
+    names = {id(parameter): name for name, parameter in model.policy.named_parameters()}
+    for owner, module in model.policy.named_modules():
+        optimiser = vars(module).get("optimizer")  # Stable-Baselines3 sets it on the modules that it trains
+        if isinstance(optimiser, torch.optim.Optimizer):
+            prefix = f"{owner}.optimizer" if owner else "optimizer"
+            for group in optimiser.param_groups:
+                yield from ((f"{prefix}/{names[id(each)]}", each, optimiser) for each in group["params"])
+    if isinstance(model, SAC) and model.ent_coef_optimizer is not None and model.log_ent_coef is not None:
+        yield "entropy.optimizer/log_ent_coef", model.log_ent_coef, model.ent_coef_optimizer
+
+
+def _moments(model: BaseAlgorithm) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of the optimisers."""
+    for name, parameter, optimiser in trained_parameters(model):
+        for key, value in optimiser.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
-                yield f"optimizer/{name}/{key}", value
+                yield f"{name}/{key}", value
 
 
 def _space(role: str, space: gymnasium.Space[Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -153,7 +194,12 @@ def _space(role: str, space: gymnasium.Space[Any], tensors: dict[str, Tensor]) -
             return {"kind": "Box"}
         case gymnasium.spaces.Discrete():
             return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
-    raise UsageError(f"sb3: a model with the {role} space {space} cannot be saved; supported: Box and Discrete")
+        case gymnasium.spaces.MultiDiscrete() if space.nvec.ndim == 1 and not space.start.any():
+            return {"kind": "MultiDiscrete", "sizes": space.nvec.tolist()}
+        case gymnasium.spaces.MultiBinary():
+            return {"kind": "MultiBinary", "shape": list(space.shape)}
+    known = "Box, Discrete, MultiDiscrete (one axis, from 0) and MultiBinary"
+    raise UsageError(f"sb3: a model with the {role} space {space} cannot be saved; supported: {known}")
 
 
 def _options(model: BaseAlgorithm) -> tuple[dict[str, Any], list[str]]:

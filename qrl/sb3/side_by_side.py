@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from qrl.common.autograd import is_traced
 from qrl.layer import QuantumLayer
 from qrl.simulator.program import Bound
 
@@ -30,9 +31,9 @@ def _layers(extractors: Sequence[ScaledFeatures]) -> list[QuantumLayer]:
 class SideBySide:
     """Layers with the same circuit, run as one call of its executor.
 
-    Maps [batch, observation] to one [batch, feature] per layer. Without gradients, bound parameters are cached until a
-    parameter changes, as in a rollout. Parameters are compared by value, because a target network is updated without
-    autograd.
+    Maps [batch, ...], flattened to [batch, observation], to one [batch, feature] per layer. Without gradients, bound
+    parameters are cached until a parameter changes, as in a rollout. Parameters are compared by value, because a target
+    network is updated without autograd. Nothing is cached while torch traces, as it would be a constant of the trace.
     """
 
     def __init__(self, extractors: Sequence[ScaledFeatures]) -> None:
@@ -70,7 +71,7 @@ class SideBySide:
         return self._bound
 
     def __call__(self, observations: Tensor) -> tuple[Tensor, ...]:
-        bound = self.bind() if torch.is_grad_enabled() else self._bind_cached()
-        inputs = observations / bound["scale"]
+        bound = self.bind() if torch.is_grad_enabled() or is_traced() else self._bind_cached()
+        inputs = observations.flatten(1) / bound["scale"]
         inputs = inputs @ bound["projection"].mT if "projection" in bound else inputs
         return self.layers[0].program.run(bound, inputs).unbind()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from qrl.circuits.angles import Input
 from qrl.circuits.circuit import Circuit
-from qrl.common.autograd import Context, Rule, VmapInfo, mapped_axis_first
+from qrl.common.autograd import Context, Rule, VmapInfo, is_traced, mapped_axis_first
 from qrl.simulator.lowering import Factor, Phase
 
 SMALL = 2**14
@@ -37,8 +37,11 @@ class PhaseFactors:
 
 
 def is_small(batch: int, n_parts: int) -> bool:
-    """Return whether a batch of this many states with this many numbers each counts as small."""
-    return batch * n_parts <= SMALL
+    """Return whether a batch of this many states with this many numbers each counts as small.
+
+    In a trace every batch does: its operations are torch's own, and the trace must not depend on the batch's size.
+    """
+    return is_traced() or batch * n_parts <= SMALL
 
 
 def as_complex(state: Tensor) -> Tensor:

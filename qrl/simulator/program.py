@@ -25,7 +25,7 @@ from torch import Tensor
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.matrices import MAX_NOISY_WIRES
 from qrl.circuits.measurement import settings
-from qrl.common.autograd import without_modes
+from qrl.common.autograd import is_traced, without_modes
 from qrl.common.errors import UsageError
 from qrl.common.memory import physical_memory
 from qrl.noise.model import NOISELESS, Noise
@@ -114,7 +114,9 @@ class Program:
         return compile_circuit, (self.circuit, self.noise, engine)
 
     def _on(self, like: Tensor) -> Engine:
-        """Return the engine for a tensor's dtype and device."""
+        """Return the engine for a tensor's dtype and device; the kernel's results would be constants of a trace."""
+        if self._library is not None and is_traced():
+            return self._fused_on(like.dtype, like.device)
         key = (like.dtype, like.device)
         if (found := self._engines.get(key)) is None:
             found = self._engines[key] = self._build(*key)

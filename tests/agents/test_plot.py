@@ -50,6 +50,21 @@ SEEDS = [
 ]
 
 
+def test_tables_for_papers():
+    """Numbers are those of the curve: exact in CSV, as in the printed table in LaTeX."""
+    curve = curve_of(mean=[1 / 3, 2.0])
+    rows = [line.split(",") for line in curve.to_csv().splitlines()]
+    assert rows[0] == ["gradient_steps", "episodes_before", "mean", "ci_low", "ci_high", "iqm", "worst_decile"]
+    assert [[float(cell) for cell in row] for row in rows[1:]] == [
+        [0, 0, 1 / 3, 0.5, 1.5, 1, 0],
+        [1, 5, 2, 1.5, 2.5, 2, 1],
+    ]
+    begin, _, header, _, first, second, _, end = curve.to_latex().splitlines()
+    assert (begin, end) == (r"\begin{tabular}{rrrrrr}", r"\end{tabular}")
+    assert header == r"gradient steps & episodes before & mean & 95 \% interval & IQM & worst 10 \% \\"
+    assert first == r"0 & 0 & 0.33 & [0.50, 1.50] & 1.00 & 0.00 \\" and second.startswith("1 & 5 & 2.00 & ")
+
+
 def lines(axes):
     """Return the drawn lines: x, y by label."""
     return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.get_lines()}

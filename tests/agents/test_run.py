@@ -48,7 +48,7 @@ def folders(tmp_path_factory):
 def test_policy_of_a_run_is_trained(folders, agent):
     run, (_, initial) = load(folders[agent]), build(spec(agent))
     learned = trained(run.agent)
-    assert run.policy is run.agent.policy
+    assert run.policy is run.agent.policy and run.n_parameters == run.policy.n_parameters > 0
     own = {name: value.detach() for name, value in run.policy.named_parameters()}
     assert own.keys() <= learned.keys()
     assert all(torch.equal(value, learned[name]) for name, value in own.items())

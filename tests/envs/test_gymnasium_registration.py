@@ -107,6 +107,38 @@ def test_options_reach_the_family(unchecked: None) -> None:
         gym.make_vec("qrl/CartPole-v0", num_envs=2).reset(seed=[1, 2])
 
 
+@pytest.mark.parametrize(("mode", "wrapper"), [("human", "HumanRendering"), ("rgb_array_list", "RenderCollection")])
+def test_render_modes_of_wrappers_name_these(mode: str, wrapper: str) -> None:
+    with pytest.raises(UsageError, match=f"no render_mode '{mode}'; .*render_mode='rgb_array', in .*{wrapper}"):
+        gym.make("qrl/CartPole-v0", render_mode=mode)
+
+
+def test_specifications_state_the_horizon() -> None:
+    """Without a second time limit: the family's own truncation is the only one, also at another horizon."""
+    for horizon in (7, 900):
+        env = gym.make("qrl/CartPole-v0", horizon=horizon)
+        assert env.spec is not None and env.spec.max_episode_steps == horizon
+        assert not isinstance(env, gym.wrappers.TimeLimit)
+        again = gym.make(env.spec)
+        assert again.spec is not None and again.spec.max_episode_steps == horizon
+        many = gym.make_vec("qrl/CartPole-v0", num_envs=2, horizon=horizon)
+        assert many.spec is not None and many.spec.max_episode_steps == horizon
+    shorter = gym.make("qrl/CartPole-v0", max_episode_steps=5)
+    assert shorter.spec is not None and shorter.spec.max_episode_steps == 5
+    assert gym.make("qrl/CartPole-v0").spec.max_episode_steps == envs.make("cartpole").horizon  # type: ignore[union-attr]
+    with pytest.raises(UsageError, match="horizon, not max_episode_steps: horizon=100"):
+        gym.make_vec("qrl/CartPole-v0", num_envs=2, max_episode_steps=5)
+
+
+def test_seeds_reach_np_random() -> None:
+    many = gym.make_vec("qrl/CartPole-v0", num_envs=2)
+    many.reset(seed=3)
+    assert many.np_random_seed == 3 and many.np_random.random() == np.random.default_rng(3).random()
+    state = many.np_random.bit_generator.state
+    many.reset()
+    assert many.np_random.bit_generator.state == state
+
+
 def test_reset_sets_tasks() -> None:
     env = gym.make_vec("qrl/CartPoleTarget-v0", num_envs=2)
     reward = []

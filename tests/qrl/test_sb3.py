@@ -6,6 +6,7 @@ import pytest
 import torch
 from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import update_learning_rate
 
 from qrl.common.errors import UsageError
@@ -16,6 +17,7 @@ from qrl.sb3 import (
     QuantumQPolicy,
 )
 from qrl.sb3.policies import with_factors
+from tests.support.random_observations import RandomObservations
 
 SMALL = {"model": "reuploading", "n_layers": 2, "n_wires": 4}
 
@@ -151,11 +153,64 @@ def test_invalid_policies(options, message):
         PPO(QuantumActorCriticPolicy, "CartPole-v1", policy_kwargs={**options}, device="cpu")
 
 
+class Foreign(FlattenExtractor):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"features_extractor_kwargs": {"n_layers": 3}}, r"features_extractor_kwargs directly: policy_kwargs=dict\("),
+        ({"features_extractor_class": Foreign}, "extractor QuantumFeaturesExtractor, not Foreign; use Foreign with"),
+    ],
+)
+def test_options_that_a_quantum_policy_would_drop(options, message):
+    with pytest.raises(UsageError, match=message):
+        PPO(QuantumActorCriticPolicy, "CartPole-v1", policy_kwargs={**SMALL, **options}, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        gymnasium.spaces.Discrete(5),
+        gymnasium.spaces.MultiDiscrete([3, 4]),
+        gymnasium.spaces.MultiBinary(6),
+        gymnasium.spaces.Box(-1, 1, (3, 5), np.float32),
+    ],
+    ids=["discrete", "multi_discrete", "multi_binary", "matrix"],
+)
+@pytest.mark.parametrize(("algorithm", "policy"), ALGORITHMS[::2])
+def test_observations_are_preprocessed_as_by_mlp_policy(algorithm, policy, space):
+    options = {"model": "reuploading", "n_wires": 2, "n_layers": 1}
+    env = RandomObservations(space)
+    model, reference = (
+        algorithm(each, env, policy_kwargs=kwargs, learning_starts=1, buffer_size=50, device="cpu", seed=0)
+        if algorithm is DQN
+        else algorithm(each, env, policy_kwargs=kwargs, n_steps=8, batch_size=8, device="cpu", seed=0)
+        for each, kwargs in ((policy, options), ("MlpPolicy", {}))
+    )
+    model.learn(8)
+    observations = torch.as_tensor(np.stack([space.sample() for _ in range(3)]))
+    net, mlp = (m.q_net if algorithm is DQN else m for m in (model.policy, reference.policy))
+    flat = mlp.extract_features(observations, mlp.features_extractor)
+    extractor = net.features_extractor if algorithm is DQN else net.pi_features_extractor
+    expected = extractor.features(flat)
+    torch.testing.assert_close(net.extract_features(observations, extractor), expected)
+    found = net.extract_features(observations, extractor) if algorithm is DQN else net.extract_features(observations)[0]
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("space", [gymnasium.spaces.Dict(a=gymnasium.spaces.Discrete(2)), gymnasium.spaces.Text(3)])
+def test_observations_that_are_no_vector_name_a_wrapper(space):
+    with pytest.raises(UsageError, match=r"gymnasium\.(wrappers\.FlattenObservation|ObservationWrapper)"):
+        QuantumFeaturesExtractor(space)
+
+
 def test_invalid_extractor():
     with pytest.raises(UsageError, match="sb3: no option 'n_layer' of model 'reuploading'; did you mean 'n_layers'"):
         QuantumFeaturesExtractor(gymnasium.spaces.Box(-1, 1, (3,)), n_layer=3)
-    with pytest.raises(UsageError, match="observations must be a vector"):
-        QuantumFeaturesExtractor(gymnasium.spaces.Discrete(3))
+    with pytest.raises(UsageError, match=r"sb3: discrete observations must start at 0, .*start=1"):
+        QuantumFeaturesExtractor(gymnasium.spaces.Discrete(3, start=1))
 
 
 SKOLIK = {"model": "skolik", "readout": "scaled", "n_wires": 4, "n_layers": 5}

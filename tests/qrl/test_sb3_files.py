@@ -12,14 +12,18 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from stable_baselines3 import A2C, DQN, PPO, SAC
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
+from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.torch_layers import FlattenExtractor
 
 from qrl.common.errors import UsageError
-from qrl.sb3 import QuantumActorCriticPolicy, QuantumQPolicy, load, save
+from qrl.sb3 import QuantumActorCriticPolicy, QuantumFeaturesExtractor, QuantumQPolicy, SaveBest, load, save
 from qrl.sb3.saving import digest
+from tests.support.random_observations import RandomObservations
 
 SMALL = {"n_layers": 1, "n_wires": 2, "lr_heads": 0.05, "observation_scale": np.array([2.4, 2.5, 0.21, 2.5])}
+CIRCUIT = {"model": "reuploading", "n_layers": 1, "n_wires": 2}
 FORMAT = "qrl-sb3"
 
 
@@ -36,6 +40,59 @@ def learner(algorithm, policy="MlpPolicy", **options):
 
 def parameters(model):
     return {name: value.clone() for name, value in model.policy.state_dict().items()}
+
+
+@pytest.mark.parametrize("algorithm", [SAC, TD3])
+@pytest.mark.parametrize("share", [False, True])
+def test_actor_and_critic_with_optimisers_of_their_own(algorithm, share, tmp_path):
+    """Weights, moments and SAC's entropy coefficient after loading, and after the same further updates."""
+    extractor = {"features_extractor_class": QuantumFeaturesExtractor, "features_extractor_kwargs": CIRCUIT}
+    options = {"net_arch": [4], "share_features_extractor": share, **extractor}
+    small = {"learning_starts": 4, "buffer_size": 50, "batch_size": 4, "device": "cpu", "seed": 0}
+    model = algorithm("MlpPolicy", "Pendulum-v1", policy_kwargs=options, **small)
+    model.learn(10)
+    save(model, tmp_path / "ours")
+    loaded = load(tmp_path / "ours", gymnasium.make("Pendulum-v1"), device="cpu")
+    loaded.replay_buffer = model.replay_buffer
+    loaded.set_logger(model.logger)
+    for updates in (0, 3):
+        for each in (model, loaded) if updates else ():
+            np.random.seed(0)  # the buffer's minibatches
+            torch.manual_seed(0)  # the actions of SAC, the noise of TD3
+            each.train(gradient_steps=updates, batch_size=4)
+        found, expected = parameters(loaded), parameters(model)
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+        if isinstance(model, SAC):
+            assert torch.equal(loaded.log_ent_coef, model.log_ent_coef) and model.log_ent_coef.item() != 0
+    observation = np.zeros(3, dtype=np.float32)
+    actions = [each.predict(observation, deterministic=True)[0] for each in (model, loaded)]
+    np.testing.assert_array_equal(*actions)
+    assert load(tmp_path / "ours", device="cpu").predict(observation)[0].shape == (1,)
+
+
+def test_best_model_of_an_evaluation_is_kept_in_a_safe_file(tmp_path):
+    path = tmp_path / "new" / "best.safetensors"
+
+    def best() -> EvalCallback:
+        env = Monitor(gymnasium.make("CartPole-v1"))
+        return EvalCallback(env, callback_on_new_best=SaveBest(path), eval_freq=16, n_eval_episodes=1, verbose=0)
+
+    learner(PPO, QuantumActorCriticPolicy).learn(16, callback=best())
+    assert load(path, device="cpu").num_timesteps == 16
+    with pytest.raises(UsageError, match="a Own cannot be saved"):
+        Own("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu").learn(8, callback=best())
+    with pytest.raises(UsageError, match=r"EvalCallback\(env, callback_on_new_best=SaveBest\(path\)\)"):
+        learner(PPO).learn(8, callback=SaveBest(path))
+
+
+@pytest.mark.parametrize(
+    "space", [gymnasium.spaces.MultiDiscrete([3, 4]), gymnasium.spaces.MultiBinary([2, 2])], ids=["discrete", "binary"]
+)
+def test_spaces_survive(space, tmp_path):
+    env = RandomObservations(space)
+    model = PPO(QuantumActorCriticPolicy, env, n_steps=8, batch_size=8, policy_kwargs=CIRCUIT, device="cpu", seed=0)
+    save(model, tmp_path / "model")
+    assert load(tmp_path / "model").observation_space == space
 
 
 @pytest.mark.parametrize(
@@ -287,18 +344,22 @@ class Own(PPO):
     pass
 
 
+class Foreign(FlattenExtractor):
+    pass
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (
-            lambda: SAC("MlpPolicy", "Pendulum-v1", buffer_size=10, device="cpu"),
-            "a SAC cannot be saved; supported: PPO, A2C, DQN",
+            lambda: DDPG("MlpPolicy", "Pendulum-v1", buffer_size=10, device="cpu"),
+            "a DDPG cannot be saved; supported: PPO, A2C, DQN, SAC, TD3",
         ),
         (lambda: Own("MlpPolicy", "CartPole-v1", device="cpu"), "a Own cannot be saved"),
         (lambda: PPO("MlpPolicy", "FrozenLake-v1", device="cpu"), None),
         (
-            lambda: learner(PPO, policy_kwargs={"features_extractor_class": FlattenExtractor}),
-            "option 'features_extractor_class' cannot be in a file",
+            lambda: learner(PPO, policy_kwargs={"features_extractor_class": Foreign}),
+            "features_extractor_class=.*Foreign",
         ),
         (
             lambda: learner(PPO, policy_kwargs={"activation_fn": torch.nn.Hardtanh}),
