@@ -30,6 +30,7 @@ class Logits(nn.Module):
         return self.policy.get_distribution(observations).distribution.logits
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 def test_traced_policy_depends_on_observations_and_parameters():
     """Also without gradients and after `predict`, whose cache of bound parameters must not enter the graph."""
@@ -63,6 +64,7 @@ def fit_classifier() -> None:
     QuantumClassifier(n_qubits=2, n_layers=1, max_iter=1, random_state=0).fit(rng.normal(size=(8, 3)), np.arange(8) % 2)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("build", [fit_classifier, lambda: make_layer(encoding="projection", n_inputs=3)])
 def test_global_random_state_is_left_alone(build: Callable[[], object]):
     before = torch.get_rng_state()
