@@ -120,6 +120,17 @@ class _Quantum:
     optimizer_class: type[torch.optim.Optimizer]
     optimizer_kwargs: dict[str, Any]
 
+    def __getattr__(self, name: str) -> Any:
+        """Raise UsageError for networks that other algorithms look for: SAC, TD3 and DDPG an actor, DQN a Q-network.
+
+        Not properties, because torch reads each of these when it traces a policy.
+        """
+        if name in self._absent:
+            raise UsageError(_WRONG_ALGORITHM)
+        return super().__getattr__(name)  # type: ignore[misc]
+
+    _absent: ClassVar[tuple[str, ...]] = ()
+
     def _trained(self) -> nn.Module:
         """Return the module that the optimiser trains."""
         raise NotImplementedError
@@ -152,6 +163,7 @@ class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
     """Policy for PPO and A2C: actor and critic have separate features, each with a linear read-out."""
 
     _defaults: ClassVar[dict[str, Any]] = {"share_features_extractor": False, "ortho_init": False}
+    _absent = ("actor", "q_net")
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
@@ -162,16 +174,6 @@ class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
 
     def _trained(self) -> nn.Module:
         return self
-
-    @property
-    def actor(self) -> nn.Module:
-        """Raise UsageError: SAC, TD3 and DDPG, which look for an actor, need another policy."""
-        raise UsageError(_WRONG_ALGORITHM)
-
-    @property
-    def q_net(self) -> nn.Module:
-        """Raise UsageError: DQN, which looks for a Q-network, needs another policy."""
-        raise UsageError(_WRONG_ALGORITHM)
 
     def extract_features(  # type: ignore[override]
         self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor | None = None
@@ -188,6 +190,8 @@ class QuantumQPolicy(_Quantum, DQNPolicy):
     `readout`: "linear", of all features; "scaled", w_a (feature a + 1) / 2 with a trainable w_a, initially 1, and one
     feature per action, as in Skolik et al. 2022 (Quantum agents in the Gym).
     """
+
+    _absent = ("actor",)
 
     def __init__(self, *arguments: Any, readout: Literal["linear", "scaled"] = "linear", **options: Any) -> None:
         if readout not in (known := ("linear", "scaled")):
@@ -210,11 +214,6 @@ class QuantumQPolicy(_Quantum, DQNPolicy):
 
     def _trained(self) -> nn.Module:
         return self.q_net
-
-    @property
-    def actor(self) -> nn.Module:
-        """Raise UsageError: SAC, TD3 and DDPG, which look for an actor, need another policy."""
-        raise UsageError(_WRONG_ALGORITHM)
 
 
 class ScaledReadout(nn.Module):

@@ -32,8 +32,8 @@ class Logits(nn.Module):
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
-def test_traced_policy_depends_on_observations_and_parameters():
-    """Also without gradients and after `predict`, whose cache of bound parameters must not enter the graph."""
+def test_traced_policy_depends_on_observations(unchecked):
+    """Without gradients and after `predict`, whose cached parameters must not enter the trace, where sizes are tensors."""
     options = {"model": "reuploading", "n_wires": 4, "n_layers": 1}
     policy = PPO(QuantumActorCriticPolicy, "CartPole-v1", policy_kwargs=options, device="cpu", seed=0).policy
     policy.predict(np.zeros((1, 4), dtype=np.float32))
