@@ -33,7 +33,7 @@ class Logits(nn.Module):
 @pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 def test_traced_policy_depends_on_observations(unchecked):
-    """Without gradients and after `predict`, whose cached parameters must not enter the trace, where sizes are tensors."""
+    """Without gradients and after `predict`, whose cached parameters must not enter the trace."""
     options = {"model": "reuploading", "n_wires": 4, "n_layers": 1}
     policy = PPO(QuantumActorCriticPolicy, "CartPole-v1", policy_kwargs=options, device="cpu", seed=0).policy
     policy.predict(np.zeros((1, 4), dtype=np.float32))
