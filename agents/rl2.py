@@ -77,6 +77,9 @@ class Config(PPOConfig):
     reward_prediction: float = 0.0
     """Weight of an auxiliary loss, the squared error of rewards that the actor's network predicts [0 = no prediction]
     (Jaderberg et al. 2017; Zintgraf et al. 2020; ours: 0.5 for tabular_mdp)."""
+    entropy_schedule: Literal["constant", "linear"] = "constant"
+    """constant: the entropy bonus stays; linear: it falls to 0 over the training, like the learning rates (ours; linear
+    for quantum_memory with a hidden frame)."""
     restarts: int = 1
     """Initialisations that are tried, for `restart_iterations` of all iterations each, before the best of them on train
     tasks continues (ours; for quantum_memory 4, or 1 with three or more registers). 1: no restarts."""
@@ -178,6 +181,8 @@ class RL2:
         self.config, self.policy, self.reward_scale = config, policy, reward_scale
         self.theta: Params = dict(policy.named_parameters())
         self.trial_episodes = config.episodes
+        self.entropy_factor = 1.0
+        """Factor on the entropy bonus in the current update."""
         self.n_tasks, self.n_envs = config.meta_batch // config.trials, config.trials
         steps = config.episodes * horizon
         user, rollout = f"agent {config.agent}", f"a rollout of {config.meta_batch} trials of {steps:,} steps"
@@ -267,6 +272,7 @@ class RL2:
         # Tasks are drawn independently, so any division into minibatches is a random one.
         n_minibatches = self.config.minibatches
         minibatches = [select_trials(trials, slice(j, None, n_minibatches)) for j in range(n_minibatches)]
+        self.entropy_factor = progress_remaining if self.config.entropy_schedule == "linear" else 1.0
         gradients = (self.gradient(minibatch) for minibatch in minibatches * self.config.epochs)
         metrics = self.optimiser.optimise(gradients, lambda: self.evaluate(trials)["kl"], progress_remaining)
         self.policy.update_normalisation(rollout.observation[rollout.valid])
@@ -324,7 +330,7 @@ class RL2:
         surrogate = ppo_clip(log_pi, trials.old_log_prob, trials.advantage, valid, config.clip).sum()
         value_loss = torch.where(valid, (value - trials.target).square(), 0.0).sum()
         entropy = torch.where(valid, head.entropy(distribution), 0.0).sum()
-        objective = surrogate + config.entropy_bonus * entropy - config.value_weight * value_loss
+        objective = surrogate + config.entropy_bonus * self.entropy_factor * entropy - config.value_weight * value_loss
         auxiliary = {}
         if config.reward_prediction:
             error = self.policy.expected_reward(reward_outputs, trials.action) - trials.reward

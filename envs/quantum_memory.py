@@ -193,7 +193,11 @@ def default_run(config: Config, agent: str) -> tuple[dict[str, object], dict[str
         # A lambda of 1 credits outcomes with the noise of all later episodes, a small one not with what they tell about
         # the angle. Without an entropy bonus, answers are certain before the angles grow, and do not change afterwards.
         trials: dict[str, object] = {"episodes": 10, "meta_batch": 1000, "minibatches": 2}
-        return fields | {"iterations": 600}, trials | {"gae_lambda": 0.8, "entropy_bonus": 0.3}
+        return fields | {"iterations": 600}, trials | {
+            "gae_lambda": 0.8,
+            "entropy_bonus": 0.3,
+            "entropy_schedule": "linear",
+        }
     if agent == "rl2" and config.n_registers > 2:
         # Rewards begin to rise only after the iterations of a restart.
         return fields | {"iterations": 240}, {"minibatches": 2, "restarts": 1}
