@@ -79,8 +79,9 @@ from torch import Tensor
 
 from envs import Tasks, TorchTasks, Uniform
 from envs.dynamics.drawing import Picture, draw_disc
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError

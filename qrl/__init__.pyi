@@ -1,10 +1,12 @@
 # The public names: where each lives, for type checkers and for the lazy imports of __init__.py.
 from .backends.backend import Backend as Backend
 from .backends.backend import run_on as run_on
+from .circuits.angles import Expression as Expression
+from .circuits.angles import Input as Input
+from .circuits.angles import Scale as Scale
+from .circuits.angles import Weight as Weight
 from .circuits.circuit import Circuit as Circuit
 from .circuits.gates import Gate as Gate
-from .circuits.gates import Input as Input
-from .circuits.gates import Weight as Weight
 from .circuits.observables import Observable as Observable
 from .circuits.observables import PauliWord as PauliWord
 from .common.errors import TrainingError as TrainingError

@@ -32,6 +32,8 @@ class CircuitModel(Protocol):
 class QuantumLayer(nn.Module):
     """Variational quantum circuit: [batch, n_inputs] -> [batch, n_observables], its expectation values.
 
+    A single sample, [n_inputs], gives [n_observables].
+
     `model` is a `Circuit` or the name of a quantum model (`reuploading`, ...); the model's options (`observables`, ...)
     are further keyword arguments. Inputs may be wider than the number of wires. With `encoding="cycle"` the circuit's
     feature k enters wherever the model puts it, layer after layer, until all features are used. With
@@ -111,6 +113,11 @@ class QuantumLayer(nn.Module):
         return 0 if self.projection is None else self.n_inputs
 
     @property
+    def n_projection_weights(self) -> int:
+        """Number of entries of the projection's matrix."""
+        return 0 if self.projection is None else self.projection.weight.numel()
+
+    @property
     def groups(self) -> dict[str, str]:
         """Learning-rate group of each parameter."""
         projection = {} if self.projection is None else {"projection.weight": "scales"}
@@ -129,8 +136,15 @@ class QuantumLayer(nn.Module):
             raise UsageError(f"layer: expected {self.n_inputs} inputs, found {inputs.shape[-1]}")
         return self.program.run(bound, inputs @ bound["projection"].mT if "projection" in bound else inputs)
 
-    def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
-        return self.run(self.bind(), inputs)
+    def forward(self, inputs: Float[Tensor, "*batch input"]) -> Float[Tensor, "*batch observable"]:
+        """Return expectation values of samples, with any leading axes or, for a single sample, none.
+
+        Raises UsageError for inputs of the wrong width.
+        """
+        if inputs.ndim == 0:
+            raise UsageError(f"layer: expected {self.n_inputs} inputs, found a number")
+        values = self.run(self.bind(), inputs.unsqueeze(0) if inputs.ndim == 1 else inputs.flatten(0, -2))
+        return values.reshape(*inputs.shape[:-1], values.shape[-1])
 
     def to_pennylane(
         self,

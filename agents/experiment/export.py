@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from qrl.backends.angles import AngleProgram, angle_gates
 from qrl.backends.backend import circuit_modules
 from qrl.backends.row_function import Differentiable
+from qrl.circuits.angles import Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Weight
 from qrl.common.errors import UsageError
 from qrl.simulator.program import compile_circuit
 

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.library_steps.step import Results, Step
-from qrl.circuits.gates import Input, Weight
+from qrl.circuits.angles import Input, Weight
 from qrl.layer import QuantumLayer
 
 

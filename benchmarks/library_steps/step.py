@@ -7,7 +7,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.angles import Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.layer import QuantumLayer
 
 Results = Sequence[ArrayLike]

@@ -4,11 +4,13 @@ import torch
 from torch import Tensor
 
 from qrl.backends.row_function import RowFunction, RowFunctionOp
+from qrl.circuits.angles import Angle, Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Angle, Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.noise.model import NOISELESS, Noise
+from qrl.simulator.expressions import TORCH_FUNCTIONS, Substitution
 
-TORCH_TRANSFORMS = {"identity": lambda x: x, "tanh": torch.tanh, "arctan": torch.atan}
+TORCH_TRANSFORMS = {"identity": lambda x: x} | {name: TORCH_FUNCTIONS[name] for name in ("tanh", "arctan")}
 
 
 def angle_gates(circuit: Circuit, noise: Noise = NOISELESS) -> list[Gate]:
@@ -23,7 +25,9 @@ class AngleProgram:
     """
 
     def __init__(self, circuit: Circuit, function: RowFunction, noise: Noise = NOISELESS) -> None:
-        self.circuit, self.function, self.gates = circuit, function, angle_gates(circuit, noise)
+        self.circuit, self.function = circuit, function
+        self._plain = Substitution(circuit)
+        self.gates = angle_gates(self._plain.circuit, noise)
 
     def bind(self, weights: Tensor, scales: Tensor) -> dict[str, Tensor]:
         """Return the parameters [..., weight] and [..., scale] unchanged."""
@@ -32,18 +36,21 @@ class AngleProgram:
     def run(self, bound: dict[str, Tensor], inputs: Tensor) -> Tensor:
         """Return (estimates of) expectation values [..., batch, observable] for inputs [..., batch, feature]."""
         shape = inputs.shape[:-1]
-        columns = [_angle(gate.angle, bound, inputs).expand(shape) for gate in self.gates]
+        weights, scales = (bound[name].unsqueeze(-2) for name in ("weights", "scales"))
+        plain = self._plain.weights(weights, scales), scales, self._plain.inputs(inputs, weights, scales)
+        columns = [plain_angle(gate.angle, *plain).expand(shape) for gate in self.gates]
         angles = torch.stack(columns, dim=-1) if columns else inputs.new_zeros(*shape, 0)
         (values,) = RowFunctionOp.apply(self.function, angles.flatten(0, -2))
         return values.reshape(*shape, -1)
 
 
-def _angle(angle: Angle | None, bound: dict[str, Tensor], inputs: Tensor) -> Tensor:
+def plain_angle(angle: Angle | None, weights: Tensor, scales: Tensor, inputs: Tensor) -> Tensor:
+    """Return the values [...] of a weight or an input; the leading axes of the tensors broadcast."""
     match angle:
         case Weight(index):
-            return bound["weights"][..., None, index]
+            return weights[..., index]
         case Input(feature, None, transform):
             return TORCH_TRANSFORMS[transform](inputs[..., feature])
         case Input(feature, scale, transform):
-            return TORCH_TRANSFORMS[transform](bound["scales"][..., None, scale] * inputs[..., feature])
+            return TORCH_TRANSFORMS[transform](scales[..., scale] * inputs[..., feature])
     raise AssertionError(angle)

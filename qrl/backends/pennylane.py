@@ -9,12 +9,13 @@ from pennylane.measurements import ExpectationMP
 from pennylane.operation import Operator
 from torch import Tensor, nn
 
-from qrl.backends.angles import TORCH_TRANSFORMS
+from qrl.backends.angles import plain_angle
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable, PauliWord
 from qrl.common.errors import UsageError
 from qrl.noise.model import NOISELESS, Noise
+from qrl.simulator.expressions import Substitution
 
 GATES: dict[str, Callable[..., Operator]] = {
     "RX": qml.RX,
@@ -54,8 +55,11 @@ def to_qnode(
     if isinstance(device, str):
         device = qml.device(device, wires=circuit.n_wires)
 
+    plain = Substitution(circuit)
+
     def function(inputs: Tensor, weights: Tensor, scales: Tensor) -> list[ExpectationMP]:
-        return _queue(circuit, lambda gate: _angle(gate, inputs, weights, scales), noise)
+        values = plain.weights(weights, scales), scales, plain.inputs(inputs, weights, scales)
+        return _queue(plain.circuit, lambda gate: plain_angle(gate.angle, *values), noise)
 
     return qml.QNode(function, device, interface="torch", diff_method=diff_method)
 
@@ -69,7 +73,7 @@ def to_angle_qnode(circuit: Circuit, device: object, diff_method: str | None, no
 
     def function(angles: Tensor) -> list[ExpectationMP]:
         columns = iter(angles.unbind(-1))
-        return _queue(circuit, lambda gate: next(columns) if gate.is_parametric else float(gate.angle or 0.0), noise)  # type: ignore[arg-type]
+        return _queue(circuit, lambda gate: next(columns), noise)
 
     return qml.QNode(function, device, interface="torch", diff_method=diff_method)
 
@@ -82,11 +86,12 @@ def _check(noise: Noise) -> None:
         )
 
 
-def _queue(circuit: Circuit, angle: Callable[[Gate], Tensor | float], noise: Noise) -> list[ExpectationMP]:
-    """Queue gates, channels and measurements."""
+def _queue(circuit: Circuit, angle: Callable[[Gate], Tensor], noise: Noise) -> list[ExpectationMP]:
+    """Queue gates, channels and measurements; `angle` returns the angles of gates that are not constant."""
     for gates, wires in noise.schedule(circuit):
         for gate in gates:
-            GATES[gate.name](*(() if gate.angle is None else (angle(gate),)), wires=gate.wires)
+            angles = (angle(gate),) if gate.is_parametric else () if gate.angle is None else (gate.angle,)
+            GATES[gate.name](*angles, wires=gate.wires)
         for wire in wires:
             for name in noise.channels():
                 _CHANNELS[name](getattr(noise, name), wires=wire)
@@ -96,17 +101,6 @@ def _queue(circuit: Circuit, angle: Callable[[Gate], Tensor | float], noise: Noi
             # PennyLane's default.mixed fails with expectation values.
             qml.DepolarizingChannel(1.5 * noise.readout, wires=wire)
     return [qml.expval(_observable(observable, circuit.n_wires)) for observable in circuit.observables]
-
-
-def _angle(gate: Gate, inputs: Tensor, weights: Tensor, scales: Tensor) -> Tensor | float:
-    match gate.angle:
-        case Weight(index):
-            return weights[..., index]
-        case Input(feature, scale, transform):
-            value = inputs[..., feature]
-            return TORCH_TRANSFORMS[transform](value if scale is None else scales[..., scale] * value)
-        case _:
-            return float(gate.angle or 0.0)
 
 
 def _observable(observable: Observable, n_wires: int) -> Operator:
@@ -136,8 +130,9 @@ class PennyLaneLayer(nn.Module):
         super().__init__()
         self.weights, self.scales, self.projection, self.qnode = weights, scales, projection, qnode
 
-    def forward(self, inputs: Float[Tensor, "batch input"]) -> Float[Tensor, "batch observable"]:
-        """Return expectation values [batch, observable], in the parameters' precision."""
+    def forward(self, inputs: Float[Tensor, "*batch input"]) -> Float[Tensor, "*batch observable"]:
+        """Return expectation values of samples, with any leading axes or none, in the inputs' precision."""
         features = inputs if self.projection is None else self.projection(inputs)
-        values = self.qnode(features, self.weights, self.scales)
-        return torch.stack([v.expand(len(inputs)) for v in values], dim=-1).to(inputs.dtype)
+        rows = features if features.ndim == 1 else features.flatten(0, -2)
+        values = torch.stack([v.expand(rows.shape[:-1]) for v in self.qnode(rows, self.weights, self.scales)], dim=-1)
+        return values.reshape(*inputs.shape[:-1], values.shape[-1]).to(inputs.dtype)

@@ -9,12 +9,13 @@ and the register starts in |0...0>.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from qrl.circuits.angles import Angle, Input, Scale, Weight
 from qrl.circuits.drawing import draw_circuit
-from qrl.circuits.gates import Angle, Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 
@@ -53,39 +54,49 @@ class Circuit:
 
     @classmethod
     def from_pennylane(
-        cls, function: Callable[..., object], *, n_inputs: int, n_weights: int, n_scales: int = 0
+        cls,
+        function: Callable[..., object],
+        *,
+        n_inputs: int,
+        n_weights: int | None = None,
+        n_scales: int = 0,
+        weight_shapes: Mapping[str, int | Sequence[int]] | None = None,
     ) -> "Circuit":
-        """Read a PennyLane circuit: a function of (inputs, weights), or (inputs, weights, scales), for one sample.
+        """Read a PennyLane circuit: a QNode, or a function of (inputs, weights) or (inputs, weights, scales).
 
-        The arguments are vectors [input], [weight] and [scale]; the function applies operations and returns expectation
-        values of Pauli operators, one or several. Angles are weights, inputs, scales times inputs, tanh or arctan of
-        one of the last two, or constants. Operations are decomposed into the supported gates; global phases are
-        dropped.
+        The arguments are vectors [input], [weight] and [scale] of one sample. With `weight_shapes` in place of
+        `n_weights`, all arguments are passed by name, as `qml.qnn.TorchLayer` does: `inputs`, one array of weights of
+        each of these shapes, and `scales` if there are any; the circuit's weights are the elements of the arrays in
+        this order. The function applies operations and returns expectation values or probabilities, one or several.
+
+        Angles are any expressions (`qrl.circuits.angles.Expression`) of inputs, weights and scales. The function may
+        use mathematics of NumPy, PennyLane and torch. Operations are decomposed into the supported gates; global phases
+        are dropped. A QNode's device is not used.
 
         Raises UsageError, with the name, for anything that cannot be read.
         """
-        from qrl.circuits.pennylane_reader import read_pennylane  # PennyLane takes over a second to import
+        from qrl.circuits.pennylane_reader import read_pennylane, sizes_of  # PennyLane takes over a second to import
 
-        circuit = cls(*read_pennylane(function, n_inputs, n_weights, n_scales))
+        sizes = sizes_of(n_inputs, n_weights, n_scales, weight_shapes)
+        circuit = cls(*read_pennylane(function, sizes))
         # A circuit counts up to the largest index that an angle uses.
-        counts = {"input": (n_inputs, circuit.n_inputs), "weight": (n_weights, circuit.n_weights)}
-        for kind, (declared, used) in (counts | {"scale": (n_scales, circuit.n_scales)}).items():
+        counts = {"input": (sizes.n_inputs, circuit.n_inputs), "weight": (sizes.n_weights, circuit.n_weights)}
+        for kind, (declared, used) in (counts | {"scale": (sizes.n_scales, circuit.n_scales)}).items():
             if used < declared:
                 raise UsageError(f"from_pennylane: no angle uses {kind} {used}: use it, or set n_{kind}s={used}")
         return circuit
 
     @cached_property
     def n_weights(self) -> int:
-        return 1 + max((g.angle.index for g in self.gates if isinstance(g.angle, Weight)), default=-1)
+        return 1 + max((v.index for g in self.gates for v in g.variables if isinstance(v, Weight)), default=-1)
 
     @cached_property
     def n_scales(self) -> int:
-        scales = (g.angle.scale for g in self.gates if isinstance(g.angle, Input) and g.angle.scale is not None)
-        return 1 + max(scales, default=-1)
+        return 1 + max((v.index for g in self.gates for v in g.variables if isinstance(v, Scale)), default=-1)
 
     @cached_property
     def n_inputs(self) -> int:
-        return 1 + max((g.angle.feature for g in self.gates if isinstance(g.angle, Input)), default=-1)
+        return 1 + max((v.feature for g in self.gates for v in g.variables if isinstance(v, Input)), default=-1)
 
     @property
     def n_observables(self) -> int:

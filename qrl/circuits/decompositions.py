@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from qrl.circuits.gates import GATES, Gate, Input, Weight
+from qrl.circuits.gates import GATES, Gate
 
 QASM_NAMES = {name: "cx" if name == "CNOT" else name.lower() for name in GATES}
 """Names of the gates in OpenQASM and Qiskit."""
@@ -38,10 +38,10 @@ class ScaledGate:
             wires, angle = tuple(self.gate.wires[wire] for wire in entry.wires), self.gate.angle
             if entry.angle_scale is None:
                 yield ScaledGate(Gate(entry.name, wires, entry.constant)), entry
-            elif isinstance(angle, Weight | Input):
+            elif self.gate.is_parametric:
                 yield ScaledGate(Gate(entry.name, wires, angle), self.angle_scale * entry.angle_scale), entry
             else:
-                number = self.angle_scale * entry.angle_scale * float(angle or 0.0)
+                number = self.angle_scale * entry.angle_scale * self.gate.constant
                 yield ScaledGate(Gate(entry.name, wires, number)), entry
 
     def decompose(self, names: Collection[str]) -> Iterator["ScaledGate"]:

@@ -1,20 +1,13 @@
-"""Gates and their angles.
+"""Gates.
 
 A rotation about a Pauli word P is exp(-i angle P / 2), as in PennyLane.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
+from qrl.circuits.angles import LARGEST_INDEX, TRANSFORMS, Angle, Expression, Input, Scale, Weight, variables
 from qrl.common.errors import UsageError, suggest
-
-Transform = Literal["identity", "tanh", "arctan"]
-
-LARGEST_INDEX = 2**31 - 2
-"""Largest index of a weight, scale or feature, a count of which still has 32 bits."""
-
-TRANSFORMS: tuple[Transform, ...] = ("identity", "tanh", "arctan")
 
 
 @dataclass(frozen=True)
@@ -45,36 +38,6 @@ GATES: dict[str, GateKind] = {
 
 
 @dataclass(frozen=True)
-class Weight:
-    """Angle = weights[index] [rad]."""
-
-    index: int
-
-    def __str__(self) -> str:
-        return f"w{self.index}"
-
-
-@dataclass(frozen=True)
-class Input:
-    """Angle = g(scales[scale] * inputs[feature]) [rad]; `scale=None` uses the unscaled input.
-
-    g is `transform`: identity (the angle is unbounded, the circuit a Fourier series in the input: Schuld, Sweke and
-    Meyer 2021), tanh or arctan (bounded angles: Skolik et al. 2022).
-    """
-
-    feature: int
-    scale: int | None = None
-    transform: Transform = "identity"
-
-    def __str__(self) -> str:
-        text = f"x{self.feature}" if self.scale is None else f"s{self.scale}*x{self.feature}"
-        return text if self.transform == "identity" else f"{self.transform}({text})"
-
-
-Angle = Weight | Input | float
-
-
-@dataclass(frozen=True)
 class Gate:
     """One gate: a name of `GATES`, the wires it acts on (control first) and, for rotations, its angle.
 
@@ -92,35 +55,52 @@ class Gate:
         kind = GATES[self.name]
         if not (isinstance(self.wires, tuple) and all(isinstance(wire, int) for wire in self.wires)):
             raise UsageError(f"circuit: the wires of {self.name} must be a tuple of integers, not {self.wires!r}")
-        if not isinstance(self.angle, Weight | Input | float | int | None):
+        if not isinstance(self.angle, Weight | Input | Expression | float | int | None):
             raise UsageError(
-                f"circuit: the angle of {self.name} must be a Weight, an Input or a number, not {self.angle!r}"
+                f"circuit: the angle of {self.name} must be a Weight, an Input, an Expression or a number, not "
+                f"{self.angle!r}"
             )
         if len(self.wires) != kind.n_wires or len(set(self.wires)) != kind.n_wires:
             raise UsageError(f"circuit: {self.name} takes {kind.n_wires} distinct wire(s), not {self.wires}")
         if (self.angle is not None) != bool(kind.rotation):
             raise UsageError(f"circuit: {self.name} takes {'an angle' if kind.rotation else 'no angle'}")
-        match self.angle:
-            case Weight(index):
-                self._check_index("weight", index)
-            case Input(feature, scale, transform):
-                self._check_index("feature", feature)
-                self._check_index("scale", 0 if scale is None else scale)
-                if transform not in TRANSFORMS:
-                    raise UsageError(f"circuit: unknown transform {transform!r}{suggest(transform, TRANSFORMS)}")
-            case float() | int() if not math.isfinite(self.angle):
-                raise UsageError(f"circuit: {self.name}: the constant angle {self.angle} is not finite")
+        if isinstance(self.angle, Input) and self.angle.transform not in TRANSFORMS:
+            raise UsageError(
+                f"circuit: unknown transform {self.angle.transform!r}{suggest(self.angle.transform, TRANSFORMS)}"
+            )
+        if isinstance(self.angle, float | int) and not math.isfinite(self.angle):
+            raise UsageError(f"circuit: {self.name}: the constant angle {self.angle} is not finite")
+        for variable in self.variables:
+            self._check_index(variable)
 
-    def _check_index(self, what: str, index: int) -> None:
+    @property
+    def variables(self) -> tuple[Weight | Scale | Input, ...]:
+        """Weights, scales and unscaled inputs that the angle depends on."""
+        return () if self.angle is None else tuple(variables(self.angle))
+
+    def _check_index(self, variable: Weight | Scale | Input) -> None:
+        match variable:
+            case Weight(index):
+                kind = "weight"
+            case Scale(index):
+                kind = "scale"
+            case Input(index):
+                kind = "feature"
         if index < 0:
-            raise UsageError(f"circuit: {self.name}: {what} {index} is negative")
+            raise UsageError(f"circuit: {self.name}: {kind} {index} is negative")
         if index > LARGEST_INDEX:
-            raise UsageError(f"circuit: {self.name}: {what} {index} is larger than {LARGEST_INDEX:,}")
+            raise UsageError(f"circuit: {self.name}: {kind} {index} is larger than {LARGEST_INDEX:,}")
 
     @property
     def is_parametric(self) -> bool:
         """True if the gate has an angle that is not constant."""
-        return isinstance(self.angle, Weight | Input)
+        return isinstance(self.angle, Weight | Input | Expression)
+
+    @property
+    def constant(self) -> float:
+        """The angle [rad] of a rotation that is not parametric."""
+        assert isinstance(self.angle, float | int)
+        return float(self.angle)
 
     def __str__(self) -> str:
         angle = (

@@ -1,9 +1,10 @@
 """Models: one file each; the file name is the value of `--model`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from qrl.common.errors import UsageError
+from qrl.common.importing import import_attribute
 from qrl.common.registry import Plugin, Registry, Shelf
 
 if TYPE_CHECKING:
@@ -11,14 +12,9 @@ if TYPE_CHECKING:
 
 
 def _plugin_of_object(thing: object) -> "Plugin[Module] | None":
-    from torch.nn import Module  # Local, as torch takes seconds to import.
-
-    from qrl.circuits.circuit import Circuit
-    from qrl.models.shared.given import ModuleModel
-
-    if isinstance(thing, Circuit):
-        raise UsageError("a Circuit has no parameters of its own: wrap it, qrl.QuantumLayer(circuit)")
-    return ModuleModel(thing) if isinstance(thing, Module) else None
+    # By name, as every model is imported: layers know this module, and the models are built of layers.
+    resolve = import_attribute("model", "qrl.models.shared.given", "plugin_of_object")
+    return cast("Callable[[object], Plugin[Module] | None]", resolve)(thing)
 
 
 MODELS: "Registry[Module]" = Registry(
@@ -26,7 +22,7 @@ MODELS: "Registry[Module]" = Registry(
     "qrl.models",
     [Shelf("qrl.models", Path(__file__).parent, "circuits")],
     resolve_object=_plugin_of_object,
-    objects="a torch module with n_features",
+    objects="a torch module with n_features, a qrl.Circuit",
 )
 """Registry of all models; `MODELS.load(name).build(config, frame, generator)` builds the features of a policy."""
 

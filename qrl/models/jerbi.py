@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from torch import Generator
 
+from qrl.circuits.angles import Input
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input
+from qrl.circuits.gates import Gate
 from qrl.layer import QuantumLayer
 from qrl.models.shared.ansatz import (
     Observables,

@@ -11,8 +11,9 @@ from typing import Literal
 
 from torch import Generator
 
+from qrl.circuits.angles import Input, Transform
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Transform
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.layer import QuantumLayer

@@ -22,6 +22,10 @@ class StackedCircuits(CircuitModule, Protocol):
     def n_projected(self) -> int:
         """Number of inputs that a trainable matrix maps to the wires; 0: each input has its own encoding angles."""
 
+    @property
+    def n_projection_weights(self) -> int:
+        """Number of entries of that matrix."""
+
 
 @dataclass(frozen=True)
 class CircuitSummary:
@@ -46,6 +50,8 @@ class PolicySummary:
     """Number of inputs that a trainable matrix maps to the wires; 0: each input has its own encoding angles."""
     engine: str
     """Backend of the circuits; empty without circuits."""
+    n_projection_weights: int = 0
+    """Number of entries of all trainable matrices that map inputs to circuits."""
 
     @classmethod
     def of(cls, policy: nn.Module, backend: Backend) -> "PolicySummary":
@@ -57,17 +63,20 @@ class PolicySummary:
         }
         layers = [module for module in policy.modules() if isinstance(module, CircuitModule)]
         specs: Counter[tuple[int, int]] = Counter()
-        n_projected = 0
+        n_projected = n_projection_weights = 0
         for layer in layers:
             stacked = layer if isinstance(layer, StackedCircuits) else None
             specs[layer.circuit.n_wires, len(layer.circuit.moments)] += 1 if stacked is None else stacked.n_circuits
-            n_projected = max(n_projected, 0 if stacked is None else stacked.n_projected)
+            if stacked is not None:
+                n_projected = max(n_projected, stacked.n_projected)
+                n_projection_weights += stacked.n_projection_weights
         return cls(
             sum(sizes.values()),
             {name: count for name, count in counts.items() if count},
             tuple(CircuitSummary(count, *spec) for spec, count in specs.items()),
             n_projected,
             f"{backend.name.partition(',')[0]}, {backend.precision}" if layers else "",
+            n_projection_weights,
         )
 
     def __str__(self) -> str:
@@ -78,7 +87,9 @@ class PolicySummary:
             several = f"{circuit.count} circuits of " if circuit.count > 1 else ""
             parts.append(f"{several}{circuit.n_wires} wires, depth {circuit.depth}")
         if self.n_projected:
-            parts.append(f"{self.n_projected} inputs projected to the wires by a trainable matrix")
+            # A summary that an earlier version saved has no number of entries.
+            size = f" of {self.n_projection_weights} parameters" if self.n_projection_weights else ""
+            parts.append(f"{self.n_projected} inputs projected to those of the circuit by a trainable matrix{size}")
         return "; ".join([*parts, *([self.engine] if self.engine else [])])
 
     def to_json(self) -> dict[str, object]:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qrl.circuits.angles import Input
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Input
 from qrl.common.autograd import Context, Rule, VmapInfo, mapped_axis_first
 from qrl.simulator.lowering import Factor, Phase
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import GATES, Gate, Input, Weight
+from qrl.circuits.gates import GATES, Gate
 from qrl.circuits.matrices import FIXED_GATES, HADAMARD, Array, I, embed, from_transfer, kron, rotation, superoperator
 from qrl.circuits.measurement import Setting, eigenvalues, settings, z_signs
 from qrl.noise.model import Noise
@@ -174,7 +175,7 @@ class Lowering:
                 self._local(wires, Factor(*each.matrices, gate.angle.index, angle_scale * each.rate))
         else:
             constant, cosine, sine = rotation(gate.name)
-            half = angle_scale * float(gate.angle or 0.0) / 2
+            half = angle_scale * gate.constant / 2
             self._constant(wires, constant + math.cos(half) * cosine + math.sin(half) * sine)
 
     def _schedule_as_phase(self, gate: Gate, angle_scale: float) -> None:
@@ -194,7 +195,7 @@ class Lowering:
             case Weight(index):
                 phase.weights.append((index, row))
             case _:
-                phase.constant += float(gate.angle or 0.0) * row
+                phase.constant += gate.constant * row
         for wire, basis in rotated:
             self._constant((wire,), basis)
 

@@ -7,6 +7,9 @@ that depends on no sample (each local level is one small matrix per block, each 
 phase = exp(i f @ M), f = (inputs, bounded angles, 1)); `run` takes one matrix product per block and one multiplication
 per phase for the whole batch. With noise the state is a density matrix, written as a vector of four numbers per wire.
 
+Neither engine computes angles that are expressions: `qrl.simulator.expressions` turns these into further weights and
+inputs first.
+
 Both are differentiable to any order and support `torch.func` transforms; third derivatives are always those of the
 fused executor.
 """
@@ -29,6 +32,7 @@ from qrl.noise.model import NOISELESS, Noise
 from qrl.simulator.engine import FUSED, check_engine
 from qrl.simulator.engine import engine as chosen_engine
 from qrl.simulator.executor import Draw, FusedExecutor
+from qrl.simulator.expressions import Substitution
 from qrl.simulator.lowering import Lowering
 from qrl.simulator.native.executor import NativeExecutor
 from qrl.simulator.native.library import library
@@ -38,6 +42,9 @@ Bound = dict[str, Tensor]
 
 Every tensor has the parameters' leading axes.
 """
+
+WEIGHTS, SCALES = "expression.weights", "expression.scales"
+"""Bound parameters of angles that are expressions with inputs, in a circuit that has such angles."""
 
 LANES = 16
 """Samples that the kernel runs at once, at most."""
@@ -90,8 +97,9 @@ class Program:
         _check_size(circuit, noise, native=self._library is not None)
         noise.check(circuit)
         self.circuit, self.noise = circuit, noise
+        self._plain = Substitution(circuit)
         # The kernel needs it for third derivatives only, and many wires take long to lower.
-        self._lowering = Lowering(circuit, noise) if self._library is None else None
+        self._lowering = Lowering(self._plain.circuit, noise) if self._library is None else None
         self.n_bases = len(settings(circuit))
         """Number of measurement bases of the observables; each takes its own run of the circuit."""
         self._engines: dict[tuple[torch.dtype, torch.device], Engine] = {}
@@ -118,12 +126,12 @@ class Program:
         if self._library is None or device.type != "cpu":
             return self._fused_on(dtype, device)
         reference = functools.partial(self._fused_on, dtype, device)
-        return NativeExecutor(self._library, self.circuit, self.noise, dtype, reference)
+        return NativeExecutor(self._library, self._plain.circuit, self.noise, dtype, reference)
 
     def _fused_on(self, dtype: torch.dtype, device: torch.device) -> FusedExecutor:
         if (found := self._fused.get((dtype, device))) is None:
-            self._lowering = self._lowering or Lowering(self.circuit, self.noise)
-            build = functools.partial(FusedExecutor, self.circuit, self._lowering, dtype, device)
+            self._lowering = self._lowering or Lowering(self._plain.circuit, self.noise)
+            build = functools.partial(FusedExecutor, self._plain.circuit, self._lowering, dtype, device)
             found = self._fused[dtype, device] = without_modes(build)
         return found
 
@@ -136,7 +144,11 @@ class Program:
         """
         weights = _first("weights", weights, self.circuit.n_weights)
         scales = _first("scales", scales, self.circuit.n_scales)
-        return self._on(weights).bind(weights, scales)
+        if self._plain.is_original:
+            return self._on(weights).bind(weights, scales)
+        used = scales[..., : self._plain.circuit.n_scales]
+        bound = self._on(weights).bind(self._plain.weights(weights, scales), used)
+        return bound | {WEIGHTS: weights, SCALES: scales} if self._plain.has_features else bound
 
     def run(
         self,
@@ -152,7 +164,7 @@ class Program:
         sample [..., batch, 2^n_wires], instead of |0...0>; it is not normalised. Raises UsageError for too few inputs,
         and for initial states of the wrong shape or with noise channels.
         """
-        self._check(inputs, initial)
+        inputs = self._features(bound, inputs, initial)
         return self._on(inputs).run(bound, inputs, draw, initial)
 
     def amplitudes(
@@ -167,7 +179,7 @@ class Program:
         """
         if self.noise.needs_density_matrix:
             raise UsageError("circuit: with noise channels the state has no amplitudes")
-        self._check(inputs, initial)
+        inputs = self._features(bound, inputs, initial)
         return self._on(inputs).amplitudes(bound, inputs, initial)
 
     def probabilities(
@@ -180,8 +192,15 @@ class Program:
 
         They include noise and readout errors. Arguments and errors are those of `run`.
         """
-        self._check(inputs, initial)
+        inputs = self._features(bound, inputs, initial)
         return self._on(inputs).probabilities(bound, inputs, initial)
+
+    def _features(self, bound: Bound, inputs: Tensor, initial: Tensor | None) -> Tensor:
+        """Return the inputs of the circuit in plain angles, after checks of the arguments of `run`."""
+        self._check(inputs, initial)
+        if not self._plain.has_features:
+            return inputs
+        return self._plain.inputs(inputs, bound[WEIGHTS].unsqueeze(-2), bound[SCALES].unsqueeze(-2))
 
     def _check(self, inputs: Tensor, initial: Tensor | None) -> None:
         if inputs.ndim < 2:

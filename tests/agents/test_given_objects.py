@@ -12,7 +12,7 @@ import agents
 import envs
 from agents.cli.main import main
 from agents.random import Random
-from qrl import Circuit, Gate, Observable, UsageError, Weight
+from qrl import Circuit, Gate, Input, Observable, UsageError, Weight
 from qrl.backends.backend import Backend
 
 SMALL = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
@@ -97,7 +97,10 @@ def test_agent_and_device_objects(tmp_path):
     [
         ({"env": 3}, "env: expected a name, an envs.TaskDistribution, or a plug-in, found 3"),
         ({"agent": object}, "agent: expected a name, an agents.Agent, or a plug-in, found <class 'object'>"),
-        ({"model": [1]}, "model: expected a name, a torch module with n_features, or a plug-in, found [1]"),
+        (
+            {"model": [1]},
+            "model: expected a name, a torch module with n_features, a qrl.Circuit, or a plug-in",
+        ),
         ({"backend": 3}, "backend: expected a name or a PennyLane device, such as qml.device(...), not 3"),
         ({"env_config": 3}, "env_config: expected an object of options, found 3"),
         ({"agent_config": {"meta_bach": 3}}, "agent_config: unknown option 'meta_bach'; did you mean 'meta_batch'?"),
@@ -124,10 +127,35 @@ def test_a_run_is_not_a_curve(tmp_path, monkeypatch):
             agents.plot(given, tmp_path / "curve.png")
 
 
-def test_circuit_must_be_a_module(tmp_path):
+@pytest.fixture
+def circuit():
+    gates = [
+        Gate(name, (wire,), angle) for wire in range(2) for name, angle in (("RY", Input(wire)), ("RX", Weight(wire)))
+    ]
+    return Circuit(2, (*gates, Gate("CNOT", (0, 1))), (Observable.of("Z0"), Observable.of("Z1")))
+
+
+def test_a_circuit_is_a_model(tmp_path, circuit):
+    run = agents.train(tmp_path / "run", env="cartpole", model=circuit, **SMALL)
+    assert run.agent.policy.features.circuit == circuit
+    assert run.agent.policy.features.projection.weight.shape == (2, 4)
+    other = agents.train(tmp_path / "other", env="cartpole", model=circuit, seed=7, **SMALL)
+    assert not torch.equal(other.agent.policy.features.weights, run.agent.policy.features.weights)
+
+
+def test_a_circuit_without_inputs_is_refused(tmp_path):
     circuit = Circuit(1, (Gate("RY", (0,), Weight(0)),), (Observable.of("Z0"),))
-    with pytest.raises(UsageError, match=r"wrap it, qrl\.QuantumLayer\(circuit\)"):
+    with pytest.raises(UsageError, match="the circuit has no inputs, so it would not depend on the observations"):
         agents.train(tmp_path / "run", env="cartpole", model=circuit, **SMALL)
+
+
+def test_a_qnode_is_refused_with_the_line_to_write(tmp_path):
+    @qml.qnode(qml.device("default.qubit", wires=1))
+    def node(inputs, weights):
+        return qml.expval(qml.PauliZ(0))
+
+    with pytest.raises(UsageError, match=r"qrl\.Circuit\.from_pennylane\(circuit, n_inputs=…, n_weights=…\)"):
+        agents.train(tmp_path / "run", env="cartpole", model=node, **SMALL)
 
 
 def test_a_device_is_a_backend_wherever_one_is_given(tmp_path):

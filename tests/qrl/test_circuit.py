@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable, PauliWord
 from qrl.common.errors import UsageError
 

@@ -11,8 +11,9 @@ from torch.func import grad, jvp, vmap
 from qrl.backends.backend import Backend
 from qrl.backends.devices import unknown_device
 from qrl.backends.pennylane import to_qnode
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.models import MODELS

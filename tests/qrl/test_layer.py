@@ -1,12 +1,14 @@
 """QuantumLayer: shapes, parameters shared with PennyLane, initialisation, wide inputs."""
 
+import inspect
 import math
 
 import pytest
 import torch
 
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.layer import QuantumLayer
@@ -35,6 +37,22 @@ def test_pennylane_twin_computes_the_same_and_shares_parameters(encoding):
         layer.weights.add_(0.3)
     torch.testing.assert_close(twin(inputs), layer(inputs), atol=1e-10, rtol=0)
     assert {id(p) for p in twin.parameters()} == {id(p) for p in layer.parameters()}
+
+
+@pytest.mark.parametrize("encoding", ["cycle", "projection"])
+def test_samples_have_any_leading_axes_or_none(encoding):
+    layer = QuantumLayer("reuploading", 3, 2, n_inputs=5, encoding=encoding, generator=generator()).double()
+    inputs = torch.randn(2, 3, 5, generator=generator(1), dtype=torch.float64)
+    for module in (layer, layer.to_pennylane()):
+        found = module(inputs)
+        assert found.shape == (2, 3, 3)
+        torch.testing.assert_close(found[1], module(inputs[1]))
+        torch.testing.assert_close(found[1, 2], module(inputs[1, 2]))
+    assert layer(inputs[:0]).shape == (0, 3, 3)
+    with pytest.raises(UsageError, match="layer: expected 5 inputs, found a number"):
+        inspect.unwrap(QuantumLayer.forward)(layer, torch.tensor(1.0))  # without the tests' checks of types
+    constant = QuantumLayer(Circuit(1, (Gate("RY", (0,), 0.5),), (Observable.of("Z0"),)))
+    assert constant(torch.zeros(4, 0)).shape == (4, 1) and constant(torch.zeros(0)).shape == (1,)
 
 
 def test_pennylane_shots_approach_the_exact_value():

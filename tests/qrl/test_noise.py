@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from qrl.circuits.angles import Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.noise.model import STRENGTHS, Noise

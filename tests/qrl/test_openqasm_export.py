@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from qrl.backends.openqasm import encode, to_openqasm
+from qrl.circuits.angles import Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import GATES, Gate, Weight
+from qrl.circuits.gates import GATES, Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.simulator.program import compile_circuit

@@ -10,9 +10,10 @@ import torch
 
 import agents
 from agents import maml
-from qrl.backends.pennylane import to_qnode
+from qrl.backends.pennylane import GATES, _observable
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.simulator.program import compile_circuit
@@ -44,16 +45,31 @@ def test_gate_by_gate():
     assert Circuit.from_pennylane(by_hand, n_inputs=2, n_weights=2, n_scales=1) == Circuit(2, gates, observables)
 
 
+def written_out(circuit):
+    """Circuit as a user would write it in PennyLane, a function of (inputs, weights, scales)."""
+
+    def angle_of(angle, inputs, weights, scales):
+        match angle:
+            case Weight(index):
+                return (weights[index],)
+            case Input(feature, scale, transform):
+                value = inputs[feature] if scale is None else scales[scale] * inputs[feature]
+                return ({"identity": lambda x: x, "tanh": np.tanh, "arctan": np.arctan}[transform](value),)
+        return () if angle is None else (angle,)
+
+    def function(inputs, weights, scales=()):
+        for gate in circuit.gates:
+            GATES[gate.name](*angle_of(gate.angle, inputs, weights, scales), wires=gate.wires)
+        return [qml.expval(_observable(each, circuit.n_wires)) for each in circuit.observables]
+
+    return function
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_round_trip_through_pennylane(seed):
     circuit = random_circuit(seed, max_wires=4)
-    function = to_qnode(circuit).func
     sizes = {"n_inputs": circuit.n_inputs, "n_weights": circuit.n_weights, "n_scales": circuit.n_scales}
-
-    def in_torch(inputs, weights, *scales):
-        return function(*(torch.as_tensor(x) for x in (inputs, weights, *(scales or [np.zeros(0)]))))
-
-    found = Circuit.from_pennylane(in_torch, **sizes)
+    found = Circuit.from_pennylane(written_out(circuit), **sizes)
     used = sorted(
         {wire for gate in circuit.gates for wire in gate.wires}
         | {wire for o in circuit.observables for word in o.words for wire, _ in word.factors}
@@ -112,19 +128,67 @@ def changing(inputs, weights, scales):
     return z()
 
 
+def all_used(measure):
+    """Circuit that uses all inputs, weights and scales, with these measurements of the weights."""
+
+    def function(inputs, weights, scales):
+        for wire in range(2):
+            qml.RY(scales[wire] * inputs[wire] + weights[wire], wires=wire)
+        qml.CNOT(wires=[0, 1])
+        return measure(weights)
+
+    return function
+
+
+def amplitudes(inputs, weights, scales):
+    qml.AmplitudeEmbedding(inputs, wires=0, normalize=True)
+    return z()
+
+
+def in_the_middle(inputs, weights, scales):
+    qml.cond(qml.measure(0), qml.RX)(weights[1], wires=1)
+    return z()
+
+
+ONLY_ANGLES = (
+    "only angles may depend on the values of inputs, weights and scales, not conditions, comparisons or numbers"
+)
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (with_angle(lambda x, w, s: 2 * x[0]), "an angle of RX is not a weight, an input, a scale times an input"),
-        (with_angle(lambda x, w, s: w[0] * x[0]), "an angle of RX is not"),
-        (with_angle(lambda x, w, s: w[0] + w[1]), "an angle of RX is not"),
         (with_angle(lambda x, w, s: w), "an angle of RX is an array"),
-        (with_angle(lambda x, w, s: w[7]), "the function failed: IndexError"),
+        (with_angle(lambda x, w, s: w[7]), "the function failed: IndexError.*; weights are a vector \\[2\\] unless"),
+        (with_angle(lambda x, w, s: float(x[0])), f"{ONLY_ANGLES}.*test_pennylane_import.py, line "),
+        (with_angle(lambda x, w, s: np.asarray(x, dtype=float)[0]), ONLY_ANGLES),
+        (with_angle(lambda x, w, s: x[0] if x[1] else 0.0), ONLY_ANGLES),
+        (with_angle(lambda x, w, s: np.sign(x[0])), ONLY_ANGLES),
+        (with_angle(lambda x, w, s: np.clip(x[0], -1, 1)), ONLY_ANGLES),
+        (with_angle(lambda x, w, s: np.max(x)), ONLY_ANGLES),
+        (with_angle(lambda x, w, s: x[0] % 3), ONLY_ANGLES),
+        (with_angle(lambda x, w, s: x[0] ** w[0]), "a power has a number as its exponent"),
+        (with_angle(lambda x, w, s: x[0] ** 0.3), "a power in an angle has a whole exponent or 0.5, not 0.3"),
+        (with_angle(lambda x, w, s: x[0] / 0), r"reciprocal\(0\) in an angle has no value"),
+        (with_angle(lambda x, w, s: 1j * x[0]), "the function failed: TypeError: unsupported operand"),
+        (with_angle(lambda x, w, s: np.arctan2(x[0], x[1])), "the function failed: AttributeError: .*arctan2"),
+        (with_angle(lambda x, w, s: torch.sort(x)), "sort of torch cannot be read"),
+        (with_angle(lambda x, w, s: torch.tensor(x)[0]), "symbols here, which a tensor cannot hold"),
+        (with_angle(lambda x, w, s: np.random.default_rng().random()), "makes another circuit in each call"),
         (with_gate(lambda: qml.QubitChannel([np.eye(2)], wires=0)), "gate QubitChannel cannot be decomposed"),
-        (with_gate(lambda: qml.RX(0.1, wires=0), lambda: qml.probs(wires=0)), "only expectation values of Pauli oper"),
-        (with_gate(lambda: qml.RX(0.1, wires=0), lambda: qml.expval(qml.Projector([0], wires=0))), "only expectation"),
+        (with_angle(lambda x, w, s: qml.ctrl(qml.RX, (1, 2))(w[0], wires=0) and 0.0), "gate C.RX. .*angles are const"),
         (with_gate(lambda: qml.RX(0.1, wires=0), lambda: None), "the function returns no expectation value"),
-        (changing, "only angles may depend on the values"),
+        (changing, ONLY_ANGLES),
+        (amplitudes, f"{ONLY_ANGLES}.*: qml.AmplitudeEmbedding.inputs"),
+        (in_the_middle, "qml.measure within a circuit cannot be read"),
+        (all_used(lambda w: qml.var(qml.PauliZ(0))), r"qml.probs\(wires=\[...\]\), can be read, not var\(Z\(0\)\)"),
+        (all_used(lambda w: qml.probs()), r"can be read, not probs\(wires=\[\]\)"),
+        (all_used(lambda w: qml.probs(op=qml.PauliX(0))), "can be read, not probs"),
+        (all_used(lambda w: qml.state()), "can be read, not state"),
+        (all_used(lambda w: qml.probs(wires=range(6))), "qml.probs is on 6 wires; at most 5 can be read"),
+        (all_used(lambda w: qml.expval(w[0] * qml.PauliZ(0))), f"observable .*: {ONLY_ANGLES}"),
+        (all_used(lambda w: qml.expval(qml.PauliX(0) @ qml.PauliY(0))), "observable Prod: it is not Hermitian"),
+        (all_used(lambda w: qml.expval(qml.Projector([0] * 6, wires=range(6)))), "its matrix is on 6 wires; at most 5"),
     ],
 )
 def test_unsupported_circuits_are_rejected(function, message):
@@ -132,13 +196,95 @@ def test_unsupported_circuits_are_rejected(function, message):
         Circuit.from_pennylane(function, n_inputs=2, n_weights=2, n_scales=2)
 
 
+HERMITIAN = np.array([[1.0, 2.0 - 1j], [2.0 + 1j, -0.5]])
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda: qml.expval(qml.Hermitian(HERMITIAN, wires=1)),
+        lambda: qml.expval(qml.Hermitian(np.kron(HERMITIAN, np.diag([3, -1])), wires=[1, 0])),
+        lambda: qml.expval(qml.Hermitian(HERMITIAN, wires=1) @ qml.PauliX(0)),
+        lambda: qml.expval(0.5 * qml.Hadamard(0) + 2 * qml.PauliZ(1) @ qml.Hadamard(0)),
+        lambda: qml.expval(qml.Projector([0, 1], wires=[0, 1])),
+        lambda: qml.expval(qml.Projector(np.array([0.6, 0.8]), wires=[0])),
+        lambda: qml.probs(wires=[1, 0]),
+        lambda: qml.probs(wires=1),
+        lambda: (qml.expval(qml.PauliZ(0)), qml.probs(wires=[0, 1])),
+    ],
+)
+def test_observables_by_their_matrix_and_probabilities(measure):
+    function = all_used(lambda weights: measure())
+    program = compile_circuit(Circuit.from_pennylane(function, n_inputs=2, n_weights=2, n_scales=2))
+    x, w, s = (np.random.default_rng(seed).normal(size=2) for seed in range(3))
+    values = qml.QNode(function, qml.device("default.qubit", wires=2))(x, w, s)
+    expected = np.concatenate([np.ravel(each) for each in (values if isinstance(values, tuple) else (values,))])
+    found = program.run(program.bind(torch.as_tensor(w), torch.as_tensor(s)), torch.as_tensor(x)[None])[0]
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
 def test_errors_name_the_users_gate_rather_than_its_decomposition():
     def function(inputs, weights):
-        qml.ControlledPhaseShift(weights[0], wires=(0, 1))
+        qml.ControlledPhaseShift(weights, wires=(0, 1))
         return z()
 
-    with pytest.raises(UsageError, match=r"an angle of R. in ControlledPhaseShift is not"):
-        Circuit.from_pennylane(function, n_inputs=0, n_weights=1)
+    with pytest.raises(UsageError, match=r"an angle of R. in ControlledPhaseShift is an array"):
+        Circuit.from_pennylane(function, n_inputs=0, n_weights=2)
+
+
+@qml.qnode(qml.device("lightning.qubit", wires=2), interface="torch", diff_method="adjoint")
+def node(inputs, weights):
+    qml.AngleEmbedding(inputs, wires=range(2))
+    qml.RX(weights[0], wires=0)
+    return z()
+
+
+def test_qnodes_are_read_by_their_function():
+    with pytest.warns(UserWarning, match="from_pennylane: .*its device lightning.qubit is not used"):
+        found = Circuit.from_pennylane(node, n_inputs=2, n_weights=1)
+    assert found == Circuit.from_pennylane(node.func, n_inputs=2, n_weights=1)
+    transformed = qml.transforms.merge_rotations(node)
+    with pytest.raises(UsageError, match=r"from_pennylane: the QNode has transforms, .*merge_rotations"):
+        Circuit.from_pennylane(transformed, n_inputs=2, n_weights=1)
+
+
+SHAPES = {"layers": (1, 2, 3), "more": 2, "bias": ()}
+
+
+def shaped(bias, inputs, layers, more):
+    qml.StronglyEntanglingLayers(layers, wires=range(2))
+    qml.RY(bias * inputs[0], wires=0)
+    qml.RX(more[1] + more[0] * inputs[1], wires=1)
+    return qml.expval(qml.PauliZ(0)), qml.expval(qml.PauliX(1))
+
+
+def test_weights_of_given_shapes_are_those_of_torch_layer():
+    circuit = Circuit.from_pennylane(shaped, n_inputs=2, weight_shapes=SHAPES)
+    assert (circuit.n_inputs, circuit.n_weights, circuit.n_scales) == (2, 9, 0)
+    layer = qml.qnn.TorchLayer(qml.QNode(shaped, qml.device("default.qubit", wires=2)), SHAPES)
+    weights = torch.cat([layer.qnode_weights[name].flatten() for name in SHAPES]).double()
+    inputs = torch.randn(3, 2, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+    program = compile_circuit(circuit)
+    found = program.run(program.bind(weights, torch.zeros(0, dtype=DOUBLE)), inputs)
+    torch.testing.assert_close(found, torch.stack([layer(row) for row in inputs]).squeeze(-1), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        (
+            {"n_weights": 9},
+            r"missing 2 required positional .*; weights are a vector \[9\] unless weight_shapes",
+        ),
+        ({"weight_shapes": SHAPES, "n_weights": 9}, "give n_weights, for a vector, or weight_shapes, such as"),
+        ({}, "give n_weights, for a vector, or weight_shapes, such as"),
+        ({"weight_shapes": SHAPES | {"more": (2, -1)}}, "weight_shapes: more must be at least 0, not -1"),
+        ({"weight_shapes": SHAPES | {"last": 3}}, "the function failed: TypeError: .*'last'"),
+    ],
+)
+def test_sizes_that_do_not_fit_the_function(sizes, message):
+    with pytest.raises(UsageError, match=message):
+        Circuit.from_pennylane(shaped, n_inputs=2, **sizes)
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,10 @@ def test_circuit_and_perceptron():
 def test_projection_and_backend_are_named():
     wide = gymnasium.spaces.Box(-1, 1, (20,))
     projected = summary_of("reuploading", wide, Backend("pennylane:lightning.qubit", shots=100))
-    assert projected.n_projected == 20
+    assert (projected.n_projected, projected.n_projection_weights) == (20, 4 * 20)
     assert str(projected).endswith(
-        "; 20 inputs projected to the wires by a trainable matrix; pennylane:lightning.qubit, 100 shots"
+        "; 20 inputs projected to those of the circuit by a trainable matrix of 80 parameters; "
+        "pennylane:lightning.qubit, 100 shots"
     )
 
 

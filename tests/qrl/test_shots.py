@@ -10,8 +10,9 @@ from torch.func import grad, jvp, vmap
 from qrl.backends.backend import Backend, run_on
 from qrl.backends.cost import Counter
 from qrl.backends.shots import multinomial
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.layer import QuantumLayer

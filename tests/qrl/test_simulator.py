@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.func import grad, hessian, jvp, vmap
 
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.simulator.program import Program, compile_circuit

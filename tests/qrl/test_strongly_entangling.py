@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.func import jacfwd
 
 import envs
+from qrl.circuits.angles import Input
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Input
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.layer import QuantumLayer

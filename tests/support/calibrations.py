@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.noise.calibration import Calibration
 from qrl.noise.model import Noise

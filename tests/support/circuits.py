@@ -2,8 +2,9 @@
 
 import random
 
+from qrl.circuits.angles import TRANSFORMS, Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import GATES, TRANSFORMS, Gate, Input, Weight
+from qrl.circuits.gates import GATES, Gate
 from qrl.circuits.observables import Observable, PauliWord
 
 

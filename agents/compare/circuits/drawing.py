@@ -1,5 +1,6 @@
 """Drawing of a circuit by Matplotlib: boxes on wires, coloured by what sets their angle."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,9 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from agents.compare.circuits.folding import Part, columns_of, fold
 from agents.experiment.style import PALETTE, panels
+from qrl.circuits.angles import Angle, Expression, Input, Weight, variables
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import GATES, Angle, Gate, Input, Weight
+from qrl.circuits.gates import GATES, Gate
 
 MOST_COLUMNS = 22
 """Maximum number of columns of a line; longer circuits are folded, then wrapped."""
@@ -21,6 +23,9 @@ BOX = (0.8, 0.68)
 INK, FRAME = "#333333", "#8A8A8A"
 COLOURS = {"weight": ("#DCEBF5", PALETTE[0]), "input": ("#FBE7D9", PALETTE[1]), "fixed": ("#F0F0F0", "#6B6B6B")}
 """Colours of a box and of its frame: a trained angle, an angle with an input, no angle or a constant one."""
+LONGEST_FORMULA = 16
+"""Number of characters from which on the formula of an angle is replaced by the list of its variables."""
+_SYMBOL, _LETTERS = re.compile(r"\b([wsx])(\d+)"), {"w": "θ", "s": "s", "x": "x"}
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -111,15 +116,10 @@ def _box(axes: Axes, x: float | int, wire: int, label: str, colours: tuple[str, 
 def _labelled(gate: Gate) -> tuple[str, tuple[str, str]]:
     """Return the text of a gate's box, and its colours."""
     name = gate.name.removeprefix("C") if GATES[gate.name].controlled else gate.name
-    match gate.angle:
-        case None:
-            return name, COLOURS["fixed"]
-        case Weight():
-            kind = "weight"
-        case Input():
-            kind = "input"
-        case _:
-            kind = "fixed"
+    if gate.angle is None:
+        return name, COLOURS["fixed"]
+    has_input = any(isinstance(variable, Input) for variable in gate.variables)
+    kind = "input" if has_input else "weight" if gate.is_parametric else "fixed"
     return f"{name}\n{angle_text(gate.angle)}", COLOURS[kind]
 
 
@@ -131,7 +131,15 @@ def angle_text(angle: Angle) -> str:
         case Input(feature, scale, transform):
             inner = f"x{_subscript(feature)}" if scale is None else f"s{_subscript(scale)}x{_subscript(feature)}"
             return inner if transform == "identity" else f"{transform.replace('arc', 'a')} {inner}"
+        case Expression():
+            formula = _typeset(str(angle).replace("**", "^").replace("*", " ").replace("arc", "a"))
+            names = dict.fromkeys(_typeset(str(variable)) for variable in variables(angle))
+            return formula if len(formula) <= LONGEST_FORMULA else f"f({', '.join(names)})"
     return f"{angle:.2f}"
+
+
+def _typeset(formula: str) -> str:
+    return _SYMBOL.sub(lambda found: _LETTERS[found[1]] + _subscript(int(found[2])), formula)
 
 
 def _subscript(index: int) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.angles import Angle, Expression, Factor, Function, Input, Scale, Weight
+from qrl.circuits.gates import Gate
 
 LEAST_SAVED = 1 / 3
 """Share of the gates that folding must save."""
@@ -57,14 +58,23 @@ def columns_of(gates: Sequence[Gate]) -> tuple[tuple[Gate, ...], ...]:
 
 def _kind(gate: Gate) -> tuple[object, ...]:
     """Return what a gate has in common with that of another layer."""
-    match gate.angle:
+    return gate.name, gate.wires, None if gate.angle is None else _kind_of_angle(gate.angle)
+
+
+def _kind_of_angle(angle: Angle | Factor) -> object:
+    """Return an angle without the indices of weights and scales."""
+    match angle:
         case Weight():
-            angle: object = "weight"
+            return "weight"
+        case Scale():
+            return "scale"
         case Input(feature, scale, transform):
-            angle = (feature, scale is None, transform)
-        case _:
-            angle = gate.angle
-    return gate.name, gate.wires, angle
+            return feature, scale is None, transform
+        case Function(name, argument):
+            return name, _kind_of_angle(argument)
+        case Expression(terms):
+            return tuple((term.coefficient, *map(_kind_of_angle, term.factors)) for term in terms)
+    return angle
 
 
 def _longest_repetition(kinds: Sequence[object]) -> tuple[int, int, int]:

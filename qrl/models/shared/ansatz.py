@@ -7,8 +7,9 @@ from typing import ClassVar, Literal, TypeVar, get_args
 
 from torch import Generator
 
+from qrl.circuits.angles import Input, Transform, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import GATES, Gate, Input, Transform, Weight
+from qrl.circuits.gates import GATES, Gate
 from qrl.circuits.observables import Observable
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest

@@ -142,6 +142,11 @@ class QuantumMaps(nn.Module):
         self.expansion = nn.Parameter(_uniform((n_maps, n_values, n_outputs), n_values, generator))
         self.bias = nn.Parameter(torch.zeros(n_maps, 1, n_outputs))
 
+    @property
+    def n_projection_weights(self) -> int:
+        """Number of entries of the matrix that maps inputs to the circuits."""
+        return self.projection.numel()
+
     def bind(self) -> BoundMaps:
         """Compute everything that depends only on the parameters."""
         circuits = self.program.bind(self.weights, self.scales)

@@ -18,8 +18,9 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from qrl.circuits.angles import Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.matrices import FIXED_GATES, HADAMARD, PAULI, I, embed, kron
 from qrl.circuits.observables import Observable
 from qrl.models.shared.ansatz import ring

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from qrl.circuits.angles import TRANSFORMS, Angle, Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import GATES, TRANSFORMS, Angle, Gate, Input, Weight
+from qrl.circuits.gates import GATES, Gate
 
 
 class Kind(IntEnum):
@@ -223,8 +224,9 @@ def _term(angle: Angle) -> CTerm:
             return CTerm(Source.WEIGHT, index)
         case Input(feature, scale, transform):
             return CTerm(Source.INPUT, -1 if scale is None else scale, feature, TRANSFORMS.index(transform))
-        case _:
-            return CTerm(Source.CONSTANT, constant=float(angle))
+        case float() | int():
+            return CTerm(Source.CONSTANT, constant=angle)
+    raise AssertionError(f"{angle} is substituted before")
 
 
 class _Tables:

@@ -1,11 +1,14 @@
 """Circuit drawings: layers folded as they repeat, every gate drawn, long circuits readable."""
 
+import matplotlib
+import numpy as np
 import pytest
 
 from agents.compare.circuits.drawing import COLUMN, MOST_COLUMNS, angle_text, circuit_figure
 from agents.compare.circuits.folding import Part, columns_of, fold
+from qrl.circuits.angles import Expression, Input, Scale, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from tests.support.circuits import random_circuit
 
@@ -99,3 +102,22 @@ def test_every_kind_of_gate_and_observable_can_be_drawn(seed):
 )
 def test_angles_as_texts(angle, text):
     assert angle_text(angle) == text
+
+
+def test_formulas_are_drawn_short_and_their_layers_folded():
+    formula = np.pi * Expression.of(Input(1)) - Expression.of(Weight(10)) ** 2
+    assert angle_text(Expression.of(Weight(3)) * 2) == "2 θ₃"
+    assert angle_text((Expression.of(Input(0)) * Weight(2)).apply("arctan")) == "atan(θ₂ x₀)"
+    assert angle_text(formula) == "f(θ₁₀, x₁)"
+    gates = (Gate("RX", (0,), 2 * Expression.of(Weight(0))), Gate("RY", (0,), formula))
+    figure = circuit_figure(Circuit(1, gates, (Observable.of("Z0"),)))
+    boxes = [patch.get_facecolor() for patch in figure.axes[0].patches]
+    assert [matplotlib.colors.to_hex(each) for each in boxes[:2]] == ["#dcebf5", "#fbe7d9"]
+
+    def layer(index, coefficient=2.0):
+        of_weights = Expression.of(Weight(index)).apply("tanh") * Scale(index) * Input(0)
+        return [Gate("RX", (0,), coefficient * of_weights), Gate("RY", (0,), Expression.of(Weight(index)) + 1.0)]
+
+    assert fold([*layer(0), *layer(1)]) == (Part(tuple(layer(0)), 2),)
+    different = (*layer(0), *layer(1, 3.0))
+    assert fold(different) == (Part(different),)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.decompositions import QASM_NAMES
-from qrl.circuits.gates import GATES, Gate, Input, Weight
+from qrl.circuits.gates import GATES, Gate
 from qrl.circuits.observables import Observable
 from qrl.noise.calibration import Calibration
 from tests.support.calibrations import channel, scaled, values

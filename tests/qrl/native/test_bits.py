@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.noise.model import NOISELESS
 from qrl.simulator.native.executor import NativeExecutor

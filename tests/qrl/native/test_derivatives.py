@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.autograd import forward_ad, functional
 from torch.func import grad, hessian, jacrev, jvp, vjp, vmap
 
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Input, Weight
 from qrl.simulator.native.executor import NativeExecutor
 from qrl.simulator.program import Program, compile_circuit
 from tests.support.circuits import random_circuit

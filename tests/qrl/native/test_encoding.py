@@ -6,8 +6,9 @@ import jaxtyping
 import pytest
 import torch
 
+from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
-from qrl.circuits.gates import Gate, Input, Weight
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.models.reuploading import Config, circuit

@@ -1,0 +1,49 @@
+"""Circuits in a user's file: a single `Circuit` is a model; for circuits of PennyLane the error says what to write."""
+
+import sys
+from types import FunctionType, ModuleType
+
+from qrl.circuits.circuit import Circuit
+from qrl.common.errors import UsageError
+from qrl.models.shared.circuit_model import CircuitModel
+
+
+def model_in(module: ModuleType) -> CircuitModel | None:
+    """Return the model of a file's only `Circuit`; None if it has none, and no circuit of PennyLane, or half a model.
+
+    Raises UsageError for several circuits, and for PennyLane's, which do not say how many inputs and weights they have.
+    """
+    if {"Config", "build"} & vars(module).keys():
+        return None
+    circuits = {name: value for name, value in vars(module).items() if isinstance(value, Circuit)}
+    distinct = set(circuits.values())
+    if len(distinct) > 1:
+        raise UsageError(
+            f"the file has several circuits, {', '.join(circuits)}; a model has one: leave one in the file, or write "
+            "Config and build"
+        )
+    if distinct:
+        return CircuitModel(distinct.pop())
+    if (pennylane := sys.modules.get("pennylane")) is None:
+        return None
+    names = [name for name, value in vars(module).items() if isinstance(value, pennylane.QNode)]
+    if not names and pennylane in vars(module).values():
+        names = [name for name, value in vars(module).items() if _is_defined_in(module, value)]
+    if names:
+        name = names[0] if len(names) == 1 else "CIRCUIT"
+        raise UsageError(
+            "a circuit of PennyLane becomes a model by a line in its file: "
+            f"Config, build = qrl.pennylane_model({name}, n_inputs=…, n_weights=…)"
+        )
+    return None
+
+
+def check_not_a_qnode(thing: object) -> None:
+    """Raise UsageError, with what to write, for a QNode in place of a model."""
+    pennylane = sys.modules.get("pennylane")
+    if pennylane is not None and isinstance(thing, pennylane.QNode):
+        raise UsageError("a QNode becomes a model by qrl.Circuit.from_pennylane(circuit, n_inputs=…, n_weights=…)")
+
+
+def _is_defined_in(module: ModuleType, value: object) -> bool:
+    return isinstance(value, FunctionType) and value.__module__ == module.__name__
