@@ -112,7 +112,7 @@ MODEL = "coherent"
 EVAL_TASKS = 500
 """Default number of test tasks; with 40 trials of each, an evaluation has the 20,000 episodes of a certificate."""
 
-DEFAULT_CURRICULUM = 0.5
+DEFAULT_CURRICULUM = 0.35
 """Fraction of the training in which hidden angles grow, unless the option says otherwise."""
 
 DEFAULT_COPIES = 2
@@ -194,7 +194,7 @@ def default_run(config: Config, agent: str) -> tuple[dict[str, object], dict[str
         # the angle. Without an entropy bonus, answers are certain before the angles grow, and do not change afterwards.
         trials: dict[str, object] = {"episodes": 10, "meta_batch": 1000, "minibatches": 2}
         return fields | {"iterations": 600}, trials | {
-            "gae_lambda": 0.8,
+            "gae_lambda": 0.9,
             "entropy_bonus": 0.3,
             "entropy_schedule": "linear",
         }

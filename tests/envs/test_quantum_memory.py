@@ -203,7 +203,7 @@ def test_frame_is_the_task_parameter():
 
 @pytest.mark.parametrize(
     ("curriculum", "shares"),
-    [({}, [0, 0.5, 1, 1]), ({"curriculum": 1.0}, [0, 0.25, 0.5, 1]), ({"curriculum": 0.0}, [1])],
+    [({}, [0, 0.25 / 0.35, 1, 1]), ({"curriculum": 1.0}, [0, 0.25, 0.5, 1]), ({"curriculum": 0.0}, [1])],
 )
 def test_curriculum_widens_the_angles_of_train_tasks(curriculum, shares):
     made = family(mode="symmetry", frame="rz", **curriculum)
