@@ -1,6 +1,6 @@
 """Notation of ranges as text, used by `--vary gravity=5:15`."""
 
-from envs.core.ranges import Choice, Integer, LogUniform, Range, Sign, SignedUniform, Uniform
+from envs.core.ranges import Choice, Integer, Labels, LogUniform, Range, Sign, SignedUniform, Uniform
 from qrl.common.errors import UsageError
 
 _INTERVALS: dict[str, type[Uniform | LogUniform | Integer | SignedUniform]] = {
@@ -9,7 +9,7 @@ _INTERVALS: dict[str, type[Uniform | LogUniform | Integer | SignedUniform]] = {
     "int": Integer,
     "±": SignedUniform,
 }
-_WORDS = {"True": 1, "False": 0}
+_BOOLEANS = {"true": 1.0, "false": 0.0}
 _NOTATION = "LOW:HIGH, log:LOW:HIGH, ±LOW:HIGH, int:LOW:HIGH, A,B,... or sign"
 
 
@@ -18,7 +18,7 @@ def parse_range(text: str, what: str) -> Range:
 
     Args:
         text: LOW:HIGH is uniform, log:LOW:HIGH log-uniform, ±LOW:HIGH (or +-LOW:HIGH) uniform with a random sign,
-            int:LOW:HIGH an integer, A,B,... one of these numbers, sign -1 or 1.
+            int:LOW:HIGH an integer, A,B,... one of these numbers, booleans or words, sign -1 or 1.
         what: name of the range in error messages.
 
     Raises:
@@ -29,7 +29,7 @@ def parse_range(text: str, what: str) -> Range:
         if words == "sign":
             return Sign()
         if "," in words:
-            return Choice(tuple(float(_WORDS.get(each.strip(), each)) for each in words.split(",")))
+            return _choice([each.strip() for each in words.split(",")])
         kind, rest = ("±", words[1:]) if words.startswith("±") else ("", words)
         *head, low, high = rest.split(":")
         kind = kind or "".join(head)
@@ -38,3 +38,11 @@ def parse_range(text: str, what: str) -> Range:
         raise UsageError(f"{what}: {error}") from None
     except (ValueError, KeyError):
         raise UsageError(f"{what}: {text!r} is not a range; expected {_NOTATION}") from None
+
+
+def _choice(words: list[str]) -> Choice | Labels:
+    """Return a choice among numbers and booleans if all words are such, else among the words."""
+    try:
+        return Choice(tuple(_BOOLEANS[each.lower()] if each.lower() in _BOOLEANS else float(each) for each in words))
+    except ValueError:
+        return Labels(tuple(words))
