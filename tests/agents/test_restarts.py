@@ -135,6 +135,17 @@ def test_rows_name_the_attempt(whole):
     assert [row.get("attempt") for row in rows] == [0, 0, 1, 1, None, None]
 
 
+def test_attempts_begin_from_initialisations_of_their_own():
+    """Equal in every run of a seed, different from each other and from the first one."""
+    agents = [build(spec(restarts=4))[1] for _ in range(2)]
+    first, again = ([agent.restarts.initial(attempt) for attempt in (1, 2, 3)] for agent in agents)
+    for name, value in agents[0].theta.items():
+        if value.numel() and value.any():  # biases begin at 0
+            drawn = [value, *(params[name] for params in first)]
+            assert not any(torch.equal(a, b) for i, a in enumerate(drawn) for b in drawn[:i]), name
+        assert all(torch.equal(one[name], other[name]) for one, other in zip(first, again, strict=True))
+
+
 def test_training_without_restarts_stores_nothing_of_them():
     without = spec(restarts=1)
     training = Training(without, *build(without))

@@ -253,7 +253,7 @@ INVALID = {
     "copies applies to mode purity only; mode match fixes": {"copies": 3},
     "frame rz needs mode symmetry with n_qubits 1, not mode match": {"frame": "rz"},
     "not mode symmetry with n_qubits 2": {"mode": "symmetry", "n_qubits": 2, "frame": "rz"},
-    "curriculum needs a hidden frame to vary; use frame rz": {"mode": "symmetry", "curriculum": 0.0},
+    "curriculum needs a hidden frame to vary; use frame rz": {"mode": "symmetry", "curriculum": 0.4},
     "curriculum must be in [0, 1], not 1.5": {"mode": "symmetry", "frame": "rz", "curriculum": 1.5},
     "unknown frame 'rx'": {"mode": "symmetry", "frame": "rx"},
     "horizon [steps] must be 2, one step for each register of mode match, not 3": {"horizon": 3},
