@@ -34,6 +34,7 @@ from agents.rl.trials import Trials, graph_bytes, rollout_bytes, select_trials
 from qrl.common.errors import UsageError
 from qrl.common.memory import check_fits
 from qrl.policies.actor import BoundPolicy
+from qrl.policies.coherent import CoherentPolicy
 from qrl.policies.kinds import TrialPolicy
 from qrl.policies.policy import Params, bind
 from qrl.policies.recurrent import Outputs
@@ -77,8 +78,8 @@ class Config(PPOConfig):
     """Weight of an auxiliary loss, the squared error of rewards that the actor's network predicts [0 = no prediction]
     (Jaderberg et al. 2017; Zintgraf et al. 2020; ours: 0.5 for tabular_mdp)."""
     restarts: int = 1
-    """Initialisations that are tried, for `restart_iterations` each, before the best of them on train tasks continues
-    (ours; 4 for quantum_memory). 1: no restarts."""
+    """Initialisations that are tried, for `restart_iterations` of all iterations each, before the best of them on train
+    tasks continues (ours; for quantum_memory 4, or 1 with three or more registers). 1: no restarts."""
     restart_iterations: int = 12
     """Length of each attempt [meta-iterations]; ours."""
     truncation: int = 0
@@ -189,6 +190,17 @@ class RL2:
         self.restarts = Restarts(config.restarts, config.restart_iterations, self.optimiser, initial or _no_restart)
         self.step_bytes = graph_bytes(policy)
         check_fits(user, "the gradient of one trial", self.step_bytes * steps, device)
+
+    def check_training(self, iterations: int) -> None:
+        """Raise UsageError if training would end within the attempts of restarts, or the truncation does not fit."""
+        if isinstance(self.policy, CoherentPolicy):
+            self.policy.check_truncation(self.config.truncation)
+        config, attempts = self.config, self.config.restarts * self.config.restart_iterations
+        if config.restarts > 1 and iterations <= attempts:
+            raise UsageError(
+                f"agent {config.agent}: {config.restarts} restarts of {config.restart_iterations} iterations need more "
+                f"than {attempts} iterations in all, not {iterations}; restarts 1 trains without them"
+            )
 
     # --- acting ------------------------------------------------------------------------------------------------------
 

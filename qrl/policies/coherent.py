@@ -150,6 +150,12 @@ class CoherentPolicy(Actor):
         action = torch.stack([answer, outcome, error], dim=-1)
         return action, self._cell.after(evolved, position, outcome, error)
 
+    def check_truncation(self, truncation: int) -> None:
+        """Raise UsageError for a truncation within episodes [steps]."""
+        if truncation % self.registers.n_registers:
+            n = self.registers.n_registers
+            raise UsageError(f"truncation must be a multiple of {n}, the steps of an episode, not {truncation}")
+
     def evaluate(
         self,
         bound: BoundPolicy,
@@ -163,9 +169,7 @@ class CoherentPolicy(Actor):
         `truncation`: as for `RecurrentNetwork.unroll`; the values are 0 without a critic. Raises UsageError for a
         truncation within episodes, which would drop the dependence of outcomes on earlier circuits.
         """
-        if truncation % self.registers.n_registers:
-            n = self.registers.n_registers
-            raise UsageError(f"truncation must be a multiple of {n}, the steps of an episode, not {truncation}")
+        self.check_truncation(truncation)
         memory = inputs.new_zeros(*inputs.shape[1:-1], self.n_memory)
         rows: list[Distribution] = []
         predicted: list[Tensor] = []

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from agents import rl2
+from agents.cli.main import main
 from agents.core.context import build
 from agents.core.spec import Spec
 from agents.experiment.loop import Training
@@ -128,6 +129,14 @@ def test_resumed_run_ends_in_the_same_bits(tmp_path, whole, after):
     run_resume(tmp_path / "run", quiet=True)
     for name in ("checkpoint/00000006/state.safetensors", "metrics.jsonl", "evaluation.json"):
         assert (whole / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
+
+
+def test_training_must_outlast_the_attempts(tmp_path, capsys):
+    words = ["train", "--env", "quantum_memory", "--iterations", "48", "--out", str(tmp_path / "run")]
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "agent rl2: 4 restarts of 12 iterations need more than 48 iterations in all, not 48" in line
+    assert not (tmp_path / "run").exists()
 
 
 def test_rows_name_the_attempt(whole):
