@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -167,7 +167,7 @@ class TaskDistribution(ABC):
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
-    def without_sensitivity_check(self, names: Sequence[str]) -> Self:
+    def without_sensitivity_check(self, names: Sequence[str]) -> "TaskDistribution":
         """Return this family with these parameters exempt from the sensitivity check too.
 
         Raises:

@@ -13,13 +13,14 @@ _BOOLEANS = {"true": 1.0, "false": 0.0}
 _NOTATION = "LOW:HIGH, log:LOW:HIGH, ±LOW:HIGH, int:LOW:HIGH, A,B,... or sign"
 
 
-def parse_range(text: str, what: str) -> Range:
+def parse_range(text: str, what: str, hint: str = "") -> Range:
     """Parse a range such as `5:15`.
 
     Args:
         text: LOW:HIGH is uniform, log:LOW:HIGH log-uniform, ±LOW:HIGH (or +-LOW:HIGH) uniform with a random sign,
             int:LOW:HIGH an integer, A,B,... one of these numbers, booleans or words, sign -1 or 1.
         what: name of the range in error messages.
+        hint: what else to do with a text that is not a range.
 
     Raises:
         UsageError: the text is not a range, or the range is empty.
@@ -37,7 +38,7 @@ def parse_range(text: str, what: str) -> Range:
     except UsageError as error:
         raise UsageError(f"{what}: {error}") from None
     except (ValueError, KeyError):
-        raise UsageError(f"{what}: {text!r} is not a range; expected {_NOTATION}") from None
+        raise UsageError(f"{what}: {text!r} is not a range; expected {_NOTATION}{hint}") from None
 
 
 def _choice(words: list[str]) -> Choice | Labels:

@@ -76,6 +76,14 @@ def has_masks(env: Environment, info: Mapping[str, Any]) -> bool:
     return is_discrete and (MASK in info or env.has_wrapper_attr(MASK_METHOD))
 
 
+def with_flags(observations: gym.spaces.Box, actions: gym.spaces.Box | gym.spaces.Discrete) -> gym.spaces.Box:
+    """Return a space of vectors with a flag for each invalid action after their entries."""
+    assert isinstance(actions, gym.spaces.Discrete)
+    flags = np.ones(int(actions.n), dtype=np.float32)
+    low, high = np.append(observations.low, 0 * flags), np.append(observations.high, flags)
+    return gym.spaces.Box(low, high, dtype=np.float32)
+
+
 def invalid_actions(env: Environment, info: Mapping[str, Any], n_actions: int) -> NDArray[np.float32]:
     """Return 1 for each action that cannot be taken now, else 0; all 0 where none can, after the end of an episode.
 

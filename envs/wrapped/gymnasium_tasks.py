@@ -14,7 +14,7 @@ from envs.core.distribution import TaskDistribution
 from envs.core.ranges import Choice, Drawn, Integer, Labels, Range
 from envs.core.tasks import Tasks
 from envs.wrapped import results
-from envs.wrapped.actions import action_map, has_masks, invalid_actions
+from envs.wrapped.actions import action_map, has_masks, invalid_actions, with_flags
 from envs.wrapped.factories import EnvFactory, FromClass, FromFunction, Task, environment_value
 from envs.wrapped.observations import DISCRETE, beyond_bounds, flattened, leaves, vector
 from envs.wrapped.pool import PoolVectorEnv
@@ -102,6 +102,8 @@ class GymnasiumTasks(TaskDistribution):
         step_timeout: float = STEP_TIMEOUT,
     ) -> None:
         ranges, shifted = _ranges("parameters", parameters), _ranges("ood", ood or {})
+        if words := [key for key, range_ in shifted.items() if isinstance(range_, Labels)]:
+            raise UsageError(f"GymnasiumTasks: ood: {words[0]}: words cannot be out of distribution; give numbers")
         if both := [key for key in fixed or {} if key in ranges]:
             raise UsageError(f"GymnasiumTasks: {both[0]!r} is both fixed and a parameter")
         self.factory = _factory(make, list(ranges), fixed, _checked_timeout(step_timeout))
@@ -147,9 +149,7 @@ class GymnasiumTasks(TaskDistribution):
         self.factory.masked = masked
         if masked:
             first = self.observation_space.shape[0]
-            extended = self.make()
-            self.observation_space = extended.flat_space
-            self.factory.close(extended)
+            self.observation_space = with_flags(self.observation_space, self.action_space)
             self.observation_scale = torch.ones(self.observation_space.shape)
             self.invalid_action_slice = slice(first, self.observation_space.shape[0])
 
@@ -214,6 +214,7 @@ class GymnasiumTasks(TaskDistribution):
         env = TaskWrapper(self.factory, self._complete(task or {}), self.horizon, render_mode, self._complete)
         if env.render_mode != render_mode:
             raise UsageError(f"{self.name}: the environment ignores render_mode {render_mode!r}")
+        env.observation_space = self.observation_space  # without bounds, if some task leaves its own
         return env
 
     def _complete(self, task: Mapping[str, object] | Tasks) -> Task:
@@ -227,12 +228,16 @@ def _factory(
     fixed: Mapping[str, object] | None,
     step_timeout: float,
 ) -> EnvFactory:
-    if isinstance(make, str) or (isinstance(make, type) and issubclass(make, gym.Env)):
+    if isinstance(make, str):
+        return FromClass(make, names, fixed, step_timeout)
+    if isinstance(make, type) and issubclass(make, gym.Env) and "set_task" not in dir(make):
         return FromClass(make, names, fixed, step_timeout)
     if not callable(make):
         raise UsageError(f"GymnasiumTasks: make must be a Gymnasium id, a class or a function, not {make!r}")
     if fixed:
-        raise UsageError("GymnasiumTasks: fixed needs an id or a class; a function can set these values itself")
+        raise UsageError(
+            "GymnasiumTasks: fixed needs an id, or a class without set_task; a function can set the values"
+        )
     return FromFunction(make, names, step_timeout)
 
 

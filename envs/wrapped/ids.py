@@ -75,7 +75,10 @@ class IdPlugin:
         missing = [name for name in ood if name not in vary]
         if missing:
             raise UsageError(f"--ood {missing[0]}: the parameter needs a train range too, --vary {missing[0]}=RANGE")
-        values = {name: _value(text) for name, text in _assignments("--set", config.fixed, "windy=true").items()}
+        values = {
+            name: _value(text)
+            for name, text in _assignments("--set", config.fixed, "NAME=VALUE, such as windy=true").items()
+        }
         return GymnasiumTasks(
             self.target,
             vary,
@@ -98,13 +101,13 @@ _NAME = re.compile(r"[^\W\d]\w*(\.\w+)*")
 """Name of an argument or attribute, or a dotted path."""
 
 
-def _assignments(option: str, given: Sequence[str], example: str) -> dict[str, str]:
+def _assignments(option: str, given: Sequence[str], form: str) -> dict[str, str]:
     """Return texts by name. Raise UsageError for a text that is no assignment, and for a name given twice."""
     found: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not (equals and _NAME.fullmatch(name)):
-            raise UsageError(f"{option}: {text!r} is not of the form NAME=VALUE, such as {example}")
+            raise UsageError(f"{option}: {text!r} is not of the form {form}")
         if name in found:
             raise UsageError(f"{option}: {name} is given twice")
         found[name] = value
@@ -112,8 +115,11 @@ def _assignments(option: str, given: Sequence[str], example: str) -> dict[str, s
 
 
 def _ranges(option: str, given: Sequence[str]) -> dict[str, Range]:
-    texts = _assignments(option, given, "gravity=5:15")
-    return {name: parse_range(text, f"{option} {name}") for name, text in texts.items()}
+    texts = _assignments(option, given, "NAME=RANGE, such as gravity=5:15")
+    return {
+        name: parse_range(text, f"{option} {name}", f"; a value that does not vary is --set {name}={text}")
+        for name, text in texts.items()
+    }
 
 
 def _value(text: str) -> object:

@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 
 from envs.wrapped import results
-from envs.wrapped.actions import action_map, invalid_actions
+from envs.wrapped.actions import action_map, invalid_actions, with_flags
 from envs.wrapped.factories import EnvFactory, Task
 from envs.wrapped.observations import flattened, vector
 from qrl.common.errors import UsageError
@@ -50,18 +50,10 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
         )
         actions = action_map(self.env.action_space)
         self.action_space, self._converted = actions.space, actions.to_environment
-        self.flat_space = self._with_flags(flattened(self._space))
-        """Space of the observations, also as `observation_space`."""
-        self.observation_space = self.flat_space
+        self.observation_space = flattened(self._space)
+        if factory.masked:
+            self.observation_space = with_flags(self.observation_space, self.action_space)
         self.elapsed = 0
-
-    def _with_flags(self, space: gym.spaces.Box) -> gym.spaces.Box:
-        """Return a space with a flag for each invalid action after its entries, if the environment has masks."""
-        if not self._factory.masked:
-            return space
-        assert isinstance(self.action_space, gym.spaces.Discrete)
-        n = int(self.action_space.n)
-        return gym.spaces.Box(np.append(space.low, np.zeros(n)), np.append(space.high, np.ones(n)), dtype=np.float32)
 
     def set_task(self, task: Task) -> None:
         """Change the task from the next reset on. Raise UsageError if a space changes."""
