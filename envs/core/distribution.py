@@ -87,6 +87,8 @@ class TaskDistribution(ABC):
     """Remarks for the user about these environments, told before training."""
     invalid_action_slice: slice | None = None
     """Slice of the observation with one entry per discrete action, 1 if the action is invalid; policies mask it."""
+    invalid_actions_fail = False
+    """Whether an environment may raise for an invalid action, so that agents without masks cannot act in it."""
 
     def __init__(
         self,

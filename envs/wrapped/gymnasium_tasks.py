@@ -146,9 +146,10 @@ class GymnasiumTasks(TaskDistribution):
 
     def _add_masks(self, masked: bool) -> None:
         """Extend observations by flags of invalid actions, which policies mask."""
-        self.factory.masked = masked
+        self.factory.masked = self.invalid_actions_fail = masked
         if masked:
             first = self.observation_space.shape[0]
+            assert isinstance(self.observation_space, gym.spaces.Box)
             self.observation_space = with_flags(self.observation_space, self.action_space)
             self.observation_scale = torch.ones(self.observation_space.shape)
             self.invalid_action_slice = slice(first, self.observation_space.shape[0])
