@@ -42,8 +42,19 @@ def parse_range(text: str, what: str, hint: str = "") -> Range:
 
 
 def _choice(words: list[str]) -> Choice | Labels:
-    """Return a choice among numbers and booleans if all words are such, else among the words."""
+    """Return a choice among numbers and booleans, or among words. Raise ValueError for a mixture of both."""
+    numbers = [number for word in words if (number := _number(word)) is not None]
+    if len(numbers) == len(words):
+        return Choice(tuple(numbers))
+    if numbers or not all(word.isidentifier() for word in words):
+        raise ValueError
+    return Labels(tuple(words))
+
+
+def _number(word: str) -> float | None:
+    if word.lower() in _BOOLEANS:
+        return _BOOLEANS[word.lower()]
     try:
-        return Choice(tuple(_BOOLEANS[each.lower()] if each.lower() in _BOOLEANS else float(each) for each in words))
+        return float(word)
     except ValueError:
-        return Labels(tuple(words))
+        return None

@@ -204,5 +204,5 @@ def _distribution_or_class(module: ModuleType) -> object:
     near = difflib.get_close_matches("distribution", vars(module), n=1)
     hint = f"; {near[0]!r} may be a typo" if near else ""
     raise UsageError(
-        f"has no task distribution called 'distribution', no class of environments, no Config and build{hint}"
+        f"has no task distribution called 'distribution', no class of environments, and no Config and build{hint}"
     )
