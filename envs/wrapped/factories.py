@@ -23,7 +23,7 @@ from gymnasium.envs.registration import EnvCreator, EnvSpec, load_env_creator
 from envs.wrapped.faults import wrap_env_errors
 from envs.wrapped.guest import Guest
 from envs.wrapped.paths import number_at, set_number
-from envs.wrapped.results import Environment
+from envs.wrapped.results import Environment, of_old_gym, old_gym_advice
 from envs.wrapped.time_limit import STEP_TIMEOUT, Marker, TimeLimit
 from qrl.common.errors import UsageError, suggest
 
@@ -199,6 +199,8 @@ class FromFunction(EnvFactory):
         if isinstance(env, str):
             self.horizon, self.renders = self.horizon or _registered(env).horizon, True
             return _registered(env).make({}, render_mode)
+        if of_old_gym(type(env)):
+            raise UsageError(f"{self.name}: {old_gym_advice(type(env))}")
         if not isinstance(env, gym.Env):
             raise UsageError(f"{self.name}: must return a gymnasium.Env or an id, not {type(env).__name__}")
         if self.horizon is None and env.spec is not None:

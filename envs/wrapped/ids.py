@@ -16,7 +16,7 @@ from envs.core.ranges import Range
 from envs.native.ids import ids
 from envs.wrapped.factories import find_spec
 from envs.wrapped.gymnasium_tasks import GymnasiumTasks
-from envs.wrapped.results import Environment
+from envs.wrapped.results import Environment, of_old_gym, old_gym_advice
 from envs.wrapped.time_limit import STEP_TIMEOUT
 from qrl.common.errors import UsageError
 
@@ -201,6 +201,8 @@ def _distribution_or_class(module: ModuleType) -> object:
     if classes:
         names = ", ".join(f"{Path(module.__file__ or module.__name__).name}:{each.__name__}" for each in classes)
         raise UsageError(f"has several classes of environments; choose one of {names}")
+    if old := [each for each in own if of_old_gym(each)]:
+        raise UsageError(old_gym_advice(old[0]))
     near = difflib.get_close_matches("distribution", vars(module), n=1)
     hint = f"; {near[0]!r} may be a typo" if near else ""
     raise UsageError(

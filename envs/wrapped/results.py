@@ -17,7 +17,18 @@ Step = tuple[Any, float, bool, bool, Mapping[str, Any]]
 
 RESET = "reset(*, seed=None, options=None) that returns (observation, info)"
 STEP = "step that returns (observation, reward, terminated, truncated, info)"
-OLD = f"this is the interface of Gym before 0.26; write {RESET}, and {STEP}"
+ADAPTER = "or wrap it with shimmy's GymV21CompatibilityV0 or GymV26CompatibilityV0 (pip install shimmy)"
+OLD = f"this is the interface of Gym before 0.26; write {RESET}, and {STEP}, {ADAPTER}"
+
+
+def of_old_gym(cls: type) -> bool:
+    """Return whether a class inherits from `gym.Env`, of the package before Gymnasium."""
+    return any(base.__module__.partition(".")[0] == "gym" for base in cls.__mro__)
+
+
+def old_gym_advice(cls: type) -> str:
+    """Return what to do with a class of the package gym."""
+    return f"{cls.__name__} is an environment of the package gym; inherit from gymnasium.Env, {ADAPTER}"
 
 
 def reset(env: Environment, seed: int | None, options: dict[str, Any] | None) -> tuple[Any, Mapping[str, Any]]:

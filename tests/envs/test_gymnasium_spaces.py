@@ -1,5 +1,6 @@
 """Spaces and constructors of environments as people write them: observations, actions, masks, classes, parameters."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -348,6 +349,20 @@ def test_file_with_several_classes_names_them(spring: str) -> None:
     Path(spring).write_text(SPRING + "\nclass Other(Spring):\n    pass\n")
     with pytest.raises(UsageError, match=r"several classes .*; choose one of spring\.py:Spring, spring\.py:Other"):
         envs.make(spring)
+
+
+def test_environments_of_the_package_gym_are_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gym.py").write_text("class Env:\n    pass\n")
+    (tmp_path / "old.py").write_text("import gym\n\nclass Stock(gym.Env):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    message = "Stock is an environment of the package gym; inherit from gymnasium.Env, or wrap it with shimmy's"
+    with pytest.raises(UsageError, match=message):
+        envs.make(str(tmp_path / "old.py"))
+    from old import Stock  # type: ignore[import-not-found]
+
+    with pytest.raises(UsageError, match=message):
+        GymnasiumTasks(lambda k: Stock(), {"k": Uniform(0, 1)}, horizon=3)
+    monkeypatch.delitem(sys.modules, "gym")
 
 
 def test_fixed_values_of_any_type(spring: str) -> None:
