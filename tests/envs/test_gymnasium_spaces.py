@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
@@ -352,7 +353,9 @@ def test_file_with_several_classes_names_them(spring: str) -> None:
 
 
 def test_environments_of_the_package_gym_are_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "gym.py").write_text("class Env:\n    pass\n")
+    package = ModuleType("gym")
+    exec("class Env:\n    pass\n", vars(package))
+    monkeypatch.setitem(sys.modules, "gym", package)  # removed afterwards
     (tmp_path / "old.py").write_text("import gym\n\nclass Stock(gym.Env):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     message = "Stock is an environment of the package gym; inherit from gymnasium.Env, or wrap it with shimmy's"
@@ -362,7 +365,6 @@ def test_environments_of_the_package_gym_are_recognised(tmp_path: Path, monkeypa
 
     with pytest.raises(UsageError, match=message):
         GymnasiumTasks(lambda k: Stock(), {"k": Uniform(0, 1)}, horizon=3)
-    monkeypatch.delitem(sys.modules, "gym")
 
 
 def test_fixed_values_of_any_type(spring: str) -> None:
