@@ -22,7 +22,7 @@ import gymnasium
 import torch
 from torch import Tensor
 
-from agents.core.context import BuildContext
+from agents.core.context import BuildContext, refuse_masks
 from agents.core.options import Options
 from agents.core.rollout import Rollout
 from qrl.common.errors import UsageError
@@ -177,6 +177,7 @@ class Discrete(CrossEntropy):
 
 def build(config: Config, context: BuildContext) -> CrossEntropy:
     """Return the agent for the family's action space; the model is not used."""
+    refuse_masks("cross_entropy", context)
     space: Any = context.action_space
     if isinstance(space, gymnasium.spaces.Discrete):
         return Discrete(config, context, space)

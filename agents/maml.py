@@ -277,7 +277,7 @@ class MAML:
 
         return product
 
-    def check_training(self) -> None:
+    def check_training(self, iterations: int) -> None:
         """Raise UsageError if training needs second derivatives that the backend lacks; adaptation needs none."""
         config = self.config
         if (config.estimator != "first-order" or config.outer == "trpo") and max_order(self.policy) < 2:

@@ -20,9 +20,18 @@ class Config:
 
 
 class Random:
-    """Stateless agent with uniformly random actions. Raises UsageError for an unbounded action space."""
+    """Stateless agent with uniformly random actions, valid ones where invalid ones fail.
 
-    def __init__(self, action_space: gymnasium.Space[object]) -> None:
+    Args:
+        action_space: of the environment.
+        mask: slice of the observation with a flag for each invalid action; None: every action can be taken.
+
+    Raises:
+        UsageError: an unbounded action space.
+    """
+
+    def __init__(self, action_space: gymnasium.Space[object], mask: slice | None = None) -> None:
+        self.mask = mask
         if isinstance(action_space, gymnasium.spaces.Box) and not action_space.is_bounded():
             raise UsageError(f"agent random: uniform actions need a bounded action space, not {action_space}")
         self.action_space = action_space
@@ -31,7 +40,10 @@ class Random:
         """Return None: the agent has no state."""
 
     def act(self, state: None, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
-        """Draw an action uniformly from the action space."""
+        """Draw an action uniformly from the action space, or from its valid actions."""
+        if self.mask is not None:
+            valid = (observation[..., self.mask] <= 0.5).float().flatten(0, 1)
+            return valid.multinomial(1, generator=generator).view(observation.shape[:2]), None
         shape, space = tuple(observation.shape[:2]), self.action_space
         if isinstance(space, gymnasium.spaces.Discrete):
             actions = torch.randint(int(space.n), shape, generator=generator, device=observation.device)
@@ -50,4 +62,5 @@ class Random:
 
 def build(config: Config, context: BuildContext) -> Random:
     """Return the agent for the family's action space; the model is not used."""
-    return Random(context.action_space)
+    family = context.distribution
+    return Random(context.action_space, family.invalid_action_slice if family.invalid_actions_fail else None)

@@ -34,6 +34,7 @@ from agents.rl.trials import Trials, graph_bytes, rollout_bytes, select_trials
 from qrl.common.errors import UsageError
 from qrl.common.memory import check_fits
 from qrl.policies.actor import BoundPolicy
+from qrl.policies.coherent import CoherentPolicy
 from qrl.policies.kinds import TrialPolicy
 from qrl.policies.policy import Params, bind
 from qrl.policies.recurrent import Outputs
@@ -76,9 +77,12 @@ class Config(PPOConfig):
     reward_prediction: float = 0.0
     """Weight of an auxiliary loss, the squared error of rewards that the actor's network predicts [0 = no prediction]
     (Jaderberg et al. 2017; Zintgraf et al. 2020; ours: 0.5 for tabular_mdp)."""
+    entropy_schedule: Literal["constant", "linear"] = "constant"
+    """constant: the entropy bonus stays; linear: it falls to 0 over the training, like the learning rates (ours; linear
+    for quantum_memory with a hidden frame)."""
     restarts: int = 1
-    """Initialisations that are tried, for `restart_iterations` each, before the best of them on train tasks continues
-    (ours; 4 for quantum_memory). 1: no restarts."""
+    """Initialisations that are tried, for `restart_iterations` of all iterations each, before the best of them on train
+    tasks continues (ours; for quantum_memory 4, or 1 with three or more registers). 1: no restarts."""
     restart_iterations: int = 12
     """Length of each attempt [meta-iterations]; ours."""
     truncation: int = 0
@@ -177,6 +181,8 @@ class RL2:
         self.config, self.policy, self.reward_scale = config, policy, reward_scale
         self.theta: Params = dict(policy.named_parameters())
         self.trial_episodes = config.episodes
+        self.entropy_factor = 1.0
+        """Factor on the entropy bonus in the current update."""
         self.n_tasks, self.n_envs = config.meta_batch // config.trials, config.trials
         steps = config.episodes * horizon
         user, rollout = f"agent {config.agent}", f"a rollout of {config.meta_batch} trials of {steps:,} steps"
@@ -189,6 +195,17 @@ class RL2:
         self.restarts = Restarts(config.restarts, config.restart_iterations, self.optimiser, initial or _no_restart)
         self.step_bytes = graph_bytes(policy)
         check_fits(user, "the gradient of one trial", self.step_bytes * steps, device)
+
+    def check_training(self, iterations: int) -> None:
+        """Raise UsageError if training would end within the attempts of restarts, or the truncation does not fit."""
+        if isinstance(self.policy, CoherentPolicy):
+            self.policy.check_truncation(self.config.truncation)
+        config, attempts = self.config, self.config.restarts * self.config.restart_iterations
+        if config.restarts > 1 and iterations <= attempts:
+            raise UsageError(
+                f"agent {config.agent}: {config.restarts} restarts of {config.restart_iterations} iterations need more "
+                f"than {attempts} iterations in all, not {iterations}; restarts 1 trains without them"
+            )
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
@@ -255,6 +272,7 @@ class RL2:
         # Tasks are drawn independently, so any division into minibatches is a random one.
         n_minibatches = self.config.minibatches
         minibatches = [select_trials(trials, slice(j, None, n_minibatches)) for j in range(n_minibatches)]
+        self.entropy_factor = progress_remaining if self.config.entropy_schedule == "linear" else 1.0
         gradients = (self.gradient(minibatch) for minibatch in minibatches * self.config.epochs)
         metrics = self.optimiser.optimise(gradients, lambda: self.evaluate(trials)["kl"], progress_remaining)
         self.policy.update_normalisation(rollout.observation[rollout.valid])
@@ -312,7 +330,7 @@ class RL2:
         surrogate = ppo_clip(log_pi, trials.old_log_prob, trials.advantage, valid, config.clip).sum()
         value_loss = torch.where(valid, (value - trials.target).square(), 0.0).sum()
         entropy = torch.where(valid, head.entropy(distribution), 0.0).sum()
-        objective = surrogate + config.entropy_bonus * entropy - config.value_weight * value_loss
+        objective = surrogate + config.entropy_bonus * self.entropy_factor * entropy - config.value_weight * value_loss
         auxiliary = {}
         if config.reward_prediction:
             error = self.policy.expected_reward(reward_outputs, trials.action) - trials.reward

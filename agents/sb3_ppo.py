@@ -26,7 +26,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 from torch import Tensor
 
-from agents.core.context import BuildContext, FeatureNetwork
+from agents.core.context import BuildContext, FeatureNetwork, refuse_masks
 from agents.core.options import Options
 from agents.core.rollout import Rollout
 from agents.core.saved_state import moments, named_parameters, restore_training
@@ -303,4 +303,5 @@ def _numpy_seeded(seed: int) -> Iterator[None]:
 
 def build(config: Config, context: BuildContext) -> SB3PPO:
     """Return the learner around the run's model."""
+    refuse_masks("sb3_ppo", context)
     return SB3PPO(config, context)

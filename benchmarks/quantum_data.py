@@ -117,7 +117,7 @@ def table_row(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "all seeds": f"{pooled.rate:.{DIGITS}f} [{pooled.low:.{DIGITS}f}, {pooled.high:.{DIGITS}f}]",
         "above": f"{found.n_above} of {len(found.rates)}",
         "ceiling": f"{found.ceiling:.{DIGITS}f} {found.ceiling_kind}",
-        "optimum": f"{found.optimum:.{DIGITS}f}",
+        "optimum": "not known" if found.optimum is None else f"{found.optimum:.{DIGITS}f}",
         "of the gap": share_text(pooled.advantage),
         "median's": share_text(row["fraction_of_median"]),
         "p-value": p_value_text(pooled.log10_p_value) if pooled.is_sufficient else None,

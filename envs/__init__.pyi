@@ -10,6 +10,7 @@ from .core.ranges import Choice as Choice
 from .core.ranges import Dirichlet as Dirichlet
 from .core.ranges import Drawn as Drawn
 from .core.ranges import Integer as Integer
+from .core.ranges import Labels as Labels
 from .core.ranges import LogUniform as LogUniform
 from .core.ranges import Normal as Normal
 from .core.ranges import Range as Range

@@ -32,8 +32,8 @@ transpose for every bipartition of the copies. Such tests include all measuremen
 communication, so every classical memory; whether one attains the bound is not known.
 
 With `frame` rz, the second register is turned by RZ of a hidden angle that is fixed in a task. A classical memory is
-limited as without a frame, even if it knows the angle, since the turn is local. The optimum of a coherent memory is
-then that of an agent that knows the angle.
+limited as without a frame, even if it knows the angle, since the turn is local. The optimum of a coherent memory that
+does not know the angle is not known.
 
 ## Action space
 
@@ -112,7 +112,7 @@ MODEL = "coherent"
 EVAL_TASKS = 500
 """Default number of test tasks; with 40 trials of each, an evaluation has the 20,000 episodes of a certificate."""
 
-DEFAULT_CURRICULUM = 0.5
+DEFAULT_CURRICULUM = 0.35
 """Fraction of the training in which hidden angles grow, unless the option says otherwise."""
 
 DEFAULT_COPIES = 2
@@ -132,9 +132,9 @@ class Config:
     """Registers of an episode of purity [registers]; none given: 2. Other modes fix the number. Ours."""
     frame: Frame = "none"
     """Hidden turn of the second register, fixed in a task: none, or rz (mode symmetry with one qubit only); ours."""
-    curriculum: float | None = field(default=None, metadata=only_with(frame="rz"))
+    curriculum: float = field(default=DEFAULT_CURRICULUM, metadata=only_with(frame="rz"))
     """Fraction of the training in which the hidden angles of train tasks grow from 0 to their full range, in [0, 1]
-    (curriculum learning, Bengio et al. 2009); none given: 0.5 (ours). Test tasks always have the full range."""
+    (curriculum learning, Bengio et al. 2009; the value is ours). Test tasks always have the full range."""
     horizon: int | None = None
     """Length of an episode [steps]: one step for each register. The mode fixes it; no other value is accepted."""
 
@@ -146,10 +146,9 @@ class Config:
         if self.frame != "none" and (self.mode, self.n_qubits) != ("symmetry", 1):
             found = f"mode {self.mode} with n_qubits {self.n_qubits}"
             raise UsageError(f"quantum_memory: frame {self.frame} needs mode symmetry with n_qubits 1, not {found}")
-        if self.curriculum is not None:
-            check_in_unit_interval("quantum_memory: curriculum", self.curriculum)
-            if self.frame == "none":
-                raise UsageError("quantum_memory: curriculum needs a hidden frame to vary; use frame rz")
+        check_in_unit_interval("quantum_memory: curriculum", self.curriculum)
+        if self.frame == "none" and self.curriculum not in (0, DEFAULT_CURRICULUM):
+            raise UsageError("quantum_memory: curriculum needs a hidden frame to vary; use frame rz")
         if self.horizon is not None:
             steps = check_count("quantum_memory: horizon [steps]", self.horizon)
             if steps != self.n_registers:
@@ -194,7 +193,11 @@ def default_run(config: Config, agent: str) -> tuple[dict[str, object], dict[str
         # A lambda of 1 credits outcomes with the noise of all later episodes, a small one not with what they tell about
         # the angle. Without an entropy bonus, answers are certain before the angles grow, and do not change afterwards.
         trials: dict[str, object] = {"episodes": 10, "meta_batch": 1000, "minibatches": 2}
-        return fields | {"iterations": 600}, trials | {"gae_lambda": 0.8, "entropy_bonus": 0.3}
+        return fields | {"iterations": 600}, trials | {
+            "gae_lambda": 0.9,
+            "entropy_bonus": 0.3,
+            "entropy_schedule": "linear",
+        }
     if agent == "rl2" and config.n_registers > 2:
         # Rewards begin to rise only after the iterations of a restart.
         return fields | {"iterations": 240}, {"minibatches": 2, "restarts": 1}
@@ -236,8 +239,7 @@ class QuantumMemory(TorchTasks):
 
     def ease(self, tasks: Tasks, progress: float) -> Tasks:
         """Return train tasks with the angles of this progress of training, in [0, 1]; see `Config.curriculum`."""
-        length = DEFAULT_CURRICULUM if self.config.curriculum is None else self.config.curriculum
-        share = 1.0 if progress >= length else progress / length
+        share = 1.0 if progress >= self.config.curriculum else progress / self.config.curriculum
         return Tasks({"frame": share * tasks.frame})
 
     # -- the best success rates ----------------------------------------------------------------------------------------
@@ -258,8 +260,10 @@ class QuantumMemory(TorchTasks):
                 return registers.copies_state(dim, n), all_mixed
 
     @property
-    def quantum_optimum(self) -> float:
-        """Success rate of the best agent with a coherent memory that knows the frame, if there is one."""
+    def quantum_optimum(self) -> float | None:
+        """Success rate of the best agent with a coherent memory; None with a hidden frame, where it is not known."""
+        if self.config.frame != "none":
+            return None
         return coherent_optimum(self.config.mode, self.registers.n_qubits, self.registers.n_registers)
 
     @property

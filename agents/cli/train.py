@@ -20,7 +20,7 @@ from qrl.common.trust import Trust, names_from
 FIRST = ("env", "agent", "model", "iterations", "seed", "out")
 """Options of a run that the help text shows first."""
 
-ALIASES = {"vary": ("--vary",), "ood": ("--ood",), "workers": ("--workers",)}
+ALIASES = {"vary": ("--vary",), "ood": ("--ood",), "fixed": ("--set",), "workers": ("--workers",)}
 """Options of Gymnasium's environments that may be given without the prefix."""
 
 
@@ -166,8 +166,8 @@ def _check_aliases(env: object, known: Sequence[str], arguments: Sequence[str]) 
     for name, aliases in ALIASES.items():
         if name not in known and (alias := next((each for each in aliases if each in given), None)):
             raise UsageError(
-                f"{alias}: env {env!r} has no such option; it is for a Gymnasium id, such as "
-                "--env CartPole-v1 --vary gravity=5:15; in a file, use envs.GymnasiumTasks"
+                f"{alias}: env {env!r} has no such option; it is for a Gymnasium id or a class, such as "
+                "--env CartPole-v1 --vary gravity=5:15 or --env my_env.py:MyEnv; in a file, use envs.GymnasiumTasks"
             )
 
 

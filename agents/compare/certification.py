@@ -19,7 +19,8 @@ class GroupCertificate:
     ceiling: float
     ceiling_kind: str
     """`exact` if a classical memory attains the ceiling, else `bound`."""
-    optimum: float
+    optimum: float | None
+    """Success rate of the best agent with a coherent memory; None if it is not known."""
     pooled: SuccessRate
     """Over all episodes of all seeds, none left out."""
     rates: tuple[float, ...]

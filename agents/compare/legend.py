@@ -69,7 +69,7 @@ def legend_of_certificates(section: Section) -> tuple[str, ...]:
         f"{percent(CONFIDENCE)} intervals, about these trained agents; seeds above: those whose own rate is above the "
         "ceiling",
         f"{ceiling_name(first.ceiling_kind).capitalize()}: {first.ceiling:.{DIGITS}f}, 0 % of the gap; optimum: "
-        f"{first.optimum:.{DIGITS}f}, 100 %",
+        + ("not known" if first.optimum is None else f"{first.optimum:.{DIGITS}f}, 100 %"),
     ]
     sufficient = [each for each in certificates if each.pooled.is_sufficient]
     if len(sufficient) < len(certificates):

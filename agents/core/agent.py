@@ -64,10 +64,10 @@ class Learner(Agent[State], Protocol[State]):
 
 @runtime_checkable
 class ChecksTraining(Protocol):
-    """Learner that training asks for more than evaluation does, such as second derivatives."""
+    """Learner that training asks for more than evaluation does, such as second derivatives or a least length."""
 
-    def check_training(self) -> None:
-        """Raise UsageError if the learner cannot be trained."""
+    def check_training(self, iterations: int) -> None:
+        """Raise UsageError if the learner cannot be trained for this many meta-iterations."""
 
 
 @runtime_checkable

@@ -79,6 +79,15 @@ class BuildContext:
         return self.distribution.horizon
 
 
+def refuse_masks(agent: str, context: BuildContext) -> None:
+    """Raise UsageError for an agent that ignores masks in a family whose invalid actions fail."""
+    if context.distribution.invalid_actions_fail:
+        raise UsageError(
+            f"agent {agent} takes no action masks, which {context.distribution.name} has; use an agent that does, such "
+            "as maml, rl2, reinforce or random"
+        )
+
+
 def seed_sequences(seed: int) -> dict[str, np.random.SeedSequence]:
     """Spawn an independent random stream for each purpose from the run's seed."""
     purposes = ("parameters", "tasks", "environment", "actions", "shots")

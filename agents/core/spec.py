@@ -1,10 +1,10 @@
 """Specification of a run: one value that defines the run completely and can be saved and rerun."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, get_type_hints, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints, runtime_checkable
 
 from agents.core.limits import (
     LARGEST_EPISODES,
@@ -37,7 +37,7 @@ Given = str | object
 class TunedPlugin(Protocol):
     """Plug-in whose default options depend on the environment."""
 
-    def defaults(self, env_name: str) -> object:
+    def defaults(self, env_name: str) -> DataclassInstance:
         """Return the plug-in's default Config for an environment."""
 
 
@@ -175,7 +175,8 @@ class Spec:
             env: environment, by name or as an object; by default the one in `DEFAULT_NAMES`.
             agent: agent, by name or as an object; by default what suits the environment.
             model: model, by name or as an object; by default what suits the agent.
-            fields: values of other fields; options of a plug-in as its Config, or as a mapping.
+            fields: values of other fields; options of a plug-in as its Config, or as a mapping of those that differ
+                from the defaults for this environment.
 
         Raises:
             UsageError: a name or a value is invalid.
@@ -184,7 +185,7 @@ class Spec:
         given = {role: thing for role, thing in given.items() if thing is not None}
         objects = {role: thing for role, thing in given.items() if not isinstance(thing, str)}
         names = {role: name_of(thing) for role, thing in given.items()}
-        return cls.from_json({**names, **fields}, where="", objects=objects)
+        return cls._of({**names, **fields}, "", objects, tuned=True)
 
     def plugin(self, role: str) -> Plugin[object]:
         """Return the plug-in of a role: env, agent or model.
@@ -207,7 +208,9 @@ class Spec:
     def from_json(
         cls, data: object, where: str = "configuration", objects: Mapping[str, object] | None = None
     ) -> "Spec":
-        """Return the spec of a JSON object. Missing fields keep their defaults.
+        """Return the spec of a JSON object.
+
+        Missing fields keep their defaults; missing options of a plug-in, those of its Config.
 
         Args:
             data: parsed JSON.
@@ -220,16 +223,21 @@ class Spec:
         """
         if not isinstance(data, Mapping):
             raise UsageError(located(where, "expected a JSON object"))
+        return cls._of(data, where, objects or {}, tuned=False)
+
+    @classmethod
+    def _of(cls, data: Mapping[str, object], where: str, objects: Mapping[str, object], *, tuned: bool) -> "Spec":
+        """Return a spec; with `tuned`, missing options of a plug-in are the defaults for the environment."""
         check_keys(data, where)
-        given, objects = dict(data), objects or {}
+        given: dict[str, Any] = dict(data)
         check_names(given, where, objects)
-        chosen = _Chosen(given, objects, where)
+        chosen = _Chosen(given, objects, where, tuned=tuned)
         env = chosen.add("env", DEFAULT_NAMES["env"])
         agent_name, model_name = DEFAULT_NAMES["agent"], DEFAULT_NAMES["model"]
         if isinstance(env, AgentChooser):
             agent_name, suited = env.default_agent(given["env_config"])
             model_name = suited if given.get("agent", agent_name) == agent_name else model_name
-        is_tuned = given.get("agent_config") is None
+        own = chosen.own_options("agent")
         agent = chosen.add("agent", agent_name)
         if isinstance(agent, ModelChooser) and given["agent"] != agent_name:
             model_name = agent.MODEL
@@ -239,8 +247,9 @@ class Spec:
             fields, options = env.default_run(given["env_config"], str(given["agent"]))
             given = {**fields, **given}
             chosen.given = given
-            if is_tuned and options:
-                given["agent_config"] = dataclasses.replace(given["agent_config"], **options)
+            missing = {} if own is None else {name: value for name, value in options.items() if name not in own}
+            if missing:
+                given["agent_config"] = dataclasses.replace(given["agent_config"], **missing)
         chosen.add("model", model_name)
         policy = policy_config()
         head = given.get("policy")
@@ -251,8 +260,15 @@ class Spec:
 class _Chosen:
     """Choice of the plug-ins of a spec: names and options are completed in `given`."""
 
-    def __init__(self, given: dict[str, object], objects: Mapping[str, object], where: str) -> None:
-        self.given, self.objects, self.where = given, objects, where
+    def __init__(self, given: dict[str, object], objects: Mapping[str, object], where: str, *, tuned: bool) -> None:
+        self.given, self.objects, self.where, self.tuned = given, objects, where, tuned
+
+    def own_options(self, role: str) -> Collection[str] | None:
+        """Return the names of the options given for a role, if others keep the environment's defaults; else None."""
+        options = self.given.get(f"{role}_config")
+        if options is None:
+            return ()
+        return list(map(str, options)) if self.tuned and isinstance(options, Mapping) else None
 
     def add(self, role: str, default: str) -> Plugin[object]:
         """Complete the name and the options of a role; return its plug-in."""
@@ -260,10 +276,13 @@ class _Chosen:
         self.given[role] = name
         plugin = REGISTRIES[role].load(self.objects.get(role, name))
         key = f"{role}_config"
-        if self.given.get(key) is None:
+        options = self.given.get(key)
+        if options is None:
             self.given[key] = default_config(plugin, str(self.given["env"]))
         else:
-            self.given[key] = from_plain(plugin.Config, self.given[key], inside(self.where, key))
+            if self.tuned and isinstance(options, Mapping) and isinstance(plugin, TunedPlugin):
+                options = {**to_plain(plugin.defaults(str(self.given["env"]))), **options}
+            self.given[key] = from_plain(plugin.Config, options, inside(self.where, key))
         return plugin
 
 

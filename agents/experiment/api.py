@@ -33,7 +33,7 @@ def train(
     env: str | TaskDistribution | object = "navigation",
     agent: str | Agent[object] | object | None = None,
     model: Given | None = None,
-    iterations: int = 60,
+    iterations: int | None = None,
     seed: int = 0,
     env_config: Options = None,
     agent_config: Options = None,
@@ -66,7 +66,7 @@ def train(
             default what suits the environment.
         model: model of the policy network: a name, a file, module:attribute, an object with `Config` and `build`, or a
             `torch.nn.Module` with an int `n_features`; by default what suits the agent.
-        iterations: length of training [meta-iterations].
+        iterations: length of training; by default what suits the environment, mostly 60 [meta-iterations].
         seed: seed of all random streams in training. Test tasks do not depend on it.
         env_config: options of the environment: its Config, or a mapping such as {"horizon": 50}.
         agent_config: options of the agent, likewise.
@@ -106,7 +106,6 @@ def train(
         env=env,
         agent=agent,
         model=model,
-        iterations=iterations,
         seed=seed,
         env_config=env_config,
         agent_config=agent_config,
@@ -123,6 +122,7 @@ def train(
         patience=patience,
         eval_steps=eval_steps,
         eval_episodes=eval_episodes,
+        **({} if iterations is None else {"iterations": iterations}),
         **({} if eval_tasks is None else {"eval_tasks": eval_tasks}),
     )
     return run_training(

@@ -50,7 +50,7 @@ class SuccessRate:
     high: float
     """Its upper end."""
     advantage: float | None
-    """(rate - ceiling) / (optimum - ceiling); None if the optimum is not above the ceiling."""
+    """(rate - ceiling) / (optimum - ceiling); None if the optimum is unknown or not above the ceiling."""
     p_value: float
     """Largest probability that a classical memory has as many successes; 0 if it underflows."""
     log10_p_value: float
@@ -61,13 +61,13 @@ class SuccessRate:
         check_count("n_successes", self.n_successes, least=0, most=self.n_episodes)
 
     @classmethod
-    def of(cls, n_successes: int, n_episodes: int, ceiling: float, optimum: float) -> "SuccessRate":
+    def of(cls, n_successes: int, n_episodes: int, ceiling: float, optimum: float | None) -> "SuccessRate":
         """Return the statistics of these counts. Raises UsageError as the class does."""
         check_count("n_episodes", n_episodes)
         check_count("n_successes", n_successes, least=0, most=n_episodes)
         low, high = exact_interval(n_successes, n_episodes)
         rate = n_successes / n_episodes
-        advantage = (rate - ceiling) / (optimum - ceiling) if optimum > ceiling else None
+        advantage = None if optimum is None or optimum <= ceiling else (rate - ceiling) / (optimum - ceiling)
         log10 = log10_tail(n_successes, n_episodes, ceiling)
         return cls(n_episodes, n_successes, rate, low, high, advantage, 10.0**log10, log10)
 
@@ -89,8 +89,8 @@ class Certificate:
     """Largest success rate of any classical memory, or a bound on it."""
     ceiling_kind: Literal["exact", "bound"]
     """`exact` if a classical memory attains the ceiling, else `bound`."""
-    optimum: float
-    """Success rate of the best agent with a coherent memory."""
+    optimum: float | None
+    """Success rate of the best agent with a coherent memory; None if it is not known."""
     total: SuccessRate
     """After the last update; of an in-context agent, over all episodes of all trials."""
     by_x: list[SuccessRate]
@@ -100,7 +100,7 @@ class Certificate:
     """Whether `total` has the 20,000 episodes that a certificate needs."""
 
     @property
-    def bounds(self) -> tuple[float, str, float]:
+    def bounds(self) -> tuple[float, str, float | None]:
         """Ceiling, its kind and the optimum."""
         return self.ceiling, self.ceiling_kind, self.optimum
 

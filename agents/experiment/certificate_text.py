@@ -41,8 +41,7 @@ def certificate_lines(certificate: Certificate, axis: str, x: Sequence[int], n_t
     lines = [
         f"success rate {_where(axis, x)}: {_rate_text(total)} (exact binomial, 95 %), "
         f"{total.n_successes:,} of {total.n_episodes:,} episodes",
-        f"{ceiling_name(certificate.ceiling_kind)}: {certificate.ceiling:.{DIGITS}f}; "
-        f"optimum: {certificate.optimum:.{DIGITS}f}; share of the gap: {share_text(total.advantage)}",
+        f"{ceiling_name(certificate.ceiling_kind)}: {certificate.ceiling:.{DIGITS}f}; {_optimum_text(certificate)}",
     ]
     if not certificate.sufficient:
         enough = math.ceil(LEAST_EPISODES * n_tasks / total.n_episodes)
@@ -53,6 +52,13 @@ def certificate_lines(certificate: Certificate, axis: str, x: Sequence[int], n_t
         ]
     lines.append(f"p-value that a classical memory did as well: {p_value_text(total.log10_p_value)}")
     return [*lines, *_by_x(certificate, axis, x)]
+
+
+def _optimum_text(certificate: Certificate) -> str:
+    if certificate.optimum is None:
+        return "optimum: not known"
+    share = share_text(certificate.total.advantage)
+    return f"optimum: {certificate.optimum:.{DIGITS}f}; share of the gap: {share}"
 
 
 def _where(axis: str, x: Sequence[int]) -> str:
@@ -67,7 +73,7 @@ def _rate_text(rate: SuccessRate) -> str:
 
 
 def _by_x(certificate: Certificate, axis: str, x: Sequence[int]) -> list[str]:
-    """Return a table with a row for each x, if there are several."""
+    """Return a table with a row for each x, if there are several; without the gap, if the optimum is not known."""
     if len(x) == 1:
         return []
     rows = [(axis.replace("_", " "), "success rate", "of the gap", "p-value")]
@@ -75,5 +81,8 @@ def _by_x(certificate: Certificate, axis: str, x: Sequence[int]) -> list[str]:
         (str(at), _rate_text(rate), share_text(rate.advantage), p_value_text(rate.log10_p_value))
         for at, rate in zip(x, certificate.by_x, strict=True)
     ]
-    widths = (14, 24, 11, 10)
-    return [" ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    widths = (14, 24, 11 if certificate.optimum is not None else 0, 10)
+    return [
+        *(" ".join(cell.rjust(n) for cell, n in zip(row, widths, strict=True) if n) for row in rows),
+        f"these {len(x)} p-values are not corrected for their number",
+    ]

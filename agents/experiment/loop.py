@@ -63,18 +63,18 @@ def collect_and_adapt(
     return rollouts, states
 
 
-def check_trainable(agent: Learner[object], distribution: TaskDistribution, device: str) -> None:
+def check_trainable(agent: Learner[object], distribution: TaskDistribution, spec: Spec) -> None:
     """Raise UsageError if the agent refuses to train with its options, or its rollouts do not fit into memory."""
     if isinstance(agent, ChecksTraining):
-        agent.check_training()
-    check_rollouts("training", agent, distribution, agent.n_tasks, agent.n_envs, agent.n_rollouts, device)
+        agent.check_training(spec.iterations)
+    check_rollouts("training", agent, distribution, agent.n_tasks, agent.n_envs, agent.n_rollouts, spec.device)
 
 
 class Training:
     """State of a training run: the agent, random generators and counters, all saved in checkpoints."""
 
     def __init__(self, spec: Spec, distribution: TaskDistribution, agent: Learner[object]) -> None:
-        check_trainable(agent, distribution, spec.device)
+        check_trainable(agent, distribution, spec)
         self.spec, self.distribution, self.agent = spec, distribution, agent
         streams = seed_sequences(spec.seed)
         self.rngs = {name: np.random.Generator(np.random.PCG64(streams[name])) for name in RNGS}

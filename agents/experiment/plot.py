@@ -146,7 +146,7 @@ def _draw_bounds(axes: Axes, certificate: Certificate, drawn: Collection[str]) -
         ("helstrom", certificate.optimum, "optimum of a coherent memory", ":"),
     ]
     for reference, value, label, line in bounds:
-        if reference not in drawn:
+        if value is not None and reference not in drawn:
             axes.axhline(value, color=REFERENCE_COLOUR, linestyle=line, linewidth=1, label=label)
 
 

@@ -83,6 +83,8 @@ def run_training(
     for text in (note, _validation_note(spec, distribution) if training is not None else ""):
         if text:
             tell(text)
+    for text in distribution.notes:
+        warn(text)
     if summary is not None and not quiet:
         print(f"policy: {summary}")
     print_engine(spec, agent, quiet)

@@ -49,7 +49,7 @@ def check_start(spec: Spec, *, check_env: bool = True, weights: Path | None = No
             if weights is not None:
                 raise untrained(spec)
             return Startable(trains=False, uses_model=isinstance(agent, NetworkAgent))
-        check_trainable(agent, distribution, spec.device)
+        check_trainable(agent, distribution, spec)
         if check_env and origins.of(spec)["env"]["from"] != "this library":
             check_before_training(distribution)
         origin = None

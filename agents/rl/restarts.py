@@ -21,7 +21,8 @@ class Restarts:
     """Schedule of `count` attempts of `length` updates each, before the rest of the training.
 
     The score of an attempt is the mean return of its train tasks over the second half of its updates. Afterwards the
-    parameters and the optimiser's state of the best attempt are restored, the earlier one in a tie.
+    parameters and the optimiser's state of the best attempt are restored, the earlier one in a tie. If a family's train
+    tasks become harder, later attempts have slightly harder ones.
     """
 
     count: int

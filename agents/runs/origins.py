@@ -11,6 +11,7 @@ from envs.core.distribution import TaskDistribution
 from qrl.common.checks import check_choice
 from qrl.common.errors import UsageError
 from qrl.common.files import kind_of
+from qrl.common.registry import file_and_attribute
 
 WITH_FILE = ("file", "module")
 """Origins that have the path and the digest of a file."""
@@ -67,9 +68,10 @@ def changes(
                 f"{folder.path}: {role} {name!r} was registered in Python: register it again in Python, then use "
                 f"agents.load({str(folder.path)!r})"
             )
-        if then["from"] == "file" and name.endswith(".py") and kind_of(Path(name)) == "missing":
+        file, _ = file_and_attribute(name)
+        if then["from"] == "file" and file and kind_of(Path(file)) == "missing":
             raise UsageError(
-                f"{folder.path}: the file of {role}, {name}, with which the run was trained, does not exist here; "
+                f"{folder.path}: the file of {role}, {file}, with which the run was trained, does not exist here; "
                 f"put it back, or evaluate or resume with its present path: --{role} FILE (in Python: {role}=...)"
             )
         if then["from"] in WITH_FILE and then["sha256"] != registry.origin(name).get("sha256"):

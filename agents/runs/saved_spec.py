@@ -14,7 +14,7 @@ from agents.runs.program import program
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.common.files import from_json, kind_of
-from qrl.common.registry import GIVEN, name_of
+from qrl.common.registry import GIVEN, file_and_attribute, name_of
 from qrl.common.trust import Trust, names_from
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
@@ -109,7 +109,9 @@ def names_in(folder: RunFolder, trust: Trust) -> Iterator[None]:
     """
     for role, name in trust.names.items():
         saved = REGISTRIES[role].canonical(str(folder.spec.get(role)))
-        if name != saved and not (name.endswith(".py") and saved.endswith(".py")):
+        (file, attribute), (saved_file, saved_attribute) = file_and_attribute(name), file_and_attribute(saved)
+        is_other_path = bool(file and saved_file) and attribute == saved_attribute
+        if name != saved and not is_other_path:
             raise UsageError(f"{folder.path}: the run was trained with {role} {saved!r}, not {name!r}")
     with names_from(folder.path / "config.json", trust):
         yield

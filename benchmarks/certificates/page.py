@@ -33,6 +33,7 @@ def _line(row: Mapping[str, Any], control: Mapping[str, Any] | None) -> str:
     found = certificate_of(row)
     mode, _, rest = task_of(row).partition(", ")
     kind = "bound " if found.ceiling_kind == "bound" else ""
+    assert found.optimum is not None
     optimum = _digits(found.optimum) if found.optimum < 1 else "1"
     return _markdown(
         f"`{mode}`, {rest}",

@@ -55,9 +55,9 @@ def n_acting_parameters(group: RunGroup) -> int:
     return sum(values.numel() for name, values in parameters if not name.startswith("critic."))
 
 
-def fraction(rate: float, found: GroupCertificate) -> float:
-    """Return the fraction of the gap between ceiling and optimum that a success rate covers."""
-    return (rate - found.ceiling) / (found.optimum - found.ceiling)
+def fraction(rate: float, found: GroupCertificate) -> float | None:
+    """Return the fraction of the gap between ceiling and optimum that a success rate covers; None without optimum."""
+    return None if found.optimum is None else (rate - found.ceiling) / (found.optimum - found.ceiling)
 
 
 def rates_by_x(group: RunGroup) -> list[list[float]]:

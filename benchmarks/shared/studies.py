@@ -14,6 +14,7 @@ from agents.compare.runs import EvaluatedRun, find_runs, read_run
 from agents.experiment.api import load
 from agents.experiment.evaluation import Curve
 from agents.experiment.run import Run
+from agents.study.file import read_request
 from benchmarks.shared.common import RESULTS, RUNS
 from benchmarks.shared.main import TrainingOptions
 
@@ -34,12 +35,20 @@ def train(name: str, options: TrainingOptions, quick: Sequence[str] = QUICK) -> 
         quick: options of `train` for a quick check.
     """
     out = RUNS / f"{name}-quick" if options.quick else ROOT / "studies" / name
-    words = ["--out", str(out), "--seeds", str(options.seeds), "--jobs", str(options.jobs)]
+    seeds = str(options.seeds) if options.quick else _seeds(name, options.seeds)
+    words = ["--out", str(out), "--seeds", seeds, "--jobs", str(options.jobs)]
     words += ["--overwrite"] * options.overwrite + [*quick] * options.quick
     if code := run_command(["sweep", str(STUDIES / f"{name}.toml"), *words]):
         sys.exit(code)
     groups = group_runs(name, [read_run(path, "test") for path in find_runs([out], "test").runs])
     return {name_of(group): group for group in groups}
+
+
+def _seeds(name: str, count: int) -> str:
+    """Return the first seeds of a study file as an option of `sweep`, or 0, 1, ... if it names fewer."""
+    named = read_request(STUDIES / f"{name}.toml").seeds[:count]
+    is_plain = named == tuple(range(len(named))) or len(named) < max(2, count)
+    return str(count) if is_plain else ",".join(map(str, named))
 
 
 def name_of(group: RunGroup) -> str:

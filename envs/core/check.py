@@ -141,11 +141,23 @@ def actions(env: TaskVectorEnv, steps: int, holds: Sequence[int] = (1,), seed: i
     return list(drawn[times, lanes])
 
 
+def valid_actions(env: TaskVectorEnv, action: Tensor, observation: Tensor) -> Tensor:
+    """Replace each action that is invalid after this observation by the next valid one, cyclically."""
+    flags = env.invalid_action_slice
+    if flags is None:
+        return action
+    valid = observation[:, flags] == 0
+    n = valid.shape[1]
+    order = (action[:, None] + torch.arange(n)) % n
+    first = valid.gather(1, order).long().argmax(1)  # 0 if none is valid
+    return order.gather(1, first[:, None])[:, 0]
+
+
 def trajectory(env: TaskVectorEnv, acts: Sequence[Tensor], *, tasks: Tasks, seed: int = 0) -> Trajectory:
     """Record the trajectory under these actions, from a reset with this seed until all lanes are finished."""
     steps: Trajectory = [(env.reset(seed=seed, options={"tasks": tasks})[0],)]
     for action in acts:
-        steps.append(env.step(action)[:4])
+        steps.append(env.step(valid_actions(env, action, steps[-1][0]))[:4])
         if bool((steps[-1][2] | steps[-1][3]).all()):
             break
     return steps
@@ -194,19 +206,22 @@ def parameters_matter(family: TaskDistribution) -> None:
         compared = "two arrays" if range_.shape else f"{values[0]:g} and {values[1]:g}"
         _require(
             _differ(pair, [family.task({name: value}) for value in values], acts),
-            f"parameter {name!r} changes nothing: observations, rewards and ends are equal at {compared}, for equal "
-            "seeds and actions",
+            f"{len(HOLDS)} episodes of random actions do not show that parameter {name!r} matters: observations, "
+            f"rewards and ends are equal at {compared}. If it does, --env.skip-sensitivity-check {name} (in Python: "
+            f"skip_sensitivity_check=({name!r},)) skips this check",
         )
     _close(*pair)
 
 
 def _differ(pair: Sequence[TaskVectorEnv], tasks: Sequence[Tasks], acts: Sequence[Tensor]) -> bool:
     """Return whether episodes on two tasks differ anywhere before all lanes of both are finished."""
-    starts = [env.reset(seed=0, options={"tasks": each})[0] for env, each in zip(pair, tasks, strict=True)]
-    if not torch.equal(*starts):
+    seen = [env.reset(seed=0, options={"tasks": each})[0] for env, each in zip(pair, tasks, strict=True)]
+    if not torch.equal(*seen):
         return True
     for action in acts:
-        one, other = (env.step(action)[:4] for env in pair)
+        valid = valid_actions(pair[0], action, seen[0])  # the same in both, where nothing has differed so far
+        one, other = (env.step(valid)[:4] for env in pair)
+        seen[0] = one[0]
         if not all(torch.equal(a, b) for a, b in zip(one, other, strict=True)):
             return True
         if bool((one[2] | one[3]).all()):
@@ -238,11 +253,12 @@ def observations_and_rewards_are_valid(family: TaskDistribution) -> None:
 def episodes_end(family: TaskDistribution) -> None:
     """Check that episodes end by the horizon, truncated exactly there, and that finished lanes freeze until a reset."""
     env = family.vectorise(3, 2)
-    env.reset(seed=0, options={"tasks": _sample(family, 3)})
+    seen, _ = env.reset(seed=0, options={"tasks": _sample(family, 3)})
     done, length = torch.zeros(6, dtype=torch.bool), torch.zeros(6, dtype=torch.int64)
     previous: tuple[Tensor, ...] | None = None
     for action in actions(env, family.horizon + 2):
-        observation, reward, terminated, truncated, _ = env.step(action)
+        observation, reward, terminated, truncated, _ = env.step(valid_actions(env, action, seen))
+        seen = observation
         if previous is not None:
             current = (observation, terminated, truncated)
             is_frozen = all(torch.equal(a[done], b[done]) for a, b in zip(previous, current, strict=True))
@@ -262,15 +278,17 @@ def episodes_end(family: TaskDistribution) -> None:
 def lanes_match_single_lanes(family: TaskDistribution) -> None:
     """Check that a lane of many equals a single lane from the same start (to rounding: torch sums in another order)."""
     env = family.vectorise(3, 2)
-    observation, _ = env.reset(seed=0, options={"tasks": _sample(family, 3)})
+    seen, _ = env.reset(seed=0, options={"tasks": _sample(family, 3)})
     singles = [env.single_lane(lane) for lane in range(6)]
     running = [True] * 6
     for action in actions(env, min(family.horizon, SINGLE_LANE_STEPS)):
-        results = env.step(action)[:4]
+        valid = valid_actions(env, action, seen)
+        results = env.step(valid)[:4]
+        seen = results[0]
         for lane, single in enumerate(singles):
             if not running[lane]:
                 continue
-            ours = single.step(action[lane : lane + 1])[:4]
+            ours = single.step(valid[lane : lane + 1])[:4]
             for part, theirs in zip(ours, results, strict=True):
                 close = torch.allclose(part[0].double(), theirs[lane].double(), rtol=1e-6, atol=1e-7)
                 _require(close, f"lane {lane} of six differs from a single lane")

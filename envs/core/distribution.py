@@ -7,6 +7,7 @@ Two kinds of families build on it: `envs.TorchTasks`, whose dynamics are written
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, Literal, get_args
 
 import gymnasium as gym
@@ -82,8 +83,12 @@ class TaskDistribution(ABC):
     """Values that `make` accepts as its `render_mode`."""
     steps_are_evaluations = False
     """Whether each step evaluates a candidate; a curve over an episode then shows the return after each evaluation."""
+    notes: tuple[str, ...] = ()
+    """Remarks for the user about these environments, told before training."""
     invalid_action_slice: slice | None = None
     """Slice of the observation with one entry per discrete action, 1 if the action is invalid; policies mask it."""
+    invalid_actions_fail = False
+    """Whether an environment may raise for an invalid action, so that agents without masks cannot act in it."""
 
     def __init__(
         self,
@@ -163,6 +168,21 @@ class TaskDistribution(ABC):
                 raise UsageError(f"{self.name}: a task parameter cannot be named {name!r}, since Tasks.{name} exists")
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    def without_sensitivity_check(self, names: Sequence[str]) -> "TaskDistribution":
+        """Return this family with these parameters exempt from the sensitivity check too.
+
+        Raises:
+            UsageError: there is no such parameter.
+        """
+        for name in names:
+            if name not in self.parameters:
+                raise UsageError(f"{self.name}: unknown parameter {name!r}{suggest(name, self.parameters)}")
+        if not names:
+            return self
+        family = copy(self)
+        family.skip_sensitivity_check = (*self.skip_sensitivity_check, *names)
+        return family
 
     def n_distinct(self, split: Split | str = "train") -> int | None:
         """Return the number of distinct tasks of a split; None if it is infinite or unknown.

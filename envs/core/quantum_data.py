@@ -37,8 +37,8 @@ class QuantumDataFamily(Protocol):
         """Largest success rate of any agent with a classical memory, in every episode, even if it knows the task."""
 
     @property
-    def quantum_optimum(self) -> float:
-        """Success rate of the best agent with a coherent memory [probability]."""
+    def quantum_optimum(self) -> float | None:
+        """Success rate of the best agent with a coherent memory [probability]; None if it is not known."""
 
 
 @runtime_checkable

@@ -172,6 +172,41 @@ class Choice(Range):
         return "{" + ", ".join(f"{value:g}" for value in self.values) + "}"
 
 
+@dataclass(frozen=True)
+class Labels(Range):
+    """Uniform choice among a few distinct words, such as names of courses; a task holds the number of a word, from 0.
+
+    Environments receive the word itself.
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shape:
+            raise UsageError("Labels: a parameter is one word, so it has no shape")
+        if not self.names or len(set(self.names)) != len(self.names) or not all(isinstance(n, str) for n in self.names):
+            raise UsageError(f"Labels: needs one or more distinct words, not {self.names!r}")
+
+    @property
+    def n_values(self) -> int:
+        return len(self.names)
+
+    def ppf(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        # u·k may round up to k for the largest u below 1.
+        return np.minimum(np.floor(u * len(self.names)), len(self.names) - 1)
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.isin(values, np.arange(len(self.names)))
+
+    def index(self, name: object) -> int:
+        """Return the number of a word."""
+        return self.names.index(name) if isinstance(name, str) else -1
+
+    def describe_one(self) -> str:
+        return "{" + ", ".join(self.names) + "}"
+
+
 def Sign() -> Choice:  # named like the classes
     """Return the uniform choice between -1 and 1."""
     return Choice((-1, 1))

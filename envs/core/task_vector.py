@@ -29,6 +29,7 @@ class Family(Protocol):
     horizon: int
     observation_space: gym.spaces.Box | Registers
     action_space: gym.spaces.Box | gym.spaces.Discrete
+    invalid_action_slice: slice | None
 
     def nominal_tasks(self, n: int) -> Tasks:
         """Return the nominal task, `n` times."""
@@ -91,6 +92,8 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
         """Name of the family."""
         self.horizon = distribution.horizon
         """Longest episode [steps]."""
+        self.invalid_action_slice = distribution.invalid_action_slice
+        """Slice of the observation with one entry per discrete action, 1 if the action is invalid; None: no such."""
         self.n_tasks = check_count(f"{distribution.name}: n_tasks", n_tasks)
         self.envs_per_task = check_count(f"{distribution.name}: envs_per_task", envs_per_task)
         self.num_envs = self.n_tasks * self.envs_per_task

@@ -1,8 +1,9 @@
-"""Factories of environments on a task: a Gymnasium id with constructor arguments or attributes, or a function.
+"""Factories of environments on a task: a Gymnasium id, a class of environments, or a function.
 
-An attribute's value is set before the environment's `__init__` runs, and assignments of `__init__` to the attribute are
-ignored, so that derived attributes (CartPole's `polemass_length`) are computed from the task's value. After `__init__`
-the environment is an instance of its original class, without any overhead.
+Of an id or a class, a parameter is an argument of the constructor, an attribute, or a dotted path. An attribute's value
+is set before the environment's `__init__` runs, and assignments of `__init__` to the attribute are ignored, so that
+derived attributes (CartPole's `polemass_length`) are computed from the task's value. After `__init__` the environment
+is an instance of its original class, without any overhead. A path, such as `model.opt.gravity.2`, is set afterwards.
 """
 
 import functools
@@ -17,11 +18,12 @@ from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.envs.registration import EnvCreator, EnvSpec, load_env_creator
 
 from envs.wrapped.faults import wrap_env_errors
 from envs.wrapped.guest import Guest
-from envs.wrapped.results import Environment
+from envs.wrapped.paths import number_at, set_number
+from envs.wrapped.results import Environment, of_old_gym, old_gym_advice
 from envs.wrapped.time_limit import STEP_TIMEOUT, Marker, TimeLimit
 from qrl.common.errors import UsageError, suggest
 
@@ -44,6 +46,8 @@ class EnvFactory(ABC):
     """What the environments left behind in this process."""
     step_timeout: float
     """Longest time of one call of an environment [s]; 0: no limit."""
+    masked = False
+    """Whether observations end with a flag for each invalid action; the family finds out, before it makes any more."""
 
     @contextmanager
     def calling(self, what: str, marker: Marker | None = None) -> Iterator[None]:
@@ -69,12 +73,14 @@ class EnvFactory(ABC):
         """Return `env`, which this factory made, on another task; or a new environment instead."""
 
 
-class FromId(EnvFactory):
-    """Factory of environments of a registered id.
+class FromClass(EnvFactory):
+    """Factory of environments of a registered id, or of a class of environments.
 
     Args:
-        id: Gymnasium id, such as `CartPole-v1`; `module:Id-v0` imports the module, which registers the id.
+        target: Gymnasium id, such as `CartPole-v1`; `module:Id-v0` imports the module, which registers the id. Or a
+            class, a subclass of `gymnasium.Env`.
         names: names of the parameters.
+        fixed: values of further arguments and attributes, the same in all tasks.
         step_timeout: longest time of one call of an environment [s]; 0: no limit.
 
     Raises:
@@ -82,41 +88,63 @@ class FromId(EnvFactory):
             environment has no such parameter (the message lists its parameters).
     """
 
-    def __init__(self, id: str, names: Sequence[str], step_timeout: float = STEP_TIMEOUT) -> None:
-        self.name, self.guest, self.step_timeout = id, Guest(), step_timeout
-        self._spec = find_spec(id)
+    def __init__(
+        self,
+        target: str | type[Environment],
+        names: Sequence[str],
+        fixed: Mapping[str, object] | None = None,
+        step_timeout: float = STEP_TIMEOUT,
+    ) -> None:
+        self.guest, self.step_timeout, self._fixed = Guest(), step_timeout, dict(fixed or {})
+        if isinstance(target, str):
+            self.name, self._spec = target, find_spec(target)
+        else:
+            self.name, self._spec = target.__name__, EnvSpec(id=target.__name__, entry_point=cast(EnvCreator, target))
         self.renders = True
         self.horizon = self._spec.max_episode_steps
-        with self.calling(id):
+        with self.calling(self.name):
             creator = _creator(self._spec)
         self._class: type[Environment] | None = creator if isinstance(creator, type) else None
         accepted = _keywords(creator)
-        self._by_constructor = [name for name in names if name in accepted]
-        self._by_attribute = [name for name in names if name not in accepted]
-        env = self.make({})
+        every = [*names, *self._fixed]
+        self._by_path = [name for name in every if "." in name]
+        self._by_constructor = [name for name in every if name in accepted]
+        self._by_attribute = [name for name in every if name not in (*self._by_path, *accepted)]
+        env = self._make({name: value for name, value in self._fixed.items() if name in accepted}, {}, None)
         inner = env.unwrapped
         known = self.numbers = _numbers_of(inner, accepted | self._spec.kwargs)
         """Names of the numbers that may vary between tasks."""
         sets_attributes = type(inner) is self._class  # the constructor of a function's environment is unknown
         for name in self._by_attribute:
             if not sets_attributes or (name not in known and not isinstance(vars(inner).get(name), np.ndarray)):
-                raise UsageError(f"{id}: unknown parameter {name!r}{suggest(name, known)}")
+                choices = sorted({*known, *accepted}) if name in self._fixed else known
+                raise UsageError(f"{self.name}: unknown parameter {name!r}{suggest(name, choices)}")
         given = accepted | self._spec.kwargs | {name: getattr(inner, name) for name in self._by_attribute}
+        given |= {path: number_at(inner, path) for path in self._by_path}
         self.defaults = {name: given[name] for name in names if given.get(name) is not None}
         self.close(env)
 
     def make(self, task: Task, render_mode: str | None = None) -> Environment:
         """See `EnvFactory`."""
-        attributes = {name: task[name] for name in self._by_attribute if name in task}
-        arguments = {name: task[name] for name in self._by_constructor if name in task}
-        if render_mode is not None:
-            arguments["render_mode"] = render_mode
-        spec = deepcopy(self._spec)
+        values = self._fixed | dict(task)
+        attributes = {name: values[name] for name in self._by_attribute if name in values}
+        arguments = {name: values[name] for name in self._by_constructor if name in values}
+        env = self._make(arguments, attributes, render_mode)
+        self._set_paths(env.unwrapped, values)
+        return env
+
+    def _make(self, arguments: Task, attributes: Task, render_mode: str | None) -> Environment:
+        spec, extra = deepcopy(self._spec), {} if render_mode is None else {"render_mode": render_mode}
         if attributes:
             assert self._class is not None
             spec.entry_point = functools.partial(_create, self._class, attributes)
         with self.calling(self.name):
-            return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **arguments)
+            return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **arguments, **extra)
+
+    def _set_paths(self, inner: Environment, values: Task) -> None:
+        for path in self._by_path:
+            if path in values:
+                set_number(inner, path, values[path])
 
     def set_task(self, env: Environment, task: Task) -> Environment:
         """Reinitialise the same object with the new task, and keep its random generator; see `EnvFactory`."""
@@ -124,14 +152,16 @@ class FromId(EnvFactory):
         if type(inner) is not self._class or inner.spec is None:
             self.close(env)
             return self.make(task, env.render_mode)
-        attributes = {name: task[name] for name in self._by_attribute}
-        arguments = inner.spec.kwargs | {name: task[name] for name in self._by_constructor}
+        values = self._fixed | dict(task)
+        attributes = {name: values[name] for name in self._by_attribute}
+        arguments = inner.spec.kwargs | {name: values[name] for name in self._by_constructor}
         preserved = {name: inner.__dict__[name] for name in _PRESERVED if name in inner.__dict__}
         self.close(inner)
         inner.__dict__.clear()
         with self.calling(self.name):
             _initialise(inner, attributes, arguments)
         inner.__dict__.update(preserved)
+        self._set_paths(inner, values)
         return env
 
 
@@ -169,6 +199,8 @@ class FromFunction(EnvFactory):
         if isinstance(env, str):
             self.horizon, self.renders = self.horizon or _registered(env).horizon, True
             return _registered(env).make({}, render_mode)
+        if of_old_gym(type(env)):
+            raise UsageError(f"{self.name}: {old_gym_advice(type(env))}")
         if not isinstance(env, gym.Env):
             raise UsageError(f"{self.name}: must return a gymnasium.Env or an id, not {type(env).__name__}")
         if self.horizon is None and env.spec is not None:
@@ -186,8 +218,8 @@ class FromFunction(EnvFactory):
 
 
 @functools.cache
-def _registered(id: str) -> FromId:
-    return FromId(id, ())
+def _registered(id: str) -> FromClass:
+    return FromClass(id, ())
 
 
 def find_spec(id: str) -> EnvSpec:
@@ -265,7 +297,12 @@ def _with_frozen_attributes(cls: type, names: frozenset[str]) -> type:
 
 
 def environment_value(value: float | list[Any], default: object) -> object:
-    """Convert a task parameter: to an integer if the default is one and the value is whole; a list to an array."""
+    """Convert a task parameter to the kind of its default: a whole number to an integer, 0 and 1 to a boolean.
+
+    A list becomes an array.
+    """
+    if isinstance(default, bool | np.bool_) and value in (0, 1):
+        return bool(value)
     if isinstance(value, list):
         return np.asarray(value, dtype=np.asarray(default).dtype if default is not None else np.float64)
     if isinstance(default, int | np.integer) and float(value).is_integer():

@@ -7,22 +7,19 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from envs.core.arrays import finite_array
 from envs.core.distribution import TaskDistribution
-from envs.core.ranges import Choice, Drawn, Integer, Range
+from envs.core.ranges import Choice, Drawn, Integer, Labels, Range
 from envs.core.tasks import Tasks
 from envs.wrapped import results
-from envs.wrapped.factories import (
-    EnvFactory,
-    FromFunction,
-    FromId,
-    Task,
-    environment_value,
-)
+from envs.wrapped.actions import action_map, has_masks, invalid_actions, with_flags
+from envs.wrapped.factories import EnvFactory, FromClass, FromFunction, Task, environment_value
+from envs.wrapped.observations import DISCRETE, beyond_bounds, flattened, leaves, vector
 from envs.wrapped.pool import PoolVectorEnv
 from envs.wrapped.results import Environment
-from envs.wrapped.task_wrapper import TaskWrapper, flattened, format_task
+from envs.wrapped.task_wrapper import TaskWrapper, format_task
 from envs.wrapped.time_limit import LONGEST_TIMEOUT, STEP_TIMEOUT, Marker
 from qrl.circuits.registers import Registers
 from qrl.common.checks import check_count, finite_number
@@ -48,19 +45,24 @@ class GymnasiumTasks(TaskDistribution):
         >>> import envs
         >>> envs.GymnasiumTasks("CartPole-v1", {"gravity": envs.Uniform(5, 15), "length": envs.Uniform(0.25, 1)})
 
-    - **An id:** parameters are arguments of the environment's constructor if it has them, else attributes. An
-      attribute's value is set before the constructor runs, so that derived attributes are computed from this value.
+    - **An id, or a class** of environments: parameters are arguments of its constructor if it has them, else
+      attributes. An attribute's value is set before the constructor runs, so that derived attributes are computed from
+      this value. A dotted path, such as `model.opt.gravity.2`, is set after the constructor has run.
     - **A function** `make(**task)` that returns a `gymnasium.Env` or an id. An environment with a method
       `set_task(task)` is kept when its task changes; other environments are recreated.
 
-    Observations become float32 vectors: arrays are flattened, Discrete observations one-hot encoded. Actions are
-    clipped to their bounds. Environments draw from their own `np_random`, which is reseeded at each reset of all lanes.
+    Observations become float32 vectors: arrays are flattened, discrete observations one-hot encoded, and the parts of a
+    Dict or Tuple joined. Values outside the bounds of the observation space pass, with a note. Actions become Discrete,
+    or vectors that are clipped to their bounds (`envs.wrapped.actions`). Flags of invalid actions follow the
+    observation if the environment has masks, `info["action_mask"]` or `action_masks()`. Environments draw from their
+    own `np_random`, which is reseeded at each reset of all lanes.
 
     Args:
-        make: a Gymnasium id, or the function.
+        make: a Gymnasium id, a subclass of `gymnasium.Env`, or the function.
         parameters: name of each parameter to its range in the train and test splits, or to a function of a
             `numpy.random.Generator` that draws its value. Without parameters the family is a single task.
         ood: ranges that replace those of `parameters` in the ood split; they must not overlap them.
+        fixed: arguments and attributes that are the same in all tasks, of any type; only with an id or a class.
         nominal: values of the reference task; by default the environment's own defaults, or else the median of the
             range.
         horizon: longest episode [steps]; by default the environment's own limit.
@@ -84,10 +86,11 @@ class GymnasiumTasks(TaskDistribution):
 
     def __init__(
         self,
-        make: str | Callable[..., object],
+        make: str | type[Environment] | Callable[..., object],
         parameters: Mapping[str, Range | Callable[[np.random.Generator], object]],
         *,
         ood: Mapping[str, Range | Callable[[np.random.Generator], object]] | None = None,
+        fixed: Mapping[str, object] | None = None,
         nominal: Mapping[str, object] | None = None,
         horizon: int | None = None,
         name: str | None = None,
@@ -99,7 +102,11 @@ class GymnasiumTasks(TaskDistribution):
         step_timeout: float = STEP_TIMEOUT,
     ) -> None:
         ranges, shifted = _ranges("parameters", parameters), _ranges("ood", ood or {})
-        self.factory = _factory(make, list(ranges), _checked_timeout(step_timeout))
+        if words := [key for key, range_ in shifted.items() if isinstance(range_, Labels)]:
+            raise UsageError(f"GymnasiumTasks: ood: {words[0]}: words cannot be out of distribution; give numbers")
+        if both := [key for key in fixed or {} if key in ranges]:
+            raise UsageError(f"GymnasiumTasks: {both[0]!r} is both fixed and a parameter")
+        self.factory = _factory(make, list(ranges), fixed, _checked_timeout(step_timeout))
         if not ranges:
             ranges = {SINGLE_TASK: Choice((0.0,))}
             skip_sensitivity_check = (*skip_sensitivity_check, SINGLE_TASK)
@@ -107,6 +114,10 @@ class GymnasiumTasks(TaskDistribution):
         self.workers = check_count(f"{name}: workers", workers, least=0, most=MAX_WORKERS)
         defaults = self.factory.defaults
         self._types = {key: 0 if isinstance(r, Integer) else defaults.get(key) for key, r in ranges.items()}
+        self._labels = {key: r for key, r in ranges.items() if isinstance(r, Labels)}
+        for key, labels in self._labels.items():
+            if key in defaults:
+                defaults[key] = labels.index(defaults[key]) if defaults[key] in labels.names else 0
         reference = {key: _median(r) for key, r in ranges.items()} | defaults | dict(nominal or {})
         values = {key: finite_array(f"{name}: nominal {key}", reference[key], r.shape) for key, r in ranges.items()}
         raw = self.factory.make(self.to_environment({key: value.tolist() for key, value in values.items()}))
@@ -115,7 +126,7 @@ class GymnasiumTasks(TaskDistribution):
             name=name,
             horizon=horizon or self.factory.horizon or _raise_no_horizon(name),
             observation_space=flattened(raw.observation_space),
-            action_space=raw.action_space,  # type: ignore[arg-type]
+            action_space=action_map(raw.action_space).space,
             observation_scale=[1.0] * gym.spaces.flatdim(raw.observation_space),
             parameters=ranges,
             ood=shifted,
@@ -125,9 +136,23 @@ class GymnasiumTasks(TaskDistribution):
         )
         self.render_modes = tuple(raw.metadata.get("render_modes", ())) if self.factory.renders else ()
         with self.factory.calling(f"{name} on the nominal task", marker := [0]):
-            _check_observations(name, raw, self.horizon, marker)
+            for observation, _ in random_steps(raw, 0, self._probe_steps, None, marker):
+                seen = vector(raw.observation_space, observation)
+                self._note_bounds(f"{name} on the nominal task", raw.observation_space, seen)
+            info = results.reset(raw, 0, None)[1]
+        self._add_masks(has_masks(raw, info))
         self.factory.close(raw)
         self._set_scales(observation_scale, reward_scale)
+
+    def _add_masks(self, masked: bool) -> None:
+        """Extend observations by flags of invalid actions, which policies mask."""
+        self.factory.masked = self.invalid_actions_fail = masked
+        if masked:
+            first = self.observation_space.shape[0]
+            assert isinstance(self.observation_space, gym.spaces.Box)
+            self.observation_space = with_flags(self.observation_space, self.action_space)
+            self.observation_scale = torch.ones(self.observation_space.shape)
+            self.invalid_action_slice = slice(first, self.observation_space.shape[0])
 
     def _set_scales(self, observation_scale: Sequence[float] | None, reward_scale: float | None) -> None:
         """Set the typical magnitudes: the given ones, or estimates from random actions."""
@@ -144,34 +169,41 @@ class GymnasiumTasks(TaskDistribution):
         """Estimate the typical magnitudes of observations and of the reward from random actions in train tasks."""
         env, bounds = self.make(), np.maximum(np.abs(self.observation_space.low), np.abs(self.observation_space.high))
         largest, rewards, marker = np.zeros(bounds.shape), [0.0], [0]
-
-        def probe(index: int, task: dict[str, Any]) -> None:
-            nonlocal largest
-            steps = min(self.horizon, PROBE_STEPS)
-            for observation, reward in random_steps(env, index, steps, {"task": task}, marker):
-                for what, value in (("an observation", observation), ("a reward", reward)):
-                    if not np.isfinite(value).all():
-                        raise UsageError(f"{self.name} on the task {format_task(task)}: {what} is not finite: {value}")
-                space = flattened(env.env.observation_space)
-                if not space.contains(observation):
-                    raise UsageError(
-                        f"{self.name} on the task {format_task(task)}: the environment violates its own "
-                        f"observation_space {space}: an observation is {observation}"
-                    )
-                largest = np.maximum(largest, np.abs(observation))
-                rewards.append(abs(reward))
-
         for index, task in enumerate(self.sample(PROBE_TASKS, "train", np.random.default_rng(PROBE_SEED)).rows()):
-            with self.factory.calling(f"{self.name} on the task {format_task(task)}", marker):
-                probe(index, task)
+            where = f"{self.name} on the task {format_task(task)}"
+            with self.factory.calling(where, marker):
+                for observation, reward in random_steps(env, index, self._probe_steps, {"task": task}, marker):
+                    for what, value in (("an observation", observation), ("a reward", reward)):
+                        if not np.isfinite(value).all():
+                            raise UsageError(f"{where}: {what} is not finite: {value}")
+                    self._note_bounds(where, env.env.observation_space, observation)
+                    largest = np.maximum(largest, np.abs(observation))
+                    rewards.append(abs(reward))
         self.factory.close(env)
-        typical = np.where(bounds < UNBOUNDED, bounds, largest)
+        # Where observations leave their bounds, these are no typical magnitudes either.
+        typical = np.where(bounds < UNBOUNDED, np.maximum(bounds, largest), largest)
         return [float(f"{value:.1e}") or 1.0 for value in typical.tolist()], float(f"{max(rewards):.0e}") or 1.0
+
+    @property
+    def _probe_steps(self) -> int:
+        return min(self.horizon, PROBE_STEPS)
+
+    def _note_bounds(self, where: str, space: gym.Space[Any], seen: NDArray[np.float32]) -> None:
+        """Note the first observation outside the bounds of the environment's space."""
+        size = gym.spaces.flatdim(space)
+        if not self.notes and (found := beyond_bounds(space, seen[:size])):
+            self.notes = (f"{where}: {found} of the observation space; such values are passed on to the policy",)
+            self.observation_space = gym.spaces.Box(-np.inf, np.inf, self.observation_space.shape)
 
     def to_environment(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Convert a task to the types that its environments take, such as integers and arrays."""
         varying = {name: value for name, value in row.items() if name != SINGLE_TASK}
-        return {name: environment_value(value, self._types[name]) for name, value in varying.items()}
+        return {
+            name: self._labels[name].names[int(value)]
+            if name in self._labels
+            else environment_value(value, self._types[name])
+            for name, value in varying.items()
+        }
 
     def vectorise(self, n_tasks: int, envs_per_task: int, device: torch.device | str = "cpu") -> PoolVectorEnv:
         """Make a pool of n_tasks · envs_per_task environments."""
@@ -183,6 +215,7 @@ class GymnasiumTasks(TaskDistribution):
         env = TaskWrapper(self.factory, self._complete(task or {}), self.horizon, render_mode, self._complete)
         if env.render_mode != render_mode:
             raise UsageError(f"{self.name}: the environment ignores render_mode {render_mode!r}")
+        env.observation_space = self.observation_space  # without bounds, if some task leaves its own
         return env
 
     def _complete(self, task: Mapping[str, object] | Tasks) -> Task:
@@ -190,11 +223,22 @@ class GymnasiumTasks(TaskDistribution):
         return self.to_environment(self.as_single_task(task).rows()[0])
 
 
-def _factory(make: str | Callable[..., object], names: Sequence[str], step_timeout: float) -> EnvFactory:
+def _factory(
+    make: str | type[Environment] | Callable[..., object],
+    names: Sequence[str],
+    fixed: Mapping[str, object] | None,
+    step_timeout: float,
+) -> EnvFactory:
     if isinstance(make, str):
-        return FromId(make, names, step_timeout)
+        return FromClass(make, names, fixed, step_timeout)
+    if isinstance(make, type) and issubclass(make, gym.Env) and "set_task" not in dir(make):
+        return FromClass(make, names, fixed, step_timeout)
     if not callable(make):
-        raise UsageError(f"GymnasiumTasks: make must be a Gymnasium id or a function, not {make!r}")
+        raise UsageError(f"GymnasiumTasks: make must be a Gymnasium id, a class or a function, not {make!r}")
+    if fixed:
+        raise UsageError(
+            "GymnasiumTasks: fixed needs an id, or a class without set_task; a function can set the values"
+        )
     return FromFunction(make, names, step_timeout)
 
 
@@ -222,45 +266,26 @@ def _median(range_: Range) -> object:
 
 
 def _raise_no_horizon(name: str) -> int:
-    raise UsageError(f"{name}: the environment has no time limit; set horizon, the longest episode [steps]")
+    raise UsageError(
+        f"{name}: the environment has no time limit; give the longest episode [steps], such as --env.horizon 100 "
+        "(in Python: horizon=100)"
+    )
 
 
 def _check_spaces(name: str, env: Environment) -> None:
-    """Raise UsageError for spaces that no policy of this library supports."""
-    observations, actions = env.observation_space, env.action_space
+    """Raise UsageError for observations that no policy of this library supports."""
     advice = "wrap the environment in a function, see docs/custom-environments.md"
-    if isinstance(observations, gym.spaces.Box) and observations.dtype == np.uint8 and len(observations.shape) > 1:
-        raise UsageError(
-            f"{name}: observations are pixels of shape {observations.shape}; {advice}, and return features"
-        )
-    if isinstance(observations, Registers):
-        raise UsageError(
-            f"{name}: observations are registers of qubits, which have no numbers for an agent to read; only families "
-            "in torch (envs.TorchTasks) hand over registers"
-        )
-    vectors = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
-    if not isinstance(observations, vectors):
-        kind = type(observations).__name__
-        raise UsageError(f"{name}: observations are {kind}; {advice}, such as gymnasium.wrappers.FlattenObservation")
-    is_float_vector = (
-        isinstance(actions, gym.spaces.Box) and len(actions.shape) == 1 and np.issubdtype(actions.dtype, np.floating)
-    )
-    if not isinstance(actions, gym.spaces.Discrete) and not is_float_vector:
-        raise UsageError(f"{name}: actions must be Discrete or a vector Box of floats, not {actions}; {advice}")
-
-
-def _check_observations(name: str, env: Environment, horizon: int, marker: Marker) -> None:
-    """Raise UsageError unless the observations of the nominal task lie in the environment's observation space."""
-    space = env.observation_space
-    for step, (observation, _) in enumerate(random_steps(env, 0, min(horizon, PROBE_STEPS), None, marker)):
-        results.vector(space, observation)  # raises Fault for a wrong shape or type, in one line
-        if not space.contains(observation):
-            kind = f"{observation.dtype}, {observation.shape}" if isinstance(observation, np.ndarray) else ""
-            text = f"{' '.join(str(observation).split())} ({kind or type(observation).__name__})"
+    for part, space in leaves(env.observation_space):
+        what = f"{name}: observations" + (f" of {part!r}" if part else "")
+        if isinstance(space, Registers):
             raise UsageError(
-                f"{name} on the nominal task: the environment violates its own observation_space {space}: "
-                f"observation {step} is {text}"
+                f"{what} are registers of qubits, which have no numbers for an agent to read; only families in torch "
+                "(envs.TorchTasks) hand over registers"
             )
+        if not isinstance(space, (gym.spaces.Box, *DISCRETE)):
+            raise UsageError(f"{what} are {type(space).__name__}, which has no vector; {advice}")
+        if isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and len(space.shape) > 1:
+            raise UsageError(f"{what} are pixels of shape {space.shape}; {advice}, and return features")
 
 
 def random_steps(
@@ -272,10 +297,20 @@ def random_steps(
     """
     actions = deepcopy(env.action_space)  # a copy, as a change of task may replace the space by an unseeded one
     actions.seed(seed)
-    yield results.reset(env, seed, options)[0], 0.0
+    observation, info = results.reset(env, seed, options)
+    yield observation, 0.0
     for _ in range(steps):
         marker[0] += 1
-        observation, reward, terminated, truncated, _ = results.step(env, actions.sample())
+        observation, reward, terminated, truncated, info = results.step(env, _draw(actions, env, info))
         yield observation, reward
         if terminated or truncated:
-            yield results.reset(env, None, None)[0], 0.0
+            observation, info = results.reset(env, None, None)
+            yield observation, 0.0
+
+
+def _draw(actions: gym.Space[Any], env: Environment, info: Mapping[str, Any]) -> object:
+    """Draw an action that can be taken now."""
+    if not (isinstance(actions, gym.spaces.Discrete) and has_masks(env, info)):
+        return actions.sample()
+    invalid = invalid_actions(env, info, int(actions.n))
+    return actions.sample(mask=(1 - invalid).astype(np.int8))

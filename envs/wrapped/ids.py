@@ -1,9 +1,10 @@
-"""Plug-ins from a Gymnasium id, `--env CartPole-v1 --vary gravity=5:15`, or from a task distribution."""
+"""Plug-ins from a Gymnasium id or a class, `--env CartPole-v1 --vary gravity=5:15`, or from a task distribution."""
 
 import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,23 +16,28 @@ from envs.core.ranges import Range
 from envs.native.ids import ids
 from envs.wrapped.factories import find_spec
 from envs.wrapped.gymnasium_tasks import GymnasiumTasks
+from envs.wrapped.results import Environment, of_old_gym, old_gym_advice
 from envs.wrapped.time_limit import STEP_TIMEOUT
 from qrl.common.errors import UsageError
-from qrl.common.registry import NoOptions
 
 
 @dataclass(frozen=True)
 class IdOptions:
-    """Options of an environment given by a Gymnasium id."""
+    """Options of an environment given by a Gymnasium id or a class."""
 
     vary: tuple[str, ...] = ()
     """Parameters that vary between the train and test tasks, as NAME=RANGE: NAME=LOW:HIGH is uniform,
     NAME=log:LOW:HIGH log-uniform, NAME=±LOW:HIGH (or +-LOW:HIGH) uniform with a random sign, NAME=int:LOW:HIGH an
-    integer, NAME=A,B,... one of these numbers, NAME=sign -1 or 1. NAME is an argument of the environment's constructor
-    or one of its numeric attributes. On the command line also --vary, once or more."""
+    integer, NAME=A,B,... one of these numbers or words, NAME=sign -1 or 1. NAME is an argument of the environment's
+    constructor, one of its numeric attributes, or a path such as model.opt.gravity.2. On the command line also --vary,
+    once or more."""
 
     ood: tuple[str, ...] = ()
     """Ranges of the out-of-distribution tasks, also as NAME=RANGE; other parameters are as in training. Also --ood."""
+
+    fixed: tuple[str, ...] = ()
+    """Arguments and attributes that are the same in all tasks, as NAME=VALUE: a number, true, false or text. Also
+    --set, once or more."""
 
     horizon: int = 0
     """Longest episode [steps]; 0: the environment's own limit."""
@@ -49,14 +55,15 @@ class IdOptions:
 
 @dataclass(frozen=True)
 class IdPlugin:
-    """Plug-in of a Gymnasium id."""
+    """Plug-in of a Gymnasium id, or of a class of environments."""
 
-    id: str
+    target: str | type[Environment]
     Config: type[Any] = IdOptions
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
-        return f"Gymnasium's {self.id}; parameters vary by --vary NAME=RANGE."
+        what = f"Gymnasium's {self.target}" if isinstance(self.target, str) else f"Class {self.target.__name__}"
+        return f"{what}; parameters vary by --vary NAME=RANGE."
 
     def default_agent(self, config: IdOptions) -> tuple[str, str]:
         """Return REINFORCE for a single task, MAML for a family of tasks; both with a re-uploading circuit."""
@@ -64,14 +71,19 @@ class IdPlugin:
 
     def build(self, config: IdOptions) -> GymnasiumTasks:
         """Return the family that the options describe. Raise UsageError for invalid options."""
-        vary, ood = _parse("--vary", config.vary), _parse("--ood", config.ood)
+        vary, ood = _ranges("--vary", config.vary), _ranges("--ood", config.ood)
         missing = [name for name in ood if name not in vary]
         if missing:
             raise UsageError(f"--ood {missing[0]}: the parameter needs a train range too, --vary {missing[0]}=RANGE")
+        values = {
+            name: _value(text)
+            for name, text in _assignments("--set", config.fixed, "NAME=VALUE, such as windy=true").items()
+        }
         return GymnasiumTasks(
-            self.id,
+            self.target,
             vary,
             ood=ood,
+            fixed=values,
             horizon=_horizon(config.horizon),
             skip_sensitivity_check=config.skip_sensitivity_check,
             workers=config.workers,
@@ -85,16 +97,42 @@ def _horizon(steps: int) -> int | None:
     return steps or None
 
 
-def _parse(option: str, assignments: Sequence[str]) -> dict[str, Range]:
-    ranges = {}
-    for text in assignments:
-        name, equals, range_ = text.partition("=")
-        if not (equals and name.isidentifier()):
-            raise UsageError(f"{option}: {text!r} is not of the form NAME=RANGE, such as gravity=5:15")
-        if name in ranges:
+_NAME = re.compile(r"[^\W\d]\w*(\.\w+)*")
+"""Name of an argument or attribute, or a dotted path."""
+
+
+def _assignments(option: str, given: Sequence[str], form: str) -> dict[str, str]:
+    """Return texts by name. Raise UsageError for a text that is no assignment, and for a name given twice."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (equals and _NAME.fullmatch(name)):
+            raise UsageError(f"{option}: {text!r} is not of the form {form}")
+        if name in found:
             raise UsageError(f"{option}: {name} is given twice")
-        ranges[name] = parse_range(range_, f"{option} {name}")
-    return ranges
+        found[name] = value
+    return found
+
+
+def _ranges(option: str, given: Sequence[str]) -> dict[str, Range]:
+    texts = _assignments(option, given, "NAME=RANGE, such as gravity=5:15")
+    return {
+        name: parse_range(text, f"{option} {name}", f"; a value that does not vary is --set {name}={text}")
+        for name, text in texts.items()
+    }
+
+
+def _value(text: str) -> object:
+    """Return a number or a boolean if the text is one, else the text."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def plugin_of_id(name: str) -> IdPlugin | None:
@@ -113,33 +151,60 @@ def plugin_of_id(name: str) -> IdPlugin | None:
 
 
 @dataclass(frozen=True)
+class DistributionOptions:
+    """Options of an existing task distribution."""
+
+    skip_sensitivity_check: tuple[str, ...] = ()
+    """Parameters exempt from the sensitivity check before training, besides those that the distribution exempts."""
+
+
+@dataclass(frozen=True)
 class DistributionPlugin:
     """Plug-in of an existing task distribution."""
 
     distribution: TaskDistribution
-    Config: type[Any] = NoOptions
+    Config: type[Any] = DistributionOptions
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
         return f"{self.distribution.name}, with {', '.join(self.distribution.parameters)}."
 
-    def build(self, config: NoOptions) -> TaskDistribution:
-        """Return the distribution itself."""
-        return self.distribution
+    def build(self, config: DistributionOptions) -> TaskDistribution:
+        """Return the distribution itself, or one with further exempt parameters."""
+        return self.distribution.without_sensitivity_check(config.skip_sensitivity_check)
 
 
-def plugin_of_object(value: object) -> DistributionPlugin | None:
-    """Return the plug-in of a task distribution, or of a module with an attribute `distribution`; else None.
+def plugin_of_object(value: object) -> "DistributionPlugin | IdPlugin | None":
+    """Return the plug-in of a task distribution, of a class of environments, or of a module that has one; else None.
+
+    A module has an attribute `distribution`, or defines a single subclass of `gymnasium.Env`.
 
     Raises:
-        UsageError: a module with neither `distribution` nor `Config`.
+        UsageError: a module with neither of these nor `Config`, or with several classes of environments.
     """
     if isinstance(value, ModuleType) and "Config" not in vars(value):
-        if "distribution" not in vars(value):
-            near = difflib.get_close_matches("distribution", vars(value), n=1)
-            hint = f"; {near[0]!r} may be a typo" if near else ""
-            raise UsageError(f"has no task distribution called 'distribution', and no Config and build{hint}")
-        value = value.distribution
-        if not isinstance(value, TaskDistribution):
-            raise UsageError(f"'distribution' must be a task distribution, not {value!r}")
-    return DistributionPlugin(value) if isinstance(value, TaskDistribution) else None
+        value = _distribution_or_class(value)
+    if isinstance(value, TaskDistribution):
+        return DistributionPlugin(value)
+    return IdPlugin(value) if isinstance(value, type) and issubclass(value, gym.Env) else None
+
+
+def _distribution_or_class(module: ModuleType) -> object:
+    if "distribution" in vars(module):
+        if not isinstance(module.distribution, TaskDistribution):
+            raise UsageError(f"'distribution' must be a task distribution, not {module.distribution!r}")
+        return module.distribution
+    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    classes = [each for each in own if issubclass(each, gym.Env)]
+    if len(classes) == 1:
+        return classes[0]
+    if classes:
+        names = ", ".join(f"{Path(module.__file__ or module.__name__).name}:{each.__name__}" for each in classes)
+        raise UsageError(f"has several classes of environments; choose one of {names}")
+    if old := [each for each in own if of_old_gym(each)]:
+        raise UsageError(old_gym_advice(old[0]))
+    near = difflib.get_close_matches("distribution", vars(module), n=1)
+    hint = f"; {near[0]!r} may be a typo" if near else ""
+    raise UsageError(
+        f"has no task distribution called 'distribution', no class of environments, and no Config and build{hint}"
+    )

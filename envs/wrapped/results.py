@@ -1,4 +1,4 @@
-"""Checks of what third-party environments return, with errors that say what was given and what is expected."""
+"""Checks of what `reset` and `step` of third-party environments return; errors say what was given and is expected."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
 from envs.wrapped.faults import Fault
 
@@ -18,7 +17,18 @@ Step = tuple[Any, float, bool, bool, Mapping[str, Any]]
 
 RESET = "reset(*, seed=None, options=None) that returns (observation, info)"
 STEP = "step that returns (observation, reward, terminated, truncated, info)"
-OLD = f"this is the interface of Gym before 0.26; write {RESET}, and {STEP}"
+ADAPTER = "or wrap it with shimmy's GymV21CompatibilityV0 or GymV26CompatibilityV0 (pip install shimmy)"
+OLD = f"this is the interface of Gym before 0.26; write {RESET}, and {STEP}, {ADAPTER}"
+
+
+def of_old_gym(cls: type) -> bool:
+    """Return whether a class inherits from `gym.Env`, of the package before Gymnasium."""
+    return any(base.__module__.partition(".")[0] == "gym" for base in cls.__mro__)
+
+
+def old_gym_advice(cls: type) -> str:
+    """Return what to do with a class of the package gym."""
+    return f"{cls.__name__} is an environment of the package gym; inherit from gymnasium.Env, {ADAPTER}"
 
 
 def reset(env: Environment, seed: int | None, options: dict[str, Any] | None) -> tuple[Any, Mapping[str, Any]]:
@@ -34,8 +44,8 @@ def reset(env: Environment, seed: int | None, options: dict[str, Any] | None) ->
     if isinstance(results, tuple) and len(results) == 2 and isinstance(results[1], Mapping):
         return results
     if isinstance(results, tuple | list) and len(results) == 2:
-        raise Fault(f"reset must return (observation, info), with a dict as info, not {_kind(results[1])}")
-    raise Fault(f"reset must return (observation, info), not {_kind(results)}: {OLD}")
+        raise Fault(f"reset must return (observation, info), with a dict as info, not {kind(results[1])}")
+    raise Fault(f"reset must return (observation, info), not {kind(results)}: {OLD}")
 
 
 def step(env: Environment, action: object) -> Step:
@@ -52,58 +62,19 @@ def step(env: Environment, action: object) -> Step:
     if type(truncated) is not bool:
         truncated = bool(_number("truncated", truncated))
     if type(info) is not dict and not isinstance(info, Mapping):
-        raise Fault(f"step must return a dict as info, not {_kind(info)}")
+        raise Fault(f"step must return a dict as info, not {kind(info)}")
     return observation, reward, terminated, truncated, info
 
 
-def vector(space: gym.Space[Any], observation: object) -> NDArray[np.float32]:
-    """Return an observation of a space as a float32 vector; values outside the bounds of a Box pass, also infinity.
-
-    Raises:
-        Fault: the observation has another shape than the space, is not numeric, or is outside a discrete space.
-    """
-    if not isinstance(space, gym.spaces.Box):
-        if not space.contains(observation):
-            raise Fault(f"the observation is {_kind(observation)}, which is not in the space {space}")
-        return np.asarray(gym.spaces.flatten(space, observation), dtype=np.float32)
-    is_array = type(observation) is np.ndarray and observation.shape == space.shape
-    array: NDArray[Any] = observation if is_array else _array(space, observation)  # type: ignore[assignment]
-    if array.dtype != np.float32:
-        array = _as_float32(space, array)
-    return array.reshape(-1)
-
-
-_REAL = "fiub"
+REAL_KINDS = "fiub"
 """Kinds of NumPy's types that are real numbers."""
-
-
-def _array(space: gym.spaces.Box, observation: object) -> NDArray[Any]:
-    """Convert lists and the like to an array of the shape of the space."""
-    try:
-        array = np.asarray(observation)
-    except Exception as error:  # such as for lists of unequal lengths
-        raise _unfit(space, observation) from error
-    if array.shape != space.shape:
-        raise _unfit(space, observation)
-    return array
-
-
-def _as_float32(space: gym.spaces.Box, array: NDArray[Any]) -> NDArray[np.float32]:
-    if array.dtype.kind not in _REAL:
-        raise _unfit(space, array)
-    with np.errstate(over="ignore"):  # infinity is an error later, which names the task
-        return array.astype(np.float32)
-
-
-def _unfit(space: gym.spaces.Box, observation: object) -> Fault:
-    return Fault(f"the observation is {_kind(observation)}, not an array of {space.dtype} of shape {space.shape}")
 
 
 def _five(results: object) -> Sequence[Any]:
     """Return a sequence of five values unchanged."""
     if isinstance(results, tuple | list) and len(results) == 5:
         return results
-    count = f"{len(results)} values" if isinstance(results, tuple | list) else _kind(results)
+    count = f"{len(results)} values" if isinstance(results, tuple | list) else kind(results)
     hint = f": {OLD}" if count == "4 values" else ""
     raise Fault(f"step must return (observation, reward, terminated, truncated, info), not {count}{hint}")
 
@@ -111,12 +82,12 @@ def _five(results: object) -> Sequence[Any]:
 def _number(name: str, value: object) -> Any:
     """Return a real number or flag unchanged."""
     array = value if isinstance(value, np.generic) else np.asarray(value)
-    if array.dtype.kind not in _REAL or array.shape != ():
-        raise Fault(f"step must return a number as {name}, not {_kind(value)}")
+    if array.dtype.kind not in REAL_KINDS or array.shape != ():
+        raise Fault(f"step must return a number as {name}, not {kind(value)}")
     return value
 
 
-def _kind(value: object) -> str:
+def kind(value: object) -> str:
     """Describe a value in a few words: its type, and the shape and type of an array."""
     if value is None:
         return "None"

@@ -1,13 +1,15 @@
 """Wrapper of a third-party environment on one task, with the observations, actions and time limit of its family."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import gymnasium as gym
 import numpy as np
 
 from envs.wrapped import results
+from envs.wrapped.actions import action_map, invalid_actions, with_flags
 from envs.wrapped.factories import EnvFactory, Task
+from envs.wrapped.observations import flattened, vector
 from qrl.common.errors import UsageError
 
 Action = np.ndarray | np.integer | int
@@ -18,8 +20,10 @@ _FLOAT32 = np.dtype(np.float32)
 
 
 class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
-    """Environment on one task: observations as float32 vectors, actions clipped to their bounds, a time limit.
+    """Environment on one task: observations as float32 vectors, actions in the family's space, a time limit.
 
+    Actions are clipped to their bounds, then converted (`envs.wrapped.actions`). If the environment says which actions
+    can be taken now, a flag for each invalid action follows the observation.
     The method `reset` takes the option `task`, a mapping, which holds from then on.
 
     Args:
@@ -44,7 +48,11 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
         self._shape = (
             self._space.shape if isinstance(self._space, gym.spaces.Box) and len(self._space.shape) == 1 else None
         )
+        actions = action_map(self.env.action_space)
+        self.action_space, self._converted = actions.space, actions.to_environment
         self.observation_space = flattened(self._space)
+        if factory.masked:
+            self.observation_space = with_flags(self.observation_space, self.action_space)
         self.elapsed = 0
 
     def set_task(self, task: Task) -> None:
@@ -72,36 +80,35 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
             self.set_task(self._complete(task))
         self.elapsed = 0
         observation, info = results.reset(self.env, seed, options or None)
-        return self._vector(observation), dict(info)
+        return self._vector(observation, info), dict(info)
 
     def step(self, action: Action) -> tuple[np.ndarray, float, bool, bool, Any]:
         """Make one step."""
-        return self.step_within_bounds(clipped(action, self.env.action_space))
+        return self.step_within_bounds(clipped(action, self.action_space))
 
     def step_within_bounds(self, action: Action) -> tuple[np.ndarray, float, bool, bool, Any]:
         """Make one step with an action that is already within its bounds. Raise Fault for invalid results."""
+        if self._converted is not None:
+            action = self._converted(action)
         observation, reward, terminated, truncated, info = results.step(self.env, action)
-        seen = self._vector(observation)
+        seen = self._vector(observation, info)
         self.elapsed += 1
         return seen, reward, terminated, truncated or self.elapsed >= self._horizon, info
 
-    def _vector(self, observation: Any) -> np.ndarray:
+    def _vector(self, observation: Any, info: Mapping[str, Any]) -> np.ndarray:
         if type(observation) is np.ndarray and observation.dtype is _FLOAT32 and observation.shape == self._shape:
-            return observation  # the usual case, in a fifth of the time
-        return results.vector(self._space, observation)
+            seen = observation  # the usual case, in a fifth of the time
+        else:
+            seen = vector(self._space, observation)
+        if not self._factory.masked:
+            return seen
+        assert isinstance(self.action_space, gym.spaces.Discrete)
+        return np.append(seen, invalid_actions(self.env, info, int(self.action_space.n)))
 
 
 def clipped(action: AnyAction, space: gym.Space[Any]) -> AnyAction:
     """Clip one action, or a row of them, to the bounds of a Box, in its dtype."""
     return np.clip(action, space.low, space.high, dtype=space.dtype) if isinstance(space, gym.spaces.Box) else action
-
-
-def flattened(space: gym.Space[Any]) -> gym.spaces.Box:
-    """Return the observation space flattened to vectors; one-hot for Discrete spaces."""
-    flat = gym.spaces.flatten_space(space)
-    assert isinstance(flat, gym.spaces.Box)
-    low, high = (np.asarray(end, dtype=np.float32) for end in (flat.low, flat.high))
-    return gym.spaces.Box(low, high, dtype=np.float32)
 
 
 def _equal(one: Task, other: Task) -> bool:

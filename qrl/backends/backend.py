@@ -14,17 +14,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from qrl.backends.cost import Counter, counted, shifts
+from qrl.backends.names import PENNYLANE, check_installed, unknown_backend
 from qrl.backends.registers import register_modules, run_registers_on
 from qrl.backends.shots import frequencies
 from qrl.circuits.circuit import Circuit
 from qrl.common.checks import LARGEST_INT, MAX_SHOTS, check_count, shown
-from qrl.common.errors import UsageError, suggest
+from qrl.common.errors import UsageError
 from qrl.common.memory import check_fits
 from qrl.common.registry import GIVEN, name_of
 from qrl.noise.model import NOISELESS, STRENGTHS, Noise
 from qrl.simulator.program import Bound, compile_circuit
-
-PENNYLANE = "pennylane:"
 
 
 @runtime_checkable
@@ -74,13 +73,7 @@ class Backend:
         elif self.name.endswith(GIVEN):
             raise UsageError(f"backend {self.name!r} is a device: pass that object again, in Python")
         if self.name != "torch" and not self.name.startswith(PENNYLANE):
-            device = PENNYLANE + self.name
-            hint = (
-                f"; did you mean {device!r}?"
-                if "." in self.name
-                else suggest(self.name, ("torch", f"{PENNYLANE}DEVICE"))
-            )
-            raise UsageError(f"backend: unknown name {self.name!r}{hint}")
+            raise UsageError(unknown_backend(self.name))
         check_count("backend: shots", self.shots, least=0, most=MAX_SHOTS)
 
     @property
@@ -114,9 +107,11 @@ class Backend:
             program = compile_circuit(circuit, self.noise)
             draw = partial(frequencies, shots=self.shots, generator=generator) if self.shots else None
             return Execution(program, partial(program.run, draw=draw), self.shots, generator, counter, cost)
+        device, options = self._device()
+        if self.device is None:
+            check_installed(device)
         from qrl.backends.devices import DeviceProgram  # PennyLane takes over a second to import
 
-        device, options = self._device()
         check_fits("backend", f"{self.shots:,} shots on {circuit.n_wires} wires", 8 * self.shots * circuit.n_wires)
         gradient = str(options.pop("gradient", "auto"))
         on_device = DeviceProgram(

@@ -7,7 +7,7 @@ and inputs.
 """
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pennylane as qml
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from qrl.backends.angles import AngleProgram, angle_gates
 from qrl.backends.cost import n_terms
+from qrl.backends.names import check_installed, is_local
 from qrl.backends.pennylane import to_angle_qnode
 from qrl.backends.qiskit import DEVICES as QISKIT_DEVICES
 from qrl.backends.qiskit import Sampled
@@ -33,13 +34,6 @@ _BACKPROP = ("default.qubit", "default.mixed", "reference.qubit")
 _SEEDED = ("default.qubit", "default.mixed", "lightning.qubit")
 _SPSA_STEP = 0.2
 """Perturbation [rad]; with shots, smaller perturbations are lost in sampling noise."""
-
-_PLUGINS = (
-    {"qiskit": "'qrl-meta[qiskit]'", "lightning": "pennylane-lightning", "braket": "amazon-braket-pennylane-plugin"}
-    | {name: f"pennylane-{name}" for name in ("aqt", "cirq", "ionq", "qulacs", "rigetti")}
-    | {f"lightning.{name}": f"pennylane-lightning-{name}" for name in ("gpu", "kokkos", "tensor")}
-)
-"""Package to install for a device with this name or name prefix."""
 
 
 class DeviceProgram(AngleProgram):
@@ -63,8 +57,8 @@ class DeviceProgram(AngleProgram):
         *,
         ready: object = None,
     ) -> None:
-        if ready is None and name not in qml.plugin_devices:
-            raise UsageError(unknown_device(name, qml.plugin_devices))
+        if ready is None:
+            check_installed(name)
         gradient = _gradient(name, shots, gradient)
         if noise != NOISELESS and name != "default.mixed":
             raise UsageError(f"backend: device {name} does not support noise; use torch or pennylane:default.mixed")
@@ -91,8 +85,8 @@ class DeviceProgram(AngleProgram):
             terms = [n_terms(gate) for gate in angle_gates(circuit, noise)]
             function = _Estimated(values, _Shifted(values, terms))
         super().__init__(circuit, function, noise)
-        # On Qiskit's devices compiling already finds errors, and a job may queue and cost.
-        if name not in QISKIT_DEVICES or ready is not None:
+        # Elsewhere a job may queue and cost money; on Qiskit's devices, compiling already finds errors.
+        if is_local(name):
             self._test_run(name, shots)
 
     @property
@@ -206,12 +200,3 @@ def _check_wires(name: str, device: qml.devices.Device, n_wires: int) -> None:
         raise UsageError(
             f"backend: device {name} has the wires {device.wires.tolist()}, the circuit needs 0 to {n_wires - 1}"
         )
-
-
-def unknown_device(name: str, installed: Collection[str]) -> str:
-    """Return the message for a device that is not installed: the package to install if known, else similar names."""
-    plugin = name.partition(".")[0]
-    has_plugin = any(each.startswith(f"{plugin}.") for each in installed)
-    package = _PLUGINS.get(name) or (None if has_plugin else _PLUGINS.get(plugin))
-    remedy = f"; pip install {package}" if package else suggest(name, installed)
-    return f"backend: PennyLane device {name!r} is not installed{remedy}"

@@ -5,6 +5,7 @@ circuit's angles stay parameters: the circuit is transpiled once for each measur
 one pub per basis, each with the angles of all rows.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,8 @@ class Sampled:
     """Estimates [row, observable] from counts, for angles [row, gate].
 
     Both devices accept the options of Qiskit's `generate_preset_pass_manager` in `_TRANSPILER`. Further options of
-    qiskit.aer are those of an `AerSimulator`; those of qiskit.remote are `backend`, a BackendV2, and, for IBM backends,
-    `session` and the `options` of a sampler.
+    qiskit.aer are those of an `AerSimulator`; those of qiskit.remote are `backend`, a BackendV2 or the name of one
+    (`named_backend`), and, for IBM backends, `session` and the `options` of a sampler.
 
     Raises UsageError for unknown or missing options, for too many wires, and for any other error that Qiskit reports.
     """
@@ -94,10 +95,13 @@ class Sampled:
                     f"backend: device {self.name} has no option {key!r}{suggest(key, (*_REMOTE, *_TRANSPILER))}"
                 )
         backend = self.options.get("backend")
+        if isinstance(backend, str):
+            backend = named_backend(backend)
         if not isinstance(backend, BackendV2):
             raise UsageError(
-                f"backend: device {self.name} needs a Qiskit BackendV2 object, which only Python can pass: "
-                'Backend("pennylane:qiskit.remote", shots=1000, options={"backend": backend})'
+                f"backend: device {self.name} needs a computer of IBM by its name, such as "
+                "pennylane:qiskit.remote,backend=ibm_torino, a simulated one, backend=fake_manila, or in Python a "
+                'BackendV2 object: Backend("pennylane:qiskit.remote", shots=1000, options={"backend": backend})'
             )
         given = [key for key in ("session", "options") if key in self.options]
         if given and not _is_ibm(backend):
@@ -121,6 +125,31 @@ class Sampled:
         from qiskit.primitives import BackendSamplerV2
 
         return BackendSamplerV2(backend=self.backend, options={"seed_simulator": seed})
+
+
+def named_backend(name: str) -> "qiskit.providers.BackendV2":
+    """Return a computer of IBM, with the credentials of Qiskit's account file; or, for "fake_...", a simulated one.
+
+    Raises:
+        UsageError: qiskit-ibm-runtime is not installed, there is no saved account, no such computer (similar names are
+            given), or the service reports another error.
+    """
+    with wrap_errors("backend: device qiskit.remote"):
+        if name.startswith("fake_"):
+            from qiskit_ibm_runtime.fake_provider import FakeProviderForBackendV2
+
+            with warnings.catch_warnings(action="ignore"):  # of other computers: the provider makes all of them
+                known = {backend.name: backend for backend in FakeProviderForBackendV2().backends()}
+            if name not in known:
+                raise UsageError(f"backend: no simulated computer {name!r}{suggest(name, known)}")
+            return known[name]
+        from qiskit_ibm_runtime import QiskitRuntimeService
+
+        service = QiskitRuntimeService()
+        names = [backend.name for backend in service.backends()]
+        if name not in names:
+            raise UsageError(f"backend: the account has no computer {name!r}{suggest(name, names)}")
+        return service.backend(name)
 
 
 def _is_ibm(backend: "qiskit.providers.BackendV2") -> bool:

@@ -67,9 +67,9 @@ def finite_number(name: str, value: object) -> float:
     return number
 
 
-def check_in_unit_interval(name: str, value: float) -> None:
-    """Raise UsageError unless a number is in [0, 1]."""
-    if not 0 <= value <= 1:
+def check_in_unit_interval(name: str, value: object) -> None:
+    """Raise UsageError unless a value is a number in [0, 1]."""
+    if not 0 <= finite_number(name, value) <= 1:
         raise UsageError(f"{name} must be in [0, 1], not {shown(value)}")
 
 

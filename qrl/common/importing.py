@@ -90,7 +90,12 @@ def import_attribute(what: str, module_name: str, attribute: str) -> object:
     Raises:
         UsageError: the module cannot be imported, or has no such attribute.
     """
-    found: object = wrap_import_errors(what, lambda: importlib.import_module(module_name))
+    return attribute_of(what, wrap_import_errors(what, lambda: importlib.import_module(module_name)), attribute)
+
+
+def attribute_of(what: str, module: ModuleType, attribute: str) -> object:
+    """Return an attribute of a module as `import_attribute` does. Raise UsageError if there is none of that name."""
+    found: object = module
     for part in filter(None, attribute.split(".")):
         try:
             found = getattr(found, part)

@@ -4,7 +4,7 @@ A plug-in is anything with `Config` (a frozen dataclass) and `build(config, ...)
 
 - a name given to `register`,
 - a file of one of the registry's shelves (except files that start with `_`),
-- a path to a `.py` file,
+- a path to a `.py` file, or `FILE.py:attribute`,
 - `module:attribute` or a dotted module,
 - an entry point of the registry's group, such as `qrl.envs`,
 - any other name that the registry's owner can turn into a plug-in, such as a Gymnasium id.
@@ -28,6 +28,7 @@ from qrl.common.checks import check_text
 from qrl.common.errors import UsageError, suggest
 from qrl.common.files import kind_of
 from qrl.common.importing import (
+    attribute_of,
     import_attribute,
     import_file,
     missing_module,
@@ -165,10 +166,11 @@ class Registry(Generic[Built_co]):
             UsageError: the name has a NUL character, or bytes that are not UTF-8.
         """
         check_text(self.role, name)
-        if name.endswith(".py") and name not in self.available():
-            path = _expanded(Path(name))
+        file, attribute = file_and_attribute(name)
+        if file and name not in self.available():
+            path = _expanded(Path(file))
             own = any(path.resolve() == each.resolve() for each in self._files().values())
-            return path.stem if own else str(path)
+            return path.stem if own and not attribute else f"{path}:{attribute}" if attribute else str(path)
         return name
 
     def origin(self, name: object) -> dict[str, str]:
@@ -187,13 +189,14 @@ class Registry(Generic[Built_co]):
             return {"from": "registered in Python"}
         if name in self._files():
             return {"from": "this library"}
-        if (entry := self._entry_point(name)) is not None and not name.endswith(".py"):
+        is_file = bool(file_and_attribute(name)[0])
+        if (entry := self._entry_point(name)) is not None and not is_file:
             owner = {} if entry.dist is None else {"package": entry.dist.name, "version": entry.dist.version}
             return {"from": "package", "entry": entry.value, **owner}
         if (code := self.code(name)) is None or not code.files:
             return {"from": "name"}
         path, digest = code.files[-1]
-        return {"from": "file" if name.endswith(".py") else "module", "path": path, "sha256": digest}
+        return {"from": "file" if is_file else "module", "path": path, "sha256": digest}
 
     def code(self, name: str) -> NamedCode | None:
         """Return the code outside this library that a name stands for, without importing it.
@@ -206,8 +209,9 @@ class Registry(Generic[Built_co]):
         """
         if name in self._registered or name in self._files():
             return None
-        if name.endswith(".py"):
-            path = _expanded(Path(name))
+        file, _ = file_and_attribute(name)
+        if file:
+            path = _expanded(Path(file))
             return self._named_code(name, {path: read_source(self.role, path)})
         module = _module_of(name)
         if not module or self._entry_point(name) is not None:
@@ -232,11 +236,12 @@ class Registry(Generic[Built_co]):
         shelf = next((shelf for shelf in self.shelves if name in shelf.files()), None)
         if shelf is not None:
             return self._from_shelf(shelf, name)
-        if name.endswith(".py"):
-            path = _expanded(Path(name))
+        file, attribute = file_and_attribute(name)
+        if file:
+            path = _expanded(Path(file))
             source = read_source(self.role, path)
             check_trusted(self._named_code(name, {path: source}))
-            return import_file(self.role, path, source)
+            return attribute_of(self._label(name), import_file(self.role, path, source), attribute)
         if (code := self.code(name)) is not None:
             check_trusted(code)
         if (entry := self._entry_point(name)) is not None:
@@ -325,11 +330,21 @@ def name_of(thing: object) -> str:
     return f"{name}{GIVEN}"
 
 
+def file_and_attribute(name: str) -> tuple[str, str]:
+    """Return the path and the attribute of `FILE.py` or `FILE.py:attribute`; two empty strings for another name."""
+    path, colon, attribute = name.rpartition(".py:")
+    if colon and all(part.isidentifier() for part in attribute.split(".")):
+        return f"{path}.py", attribute
+    return (name, "") if name.endswith(".py") else ("", "")
+
+
 def short_name(name: str) -> str:
-    """Return `name` as a file-name stem: `dir/mine.py` and `package.mine:Thing` become `mine` and `mine-Thing`."""
+    """Return `name` as a file-name stem: `dir/mine.py` becomes `mine`; `dir/mine.py:Thing` and `package.mine:Thing`,
+    `mine-Thing`."""
     name = name.removesuffix(GIVEN)
-    if name.endswith(".py"):
-        return Path(name).stem
+    file, attribute = file_and_attribute(name)
+    if file:
+        return "-".join(part for part in (Path(file).stem, attribute.replace(".", "-")) if part)
     module, _, attribute = name.partition(":")
     return "-".join(part for part in (module.rpartition(".")[2], attribute.replace(".", "-")) if part)
 

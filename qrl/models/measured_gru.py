@@ -38,7 +38,7 @@ class Config:
     """learned: initial angles are uniform within this distance of 0 [rad]; ours."""
     budget: Budget = "like:coherent"
     """Least size of the model if `n_hidden` is 0 [parameters], or like:NAME: that of this model. The memory is the
-    narrowest that reaches it (ours), so that this control never has fewer parameters."""
+    narrowest that reaches it (ours), so that the actor of this control never has fewer parameters."""
     n_hidden: int = 0
     """Width of the memory [units]; 0: from the budget (ours)."""
 

@@ -202,7 +202,7 @@ def n_observations(space: gymnasium.Space[Any]) -> int:
     if isinstance(space, Registers):
         raise UsageError(
             "policy: observations are registers of qubits, whose amplitudes no agent can read; use a model that acts "
-            "on registers, such as coherent, with agent rl2 or maml"
+            "on registers, such as coherent, with an agent that can train it, such as rl2 or maml"
         )
     if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
         raise UsageError(f"policy: observations must be a vector (a Box of one axis), not {space}")

@@ -144,11 +144,17 @@ class CoherentPolicy(Actor):
         position = self._position(inputs)
         evolved = self._cell.evolve(bound.actor.features, position, delivered, classical, memory)
         outcome = _draw(evolved.weights, uniform[..., 0])
-        logits = self._cell.logits(bound.actor.features, position, outcome, evolved)
+        logits = self._cell.logits(bound.actor.features, position, outcome, evolved.hidden)
         answer = _draw(logits.softmax(-1), uniform[..., 1])
         error = self._cell.draw_error(uniform[..., 2:])
         action = torch.stack([answer, outcome, error], dim=-1)
         return action, self._cell.after(evolved, position, outcome, error)
+
+    def check_truncation(self, truncation: int) -> None:
+        """Raise UsageError for a truncation within episodes [steps]."""
+        if truncation % self.registers.n_registers:
+            n = self.registers.n_registers
+            raise UsageError(f"truncation must be a multiple of {n}, the steps of an episode, not {truncation}")
 
     def evaluate(
         self,
@@ -163,9 +169,7 @@ class CoherentPolicy(Actor):
         `truncation`: as for `RecurrentNetwork.unroll`; the values are 0 without a critic. Raises UsageError for a
         truncation within episodes, which would drop the dependence of outcomes on earlier circuits.
         """
-        if truncation % self.registers.n_registers:
-            n = self.registers.n_registers
-            raise UsageError(f"truncation must be a multiple of {n}, the steps of an episode, not {truncation}")
+        self.check_truncation(truncation)
         memory = inputs.new_zeros(*inputs.shape[1:-1], self.n_memory)
         rows: list[Distribution] = []
         predicted: list[Tensor] = []
@@ -176,7 +180,7 @@ class CoherentPolicy(Actor):
             evolved, distribution = self._replay(bound, position, row, recorded, memory)
             memory = self._cell.after(evolved, position, recorded[..., 1], recorded[..., 2])
             rows.append(distribution)
-            predicted.append(self._predict(bound, position, recorded[..., 1], evolved))
+            predicted.append(self._predict(bound, position, recorded[..., 1], evolved.hidden))
         distribution = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         value = inputs.new_zeros(inputs.shape[:-1])
         if bound.critics:
@@ -189,12 +193,12 @@ class CoherentPolicy(Actor):
         """Predict the rewards of these answers, given the outcomes."""
         return reward_outputs.gather(-1, action[..., :1]).squeeze(-1)
 
-    def _predict(self, bound: BoundPolicy, position: int, outcome: Tensor, evolved: Evolved) -> Tensor:
+    def _predict(self, bound: BoundPolicy, position: int, outcome: Tensor, hidden: Tensor) -> Tensor:
         """Return the expected reward of each answer; 0 before the last register, of width 0 without predictions."""
         n_answers = self.head.n_outputs if self.has_prediction else 0
         if not self.has_prediction or position < self.registers.n_registers - 1:
-            return evolved.weights.new_zeros(*outcome.shape, n_answers)
-        return read_outcome(BoundReadout(**bound.actor.readout), outcome, evolved.hidden)
+            return hidden.new_zeros(*outcome.shape, n_answers)
+        return read_outcome(BoundReadout(**bound.actor.readout), outcome, hidden)
 
     def episodes(
         self,
@@ -216,7 +220,7 @@ class CoherentPolicy(Actor):
         chosen, total = evolved.weights.gather(-1, outcome.unsqueeze(-1)).squeeze(-1), evolved.weights.sum(-1)
         probabilities = evolved.weights / total.unsqueeze(-1)
         distribution = {
-            "log_probs": self._cell.logits(bound.actor.features, position, outcome, evolved).log_softmax(-1),
+            "log_probs": self._cell.logits(bound.actor.features, position, outcome, evolved.hidden).log_softmax(-1),
             "outcome_log_prob": chosen.log() - total.log(),
             "outcome_probs": F.pad(probabilities, (0, self._cell.n_outcomes - probabilities.shape[-1])),
         }

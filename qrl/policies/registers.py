@@ -52,8 +52,8 @@ class RegisterFeatures(Protocol):
     def evolve(self, bound: object, position: int, delivered: Tensor, classical: Tensor, memory: Tensor, /) -> Evolved:
         """Take in the register number `position` of the episode, [*tasks, batch, ...], up to the measurement."""
 
-    def logits(self, bound: object, position: int, outcome: Tensor, evolved: Evolved, /) -> Tensor:
-        """Return the logits of the answers after an outcome [*tasks, batch, answer]."""
+    def logits(self, bound: object, position: int, outcome: Tensor, hidden: Tensor, /) -> Tensor:
+        """Return the logits of the answers after an outcome [*tasks, batch, answer], given the classical memory."""
 
     def after(self, evolved: Evolved, position: int, outcome: Tensor, error: Tensor, /) -> Tensor:
         """Return the memory after an outcome and an error of the storage [*tasks, batch, memory]."""

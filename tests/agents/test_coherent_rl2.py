@@ -142,6 +142,26 @@ def test_critic_sees_no_amplitudes():
     assert not torch.allclose(before.distribution[name], after.distribution[name])
 
 
+def test_predicted_reward_is_that_of_the_answer_and_sees_no_amplitudes():
+    """At the last register, the entry of the answer given; other states with the same records change nothing."""
+    training = learner(
+        "quantum_memory", FRAME, "coherent", coherent.Config(n_layers=1, n_hidden=8),
+        episodes=3, meta_batch=40, reward_prediction=0.5,
+    )  # fmt: skip
+    agent, policy = training.agent, training.agent.policy
+    data, _ = agent.trials(played(training))
+    predicted = agent.outputs(agent.theta, data).reward_outputs
+    last = data.inputs[..., policy.registers.amplitudes.stop + policy.registers.n_registers - 1] == 1
+    assert predicted.shape[-1] == 2 and (predicted[last] != 0).all() and not predicted[~last].any()
+    expected = predicted.gather(-1, data.action[..., :1]).squeeze(-1)
+    assert torch.equal(policy.expected_reward(predicted, data.action), expected)
+    assert not torch.equal(expected, predicted.gather(-1, 1 - data.action[..., :1]).squeeze(-1))
+    shuffled = data.inputs.clone()
+    shuffled[..., policy.registers.amplitudes] = data.inputs[..., policy.registers.amplitudes].roll(1, 1)
+    again = agent.outputs(agent.theta, dataclasses.replace(data, inputs=shuffled)).reward_outputs
+    assert torch.equal(again, predicted)
+
+
 def test_answers_do_not_depend_on_recorded_errors():
     """Neither policy nor critic observes what happened to the stored register."""
     agent = on_registers(memory="dephased", dephasing=0.5).agent

@@ -24,6 +24,7 @@ def test_every_family_trains_with_defaults(tmp_path, env):
     horizon = min(getattr(spec.env_config, "horizon", None) or 0, 20)
     shorter = ["--env.horizon", str(horizon)] if horizon else []
     shorter += ["--agent.episodes", "2"] if env in ("bandit", "tabular_mdp") else []
+    shorter += ["--agent.restarts", "1"] if env == "quantum_memory" else []
     out = tmp_path / "run"
     assert main(["--env", env, *shorter, *SMALL[spec.agent], *SHORT, "--out", str(out)]) == 0
     saved = json.loads((out / "config.json").read_text())
@@ -34,6 +35,20 @@ def test_every_family_trains_with_defaults(tmp_path, env):
 def test_in_context_families_default_to_recurrent_agents():
     rl2 = {name for name in FAMILIES if Spec.default(env=name).agent == "rl2"}
     assert rl2 == {"bandit", "tabular_mdp", "algorithm_selection", "hyperparameter_tuning", "quantum_memory"}
+
+
+def test_options_in_a_mapping_keep_the_other_defaults_of_the_environment():
+    """As on the command line: tuned options of the agent, those by the environment's own options, and run fields."""
+    spec = Spec.default(env="bandit", agent_config={"meta_batch": 40})
+    assert (spec.agent_config.meta_batch, spec.agent_config.episodes) == (40, 10)
+    options = {"env_config": {"mode": "symmetry", "frame": "rz"}, "agent_config": {"meta_batch": 40, "gae_lambda": 1.0}}
+    hidden = Spec.default(env="quantum_memory", **options)
+    config = hidden.agent_config
+    assert (config.meta_batch, config.gae_lambda) == (40, 1.0)
+    assert (config.episodes, config.entropy_bonus, config.lr_angles, hidden.iterations) == (10, 0.3, 0.03, 600)
+    saved = hidden.to_json()
+    del saved["agent_config"]["lr_angles"]
+    assert Spec.from_json(saved).agent_config.lr_angles == 0.003  # a file's missing options are those of its Config
 
 
 def test_single_task_families_default_to_single_task_agents(tmp_path, capsys):

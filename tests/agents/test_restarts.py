@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from agents import rl2
+from agents.cli.main import main
 from agents.core.context import build
 from agents.core.spec import Spec
 from agents.experiment.loop import Training
@@ -130,9 +131,28 @@ def test_resumed_run_ends_in_the_same_bits(tmp_path, whole, after):
         assert (whole / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
 
 
+def test_training_must_outlast_the_attempts(tmp_path, capsys):
+    words = ["train", "--env", "quantum_memory", "--iterations", "48", "--out", str(tmp_path / "run")]
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "agent rl2: 4 restarts of 12 iterations need more than 48 iterations in all, not 48" in line
+    assert not (tmp_path / "run").exists()
+
+
 def test_rows_name_the_attempt(whole):
     rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     assert [row.get("attempt") for row in rows] == [0, 0, 1, 1, None, None]
+
+
+def test_attempts_begin_from_initialisations_of_their_own():
+    """Equal in every run of a seed, different from each other and from the first one."""
+    agents = [build(spec(restarts=4))[1] for _ in range(2)]
+    first, again = ([agent.restarts.initial(attempt) for attempt in (1, 2, 3)] for agent in agents)
+    for name, value in agents[0].theta.items():
+        if value.numel() and value.any():  # biases begin at 0
+            drawn = [value, *(params[name] for params in first)]
+            assert not any(torch.equal(a, b) for i, a in enumerate(drawn) for b in drawn[:i]), name
+        assert all(torch.equal(one[name], other[name]) for one, other in zip(first, again, strict=True))
 
 
 def test_training_without_restarts_stores_nothing_of_them():

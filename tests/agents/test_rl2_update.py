@@ -119,3 +119,23 @@ def test_minibatches_cover_all_trials(monkeypatch):
     assert len(seen) == 6 and all(data.valid.shape == (3, 2) for data in seen)
     together = torch.stack([data.action for data in seen[:3]], dim=-1).flatten(1)
     assert torch.equal(together, rollout.action.flatten(1, 2))
+
+
+@pytest.mark.parametrize(("schedule", "expected"), [("constant", [0.3, 0.3]), ("linear", [0.3, 0.15])])
+def test_entropy_bonus_follows_its_schedule(schedule, expected):
+    """The weight of the entropy in the objective, at the beginning and in the middle of the training."""
+    training = learner(entropy_bonus=0.3, entropy_schedule=schedule)
+    agent, config, weights = training.agent, training.agent.config, []
+    for progress_remaining in (1.0, 0.5):
+        rollout = played(training)
+        agent.update([rollout], [agent.begin(1, 1)], progress_remaining)
+        data, _ = agent.trials(rollout)
+        objectives = []
+        for bonus in (0.3, 0.0):
+            agent.config = dataclasses.replace(config, entropy_bonus=bonus)
+            with torch.no_grad():
+                terms = agent.objective(agent.theta, data)
+            objectives.append(float(terms["objective"]))
+        weights.append((objectives[0] - objectives[1]) / float(terms["entropy"]))
+        agent.config = config
+    assert weights == pytest.approx(expected, rel=1e-3)

@@ -17,6 +17,7 @@ DRAWN = {
     "few_shot": ("_draw", "gradient steps of 10 examples each"),
     "jerbi": ("_draw", "training [episodes]"),
     "noise_aware": ("_draw", "gradient steps of 40 episodes each"),
+    "quantum_data": ("draw", "episode of a trial"),
     "recalibration": ("_draw", "experience in the task [pulses]"),
     "selection": ("_draw", "evaluations"),
     "skolik": ("_draw", "training [episodes]"),

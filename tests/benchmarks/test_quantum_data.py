@@ -117,7 +117,7 @@ def test_predictions_meet_the_ceiling_at_the_thresholds():
 def groups(tmp_path_factory):
     """Two seeds of a small training on `symmetry` with a coherent memory."""
     folder = tmp_path_factory.mktemp("studies")
-    sizes = {"iterations": 1, "eval_tasks": 3, "eval_episodes": 2, "agent_config": {"episodes": 1, "meta_batch": 4}}
+    sizes = {"iterations": 1, "eval_tasks": 3, "eval_episodes": 2, "agent_config": {"meta_batch": 4, "restarts": 1}}
     for seed in (0, 1):
         name = folder / "small-quick" / f"quantum_memory-rl2-coherent-seed{seed}"
         agents.train(name, env="quantum_memory", env_config={"mode": "symmetry"}, seed=seed, progress=False, **sizes)

@@ -50,11 +50,27 @@ class MyEnv(gymnasium.Env):
 
 gymnasium.register("MyEnv-v0", MyEnv)
 """
+MY_CLASS = """
+import gymnasium
+
+class Spring(gymnasium.Env):
+    observation_space, action_space = gymnasium.spaces.Box(-1, 1, (1,)), gymnasium.spaces.Discrete(2)
+
+    def __init__(self, k=1.0, windy=False, course="short"):
+        self.k = k
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return [0.0], {}
+
+    def step(self, action):
+        return [0.0], 0.0, False, False, {}
+"""
 
 
 @pytest.fixture
 def a_users_folder(tmp_path, monkeypatch):
-    """Create what the documents name: runs/mine, path/to/my_env.py, my_package, mytable.py, study.toml."""
+    """Create what the documents name: runs/mine, my_env.py, path/to/my_env.py, my_package, mytable.py, study.toml."""
     custom = "docs/custom-environments.md"
     (whole,) = (block for block in blocks(custom) if "agents.train" in block)
     (line,) = (block for block in blocks(custom) if block.startswith("distribution ="))
@@ -62,6 +78,7 @@ def a_users_folder(tmp_path, monkeypatch):
     my_env = whole[: whole.index("tilted = ")] + line
     files = {
         "path/to/my_env.py": my_env,
+        "my_env.py": MY_CLASS,
         "my_package/__init__.py": MY_PACKAGE,
         "my_package/my_env.py": my_env,
         "mytable.py": table,

@@ -22,7 +22,7 @@ from tests.support.studies import InProcess
 SMALL = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
 SMALL_AGENT = {
     "maml": {"meta_batch": 2, "episodes": 3, "epochs": 1},
-    "rl2": {"meta_batch": 4, "minibatches": 1, "episodes": 10},
+    "rl2": {"meta_batch": 4, "minibatches": 1, "episodes": 10, "restarts": 1},
 }
 
 

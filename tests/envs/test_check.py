@@ -127,7 +127,7 @@ FAULTS: dict[Callable[[], TorchTasks], str] = {
     ValidationAsTest: "validation tasks are no test tasks: a validation task is a test task",
     OodAsTrain: "ood tasks lie outside train: in every parameter some ood tasks lie inside",
     Unseeded: "reproducible: the same seed, tasks and actions give different episodes",
-    Inert: "parameters matter: parameter 'drift' changes nothing",
+    Inert: "parameters matter: 8 episodes of random actions do not show that parameter 'drift' matters",
     Outside: "observations and rewards are valid: observation 0 in a train task lies outside",
     NoNumber: "observations and rewards are valid: a reward in a train task is not finite",
     PaysTheFinished: "episodes end: a finished lane continues",

@@ -203,7 +203,7 @@ def test_frame_is_the_task_parameter():
 
 @pytest.mark.parametrize(
     ("curriculum", "shares"),
-    [({}, [0, 0.5, 1, 1]), ({"curriculum": 1.0}, [0, 0.25, 0.5, 1]), ({"curriculum": 0.0}, [1])],
+    [({}, [0, 0.25 / 0.35, 1, 1]), ({"curriculum": 1.0}, [0, 0.25, 0.5, 1]), ({"curriculum": 0.0}, [1])],
 )
 def test_curriculum_widens_the_angles_of_train_tasks(curriculum, shares):
     made = family(mode="symmetry", frame="rz", **curriculum)
@@ -253,7 +253,7 @@ INVALID = {
     "copies applies to mode purity only; mode match fixes": {"copies": 3},
     "frame rz needs mode symmetry with n_qubits 1, not mode match": {"frame": "rz"},
     "not mode symmetry with n_qubits 2": {"mode": "symmetry", "n_qubits": 2, "frame": "rz"},
-    "curriculum needs a hidden frame to vary; use frame rz": {"mode": "symmetry", "curriculum": 0.0},
+    "curriculum needs a hidden frame to vary; use frame rz": {"mode": "symmetry", "curriculum": 0.4},
     "curriculum must be in [0, 1], not 1.5": {"mode": "symmetry", "frame": "rz", "curriculum": 1.5},
     "unknown frame 'rx'": {"mode": "symmetry", "frame": "rx"},
     "horizon [steps] must be 2, one step for each register of mode match, not 3": {"horizon": 3},

@@ -85,7 +85,7 @@ FUNCTIONS = {
     ),
     "torch": rotations(
         lambda x, w, s: torch.tanh(s[0] * x[0]) * torch.tensor(2.0, dtype=DOUBLE),
-        lambda x, w, s: torch.atan(x[1] * w[0]) + torch.sigmoid(w[1]),
+        lambda x, w, s: torch.atan(x[1] * w[0] - torch.tensor(0.5)) + torch.sigmoid(w[1]),
         lambda x, w, s: torch.stack([w[2], s[1]]).sum() + torch.special.expit(x[2]),
         lambda x, w, s: (torch.ones(1, 3, dtype=DOUBLE) @ x)[0] - torch.dot(w[:2], w[2:]) / torch.tensor(3.0),
         lambda x, w, s: torch.tensor(1.0) - torch.asin(torch.sin(w[3])) + torch.einsum("i,i->", x, x),

@@ -1,23 +1,28 @@
 """Circuits on PennyLane devices: the same values and derivatives as in torch, or a clear error."""
 
 import math
+import subprocess
+import sys
 from functools import partial
+from types import SimpleNamespace
 
 import pennylane as qml
 import pytest
 import torch
 from torch.func import grad, jvp, vmap
 
+from qrl.backends import devices
 from qrl.backends.backend import Backend
-from qrl.backends.devices import unknown_device
+from qrl.backends.names import unknown_device
 from qrl.backends.pennylane import to_qnode
+from qrl.backends.qiskit import named_backend
 from qrl.circuits.angles import Input, Weight
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.models import MODELS
-from qrl.noise.model import Noise
+from qrl.noise.model import NOISELESS, Noise
 from qrl.simulator.program import compile_circuit
 from tests.support.circuits import random_circuit
 from tests.support.double_precision import normal, seeded
@@ -251,6 +256,42 @@ def test_installation_hint_only_for_missing_plug_ins(name, installed, remedy):
     assert unknown_device(name, installed) == f"backend: PennyLane device {name!r} is not installed; {remedy}"
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("aer", "qiskit.aer"),
+        ("qiskit.aer", "qiskit.aer"),
+        ("IBM", "qiskit.remote"),
+        ("fake_manila", "qiskit.remote,backend=fake_manila"),
+        ("ibm_torino", "qiskit.remote,backend=ibm_torino"),
+    ],
+)
+def test_short_names_lead_to_the_device(name, meant):
+    with pytest.raises(UsageError, match=f"backend: unknown name '{name}'; did you mean 'pennylane:{meant}'?"):
+        Backend(name)
+
+
+def test_missing_device_is_found_before_pennylane_is_imported():
+    code = (
+        "import sys, torch\n"
+        "from qrl import Backend, Circuit\nfrom qrl.circuits.observables import Observable\n"
+        "from qrl.common.errors import UsageError\n"
+        "circuit = Circuit(1, (), (Observable.of('Z0'),))\n"
+        "try:\n    Backend('pennylane:lightnin.qubit').compile(circuit, torch.Generator())\n"
+        "except UsageError as error:\n    print(error, 'pennylane' in sys.modules)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "did you mean 'lightning.qubit'?" in found and found.endswith(" False\n")
+
+
+def test_trial_runs_are_made_on_local_devices_only(monkeypatch):
+    tried = []
+    monkeypatch.setattr(devices.DeviceProgram, "_test_run", lambda self, name, shots: tried.append(name))
+    for name in ("default.qubit", "ionq.qpu", "braket.aws.qubit", "my.computer"):
+        devices.DeviceProgram(CIRCUIT, name, {}, 100, NOISELESS, "auto", seeded(), ready=qml.device("default.qubit"))
+    assert tried == ["default.qubit"]
+
+
 # --- Qiskit, if installed ---------------------------------------------------------------------------------------------
 
 
@@ -273,6 +314,24 @@ def close_to_exact(played, circuit: Circuit, shots: int):
     largest = torch.tensor([sum(abs(word.coefficient) for word in each.words) for each in circuit.observables])
     assert ((found - expected).abs() < 4 * largest / math.sqrt(shots) + 1e-9).all()
     assert not torch.equal(found, expected)
+
+
+def test_computers_have_names(computer):
+    """With the credentials of Qiskit's account file, or simulated ones without any."""
+    found = Backend("pennylane:qiskit.remote,backend=fake_manila", 20_000).compile(CIRCUIT, seeded())
+    given = remote(CIRCUIT, computer, 20_000)
+    x, w, s = points(CIRCUIT)
+    one, other = (program.run(program.bind(w, s), x) for program in (found, given))
+    assert (one - other).abs().max() < 0.05
+
+
+def test_names_of_an_account_are_looked_up(monkeypatch, computer):
+    runtime = pytest.importorskip("qiskit_ibm_runtime")
+    service = SimpleNamespace(backends=lambda: [SimpleNamespace(name="ibm_torino")], backend=lambda name: computer)
+    monkeypatch.setattr(runtime, "QiskitRuntimeService", lambda: service)
+    assert named_backend("ibm_torino") is computer
+    with pytest.raises(UsageError, match="the account has no computer 'ibm_turin'; did you mean 'ibm_torino'"):
+        named_backend("ibm_turin")
 
 
 def test_model_on_aer_within_four_standard_errors():
@@ -343,9 +402,10 @@ def test_batch_is_one_hardware_job_and_compiled_once(computer, monkeypatch):
     [
         ("qiskit.aer", 0, "device qiskit.aer returns no exact values; set --shots"),
         ("qiskit.remote", 0, "device qiskit.remote returns no exact values; set --shots"),
-        ("qiskit.remote", 10, "device qiskit.remote needs a Qiskit BackendV2 object, which only Python can pass: "),
+        ("qiskit.remote", 10, "device qiskit.remote needs a computer of IBM by its name, such as pennylane:qiskit.re"),
         ("qiskit.remote,bakcend=x", 10, "device qiskit.remote has no option 'bakcend'; did you mean 'backend'"),
-        ("qiskit.remote,backend=ibm_x", 10, "device qiskit.remote needs a Qiskit BackendV2 object"),
+        ("qiskit.remote,backend=3", 10, "device qiskit.remote needs a computer of IBM by its name"),
+        ("qiskit.remote,backend=fake_manil", 10, "no simulated computer 'fake_manil'; did you mean 'fake_manila'"),
         ("qiskit.aer,wings=3", 10, "device qiskit.aer cannot run this circuit: AerError: .*wings"),
         ("qiskit.aer,method=statevectr", 10, "device qiskit.aer cannot run this circuit: .*statevectr"),
         ("qiskit.aer,optimization_level=9", 10, "device qiskit.aer cannot run this circuit: .*9"),

@@ -162,6 +162,7 @@ ONLY_ANGLES = (
         (with_angle(lambda x, w, s: w[7]), "the function failed: IndexError.*; weights are a vector \\[2\\] unless"),
         (with_angle(lambda x, w, s: float(x[0])), f"{ONLY_ANGLES}.*test_pennylane_import.py, line "),
         (with_angle(lambda x, w, s: np.asarray(x, dtype=float)[0]), ONLY_ANGLES),
+        (with_angle(lambda x, w, s: x[0] if x[1] else 0.0), ONLY_ANGLES),
         (with_angle(lambda x, w, s: np.sign(x[0])), ONLY_ANGLES),
         (with_angle(lambda x, w, s: np.clip(x[0], -1, 1)), ONLY_ANGLES),
         (with_angle(lambda x, w, s: np.max(x)), ONLY_ANGLES),

@@ -224,7 +224,7 @@ def test_answers_are_those_of_the_policy():
     transition = case.policy.transition_input(observation, action, nothing, nothing > 0)
     inputs = torch.cat([torch.tensor([[0.0, 1.0]], dtype=torch.float64).expand(n, -1), transition], dim=1)
     evolved = cell.evolve(case.bound.actor.features, 1, observation[:, : ENTANGLED.arriving.start], inputs, memory)
-    logits = cell.logits(case.bound.actor.features, 1, torch.arange(n), evolved)
+    logits = cell.logits(case.bound.actor.features, 1, torch.arange(n), evolved.hidden)
     np.testing.assert_allclose(case.episode.answers[1], logits.softmax(-1).detach(), atol=1e-12)
 
 

@@ -66,7 +66,7 @@ def histories(policy, states):
             )  # 0 / 0: impossible
             record = torch.full((len(states),), outcome)
             if step == len(observed) - 1:
-                answers = cell.logits(bound, step, record, evolved).softmax(-1)
+                answers = cell.logits(bound, step, record, evolved.hidden).softmax(-1)
                 found.update({(*past, outcome, answer): here * answers[:, answer] for answer in range(2)})
                 continue
             action = torch.stack([torch.zeros_like(record), record, torch.zeros_like(record)], dim=-1)

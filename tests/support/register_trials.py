@@ -75,7 +75,7 @@ def answer_probabilities(cell: RegisterCell) -> NDArray[np.float64]:
     outcome = torch.arange(cell.n_outcomes)
     nothing = torch.zeros(cell.n_outcomes, 0, dtype=torch.float64)
     evolved = Evolved(torch.zeros(cell.n_outcomes, 1, 1, 1, dtype=torch.complex128), nothing, nothing)
-    logits: Tensor = cell.logits(cell.bind(), cell.registers.n_registers - 1, outcome, evolved)
+    logits: Tensor = cell.logits(cell.bind(), cell.registers.n_registers - 1, outcome, evolved.hidden)
     return logits.detach().softmax(-1).numpy()
 
 

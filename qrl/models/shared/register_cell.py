@@ -144,12 +144,16 @@ class RegisterCell(nn.Module):
         return position == self.registers.n_registers - 1
 
     def logits(
-        self, bound: BoundCell, position: int, outcome: Int[Tensor, "*tasks batch"], evolved: Evolved
+        self,
+        bound: BoundCell,
+        position: int,
+        outcome: Int[Tensor, "*tasks batch"],
+        hidden: Float[Tensor, "*tasks batch hidden"],
     ) -> Float[Tensor, "*tasks batch answer"]:
         """Return the logits of the answers; 0 before the last register, where no answer is asked for."""
         if not self.is_last(position):
-            return evolved.weights.new_zeros(*outcome.shape, bound.answers.table.shape[-1])
-        return read_outcome(bound.answers, outcome, evolved.hidden)
+            return hidden.new_zeros(*outcome.shape, bound.answers.table.shape[-1])
+        return read_outcome(bound.answers, outcome, hidden)
 
     def after(
         self, evolved: Evolved, position: int, outcome: Int[Tensor, "*tasks batch"], error: Int[Tensor, "*tasks batch"]

@@ -9,7 +9,6 @@ from qrl.common.errors import UsageError
 from qrl.models.shared.register_cell import BoundCell, RegisterCell
 from qrl.policies.actor import BoundPolicy
 from qrl.policies.coherent import CoherentPolicy
-from qrl.policies.registers import Evolved
 
 
 @torch.no_grad()
@@ -127,8 +126,5 @@ class _Episode:
         """Return the probability of each answer after each outcome of the last step."""
         n = self.cell.n_outcomes
         outcomes = torch.arange(n, device=hidden.device)
-        rows = hidden.expand(n, -1)
-        state = rows.new_zeros(n, 1, 1, 1)
-        evolved = Evolved(torch.complex(state, state), rows, rows.new_zeros(n, n))
-        logits = self.cell.logits(self.bound, self.cell.registers.n_registers - 1, outcomes, evolved)
+        logits = self.cell.logits(self.bound, self.cell.registers.n_registers - 1, outcomes, hidden.expand(n, -1))
         return tuple(tuple(row) for row in logits.double().softmax(-1).tolist())
