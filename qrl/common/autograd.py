@@ -43,7 +43,7 @@ def is_plain() -> bool:
 
 def is_traced() -> bool:
     """Return whether `torch.jit.trace` records operations; anything that torch does not compute becomes a constant."""
-    traced: bool = torch.jit.is_tracing()
+    traced: bool = torch.jit.is_tracing()  # type: ignore[attr-defined]
     return traced
 
 
