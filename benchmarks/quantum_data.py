@@ -8,8 +8,8 @@ benchmarks/studies/quantum_data-PART.toml, with a row for each variant: the succ
 episodes, none left out; over all seeds together its exact interval, the fraction of the gap between the classical
 ceiling and the quantum optimum, and the exact p-value that a classical memory did as well; parameters, and seconds of
 training. Requirements and whether they are met are part of a row (`benchmarks.certificates.requirements`). The part
-`storage` evaluates the runs of `symmetry` again, under noise of the stored register. Rows with a classical memory are
-also tested together (`controls`).
+`storage` evaluates the runs of `symmetry`, and those of three qubits, again under noise of the stored register. Rows
+with a classical memory are also tested together (`controls`).
 
 Results: results/quantum_data.json, docs/quantum_data.png, docs/quantum_data_readme.png.
 """
@@ -95,12 +95,12 @@ def study(part: str, options: Options) -> dict[str, Any]:
 
 
 def storage(options: Options) -> dict[str, Any]:
-    """Return the success rates of the coherent memories of `symmetry` under noise of storage."""
+    """Return the success rates under noise of storage: coherent memories of `symmetry`, and of three qubits."""
     found: dict[str, Any] = {}
     for part in ("pairs", "larger"):
         for group in train(f"quantum_data-{part}", options, QUICK_IN_CONTEXT).values():
             row = row_of(group)
-            if (row["mode"], row["memory"]) == ("symmetry", "coherent"):
+            if row["memory"] == "coherent" and (row["mode"] == "symmetry" or row["n_qubits"] == 3):
                 found[task_of(row)] = storage_row(group)
     print("\nstorage\n" + table([threshold_columns(name, row) for name, row in found.items()]))
     return found

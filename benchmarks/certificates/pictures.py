@@ -29,7 +29,7 @@ MEMORIES = {
     "GRU, fixed": "GRU, fixed measurement",
 }
 """Labels of memories, in the order of their styles."""
-SWEPT = {"symmetry, n = 1": 0, "symmetry, n = 2": 4}
+SWEPT = {"symmetry, n = 1": 0, "symmetry, n = 2": 4, "match, n = 3": 2}
 """Tasks whose noise of storage is drawn, with the indices of their styles."""
 DEPHASED = 5
 """Index of the style of dephasing."""
@@ -144,10 +144,10 @@ def draw_noise(axes: Axes, storage: Rows, dephasing: Sequence[Mapping[str, Any]]
     for index, (x, y) in enumerate(predicted):
         axes.plot(x, y, label="" if index else "predicted", **reference_style("random") | {"zorder": 1})
     for index, ceiling in enumerate(sorted({*thresholds.values()})):
-        axes.axhline(ceiling, label="" if index else f"{CEILING}, n = 1 and 2", **reference_style("classical_memory"))
+        axes.axhline(ceiling, label="" if index else CEILING, **reference_style("classical_memory"))
     style = {"color": REFERENCE_COLOUR, "linestyle": "none", "marker": "x", "markersize": 8}
     axes.plot(list(thresholds), list(thresholds.values()), label="predicted end of the advantage", **style)
-    set_titles(axes, "noise: symmetry", "success rate over all seeds and its exact 95 % interval")
+    set_titles(axes, "noise: symmetry, and match for n = 3", "success rate over all seeds and its exact 95 % interval")
     axes.set(xlabel="noise of the memory [%]", ylabel="success rate", xlim=(-3, 103))
     legend_below(axes, columns=1)
 
