@@ -95,7 +95,7 @@ def test_agent_and_device_objects(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"env": 3}, r"env: expected a name, an .*envs.GymnasiumTasks\(.*\), or a plug-in, found 3"),
+        ({"env": 3}, "env: expected a name, an envs.TaskDistribution such as envs.GymnasiumTasks("),
         ({"agent": object}, "agent: expected a name, an agents.Agent, or a plug-in, found <class 'object'>"),
         (
             {"model": [1]},
