@@ -6,17 +6,16 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
 from envs.core.tasks import Tasks
-from envs.native.single import with_horizon
+from envs.native.single import StatesHorizon
 from envs.native.torch_tasks import TorchTasks
 from envs.native.vector import TorchVectorEnv
 from qrl.common.errors import UsageError, suggest
 
 
-class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+class ArrayVectorEnv(StatesHorizon, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """Vector environment of a family, for `gymnasium.make_vec`.
 
     Episodes end as Gymnasium documents for `autoreset_mode`. NEXT_STEP: the step after an episode's last step ignores
@@ -33,6 +32,8 @@ class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     Raises:
         UsageError: an invalid number, task or mode.
     """
+
+    distribution: TorchTasks
 
     def __init__(
         self,
@@ -59,15 +60,6 @@ class ArrayVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.observation_space = self._lanes.observation_space
         self.action_space = self._lanes.action_space
         self._finished = torch.zeros(self.num_envs, dtype=torch.bool)
-
-    @property
-    def spec(self) -> EnvSpec | None:  # type: ignore[override]
-        """Gymnasium's specification; its `max_episode_steps` is the family's horizon."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = with_horizon(spec, self.distribution.horizon)
 
     def reset(  # type: ignore[override]
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -17,17 +17,28 @@ RENDER_FPS = 30
 """Frames per second of an animation of an episode."""
 
 
-def with_horizon(spec: EnvSpec | None, horizon: int) -> EnvSpec | None:
-    """Return a specification that states the longest episode [steps], which the family itself truncates.
+class StatesHorizon:
+    """Mixin of an environment whose specification states the longest episode, which the family itself truncates.
 
     Gymnasium sets an environment's specification without it, and adds its own time limit only for a registered one.
     """
-    if spec is None or spec.max_episode_steps is not None:
-        return spec
-    return replace(spec, max_episode_steps=horizon)
+
+    distribution: NativeFamily
+    _spec: EnvSpec | None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """Gymnasium's specification; its `max_episode_steps` is the family's horizon."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        if spec is not None and spec.max_episode_steps is None:
+            spec = replace(spec, max_episode_steps=self.distribution.horizon)
+        self._spec = spec
 
 
-class SingleEnv(gym.Env[np.ndarray, object]):
+class SingleEnv(StatesHorizon, gym.Env[np.ndarray, object]):  # type: ignore[misc]  # spec is an attribute there
     """Environment of a family on one task, for other libraries: NumPy observations, Python numbers.
 
     The environment is one lane of `TorchVectorEnv`, so that the dynamics are the same code. Random numbers come from
@@ -60,15 +71,6 @@ class SingleEnv(gym.Env[np.ndarray, object]):
         # A spec lets wrappers and checkers rebuild the environment.
         kwargs = {"task": self._next_tasks.rows()[0], "render_mode": render_mode}
         self.spec = EnvSpec(id=distribution.name, entry_point=cast(EnvCreator, distribution.make), kwargs=kwargs)
-
-    @property
-    def spec(self) -> EnvSpec | None:  # type: ignore[override]
-        """Gymnasium's specification; its `max_episode_steps` is the family's horizon."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = with_horizon(spec, self.distribution.horizon)
 
     @property
     def task(self) -> dict[str, Any]:
