@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -42,8 +42,11 @@ def is_plain() -> bool:
 
 
 def is_traced() -> bool:
-    """Return whether `torch.jit.trace` records operations; anything that torch does not compute becomes a constant."""
-    traced: bool = torch.jit.is_tracing()  # type: ignore[attr-defined]
+    """Return whether operations are recorded, by `torch.jit.trace`, `torch.compile` or `torch.export`.
+
+    A record holds operations of torch only; anything else would become a constant.
+    """
+    traced: bool = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
     return traced
 
 
@@ -55,6 +58,39 @@ def without_modes(build: Callable[[], Built]) -> Built:
     """
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(build).result()
+
+
+class PerDevice(Generic[Built]):
+    """Constants for each precision and device, built when first used, outside of modes, transforms and traces.
+
+    `build(dtype, device)` makes them.
+    """
+
+    def __init__(self, build: Callable[[torch.dtype, torch.device], Built]) -> None:
+        self._build = build
+        self._built: dict[tuple[torch.dtype, torch.device], Built] = {}
+
+    def like(self, tensor: Tensor) -> Built:
+        """Return the constants for a tensor's precision and device."""
+        return self.on(tensor.dtype, tensor.device)
+
+    def on(self, dtype: torch.dtype, device: torch.device) -> Built:
+        """Return the constants for a precision and a device."""
+        _ensure_built(self, dtype, device)
+        return self._built[dtype, device]
+
+    def _ensure(self, dtype: torch.dtype, device: torch.device) -> None:
+        if (dtype, device) not in self._built:
+            self._built[dtype, device] = without_modes(lambda: self._build(dtype, device))
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _ensure_built(constants: PerDevice[Any], dtype: torch.dtype, device: torch.device) -> None:
+    """Build constants if there are none yet. `torch.compile` calls this and does not look inside.
+
+    It could not handle the constants as a result, but it can look them up afterwards.
+    """
+    constants._ensure(dtype, device)
 
 
 def is_mapped_by_engine(tensor: Tensor) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from qrl.common.errors import UsageError
+from qrl.common.options import build_config
 from qrl.common.registry import name_of
 from qrl.models import MODELS
 from qrl.policies.actor import PolicyConfig
@@ -128,10 +129,13 @@ def build_features(
 ) -> nn.Module:
     """Build the features of a model, given by its name or as an object.
 
-    Raises UsageError for an object that is not a features module, and if it is recurrent but `memory` is False, or vice
-    versa.
+    `config`: the model's Config, a mapping of its options, or None for the defaults. Raises UsageError for an unknown
+    option, for an object that is not a features module, and if it is recurrent but `memory` is False, or vice versa.
     """
-    features = MODELS.load(model).build(config, frame, generator)
+    plugin = MODELS.load(model)
+    if config is None or isinstance(config, Mapping):
+        config = build_config(plugin.Config, config or {}, "model: no option", f" of model {name_of(model)!r}")
+    features = plugin.build(config, frame, generator)
     is_features = isinstance(features, nn.Module) and isinstance(features, Features)
     if not (is_features and isinstance(features.n_features, int)):
         raise UsageError(f"model: expected an nn.Module with an int n_features, not {type(features).__name__}")

@@ -155,8 +155,9 @@ def make_policy(
 ) -> Policy:
     """Build a policy for these spaces with the features of a model: a name (see `qrl.common.registry`) or an object.
 
-    `observation_scale`: typical magnitudes [obs], 1 if not given. `invalid_action_slice`: see
-    `qrl.policies.actor.Actor`. Raises UsageError for spaces that no head or model supports.
+    `model_config`: the model's Config, a mapping of its options, or None for the defaults. `observation_scale`: typical
+    magnitudes [obs], 1 if not given. `invalid_action_slice`: see `qrl.policies.actor.Actor`. Raises UsageError for
+    spaces that no head or model supports.
     """
     generator = generator or torch.Generator().manual_seed(0)
     config = config or PolicyConfig()

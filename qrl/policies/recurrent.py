@@ -281,11 +281,12 @@ def make_recurrent_policy(
 ) -> RecurrentPolicy:
     """Build a recurrent policy for these spaces with the features of a recurrent model: a name or an object.
 
-    `trial_steps`: length of the longest trial. `shared`: actor and critic share one memory. `use_previous_observation`:
-    the last observation is an additional input. `predict_reward`: the actor predicts rewards. `bilinear`: the
-    read-out's weights are linear in the normalised observation. `observation_scale`: typical magnitudes [obs], 1 if not
-    given. `invalid_action_slice`: see `qrl.policies.actor.Actor`. Raises UsageError for spaces that no head or model
-    supports, and for a model without a memory.
+    `model_config`: as for `qrl.policies.policy.make_policy`. `trial_steps`: length of the longest trial. `shared`:
+    actor and critic share one memory. `use_previous_observation`: the last observation is an additional input.
+    `predict_reward`: the actor predicts rewards. `bilinear`: the read-out's weights are linear in the normalised
+    observation. `observation_scale`: typical magnitudes [obs], 1 if not given. `invalid_action_slice`: see
+    `qrl.policies.actor.Actor`. Raises UsageError for spaces that no head or model supports, and for a model without a
+    memory.
     """
     generator = generator or torch.Generator().manual_seed(0)
     config = config or PolicyConfig()

@@ -8,7 +8,7 @@ from torch import Tensor
 from qrl.circuits.angles import Expression, Factor, Function, Input, Scale, Weight, variables
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.substitution import substitute
-from qrl.common.autograd import without_modes
+from qrl.common.autograd import PerDevice
 
 TORCH_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -33,12 +33,15 @@ TORCH_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class Substitution:
     """Circuit in plain angles, and the further weights and features that it takes.
 
-    `circuit`: the circuit for an executor, the original one if no angle is an expression.
+    `circuit`: the circuit for an executor, the original one if no angle is an expression; `n_scales`: how many of the
+    original scales it takes.
     """
 
     def __init__(self, circuit: Circuit) -> None:
         plain = substitute(circuit)
         self.circuit = plain.circuit
+        self.n_scales = plain.circuit.n_scales
+        self._n_plain_weights = plain.circuit.n_weights
         self._n_inputs, self._n_weights = circuit.n_inputs, circuit.n_weights
         self._weights = _Evaluator(plain.weights) if plain.weights else None
         self._features = _Evaluator(plain.features) if plain.features else None
@@ -59,7 +62,7 @@ class Substitution:
         The leading axes of all arguments of this method and of `inputs` broadcast.
         """
         if self._weights is None:
-            return weights[..., : self.circuit.n_weights]
+            return weights[..., : self._n_plain_weights]
         return _joined(weights[..., : self._n_weights], self._weights(weights, scales, None))
 
     def inputs(self, inputs: Tensor, weights: Tensor, scales: Tensor) -> Tensor:
@@ -123,28 +126,23 @@ class _Polynomials:
         self._coefficients = [
             [term.coefficient if index == each else 0.0 for each in range(len(expressions))] for index, term in terms
         ]
-        self._constants: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+        self._constants = PerDevice(self._build)
 
     def __call__(self, columns: Tensor) -> Tensor:
         """Return the values [..., expression] for columns [..., column]."""
-        factors, coefficients = self._on(columns)
+        factors, coefficients = self._constants.like(columns)
         first, *rest = factors.unbind()
         products = columns.index_select(-1, first)
         for factor in rest:
             products = products * columns.index_select(-1, factor)
         return products @ coefficients
 
-    def _on(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return columns [factor, term] and coefficients [term, expression] on a tensor's device."""
-        key = (like.dtype, like.device)
-        if key not in self._constants:
-            self._constants[key] = without_modes(
-                lambda: (
-                    torch.tensor(self._factors, device=like.device),
-                    torch.tensor(self._coefficients, dtype=like.dtype, device=like.device),
-                )
-            )
-        return self._constants[key]
+    def _build(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return columns [factor, term] and coefficients [term, expression]."""
+        return (
+            torch.tensor(self._factors, device=device),
+            torch.tensor(self._coefficients, dtype=dtype, device=device),
+        )
 
 
 def _collect_depths(expression: Expression, depths: dict[Function, int]) -> int:

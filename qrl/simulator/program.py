@@ -25,7 +25,7 @@ from torch import Tensor
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.matrices import MAX_NOISY_WIRES
 from qrl.circuits.measurement import settings
-from qrl.common.autograd import is_traced, without_modes
+from qrl.common.autograd import PerDevice
 from qrl.common.errors import UsageError
 from qrl.common.memory import physical_memory
 from qrl.noise.model import NOISELESS, Noise
@@ -98,12 +98,14 @@ class Program:
         noise.check(circuit)
         self.circuit, self.noise = circuit, noise
         self._plain = Substitution(circuit)
+        # Counted here: `torch.compile` cannot look into a `cached_property`.
+        self._n_weights, self._n_scales, self._n_inputs = circuit.n_weights, circuit.n_scales, circuit.n_inputs
         # The kernel needs it for third derivatives only, and many wires take long to lower.
         self._lowering = Lowering(self._plain.circuit, noise) if self._library is None else None
         self.n_bases = len(settings(circuit))
         """Number of measurement bases of the observables; each takes its own run of the circuit."""
-        self._engines: dict[tuple[torch.dtype, torch.device], Engine] = {}
-        self._fused: dict[tuple[torch.dtype, torch.device], FusedExecutor] = {}
+        self._engines = PerDevice(self._build)
+        self._fused = PerDevice(self._build_fused)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy or unpickle, here or in another process, by compiling the circuit again.
@@ -113,29 +115,17 @@ class Program:
         engine = None if self._engine == chosen_engine() else self._engine
         return compile_circuit, (self.circuit, self.noise, engine)
 
-    def _on(self, like: Tensor) -> Engine:
-        """Return the engine for a tensor's dtype and device; the kernel's results would be constants of a trace."""
-        if self._library is not None and is_traced():
-            return self._fused_on(like.dtype, like.device)
-        key = (like.dtype, like.device)
-        if (found := self._engines.get(key)) is None:
-            found = self._engines[key] = self._build(*key)
-        return found
-
     def _build(self, dtype: torch.dtype, device: torch.device) -> Engine:
         if dtype not in (torch.float32, torch.float64):
             raise UsageError(f"circuit: dtype must be torch.float32 or torch.float64, not {dtype}")
         if self._library is None or device.type != "cpu":
-            return self._fused_on(dtype, device)
-        reference = functools.partial(self._fused_on, dtype, device)
+            return self._fused.on(dtype, device)
+        reference = functools.partial(self._fused.on, dtype, device)
         return NativeExecutor(self._library, self._plain.circuit, self.noise, dtype, reference)
 
-    def _fused_on(self, dtype: torch.dtype, device: torch.device) -> FusedExecutor:
-        if (found := self._fused.get((dtype, device))) is None:
-            self._lowering = self._lowering or Lowering(self._plain.circuit, self.noise)
-            build = functools.partial(FusedExecutor, self._plain.circuit, self._lowering, dtype, device)
-            found = self._fused[dtype, device] = without_modes(build)
-        return found
+    def _build_fused(self, dtype: torch.dtype, device: torch.device) -> FusedExecutor:
+        self._lowering = self._lowering or Lowering(self._plain.circuit, self.noise)
+        return FusedExecutor(self._plain.circuit, self._lowering, dtype, device)
 
     def bind(self, weights: Float[Tensor, "*circuits weight"], scales: Float[Tensor, "*circuits scale"]) -> Bound:
         """Compute everything that depends on no sample: fused maps and phase matrices; for the kernel, nothing.
@@ -144,12 +134,12 @@ class Program:
         its own circuit; all circuits run side by side. `torch.func.vmap` does the same, with more overhead per call.
         Raises UsageError for too few weights or scales.
         """
-        weights = _first("weights", weights, self.circuit.n_weights)
-        scales = _first("scales", scales, self.circuit.n_scales)
+        weights = _first("weights", weights, self._n_weights)
+        scales = _first("scales", scales, self._n_scales)
         if self._plain.is_original:
-            return self._on(weights).bind(weights, scales)
-        used = scales[..., : self._plain.circuit.n_scales]
-        bound = self._on(weights).bind(self._plain.weights(weights, scales), used)
+            return self._engines.like(weights).bind(weights, scales)
+        used = scales[..., : self._plain.n_scales]
+        bound = self._engines.like(weights).bind(self._plain.weights(weights, scales), used)
         return bound | {WEIGHTS: weights, SCALES: scales} if self._plain.has_features else bound
 
     def run(
@@ -167,7 +157,7 @@ class Program:
         and for initial states of the wrong shape or with noise channels.
         """
         inputs = self._features(bound, inputs, initial)
-        return self._on(inputs).run(bound, inputs, draw, initial)
+        return self._engines.like(inputs).run(bound, inputs, draw, initial)
 
     def amplitudes(
         self,
@@ -182,7 +172,7 @@ class Program:
         if self.noise.needs_density_matrix:
             raise UsageError("circuit: with noise channels the state has no amplitudes")
         inputs = self._features(bound, inputs, initial)
-        return self._on(inputs).amplitudes(bound, inputs, initial)
+        return self._engines.like(inputs).amplitudes(bound, inputs, initial)
 
     def probabilities(
         self,
@@ -195,7 +185,7 @@ class Program:
         They include noise and readout errors. Arguments and errors are those of `run`.
         """
         inputs = self._features(bound, inputs, initial)
-        return self._on(inputs).probabilities(bound, inputs, initial)
+        return self._engines.like(inputs).probabilities(bound, inputs, initial)
 
     def _features(self, bound: Bound, inputs: Tensor, initial: Tensor | None) -> Tensor:
         """Return the inputs of the circuit in plain angles, after checks of the arguments of `run`."""
@@ -207,7 +197,7 @@ class Program:
     def _check(self, inputs: Tensor, initial: Tensor | None) -> None:
         if inputs.ndim < 2:
             raise UsageError(f"circuit: inputs must have the shape [..., batch, feature], not {list(inputs.shape)}")
-        _first("inputs", inputs, self.circuit.n_inputs)
+        _first("inputs", inputs, self._n_inputs)
         if initial is None:
             return
         if self.noise.needs_density_matrix:

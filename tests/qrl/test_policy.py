@@ -142,3 +142,12 @@ def test_masked_actions_have_zero_probability_and_no_influence(model, normalisat
     entropy = policy.head.entropy({"log_probs": found})
     gradients = torch.autograd.grad(entropy.sum() + found[:, 0].sum(), list(policy.parameters()), allow_unused=True)
     assert entropy.isfinite().all() and all(g is None or g.isfinite().all() for g in gradients)
+
+
+def test_model_options_may_be_a_mapping_or_left_out():
+    actions = gymnasium.spaces.Discrete(2)
+    assert make_policy("mlp", {"hidden": (5,)}, OBSERVATIONS, actions).features.n_features == 5
+    by_default, given = (make_policy("mlp", config, OBSERVATIONS, actions) for config in (None, MlpConfig()))
+    assert all(map(torch.equal, by_default.parameters(), given.parameters()))
+    with pytest.raises(UsageError, match="no option 'hiden' of model 'mlp'; did you mean hidden"):
+        make_policy("mlp", {"hiden": (5,)}, OBSERVATIONS, actions)

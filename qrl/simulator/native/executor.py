@@ -9,7 +9,7 @@ from torch import Tensor
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate
 from qrl.circuits.measurement import Setting, eigenvalues, settings
-from qrl.common.autograd import without_modes
+from qrl.common.autograd import is_traced, without_modes
 from qrl.common.errors import UsageError
 from qrl.noise.model import Noise
 from qrl.simulator.executor import Draw, FusedExecutor, Mixtures, apply_readout_error, mixtures
@@ -74,6 +74,9 @@ class NativeExecutor:
         self, bound: dict[str, Tensor], inputs: Tensor, draw: Draw | None = None, initial: Tensor | None = None
     ) -> Tensor:
         """Return expectation values or estimates; see `qrl.simulator.program.Program.run`."""
+        if is_traced():
+            fused, bound = self._recordable(bound)
+            return fused.run(bound, inputs, draw, initial)
         if draw is None and not len(self._confusion):
             return self._evaluate(self._values, bound, inputs, initial)
         total: Tensor | None = None
@@ -86,22 +89,29 @@ class NativeExecutor:
 
     def amplitudes(self, bound: dict[str, Tensor], inputs: Tensor, initial: Tensor | None) -> Tensor:
         """Return final amplitudes; see `qrl.simulator.program.Program.amplitudes`."""
+        if is_traced():
+            fused, bound = self._recordable(bound)
+            return fused.amplitudes(bound, inputs, initial)
         parts = self._evaluate(self._amplitudes, bound, inputs, initial)
         return torch.view_as_complex(parts.unflatten(-1, (-1, 2)))
 
     def probabilities(self, bound: dict[str, Tensor], inputs: Tensor, initial: Tensor | None) -> Tensor:
         """Return outcome probabilities; see `qrl.simulator.program.Program.probabilities`."""
+        if is_traced():
+            fused, bound = self._recordable(bound)
+            return fused.probabilities(bound, inputs, initial)
         return apply_readout_error(self._evaluate(self._probabilities, bound, inputs, initial), self._readings)
 
     def _evaluate(self, kernel: Kernel, bound: dict[str, Tensor], inputs: Tensor, initial: Tensor | None) -> Tensor:
-        if not bound.keys() >= {"weights", "scales"}:
-            raise UsageError("circuit: the bound parameters are not those of this program on this device")
+        weights, scales = _parameters(bound)
         used = inputs if inputs.shape[-1] == self._circuit.n_inputs else inputs[..., : self._circuit.n_inputs]
         parts = None if initial is None else torch.view_as_real(initial.resolve_conj()).flatten(-2)
-        if torch.jit.is_tracing():  # type: ignore[attr-defined]
-            # A trace records operations of torch only.
-            return kernel.reference(bound["weights"], bound["scales"], used, parts)
-        return evaluate(kernel, bound["weights"], bound["scales"], used, parts)
+        return evaluate(kernel, weights, scales, used, parts)
+
+    def _recordable(self, bound: dict[str, Tensor]) -> tuple[FusedExecutor, dict[str, Tensor]]:
+        """Return the fused executor, whose operations a trace can record, and its bound parameters."""
+        fused = self._reference()
+        return fused, fused.bind(*_parameters(bound))
 
     # --- the same outputs of the fused executor ----------------------------------------------------------------------
 
@@ -119,6 +129,13 @@ class NativeExecutor:
     ) -> Tensor:
         fused = self._reference()
         return fused.true_probabilities(fused.bind(weights, scales), inputs, _as_complex(initial), setting)
+
+
+def _parameters(bound: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return weights and scales. Raises UsageError if they were not bound by this engine."""
+    if not bound.keys() >= {"weights", "scales"}:
+        raise UsageError("circuit: the bound parameters are not those of this program on this device")
+    return bound["weights"], bound["scales"]
 
 
 def _as_complex(parts: Tensor | None) -> Tensor | None:

@@ -35,8 +35,8 @@ def projected(tensors, seed: int) -> Tensor:
 
 def both(circuit: Circuit) -> tuple[Program, Program]:
     native, fused = (compile_circuit(circuit, engine=engine) for engine in ("native", "fused"))
-    assert isinstance(native._on(torch.zeros(1, dtype=DOUBLE)), NativeExecutor)
-    assert not isinstance(fused._on(torch.zeros(1, dtype=DOUBLE)), NativeExecutor)
+    assert isinstance(native._engines.like(torch.zeros(1, dtype=DOUBLE)), NativeExecutor)
+    assert not isinstance(fused._engines.like(torch.zeros(1, dtype=DOUBLE)), NativeExecutor)
     return native, fused
 
 

@@ -55,10 +55,10 @@ def test_density_matrices_and_other_devices_run_on_the_fused_executor():
     gates = (Gate("RX", (0,), Weight(0)), Gate("CZ", (0, 1)))
     like = torch.zeros(1)
     noisy = compile_circuit(Circuit(2, gates, Z), Noise(bit_flip=0.1), engine="native")
-    assert not isinstance(noisy._on(like), NativeExecutor)
+    assert not isinstance(noisy._engines.like(like), NativeExecutor)
     readout = compile_circuit(Circuit(2, gates, Z), Noise(readout=0.1), engine="native")
-    assert isinstance(readout._on(like), NativeExecutor)
-    assert not isinstance(readout._on(like.to("meta")), NativeExecutor)
+    assert isinstance(readout._engines.like(like), NativeExecutor)
+    assert not isinstance(readout._engines.like(like.to("meta")), NativeExecutor)
 
 
 @pytest.mark.parametrize("wrong", ["inputs", "weights"])
