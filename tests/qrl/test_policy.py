@@ -149,5 +149,5 @@ def test_model_options_may_be_a_mapping_or_left_out():
     assert make_policy("mlp", {"hidden": (5,)}, OBSERVATIONS, actions).features.n_features == 5
     by_default, given = (make_policy("mlp", config, OBSERVATIONS, actions) for config in (None, MlpConfig()))
     assert all(map(torch.equal, by_default.parameters(), given.parameters()))
-    with pytest.raises(UsageError, match="no option 'hiden' of model 'mlp'; did you mean hidden"):
+    with pytest.raises(UsageError, match="no option 'hiden' of model 'mlp'; did you mean 'hidden'"):
         make_policy("mlp", {"hiden": (5,)}, OBSERVATIONS, actions)
