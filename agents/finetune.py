@@ -20,6 +20,7 @@ from torch import Tensor
 from agents.core.context import BuildContext
 from agents.core.pytree import leaves
 from agents.core.rollout import Rollout
+from agents.core.shard import WHOLE, Shard
 from agents.rl import acting
 from agents.rl.acting import FastWeights
 from agents.rl.batch import Batch, inner_batch, n_samples, outer_batch
@@ -52,9 +53,9 @@ class Finetune:
     begin, act, mode = acting.begin, acting.act, acting.mode
     to_environment, check_memory = acting.to_environment, acting.check_memory
 
-    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int) -> None:
-        self.config, self.policy, self.horizon = config, policy, horizon
-        self.n_tasks, self.n_envs = config.meta_batch, config.episodes
+    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int, shard: Shard = WHOLE) -> None:
+        self.config, self.policy, self.horizon, self.shard = config, policy, horizon, shard
+        self.n_tasks, self.n_envs = shard.part(config.meta_batch, "agent finetune: meta_batch"), config.episodes
         self.n_rollouts = 2 if config.learn_step_sizes else 1
         self.meta = initial_meta(policy, config)
         self.theta = self.meta.theta
@@ -73,13 +74,13 @@ class Finetune:
         data = self.batches(rollouts, states)
         gradients = (self.meta_gradient(data) for _ in range(self.config.epochs))
         metrics = self.optimiser.optimise(gradients, lambda: self.evaluate(data)["kl"], progress_remaining)
-        acting.update_normalisation(self.policy, rollouts)
+        acting.update_normalisation(self.policy, rollouts, self.shard)
         return metrics
 
     def batches(self, rollouts: list[Rollout], states: list[FastWeights]) -> MultiTaskBatch:
         """Return the batches of an update; `states[j]` collected `rollouts[j]`."""
         before, *after = (
-            with_old_policy(self.policy, state.params, outer_batch(rollout, self.config))
+            with_old_policy(self.policy, state.params, outer_batch(rollout, self.config, self.shard))
             for rollout, state in zip(rollouts, states, strict=True)
         )
         return before, (inner_batch(rollouts[0], self.config), *after) if after else ()
@@ -99,12 +100,13 @@ class Finetune:
     def meta_gradient(self, data: MultiTaskBatch) -> tuple[list[Tensor], dict[str, float]]:
         """Return the gradient of the objective for every tensor of `meta`, and the metrics of `evaluate`."""
         terms = partial(task_terms, self.objective, self.meta, data)
-        return chunked_gradient(terms, leaves(self.meta), self.chunks(data), per_step(data[0].valid))
+        scale = per_step(data[0].valid, self.shard)
+        return chunked_gradient(terms, leaves(self.meta), self.chunks(data), scale, self.shard)
 
     def evaluate(self, data: MultiTaskBatch) -> dict[str, float]:
         """Return `loss`, `kl` and `entropy` at the current parameters."""
         terms = partial(task_terms, self.objective, self.meta, data)
-        return chunked_terms(terms, self.chunks(data), per_step(data[0].valid))
+        return chunked_terms(terms, self.chunks(data), per_step(data[0].valid, self.shard), self.shard)
 
     def chunks(self, data: MultiTaskBatch) -> list[slice]:
         """Divide the tasks into chunks whose graphs fit into the memory budget."""
@@ -126,4 +128,4 @@ def build(config: Config, context: BuildContext) -> Finetune:
     policy = context.make_episode_policy()
     samples = 3 * config.episodes * context.horizon
     check_gradient_fits("agent finetune", policy, samples)
-    return Finetune(config, policy, context.horizon)
+    return Finetune(config, policy, context.horizon, context.shard)

@@ -10,6 +10,7 @@ by PPO-clip, with the inner updates recomputed in every epoch (Schulman et al. 2
 docs/estimators.md compares the estimators' expectations and biases, computed exactly by enumeration.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from torch import Tensor
 from agents.core.context import BuildContext
 from agents.core.pytree import flatten, leaves, unflatten
 from agents.core.rollout import Rollout
+from agents.core.shard import WHOLE, Shard
 from agents.rl import acting
 from agents.rl.acting import FastWeights
 from agents.rl.adaptive_adam import check_finite
@@ -110,9 +112,10 @@ class MAML:
     begin, act, mode = acting.begin, acting.act, acting.mode
     to_environment, check_memory = acting.to_environment, acting.check_memory
 
-    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int) -> None:
-        self.config, self.policy, self.horizon = config, policy, horizon
-        self.n_tasks, self.n_envs, self.n_rollouts = config.meta_batch, config.episodes, config.inner_steps + 1
+    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int, shard: Shard = WHOLE) -> None:
+        self.config, self.policy, self.horizon, self.shard = config, policy, horizon, shard
+        self.n_tasks = shard.part(config.meta_batch, "agent maml: meta_batch")
+        self.n_envs, self.n_rollouts = config.episodes, config.inner_steps + 1
         self.meta = initial_meta(policy, config)
         self.theta = self.meta.theta
         self.optimiser = meta_optimiser(policy, self.meta, config)
@@ -163,13 +166,13 @@ class MAML:
             metrics = self.trust_region_step(data)
         else:
             metrics = self.ppo_epochs(data, progress_remaining)
-        acting.update_normalisation(self.policy, rollouts)
+        acting.update_normalisation(self.policy, rollouts, self.shard)
         return metrics
 
     def batches(self, rollouts: list[Rollout], states: list[FastWeights]) -> MetaBatch:
         """Return the batches of the inner updates, and the batch of the adapted policies."""
         *before, after = rollouts
-        outer = with_old_policy(self.policy, states[-1].params, outer_batch(after, self.config))
+        outer = with_old_policy(self.policy, states[-1].params, outer_batch(after, self.config, self.shard))
         inner_batches = []
         for rollout, state in zip(before, states[:-1], strict=True):
             batch = inner_batch(rollout, self.config)
@@ -185,10 +188,10 @@ class MAML:
 
         In the outer objective, advantages are divided by one standard deviation and summed over the episodes.
         """
-        returns = [returns_to_go(rollout.reward, self.config.discount)[0] for rollout in (before, after)]
+        first, adapted = (returns_to_go(rollout.reward, self.config.discount)[0] for rollout in (before, after))
         advantage = plain_batch(after, self.config).advantage.transpose(0, 1)
-        unit = deviation(advantage, after.valid, per_task=False).flatten() / after.valid.shape[2]
-        score = (score_advantages(*returns) / unit)[:, None]
+        unit = deviation(advantage, after.valid, per_task=False, shard=self.shard).flatten() / after.valid.shape[2]
+        score = (score_advantages(first, adapted, self.shard) / unit)[:, None]
         return torch.where(before.valid.transpose(0, 1), score, 0.0)
 
     def objective(self, meta: Meta, inner_batches: tuple[Batch, ...], outer: Batch) -> Terms:
@@ -219,12 +222,13 @@ class MAML:
     def meta_gradient(self, data: MetaBatch) -> tuple[list[Tensor], dict[str, float]]:
         """Return the gradient of the mean objective for every tensor of `meta`, and the metrics of `evaluate`."""
         terms = partial(task_terms, self.objective, self.meta, data)
-        return chunked_gradient(terms, leaves(self.meta), self.chunks(data), per_step(data[1].valid))
+        scale = per_step(data[1].valid, self.shard)
+        return chunked_gradient(terms, leaves(self.meta), self.chunks(data), scale, self.shard)
 
     def evaluate(self, data: MetaBatch, meta: Meta | None = None) -> dict[str, float]:
         """Return `loss`, `kl` and `entropy`, means over valid steps, at these or other meta-parameters."""
         terms = partial(task_terms, self.objective, self.meta if meta is None else meta, data)
-        return chunked_terms(terms, self.chunks(data), per_step(data[1].valid))
+        return chunked_terms(terms, self.chunks(data), per_step(data[1].valid, self.shard), self.shard)
 
     def chunks(self, data: MetaBatch) -> list[slice]:
         """Divide the tasks into chunks whose graphs fit into the memory budget."""
@@ -260,7 +264,7 @@ class MAML:
 
     def fisher_product(self, data: MetaBatch) -> Product:
         """Return v -> (J' F J + damping) v on flat meta-parameters; see `agents.rl.fisher`."""
-        chunks, weight = self.chunks(data), per_step(data[1].valid)
+        chunks, weight = self.chunks(data), per_step(data[1].valid, self.shard)
 
         def linearised(tasks: slice) -> Callable[[Meta], Meta]:
             inner_batches, outer = select_tasks(data, tasks)
@@ -270,10 +274,11 @@ class MAML:
         single = linearised(chunks[0]) if len(chunks) == 1 else None
 
         def product(vector: Tensor) -> Tensor:
-            result = self.config.cg_damping * vector
-            for tasks in chunks:
-                result = result + flatten((single or linearised(tasks))(unflatten(vector, self.meta)))
-            return result
+            damping = self.config.cg_damping * vector
+            parts = (flatten((single or linearised(tasks))(unflatten(vector, self.meta))) for tasks in chunks)
+            if self.shard is WHOLE:  # in the order of earlier versions
+                return functools.reduce(torch.add, parts, damping)
+            return damping + self.shard.sum([functools.reduce(torch.add, parts)])[0]
 
         return product
 
@@ -304,4 +309,4 @@ def build(config: Config, context: BuildContext) -> MAML:
     policy = context.make_episode_policy()
     samples = (UPDATE_PASSES * config.inner_steps + 1) * config.episodes * context.horizon
     check_gradient_fits("agent maml", policy, samples)
-    return MAML(config, policy, context.horizon)
+    return MAML(config, policy, context.horizon, context.shard)

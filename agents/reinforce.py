@@ -21,6 +21,7 @@ from torch import Tensor
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.core.saved_state import moments, named_parameters, policy_buffers, restore_training
+from agents.core.shard import WHOLE, Shard
 from agents.rl import acting
 from agents.rl.acting import FastWeights
 from agents.rl.adaptive_adam import check_finite
@@ -83,13 +84,14 @@ class Reinforce:
     to_environment, check_memory = acting.to_environment, acting.check_memory
     n_rollouts = 1
 
-    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int) -> None:
-        self.config, self.policy, self.horizon = config, policy, horizon
+    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int, shard: Shard = WHOLE) -> None:
+        self.config, self.policy, self.horizon, self.shard = config, policy, horizon, shard
         self.theta: Params = dict(policy.named_parameters())
         rates = {"angles": config.lr_angles, "scales": config.lr_scales, "heads": config.lr_heads}
         by_name = {name: rates[group] for name, group in policy.groups.items()}
         self.optimiser = adam(self.theta, by_name, amsgrad=config.amsgrad)
-        self.n_tasks, self.n_envs = config.meta_batch, config.episodes
+        self.n_tasks = shard.part(config.meta_batch, f"agent {config.agent}: meta_batch")
+        self.n_envs = config.episodes
 
     def adapt(self, state: FastWeights, rollout: Rollout) -> FastWeights:
         """Take one policy-gradient step in every task."""
@@ -108,16 +110,16 @@ class Reinforce:
         metrics["grad_norm"] = math.sqrt(sum(float(each.square().sum()) for each in gradient))
         check_finite(metrics)
         self.optimiser.step()
-        acting.update_normalisation(self.policy, rollouts)
+        acting.update_normalisation(self.policy, rollouts, self.shard)
         return metrics
 
     def gradient(self, rollout: Rollout) -> tuple[list[Tensor], dict[str, float]]:
         """Return the policy gradient at the current parameters, and `loss` and `entropy`."""
         batch = self.standardised(plain_batch(rollout, self.config))
-        n_episodes, n_steps = rollout.valid[0].numel(), int(rollout.valid.sum())
+        n_episodes, n_steps = self.shard.totals([rollout.valid[0].numel(), int(rollout.valid.sum())])
         chunks = task_chunks(self.policy, batch.observation, n_samples(batch), self.config)
         terms = partial(task_terms, self.objective, self.theta, (batch,))
-        gradient, metrics = chunked_gradient(terms, list(self.theta.values()), chunks, 1 / n_episodes)
+        gradient, metrics = chunked_gradient(terms, list(self.theta.values()), chunks, 1 / n_episodes, self.shard)
         return gradient, metrics | {"entropy": metrics["entropy"] * n_episodes / n_steps}
 
     def standardised(self, batch: Batch) -> Batch:
@@ -129,8 +131,9 @@ class Reinforce:
             return batch
         per_episode = self.config.standardise_returns == "episode"
         returns = batch.advantage.mT
-        scores = standard_scores(returns, batch.valid.mT, per_episode=per_episode)
-        if per_episode and not scores.any() and returns[..., 0].unique().numel() > 1:
+        scores = standard_scores(returns, batch.valid.mT, per_episode=per_episode, shard=self.shard)
+        equal = per_episode and not scores.any() and returns[..., 0].unique().numel() > 1
+        if per_episode and not self.shard.any(not equal):
             raise TrainingError(
                 "all returns within an episode are equal, as with a reward only at its end, so that standardising them "
                 "within the episode leaves no learning signal; use --agent.standardise-returns batch"
@@ -161,6 +164,6 @@ class Reinforce:
 
 def build(config: Config, context: BuildContext) -> Reinforce:
     """Return the learner of the run's policy."""
-    learner = Reinforce(config, context.make_episode_policy(), context.horizon)
+    learner = Reinforce(config, context.make_episode_policy(), context.horizon, context.shard)
     check_gradient_fits("agent reinforce", learner.policy, 2 * config.episodes * context.horizon)
     return learner

@@ -18,6 +18,7 @@ from torch import Tensor
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.core.saved_state import named_parameters, policy_buffers, restore
+from agents.core.shard import WHOLE, Shard
 from agents.rl import acting
 from agents.rl.acting import FastWeights
 from agents.rl.adaptive_adam import check_finite
@@ -52,10 +53,11 @@ class Reptile:
     begin, act, mode = acting.begin, acting.act, acting.mode
     to_environment, check_memory = acting.to_environment, acting.check_memory
 
-    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int) -> None:
-        self.config, self.policy, self.horizon = config, policy, horizon
+    def __init__(self, config: Config, policy: EpisodePolicy, horizon: int, shard: Shard = WHOLE) -> None:
+        self.config, self.policy, self.horizon, self.shard = config, policy, horizon, shard
         self.theta: Params = dict(policy.named_parameters())
-        self.n_tasks, self.n_envs, self.n_rollouts = config.meta_batch, config.episodes, config.inner_steps
+        self.n_tasks = shard.part(config.meta_batch, "agent reptile: meta_batch")
+        self.n_envs, self.n_rollouts = config.episodes, config.inner_steps
 
     def adapt(self, state: FastWeights, rollout: Rollout) -> FastWeights:
         """Take one policy-gradient step in every task."""
@@ -71,12 +73,14 @@ class Reptile:
         """
         adapted = self.adapt(states[-1], rollouts[-1]).params
         epsilon = self.config.outer_step_size * progress_remaining
-        moves = {name: epsilon * (adapted[name].mean(0) - value) for name, value in self.theta.items()}
+        # Shards are equal, so that the mean over tasks is the mean of the shards' means.
+        means = self.shard.sum([adapted[name].mean(0) / self.shard.count for name in self.theta])
+        moves = {name: epsilon * (mean - value) for (name, value), mean in zip(self.theta.items(), means, strict=True)}
         metrics = {"distance": math.sqrt(sum(float(move.square().sum()) for move in moves.values()))}
         check_finite(metrics)
         for name, move in moves.items():
             self.theta[name] += move
-        acting.update_normalisation(self.policy, rollouts)
+        acting.update_normalisation(self.policy, rollouts, self.shard)
         return metrics
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -91,6 +95,6 @@ class Reptile:
 
 def build(config: Config, context: BuildContext) -> Reptile:
     """Return the learner of the run's policy."""
-    learner = Reptile(config, context.make_episode_policy(), context.horizon)
+    learner = Reptile(config, context.make_episode_policy(), context.horizon, context.shard)
     check_gradient_fits("agent reptile", learner.policy, 2 * config.episodes * context.horizon)
     return learner

@@ -24,6 +24,8 @@ from torch import Tensor
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
 from agents.core.saved_state import policy_buffers
+from agents.core.shard import WHOLE, Moments, Shard
+from agents.rl.acting import update_normalisation
 from agents.rl.adaptive_adam import KLAdaptiveAdam
 from agents.rl.config import PPOConfig
 from agents.rl.gradient import Terms, chunked_gradient, chunked_terms, per_step
@@ -173,21 +175,24 @@ class RL2:
         horizon: int,
         reward_scale: float,
         initial: Callable[[int], Params] | None = None,
+        shard: Shard = WHOLE,
     ) -> None:
         """Build the learner; `initial` draws the initial parameters of each restart.
 
         Raises UsageError if the steps of all trials, or the graph of a single trial, do not fit into memory.
         """
-        self.config, self.policy, self.reward_scale = config, policy, reward_scale
+        self.config, self.policy, self.reward_scale, self.shard = config, policy, reward_scale, shard
         self.theta: Params = dict(policy.named_parameters())
         self.trial_episodes = config.episodes
         self.entropy_factor = 1.0
         """Factor on the entropy bonus in the current update."""
-        self.n_tasks, self.n_envs = config.meta_batch // config.trials, config.trials
-        steps = config.episodes * horizon
-        user, rollout = f"agent {config.agent}", f"a rollout of {config.meta_batch} trials of {steps:,} steps"
-        device = policy.scale.device
-        check_fits(user, rollout, config.meta_batch * steps * rollout_bytes(policy), device)
+        user = f"agent {config.agent}"
+        self.n_tasks, self.n_envs = shard.part(config.meta_batch // config.trials, f"{user}: tasks"), config.trials
+        n_trials, steps = self.n_tasks * self.n_envs, config.episodes * horizon
+        if config.minibatches > n_trials:
+            raise UsageError(f"{user}: minibatches must be at most the {n_trials} trials of a shard")
+        rollout, device = f"a rollout of {n_trials} trials of {steps:,} steps", policy.scale.device
+        check_fits(user, rollout, n_trials * steps * rollout_bytes(policy), device)
         self.value_scale = reward_scale * float(torch.tensor(config.discount).pow(torch.arange(steps)).sum())
         """Return that corresponds to a critic output of 1: the discounted sum of `reward_scale` over a trial."""
         rates = {name: config.rate(group) for name, group in policy.groups.items()}
@@ -275,9 +280,9 @@ class RL2:
         self.entropy_factor = progress_remaining if self.config.entropy_schedule == "linear" else 1.0
         gradients = (self.gradient(minibatch) for minibatch in minibatches * self.config.epochs)
         metrics = self.optimiser.optimise(gradients, lambda: self.evaluate(trials)["kl"], progress_remaining)
-        self.policy.update_normalisation(rollout.observation[rollout.valid])
+        update_normalisation(self.policy, rollouts, self.shard)
         attempt = {} if self.restarts.attempt is None else {"attempt": self.restarts.attempt}
-        self.restarts.record(float(rollout.returns.mean()))
+        self.restarts.record(self.shard.mean(float(rollout.returns.mean())))
         return metrics | {"explained_variance": explained_variance} | attempt
 
     def inputs(self, rollout: Rollout) -> Tensor:
@@ -306,9 +311,10 @@ class RL2:
         value = self.value_scale * torch.cat([each.value for each in outputs], dim=1)
         advantage = generalised_advantages(reward, value, valid, config.discount, config.gae_lambda)
         target = advantage + value
-        unexplained = advantage[valid].var(correction=0) / target[valid].var(correction=0).clamp_min(1e-12)
+        left, whole = (Moments.of(each[valid], self.shard).variance for each in (advantage, target))
+        unexplained = left / whole.clamp_min(1e-12)
         advantage = advantage - leave_one_out(advantage.unflatten(1, (-1, self.n_envs))).flatten(1, 2)
-        mean, deviation = advantage[valid].mean(), advantage[valid].std(correction=0)
+        _, mean, _, deviation = Moments.of(advantage[valid], self.shard)
         trials = Trials(
             inputs=inputs,
             action=action,
@@ -354,11 +360,13 @@ class RL2:
     def gradient(self, trials: Trials) -> tuple[list[Tensor], dict[str, float]]:
         """Return the gradient of the mean objective for every parameter, and the metrics of `evaluate`."""
         theta, chunks = list(self.theta.values()), self.chunks(*trials.valid.shape)
-        return chunked_gradient(partial(self._terms, trials), theta, chunks, per_step(trials.valid))
+        scale = per_step(trials.valid, self.shard)
+        return chunked_gradient(partial(self._terms, trials), theta, chunks, scale, self.shard)
 
     def evaluate(self, trials: Trials) -> dict[str, float]:
         """Return the means of the terms over valid steps at the current parameters; `loss` is minus the objective."""
-        return chunked_terms(partial(self._terms, trials), self.chunks(*trials.valid.shape), per_step(trials.valid))
+        chunks, scale = self.chunks(*trials.valid.shape), per_step(trials.valid, self.shard)
+        return chunked_terms(partial(self._terms, trials), chunks, scale, self.shard)
 
     def _terms(self, trials: Trials, chunk: slice) -> Terms:
         return self.objective(self.theta, select_trials(trials, chunk))
@@ -401,4 +409,4 @@ def build(config: Config, context: BuildContext) -> RL2:
     def initial(attempt: int) -> Params:
         return dict(policy(attempt).named_parameters())
 
-    return RL2(config, policy(), context.horizon, context.distribution.reward_scale, initial)
+    return RL2(config, policy(), context.horizon, context.distribution.reward_scale, initial, context.shard)

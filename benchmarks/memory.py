@@ -20,8 +20,10 @@ import torch
 from agents.core.context import build
 from agents.core.rollout import Rollout
 from agents.core.spec import Spec
-from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
-from agents.experiment.loop import Training, collect_and_adapt
+from agents.experiment.evaluation import adaptation_curve
+from agents.experiment.loop import Training
+from agents.experiment.returns import EvaluationPlan
+from agents.experiment.rollouts import collect_and_adapt
 from benchmarks.shared.common import default_spec, set_up, table, write_result
 from benchmarks.shared.main import QuickOptions, run_main
 from qrl.models.reuploading import Config as CircuitConfig

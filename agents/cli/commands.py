@@ -25,6 +25,7 @@ from agents.runs.program import program
 from agents.runs.replacing import check_target
 from agents.runs.saved_spec import weights_note
 from agents.select.options import SelectOptions
+from agents.shards import launch
 from qrl.common.errors import UsageError, suggest
 from qrl.common.trust import names_from
 from qrl.simulator.engine import engine
@@ -71,10 +72,16 @@ def _train(arguments: list[str]) -> int:
     if options.jobs != 1:
         raise UsageError("--jobs is the number of parallel runs of several seeds: add --seeds")
     out = options.out or default_out(spec)
-    check_target(out, overwrite=options.overwrite)
-    from agents.experiment.start import run_training
+    if launch.is_restart() and (out / "config.json").exists():
+        return _resume([str(out), "--trust"])  # these processes have been given the run's options, and its code, before
+    if launch.leads():
+        check_target(out, overwrite=options.overwrite)
+    from agents.experiment.start import follow_training, run_training
 
     with names_from(options.config, trust):
+        if not launch.leads():
+            follow_training(spec)
+            return 0
         run_training(
             spec,
             out,
@@ -110,8 +117,12 @@ def _evaluate(arguments: list[str]) -> int:
 def _resume(arguments: list[str]) -> int:
     options, changes = parse_resume(arguments)
     keep_freed_memory()
-    from agents.experiment.resume import run_resume
+    from agents.experiment.resume import follow_resumed, run_resume
 
+    if not launch.leads():
+        further = {} if options.iterations is None else {"iterations": options.iterations}
+        follow_resumed(options.run, {**changes, **further}, None, options.confirmed)
+        return 0
     run_resume(options.run, options.iterations, changes=changes, trust=options.confirmed, track=options.track)
     return 0
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from agents.runs.interrupt import Interrupted, stopping_at_once
 from agents.runs.messages import held_warnings, print_anything, tell
 from agents.runs.program import program
+from agents.shards.launch import is_first
 from qrl.common.checks import check_text
 from qrl.common.errors import TrainingError, UsageError, is_out_of_memory
 from qrl.common.importing import install_hint
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             with stopping_at_once():
                 return run_command(arguments)
     except UsageError as error:
-        return _complain(error, 2)
+        # Every process of a training finds it; the leading one says it.
+        return _complain(error, 2) if is_first() else 2
     except TrainingError as error:
         return _complain(error, 1)
     except Interrupted as stop:

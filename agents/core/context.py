@@ -10,6 +10,7 @@ import torch
 
 from agents.core.agent import Agent, Learner, NetworkAgent, missing_members
 from agents.core.given import ReadyAgent
+from agents.core.shard import WHOLE, Shard, Sharded
 from agents.core.spec import Spec
 from envs import TaskDistribution
 from qrl.backends.backend import Backend, Execution, executions, run_on
@@ -58,6 +59,8 @@ class BuildContext:
     make_register_policy: Callable[[], CoherentPolicy] | None = None
     """Function that builds the run's policy network if observations are registers of qubits; None if they are numbers.
     """
+    shard: Shard = WHOLE
+    """Part of the training that the agent is; see `agents.core.shard`."""
 
     def make_episode_policy(self) -> EpisodePolicy:
         """Build the run's policy network, for agents that can also use one on registers of qubits."""
@@ -137,8 +140,8 @@ def check_device(name: str) -> None:
         raise UsageError(f"--device {name}: torch finds {count} CUDA device{'s' * (count > 1)} here: {found}")
 
 
-def build(spec: Spec) -> tuple[TaskDistribution, Agent[object]]:
-    """Build the task distribution and the agent of a spec.
+def build(spec: Spec, shard: Shard = WHOLE) -> tuple[TaskDistribution, Agent[object]]:
+    """Build the task distribution and the agent of a spec, or of one shard of its training.
 
     Raises UsageError for an unavailable device and for incompatible plug-ins.
     """
@@ -146,16 +149,16 @@ def build(spec: Spec) -> tuple[TaskDistribution, Agent[object]]:
     if spec.threads:
         torch.set_num_threads(spec.threads)
     distribution = _build_distribution(spec)
-    return distribution, build_agent(spec, distribution, backend_of(spec))
+    return distribution, build_agent(spec, distribution, backend_of(spec), shard)
 
 
-def build_agent(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Agent[object]:
-    """Build the agent of a spec, with its circuits on a backend.
+def build_agent(spec: Spec, distribution: TaskDistribution, backend: Backend, shard: Shard = WHOLE) -> Agent[object]:
+    """Build the agent of a spec, or of one shard of its training, with its circuits on a backend.
 
-    Raises UsageError for incompatible plug-ins, and for a backend other than the exact one if the agent has no
-    circuits.
+    Raises UsageError for incompatible plug-ins, for a backend other than the exact one if the agent has no circuits,
+    and for several shards if the agent cannot be split.
     """
-    context = _context(spec, distribution, backend)
+    context = _context(spec, distribution, backend, shard)
     plugin = spec.plugin("agent")
     if isinstance(plugin, ReadyAgent) and backend != Backend():
         raise UsageError(f"agent {spec.agent!r} is built already: its circuits keep their backend, shots and noise")
@@ -165,6 +168,8 @@ def build_agent(spec: Spec, distribution: TaskDistribution, backend: Backend) ->
     if missing:
         raise UsageError(f"agent {spec.agent!r}: {type(agent).__name__} has no {', '.join(missing)}")
     assert isinstance(agent, Agent)
+    if spec.shards > 1 and not (isinstance(agent, Sharded) and agent.shard is shard):
+        raise UsageError(f"agent {spec.agent!r} cannot be trained in shards; leave out shards {spec.shards}")
     return agent
 
 
@@ -183,7 +188,7 @@ _OPTIONS_ON_NUMBERS = {
 """Options of agents, by argument of `make_recurrent_policy`, that policies on registers do not have."""
 
 
-def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> BuildContext:
+def _context(spec: Spec, distribution: TaskDistribution, backend: Backend, shard: Shard) -> BuildContext:
     if backend.name == "torch" and isinstance(spec.model_config, _HasWires):
         check_noisy_wires(spec.model_config.n_wires, backend.noise)  # before the exact circuit is built, which is slow
     device = torch.device(spec.device)
@@ -253,7 +258,8 @@ def _context(spec: Spec, distribution: TaskDistribution, backend: Backend) -> Bu
 
     seed = int(seed_sequences(spec.seed)["parameters"].generate_state(1)[0])
     network = FeatureNetwork(model, spec.model_config, seed, on_backend)
-    return BuildContext(distribution, device, policy, recurrent, network, None if registers is None else coherent)
+    on_registers = None if registers is None else coherent
+    return BuildContext(distribution, device, policy, recurrent, network, on_registers, shard)
 
 
 def _build_distribution(spec: Spec) -> TaskDistribution:

@@ -12,6 +12,9 @@ LARGEST_STEPS = 10_000
 LARGEST_ITERATIONS = 10_000_000
 """Iterations of a training run."""
 
+LARGEST_SHARDS = 100_000
+"""Shards of a training; each has at least one task of an iteration."""
+
 LARGEST_THREADS = 1024
 """Threads of torch; more than any machine has cores."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints, runtim
 from agents.core.limits import (
     LARGEST_EPISODES,
     LARGEST_ITERATIONS,
+    LARGEST_SHARDS,
     LARGEST_STEPS,
     LARGEST_TASKS,
     LARGEST_THREADS,
@@ -119,6 +120,9 @@ class Spec:
     checkpoint_every: int = 10
     """Checkpoint interval [meta-iterations]."""
 
+    shards: int = 1
+    """Equal parts of the tasks of an iteration, which several processes can share [shards] (docs/scaling.md)."""
+
     eval_tasks: int = 100
     """Evaluation at the end of training: test tasks [tasks]."""
 
@@ -161,6 +165,7 @@ class Spec:
         check_count("patience", self.patience, least=0, most=LARGEST_ITERATIONS)
         if self.patience and not self.validate_every:
             raise UsageError(f"patience {self.patience} needs validations: give validate-every, such as 5")
+        check_count("shards", self.shards, most=LARGEST_SHARDS)
         check_seed("seed", self.seed)
         check_count("threads", self.threads, least=0, most=LARGEST_THREADS)
         check_count("shots", self.shots, least=0, most=MAX_SHOTS)

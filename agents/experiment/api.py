@@ -10,10 +10,11 @@ from agents.core.spec import OBJECT_ROLES, Given, Spec, default_out
 from agents.experiment.callbacks import Callback, check_callbacks
 from agents.experiment.evaluation import Curve
 from agents.experiment.plot import plot
-from agents.experiment.resume import run_resume
+from agents.experiment.resume import follow_resumed, run_resume
 from agents.experiment.run import Run, Which
-from agents.experiment.start import run_training
+from agents.experiment.start import follow_training, run_training
 from agents.runs.folder import RunFolder
+from agents.shards import launch
 from envs.core.distribution import TaskDistribution
 from qrl.backends.backend import Backend
 from qrl.common.checks import check_text
@@ -44,6 +45,7 @@ def train(
     noise: Sequence[str] = (),
     device: str = "cpu",
     threads: int = 0,
+    shards: int = 1,
     checkpoint_every: int = 10,
     validate_every: int = 0,
     validate_tasks: int = 20,
@@ -77,6 +79,7 @@ def train(
         noise: noise model, such as ["depolarizing=0.01"]; see docs/backends.md.
         device: torch device of all tensors: cpu, cuda or, of several GPUs, cuda:N.
         threads: CPU threads of torch [threads]; 0: torch's default.
+        shards: equal parts of the tasks of an iteration, which several processes can share [shards]; docs/scaling.md.
         checkpoint_every: checkpoint interval [meta-iterations].
         validate_every: interval of evaluations on validation tasks, which keep the best checkpoint [meta-iterations];
             0: none. They do not change the training.
@@ -116,6 +119,7 @@ def train(
         noise=tuple(noise),
         device=device,
         threads=threads,
+        shards=shards,
         checkpoint_every=checkpoint_every,
         validate_every=validate_every,
         validate_tasks=validate_tasks,
@@ -125,9 +129,13 @@ def train(
         **({} if iterations is None else {"iterations": iterations}),
         **({} if eval_tasks is None else {"eval_tasks": eval_tasks}),
     )
+    out = _path(out, default_out(spec))
+    if not launch.leads():
+        follow_training(spec)
+        return Run(RunFolder.open(out), spec.objects, Trust(everything=True))
     return run_training(
         spec,
-        _path(out, default_out(spec)),
+        out,
         overwrite=overwrite,
         start_from=None if start_from is None else _path(start_from),
         track=_names(track),
@@ -174,8 +182,13 @@ def resume(
     changes: dict[str, object] = {f"agent_config.{name}": rate for name, rate in (agent_config or {}).items()}
     changes |= {} if validate_every is None else {"validate_every": validate_every}
     changes |= {} if patience is None else {"patience": patience}
+    path = _path(path)
+    if not launch.leads():
+        further = {} if iterations is None else {"iterations": iterations}
+        follow_resumed(path, {**changes, **further}, objects, Trust(trust, names))
+        return Run(RunFolder.open(path), objects, Trust(everything=True))
     return run_resume(
-        _path(path),
+        path,
         iterations,
         changes=changes,
         objects=objects,

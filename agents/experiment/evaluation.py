@@ -6,44 +6,28 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
-import torch
 from scipy import stats
-from torch import Tensor
-from torch.nn.functional import pad
 
-from agents.core.agent import Agent, InContextAgent, MemoryBoundAgent, NetworkAgent, State
+from agents.core.agent import Agent, NetworkAgent, State
 from agents.core.confidence import CONFIDENCE
-from agents.core.context import seed_shots, torch_generator
 from agents.core.plain import from_plain
-from agents.core.rollout import Rollout
 from agents.core.spec import Spec
-from agents.experiment.certificate import Certificate, certificate_of, count_successes
-from agents.experiment.loop import collect_and_adapt
-from agents.experiment.memory import check_rollouts
+from agents.experiment.certificate import Certificate, certificate_of
+from agents.experiment.returns import EvaluationPlan, EvaluationReturns, evaluate_returns
 from envs import TaskDistribution
 from envs.core.distribution import Split
 from envs.core.quantum_data import QuantumDataFamily
-from envs.core.task_vector import TaskVectorEnv
 from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
-from qrl.common.memory import check_fits
 from qrl.common.registry import short_name
 
 RESAMPLES = 10_000
 LARGEST_BATCH = 20_000_000
 """Maximum number of values per batch of bootstrap resamples."""
-RETURN_BYTES = 100
-"""Memory of a mean return in a curve: an array's entry, a Python number, and its text in evaluation.json [bytes]."""
-MAX_LANES = 2_000
-"""Maximum number of environments stepped in parallel; tasks beyond it are evaluated in turn to bound the memory."""
 
 
 AXES = ("gradient_steps", "episodes", "evaluations")
 """Quantities on the axis x of a curve."""
-Vectorise = Callable[[int, int, str], TaskVectorEnv]
-"""Function that makes an environment for a number of tasks, of episodes per task, and a torch device."""
-FRESH = 0xF2E5_2026
-"""Key of the random streams of fresh episodes; no other stream has it."""
 STATISTICS = ("mean", "ci_low", "ci_high", "iqm", "worst_decile")
 """Fields of a curve with a statistic over tasks at each x."""
 
@@ -200,37 +184,12 @@ class Curve:
         return columns
 
 
-@dataclass(frozen=True)
-class EvaluationPlan:
-    """Evaluation protocol: tasks, adaptation and seed."""
-
-    n_tasks: int = 100
-    steps: int = 3
-    """Updates [gradient steps]."""
-    episodes: int = 40
-    """Episodes per task and update [episodes]; for an in-context agent, trials per task [trials]."""
-    split: str = "test"
-    seed: int = 0
-    device: str = "cpu"
-    training_seed: int | None = None
-    """Seed of training, if the episodes must be fresh: their random streams then differ from those of training with any
-    seed, from those of validations, and between training seeds. Without it, they depend on `seed` only, which agents
-    have in common."""
-
-    @property
-    def streams(self) -> list[np.random.SeedSequence]:
-        """Random streams of train tasks, environments, actions and shots."""
-        fresh = () if self.training_seed is None else (FRESH, self.training_seed)
-        return np.random.SeedSequence(self.seed, spawn_key=fresh).spawn(4)
-
-
 def adaptation_curve(
     agent: Agent[State],
     distribution: TaskDistribution,
     plan: EvaluationPlan | None = None,
     *,
     names: tuple[str, str, str] = ("", "", ""),
-    vectorise: Vectorise | None = None,
 ) -> Curve:
     """Return the curve of `agent` after 0 to `steps` updates of `episodes` episodes each, on tasks of a split.
 
@@ -241,12 +200,17 @@ def adaptation_curve(
     Every task starts from the agent's initial state. The seed of the plan seeds the episodes only: held-out tasks do
     not depend on it, and train tasks are new draws. A family with fewer tasks than requested contributes each task
     once, so that the interval counts no task twice. A single task is repeated, and the interval is over repetitions.
-    The argument `names` gives the names of env, agent and model; `vectorise` makes the environments, by default
-    `distribution.vectorise`. Raises UsageError for fewer than two tasks, which give no interval, and for a split that
-    the family does not have.
+    The argument `names` gives the names of env, agent and model. Raises UsageError for fewer than two tasks, which give
+    no interval, and for a split that the family does not have.
     """
     plan = plan or EvaluationPlan()
-    evaluated = evaluate_returns(agent, distribution, plan, vectorise)
+    return curve_of(evaluate_returns(agent, distribution, plan), distribution, plan, names)
+
+
+def curve_of(
+    evaluated: EvaluationReturns, distribution: TaskDistribution, plan: EvaluationPlan, names: tuple[str, str, str]
+) -> Curve:
+    """Return the curve of the returns of an evaluation; see `adaptation_curve`."""
     per_task, axis = evaluated.per_task, evaluated.axis
     n_tasks, n_x = per_task.shape
     low, high = bootstrap_interval(per_task)
@@ -276,88 +240,12 @@ def names_of(spec: Spec, agent: object) -> tuple[str, str, str]:
     return short_name(spec.env), short_name(spec.agent), model
 
 
-def check_evaluation(
-    agent: object, distribution: TaskDistribution, n_tasks: int, steps: int, episodes: int, device: str
-) -> None:
-    """Raise UsageError if an evaluation would exceed the memory of its torch device, or its returns this machine's."""
-    trial = agent.trial_episodes if isinstance(agent, InContextAgent) else None
-    together = min(n_tasks, max(1, MAX_LANES // episodes))
-    check_rollouts("evaluate", agent, distribution, together, episodes, 1 if trial else steps + 1, device)
-    n_x = trial or steps + 1
-    check_fits("evaluate", f"the returns of {n_tasks:,} tasks at {n_x:,} points", RETURN_BYTES * n_tasks * n_x)
-    if isinstance(agent, MemoryBoundAgent):
-        agent.check_memory(episodes)
-
-
-@dataclass(frozen=True)
-class EvaluationReturns:
-    """Returns and numbers of steps from which a curve is computed."""
-
-    per_task: np.ndarray
-    """Mean return over episodes, or over trials [task, x]."""
-    steps: np.ndarray
-    """Environment steps per task at each x, averaged over tasks [steps]; for a trial, steps of one lane."""
-    axis: str
-    """Unit of x: gradient_steps; for an in-context agent, episodes of a trial, or evaluations in its one episode."""
-    n_successes: tuple[int, ...] = ()
-    """Number of successful episodes at each x, on quantum data."""
-
-
-def evaluate_returns(
-    agent: Agent[State], distribution: TaskDistribution, plan: EvaluationPlan, vectorise: Vectorise | None = None
-) -> EvaluationReturns:
-    """Evaluate the returns of `adaptation_curve`, without intervals. Raises UsageError as `adaptation_curve` does."""
-    steps, episodes, split, device = plan.steps, plan.episodes, plan.split, plan.device
-    count = distribution.n_distinct(split) if split != "train" else None
-    n_tasks = min(plan.n_tasks, count) if count and count > 1 else plan.n_tasks
-    if n_tasks < 2:
-        raise UsageError(f"evaluate: an interval over tasks needs at least 2 tasks, not {n_tasks}")
-    if steps < 1 or episodes < 1:
-        raise UsageError(f"evaluate: steps and episodes must be at least 1, not {steps} and {episodes}")
-    check_evaluation(agent, distribution, n_tasks, steps, episodes, device)
-    streams = plan.streams
-    seed_shots(agent, streams[3])
-    tasks = distribution.sample(n_tasks, split, np.random.default_rng(streams[0]))
-    rng, generator = np.random.default_rng(streams[1]), torch_generator(streams[2], device)
-    together = max(1, MAX_LANES // episodes)
-    trial = agent.trial_episodes if isinstance(agent, InContextAgent) else None
-    by_evaluation = trial == 1 and distribution.steps_are_evaluations
-    returns: list[np.ndarray] = []
-    successes: list[Tensor] = []
-    taken = np.zeros(distribution.horizon if by_evaluation else trial or steps + 1)
-    for first in range(0, n_tasks, together):
-        part = tasks[first : first + together]
-        env = (vectorise or distribution.vectorise)(len(part), episodes, device)
-        rollouts, _ = collect_and_adapt(env, agent, part, 1 if trial else steps + 1, rng, generator)
-        by_x, lengths = _by_evaluation(rollouts[0], distribution.horizon) if by_evaluation else _by_x(rollouts, trial)
-        returns.append(by_x.mean(-1).mT.double().cpu().numpy())
-        if isinstance(distribution, QuantumDataFamily):
-            successes.append(count_successes(distribution.name, by_x))
-        taken += lengths.double().sum((1, 2)).cpu().numpy() / (episodes if trial else 1)
-    axis = "evaluations" if by_evaluation else "episodes" if trial else "gradient_steps"
-    counts = tuple(int(count) for count in torch.stack(successes).sum(0)) if successes else ()
-    return EvaluationReturns(np.concatenate(returns), taken / n_tasks, axis, counts)
-
-
 def _certificate(distribution: TaskDistribution, evaluated: EvaluationReturns, n_episodes: int) -> Certificate | None:
     """Return the certificate of `n_episodes` episodes at each x; None unless they are on quantum data."""
     if not isinstance(distribution, QuantumDataFamily):
         return None
     of_trials = evaluated.axis != "gradient_steps"
     return certificate_of(distribution, evaluated.n_successes, n_episodes, of_trials=of_trials)
-
-
-def _by_evaluation(rollout: Rollout, horizon: int) -> tuple[Tensor, Tensor]:
-    """Return of an episode up to each step, and whether that step was taken [horizon, task, env]."""
-    after_the_last = (0, 0, 0, 0, 0, horizon - len(rollout.reward))
-    return pad(rollout.reward, after_the_last).cumsum(0), pad(rollout.valid, after_the_last)
-
-
-def _by_x(rollouts: list[Rollout], trial: int | None) -> tuple[Tensor, Tensor]:
-    """Return the returns and the numbers of steps [x, task, env]."""
-    if trial:
-        return rollouts[0].returns_by_episode(trial), rollouts[0].n_steps_by_episode(trial)
-    return torch.stack([r.returns for r in rollouts]), torch.stack([r.valid.sum(0) for r in rollouts])
 
 
 def with_references(curve: Curve, references: Mapping[str, np.ndarray]) -> Curve:

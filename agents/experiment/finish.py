@@ -3,7 +3,7 @@
 import io
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from agents.core.spec import Spec
@@ -60,16 +60,18 @@ def finish(
     callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train for the remaining iterations, then evaluate on test tasks; return the run."""
-    if training is not None:
-        stream = io.StringIO() if quiet else None
-        with Progress(training.spec.iterations, training.iteration, stream) as progress:
-            train(training, folder, progress, callbacks)
-    with interruptible_evaluation(folder.path):
-        run = Run(folder, objects, Trust(everything=True, names=names or {}))  # This process has executed the code.
-        spec = run.spec
-        curve = run.evaluate(tasks=spec.eval_tasks, episodes=spec.eval_episodes)
-        table, picture = outputs(folder)
-        report(curve, training_rows(run), table, picture, quiet=quiet, note=finite_family_note(run, curve))
+    with nullcontext() if training is None else training.leading():
+        if training is not None:
+            stream = io.StringIO() if quiet else None
+            with Progress(training.spec.iterations, training.iteration, stream) as progress:
+                train(training, folder, progress, callbacks)
+        with interruptible_evaluation(folder.path):
+            run = Run(folder, objects, Trust(everything=True, names=names or {}))  # This process has executed the code.
+            spec = run.spec
+            evaluator = training.evaluate if training is not None and spec.shards > 1 else None
+            curve = run.evaluate(tasks=spec.eval_tasks, episodes=spec.eval_episodes, evaluator=evaluator)
+            table, picture = outputs(folder)
+            report(curve, training_rows(run), table, picture, quiet=quiet, note=finite_family_note(run, curve))
     for callback in callbacks:
         callback.on_evaluation(TrainingInfo(folder.path, spec, run.agent), curve)
     return run

@@ -1,66 +1,31 @@
 """Meta-iterations, shared by all learners and resumable from every checkpoint."""
 
-import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
 
-from agents.core.agent import Agent, ChecksTraining, InContextAgent, Learner, OracleAgent, State
-from agents.core.collect import agent_errors, collect, env_errors
-from agents.core.context import find_execution, seed_sequences, torch_generator
-from agents.core.divergence import adapted, not_finite
-from agents.core.rollout import Rollout
+from agents.core.agent import ChecksTraining, Learner
+from agents.core.collect import agent_errors
+from agents.core.context import backend_of, build_agent
+from agents.core.divergence import not_finite
+from agents.core.plain import from_plain, to_plain
 from agents.core.spec import Spec
 from agents.experiment.memory import check_rollouts
-from agents.experiment.restoring import RNGS, generators, restore_learner
+from agents.experiment.replica import Replica
+from agents.experiment.restoring import restore_learner
+from agents.experiment.returns import EvaluationPlan, EvaluationReturns, Vectorise, evaluate_returns
 from agents.runs.checkpoints import Checkpoint
 from agents.runs.folder import RunFolder
-from envs import TaskDistribution, Tasks
-from envs.core.curriculum import Curriculum
-from envs.core.task_vector import TaskVectorEnv
-from qrl.common.divergence import REMEDY, diverging
+from agents.runs.interrupt import ignored
+from agents.shards.team import Team
+from envs import TaskDistribution
+from qrl.common.divergence import REMEDY
 from qrl.common.errors import TrainingError
-from qrl.common.files import to_json
-
-
-def collect_and_adapt(
-    env: TaskVectorEnv,
-    agent: Agent[State],
-    tasks: Tasks,
-    n_rollouts: int,
-    rng: np.random.Generator,
-    generator: torch.Generator,
-) -> tuple[list[Rollout], list[State]]:
-    """Collect rollouts after 0, 1, ... updates in the same tasks; return the rollouts and the states before each.
-
-    For an in-context agent, a rollout is a whole trial. Raises TrainingError if the agent diverges.
-    """
-    n_episodes = agent.trial_episodes if isinstance(agent, InContextAgent) else 1
-    with agent_errors(agent):
-        state = agent.begin(len(tasks), env.num_envs // len(tasks))
-        if isinstance(agent, OracleAgent):
-            state = agent.reveal_tasks(state, tasks)
-    rollouts: list[Rollout] = []
-    states: list[State] = []
-    for index in range(n_rollouts):
-        states.append(state)
-        rollout, state = collect(
-            env,
-            agent,
-            state,
-            generator,
-            seed=int(rng.integers(2**63)),
-            n_tasks=len(tasks),
-            n_episodes=n_episodes,
-            options={"tasks": tasks},
-        )
-        rollouts.append(rollout)
-        if index < n_rollouts - 1:
-            with agent_errors(agent):
-                state = adapted(agent, state, rollout)
-    return rollouts, states
 
 
 def check_trainable(agent: Learner[object], distribution: TaskDistribution, spec: Spec) -> None:
@@ -71,17 +36,87 @@ def check_trainable(agent: Learner[object], distribution: TaskDistribution, spec
 
 
 class Training:
-    """State of a training run: the agent, random generators and counters, all saved in checkpoints."""
+    """State of a training run: the agent, random generators and counters, all saved in checkpoints.
 
-    def __init__(self, spec: Spec, distribution: TaskDistribution, agent: Learner[object]) -> None:
-        check_trainable(agent, distribution, spec)
-        self.spec, self.distribution, self.agent = spec, distribution, agent
-        streams = seed_sequences(spec.seed)
-        self.rngs = {name: np.random.Generator(np.random.PCG64(streams[name])) for name in RNGS}
-        self.generator = torch_generator(streams["actions"], spec.device)
-        self.env = distribution.vectorise(agent.n_tasks, agent.n_envs, spec.device)
+    A training in shards (`agents.core.shard`) has a replica of the agent for each shard of this process; `agent` is the
+    first one. One process leads: it decides what is done next, and the others follow.
+    """
+
+    def __init__(
+        self, spec: Spec, distribution: TaskDistribution, agent: Learner[object], team: Team | None = None
+    ) -> None:
+        self.spec, self.distribution, self.team = spec, distribution, team or Team(spec.shards)
+        if spec.shards > 1:
+            backend = backend_of(spec)
+            agents = [build_agent(spec, distribution, backend, shard) for shard in self.team.shards]
+        else:
+            agents = [agent]
+        self.replicas: list[Replica] = []
+        for each, shard in zip(agents, self.team.shards, strict=True):
+            assert isinstance(each, Learner)
+            check_trainable(each, distribution, spec)
+            self.replicas.append(Replica(spec, distribution, each, shard))
         self.iteration = self.env_steps = 0
         self.seconds = 0.0
+
+    @property
+    def agent(self) -> Learner[object]:
+        """The learner."""
+        return self.replicas[0].agent
+
+    @property
+    def rngs(self) -> dict[str, np.random.Generator]:
+        """NumPy's generators."""
+        return self.replicas[0].rngs
+
+    @property
+    def generator(self) -> torch.Generator:
+        """Generator of actions."""
+        return self.replicas[0].generator
+
+    # --- with the other processes ------------------------------------------------------------------------------------
+
+    @contextmanager
+    def leading(self) -> Iterator[None]:
+        """Lead the other processes, which have called `follow`, inside the context."""
+        self._share()
+        try:
+            yield
+        finally:
+            with suppress(TrainingError):  # of a process that has ended: then there is an error already
+                self._order({"end": True})
+
+    def follow(self) -> None:
+        """Do what the leading process does, until it ends."""
+        with ignored():
+            self._share()
+            while "end" not in (order := self._receive()):
+                if "evaluate" in order:
+                    self._evaluate(from_plain(EvaluationPlan, order["evaluate"], "plan"), None)
+                else:
+                    self._step()
+
+    def _order(self, order: dict[str, object]) -> None:
+        """Tell the other processes what is done next."""
+        if self.team.world.size > 1:
+            self.team.broadcast_json(order)
+
+    def _receive(self) -> dict[str, object]:
+        """Return the order of the leading process."""
+        return cast(dict[str, object], self.team.broadcast_json(None))
+
+    def _share(self) -> None:
+        """Give the state of the leading process's first replica to all others."""
+        if self.spec.shards == 1:
+            return
+        counters = cast(list[int], self.team.broadcast_json([self.iteration, self.env_steps]))
+        self.iteration, self.env_steps = counters
+        state = self.team.broadcast_tensors(self.agent.state_dict())
+        for replica in self.replicas[self.team.leads :]:
+            with agent_errors(replica.agent):
+                replica.agent.load_state_dict({name: value.clone() for name, value in state.items()})
+
+    # --- what is done ------------------------------------------------------------------------------------------------
 
     def step(self) -> dict[str, object]:
         """Take one meta-iteration and return its row of metrics, without wall-clock times.
@@ -90,35 +125,36 @@ class Training:
         shots, each shot counts as one circuit. Rows of episodes that have ended count, too: where episodes end early,
         the count is an upper bound.
         """
+        self._order({"step": True})
+        return self._step()
+
+    def _step(self) -> dict[str, object]:
         start = time.perf_counter()
-        execution = find_execution(self.agent)
-        before = 0 if execution is None else execution.counter.circuits
-        progress = self.iteration / self.spec.iterations
-        tasks = self.distribution.sample(self.agent.n_tasks, "train", self.rngs["tasks"])
-        if isinstance(self.distribution, Curriculum):
-            with env_errors(self.distribution.name):
-                tasks = self.distribution.ease(tasks, progress)
-        rollouts, states = collect_and_adapt(
-            self.env, self.agent, tasks, self.agent.n_rollouts, self.rngs["environment"], self.generator
-        )
-        with agent_errors(self.agent), diverging("an update of the agent"):
-            metrics = self.agent.update(rollouts, states, 1 - progress)
-        if not isinstance(metrics, Mapping):
-            raise TrainingError(f"agent {self.spec.agent!r}: update returned {metrics!r}, not a dict of metrics")
-        if bad := [name for name, value in metrics.items() if isinstance(value, float) and not math.isfinite(value)]:
-            raise TrainingError(f"the metric {bad[0]} is not finite: {REMEDY}")
-        with agent_errors(self.agent):
-            to_json(metrics)  # raises for values that no file of metrics can hold
+        row, *_ = self.team.run([partial(replica.step, self.iteration) for replica in self.replicas])
         self.iteration += 1
-        self.env_steps += sum(rollout.n_steps for rollout in rollouts)
+        self.env_steps += row.env_steps
         self.seconds += time.perf_counter() - start
         return {
             "iteration": self.iteration,
             "env_steps": self.env_steps,
-            "return_by_step": [float(rollout.returns.mean()) for rollout in rollouts],
-            **metrics,
-            **({} if execution is None else {"circuits": (execution.counter.circuits - before) * execution.repeats}),
+            "return_by_step": row.return_by_step,
+            **row.metrics,
+            **({} if row.circuits is None else {"circuits": row.circuits}),
         }
+
+    def evaluate(self, plan: EvaluationPlan, vectorise: Vectorise | None = None) -> EvaluationReturns:
+        """Evaluate the agent, each shard on a part of the tasks; see `evaluate_returns`."""
+        self._order({"evaluate": to_plain(plan)})
+        return self._evaluate(plan, vectorise)
+
+    def _evaluate(self, plan: EvaluationPlan, vectorise: Vectorise | None) -> EvaluationReturns:
+        evaluations = [
+            partial(evaluate_returns, replica.agent, self.distribution, plan, vectorise, replica.shard)
+            for replica in self.replicas
+        ]
+        return self.team.run(evaluations)[0]
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def save(self, run: RunFolder) -> None:
         """Write a checkpoint.
@@ -138,20 +174,22 @@ class Training:
             tensors = dict(self.agent.state_dict())
         if (name := not_finite(tensors.items())) is not None:
             raise TrainingError(f"{name} is not finite after iteration {self.iteration}: {REMEDY}")
+        replica = self.replicas[0]
         meta = {
             "env_steps": self.env_steps,
             "seconds": self.seconds,
-            "rngs": {name: rng.bit_generator.state for name, rng in self.rngs.items()},
+            "rngs": {name: rng.bit_generator.state for name, rng in replica.saved_rngs.items()},
         }
-        states = {name: generator.get_state() for name, generator in generators(self.agent, self.generator).items()}
+        states = {name: generator.get_state() for name, generator in replica.saved_generators.items()}
         return tensors | states, meta
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint. Raises UsageError, without any change, as `restore_learner` does."""
-        saved = restore_learner(self.agent, self.generator, checkpoint)
-        for name, generator in generators(self.agent, self.generator).items():
+        replica = self.replicas[0]
+        saved = restore_learner(self.agent, replica.saved_generators, checkpoint)
+        for name, generator in replica.saved_generators.items():
             generator.set_state(checkpoint.tensors[name])
         self.iteration = checkpoint.iteration
         self.env_steps, self.seconds = saved.env_steps, saved.seconds
-        for name, state in saved.rngs.items():
-            self.rngs[name].bit_generator.state = state
+        for name, rng in replica.saved_rngs.items():
+            rng.bit_generator.state = saved.rngs[name]

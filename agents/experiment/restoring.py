@@ -35,18 +35,17 @@ class SavedState:
         check_count("env_steps", self.env_steps, least=0)
         if self.seconds < 0:
             raise UsageError(f"seconds must be at least 0, not {self.seconds}")
-        if {*self.rngs} != {*RNGS}:
-            raise UsageError(f"rngs: expected the states of {', '.join(RNGS)}, found {', '.join(self.rngs) or 'none'}")
         for name, state in self.rngs.items():
             _check_rng(f"rngs.{name}", state)
 
 
-def restore_learner(agent: Learner[object], actions: torch.Generator, checkpoint: Checkpoint) -> SavedState:
+def restore_learner(agent: Learner[object], known: Mapping[str, torch.Generator], checkpoint: Checkpoint) -> SavedState:
     """Restore a learner's tensors from a checkpoint of which all parts are sound; return its JSON part.
 
     Args:
         agent: the learner.
-        actions: a generator of actions, on the device of the run; it is not changed.
+        known: generators whose states the checkpoint holds, by name; they are not changed. None for a training in
+            shards, whose streams are seeded in each iteration.
         checkpoint: the checkpoint.
 
     Raises:
@@ -57,7 +56,10 @@ def restore_learner(agent: Learner[object], actions: torch.Generator, checkpoint
         saved = from_plain(SavedState, checkpoint.meta, "meta")
     except UsageError as error:
         raise UsageError(f"state.json: {error}") from error
-    known = generators(agent, actions)
+    streams = RNGS if known else ()
+    if {*saved.rngs} != {*streams}:
+        named, there = (", ".join(names) or "none" for names in (streams, saved.rngs))
+        raise UsageError(f"state.json: meta.rngs: expected the states of {named}, found {there}")
     for name, generator in known.items():
         _check_generator(name, generator, checkpoint.tensors)
     tensors = {name: tensor for name, tensor in checkpoint.tensors.items() if name not in known}

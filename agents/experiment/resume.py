@@ -1,6 +1,7 @@
 """Resume of a run from its last checkpoint, also with other learning rates."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from agents.experiment.engine_notes import change_of_engine
 from agents.experiment.finish import finish, open_trackers, outputs, print_engine, remember_code
 from agents.experiment.loop import Training
 from agents.experiment.run import Run
+from agents.experiment.start import follow_training
 from agents.experiment.startable import check_evaluations
 from agents.runs import ending, origins
 from agents.runs.folder import RunFolder
 from agents.runs.history import OF_THE_RUN, changed, value_of
 from agents.runs.messages import tell, warn
 from agents.runs.saved_spec import names_in, spec_of
+from agents.shards.team import team
 from agents.tracking.remembered import continued_trackers, remember_trackers
 from agents.tracking.tracking import check_trackers
 from qrl.common.errors import UsageError
@@ -46,7 +49,7 @@ def run_resume(
     check_trackers(track or ())
     folder, trust = RunFolder.open(path), trust or Trust()
     changes = {**(changes or {}), **({} if iterations is None else {"iterations": iterations})}
-    with folder.lock():
+    with folder.lock(), ExitStack() as stack:
         with names_in(folder, trust), code_used() as used:
             notes = [f"warning: {change}" for change in origins.changes(folder, objects, trust.names)]
             spec = spec_of(folder, objects, trust, changes=changes)
@@ -55,7 +58,7 @@ def run_resume(
         if not isinstance(agent, Learner):
             raise UsageError(f"{path}: agent {spec.agent} does not train; there is nothing to resume")
         check_evaluations(spec, agent, distribution)
-        training = Training(spec, distribution, agent)
+        training = Training(spec, distribution, agent, stack.enter_context(team(spec.shards, spec.device)))
         checkpoint, restarted = folder.load(training.load), False
         if checkpoint is None:
             restarted = weights.restart(training, folder)
@@ -90,6 +93,18 @@ def run_resume(
         print_engine(spec, agent, quiet)
         with open_trackers(track, folder, spec, training) as trackers:
             return finish(folder, training, quiet, spec.objects, trust.names, (*trackers, *callbacks))
+
+
+def follow_resumed(
+    path: Path, changes: Mapping[str, object], objects: Mapping[str, object] | None, trust: Trust
+) -> None:
+    """Take part in the training of a run that another process resumes; print and write nothing.
+
+    Raises as `run_resume` does.
+    """
+    folder = RunFolder.open(path)
+    with names_in(folder, trust):
+        follow_training(spec_of(folder, objects, trust, changes=changes))
 
 
 def _actual(folder: RunFolder, changes: Mapping[str, object]) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Run: a trained agent and its run folder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, get_args
@@ -16,16 +16,10 @@ from agents.core.context import backend_of, build, build_agent, seed_shots, torc
 from agents.core.divergence import adapted
 from agents.core.limits import LARGEST_EPISODES, LARGEST_STEPS, LARGEST_TASKS
 from agents.experiment.adapted_policy import AdaptedPolicy
-from agents.experiment.evaluation import (
-    Curve,
-    EvaluationPlan,
-    adaptation_curve,
-    evaluate_returns,
-    names_of,
-    with_references,
-)
+from agents.experiment.evaluation import Curve, curve_of, names_of, with_references
 from agents.experiment.references import ExactReference, reference_agents
-from agents.experiment.restoring import restore_learner
+from agents.experiment.restoring import generators, restore_learner
+from agents.experiment.returns import EvaluationPlan, EvaluationReturns, evaluate_returns
 from agents.runs import origins
 from agents.runs.folder import RunFolder
 from agents.runs.saved_spec import names_in, spec_of
@@ -69,9 +63,10 @@ class Run:
         self.iteration = 0
         """Number of meta-iterations that the agent has been trained for."""
         if isinstance(self.agent, Learner):
-            actions = torch.Generator(self.spec.device)
+            whole = self.spec.shards == 1
+            known = generators(self.agent, torch.Generator(self.spec.device)) if whole else {}
             load = folder.load_best if checkpoint == "best" else folder.load
-            loaded = load(partial(restore_learner, self.agent, actions))
+            loaded = load(partial(restore_learner, self.agent, known))
             if loaded is None:
                 why = "the run ended before the first one; resume starts from the beginning"
                 raise UsageError(f"{folder.path}: no checkpoint: {why}")
@@ -171,6 +166,7 @@ class Run:
         split: str = "test",
         seed: int = 0,
         backend: Backend | object | None = None,
+        evaluator: Callable[[EvaluationPlan], EvaluationReturns] | None = None,
     ) -> Curve:
         """Return the adaptation curve on tasks of a split (see `agents.experiment.evaluation`).
 
@@ -185,6 +181,8 @@ class Run:
             seed: seed of the episodes; only train tasks depend on it. On quantum data, episodes differ between training
                 seeds, too.
             backend: backend of the circuits: a `Backend`, its name, or a PennyLane device; by default as in training.
+            evaluator: function that evaluates the agent, such as `Training.evaluate`, on all shards; by default, the
+                agent is evaluated here.
 
         Raises:
             UsageError: a value is invalid.
@@ -205,7 +203,8 @@ class Run:
         names = names_of(self.spec, agent)
         training_seed = self.spec.seed if is_quantum else None
         plan = EvaluationPlan(tasks, steps, episodes, split, seed, self.spec.device, training_seed)
-        curve = adaptation_curve(agent, self.distribution, plan, names=names)
+        evaluated = (evaluator or partial(evaluate_returns, agent, self.distribution))(plan)
+        curve = curve_of(evaluated, self.distribution, plan, names)
         options, used = self.spec.options("env"), backend.to_json()
         summary = PolicySummary.of(agent.policy, backend).to_json() if isinstance(agent, NetworkAgent) else {}
         curve = replace(curve, iteration=self.iteration, env_options=options, backend=used, policy=summary)

@@ -20,6 +20,7 @@ from agents.runs import origins
 from agents.runs.folder import RunFolder
 from agents.runs.messages import tell, warn
 from agents.runs.provenance import provenance
+from agents.shards.team import team
 from agents.tracking.remembered import remember_trackers
 from agents.tracking.tracking import check_trackers
 from envs import TaskDistribution
@@ -60,41 +61,53 @@ def run_training(
     """
     check_trackers(track)
     spec = replace(spec, noise=inline_calibrations(spec.noise))  # The run then does not depend on the calibration file.
-    with code_used() as used:
-        for role in REGISTRIES:
-            spec.plugin(role)
-        distribution, agent = build(spec)
-    check_evaluations(spec, agent, distribution)
-    training = Training(spec, distribution, agent) if isinstance(agent, Learner) else None
-    found = origins.of(spec)
-    if training is not None and found["env"]["from"] != "this library":  # its own are checked by the tests
-        check_before_training(distribution)
-    if unused := _without_effect(agent, command):
-        warn(f"no effect: {', '.join(unused)}: agent {spec.agent} does not use it")
-    about: dict[str, object] = {}
-    if start_from is not None:
-        about[weights.KEY] = to_plain(_start_from(start_from, training, spec))
-    summary = policy_summary(spec, agent)
-    about |= {} if summary is None else {"policy": summary.to_json()}
-    folder = RunFolder.create(
-        out, {"spec": spec.to_json(), "origins": found, **about, **provenance(command)}, overwrite=overwrite
-    )
-    remember_code(used)
-    for text in (note, _validation_note(spec, distribution) if training is not None else ""):
-        if text:
-            tell(text)
-    for text in distribution.notes:
-        warn(text)
-    if summary is not None and not quiet:
-        print(f"policy: {summary}")
-    print_engine(spec, agent, quiet)
-    with folder.lock():
-        if track:
-            remember_trackers(folder.path, track)
-        if training is not None and start_from is not None:
-            training.save(folder)
-        with open_trackers(track, folder, spec, training) as trackers:
-            return finish(folder, training, quiet, spec.objects, callbacks=(*trackers, *callbacks))
+    with team(spec.shards, spec.device) as members:
+        with code_used() as used:
+            for role in REGISTRIES:
+                spec.plugin(role)
+            distribution, agent = build(spec)
+        check_evaluations(spec, agent, distribution)
+        training = Training(spec, distribution, agent, members) if isinstance(agent, Learner) else None
+        found = origins.of(spec)
+        if training is not None and found["env"]["from"] != "this library":  # its own are checked by the tests
+            check_before_training(distribution)
+        if unused := _without_effect(agent, command):
+            warn(f"no effect: {', '.join(unused)}: agent {spec.agent} does not use it")
+        about: dict[str, object] = {}
+        if start_from is not None:
+            about[weights.KEY] = to_plain(_start_from(start_from, training, spec))
+        summary = policy_summary(spec, agent)
+        about |= {} if summary is None else {"policy": summary.to_json()}
+        folder = RunFolder.create(
+            out, {"spec": spec.to_json(), "origins": found, **about, **provenance(command)}, overwrite=overwrite
+        )
+        remember_code(used)
+        for text in (note, _validation_note(spec, distribution) if training is not None else ""):
+            if text:
+                tell(text)
+        for text in distribution.notes:
+            warn(text)
+        if summary is not None and not quiet:
+            print(f"policy: {summary}")
+        print_engine(spec, agent, quiet)
+        with folder.lock():
+            if track:
+                remember_trackers(folder.path, track)
+            if training is not None and start_from is not None:
+                training.save(folder)
+            with open_trackers(track, folder, spec, training) as trackers:
+                return finish(folder, training, quiet, spec.objects, callbacks=(*trackers, *callbacks))
+
+
+def follow_training(spec: Spec) -> None:
+    """Take part in the training of a spec that another process leads, to its end; print and write nothing.
+
+    Raises as `run_training` does.
+    """
+    distribution, agent = build(spec)
+    with team(spec.shards, spec.device) as members:
+        if isinstance(agent, Learner):
+            Training(spec, distribution, agent, members).follow()
 
 
 def _start_from(path: Path, training: Training | None, spec: Spec) -> weights.Origin:

@@ -10,8 +10,8 @@ import torch
 from agents.core.agent import Agent, Learner, NetworkAgent
 from agents.core.context import build
 from agents.core.spec import Spec
-from agents.experiment.evaluation import check_evaluation
 from agents.experiment.loop import Training, check_trainable
+from agents.experiment.returns import check_evaluation
 from agents.experiment.weights import Origin, read_weights, start_from
 from agents.runs import origins
 from envs import TaskDistribution

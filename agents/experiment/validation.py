@@ -8,8 +8,9 @@ import torch
 
 from agents.core.context import find_execution
 from agents.core.global_generators import restored_generators
-from agents.experiment.evaluation import STATISTICS, Curve, EvaluationPlan, adaptation_curve, names_of
+from agents.experiment.evaluation import STATISTICS, Curve, curve_of, names_of
 from agents.experiment.loop import Training
+from agents.experiment.returns import EvaluationPlan
 from agents.runs.folder import RunFolder
 from agents.runs.validation import best_iteration, has_stopped, is_due, scores
 from envs.core.task_vector import TaskVectorEnv
@@ -77,8 +78,8 @@ class Validation:
         plan = EvaluationPlan(
             spec.validate_tasks, spec.eval_steps, spec.eval_episodes, "validation", device=spec.device
         )
-        agent, distribution = self.training.agent, self.training.distribution
-        curve = adaptation_curve(agent, distribution, plan, names=names_of(spec, agent), vectorise=self._env)
+        evaluated = self.training.evaluate(plan, self._env)
+        curve = curve_of(evaluated, self.training.distribution, plan, names_of(spec, self.training.agent))
         return replace(curve, iteration=self.training.iteration)
 
     def _env(self, n_tasks: int, n_envs: int, device: str) -> TaskVectorEnv:

@@ -5,6 +5,7 @@ An algorithm uses these functions of an `Adapter` as its methods:
     begin, act = acting.begin, acting.act
 """
 
+import functools
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -13,11 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agents.core.rollout import Rollout
+from agents.core.shard import WHOLE, Shard
 from agents.rl.config import InnerConfig
 from agents.rl.memory import check_gradient_fits
 from qrl.common.errors import UsageError
-from qrl.policies.actor import BoundPolicy
-from qrl.policies.kinds import EpisodePolicy
+from qrl.policies.actor import BoundPolicy, Observed
+from qrl.policies.kinds import EpisodePolicy, TrialPolicy
 from qrl.policies.policy import Params, bind
 
 GRADIENT_PASSES = 5
@@ -96,7 +98,10 @@ def check_memory(adapter: Adapter, episodes: int) -> None:
     check_gradient_fits(f"agent {adapter.config.agent}", adapter.policy, samples)
 
 
-def update_normalisation(policy: EpisodePolicy, rollouts: list[Rollout]) -> None:
-    """Update the policy's running statistics with the observations of rollouts."""
+def update_normalisation(policy: EpisodePolicy | TrialPolicy, rollouts: list[Rollout], shard: Shard = WHOLE) -> None:
+    """Update the policy's running statistics, if it keeps any, with the observations of all shards' rollouts."""
+    if policy.normalisation != "running":
+        return
     for rollout in rollouts:
-        policy.update_normalisation(rollout.observation[rollout.valid])
+        parts = zip(*map(shard.gather, Observed.of(rollout.observation[rollout.valid])), strict=True)
+        policy.update_statistics(functools.reduce(Observed.merged, (Observed(*each) for each in parts)))

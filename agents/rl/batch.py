@@ -9,6 +9,7 @@ from torch import Tensor
 
 from agents.core.pytree import map_tensors, register_pytree
 from agents.core.rollout import Rollout
+from agents.core.shard import WHOLE, Shard
 from agents.rl.config import InnerConfig
 from agents.rl.returns import leave_one_out, linear_baseline, returns_to_go, standardise
 from qrl.policies.heads import Distribution
@@ -39,9 +40,9 @@ def inner_batch(rollout: Rollout, config: InnerConfig) -> Batch:
     return _standardised(batch, per_task=True) if config.standardise_inner else batch
 
 
-def outer_batch(rollout: Rollout, config: InnerConfig) -> Batch:
-    """Return the batch of an outer step: advantages divided by their deviation over all tasks."""
-    return _standardised(plain_batch(rollout, config), per_task=False)
+def outer_batch(rollout: Rollout, config: InnerConfig, shard: Shard = WHOLE) -> Batch:
+    """Return the batch of an outer step: advantages divided by their deviation over all tasks, of all shards."""
+    return _standardised(plain_batch(rollout, config), per_task=False, shard=shard)
 
 
 def plain_batch(rollout: Rollout, config: InnerConfig) -> Batch:
@@ -61,9 +62,9 @@ def plain_batch(rollout: Rollout, config: InnerConfig) -> Batch:
     return Batch(observation, action, advantage, valid)
 
 
-def _standardised(batch: Batch, *, per_task: bool) -> Batch:
+def _standardised(batch: Batch, *, per_task: bool, shard: Shard = WHOLE) -> Batch:
     valid = batch.valid.transpose(0, 1)
-    advantage = standardise(batch.advantage.transpose(0, 1), valid, per_task=per_task)
+    advantage = standardise(batch.advantage.transpose(0, 1), valid, per_task=per_task, shard=shard)
     return replace(batch, advantage=advantage.transpose(0, 1))
 
 

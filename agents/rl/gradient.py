@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from agents.core.shard import WHOLE, Shard
 from agents.rl.batch import select_tasks
 
 Terms = dict[str, Tensor]
@@ -16,15 +17,20 @@ Chunk = TypeVar("Chunk")
 
 
 def chunked_gradient(
-    terms: Callable[[Chunk], Terms], leaves: Sequence[Tensor], chunks: Iterable[Chunk], scale: float
+    terms: Callable[[Chunk], Terms],
+    leaves: Sequence[Tensor],
+    chunks: Iterable[Chunk],
+    scale: float,
+    shard: Shard = WHOLE,
 ) -> tuple[list[Tensor], dict[str, float]]:
     """Return the gradient of `scale` times the objective's sum, and the metrics of `chunked_terms`.
 
     Args:
         terms: computes the terms of one chunk.
         leaves: tensors with respect to which the objective is differentiated.
-        chunks: parts of the data.
-        scale: one over the number of valid steps, so that sums become means.
+        chunks: parts of the data of this shard.
+        scale: one over the number of valid steps of all shards, so that sums become means.
+        shard: the shard, if there are several.
     """
     total = [torch.zeros_like(leaf) for leaf in leaves]
     means: dict[str, float] = {}
@@ -33,16 +39,19 @@ def chunked_gradient(
         gradients = torch.autograd.grad(scaled["objective"], leaves, allow_unused=True)
         total = [t if g is None else t + g for t, g in zip(total, gradients, strict=True)]
         means = {name: means.get(name, 0.0) + float(value.detach()) for name, value in scaled.items()}
-    return total, _metrics(means)
+    *total, named = shard.sum([*total, torch.tensor([*means.values()], dtype=torch.float64)])
+    return total, _metrics(dict(zip(means, named.tolist(), strict=True)))
 
 
 @torch.no_grad()
-def chunked_terms(terms: Callable[[Chunk], Terms], chunks: Iterable[Chunk], scale: float) -> dict[str, float]:
-    """Return the metrics: `loss`, the objective's negative, and the means of the other terms."""
+def chunked_terms(
+    terms: Callable[[Chunk], Terms], chunks: Iterable[Chunk], scale: float, shard: Shard = WHOLE
+) -> dict[str, float]:
+    """Return the metrics: `loss`, the objective's negative, and the means of the other terms; over all shards."""
     means: dict[str, float] = {}
     for chunk in chunks:
         means = {name: means.get(name, 0.0) + scale * float(value) for name, value in terms(chunk).items()}
-    return _metrics(means)
+    return _metrics(dict(zip(means, shard.totals([*means.values()]), strict=True)))
 
 
 def task_terms(objective: Callable[..., Terms], params: object, data: tuple[object, ...], tasks: slice) -> Terms:
@@ -59,9 +68,9 @@ def task_terms(objective: Callable[..., Terms], params: object, data: tuple[obje
     return {name: value.sum() for name, value in each.items()}
 
 
-def per_step(valid: Tensor) -> float:
-    """Return one over the number of valid steps."""
-    return 1 / int(valid.sum())
+def per_step(valid: Tensor, shard: Shard = WHOLE) -> float:
+    """Return one over the number of valid steps of all shards."""
+    return 1 / shard.total(int(valid.sum()))
 
 
 def _metrics(means: dict[str, float]) -> dict[str, float]:

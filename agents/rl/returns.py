@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from agents.core.shard import WHOLE, Shard
+
 _RIDGE = 1e-5
 
 
@@ -88,7 +90,9 @@ def linear_baseline(
     return baseline * valid
 
 
-def score_advantages(before: Float[Tensor, "task env"], after: Float[Tensor, "task env"]) -> Float[Tensor, "task env"]:
+def score_advantages(
+    before: Float[Tensor, "task env"], after: Float[Tensor, "task env"], shard: Shard = WHOLE
+) -> Float[Tensor, "task env"]:
     """Advantage of having sampled each episode of an inner update: its task's mean return afterwards minus a baseline.
 
     The baseline is the mean return `before` of the task's other episodes plus the mean gain of the other tasks. It does
@@ -97,37 +101,56 @@ def score_advantages(before: Float[Tensor, "task env"], after: Float[Tensor, "ta
     """
     adapted = after.mean(1, keepdim=True)
     gain = adapted - before.mean(1, keepdim=True)
-    n_tasks = len(gain)
-    others = (gain.sum() - gain) / (n_tasks - 1) if n_tasks > 1 else torch.zeros_like(gain)
+    n_tasks, (total,) = len(gain) * shard.count, shard.sum([gain.sum()])
+    others = (total - gain) / (n_tasks - 1) if n_tasks > 1 else torch.zeros_like(gain)
     return adapted - leave_one_out(before[None])[0] - others
 
 
 def standardise(
-    advantage: Float[Tensor, "time task env"], valid: Bool[Tensor, "time task env"], *, per_task: bool
+    advantage: Float[Tensor, "time task env"],
+    valid: Bool[Tensor, "time task env"],
+    *,
+    per_task: bool,
+    shard: Shard = WHOLE,
 ) -> Float[Tensor, "time task env"]:
     """Advantages divided by their standard deviation (around 0) over the valid steps of each task or of all tasks."""
-    return torch.where(valid, advantage / deviation(advantage, valid, per_task=per_task), 0.0)
+    return torch.where(valid, advantage / deviation(advantage, valid, per_task=per_task, shard=shard), 0.0)
 
 
 def deviation(
-    advantage: Float[Tensor, "time task env"], valid: Bool[Tensor, "time task env"], *, per_task: bool
+    advantage: Float[Tensor, "time task env"],
+    valid: Bool[Tensor, "time task env"],
+    *,
+    per_task: bool,
+    shard: Shard = WHOLE,
 ) -> Float[Tensor, "1 task_or_1 1"]:
-    """Standard deviation of advantages around 0 over the valid steps of each task or of all tasks; at least 1e-8."""
+    """Standard deviation of advantages around 0 over the valid steps of each task or of all tasks; at least 1e-8.
+
+    All tasks are those of all shards.
+    """
     axes = (0, 2) if per_task else (0, 1, 2)
-    count = valid.sum(axes, keepdim=True).clamp_min(1)
-    return ((advantage * valid).square().sum(axes, keepdim=True) / count).sqrt().clamp_min(1e-8)
+    count, squares = valid.sum(axes, keepdim=True), (advantage * valid).square().sum(axes, keepdim=True)
+    if not per_task:
+        count, squares = shard.sum([count, squares])
+    return (squares / count.clamp_min(1)).sqrt().clamp_min(1e-8)
 
 
 def standard_scores(
-    returns: Float[Tensor, "task env time"], valid: Bool[Tensor, "task env time"], *, per_episode: bool
+    returns: Float[Tensor, "task env time"],
+    valid: Bool[Tensor, "task env time"],
+    *,
+    per_episode: bool,
+    shard: Shard = WHOLE,
 ) -> Float[Tensor, "task env time"]:
     """Returns minus their mean, divided by their standard deviation, over the valid steps of an episode or of all.
 
     Zero where all returns are equal within rounding.
     """
-    axes = (2,) if per_episode else (0, 1, 2)
-    count = valid.sum(axes, keepdim=True).clamp_min(1)
-    centred = torch.where(valid, returns - (returns * valid).sum(axes, keepdim=True) / count, 0.0)
-    spread = (centred.square().sum(axes, keepdim=True) / count).sqrt()
-    largest = torch.where(valid, returns, 0.0).abs().amax(axes, keepdim=True)
+    axes, over = ((2,), WHOLE) if per_episode else ((0, 1, 2), shard)
+    count, total = over.sum([valid.sum(axes, keepdim=True), (returns * valid).sum(axes, keepdim=True)])
+    count = count.clamp_min(1)
+    centred = torch.where(valid, returns - total / count, 0.0)
+    (squares,) = over.sum([centred.square().sum(axes, keepdim=True)])
+    spread = (squares / count).sqrt()
+    largest = over.largest(torch.where(valid, returns, 0.0).abs().amax(axes, keepdim=True))
     return torch.where(spread > 16 * torch.finfo(returns.dtype).eps * largest, centred / (spread + 1e-8), 0.0)

@@ -48,6 +48,16 @@ class Interrupts:
             raise Interrupted(number)
 
 
+@contextmanager
+def ignored() -> Iterator[None]:
+    """Ignore SIGINT and SIGTERM inside the context, where another process decides what they mean."""
+    previous = _install(lambda *_: None)
+    try:
+        yield
+    finally:
+        _restore(previous)
+
+
 class Interrupted(KeyboardInterrupt):
     """Training or an evaluation was stopped by a signal; whatever can be saved is saved."""
 

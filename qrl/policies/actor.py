@@ -165,18 +165,45 @@ class Actor(nn.Module, ABC):
             return action
         return torch.clamp(self.action_centre + self.action_half * action, self.action_low, self.action_high)
 
-    @torch.no_grad()
     def update_normalisation(self, observations: Float[Tensor, "sample obs"]) -> None:
-        """Update the running statistics (Chan et al. 1979) with these observations, if the policy keeps any."""
-        if self.normalisation != "running" or not len(observations):
-            return
-        batch = observations.double()
-        n, mean = float(len(batch)), batch.mean(0)
+        """Update the running statistics with these observations, if the policy keeps any."""
+        if self.normalisation == "running" and len(observations):
+            self.update_statistics(Observed.of(observations))
+
+    @torch.no_grad()
+    def update_statistics(self, observed: "Observed") -> None:
+        """Update the running statistics of the normalisation (Chan et al. 1979)."""
+        n, mean, squares = observed
         total, delta = self.count + n, mean - self.shift.double()
-        self.squares += (batch - mean).square().sum(0) + delta.square() * self.count * n / total
+        self.squares += squares + delta.square() * self.count * n / total
         self.shift += (delta * n / total).to(self.shift.dtype)
         self.count.copy_(total)
         self.scale.copy_((self.squares / total).sqrt().clamp_min(1e-6))
+
+
+class Observed(NamedTuple):
+    """Statistics of observations, in double precision."""
+
+    n: Float[Tensor, ""]
+    """Number of observations."""
+    mean: Float[Tensor, " obs"]
+    squares: Float[Tensor, " obs"]
+    """Sum of the squared deviations from the mean."""
+
+    @classmethod
+    def of(cls, observations: Float[Tensor, "sample obs"]) -> "Observed":
+        """Return the statistics of observations; the mean of none is 0."""
+        batch = observations.double()
+        n = batch.new_tensor(float(len(batch)))
+        mean = batch.mean(0) if len(batch) else batch.new_zeros(batch.shape[-1])
+        return cls(n, mean, (batch - mean).square().sum(0))
+
+    def merged(self, other: "Observed") -> "Observed":
+        """Return the statistics of the observations of both (Chan et al. 1979)."""
+        n = self.n + other.n
+        share, delta = other.n / n.clamp_min(1), other.mean - self.mean
+        squares = self.squares + other.squares + delta.square() * self.n * share
+        return Observed(n, self.mean + delta * share, squares)
 
 
 def make_head(action_space: gymnasium.Space[Any], config: PolicyConfig) -> Categorical | Gaussian:

@@ -24,8 +24,9 @@ from agents.experiment.certificate import (
     pooled,
 )
 from agents.experiment.certificate_text import certificate_lines, p_value_text
-from agents.experiment.evaluation import Curve, EvaluationPlan, adaptation_curve, evaluate_returns
+from agents.experiment.evaluation import Curve, adaptation_curve
 from agents.experiment.plot import figure_of
+from agents.experiment.returns import EvaluationPlan, evaluate_returns
 from agents.random import Random
 from envs.core.quantum_data import Ceiling, QuantumDataFamily
 from qrl.common.errors import UsageError

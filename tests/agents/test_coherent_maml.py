@@ -12,7 +12,8 @@ from agents.core.pytree import flatten, leaves, map_tensors, unflatten
 from agents.core.registry import AGENTS
 from agents.core.spec import Spec, default_config
 from agents.experiment.adapted_policy import AdaptedPolicy
-from agents.experiment.loop import Training, collect_and_adapt
+from agents.experiment.loop import Training
+from agents.experiment.rollouts import collect_and_adapt
 from agents.rl.inner_update import log_prob
 from agents.rl.meta import with_old_policy
 from envs.quantum_memory import Config

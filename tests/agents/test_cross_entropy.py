@@ -18,7 +18,7 @@ from agents.core.context import build
 from agents.core.rollout import Rollout
 from agents.core.spec import Spec
 from agents.cross_entropy import Search
-from agents.experiment.evaluation import EvaluationPlan, evaluate_returns
+from agents.experiment.returns import EvaluationPlan, evaluate_returns
 from agents.references import grape
 from envs.bandit import Config as BanditConfig
 from envs.qubit_control import Config as QubitConfig

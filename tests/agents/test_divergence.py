@@ -15,8 +15,8 @@ from agents.core.context import build
 from agents.core.divergence import named_tensors, not_finite
 from agents.core.registry import AGENTS
 from agents.core.spec import Spec
-from agents.experiment.evaluation import EvaluationPlan, evaluate_returns
 from agents.experiment.loop import Training
+from agents.experiment.returns import EvaluationPlan, evaluate_returns
 from agents.experiment.start import run_training
 from agents.runs.folder import RunFolder
 from qrl.common.divergence import diverging

@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 
 import envs
-from agents.experiment.evaluation import Curve, EvaluationPlan, adaptation_curve, bootstrap_interval, paired_gain
+from agents.experiment.evaluation import Curve, adaptation_curve, bootstrap_interval, paired_gain
+from agents.experiment.returns import EvaluationPlan
 from qrl.common.errors import UsageError
 
 
@@ -104,7 +105,7 @@ def test_test_tasks_do_not_depend_on_the_seed_and_are_prefixes():
 
 def test_tasks_beyond_the_memory_limit_are_evaluated_in_chunks(monkeypatch):
     whole = curve()
-    monkeypatch.setattr("agents.experiment.evaluation.MAX_LANES", 20)
+    monkeypatch.setattr("agents.experiment.returns.MAX_LANES", 20)
     assert np.allclose(curve().per_task, whole.per_task)
 
 

@@ -9,8 +9,9 @@ import torch
 import envs
 from agents.core.context import build
 from agents.core.spec import Spec
-from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
+from agents.experiment.evaluation import adaptation_curve
 from agents.experiment.references import references
+from agents.experiment.returns import EvaluationPlan
 from agents.references import oracle, psrl
 from agents.references.shared.mdp import best_actions
 from envs import Tasks

@@ -8,8 +8,9 @@ import torch
 from agents.core.context import build
 from agents.core.registry import AGENTS
 from agents.core.spec import Spec
-from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
+from agents.experiment.evaluation import adaptation_curve
 from agents.experiment.loop import Training
+from agents.experiment.returns import EvaluationPlan
 from agents.rl.returns import standard_scores
 from envs.core.registry import ENVS
 from qrl.common.errors import TrainingError, UsageError

@@ -10,8 +10,9 @@ import torch
 from agents import rl2
 from agents.core.context import build
 from agents.core.spec import Spec
-from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
+from agents.experiment.evaluation import adaptation_curve
 from agents.experiment.loop import Training
+from agents.experiment.returns import EvaluationPlan
 from envs import bandit, pendulum
 from tests.support.rl2_training import learner, played, short
 

@@ -8,8 +8,9 @@ import torch
 
 from agents import rl2
 from agents.core.agent import InContextAgent
-from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
+from agents.experiment.evaluation import adaptation_curve
 from agents.experiment.memory_ablation import MemoryAblation
+from agents.experiment.returns import EvaluationPlan
 from envs import bandit, cartpole_target
 from qrl.models import gru, qgru
 from tests.support.rl2_training import learner, played

@@ -12,8 +12,9 @@ from agents.core.collect import collect, collect_episodes
 from agents.core.spec import Spec
 from agents.experiment import evaluation as evaluation_module
 from agents.experiment.api import load
-from agents.experiment.evaluation import EvaluationPlan, adaptation_curve, with_references
+from agents.experiment.evaluation import adaptation_curve, with_references
 from agents.experiment.references import references
+from agents.experiment.returns import EvaluationPlan
 from agents.experiment.start import run_training
 from agents.references import greedy, oracle
 from agents.references.shared.bernoulli import optimum

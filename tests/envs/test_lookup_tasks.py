@@ -9,8 +9,9 @@ import torch
 
 from agents.core.context import BuildContext, build
 from agents.core.spec import Spec
-from agents.experiment.evaluation import EvaluationPlan, adaptation_curve
+from agents.experiment.evaluation import adaptation_curve
 from agents.experiment.references import reference_agents
+from agents.experiment.returns import EvaluationPlan
 from agents.experiment.start import run_training
 from agents.references import best_single, gaussian_ucb, nearest_tasks, oracle, portfolio, random_search
 from envs.automl.lookup_tasks import LookupTasks, ScoreTable

@@ -7,7 +7,8 @@ import numpy as np
 from agents import maml
 from agents.core.context import build
 from agents.core.spec import Spec
-from agents.experiment.loop import Training, collect_and_adapt
+from agents.experiment.loop import Training
+from agents.experiment.rollouts import collect_and_adapt
 from envs.core.registry import ENVS
 
 SMALL = maml.Config(meta_batch=3, episodes=4, epochs=2, inner_steps=2)

@@ -8,7 +8,8 @@ import torch
 from agents import rl2
 from agents.core.context import build
 from agents.core.spec import Spec
-from agents.experiment.loop import Training, collect_and_adapt
+from agents.experiment.loop import Training
+from agents.experiment.rollouts import collect_and_adapt
 from envs import cartpole_target, navigation
 
 
