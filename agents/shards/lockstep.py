@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from agents.shards.world import World
+from qrl.common.errors import TrainingError
 
 Result = TypeVar("Result")
 
 
-class Stopped(BaseException):
+class Stopped(TrainingError):
     """End of a shard because another one of the process has failed."""
 
 
@@ -89,4 +90,4 @@ class Lockstep:
         with self._changed:
             self._changed.wait_for(lambda: self._failed or self._turn == local)
             if self._failed:
-                raise Stopped
+                raise Stopped("another shard of this process has failed")
