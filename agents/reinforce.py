@@ -116,7 +116,7 @@ class Reinforce:
     def gradient(self, rollout: Rollout) -> tuple[list[Tensor], dict[str, float]]:
         """Return the policy gradient at the current parameters, and `loss` and `entropy`."""
         batch = self.standardised(plain_batch(rollout, self.config))
-        n_episodes, n_steps = self.shard.totals([rollout.valid[0].numel(), int(rollout.valid.sum())])
+        n_episodes, n_steps = self.shard.totals([float(rollout.valid[0].numel()), float(rollout.valid.sum())])
         chunks = task_chunks(self.policy, batch.observation, n_samples(batch), self.config)
         terms = partial(task_terms, self.objective, self.theta, (batch,))
         gradient, metrics = chunked_gradient(terms, list(self.theta.values()), chunks, 1 / n_episodes, self.shard)

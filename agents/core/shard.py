@@ -17,6 +17,7 @@ from torch import Tensor
 from qrl.common.errors import UsageError
 
 
+@runtime_checkable
 class Exchange(Protocol):
     """Exchange of numbers between all shards of a training, which call it in the same order."""
 

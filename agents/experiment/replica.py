@@ -81,7 +81,9 @@ class Replica:
             to_json(metrics)  # raises for values that no file of metrics can hold
         circuits = 0 if execution is None else (execution.counter.circuits - before) * execution.repeats
         returns = [float(rollout.returns.mean()) for rollout in rollouts]
-        n_steps, n_circuits, *sums = self.shard.totals([sum(r.n_steps for r in rollouts), circuits, *returns])
+        n_steps, n_circuits, *sums = self.shard.totals(
+            [float(sum(r.n_steps for r in rollouts)), float(circuits), *returns]
+        )
         by_step = [total / self.shard.count for total in sums]
         return Row(int(n_steps), by_step, metrics, None if execution is None else int(n_circuits))
 

@@ -70,7 +70,7 @@ def task_terms(objective: Callable[..., Terms], params: object, data: tuple[obje
 
 def per_step(valid: Tensor, shard: Shard = WHOLE) -> float:
     """Return one over the number of valid steps of all shards."""
-    return 1 / shard.total(int(valid.sum()))
+    return 1 / shard.total(float(valid.sum()))
 
 
 def _metrics(means: dict[str, float]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.distributed
@@ -16,6 +16,7 @@ TIMEOUT = timedelta(minutes=30)
 """Longest wait for another process; the leader may be writing, or evaluating with a reference agent."""
 
 
+@runtime_checkable
 class World(Protocol):
     """Processes of a training."""
 
