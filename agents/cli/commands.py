@@ -72,7 +72,7 @@ def _train(arguments: list[str]) -> int:
     if options.jobs != 1:
         raise UsageError("--jobs is the number of parallel runs of several seeds: add --seeds")
     out = options.out or default_out(spec)
-    if launch.is_restart() and (out / "config.json").exists():
+    if launch.n_restarts() and (out / "config.json").exists():
         return _resume([str(out), "--trust"])  # these processes have been given the run's options, and its code, before
     if launch.leads():
         check_target(out, overwrite=options.overwrite)

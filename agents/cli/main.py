@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 
 from agents.runs.interrupt import Interrupted, stopping_at_once
@@ -17,6 +18,9 @@ from agents.shards.launch import is_first
 from qrl.common.checks import check_text
 from qrl.common.errors import TrainingError, UsageError, is_out_of_memory
 from qrl.common.importing import install_hint
+
+PATIENCE = 10.0
+"""Time that the leading process of a training has to report an error before another one does [s]."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             with stopping_at_once():
                 return run_command(arguments)
     except UsageError as error:
-        # Every process of a training finds it; the leading one says it.
-        return _complain(error, 2) if is_first() else 2
+        if not is_first():  # nearly every error is found by all processes of a training, which end with the first
+            time.sleep(PATIENCE)
+        return _complain(error, 2)
     except TrainingError as error:
         return _complain(error, 1)
     except Interrupted as stop:

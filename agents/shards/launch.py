@@ -34,9 +34,9 @@ def is_first(environ: Mapping[str, str] = os.environ) -> bool:
     return environ.get("RANK", "0") == "0"
 
 
-def is_restart(environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether `torchrun --max-restarts` has started the processes again, after one of them failed."""
-    return _number(environ, "TORCHELASTIC_RESTART_COUNT", default=0) > 0
+def n_restarts(environ: Mapping[str, str] = os.environ) -> int:
+    """Return how often `torchrun --max-restarts` has started the processes again, after one of them failed."""
+    return _number(environ, "TORCHELASTIC_RESTART_COUNT", default=0)
 
 
 def _number(environ: Mapping[str, str], name: str, *, default: int, least: int = 0) -> int:

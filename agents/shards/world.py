@@ -68,7 +68,11 @@ def processes(device: str) -> Iterator[World]:
     if on_gpus:
         torch.cuda.set_device(launch.local_rank())
     try:
-        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=TIMEOUT)
+        store, rank, size = next(torch.distributed.rendezvous("env://"))
+        # The store may outlive a restart, and with it the addresses of processes that have ended.
+        store = torch.distributed.PrefixStore(f"attempt {launch.n_restarts()}", store)
+        backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
+        torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UsageError(f"the processes of this training cannot reach each other: {reason}") from error

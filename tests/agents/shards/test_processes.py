@@ -1,0 +1,104 @@
+"""Training by several processes that `torchrun` starts: equal files, also after a process was killed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agents.shards import launch
+from qrl.common.errors import UsageError
+from tests.support.command_line import ROOT
+
+SMALL = ("--env", "navigation", "--env.horizon", "4", "--model", "mlp", "--agent.meta-batch", "4", "--agent.episodes")
+ARGUMENTS = (*SMALL, "3", "--eval-tasks", "3", "--eval-episodes", "2", "--eval-steps", "1", "--threads", "1")
+
+
+def start(world_size: int, *words: str, restarts: int = 0) -> "subprocess.Popen[str]":
+    """Start processes with torchrun; with one, without it."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world_size)]
+    launcher += ["--max-restarts", str(restarts)]
+    command = [sys.executable, *(launcher if world_size > 1 else []), str(ROOT / "run.py"), *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, **pipes)
+
+
+def finished(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    out, errors = process.communicate(timeout=200)
+    return process.returncode, out, errors
+
+
+def content(run: Path) -> dict[str, bytes]:
+    """Return what does not depend on the time or on the name of a run."""
+    paths = [run / "metrics.jsonl", run / "evaluation.json", *sorted(run.glob("checkpoint/*/state.safetensors"))]
+    return {str(path.relative_to(run)): path.read_bytes() for path in paths}
+
+
+def train(world_size: int, out: Path) -> dict[str, bytes]:
+    words = ("train", *ARGUMENTS, "--iterations", "2", "--shards", "2", "--out", str(out))
+    code, shown, errors = finished(start(world_size, *words))
+    assert code == 0, errors
+    assert shown.count("navigation, maml, mlp: 3 test tasks") == 1  # the leading process alone prints
+    assert len(re.findall(r"iteration \d/2 ", errors)) == 2
+    return content(out)
+
+
+def test_two_processes_write_what_one_writes(tmp_path):
+    assert train(2, tmp_path / "two") == train(1, tmp_path / "one")
+
+
+def test_usage_errors_are_said_once(tmp_path):
+    words = ("train", *ARGUMENTS, "--shards", "3", "--out", str(tmp_path / "run"))
+    code, _, errors = finished(start(2, *words))
+    assert code != 0 and errors.count("run.py: error: ") == 1
+    assert "run.py: error: 2 processes cannot share 3 shards equally: give shards 2, or a multiple of it" in errors
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_killed_and_restarted_training_ends_with_the_same_bits(tmp_path):
+    words = ("train", *ARGUMENTS, "--iterations", "60", "--checkpoint-every", "3", "--shards", "2", "--out")
+    assert finished(start(1, *words, str(tmp_path / "whole")))[0] == 0
+    out = tmp_path / "killed"
+    process = start(2, *words, str(out), restarts=1)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("checkpoint/*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(workers[-1]), signal.SIGKILL)
+    code, _, errors = finished(process)
+    assert code == 0, errors
+    assert content(out) == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE: expected a whole number, as torchrun sets it, found 'two'"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE: expected a whole number, as torchrun sets it, found '0'"),
+        ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK: expected a whole number"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK: 2 must be less than WORLD_SIZE, 2"),
+    ],
+)
+def test_variables_of_a_launcher_that_make_no_sense(environ, message):
+    with pytest.raises(UsageError, match=message):
+        launch.leads(environ)
+
+
+def test_variables_of_a_launcher():
+    assert launch.leads({}) and launch.is_first({}) and launch.n_restarts({}) == 0
+    second = {"WORLD_SIZE": "4", "RANK": "1", "LOCAL_RANK": "1", "TORCHELASTIC_RESTART_COUNT": "1"}
+    assert not launch.leads(second) and not launch.is_first(second) and launch.n_restarts(second) == 1
+    assert (launch.world_size(second), launch.local_rank(second)) == (4, 1)
+
+
+def test_checkpoints_of_shards_hold_no_streams(tmp_path):
+    """The streams of shards are seeded in each iteration, so that any number of processes can continue."""
+    train(1, tmp_path / "run")
+    (state,) = (tmp_path / "run").glob("checkpoint/*/state.json")
+    assert json.loads(state.read_text())["meta"]["rngs"] == {}
