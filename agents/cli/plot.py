@@ -7,9 +7,9 @@ from agents.compare.groups import full_labels, group_runs
 from agents.compare.runs import read_run
 from agents.experiment.plot import check_comparable, plot
 from agents.experiment.series import Against
-from agents.experiment.style import format_of
 from agents.runs.messages import printable
 from qrl.common.files import check_new_file
+from qrl.common.pictures import format_of
 
 
 def run_plot(options: PlotOptions) -> int:

@@ -12,15 +12,10 @@ from agents.experiment.certificate_text import ceiling_name
 from agents.experiment.evaluation import Curve
 from agents.experiment.series import Against, Series, as_series
 from agents.experiment.style import (
-    PALETTE,
-    PANEL,
     REFERENCE_COLOUR,
     WORST_STYLE,
     draw_band,
-    encode,
-    format_of,
     line_style,
-    panels,
     place_legend,
     reference_style,
     set_titles,
@@ -28,6 +23,7 @@ from agents.experiment.style import (
 )
 from qrl.common.errors import UsageError, suggest
 from qrl.common.files import write_atomically
+from qrl.common.pictures import PALETTE, PANEL, encode, format_of, panels
 
 Curves = Curve | Sequence[Curve] | Mapping[str, Curve | Sequence[Curve]]
 """Curves to draw: a line each, or a line for each label of a mapping, over its curves of several seeds."""

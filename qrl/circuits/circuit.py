@@ -12,12 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Literal, overload
 
 from qrl.circuits.angles import Angle, Input, Scale, Weight
 from qrl.circuits.drawing import draw_circuit
 from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
-from qrl.common.errors import UsageError
+from qrl.common.errors import UsageError, suggest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -144,9 +148,33 @@ class Circuit:
             "gates": dict(Counter(gate.name for gate in self.gates)),
         }
 
-    def draw(self) -> str:
-        """Draw the circuit as text: one line per wire, one column per moment, the observables below."""
-        return draw_circuit(self.n_wires, self.moments, self.observables)
+    @overload
+    def draw(self, output: Literal["text"] = "text", *, width: int | None = None) -> str: ...
+
+    @overload
+    def draw(self, output: Literal["mpl"]) -> "Figure": ...
+
+    def draw(self, output: str = "text", *, width: int | None = None) -> "str | Figure":
+        """Draw the circuit.
+
+        Args:
+            output: "text": a string with one line per wire, one column per moment, and the observables below. "mpl": a
+                Matplotlib figure with boxes on wires, weights as θ, inputs as x, their scales as s; a circuit longer
+                than a line is folded at its repeating layers.
+            width: longest line of a text [characters]; a longer circuit is continued below. By default there is none.
+
+        Raises:
+            UsageError: another output, or a figure with a width.
+        """
+        if output == "text":
+            return draw_circuit(self.n_wires, self.moments, self.observables, width)
+        if output == "mpl":
+            if width is not None:
+                raise UsageError("draw: width is of a text; a figure is folded instead")
+            from qrl.circuits.figure import circuit_figure  # Matplotlib takes a while to import
+
+            return circuit_figure({"": self})
+        raise UsageError(f"draw: unknown output {output!r}{suggest(str(output), ('text', 'mpl'))}")
 
 
 def _check_members(name: str, members: object, kind: type) -> None:

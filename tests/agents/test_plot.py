@@ -18,9 +18,10 @@ from agents.experiment.evaluation import Curve
 from agents.experiment.plot import draw, figure_of
 from agents.experiment.robustness import Point
 from agents.experiment.series import t_interval
-from agents.experiment.style import OTHER_REFERENCE, REFERENCE_STYLES, formats
+from agents.experiment.style import OTHER_REFERENCE, REFERENCE_STYLES
 from agents.runs.folder import RunFolder
 from qrl.common.errors import UsageError
+from qrl.common.pictures import formats
 from tests.agents.legends import check_legend
 
 METRICS = [{"iteration": i, "return_by_step": [-2.0, -1.0]} for i in (1, 2)]

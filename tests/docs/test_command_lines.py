@@ -10,6 +10,7 @@ import gymnasium
 import pytest
 
 from agents.cli.compare_options import CompareOptions, ReportOptions
+from agents.cli.draw_options import parse_draw
 from agents.cli.options import (
     EvaluateOptions,
     ExportOptions,
@@ -112,6 +113,8 @@ def parse_line(line: str) -> None:
             assert not arguments
         elif command == "resume" and arguments:
             parse_resume(arguments)
+        elif command == "draw" and arguments:
+            parse_draw(arguments)
         elif arguments:  # a sentence may name a command alone
             parse(command, OPTIONS[command], arguments, description="")
     except HelpShown:
