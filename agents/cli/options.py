@@ -252,5 +252,8 @@ class PlotOptions:
     """Horizontal axis: episodes or environment steps previously spent in a task, common to all agents, or each agent's
     own axis x, gradient steps or episodes."""
 
+    labels: tuple[str, ...] = ()
+    """Labels of the lines, in the order of the runs; by default agent, model and differing options."""
+
     split: Literal["train", "validation", "test", "ood"] = "test"
     """Split of the evaluated tasks."""

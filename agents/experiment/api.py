@@ -1,7 +1,6 @@
 """Python interface to agents: train, resume, load, evaluate, plot."""
 
 import inspect
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from agents.experiment.start import run_training
 from agents.runs.folder import RunFolder
 from envs.core.distribution import TaskDistribution
 from qrl.backends.backend import Backend
+from qrl.common.caller import warn_caller
 from qrl.common.checks import check_text
 from qrl.common.errors import UsageError
 from qrl.common.options import Unknown, check_known
@@ -215,7 +215,7 @@ def load(path: Path | str, *, checkpoint: Which = "last", trust: bool = False, *
     objects, names = _given(given)
     run = Run(RunFolder.open(_path(path)), objects, Trust(trust, names), checkpoint)
     for text in run.warnings:
-        warnings.warn(text, stacklevel=2)
+        warn_caller(text)
     return run
 
 

@@ -6,7 +6,6 @@ expression that the function computes. What depends on their values, or cannot b
 
 import math
 import traceback
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from qrl.circuits.gates import GATES, Gate
 from qrl.circuits.observables import Observable
 from qrl.circuits.pennylane_measurements import read_measurement
 from qrl.circuits.tracing import SymbolArray, as_symbols, expression_of, symbols
+from qrl.common.caller import warn_caller
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, wrap_errors
 
@@ -87,10 +87,9 @@ def _function_of(node: qml.QNode) -> Callable[..., object]:
             f"from_pennylane: the QNode has transforms, {', '.join(map(str, transforms))}, which cannot be read; give "
             "the function without them"
         )
-    warnings.warn(
+    warn_caller(
         f"from_pennylane: the gates of the QNode are read; its device {node.device.name} is not used: choose where "
-        "circuits run, and shots, by a backend",
-        stacklevel=4,
+        "circuits run, and shots, by a backend"
     )
     return node.func
 
