@@ -61,6 +61,10 @@ def circuits_of(run: Path, trust: Trust) -> tuple[UsedCircuit, ...]:
 
 
 def circuits_for(spec: Spec) -> tuple[UsedCircuit, ...]:
-    """Return the distinct circuits of the policy that a spec describes. Raises UsageError as `build` does."""
-    _, agent = build(spec)
+    """Return the distinct circuits of the policy that a spec describes. Raises UsageError as `build` does.
+
+    No circuit runs on the spec's device or backend, which this machine may lack, or which may cost money.
+    """
+    objects = {role: thing for role, thing in spec.objects.items() if role != "backend"}
+    _, agent = build(replace(spec, device="cpu", backend="torch", shots=0, noise=(), objects=objects))
     return circuits_in(agent.policy) if isinstance(agent, NetworkAgent) else ()

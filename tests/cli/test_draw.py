@@ -35,8 +35,8 @@ def empty_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
 
 
-def run_of(**plugins: str) -> str:
-    return str(RunFolder.create(Path("run"), {"spec": Spec.default(**plugins).to_json()}).path)
+def run_of(**fields) -> str:
+    return str(RunFolder.create(Path("run"), {"spec": Spec.default(**fields).to_json()}).path)
 
 
 def drawn(capsys, *arguments: str) -> list[str]:
@@ -78,6 +78,12 @@ def test_the_circuits_of_a_run(capsys):
     title, *lines = drawn(capsys, run_of(env="bandit", agent="rl2", model="gru_vqc"))
     assert title == "actor.features.circuit, critic.features.circuit: 2 circuits of 4 wires, 64 gates, depth 25"
     assert lines[-4:] == ["<Z0>", "<Z1>", "<Z2>", "<Z3>"]
+
+
+def test_a_run_on_a_device_is_drawn_without_it(capsys):
+    """Neither a GPU nor an account of IBM is needed, and no circuit runs."""
+    run = run_of(device="cuda", backend="pennylane:qiskit.remote,backend=ibm_torino", shots=1000)
+    assert drawn(capsys, run)[0] == "features: 4 wires, 64 gates, depth 25"
 
 
 def test_different_circuits_of_a_policy_are_apart():
