@@ -79,10 +79,10 @@ class Circuit:
 
         Raises UsageError, with the name, for anything that cannot be read.
         """
-        from qrl.circuits.pennylane_reader import read_pennylane, sizes_of  # PennyLane takes over a second to import
+        from qrl.circuits.pennylane_reader import read_pennylane  # PennyLane takes over a second to import
 
-        sizes = sizes_of(n_inputs, n_weights, n_scales, weight_shapes)
-        circuit = cls(*read_pennylane(function, sizes))
+        sizes, description = read_pennylane(function, n_inputs, n_weights, n_scales, weight_shapes)
+        circuit = cls(*description)
         # A circuit counts up to the largest index that an angle uses.
         counts = {"input": (sizes.n_inputs, circuit.n_inputs), "weight": (sizes.n_weights, circuit.n_weights)}
         for kind, (declared, used) in (counts | {"scale": (sizes.n_scales, circuit.n_scales)}).items():

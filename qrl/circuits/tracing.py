@@ -1,17 +1,35 @@
 """Symbolic numbers: a user's circuit computes with them as with arrays of NumPy, and returns expressions as angles."""
 
 import math
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from qrl.circuits.angles import FUNCTIONS, Expression, Factor
+from qrl.circuits.torch_functions import METHODS, call_torch_function, clip, hypot, maximum, minimum
 from qrl.common.errors import UsageError
 
 Array = np.ndarray
 _REAL = (int, float, np.integer, np.floating, np.bool_)
+
+COMPOSED: dict[str, Callable[[Expression], Expression]] = {
+    "log2": lambda x: x.apply("log") / math.log(2),
+    "log10": lambda x: x.apply("log") / math.log(10),
+    "log1p": lambda x: (x + 1.0).apply("log"),
+    "exp2": lambda x: (x * math.log(2)).apply("exp"),
+    "expm1": lambda x: x.apply("exp") - 1.0,
+    "arctanh": lambda x: ((1.0 + x) / (1.0 - x)).apply("log") * 0.5,
+    "arccosh": lambda x: (x + (x * x - 1.0).apply("sqrt")).apply("log"),
+    "fabs": lambda x: x.apply("absolute"),
+    **dict.fromkeys(("deg2rad", "radians"), lambda x: x * (math.pi / 180)),
+    **dict.fromkeys(("rad2deg", "degrees"), lambda x: x * (180 / math.pi)),
+}
+"""Further functions of NumPy, made of those of `FUNCTIONS`."""
+
+_OF_ARRAYS: dict[str, Callable[..., Any]] = {"clip": clip, "maximum": maximum, "minimum": minimum, "hypot": hypot}
+"""Functions of NumPy that would ask for values of symbols, by formulas that do not."""
 
 
 class Symbol:
@@ -38,8 +56,12 @@ class Symbol:
     def __rsub__(self, other: object) -> "Symbol":
         return self._with(other, Expression.__rsub__)
 
-    def __mul__(self, other: object) -> "Symbol":
-        return self._with(other, Expression.__mul__)
+    def __mul__(self, other: object) -> "Symbol | Imaginary":
+        if not isinstance(other, complex | np.complexfloating):
+            return self._with(other, Expression.__mul__)
+        if other.real and other.imag:
+            raise UsageError(f"an angle is a real number, not a variable times {other}")
+        return Imaginary(self * float(other.imag)) if other.imag else self * float(other.real)
 
     def __truediv__(self, other: object) -> "Symbol":
         return self._with(other, Expression.__truediv__)
@@ -49,8 +71,13 @@ class Symbol:
 
     def __pow__(self, exponent: object) -> "Symbol":
         if not isinstance(exponent, _REAL):
-            raise UsageError("a power has a number as its exponent")
+            raise UsageError("a power of a variable has a number as its exponent; for x > 0, x**y is exp(y * log(x))")
         return Symbol(self.expression ** float(exponent))
+
+    def __rpow__(self, base: object) -> "Symbol":
+        if not isinstance(base, _REAL) or base <= 0:
+            raise UsageError(f"a power with a variable as its exponent has a positive number as its base, not {base}")
+        return Symbol((self.expression * math.log(base)).apply("exp"))
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -84,62 +111,125 @@ class Symbol:
     __hash__ = object.__hash__
 
 
-def _method(name: str) -> Callable[[Symbol], Symbol]:
+def _method(name: str, function: Callable[[Expression], Expression]) -> Callable[[Symbol], Symbol]:
     def apply(symbol: Symbol) -> Symbol:
-        return Symbol(symbol.expression.apply(name))
+        return Symbol(function(symbol.expression))
 
-    apply.__name__, apply.__doc__ = name, f"Return {name}(x); see `FUNCTIONS`."
+    apply.__name__, apply.__doc__ = name, f"Return {name}(x); see `FUNCTIONS` and `COMPOSED`."
     return apply
 
 
 for _name in FUNCTIONS:
-    setattr(Symbol, _name, _method(_name))
+    setattr(Symbol, _name, _method(_name, partial(Expression.apply, name=_name)))
+for _name, _function in COMPOSED.items():
+    setattr(Symbol, _name, _method(_name, _function))
 
-OF_TORCH: dict[str, Callable[..., Any]] = {
-    **{name: getattr(np, name) for name in FUNCTIONS},
-    "atan": np.arctan,
-    "asin": np.arcsin,
-    "acos": np.arccos,
-    "asinh": np.arcsinh,
-    "abs": np.absolute,
-    "square": np.square,
-    "neg": np.negative,
-    "negative": np.negative,
-    **dict.fromkeys(("sigmoid", "expit"), lambda x: 0.5 + 0.5 * np.tanh(0.5 * x)),
-    **dict.fromkeys(("add", "__add__", "__radd__"), operator.add),
-    **dict.fromkeys(("sub", "__sub__", "subtract"), operator.sub),
-    **dict.fromkeys(("mul", "__mul__", "__rmul__", "multiply"), operator.mul),
-    **dict.fromkeys(("div", "true_divide", "divide", "__truediv__"), operator.truediv),
-    **dict.fromkeys(("__rsub__", "rsub"), lambda x, y: y - x),
-    "__rdiv__": lambda x, y: y / x,
-    **dict.fromkeys(("pow", "__pow__"), operator.pow),
-    **dict.fromkeys(("matmul", "__matmul__", "mm", "mv"), np.matmul),
-    "__rmatmul__": lambda x, y: y @ x,
-    **{name: getattr(np, name) for name in ("dot", "outer", "sum", "mean", "prod", "stack", "reshape", "ravel")},
-    "flatten": np.ravel,
-    "squeeze": np.squeeze,
-    "unsqueeze": np.expand_dims,
-    "flip": np.flip,
-    "einsum": np.einsum,
-    **dict.fromkeys(("cat", "concat", "concatenate"), np.concatenate),
-}
-"""Functions of torch that take symbols, with the functions of NumPy that compute them."""
+
+class Imaginary:
+    """A symbol times 1j, such as the exponent of a time evolution: no angle, but its part is one."""
+
+    __slots__ = ("part",)
+
+    def __init__(self, part: "Symbol | Imaginary") -> None:
+        self.part = part
+
+    def __repr__(self) -> str:
+        return f"1j*({self.part})"
+
+    def __mul__(self, other: object) -> "Imaginary":
+        return Imaginary(self.part * other) if isinstance(other, _REAL) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: object) -> "Imaginary":
+        return Imaginary(self.part / other) if isinstance(other, _REAL) else NotImplemented
+
+    def __neg__(self) -> "Imaginary":
+        return self * -1.0
+
+
+class _Size(int):
+    """Number of elements, as in NumPy, which returns the shape, or the length of one axis, when called, as in torch."""
+
+    shape: tuple[int, ...]
+
+    def __new__(cls, shape: tuple[int, ...]) -> "_Size":
+        self = super().__new__(cls, math.prod(shape))
+        self.shape = shape
+        return self
+
+    def __call__(self, axis: int | None = None) -> Any:
+        return self.shape if axis is None else self.shape[axis]
 
 
 class SymbolArray(np.ndarray):
     """Array of symbols, also of none: elements are arrays without axes, so that they have shapes, as numbers of NumPy.
 
-    Functions of torch are computed by their counterparts in NumPy (`OF_TORCH`).
+    Functions and methods of torch are computed by their counterparts in NumPy (`qrl.circuits.torch_functions`). Raises
+    UsageError for methods that mean one thing in NumPy and another one in torch.
     """
 
     def __getitem__(self, index: Any) -> Any:
         return as_symbols(super().__getitem__(index))
 
+    def __iter__(self) -> Iterator[Any]:
+        return (self[k] for k in range(len(self)))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in METHODS:
+            return partial(self._call, name)
+        raise AttributeError(f"an array of inputs, weights or scales has no attribute {name!r}")
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        return _Size(self.shape)
+
+    def view(self, *shape: Any) -> Any:
+        is_shape = bool(shape) and all(isinstance(axis, int | tuple | list) for axis in shape)
+        return self.reshape(*shape) if is_shape else super().view(*shape)
+
+    def transpose(self, *axes: Any) -> Any:
+        if len(axes) != 2 or not all(isinstance(axis, int) for axis in axes):
+            return super().transpose(*axes)
+        if self.ndim == 2 and axes[0] % 2 < axes[1] % 2:
+            raise UsageError("transpose(0, 1) of a matrix is the matrix in NumPy, its transpose in torch: write .T")
+        return self.swapaxes(*axes)
+
+    def repeat(self, *repeats: Any, **axis: Any) -> Any:
+        if axis:  # a call of np.repeat
+            return super().repeat(*repeats, **axis)
+        raise UsageError("repeat repeats elements in NumPy, the whole array in torch: write np.repeat or np.tile")
+
+    def unwrap(self) -> Array:
+        """Return the array of NumPy, with which PennyLane's own arrays compute."""
+        return np.ndarray.view(self, np.ndarray)
+
+    def _call(self, name: str, *args: Any, **named: Any) -> Any:
+        return as_symbols(call_torch_function(name, (self, *args), named))
+
     def __array_wrap__(self, array: Array, context: object = None, return_scalar: bool = False) -> Any:
         return as_symbols(array)
 
+    def __array_ufunc__(self, function: np.ufunc, method: str, *args: Any, **named: Any) -> Any:
+        name = function.__name__
+        if method == "__call__" and name in _OF_ARRAYS:
+            return as_symbols(_OF_ARRAYS[name](*args))
+        if "out" in named:
+            named["out"] = _plain(named["out"])
+        try:
+            return as_symbols(getattr(function, method)(*_plain(args), **named))
+        except (AttributeError, TypeError) as error:
+            # NumPy looks for a method of the function's name.
+            if f"callable {name} method" in str(error) or f"attribute '{name}'" in str(error):
+                raise UsageError(
+                    f"{name} of NumPy cannot be read; arithmetic can, and {', '.join(FUNCTIONS)}"
+                ) from None
+            raise
+
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return as_symbols(super().__array_function__(function, types, args, kwargs))
+        # NumPy calls methods of its arguments, some of which have torch's meaning here.
+        function = _OF_ARRAYS.get(function.__name__, function)
+        return as_symbols(function(*_plain(args), **{key: _plain(value) for key, value in kwargs.items()}))
 
     @classmethod
     def __torch_function__(
@@ -149,13 +239,7 @@ class SymbolArray(np.ndarray):
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        name = function.__name__.removeprefix("special_")
-        if name not in OF_TORCH:
-            raise UsageError(
-                f"{name} of torch cannot be read; arithmetic, sums, products and shapes can, and {', '.join(FUNCTIONS)}"
-            )
-        named = {("axis" if key == "dim" else key): value for key, value in (kwargs or {}).items()}
-        return as_symbols(OF_TORCH[name](*map(_from_torch, args), **named))
+        return as_symbols(call_torch_function(function.__name__.removeprefix("special_"), args, kwargs or {}))
 
 
 def symbols(make: Callable[[int], Factor], shape: tuple[int, ...]) -> SymbolArray:
@@ -166,27 +250,48 @@ def symbols(make: Callable[[int], Factor], shape: tuple[int, ...]) -> SymbolArra
 
 
 def as_symbols(value: Any) -> Any:
-    """Return symbols, single ones or arrays, as a `SymbolArray`, and anything else as it is."""
-    if isinstance(value, Symbol):
+    """Return symbols, single ones or arrays, in lists too, as `SymbolArray`s, and anything else as it is."""
+    if isinstance(value, list):
+        return [as_symbols(each) for each in value]
+    if isinstance(value, Symbol | Imaginary):
         alone = np.empty((), dtype=object)
         alone[()] = value
         return alone.view(SymbolArray)
-    return value.view(SymbolArray) if isinstance(value, np.ndarray) and value.dtype == object else value
+    return np.ndarray.view(value, SymbolArray) if is_symbolic(value) else value
+
+
+def is_symbolic(value: object) -> bool:
+    """Return whether a value is a symbol or an array of symbols."""
+    return isinstance(value, Symbol) or (isinstance(value, np.ndarray) and value.dtype == object)
 
 
 def expression_of(value: object) -> Expression:
     """Return the expression of a number: a symbol, or a number of Python, NumPy or torch, also in an array of one.
 
-    Raises TypeError or ValueError for anything else.
+    Raises UsageError for an imaginary number, TypeError or ValueError for anything else.
     """
-    while isinstance(value, np.ndarray):  # NumPy nests the elements of lists of arrays
-        value = value.item()
+    value = _element(value)
+    if isinstance(value, Imaginary):
+        raise UsageError(f"an angle is a real number, not {value}")
     return value.expression if isinstance(value, Symbol) else Expression.of(float(value))  # type: ignore[arg-type]
 
 
-def _from_torch(value: Any) -> Any:
-    """Return an argument of a function of torch for NumPy: tensors as arrays, in lists too."""
+def imaginary_part(value: object) -> SymbolArray:
+    """Return the imaginary part of a number without a real part. Raises UsageError for any other number."""
+    value = _element(value)
+    if not isinstance(value, Imaginary):
+        raise UsageError(f"its coefficient is not imaginary, but {value}")
+    return as_symbols(value.part)  # type: ignore[no-any-return]
+
+
+def _element(value: object) -> object:
+    while isinstance(value, np.ndarray):  # NumPy nests the elements of lists of arrays
+        value = value.item()
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Return arrays of symbols, in lists and tuples too, as arrays of NumPy."""
     if isinstance(value, list | tuple):
-        return type(value)(map(_from_torch, value))
-    is_number = isinstance(value, int | float | str | np.ndarray | None)
-    return value if is_number else np.asarray(value)
+        return type(value)(map(_plain, value))
+    return value.unwrap() if isinstance(value, SymbolArray) else value
