@@ -10,7 +10,7 @@ import numpy as np
 from qrl.circuits.angles import Input, Scale, Weight
 from qrl.circuits.tracing import SymbolArray, as_symbols, symbols
 from qrl.common.checks import check_count
-from qrl.common.errors import UsageError
+from qrl.common.errors import UsageError, suggest
 
 Shapes = Mapping[str, int | Sequence[int]]
 """Shape of each argument with weights, as in `qml.qnn.TorchLayer`; a number is a vector of this length."""
@@ -57,6 +57,8 @@ def symbolic_arguments(function: Callable[..., object], sizes: Sizes, batch: tup
 
     Arguments that the function names `inputs`, `weights` or `scales`, or as in `weight_shapes`, are passed by name. Its
     other parameters take the others in this order; with `weight_shapes`, only inputs may have a name of their own.
+
+    Raises UsageError for a name in `weight_shapes` that the function does not have.
     """
     weights = symbols(Weight, (sizes.n_weights,))
     values = {"inputs": symbols(Input, (*batch, sizes.n_inputs))}
@@ -66,6 +68,10 @@ def symbolic_arguments(function: Callable[..., object], sizes: Sizes, batch: tup
     parameters = _parameters(function)
     if parameters is None:
         return (tuple(values.values()), {}) if sizes.shapes is None else ((), values)
+    if unknown := [name for name in sizes.shapes or () if name not in parameters]:
+        raise UsageError(
+            f"from_pennylane: weight_shapes: unknown argument {unknown[0]!r}{suggest(unknown[0], parameters)}"
+        )
     free = [name for name in parameters if name not in values]
     unnamed = [name for name in values if name not in parameters and (sizes.shapes is None or name == "inputs")]
     if not sizes.n_inputs and len(free) < len(unnamed) and "inputs" in unnamed:
@@ -75,13 +81,17 @@ def symbolic_arguments(function: Callable[..., object], sizes: Sizes, batch: tup
 
 
 def _parameters(function: Callable[..., object]) -> list[str] | None:
-    """Return the names of a function's parameters; None if some may have no name, or only one of position."""
+    """Return the names of a function's parameters, required ones first; None if an argument may have no name."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = sorted(inspect.signature(function).parameters.values(), key=_has_default)
     except (TypeError, ValueError):  # some functions in C
         return None
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return [each.name for each in parameters] if all(each.kind in by_name for each in parameters) else None
+
+
+def _has_default(parameter: inspect.Parameter) -> bool:
+    return parameter.default is not inspect.Parameter.empty
 
 
 def _split(weights: SymbolArray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, SymbolArray]:

@@ -22,6 +22,9 @@ from qrl.common.errors import UsageError, wrap_errors
 _PIPELINE = "compile_pipeline" if "compile_pipeline" in dir(qml.QNode) else "transform_program"
 """Attribute of a QNode with its transforms; PennyLane 0.45 renamed it."""
 
+_LIBRARIES = (str(Path(__file__).parent), str(Path(qml.__file__).parent.parent))
+"""Folders whose code is not the user's."""
+
 _STATE_PREPARATION = {"amplitude.py", "state_preparation.py", "state_preparations"}
 """Files and folders of PennyLane in which amplitudes of a state are computed."""
 
@@ -110,9 +113,18 @@ def _record(function: Callable[..., object], sizes: Sizes, batch: tuple[int, ...
                 "from_pennylane: inputs, weights and scales are symbols here, which a tensor cannot hold: leave out "
                 f"torch.tensor and torch.as_tensor{_where(cause)}"
             ) from cause
-        about_shapes = isinstance(cause, IndexError | ValueError) or "positional argument" in str(cause)
-        hint = f"; weights are a vector [{sizes.n_weights}] unless weight_shapes is given, {EXAMPLE}"
-        raise UsageError(f"{error}{hint if about_shapes and sizes.shapes is None else ''}") from cause
+        raise UsageError(f"{error}{_hint(cause, sizes)}") from cause
+
+
+def _hint(cause: BaseException, sizes: Sizes) -> str:
+    """Return what may be wrong with the arguments of a function that fails."""
+    about_arguments = "positional argument" in str(cause)
+    hints = []
+    if sizes.shapes is None and (about_arguments or isinstance(cause, IndexError | ValueError)):
+        hints.append(f"weights are a vector [{sizes.n_weights}] unless weight_shapes is given, {EXAMPLE}")
+    if about_arguments:
+        hints.append("functools.partial sets arguments that are neither inputs nor weights")
+    return "".join(f"; {hint}" for hint in hints)
 
 
 _AMPLITUDES = (
@@ -129,12 +141,11 @@ def _prepares_a_state(error: BaseException) -> bool:
 def _where(error: BaseException) -> str:
     """Return file and line of the user's function where an error arose, with the line itself."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [str(Path(root).parent) for root in (__file__, qml.__file__)]
-    users = [frame for frame in frames if not any(frame.filename.startswith(folder) for folder in ours)]
+    users = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
     if not users:
         return ""
-    # Libraries that the function calls come after it.
-    last = [frame for frame in users if frame.filename == users[0].filename][-1]
+    folder = Path(users[0].filename).parent  # of the function and its helpers; libraries that they call are elsewhere
+    last = [frame for frame in users if Path(frame.filename).is_relative_to(folder)][-1]
     return f" ({Path(last.filename).name}, line {last.lineno}{f': {shorten(last.line, 80)}' if last.line else ''})"
 
 

@@ -1,7 +1,7 @@
 """Symbolic numbers: a user's circuit computes with them as with arrays of NumPy, and returns expressions as angles."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -172,9 +172,6 @@ class SymbolArray(np.ndarray):
     def __getitem__(self, index: Any) -> Any:
         return as_symbols(super().__getitem__(index))
 
-    def __iter__(self) -> Iterator[Any]:
-        return (self[k] for k in range(len(self)))
-
     def __getattr__(self, name: str) -> Any:
         if name in METHODS:
             return partial(self._call, name)
@@ -184,7 +181,7 @@ class SymbolArray(np.ndarray):
     def size(self) -> int:  # type: ignore[override]
         return _Size(self.shape)
 
-    def view(self, *shape: Any) -> Any:
+    def view(self, *shape: Any) -> Any:  # type: ignore[override]
         is_shape = bool(shape) and all(isinstance(axis, int | tuple | list) for axis in shape)
         return self.reshape(*shape) if is_shape else super().view(*shape)
 
@@ -207,17 +204,14 @@ class SymbolArray(np.ndarray):
     def _call(self, name: str, *args: Any, **named: Any) -> Any:
         return as_symbols(call_torch_function(name, (self, *args), named))
 
-    def __array_wrap__(self, array: Array, context: object = None, return_scalar: bool = False) -> Any:
-        return as_symbols(array)
-
-    def __array_ufunc__(self, function: np.ufunc, method: str, *args: Any, **named: Any) -> Any:
-        name = function.__name__
+    def __array_ufunc__(self, ufunc: np.ufunc, method: Any, *inputs: Any, **kwargs: Any) -> Any:
+        name = ufunc.__name__
         if method == "__call__" and name in _OF_ARRAYS:
-            return as_symbols(_OF_ARRAYS[name](*args))
-        if "out" in named:
-            named["out"] = _plain(named["out"])
+            return as_symbols(_OF_ARRAYS[name](*inputs))
+        if "out" in kwargs:
+            kwargs["out"] = _plain(kwargs["out"])
         try:
-            return as_symbols(getattr(function, method)(*_plain(args), **named))
+            return as_symbols(getattr(ufunc, method)(*_plain(inputs), **kwargs))
         except (AttributeError, TypeError) as error:
             # NumPy looks for a method of the function's name.
             if f"callable {name} method" in str(error) or f"attribute '{name}'" in str(error):

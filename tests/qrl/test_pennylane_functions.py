@@ -1,5 +1,7 @@
 """Functions as users of PennyLane write them: values and both derivatives equal those of default.qubit in torch."""
 
+from functools import partial
+
 import numpy as np
 import pennylane as qml
 import pytest
@@ -9,6 +11,7 @@ from torch.autograd.functional import hessian, jacobian
 from qrl.circuits.circuit import Circuit
 from qrl.common.errors import UsageError
 from qrl.layer import QuantumLayer
+from qrl.models import MODELS
 from qrl.simulator.program import compile_circuit
 
 DOUBLE = torch.float64
@@ -229,8 +232,65 @@ def test_arguments_in_another_order_are_passed_by_their_names():
         lambda p: (qml.RY(p[0, 0], 0), qml.expval(qml.Z(0)))[1], n_inputs=0, weight_shapes={"p": (1, 1)}
     )
     assert [str(gate) for gate in without.gates] == ["RY(w0)"]
-    with pytest.raises(UsageError, match=r"the function failed: TypeError: .*unexpected keyword argument 'wieghts'"):
+    with pytest.raises(UsageError, match=r"weight_shapes: unknown argument 'wieghts'; did you mean 'weights'"):
         Circuit.from_pennylane(body, n_inputs=1, weight_shapes={"wieghts": (2, 2)})
+
+
+def unused(inputs, weights):
+    qml.Rot(*weights[0, :], wires=0)
+    qml.RX(inputs[0] * weights[1, 0], wires=0)
+    return qml.expval(qml.PauliZ(0))
+
+
+def test_arrays_of_weights_may_have_elements_that_no_angle_uses():
+    circuit = Circuit.from_pennylane(unused, n_inputs=1, weight_shapes={"weights": (3, 3)})
+    assert circuit.n_weights == 4
+    with pytest.raises(UsageError, match=r"no angle uses weight 4: .* or give weight_shapes, whose arrays may"):
+        Circuit.from_pennylane(lambda x, w: unused(x, w.reshape(3, 3)), n_inputs=1, n_weights=9)
+
+
+def test_arguments_that_are_no_weights_are_set_by_partial():
+    def function(x, weights, n_layers, wires=(0,)):
+        for layer in range(n_layers):
+            qml.Rot(*weights[layer], wires=wires)
+            qml.RX(x[0], wires=wires)
+        return qml.expval(qml.PauliZ(0))
+
+    sizes = {"n_inputs": 1, "weight_shapes": {"weights": (2, 3)}}
+    with pytest.raises(
+        UsageError, match=r"missing 1 required positional argument: 'n_layers'.*; functools.partial sets"
+    ):
+        Circuit.from_pennylane(function, **sizes)
+    found = Circuit.from_pennylane(partial(function, n_layers=2), **sizes)
+    assert found == Circuit.from_pennylane(lambda x, weights: function(x, weights, 2), **sizes)
+
+    def with_defaults(weights, n_layers=2, *, x):
+        return function(x, weights, n_layers)
+
+    assert found == Circuit.from_pennylane(with_defaults, **sizes)
+
+
+def test_errors_name_the_line_of_a_helper_in_another_file(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "helper_of_mine.py").write_text("def encode(x):\n    return 1.0 if x[0] > 0 else 0.0\n")
+    (tmp_path / "mine.py").write_text(HELPED)
+    with pytest.raises(
+        UsageError, match=r"only angles .* \(helper_of_mine.py, line 2: return 1.0 if x\[0\] > 0 else 0.0\)"
+    ):
+        MODELS.load(str(tmp_path / "mine.py"))
+
+
+HELPED = """
+import pennylane as qml
+from helper_of_mine import encode
+from qrl import pennylane_model
+
+def function(inputs, weights):
+    qml.RX(encode(inputs) * weights[0], wires=0)
+    return qml.expval(qml.PauliZ(0))
+
+Config, build = pennylane_model(function, n_inputs=1, n_weights=1)
+"""
 
 
 def torch_layer():

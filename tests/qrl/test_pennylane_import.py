@@ -296,7 +296,7 @@ def test_weights_of_given_shapes_are_those_of_torch_layer():
         ({"weight_shapes": SHAPES, "n_weights": 9}, "give n_weights, for a vector, or weight_shapes, such as"),
         ({}, "give n_weights, for a vector, or weight_shapes, such as"),
         ({"weight_shapes": SHAPES | {"more": (2, -1)}}, "weight_shapes: more must be at least 0, not -1"),
-        ({"weight_shapes": SHAPES | {"last": 3}}, "the function failed: TypeError: .*'last'"),
+        ({"weight_shapes": SHAPES | {"last": 3}}, "weight_shapes: unknown argument 'last'; .*choices: bias"),
     ],
 )
 def test_sizes_that_do_not_fit_the_function(sizes, message):
