@@ -1,6 +1,7 @@
 """Read PennyLane's operations as gates."""
 
 from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pennylane as qml
@@ -57,18 +58,21 @@ def _decomposition(operation: Operator, whole: str) -> Sequence[Operator]:
         if (steps := _decomposition_of_symbols(operation)) is not None:
             return steps
         if operation.has_decomposition:
-            return operation.decomposition()
+            return list(operation.decomposition())
     raise UsageError(f"from_pennylane: gate {whole} {supported}")
 
 
 def _decomposition_of_symbols(operation: Operator) -> list[Operator] | None:
     """Decompose an operation that PennyLane can decompose for numbers only; return None for any other one."""
     if isinstance(operation, Exp):
-        return _exponential(operation) if is_symbolic(operation.coeff) else None
-    if not any(is_symbolic(value) for value in operation.parameters):
+        of_symbols = any(map(is_symbolic, (operation.coeff, *operation.base.parameters)))
+        return _exponential(operation) if of_symbols else None
+    if not any(map(is_symbolic, operation.parameters)):
         return None
-    if isinstance(operation, Adjoint) and isinstance(operation.base, qml.U2 | qml.U3 | Exp):
-        return [qml.adjoint(step) for step in reversed(_steps(operation.base))]
+    if isinstance(operation, Adjoint):
+        of_numbers = isinstance(operation.base, qml.U2 | qml.U3)
+        steps = operation.base.decomposition() if of_numbers else _decomposition_of_symbols(operation.base)
+        return None if steps is None else [qml.adjoint(step) for step in reversed(steps)]
     if type(operation) in (Controlled, ControlledOp):
         base = operation.base
         if len(base.wires) <= 1 or isinstance(base, qml.GlobalPhase | Exp):
@@ -114,7 +118,7 @@ def _controlled_rotation(rotation: Operator, controls: list[Hashable]) -> list[O
 
 
 def _exponential(operation: Exp) -> list[Operator]:
-    """Decompose exp(i a P), with a symbol a and a sum P of commuting Pauli words, into rotations."""
+    """Decompose exp(i a P), with a number a and a sum P of commuting Pauli words, into rotations."""
     sentence, factor = operation.base.pauli_rep, imaginary_part(operation.coeff)
     if sentence is None:
         raise UsageError("its generator is not a sum of Pauli words")
@@ -131,10 +135,14 @@ def _exponential(operation: Exp) -> list[Operator]:
     return steps
 
 
-def _real(coefficient: complex | float) -> float:
-    if complex(coefficient).imag:
-        raise UsageError(f"its generator is not Hermitian: it has the coefficient {coefficient}")
-    return float(complex(coefficient).real)
+def _real(coefficient: object) -> Any:
+    """Return a coefficient of a generator: a real number or symbol."""
+    if is_symbolic(coefficient):
+        return coefficient
+    number = complex(coefficient)  # type: ignore[call-overload]
+    if number.imag:
+        raise UsageError(f"its generator is not Hermitian: it has the coefficient {number}")
+    return number.real
 
 
 def _angle(gate: str, value: object) -> Angle:

@@ -60,7 +60,7 @@ def _function_of(given: Callable[..., object]) -> Callable[..., object]:
     if transforms := list(getattr(node, _PIPELINE)):
         raise UsageError(
             f"from_pennylane: the QNode has transforms, {', '.join(map(str, transforms))}, which cannot be read; give "
-            "the function without them"
+            "its function, node.func, without them or transformed itself"
         )
     weights = "" if node is given else ", nor are the weights of the layer"
     warn_caller(
@@ -108,10 +108,10 @@ def _record(function: Callable[..., object], sizes: Sizes, batch: tuple[int, ...
         if cause is None:  # a symbol's own error
             text = _AMPLITUDES if _prepares_a_state(error) else str(error).removeprefix("circuit: ")
             raise UsageError(f"from_pennylane: {text}{_where(error)}") from error
-        if "numpy.object_" in str(cause):  # torch's error of a conversion
+        if "numpy.object_" in str(cause) or "ObjectDType" in str(cause):  # torch's errors of a conversion
             raise UsageError(
                 "from_pennylane: inputs, weights and scales are symbols here, which a tensor cannot hold: leave out "
-                f"torch.tensor and torch.as_tensor{_where(cause)}"
+                f"torch.tensor, torch.as_tensor and dtype=inputs.dtype{_where(cause)}"
             ) from cause
         raise UsageError(f"{error}{_hint(cause, sizes)}") from cause
 

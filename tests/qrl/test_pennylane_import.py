@@ -186,6 +186,9 @@ ONLY_ANGLES = (
         (with_angle(lambda x, w, s: torch.sort(x[:, 0])), "sort of torch cannot be read"),
         (with_angle(lambda x, w, s: torch.sort(x)), "sort of torch cannot be read"),
         (with_angle(lambda x, w, s: torch.tensor(x)[0]), "symbols here, which a tensor cannot hold"),
+        (with_angle(lambda x, w, s: torch.zeros(2, dtype=x.dtype)[0]), "leave out torch.tensor, .*dtype=inputs.dtype"),
+        (with_gate(lambda w: qml.exp(qml.Z(0), w[0])), "gate Exp .*its coefficient is not imaginary, but w0"),
+        (with_gate(lambda w: qml.pow(qml.evolve(qml.Z(0), w[0]), 2)), "gate .*Evolution.* cannot be decomposed"),
         (with_angle(lambda x, w, s: np.random.default_rng().random()), "makes another circuit in each call"),
         (
             with_gate(lambda w: qml.QubitChannel([np.eye(2)], wires=0)),
