@@ -22,7 +22,7 @@ from jaxtyping import Float
 
 import envs
 from agents.compare.groups import RunGroup
-from agents.experiment.style import PANEL, REFERENCE_COLOUR, line_style, place_legend, set_titles, whole_ticks
+from agents.experiment.style import REFERENCE_COLOUR, line_style, place_legend, set_titles, whole_ticks
 from benchmarks.shared.common import table
 from benchmarks.shared.curves import draw_means, grid, save
 from benchmarks.shared.estimates import bootstrapped, differences, means, text
@@ -31,6 +31,7 @@ from benchmarks.shared.publish import publish
 from benchmarks.shared.studies import returns, seed_rows, train
 from envs.automl.family import shipped_table
 from envs.few_shot_classification import FewShotClassification
+from qrl.common.pictures import PANEL
 
 ENV = "few_shot_classification"
 N_SEEDS = 5

@@ -15,7 +15,7 @@ from typing import Any
 
 from agents.experiment.evaluation import Curve
 from agents.experiment.run import Run
-from agents.experiment.style import PANEL, line_style, set_titles, whole_ticks
+from agents.experiment.style import line_style, set_titles, whole_ticks
 from benchmarks.shared.common import set_up, table
 from benchmarks.shared.curves import draw_means, grid, save
 from benchmarks.shared.estimates import differences, means, text
@@ -23,6 +23,7 @@ from benchmarks.shared.main import TrainingOptions, run_main
 from benchmarks.shared.publish import publish
 from benchmarks.shared.studies import evaluated_again, returns, seed_rows, train
 from qrl.backends.backend import Backend
+from qrl.common.pictures import PANEL
 from qrl.noise.model import Noise
 
 N_SEEDS = 5

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from agents.compare.groups import RunGroup
-from agents.experiment.style import PANEL, line_style, place_legend, reference_style, set_titles
+from agents.experiment.style import line_style, place_legend, reference_style, set_titles
 from benchmarks.shared.common import set_up, table
 from benchmarks.shared.curves import draw_means, grid, save
 from benchmarks.shared.estimates import differences, means, text
 from benchmarks.shared.main import TrainingOptions, run_main
 from benchmarks.shared.publish import publish
 from benchmarks.shared.studies import evaluated_again, returns, seed_rows, train
+from qrl.common.pictures import PANEL
 
 N_SEEDS = 5
 REFERENCE = "maml reuploading"

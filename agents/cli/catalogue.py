@@ -15,9 +15,10 @@ evaluate RUN [--shots N] [--noise depolarizing=0.01] [--noise calibration=FILE.j
 resume RUN [--iterations N] [--agent.lr-angles X] ...
 robustness RUN [--noise KIND ...] [--strengths P ...] [--shots N ...]
 export RUN [--out FOLDER] [--format openqasm2|openqasm3|qiskit] [--observations FILE.json]
+draw RUN_OR_MODEL [--out FILE] [--env NAME] [--agent NAME] [--model.n-layers N] ...
 compare RUN_OR_STUDY ... [--reference GROUP] [--at X] [--out FILE ...] [--video]
 report RUN [--out FILE] [--video]
-plot RUN ... [--out FILE] [--against episodes|env-steps|x]
+plot RUN ... [--out FILE] [--against episodes|env-steps|x] [--labels LABEL ...]
 select FILE.csv --target COLUMN [--evaluations N] [--bins N] [--ignore COLUMN ...] [--balance]
 list"""
 

@@ -147,6 +147,15 @@ def _export(arguments: list[str]) -> int:
     return run_export(options)
 
 
+def _draw(arguments: list[str]) -> int:
+    from agents.cli.draw_options import parse_draw
+
+    drawing = parse_draw(arguments)
+    from agents.cli.draw import run_draw
+
+    return run_draw(drawing)
+
+
 def _plot(arguments: list[str]) -> int:
     description = "Draw the adaptation curves of several runs of one environment into one picture."
     options = parse("plot", PlotOptions, arguments, description=description)
@@ -203,6 +212,7 @@ COMMANDS = {
     "resume": Command("continue a run from its last checkpoint", _resume),
     "robustness": Command("evaluate a trained run under noise and from finite shots", _robustness),
     "export": Command("write an adapted policy's circuits as OpenQASM or for Qiskit", _export),
+    "draw": Command("draw the circuits of a run or of a model, as text and as a picture", _draw),
     "compare": Command("compare runs and studies: tables, figures and one page", _compare),
     "report": Command("write a page about one run", _report),
     "plot": Command("draw the adaptation curves of several runs into one picture", _plot),

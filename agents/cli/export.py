@@ -9,7 +9,7 @@ import numpy as np
 from agents.cli.options import ExportOptions
 from agents.core.agent import InContextAgent, NetworkAgent
 from agents.experiment.adapted_policy import AdaptedPolicy
-from agents.experiment.export import Recorder, described, played, record
+from agents.experiment.export import Recorder, described, file_names, measured_in, played, record
 from agents.experiment.register_export import check_episode_format, described_episode, next_episode
 from agents.experiment.report import open_run
 from agents.experiment.run import Run
@@ -94,9 +94,12 @@ def _circuits(
             policy.peek(observation)
         except UsageError as error:
             raise UsageError(f"observation {index}: {error}") from error
-        circuits = played(dict(recorders))
-        names = [f"observation{index}-circuit{i}{FORMATS[kind]}" for i in range(len(circuits))]
-        files |= {name: encode(each.circuit, kind) for name, each in zip(names, circuits, strict=True)}
-        entries = [described(each, name) for each, name in zip(circuits, names, strict=True)]
+        entries = []
+        for number, each in enumerate(played(dict(recorders))):
+            measured = measured_in(each.circuit)
+            names = file_names(f"observation{index}-circuit{number}", FORMATS[kind], len(measured))
+            named = dict(zip(names, measured, strict=True))
+            files |= {name: encode(each.circuit, kind, setting) for name, setting in named.items()}
+            entries.append(described(each, named))
         rows.append({"observation": observation, "circuits": entries})
     return files, rows

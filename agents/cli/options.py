@@ -226,6 +226,17 @@ class ExportOptions(AdaptOptions):
         check_count("--task", self.task, least=0, most=LARGEST_EPISODES)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions(TrustOptions):
+    """Options of `draw`; for a model, `env` and `agent` are those that it is built for."""
+
+    run_or_model: str
+    """Run folder; or model, as for --model of `train`: a name, a file, or module:attribute."""
+
+    out: Path | None = None
+    """New file to write a picture to; its suffix chooses the format, such as .png, .pdf or .svg."""
+
+
 @dataclass(frozen=True)
 class PlotOptions:
     """Options of `plot`."""
@@ -240,6 +251,9 @@ class PlotOptions:
     against: Literal["x", "episodes", "env-steps"] = "episodes"
     """Horizontal axis: episodes or environment steps previously spent in a task, common to all agents, or each agent's
     own axis x, gradient steps or episodes."""
+
+    labels: tuple[str, ...] = ()
+    """Labels of the lines, in the order of the runs; by default agent, model and differing options."""
 
     split: Literal["train", "validation", "test", "ood"] = "test"
     """Split of the evaluated tasks."""

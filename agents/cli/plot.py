@@ -5,11 +5,11 @@ from typing import cast
 from agents.cli.options import PlotOptions
 from agents.compare.groups import full_labels, group_runs
 from agents.compare.runs import read_run
-from agents.experiment.plot import check_comparable, plot
+from agents.experiment.plot import check_comparable, check_labels, plot
 from agents.experiment.series import Against
-from agents.experiment.style import format_of
 from agents.runs.messages import printable
 from qrl.common.files import check_new_file
+from qrl.common.pictures import format_of
 
 
 def run_plot(options: PlotOptions) -> int:
@@ -23,9 +23,9 @@ def run_plot(options: PlotOptions) -> int:
     against = cast(Against, options.against.replace("-", "_"))
     check_comparable([run.curve for run in runs], against)
     groups = group_runs("plot", runs)
-    lines = {
-        label: tuple(run.curve for run in group.runs) for label, group in zip(full_labels(groups), groups, strict=True)
-    }
+    labels = options.labels or tuple(full_labels(groups))
+    check_labels(labels, len(groups))
+    lines = {label: tuple(run.curve for run in group.runs) for label, group in zip(labels, groups, strict=True)}
     plot(lines, options.out, against=against)
     print(printable(f"wrote {options.out}"))
     return 0

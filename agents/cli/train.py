@@ -7,21 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from agents.cli.parse import Group, Option, Parser, options_of, wants_help
-from agents.core.plain import from_plain, init_names, inside, to_plain
-from agents.core.registry import DEFAULT_NAMES, REGISTRIES
-from agents.core.spec import CONFIGS, Spec, check_names
-from agents.runs.saved_spec import read_spec
-from envs.core.registry import ENVS
+from agents.cli.plugins import changed_configs, check_aliases, options_by_plugin, owners_of, plugin_group, start_spec
+from agents.core.plain import from_plain, init_names
+from agents.core.registry import REGISTRIES
+from agents.core.spec import CONFIGS, Spec
 from qrl.common.errors import UsageError
-from qrl.common.options import DataclassInstance
-from qrl.common.summaries import first_line
 from qrl.common.trust import Trust, names_from
 
 FIRST = ("env", "agent", "model", "iterations", "seed", "out")
 """Options of a run that the help text shows first."""
-
-ALIASES = {"vary": ("--vary",), "ood": ("--ood",), "fixed": ("--set",), "workers": ("--workers",)}
-"""Options of Gymnasium's environments that may be given without the prefix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +68,7 @@ def option_names(arguments: Sequence[str]) -> frozenset[str]:
     """
     file, trust = _source(arguments)
     with names_from(file or None, trust):
-        start, _ = _start(arguments, file, trust.names)
+        start, _ = start_spec(arguments, file, trust.names)
         return frozenset(name for group in _groups(start) for option in group.options for name in option.names)
 
 
@@ -88,16 +82,14 @@ def _source(arguments: Sequence[str]) -> tuple[str, Trust]:
 
 
 def _parse(arguments: Sequence[str], file: str, names: Mapping[str, str]) -> tuple[Spec, TrainOptions, str]:
-    start, note = _start(arguments, file, names)
-    _check_aliases(start.env, init_names(type(start.env_config)), arguments)
+    start, note = start_spec(arguments, file, names)
+    check_aliases(start.env, init_names(type(start.env_config)), arguments)
     description = f"Train {start.agent} with the model {start.model} on {start.env}, then evaluate on held-out tasks."
-    parser = Parser("train", list(_groups(start)), description, partial(_owners, start))
+    parser = Parser("train", list(_groups(start)), description, partial(owners_of, start))
     given = parser.values(arguments)
     own = {name: given.pop(name) for name in init_names(TrainOptions) if name in given}
     options = from_plain(TrainOptions, own, "--")
-    values = {name: getattr(start, name) for name in init_names(Spec)} | given
-    for prefix, key in CONFIGS.items():
-        values[key] = _changed(getattr(start, key), given.get(key, {}), f"--{prefix}")
+    values = {name: getattr(start, name) for name in init_names(Spec)} | given | changed_configs(start, given)
     names = {role: getattr(start, role) for role in REGISTRIES}
     try:
         spec = from_plain(Spec, values | names, "--")
@@ -114,79 +106,6 @@ def _as_option(message: str) -> str:
     return f"--{message}" if name.replace("-", "_") in init_names(Spec) else message
 
 
-def _start(arguments: Sequence[str], file: str, names: Mapping[str, str]) -> tuple[Spec, str]:
-    """Return the spec before other options are applied, and a note on the choice of the agent.
-
-    It follows from --config, --env, --agent, --model, and the options of the environment, which may decide the agent.
-
-    Args:
-        arguments: all arguments.
-        file: the file of --config, or "".
-        names: plug-ins given by --env, --agent and --model, by role.
-    """
-    saved = read_spec(Path(file)) if file else {}
-    check_names(saved, file, {})
-    given = [role for role in REGISTRIES if role in names and file]
-    before = {role: saved[role] if role in saved else getattr(Spec.from_json(saved, file), role) for role in given}
-    for role in given:
-        if names[role] != REGISTRIES[role].canonical(str(before[role])):
-            saved.pop(f"{role}_config", None)  # Saved options of another plug-in do not apply.
-    saved |= names
-    env = ENVS.load(saved.setdefault("env", DEFAULT_NAMES["env"]))
-    config = from_plain(env.Config, saved.get("env_config") or {}, inside(file, "env_config"))
-    options = list(options_of(env.Config, config, "--env.", ("env_config",), ALIASES))
-    changes = Parser("train", [Group("", options)], "").known(arguments).get("env_config", {})
-    saved["env_config"] = _changed(config, changes, "--env")
-    spec = Spec.from_json(saved, file)
-    if "agent" in saved or spec.agent == DEFAULT_NAMES["agent"]:
-        return spec, ""
-    from envs.wrapped.ids import IdOptions  # Local, as it imports torch and Gymnasium.
-
-    single = " without --vary, which is a single task" if isinstance(spec.env_config, IdOptions) else ""
-    return spec, f"note: training {spec.agent}, the default agent for {spec.env}{single}"
-
-
-def _owners(spec: Spec, option: str) -> str:
-    """Return which other plug-ins of this library have an option such as "--agent.lr-angles"; "" if none has it."""
-    role, dot, name = option.removeprefix("--").partition(".")
-    if not dot or role not in REGISTRIES:
-        return ""
-    registry, field = REGISTRIES[role], name.replace("-", "_")
-    usable = [each for each, summary in registry.available().items() if summary.usable and each in registry.shelved()]
-    owners = [each for each in usable if field in init_names(registry.load(each).Config)]
-    if not owners:
-        return ""
-    have = "has" if len(owners) == 1 else "have"
-    return f"{role} {getattr(spec, role)} has no such option; {', '.join(owners)} {have} it"
-
-
-def _check_aliases(env: object, known: Sequence[str], arguments: Sequence[str]) -> None:
-    """Raise UsageError for an option of Gymnasium's environments that this environment lacks."""
-    given = {argument.partition("=")[0] for argument in arguments}
-    for name, aliases in ALIASES.items():
-        if name not in known and (alias := next((each for each in aliases if each in given), None)):
-            raise UsageError(
-                f"{alias}: env {env!r} has no such option; it is for a Gymnasium id or a class, such as "
-                "--env CartPole-v1 --vary gravity=5:15 or --env my_env.py:MyEnv; in a file, use envs.GymnasiumTasks"
-            )
-
-
-def _changed(config: object, changes: object, where: str) -> object:
-    """Return a plug-in's options with some values changed."""
-    assert isinstance(config, DataclassInstance) and isinstance(changes, Mapping)
-    return from_plain(type(config), _merged(to_plain(config), changes), where)
-
-
-def _merged(values: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
-    merged = dict(values)
-    for name, change in changes.items():
-        inner = merged.get(name)
-        if isinstance(inner, Mapping) and isinstance(change, Mapping):
-            change = _merged(inner, change)
-        merged[name] = change
-    return merged
-
-
 def _run_options(spec: Spec) -> list[Option]:
     """Return the options of a run that belong to no plug-in."""
     options = (*options_of(Spec, spec), *options_of(TrainOptions))
@@ -195,10 +114,7 @@ def _run_options(spec: Spec) -> list[Option]:
 
 def _groups(spec: Spec) -> Iterator[Group]:
     """Yield the groups of the help text: what to start with, the run, each plug-in."""
-    configs = {
-        prefix: list(options_of(type(getattr(spec, key)), getattr(spec, key), f"--{prefix}.", (key,), ALIASES))
-        for prefix, key in CONFIGS.items()
-    }
+    configs = options_by_plugin(spec)
     run = _run_options(spec)
     first = [option for name in FIRST for option in run if option.path == (name,)]
     for role in REGISTRIES:
@@ -206,12 +122,7 @@ def _groups(spec: Spec) -> Iterator[Group]:
     yield Group("start here", first)
     yield Group("run", [option for option in run if option not in first])
     for prefix, options in configs.items():
-        rest = [option for option in options if option not in first]
-        if prefix in REGISTRIES:
-            name = getattr(spec, prefix)
-            yield Group(f"{prefix} {name}", rest, first_line(REGISTRIES[prefix].load(name).__doc__))
-        else:
-            yield Group(prefix, rest, "How the model's outputs become a distribution over actions.")
+        yield plugin_group(spec, prefix, [option for option in options if option not in first])
 
 
 def _most_important(config: type, options: Sequence[Option]) -> Sequence[Option]:

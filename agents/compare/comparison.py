@@ -60,6 +60,6 @@ class Comparison(Results):
 
                 return page_of(self, trust or Trust(), animation).encode()
         from agents.compare.picture import picture_of  # matplotlib takes a while to import
-        from agents.experiment.style import encode
+        from qrl.common.pictures import encode
 
         return encode(picture_of(self), format, title=MARK)

@@ -38,7 +38,7 @@ def format_of_output(path: Path) -> str:
     suffix = path.suffix[1:].lower()
     if suffix in DOCUMENTS:
         return suffix
-    from agents.experiment.style import formats  # matplotlib takes a while to import
+    from qrl.common.pictures import formats  # matplotlib takes a while to import
 
     known = formats()
     if suffix in known:

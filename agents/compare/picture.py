@@ -13,7 +13,7 @@ from agents.compare.figures import (
     task_pairs,
 )
 from agents.compare.result import Results, Section
-from agents.experiment.style import panels
+from qrl.common.pictures import panels
 
 SIZE = (4.6, 3.4)
 """Width and height of a panel [inches]."""

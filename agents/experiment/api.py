@@ -1,6 +1,6 @@
 """Python interface to agents: train, resume, load, evaluate, plot."""
 
-import warnings
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,17 +9,25 @@ from agents.core.registry import REGISTRIES
 from agents.core.spec import OBJECT_ROLES, Given, Spec, default_out
 from agents.experiment.callbacks import Callback, check_callbacks
 from agents.experiment.evaluation import Curve
+from agents.experiment.misplaced import check_arguments, check_options
 from agents.experiment.plot import plot
+<<<<<<< HEAD
 from agents.experiment.resume import follow_resumed, run_resume
 from agents.experiment.run import Run, Which
 from agents.experiment.start import follow_training, run_training
+=======
+from agents.experiment.resume import run_resume
+from agents.experiment.run import EVALUATION_ARGUMENTS, Run, Which
+from agents.experiment.start import run_training
+>>>>>>> main
 from agents.runs.folder import RunFolder
 from agents.shards import launch
 from envs.core.distribution import TaskDistribution
 from qrl.backends.backend import Backend
+from qrl.common.caller import warn_caller
 from qrl.common.checks import check_text
 from qrl.common.errors import UsageError
-from qrl.common.options import check_known
+from qrl.common.options import Unknown, check_known
 from qrl.common.trust import Trust
 
 __all__ = ["evaluate", "load", "plot", "resume", "train"]
@@ -58,6 +66,7 @@ def train(
     track: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
+    **unknown: Unknown,
 ) -> Run:
     """Train and evaluate an agent, write its run folder as `run.py train` does, and return the run.
 
@@ -94,6 +103,7 @@ def train(
         track: experiment trackers: tensorboard, wandb, mlflow, trackio.
         callbacks: objects with the methods of `agents.Callback`, called after each iteration and each evaluation.
         progress: print the progress of training and the evaluation.
+        unknown: nothing else; the message about an option of a plug-in says where it belongs.
 
     Raises:
         UsageError: an option is invalid; nothing has been written.
@@ -105,6 +115,7 @@ def train(
         raise UsageError("env: expected a name or an object, found None")
     if isinstance(noise, str):
         raise UsageError(f"noise: expected a list of strings, such as [{noise!r}], found {noise!r}")
+<<<<<<< HEAD
     spec = Spec.default(
         env=env,
         agent=agent,
@@ -133,6 +144,35 @@ def train(
     if not launch.leads():
         follow_training(spec)
         return Run(RunFolder.open(out), spec.objects, Trust(everything=True))
+=======
+    plugins = {"env": env, "agent": agent, "model": model}
+    configs = {"env_config": env_config, "agent_config": agent_config, "model_config": model_config, "policy": policy}
+    parameters = [name for name in inspect.signature(train).parameters if name != "unknown"]
+    if unknown:
+        check_arguments(unknown, Spec.default(**plugins), parameters)
+    optional = {"iterations": iterations, "eval_tasks": eval_tasks}
+    try:
+        spec = Spec.default(
+            **plugins,
+            **configs,
+            seed=seed,
+            backend=backend,
+            shots=shots,
+            noise=tuple(noise),
+            device=device,
+            threads=threads,
+            checkpoint_every=checkpoint_every,
+            validate_every=validate_every,
+            validate_tasks=validate_tasks,
+            patience=patience,
+            eval_steps=eval_steps,
+            eval_episodes=eval_episodes,
+            **{name: value for name, value in optional.items() if value is not None},
+        )
+    except UsageError:
+        check_options(configs, Spec.default(**plugins), parameters)
+        raise
+>>>>>>> main
     return run_training(
         spec,
         out,
@@ -220,7 +260,7 @@ def load(path: Path | str, *, checkpoint: Which = "last", trust: bool = False, *
     objects, names = _given(given)
     run = Run(RunFolder.open(_path(path)), objects, Trust(trust, names), checkpoint)
     for text in run.warnings:
-        warnings.warn(text, stacklevel=2)
+        warn_caller(text)
     return run
 
 
@@ -234,8 +274,10 @@ def evaluate(
     seed: int = 0,
     backend: Backend | object | None = None,
     trust: bool = False,
+    **unknown: Unknown,
 ) -> Curve:
     """Return the adaptation curve of a run, or of the run in a folder; see `Run.evaluate` and, for `trust`, `load`."""
+    check_known(unknown, EVALUATION_ARGUMENTS, "evaluate: unknown argument")
     run = run if isinstance(run, Run) else load(run, trust=trust)
     return run.evaluate(tasks=tasks, steps=steps, episodes=episodes, split=split, seed=seed, backend=backend)
 

@@ -1,7 +1,7 @@
 """Export of circuits: an adapted policy's circuits for given observations, with weights and inputs bound to numbers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from qrl.backends.backend import circuit_modules
 from qrl.backends.row_function import Differentiable
 from qrl.circuits.angles import Weight
 from qrl.circuits.circuit import Circuit
+from qrl.circuits.measurement import Setting, settings
 from qrl.common.errors import UsageError
 from qrl.simulator.program import compile_circuit
 
@@ -67,7 +68,38 @@ def played(recorders: dict[str, Recorder]) -> list[RecordedCircuit]:
     ]
 
 
-def described(each: RecordedCircuit, file: str) -> dict[str, Any]:
-    """Return the entry of a circuit in export.json."""
-    observables = [str(observable) for observable in each.circuit.observables]
-    return {"file": file, "module": each.module, "observables": observables, "values": each.values}
+def measured_in(circuit: Circuit) -> list[Setting]:
+    """Return the settings in which a circuit is measured: a single one if its words agree on the basis of each wire.
+
+    A circuit whose observables are constants has one setting, which measures nothing.
+    """
+    return settings(circuit) or [Setting()]
+
+
+def file_names(stem: str, suffix: str, n_settings: int) -> list[str]:
+    """Return the names of a circuit's files, one for each setting; a number of the setting if there are several."""
+    return [f"{stem}{suffix}"] if n_settings == 1 else [f"{stem}-basis{i}{suffix}" for i in range(n_settings)]
+
+
+def described(each: RecordedCircuit, files: Mapping[str, Setting]) -> dict[str, object]:
+    """Return the entry of a circuit in export.json, given the setting of each of its files.
+
+    An observable is the sum, over all files and over its terms, of the coefficient times the mean of the product of the
+    outcomes, +1 for the bit 0 and -1 for the bit 1, on the wires of the term.
+    """
+    return {
+        "module": each.module,
+        "observables": [str(observable) for observable in each.circuit.observables],
+        "values": each.values,
+        "files": [
+            {
+                "file": name,
+                "basis": {str(wire): pauli for wire, pauli in sorted(setting.basis.items())},
+                "terms": [
+                    {"observable": index, "coefficient": word.coefficient, "wires": [wire for wire, _ in word.factors]}
+                    for index, word in setting.words
+                ],
+            }
+            for name, setting in files.items()
+        ],
+    }

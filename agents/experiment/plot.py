@@ -12,15 +12,10 @@ from agents.experiment.certificate_text import ceiling_name
 from agents.experiment.evaluation import Curve
 from agents.experiment.series import Against, Series, as_series
 from agents.experiment.style import (
-    PALETTE,
-    PANEL,
     REFERENCE_COLOUR,
     WORST_STYLE,
     draw_band,
-    encode,
-    format_of,
     line_style,
-    panels,
     place_legend,
     reference_style,
     set_titles,
@@ -28,6 +23,7 @@ from agents.experiment.style import (
 )
 from qrl.common.errors import UsageError, suggest
 from qrl.common.files import write_atomically
+from qrl.common.pictures import PALETTE, PANEL, encode, format_of, panels
 
 Curves = Curve | Sequence[Curve] | Mapping[str, Curve | Sequence[Curve]]
 """Curves to draw: a line each, or a line for each label of a mapping, over its curves of several seeds."""
@@ -81,7 +77,7 @@ def check_comparable(curves: Sequence[Curve], against: Against = "x") -> None:
             )
 
 
-def plot(curves: Curves, path: Path | str, *, against: str = "x") -> None:
+def plot(curves: Curves, path: Path | str, *, against: str = "x", labels: Sequence[str] | None = None) -> None:
     """Plot adaptation curves into one file, written atomically; its suffix chooses the format, such as .png or .pdf.
 
     A curve, or each curve of a sequence, is a line with its 95 % interval over tasks. A mapping draws a line for each
@@ -89,18 +85,40 @@ def plot(curves: Curves, path: Path | str, *, against: str = "x") -> None:
     seeds.
 
     The horizontal axis `against` is the curves' own "x", or the "episodes" or "env_steps" previously spent in a task,
-    which are comparable between gradient-based and in-context agents.
+    which are comparable between gradient-based and in-context agents. `labels` name the lines of a sequence of curves,
+    by default after agent and model; those of a mapping are its keys.
 
     Raises:
-        UsageError: the suffix is missing or unknown, there is no curve, the axis is unknown, or the curves do not fit
-            into one plot: they are of different tasks, or have different x.
+        UsageError: the suffix is missing or unknown, there is no curve, the axis is unknown, the labels do not fit the
+            curves, or the curves do not fit into one plot: they are of different tasks, or have different x.
     """
     _check_curves(curves)
+    if labels is not None:
+        curves = _labelled(curves, labels)
     format = format_of(path)
     against = against.replace("-", "_")
     if against not in get_args(Against):
         raise UsageError(f"plot: curves cannot be drawn against {against!r}{suggest(against, get_args(Against))}")
     write_atomically(Path(path), draw(curves, against=cast(Against, against), format=format))
+
+
+def _labelled(curves: Curves, labels: Sequence[str]) -> dict[str, Curve | Sequence[Curve]]:
+    """Return the curves by their labels. Raises UsageError as `check_labels` does, and for curves that have some."""
+    if isinstance(curves, Mapping):
+        raise UsageError(f"plot: the curves have labels, {', '.join(curves)}: give them as a list, or no labels")
+    lines = [curves] if isinstance(curves, Curve) else list(curves)
+    check_labels(labels, len(lines))
+    return dict(zip(labels, lines, strict=True))
+
+
+def check_labels(labels: Sequence[str], n_lines: int) -> None:
+    """Raise UsageError unless there is a label for each line, and no label twice."""
+    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        raise UsageError(f"plot: labels must be a list of texts, not {labels!r}")
+    if len(labels) != n_lines:
+        raise UsageError(f"plot: {len(labels)} labels were given for {n_lines} line{'' if n_lines == 1 else 's'}")
+    if len(set(labels)) < len(labels):
+        raise UsageError(f"plot: a label is given twice: {', '.join(labels)}")
 
 
 def _check_curves(curves: object) -> None:

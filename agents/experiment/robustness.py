@@ -8,17 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agents.experiment.evaluation import Curve
-from agents.experiment.style import (
-    REFERENCE_COLOUR,
-    draw_band,
-    encode,
-    line_style,
-    panels,
-    place_legend,
-    set_titles,
-)
+from agents.experiment.style import REFERENCE_COLOUR, draw_band, line_style, place_legend, set_titles
 from qrl.backends.backend import Backend
 from qrl.common.errors import UsageError, suggest
+from qrl.common.pictures import encode, panels
 from qrl.noise.model import STRENGTHS, Noise
 
 GATE_STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)

@@ -27,11 +27,15 @@ from envs.core.quantum_data import QuantumDataFamily
 from qrl.backends.backend import Backend, as_backend
 from qrl.common.checks import check_choice, check_count, check_seed
 from qrl.common.errors import UsageError
+from qrl.common.options import Unknown, check_known
 from qrl.common.trust import Trust
 from qrl.policies.summary import PolicySummary
 
 Which = Literal["last", "best"]
 """Checkpoint of a run: the last one, or the one with the best score on validation tasks."""
+
+EVALUATION_ARGUMENTS = ("tasks", "steps", "episodes", "split", "seed", "backend")
+"""Arguments of an evaluation; those of a training have other names, such as eval_tasks."""
 
 DEFAULT_TASKS = 100
 """Tasks of an evaluation, except on quantum data [tasks]."""
@@ -167,6 +171,7 @@ class Run:
         seed: int = 0,
         backend: Backend | object | None = None,
         evaluator: Callable[[EvaluationPlan], EvaluationReturns] | None = None,
+        **unknown: Unknown,
     ) -> Curve:
         """Return the adaptation curve on tasks of a split (see `agents.experiment.evaluation`).
 
@@ -185,8 +190,9 @@ class Run:
                 agent is evaluated here.
 
         Raises:
-            UsageError: a value is invalid.
+            UsageError: a value is invalid, or an argument unknown.
         """
+        check_known(unknown, EVALUATION_ARGUMENTS, "evaluate: unknown argument")
         if steps is not None and isinstance(self.agent, InContextAgent):
             raise UsageError(f"evaluate: agent {self.spec.agent} adapts in context and takes no gradient steps")
         steps = self.spec.eval_steps if steps is None else steps

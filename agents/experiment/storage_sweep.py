@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from agents.experiment.certificate import Certificate
 from agents.experiment.certificate_text import DIGITS, ceiling_name
 from agents.experiment.evaluation import Curve
-from agents.experiment.style import REFERENCE_COLOUR, draw_band, encode, line_style, panels, place_legend, set_titles
+from agents.experiment.style import REFERENCE_COLOUR, draw_band, line_style, place_legend, set_titles
 from envs.core.quantum_data import StoredDataFamily
+from qrl.common.pictures import encode, panels
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from agents.experiment.style import (
     draw_band,
     legend_below,
     line_style,
-    panels,
     reference_style,
     set_titles,
     whole_ticks,
 )
 from benchmarks.certificates.rows import task_of
 from benchmarks.shared.curves import draw_means
+from qrl.common.pictures import panels
 
 Rows = Mapping[str, Mapping[str, Any]]
 

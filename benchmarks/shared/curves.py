@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from agents.experiment.style import PALETTE, draw_band, encode, format_of, legend_below, panels, whole_ticks
+from agents.experiment.style import draw_band, legend_below, whole_ticks
 from qrl.common.files import write_atomically
+from qrl.common.pictures import PALETTE, encode, format_of, panels
 
 
 def reached(returns: Sequence[float], goal: float, episodes_per_point: int) -> int | None:

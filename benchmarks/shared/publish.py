@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from agents.experiment.style import in_style
 from benchmarks.shared.common import RESULTS, RUNS, write_result
 from qrl.common.files import from_json
+from qrl.common.pictures import in_style
 
 Draw = Callable[[dict[str, Any], Path], None]
 """Function that draws all results of a benchmark into a file."""

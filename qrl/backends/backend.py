@@ -63,13 +63,20 @@ class Backend:
     noise: Noise = NOISELESS
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further options of a PennyLane device, of any type, such as a noise model or a backend object."""
-    device: object = field(default=None, init=False)
-    """PennyLane device given as the name; None if the name is a name."""
+    device: object = None
+    """PennyLane device; it may be given as the name, too. None if the name is a name."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
-            object.__setattr__(self, "device", _checked_device(self.name))
-            object.__setattr__(self, "name", PENNYLANE + name_of(self.name))
+            if self.device is not None:
+                raise UsageError("backend: a device is given twice, as the name and as device: give one of the two")
+            object.__setattr__(self, "device", self.name)
+            object.__setattr__(self, "name", "torch")
+        if self.device is not None:
+            own = PENNYLANE + name_of(_checked_device(self.device))
+            if self.name not in ("torch", own):
+                raise UsageError(f"backend: give the name {self.name!r} or a device, not both")
+            object.__setattr__(self, "name", own)
         elif self.name.endswith(GIVEN):
             raise UsageError(f"backend {self.name!r} is a device: pass that object again, in Python")
         if self.name != "torch" and not self.name.startswith(PENNYLANE):
@@ -222,12 +229,13 @@ def uncounted(module: nn.Module) -> AbstractContextManager[None]:
     return nullcontext() if execution is None else execution.counter.paused()
 
 
-def run_on(module: nn.Module, backend: Backend, generator: torch.Generator) -> None:
-    """Run every circuit of a module on a backend from now on.
+def run_on(module: nn.Module, backend: Backend | object, generator: torch.Generator) -> None:
+    """Run every circuit of a module on a backend, given as such, by its name, or as a PennyLane device, from now on.
 
     Modules on registers take noise of their storage only. Raises UsageError for a circuit that the backend cannot run,
     and for a module without circuits unless the backend is the exact default.
     """
+    backend = as_backend(backend)
     if on_registers := register_modules(module):
         run_registers_on(on_registers, backend.name, backend.shots, backend.noise)
         return

@@ -2,10 +2,29 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
 
 from qrl.common.checks import check_choice
 from qrl.common.errors import UsageError, suggest
+
+if TYPE_CHECKING:
+    from typing import Never, TypeAlias
+
+    Unknown: TypeAlias = Never
+else:
+    Unknown = object
+"""Type of unknown keyword arguments: type checkers refuse all, at run time a message says what is accepted."""
 
 Config = TypeVar("Config")
 

@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.buffers import NStepReplayBuffer, RolloutBuffer
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule
@@ -206,7 +206,9 @@ def _options(model: BaseAlgorithm) -> tuple[dict[str, Any], list[str]]:
     """Return the values of options, and the names of options that are functions of the training progress."""
     for name in BUFFERS:
         buffer_class = getattr(model, f"{name}_class", None) or RolloutBuffer
-        if buffer_class.__module__ != RolloutBuffer.__module__ or getattr(model, f"{name}_kwargs", None):
+        kwargs = getattr(model, f"{name}_kwargs", None) or {}
+        of_steps = buffer_class is NStepReplayBuffer and kwargs.keys() == {"n_steps", "gamma"}  # follows from n_steps
+        if buffer_class.__module__ != RolloutBuffer.__module__ or (kwargs and not of_steps):
             raise UsageError(f"sb3: a model with a custom {name} cannot be saved")
     options: dict[str, Any] = {}
     functions = []

@@ -1,7 +1,6 @@
 """QuantumClassifier: a quantum circuit with a softmax layer as a scikit-learn classifier."""
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
+from qrl.common.caller import warn_caller
 from qrl.common.checks import shown
 from qrl.common.errors import TrainingError, UsageError, wrap_errors
 from qrl.common.optimisers import adam
@@ -259,4 +259,4 @@ class QuantumClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         network.load_state_dict(best)
         if waited < self.n_iter_no_change:
             text = f"classifier: no convergence within {self.max_iter} epochs; increase max_iter"
-            warnings.warn(text, ConvergenceWarning, stacklevel=3)
+            warn_caller(text, ConvergenceWarning)

@@ -231,7 +231,7 @@ def test_invalid_sweeps_leave_no_files(exact, options, message, capsys):
 
 def run_text(text: str) -> list[str]:
     """Return the lines with gates."""
-    return [line for line in text.splitlines() if not line.startswith(("OPENQASM", "include", "qubit"))]
+    return [line for line in text.splitlines() if not line.startswith(("OPENQASM", "include", "qubit", "bit"))]
 
 
 def test_export_contains_the_circuits_of_the_adapted_policy(exact, tmp_path, capsys):
@@ -255,8 +255,12 @@ def test_export_contains_the_circuits_of_the_adapted_policy(exact, tmp_path, cap
         mean = policy.distribution(bind(policy, params), torch.tensor([row["observation"]]))["mean"][0]
         expected = params["readout.weight"] @ values + params["readout.bias"]
         torch.testing.assert_close(mean, expected, atol=1e-4, rtol=0)
-        text = (tmp_path / "out" / circuit["file"]).read_text()
-        assert len(run_text(text)) == len(policy.features.circuit.gates)
+        (file,) = circuit["files"]
+        assert file["basis"] == {str(wire): "Z" for wire in range(4)}
+        assert file["terms"] == [{"observable": k, "coefficient": 1.0, "wires": [k]} for k in range(4)]
+        lines = run_text((tmp_path / "out" / file["file"]).read_text())
+        assert lines[-4:] == [f"c[{wire}] = measure q[{wire}];" for wire in range(4)]
+        assert not any("(0)" in line for line in lines)
     assert "wrote 2 circuits and export.json" in capsys.readouterr().out
 
 
@@ -275,8 +279,45 @@ def test_circuits_of_recurrent_policies_are_exported(tmp_path):
     (row,) = evaluation(tmp_path / "out" / "export.json")["observations"]
     assert len(row["circuits"]) == 4 and {c["module"] for c in row["circuits"]} == {"actor.features.gates"}
     assert len(list((tmp_path / "out").iterdir())) == 5
+    assert "measure q[3] -> c[3];" in (tmp_path / "out" / row["circuits"][0]["files"][0]["file"]).read_text()
     assert main(["export", str(folder), "--out", str(tmp_path / "steps"), "--steps", "2"]) == 2
     assert not (tmp_path / "steps").exists()
+
+
+MIXED = """
+from qrl import Circuit, Gate, Input, Observable, Weight
+
+circuit = Circuit(
+    n_wires=2,
+    gates=(Gate("RY", (0,), Weight(0)), Gate("RY", (1,), Input(0)), Gate("CNOT", (0, 1)), Gate("RZ", (1,), Input(1))),
+    observables=(Observable.of("X0"), Observable.of((0.5, "Z1"), (0.25, "Z0")), Observable.of("Y0 Y1")),
+)
+"""
+
+
+def test_exported_files_alone_give_the_values(tmp_path, capsys):
+    """X0 and Z1 share a file; what export.json says about each file is enough to compute the values from outcomes."""
+    pytest.importorskip("qiskit")
+    from qiskit import qasm3, quantum_info
+
+    (tmp_path / "mixed.py").write_text(MIXED)
+    (tmp_path / "seen.json").write_text("[[0.4, -0.9]]")
+    folder = train(tmp_path / "run", model=str(tmp_path / "mixed.py"), iterations=1)
+    options = ["--observations", str(tmp_path / "seen.json"), "--out", str(tmp_path / "out")]
+    assert main(["export", str(folder), *options]) == 0
+    (circuit,) = evaluation(tmp_path / "out" / "export.json")["observations"][0]["circuits"]
+    assert [file["file"] for file in circuit["files"]] == [f"observation0-circuit0-basis{k}.qasm" for k in range(3)]
+    assert [file["basis"] for file in circuit["files"]] == [{"0": "X", "1": "Z"}, {"0": "Z"}, {"0": "Y", "1": "Y"}]
+    found = [0.0, 0.0, 0.0]
+    for file in circuit["files"]:
+        read = qasm3.loads((tmp_path / "out" / file["file"]).read_text())
+        outcomes = quantum_info.Statevector(read.remove_final_measurements(inplace=False)).probabilities_dict()
+        for term in file["terms"]:
+            signs = {bits: (-1) ** sum(int(bits[-1 - wire]) for wire in term["wires"]) for bits in outcomes}
+            mean = sum(probability * signs[bits] for bits, probability in outcomes.items())
+            found[term["observable"]] += term["coefficient"] * mean
+    assert found == pytest.approx(circuit["values"], abs=1e-5) and min(map(abs, found)) > 1e-3
+    assert "wrote 3 circuits and export.json" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

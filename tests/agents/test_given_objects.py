@@ -1,5 +1,6 @@
 """Objects in place of names: a task distribution, an agent, a model, a PennyLane device."""
 
+import dataclasses
 import json
 import re
 
@@ -12,7 +13,7 @@ import agents
 import envs
 from agents.cli.main import main
 from agents.random import Random
-from qrl import Circuit, Gate, Input, Observable, UsageError, Weight
+from qrl import Circuit, Gate, Input, Observable, QuantumLayer, UsageError, Weight, run_on
 from qrl.backends.backend import Backend
 
 SMALL = {"iterations": 1, "threads": 1, "eval_tasks": 2, "eval_steps": 1, "eval_episodes": 2, "progress": False}
@@ -171,3 +172,26 @@ def test_a_device_is_a_backend_wherever_one_is_given(tmp_path):
         run.agent_on(3)
     with pytest.raises(UsageError, match="pass that object again"):
         Backend("pennylane:default.qubit (given in Python)")
+
+
+def test_a_device_is_the_name_or_the_device_of_a_backend():
+    device = qml.device("default.mixed", wires=4)
+    backend = Backend(device=device, shots=7)
+    assert backend == Backend(device, shots=7) and backend.name == "pennylane:default.mixed (given in Python)"
+    assert dataclasses.replace(backend, shots=8) == Backend(device, shots=8)
+    with pytest.raises(UsageError, match="a device is given twice, as the name and as device"):
+        Backend(device, device=device)
+    with pytest.raises(UsageError, match=r"give the name 'pennylane:lightning.qubit' or a device, not both"):
+        Backend("pennylane:lightning.qubit", device=device)
+    with pytest.raises(UsageError, match=r"expected a name or a PennyLane device, .* not 'default.mixed'"):
+        Backend(device="default.mixed")
+
+
+def test_a_layer_runs_on_a_device_itself():
+    layer, inputs = QuantumLayer("reuploading", 2, 1), torch.rand(3, 2)
+    exact = layer(inputs)
+    for backend in (qml.device("default.mixed", wires=2), "pennylane:default.qubit", Backend()):
+        run_on(layer, backend, torch.Generator())
+        torch.testing.assert_close(layer(inputs), exact, atol=1e-5, rtol=0)
+    with pytest.raises(UsageError, match=r"device default.qubit has the wires"):
+        run_on(layer, qml.device("default.qubit", wires=1), torch.Generator())

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 
@@ -18,9 +19,10 @@ from agents.experiment.evaluation import Curve
 from agents.experiment.plot import draw, figure_of
 from agents.experiment.robustness import Point
 from agents.experiment.series import t_interval
-from agents.experiment.style import OTHER_REFERENCE, REFERENCE_STYLES, formats
+from agents.experiment.style import OTHER_REFERENCE, REFERENCE_STYLES
 from agents.runs.folder import RunFolder
 from qrl.common.errors import UsageError
+from qrl.common.pictures import formats
 from tests.agents.legends import check_legend
 
 METRICS = [{"iteration": i, "return_by_step": [-2.0, -1.0]} for i in (1, 2)]
@@ -139,6 +141,30 @@ def test_sequences_do_not_merge_curves_with_equal_labels():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["maml (1)", "maml (2)", "maml (3)"]
     with pytest.raises(UsageError, match=r"seeds of 'maml' differ in episodes, \[0, 5\] and \[0, 6\]"):
         figure_of({"maml": [curve_of(), curve_of(episodes=[0, 6])]})
+
+
+def test_lines_are_named_by_labels(tmp_path):
+    out = tmp_path / "a.svg"
+    agents.plot(SEEDS[:2], out, labels=["mine", "theirs"])
+    assert {"mine", "theirs"} <= set(re.findall(r"<!-- (\w+) -->", out.read_text()))
+    agents.plot(SEEDS[0], tmp_path / "one.svg", labels=["alone"])
+    assert "<!-- alone -->" in (tmp_path / "one.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("curves", "labels", "message"),
+    [
+        (SEEDS[:2], ["mine"], "plot: 1 labels were given for 2 lines"),
+        (SEEDS[0], ["a", "b"], "plot: 2 labels were given for 1 line"),
+        (SEEDS[:2], ["a", "a"], "plot: a label is given twice: a, a"),
+        (SEEDS[:2], "ab", "plot: labels must be a list of texts, not 'ab'"),
+        ({"maml": SEEDS}, ["mine"], "plot: the curves have labels, maml: give them as a list, or no labels"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(tmp_path, curves, labels, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        agents.plot(curves, tmp_path / "a.svg", labels=labels)
+    assert not any(tmp_path.iterdir())
 
 
 # --- legends and ticks ------------------------------------------------------------------------------------------------
@@ -313,6 +339,10 @@ def test_runs_that_differ_only_in_their_seed_are_one_line(tmp_path, labels):
     assert labels == [{"maml, agent.inner-steps 1": 3, "maml, agent.inner-steps 2": 2}]
     run_plot(PlotOptions(runs=tuple(runs), out=tmp_path / "one.pdf"))
     assert labels[1:] == [{"maml": 3}]
+    run_plot(PlotOptions(runs=(*runs, *other), out=tmp_path / "own.pdf", labels=("mine", "theirs")))
+    assert labels[2:] == [{"mine": 3, "theirs": 2}]
+    with pytest.raises(UsageError, match="plot: 1 labels were given for 2 lines"):
+        run_plot(PlotOptions(runs=(*runs, *other), out=tmp_path / "no.pdf", labels=("mine",)))
 
 
 @pytest.mark.parametrize(

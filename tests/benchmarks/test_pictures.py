@@ -6,11 +6,11 @@ import sys
 import pytest
 from matplotlib.colors import to_hex
 
-from agents.experiment.style import in_style
 from benchmarks.shared import common, curves, main
 from benchmarks.shared import publish as published
 from benchmarks.shared.common import RESULTS
 from qrl.common.files import from_json, to_json
+from qrl.common.pictures import in_style
 from tests.support.panels import check_panels
 
 DRAWN = {

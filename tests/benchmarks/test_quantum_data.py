@@ -9,7 +9,6 @@ import pytest
 import agents
 from agents.compare.groups import RunGroup
 from agents.compare.runs import read_run
-from agents.experiment.style import in_style
 from agents.study.file import read_request
 from benchmarks import quantum_data
 from benchmarks.certificates import pictures
@@ -19,6 +18,7 @@ from benchmarks.certificates.storage import dephased, depolarised, storage_row
 from benchmarks.shared import common, publish, studies
 from benchmarks.shared.main import TrainingOptions
 from qrl.common.files import from_json
+from qrl.common.pictures import in_style
 from tests.support.compared_runs import saved_run
 from tests.support.panels import check_panels
 from tests.support.quantum_results import frame_row, part, row, whole_result

@@ -80,8 +80,8 @@ def test_evaluate_and_resume_forward_their_options(calls):
         ),
         (
             ["trian"],
-            "unknown command 'trian'; did you mean 'train'? (choices: compare, evaluate, export, list, plot, report, "
-            "resume, ",
+            "unknown command 'trian'; did you mean 'train'? (choices: compare, draw, evaluate, export, list, plot, "
+            "report, resume, ",
         ),
     ],
 )
@@ -91,7 +91,7 @@ def test_invalid_arguments_of_other_commands(calls, capsys, arguments, message):
     assert calls == []
 
 
-@pytest.mark.parametrize("command", ["evaluate", "resume", "compare", "report", "plot", "list"])
+@pytest.mark.parametrize("command", ["evaluate", "resume", "compare", "report", "plot", "draw", "list"])
 def test_help_of_the_other_commands(calls, capsys, command):
     assert main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"usage: run.py {command}")

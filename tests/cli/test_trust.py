@@ -76,6 +76,7 @@ def commands(run: Path, folder: Path, table: Path) -> dict[str, list[str]]:
         "resume": ["resume", str(run)],
         "robustness": ["robustness", str(run), *few],
         "export": ["export", str(run), "--out", str(folder / "circuits")],
+        "draw": ["draw", str(run), "--out", str(folder / "circuit.png")],
         "plot": ["plot", str(run), "--out", str(folder / "picture.png")],
         "compare": ["compare", str(run), "--out", str(folder / "page.html"), "--video"],
         "report": ["report", str(run), "--video"],

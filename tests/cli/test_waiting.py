@@ -42,7 +42,7 @@ def run_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "resume", "evaluate", "robustness", "export", "plot", "compare", "report", "select"]
+    "command", ["train", "resume", "evaluate", "robustness", "export", "draw", "plot", "compare", "report", "select"]
 )
 def test_commands_set_it_before_torch_is_imported(command, run_folder):
     arguments = {"train": [], "select": ["table.csv", "--target", "y"]}.get(command, [run_folder])

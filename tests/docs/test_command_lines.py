@@ -10,6 +10,7 @@ import gymnasium
 import pytest
 
 from agents.cli.compare_options import CompareOptions, ReportOptions
+from agents.cli.draw_options import parse_draw
 from agents.cli.options import (
     EvaluateOptions,
     ExportOptions,
@@ -70,10 +71,11 @@ class Spring(gymnasium.Env):
 
 @pytest.fixture
 def a_users_folder(tmp_path, monkeypatch):
-    """Create what the documents name: runs/mine, my_env.py, path/to/my_env.py, my_package, mytable.py, study.toml."""
+    """Create what the documents name: a run, files of environments and of a circuit, a package, a table, a study."""
     custom = "docs/custom-environments.md"
     (whole,) = (block for block in blocks(custom) if "agents.train" in block)
     (line,) = (block for block in blocks(custom) if block.startswith("distribution ="))
+    (circuit,) = (block for block in blocks("docs/backends.md") if "Config, build = pennylane_model" in block)
     (table,) = (block for block in blocks(custom) if "distribution = LookupTasks(" in block)
     my_env = whole[: whole.index("tilted = ")] + line
     files = {
@@ -82,6 +84,7 @@ def a_users_folder(tmp_path, monkeypatch):
         "my_package/__init__.py": MY_PACKAGE,
         "my_package/my_env.py": my_env,
         "mytable.py": table,
+        "path/to/my_circuit.py": circuit,
         "study.toml": re.findall(r"```toml\n(.*?)```", text_of("docs/studies.md"), flags=re.DOTALL)[0],
         "runs/mine/config.json": json.dumps(sealed({"spec": Spec.default().to_json()})),
     }
@@ -112,6 +115,8 @@ def parse_line(line: str) -> None:
             assert not arguments
         elif command == "resume" and arguments:
             parse_resume(arguments)
+        elif command == "draw" and arguments:
+            parse_draw(arguments)
         elif arguments:  # a sentence may name a command alone
             parse(command, OPTIONS[command], arguments, description="")
     except HelpShown:

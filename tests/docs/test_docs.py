@@ -108,7 +108,14 @@ def test_examples_of_stable_baselines3(tmp_path):
     agents.train(tmp_path / "runs" / "cartpole", env="cartpole")
     names: dict = {}
     for example in blocks("docs/sb3.md"):
-        exec(example.replace("10_000", "64").replace("seed=0)", "seed=0, n_steps=64)"), names)
+        for whole, quick in (
+            ("10_000", "64"),
+            ("4096", "64"),
+            ("2048", "32"),
+            ("rates}, seed=0", "rates}, n_steps=64"),
+        ):
+            example = example.replace(whole, quick)
+        exec(example, names)
     assert names["ppo"].num_timesteps == 64 and names["mean"] > 0
 
 

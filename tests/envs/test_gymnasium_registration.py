@@ -130,6 +130,14 @@ def test_specifications_state_the_horizon() -> None:
         gym.make_vec("qrl/CartPole-v0", num_envs=2, max_episode_steps=5)
 
 
+@pytest.mark.parametrize(("horizon", "limit", "length"), [(4, 9, 4), (9, 4, 4), (9, -1, 9)])
+def test_gymnasiums_limit_can_shorten_an_episode_but_not_lengthen_it(horizon: int, limit: int, length: int) -> None:
+    env = gym.make("qrl/Pendulum-v0", horizon=horizon, max_episode_steps=limit)
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(1, np.float32))[2:4] for _ in range(length)]
+    assert ends == [(False, False)] * (length - 1) + [(False, True)]
+
+
 def test_seeds_reach_np_random() -> None:
     many = gym.make_vec("qrl/CartPole-v0", num_envs=2)
     many.reset(seed=3)

@@ -78,5 +78,23 @@ def test_drawing():
     ]
 
 
+def test_a_drawing_is_continued_below_where_a_column_ends():
+    """A column wider than the width stands alone; the observables are written once."""
+    assert example().draw(width=30).splitlines() == [
+        "0: ---H---------------------",
+        "1: -RX(w1)--RY(tanh(s2*x0))-",
+        "2: -------------------------",
+        "",
+        "0: -*----------",
+        "1: -|--RZ(0.5)-",
+        "2: -*-----*----",
+        "<Z0 Z2>",
+        "<0.5*X1 + 2*Z0>",
+    ]
+    narrow = example().draw(width=12).splitlines()
+    second_wire = [line for line in narrow if line.startswith("1:")]
+    assert second_wire == ["1: -RX(w1)-", "1: -RY(tanh(s2*x0))-", "1: -|-", "1: -RZ(0.5)-"]
+
+
 def test_equal_descriptions_hash_equally():
     assert example() == example() and hash(example()) == hash(example())

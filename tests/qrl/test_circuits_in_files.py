@@ -1,10 +1,16 @@
 """Files with a circuit as models: a `Circuit` is one; PennyLane's circuits name the line to write."""
 
+import os
+import subprocess
+import sys
+
+import pennylane as qml
 import pytest
 
 from qrl.circuits.circuit import Circuit
 from qrl.common.errors import UsageError
 from qrl.models import MODELS
+from tests.support.command_line import ROOT
 
 CIRCUIT = """
 from qrl import Circuit, Gate, Input, Observable, Weight
@@ -17,6 +23,7 @@ import pennylane as qml
 def {name}(inputs, weights):
     return qml.expval(qml.PauliZ(0))
 """
+LAYER = "\nlayer = qml.qnn.TorchLayer(mine, {'weights': 2})\n"
 FUNCTION = """
 import pennylane as qml
 
@@ -24,6 +31,28 @@ def {name}(inputs, weights):
     return qml.expval(qml.PauliZ(0))
 """
 LINE = "becomes a model by a line in its file: Config, build = qrl.pennylane_model({}, n_inputs=…, n_weights=…)"
+
+
+@pytest.mark.parametrize(
+    ("program", "line"),
+    [
+        ("from qrl.models import MODELS; MODELS.load('mine.py')", "mine.py:9"),
+        ("import mine", "mine.py:9"),
+        ("import qrl, mine\nqrl.Circuit.from_pennylane(mine.mine, n_inputs=0, n_weights=0)", "<string>:2"),
+    ],
+)
+def test_the_warning_about_a_device_names_the_line_of_the_user(tmp_path, program, line):
+    """In a process of its own, since the tests' type checks put functions of their own between ours."""
+    text = (
+        NODE.format(name="mine") + "\nimport qrl\nConfig, build = qrl.pennylane_model(mine, n_inputs=0, n_weights=0)\n"
+    )
+    (tmp_path / "mine.py").write_text(text)
+    command = [sys.executable, "-W", "always", "-c", program]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = [each for each in done.stderr.splitlines() if "its device default.qubit is not used" in each]
+    assert found[-1].startswith((f"{tmp_path}/{line}: UserWarning", f"{line}: UserWarning"))
 
 
 @pytest.fixture
@@ -46,6 +75,7 @@ def test_the_circuit_of_a_file_is_a_model(load):
     ("text", "message"),
     [
         (NODE.format(name="mine"), LINE.format("mine")),
+        (NODE.format(name="mine") + LAYER, LINE.format("layer").replace(", n_weights=…", "")),
         (FUNCTION.format(name="mine"), LINE.format("mine")),
         (NODE.format(name="one") + NODE.format(name="two"), LINE.format("CIRCUIT")),
         (NODE.format(name="one") + FUNCTION.format(name="helper"), LINE.format("one")),
@@ -58,3 +88,11 @@ def test_other_files_are_refused_by_what_to_write(load, text, message):
     with pytest.raises(UsageError) as caught:
         load(text)
     assert message in str(caught.value)
+
+
+def test_objects_of_pennylane_are_refused_by_what_to_write():
+    node = qml.QNode(lambda inputs, weights: qml.expval(qml.PauliZ(0)), qml.device("default.qubit", wires=1))
+    with pytest.raises(UsageError, match=r"a QNode becomes a model by qrl.Circuit.from_pennylane\(circuit, n_inputs="):
+        MODELS.load(node)
+    with pytest.raises(UsageError, match=r"a TorchLayer becomes a model by .*from_pennylane\(layer, n_inputs=…\)"):
+        MODELS.load(qml.qnn.TorchLayer(node, {"weights": 2}))

@@ -1,5 +1,7 @@
 """Circuits as OpenQASM, read by PennyLane's importer, and by Qiskit and Cirq if installed."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from qrl.backends.openqasm import encode, to_openqasm
 from qrl.circuits.angles import Weight
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import GATES, Gate
+from qrl.circuits.measurement import settings
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
 from qrl.simulator.program import compile_circuit
@@ -104,6 +107,70 @@ def test_text_by_hand():
     body = f"h q[0];\n{controlled}\ncx q[0], q[1];\n"
     assert to_openqasm(circuit, 2) == f'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\n{body}'
     assert to_openqasm(circuit, 3) == f'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit[2] q;\n{body}'
+
+
+def test_measurements_by_hand():
+    """Each wire is turned into its basis; rotations by 0 say nothing and are left out."""
+    gates = (Gate("RY", (0,), 0.0), Gate("CNOT", (0, 1)), Gate("RXX", (0, 1), -0.0))
+    circuit = Circuit(3, gates, (Observable.of("Y0 X1"), Observable.of("X1")))
+    (setting,) = settings(circuit)
+    turned = "cx q[0], q[1];\nsdg q[0]; h q[0];\nh q[1];\n"
+    for version, registers, measured in (
+        (2, "qreg q[3];\ncreg c[3];\n", "measure q[0] -> c[0];\nmeasure q[1] -> c[1];\n"),
+        (3, "qubit[3] q;\nbit[3] c;\n", "c[0] = measure q[0];\nc[1] = measure q[1];\n"),
+    ):
+        text = to_openqasm(circuit, version, setting)
+        assert text.partition('.inc";\n')[2] == registers + turned + measured
+        assert to_openqasm(circuit, version) == text.replace(turned + measured, "cx q[0], q[1];\n").replace(
+            registers.split("\n")[1] + "\n", ""
+        )
+
+
+def means(file: bytes, kind: str, shots: int) -> Callable[[Sequence[int]], float]:
+    """The mean of the product of outcomes on wires in a file that Qiskit simulates: from counts, or exact."""
+    import io
+
+    from qiskit import QuantumCircuit, qasm3, qpy, quantum_info
+    from qiskit.primitives import StatevectorSampler
+
+    read = {
+        "openqasm2": lambda: QuantumCircuit.from_qasm_str(file.decode()),
+        "openqasm3": lambda: qasm3.loads(file.decode()),
+        "qiskit": lambda: qpy.load(io.BytesIO(file))[0],
+    }[kind]()
+    if shots:
+        counts = StatevectorSampler(seed=0).run([read], shots=shots).result()[0].data.c.get_counts()
+    else:
+        places = {read.find_bit(each.qubits[0]).index: read.find_bit(each.clbits[0]).index
+                  for each in read.data if each.operation.name == "measure"}  # fmt: skip
+        assert all(qubit == bit for qubit, bit in places.items())
+        state = quantum_info.Statevector(read.remove_final_measurements(inplace=False))
+        counts = state.probabilities_dict()
+    total = sum(counts.values())
+
+    def mean(wires: Sequence[int]) -> float:
+        """Qiskit writes bit 0 last."""
+        return (
+            sum(count * (-1) ** sum(int(bits[-1 - wire]) for wire in wires) for bits, count in counts.items()) / total
+        )
+
+    return mean
+
+
+@pytest.mark.parametrize("shots", [0, 20_000])
+@pytest.mark.parametrize("kind", ["openqasm2", "openqasm3", "qiskit"])
+@pytest.mark.parametrize("index", range(len(CIRCUITS)))
+def test_measured_files_give_the_expectation_values(index, kind, shots):
+    """Every term from the outcomes of its own setting; five standard errors of each where there are shots."""
+    pytest.importorskip("qiskit")
+    circuit = CIRCUITS[index]
+    found, error = np.zeros(circuit.n_observables), np.full(circuit.n_observables, 1e-6)
+    for setting in settings(circuit):
+        mean = means(encode(circuit, kind, setting), kind, shots)
+        for observable, word in setting.words:
+            found[observable] += word.coefficient * mean([wire for wire, _ in word.factors])
+            error[observable] += 5 * abs(word.coefficient) / shots**0.5 if shots else 0
+    assert (abs(found - expected(circuit)) <= error).all()
 
 
 def test_unsupported_circuits_are_rejected():

@@ -13,6 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
+from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.torch_layers import FlattenExtractor
@@ -68,6 +69,16 @@ def test_actor_and_critic_with_optimisers_of_their_own(algorithm, share, tmp_pat
     actions = [each.predict(observation, deterministic=True)[0] for each in (model, loaded)]
     np.testing.assert_array_equal(*actions)
     assert load(tmp_path / "ours", device="cpu").predict(observation)[0].shape == (1,)
+
+
+def test_returns_of_several_steps_are_saved(tmp_path):
+    """`n_steps` above 1 chooses Stable-Baselines3's own buffer of n-step returns."""
+    options = {"learning_starts": 4, "buffer_size": 50, "batch_size": 4, "device": "cpu", "seed": 0}
+    model = SAC("MlpPolicy", "Pendulum-v1", n_steps=3, policy_kwargs={"net_arch": [4]}, **options)
+    save(model, tmp_path / "model")
+    loaded = load(tmp_path / "model", gymnasium.make("Pendulum-v1"), device="cpu")
+    assert isinstance(loaded.replay_buffer, NStepReplayBuffer)
+    assert (loaded.replay_buffer.n_steps, loaded.replay_buffer.gamma) == (3, model.gamma)
 
 
 def test_best_model_of_an_evaluation_is_kept_in_a_safe_file(tmp_path):

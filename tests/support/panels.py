@@ -3,7 +3,8 @@
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from agents.experiment.style import PALETTE, REFERENCE_COLOUR
+from agents.experiment.style import REFERENCE_COLOUR
+from qrl.common.pictures import PALETTE
 from tests.agents.legends import check_legend
 
 

@@ -26,7 +26,8 @@ from agents.compare.page.svg import inline_svg
 from agents.compare.result import Group, Section
 from agents.compare.statistics import MIN_SEEDS
 from agents.compare.tables import words
-from agents.experiment.style import legend_below, panels, whole_ticks
+from agents.experiment.style import legend_below, whole_ticks
+from qrl.common.pictures import panels
 
 WIDE, SMALL, SQUARE = (5.6, 3.5), (3.3, 2.5), (3.3, 3.1)
 """Sizes of figures [inches]."""

@@ -8,14 +8,13 @@ from functools import cache
 
 import jinja2
 
-from agents.compare.circuits.drawing import circuit_figure
-from agents.compare.circuits.sources import UsedCircuit, circuits_of
 from agents.compare.columns import Table, heading_of, printed, tables_of
 from agents.compare.outputs import MARK
 from agents.compare.page.animations import LARGEST, Animation, saved_animations
 from agents.compare.page.figures import PageFigure, adaptation_of_seeds, main_figures, task_figures, training_of_seeds
 from agents.compare.page.svg import inline_svg
 from agents.compare.result import Group, Member, Results, Section
+from agents.experiment.circuits import UsedCircuit, circuits_of
 from agents.experiment.style import line_style
 from agents.runs.program import program
 from qrl.common.errors import UsageError
@@ -169,7 +168,7 @@ def _circuit(name: str, used: UsedCircuit, labels: Sequence[str]) -> PageFigure:
     shown += ["…"] if len(circuit.observables) > MOST_OBSERVABLES else []
     several = f"{used.count} equal circuits of " if used.count > 1 else ""
     owners = "; ".join(labels)
-    svg = inline_svg(circuit_figure(circuit), name, f"Circuit of {owners}: {several}{size}.")
+    svg = inline_svg(circuit.draw("mpl"), name, f"Circuit of {owners}: {several}{size}.")
     return PageFigure(owners, svg, f"{several}{size}. Measured: {', '.join(shown)}.")
 
 

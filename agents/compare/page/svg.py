@@ -6,7 +6,7 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from agents.experiment.style import encode
+from qrl.common.pictures import encode
 
 _IDS = re.compile(r'(\bid="|href="#|url\(#)')
 _DECIMALS = re.compile(r"(\d+\.\d{2})\d+")

@@ -4,12 +4,13 @@ import matplotlib
 import numpy as np
 import pytest
 
-from agents.compare.circuits.drawing import COLUMN, MOST_COLUMNS, angle_text, circuit_figure
-from agents.compare.circuits.folding import Part, columns_of, fold
 from qrl.circuits.angles import Expression, Input, Scale, Weight
 from qrl.circuits.circuit import Circuit
+from qrl.circuits.figure import COLUMN, MOST_COLUMNS, angle_text
+from qrl.circuits.folding import Part, columns_of, fold
 from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
+from qrl.common.errors import UsageError
 from tests.support.circuits import random_circuit
 
 
@@ -61,12 +62,19 @@ def texts(figure):
 
 
 def test_a_short_circuit_is_drawn_whole():
-    figure = circuit_figure(layered(2, 1))
+    figure = layered(2, 1).draw("mpl")
     assert texts(figure) == ["0", "1", "RY\nθ₀", "RY\nθ₁", "RX\ns₀x₀", "RX\ns₁x₁", "RY\nθ₂", "RY\nθ₃", "⟨Z⟩", "⟨Z⟩"]
 
 
+def test_an_unknown_output_is_refused():
+    with pytest.raises(UsageError, match=r"draw: unknown output 'mp1'; did you mean 'mpl'\? \(choices: mpl, text\)"):
+        layered(2, 1).draw("mp1")
+    with pytest.raises(UsageError, match="draw: width is of a text"):
+        layered(2, 1).draw("mpl", width=80)
+
+
 def test_a_deep_circuit_is_one_layer_and_its_repetitions():
-    figure = circuit_figure(layered(12, 10))
+    figure = layered(12, 10).draw("mpl")
     assert "× 10" in texts(figure) and len(figure.axes) == 1
     assert figure.get_size_inches()[0] <= (MOST_COLUMNS + 2) * COLUMN
     assert texts(figure).count("⟨Z⟩") == 12
@@ -74,7 +82,7 @@ def test_a_deep_circuit_is_one_layer_and_its_repetitions():
 
 def test_a_long_circuit_without_layers_continues_below():
     gates = tuple(Gate("RX", (0,), float(index)) for index in range(50))
-    figure = circuit_figure(Circuit(1, gates, (Observable.of("Z0"),)))
+    figure = Circuit(1, gates, (Observable.of("Z0"),)).draw("mpl")
     assert len(figure.axes) == 3
     assert sum(text.startswith("RX") for text in texts(figure)) == 50
     assert texts(figure).count("…") == 2
@@ -83,7 +91,7 @@ def test_a_long_circuit_without_layers_continues_below():
 @pytest.mark.parametrize("seed", range(6))
 def test_every_kind_of_gate_and_observable_can_be_drawn(seed):
     circuit = random_circuit(seed)
-    boxes = sum(text.startswith(("R", "H", "X")) for text in texts(circuit_figure(circuit)))
+    boxes = sum(text.startswith(("R", "H", "X")) for text in texts(circuit.draw("mpl")))
     parts = [gate for part in fold(circuit.gates) for gate in part.gates] if boxes else circuit.gates
     per_gate = {"CZ": 0, "CNOT": 0, "RXX": 2, "RYY": 2, "RZZ": 2}
     short = len(columns_of(circuit.gates)) <= MOST_COLUMNS
@@ -110,7 +118,7 @@ def test_formulas_are_drawn_short_and_their_layers_folded():
     assert angle_text((Expression.of(Input(0)) * Weight(2)).apply("arctan")) == "atan(θ₂ x₀)"
     assert angle_text(formula) == "f(θ₁₀, x₁)"
     gates = (Gate("RX", (0,), 2 * Expression.of(Weight(0))), Gate("RY", (0,), formula))
-    figure = circuit_figure(Circuit(1, gates, (Observable.of("Z0"),)))
+    figure = Circuit(1, gates, (Observable.of("Z0"),)).draw("mpl")
     boxes = [patch.get_facecolor() for patch in figure.axes[0].patches]
     assert [matplotlib.colors.to_hex(each) for each in boxes[:2]] == ["#dcebf5", "#fbe7d9"]
 

@@ -1,23 +1,27 @@
-"""Drawing of a circuit by Matplotlib: boxes on wires, coloured by what sets their angle."""
+"""Picture of a circuit by Matplotlib: boxes on wires, coloured by what sets their angle."""
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from agents.compare.circuits.folding import Part, columns_of, fold
-from agents.experiment.style import PALETTE, panels
 from qrl.circuits.angles import Angle, Expression, Input, Weight, variables
-from qrl.circuits.circuit import Circuit
+from qrl.circuits.folding import Part, columns_of, fold
 from qrl.circuits.gates import GATES, Gate
+from qrl.circuits.observables import Observable
+from qrl.common.pictures import PALETTE, panels
 
 MOST_COLUMNS = 22
 """Maximum number of columns of a line; longer circuits are folded, then wrapped."""
 COLUMN, WIRE = 0.62, 0.5
 """Width of a column and distance of wires [inches]."""
+TITLE_SIZE, TITLE_LETTER = 9, 0.075
+"""Size of a title [points] and width of one of its letters [inches]."""
 BOX = (0.8, 0.68)
 """Width and height of a gate's box [columns, wires]."""
 INK, FRAME = "#333333", "#8A8A8A"
@@ -38,29 +42,50 @@ class _Column:
     """Number of repetitions of the layer that it is part of."""
 
 
-def circuit_figure(circuit: Circuit) -> Figure:
-    """Draw a circuit. One that is longer than a line is folded at its repeating layers, then continued below."""
-    lines = _lines(circuit)
-    n_columns = max(map(len, lines)) + 2
-    height = circuit.n_wires * WIRE + 0.35
-    with panels(len(lines), 1, size=(n_columns * COLUMN, height)) as (figure, axes):
-        for index, line in enumerate(lines):
-            last = index == len(lines) - 1
-            _draw_line(axes[index, 0], line, circuit, n_columns, first=index == 0, last=last)
+@runtime_checkable
+class Drawable(Protocol):
+    """What a picture shows of a `Circuit`."""
+
+    @property
+    def n_wires(self) -> int: ...
+    @property
+    def gates(self) -> tuple[Gate, ...]: ...
+    @property
+    def observables(self) -> tuple[Observable, ...]: ...
+
+
+def circuit_figure(circuits: Mapping[str, Drawable]) -> Figure:
+    """Draw circuits below each other, each under its title, the key; the title may be empty.
+
+    A circuit that is longer than a line is folded at its repeating layers, then continued below.
+    """
+    drawn = [(title, circuit, _lines(circuit.gates)) for title, circuit in circuits.items()]
+    longest_title = max(map(len, circuits)) * TITLE_LETTER / COLUMN
+    n_columns = max(*(len(line) + 2 for _, _, lines in drawn for line in lines), math.ceil(longest_title))
+    n_wires = max(circuit.n_wires for _, circuit, _ in drawn)
+    n_panels = sum(len(lines) for _, _, lines in drawn)
+    with panels(n_panels, 1, size=(n_columns * COLUMN, n_wires * WIRE + 0.35)) as (figure, axes):
+        free = iter(axes[:, 0])
+        for title, circuit, lines in drawn:
+            for index, line in enumerate(lines):
+                panel = next(free)
+                panel.set(xlim=(-0.9, n_columns - 0.9), ylim=(n_wires - 0.3, -0.95))
+                panel.axis("off")
+                if title and not index:
+                    panel.set_title(title, loc="left", fontsize=TITLE_SIZE, color=INK)
+                _draw_line(panel, line, circuit, first=index == 0, last=index == len(lines) - 1)
     return figure
 
 
-def _lines(circuit: Circuit) -> list[list[_Column]]:
-    whole = (Part(circuit.gates),)
-    parts = whole if len(columns_of(circuit.gates)) <= MOST_COLUMNS else fold(circuit.gates)
+def _lines(gates: Sequence[Gate]) -> list[list[_Column]]:
+    whole = (Part(tuple(gates)),)
+    parts = whole if len(columns_of(gates)) <= MOST_COLUMNS else fold(gates)
     columns = [_Column(gates, part.times) for part in parts for gates in columns_of(part.gates)]
     return [columns[i : i + MOST_COLUMNS] for i in range(0, len(columns), MOST_COLUMNS)] or [[]]
 
 
-def _draw_line(axes: Axes, line: Sequence[_Column], circuit: Circuit, width: int, *, first: bool, last: bool) -> None:
+def _draw_line(axes: Axes, line: Sequence[_Column], circuit: Drawable, *, first: bool, last: bool) -> None:
     n_wires, end = circuit.n_wires, len(line) + (0.55 if last else 0.4)
-    axes.set(xlim=(-0.9, width - 0.9), ylim=(n_wires - 0.3, -0.95))
-    axes.axis("off")
     for wire in range(n_wires):
         axes.plot([-0.45, end], [wire, wire], color=FRAME, linewidth=0.9, zorder=1)
         axes.text(-0.55, wire, f"{wire}" if first else "…", ha="right", va="center", fontsize=8, color=INK)
@@ -71,7 +96,7 @@ def _draw_line(axes: Axes, line: Sequence[_Column], circuit: Circuit, width: int
     if repeated:  # one layer at most is folded
         _draw_frame(axes, repeated[0], repeated[-1], n_wires, line[repeated[0]].times)
     if last:
-        for wire, label in _measured(circuit).items():
+        for wire, label in _measured(circuit.observables).items():
             _box(axes, len(line) + 0.15, wire, label, ("#FFFFFF", INK))
 
 
@@ -146,10 +171,10 @@ def _subscript(index: int) -> str:
     return str(index).translate(SUBSCRIPTS)
 
 
-def _measured(circuit: Circuit) -> dict[int, str]:
+def _measured(observables: Sequence[Observable]) -> dict[int, str]:
     """Return the measured Pauli operators of each wire, if each observable is a single one; else nothing."""
     found: dict[int, str] = {}
-    for observable in circuit.observables:
+    for observable in observables:
         for word in observable.words:
             if len(observable.words) > 1 or len(word.factors) != 1 or word.factors[0][0] in found:
                 return {}

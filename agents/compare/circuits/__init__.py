@@ -1,1 +1,0 @@
-"""Circuits of compared runs, and their drawings."""
