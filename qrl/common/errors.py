@@ -53,7 +53,7 @@ def describe(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" ({Path(frame[0].filename).name}, line {frame[0].lineno})" if frame else ""
     first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}{': ' if first else ''}{first}{where}"
+    return f"{type(error).__name__}: {first}{where}"
 
 
 def is_interrupt(error: BaseException) -> bool:

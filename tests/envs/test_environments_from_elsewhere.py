@@ -31,7 +31,7 @@ class Price(Base):
     action_space = gym.spaces.Discrete(2)
 
     def __init__(self, table, fee, options=None, windy=False):
-        options = dict(options or {})
+        options = {} if options is None else options
         self.table, self.fee, self.windy = table, fee, windy
         self.first = options.pop("first", 0.0)
         self.label, self.days = "none", {1: 1.5}
