@@ -227,7 +227,7 @@ class GymnasiumTasks(TaskDistribution):
         """See `TaskDistribution.make`; the environment has the spaces and the horizon of the family."""
         self.check_render_mode(render_mode)
         env = TaskWrapper(self.factory, self._complete(task or {}), self.horizon, render_mode, self._complete)
-        if env.render_mode != render_mode:
+        if render_mode is not None and env.render_mode != render_mode:
             raise UsageError(f"{self.name}: the environment ignores render_mode {render_mode!r}")
         env.observation_space = self.observation_space  # without bounds, if some task leaves its own
         return env

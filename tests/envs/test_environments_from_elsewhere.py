@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -297,6 +297,22 @@ def test_environment_that_disables_gradients_leaves_the_library_its_own() -> Non
     env.reset(seed=0)
     env.step(torch.tensor([1]))
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("by_function", [False, True])
+def test_environment_may_have_a_render_mode_of_its_own(by_function: bool) -> None:
+    class Drawn(Plain):
+        metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "rgb_array"]}
+
+        def __init__(self, drift: float = 0.1, render_mode: str = "human") -> None:
+            self.drift, self.render_mode = drift, render_mode
+
+    def build(drift: float) -> gym.Env[Any, Any]:
+        return Drawn(drift)
+
+    made = GymnasiumTasks(build if by_function else Drawn, {"drift": Uniform(0, 1)}, horizon=3)
+    assert envs.check(made) and made.make().render_mode == "human"
+    assert by_function or made.make(render_mode="rgb_array").render_mode == "rgb_array"
 
 
 # -- masks -------------------------------------------------------------------------------------------------------------
