@@ -11,15 +11,9 @@ from agents.experiment.callbacks import Callback, check_callbacks
 from agents.experiment.evaluation import Curve
 from agents.experiment.misplaced import check_arguments, check_options
 from agents.experiment.plot import plot
-<<<<<<< HEAD
 from agents.experiment.resume import follow_resumed, run_resume
-from agents.experiment.run import Run, Which
-from agents.experiment.start import follow_training, run_training
-=======
-from agents.experiment.resume import run_resume
 from agents.experiment.run import EVALUATION_ARGUMENTS, Run, Which
-from agents.experiment.start import run_training
->>>>>>> main
+from agents.experiment.start import follow_training, run_training
 from agents.runs.folder import RunFolder
 from agents.shards import launch
 from envs.core.distribution import TaskDistribution
@@ -115,36 +109,6 @@ def train(
         raise UsageError("env: expected a name or an object, found None")
     if isinstance(noise, str):
         raise UsageError(f"noise: expected a list of strings, such as [{noise!r}], found {noise!r}")
-<<<<<<< HEAD
-    spec = Spec.default(
-        env=env,
-        agent=agent,
-        model=model,
-        seed=seed,
-        env_config=env_config,
-        agent_config=agent_config,
-        model_config=model_config,
-        policy=policy,
-        backend=backend,
-        shots=shots,
-        noise=tuple(noise),
-        device=device,
-        threads=threads,
-        shards=shards,
-        checkpoint_every=checkpoint_every,
-        validate_every=validate_every,
-        validate_tasks=validate_tasks,
-        patience=patience,
-        eval_steps=eval_steps,
-        eval_episodes=eval_episodes,
-        **({} if iterations is None else {"iterations": iterations}),
-        **({} if eval_tasks is None else {"eval_tasks": eval_tasks}),
-    )
-    out = _path(out, default_out(spec))
-    if not launch.leads():
-        follow_training(spec)
-        return Run(RunFolder.open(out), spec.objects, Trust(everything=True))
-=======
     plugins = {"env": env, "agent": agent, "model": model}
     configs = {"env_config": env_config, "agent_config": agent_config, "model_config": model_config, "policy": policy}
     parameters = [name for name in inspect.signature(train).parameters if name != "unknown"]
@@ -161,6 +125,7 @@ def train(
             noise=tuple(noise),
             device=device,
             threads=threads,
+            shards=shards,
             checkpoint_every=checkpoint_every,
             validate_every=validate_every,
             validate_tasks=validate_tasks,
@@ -172,7 +137,10 @@ def train(
     except UsageError:
         check_options(configs, Spec.default(**plugins), parameters)
         raise
->>>>>>> main
+    out = _path(out, default_out(spec))
+    if not launch.leads():
+        follow_training(spec)
+        return Run(RunFolder.open(out), spec.objects, Trust(everything=True))
     return run_training(
         spec,
         out,
