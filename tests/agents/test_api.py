@@ -203,7 +203,7 @@ def test_damaged_metrics_lose_only_a_panel_and_a_row(tmp_path, capsys):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_stops_an_evaluation_immediately(run, monkeypatch, capsys, number, code):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # inherited as ignored under nohup
-    monkeypatch.setattr("agents.experiment.run.adaptation_curve", lambda *_, **__: os.kill(os.getpid(), number))
+    monkeypatch.setattr("agents.experiment.run.evaluate_returns", lambda *_, **__: os.kill(os.getpid(), number))
     try:
         assert main(["evaluate", str(run.folder.path)]) == code
     finally:

@@ -16,7 +16,7 @@ import agents
 from agents import reinforce, rl2
 from agents.core.spec import Spec
 from agents.experiment import report, validation
-from agents.experiment.evaluation import adaptation_curve
+from agents.experiment.evaluation import curve_of
 from agents.experiment.loop import Training
 from agents.experiment.resume import run_resume
 from agents.experiment.start import run_training
@@ -157,7 +157,7 @@ def planned(monkeypatch):
     scores = [1.0, 3.0, 2.0, 2.5, 9.0]
 
     def curve(*arguments, **options):
-        made = adaptation_curve(*arguments, **options)
+        made = curve_of(*arguments, **options)
         return dataclasses.replace(made, mean=[0.0, planned_score()])
 
     def planned_score() -> float:
@@ -171,7 +171,7 @@ def planned(monkeypatch):
         return step(self)
 
     monkeypatch.setattr(Training, "step", remembered)
-    monkeypatch.setattr(validation, "adaptation_curve", curve)
+    monkeypatch.setattr(validation, "curve_of", curve)
     return scores
 
 
@@ -317,7 +317,7 @@ def test_failing_validation_ends_the_run_after_a_checkpoint(tmp_path, monkeypatc
     def failing(*_, **__):
         raise TrainingError("the policy diverged")
 
-    monkeypatch.setattr(validation, "adaptation_curve", failing)
+    monkeypatch.setattr(validation, "curve_of", failing)
     with pytest.raises(TrainingError, match=r"^validation after iteration 2: the policy diverged$"):
         run(tmp_path / "run")
     assert RunFolder.open(tmp_path / "run").checkpoints.iterations() == [2]
