@@ -9,7 +9,7 @@ optimiser to one learning rate at each update; here each group multiplies that r
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import gymnasium
@@ -54,7 +54,17 @@ def with_factors(kind: type[Any]) -> type[Any]:
                 for group, rate in zip(self.param_groups, rates, strict=True):
                     group["lr"] = rate
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            """Pickle by `kind`: the class itself is local."""
+            return _unfilled, (kind,), self.__getstate__()
+
     return WithFactors
+
+
+def _unfilled(kind: type[Any]) -> Any:
+    """Return an optimiser with factors whose state is still to be restored."""
+    made = with_factors(kind)
+    return made.__new__(made)
 
 
 class _Quantum:
@@ -174,6 +184,16 @@ class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
 
     def _trained(self) -> nn.Module:
         return self
+
+    def named_modules(
+        self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Module]]:
+        """Yield each module once, even if duplicates are asked for.
+
+        An extractor has two names in Stable-Baselines3's policies. `torch.func.functional_call` looks for duplicates,
+        and would restore the parameters of a module with two names wrongly.
+        """
+        return super().named_modules(memo if remove_duplicate else set(), prefix)
 
     def extract_features(  # type: ignore[override]
         self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor | None = None
