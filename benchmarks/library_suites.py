@@ -20,6 +20,7 @@ Packages that their tests import, and this library does not need, can be given b
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -85,10 +86,12 @@ def gymnasium_replaced(options: Options) -> dict[str, Any]:
 def compare(
     suite: Suite, plugin: str, options: Options, environment: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Run a suite with the library's own parts and with ours, and compare."""
+    """Run a suite with the library's own parts and with ours, both at once, and compare."""
     limits = {"seconds": options.seconds, "limit": options.limit}
-    theirs = run_suite(suite, [], **limits)
-    ours = run_suite(suite, [plugin], environment=environment, **limits)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(run_suite, suite, [], **limits)]
+        runs += [pool.submit(run_suite, suite, [plugin], environment=environment, **limits)]
+        theirs, ours = (each.result() for each in runs)
     others, failed = split(worse(theirs, ours))
     n_passed = sum(each.status == "passed" for each in theirs.values())
     n_with_ours = sum(each.is_ours for each in ours.values())

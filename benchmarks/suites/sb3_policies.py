@@ -2,8 +2,8 @@
 
 PPO and A2C get a `QuantumActorCriticPolicy`, DQN a `QuantumQPolicy`, SAC and TD3 (DDPG is a TD3) their own policies
 with a `QuantumFeaturesExtractor`, unless a test gives SAC or TD3 another extractor. Circuits have four wires and one
-layer, and rates of their own: tests that ask for learning choose rates for a perceptron. Tests that build such a policy
-are marked by the property `ours`.
+layer, and rates of their own unless a test adds a perceptron by `net_arch`: tests that ask for learning choose rates
+for a perceptron. Tests that build such a policy are marked by the property `ours`.
 """
 
 from collections.abc import Iterator
@@ -28,12 +28,17 @@ EXTRACTOR = {"features_extractor_class": QuantumFeaturesExtractor, "features_ext
 _built: list[str] = []
 
 
+def with_circuit(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options of a policy with those of our circuits."""
+    return (SMALL if options.get("net_arch") else OPTIONS) | options
+
+
 class ActorCritic(QuantumActorCriticPolicy):
     """`MlpPolicy` of PPO and A2C."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         _built.append(type(self).__name__)
-        super().__init__(*arguments, **OPTIONS | options)
+        super().__init__(*arguments, **with_circuit(options))
 
 
 class QValues(QuantumQPolicy):
@@ -41,7 +46,7 @@ class QValues(QuantumQPolicy):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         _built.append(type(self).__name__)
-        super().__init__(*arguments, **OPTIONS | options)
+        super().__init__(*arguments, **with_circuit(options))
 
 
 def with_extractor(options: dict[str, Any]) -> dict[str, Any]:

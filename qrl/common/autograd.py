@@ -45,7 +45,8 @@ def is_plain() -> bool:
 def is_traced() -> bool:
     """Return whether operations are recorded: by `torch.jit.trace`, `torch.compile`, `torch.export` or `make_fx`.
 
-    `torch.func.linearize` uses `make_fx`. A record holds operations of torch only; anything else would become a constant, or read tensors without values.
+    `torch.func.linearize` uses `make_fx`. A record holds operations of torch only; anything else would become a
+    constant, or read tensors without values.
     """
     # In this order, as `torch.compile` cannot look into `get_proxy_mode`.
     traced: bool = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]

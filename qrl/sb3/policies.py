@@ -67,6 +67,20 @@ def _unfilled(kind: type[Any]) -> Any:
     return made.__new__(made)
 
 
+def _factor(group: str, rate: float | None, lr_schedule: Schedule) -> float:
+    """Return the factor of a group's learning rate; 1 for a policy without an algorithm, which has no rate.
+
+    Raises UsageError for a schedule that starts at 0, of which no other rate is a multiple.
+    """
+    if rate is None or lr_schedule == BasePolicy._dummy_schedule:
+        return 1.0
+    if (start := lr_schedule(1)) == 0:
+        raise UsageError(
+            f"sb3: lr_{group} sets the rate at the start of training, where learning_rate is 0; start it above 0"
+        )
+    return rate / start
+
+
 class _Quantum:
     """Mixin of the policies: options of the model, and an optimiser with a learning-rate factor per parameter group.
 
@@ -99,7 +113,7 @@ class _Quantum:
         check_known(options, known, "sb3: no option", f" of model {model!r} or the policy")
         self._requested = {"model": model, "observation_scale": observation_scale, **own}
         self._requested |= {f"lr_{name}": rate for name, rate in given.items()}
-        self._factors = {name: 1.0 if rate is None else rate / lr_schedule(1) for name, rate in given.items()}
+        self._factors = {name: _factor(name, rate, lr_schedule) for name, rate in given.items()}
         self._check_extractor(options)
         extractor = {"model": model, "observation_scale": observation_scale, **own}
         ours = {"net_arch": [], "features_extractor_class": QuantumFeaturesExtractor}
