@@ -12,7 +12,7 @@ that are not ours have their reasons in `benchmarks.suites.not_ours`; there must
   CartPole-v1 mean our families.
 - `scikit_learn`: the checks of estimators that come with the library.
 - `transforms`: torch.func, autograd, traces, copies, precisions, parametrisations, of every model.
-- `compiled`: torch.compile and torch.export of every model, for batches of changing size.
+- `compiled`: torch.compile and torch.export of every model, with small circuits, for batches of changing size.
 
 Packages that their tests import, and this library does not need, can be given by PYTHONPATH: ale-py for the first.
 """
@@ -109,7 +109,7 @@ def transforms(options: Options) -> dict[str, Any]:
 
 
 def compiled(options: Options) -> dict[str, Any]:
-    n_probes, failed = run_probes(COMPILED)
+    n_probes, failed = run_probes(COMPILED, small=True)
     return {"version": version("torch"), **counts(n_probes, n_probes, n_probes, {}, failed)}
 
 

@@ -10,6 +10,7 @@ from stable_baselines3 import PPO
 from torch import Generator, Tensor, nn
 
 from qrl.circuits.registers import Registers
+from qrl.common.options import option_names
 from qrl.layer import QuantumLayer
 from qrl.models import MODELS
 from qrl.models.shared.register_cell import RegisterCell, n_classical_inputs
@@ -78,11 +79,13 @@ class ActorAndCritic(nn.Module):
         return torch.cat([logits, self.policy.value_net(self.policy.mlp_extractor.forward_critic(critic))], dim=-1)
 
 
-def cases() -> Iterator[Case]:
-    """Yield all registered models with default options, and further modules with a circuit."""
+def cases(*, small: bool = False) -> Iterator[Case]:
+    """Yield all registered models with default options or small circuits, and further modules with a circuit."""
     for name in (name for name, summary in MODELS.available().items() if summary.usable):
         plugin = MODELS.load(name)
-        yield _case(name, plugin.build(plugin.Config(), FRAME, seeded()))
+        known = option_names(plugin.Config)
+        options = {option: value for option, value in SMALL.items() if small and option in known}
+        yield _case(name, plugin.build(plugin.Config(**options), FRAME, seeded()))
     yield _case("layer with a projection", make_layer(encoding="projection"))
     yield _case("layer of noncommuting observables", make_layer(observables="both"))
     yield _case("network of QuantumClassifier", ClassifierNetwork(make_layer(), 3, seeded()))

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from benchmarks.suites.cases import Case
 from benchmarks.suites.probes import Probe, plain_gradient
 
-BATCHES = (2, 5, 3, 7)
+BATCHES = (2, 5, 3)
 """Numbers of samples of consecutive calls."""
 
 
@@ -23,8 +23,6 @@ def _compiled(backend: str) -> Probe:
             by_graph = torch.autograd.grad(found.sin().sum(), list(values.values()), allow_unused=True)
             for expected, one in zip(plain_gradient(case, inputs).values(), by_graph, strict=True):
                 assert_close(torch.zeros_like(expected) if one is None else one, expected)
-            with torch.no_grad():
-                assert_close(module(*inputs), case.module(*inputs))
 
     return probe
 

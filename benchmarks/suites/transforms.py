@@ -7,12 +7,15 @@ from benchmarks.suites.cases import cases
 from benchmarks.suites.probes import Probe
 
 
-def run_probes(probes: Mapping[str, Probe]) -> tuple[int, dict[str, str]]:
-    """Return the number of probes, and the failures with their messages, by model and transform."""
+def run_probes(probes: Mapping[str, Probe], *, small: bool = False) -> tuple[int, dict[str, str]]:
+    """Return the number of probes, and the failures with their messages, by model and transform.
+
+    `small`: models have small circuits.
+    """
     n_probes, failures = 0, {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, of tracing and of deprecated functions
-        for case in cases():
+        for case in cases(small=small):
             for name, probe in probes.items():
                 n_probes += 1
                 try:

@@ -63,7 +63,7 @@ def with_factors(kind: type[Any]) -> type[Any]:
 
 def _unfilled(kind: type[Any]) -> Any:
     """Return an optimiser with factors whose state is still to be restored."""
-    made = with_factors(kind)
+    made: Any = with_factors(kind)  # type: ignore[arg-type]
     return made.__new__(made)
 
 
