@@ -26,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from agents.runs.provenance import provenance
 from benchmarks.shared.common import set_up, table, write_result
 from benchmarks.shared.main import QuickOptions, run_main
 from benchmarks.shared.publish import earlier_results
@@ -53,7 +54,7 @@ class Options(QuickOptions):
     gymnasium: Path | None = None
     """Checkout of Gymnasium; None: its parts are left out."""
     only: tuple[Part, ...] = ()
-    """Parts to run; all if none is given. Other parts keep their earlier results."""
+    """Parts to run; all if none is given. Other parts keep their earlier results, each with its commit."""
     seconds: float = 120.0
     """Time limit of a test [s]."""
     limit: float = 3600.0
@@ -157,11 +158,11 @@ def main(options: Options) -> None:
     for part in options.only or tuple(PARTS):
         start = time.perf_counter()
         results[part] = PARTS[part](options)
-        results[part]["minutes"] = (time.perf_counter() - start) / 60
+        results[part] |= {"minutes": (time.perf_counter() - start) / 60, "commit": provenance([])["commit"]}
         for test, message in results[part]["failed"].items():
             print(f"{part}: {test}: {message}")
         write_result("library_suites", {name: results[name] for name in PARTS if name in results}, quick=options.quick)
-    hidden = ("reasons", "failed")
+    hidden = ("reasons", "failed", "commit")
     rows = [{"part": part, **{k: v for k, v in row.items() if k not in hidden}} for part, row in results.items()]
     print(table(rows))
 
