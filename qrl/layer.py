@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from qrl.backends.backend import Executor
+from qrl.backends.inputs import layer_inputs
 from qrl.circuits.circuit import Circuit
 from qrl.common.autocast import in_own_precision
 from qrl.common.errors import UsageError, suggest
@@ -136,18 +137,16 @@ class QuantumLayer(nn.Module):
         self, bound: Bound, inputs: Float[Tensor, "*tasks batch input"]
     ) -> Float[Tensor, "*tasks batch observable"]:
         """Return expectation values for bound parameters. Raises UsageError for inputs of the wrong width."""
-        if inputs.shape[-1] != self.n_inputs:
-            raise UsageError(f"layer: expected {self.n_inputs} inputs, found {inputs.shape[-1]}")
+        inputs = layer_inputs(inputs, self.n_inputs, self.weights.dtype)
         return self.program.run(bound, inputs @ bound["projection"].mT if "projection" in bound else inputs)
 
     def forward(self, inputs: Float[Tensor, "*batch input"]) -> Float[Tensor, "*batch observable"]:
         """Return expectation values of samples, with any leading axes or, for a single sample, none.
 
         Under `torch.autocast` a layer stays in the precision of its parameters: circuits do not run in half precision.
-        Raises UsageError for inputs of the wrong width.
+        Raises UsageError for inputs that are no tensor or of the wrong width.
         """
-        if inputs.ndim == 0:
-            raise UsageError(f"layer: expected {self.n_inputs} inputs, found a number")
+        inputs = layer_inputs(inputs, self.n_inputs, self.weights.dtype)
         values = self.run(self.bind(), inputs.unsqueeze(0) if inputs.ndim == 1 else inputs.flatten(0, -2))
         return values.reshape(*inputs.shape[:-1], values.shape[-1])
 

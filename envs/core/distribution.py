@@ -92,6 +92,8 @@ class TaskDistribution(ABC):
     """Slice of the observation with one entry per discrete action, 1 if the action is invalid; policies mask it."""
     invalid_actions_fail = False
     """Whether an environment may raise for an invalid action, so that agents without masks cannot act in it."""
+    observation_bounds_are_hints = False
+    """Whether observations may leave the bounds of their space, which then only suggest scales."""
 
     def __init__(
         self,

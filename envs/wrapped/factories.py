@@ -7,23 +7,30 @@ is an instance of its original class, without any overhead. A path, such as `mod
 """
 
 import functools
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from importlib import import_module
-from numbers import Real
 from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvCreator, EnvSpec, load_env_creator
 
+from envs.wrapped.arguments import (
+    checked_fixed,
+    copies,
+    keywords,
+    numbers_of,
+    require_arguments,
+    takes_any_keyword,
+    unknown_parameter,
+)
 from envs.wrapped.faults import wrap_env_errors
 from envs.wrapped.guest import Guest
 from envs.wrapped.paths import number_at, set_number
 from envs.wrapped.results import Environment, of_old_gym, old_gym_advice
+from envs.wrapped.specs import find_spec
 from envs.wrapped.time_limit import STEP_TIMEOUT, Marker, TimeLimit
 from qrl.common.errors import UsageError, suggest
 
@@ -81,11 +88,13 @@ class FromClass(EnvFactory):
             class, a subclass of `gymnasium.Env`.
         names: names of the parameters.
         fixed: values of further arguments and attributes, the same in all tasks.
+        examples: a value of each parameter, for arguments without default.
         step_timeout: longest time of one call of an environment [s]; 0: no limit.
 
     Raises:
-        UsageError: no such id (a near match is suggested), a package that the environment needs is missing, or the
-            environment has no such parameter (the message lists its parameters).
+        UsageError: no such id (a near match is suggested), a package that the environment needs is missing, the
+            environment has no such parameter (the message lists its parameters), or an argument without default is not
+            given.
     """
 
     def __init__(
@@ -93,9 +102,10 @@ class FromClass(EnvFactory):
         target: str | type[Environment],
         names: Sequence[str],
         fixed: Mapping[str, object] | None = None,
+        examples: Mapping[str, object] | None = None,
         step_timeout: float = STEP_TIMEOUT,
     ) -> None:
-        self.guest, self.step_timeout, self._fixed = Guest(), step_timeout, dict(fixed or {})
+        self.guest, self.step_timeout = Guest(), step_timeout
         if isinstance(target, str):
             self.name, self._spec = target, find_spec(target)
         else:
@@ -105,20 +115,27 @@ class FromClass(EnvFactory):
         with self.calling(self.name):
             creator = _creator(self._spec)
         self._class: type[Environment] | None = creator if isinstance(creator, type) else None
-        accepted = _keywords(creator)
+        accepted = keywords(creator)
+        self._fixed = checked_fixed(self.name, fixed or {}, accepted | self._spec.kwargs)
         every = [*names, *self._fixed]
         self._by_path = [name for name in every if "." in name]
         self._by_constructor = [name for name in every if name in accepted]
         self._by_attribute = [name for name in every if name not in (*self._by_path, *accepted)]
-        env = self._make({name: value for name, value in self._fixed.items() if name in accepted}, {}, None)
+        require_arguments(self.name, creator, {*every, *self._spec.kwargs})
+        defaults = accepted | self._spec.kwargs
+        needed = {name: value for name, value in (examples or {}).items() if defaults.get(name, 0) is None}
+        values = needed | copies(self._fixed)
+        env = self._make({name: value for name, value in values.items() if name in accepted}, {}, None)
         inner = env.unwrapped
-        known = self.numbers = _numbers_of(inner, accepted | self._spec.kwargs)
+        known = self.numbers = numbers_of(inner, accepted | self._spec.kwargs)
         """Names of the numbers that may vary between tasks."""
         sets_attributes = type(inner) is self._class  # the constructor of a function's environment is unknown
         for name in self._by_attribute:
-            if not sets_attributes or (name not in known and not isinstance(vars(inner).get(name), np.ndarray)):
+            is_array = isinstance(vars(inner).get(name), np.ndarray)
+            is_settable = name in known or is_array or (name in self._fixed and name in vars(inner))
+            if not (sets_attributes and is_settable):
                 choices = sorted({*known, *accepted}) if name in self._fixed else known
-                raise UsageError(f"{self.name}: unknown parameter {name!r}{suggest(name, choices)}")
+                raise UsageError(f"{self.name}: {unknown_parameter(inner, name, choices)}")
         given = accepted | self._spec.kwargs | {name: getattr(inner, name) for name in self._by_attribute}
         given |= {path: number_at(inner, path) for path in self._by_path}
         self.defaults = {name: given[name] for name in names if given.get(name) is not None}
@@ -126,7 +143,7 @@ class FromClass(EnvFactory):
 
     def make(self, task: Task, render_mode: str | None = None) -> Environment:
         """See `EnvFactory`."""
-        values = self._fixed | dict(task)
+        values = copies(self._fixed) | dict(task)
         attributes = {name: values[name] for name in self._by_attribute if name in values}
         arguments = {name: values[name] for name in self._by_constructor if name in values}
         env = self._make(arguments, attributes, render_mode)
@@ -152,7 +169,7 @@ class FromClass(EnvFactory):
         if type(inner) is not self._class or inner.spec is None:
             self.close(env)
             return self.make(task, env.render_mode)
-        values = self._fixed | dict(task)
+        values = copies(self._fixed) | dict(task)
         attributes = {name: values[name] for name in self._by_attribute}
         arguments = inner.spec.kwargs | {name: values[name] for name in self._by_constructor}
         preserved = {name: inner.__dict__[name] for name in _PRESERVED if name in inner.__dict__}
@@ -175,27 +192,41 @@ class FromFunction(EnvFactory):
     When the task changes, an environment with a method `set_task(task)`, its own or a wrapper's, is preserved; other
     environments are closed and recreated. `make` receives `render_mode` if it has such an argument.
 
+    Args:
+        make: the function, or a class with a method `set_task`.
+        names: names of the parameters.
+        fixed: values of further arguments, the same in all tasks.
+        step_timeout: longest time of one call of an environment [s]; 0: no limit.
+
     Raises:
-        UsageError: `make` does not take a parameter.
+        UsageError: `make` does not take a parameter, or an argument without default is not given.
     """
 
-    def __init__(self, make: Callable[..., object], names: Sequence[str], step_timeout: float = STEP_TIMEOUT) -> None:
+    def __init__(
+        self,
+        make: Callable[..., object],
+        names: Sequence[str],
+        fixed: Mapping[str, object] | None = None,
+        step_timeout: float = STEP_TIMEOUT,
+    ) -> None:
         self._make, self.guest, self.step_timeout = make, Guest(), step_timeout
         self.name = getattr(make, "__name__", type(make).__name__)
         self.horizon = None
-        accepted = _keywords(make)
-        self.renders = "render_mode" in accepted
-        if not any(each.kind is each.VAR_KEYWORD for each in inspect.signature(make).parameters.values()):
-            for name in names:
+        accepted = keywords(make)
+        self.renders = self._takes_render_mode = "render_mode" in accepted
+        self._fixed = checked_fixed(self.name, fixed or {}, accepted)
+        if not takes_any_keyword(make):
+            for name in (*names, *self._fixed):
                 if name not in accepted:
                     raise UsageError(f"{self.name}: unknown parameter {name!r}{suggest(name, accepted)}")
+        require_arguments(self.name, make, {*names, *self._fixed, "render_mode"})
         self.defaults = {name: accepted[name] for name in names if accepted.get(name) is not None}
 
     def make(self, task: Task, render_mode: str | None = None) -> Environment:
         """See `EnvFactory`."""
-        extra = {"render_mode": render_mode} if "render_mode" in _keywords(self._make) else {}
+        extra = {"render_mode": render_mode} if self._takes_render_mode else {}
         with self.calling(self.name):
-            env = self._make(**task, **extra)
+            env = self._make(**copies(self._fixed) | dict(task) | extra)
         if isinstance(env, str):
             self.horizon, self.renders = self.horizon or _registered(env).horizon, True
             return _registered(env).make({}, render_mode)
@@ -220,44 +251,6 @@ class FromFunction(EnvFactory):
 @functools.cache
 def _registered(id: str) -> FromClass:
     return FromClass(id, ())
-
-
-def find_spec(id: str) -> EnvSpec:
-    """Return Gymnasium's specification of an id; `module:Id-v0` imports the module first.
-
-    Raises:
-        UsageError: no such id; a near match is suggested.
-    """
-    module, _, name = id.rpartition(":")
-    if module:
-        with wrap_env_errors(id):
-            import_module(module)
-    if name not in gym.registry:
-        near = suggest(name, list(gym.registry)).partition(" (choices")[0]  # too many choices to list
-        near = near if near.startswith("; did") else "; gymnasium.pprint_registry() lists all"
-        namespace = name.rpartition("/")[0]
-        if namespace and not any(known.startswith(f"{namespace}/") for known in gym.registry):
-            near = f"; install the package that registers {namespace}/ and put its name before a colon: PACKAGE:{name}"
-        raise UsageError(f"{id}: unknown Gymnasium id{near}")
-    return gym.spec(name)
-
-
-def _numbers_of(env: Environment, accepted: Mapping[str, object]) -> list[str]:
-    """Return the names that may vary: numbers and booleans among the arguments, numbers among the attributes."""
-    names = [name for name, value in accepted.items() if isinstance(value, Real)]
-    attributes = {**{n: v for cls in type(env).__mro__ for n, v in vars(cls).items()}, **vars(env)}
-    return sorted({*names, *(n for n, value in attributes.items() if not n.startswith("_") and _is_number(value))})
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-
-
-def _keywords(function: Callable[..., object]) -> dict[str, Any]:
-    """Return the arguments that can be given by name, with their defaults (None for an argument without default)."""
-    found = inspect.signature(function).parameters.values()
-    named = [each for each in found if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
-    return {each.name: None if each.default is each.empty else each.default for each in named}
 
 
 def _creator(spec: EnvSpec) -> Callable[..., Any]:
@@ -294,17 +287,3 @@ def _with_frozen_attributes(cls: type, names: frozenset[str]) -> type:
 
     set_attribute = cast(Callable[[Environment, str, object], None], cls.__setattr__)
     return type(cls.__name__, (cls,), {"__setattr__": set_unless_frozen, "__module__": cls.__module__})
-
-
-def environment_value(value: float | list[Any], default: object) -> object:
-    """Convert a task parameter to the kind of its default: a whole number to an integer, 0 and 1 to a boolean.
-
-    A list becomes an array.
-    """
-    if isinstance(default, bool | np.bool_) and value in (0, 1):
-        return bool(value)
-    if isinstance(value, list):
-        return np.asarray(value, dtype=np.asarray(default).dtype if default is not None else np.float64)
-    if isinstance(default, int | np.integer) and float(value).is_integer():
-        return type(default)(int(value))
-    return float(value)

@@ -7,6 +7,7 @@ import gymnasium as gym
 
 from envs.wrapped.time_limit import TimeExceeded
 from qrl.common.errors import TrainingError, UsageError, describe, is_interrupt
+from qrl.common.importing import install_hint
 
 
 class Fault(UsageError):
@@ -22,7 +23,7 @@ def explain(error: BaseException, seconds: float) -> str:
     if isinstance(error, UsageError | TrainingError):
         return str(error)
     if isinstance(error, gym.error.Error | ImportError):
-        return " ".join(str(error).split())
+        return " ".join(str(error).split()) + install_hint(error)
     return describe(error)
 
 
@@ -33,7 +34,7 @@ def late(seconds: float) -> str:
 
 
 @contextmanager
-def wrap_env_errors(name: str, seconds: float = 0) -> Iterator[None]:
+def wrap_env_errors(name: str, seconds: float = 0.0) -> Iterator[None]:
     """Convert any exception of third-party code into a one-line UsageError that names the environment."""
     try:
         yield

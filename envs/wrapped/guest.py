@@ -26,13 +26,15 @@ class Home(NamedTuple):
     """Default type of torch's tensors."""
     device: torch.device
     """Default device of torch's tensors."""
+    gradients: bool
+    """Whether torch records operations for gradients."""
 
 
 class Guest:
     """Third-party code as a guest of this process.
 
     Its working folder and its handling of NumPy's floating-point errors hold while it runs, and the library's hold
-    otherwise: relative paths of both keep their meaning.
+    otherwise: relative paths of both keep their meaning. The library also keeps its own recording of gradients.
     """
 
     def __init__(self) -> None:
@@ -62,7 +64,11 @@ class Guest:
     def enter(self) -> Home:
         """Set what third-party code left behind, and return the settings of the library."""
         home = Home(
-            working_folder(), np.seterr(**self._numpy_errors), torch.get_default_dtype(), torch.get_default_device()
+            working_folder(),
+            np.seterr(**self._numpy_errors),
+            torch.get_default_dtype(),
+            torch.get_default_device(),
+            torch.is_grad_enabled(),
         )
         if self._folder:
             with suppress(OSError):
@@ -72,6 +78,7 @@ class Guest:
     def leave(self, home: Home) -> str:
         """Restore the settings of the library. Return a complaint if third-party code did what it must not do."""
         self._numpy_errors = np.seterr(**home.numpy_errors)
+        torch.set_grad_enabled(home.gradients)
         folder = working_folder()
         self._folder = folder if folder != home.folder else ""
         if folder != home.folder and home.folder:

@@ -1,7 +1,8 @@
 """Task distributions over any Gymnasium environment: an id, or a function that makes an environment on a task."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -14,13 +15,16 @@ from envs.core.distribution import TaskDistribution
 from envs.core.ranges import Choice, Drawn, Integer, Labels, Range
 from envs.core.tasks import Tasks
 from envs.wrapped import results
-from envs.wrapped.actions import action_map, has_masks, invalid_actions, with_flags
-from envs.wrapped.factories import EnvFactory, FromClass, FromFunction, Task, environment_value
+from envs.wrapped.actions import action_map
+from envs.wrapped.arguments import environment_value
+from envs.wrapped.factories import EnvFactory, FromClass, FromFunction, Task
+from envs.wrapped.masks import has_masks, with_flags
 from envs.wrapped.observations import DISCRETE, beyond_bounds, flattened, leaves, vector
 from envs.wrapped.pool import PoolVectorEnv
+from envs.wrapped.random_steps import Flags, random_steps, raw_flags
 from envs.wrapped.results import Environment
 from envs.wrapped.task_wrapper import TaskWrapper, format_task
-from envs.wrapped.time_limit import LONGEST_TIMEOUT, STEP_TIMEOUT, Marker
+from envs.wrapped.time_limit import LONGEST_TIMEOUT, STEP_TIMEOUT
 from qrl.circuits.registers import Registers
 from qrl.common.checks import check_count, finite_number
 from qrl.common.errors import UsageError
@@ -62,7 +66,7 @@ class GymnasiumTasks(TaskDistribution):
         parameters: name of each parameter to its range in the train and test splits, or to a function of a
             `numpy.random.Generator` that draws its value. Without parameters the family is a single task.
         ood: ranges that replace those of `parameters` in the ood split; they must not overlap them.
-        fixed: arguments and attributes that are the same in all tasks, of any type; only with an id or a class.
+        fixed: arguments and attributes that are the same in all tasks, of any type; of a function, arguments.
         nominal: values of the reference task; by default the environment's own defaults, or else the median of the
             range.
         horizon: longest episode [steps]; by default the environment's own limit.
@@ -83,6 +87,8 @@ class GymnasiumTasks(TaskDistribution):
         UsageError: there is no such environment or parameter, no time limit, an unsupported space, an environment whose
             observations do not fit its space, or contradicting arguments.
     """
+
+    observation_bounds_are_hints = True
 
     def __init__(
         self,
@@ -106,15 +112,17 @@ class GymnasiumTasks(TaskDistribution):
             raise UsageError(f"GymnasiumTasks: ood: {words[0]}: words cannot be out of distribution; give numbers")
         if both := [key for key in fixed or {} if key in ranges]:
             raise UsageError(f"GymnasiumTasks: {both[0]!r} is both fixed and a parameter")
-        self.factory = _factory(make, list(ranges), fixed, _checked_timeout(step_timeout))
+        self._types: dict[str, object] = {key: 0 for key, range_ in ranges.items() if isinstance(range_, Integer)}
+        self._labels = {key: range_ for key, range_ in ranges.items() if isinstance(range_, Labels)}
+        examples = self.to_environment({key: _median(range_) for key, range_ in ranges.items()})
+        self.factory = _factory(make, fixed, examples, _checked_timeout(step_timeout))
         if not ranges:
             ranges = {SINGLE_TASK: Choice((0.0,))}
             skip_sensitivity_check = (*skip_sensitivity_check, SINGLE_TASK)
         name = name or self.factory.name
         self.workers = check_count(f"{name}: workers", workers, least=0, most=MAX_WORKERS)
         defaults = self.factory.defaults
-        self._types = {key: 0 if isinstance(r, Integer) else defaults.get(key) for key, r in ranges.items()}
-        self._labels = {key: r for key, r in ranges.items() if isinstance(r, Labels)}
+        self._types = defaults | self._types
         for key, labels in self._labels.items():
             if key in defaults:
                 defaults[key] = labels.index(defaults[key]) if defaults[key] in labels.names else 0
@@ -136,7 +144,7 @@ class GymnasiumTasks(TaskDistribution):
         )
         self.render_modes = tuple(raw.metadata.get("render_modes", ())) if self.factory.renders else ()
         with self.factory.calling(f"{name} on the nominal task", marker := [0]):
-            for observation, _ in random_steps(raw, 0, self._probe_steps, None, marker):
+            for observation, _ in random_steps(raw, 0, self._probe_steps, None, marker, partial(raw_flags, raw)):
                 seen = vector(raw.observation_space, observation)
                 self._note_bounds(f"{name} on the nominal task", raw.observation_space, seen)
             info = results.reset(raw, 0, None)[1]
@@ -172,7 +180,9 @@ class GymnasiumTasks(TaskDistribution):
         for index, task in enumerate(self.sample(PROBE_TASKS, "train", np.random.default_rng(PROBE_SEED)).rows()):
             where = f"{self.name} on the task {format_task(task)}"
             with self.factory.calling(where, marker):
-                for observation, reward in random_steps(env, index, self._probe_steps, {"task": task}, marker):
+                for observation, reward in random_steps(
+                    env, index, self._probe_steps, {"task": task}, marker, self._valid_actions
+                ):
                     for what, value in (("an observation", observation), ("a reward", reward)):
                         if not np.isfinite(value).all():
                             raise UsageError(f"{where}: {what} is not finite: {value}")
@@ -183,6 +193,10 @@ class GymnasiumTasks(TaskDistribution):
         # Where observations leave their bounds, these are no typical magnitudes either.
         typical = np.where(bounds < UNBOUNDED, np.maximum(bounds, largest), largest)
         return [float(f"{value:.1e}") or 1.0 for value in typical.tolist()], float(f"{max(rewards):.0e}") or 1.0
+
+    def _valid_actions(self, observation: NDArray[np.float32], _: object) -> Flags:
+        """Return 1 for each action that can be taken after an observation of the family; None if all can."""
+        return None if self.invalid_action_slice is None else 1 - observation[self.invalid_action_slice]
 
     @property
     def _probe_steps(self) -> int:
@@ -201,7 +215,7 @@ class GymnasiumTasks(TaskDistribution):
         return {
             name: self._labels[name].names[int(value)]
             if name in self._labels
-            else environment_value(value, self._types[name])
+            else environment_value(value, self._types.get(name))
             for name, value in varying.items()
         }
 
@@ -213,7 +227,7 @@ class GymnasiumTasks(TaskDistribution):
         """See `TaskDistribution.make`; the environment has the spaces and the horizon of the family."""
         self.check_render_mode(render_mode)
         env = TaskWrapper(self.factory, self._complete(task or {}), self.horizon, render_mode, self._complete)
-        if env.render_mode != render_mode:
+        if render_mode is not None and env.render_mode != render_mode:
             raise UsageError(f"{self.name}: the environment ignores render_mode {render_mode!r}")
         env.observation_space = self.observation_space  # without bounds, if some task leaves its own
         return env
@@ -225,21 +239,18 @@ class GymnasiumTasks(TaskDistribution):
 
 def _factory(
     make: str | type[Environment] | Callable[..., object],
-    names: Sequence[str],
     fixed: Mapping[str, object] | None,
+    examples: Mapping[str, object],
     step_timeout: float,
 ) -> EnvFactory:
+    """Return the factory of a family; `examples` has a value of each parameter."""
     if isinstance(make, str):
-        return FromClass(make, names, fixed, step_timeout)
+        return FromClass(make, list(examples), fixed, examples, step_timeout)
     if isinstance(make, type) and issubclass(make, gym.Env) and "set_task" not in dir(make):
-        return FromClass(make, names, fixed, step_timeout)
+        return FromClass(make, list(examples), fixed, examples, step_timeout)
     if not callable(make):
         raise UsageError(f"GymnasiumTasks: make must be a Gymnasium id, a class or a function, not {make!r}")
-    if fixed:
-        raise UsageError(
-            "GymnasiumTasks: fixed needs an id, or a class without set_task; a function can set the values"
-        )
-    return FromFunction(make, names, step_timeout)
+    return FromFunction(make, list(examples), fixed, step_timeout)
 
 
 def _checked_timeout(seconds: object) -> float:
@@ -275,8 +286,17 @@ def _raise_no_horizon(name: str) -> int:
 def _check_spaces(name: str, env: Environment) -> None:
     """Raise UsageError for observations that no policy of this library supports."""
     advice = "wrap the environment in a function, see docs/custom-environments.md"
+    for attribute in ("observation_space", "action_space"):
+        stated: object = getattr(env, attribute, None)
+        if not isinstance(stated, gym.Space):
+            wanted = "a space such as gymnasium.spaces.Box(-1, 1, (4,)) before the first reset"
+            package = type(stated).__module__.partition(".")[0]
+            found = f"one of the package {package}" if package == "gym" else repr(stated)
+            raise UsageError(f"{name}: {attribute} must be {wanted}, not {found}")
     for part, space in leaves(env.observation_space):
         what = f"{name}: observations" + (f" of {part!r}" if part else "")
+        if isinstance(space, gym.spaces.Box) and not math.prod(space.shape):
+            raise UsageError(f"{what} have no entries, shape {space.shape}; {advice}")
         if isinstance(space, Registers):
             raise UsageError(
                 f"{what} are registers of qubits, which have no numbers for an agent to read; only families in torch "
@@ -284,33 +304,7 @@ def _check_spaces(name: str, env: Environment) -> None:
             )
         if not isinstance(space, (gym.spaces.Box, *DISCRETE)):
             raise UsageError(f"{what} are {type(space).__name__}, which has no vector; {advice}")
-        if isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and len(space.shape) > 1:
+        # Smaller bounds are those of a board.
+        is_bytes = isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and space.high.max() == 255
+        if is_bytes and len(space.shape or ()) > 1:
             raise UsageError(f"{what} are pixels of shape {space.shape}; {advice}, and return features")
-
-
-def random_steps(
-    env: Environment, seed: int, steps: int, options: dict[str, Any] | None, marker: Marker
-) -> Iterator[tuple[Any, float]]:
-    """Yield observations and rewards of `steps` random actions over several episodes, with the initial observations.
-
-    The marker counts the steps. Raise Fault for results that are not those of Gymnasium's interface.
-    """
-    actions = deepcopy(env.action_space)  # a copy, as a change of task may replace the space by an unseeded one
-    actions.seed(seed)
-    observation, info = results.reset(env, seed, options)
-    yield observation, 0.0
-    for _ in range(steps):
-        marker[0] += 1
-        observation, reward, terminated, truncated, info = results.step(env, _draw(actions, env, info))
-        yield observation, reward
-        if terminated or truncated:
-            observation, info = results.reset(env, None, None)
-            yield observation, 0.0
-
-
-def _draw(actions: gym.Space[Any], env: Environment, info: Mapping[str, Any]) -> object:
-    """Draw an action that can be taken now."""
-    if not (isinstance(actions, gym.spaces.Discrete) and has_masks(env, info)):
-        return actions.sample()
-    invalid = invalid_actions(env, info, int(actions.n))
-    return actions.sample(mask=(1 - invalid).astype(np.int8))

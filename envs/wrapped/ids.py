@@ -1,11 +1,13 @@
-"""Plug-ins from a Gymnasium id or a class, `--env CartPole-v1 --vary gravity=5:15`, or from a task distribution."""
+"""Plug-ins from a Gymnasium id, a class or a function, `--env CartPole-v1 --vary gravity=5:15`, or a distribution."""
 
 import difflib
+import inspect
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import gymnasium as gym
@@ -14,16 +16,16 @@ from envs.core.distribution import TaskDistribution
 from envs.core.notation import parse_range
 from envs.core.ranges import Range
 from envs.native.ids import ids
-from envs.wrapped.factories import find_spec
 from envs.wrapped.gymnasium_tasks import GymnasiumTasks
 from envs.wrapped.results import Environment, of_old_gym, old_gym_advice
+from envs.wrapped.specs import find_spec
 from envs.wrapped.time_limit import STEP_TIMEOUT
 from qrl.common.errors import UsageError
 
 
 @dataclass(frozen=True)
 class IdOptions:
-    """Options of an environment given by a Gymnasium id or a class."""
+    """Options of an environment given by a Gymnasium id, a class or a function."""
 
     vary: tuple[str, ...] = ()
     """Parameters that vary between the train and test tasks, as NAME=RANGE: NAME=LOW:HIGH is uniform,
@@ -36,8 +38,8 @@ class IdOptions:
     """Ranges of the out-of-distribution tasks, also as NAME=RANGE; other parameters are as in training. Also --ood."""
 
     fixed: tuple[str, ...] = ()
-    """Arguments and attributes that are the same in all tasks, as NAME=VALUE: a number, true, false or text. Also
-    --set, once or more."""
+    """Arguments and attributes that are the same in all tasks, as NAME=VALUE: a number, true, false, none, text, or a
+    list or object in JSON such as [1,2] or {"a":1}. Also --set, once or more."""
 
     horizon: int = 0
     """Longest episode [steps]; 0: the environment's own limit."""
@@ -55,14 +57,15 @@ class IdOptions:
 
 @dataclass(frozen=True)
 class IdPlugin:
-    """Plug-in of a Gymnasium id, or of a class of environments."""
+    """Plug-in of a Gymnasium id, of a class of environments, or of a function that makes one."""
 
-    target: str | type[Environment]
+    target: str | type[Environment] | Callable[..., object]
     Config: type[Any] = IdOptions
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
-        what = f"Gymnasium's {self.target}" if isinstance(self.target, str) else f"Class {self.target.__name__}"
+        kind = "Class" if isinstance(self.target, type) else "Function"
+        what = f"Gymnasium's {self.target}" if isinstance(self.target, str) else f"{kind} {self.target.__name__}"
         return f"{what}; parameters vary by --vary NAME=RANGE."
 
     def default_agent(self, config: IdOptions) -> tuple[str, str]:
@@ -76,7 +79,7 @@ class IdPlugin:
         if missing:
             raise UsageError(f"--ood {missing[0]}: the parameter needs a train range too, --vary {missing[0]}=RANGE")
         values = {
-            name: _value(text)
+            name: _value(name, text)
             for name, text in _assignments("--set", config.fixed, "NAME=VALUE, such as windy=true").items()
         }
         return GymnasiumTasks(
@@ -122,8 +125,13 @@ def _ranges(option: str, given: Sequence[str]) -> dict[str, Range]:
     }
 
 
-def _value(text: str) -> object:
-    """Return a number or a boolean if the text is one, else the text."""
+def _value(name: str, text: str) -> object:
+    """Return a number, a boolean, a list or a dict if the text is one, else the text."""
+    if text.startswith(("[", "{")):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise UsageError(f'--set {name}: {text!r} is not JSON, such as [1,2] or {{"a":1}}: {error}') from None
     words = {"true": True, "false": False, "none": None}
     if text.lower() in words:
         return words[text.lower()]
@@ -175,18 +183,27 @@ class DistributionPlugin:
 
 
 def plugin_of_object(value: object) -> "DistributionPlugin | IdPlugin | None":
-    """Return the plug-in of a task distribution, of a class of environments, or of a module that has one; else None.
+    """Return the plug-in of a task distribution, a class, a function, or a module that has one of these; else None.
 
     A module has an attribute `distribution`, or defines a single subclass of `gymnasium.Env`.
 
     Raises:
-        UsageError: a module with neither of these nor `Config`, or with several classes of environments.
+        UsageError: an environment in place of its class; a module with neither of these nor `Config`, or with several
+            classes of environments.
     """
     if isinstance(value, ModuleType) and "Config" not in vars(value):
         value = _distribution_or_class(value)
     if isinstance(value, TaskDistribution):
         return DistributionPlugin(value)
-    return IdPlugin(value) if isinstance(value, type) and issubclass(value, gym.Env) else None
+    if isinstance(value, gym.Env):
+        kind = type(value.unwrapped).__name__
+        raise UsageError(
+            f"is an environment; name its class, such as {kind}, or a function that makes it, since each "
+            "task needs one of its own"
+        )
+    if isinstance(value, FunctionType) or (isinstance(value, type) and issubclass(value, gym.Env)):
+        return IdPlugin(value)
+    return None
 
 
 def _distribution_or_class(module: ModuleType) -> object:
@@ -195,16 +212,35 @@ def _distribution_or_class(module: ModuleType) -> object:
             raise UsageError(f"'distribution' must be a task distribution, not {module.distribution!r}")
         return module.distribution
     own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
-    classes = [each for each in own if issubclass(each, gym.Env)]
+    classes = [each for each in own if _is_complete(each)]
     if len(classes) == 1:
         return classes[0]
     if classes:
-        names = ", ".join(f"{Path(module.__file__ or module.__name__).name}:{each.__name__}" for each in classes)
+        names = ", ".join(_address(module, each.__name__) for each in classes)
         raise UsageError(f"has several classes of environments; choose one of {names}")
     if old := [each for each in own if of_old_gym(each)]:
         raise UsageError(old_gym_advice(old[0]))
     near = difflib.get_close_matches("distribution", vars(module), n=1)
     hint = f"; {near[0]!r} may be a typo" if near else ""
+    if candidates := ", ".join(_address(module, name) for name in _candidates(module)):
+        hint = f"; to take a function or an imported class, name it: {candidates}"
     raise UsageError(
         f"has no task distribution called 'distribution', no class of environments, and no Config and build{hint}"
     )
+
+
+def _is_complete(cls: type) -> bool:
+    """Return whether a class is one of environments, neither abstract nor a wrapper."""
+    return issubclass(cls, gym.Env) and not issubclass(cls, gym.Wrapper) and not inspect.isabstract(cls)
+
+
+def _address(module: ModuleType, name: str) -> str:
+    return f"{Path(module.__file__ or module.__name__).name}:{name}"
+
+
+def _candidates(module: ModuleType) -> Iterator[str]:
+    """Yield the names of a module's own functions, and of classes of environments that it imports."""
+    for name, value in vars(module).items():
+        is_function = isinstance(value, FunctionType) and value.__module__ == module.__name__
+        if is_function or (isinstance(value, type) and value is not gym.Env and _is_complete(value)):
+            yield name

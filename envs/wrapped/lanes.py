@@ -114,7 +114,7 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Step the lanes that are not finished."""
-        guest, complaint = self._factory.guest, ""
+        guest, complaint, gradients = self._factory.guest, "", torch.is_grad_enabled()
         home = guest.enter() if guest.differs else None
         try:
             with self._limit:
@@ -125,6 +125,7 @@ class Lanes(gym.Env[np.ndarray, np.ndarray]):
         if complaint or home is not None or is_moved or not self._active.any():
             left = guest.leave(self._home if home is None else home)
             complaint = complaint or left
+        torch.set_grad_enabled(gradients)  # an environment with a network may have disabled them
         return self._rows, 0.0, False, False, {"raised": complaint} if complaint else {}
 
     def _step_lanes(self, action: np.ndarray) -> None:

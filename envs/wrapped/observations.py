@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from envs.wrapped.faults import Fault
@@ -97,24 +98,29 @@ def _one_hot(space: Space, observation: object, what: str) -> NDArray[np.float32
     # Discrete spaces contain scalars, not arrays without axes.
     element = whole if whole.shape else whole[()]
     if not space.contains(element):
-        raise Fault(f"{what} is {kind(observation)}, which is not in the space {space}")
+        values = f", {' '.join(str(whole).split())}" if whole.shape else ""
+        raise Fault(f"{what} is {kind(observation)}{values}, which is not in the space {space}")
     return np.asarray(gym.spaces.flatten(space, element), dtype=np.float32)
 
 
 def _array(space: Space, observation: object, what: str) -> NDArray[Any]:
     """Convert lists and the like to an array of the shape of the space."""
+    if isinstance(observation, torch.Tensor):
+        observation = observation.detach().cpu()  # NumPy takes no others
     try:
         array = np.asarray(observation)
     except Exception as error:  # such as for lists of unequal lengths
-        raise _unfit(space, observation, what) from error
+        raise _unfit(space, observation, what, ", whose shapes differ") from error
     if array.shape != space.shape:
-        raise _unfit(space, observation, what)
+        is_nested = isinstance(observation, list | tuple | torch.Tensor) and array.ndim > 1
+        raise _unfit(space, observation, what, f" of shape {array.shape}" if is_nested else "")
     return array
 
 
-def _unfit(space: Space, observation: object, what: str) -> Fault:
+def _unfit(space: Space, observation: object, what: str, shape: str = "") -> Fault:
+    """Return an error; `shape` completes the description of an observation that is no array."""
     expected = f"an array of {space.dtype} of shape {space.shape}" if space.shape else f"an element of {space}"
-    return Fault(f"{what} is {kind(observation)}, not {expected}")
+    return Fault(f"{what} is {kind(observation)}{shape}, not {expected}")
 
 
 def beyond_bounds(space: Space, observation: NDArray[np.float32]) -> str:

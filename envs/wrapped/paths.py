@@ -29,8 +29,10 @@ def set_number(env: Environment, path: str, value: object) -> None:
     holder, part = _holder(env, path)
     _part(holder, part, path)
     try:
+        if isinstance(holder, tuple):
+            raise TypeError("a tuple cannot change; make it a list")
         if isinstance(holder, MutableMapping):
-            holder[part] = value
+            holder[_key(holder, part)] = value
         elif isinstance(holder, np.ndarray | MutableSequence):
             holder[int(part)] = value
         else:
@@ -48,11 +50,17 @@ def _holder(env: Environment, path: str) -> tuple[object, str]:
     return holder, last
 
 
+def _key(holder: Mapping[object, object], part: str) -> object:
+    """Return the key whose text is `part`, such as 3 for "3"; `part` itself if there is none."""
+    return part if part in holder else next((key for key in holder if str(key) == part), part)
+
+
 def _part(holder: object, part: str, path: str) -> object:
     """Return one part of an object: an entry by its number, a value by its key, or an attribute."""
     if isinstance(holder, Mapping):
-        if part in holder:
-            return holder[part]
+        key = _key(holder, part)
+        if key in holder:
+            return holder[key]
         choices = [str(key) for key in holder]
     elif isinstance(holder, np.ndarray | list | tuple):
         if part.isdecimal() and int(part) < len(holder):

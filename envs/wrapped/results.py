@@ -37,10 +37,10 @@ def reset(env: Environment, seed: int | None, options: dict[str, Any] | None) ->
         results: object = env.reset(seed=seed, options=options)
     except TypeError as error:
         accepted = inspect.signature(env.unwrapped.reset).parameters.values()
-        names = {each.name for each in accepted}
-        if {"seed", "options"} <= names or any(each.kind is each.VAR_KEYWORD for each in accepted):
+        missing = [name for name in ("seed", "options") if name not in {each.name for each in accepted}]
+        if not missing or any(each.kind is each.VAR_KEYWORD for each in accepted):
             raise
-        raise Fault(f"reset takes no seed and options: {OLD}") from error
+        raise Fault(f"reset takes no {' and '.join(missing)}: {OLD}") from error
     if isinstance(results, tuple) and len(results) == 2 and isinstance(results[1], Mapping):
         return results
     if isinstance(results, tuple | list) and len(results) == 2:

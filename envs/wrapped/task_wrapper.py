@@ -7,8 +7,9 @@ import gymnasium as gym
 import numpy as np
 
 from envs.wrapped import results
-from envs.wrapped.actions import action_map, invalid_actions, with_flags
+from envs.wrapped.actions import action_map
 from envs.wrapped.factories import EnvFactory, Task
+from envs.wrapped.masks import invalid_actions, with_flags
 from envs.wrapped.observations import flattened, vector
 from qrl.common.errors import UsageError
 
@@ -61,14 +62,16 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
             return
         observations, actions = self.env.observation_space, self.env.action_space
         self.env, self.task = self._factory.set_task(self.env, task), dict(task)
-        # Bounds of observations may depend on the task.
+        changed = [(actions, self.env.action_space)] if actions != self.env.action_space else []
         if (
             flattened(observations).shape != flattened(self.env.observation_space).shape
-            or actions != self.env.action_space
-        ):
+        ):  # bounds may depend on the task
+            changed.append((observations, self.env.observation_space))
+        if changed:
+            before, after = changed[0]
             raise UsageError(
-                f"the spaces of the environment change on the task {format_task(task)}; all tasks of a family must "
-                "have the same spaces"
+                f"the spaces of the environment change on the task {format_task(task)}, from {_line(before)} to "
+                f"{_line(after)}; all tasks of a family must have the same spaces: fill up the smaller ones"
             )
 
     def reset(
@@ -102,13 +105,16 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
             seen = vector(self._space, observation)
         if not self._factory.masked:
             return seen
-        assert isinstance(self.action_space, gym.spaces.Discrete)
-        return np.append(seen, invalid_actions(self.env, info, int(self.action_space.n)))
+        return np.append(seen, invalid_actions(self.env, observation, info))
 
 
 def clipped(action: AnyAction, space: gym.Space[Any]) -> AnyAction:
     """Clip one action, or a row of them, to the bounds of a Box, in its dtype."""
     return np.clip(action, space.low, space.high, dtype=space.dtype) if isinstance(space, gym.spaces.Box) else action
+
+
+def _line(space: gym.Space[Any]) -> str:
+    return " ".join(str(space).split())
 
 
 def _equal(one: Task, other: Task) -> bool:

@@ -13,6 +13,7 @@ from pennylane.operation import Operator
 from torch import Tensor, nn
 
 from qrl.backends.angles import empty_values, plain_angle
+from qrl.backends.inputs import layer_inputs
 from qrl.backends.row_function import Differentiable, RowFunctionOp
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate
@@ -175,9 +176,10 @@ def _free_wire(device: qml.devices.Device, n_wires: int) -> object:
 
 @runtime_checkable
 class LayerParameters(Protocol):
-    """Protocol of a layer with a twin: its circuit and parameters."""
+    """Protocol of a layer with a twin: its circuit, number of inputs and parameters."""
 
     circuit: Circuit
+    n_inputs: int
     weights: nn.Parameter
     scales: nn.Parameter
     projection: nn.Linear | None
@@ -201,7 +203,7 @@ class PennyLaneLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.weights, self.scales, self.projection = layer.weights, layer.scales, layer.projection
-        self.circuit = layer.circuit
+        self.circuit, self.n_inputs = layer.circuit, layer.n_inputs
         self.qnode = twin_qnode(layer.circuit, device, diff_method, noise)
         self._new_device: Callable[[], qml.devices.Device] | None = None
         if isinstance(device, str):
@@ -213,7 +215,12 @@ class PennyLaneLayer(nn.Module):
         return self.__dict__ | device
 
     def forward(self, inputs: Float[Tensor, "*batch input"]) -> Float[Tensor, "*batch observable"]:
-        """Return expectation values of samples, with any leading axes or none, in the inputs' precision."""
+        """Return expectation values of samples, with any leading axes or none, in the inputs' precision.
+
+        Whole numbers as inputs take the precision of the parameters. Raises UsageError for inputs that are no tensor or
+        of the wrong width.
+        """
+        inputs = layer_inputs(inputs, self.n_inputs, self.weights.dtype)
         features = inputs if self.projection is None else self.projection(inputs)
         rows = features.unsqueeze(0) if features.ndim == 1 else features.flatten(0, -2)
         if not len(rows):

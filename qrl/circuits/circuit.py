@@ -66,28 +66,32 @@ class Circuit:
         n_scales: int = 0,
         weight_shapes: Mapping[str, int | Sequence[int]] | None = None,
     ) -> "Circuit":
-        """Read a PennyLane circuit: a QNode, or a function of (inputs, weights) or (inputs, weights, scales).
+        """Read a PennyLane circuit: a QNode, a TorchLayer or a function of (inputs, weights[, scales]).
 
-        The arguments are vectors [input], [weight] and [scale] of one sample. With `weight_shapes` in place of
-        `n_weights`, all arguments are passed by name, as `qml.qnn.TorchLayer` does: `inputs`, one array of weights of
-        each of these shapes, and `scales` if there are any; the circuit's weights are the elements of the arrays in
-        this order. The function applies operations and returns expectation values or probabilities, one or several.
+        The arguments are vectors [input], [weight] and [scale] of one sample; for a function that takes a batch,
+        inputs are [1, input]. With `weight_shapes` in place of `n_weights`, arguments are passed by name, as
+        `qml.qnn.TorchLayer` does: inputs, one array of weights of each of these shapes, and `scales` if there are any;
+        the circuit's weights are the elements of the arrays in this order. A TorchLayer has its own shapes. The
+        function applies operations and returns expectation values or probabilities, one or several.
 
         Angles are any expressions (`qrl.circuits.angles.Expression`) of inputs, weights and scales. The function may
         use mathematics of NumPy, PennyLane and torch. Operations are decomposed into the supported gates; global phases
-        are dropped. A QNode's device is not used.
+        are dropped. A QNode's device and the weights of a TorchLayer are not used.
 
         Raises UsageError, with the name, for anything that cannot be read.
         """
-        from qrl.circuits.pennylane_reader import read_pennylane, sizes_of  # PennyLane takes over a second to import
+        from qrl.circuits.pennylane_reader import read_pennylane  # PennyLane takes over a second to import
 
-        sizes = sizes_of(n_inputs, n_weights, n_scales, weight_shapes)
-        circuit = cls(*read_pennylane(function, sizes))
-        # A circuit counts up to the largest index that an angle uses.
+        sizes, description = read_pennylane(function, n_inputs, n_weights, n_scales, weight_shapes)
+        circuit = cls(*description)
+        # A circuit counts up to the largest index that an angle uses. Arrays may have elements that none uses.
         counts = {"input": (sizes.n_inputs, circuit.n_inputs), "weight": (sizes.n_weights, circuit.n_weights)}
         for kind, (declared, used) in (counts | {"scale": (sizes.n_scales, circuit.n_scales)}).items():
-            if used < declared:
-                raise UsageError(f"from_pennylane: no angle uses {kind} {used}: use it, or set n_{kind}s={used}")
+            if used < declared and not (kind == "weight" and sizes.shapes is not None):
+                shapes = ", or give weight_shapes, whose arrays may have unused elements" if kind == "weight" else ""
+                raise UsageError(
+                    f"from_pennylane: no angle uses {kind} {used}: use it, or set n_{kind}s={used}{shapes}"
+                )
         return circuit
 
     @cached_property

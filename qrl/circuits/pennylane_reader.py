@@ -1,106 +1,95 @@
-"""Read a PennyLane circuit, an ordinary function or a QNode, into gates and observables.
+"""Read a PennyLane circuit, an ordinary function, a QNode or a TorchLayer, into gates and observables.
 
 The function is called with symbolic inputs, weights and scales (`qrl.circuits.tracing`), so that each angle is the
 expression that the function computes. What depends on their values, or cannot be computed with them, is refused.
 """
 
-import math
 import traceback
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from textwrap import shorten
 
-import numpy as np
 import pennylane as qml
-from pennylane.operation import Operator
 
-from qrl.circuits.angles import Angle, Input, Scale, Weight
-from qrl.circuits.gates import GATES, Gate
+from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
+from qrl.circuits.pennylane_arguments import EXAMPLE, Shapes, Sizes, sizes_of, symbolic_arguments
+from qrl.circuits.pennylane_gates import read_gates
 from qrl.circuits.pennylane_measurements import read_measurement
-from qrl.circuits.tracing import SymbolArray, as_symbols, expression_of, symbols
 from qrl.common.caller import warn_caller
-from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, wrap_errors
 
-Shapes = Mapping[str, int | Sequence[int]]
-"""Shape of each argument with weights, as in `qml.qnn.TorchLayer`; a number is a vector of this length."""
-
-_NAMES = {"Hadamard": "H", "PauliX": "X", "IsingXX": "RXX", "IsingYY": "RYY", "IsingZZ": "RZZ"}
-_WITHOUT_EFFECT = ("GlobalPhase", "Identity", "Barrier", "Snapshot")
 _PIPELINE = "compile_pipeline" if "compile_pipeline" in dir(qml.QNode) else "transform_program"
 """Attribute of a QNode with its transforms; PennyLane 0.45 renamed it."""
 
-_EXAMPLE = "such as {'weights': (2, 4)}"
+_LIBRARIES = (str(Path(__file__).parent), str(Path(qml.__file__).parent.parent))
+"""Folders whose code is not the user's."""
 
-
-@dataclass(frozen=True)
-class Sizes:
-    """Numbers of inputs, weights and scales, and the shapes of the weights; None: weights are one vector."""
-
-    n_inputs: int
-    n_weights: int
-    n_scales: int
-    shapes: dict[str, tuple[int, ...]] | None
-
+_STATE_PREPARATION = {"amplitude.py", "state_preparation.py", "state_preparations"}
+"""Files and folders of PennyLane in which amplitudes of a state are computed."""
 
 Description = tuple[int, tuple[Gate, ...], tuple[Observable, ...]]
 """Number of wires, gates and observables of a circuit."""
 
 
-def read_pennylane(function: Callable[..., object], sizes: Sizes) -> Description:
-    """Return wires, gates and observables; see `Circuit.from_pennylane`."""
-    if isinstance(function, qml.QNode):
-        function = _function_of(function)
-    found = _read(function, sizes)
-    if found != _read(function, sizes):
+def read_pennylane(
+    function: Callable[..., object],
+    n_inputs: int,
+    n_weights: int | None,
+    n_scales: int,
+    weight_shapes: Shapes | None,
+) -> tuple[Sizes, Description]:
+    """Return the sizes of the arguments, and wires, gates and observables; see `Circuit.from_pennylane`."""
+    if isinstance(function, qml.qnn.TorchLayer):
+        if n_weights is not None or weight_shapes is not None:
+            raise UsageError("from_pennylane: a TorchLayer has its own weight_shapes: leave out weights, give n_inputs")
+        weight_shapes = {name: tuple(weight.shape) for name, weight in function.qnode_weights.items()}
+    sizes = sizes_of(n_inputs, n_weights, n_scales, weight_shapes)
+    plain = _function_of(function)
+    found = _read(plain, sizes)
+    if found != _read(plain, sizes):
         raise UsageError("from_pennylane: the function makes another circuit in each call; fix its random numbers")
-    return found
+    return sizes, found
 
 
-def sizes_of(n_inputs: int, n_weights: int | None, n_scales: int, weight_shapes: Shapes | None) -> Sizes:
-    """Return the sizes of a function's arguments.
-
-    Raises UsageError for a negative number, a shape that is none, and unless either the number of weights or their
-    shapes are given.
-    """
-    for name, count in (("n_inputs", n_inputs), ("n_weights", n_weights or 0), ("n_scales", n_scales)):
-        check_count(f"from_pennylane: {name}", count, least=0)
-    if (n_weights is None) == (weight_shapes is None):
-        raise UsageError(f"from_pennylane: give n_weights, for a vector, or weight_shapes, {_EXAMPLE}")
-    if weight_shapes is None:
-        return Sizes(n_inputs, n_weights or 0, n_scales, None)
-    shapes = {name: _shape(name, shape) for name, shape in weight_shapes.items()}
-    return Sizes(n_inputs, sum(math.prod(shape) for shape in shapes.values()), n_scales, shapes)
-
-
-def _shape(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
-    axes = (shape,) if isinstance(shape, int) else tuple(shape)
-    return tuple(check_count(f"from_pennylane: weight_shapes: {name}", axis, least=0) for axis in axes)
-
-
-def _function_of(node: qml.QNode) -> Callable[..., object]:
-    """Return the function of a QNode, and warn that its device is not used. Raises UsageError for transforms."""
+def _function_of(given: Callable[..., object]) -> Callable[..., object]:
+    """Return the function of a QNode or TorchLayer, and warn of what is not used. Raises UsageError for transforms."""
+    node = given.qnode if isinstance(given, qml.qnn.TorchLayer) else given
+    if not isinstance(node, qml.QNode):
+        return given
     if transforms := list(getattr(node, _PIPELINE)):
         raise UsageError(
             f"from_pennylane: the QNode has transforms, {', '.join(map(str, transforms))}, which cannot be read; give "
-            "the function without them"
+            "its function, node.func, without them or transformed itself"
         )
+    weights = "" if node is given else ", nor are the weights of the layer"
     warn_caller(
-        f"from_pennylane: the gates of the QNode are read; its device {node.device.name} is not used: choose where "
-        "circuits run, and shots, by a backend"
+        f"from_pennylane: the gates of the QNode are read; its device {node.device.name} is not used{weights}: choose "
+        "where circuits run, and shots, by a backend"
     )
-    return node.func
+    return node.func  # type: ignore[no-any-return]
 
 
 def _read(function: Callable[..., object], sizes: Sizes) -> Description:
-    script = _record(function, sizes)
+    """Read a function of one sample or, if it fails, of a batch of samples [batch, n_inputs], with a batch of one."""
+    try:
+        return _read_call(function, sizes, ())
+    except UsageError as error:
+        try:
+            return _read_call(function, sizes, (1,))
+        except UsageError as of_batch:
+            # Only a function of a batch takes inputs for a matrix, and fails for another reason with one.
+            is_of_batch = isinstance(error.__cause__, IndexError) and not isinstance(of_batch.__cause__, IndexError)
+            raise (of_batch if is_of_batch else error) from None
+
+
+def _read_call(function: Callable[..., object], sizes: Sizes, batch: tuple[int, ...]) -> Description:
+    script = _record(function, sizes, batch)
     wires = {label: index for index, label in enumerate(_sorted(script.wires.labels))}
     gates = tuple(
         Gate(name, tuple(wires[label] for label in labels), angle)
         for operation in script.operations
-        for name, labels, angle in _gates(operation)
+        for name, labels, angle in read_gates(operation)
     )
     if not script.measurements:
         raise UsageError("from_pennylane: the function returns no expectation value, such as qml.expval(qml.PauliZ(0))")
@@ -108,48 +97,55 @@ def _read(function: Callable[..., object], sizes: Sizes) -> Description:
     return len(wires), gates, tuple(observables)
 
 
-def _record(function: Callable[..., object], sizes: Sizes) -> qml.tape.QuantumScript:
+def _record(function: Callable[..., object], sizes: Sizes, batch: tuple[int, ...]) -> qml.tape.QuantumScript:
     """Call the function with symbols."""
-    inputs, weights = symbols(Input, (sizes.n_inputs,)), symbols(Weight, (sizes.n_weights,))
-    scales = (symbols(Scale, (sizes.n_scales,)),) if sizes.n_scales else ()
-    positional: tuple[SymbolArray, ...] = (inputs, weights, *scales)
-    named: dict[str, SymbolArray] = {}
-    if sizes.shapes is not None:
-        positional = ()
-        named = {"inputs": inputs, **_split(weights, sizes.shapes), **dict(zip(("scales",), scales, strict=False))}
+    positional, named = symbolic_arguments(function, sizes, batch)
     try:
         with wrap_errors("from_pennylane: the function failed"):
             return qml.tape.make_qscript(function)(*positional, **named)
     except UsageError as error:
         cause = error.__cause__
         if cause is None:  # a symbol's own error
-            raise UsageError(f"from_pennylane: {str(error).removeprefix('circuit: ')}{_where(error)}") from error
-        if "numpy.object_" in str(cause):  # torch's error of a conversion
+            text = _AMPLITUDES if _prepares_a_state(error) else str(error).removeprefix("circuit: ")
+            raise UsageError(f"from_pennylane: {text}{_where(error)}") from error
+        if "numpy.object_" in str(cause) or "ObjectDType" in str(cause):  # torch's errors of a conversion
             raise UsageError(
                 "from_pennylane: inputs, weights and scales are symbols here, which a tensor cannot hold: leave out "
-                f"torch.tensor and torch.as_tensor{_where(cause)}"
+                f"torch.tensor, torch.as_tensor and dtype=inputs.dtype{_where(cause)}"
             ) from cause
-        about_shapes = isinstance(cause, IndexError | ValueError) or "positional argument" in str(cause)
-        hint = f"; weights are a vector [{sizes.n_weights}] unless weight_shapes is given, {_EXAMPLE}"
-        raise UsageError(f"{error}{hint if about_shapes and sizes.shapes is None else ''}") from cause
+        raise UsageError(f"{error}{_hint(cause, sizes)}") from cause
 
 
-def _split(weights: SymbolArray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, SymbolArray]:
-    """Divide a vector of weights into arguments, one after the other."""
-    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
-    parts = np.split(weights, ends[:-1]) if shapes else []
-    return {name: as_symbols(part.reshape(shape)) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+def _hint(cause: BaseException, sizes: Sizes) -> str:
+    """Return what may be wrong with the arguments of a function that fails."""
+    about_arguments = "positional argument" in str(cause)
+    hints = []
+    if sizes.shapes is None and (about_arguments or isinstance(cause, IndexError | ValueError)):
+        hints.append(f"weights are a vector [{sizes.n_weights}] unless weight_shapes is given, {EXAMPLE}")
+    if about_arguments:
+        hints.append("functools.partial sets arguments that are neither inputs nor weights")
+    return "".join(f"; {hint}" for hint in hints)
+
+
+_AMPLITUDES = (
+    "amplitudes of a state cannot depend on inputs, weights or scales: encode these as angles, such as by "
+    "qml.AngleEmbedding"
+)
+
+
+def _prepares_a_state(error: BaseException) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(_STATE_PREPARATION.intersection(Path(frame.filename).parts) for frame in frames)
 
 
 def _where(error: BaseException) -> str:
     """Return file and line of the user's function where an error arose, with the line itself."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [str(Path(root).parent) for root in (__file__, qml.__file__)]
-    users = [frame for frame in frames if not any(frame.filename.startswith(folder) for folder in ours)]
+    users = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
     if not users:
         return ""
-    # Libraries that the function calls come after it.
-    last = [frame for frame in users if frame.filename == users[0].filename][-1]
+    folder = Path(users[0].filename).parent  # of the function and its helpers; libraries that they call are elsewhere
+    last = [frame for frame in users if Path(frame.filename).is_relative_to(folder)][-1]
     return f" ({Path(last.filename).name}, line {last.lineno}{f': {shorten(last.line, 80)}' if last.line else ''})"
 
 
@@ -157,34 +153,3 @@ def _sorted(labels: Sequence[Hashable]) -> list[Hashable]:
     """Sort wire labels by number or, if some are names, keep their order."""
     numbers = [label for label in labels if isinstance(label, int)]
     return [*sorted(numbers)] if len(numbers) == len(labels) else list(labels)
-
-
-def _gates(operation: Operator, parent: str = "") -> Iterator[tuple[str, tuple[Hashable, ...], Angle | None]]:
-    """Yield name, wires and angle of each supported gate in the decomposition of an operation."""
-    name, whole = _NAMES.get(operation.name, operation.name), parent or operation.name
-    if name in GATES:
-        described = f"{name} in {parent}" if parent else name
-        angles = [_angle(described, value) for value in operation.parameters]
-        yield name, tuple(operation.wires.labels), angles[0] if angles else None
-    elif operation.name == "MidMeasureMP":
-        raise UsageError(
-            "from_pennylane: qml.measure within a circuit cannot be read: circuits here are measured at their end only"
-        )
-    elif operation.name not in _WITHOUT_EFFECT:
-        yield from (gate for each in _decomposition(operation, whole) for gate in _gates(each, whole))
-
-
-def _decomposition(operation: Operator, whole: str) -> list[Operator]:
-    supported = f"cannot be decomposed into the supported gates ({', '.join(GATES)})"
-    # PennyLane may compute with numbers there, such as the angles of a matrix.
-    with wrap_errors(f"from_pennylane: gate {whole} {supported} unless its angles are constant", usage_errors=True):
-        if operation.has_decomposition:
-            return operation.decomposition()
-    raise UsageError(f"from_pennylane: gate {whole} {supported}")
-
-
-def _angle(gate: str, value: object) -> Angle:
-    if np.ndim(value):  # type: ignore[arg-type]
-        raise UsageError(f"from_pennylane: an angle of {gate} is an array; write the circuit for a single sample")
-    with wrap_errors(f"from_pennylane: an angle of {gate}", usage_errors=True):
-        return expression_of(value).simplest()

@@ -1,145 +1,99 @@
-"""Symbolic numbers: a user's circuit computes with them as with arrays of NumPy, and returns expressions as angles."""
+"""Arrays of symbols: a user's circuit computes with them as with arrays of NumPy, and returns expressions as angles."""
 
 import math
-import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from qrl.circuits.angles import FUNCTIONS, Expression, Factor
+from qrl.circuits.symbols import Imaginary, Symbol
+from qrl.circuits.torch_functions import METHODS, call_torch_function, clip, hypot, maximum, minimum
 from qrl.common.errors import UsageError
 
 Array = np.ndarray
-_REAL = (int, float, np.integer, np.floating, np.bool_)
+
+_OF_ARRAYS: dict[str, Callable[..., Any]] = {"clip": clip, "maximum": maximum, "minimum": minimum, "hypot": hypot}
+"""Functions of NumPy that would ask for values of symbols, by formulas that do not."""
 
 
-class Symbol:
-    """A number that stands for an expression; NumPy calls its methods for the elements of arrays.
+class _Size(int):
+    """Number of elements, as in NumPy, which returns the shape, or the length of one axis, when called, as in torch."""
 
-    Arithmetic and the functions of `FUNCTIONS` return symbols. Raises UsageError where the value itself is asked for:
-    it is not known, and a circuit that depends on it would be another one for other values.
-    """
+    shape: tuple[int, ...]
 
-    __slots__ = ("expression",)
-
-    def __init__(self, expression: Expression) -> None:
-        self.expression = expression
-
-    def __repr__(self) -> str:
-        return str(self.expression)
-
-    def __add__(self, other: object) -> "Symbol":
-        return self._with(other, Expression.__add__)
-
-    def __sub__(self, other: object) -> "Symbol":
-        return self._with(other, Expression.__sub__)
-
-    def __rsub__(self, other: object) -> "Symbol":
-        return self._with(other, Expression.__rsub__)
-
-    def __mul__(self, other: object) -> "Symbol":
-        return self._with(other, Expression.__mul__)
-
-    def __truediv__(self, other: object) -> "Symbol":
-        return self._with(other, Expression.__truediv__)
-
-    def __rtruediv__(self, other: object) -> "Symbol":
-        return self._with(other, Expression.__rtruediv__)
-
-    def __pow__(self, exponent: object) -> "Symbol":
-        if not isinstance(exponent, _REAL):
-            raise UsageError("a power has a number as its exponent")
-        return Symbol(self.expression ** float(exponent))
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __neg__(self) -> "Symbol":
-        return Symbol(-self.expression)
-
-    def __pos__(self) -> "Symbol":
+    def __new__(cls, shape: tuple[int, ...]) -> "_Size":
+        self = super().__new__(cls, math.prod(shape))
+        self.shape = shape
         return self
 
-    def __abs__(self) -> "Symbol":
-        return Symbol(self.expression.apply("absolute"))
-
-    def conjugate(self) -> "Symbol":
-        """Return the symbol itself: it is a real number."""
-        return self
-
-    def _with(self, other: object, operation: Callable[..., Expression]) -> "Symbol":
-        if isinstance(other, Symbol):
-            return Symbol(operation(self.expression, other.expression))
-        if isinstance(other, _REAL):
-            return Symbol(operation(self.expression, float(other)))
-        return NotImplemented  # an array computes element by element; anything else is a TypeError of Python
-
-    def _unknown(self, *_: object) -> Any:
-        raise UsageError(
-            "only angles may depend on the values of inputs, weights and scales, not conditions, comparisons or numbers"
-        )
-
-    __bool__ = __float__ = __int__ = __index__ = __complex__ = __eq__ = __ne__ = _unknown
-    __lt__ = __le__ = __gt__ = __ge__ = __floordiv__ = __mod__ = __round__ = _unknown
-    __hash__ = object.__hash__
-
-
-def _method(name: str) -> Callable[[Symbol], Symbol]:
-    def apply(symbol: Symbol) -> Symbol:
-        return Symbol(symbol.expression.apply(name))
-
-    apply.__name__, apply.__doc__ = name, f"Return {name}(x); see `FUNCTIONS`."
-    return apply
-
-
-for _name in FUNCTIONS:
-    setattr(Symbol, _name, _method(_name))
-
-OF_TORCH: dict[str, Callable[..., Any]] = {
-    **{name: getattr(np, name) for name in FUNCTIONS},
-    "atan": np.arctan,
-    "asin": np.arcsin,
-    "acos": np.arccos,
-    "asinh": np.arcsinh,
-    "abs": np.absolute,
-    "square": np.square,
-    "neg": np.negative,
-    "negative": np.negative,
-    **dict.fromkeys(("sigmoid", "expit"), lambda x: 0.5 + 0.5 * np.tanh(0.5 * x)),
-    **dict.fromkeys(("add", "__add__", "__radd__"), operator.add),
-    **dict.fromkeys(("sub", "__sub__", "subtract"), operator.sub),
-    **dict.fromkeys(("mul", "__mul__", "__rmul__", "multiply"), operator.mul),
-    **dict.fromkeys(("div", "true_divide", "divide", "__truediv__"), operator.truediv),
-    **dict.fromkeys(("__rsub__", "rsub"), lambda x, y: y - x),
-    "__rdiv__": lambda x, y: y / x,
-    **dict.fromkeys(("pow", "__pow__"), operator.pow),
-    **dict.fromkeys(("matmul", "__matmul__", "mm", "mv"), np.matmul),
-    "__rmatmul__": lambda x, y: y @ x,
-    **{name: getattr(np, name) for name in ("dot", "outer", "sum", "mean", "prod", "stack", "reshape", "ravel")},
-    "flatten": np.ravel,
-    "squeeze": np.squeeze,
-    "unsqueeze": np.expand_dims,
-    "flip": np.flip,
-    "einsum": np.einsum,
-    **dict.fromkeys(("cat", "concat", "concatenate"), np.concatenate),
-}
-"""Functions of torch that take symbols, with the functions of NumPy that compute them."""
+    def __call__(self, axis: int | None = None) -> Any:
+        return self.shape if axis is None else self.shape[axis]
 
 
 class SymbolArray(np.ndarray):
     """Array of symbols, also of none: elements are arrays without axes, so that they have shapes, as numbers of NumPy.
 
-    Functions of torch are computed by their counterparts in NumPy (`OF_TORCH`).
+    Functions and methods of torch are computed by their counterparts in NumPy (`qrl.circuits.torch_functions`). Raises
+    UsageError for methods that mean one thing in NumPy and another one in torch.
     """
 
     def __getitem__(self, index: Any) -> Any:
         return as_symbols(super().__getitem__(index))
 
-    def __array_wrap__(self, array: Array, context: object = None, return_scalar: bool = False) -> Any:
-        return as_symbols(array)
+    def __getattr__(self, name: str) -> Any:
+        if name in METHODS:
+            return partial(self._call, name)
+        raise AttributeError(f"an array of inputs, weights or scales has no attribute {name!r}")
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        return _Size(self.shape)
+
+    def view(self, *shape: Any) -> Any:  # type: ignore[override]
+        is_shape = bool(shape) and all(isinstance(axis, int | tuple | list) for axis in shape)
+        return self.reshape(*shape) if is_shape else super().view(*shape)
+
+    def transpose(self, *axes: Any) -> Any:
+        if len(axes) != 2 or not all(isinstance(axis, int) for axis in axes):
+            return super().transpose(*axes)
+        if self.ndim == 2 and axes[0] % 2 < axes[1] % 2:
+            raise UsageError("transpose(0, 1) of a matrix is the matrix in NumPy, its transpose in torch: write .T")
+        return self.swapaxes(*axes)
+
+    def repeat(self, *repeats: Any, **axis: Any) -> Any:
+        if axis:  # a call of np.repeat
+            return super().repeat(*repeats, **axis)
+        raise UsageError("repeat repeats elements in NumPy, the whole array in torch: write np.repeat or np.tile")
+
+    def unwrap(self) -> Array:
+        """Return the array of NumPy, with which PennyLane's own arrays compute."""
+        return np.ndarray.view(self, np.ndarray)
+
+    def _call(self, name: str, *args: Any, **named: Any) -> Any:
+        return as_symbols(call_torch_function(name, (self, *args), named))
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: Any, *inputs: Any, **kwargs: Any) -> Any:
+        name = ufunc.__name__
+        if method == "__call__" and name in _OF_ARRAYS:
+            return as_symbols(_OF_ARRAYS[name](*inputs))
+        if "out" in kwargs:
+            kwargs["out"] = _plain(kwargs["out"])
+        try:
+            return as_symbols(getattr(ufunc, method)(*_plain(inputs), **kwargs))
+        except (AttributeError, TypeError) as error:
+            # NumPy looks for a method of the function's name.
+            if f"callable {name} method" in str(error) or f"attribute '{name}'" in str(error):
+                raise UsageError(
+                    f"{name} of NumPy cannot be read; arithmetic can, and {', '.join(FUNCTIONS)}"
+                ) from None
+            raise
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return as_symbols(super().__array_function__(function, types, args, kwargs))
+        # NumPy calls methods of its arguments, some of which have torch's meaning here.
+        function = _OF_ARRAYS.get(function.__name__, function)
+        return as_symbols(function(*_plain(args), **{key: _plain(value) for key, value in kwargs.items()}))
 
     @classmethod
     def __torch_function__(
@@ -149,13 +103,23 @@ class SymbolArray(np.ndarray):
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        name = function.__name__.removeprefix("special_")
-        if name not in OF_TORCH:
-            raise UsageError(
-                f"{name} of torch cannot be read; arithmetic, sums, products and shapes can, and {', '.join(FUNCTIONS)}"
-            )
-        named = {("axis" if key == "dim" else key): value for key, value in (kwargs or {}).items()}
-        return as_symbols(OF_TORCH[name](*map(_from_torch, args), **named))
+        return as_symbols(call_torch_function(function.__name__.removeprefix("special_"), args, kwargs or {}))
+
+
+def _reduction(name: str) -> Callable[..., Any]:
+    """Return a method of both NumPy and torch, whose keywords differ."""
+
+    def reduce(array: SymbolArray, *args: Any, **named: Any) -> Any:
+        if named.keys() & {"dim", "keepdim"}:
+            return as_symbols(call_torch_function(name, (array, *args), named))
+        return as_symbols(getattr(np.ndarray, name)(array, *args, **named))
+
+    reduce.__name__, reduce.__doc__ = name, f"Return {name} over axes, which are `axis` in NumPy and `dim` in torch."
+    return reduce
+
+
+for _name in ("sum", "mean", "prod", "cumsum", "squeeze"):
+    setattr(SymbolArray, _name, _reduction(_name))
 
 
 def symbols(make: Callable[[int], Factor], shape: tuple[int, ...]) -> SymbolArray:
@@ -166,27 +130,50 @@ def symbols(make: Callable[[int], Factor], shape: tuple[int, ...]) -> SymbolArra
 
 
 def as_symbols(value: Any) -> Any:
-    """Return symbols, single ones or arrays, as a `SymbolArray`, and anything else as it is."""
-    if isinstance(value, Symbol):
+    """Return symbols, single ones or arrays, in lists too, as `SymbolArray`s, and anything else as it is."""
+    if isinstance(value, list):
+        return [as_symbols(each) for each in value]
+    if isinstance(value, Symbol | Imaginary):
         alone = np.empty((), dtype=object)
         alone[()] = value
         return alone.view(SymbolArray)
-    return value.view(SymbolArray) if isinstance(value, np.ndarray) and value.dtype == object else value
+    return np.ndarray.view(value, SymbolArray) if is_symbolic(value) else value
+
+
+def is_symbolic(value: object) -> bool:
+    """Return whether a value is a symbol or an array of symbols."""
+    return isinstance(value, Symbol) or (isinstance(value, np.ndarray) and value.dtype == object)
 
 
 def expression_of(value: object) -> Expression:
     """Return the expression of a number: a symbol, or a number of Python, NumPy or torch, also in an array of one.
 
-    Raises TypeError or ValueError for anything else.
+    Raises UsageError for an imaginary number, TypeError or ValueError for anything else.
     """
-    while isinstance(value, np.ndarray):  # NumPy nests the elements of lists of arrays
-        value = value.item()
+    value = _element(value)
+    if isinstance(value, Imaginary):
+        raise UsageError(f"an angle is a real number, not {value}")
     return value.expression if isinstance(value, Symbol) else Expression.of(float(value))  # type: ignore[arg-type]
 
 
-def _from_torch(value: Any) -> Any:
-    """Return an argument of a function of torch for NumPy: tensors as arrays, in lists too."""
+def imaginary_part(value: object) -> Any:
+    """Return the imaginary part of a number or symbol without a real part. Raises UsageError for any other one."""
+    value = _element(value)
+    if isinstance(value, Imaginary):
+        return as_symbols(value.part)
+    if isinstance(value, Symbol) or complex(value).real:  # type: ignore[call-overload]
+        raise UsageError(f"its coefficient is not imaginary, but {value}")
+    return complex(value).imag  # type: ignore[call-overload]
+
+
+def _element(value: object) -> object:
+    while isinstance(value, np.ndarray):  # NumPy nests the elements of lists of arrays
+        value = value.item()
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Return arrays of symbols, in lists and tuples too, as arrays of NumPy."""
     if isinstance(value, list | tuple):
-        return type(value)(map(_from_torch, value))
-    is_number = isinstance(value, int | float | str | np.ndarray | None)
-    return value if is_number else np.asarray(value)
+        return type(value)(map(_plain, value))
+    return value.unwrap() if isinstance(value, SymbolArray) else value

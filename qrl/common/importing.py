@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -39,8 +40,13 @@ _REQUIRED = frozenset(
 """Import names of the required dependencies of this distribution."""
 
 
-def wrap_import_errors(what: str, action: Callable[[], T]) -> T:
+def wrap_import_errors(what: str, action: Callable[[], T], file: Path | None = None) -> T:
     """Run an import; any exception of the imported code becomes a one-line UsageError, with the cause attached.
+
+    Args:
+        what: words for the code in the message.
+        action: the import.
+        file: the file that is imported; if it lacks a module that lies near it, the message says where.
 
     Raises:
         UsageError: the import failed.
@@ -52,7 +58,7 @@ def wrap_import_errors(what: str, action: Callable[[], T]) -> T:
     except BaseException as error:  # Third-party code may raise anything, and even exit.
         if is_interrupt(error):
             raise
-        raise UsageError(f"{what} cannot be imported: {reason(error)}{install_hint(error)}") from error
+        raise UsageError(f"{what} cannot be imported: {reason(error)}{install_hint(error, file)}") from error
 
 
 def import_file(role: str, path: Path, source: bytes) -> ModuleType:
@@ -81,7 +87,7 @@ def import_file(role: str, path: Path, source: bytes) -> ModuleType:
             raise
         return module
 
-    return wrap_import_errors(f"{role} {str(path)!r}", execute)
+    return wrap_import_errors(f"{role} {str(path)!r}", execute, path)
 
 
 def import_attribute(what: str, module_name: str, attribute: str) -> object:
@@ -164,14 +170,47 @@ def checkout() -> Path | None:
     return root if (root / "pyproject.toml").exists() else None
 
 
-def install_hint(error: BaseException) -> str:
-    """Return the tail of a message about a failed import.
+def install_hint(error: BaseException | None, file: Path | None = None) -> str:
+    """Return the tail of a message about a failed import: the remedy if there is one, else empty.
 
-    The tail is the remedy if a required dependency is missing, else empty.
+    Args:
+        error: the exception; a missing dependency of this library, a missing module that lies in the working folder or
+            near `file`, or a relative import in a file that is imported without its package.
+        file: the file that was imported, if it was one.
     """
+    if file is not None and isinstance(error, ImportError) and "no known parent package" in str(error):
+        return f"; name the file as a module of its package: {_as_module(file)}"
     name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if name not in _REQUIRED:
+    if not name:
         return ""
+    if name in _SUCCESSORS:
+        return f"; {_SUCCESSORS[name]}"
+    if name not in _REQUIRED:
+        return _nearby(name, file)
     if (root := checkout()) is not None:
         return f"; use .venv/bin/python, or install {DISTRIBUTION}: pip install -e {root}"
     return f"; install {DISTRIBUTION} with its dependencies: pip install {DISTRIBUTION}"
+
+
+_SUCCESSORS = {"gym": "Gymnasium has succeeded gym: write `import gymnasium as gym`, and its interface"}
+"""What to do about modules that others have replaced."""
+
+
+def _nearby(name: str, file: Path | None) -> str:
+    """Say how to find a module that lies in the working folder, or in one of the folders that `file` lies in."""
+    with suppress(OSError):  # a folder that has been deleted, or cannot be read
+        own = file.resolve() if file is not None else None
+        for folder in (*(own.parents if own is not None else ()), Path.cwd()):
+            module = folder / f"{name}.py"
+            if (module.is_file() and module != own) or (folder / name / "__init__.py").is_file():
+                return f"; it lies in {folder}: put this folder on the module path, PYTHONPATH={folder}"
+    return ""
+
+
+def _as_module(file: Path) -> str:
+    """Return how to name a file in a package as a module, with its package's folder on the module path."""
+    parts, folder = [file.stem], file.resolve().parent
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return f"{'.'.join(parts)}:NAME, with PYTHONPATH={folder}"

@@ -31,6 +31,7 @@ from qrl.common.importing import (
     attribute_of,
     import_attribute,
     import_file,
+    install_hint,
     missing_module,
     module_files,
     read_source,
@@ -272,8 +273,11 @@ class Registry(Generic[Built_co]):
         except UsageError as error:
             missing = missing_module(error, module_name)
             if not missing:
-                raise
-            near = suggest(name, self.available())
+                # The module, now imported, may have registered a name that its owner interprets, such as an id.
+                if isinstance(error.__cause__, Exception) or (plugin := self._resolve_name(name)) is None:
+                    raise
+                return plugin
+            near = install_hint(error.__cause__) or suggest(name, self.available())
             raise UsageError(
                 f"unknown {self._label(name)}: module {missing!r} is neither installed nor on PYTHONPATH{near}"
             ) from error.__cause__

@@ -101,6 +101,8 @@ class _Quantum:
         lr_heads: float | None = None,
         **options: object,
     ) -> None:
+        if "n_critics" in options:  # given by DDPG
+            raise UsageError(_WRONG_ALGORITHM)
         given = dict(zip(LEARNING_RATE_GROUPS, (lr_angles, lr_scales, lr_heads), strict=True))
         for name, rate in given.items():
             if rate is not None and not 0 <= rate < float("inf"):
@@ -227,13 +229,20 @@ class QuantumQPolicy(_Quantum, DQNPolicy):
 
     _absent = ("actor",)
 
-    def __init__(self, *arguments: Any, readout: Literal["linear", "scaled"] = "linear", **options: Any) -> None:
+    def __init__(
+        self,
+        observation_space: gymnasium.Space[Any],
+        action_space: gymnasium.Space[Any],
+        *arguments: Any,
+        readout: Literal["linear", "scaled"] = "linear",
+        **options: Any,
+    ) -> None:
         if readout not in (known := ("linear", "scaled")):
             raise UsageError(f"sb3: unknown readout {readout!r}{suggest(str(readout), known)}")
-        if "use_sde" in options:  # given by PPO and A2C
+        if "use_sde" in options or not isinstance(action_space, gymnasium.spaces.Discrete):  # of PPO, A2C; of SAC, TD3
             raise UsageError(_WRONG_ALGORITHM)
         self._readout = readout
-        super().__init__(*arguments, **options)
+        super().__init__(observation_space, action_space, *arguments, **options)
         self._requested["readout"] = readout
 
     def make_q_net(self) -> QNetwork:

@@ -26,6 +26,11 @@ def n_preprocessed(space: gymnasium.Space[Any]) -> int:
             f"sb3: observations must be a Box, Discrete, MultiDiscrete or MultiBinary space, not {space}; write a "
             "gymnasium.ObservationWrapper that turns them into a Box"
         )
+    if isinstance(space, spaces.Box) and not space.shape:
+        raise UsageError(
+            f"sb3: a Box of observations must have an axis, not as in {space}; wrap the environment in "
+            "gymnasium.wrappers.ReshapeObservation(env, (1,))"
+        )
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) and np.any(space.start):
         raise UsageError(f"sb3: discrete observations must start at 0, not as in {space}")
     if isinstance(space, spaces.MultiDiscrete) and len(space.shape) != 1:

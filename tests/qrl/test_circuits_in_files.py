@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pennylane as qml
 import pytest
 
 from qrl.circuits.circuit import Circuit
@@ -22,6 +23,7 @@ import pennylane as qml
 def {name}(inputs, weights):
     return qml.expval(qml.PauliZ(0))
 """
+LAYER = "\nlayer = qml.qnn.TorchLayer(mine, {'weights': 2})\n"
 FUNCTION = """
 import pennylane as qml
 
@@ -73,6 +75,7 @@ def test_the_circuit_of_a_file_is_a_model(load):
     ("text", "message"),
     [
         (NODE.format(name="mine"), LINE.format("mine")),
+        (NODE.format(name="mine") + LAYER, LINE.format("layer").replace(", n_weights=…", "")),
         (FUNCTION.format(name="mine"), LINE.format("mine")),
         (NODE.format(name="one") + NODE.format(name="two"), LINE.format("CIRCUIT")),
         (NODE.format(name="one") + FUNCTION.format(name="helper"), LINE.format("one")),
@@ -85,3 +88,11 @@ def test_other_files_are_refused_by_what_to_write(load, text, message):
     with pytest.raises(UsageError) as caught:
         load(text)
     assert message in str(caught.value)
+
+
+def test_objects_of_pennylane_are_refused_by_what_to_write():
+    node = qml.QNode(lambda inputs, weights: qml.expval(qml.PauliZ(0)), qml.device("default.qubit", wires=1))
+    with pytest.raises(UsageError, match=r"a QNode becomes a model by qrl.Circuit.from_pennylane\(circuit, n_inputs="):
+        MODELS.load(node)
+    with pytest.raises(UsageError, match=r"a TorchLayer becomes a model by .*from_pennylane\(layer, n_inputs=…\)"):
+        MODELS.load(qml.qnn.TorchLayer(node, {"weights": 2}))

@@ -3,6 +3,7 @@
 import inspect
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -37,6 +38,22 @@ def test_pennylane_twin_computes_the_same_and_shares_parameters(encoding):
         layer.weights.add_(0.3)
     torch.testing.assert_close(twin(inputs), layer(inputs), atol=1e-10, rtol=0)
     assert {id(p) for p in twin.parameters()} == {id(p) for p in layer.parameters()}
+
+
+@pytest.mark.parametrize("encoding", ["cycle", "projection"])
+def test_inputs_of_another_kind(encoding, unchecked: None):
+    layer = QuantumLayer("reuploading", 2, 2, n_inputs=3, encoding=encoding, generator=generator()).double()
+    whole = torch.tensor([[1, 0, 2], [0, 3, 1]])
+    for module in (layer, layer.to_pennylane(), layer.to_pennylane("lightning.qubit")):
+        torch.testing.assert_close(module(whole), layer(whole.double()), atol=1e-6, rtol=0)
+        for inputs, message in (
+            ([0.1, 0.2, 0.3], "expected a tensor of 3 inputs, found a list; torch.as_tensor"),
+            (np.zeros((2, 3)), "expected a tensor of 3 inputs, found a ndarray"),
+            (torch.zeros(2, 2), "expected 3 inputs, found 2"),
+            (torch.tensor(1.0), "expected 3 inputs, found a number"),
+        ):
+            with pytest.raises(UsageError, match=f"layer: {message}"):
+                module(inputs)
 
 
 @pytest.mark.parametrize("encoding", ["cycle", "projection"])

@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import A2C, DQN, PPO, SAC
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import update_learning_rate
@@ -210,6 +210,11 @@ def test_invalid_extractor():
         QuantumFeaturesExtractor(gymnasium.spaces.Box(-1, 1, (3,)), n_layer=3)
     with pytest.raises(UsageError, match=r"sb3: discrete observations must start at 0, .*start=1"):
         QuantumFeaturesExtractor(gymnasium.spaces.Discrete(3, start=1))
+    number = gymnasium.spaces.Box(-1, 1, ())
+    with pytest.raises(
+        UsageError, match=r"sb3: a Box of observations must have an axis, .*ReshapeObservation\(env, \(1,\)"
+    ):
+        QuantumFeaturesExtractor(number)
 
 
 SKOLIK = {"model": "skolik", "readout": "scaled", "n_wires": 4, "n_layers": 5}
@@ -269,6 +274,9 @@ def test_exploration_rate_decays_per_episode():
         (SAC, QuantumActorCriticPolicy, "Pendulum-v1"),
         (DQN, QuantumActorCriticPolicy, "CartPole-v1"),
         (PPO, QuantumQPolicy, "CartPole-v1"),
+        (DDPG, QuantumActorCriticPolicy, "Pendulum-v1"),
+        (DDPG, QuantumQPolicy, "Pendulum-v1"),
+        (TD3, QuantumQPolicy, "Pendulum-v1"),
     ],
 )
 def test_policy_of_another_algorithm(algorithm, policy, env):

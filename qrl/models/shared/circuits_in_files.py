@@ -11,7 +11,7 @@ from qrl.models.shared.circuit_model import CircuitModel
 def model_in(module: ModuleType) -> CircuitModel | None:
     """Return the model of a file's only `Circuit`; None if it has none, and no circuit of PennyLane, or half a model.
 
-    Raises UsageError for several circuits, and for PennyLane's, which do not say how many inputs and weights they have.
+    Raises UsageError for several circuits, and for PennyLane's, which do not say how many inputs they have.
     """
     if {"Config", "build"} & vars(module).keys():
         return None
@@ -26,23 +26,26 @@ def model_in(module: ModuleType) -> CircuitModel | None:
         return CircuitModel(distinct.pop())
     if (pennylane := sys.modules.get("pennylane")) is None:
         return None
-    names = [name for name, value in vars(module).items() if isinstance(value, pennylane.QNode)]
+    layers = [name for name, value in vars(module).items() if isinstance(value, pennylane.qnn.TorchLayer)]
+    names = layers or [name for name, value in vars(module).items() if isinstance(value, pennylane.QNode)]
     if not names and pennylane in vars(module).values():
         names = [name for name, value in vars(module).items() if _is_defined_in(module, value)]
     if names:
         name = names[0] if len(names) == 1 else "CIRCUIT"
         raise UsageError(
             "a circuit of PennyLane becomes a model by a line in its file: "
-            f"Config, build = qrl.pennylane_model({name}, n_inputs=…, n_weights=…)"
+            f"Config, build = qrl.pennylane_model({name}, n_inputs=…{'' if layers else ', n_weights=…'})"
         )
     return None
 
 
-def check_not_a_qnode(thing: object) -> None:
-    """Raise UsageError, with what to write, for a QNode in place of a model."""
+def check_not_of_pennylane(thing: object) -> None:
+    """Raise UsageError, with what to write, for a QNode or a TorchLayer in place of a model."""
     pennylane = sys.modules.get("pennylane")
     if pennylane is not None and isinstance(thing, pennylane.QNode):
         raise UsageError("a QNode becomes a model by qrl.Circuit.from_pennylane(circuit, n_inputs=…, n_weights=…)")
+    if pennylane is not None and isinstance(thing, pennylane.qnn.TorchLayer):
+        raise UsageError("a TorchLayer becomes a model by qrl.Circuit.from_pennylane(layer, n_inputs=…)")
 
 
 def _is_defined_in(module: ModuleType, value: object) -> bool:

@@ -9,7 +9,7 @@ from torch import nn
 from qrl.circuits.circuit import Circuit
 from qrl.common.registry import NoOptions
 from qrl.models.shared.circuit_model import CircuitModel
-from qrl.models.shared.circuits_in_files import check_not_a_qnode, model_in
+from qrl.models.shared.circuits_in_files import check_not_of_pennylane, model_in
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,5 @@ def plugin_of_object(thing: object) -> ModuleModel | CircuitModel | None:
         return model_in(thing)
     if isinstance(thing, Circuit):
         return CircuitModel(thing)
-    check_not_a_qnode(thing)
+    check_not_of_pennylane(thing)
     return ModuleModel(thing) if isinstance(thing, nn.Module) else None
