@@ -9,6 +9,14 @@ from envs.core.make import make as make_family
 from envs.native.arrays import ArrayVectorEnv
 from envs.native.single import RENDER_FPS, SingleEnv
 from envs.native.torch_tasks import TorchTasks
+from qrl.common.errors import UsageError
+
+
+class NoPicturesError(UsageError, TypeError):
+    """Error for a render mode of a family without pictures; Stable-Baselines3 then asks for none.
+
+    Gymnasium raises a TypeError for an argument that an environment does not have.
+    """
 
 
 class MakeSingle:
@@ -37,7 +45,10 @@ class MakeSingle:
         Raises:
             UsageError: an unknown option, parameter or render mode.
         """
-        return _native(family, options).make(task, render_mode)
+        distribution = _native(family, options)
+        if render_mode is not None and not distribution.render_modes:
+            raise NoPicturesError(f"{family}: unknown render_mode {render_mode!r}; supported: none")
+        return distribution.make(task, render_mode)
 
 
 make = MakeSingle()

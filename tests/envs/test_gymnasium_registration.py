@@ -10,6 +10,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from torch import Tensor
 
@@ -107,10 +108,17 @@ def test_options_reach_the_family(unchecked: None) -> None:
         gym.make_vec("qrl/CartPole-v0", num_envs=2).reset(seed=[1, 2])
 
 
-@pytest.mark.parametrize("id", list(ids().values()))
-def test_every_family_has_the_mode_that_stable_baselines3_asks_for(id: str) -> None:
-    """It makes an environment given by its id with `render_mode="rgb_array"`."""
-    assert gym.make(id, render_mode="rgb_array").render_mode == "rgb_array"
+@pytest.mark.parametrize("has_pictures", [True, False])
+def test_stable_baselines3_makes_ids_of_families_with_and_without_pictures(
+    has_pictures: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for the render mode "rgb_array", and after a TypeError for none."""
+    if not has_pictures:
+        monkeypatch.setattr(envs.make("bandit").__class__, "render_modes", ())
+        with pytest.raises(UsageError, match="bandit: unknown render_mode 'rgb_array'; supported: none"):
+            gym.make("qrl/Bandit-v0", render_mode="rgb_array")
+    env = PPO("MlpPolicy", "qrl/Bandit-v0", device="cpu").get_env()
+    assert env is not None and env.render_mode == ("rgb_array" if has_pictures else None)
 
 
 def test_gymnasium_adds_the_render_modes_of_its_wrappers() -> None:
