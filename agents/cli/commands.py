@@ -24,9 +24,11 @@ from agents.runs.folder import RunFolder
 from agents.runs.program import program
 from agents.runs.replacing import check_target
 from agents.runs.saved_spec import weights_note
+from agents.runs.seal import CONFIG
 from agents.select.options import SelectOptions
 from agents.shards import launch
 from qrl.common.errors import UsageError, suggest
+from qrl.common.files import kind_of
 from qrl.common.trust import names_from
 from qrl.simulator.engine import engine
 from qrl.simulator.native.library import status
@@ -72,7 +74,7 @@ def _train(arguments: list[str]) -> int:
     if options.jobs != 1:
         raise UsageError("--jobs is the number of parallel runs of several seeds: add --seeds")
     out = options.out or default_out(spec)
-    if launch.n_restarts() and (out / "config.json").exists():
+    if launch.n_restarts() and kind_of(out / CONFIG) != "missing":
         return _resume([str(out), "--trust"])  # these processes have been given the run's options, and its code, before
     if launch.leads():
         check_target(out, overwrite=options.overwrite)
