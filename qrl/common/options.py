@@ -69,7 +69,7 @@ class Bounds:
     """Whether the logarithm of the option is uniform in the range, not the option itself."""
 
 
-def tunable(low: float, high: float, *, log: bool = False) -> dict[str, object]:
+def tunable(low: int | float, high: int | float, *, log: bool = False) -> dict[str, object]:
     """Return the metadata of a numeric option with a range, in which `tune` searches.
 
         lr: float = field(default=0.01, metadata=tunable(1e-4, 0.1, log=True))
@@ -78,7 +78,7 @@ def tunable(low: float, high: float, *, log: bool = False) -> dict[str, object]:
     have no range: more of these is nearly always better, and a search would choose the most expensive. Joined by `|`
     with `only_with`.
     """
-    return {_TUNABLE: Bounds(low, high, log)}
+    return {_TUNABLE: Bounds(float(low), float(high), log)}
 
 
 def bounds_of(option: "dataclasses.Field[object]") -> Bounds | None:
