@@ -109,7 +109,7 @@ def tune(
     for name, value in {"env": env, "agent": agent, "model": model}.items():
         if value is not None and not isinstance(value, str):
             raise UsageError(f"{name}: {shown(value)} is no name: the configuration of the best options needs a file")
-    names = {"env": env, "agent": agent, "model": model, **{ARGUMENTS.get(key, key): v for key, v in options.items()}}
+    names = {role: name for role, name in (("env", env), ("agent", agent), ("model", model)) if name is not None}
     own = SearchOptions(
         trials=trials,
         storage=storage,
@@ -120,8 +120,10 @@ def tune(
         out=None if out is None else Path(out),
         take_over=take_over,
     )
-    given = settings({name: value for name, value in names.items() if value is not None}, "options")
-    return _tune(given, _wanted(tune), own, again="call agents.tune again", quiet=not progress)
+    further = settings({ARGUMENTS.get(name, name): value for name, value in options.items()}, "options")
+    return _tune(
+        (*settings(names, "options"), *further), _wanted(tune), own, again="call agents.tune again", quiet=not progress
+    )
 
 
 def _tune(

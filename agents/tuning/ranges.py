@@ -219,30 +219,28 @@ def _without_choices(spec: Spec, wanted: Wanted, name: str) -> Range:
 
 def _value(spec: Spec, name: str, given: object) -> Value:
     """Return a choice that the user gives, as a value of the option's type, in which a word is converted."""
-    readings: list[object] = [given]
-    if isinstance(given, str):
-        readings = [
-            *_numbers(given),
-            *({"true": [True], "false": [False], "none": [None]}.get(given.lower(), [])),
-            given,
-        ]
+    readings = list(_readings(given))
     for reading in readings:
         with suppress(UsageError):
             _check(spec, name, reading)
             return cast(Value, reading)
-    _check(spec, name, readings[0])
+    _check(spec, name, readings[0])  # raises the error of the most likely one
     raise AssertionError
 
 
-_WORDS: Mapping[str, tuple[object, ...]] = {"true": (True,), "false": (False,), "none": (None,)}
-"""Values that words may stand for besides themselves."""
+_WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "none": None}
+"""Values that words may stand for besides themselves and numbers."""
 
 
-def _numbers(text: str) -> Iterator[int | float]:
-    """Yield the numbers that a word may stand for."""
-    for number in (int, float):
-        with suppress(ValueError):
-            yield number(text)
+def _readings(given: object) -> Iterator[object]:
+    """Yield the values that a choice may stand for: a word may be a number, a flag, none, or itself."""
+    if isinstance(given, str):
+        for number in (int, float):
+            with suppress(ValueError):
+                yield number(given)
+        if given.lower() in _WORDS:
+            yield _WORDS[given.lower()]
+    yield given
 
 
 def _check(spec: Spec, name: str, value: object) -> None:
@@ -252,7 +250,7 @@ def _check(spec: Spec, name: str, value: object) -> None:
     try:
         with_values(spec, {name: value})
     except UsageError as error:
-        raise UsageError(f"--tune {name}: {error}") from error
+        raise UsageError(f"--tune {name}: {str(error).removeprefix(f'--{name}: ')}") from error
 
 
 def _like(spec: Spec, name: str) -> str:

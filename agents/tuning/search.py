@@ -105,7 +105,7 @@ class Search:
     def report(self, claim: Claim, iteration: int, score: float) -> bool:
         """Record a score of a trial; return whether to prune it."""
         claim.trial.report(score, iteration)
-        return claim.trial.should_prune()
+        return bool(claim.trial.should_prune())
 
     def finish(self, claim: Claim, score: float | None, state: State, reason: str) -> None:
         """Record the end of a trial. One that diverged counts as pruned, so that the sampler avoids its options."""

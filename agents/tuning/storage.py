@@ -140,9 +140,7 @@ def _check_database(text: str) -> None:
     except Exception as error:  # Of SQLAlchemy, or of any driver.
         raise _unusable(text, error) from error
     if names and TABLES not in names:
-        raise UsageError(
-            f"--storage {without_password(text)}: a database of something else: it has a table {names[0]!r}"
-        )
+        raise UsageError(f"--storage {without_password(text)}: the database is of something else, with {names[0]!r}")
 
 
 def _unusable(text: str, error: Exception) -> UsageError:
