@@ -1,15 +1,17 @@
 """Command `tune`: a search over options of agent and model, by their scores on train tasks."""
 
+import difflib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.cli.parse import Group, Parser, options_of, wants_help
 from agents.cli.sweep import ARGUMENTS
-from agents.cli.train import parse_train
+from agents.cli.train import option_names, parse_train
 from agents.core.plain import from_plain
+from agents.core.spec import Spec
 from agents.runs.messages import printable
 from agents.runs.program import program
 from agents.study.setting import Setting, settings, split_words
@@ -18,9 +20,10 @@ from agents.tuning.ranges import Wanted, parse_wanted
 from agents.tuning.storage import check_optuna
 from qrl.common.checks import shown
 from qrl.common.errors import UsageError
-from qrl.common.trust import names_from
+from qrl.common.trust import Trust, names_from
 
 if TYPE_CHECKING:
+    from agents.tuning.request import SearchRequest
     from agents.tuning.tune import Tuning
 
 DESCRIPTION = """Search for options of agent and model whose trainings score best on train tasks; started again, or by
@@ -40,6 +43,35 @@ class TuneOptions(SearchOptions):
     once (default: all options of agent and model that have a range)."""
 
 
+@dataclass(frozen=True)
+class Parsed:
+    """Search that words or arguments stand for."""
+
+    spec: Spec
+    wanted: Sequence[Wanted] | None
+    """Options to tune; None for all that have a range."""
+    options: SearchOptions
+    source: Path | None
+    """Configuration from which names of plug-ins may come."""
+    trust: Trust
+    """Code that the words vouch for."""
+
+    def request(self) -> "SearchRequest":
+        """Return the request of the search. Raises UsageError if a training would not start, or a range is invalid."""
+        from agents.tuning.request import make_request  # Local, as it imports torch.
+
+        with names_from(self.source, self.trust):
+            return make_request(self.spec, self.wanted, self.options)
+
+    def run(self, *, command: Sequence[str] = (), again: str, quiet: bool = False) -> "Tuning":
+        """Run the search; see `agents.tuning.tune.run_tuning`."""
+        from agents.tuning.tune import run_tuning
+
+        request = self.request()
+        with names_from(self.source, self.trust):
+            return run_tuning(request, command=command, again=again, quiet=quiet)
+
+
 def run_tune(arguments: Sequence[str], command: Sequence[str]) -> int:
     """Run the command `tune`; return the exit code.
 
@@ -47,20 +79,31 @@ def run_tune(arguments: Sequence[str], command: Sequence[str]) -> int:
         arguments: arguments of the command.
         command: whole command line, recorded with the search.
     """
-    parser = Parser("tune", [Group("options", list(options_of(TuneOptions)))], DESCRIPTION)
-    if wants_help(arguments):
-        parser.show_help()
-    own = {name.removeprefix("--") for group in parser.groups for option in group.options for name in option.names}
-    given = split_words(arguments)
-    words = [word for each in given if each.name in own for word in each.words]
-    options = from_plain(TuneOptions, parser.values(words), "--")
-    wanted = [parse_wanted(each) for each in options.tune] or None
-    further = [each for each in given if each.name not in own]
-    tuning = _tune(further, wanted, options, command=command, again=shlex.join(command))
+    tuning = parse_tune(arguments).run(command=command, again=shlex.join(command))
     from agents.tuning.report import summary
 
     print("\n".join(map(printable, summary(tuning.path, tuning.record))))
     return 0
+
+
+def parse_tune(arguments: Sequence[str]) -> Parsed:
+    """Parse the arguments of the command.
+
+    Raises:
+        UsageError: an argument is invalid, or Optuna is missing.
+        HelpShown: help was requested and has been printed.
+    """
+    parser = Parser("tune", [Group("options", list(options_of(TuneOptions)))], DESCRIPTION)
+    if wants_help(arguments):
+        parser.show_help()
+    own = {name.removeprefix("--") for group in parser.groups for option in group.options for name in option.names}
+    given = split_words(arguments, "tune")
+    words = [word for each in given if each.name in own for word in each.words]
+    options = from_plain(TuneOptions, parser.values(words), "--")
+    wanted = [parse_wanted(each) for each in options.tune] or None
+    further = [each for each in given if each.name not in own]
+    _check_spelling(further, own)
+    return _parsed(further, wanted, options)
 
 
 def tune(
@@ -121,20 +164,12 @@ def tune(
         take_over=take_over,
     )
     further = settings({ARGUMENTS.get(name, name): value for name, value in options.items()}, "options")
-    return _tune(
-        (*settings(names, "options"), *further), _wanted(tune), own, again="call agents.tune again", quiet=not progress
-    )
+    given = (*settings(names, "options"), *further)
+    return _parsed(given, _wanted(tune), own).run(again="call agents.tune again", quiet=not progress)
 
 
-def _tune(
-    given: Sequence[Setting],
-    wanted: Sequence[Wanted] | None,
-    options: SearchOptions,
-    *,
-    command: Sequence[str] = (),
-    again: str = "",
-    quiet: bool = False,
-) -> "Tuning":
+def _parsed(given: Sequence[Setting], wanted: Sequence[Wanted] | None, options: SearchOptions) -> Parsed:
+    """Return the search with these settings of its trainings, each on one thread unless they say otherwise."""
     check_optuna()
     if foreign := [each.name for each in given if each.name in FOREIGN]:
         raise UsageError(f"--{foreign[0]} is no option of a search; `{program()} tune --help` shows what is accepted")
@@ -142,12 +177,16 @@ def _tune(
     if not any(each.name == "threads" for each in given):
         words += ["--threads", "1"]
     spec, further, _, trust = parse_train(words)
-    from agents.tuning.request import make_request
-    from agents.tuning.tune import run_tuning
+    return Parsed(spec, wanted, options, further.config, trust)
 
-    with names_from(further.config, trust):
-        request = make_request(spec, wanted, options)
-        return run_tuning(request, command=command, again=again, quiet=quiet)
+
+def _check_spelling(further: Sequence[Setting], own: Set[str]) -> None:
+    """Raise UsageError for an option that `train` lacks and that is likely one of `tune`, mistyped."""
+    known = option_names([word for each in further for word in each.words])
+    for name in (f"--{each.name}" for each in further if f"--{each.name}" not in known):
+        near = difflib.get_close_matches(name, [*known, *(f"--{each}" for each in own)], n=1)
+        if near and near[0].removeprefix("--") in own:
+            raise UsageError(f"unknown option {name}; did you mean {near[0]}?")
 
 
 def _wanted(tune: Sequence[str] | Mapping[str, object] | None) -> list[Wanted] | None:

@@ -104,8 +104,8 @@ def test_no_more_trials_than_asked_for_when_another_machine_is_faster(tmp_path, 
     storage = f"journal:{tmp_path / 'x.log'}"
     found = opened(request_of(tmp_path / "a", trials=1, storage=storage))
     with opened(request_of(tmp_path / "b", trials=1, storage=storage)).claim().lock:
-        counted, answers = found._counted, iter([[]])  # as it was before the other machine began its trial
-        monkeypatch.setattr(found, "_counted", lambda **kind: next(answers, None) or counted(**kind))
+        counted, stale = found._counted, [[]]  # as it was before the other machine began its trial
+        monkeypatch.setattr(found, "_counted", lambda **kind: stale.pop() if stale else counted(**kind))
         monkeypatch.setattr(found, "_waiting", lambda: False)
         assert found.claim() is None
     assert [each.number for each in found.trials()] == [0]
