@@ -2,8 +2,8 @@
 
     python -m benchmarks.tune [--quick]      results/tune.json
 
-Forty trials of MAML with the re-uploading circuit on cart-pole, in two processes that share a journal. One of them is
-killed while it trains, and the same command is started again. The journal tells which process has claimed a trial, and
+Forty short trials of MAML with the re-uploading circuit on cart-pole, in two processes that share a journal. One of them
+is killed while it trains, and the same command is started again. The journal tells which process has claimed a trial, and
 how often each has ended. The trial of the killed process is continued by another one: it is trained once more from the
 beginning, undisturbed, and has to end with the same scores. At the end, the search compares the best options with the
 defaults, on train tasks and from seeds that it has not seen.
@@ -45,7 +45,7 @@ class Options(QuickOptions):
     trials: int = 40
     """Number of trials."""
 
-    iterations: int = 30
+    iterations: int = 20
     """Length of each training [meta-iterations]."""
 
 
@@ -56,7 +56,7 @@ def main(options: Options) -> None:
     words = [
         *("tune", "--env", "cartpole", "--model", "reuploading", "--trials", str(trials)),
         *("--iterations", str(iterations), "--checkpoint-every", "2", "--eval-steps", "1", "--eval-episodes", "10"),
-        *("--eval-tasks", "20" if options.quick else "100"),
+        *("--eval-tasks", "20" if options.quick else "100", "--agent.meta-batch", "10", "--agent.episodes", "10"),
     ]
     with tempfile.TemporaryDirectory() as folder:
         out, started = Path(folder, "search"), time.perf_counter()
