@@ -4,7 +4,7 @@
 
 Forty short trials of MAML with the re-uploading circuit on cart-pole, in two processes that share a journal. One of
 them is killed while it trains, and the same command is started again. The journal tells how often each trial has been
-claimed, and how often it has ended. The trial of the killed process is continued by another one: it is trained once more
+claimed, and how often it has ended. The trial of the killed process is continued by another one: it is trained again
 from the beginning, undisturbed, and has to end with the same scores. At the end, the search compares the best options
 with the defaults, on train tasks and from seeds that it has not seen.
 """

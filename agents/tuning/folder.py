@@ -21,6 +21,7 @@ from agents.runs.locks import InUseError, locked
 from agents.runs.seal import SEARCH, is_search
 from agents.tuning.ranges import with_values
 from agents.tuning.record import Record
+from agents.tuning.storage import same_storage
 from qrl.common.errors import UsageError
 from qrl.common.files import kind_of, path_error, to_json, write_atomically
 from qrl.common.leftovers import sweep
@@ -33,18 +34,22 @@ OWN = re.compile(
 """Names of a search's own files besides search.json."""
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: Path, name: str, storage: str) -> None:
     """Check that a search can be begun or continued in this folder, without changing any file.
 
     Raises:
-        UsageError: the path is no folder, holds something else, or its search.json is damaged or was edited.
+        UsageError: the path is no folder, holds something else or another search, or its search.json is damaged or was
+            edited.
     """
     if kind_of(path, follow_links=False) == "missing":
         return
     if kind_of(path) != "folder":
         raise UsageError(f"{path} exists and is not a folder: give another --out")
     if is_search(path):
-        Record.read(path)
+        record = Record.read(path)
+        if record.name != name or not same_storage(record.storage, storage):
+            other = f"{record.name} in {record.storage}"
+            raise UsageError(f"{path} is the folder of another search, {other}: give another --out")
         return
     try:
         foreign = sorted(each.name for each in path.iterdir() if not OWN.fullmatch(each.name))

@@ -52,7 +52,9 @@ class _Training:
         return [float(score) for score in data["scores"]]
 
 
-def compare(request: SearchRequest, best: TrialRecord, command: Sequence[str]) -> HeldOut | None:
+def compare(
+    request: SearchRequest, best: TrialRecord, command: Sequence[str], *, quiet: bool = False
+) -> HeldOut | None:
     """Train and compare; None if the best options are the defaults, or no comparison is asked for.
 
     Raises:
@@ -64,7 +66,7 @@ def compare(request: SearchRequest, best: TrialRecord, command: Sequence[str]) -
     seeds = range(FIRST_HELD_OUT_SEED, FIRST_HELD_OUT_SEED + request.held_out_seeds)
     sides: dict[str, Mapping[str, Value]] = {"default": {}, f"trial-{best.number:04d}": best.options}
     trainings = {name: [_training(request, name, options, seed) for seed in seeds] for name, options in sides.items()}
-    _train([each for pair in zip(*trainings.values(), strict=True) for each in pair], command)
+    _train([each for pair in zip(*trainings.values(), strict=True) for each in pair], command, quiet=quiet)
     default, tuned = (np.array([each.scores() for each in own]) for own in trainings.values())
     found = difference(tuned, default)
     return HeldOut(
@@ -84,7 +86,7 @@ def _training(request: SearchRequest, name: str, options: Mapping[str, Value], s
     return _Training(request.out / FOLDER / f"{name}-seed{seed}", spec)
 
 
-def _train(trainings: Sequence[_Training], command: Sequence[str]) -> None:
+def _train(trainings: Sequence[_Training], command: Sequence[str], *, quiet: bool) -> None:
     """Train what is missing, of which other processes may train a part; return once everything is there."""
     while missing := [each for each in trainings if each.scores() is None]:
         taken = 0
@@ -95,7 +97,8 @@ def _train(trainings: Sequence[_Training], command: Sequence[str]) -> None:
                 if each.scores() is None:  # Another process may have finished it meanwhile.
                     _train_one(each, command)
                     done = sum(one.scores() is not None for one in trainings)
-                    tell(f"comparison with the defaults: {done} of {len(trainings)} trainings done")
+                    if not quiet:
+                        tell(f"comparison with the defaults: {done} of {len(trainings)} trainings done")
                 taken += 1
         if not taken:
             time.sleep(POLL)

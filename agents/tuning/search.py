@@ -45,6 +45,27 @@ class Claim:
     lock: ExitStack
 
 
+def check_search(request: SearchRequest) -> None:
+    """Check that the search of a request can be begun or continued in its storage, which exists; write nothing.
+
+    Raises:
+        UsageError: the storage holds a search of this name with other options, or is something else.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.load_study(study_name=request.study_name, storage=open_storage(request.storage))
+    except KeyError:
+        return  # There is no search of this name.
+    if (saved := study.user_attrs.get(IDENTITY)) is not None:
+        _check_same(saved, request)
+
+
+def _check_same(saved: Mapping[str, object], request: SearchRequest) -> None:
+    if change := next(differences(saved, request.identity()), ""):
+        where = without_password(request.storage)
+        raise UsageError(f"{where} holds a search with other options ({change}): give another --storage")
+
+
 class Search:
     """Trials in a storage, seen from the folder of a request.
 
@@ -151,15 +172,13 @@ class Search:
 
     def _begin(self) -> None:
         """Begin a new search with a trial of the defaults, or check that the present one is the same."""
-        identity = self.request.identity()
         if (saved := self.study.user_attrs.get(IDENTITY)) is None:
             defaults = self.request.defaults
             if all(each.holds(defaults[each.name]) for each in self.request.ranges):
                 self.study.enqueue_trial(defaults, skip_if_exists=True)
-            self.study.set_user_attr(IDENTITY, identity)
-        elif change := next(differences(saved, identity), ""):
-            where = without_password(self.request.storage)
-            raise UsageError(f"{where} holds a search with other options ({change}): give another --storage")
+            self.study.set_user_attr(IDENTITY, self.request.identity())
+        else:
+            _check_same(saved, self.request)
 
     def _counted(self, *, ended: bool = False) -> list[FrozenTrial]:
         """Return the trials that count, or those that have ended, too."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 JOURNAL = "journal:"
 LARGEST_LINE = 1 << 20
 """Largest entry of a journal [bytes]."""
-TABLES = "studies"
+TABLE = "studies"
 """Table of a database by which one of Optuna's is known."""
 
 
@@ -32,20 +32,21 @@ def check_optuna() -> None:
         raise UsageError(f"tune needs Optuna, which is not installed: pip install '{DISTRIBUTION}[tuning]'")
 
 
-def check_storage(text: str) -> None:
-    """Check that a storage is one of a search, or can be created, without changing or creating anything.
+def check_storage(text: str) -> bool:
+    """Check that a storage is one of searches, or can be created, without changing or creating anything.
+
+    Returns: whether it exists.
 
     Raises:
         UsageError: the text names no storage, or the file or the database is something else.
     """
     if text.startswith(JOURNAL):
-        _check_journal(Path(text.removeprefix(JOURNAL)))
-    elif "://" in text and not text.startswith("redis"):
-        _check_database(text)
-    else:
-        near = f"; did you mean {JOURNAL}{text}?" if text and "://" not in text else ""
-        expected = f"expected {JOURNAL}FILE or the URL of a database, such as sqlite:///studies/search.db"
-        raise UsageError(f"--storage {without_password(text)}: {expected}{near}")
+        return _check_journal(Path(text.removeprefix(JOURNAL)))
+    if "://" in text and not text.startswith("redis"):
+        return _check_database(text)
+    near = f"; did you mean {JOURNAL}{text}?" if text and "://" not in text else ""
+    expected = f"expected {JOURNAL}FILE or the URL of a database, such as sqlite:///studies/search.db"
+    raise UsageError(f"--storage {without_password(text)}: {expected}{near}")
 
 
 def open_storage(text: str) -> "BaseStorage":
@@ -74,17 +75,24 @@ def open_storage(text: str) -> "BaseStorage":
         raise UsageError(f"{path}: no journal of a search, or a damaged one: {_reason(error)}") from error
 
 
+def same_storage(one: str, other: str) -> bool:
+    """Return whether two texts name the same storage; a journal may be named by several paths."""
+    if one.startswith(JOURNAL) and other.startswith(JOURNAL):
+        return Path(one.removeprefix(JOURNAL)).absolute() == Path(other.removeprefix(JOURNAL)).absolute()
+    return without_password(one) == without_password(other)
+
+
 def without_password(text: str) -> str:
     """Return a storage as messages and records name it: without the password of a URL."""
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", text)
 
 
-def _check_journal(path: Path) -> None:
+def _check_journal(path: Path) -> bool:
     if not path.name:
         raise UsageError(f"--storage {JOURNAL}: the name of a file is missing, such as {JOURNAL}studies/search.log")
     if kind_of(path) == "missing":
         _check_creatable(path)
-        return
+        return False
     with open_stream(path) as stream:
         if stream.seek(0, 2) > LARGEST_RESULT:
             raise UsageError(f"--storage: {path} is too large for a journal of a search")
@@ -94,6 +102,7 @@ def _check_journal(path: Path) -> None:
             number += 1
             if not _is_entry(line):
                 raise UsageError(f"--storage: {path} is no journal of a search, or a damaged one: line {number}")
+    return number > 0
 
 
 def _create_parent(path: Path) -> None:
@@ -119,7 +128,7 @@ def _is_entry(line: bytes) -> bool:
     return isinstance(entry, dict) and isinstance(entry.get("op_code"), int) and "worker_id" in entry
 
 
-def _check_database(text: str) -> None:
+def _check_database(text: str) -> bool:
     import sqlalchemy
 
     try:
@@ -129,7 +138,7 @@ def _check_database(text: str) -> None:
                 raise UsageError(f"--storage {text}: a database in memory ends with its process: give a file")
             if kind_of(Path(url.database)) == "missing":  # Connecting would create it.
                 _check_creatable(Path(url.database))
-                return
+                return False
         engine = sqlalchemy.create_engine(url)
         try:
             names = sqlalchemy.inspect(engine).get_table_names()
@@ -139,8 +148,9 @@ def _check_database(text: str) -> None:
         raise
     except Exception as error:  # Of SQLAlchemy, or of any driver.
         raise _unusable(text, error) from error
-    if names and TABLES not in names:
+    if names and TABLE not in names:
         raise UsageError(f"--storage {without_password(text)}: the database is of something else, with {names[0]!r}")
+    return TABLE in names
 
 
 def _unusable(text: str, error: Exception) -> UsageError:

@@ -17,7 +17,7 @@ from agents.tuning.held_out import compare
 from agents.tuning.ranges import Value
 from agents.tuning.record import HeldOut, Record, State, TrialRecord
 from agents.tuning.request import SearchRequest
-from agents.tuning.search import Claim, Search
+from agents.tuning.search import Claim, Search, check_search
 from agents.tuning.storage import check_storage, without_password
 from agents.tuning.training import Pruned, Refused, score_trial
 from qrl.common.errors import TrainingError
@@ -75,8 +75,9 @@ def run_tuning(request: SearchRequest, *, command: Sequence[str] = (), again: st
         TrainingError: no trial is complete, or a training of the comparison diverges.
         Interrupted: after a signal, once checkpoints are saved.
     """
-    check_folder(request.out)
-    check_storage(request.storage)
+    check_folder(request.out, request.study_name, request.storage)
+    if check_storage(request.storage):
+        check_search(request)
     recorded = [without_password(word) for word in command]
     try:
         return _Worker(request, recorded, quiet=quiet).work()
@@ -96,7 +97,9 @@ class _Worker:
             for role in REGISTRIES:
                 request.spec.plugin(role)
         with folder_lock(request.out):
-            check_folder(request.out)  # Again: another process may have been here meanwhile.
+            check_folder(
+                request.out, request.study_name, request.storage
+            )  # Again: another process may have been here meanwhile.
             old = Record.read(request.out).held_out if is_search(request.out) else None
             self.search = Search(request)
             self._write(old)
@@ -106,7 +109,8 @@ class _Worker:
         """Train trials until all are done, then compare."""
         while True:
             with folder_lock(self.request.out):
-                claim = self.search.claim()
+                if (claim := self.search.claim()) is not None:
+                    self._write(None)
             if claim is not None:
                 with claim.lock:
                     self._train(claim)
@@ -117,7 +121,7 @@ class _Worker:
         record = self._record(None)
         if (best := record.best) is None:
             raise TrainingError(f"{self.request.out}: no trial came to its end; {_reasons(record)}")
-        found = compare(self.request, best, self.command)
+        found = compare(self.request, best, self.command, quiet=self.quiet)
         with folder_lock(self.request.out):
             return Tuning(self.request.out, self._write(found))
 

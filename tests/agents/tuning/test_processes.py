@@ -185,7 +185,7 @@ def test_ctrl_c_saves_and_says_how_to_continue(folder):
         output, _ = running.communicate(timeout=100)
     assert running.returncode == 130
     assert "stopped; to continue: run.py tune --env navigation" in output
-    assert Record.read(folder / "found").trials[0].state == "waiting"
+    assert Record.read(folder / "found").trials[0].state == "running"
 
 
 def test_a_database_shared_by_folders(folder):

@@ -27,10 +27,10 @@ def trial_in(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["journal:a/b/search.log", "sqlite:///a/b/search.db"])
 def test_a_new_storage_is_created_with_its_folder_and_opened_again(text, folder):
-    check_storage(text)
+    assert check_storage(text) is False
     assert not list(folder.iterdir())
     trial_in(text)
-    check_storage(text)
+    assert check_storage(text) is True
     trial_in(text)
     assert len(optuna.load_study(study_name="a", storage=open_storage(text)).trials) == 2
 

@@ -107,7 +107,7 @@ def test_a_killed_trial_is_continued_and_ends_alike(folder):
     with killed(after=3):
         agents.tune("found", trials=2, **SMALL)
     record = Record.read(folder / "found")
-    assert record.trials[0].state == "waiting"  # when the record was written
+    assert record.trials[0].state == "running"
     steps = []
     step = training.Training.step
 
@@ -236,6 +236,7 @@ def test_several_searches_in_one_storage(folder, made_up_scores):
         UsageError, match=r"holds a search with other options \(spec.iterations 4, now 5\): give another --storage$"
     ):
         agents.tune("else", trials=1, storage="journal:all.log", **SMALL | {"iterations": 5})
+    assert not (folder / "else").exists()
 
 
 def test_scores_at_each_rung():
@@ -274,6 +275,19 @@ def test_a_folder_of_something_else(folder, made_up_scores):
     (folder / "file").touch()
     with pytest.raises(UsageError, match=r"^file exists and is not a folder"):
         agents.tune("file", trials=1, **SMALL)
+
+
+def test_a_folder_has_one_search(folder, made_up_scores):
+    agents.tune("found", trials=1, **SMALL)
+    agents.tune(folder / "found", trials=1, storage=f"journal:{folder / 'found/trials.log'}", **SMALL)  # the same
+    before = sorted(folder.rglob("*"))
+    for changes in ({"model": "fourier"}, {"storage": "journal:x.log"}, {"storage": "sqlite:///x.db"}):
+        message = (
+            "is the folder of another search, navigation-maml-mlp in journal:.*found/trials.log: give another --out$"
+        )
+        with pytest.raises(UsageError, match=message):
+            agents.tune("found", trials=1, **SMALL | changes)
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_an_edited_record_and_how_to_go_on(folder, made_up_scores):
