@@ -13,7 +13,7 @@ from agents.compare.page.figures import WIDE, PageFigure
 from agents.compare.page.page import Cell, PageTable
 from agents.compare.page.svg import inline_svg
 from agents.compare.page.template import template
-from agents.experiment.style import PALETTE, panels, whole_ticks
+from agents.experiment.style import whole_ticks
 from agents.runs.program import program
 from agents.tuning.record import Record, TrialRecord
 from agents.tuning.report import (
@@ -26,6 +26,7 @@ from agents.tuning.report import (
     trial_row,
     value_text,
 )
+from qrl.common.pictures import PALETTE, panels
 
 MOST_PANELS = 6
 """Maximum number of options whose values are drawn against the scores: the most important ones."""
