@@ -45,7 +45,7 @@ class Options(QuickOptions):
     trials: int = 40
     """Number of trials."""
 
-    iterations: int = 20
+    iterations: int = 10
     """Length of each training [meta-iterations]."""
 
 
