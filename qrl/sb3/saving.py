@@ -7,7 +7,7 @@ below: nothing is imported or called because a file says so.
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -193,11 +193,11 @@ def _space(role: str, space: gymnasium.Space[Any], tensors: dict[str, Tensor]) -
                 tensors[f"space/{role}/{bound}"] = torch.as_tensor(getattr(space, bound))
             return {"kind": "Box"}
         case gymnasium.spaces.Discrete():
-            return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+            return {"kind": "Discrete", "n": int(space.n), "start": int(space.start), "dtype": str(space.dtype)}
         case gymnasium.spaces.MultiDiscrete() if space.nvec.ndim == 1 and not space.start.any():
-            return {"kind": "MultiDiscrete", "sizes": space.nvec.tolist()}
-        case gymnasium.spaces.MultiBinary():
-            return {"kind": "MultiBinary", "shape": list(space.shape)}
+            return {"kind": "MultiDiscrete", "sizes": space.nvec.tolist(), "dtype": str(space.dtype)}
+        case gymnasium.spaces.MultiBinary():  # MultiBinary(4) and MultiBinary((4,)) differ for Stable-Baselines3
+            return {"kind": "MultiBinary", "n": list(space.shape) if isinstance(space.n, Sequence) else int(space.n)}
     known = "Box, Discrete, MultiDiscrete (one axis, from 0) and MultiBinary"
     raise UsageError(f"sb3: a model with the {role} space {space} cannot be saved; supported: {known}")
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from gymnasium import spaces
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import EvalCallback
@@ -96,14 +97,67 @@ def test_best_model_of_an_evaluation_is_kept_in_a_safe_file(tmp_path):
         learner(PPO).learn(8, callback=SaveBest(path))
 
 
+def as_older(path):
+    """Rewrite a file as it was before it held `n` of MultiBinary spaces and dtypes of discrete ones."""
+
+    def change(content):
+        for space in content["spaces"].values():
+            if space["kind"] == "MultiBinary":
+                n = space.pop("n")
+                space["shape"] = n if isinstance(n, list) else [n]
+            space.pop("dtype", None)
+
+    forge(path, change)
+
+
 @pytest.mark.parametrize(
-    "space", [gymnasium.spaces.MultiDiscrete([3, 4]), gymnasium.spaces.MultiBinary([2, 2])], ids=["discrete", "binary"]
+    "space",
+    [
+        spaces.Discrete(3, dtype=np.int32),
+        spaces.MultiDiscrete([3, 4]),
+        spaces.MultiDiscrete([3, 4], dtype=np.int32),
+        spaces.MultiBinary(4),
+        spaces.MultiBinary((4,)),
+        spaces.MultiBinary([2, 2]),
+        spaces.Box(0, 9, (2,), np.uint32),
+        spaces.Box(-1, 1, (2, 2), np.float16),
+        spaces.Box(-np.inf, np.inf, (2,), np.float64),
+        spaces.Box(0, 1, (2,), np.bool_),
+    ],
+    ids=str,
 )
-def test_spaces_survive(space, tmp_path):
+def test_observation_spaces_survive(space, tmp_path):
     env = RandomObservations(space)
     model = PPO(QuantumActorCriticPolicy, env, n_steps=8, batch_size=8, policy_kwargs=CIRCUIT, device="cpu", seed=0)
     save(model, tmp_path / "model")
     assert load(tmp_path / "model").observation_space == space
+    assert load(tmp_path / "model", env).observation_space == space
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Discrete(3, dtype=np.int32),
+        spaces.MultiDiscrete([3, 4]),
+        spaces.MultiBinary(4),
+        spaces.Box(-1, 1, (2, 2), np.float64),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("older", [False, True])
+def test_action_spaces_survive(space, older, tmp_path):
+    env = RandomObservations(spaces.MultiBinary(2), space)
+    model = PPO(QuantumActorCriticPolicy, env, n_steps=8, batch_size=8, policy_kwargs=CIRCUIT, device="cpu", seed=0)
+    save(model, tmp_path / "model")
+    if older:
+        as_older(tmp_path / "model")
+        if space.dtype == np.int32:
+            refused(tmp_path / "model", "spaces of env differ", env=env)
+            return
+    loaded = load(tmp_path / "model")
+    assert loaded.action_space == space
+    loaded.set_env(env)
+    assert load(tmp_path / "model", env).learn(8).num_timesteps == 8
 
 
 @pytest.mark.parametrize(
@@ -286,6 +340,8 @@ def test_foreign_files_are_rejected(tmp_path):
         (("functions",), ["learning_rate"], r"learning_rate is a function, .* load\(\.\.\., learning_rate=\.\.\.\)"),
         (("spaces", "action", "n"), 3, r"policy/action_net\.weight must be \(3, 2\) of torch\.float32, not \(2, "),
         (("spaces", "action", "kind"), "Dict", "unknown kind 'Dict'"),
+        (("spaces", "action", "dtype"), "object", "unknown dtype 'object'"),
+        (("spaces", "action"), {"kind": "MultiBinary", "n": "4"}, "n must be of type int, not '4'"),
         (
             ("spaces", "observation"),
             {"kind": "Discrete", "n": 2, "start": 0},
