@@ -28,6 +28,7 @@ from qrl.models import MODELS
 from qrl.policies.features import LEARNING_RATE_GROUPS, learning_rate_groups
 from qrl.sb3.extractor import QuantumFeaturesExtractor, Scale
 from qrl.sb3.side_by_side import ScaledFeatures, SideBySide
+from qrl.sb3.spaces import check_actions
 
 _GIVEN_BY_ALGORITHM = ("observation_space", "action_space", "lr_schedule")
 """Arguments of Stable-Baselines3's policies that the algorithm gives, not the user."""
@@ -103,6 +104,7 @@ class _Quantum:
     ) -> None:
         if "n_critics" in options:  # given by DDPG
             raise UsageError(_WRONG_ALGORITHM)
+        check_actions(action_space)
         given = dict(zip(LEARNING_RATE_GROUPS, (lr_angles, lr_scales, lr_heads), strict=True))
         for name, rate in given.items():
             if rate is not None and not 0 <= rate < float("inf"):

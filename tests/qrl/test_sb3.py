@@ -205,6 +205,23 @@ def test_observations_that_are_no_vector_name_a_wrapper(space):
         QuantumFeaturesExtractor(space)
 
 
+SHIFTED = "discrete actions must start at 0, .*TransformAction"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "policy", "actions", "message"),
+    [
+        *((*each, gymnasium.spaces.Discrete(3, start=-1), SHIFTED) for each in ALGORITHMS),
+        (*ALGORITHMS[0], gymnasium.spaces.MultiDiscrete([2, 3], start=[0, 1]), SHIFTED),
+        (*ALGORITHMS[0], gymnasium.spaces.MultiDiscrete([[2, 3], [2, 2]]), r"must have one axis, not shape \(2, 2\)"),
+    ],
+)
+def test_actions_that_the_environment_would_not_get_are_refused(algorithm, policy, actions, message):
+    env = RandomObservations(gymnasium.spaces.Discrete(2), actions)
+    with pytest.raises(UsageError, match=message):
+        algorithm(policy, env, policy_kwargs=dict(SMALL), device="cpu")
+
+
 def test_invalid_extractor():
     with pytest.raises(UsageError, match="sb3: no option 'n_layer' of model 'reuploading'; did you mean 'n_layers'"):
         QuantumFeaturesExtractor(gymnasium.spaces.Box(-1, 1, (3,)), n_layer=3)
