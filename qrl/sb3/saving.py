@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 import safetensors.torch
 import torch
-from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import NStepReplayBuffer, RolloutBuffer
 from stable_baselines3.common.torch_layers import FlattenExtractor
@@ -33,7 +33,7 @@ from qrl.sb3.policies import POLICIES
 
 FORMAT, VERSION = "qrl-sb3", 1
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {kind.__name__: kind for kind in (PPO, A2C, DQN, SAC, TD3)}
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {kind.__name__: kind for kind in (PPO, A2C, DQN, SAC, TD3, DDPG)}
 
 OPTIMISERS: tuple[type[Any], ...] = (torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD)
 ACTIVATIONS: tuple[type[Any], ...] = (nn.Tanh, nn.ReLU, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid)
@@ -122,7 +122,9 @@ def _policy_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def save(model: BaseAlgorithm, path: Path | str) -> None:
-    """Write a PPO, A2C, DQN, SAC or TD3 model atomically to one file that is safe to `load`: safetensors and JSON.
+    """Write a model atomically to one file that is safe to `load`: safetensors and JSON.
+
+    `model` is a PPO, A2C, DQN, SAC, TD3 or DDPG model, with a quantum policy or Stable-Baselines3's MlpPolicy.
 
     The file holds everything that Stable-Baselines3's own `save` stores, except functions in place of numbers (a
     learning-rate schedule), which `load` must receive again. Raises UsageError for a model that such a file cannot

@@ -44,7 +44,7 @@ def parameters(model):
     return {name: value.clone() for name, value in model.policy.state_dict().items()}
 
 
-@pytest.mark.parametrize("algorithm", [SAC, TD3])
+@pytest.mark.parametrize("algorithm", [SAC, TD3, DDPG])
 @pytest.mark.parametrize("share", [False, True])
 def test_actor_and_critic_with_optimisers_of_their_own(algorithm, share, tmp_path):
     """Weights, moments and SAC's entropy coefficient after loading, and after the same further updates."""
@@ -325,7 +325,7 @@ def test_foreign_files_are_rejected(tmp_path):
         ((), [1], "expected a JSON object"),
         (("version",), 2, r"written by a newer version \(format 2; supported: up to 1\)"),
         (("version",), "1", "version must be of type int, not '1'"),
-        (("algorithm",), "TRPO", "unknown algorithm 'TRPO'; .*choices: A2C, DQN, PPO"),
+        (("algorithm",), "TRPO", "unknown algorithm 'TRPO'; .*choices: A2C, DDPG, DQN, PPO"),
         (("algorithm",), None, "algorithm must be of type str, not None"),
         (("policy",), "builtins.eval", "unknown policy 'builtins.eval'"),
         (("policy",), "DQNPolicy", "cannot be loaded"),
@@ -423,10 +423,9 @@ class Foreign(FlattenExtractor):
     ("make", "message"),
     [
         (
-            lambda: DDPG("MlpPolicy", "Pendulum-v1", buffer_size=10, device="cpu"),
-            "a DDPG cannot be saved; supported: PPO, A2C, DQN, SAC, TD3",
+            lambda: Own("MlpPolicy", "CartPole-v1", device="cpu"),
+            "a Own cannot be saved; supported: PPO, A2C, DQN, SAC, TD3, DDPG",
         ),
-        (lambda: Own("MlpPolicy", "CartPole-v1", device="cpu"), "a Own cannot be saved"),
         (lambda: PPO("MlpPolicy", "FrozenLake-v1", device="cpu"), None),
         (
             lambda: learner(PPO, policy_kwargs={"features_extractor_class": Foreign}),
