@@ -128,8 +128,9 @@ def save(model: BaseAlgorithm, path: Path | str) -> None:
 
     The file holds everything that Stable-Baselines3's own `save` stores, except functions in place of numbers (a
     learning-rate schedule), which `load` must receive again. Raises UsageError for a model that such a file cannot
-    hold.
+    hold, and for a name that ends in .zip.
     """
+    check_file_name(path)
     check_can_be_saved(model)
     tensors = {f"policy/{name}": value for name, value in model.policy.state_dict().items()}
     tensors |= dict(_moments(model))
@@ -151,6 +152,13 @@ def save(model: BaseAlgorithm, path: Path | str) -> None:
     contiguous = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     text = to_json(content)
     write_atomically(Path(path), safetensors.torch.save(contiguous, {FORMAT: text, "digest": digest(contiguous, text)}))
+
+
+def check_file_name(path: Path | str) -> None:
+    """Raise UsageError for the name of a zip file, which says that Stable-Baselines3 wrote the file."""
+    if Path(path).suffix.lower() == ".zip":
+        better = Path(path).with_suffix(".safetensors")
+        raise UsageError(f"sb3: {path}: a zip file is one of Stable-Baselines3; name this one {better.name}")
 
 
 def check_can_be_saved(model: BaseAlgorithm) -> None:

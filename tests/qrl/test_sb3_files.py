@@ -448,6 +448,13 @@ def test_unsupported_content_raises_and_leaves_no_file(make, message, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_safe_file_is_not_named_as_a_zip_file(model, tmp_path):
+    for write in (SaveBest, lambda path: save(model, path)):
+        with pytest.raises(UsageError, match=r"best\.ZIP: a zip file is .*; name this one best\.safetensors"):
+            write(str(tmp_path / "best.ZIP"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_files_are_written_atomically(model, saved, monkeypatch):
     before = saved.read_bytes()
     with pytest.raises(UsageError, match="No such file"):
