@@ -27,6 +27,7 @@ from qrl.common.options import check_known, option_names
 from qrl.models import MODELS
 from qrl.policies.features import LEARNING_RATE_GROUPS, learning_rate_groups
 from qrl.sb3.extractor import QuantumFeaturesExtractor, Scale
+from qrl.sb3.networks import check_networks
 from qrl.sb3.side_by_side import ScaledFeatures, SideBySide
 from qrl.sb3.spaces import check_actions
 
@@ -95,7 +96,7 @@ class _Quantum:
         observation_space: gymnasium.Space[Any],
         action_space: gymnasium.Space[Any],
         lr_schedule: Schedule,
-        model: str = "reuploading",
+        model: object = "reuploading",
         observation_scale: Scale | None = None,
         lr_angles: float | None = None,
         lr_scales: float | None = None,
@@ -119,6 +120,7 @@ class _Quantum:
         self._requested |= {f"lr_{name}": rate for name, rate in given.items()}
         self._factors = {name: _factor(name, rate, lr_schedule) for name, rate in given.items()}
         self._check_extractor(options)
+        check_networks(options, separate=isinstance(self, ActorCriticPolicy))
         extractor = {"model": model, "observation_scale": observation_scale, **own}
         ours = {"net_arch": [], "features_extractor_class": QuantumFeaturesExtractor}
         super().__init__(  # type: ignore[call-arg]

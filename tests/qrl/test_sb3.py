@@ -1,5 +1,7 @@
 """Quantum policies inside Stable-Baselines3."""
 
+import functools
+
 import gymnasium
 import numpy as np
 import pytest
@@ -203,6 +205,32 @@ def test_observations_are_preprocessed_as_by_mlp_policy(algorithm, policy, space
 def test_observations_that_are_no_vector_name_a_wrapper(space):
     with pytest.raises(UsageError, match=r"gymnasium\.(wrappers\.FlattenObservation|ObservationWrapper)"):
         QuantumFeaturesExtractor(space)
+
+
+@pytest.mark.parametrize(("algorithm", "policy"), ALGORITHMS[::2])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *(
+            ({"net_arch": x}, "net_arch must be a list of positive sizes")
+            for x in ("x", 4, [0], ["4"], [True], {"a": [4]})
+        ),
+        ({"net_arch": {"pi": "x"}}, "net_arch must be a list of positive sizes"),
+        ({"activation_fn": "tanh"}, "activation_fn must be a class such as torch.nn.Tanh, not 'tanh'"),
+        ({"optimizer_class": "adam"}, "optimizer_class must be a class such as torch.optim.Adam, not 'adam'"),
+    ],
+)
+def test_networks_that_cannot_be_built(algorithm, policy, options, message):
+    with pytest.raises(UsageError, match=message):
+        learner(algorithm, policy, policy_kwargs=options)
+
+
+@pytest.mark.parametrize("sizes", [None, [4], (4,), {"pi": [4]}, {"pi": [], "vf": [np.int64(4)]}])
+def test_forms_of_net_arch(sizes):
+    options = {"net_arch": sizes, "activation_fn": functools.partial(torch.nn.LeakyReLU, 0.2)}
+    learner(PPO, QuantumActorCriticPolicy, policy_kwargs=options)
+    if not isinstance(sizes, dict):
+        learner(DQN, QuantumQPolicy, policy_kwargs=options)
 
 
 SHIFTED = "discrete actions must start at 0, .*TransformAction"
