@@ -222,8 +222,10 @@ def _integers(space: Mapping[str, Any]) -> type[np.signedinteger[Any] | np.unsig
 
 def _n_binary(space: Mapping[str, Any]) -> int | list[int]:
     """Return the number of entries of a MultiBinary space, or its shape; older files have the shape only."""
+    if isinstance(space.get("n"), list):
+        return _entry(space, "n", list)
     if "n" in space:
-        return _entry(space, "n", list if isinstance(space["n"], list) else int)
+        return _entry(space, "n", int)
     shape = _entry(space, "shape", list)
     return shape[0] if len(shape) == 1 else shape
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from qrl.common.errors import UsageError
 from qrl.common.files import Json, to_json, write_atomically
 from qrl.common.options import check_known, option_names
+from qrl.common.registry import name_of
 from qrl.models import MODELS
 from qrl.policies.budget import canonical_budget
 from qrl.sb3.extractor import QuantumFeaturesExtractor
@@ -169,7 +170,14 @@ def check_can_be_saved(model: BaseAlgorithm) -> None:
         raise UsageError(
             f"sb3: a model with a {model.policy_class.__name__} cannot be saved; supported: {', '.join(POLICIES)}"
         )
-    check_policy_options(model.policy_kwargs)
+    kwargs = model.policy_kwargs
+    for options, where in ((kwargs, ""), (kwargs.get(EXTRACTOR_OPTIONS) or {}, f'["{EXTRACTOR_OPTIONS}"]')):
+        if isinstance(options, Mapping) and not isinstance(given := options.get("model", ""), str):
+            raise UsageError(
+                f"sb3: the model {name_of(given)} cannot be saved; put it in a Python file, name the file, "
+                f'model.policy_kwargs{where}["model"] = "my_circuit.py", and save again'
+            )
+    check_policy_options(kwargs)
 
 
 def trained_parameters(model: BaseAlgorithm) -> Iterator[tuple[str, Tensor, torch.optim.Optimizer]]:
@@ -248,4 +256,5 @@ def _plain(name: str, value: object) -> Json:
             return [_plain("", each) for each in value]
         case Mapping():
             return {str(key): _plain("", each) for key, each in value.items()}
-    raise UsageError(f"sb3: a model with the option {name}={value!r} cannot be saved: it has no JSON form")
+    shown = value.__name__ if isinstance(value, type) else f"<{type(value).__name__}>"
+    raise UsageError(f"sb3: a model with the option {name}={shown} cannot be saved: it has no JSON form")

@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+import runpy
 import shutil
 import zipfile
 from pathlib import Path
@@ -336,7 +337,7 @@ def test_foreign_files_are_rejected(tmp_path):
         (("options", "tensorboard_log"), "/tmp", "unknown option 'tensorboard_log' of PPO"),
         (("options", "batch_size"), -1, "cannot be loaded: AssertionError"),
         (("policy_options", "n_wires"), "many", "cannot be loaded|n_wires must be"),
-        (("policy_options", "net_arch"), {"pi": "x"}, "cannot be loaded"),
+        (("policy_options", "net_arch"), {"pi": "x"}, "net_arch must be a list of positive sizes"),
         (("functions",), ["learning_rate"], r"learning_rate is a function, .* load\(\.\.\., learning_rate=\.\.\.\)"),
         (("spaces", "action", "n"), 3, r"policy/action_net\.weight must be \(3, 2\) of torch\.float32, not \(2, "),
         (("spaces", "action", "kind"), "Dict", "unknown kind 'Dict'"),
@@ -446,6 +447,37 @@ def test_unsupported_content_raises_and_leaves_no_file(make, message, tmp_path):
     with pytest.raises(UsageError, match=message):
         save(model, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+CIRCUIT_FILE = """
+from qrl import Circuit, Gate, Input, Observable, Weight
+
+circuit = Circuit(
+    n_wires=2,
+    gates=(*(Gate("RX", (i,), Input(feature=i, scale=i)) for i in range(2)), Gate("RY", (0,), Weight(0))),
+    observables=(Observable.of("Z0"), Observable.of("Z1")),
+)
+"""
+
+
+@pytest.mark.parametrize("is_extractor", [False, True])
+def test_a_circuit_given_as_an_object_is_saved_by_the_name_of_a_file(is_extractor, tmp_path):
+    (tmp_path / "my_circuit.py").write_text(CIRCUIT_FILE)
+    given = {"model": runpy.run_path(str(tmp_path / "my_circuit.py"))["circuit"]}
+    extractor = {"features_extractor_class": QuantumFeaturesExtractor, "features_extractor_kwargs": given}
+    env = RandomObservations(spaces.Box(-1, 1, (2,)))
+    policy, options = ("MlpPolicy", extractor) if is_extractor else (QuantumActorCriticPolicy, given)
+    model = PPO(policy, env, n_steps=8, batch_size=8, policy_kwargs=options, device="cpu", seed=0)
+    model.learn(8)
+    path = tmp_path / "model"
+    where = r'\["features_extractor_kwargs"\]' if is_extractor else ""
+    with pytest.raises(UsageError, match=rf'Circuit .*model\.policy_kwargs{where}\["model"\] = "my_circuit') as caught:
+        save(model, path)
+    assert len(str(caught.value)) < 200
+    (options["features_extractor_kwargs"] if is_extractor else options)["model"] = str(tmp_path / "my_circuit.py")
+    save(model, path)
+    found, expected = parameters(load(path, trust=True, device="cpu")), parameters(model)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_a_safe_file_is_not_named_as_a_zip_file(model, tmp_path):
