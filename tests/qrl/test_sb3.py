@@ -201,10 +201,31 @@ def test_observations_are_preprocessed_as_by_mlp_policy(algorithm, policy, space
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("space", [gymnasium.spaces.Dict(a=gymnasium.spaces.Discrete(2)), gymnasium.spaces.Text(3)])
+NESTED = [
+    gymnasium.spaces.Dict(a=gymnasium.spaces.Discrete(2)),
+    gymnasium.spaces.Tuple((gymnasium.spaces.Discrete(2), gymnasium.spaces.Box(-1, 1, (3,)))),
+]
+
+
+@pytest.mark.parametrize("space", [*NESTED, gymnasium.spaces.Text(3)])
 def test_observations_that_are_no_vector_name_a_wrapper(space):
     with pytest.raises(UsageError, match=r"gymnasium\.(wrappers\.FlattenObservation|ObservationWrapper)"):
         QuantumFeaturesExtractor(space)
+
+
+@pytest.mark.parametrize("space", NESTED)
+def test_nested_observations_can_be_flattened(space):
+    env = gymnasium.wrappers.FlattenObservation(RandomObservations(space))
+    PPO(QuantumActorCriticPolicy, env, n_steps=8, batch_size=8, policy_kwargs=dict(SMALL), device="cpu").learn(8)
+
+
+def test_shifted_spaces_can_be_transformed():
+    """The way out that the refusals of a `start` name."""
+    shifted = gymnasium.spaces.Discrete(3, start=-1)
+    env = RandomObservations(shifted, shifted)
+    env = gymnasium.wrappers.TransformObservation(env, lambda seen: seen + 1, gymnasium.spaces.Discrete(3))
+    env = gymnasium.wrappers.TransformAction(env, lambda action: action - 1, gymnasium.spaces.Discrete(3))
+    PPO(QuantumActorCriticPolicy, env, n_steps=8, batch_size=8, policy_kwargs=dict(SMALL), device="cpu").learn(8)
 
 
 @pytest.mark.parametrize(("algorithm", "policy"), ALGORITHMS[::2])
