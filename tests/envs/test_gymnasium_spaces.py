@@ -268,6 +268,40 @@ def test_masks_are_respected(cls: type[Slide], agent: str, tmp_path: Path) -> No
         ENVS.unregister("each_once")
 
 
+class Choosy(Slide):
+    """Only the last value of each part of an action can be taken, from the first step on."""
+
+    action_space: gym.Space[Any] = gym.spaces.Discrete(4)
+
+    def info(self) -> dict[str, Any]:
+        return {"action_mask": np.array([0, 0, 0, 1], dtype=np.int8)}
+
+    def step(self, action: Any) -> Any:
+        assert action == 3, f"{action} cannot be taken"
+        return super().step(int(action))
+
+
+class ChoosyInParts(Choosy):
+    action_space = gym.spaces.MultiDiscrete([2, 3])
+
+    def info(self) -> dict[str, Any]:
+        return {"action_mask": ([0, 1], [0, 0, 1])}
+
+    def step(self, action: Any) -> Any:
+        assert list(action) == [1, 2], f"{action} cannot be taken"
+        return Slide.step(self, action)
+
+    def push(self, action: Any) -> float:
+        return 0.1
+
+
+@pytest.mark.parametrize("cls", [Choosy, ChoosyInParts])
+def test_masks_of_the_first_step_hold_for_the_trial_step_and_the_checks(cls: type[Slide]) -> None:
+    made = family(cls)
+    build(Spec.default(env=made, agent="maml"))
+    assert passes(made)
+
+
 @pytest.mark.parametrize("agent", ["sb3_ppo", "cross_entropy"])
 def test_agents_without_masks_are_refused(agent: str) -> None:
     spec = Spec.default(env=family(EachOnce), agent=agent)
