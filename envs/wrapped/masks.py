@@ -7,13 +7,13 @@ Gymnasium's Taxi-v3), its method or attribute `action_masks` (as in Stable-Basel
 | actions                    | mask                                                                             |
 |----------------------------|----------------------------------------------------------------------------------|
 | Discrete                   | a flag for each action                                                           |
-| MultiDiscrete, MultiBinary | the flags of all parts in one vector or in a tuple of vectors; or an array with  |
-|                            | a flag for each combination, an axis for each part                               |
+| MultiDiscrete, MultiBinary | the flags of all parts in one vector, or in a tuple or list of vectors; or an    |
+|                            | array with a flag for each combination, an axis for each part                    |
 """
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import gymnasium as gym
 import numpy as np
@@ -93,15 +93,23 @@ def _combined(given: object, sizes: tuple[int, ...], where: str) -> NDArray[np.f
     """Return a flag for each combination of the parts' values, the last part fastest."""
     if isinstance(given, np.ndarray) and given.shape == sizes and len(sizes) > 1:
         return _flags(given, sizes, where).reshape(-1)
-    if isinstance(given, tuple) and len(given) == len(sizes) and len(sizes) > 1:
+    if _is_by_part(given) and len(given) == len(sizes) > 1:
         parts = [_flags(part, (size,), where) for part, size in zip(given, sizes, strict=True)]
     else:
         parts = np.split(_flags(given, (sum(sizes),), where), np.cumsum(sizes)[:-1])
     return functools.reduce(np.multiply.outer, parts).reshape(-1)
 
 
+def _is_by_part(given: object) -> TypeGuard[tuple[object, ...] | list[object]]:
+    """Return whether these are the flags of each part. A list of numbers has those of all parts in one vector."""
+    return isinstance(given, tuple) or (isinstance(given, list) and any(np.ndim(part) > 0 for part in given))
+
+
 def _flags(given: object, shape: tuple[int, ...], where: str) -> NDArray[np.float32]:
-    mask = np.asarray(given)
+    try:
+        mask = np.asarray(given)
+    except ValueError:  # rows of different lengths
+        mask = np.empty(0)
     if mask.shape != shape or not np.isin(mask, (0, 1)).all():
         wanted = f"{shape[0]} numbers" if len(shape) == 1 else f"an array of shape {shape}"
         raise Fault(f"{where} must be {wanted}, 0 or 1, not {kind(given)}")
