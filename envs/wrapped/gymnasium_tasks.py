@@ -178,7 +178,7 @@ class GymnasiumTasks(TaskDistribution):
         env, bounds = self.make(), np.maximum(np.abs(self.observation_space.low), np.abs(self.observation_space.high))
         largest, rewards, marker = np.zeros(bounds.shape), [0.0], [0]
         for index, task in enumerate(self.sample(PROBE_TASKS, "train", np.random.default_rng(PROBE_SEED)).rows()):
-            where = f"{self.name} on the task {format_task(task)}"
+            where = f"{self.name} on the task {format_task(self.to_environment(task)) or SINGLE_TASK}"
             with self.factory.calling(where, marker):
                 for observation, reward in random_steps(
                     env, index, self._probe_steps, {"task": task}, marker, self._valid_actions

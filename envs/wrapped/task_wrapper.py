@@ -123,4 +123,10 @@ def _equal(one: Task, other: Task) -> bool:
 
 def format_task(task: Task) -> str:
     """Format a task for a message."""
-    return ", ".join(f"{name}={np.round(value, 6).tolist()}" for name, value in task.items())
+    return ", ".join(f"{name}={_rounded(value)}" for name, value in task.items())
+
+
+def _rounded(value: object) -> object:
+    """Round the numbers of a parameter's value; a word or a boolean stays as it is."""
+    array = np.asarray(value)
+    return np.round(array, 6).tolist() if array.dtype.kind in "iuf" else value

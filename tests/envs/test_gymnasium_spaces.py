@@ -15,10 +15,12 @@ from agents.cli.main import main
 from agents.core.context import build
 from agents.core.spec import Spec
 from envs import Choice, GymnasiumTasks, Labels, Uniform
+from envs.core.check import CHECKS
 from envs.core.make import make as make_family
 from envs.core.registry import ENVS
 from envs.wrapped.actions import action_map
 from envs.wrapped.observations import beyond_bounds, flattened, vector
+from envs.wrapped.task_wrapper import format_task
 from qrl.common.errors import TrainingError, UsageError
 
 EVALUATION = ["--eval-tasks", "2", "--eval-episodes", "2", "--eval-steps", "1"]
@@ -425,6 +427,50 @@ def test_words_and_booleans_vary(spring: str) -> None:
     assert passes(made) and made.parameters["course"].describe() == "{steep, long}"
     with pytest.raises(UsageError, match="words cannot be out of distribution"):
         make_family(spring, vary=("course=steep,long",), ood=("course=short,other",), horizon=4)
+
+
+def test_messages_name_words() -> None:
+    """Of parameters that do not matter, and of tasks on which an environment fails."""
+
+    class Windy(Slide):
+        faulty = False
+
+        def __init__(self, windy: str = "no") -> None:
+            super().__init__()
+            self.windy = windy
+
+        def step(self, action: Any) -> Any:
+            if self.faulty and self.windy == "yes":
+                raise ValueError("gust")
+            return super().step(action)
+
+    class Infinite(Windy):
+        infinite = False
+
+        def seen(self) -> Any:
+            return super().seen() + (np.inf if self.infinite else 0)
+
+    vary = {"windy": Labels(("yes", "no"))}
+    with pytest.raises(UsageError, match="observations, rewards and ends are equal at yes and no"):
+        envs.check(GymnasiumTasks(Windy, vary, horizon=3))
+    made = GymnasiumTasks(Windy, vary, horizon=3)
+    Windy.faulty = True
+    with pytest.raises(UsageError, match="on the task windy=yes: ValueError: gust"):
+        GymnasiumTasks(Windy, vary, horizon=3)
+    env = made.vectorise(1, 1)
+    env.reset(options={"tasks": made.task({"windy": 0})})
+    with pytest.raises(TrainingError, match="at step 1 of an episode on the task windy=yes: ValueError: gust"):
+        env.step(torch.tensor([0]))
+    Windy.faulty = False
+    made = GymnasiumTasks(Infinite, vary, horizon=3)
+    Infinite.infinite = True
+    with pytest.raises(UsageError, match=r"not finite.* windy=(yes|no)"):
+        CHECKS["reproducible"](made)
+
+
+def test_tasks_are_formatted_whatever_their_values() -> None:
+    task = {"a": 0.12345678, "b": np.array([1.00000001, 2.0]), "c": True, "d": "short", "e": 3}
+    assert format_task(task) == "a=0.123457, b=[1.0, 2.0], c=True, d=short, e=3"
 
 
 def test_paths_reach_attributes_of_attributes(spring: str) -> None:
