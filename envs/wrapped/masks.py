@@ -31,8 +31,24 @@ MASK_METHOD = "action_masks"
 
 def has_masks(env: Environment, info: Mapping[str, Any]) -> bool:
     """Return whether an environment says, after a reset with this info, which of its actions can be taken."""
-    if not isinstance(env.action_space, gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
-        return False
+    return _can_be_masked(env) and _gives_masks(env, info)
+
+
+def ignored_masks(env: Environment, info: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a note for the user if an environment gives masks of actions that have none, such as those of a Box."""
+    if _can_be_masked(env) or not _gives_masks(env, info):
+        return ()
+    kind_of_space = type(env.action_space).__name__
+    return (
+        f"the environment's action masks have no effect: its actions are a {kind_of_space}, of which none is masked",
+    )
+
+
+def _can_be_masked(env: Environment) -> bool:
+    return isinstance(env.action_space, gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary)
+
+
+def _gives_masks(env: Environment, info: Mapping[str, Any]) -> bool:
     return MASK in info or _by_method(env) or _by_observation(env)
 
 

@@ -304,6 +304,19 @@ def test_masks_of_the_first_step_hold_for_the_trial_step_and_the_checks(cls: typ
     assert passes(made)
 
 
+@pytest.mark.parametrize("name", ["info", "action_masks"])
+def test_masks_of_a_box_are_ignored_with_one_note(name: str) -> None:
+    class Boxed(Slide):
+        action_space = gym.spaces.Box(-1, 1, (1,))
+
+    setattr(Boxed, name, lambda self: {"action_mask": [1]} if name == "info" else [1])
+    made = family(Boxed)
+    assert made.notes == (
+        "Boxed: the environment's action masks have no effect: its actions are a Box, of which none is masked",
+    )
+    assert made.invalid_action_slice is None and not family(EachOnce).notes
+
+
 @pytest.mark.parametrize("agent", ["sb3_ppo", "cross_entropy"])
 def test_agents_without_masks_are_refused(agent: str) -> None:
     spec = Spec.default(env=family(EachOnce), agent=agent)
@@ -401,6 +414,41 @@ def test_environments_of_the_package_gym_are_recognised(tmp_path: Path, monkeypa
 
     with pytest.raises(UsageError, match=message):
         GymnasiumTasks(lambda k: Stock(), {"k": Uniform(0, 1)}, horizon=3)
+
+
+@pytest.mark.parametrize(("method", "wanted"), [("reset", r"reset\(\*, seed=None"), ("step", "step that returns")])
+def test_a_missing_method_is_named(method: str, wanted: str) -> None:
+    members = {name: getattr(Slide, name) for name in ("__init__", "reset", "step", "seen", "info", "push")}
+    spaces = {"observation_space": Slide.observation_space, "action_space": Slide.action_space}
+    members.pop(method)
+    bare = type("Bare", (gym.Env,), members | spaces)
+    for make in (bare, lambda drift: gym.wrappers.TransformReward(bare(drift), float)):
+        with pytest.raises(UsageError, match=f"Bare has no method {method}; write {wanted}"):
+            GymnasiumTasks(make, {"drift": Uniform(0, 1)}, horizon=3)
+
+
+def test_a_missing_render_is_named() -> None:
+    class Blind(Slide):
+        metadata = {"render_modes": ["rgb_array"]}
+
+        def __init__(self, drift: float = 0.1, render_mode: str | None = None) -> None:
+            super().__init__(drift)
+            self.render_mode = render_mode
+
+    with pytest.raises(UsageError, match="Blind: Blind has no method render, but declares render mode 'rgb_array'"):
+        family(Blind).make(render_mode="rgb_array")
+
+
+def test_private_classes_of_a_file_are_no_choices(spring: str) -> None:
+    Path(spring).write_text(SPRING.replace("class Spring(gym.Env)", "class _Base(gym.Env): ...\n\nclass Spring(_Base)"))
+    assert make_family(spring, vary=("stiffness=0.5:3",), horizon=4).name == "Spring"
+
+
+def test_choices_have_words_and_paths(spring: str) -> None:
+    choices = "choices: course, masses.0, scale, stiffness, windy, world.gravity"
+    Path(spring).write_text(SPRING.replace("self.world = World()", "self.world = World(); self.masses = [1.0]"))
+    with pytest.raises(UsageError, match=f"unknown parameter 'colour'.*{choices}"):
+        make_family(spring, vary=("colour=red,blue",), horizon=4)
 
 
 def test_fixed_values_of_any_type(spring: str) -> None:
