@@ -22,7 +22,7 @@ from envs.wrapped.masks import has_masks, ignored_masks, with_flags
 from envs.wrapped.observations import DISCRETE, beyond_bounds, flattened, leaves, vector
 from envs.wrapped.pool import PoolVectorEnv
 from envs.wrapped.random_steps import Flags, random_steps, raw_flags
-from envs.wrapped.results import Environment, check_methods, lacks
+from envs.wrapped.results import Environment, check_methods
 from envs.wrapped.task_wrapper import TaskWrapper, format_task
 from envs.wrapped.time_limit import LONGEST_TIMEOUT, STEP_TIMEOUT
 from qrl.circuits.registers import Registers
@@ -232,9 +232,6 @@ class GymnasiumTasks(TaskDistribution):
         env = TaskWrapper(self.factory, self._complete(task or {}), self.horizon, render_mode, self._complete)
         if render_mode is not None and env.render_mode != render_mode:
             raise UsageError(f"{self.name}: the environment ignores render_mode {render_mode!r}")
-        if render_mode is not None and lacks(env, "render"):
-            kind = type(env.unwrapped).__name__
-            raise UsageError(f"{self.name}: {kind} has no method render, but declares render mode {render_mode!r}")
         env.observation_space = self.observation_space  # without bounds, if some task leaves its own
         return env
 

@@ -38,10 +38,8 @@ def ignored_masks(env: Environment, info: Mapping[str, Any]) -> tuple[str, ...]:
     """Return a note for the user if an environment gives masks of actions that have none, such as those of a Box."""
     if _can_be_masked(env) or not _gives_masks(env, info):
         return ()
-    kind_of_space = type(env.action_space).__name__
-    return (
-        f"the environment's action masks have no effect: its actions are a {kind_of_space}, of which none is masked",
-    )
+    space = type(env.action_space).__name__
+    return (f"the environment's action masks have no effect: its actions are a {space}, of which none is masked",)
 
 
 def _can_be_masked(env: Environment) -> bool:
