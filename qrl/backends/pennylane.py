@@ -13,6 +13,7 @@ from pennylane.operation import Operator
 from torch import Tensor, nn
 
 from qrl.backends.angles import empty_values, plain_angle
+from qrl.backends.guarded_qnode import GuardedQNode
 from qrl.backends.inputs import layer_inputs
 from qrl.backends.row_function import Differentiable, RowFunctionOp
 from qrl.circuits.circuit import Circuit
@@ -54,12 +55,13 @@ def to_qnode(
     A batch of inputs is broadcast through one execution; parameters may have the batch axis, too. The QNode returns a
     tuple, one entry per observable. Noise requires a device with density matrices, such as "default.mixed".
 
-    Raises UsageError for a calibration, which only the fused executor supports.
+    Raises UsageError for a calibration, which only the fused executor supports. By methods other than backprop, second
+    derivatives raise UsageError, too.
     """
     _check(noise)
     if isinstance(device, str):
         device = qml.device(device, wires=circuit.n_wires)
-    return qml.QNode(_QuantumFunction(circuit, noise), device, interface="torch", diff_method=diff_method)
+    return GuardedQNode(_QuantumFunction(circuit, noise), device, interface="torch", diff_method=diff_method)
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ class PennyLaneLayer(nn.Module):
     `qnode`: the QNode `f(inputs, weights, scales)` as of `twin_qnode`, for PennyLane's own functions such as
     `qml.draw`. With `diff_method="backprop"` there are derivatives of every order. All other methods give first
     derivatives; PennyLane drops the circuit's second derivatives there without an error, so a second derivative raises
-    UsageError.
+    UsageError, of the QNode as well.
     """
 
     def __init__(

@@ -108,6 +108,37 @@ def test_second_derivatives_in_torch_func_are_refused(method):
         torch.func.hessian(partial(loss, twin))(parameters)
 
 
+@pytest.mark.parametrize(
+    ("device", "method"), [*(("default.qubit", method) for method in FIRST_ORDER), ("lightning.qubit", "best")]
+)
+def test_qnodes_refuse_second_derivatives_that_pennylane_gets_wrong(device, method):
+    layer = make_layer().double()
+    qnode = layer.to_pennylane(device, method).qnode
+    copies = qml.set_shots(qnode, None), qnode.update(diff_method=qnode.diff_method), qml.transforms.compile(qnode)
+    for each in (qnode, *copies):
+        values = each(samples(), layer.weights, layer.scales)
+        (first,) = torch.autograd.grad(sum(values), layer.weights, create_graph=True)
+        (expected,) = torch.autograd.grad(layer(samples()).sum(), layer.weights)
+        torch.testing.assert_close(first.detach(), expected, atol=1e-6, rtol=0)
+        with pytest.raises(UsageError, match=r"provides no second derivatives, .*diff_method backprop"):
+            torch.autograd.grad((first * layer.weights).sum(), layer.weights)
+    weights, scales = layer.weights.detach(), layer.scales.detach()
+    with pytest.raises(UsageError, match="provides no second derivatives"):
+        torch.autograd.functional.hessian(lambda each: sum(qnode(samples(), each, scales)), weights)
+
+
+def test_qnodes_have_second_derivatives_by_backprop():
+    layer = make_layer().double()
+    qnode = layer.to_pennylane(diff_method="adjoint").qnode.update(diff_method="backprop")
+    x, weights, scales = samples(), layer.weights.detach(), layer.scales.detach()
+    found = torch.autograd.functional.hessian(lambda each: sum(qnode(x, each, scales)), weights)
+
+    def of_layer(each: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, {"weights": each}, (x,)).sum()
+
+    torch.testing.assert_close(found, torch.autograd.functional.hessian(of_layer, weights), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("method", ["best", "parameter-shift", "adjoint"])
 def test_empty_batches(method):
     layer = make_layer(encoding="projection", n_inputs=3)
@@ -140,11 +171,13 @@ def test_twins_can_be_pickled_and_copied(device, method):
     assert pickle.loads(pickle.dumps(twin)).qnode.shots.total_shots == 7
 
 
-def test_qnode_can_be_drawn():
+@pytest.mark.parametrize("method", ["best", "parameter-shift"])
+def test_qnode_can_be_drawn_and_counted(method):
     layer = make_layer()
-    twin = layer.to_pennylane()
+    twin = layer.to_pennylane(diff_method=method)
     drawing = qml.draw(twin.qnode)(torch.zeros(2), layer.weights, layer.scales)
     assert "RY" in drawing and "IsingZZ" in drawing
+    assert "IsingZZ" in str(qml.specs(twin.qnode)(torch.zeros(2), layer.weights, layer.scales))
 
 
 @pytest.mark.parametrize(
