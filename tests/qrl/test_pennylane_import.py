@@ -326,7 +326,7 @@ def test_sizes_that_do_not_fit_the_function(sizes, message, read, unchecked: Non
 @pytest.mark.parametrize("parameters", ["x, w", "w, x"])
 def test_an_unknown_name_of_weights_is_not_said_to_be_the_inputs(parameters):
     function = eval(f"lambda {parameters}: None")
-    with pytest.raises(UsageError, match="unknown argument 'weights'; choices: w$"):
+    with pytest.raises(UsageError, match=r"unknown argument 'weights'; choices: w$"):
         Circuit.from_pennylane(function, n_inputs=1, weight_shapes={"weights": 2})
 
 
