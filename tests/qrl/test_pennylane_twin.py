@@ -184,7 +184,14 @@ def test_qnode_can_be_drawn_and_counted(method):
     ("device", "method", "message"),
     [
         ("default.qubit", "parameter-shfit", "to_pennylane: unknown diff_method 'parameter-shfit'; did you mean 'para"),
-        ("default.qubti", "best", "to_pennylane: device default.qubti: "),
+        (
+            "defalt.qubit",
+            "best",
+            "to_pennylane: PennyLane device 'defalt.qubit' is not installed; did you mean 'default",
+        ),
+        ("Mixed", "best", r"to_pennylane: .* 'Mixed' is not installed; did you mean 'default.mixed'\?$"),
+        ("pennylane:default.qubit", "best", r"is not installed; did you mean 'default.qubit'\?$"),
+        ("nonsense", "best", "to_pennylane: PennyLane device 'nonsense' is not installed; choices: .*default.qubit"),
         ("lightning.qubit", "backprop", "device lightning.qubit cannot run this circuit with diff_method backprop: "),
         (qml.device("default.qubit", wires=1), "best", "to_pennylane: device default.qubit cannot run this circuit"),
         (qml.device("default.qubit", wires=2), "hadamard", "needs a wire that the circuit does not use"),
@@ -194,3 +201,35 @@ def test_qnode_can_be_drawn_and_counted(method):
 def test_what_cannot_run_is_refused_when_the_twin_is_made(device, method, message):
     with pytest.raises(UsageError, match=message):
         make_layer().to_pennylane(device, method)
+
+
+class Sampling(qml.devices.DefaultQubit):
+    """Device that samples without being told to, under the name of one that runs on this machine."""
+
+    name = "cirq.simulator"
+
+    def execute(self, circuits, execution_config=None):  # type: ignore[no-untyped-def]
+        self.n_executed = getattr(self, "n_executed", 0) + 1
+        noise = 0.1 * self.n_executed
+        return tuple(tuple(value + noise for value in values) for values in super().execute(circuits, execution_config))
+
+
+def test_estimates_of_a_local_device_come_with_a_warning():
+    with pytest.warns(UserWarning, match=r"to_pennylane: device cirq.simulator returns no exact values .*estimates"):
+        make_layer().to_pennylane(Sampling(wires=2))
+
+
+@pytest.mark.parametrize("name", ["ionq.qpu", "qiskit.remote", "braket.aws.qubit", "default.qubit"])
+def test_devices_that_may_cost_money_or_are_exact_run_no_trial_circuits(name, monkeypatch, recwarn):
+    monkeypatch.setattr(Sampling, "name", name)
+    device = Sampling(wires=2)
+    make_layer().to_pennylane(device, "parameter-shift")
+    assert not hasattr(device, "n_executed") and not recwarn.list
+
+
+@pytest.mark.filterwarnings("ignore")  # of PennyLane and of stevedore, which loads Qiskit's plug-ins
+def test_aer_comes_with_a_warning():
+    pytest.importorskip("qiskit_aer")
+    pytest.importorskip("pennylane_qiskit")
+    with pytest.warns(UserWarning, match="to_pennylane: device qiskit.aer returns no exact values"):
+        make_layer().to_pennylane("qiskit.aer")
