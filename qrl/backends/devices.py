@@ -85,8 +85,8 @@ class DeviceProgram(AngleProgram):
             terms = [n_terms(gate) for gate in angle_gates(circuit, noise)]
             function = _Estimated(values, _Shifted(values, terms))
         super().__init__(circuit, function, noise)
-        # Elsewhere a job may queue and cost money; on Qiskit's devices, compiling already finds errors.
-        if is_local(name):
+        # Elsewhere a job may queue and cost money; for circuits that run in Qiskit, compiling already finds errors.
+        if is_local(name) and not isinstance(values, Sampled):
             self._test_run(name, shots)
 
     @property

@@ -30,7 +30,10 @@ SHORT = {
 }
 """Devices that people mean by a short name."""
 
-_LOCAL = ("default.", "lightning.", "null.", "reference.", "cirq.", "qulacs.", "braket.local.")
+_EXACT = ("default.", "lightning.", "null.", "reference.")
+"""Beginnings of the names of PennyLane's own simulators, which are exact without shots."""
+
+_LOCAL = (*_EXACT, "cirq.", "qulacs.", "braket.local.", "qiskit.aer", "qiskit.basic")
 """Beginnings of the names of devices that compute on this machine, at no cost."""
 
 
@@ -39,20 +42,27 @@ def installed_devices() -> list[str]:
     return sorted({entry.name for entry in importlib.metadata.entry_points(group="pennylane.plugins")})
 
 
-def check_installed(name: str) -> None:
-    """Raise UsageError for a device that is not installed."""
+def check_installed(name: str, where: str = "backend") -> None:
+    """Raise UsageError for a device that is not installed; the message begins with `where`."""
     installed = installed_devices()
     if name not in installed:
-        raise UsageError(unknown_device(name, installed))
+        raise UsageError(unknown_device(name, installed, where))
 
 
-def unknown_device(name: str, installed: Collection[str]) -> str:
-    """Return the message for a device that is not installed: the package to install if known, else similar names."""
+def unknown_device(name: str, installed: Collection[str], where: str = "backend") -> str:
+    """Return the message for a device that is not installed.
+
+    It names the device that is meant by a short name or the name of a backend, the package to install if known, or else
+    similar names.
+    """
+    meant = SHORT.get(name.lower(), name.removeprefix(PENNYLANE))
+    if meant in installed:
+        return f"{where}: PennyLane device {name!r} is not installed; did you mean {meant!r}?"
     plugin = name.partition(".")[0]
     has_plugin = any(each.startswith(f"{plugin}.") for each in installed)
     package = PLUGINS.get(name) or (None if has_plugin else PLUGINS.get(plugin))
     remedy = f"; pip install {package}" if package else suggest(name, installed)
-    return f"backend: PennyLane device {name!r} is not installed{remedy}"
+    return f"{where}: PennyLane device {name!r} is not installed{remedy}"
 
 
 def unknown_backend(name: str) -> str:
@@ -68,3 +78,8 @@ def unknown_backend(name: str) -> str:
 def is_local(name: str) -> bool:
     """Return whether a device is known to compute on this machine, where a circuit costs nothing but time."""
     return name.startswith(_LOCAL)
+
+
+def may_estimate(name: str) -> bool:
+    """Return whether a local device may return estimates although no shots are requested."""
+    return is_local(name) and not name.startswith(_EXACT)

@@ -13,11 +13,14 @@ from pennylane.operation import Operator
 from torch import Tensor, nn
 
 from qrl.backends.angles import empty_values, plain_angle
+from qrl.backends.guarded_qnode import GuardedQNode
 from qrl.backends.inputs import layer_inputs
+from qrl.backends.names import check_installed, may_estimate
 from qrl.backends.row_function import Differentiable, RowFunctionOp
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable, PauliWord
+from qrl.common.caller import warn_caller
 from qrl.common.errors import UsageError, suggest, wrap_errors
 from qrl.noise.model import NOISELESS, Noise
 from qrl.simulator.expressions import Substitution
@@ -54,12 +57,13 @@ def to_qnode(
     A batch of inputs is broadcast through one execution; parameters may have the batch axis, too. The QNode returns a
     tuple, one entry per observable. Noise requires a device with density matrices, such as "default.mixed".
 
-    Raises UsageError for a calibration, which only the fused executor supports.
+    Raises UsageError for a calibration, which only the fused executor supports. By methods other than backprop, second
+    derivatives raise UsageError, too.
     """
     _check(noise)
     if isinstance(device, str):
         device = qml.device(device, wires=circuit.n_wires)
-    return qml.QNode(_QuantumFunction(circuit, noise), device, interface="torch", diff_method=diff_method)
+    return GuardedQNode(_QuantumFunction(circuit, noise), device, interface="torch", diff_method=diff_method)
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,8 @@ DIFF_METHODS = ("best", "backprop", "adjoint", "parameter-shift", "finite-diff",
 def twin_qnode(circuit: Circuit, device: object, diff_method: str, noise: Noise) -> qml.QNode:
     """Return the QNode of `to_qnode` with a method of `DIFF_METHODS`, "best" replaced by the method that it means.
 
-    Raises UsageError for an unknown method, for one that the device does not support, and as `to_qnode` does.
+    Warns of a device on this machine that returns estimates although it has no shots. Raises UsageError for an unknown
+    method, for one that the device does not support, and as `to_qnode` does.
     """
     if diff_method not in DIFF_METHODS:
         raise UsageError(f"to_pennylane: unknown diff_method {diff_method!r}{suggest(str(diff_method), DIFF_METHODS)}")
@@ -155,11 +160,26 @@ def twin_qnode(circuit: Circuit, device: object, diff_method: str, noise: Noise)
         if diff_method == "best":
             qnode = qnode.update(diff_method=qml.workflow.get_best_diff_method(qnode)(*sample))
         qml.workflow.construct_batch(qnode, level="device")(*sample)
+        if may_estimate(device.name) and not qnode.shots and _runs_differ(qnode, circuit):
+            warn_caller(
+                f"to_pennylane: device {device.name} returns no exact values (two runs differ), so the twin returns "
+                "estimates; default.qubit is exact"
+            )
     return qnode
+
+
+def _runs_differ(qnode: qml.QNode, circuit: Circuit) -> bool:
+    """Return whether two runs with the same arguments return different values."""
+    sizes = (circuit.n_inputs, circuit.n_weights, circuit.n_scales)
+    rows = [torch.linspace(-1, 2, 3 * size, dtype=torch.float64).reshape(3, size) for size in sizes]
+    with torch.no_grad():
+        first, again = (_stacked(qnode, *rows) for _ in range(2))
+    return not torch.equal(first, again)
 
 
 def _named_device(name: str, circuit: Circuit, diff_method: str) -> qml.devices.Device:
     """Create a device, for Hadamard tests with one wire more. Raises UsageError for an unknown one."""
+    check_installed(name, "to_pennylane")
     with wrap_errors(f"to_pennylane: device {name}"):
         return qml.device(name, wires=circuit.n_wires + (diff_method == "hadamard"))
 
@@ -191,7 +211,7 @@ class PennyLaneLayer(nn.Module):
     `qnode`: the QNode `f(inputs, weights, scales)` as of `twin_qnode`, for PennyLane's own functions such as
     `qml.draw`. With `diff_method="backprop"` there are derivatives of every order. All other methods give first
     derivatives; PennyLane drops the circuit's second derivatives there without an error, so a second derivative raises
-    UsageError.
+    UsageError, of the QNode as well.
     """
 
     def __init__(

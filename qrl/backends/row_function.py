@@ -11,6 +11,15 @@ from qrl.common.autograd import Context, Rule, VmapInfo, mapped_axis_first
 from qrl.common.errors import UsageError
 
 
+def no_second_derivatives(method: str) -> UsageError:
+    """Return the error for a second derivative by a differentiation method that has none."""
+    return UsageError(
+        f"backend: {method} provides no second derivatives, which are needed here: use backend torch or "
+        "pennylane:default.qubit without shots (in to_pennylane, diff_method backprop), or a first-order agent "
+        "(maml with estimator first-order, rl2)"
+    )
+
+
 class RowFunction(ABC):
     """Row-wise function: row i of each output [row, ...] depends only on row i of the inputs [row, ...].
 
@@ -31,11 +40,7 @@ class RowFunction(ABC):
         The derivative has one order less. Subclasses override this method if the order is not 0. Raises UsageError if
         it is.
         """
-        raise UsageError(
-            f"backend: {self.method} provides no second derivatives, which are needed here: use backend torch or "
-            "pennylane:default.qubit without shots (in to_pennylane, diff_method backprop), or a first-order agent "
-            "(maml with estimator first-order, rl2)"
-        )
+        raise no_second_derivatives(self.method)
 
 
 class Differentiable(RowFunction):

@@ -163,7 +163,7 @@ class Circuit:
 
         Args:
             output: "text": a string with one line per wire, one column per moment, and the observables below. "mpl": a
-                Matplotlib figure with boxes on wires, weights as θ, inputs as x, their scales as s; a circuit longer
+                Matplotlib figure with boxes on wires, weights as w, inputs as x, their scales as s; a circuit longer
                 than a line is folded at its repeating layers.
             width: longest line of a text [characters]; a longer circuit is continued below. By default there is none.
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -29,7 +30,13 @@ COLOURS = {"weight": ("#DCEBF5", PALETTE[0]), "input": ("#FBE7D9", PALETTE[1]), 
 """Colours of a box and of its frame: a trained angle, an angle with an input, no angle or a constant one."""
 LONGEST_FORMULA = 16
 """Number of characters from which on the formula of an angle is replaced by the list of its variables."""
-_SYMBOL, _LETTERS = re.compile(r"\b([wsx])(\d+)"), {"w": "θ", "s": "s", "x": "x"}
+LONGEST_LINE, MOST_LINES = 10, 2
+"""Maximum number of characters of a line of an angle, and of lines; an angle of more would be too small to read."""
+LETTER, LINE, LARGEST = 52, 19.5, 7
+"""Size of one letter as wide as a box, of one line as high as a box, and largest size of letters in a box [points]."""
+FORMULA_LETTER, FORMULA_ROW = 0.075, 0.4
+"""Width of one letter [inches] and height of a row [wires] of the observables below a circuit."""
+_SYMBOL = re.compile(r"\b([wsx])(\d+)")
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -64,16 +71,20 @@ def circuit_figure(circuits: Mapping[str, Drawable]) -> Figure:
     n_columns = max(*(len(line) + 2 for _, _, lines in drawn for line in lines), math.ceil(longest_title))
     n_wires = max(circuit.n_wires for _, circuit, _ in drawn)
     n_panels = sum(len(lines) for _, _, lines in drawn)
-    with panels(n_panels, 1, size=(n_columns * COLUMN, n_wires * WIRE + 0.35)) as (figure, axes):
+    below = {title: _listed(circuit.observables, n_columns) for title, circuit, _ in drawn}
+    space = FORMULA_ROW * max(map(len, below.values()))
+    with panels(n_panels, 1, size=(n_columns * COLUMN, (n_wires + space) * WIRE + 0.35)) as (figure, axes):
         free = iter(axes[:, 0])
         for title, circuit, lines in drawn:
             for index, line in enumerate(lines):
                 panel = next(free)
-                panel.set(xlim=(-0.9, n_columns - 0.9), ylim=(n_wires - 0.3, -0.95))
+                panel.set(xlim=(-0.9, n_columns - 0.9), ylim=(n_wires + space - 0.3, -0.95))
                 panel.axis("off")
                 if title and not index:
                     panel.set_title(title, loc="left", fontsize=TITLE_SIZE, color=INK)
                 _draw_line(panel, line, circuit, first=index == 0, last=index == len(lines) - 1)
+            for row, text in enumerate(below[title]):
+                panel.text(-0.55, circuit.n_wires - 0.4 + FORMULA_ROW * row, text, va="center", fontsize=8, color=INK)
     return figure
 
 
@@ -133,9 +144,9 @@ def _box(axes: Axes, x: float | int, wire: int, label: str, colours: tuple[str, 
     axes.add_patch(
         FancyBboxPatch(corner, width, height, style, facecolor=fill, edgecolor=edge, linewidth=0.9, zorder=3)
     )
-    longest = max(map(len, label.split("\n")))
-    axes.text(x, wire, label, ha="center", va="center", fontsize=7 if longest <= 5 else 35 / longest, linespacing=1.1,
-              color=INK, zorder=5)  # fmt: skip
+    lines = label.split("\n")
+    size = min(LARGEST, LETTER / max(map(len, lines)), LINE / len(lines))
+    axes.text(x, wire, label, ha="center", va="center", fontsize=size, linespacing=1.1, color=INK, zorder=5)
 
 
 def _labelled(gate: Gate) -> tuple[str, tuple[str, str]]:
@@ -145,26 +156,39 @@ def _labelled(gate: Gate) -> tuple[str, tuple[str, str]]:
         return name, COLOURS["fixed"]
     has_input = any(isinstance(variable, Input) for variable in gate.variables)
     kind = "input" if has_input else "weight" if gate.is_parametric else "fixed"
-    return f"{name}\n{angle_text(gate.angle)}", COLOURS[kind]
+    return "\n".join([name, *_broken(angle_text(gate.angle))]), COLOURS[kind]
 
 
 def angle_text(angle: Angle) -> str:
-    """Return an angle as a formula: θ for weights, x for inputs, s for their scales; a constant in units of rad."""
+    """Return an angle as a formula: w for weights, x for inputs, s for their scales; a constant in units of rad."""
     match angle:
         case Weight(index):
-            return f"θ{_subscript(index)}"
+            return f"w{_subscript(index)}"
         case Input(feature, scale, transform):
             inner = f"x{_subscript(feature)}" if scale is None else f"s{_subscript(scale)}x{_subscript(feature)}"
             return inner if transform == "identity" else f"{transform.replace('arc', 'a')} {inner}"
         case Expression():
             formula = _typeset(str(angle).replace("**", "^").replace("*", " ").replace("arc", "a"))
-            names = dict.fromkeys(_typeset(str(variable)) for variable in variables(angle))
-            return formula if len(formula) <= LONGEST_FORMULA else f"f({', '.join(names)})"
+            if len(formula) <= LONGEST_FORMULA and _fits(formula):
+                return formula
+            names = list(dict.fromkeys(_typeset(str(variable)) for variable in variables(angle)))
+            some = ([*names[:n], "…"] for n in range(len(names) - 1, -1, -1))
+            return next(text for each in (names, *some) if _fits(text := f"f({', '.join(each)})"))
     return f"{angle:.2f}"
 
 
+def _broken(text: str) -> list[str]:
+    """Return the lines of an angle in a box."""
+    return textwrap.wrap(text, LONGEST_LINE, break_long_words=False)
+
+
+def _fits(text: str) -> bool:
+    lines = _broken(text)
+    return len(lines) <= MOST_LINES and all(len(line) <= LONGEST_LINE for line in lines)
+
+
 def _typeset(formula: str) -> str:
-    return _SYMBOL.sub(lambda found: _LETTERS[found[1]] + _subscript(int(found[2])), formula)
+    return _SYMBOL.sub(lambda found: found[1] + _subscript(int(found[2])), formula)
 
 
 def _subscript(index: int) -> str:
@@ -172,12 +196,23 @@ def _subscript(index: int) -> str:
 
 
 def _measured(observables: Sequence[Observable]) -> dict[int, str]:
-    """Return the measured Pauli operators of each wire, if each observable is a single one; else nothing."""
+    """Return the measured Pauli operator of each wire, if each observable is a single one; else nothing."""
     found: dict[int, str] = {}
     for observable in observables:
         for word in observable.words:
-            if len(observable.words) > 1 or len(word.factors) != 1 or word.factors[0][0] in found:
+            single = len(observable.words) == 1 and len(word.factors) == 1 and word.coefficient == 1
+            if not single or word.factors[0][0] in found:
                 return {}
             wire, pauli = word.factors[0]
             found[wire] = f"⟨{pauli}⟩"
     return found
+
+
+def _listed(observables: Sequence[Observable], n_columns: int) -> list[str]:
+    """Return the rows of text below a circuit: its observables, unless boxes on the wires show all of them."""
+    if _measured(observables):
+        return []
+    # Rows end between observables, if they can.
+    unbroken = (f"⟨{observable}⟩".replace(" ", "\N{NO-BREAK SPACE}") for observable in observables)
+    rows = textwrap.wrap(", ".join(unbroken), int(n_columns * COLUMN / FORMULA_LETTER))
+    return [row.replace("\N{NO-BREAK SPACE}", " ") for row in rows]

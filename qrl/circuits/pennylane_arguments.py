@@ -2,14 +2,14 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from qrl.circuits.angles import Input, Scale, Weight
 from qrl.circuits.tracing import SymbolArray, as_symbols, symbols
-from qrl.common.checks import check_count
+from qrl.common.checks import check_count, shown
 from qrl.common.errors import UsageError, suggest
 
 Shapes = Mapping[str, int | Sequence[int]]
@@ -34,8 +34,8 @@ class Sizes:
 def sizes_of(n_inputs: int, n_weights: int | None, n_scales: int, weight_shapes: Shapes | None) -> Sizes:
     """Return the sizes of a function's arguments.
 
-    Raises UsageError for a negative number, a shape that is none, and unless either the number of weights or their
-    shapes are given.
+    Raises UsageError for a negative number, shapes that are no dict, a shape that is none, and unless either the number
+    of weights or their shapes are given.
     """
     for name, count in (("n_inputs", n_inputs), ("n_weights", n_weights or 0), ("n_scales", n_scales)):
         check_count(f"from_pennylane: {name}", count, least=0)
@@ -43,12 +43,17 @@ def sizes_of(n_inputs: int, n_weights: int | None, n_scales: int, weight_shapes:
         raise UsageError(f"from_pennylane: give n_weights, for a vector, or weight_shapes, {EXAMPLE}")
     if weight_shapes is None:
         return Sizes(n_inputs, n_weights or 0, n_scales, None)
+    if not isinstance(weight_shapes, Mapping) or not all(isinstance(name, str) for name in weight_shapes):
+        raise UsageError(
+            f"from_pennylane: weight_shapes is a dict from the names of arguments to shapes, {EXAMPLE}, not "
+            f"{shown(weight_shapes)}"
+        )
     shapes = {name: _shape(name, shape) for name, shape in weight_shapes.items()}
     return Sizes(n_inputs, sum(math.prod(shape) for shape in shapes.values()), n_scales, shapes)
 
 
-def _shape(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
-    axes = (shape,) if isinstance(shape, int) else tuple(shape)
+def _shape(name: str, shape: object) -> tuple[int, ...]:
+    axes = tuple(shape) if isinstance(shape, Iterable) and not isinstance(shape, str) else (shape,)
     return tuple(check_count(f"from_pennylane: weight_shapes: {name}", axis, least=0) for axis in axes)
 
 
@@ -69,8 +74,9 @@ def symbolic_arguments(function: Callable[..., object], sizes: Sizes, batch: tup
     if parameters is None:
         return (tuple(values.values()), {}) if sizes.shapes is None else ((), values)
     if unknown := [name for name in sizes.shapes or () if name not in parameters]:
+        choices = _may_be_weights(parameters, sizes, unknown[0])
         raise UsageError(
-            f"from_pennylane: weight_shapes: unknown argument {unknown[0]!r}{suggest(unknown[0], parameters)}"
+            f"from_pennylane: weight_shapes: unknown argument {unknown[0]!r}{suggest(unknown[0], choices)}"
         )
     free = [name for name in parameters if name not in values]
     unnamed = [name for name in values if name not in parameters and (sizes.shapes is None or name == "inputs")]
@@ -78,6 +84,19 @@ def symbolic_arguments(function: Callable[..., object], sizes: Sizes, batch: tup
         del values["inputs"], unnamed[0]
     renamed = dict(zip(unnamed, free, strict=False))
     return (), {renamed.get(name, name): value for name, value in values.items()}
+
+
+def _may_be_weights(parameters: list[str], sizes: Sizes, meant: str) -> list[str]:
+    """Return the parameters that may take weights: all but those of inputs and scales.
+
+    Inputs that are not called so are the first parameter that is not in `weight_shapes`; one that begins like the
+    mistyped name, `meant`, is probably no input.
+    """
+    taken = {"inputs", *(["scales"] if sizes.n_scales else [])}
+    if sizes.n_inputs and "inputs" not in parameters:
+        free = [name for name in parameters if name not in (sizes.shapes or {}) and name not in taken]
+        taken.update(sorted(free, key=lambda name: name[:1] == meant[:1])[:1])
+    return [name for name in parameters if name not in taken]
 
 
 def _parameters(function: Callable[..., object]) -> list[str] | None:

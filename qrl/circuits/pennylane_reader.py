@@ -17,6 +17,7 @@ from qrl.circuits.pennylane_arguments import EXAMPLE, Shapes, Sizes, sizes_of, s
 from qrl.circuits.pennylane_gates import read_gates
 from qrl.circuits.pennylane_measurements import read_measurement
 from qrl.common.caller import warn_caller
+from qrl.common.checks import shown
 from qrl.common.errors import UsageError, wrap_errors
 
 _PIPELINE = "compile_pipeline" if "compile_pipeline" in dir(qml.QNode) else "transform_program"
@@ -40,6 +41,10 @@ def read_pennylane(
     weight_shapes: Shapes | None,
 ) -> tuple[Sizes, Description]:
     """Return the sizes of the arguments, and wires, gates and observables; see `Circuit.from_pennylane`."""
+    if not callable(function):
+        raise UsageError(
+            f"from_pennylane: expected a function of PennyLane, a QNode or a TorchLayer, not {shown(function)}"
+        )
     if isinstance(function, qml.qnn.TorchLayer):
         if n_weights is not None or weight_shapes is not None:
             raise UsageError("from_pennylane: a TorchLayer has its own weight_shapes: leave out weights, give n_inputs")

@@ -10,6 +10,10 @@ import numpy as np
 from qrl.circuits.angles import FUNCTIONS, Expression
 from qrl.common.errors import UsageError
 
+_ONLY_ANGLES = (
+    "only angles may depend on the values of inputs, weights and scales, not conditions, comparisons or numbers"
+)
+
 _REAL = (int, float, np.integer, np.floating, np.bool_)
 
 COMPOSED: dict[str, Callable[[Expression], Expression]] = {
@@ -100,11 +104,15 @@ class Symbol:
         return NotImplemented  # an array computes element by element; anything else is a TypeError of Python
 
     def _unknown(self, *_: object) -> Any:
+        raise UsageError(_ONLY_ANGLES)
+
+    def __float__(self) -> float:
+        """Raise UsageError: `float` and functions of the module math ask for the value."""
         raise UsageError(
-            "only angles may depend on the values of inputs, weights and scales, not conditions, comparisons or numbers"
+            f"{_ONLY_ANGLES}; leave out float, and use functions of NumPy, such as np.sin, in place of those of math"
         )
 
-    __bool__ = __float__ = __int__ = __index__ = __complex__ = __eq__ = __ne__ = _unknown
+    __bool__ = __int__ = __index__ = __complex__ = __eq__ = __ne__ = _unknown
     __lt__ = __le__ = __gt__ = __ge__ = __floordiv__ = __mod__ = __round__ = _unknown
     __hash__ = object.__hash__
 

@@ -63,7 +63,7 @@ def texts(figure):
 
 def test_a_short_circuit_is_drawn_whole():
     figure = layered(2, 1).draw("mpl")
-    assert texts(figure) == ["0", "1", "RY\nθ₀", "RY\nθ₁", "RX\ns₀x₀", "RX\ns₁x₁", "RY\nθ₂", "RY\nθ₃", "⟨Z⟩", "⟨Z⟩"]
+    assert texts(figure) == ["0", "1", "RY\nw₀", "RY\nw₁", "RX\ns₀x₀", "RX\ns₁x₁", "RY\nw₂", "RY\nw₃", "⟨Z⟩", "⟨Z⟩"]
 
 
 def test_an_unknown_output_is_refused():
@@ -101,7 +101,7 @@ def test_every_kind_of_gate_and_observable_can_be_drawn(seed):
 @pytest.mark.parametrize(
     ("angle", "text"),
     [
-        (Weight(12), "θ₁₂"),
+        (Weight(12), "w₁₂"),
         (Input(3), "x₃"),
         (Input(0, 4, "tanh"), "tanh s₄x₀"),
         (Input(1, None, "arctan"), "atan x₁"),
@@ -112,11 +112,53 @@ def test_angles_as_texts(angle, text):
     assert angle_text(angle) == text
 
 
+@pytest.mark.parametrize(
+    "observables",
+    [
+        (Observable.of("Z0 Z1"),),
+        (Observable.of("Z0"), Observable.of("X0")),
+        (Observable.of((0.5, "Z0"), (0.25, "X0 X1")),),
+        (Observable.of((0.5, "Z0")),),
+    ],
+)
+def test_observables_that_boxes_do_not_show_are_listed_below(observables):
+    gates = (Gate("RY", (0,), Weight(0)), Gate("RX", (1,), Input(0)))
+    found = texts(Circuit(2, gates, observables).draw("mpl"))
+    assert found[-1] == ", ".join(f"⟨{each}⟩" for each in observables)
+    assert "⟨Z⟩" not in found
+
+
+def test_many_observables_are_listed_in_rows():
+    observables = tuple(Observable.of((1.0, "Z0 Z1"), (float(k), "X0")) for k in range(2, 8))
+    axes = Circuit(2, (Gate("H", (0,)),), observables).draw("mpl").axes[-1]
+    rows = [text for text in axes.texts if "X0" in text.get_text()]
+    assert len(rows) > 1 and " ".join(row.get_text() for row in rows) == ", ".join(f"⟨{each}⟩" for each in observables)
+    heights = [row.get_position()[1] for row in rows]
+    assert heights == sorted(set(heights)) and heights[0] > 1 and heights[-1] < axes.get_ylim()[0]
+
+
+def test_long_angles_stay_readable():
+    """Letters of at least 5 points, that stay within their box."""
+    affine = 2 * Expression.of(Input(0)) * Scale(0) + Weight(0)
+    long = Expression.of(0.5)
+    for index in range(8):
+        long = long + Expression.of(Weight(index)) * Input(index)
+    angles = (affine, long, Input(10, 11, "arctan"), Expression.of(Input(0)) * Weight(20) - Weight(21))
+    figure = Circuit(1, tuple(Gate("RX", (0,), each) for each in angles), (Observable.of("Z0"),)).draw("mpl")
+    figure.canvas.draw()
+    boxes = [text for text in figure.axes[0].texts if text.get_text().startswith("RX")]
+    assert len(boxes) == 4
+    for text, patch in zip(boxes, figure.axes[0].patches, strict=False):
+        assert text.get_fontsize() >= 5
+        inner, outer = text.get_window_extent(), patch.get_window_extent()
+        assert outer.x0 <= inner.x0 and inner.x1 <= outer.x1 and outer.y0 <= inner.y0 and inner.y1 <= outer.y1
+
+
 def test_formulas_are_drawn_short_and_their_layers_folded():
     formula = np.pi * Expression.of(Input(1)) - Expression.of(Weight(10)) ** 2
-    assert angle_text(Expression.of(Weight(3)) * 2) == "2 θ₃"
-    assert angle_text((Expression.of(Input(0)) * Weight(2)).apply("arctan")) == "atan(θ₂ x₀)"
-    assert angle_text(formula) == "f(θ₁₀, x₁)"
+    assert angle_text(Expression.of(Weight(3)) * 2) == "2 w₃"
+    assert angle_text((Expression.of(Input(0)) * Weight(2)).apply("arctan")) == "atan(w₂ x₀)"
+    assert angle_text(formula) == "f(w₁₀, x₁)"
     gates = (Gate("RX", (0,), 2 * Expression.of(Weight(0))), Gate("RY", (0,), formula))
     figure = Circuit(1, gates, (Observable.of("Z0"),)).draw("mpl")
     boxes = [patch.get_facecolor() for patch in figure.axes[0].patches]

@@ -90,6 +90,34 @@ def test_other_files_are_refused_by_what_to_write(load, text, message):
     assert message in str(caught.value)
 
 
+BY_NAMES = """
+import numpy as np
+from pennylane import PauliZ, expval
+
+ANGLES = np.zeros(2)
+
+def {name}(inputs, weights):
+    return expval(PauliZ(0))
+"""
+
+
+@pytest.mark.parametrize("text", [FUNCTION, BY_NAMES])
+@pytest.mark.parametrize("attribute", ["", ":mine"])
+def test_functions_of_pennylane_name_the_line_also_as_attributes(tmp_path, text, attribute):
+    path = tmp_path / "circuits.py"
+    path.write_text(text.format(name="mine"))
+    with pytest.raises(UsageError) as caught:
+        MODELS.load(f"{path}{attribute}")
+    assert LINE.format("mine") in str(caught.value)
+
+
+def test_functions_without_pennylane_are_no_circuits(tmp_path):
+    path = tmp_path / "other.py"
+    path.write_text("def mine(inputs):\n    return inputs\n")
+    with pytest.raises(UsageError, match="has no dataclass called Config"):
+        MODELS.load(f"{path}:mine")
+
+
 def test_objects_of_pennylane_are_refused_by_what_to_write():
     node = qml.QNode(lambda inputs, weights: qml.expval(qml.PauliZ(0)), qml.device("default.qubit", wires=1))
     with pytest.raises(UsageError, match=r"a QNode becomes a model by qrl.Circuit.from_pennylane\(circuit, n_inputs="):

@@ -151,7 +151,8 @@ def test_pennylane_second_derivatives_are_wrong(method, found):
     """<Z> after RY(w) is cos w, its second derivative -cos w. PennyLane 0.45 returns zero without an error."""
     circuit = Circuit(1, (Gate("RY", (0,), Weight(0)),), (Observable.of("Z0"),))
     w = torch.tensor([0.7], dtype=DOUBLE, requires_grad=True)
-    qnode = to_qnode(circuit, "default.qubit", method)
+    ours = to_qnode(circuit, "default.qubit", method)  # which refuses them
+    qnode = qml.QNode(ours.func, ours.device, interface="torch", diff_method=method)
     (slope,) = torch.autograd.grad(qnode(torch.zeros(1), w, w[:0])[0], [w], create_graph=True)
     assert float(slope.detach()) == pytest.approx(-math.sin(0.7))
     # Through a square, so that the gradient is differentiable: 2 f f' has the derivative 2 f'^2 + 2 f f''.
@@ -250,6 +251,8 @@ def test_unsupported_device_operations(name, shots, options, message):
         ("cirq.simulator", ["default.qubit"], "pip install pennylane-cirq"),
         ("lightning.gpu", ["default.qubit", "lightning.qubit"], "pip install pennylane-lightning-gpu"),
         ("nonesuch", ["default.qubit"], "choices: default.qubit"),
+        ("aer", ["default.qubit", "qiskit.aer"], "did you mean 'qiskit.aer'?"),
+        ("qiskit", ["default.qubit"], "pip install 'qrl-meta[qiskit]'"),
     ],
 )
 def test_installation_hint_only_for_missing_plug_ins(name, installed, remedy):

@@ -49,6 +49,7 @@ def test_inputs_of_another_kind(encoding, unchecked: None):
         for inputs, message in (
             ([0.1, 0.2, 0.3], "expected a tensor of 3 inputs, found a list; torch.as_tensor"),
             (np.zeros((2, 3)), "expected a tensor of 3 inputs, found a ndarray"),
+            (torch.zeros(2, 3, dtype=torch.complex64), "expected 3 real inputs, found complex numbers; inputs.real"),
             (torch.zeros(2, 2), "expected 3 inputs, found 2"),
             (torch.tensor(1.0), "expected 3 inputs, found a number"),
         ):

@@ -1,5 +1,6 @@
 """Import of PennyLane circuits: equal values, or an error that names the unsupported part."""
 
+import math
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
 from qrl.common.errors import UsageError
+from qrl.models.shared.pennylane import pennylane_model
 from qrl.simulator.program import compile_circuit
 from tests.support.circuits import random_circuit
 
@@ -160,7 +162,12 @@ ONLY_ANGLES = (
     [
         (with_angle(lambda x, w, s: w), "an angle of RX is an array"),
         (with_angle(lambda x, w, s: w[7]), "the function failed: IndexError.*; weights are a vector \\[2\\] unless"),
-        (with_angle(lambda x, w, s: float(x[0])), f"{ONLY_ANGLES}.*test_pennylane_import.py, line "),
+        (
+            with_angle(lambda x, w, s: float(x[0])),
+            f"{ONLY_ANGLES}; leave out float, .* np.sin, .*test_pennylane_import.py, line ",
+        ),
+        (with_angle(lambda x, w, s: math.sin(x[0])), "use functions of NumPy, such as np.sin, in place of those of m"),
+        (with_angle(lambda x, w, s: math.sin(2 * w[0])), "use functions of NumPy, such as np.sin, in place of those"),
         (with_angle(lambda x, w, s: np.asarray(x, dtype=float)[0]), ONLY_ANGLES),
         (with_angle(lambda x, w, s: x[0] if x[1] else 0.0), ONLY_ANGLES),
         (with_angle(lambda x, w, s: np.sign(x[0])), ONLY_ANGLES),
@@ -299,12 +306,34 @@ def test_weights_of_given_shapes_are_those_of_torch_layer():
         ({"weight_shapes": SHAPES, "n_weights": 9}, "give n_weights, for a vector, or weight_shapes, such as"),
         ({}, "give n_weights, for a vector, or weight_shapes, such as"),
         ({"weight_shapes": SHAPES | {"more": (2, -1)}}, "weight_shapes: more must be at least 0, not -1"),
-        ({"weight_shapes": SHAPES | {"last": 3}}, "weight_shapes: unknown argument 'last'; .*choices: bias"),
+        (
+            {"weight_shapes": SHAPES | {"last": 3}},
+            r"weight_shapes: unknown argument 'last'; .*\(choices: bias, layers, more\)$",
+        ),
+        ({"weight_shapes": [3]}, r"a dict from the names of arguments to shapes, such as {'weights': .*, not \[3\]$"),
+        ({"weight_shapes": [("bias", 3)]}, "weight_shapes is a dict from"),
+        ({"weight_shapes": {0: 3}}, "weight_shapes is a dict from"),
+        ({"weight_shapes": {"bias": 2.5}}, "weight_shapes: bias must be a whole number, not 2.5"),
+        ({"weight_shapes": {"bias": None}}, "weight_shapes: bias must be a whole number, not None"),
     ],
 )
-def test_sizes_that_do_not_fit_the_function(sizes, message):
+@pytest.mark.parametrize("read", [Circuit.from_pennylane, pennylane_model])
+def test_sizes_that_do_not_fit_the_function(sizes, message, read, unchecked: None):
     with pytest.raises(UsageError, match=message):
-        Circuit.from_pennylane(shaped, n_inputs=2, **sizes)
+        read(shaped, n_inputs=2, **sizes)
+
+
+@pytest.mark.parametrize("parameters", ["x, w", "w, x"])
+def test_an_unknown_name_of_weights_is_not_said_to_be_the_inputs(parameters):
+    function = eval(f"lambda {parameters}: None")
+    with pytest.raises(UsageError, match=r"unknown argument 'weights'; choices: w$"):
+        Circuit.from_pennylane(function, n_inputs=1, weight_shapes={"weights": 2})
+
+
+@pytest.mark.parametrize("thing", [3, "x", None])
+def test_what_is_no_function_is_refused(thing, unchecked: None):
+    with pytest.raises(UsageError, match=f"expected a function of PennyLane, a QNode or a TorchLayer, not {thing!r}$"):
+        Circuit.from_pennylane(thing, n_inputs=1, n_weights=1)
 
 
 @pytest.mark.parametrize(

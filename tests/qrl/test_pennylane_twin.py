@@ -108,6 +108,37 @@ def test_second_derivatives_in_torch_func_are_refused(method):
         torch.func.hessian(partial(loss, twin))(parameters)
 
 
+@pytest.mark.parametrize(
+    ("device", "method"), [*(("default.qubit", method) for method in FIRST_ORDER), ("lightning.qubit", "best")]
+)
+def test_qnodes_refuse_second_derivatives_that_pennylane_gets_wrong(device, method):
+    layer = make_layer().double()
+    qnode = layer.to_pennylane(device, method).qnode
+    copies = qml.set_shots(qnode, None), qnode.update(diff_method=qnode.diff_method), qml.transforms.compile(qnode)
+    for each in (qnode, *copies):
+        values = each(samples(), layer.weights, layer.scales)
+        (first,) = torch.autograd.grad(sum(values), layer.weights, create_graph=True)
+        (expected,) = torch.autograd.grad(layer(samples()).sum(), layer.weights)
+        torch.testing.assert_close(first.detach(), expected, atol=1e-6, rtol=0)
+        with pytest.raises(UsageError, match=r"provides no second derivatives, .*diff_method backprop"):
+            torch.autograd.grad((first * layer.weights).sum(), layer.weights)
+    weights, scales = layer.weights.detach(), layer.scales.detach()
+    with pytest.raises(UsageError, match="provides no second derivatives"):
+        torch.autograd.functional.hessian(lambda each: sum(qnode(samples(), each, scales)), weights)
+
+
+def test_qnodes_have_second_derivatives_by_backprop():
+    layer = make_layer().double()
+    qnode = layer.to_pennylane(diff_method="adjoint").qnode.update(diff_method="backprop")
+    x, weights, scales = samples(), layer.weights.detach(), layer.scales.detach()
+    found = torch.autograd.functional.hessian(lambda each: sum(qnode(x, each, scales)), weights)
+
+    def of_layer(each: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, {"weights": each}, (x,)).sum()
+
+    torch.testing.assert_close(found, torch.autograd.functional.hessian(of_layer, weights), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("method", ["best", "parameter-shift", "adjoint"])
 def test_empty_batches(method):
     layer = make_layer(encoding="projection", n_inputs=3)
@@ -140,18 +171,27 @@ def test_twins_can_be_pickled_and_copied(device, method):
     assert pickle.loads(pickle.dumps(twin)).qnode.shots.total_shots == 7
 
 
-def test_qnode_can_be_drawn():
+@pytest.mark.parametrize("method", ["best", "parameter-shift"])
+def test_qnode_can_be_drawn_and_counted(method):
     layer = make_layer()
-    twin = layer.to_pennylane()
+    twin = layer.to_pennylane(diff_method=method)
     drawing = qml.draw(twin.qnode)(torch.zeros(2), layer.weights, layer.scales)
     assert "RY" in drawing and "IsingZZ" in drawing
+    assert "IsingZZ" in str(qml.specs(twin.qnode)(torch.zeros(2), layer.weights, layer.scales))
 
 
 @pytest.mark.parametrize(
     ("device", "method", "message"),
     [
         ("default.qubit", "parameter-shfit", "to_pennylane: unknown diff_method 'parameter-shfit'; did you mean 'para"),
-        ("default.qubti", "best", "to_pennylane: device default.qubti: "),
+        (
+            "defalt.qubit",
+            "best",
+            "to_pennylane: PennyLane device 'defalt.qubit' is not installed; did you mean 'default",
+        ),
+        ("Mixed", "best", r"to_pennylane: .* 'Mixed' is not installed; did you mean 'default.mixed'\?$"),
+        ("pennylane:default.qubit", "best", r"is not installed; did you mean 'default.qubit'\?$"),
+        ("nonsense", "best", "to_pennylane: PennyLane device 'nonsense' is not installed; choices: .*default.qubit"),
         ("lightning.qubit", "backprop", "device lightning.qubit cannot run this circuit with diff_method backprop: "),
         (qml.device("default.qubit", wires=1), "best", "to_pennylane: device default.qubit cannot run this circuit"),
         (qml.device("default.qubit", wires=2), "hadamard", "needs a wire that the circuit does not use"),
@@ -161,3 +201,35 @@ def test_qnode_can_be_drawn():
 def test_what_cannot_run_is_refused_when_the_twin_is_made(device, method, message):
     with pytest.raises(UsageError, match=message):
         make_layer().to_pennylane(device, method)
+
+
+class Sampling(qml.devices.DefaultQubit):
+    """Device that samples without being told to, under the name of one that runs on this machine."""
+
+    name = "cirq.simulator"
+
+    def execute(self, circuits, execution_config=None):  # type: ignore[no-untyped-def]
+        self.n_executed = getattr(self, "n_executed", 0) + 1
+        noise = 0.1 * self.n_executed
+        return tuple(tuple(value + noise for value in values) for values in super().execute(circuits, execution_config))
+
+
+def test_estimates_of_a_local_device_come_with_a_warning():
+    with pytest.warns(UserWarning, match=r"to_pennylane: device cirq.simulator returns no exact values .*estimates"):
+        make_layer().to_pennylane(Sampling(wires=2))
+
+
+@pytest.mark.parametrize("name", ["ionq.qpu", "qiskit.remote", "braket.aws.qubit", "default.qubit"])
+def test_devices_that_may_cost_money_or_are_exact_run_no_trial_circuits(name, monkeypatch, recwarn):
+    monkeypatch.setattr(Sampling, "name", name)
+    device = Sampling(wires=2)
+    make_layer().to_pennylane(device, "parameter-shift")
+    assert not hasattr(device, "n_executed") and not recwarn.list
+
+
+@pytest.mark.filterwarnings("ignore")  # of PennyLane and of stevedore, which loads Qiskit's plug-ins
+def test_aer_comes_with_a_warning():
+    pytest.importorskip("qiskit_aer")
+    pytest.importorskip("pennylane_qiskit")
+    with pytest.warns(UserWarning, match="to_pennylane: device qiskit.aer returns no exact values"):
+        make_layer().to_pennylane("qiskit.aer")
