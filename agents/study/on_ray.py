@@ -99,7 +99,8 @@ class RayExecutor:
         try:
             self.room = max(1, self._connected())
         except BaseException:
-            self._driver.kill()
+            if self.address is not None:  # It may try for long; a Ray of this machine needs an end in good order.
+                self._driver.kill()
             self._close()
             raise
         return self

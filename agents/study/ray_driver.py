@@ -125,11 +125,8 @@ class Driver:
 
     def _look(self) -> None:
         """Reply about each job that has ended."""
-        ended, _ = (
-            ray.wait(list(self._jobs.values()), num_returns=len(self._jobs), timeout=0) if self._jobs else ([], [])
-        )
         for number, reference in list(self._jobs.items()):
-            if reference in ended:
+            if ray.wait([reference], timeout=0)[0]:
                 del self._jobs[number]
                 self.reply(job=number, **_outcome(reference))
 
@@ -147,12 +144,13 @@ def _outcome(reference: "ray.ObjectRef[int]") -> dict[str, object]:
 
 
 def _reserved(cpus: int, gpus: int) -> dict[str, float]:
-    """Return the resources that a job reserves: no more than the largest machine has, so that it runs there."""
+    """Return the resources that a job reserves: no more than the largest machine has, so that it runs there.
+
+    Without any CPU, it reserves what it asks for: a cluster that grows on demand has none before.
+    """
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return {
-        name: min(wanted, max((machine.get(key, 0) for machine in machines), default=wanted))
-        for name, key, wanted in (("num_cpus", "CPU", cpus), ("num_gpus", "GPU", gpus))
-    }
+    largest = {key: max((machine.get(key, 0) for machine in machines), default=0) for key in ("CPU", "GPU")}
+    return {"num_cpus": min(cpus, largest["CPU"] or cpus), "num_gpus": min(gpus, largest["GPU"])}
 
 
 def _start(folder: str, address: str | None) -> None:
