@@ -3,10 +3,10 @@
     python -m benchmarks.ray_sweep [--quick]      results/ray_sweep.json
 
 Two models on navigation, two jobs at a time: by processes, on Ray, by processes again, and on Ray with a worker killed
-by SIGKILL once its run has saved a checkpoint. Tensors, generator states and counters of the last checkpoint, `metrics.jsonl`,
-`evaluation.json` and the picture of every run are compared byte by byte. The overhead is that of the whole call, with
-the start and the end of Ray; both are also measured alone. The sweep on Ray comes between two by processes, and the
-overhead counts only if these two agree: on a machine with other load it says nothing.
+by SIGKILL once its run has saved a checkpoint. Tensors, generator states and counters of the last checkpoint,
+`metrics.jsonl`, `evaluation.json` and the picture of every run are compared byte by byte. The overhead is that of the
+whole call, with the start and the end of Ray; both are also measured alone. The sweep on Ray comes between two by
+processes, and the overhead counts only if these two agree: on a machine with other load it says nothing.
 """
 
 import os
