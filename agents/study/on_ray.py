@@ -127,6 +127,8 @@ class RayExecutor:
     def send(self, **request: object) -> None:
         """Send a request to the driver. Raises OSError if that has ended."""
         assert self._driver.stdin is not None
+        if self._is_over:
+            raise OSError("Ray has ended")
         try:
             print(json.dumps(request), file=self._driver.stdin, flush=True)
         except OSError as error:

@@ -58,6 +58,7 @@ def run_command(words: Sequence[str], log: str, folder: str, environ: Mapping[st
     """
     import os
     import signal
+    import socket
     import subprocess
     import sys
     import time
@@ -65,8 +66,9 @@ def run_command(words: Sequence[str], log: str, folder: str, environ: Mapping[st
     # Ignored where a shell has started Ray in the background; then Ray could not interrupt this function.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gpus = {name: value for name, value in os.environ.items() if name == "CUDA_VISIBLE_DEVICES"}
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    descriptor = -1
     try:
+        descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "agents.study.child", str(os.getpid()), *words],
             stdin=subprocess.DEVNULL,
@@ -76,8 +78,11 @@ def run_command(words: Sequence[str], log: str, folder: str, environ: Mapping[st
             env={**environ, **gpus},
             process_group=0,
         )
+    except OSError as error:
+        raise OSError(f"machine {socket.gethostname()}: {error}") from None
     finally:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
     while True:
         try:
             while process.poll() is None:
@@ -137,8 +142,7 @@ def _outcome(reference: "ray.ObjectRef[int]") -> dict[str, object]:
     except ray.exceptions.TaskCancelledError:
         return {"code": -9}
     except ray.exceptions.RayTaskError as error:
-        machine = f"machine {error.ip}" if error.ip else "a machine"
-        return {"failed": f"{machine}: {error.cause}"}
+        return {"failed": str(error.cause)}
     except ray.exceptions.RayError as error:
         return {"lost": str(error).partition("\n")[0].partition(". ")[0]}
 
@@ -161,24 +165,26 @@ def _start(folder: str, address: str | None) -> None:
     ray.init(address="local", include_dashboard=False, log_to_driver=False, object_store_memory=STORE, _temp_dir=folder)
 
 
-def _read(requests: "queue.Queue[str]") -> None:
-    """Pass on the lines of standard input, and an empty one at its end."""
-    for line in sys.stdin:
+def _read(lines: TextIO, requests: "queue.Queue[str]") -> None:
+    """Pass on the lines of a stream, and an empty one at its end."""
+    for line in lines:
         requests.put(line)
     requests.put("")
 
 
 def main(folder: str, address: str | None = None) -> None:
     """Connect to Ray and serve the sweep."""
-    # Whatever Ray, or a process of it, prints on standard output goes where its errors go.
-    replies = os.fdopen(os.dup(1), "w")
+    # The processes of Ray inherit the standard streams: they print where errors go, and read nothing.
+    lines, replies = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
     driver = Driver(replies)
     try:
         _start(folder, address)
         driver.reply(cpus=int(ray.cluster_resources().get("CPU", 0)))
         requests: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=_read, args=(requests,), daemon=True).start()
+        threading.Thread(target=_read, args=(lines, requests), daemon=True).start()
         driver.serve(requests)
     except BrokenPipeError:
         pass  # The sweep has been killed.

@@ -155,7 +155,7 @@ def test_jobs_without_results(tmp_path, monkeypatch):
         hard.cancel(at_once=True)
         assert hard.poll() == -signal.SIGKILL
         monkeypatch.setattr(on_ray.os, "getcwd", lambda: "/missing")  # as on a machine that does not share it
-        lone = executor.submit(Job(("list",), Path("lone.log"), 1))
+        lone = executor.submit(Job(("list",), tmp_path / "lone.log", 1))
         wait_for(lambda: lone.poll() is not None)
         assert lone.poll() == 1
         assert re.search(r"machine .*: \[Errno 2\].*'/missing'.*share this folder\?\n$", Path("lone.log").read_text())
