@@ -71,8 +71,10 @@ def _train(arguments: list[str]) -> int:
     spec, options, note, trust = parse_train(arguments)
     if options.seeds is not None:
         return _sweep(arguments, "train")
-    if options.jobs != 1:
+    if options.jobs is not None:
         raise UsageError("--jobs is the number of parallel runs of several seeds: add --seeds")
+    if options.ray is not False:
+        raise UsageError("--ray distributes the runs of several seeds: add --seeds")
     out = options.out or default_out(spec)
     if launch.n_restarts() and kind_of(out / CONFIG) != "missing":
         return _resume([str(out), "--trust"])  # these processes have been given the run's options, and its code, before

@@ -169,7 +169,12 @@ class SweepOptions:
     """A single seed."""
 
     jobs: int | None = None
-    """Parallel runs, each with one thread unless --threads is given [processes] (default: 1)."""
+    """Parallel runs, each with one thread unless --threads is given [processes] (default: 1; on Ray, as many as it has
+    CPUs)."""
+
+    ray: bool | str = False
+    """Train on Ray (extra ray): on the cluster at HOST:PORT, on the one of which this machine is part (auto), or,
+    without an address, on a Ray that is started on this machine."""
 
     out: Path | None = None
     """Folder of the study (default: studies/<env>-<agent>-<model>; required for several plug-ins)."""

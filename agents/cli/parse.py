@@ -74,6 +74,11 @@ class Option:
             nargs = "*" if many is Ellipsis else "?"
             parser.add_argument(dest, metavar=self.name, nargs=nargs, default=None, help=doc)
             return
+        if _has_optional_value(self.hint):
+            parser.add_argument(
+                *self.names, dest=dest, metavar="ADDRESS", nargs="?", const=True, default=argparse.SUPPRESS, help=doc
+            )
+            return
         parser.add_argument(
             *self.names,
             dest=dest,
@@ -287,6 +292,11 @@ def _many(hint: object) -> int | EllipsisType | None:
     return ... if not arguments or arguments[-1] is Ellipsis or get_origin(hint) is list else len(arguments)
 
 
+def _has_optional_value(hint: object) -> bool:
+    """Return whether an option may be given with a value or as a flag: bool | str."""
+    return get_origin(hint) in (Union, types.UnionType) and {bool, str} <= set(get_args(hint))
+
+
 def _metavar(hint: object) -> str:
     """Return the placeholder of a value in a help text."""
     if get_origin(hint) is Literal:
@@ -299,6 +309,8 @@ def _metavar(hint: object) -> str:
 
 def _plain_of(option: Option, words: object) -> object:
     """Return the JSON value of the words of an option."""
+    if words is True:  # an option without its optional value
+        return True
     if isinstance(words, str):
         return _plain_word(option.hint, words)
     assert isinstance(words, list)

@@ -14,6 +14,7 @@ from agents.core.spec import CONFIGS
 from agents.runs.messages import printable
 from agents.runs.program import program
 from agents.study.file import VariantTable, grid_axes, make_variant, read_request
+from agents.study.places import place
 from agents.study.request import Request, Variant, parse_seeds
 from agents.study.setting import Setting, grid_axis, settings, split_words
 from qrl.common.checks import abbreviated, shown
@@ -65,10 +66,10 @@ def run_sweep(arguments: Sequence[str], command: Sequence[str]) -> int:
     if wants_help(arguments):
         _parser().show_help()
     request = make_request(arguments)
-    from agents.study.executor import LocalProcesses
+    where = place(request.ray)
     from agents.study.study import run_study
 
-    study = run_study(request, TrainWords(), LocalProcesses(), command=command, again=shlex.join(command))
+    study = run_study(request, TrainWords(), where, command=command, again=shlex.join(command))
     count, complete = len(study.names), len(study.names) - len(study.failed)
     print(printable(f"{study.path}: {complete} of {count} runs are complete"))
     print(printable(f"compare them: {program()} compare {shlex.quote(str(study.path))}"))
@@ -119,7 +120,8 @@ def sweep(
     seeds: int | Sequence[int] = 1,
     grid: Mapping[str, Sequence[object]] | None = None,
     variants: Mapping[str, Mapping[str, object]] | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
+    ray: bool | str = False,
     overwrite: bool = False,
     progress: bool = True,
     **options: object,
@@ -139,20 +141,23 @@ def sweep(
         seeds: number of seeds, 10 for 0 to 9, or the seeds.
         grid: axes of the grid: values by the name of an option, such as {"agent.inner-steps": [1, 2]}.
         variants: options of each variant by its name, crossed with everything else.
-        jobs: parallel runs, each with one thread unless `threads` is given [processes].
+        jobs: parallel runs, each with one thread unless `threads` is given [processes]; by default 1, and on Ray as
+            many as it has CPUs.
+        ray: train on Ray: True starts one on this machine; "HOST:PORT" is the head of a cluster, "auto" the cluster of
+            which this machine is part.
         overwrite: replace runs of the study that have another configuration.
         progress: show the progress on standard error.
         options: further options of `agents.train`, which hold for all runs: iterations=20, agent_config={"clip": 0.1}.
 
     Raises:
-        UsageError: an option is invalid, a run would not start, or a plug-in is given as an object; nothing has been
-            written.
+        UsageError: an option is invalid, a run would not start, a plug-in is given as an object, or Ray does not
+            answer; nothing has been written.
         TrainingError: a run has failed; all others have been trained.
         KeyboardInterrupt: after a signal, once the running runs have saved checkpoints.
     """
-    from agents.study.executor import LocalProcesses
     from agents.study.study import run_study
 
+    where = place(ray)
     names = _all_names({"env": env, "agent": agent, "model": model}, {"env": envs, "agent": agents, "model": models})
     for name, value in options.items():
         if name in _CONFIGS and not isinstance(value, Mapping):
@@ -171,11 +176,12 @@ def sweep(
         grid=grid_axes(_mapping("grid", grid or {}), "grid"),
         variants=(Variant(),) if variants is None else tuple(make_variant(table, "variants") for table in tables),
         jobs=jobs,
+        ray=ray,
         overwrite=overwrite,
         typed=frozenset(REGISTRIES),
     )
     again = "call agents.sweep again"
-    study = run_study(request, TrainWords(), LocalProcesses(), command=(), again=again, quiet=not progress)
+    study = run_study(request, TrainWords(), where, command=(), again=again, quiet=not progress)
     if study.failed:
         raise TrainingError(f"{len(study.failed)} of {len(study.names)} runs failed: {'; '.join(study.failed)}")
     return study
@@ -235,6 +241,7 @@ def _overridden(
         variants=variants,
         out=options.out or base.out,
         jobs=base.jobs if options.jobs is None else options.jobs,
+        ray=options.ray,
         overwrite=options.overwrite,
         trust=options.trust,
         file=base.file,

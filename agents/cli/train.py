@@ -43,8 +43,11 @@ class TrainOptions:
     seeds: str | None = None
     """Train several seeds, as `sweep` does: 10 for 0 to 9, or 3,5,7."""
 
-    jobs: int = 1
-    """With --seeds: parallel runs [processes]."""
+    jobs: int | None = None
+    """With --seeds: parallel runs [processes], as --jobs of `sweep`."""
+
+    ray: bool | str = False
+    """With --seeds: train on Ray, as --ray of `sweep`."""
 
 
 def parse_train(arguments: Sequence[str]) -> tuple[Spec, TrainOptions, str, Trust]:

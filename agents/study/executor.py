@@ -21,6 +21,12 @@ class Job:
     """File to which its output is appended."""
     threads: int
     """CPU threads [threads]."""
+    gpus: int = 0
+    """GPUs to reserve, where the executor shares them out [GPUs]."""
+
+
+class Lost(Exception):
+    """The machine of a job, or the process that watched it there, has died; the job may be submitted again."""
 
 
 @runtime_checkable
@@ -28,7 +34,11 @@ class Handle(Protocol):
     """Submitted job."""
 
     def poll(self) -> int | None:
-        """Return the exit code of the job, negative for the number of a signal that ended it; None before its end."""
+        """Return the exit code of the job, negative for the number of a signal that ended it; None before its end.
+
+        Raises:
+            Lost: the job has no exit code, as its machine has died.
+        """
         ...
 
     def cancel(self, *, at_once: bool = False) -> None:
@@ -39,6 +49,9 @@ class Handle(Protocol):
 @runtime_checkable
 class Executor(Protocol):
     """Place where jobs run, such as this machine or a cluster."""
+
+    room: int
+    """Jobs to run at a time unless the user says how many."""
 
     def submit(self, job: Job) -> Handle:
         """Start a job.
@@ -53,11 +66,13 @@ class Executor(Protocol):
 class LocalProcesses:
     """Executor of processes on this machine. They end with the process that submits them, even if that is killed."""
 
+    room = 1
+
     def submit(self, job: Job) -> Handle:
         """Start a process."""
-        descriptor = open_regular(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, follow_links=False)
+        append(job.log, command_line(job))
+        descriptor = _open(job.log)
         try:
-            write_all(descriptor, f"$ python -m agents {shlex.join(job.words)}\n".encode())
             return _Process(
                 subprocess.Popen(
                     # -P: modules are found where this process finds them, not in the current folder.
@@ -65,7 +80,7 @@ class LocalProcesses:
                     stdin=subprocess.DEVNULL,
                     stdout=descriptor,
                     stderr=descriptor,
-                    env=_environment(job.threads),
+                    env=environment(job.threads),
                     process_group=0,  # Ctrl-C of a terminal reaches this process alone, which passes it on once.
                 )
             )
@@ -88,7 +103,22 @@ class _Process:
             self._process.terminate()
 
 
-def _environment(threads: int) -> dict[str, str]:
+def command_line(job: Job) -> str:
+    """Return the line about a job with which its output begins."""
+    return f"$ python -m agents {shlex.join(job.words)}\n"
+
+
+def append(log: Path, text: str) -> None:
+    """Append a text to a log. Raises UsageError if that cannot be written."""
+    descriptor = _open(log)
+    try:
+        write_all(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Return the environment variables of a job: it finds modules where this process finds them."""
     paths = [os.path.abspath(path) for path in sys.path]
     return {
         **os.environ,
@@ -96,3 +126,7 @@ def _environment(threads: int) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",  # Lines of both streams stay in order in the log.
         "OMP_NUM_THREADS": str(threads),
     }
+
+
+def _open(log: Path) -> int:
+    return open_regular(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, follow_links=False)

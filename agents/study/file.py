@@ -81,7 +81,7 @@ def make_request(content: StudyFile, path: Path) -> Request:
             grid=grid,
             variants=variants,
             out=None if content.out is None else Path(content.out),
-            jobs=1 if content.jobs is None else content.jobs,
+            jobs=content.jobs,
             file=path,
         )
     except UsageError as error:

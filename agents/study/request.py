@@ -21,6 +21,7 @@ RESERVED = {
     "seed": "seeds",
     "seeds": "seeds",
     "jobs": "jobs",
+    "ray": "--ray",
     **{role: f"{role}s" for role in REGISTRIES},
 }
 """Options that are those of the whole study: their place."""
@@ -61,8 +62,10 @@ class Request:
     variants: tuple[Variant, ...] = (Variant(),)
     out: Path | None = None
     """Folder of the study; by default one in studies/."""
-    jobs: int = 1
-    """Number of parallel processes [processes]."""
+    jobs: int | None = None
+    """Number of parallel processes [processes]; by default, as many as the executor has room for."""
+    ray: bool | str = False
+    """Whether the runs are trained on a Ray of this machine, or the address of another one."""
     overwrite: bool = False
     """Replace runs of another configuration."""
     trust: bool = False
@@ -73,7 +76,8 @@ class Request:
     """Roles whose names do not come from the study file."""
 
     def __post_init__(self) -> None:
-        check_count("jobs", self.jobs, most=LARGEST_THREADS)
+        if self.jobs is not None:
+            check_count("jobs", self.jobs, most=LARGEST_THREADS)
         if not self.seeds:
             raise UsageError("seeds: expected at least one, found none: there would be no runs")
         for seed in self.seeds:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ class Study:
 def run_study(
     request: Request,
     train: TrainCommand,
-    executor: Executor,
+    place: AbstractContextManager[Executor],
     *,
     command: Sequence[str],
     again: str,
@@ -73,13 +74,13 @@ def run_study(
     Args:
         request: request of the study.
         train: command line of `train`.
-        executor: where the runs are trained.
+        place: where the runs are trained; entered once all checks have passed.
         command: command line, recorded in study.json.
         again: how to continue after an interruption, in words.
         quiet: show no progress.
 
     Raises:
-        UsageError: an option is invalid, a run would not start, or the folder holds something else.
+        UsageError: an option is invalid, a run would not start, the folder holds something else, or the place refuses.
         Interrupted: after a signal, once the running runs have saved their checkpoints.
     """
     plan = make_plan(request, train)
@@ -88,7 +89,7 @@ def run_study(
     folder = StudyFolder(out)
     folder.check(plan.runs)
     _check_runs(folder, plan, request)
-    with folder.lock():
+    with place as executor, folder.lock():
         folder.check(plan.runs)
         runs = _check_runs(folder, plan, request)  # Again: another process may have been here meanwhile.
         folder.record(runs, command)
@@ -114,22 +115,35 @@ def _train(
     """Train what is missing; return the study."""
     progress: list[RunProgress] = []
     waiting: list[tuple[RunProgress, Job]] = []
+
+    def next_job(each: RunProgress) -> Job | None:
+        """Return the job that trains a run, or continues it; None if it is complete."""
+        run, stage = each.run, folder.stage(each.run)
+        if stage == "complete":
+            return None
+        log, gpus = folder.path / f"{run.name}.log", int(run.spec.device == "cuda")
+        return Job(_words(run, each.path, stage, trust=request.trust), log, run.spec.threads, gpus)
+
     for run in runs:
-        stage, path = folder.stage(run), folder.path / run.name
-        each = RunProgress(run, path, "done" if stage == "complete" else "waiting")
-        each.read()
+        path = folder.path / run.name
+        each = RunProgress(run, path, "waiting")
         progress.append(each)
-        if stage == "complete" and (missing := folder.lacks(run)):
-            anew = f"--overwrite keeps it as it is: to train it anew, delete {shlex.quote(str(path))} and start again"
-            warn(f"{path} is complete, but {missing}; {anew}")
-        if stage != "complete":
-            log = folder.path / f"{run.name}.log"
-            waiting.append((each, Job(_words(run, path, stage, trust=request.trust), log, run.spec.threads)))
+        if (job := next_job(each)) is not None:
+            waiting.append((each, job))
+        else:
+            each.state = "done"
+            if missing := folder.lacks(run):
+                anew = (
+                    f"--overwrite keeps it as it is: to train it anew, delete {shlex.quote(str(path))} and start again"
+                )
+                warn(f"{path} is complete, but {missing}; {anew}")
+        each.read()
     if waiting and len(waiting) < len(runs):
         tell(f"{folder.path}: {len(runs) - len(waiting)} of {len(runs)} runs are complete")
-    display = Display(progress, request.jobs, quiet=quiet)
+    jobs = request.jobs or executor.room
+    display = Display(progress, jobs, quiet=quiet)
     try:
-        run_jobs(waiting, executor, request.jobs, display)
+        run_jobs(waiting, executor, jobs, display, next_job)
     except Interrupted as stop:
         tell(f"stopped; to continue: {again}")
         stop.told = True

@@ -1,7 +1,6 @@
 """Trackers of a training, as callbacks that never end it: one that fails is reported once, then records nothing."""
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -13,7 +12,8 @@ from agents.experiment.evaluation import Curve
 from agents.runs.messages import warn
 from agents.tracking.tracker import TrackedRun, Tracker, TrackerModule, curve_values, row_values
 from qrl.common.checks import check_choice
-from qrl.common.errors import UsageError, describe
+from qrl.common.errors import describe
+from qrl.common.importing import check_installed
 
 TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 """Name of a tracker: of its file, of its package, and of the extra that installs it."""
@@ -25,9 +25,7 @@ def check_trackers(names: Sequence[str]) -> None:
     """Raise UsageError for an unknown tracker, and for one that is not installed, with the way to install it."""
     for name in names:
         check_choice("track", "tracker", name, TRACKERS)
-        found = importlib.util.find_spec(name)
-        if found is None or found.origin is None:  # A folder such as ./wandb, of earlier runs, is no package.
-            raise UsageError(f"--track {name}: {name} is not installed: pip install 'qrl-meta[{name}]'")
+        check_installed(f"--track {name}", name)
 
 
 def tracker_module(name: str) -> TrackerModule:

@@ -40,6 +40,13 @@ _REQUIRED = frozenset(
 """Import names of the required dependencies of this distribution."""
 
 
+def check_installed(option: str, package: str) -> None:
+    """Raise UsageError if an option needs a package that is not installed; the extra that installs it has its name."""
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:  # A folder of this name in the current one is no package.
+        raise UsageError(f"{option}: {package} is not installed: pip install '{DISTRIBUTION}[{package}]'")
+
+
 def wrap_import_errors(what: str, action: Callable[[], T], file: Path | None = None) -> T:
     """Run an import; any exception of the imported code becomes a one-line UsageError, with the cause attached.
 

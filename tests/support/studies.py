@@ -33,6 +33,7 @@ class InProcess:
 
     words: list[tuple[str, ...]] = field(default_factory=list)
     """Words of all submitted jobs."""
+    room: int = 1
 
     def submit(self, job: Job) -> Ended:
         self.words.append(job.words)

@@ -56,7 +56,7 @@ def test_every_key(tmp_path):
 
 def test_missing_keys_have_defaults(tmp_path):
     request = request_of("[options]", tmp_path / "study.toml")
-    assert (request.seeds, request.jobs, request.out, request.names) == ((0,), 1, None, {})
+    assert (request.seeds, request.jobs, request.out, request.names) == ((0,), None, None, {})
     assert request.variants == (Variant(),)
     assert request_of("seeds = 3", tmp_path / "study.toml").seeds == (0, 1, 2)
 

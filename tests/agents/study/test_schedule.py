@@ -10,10 +10,11 @@ from agents.core.spec import Spec
 from agents.runs.interrupt import Interrupted
 from agents.study import schedule
 from agents.study.display import Display
-from agents.study.executor import Job
+from agents.study.executor import Job, Lost
 from agents.study.plan import PlannedRun
 from agents.study.progress import RunProgress
 from agents.study.schedule import failure, run_jobs
+from qrl.common.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,8 @@ class Slow:
         if self.left > 0:
             return None
         self.executor.running.discard(self.job.log)
+        if isinstance(self.code, Lost):
+            raise self.code
         return self.code
 
     def cancel(self, *, at_once=False):
@@ -44,14 +47,17 @@ class Slow:
 
 
 class Recording:
-    """Executor that records how many jobs run at a time. Jobs fail by their codes."""
+    """Executor that records how many jobs run at a time. Jobs fail by their codes, or are lost."""
+
+    room = 1
 
     def __init__(self, codes=(), polls=3, on_submit=lambda number: None):
         self.codes, self.polls, self.on_submit = codes, polls, on_submit
-        self.running, self.most, self.handles = set(), 0, []
+        self.running, self.most, self.handles, self.words = set(), 0, [], []
 
     def submit(self, job):
         number = len(self.handles)
+        self.words.append(job.words)
         code = self.codes[number] if number < len(self.codes) else 0
         if isinstance(code, OSError):
             self.handles.append(None)
@@ -80,9 +86,13 @@ def fast(monkeypatch):
     monkeypatch.setattr(schedule, "evaluated_at", lambda path: 2)
 
 
-def run(jobs, executor, at_a_time=2) -> str:
+def resumed(progress: RunProgress) -> Job:
+    return Job(("resume",), progress.path.parent / "0.log", 1)
+
+
+def run(jobs, executor, at_a_time=2, again=resumed) -> str:
     stream = io.StringIO()
-    run_jobs(jobs, executor, at_a_time, Display([each for each, _ in jobs], at_a_time, stream=stream))
+    run_jobs(jobs, executor, at_a_time, Display([each for each, _ in jobs], at_a_time, stream=stream), again)
     return stream.getvalue()
 
 
@@ -140,3 +150,53 @@ def test_a_second_ctrl_c_ends_the_jobs_at_once(tmp_path):
     with pytest.raises(Interrupted):
         run(jobs, executor)
     assert executor.handles[0].cancelled == [True]
+
+
+LOST = Lost("the worker died")
+
+
+def test_a_lost_job_is_continued_first(tmp_path):
+    jobs, executor = waiting(tmp_path, 3), Recording([LOST, LOST])
+    shown = run(jobs, executor, at_a_time=1)
+    assert executor.words == [(), ("resume",), ("resume",), (), ()]
+    assert [each.state for each, _ in jobs] == ["done"] * 3
+    assert "lost: r-seed0: the worker died; submitted again (1 of 3 times)\n" in shown
+    assert "lost: r-seed0: the worker died; submitted again (2 of 3 times)\n" in shown
+
+
+def test_a_job_that_is_lost_too_often_has_failed(tmp_path):
+    jobs, executor = waiting(tmp_path, 2), Recording([LOST] * 4)
+    run(jobs, executor, at_a_time=1)
+    assert executor.words == [(), ("resume",), ("resume",), ("resume",), ()]
+    assert [each.state for each, _ in jobs] == ["failed", "done"]
+    assert jobs[0][0].reason == "lost 4 times, at last: the worker died"
+
+
+def test_a_lost_job_of_a_complete_run_is_done(tmp_path):
+    jobs, executor = waiting(tmp_path, 1), Recording([LOST])
+    run(jobs, executor, again=lambda progress: None)
+    assert jobs[0][0].state == "done" and len(executor.words) == 1
+
+
+def test_a_lost_job_of_a_damaged_run_has_failed(tmp_path):
+    def damaged(progress):
+        raise UsageError("config.json is damaged")
+
+    jobs = waiting(tmp_path, 1)
+    run(jobs, Recording([LOST]), again=damaged)
+    assert (jobs[0][0].state, jobs[0][0].reason) == ("failed", "config.json is damaged")
+
+
+def test_a_job_that_is_lost_after_a_signal_is_not_submitted_again(tmp_path, monkeypatch):
+    jobs = waiting(tmp_path, 1)
+    executor = Recording(polls=1000, on_submit=lambda index: signal.raise_signal(signal.SIGTERM))
+    cancel = Slow.cancel
+
+    def lose(handle, *, at_once=False):
+        cancel(handle, at_once=at_once)
+        handle.code = LOST
+
+    monkeypatch.setattr(Slow, "cancel", lose)
+    with pytest.raises(Interrupted):
+        run(jobs, executor)
+    assert jobs[0][0].state == "stopped" and len(executor.words) == 1
