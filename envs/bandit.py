@@ -33,7 +33,7 @@ below p. All numbers are drawn at the reset, so that with equal seeds the same p
 
 ## Episode end
 
-Truncation: the horizon, 1 pull by default.
+Termination after the only pull; with a horizon of several pulls, truncation there.
 
 ## Source
 
@@ -99,6 +99,7 @@ class Bandit(TorchTasks):
             parameters={"p": Uniform(0, 1, shape=(config.arms,))},
             nominal={"p": 0.5},
         )
+        self.ends_at_horizon = config.horizon == 1
 
     def initial_state(self, tasks: Tasks, generator: torch.Generator) -> Float64[Tensor, "lane state"]:
         """Draw the random numbers of all pulls; no pulls so far."""

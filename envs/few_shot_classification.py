@@ -51,7 +51,7 @@ The examples of the episode, drawn independently: a class, then one of its rows.
 
 ## Episode end
 
-Truncation: the horizon, 1 example by default.
+Termination after the only example; with a horizon of several examples, truncation there.
 
 ## Source
 
@@ -73,8 +73,12 @@ from torch import Tensor
 from envs import Integer, Tasks, TorchTasks, check_indices
 from envs.automl.family import HELD_OUT, HeldOut, shipped_table, splits_of
 from envs.automl.rows import MAX_COMPONENT, Rows, read_rows
+from envs.dynamics.drawing import BLACK, BLUE, GREEN, Picture, blank_picture, draw_disc
 from qrl.common.checks import check_choice, check_count
 from qrl.common.errors import UsageError
+
+PICTURE = 240
+"""Side of a picture [pixels]."""
 
 MAX_HORIZON = 100_000
 """Upper bound, as all examples of an episode are drawn at its start [steps]."""
@@ -131,6 +135,8 @@ class FewShotClassification(TorchTasks):
         UsageError: `rows` has fewer components than `n_features`.
     """
 
+    render_modes = ("rgb_array",)
+
     def __init__(
         self,
         config: Config,
@@ -159,6 +165,7 @@ class FewShotClassification(TorchTasks):
             test={"pair": Integer(first_test, len(self.pairs) - 1)},
             nominal={"pair": 0.0, "swapped": 0.0},
         )
+        self.ends_at_horizon = config.horizon == 1
 
     def check_tasks(self, tasks: object, n_tasks: int) -> Tasks:
         """Check tasks as the base class does; also raise UsageError for a `pair` or `swapped` that does not exist."""
@@ -203,3 +210,22 @@ class FewShotClassification(TorchTasks):
         right = action == self.current_example(state)[1]
         state = torch.cat([state[:, :1] + 1, state[:, 1:]], dim=1)
         return state, right.double(), torch.zeros_like(right)
+
+    # -- rendering -----------------------------------------------------------------------------------------------------
+
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
+        """Draw the rows of both classes in the plane of the first two components, and the current example in black.
+
+        Rows whose right action is 0 are blue, the others green. With a single component all are at the same height.
+        """
+        drawn = blank_picture(PICTURE, PICTURE)
+        (classes,), swapped = self._classes[tasks.pair.long().cpu()], bool(tasks.swapped[0])
+        for colour, (first, count) in zip((GREEN, BLUE) if swapped else (BLUE, GREEN), classes.tolist(), strict=True):
+            for row in range(first, first + count):
+                drawn = draw_disc(drawn, *self._place(row), colour, radius=3.0)
+        return draw_disc(drawn, *self._place(int(self.current_example(state)[0])), BLACK, radius=6.0)
+
+    def _place(self, row: int) -> tuple[float, float]:
+        """Return where a row is drawn: column from the left and row from the top [pixels]."""
+        x, y = (*self._features[row, :2].tolist(), 0.0)[:2]
+        return PICTURE * (0.5 + x / (2 * MAX_COMPONENT)), PICTURE * (0.5 - y / (2 * MAX_COMPONENT))

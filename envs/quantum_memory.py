@@ -94,12 +94,14 @@ from torch.nn.functional import one_hot
 from envs import Choice, Range, Tasks, TorchTasks, Uniform
 from envs.core.quantum_data import Ceiling
 from envs.dynamics import registers
+from envs.dynamics.bloch import draw_bloch_vectors
+from envs.dynamics.drawing import RED, Picture
 from envs.dynamics.memory_limits import Mode, classical_ceiling, coherent_optimum, most_copies, storage_threshold
 from qrl.circuits.registers import Registers
 from qrl.common.checks import check_count, check_in_unit_interval
 from qrl.common.errors import UsageError
 from qrl.common.options import check_literals, only_with
-from qrl.simulator.kernels import as_parts
+from qrl.simulator.kernels import as_complex, as_parts
 
 Frame = Literal["none", "rz"]
 
@@ -215,6 +217,8 @@ class QuantumMemory(TorchTasks):
     State: steps so far, the right answer, then the parts of the amplitudes of each delivery.
     """
 
+    render_modes = ("rgb_array",)
+
     def __init__(self, config: Config) -> None:
         self.config = config
         self.registers = Registers(config.n_qubits, config.n_registers, entangled=config.mode == "symmetry")
@@ -324,3 +328,18 @@ class QuantumMemory(TorchTasks):
         ended = step >= self.horizon
         reward = (ended & (action == state[:, 1])).to(torch.float64)
         return torch.cat([step[:, None], state[:, 1:]], dim=1), reward, ended
+
+    # -- rendering -----------------------------------------------------------------------------------------------------
+
+    def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
+        """Draw the Bloch vector of each qubit of the arriving register, seen along y and along z.
+
+        After the last register there are none.
+        """
+        step, n_qubits = int(state[0, 0]), self.registers.n_qubits
+        if step >= self.registers.n_registers:
+            return draw_bloch_vectors({}, n_qubits)
+        delivered = as_complex(state[0, 2:].unflatten(0, (self.registers.n_deliveries, -1)))
+        delivery, first = (0, step * n_qubits) if self.registers.entangled else (step, 0)
+        vectors = registers.bloch_vectors(delivered[delivery])[first : first + n_qubits]
+        return draw_bloch_vectors({RED: vectors}, n_qubits)

@@ -112,6 +112,7 @@ from envs.dynamics.per_lane_rng import init_rng_state
 from envs.dynamics.qubits import (
     MAX_QUBITS,
     NamedState,
+    bloch_vectors,
     evolve,
     generators,
     named_state,
@@ -321,5 +322,6 @@ class QubitControl(TorchTasks):
 
     def render(self, state: Float64[Tensor, "1 state"], tasks: Tasks) -> Picture:
         """Draw the qubits' Bloch vectors, seen along y and along z."""
-        target = 2**self.n_qubits * self.target
-        return draw_bloch_vectors({GREEN: target, RED: self.vector(state)[0]}, self.n_qubits)
+        states = {GREEN: 2**self.n_qubits * self.target, RED: self.vector(state)[0]}
+        vectors = {colour: bloch_vectors(vector, self.n_qubits) for colour, vector in states.items()}
+        return draw_bloch_vectors(vectors, self.n_qubits)

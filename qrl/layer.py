@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from qrl.backends.backend import Executor
 from qrl.backends.inputs import layer_inputs
 from qrl.circuits.circuit import Circuit
+from qrl.common.autocast import in_own_precision
 from qrl.common.errors import UsageError, suggest
 from qrl.common.options import build_config
 from qrl.models import MODELS
@@ -125,11 +126,13 @@ class QuantumLayer(nn.Module):
         projection = {} if self.projection is None else {"projection.weight": "scales"}
         return {"weights": "angles", "scales": "scales"} | projection
 
+    @in_own_precision
     def bind(self) -> Bound:
         """Compute everything that depends only on the parameters; see `qrl.simulator.program.Program.bind`."""
         bound = self.program.bind(self.weights, self.scales)
         return bound if self.projection is None else bound | {"projection": self.projection.weight}
 
+    @in_own_precision
     def run(
         self, bound: Bound, inputs: Float[Tensor, "*tasks batch input"]
     ) -> Float[Tensor, "*tasks batch observable"]:
@@ -144,12 +147,6 @@ class QuantumLayer(nn.Module):
         Raises UsageError for inputs that are no tensor or of the wrong width.
         """
         inputs = layer_inputs(inputs, self.n_inputs, self.weights.dtype)
-        if torch.is_autocast_enabled(inputs.device.type):
-            with torch.autocast(inputs.device.type, enabled=False):
-                return self._values(inputs.to(self.weights.dtype))
-        return self._values(inputs)
-
-    def _values(self, inputs: Tensor) -> Tensor:
         values = self.run(self.bind(), inputs.unsqueeze(0) if inputs.ndim == 1 else inputs.flatten(0, -2))
         return values.reshape(*inputs.shape[:-1], values.shape[-1])
 

@@ -252,7 +252,10 @@ def observations_and_rewards_are_valid(family: TaskDistribution) -> None:
 
 
 def episodes_end(family: TaskDistribution) -> None:
-    """Check that episodes end by the horizon, truncated exactly there, and that finished lanes freeze until a reset."""
+    """Check that episodes end by the horizon, truncated exactly there, and that finished lanes freeze until a reset.
+
+    Episodes of a family with `ends_at_horizon` terminate there instead.
+    """
     env = family.vectorise(3, 2)
     seen, _ = env.reset(seed=0, options={"tasks": _sample(family, 3)})
     done, length = torch.zeros(6, dtype=torch.bool), torch.zeros(6, dtype=torch.int64)
@@ -268,8 +271,10 @@ def episodes_end(family: TaskDistribution) -> None:
         done, previous = terminated | truncated, (observation, terminated, truncated)
     assert previous is not None
     _require(bool(done.all()), f"an episode lasts longer than the horizon of {family.horizon} steps")
-    late = (length == family.horizon) & ~previous[2]
-    _require(not bool(late.any()), "an episode that reaches the horizon is not truncated")
+    _, ended, cut = previous
+    marked, how = (ended & ~cut, "terminated") if family.ends_at_horizon else (cut, "truncated")
+    late = (length == family.horizon) & ~marked
+    _require(not bool(late.any()), f"an episode that reaches the horizon is not {how}")
     mask = torch.arange(6) % 2 == 0
     observation, _ = env.reset(options={"reset_mask": mask})
     _require(torch.equal(observation[~mask], previous[0][~mask]), "a reset of some lanes changes others")

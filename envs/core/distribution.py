@@ -60,7 +60,7 @@ class TaskDistribution(ABC):
 
     Args:
         name: the family's name, as on the command line.
-        horizon: longest episode [steps]; an episode that reaches it is truncated.
+        horizon: longest episode [steps]; an episode that reaches it is truncated, or terminates if `ends_at_horizon`.
         observation_space: of one environment; Box, or Registers if the task hands over qubits.
         action_space: of one environment; Box or Discrete.
         observation_scale: typical magnitude of each observation, [obs]; policies divide by it.
@@ -81,6 +81,9 @@ class TaskDistribution(ABC):
 
     render_modes: tuple[str, ...] = ()
     """Values that `make` accepts as its `render_mode`."""
+    ends_at_horizon = False
+    """Whether the task is complete at the horizon, as after a single decision: episodes then terminate there, and are
+    truncated otherwise."""
     steps_are_evaluations = False
     """Whether each step evaluates a candidate; a curve over an episode then shows the return after each evaluation."""
     notes: tuple[str, ...] = ()

@@ -71,7 +71,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Tensor, Tensor, Tensor], ABC):
     - **There is no autoreset.** A finished lane is frozen until its reset: it repeats the last observation with reward
       0 and the flags of its last step. Rollouts mask such rows.
     - **Termination and truncation stay apart.** A lane is truncated at step `horizon`; if it terminates in that very
-      step, both flags are set, as by Gymnasium's `TimeLimit`.
+      step, both flags are set, as by Gymnasium's `TimeLimit`. In a family with `ends_at_horizon` it terminates there.
 
     Args:
         distribution: the family.

@@ -8,7 +8,8 @@ Picture = UInt8[np.ndarray, "height width 3"]
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
-RED, GREEN, BLUE, GREY, WHITE = (214, 39, 40), (80, 180, 80), (50, 90, 200), (200, 200, 200), (255, 255, 255)
+RED, GREEN, BLUE = (214, 39, 40), (80, 180, 80), (50, 90, 200)
+BLACK, GREY, WHITE = (0, 0, 0), (200, 200, 200), (255, 255, 255)
 
 
 def blank_picture(height: int, width: int) -> Picture:

@@ -64,6 +64,11 @@ def qubit_indices(n_qubits: int) -> list[int]:
     return [4 ** (n_qubits - 1 - qubit) for qubit in range(n_qubits)]
 
 
+def bloch_vectors(vector: Float64[Tensor, " word"], n_qubits: int) -> Float64[Tensor, "qubit 3"]:
+    """Return the expectation values of X, Y and Z of each qubit."""
+    return torch.stack([vector[[index, 2 * index, 3 * index]] for index in qubit_indices(n_qubits)])
+
+
 def word_indices(letters: Sequence[int], n_qubits: int) -> list[int]:
     """Return the indices in the vector of words with one or two of these letters and I elsewhere.
 

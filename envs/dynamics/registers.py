@@ -51,6 +51,15 @@ def turn_second_qubit(
     return pairs * torch.polar(torch.ones_like(half), half)[:, None, :]
 
 
+def bloch_vectors(amplitudes: Complex128[Tensor, " amplitude"]) -> Float64[Tensor, "qubit 3"]:
+    """Return the expectation values of X, Y and Z of each qubit of a pure state, the first one most significant."""
+    n_qubits = len(amplitudes).bit_length() - 1
+    parts = [amplitudes.reshape(2**qubit, 2, -1).transpose(0, 1).flatten(1) for qubit in range(n_qubits)]
+    density = torch.stack([part @ part.mH for part in parts])
+    x, y, z = 2 * density[:, 1, 0].real, 2 * density[:, 1, 0].imag, (density[:, 0, 0] - density[:, 1, 1]).real
+    return torch.stack([x, y, z], dim=-1)
+
+
 # -- average density matrices ------------------------------------------------------------------------------------------
 
 

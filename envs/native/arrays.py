@@ -1,7 +1,7 @@
 """Families with dynamics in torch as Gymnasium vector environments: NumPy in and out, all three autoreset modes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -9,7 +9,8 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from envs.core.tasks import Tasks
-from envs.native.single import StatesHorizon
+from envs.dynamics.drawing import Picture
+from envs.native.single import RENDER_FPS, StatesHorizon
 from envs.native.torch_tasks import TorchTasks
 from envs.native.vector import TorchVectorEnv
 from qrl.common.errors import UsageError, suggest
@@ -28,12 +29,14 @@ class ArrayVectorEnv(StatesHorizon, gym.vector.VectorEnv[np.ndarray, np.ndarray,
         num_envs: number of lanes.
         task: values of some parameters, in every lane; the others are nominal.
         autoreset_mode: one of Gymnasium's modes.
+        render_mode: "rgb_array" or None.
 
     Raises:
         UsageError: an invalid number, task or mode.
     """
 
     distribution: TorchTasks
+    _horizon_is_option: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class ArrayVectorEnv(StatesHorizon, gym.vector.VectorEnv[np.ndarray, np.ndarray,
         num_envs: int = 1,
         task: Mapping[str, Any] | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
     ) -> None:
         modes = {mode.value: mode for mode in AutoresetMode}
         value = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
@@ -53,8 +57,10 @@ class ArrayVectorEnv(StatesHorizon, gym.vector.VectorEnv[np.ndarray, np.ndarray,
         if task is not None:
             self._lanes.set_tasks(self._as_tasks(task))
         self.num_envs = self._lanes.num_envs
-        self.metadata = {"autoreset_mode": self._mode, "render_modes": []}
-        self.render_mode = None
+        modes_of_pictures = list(distribution.render_modes)
+        self.metadata = {"autoreset_mode": self._mode, "render_modes": modes_of_pictures, "render_fps": RENDER_FPS}
+        distribution.check_render_mode(render_mode)
+        self.render_mode = render_mode
         self.single_observation_space = self._lanes.single_observation_space
         self.single_action_space = self._lanes.single_action_space
         self.observation_space = self._lanes.observation_space
@@ -112,6 +118,17 @@ class ArrayVectorEnv(StatesHorizon, gym.vector.VectorEnv[np.ndarray, np.ndarray,
                 info = self._add_info(info, {"final_obs": last[lane], "final_info": {}}, lane)
             observation, _ = self._lanes.reset(options={"reset_mask": ended})
         return observation.numpy(), reward.double().numpy(), terminated.numpy(), truncated.numpy(), info
+
+    def render(self) -> tuple[Picture, ...] | None:
+        """Return a picture of each lane; None without a render mode.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first `reset`.
+        """
+        if self.render_mode is None:
+            return None
+        lanes = map(self._lanes.single_lane, range(self.num_envs))
+        return tuple(self.distribution.render(lane.state, lane.tasks) for lane in lanes)
 
     def _as_tasks(self, task: Mapping[str, Any]) -> Tasks:
         return self.distribution.task(task).repeat_interleave(self._lanes.num_envs)

@@ -85,6 +85,7 @@ class NativeFamily(Family, Dynamics, Protocol):
     """A task distribution with dynamics in torch."""
 
     render_modes: tuple[str, ...]
+    ends_at_horizon: bool
 
     def as_single_task(self, task: object) -> Tasks:
         """Return one task from Tasks of length 1, or from a mapping of some parameters; the others are nominal."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import gymnasium as gym
 import numpy as np
@@ -25,6 +25,8 @@ class StatesHorizon:
 
     distribution: NativeFamily
     _spec: EnvSpec | None
+    _horizon_is_option: ClassVar[bool] = False
+    """Whether `max_episode_steps` is an option of the entry point too, as it is for vector environments."""
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -34,7 +36,9 @@ class StatesHorizon:
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
         if spec is not None and spec.max_episode_steps is None:
-            spec = replace(spec, max_episode_steps=self.distribution.horizon)
+            horizon = self.distribution.horizon
+            options = {"max_episode_steps": horizon} if self._horizon_is_option else {}
+            spec = replace(spec, max_episode_steps=horizon, kwargs=spec.kwargs | options)
         self._spec = spec
 
 

@@ -143,7 +143,11 @@ class TorchVectorEnv(TaskVectorEnv):
             self._terminated = self._terminated | (ended & ~finished)
             self._elapsed = self._elapsed + ~finished
             reward = reward.masked_fill(finished, 0.0)
-        truncated = self._elapsed >= self._limit
+        at_limit = self._elapsed >= self._limit
+        if self.distribution.ends_at_horizon:
+            self._terminated, truncated = self._terminated | at_limit, torch.zeros_like(at_limit)
+        else:
+            truncated = at_limit
         self._finished = self._terminated | truncated
         return self._observe(self._state), reward.float(), self._terminated.clone(), truncated, {}
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 Built = TypeVar("Built")
 
@@ -42,12 +43,14 @@ def is_plain() -> bool:
 
 
 def is_traced() -> bool:
-    """Return whether operations are recorded, by `torch.jit.trace`, `torch.compile` or `torch.export`.
+    """Return whether operations are recorded: by `torch.jit.trace`, `torch.compile`, `torch.export` or `make_fx`.
 
-    A record holds operations of torch only; anything else would become a constant.
+    `torch.func.linearize` uses `make_fx`. A record holds operations of torch only; anything else would become a
+    constant, or read tensors without values.
     """
+    # In this order, as `torch.compile` cannot look into `get_proxy_mode`.
     traced: bool = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
-    return traced
+    return traced or get_proxy_mode() is not None
 
 
 def without_modes(build: Callable[[], Built]) -> Built:

@@ -9,7 +9,7 @@ optimiser to one learning rate at each update; here each group multiplies that r
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import gymnasium
@@ -54,7 +54,31 @@ def with_factors(kind: type[Any]) -> type[Any]:
                 for group, rate in zip(self.param_groups, rates, strict=True):
                     group["lr"] = rate
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            """Pickle by `kind`: the class itself is local."""
+            return _unfilled, (kind,), self.__getstate__()
+
     return WithFactors
+
+
+def _unfilled(kind: type[Any]) -> Any:
+    """Return an optimiser with factors whose state is still to be restored."""
+    made: Any = with_factors(kind)  # type: ignore[arg-type]
+    return made.__new__(made)
+
+
+def _factor(group: str, rate: float | None, lr_schedule: Schedule) -> float:
+    """Return the factor of a group's learning rate; 1 for a policy without an algorithm, which has no rate.
+
+    Raises UsageError for a schedule that starts at 0, of which no other rate is a multiple.
+    """
+    if rate is None or lr_schedule == BasePolicy._dummy_schedule:
+        return 1.0
+    if (start := lr_schedule(1)) == 0:
+        raise UsageError(
+            f"sb3: lr_{group} sets the rate at the start of training, where learning_rate is 0; start it above 0"
+        )
+    return rate / start
 
 
 class _Quantum:
@@ -91,7 +115,7 @@ class _Quantum:
         check_known(options, known, "sb3: no option", f" of model {model!r} or the policy")
         self._requested = {"model": model, "observation_scale": observation_scale, **own}
         self._requested |= {f"lr_{name}": rate for name, rate in given.items()}
-        self._factors = {name: 1.0 if rate is None else rate / lr_schedule(1) for name, rate in given.items()}
+        self._factors = {name: _factor(name, rate, lr_schedule) for name, rate in given.items()}
         self._check_extractor(options)
         extractor = {"model": model, "observation_scale": observation_scale, **own}
         ours = {"net_arch": [], "features_extractor_class": QuantumFeaturesExtractor}
@@ -176,6 +200,16 @@ class QuantumActorCriticPolicy(_Quantum, ActorCriticPolicy):
 
     def _trained(self) -> nn.Module:
         return self
+
+    def named_modules(
+        self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Module]]:
+        """Yield each module once, even if duplicates are asked for.
+
+        An extractor has two names in Stable-Baselines3's policies. `torch.func.functional_call` looks for duplicates,
+        and would restore the parameters of a module with two names wrongly.
+        """
+        return super().named_modules(memo if remove_duplicate else set(), prefix)
 
     def extract_features(  # type: ignore[override]
         self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor | None = None

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from qrl.common.autocast import in_own_precision
 from qrl.common.autograd import is_traced
 from qrl.layer import QuantumLayer
 from qrl.simulator.program import Bound
@@ -56,6 +57,11 @@ class SideBySide:
         projections = [layer.projection.weight for layer in layers if layer.projection is not None]
         return bound | ({"projection": torch.stack(projections)} if projections else {})
 
+    def parameters(self) -> Iterator[Tensor]:
+        """Yield the parameters of all layers."""
+        for layer in self.layers:
+            yield from layer.parameters()
+
     def _tensors(self) -> Iterator[Tensor]:
         """Yield the tensors that `bind` uses; `parameters()` is slow, and every step of a rollout needs them."""
         for each, layer in zip(self.extractors, self.layers, strict=True):
@@ -70,6 +76,7 @@ class SideBySide:
             self._cached, self._bound = [tensor.detach().clone() for tensor in tensors], self.bind()
         return self._bound
 
+    @in_own_precision
     def __call__(self, observations: Tensor) -> tuple[Tensor, ...]:
         bound = self.bind() if torch.is_grad_enabled() or is_traced() else self._bind_cached()
         inputs = observations.flatten(1) / bound["scale"]

@@ -131,6 +131,19 @@ def test_mistyped_options_suggest_the_closest_name() -> None:
         Config(n_features=0)
 
 
+@pytest.mark.parametrize("swapped", [0, 1])
+def test_picture_shows_both_classes_and_the_example(swapped: int) -> None:
+    """Rows of pair b: (-1, -1), whose right action is 0 unless swapped, and (-2, -2); 30 pixels are one unit."""
+    env = family(horizon=1).make({"pair": 0, "swapped": swapped}, render_mode="rgb_array")
+    observation, _ = env.reset(seed=0)
+    picture = env.render()
+    assert picture is not None and picture.shape == (240, 240, 3)
+    example, other = ((-1, 0), (-2, 1)) if observation[0] == -1 else ((-2, 1), (-1, 0))
+    blue, green = (50, 90, 200), (80, 180, 80)
+    assert tuple(picture[120 - 30 * example[0], 120 + 30 * example[0]]) == (0, 0, 0)
+    assert tuple(picture[120 - 30 * other[0], 120 + 30 * other[0]]) == (green if other[1] ^ swapped else blue)
+
+
 # -- shipped data ------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from torch import Tensor
 
@@ -101,16 +102,55 @@ def test_options_reach_the_family(unchecked: None) -> None:
         gym.make("qrl/CartPole-v0", task={"gravty": 7})
     with pytest.raises(UsageError, match="unknown autoreset_mode 'Next'"):
         gym.make_vec("qrl/CartPole-v0", num_envs=2, autoreset_mode="Next")
-    with pytest.raises(UsageError, match=r"cartpole: vector environments cannot render; use gymnasium\.make"):
-        gym.make_vec("qrl/CartPole-v0", num_envs=2, render_mode="rgb_array")
+    with pytest.raises(UsageError, match="cartpole: unknown render_mode 'ansi'; supported: rgb_array"):
+        gym.make_vec("qrl/CartPole-v0", num_envs=2, render_mode="ansi")
     with pytest.raises(UsageError, match=r"reset: seed must be a non-negative integer below 2\*\*63, not \[1, 2\]"):
         gym.make_vec("qrl/CartPole-v0", num_envs=2).reset(seed=[1, 2])
 
 
-@pytest.mark.parametrize(("mode", "wrapper"), [("human", "HumanRendering"), ("rgb_array_list", "RenderCollection")])
-def test_render_modes_of_wrappers_name_these(mode: str, wrapper: str) -> None:
-    with pytest.raises(UsageError, match=f"no render_mode '{mode}'; .*render_mode='rgb_array', in .*{wrapper}"):
-        gym.make("qrl/CartPole-v0", render_mode=mode)
+@pytest.mark.parametrize("has_pictures", [True, False])
+def test_stable_baselines3_makes_ids_of_families_with_and_without_pictures(
+    has_pictures: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for the render mode "rgb_array", and after a TypeError for none."""
+    if not has_pictures:
+        monkeypatch.setattr(envs.make("bandit").__class__, "render_modes", ())
+        with pytest.raises(UsageError, match="bandit: unknown render_mode 'rgb_array'; supported: none"):
+            gym.make("qrl/Bandit-v0", render_mode="rgb_array")
+    env = PPO("MlpPolicy", "qrl/Bandit-v0", device="cpu").get_env()
+    assert env is not None and env.render_mode == ("rgb_array" if has_pictures else None)
+
+
+def test_gymnasium_adds_the_render_modes_of_its_wrappers() -> None:
+    collected = gym.make("qrl/Navigation-v0", render_mode="rgb_array_list")
+    assert isinstance(collected, gym.wrappers.RenderCollection)
+    collected.reset(seed=0)
+    collected.step(np.zeros(2, dtype=np.float32))
+    assert [picture.ndim for picture in collected.render()] == [3, 3]  # type: ignore[union-attr]
+    with pytest.warns(UserWarning, match="doesn't natively support it. The HumanRendering wrapper is being applied"):
+        assert isinstance(gym.make("qrl/Navigation-v0", render_mode="human"), gym.wrappers.HumanRendering)
+
+
+def test_vector_environments_draw_each_lane() -> None:
+    many = gym.make_vec("qrl/Navigation-v0", num_envs=3, render_mode="rgb_array")
+    with pytest.raises(gym.error.ResetNeeded):
+        many.render()
+    many.reset(seed=0, options={"tasks": [{"goal_x": x} for x in (-0.4, 0.0, 0.4)]})
+    pictures = many.render()
+    for x, picture in zip((-0.4, 0.0, 0.4), pictures, strict=True):  # type: ignore[arg-type]
+        one = gym.make("qrl/Navigation-v0", task={"goal_x": x}, render_mode="rgb_array")
+        one.reset()
+        assert np.array_equal(picture, one.render())  # type: ignore[arg-type]
+    assert gym.make_vec("qrl/Navigation-v0", num_envs=3).render() is None
+
+
+@pytest.mark.parametrize("family", ["bandit", "few_shot_classification"])
+def test_a_single_decision_is_a_termination(family: str) -> None:
+    """Nothing of the task is cut off, so nothing may be bootstrapped; several decisions are cut off at the horizon."""
+    for horizon, ends in ((1, [(True, False)]), (2, [(False, False), (False, True)])):
+        env = gym.make(ids()[family], horizon=horizon)
+        env.reset(seed=0)
+        assert [tuple(env.step(0)[2:4]) for _ in range(horizon)] == ends
 
 
 def test_specifications_state_the_horizon() -> None:
@@ -123,11 +163,13 @@ def test_specifications_state_the_horizon() -> None:
         assert again.spec is not None and again.spec.max_episode_steps == horizon
         many = gym.make_vec("qrl/CartPole-v0", num_envs=2, horizon=horizon)
         assert many.spec is not None and many.spec.max_episode_steps == horizon
+        assert gym.make_vec(many.spec).spec == many.spec
     shorter = gym.make("qrl/CartPole-v0", max_episode_steps=5)
     assert shorter.spec is not None and shorter.spec.max_episode_steps == 5
     assert gym.make("qrl/CartPole-v0").spec.max_episode_steps == envs.make("cartpole").horizon  # type: ignore[union-attr]
-    with pytest.raises(UsageError, match="horizon, not max_episode_steps: horizon=100"):
-        gym.make_vec("qrl/CartPole-v0", num_envs=2, max_episode_steps=5)
+    for options, wanted in (({}, 5), ({"horizon": 3}, 3), ({"horizon": 9}, 5)):
+        many = gym.make_vec("qrl/CartPole-v0", num_envs=2, max_episode_steps=5, **options)
+        assert many.unwrapped.distribution.horizon == wanted  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("horizon", "limit", "length"), [(4, 9, 4), (9, 4, 4), (9, -1, 9)])

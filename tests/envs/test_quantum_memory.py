@@ -90,6 +90,31 @@ def test_orthogonal_pairs_are_orthogonal_and_equal_pairs_equal():
     assert np.abs(overlap).max() < 1e-5
 
 
+@pytest.mark.parametrize("mode", ["match", "symmetry"])
+def test_picture_shows_the_arriving_register(mode):
+    """Bloch vectors of reduced density matrices, in the views along y and along z; none after the last register."""
+    made = family(mode=mode)
+    env = made.make(render_mode="rgb_array")
+    observation, _ = env.reset(seed=0)
+    pictures, joint = [env.render()], np.ones(1)
+    for step in range(2):
+        parts = observation[made.registers.amplitudes]
+        if step < made.registers.n_deliveries:
+            joint = np.kron(joint, parts[::2] + 1j * parts[1::2])
+        observation, *_ = env.step(0)
+        pictures.append(env.render())
+    pair = joint.reshape(2, 2)
+    paulis = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
+    for density, picture in zip((pair @ pair.conj().T, pair.T @ pair.conj()), pictures, strict=False):
+        x, y, z = np.einsum("pij,ji->p", paulis, density).real
+        rows, columns = np.nonzero((picture == (214, 39, 40)).all(-1))
+        for middle, up in ((60, z), (180, y)):
+            view = abs(rows - middle) <= 60
+            assert columns[view].mean() == pytest.approx(60 + 50 * x, abs=1)
+            assert rows[view].mean() == pytest.approx(middle - 50 * up, abs=1)
+    assert not (pictures[2] == (214, 39, 40)).all(-1).any()
+
+
 # -- ensembles ---------------------------------------------------------------------------------------------------------
 
 

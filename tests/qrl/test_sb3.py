@@ -284,3 +284,16 @@ def test_policy_of_another_algorithm(algorithm, policy, env):
         UsageError, match="QuantumActorCriticPolicy is for PPO and A2C, QuantumQPolicy for DQN; for SAC"
     ):
         algorithm(policy, env, policy_kwargs=dict(SMALL))  # SAC adds to the dict
+
+
+def test_a_policy_with_rates_is_loaded_without_its_algorithm(tmp_path):
+    """Stable-Baselines3 gives it a schedule that is 0, since it is not trained."""
+    policy = learner(PPO, QuantumActorCriticPolicy, policy_kwargs={"lr_heads": 0.1}).policy
+    policy.save(tmp_path / "policy")
+    again = QuantumActorCriticPolicy.load(tmp_path / "policy", device="cpu")
+    torch.testing.assert_close(again.state_dict(), policy.state_dict())
+
+
+def test_rates_need_a_schedule_that_starts_above_zero():
+    with pytest.raises(UsageError, match="lr_heads sets the rate at the start of training, where learning_rate is 0"):
+        learner(PPO, QuantumActorCriticPolicy, policy_kwargs={"lr_heads": 0.1}, learning_rate=lambda left: 1 - left)

@@ -12,8 +12,11 @@ from qrl.circuits.angles import Expression, Input, Weight
 from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate
 from qrl.circuits.observables import Observable
+from qrl.circuits.registers import Registers
 from qrl.layer import QuantumLayer
+from qrl.models import MODELS
 from qrl.noise.model import Noise
+from qrl.policies.frame import Frame
 from qrl.policies.policy import make_policy
 from qrl.simulator.kernels import SMALL
 from qrl.simulator.program import compile_circuit
@@ -149,3 +152,19 @@ def test_compiled_policies_take_batches_of_any_size():
     whole = compiled(policy)
     for batch in BATCHES:
         torch.testing.assert_close(whole(samples(batch)), policy(samples(batch)), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("model", ["coherent", "measured_gru"])
+def test_compiled_cells_on_registers(model):
+    """Among them the entanglers' constants, which may not be made in the graph."""
+    plugin, frame = MODELS.load(model), Frame(3, 2, trial_steps=4, registers=Registers(1, 2, entangled=False))
+    cell = plugin.build(plugin.Config(), frame, generator())
+    width = 2 + cell.circuit.n_wires + 2 + 2  # register, outcomes, answer, reward, end of episode
+
+    def weights(delivered: Tensor, classical: Tensor, memory: Tensor) -> Tensor:
+        return cell.evolve(cell.bind(), 1, delivered, classical, memory).weights
+
+    whole = compiled(weights)
+    for batch in BATCHES[:2]:
+        inputs = samples(batch, 4), samples(batch, width), samples(batch, cell.n_memory)
+        torch.testing.assert_close(whole(*inputs), weights(*inputs))

@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 
 from qrl.backends.backend import Executor
 from qrl.circuits.circuit import Circuit
+from qrl.common.autocast import in_own_precision
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
 from qrl.layer import initial_weights
@@ -147,11 +148,13 @@ class QuantumMaps(nn.Module):
         """Number of entries of the matrix that maps inputs to the circuits."""
         return self.projection.numel()
 
+    @in_own_precision
     def bind(self) -> BoundMaps:
         """Compute everything that depends only on the parameters."""
         circuits = self.program.bind(self.weights, self.scales)
         return BoundMaps(circuits, self.projection, self.expansion, self.bias)
 
+    @in_own_precision
     def run(
         self, bound: BoundMaps, inputs: Float[Tensor, "*tasks batch input"]
     ) -> Float[Tensor, "*tasks map batch output"]:

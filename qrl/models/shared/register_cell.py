@@ -21,6 +21,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Generator, Tensor, nn
 
 from qrl.circuits.registers import Registers
+from qrl.common.autocast import in_own_precision
 from qrl.common.errors import UsageError
 from qrl.models.shared.register_circuit import RegisterCircuit, rotations
 from qrl.policies.frame import Frame, check_size
@@ -109,14 +110,18 @@ class RegisterCell(nn.Module):
         """Learning-rate group of each parameter outside "angles"."""
         return {"answers.table": "heads", "answers.weight": "heads", "steering": "scales"}
 
+    @in_own_precision
     def bind(self) -> BoundCell:
-        """Compute everything that depends only on the parameters."""
+        """Compute everything that depends only on the parameters. Raise UsageError in half precision."""
+        if self.angles.dtype not in (torch.float32, torch.float64):
+            raise UsageError(f"circuit: dtype must be torch.float32 or torch.float64, not {self.angles.dtype}")
         classical = None if self.classical is None else self.classical.bind()
         unitaries = self.circuit.unitary(self.angles)
         return BoundCell(self.angles, unitaries, self.steering, self.answers.bind(), classical)
 
     # --- one step ----------------------------------------------------------------------------------------------------
 
+    @in_own_precision
     def evolve(
         self,
         bound: BoundCell,
@@ -143,6 +148,7 @@ class RegisterCell(nn.Module):
         """Return whether this register is the last one of an episode."""
         return position == self.registers.n_registers - 1
 
+    @in_own_precision
     def logits(
         self,
         bound: BoundCell,

@@ -9,9 +9,9 @@ entangler; rotations of every wire end the circuit.
 - `ring`: CZ between neighbours on a ring of all wires.
 """
 
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Literal
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from qrl.circuits.circuit import Circuit
 from qrl.circuits.gates import Gate
 from qrl.circuits.matrices import FIXED_GATES, HADAMARD, PAULI, I, embed, kron
 from qrl.circuits.observables import Observable
+from qrl.common.autograd import PerDevice
 from qrl.models.shared.ansatz import ring
 
 PairEntangler = Literal["pairs", "ring"]
@@ -41,6 +42,11 @@ class RegisterCircuit:
     n_register: int
     n_layers: int
     entangler: PairEntangler
+    _constants: PerDevice["Constants"] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Not a cached property, which torch.compile cannot look into.
+        object.__setattr__(self, "_constants", PerDevice(partial(_constants_of, self)))
 
     @property
     def n_wires(self) -> int:
@@ -96,7 +102,7 @@ class RegisterCircuit:
     def unitary(self, weights: Float[Tensor, "*lead weight"]) -> Complex[Tensor, "*lead state state"]:
         """Return the unitary; wire 0 is the most significant bit."""
         if not self.n_layers:
-            identity = torch.eye(2**self.n_wires, dtype=weights.dtype.to_complex(), device=weights.device)
+            identity = self._constants.like(weights).identity
             return identity.expand(*weights.shape[:-1], *identity.shape)
         layers, last = weights.split([weights.shape[-1] - 3 * self.n_wires, 3 * self.n_wires], dim=-1)
         layers = layers.unflatten(-1, (self.n_layers, -1))
@@ -110,15 +116,13 @@ class RegisterCircuit:
 
     def _entanglers(self, angles: Float[Tensor, "*lead layer angle"]) -> Complex[Tensor, "*lead layer state state"]:
         """Return the entangler of each layer."""
-        dtype, device = angles.dtype.to_complex(), angles.device
+        constants = self._constants.like(angles)
         if self.entangler == "ring":
-            diagonal = torch.as_tensor(_ring(self.n_wires), device=device).to(dtype)
-            return torch.diag(diagonal).expand(*angles.shape[:-1], -1, -1)
-        total = torch.eye(2**self.n_wires, dtype=dtype, device=device)
-        sizes = [len(PAIR_ROTATIONS) * len(block) for block in self.blocks]
-        for angle, (basis, signs) in zip(angles.split(sizes, dim=-1), _pairs(self), strict=True):
-            phase = -0.5 * (angle @ torch.as_tensor(signs, dtype=angles.dtype, device=device))
-            eigenvectors = torch.as_tensor(basis, device=device).to(dtype)
+            return constants.ring.expand(*angles.shape[:-1], -1, -1)
+        total = constants.identity
+        sizes = [len(signs) for _, signs in constants.pairs]
+        for angle, (eigenvectors, signs) in zip(angles.split(sizes, dim=-1), constants.pairs, strict=True):
+            phase = -0.5 * (angle @ signs)
             gate = (eigenvectors * torch.complex(phase.cos(), phase.sin()).unsqueeze(-2)) @ eigenvectors.mT
             total = gate @ total
         return total.expand(*angles.shape[:-1], -1, -1)
@@ -134,6 +138,28 @@ def rotations(angles: Float[Tensor, "*lead wire 3"]) -> Complex[Tensor, "*lead s
     for wire in others:
         total = (total[..., :, None, :, None] * wire[..., None, :, None, :]).flatten(-4, -3).flatten(-2)
     return total
+
+
+class Constants(NamedTuple):
+    """Constants of the entanglers in one precision on one device."""
+
+    identity: Complex[Tensor, "state state"]
+    ring: Complex[Tensor, "state state"]
+    """CZ on a ring of all wires."""
+    pairs: tuple[tuple[Complex[Tensor, "state state"], Float[Tensor, "angle state"]], ...]
+    """Eigenvectors, and eigenvalues of XX, YY and ZZ, for each block of pairs."""
+
+
+def _constants_of(circuit: RegisterCircuit, dtype: torch.dtype, device: torch.device) -> Constants:
+    """Return the constants; `dtype` is that of the weights."""
+
+    def as_complex(matrix: np.ndarray) -> Tensor:
+        return torch.as_tensor(matrix, device=device).to(dtype.to_complex())
+
+    pairs = tuple(
+        (as_complex(basis), torch.as_tensor(signs, dtype=dtype, device=device)) for basis, signs in _pairs(circuit)
+    )
+    return Constants(as_complex(np.eye(2**circuit.n_wires)), torch.diag(as_complex(_ring(circuit.n_wires))), pairs)
 
 
 @lru_cache
