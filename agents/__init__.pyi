@@ -1,5 +1,6 @@
 # The public names: where each lives, for type checkers and for the lazy imports of __init__.py.
 from .cli.sweep import sweep as sweep
+from .cli.tune import tune as tune
 from .compare.api import compare as compare
 from .compare.comparison import Comparison as Comparison
 from .core.agent import Agent as Agent
@@ -67,3 +68,4 @@ from .rl.returns import standardise as standardise
 from .rl.trust_region import conjugate_gradient as conjugate_gradient
 from .rl.trust_region import natural_step as natural_step
 from .study.study import Study as Study
+from .tuning.tune import Tuning as Tuning

@@ -15,7 +15,7 @@ episodes, no single action sequence suits all of them.
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
@@ -26,6 +26,7 @@ from agents.core.context import BuildContext, refuse_masks
 from agents.core.options import Options
 from agents.core.rollout import Rollout
 from qrl.common.errors import UsageError
+from qrl.common.options import tunable
 from qrl.policies.spaces import action_units
 
 LISTED_UNDER = "baselines"
@@ -38,13 +39,13 @@ MIN_ELITE = 2
 class Config(Options):
     """Options of the cross-entropy method."""
 
-    elite_fraction: float = 0.05
+    elite_fraction: float = field(default=0.05, metadata=tunable(0.02, 0.5, log=True))
     """Fraction of the episodes in the elite, which has at least two episodes (de Boer et al. 2005: 0.01 to 0.1; ours:
     the best of three on train tasks of qubit_control, for updates from 10 to 40 episodes)."""
-    smoothing: float = 1.0
+    smoothing: float = field(default=1.0, metadata=tunable(0.2, 1))
     """Smoothing rate of the parameters; 1 replaces them by the fit (de Boer et al. 2005: 0.4 to 0.9 for long searches;
     ours: 1 was the best for a few updates on train tasks of qubit_control)."""
-    initial_std: float = 1.0
+    initial_std: float = field(default=1.0, metadata=tunable(0.1, 3, log=True))
     """Initial standard deviation of continuous actions [half the action range] (ours: the best of four on train tasks
     of qubit_control)."""
 

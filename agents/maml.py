@@ -39,7 +39,7 @@ from agents.rl.returns import deviation, returns_to_go, score_advantages
 from agents.rl.trust_region import Product, line_search, natural_step
 from qrl.backends.backend import max_order
 from qrl.common.errors import UsageError
-from qrl.common.options import only_with
+from qrl.common.options import only_with, tunable
 from qrl.policies.kinds import EpisodePolicy
 from qrl.policies.policy import Params
 
@@ -58,17 +58,17 @@ class Config(MetaConfig):
     """Estimator of the meta-gradient: dice (Loaded DiCE; Farquhar et al. 2019), lvc (low-variance curvature of ProMP;
     Rothfuss et al. 2019), emaml (E-MAML; Stadie et al. 2018) or first-order (Finn et al. 2017). docs/estimators.md
     compares their bias and variance."""
-    dice_lambda: float = field(default=0.9, metadata=only_with(estimator="dice"))
+    dice_lambda: float = field(default=0.9, metadata=only_with(estimator="dice") | tunable(0, 1))
     """dice: lambda of Loaded DiCE [0 to 1] (Farquhar et al. 2019; 0.9: ours). With 1 its Hessian is unbiased, with 0 it
     is that of lvc; values between trade bias for variance."""
     outer: Literal["ppo", "trpo"] = "ppo"
     """Outer step: epochs of PPO-clip with Adam (Schulman et al. 2017), or a natural-gradient step with a line search
     (Schulman et al. 2015, as in Finn et al. 2017), which does not use epochs, clip, target_kl, max_grad_norm, lr_*."""
-    max_kl: float = field(default=0.01, metadata=only_with(outer="trpo"))
+    max_kl: float = field(default=0.01, metadata=only_with(outer="trpo") | tunable(0.001, 0.1, log=True))
     """trpo: maximum KL(old || new) of the adapted policies per meta-iteration [nat] (Finn et al. 2017)."""
     cg_iterations: int = field(default=10, metadata=only_with(outer="trpo"))
     """trpo: conjugate-gradient iterations for the natural gradient (Schulman et al. 2015)."""
-    cg_damping: float = field(default=1e-3, metadata=only_with(outer="trpo"))
+    cg_damping: float = field(default=1e-3, metadata=only_with(outer="trpo") | tunable(1e-05, 0.1, log=True))
     """trpo: damping, added to the diagonal of the Fisher matrix [per unit of a parameter squared] (ours)."""
     backtracks: int = field(default=15, metadata=only_with(outer="trpo"))
     """trpo: maximum step sizes of the line search, each 0.8 times the one before (Finn et al. 2017); if none is

@@ -11,7 +11,7 @@ adapts by the inner update of the other agents (agents/rl/inner_update.py).
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -34,6 +34,7 @@ from agents.rl.memory import check_gradient_fits, task_chunks
 from agents.rl.returns import standard_scores
 from qrl.common.errors import TrainingError
 from qrl.common.optimisers import adam
+from qrl.common.options import tunable
 from qrl.policies.kinds import EpisodePolicy
 from qrl.policies.policy import Params
 
@@ -50,17 +51,17 @@ class Config(InnerConfig):
     """Tasks per update [tasks] (Jerbi et al. 2021: a single task)."""
     baseline: Literal["leave-one-out", "linear", "none"] = "none"
     """Baseline of the returns (Jerbi et al. 2021: none)."""
-    discount: float = 1.0
+    discount: float = field(default=1.0, metadata=tunable(0.9, 1))
     """Discount factor of the returns [per step] (Jerbi et al. 2021)."""
     standardise_returns: Literal["episode", "batch", "none"] = "episode"
     """Subtract the mean of the returns and divide by their standard deviation, within each episode (TensorFlow Quantum
     tutorial of Jerbi et al. 2021) or within all episodes of an update (ours: for quantum_memory, whose reward comes
     with the last step only)."""
-    lr_angles: float = 0.01
+    lr_angles: float = field(default=0.01, metadata=tunable(0.001, 0.1, log=True))
     """Adam learning rate of circuit angles, hidden weights and phases [rad per step] (Jerbi et al. 2021)."""
-    lr_scales: float = 0.1
+    lr_scales: float = field(default=0.1, metadata=tunable(0.001, 0.3, log=True))
     """Adam learning rate of input scales, projections and frequencies [per step] (Jerbi et al. 2021)."""
-    lr_heads: float = 0.1
+    lr_heads: float = field(default=0.1, metadata=tunable(0.001, 0.3, log=True))
     """Adam learning rate of read-out and head [per step] (Jerbi et al. 2021)."""
     amsgrad: bool = True
     """Use the AMSGrad variant of Adam (Reddi et al. 2018), as in Jerbi et al. 2021."""

@@ -10,7 +10,7 @@ k rollouts per iteration.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from agents.rl.adaptive_adam import check_finite
 from agents.rl.config import InnerConfig
 from agents.rl.inner_update import adapt
 from agents.rl.memory import check_gradient_fits
+from qrl.common.options import tunable
 from qrl.policies.kinds import EpisodePolicy
 from qrl.policies.policy import Params
 
@@ -37,7 +38,7 @@ class Config(InnerConfig):
     """Tasks per meta-iteration [tasks] (ours, as for maml)."""
     inner_steps: int = 3
     """Inner updates per iteration, with one rollout each [gradient steps] (ours); 1 is multi-task learning."""
-    outer_step_size: float = 1.0
+    outer_step_size: float = field(default=1.0, metadata=tunable(0.1, 1, log=True))
     """Initial step size epsilon of the outer step, with linear decay over the run [fraction of the way to the adapted
     weights] (Nichol et al. 2018: 1)."""
 

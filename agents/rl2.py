@@ -13,7 +13,7 @@ al. 2017), back-propagation through the trial.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -35,6 +35,7 @@ from agents.rl.returns import generalised_advantages, leave_one_out
 from agents.rl.trials import Trials, graph_bytes, rollout_bytes, select_trials
 from qrl.common.errors import UsageError
 from qrl.common.memory import check_fits
+from qrl.common.options import tunable
 from qrl.policies.actor import BoundPolicy
 from qrl.policies.coherent import CoherentPolicy
 from qrl.policies.kinds import TrialPolicy
@@ -62,13 +63,13 @@ class Config(PPOConfig):
     """Minibatches per PPO epoch [minibatches] (ours)."""
     memories: Literal["separate", "shared"] = "separate"
     """separate: recurrent networks of their own for actor and critic (Ni et al. 2022); shared: one for both."""
-    discount: float = 0.99
+    discount: float = field(default=0.99, metadata=tunable(0.9, 1))
     """Discount factor over the whole trial [per step] (Duan et al. 2016); 0.9 where steps are evaluations, so that
     early ones count for more (ours)."""
-    gae_lambda: float = 0.95
+    gae_lambda: float = field(default=0.95, metadata=tunable(0.3, 1))
     """Lambda of generalised advantage estimation [per step] (Schulman et al. 2016); 0.3 for tabular_mdp (Duan et al.
     2016)."""
-    value_weight: float = 0.5
+    value_weight: float = field(default=0.5, metadata=tunable(0.05, 2, log=True))
     """Weight of the value loss, in units of the largest discounted return squared (Schulman et al. 2017: 0.5)."""
     previous_observation: bool = False
     """Add the previous observation to the input, next to the last action and reward (Duan et al. 2016: off; ours: on
@@ -92,12 +93,12 @@ class Config(PPOConfig):
     memory for the gradient."""
     memory_budget: float = 2.0
     """Memory for the graph of a gradient [GiB]; the gradient is accumulated over chunks of trials that fit."""
-    lr_angles: float = 0.003
+    lr_angles: float = field(default=0.003, metadata=tunable(0.0001, 0.1, log=True))
     """Adam learning rate of circuit angles and hidden weights [rad per step] (ours)."""
-    lr_scales: float = 0.001
+    lr_scales: float = field(default=0.001, metadata=tunable(0.0001, 0.1, log=True))
     """Adam learning rate of input scales and projections [per step] (ours: with ten times this rate, gradients of
     quantum cells explode in trials of 100 steps)."""
-    lr_heads: float = 0.003
+    lr_heads: float = field(default=0.003, metadata=tunable(0.0001, 0.1, log=True))
     """Adam learning rate of read-out, head and the linear maps after circuits [per step] (ours)."""
 
     def __post_init__(self) -> None:

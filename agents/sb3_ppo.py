@@ -15,7 +15,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
@@ -32,6 +32,7 @@ from agents.core.rollout import Rollout
 from agents.core.saved_state import moments, named_parameters, restore_training
 from agents.rl.adaptive_adam import check_finite
 from qrl.common.divergence import diverging
+from qrl.common.options import tunable
 from qrl.policies.actor import n_observations
 from qrl.policies.heads import Categorical, Gaussian
 from qrl.sb3 import QuantumActorCriticPolicy
@@ -47,26 +48,26 @@ class Config(Options):
     """Tasks per iteration [tasks] (ours, as for maml)."""
     episodes: int = 20
     """Episodes per task and iteration [episodes] (ours, as for maml)."""
-    learning_rate: float = 3e-4
+    learning_rate: float = field(default=3e-4, metadata=tunable(1e-05, 0.01, log=True))
     """Adam learning rate [per step]."""
-    n_epochs: int = 10
+    n_epochs: int = field(default=10, metadata=tunable(1, 20))
     """Passes over the steps of an update [passes]."""
     batch_size: int = 1024
     """Minibatch size in training [steps] (ours; Stable-Baselines3: 64 of 2048 steps per update, here an iteration has
     twenty times as many steps)."""
-    gamma: float = 0.99
+    gamma: float = field(default=0.99, metadata=tunable(0.9, 1))
     """Discount factor [per step]."""
-    gae_lambda: float = 0.95
+    gae_lambda: float = field(default=0.95, metadata=tunable(0.3, 1))
     """Decay of generalised advantage estimation."""
-    clip_range: float = 0.2
+    clip_range: float = field(default=0.2, metadata=tunable(0.05, 0.4))
     """Clip range of the probability ratio."""
-    ent_coef: float = 0.0
+    ent_coef: float = field(default=0.0, metadata=tunable(0, 0.1))
     """Weight of the entropy [per nat]."""
-    vf_coef: float = 0.5
+    vf_coef: float = field(default=0.5, metadata=tunable(0.05, 2, log=True))
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
     """Maximum norm of the gradient; larger gradients are rescaled to it."""
-    fine_learning_rate: float = 3e-3
+    fine_learning_rate: float = field(default=3e-3, metadata=tunable(0.0001, 0.1, log=True))
     """Adam learning rate of fine-tuning in an evaluation [per step] (ours: larger, because there are few updates)."""
     fine_batch_size: int = 256
     """Minibatch size of fine-tuning in an evaluation [steps] (ours)."""

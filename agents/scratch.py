@@ -3,7 +3,7 @@
 The initial weights are those of a learner with the same seed. The step size is an option; it is not learned.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.core.context import BuildContext
 from agents.core.rollout import Rollout
@@ -12,6 +12,7 @@ from agents.rl.acting import FastWeights
 from agents.rl.config import InnerConfig
 from agents.rl.inner_update import adapt
 from agents.rl.memory import check_gradient_fits
+from qrl.common.options import tunable
 from qrl.policies.kinds import EpisodePolicy
 from qrl.policies.policy import Params
 
@@ -22,7 +23,7 @@ LISTED_UNDER = "baselines"
 class Config(InnerConfig):
     """Options of the policy-gradient steps."""
 
-    extra_step_decay: float = 1.0
+    extra_step_decay: float = field(default=1.0, metadata=tunable(0.05, 1))
     """Factor on the step sizes in inner updates after the first (ours: 1, constant step sizes)."""
 
 

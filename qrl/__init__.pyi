@@ -11,6 +11,7 @@ from .circuits.observables import Observable as Observable
 from .circuits.observables import PauliWord as PauliWord
 from .common.errors import TrainingError as TrainingError
 from .common.errors import UsageError as UsageError
+from .common.options import tunable as tunable
 from .layer import QuantumLayer as QuantumLayer
 from .models import register_model as register_model
 from .models.shared.pennylane import pennylane_model as pennylane_model

@@ -24,9 +24,11 @@ from agents.runs.folder import RunFolder
 from agents.runs.program import program
 from agents.runs.replacing import check_target
 from agents.runs.saved_spec import weights_note
+from agents.runs.seal import CONFIG, is_search
 from agents.select.options import SelectOptions
 from agents.shards import launch
 from qrl.common.errors import UsageError, suggest
+from qrl.common.files import kind_of
 from qrl.common.trust import names_from
 from qrl.simulator.engine import engine
 from qrl.simulator.native.library import status
@@ -72,7 +74,7 @@ def _train(arguments: list[str]) -> int:
     if options.jobs != 1:
         raise UsageError("--jobs is the number of parallel runs of several seeds: add --seeds")
     out = options.out or default_out(spec)
-    if launch.n_restarts() and (out / "config.json").exists():
+    if launch.n_restarts() and kind_of(out / CONFIG) != "missing":
         return _resume([str(out), "--trust"])  # these processes have been given the run's options, and its code, before
     if launch.leads():
         check_target(out, overwrite=options.overwrite)
@@ -98,6 +100,13 @@ def _sweep(arguments: list[str], command: str = "sweep") -> int:
     from agents.cli.sweep import run_sweep
 
     return run_sweep(arguments, _command(command, arguments))
+
+
+def _tune(arguments: list[str]) -> int:
+    keep_freed_memory()
+    from agents.cli.tune import run_tune
+
+    return run_tune(arguments, _command("tune", arguments))
 
 
 def _evaluate(arguments: list[str]) -> int:
@@ -175,8 +184,12 @@ def _compare(arguments: list[str]) -> int:
 
 
 def _report(arguments: list[str]) -> int:
-    description = "Write a page about one run: what it found, curves, circuits, configuration."
+    description = "Write a page about one run, or about a search: what it found, curves, circuits, configuration."
     options = parse("report", ReportOptions, arguments, description=description)
+    if is_search(options.run):
+        from agents.cli.report_search import run_search_report
+
+        return run_search_report(options)
     _check_run_folder(options.run)
     from agents.cli.compare import run_report
 
@@ -208,6 +221,7 @@ def _list(arguments: list[str]) -> int:
 COMMANDS = {
     "train": Command("train an agent, then evaluate it (the default command)", _train),
     "sweep": Command("train many runs: seeds, models, options; continue where it stopped", _sweep),
+    "tune": Command("search for options of agent and model on train tasks", _tune),
     "evaluate": Command("evaluate a trained run on tasks of a split", _evaluate),
     "resume": Command("continue a run from its last checkpoint", _resume),
     "robustness": Command("evaluate a trained run under noise and from finite shots", _robustness),

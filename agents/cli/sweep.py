@@ -34,7 +34,7 @@ Names = str | Sequence[str]
 _CONFIGS = {key: prefix for prefix, key in CONFIGS.items()}
 """Prefix of the options of a plug-in by the argument of `agents.train` that takes them."""
 
-_OPTIONS = {**_CONFIGS, "start_from": "from"}
+ARGUMENTS = {**_CONFIGS, "start_from": "from"}
 """Names on the command line of arguments of `agents.train` that have another one there."""
 
 _ALIASES = {f"{role}s": (f"--{role}",) for role in REGISTRIES}
@@ -167,7 +167,7 @@ def sweep(
         out=None if out is None else Path(out),
         seeds=parse_seeds(seeds, "seeds"),
         names=names,
-        settings=settings({_OPTIONS.get(name, name): value for name, value in options.items()}, "options"),
+        settings=settings({ARGUMENTS.get(name, name): value for name, value in options.items()}, "options"),
         grid=grid_axes(_mapping("grid", grid or {}), "grid"),
         variants=(Variant(),) if variants is None else tuple(make_variant(table, "variants") for table in tables),
         jobs=jobs,

@@ -1,6 +1,6 @@
 """Measurement of one group: statistics of its evaluations, learning curve, and cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from agents.compare.training import LearningPoint, Training
 from agents.core.plain import from_plain
 from agents.experiment.evaluation import Curve
 from agents.experiment.series import t_interval
+from agents.runs.provenance import versions_in
 from qrl.common.errors import UsageError
 from qrl.policies.summary import PolicySummary
 
@@ -101,13 +102,10 @@ def _score(curves: Sequence[Curve], index: int) -> Score:
 
 def _member(run: EvaluatedRun) -> Member:
     config = run.folder.config
-    command, versions = config.get("command"), config.get("versions")
-    found = {name: str(config[name]) for name in ("commit", "engine") if config.get(name)}
-    if isinstance(versions, Mapping):
-        found |= {str(name): str(version) for name, version in versions.items()}
+    command = config.get("command")
     words = tuple(map(str, command)) if isinstance(command, list) else ()
     means = tuple(map(Estimate, run.curve.mean, run.curve.ci_low, run.curve.ci_high))
-    return Member(run.path, run.seed, words, changes_of(run.folder), found, means)
+    return Member(run.path, run.seed, words, changes_of(run.folder), versions_in(config), means)
 
 
 def _references(curves: Sequence[Curve]) -> dict[str, tuple[float, ...]]:

@@ -24,6 +24,7 @@ from agents.runs.folder import RunFolder
 from agents.runs.interrupt import ignored
 from agents.shards.team import Team
 from envs import TaskDistribution
+from envs.core.task_vector import TaskVectorEnv
 from qrl.common.divergence import REMEDY
 from qrl.common.errors import TrainingError
 
@@ -63,6 +64,11 @@ class Training:
     def agent(self) -> Learner[object]:
         """The learner."""
         return self.replicas[0].agent
+
+    @property
+    def env(self) -> TaskVectorEnv:
+        """Environments of all tasks of the first replica."""
+        return self.replicas[0].env
 
     @property
     def rngs(self) -> dict[str, np.random.Generator]:

@@ -44,6 +44,8 @@ class EvaluationPlan:
     split: str = "test"
     seed: int = 0
     device: str = "cpu"
+    stream: int | None = None
+    """Key of random streams of their own, which no other stream has; without it, evaluations have them in common."""
     training_seed: int | None = None
     """Seed of training, if the episodes must be fresh: their random streams then differ from those of training with any
     seed, from those of validations, and between training seeds. Without it, they depend on `seed` only, which agents
@@ -52,8 +54,9 @@ class EvaluationPlan:
     @property
     def streams(self) -> list[np.random.SeedSequence]:
         """Random streams of train tasks, environments, actions and shots."""
+        own = () if self.stream is None else (self.stream,)
         fresh = () if self.training_seed is None else (FRESH, self.training_seed)
-        return np.random.SeedSequence(self.seed, spawn_key=fresh).spawn(4)
+        return np.random.SeedSequence(self.seed, spawn_key=(*own, *fresh)).spawn(4)
 
 
 def check_evaluation(
@@ -81,6 +84,11 @@ class EvaluationReturns:
     """Unit of x: gradient_steps; for an in-context agent, episodes of a trial, or evaluations in its one episode."""
     n_successes: tuple[int, ...] = ()
     """Number of successful episodes at each x, on quantum data."""
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Score of each task [task], whose mean is that of the curve: the return after all updates, or over all x."""
+        return self.per_task[:, -1] if self.axis == "gradient_steps" else self.per_task.mean(1)
 
 
 def evaluate_returns(

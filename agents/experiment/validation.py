@@ -54,7 +54,7 @@ class Validation:
         """
         iteration = self.training.iteration
         try:
-            with _undisturbed(self.training):
+            with undisturbed(self.training):
                 curve = self._curve()
         except TrainingError as error:
             raise TrainingError(f"validation after iteration {iteration}: {error}") from error
@@ -101,7 +101,7 @@ class Validation:
 
 
 @contextmanager
-def _undisturbed(training: Training) -> Iterator[None]:
+def undisturbed(training: Training) -> Iterator[None]:
     """Restore at exit whatever an evaluation may change: the stream and the count of shots, and global generators.
 
     The agent itself is not changed: its state in a task is passed in and returned. Third-party code may draw from

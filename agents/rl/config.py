@@ -1,11 +1,12 @@
 """Options shared by several algorithms: those of the inner update, of PPO, and of meta-learners with both."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from agents.core.options import Options
 from qrl.common.errors import UsageError
+from qrl.common.options import only_with, tunable
 
 Baseline = Literal["leave-one-out", "linear", "none"]
 
@@ -16,14 +17,14 @@ class InnerConfig(Options):
 
     episodes: int = 20
     """Episodes per task and rollout [episodes] (Finn et al. 2017)."""
-    inner_step_size: float = 0.1
+    inner_step_size: float = field(default=0.1, metadata=tunable(0.01, 10, log=True))
     """Initial inner step size [per unit of the gradient of the mean standardised advantage] (Finn et al. 2017: 0.1)."""
-    extra_step_decay: float = 0.3
+    extra_step_decay: float = field(default=0.3, metadata=tunable(0.05, 1))
     """Factor on the step sizes in inner updates after those that are meta-trained (ours; Finn et al. 2017: 0.5)."""
     baseline: Baseline = "leave-one-out"
     """Baseline of the advantages: leave-one-out (Kool et al. 2019) or linear (Duan et al. 2016, but cross-fitted);
     neither biases the policy gradient."""
-    discount: float = 0.99
+    discount: float = field(default=0.99, metadata=tunable(0.9, 1))
     """Discount factor of the returns in training [per step] (Finn et al. 2017)."""
     standardise_inner: bool = True
     """Divide inner advantages by each task's root mean square (after Finn et al. 2017), so that step sizes do not
@@ -48,20 +49,20 @@ class InnerConfig(Options):
 class PPOConfig(Options):
     """Options of epochs of PPO."""
 
-    epochs: int = 3
+    epochs: int = field(default=3, metadata=tunable(1, 10))
     """PPO epochs on the data of a meta-iteration [epochs] (ours; Schulman et al. 2017: 3 to 15)."""
-    clip: float = 0.2
+    clip: float = field(default=0.2, metadata=tunable(0.05, 0.4))
     """PPO clip range of the ratio (Schulman et al. 2017)."""
-    target_kl: float = 0.02
+    target_kl: float = field(default=0.02, metadata=tunable(0.002, 0.2, log=True))
     """Target KL(old || new) per meta-iteration, to which the learning rates adapt [nat; 0 = constant rates, no limit]
     (after the adaptive penalty of Schulman et al. 2017; `agents.KLAdaptiveAdam`)."""
-    entropy_bonus: float = 0.0
+    entropy_bonus: float = field(default=0.0, metadata=tunable(0, 0.1))
     """Weight of the entropy [per nat] (ours)."""
-    lr_angles: float = 0.01
+    lr_angles: float = field(default=0.01, metadata=tunable(0.001, 0.1, log=True))
     """Adam learning rate of circuit angles, hidden weights and phases [rad per step] (Jerbi et al. 2021)."""
-    lr_scales: float = 0.05
+    lr_scales: float = field(default=0.05, metadata=tunable(0.001, 0.2, log=True))
     """Adam learning rate of input scales, projections and frequencies [per step] (ours; Jerbi et al. 2021: 0.1)."""
-    lr_heads: float = 0.02
+    lr_heads: float = field(default=0.02, metadata=tunable(0.001, 0.2, log=True))
     """Adam learning rate of read-out and head [per step] (ours; Jerbi et al. 2021: 0.1)."""
     max_grad_norm: float = 0.5
     """Maximum norm of the gradient [0 = no limit] (ours)."""
@@ -86,7 +87,9 @@ class MetaConfig(InnerConfig, PPOConfig):
     """Tasks per meta-iteration [tasks] (20 to 40 in Finn et al. 2017)."""
     learn_step_sizes: bool = True
     """Learn a step size for each parameter (Meta-SGD, Li et al. 2017); otherwise all stay at inner_step_size."""
-    lr_step_sizes: float = 0.01
+    lr_step_sizes: float = field(
+        default=0.01, metadata=only_with(learn_step_sizes=True) | tunable(0.001, 0.1, log=True)
+    )
     """Adam rate of the inner step sizes [per step] (ours)."""
 
     def __post_init__(self) -> None:

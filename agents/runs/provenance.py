@@ -5,7 +5,7 @@ import datetime
 import importlib.metadata
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qrl.common.importing import checkout
 from qrl.simulator.engine import engine_name
@@ -29,6 +29,14 @@ def provenance(command: Sequence[str]) -> dict[str, object]:
         "engine": engine_name(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def versions_in(content: Mapping[str, object]) -> dict[str, str]:
+    """Return commit, engine and package versions by name, from a file with the provenance of a result."""
+    found = {name: str(content[name]) for name in ("commit", "engine") if content.get(name)}
+    if isinstance(versions := content.get("versions"), Mapping):
+        found |= {str(name): str(version) for name, version in versions.items()}
+    return found
 
 
 def _commit() -> str | None:

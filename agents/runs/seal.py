@@ -36,6 +36,8 @@ class Seal:
 RUN = Seal("qrl-run", CONFIG, COPY, "run folder", "use an edited copy with --config")
 _ANEW = "delete it and start the sweep again: finished runs are kept"
 STUDY = Seal("qrl-study", "study.json", ".study-copy.json", "study folder", remedy=_ANEW, lost=_ANEW)
+_AGAIN = "delete it and start the search again: its storage holds the trials"
+SEARCH = Seal("qrl-search", "search.json", ".search-copy.json", "folder of a search", remedy=_AGAIN, lost=_AGAIN)
 
 
 def sealed(config: Mapping[str, object], seal: Seal = RUN) -> dict[str, object]:
@@ -136,3 +138,8 @@ def planned_runs(study: Path) -> dict[str, list[str]]:
     if not isinstance(runs, dict) or not all(isinstance(words, list) for words in runs.values()):
         raise UsageError(f"{study / STUDY.file}: its runs are missing, or no object of lists")
     return runs
+
+
+def is_search(path: Path) -> bool:
+    """Return whether this is the folder of a search, by the name of its sealed file."""
+    return kind_of(path) == "folder" and kind_of(path / SEARCH.file) == "file"

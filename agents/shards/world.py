@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 import torch
 import torch.distributed
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from agents.shards import launch
 from qrl.common.errors import TrainingError, UsageError
@@ -68,9 +70,9 @@ def processes(device: str) -> Iterator[World]:
     if on_gpus:
         torch.cuda.set_device(launch.local_rank())
     try:
-        store, rank, size = next(torch.distributed.rendezvous("env://"))
+        store, rank, size = next(rendezvous("env://"))
         # The store may outlive a restart, and with it the addresses of processes that have ended.
-        store = torch.distributed.PrefixStore(f"attempt {launch.n_restarts()}", store)
+        store = PrefixStore(f"attempt {launch.n_restarts()}", store)
         backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
         torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:

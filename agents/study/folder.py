@@ -154,7 +154,7 @@ def difference(folder: RunFolder, run: PlannedRun) -> str:
             return f"{name} {saved.get(name)}, now {wanted[name]}"
     # The plan has loaded this code already. Missing options of a run of an earlier version have their defaults.
     found = spec_of(folder, trust=Trust(everything=True)).to_json()
-    return next(_differences(found, wanted), "")
+    return next(differences(found, wanted), "")
 
 
 def evaluated_at(path: Path) -> int | None:
@@ -167,11 +167,12 @@ def evaluated_at(path: Path) -> int | None:
     return curve.iteration if pictured else None
 
 
-def _differences(found: Mapping[str, object], wanted: Mapping[str, object]) -> Iterator[str]:
+def differences(found: Mapping[str, object], wanted: Mapping[str, object]) -> Iterator[str]:
+    """Yield, in words, each entry of nested JSON objects whose value is not the wanted one."""
     for name, value in wanted.items():
         then = found.get(name)
         if isinstance(value, Mapping) and isinstance(then, Mapping):
-            yield from (f"{name}.{each}" for each in _differences(then, value))
+            yield from (f"{name}.{each}" for each in differences(then, value))
         elif to_json(then) != to_json(value):
             yield f"{name} {then}, now {value}"
 

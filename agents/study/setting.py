@@ -76,8 +76,8 @@ def flat(options: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     return found
 
 
-def split_words(arguments: Sequence[str]) -> list[Setting]:
-    """Return the settings of a command line, each an option with all words up to the next one.
+def split_words(arguments: Sequence[str], command: str = "sweep") -> list[Setting]:
+    """Return the settings of the command line of a command, each an option with all words up to the next one.
 
     Raises:
         UsageError: the first word is no option.
@@ -89,7 +89,9 @@ def split_words(arguments: Sequence[str]) -> list[Setting]:
         elif found:
             found[-1].append(word)
         else:
-            raise UsageError(f"unexpected argument {shown(word)}; `{program()} sweep --help` shows what is accepted")
+            raise UsageError(
+                f"unexpected argument {shown(word)}; `{program()} {command} --help` shows what is accepted"
+            )
     return [_of_words(words) for words in found]
 
 

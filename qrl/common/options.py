@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -56,6 +57,37 @@ def applies(option: "dataclasses.Field[object]", options: object) -> bool:
 
 
 _ONLY_WITH = "only with"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Range of a numeric option, in which `tune` searches; the bounds belong to it."""
+
+    low: float
+    high: float
+    log: bool = False
+    """Whether the logarithm of the option is uniform in the range, not the option itself."""
+
+
+def tunable(low: int | float, high: int | float, *, log: bool = False) -> dict[str, object]:
+    """Return the metadata of a numeric option with a range, in which `tune` searches.
+
+        lr: float = field(default=0.01, metadata=tunable(1e-4, 0.1, log=True))
+
+    Options that change the amount of experience or the size of a network, such as the number of episodes or of layers,
+    have no range: more of these is nearly always better, and a search would choose the most expensive. Joined by `|`
+    with `only_with`.
+    """
+    return {_TUNABLE: Bounds(float(low), float(high), log)}
+
+
+def bounds_of(option: "dataclasses.Field[object]") -> Bounds | None:
+    """Return the range of an option; None without one. See `tunable`."""
+    found = option.metadata.get(_TUNABLE)
+    return found if isinstance(found, Bounds) else None
+
+
+_TUNABLE = "tunable"
 
 
 def option_names(config: type[object]) -> list[str]:

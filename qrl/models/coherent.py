@@ -15,7 +15,7 @@ from torch import Generator
 
 from qrl.common.checks import check_count, check_in_unit_interval
 from qrl.common.errors import UsageError
-from qrl.common.options import check_literals, only_with
+from qrl.common.options import check_literals, only_with, tunable
 from qrl.models.shared.ansatz import MAX_N_LAYERS
 from qrl.models.shared.register_cell import RegisterCell, Storage, build_cell, require_registers
 from qrl.models.shared.register_circuit import PairEntangler, RegisterCircuit
@@ -48,7 +48,7 @@ class Config:
     (ours)."""
     entangler: PairEntangler = "pairs"
     """pairs: RXX, RYY and RZZ on pairs of a memory wire and a register wire; ring: CZ on a ring of all wires (ours)."""
-    initial_angle: float = math.pi
+    initial_angle: float = field(default=math.pi, metadata=tunable(0.1, math.pi, log=True))
     """Initial angles are uniform within this distance of 0 [rad]; ours. With small angles, training often ends in the
     best classical strategy."""
     memory: Literal["coherent", "measured", "dephased"] = "coherent"

@@ -6,7 +6,7 @@ in the random features of Rahimi and Recht 2007, but trained.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
+from qrl.common.options import tunable
 from qrl.policies.budget import Budget, canonical_budget, n_parameters_of
 from qrl.policies.frame import MAX_BUDGET, Frame, check_size
 from qrl.policies.task_axes import for_batch
@@ -31,7 +32,7 @@ class Config:
     model, such as like:reuploading."""
     n_features: int = 0
     """Number of sinusoids [features]; 0: the number closest to the budget; ours."""
-    bandwidth: float = 1.0
+    bandwidth: float = field(default=1.0, metadata=tunable(0.1, 10, log=True))
     """Standard deviation of the initial frequencies [rad per unit of normalised input]; 1: ours."""
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from torch import Generator
 
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError
-from qrl.common.options import check_literals, only_with
+from qrl.common.options import check_literals, only_with, tunable
 from qrl.models.shared.ansatz import MAX_N_LAYERS
 from qrl.models.shared.register_cell import RegisterCell, Storage, build_cell, n_classical_inputs, require_registers
 from qrl.models.shared.register_circuit import RegisterCircuit
@@ -34,7 +34,9 @@ class Config:
     fixed: every register is measured in the computational basis (ours)."""
     n_layers: int = field(default=3, metadata=only_with(measurement="learned"))
     """learned: layers of the circuit, rotations and CZ on a ring of the register's wires [layers]; ours."""
-    initial_angle: float = field(default=math.pi, metadata=only_with(measurement="learned"))
+    initial_angle: float = field(
+        default=math.pi, metadata=only_with(measurement="learned") | tunable(0.1, math.pi, log=True)
+    )
     """learned: initial angles are uniform within this distance of 0 [rad]; ours."""
     budget: Budget = "like:coherent"
     """Least size of the model if `n_hidden` is 0 [parameters], or like:NAME: that of this model. The memory is the

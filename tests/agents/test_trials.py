@@ -10,7 +10,7 @@ import envs
 from agents.core.agent import InContextAgent
 from agents.core.collect import collect, collect_episodes
 from agents.core.spec import Spec
-from agents.experiment import evaluation as evaluation_module
+from agents.experiment import returns as returns_module
 from agents.experiment.api import load
 from agents.experiment.evaluation import adaptation_curve, with_references
 from agents.experiment.references import references
@@ -115,7 +115,7 @@ def test_curve_of_a_recurrent_agent_is_over_episodes(monkeypatch):
     assert (curve.axis, curve.x, curve.episodes) == ("episodes", [1, 2, 3, 4], [0, 1, 2, 3])
     assert curve.env_steps == [0, 2, 4, 6] and np.shape(curve.per_task) == (30, 4)
     assert curve.mean[3] > curve.mean[0]
-    monkeypatch.setattr(evaluation_module, "MAX_LANES", 50)
+    monkeypatch.setattr(returns_module, "MAX_LANES", 50)
     assert adaptation_curve(agent, distribution, EvaluationPlan(n_tasks=30, episodes=5)).env_steps == curve.env_steps
 
 

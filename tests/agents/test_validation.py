@@ -128,7 +128,7 @@ def test_global_generators_are_restored():
 
     made = training()
     before = states()
-    with validation._undisturbed(made):
+    with validation.undisturbed(made):
         random.random(), np.random.random(), torch.rand(1)
         assert all(now != then for now, then in zip(states(), before, strict=True))
     assert states() == before

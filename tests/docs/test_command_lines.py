@@ -21,6 +21,7 @@ from agents.cli.parse import HelpShown, parse
 from agents.cli.resume import parse_resume
 from agents.cli.sweep import TrainWords, make_request
 from agents.cli.train import parse_train
+from agents.cli.tune import parse_tune
 from agents.core.spec import Spec
 from agents.runs.seal import sealed
 from agents.select.options import SelectOptions
@@ -114,6 +115,8 @@ def parse_line(line: str) -> None:
             parse_train(arguments)
         elif command == "sweep":
             make_plan(make_request(arguments), TrainWords())
+        elif command == "tune":
+            parse_tune(arguments).request()
         elif command == "list":
             assert not arguments
         elif command == "resume" and arguments:

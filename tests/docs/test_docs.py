@@ -97,6 +97,22 @@ def test_examples_of_studies(tmp_path, monkeypatch):
     assert Path("page.html").read_text().startswith("<!doctype html>")
 
 
+def test_examples_of_tuning(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tune = agents.tune
+
+    def small_tune(out, *, trials, iterations, **options):
+        small = {"env_config": {"horizon": 3}, "agent_config": SMALL_AGENT["maml"], "eval_tasks": 2, "tune_tasks": 2}
+        return tune(out, trials=3, iterations=1, held_out_seeds=1, eval_episodes=2, **options, **small)
+
+    monkeypatch.setattr(agents, "tune", small_tune, raising=False)
+    (example,) = blocks("docs/tuning.md")
+    names: dict = {}
+    exec(example, names)
+    assert set(names["tuning"].best) == {"agent.lr-heads", "agent.inner-step-size"}
+    assert names["tuning"].config.exists()
+
+
 def test_the_page_on_python_has_every_kind_of_example():
     text = "".join(blocks("docs/python.md"))
     assert all(call in text for call in ("run.evaluate", "policy.observe(", "agents.resume(", "Circuit("))

@@ -4,15 +4,13 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-
-import jinja2
 
 from agents.compare.columns import Table, heading_of, printed, tables_of
 from agents.compare.outputs import MARK
 from agents.compare.page.animations import LARGEST, Animation, saved_animations
 from agents.compare.page.figures import PageFigure, adaptation_of_seeds, main_figures, task_figures, training_of_seeds
 from agents.compare.page.svg import inline_svg
+from agents.compare.page.template import template
 from agents.compare.result import Group, Member, Results, Section
 from agents.experiment.circuits import UsedCircuit, circuits_of
 from agents.experiment.style import line_style
@@ -74,7 +72,7 @@ def page_of(results: Results, trust: Trust, animation: bytes | None = None) -> s
     """
     sections = [_page_section(f"e{i}", each, trust, animation) for i, each in enumerate(results.sections)]
     runs = [member for section in results.sections for group in section.groups for member in group.members]
-    return _template().render(
+    return template("page.html").render(
         mark=MARK,
         title=_title(results),
         alone=len(runs) == 1,
@@ -83,15 +81,6 @@ def page_of(results: Results, trust: Trust, animation: bytes | None = None) -> s
         command=_command(results, alone=len(runs) == 1),
         versions=_versions(runs),
     )
-
-
-@cache
-def _template() -> jinja2.Template:
-    loader = jinja2.PackageLoader("agents.compare.page")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template("page.html")
 
 
 def _title(results: Results) -> str:

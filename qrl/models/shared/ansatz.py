@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeVar, get_args
 
 from torch import Generator
@@ -13,6 +13,7 @@ from qrl.circuits.gates import GATES, Gate
 from qrl.circuits.observables import Observable
 from qrl.common.checks import check_count
 from qrl.common.errors import UsageError, suggest
+from qrl.common.options import tunable
 from qrl.layer import Encoding, Initialisation, QuantumLayer
 
 MAX_N_WIRES = 100
@@ -47,7 +48,7 @@ class QuantumConfig:
     """g in the encoding angle g(scale * input) [rad]; tanh and arctan bound it (Skolik et al. 2022); identity: ours."""
     initialisation: Initialisation = "uniform"
     """Initial angles [rad]: uniform U[0, pi) (Jerbi et al. 2021) or small-angle Gaussian (Zhang et al. 2022)."""
-    initial_scale: float = 1.0
+    initial_scale: float = field(default=1.0, metadata=tunable(0.1, 3, log=True))
     """Initial input scales [rad per unit of normalised input] (Jerbi et al. 2021)."""
 
     def __post_init__(self) -> None:

@@ -1,0 +1,113 @@
+"""Comparison of the best options with the defaults, on train tasks and from seeds that the search has not seen.
+
+Each training is a folder held-out/NAME-seedN, with its run and the scores of the tasks in scores.json. All processes of
+the search share the trainings.
+"""
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from agents.compare.statistics import difference
+from agents.core.spec import Spec
+from agents.runs.interrupt import Interrupts
+from agents.runs.messages import tell
+from agents.runs.seal import digest
+from agents.tuning.folder import HELD_OUT as FOLDER
+from agents.tuning.folder import try_lock
+from agents.tuning.ranges import Value, with_values
+from agents.tuning.record import HeldOut, TrialRecord
+from agents.tuning.request import FIRST_HELD_OUT_SEED, SearchRequest
+from agents.tuning.training import HELD_OUT, seeded_run
+from qrl.common.errors import UsageError
+from qrl.common.files import LARGEST_RESULT, from_json, to_json, write_atomically
+
+POLL = 0.5
+"""Time between two looks at the trainings of other processes [s]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """Training of the comparison."""
+
+    path: Path
+    spec: Spec
+
+    @property
+    def key(self) -> str:
+        """Digest of all that determines the scores."""
+        return digest(self.spec.to_json())
+
+    def scores(self) -> list[float] | None:
+        """Return the scores of the tasks; None before the training has come to its end."""
+        try:
+            data = from_json(self.path / "scores.json", LARGEST_RESULT)
+        except UsageError:
+            return None
+        if not isinstance(data, dict) or data.get("key") != self.key:
+            return None
+        return [float(score) for score in data["scores"]]
+
+
+def compare(
+    request: SearchRequest, best: TrialRecord, command: Sequence[str], *, quiet: bool = False
+) -> HeldOut | None:
+    """Train and compare; None if the best options are the defaults, or no comparison is asked for.
+
+    Raises:
+        TrainingError: a training diverges.
+        Interrupted: after a signal, once a checkpoint is saved.
+    """
+    if not request.held_out_seeds or all(request.defaults[name] == value for name, value in best.options.items()):
+        return None
+    seeds = range(FIRST_HELD_OUT_SEED, FIRST_HELD_OUT_SEED + request.held_out_seeds)
+    sides: dict[str, Mapping[str, Value]] = {"default": {}, f"trial-{best.number:04d}": best.options}
+    trainings = {name: [_training(request, name, options, seed) for seed in seeds] for name, options in sides.items()}
+    _train([each for pair in zip(*trainings.values(), strict=True) for each in pair], command, quiet=quiet)
+    default, tuned = (np.array([each.scores() for each in own]) for own in trainings.values())
+    found = difference(tuned, default)
+    return HeldOut(
+        trial=best.number,
+        seeds=tuple(seeds),
+        tasks=tuned.shape[1],
+        best=float(tuned.mean()),
+        default=float(default.mean()),
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+    )
+
+
+def _training(request: SearchRequest, name: str, options: Mapping[str, Value], seed: int) -> _Training:
+    spec = dataclasses.replace(with_values(request.spec, options), seed=seed)
+    return _Training(request.out / FOLDER / f"{name}-seed{seed}", spec)
+
+
+def _train(trainings: Sequence[_Training], command: Sequence[str], *, quiet: bool) -> None:
+    """Train what is missing, of which other processes may train a part; return once everything is there."""
+    while missing := [each for each in trainings if each.scores() is None]:
+        taken = 0
+        for each in missing:
+            if (lock := try_lock(each.path)) is None:
+                continue
+            with lock:
+                if each.scores() is None:  # Another process may have finished it meanwhile.
+                    _train_one(each, command)
+                    done = sum(one.scores() is not None for one in trainings)
+                    if not quiet:
+                        tell(f"comparison with the defaults: {done} of {len(trainings)} trainings done")
+                taken += 1
+        if not taken:
+            time.sleep(POLL)
+
+
+def _train_one(training: _Training, command: Sequence[str]) -> None:
+    spec = training.spec
+    with Interrupts() as stop, seeded_run(spec, training.path / "run", command) as (run, folder):
+        run.train(folder, spec.iterations, stop)
+        scores = run.scores(spec.eval_tasks, HELD_OUT)
+    content = {"key": training.key, "scores": scores.tolist()}
+    write_atomically(training.path / "scores.json", to_json(content).encode(), follow_links=False)
