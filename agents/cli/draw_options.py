@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from agents.cli.options import DrawOptions
-from agents.cli.parse import Group, Parser, options_of, parse, wants_help
+from agents.cli.parse import Group, Parser, options_of, wants_help
 from agents.cli.plugins import changed_configs, check_aliases, options_by_plugin, owners_of, plugin_group, start_spec
+from agents.cli.train import is_run_option
 from agents.core.plain import from_plain, init_names
 from agents.core.registry import REGISTRIES
 from agents.core.spec import Spec
@@ -44,7 +44,11 @@ def parse_draw(arguments: Sequence[str]) -> Drawing:
     target = str(known.get("run_or_model", ""))
     if target and not _is_run(target):
         return _parse_model(target, arguments)
-    options = parse("draw", DrawOptions, arguments, description=ABOUT)
+    groups = [Group("options", list(options_of(DrawOptions)))]
+    parser = Parser("draw", groups, ABOUT, _why_not)
+    if wants_help(arguments):
+        parser.show_help()
+    options = from_plain(DrawOptions, parser.values(arguments), "--")
     RunFolder.open(Path(options.run_or_model))
     return Drawing(Path(options.run_or_model), options.out, options.confirmed)
 
@@ -55,6 +59,11 @@ def _is_run(target: str) -> bool:
     if kind_of(path) == "folder":
         return target not in MODELS.available() or kind_of(path / "config.json") == "file"
     return len(path.parts) > 1 and not file
+
+
+def _why_not(option: str) -> str:
+    """Return why `draw` lacks an option of `train`; "" for another option."""
+    return "it is for training a run; draw only builds the policy: leave it out" if is_run_option(option) else ""
 
 
 def _parse_model(model: str, arguments: Sequence[str]) -> Drawing:
@@ -73,7 +82,11 @@ def _parse_model(model: str, arguments: Sequence[str]) -> Drawing:
     check_aliases(spec.env, init_names(type(spec.env_config)), rest)
     options = options_by_plugin(spec)
     plugins = [plugin_group(spec, role, options[role]) for role in ("model", *BUILT_FOR)]
-    parser = Parser(f"draw {model}", [Group("options", own), *plugins], ABOUT, partial(owners_of, spec))
+
+    def why_not(name: str) -> str:
+        return owners_of(spec, name) or _why_not(name)
+
+    parser = Parser(f"draw {model}", [Group("options", own), *plugins], ABOUT, why_not)
     if wants_help(rest):
         parser.show_help()
     values = parser.values(rest)

@@ -112,6 +112,11 @@ def _run_options(spec: Spec) -> list[Option]:
     return [option for option in options if option.path[0] not in (*CONFIGS.values(), "objects")]
 
 
+def is_run_option(name: str) -> bool:
+    """Return whether `train` has this option, such as "--iterations", with any plug-ins."""
+    return any(name in option.names for option in _run_options(Spec()))
+
+
 def _groups(spec: Spec) -> Iterator[Group]:
     """Yield the groups of the help text: what to start with, the run, each plug-in."""
     configs = options_by_plugin(spec)

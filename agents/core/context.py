@@ -13,6 +13,7 @@ from agents.core.given import ReadyAgent
 from agents.core.shard import WHOLE, Shard, Sharded
 from agents.core.spec import Spec
 from envs import TaskDistribution
+from envs.core.check import actions, valid_actions
 from qrl.backends.backend import Backend, Execution, executions, run_on
 from qrl.circuits.registers import Registers
 from qrl.common.errors import TrainingError, UsageError, wrap_errors
@@ -274,8 +275,7 @@ def _build_distribution(spec: Spec) -> TaskDistribution:
                 raise UsageError(f"build returned {type(distribution).__name__}, not an envs.TaskDistribution")
             env = distribution.vectorise(1, 2)
             observation, _ = env.reset(seed=0)
-            env.action_space.seed(0)
-            results = env.step(torch.as_tensor(env.action_space.sample()))
+            results = env.step(valid_actions(env, actions(env, 1)[0], observation))
             env.close()
     except (UsageError, TrainingError) as error:
         named = str(error).startswith((f"{spec.env}:", f"env {spec.env!r}"))

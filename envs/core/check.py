@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from envs.core.distribution import MOST_LISTED, Split, TaskDistribution
+from envs.core.ranges import Labels
 from envs.core.task_vector import TaskVectorEnv
 from envs.core.tasks import Tasks
 from qrl.common.errors import TrainingError, UsageError, describe, is_interrupt
@@ -180,7 +181,11 @@ def reproducible(family: TaskDistribution) -> None:
         for what, values in (("observation", observation), ("reward", others[0] if others else None)):
             if values is not None and not bool(values.isfinite().all()):
                 lane = int((~values.isfinite()).flatten(1 if values.ndim > 1 else 0).nonzero()[0, 0])
-                task = ", ".join(f"{name}={value}" for name, value in tasks.rows()[lane // 4].items())
+                ranges = family.parameters
+                task = ", ".join(
+                    f"{name}={ranges[name].describe_value(value) if isinstance(ranges[name], Labels) else value}"
+                    for name, value in tasks.rows()[lane // 4].items()
+                )
                 raise UsageError(f"the {what} is not finite at step {step} on the task {task}")
     trajectory(one, acts[:3], tasks=_sample(family, 2, seed=1), seed=2)
     advice = "draw random numbers from self.np_random, and restore the whole state in reset(seed)"
@@ -203,7 +208,7 @@ def parameters_matter(family: TaskDistribution) -> None:
             continue
         ends = np.linspace(0.02, 0.98, 2 * math.prod(range_.shape))
         values = range_.ppf((rng.permuted(ends) if range_.shape else ends).reshape(2, *range_.shape))
-        compared = "two arrays" if range_.shape else f"{values[0]:g} and {values[1]:g}"
+        compared = "two arrays" if range_.shape else " and ".join(map(range_.describe_value, values))
         _require(
             _differ(pair, [family.task({name: value}) for value in values], acts),
             f"{len(HOLDS)} episodes of random actions do not show that parameter {name!r} matters: observations, "

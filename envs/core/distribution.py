@@ -350,11 +350,5 @@ def datasheet(distribution: TaskDistribution) -> str:
     lines = ["| Parameter | Nominal | Train, test | OOD |", "|---|---|---|---|"]
     for name, range_ in distribution.parameters.items():
         ood = distribution.ood.get(name, range_).describe() if distribution.ood else "no ood split"
-        lines.append(f"| {name} | {format_value(distribution.nominal[name])} | {range_.describe()} | {ood} |")
+        lines.append(f"| {name} | {range_.describe_value(distribution.nominal[name])} | {range_.describe()} | {ood} |")
     return "\n".join(lines)
-
-
-def format_value(value: object) -> str:
-    """Format a parameter's value; an array of equal entries becomes one number, other arrays "an array"."""
-    numbers = sorted(set(np.ravel(np.asarray(value)).tolist()))
-    return f"{numbers[0]:g}" if len(numbers) == 1 else "an array"

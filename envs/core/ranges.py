@@ -69,6 +69,11 @@ class Range(ABC):
         """Return the range in the notation of the datasheets, such as `U[5, 15]` or `10 × 5 × N(1, 1)`."""
         return " × ".join([*map(str, self.shape), self.describe_one()])
 
+    def describe_value(self, value: object) -> str:
+        """Describe a value; an array of equal entries becomes one number, other arrays "an array"."""
+        numbers = sorted(set(np.ravel(np.asarray(value)).tolist()))
+        return f"{numbers[0]:g}" if len(numbers) == 1 else "an array"
+
     @abstractmethod
     def describe_one(self) -> str:
         """Return the range of one entry in the notation of the datasheets, without the shape."""
@@ -202,6 +207,9 @@ class Labels(Range):
     def index(self, name: object) -> int:
         """Return the number of a word."""
         return self.names.index(name) if isinstance(name, str) else -1
+
+    def describe_value(self, value: object) -> str:
+        return self.names[int(np.asarray(value))]
 
     def describe_one(self) -> str:
         return "{" + ", ".join(self.names) + "}"

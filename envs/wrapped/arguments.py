@@ -1,17 +1,23 @@
 """Arguments and attributes of environments: which ones vary, which ones must be given, and the types they take."""
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
+from itertools import islice
 from numbers import Real
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from envs.wrapped.results import Environment
 from qrl.common.errors import UsageError, suggest
 
 DOCS = "see docs/custom-environments.md"
+
+MOST_PARTS = 5
+"""Number of entries of a list or object that a list of choices names."""
 
 
 def keywords(function: Callable[..., object]) -> dict[str, Any]:
@@ -65,6 +71,29 @@ def numbers_of(env: Environment, accepted: Mapping[str, object]) -> list[str]:
     return sorted({*names, *(n for n, value in attributes.items() if not n.startswith("_") and is_number(value))})
 
 
+def choices_of(env: Environment, accepted: Mapping[str, object]) -> list[str]:
+    """Return the names that a message offers for one that may vary.
+
+    Numbers; arguments that are words, or have no default to tell; and paths to numbers in public attributes, a few of
+    each.
+    """
+    words = [name for name, value in accepted.items() if value is None or isinstance(value, str)]
+    inside = [
+        f"{name}.{part}"
+        for name, value in vars(env).items()
+        if not (name.startswith("_") or isinstance(value, gym.Space | EnvSpec | Real))
+        for part in islice(_names_of_numbers(value), MOST_PARTS)
+    ]
+    return sorted({*numbers_of(env, accepted), *words, *inside} - {"render_mode"})
+
+
+def _names_of_numbers(value: object) -> Iterator[object]:
+    """Yield the public names of the numbers in a list, a dict or an object."""
+    for part, number in _parts(value):
+        if is_number(number) and not str(part).startswith("_"):
+            yield part
+
+
 def is_number(value: object) -> bool:
     """Return whether a value is a real number and no boolean."""
     return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
@@ -73,7 +102,7 @@ def is_number(value: object) -> bool:
 def unknown_parameter(env: Environment, name: str, choices: Collection[str]) -> str:
     """Describe a parameter that an environment does not have, or an object, whose numbers have dotted names."""
     value = vars(env).get(name)
-    part = next((part for part, number in _parts(value) if is_number(number)), None)
+    part = next(_names_of_numbers(value), None)
     if part is not None:
         return f"{name!r} is no number but {type(value).__name__}; name a number in it, such as {name}.{part}"
     return f"unknown parameter {name!r}{suggest(name, choices)}"

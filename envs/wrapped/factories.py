@@ -19,6 +19,7 @@ from gymnasium.envs.registration import EnvCreator, EnvSpec, load_env_creator
 
 from envs.wrapped.arguments import (
     checked_fixed,
+    choices_of,
     copies,
     keywords,
     numbers_of,
@@ -127,14 +128,14 @@ class FromClass(EnvFactory):
         values = needed | copies(self._fixed)
         env = self._make({name: value for name, value in values.items() if name in accepted}, {}, None)
         inner = env.unwrapped
-        known = self.numbers = numbers_of(inner, accepted | self._spec.kwargs)
-        """Names of the numbers that may vary between tasks."""
+        known = numbers_of(inner, accepted | self._spec.kwargs)
         sets_attributes = type(inner) is self._class  # the constructor of a function's environment is unknown
         for name in self._by_attribute:
             is_array = isinstance(vars(inner).get(name), np.ndarray)
             is_settable = name in known or is_array or (name in self._fixed and name in vars(inner))
             if not (sets_attributes and is_settable):
-                choices = sorted({*known, *accepted}) if name in self._fixed else known
+                offered = choices_of(inner, accepted | self._spec.kwargs)
+                choices = sorted({*offered, *accepted}) if name in self._fixed else offered
                 raise UsageError(f"{self.name}: {unknown_parameter(inner, name, choices)}")
         given = accepted | self._spec.kwargs | {name: getattr(inner, name) for name in self._by_attribute}
         given |= {path: number_at(inner, path) for path in self._by_path}

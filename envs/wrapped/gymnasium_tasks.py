@@ -18,11 +18,11 @@ from envs.wrapped import results
 from envs.wrapped.actions import action_map
 from envs.wrapped.arguments import environment_value
 from envs.wrapped.factories import EnvFactory, FromClass, FromFunction, Task
-from envs.wrapped.masks import has_masks, with_flags
+from envs.wrapped.masks import has_masks, ignored_masks, with_flags
 from envs.wrapped.observations import DISCRETE, beyond_bounds, flattened, leaves, vector
 from envs.wrapped.pool import PoolVectorEnv
 from envs.wrapped.random_steps import Flags, random_steps, raw_flags
-from envs.wrapped.results import Environment
+from envs.wrapped.results import Environment, check_methods
 from envs.wrapped.task_wrapper import TaskWrapper, format_task
 from envs.wrapped.time_limit import LONGEST_TIMEOUT, STEP_TIMEOUT
 from qrl.circuits.registers import Registers
@@ -130,6 +130,7 @@ class GymnasiumTasks(TaskDistribution):
         values = {key: finite_array(f"{name}: nominal {key}", reference[key], r.shape) for key, r in ranges.items()}
         raw = self.factory.make(self.to_environment({key: value.tolist() for key, value in values.items()}))
         _check_spaces(name, raw)
+        check_methods(name, raw)
         super().__init__(
             name=name,
             horizon=horizon or self.factory.horizon or _raise_no_horizon(name),
@@ -149,8 +150,10 @@ class GymnasiumTasks(TaskDistribution):
                 self._note_bounds(f"{name} on the nominal task", raw.observation_space, seen)
             info = results.reset(raw, 0, None)[1]
         self._add_masks(has_masks(raw, info))
+        unused = ignored_masks(raw, info)
         self.factory.close(raw)
         self._set_scales(observation_scale, reward_scale)
+        self.notes += tuple(f"{name}: {note}" for note in unused)
 
     def _add_masks(self, masked: bool) -> None:
         """Extend observations by flags of invalid actions, which policies mask."""
@@ -178,7 +181,7 @@ class GymnasiumTasks(TaskDistribution):
         env, bounds = self.make(), np.maximum(np.abs(self.observation_space.low), np.abs(self.observation_space.high))
         largest, rewards, marker = np.zeros(bounds.shape), [0.0], [0]
         for index, task in enumerate(self.sample(PROBE_TASKS, "train", np.random.default_rng(PROBE_SEED)).rows()):
-            where = f"{self.name} on the task {format_task(task)}"
+            where = f"{self.name} on the task {format_task(self.to_environment(task)) or SINGLE_TASK}"
             with self.factory.calling(where, marker):
                 for observation, reward in random_steps(
                     env, index, self._probe_steps, {"task": task}, marker, self._valid_actions

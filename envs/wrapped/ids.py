@@ -212,7 +212,8 @@ def _distribution_or_class(module: ModuleType) -> object:
             raise UsageError(f"'distribution' must be a task distribution, not {module.distribution!r}")
         return module.distribution
     own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
-    classes = [each for each in own if _is_complete(each)]
+    complete = [each for each in own if _is_complete(each)]
+    classes = [each for each in complete if not each.__name__.startswith("_")] or complete
     if len(classes) == 1:
         return classes[0]
     if classes:
@@ -241,6 +242,8 @@ def _address(module: ModuleType, name: str) -> str:
 def _candidates(module: ModuleType) -> Iterator[str]:
     """Yield the names of a module's own functions, and of classes of environments that it imports."""
     for name, value in vars(module).items():
+        if name.startswith("_"):
+            continue
         is_function = isinstance(value, FunctionType) and value.__module__ == module.__name__
         if is_function or (isinstance(value, type) and value is not gym.Env and _is_complete(value)):
             yield name

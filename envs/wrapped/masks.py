@@ -7,13 +7,13 @@ Gymnasium's Taxi-v3), its method or attribute `action_masks` (as in Stable-Basel
 | actions                    | mask                                                                             |
 |----------------------------|----------------------------------------------------------------------------------|
 | Discrete                   | a flag for each action                                                           |
-| MultiDiscrete, MultiBinary | the flags of all parts in one vector or in a tuple of vectors; or an array with  |
-|                            | a flag for each combination, an axis for each part                               |
+| MultiDiscrete, MultiBinary | the flags of all parts in one vector, or in a tuple or list of vectors; or an    |
+|                            | array with a flag for each combination, an axis for each part                    |
 """
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import gymnasium as gym
 import numpy as np
@@ -31,8 +31,22 @@ MASK_METHOD = "action_masks"
 
 def has_masks(env: Environment, info: Mapping[str, Any]) -> bool:
     """Return whether an environment says, after a reset with this info, which of its actions can be taken."""
-    if not isinstance(env.action_space, gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
-        return False
+    return _can_be_masked(env) and _gives_masks(env, info)
+
+
+def ignored_masks(env: Environment, info: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a note for the user if an environment gives masks of actions that have none, such as those of a Box."""
+    if _can_be_masked(env) or not _gives_masks(env, info):
+        return ()
+    space = type(env.action_space).__name__
+    return (f"the environment's action masks have no effect: its actions are a {space}, of which none is masked",)
+
+
+def _can_be_masked(env: Environment) -> bool:
+    return isinstance(env.action_space, gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary)
+
+
+def _gives_masks(env: Environment, info: Mapping[str, Any]) -> bool:
     return MASK in info or _by_method(env) or _by_observation(env)
 
 
@@ -93,15 +107,23 @@ def _combined(given: object, sizes: tuple[int, ...], where: str) -> NDArray[np.f
     """Return a flag for each combination of the parts' values, the last part fastest."""
     if isinstance(given, np.ndarray) and given.shape == sizes and len(sizes) > 1:
         return _flags(given, sizes, where).reshape(-1)
-    if isinstance(given, tuple) and len(given) == len(sizes) and len(sizes) > 1:
+    if _is_by_part(given) and len(given) == len(sizes) > 1:
         parts = [_flags(part, (size,), where) for part, size in zip(given, sizes, strict=True)]
     else:
         parts = np.split(_flags(given, (sum(sizes),), where), np.cumsum(sizes)[:-1])
     return functools.reduce(np.multiply.outer, parts).reshape(-1)
 
 
+def _is_by_part(given: object) -> TypeGuard[tuple[object, ...] | list[object]]:
+    """Return whether these are the flags of each part. A list of numbers has those of all parts in one vector."""
+    return isinstance(given, tuple) or (isinstance(given, list) and any(np.ndim(part) > 0 for part in given))
+
+
 def _flags(given: object, shape: tuple[int, ...], where: str) -> NDArray[np.float32]:
-    mask = np.asarray(given)
+    try:
+        mask = np.asarray(given)
+    except ValueError:  # rows of different lengths
+        mask = np.empty(0)
     if mask.shape != shape or not np.isin(mask, (0, 1)).all():
         wanted = f"{shape[0]} numbers" if len(shape) == 1 else f"an array of shape {shape}"
         raise Fault(f"{where} must be {wanted}, 0 or 1, not {kind(given)}")

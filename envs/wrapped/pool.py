@@ -130,7 +130,7 @@ class PoolVectorEnv(TaskVectorEnv):
 
     def _describe(self, ended: WorkerEnded) -> str:
         """Return a message with the task, or tasks, of a failed process."""
-        n, tasks = self._action_rows[-1], self._tasks.rows()
+        n, tasks = self._action_rows[-1], [self.distribution.to_environment(row) for row in self._tasks.rows()]
         if ended.exit_code is None:
             task = tasks[(ended.index * n + ended.lane) // self.envs_per_task]
             return f"at {place(ended.step, task)}: {late(self.distribution.factory.step_timeout)}"

@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from envs.wrapped.faults import Fault
+from qrl.common.errors import UsageError
 
 Environment = gym.Env[Any, Any]
 """Third-party environment with any observations and actions."""
@@ -29,6 +30,19 @@ def of_old_gym(cls: type) -> bool:
 def old_gym_advice(cls: type) -> str:
     """Return what to do with a class of the package gym."""
     return f"{cls.__name__} is an environment of the package gym; inherit from gymnasium.Env, {ADAPTER}"
+
+
+def lacks(env: Environment, method: str) -> bool:
+    """Return whether an environment has no method of its own, but only that of `gymnasium.Env`, which does nothing."""
+    own = getattr(env.unwrapped, method)
+    return getattr(own, "__func__", None) is getattr(gym.Env, method)
+
+
+def check_methods(name: str, env: Environment) -> None:
+    """Raise UsageError for an environment, of this name in messages, without `reset` or `step`."""
+    for method, wanted in (("reset", RESET), ("step", STEP)):
+        if lacks(env, method):
+            raise UsageError(f"{name}: {type(env.unwrapped).__name__} has no method {method}; write {wanted}")
 
 
 def reset(env: Environment, seed: int | None, options: dict[str, Any] | None) -> tuple[Any, Mapping[str, Any]]:

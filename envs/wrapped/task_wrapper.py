@@ -98,6 +98,12 @@ class TaskWrapper(gym.Wrapper[np.ndarray, Action, Any, Any]):
         self.elapsed += 1
         return seen, reward, terminated, truncated or self.elapsed >= self._horizon, info
 
+    def render(self) -> Any:
+        """Draw the environment. Raise UsageError if it has no method `render`."""
+        if results.lacks(self.env, "render"):
+            raise UsageError(f"{type(self.unwrapped).__name__} has no method render, which pictures need")
+        return self.env.render()
+
     def _vector(self, observation: Any, info: Mapping[str, Any]) -> np.ndarray:
         if type(observation) is np.ndarray and observation.dtype is _FLOAT32 and observation.shape == self._shape:
             seen = observation  # the usual case, in a fifth of the time
@@ -123,4 +129,10 @@ def _equal(one: Task, other: Task) -> bool:
 
 def format_task(task: Task) -> str:
     """Format a task for a message."""
-    return ", ".join(f"{name}={np.round(value, 6).tolist()}" for name, value in task.items())
+    return ", ".join(f"{name}={_rounded(value)}" for name, value in task.items())
+
+
+def _rounded(value: object) -> object:
+    """Round the numbers of a parameter's value; a word or a boolean stays as it is."""
+    array = np.asarray(value)
+    return np.round(array, 6).tolist() if array.dtype.kind in "iuf" else value

@@ -5,18 +5,19 @@ from pathlib import Path
 from stable_baselines3.common.callbacks import BaseCallback
 
 from qrl.common.errors import UsageError
-from qrl.sb3.saving import check_can_be_saved, save
+from qrl.sb3.saving import check_can_be_saved, check_file_name, save
 
 
 class SaveBest(BaseCallback):
     """Callback for `EvalCallback(callback_on_new_best=SaveBest(path))`: writes the model with `qrl.sb3.save`.
 
-    The file at `path` is replaced atomically by each better model. Raises UsageError at the start of training without
-    an `EvalCallback`, and for a model that cannot be saved.
+    The file at `path` is replaced atomically by each better model. Raises UsageError for a name that ends in .zip,
+    and at the start of training without an `EvalCallback` or for a model that cannot be saved.
     """
 
     def __init__(self, path: Path | str) -> None:
         super().__init__()
+        check_file_name(path)
         self.path = Path(path)
 
     def _init_callback(self) -> None:

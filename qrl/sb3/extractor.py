@@ -24,17 +24,17 @@ Scale = float | int | Sequence[float | int] | np.ndarray | Tensor
 class QuantumFeaturesExtractor(BaseFeaturesExtractor):
     """Features of a model file: [batch, observation] -> [batch, n_features].
 
-    `model` is the name or file of a feed-forward model; `options` are those of its `Config`. Observations are divided
-    by `observation_scale`, typical magnitudes, 1 if not given; before that, Stable-Baselines3 preprocesses them as for
-    its MlpPolicy (discrete ones become one-hot), and they are flattened. Initial parameters come from torch's global
-    random numbers, which Stable-Baselines3 seeds. Raises UsageError for a space that MlpPolicy does not take, and for
-    an unknown option.
+    `model` is the name or file of a feed-forward model, or a circuit or module itself (`qrl.sb3.save` takes a name);
+    `options` are those of its `Config`. Observations are divided by `observation_scale`, typical magnitudes, 1 if not
+    given; before that, Stable-Baselines3 preprocesses them as for its MlpPolicy (discrete ones become one-hot), and
+    they are flattened. Initial parameters come from torch's global random numbers, which Stable-Baselines3 seeds.
+    Raises UsageError for a space that MlpPolicy does not take, and for an unknown option.
     """
 
     def __init__(
         self,
         observation_space: gymnasium.Space[Any],
-        model: str = "reuploading",
+        model: object = "reuploading",
         observation_scale: Scale | None = None,
         **options: object,
     ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import gymnasium
+import numpy as np
 import safetensors.torch
 from stable_baselines3 import SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -39,6 +40,12 @@ from qrl.sb3.saving import (
 )
 
 Kind = TypeVar("Kind")
+
+INTEGERS: dict[str, type[np.signedinteger[Any] | np.unsignedinteger[Any]]] = {
+    np.dtype(kind).name: kind
+    for kind in (np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64)
+}
+"""Dtypes of discrete spaces, by name."""
 
 _REMEDY = "load it with trust=True, or name it: policy_kwargs=dict({role}=...)"
 
@@ -197,13 +204,30 @@ def _read_space(role: str, spaces: Mapping[str, Any], tensors: dict[str, Tensor]
     space = _entry(spaces, role, dict)
     match _one_of(space, "kind", dict.fromkeys(("Box", "Discrete", "MultiDiscrete", "MultiBinary"))):
         case "Discrete":
-            return gymnasium.spaces.Discrete(_entry(space, "n", int), start=_entry(space, "start", int))
+            return gymnasium.spaces.Discrete(
+                _entry(space, "n", int), start=_entry(space, "start", int), dtype=_integers(space)
+            )
         case "MultiDiscrete":
-            return gymnasium.spaces.MultiDiscrete(_entry(space, "sizes", list))
+            return gymnasium.spaces.MultiDiscrete(_entry(space, "sizes", list), dtype=_integers(space))
         case "MultiBinary":
-            return gymnasium.spaces.MultiBinary(_entry(space, "shape", list))
+            return gymnasium.spaces.MultiBinary(_n_binary(space))
     low, high = (_tensor(tensors, f"space/{role}/{bound}").numpy() for bound in ("low", "high"))
     return gymnasium.spaces.Box(low, high, dtype=low.dtype.type)
+
+
+def _integers(space: Mapping[str, Any]) -> type[np.signedinteger[Any] | np.unsignedinteger[Any]]:
+    """Return the dtype of a discrete space; older files have none."""
+    return INTEGERS[_one_of(space, "dtype", INTEGERS)] if "dtype" in space else np.int64
+
+
+def _n_binary(space: Mapping[str, Any]) -> int | list[int]:
+    """Return the number of entries of a MultiBinary space, or its shape; older files have the shape only."""
+    if isinstance(space.get("n"), list):
+        return _entry(space, "n", list)
+    if "n" in space:
+        return _entry(space, "n", int)
+    shape = _entry(space, "shape", list)
+    return shape[0] if len(shape) == 1 else shape
 
 
 def _tensor(tensors: Mapping[str, Tensor], name: str, like: Tensor | None = None) -> Tensor:

@@ -27,7 +27,9 @@ from qrl.common.options import check_known, option_names
 from qrl.models import MODELS
 from qrl.policies.features import LEARNING_RATE_GROUPS, learning_rate_groups
 from qrl.sb3.extractor import QuantumFeaturesExtractor, Scale
+from qrl.sb3.networks import check_networks
 from qrl.sb3.side_by_side import ScaledFeatures, SideBySide
+from qrl.sb3.spaces import check_actions
 
 _GIVEN_BY_ALGORITHM = ("observation_space", "action_space", "lr_schedule")
 """Arguments of Stable-Baselines3's policies that the algorithm gives, not the user."""
@@ -94,7 +96,7 @@ class _Quantum:
         observation_space: gymnasium.Space[Any],
         action_space: gymnasium.Space[Any],
         lr_schedule: Schedule,
-        model: str = "reuploading",
+        model: object = "reuploading",
         observation_scale: Scale | None = None,
         lr_angles: float | None = None,
         lr_scales: float | None = None,
@@ -103,6 +105,7 @@ class _Quantum:
     ) -> None:
         if "n_critics" in options:  # given by DDPG
             raise UsageError(_WRONG_ALGORITHM)
+        check_actions(action_space)
         given = dict(zip(LEARNING_RATE_GROUPS, (lr_angles, lr_scales, lr_heads), strict=True))
         for name, rate in given.items():
             if rate is not None and not 0 <= rate < float("inf"):
@@ -117,6 +120,7 @@ class _Quantum:
         self._requested |= {f"lr_{name}": rate for name, rate in given.items()}
         self._factors = {name: _factor(name, rate, lr_schedule) for name, rate in given.items()}
         self._check_extractor(options)
+        check_networks(options, separate=isinstance(self, ActorCriticPolicy))
         extractor = {"model": model, "observation_scale": observation_scale, **own}
         ours = {"net_arch": [], "features_extractor_class": QuantumFeaturesExtractor}
         super().__init__(  # type: ignore[call-arg]

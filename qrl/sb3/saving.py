@@ -7,7 +7,7 @@ below: nothing is imported or called because a file says so.
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 import safetensors.torch
 import torch
-from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import NStepReplayBuffer, RolloutBuffer
 from stable_baselines3.common.torch_layers import FlattenExtractor
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from qrl.common.errors import UsageError
 from qrl.common.files import Json, to_json, write_atomically
 from qrl.common.options import check_known, option_names
+from qrl.common.registry import name_of
 from qrl.models import MODELS
 from qrl.policies.budget import canonical_budget
 from qrl.sb3.extractor import QuantumFeaturesExtractor
@@ -33,7 +34,7 @@ from qrl.sb3.policies import POLICIES
 
 FORMAT, VERSION = "qrl-sb3", 1
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {kind.__name__: kind for kind in (PPO, A2C, DQN, SAC, TD3)}
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {kind.__name__: kind for kind in (PPO, A2C, DQN, SAC, TD3, DDPG)}
 
 OPTIMISERS: tuple[type[Any], ...] = (torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD)
 ACTIVATIONS: tuple[type[Any], ...] = (nn.Tanh, nn.ReLU, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid)
@@ -122,12 +123,15 @@ def _policy_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def save(model: BaseAlgorithm, path: Path | str) -> None:
-    """Write a PPO, A2C, DQN, SAC or TD3 model atomically to one file that is safe to `load`: safetensors and JSON.
+    """Write a model atomically to one file that is safe to `load`: safetensors and JSON.
+
+    `model` is a PPO, A2C, DQN, SAC, TD3 or DDPG model, with a quantum policy or Stable-Baselines3's MlpPolicy.
 
     The file holds everything that Stable-Baselines3's own `save` stores, except functions in place of numbers (a
     learning-rate schedule), which `load` must receive again. Raises UsageError for a model that such a file cannot
-    hold.
+    hold, and for a name that ends in .zip.
     """
+    check_file_name(path)
     check_can_be_saved(model)
     tensors = {f"policy/{name}": value for name, value in model.policy.state_dict().items()}
     tensors |= dict(_moments(model))
@@ -151,6 +155,13 @@ def save(model: BaseAlgorithm, path: Path | str) -> None:
     write_atomically(Path(path), safetensors.torch.save(contiguous, {FORMAT: text, "digest": digest(contiguous, text)}))
 
 
+def check_file_name(path: Path | str) -> None:
+    """Raise UsageError for the name of a zip file, which says that Stable-Baselines3 wrote the file."""
+    if Path(path).suffix.lower() == ".zip":
+        better = Path(path).with_suffix(".safetensors")
+        raise UsageError(f"sb3: {path}: a zip file is one of Stable-Baselines3; name this one {better.name}")
+
+
 def check_can_be_saved(model: BaseAlgorithm) -> None:
     """Raise UsageError for an algorithm, a policy or an option of the policy that a file cannot hold."""
     if type(model) not in ALGORITHMS.values():
@@ -159,7 +170,14 @@ def check_can_be_saved(model: BaseAlgorithm) -> None:
         raise UsageError(
             f"sb3: a model with a {model.policy_class.__name__} cannot be saved; supported: {', '.join(POLICIES)}"
         )
-    check_policy_options(model.policy_kwargs)
+    kwargs = model.policy_kwargs
+    for options, where in ((kwargs, ""), (kwargs.get(EXTRACTOR_OPTIONS) or {}, f'["{EXTRACTOR_OPTIONS}"]')):
+        if isinstance(options, Mapping) and not isinstance(given := options.get("model", ""), str):
+            raise UsageError(
+                f"sb3: the model {name_of(given)} cannot be saved; put it in a Python file, name the file, "
+                f'model.policy_kwargs{where}["model"] = "my_circuit.py", and save again'
+            )
+    check_policy_options(kwargs)
 
 
 def trained_parameters(model: BaseAlgorithm) -> Iterator[tuple[str, Tensor, torch.optim.Optimizer]]:
@@ -193,11 +211,11 @@ def _space(role: str, space: gymnasium.Space[Any], tensors: dict[str, Tensor]) -
                 tensors[f"space/{role}/{bound}"] = torch.as_tensor(getattr(space, bound))
             return {"kind": "Box"}
         case gymnasium.spaces.Discrete():
-            return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+            return {"kind": "Discrete", "n": int(space.n), "start": int(space.start), "dtype": str(space.dtype)}
         case gymnasium.spaces.MultiDiscrete() if space.nvec.ndim == 1 and not space.start.any():
-            return {"kind": "MultiDiscrete", "sizes": space.nvec.tolist()}
-        case gymnasium.spaces.MultiBinary():
-            return {"kind": "MultiBinary", "shape": list(space.shape)}
+            return {"kind": "MultiDiscrete", "sizes": space.nvec.tolist(), "dtype": str(space.dtype)}
+        case gymnasium.spaces.MultiBinary():  # MultiBinary(4) and MultiBinary((4,)) differ for Stable-Baselines3
+            return {"kind": "MultiBinary", "n": list(space.shape) if isinstance(space.n, Sequence) else int(space.n)}
     known = "Box, Discrete, MultiDiscrete (one axis, from 0) and MultiBinary"
     raise UsageError(f"sb3: a model with the {role} space {space} cannot be saved; supported: {known}")
 
@@ -238,4 +256,5 @@ def _plain(name: str, value: object) -> Json:
             return [_plain("", each) for each in value]
         case Mapping():
             return {str(key): _plain("", each) for key, each in value.items()}
-    raise UsageError(f"sb3: a model with the option {name}={value!r} cannot be saved: it has no JSON form")
+    shown = value.__name__ if isinstance(value, type) else f"<{type(value).__name__}>"
+    raise UsageError(f"sb3: a model with the option {name}={shown} cannot be saved: it has no JSON form")

@@ -1,4 +1,4 @@
-"""Observation spaces of Stable-Baselines3's MlpPolicy."""
+"""Observation and action spaces of Stable-Baselines3's MlpPolicy."""
 
 from typing import Any
 
@@ -32,7 +32,24 @@ def n_preprocessed(space: gymnasium.Space[Any]) -> int:
             "gymnasium.wrappers.ReshapeObservation(env, (1,))"
         )
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) and np.any(space.start):
-        raise UsageError(f"sb3: discrete observations must start at 0, not as in {space}")
+        raise UsageError(
+            f"sb3: discrete observations must start at 0, not as in {space}; subtract the start "
+            "with gymnasium.wrappers.TransformObservation"
+        )
     if isinstance(space, spaces.MultiDiscrete) and len(space.shape) != 1:
-        raise UsageError(f"sb3: a MultiDiscrete observation space must have one axis, not as in {space}")
+        raise UsageError(f"sb3: a MultiDiscrete observation space must have one axis, not shape {space.shape}")
     return int(get_flattened_obs_dim(space))
+
+
+def check_actions(space: gymnasium.Space[Any]) -> None:
+    """Raise UsageError for discrete actions that Stable-Baselines3 takes but gets wrong.
+
+    It counts actions from 0, and would give the environment those that its space does not contain.
+    """
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) and np.any(space.start):
+        raise UsageError(
+            f"sb3: discrete actions must start at 0, not as in {space}; add the start "
+            "with gymnasium.wrappers.TransformAction"
+        )
+    if isinstance(space, spaces.MultiDiscrete) and len(space.shape) != 1:
+        raise UsageError(f"sb3: a MultiDiscrete action space must have one axis, not shape {space.shape}")

@@ -130,6 +130,14 @@ def test_titles_fit_into_the_picture():
         (["nowhere.py"], "draw: no run folder nowhere.py, and model file"),
         (["qgru"], "model 'qgru' has a memory, which this agent does not use; rl2 does"),
         (["reuploading", "--model.n-layer", "2"], "unknown option --model.n-layer; did you mean --model.n-layers?"),
+        (
+            ["reuploading", "--iterations", "4"],
+            "unknown option --iterations; it is for training a run; draw only builds",
+        ),
+        (
+            ["run", "--iterations=4"],
+            "unknown option --iterations; it is for training a run; draw only builds the policy",
+        ),
         (["reuploading", "--vary", "a=1:2"], "--vary: env 'navigation' has no such option"),
         (["run", "--model.n-layers", "2"], "unknown option --model.n-layers"),
         (["reuploading", "--out", "a.xyz"], "a.xyz: cannot write a picture: no format 'xyz'"),

@@ -154,6 +154,17 @@ def test_modules_exist_and_have_these_options(line):
     assert all(re.search(rf"\b{name}\b", files[0].read_text(encoding="utf-8")) for name in names)
 
 
+EVALUATIONS_OF_ANY_RUN = [line for line in PROGRAM if "evaluate RUN " in str(line.values[0])]
+
+
+@pytest.mark.parametrize("line", EVALUATIONS_OF_ANY_RUN)
+def test_evaluations_of_any_run_leave_two_episodes_for_a_baseline(line):
+    """A run of maml, the default agent, refuses one episode per update."""
+    arguments = shlex.split(line.replace("RUN", "runs/mine").partition("evaluate ")[2])
+    options = parse("evaluate", EvaluateOptions, arguments, description="")
+    assert options.episodes is None or options.episodes >= 2
+
+
 def test_there_are_commands_to_parse():
     assert len(PROGRAM) > 40 and len(MODULES) > 10
 

@@ -360,6 +360,9 @@ IN_DICT = {
         (with_info(JOINT), ((0, 0), (0, 2), (1, 1), (1, 2))),
         (with_info(np.array(BY_PART)), BY_PARTS_ALLOWED),
         (with_info((np.array([1, 0]), np.array([1, 0, 1]))), BY_PARTS_ALLOWED),
+        (with_info([[1, 0], [1, 0, 1]]), BY_PARTS_ALLOWED),
+        (with_info([np.array([1, 0]), np.array([1, 0, 1])]), BY_PARTS_ALLOWED),
+        ({"action_space": gym.spaces.MultiBinary(2), **with_info([[1, 0], [0, 1]])}, ((0, 1),)),
         ({"action_masks": lambda self: BY_PART}, BY_PARTS_ALLOWED),
         ({"action_masks": property(lambda self: BY_PART)}, BY_PARTS_ALLOWED),
         ({"action_space": gym.spaces.MultiBinary(2), **with_info([1, 0, 0, 1])}, ((0, 1),)),
@@ -379,6 +382,10 @@ def test_masks_of_every_form_are_respected(changes: dict[str, Any], allowed: tup
 def test_masks_of_parts_have_their_shapes() -> None:
     with pytest.raises(UsageError, match=r"info\['action_mask'\] must be 5 numbers, 0 or 1, not a list of 6 values"):
         family(Masked, **with_info([1] * 6), allowed=tuple(PAIRS))
+    with pytest.raises(UsageError, match=r"must be 3 numbers, 0 or 1, not a list of 2 values"):
+        family(Masked, **with_info([[0, 1], [1, 0]]), allowed=tuple(PAIRS))
+    with pytest.raises(UsageError, match=r"must be 5 numbers, 0 or 1, not a list of 3 values"):
+        family(Masked, **with_info([[0, 1], [1, 0, 1], [1]]), allowed=tuple(PAIRS))
 
 
 def test_no_mask_and_no_valid_action() -> None:

@@ -18,7 +18,6 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 import envs
 from envs import TaskDistribution, Tasks, TorchTasks
 from envs.core.check import CHECKS, actions
-from envs.core.distribution import format_value
 from envs.core.registry import ENVS
 from envs.native.ids import ids
 from qrl.common.errors import UsageError
@@ -76,7 +75,7 @@ def test_docstring_datasheet_agrees_with_the_code(name: str) -> None:
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     table = {row[0]: row for row in cells}
     for parameter, range_ in family.parameters.items():
-        wanted = [parameter, format_value(family.nominal[parameter]), range_.describe()]
+        wanted = [parameter, range_.describe_value(family.nominal[parameter]), range_.describe()]
         if family.ood:
             wanted.append(family.ood[parameter].describe() if parameter in family.ood else "as in train")
         row = table.get(parameter, [])[: len(wanted)]

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -14,11 +14,14 @@ import envs
 from agents.cli.main import main
 from agents.core.context import build
 from agents.core.spec import Spec
+from agents.experiment.video import check_pictures
 from envs import Choice, GymnasiumTasks, Labels, Uniform
+from envs.core.check import CHECKS
 from envs.core.make import make as make_family
 from envs.core.registry import ENVS
 from envs.wrapped.actions import action_map
 from envs.wrapped.observations import beyond_bounds, flattened, vector
+from envs.wrapped.task_wrapper import format_task
 from qrl.common.errors import TrainingError, UsageError
 
 EVALUATION = ["--eval-tasks", "2", "--eval-episodes", "2", "--eval-steps", "1"]
@@ -268,6 +271,56 @@ def test_masks_are_respected(cls: type[Slide], agent: str, tmp_path: Path) -> No
         ENVS.unregister("each_once")
 
 
+class Choosy(Slide):
+    """Only the last value of each part of an action can be taken, from the first step on."""
+
+    action_space: gym.Space[Any] = gym.spaces.Discrete(4)
+
+    def info(self) -> dict[str, Any]:
+        return {"action_mask": np.array([0, 0, 0, 1], dtype=np.int8)}
+
+    def step(self, action: Any) -> Any:
+        assert action == 3, f"{action} cannot be taken"
+        return super().step(int(action))
+
+
+class ChoosyInParts(Choosy):
+    action_space = gym.spaces.MultiDiscrete([2, 3])
+
+    def info(self) -> dict[str, Any]:
+        return {"action_mask": ([0, 1], [0, 0, 1])}
+
+    def step(self, action: Any) -> Any:
+        assert list(action) == [1, 2], f"{action} cannot be taken"
+        return Slide.step(self, action)
+
+    def push(self, action: Any) -> float:
+        return 0.1
+
+
+@pytest.mark.parametrize("cls", [Choosy, ChoosyInParts])
+def test_masks_of_the_first_step_hold_for_the_trial_step_and_the_checks(cls: type[Slide]) -> None:
+    made = family(cls)
+    build(Spec.default(env=made, agent="maml"))
+    assert passes(made)
+
+
+@pytest.mark.parametrize("name", ["info", "action_masks"])
+def test_masks_of_a_box_are_ignored_with_one_note(name: str) -> None:
+    class Boxed(Slide):
+        action_space = gym.spaces.Box(-1, 1, (1,))
+
+        def push(self, action: Any) -> float:
+            return 0.01 * float(action[0])
+
+    setattr(Boxed, name, lambda self: {"action_mask": [1]} if name == "info" else [1])
+    made = family(Boxed, horizon=3)
+    assert made.notes == (
+        "Boxed: the environment's action masks have no effect: its actions are a Box, of which none is masked",
+    )
+    assert made.invalid_action_slice is None and not any("masks" in note for note in family(EachOnce).notes)
+
+
 @pytest.mark.parametrize("agent", ["sb3_ppo", "cross_entropy"])
 def test_agents_without_masks_are_refused(agent: str) -> None:
     spec = Spec.default(env=family(EachOnce), agent=agent)
@@ -367,6 +420,42 @@ def test_environments_of_the_package_gym_are_recognised(tmp_path: Path, monkeypa
         GymnasiumTasks(lambda k: Stock(), {"k": Uniform(0, 1)}, horizon=3)
 
 
+@pytest.mark.parametrize(("method", "wanted"), [("reset", r"reset\(\*, seed=None"), ("step", "step that returns")])
+def test_a_missing_method_is_named(method: str, wanted: str) -> None:
+    members = {name: getattr(Slide, name) for name in ("__init__", "reset", "step", "seen", "info", "push")}
+    spaces = {"observation_space": Slide.observation_space, "action_space": Slide.action_space}
+    members.pop(method)
+    bare = type("Bare", (gym.Env,), members | spaces)
+    for make in (bare, lambda drift: gym.wrappers.TransformReward(bare(drift), float)):
+        with pytest.raises(UsageError, match=f"Bare has no method {method}; write {wanted}"):
+            GymnasiumTasks(make, {"drift": Uniform(0, 1)}, horizon=3)
+
+
+def test_a_missing_render_is_named() -> None:
+    class Blind(Slide):
+        metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"]}
+
+        def __init__(self, drift: float = 0.1, render_mode: str | None = None) -> None:
+            super().__init__(drift)
+            self.render_mode = render_mode
+
+    made = family(Blind)
+    with pytest.raises(UsageError, match="Blind has no method render, which pictures need"):
+        check_pictures(made, None)
+
+
+def test_private_classes_of_a_file_are_no_choices(spring: str) -> None:
+    Path(spring).write_text(SPRING.replace("class Spring(gym.Env)", "class _Base(gym.Env): ...\n\nclass Spring(_Base)"))
+    assert make_family(spring, vary=("stiffness=0.5:3",), horizon=4).name == "Spring"
+
+
+def test_choices_have_words_and_paths(spring: str) -> None:
+    choices = "choices: course, masses.0, scale, stiffness, windy, world.gravity"
+    Path(spring).write_text(SPRING.replace("self.world = World()", "self.world = World(); self.masses = [1.0]"))
+    with pytest.raises(UsageError, match=f"unknown parameter 'colour'.*{choices}"):
+        make_family(spring, vary=("colour=red,blue",), horizon=4)
+
+
 def test_fixed_values_of_any_type(spring: str) -> None:
     fixed = ("windy=true", "course=long", "scale=3", "world.gravity=-1.5")
     made = make_family(spring, vary=("stiffness=0.5:3",), fixed=fixed, horizon=4)
@@ -391,6 +480,50 @@ def test_words_and_booleans_vary(spring: str) -> None:
     assert passes(made) and made.parameters["course"].describe() == "{steep, long}"
     with pytest.raises(UsageError, match="words cannot be out of distribution"):
         make_family(spring, vary=("course=steep,long",), ood=("course=short,other",), horizon=4)
+
+
+def test_messages_name_words() -> None:
+    """Of parameters that do not matter, and of tasks on which an environment fails."""
+
+    class Windy(Slide):
+        faulty = False
+
+        def __init__(self, windy: str = "no") -> None:
+            super().__init__()
+            self.windy = windy
+
+        def step(self, action: Any) -> Any:
+            if self.faulty and self.windy == "yes":
+                raise ValueError("gust")
+            return super().step(action)
+
+    class Infinite(Windy):
+        infinite = False
+
+        def seen(self) -> Any:
+            return super().seen() + (np.inf if self.infinite else 0)
+
+    vary = {"windy": Labels(("yes", "no"))}
+    with pytest.raises(UsageError, match="observations, rewards and ends are equal at yes and no"):
+        envs.check(GymnasiumTasks(Windy, vary, horizon=3))
+    made = GymnasiumTasks(Windy, vary, horizon=3)
+    Windy.faulty = True
+    with pytest.raises(UsageError, match="on the task windy=yes: ValueError: gust"):
+        GymnasiumTasks(Windy, vary, horizon=3)
+    env = made.vectorise(1, 1)
+    env.reset(options={"tasks": made.task({"windy": 0})})
+    with pytest.raises(TrainingError, match="at step 1 of an episode on the task windy=yes: ValueError: gust"):
+        env.step(torch.tensor([0]))
+    Windy.faulty = False
+    made = GymnasiumTasks(Infinite, vary, horizon=3)
+    Infinite.infinite = True
+    with pytest.raises(UsageError, match=r"not finite.* windy=(yes|no)"):
+        CHECKS["reproducible"](made)
+
+
+def test_tasks_are_formatted_whatever_their_values() -> None:
+    task = {"a": 0.12345678, "b": np.array([1.00000001, 2.0]), "c": True, "d": "short", "e": 3}
+    assert format_task(task) == "a=0.123457, b=[1.0, 2.0], c=True, d=short, e=3"
 
 
 def test_paths_reach_attributes_of_attributes(spring: str) -> None:

@@ -1,5 +1,7 @@
 """Quantum policies inside Stable-Baselines3."""
 
+import functools
+
 import gymnasium
 import numpy as np
 import pytest
@@ -199,10 +201,74 @@ def test_observations_are_preprocessed_as_by_mlp_policy(algorithm, policy, space
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("space", [gymnasium.spaces.Dict(a=gymnasium.spaces.Discrete(2)), gymnasium.spaces.Text(3)])
+NESTED = [
+    gymnasium.spaces.Dict(a=gymnasium.spaces.Discrete(2)),
+    gymnasium.spaces.Tuple((gymnasium.spaces.Discrete(2), gymnasium.spaces.Box(-1, 1, (3,)))),
+]
+
+
+@pytest.mark.parametrize("space", [*NESTED, gymnasium.spaces.Text(3)])
 def test_observations_that_are_no_vector_name_a_wrapper(space):
     with pytest.raises(UsageError, match=r"gymnasium\.(wrappers\.FlattenObservation|ObservationWrapper)"):
         QuantumFeaturesExtractor(space)
+
+
+@pytest.mark.parametrize("space", NESTED)
+def test_nested_observations_can_be_flattened(space):
+    env = gymnasium.wrappers.FlattenObservation(RandomObservations(space))
+    PPO(QuantumActorCriticPolicy, env, n_steps=8, batch_size=8, policy_kwargs=dict(SMALL), device="cpu").learn(8)
+
+
+def test_shifted_spaces_can_be_transformed():
+    """The way out that the refusals of a `start` name."""
+    shifted = gymnasium.spaces.Discrete(3, start=-1)
+    env = RandomObservations(shifted, shifted)
+    env = gymnasium.wrappers.TransformObservation(env, lambda seen: seen + 1, gymnasium.spaces.Discrete(3))
+    env = gymnasium.wrappers.TransformAction(env, lambda action: action - 1, gymnasium.spaces.Discrete(3))
+    PPO(QuantumActorCriticPolicy, env, n_steps=8, batch_size=8, policy_kwargs=dict(SMALL), device="cpu").learn(8)
+
+
+@pytest.mark.parametrize(("algorithm", "policy"), ALGORITHMS[::2])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *(
+            ({"net_arch": x}, "net_arch must be a list of positive sizes")
+            for x in ("x", 4, [0], ["4"], [True], {"a": [4]})
+        ),
+        ({"net_arch": {"pi": "x"}}, "net_arch must be a list of positive sizes"),
+        ({"activation_fn": "tanh"}, "activation_fn must be a class such as torch.nn.Tanh, not 'tanh'"),
+        ({"optimizer_class": "adam"}, "optimizer_class must be a class such as torch.optim.Adam, not 'adam'"),
+    ],
+)
+def test_networks_that_cannot_be_built(algorithm, policy, options, message):
+    with pytest.raises(UsageError, match=message):
+        learner(algorithm, policy, policy_kwargs=options)
+
+
+@pytest.mark.parametrize("sizes", [None, [4], (4,), {"pi": [4]}, {"pi": [], "vf": [np.int64(4)]}])
+def test_forms_of_net_arch(sizes):
+    options = {"net_arch": sizes, "activation_fn": functools.partial(torch.nn.LeakyReLU, 0.2)}
+    learner(PPO, QuantumActorCriticPolicy, policy_kwargs=options)
+    if not isinstance(sizes, dict):
+        learner(DQN, QuantumQPolicy, policy_kwargs=options)
+
+
+SHIFTED = "discrete actions must start at 0, .*TransformAction"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "policy", "actions", "message"),
+    [
+        *((*each, gymnasium.spaces.Discrete(3, start=-1), SHIFTED) for each in ALGORITHMS),
+        (*ALGORITHMS[0], gymnasium.spaces.MultiDiscrete([2, 3], start=[0, 1]), SHIFTED),
+        (*ALGORITHMS[0], gymnasium.spaces.MultiDiscrete([[2, 3], [2, 2]]), r"must have one axis, not shape \(2, 2\)"),
+    ],
+)
+def test_actions_that_the_environment_would_not_get_are_refused(algorithm, policy, actions, message):
+    env = RandomObservations(gymnasium.spaces.Discrete(2), actions)
+    with pytest.raises(UsageError, match=message):
+        algorithm(policy, env, policy_kwargs=dict(SMALL), device="cpu")
 
 
 def test_invalid_extractor():

@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+import runpy
 import shutil
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from gymnasium import spaces
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import EvalCallback
@@ -43,7 +45,7 @@ def parameters(model):
     return {name: value.clone() for name, value in model.policy.state_dict().items()}
 
 
-@pytest.mark.parametrize("algorithm", [SAC, TD3])
+@pytest.mark.parametrize("algorithm", [SAC, TD3, DDPG])
 @pytest.mark.parametrize("share", [False, True])
 def test_actor_and_critic_with_optimisers_of_their_own(algorithm, share, tmp_path):
     """Weights, moments and SAC's entropy coefficient after loading, and after the same further updates."""
@@ -96,14 +98,67 @@ def test_best_model_of_an_evaluation_is_kept_in_a_safe_file(tmp_path):
         learner(PPO).learn(8, callback=SaveBest(path))
 
 
+def as_older(path):
+    """Rewrite a file as it was before it held `n` of MultiBinary spaces and dtypes of discrete ones."""
+
+    def change(content):
+        for space in content["spaces"].values():
+            if space["kind"] == "MultiBinary":
+                n = space.pop("n")
+                space["shape"] = n if isinstance(n, list) else [n]
+            space.pop("dtype", None)
+
+    forge(path, change)
+
+
 @pytest.mark.parametrize(
-    "space", [gymnasium.spaces.MultiDiscrete([3, 4]), gymnasium.spaces.MultiBinary([2, 2])], ids=["discrete", "binary"]
+    "space",
+    [
+        spaces.Discrete(3, dtype=np.int32),
+        spaces.MultiDiscrete([3, 4]),
+        spaces.MultiDiscrete([3, 4], dtype=np.int32),
+        spaces.MultiBinary(4),
+        spaces.MultiBinary((4,)),
+        spaces.MultiBinary([2, 2]),
+        spaces.Box(0, 9, (2,), np.uint32),
+        spaces.Box(-1, 1, (2, 2), np.float16),
+        spaces.Box(-np.inf, np.inf, (2,), np.float64),
+        spaces.Box(0, 1, (2,), np.bool_),
+    ],
+    ids=str,
 )
-def test_spaces_survive(space, tmp_path):
+def test_observation_spaces_survive(space, tmp_path):
     env = RandomObservations(space)
     model = PPO(QuantumActorCriticPolicy, env, n_steps=8, batch_size=8, policy_kwargs=CIRCUIT, device="cpu", seed=0)
     save(model, tmp_path / "model")
     assert load(tmp_path / "model").observation_space == space
+    assert load(tmp_path / "model", env).observation_space == space
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Discrete(3, dtype=np.int32),
+        spaces.MultiDiscrete([3, 4]),
+        spaces.MultiBinary(4),
+        spaces.Box(-1, 1, (2, 2), np.float64),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("older", [False, True])
+def test_action_spaces_survive(space, older, tmp_path):
+    env = RandomObservations(spaces.MultiBinary(2), space)
+    model = PPO(QuantumActorCriticPolicy, env, n_steps=8, batch_size=8, policy_kwargs=CIRCUIT, device="cpu", seed=0)
+    save(model, tmp_path / "model")
+    if older:
+        as_older(tmp_path / "model")
+        if space.dtype == np.int32:
+            refused(tmp_path / "model", "spaces of env differ", env=env)
+            return
+    loaded = load(tmp_path / "model")
+    assert loaded.action_space == space
+    loaded.set_env(env)
+    assert load(tmp_path / "model", env).learn(8).num_timesteps == 8
 
 
 @pytest.mark.parametrize(
@@ -271,7 +326,7 @@ def test_foreign_files_are_rejected(tmp_path):
         ((), [1], "expected a JSON object"),
         (("version",), 2, r"written by a newer version \(format 2; supported: up to 1\)"),
         (("version",), "1", "version must be of type int, not '1'"),
-        (("algorithm",), "TRPO", "unknown algorithm 'TRPO'; .*choices: A2C, DQN, PPO"),
+        (("algorithm",), "TRPO", "unknown algorithm 'TRPO'; .*choices: A2C, DDPG, DQN, PPO"),
         (("algorithm",), None, "algorithm must be of type str, not None"),
         (("policy",), "builtins.eval", "unknown policy 'builtins.eval'"),
         (("policy",), "DQNPolicy", "cannot be loaded"),
@@ -282,10 +337,12 @@ def test_foreign_files_are_rejected(tmp_path):
         (("options", "tensorboard_log"), "/tmp", "unknown option 'tensorboard_log' of PPO"),
         (("options", "batch_size"), -1, "cannot be loaded: AssertionError"),
         (("policy_options", "n_wires"), "many", "cannot be loaded|n_wires must be"),
-        (("policy_options", "net_arch"), {"pi": "x"}, "cannot be loaded"),
+        (("policy_options", "net_arch"), {"pi": "x"}, "net_arch must be a list of positive sizes"),
         (("functions",), ["learning_rate"], r"learning_rate is a function, .* load\(\.\.\., learning_rate=\.\.\.\)"),
         (("spaces", "action", "n"), 3, r"policy/action_net\.weight must be \(3, 2\) of torch\.float32, not \(2, "),
         (("spaces", "action", "kind"), "Dict", "unknown kind 'Dict'"),
+        (("spaces", "action", "dtype"), "object", "unknown dtype 'object'"),
+        (("spaces", "action"), {"kind": "MultiBinary", "n": "4"}, "n must be of type int, not '4'"),
         (
             ("spaces", "observation"),
             {"kind": "Discrete", "n": 2, "start": 0},
@@ -367,10 +424,9 @@ class Foreign(FlattenExtractor):
     ("make", "message"),
     [
         (
-            lambda: DDPG("MlpPolicy", "Pendulum-v1", buffer_size=10, device="cpu"),
-            "a DDPG cannot be saved; supported: PPO, A2C, DQN, SAC, TD3",
+            lambda: Own("MlpPolicy", "CartPole-v1", device="cpu"),
+            "a Own cannot be saved; supported: PPO, A2C, DQN, SAC, TD3, DDPG",
         ),
-        (lambda: Own("MlpPolicy", "CartPole-v1", device="cpu"), "a Own cannot be saved"),
         (lambda: PPO("MlpPolicy", "FrozenLake-v1", device="cpu"), None),
         (
             lambda: learner(PPO, policy_kwargs={"features_extractor_class": Foreign}),
@@ -390,6 +446,44 @@ def test_unsupported_content_raises_and_leaves_no_file(make, message, tmp_path):
         return
     with pytest.raises(UsageError, match=message):
         save(model, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+CIRCUIT_FILE = """
+from qrl import Circuit, Gate, Input, Observable, Weight
+
+circuit = Circuit(
+    n_wires=2,
+    gates=(*(Gate("RX", (i,), Input(feature=i, scale=i)) for i in range(2)), Gate("RY", (0,), Weight(0))),
+    observables=(Observable.of("Z0"), Observable.of("Z1")),
+)
+"""
+
+
+@pytest.mark.parametrize("is_extractor", [False, True])
+def test_a_circuit_given_as_an_object_is_saved_by_the_name_of_a_file(is_extractor, tmp_path):
+    (tmp_path / "my_circuit.py").write_text(CIRCUIT_FILE)
+    given = {"model": runpy.run_path(str(tmp_path / "my_circuit.py"))["circuit"]}
+    extractor = {"features_extractor_class": QuantumFeaturesExtractor, "features_extractor_kwargs": given}
+    env = RandomObservations(spaces.Box(-1, 1, (2,)))
+    policy, options = ("MlpPolicy", extractor) if is_extractor else (QuantumActorCriticPolicy, given)
+    model = PPO(policy, env, n_steps=8, batch_size=8, policy_kwargs=options, device="cpu", seed=0)
+    model.learn(8)
+    path = tmp_path / "model"
+    where = r'\["features_extractor_kwargs"\]' if is_extractor else ""
+    with pytest.raises(UsageError, match=rf'Circuit .*model\.policy_kwargs{where}\["model"\] = "my_circuit') as caught:
+        save(model, path)
+    assert len(str(caught.value)) < 200
+    (options["features_extractor_kwargs"] if is_extractor else options)["model"] = str(tmp_path / "my_circuit.py")
+    save(model, path)
+    found, expected = parameters(load(path, trust=True, device="cpu")), parameters(model)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_safe_file_is_not_named_as_a_zip_file(model, tmp_path):
+    for write in (SaveBest, lambda path: save(model, path)):
+        with pytest.raises(UsageError, match=r"best\.ZIP: a zip file is .*; name this one best\.safetensors"):
+            write(str(tmp_path / "best.ZIP"))
     assert list(tmp_path.iterdir()) == []
 
 

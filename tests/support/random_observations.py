@@ -3,15 +3,18 @@
 from typing import Any
 
 import gymnasium
+import numpy as np
 
 
 class RandomObservations(gymnasium.Env[Any, Any]):
-    """Environment whose observations are samples of a space; episodes end after five steps, with two actions."""
+    """Environment whose observations are samples of a space, by default with two actions; episodes have five steps.
 
-    action_space = gymnasium.spaces.Discrete(2)
+    A step's reward is the sum of the entries of its action.
+    """
 
-    def __init__(self, space: gymnasium.Space[Any]) -> None:
+    def __init__(self, space: gymnasium.Space[Any], actions: gymnasium.Space[Any] | None = None) -> None:
         self.observation_space, self._steps = space, 0
+        self.action_space = gymnasium.spaces.Discrete(2) if actions is None else actions
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -20,4 +23,4 @@ class RandomObservations(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._steps += 1
-        return self.observation_space.sample(), float(action), self._steps >= 5, False, {}
+        return self.observation_space.sample(), float(np.sum(action)), self._steps >= 5, False, {}
