@@ -1,0 +1,1 @@
+"""Training over several processes: the runs that benchmarks.sharding compares and times."""
