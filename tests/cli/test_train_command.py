@@ -87,7 +87,7 @@ def test_help_of_a_command_shows_the_options_of_the_chosen_plug_ins(calls, capsy
         (["--agent.iner-steps", "2"], "unknown option --agent.iner-steps; did you mean --agent.inner-steps?"),
         (["--inner-steps", "2"], "unknown option --inner-steps; did you mean --"),
         (["--model.no-lerned"], "unknown option --model.no-lerned; did you mean --model.no-learned?"),
-        (["--xyz=3"], "unknown option --xyz; `run.py train --help` lists all"),
+        (["--qqqq=3"], "unknown option --qqqq; `run.py train --help` lists all"),
         (["stray"], "unexpected argument 'stray'; `run.py train --help` shows what is accepted"),
         (["--agent.inner-steps", "two"], "--agent.inner-steps: expected a whole number, found 'two'"),
         (["--agent.inner-steps", "1.5"], "--agent.inner-steps: expected a whole number, found '1.5'"),

@@ -177,13 +177,14 @@ def test_two_processes_one_of_which_is_killed(folder):
         assert [json.loads(row)["iteration"] for row in rows] == list(range(1, 13))
 
 
-def test_ctrl_c_saves_and_says_how_to_continue(folder):
+def test_signal_saves_and_says_how_to_continue(folder):
+    """SIGTERM: SIGINT is ignored if these tests run in the background of a shell."""
     words = ("--trials", "2", "--out", "found", "--iterations", "4000")
     with process(folder, *words) as running:
         wait_for(lambda: list(folder.glob("found/trial-*/seed10000/checkpoint/*")))
-        running.send_signal(signal.SIGINT)
+        running.send_signal(signal.SIGTERM)
         output, _ = running.communicate(timeout=100)
-    assert running.returncode == 130
+    assert running.returncode == 143
     assert "stopped; to continue: run.py tune --env navigation" in output
     assert Record.read(folder / "found").trials[0].state == "running"
 
