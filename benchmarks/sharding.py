@@ -32,6 +32,7 @@ from agents.shards.world import OneProcess
 from benchmarks.processes import launcher
 from benchmarks.shared.common import set_up, table, write_result
 from benchmarks.shared.main import QuickOptions, run_main
+from benchmarks.shared.publish import check_names
 
 SHARDS = 4
 SMALL = ("--env", "navigation", "--env.horizon", "8", "--model", "reuploading", "--agent.meta-batch", "8")
@@ -63,22 +64,26 @@ class Options(QuickOptions):
     iterations: int = 12
     """Iterations of the runs whose bits are compared [meta-iterations]."""
 
+    learners: tuple[str, ...] = tuple(LEARNERS)
+    """Learners whose bits are compared."""
+
     repeats: int = 3
     """Runs of each kind that are timed, alternating [runs]."""
 
 
 def main(options: Options) -> None:
     """Compare bits and times."""
+    check_names("sharding", "learner", options.learners, LEARNERS)
     set_up(threads=1)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        learners = dict(list(LEARNERS.items())[:1]) if options.quick else LEARNERS
-        bits = [equal_bits(name, words, options.iterations, work) for name, words in learners.items()]
-        print(table(bits))
         times = [timed(name, words, 1 if options.quick else options.repeats, work) for name, words in TIMED.items()]
         print(table(times))
-    overhead = [split_in_one_process(name, words) for name, words in TIMED.items()]
-    print(table(overhead))
+        overhead = [split_in_one_process(name, words) for name, words in TIMED.items()]
+        print(table(overhead))
+        learners = options.learners[:1] if options.quick else options.learners
+        bits = [equal_bits(name, LEARNERS[name], options.iterations, work) for name in learners]
+        print(table(bits))
     write_result("sharding", {"bits": bits, "times": times, "overhead": overhead}, quick=options.quick)
 
 
