@@ -148,7 +148,11 @@ class Registry(Generic[Built_co]):
                 `build`.
         """
         if not isinstance(name, str):
-            if not isinstance(name, Plugin) and self._resolve_object(name) is None:
+            try:
+                known = isinstance(name, Plugin) or self._resolve_object(name) is not None
+            except UsageError as error:
+                raise UsageError(f"{self.role}: the object given {error}; or give {self._objects}") from None
+            if not known:
                 raise UsageError(f"{self.role}: expected a name, {self._objects}, or a plug-in, found {name!r}")
             return self._check_plugin(name_of(name), name)
         if not name:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 
+import gymnasium
 import pennylane as qml
 import pytest
 import torch
@@ -195,3 +196,11 @@ def test_a_layer_runs_on_a_device_itself():
         torch.testing.assert_close(layer(inputs), exact, atol=1e-5, rtol=0)
     with pytest.raises(UsageError, match=r"device default.qubit has the wires"):
         run_on(layer, qml.device("default.qubit", wires=1), torch.Generator())
+
+
+def test_an_environment_given_as_an_object_is_answered_with_what_is_taken(tmp_path):
+    with pytest.raises(
+        UsageError, match=r"^env: the object given is an environment; name its class, .*GymnasiumTasks\("
+    ):
+        agents.train(tmp_path / "run", env=gymnasium.make("CartPole-v1"))
+    assert not (tmp_path / "run").exists()
