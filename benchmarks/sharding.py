@@ -3,14 +3,17 @@
     python -m benchmarks.sharding [--quick]      results/sharding.json, on two idle cores
 
 Bits: each learner in 1, 2 and 4 processes, killed and started again by torchrun, and continued by 2 of 4. Time: the
-same shards in one process and in two. The model of the time of an iteration on W processes,
+same shards in one process and in two, against a model of the time of an iteration on W processes,
 
-    time(W) = shards / W * time of a shard + exchanges * time of an exchange between W processes,
+    time(W) = sum over segments of the slowest process's time + exchanges * time of an exchange between W processes,
 
-takes the time of a shard and the number of exchanges from one process, and the time of an exchange from a program of
-its own. Overhead: processor time of several shards in one process against that of a training that is not split.
+where a segment lies between two exchanges. The times of the segments are those of each shard in one process, while
+W - 1 others compute the same; the time of an exchange is that of a program of its own. Overhead: processor time of
+several shards in one process against that of a training that is not divided, for growing numbers of tasks.
 """
 
+import json
+import os
 import statistics
 import subprocess
 import sys
@@ -22,14 +25,11 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
-import torch
+import numpy as np
 
-from agents.core.context import build
-from agents.core.spec import Spec
-from agents.experiment.loop import Training
 from agents.shards.team import Team
-from agents.shards.world import OneProcess
 from benchmarks.processes import launcher
+from benchmarks.processes.segments import training
 from benchmarks.shared.common import set_up, table, write_result
 from benchmarks.shared.main import QuickOptions, run_main
 from benchmarks.shared.publish import check_names
@@ -52,9 +52,12 @@ LEARNERS: dict[str, tuple[str, ...]] = {
 
 TIMED: dict[str, tuple[str, ...]] = {
     "navigation": ("--env", "navigation", "--agent.meta-batch", "40"),
-    "bandit": ("--env", "bandit", "--agent.meta-batch", "2000"),
+    "bandit": ("--env", "bandit", "--agent.meta-batch", "8000"),
 }
-"""Options of the runs that are timed: defaults but for twice the tasks."""
+"""Options of the runs that are timed: defaults but for the number of tasks."""
+
+TASKS: dict[str, tuple[int, ...]] = {"navigation": (20, 40, 160, 640), "bandit": (1000, 2000, 8000, 32000)}
+"""Tasks of an iteration for which the overhead of shards is measured; the first is the default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +82,13 @@ def main(options: Options) -> None:
         work = Path(folder)
         times = [timed(name, words, 1 if options.quick else options.repeats, work) for name, words in TIMED.items()]
         print(table(times))
-        overhead = [split_in_one_process(name, words) for name, words in TIMED.items()]
-        print(table(overhead))
+        sizes = [(name, n) for name, counts in TASKS.items() for n in counts[: 1 if options.quick else None]]
+        costs = [overhead(name, TIMED[name][:2], n_tasks) for name, n_tasks in sizes]
+        print(table(costs))
         learners = options.learners[:1] if options.quick else options.learners
         bits = [equal_bits(name, LEARNERS[name], options.iterations, work) for name in learners]
         print(table(bits))
-    write_result("sharding", {"bits": bits, "times": times, "overhead": overhead}, quick=options.quick)
+    write_result("sharding", {"bits": bits, "times": times, "overhead": costs}, quick=options.quick)
 
 
 # --- bits ------------------------------------------------------------------------------------------------------------
@@ -128,6 +132,7 @@ def equal_bits(name: str, words: Sequence[str], iterations: int, work: Path) -> 
 def timed(name: str, words: Sequence[str], repeats: int, work: Path) -> dict[str, Any]:
     """Return seconds per iteration in one process and in two, measured and predicted."""
     seconds: dict[int, list[float]] = {1: [], 2: []}
+    predictions, parts = [], dict[str, list[float]](compute=[], stragglers=[], exchanges=[])
     for repeat in range(repeats):
         for processes in (1, 2):
             out = work / f"{name} {processes} {repeat}"
@@ -135,50 +140,45 @@ def timed(name: str, words: Sequence[str], repeats: int, work: Path) -> dict[str
             words_of_run = ("train", *words, *EVALUATION, *schedule, "--out", str(out))
             launcher.run(processes, words_of_run, work / f"{name}.log")
             seconds[processes].append(launcher.seconds_of(out))
+        predicted = predicted_seconds(words, 2)
+        predictions.append(sum(predicted.values()))
+        for part, value in predicted.items():
+            parts[part].append(value)
     one, two = (statistics.median(values) for values in seconds.values())
-    exchanges = counted_exchanges(words)
-    each = exchange_seconds(max(exchanges), 2)
-    predicted = one / 2 + len(exchanges) * each
+    prediction = statistics.median(predictions)
     return {
         "training": name,
         "1 process [s]": one,
         "2 processes [s]": two,
         "ratio": one / two,
-        "exchanges": len(exchanges),
-        "exchange [ms]": 1000 * each,
-        "predicted [s]": predicted,
-        "measured / predicted": two / predicted,
+        **{f"{part} [s]": statistics.median(values) for part, values in parts.items()},
+        "predicted [s]": prediction,
+        "measured / predicted": two / prediction,
     }
 
 
-def training(words: Sequence[str], shards: int, world: "Counting | None" = None) -> Training:
-    """Return the training of a command line, in this process."""
-    from agents.cli.train import parse_train
+def predicted_seconds(words: Sequence[str], processes: int) -> dict[str, float]:
+    """Return the parts of the predicted time of an iteration, with as many shards as processes [s].
 
-    spec: Spec = parse_train([*words, "--shards", str(shards)])[0]
-    return Training(spec, *build(spec), Team(shards, world))
-
-
-class Counting(OneProcess):
-    """World of one process that records how many numbers each exchange passes."""
-
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-
-    def gather(self, values: torch.Tensor) -> list[torch.Tensor]:
-        """Return the values."""
-        self.sizes.append(values.numel())
-        return super().gather(values)
-
-
-def counted_exchanges(words: Sequence[str]) -> list[int]:
-    """Return how many numbers each exchange of an iteration passes on."""
-    counting = Counting()
-    run = training(words, 2, counting)
-    run.step()
-    counting.sizes.clear()
-    run.step()
-    return counting.sizes
+    These are the mean computing time of a process, the waiting for the slowest one, and the exchanges.
+    """
+    command = [sys.executable, "-m", "benchmarks.processes.segments", str(processes), "10", *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=launcher.ROOT, env=environment)
+        for _ in range(processes)
+    ]
+    measured = [json.loads(process.communicate()[0]) for process in started]
+    iterations = [np.array(iteration) for each in measured for iteration in each["durations"]]  # [segment, shard] each
+    compute = float(np.median([iteration.mean(axis=1).sum() for iteration in iterations]))
+    slowest = float(np.median([iteration.max(axis=1).sum() for iteration in iterations]))
+    n_exchanges = float(np.median([len(iteration) - 1 for iteration in iterations]))
+    largest = max(max(each["sizes"]) for each in measured)
+    return {
+        "compute": compute,
+        "stragglers": slowest - compute,
+        "exchanges": n_exchanges * exchange_seconds(largest, processes),
+    }
 
 
 def exchange_seconds(n_numbers: int, processes: int) -> float:
@@ -189,18 +189,19 @@ def exchange_seconds(n_numbers: int, processes: int) -> float:
     return float(done.stdout.split()[-1])
 
 
-def split_in_one_process(name: str, words: Sequence[str]) -> dict[str, Any]:
+def overhead(name: str, words: Sequence[str], n_tasks: int) -> dict[str, Any]:
     """Return the processor time of 1, 2 and 4 shards in one process, relative to that of one."""
-    runs = {shards: training(words, shards) for shards in (1, 2, 4)}
+    words = (*words, "--agent.meta-batch", str(n_tasks))
+    runs = {shards: training(words, Team(shards)) for shards in (1, 2, 4)}
     seconds: dict[int, list[float]] = {shards: [] for shards in runs}
     for _ in range(4):
         for shards, run in runs.items():
             begin = time.process_time()
             run.step()
             seconds[shards].append(time.process_time() - begin)
-    whole, *split = (statistics.median(values[1:]) for values in seconds.values())
-    relative = {f"{shards} shards": each / whole for shards, each in zip((2, 4), split, strict=True)}
-    return {"training": name, "not split [s]": whole, **relative}
+    whole, *divided = (statistics.median(values[1:]) for values in seconds.values())
+    relative = {f"{shards} shards": each / whole for shards, each in zip((2, 4), divided, strict=True)}
+    return {"training": name, "tasks": n_tasks, "not divided [s]": whole, **relative}
 
 
 if __name__ == "__main__":

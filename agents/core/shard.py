@@ -104,8 +104,11 @@ class Moments(NamedTuple):
     def of(cls, values: Tensor, shard: Shard = WHOLE) -> "Moments":
         """Return the moments of the values [n] of all shards (Chan et al. 1979)."""
         n = torch.tensor(float(len(values)), dtype=torch.float64, device=values.device)
-        own = cls(n, values.mean(), values.var(correction=0), values.std(correction=0))
-        return functools.reduce(cls.merged, (cls(*each) for each in zip(*map(shard.gather, own), strict=True)))
+        own = (n, values.mean(), values.var(correction=0), values.std(correction=0))
+        # One exchange, in double precision: to exchange costs more than to convert, which is exact.
+        gathered = shard.gather(torch.stack([value.double() for value in own]))
+        parts = (cls(*(part.to(value.dtype) for part, value in zip(each, own, strict=True))) for each in gathered)
+        return functools.reduce(cls.merged, parts)
 
     def merged(self, other: "Moments") -> "Moments":
         """Return the moments of the values of both."""
