@@ -13,6 +13,7 @@ several shards in one process against that of a training that is not divided, fo
 """
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -59,6 +60,9 @@ TIMED: dict[str, tuple[str, ...]] = {
 TASKS: dict[str, tuple[int, ...]] = {"navigation": (20, 40, 160, 640), "bandit": (1000, 2000, 8000, 32000)}
 """Tasks of an iteration for which the overhead of shards is measured; the first is the default."""
 
+LATENCY, BANDWIDTH = 1e-4, 1.25e9
+"""Assumed time of a message between machines [s], and bytes per second of 10 Gbit/s."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(QuickOptions):
@@ -85,10 +89,14 @@ def main(options: Options) -> None:
         sizes = [(name, n) for name, counts in TASKS.items() for n in counts[: 1 if options.quick else None]]
         costs = [overhead(name, TIMED[name][:2], n_tasks) for name, n_tasks in sizes]
         print(table(costs))
+        larger = [row for name, words in TIMED.items() for row in extrapolated(name, words)]
+        print(table(larger))
         learners = options.learners[:1] if options.quick else options.learners
         bits = [equal_bits(name, LEARNERS[name], options.iterations, work) for name in learners]
         print(table(bits))
-    write_result("sharding", {"bits": bits, "times": times, "overhead": costs}, quick=options.quick)
+    write_result(
+        "sharding", {"bits": bits, "times": times, "overhead": costs, "extrapolated": larger}, quick=options.quick
+    )
 
 
 # --- bits ------------------------------------------------------------------------------------------------------------
@@ -179,6 +187,30 @@ def predicted_seconds(words: Sequence[str], processes: int) -> dict[str, float]:
         "stragglers": slowest - compute,
         "exchanges": n_exchanges * exchange_seconds(largest, processes),
     }
+
+
+def extrapolated(name: str, words: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the predicted share of their time in which 2 to 1,000 machines compute, one shard each.
+
+    From the segments of eight shards in one process. The slowest of W normally distributed times exceeds their mean by
+    about sqrt(2 ln W) standard deviations. An exchange passes the numbers of each machine around a ring in W - 1 steps.
+    """
+    command = [sys.executable, "-m", "benchmarks.processes.segments", "8", "10", *words]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=launcher.ROOT)
+    measured = json.loads(done.stdout)
+    n_segments = statistics.mode(map(len, measured["durations"]))
+    alike = [iteration for iteration in measured["durations"] if len(iteration) == n_segments]
+    durations = np.array(alike)  # [iteration, segment, shard]
+    compute = durations.mean(axis=(0, 2)).sum()
+    deviation = durations.std(axis=2).mean(axis=0).sum()
+    rows = []
+    for machines in (2, 16, 128, 1000):
+        exchange = (machines - 1) * (LATENCY + 8 * max(measured["sizes"]) / BANDWIDTH)
+        waiting, exchanges = deviation * math.sqrt(2 * math.log(machines)), (n_segments - 1) * exchange
+        share = compute / (compute + waiting + exchanges)
+        parts = {"compute [s]": compute, "stragglers [s]": waiting, "exchanges [s]": exchanges}
+        rows.append({"training": name, "machines": machines, **parts, "share": share})
+    return rows
 
 
 def exchange_seconds(n_numbers: int, processes: int) -> float:
