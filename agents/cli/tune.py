@@ -1,5 +1,6 @@
 """Command `tune`: a search over options of agent and model, by their scores on train tasks."""
 
+import dataclasses
 import difflib
 import shlex
 from collections.abc import Mapping, Sequence, Set
@@ -14,12 +15,13 @@ from agents.core.plain import from_plain
 from agents.core.spec import Spec
 from agents.runs.messages import printable
 from agents.runs.program import program
-from agents.study.setting import Setting, settings, split_words
+from agents.study.places import place
+from agents.study.setting import Setting, setting, settings, split_words
 from agents.tuning.options import SearchOptions
-from agents.tuning.ranges import Wanted, parse_wanted
+from agents.tuning.ranges import Wanted, parse_wanted, text_of
 from agents.tuning.storage import check_optuna
 from qrl.common.checks import shown
-from qrl.common.errors import UsageError
+from qrl.common.errors import TrainingError, UsageError
 from qrl.common.trust import Trust, names_from
 
 if TYPE_CHECKING:
@@ -30,8 +32,11 @@ DESCRIPTION = """Search for options of agent and model whose trainings score bes
 several processes at a time, continue. Every other option of `train` is taken and holds for all trials. Test tasks are
 never touched (docs/tuning.md)."""
 
-FOREIGN = ("overwrite", "seeds", "jobs", "from", "track", "validate-every", "validate-tasks", "patience")
+FOREIGN = ("overwrite", "seeds", "from", "track", "validate-every", "validate-tasks", "patience")
 """Options of `train` that a search has no use for."""
+
+SHARING = ("jobs", "ray")
+"""Options about the processes that share a search, which these themselves do not get."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,8 @@ class Parsed:
     """Configuration from which names of plug-ins may come."""
     trust: Trust
     """Code that the words vouch for."""
+    words: tuple[str, ...]
+    """Command line of a process that works on the search."""
 
     def request(self) -> "SearchRequest":
         """Return the request of the search. Raises UsageError if a training would not start, or a range is invalid."""
@@ -65,15 +72,18 @@ class Parsed:
 
     def run(self, *, command: Sequence[str] = (), again: str, quiet: bool = False) -> "Tuning":
         """Run the search; see `agents.tuning.tune.run_tuning`."""
+        where = place(self.options.ray) if self.options.has_workers else None
         from agents.tuning.tune import run_tuning
+        from agents.tuning.workers import Workers
 
         request = self.request()
+        workers = None if where is None else Workers(where, self.words, self.options.jobs)
         with names_from(self.source, self.trust):
-            return run_tuning(request, command=command, again=again, quiet=quiet)
+            return run_tuning(request, workers, command=command, again=again, quiet=quiet)
 
 
 def run_tune(arguments: Sequence[str], command: Sequence[str]) -> int:
-    """Run the command `tune`; return the exit code.
+    """Run the command `tune`; return the exit code: 1 if a worker has failed.
 
     Args:
         arguments: arguments of the command.
@@ -83,7 +93,7 @@ def run_tune(arguments: Sequence[str], command: Sequence[str]) -> int:
     from agents.tuning.report import summary
 
     print("\n".join(map(printable, summary(tuning.path, tuning.record))))
-    return 0
+    return int(bool(tuning.failed))
 
 
 def parse_tune(arguments: Sequence[str]) -> Parsed:
@@ -103,7 +113,8 @@ def parse_tune(arguments: Sequence[str]) -> Parsed:
     wanted = [parse_wanted(each) for each in options.tune] or None
     further = [each for each in given if each.name not in own]
     _check_spelling(further, own)
-    return _parsed(further, wanted, options)
+    shared = tuple(word for each in given if each.name not in SHARING for word in each.words)
+    return _parsed(further, wanted, options, shared)
 
 
 def tune(
@@ -120,6 +131,8 @@ def tune(
     score_every: int = 0,
     held_out_seeds: int = 5,
     take_over: bool = False,
+    jobs: int | None = None,
+    ray: bool | str = False,
     progress: bool = True,
     **options: object,
 ) -> "Tuning":
@@ -141,18 +154,24 @@ def tune(
         score_every: interval of the scores by which trials are pruned [meta-iterations]; 0: a quarter of the training.
         held_out_seeds: trainings of the best and of the default options in the comparison at the end [seeds]; 0: none.
         take_over: continue trials that were begun in other folders, whose processes are gone.
+        jobs: processes that share the trials, each with one thread unless `threads` is given [processes]; by default
+            this process alone, and on Ray as many as its CPUs allow.
+        ray: train on Ray: True starts one on this machine; "HOST:PORT" is the head of a cluster, "auto" the cluster of
+            which this machine is part.
         progress: print a line about each trial to standard error.
         options: further options of `agents.train` for all trials: iterations=20, agent_config={"clip": 0.1}.
 
     Raises:
-        UsageError: an option is invalid, or the folder or the storage holds something else; nothing has been written.
-        TrainingError: no trial came to its end, or a training of the comparison diverges.
+        UsageError: an option is invalid, the folder or the storage holds something else, or Ray does not answer;
+            nothing has been written.
+        TrainingError: no trial came to its end, a training of the comparison diverges, or a process of several failed.
         KeyboardInterrupt: after a signal, once checkpoints are saved.
     """
     for name, value in {"env": env, "agent": agent, "model": model}.items():
         if value is not None and not isinstance(value, str):
             raise UsageError(f"{name}: {shown(value)} is no name: the configuration of the best options needs a file")
     names = {role: name for role, name in (("env", env), ("agent", agent), ("model", model)) if name is not None}
+    wanted = _wanted(tune)
     own = SearchOptions(
         trials=trials,
         storage=storage,
@@ -162,14 +181,30 @@ def tune(
         held_out_seeds=held_out_seeds,
         out=None if out is None else Path(out),
         take_over=take_over,
+        jobs=jobs,
+        ray=ray,
     )
     further = settings({ARGUMENTS.get(name, name): value for name, value in options.items()}, "options")
     given = (*settings(names, "options"), *further)
-    return _parsed(given, _wanted(tune), own).run(again="call agents.tune again", quiet=not progress)
+    shared = (*given, *_own_settings(own, wanted)) if own.has_workers else ()
+    words = [word for each in shared for word in each.words]
+    tuning = _parsed(given, wanted, own, words).run(again="call agents.tune again", quiet=not progress)
+    if tuning.failed:
+        raise TrainingError(f"the search is complete, but {'; '.join(tuning.failed)}")
+    return tuning
 
 
-def _parsed(given: Sequence[Setting], wanted: Sequence[Wanted] | None, options: SearchOptions) -> Parsed:
-    """Return the search with these settings of its trainings, each on one thread unless they say otherwise."""
+def _parsed(
+    given: Sequence[Setting], wanted: Sequence[Wanted] | None, options: SearchOptions, shared: Sequence[str]
+) -> Parsed:
+    """Return the search with these settings of its trainings, each on one thread unless they say otherwise.
+
+    Args:
+        given: settings of the trainings.
+        wanted: options to tune; None for all that have a range.
+        options: options of the search.
+        shared: all words of the command of a process that shares the search.
+    """
     check_optuna()
     if foreign := [each.name for each in given if each.name in FOREIGN]:
         raise UsageError(f"--{foreign[0]} is no option of a search; `{program()} tune --help` shows what is accepted")
@@ -177,7 +212,7 @@ def _parsed(given: Sequence[Setting], wanted: Sequence[Wanted] | None, options: 
     if not any(each.name == "threads" for each in given):
         words += ["--threads", "1"]
     spec, further, _, trust = parse_train(words)
-    return Parsed(spec, wanted, options, further.config, trust)
+    return Parsed(spec, wanted, options, further.config, trust, ("tune", *shared))
 
 
 def _check_spelling(further: Sequence[Setting], own: Set[str]) -> None:
@@ -203,3 +238,18 @@ def _wanted(tune: Sequence[str] | Mapping[str, object] | None) -> list[Wanted] |
             raise UsageError(f"tune: {name}: expected a list of choices, found {shown(choices)}")
         found.append(Wanted(str(name), choices=tuple(choices)))
     return found
+
+
+def _own_settings(options: SearchOptions, wanted: Sequence[Wanted] | None) -> tuple[Setting, ...]:
+    """Return the settings of a search given in Python, for the processes that share it.
+
+    Raises:
+        UsageError: a choice cannot be given on a command line.
+    """
+    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    given = {name: value for name, value in values.items() if name not in SHARING and value is not None}
+    tuned = () if not wanted else (setting("tune", [text_of(each) for each in wanted], "tune"),)
+    return (
+        *settings({name: str(each) if isinstance(each, Path) else each for name, each in given.items()}, "options"),
+        *tuned,
+    )

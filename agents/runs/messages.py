@@ -5,6 +5,7 @@ This module imports only the standard library.
 
 import io
 import logging
+import re
 import sys
 import threading
 import warnings
@@ -47,6 +48,11 @@ def printable(text: str) -> str:
 def warn(text: str) -> None:
     """Print a warning to standard error."""
     tell(f"warning: {text}")
+
+
+def without_password(text: str) -> str:
+    """Return a text, such as a word of a command line, without the password of a URL."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", text)
 
 
 @contextmanager

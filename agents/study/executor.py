@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from agents.runs.messages import without_password
 from qrl.common.files import open_regular, write_all
 
 
@@ -105,7 +106,7 @@ class _Process:
 
 def command_line(job: Job) -> str:
     """Return the line about a job with which its output begins."""
-    return f"$ python -m agents {shlex.join(job.words)}\n"
+    return f"$ python -m agents {shlex.join(map(without_password, job.words))}\n"
 
 
 def append(log: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from agents.experiment.evaluation import Curve
 from agents.runs.metrics import Metrics
+from agents.study.folder import evaluated_at
 from agents.study.plan import PlannedRun
 from qrl.common.errors import UsageError
 from qrl.common.files import LARGEST_RESULT, from_json
@@ -37,6 +38,11 @@ class RunProgress:
     """Last line of the log of a failed run."""
 
     @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.run.name
+
+    @property
     def total(self) -> int:
         """Length of training [meta-iterations]."""
         return self.run.iterations
@@ -45,6 +51,15 @@ class RunProgress:
         """Note the start of the run."""
         self.read()
         self.state, self.started_at, self.start = "running", self.iteration, time.monotonic()
+
+    def finish(self, code: int) -> bool:
+        """Note the exit code of the job; return whether the run is done."""
+        self.read()
+        if code != 0 or evaluated_at(self.path) is None:
+            return False
+        self.state = "done"
+        self.read()
+        return True
 
     def read(self) -> None:
         """Read what the run has written: of a finished run, its evaluation; else the last row of metrics."""

@@ -1,16 +1,15 @@
-"""Schedule of a study: start the jobs of its runs, several at a time, and follow them to their end."""
+"""Schedule of jobs: start them, several at a time, and follow them to their end."""
 
 import shlex
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
 
 from agents.runs.interrupt import Interrupted, Interrupts
-from agents.study.display import Display
 from agents.study.executor import Executor, Handle, Job, Lost
-from agents.study.folder import evaluated_at
-from agents.study.progress import RunProgress
+from agents.study.progress import State
 from qrl.common.errors import UsageError
 from qrl.common.files import LARGEST_RESULT, read_regular
 
@@ -18,20 +17,68 @@ POLL = 0.05
 """Time between two looks at the running jobs [s]."""
 
 MOST_LOSSES = 3
-"""How often a run is submitted again after the machine of its job has died."""
+"""How often a unit is submitted again after the machine of its job has died."""
 
-Again = Callable[[RunProgress], Job | None]
-"""Function that returns the job which continues a run; None if the run is complete."""
+
+@runtime_checkable
+class Unit(Protocol):
+    """Work of one job: a run of a study, or the part of a worker in a search."""
+
+    state: State
+    reason: str
+    """Reason why it failed."""
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        ...
+
+    def begin(self) -> None:
+        """Note that the job is being started."""
+        ...
+
+    def finish(self, code: int) -> bool:
+        """Note the exit code of the job; return whether the unit is done, and set its state in that case."""
+        ...
+
+
+AnyUnit = TypeVar("AnyUnit", bound=Unit)
+ShownUnit = TypeVar("ShownUnit", bound=Unit, contravariant=True)
+
+
+@runtime_checkable
+class Report(Protocol[ShownUnit]):
+    """Report of the progress to the user."""
+
+    def update(self) -> None:
+        """Show what is new, if it is time."""
+        ...
+
+    def finished(self, unit: ShownUnit, text: str = "", /) -> None:
+        """Show that a unit has ended; `text` is a line about one that failed."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Show a line."""
+        ...
+
+    def close(self) -> None:
+        """Show what is new for the last time."""
+        ...
+
+
+Again = Callable[[AnyUnit], Job | None]
+"""Function that returns the job which continues a unit; None if that is complete."""
 
 
 def run_jobs(
-    waiting: Sequence[tuple[RunProgress, Job]],
+    waiting: Sequence[tuple[AnyUnit, Job]],
     executor: Executor,
     jobs: int,
-    display: Display,
-    again: Again,
+    report: Report[AnyUnit],
+    again: Again[AnyUnit],
 ) -> None:
-    """Run the jobs, at most `jobs` at a time, in their order; set the states of their runs.
+    """Run the jobs, at most `jobs` at a time, in their order; set the states of their units.
 
     A job that fails does not stop the others. One that is lost with its machine is replaced by that of `again`. After
     SIGINT or SIGTERM, no further job is started, and the running ones save their checkpoints and end; then Interrupted
@@ -40,7 +87,7 @@ def run_jobs(
     Raises:
         Interrupted: after a signal.
     """
-    left, running = deque(waiting), dict[int, tuple[RunProgress, Job, Handle]]()
+    left, running = deque(waiting), dict[int, tuple[AnyUnit, Job, Handle]]()
     losses = Counter[int]()
     stopping = False
     with Interrupts() as stop:
@@ -52,83 +99,81 @@ def run_jobs(
                     for _, _, handle in running.values():
                         handle.cancel()
                 while left and len(running) < jobs:
-                    progress, job = left.popleft()
-                    if (started := _start(progress, job, executor, display)) is not None:
-                        running[id(progress)] = (progress, job, started)
-                for key, (progress, job, handle) in list(running.items()):
+                    unit, job = left.popleft()
+                    if (started := _start(unit, job, executor, report)) is not None:
+                        running[id(unit)] = (unit, job, started)
+                for key, (unit, job, handle) in list(running.items()):
                     try:
                         code = handle.poll()
                     except Lost as lost:
                         del running[key]
                         losses[key] += 1
                         if stopping:
-                            progress.state = "stopped"
-                        elif (next_job := _after_loss(progress, job, lost, losses[key], again, display)) is not None:
-                            left.appendleft((progress, next_job))
+                            unit.state = "stopped"
+                        elif (next_job := _after_loss(unit, job, lost, losses[key], again, report)) is not None:
+                            left.appendleft((unit, next_job))
                         continue
                     if code is not None:
                         del running[key]
-                        _settle(progress, job, code, display, stopping=stopping)
-                display.update()
+                        _settle(unit, job, code, report, stopping=stopping)
+                report.update()
                 time.sleep(POLL)
         finally:
             for _, _, handle in running.values():
                 handle.cancel(at_once=True)
-            display.close()
+            report.close()
     if stop.signal is not None:
         raise Interrupted(stop.signal)
 
 
-def _after_loss(progress: RunProgress, job: Job, lost: Lost, count: int, again: Again, display: Display) -> Job | None:
-    """Return the job that continues a run whose job is lost; None if the run is complete, or has failed."""
-    progress.read()
+def _after_loss(
+    unit: AnyUnit, job: Job, lost: Lost, count: int, again: Again[AnyUnit], report: Report[AnyUnit]
+) -> Job | None:
+    """Return the job that continues a unit whose job is lost; None if that is complete, or has failed."""
     try:
-        next_job = again(progress)
+        next_job = again(unit)
     except UsageError as error:
-        _fail(progress, job, str(error), display)
+        _fail(unit, job, str(error), report)
         return None
     if next_job is None:
-        _settle(progress, job, 0, display, stopping=False)
+        _settle(unit, job, 0, report, stopping=False)
         return None
     if count > MOST_LOSSES:
-        _fail(progress, job, f"lost {count} times, at last: {lost}", display)
+        _fail(unit, job, f"lost {count} times, at last: {lost}", report)
         return None
-    display.note(f"lost: {progress.run.name}: {lost}; submitted again ({count} of {MOST_LOSSES} times)")
-    progress.state = "waiting"
+    report.note(f"lost: {unit.name}: {lost}; submitted again ({count} of {MOST_LOSSES} times)")
+    unit.state = "waiting"
     return next_job
 
 
-def _fail(progress: RunProgress, job: Job, reason: str, display: Display) -> None:
-    progress.state, progress.reason = "failed", reason
-    display.finished(progress, failure(progress, job.log))
+def _fail(unit: AnyUnit, job: Job, reason: str, report: Report[AnyUnit]) -> None:
+    unit.state, unit.reason = "failed", reason
+    report.finished(unit, failure(unit, job.log))
 
 
-def _start(progress: RunProgress, job: Job, executor: Executor, display: Display) -> Handle | None:
-    progress.begin()
+def _start(unit: AnyUnit, job: Job, executor: Executor, report: Report[AnyUnit]) -> Handle | None:
+    unit.begin()
     try:
         return executor.submit(job)
     except (UsageError, OSError) as error:
-        progress.state, progress.reason = "failed", str(error)
-        display.finished(progress, f"failed: {progress.run.name}: {error}")
+        unit.state, unit.reason = "failed", str(error)
+        report.finished(unit, f"failed: {unit.name}: {error}")
         return None
 
 
-def _settle(progress: RunProgress, job: Job, code: int, display: Display, *, stopping: bool) -> None:
-    """Set the state of a run whose job has ended, and show it."""
-    progress.read()
-    if code == 0 and evaluated_at(progress.path) is not None:
-        progress.state = "done"
-        progress.read()
-        display.finished(progress)
+def _settle(unit: AnyUnit, job: Job, code: int, report: Report[AnyUnit], *, stopping: bool) -> None:
+    """Set the state of a unit whose job has ended, and show it."""
+    if unit.finish(code):
+        report.finished(unit)
     elif stopping:
-        progress.state = "stopped"
+        unit.state = "stopped"
     else:
-        _fail(progress, job, _reason(job.log, code), display)
+        _fail(unit, job, _reason(job.log, code), report)
 
 
-def failure(progress: RunProgress, log: Path) -> str:
-    """Return the line about a run that failed."""
-    return f"failed: {progress.run.name}: {progress.reason}; log: {shlex.quote(str(log))}"
+def failure(unit: Unit, log: Path) -> str:
+    """Return the line about a unit that failed."""
+    return f"failed: {unit.name}: {unit.reason}; log: {shlex.quote(str(log))}"
 
 
 def _reason(log: Path, code: int) -> str:

@@ -118,6 +118,7 @@ def _train(
 
     def next_job(each: RunProgress) -> Job | None:
         """Return the job that trains a run, or continues it; None if it is complete."""
+        each.read()
         run, stage = each.run, folder.stage(each.run)
         if stage == "complete":
             return None

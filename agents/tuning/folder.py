@@ -6,6 +6,7 @@ trials.csv         one row for each trial
 trial-0000/        folder of a trial: a run folder seedN for each of its trainings
 held-out/          the same for the comparison of the best options with the defaults
 trials.log         journal of the search, unless --storage is elsewhere
+worker-0.log       output of a worker, with --jobs or --ray
 report.html        what `report` writes
 """
 
@@ -29,7 +30,7 @@ from qrl.common.leftovers import sweep
 BEST, TRIALS, JOURNAL_NAME, HELD_OUT = "best.json", "trials.csv", "trials.log", "held-out"
 OWN = re.compile(
     rf"\.lock|{re.escape(JOURNAL_NAME)}(?:\.lock.*)?|{re.escape(SEARCH.copy)}|{re.escape(BEST)}|{re.escape(TRIALS)}"
-    rf"|trial-\d+|{HELD_OUT}|report\.html|\..*\.tmp"
+    rf"|trial-\d+|worker-\d+\.log|{HELD_OUT}|report\.html|\..*\.tmp"
 )
 """Names of a search's own files besides search.json."""
 

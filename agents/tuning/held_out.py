@@ -61,17 +61,15 @@ def compare(
         TrainingError: a training diverges.
         Interrupted: after a signal, once a checkpoint is saved.
     """
-    if not request.held_out_seeds or all(request.defaults[name] == value for name, value in best.options.items()):
+    if not _is_wanted(request, best):
         return None
-    seeds = range(FIRST_HELD_OUT_SEED, FIRST_HELD_OUT_SEED + request.held_out_seeds)
-    sides: dict[str, Mapping[str, Value]] = {"default": {}, f"trial-{best.number:04d}": best.options}
-    trainings = {name: [_training(request, name, options, seed) for seed in seeds] for name, options in sides.items()}
-    _train([each for pair in zip(*trainings.values(), strict=True) for each in pair], command, quiet=quiet)
-    default, tuned = (np.array([each.scores() for each in own]) for own in trainings.values())
+    trainings = _trainings(request, best)
+    _train(trainings, command, quiet=quiet)
+    default, tuned = (np.array([each.scores() for each in own]) for own in (trainings[::2], trainings[1::2]))
     found = difference(tuned, default)
     return HeldOut(
         trial=best.number,
-        seeds=tuple(seeds),
+        seeds=tuple(each.spec.seed for each in trainings[::2]),
         tasks=tuned.shape[1],
         best=float(tuned.mean()),
         default=float(default.mean()),
@@ -79,6 +77,23 @@ def compare(
         low=found.low,
         high=found.high,
     )
+
+
+def count_trained(request: SearchRequest, best: TrialRecord) -> tuple[int, int]:
+    """Return how many trainings of the comparison have come to their end, and of how many; (0, 0) without one."""
+    trainings = _trainings(request, best) if _is_wanted(request, best) else []
+    return sum(each.scores() is not None for each in trainings), len(trainings)
+
+
+def _is_wanted(request: SearchRequest, best: TrialRecord) -> bool:
+    return request.held_out_seeds > 0 and any(request.defaults[name] != each for name, each in best.options.items())
+
+
+def _trainings(request: SearchRequest, best: TrialRecord) -> list[_Training]:
+    """Return the trainings with the defaults and with the best options, by turns, from the same seeds."""
+    seeds = range(FIRST_HELD_OUT_SEED, FIRST_HELD_OUT_SEED + request.held_out_seeds)
+    sides: dict[str, Mapping[str, Value]] = {"default": {}, f"trial-{best.number:04d}": best.options}
+    return [_training(request, name, options, seed) for seed in seeds for name, options in sides.items()]
 
 
 def _training(request: SearchRequest, name: str, options: Mapping[str, Value], seed: int) -> _Training:

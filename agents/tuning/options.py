@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.core.limits import LARGEST_THREADS
+from qrl.common.checks import check_count
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
@@ -32,3 +35,20 @@ class SearchOptions:
 
     take_over: bool = False
     """Continue trials that were begun in other folders, whose processes are gone."""
+
+    jobs: int | None = None
+    """Processes that share the trials, each with one thread unless --threads is given [processes] (default: 1; on Ray,
+    as many as its CPUs allow)."""
+
+    ray: bool | str = False
+    """Train on Ray (extra ray): on the cluster at HOST:PORT, on the one of which this machine is part (auto), or,
+    without an address, on a Ray that is started on this machine."""
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether other processes train, in place of this one."""
+        return self.ray is not False or self.jobs not in (None, 1)
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None:
+            check_count("--jobs", self.jobs, most=LARGEST_THREADS)

@@ -90,6 +90,21 @@ def parse_wanted(text: str) -> Wanted:
     return Wanted(name, _number(name, low), _number(name, high), bool(scale))
 
 
+def text_of(wanted: Wanted) -> str:
+    """Return the text that stands for a wanted option, as `parse_wanted` reads it.
+
+    Raises:
+        UsageError: a choice cannot be written there.
+    """
+    if wanted.low is not None and wanted.high is not None:
+        return f"{wanted.name}={wanted.low!r}:{wanted.high!r}" + ":log" * wanted.log
+    for each in wanted.choices:
+        if isinstance(each, str) and (each != each.strip() or not each or set(each) & set(",:")):
+            limits = "for several processes, no choice has a comma, colon or outer space"
+            raise UsageError(f"--tune {wanted.name}: {shown(each)}: {limits}")
+    return f"{wanted.name}={','.join(map(str, wanted.choices))}" if wanted.choices else wanted.name
+
+
 def _number(name: str, text: str) -> float:
     return finite_number(f"--tune {name}", text)
 

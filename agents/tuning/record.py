@@ -30,6 +30,11 @@ class TrialRecord:
     reason: str = ""
     """Reason why the trial diverged, or was refused."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the trial has ended, also before the end of its training."""
+        return self.state not in ("waiting", "running")
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -74,6 +79,11 @@ class Record:
         """Complete trial with the highest score, the first of equal ones; None without a complete trial."""
         return best_of(self.trials)
 
+    @property
+    def n_ended(self) -> int:
+        """Number of trials that have ended."""
+        return sum(each.has_ended for each in self.trials)
+
     def write(self, folder: Path, about: Mapping[str, object]) -> None:
         """Write search.json. Raises UsageError if the operating system refuses."""
         write_sealed(folder, sealed({**about, "search": to_plain(self)}, SEARCH), SEARCH)
@@ -92,6 +102,16 @@ def best_of(trials: Sequence[TrialRecord]) -> TrialRecord | None:
     """Return the complete trial with the highest score, the first of equal ones; None without a complete trial."""
     complete = [(each.score, -each.number, each) for each in trials if each.score is not None]
     return max(complete, key=lambda each: each[:2])[-1] if complete else None
+
+
+def line_about(record: Record, number: int) -> str:
+    """Return the line about a trial that has ended."""
+    trial = next(each for each in record.trials if each.number == number)
+    score = "" if trial.score is None else f", score {trial.score:.4g}"
+    reason = f" ({trial.reason})" if trial.reason else ""
+    best = record.best
+    so_far = f"; the best so far is trial {best.number}, {best.score:.4g}" if best is not None else ""
+    return f"trial {number} {trial.state}{score}{reason}{so_far}; {record.n_ended} of {record.wanted} done"
 
 
 def versions_of(folder: Path) -> dict[str, str]:

@@ -15,12 +15,13 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from agents.runs.messages import without_password
 from agents.study.folder import differences
 from agents.tuning.folder import try_lock
 from agents.tuning.ranges import Range, Value, applicable
 from agents.tuning.record import State, TrialRecord
 from agents.tuning.request import SearchRequest
-from agents.tuning.storage import open_storage, without_password
+from agents.tuning.storage import open_storage
 from qrl.common.errors import UsageError
 from qrl.common.files import kind_of
 

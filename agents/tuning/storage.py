@@ -8,10 +8,10 @@ Optuna unpickles, are refused.
 """
 
 import importlib.util
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agents.runs.messages import without_password
 from qrl.common.errors import UsageError
 from qrl.common.files import LARGEST_RESULT, check_replaceable, kind_of, open_stream, parse_json, path_error
 from qrl.common.summaries import DISTRIBUTION
@@ -80,11 +80,6 @@ def same_storage(one: str, other: str) -> bool:
     if one.startswith(JOURNAL) and other.startswith(JOURNAL):
         return Path(one.removeprefix(JOURNAL)).absolute() == Path(other.removeprefix(JOURNAL)).absolute()
     return without_password(one) == without_password(other)
-
-
-def without_password(text: str) -> str:
-    """Return a storage as messages and records name it: without the password of a URL."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", text)
 
 
 def _check_journal(path: Path) -> bool:

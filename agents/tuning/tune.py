@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,17 +10,19 @@ from pathlib import Path
 from agents.core.registry import REGISTRIES
 from agents.experiment.finish import remember_code
 from agents.runs.interrupt import Interrupted
-from agents.runs.messages import tell
+from agents.runs.messages import tell, without_password
 from agents.runs.provenance import provenance
 from agents.runs.seal import is_search
+from agents.study.executor import Executor
 from agents.tuning.folder import BEST, check_folder, folder_lock, write_outputs
 from agents.tuning.held_out import compare
 from agents.tuning.ranges import Value
-from agents.tuning.record import HeldOut, Record, State, TrialRecord
+from agents.tuning.record import HeldOut, Record, State, TrialRecord, line_about
 from agents.tuning.request import SearchRequest
 from agents.tuning.search import Claim, Search, check_search
-from agents.tuning.storage import check_storage, without_password
+from agents.tuning.storage import check_storage
 from agents.tuning.training import Pruned, Refused, score_trial
+from agents.tuning.workers import Failures, Workers, left, run_workers
 from qrl.common.errors import TrainingError
 from qrl.common.trust import code_used
 
@@ -34,6 +37,8 @@ class Tuning:
     path: Path
     """Folder of the search."""
     record: Record
+    failed: tuple[str, ...] = ()
+    """A line about each worker that failed."""
 
     @property
     def best(self) -> Mapping[str, Value]:
@@ -61,18 +66,27 @@ class Tuning:
         return self.path / BEST
 
 
-def run_tuning(request: SearchRequest, *, command: Sequence[str] = (), again: str = "", quiet: bool = False) -> Tuning:
+def run_tuning(
+    request: SearchRequest,
+    workers: Workers | None = None,
+    *,
+    command: Sequence[str] = (),
+    again: str = "",
+    quiet: bool = False,
+) -> Tuning:
     """Work on a search until it has come to its end. All checks come before any file is written.
 
     Args:
         request: request of the search.
+        workers: processes that work on it; None: this process.
         command: command line, for the record.
         again: how to continue after an interruption, in words.
         quiet: show no progress.
 
     Raises:
-        UsageError: the folder or the storage holds something else.
-        TrainingError: no trial is complete, or a training of the comparison diverges.
+        UsageError: the folder or the storage holds something else, or the place of the workers refuses.
+        TrainingError: no trial is complete, a training of the comparison diverges, or workers that failed have left
+            something to train.
         Interrupted: after a signal, once checkpoints are saved.
     """
     check_folder(request.out, request.study_name, request.storage)
@@ -80,15 +94,18 @@ def run_tuning(request: SearchRequest, *, command: Sequence[str] = (), again: st
         check_search(request)
     recorded = [without_password(word) for word in command]
     try:
-        return _Worker(request, recorded, quiet=quiet).work()
+        with nullcontext() if workers is None else workers.place as executor:
+            work = _Work(request, recorded, quiet=quiet)
+            failures = Failures() if workers is None or executor is None else work.share(workers, executor)
+            return replace(work.finish(), failed=failures.lines)
     except Interrupted as stop:
         tell(f"stopped; to continue: {without_password(again)}")
         stop.told = True
         raise
 
 
-class _Worker:
-    """Process that works on a search."""
+class _Work:
+    """Work of this process on a search."""
 
     def __init__(self, request: SearchRequest, command: Sequence[str], *, quiet: bool) -> None:
         self.request, self.command, self.quiet = request, command, quiet
@@ -105,7 +122,19 @@ class _Worker:
             self._write(old)
         remember_code(used)
 
-    def work(self) -> Tuning:
+    def share(self, workers: Workers, executor: Executor) -> Failures:
+        """Let workers train everything; return those that failed.
+
+        Raises:
+            UsageError, TrainingError: they have left something to train.
+            Interrupted: after a signal, once all have saved their checkpoints.
+        """
+        failures = run_workers(self.request, workers, executor, lambda: self._record(None), quiet=self.quiet)
+        if failures.lines and left(self.request, self._record(None)):
+            raise failures.error(self.request)
+        return failures
+
+    def finish(self) -> Tuning:
         """Train trials until all are done, then compare."""
         while True:
             with folder_lock(self.request.out):
@@ -154,7 +183,7 @@ class _Worker:
             search.finish(claim, *outcome)
             record = self._write(None)
         if not self.quiet:
-            tell(_line(record, claim.number))
+            tell(line_about(record, claim.number))
 
     def _record(self, held_out: HeldOut | None) -> Record:
         request = self.request
@@ -179,17 +208,6 @@ class _Worker:
             record = replace(record, importance=self.search.importance())
         write_outputs(self.request.out, self.request.spec, record, self.about)
         return record
-
-
-def _line(record: Record, number: int) -> str:
-    """Return the line about a trial that has ended."""
-    trial = next(each for each in record.trials if each.number == number)
-    ended = sum(each.state not in ("waiting", "running") for each in record.trials)
-    score = "" if trial.score is None else f", score {trial.score:.4g}"
-    reason = f" ({trial.reason})" if trial.reason else ""
-    best = record.best
-    so_far = f"; the best so far is trial {best.number}, {best.score:.4g}" if best is not None else ""
-    return f"trial {number} {trial.state}{score}{reason}{so_far}; {ended} of {record.wanted} done"
 
 
 def _reasons(record: Record) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from agents.core.spec import Spec
 from agents.runs.interrupt import Interrupted
-from agents.study import schedule
+from agents.study import progress, schedule
 from agents.study.display import Display
 from agents.study.executor import Job, Lost
 from agents.study.plan import PlannedRun
@@ -83,7 +83,7 @@ def waiting(folder: Path, count: int) -> list[tuple[RunProgress, Job]]:
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
     monkeypatch.setattr(schedule, "POLL", 0)
-    monkeypatch.setattr(schedule, "evaluated_at", lambda path: 2)
+    monkeypatch.setattr(progress, "evaluated_at", lambda path: 2)
 
 
 def resumed(progress: RunProgress) -> Job:
@@ -120,7 +120,7 @@ def _named(job):
 
 
 def test_a_job_without_results_has_failed(tmp_path, monkeypatch):
-    monkeypatch.setattr(schedule, "evaluated_at", lambda path: None)
+    monkeypatch.setattr(progress, "evaluated_at", lambda path: None)
     jobs = waiting(tmp_path, 1)
     run(jobs, Recording())
     assert jobs[0][0].state == "failed"

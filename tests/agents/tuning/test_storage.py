@@ -7,8 +7,9 @@ import sqlite3
 import optuna
 import pytest
 
+from agents.runs.messages import without_password
 from agents.tuning import storage
-from agents.tuning.storage import check_optuna, check_storage, open_storage, without_password
+from agents.tuning.storage import check_optuna, check_storage, open_storage
 from qrl.common.errors import UsageError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
