@@ -123,7 +123,7 @@ def words(cell: object) -> list[str]:
     return re.findall(r"[^\W\d_]{2,}", str(cell).lower())
 
 
-def _cells(path: Any, reading: Reading, share: float) -> Iterator[pd.DataFrame]:
+def _chunks(path: Any, reading: Reading, share: float) -> Iterator[pd.DataFrame]:
     if reading.form == "parquet":
         yield pd.read_parquet(path)
     elif reading.form == "excel":
@@ -133,7 +133,7 @@ def _cells(path: Any, reading: Reading, share: float) -> Iterator[pd.DataFrame]:
         with open(path, encoding=reading.encoding, errors="replace", newline="") as file:
             # A new file may have another number of lines above the header.
             lines = zip(range(100), file, strict=False)
-            headers = (i for i, line in lines if line[0] != "#" and all(name in line for name in names))
+            headers = (i for i, line in lines if names and line[0] != "#" and all(name in line for name in names))
             skipped = next(headers, reading.skipped)
         rng = np.random.default_rng(0)
         with pd.read_csv(
@@ -152,27 +152,33 @@ def _cells(path: Any, reading: Reading, share: float) -> Iterator[pd.DataFrame]:
                 yield chunk if share == 1 else chunk[rng.random(len(chunk)) < share]
 
 
-def read_table(path: Any, reading: Reading, share: float = 1.0) -> pd.DataFrame:
+def read_cells(path: Any, reading: Reading, share: float = 1.0) -> pd.DataFrame:
     """Return the cells of a file: text without blanks around it, None where missing; typed columns as they are.
-
-    The index has the numbers of the rows in the file: repeated headers and comments are left out.
 
     Args:
         path: the file.
         reading: how the file is read.
         share: fraction of rows of a CSV file that are kept.
     """
-    table = pd.concat(list(_cells(path, reading, share)))
+    table = pd.concat(list(_chunks(path, reading, share)))
     table.columns = [str(name).strip() for name in table.columns]
     for name in table.columns[[kind.kind not in "biufM" for kind in table.dtypes]]:
         text = table[name].astype(object)
         text = text.where(text.notna(), "").astype(str).str.strip().astype(object)
         table[name] = text.where((text != "") & ~text.isin(MISSING), None)
-    if reading.form == "parquet":
-        return table
+    return table
+
+
+def is_row(table: pd.DataFrame) -> "pd.Series[Any]":
+    """Return which rows of cells are neither the header once more nor a comment."""
     comment = table.iloc[:, 0].astype(str).str.startswith("#") & table.iloc[:, 1:].isna().all(axis=1)
-    repeated = (table == list(table.columns)).all(axis=1)
-    return table[~(comment | repeated)]
+    return ~(comment | (table == list(table.columns)).all(axis=1))
+
+
+def read_table(path: Any, reading: Reading, share: float = 1.0) -> pd.DataFrame:
+    """Return the cells of a file, see `read_cells`, without repeated headers and comments."""
+    cells = read_cells(path, reading, share)
+    return cells[is_row(cells)]
 
 
 def inputs(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:

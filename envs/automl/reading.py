@@ -91,13 +91,15 @@ def read_dataset(
         raise UsageError(f"{path}: the target is the only column")
     share = min(1.0, physical_memory() / (2 * MEMORY_PER_BYTE * max(1, os.stat(path).st_size)))
     reading = replace(reading, share=share if reading.form == "csv" else 1.0)
-    table = _table(path, reading)
+    cells = _cells(path, reading)
+    is_row = apply.is_row(cells)
+    table, left_out = cells[is_row], cells.index[~is_row]
     n_rows = len(table)
     if share < 1:
         notes.append(f"the file is too large for memory: {n_rows} rows are read, a random {share:.0%}")
-    elif gaps := np.setdiff1d(np.arange(table.index.max() + 1 if n_rows else 0), table.index).tolist():
-        places = ", ".join(line_of(path, reading, row) for row in gaps[:5]) + ", …" * (len(gaps) > 5)
-        notes.append(f"repeated headers and comments, left out: {len(gaps)} ({places})")
+    if len(left_out):
+        places = ", ".join(line_of(path, reading, row) for row in left_out[:5]) + ", …" * (len(left_out) > 5)
+        notes.append(f"repeated headers and comments, left out: {len(left_out)} ({places})")
     found = kinds_of(table[[*columns, target]], decimal, dates, lambda row: line_of(path, reading, row))
     where = f"{path}: column {target!r}"
     reading = replace(reading, target=found.columns.pop(target), columns=tuple(found.columns.values()))
@@ -117,10 +119,10 @@ def read_dataset(
     return UserDataset(path, reading, frame, classes, sample, tuple(names), n_rows, dropped, (*notes, *about))
 
 
-def _table(path: Path, reading: Reading) -> pd.DataFrame:
+def _cells(path: Path, reading: Reading) -> pd.DataFrame:
     """Read the cells of a file whose layout is known; its names are those of the header."""
     try:
-        return apply.read_table(path, reading, reading.share)
+        return apply.read_cells(path, reading, reading.share)
     except OSError as error:
         raise path_error(path, error) from error
     except (ValueError, pd.errors.ParserWarning) as error:
