@@ -90,14 +90,20 @@ def parse_number(cell: str, decimal: str) -> tuple[float, str] | None:
     return (-value if sign and sign != "+" else value), (found["before"] or found["after"])
 
 
+def plain_numbers(text: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
+    """Return the numbers without groups and units in a column; other cells are NaN."""
+    if decimal == ",":
+        text = text.mask(text.str.contains(".", regex=False, na=False)).str.replace(",", ".", regex=False)
+    return pd.to_numeric(text, errors="coerce").astype(float)
+
+
 def numbers(cells: "pd.Series[Any]", column: Column, largest: float = MAX_MAGNITUDE) -> "pd.Series[Any]":
     """Return the numbers of a column; missing, other and too large ones are NaN."""
     if cells.dtype.kind in "biuf":
         values = cells.astype("Float64").astype(float)
     else:
         text = cells.astype(object)
-        simple = text if column.decimal == "." else text.mask(text.str.contains("[.,]", na=False))
-        values, factors = pd.to_numeric(simple, errors="coerce").astype(float), dict(column.units)
+        values, factors = plain_numbers(text, column.decimal), dict(column.units)
         known = {}
         for cell in text[values.isna()].dropna().unique():
             value, unit = parse_number(cell, column.decimal) or (math.nan, "")

@@ -108,7 +108,7 @@ def test_whatever_a_person_writes_is_read_back_or_told():
     assert told < 10
 
 
-@pytest.mark.parametrize("word", ["-", "--", ".", "n/a", "#N/A", "#DIV/0!", "unknown", "–", "not measured", "?"])  # V14
+@pytest.mark.parametrize("word", ["-", "--", ".", "n/a", "#N/A", "#DIV/0!", "unknown", "–", "not measured", "?"])
 def test_missing_marks_among_numbers(word):
     cells = [word if i % 20 == 3 else f"{i * 0.5}" for i in range(N)]
     read, notes, _ = column(cells)
