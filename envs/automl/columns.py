@@ -153,11 +153,13 @@ class _Numbers:
             say = "comma" if decimal == "." else "point"
             found.notes.append(f"column {name!r}: {cell!r} is read as {read}; --decimal {say} reads it as {other}")
         decimal = decimal or "."
-        chosen, group = (self.point, ",") if decimal == "." else (self.comma, ".")
+        group = "," if decimal == "." else "."
         cells = [cell for cell in self.either if not cell.isdecimal()]
         how = [
             *(["decimal commas"] if decimal == "," and any("," in cell for cell in cells) else []),
             *([f"thousands {'commas' if group == ',' else 'points'}"] if any(group in cell for cell in cells) else []),
+            *(["thousands blanks"] if any(re.search(r"\d\s\d", cell) for cell in cells) else []),
+            *(["thousands apostrophes"] if any(re.search("\\d['’]\\d", cell) for cell in cells) else []),
             *(f"in {unit}" for unit in self.units if unit and not self.scaled),
             *(["factors " + ", ".join(filter(None, self.units))] if self.scaled else []),
             *(["brackets as minus"] if any(cell.startswith("(") for cell in cells) else []),
@@ -168,7 +170,6 @@ class _Numbers:
             found.notes.append(
                 f"column {name!r}: {cell!r} counts as missing ({self.counts[cell]} cells, {where(cell)})"
             )
-        assert all(chosen[cell] for cell in self.either)
         units = tuple((unit, _FACTORS[unit] if self.scaled else 1.0) for unit in dict.fromkeys(("", *self.units)))
         return Column(name, "number", decimal=decimal, units=units)
 

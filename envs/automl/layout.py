@@ -153,7 +153,7 @@ def _separator(text: str) -> tuple[str, list[tuple[int, list[str]]], bool]:
             found = {}
             for each in separators:
                 lines = split[each]
-                while titles and lines and len(lines[0][1]) == 1:
+                while titles and lines and sum(map(bool, lines[0][1])) == 1:
                     lines = lines[1:]
                 n_columns = len(lines[0][1]) if lines else 0
                 if n_columns > 1 and sum(len(line) == n_columns for _, line in lines) >= 0.9 * len(lines):
