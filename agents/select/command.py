@@ -4,6 +4,7 @@ import hashlib
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,15 @@ def _read(options: SelectOptions) -> UserDataset:
     path = options.file
     if kind_of(path) == "file" and (size := path.stat().st_size) > LARGE_FILE:
         print(f"reading {path} ({size / 1e9:.1f} GB) takes a minute or more", file=sys.stderr, flush=True)
-    return read_dataset(path, options.target, rows=options.rows, bins=options.bins, ignore=options.ignore)
+    return read_dataset(
+        path,
+        options.target,
+        rows=options.rows,
+        bins=options.bins,
+        ignore=options.ignore,
+        decimal=options.decimal,
+        dates=options.dates,
+    )
 
 
 def _compared(results: Sequence[AlgorithmResult], single: str) -> tuple[AlgorithmResult, AlgorithmResult | None]:
@@ -163,17 +172,18 @@ def evaluate_candidates(
     proposed again is not evaluated again. The algorithm `single` is evaluated last, for comparison, unless it was
     proposed.
     """
-    features = meta_features(dataset.frame, dataset.classes)
+    frame, classes = dataset.frame.iloc[dataset.sample], dataset.classes[dataset.sample]
+    features = meta_features(frame, classes)
     assert isinstance(run.distribution, LookupTasks) and isinstance(run.agent, InContextAgent)  # see selector_of
     table = run.distribution.table
-    family = run.distribution.with_new_task(f"{dataset.layout.path} (user's dataset)", features, evaluations)
+    family = run.distribution.with_new_task(f"{dataset.path} (user's dataset)", features, evaluations)
     row, evaluated = len(table.names), set()
     constant_prediction = scoring.majority if measure == "accuracy" else scoring.any_class
-    constant = float(constant_prediction(dataset.classes).mean())
+    constant = float(constant_prediction(classes).mean())
 
     def evaluate(index: int, evaluation: int | None) -> AlgorithmResult:
         name = table.candidates[index]
-        scores = scoring.score(lambda: unfitted_pipeline(name, dataset, measure), dataset.frame, dataset.classes)
+        scores = scoring.score(lambda: unfitted_pipeline(name, dataset, measure), frame, classes)
         evaluated.add(index)
         return AlgorithmResult(name, evaluation, scores, measure, constant)
 
@@ -237,15 +247,13 @@ def data_json(dataset: UserDataset) -> dict[str, object]:
     """Return the JSON of the dataset and of the options with which it was read."""
     numbers = numeric(dataset.frame)
     return {
-        "file": str(dataset.layout.path.resolve()),
-        "encoding": dataset.layout.encoding,
-        "separator": dataset.layout.separator,
+        "file": str(dataset.path.resolve()),
         "target": dataset.target,
         "classes": list(dataset.names),
-        "edges": list(dataset.edges) or None,
         "rows": dataset.n_rows,
-        "rows_usable": dataset.n_usable,
-        "rows_compared_on": len(dataset.classes),
+        "rows_usable": len(dataset.classes),
+        "rows_compared_on": len(dataset.sample),
+        "reading": asdict(dataset.reading),
         "numbers": numbers,
         "text": [name for name in dataset.frame.columns if name not in numbers],
         "excluded_columns": dict(dataset.dropped),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from envs.automl import DateOrder, Decimal
 from qrl.common.checks import check_count
 
 MOST_EVALUATIONS = 1000
@@ -17,7 +18,7 @@ class SelectOptions:
     """Options of `select`."""
 
     file: Path
-    """CSV file with a header."""
+    """CSV file with a header, Parquet file or workbook (extra tables)."""
 
     target: str = ""
     """Column to predict; required."""
@@ -34,6 +35,12 @@ class SelectOptions:
 
     ignore: tuple[str, ...] = ()
     """Columns excluded from the inputs."""
+
+    decimal: Decimal = "auto"
+    """Decimal mark of numbers such as 1.571 in columns that leave it open; auto: that of the other columns."""
+
+    dates: DateOrder = "auto"
+    """Order of day and month in columns of dates that leave it open."""
 
     balance: bool = False
     """Select by balanced accuracy; use class weights where supported."""

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.runs.messages import printable
 from envs.automl import scoring
 from envs.automl.frames import numeric
 from envs.automl.reading import UserDataset
@@ -104,7 +105,7 @@ def dataset_summary(dataset: UserDataset, measure: Measure) -> Iterator[str]:
     n_numbers, n_columns = len(numeric(dataset.frame)), dataset.frame.shape[1]
     largest = np.bincount(dataset.classes).max() / len(dataset.classes)
     yield (
-        f"{dataset.layout.path}: {dataset.n_rows} rows, {n_columns} input columns ({n_numbers} numeric, "
+        f"{printable(str(dataset.path))}: {dataset.n_rows} rows, {n_columns} input columns ({n_numbers} numeric, "
         f"{n_columns - n_numbers} text), {len(dataset.names)} classes of {dataset.target!r}, the largest {largest:.1%}"
     )
     yield from (f"excluded: {name}: {reason}" for name, reason in dataset.dropped.items())

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from sklearn.base import BaseEstimator
 
+from agents.runs.messages import printable
 from agents.select.report import Measure
-from envs.automl.frames import MAX_MAGNITUDE, numeric
+from envs.automl import apply
+from envs.automl.frames import numeric
 from envs.automl.reading import UserDataset
 from envs.automl.scoring import FOLD_SEED, N_FOLDS
 
@@ -27,48 +29,27 @@ Needs scikit-learn and pandas. From Python: `from best import columns, fit`, the
 import sys
 import warnings
 
-import numpy as np
-import pandas as pd
 {imports}
 
+{reader}
+
 FILE = {file!r}
-TARGET = {target!r}
 NUMBERS = {numbers}
 TEXT = {text}
 ROWS = {rows!r}
-
-
-def read(path):
-    table = pd.read_csv(
-        path,
-        {options},
-    )
-    for name in table.columns.intersection([*TEXT, TARGET]):
-        text = table[name].str.strip()
-        table[name] = text.where(text != "")
-    return table
-
-
-def number(column):
-    numbers = pd.to_numeric(column{decimal}, errors="coerce").astype(float)
-    return numbers.where(numbers.abs() <= {largest!r})
+READING = {reading}
 
 
 def columns(path):
-    return inputs(read(path))
-
-
-def inputs(table):
-    text = table[TEXT].astype(object)
-    return pd.concat([table[NUMBERS].apply(number), text.where(text.notna(), None)], axis=1)
+    return inputs(read_table(path, READING), READING.columns)
 
 
 def dataset(path=FILE):
     """Return inputs and classes, without rows whose class has no other row."""
-    table = read(path)
-    classes = {classes}
-    kept = classes.map(classes.value_counts()).fillna(0) >= 2
-    return inputs(table[kept]).reset_index(drop=True), classes[kept].astype(str).to_numpy(dtype=object)
+    table = read_table(path, READING, READING.share)
+    names = classes(table, READING)
+    kept = names.map(names.value_counts()).fillna(0) >= 2
+    return inputs(table[kept], READING.columns).reset_index(drop=True), names[kept].to_numpy(dtype=object)
 
 
 def pipeline():
@@ -82,33 +63,28 @@ def fit(path=FILE):
     return pipeline().fit(*dataset(path))
 
 
-def score(rows, classes):
+def score(rows, named):
     """Return the mean over folds{sampled}."""
-    if len(classes) > ROWS:
-        sample, _ = train_test_split(np.arange(len(classes)), train_size=ROWS, stratify=classes, random_state=0)
+    if len(named) > ROWS:
+        sample, _ = train_test_split(np.arange(len(named)), train_size=ROWS, stratify=named, random_state=0)
         sample = np.sort(sample)
-        rows, classes = rows.iloc[sample], classes[sample]
+        rows, named = rows.iloc[sample], named[sample]
     folds = StratifiedKFold({n_folds}, shuffle=True, random_state={seed})
-    return cross_val_score(pipeline(), rows, classes, cv=folds, scoring={scoring!r}).mean()
+    return cross_val_score(pipeline(), rows, named, cv=folds, scoring={scoring!r}).mean()
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # the limit on the number of iterations is part of the algorithm
     try:
-        rows, classes = dataset(sys.argv[1] if len(sys.argv) > 1 else FILE)
+        rows, named = dataset(sys.argv[1] if len(sys.argv) > 1 else FILE)
     except (OSError, ValueError) as error:
         sys.exit(f"best.py: {{' '.join(str(error).split())}}")
     except KeyError as error:
         sys.exit(f"best.py: the file lacks columns that the pipeline needs: {{error}}")
-    print(f"{measure} in {n_folds}-fold cross-validation: {{score(rows, classes):.6f}}")
-    model = pipeline().fit(rows, classes)
+    print(f"{measure} in {n_folds}-fold cross-validation: {{score(rows, named):.6f}}")
+    model = pipeline().fit(rows, named)
     print(f"fitted on {{len(rows)}} rows: {{type(model[-1]).__name__}}")
 '''
-
-_CUT = """pd.Series(np.nan, table.index, dtype=object)
-    values = number(table[TARGET])
-    present = values.notna()
-    classes[present] = np.array({labels!r}, dtype=object)[np.searchsorted({edges!r}, values[present], side="right")]"""
 
 
 def script(dataset: UserDataset, name: str, unfitted: "Pipeline", measure: Measure) -> str:
@@ -135,25 +111,23 @@ def script(dataset: UserDataset, name: str, unfitted: "Pipeline", measure: Measu
         "classifier": source_of(classifier, imports),
     }
     lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(imports.items())]
-    n_rows, file = len(dataset.classes), dataset.layout.path
-    classes = _CUT.format(labels=list(dataset.labels), edges=list(dataset.edges)) if dataset.edges else "table[TARGET]"
+    n_rows, file = len(dataset.sample), dataset.path
     return _TEMPLATE.format(
-        title=f"Pipeline that `run.py select` chose for {file.name}: {name}".replace("\\", "").replace('"', ""),
+        title=f"Pipeline that `run.py select` chose for {printable(file.name)}: {name}".replace("\\", "").replace(
+            '"', ""
+        ),
         n_folds=N_FOLDS,
         seed=FOLD_SEED,
-        largest=MAX_MAGNITUDE,
         scoring=measure,
         measure=measure.replace("_", " "),
-        sampled=f" on a stratified sample of {n_rows} rows" if n_rows < dataset.n_usable else "",
+        sampled=f" on a stratified sample of {n_rows} rows" if n_rows < len(dataset.classes) else "",
         imports="\n".join(lines),
+        reader=inspect.getsource(apply).partition('"""\n\n')[2].rstrip(),
         file=str(file.resolve()),
-        target=dataset.target,
         numbers=pformat(numbers, width=110, compact=True),
         text=pformat(text, width=110, compact=True),
         rows=n_rows,
-        options=",\n        ".join(f"{key}={value!r}" for key, value in dataset.layout.options.items()),
-        decimal="" if dataset.layout.separator == "," else '.str.replace(",", ".")',
-        classes=classes,
+        reading=pformat(dataset.reading, width=110, compact=True),
         **sources,
     )
 

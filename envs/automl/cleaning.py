@@ -26,9 +26,14 @@ def uninformative_reason(column: "pd.Series[Any]", n_rows: int | None = None) ->
     distinct, numbers = column.nunique(), column.dtype.kind == "f"
     if distinct < 2 and not (distinct and column.isna().any()):
         return "constant"
-    if not numbers and distinct > max(MAX_CLASSES, 0.5 * column.notna().sum()):
+    if not numbers and seldom_repeats(distinct, int(column.notna().sum())):
         return "text that hardly ever repeats"
     return "counts the rows" if numbers and _counts_rows(column.to_numpy(), n_rows or len(column)) else ""
+
+
+def seldom_repeats(distinct: int, n: int) -> bool:
+    """Return whether `n` values of text are too different to be categories."""
+    return distinct > max(MAX_CLASSES, 0.5 * n)
 
 
 def is_target_leak(column: "pd.Series[Any]", classes: NDArray[np.int64]) -> bool:

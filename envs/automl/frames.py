@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from envs.automl.apply import MAX_MAGNITUDE
 from qrl.common.errors import UsageError
-
-MAX_MAGNITUDE = 1e30
-"""Largest magnitude of a number; larger ones are missing, as their squares and trees' single precision overflow."""
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,11 +1,8 @@
-"""Reader of a user's CSV file of any size: the usable columns and rows, and the reasons for those left out.
+"""Reader of a user's table: the usable columns and rows, and the reasons for those left out."""
 
-The file is read in chunks: once as bytes, for its encoding; once for the target, to draw a stratified sample of rows;
-once for the sampled rows. Memory holds little more than the sample, for files of any length.
-"""
-
+import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,153 +10,168 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from envs.automl import DateOrder, Decimal, apply
+from envs.automl.apply import MAX_MAGNITUDE, Reading
 from envs.automl.cleaning import is_target_leak, stratified_sample, uninformative_reason
-from envs.automl.csv_file import Layout, as_numbers, is_number, layout_of, parse_numbers
-from envs.automl.frames import MAX_MAGNITUDE, encode, plain
+from envs.automl.columns import Kinds, kinds_of
+from envs.automl.frames import encode
+from envs.automl.layout import check_names, layout_of, line_of
 from envs.automl.scoring import N_FOLDS
-from envs.automl.target import check_target, read_binned_target, read_target
+from envs.automl.target import bins_of, check_distinct, check_target
 from qrl.common.errors import UsageError, suggest
+from qrl.common.files import path_error
+from qrl.common.memory import physical_memory
 
-MAX_COLUMNS = 2000
-_NUMBER_LIKE = r"[-+]?[$€£]?\s?[-+]?\d[\d.,' ]*(\s?[%$€£]|\s[A-Za-z]{1,4})?"
-"""Pattern of numbers with thousands separators, another decimal sign, a currency or a unit."""
+MEMORY_PER_BYTE = 20
+"""Memory that a byte of a CSV file takes as cells of text; a random share of the rows of larger files is read."""
 
 
 @dataclass(frozen=True)
 class UserDataset:
     """User's dataset, cleaned for training classifiers."""
 
-    layout: Layout
-    target: str
+    path: Path
+    reading: Reading
     frame: pd.DataFrame
-    """`plain` table [row, column] of the sampled rows."""
+    """`frames.plain` table [row, column] of all usable rows: those with a target whose class has at least two rows."""
     classes: NDArray[np.int64]
-    """Classes [row] of the sampled rows, numbered from 0."""
+    """Classes [row], numbered from 0."""
+    sample: NDArray[np.int64]
+    """Rows of the stratified sample on which algorithms are compared, in ascending order."""
     names: tuple[str, ...]
     """Names of the classes, in the order of their numbers."""
-    edges: tuple[float, ...]
-    """Lower edges of the bins of a numeric target, except the first bin's; empty if the target was not binned."""
-    labels: tuple[str, ...]
-    """Names of the bins in ascending order."""
     n_rows: int
-    """Number of rows of the file."""
-    n_usable: int
-    """Number of rows with a target whose class has at least two rows; the sample is drawn from these rows."""
+    """Number of rows that were read."""
     dropped: Mapping[str, str]
     """Unused columns, with the reason."""
     notes: tuple[str, ...]
     """Further notes for the user, as sentences."""
 
+    @property
+    def target(self) -> str:
+        """Name of the target column."""
+        return self.reading.target.name
 
-def read_dataset(path: Path, target: str, *, rows: int, bins: int = 0, ignore: Collection[str] = ()) -> UserDataset:
-    """Read a CSV file with a header; comma, semicolon or tab; UTF-8 or Latin-1.
+
+def read_dataset(
+    path: Path,
+    target: str,
+    *,
+    rows: int,
+    bins: int = 0,
+    ignore: Collection[str] = (),
+    decimal: Decimal = "auto",
+    dates: DateOrder = "auto",
+) -> UserDataset:
+    """Read a CSV file with a header, a Parquet file or a workbook.
 
     Args:
         path: the file.
         target: name of the target column.
-        rows: largest number of rows; a sample is drawn from more rows.
+        rows: largest size of the sample.
         bins: number of quantile bins of a numeric target; 0: no binning.
         ignore: columns that are not used.
+        decimal: decimal mark of numbers such as 1.571 where their column leaves it open.
+        dates: order of day and month where a column leaves it open.
 
     Raises:
-        UsageError: the file is not a CSV file, has no such column, or has too few usable columns, rows or classes.
+        UsageError: the file is not a table, has no such column, or has too few usable columns, rows or classes.
     """
-    layout = layout_of(path)
+    reading, header, notes = layout_of(path)
+    target, ignore = target.strip(), [name.strip() for name in ignore]
+    check_names(path, header, 1 + len(ignore))
     for name in (target, *ignore):
-        if name not in layout.columns:
-            raise UsageError(f"{path}: unknown column {name!r}{suggest(name, layout.columns)}")
+        if name not in header:
+            data = [cell for cell in header if apply.parse_number(cell, ".")]
+            aside = f"; the first line, expected to have the column names, has data such as {data[0]!r}" if data else ""
+            raise UsageError(f"{path}: unknown column {name!r}{aside}{suggest(name, header)}")
     if target in ignore:
         raise UsageError(f"{path}: --ignore {target}: the target is never an input; ignore other columns")
-    columns = [name for name in layout.columns if name != target and name not in ignore]
-    if len(columns) > MAX_COLUMNS:
-        raise UsageError(
-            f"{path}: {len(columns)} columns are too many; at most {MAX_COLUMNS} are supported, see --ignore"
-        )
-    text, edges, labels = read_binned_target(layout, target, bins) if bins else (read_target(layout, target), (), ())
-    n_rows = len(text)
-    usable = np.flatnonzero(text.map(text.value_counts()).fillna(0).to_numpy(dtype=np.int64) >= 2)
-    check_target(layout, target, text, usable)
-    classes, names = encode(text.iloc[usable])
-    drawn = stratified_sample(classes, rows)
-    frame, dropped, notes = _cleaned(layout.rows(columns, usable[drawn]), layout, classes[drawn], n_rows)
-    return UserDataset(
-        layout=layout,
-        target=target,
-        frame=frame,
-        classes=classes[drawn],
-        names=tuple(names),
-        edges=edges,
-        labels=labels,
-        n_rows=n_rows,
-        n_usable=len(usable),
-        dropped={**dict.fromkeys(ignore, "ignored"), **dropped},
-        notes=(*_about_rows(text, usable, drawn), *_about_classes(classes[drawn], names), *notes),
-    )
+    if not (columns := [name for name in header if name != target and name not in ignore]):
+        raise UsageError(f"{path}: the target is the only column")
+    share = min(1.0, physical_memory() / (2 * MEMORY_PER_BYTE * max(1, os.stat(path).st_size)))
+    reading = replace(reading, share=share if reading.form == "csv" else 1.0)
+    cells = _cells(path, reading)
+    is_row = apply.is_row(cells)
+    table, left_out = cells[is_row], cells.index[~is_row]
+    n_rows = len(table)
+    if share < 1:
+        notes.append(f"the file is too large for memory: {n_rows} rows are read, a random {share:.0%}")
+    if len(left_out):
+        places = ", ".join(line_of(path, reading, row) for row in left_out[:5]) + ", …" * (len(left_out) > 5)
+        notes.append(f"repeated headers and comments, left out: {len(left_out)} ({places})")
+    found = kinds_of(table[[*columns, target]], decimal, dates, lambda row: line_of(path, reading, row))
+    where = f"{path}: column {target!r}"
+    reading = replace(reading, target=found.columns.pop(target), columns=tuple(found.columns.values()))
+    if bins:
+        edges, labels = bins_of(where, table[target], reading.target, bins)
+        reading = replace(reading, edges=edges, labels=labels)
+    else:
+        check_distinct(where, table[target], reading.target)
+    text = apply.classes(table, reading)
+    check_target(where, text)
+    usable = text.map(text.value_counts()).fillna(0) >= 2
+    classes, names = encode(text[usable])
+    sample = stratified_sample(classes, rows)
+    frame, dropped, further = _cleaned(path, table[usable], reading, found, classes)
+    about = (*_about_rows(text, usable, sample), *_about_classes(classes, names), *found.all_notes(), *further)
+    dropped = {**dict.fromkeys(ignore, "ignored"), **dropped}
+    return UserDataset(path, reading, frame, classes, sample, tuple(names), n_rows, dropped, (*notes, *about))
+
+
+def _cells(path: Path, reading: Reading) -> pd.DataFrame:
+    """Read the cells of a file whose layout is known; its names are those of the header."""
+    try:
+        return apply.read_cells(path, reading, reading.share)
+    except OSError as error:
+        raise path_error(path, error) from error
+    except (ValueError, pd.errors.ParserWarning) as error:
+        reason = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())
+        raise UsageError(f"{path}: not a table: {reason}") from error
 
 
 def _cleaned(
-    text: pd.DataFrame, layout: Layout, classes: NDArray[np.int64], n_rows: int
+    path: Path, table: pd.DataFrame, reading: Reading, found: Kinds, classes: NDArray[np.int64]
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
-    """Return the usable columns, the columns left out with the reason, and notes about suspicious columns."""
-    if not text.shape[1]:
-        raise UsageError(f"{layout.path}: the target is the only column")
-    columns: dict[str, Any] = {}
-    notes: list[str] = []
-    for name in text.columns:
-        values = text[name].astype(object)
-        numbers = as_numbers(values, layout.separator)
-        columns[name] = values.where(values.notna(), None) if numbers is None else numbers
-        if numbers is None:
-            notes += _about_text(values.dropna(), layout.separator)
-    frame = plain(pd.DataFrame(columns))
-    dropped = {
-        name: "empty" if frame[name].isna().all() else uninformative_reason(frame[name], n_rows)
-        for name in frame.columns
+    """Return the usable inputs, the columns left out with the reason, and notes about suspicious columns."""
+    frame = apply.inputs(table, reading.columns).reset_index(drop=True)
+    reasons = {
+        name: "empty" if frame[name].isna().all() else uninformative_reason(frame[name]) for name in frame.columns
     }
-    dropped = {name: reason for name, reason in dropped.items() if reason}
+    dropped = {name: found.remarks.get(name, "") or reason for name, reason in reasons.items() if reason}
     if len(dropped) == frame.shape[1]:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped.items())
-        raise UsageError(f"{layout.path}: no usable column is left ({reasons[:300]})")
+        listed = "; ".join(f"{name}: {reason}" for name, reason in dropped.items())
+        raise UsageError(f"{path}: no usable column is left ({listed[:500]})")
     frame = frame.drop(columns=list(dropped))
-    lost = {name: int(frame[name].isna().sum() - text[name].isna().sum()) for name in frame.columns}
+    source = {name: column for column in reading.columns for name in column.names}
+    notes = []
+    for name in frame.columns:
+        if source[name].kind == "number":
+            lost = apply.numbers(table[name], source[name], np.inf).notna().sum() - frame[name].notna().sum()
+            notes += [f"column {name!r}: {lost} numbers beyond {MAX_MAGNITUDE:g} count as missing"] if lost else []
     notes += [
-        f"column {name!r}: {n} numbers beyond {MAX_MAGNITUDE:g} count as missing" for name, n in lost.items() if n
-    ]
-    notes += [
-        f"column {name!r} alone nearly determines the class; if it is not known at prediction time, use --ignore {name}"
+        f"column {name!r} alone nearly determines the class; if it is not known at prediction time, use --ignore "
+        f"{source[name].name}"
         for name in frame.columns
         if is_target_leak(frame[name], classes)
     ]
     return frame, dropped, notes
 
 
-def _about_rows(text: "pd.Series[Any]", usable: NDArray[np.int64], drawn: NDArray[np.int64]) -> Iterator[str]:
+def _about_rows(text: "pd.Series[Any]", usable: "pd.Series[Any]", sample: NDArray[np.int64]) -> Iterator[str]:
     if missing := int(text.isna().sum()):
         yield f"rows without a target (empty, NA, None, null or ?), left out: {missing}"
-    if n_singletons := int(text.notna().sum()) - len(usable):
+    if n_singletons := int((text.notna() & ~usable).sum()):
         yield f"rows of classes with a single row, left out: {n_singletons}"
-    if len(drawn) < len(usable):
-        yield f"algorithms are compared on a stratified sample of {len(drawn)} of {len(usable)} rows (--rows)"
-
-
-def _about_text(cells: "pd.Series[Any]", separator: str) -> Iterator[str]:
-    """Yield a note if a column of text seems to have numbers, except for some cells."""
-    not_numbers = parse_numbers(cells, separator).isna()
-    number_like = not_numbers & cells.astype(str).str.fullmatch(_NUMBER_LIKE).astype(bool)
-    n = len(cells) - int((not_numbers & ~number_like).sum())
-    if n > 0.5 * len(cells):
-        yield (
-            f"column {cells.name!r} is read as text, although {n} of {len(cells)} cells are or resemble numbers: "
-            f"{cells[not_numbers].iloc[0]!r} is not a number"
-        )
+    if len(sample) < usable.sum():
+        yield f"algorithms are compared on a stratified sample of {len(sample)} of {usable.sum()} rows (--rows)"
 
 
 def _about_classes(classes: NDArray[np.int64], names: list[str]) -> Iterator[str]:
     names_by_value: dict[float, str] = {}
-    for name in filter(is_number, names):
-        if (other := names_by_value.setdefault(float(name), name)) != name:
+    for name in names:
+        if (value := apply.parse_number(name, ".")) and (other := names_by_value.setdefault(value[0], name)) != name:
             yield f"classes {other!r} and {name!r} are the same number, but count as two classes"
-    counts = np.bincount(classes, minlength=len(names))
-    for name, count in zip(names, counts, strict=True):
+    for name, count in zip(names, np.bincount(classes, minlength=len(names)), strict=True):
         if count < N_FOLDS:
             yield f"class {name!r} has {count} rows, fewer than the {N_FOLDS} folds: its recall is unreliable"

