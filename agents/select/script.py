@@ -4,10 +4,11 @@ import inspect
 from pprint import pformat
 from typing import TYPE_CHECKING
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
-from agents.select.report import Measure
 from envs.automl.frames import MAX_MAGNITUDE, numeric
+from envs.automl.metrics import NEED_OUTPUTS, Metric, class_outputs, metric_of_outputs, one_vs_rest_classes
 from envs.automl.reading import UserDataset
 from envs.automl.scoring import FOLD_SEED, N_FOLDS
 
@@ -82,14 +83,14 @@ def fit(path=FILE):
     return pipeline().fit(*dataset(path))
 
 
-def score(rows, classes):
+{scorer}def score(rows, classes):
     """Return the mean over folds{sampled}."""
     if len(classes) > ROWS:
         sample, _ = train_test_split(np.arange(len(classes)), train_size=ROWS, stratify=classes, random_state=0)
         sample = np.sort(sample)
         rows, classes = rows.iloc[sample], classes[sample]
     folds = StratifiedKFold({n_folds}, shuffle=True, random_state={seed})
-    return cross_val_score(pipeline(), rows, classes, cv=folds, scoring={scoring!r}).mean()
+    return cross_val_score(pipeline(), rows, classes, cv=folds, scoring={scoring}).mean()
 
 
 if __name__ == "__main__":
@@ -111,14 +112,24 @@ _CUT = """pd.Series(np.nan, table.index, dtype=object)
     classes[present] = np.array({labels!r}, dtype=object)[np.searchsorted({edges!r}, values[present], side="right")]"""
 
 
-def script(dataset: UserDataset, name: str, unfitted: "Pipeline", measure: Measure) -> str:
+_SCORER = """{functions}
+def scorer(model, rows, classes):
+    truth = np.searchsorted(model.classes_, classes)
+    return metric_of_outputs({metric!r}, truth, class_outputs(model, rows), {one_vs_rest!r})
+
+
+"""
+
+
+def script(dataset: UserDataset, name: str, unfitted: "Pipeline", metric: Metric, n_rows: int) -> str:
     """Return the source of a script that cross-validates a pipeline in the same way again, and fits it.
 
     Args:
         dataset: dataset for which the pipeline was chosen.
         name: name of the algorithm.
         unfitted: unfitted pipeline.
-        measure: measure by which the pipeline was chosen.
+        metric: metric by which the pipeline was chosen.
+        n_rows: rows on which its cross-validated score was measured.
     """
     numbers = numeric(dataset.frame)
     text = [column for column in dataset.frame.columns if column not in numbers]
@@ -135,15 +146,16 @@ def script(dataset: UserDataset, name: str, unfitted: "Pipeline", measure: Measu
         "classifier": source_of(classifier, imports),
     }
     lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(imports.items())]
-    n_rows, file = len(dataset.classes), dataset.layout.path
+    file = dataset.layout.path
     classes = _CUT.format(labels=list(dataset.labels), edges=list(dataset.edges)) if dataset.edges else "table[TARGET]"
     return _TEMPLATE.format(
         title=f"Pipeline that `run.py select` chose for {file.name}: {name}".replace("\\", "").replace('"', ""),
         n_folds=N_FOLDS,
         seed=FOLD_SEED,
         largest=MAX_MAGNITUDE,
-        scoring=measure,
-        measure=measure.replace("_", " "),
+        scoring="scorer" if metric in NEED_OUTPUTS else repr(metric),
+        scorer=_scorer(dataset, metric) if metric in NEED_OUTPUTS else "",
+        measure=metric.replace("_", " "),
         sampled=f" on a stratified sample of {n_rows} rows" if n_rows < dataset.n_usable else "",
         imports="\n".join(lines),
         file=str(file.resolve()),
@@ -156,6 +168,14 @@ def script(dataset: UserDataset, name: str, unfitted: "Pipeline", measure: Measu
         classes=classes,
         **sources,
     )
+
+
+def _scorer(dataset: UserDataset, metric: Metric) -> str:
+    """Return the source of a scorer by the functions of `envs.automl.metrics`."""
+    functions = f"{inspect.getsource(class_outputs)}\n\n{inspect.getsource(metric_of_outputs)}\n"
+    functions = functions.replace("NDArray[np.float64]", "np.ndarray").replace("NDArray[np.int64]", "np.ndarray")
+    one_vs_rest = one_vs_rest_classes(metric, np.bincount(dataset.classes))
+    return _SCORER.format(functions=functions, metric=metric, one_vs_rest=one_vs_rest)
 
 
 def source_of(value: object, imports: dict[str, set[str]]) -> str:

@@ -32,9 +32,11 @@ class UserDataset:
     layout: Layout
     target: str
     frame: pd.DataFrame
-    """`plain` table [row, column] of the sampled rows."""
+    """`plain` table [row, column] of the usable rows."""
     classes: NDArray[np.int64]
-    """Classes [row] of the sampled rows, numbered from 0."""
+    """Classes [row], numbered from 0."""
+    sample: NDArray[np.int64]
+    """Rows of the stratified sample on which algorithms are screened, in order; all rows if there are few."""
     names: tuple[str, ...]
     """Names of the classes, in the order of their numbers."""
     edges: tuple[float, ...]
@@ -44,7 +46,7 @@ class UserDataset:
     n_rows: int
     """Number of rows of the file."""
     n_usable: int
-    """Number of rows with a target whose class has at least two rows; the sample is drawn from these rows."""
+    """Number of rows with a target whose class has at least two rows: those of `frame`."""
     dropped: Mapping[str, str]
     """Unused columns, with the reason."""
     notes: tuple[str, ...]
@@ -57,7 +59,7 @@ def read_dataset(path: Path, target: str, *, rows: int, bins: int = 0, ignore: C
     Args:
         path: the file.
         target: name of the target column.
-        rows: largest number of rows; a sample is drawn from more rows.
+        rows: largest size of the sample.
         bins: number of quantile bins of a numeric target; 0: no binning.
         ignore: columns that are not used.
 
@@ -81,12 +83,13 @@ def read_dataset(path: Path, target: str, *, rows: int, bins: int = 0, ignore: C
     check_target(layout, target, text, usable)
     classes, names = encode(text.iloc[usable])
     drawn = stratified_sample(classes, rows)
-    frame, dropped, notes = _cleaned(layout.rows(columns, usable[drawn]), layout, classes[drawn], n_rows)
+    frame, dropped, notes = _cleaned(layout.rows(columns, usable), layout, classes, n_rows)
     return UserDataset(
         layout=layout,
         target=target,
         frame=frame,
-        classes=classes[drawn],
+        classes=classes,
+        sample=drawn,
         names=tuple(names),
         edges=edges,
         labels=labels,
@@ -139,7 +142,7 @@ def _about_rows(text: "pd.Series[Any]", usable: NDArray[np.int64], drawn: NDArra
     if n_singletons := int(text.notna().sum()) - len(usable):
         yield f"rows of classes with a single row, left out: {n_singletons}"
     if len(drawn) < len(usable):
-        yield f"algorithms are compared on a stratified sample of {len(drawn)} of {len(usable)} rows (--rows)"
+        yield f"algorithms are screened on a stratified sample of {len(drawn)} of {len(usable)} rows (--rows)"
 
 
 def _about_text(cells: "pd.Series[Any]", separator: str) -> Iterator[str]:

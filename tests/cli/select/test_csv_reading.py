@@ -58,16 +58,18 @@ def test_sampling_is_stratified_for_any_chunk_size(monkeypatch):
     lines = [f"{'b' if i % 25 == 7 else 'a'},{rng.normal():.4f},{i % 5}" for i in range(1000)]
     path = write("y,u,v\n" + "\n".join(lines))
     whole = read_dataset(path, "y", rows=250)
-    assert np.bincount(whole.classes).tolist() == [240, 10] and whole.n_rows == whole.n_usable == 1000
-    assert "algorithms are compared on a stratified sample of 250 of 1000 rows (--rows)" in whole.notes
+    assert np.bincount(whole.classes[whole.sample]).tolist() == [240, 10]
+    assert len(whole.frame) == whole.n_rows == whole.n_usable == 1000
+    assert "algorithms are screened on a stratified sample of 250 of 1000 rows (--rows)" in whole.notes
     monkeypatch.setattr(csv_file, "_CHUNK_BYTES", 100)
     pieces = read_dataset(path, "y", rows=250)
     assert pieces.layout.chunk < 20
     pd.testing.assert_frame_equal(pieces.frame, whole.frame)
     table = pd.read_csv(path)
     kept = stratified_sample(table["y"].to_numpy(dtype=str), 250)
-    np.testing.assert_array_equal(whole.frame["u"], table["u"].iloc[kept])
-    assert np.bincount(read_dataset(path, "y", rows=999).classes).sum() == 998, "of each class a row is left behind"
+    np.testing.assert_array_equal(whole.sample, kept)
+    np.testing.assert_array_equal(whole.frame["u"], table["u"])
+    assert len(read_dataset(path, "y", rows=999).sample) == 998, "of each class a row is left behind"
 
 
 def test_row_counters_are_detected_in_a_sample():
