@@ -71,7 +71,8 @@ class Search:
             return 0.0
         speed = float(np.median([seconds / self._relative[each] for each, seconds in self._seconds.items()]))
         ratio = n_rows / len(self.dataset.sample)
-        return self._seconds.get(name, speed * self._relative[name]) * ratio ** (2 if name in _QUADRATIC else 1)
+        seconds = self._seconds.get(name, speed * self._relative[name])
+        return float(seconds * ratio ** (2 if name in _QUADRATIC else 1))
 
     def _evaluate(
         self, rows: NDArray[np.int64], candidates: Sequence[tuple[str, int | None]], share: float = 1.0
