@@ -17,10 +17,11 @@ from agents.select import selector as shipped
 from agents.select.options import SelectOptions
 from agents.select.report import conclusion, dataset_summary, rankings, with_progress
 from agents.select.script import script
-from agents.select.search import CONTROL, Search
+from agents.select.search import CONTROL, finish, screen
 from envs.automl import scoring
 from envs.automl.algorithms import supports_class_weights
 from envs.automl.choice_bias import Estimate, corrected
+from envs.automl.evaluation import Evaluator
 from envs.automl.frames import numeric
 from envs.automl.lookup_tasks import LookupTasks
 from envs.automl.metrics import Metric
@@ -63,12 +64,12 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
     if evaluations > (most := len(run.distribution.table.candidates)):
         raise UsageError(f"--evaluations must be at most {most}, the number of algorithms, not {evaluations}")
     print("\n".join(dataset_summary(dataset, metric)))
-    single, search = best_single(run.distribution, metric), Search(dataset, metric, budget)
+    single, evaluator = best_single(run.distribution, metric), Evaluator(dataset, metric, budget)
     comparisons = dict.fromkeys((single, CONTROL)) if options.compare else ()
-    screened = ranked(with_progress(search.screen(run, evaluations, list(comparisons)), evaluations))
+    screened = ranked(with_progress(screen(evaluator, run, evaluations, list(comparisons)), evaluations))
     if screened[0].scores.failure:
         raise UsageError(f"{path}: all algorithms failed; {screened[0].name}: {screened[0].scores.failure}")
-    final = ranked(with_progress(search.finish(screened, compare=options.compare), evaluations))
+    final = ranked(with_progress(finish(evaluator, screened, compare=options.compare), evaluations))
     if not final or final[0].scores.failure:
         final = screened
     best = final[0]
@@ -82,15 +83,15 @@ def run_select(options: SelectOptions, command: Sequence[str]) -> int:
         "data": data_json(dataset),
         "folds": {"n": scoring.N_FOLDS, "seed": scoring.FOLD_SEED, "stratified": True},
         "time_budget": options.time_budget,
-        "left_out": search.left_out,
+        "left_out": evaluator.left_out,
         **ranking_json(screened, final, single, expected),
     }
-    source = script(dataset, best.name, search.pipeline(best.name), metric, best.n_rows)
+    source = script(dataset, best.name, evaluator.pipeline(best.name), metric, best.n_rows)
     files = {"best.json": (to_json(record, indent=2) + "\n").encode(), "best.py": source.encode()}
     write_folder(out, files, overwrite=options.overwrite)
     # The results are written before anything is printed, because printing to a closed pipe fails.
     print("\n".join(rankings(screened, final)))
-    print("\n".join(conclusion(screened, final, single, expected, search.left_out)))
+    print("\n".join(conclusion(screened, final, single, expected, evaluator.left_out)))
     refit = f"python {shlex.quote(str(out / 'best.py'))}"
     print(printable(f"wrote best.json and best.py to {out}; to fit {best.name} on all rows: {refit}"))
     return 0

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from agents.select.search import CONTROL, Event, Started
+from agents.select.search import CONTROL
 from envs.automl.choice_bias import Estimate
+from envs.automl.evaluation import Event, Started
 from envs.automl.frames import numeric
 from envs.automl.metrics import Metric, one_vs_rest_classes
 from envs.automl.reading import UserDataset

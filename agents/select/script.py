@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from envs.automl.frames import MAX_MAGNITUDE, numeric
-from envs.automl.metrics import NEED_OUTPUTS, Metric, class_outputs, metric_of_outputs, one_vs_rest_classes
+from envs.automl.metrics import NEED_OUTPUTS, Metric, scorer_source
 from envs.automl.reading import UserDataset
 from envs.automl.scoring import FOLD_SEED, N_FOLDS
 
@@ -112,15 +112,6 @@ _CUT = """pd.Series(np.nan, table.index, dtype=object)
     classes[present] = np.array({labels!r}, dtype=object)[np.searchsorted({edges!r}, values[present], side="right")]"""
 
 
-_SCORER = """{functions}
-def scorer(model, rows, classes):
-    truth = np.searchsorted(model.classes_, classes)
-    return metric_of_outputs({metric!r}, truth, class_outputs(model, rows), {one_vs_rest!r})
-
-
-"""
-
-
 def script(dataset: UserDataset, name: str, unfitted: "Pipeline", metric: Metric, n_rows: int) -> str:
     """Return the source of a script that cross-validates a pipeline in the same way again, and fits it.
 
@@ -154,7 +145,7 @@ def script(dataset: UserDataset, name: str, unfitted: "Pipeline", metric: Metric
         seed=FOLD_SEED,
         largest=MAX_MAGNITUDE,
         scoring="scorer" if metric in NEED_OUTPUTS else repr(metric),
-        scorer=_scorer(dataset, metric) if metric in NEED_OUTPUTS else "",
+        scorer=scorer_source(metric, np.bincount(dataset.classes)) if metric in NEED_OUTPUTS else "",
         measure=metric.replace("_", " "),
         sampled=f" on a stratified sample of {n_rows} rows" if n_rows < dataset.n_usable else "",
         imports="\n".join(lines),
@@ -168,14 +159,6 @@ def script(dataset: UserDataset, name: str, unfitted: "Pipeline", metric: Metric
         classes=classes,
         **sources,
     )
-
-
-def _scorer(dataset: UserDataset, metric: Metric) -> str:
-    """Return the source of a scorer by the functions of `envs.automl.metrics`."""
-    functions = f"{inspect.getsource(class_outputs)}\n\n{inspect.getsource(metric_of_outputs)}\n"
-    functions = functions.replace("NDArray[np.float64]", "np.ndarray").replace("NDArray[np.int64]", "np.ndarray")
-    one_vs_rest = one_vs_rest_classes(metric, np.bincount(dataset.classes))
-    return _SCORER.format(functions=functions, metric=metric, one_vs_rest=one_vs_rest)
 
 
 def source_of(value: object, imports: dict[str, set[str]]) -> str:

@@ -4,6 +4,7 @@ With more than two classes, ROC AUC and average precision are means over the cla
 without held-out rows is not counted.
 """
 
+import inspect
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -16,6 +17,14 @@ Metric = Literal["accuracy", "balanced_accuracy", "roc_auc", "average_precision"
 METRICS: tuple[Metric, ...] = get_args(Metric)
 NEED_OUTPUTS: frozenset[Metric] = frozenset({"roc_auc", "average_precision", "log_loss"})
 """Metrics of an output per class: a probability, or, for ROC AUC and average precision, a decision value."""
+
+_SCORER = """{functions}
+def scorer(model, rows, classes):
+    truth = np.searchsorted(model.classes_, classes)
+    return metric_of_outputs({metric!r}, truth, class_outputs(model, rows), {one_vs_rest!r})
+
+
+"""
 
 
 def sign(metric: Metric) -> float:
@@ -67,3 +76,16 @@ def metric_of_outputs(
     area = roc_auc_score if metric == "roc_auc" else average_precision_score
     present = [each for each in one_vs_rest if 0 < np.sum(truth == each) < len(truth)]
     return float(np.mean([area(truth == each, outputs[:, each]) for each in present])) if present else float("nan")
+
+
+def scorer_source(metric: Metric, counts: NDArray[np.int64]) -> str:
+    """Return the source of `scorer(model, rows, classes)`, which needs NumPy as `np` and scikit-learn only.
+
+    Args:
+        metric: one of `NEED_OUTPUTS`.
+        counts: rows of each class [class].
+    """
+    functions = f"{inspect.getsource(class_outputs)}\n\n{inspect.getsource(metric_of_outputs)}\n"
+    functions = functions.replace("NDArray[np.float64]", "np.ndarray").replace("NDArray[np.int64]", "np.ndarray")
+    one_vs_rest = one_vs_rest_classes(metric, counts)
+    return _SCORER.format(functions=functions, metric=metric, one_vs_rest=one_vs_rest)

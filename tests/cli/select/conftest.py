@@ -9,8 +9,7 @@ from agents import rl2
 from agents.core.spec import Spec
 from agents.runs.folder import RunFolder
 from agents.select import command as select_command
-from agents.select import search
-from envs.automl import algorithms, scoring
+from envs.automl import algorithms, evaluation, scoring
 from tests.support.select_command import proposing_only, rows
 
 
@@ -32,7 +31,7 @@ def scores(monkeypatch):
         accuracy = known[name] + 0.01 * np.array([-1.0, 0, 0, 0, 1])
         return scoring.PipelineScores(accuracy, accuracy - 0.1, 2.0, predicted=(classes + 1) % 2)
 
-    monkeypatch.setattr(search, "algorithm_pipeline", lambda name, frame: name)
+    monkeypatch.setattr(evaluation, "algorithm_pipeline", lambda name, frame: name)
     monkeypatch.setattr(select_command, "script", lambda *_: "")
     monkeypatch.setattr(scoring, "score", score)
     return known, asked

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from agents import rl2
-from agents.select import search
 from envs.automl import scoring
+from envs.automl.evaluation import Evaluator
 from envs.automl.reading import read_dataset
 from tests.support.select_command import proposing_only, rows, run_select
 
@@ -160,7 +160,7 @@ def test_time_budget(file, monkeypatch, capsys):
 
 def test_running_evaluation_is_ended_at_the_budget(file, monkeypatch, capsys):
     monkeypatch.setattr(rl2.RL2, "act_deterministically", proposing_only("gaussian_nb", "lda"))
-    monkeypatch.setattr(search.Search, "expected_seconds", lambda *_: 0.0)
+    monkeypatch.setattr(Evaluator, "expected_seconds", lambda *_: 0.0)
     score, started = scoring.score, []
 
     def slow_from_the_second(*arguments, **options):
@@ -182,7 +182,7 @@ def test_screening_leaves_time_for_all_rows(tmp_path, monkeypatch):
     """Half of the budget is kept: an evaluation that takes more than that is left out on the sample only."""
     monkeypatch.chdir(tmp_path)
     rows(300).to_csv("data.csv", index=False)
-    monkeypatch.setattr(search.Search, "expected_seconds", lambda self, name, n_rows: 60.0 if n_rows == 150 else 1.0)
+    monkeypatch.setattr(Evaluator, "expected_seconds", lambda self, name, n_rows: 60.0 if n_rows == 150 else 1.0)
     options = ("--evaluations", "2", "--rows", "150", "--no-compare", "--time-budget", "100")
     assert run_select("data.csv", "--target", "y", *options) == 0
     found = about()
@@ -192,7 +192,7 @@ def test_screening_leaves_time_for_all_rows(tmp_path, monkeypatch):
 
 def test_expected_seconds(file):
     """In proportion to algorithms measured on these rows, and to the number of rows, or its square."""
-    own = object.__new__(search.Search)
+    own = object.__new__(Evaluator)
     own.dataset = dataclasses.replace(read_dataset(file, "y", rows=1000), sample=np.arange(100))
     own._relative, own._seconds = {"lda": 1.0, "mlp": 6.0, "rbf_svm": 2.0}, {}
     assert own.expected_seconds("mlp", 100) == 0.0

@@ -12,8 +12,9 @@ import torch
 from agents import rl2
 from agents.select import command as select_command
 from agents.select import search
-from agents.select.search import CONTROL, Search
+from agents.select.search import CONTROL
 from envs.automl import algorithms, scoring
+from envs.automl.evaluation import Evaluator
 from envs.automl.reading import read_dataset
 from envs.automl.results import AlgorithmResult
 from envs.automl.time_limit import TimeBudget
@@ -99,7 +100,7 @@ def test_selector_observes_the_same_as_in_training(scores, monkeypatch):
 
     monkeypatch.setattr(rl2.RL2, "act_deterministically", watched)
     dataset = read_dataset(Path("data.csv"), "y", rows=1000)
-    events = Search(dataset, "accuracy", TimeBudget(None)).screen(run_, evaluations, ())
+    events = search.screen(Evaluator(dataset, "accuracy", TimeBudget(None)), run_, evaluations, ())
     results = [each for each in events if isinstance(each, AlgorithmResult)]
     assert [each.name for each in results] == asked and len(set(asked)) == evaluations
     lanes, state = family.vectorise(1, 1), run_.agent.begin(1, 1)
