@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from envs.automl.metrics import Metric
 from qrl.common.checks import check_count, finite_number
 from qrl.common.errors import UsageError
 
@@ -38,7 +38,8 @@ class SelectOptions:
     ignore: tuple[str, ...] = ()
     """Columns excluded from the inputs."""
 
-    metric: Metric = "accuracy"
+    # envs.automl.metrics.Metric, which is not imported: options are parsed before anything that takes time
+    metric: Literal["accuracy", "balanced_accuracy", "roc_auc", "average_precision", "log_loss"] = "accuracy"
     """Metric by which algorithms are ranked; balanced_accuracy also uses class weights where supported."""
 
     time_budget: float | None = None

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import signal
 import time
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pandas as pd
 import pytest
 
 from agents import rl2
+from agents.select.options import SelectOptions
 from envs.automl import scoring
 from envs.automl.evaluation import Evaluator
+from envs.automl.metrics import METRICS
 from envs.automl.reading import read_dataset
 from tests.support.select_command import proposing_only, rows, run_select
 
@@ -70,6 +73,10 @@ def test_algorithms_without_probabilities_are_calibrated(monkeypatch):
     model = names["fit"]()
     probabilities = model.predict_proba(names["columns"]("data.csv"))
     np.testing.assert_allclose(probabilities.sum(1), 1)
+
+
+def test_every_metric_is_an_option():
+    assert typing.get_args(typing.get_type_hints(SelectOptions)["metric"]) == METRICS
 
 
 @pytest.mark.usefixtures("in_empty_folder")
